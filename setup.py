@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+readme = Path(__file__).parent / "README.md"
+
+setup(
+    name="tinylm",
+    version="0.1.0",
+    description="Foundations of Large Language Models as running code, on one small autograd engine in NumPy",
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["tinylm", "tinylm.*"]),
+    package_data={"tinylm.book": ["*.tsv"]},
+    python_requires=">=3.10",
+    install_requires=["numpy>=2.0", "regex"],
+    extras_require={
+        "gpu": ["cupy-cuda12x"],
+        "test": ["pytest", "hypothesis"],
+        "progress": ["tqdm"],
+        "plot": ["matplotlib"],
+        "weights": ["safetensors", "gguf"],
+        "mpi": ["mpi4py", "mpich"],
+        "oracle": ["torch", "transformers"],
+    },
+    entry_points={"console_scripts": ["tinylm = tinylm.cli:main"]},
+)

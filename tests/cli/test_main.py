@@ -1,0 +1,101 @@
+import subprocess
+import sys
+import types
+
+import pytest
+
+from tinylm.cli import VERBS, main
+from tinylm.errors import ConfigError
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """Put a function in place of `tinylm book`."""
+    def install(function):
+        monkeypatch.setitem(sys.modules, "tinylm.cli.book", types.SimpleNamespace(main=function))
+    return install
+
+
+def raiser(error):
+    def main(argv):
+        raise error
+    return main
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]])
+def test_tinylm_alone_shows_every_verb_with_an_example(argv, capsys):
+    assert main(argv) == 0
+    text = capsys.readouterr().out
+    for name, (purpose, example) in VERBS.items():
+        assert purpose in text and example in text and example.startswith(f"tinylm {name}")
+
+
+def test_an_unknown_verb_names_the_near_ones(capsys):
+    assert main(["trian"]) == 2
+    assert capsys.readouterr().err == "tinylm: no verb 'trian': did you mean train?\n"
+
+
+def test_an_unknown_verb_with_nothing_near_names_all(capsys):
+    assert main(["zzz"]) == 2
+    assert ", ".join(VERBS) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error, line", [
+    (ConfigError("steps must be\n  positive"), "tinylm book: steps must be positive\n"),
+    (FileNotFoundError(2, "No such file", "x.txt"), "tinylm book: [Errno 2] No such file: 'x.txt'\n"),
+    (MemoryError(), "tinylm book: MemoryError\n"),
+])
+def test_a_deliberate_error_is_one_line_on_stderr(verb, capsys, monkeypatch, error, line):
+    monkeypatch.delenv("TINYLM_DEBUG", raising=False)
+    verb(raiser(error))
+    assert main(["book"]) == 1
+    assert capsys.readouterr() == ("", line)
+
+
+def test_debug_shows_the_traceback(verb, monkeypatch):
+    monkeypatch.setenv("TINYLM_DEBUG", "1")
+    verb(raiser(ConfigError("no")))
+    with pytest.raises(ConfigError):
+        main(["book"])
+
+
+def test_a_bug_keeps_its_traceback(verb):
+    verb(raiser(IndexError("list index out of range")))
+    with pytest.raises(IndexError):
+        main(["book"])
+
+
+def test_ctrl_c_ends_with_130(verb):
+    verb(raiser(KeyboardInterrupt()))
+    assert main(["book"]) == 130
+
+
+@pytest.mark.parametrize("returned, status", [(None, 0), (0, 0), (1, 1)])
+def test_the_status_of_a_verb_is_the_status_of_the_command(verb, returned, status):
+    verb(lambda argv: returned)
+    assert main(["book"]) == status
+
+
+def test_the_words_after_the_verb_reach_it(verb):
+    seen = []
+    verb(seen.extend)
+    main(["book", "2.1", "--check"])
+    assert seen == ["2.1", "--check"]
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    # The reading end is closed before anything is written, so the command always meets a broken pipe.
+    code = "import sys; sys.stdin.read(); from tinylm.cli import main; sys.exit(main([]))"
+    command = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    command.stdout.close()
+    command.stdin.close()
+    assert command.stderr.read() == b""
+    assert command.wait() == 141                             # 128 + SIGPIPE
+
+
+def test_the_command_starts_without_any_verb_or_optional_library():
+    code = ("import sys; from tinylm.cli import main; main([]); heavy = ('matplotlib', 'tqdm', 'torch', 'cupy');"
+            "print([name for name in sys.modules if name.startswith('tinylm.cli.') or name in heavy])")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"

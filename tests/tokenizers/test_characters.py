@@ -1,0 +1,51 @@
+"""One token for each character."""
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinylm.errors import DataError
+from tinylm.tokenizers import CharTokenizer
+
+
+def test_ids_follow_the_order_of_code_points():
+    tokenizer = CharTokenizer.from_text("hello", special=["<pad>"])
+    assert tokenizer.characters == "ehlo" and tokenizer.special == {"<pad>": 4} and tokenizer.vocab_size == 5
+    assert tokenizer.encode("hello").tolist() == [1, 0, 2, 2, 3]
+
+
+@given(st.text())
+def test_a_text_is_written_with_its_own_characters(text):
+    tokenizer = CharTokenizer.from_text(text)
+    assert tokenizer.vocab_size == len(set(text))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("stranger", ["a", "m", "z", "🙂", "\ud800"])  # below, between, above the known ones; no text
+def test_an_unknown_character_is_named_with_its_position(stranger):
+    with pytest.raises(DataError, match=rf"\(U\+{ord(stranger):04X}\) at position 2 is not among the 3 .* unk="):
+        CharTokenizer("bnx").encode("bn" + stranger)
+
+
+def test_the_position_counts_from_the_start_of_the_stream():
+    with pytest.raises(DataError, match="'?' .* at position 7 "):
+        list(CharTokenizer("ab", special=["<s>"]).encode_stream(iter("ab<s>ab?"), 1, allow_special=True))
+
+
+def test_an_unknown_character_can_become_a_special_token():
+    tokenizer = CharTokenizer("ab", special=["<pad>"], unk="<unk>")
+    assert tokenizer.special == {"<pad>": 2, "<unk>": 3}
+    assert tokenizer.encode("a?b🙂").tolist() == [0, 3, 1, 3]
+    assert tokenizer.decode([0, 3]) == "a<unk>"
+    assert CharTokenizer("ab", ["<unk>", "<pad>"], unk="<unk>").special == {"<unk>": 2, "<pad>": 3}  # added once
+
+
+def test_an_empty_alphabet_knows_nothing():
+    tokenizer = CharTokenizer("")
+    assert tokenizer.encode("").tolist() == []
+    with pytest.raises(DataError, match="position 0 is not among the 0"):
+        tokenizer.encode("\0")
+
+
+def test_a_character_given_twice_is_refused():
+    with pytest.raises(DataError, match="'a' is in the vocabulary twice"):
+        CharTokenizer("aba")

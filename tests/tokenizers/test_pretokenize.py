@@ -1,0 +1,70 @@
+"""The splitting pattern splits as published, and its certain cuts are certain."""
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinylm.errors import ConfigError
+from tinylm.tokenizers.pretokenize import GPT2, WHOLE, count_pieces, pattern_named
+
+# Letters of contractions, each class of character, kinds of white space (U+0085, U+001C and U+2028 are cases where
+# libraries disagree), a combining accent, a digit that is not 0-9: the borders between them are where splits go wrong.
+AWKWARD = st.text(st.sampled_from(" \n\t'sldevrtmALL1²٣é中́\x85\x1c\u2028\xa0-.🙂"), max_size=30)
+
+
+def test_gpt2_pattern_splits_words_with_their_space():
+    assert GPT2.pieces("I've 22 dogs!  They'll\n\n bark.") == [
+        "I", "'ve", " 22", " dogs", "!", " ", " They", "'ll", "\n\n", " bark", "."]
+
+
+def test_gpt2_contractions_are_lower_case_only():
+    assert GPT2.pieces("IT'S it's") == ["IT", "'", "S", " it", "'s"]
+
+
+@given(st.one_of(st.text(), AWKWARD))
+def test_pieces_are_the_text(text):
+    assert "".join(GPT2.pieces(text)) == text
+    assert "".join(WHOLE.pieces(text)) == text
+
+
+@given(st.one_of(st.text(), AWKWARD))
+def test_no_certain_cut_changes_the_pieces(text):
+    forward = regex.compile(GPT2.cut.pattern.removeprefix("(?r)"))
+    for cut in forward.finditer(text):
+        left, right = text[:cut.start()], text[cut.start():]
+        assert GPT2.pieces(left) + GPT2.pieces(right) == GPT2.pieces(text)
+
+
+@pytest.mark.parametrize(("text", "cut"), [
+    ("one two", 3),  # before the space that belongs to "two"
+    ("one  ", 3),
+    ("one", 0),  # the word may go on
+    ("one '", 3),  # "'" may begin a contraction or join other signs
+    ("ab'", 2),
+    ("...a", 0),  # "'a" could be the start of a contraction were the sign an apostrophe
+    ("中文中文1", 4),  # text without spaces is cut where letters end
+])
+def test_the_last_certain_cut(text, cut):
+    assert GPT2.last_cut(text, 0, len(text)) == cut
+
+
+def test_the_whole_pattern_is_never_cut():
+    assert WHOLE.last_cut("one two", 0, 7) == 0
+    assert WHOLE.pieces("one two\n") == ["one two\n"]
+
+
+@given(st.lists(AWKWARD, max_size=4), st.integers(1, 5))
+def test_counting_in_chunks_counts_the_pieces(texts, chunk):
+    counts = count_pieces(texts, chunk=chunk)
+    expected = [piece for text in texts for piece in GPT2.pieces(text)]
+    assert sorted(counts.elements()) == sorted(expected)
+
+
+def test_special_tokens_are_not_counted_and_part_the_text():
+    # Without the parting, "a<" or "|>b" would be pieces.
+    assert count_pieces("a<|end|>b", special=["<|end|>"]) == {"a": 1, "b": 1}
+
+
+def test_an_unknown_pattern_names_those_there_are():
+    with pytest.raises(ConfigError, match="'gpt9' does not exist; there are gpt2, whole"):
+        pattern_named("gpt9")

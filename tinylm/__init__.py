@@ -1,0 +1,29 @@
+"""tinylm: language models from the ground up, on NumPy.
+
+    import tinylm as tl
+    x = tl.Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()            # x.grad is 2 x
+
+Tensors and operations stand here under NumPy's names; the parts of a model in tl.nn, optimizers in tl.optim,
+and each floor above in its own package, loaded when first used. `tinylm` on the command line shows what it can do.
+"""
+import importlib
+
+from tinylm import autograd as _autograd
+from tinylm.autograd import *  # noqa: F403
+from tinylm.autograd import Tensor, first_order_only, fused, grad, is_recording, no_grad, primitive
+from tinylm.backend import Random
+
+__version__ = "0.1.0"
+_packages = ("autograd", "backend", "book", "cli", "data", "errors", "generate", "models", "nn", "optim", "parallel", "pretrain",
+             "tokenizers", "train")
+
+
+def __getattr__(name):
+    if name in _packages:
+        return importlib.import_module(f"tinylm.{name}")
+    raise AttributeError(f"module 'tinylm' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_packages})

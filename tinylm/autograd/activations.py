@@ -1,0 +1,123 @@
+"""Fused activations. Each keeps its slope from the forward pass, so that backward is one product.
+
+No `x**3`: np.power on float32 costs as much as 500 multiplications. Scratch arrays are written with `out=`
+and reused within an operation, which is half of what makes these fast. Read next: losses.py.
+"""
+import math
+
+import numpy as np
+
+from tinylm.autograd import composed
+from tinylm.autograd.erf import erf
+from tinylm.autograd.operation import fused
+from tinylm.autograd.primitives import _stable_sigmoid, mul
+from tinylm.errors import ConfigError
+
+
+def _gelu_tanh(x, keep):
+    """gelu_tanh(x) and, if kept, its slope."""
+    # With p = (1 + tanh(u))/2 and u = c (x + 0.044715 x^3):  y = x p,  y' = p + x p' = p + 2 x p (1 - p) u'
+    c = math.sqrt(2 / math.pi)
+    square = x * x
+    p = square * (0.044715 * c)
+    p += c
+    p *= x
+    np.tanh(p, out=p)
+    p += 1
+    p *= 0.5
+    if not keep:
+        return np.multiply(x, p, out=square), None
+    y = x * p
+    slope = square                                          # its memory becomes 2 x p (1 - p) u' + p
+    slope *= 6 * 0.044715 * c
+    slope += 2 * c
+    slope *= y
+    slope *= 1 - p
+    slope += p
+    return y, slope
+
+
+def _gelu(x, keep):
+    """gelu(x) and, if kept, its slope Phi(x) + x phi(x)."""
+    cdf = erf(x * (1 / math.sqrt(2)))
+    cdf += 1
+    cdf *= 0.5
+    y = x * cdf
+    if not keep:
+        return y, None
+    slope = x * x
+    slope *= -0.5
+    np.exp(slope, out=slope)
+    slope *= 1 / math.sqrt(2 * math.pi)
+    slope *= x
+    slope += cdf
+    return y, slope
+
+
+def _silu(x, keep):
+    """silu(x) and, if kept, its slope s + x s (1 - s), s the sigmoid."""
+    s = _stable_sigmoid(x)
+    y = x * s
+    if not keep:
+        return y, None
+    slope = 1 - s
+    slope *= y
+    slope += s
+    return y, slope
+
+
+@fused(composed.gelu_tanh)
+def gelu_tanh(x, *, keep):
+    """GELU by its tanh approximation   (Hendrycks & Gimpel 2016; what GPT-2 uses). Elementwise, returns x's shape."""
+    y, slope = _gelu_tanh(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+@fused(composed.gelu)
+def gelu(x, *, keep):
+    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27). Elementwise, returns x's shape."""
+    y, slope = _gelu(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+@fused(composed.silu)
+def silu(x, *, keep):
+    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017). Elementwise."""
+    y, slope = _silu(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+def _gated(activation, gate, up, keep):
+    """activation(gate) * up, and the backward of both."""
+    value, slope = activation(gate, keep)
+    return value * up, lambda g: (g * up * slope, g * value)
+
+
+@fused(composed.swiglu)
+def swiglu(gate, up, *, keep):
+    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020). gate and up of one shape, (..., F)."""
+    return _gated(_silu, gate, up, keep)
+
+
+@fused(composed.geglu)
+def geglu(gate, up, *, keep):
+    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020). gate and up of one shape, (..., F)."""
+    return _gated(_gelu, gate, up, keep)
+
+
+def dropout(x, p, rng):
+    """Set each value to 0 with probability p and scale the others by 1/(1-p)   (Srivastava et al. 2014)
+
+    x        Tensor of any shape; its leading axis is the batch, see Random.rows
+    p        in [0, 1); 0 returns x itself and draws nothing
+    rng      backend.Random: the mask is drawn from it, so a replayed stream gives the same mask
+    returns  x's shape, with the same mean
+    """
+    if not 0 <= p < 1:
+        raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
+    return x if p == 0 else mul(x, kept_scaled(x.shape, p, rng, x.dtype))
+
+
+def kept_scaled(shape, p, rng, dtype):
+    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped."""
+    return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))

@@ -1,0 +1,124 @@
+"""Fused linear map and embedding lookup: the matrix products that are two thirds of a training step.
+
+Both write a weight's gradient straight into the optimizer's buffer when it offers a slot.
+Read next: norms.py.
+"""
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd import composed
+from tinylm.autograd.operation import fused
+from tinylm.errors import DataError, ShapeError
+
+
+def column_sums(x, out=None):
+    """Sum of the rows of x (n, F) -> (F,), as a product with ones: BLAS is faster than a reduction along axis 0."""
+    return np.matmul(np.ones(len(x), x.dtype, like=x), x, out=out)
+
+
+def row_dots(x, y):
+    """Inner products of matching rows, (..., n) -> (...)."""
+    return np.vecdot(x, y) if type(x) is np.ndarray else np.sum(x * y, axis=-1)
+
+
+@fused(composed.linear)
+def linear(x, weight, bias=None, *, keep):
+    """The affine map x W + b   (book eq. 2.25 and every projection of a transformer)
+
+    x        (..., D)  activations
+    weight   (D, F)    one column per output feature: the book's h W, the transpose of torch's layout
+    bias     (F,)      or None
+    returns  (..., F)
+    raises   ShapeError if D differs
+    """
+    # dL/dx = g W^T,  dL/dW = x^T g,  dL/db = sum of the rows of g. NumPy loops over the leading axes of a 3-D
+    # product and calls BLAS for each; as one tall matrix (n, D) it is one call.
+    D, F = weight.shape
+    if x.ndim == 0 or x.shape[-1] != D:
+        raise ShapeError(f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {x.shape[-1:]} != {D}")
+    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
+    y = rows @ weight
+    if bias is not None:
+        y += bias
+
+    def backward(g):
+        g = g.reshape(-1, F)                                                            # (..., F) -> (n, F)
+        return (lambda out: (g @ weight.T).reshape(x.shape), lambda out: np.matmul(rows.T, g, out=out),
+                lambda out: column_sums(g, out))
+
+    return y.reshape(*x.shape[:-1], F), backward
+
+
+@fused(composed.unembedding)
+def unembedding(x, weight, *, keep):
+    """Logits from the embedding table itself: x E^T, the tied output layer   (book eq. 2.12; Press & Wolf 2017)
+
+    x        (..., D)  final hidden states
+    weight   (V, D)    the table that embedding() looks rows up in
+    returns  (..., V)
+    raises   ShapeError if D differs
+    """
+    # dL/dx = g E,  dL/dE = g^T x: written into the slot first, the embedding's own gradient is added later.
+    V, D = weight.shape
+    if x.ndim == 0 or x.shape[-1] != D:
+        raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: {x.shape[-1:]} != {D}")
+    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
+
+    def backward(g):
+        g = g.reshape(-1, V)
+        return lambda out: (g @ weight).reshape(x.shape), lambda out: np.matmul(g.T, rows, out=out)
+
+    return (rows @ weight.T).reshape(*x.shape[:-1], V), backward
+
+
+def check_ids(ids, vocab_size, operation):
+    """Raise DataError naming the first id outside 0 .. vocab_size - 1."""
+    if ids.dtype.kind not in "iu":
+        raise DataError(f"{operation}: token ids must be integers, not {ids.dtype}")
+    if ids.size and type(ids) is np.ndarray and (ids.min() < 0 or ids.max() >= vocab_size):
+        bad = np.flatnonzero((ids < 0) | (ids >= vocab_size))[0]
+        raise DataError(f"{operation}: token id {ids.flat[bad]} at position {np.unravel_index(bad, ids.shape)} is outside the "
+                        f"vocabulary of {vocab_size}: encode the text with this model's tokenizer")
+
+
+def add_rows(ids, g, rows, out=None):
+    """Scatter-add: out[ids[i]] += g[i], starting from zeros; duplicate ids add up.
+
+    ids (n,), g (n, D) -> (rows, D), into `out` if given
+    """
+    if type(g) is not np.ndarray:
+        out = np.zeros_like(g, shape=(rows, g.shape[1]))
+        backend.backend_of(out).module.add.at(out, ids, g)
+        return out
+    if rows <= 512:                                         # a small table: one product with the one-hot matrix
+        one_hot = np.zeros((len(ids), rows), g.dtype)
+        one_hot[np.arange(len(ids)), ids] = 1
+        return np.matmul(one_hot.T, g, out=out)
+    if out is None:
+        out = np.zeros((rows, g.shape[1]), g.dtype)
+    else:
+        out[...] = 0
+    if len(ids):                                            # a large one: sort, then add up runs of equal ids
+        order = np.argsort(ids, kind="stable")              # (np.add.at is five times slower)
+        run = ids[order]
+        starts = np.flatnonzero(np.concatenate(([True], run[1:] != run[:-1])))
+        out[run[starts]] = np.add.reduceat(g[order], starts, axis=0)
+    return out
+
+
+@fused(composed.embedding)
+def embedding(ids, weight, *, keep):
+    """Look up one row of a table per token   (book section 2.1.1: the token embedding)
+
+    ids      (...) integers in [0, V)
+    weight   (V, D)
+    returns  (..., D)
+    raises   DataError naming an id outside the vocabulary
+    """
+    V, D = weight.shape
+    check_ids(ids, V, "embedding")
+
+    def backward(g):                                        # e = onehot(ids) W  =>  dL/dW = onehot^T g
+        return None, lambda out: add_rows(ids.reshape(-1), g.reshape(-1, D), V, out)
+
+    return np.take(weight, ids, axis=0), backward

@@ -1,0 +1,53 @@
+"""Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
+from tinylm.autograd import indexing, primitives, products, reductions, shaping
+from tinylm.autograd.graph import Tensor, no_grad
+from tinylm.errors import GraphError
+
+
+def _flat(shape):
+    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+
+
+def _setitem(self, index, values):
+    """x[index] = values, outside the graph: for leaves and buffers inside no_grad(), like assign_()."""
+    whole = self.data
+    with no_grad():
+        if self.requires_grad or self._node is not None or getattr(values, "requires_grad", False):
+            raise GraphError("x[index] = ...: a tensor with a gradient is not assigned in place: use where() or scatter_add(), "
+                             "or change x.detach()")
+        whole[indexing._plain(index)] = values.data if isinstance(values, Tensor) else values
+        self._version[0] += 1
+
+
+def _attach():
+    binary = {"add": primitives.add, "sub": primitives.sub, "mul": primitives.mul, "truediv": primitives.div,
+              "pow": primitives.power, "matmul": products.matmul}
+    for name, operation in binary.items():
+        setattr(Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other))
+        setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
+    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip"):
+        setattr(Tensor, name, lambda self, *args, operation=getattr(primitives, name), **options: operation(self, *args, **options))
+    for name in ("sum", "mean", "max", "min", "logsumexp"):
+        setattr(Tensor, name, lambda self, axis=None, keepdims=False, operation=getattr(reductions, name):
+                operation(self, axis=axis, keepdims=keepdims))
+    Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
+    Tensor.astype = lambda self, dtype: primitives.astype(self, dtype=dtype)
+    Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
+    Tensor.transpose = lambda self, *axes: shaping.transpose(self, axes=_flat(axes) if axes else None)
+    Tensor.swapaxes, Tensor.squeeze = shaping.swapaxes, shaping.squeeze
+    Tensor.T = property(lambda self: shaping.transpose(self))
+    Tensor.__neg__ = lambda self: primitives.neg(self)
+    Tensor.__abs__ = lambda self: primitives.abs(self)
+    Tensor.__getitem__ = indexing.getitem
+    Tensor.__setitem__ = _setitem
+    Tensor.__len__ = lambda self: len(self.data)
+    Tensor.__float__ = lambda self: float(self.data)
+    Tensor.__bool__ = lambda self: bool(self.data)
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):       # comparisons give plain bool arrays: nothing to differentiate
+        method = f"__{name}__"
+        setattr(Tensor, method, lambda self, other, method=method:
+                getattr(self.data, method)(other.data if isinstance(other, Tensor) else other))
+    Tensor.__hash__ = object.__hash__
+
+
+_attach()

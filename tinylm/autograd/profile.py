@@ -1,0 +1,131 @@
+"""Counting what operations cost: floating-point operations, and the bytes kept alive for the backward pass.
+
+    with count_operations() as counts:
+        loss = model(ids)
+    print(counts.table())
+
+Counts are exact for what the engine executes, not estimates: the book's 6 N D rule can be held against them.
+Read next: graph.py, where `observers` are called.
+"""
+import contextlib
+import math
+import weakref
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinylm.autograd.graph import Tensor, observers, recording
+
+
+def _shape(x):
+    return x.shape if isinstance(x, Tensor) else np.shape(x)
+
+
+def _matmul(args, out, options):
+    return 2 * out.size * _shape(args[0])[-1]
+
+
+def _attention(args, out, options):                         # q k^T and weights v: 2 K and 2 J per score
+    B, H, T, K = _shape(args[0])
+    return 2 * B * H * T * _shape(args[1])[2] * (K + _shape(args[2])[3])
+
+
+def _self_attention(args, out, options):
+    B, T, width = out.shape
+    return 4 * B * T * T * width
+
+
+def _einsum(args, out, options):
+    letters = {}
+    for term, x in zip(options["subscripts"].split("->")[0].split(","), args):
+        letters.update(zip(term, _shape(x)))
+    return (2 if len(args) > 1 else 1) * math.prod(letters.values())
+
+
+# Multiplications and additions of the forward pass. Whatever is not here costs one per element of its output.
+FLOPS = {"matmul": _matmul, "linear": _matmul, "unembedding": _matmul, "attention": _attention,
+         "self_attention": _self_attention, "einsum": _einsum}
+FREE = {"reshape", "transpose", "broadcast_to", "getitem", "embedding", "concatenate", "pad", "flip", "roll", "scatter_add"}
+
+
+@dataclass
+class Counts:
+    """What ran inside count_operations(), by operation name."""
+
+    calls: dict = field(default_factory=dict)
+    flops: dict = field(default_factory=dict)
+    live_bytes: int = 0            # results of recorded operations that are still alive
+    peak_bytes: int = 0
+
+    @property
+    def total_flops(self):
+        """Forward operations. A backward pass costs twice as many in the matrix products: one per argument."""
+        return sum(self.flops.values())
+
+    def matmul_flops(self):
+        """The part in matrix products, which the 6 N D rule counts."""
+        return sum(n for name, n in self.flops.items() if name in FLOPS)
+
+    def table(self):
+        """The counts as lines of text, most expensive first."""
+        lines = [f"{'operation':<18}{'calls':>8}{'MFLOP':>12}"]
+        for name in sorted(self.calls, key=lambda n: -self.flops[n]):
+            lines.append(f"{name:<18}{self.calls[name]:>8}{self.flops[name] / 1e6:>12.3f}")
+        lines.append(f"{'total':<18}{sum(self.calls.values()):>8}{self.total_flops / 1e6:>12.3f}")
+        lines.append(f"results alive: {self.live_bytes / 2**20:.2f} MiB, at most {self.peak_bytes / 2**20:.2f} MiB")
+        return "\n".join(lines)
+
+    def _release(self, n):
+        self.live_bytes -= n
+
+
+@contextlib.contextmanager
+def count_operations():
+    """Count the operations that run inside, recorded or not. Yields Counts; live_bytes goes on following frees after."""
+    counts = Counts()
+
+    def observe(name, args, out, options):
+        counts.calls[name] = counts.calls.get(name, 0) + 1
+        cost = FLOPS[name](args, out, options) if name in FLOPS else 0 if name in FREE else out.size
+        counts.flops[name] = counts.flops.get(name, 0) + cost
+        base = out.data.base if getattr(out.data, "base", None) is not None else out.data
+        if base is out.data:                                # a view owns nothing
+            counts.live_bytes += out.data.nbytes
+            counts.peak_bytes = max(counts.peak_bytes, counts.live_bytes)
+            weakref.finalize(out.data, counts._release, out.data.nbytes)
+
+    observers.append(observe)
+    try:
+        yield counts
+    finally:
+        observers.remove(observe)
+
+
+def find_nonfinite(function):
+    """Run function() and return a description of the first operation whose result is not finite though its inputs are.
+
+    returns  text naming the operation, its input shapes and how many entries are bad; None if all are finite
+    """
+    found = []
+
+    def bad(x):
+        return int(np.sum(~np.isfinite(x))) if hasattr(x, "dtype") and x.dtype.kind == "f" else 0
+
+    def observe(name, args, out, options):
+        if found or not bad(out.data):
+            return
+        arrays = [a.data if isinstance(a, Tensor) else a for a in args]
+        sick = [i for i, a in enumerate(arrays) if bad(a)]
+        shapes = ", ".join(str(np.shape(a)) for a in arrays)
+        cause = f"; argument {sick[0]} already held {bad(arrays[sick[0]])} non-finite values" if sick else ""
+        found.append(f"{name}({shapes}) -> {out.shape}: {bad(out.data)} of {out.size} values are not finite{cause}")
+
+    observers.append(observe)
+    try:
+        with recording(False), np.errstate(all="ignore"):
+            function()
+    finally:
+        observers.remove(observe)
+    return found[0] if found else None
+
+

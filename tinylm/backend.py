@@ -1,0 +1,311 @@
+"""Where arrays live, and where random numbers come from: the ground floor.
+
+tinylm writes `np.exp(x)` everywhere and lets NumPy's dispatch protocol do the rest: given a CuPy
+array, `np.exp` runs on the GPU and returns a CuPy array. This file holds what dispatch cannot do:
+naming devices, moving arrays between them (never silently), making arrays from nothing, and random
+streams that are the same on every device. Read next: `autograd/graph.py`.
+"""
+import contextlib
+import ctypes
+import functools
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from tinylm.errors import DeviceError, DtypeError, MissingExtra
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One kind of array. `module` has NumPy's names; `philox(key, first, count)` draws random blocks."""
+
+    name: str
+    module: Any
+    array_type: type
+    from_numpy: Callable
+    to_numpy: Callable
+    philox: Callable
+
+
+def philox_cpu(key, first, count):
+    """Blocks first .. first+count-1 of the Philox4x64-10 stream of `key`, by NumPy's own generator.
+
+    key      two integers below 2**64
+    returns  (4 * count,) uint64. Block i is the cipher of the 256-bit counter value i + 1: NumPy
+             advances the counter before the first block, and the other backends follow it.
+    """
+    return np.random.Philox(key=np.array(key, np.uint64), counter=int(first)).random_raw(4 * int(count))
+
+
+def philox_arrays(key, first, count):
+    """The readable twin of `philox_cpu`: Salmon et al. 2011, ten rounds of multiply, swap and xor.
+
+    A block cipher of a counter, so any block can be computed on its own, on any device, in any order.
+    """
+    low32, half = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+    def multiply(constant, x):                     # 64 x 64 -> (high 64 bits, low 64 bits), from 32-bit halves
+        c1, c0, x1, x0 = constant >> half, constant & low32, x >> half, x & low32
+        middle = c1 * x0 + (c0 * x0 >> half)       # cannot overflow: (2^32-1)^2 + 2^32 - 1 < 2^64
+        high = c1 * x1 + (middle >> half) + ((middle & low32) + c0 * x1 >> half)
+        return high, constant * x
+
+    counter = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(first)
+    v = [counter, np.zeros_like(counter), np.zeros_like(counter), np.zeros_like(counter)]
+    k0, k1 = int(key[0]), int(key[1])
+    for _ in range(10):
+        high0, low0 = multiply(np.uint64(0xD2E7470EE14C6C93), v[0])
+        high1, low1 = multiply(np.uint64(0xCA5A826395121157), v[2])
+        v = [high1 ^ v[1] ^ np.uint64(k0), low1, high0 ^ v[3] ^ np.uint64(k1), low0]
+        k0 = k0 + 0x9E3779B97F4A7C15 & 2**64 - 1   # Weyl sequence: golden ratio and sqrt(3) - 1
+        k1 = k1 + 0xBB67AE8584CAA73B & 2**64 - 1
+    return np.stack(v, axis=1).ravel()
+
+
+# The same cipher for the GPU, one block a thread. tests/test_backend.py compiles it with nvcc where there is one.
+PHILOX_CUDA = r"""
+extern "C" __global__
+void philox(unsigned long long *out, const unsigned long long first, const unsigned long long count,
+            unsigned long long k0, unsigned long long k1) {
+    const unsigned long long i = blockIdx.x * (unsigned long long)blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    unsigned long long v0 = first + i + 1, v1 = 0, v2 = 0, v3 = 0;
+    for (int round = 0; round < 10; ++round) {
+        const unsigned long long m0 = 0xD2E7470EE14C6C93ULL, m1 = 0xCA5A826395121157ULL;
+        const unsigned long long high0 = __umul64hi(m0, v0), low0 = m0 * v0;
+        const unsigned long long high1 = __umul64hi(m1, v2), low1 = m1 * v2;
+        v0 = high1 ^ v1 ^ k0;  v1 = low1;  v2 = high0 ^ v3 ^ k1;  v3 = low0;
+        k0 += 0x9E3779B97F4A7C15ULL;  k1 += 0xBB67AE8584CAA73BULL;
+    }
+    out[4 * i] = v0;  out[4 * i + 1] = v1;  out[4 * i + 2] = v2;  out[4 * i + 3] = v3;
+}
+"""
+
+
+def _gpu_backend():
+    try:
+        import cupy
+    except ImportError:
+        raise MissingExtra("--device gpu needs CuPy: pip install 'tinylm[gpu]' "
+                           "(or cupy-cuda13x to match your CUDA)") from None
+    if not cupy.is_available():
+        raise DeviceError("CuPy is installed but finds no GPU (cupy.is_available() is False): "
+                          "use --device cpu, or mend the driver")
+    kernel = cupy.RawKernel(PHILOX_CUDA, "philox")
+
+    def philox_gpu(key, first, count):
+        out = cupy.empty(4 * count, np.uint64)
+        key = [np.uint64(k) for k in key]
+        if count:                                  # CUDA refuses a launch of nothing
+            kernel((-(-count // 256),), (256,), (out, np.uint64(first), np.uint64(count), *key))
+        return out
+
+    return Backend("gpu", cupy, cupy.ndarray, cupy.asarray, cupy.asnumpy, philox_gpu)
+
+
+_cpu = Backend("cpu", np, np.ndarray, lambda a: a, lambda a: a, philox_cpu)
+_makers: dict[str, Callable[[], Backend]] = {"cpu": lambda: _cpu, "gpu": _gpu_backend}
+_by_type: dict[type, Backend] = {np.ndarray: _cpu}
+
+
+def register(name, maker):
+    """Add a device: `maker()` returns its Backend when it is first asked for. The tests add a strict one."""
+    _makers[name] = maker
+    backend.cache_clear()
+
+
+@functools.lru_cache(maxsize=None)
+def backend(device):
+    """The Backend of a device name. Raises DeviceError or MissingExtra, saying what to install."""
+    if device not in _makers:
+        raise DeviceError(f"no device named {device!r}: choose one of {', '.join(_makers)}")
+    made = _makers[device]()
+    _by_type[made.array_type] = made
+    return made
+
+
+def is_array(x):
+    """True for a NumPy array and for an array of any device in use."""
+    return type(x) in _by_type or isinstance(x, np.ndarray)
+
+
+def backend_of(array):
+    """The Backend an array lives on."""
+    found = _by_type.get(type(array)) or (_cpu if isinstance(array, np.ndarray) else None)
+    if found is None:
+        raise DtypeError(f"not an array of a known device: {type(array).__name__}; move it with Tensor(x, device=...)")
+    return found
+
+
+def device_of(array):
+    """The name of the device an array lives on: 'cpu', 'gpu', or one that was registered."""
+    return backend_of(array).name
+
+
+def to_device(array, device):
+    """The array on `device`; no copy if it is there already."""
+    here, there = backend_of(array), backend(device)
+    return array if here is there else there.from_numpy(here.to_numpy(array))
+
+
+def to_cpu(array):
+    """The array as a NumPy array; no copy if it is one."""
+    return array if type(array) is np.ndarray else backend_of(array).to_numpy(array)
+
+
+class Random:
+    """An explicit random stream: the same seed and the same calls give the same numbers on every device.
+
+    seed, *path   an integer and any names ("dropout", 3): together they pick the stream, so a child
+                  stream never overlaps its parent's
+    device        where drawn arrays are made
+
+    The generator is Philox4x64-10 in counter mode: its whole state is `counter`, the number of
+    256-bit blocks used so far, so it is saved as one integer and rewound by setting it.
+    Integer and bit streams are equal on all devices; floats made with log and cos agree to rounding.
+    """
+
+    def __init__(self, seed, *path, device="cpu"):
+        path = tuple(int(name) if isinstance(name, np.integer) else name for name in path)   # np.int64(3) is 3
+        digest = hashlib.blake2b(repr((int(seed), *path)).encode(), digest_size=16).digest()
+        self.seed, self.path, self.device = int(seed), path, device
+        self.key = (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
+        self.counter = 0
+        self._window = None                        # (first row, rows of the whole batch), see rows()
+
+    def child(self, *path):
+        """A stream of its own, named below this one, on the same device."""
+        return Random(self.seed, *self.path, *path, device=self.device)
+
+    @contextlib.contextmanager
+    def rows(self, first, total):
+        """Draw as one worker of several: a draw of shape (b, ...) gets rows first .. first+b-1 of what
+        a single process would draw with shape (total, ...), and the stream advances by all of it."""
+        before, self._window = self._window, (first, total)
+        try:
+            yield self
+        finally:
+            self._window = before
+
+    def _draw(self, shape, lanes, dtype):
+        """`lanes` integers of `dtype` per element, as (*shape, lanes)."""
+        for draws in _watchers:
+            draws.setdefault(id(self), (self, self.counter, self._window))
+        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        row = math.prod(shape[1:]) * lanes
+        first, total = self._window or (0, shape[0] if shape else 1)
+        start, stop = first * row, (first + (shape[0] if shape else 1)) * row
+        per_block = 32 // np.dtype(dtype).itemsize                   # lanes in 256 bits
+        low = start // per_block
+        words = backend(self.device).philox(self.key, self.counter + low, -(-stop // per_block) - low)
+        self.counter += -(-total * row // per_block)
+        return words.view(dtype)[start - low * per_block:stop - low * per_block].reshape(*shape, lanes)
+
+    def uniform(self, shape=(), dtype=np.float32):
+        """Numbers in [0, 1), of as many random bits as fit: 53 for float64, 24 for float32, 11 for float16."""
+        if np.dtype(dtype) == np.float64:
+            return (self._draw(shape, 1, np.uint64)[..., 0] >> np.uint64(11)) * 2.0**-53
+        kept = 11 if np.dtype(dtype) == np.float16 else 24           # one more would round up to 1
+        bits = self._draw(shape, 1, np.uint32)[..., 0] >> np.uint32(32 - kept)
+        return (bits.astype(np.float32) * np.float32(2.0**-kept)).astype(dtype, copy=False)
+
+    def normal(self, shape=(), dtype=np.float32):
+        """Standard normal numbers by Box and Muller (1958): sqrt(-2 log u) cos(2 pi v). Returns `shape`."""
+        if np.dtype(dtype) == np.float64:
+            pair = (self._draw(shape, 2, np.uint64) >> np.uint64(11)) * 2.0**-53
+        else:
+            pair = (self._draw(shape, 2, np.uint32) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+        radius = np.sqrt(-2 * np.log(1 - pair[..., 0]))              # 1 - u is never 0
+        return (radius * np.cos((2 * math.pi) * pair[..., 1])).astype(dtype, copy=False)
+
+    def integers(self, low, high, shape=()):
+        """Integers in [low, high), int64, by multiplying 53 random bits: bias below (high - low) / 2**53."""
+        return np.floor(self.uniform(shape, np.float64) * (high - low)).astype(np.int64) + low
+
+    def bernoulli(self, p, shape=()):
+        """True with probability p, to 24 bits. Returns a bool array of `shape`."""
+        return self.uniform(shape) < np.float32(p)
+
+    def permutation(self, n):
+        """A uniformly random order of 0 .. n-1, int64: the ranks of n random words."""
+        return np.argsort(self._draw((n,), 1, np.uint64)[:, 0], kind="stable")
+
+    def __repr__(self):
+        return f"Random(seed={self.seed}, path={self.path}, counter={self.counter}, device={self.device!r})"
+
+
+_watchers: list[dict] = []
+
+
+@contextlib.contextmanager
+def watch_draws():
+    """Collect every Random that is used inside, with its state before its first draw. Yields the collection."""
+    draws: dict = {}
+    _watchers.append(draws)
+    try:
+        yield draws
+    finally:
+        _watchers[:] = [other for other in _watchers if other is not draws]   # by identity: equal dicts may be nested
+
+
+@contextlib.contextmanager
+def replay_draws(draws):
+    """Inside, the watched streams give again what they gave while they were watched; then they go on as before."""
+    streams = [rng for rng, _, _ in draws.values()]
+    now = [(rng.counter, rng._window) for rng in streams]
+    for rng, counter, window in draws.values():
+        rng.counter, rng._window = counter, window
+    try:
+        yield
+    finally:
+        for rng, (counter, window) in zip(streams, now):
+            rng.counter, rng._window = counter, window
+
+
+def keep_freed_memory():
+    """Ask glibc to keep freed arrays for reuse instead of returning them to the system.
+
+    Without it every large temporary of a training step is unmapped and page-faulted in again: 12-20 % of a
+    step at nanoGPT's CPU size. The trainer calls this once; it does nothing where there is no mallopt.
+    Returns True if it took effect.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # malloc.h
+    settings = (M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 64 << 20)
+    return all([mallopt(name, value) == 1 for name, value in settings])
+
+
+@functools.lru_cache(maxsize=None)
+def _openblas():
+    for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
+        library = ctypes.CDLL(str(path))
+        for names in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"):
+            if hasattr(library, names.format("set")):
+                return getattr(library, names.format("set")), getattr(library, names.format("get"))
+    return None
+
+
+def blas_threads(n=None):
+    """Set how many threads matrix products use (None: leave it). Returns the number now, or None if unknown.
+
+    Works on NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS before starting.
+    """
+    found = _openblas()
+    if found is None:
+        return None
+    if n is not None:
+        found[0](int(n))
+    return int(found[1]())
+
+
+def cores():
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

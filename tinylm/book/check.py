@@ -1,0 +1,126 @@
+"""Does the index tell the truth? Every symbol must import, every test and every script must be there.
+
+Symbols are imported; tests are looked up in the syntax tree of their file, so nothing is run.
+"""
+import ast
+import importlib
+import importlib.util
+import inspect
+from pathlib import Path
+
+import tinylm
+
+
+def repository():
+    """The folder that holds tests/ and scripts/ beside tinylm/, or None when only the package is installed.
+
+    An installed package that is asked from inside a checkout answers for that checkout.
+    """
+    for folder in (Path(tinylm.__file__).resolve().parent.parent, Path.cwd()):
+        if (folder / "tests").is_dir() and (folder / "tinylm" / "book").is_dir():
+            return folder
+    return None
+
+
+def names(column):
+    """The things a column names: 'a b' and 'a, b' are two, '-' is none."""
+    return [name for name in column.replace(",", " ").split() if name != "-"]
+
+
+def resolve(symbol):
+    """The object of `package.module:attribute.attribute`, or of a dotted name.
+
+    raises   LookupError saying which part is not there
+    """
+    if ":" in symbol:
+        module_name, _, path = symbol.partition(":")
+        attributes = path.lstrip(":").split(".")
+    else:
+        module_name, attributes = _longest_module(symbol)
+    try:
+        found = importlib.import_module(module_name)
+    except ImportError as error:
+        raise LookupError(f"{module_name} does not import: {error}") from None
+    for i, attribute in enumerate(attributes):
+        if not hasattr(found, attribute):
+            raise LookupError(f"{'.'.join([module_name, *attributes[:i]])} has no {attribute!r}")
+        found = getattr(found, attribute)
+    return found
+
+
+def _longest_module(dotted):
+    parts = dotted.split(".")
+    for stop in range(len(parts), 0, -1):
+        name = ".".join(parts[:stop])
+        try:
+            if importlib.util.find_spec(name):
+                return name, parts[stop:]
+        except (ImportError, ValueError):                    # the parent is no package
+            continue
+    return parts[0], parts[1:]
+
+
+def location(symbol):
+    """(path, line) where a symbol is written. A constant is looked up in the syntax tree of its module."""
+    found = resolve(symbol)
+    try:
+        found = inspect.unwrap(found)
+        if inspect.ismodule(found):
+            return Path(inspect.getsourcefile(found)), 1
+        return Path(inspect.getsourcefile(found)), inspect.getsourcelines(found)[1]
+    except (TypeError, OSError):
+        module = importlib.import_module(symbol.partition(":")[0] if ":" in symbol else _longest_module(symbol)[0])
+        path, last = Path(inspect.getsourcefile(module)), symbol.replace(":", ".").rsplit(".", 1)[-1]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name) and node.id == last and isinstance(node.ctx, ast.Store):
+                return path, node.lineno
+        return path, 1
+
+
+def idea(symbol):
+    """The first paragraph of a symbol's docstring as one line; "" if it has none."""
+    text = inspect.getdoc(resolve(symbol)) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def test_complaint(test, root):
+    """What is wrong with a test id `path::name` or `path::Class::name`, or None."""
+    path, *parts = test.partition("[")[0].split("::")
+    if not (root / path).is_file():
+        return f"test file {path} is not there"
+    scope = ast.parse((root / path).read_text(encoding="utf-8")).body
+    for part in parts:
+        node = next((n for n in scope if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == part), None)
+        if node is None:
+            return f"{path} has no {part!r}"
+        scope = node.body
+    return None
+
+
+def script_complaint(script, root, verbs=()):
+    """What is wrong with a script path or a `tinylm VERB` command, or None. `verbs` are those that exist."""
+    first, *rest = script.split()
+    if first == "tinylm":
+        return None if rest and rest[0] in verbs else f"tinylm has no verb {' '.join(rest[:1])!r}"
+    return None if root is None or (root / first).is_file() else f"script {first} is not there"
+
+
+def complaints(table, root=None, verbs=()):
+    """Resolve every row.
+
+    table    list of Row
+    root     the repository; None: tests and scripts cannot be looked for and are passed over
+    verbs    the verbs of the command line, for scripts that are commands
+    returns  list of lines "id: what is wrong"; empty when the index tells the truth
+    """
+    found = []
+    for row in table:
+        for symbol in names(row.symbol):
+            try:
+                resolve(symbol)
+            except LookupError as error:
+                found.append(f"{row.id}: symbol {symbol}: {error}")
+        wrong = [test_complaint(test, root) for test in names(row.test)] if root else []
+        wrong += [script_complaint(row.script, root, verbs)] if row.script != "-" else []
+        found += [f"{row.id}: {what}" for what in wrong if what]
+    return found

@@ -1,0 +1,76 @@
+"""The `tinylm` command: a table of verbs, one file a verb, each imported when it is asked for.
+
+An error that tinylm raises on purpose is one line on stderr; a bug keeps its traceback, and
+TINYLM_DEBUG=1 shows the traceback of every error. Read next: options.py, then a verb.
+"""
+import difflib
+import importlib
+import os
+import sys
+
+from tinylm.errors import TinylmError
+
+VERBS = {  # verb: (what it does, an example)
+    "train": ("train a small GPT on text, on this machine", "tinylm train --data book.txt --steps 500"),
+    "generate": ("continue a prompt with a trained model", 'tinylm generate RUN "The with statement"'),
+    "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
+    "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
+    "tokenize": ("show how a text is cut into tokens", 'tinylm tokenize "Hello, world" --tokenizer RUN'),
+    "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
+    "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),
+    "book": ("find a concept of the book in the code", "tinylm book rope"),
+}
+
+
+def overview():
+    """What `tinylm` alone prints: every verb, what it does, and an example that runs."""
+    lines = ["tinylm: Foundations of Large Language Models as running code, on one small autograd engine", ""]
+    for verb, (purpose, example) in VERBS.items():
+        lines += [f"  {verb:<10} {purpose}", f"  {'':<10}   {example}"]
+    lines += ["", "Start with `tinylm train`: no argument, no download. `tinylm VERB --help` shows the settings."]
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    """Run one verb.
+
+    argv     the words after `tinylm`; None takes them from the command line
+    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()                                   # a closed pipe shows here, not at interpreter exit
+        return status
+    except BrokenPipeError:                                  # `tinylm book | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+
+
+def _dispatch(argv):
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    verb = argv[0]
+    if verb == "--version":
+        from importlib.metadata import version
+        print("tinylm", version("tinylm"))
+        return 0
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(VERBS)}"
+        print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
+        return 2
+    try:
+        return importlib.import_module(f"tinylm.cli.{verb}").main(argv[1:]) or 0
+    except SystemExit as done:                               # --help and --show-config have printed all there is
+        return done.code or 0
+    except (TinylmError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) or os.environ.get("TINYLM_DEBUG", "0") not in ("", "0"):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"tinylm {verb}: {message}", file=sys.stderr)
+        return 1

@@ -1,0 +1,75 @@
+"""`tinylm book`: from a section, a word or an id of the book to the code, the test and the script.
+
+`tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the index.
+"""
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+from tinylm import book
+from tinylm.book import check
+from tinylm.cli import VERBS
+from tinylm.cli.options import parse
+from tinylm.errors import DataError
+from tinylm.train.settings import setting
+
+
+@dataclass
+class BookConfig:
+    """What `tinylm book` takes."""
+
+    check: bool = setting(False, "resolve every row: symbols import, tests and scripts are there; exit 1 if one is not")
+
+
+def main(argv):
+    """Look something up in the index of the book, or check the index."""
+    config, words = parse(argv, BookConfig, positionals=("[SECTION|WORD|ID...]",), verb="book", about=__doc__,
+                          examples=("tinylm book 2.1.1", "tinylm book rope", "tinylm book C2a-C06"))
+    table = book.rows()
+    found = book.find(table, " ".join(words)) if words else table
+    if not found:
+        raise DataError(f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections")
+    if config.check:
+        return _check(found)
+    print("\n\n".join(describe(row) for row in found) if words else overview(table))
+    return 0
+
+
+def overview(table):
+    """Sections with how many concepts each."""
+    counts = Counter(book.section_number(row) for row in table)
+    head = f"{len(table)} concepts; `tinylm book 2.1`, `tinylm book WORD` and `tinylm book ID` show them"
+    return "\n".join([head, ""] + [f"  {section:<8} {counts[section]:4}" for section in sorted(counts, key=_in_order)])
+
+
+def _in_order(section):
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in section.split(".")]
+
+
+def describe(row):
+    """One concept in a few lines: the idea, where it is written, what proves it, what shows it."""
+    lines = [f"{row.id}  {row.concept}  (section {row.section})"]
+    for symbol in check.names(row.symbol):
+        try:
+            path, line = check.location(symbol)
+            lines += [f"  idea    {check.idea(symbol)}", f"  code    {_short(path)}:{line}  {symbol}"]
+        except LookupError as error:
+            lines.append(f"  code    {symbol}: {error}")
+    lines += [f"  proof   {test}" for test in check.names(row.test)]
+    if row.script != "-":
+        lines.append(f"  show    {row.script if row.script.startswith('tinylm ') else 'python ' + row.script}")
+    return "\n".join(lines)
+
+
+def _short(path):
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near
+
+
+def _check(table):
+    root = check.repository()
+    wrong = check.complaints(table, root, VERBS)
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    note = "" if root else "; tests and scripts not looked for: run this in a checkout of the repository"
+    print(f"{len(table)} rows, {len(wrong)} wrong{note}")
+    return 1 if wrong else 0

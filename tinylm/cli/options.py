@@ -1,0 +1,186 @@
+"""From words on the command line to dataclasses: every field is `--field value`, `--help` writes itself.
+
+A verb names the dataclasses it takes; their fields (made with tinylm.train.settings.setting) carry
+name, type, default, help and check, so there is nothing else to declare and nothing to keep in step.
+Read next: values.py, which turns one word into a value of a field's type.
+"""
+import dataclasses
+import difflib
+import re
+import shutil
+import textwrap
+import typing
+
+from tinylm.cli.values import read_value, show_type
+from tinylm.errors import ConfigError
+
+
+def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=None):
+    """Read the words after a verb.
+
+    argv         list of words
+    classes      dataclasses; field names must not repeat among them
+    positionals  names of the plain words: "RUN" is needed, "[PROMPT]" may be left out, "RUN..." is one or
+                 more, "[RUN...]" any number
+    given        a dict that receives the fields the user named, with their values
+    returns      one instance of each class, then the plain words as a list (only if `positionals` is given);
+                 a lone instance is returned as itself
+    raises       ConfigError for an unknown setting (with the near ones), a word that is not of the field's
+                 type, a value its check refuses, or too many or too few plain words
+    --help and --show-config print and raise SystemExit(0).
+    """
+    fields = _fields(classes)
+    chosen, words, shows = _read(argv, fields)
+    if "help" in shows:
+        print(help_text(fields, verb, about, positionals, examples))
+        raise SystemExit(0)
+    if given is not None:
+        given.update(chosen)
+    instances = [build(cls, chosen) for cls in classes]
+    if "show-config" in shows:
+        print(config_text(instances))
+        raise SystemExit(0)
+    if not positionals:
+        if words:
+            raise ConfigError(f"takes no plain words, met {' '.join(map(repr, words))}; settings are --name value")
+        return instances[0] if len(instances) == 1 else tuple(instances)
+    _count(words, positionals, verb)
+    return *instances, words
+
+
+def build(cls, values):
+    """An instance of a dataclass from the values that are its own, every check applied."""
+    from tinylm.train.settings import validate
+
+    missing = [f.name for f in _settable(cls) if f.name not in values and _default(f) is dataclasses.MISSING]
+    if missing:
+        raise ConfigError(f"needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
+    return validate(cls(**{f.name: values[f.name] for f in _settable(cls) if f.name in values}))
+
+
+def _settable(cls):
+    return [f for f in dataclasses.fields(cls) if f.init and not f.name.startswith("_")]
+
+
+def _default(field):
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _fields(classes):
+    """name -> (field, type) over all classes, in order."""
+    found = {}
+    for cls in classes:
+        types = typing.get_type_hints(cls)
+        for field in _settable(cls):
+            if field.name in found:
+                raise TypeError(f"two dataclasses have a field {field.name!r}")
+            found[field.name] = (field, types[field.name])
+    return found
+
+
+def _read(argv, fields):
+    """Split the words: (values by field name, plain words, which of --help and --show-config were asked for)."""
+    chosen, words, shows, argv = {}, [], set(), list(argv)
+    while argv:
+        word = argv.pop(0)
+        if word == "--":
+            words += argv
+            break
+        if word == "-h" or word == "--help" or word == "--show-config":
+            shows.add("help" if word == "-h" else word[2:])
+        elif word.startswith("--"):
+            key, equals, text = word[2:].partition("=")
+            if key == "set":
+                key, equals, text = (text or _next(argv, "--set", "key=value")).partition("=")
+                if not equals:
+                    raise ConfigError(f"--set takes key=value, not {key!r}")
+            name, text = _named(key, text if equals else None, fields, argv)
+            kind = fields[name][1]
+            value = read_value(text, kind, name)
+            # Text may hold commas, so a tuple of texts grows by one with every use of its option.
+            grows = kind == tuple[str, ...] and name in chosen
+            chosen[name] = chosen[name] + value if grows else value
+        elif re.match(r"-[A-Za-z]", word):
+            raise ConfigError(f"no option {word!r}: settings have two dashes, as in --seed 1; --help lists them")
+        else:
+            words.append(word)
+    return chosen, words, shows
+
+
+def _named(key, text, fields, argv):
+    """The field that `key` names and the text of its value, taken from argv if it is not there yet."""
+    name = key.replace("-", "_")
+    if name in fields:
+        if text is not None:
+            return name, text
+        if fields[name][1] is bool:
+            return name, argv.pop(0) if argv and argv[0] in ("true", "false") else "true"
+        return name, _next(argv, f"--{key}", show_type(fields[name][1]))
+    if name.startswith("no_") and text is None and name[3:] in fields and fields[name[3:]][1] is bool:
+        return name[3:], "false"
+    near = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
+    near += [other for other in fields if name and name in other.split("_") and other not in near]
+    options = " or ".join("--" + other.replace("_", "-") for other in near[:4])
+    hint = f"did you mean {options}?" if near else "--help lists them all"
+    raise ConfigError(f"no setting named {key!r}: {hint}")
+
+
+def _next(argv, option, what):
+    if not argv or argv[0].startswith("--"):
+        raise ConfigError(f"{option} needs a value ({what}); one that starts with dashes goes as {option}=VALUE")
+    return argv.pop(0)
+
+
+def _count(words, positionals, verb):
+    needed = sum(not p.startswith("[") for p in positionals)
+    most = None if any("..." in p for p in positionals) else len(positionals)
+    usage = f"tinylm {verb} {' '.join(positionals)}"
+    if len(words) < needed:
+        raise ConfigError(f"needs {' '.join(p for p in positionals if not p.startswith('['))}: {usage}")
+    if most is not None and len(words) > most:
+        raise ConfigError(f"one word too many, {words[most]!r}: {usage} (quote a text that has spaces)")
+
+
+def help_text(fields, verb, about, positionals=(), examples=()):
+    """The page that --help prints: usage, purpose, examples, every setting with type, default and help."""
+    lines = [f"usage: tinylm {verb} {' '.join(positionals)}".rstrip() + (" [--setting value ...]" if fields else "")]
+    lines += ["", about.strip()] if about else []
+    lines += [""] + [f"  {example}" for example in examples] if examples else []
+    lines += ["", "settings (also --set key=value; --show-config prints the values in use):"] if fields else []
+    for name, (field, kind) in fields.items():
+        default = _default(field)
+        option = name.replace("_", "-")
+        left = f"  --[no-]{option}" if kind is bool else f"  --{option} {show_type(kind)}"
+        said = "needed" if default is dataclasses.MISSING else f"default {_show(default)}"
+        lines += _two_columns(left, f"{field.metadata.get('help', '')} ({said})".strip())
+    return "\n".join(lines)
+
+
+def config_text(instances):
+    """What --show-config prints: `name = value` with the help text, and the default where the value is not it."""
+    lines = []
+    for instance in instances:
+        for field in dataclasses.fields(instance):
+            value, default = getattr(instance, field.name), _default(field)
+            note = field.metadata.get("help", "")
+            if default is not dataclasses.MISSING and value != default:
+                note = f"{note} (default {_show(default)})".strip()
+            lines += _two_columns(f"{field.name} = {_show(value)}", note)
+    return "\n".join(lines)
+
+
+def _show(value):
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, str):
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _two_columns(left, right, at=34):
+    width = max(40, min(shutil.get_terminal_size().columns, 120) - at)
+    wrapped = textwrap.wrap(right, width) or [""]
+    first = [f"{left:<{at}}{wrapped.pop(0)}".rstrip()] if len(left) < at else [left]
+    return first + [" " * at + line for line in wrapped]

@@ -1,0 +1,97 @@
+"""`tinylm tokenize "text"`: how a tokenizer cuts a text, piece by piece; `--train FILE` learns a tokenizer.
+
+The tokenizer is the one of a run, a saved file, `bytes`, or GPT-2's published pair of files (`gpt2:DIR`).
+"""
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.cli.options import parse
+from tinylm.errors import ConfigError
+from tinylm.train.settings import at_least, setting
+
+GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
+
+
+@dataclass
+class TokenizeConfig:
+    """What `tinylm tokenize` takes."""
+
+    tokenizer: str = setting("bytes", "a run, a saved tokenizer, bytes, or gpt2:DIR with GPT-2's two files")
+    special: bool = setting(False, "names of special tokens in the text mean the tokens")
+    train: str = setting("", "learn byte-pair merges from this text file or directory")
+    vocab_size: int = setting(512, "with --train: tokens wanted, of which 256 are bytes and 1 special", at_least(257))
+    out: str = setting("tokenizer.json", "with --train: where the tokenizer is saved")
+
+
+def main(argv):
+    """Show the pieces of a text, or learn a tokenizer."""
+    config, words = parse(argv, TokenizeConfig, positionals=("[TEXT]",), verb="tokenize", about=__doc__, examples=(
+        'tinylm tokenize "Hello, world"', "tinylm tokenize --train book.txt --vocab-size 512 --out tokenizer.json",
+        'tinylm tokenize "Hello, world" --tokenizer tokenizer.json', "cat book.txt | tinylm tokenize -"))
+    if config.train:
+        tokenizer = learn(config)
+        print(f"{tokenizer.vocab_size} tokens, saved: tinylm tokenize \"some text\" --tokenizer {config.out}")
+    elif not words:
+        raise ConfigError('needs a text: tinylm tokenize "Hello, world"; "-" reads it from the standard input')
+    else:
+        tokenizer = named(config.tokenizer)
+    if words:
+        text = sys.stdin.read() if words[0] == "-" else words[0]
+        print("\n".join(pieces(tokenizer, text, config.special)))
+
+
+def named(name):
+    """The tokenizer that `--tokenizer` names.
+
+    name     "bytes", "gpt2:DIR", a file that Tokenizer.save wrote, or a run directory
+    raises   CheckpointError or DataError naming the file that is missing or damaged
+    """
+    from tinylm import tokenizers
+
+    if name == "bytes":
+        return tokenizers.ByteTokenizer()
+    if name.startswith("gpt2:"):
+        folder = Path(name[5:])
+        for encoder, merges in GPT2_FILES:
+            if (folder / encoder).is_file():
+                return tokenizers.load_gpt2(folder / encoder, folder / merges)
+        wanted = " or ".join(" with ".join(pair) for pair in GPT2_FILES)
+        raise ConfigError(f"tokenizer: {folder} holds no GPT-2 vocabulary: it takes {wanted}")
+    return of_run(name) if Path(name).is_dir() else tokenizers.load(name)
+
+
+def learn(config):
+    """Learn byte-pair merges from the files at config.train and save them at config.out. Returns the tokenizer."""
+    from tinylm.data import stream_documents
+    from tinylm.tokenizers import BPETokenizer
+
+    documents = (part for document in stream_documents(config.train) for part in document)
+    tokenizer = BPETokenizer.train(documents, config.vocab_size)
+    tokenizer.save(config.out)
+    return tokenizer
+
+
+def pieces(tokenizer, text, special=False):
+    """What `tinylm tokenize` prints: the text with its cuts, then each token with id, place and bytes.
+
+    returns  list of str. A piece that is not whole characters shows its bytes as \\xNN
+    """
+    ids = tokenizer.encode(text, allow_special=special).tolist()
+    parts = [tokenizer.token_bytes(i) for i in ids]
+    shown = [visible(part) for part in parts]
+    size = len(text.encode())
+    rate = f", {size / len(ids):.2f} bytes a token" if ids else ""
+    lines = [f"{len(ids)} tokens, {len(text)} characters, {size} bytes{rate}; vocabulary {tokenizer.vocab_size}",
+             "", "│".join(shown), "", f"{'id':>8} {'byte':>6}  piece"]
+    at = 0
+    for i, part, piece in zip(ids, parts, shown):
+        lines.append(f"{i:8} {at:6}  '{piece}'")
+        at += len(part)
+    return lines
+
+
+def visible(part):
+    """Bytes as text that shows on one line: what is no character, or has no picture, as an escape."""
+    text = part.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

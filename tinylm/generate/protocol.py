@@ -1,0 +1,110 @@
+"""The language model protocol: all that decoding, prompting and alignment may ask of a model.
+
+A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2.1, eq. 2.1). Here that is an object with
+
+    vocab_size   V
+    context      most tokens it reads at once, or None for no limit
+    new_cache(batch, padding=None)   an empty memory for B rows. It has `length` (columns read), `padding`, `crop(length)`
+                 and `select(rows)`. padding (B,) counts leading columns of a row that are no tokens
+    logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the cache, which grows by T;
+                 returns (B, T, V): row t scores the token after tokens[:, t]. Without a cache nothing is remembered
+    next_logits(tokens, cache=None)  the same for the last position alone, (B, V)
+
+Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder (fast.py) and on
+`EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0 is given: it is never scored.
+Read next: enumerable.py, then generate.py.
+"""
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd import no_grad
+from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.generate.cache import KeyValueCache
+
+
+class ModelLM:
+    """A `models.GPT` (or anything called as model(ids, cache=, positions=, mask=)) as a language model.
+
+    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. It is put into evaluation
+             mode for each call and left as it was found
+    """
+
+    def __init__(self, model):
+        self.model, self.config = model, model.config
+        self.vocab_size, self.context = self.config.vocab_size, self.config.context
+
+    def new_cache(self, batch, padding=None):
+        """An empty KeyValueCache for B rows, on the model's device and of its dtype."""
+        config = self.config
+        weight = self.model.parameters()[0].data
+        return KeyValueCache(config.n_layer, batch, config.n_kv_head or config.n_head, config.d_model // config.n_head,
+                             weight.dtype, backend.device_of(weight), padding=padding)
+
+    def logits(self, tokens, cache=None):
+        """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on the model's device."""
+        tokens = check_tokens(tokens, self, cache)
+        device = backend.device_of(self.model.parameters()[0].data)
+        positions, mask = padded(tokens.shape[1], cache)
+        ids, positions, mask = (x if x is None else backend.to_device(x, device) for x in (tokens, positions, mask))
+        training = getattr(self.model, "training", False)
+        if training:
+            self.model.eval()
+        try:
+            with no_grad():
+                return self.model(ids, cache=cache, positions=positions, mask=mask).data
+        finally:
+            if training:
+                self.model.train()
+
+    def next_logits(self, tokens, cache=None):
+        """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
+        return self.logits(tokens, cache)[:, -1]
+
+
+def padded(T, cache):
+    """Positions and mask of T new columns after those in `cache`, where rows begin with padding.
+
+    returns  positions (B, T): a row's first token has position 0, and so has padding;
+             mask (B, 1, 1, length + T): True for tokens. (None, None) where there is no padding
+    """
+    if cache is None or cache.padding is None:
+        return None, None
+    columns, start = np.arange(cache.length + T), cache.padding[:, None]
+    return np.maximum(columns[cache.length:] - start, 0), (columns >= start)[:, None, None, :]
+
+
+def check_tokens(tokens, lm, cache=None):
+    """`tokens` as a (B, T) NumPy array that `lm` can read after what is in `cache`.
+
+    raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError naming an id outside the vocabulary
+    """
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 2 or 0 in tokens.shape:
+        raise ShapeError(f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1")
+    check_ids(tokens, lm.vocab_size)
+    before = 0 if cache is None else cache.length
+    if lm.context is not None and before + tokens.shape[1] > lm.context:
+        raise ShapeError(f"{before} tokens in the cache and {tokens.shape[1]} new ones go past the context of {lm.context}; "
+                         "read fewer at a time (generate() slides its window by itself)")
+    return tokens
+
+
+def check_ids(ids, vocab_size):
+    """Raise DataError, naming the id and the vocabulary size, if an id is not an integer in [0, vocab_size)."""
+    ids = np.asarray(ids)
+    if ids.size and ids.dtype.kind not in "iu":
+        raise DataError(f"token ids have dtype {ids.dtype}, but they are integers; encode text with a tokenizer first")
+    outside = (ids < 0) | (ids >= vocab_size)
+    if outside.any():
+        raise DataError(f"token id {int(ids[outside][0])} is outside the vocabulary of {vocab_size} (0 to {vocab_size - 1}); "
+                        "was the text encoded with another tokenizer?")
+
+
+def as_language_model(model):
+    """`model` itself if it follows the protocol, a ModelLM around it if it is a model of `tinylm.models`."""
+    if hasattr(model, "next_logits"):
+        return model
+    if hasattr(model, "config") and callable(model):
+        return ModelLM(model)
+    raise ConfigError(f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with the "
+                      "protocol of tinylm/generate/protocol.py")

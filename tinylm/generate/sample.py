@@ -1,0 +1,180 @@
+"""Choosing the next token: pure functions from logits (B, V) to tokens (B,).
+
+`filtered` applies what `Sampling` asks for in this order, each filter on what the one before left over:
+repetition penalty, temperature, top-k, top-p, min-p. `draw` then samples from the softmax of the result
+(book section 2.1.1, "selected according to this distribution"), or `greedy` takes its maximum (eq. 2.3).
+Randomness comes in as uniform numbers, so every function here is deterministic. Read next: generate.py.
+"""
+import dataclasses
+
+import numpy as np
+
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.train.settings import above, at_least, between, setting, validate
+
+
+def _top_p_range(value):
+    return between(0, 1)(value) or (None if value > 0 else "must be above 0")
+
+
+def _count(value):
+    return None if isinstance(value, (int, np.integer)) and value >= 1 else "must be a whole number, 1 or more"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. The default samples from the model's own distribution."""
+
+    temperature: float = setting(1.0, "divides the logits; 0 takes the most probable token", at_least(0))
+    top_k: int | None = setting(None, "keep the k most probable tokens", _count)
+    top_p: float | None = setting(None, "keep the fewest tokens whose probability reaches p", _top_p_range)
+    min_p: float | None = setting(None, "keep tokens at least p times as probable as the best", between(0, 1))
+    repetition_penalty: float = setting(1.0, "makes tokens seen before less likely (above 1)", above(0))
+
+    def __post_init__(self):
+        validate(self)
+
+    @property
+    def is_greedy(self):
+        """True if there is nothing to draw: only the most probable token can come."""
+        return self.temperature == 0 or self.top_k == 1
+
+
+def repetition_penalty(logits, seen, penalty):
+    """Divide positive logits of tokens seen before by `penalty`, multiply negative ones   (Keskar et al. 2019, CTRL)
+
+    logits   (B, V);  seen (B, V) bool, see `seen_tokens`
+    returns  (B, V)
+    """
+    return np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def seen_tokens(rows, vocab_size):
+    """(B, V) bool: which tokens occur in each of B sequences of ids."""
+    seen = np.zeros((len(rows), vocab_size), bool)
+    for mark, row in zip(seen, rows):
+        mark[np.asarray(row, np.int64)] = True
+    return seen
+
+
+def temperature(logits, t):
+    """Logits of softmax(logits / t)   (t -> 0: the maximum; t -> infinity: uniform).
+
+    The maximum is subtracted first, which changes no probability and keeps small t from overflowing. Returns (B, V).
+    """
+    with np.errstate(over="ignore"):                        # a score so far below the best that it leaves the range: -inf
+        return (logits - logits.max(axis=-1, keepdims=True)) / t
+
+
+def top_k(logits, k):
+    """The k largest logits; the others become -inf   (Fan et al. 2018). Of equal logits the lowest ids stay. (B, V)."""
+    if k >= logits.shape[-1]:
+        return logits
+    smallest = np.partition(logits, -k, axis=-1)[:, -k:-k + 1 or None]                  # (B, 1), the k-th largest
+    above_it, equal = logits > smallest, logits == smallest
+    room = k - above_it.sum(axis=-1, keepdims=True)
+    return np.where(above_it | (equal & (equal.cumsum(axis=-1) <= room)), logits, -np.inf)
+
+
+def top_p(logits, p):
+    """The smallest set of most probable tokens whose probability reaches p; the others -inf   (Holtzman et al. 2020)
+
+    The token that crosses p is kept, so at least one is. Of equal logits the lowest ids come first. Returns (B, V).
+    """
+    order = np.argsort(-logits, axis=-1, kind="stable")
+    ordered = np.take_along_axis(probabilities(logits), order, axis=-1)
+    before = np.cumsum(ordered, axis=-1) - ordered          # probability of all better tokens
+    kept = np.empty(logits.shape, bool)
+    np.put_along_axis(kept, order, before < p, axis=-1)
+    return np.where(kept, logits, -np.inf)
+
+
+def min_p(logits, p):
+    """Tokens at least p times as probable as the most probable one; the others -inf   (Nguyen et al. 2024). (B, V)."""
+    if p == 0:
+        return logits
+    return np.where(logits - logits.max(axis=-1, keepdims=True) >= np.log(p), logits, -np.inf)
+
+
+def probabilities(logits):
+    """softmax over V in float64: (B, V) -> (B, V)."""
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def filtered(logits, sampling, seen=None):
+    """The logits that are sampled from: all filters of `sampling` in the order given above.
+
+    logits   (B, V);  seen (B, V) bool, needed for a repetition penalty other than 1
+    returns  (B, V); with temperature 0 the logits after the penalty
+    """
+    if sampling.repetition_penalty != 1:
+        if seen is None:
+            raise ShapeError("filtered: a repetition penalty needs `seen`, the tokens that came before")
+        logits = repetition_penalty(logits, seen, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        return logits
+    if sampling.temperature != 1:
+        logits = temperature(logits, sampling.temperature)
+    for keep, bound in (top_k, sampling.top_k), (top_p, sampling.top_p), (min_p, sampling.min_p):
+        if bound is not None:
+            logits = keep(logits, bound)
+    return logits
+
+
+def greedy(logits):
+    """The most probable token, the lowest id among equals   (book eq. 2.3). (B, V) -> (B,)."""
+    return np.argmax(logits, axis=-1)
+
+
+def draw(logits, uniform):
+    """A token from softmax(logits) by inverting the cumulative distribution.
+
+    logits   (B, V), -inf for impossible tokens
+    uniform  (B,) numbers in [0, 1), one a row
+    returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of probability 0
+    """
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
+    heights = weights.cumsum(axis=-1)
+    # u < 1 in float64 makes u * total < total, also after rounding, so the sum is at most V - 1.
+    return (heights <= (np.asarray(uniform, np.float64) * heights[:, -1])[:, None]).sum(axis=-1)
+
+
+def draw_gumbel(logits, uniform):
+    """A token from softmax(logits) as the maximum of logits plus Gumbel noise -log(-log u)   (Gumbel 1954)
+
+    uniform  (B, V) numbers in [0, 1), one a token. The same distribution as `draw`, not the same tokens
+    returns  (B,)
+    """
+    smallest = np.finfo(np.float64).tiny                    # u = 0 would give log 0
+    return np.argmax(logits - np.log(-np.log(np.maximum(uniform, smallest))), axis=-1)
+
+
+class Uniforms:
+    """Uniform numbers for one row, one a token: the stream `Random(seed, "sample")`, drawn 64 at a time for speed."""
+
+    def __init__(self, seed):
+        self._rng, self._drawn = Random(seed, "sample"), []
+
+    def next(self):
+        """The next number in [0, 1), 53 random bits."""
+        if not self._drawn:
+            self._drawn = self._rng.uniform(64, np.float64).tolist()[::-1]
+        return self._drawn.pop()
+
+
+def choose(logits, sampling, streams, seen=None):
+    """The next token of each row: filters, then draw or maximum.
+
+    logits   (B, V);  sampling Sampling;  streams B Uniforms;  seen as in `filtered`
+    returns  (B,) integers
+    raises   ConfigError if a row of logits has a NaN or no finite entry
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():
+        raise ConfigError("the model's logits are not finite: the maximum of a row is "
+                          f"{logits.max(axis=-1)}; was the model's training stable?")
+    logits = filtered(logits, sampling, seen)
+    if sampling.is_greedy:                                  # top-k's one survivor is the maximum
+        return greedy(logits)
+    return draw(logits, [stream.next() for stream in streams])

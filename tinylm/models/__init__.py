@@ -1,0 +1,2 @@
+"""Model families, one file each."""
+from tinylm.models.gpt import GPT, GPTConfig

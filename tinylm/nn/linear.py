@@ -1,0 +1,39 @@
+"""Linear maps and token embeddings, with their initialization. Read next: norm.py."""
+import numpy as np
+
+from tinylm.autograd import Tensor, embedding, linear
+from tinylm.nn.module import Module
+
+# Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to 1/sqrt(3 * 768).
+INIT_STD = 0.02
+
+
+def normal_parameter(shape, rng, std, dtype=np.float32):
+    """A parameter drawn from a normal distribution with mean 0."""
+    return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
+
+
+class Linear(Module):
+    """x W + b, with W (d_in, d_out): the orientation of the book's h W.
+
+    std   of the initial weights; residual projections use std / sqrt(2 L), so that the sum over L blocks of
+          two branches each keeps its variance   (Radford et al. 2019)
+    bias  False leaves it out   (book eq. 2.31)
+    """
+
+    def __init__(self, d_in, d_out, rng, bias=True, std=INIT_STD, dtype=np.float32):
+        self.weight = normal_parameter((d_in, d_out), rng, std, dtype)
+        self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True) if bias else None
+
+    def __call__(self, x):
+        return linear(x, self.weight, self.bias)                                        # (..., d_in) -> (..., d_out)
+
+
+class Embedding(Module):
+    """A table of vectors, one row per token   (book section 2.1.1)."""
+
+    def __init__(self, rows, d_model, rng, std=INIT_STD, dtype=np.float32):
+        self.weight = normal_parameter((rows, d_model), rng, std, dtype)
+
+    def __call__(self, ids):
+        return embedding(ids, self.weight)                                              # (...) -> (..., D)

@@ -1,0 +1,108 @@
+"""Module: an object whose parameters are found by looking at its attributes. No registration, no metaclass.
+
+Read next: linear.py for the smallest one.
+"""
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd import Tensor
+from tinylm.errors import CheckpointError
+
+
+def _children(value):
+    """(name, value) pairs one level down, for whatever can hold parameters."""
+    if isinstance(value, Module):
+        return vars(value).items()
+    if isinstance(value, (list, tuple)):
+        return ((str(i), v) for i, v in enumerate(value))
+    if isinstance(value, dict):
+        return ((str(k), v) for k, v in value.items())
+    return ()
+
+
+def _walk(value, prefix, seen):
+    for name, child in _children(value):
+        path = f"{prefix}{name}"
+        if isinstance(child, Tensor):
+            if child.requires_grad and id(child) not in seen:
+                seen.add(id(child))
+                yield path, child
+        elif isinstance(child, (Module, list, tuple, dict)) and id(child) not in seen:
+            seen.add(id(child))
+            yield from _walk(child, path + ".", seen)
+
+
+class Module:
+    """Base of everything with parameters: Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
+
+    A subclass sets attributes in __init__ and computes in __call__. `training` tells dropout whether to act.
+    """
+
+    training = True
+
+    def named_parameters(self):
+        """Name -> parameter, in attribute order; a parameter reachable by two names counts once, under the first."""
+        return dict(_walk(self, "", set()))
+
+    def parameters(self):
+        """The parameters, in the order of named_parameters()."""
+        return list(self.named_parameters().values())
+
+    def modules(self):
+        """This module and all below it, each once."""
+        found, waiting = {}, [self]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, Module):
+                found.setdefault(id(value), value)
+            waiting += [child for _, child in _children(value)
+                        if isinstance(child, (Module, list, tuple, dict)) and id(child) not in found]
+        return list(found.values())
+
+    def count_parameters(self):
+        """How many numbers are trained."""
+        return sum(p.size for p in self.parameters())
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        for p in self.parameters():
+            p.grad = None
+
+    def train(self, mode=True):
+        """Switch training behavior (dropout) on or off, here and below. Returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Switch training behavior off. Returns the module."""
+        return self.train(False)
+
+    def to(self, device):
+        """Move every parameter to a device, in place. Returns the module."""
+        for p in self.parameters():
+            p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
+        return self
+
+    def state_dict(self):
+        """Name -> NumPy array of every parameter: copies, safe to keep."""
+        return {name: np.array(p.numpy()) for name, p in self.named_parameters().items()}
+
+    def load_state_dict(self, state, strict=True):
+        """Overwrite the parameters with arrays by name.
+
+        strict   also refuse missing and unknown names
+        raises   CheckpointError naming every difference; then nothing has been changed
+        """
+        mine = self.named_parameters()
+        missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
+        wrong = [f"{n}: {np.shape(state[n])}, needs {p.shape}" for n, p in mine.items() if n in state and np.shape(state[n]) != p.shape]
+        problems = [f"{what} {', '.join(names)}" for what, names in
+                    (("missing", missing * strict), ("unknown", unknown * strict), ("of another shape", wrong)) if names]
+        if problems:
+            raise CheckpointError(f"load_state_dict: {'; '.join(problems)}")
+        for name, p in mine.items():
+            if name in state:
+                array = np.asarray(state[name]).astype(p.dtype, copy=False)
+                p.data[...] = backend.to_device(array, p.device)
+                p._version[0] += 1

@@ -1,0 +1,83 @@
+"""Adam and AdamW on one flat buffer, in place   (Kingma & Ba 2015; Loshchilov & Hutter 2019).
+
+Read next: schedule.py for the learning rate over time.
+"""
+import math
+
+import numpy as np
+
+from tinylm.optim.flat import flatten
+
+# Elements updated at a time: five slices of this many float32 stay in a core's second-level cache, so that the dozen
+# passes below cost one trip to memory instead of twelve.
+BLOCK = 1 << 15
+
+
+class AdamW:
+    """Adam with weight decay decoupled from the gradient.
+
+    parameters    FlatParameters, or a dict or list of Tensors
+    lr            learning rate, per step; may be given to each step() instead
+    betas         decay of the running mean of g and of g**2
+    eps           added to the root of the running mean of g**2
+    weight_decay  per step and unit lr; applies to matrices (weights, embeddings), not to gains and biases
+    """
+
+    def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
+        self.flat, self.lr, self.betas, self.eps, self.weight_decay = flatten(parameters), lr, betas, eps, weight_decay
+        self.m, self.v = np.zeros_like(self.flat.data), np.zeros_like(self.flat.data)
+        self.t = 0
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        self.flat.zero_grad()
+
+    def step(self, lr=None, start=0, stop=None, scale=1.0):
+        """One update of elements start .. stop-1 of the flat buffer (all of them, unless workers share the update).
+
+        lr     learning rate of this step
+        scale  factor on the gradient, where clipping costs nothing
+        """
+        lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
+        flat.collect()
+        self.t += 1
+        flat.version[0] += 1
+        scratch = np.empty_like(flat.data, shape=(min(BLOCK, stop - start),))
+        for low in range(start, stop, BLOCK):
+            high = min(low + BLOCK, stop)
+            decayed = flat.data[low:max(low, min(high, flat.n_decay))]
+            decayed *= 1 - lr * self.weight_decay
+            self._update(*(x[low:high] for x in (flat.data, flat.grad, self.m, self.v)), scratch[:high - low], lr, scale)
+
+    def _update(self, theta, g, m, v, s, lr, scale):
+        # m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  theta <- theta - lr (m/c1) / (sqrt(v/c2) + eps) with
+        # c_i = 1 - b_i^t. Both corrections fold into constants: (m/c1) / (sqrt(v/c2) + eps) =
+        # (sqrt(c2)/c1) m / (sqrt(v) + eps sqrt(c2)).
+        b1, b2 = self.betas
+        c1, c2 = 1 - b1**self.t, math.sqrt(1 - b2**self.t)
+        m *= b1
+        np.multiply(g, (1 - b1) * scale, out=s)
+        m += s
+        v *= b2
+        np.multiply(g, g, out=s)
+        s *= (1 - b2) * scale * scale
+        v += s
+        np.sqrt(v, out=s)
+        s += self.eps * c2
+        np.divide(m, s, out=s)
+        s *= lr * c2 / c1
+        theta -= s
+
+    def state(self):
+        """What a checkpoint must hold: {"t": steps taken, "m": (n,), "v": (n,)}."""
+        return {"t": self.t, "m": self.m, "v": self.v}
+
+    def load_state(self, state):
+        """Take over a state() of the same parameters."""
+        self.t = int(state["t"])
+        self.m[...], self.v[...] = state["m"], state["v"]
+
+
+def Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    """Adam as first published: AdamW without weight decay   (Kingma & Ba 2015, algorithm 1)."""
+    return AdamW(parameters, lr, betas, eps, weight_decay=0.0)

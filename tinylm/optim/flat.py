@@ -1,0 +1,85 @@
+"""All parameters in one contiguous buffer, all gradients in another: what makes an update one pass over memory.
+
+Parameters become views of the buffer, matrices first, so that weight decay is one slice, the gradient norm
+one inner product, and a worker's share of the update a pair of indices. Each parameter offers the backward
+pass its place in the gradient buffer (`slot`), where fused operations write directly. Read next: adam.py.
+"""
+import numpy as np
+
+from tinylm.autograd import Tensor
+from tinylm.errors import ConfigError
+
+
+class FlatParameters:
+    """Move parameters into flat buffers.
+
+    parameters  dict of name -> Tensor, or an iterable of Tensors; a Tensor given twice counts once
+    empty       (n, dtype) -> 1-D array: where the two buffers live (a communicator's shared memory, for example)
+    Attributes: data, grad (n,) arrays; n_decay, the end of the matrices (ndim >= 2); names, offsets
+    raises      ConfigError if there are no parameters, or they differ in dtype or device
+    """
+
+    def __init__(self, parameters, empty=None):
+        named = parameters if isinstance(parameters, dict) else {str(i): p for i, p in enumerate(parameters)}
+        unique = {id(p): (name, p) for name, p in reversed(named.items()) if p.requires_grad}
+        named = dict(reversed(unique.values()))
+        if not named:
+            raise ConfigError("optimizer: there is no parameter that requires a gradient")
+        kinds = {(p.dtype, p.device) for p in named.values()}
+        if len(kinds) > 1:
+            raise ConfigError(f"optimizer: parameters differ in dtype or device: {sorted(map(str, kinds))}; convert the model first")
+        order = sorted(named.items(), key=lambda item: item[1].ndim < 2)                # stable: matrices, then vectors
+        self.names, self.tensors = [n for n, _ in order], [p for _, p in order]
+        sizes = [p.size for p in self.tensors]
+        self.offsets = np.concatenate(([0], np.cumsum(sizes))).tolist()
+        self.n_decay = sum(p.size for p in self.tensors if p.ndim >= 2)
+        first = self.tensors[0].data
+        make = empty or (lambda n, dtype: np.empty_like(first, shape=(n,)))
+        self.data, self.grad = (make(self.offsets[-1], first.dtype) for _ in range(2))
+        self.version = [0]                                                              # one buffer, one version for all
+        for p, start, stop in zip(self.tensors, self.offsets, self.offsets[1:]):
+            view = self.data[start:stop].reshape(p.shape)
+            view[...] = p.data
+            p.data, p.slot, p.grad, p._version = view, self.grad[start:stop].reshape(p.shape), None, self.version
+
+    def __len__(self):
+        return self.offsets[-1]
+
+    def zero_grad(self):
+        """Forget all gradients; the buffer is overwritten by the next backward pass, not cleared."""
+        for p in self.tensors:
+            p.grad = None
+
+    def collect(self):
+        """Make the gradient buffer complete: zero where a parameter got none, copied where it is held elsewhere."""
+        for p in self.tensors:
+            if p.grad is None:
+                p.slot[...] = 0
+            elif p.grad.data is not p.slot:
+                p.slot[...] = p.grad.data
+                p.grad = Tensor(p.slot)
+        return self.grad
+
+    def named(self, buffer):
+        """Name -> view of a buffer of this length (moments, gradients), each in its parameter's shape."""
+        return {name: buffer[start:stop].reshape(p.shape)
+                for name, p, start, stop in zip(self.names, self.tensors, self.offsets, self.offsets[1:])}
+
+
+def flatten(parameters):
+    """FlatParameters as they are, or made from a dict or list of Tensors."""
+    return parameters if isinstance(parameters, FlatParameters) else FlatParameters(parameters)
+
+
+def grad_norm(flat):
+    """Euclidean norm of all gradients together, as one number."""
+    g = flat.collect()
+    return float(np.sqrt(np.dot(g, g)))
+
+
+def clip_grad_norm(flat, max_norm):
+    """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013). Returns the norm before."""
+    norm = grad_norm(flat)
+    if norm > max_norm:
+        flat.grad *= max_norm / norm
+    return norm

@@ -1,0 +1,73 @@
+"""Gradient descent, plain and with momentum   (book eq. 2.32). Read next: adam.py."""
+import numpy as np
+
+from tinylm.optim.flat import flatten
+
+
+class SGD:
+    """theta <- theta - lr * (g + weight_decay * theta)   (book eq. 2.32)
+
+    parameters    FlatParameters, or a dict or list of Tensors
+    weight_decay  applies to matrices only
+    """
+
+    def __init__(self, parameters, lr=0.1, weight_decay=0.0):
+        self.flat, self.lr, self.weight_decay = flatten(parameters), lr, weight_decay
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        self.flat.zero_grad()
+
+    def step(self, lr=None, start=0, stop=None, scale=1.0):
+        """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
+        lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
+        flat.collect()
+        decayed = flat.data[start:max(start, min(stop, flat.n_decay))]
+        decayed *= 1 - lr * self.weight_decay
+        flat.data[start:stop] -= (lr * scale) * flat.grad[start:stop]
+        flat.version[0] += 1
+
+    def state(self):
+        """What a checkpoint must hold: nothing, for this rule."""
+        return {}
+
+    def load_state(self, state):
+        """Take over a state() of the same parameters."""
+
+
+class Momentum:
+    """u <- momentum * u + g;  theta <- theta - lr * u   (Polyak 1964, in the form of Sutskever et al. 2013)
+
+    parameters    FlatParameters, or a dict or list of Tensors
+    nesterov      step along g + momentum * u instead: the gradient looked up ahead
+    weight_decay  applies to matrices only, as part of the gradient
+    """
+
+    def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
+        self.flat, self.lr, self.momentum = flatten(parameters), lr, momentum
+        self.nesterov, self.weight_decay = nesterov, weight_decay
+        self.velocity = np.zeros_like(self.flat.data)
+
+    def zero_grad(self):
+        """Forget all gradients."""
+        self.flat.zero_grad()
+
+    def step(self, lr=None, start=0, stop=None, scale=1.0):
+        """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
+        lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
+        g = flat.collect()[start:stop] * scale
+        end = max(0, min(stop, flat.n_decay) - start)
+        g[:end] += self.weight_decay * flat.data[start:start + end]
+        u = self.velocity[start:stop]
+        u *= self.momentum
+        u += g
+        flat.data[start:stop] -= lr * (g + self.momentum * u if self.nesterov else u)
+        flat.version[0] += 1
+
+    def state(self):
+        """What a checkpoint must hold: {"velocity": (n,) array}."""
+        return {"velocity": self.velocity}
+
+    def load_state(self, state):
+        """Take over a state() of the same parameters."""
+        self.velocity[...] = state["velocity"]

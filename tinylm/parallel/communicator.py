@@ -1,0 +1,254 @@
+"""What parallel code may ask of the other processes: the communicator protocol, and its engine of one process.
+
+Training in parallel (book section 2.2.3) is arithmetic plus a handful of collective operations. Code is written
+against this protocol alone, so the same lines run in one process (`SingleProcess`, here) and in several on one
+machine (`shared.py`). Names and meanings are MPI's. Read next: `data_parallel.py`, then `shared.py`.
+"""
+import abc
+import functools
+from collections import Counter, deque
+
+import numpy as np
+
+from tinylm.backend import is_array
+from tinylm.errors import ConfigError, DtypeError, ShapeError
+
+OPERATIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum}
+ALIGN = 16            # elements: 64 bytes of float32, a cache line, so that two ranks never write the same one
+
+
+def share(n, rank, size):
+    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last ones shorter or empty."""
+    width = -(-n // (size * ALIGN)) * ALIGN
+    return min(rank * width, n), min((rank + 1) * width, n)
+
+
+def operation(name):
+    """The two-argument NumPy function of 'sum', 'max' or 'min'."""
+    if name not in OPERATIONS:
+        raise ConfigError(f"all_reduce: no operation {name!r}, choose one of {', '.join(OPERATIONS)}")
+    return OPERATIONS[name]
+
+
+def check_array(call, array):
+    """Raise DtypeError unless `array` is an array of plain numbers."""
+    if not is_array(array) or array.dtype.hasobject:
+        raise DtypeError(f"{call}: needs an array of numbers, got {getattr(array, 'dtype', type(array).__name__)}; "
+                         "wrap a number as np.array(x)")
+
+
+def check_flat(call, flat):
+    """Raise unless `flat` is a contiguous 1-D array, whose slices the sharded operations can address."""
+    check_array(call, flat)
+    if flat.ndim != 1 or not flat.flags.c_contiguous:
+        raise ShapeError(f"{call}: needs a contiguous 1-D array, got shape {flat.shape} with strides {flat.strides}")
+
+
+def check_rank(call, rank, size):
+    """Raise ConfigError unless `rank` names one of `size` processes."""
+    if not 0 <= rank < size:
+        raise ConfigError(f"{call}: there is no rank {rank}, ranks here are 0..{size - 1}")
+
+
+def check_rows(array, size):
+    """How many rows each of `size` ranks gets of `array` in a reduce_scatter; ShapeError if they do not come out even."""
+    check_array("reduce_scatter", array)
+    if array.ndim == 0 or array.shape[0] % size:
+        raise ShapeError(f"reduce_scatter: the first axis of {array.shape} does not divide into {size} ranks; "
+                         "reduce_scatter_ takes any length")
+    return array.shape[0] // size
+
+
+def check_parcels(arrays, size):
+    """(dtype, shape of a row) common to the `size` arrays of an all_to_all; ShapeError if there is none."""
+    for array in arrays:
+        check_array("all_to_all", array)
+    kinds = {(array.dtype, array.shape[1:]) for array in arrays}
+    if len(arrays) != size or len(kinds) != 1 or any(array.ndim == 0 for array in arrays):
+        raise ShapeError(f"all_to_all: needs {size} arrays, one for each rank, alike but for their first axis; "
+                         f"got {', '.join(f'{a.dtype} {a.shape}' for a in arrays) or 'none'}")
+    return kinds.pop()
+
+
+class Communicator(abc.ABC):
+    """A group of `size` processes seen from the one numbered `rank` (0 .. size-1).
+
+    Collective operations (all but send and recv) are called by every rank of the group, in the same order, with
+    arrays of the same dtype and shape unless said otherwise. They return when this rank's result is ready and
+    its arrays are its own again.
+
+    Deterministic: a sum is taken over ranks 0, 1, .., size-1 in that order, element by element, so every rank
+    gets the same bits and a second run gets them again.
+
+    raises ShapeError, on every rank, when the ranks disagree on operation, dtype or shape; it says who called what.
+
+    calls        Counter: operation name -> times called by this rank
+    bytes_sent   Counter: operation name -> bytes of this rank's data that went to other ranks
+    """
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+        self.calls, self.bytes_sent = Counter(), Counter()
+        self._to_self = deque()                     # messages a rank sends to itself
+
+    def _count(self, call, nbytes):
+        self.calls[call] += 1
+        self.bytes_sent[call] += int(nbytes)
+
+    def slice(self, n):
+        """This rank's (start, stop) of n elements: the part that reduce_scatter_ and all_gather_ give it."""
+        return share(n, self.rank, self.size)
+
+    @abc.abstractmethod
+    def all_reduce(self, array, op="sum"):
+        """Combine the ranks' arrays element by element, in place: array := sum (or max, min) over ranks.
+
+        array    any shape; a number is passed as np.array(x)
+        op       'sum', 'max' or 'min'
+        returns  array
+        """
+
+    @abc.abstractmethod
+    def all_gather(self, array):
+        """Everybody's arrays one after another: (n, ...) on each rank -> (size * n, ...) on all. 0-d counts as (1,)."""
+
+    @abc.abstractmethod
+    def reduce_scatter(self, array):
+        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), rows rank*n/size onwards. `size` divides n."""
+
+    @abc.abstractmethod
+    def broadcast(self, array, root=0):
+        """Copy root's array into everybody's, in place. Returns array."""
+
+    @abc.abstractmethod
+    def all_to_all(self, arrays):
+        """Rank i's arrays[j] becomes item i of what rank j gets; done twice it gives back what was put in.
+
+        arrays   list of `size` arrays (n, ...), alike in dtype and row shape; each may have its own n
+        returns  list of `size` fresh arrays, item i from rank i
+        """
+
+    @abc.abstractmethod
+    def send(self, array, to):
+        """Send a copy of `array` to rank `to`. May wait until the receiver takes it if it is large (the engine says)."""
+
+    @abc.abstractmethod
+    def recv(self, like, source):
+        """The next array that rank `source` sent here, in the order sent, as a fresh array.
+
+        like     anything with the .shape and .dtype expected
+        raises   ShapeError if the array sent has another shape or dtype
+        """
+
+    @abc.abstractmethod
+    def split(self, color, key=0):
+        """The communicator of the ranks that gave the same `color` (an integer), ordered by (key, rank).
+
+        color = None: this rank joins no group and gets None. A pair of ranks must use the groups it shares in
+        the same order on both sides.
+        """
+
+    @abc.abstractmethod
+    def barrier(self):
+        """Return when every rank has come here."""
+
+    @abc.abstractmethod
+    def empty(self, shape, dtype=np.float32):
+        """An uninitialized array where collectives on it are fastest. Kept as long as the communicator."""
+
+    @abc.abstractmethod
+    def reduce_scatter_(self, flat):
+        """With start, stop = slice(len(flat)): flat[start:stop] := sum over ranks of their flat[start:stop].
+
+        flat     (n,) contiguous, any n. What it holds outside start..stop afterwards is not specified
+        returns  flat[start:stop], a view
+        """
+
+    @abc.abstractmethod
+    def all_gather_(self, flat):
+        """Copy every rank's slice of its flat into everybody's flat. After reduce_scatter_ it makes an all_reduce.
+
+        flat     (n,) contiguous, any n
+        returns  flat
+        """
+
+
+class SingleProcess(Communicator):
+    """The communicator of a process on its own: sums of one term, copies of itself, nothing sent."""
+
+    def __init__(self):
+        super().__init__(0, 1)
+
+    def all_reduce(self, array, op="sum"):
+        operation(op), check_array("all_reduce", array)
+        self._count("all_reduce", 0)
+        return array
+
+    def all_gather(self, array):
+        check_array("all_gather", array)
+        self._count("all_gather", 0)
+        return array.reshape(array.shape or 1).copy()
+
+    def reduce_scatter(self, array):
+        check_rows(array, 1)
+        self._count("reduce_scatter", 0)
+        return array.copy()
+
+    def broadcast(self, array, root=0):
+        check_array("broadcast", array), check_rank("broadcast", root, 1)
+        self._count("broadcast", 0)
+        return array
+
+    def all_to_all(self, arrays):
+        check_parcels(arrays, 1)
+        self._count("all_to_all", 0)
+        return [array.copy() for array in arrays]
+
+    def send(self, array, to):
+        check_array("send", array), check_rank("send", to, 1)
+        self._count("send", 0)
+        self._to_self.append(array.copy())
+
+    def recv(self, like, source):
+        check_rank("recv", source, 1)
+        self._count("recv", 0)
+        return take_own(self._to_self, like, self.rank)
+
+    def split(self, color, key=0):
+        self._count("split", 0)
+        return None if color is None else SingleProcess()
+
+    def barrier(self):
+        self._count("barrier", 0)
+
+    def empty(self, shape, dtype=np.float32):
+        return np.empty(shape, dtype)
+
+    def reduce_scatter_(self, flat):
+        check_flat("reduce_scatter_", flat)
+        self._count("reduce_scatter_", 0)
+        return flat[:]
+
+    def all_gather_(self, flat):
+        check_flat("all_gather_", flat)
+        self._count("all_gather_", 0)
+        return flat
+
+
+def describe(array):
+    """'float32 (3, 4)': what two ranks must agree on."""
+    return _describe(np.dtype(array.dtype), tuple(array.shape))
+
+
+@functools.lru_cache(maxsize=256)                  # a dtype's name takes NumPy longer than a meeting of two workers
+def _describe(dtype, shape):
+    return f"{dtype} {shape}"
+
+
+def take_own(queue, like, rank):
+    """recv from oneself: the oldest array in `queue`; raises where waiting would be forever, or the array is not as expected."""
+    if not queue:
+        raise ConfigError(f"recv: rank {rank} waits for a message from itself but has sent none")
+    if describe(queue[0]) != describe(like):
+        raise ShapeError(f"recv: rank {rank} expects {describe(like)} from rank {rank}, which sent {describe(queue[0])}")
+    return queue.popleft()

@@ -1,0 +1,68 @@
+"""Tokenizers: from text to token ids and back.
+
+Every kind speaks one small protocol, so that a model is trained, sampled and saved without knowing which:
+
+    tokenizer.vocab_size                          V; ids are 0 .. V - 1
+    tokenizer.encode(text, allow_special=False)   str -> (T,) int32
+    tokenizer.encode_stream(source, chunk_bytes)  Path, open file or iterable of lines -> iterator of (t,) int32,
+                                                  together exactly encode(whole text)
+    tokenizer.decode(ids)                         (T,) integers -> str, broken UTF-8 shown as U+FFFD
+    tokenizer.decode_bytes(ids)                   (T,) integers -> bytes, exact
+    tokenizer.token_bytes(id)                     the bytes of one token
+    tokenizer.special                             {"<|endoftext|>": 256, ...}: name -> id
+    tokenizer.to_dict(), from_dict(described)     JSON-able, to lie in a checkpoint
+    tokenizer.save(path), load(path)              the same as a file
+
+Special tokens stand for what is not text: the end of a document, padding, a mask. Plain text never encodes to
+one, even if it spells its name, unless `allow_special=True`. For valid text and any tokenizer without an unknown
+token, decode(encode(text)) == text.
+
+Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained in
+bpe_train.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind, derive from `Tokenizer` (base.py) and list
+it in KINDS. Read first: characters.py.
+"""
+import json
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.tokenizers.base import Tokenizer
+from tinylm.tokenizers.bpe import BPETokenizer
+from tinylm.tokenizers.byte import ByteTokenizer
+from tinylm.tokenizers.characters import CharTokenizer
+from tinylm.tokenizers.gpt2 import load_gpt2, save_gpt2
+
+__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "KINDS", "Tokenizer", "from_dict", "load", "load_gpt2",
+           "save_gpt2"]
+
+KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer)}
+
+
+def from_dict(described):
+    """The tokenizer that `to_dict` described, of whatever kind.
+
+    raises  DataError if the description is damaged
+    """
+    kind = described.get("kind") if isinstance(described, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise DataError(f"no tokenizer of kind {kind!r}; the kinds are {', '.join(KINDS)}")
+    try:
+        return KINDS[kind].from_dict(described)
+    except KeyError as error:
+        raise DataError(f"description of a {kind} tokenizer lacks {error}") from error
+    except (AttributeError, ConfigError, IndexError, TypeError, ValueError) as error:
+        raise DataError(f"description of a {kind} tokenizer is damaged: {error}") from error
+
+
+def load(path):
+    """Read a tokenizer that `save` wrote.
+
+    raises  CheckpointError naming the file, if it is missing, cut short, or edited into something impossible
+    """
+    try:
+        return from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
+    except DataError as error:
+        raise CheckpointError(f"tokenizer {path}: {error}") from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise CheckpointError(f"tokenizer {path} is cut short or no tokenizer file ({error}); save it again") from error

@@ -1,0 +1,38 @@
+"""One token for each byte of UTF-8: 256 tokens write every text there is, with nothing to train.
+
+ByT5 (Xue et al. 2022) models text this way. The price is length: one token a byte, two to four for a character
+outside ASCII. Read next: `bpe.py`, which starts here and merges.
+"""
+import numpy as np
+
+from tinylm.tokenizers.base import Tokenizer, numbered, utf8
+
+
+class ByteTokenizer(Tokenizer):
+    """The id of a byte is its value; special tokens follow from 256.
+
+    special  names of special tokens
+    """
+
+    kind = "byte"
+
+    def __init__(self, special=()):
+        special = numbered(special, 256)
+        super().__init__([bytes([value]) for value in range(256)] + [utf8(name) for name in special], special)
+
+    def encode_plain(self, text, position=0):
+        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for error messages."""
+        return np.frombuffer(utf8(text, position), np.uint8).astype(np.int32)
+
+    def last_cut(self, text, start, stop):
+        """No character shares a byte with its neighbor, so any position is a certain cut."""
+        return stop
+
+    def to_dict(self):
+        """A JSON-able description, for `from_dict`."""
+        return {"kind": self.kind, "special": list(self.special)}
+
+    @classmethod
+    def from_dict(cls, described):
+        """The tokenizer that `to_dict` described."""
+        return cls(described["special"])

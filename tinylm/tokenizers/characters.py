@@ -1,0 +1,69 @@
+"""One token for each character: the smallest vocabulary that a small alphabet allows.
+
+Good for toy tasks and for nanoGPT's Shakespeare. The price: long sequences, and no way to write a character
+that the vocabulary was not built with. Read next: `byte.py`, which can write anything.
+"""
+import numpy as np
+
+from tinylm.errors import DataError
+from tinylm.tokenizers.base import Tokenizer, numbered, utf8
+
+
+class CharTokenizer(Tokenizer):
+    """Characters get the ids 0, 1, ... in the order given; special tokens follow.
+
+    characters  string of distinct characters
+    special     names of special tokens
+    unk         None: an unknown character is an error. A name such as "<unk>": it becomes that special token
+                (added to the special tokens if it is not among them)
+    raises      DataError for a character given twice
+    """
+
+    kind = "characters"
+
+    def __init__(self, characters, special=(), unk=None):
+        special = numbered(special, len(characters))
+        if unk is not None:
+            special.setdefault(unk, len(characters) + len(special))
+        super().__init__([*map(utf8, characters), *map(utf8, special)], special)
+        self.characters, self.unk = characters, unk
+        if len(set(characters)) != len(characters):
+            twice = next(c for i, c in enumerate(characters) if c in characters[:i])
+            raise DataError(f"character {twice!r} is in the vocabulary twice; each may stand once")
+        points = _code_points(characters)
+        # From code point to id, for all characters at once; the last entry serves every point beyond the table.
+        self._ids = np.full(int(points.max(initial=0)) + 2, -1 if unk is None else special[unk], np.int32)
+        self._ids[points] = np.arange(len(points))
+
+    @classmethod
+    def from_text(cls, text, special=(), unk=None):
+        """The tokenizer of the characters that occur in `text`, in the order of their code points."""
+        return cls("".join(sorted(set(text))), special, unk)
+
+    def encode_plain(self, text, position=0):
+        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for error messages."""
+        points = _code_points(text)
+        ids = self._ids[np.minimum(points, len(self._ids) - 1)]
+        if self.unk is None and (ids < 0).any():
+            at = int((ids < 0).argmax())
+            raise DataError(f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is not among "
+                            f"the {len(self.characters)} of this tokenizer; build it from text that has the character, "
+                            "or with unk='<unk>'")
+        return ids
+
+    def last_cut(self, text, start, stop):
+        """Characters are encoded one by one, so any position is a certain cut."""
+        return stop
+
+    def to_dict(self):
+        """A JSON-able description, for `from_dict`."""
+        return {"kind": self.kind, "characters": self.characters, "special": list(self.special), "unk": self.unk}
+
+    @classmethod
+    def from_dict(cls, described):
+        """The tokenizer that `to_dict` described."""
+        return cls(described["characters"], described["special"], described["unk"])
+
+
+def _code_points(text):
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

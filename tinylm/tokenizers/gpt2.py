@@ -1,0 +1,95 @@
+"""GPT-2's vocabulary: read and write the pair of files in which it was published.
+
+`encoder.json` gives each token its id, {"!": 0, ..., "Ġthe": 262, ..., "<|endoftext|>": 50256};
+`vocab.bpe` lists the 50,000 merges, first learnt first, one "left right" a line after a version line. Bytes are
+written in the alphabet of `printable.py`. RoBERTa, BART and many others publish theirs as `vocab.json` and
+`merges.txt`, the same format under other names. Radford et al. 2019.
+"""
+import json
+from pathlib import Path
+
+from tinylm.errors import DataError
+from tinylm.tokenizers.bpe import BPETokenizer
+from tinylm.tokenizers.printable import from_printable, to_printable
+
+
+def load_gpt2(encoder, merges):
+    """The tokenizer of a published pair of files; with GPT-2's own, encoding gives GPT-2's ids.
+
+    encoder  path of encoder.json (or vocab.json)
+    merges   path of vocab.bpe (or merges.txt)
+    returns  BPETokenizer; an entry that is no byte and that no merge makes is a special token
+    raises   DataError naming the file and line at fault
+    """
+    ids = _read_encoder(Path(encoder))
+    pairs = _read_merges(Path(merges))
+    made = {to_printable(bytes([value])) for value in range(256)} | {left + right for left, right in pairs}
+    tokens, special = [None] * len(ids), {}
+    for written, i in ids.items():
+        if written in made:
+            tokens[i] = from_printable(written)
+        else:
+            special[written] = i
+    lacking = [name for pair in pairs for name in (*pair, "".join(pair)) if name not in ids]
+    if lacking:
+        raise DataError(f"{merges}: {lacking[0]!r} is in a merge but not in {encoder}; take both files from one place")
+    return BPETokenizer(tokens, [(ids[left], ids[right]) for left, right in pairs], special)
+
+
+def save_gpt2(tokenizer, encoder, merges):
+    """Write a BPETokenizer as GPT-2's pair of files, for `load_gpt2` or any other reader of the format.
+
+    encoder, merges  paths to write
+    raises           DataError if the tokenizer has no merges or does not split text as GPT-2 does, or if a
+                     special token is written like an ordinary one
+    """
+    if not isinstance(tokenizer, BPETokenizer):
+        raise DataError(f"save_gpt2: a {type(tokenizer).__name__} has no merges to write; use tokenizer.save")
+    if tokenizer.pattern.name != "gpt2":
+        raise DataError(f"save_gpt2: the split pattern is {tokenizer.pattern.name!r}, and the format implies 'gpt2'; "
+                        "use tokenizer.save")
+    written = [to_printable(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
+    for name, i in tokenizer.special.items():
+        written[i] = name
+    ids = {name: i for i, name in enumerate(written)}
+    for name, i in tokenizer.special.items():
+        if ids[name] != i or written.count(name) > 1:
+            raise DataError(f"save_gpt2: the special token {name!r} is written like an ordinary token; rename it")
+    lines = ["#version: 0.2", *(f"{written[left]} {written[right]}" for left, right in tokenizer.merges), ""]
+    Path(encoder).write_text(json.dumps(ids), encoding="utf-8")
+    Path(merges).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _read(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the vocabulary file {path}: {error}") from error
+
+
+def _read_encoder(path):
+    """{token as written: id} with the ids 0 .. V - 1, each once."""
+    try:
+        ids = json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON ({error}); it may have been cut short, fetch it again") from error
+    if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
+        raise DataError(f"{path} does not map tokens to ids; the encoder file comes first, the merges second")
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise DataError(f"{path}: the ids of its {len(ids)} tokens are not 0 to {len(ids) - 1}, each once")
+    return ids
+
+
+def _read_merges(path):
+    """[(left, right)] as written."""
+    lines = _read(path).split("\n")
+    first = int(lines[0].startswith("#version"))  # only there: "# #" is a merge
+    pairs = []
+    for number, line in enumerate(lines[first:], first + 1):
+        pair = tuple(line.rstrip("\r").split(" "))
+        if pair == ("",) and number == len(lines):
+            break
+        if len(pair) != 2 or not all(pair):
+            raise DataError(f"{path}, line {number}: {line!r} is not a merge 'left right'; the file is damaged")
+        pairs.append(pair)
+    return pairs

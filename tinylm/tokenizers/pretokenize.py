@@ -1,0 +1,81 @@
+r"""Pre-tokens: the pieces of text inside which BPE may merge, and where a text may be cut before it is read whole.
+
+BPE left alone would learn tokens such as "dog." and "dog!" that waste the vocabulary on one word, so GPT-2
+(Radford et al. 2019, section 2.2) first splits text into runs of letters, of digits, of other signs, each with
+the space before it, and of white space; merges never cross a border. Read next: `bpe_train.py`.
+
+A *certain cut* is a position c at which, whatever comes before and after in the text,
+split(text) == split(text[:c]) + split(text[c:]). It lets a file larger than memory be split chunk by chunk.
+"""
+from collections import Counter
+from dataclasses import dataclass
+
+import regex
+
+from tinylm.errors import ConfigError
+from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_pattern
+
+
+@dataclass(frozen=True)
+class SplitPattern:
+    """A way to split text into pieces: `split` matches one piece, `cut` (searched backwards) one certain cut."""
+
+    name: str
+    split: regex.Pattern
+    cut: regex.Pattern
+
+    def pieces(self, text):
+        """The pieces of `text`, a list of strings whose concatenation is `text`."""
+        return self.split.findall(text)
+
+    def last_cut(self, text, start, stop):
+        """The last certain cut c of `text` with start < c < stop, or `start` if there is none."""
+        match = self.cut.search(text, start, stop)
+        return match.start() if match else start
+
+
+# GPT-2's pattern, letter for letter: English contractions; [space]letters; [space]digits; [space]other signs;
+# white space, which leaves its last character to the word that follows; white space.
+_GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+# Every match above is [space] + one run of one class (letters, digits, other), or white space, or a contraction,
+# which goes from other to letters. So no match goes on past: the end of a run of letters; the end of a run of
+# digits; other signs followed by a space or digit. The look-ahead (?!\S) concerns white space only, and what
+# stands before these cuts never ends in white space, so it sees the same character with and without the cut.
+_GPT2_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?=[\s\p{N}])"
+
+GPT2 = SplitPattern("gpt2", regex.compile(_GPT2_SPLIT), regex.compile(_GPT2_CUT))
+
+# The text as one piece: BPE as first described (Gage 1994). It has no certain cut, so a stream is held whole.
+WHOLE = SplitPattern("whole", regex.compile(r"(?s).+"), regex.compile(r"(?!)"))
+
+PATTERNS = {pattern.name: pattern for pattern in (GPT2, WHOLE)}
+
+
+def pattern_named(name):
+    """The SplitPattern called `name`.
+
+    raises  ConfigError naming the patterns there are
+    """
+    if name not in PATTERNS:
+        raise ConfigError(f"split pattern {name!r} does not exist; there are {', '.join(PATTERNS)}")
+    return PATTERNS[name]
+
+
+def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
+    """How often each piece occurs in `texts`: all that training needs to know of a corpus.
+
+    texts    a text, a Path, an open file, or an iterable of texts. Pieces never span two texts; only one chunk
+             of text and the counts of distinct pieces are in memory
+    special  names that the text is split at first; they are counted nowhere
+    returns  Counter {piece: occurrences}
+    """
+    border = special_pattern(special)
+    longest = max(map(len, special), default=0)
+    one_text = isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__")
+    counts = Counter()
+    for text in [texts] if one_text else texts:
+        for _, part in certain_chunks(read_text(text, chunk), chunk, pattern.last_cut, border, longest):
+            for plain in border.split(part) if border else [part]:
+                counts.update(pattern.pieces(plain))
+    return counts

@@ -1,0 +1,113 @@
+"""Text that arrives in parts: decode it, and re-cut it where cutting cannot change the tokens.
+
+A tokenizer looks ahead (is the next character still part of this word? does a special token begin here?), so
+a file cannot be encoded in blocks of fixed size. `certain_chunks` holds back the end of what it has read until
+it knows a position where any tokenization has a border. Read next: `base.py`, which encodes the chunks.
+"""
+import codecs
+import os
+
+import regex
+
+from tinylm.errors import DataError
+
+CHUNK = 1 << 18  # bytes of text in work at a time: beyond this, encoding gets no faster and memory grows
+
+
+def read_text(source, chunk_bytes=CHUNK):
+    """The text of `source` in parts of at most `chunk_bytes` characters.
+
+    source   str: the text itself; Path: a file of UTF-8; an open file, text or binary (UTF-8); or an iterable of
+             str or bytes, such as the lines of a file, whose concatenation is the text
+    yields   str
+    raises   DataError if a file cannot be read, or with the offset of the first byte that is not UTF-8
+    """
+    if chunk_bytes < 1:
+        raise DataError(f"read_text: chunk_bytes is {chunk_bytes}; it must be 1 or more")
+    if isinstance(source, os.PathLike):
+        try:
+            with open(source, "rb") as file:
+                yield from read_text(file, chunk_bytes)
+        except OSError as error:
+            raise DataError(f"cannot read {os.fspath(source)}: {error.strerror}") from error
+        return
+    if isinstance(source, (str, bytes)):
+        parts = [source]
+    elif hasattr(source, "read"):
+        parts = _blocks(source, chunk_bytes)
+    else:
+        parts = source
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    for part in parts:
+        if not isinstance(part, str):
+            part, offset = _decoded(decoder, part, offset), offset + len(part)
+        for start in range(0, len(part), chunk_bytes):
+            yield part[start:start + chunk_bytes]
+    _decoded(decoder, b"", offset, final=True)
+
+
+def _blocks(file, size):
+    """What is left of an open file, `size` bytes or characters at a time."""
+    try:
+        while block := file.read(size):
+            yield block
+    except UnicodeDecodeError as error:  # a file opened as text decodes itself
+        byte, name = error.object[error.start], getattr(file, "name", "text file")
+        raise DataError(f"{name} holds the byte 0x{byte:02x}, which is not {error.encoding} ({error.reason}); "
+                        "open the file with its own encoding") from None
+
+
+def _decoded(decoder, data, offset, final=False):
+    """The characters completed by `data`, the bytes from `offset` on; a character cut short waits for its rest."""
+    waiting = len(decoder.getstate()[0])
+    try:
+        return decoder.decode(data, final)
+    except UnicodeDecodeError as error:
+        raise DataError(f"text is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+                        f"{offset - waiting + error.start} ({error.reason}); convert the file to UTF-8 "
+                        "(iconv -f latin1 -t utf-8), or open it with its own encoding") from None
+
+
+def special_pattern(names):
+    """A pattern that finds the special tokens `names`, the longest where several begin; None without names."""
+    return regex.compile("|".join(map(regex.escape, sorted(names, key=len, reverse=True)))) if names else None
+
+
+def certain_chunks(parts, size, last_cut, special=None, longest=0):
+    """Re-cut a text so that encoding the chunks one by one gives the tokens of the whole.
+
+    parts     iterable of str
+    size      characters to gather before a cut is sought; a chunk may be longer where no cut is certain
+    last_cut  function (text, start, stop) -> the last certain cut c, start < c <= stop, or `start` if none
+    special   compiled pattern of special tokens, or None if they count as plain text
+    longest   characters in the longest special token
+    yields    (position of the chunk in the text, chunk)
+    """
+    held, have, need, position = [], 0, size, 0
+    for part in parts:
+        held.append(part)
+        have += len(part)
+        if have < need:
+            continue
+        text = "".join(held)
+        cut = _certain_cut(text, last_cut, special, longest)
+        if cut:
+            yield position, text[:cut]
+        position += cut
+        held, have = [text[cut:]], len(text) - cut
+        need = max(size, 2 * have)  # a long uncut run is searched again only when doubled: linear in all
+    if have:
+        yield position, "".join(held)
+
+
+def _certain_cut(text, last_cut, special, longest):
+    """The last position before which the tokens of `text` do not depend on what follows it; 0 if there is none."""
+    start, stop = 0, len(text)
+    if special:
+        # A special token that begins at `stop` or later may not have come in whole, nor a longer one in its place.
+        stop = len(text) - longest + 1
+        for match in special.finditer(text):
+            if match.start() >= stop:
+                break
+            start = match.end()
+    return last_cut(text, start, stop) if start < stop else start

@@ -1,0 +1,147 @@
+"""Everything that decides a training run, in one dataclass: data, model, optimization, and how the run is kept.
+
+The defaults are the run that `tinylm train` makes on two cores within two minutes. What must not change when a run
+goes on is its `fingerprint`; the rest (how long, how fast, how often) may. Read next: run.py.
+"""
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.models import GPTConfig
+from tinylm.optim.schedule import SCHEDULES
+from tinylm.train.settings import above, at_least, between, one_of, positive, setting, validate
+
+MODEL = [field.name for field in dataclasses.fields(GPTConfig)]
+
+
+def below_one(value):
+    """A check: a number in [0, 1)."""
+    return between(0, 1)(value) or (None if value < 1 else "must be below 1")
+
+
+def two_decays(value):
+    """A check: two numbers in [0, 1), as Adam needs."""
+    return None if len(value) == 2 and not any(map(below_one, value)) else "must be two numbers in [0, 1)"
+
+
+@dataclass
+class TrainConfig:
+    """A training run. `setting` gives each field its help and check; see settings.py."""
+
+    data: str = setting("", "text to learn: a file, or a directory of text files; none: the English in Python's own help")
+    tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
+    vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
+    val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
+
+    n_layer: int = setting(4, "blocks", at_least(1))
+    n_head: int = setting(4, "attention heads", at_least(1))
+    n_kv_head: int | None = setting(None, "key-value heads; none: as many as heads", at_least(1))
+    d_model: int = setting(128, "width of the residual stream", at_least(1))
+    d_hidden: int | None = setting(None, "width inside the feed-forward; none: four times d_model", at_least(1))
+    context: int = setting(64, "longest sequence, in tokens", at_least(1))
+    norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
+    norm_placement: str = setting("pre", "pre, post, or branch (as the book prints it)", one_of("pre", "post", "branch"))
+    activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu",
+                              one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu"))
+    positions: str = setting("learned", "learned or rope", one_of("learned", "rope"))
+    rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
+    bias: bool = setting(True, "biases in linear maps and layer norms")
+    tied: bool = setting(True, "output weights are the embedding table")
+    dropout: float = setting(0.0, "probability of dropping an activation while training", below_one)
+
+    steps: int = setting(1000, "updates of the parameters, counted from the start of the run", at_least(1))
+    batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
+    micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own. Less memory, same result",
+                               at_least(0))
+    lr: float = setting(2e-3, "peak learning rate", positive)
+    min_lr: float = setting(2e-4, "learning rate at the end", at_least(0))
+    warmup: int = setting(100, "steps of linear warm-up", at_least(0))
+    schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
+    weight_decay: float = setting(0.1, "of matrices, per step and unit learning rate", at_least(0))
+    betas: tuple[float, float] = setting((0.9, 0.99), "decays of AdamW's two running means", two_decays)
+    clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
+
+    seed: int = setting(1337, "of weights, batches and dropout")
+    dtype: str = setting("float32", "float32 or float64", one_of("float32", "float64"))
+    device: str = setting("cpu", "cpu or gpu")
+    workers: int = setting(0, "processes that share the batch; 0: chosen from the cores", at_least(0))
+
+    eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
+    eval_batches: int = setting(20, "batches of a validation on the way; 0: the whole validation text, as at the end",
+                                at_least(0))
+    checkpoint_every: int = setting(250, "steps between checkpoints; 0: only at the end", at_least(0))
+    keep: int = setting(2, "checkpoints kept, the newest", at_least(1))
+    out: str = setting("", "directory of the run; none: runs/ and the time")
+    resume: str = setting("", "a run, or a checkpoint in it, to go on with")
+
+    def check(self):
+        """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the configuration."""
+        validate(self)
+        heads = self.n_kv_head or self.n_head
+        if self.d_model % self.n_head:
+            raise ConfigError(f"d_model {self.d_model} does not divide into {self.n_head} heads: "
+                              f"choose a multiple, such as {-(-self.d_model // self.n_head) * self.n_head}")
+        if self.n_head % heads:
+            raise ConfigError(f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: every key-value head serves "
+                              "equally many heads")
+        if self.min_lr > self.lr:
+            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}: the learning rate only falls after warm-up")
+        if self.workers > self.batch_size:
+            raise ConfigError(f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row")
+        if self.workers > 1 and self.device != "cpu":
+            raise ConfigError(f"{self.workers} workers share memory of the cpu, not of the {self.device}: use --workers 1")
+        return self
+
+    def model(self, vocab_size):
+        """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer tokens than asked)."""
+        return GPTConfig(**{**{name: getattr(self, name) for name in MODEL}, "vocab_size": vocab_size})
+
+    def fingerprint(self):
+        """What decides the model, the data order and the update rule: {name: value}. A run keeps it to its end."""
+        return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
+
+
+# What may differ between two parts of one run. Data is compared by its checksum, not by where it lies.
+MAY_CHANGE = ("data", "steps", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers", "eval_every",
+              "eval_batches", "checkpoint_every", "keep", "out", "resume")
+
+
+def as_json(config):
+    """A dataclass as JSON knows it: {name: value}, tuples as lists, paths as text."""
+    plain = {tuple: list, Path: str}
+    return {name: plain.get(type(value), lambda x: x)(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def from_json(values, source):
+    """The TrainConfig that as_json described.
+
+    source   named in the error
+    raises   CheckpointError if it has other fields than this version knows, or impossible values
+    """
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    if not isinstance(values, dict) or set(values) != names:
+        other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
+        raise CheckpointError(f"{source}: the configuration is of another version of tinylm: differs in {', '.join(other)}")
+    try:
+        return TrainConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}).check()
+    except (ConfigError, TypeError) as error:
+        raise CheckpointError(f"{source}: the configuration is impossible: {error}") from None
+
+
+def continued(saved, asked, given=None, source="checkpoint"):
+    """The configuration with which a run goes on: the saved one, with what was asked for where that may change.
+
+    saved, asked  TrainConfig
+    given         names the user has set; None: those whose value is not the default
+    raises        CheckpointError listing every setting that may not change, with both values
+    """
+    fresh = as_json(TrainConfig())
+    old, new = as_json(saved), as_json(asked)
+    given = {name for name in new if new[name] != fresh[name]} if given is None else set(given)
+    differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
+    if differing:
+        raise CheckpointError(f"{source} is of another configuration: " + ", ".join(
+            f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing) +
+            "; leave these settings away to go on, or start a new run without --resume")
+    return dataclasses.replace(saved, **{name: getattr(asked, name) for name in given & set(MAY_CHANGE) - {"out"}}).check()

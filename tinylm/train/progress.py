@@ -1,0 +1,83 @@
+"""The live line of a training run: step, loss, tokens per second, gradient norm, time left.
+
+On a terminal it is one line that is rewritten (by tqdm if it is installed); elsewhere, as in a file or in CI, a plain
+line now and then.
+"""
+import sys
+import time
+
+EVERY = 10.0             # seconds between plain lines where the output is no terminal
+REDRAW = 0.1             # seconds between redraws of the live line: quicker than that nobody reads
+
+
+def clock(seconds):
+    """Seconds as m:ss or h:mm:ss."""
+    seconds = int(seconds + 0.5)
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
+class Progress:
+    """Show how far a run is.
+
+    first, steps  steps done before, and in all when finished
+    stream        where to write; standard error by default
+    """
+
+    def __init__(self, first, steps, stream=None, now=time.monotonic):
+        self.first, self.steps, self.now = first, steps, now
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self.started, self.shown, self.width, self.last = now(), -float("inf"), 0, ""
+        self.bar = _tqdm(first, steps, self.stream) if self.live else None
+
+    def update(self, step, loss, tokens_per_second, grad_norm):
+        """Say that `step` steps are done, with the loss in nats per token, and draw it if it is time to."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tok/s, norm {grad_norm:.2f}", refresh=False)
+            self.bar.update(step - self.bar.n)
+            return
+        now = self.now()
+        left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
+        self.last = (f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  "
+                     f"norm {grad_norm:.2f}  {clock(left)} left")
+        if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
+            self._show(now)
+
+    def note(self, text):
+        """Print a line above the live one."""
+        if self.bar is not None:
+            self.bar.write(text, file=self.stream)
+        else:
+            self._clear()
+            print(text, file=self.stream, flush=True)
+
+    def close(self):
+        """Leave the last state standing and end the line."""
+        if self.bar is not None:
+            self.bar.close()
+        elif self.live and self.last:
+            self._show(self.now())
+            print(file=self.stream, flush=True)
+            self.width = 0
+
+    def _show(self, now):
+        self.shown = now
+        if self.live:
+            print("\r" + self.last.ljust(self.width), end="", file=self.stream, flush=True)
+            self.width = len(self.last)
+        else:
+            print(self.last, file=self.stream, flush=True)
+
+    def _clear(self):
+        if self.live and self.width:
+            print("\r" + " " * self.width + "\r", end="", file=self.stream)
+            self.width = 0
+
+
+def _tqdm(first, steps, stream):
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=steps, initial=first, file=stream, dynamic_ncols=True, unit="step", mininterval=REDRAW, leave=True)
