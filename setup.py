@@ -1,12 +1,15 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-readme = Path(__file__).parent / "README.md"
+here = Path(__file__).parent
+readme = here / "README.md"
+version = re.search(r'__version__ = "(.+?)"', (here / "tinylm" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 setup(
     name="tinylm",
-    version="0.1.0",
+    version=version,
     description="Foundations of Large Language Models as running code, on one small autograd engine in NumPy",
     long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
     long_description_content_type="text/markdown",

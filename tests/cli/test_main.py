@@ -30,6 +30,13 @@ def test_tinylm_alone_shows_every_verb_with_an_example(argv, capsys):
         assert purpose in text and example in text and example.startswith(f"tinylm {name}")
 
 
+def test_the_version_is_said(capsys):
+    import tinylm
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tinylm {tinylm.__version__}\n"
+
+
 def test_an_unknown_verb_names_the_near_ones(capsys):
     assert main(["trian"]) == 2
     assert capsys.readouterr().err == "tinylm: no verb 'trian': did you mean train?\n"

@@ -164,5 +164,5 @@ def test_best_fit_is_within_johnsons_bound_of_the_fewest_bins(sizes):
 
 
 def test_best_fit_chooses_the_tightest_bin():
-    # 7 and 6 open bins with room 3 and 4; 4 fits the second exactly, 3 the first: two bins, both full.
-    assert best_fit([7, 6, 3, 4], 10) == [[0, 2], [1, 3]]
+    # 7 and 5 open bins with room 3 and 5; 3 fits both and fills the first, where worst fit would take the second.
+    assert best_fit([7, 5, 3], 10) == [[0, 2], [1]]

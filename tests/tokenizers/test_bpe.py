@@ -4,11 +4,11 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.tokenizers import BPETokenizer
+from tinylm.tokenizers import BPETokenizer, bpe
 from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
 
 TEXTS = ["the cat and the hat", "the hat of that cat", "a cat, a hat; 12 cats' hats", "aaaa aaaaaaaa"]
@@ -40,6 +40,7 @@ def merge_tables(draw):
 
 
 @given(merge_tables(), st.lists(st.integers(0, 5), max_size=40))
+@settings(max_examples=200)  # short examples, and rare ones are what it is about
 def test_both_ways_to_merge_agree(table, ids):
     assert merge_long(list(ids), *table) == merge_short(list(ids), *table)
 
@@ -48,6 +49,17 @@ def test_both_ways_to_merge_agree(table, ids):
 def test_the_change_of_method_changes_no_ids(length):
     piece = "".join(random.Random(length).choices("theca", k=length))
     assert TOKENIZER.encode(piece).tolist() == encode_by_definition(TOKENIZER, piece.encode())
+
+
+def test_long_pieces_go_to_the_method_for_long_pieces(monkeypatch):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(bpe, "merge_short", refuse)
+    assert TOKENIZER.encode("a" * (SHORT + 1)).size > 0
+    monkeypatch.undo()
+    monkeypatch.setattr(bpe, "merge_long", refuse)
+    assert TOKENIZER.encode("c" * SHORT).size > 0
 
 
 def test_a_very_long_piece_takes_work_in_proportion():
@@ -134,6 +146,7 @@ BYTES = [bytes([value]) for value in range(256)]
     (BYTES + [b"a"], [], {}, "two ids for the same bytes"),
     (BYTES, [(97, 98)], {}, r"merge 0 joins the ids \(97, 98\)"),
     (BYTES, [(97, 256)], {}, r"merge 0 joins the ids \(97, 256\)"),
+    (BYTES + [b"ab"], [(97, 98)] * 2, {}, r"merge 1 of the ids \(97, 98\) is merge 0 already"),
     (BYTES + [None], [], {}, "do not fill the 1 ids"),
     (BYTES, [], {"<|end|>": 256}, "do not fill the 0 ids"),
 ])

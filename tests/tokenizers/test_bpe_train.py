@@ -2,7 +2,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinylm.tokenizers.bpe_train import learn_merges, learn_merges_by_definition
@@ -16,6 +16,7 @@ BYTES = st.dictionaries(st.binary(max_size=8), st.integers(1, 5), max_size=8)
 
 
 @given(st.one_of(COUNTS, BYTES), st.integers(0, 40), st.integers(1, 4))
+@settings(max_examples=200)  # short examples, and rare ones are what it is about
 def test_incremental_is_by_definition(counts, n_merges, min_count):
     assert learn_merges(counts, n_merges, min_count) == learn_merges_by_definition(counts, n_merges, min_count)
 

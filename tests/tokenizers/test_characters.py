@@ -27,8 +27,14 @@ def test_an_unknown_character_is_named_with_its_position(stranger):
 
 
 def test_the_position_counts_from_the_start_of_the_stream():
-    with pytest.raises(DataError, match="'?' .* at position 7 "):
-        list(CharTokenizer("ab", special=["<s>"]).encode_stream(iter("ab<s>ab?"), 1, allow_special=True))
+    tokenizer = CharTokenizer("ab", special=["<s>"])
+    for encode in (tokenizer.encode, lambda text, special: list(tokenizer.encode_stream(iter(text), 1, special))):
+        with pytest.raises(DataError, match=r"'\?' .* at position 7 "):
+            encode("ab<s>ab?", True)
+        with pytest.raises(DataError, match=r"'\?' .* at position 1 "):
+            encode("a?b<s>ab", True)
+        with pytest.raises(DataError, match=r"'\?' .* at position 6 "):
+            encode("ab<s>a?<s>", True)
 
 
 def test_an_unknown_character_can_become_a_special_token():

@@ -41,7 +41,7 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
     weights = (q * scale) @ k.swapaxes(-1, -2)                                          # scores, (B, G, R, T, S)
     if bias is not None:
         weights += bias
-    ones = np.ones(k.shape[-2], q.dtype, like=q)
+    ones = np.ones_like(q, shape=k.shape[-2:-1])
     safe = weights.size > 0 and bool(np.max(weights) < SAFE_SCORE)
     if safe:
         scores = weights if bias is None else weights.copy()

@@ -8,7 +8,7 @@ Read next: check.py.
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.graph import Tensor, grad, no_grad, recording
+from tinylm.autograd.graph import Tensor, grad, recording
 from tinylm.errors import GraphError
 
 # Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for functions of size one.
@@ -53,6 +53,8 @@ class Subject:
                 return value.to(self.device)
             copy = Tensor(self._cast(value.data), value.requires_grad, value.name)
             return self._leaf(copy, label) if value.requires_grad else copy
+        if isinstance(value, np.floating):                  # what NumPy makes of a 0-d array as soon as it computes
+            value = np.asarray(value)
         if backend.is_array(value):
             if value.dtype.kind != "f":
                 return backend.to_device(value, self.device)
@@ -122,11 +124,11 @@ def tensors(result):
 
 def pull(outputs, leaves, cotangents, create_graph=False):
     """Transposed Jacobian times cotangents: one Tensor per leaf. Outputs without a graph contribute nothing."""
-    total = [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
-    for y, w in zip(outputs, cotangents):
-        if y.requires_grad:
-            part = grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
-            total = part if y is outputs[0] else [a + b for a, b in zip(total, part)]
+    parts = [grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
+             for y, w in zip(outputs, cotangents) if y.requires_grad]
+    total = parts[0] if parts else [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
+    for part in parts[1:]:
+        total = [a + b for a, b in zip(total, part)]
     return total
 
 
@@ -160,8 +162,8 @@ def values_along(subject, direction, steps):
 
 
 def unit_of(subject, direction):
-    """The size of the inputs that move, at least one: steps are in this unit."""
-    return max(1.0, np.max(np.abs(flat(subject.leaves))[direction != 0], initial=0))
+    """The unit of the steps: one, or more where inputs are so large that a step would drown in their rounding."""
+    return max(1.0, 1e-3 * np.max(np.abs(flat(subject.leaves))[direction != 0], initial=0))
 
 
 def measure(subject, direction, step=STEP):
@@ -191,9 +193,3 @@ def examine(subject, direction):
     noise = 1e-14 * np.max(np.abs(here), initial=1) / steps + 1e-4 * (np.abs(forward) + np.abs(backward))
     stays = (gap[1:] > 0.5 * gap[:-1]) & (gap[1:] > noise[1:])
     return best, bool(np.any(stays)) or not np.all(np.isfinite(gap))
-
-
-def same_without_tape(subject):
-    """The values computed inside no_grad(), where fused operations keep nothing for backward."""
-    with no_grad():
-        return subject.values()

@@ -40,6 +40,8 @@ def erf(x):
     """
     if isinstance(x, (int, float)):
         return math.erf(x)
+    if x.dtype == np.float16:                               # the polynomials reach 10^5, beyond its largest number
+        return erf(x.astype(np.float32)).astype(np.float16)
     a = np.abs(x)
     small = x * _ratio(_SMALL, np.minimum(a, 0.46875) ** 2)
     tail = np.exp(-np.minimum(a, 30.0) ** 2)                # exp(-900) is 0 already; keeps inf*0 away

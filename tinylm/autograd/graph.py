@@ -7,6 +7,7 @@ topological order for free. Read next: primitives.py (the rules), fused.py (the 
 import contextlib
 import heapq
 import itertools
+import weakref
 from contextvars import ContextVar
 
 import numpy as np
@@ -108,11 +109,14 @@ class Tensor:
     def retain_grad(self):
         """Keep the gradient of this intermediate result in `.grad` when backward() passes it. Returns the tensor."""
         if self._node is not None:
-            self._node.watcher = self._keep
-        return self
+            alive = weakref.ref(self)                       # no cycle: nobody reads the gradient of a tensor that is gone
 
-    def _keep(self, g):
-        self.grad = g if isinstance(g, Tensor) else Tensor(g)
+            def keep(g):
+                if alive() is not None:
+                    alive().grad = g if isinstance(g, Tensor) else Tensor(g)
+
+            self._node.watcher = keep
+        return self
 
     def backward(self, cotangent=None, retain_graph=False, create_graph=False):
         """Add d(self)/d(leaf), contracted with the cotangent, to `.grad` of every leaf that requires it.
@@ -192,27 +196,28 @@ def _walk(roots, sink, retain, create_graph):
             g = waiting.pop(node)
             if node.watcher:
                 node.watcher(g)
+            _check(node, create_graph)
             if node.replay and (create_graph or node.derive is None):
                 with recording(True):
                     again = node.replay()
                 if _edge(again) is not None:
                     give(_edge(again), g, False)
             else:
-                _check(node, create_graph)
                 for edge, derivative in zip(node.inputs, node.derive(g, node)):
                     if edge is None or derivative is None:
                         continue
                     if callable(derivative):                # a fused rule that can write straight into the optimizer's buffer
-                        derivative = derivative(edge.slot if isinstance(edge, Tensor) and edge.grad is None else None)
+                        free = sink is _add_to_grad and isinstance(edge, Tensor) and edge.grad is None
+                        derivative = derivative(edge.slot if free else None)
                     give(edge, derivative, node.fused)
             if not retain:
                 node.free()
 
 
 def _check(node, create_graph):
-    if node.derive is None:
+    if node.derive is None and node.replay is None:
         raise GraphError(f"backward: the graph at {node.op} was freed by an earlier backward(): pass retain_graph=True to that one")
-    if create_graph and node.fused:
+    if create_graph and node.fused and node.replay is None:
         raise GraphError(f"backward: {node.op} was recorded inside first_order_only(), which keeps nothing for create_graph=True")
     for version, value, what in node.guards:
         if version[0] != value:
@@ -247,6 +252,7 @@ def _add_to_grad(leaf, g, fresh):
             leaf.grad = Tensor(leaf.grad.data + g)
         else:
             leaf.grad.data += g
+            leaf.grad._version[0] += 1                      # a graph may have read the gradient as a value
     elif leaf.slot is not None:
         if g is not leaf.slot:
             leaf.slot[...] = g

@@ -13,7 +13,7 @@ from tinylm.errors import DataError, ShapeError
 
 def column_sums(x, out=None):
     """Sum of the rows of x (n, F) -> (F,), as a product with ones: BLAS is faster than a reduction along axis 0."""
-    return np.matmul(np.ones(len(x), x.dtype, like=x), x, out=out)
+    return np.matmul(np.ones_like(x, shape=(len(x),)), x, out=out)
 
 
 def row_dots(x, y):

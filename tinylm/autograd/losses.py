@@ -69,7 +69,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     if e:
         fit += e * np.mean(p, axis=-1)
     np.exp(p, out=p)
-    total = p @ np.ones(V, p.dtype, like=p)                                             # (n,)
+    total = p @ np.ones_like(p, shape=(V,))                                             # (n,)
     log_total = np.log(total)
     losses = log_total - fit
     if z_loss:

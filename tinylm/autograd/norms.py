@@ -34,7 +34,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     _check("layer_norm", x, gain=gain, bias=bias)
     D = x.shape[-1]
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
-    average = np.full(D, 1 / D, x.dtype, like=x)
+    average = np.full_like(x, 1 / D, shape=(D,))
     normed = rows - (rows @ average)[:, None]
     inverse = 1 / np.sqrt(row_dots(normed, normed) / D + eps)                           # (n,)
     normed *= inverse[:, None]

@@ -72,7 +72,9 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
         @functools.wraps(forward)
         def operation(*args, **options):
             if len(args) > len(rules) and not variadic:     # reshape(x, (2, 3)): what follows the operands are options
-                options.update(zip(option_names, args[len(rules):], strict=True))
+                if len(args) - len(rules) > len(option_names):
+                    raise TypeError(f"{label}: takes {len(rules) + len(option_names)} arguments, not {len(args)}")
+                options.update(zip(option_names, args[len(rules):]))
                 args = args[:len(rules)]
             arrays = [_array(a, label) for a in args]
             try:
@@ -142,7 +144,7 @@ def fused(twin, name=None):
             keep = wants_grad(args)
             out, backward = operation.kernel(*[_array(a, label) if a is not None else None for a in args], keep=keep, **options)
             if keep:
-                replay = None if is_first_order() else lambda: twin(*args, **options)
+                replay = None if is_first_order() else lambda: operation.twin(*args, **options)
                 result = record(label, out, args, lambda g, node: backward(g), replay, guard(args), fused=True)
             else:
                 result = Tensor(out)
@@ -153,6 +155,7 @@ def fused(twin, name=None):
         signature = inspect.signature(kernel)
         operation.__signature__ = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "keep"])
         operation.name, operation.kernel, operation.twin = label, kernel, twin
-        fused_operations[label] = operation
+        if kernel.__module__.startswith("tinylm.") or name:
+            fused_operations[label] = operation
         return operation
     return decorate

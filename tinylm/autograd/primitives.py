@@ -51,13 +51,16 @@ def _power(a, b):
     return np.power(a, b)
 
 
-def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where b is 0, also at a = 0
+def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where a and b are 0
     if isinstance(b, (int, float)):
         return g * b * a ** (b - 1) if b else g * 0.0
-    return g * where(_values(b) == 0, 0.0, b * power(a, where(_values(b) == 0, 1.0, b - 1)))
+    both = (_values(a) == 0) & (_values(b) == 0)            # nowhere else is it cut off: its slope by b at 0 is 1/a
+    return g * b * power(where(both, 1.0, a), b - 1)
 
 
 def _power_by_exponent(g, y, a, b):                         # y log a; 0 at a = 0, its limit for b > 0
+    if isinstance(a, (int, float)):
+        return g * y * (math.log(a) if a > 0 else 0.0)
     return g * y * log(where(_values(a) > 0, a, 1.0))
 
 

@@ -21,6 +21,11 @@ def _shape(x):
     return x.shape if isinstance(x, Tensor) else np.shape(x)
 
 
+def _buffer(array):
+    """The array that owns the memory: what stays alive as long as any view of it does."""
+    return array if getattr(array, "base", None) is None else array.base
+
+
 def _matmul(args, out, options):
     return 2 * out.size * _shape(args[0])[-1]
 
@@ -88,11 +93,11 @@ def count_operations():
         counts.calls[name] = counts.calls.get(name, 0) + 1
         cost = FLOPS[name](args, out, options) if name in FLOPS else 0 if name in FREE else out.size
         counts.flops[name] = counts.flops.get(name, 0) + cost
-        base = out.data.base if getattr(out.data, "base", None) is not None else out.data
-        if base is out.data:                                # a view owns nothing
-            counts.live_bytes += out.data.nbytes
+        buffer = _buffer(out.data)
+        if all(buffer is not _buffer(a.data) for a in args if isinstance(a, Tensor)):      # a view owns nothing
+            counts.live_bytes += buffer.nbytes
             counts.peak_bytes = max(counts.peak_bytes, counts.live_bytes)
-            weakref.finalize(out.data, counts._release, out.data.nbytes)
+            weakref.finalize(buffer, counts._release, buffer.nbytes)
 
     observers.append(observe)
     try:

@@ -71,7 +71,7 @@ class Entry:
 def register(name, function, draw, **fields):
     """Add an Entry. Raises ConfigError if the name is taken, or if an exception to the rules has no reason."""
     entry = Entry(name, function, draw, **{"covers": (name,), **fields})
-    if name in ENTRIES and not ENTRIES[name].function.__module__ == function.__module__:
+    if name in ENTRIES:
         raise ConfigError(f"register: there is already an entry named {name!r}")
     if (entry.order != 2 or entry.tolerance is not None) and not entry.reason:
         raise ConfigError(f"register: {name} departs from order 2 or from the table of tolerances: say why in reason=")

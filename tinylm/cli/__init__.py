@@ -56,8 +56,8 @@ def _dispatch(argv):
         return 0
     verb = argv[0]
     if verb == "--version":
-        from importlib.metadata import version
-        print("tinylm", version("tinylm"))
+        from tinylm import __version__
+        print("tinylm", __version__)
         return 0
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.5)

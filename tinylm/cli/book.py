@@ -3,6 +3,8 @@
 `tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the index.
 """
 import os
+import shutil
+import textwrap
 from collections import Counter
 from dataclasses import dataclass
 
@@ -48,11 +50,12 @@ def _in_order(section):
 
 def describe(row):
     """One concept in a few lines: the idea, where it is written, what proves it, what shows it."""
-    lines = [f"{row.id}  {row.concept}  (section {row.section})"]
+    lines, width = [f"{row.id}  {row.concept}  (section {row.section})"], shutil.get_terminal_size().columns
     for symbol in check.names(row.symbol):
         try:
             path, line = check.location(symbol)
-            lines += [f"  idea    {check.idea(symbol)}", f"  code    {_short(path)}:{line}  {symbol}"]
+            lines += textwrap.wrap(check.idea(symbol), width, initial_indent="  idea    ", subsequent_indent=" " * 10)
+            lines.append(f"  code    {_short(path)}:{line}  {symbol}")
         except LookupError as error:
             lines.append(f"  code    {symbol}: {error}")
     lines += [f"  proof   {test}" for test in check.names(row.test)]

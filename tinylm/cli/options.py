@@ -118,11 +118,20 @@ def _named(key, text, fields, argv):
         return name, _next(argv, f"--{key}", show_type(fields[name][1]))
     if name.startswith("no_") and text is None and name[3:] in fields and fields[name[3:]][1] is bool:
         return name[3:], "false"
-    near = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
-    near += [other for other in fields if name and name in other.split("_") and other not in near]
-    options = " or ".join("--" + other.replace("_", "-") for other in near[:4])
-    hint = f"did you mean {options}?" if near else "--help lists them all"
+    options = " or ".join("--" + other.replace("_", "-") for other in _near(name, fields))
+    hint = f"did you mean {options}?" if options else "--help lists them all"
     raise ConfigError(f"no setting named {key!r}: {hint}")
+
+
+def _near(name, fields):
+    """The fields that a wrong name may mean: spelled alike, or with a part or the help text speaking of it."""
+    found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
+    words = name.split("_")
+    for other, (field, _) in fields.items():
+        said = re.findall(r"[a-z]+", f"{other} {field.metadata.get('help', '')}".lower().replace("_", " "))
+        if other not in found and all(difflib.get_close_matches(word, said, n=1, cutoff=0.8) for word in words):
+            found.append(other)
+    return found[:4]
 
 
 def _next(argv, option, what):

@@ -58,7 +58,7 @@ def named(name):
                 return tokenizers.load_gpt2(folder / encoder, folder / merges)
         wanted = " or ".join(" with ".join(pair) for pair in GPT2_FILES)
         raise ConfigError(f"tokenizer: {folder} holds no GPT-2 vocabulary: it takes {wanted}")
-    return of_run(name) if Path(name).is_dir() else tokenizers.load(name)
+    return tokenizers.load(Path(name) / "tokenizer.json" if Path(name).is_dir() else name)
 
 
 def learn(config):

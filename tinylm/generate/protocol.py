@@ -32,33 +32,38 @@ class ModelLM:
     def __init__(self, model):
         self.model, self.config = model, model.config
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
+        self._weight = model.parameters()[0]                # knows the device and the dtype
 
-    def new_cache(self, batch, padding=None):
-        """An empty KeyValueCache for B rows, on the model's device and of its dtype."""
-        config = self.config
-        weight = self.model.parameters()[0].data
-        return KeyValueCache(config.n_layer, batch, config.n_kv_head or config.n_head, config.d_model // config.n_head,
-                             weight.dtype, backend.device_of(weight), padding=padding)
+    def new_cache(self, batch, padding=None, capacity=0):
+        """An empty KeyValueCache for B rows, on the model's device and of its dtype, with room for `capacity` tokens."""
+        c = self.config
+        return KeyValueCache(c.n_layer, batch, c.n_kv_head or c.n_head, c.d_model // c.n_head, self._weight.dtype,
+                             self._weight.device, capacity, padding)
 
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on the model's device."""
+        return self._run(self.model, tokens, cache)
+
+    def next_logits(self, tokens, cache=None):
+        """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
+        if not hasattr(self.model, "hidden"):
+            return self.logits(tokens, cache)[:, -1]
+        # The output layer is the largest product of a small model: apply it to the one position asked for.
+        return self._run(lambda *args, **kwargs: self.model.logits(self.model.hidden(*args, **kwargs)[:, -1]), tokens, cache)
+
+    def _run(self, function, tokens, cache):
         tokens = check_tokens(tokens, self, cache)
-        device = backend.device_of(self.model.parameters()[0].data)
         positions, mask = padded(tokens.shape[1], cache)
-        ids, positions, mask = (x if x is None else backend.to_device(x, device) for x in (tokens, positions, mask))
+        ids, positions, mask = (x if x is None else backend.to_device(x, self._weight.device) for x in (tokens, positions, mask))
         training = getattr(self.model, "training", False)
         if training:
             self.model.eval()
         try:
             with no_grad():
-                return self.model(ids, cache=cache, positions=positions, mask=mask).data
+                return function(ids, cache=cache, positions=positions, mask=mask).data
         finally:
             if training:
                 self.model.train()
-
-    def next_logits(self, tokens, cache=None):
-        """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
-        return self.logits(tokens, cache)[:, -1]
 
 
 def padded(T, cache):

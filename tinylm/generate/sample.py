@@ -6,11 +6,12 @@ repetition penalty, temperature, top-k, top-p, min-p. `draw` then samples from t
 Randomness comes in as uniform numbers, so every function here is deterministic. Read next: generate.py.
 """
 import dataclasses
+import math
 
 import numpy as np
 
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import DataError, ShapeError
 from tinylm.train.settings import above, at_least, between, setting, validate
 
 
@@ -124,8 +125,20 @@ def filtered(logits, sampling, seen=None):
 
 
 def greedy(logits):
-    """The most probable token, the lowest id among equals   (book eq. 2.3). (B, V) -> (B,)."""
-    return np.argmax(logits, axis=-1)
+    """The most probable token, the lowest id among equals   (book eq. 2.3). (B, V) -> (B,).
+
+    raises  DataError if a row has a NaN, or no finite maximum
+    """
+    tokens = logits.argmax(axis=-1)                         # a NaN counts as the maximum
+    _check_finite([row[token] for row, token in zip(logits, tokens)])
+    return tokens
+
+
+def _check_finite(values):
+    for row, value in enumerate(values):
+        if not math.isfinite(value):
+            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's parameters or inputs "
+                            "are not finite, or every token was ruled out")
 
 
 def draw(logits, uniform):
@@ -134,7 +147,9 @@ def draw(logits, uniform):
     logits   (B, V), -inf for impossible tokens
     uniform  (B,) numbers in [0, 1), one a row
     returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of probability 0
+    raises   DataError if a row has a NaN, or no finite maximum
     """
+    _check_finite(logits.max(axis=-1).tolist())
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
     heights = weights.cumsum(axis=-1)
     # u < 1 in float64 makes u * total < total, also after rounding, so the sum is at most V - 1.
@@ -169,11 +184,8 @@ def choose(logits, sampling, streams, seen=None):
 
     logits   (B, V);  sampling Sampling;  streams B Uniforms;  seen as in `filtered`
     returns  (B,) integers
-    raises   ConfigError if a row of logits has a NaN or no finite entry
+    raises   DataError if a row of logits has a NaN, or no finite maximum
     """
-    if not np.isfinite(logits.max(axis=-1)).all():
-        raise ConfigError("the model's logits are not finite: the maximum of a row is "
-                          f"{logits.max(axis=-1)}; was the model's training stable?")
     logits = filtered(logits, sampling, seen)
     if sampling.is_greedy:                                  # top-k's one survivor is the maximum
         return greedy(logits)

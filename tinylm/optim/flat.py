@@ -55,6 +55,7 @@ class FlatParameters:
         for p in self.tensors:
             if p.grad is None:
                 p.slot[...] = 0
+                p.grad = Tensor(p.slot)
             elif p.grad.data is not p.slot:
                 p.slot[...] = p.grad.data
                 p.grad = Tensor(p.slot)

@@ -61,7 +61,9 @@ class BPETokenizer(Tokenizer):
             if None in halves or halves[0] + halves[1] not in self._id_of:
                 raise DataError(f"merge {rank} joins the ids ({left}, {right}) = {halves}, but one of them or their "
                                 "union is not in the vocabulary; the merges belong to another vocabulary")
-            ranks.setdefault((left, right), rank)
+            if (left, right) in ranks:
+                raise DataError(f"merge {rank} of the ids ({left}, {right}) is merge {ranks[left, right]} already")
+            ranks[left, right] = rank
             products.append(self._id_of[halves[0] + halves[1]])
         return ranks, products
 

@@ -102,8 +102,8 @@ class TrainConfig:
         return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
 
 
-# What may differ between two parts of one run. Data is compared by its checksum, not by where it lies.
-MAY_CHANGE = ("data", "steps", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers", "eval_every",
+# What may differ between two parts of one run.
+MAY_CHANGE = ("steps", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers", "eval_every",
               "eval_batches", "checkpoint_every", "keep", "out", "resume")
 
 

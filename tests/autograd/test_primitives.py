@@ -1,0 +1,149 @@
+"""Elementwise primitives against NumPy, with every broadcast, and their slopes against differences."""
+import math
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tinylm as tl
+from tests.numeric import differences, gradients, host, leaf, plain
+from tinylm.errors import DtypeError, ShapeError
+
+DEVICES = ["cpu", "strict"]                                 # hypothesis does not take function-scoped fixtures
+SHAPES = hnp.mutually_broadcastable_shapes(num_shapes=2, min_dims=0, max_dims=3, max_side=3)
+
+# name: (operation, NumPy's, interval that keeps away from kinks and poles)
+UNARY = {
+    "neg": (lambda a: -a, np.negative, (-2, 2)), "exp": (tl.exp, np.exp, (-2, 2)), "log": (tl.log, np.log, (0.3, 3)),
+    "sqrt": (tl.sqrt, np.sqrt, (0.3, 3)), "tanh": (tl.tanh, np.tanh, (-2, 2)), "sin": (tl.sin, np.sin, (-2, 2)),
+    "cos": (tl.cos, np.cos, (-2, 2)), "sigmoid": (tl.sigmoid, lambda a: 1 / (1 + np.exp(-a)), (-2, 2)),
+    "erf": (tl.erf, np.vectorize(math.erf, otypes=[float]), (-2, 2)), "abs": (tl.abs, np.abs, (0.3, 3)),
+    "relu": (tl.relu, lambda a: np.maximum(a, 0), (0.3, 3)), "clip": (lambda a: tl.clip(a, 0.0, 5.0), lambda a: a, (0.3, 3)),
+    "square": (lambda a: a**2, np.square, (-2, 2)), "cube": (lambda a: a**3, lambda a: a**3, (-2, 2)),
+    "root": (lambda a: a**0.5, np.sqrt, (0.3, 3)), "two to the": (lambda a: 2.0**a, np.exp2, (-2, 2)),
+}
+BINARY = {
+    "add": (tl.add, np.add), "sub": (tl.sub, np.subtract), "mul": (tl.mul, np.multiply), "div": (tl.div, np.divide),
+    "pow": (tl.power, np.power), "maximum": (tl.maximum, np.maximum), "minimum": (tl.minimum, np.minimum),
+    "where": (lambda a, b: tl.where(a.data > b.data, a, b), np.maximum),
+}
+
+
+def check(operation, numpy_operation, arrays, device):
+    y, grads = gradients(operation, arrays, device)
+    expected = np.asarray(numpy_operation(*arrays))
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=1e-15, atol=1e-15 * (1 + np.max(np.abs(expected), initial=0)))
+    cotangent = np.random.default_rng(0).normal(size=y.shape)       # the one that gradients() draws
+    numeric = differences(lambda *values: float(np.sum(cotangent * numpy_operation(*values))), arrays)
+    for got, wanted in zip(grads, numeric):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", UNARY)
+@given(shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), seed=st.integers(0, 99))
+def test_functions_of_one_array_are_numpys_with_the_right_slope(name, device, shape, seed):
+    operation, numpy_operation, (low, high) = UNARY[name]
+    check(operation, numpy_operation, [np.random.default_rng(seed).uniform(low, high, shape)], device)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", BINARY)
+@given(shapes=SHAPES, seed=st.integers(0, 99))
+def test_functions_of_two_arrays_broadcast_like_numpys_and_sum_back(name, device, shapes, seed):
+    draw = np.random.default_rng(seed)
+    arrays = [draw.uniform(0.5, 2, shape) for shape in shapes.input_shapes]
+    arrays[1] += 2.0 * draw.integers(0, 2, arrays[1].shape)         # sometimes larger, sometimes not, never within a step
+    check(*BINARY[name], arrays, device)
+
+
+@pytest.mark.parametrize("operation", [lambda x: 3 - x, lambda x: 3 * x, lambda x: 3 / x, lambda x: x / 3, lambda x: 3**x,
+                                       lambda x: x**3, lambda x: x - 3, lambda x: tl.maximum(3, x), lambda x: tl.minimum(x, 1.5)])
+def test_python_numbers_stand_on_either_side(device, operation):
+    values = np.array([0.5, 2.0])
+    y, grads = gradients(operation, [values], device)
+    numpy_side = host(operation(tl.Tensor(values, device=device)))
+    np.testing.assert_array_equal(y, numpy_side)
+    cotangent = np.random.default_rng(0).normal(size=2)
+    wanted = differences(lambda v: float(np.sum(cotangent * operation(tl.Tensor(v)).numpy())), [values])[0]
+    np.testing.assert_allclose(grads[0], wanted, rtol=1e-7, atol=1e-8)
+
+
+def test_ties_share_the_gradient_in_halves(device):
+    for operation in (tl.maximum, tl.minimum):
+        _, (a, b) = gradients(lambda a, b, op=operation: op(a, b) * 1.0, [np.ones(1), np.ones(1)], device)
+        np.testing.assert_array_equal(a, b)
+        assert a[0] + b[0] == pytest.approx(np.random.default_rng(0).normal(size=1)[0])
+
+
+def test_conventions_at_kinks_and_poles(device):
+    def slope(operation, at):
+        x = leaf([at], device)
+        with np.errstate(all="ignore"):
+            operation(x).sum().backward()
+        return host(x.grad)[0]
+
+    assert slope(tl.abs, 0.0) == 0.0
+    assert slope(tl.relu, 0.0) == 0.0
+    assert slope(lambda a: tl.clip(a, 0.0, 1.0), 1.0) == 1.0        # borders count as inside
+    assert slope(lambda a: tl.clip(a, 0.0, 1.0), 1.5) == 0.0
+    assert slope(lambda a: a**0, 0.0) == 0.0
+    assert slope(lambda a: a**1, 0.0) == 1.0
+    assert slope(lambda a: 0.0**a, 2.0) == 0.0                      # 0**b = 0 for all b > 0
+    assert slope(tl.sqrt, 0.0) == np.inf
+
+
+def test_sigmoid_and_tanh_saturate_without_warnings(device):
+    x = tl.Tensor(np.array([-1e4, -745.0, 0.0, 745.0, 1e4]), device=device)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        np.testing.assert_allclose(host(tl.sigmoid(x)), [0, 0, 0.5, 1, 1], atol=1e-300)
+        np.testing.assert_array_equal(host(tl.tanh(x)), [-1, -1, 0, 1, 1])
+
+
+def test_where_sends_each_cotangent_to_the_side_that_was_taken(device):
+    mask = plain([True, False, True], device)
+    _, (a, b) = gradients(lambda a, b: tl.where(mask, a, b), [np.zeros(3), np.zeros(1)], device)
+    cotangent = np.random.default_rng(0).normal(size=3)
+    np.testing.assert_allclose(a, cotangent * [1, 0, 1])
+    np.testing.assert_allclose(b, cotangent[1:2])                   # (1,) was broadcast to (3,)
+
+
+def test_astype_converts_there_and_the_gradient_back(device):
+    x = leaf([1.0, 2.0], device, np.float32)
+    y = x.astype(np.float64)
+    assert y.dtype == np.float64
+    (y * y).sum().backward()
+    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(host(x.grad), [2.0, 4.0])
+
+
+def test_shapes_that_do_not_broadcast_are_named_with_the_operation():
+    with pytest.raises(ShapeError, match=r"add: .*\(arguments of shape \(2, 3\), \(4,\)\)"):
+        tl.Tensor(np.ones((2, 3))) + np.ones(4)
+    with pytest.raises(DtypeError, match="mul: cannot use a str"):
+        tl.Tensor([1.0]) * "two"
+
+
+def test_comparisons_give_plain_masks(device):
+    x = leaf([1.0, 2.0], device)
+    for mask, expected in ((x > 1.5, [False, True]), (x <= x, [True, True]), (x == 1.0, [True, False]), (x != 1.0, [False, True])):
+        assert not isinstance(mask, tl.Tensor)
+        np.testing.assert_array_equal(host(mask), expected)
+
+
+def test_methods_and_functions_are_the_same(device):
+    x = tl.Tensor(np.array([0.3, 0.7]), device=device)
+    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs"):
+        np.testing.assert_array_equal(host(getattr(x, name)()), host(getattr(tl, name)(x)))
+    np.testing.assert_array_equal(host(abs(-x)), host(x))
+    np.testing.assert_array_equal(host(x.clip(0.5, 0.6)), [0.5, 0.6])
+
+
+def test_devices_never_mix_silently():
+    with pytest.raises(TypeError):
+        tl.Tensor(np.ones(2), device="strict") + np.ones(2)
+    with pytest.raises(TypeError):
+        tl.Tensor(np.ones(2)) * tl.Tensor(np.ones(2), device="strict")

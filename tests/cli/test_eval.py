@@ -1,0 +1,50 @@
+import json
+import math
+
+import pytest
+
+from tinylm.cli import main
+
+
+def result(capsys, *argv):
+    assert main(["eval", *map(str, argv), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_validation_text_scores_as_training_said(run, capsys):
+    logged = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    last = [record for record in logged if record["event"] == "validation"][-1]
+    found = result(capsys, run)
+    assert (found["loss"], found["bits_per_byte"]) == (last["loss"], last["bits_per_byte"])
+
+
+def test_the_three_numbers_are_one(run, text, capsys):
+    found = result(capsys, run, "--data", text)
+    assert found["tokens"] == text.stat().st_size - 1        # one byte a token, and the first is not predicted
+    assert found["perplexity"] == pytest.approx(math.exp(found["loss"]), rel=1e-12)
+    assert found["bits_per_byte"] == pytest.approx(found["loss"] / math.log(2), rel=1e-12)
+
+
+def test_the_batch_size_does_not_change_the_score(run, text, capsys):
+    losses = [result(capsys, run, "--data", text, "--batch-size", size)["loss"] for size in (1, 64)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)   # float32 sums in another order
+
+
+def test_lines_for_people(run, capsys):
+    assert main(["eval", str(run)]) == 0
+    said = capsys.readouterr().out
+    for words in ("validation text", "nats per token", "perplexity", "bits per byte"):
+        assert words in said
+
+
+def test_nothing_is_left_in_the_run(run, text, capsys):
+    before = sorted(run.rglob("*"))
+    result(capsys, run, "--data", text)
+    assert sorted(run.rglob("*")) == before
+
+
+@pytest.mark.parametrize("argv, words", [(["nowhere"], "no run at 'nowhere'"), (["RUN", "--data", "none"], "none")])
+def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
+    assert main(["eval", *(str(run) if word == "RUN" else word for word in argv)]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

@@ -1,0 +1,58 @@
+import io
+import sys
+
+import pytest
+
+from tinylm.cli import main
+
+
+def output(capsys, *argv):
+    assert main(["generate", *map(str, argv)]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_prompt_comes_first_and_the_text_has_the_length_asked(run, capsys):
+    text = output(capsys, run, "the cat", "--max-tokens", "5", "--top-k", "1")
+    # Greedy, one byte a token: the prompt, at most five characters more, and the line's end.
+    assert text.startswith("the cat") and text.endswith("\n") and len(text) <= len("the cat") + 5 + 1
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(run, capsys):
+    first, again, other = (output(capsys, run, "the", "--seed", seed) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_several_samples_have_seeds_of_their_own(run, capsys):
+    both = output(capsys, run, "the", "--num", "2", "--seed", "7", "--max-tokens", "50")
+    alone = output(capsys, run, "the", "--seed", "8", "--max-tokens", "50")
+    assert both.startswith("--- seed 7\nthe") and both.endswith(f"--- seed 8\n{alone}")
+
+
+def test_the_prompt_may_be_left_out_of_the_output(run, capsys):
+    whole = output(capsys, run, "the", "--max-tokens", "20")
+    assert "the" + output(capsys, run, "the", "--max-tokens", "20", "--no-echo") == whole
+
+
+def test_without_a_prompt_the_model_begins_by_itself(run, capsys):
+    assert len(output(capsys, run, "--max-tokens", "3")) > 1
+
+
+def test_a_dash_reads_the_prompt_from_the_standard_input(run, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("on the"))
+    assert output(capsys, run, "-", "--max-tokens", "0") == "on the\n"
+
+
+def test_a_prompt_longer_than_the_context_says_what_is_kept(run, capsys):
+    assert main(["generate", str(run), "nine char", "--max-tokens", "1"]) == 0       # the context is 8
+    assert "tinylm generate: the prompt has 9 tokens, more than the context of 8: its last 8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["nowhere", "x"], "no run at 'nowhere'"), ([], "needs RUN"), (["RUN", "a", "b"], "one word too many, 'b'"),
+    (["RUN", "x", "--temperature", "-1"], "temperature must be a finite number, at least 0, not -1.0"),
+    (["RUN", "x", "--top-p", "0"], "top_p must be above 0"), (["RUN", "x", "--topk", "3"], "did you mean --top-k"),
+])
+def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
+    assert main(["generate", *(str(run) if word == "RUN" else word for word in argv)]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

@@ -1,0 +1,45 @@
+"""How good is a model on a text: mean loss, perplexity, bits per byte   (book section 2.1.2 and eq. 1.5).
+
+Nats per token depend on the tokenizer; bits per byte = nats * tokens / (bytes * ln 2) do not. Windows stand side by
+side, so every token but the first is predicted once, with at most a context of text before it.
+"""
+import itertools
+import math
+
+import numpy as np
+
+from tinylm.autograd import no_grad
+from tinylm.train.step import ALONE
+
+
+def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, device="cpu"):
+    """Mean loss of a model over validation windows, with dropout off.
+
+    windows  EvenWindows: `.batches(batch_size)` yields (b, T + 1) ids
+    batches  how many of them, from the start; 0: all
+    comm     the batches are dealt out to its workers
+    returns  (mean nats per target, targets scored), the same on every worker
+    """
+    was_training, total, count = model.training, 0.0, 0
+    model.eval()
+    try:
+        with no_grad():
+            chosen = itertools.islice(windows.batches(batch_size), batches or None)
+            for sequences in itertools.islice(chosen, comm.rank, None, comm.size):
+                _, metrics = objective.loss(model, objective.make_batch(sequences, None).to(device))
+                total += metrics["loss"] * metrics["tokens"]
+                count += metrics["tokens"]
+    finally:
+        model.train(was_training)
+    total, count = comm.all_reduce(np.array([total, count], np.float64))
+    return float(total) / max(float(count), 1.0), int(count)
+
+
+def bits_per_byte(loss, tokens, nbytes):
+    """nats per token as bits per byte of the text those tokens spell."""
+    return loss * tokens / (nbytes * math.log(2))
+
+
+def perplexity(loss):
+    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that overflows."""
+    return math.exp(loss) if loss < 709 else math.inf                      # ln(largest float64) is 709.78

@@ -1,0 +1,209 @@
+"""A run: from a TrainConfig to a directory with everything in it, and back to a model.
+
+    RUN/config.json     the configuration, to read; the one that counts is in each checkpoint
+        tokenizer.json  the tokenizer
+        data/           the text as token ids, prepared once
+        log.jsonl       losses and rates, step by step (log.py)
+        checkpoints/    the newest few (checkpoint.py)
+
+A directory that holds a run is never written over: `resume` goes on with it. Read next: session.py, the loop around
+the trainer that logs, validates and saves.
+"""
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm import tokenizers
+from tinylm.data import Prepared, prepare, python_documentation, stream_documents, without_repeats
+from tinylm.data.prepare import END_OF_TEXT
+from tinylm.data.text import text_files
+from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.models import GPT
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train.config import TrainConfig, as_json, continued, from_json
+from tinylm.train.step import ALONE, broadcast_text
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to train: what prepare_run made, or found.
+
+    directory   Path
+    config      TrainConfig, the saved one where the run goes on
+    tokenizer   Tokenizer
+    data        Prepared: token files of both sides
+    checkpoint  Path of the checkpoint to go on from; None: a new run
+    """
+
+    directory: Path
+    config: TrainConfig
+    tokenizer: object
+    data: Prepared
+    checkpoint: Path | None
+
+
+def train_run(run, comm=None, report=print):
+    """Train from a configuration to the end.
+
+    run      TrainConfig, or the Run that prepare_run made of one (before workers were started, so that bad input
+             is reported by the process the user started)
+    comm     communicator whose every worker calls this; None: this process alone
+    report   where lines of text for the user go; only rank 0 reports
+    returns  dict: run, step, loss, validation_loss, perplexity, bits_per_byte, tokens_per_second, seconds, parameters,
+             interrupted
+    raises   TinylmError
+    """
+    from tinylm.train.session import Session                             # it needs Run, and Run needs nothing of it
+
+    comm = comm or ALONE
+    report = report if comm.rank == 0 else lambda line: None
+    if not isinstance(run, Run):
+        run = _prepare_together(run, comm, report)
+    return Session(run, comm, report).train()
+
+
+def prepare_run(config, report=print, given=None):
+    """Make the directory of a new run, with tokenizer and data; or find what is needed to go on with an old one.
+
+    given    names of the settings that the user has set (for resume); None: those that are not the default
+    returns  Run
+    raises   ConfigError, DataError, CheckpointError; a directory that was begun is removed again
+    """
+    config.check()
+    if config.resume:
+        return _reopen(config, report, given)
+    directory = _new_directory(config)
+    try:
+        tokenizer = make_tokenizer(config)
+        tokenizer.save(directory / "tokenizer.json")
+        data = prepare(_documents(config), tokenizer, directory / "data", config.val_fraction, config.seed)
+        config = dataclasses.replace(config, out=str(directory))
+        _write_config(directory, config)
+    except BaseException as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise DataError(f"cannot write the run {directory} ({error.strerror or error}): "
+                            "free space, or choose another --out") from None
+        raise
+    counts = data.meta["train"]
+    report(f"text: {counts['characters'] + data.meta['val']['characters']:,} characters, {counts['tokens']:,} tokens to learn "
+           f"from, {data.meta['val']['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")
+    return Run(directory, config, tokenizer, data, None)
+
+
+def load_run(path):
+    """The model of a run.
+
+    path     a run (its newest checkpoint), or a checkpoint directory
+    returns  (model in evaluation mode, tokenizer, TrainConfig)
+    raises   CheckpointError if there is none, or it is damaged
+    """
+    _, found = checkpoints.find(path)
+    saved = checkpoints.load(found, files=("model",))
+    config, tokenizer = _described(saved)
+    model = GPT(config.model(tokenizer.vocab_size), config.seed, np.dtype(config.dtype).type)
+    model.load_state_dict(saved.arrays["model"])
+    return model.eval(), tokenizer, config
+
+
+def make_tokenizer(config):
+    """The tokenizer that a configuration asks for, learnt from its text if it is learnt.
+
+    Characters and merges are taken from the whole text: the validation part must be writable too, and which merges
+    exist says next to nothing about it.
+    """
+    special = (END_OF_TEXT,) if config.data and len(text_files(config.data)) > 1 else ()
+    if config.tokenizer == "bytes":
+        return tokenizers.ByteTokenizer(special)
+    if config.tokenizer == "chars":
+        seen = set().union(*map(set, _chunks(config)))
+        return tokenizers.CharTokenizer("".join(sorted(seen)), special)
+    if config.tokenizer == "bpe":
+        return tokenizers.BPETokenizer.train(_chunks(config), config.vocab_size, special)
+    path = Path(config.tokenizer)
+    if not path.exists():
+        raise ConfigError(f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there")
+    return tokenizers.load(path / "tokenizer.json" if path.is_dir() else path)
+
+
+def _documents(config):
+    """The documents of the text, each a str or an iterator of str."""
+    return stream_documents(config.data) if config.data else without_repeats(python_documentation())
+
+
+def _chunks(config):
+    documents = _documents(config)
+    return [documents] if isinstance(documents, str) else itertools.chain.from_iterable(documents)
+
+
+def _new_directory(config):
+    """Make the directory of a new run; ConfigError if there is something in it."""
+    directory = Path(config.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
+    names = itertools.chain([directory], (directory.with_name(f"{directory.name}-{i}") for i in itertools.count(2)))
+    for path in names:
+        try:
+            if config.out and path.is_dir() and not any(path.iterdir()):
+                return path
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            if config.out:
+                raise ConfigError(f"{path} is there already and is not written over: go on with --resume {path}, "
+                                  "or choose another --out") from None
+        except OSError as error:
+            raise ConfigError(f"cannot make the run directory {path} ({error.strerror}): choose another --out") from None
+
+
+def _reopen(asked, report, given):
+    directory, path = checkpoints.find(asked.resume)
+    later = [other.name for step, other in checkpoints.steps(directory).items() if other.name > path.name]
+    if later:
+        raise CheckpointError(f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from {path.name}, "
+                              f"or go on from the newest with --resume {directory}")
+    saved = checkpoints.load(path, files=())
+    config, tokenizer = _described(saved)
+    config = dataclasses.replace(continued(config, asked, given, source=str(path)), out=str(directory), resume=str(path))
+    try:
+        data = Prepared.open(directory / "data", tokenizer.vocab_size)
+    except DataError:
+        report(f"the tokens in {directory / 'data'} are missing or damaged: preparing the text again")
+        data = prepare(_documents(config), tokenizer, directory / "data", config.val_fraction, config.seed)
+    if data.meta["sha256"] != saved.state["data"]["sha256"]:
+        raise CheckpointError(f"{path} was trained on another text than {config.data or 'this Python documentation'}: "
+                              "going on needs the same one")
+    report(f"going on from {path}")
+    return Run(directory, config, tokenizer, data, path)
+
+
+def _described(saved):
+    """(TrainConfig, tokenizer) of a checkpoint."""
+    try:
+        return from_json(saved.state["config"], saved.path), tokenizers.from_dict(saved.state["tokenizer"])
+    except (KeyError, DataError) as error:
+        raise CheckpointError(f"{saved.path} is not a checkpoint of a training run: {error}") from None
+
+
+def _write_config(directory, config):
+    aside = directory / f"config.json.tmp-{os.getpid()}"
+    aside.write_text(json.dumps(as_json(config), indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, directory / "config.json")
+
+
+def _prepare_together(config, comm, report):
+    """prepare_run by rank 0, while the others wait; then all open the same files."""
+    run = prepare_run(config, report) if comm.rank == 0 else None
+    told = json.dumps([str(run.directory), str(run.checkpoint or ""), as_json(run.config)]) if run else ""
+    directory, checkpoint, values = json.loads(broadcast_text(comm, told))
+    if run is not None:
+        return run
+    directory, config = Path(directory), from_json(values, directory)
+    tokenizer = tokenizers.load(directory / "tokenizer.json")
+    return Run(directory, config, tokenizer, Prepared.open(directory / "data", tokenizer.vocab_size),
+               Path(checkpoint) if checkpoint else None)

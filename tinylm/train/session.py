@@ -1,0 +1,142 @@
+"""One session of a run, from its start or from a checkpoint: trains, and meanwhile logs, validates, shows and saves.
+
+Everything here surrounds the trainer without touching its arithmetic, so a run does not depend on how often it is
+looked at. Every worker goes through the same motions; rank 0 alone writes. Read next: trainer.py.
+"""
+import platform
+import time
+
+import numpy as np
+
+from tinylm.backend import backend, keep_freed_memory
+from tinylm.data import EvenWindows, RandomWindows
+from tinylm.models import GPT
+from tinylm.optim import AdamW, FlatParameters
+from tinylm.optim.schedule import schedule
+from tinylm.pretrain import CausalLM
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train.config import as_json
+from tinylm.train.evaluate import evaluate, perplexity
+from tinylm.train.log import Log
+from tinylm.train.progress import Progress, clock
+from tinylm.train.trainer import Trainer
+
+SMOOTH = 20              # steps over which the loss and the speed on the live line and in the summary are averaged
+
+
+class Session:
+    """Everything that a run needs while it trains; `train()` is all that is called.
+
+    run      Run
+    comm     communicator
+    report   where lines of text for the user go
+    """
+
+    def __init__(self, run, comm, report):
+        keep_freed_memory()
+        self.run, self.config, self.comm, self.report = run, run.config, comm, report
+        config = run.config
+        backend(config.device)                                           # says what is missing before anything is built
+        windows = RandomWindows(run.data.train.tokens, config.context, config.batch_size, config.seed)
+        self.validation = EvenWindows(run.data.val.tokens, config.context) if config.val_fraction else None
+        self.model = GPT(config.model(run.tokenizer.vocab_size), config.seed, np.dtype(config.dtype).type).to(config.device)
+        flat = FlatParameters(self.model.named_parameters(), getattr(comm, "empty", None) if config.device == "cpu" else None)
+        optimizer = AdamW(flat, config.lr, tuple(config.betas), weight_decay=config.weight_decay)
+        self.objective = CausalLM()
+        self.trainer = Trainer(self.model, self.objective, optimizer, windows.batch, config.batch_size, self.learning_rate,
+                               config.clip, config.micro_batch, config.seed, comm)
+        if run.checkpoint:
+            saved = checkpoints.load(run.checkpoint)
+            self.trainer.load_state(saved.arrays, saved.state["trainer"])
+        self.saved_at, self.last_loss = self.trainer.step if run.checkpoint else None, None
+        self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
+
+    def learning_rate(self, step):
+        """The learning rate of a step, counted from 0."""
+        c = self.config
+        return c.lr * schedule(c.schedule)(step, c.steps, c.warmup, c.min_lr / c.lr)
+
+    def train(self):
+        """Train to the end, or to Ctrl-C. Returns the summary that train_run describes."""
+        config, trainer, rank = self.config, self.trainer, self.comm.rank
+        started, first = time.perf_counter(), trainer.step
+        self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
+        self.progress = Progress(first, config.steps) if rank == 0 else None
+        parameters = len(trainer.optimizer.flat)
+        self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; {config.steps} steps "
+                    f"of {config.batch_size} x {config.context} tokens; run {self.run.directory}")
+        self._write("start", step=first, config=as_json(config), workers=self.comm.size, parameters=parameters,
+                    vocab_size=self.run.tokenizer.vocab_size, python=platform.python_version(), numpy=np.__version__)
+        try:
+            finished = trainer.run(config.steps, self.after_step, say=self._interrupted)
+            self.save()
+        finally:
+            if rank == 0:
+                self.progress.close()
+        summary = {"run": str(self.run.directory), "step": trainer.step, "parameters": parameters, "interrupted": not finished,
+                   "loss": float(np.mean(self.losses)) if self.losses else None,
+                   "tokens_per_second": sum(self.tokens) / sum(self.seconds) if self.seconds else None}
+        summary |= self.validate(0) if finished else {}
+        summary["seconds"] = time.perf_counter() - started
+        self._write("end", **summary)
+        if rank == 0:
+            self.log.close()
+        self.report(self._closing(summary))
+        return summary
+
+    def after_step(self, step, seconds):
+        """Log a step; validate and save when it is their turn. `step` is a Step, already counted in trainer.step."""
+        n, config = self.trainer.step, self.config
+        for values, value in ((self.losses, step.loss), (self.seconds, seconds), (self.tokens, step.tokens)):
+            values.append(value)
+            del values[:-SMOOTH]
+        if self.comm.rank == 0:
+            self._write("step", step=n, loss=step.loss, lr=self.learning_rate(n - 1), grad_norm=step.grad_norm, tokens=step.tokens,
+                        tokens_per_second=step.tokens / seconds, seconds=seconds)
+            self.progress.update(n, sum(self.losses) / len(self.losses), sum(self.tokens) / sum(self.seconds), step.grad_norm)
+        if config.eval_every and n % config.eval_every == 0 and n < config.steps:
+            found = self.validate(config.eval_batches)
+            if found and self.comm.rank == 0:
+                self.progress.note(f"step {n}: validation loss {found['validation_loss']:.4f}, "
+                                   f"{found['bits_per_byte']:.4f} bits per byte")
+        if config.checkpoint_every and n % config.checkpoint_every == 0:
+            self.save()
+
+    def validate(self, batches):
+        """Score the validation text (`batches` of it; 0: all) and log it. Returns what was found; {} where there is none."""
+        if self.validation is None:
+            return {}
+        loss, tokens = evaluate(self.model, self.objective, self.validation, self.config.batch_size, batches, self.comm,
+                                self.config.device)
+        found = {"perplexity": perplexity(loss), "bits_per_byte": self.run.data.bits_per_byte(loss)}
+        self._write("validation", step=self.trainer.step, loss=loss, tokens=tokens, **found)
+        return {"validation_loss": loss, **found}
+
+    def save(self):
+        """Write a checkpoint of this step, unless it is there already."""
+        if self.saved_at == self.trainer.step:
+            return
+        arrays, state = self.trainer.state()                            # every worker gives its part of the moments
+        if self.comm.rank == 0:
+            c = self.config
+            checkpoints.save_step(self.run.directory, self.trainer.step, arrays, {
+                "config": as_json(c), "tokenizer": self.run.tokenizer.to_dict(), "trainer": state,
+                "data": {"sha256": self.run.data.meta["sha256"], "position": self.trainer.step},
+                "schedule": {"name": c.schedule, "step": self.trainer.step, "next": self.learning_rate(self.trainer.step)},
+            }, c.keep)
+        self.saved_at = self.trainer.step
+
+    def _write(self, event, **values):
+        if self.comm.rank == 0:
+            self.log.write(event, **values)
+
+    def _interrupted(self):
+        if self.comm.rank == 0:
+            self.progress.note("Ctrl-C: finishing this step and saving (once more: stop at once, without saving)")
+
+    def _closing(self, summary):
+        if summary["interrupted"]:
+            return f"stopped at step {summary['step']}, all saved; go on with: tinylm train --resume {self.run.directory}"
+        scored = (f"validation loss {summary['validation_loss']:.4f}, {summary['bits_per_byte']:.4f} bits per byte, "
+                  if "validation_loss" in summary else "")
+        return f"{scored}{summary['step']} steps, {clock(summary['seconds'])}"

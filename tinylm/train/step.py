@@ -1,0 +1,135 @@
+"""One training step, for one process or several: micro-batches, exact averaging, a shared update.
+
+With n_k the targets that count in micro-batch k and n = sum_k n_k over the whole batch on all workers, the gradient of
+the mean loss is
+
+    dM = sum_k (n_k / n) dM_k        (book section 2.2.3, eq. 2.33, for a mean instead of a sum)
+
+so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over micro-batches in the
+flat buffer, over workers by the communicator. Each worker then updates its own slice of the parameters, and the
+slices are exchanged. Read next: trainer.py, which calls this.
+"""
+import contextlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import first_order_only
+
+
+class Alone:
+    """The communicator of a process on its own, as far as training needs one: nothing to add, nothing to fetch."""
+
+    rank, size = 0, 1
+
+    def slice(self, n):
+        return 0, n
+
+    def all_reduce(self, array, op="sum"):
+        return array
+
+    def broadcast(self, array, root=0):
+        return array
+
+    def reduce_scatter_(self, flat):
+        return flat
+
+    def all_gather_(self, flat):
+        return flat
+
+
+ALONE = Alone()
+
+
+def broadcast_text(comm, text, root=0):
+    """The text that rank `root` holds, on every rank; what the others pass is ignored."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    size = int(comm.broadcast(np.array([len(data)]), root)[0])
+    data = data.copy() if comm.rank == root else np.zeros(size, np.uint8)
+    return bytes(comm.broadcast(data, root) if size else b"").decode()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step found, the same on every worker.
+
+    loss       mean nats per target of the whole batch, before the update
+    grad_norm  Euclidean norm of its gradient, before clipping
+    tokens     targets that counted
+    stop       some worker was asked to stop
+    updated    False if loss or gradient is not finite: then the parameters are as they were
+    """
+
+    loss: float
+    grad_norm: float
+    tokens: int
+    stop: bool
+    updated: bool
+
+
+def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=False):
+    """Update the parameters once.
+
+    optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a slice
+    batch        this worker's rows
+    first,total  they are rows first .. first+len(batch)-1 of a batch of `total` rows
+    lr, clip     learning rate; largest gradient norm (0: any)
+    micro_batch  rows differentiated at a time; 0: all
+    comm         communicator; every worker calls with its own rows
+    stop         this worker has been asked to stop; Step.stop says if any was
+    returns      Step
+    """
+    flat = optimizer.flat
+    tokens, stops = comm.all_reduce(np.array([batch.tokens, stop], np.float64))
+    loss = accumulate(model, objective, flat, batch, first, total, tokens, micro_batch)
+    flat.collect()
+    start, end = comm.slice(len(flat))
+    comm.reduce_scatter_(flat.grad)
+    mine = flat.grad[start:end]
+    loss, square = map(float, comm.all_reduce(np.array([loss, float(np.dot(mine, mine))])))
+    norm = math.sqrt(square) if square >= 0 else math.nan
+    updated = math.isfinite(loss) and math.isfinite(norm)
+    if updated:
+        optimizer.step(lr, start, end, scale=clip / norm if 0 < clip < norm else 1.0)
+        comm.all_gather_(flat.data)
+    return Step(loss, norm, int(tokens), bool(stops), updated)
+
+
+def accumulate(model, objective, flat, batch, first, total, tokens, micro_batch=0):
+    """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
+
+    returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
+    """
+    flat.zero_grad()
+    loss_share = 0.0
+    for part in passes(model, batch, first, total, micro_batch):
+        with first_order_only():
+            loss, metrics = objective.loss(model, part)
+        weight = metrics["tokens"] / max(tokens, 1)
+        loss.backward(weight)
+        loss_share += weight * metrics["loss"]
+    return loss_share
+
+
+def passes(model, batch, first, total, micro_batch=0):
+    """Yield the micro-batches of a batch, each with the random streams set so that any cut draws the same numbers.
+
+    Every micro-batch starts from the same counters and draws its own rows of the whole batch (Random.rows), so
+    dropout does not depend on the size of micro-batches or the number of workers.
+    """
+    streams, size = random_streams(model), micro_batch or max(len(batch), 1)
+    counters = [rng.counter for rng in streams]
+    for start in range(0, len(batch), size):
+        for rng, counter in zip(streams, counters):
+            rng.counter = counter
+        with contextlib.ExitStack() as windows:
+            for rng in streams:
+                windows.enter_context(rng.rows(first + start, total))
+            yield batch if size >= len(batch) else batch.rows(start, start + size)
+
+
+def random_streams(model):
+    """The random streams a model draws from while training (dropout), each once, in the order of its modules."""
+    found = {id(module.rng): module.rng for module in model.modules() if hasattr(module, "rng")}
+    return list(found.values())

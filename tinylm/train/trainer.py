@@ -1,0 +1,158 @@
+"""The trainer: steps, validations, checkpoints, and an end that can be gone on from   (book section 2.2.2).
+
+All state is explicit: parameters, the optimizer's moments, the counters of the random streams, and the number of
+steps, which is also the position in the data because batches are pure functions of the step. So a run that stopped
+and goes on computes the same bits as one that never did. The mathematics of a step is in step.py; from a
+configuration to a trainer: run.py.
+"""
+import math
+import time
+
+import numpy as np
+
+from tinylm.autograd.profile import find_nonfinite
+from tinylm.backend import Random, device_of, to_device
+from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.train.interrupt import finish_first
+from tinylm.train.step import ALONE, broadcast_text, passes, random_streams, train_step
+
+
+class Trainer:
+    """Train a model.
+
+    model        Module
+    objective    make_batch(sequences, rng) -> Batch; loss(model, batch) -> (Tensor, {"tokens", "loss"})
+    optimizer    of optim/, made on the model's FlatParameters
+    batches      (step, start, stop) -> rows start .. stop-1 of that step's batch of sequences; RandomWindows.batch is one
+    batch_size   rows of a whole batch, over all workers
+    learning_rate  step -> learning rate; a number for a constant one
+    clip         largest gradient norm; 0: any
+    micro_batch  rows a worker differentiates at a time; 0: all of its own
+    seed         of what the objective draws
+    comm         communicator; None for one process. Every worker makes the same trainer and calls the same methods
+
+    step         updates done so far
+    """
+
+    def __init__(self, model, objective, optimizer, batches, batch_size, learning_rate, clip=0.0, micro_batch=0, seed=0, comm=None):
+        self.model, self.objective, self.optimizer, self.batches = model, objective, optimizer, batches
+        self.batch_size, self.clip, self.micro_batch, self.seed = batch_size, clip, micro_batch, seed
+        self.learning_rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
+        self.comm, self.step = comm or ALONE, 0
+        self.device = device_of(optimizer.flat.data)
+        rank, size = self.comm.rank, self.comm.size
+        if size > batch_size:
+            raise ConfigError(f"Trainer: {size} workers cannot share a batch of {batch_size}: at most one per row")
+        self.first, self.last = rank * batch_size // size, (rank + 1) * batch_size // size      # this worker's rows
+
+    def batch(self, step):
+        """This worker's rows of the batch of a step, on the model's device: a pure function of the step."""
+        rng = Random(self.seed, "objective", step)
+        with rng.rows(self.first, self.batch_size):
+            batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
+        return batch.to(self.device)
+
+    def advance(self, stop=False):
+        """Do one step.
+
+        stop     this worker has been asked to stop
+        returns  Step, its .stop True if any worker was asked
+        raises   TrainingError if the loss or the gradient is not finite; the parameters are then as before the step
+        """
+        self.model.train()
+        batch, counters = self.batch(self.step), [rng.counter for rng in random_streams(self.model)]
+        with np.errstate(all="ignore"):                    # what is not finite is found and explained below
+            step = train_step(self.model, self.objective, self.optimizer, batch, self.first, self.batch_size,
+                              self.learning_rate(self.step), self.clip, self.micro_batch, self.comm, stop)
+        if not step.updated:
+            self._rewind(counters)
+            raise TrainingError(self._explain(step, batch))
+        self.step += 1
+        return step
+
+    def run(self, steps, after_step=None, say=lambda: None):
+        """Go on until `steps` updates are done, or until Ctrl-C, which lets the step in work finish.
+
+        after_step  called as after_step(Step, seconds it took) when an update is done
+        say         called once when Ctrl-C is pressed
+        returns     True if all steps are done, False if stopped before
+        """
+        with finish_first(say) as asked:
+            while self.step < steps:
+                started = time.perf_counter()
+                step = self.advance(bool(asked))
+                if after_step is not None:
+                    after_step(step, time.perf_counter() - started)
+                if step.stop:
+                    break
+        return self.step >= steps
+
+    def state(self):
+        """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able dict).
+
+        Every worker must call it: each holds the moments of its own slice only, and they are gathered here. The
+        arrays are the live ones, to be written before the next step.
+        """
+        moments, scalars = {}, {}
+        for name, value in self.optimizer.state().items():
+            if getattr(value, "ndim", 0):
+                moments[name] = self.comm.all_gather_(value)
+            else:
+                scalars[name] = value
+        parameters = {name: p.data for name, p in self.model.named_parameters().items()}
+        streams = [{"seed": rng.seed, "path": list(rng.path), "counter": rng.counter} for rng in random_streams(self.model)]
+        return ({"model": parameters, "optimizer": moments},
+                {"step": self.step, "optimizer": scalars, "random": streams})
+
+    def load_state(self, arrays, state):
+        """Take over a state(), from any number of workers.
+
+        raises  CheckpointError if it is of another model or optimizer; then nothing has been changed
+        """
+        mine, streams = self.optimizer.state(), random_streams(self.model)
+        moments = {**arrays["optimizer"], **state["optimizer"]}
+        differing = [name for name in {**mine, **moments} if np.shape(mine.get(name)) != np.shape(moments.get(name))
+                     or (name in mine) != (name in moments)]
+        if differing:
+            raise CheckpointError(f"the optimizer's state does not fit: {', '.join(sorted(differing))} differ: "
+                                  "was it saved by another optimizer or model?")
+        if [(rng.seed, list(rng.path)) for rng in streams] != [(s["seed"], s["path"]) for s in state["random"]]:
+            raise CheckpointError("the random streams of the checkpoint are not those of this model: was the seed another?")
+        self.model.load_state_dict(arrays["model"])
+        self.optimizer.load_state({name: to_device(value, self.device) if np.ndim(value) else value
+                                   for name, value in moments.items()})
+        self._rewind([s["counter"] for s in state["random"]])
+        self.step = state["step"]
+
+    def _rewind(self, counters):
+        for rng, counter in zip(random_streams(self.model), counters):
+            rng.counter = counter
+
+    def _explain(self, step, batch):
+        """Why a step is not finite: the same text on every worker, from the first that sees a cause in its rows."""
+        what = "loss" if not math.isfinite(step.loss) else "gradient norm"
+        value = step.loss if what == "loss" else step.grad_norm
+        cause = self._cause(batch)
+        size = self.comm.size
+        chosen = int(self.comm.all_reduce(np.array([self.comm.rank if cause else size]), "min")[0])
+        cause = broadcast_text(self.comm, cause, chosen) if chosen < size else "all was finite when it was repeated"
+        return (f"step {self.step + 1}: the {what} is {value}; {cause}; the parameters are as after step {self.step}. "
+                "Try a smaller lr, a longer warmup, or clipping")
+
+    def _cause(self, batch):
+        """The first operation, or else the first gradient, that is not finite for this worker's rows; "" if none is."""
+        counters, row = [rng.counter for rng in random_streams(self.model)], self.first
+        try:
+            for part in passes(self.model, batch, self.first, self.batch_size, self.micro_batch):
+                found = find_nonfinite(lambda part=part: self.objective.loss(self.model, part))
+                if found:
+                    return f"in rows {row} to {row + len(part) - 1} of batch {self.step}, first {found}"
+                row += len(part)
+        finally:
+            self._rewind(counters)
+        flat = self.optimizer.flat
+        for name, g in flat.named(flat.grad).items():
+            if not np.isfinite(g).all():
+                return (f"in rows {self.first} to {self.last - 1} of batch {self.step} the forward pass is finite, but the "
+                        f"gradient of {name} is not")
+        return ""
