@@ -22,6 +22,7 @@ def host(x):
 
 def differences(function, arrays, step=1e-6):
     """Central differences of a float of NumPy arrays: one gradient per array, with an error of about step**2."""
+    arrays = [np.array(array) for array in arrays]          # 0-d ones too can be written to
     gradients = []
     for i, array in enumerate(arrays):
         gradient = np.zeros_like(array)

@@ -34,7 +34,11 @@ def nothing_is_left_behind():
 
 def test_rank_0s_result_is_returned_and_arguments_need_no_pickling():
     local = np.arange(4)
-    result = launch(lambda comm, f: (f(comm.rank), comm.size, comm.all_reduce(local + comm.rank)), 3, lambda r: r - 10, **SMALL)
+
+    def body(comm, f):
+        return f(comm.rank), comm.size, comm.all_reduce(local + comm.rank)
+
+    result = launch(body, 3, lambda r: r - 10, **SMALL)
     assert result[:2] == (-10, 3)
     np.testing.assert_array_equal(result[2], 3 * local + 3)      # local three times over, plus 0 + 1 + 2
 
@@ -121,7 +125,7 @@ def test_default_workers_divide_the_batch_and_fit_the_cores(monkeypatch):
 
 
 def program(body):
-    """A Python process that runs `body` with two workers at hand; its output ends when it and all workers have ended."""
+    """A Python process that runs `body` with two workers at hand; its output ends when it and they have ended."""
     text = "import os, signal, sys\nimport numpy as np\nfrom tinylm.parallel import launch\n" + textwrap.dedent(body)
     environment = {**os.environ, "PYTHONPATH": str(Path(launch_module.__file__).parents[2])}
     return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

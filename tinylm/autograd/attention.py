@@ -14,7 +14,9 @@ from tinylm.autograd.operation import fused
 from tinylm.errors import ShapeError
 
 # exp() of scores up to this cannot overflow, even summed over 10^6 keys and times large values, so the row maximum
-# need not be found and subtracted first; a row sum below its inverse sends us the careful way.
+# need not be found and subtracted first; a row sum that lets the row maximum lie below -SAFE_SCORE sends us the
+# careful way. There too, rows within the bounds are left as they are, so that what a row gives depends, to the last
+# bit, on what that row sees and on nothing else in the batch.
 SAFE_SCORE = 60.0
 
 
@@ -49,14 +51,14 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
         if visible is not None:
             weights *= visible
         total = weights @ ones                                                          # (B, G, R, T)
-        safe = bool(np.min(total) > math.exp(-SAFE_SCORE))
+        safe = bool(np.min(total) > k.shape[-2] * math.exp(-SAFE_SCORE))
         if not safe:                                        # a row of very low scores, or one that sees nothing
             weights = (q * scale) @ k.swapaxes(-1, -2) if bias is None else scores
     if not safe:
         if visible is not None:
             weights = np.where(visible, weights, -np.inf)
         top = np.max(weights, axis=-1, keepdims=True)
-        weights -= np.where(np.isfinite(top), top, 0)
+        weights -= np.where(np.isfinite(top) & (np.abs(top) >= SAFE_SCORE), top, 0)
         np.exp(weights, out=weights)
         total = weights @ ones
     inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)                 # a query that sees nothing gets 0

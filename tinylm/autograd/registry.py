@@ -41,7 +41,7 @@ class Entry:
     avoid      (*args, **options) -> distance to the nearest kink; nearer than `margin` is drawn again
     tolerance  relative error allowed in float64 instead of the table's, with the `reason`
     source     book equation or paper
-    covers     names of the recorded operations this entry is responsible for
+    covers     names of the recorded operations whose rules this entry answers for; () if it is made of others
     """
     name: str
     function: Callable

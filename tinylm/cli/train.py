@@ -1,6 +1,7 @@
 """`tinylm train`: train a small GPT and end with a sample of its text. Without a setting: on Python's own English.
 
-`--resume RUN` goes on with a run, to the same bits as if it had never stopped; Ctrl-C saves and says how to go on.
+`--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C saves and says how to
+go on.
 """
 import functools
 import re
@@ -21,7 +22,7 @@ def main(argv):
 
     given = {}
     config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
-    backend(config.device)                                   # a device that is not there is told before anything is made
+    backend(config.device)                                   # a missing device is told before anything is made
     report = functools.partial(print, flush=True)
     run = prepare_run(config, report, given)
     summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
@@ -52,9 +53,11 @@ def closing(run, summary):
     prompt = some_words(run)
     text = generate_text(model, tokenizer, prompt, SAMPLE, seed=config.seed, temperature=0.8, notice=None)
     where = shlex.quote(summary["run"])
-    return "\n".join(["", f"A sample, {SAMPLE} tokens after {prompt!r}, temperature 0.8:", "", prompt + text, "",
-                      f"  tinylm generate {where} {shlex.quote(prompt)}", f"  tinylm eval {where}", f"  tinylm plot {where}",
-                      f"  tinylm train --resume {where} --steps {2 * summary['step']}"])
+    return "\n".join([
+        "", f"A sample, {SAMPLE} tokens after {prompt!r}, temperature 0.8:", "", prompt + text, "", "Go on with",
+        f"  tinylm generate {where} {shlex.quote(prompt)}", f"  tinylm eval {where}", f"  tinylm plot {where}",
+        f"  tinylm train --resume {where} --steps {2 * summary['step']}",
+    ])
 
 
 def some_words(run):

@@ -175,7 +175,7 @@ def _activation(name, dtype):
         return lambda hidden, out: np.copyto(out, GATES[name](hidden[:len(out)], hidden[len(out):]).data), 1.0, 1.0
     if name == "relu":
         zero = np.zeros((), dtype)
-        return lambda hidden, out: np.maximum(hidden, zero, out), 1.0, 1.0
+        return lambda hidden, out: np.maximum(hidden, zero, out=out), 1.0, 1.0
     if name != "gelu_tanh":
         return lambda hidden, out: np.copyto(out, ACTIVATIONS[name](hidden).data), 1.0, 1.0
     # gelu(x) = x/2 (1 + tanh(c (x + a x^3))), c = sqrt(2/pi), a = 0.044715. With h = s x and s^3 = a c the argument of

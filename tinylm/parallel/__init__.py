@@ -4,5 +4,5 @@ from tinylm.parallel.data_parallel import average_gradients, share_rows, token_w
 from tinylm.parallel.launch import default_workers, launch, obstacle
 from tinylm.parallel.shared import SharedMemory
 
-__all__ = ["Communicator", "SharedMemory", "SingleProcess", "average_gradients", "default_workers", "launch", "obstacle",
-           "share", "share_rows", "token_weight"]
+__all__ = ["Communicator", "SharedMemory", "SingleProcess", "average_gradients", "default_workers", "launch",
+           "obstacle", "share", "share_rows", "token_weight"]

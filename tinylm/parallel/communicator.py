@@ -18,7 +18,7 @@ ALIGN = 16            # elements: 64 bytes of float32, a cache line, so that two
 
 
 def share(n, rank, size):
-    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last ones shorter or empty."""
+    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last shorter or empty."""
     width = -(-n // (size * ALIGN)) * ALIGN
     return min(rank * width, n), min((rank + 1) * width, n)
 
@@ -51,7 +51,7 @@ def check_rank(call, rank, size):
 
 
 def check_rows(array, size):
-    """How many rows each of `size` ranks gets of `array` in a reduce_scatter; ShapeError if they do not come out even."""
+    """How many rows of `array` each of `size` ranks gets in a reduce_scatter; ShapeError if it does not divide."""
     check_array("reduce_scatter", array)
     if array.ndim == 0 or array.shape[0] % size:
         raise ShapeError(f"reduce_scatter: the first axis of {array.shape} does not divide into {size} ranks; "
@@ -114,7 +114,7 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def reduce_scatter(self, array):
-        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), rows rank*n/size onwards. `size` divides n."""
+        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), from row rank*n/size. `size` divides n."""
 
     @abc.abstractmethod
     def broadcast(self, array, root=0):
@@ -130,7 +130,7 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def send(self, array, to):
-        """Send a copy of `array` to rank `to`. May wait until the receiver takes it if it is large (the engine says)."""
+        """Send a copy of `array` to rank `to`. May wait for the receiver if it is large (the engine says)."""
 
     @abc.abstractmethod
     def recv(self, like, source):
@@ -246,9 +246,10 @@ def _describe(dtype, shape):
 
 
 def take_own(queue, like, rank):
-    """recv from oneself: the oldest array in `queue`; raises where waiting would be forever, or the array is not as expected."""
+    """recv from oneself: the oldest array in `queue`. Raises if there is none, or not the one expected."""
     if not queue:
         raise ConfigError(f"recv: rank {rank} waits for a message from itself but has sent none")
     if describe(queue[0]) != describe(like):
-        raise ShapeError(f"recv: rank {rank} expects {describe(like)} from rank {rank}, which sent {describe(queue[0])}")
+        raise ShapeError(f"recv: rank {rank} expects {describe(like)} from rank {rank}, "
+                         f"which sent {describe(queue[0])}")
     return queue.popleft()

@@ -73,12 +73,14 @@ class Worker:
     def outcome(self):
         """(failure, result) of an ended worker; failure is None or (time, type name, message, traceback text)."""
         if self.status < 0:
-            name = signal.Signals(-self.status).name if -self.status in set(signal.Signals) else f"signal {-self.status}"
+            known = -self.status in set(signal.Signals)
+            name = signal.Signals(-self.status).name if known else f"signal {-self.status}"
             return (time.monotonic(), name, "the process was killed", ""), None
         try:
             return pickle.loads(self.report)
         except (EOFError, pickle.UnpicklingError):
-            return (time.monotonic(), "exit", f"the process ended without a result, exit status {self.status}", ""), None
+            message = f"the process ended without a result, exit status {self.status}"
+            return (time.monotonic(), "exit", message, ""), None
 
 
 def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
@@ -170,7 +172,7 @@ def run(function, args, memory):
 
 
 def die_with(parent, lifeline):
-    """Make this process end when its parent does, even by kill -9: the kernel's promise on Linux, elsewhere a watched pipe."""
+    """End this process when its parent ends, even by kill -9: by the kernel on Linux, elsewhere by a watched pipe."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     PR_SET_PDEATHSIG = 1                                     # linux/prctl.h
     if prctl is None or prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

@@ -127,8 +127,8 @@ class Memory:
         count = math.prod(shape)
         nbytes = -(-count * dtype.itemsize // 64) * 64
         if self.used + nbytes > self.capacity:
-            raise ConfigError(f"empty: {dtype} {shape} needs {nbytes:,} bytes, but {self.used:,} of worker {self.rank}'s "
-                              f"{self.capacity:,} are in use; give launch a larger capacity")
+            raise ConfigError(f"empty: {dtype} {shape} needs {nbytes:,} bytes, but {self.used:,} of worker "
+                              f"{self.rank}'s {self.capacity:,} are in use; give launch a larger capacity")
         array = self.view(self.window_of(self.rank) + self.used, count, dtype).reshape(shape)
         self.used += nbytes
         return array

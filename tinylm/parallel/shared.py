@@ -8,8 +8,18 @@ arrays pass through each worker's mailbox in chunks. `memory.py` holds the layou
 import numpy as np
 
 from tinylm.errors import ShapeError
-from tinylm.parallel.communicator import (Communicator, check_array, check_flat, check_parcels, check_rank, check_rows,
-                                          describe, operation, share, take_own)
+from tinylm.parallel.communicator import (
+    Communicator,
+    check_array,
+    check_flat,
+    check_parcels,
+    check_rank,
+    check_rows,
+    describe,
+    operation,
+    share,
+    take_own,
+)
 from tinylm.parallel.memory import NOTE
 
 SMALL = 1 << 15            # bytes: below it an all_reduce lets every rank add up everything, one meeting less
@@ -103,8 +113,8 @@ class SharedMemory(Communicator):
         calls = [memory.read_note(memory.note_of(m))[1] for m in self._members]
         if calls.count(calls[self.rank]) != self.size:
             self._meet()                             # all have read all notes before anyone goes on
-            raise ShapeError("the ranks disagree: " +
-                             "; ".join(f"rank {r} calls {text.decode(errors='replace')}" for r, text in enumerate(calls)))
+            calls = [f"rank {r} calls {text.decode(errors='replace')}" for r, text in enumerate(calls)]
+            raise ShapeError(f"the ranks disagree: {'; '.join(calls)}")
 
     def _reduce_share(self, call, ufunc, flat):
         """flat[start:stop] := combination over ranks. Returns the bytes that others read."""

@@ -18,8 +18,8 @@ from tinylm.tokenizers.pretokenize import count_pieces, pattern_named
 from tinylm.tokenizers.printable import from_printable, to_printable
 
 # Searching all neighbors for the next merge costs time in proportion to the square of the piece's length, but
-# its inner loop is one call of `min`; a heap overtakes it at a few hundred tokens.
-SHORT = 256
+# its inner loop is one call of `min`: for words it takes three quarters of the heap's time, from 40 bytes on more.
+SHORT = 32
 
 
 class BPETokenizer(Tokenizer):

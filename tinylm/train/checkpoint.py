@@ -49,12 +49,12 @@ def save(path, arrays, state):
     try:
         if path.exists():
             raise CheckpointError(f"save checkpoint: {path} exists already")
+        described = {file: {name: _describe(array) for name, array in members.items()} for file, members in arrays.items()}
         aside.mkdir(parents=True)
         for file, members in arrays.items():
             with open(aside / f"{file}.npz", "wb") as out:
-                np.savez(out, allow_pickle=False, **{name: to_cpu(array) for name, array in members.items()})
+                _write_npz(out, members)
                 _to_disk(out)
-        described = {file: {name: _describe(to_cpu(array)) for name, array in members.items()} for file, members in arrays.items()}
         content = {"format": FORMAT, "arrays": described, "state": state}
         with open(aside / STATE, "w", encoding="utf-8") as out:
             json.dump({"sha256": _content_hash(content), **content}, out, indent=1)
@@ -67,6 +67,14 @@ def save(path, arrays, state):
                               "untouched: free space or permit writing, then go on from the last one with --resume") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_npz(out, members):
+    """What np.savez writes, but never a pickle, and the same bytes for the same arrays: no time stamps."""
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, array in members.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, to_cpu(array), allow_pickle=False)
 
 
 def load(path, files=None):
@@ -143,9 +151,11 @@ def _refused(path, name=None):
 
 
 def _describe(array):
-    array = np.ascontiguousarray(array)
-    return {"shape": list(array.shape), "dtype": array.dtype.str, "sha256": hashlib.sha256(array.data.cast("B") if array.size
-                                                                                          else b"").hexdigest()}
+    array = to_cpu(array)
+    if array.dtype.hasobject:
+        raise CheckpointError(f"save checkpoint: an array of {array.dtype} is not numbers and would have to be pickled")
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return {"shape": list(array.shape), "dtype": array.dtype.str, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _content_hash(content):

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm import tokenizers
-from tinylm.data import Prepared, prepare, python_documentation, stream_documents, without_repeats
+from tinylm.data import EvenWindows, Prepared, RandomWindows, prepare, python_documentation, stream_documents, without_repeats
 from tinylm.data.prepare import END_OF_TEXT
 from tinylm.data.text import text_files
 from tinylm.errors import CheckpointError, ConfigError, DataError
@@ -47,6 +47,12 @@ class Run:
     tokenizer: object
     data: Prepared
     checkpoint: Path | None
+
+    def windows(self):
+        """(RandomWindows to train on, EvenWindows to validate on or None). Raises DataError if the text is too short."""
+        config = self.config
+        return (RandomWindows(self.data.train.tokens, config.context, config.batch_size, config.seed),
+                EvenWindows(self.data.val.tokens, config.context) if config.val_fraction else None)
 
 
 def train_run(run, comm=None, report=print):
@@ -85,6 +91,8 @@ def prepare_run(config, report=print, given=None):
         tokenizer.save(directory / "tokenizer.json")
         data = prepare(_documents(config), tokenizer, directory / "data", config.val_fraction, config.seed)
         config = dataclasses.replace(config, out=str(directory))
+        run = Run(directory, config, tokenizer, data, None)
+        run.windows()                                                    # a text that is too short is told now
         _write_config(directory, config)
     except BaseException as error:
         shutil.rmtree(directory, ignore_errors=True)
@@ -95,7 +103,7 @@ def prepare_run(config, report=print, given=None):
     counts = data.meta["train"]
     report(f"text: {counts['characters'] + data.meta['val']['characters']:,} characters, {counts['tokens']:,} tokens to learn "
            f"from, {data.meta['val']['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")
-    return Run(directory, config, tokenizer, data, None)
+    return run
 
 
 def load_run(path):
@@ -162,24 +170,36 @@ def _new_directory(config):
 
 
 def _reopen(asked, report, given):
+    if asked.out and (given is None or "out" in given):
+        raise ConfigError(f"--resume goes on in the run's own directory: leave --out {asked.out} away")
     directory, path = checkpoints.find(asked.resume)
-    later = [other.name for step, other in checkpoints.steps(directory).items() if other.name > path.name]
+    later = [other.name for other in checkpoints.steps(directory).values()]
+    later = later[later.index(path.name) + 1:] if path.name in later else []
     if later:
         raise CheckpointError(f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from {path.name}, "
                               f"or go on from the newest with --resume {directory}")
     saved = checkpoints.load(path, files=())
     config, tokenizer = _described(saved)
     config = dataclasses.replace(continued(config, asked, given, source=str(path)), out=str(directory), resume=str(path))
-    try:
-        data = Prepared.open(directory / "data", tokenizer.vocab_size)
-    except DataError:
-        report(f"the tokens in {directory / 'data'} are missing or damaged: preparing the text again")
-        data = prepare(_documents(config), tokenizer, directory / "data", config.val_fraction, config.seed)
-    if data.meta["sha256"] != saved.state["data"]["sha256"]:
-        raise CheckpointError(f"{path} was trained on another text than {config.data or 'this Python documentation'}: "
-                              "going on needs the same one")
+    data = _same_data(directory / "data", saved.state["data"]["sha256"], config, tokenizer, report)
     report(f"going on from {path}")
     return Run(directory, config, tokenizer, data, path)
+
+
+def _same_data(directory, sha256, config, tokenizer, report):
+    """The tokens that a run was trained on: as they lie there, or prepared again from the text."""
+    try:
+        data = Prepared.open(directory, tokenizer.vocab_size)
+        if data.meta["sha256"] == sha256:
+            return data
+    except DataError:
+        pass
+    report(f"the tokens in {directory} are missing or damaged: preparing the text again")
+    data = prepare(_documents(config), tokenizer, directory, config.val_fraction, config.seed)
+    if data.meta["sha256"] != sha256:
+        raise CheckpointError(f"the run was trained on another text than {config.data or 'the help of this Python version'} "
+                              "holds now: going on needs the same one")
+    return data
 
 
 def _described(saved):

@@ -9,7 +9,6 @@ import time
 import numpy as np
 
 from tinylm.backend import backend, keep_freed_memory
-from tinylm.data import EvenWindows, RandomWindows
 from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.optim.schedule import schedule
@@ -37,8 +36,7 @@ class Session:
         self.run, self.config, self.comm, self.report = run, run.config, comm, report
         config = run.config
         backend(config.device)                                           # says what is missing before anything is built
-        windows = RandomWindows(run.data.train.tokens, config.context, config.batch_size, config.seed)
-        self.validation = EvenWindows(run.data.val.tokens, config.context) if config.val_fraction else None
+        windows, self.validation = run.windows()
         self.model = GPT(config.model(run.tokenizer.vocab_size), config.seed, np.dtype(config.dtype).type).to(config.device)
         flat = FlatParameters(self.model.named_parameters(), getattr(comm, "empty", None) if config.device == "cpu" else None)
         optimizer = AdamW(flat, config.lr, tuple(config.betas), weight_decay=config.weight_decay)
@@ -65,6 +63,8 @@ class Session:
         parameters = len(trainer.optimizer.flat)
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; {config.steps} steps "
                     f"of {config.batch_size} x {config.context} tokens; run {self.run.directory}")
+        if first >= config.steps:
+            self.report(f"all {first} steps are done: give --steps a larger number to go further")
         self._write("start", step=first, config=as_json(config), workers=self.comm.size, parameters=parameters,
                     vocab_size=self.run.tokenizer.vocab_size, python=platform.python_version(), numpy=np.__version__)
         try:

@@ -132,15 +132,17 @@ class Trainer:
         """Why a step is not finite: the same text on every worker, from the first that sees a cause in its rows."""
         what = "loss" if not math.isfinite(step.loss) else "gradient norm"
         value = step.loss if what == "loss" else step.grad_norm
-        cause = self._cause(batch)
-        size = self.comm.size
-        chosen = int(self.comm.all_reduce(np.array([self.comm.rank if cause else size]), "min")[0])
-        cause = broadcast_text(self.comm, cause, chosen) if chosen < size else "all was finite when it was repeated"
+        size, rank = self.comm.size, self.comm.rank
+        cause, order = self._sick_operation(batch), rank   # an operation says more than a gradient; low ranks go first
+        if not cause:
+            cause, order = self._sick_gradient(), size + rank
+        order = int(self.comm.all_reduce(np.array([order if cause else 2 * size]), "min")[0])
+        cause = broadcast_text(self.comm, cause, order % size) or "all was finite when it was repeated"
         return (f"step {self.step + 1}: the {what} is {value}; {cause}; the parameters are as after step {self.step}. "
                 "Try a smaller lr, a longer warmup, or clipping")
 
-    def _cause(self, batch):
-        """The first operation, or else the first gradient, that is not finite for this worker's rows; "" if none is."""
+    def _sick_operation(self, batch):
+        """The first operation of this worker's forward pass whose result is not finite, and for which rows; or ""."""
         counters, row = [rng.counter for rng in random_streams(self.model)], self.first
         try:
             for part in passes(self.model, batch, self.first, self.batch_size, self.micro_batch):
@@ -150,9 +152,11 @@ class Trainer:
                 row += len(part)
         finally:
             self._rewind(counters)
-        flat = self.optimizer.flat
-        for name, g in flat.named(flat.grad).items():
+        return ""
+
+    def _sick_gradient(self):
+        """The first parameter whose gradient, as far as this worker holds it, is not finite; or ""."""
+        for name, g in self.optimizer.flat.named(self.optimizer.flat.grad).items():
             if not np.isfinite(g).all():
-                return (f"in rows {self.first} to {self.last - 1} of batch {self.step} the forward pass is finite, but the "
-                        f"gradient of {name} is not")
+                return f"on batch {self.step} the forward pass is finite, but the gradient of {name} is not"
         return ""

@@ -1,0 +1,44 @@
+"""What a user types: `import tinylm as tl` and the few names behind it."""
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tinylm as tl
+
+# The operations the engine promises, under NumPy's names, and the fused ones under the literature's.
+PRIMITIVES = """add sub mul div power neg exp log sqrt tanh sigmoid erf sin cos abs maximum minimum where sum mean max min logsumexp
+cumsum matmul einsum reshape transpose broadcast_to concatenate stack split pad getitem scatter_add take_along_axis sort topk clip flip
+roll expand_dims squeeze swapaxes astype""".split()
+FUSED = """linear unembedding embedding layer_norm rms_norm softmax log_softmax cross_entropy gelu gelu_tanh silu relu swiglu geglu
+dropout rotary attention self_attention""".split()
+TOOLS = "Tensor grad no_grad is_recording first_order_only checkpoint primitive fused count_operations find_nonfinite Random".split()
+
+
+@pytest.mark.parametrize("name", [n for n in (*PRIMITIVES, *FUSED, *TOOLS) if n != "neg"])
+def test_every_promised_name_is_there_and_documented(name):
+    assert getattr(tl, name).__doc__, name
+
+
+@pytest.mark.parametrize("name", ["autograd", "backend", "data", "errors", "generate", "models", "nn", "optim", "tokenizers", "train"])
+def test_every_floor_is_reached_by_its_name(name):
+    assert getattr(tl, name).__name__ == f"tinylm.{name}"
+    assert name in dir(tl)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'tinylm' has no attribute 'nothing'"):
+        tl.nothing  # noqa: B018
+
+
+def test_the_first_example_works():
+    x = tl.Tensor([1.0, 2.0], requires_grad=True)
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
+
+
+def test_star_names_do_not_break_python_in_a_fresh_interpreter():
+    code = "import tinylm as tl; print(sum([1, 2]), max(1, 2), tl.sum(tl.Tensor([1.0, 2.0])).item(), tl.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[:3] == ["3", "2", "3.0"]

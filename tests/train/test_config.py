@@ -1,0 +1,78 @@
+"""A configuration refuses what cannot work before anything is computed, and knows what a run must keep."""
+import dataclasses
+import json
+import math
+
+import pytest
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.models import GPTConfig
+from tinylm.train.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"lr": math.inf}, "lr must be a finite number above 0, not inf"),
+    ({"lr": math.nan}, "lr must be a finite number"),
+    ({"lr": 0.0, "min_lr": 0.0}, "lr must be a finite number above 0"),
+    ({"min_lr": 1.0}, "min_lr 1 is above lr 0.002"),
+    ({"context": 0}, "context must be .* at least 1, not 0"),
+    ({"steps": 0}, "steps must be"),
+    ({"batch_size": 0}, "batch_size must be"),
+    ({"d_model": 10, "n_head": 4}, "d_model 10 does not divide into 4 heads: choose a multiple, such as 12"),
+    ({"n_kv_head": 3}, "n_head 4 is not a multiple of n_kv_head 3"),
+    ({"dropout": 1.0}, "dropout must be below 1, not 1.0"),
+    ({"betas": (0.9, 1.0)}, r"betas must be two numbers in \[0, 1\)"),
+    ({"schedule": "cosinus"}, "schedule must be one of constant, cosine"),
+    ({"dtype": "float16"}, "dtype must be one of float32, float64"),
+    ({"batch_size": 3, "workers": 4}, "4 workers cannot share a batch of 3"),
+    ({"workers": 2, "device": "gpu"}, "2 workers share memory of the cpu"),
+])
+def test_impossible_values_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**changes).check()
+
+
+def test_defaults_are_possible_and_every_field_is_explained():
+    assert TrainConfig().check()
+    assert all(field.metadata["help"] for field in dataclasses.fields(TrainConfig))
+
+
+def test_every_part_of_a_model_can_be_chosen():
+    missing = {f.name for f in dataclasses.fields(GPTConfig)} - {f.name for f in dataclasses.fields(TrainConfig)}
+    assert not missing
+    model = TrainConfig(norm="rms", activation="swiglu", n_kv_head=2).model(77)
+    assert (model.vocab_size, model.norm, model.activation, model.n_kv_head) == (77, "rms", "swiglu", 2)
+
+
+def test_a_configuration_survives_json():
+    config = TrainConfig(lr=3e-4, betas=(0.8, 0.9), n_kv_head=2)
+    assert from_json(json.loads(json.dumps(as_json(config))), "here") == config
+
+
+def test_a_configuration_of_another_version_is_refused():
+    values = as_json(TrainConfig())
+    with pytest.raises(CheckpointError, match="here: .*another version.*differs in flavor"):
+        from_json({**values, "flavor": 1}, "here")
+    with pytest.raises(CheckpointError, match="differs in lr"):
+        from_json({k: v for k, v in values.items() if k != "lr"}, "here")
+    with pytest.raises(CheckpointError, match="impossible: lr"):
+        from_json({**values, "lr": -1.0}, "here")
+    with pytest.raises(CheckpointError, match="impossible"):
+        from_json({**values, "lr": "fast"}, "here")
+
+
+def test_differing_settings_are_listed_with_both_values():
+    saved = TrainConfig(d_model=64, batch_size=8, lr=1e-3)
+    with pytest.raises(CheckpointError, match="d_model is 64 there and 32 here, batch_size is 8 there and 4 here"):
+        continued(saved, TrainConfig(d_model=32, batch_size=4))
+    with pytest.raises(CheckpointError, match="d_model is 64 there and 128 here"):      # the default, but asked for
+        continued(saved, TrainConfig(), given=["d_model"])
+
+
+def test_length_and_rate_may_change_when_a_run_goes_on():
+    saved = TrainConfig(d_model=64, steps=100, lr=1e-3, workers=2, out="there")
+    assert continued(saved, TrainConfig(resume="there", steps=200)) == dataclasses.replace(saved, steps=200, resume="there")
+    assert continued(saved, TrainConfig(), given=[]) == saved
+    assert continued(saved, TrainConfig(), given=["steps"]).steps == TrainConfig().steps
+    assert set(saved.fingerprint()) | set(MAY_CHANGE) == {f.name for f in dataclasses.fields(TrainConfig)}
+    assert set(MAY_CHANGE).isdisjoint(saved.fingerprint())

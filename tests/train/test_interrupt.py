@@ -1,0 +1,37 @@
+"""Ctrl-C asks first and insists second."""
+import signal
+import threading
+
+import pytest
+
+from tinylm.train.interrupt import finish_first
+
+
+def test_first_ctrl_c_sets_the_flag_and_the_second_acts():
+    before, said = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt):
+        with finish_first(lambda: said.append(1)) as asked:
+            assert not asked
+            signal.raise_signal(signal.SIGINT)
+            assert asked and said == [1]
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_old_handler_is_back_afterwards():
+    before = signal.getsignal(signal.SIGINT)
+    with finish_first():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_without_signals_trains_all_the_same():
+    found = []
+
+    def work():
+        with finish_first() as asked:
+            found.append(bool(asked))
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]

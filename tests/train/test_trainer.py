@@ -1,0 +1,149 @@
+"""The trainer learns, stops where it must, and goes on bit for bit."""
+import math
+import signal
+
+import numpy as np
+import pytest
+
+from tests.train.tiny import T, V, B, same_bits, tiny_model, tiny_tokens, tiny_trainer
+from tinylm.data import EvenWindows, MarkovChain, RandomWindows, cycle
+from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.optim import SGD, AdamW, FlatParameters
+from tinylm.pretrain import CausalLM
+from tinylm.train import checkpoint, evaluate
+from tinylm.train.trainer import Trainer
+
+
+def test_initial_loss_is_near_log_V():
+    """Weights of spread 0.02 give logits of spread 0.02 * sqrt(16): their effect on the loss is of second order, 0.003."""
+    assert tiny_trainer().advance().loss == pytest.approx(math.log(V), abs=0.05)
+
+
+def test_one_batch_is_learnt_by_heart():
+    model = tiny_model(dtype=np.float32)
+    batch = tiny_tokens(4 * (T + 1)).reshape(4, T + 1)
+    batch[:, 0] = np.arange(4)                             # rows that begin alike could not be told apart
+    trainer = Trainer(model, CausalLM(), AdamW(FlatParameters(model.named_parameters()), weight_decay=0.0),
+                      lambda step, start, stop: batch[start:stop], 4, 1e-2)
+    for _ in range(200):
+        loss = trainer.advance().loss
+    assert loss < 0.01                                     # 32 targets from log 11 = 2.4; nothing but memory could do it
+
+
+def test_the_next_token_is_learnt_and_not_the_present_one():
+    """Input shift: on 0 1 2 3 4 0 1 .. every successor is certain; a model that repeated its input would never be right."""
+    tokens, model = cycle(5, 20), tiny_model(dtype=np.float32)
+    rows = np.stack([tokens[i:i + T + 1] for i in range(5)])
+    trainer = Trainer(model, CausalLM(), AdamW(FlatParameters(model.named_parameters())), lambda step, a, b: rows[a:b], 5, 1e-2)
+    for _ in range(60):
+        loss = trainer.advance().loss
+    assert loss < 0.05
+    assert (model.eval()(rows[:, :-1]).numpy().argmax(-1) == rows[:, 1:]).all()
+
+
+def copy_of(trainer):
+    arrays, state = trainer.state()
+    return {file: {k: np.array(v) for k, v in members.items()} for file, members in arrays.items()}, state
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_going_on_is_never_having_stopped(tmp_path, dtype):
+    """N + M steps = N steps, save, load into a fresh trainer, M steps: parameters, moments, streams, losses, to the bit."""
+    whole, first, second = (tiny_trainer(dropout=0.2, dtype=dtype) for _ in range(3))
+    losses = [whole.advance().loss for _ in range(7)]
+    start = [first.advance().loss for _ in range(3)]
+    checkpoint.save(tmp_path / "c", *first.state())
+    second.model.rng.counter = 99                          # whatever state the new process is in
+    saved = checkpoint.load(tmp_path / "c")
+    second.load_state(saved.arrays, saved.state)
+    assert start + [second.advance().loss for _ in range(4)] == losses
+    (arrays, state), (expected, expected_state) = copy_of(second), copy_of(whole)
+    assert state == expected_state and state["step"] == 7 and state["random"][0]["counter"] > 0
+    assert same_bits(arrays["model"], expected["model"]) and same_bits(arrays["optimizer"], expected["optimizer"])
+
+
+def test_the_batch_is_a_function_of_the_step_alone():
+    a, b = tiny_trainer(), tiny_trainer()
+    a.advance()
+    assert np.array_equal(a.batch(5).inputs, b.batch(5).inputs)
+    assert not np.array_equal(a.batch(5).inputs, a.batch(6).inputs)
+
+
+def test_a_state_of_another_model_or_optimizer_changes_nothing(tmp_path):
+    trainer, other = tiny_trainer(), tiny_trainer()
+    arrays, state = copy_of(other)
+    before, _ = copy_of(trainer)
+    with pytest.raises(CheckpointError, match="missing norm.gain"):
+        trainer.load_state({**arrays, "model": {k: v for k, v in arrays["model"].items() if k != "norm.gain"}}, state)
+    with pytest.raises(CheckpointError, match="m differ"):
+        trainer.load_state({**arrays, "optimizer": {**arrays["optimizer"], "m": np.zeros(3)}}, state)
+    with pytest.raises(CheckpointError, match="m, t, v differ"):
+        trainer.optimizer, kept = SGD(trainer.optimizer.flat), trainer.optimizer
+        trainer.load_state(arrays, state)
+    trainer.optimizer = kept
+    with pytest.raises(CheckpointError, match="was the seed another"):
+        trainer.load_state(arrays, {**state, "random": [{"seed": 5, "path": ["dropout"], "counter": 0}]})
+    assert all(same_bits(before[file], copy_of(trainer)[0][file]) for file in before) and trainer.step == 0
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_its_cause():
+    trainer = tiny_trainer(dropout=0.2)
+    trainer.advance()
+    weight = trainer.model.named_parameters()["blocks.1.norm2.gain"]
+    weight.data[0] = np.nan
+    arrays, state = copy_of(trainer)
+    with pytest.raises(TrainingError) as raised:
+        trainer.advance()
+    message = str(raised.value)
+    assert "step 2: the loss is nan; in rows 0 to 5 of batch 1, first layer_norm((6, 8, 16), (16,)" in message
+    assert "argument 1 already held 1 non-finite values" in message and "smaller lr" in message
+    after, after_state = copy_of(trainer)
+    assert after_state == state                            # the step and the dropout stream too are as before
+    assert same_bits(after["model"], arrays["model"]) and same_bits(after["optimizer"], arrays["optimizer"])
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    trainer = tiny_trainer()
+
+    class Steep(CausalLM):
+        def loss(self, model, batch, reduction="mean"):
+            loss, metrics = super().loss(model, batch, reduction)
+            gain = model.named_parameters()["norm.gain"]
+            return loss + (gain.sum() - gain.sum()) ** 0.5, metrics        # the root of 0: the value is 0, the slope infinite
+    trainer.objective = Steep()
+    with pytest.raises(TrainingError, match="the gradient norm is nan; on batch 0 the forward pass is finite, but the gradient of norm.gain"):
+        trainer.advance()
+
+
+def test_run_stops_after_the_step_in_work_when_ctrl_c_comes():
+    trainer, seen, said = tiny_trainer(), [], []
+
+    def after(step, seconds):
+        seen.append(trainer.step)
+        if trainer.step == 2:
+            signal.raise_signal(signal.SIGINT)             # comes between steps 2 and 3
+    assert trainer.run(10, after, say=lambda: said.append(1)) is False
+    assert seen == [1, 2, 3] and trainer.step == 3 and said == [1]          # 3 tells all workers, and is whole
+    assert trainer.run(5) is True and trainer.step == 5
+
+
+def test_more_workers_than_rows_are_refused():
+    class Crowd:
+        rank, size = 0, B + 1
+    with pytest.raises(ConfigError, match="7 workers cannot share a batch of 6"):
+        tiny_trainer(comm=Crowd())
+
+
+def test_loss_on_fresh_text_of_a_markov_chain_comes_down_to_its_entropy_rate():
+    """Eq. 2.14: no model can be below the entropy rate on text it has not seen, and a GPT of context 8 comes near it."""
+    chain = MarkovChain.random(V, seed=1)
+    model = tiny_model(dtype=np.float32)
+    windows = RandomWindows(chain.sample(20_000, seed=1), T, 16, seed=1)
+    trainer = Trainer(model, CausalLM(), AdamW(FlatParameters(model.named_parameters())), windows.batch, 16,
+                      lambda step: 1e-2 * (1 - step / 200))
+    trainer.run(200)
+    fresh, p = chain.sample(20_000, seed=2), chain.transition
+    best = -np.mean(np.log(p[fresh[:-1], fresh[1:]]))      # of this sample, by the chain itself
+    assert best == pytest.approx(chain.entropy_rate(), abs=0.03)           # 4 sd: sd of -log p is about 1, over sqrt(20,000)
+    loss, _ = evaluate(model, CausalLM(), EvenWindows(fresh, T), 64)
+    assert best < loss < best + 0.03                       # 200 steps x 128 targets have seen each of 121 pairs 200 times
