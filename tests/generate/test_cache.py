@@ -9,7 +9,8 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate import KeyValueCache, ModelLM, cache_bytes
 
 T = 8
-MODELS = [make_gpt(context=T), make_gpt(context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu")]
+MODELS = [make_gpt(context=T),
+          make_gpt(context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu")]
 IDS = np.random.default_rng(1).integers(0, 5, (2, T))
 WHOLE = [ModelLM(model).logits(IDS) for model in MODELS]
 

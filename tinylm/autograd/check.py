@@ -42,7 +42,8 @@ class Report:
         return self.verdict == "ok"
 
     def __str__(self):
-        errors = ", ".join(f"{label} order {e:.1e}" for label, e in (("first", self.first), ("second", self.second)) if e is not None)
+        errors = ", ".join(f"{label} order {e:.1e}" for label,
+            e in (("first", self.first), ("second", self.second)) if e is not None)
         return f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, " \
                f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
 
@@ -76,7 +77,8 @@ def gradcheck(function, *args, order=1, tolerance=None, mode="auto", seed=0, dty
     returns    a Report, true if the derivatives are right; print it to see the errors
     raises     GraphError if nothing is differentiable, and whatever the function raises
     """
-    report = Report(name or getattr(function, "__name__", type(function).__name__), dtype=np.dtype(dtype).name, backend=device)
+    report = Report(name or getattr(function, "__name__", type(function).__name__), dtype=np.dtype(dtype).name,
+        backend=device)
     if report.dtype not in TOLERANCE:
         raise ConfigError(f"gradcheck: dtype {report.dtype}: choose one of {', '.join(TOLERANCE)}")
     if mode not in ("auto", "full", "directions"):
@@ -133,7 +135,7 @@ def select(names, entries):
         if not found:
             near = difflib.get_close_matches(word, entries, 3)
             raise ConfigError(f"gradcheck: no entry is named like {word!r}"
-                              + (f": did you mean {', '.join(near)}?" if near else "; `tinylm gradcheck` lists them all"))
+                              + (f": did you mean {', '.join(near)}?" if near else ": tinylm gradcheck --list"))
         chosen.update(found)
     return [name for name in entries if name in chosen]
 
@@ -161,4 +163,5 @@ def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
     raises   ConfigError, saying how to give inputs, if it cannot be found or called
     """
     function, args = usercode.arguments(*usercode.find(where), np.random.default_rng(seed))
-    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where) for dtype in dtypes]
+    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order,
+        name=where) for dtype in dtypes]

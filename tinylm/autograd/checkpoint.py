@@ -3,7 +3,7 @@
 Memory falls from the sum over layers to one layer plus the borders, for one more forward pass
 (Chen et al. 2016). Read next: graph.py, whose walk simply continues through the recomputed graph.
 """
-from tinylm.autograd.graph import Tensor, guard, no_grad, record
+from tinylm.autograd.graph import Tensor, no_grad, record
 from tinylm.backend import replay_draws, watch_draws
 
 
@@ -24,4 +24,4 @@ def checkpoint(function, *inputs):
 
     # The node must be there even if no input requires a gradient: the function's own parameters may. A leaf that
     # always wants a gradient and never receives one stands for them.
-    return record("checkpoint", out.data, (Tensor(0.0, requires_grad=True),), None, replay, guard(inputs))
+    return record("checkpoint", out.data, (Tensor(0.0, requires_grad=True), *inputs), None, replay=replay)

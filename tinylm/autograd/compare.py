@@ -22,12 +22,14 @@ class Found(Exception):
 def require_graph(name, subject):
     outputs = subject.run()
     if not subject.leaves:
-        raise GraphError(f"gradcheck: {name} has no input to differentiate: pass floating-point arrays, not {_kinds(subject.args)}")
+        raise GraphError(f"gradcheck: {name} has no input to differentiate: pass floating-point arrays, "
+                         f"not {_kinds(subject.args)}")
     if not outputs:
-        raise GraphError(f"gradcheck: {name} returned no floating-point Tensor: return the Tensor itself, not its .data or .item()")
+        raise GraphError(f"gradcheck: {name} returned no floating-point Tensor: return the Tensor itself, "
+                         "not its .data or .item()")
     if not any(y.requires_grad for y in outputs):
-        raise GraphError(f"gradcheck: {name} recorded nothing: its result does not depend on {', '.join(subject.labels)} through "
-                         "Tensor operations (was it computed from .data, or inside no_grad()?)")
+        raise GraphError(f"gradcheck: {name} recorded nothing: its result does not depend on {', '.join(subject.labels)} "
+                         "through Tensor operations (was it computed from .data, or inside no_grad()?)")
     return outputs
 
 
@@ -41,7 +43,8 @@ def repeatable(subject, weights):
     grads = [flat(pull(outputs, subject.leaves, [Tensor(w) for w in weights])) for outputs in runs]
     for what, (a, b) in (("values", [flat(r) for r in runs]), ("gradients", grads)):
         if not np.array_equal(a, b, equal_nan=True):
-            raise Found("not repeatable", f"two runs on the same inputs give other {what}: fix the seed, or switch the module to .eval()")
+            raise Found("not repeatable", f"two runs on the same inputs give other {what}: draw from a tinylm Random, "
+                                          "which is rewound, or fix the seed")
     recorded, plain = flat(runs[0]), subject.values()
     if _distance(recorded, plain) > EXACT:
         raise Found("wrong", f"inside no_grad() the values differ by {_distance(recorded, plain):.1e}")
@@ -61,7 +64,8 @@ def jacobian(report, subject, order, mode, tolerance, rng, cotangent):
     full = mode == "full" or mode == "auto" and n_out * n_in <= (FULL if order == 1 else FULL / 10)
     rows = np.concatenate([cotangent(rng, y.shape).reshape(1, -1) for y in outputs], axis=1)            # (1, n_out)
     rows = np.concatenate([rows, np.eye(n_out)]) if full else rows
-    engine = np.array([flat(pull(outputs, leaves, [Tensor(w) for w in parts_of(row, outputs, subject.device)])) for row in rows])
+    engine = np.array([flat(pull(outputs, leaves, [Tensor(w) for w in parts_of(row, outputs,
+        subject.device)])) for row in rows])
     directions = np.eye(n_in) if full else _directions(leaves, rng)
     told = engine @ directions.T                                                    # (rows, directions)
     seen = np.stack([rows @ measure(subject, d) for d in directions], axis=1)
@@ -114,16 +118,19 @@ def two_ways(subject, gradient, weights, rng):
     """What can be computed twice agrees: fused and composed, and <u, Jv> = <J^T u, v> without any step."""
     for y in subject.run():
         replay = y._node.replay if y._node is not None and y._node.fused else None
-        if replay and _distance(flat([y]), flat([replay()])) > EXACT:
-            raise Found("wrong", f"{y._node.op} and its composed twin differ in value by {_distance(flat([y]), flat([replay()])):.1e}")
+        gap = _distance(flat([y]), flat([replay()])) if replay else 0
+        if gap > EXACT:
+            raise Found("wrong", f"{y._node.op} and its composed twin differ in value by {gap:.1e}")
     recorded, plain = gradient.run(), flat(gradient.run(create_graph=False))
-    if _distance(plain, flat(recorded)) > EXACT:
-        raise Found("wrong", f"the gradient differs by {_distance(plain, flat(recorded)):.1e} from the one that create_graph records")
+    gap = _distance(plain, flat(recorded))
+    if gap > EXACT:
+        raise Found("wrong", f"the gradient differs by {gap:.1e} from the one that create_graph records")
     v = [Tensor(backend.to_device(rng.normal(size=x.shape), subject.device)) for x in subject.leaves]
     jv = pull(recorded, gradient.cotangents, v)             # J^T u is linear in u: its derivative by u is J
     left, right = flat(weights) @ flat(jv), plain @ flat(v)
     if not abs(left - right) <= 1e3 * EXACT * (np.linalg.norm(flat(weights)) * np.linalg.norm(flat(jv)) + abs(right)):
-        raise Found("wrong", f"<u, Jv> = {left:.12g}, but <J^T u, v> = {right:.12g}: the derivative by the cotangent is wrong")
+        raise Found("wrong", f"<u, Jv> = {left:.12g}, but <J^T u, v> = {right:.12g}: the gradient is not linear in the "
+                             "cotangent, or its derivative by it is wrong")
 
 
 def against_float64(report, function, args, options, tolerance, rng, device):

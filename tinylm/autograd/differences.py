@@ -168,7 +168,7 @@ def unit_of(subject, direction):
 
 def measure(subject, direction, step=STEP):
     """The derivative of a subject's values along a direction, by five points: (n_out,)."""
-    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 4/3 of one less 1/3 of the other has no h^3.
+    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 8 times the one less the other has no h^3.
     h = step * unit_of(subject, direction)
     low2, low, high, high2 = values_along(subject, direction, (-2 * h, -h, h, 2 * h))
     return (8 * (high - low) - (high2 - low2)) / (12 * h)

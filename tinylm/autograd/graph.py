@@ -26,21 +26,25 @@ class Node:
 
     inputs    one entry per argument: a Node, a leaf Tensor, or None where no gradient is wanted
     derive    (g, node) -> one cotangent per argument; raw arrays, or Tensors if g is one (create_graph)
+    saved     whatever `derive` wants to find again in its node
     replay    () -> Tensor: the same output recomputed as differentiable operations. Backward goes on
               through that graph instead, when derivatives of derivatives are wanted, or for checkpoint()
-    guards    (version cell, its value when recorded, name or shape; None for the result) of everything `derive` will read
+    cells     the version cell of each argument that `derive` reads, and of the output if it reads that; None for others
+    versions  what the cells held when the operation was recorded
     """
 
-    __slots__ = ("op", "order", "inputs", "derive", "replay", "guards", "shape", "dtype", "fused", "watcher", "__weakref__")
+    __slots__ = ("op", "order", "inputs", "derive", "saved", "replay", "cells", "versions", "shape", "dtype", "fused", "watcher",
+                 "__weakref__")
 
-    def __init__(self, op, out, inputs, derive, replay, guards, fused):
-        self.op, self.inputs, self.derive, self.replay, self.guards = op, inputs, derive, replay, guards
+    def __init__(self, op, out, inputs, derive, saved, replay, cells, fused):
+        self.op, self.inputs, self.derive, self.saved, self.replay = op, inputs, derive, saved, replay
+        self.cells, self.versions = cells, tuple([cell and cell[0] for cell in cells])
         self.shape, self.dtype, self.fused = out.shape, out.dtype, fused
         self.order = next(_order)
         self.watcher = None                                 # a function to show the finished cotangent to (retain_grad)
 
     def free(self):
-        self.inputs, self.derive, self.replay, self.guards = (), None, None, ()
+        self.inputs, self.cells, self.derive, self.saved, self.replay = (), (), None, None, None
 
 
 class Tensor:
@@ -219,11 +223,12 @@ def _check(node, create_graph):
         raise GraphError(f"backward: the graph at {node.op} was freed by an earlier backward(): pass retain_graph=True to that one")
     if create_graph and node.fused and node.replay is None:
         raise GraphError(f"backward: {node.op} was recorded inside first_order_only(), which keeps nothing for create_graph=True")
-    for version, value, what in node.guards:
-        if version[0] != value:
-            what = "its result" if what is None else what if isinstance(what, str) else f"an array of shape {what}"
-            raise GraphError(f"backward: {what} was changed in place after {node.op} used it (version {version[0]}, "
-                             f"recorded {value}): change a copy, or call backward() first")
+    for i, (cell, version) in enumerate(zip(node.cells, node.versions)):
+        if cell and cell[0] != version:
+            edge = node.inputs[i] if i < len(node.inputs) else node
+            what = "its result" if edge is node else getattr(edge, "name", None) or f"argument {i + 1}"
+            raise GraphError(f"backward: {what} was changed in place after {node.op} used it (version {cell[0]}, "
+                             f"recorded {version}): change a copy, or call backward() first")
 
 
 def _conform(edge, g):
@@ -279,24 +284,26 @@ def _edge(x):
     return x._node or (x if x.requires_grad else None)
 
 
-def record(op, out, args, derive, replay=None, guards=(), fused=False):
-    """Make the Tensor of an operation's result and, if any argument wants a gradient, its node. For authors of operations."""
+def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused=False):
+    """Make the Tensor of an operation's result and, if any argument wants a gradient, its node. For authors of operations.
+
+    derive, saved, replay, fused  see Node
+    reads    what `derive` needs unchanged until then: "inputs", "both" (the output too) or "" (only shapes)
+    """
     result = Tensor(out)
-    inputs = tuple(_edge(a) if isinstance(a, Tensor) else None for a in args)
-    if _recording.get() and any(edge is not None for edge in inputs):
-        result._node = Node(op, result.data, inputs, derive, replay, guards, fused)
+    inputs = tuple([(a._node or (a if a.requires_grad else None)) if isinstance(a, Tensor) else None for a in args])
+    if _recording.get() and any([edge is not None for edge in inputs]):
+        cells = tuple([a._version if isinstance(a, Tensor) else None for a in args]) if reads else ()
+        if reads == "both":
+            cells += (result._version,)
+        result._node = Node(op, result.data, inputs, derive, saved, replay, cells, fused)
         result.requires_grad = True
     return result
 
 
 def wants_grad(args):
     """True if an operation on these arguments will be recorded."""
-    return _recording.get() and any(isinstance(a, Tensor) and a.requires_grad for a in args)
-
-
-def guard(args):
-    """The guards of the tensors among an operation's arguments, for a derivative that reads them; see Node."""
-    return [(a._version, a._version[0], a.name or a.data.shape) for a in args if isinstance(a, Tensor)]
+    return _recording.get() and any([isinstance(a, Tensor) and a.requires_grad for a in args])
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from tinylm.autograd.shaping import broadcast_to, flip, reshape, roll
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong version of one derivative: of argument `argument` of the operation named `name`; `wrong` replaces `place`."""
+    """A wrong derivative of the operation `name` by one of its arguments; `wrong` is put in `place`."""
     name: str
     argument: int
     what: str
@@ -91,7 +91,8 @@ def _wrong_rule(op, argument, right, what):
             return right(*first, g, _cut(y), *map(_cut, args), **options)
         if what == OTHER:
             other = (first[0] + 1) % len(args) if op.variadic else _others(op, argument)[0]
-            return right(other, g, y, *args, **options) if op.variadic else op_rules[op.name][other](g, y, *args, **options)
+            return right(other, g, y, *args, **options) if op.variadic else op_rules[op.name][other](g, y, *args,
+                **options)
         d = right(*first, g, y, *args, **options)
         if what in (SUM_IS_MEAN, SUM_IS_FIRST):
             shape = args[argument].shape
@@ -154,7 +155,8 @@ def _of_fused(name, op):
     for i in range(count):
         if (name, i) in NO_DERIVATIVE:
             continue
-        changes = {what: lambda backward, parts, g, *rest, i=i, change=change: change(parts[i], g) for what, change in CHANGES.items()}
+        changes = {what: lambda backward, parts, g, *rest, i=i, change=change: change(parts[i], g) for what,
+            change in CHANGES.items()}
         changes[AVERAGED] = lambda backward, parts, g, *rest, i=i: _formed(backward(_average(g)))[i]
         others = [j for j in range(count) if j != i and (name, j) not in NO_DERIVATIVE]
         if others:
@@ -164,9 +166,11 @@ def _of_fused(name, op):
         yield Mutant(name, i, "twin that takes the argument for a constant", "twin", lambda *args, i=i, **options:
                      twin(*[_cut(a) if j == i else a for j, a in enumerate(args)], **options))
     for i, what, wrong in known_errors.FUSED.get(name, ()):
-        yield Mutant(name, i, what, "kernel", _wrong_kernel(right, i, lambda backward, parts, g, out, args, options, i=i, wrong=wrong:
+        yield Mutant(name, i, what, "kernel", _wrong_kernel(right, i, lambda backward, parts, g, out, args, options,
+            i=i, wrong=wrong:
                                                            wrong(g, out, parts[i], *args, **options)))
-    yield Mutant(name, 0, "twin larger by one part in 10^9", "twin", lambda *args, **options: twin(*args, **options) * (1 + 1e-9))
+    yield Mutant(name, 0, "twin larger by one part in 10^9", "twin", lambda *args,
+        **options: twin(*args, **options) * (1 + 1e-9))
 
 
 def all_mutants():
@@ -211,6 +215,6 @@ def rejected(mutant, **settings):
             report = check_entry(entry_for(mutant.name), **{"order": 1, **settings})
             if report and "order" not in settings:
                 report = check_entry(entry_for(mutant.name), **settings)
-        except Exception as error:                          # a rule so wrong that the backward pass stops is found as well
+        except Exception as error:                          # a rule so wrong that backward stops is found too
             return f"{type(error).__name__}: {error}"
     return report.detail if report.verdict in ("wrong", "error") else ""

@@ -11,7 +11,7 @@ import inspect
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.graph import Tensor, guard, is_first_order, observers, record, wants_grad
+from tinylm.autograd.graph import Tensor, is_first_order, observers, record, wants_grad
 from tinylm.errors import DtypeError, ShapeError
 
 primitives, fused_operations = {}, {}                       # name -> operation; what the coverage gate of the checks walks
@@ -84,14 +84,11 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                     raise
                 shapes = ", ".join(str(np.shape(a)) for a in arrays)
                 raise ShapeError(f"{label}: {error} (arguments of shape {shapes})") from None
-            version = [0]
-            if wants_grad(args):
-                kept = [Like(a) if isinstance(a, Tensor) else a for a in args] if linear else args
-                guards = () if linear else (*guard(args), (version, 0, None))
-                result = record(label, out, args, _derivatives(operation, kept, Like(out) if linear else out, options), guards=guards)
+            if linear:
+                kept = (operation, [Like(a) if isinstance(a, Tensor) else a for a in args], Like(out), options)
+                result = record(label, out, args, _apply_rules, kept, reads="")
             else:
-                result = Tensor(out)
-            result._version = version
+                result = record(label, out, args, _apply_rules, (operation, args, out, options), reads="both")
             if view and isinstance(args[0], Tensor):
                 result._version = args[0]._version          # one buffer, one version
             for observe in observers:
@@ -106,26 +103,25 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
     return decorate
 
 
-def _derivatives(operation, args, out, options):
-    """The `derive` of a primitive's node: each rule, applied where a gradient is wanted."""
-    def derive(g, node):
-        recorded = isinstance(g, Tensor)                    # create_graph: everything below is recorded in turn
-        g = g if recorded else Tensor(g)
-        y = out if isinstance(out, Like) else Tensor(out)
-        if recorded and isinstance(y, Tensor):
-            y._node, y.requires_grad = node, True           # the output as a part of the graph; not held, so no reference cycle
-        results = []
-        for i, (arg, edge) in enumerate(zip(args, node.inputs)):
-            rule = operation.rules[0 if operation.variadic else i] if edge is not None else None
-            if rule is None:
-                results.append(None)
-                continue
-            d = rule(i, g, y, *args, **options) if operation.variadic else rule(g, y, *args, **options)
-            if operation.broadcasts:
-                d = unbroadcast(d, arg.shape)
-            results.append(d if recorded else d.data)
-        return results
-    return derive
+def _apply_rules(g, node):
+    """The `derive` of every primitive's node: each rule, applied where a gradient is wanted."""
+    operation, args, out, options = node.saved
+    recorded = isinstance(g, Tensor)                        # create_graph: everything below is recorded in turn
+    g = g if recorded else Tensor(g)
+    y = out if isinstance(out, Like) else Tensor(out)
+    if recorded and isinstance(y, Tensor):
+        y._node, y.requires_grad = node, True               # the output as a part of the graph; not held, so no reference cycle
+    results = []
+    for i, (arg, edge) in enumerate(zip(args, node.inputs)):
+        rule = operation.rules[0 if operation.variadic else i] if edge is not None else None
+        if rule is None:
+            results.append(None)
+            continue
+        d = rule(i, g, y, *args, **options) if operation.variadic else rule(g, y, *args, **options)
+        if operation.broadcasts:
+            d = unbroadcast(d, arg.shape)
+        results.append(d if recorded else d.data)
+    return results
 
 
 def fused(twin, name=None):
@@ -145,7 +141,7 @@ def fused(twin, name=None):
             out, backward = operation.kernel(*[_array(a, label) if a is not None else None for a in args], keep=keep, **options)
             if keep:
                 replay = None if is_first_order() else lambda: operation.twin(*args, **options)
-                result = record(label, out, args, lambda g, node: backward(g), replay, guard(args), fused=True)
+                result = record(label, out, args, lambda g, node: backward(g), replay=replay, fused=True)
             else:
                 result = Tensor(out)
             for observe in observers:

@@ -56,8 +56,8 @@ def arguments(function, module, rng):
         try:
             function = function()
         except TypeError as error:
-            raise ConfigError(f"gradcheck: {function.__name__} cannot be made without arguments ({error}): name a function "
-                              "or an object that is ready to call") from None
+            raise ConfigError(f"gradcheck: {function.__name__} cannot be made without arguments ({error}): name a "
+                              "function, or an object that is ready to call") from None
         example = getattr(function, "example", None)
     if not callable(function):
         raise ConfigError(f"gradcheck: {function!r} is not callable")
@@ -75,5 +75,5 @@ def arguments(function, module, rng):
             return function, args
         except Exception as error:                          # user code may raise anything; the first complaint is shown
             said.append(f"{type(error).__name__}: {error}")
-    raise ConfigError(f"gradcheck: {getattr(function, '__name__', function)} does not take {len(needed)} arrays of shape "
-                      f"{GUESSES[0]} ({said[0]}); {HOW}")
+    name = getattr(function, "__name__", type(function).__name__)
+    raise ConfigError(f"gradcheck: {name} does not take {len(needed)} arrays of shape {GUESSES[0]} ({said[0]}); {HOW}")

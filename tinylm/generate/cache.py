@@ -29,18 +29,18 @@ class KeyValueCache:
 
     def __init__(self, layers, batch, kv_heads, head_width, dtype=np.float32, device="cpu", capacity=0, padding=None):
         if min(layers, batch, kv_heads, head_width) < 1:
-            raise ConfigError(f"KeyValueCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, head_width {head_width}: "
-                              "each must be 1 or more")
+            raise ConfigError(f"KeyValueCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
+                              f"head_width {head_width}: each must be 1 or more")
         self.layers, self.batch, self.kv_heads, self.head_width = layers, batch, kv_heads, head_width
         self.dtype, self.device = np.dtype(dtype), device
         self.length, self.padding = 0, check_padding(padding, batch)
-        self._arrays = [None] * layers                      # per layer: (2, B, G, capacity, K), keys then values
-        self._reserve = capacity
+        # All layers in one array, so that a decoder can slice them at once: (L, 2, B, G, capacity, K), keys then values.
+        self._array = backend.backend(device).module.zeros((layers, 2, batch, kv_heads, capacity, head_width), self.dtype)
 
     @property
     def capacity(self):
-        """Tokens there is room for in the first layer."""
-        return self._reserve if self._arrays[0] is None else self._arrays[0].shape[3]
+        """Tokens there is room for."""
+        return self._array.shape[4]
 
     @property
     def bytes(self):
@@ -60,27 +60,22 @@ class KeyValueCache:
             raise ShapeError(f"KeyValueCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
                              f"({self.batch}, {self.kv_heads}, T, {self.head_width})")
         start, stop = self.length, self.length + k.shape[2]
-        both = self._arrays[layer] = self._grown(self._arrays[layer], stop)
-        both[0, :, :, start:stop] = k
-        both[1, :, :, start:stop] = v
+        keys, values = self.arrays(stop)[layer]
+        keys[:, :, start:stop] = k
+        values[:, :, start:stop] = v
         if layer == self.layers - 1:
             self.length = stop
-        return both[0, :, :, :stop], both[1, :, :, :stop]
+        return keys[:, :, :stop], values[:, :, :stop]
 
-    def layer(self, layer, stop):
-        """The whole arrays of a layer, (2, B, G, capacity, K) with capacity >= stop, for code that writes by itself."""
-        both = self._arrays[layer] = self._grown(self._arrays[layer], stop)
-        return both
-
-    def _grown(self, both, stop):
-        room = 0 if both is None else both.shape[3]
-        if stop <= room:
-            return both
-        room = max(stop, 2 * room, self._reserve)
-        bigger = backend.backend(self.device).module.zeros((2, self.batch, self.kv_heads, room, self.head_width), self.dtype)
-        if both is not None:
-            bigger[:, :, :, :self.length] = both[:, :, :, :self.length]
-        return bigger
+    def arrays(self, stop):
+        """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, for code that writes into it by itself."""
+        if stop > self.capacity:
+            shape = list(self._array.shape)
+            shape[4] = max(stop, 2 * self.capacity)
+            bigger = backend.backend(self.device).module.zeros(tuple(shape), self.dtype)
+            bigger[..., :self.length, :] = self._array[..., :self.length, :]
+            self._array = bigger
+        return self._array
 
     def crop(self, length):
         """Forget all tokens from position `length` on, as if they had not been read.
@@ -95,8 +90,7 @@ class KeyValueCache:
         rows  (n,) integers
         """
         rows = [int(row) for row in rows]
-        moved = backend.to_device(np.array(rows, np.int64), self.device)
-        self._arrays = [None if both is None else both[:, moved] for both in self._arrays]
+        self._array = self._array[:, :, backend.to_device(np.array(rows, np.int64), self.device)]
         self.batch = len(rows)
         self.padding = None if self.padding is None else self.padding[rows]
 
@@ -110,7 +104,8 @@ def check_padding(padding, batch):
         return None
     padding = np.asarray(padding)
     if padding.shape != (batch,) or padding.dtype.kind not in "iu" or (padding < 0).any():
-        raise ShapeError(f"padding must be one number of columns, 0 or more, for each of {batch} rows, not {padding.tolist()}")
+        raise ShapeError(f"padding must be one number of columns, 0 or more, for each of {batch} rows, "
+                         f"not {padding.tolist()}")
     return padding if padding.any() else None
 
 

@@ -19,13 +19,15 @@ import math
 
 import numpy as np
 
+from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol import ModelLM
 from tinylm.models.gpt import GPT, Block
-from tinylm.nn import (ACTIVATIONS, GATES, CausalSelfAttention, Embedding, FeedForward, GatedFeedForward, LayerNorm, LearnedPositions,
-                       Linear, RMSNorm, rotary_angles)
+from tinylm.nn import ACTIVATIONS, GATES, rotary_angles
 
-PLAIN = {GPT, Block, CausalSelfAttention, FeedForward, GatedFeedForward, Embedding, LearnedPositions, LayerNorm, RMSNorm, Linear}
+# The parts whose mathematics stands below.
+PLAIN = {GPT, Block, nn.CausalSelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
+         nn.LayerNorm, nn.RMSNorm, nn.Linear}
 
 # Attention weights are exp(score) without subtracting the maximum while their sums stay in this range, where neither
 # overflow nor lost digits are near in float32; the careful way is taken otherwise.
@@ -73,9 +75,10 @@ class FastDecoder:
         for block in model.blocks:
             qkv, out, forward = block.attention.qkv, block.attention.out, block.feed_forward
             rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            self.layers.append((_from_stream(block.norm1, qkv.weight, qkv.bias, query_scale),           # (D+1, (H+2G) K)
-                                _into_stream(out.weight, out.bias, centered),                           # (D+1, D)
-                                np.hstack([_from_stream(block.norm2, x.weight, x.bias, before) for x in rising]),
+            rising = [_from_stream(block.norm2, linear.weight, linear.bias, before) for linear in rising]
+            self.layers.append((_from_stream(block.norm1, qkv.weight, qkv.bias, query_scale),   # (D+1, (H+2G) K)
+                                _into_stream(out.weight, out.bias, centered),                   # (D+1, D)
+                                np.hstack(rising),                                              # (D+1, F) or (D+1, 2F)
                                 _into_stream(forward.out.weight, forward.out.bias, centered, after)))   # (F+1, D)
         self.head = _from_stream(model.norm, model.tokens.weight.T if model.head is None else model.head)
 
@@ -92,12 +95,14 @@ class FastDecoder:
     def new_cache(self, batch=1, padding=None):
         """An empty cache with room for the whole context. Raises ShapeError for a batch other than 1."""
         if batch != 1 or padding is not None:
-            raise ShapeError(f"FastDecoder: one sequence without padding at a time, not {batch}; use ModelLM for batches")
+            raise ShapeError(f"FastDecoder: one sequence without padding, not a batch of {batch}; use ModelLM for batches")
         return self.model.new_cache(1, capacity=self.context)
 
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`: (1, T) -> (1, T, V)."""
-        return self.next_logits(tokens, cache)[:, None] if np.shape(tokens) == (1, 1) else self.model.logits(tokens, cache)
+        if np.shape(tokens) == (1, 1):
+            return self.next_logits(tokens, cache)[:, None]
+        return self.model.logits(tokens, cache)
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (1, T) -> (1, V)."""
@@ -115,36 +120,46 @@ class FastDecoder:
 
     def step(self, token, cache):
         """Read one token; returns the normalized stream after the last block, (D + 1,) with its 1 at the end."""
-        x, change, hidden, normed, activated, t = self.stream, self.change, self.hidden, self.normed, self.activated, cache.length
-        np.copyto(x, self.embeddings[token])
-        if self.positions is not None:
-            np.add(x, self.positions[t], x)
-        for layer, (into_qkv, out_of_heads, into_hidden, out_of_hidden) in enumerate(self.layers):
+        x, change, hidden, normed, activated = self.stream, self.change, self.hidden, self.normed, self.activated
+        t = cache.length
+        stored = cache.arrays(t + 1)[:, :, 0]                                           # (L, 2, G, capacity, K)
+        stored = stored[..., t, :], stored[:, 0, :, :t + 1].swapaxes(2, 3), stored[:, 1, :, :t + 1]
+        self._embed(token, t)
+        for (into_qkv, out_of_heads, into_hidden, out_of_hidden), *memory in zip(self.layers, *stored):
             self._normalize(x)
             normed.dot(into_qkv, self.qkv)                                              # (D+1,) -> ((H+2G) K,)
-            self._attend(cache.layer(layer, t + 1)[:, 0], t)
+            self._attend(t, *memory)
             np.add(x, self.attended.dot(out_of_heads, change), x)                       # (D+1,) -> (D,)
             self._normalize(x)
-            normed.dot(into_hidden, hidden)                                             # (D+1,) -> (F,), or (2F,) if gated
+            normed.dot(into_hidden, hidden)                                             # (D+1,) -> (F,); (2F,) if gated
             self.activation(hidden, activated[:-1])
             np.add(x, activated.dot(out_of_hidden, change), x)                          # (F+1,) -> (D,)
         cache.length = t + 1
         self._normalize(x)
         return normed
 
+    def _embed(self, token, t):
+        if self.positions is None:
+            np.copyto(self.stream, self.embeddings[token])
+        else:
+            np.add(self.embeddings[token], self.positions[t], self.stream)
+
     def _normalize(self, x):
         self.inverse.fill(1 / math.sqrt(float(x.dot(x)) * self.inverse_width + self.eps))
         np.multiply(x, self.inverse, self.normed[:-1])
 
-    def _attend(self, keys_values, t):
-        """Attention of the token at position t, from self.qkv to self.attended; its key and value go into the cache."""
+    def _attend(self, t, new, keys, values):
+        """Attention of the token at position t, from self.qkv to self.attended.
+
+        new     (2, G, K)    its place in the cache, filled here with its key and value
+        keys    (G, K, t+1)  and values (G, t+1, K): those of all tokens so far, views that include `new`
+        """
         if self.rotation is not None:
             cos, sin = self.rotation[0][t], self.rotation[1][t]
             first, second = self.turned[:, 0], self.turned[:, 1]                        # (H+G, K/2)
             self.turned[:, 0], self.turned[:, 1] = first * cos - second * sin, first * sin + second * cos
-        keys_values[:, :, t] = self.new                                                 # (2, G, K) into (2, G, capacity, K)
-        keys, values = keys_values[:, :, :t + 1]
-        scores = np.matmul(self.queries, keys.swapaxes(1, 2))                           # (G, R, t+1)
+        np.copyto(new, self.new)
+        scores = np.matmul(self.queries, keys)                                          # (G, R, t+1)
         weights = np.exp(scores)
         total = weights.reshape(self.heads, -1).dot(self.ones[:t + 1])                  # (H,)
         sums = total.tolist()
