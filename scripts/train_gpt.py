@@ -6,9 +6,14 @@ does, so it has learnt more than which letter follows which. 4 layers, 4 heads, 
 About 50 seconds on two cores: three seeds, for the spread. `python scripts/train_gpt.py [--seed N] [--device cpu|gpu]
 [--quick]`; --quick is one seed and 60 steps, too few for the claim. Read next: tinylm/train/step.py.
 
-Measured output (seed 0, CPU):
+Measured output (training loss is the mean of each third of the steps; two busy cores, Python 3.11's text):
 
-    (filled in by a run on an idle machine)
+    380,290 characters of 103 kinds; log V = 4.635, best table of pairs 2.397 nats
+    seed 0: training loss 2.926, 2.508, 2.389; validation 2.213
+    seed 1: training loss 2.937, 2.528, 2.393; validation 2.222
+    seed 2: training loss 2.936, 2.511, 2.355; validation 2.188
+    validation 2.207, from 2.188 to 2.222; 79 s
+    the claim shows
 """
 import argparse
 import math
@@ -18,7 +23,7 @@ import numpy as np
 
 from tinylm.autograd.graph import first_order_only, no_grad
 from tinylm.autograd.losses import cross_entropy
-from tinylm.backend import Random, keep_freed_memory, to_cpu, to_device
+from tinylm.backend import Random, keep_freed_memory, to_device
 from tinylm.data import EvenWindows, RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
@@ -31,7 +36,7 @@ BATCH, CONTEXT, LR, WARMUP = 12, 64, 2e-3, 30
 def loss_of(model, windows, device):
     """Mean nats per token over windows (B, T + 1): inputs are all but the last token, targets all but the first."""
     windows = to_device(windows, device)
-    return cross_entropy(model(windows[:, :-1]), windows[:, 1:])                       # logits (B, T, V), targets (B, T)
+    return cross_entropy(model(windows[:, :-1]), windows[:, 1:])              # logits (B, T, V), targets (B, T)
 
 
 def validate(model, tokens, device):
@@ -49,7 +54,7 @@ def train(vocab_size, training, steps, seed, device):
     windows, losses = RandomWindows(training, CONTEXT, BATCH, seed), []
     for step in range(steps):
         parameters.zero_grad()
-        with first_order_only():                                                       # saves what second derivatives need
+        with first_order_only():                                # spares what only second derivatives would need
             loss = loss_of(model, windows.batch(step), device)
         loss.backward()
         clip_grad_norm(parameters, 1.0)
@@ -62,9 +67,9 @@ def sample(model, ids, length, rng, device):
     """Continue `ids` by drawing every next token from the model's distribution, at temperature 0.8."""
     with no_grad():
         for _ in range(length):
-            logits = to_cpu(model(to_device(np.array([ids[-CONTEXT:]]), device)).data)[0, -1] / 0.8        # (V,)
-            p = np.exp(logits - logits.max())
-            ids = [*ids, int(np.searchsorted(np.cumsum(p / p.sum()), rng.uniform((), np.float64)))]
+            logits = model(to_device(np.array([ids[-CONTEXT:]]), device)).numpy()[0, -1] / 0.8             # (V,)
+            p = np.cumsum(np.exp(logits - logits.max()))                                 # up to the sum, not to 1
+            ids = [*ids, int(np.searchsorted(p, rng.uniform((), np.float64) * p[-1], side="right"))]
     return ids
 
 
@@ -75,28 +80,28 @@ def bigram_loss(training, validation, V):
     return -np.mean(np.log(counts / counts.sum(1, keepdims=True))[validation[:-1], validation[1:]])
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+def main(seed, device, quick):
     keep_freed_memory()
     text = without_repeats(python_documentation())
     tokenizer = CharTokenizer.from_text(text)
     training, validation = map(tokenizer.encode, split_text(text))
-    V, pairs = tokenizer.vocab_size, bigram_loss(training, validation, tokenizer.vocab_size)
+    V, steps, ends, started = tokenizer.vocab_size, 60 if quick else 300, [], time.perf_counter()
+    pairs = bigram_loss(training, validation, V)
     print(f"{len(text):,} characters of {V} kinds; log V = {math.log(V):.3f}, best table of pairs {pairs:.3f} nats")
-    started, steps, ends = time.perf_counter(), 60 if options.quick else 300, []
-    for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
-        model, thirds = train(V, training, steps, seed, options.device)
-        ends.append(validate(model, validation, options.device))
-        print(f"seed {seed}: training loss {thirds[0]:.3f}, {thirds[1]:.3f}, {thirds[2]:.3f}, validation {ends[-1]:.3f}")
-    print(f"validation {np.mean(ends):.3f}, from {min(ends):.3f} to {max(ends):.3f}; {time.perf_counter() - started:.0f} s")
-    print("the claim shows" if max(ends) < pairs else "the claim does NOT show: the table of pairs is better")
-    ids = sample(model, tokenizer.encode("The ").tolist(), 150, Random(options.seed, "sample"), options.device)
+    for s in range(seed, seed + (1 if quick else 3)):
+        model, thirds = train(V, training, steps, s, device)
+        ends.append(validate(model, validation, device))
+        print(f"seed {s}: training loss {thirds[0]:.3f}, {thirds[1]:.3f}, {thirds[2]:.3f}; validation {ends[-1]:.3f}")
+    seconds = time.perf_counter() - started
+    print(f"validation {np.mean(ends):.3f}, from {min(ends):.3f} to {max(ends):.3f}; {seconds:.0f} s")
+    print("the claim shows" if max(ends) < pairs else "the claim did NOT show: the table of pairs is better")
+    ids = sample(model, tokenizer.encode("The ").tolist(), 150, Random(seed, "sample"), device)
     print(f"a sample: {tokenizer.decode(ids)!r}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--quick", action="store_true")
+    main(**vars(parser.parse_args()))

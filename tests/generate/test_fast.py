@@ -11,7 +11,8 @@ from tinylm.generate.fast import fastest, supports
 from tinylm.nn import ACTIVATIONS, GATES, Linear
 
 IDS = np.random.default_rng(0).integers(0, 5, (1, 8))
-PARTS = list(itertools.product(["layer", "rms"], [*ACTIVATIONS, *GATES], ["learned", "rope"], [True, False], [True, False], [4, 2, 1]))
+BOTH = [True, False]
+PARTS = list(itertools.product(["layer", "rms"], [*ACTIVATIONS, *GATES], ["learned", "rope"], BOTH, BOTH, [4, 2, 1]))
 
 
 def step_by_step(lm, ids):
@@ -23,8 +24,8 @@ def step_by_step(lm, ids):
 @pytest.mark.parametrize("dtype, tolerance", [(np.float32, 1e-5), (np.float64, 1e-12)], ids=["float32", "float64"])
 def test_logits_are_the_models_for_every_combination_of_parts(gpt, dtype, tolerance):
     for norm, activation, positions, bias, tied, groups in PARTS:
-        model = gpt(dtype=dtype, n_head=4, d_model=16, norm=norm, activation=activation, positions=positions, bias=bias, tied=tied,
-                    n_kv_head=groups)
+        model = gpt(dtype=dtype, n_head=4, d_model=16, norm=norm, activation=activation, positions=positions, bias=bias,
+                    tied=tied, n_kv_head=groups)
         expected = ModelLM(model).logits(IDS)
         error = np.abs(step_by_step(FastDecoder(model), IDS) - expected).max() / np.abs(expected).max()
         assert error < tolerance, (norm, activation, positions, bias, tied, groups)
@@ -53,7 +54,8 @@ def test_a_long_input_is_read_by_the_model_into_the_same_cache(gpt):
     model = gpt(positions="rope")
     fast, cache = FastDecoder(model), FastDecoder(model).new_cache()
     expected = ModelLM(model).logits(IDS)
-    parts = [fast.next_logits(IDS[:, :6], cache), fast.next_logits(IDS[:, 6:7], cache), fast.logits(IDS[:, 7:], cache)[:, 0]]
+    parts = [fast.next_logits(IDS[:, :6], cache), fast.next_logits(IDS[:, 6:7], cache)]
+    parts.append(fast.logits(IDS[:, 7:], cache)[:, 0])
     np.testing.assert_allclose(np.stack(parts, axis=1), expected[:, 5:], rtol=0, atol=1e-12)
     cache.crop(2)
     np.testing.assert_allclose(fast.next_logits(IDS[:, 2:5], cache), expected[:, 4], rtol=0, atol=1e-12)

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate import (EnumerableLM, ModelLM, generate, generate_batch, generate_text, sequence_logprob,
-                             stream_text)
+from tinylm.generate import EnumerableLM, ModelLM, generate, generate_batch, generate_text, stream_text
 from tinylm.generate.cache import check_padding
 from tinylm.generate.enumerable import TokenCache
 from tinylm.generate.generate import Rows
-from tinylm.generate.score import log_softmax
+from tinylm.generate.score import log_softmax, sequence_logprob
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer
 
 
@@ -32,14 +31,14 @@ class Script:
         return 1e3 * np.eye(256)[[self.bytes[at] if at < len(self.bytes) else 0]]    # e^-1000 for all others
 
 
-PROMPTS = [[3, 1], [0, 4, 2, 2, 1, 3, 0, 2, 2, 4, 1], [1], [2, 2, 3, 1, 0, 0, 4, 1]]    # shorter, longer, as long as the context
+PROMPTS = [[3, 1], [0, 4, 2, 2, 1, 3, 0, 2, 2, 4, 1], [1], [2, 2, 3, 1, 0, 0, 4, 1]]    # around the context of 8
 
 
 def silent(message):
     """A notice that nobody needs."""
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "n_kv_head": 1, "norm": "rms"}, {"norm_placement": "post"}],
+@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "n_kv_head": 1}, {"norm_placement": "post"}],
                          ids=["learned", "rope", "post-norm"])
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "repetition_penalty": 1.2, "top_k": 4}],
                          ids=["greedy", "sampled"])
@@ -47,14 +46,15 @@ def test_every_row_of_a_batch_gets_what_it_gets_alone(gpt, changes, options):
     model = gpt(context=8, **changes)
     # 20 tokens past a context of 8: every row slides its window several times, at different steps
     together = generate_batch(model, PROMPTS, 20, seed=5, notice=silent, **options)
-    alone = [list(generate(model, prompt, 20, seed=5 + r, notice=silent, **options)) for r, prompt in enumerate(PROMPTS)]
-    assert together == alone
+    for r, prompt in enumerate(PROMPTS):
+        assert together[r] == list(generate(model, prompt, 20, seed=5 + r, notice=silent, **options))
 
 
 def test_rows_that_end_early_leave_the_others_as_they_are(gpt):
     model = gpt(context=8)
     together = generate_batch(model, PROMPTS, 20, seed=5, eos=2, notice=silent)
-    assert together == [list(generate(model, prompt, 20, seed=5 + r, eos=2, notice=silent)) for r, prompt in enumerate(PROMPTS)]
+    for r, prompt in enumerate(PROMPTS):
+        assert together[r] == list(generate(model, prompt, 20, seed=5 + r, eos=2, notice=silent))
     assert len({len(row) for row in together}) > 1          # they did end at different times
     assert all(2 not in row[:-1] for row in together)
 
@@ -101,6 +101,13 @@ def test_a_gpt_samples_strings_with_the_probabilities_it_gives_them(gpt, assert_
     assert_sampled_from(np.bincount(rows @ [9, 3, 1], minlength=27), exact)
 
 
+def test_a_model_on_any_device_gives_the_tokens_of_the_cpu(gpt, device):
+    prompts = [[0, 3, 1], [2]]
+    there = generate_batch(gpt().to(device), prompts, 12, seed=1)
+    assert there == generate_batch(gpt(), prompts, 12, seed=1)
+    assert list(generate(gpt().to(device), prompts[0], 12, seed=1)) == there[0]
+
+
 def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(gpt):
     a, b, c = (list(generate(gpt(), [0], 30, seed=seed)) for seed in (1, 1, 2))
     assert a == b != c
@@ -110,19 +117,18 @@ def test_past_the_context_generation_goes_on_from_the_last_half(gpt):
     lm = ModelLM(gpt(context=6))
     rows = Rows(lm, [[0, 1, 2, 3, 4]])
     rows.next_logits()
-    rows.append([1])                                        # 6 tokens: still fits
-    np.testing.assert_allclose(rows.next_logits()[0], lm.logits(np.array([[0, 1, 2, 3, 4, 1]]))[0, -1], rtol=0, atol=1e-12)
-    rows.append([2])                                        # 7: the last 3 are read anew, from position 0
-    np.testing.assert_allclose(rows.next_logits()[0], lm.logits(np.array([[4, 1, 2]]))[0, -1], rtol=0, atol=1e-12)
+    for token, window in (1, [0, 1, 2, 3, 4, 1]), (2, [4, 1, 2]):   # a 6th token fits; a 7th: the last 3 are read anew
+        rows.append([token])
+        np.testing.assert_allclose(rows.next_logits(), lm.logits(np.array([window]))[:, -1], rtol=0, atol=1e-12)
 
 
 def test_a_prompt_longer_than_the_context_is_cut_and_said_so(gpt):
     model, notices = gpt(context=4), []
     tokens = list(generate(model, [0, 1, 2, 3, 4, 0], 1, temperature=0, notice=notices.append))
-    assert notices == ["the prompt has 6 tokens, more than the context of 4: its last 4 tokens are kept, the first 2 are not "
+    assert notices == ["the prompt has 6 tokens, more than the context of 4: its last 4 are kept, the first 2 are not "
                        "seen by the model"]
     assert tokens == list(generate(model, [2, 3, 4, 0], 1, temperature=0))
-    with pytest.warns(UserWarning, match="its last 4 tokens are kept"):
+    with pytest.warns(UserWarning, match="its last 4 are kept"):
         generate(model, [0] * 5, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -163,11 +169,13 @@ def test_a_start_token_is_put_before_the_prompt(gpt):
 
 
 def test_a_repetition_penalty_counts_the_prompt_and_what_was_generated(gpt):
-    lm, sequence = ModelLM(gpt(context=16)), [3, 1]
+    lm, sequence = ModelLM(gpt(vocab_size=12, context=16)), [3, 1]
     for _ in range(6):
         scores = lm.next_logits(np.array([sequence]))[0]
-        sequence.append(int(np.argmax([x if i not in sequence else x / 1.5 if x > 0 else x * 1.5 for i, x in enumerate(scores)])))
-    assert list(generate(lm, [3, 1], 6, temperature=0, repetition_penalty=1.5)) == sequence[2:]
+        for i in set(sequence):
+            scores[i] = scores[i] / 2 if scores[i] > 0 else scores[i] * 2
+        sequence.append(int(np.argmax(scores)))
+    assert list(generate(lm, [3, 1], 6, temperature=0, repetition_penalty=2)) == sequence[2:]
     assert sequence[2:] != list(generate(lm, [3, 1], 6, temperature=0))     # it made a difference
 
 
@@ -177,7 +185,8 @@ def test_nothing_is_generated_for_no_tokens_or_no_prompts(gpt):
 
 
 @pytest.mark.parametrize("prompt, error, message", [
-    ([], ShapeError, "at least one token"), ([[0, 1]], ShapeError, r"\(1, 2\)"), ([0, 7], DataError, "token id 7 .* vocabulary of 5"),
+    ([], ShapeError, "at least one token"), ([[0, 1]], ShapeError, r"\(1, 2\)"),
+    ([0, 7], DataError, "token id 7 .* vocabulary of 5"),
     ("text", DataError, "generate_text"), ([0.5], DataError, "float64")], ids=str)
 def test_bad_prompts_are_refused_at_the_call(gpt, prompt, error, message):
     with pytest.raises(error, match=message):

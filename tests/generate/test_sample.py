@@ -55,7 +55,8 @@ def test_temperature_divides_and_stays_finite_where_division_would_overflow():
     logits = np.array([[1e30, 0.0, -1e30]], np.float32)
     assert sample.probabilities(sample.temperature(logits, 1e-20)).tolist() == [[1, 0, 0]]
     x = np.array([[1.0, 2.0, 4.0]])
-    np.testing.assert_allclose(sample.probabilities(sample.temperature(x, 2.0)), sample.probabilities(x / 2), rtol=1e-14)
+    halved = sample.probabilities(sample.temperature(x, 2.0))
+    np.testing.assert_allclose(halved, sample.probabilities(x / 2), rtol=1e-14)
     # an infinite temperature is uniform; 1e9 is within 4/1e9 of it, 4 the range of logits
     np.testing.assert_allclose(sample.probabilities(sample.temperature(x, 1e9)), 1 / 3, rtol=4e-9)
 
@@ -85,9 +86,9 @@ def test_greedy_is_temperature_zero_is_top_k_one_and_the_limit_of_small_temperat
     logits = Random(0).normal((50, 7), np.float64)
     best = logits.argmax(axis=1)
     streams = [Uniforms(r) for r in range(50)]
-    for options in Sampling(temperature=0), Sampling(top_k=1), Sampling(temperature=1e-6), Sampling(top_p=1e-9), Sampling(min_p=1.0):
-        # at 1e-6 a gap of 1e-4 between the best two is already e^-100; these 50 rows have none smaller
-        assert (sample.choose(logits, options, streams) == best).all()
+    # at 1e-6 a gap of 1e-4 between the best two is already e^-100; these 50 rows have none smaller
+    for options in {"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}, {"top_p": 1e-9}, {"min_p": 1.0}:
+        assert (sample.choose(logits, Sampling(**options), streams) == best).all()
 
 
 @given(rows, st.floats(0, 1, exclude_max=True))
@@ -135,8 +136,9 @@ def test_streams_are_their_seed():
     assert all(0 <= u < 1 for u in first)
 
 
-@pytest.mark.parametrize("bad", [{"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_k": 2.5}, {"top_p": 0},
-                                 {"top_p": 1.1}, {"min_p": -0.1}, {"repetition_penalty": 0}], ids=str)
+@pytest.mark.parametrize("bad", [
+    {"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_k": 2.5}, {"top_p": 0}, {"top_p": 1.1},
+    {"min_p": -0.1}, {"repetition_penalty": 0}], ids=str)
 def test_impossible_options_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Sampling(**bad)

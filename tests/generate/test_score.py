@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate import EnumerableLM, ModelLM, conditional_logprob, exhaustive_map, generate, perplexity, sequence_logprob
-from tinylm.optim import AdamW, FlatParameters
 from tinylm.autograd import cross_entropy
+from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.generate import EnumerableLM, ModelLM, generate
+from tinylm.generate.score import conditional_logprob, exhaustive_map, perplexity, sequence_logprob
+from tinylm.optim import AdamW, FlatParameters
 
 
 def train_a_little(model, ids, steps=30):
@@ -32,7 +33,7 @@ def test_probabilities_of_all_strings_over_three_letters_sum_to_one(gpt, trained
 
 def test_with_an_end_token_finished_strings_and_unfinished_mass_sum_to_one(gpt):
     model, eos, T = gpt(vocab_size=3, context=4), 2, 4
-    finished = [(0, *rest, eos) for n in range(T) for rest in itertools.product(range(2), repeat=n)]    # eos at place n+1
+    finished = [(0, *rest, eos) for n in range(T) for rest in itertools.product(range(2), repeat=n)]
     unfinished = [(0, *rest) for rest in itertools.product(range(2), repeat=T)]
     mass = sum(math.exp(sequence_logprob(model, string)) for string in finished + unfinished)
     assert abs(mass - 1) < 1e-12

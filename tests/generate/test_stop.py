@@ -10,7 +10,10 @@ from tinylm.tokenizers import ByteTokenizer
 texts = st.text("ab", max_size=12)
 
 
-@given(text=texts, stops=st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3), cuts=st.sets(st.integers(1, 11)))
+stop_lists = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@given(text=texts, stops=stop_lists, cuts=st.sets(st.integers(1, 11)))
 def test_any_cutting_of_the_text_gives_the_text_before_the_first_stop_string(text, stops, cuts):
     borders = [0, *sorted(c for c in cuts if c < len(text)), len(text)]
     finder, given_out, found = StopStrings(stops), b"", False

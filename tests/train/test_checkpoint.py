@@ -111,7 +111,7 @@ def test_pickled_objects_are_refused_and_not_run(saved, tmp_path):
     with pytest.raises(CheckpointError, match="model.npz is refused: it holds pickled objects"):
         checkpoint.load(saved)
     assert not crater.exists()
-    with pytest.raises(CheckpointError, match="would have to be pickled"):                   # nor does saving ever pickle
+    with pytest.raises(CheckpointError, match="would have to be pickled"):       # nor does saving ever pickle
         checkpoint.save(tmp_path / "objects", {"model": {"x": np.array([{}], object)}}, {})
 
 
@@ -136,7 +136,7 @@ def test_newest_checkpoints_are_kept(tmp_path):
 
 
 def killed_at(event_number, action):
-    """Run action() in a forked process that kills itself (kill -9) at its n-th file operation. Returns True if it died so."""
+    """Run action() in a forked process that kills itself (kill -9) at its n-th file operation. True if it died so."""
     child = os.fork()
     if child == 0:
         seen = [0]

@@ -13,7 +13,7 @@ from tinylm.train.config import MAY_CHANGE, TrainConfig, as_json, continued, fro
 @pytest.mark.parametrize("changes, message", [
     ({"lr": math.inf}, "lr must be a finite number above 0, not inf"),
     ({"lr": math.nan}, "lr must be a finite number"),
-    ({"lr": 0.0, "min_lr": 0.0}, "lr must be a finite number above 0"),
+    ({"lr": 0.0}, "lr must be a finite number above 0"),
     ({"min_lr": 1.0}, "min_lr 1 is above lr 0.002"),
     ({"context": 0}, "context must be .* at least 1, not 0"),
     ({"steps": 0}, "steps must be"),
@@ -71,7 +71,8 @@ def test_differing_settings_are_listed_with_both_values():
 
 def test_length_and_rate_may_change_when_a_run_goes_on():
     saved = TrainConfig(d_model=64, steps=100, lr=1e-3, workers=2, out="there")
-    assert continued(saved, TrainConfig(resume="there", steps=200)) == dataclasses.replace(saved, steps=200, resume="there")
+    longer = dataclasses.replace(saved, steps=200, resume="there")
+    assert continued(saved, TrainConfig(resume="there", steps=200)) == longer
     assert continued(saved, TrainConfig(), given=[]) == saved
     assert continued(saved, TrainConfig(), given=["steps"]).steps == TrainConfig().steps
     assert set(saved.fingerprint()) | set(MAY_CHANGE) == {f.name for f in dataclasses.fields(TrainConfig)}

@@ -28,8 +28,8 @@ def test_no_terminal_gets_a_line_now_and_then():
         shown.update(step, 2.0, 1000, 0.5)
     shown.close()
     lines = stream.getvalue().splitlines()
-    assert [line.split()[1] for line in lines] == ["1/30", "11/30", "21/30", "30/30"]        # every 10 seconds, and the last
-    assert "loss 2.000  1,000 tokens/s  norm 0.50  0:29 left" in lines[0]                    # 1 step took 1 s, 29 are left
+    assert [line.split()[1] for line in lines] == ["1/30", "11/30", "21/30", "30/30"]        # every 10 s, and the last
+    assert "loss 2.000  1,000 tokens/s  norm 0.50  0:29 left" in lines[0]                    # 1 step took 1 s
     assert "\r" not in stream.getvalue()
 
 

@@ -35,10 +35,13 @@ def final(run):
 
 
 def same_run(a, b):
-    """True if two runs ended in the same bits: parameters, moments, random streams, steps, and the same losses on the way."""
+    """True if two runs ended in the same bits (parameters, moments, random streams, step) and had the same losses."""
     (arrays, state), (others, other) = final(a), final(b)
-    events = [{(e["event"], e["step"]): e["loss"] for e in logs.read(run) if e["event"] in ("step", "validation")} for run in (a, b)]
-    return state == other and events[0] == events[1] and all(same_bits(arrays[file], others[file]) for file in arrays)
+    return state == other and losses(a) == losses(b) and all(same_bits(arrays[file], others[file]) for file in arrays)
+
+
+def losses(run):
+    return {(e["event"], e["step"]): e["loss"] for e in logs.read(run) if e["event"] in ("step", "validation")}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def whole(tmp_path_factory):
 
 def test_a_run_leaves_everything_in_its_directory(whole):
     run, summary = whole
-    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "config.json", "data", "log.jsonl", "tokenizer.json"]
+    assert {p.name for p in run.iterdir()} == {"checkpoints", "config.json", "data", "log.jsonl", "tokenizer.json"}
     assert list(checkpoint.steps(run)) == [6, 8]           # every 3 steps and the last; 2 are kept
     events = logs.read(run)
     assert [e["event"] for e in events if e["event"] != "step"] == ["start", "validation", "validation", "end"]
@@ -59,7 +62,8 @@ def test_a_run_leaves_everything_in_its_directory(whole):
     assert {"loss", "lr", "grad_norm", "tokens", "tokens_per_second", "seconds"} <= events[1].keys()
     assert events[1]["tokens"] == 4 * 8
     assert summary["step"] == 8 and not summary["interrupted"]
-    assert summary["validation_loss"] == events[-2]["loss"] and summary["perplexity"] == math.exp(summary["validation_loss"])
+    assert summary["validation_loss"] == events[-2]["loss"]
+    assert summary["perplexity"] == math.exp(summary["validation_loss"])
     assert json.loads((run / "config.json").read_text())["d_model"] == 16
 
 
@@ -74,7 +78,7 @@ def test_learning_rate_follows_the_schedule(whole):
     rates = [e["lr"] for e in logs.read(whole[0]) if e["event"] == "step"]
     config = TrainConfig()
     assert rates[0] == pytest.approx(config.lr / 3) and rates[2] == pytest.approx(config.lr)        # 2 steps of warm-up
-    assert rates[-1] == pytest.approx(config.min_lr)
+    assert rates[-1] == pytest.approx(config.lr / 10)
 
 
 def test_a_run_loads_as_the_model_that_was_trained(whole):
@@ -232,13 +236,14 @@ def test_another_text_is_refused(tmp_path):
 
 
 def test_a_fork_of_history_is_refused(whole):
-    with pytest.raises(CheckpointError, match="has later checkpoints, step-000008: remove them to go on from step-000006"):
+    with pytest.raises(CheckpointError, match="later checkpoints, step-000008: remove them to go on from step-000006"):
         prepare_run(TrainConfig(resume=str(checkpoint.steps(whole[0])[6])), quiet)
 
 
 def test_a_rate_that_is_too_high_ends_with_the_step_and_the_operation(tmp_path):
     config = tiny_config(tmp_path, lr=1e30, min_lr=0.0, warmup=0, clip=0.0, steps=50)
-    with pytest.raises(TrainingError, match=r"step \d+: the .*(loss|norm) is (nan|inf); .*rows 0 to 3 of batch \d+, first \w+\("):
+    cause = r"step \d+: the (loss|gradient norm) is (nan|inf); in rows 0 to 3 of batch \d+, first \w+\("
+    with pytest.raises(TrainingError, match=cause):
         train(config)
 
 
@@ -248,8 +253,9 @@ def test_every_kind_of_tokenizer_can_be_used(whole, tmp_path, tokenizer):
         ByteTokenizer().save(tmp_path / "bytes.json")
     name = {"file": str(tmp_path / "bytes.json"), "run": str(whole[0])}.get(tokenizer, tokenizer)
     run = prepare_run(tiny_config(tmp_path, tokenizer=name, vocab_size=270), quiet)
-    expected = len(set(TEXT))
-    assert run.tokenizer.vocab_size == {"bytes": 256, "chars": expected, "bpe": 270, "file": 256, "run": expected}[tokenizer]
+    letters = len(set(TEXT))
+    sizes = {"bytes": 256, "chars": letters, "bpe": 270, "file": 256, "run": letters}
+    assert run.tokenizer.vocab_size == sizes[tokenizer]
     assert run.tokenizer.decode(np.concatenate([run.data.train.tokens, run.data.val.tokens])) == TEXT
 
 

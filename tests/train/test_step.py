@@ -112,7 +112,7 @@ def test_workers_compute_what_one_process_does(tmp_path, workers, dropout, micro
         together = np.load(tmp_path / f"{workers}-{rank}.npz")
         assert np.array_equal(together["counters"], alone["counters"])
         np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-10)
-        for name in ("data", "m", "v"):                    # 5 Adam steps of 1e-2 divide by roots of tiny v: rounding grows
+        for name in ("data", "m", "v"):                    # 5 steps of Adam divide by roots of tiny v
             np.testing.assert_allclose(together[name], alone[name], rtol=1e-6, atol=1e-9)
         first = np.load(tmp_path / f"{workers}-0.npz")
         assert all(np.array_equal(together[name], first[name]) for name in together.files)      # ranks agree to the bit
@@ -135,7 +135,8 @@ def poisoned(comm):
     class Poison(CausalLM):
         def loss(self, model, batch, reduction="mean"):
             loss, metrics = super().loss(model, batch, reduction)
-            return (loss * np.inf, {**metrics, "loss": np.inf}) if (batch.inputs == sick).all(1).any() else (loss, metrics)
+            found = (batch.inputs == sick).all(1).any()
+            return (loss * np.inf, {**metrics, "loss": np.inf}) if found else (loss, metrics)
     sick = batches(0, 4, 5)[0, :-1]                        # row 4, which only the second worker sees
     trainer.objective, before = Poison(), trainer.optimizer.flat.data.copy()
     try:

@@ -7,6 +7,7 @@ their plain twins), check.py (why any of it should be believed).
 from tinylm.autograd import composed, methods
 from tinylm.autograd.activations import dropout, geglu, gelu, gelu_tanh, silu, swiglu
 from tinylm.autograd.attention import attention, rotary, self_attention
+from tinylm.autograd.check import assert_gradients, gradcheck
 from tinylm.autograd.checkpoint import checkpoint
 from tinylm.autograd.graph import Tensor, first_order_only, grad, is_recording, no_grad
 from tinylm.autograd.indexing import getitem, scatter_add, sort, take_along_axis, topk

@@ -127,11 +127,9 @@ register("roll", ad.roll, lambda rng: [
 # Picking values: slices, integers, new axes, integer arrays with duplicates, masks, and mixtures
 INDICES = [
     ((5,), 2), ((5,), slice(1, 4)), ((6,), slice(None, None, -2)), ((3, 4), (slice(None), 1)),
-    ((3, 4), (None, Ellipsis, slice(0, 2))),
-    ((4,), np.array([0, 2, 2, 2])), ((3, 2), np.array([[1, 1], [0, 1]])),
-    ((3, 4), (np.array([0, 2, 0]), np.array([1, 3, 1]))),
-    ((2, 3, 2), (slice(None), np.array([0, 0, 2]))), ((3, 3), (slice(1, None), np.array([2, 2]), None)),
-    ((4,), [1, 1, -3]),
+    ((3, 4), (None, Ellipsis, slice(0, 2))), ((4,), np.array([0, 2, 2, 2])), ((3, 2), np.array([[1, 1], [0, 1]])),
+    ((3, 4), (np.array([0, 2, 0]), np.array([1, 3, 1]))), ((2, 3, 2), (slice(None), np.array([0, 0, 2]))),
+    ((3, 3), (slice(1, None), np.array([2, 2]), None)), ((4,), [1, 1, -3]),
     ((2, 3), np.array([[True, False, True], [False, True, False]])), ((3, 2), np.array([True, False, True])),
 ]
 register("getitem", ad.getitem, lambda rng: [call(normal(rng, *shape), index) for shape, index in INDICES])
@@ -141,11 +139,12 @@ register("take_along_axis", ad.take_along_axis, lambda rng: [
     call(normal(rng, 3, 4), rng.integers(0, 4, (3, 2)), axis=-1),
     call(normal(rng, 3, 2), np.array([[1, 1], [0, 1], [0, 1], [2, 1]]), axis=0),
     call(normal(rng, 2, 3, 2), rng.integers(0, 3, (2, 1, 2)), axis=1)], covers=())
-register("sort", ad.sort, lambda rng: [call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
-         avoid=lambda x, axis=None: spacing(x), covers=())
-register("topk", ad.topk, lambda rng: [call(apart(rng, 6), 2), call(apart(rng, 3, 4), 3),
-    call(apart(rng, 3, 4), 1, axis=0)],
-         avoid=lambda x, k, axis=-1: spacing(x), covers=())
+register("sort", ad.sort, lambda rng: [
+    call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
+    avoid=lambda x, axis=None: spacing(x), covers=())
+register("topk", ad.topk, lambda rng: [
+    call(apart(rng, 6), 2), call(apart(rng, 3, 4), 3), call(apart(rng, 3, 4), 1, axis=0)],
+    avoid=lambda x, k, axis=-1: spacing(x), covers=())
 
 
 # Reductions: no axis, one, several, negative, kept or not
@@ -162,14 +161,14 @@ register("mean", ad.mean, reductions(normal))
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))
-register("cumsum", ad.cumsum, lambda rng: [call(normal(rng, 5), axis=0), call(normal(rng, 2, 3), axis=0),
-    call(normal(rng, 2, 3, 2), axis=-2)])
+register("cumsum", ad.cumsum, lambda rng: [
+    call(normal(rng, 5), axis=0), call(normal(rng, 2, 3), axis=0), call(normal(rng, 2, 3, 2), axis=-2)])
 
 # Products
 register("matmul", ad.matmul, lambda rng: [call(normal(rng, *a), normal(rng, *b)) for a, b in [
     ((3, 3), (3, 3)), ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 2, 3), (2, 3, 2)),
-    ((2, 2, 3), (3, 2)),
-    ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((3,), (2, 3, 2)), ((2, 2, 3), (3,)), ((1, 2, 2), (3, 2, 2))]])
+    ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((3,), (2, 3, 2)), ((2, 2, 3), (3,)),
+    ((1, 2, 2), (3, 2, 2))]])
 register("einsum", lambda subscripts, *operands: ad.einsum(subscripts, *operands), lambda rng: [
     call(subscripts, *[normal(rng, *shape) for shape in shapes]) for subscripts, *shapes in [
         ("ij,jk->ik", (2, 3), (3, 2)), ("ij,jk->ik", (3, 3), (3, 3)), ("ij->ji", (2, 3)), ("ij->i", (2, 3)),

@@ -21,8 +21,7 @@ register("unembedding", ad.unembedding, lambda rng: [
 register("embedding", ad.embedding, lambda rng: [
     call(np.array([0, 2, 2, 1, 2]), normal(rng, 4, 3)), call(np.array([[1, 1], [3, 0]]), normal(rng, 4, 2)),
     call(np.array(1), normal(rng, 3, 2)),
-    call(np.array([513, 7, 513, 0]), normal(rng, 600, 2))],
-    # above 512 rows another way is taken
+    call(np.array([513, 7, 513, 0]), normal(rng, 600, 2))],                         # above 512 rows: another way
     source="book section 2.1.1")
 
 register("layer_norm", ad.layer_norm, lambda rng: [
@@ -50,14 +49,14 @@ register("cross_entropy", ad.cross_entropy, lambda rng: [
       for reduction, smoothing, z in [("none", 0.0, 0.0), ("sum", 0.1, 0.0), ("mean", 0.0, 0.2), ("none", 0.2, 0.1)]),
     call(normal(rng, 3, 4), np.array([0, 0, 2]), ignore_index=0)], source="book eqs. 1.5, 2.13")
 
-for name, source in {"gelu": "book eq. 2.27", "gelu_tanh": "Hendrycks & Gimpel 2016",
-    "silu": "book section 2.2.2"}.items():
-    register(name, getattr(ad, name), lambda rng: [call(uniform(rng, 0.3, 2)),
-        *(call(2 * normal(rng, *shape)) for shape in [(5,), (2, 3)])],
-             source=source)
-for name, source in {"swiglu": "book eq. 2.30", "geglu": "book eq. 2.29"}.items():
-    register(name, getattr(ad, name), lambda rng: [call(normal(rng, *shape), normal(rng, *shape)) for shape in [(5,),
-        (2, 3)]], source=source)
+SOURCES = {"gelu": "book eq. 2.27", "gelu_tanh": "Hendrycks & Gimpel 2016", "silu": "book section 2.2.2",
+           "swiglu": "book eq. 2.30", "geglu": "book eq. 2.29"}
+for name in ("gelu", "gelu_tanh", "silu"):
+    register(name, getattr(ad, name), lambda rng: [
+        call(uniform(rng, 0.3, 2)), call(2 * normal(rng, 5)), call(2 * normal(rng, 2, 3))], source=SOURCES[name])
+for name in ("swiglu", "geglu"):
+    register(name, getattr(ad, name), lambda rng: [
+        call(normal(rng, 5), normal(rng, 5)), call(normal(rng, 2, 3), normal(rng, 2, 3))], source=SOURCES[name])
 
 register("dropout", lambda x, p, seed: ad.dropout(x, p, Random(seed, device=x.device)), lambda rng: [
     call(normal(rng, 3, 4), 0.5, 1), call(normal(rng, 6), 0.2, 2), call(normal(rng, 3), 0.0, 3)], covers=(),
@@ -91,20 +90,19 @@ def qkv(rng, B=1, H=2, G=2, T=3, S=3, K=2, J=2):
 
 
 SOME = np.array([[True, False, True], [True, True, False], [False, True, True]])    # (T, S): every query sees two keys
+BLIND = np.array([[True, True, True], [False, False, False], [True, False, False]])    # the second query sees nothing
 register("attention", attention, lambda rng: [
     call(*qkv(rng)), call(*qkv(rng), causal=True), call(*qkv(rng, H=4, T=2), causal=True),
     call(*qkv(rng, H=2, G=1), scale=0.7),
     call(*qkv(rng, T=2, S=4, J=3), causal=True),                                    # a cache: the last query sees all
     call(*qkv(rng), mask=SOME), call(*qkv(rng, B=2), mask=np.stack([SOME, SOME[::-1]])[:, None], causal=False),
     call(*qkv(rng, H=2), mask=np.stack([SOME, SOME.T])[None]), call(*qkv(rng), mask=np.tril(SOME), causal=True),
-    # (no query is blind)
-    call(*qkv(rng), mask=np.array([[True, True, True], [False, False, False], [True, False, False]])),
-    # one query is
+    call(*qkv(rng), mask=BLIND),
     call(*qkv(rng), normal(rng, 1, 2, 3, 3)), call(*qkv(rng, B=2), normal(rng, 2, 1, 3), causal=True),
     call(*qkv(rng), normal(rng, 3)),
-    call(*qkv(rng), p=0.3), call(*qkv(rng, H=4, T=2), p=0.3, causal=True), call(*qkv(rng), 80 + normal(rng, 3, 3)),
-    # large scores: the careful way
-    ], source="book eq. 2.6, Table 2.2")
+    call(*qkv(rng), p=0.3), call(*qkv(rng, H=4, T=2), p=0.3, causal=True),
+    call(*qkv(rng), 80 + normal(rng, 3, 3))],                                       # scores beyond SAFE_SCORE
+    source="book eq. 2.6, Table 2.2")
 
 
 def self_attention(qkv, heads, kv_heads=None, p=0.0, **options):

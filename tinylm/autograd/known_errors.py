@@ -78,7 +78,8 @@ PRIMITIVE = {
     "clip": [
         (0, "outside the borders too", lambda g, y, a, **borders: g)],
     "sum": [
-        (0, "divided by the count, as for the mean", lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis))],
+        (0, "divided by the count, as for the mean", lambda g, y, a, axis=None, **o:
+            _spread(g, a, axis) / _count(a, axis))],
     "mean": [
         (0, "not divided by the count", lambda g, y, a, axis=None, **o: _spread(g, a, axis)),
         (0, "divided by the whole size", lambda g, y, a, axis=None, **o: _spread(g, a, axis) / a.size)],
@@ -241,9 +242,11 @@ FUSED = {
         (1, "not divided by the root mean square", lambda g, y, right, x, gain, **o: _rows(g * x).sum(0))],
     "linear": [
         (0, "the weight not transposed", lambda g, y, right, x, weight, bias=None: g @ weight),
-        (1, "only the last sequence of the batch", lambda g, y, right, x, weight, bias=None: _last_sequence(x, g, right)),
+        (1, "only the last sequence of the batch", lambda g, y, right, x, weight, bias=None:
+            _last_sequence(x, g, right)),
         (1, "transposed", lambda g, y, right, x, weight, bias=None: right.T),
-        (2, "mean over the rows instead of the sum", lambda g, y, right, x, weight, bias=None: right * right.size / g.size)],
+        (2, "mean over the rows instead of the sum", lambda g, y, right, x, weight, bias=None:
+            right * right.size / g.size)],
     "unembedding": [
         (0, "the table transposed", lambda g, y, right, x, weight: g @ weight.T),
         (1, "only the last sequence of the batch", lambda g, y, right, x, weight: _last_sequence(g, x, right)),

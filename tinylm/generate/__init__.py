@@ -7,3 +7,7 @@ from tinylm.generate.protocol import ModelLM, as_language_model
 from tinylm.generate.sample import Sampling
 from tinylm.generate.score import conditional_logprob, exhaustive_map, perplexity, sequence_logprob
 from tinylm.generate.trace import trace_generation
+
+__all__ = ["as_language_model", "cache_bytes", "conditional_logprob", "EnumerableLM", "exhaustive_map", "FastDecoder",
+           "generate", "generate_batch", "generate_text", "KeyValueCache", "ModelLM", "perplexity", "Sampling",
+           "sequence_logprob", "stream_text", "trace_generation"]

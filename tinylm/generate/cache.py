@@ -34,8 +34,9 @@ class KeyValueCache:
         self.layers, self.batch, self.kv_heads, self.head_width = layers, batch, kv_heads, head_width
         self.dtype, self.device = np.dtype(dtype), device
         self.length, self.padding = 0, check_padding(padding, batch)
-        # All layers in one array, so that a decoder can slice them at once: (L, 2, B, G, capacity, K), keys then values.
-        self._array = backend.backend(device).module.zeros((layers, 2, batch, kv_heads, capacity, head_width), self.dtype)
+        # All layers in one array, keys then values, so that a decoder can slice them at once.
+        shape = layers, 2, batch, kv_heads, capacity, head_width
+        self._array = backend.backend(device).module.zeros(shape, self.dtype)
 
     @property
     def capacity(self):

@@ -39,7 +39,7 @@ class TokenCache:
 class EnumerableLM:
     """Pr(x_i | x_0 .. x_{i-1}) by table lookup, for i = 1 .. length.
 
-    tables   list of `length` arrays; tables[i-1] is (V,) * i + (V,): indexed by x_0 .. x_{i-1}, it holds Pr(x_i = . | ...)
+    tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(x_i = . | x_0 .. x_{i-1})
     eos      id of the end-of-string token, or None. After it the only string is more of it, so that strings of one
              length cover the strings that ended early, with probabilities that still sum to 1
     raises   ConfigError if a table has the wrong shape or a distribution does not sum to 1
@@ -51,7 +51,8 @@ class EnumerableLM:
         self.vocab_size, self.context, self.eos = tables[0].shape[-1], len(tables), eos
         for i, table in enumerate(tables, 1):
             if table.shape != (self.vocab_size,) * (i + 1):
-                raise ConfigError(f"EnumerableLM: table {i} has shape {table.shape}, it must be {(self.vocab_size,) * (i + 1)}")
+                raise ConfigError(f"EnumerableLM: table {i} has shape {table.shape}, "
+                                  f"it must be {(self.vocab_size,) * (i + 1)}")
             if (table < 0).any() or not np.allclose(table.sum(-1), 1, rtol=0, atol=1e-9):
                 raise ConfigError(f"EnumerableLM: a distribution in table {i} does not sum to 1")
         self.tables = [np.array(table, np.float64) for table in tables]

@@ -22,11 +22,11 @@ import numpy as np
 from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol import ModelLM
-from tinylm.models.gpt import GPT, Block
+from tinylm.models.gpt import GPT
 from tinylm.nn import ACTIVATIONS, GATES, rotary_angles
 
 # The parts whose mathematics stands below.
-PLAIN = {GPT, Block, nn.CausalSelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
+PLAIN = {GPT, nn.Block, nn.SelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
          nn.LayerNorm, nn.RMSNorm, nn.Linear}
 
 # Attention weights are exp(score) without subtracting the maximum while their sums stay in this range, where neither
@@ -68,15 +68,15 @@ class FastDecoder:
         query_scale[:H * K] = 1 / math.sqrt(K)
         centered = c.norm == "layer"
 
-        self.embeddings = _into_stream(model.tokens.weight, None, centered)             # (V + 1, D), the last row unused
+        self.embeddings = _into_stream(model.tokens.weight, None, centered)             # (V + 1, D); last row unused
         self.positions = model.positions and _into_stream(model.positions.table.weight, None, centered)
         self.rotation = None if c.positions == "learned" else rotary_angles(np.arange(c.context), K, c.rope_base, dtype)
         self.layers = []
         for block in model.blocks:
             qkv, out, forward = block.attention.qkv, block.attention.out, block.feed_forward
             rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            rising = [_from_stream(block.norm2, linear.weight, linear.bias, before) for linear in rising]
-            self.layers.append((_from_stream(block.norm1, qkv.weight, qkv.bias, query_scale),   # (D+1, (H+2G) K)
+            rising = [_from_stream(block.norms[1], linear.weight, linear.bias, before) for linear in rising]
+            self.layers.append((_from_stream(block.norms[0], qkv.weight, qkv.bias, query_scale),   # (D+1, (H+2G) K)
                                 _into_stream(out.weight, out.bias, centered),                   # (D+1, D)
                                 np.hstack(rising),                                              # (D+1, F) or (D+1, 2F)
                                 _into_stream(forward.out.weight, forward.out.bias, centered, after)))   # (F+1, D)
@@ -95,7 +95,7 @@ class FastDecoder:
     def new_cache(self, batch=1, padding=None):
         """An empty cache with room for the whole context. Raises ShapeError for a batch other than 1."""
         if batch != 1 or padding is not None:
-            raise ShapeError(f"FastDecoder: one sequence without padding, not a batch of {batch}; use ModelLM for batches")
+            raise ShapeError(f"FastDecoder: one sequence, without padding, not {batch}; use ModelLM for batches")
         return self.model.new_cache(1, capacity=self.context)
 
     def logits(self, tokens, cache=None):

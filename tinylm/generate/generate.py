@@ -19,7 +19,8 @@ from tinylm.generate.sample import Sampling, Uniforms, choose, seen_tokens
 from tinylm.generate.stop import Output
 
 
-def generate(lm, prompt_ids, max_tokens, *, seed=0, stop=(), eos=None, tokenizer=None, notice=warnings.warn, **sampling):
+def generate(lm, prompt_ids, max_tokens, *, seed=0, stop=(), eos=None, tokenizer=None, notice=warnings.warn,
+             **sampling):
     """Generate tokens after a prompt, one at a time.
 
     lm          a model of tinylm.models, or a language model (protocol.py)
@@ -38,7 +39,8 @@ def generate(lm, prompt_ids, max_tokens, *, seed=0, stop=(), eos=None, tokenizer
     return (token for _, tokens, _ in steps for token in tokens)
 
 
-def generate_batch(lm, prompts, max_tokens, *, seed=0, stop=(), eos=None, tokenizer=None, notice=warnings.warn, **sampling):
+def generate_batch(lm, prompts, max_tokens, *, seed=0, stop=(), eos=None, tokenizer=None, notice=warnings.warn,
+                   **sampling):
     """Generate after several prompts at once; every row gets what `generate` alone would give it.
 
     prompts  B sequences of integers, of any lengths
@@ -53,12 +55,14 @@ def generate_batch(lm, prompts, max_tokens, *, seed=0, stop=(), eos=None, tokeni
         raise ShapeError(f"generate_batch: {len(seeds)} seeds for {B} prompts; give one each, or a single integer")
     results = [[] for _ in prompts]
     outputs = [Output(stop, tokenizer, eos) for _ in prompts]
-    for r, tokens, _ in _steps(fastest(lm) if B == 1 else lm, prompts, max_tokens, as_sampling(sampling), seeds, outputs, notice):
+    lm = fastest(lm) if B == 1 else lm
+    for r, tokens, _ in _steps(lm, prompts, max_tokens, as_sampling(sampling), seeds, outputs, notice):
         results[r] += tokens
     return results
 
 
-def stream_text(lm, tokenizer, prompt, max_tokens, *, bos=None, seed=0, stop=(), eos=None, notice=warnings.warn, **sampling):
+def stream_text(lm, tokenizer, prompt, max_tokens, *, bos=None, seed=0, stop=(), eos=None, notice=warnings.warn,
+                **sampling):
     """Generate text after a text, piece by piece as it becomes certain.
 
     tokenizer  has encode(text) and token_bytes(id), as in tinylm.tokenizers
@@ -93,7 +97,8 @@ def as_sampling(options):
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3)
-            raise ConfigError(f"generate: no option {name!r}; {'did you mean ' + ' or '.join(near) if near else 'there are ' + ', '.join(known)}?")
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"generate: no option {name!r}; {hint}")
     return Sampling(**options)
 
 
@@ -161,8 +166,8 @@ class Rows:
                 self.starts[r] = len(row) - lm.context
                 if notice is not None:
                     which = f"prompt {r}" if len(prompts) > 1 else "the prompt"
-                    notice(f"{which} has {len(row)} tokens, more than the context of {lm.context}: its last {lm.context} "
-                           f"tokens are kept, the first {self.starts[r]} are not seen by the model")
+                    notice(f"{which} has {len(row)} tokens, more than the context of {lm.context}: its last "
+                           f"{lm.context} are kept, the first {self.starts[r]} are not seen by the model")
 
     def next_logits(self):
         """Scores of each row's next token, (B, V) on the CPU, after reading what is new."""

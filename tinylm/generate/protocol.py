@@ -1,13 +1,13 @@
 """The language model protocol: all that decoding, prompting and alignment may ask of a model.
 
-A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2.1, eq. 2.1). Here that is an object with
+A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2.1, eq. 2.1). Here it is an object with
 
     vocab_size   V
     context      most tokens it reads at once, or None for no limit
-    new_cache(batch, padding=None)   an empty memory for B rows. It has `length` (columns read), `padding`, `crop(length)`
-                 and `select(rows)`. padding (B,) counts leading columns of a row that are no tokens
-    logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the cache, which grows by T;
-                 returns (B, T, V): row t scores the token after tokens[:, t]. Without a cache nothing is remembered
+    new_cache(batch, padding=None)   an empty memory for B rows, with `length` (columns read), `padding`,
+                 `crop(length)` and `select(rows)`. padding (B,) counts leading columns of a row that are no tokens
+    logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the cache, which grows
+                 by T; returns (B, T, V): row t scores the token after tokens[:, t]. Without a cache nothing is kept
     next_logits(tokens, cache=None)  the same for the last position alone, (B, V)
 
 Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder (fast.py) and on
@@ -35,7 +35,7 @@ class ModelLM:
         self._weight = model.parameters()[0]                # knows the device and the dtype
 
     def new_cache(self, batch, padding=None, capacity=0):
-        """An empty KeyValueCache for B rows, on the model's device and of its dtype, with room for `capacity` tokens."""
+        """An empty KeyValueCache for B rows, of the model's device and dtype, with room for `capacity` tokens."""
         c = self.config
         return KeyValueCache(c.n_layer, batch, c.n_kv_head or c.n_head, c.d_model // c.n_head, self._weight.dtype,
                              self._weight.device, capacity, padding)
@@ -49,12 +49,12 @@ class ModelLM:
         if not hasattr(self.model, "hidden"):
             return self.logits(tokens, cache)[:, -1]
         # The output layer is the largest product of a small model: apply it to the one position asked for.
-        return self._run(lambda *args, **kwargs: self.model.logits(self.model.hidden(*args, **kwargs)[:, -1]), tokens, cache)
+        return self._run(lambda ids, **more: self.model.logits(self.model.hidden(ids, **more)[:, -1]), tokens, cache)
 
     def _run(self, function, tokens, cache):
         tokens = check_tokens(tokens, self, cache)
-        positions, mask = padded(tokens.shape[1], cache)
-        ids, positions, mask = (x if x is None else backend.to_device(x, self._weight.device) for x in (tokens, positions, mask))
+        parts, device = (tokens, *padded(tokens.shape[1], cache)), self._weight.device
+        ids, positions, mask = (part if part is None else backend.to_device(part, device) for part in parts)
         training = getattr(self.model, "training", False)
         if training:
             self.model.eval()
@@ -81,7 +81,7 @@ def padded(T, cache):
 def check_tokens(tokens, lm, cache=None):
     """`tokens` as a (B, T) NumPy array that `lm` can read after what is in `cache`.
 
-    raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError naming an id outside the vocabulary
+    raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError for an id outside the vocabulary
     """
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
@@ -89,8 +89,8 @@ def check_tokens(tokens, lm, cache=None):
     check_ids(tokens, lm.vocab_size)
     before = 0 if cache is None else cache.length
     if lm.context is not None and before + tokens.shape[1] > lm.context:
-        raise ShapeError(f"{before} tokens in the cache and {tokens.shape[1]} new ones go past the context of {lm.context}; "
-                         "read fewer at a time (generate() slides its window by itself)")
+        raise ShapeError(f"{before} tokens in the cache and {tokens.shape[1]} new ones go past the context of "
+                         f"{lm.context}; read fewer at a time (generate() slides its window by itself)")
     return tokens
 
 
@@ -101,8 +101,8 @@ def check_ids(ids, vocab_size):
         raise DataError(f"token ids have dtype {ids.dtype}, but they are integers; encode text with a tokenizer first")
     outside = (ids < 0) | (ids >= vocab_size)
     if outside.any():
-        raise DataError(f"token id {int(ids[outside][0])} is outside the vocabulary of {vocab_size} (0 to {vocab_size - 1}); "
-                        "was the text encoded with another tokenizer?")
+        raise DataError(f"token id {int(ids[outside][0])} is outside the vocabulary of {vocab_size} "
+                        f"(0 to {vocab_size - 1}); was the text encoded with another tokenizer?")
 
 
 def as_language_model(model):
@@ -111,5 +111,5 @@ def as_language_model(model):
         return model
     if hasattr(model, "config") and callable(model):
         return ModelLM(model)
-    raise ConfigError(f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with the "
-                      "protocol of tinylm/generate/protocol.py")
+    raise ConfigError(f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with "
+                      "the protocol of tinylm/generate/protocol.py")

@@ -64,7 +64,7 @@ def temperature(logits, t):
 
     The maximum is subtracted first, which changes no probability and keeps small t from overflowing. Returns (B, V).
     """
-    with np.errstate(over="ignore"):                        # a score so far below the best that it leaves the range: -inf
+    with np.errstate(over="ignore"):                        # a score too far below the best to be written: -inf
         return (logits - logits.max(axis=-1, keepdims=True)) / t
 
 
@@ -137,8 +137,8 @@ def greedy(logits):
 def _check_finite(values):
     for row, value in enumerate(values):
         if not math.isfinite(value):
-            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's parameters or inputs "
-                            "are not finite, or every token was ruled out")
+            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's parameters are not "
+                            "finite, or every token was ruled out")
 
 
 def draw(logits, uniform):
@@ -149,11 +149,11 @@ def draw(logits, uniform):
     returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of probability 0
     raises   DataError if a row has a NaN, or no finite maximum
     """
-    _check_finite(logits.max(axis=-1).tolist())
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
-    heights = weights.cumsum(axis=-1)
-    # u < 1 in float64 makes u * total < total, also after rounding, so the sum is at most V - 1.
-    return (heights <= (np.asarray(uniform, np.float64) * heights[:, -1])[:, None]).sum(axis=-1)
+    top = logits.max(axis=-1)
+    _check_finite(top.tolist())
+    heights = np.exp(logits - top[:, None], dtype=np.float64).cumsum(axis=-1)
+    # u < 1 in float64 makes u * total < total, also after rounding, so the place found is at most V - 1.
+    return np.array([row.searchsorted(u * row[-1], side="right") for row, u in zip(heights, uniform)])
 
 
 def draw_gumbel(logits, uniform):

@@ -58,7 +58,7 @@ def conditional_logprob(lm, x, y, reduction="sum"):
     """
     if len(x) == 0:
         raise ShapeError("conditional_logprob: the context x is empty; begin it with the tokenizer's start token")
-    terms = sequence_logprob(lm, np.concatenate([np.asarray(x), np.asarray(y)]).astype(np.int64), reduction="none")[len(x) - 1:]
+    terms = sequence_logprob(lm, [*np.asarray(x).tolist(), *np.asarray(y).tolist()], reduction="none")[len(x) - 1:]
     return terms if reduction == "none" else float(terms.sum())
 
 
@@ -94,12 +94,12 @@ def exhaustive_map(lm, x, max_length, eos=None):
     """
     lm = as_language_model(lm)
     if lm.vocab_size ** max_length > 100_000:
-        raise ConfigError(f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many to try; search with a beam")
+        raise ConfigError(f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many; use a beam search")
     best, best_score = None, -math.inf
     for y in itertools.product(range(lm.vocab_size), repeat=max_length):
         if eos is not None and eos in y[:-1]:
             end = y.index(eos) + 1
-            if any(token != 0 for token in y[end:]):        # each string that ends early is scored once, as (..., eos, 0, 0)
+            if any(y[end:]):                                # a string that ends early is tried once: as (.., eos, 0, 0)
                 continue
             y = y[:end]
         score = conditional_logprob(lm, x, y)

@@ -51,8 +51,8 @@ def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=prin
         words.append(name(token))
         factors = [f"Pr({words[0]})"] + [f"Pr({words[i]}|{' '.join(words[:i])})" for i in range(1, len(words))]
         variable = f"x{len(sequence)}"
-        table.append(TraceRow(context, words[-1], f"argmax_{{{variable} in V}} Pr({variable} | {context})", " ".join(factors),
-                              math.exp(step), math.exp(total)))
+        rule = f"argmax_{{{variable} in V}} Pr({variable} | {context})"
+        table.append(TraceRow(context, words[-1], rule, " ".join(factors), math.exp(step), math.exp(total)))
         sequence.append(token)
         rows.append([token])
         if token == eos:

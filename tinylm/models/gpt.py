@@ -12,7 +12,7 @@ import numpy as np
 from tinylm.autograd import dropout, linear, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn import (ACTIVATIONS, GATES, INIT_STD, NORMS, PLACEMENTS, CausalSelfAttention, Embedding, LearnedPositions, Module,
+from tinylm.nn import (ACTIVATIONS, GATES, INIT_STD, NORMS, PLACEMENTS, Block, Embedding, LearnedPositions, Module, SelfAttention,
                        feed_forward, normal_parameter, rotary_angles)
 
 
@@ -49,22 +49,14 @@ class GPTConfig:
             raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.d_model // self.n_head} must be even")
 
 
-class Block(Module):
-    """Attention and feed-forward, each around the residual stream   (book eqs. 2.4, 2.5)."""
-
-    def __init__(self, config, rng, dtype):
-        c, bias = config, config.bias
-        out_std = INIT_STD / (2 * c.n_layer) ** 0.5                                     # 2 L branches add up
-        self.place = PLACEMENTS[c.norm_placement]
-        self.norm1, self.norm2 = (NORMS[c.norm](c.d_model, bias=bias, dtype=dtype) for _ in range(2))
-        self.attention = CausalSelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, bias, out_std, c.dropout, dtype)
-        self.feed_forward = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, bias, out_std, dtype)
-        self.dropout, self.rng = c.dropout, rng
-
-    def __call__(self, x, rotation=None, mask=None, cache=None, layer=0):
-        p = self.dropout if self.training else 0.0
-        x = self.place(x, lambda h: dropout(self.attention(h, rotation, mask, cache, layer), p, self.rng), self.norm1)
-        return self.place(x, lambda h: dropout(self.feed_forward(h), p, self.rng), self.norm2)
+def make_block(config, rng, dtype):
+    """One Block of a configuration, freshly initialized."""
+    c, bias = config, config.bias
+    out_std = INIT_STD / (2 * c.n_layer) ** 0.5                                         # 2 L branches add up
+    attention = SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, bias=bias, out_std=out_std, dropout=c.dropout, dtype=dtype)
+    hidden = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, bias, out_std, dtype)
+    norms = [NORMS[c.norm](c.d_model, bias=bias, dtype=dtype) for _ in range(2)]
+    return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
 
 class GPT(Module):
@@ -81,7 +73,7 @@ class GPT(Module):
         self.rng = Random(seed, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
         self.positions = LearnedPositions(c.context, c.d_model, rng, dtype=dtype) if c.positions == "learned" else None
-        self.blocks = [Block(c, rng, dtype) for _ in range(c.n_layer)]
+        self.blocks = [make_block(c, rng, dtype) for _ in range(c.n_layer)]
         self.norm = NORMS[c.norm](c.d_model, bias=c.bias, dtype=dtype) if c.norm_placement != "post" else None
         self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
         for module in self.modules():
@@ -116,7 +108,7 @@ class GPT(Module):
             rotation = rotary_angles(positions, self.config.d_model // self.config.n_head, self.config.rope_base, x.dtype)
         x = dropout(x, self.config.dropout if self.training else 0.0, self.rng)
         for layer, block in enumerate(self.blocks):
-            x = block(x, rotation, mask, cache, layer)
+            x = block(x, rotation=rotation, mask=mask, cache=cache, layer=layer)
         return x if self.norm is None else self.norm(x)
 
     def logits(self, x):

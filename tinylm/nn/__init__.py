@@ -1,5 +1,6 @@
 """Modules: the parts a model is put together from. Read module.py first, then one file per part."""
-from tinylm.nn.attention import CausalSelfAttention
+from tinylm.nn.attention import CrossAttention, SelfAttention, merge_heads, split_heads
+from tinylm.nn.block import Block
 from tinylm.nn.feedforward import ACTIVATIONS, GATES, FeedForward, GatedFeedForward, feed_forward
 from tinylm.nn.linear import INIT_STD, Embedding, Linear, normal_parameter
 from tinylm.nn.module import Module

@@ -36,8 +36,8 @@ class CausalLM:
         """
         sequences = np.asarray(sequences)
         if sequences.ndim != 2 or sequences.shape[1] < 2:
-            raise ShapeError(f"CausalLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with T >= 1: "
-                             "one token has no successor to predict")
+            raise ShapeError(f"CausalLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with "
+                             "T >= 1: one token has no successor to predict")
         if sequences.dtype.kind not in "iu":
             raise DtypeError(f"CausalLM.make_batch: sequences are {sequences.dtype}, not integer token ids")
         inputs, targets = sequences[:, :-1], sequences[:, 1:]                  # (B, T + 1) -> (B, T) each

@@ -49,7 +49,8 @@ def save(path, arrays, state):
     try:
         if path.exists():
             raise CheckpointError(f"save checkpoint: {path} exists already")
-        described = {file: {name: _describe(array) for name, array in members.items()} for file, members in arrays.items()}
+        described = {file: {name: _describe(array) for name, array in members.items()}
+                     for file, members in arrays.items()}
         aside.mkdir(parents=True)
         for file, members in arrays.items():
             with open(aside / f"{file}.npz", "wb") as out:
@@ -63,8 +64,8 @@ def save(path, arrays, state):
         os.rename(aside, path)
         _directory_to_disk(path.parent)
     except OSError as error:
-        raise CheckpointError(f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier checkpoints are "
-                              "untouched: free space or permit writing, then go on from the last one with --resume") from None
+        raise CheckpointError(f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier checkpoints "
+                              "are untouched: free space or permit writing, then go on with --resume") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -116,7 +117,8 @@ def _read_arrays(path, members):
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise _damaged(path, "it is not an .npz archive")
             if set(archive.files) != set(members):
-                raise _damaged(path, f"its arrays are not those that {STATE} lists: {sorted(set(archive.files) ^ set(members))[:5]}")
+                differing = sorted(set(archive.files) ^ set(members))
+                raise _damaged(path, f"its arrays are not those that {STATE} lists: {differing[:5]}")
             return {name: _verified(path, name, archive, expected) for name, expected in members.items()}
     except FileNotFoundError:
         raise _damaged(path, "it is missing") from None
@@ -134,7 +136,8 @@ def _verified(path, name, archive, expected):
         if "object arrays" in str(error).lower() or "pickle" in str(error).lower():
             raise _refused(path, name) from None
         raise _damaged(path, f"array {name!r} cannot be read ({error})") from None
-    if (found := _describe(array)) != expected:
+    found = _describe(array)
+    if found != expected:
         what = next(key for key in expected if found.get(key) != expected[key])
         raise _damaged(path, f"array {name!r} has {what} {found[what]}, but {STATE} says {expected[what]}")
     return array
@@ -146,8 +149,8 @@ def _damaged(path, why):
 
 def _refused(path, name=None):
     what = f"array {name!r} holds" if name else "it holds"
-    return CheckpointError(f"checkpoint file {path} is refused: {what} pickled objects, which can run any code when they are "
-                           "read; tinylm writes and reads plain numbers only")
+    return CheckpointError(f"checkpoint file {path} is refused: {what} pickled objects, which can run any code when "
+                           "they are read; tinylm writes and reads plain numbers only")
 
 
 def _describe(array):
@@ -180,8 +183,8 @@ def _directory_to_disk(path):
 def steps(run):
     """{step: path} of the complete checkpoints of a run, oldest first."""
     area = Path(run) / AREA
-    found = {int(match[1]): path for path in (area.iterdir() if area.is_dir() else ()) if (match := _NAME.fullmatch(path.name))}
-    return dict(sorted(found.items()))
+    found = [(_NAME.fullmatch(path.name), path) for path in (area.iterdir() if area.is_dir() else ())]
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 
 def latest(run):

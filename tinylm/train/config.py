@@ -29,7 +29,7 @@ def two_decays(value):
 class TrainConfig:
     """A training run. `setting` gives each field its help and check; see settings.py."""
 
-    data: str = setting("", "text to learn: a file, or a directory of text files; none: the English in Python's own help")
+    data: str = setting("", "text to learn: a file or a directory of files; none: the English in Python's own help")
     tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
@@ -38,10 +38,10 @@ class TrainConfig:
     n_head: int = setting(4, "attention heads", at_least(1))
     n_kv_head: int | None = setting(None, "key-value heads; none: as many as heads", at_least(1))
     d_model: int = setting(128, "width of the residual stream", at_least(1))
-    d_hidden: int | None = setting(None, "width inside the feed-forward; none: four times d_model", at_least(1))
+    d_hidden: int | None = setting(None, "width of the feed-forward; none: four times d_model", at_least(1))
     context: int = setting(64, "longest sequence, in tokens", at_least(1))
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
-    norm_placement: str = setting("pre", "pre, post, or branch (as the book prints it)", one_of("pre", "post", "branch"))
+    norm_placement: str = setting("pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch"))
     activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu",
                               one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu"))
     positions: str = setting("learned", "learned or rope", one_of("learned", "rope"))
@@ -52,10 +52,9 @@ class TrainConfig:
 
     steps: int = setting(1000, "updates of the parameters, counted from the start of the run", at_least(1))
     batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
-    micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own. Less memory, same result",
-                               at_least(0))
+    micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own", at_least(0))
     lr: float = setting(2e-3, "peak learning rate", positive)
-    min_lr: float = setting(2e-4, "learning rate at the end", at_least(0))
+    min_lr: float | None = setting(None, "learning rate at the end; none: a tenth of lr", at_least(0))
     warmup: int = setting(100, "steps of linear warm-up", at_least(0))
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(0.1, "of matrices, per step and unit learning rate", at_least(0))
@@ -83,15 +82,20 @@ class TrainConfig:
             raise ConfigError(f"d_model {self.d_model} does not divide into {self.n_head} heads: "
                               f"choose a multiple, such as {-(-self.d_model // self.n_head) * self.n_head}")
         if self.n_head % heads:
-            raise ConfigError(f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: every key-value head serves "
-                              "equally many heads")
-        if self.min_lr > self.lr:
-            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}: the learning rate only falls after warm-up")
+            raise ConfigError(f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: "
+                              "every key-value head serves equally many heads")
+        if self.min_lr is not None and self.min_lr > self.lr:
+            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}: after warm-up the rate only falls")
         if self.workers > self.batch_size:
             raise ConfigError(f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row")
         if self.workers > 1 and self.device != "cpu":
-            raise ConfigError(f"{self.workers} workers share memory of the cpu, not of the {self.device}: use --workers 1")
+            raise ConfigError(f"{self.workers} workers share memory of the cpu, not the {self.device}: use --workers 1")
         return self
+
+    def learning_rate(self, step):
+        """The learning rate of a step, counted from 0."""
+        floor = 0.1 if self.min_lr is None else self.min_lr / self.lr
+        return self.lr * SCHEDULES[self.schedule](step, self.steps, self.warmup, floor)
 
     def model(self, vocab_size):
         """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer tokens than asked)."""
@@ -122,7 +126,8 @@ def from_json(values, source):
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     if not isinstance(values, dict) or set(values) != names:
         other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
-        raise CheckpointError(f"{source}: the configuration is of another version of tinylm: differs in {', '.join(other)}")
+        raise CheckpointError(f"{source}: the configuration is of another version of tinylm, it differs in "
+                              f"{', '.join(other)}")
     try:
         return TrainConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}).check()
     except (ConfigError, TypeError) as error:
@@ -144,4 +149,5 @@ def continued(saved, asked, given=None, source="checkpoint"):
         raise CheckpointError(f"{source} is of another configuration: " + ", ".join(
             f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing) +
             "; leave these settings away to go on, or start a new run without --resume")
-    return dataclasses.replace(saved, **{name: getattr(asked, name) for name in given & set(MAY_CHANGE) - {"out"}}).check()
+    changed = given & (set(MAY_CHANGE) - {"out"})
+    return dataclasses.replace(saved, **{name: getattr(asked, name) for name in changed}).check()

@@ -1,7 +1,7 @@
 """The log of a run: RUN/log.jsonl, one JSON object a line, readable while it grows.
 
     {"event": "start", "config": {...}, "workers": 2, "parameters": 812288, ...}
-    {"event": "step", "step": 1, "loss": 6.24, "lr": 2e-05, "grad_norm": 2.1, "tokens": 1024, "tokens_per_second": 51000, ...}
+    {"event": "step", "step": 1, "loss": 6.24, "lr": 2e-05, "grad_norm": 2.1, "tokens": 1024, ...}
     {"event": "validation", "step": 250, "loss": 3.1, "perplexity": 22.2, "bits_per_byte": 1.9}
 
 `step` counts finished updates. When a run goes on from step N, lines of later steps are dropped: they will be

@@ -34,13 +34,14 @@ class Progress:
     def update(self, step, loss, tokens_per_second, grad_norm):
         """Say that `step` steps are done, with the loss in nats per token, and draw it if it is time to."""
         if self.bar is not None:
-            self.bar.set_postfix_str(f"loss {loss:.3f}, {tokens_per_second:,.0f} tok/s, norm {grad_norm:.2f}", refresh=False)
+            figures = f"loss {loss:.3f}, {tokens_per_second:,.0f} tok/s, norm {grad_norm:.2f}"
+            self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update(step - self.bar.n)
             return
         now = self.now()
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-        self.last = (f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  {tokens_per_second:,.0f} tokens/s  "
-                     f"norm {grad_norm:.2f}  {clock(left)} left")
+        self.last = (f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
+                     f"{tokens_per_second:,.0f} tokens/s  norm {grad_norm:.2f}  {clock(left)} left")
         if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
             self._show(now)
 
@@ -80,4 +81,4 @@ def _tqdm(first, steps, stream):
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm(total=steps, initial=first, file=stream, dynamic_ncols=True, unit="step", mininterval=REDRAW, leave=True)
+    return tqdm(total=steps, initial=first, file=stream, dynamic_ncols=True, unit="step", mininterval=REDRAW)

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from tinylm import tokenizers
-from tinylm.data import EvenWindows, Prepared, RandomWindows, prepare, python_documentation, stream_documents, without_repeats
+from tinylm.data import EvenWindows, Prepared, RandomWindows, prepare
 from tinylm.data.prepare import END_OF_TEXT
-from tinylm.data.text import text_files
+from tinylm.data.text import python_documentation, stream_documents, text_files, without_repeats
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.models import GPT
 from tinylm.train import checkpoint as checkpoints
@@ -49,7 +49,7 @@ class Run:
     checkpoint: Path | None
 
     def windows(self):
-        """(RandomWindows to train on, EvenWindows to validate on or None). Raises DataError if the text is too short."""
+        """(RandomWindows to train on, EvenWindows to validate on or None). DataError if the text is too short."""
         config = self.config
         return (RandomWindows(self.data.train.tokens, config.context, config.batch_size, config.seed),
                 EvenWindows(self.data.val.tokens, config.context) if config.val_fraction else None)
@@ -66,7 +66,7 @@ def train_run(run, comm=None, report=print):
              interrupted
     raises   TinylmError
     """
-    from tinylm.train.session import Session                             # it needs Run, and Run needs nothing of it
+    from tinylm.train.session import Session
 
     comm = comm or ALONE
     report = report if comm.rank == 0 else lambda line: None
@@ -100,9 +100,9 @@ def prepare_run(config, report=print, given=None):
             raise DataError(f"cannot write the run {directory} ({error.strerror or error}): "
                             "free space, or choose another --out") from None
         raise
-    counts = data.meta["train"]
-    report(f"text: {counts['characters'] + data.meta['val']['characters']:,} characters, {counts['tokens']:,} tokens to learn "
-           f"from, {data.meta['val']['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")
+    sides = data.meta["train"], data.meta["val"]
+    report(f"text: {sum(side['characters'] for side in sides):,} characters; {sides[0]['tokens']:,} tokens to learn "
+           f"from, {sides[1]['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")
     return run
 
 
@@ -166,7 +166,7 @@ def _new_directory(config):
                 raise ConfigError(f"{path} is there already and is not written over: go on with --resume {path}, "
                                   "or choose another --out") from None
         except OSError as error:
-            raise ConfigError(f"cannot make the run directory {path} ({error.strerror}): choose another --out") from None
+            raise ConfigError(f"cannot make the directory {path} ({error.strerror}): choose another --out") from None
 
 
 def _reopen(asked, report, given):
@@ -176,11 +176,12 @@ def _reopen(asked, report, given):
     later = [other.name for other in checkpoints.steps(directory).values()]
     later = later[later.index(path.name) + 1:] if path.name in later else []
     if later:
-        raise CheckpointError(f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from {path.name}, "
-                              f"or go on from the newest with --resume {directory}")
+        raise CheckpointError(f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from "
+                              f"{path.name}, or go on from the newest with --resume {directory}")
     saved = checkpoints.load(path, files=())
     config, tokenizer = _described(saved)
-    config = dataclasses.replace(continued(config, asked, given, source=str(path)), out=str(directory), resume=str(path))
+    config = continued(config, asked, given, source=str(path))
+    config = dataclasses.replace(config, out=str(directory), resume=str(path))
     data = _same_data(directory / "data", saved.state["data"]["sha256"], config, tokenizer, report)
     report(f"going on from {path}")
     return Run(directory, config, tokenizer, data, path)
@@ -197,8 +198,8 @@ def _same_data(directory, sha256, config, tokenizer, report):
     report(f"the tokens in {directory} are missing or damaged: preparing the text again")
     data = prepare(_documents(config), tokenizer, directory, config.val_fraction, config.seed)
     if data.meta["sha256"] != sha256:
-        raise CheckpointError(f"the run was trained on another text than {config.data or 'the help of this Python version'} "
-                              "holds now: going on needs the same one")
+        text = config.data or "the help of this Python version"
+        raise CheckpointError(f"the run was trained on another text than {text} holds now: going on needs the same one")
     return data
 
 

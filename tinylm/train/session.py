@@ -11,7 +11,6 @@ import numpy as np
 from tinylm.backend import backend, keep_freed_memory
 from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.optim.schedule import schedule
 from tinylm.pretrain import CausalLM
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.config import as_json
@@ -34,25 +33,21 @@ class Session:
     def __init__(self, run, comm, report):
         keep_freed_memory()
         self.run, self.config, self.comm, self.report = run, run.config, comm, report
-        config = run.config
+        config, shape = run.config, run.config.model(run.tokenizer.vocab_size)
         backend(config.device)                                           # says what is missing before anything is built
         windows, self.validation = run.windows()
-        self.model = GPT(config.model(run.tokenizer.vocab_size), config.seed, np.dtype(config.dtype).type).to(config.device)
-        flat = FlatParameters(self.model.named_parameters(), getattr(comm, "empty", None) if config.device == "cpu" else None)
+        self.model = GPT(shape, config.seed, np.dtype(config.dtype).type).to(config.device)
+        shared = getattr(comm, "empty", None) if config.device == "cpu" else None
+        flat = FlatParameters(self.model.named_parameters(), shared)
         optimizer = AdamW(flat, config.lr, tuple(config.betas), weight_decay=config.weight_decay)
         self.objective = CausalLM()
-        self.trainer = Trainer(self.model, self.objective, optimizer, windows.batch, config.batch_size, self.learning_rate,
-                               config.clip, config.micro_batch, config.seed, comm)
+        self.trainer = Trainer(self.model, self.objective, optimizer, windows.batch, config.batch_size,
+                               config.learning_rate, config.clip, config.micro_batch, config.seed, comm)
         if run.checkpoint:
             saved = checkpoints.load(run.checkpoint)
             self.trainer.load_state(saved.arrays, saved.state["trainer"])
         self.saved_at, self.last_loss = self.trainer.step if run.checkpoint else None, None
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
-
-    def learning_rate(self, step):
-        """The learning rate of a step, counted from 0."""
-        c = self.config
-        return c.lr * schedule(c.schedule)(step, c.steps, c.warmup, c.min_lr / c.lr)
 
     def train(self):
         """Train to the end, or to Ctrl-C. Returns the summary that train_run describes."""
@@ -61,8 +56,8 @@ class Session:
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
         self.progress = Progress(first, config.steps) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
-        self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; {config.steps} steps "
-                    f"of {config.batch_size} x {config.context} tokens; run {self.run.directory}")
+        self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "
+                    f"{config.steps} steps of {config.batch_size} x {config.context} tokens; run {self.run.directory}")
         if first >= config.steps:
             self.report(f"all {first} steps are done: give --steps a larger number to go further")
         self._write("start", step=first, config=as_json(config), workers=self.comm.size, parameters=parameters,
@@ -73,8 +68,8 @@ class Session:
         finally:
             if rank == 0:
                 self.progress.close()
-        summary = {"run": str(self.run.directory), "step": trainer.step, "parameters": parameters, "interrupted": not finished,
-                   "loss": float(np.mean(self.losses)) if self.losses else None,
+        summary = {"run": str(self.run.directory), "step": trainer.step, "parameters": parameters,
+                   "interrupted": not finished, "loss": float(np.mean(self.losses)) if self.losses else None,
                    "tokens_per_second": sum(self.tokens) / sum(self.seconds) if self.seconds else None}
         summary |= self.validate(0) if finished else {}
         summary["seconds"] = time.perf_counter() - started
@@ -91,9 +86,10 @@ class Session:
             values.append(value)
             del values[:-SMOOTH]
         if self.comm.rank == 0:
-            self._write("step", step=n, loss=step.loss, lr=self.learning_rate(n - 1), grad_norm=step.grad_norm, tokens=step.tokens,
-                        tokens_per_second=step.tokens / seconds, seconds=seconds)
-            self.progress.update(n, sum(self.losses) / len(self.losses), sum(self.tokens) / sum(self.seconds), step.grad_norm)
+            self._write("step", step=n, loss=step.loss, lr=config.learning_rate(n - 1), grad_norm=step.grad_norm,
+                        tokens=step.tokens, tokens_per_second=step.tokens / seconds, seconds=seconds)
+            speed = sum(self.tokens) / sum(self.seconds)
+            self.progress.update(n, sum(self.losses) / len(self.losses), speed, step.grad_norm)
         if config.eval_every and n % config.eval_every == 0 and n < config.steps:
             found = self.validate(config.eval_batches)
             if found and self.comm.rank == 0:
@@ -103,7 +99,7 @@ class Session:
             self.save()
 
     def validate(self, batches):
-        """Score the validation text (`batches` of it; 0: all) and log it. Returns what was found; {} where there is none."""
+        """Score the validation text (`batches` of it; 0: all) and log it. Returns what was found; {} without a text."""
         if self.validation is None:
             return {}
         loss, tokens = evaluate(self.model, self.objective, self.validation, self.config.batch_size, batches, self.comm,
@@ -122,7 +118,7 @@ class Session:
             checkpoints.save_step(self.run.directory, self.trainer.step, arrays, {
                 "config": as_json(c), "tokenizer": self.run.tokenizer.to_dict(), "trainer": state,
                 "data": {"sha256": self.run.data.meta["sha256"], "position": self.trainer.step},
-                "schedule": {"name": c.schedule, "step": self.trainer.step, "next": self.learning_rate(self.trainer.step)},
+                "schedule": {"name": c.schedule, "next": c.learning_rate(self.trainer.step)},
             }, c.keep)
         self.saved_at = self.trainer.step
 
@@ -136,7 +132,7 @@ class Session:
 
     def _closing(self, summary):
         if summary["interrupted"]:
-            return f"stopped at step {summary['step']}, all saved; go on with: tinylm train --resume {self.run.directory}"
+            return f"stopped at step {summary['step']}, saved; go on with: tinylm train --resume {self.run.directory}"
         scored = (f"validation loss {summary['validation_loss']:.4f}, {summary['bits_per_byte']:.4f} bits per byte, "
                   if "validation_loss" in summary else "")
         return f"{scored}{summary['step']} steps, {clock(summary['seconds'])}"

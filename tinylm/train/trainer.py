@@ -23,7 +23,7 @@ class Trainer:
     model        Module
     objective    make_batch(sequences, rng) -> Batch; loss(model, batch) -> (Tensor, {"tokens", "loss"})
     optimizer    of optim/, made on the model's FlatParameters
-    batches      (step, start, stop) -> rows start .. stop-1 of that step's batch of sequences; RandomWindows.batch is one
+    batches      (step, start, stop) -> rows start .. stop-1 of that step's batch of sequences, as RandomWindows.batch
     batch_size   rows of a whole batch, over all workers
     learning_rate  step -> learning rate; a number for a constant one
     clip         largest gradient norm; 0: any
@@ -34,7 +34,8 @@ class Trainer:
     step         updates done so far
     """
 
-    def __init__(self, model, objective, optimizer, batches, batch_size, learning_rate, clip=0.0, micro_batch=0, seed=0, comm=None):
+    def __init__(self, model, objective, optimizer, batches, batch_size, learning_rate, clip=0.0, micro_batch=0, seed=0,
+                 comm=None):
         self.model, self.objective, self.optimizer, self.batches = model, objective, optimizer, batches
         self.batch_size, self.clip, self.micro_batch, self.seed = batch_size, clip, micro_batch, seed
         self.learning_rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
@@ -100,7 +101,8 @@ class Trainer:
             else:
                 scalars[name] = value
         parameters = {name: p.data for name, p in self.model.named_parameters().items()}
-        streams = [{"seed": rng.seed, "path": list(rng.path), "counter": rng.counter} for rng in random_streams(self.model)]
+        streams = [{"seed": rng.seed, "path": list(rng.path), "counter": rng.counter}
+                   for rng in random_streams(self.model)]
         return ({"model": parameters, "optimizer": moments},
                 {"step": self.step, "optimizer": scalars, "random": streams})
 
@@ -117,7 +119,7 @@ class Trainer:
             raise CheckpointError(f"the optimizer's state does not fit: {', '.join(sorted(differing))} differ: "
                                   "was it saved by another optimizer or model?")
         if [(rng.seed, list(rng.path)) for rng in streams] != [(s["seed"], s["path"]) for s in state["random"]]:
-            raise CheckpointError("the random streams of the checkpoint are not those of this model: was the seed another?")
+            raise CheckpointError("the random streams are not those of this model: was the seed another?")
         self.model.load_state_dict(arrays["model"])
         self.optimizer.load_state({name: to_device(value, self.device) if np.ndim(value) else value
                                    for name, value in moments.items()})

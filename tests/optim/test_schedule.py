@@ -1,0 +1,69 @@
+"""Schedules at the points where their value is known."""
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinylm.errors import ConfigError
+from tinylm.optim import schedule
+from tinylm.optim.schedule import SCHEDULES, batch_size_ramp, constant, cosine, inverse_sqrt, linear, warm_up, warmup_stable_decay
+
+
+def test_warm_up_starts_above_zero_and_reaches_one():
+    assert [warm_up(s, 4) for s in range(6)] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    assert warm_up(0, 0) == 1.0
+
+
+def test_cosine_is_one_half_way_and_at_the_floor():
+    # 101 steps, none of warm-up: step 50 is half of the cosine, step 100 the last
+    assert cosine(0, 101) == 1.0
+    assert cosine(50, 101, floor=0.1) == pytest.approx((1 + 0.1) / 2)
+    assert cosine(25, 101, floor=0.0) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
+    assert cosine(100, 101, floor=0.1) == pytest.approx(0.1)
+    assert cosine(10_000, 101, floor=0.1) == pytest.approx(0.1)
+
+
+def test_linear_falls_evenly():
+    assert [linear(s, 5) for s in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+    assert linear(2, 5, floor=0.5) == pytest.approx(0.75)
+
+
+def test_inverse_square_root_halves_when_steps_quadruple():
+    assert inverse_sqrt(99, 1000, warmup=99) == 1.0         # step + 1 = 100 = warmup + 1
+    assert inverse_sqrt(399, 1000, warmup=99) == pytest.approx(0.5)
+    assert inverse_sqrt(49, 1000, warmup=99) == pytest.approx(0.5)      # half of the warm-up
+    assert inverse_sqrt(10**9, 1000, warmup=99, floor=0.01) == 0.01
+
+
+def test_warmup_stable_decay_has_three_parts():
+    values = [warmup_stable_decay(s, 100, warmup=10, floor=0.0, decay=0.2) for s in range(100)]
+    assert values[0] == pytest.approx(1 / 11) and values[10:81] == [1.0] * 71       # decay is steps 80 .. 99
+    assert values[99] == pytest.approx(0.0) and values[80] > values[90] > values[98]
+
+
+def test_constant_stays():
+    assert [constant(s, 10, warmup=1) for s in (0, 1, 9)] == [0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@given(steps=st.integers(1, 300), warmup=st.integers(0, 50), floor=st.floats(0, 1))
+def test_every_schedule_stays_between_zero_and_one_and_falls_after_the_warm_up(name, steps, warmup, floor):
+    values = [SCHEDULES[name](s, steps, warmup=warmup, floor=floor) for s in range(steps)]
+    assert all(0 <= v <= 1 + 1e-12 for v in values)
+    assert values[0] > 0 or steps == 1 or floor == 0
+    tail = values[warmup:]
+    assert all(later <= earlier + 1e-12 for earlier, later in zip(tail, tail[1:]))
+
+
+def test_unknown_names_list_the_known():
+    assert schedule.schedule("cosine") is cosine
+    with pytest.raises(ConfigError, match="no schedule named 'exponential': choose one of constant, cosine"):
+        schedule.schedule("exponential")
+
+
+def test_a_batch_grows_in_equal_steps():
+    assert [batch_size_ramp(s, 8, 32, 8) for s in (0, 1, 2, 4, 6, 8, 100)] == [8, 8, 16, 24, 32, 32, 32]
+    assert batch_size_ramp(0, 8, 8, 5) == 8
+    with pytest.raises(ConfigError, match="12 is not a multiple of 8"):
+        batch_size_ramp(0, 8, 12, 5)
