@@ -25,7 +25,8 @@ def test_every_activation_equals_its_twin(device, rng, shape):
 
 def test_gelu_at_integers_and_halves(device):
     x = np.array([-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3])
-    expected = [-0.0040496941, -0.0455002639, -0.1586552539, -0.1542687694, 0, 0.3457312306, 0.8413447461, 1.9544997361, 2.9959503059]
+    expected = [-0.0040496941, -0.0455002639, -0.1586552539, -0.1542687694, 0, 0.3457312306, 0.8413447461, 1.9544997361,
+                2.9959503059]
     y = host(tl.gelu(tl.Tensor(x, device=device)))
     np.testing.assert_allclose(y, expected, atol=5e-11)             # x Phi(x), Phi from tables
     np.testing.assert_allclose(y - y[::-1], x, atol=1e-15)          # gelu(x) - gelu(-x) = x

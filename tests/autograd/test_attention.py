@@ -17,30 +17,36 @@ B, H, T, K = 2, 4, 3, 2
 
 def heads(rng, kv_heads=H, keys=T, width=K, scale=1.0):
     """Queries, keys and values: (B, H, T, K), (B, G, S, K), (B, G, S, J)."""
-    return [rng.normal(size=(B, n, t, k)) * scale for n, t, k in ((H, T, K), (kv_heads, keys, K), (kv_heads, keys, width))]
+    shapes = (H, T, K), (kv_heads, keys, K), (kv_heads, keys, width)
+    return [rng.normal(size=(B, *shape)) * scale for shape in shapes]
 
 
-MASKS = {"none": None, "keys": (T + 1,), "batch": (B, 1, 1, T + 1), "full": (B, H, T, T + 1), "heads": (H, T, T + 1), "rows": (T, 1)}
+MASKS = {"none": None, "keys": (T + 1,), "batch": (B, 1, 1, T + 1), "full": (B, H, T, T + 1), "heads": (H, T, T + 1),
+         "rows": (T, 1)}
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_attention_equals_its_twin(device, rng, causal, kv_heads):
     arrays = heads(rng, kv_heads, keys=T + 1, width=K + 1)
-    assert_matches_twin(lambda *a: tl.attention(*a, causal=causal), lambda *a: composed.attention(*a, causal=causal), arrays, device)
+    assert_matches_twin(lambda *a: tl.attention(*a, causal=causal), lambda *a: composed.attention(*a, causal=causal),
+                        arrays, device)
 
 
 @pytest.mark.parametrize("shape", MASKS.values(), ids=MASKS)
 def test_every_mask_shape_broadcasts(device, rng, shape):
     mask = None if shape is None else plain(rng.random(shape) < 0.6, device)
     options = dict(mask=mask, causal=True, scale=0.3)
-    assert_matches_twin(lambda *a: tl.attention(*a, **options), lambda *a: composed.attention(*a, **options), heads(rng, 2, T + 1), device)
+    assert_matches_twin(lambda *a: tl.attention(*a, **options), lambda *a: composed.attention(*a, **options),
+                        heads(rng, 2, T + 1), device)
 
 
-@pytest.mark.parametrize("shape", [(T + 1,), (T, T + 1), (H, 1, 1), (H, T, T + 1), (B, 1, T, T + 1), (1, H, 1, T + 1), (B, H, T, T + 1)])
+@pytest.mark.parametrize("shape", [(T + 1,), (T, T + 1), (H, 1, 1), (H, T, T + 1), (B, 1, T, T + 1), (1, H, 1, T + 1),
+                                   (B, H, T, T + 1)])
 def test_a_bias_is_added_and_differentiated(device, rng, shape):
     arrays = [*heads(rng, 2, T + 1), rng.normal(size=shape)]
-    assert_matches_twin(lambda *a: tl.attention(*a, causal=True), lambda *a: composed.attention(*a, causal=True), arrays, device)
+    assert_matches_twin(lambda *a: tl.attention(*a, causal=True), lambda *a: composed.attention(*a, causal=True),
+                        arrays, device)
 
 
 def test_the_worked_example_of_three_tokens(device):
@@ -92,9 +98,11 @@ def test_a_sequence_does_not_feel_its_neighbors_in_the_batch(device, rng):
 def test_the_last_query_is_aligned_with_the_last_key(device, rng, chunk):
     q, k, v = heads(rng)
     whole = host(tl.attention(*(tl.Tensor(x, device=device) for x in (q, k, v)), causal=True))
-    for start in range(T - chunk + 1):                      # queries start .. start+chunk-1 against keys up to the last of them
+    # queries start .. start+chunk-1 against keys up to the last of them
+    for start in range(T - chunk + 1):
         stop = start + chunk
-        part = [tl.Tensor(np.ascontiguousarray(x), device=device) for x in (q[:, :, start:stop], k[:, :, :stop], v[:, :, :stop])]
+        part = [tl.Tensor(np.ascontiguousarray(x), device=device)
+                for x in (q[:, :, start:stop], k[:, :, :stop], v[:, :, :stop])]
         np.testing.assert_allclose(host(tl.attention(*part, causal=True)), whole[:, :, start:stop], rtol=1e-13)
 
 
@@ -103,7 +111,8 @@ def test_grouped_heads_are_repeated_heads_with_summed_gradients(device, rng, kv_
     q, k, v = heads(rng, kv_heads)
     y, (gq, gk, gv) = gradients(lambda *a: tl.attention(*a, causal=True), [q, k, v], device)
     repeat = H // kv_heads
-    y2, (gq2, gk2, gv2) = gradients(lambda *a: tl.attention(*a, causal=True), [q, np.repeat(k, repeat, 1), np.repeat(v, repeat, 1)], device)
+    y2, (gq2, gk2, gv2) = gradients(lambda *a: tl.attention(*a, causal=True),
+                                    [q, np.repeat(k, repeat, 1), np.repeat(v, repeat, 1)], device)
     np.testing.assert_allclose(y, y2, rtol=1e-13)
     np.testing.assert_allclose(gq, gq2, rtol=1e-12, atol=1e-14)
     for ours, theirs in ((gk, gk2), (gv, gv2)):
@@ -135,7 +144,8 @@ def test_scores_of_any_size_are_stable(device, rng, shift, dtype):
     # float32 score keeps about 1e-3, so weights agree to that; the twin subtracts the maximum always.
     arrays, bias = heads(rng, 2), np.full((T, T), shift)
     with np.errstate(over="raise", invalid="raise"):
-        y, grads = gradients(lambda *a: tl.attention(*a, bias=tl.Tensor(plain(bias.astype(dtype), device))), arrays, device, dtype)
+        y, grads = gradients(lambda *a: tl.attention(*a, bias=tl.Tensor(plain(bias.astype(dtype), device))), arrays,
+                             device, dtype)
     y2, grads2 = gradients(lambda *a: composed.attention(*a), arrays, device)
     bound = 100 * np.finfo(dtype).eps * max(1.0, abs(shift))
     for a, b in zip([y, *grads], [y2, *grads2]):
@@ -145,11 +155,13 @@ def test_scores_of_any_size_are_stable(device, rng, shift, dtype):
 def test_one_row_of_tiny_scores_among_large_ones_is_still_a_distribution(device):
     q = np.zeros((1, 1, 2, 1))
     q[0, 0] = [[1.0], [-1.0]]
-    k = np.full((1, 1, 3, 1), 50.0)                         # rows of scores +50 and -50: one exp is 5e21, the other 2e-22
+    # rows of scores +50 and -50: one exp is 5e21, the other 2e-22
+    k = np.full((1, 1, 3, 1), 50.0)
     k[0, 0, 2] = 49.0
     y = host(tl.attention(*(tl.Tensor(x, device=device) for x in (q, k, np.eye(3)[None, None])), scale=1.0))[0, 0]
     e = np.exp(-1.0)
-    np.testing.assert_allclose(y, [[1 / (2 + e), 1 / (2 + e), e / (2 + e)], [e / (1 + 2 * e), e / (1 + 2 * e), 1 / (1 + 2 * e)]], rtol=1e-12)
+    np.testing.assert_allclose(y, [[1 / (2 + e), 1 / (2 + e), e / (2 + e)],
+                                   [e / (1 + 2 * e), e / (1 + 2 * e), 1 / (1 + 2 * e)]], rtol=1e-12)
 
 
 def test_dropped_weights_repeat_with_the_stream_and_the_twin_agrees(device, rng):
@@ -172,9 +184,11 @@ def test_dropped_weights_repeat_with_the_stream_and_the_twin_agrees(device, rng)
 def test_packed_attention_equals_its_twin(device, rng, kv_heads, rotated):
     rotation = rotary_angles(plain(np.arange(T), device), K, dtype=np.float64) if rotated else None
     qkv = rng.normal(size=(B, T, (H + 2 * kv_heads) * K))
-    for options in (dict(), dict(causal=False), dict(mask=plain(rng.random((B, 1, 1, T)) < 0.7, device)), dict(scale=0.1)):
-        y, (g,) = gradients(lambda a: tl.self_attention(a, H, kv_heads, rotation=rotation, **options), [qkv], device)
-        y2, (g2,) = gradients(lambda a: composed.self_attention(a, H, kv_heads, rotation=rotation, **options), [qkv], device)
+    mask = plain(rng.random((B, 1, 1, T)) < 0.7, device)
+    for extra in (dict(), dict(causal=False), dict(mask=mask), dict(scale=0.1)):
+        options = dict(heads=H, kv_heads=kv_heads, rotation=rotation, **extra)
+        y, (g,) = gradients(lambda a, options=options: tl.self_attention(a, **options), [qkv], device)
+        y2, (g2,) = gradients(lambda a, options=options: composed.self_attention(a, **options), [qkv], device)
         np.testing.assert_allclose(y, y2, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(g, g2, rtol=1e-12, atol=1e-13)
 
@@ -204,7 +218,8 @@ def test_rotated_scores_depend_on_the_distance_alone(rng):
     q, k = rng.normal(size=(2, 1, 1, 1, 8))
 
     def score(m, n):
-        turned = [tl.rotary(tl.Tensor(x), **dict(zip(("cos", "sin"), rotary_angles(np.array([p]), 8, dtype=np.float64))))
+        turned = [tl.rotary(tl.Tensor(x),
+                            **dict(zip(("cos", "sin"), rotary_angles(np.array([p]), 8, dtype=np.float64))))
                   for x, p in ((q, m), (k, n))]
         return float(np.sum(turned[0].numpy() * turned[1].numpy()))
 

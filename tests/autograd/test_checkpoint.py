@@ -35,7 +35,8 @@ def stack(ws, x, wrap=lambda f, x: f(x), rng=None):
 
 
 def test_gradients_equal_including_parameters_only_the_function_knows(device):
-    assert_equal(losses_and_gradients(stack, device), losses_and_gradients(lambda ws, x: stack(ws, x, checkpoint), device))
+    assert_equal(losses_and_gradients(stack, device),
+                 losses_and_gradients(lambda ws, x: stack(ws, x, checkpoint), device))
 
 
 def test_dropout_drops_the_same_again(device):
@@ -71,7 +72,8 @@ def test_several_inputs_and_constants_and_a_retained_graph():
 
 def test_higher_derivatives_pass_through():
     x = leaf([0.3, -1.2])
-    for order_one, order_two in [[tl.grad(f(x).sum(), [x], create_graph=True)[0] for f in (tl.gelu, lambda a: checkpoint(tl.gelu, a))]]:
+    for order_one, order_two in [[tl.grad(f(x).sum(), [x], create_graph=True)[0]
+                                  for f in (tl.gelu, lambda a: checkpoint(tl.gelu, a))]]:
         first, second = (tl.grad(g.sum(), [x])[0].numpy() for g in (order_one, order_two))
         np.testing.assert_allclose(first, second, rtol=1e-14)
 
@@ -83,7 +85,8 @@ def test_nothing_is_recorded_where_nothing_is_wanted(quiet):
             y = checkpoint(tl.exp, leaf([1.0]))
         assert not y.requires_grad
     else:
-        y = checkpoint(tl.exp, tl.Tensor([1.0]))            # it cannot know: the function's own parameters might want one
+        # it cannot know: the function's own parameters might want one
+        y = checkpoint(tl.exp, tl.Tensor([1.0]))
         y.sum().backward()
 
 

@@ -27,8 +27,10 @@ def of(device, function, *arrays, **options):
 def test_norms_written_out(device, x):
     gain, bias = np.arange(4.0), np.ones(4)
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    np.testing.assert_allclose(of(device, composed.layer_norm, x, gain, bias), (x - mean) / np.sqrt(var + 1e-5) * gain + bias, rtol=1e-12)
-    np.testing.assert_allclose(of(device, composed.rms_norm, x, gain), x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * gain, rtol=1e-12)
+    np.testing.assert_allclose(of(device, composed.layer_norm, x, gain, bias),
+                               (x - mean) / np.sqrt(var + 1e-5) * gain + bias, rtol=1e-12)
+    np.testing.assert_allclose(of(device, composed.rms_norm, x, gain),
+                               x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * gain, rtol=1e-12)
 
 
 def test_activations_written_out(device, x):
@@ -58,7 +60,8 @@ def test_rotary_is_multiplication_by_a_unit_complex_number(device, rng):
     x, angles = rng.normal(size=(5, 6)), rng.normal(size=(5, 3))
     cos, sin = (tl.Tensor(f(angles), device=device) for f in (np.cos, np.sin))
     turned = (x[:, :3] + 1j * x[:, 3:]) * np.exp(1j * angles)
-    np.testing.assert_allclose(of(device, composed.rotary, x, cos=cos, sin=sin), np.concatenate([turned.real, turned.imag], -1), rtol=1e-13)
+    np.testing.assert_allclose(of(device, composed.rotary, x, cos=cos, sin=sin),
+                               np.concatenate([turned.real, turned.imag], -1), rtol=1e-13)
 
 
 def test_embedding_is_a_product_with_one_hot_rows(device, rng):

@@ -10,9 +10,11 @@ from tinylm.autograd.erf import erf
 
 def test_erf_is_within_3e_16_of_the_c_library(device):
     # 40,001 points over all three ranges of the approximation, their borders at 0.46875 and 4 among them.
-    x = np.concatenate([np.linspace(-6, 6, 40_001), [0.46875, -0.46875, 4.0, -4.0, np.nextafter(0.46875, 1), np.nextafter(4, 5)]])
+    x = np.concatenate([np.linspace(-6, 6, 40_001),
+                        [0.46875, -0.46875, 4.0, -4.0, np.nextafter(0.46875, 1), np.nextafter(4, 5)]])
     expected = np.array([math.erf(v) for v in x])
-    assert np.max(np.abs(host(erf(plain(x, device))) - expected)) <= 3e-16      # as its docstring states: 1.5 units in the last place
+    # as its docstring states: 1.5 units in the last place
+    assert np.max(np.abs(host(erf(plain(x, device))) - expected)) <= 3e-16
 
 
 def test_erf_keeps_its_relative_accuracy_near_zero():

@@ -11,12 +11,14 @@ from tinylm.errors import ShapeError
 
 MASK = np.array([[True, False, True], [False, False, True]])
 INDICES = {
-    "integer": 1, "negative": -1, "slice": slice(0, 1), "step": (slice(None), slice(2, None, -2)), "reversed": slice(None, None, -1),
+    "integer": 1, "negative": -1, "slice": slice(0, 1), "step": (slice(None), slice(2, None, -2)),
+    "reversed": slice(None, None, -1),
     "ellipsis": (..., 1), "new axis": (slice(None), None, 2), "ellipsis and none": (None, ..., slice(1, 3), None),
     "duplicates": np.array([0, 1, 0, 0]), "list": [1, 1], "pairs": (np.array([0, 0, 1]), np.array([2, 2, 0])),
     "negative duplicates": np.array([-1, 1, -2]), "broadcast pairs": (np.array([[0], [1]]), np.array([[0, 0, 2]])),
     "mask": MASK, "row mask": np.array([False, True]), "mask of nothing": np.zeros((2, 3), bool),
-    "mask and slice": (slice(None), np.array([True, False, True])), "integers and slice": (np.array([1, 1]), slice(0, 2)),
+    "mask and slice": (slice(None), np.array([True, False, True])),
+    "integers and slice": (np.array([1, 1]), slice(0, 2)),
     "split integers": (np.array([0, 1, 1]), slice(None), np.array([3, 3, 0])), "empty slice": slice(1, 1),
 }
 

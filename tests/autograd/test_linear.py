@@ -19,14 +19,16 @@ def test_linear_equals_its_twin(device, rng, lead):
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
 def test_unembedding_equals_its_twin(device, rng, lead):
-    assert_matches_twin(tl.unembedding, composed.unembedding, [rng.normal(size=(*lead, 4)), rng.normal(size=(6, 4))], device)
+    assert_matches_twin(tl.unembedding, composed.unembedding, [rng.normal(size=(*lead, 4)), rng.normal(size=(6, 4))],
+                        device)
 
 
 @pytest.mark.parametrize("rows", [7, 600])                  # below and above the size where the algorithm changes, 512
 @pytest.mark.parametrize("shape", [(), (5,), (2, 9), (0,)])
 def test_embedding_equals_its_twin_with_duplicate_ids(device, rng, rows, shape):
     ids = plain(rng.integers(0, 4, shape) + rows - 4, device)
-    assert_matches_twin(lambda w: tl.embedding(ids, w), lambda w: composed.embedding(ids, w), [rng.normal(size=(rows, 3))], device)
+    assert_matches_twin(lambda w: tl.embedding(ids, w), lambda w: composed.embedding(ids, w),
+                        [rng.normal(size=(rows, 3))], device)
 
 
 @pytest.mark.parametrize("rows", [5, 700])
@@ -43,7 +45,8 @@ def test_rows_of_equal_ids_add_up(rng, rows):
 @pytest.mark.parametrize("bad", [-1, 50257])
 def test_an_id_outside_the_vocabulary_is_named_with_its_size(bad):
     table = tl.Tensor(np.zeros((50257, 1), np.float32))
-    with pytest.raises(DataError, match=rf"embedding: token id {bad} at position \(.*1.*, .*2.*\) is outside the vocabulary of 50257"):
+    place = r"position \(.*1.*, .*2.*\)"                    # row 1, column 2
+    with pytest.raises(DataError, match=f"embedding: token id {bad} at {place} is outside the vocabulary of 50257"):
         tl.embedding(np.array([[0, 1, 2], [3, 4, bad]]), table)
     with pytest.raises(DataError, match="token ids must be integers, not float64"):
         tl.embedding(np.array([0.5]), table)

@@ -20,7 +20,8 @@ def test_both_norms_equal_their_twins(device, rng, shape):
     assert_matches_twin(tl.layer_norm, composed.layer_norm, [x, gain, bias], device)
     assert_matches_twin(tl.layer_norm, composed.layer_norm, [x, gain], device)
     assert_matches_twin(tl.rms_norm, composed.rms_norm, [x, gain], device)
-    assert_matches_twin(lambda *a: tl.layer_norm(*a, eps=0.5), lambda *a: composed.layer_norm(*a, eps=0.5), [x, gain, bias], device)
+    assert_matches_twin(lambda *a: tl.layer_norm(*a, eps=0.5), lambda *a: composed.layer_norm(*a, eps=0.5),
+                        [x, gain, bias], device)
 
 
 def test_layer_norm_of_one_to_four(device):
@@ -47,7 +48,8 @@ def test_layer_norm_ignores_shift_and_scale_and_rms_norm_only_scale(rng):
 
 
 def test_output_has_the_mean_of_the_bias_and_the_deviation_of_the_gain(rng):
-    y = tl.layer_norm(tl.Tensor(rng.normal(size=(2, 64))), tl.Tensor(np.full(64, 3.0)), tl.Tensor(np.full(64, -7.0)), eps=0.0).numpy()
+    y = tl.layer_norm(tl.Tensor(rng.normal(size=(2, 64))), tl.Tensor(np.full(64, 3.0)), tl.Tensor(np.full(64, -7.0)),
+                      eps=0.0).numpy()
     np.testing.assert_allclose(y.mean(-1), -7.0, rtol=1e-13)
     np.testing.assert_allclose(y.std(-1), 3.0, rtol=1e-13)
 
@@ -78,7 +80,8 @@ def test_gradients_of_a_normalized_row_are_orthogonal_to_what_is_removed(rng):
 
 
 def test_gains_of_another_width_are_named():
-    with pytest.raises(ShapeError, match=r"layer_norm: gain has shape \(3,\), but the last axis of x \(2, 4\) needs \(4,\)"):
+    with pytest.raises(ShapeError,
+                       match=r"layer_norm: gain has shape \(3,\), but the last axis of x \(2, 4\) needs \(4,\)"):
         tl.layer_norm(leaf(np.ones((2, 4))), tl.Tensor(np.ones(3)))
     with pytest.raises(ShapeError, match="rms_norm: gain has shape"):
         tl.rms_norm(leaf(np.ones((2, 4))), tl.Tensor(np.ones((1, 4))))

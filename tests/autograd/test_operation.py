@@ -70,7 +70,8 @@ def test_rules_with_options_get_them_by_position_or_name():
     def scale(a, times=1.0):
         return a * times
 
-    for y, expected in ((scale(leaf([1.0])), 1.0), (scale(leaf([1.0]), 3.0), 3.0), (scale(leaf([1.0]), times=3.0), 3.0)):
+    for y, expected in ((scale(leaf([1.0])), 1.0), (scale(leaf([1.0]), 3.0), 3.0),
+                        (scale(leaf([1.0]), times=3.0), 3.0)):
         assert y.item() == expected
 
 
@@ -85,7 +86,8 @@ def test_variadic_rules_know_their_place():
 
 def test_unbroadcast_sums_what_broadcasting_repeated(device, rng):
     g = tl.Tensor(rng.normal(size=(4, 2, 3)), device=device)
-    for shape, axes in (((2, 3), (0,)), ((1, 3), (0, 1)), ((3,), (0, 1)), ((4, 1, 3), (1,)), ((), (0, 1, 2)), ((1, 1, 1), (0, 1, 2))):
+    for shape, axes in (((2, 3), (0,)), ((1, 3), (0, 1)), ((3,), (0, 1)), ((4, 1, 3), (1,)), ((), (0, 1, 2)),
+                        ((1, 1, 1), (0, 1, 2))):
         np.testing.assert_allclose(unbroadcast(g, shape).numpy(), g.numpy().sum(axes).reshape(shape), rtol=1e-13)
     assert unbroadcast(g, (4, 2, 3)) is g
 

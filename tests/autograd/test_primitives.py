@@ -20,7 +20,8 @@ UNARY = {
     "sqrt": (tl.sqrt, np.sqrt, (0.3, 3)), "tanh": (tl.tanh, np.tanh, (-2, 2)), "sin": (tl.sin, np.sin, (-2, 2)),
     "cos": (tl.cos, np.cos, (-2, 2)), "sigmoid": (tl.sigmoid, lambda a: 1 / (1 + np.exp(-a)), (-2, 2)),
     "erf": (tl.erf, np.vectorize(math.erf, otypes=[float]), (-2, 2)), "abs": (tl.abs, np.abs, (0.3, 3)),
-    "relu": (tl.relu, lambda a: np.maximum(a, 0), (0.3, 3)), "clip": (lambda a: tl.clip(a, 0.0, 5.0), lambda a: a, (0.3, 3)),
+    "relu": (tl.relu, lambda a: np.maximum(a, 0), (0.3, 3)),
+    "clip": (lambda a: tl.clip(a, 0.0, 5.0), lambda a: a, (0.3, 3)),
     "square": (lambda a: a**2, np.square, (-2, 2)), "cube": (lambda a: a**3, lambda a: a**3, (-2, 2)),
     "root": (lambda a: a**0.5, np.sqrt, (0.3, 3)), "two to the": (lambda a: 2.0**a, np.exp2, (-2, 2)),
 }
@@ -56,12 +57,14 @@ def test_functions_of_one_array_are_numpys_with_the_right_slope(name, device, sh
 def test_functions_of_two_arrays_broadcast_like_numpys_and_sum_back(name, device, shapes, seed):
     draw = np.random.default_rng(seed)
     arrays = [draw.uniform(0.5, 2, shape) for shape in shapes.input_shapes]
-    arrays[1] += 2.0 * draw.integers(0, 2, arrays[1].shape)         # sometimes larger, sometimes not, never within a step
+    # sometimes larger, sometimes not, never within a step
+    arrays[1] += 2.0 * draw.integers(0, 2, arrays[1].shape)
     check(*BINARY[name], arrays, device)
 
 
-@pytest.mark.parametrize("operation", [lambda x: 3 - x, lambda x: 3 * x, lambda x: 3 / x, lambda x: x / 3, lambda x: 3**x,
-                                       lambda x: x**3, lambda x: x - 3, lambda x: tl.maximum(3, x), lambda x: tl.minimum(x, 1.5)])
+@pytest.mark.parametrize("operation", [
+    lambda x: 3 - x, lambda x: 3 * x, lambda x: 3 / x, lambda x: x / 3, lambda x: 3**x, lambda x: x**3, lambda x: x - 3,
+    lambda x: tl.maximum(3, x), lambda x: tl.minimum(x, 1.5)])
 def test_python_numbers_stand_on_either_side(device, operation):
     values = np.array([0.5, 2.0])
     y, grads = gradients(operation, [values], device)
@@ -129,7 +132,8 @@ def test_shapes_that_do_not_broadcast_are_named_with_the_operation():
 
 def test_comparisons_give_plain_masks(device):
     x = leaf([1.0, 2.0], device)
-    for mask, expected in ((x > 1.5, [False, True]), (x <= x, [True, True]), (x == 1.0, [True, False]), (x != 1.0, [False, True])):
+    for mask, expected in ((x > 1.5, [False, True]), (x <= x, [True, True]), (x == 1.0, [True, False]),
+                           (x != 1.0, [False, True])):
         assert not isinstance(mask, tl.Tensor)
         np.testing.assert_array_equal(host(mask), expected)
 

@@ -20,7 +20,8 @@ def test_matrix_products_of_a_gpt_cost_what_the_formula_says(kv_heads, gated):
         model(np.zeros((B, T), int))
     K = D // H
     weights = D * (H + 2 * kv_heads) * K + D * D + (3 if gated else 2) * D * F      # per block: qkv, out, feed-forward
-    expected = 2 * B * T * (L * weights + D * V) + L * 4 * B * T * T * D            # + scores and their mixture, 2 T D each
+    # + scores and their mixture, 2 T D each
+    expected = 2 * B * T * (L * weights + D * V) + L * 4 * B * T * T * D
     assert counts.matmul_flops() == expected
     assert counts.calls["self_attention"] == L and counts.calls["linear"] == (5 if gated else 4) * L
 
@@ -28,7 +29,8 @@ def test_matrix_products_of_a_gpt_cost_what_the_formula_says(kv_heads, gated):
 @pytest.mark.parametrize("name, run, flops", [
     ("matmul", lambda: leaf(np.ones((5, 2, 3))) @ np.ones((3, 4)), 2 * 5 * 2 * 3 * 4),
     ("einsum", lambda: tl.einsum("ij,jk->ik", leaf(np.ones((2, 3))), leaf(np.ones((3, 4)))), 2 * 2 * 3 * 4),
-    ("attention", lambda: tl.attention(leaf(np.ones((2, 4, 3, 5))), *[leaf(np.ones((2, 2, 6, 5)))] * 2), 2 * 2 * 4 * 3 * 6 * (5 + 5)),
+    ("attention", lambda: tl.attention(leaf(np.ones((2, 4, 3, 5))), *[leaf(np.ones((2, 2, 6, 5)))] * 2),
+     2 * 2 * 4 * 3 * 6 * (5 + 5)),
     ("exp", lambda: tl.exp(leaf(np.ones((2, 3)))), 6),
     ("reshape", lambda: leaf(np.ones((2, 3))).reshape(6), 0),
 ])

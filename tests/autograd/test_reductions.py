@@ -26,13 +26,15 @@ def test_reductions_are_numpys_over_any_axes(name, device, shape, keepdims, data
     if isinstance(axis, tuple) and len(axis) == 1:
         axis = axis[0]
     size = int(np.prod(shape))
-    values = np.random.default_rng(0).permutation(size).reshape(shape) * 0.1       # no ties: a tie is a kink of max and min
+    # no ties: a tie is a kink of max and min
+    values = np.random.default_rng(0).permutation(size).reshape(shape) * 0.1
     y, (g,) = gradients(lambda a: operation(a, axis=axis, keepdims=keepdims), [values], device)
     expected = np.asarray(numpy_operation(values, axis=axis, keepdims=keepdims))
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected, rtol=1e-14)
     cotangent = np.random.default_rng(0).normal(size=y.shape)
-    numeric = differences(lambda v: float(np.sum(cotangent * numpy_operation(v, axis=axis, keepdims=keepdims))), [values])[0]
+    numeric = differences(lambda v: float(np.sum(cotangent * numpy_operation(v, axis=axis, keepdims=keepdims))),
+                          [values])[0]
     np.testing.assert_allclose(g, numeric, rtol=1e-6, atol=1e-8)
 
 

@@ -20,7 +20,8 @@ CASES = {
     "expand_dims": (lambda a: tl.expand_dims(a, -2), lambda a: np.expand_dims(a, -2)),
     "squeeze": (lambda a: tl.expand_dims(a, 1).squeeze(1), lambda a: a),
     "broadcast_to": (lambda a: tl.broadcast_to(a, (5, 2, 3, 4)), lambda a: np.broadcast_to(a, (5, 2, 3, 4))),
-    "broadcast_to length one": (lambda a: tl.broadcast_to(a[:, :1], (2, 6, 4)), lambda a: np.broadcast_to(a[:, :1], (2, 6, 4))),
+    "broadcast_to length one": (lambda a: tl.broadcast_to(a[:, :1], (2, 6, 4)),
+                                lambda a: np.broadcast_to(a[:, :1], (2, 6, 4))),
     "concatenate": (lambda a: tl.concatenate([a, a * 2.0, a[:, :1]], axis=-2),
                     lambda a: np.concatenate([a, a * 2.0, a[:, :1]], axis=-2)),
     "stack": (lambda a: tl.stack([a, a * 2.0], axis=-1), lambda a: np.stack([a, a * 2.0], axis=-1)),
@@ -43,7 +44,7 @@ def test_values_and_cotangents_move_together(device, rng, operation, numpy_opera
     values = rng.normal(size=(2, 3, 4))
     y, (g,) = gradients(operation, [values], device)
     np.testing.assert_array_equal(y, numpy_operation(values))
-    # The map is linear: <cotangent, f(e_i)> for every unit vector e_i is the gradient, exactly but for the order of sums.
+    # The map is linear: <cotangent, f(e_i)> for every unit vector e_i is the gradient, but for the order of sums.
     cotangent = np.random.default_rng(0).normal(size=y.shape)
     units = np.eye(values.size).reshape(-1, *values.shape)
     expected = [np.sum(cotangent * numpy_operation(unit)) for unit in units]
@@ -69,7 +70,8 @@ def test_views_share_memory_and_copies_do_not():
 
 def test_gradients_of_broadcasts_are_real_memory(device):
     x = leaf(np.ones((2, 1)), device)
-    x.sum().backward()                                      # the cotangent was a broadcast scalar; .grad must be writable
+    # the cotangent was a broadcast scalar; .grad must be writable
+    x.sum().backward()
     x.sum().backward()
     np.testing.assert_array_equal(host(x.grad), [[2.0], [2.0]])
 

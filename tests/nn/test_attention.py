@@ -46,7 +46,8 @@ def test_one_head_is_single_head_attention(rng):
 def test_permuting_heads_with_their_rows_of_the_output_changes_nothing(rng):
     m, n, x = module(), module(), Tensor(rng.normal(size=(B, T, D)))
     order = np.array([2, 0, 3, 1])
-    columns = (np.arange(3)[:, None, None] * D + order[:, None] * K + np.arange(K)).ravel()     # q, k and v of each head
+    # q, k and v of each head
+    columns = (np.arange(3)[:, None, None] * D + order[:, None] * K + np.arange(K)).ravel()
     n.qkv.weight.assign_(m.qkv.weight.numpy()[:, columns])
     n.qkv.bias.assign_(m.qkv.bias.numpy()[columns])
     n.out.weight.assign_(m.out.weight.numpy()[(order[:, None] * K + np.arange(K)).ravel()])
@@ -112,5 +113,6 @@ def test_rotated_attention_depends_on_distances_alone(rng):
 
 @pytest.mark.parametrize("heads, kv_heads", [(3, 3), (4, 3)])
 def test_heads_must_divide(heads, kv_heads):
-    with pytest.raises(ConfigError, match=f"width 8, {heads} heads and {kv_heads} key-value heads do not divide evenly"):
+    with pytest.raises(ConfigError,
+                       match=f"width 8, {heads} heads and {kv_heads} key-value heads do not divide evenly"):
         SelfAttention(D, heads, Random(0), kv_heads)

@@ -61,7 +61,8 @@ def test_the_residual_carries_the_gradient_unchanged(rng, x, place):
     f, n, v = matrix_branch(rng), norm(), rng.normal(size=(3, 8))
     whole, = grad(place(x, f, n), [x], v)
     branch, = grad(place(x, f, n) - x, [x], v)
-    np.testing.assert_allclose(whole.numpy() - branch.numpy(), v, rtol=1e-12, atol=1e-12)       # the Jacobian contains + I
+    # the Jacobian contains + I
+    np.testing.assert_allclose(whole.numpy() - branch.numpy(), v, rtol=1e-12, atol=1e-12)
 
 
 def test_depth_shrinks_the_gradient_without_a_residual_and_not_with_one(rng):

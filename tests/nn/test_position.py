@@ -14,7 +14,8 @@ def test_learned_positions_add_a_row_per_place_and_sum_gradients_over_the_batch(
     table = host(layer.table.weight)
     np.testing.assert_array_equal(host(y), x + table[[0, 2, 2]])
     y.sum().backward()
-    np.testing.assert_array_equal(host(layer.table.weight.grad)[:, 0], [2, 0, 4, 0, 0, 0])      # rows read times batch 2
+    # rows read times batch 2
+    np.testing.assert_array_equal(host(layer.table.weight.grad)[:, 0], [2, 0, 4, 0, 0, 0])
 
 
 def test_angles_are_position_times_frequency(device):

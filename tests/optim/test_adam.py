@@ -34,7 +34,8 @@ def test_adamw_is_its_algorithm_and_decays_matrices_only(device, rng):
         give(flat, g, device)
         optimizer.step()
     for i, (start, decay) in enumerate([(1.0, 0.2), (-2.0, 0.2), (3.0, 0.0)]):
-        assert host(flat.data)[i] == pytest.approx(written_out(start, gradients[:, i], 0.1, 0.8, 0.9, 1e-3, decay), rel=1e-13)
+        assert host(flat.data)[i] == pytest.approx(written_out(start, gradients[:, i], 0.1, 0.8, 0.9, 1e-3, decay),
+                                                   rel=1e-13)
 
 
 @pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
@@ -72,7 +73,8 @@ def test_a_shared_update_is_the_whole_update(rng):
         give(whole.flat, g)
         whole.step()
         give(shared.flat, g)
-        shared.step(start=0, stop=8)                        # two workers: the step counts once, so the second sets it back
+        # two workers: the step counts once, so the second sets it back
+        shared.step(start=0, stop=8)
         shared.t -= 1
         shared.step(start=8, stop=19)
     np.testing.assert_array_equal(shared.flat.data, whole.flat.data)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.optim import schedule
-from tinylm.optim.schedule import SCHEDULES, batch_size_ramp, constant, cosine, inverse_sqrt, linear, warm_up, warmup_stable_decay
+from tinylm.optim.schedule import SCHEDULES, batch_size_ramp, constant, cosine, inverse_sqrt, linear, warm_up
 
 
 def test_warm_up_starts_above_zero_and_reaches_one():
@@ -37,7 +37,7 @@ def test_inverse_square_root_halves_when_steps_quadruple():
 
 
 def test_warmup_stable_decay_has_three_parts():
-    values = [warmup_stable_decay(s, 100, warmup=10, floor=0.0, decay=0.2) for s in range(100)]
+    values = [SCHEDULES["warmup_stable_decay"](s, 100, warmup=10, floor=0.0, decay=0.2) for s in range(100)]
     assert values[0] == pytest.approx(1 / 11) and values[10:81] == [1.0] * 71       # decay is steps 80 .. 99
     assert values[99] == pytest.approx(0.0) and values[80] > values[90] > values[98]
 

@@ -47,14 +47,15 @@ def test_momentum_decay_is_part_of_the_gradient():
 
 def test_no_momentum_is_plain_descent():
     a, b = leaf([3.0]), leaf([3.0])
-    assert descend(SGD([a], lr=0.1), a, 4) == pytest.approx(descend(Momentum([b], lr=0.1, momentum=0.0), b, 4), rel=1e-15)
+    assert descend(SGD([a], lr=0.1), a, 4) == pytest.approx(descend(Momentum([b], lr=0.1, momentum=0.0), b, 4),
+                                                            rel=1e-15)
 
 
 @pytest.mark.parametrize("make", [lambda p: SGD([p], lr=0.1), lambda p: Momentum([p], lr=0.1)])
 def test_halves_of_the_buffer_make_the_whole_and_scale_scales(make):
     whole, halves = leaf(np.arange(1.0, 7).reshape(2, 3)), leaf(np.arange(1.0, 7).reshape(2, 3))
     first, second = make(whole), make(halves)
-    for p, optimizer in ((whole, first), (halves, second)):
+    for p in (whole, halves):
         (p * p).sum().backward()
     first.step(scale=0.5)
     second.step(start=0, stop=4, scale=0.5)

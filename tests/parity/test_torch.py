@@ -9,7 +9,8 @@ from tinylm.optim import AdamW, FlatParameters, Momentum, clip_grad_norm
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
-TOLERANCE = 1e-10                                           # a few thousand roundings of 1e-16, and the size of the values
+# a few thousand roundings of 1e-16, and the size of the values
+TOLERANCE = 1e-10
 
 
 def compare(ours, theirs, *arrays):
@@ -26,21 +27,31 @@ def compare(ours, theirs, *arrays):
 
 
 UNARY = {
-    "exp": (tl.exp, torch.exp), "log": (tl.log, torch.log), "sqrt": (tl.sqrt, torch.sqrt), "tanh": (tl.tanh, torch.tanh),
-    "sigmoid": (tl.sigmoid, torch.sigmoid), "erf": (tl.erf, torch.erf), "sin": (tl.sin, torch.sin), "cos": (tl.cos, torch.cos),
+    "exp": (tl.exp, torch.exp), "log": (tl.log, torch.log), "sqrt": (tl.sqrt, torch.sqrt),
+    "tanh": (tl.tanh, torch.tanh),
+    "sigmoid": (tl.sigmoid, torch.sigmoid), "erf": (tl.erf, torch.erf), "sin": (tl.sin, torch.sin),
+    "cos": (tl.cos, torch.cos),
     "abs": (tl.abs, torch.abs), "relu": (tl.relu, torch.relu), "gelu": (tl.gelu, F.gelu), "silu": (tl.silu, F.silu),
-    "gelu_tanh": (tl.gelu_tanh, lambda a: F.gelu(a, approximate="tanh")), "softmax": (tl.softmax, lambda a: F.softmax(a, -1)),
-    "log_softmax": (lambda a: tl.log_softmax(a, axis=0), lambda a: F.log_softmax(a, 0)), "cube": (lambda a: a**3, lambda a: a**3),
-    "logsumexp": (lambda a: tl.logsumexp(a, axis=1), lambda a: torch.logsumexp(a, 1)), "mean": (lambda a: a.mean(axis=(0, 1)), torch.mean),
-    "max": (lambda a: a.max(axis=1), lambda a: torch.amax(a, 1)), "cumsum": (lambda a: a.cumsum(1), lambda a: torch.cumsum(a, 1)),
+    "gelu_tanh": (tl.gelu_tanh, lambda a: F.gelu(a, approximate="tanh")),
+    "softmax": (tl.softmax, lambda a: F.softmax(a, -1)),
+    "log_softmax": (lambda a: tl.log_softmax(a, axis=0), lambda a: F.log_softmax(a, 0)),
+    "cube": (lambda a: a**3, lambda a: a**3),
+    "logsumexp": (lambda a: tl.logsumexp(a, axis=1), lambda a: torch.logsumexp(a, 1)),
+    "mean": (lambda a: a.mean(axis=(0, 1)), torch.mean),
+    "max": (lambda a: a.max(axis=1), lambda a: torch.amax(a, 1)),
+    "cumsum": (lambda a: a.cumsum(1), lambda a: torch.cumsum(a, 1)),
     "sort": (tl.sort, lambda a: torch.sort(a)[0]), "topk": (lambda a: tl.topk(a, 2)[0], lambda a: torch.topk(a, 2)[0]),
-    "flip": (lambda a: tl.flip(a, axis=1), lambda a: torch.flip(a, (1,))), "roll": (lambda a: tl.roll(a, 2, axis=1), lambda a: torch.roll(a, 2, 1)),
-    "index": (lambda a: a[np.array([2, 0, 2])], lambda a: a[[2, 0, 2]]), "clip": (lambda a: tl.clip(a, 0.5, 1.0), lambda a: torch.clamp(a, 0.5, 1.0)),
-    "pad": (lambda a: tl.pad(a, [(1, 2), (0, 1)]), lambda a: F.pad(a, (0, 1, 1, 2))), "two to the": (lambda a: 2.0**a, lambda a: 2.0**a),
+    "flip": (lambda a: tl.flip(a, axis=1), lambda a: torch.flip(a, (1,))),
+    "roll": (lambda a: tl.roll(a, 2, axis=1), lambda a: torch.roll(a, 2, 1)),
+    "index": (lambda a: a[np.array([2, 0, 2])], lambda a: a[[2, 0, 2]]),
+    "clip": (lambda a: tl.clip(a, 0.5, 1.0), lambda a: torch.clamp(a, 0.5, 1.0)),
+    "pad": (lambda a: tl.pad(a, [(1, 2), (0, 1)]), lambda a: F.pad(a, (0, 1, 1, 2))),
+    "two to the": (lambda a: 2.0**a, lambda a: 2.0**a),
 }
 BINARY = {
     "add": (tl.add, torch.add), "mul": (tl.mul, torch.mul), "div": (tl.div, torch.div), "pow": (tl.power, torch.pow),
-    "maximum": (tl.maximum, torch.maximum), "minimum": (tl.minimum, torch.minimum), "matmul": (lambda a, b: a @ b.T, lambda a, b: a @ b.T),
+    "maximum": (tl.maximum, torch.maximum), "minimum": (tl.minimum, torch.minimum),
+    "matmul": (lambda a, b: a @ b.T, lambda a, b: a @ b.T),
     "einsum": (lambda a, b: tl.einsum("ij,kj->ik", a, b), lambda a, b: torch.einsum("ij,kj->ik", a, b)),
     "stack": (lambda a, b: tl.stack([a, b], 1), lambda a, b: torch.stack([a, b], 1)),
     "swiglu": (tl.swiglu, lambda a, b: F.silu(a) * b), "geglu": (tl.geglu, lambda a, b: F.gelu(a) * b),
@@ -58,7 +69,8 @@ def test_functions_of_two_arrays_agree(rng, ours, theirs):
 
 
 def test_linear_maps_and_embeddings_agree(rng):
-    compare(tl.linear, lambda x, w, b: F.linear(x, w.T, b), rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 5)), rng.normal(size=5))
+    compare(tl.linear, lambda x, w, b: F.linear(x, w.T, b), rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 5)),
+            rng.normal(size=5))
     compare(tl.unembedding, F.linear, rng.normal(size=(2, 3, 4)), rng.normal(size=(6, 4)))
     ids = rng.integers(0, 6, (2, 7))
     compare(lambda w: tl.embedding(ids, w), lambda w: F.embedding(torch.tensor(ids), w), rng.normal(size=(6, 4)))
@@ -76,7 +88,8 @@ def test_cross_entropy_agrees(rng, reduction, smoothing):
     targets = rng.integers(0, 7, 6)
     targets[2] = -100
     compare(lambda x: tl.cross_entropy(x, targets, reduction=reduction, label_smoothing=smoothing),
-            lambda x: F.cross_entropy(x, torch.tensor(targets), reduction=reduction, label_smoothing=smoothing), rng.normal(size=(6, 7)) * 3)
+            lambda x: F.cross_entropy(x, torch.tensor(targets), reduction=reduction, label_smoothing=smoothing),
+            rng.normal(size=(6, 7)) * 3)
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
@@ -93,7 +106,8 @@ def test_attention_agrees(rng, kv_heads, causal):
 
 
 def test_attention_with_a_differentiated_bias_agrees(rng):
-    compare(lambda q, k, v, b: tl.attention(q, k, v, bias=b), lambda q, k, v, b: F.scaled_dot_product_attention(q, k, v, attn_mask=b),
+    compare(lambda q, k, v, b: tl.attention(q, k, v, bias=b), lambda q, k, v,
+            b: F.scaled_dot_product_attention(q, k, v, attn_mask=b),
             *(rng.normal(size=(2, 3, t, 4)) for t in (5, 6, 6)), rng.normal(size=(5, 6)))
 
 
@@ -113,7 +127,8 @@ def test_a_second_derivative_agrees(rng):
     x, z = leaf(values), torch.tensor(values, requires_grad=True)
     g, = tl.grad((tl.softmax(tl.gelu(x)) ** 2).sum(), [x], create_graph=True)
     h, = torch.autograd.grad((F.softmax(F.gelu(z), -1) ** 2).sum(), [z], create_graph=True)
-    np.testing.assert_allclose(tl.grad((g * g).sum(), [x])[0].numpy(), torch.autograd.grad((h * h).sum(), [z])[0].numpy(),
+    np.testing.assert_allclose(tl.grad((g * g).sum(), [x])[0].numpy(),
+                               torch.autograd.grad((h * h).sum(), [z])[0].numpy(),
                                rtol=TOLERANCE, atol=TOLERANCE)
 
 
@@ -123,7 +138,8 @@ def twins(rng):
     values = {n: rng.normal(size=s) for n, s in shapes.items()}
     flat = FlatParameters({n: leaf(v) for n, v in values.items()})
     theirs = {n: torch.tensor(v, requires_grad=True) for n, v in values.items()}
-    return flat, theirs, [{n: rng.normal(size=s) * 10.0 ** rng.uniform(-6, 2) for n, s in shapes.items()} for _ in range(50)]
+    return flat, theirs, [{n: rng.normal(size=s) * 10.0 ** rng.uniform(-6, 2) for n, s in shapes.items()}
+                          for _ in range(50)]
 
 
 def run(flat, theirs, steps, ours, other):
@@ -141,7 +157,8 @@ def run(flat, theirs, steps, ours, other):
 def test_adamw_agrees_over_50_steps(rng):
     flat, theirs, steps = twins(rng)
     options = dict(lr=0.01, betas=(0.9, 0.95), eps=1e-8)
-    other = torch.optim.AdamW([dict(params=[theirs["w"]], weight_decay=0.1), dict(params=[theirs["b"]], weight_decay=0.0)], **options)
+    other = torch.optim.AdamW([dict(params=[theirs["w"]], weight_decay=0.1),
+                               dict(params=[theirs["b"]], weight_decay=0.0)], **options)
     run(flat, theirs, steps, AdamW(flat, weight_decay=0.1, **options), other)
 
 

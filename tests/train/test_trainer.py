@@ -103,6 +103,22 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_its_cause()
     assert same_bits(after["model"], arrays["model"]) and same_bits(after["optimizer"], arrays["optimizer"])
 
 
+def test_a_batch_that_does_not_fit_says_what_would():
+    trainer, before = tiny_trainer(), tiny_trainer().optimizer.flat.data
+
+    class Large(CausalLM):
+        def loss(self, model, batch, reduction="mean"):
+            if len(batch) > 2:
+                raise MemoryError("Unable to allocate 9 TiB")
+            return super().loss(model, batch, reduction)
+    trainer.objective = Large()
+    with pytest.raises(TrainingError, match="step 1: 6 rows of 8 tokens .*allocate 9 TiB.*use a micro_batch below 6"):
+        trainer.advance()
+    assert np.array_equal(trainer.optimizer.flat.data, before)
+    trainer.micro_batch = 2
+    assert trainer.advance().loss == pytest.approx(tiny_trainer().advance().loss, rel=1e-13)
+
+
 def test_a_gradient_that_is_not_finite_is_named():
     trainer = tiny_trainer()
 

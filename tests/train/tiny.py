@@ -28,7 +28,8 @@ def tiny_trainer(comm=None, dropout=0.0, dtype=np.float64, objective=None, micro
     model = tiny_model(dropout=dropout, dtype=dtype).to(device)
     optimizer = AdamW(FlatParameters(model.named_parameters(), getattr(comm, "empty", None)))
     windows = RandomWindows(tiny_tokens(), T, B, seed=3)
-    return Trainer(model, objective or CausalLM(), optimizer, windows.batch, B, 1e-2, 1.0, micro_batch, seed=3, comm=comm)
+    objective = objective or CausalLM()
+    return Trainer(model, objective, optimizer, windows.batch, B, 1e-2, 1.0, micro_batch, seed=3, comm=comm)
 
 
 def tiny_config(folder, **changes):
@@ -36,8 +37,8 @@ def tiny_config(folder, **changes):
     data = folder / "text.txt"
     if not data.exists():
         data.write_text(TEXT)
-    values = dict(data=str(data), tokenizer="chars", n_layer=2, n_head=2, d_model=16, context=8, steps=8, batch_size=4,
-                  warmup=2, dropout=0.1, workers=1, eval_every=4, eval_batches=2, checkpoint_every=3,
+    values = dict(data=str(data), tokenizer="chars", n_layer=2, n_head=2, d_model=16, context=8, steps=8,
+                  batch_size=4, warmup=2, dropout=0.1, workers=1, eval_every=4, eval_batches=2, checkpoint_every=3,
                   out=str(folder / "run"))
     return TrainConfig(**{**values, **changes})
 

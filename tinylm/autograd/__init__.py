@@ -9,10 +9,11 @@ from tinylm.autograd.activations import dropout, geglu, gelu, gelu_tanh, silu, s
 from tinylm.autograd.attention import attention, rotary, self_attention
 from tinylm.autograd.check import assert_gradients, gradcheck
 from tinylm.autograd.checkpoint import checkpoint
+from tinylm.autograd.gates import gelu_sigmoid, glu, swish
 from tinylm.autograd.graph import Tensor, first_order_only, grad, is_recording, no_grad
 from tinylm.autograd.indexing import getitem, scatter_add, sort, take_along_axis, topk
 from tinylm.autograd.linear import embedding, linear, unembedding
-from tinylm.autograd.losses import cross_entropy, log_softmax, softmax
+from tinylm.autograd.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
 from tinylm.autograd.norms import layer_norm, rms_norm
 from tinylm.autograd.operation import fused, primitive
 from tinylm.autograd.primitives import (abs, add, astype, clip, cos, div, erf, exp, log, maximum, minimum, mul, neg, power,

@@ -28,8 +28,8 @@ def require_graph(name, subject):
         raise GraphError(f"gradcheck: {name} returned no floating-point Tensor: return the Tensor itself, "
                          "not its .data or .item()")
     if not any(y.requires_grad for y in outputs):
-        raise GraphError(f"gradcheck: {name} recorded nothing: its result does not depend on {', '.join(subject.labels)}"
-                         " through Tensor operations (was it computed from .data, or inside no_grad()?)")
+        raise GraphError(f"gradcheck: {name} recorded nothing: no operation leads from {', '.join(subject.labels)} "
+                         "to its result (was it computed from .data, or inside no_grad()?)")
     return outputs
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from tinylm.autograd import composed
 from tinylm.autograd.linear import check_ids
 from tinylm.autograd.operation import fused
+from tinylm.autograd.reductions import mean, sum
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -88,3 +89,20 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
         return d.reshape(logits.shape), None
 
     return y if hasattr(y, "dtype") and hasattr(y, "ndim") and not isinstance(y, np.generic) else np.asarray(y), backward
+
+
+def soft_cross_entropy(logits, targets, reduction="mean"):
+    """Cross-entropy against a whole distribution: -sum over v of targets[v] log softmax(logits)[v]   (book eq. 1.5)
+
+    logits     (..., V)  unnormalized log-probabilities
+    targets    (..., V)  the gold distribution; one-hot rows give cross_entropy. Tensor or array, differentiated too
+    reduction  "mean" over the rows, "sum", or "none": (...)
+    raises     ShapeError if the shapes differ
+    """
+    if logits.shape != targets.shape:
+        raise ShapeError(f"soft_cross_entropy: logits {logits.shape} need a distribution of the same shape, "
+                         f"not {targets.shape}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"soft_cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'")
+    losses = -sum(log_softmax(logits) * targets, axis=-1)                              # (..., V) -> (...)
+    return losses if reduction == "none" else sum(losses) if reduction == "sum" else mean(losses)

@@ -173,10 +173,15 @@ def _of_fused(name, op):
         **options: twin(*args, **options) * (1 + 1e-9))
 
 
+def own(operations):
+    """Of a dictionary of operations those that tinylm defines; users may add theirs."""
+    return {name: op for name, op in operations.items() if op.__module__.startswith("tinylm.")}
+
+
 def all_mutants():
     """(mutants, left out): a list of Mutants, and those that are no errors as (Mutant, reason) pairs."""
-    made = [m for name, op in operation.primitives.items() for m in _of_primitive(name, op)]
-    made += [m for name, op in operation.fused_operations.items() for m in _of_fused(name, op)]
+    made = [m for name, op in own(operation.primitives).items() for m in _of_primitive(name, op)]
+    made += [m for name, op in own(operation.fused_operations).items() for m in _of_fused(name, op)]
     return ([m for m in made if (m.name, m.what) not in SAME],
             [(m, SAME[m.name, m.what]) for m in made if (m.name, m.what) in SAME])
 

@@ -134,9 +134,14 @@ def fused(twin, name=None):
     """
     def decorate(kernel):
         label = name or kernel.__name__
+        parameters = [p for p in inspect.signature(kernel).parameters.values() if p.name != "keep"]
+        operands = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
 
         @functools.wraps(kernel)
         def operation(*args, **options):
+            for operand in operands[len(args):]:            # linear(x, weight, bias=b): operands go by position
+                if operand in options:
+                    args = (*args, options.pop(operand))
             keep = wants_grad(args)
             out, backward = operation.kernel(*[_array(a, label) if a is not None else None for a in args], keep=keep, **options)
             if keep:
@@ -148,8 +153,7 @@ def fused(twin, name=None):
                 observe(label, args, result, options)
             return result
 
-        signature = inspect.signature(kernel)
-        operation.__signature__ = signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "keep"])
+        operation.__signature__ = inspect.Signature(parameters)
         operation.name, operation.kernel, operation.twin = label, kernel, twin
         if kernel.__module__.startswith("tinylm.") or name:
             fused_operations[label] = operation

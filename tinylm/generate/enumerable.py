@@ -39,7 +39,7 @@ class TokenCache:
 class EnumerableLM:
     """Pr(x_i | x_0 .. x_{i-1}) by table lookup, for i = 1 .. length.
 
-    tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(x_i = . | x_0 .. x_{i-1})
+    tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(. | x_0 .. x_{i-1})
     eos      id of the end-of-string token, or None. After it the only string is more of it, so that strings of one
              length cover the strings that ended early, with probabilities that still sum to 1
     raises   ConfigError if a table has the wrong shape or a distribution does not sum to 1

@@ -43,8 +43,10 @@ def fastest(lm):
 
 def supports(model):
     """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say) is not plain."""
-    return (type(model) is GPT and model.config.norm_placement == "pre" and model.tokens.weight.device == "cpu"
-            and all(type(part) in PLAIN for part in model.modules()))
+    return (type(model) is GPT and model.tokens.weight.device == "cpu"
+            and all(type(part) in PLAIN for part in model.modules())
+            and all(block.place is nn.pre_norm and block.attention.causal and block.attention.scale is None
+                    and all(norm.eps == model.norm.eps for norm in block.norms) for block in model.blocks))
 
 
 class FastDecoder:

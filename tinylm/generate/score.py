@@ -20,6 +20,18 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def token_logprobs(logits, targets):
+    """log_softmax(logits)[i, targets[i]] in float64, a few rows at a time: (n, V), (n,) -> (n,).
+
+    float64 copies of all logits of a long text over a large vocabulary would not fit in memory.
+    """
+    out, step = np.empty(len(targets)), max(1, 2**20 // logits.shape[-1])
+    for i in range(0, len(targets), step):
+        rows = log_softmax(logits[i:i + step])
+        out[i:i + step] = rows[np.arange(len(rows)), targets[i:i + step]]
+    return out
+
+
 def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
     """log Pr(x_1 .. x_m | x_0)   (book eq. 2.2), in nats
 
@@ -39,8 +51,8 @@ def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
     B, T = batch.shape
     terms = np.zeros((B, T - 1))
     if T > 1:                                               # x_0 alone has no term
-        scores = log_softmax(backend.to_cpu(lm.logits(batch[:, :-1])))                  # (B, T-1, V)
-        terms = np.take_along_axis(scores, batch[:, 1:, None].astype(np.int64), axis=-1)[..., 0]
+        logits = backend.to_cpu(lm.logits(batch[:, :-1]))                               # (B, T-1, V)
+        terms = token_logprobs(logits.reshape(-1, lm.vocab_size), batch[:, 1:].ravel()).reshape(B, T - 1)
     if lengths is not None:
         lengths = np.asarray(lengths)
         if lengths.shape != (B,) or (lengths < 1).any() or (lengths > T).any():
@@ -63,7 +75,7 @@ def conditional_logprob(lm, x, y, reduction="sum"):
 
 
 def perplexity(lm, ids, stride=None):
-    """exp(-mean log Pr(x_i | what came before)) over x_1 .. x_m   (book eq. 1.5's exponential)
+    """exp(-mean log Pr(x_i | what came before)) over x_1 .. x_m: how many tokens it is as good as choosing between.
 
     ids      (T,) a text of any length. Past the model's context it is read in windows: the next `stride` tokens are
              scored given all that still fits before them

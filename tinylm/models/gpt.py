@@ -29,7 +29,7 @@ class GPTConfig:
     d_hidden: int | None = None           # F; 4 D if None
     norm: str = "layer"                   # layer | rms
     norm_placement: str = "pre"           # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x))
-    activation: str = "gelu_tanh"         # gelu_tanh | gelu | relu | silu | swiglu | geglu
+    activation: str = "gelu_tanh"         # gelu_tanh | gelu | relu | silu | swiglu | geglu | glu
     positions: str = "learned"            # learned | rope
     rope_base: float = 10000.0
     bias: bool = True                     # in linear maps and layer norms

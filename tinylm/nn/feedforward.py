@@ -4,12 +4,12 @@ Read next: attention.py.
 """
 import numpy as np
 
-from tinylm.autograd import geglu, gelu, gelu_tanh, relu, silu, swiglu
+from tinylm.autograd import geglu, gelu, gelu_tanh, glu, relu, silu, swiglu
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 
 ACTIVATIONS = {"relu": relu, "gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu}
-GATES = {"swiglu": swiglu, "geglu": geglu}
+GATES = {"swiglu": swiglu, "geglu": geglu, "glu": glu}
 
 
 class FeedForward(Module):

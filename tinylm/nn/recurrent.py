@@ -7,7 +7,7 @@ once before (`cell.input`). Read next: state_space.py, where the recurrence is l
 """
 import numpy as np
 
-from tinylm.autograd import Tensor, fused, sigmoid, split, stack, tanh
+from tinylm.autograd import Tensor, fused, profile, sigmoid, split, stack, tanh
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter
 from tinylm.nn.module import Module
@@ -173,28 +173,33 @@ def lstm_scan(inputs, weight, h, c, *, keep):
     return states[:, 1:].swapaxes(1, 2), backward
 
 
-class _Cell(Module):
-    """What the three cells share: the input map, the recurrent weights, and states that begin as zeros.
+# What a sequence costs, for autograd/profile.py: the products with the state, 2 H per number that they make
+profile.FLOPS.update(gru_scan=lambda args, out, options: 2 * out.size * args[1].shape[1],
+                     lstm_scan=lambda args, out, options: out.size * args[1].shape[1])
 
-    Input weights and recurrent weights begin with deviation 1/sqrt(width), so that sums stay of size one.
-    """
 
-    gates, states = 1, 1
+def _maps(cell, gates, d_in, d_hidden, rng, dtype):
+    """Give a cell its input map and its recurrent weights, with deviation 1/sqrt(width): sums stay of size one."""
+    if d_in < 1 or d_hidden < 1:
+        raise ConfigError(f"{type(cell).__name__}: widths {d_in} and {d_hidden} must be at least 1")
+    cell.d_hidden = d_hidden
+    cell.input = Linear(d_in, gates * d_hidden, rng, std=d_in ** -0.5, dtype=dtype)
+    cell.weight = normal_parameter((d_hidden, gates * d_hidden), rng, d_hidden ** -0.5, dtype)
+
+
+def _zeros(cell, batch):
+    return Tensor(np.zeros_like(cell.weight.data, shape=(batch, cell.d_hidden)))
+
+
+class RNNCell(Module):
+    """Elman's network: h' = tanh(x W_x + h W + b). `cell(x, state)` takes (B, D) and (h,), and returns the new (h,)."""
 
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
-        if d_in < 1 or d_hidden < 1:
-            raise ConfigError(f"{type(self).__name__}: widths {d_in} and {d_hidden} must be at least 1")
-        self.d_hidden = d_hidden
-        self.input = Linear(d_in, self.gates * d_hidden, rng, std=d_in ** -0.5, dtype=dtype)
-        self.weight = normal_parameter((d_hidden, self.gates * d_hidden), rng, d_hidden ** -0.5, dtype)
+        _maps(self, 1, d_in, d_hidden, rng, dtype)
 
     def initial_state(self, batch):
-        """The state before the first token: a tuple of Tensors (B, H) of zeros."""
-        return tuple(Tensor(np.zeros_like(self.weight.data, shape=(batch, self.d_hidden))) for _ in range(self.states))
-
-
-class RNNCell(_Cell):
-    """Elman's network: h' = tanh(x W_x + h W + b). `cell(x, state)` takes (B, D) and a tuple, and returns the new tuple."""
+        """The state before the first token: (h,), zeros (B, H)."""
+        return (_zeros(self, batch),)
 
     def __call__(self, x, state):
         return (rnn_step(self.input(x), *state, self.weight),)
@@ -208,14 +213,16 @@ class RNNCell(_Cell):
         return stack(states, axis=1), (h,)
 
 
-class GRUCell(_Cell):
-    """Gated recurrent unit, as gru_step. `cell(x, state)` takes (B, D) and a tuple, and returns the new tuple."""
-
-    gates = 3
+class GRUCell(Module):
+    """Gated recurrent unit, as gru_step. `cell(x, state)` takes (B, D) and (h,), and returns the new (h,)."""
 
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
-        super().__init__(d_in, d_hidden, rng, dtype)
+        _maps(self, 3, d_in, d_hidden, rng, dtype)
         self.bias = Tensor(np.zeros(d_hidden, dtype), requires_grad=True)
+
+    def initial_state(self, batch):
+        """The state before the first token: (h,), zeros (B, H)."""
+        return (_zeros(self, batch),)
 
     def __call__(self, x, state):
         return (gru_step(self.input(x), *state, self.weight, self.bias),)
@@ -226,17 +233,19 @@ class GRUCell(_Cell):
         return outputs, (outputs[:, -1],)
 
 
-class LSTMCell(_Cell):
+class LSTMCell(Module):
     """Long short-term memory, as lstm_step. `cell(x, state)` takes (B, D) and (h, c), and returns the new pair.
 
     The forget gate's bias begins at 1, so that the cell remembers before it has learned to (Jozefowicz et al. 2015).
     """
 
-    gates, states = 4, 2
-
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
-        super().__init__(d_in, d_hidden, rng, dtype)
+        _maps(self, 4, d_in, d_hidden, rng, dtype)
         self.input.bias.data[d_hidden:2 * d_hidden] = 1
+
+    def initial_state(self, batch):
+        """The states before the first token: (h, c), zeros (B, H)."""
+        return _zeros(self, batch), _zeros(self, batch)
 
     def __call__(self, x, state):
         return lstm_step(self.input(x), *state, self.weight)
@@ -271,8 +280,3 @@ class Recurrent(Module):
         returns  (outputs (B, T, H), state), the state a tuple of Tensors whose first axis is B
         """
         return self.cell.scan(self.cell.input(x), self.initial_state(len(x)) if state is None else state)
-
-
-def detach_state(state):
-    """The same state cut off from the graph: truncated backpropagation through time   (Williams & Peng 1990)."""
-    return tuple(part.detach() for part in state)

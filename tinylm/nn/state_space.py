@@ -10,8 +10,7 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import (Tensor, concatenate, cumsum, exp, expand_dims, flip, log, logsumexp, pad, primitive, sigmoid, silu,
-                             softmax, split, stack)
+from tinylm.autograd import Tensor, concatenate, exp, expand_dims, flip, log, logsumexp, pad, primitive, silu, split, stack
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter
 from tinylm.nn.module import Module
@@ -168,6 +167,6 @@ def moving_average_by_convolution(x, alpha, delta):
     """moving_average() as a convolution with alpha (1 - alpha delta)^t: what makes it trainable in parallel."""
     T = x.shape[1]
     lag = np.arange(T, like=x.data)[:, None] - np.arange(T, like=x.data)                # (T, T): t - s
-    kernel = exp(expand_dims(log(1 - alpha * delta), (1, 2)) * np.maximum(lag, 0)) * (lag >= 0)
-    kernel = kernel * expand_dims(alpha, (1, 2))                                        # (D, T, T)
+    kernel = exp(log(1 - alpha * delta).reshape(-1, 1, 1) * np.maximum(lag, 0)) * (lag >= 0)
+    kernel = kernel * alpha.reshape(-1, 1, 1)                                        # (D, T, T)
     return (kernel @ expand_dims(x.transpose(0, 2, 1), -1))[..., 0].transpose(0, 2, 1)  # (B, D, T) -> (B, T, D)

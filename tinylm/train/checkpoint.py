@@ -200,7 +200,7 @@ def find(path):
     """
     path = Path(path)
     if (path / STATE).exists() or _NAME.fullmatch(path.name):
-        return path.parent.parent, path
+        return path.resolve().parent.parent, path
     if not path.is_dir():
         raise CheckpointError(f"no run at {str(path)!r}: give the directory that `tinylm train` printed")
     newest = latest(path)

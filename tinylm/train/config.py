@@ -42,8 +42,8 @@ class TrainConfig:
     context: int = setting(64, "longest sequence, in tokens", at_least(1))
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
     norm_placement: str = setting("pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch"))
-    activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu",
-                              one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu"))
+    activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu, glu",
+                              one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu", "glu"))
     positions: str = setting("learned", "learned or rope", one_of("learned", "rope"))
     rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
     bias: bool = setting(True, "biases in linear maps and layer norms")

@@ -49,7 +49,7 @@ class Log:
 
     def _failed(self, error):
         return TrainingError(f"cannot write {self.path} ({error.strerror or error}); saved checkpoints are untouched: "
-                             "free space or permit writing, then go on with --resume")
+                             "free space or permit writing")
 
 
 def read(run):

@@ -28,6 +28,7 @@ from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.models import GPT
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.config import TrainConfig, as_json, continued, from_json
+from tinylm.train.session import Session
 from tinylm.train.step import ALONE, broadcast_text
 
 
@@ -66,8 +67,6 @@ def train_run(run, comm=None, report=print):
              interrupted
     raises   TinylmError
     """
-    from tinylm.train.session import Session
-
     comm = comm or ALONE
     report = report if comm.rank == 0 else lambda line: None
     if not isinstance(run, Run):

@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from tinylm.backend import backend, keep_freed_memory
+from tinylm.errors import TrainingError
 from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
@@ -46,7 +47,7 @@ class Session:
         if run.checkpoint:
             saved = checkpoints.load(run.checkpoint)
             self.trainer.load_state(saved.arrays, saved.state["trainer"])
-        self.saved_at, self.last_loss = self.trainer.step if run.checkpoint else None, None
+        self.saved_at = self.trainer.step if run.checkpoint else None
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
 
     def train(self):
@@ -65,6 +66,9 @@ class Session:
         try:
             finished = trainer.run(config.steps, self.after_step, say=self._interrupted)
             self.save()
+        except TrainingError as error:
+            saved = checkpoints.latest(self.run.directory)
+            raise TrainingError(f"{error}. Saved so far: {saved or 'nothing'}") from None
         finally:
             if rank == 0:
                 self.progress.close()

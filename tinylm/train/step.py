@@ -68,7 +68,8 @@ class Step:
     updated: bool
 
 
-def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=False):
+def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=False,
+               streams=None):
     """Update the parameters once.
 
     optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a slice
@@ -78,11 +79,12 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     micro_batch  rows differentiated at a time; 0: all
     comm         communicator; every worker calls with its own rows
     stop         this worker has been asked to stop; Step.stop says if any was
+    streams      random_streams(model), for who has looked for them before
     returns      Step
     """
-    flat = optimizer.flat
+    flat, streams = optimizer.flat, random_streams(model) if streams is None else streams
     tokens, stops = comm.all_reduce(np.array([batch.tokens, stop], np.float64))
-    loss = accumulate(model, objective, flat, batch, first, total, tokens, micro_batch)
+    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), tokens)
     flat.collect()
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
@@ -96,14 +98,14 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     return Step(loss, norm, int(tokens), bool(stops), updated)
 
 
-def accumulate(model, objective, flat, batch, first, total, tokens, micro_batch=0):
+def accumulate(model, objective, flat, micro_batches, tokens):
     """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
 
     returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
     """
     flat.zero_grad()
     loss_share = 0.0
-    for part in passes(model, batch, first, total, micro_batch):
+    for part in micro_batches:
         with first_order_only():
             loss, metrics = objective.loss(model, part)
         weight = metrics["tokens"] / max(tokens, 1)
@@ -112,13 +114,13 @@ def accumulate(model, objective, flat, batch, first, total, tokens, micro_batch=
     return loss_share
 
 
-def passes(model, batch, first, total, micro_batch=0):
+def passes(streams, batch, first, total, micro_batch=0):
     """Yield the micro-batches of a batch, each with the random streams set so that any cut draws the same numbers.
 
     Every micro-batch starts from the same counters and draws its own rows of the whole batch (Random.rows), so
     dropout does not depend on the size of micro-batches or the number of workers.
     """
-    streams, size = random_streams(model), micro_batch or max(len(batch), 1)
+    size = micro_batch or max(len(batch), 1)
     counters = [rng.counter for rng in streams]
     for start in range(0, len(batch), size):
         for rng, counter in zip(streams, counters):

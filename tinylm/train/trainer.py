@@ -40,7 +40,7 @@ class Trainer:
         self.batch_size, self.clip, self.micro_batch, self.seed = batch_size, clip, micro_batch, seed
         self.learning_rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
         self.comm, self.step = comm or ALONE, 0
-        self.device = device_of(optimizer.flat.data)
+        self.device, self.streams = device_of(optimizer.flat.data), random_streams(model)
         rank, size = self.comm.rank, self.comm.size
         if size > batch_size:
             raise ConfigError(f"Trainer: {size} workers cannot share a batch of {batch_size}: at most one per row")
@@ -58,13 +58,22 @@ class Trainer:
 
         stop     this worker has been asked to stop
         returns  Step, its .stop True if any worker was asked
-        raises   TrainingError if the loss or the gradient is not finite; the parameters are then as before the step
+        raises   TrainingError if the loss or the gradient is not finite, or the batch does not fit in memory; the
+                 parameters are then as before the step
         """
-        self.model.train()
-        batch, counters = self.batch(self.step), [rng.counter for rng in random_streams(self.model)]
-        with np.errstate(all="ignore"):                    # what is not finite is found and explained below
-            step = train_step(self.model, self.objective, self.optimizer, batch, self.first, self.batch_size,
-                              self.learning_rate(self.step), self.clip, self.micro_batch, self.comm, stop)
+        if not self.model.training:
+            self.model.train()
+        batch, counters = self.batch(self.step), [rng.counter for rng in self.streams]
+        try:
+            with np.errstate(all="ignore"):                # what is not finite is found and explained below
+                step = train_step(self.model, self.objective, self.optimizer, batch, self.first, self.batch_size,
+                                  self.learning_rate(self.step), self.clip, self.micro_batch, self.comm, stop,
+                                  self.streams)
+        except MemoryError as error:
+            rows = self.micro_batch or len(batch)
+            raise TrainingError(f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[1]} tokens at a time do not "
+                                f"fit in memory ({error}): use a micro_batch below {rows}, which changes no result, "
+                                "or a smaller model") from None
         if not step.updated:
             self._rewind(counters)
             raise TrainingError(self._explain(step, batch))
@@ -102,7 +111,7 @@ class Trainer:
                 scalars[name] = value
         parameters = {name: p.data for name, p in self.model.named_parameters().items()}
         streams = [{"seed": rng.seed, "path": list(rng.path), "counter": rng.counter}
-                   for rng in random_streams(self.model)]
+                   for rng in self.streams]
         return ({"model": parameters, "optimizer": moments},
                 {"step": self.step, "optimizer": scalars, "random": streams})
 
@@ -111,14 +120,14 @@ class Trainer:
 
         raises  CheckpointError if it is of another model or optimizer; then nothing has been changed
         """
-        mine, streams = self.optimizer.state(), random_streams(self.model)
+        mine = self.optimizer.state()
         moments = {**arrays["optimizer"], **state["optimizer"]}
         differing = [name for name in {**mine, **moments} if np.shape(mine.get(name)) != np.shape(moments.get(name))
                      or (name in mine) != (name in moments)]
         if differing:
             raise CheckpointError(f"the optimizer's state does not fit: {', '.join(sorted(differing))} differ: "
                                   "was it saved by another optimizer or model?")
-        if [(rng.seed, list(rng.path)) for rng in streams] != [(s["seed"], s["path"]) for s in state["random"]]:
+        if [(rng.seed, list(rng.path)) for rng in self.streams] != [(s["seed"], s["path"]) for s in state["random"]]:
             raise CheckpointError("the random streams are not those of this model: was the seed another?")
         self.model.load_state_dict(arrays["model"])
         self.optimizer.load_state({name: to_device(value, self.device) if np.ndim(value) else value
@@ -127,7 +136,7 @@ class Trainer:
         self.step = state["step"]
 
     def _rewind(self, counters):
-        for rng, counter in zip(random_streams(self.model), counters):
+        for rng, counter in zip(self.streams, counters):
             rng.counter = counter
 
     def _explain(self, step, batch):
@@ -145,9 +154,9 @@ class Trainer:
 
     def _sick_operation(self, batch):
         """The first operation of this worker's forward pass whose result is not finite, and for which rows; or ""."""
-        counters, row = [rng.counter for rng in random_streams(self.model)], self.first
+        counters, row = [rng.counter for rng in self.streams], self.first
         try:
-            for part in passes(self.model, batch, self.first, self.batch_size, self.micro_batch):
+            for part in passes(self.streams, batch, self.first, self.batch_size, self.micro_batch):
                 found = find_nonfinite(lambda part=part: self.objective.loss(self.model, part))
                 if found:
                     return f"in rows {row} to {row + len(part) - 1} of batch {self.step}, first {found}"

@@ -1,0 +1,117 @@
+"""Where a deep transformer puts its norms decides whether it trains: pre-norm, post-norm, and the norm on the branch.
+
+Book section 2.2.2.1: post-norm transformers become unstable with depth, most large models are pre-norm. Two
+measurements. First, at the start, the gradient of the loss by the stream after the embedding and before the last block
+(their ratio is what depth does to a gradient). Second, 40 steps of AdamW without warm-up on text of a Markov chain, at
+rising learning rates: what the loss is in the end, and how many runs diverged (ended above log V, or not finite).
+About 50 seconds on two cores. `python scripts/norm_placement.py [--seed N] [--device cpu|gpu] [--quick]`; --quick
+leaves out the deepest model and two of three seeds. Read next: rank_collapse.py.
+
+Measured output (mean over 3 seeds, with the least and the most):
+
+MEASURED
+"""
+import argparse
+import math
+
+import numpy as np
+
+import tinylm as tl
+from tinylm.data import MarkovChain, RandomWindows
+from tinylm.models import GPT, GPTConfig
+from tinylm.nn import PLACEMENTS
+from tinylm.optim import AdamW, FlatParameters
+from tinylm.pretrain import CausalLM
+
+V, T, D, B, STEPS = 12, 16, 16, 8, 40
+DEPTHS, RATES = (2, 8, 32), (1e-3, 1e-2, 1e-1)
+CHAIN = MarkovChain.random(V, seed=0, sharpness=2.0)
+
+
+def bare(x, branch, norm):
+    """F(norm(x)): no residual connection at all, to see what it is for."""
+    return branch(norm(x))
+
+
+def build(depth, placement, seed, device):
+    """A GPT whose blocks place their norms as named; "none" has no residual."""
+    config = GPTConfig(V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement)
+    model = GPT(config, seed)
+    if placement == "none":
+        for block in model.blocks:
+            block.place = bare
+    return model.to(device)
+
+
+def gradient_norms(model, ids):
+    """|dL/dx| for the stream x into the first and into the last block."""
+    streams = []
+    for block in (model.blocks[0], model.blocks[-1]):
+        inner = type(block).__call__
+
+        def spy(x, *args, block=block, inner=inner, **options):
+            leaf = x * 1.0
+            leaf.retain_grad()
+            streams.append(leaf)
+            return inner(block, leaf, *args, **options)
+
+        model.blocks[model.blocks.index(block)] = spy
+    tl.cross_entropy(model(ids[:, :-1]), ids[:, 1:]).backward()
+    return [float(np.linalg.norm(stream.grad.numpy())) for stream in streams]
+
+
+def final_loss(model, rate, seed, device):
+    """Mean loss over the last 5 of STEPS updates; infinity if one was not finite."""
+    windows, losses = RandomWindows(CHAIN.sample(5000, seed), T, B, seed), []
+    optimizer, objective = AdamW(FlatParameters(model.named_parameters())), CausalLM()
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        with tl.first_order_only(), np.errstate(all="ignore"):
+            loss, metrics = objective.loss(model, objective.make_batch(windows.batch(step)).to(device))
+            loss.backward()
+            optimizer.step(rate)
+        losses.append(metrics["loss"])
+    return float(np.mean(losses[-5:])) if np.isfinite(losses).all() else math.inf
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="one seed and no deep model")
+    args = parser.parse_args()
+    seeds, depths = range(args.seed, args.seed + (1 if args.quick else 3)), DEPTHS[:-1] if args.quick else DEPTHS
+    ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), args.seed).reshape(B, T + 1), args.device)
+
+    print("gradient at the first block / at the last block, at the start")
+    print(f"{'blocks':>8}" + "".join(f"{name:>32}" for name in (*PLACEMENTS, "none")))
+    for depth in depths:
+        cells = []
+        for placement in (*PLACEMENTS, "none"):
+            first, last = np.array([gradient_norms(build(depth, placement, s, args.device), ids) for s in seeds]).T
+            ratio = first / last
+            cells.append(f"{ratio.mean():.2g} ({ratio.min():.2g} .. {ratio.max():.2g})")
+        print(f"{depth:8}" + "".join(f"{cell:>32}" for cell in cells))
+
+    print(f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
+          "diverged runs")
+    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>32}" for name in PLACEMENTS))
+    best = {}
+    for depth in depths:
+        for rate in RATES:
+            cells = []
+            for placement in PLACEMENTS:
+                losses = np.array([final_loss(build(depth, placement, s, args.device), rate, s, args.device) for s in seeds])
+                bad = int((losses > math.log(V)).sum())
+                cells.append(f"{losses.mean():.2f} ({losses.min():.2f} .. {losses.max():.2f}) {bad}/{len(losses)}")
+                best[depth, placement] = min(best.get((depth, placement), math.inf), float(losses.mean()))
+            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>32}" for cell in cells))
+    deep = depths[-1]
+    gap = best[deep, "post"] - best[deep, "pre"]
+    print(f"at {deep} blocks the best post-norm run is {abs(gap):.2f} nats {'behind' if gap > 0 else 'ahead of'} the best pre-norm run: "
+          + ("the claim shows" if gap > 0.05 else "the claim does not show here"))
+
+
+if __name__ == "__main__":
+    main()

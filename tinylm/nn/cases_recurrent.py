@@ -1,0 +1,117 @@
+"""How to check recurrence and mixtures of experts, and the errors that a backward pass through time invites.
+
+Read next: autograd/mutants.py, which plants them.
+"""
+import numpy as np
+
+from tinylm.autograd import known_errors
+from tinylm.autograd.cases import normal, uniform
+from tinylm.autograd.graph import Tensor, grad, recording
+from tinylm.autograd.registry import call, register
+from tinylm.backend import Random
+from tinylm.nn import experts, recurrent, state_space
+from tinylm.nn.experts import MixtureOfExperts
+from tinylm.nn.recurrent import CELLS, Recurrent
+from tinylm.nn.state_space import MambaBlock
+
+register("gru_scan", recurrent.gru_scan, lambda rng: [
+    call(normal(rng, B, T, 3 * H), normal(rng, H, 3 * H), normal(rng, H), normal(rng, B, H)) for B, T, H in [(2, 3, 2), (1, 1, 3)]],
+    source="Cho et al. 2014")
+register("lstm_scan", recurrent.lstm_scan, lambda rng: [
+    call(normal(rng, B, T, 4 * H), normal(rng, H, 4 * H), normal(rng, B, H), normal(rng, B, H)) for B, T, H in [(2, 3, 2), (1, 1, 3)]],
+    source="Hochreiter & Schmidhuber 1997")
+register("linear_recurrence", state_space.linear_recurrence, lambda rng: [
+    call(normal(rng, *shape), normal(rng, *shape)) for shape in [(2, 5, 3), (1, 1, 2), (2, 2), (1, 10, 1, 2)]],   # chunks of 3, 1, 2, 4
+    source="Gu & Dao 2023; Blelloch 1990")
+
+
+def _by_one_step(step, argument):
+    """The derivative of a scan as if the state before each step were a constant: time is not gone back through."""
+    def wrong(g, out, right, inputs, weight, *rest):
+        leaves = [Tensor(inputs, requires_grad=True), Tensor(weight, requires_grad=True)]
+        with recording(True):
+            total = sum((step(t, *leaves, out, *rest) * np.take(g, t, axis=-2)).sum() for t in range(inputs.shape[1]))
+        return grad(total, leaves)[argument].data
+    return wrong
+
+
+def _gru_step(t, inputs, weight, out, bias, h):
+    return recurrent.gru_step(inputs[:, t], Tensor(out[:, t - 1] if t else h), weight, bias)
+
+
+def _lstm_step(t, inputs, weight, out, h, c):
+    before = (out[0, :, t - 1], out[1, :, t - 1]) if t else (h, c)
+    return recurrent.stack(recurrent.lstm_step(inputs[:, t], *map(Tensor, before), weight))
+
+
+for _name, _step in (("gru_scan", _gru_step), ("lstm_scan", _lstm_step)):
+    known_errors.FUSED[_name] = [(i, "the state before taken for a constant", _by_one_step(_step, i)) for i in (0, 1)]
+
+
+def module(kind, *sizes, **options):
+    """A module in float64 with weights of size one, so that no derivative is too small to be checked."""
+    made = kind(*sizes, Random(int(np.prod(sizes)), "cases"), dtype=np.float64, **options)
+    for name, parameter in made.named_parameters().items():
+        if parameter.size and np.std(parameter.data) < 0.1 and not name.endswith("bias"):
+            parameter.data *= 0.5 / max(np.std(parameter.data), 1e-3)
+    return made
+
+
+def read(module, x, *state):
+    """Outputs and state of a recurrent module."""
+    return module(x, state or None)
+
+
+for _name, _cell in CELLS.items():
+    register(f"nn.{_cell.__name__}", lambda cell, x, *state: cell(x, state), lambda rng, kind=_cell, n=_cell.__name__: [
+        call(module(kind, 3, 2), normal(rng, 2, 3), *(normal(rng, 2, 2) for _ in range(2 if n == "LSTMCell" else 1)))], covers=())
+    register(f"nn.Recurrent({_name})", read, lambda rng, kind=_cell, n=_cell.__name__: [
+        call(Recurrent(module(kind, 2, 2)), normal(rng, 2, 3, 2)),
+        call(Recurrent(module(kind, 2, 2)), normal(rng, 1, 2, 2), *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)))],
+        covers=(), source="book section 2.3.3")
+
+
+def _scan_inputs(rng, B=2, T=4, E=2, N=3):
+    return (normal(rng, B, T, E), uniform(rng, 0.2, 1.5, B, T, E), -uniform(rng, 0.3, 2, E, N), normal(rng, B, T, N), normal(rng, B, T, N),
+            normal(rng, E))
+
+
+register("selective_scan", lambda *args, **options: state_space.selective_scan(*args, **options), lambda rng: [
+    call(*_scan_inputs(rng)), call(*_scan_inputs(rng), normal(rng, 2, 2, 3)),
+    *(call(*_scan_inputs(rng, 1, 3), recurrence=way) for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling))],
+    covers=(), source="Gu & Dao 2023")
+register("softplus", state_space.softplus, lambda rng: [call(normal(rng, 4)), call(uniform(rng, 5, 30, 3))], covers=())
+register("nn.MambaBlock", read, lambda rng: [
+    call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 2, 4, 2)),
+    call(module(MambaBlock, 2, d_inner=3, d_state=2, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 3), normal(rng, 1, 3, 2))],
+    covers=(), source="Gu & Dao 2023")
+for _name in ("moving_average", "moving_average_by_convolution"):
+    register(_name, getattr(state_space, _name), lambda rng: [
+        call(normal(rng, 2, 4, 3), uniform(rng, 0.2, 0.9, 3), uniform(rng, 0.2, 0.9, 3))], covers=(), source="Ma et al. 2023")
+
+
+def _between_experts(logits, k):
+    """How far the last chosen expert's score is from the first that is not chosen: there the choice jumps."""
+    order = np.sort(logits, axis=-1)
+    return np.min(np.abs(order[..., -k] - order[..., -k - 1])) if k < order.shape[-1] else np.inf
+
+
+def _to_border(layer, x):
+    return _between_experts(x.reshape(-1, x.shape[-1]) @ layer.router.weight.numpy(), layer.k)
+
+
+def _layers(rng):
+    sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
+    return [call(module(MixtureOfExperts, 3, 2, **sizes), normal(rng, 2, 2, 3)),
+            call(module(MixtureOfExperts, 3, 2, k=2, **sizes), normal(rng, 3, 3)),
+            call(module(MixtureOfExperts, 2, 2, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 4, 2)),
+            call(module(MixtureOfExperts, 2, 2, k=1, capacity_factor=0.5, **sizes), normal(rng, 5, 2))]
+
+
+register("nn.MixtureOfExperts", lambda layer, x: layer.forward_with_auxiliary(x), _layers, avoid=_to_border, covers=(),
+         source="Fedus et al. 2022; Lepikhin et al. 2021")
+register("load_balancing_loss", experts.load_balancing_loss, lambda rng: [
+    call(normal(rng, 4, 3), np.array([[0], [2], [2], [1]])), call(normal(rng, 3, 4), np.array([[0, 1], [3, 1], [1, 2]]))],
+    covers=(), source="Fedus et al. 2022, eq. 4")
+register("router_z_loss", experts.router_z_loss, lambda rng: [call(normal(rng, 4, 3)), call(normal(rng, 1, 2))], covers=(),
+         source="Zoph et al. 2022, eq. 5")
