@@ -1,11 +1,12 @@
 """Where a deep transformer puts its norms decides whether it trains: pre-norm, post-norm, and the norm on the branch.
 
 Book section 2.2.2.1: post-norm transformers become unstable with depth, most large models are pre-norm. Two
-measurements. First, at the start, the gradient of the loss by the stream after the embedding and before the last block
-(their ratio is what depth does to a gradient). Second, 40 steps of AdamW without warm-up on text of a Markov chain, at
-rising learning rates: what the loss is in the end, and how many runs diverged (ended above log V, or not finite).
-About 50 seconds on two cores. `python scripts/norm_placement.py [--seed N] [--device cpu|gpu] [--quick]`; --quick
-leaves out the deepest model and two of three seeds. Read next: rank_collapse.py.
+measurements. First, at the start, the gradient of the loss by the stream into the first block over that into the last
+(what depth does to a gradient), for two initializations: branches of unit size (weights 1/sqrt(d_in), as in the first
+transformers), and GPT-2's (0.02, residual maps smaller by sqrt(2 L)). Second, from unit branches, 40 steps of AdamW
+without warm-up on text of a Markov chain at rising learning rates: the loss in the end, and how many runs diverged
+(ended above log V, or not finite). About 40 seconds on two cores. `python scripts/norm_placement.py [--seed N]
+[--device cpu|gpu] [--quick]`; --quick is one seed and small depths. Read next: rank_collapse.py.
 
 Measured output (mean over 3 seeds, with the least and the most):
 
@@ -24,7 +25,7 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
 
 V, T, D, B, STEPS = 12, 16, 16, 8, 40
-DEPTHS, RATES = (2, 8, 32), (1e-3, 1e-2, 1e-1)
+DEPTHS, TRAINED, RATES = (2, 8, 32), (2, 16), (1e-3, 1e-2, 1e-1)
 CHAIN = MarkovChain.random(V, seed=0, sharpness=2.0)
 
 
@@ -33,13 +34,18 @@ def bare(x, branch, norm):
     return branch(norm(x))
 
 
-def build(depth, placement, seed, device):
-    """A GPT whose blocks place their norms as named; "none" has no residual."""
+def build(depth, placement, seed, device, unit=True):
+    """A GPT whose blocks place their norms as named; "none" has no residual. `unit`: branches of unit size."""
     config = GPTConfig(V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement)
     model = GPT(config, seed)
     if placement == "none":
         for block in model.blocks:
             block.place = bare
+    if unit:
+        for block in model.blocks:
+            for p in block.parameters():
+                if p.ndim == 2:
+                    p.data *= p.shape[0] ** -0.5 / p.data.std()
     return model.to(device)
 
 
@@ -74,6 +80,47 @@ def final_loss(model, rate, seed, device):
     return float(np.mean(losses[-5:])) if np.isfinite(losses).all() else math.inf
 
 
+def spread(values, form):
+    """mean (least .. most)"""
+    return f"{values.mean():{form}} ({values.min():{form}} .. {values.max():{form}})"
+
+
+def show_gradients(seeds, depths, device):
+    """Print the first measurement."""
+    ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), 1).reshape(B, T + 1), device)
+    for unit, name in ((True, "unit branches"), (False, "GPT-2's initialization")):
+        print(f"gradient into the first block / into the last, at the start, {name}")
+        print(f"{'blocks':>8}" + "".join(f"{name:>29}" for name in (*PLACEMENTS, "none")))
+        for depth in depths:
+            cells = []
+            for placement in (*PLACEMENTS, "none"):
+                norms = np.array([gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds])
+                cells.append(spread(norms[:, 0] / norms[:, 1], ".2g"))
+            print(f"{depth:8}" + "".join(f"{cell:>29}" for cell in cells))
+
+
+def show_training(seeds, depths, device):
+    """Print the second measurement and say whether the claim shows in it."""
+    print(f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
+          "diverged runs")
+    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>29}" for name in PLACEMENTS))
+    best = {}
+    for depth in depths:
+        for rate in RATES:
+            cells = []
+            for placement in PLACEMENTS:
+                losses = np.array([final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds])
+                bad = int((losses > math.log(V)).sum())
+                cells.append(f"{spread(losses, '.2f')} {bad}/{len(losses)}")
+                best[depth, placement] = min(best.get((depth, placement), math.inf), float(losses.mean()))
+            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>29}" for cell in cells))
+    deep = depths[-1]
+    gap = best[deep, "post"] - best[deep, "pre"]
+    print(f"at {deep} blocks, each at its best rate, post-norm ends {abs(gap):.2f} nats "
+          + f"{'above' if gap > 0 else 'below'} pre-norm: "
+          + ("the claim shows" if gap > 0.05 else "the claim does not show here"))
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -81,36 +128,9 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="one seed and no deep model")
     args = parser.parse_args()
-    seeds, depths = range(args.seed, args.seed + (1 if args.quick else 3)), DEPTHS[:-1] if args.quick else DEPTHS
-    ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), args.seed).reshape(B, T + 1), args.device)
-
-    print("gradient at the first block / at the last block, at the start")
-    print(f"{'blocks':>8}" + "".join(f"{name:>32}" for name in (*PLACEMENTS, "none")))
-    for depth in depths:
-        cells = []
-        for placement in (*PLACEMENTS, "none"):
-            first, last = np.array([gradient_norms(build(depth, placement, s, args.device), ids) for s in seeds]).T
-            ratio = first / last
-            cells.append(f"{ratio.mean():.2g} ({ratio.min():.2g} .. {ratio.max():.2g})")
-        print(f"{depth:8}" + "".join(f"{cell:>32}" for cell in cells))
-
-    print(f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
-          "diverged runs")
-    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>32}" for name in PLACEMENTS))
-    best = {}
-    for depth in depths:
-        for rate in RATES:
-            cells = []
-            for placement in PLACEMENTS:
-                losses = np.array([final_loss(build(depth, placement, s, args.device), rate, s, args.device) for s in seeds])
-                bad = int((losses > math.log(V)).sum())
-                cells.append(f"{losses.mean():.2f} ({losses.min():.2f} .. {losses.max():.2f}) {bad}/{len(losses)}")
-                best[depth, placement] = min(best.get((depth, placement), math.inf), float(losses.mean()))
-            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>32}" for cell in cells))
-    deep = depths[-1]
-    gap = best[deep, "post"] - best[deep, "pre"]
-    print(f"at {deep} blocks the best post-norm run is {abs(gap):.2f} nats {'behind' if gap > 0 else 'ahead of'} the best pre-norm run: "
-          + ("the claim shows" if gap > 0.05 else "the claim does not show here"))
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    show_gradients(seeds, DEPTHS[:-1] if args.quick else DEPTHS, args.device)
+    show_training(seeds, (2, 6) if args.quick else TRAINED, args.device)
 
 
 if __name__ == "__main__":

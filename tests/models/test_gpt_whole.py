@@ -29,7 +29,8 @@ def test_the_gradient_of_the_whole_model_is_what_differences_say(options, rng):
 
 def test_the_loss_gathers_the_log_probability_at_the_index_of_the_target(rng):
     """The entry of Pr(. | x_0 .. x_i) that counts is the one indexed by the next token itself."""
-    model, ids, targets = GPT(GPTConfig(**TINY), dtype=np.float64), rng.integers(0, 7, (3, 6)), rng.integers(0, 7, (3, 6))
+    model = GPT(GPTConfig(**TINY), dtype=np.float64)
+    ids, targets = rng.integers(0, 7, (2, 3, 6))
     logits = model(ids)
     p = tl.softmax(logits).numpy()
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-14)

@@ -82,8 +82,8 @@ register("selective_scan", lambda *args, **options: state_space.selective_scan(*
     covers=(), source="Gu & Dao 2023")
 register("softplus", state_space.softplus, lambda rng: [call(normal(rng, 4)), call(uniform(rng, 5, 30, 3))], covers=())
 register("nn.MambaBlock", read, lambda rng: [
-    call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 2, 4, 2)),
-    call(module(MambaBlock, 2, d_inner=3, d_state=2, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 3), normal(rng, 1, 3, 2))],
+    call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 1, 3, 2)),
+    call(module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 2), normal(rng, 1, 2, 1))],
     covers=(), source="Gu & Dao 2023")
 for _name in ("moving_average", "moving_average_by_convolution"):
     register(_name, getattr(state_space, _name), lambda rng: [
@@ -102,10 +102,10 @@ def _to_border(layer, x):
 
 def _layers(rng):
     sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
-    return [call(module(MixtureOfExperts, 3, 2, **sizes), normal(rng, 2, 2, 3)),
-            call(module(MixtureOfExperts, 3, 2, k=2, **sizes), normal(rng, 3, 3)),
-            call(module(MixtureOfExperts, 2, 2, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 4, 2)),
-            call(module(MixtureOfExperts, 2, 2, k=1, capacity_factor=0.5, **sizes), normal(rng, 5, 2))]
+    return [call(module(MixtureOfExperts, 2, 2, **sizes), normal(rng, 2, 2, 2)),
+            call(module(MixtureOfExperts, 2, 1, k=2, **sizes), normal(rng, 3, 2)),
+            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 4, 2)),
+            call(module(MixtureOfExperts, 2, 1, k=1, capacity_factor=0.5, **sizes), normal(rng, 5, 2))]
 
 
 register("nn.MixtureOfExperts", lambda layer, x: layer.forward_with_auxiliary(x), _layers, avoid=_to_border, covers=(),

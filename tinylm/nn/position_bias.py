@@ -62,13 +62,13 @@ class OffsetBias(Module):
         self.table = normal_parameter((max_offset - self.lowest + 1, heads), rng, std, dtype)
 
     def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S). Raises DataError for an offset without a number (on the CPU; a GPU takes the last)."""
+        """(T,), (S,) -> (H, T, S). Raises DataError for an offset without a number; on a GPU it takes the last."""
         offset = offsets(query_positions, key_positions)
         if type(offset) is np.ndarray and offset.size:                                  # looking costs a GPU a wait
             far = np.max(np.abs(offset) if self.lowest else offset)
             if far > self.max_offset:
-                raise DataError(f"OffsetBias: offset {far} is beyond the largest, {self.max_offset}: shorten the input, "
-                                "or use a bias that reaches further (T5Bias, AlibiBias)")
+                raise DataError(f"OffsetBias: offset {far} is beyond the largest, {self.max_offset}: shorten the "
+                                "input, or use a bias that reaches further (T5Bias, AlibiBias)")
         index = np.clip(offset, self.lowest, self.max_offset) - self.lowest
         return _heads_first(embedding(index[..., 0, :, :], self.table))                 # (T, S, H) -> (H, T, S)
 

@@ -168,7 +168,8 @@ def lstm_scan(inputs, weight, h, c, *, keep):
             d[:, 3 * H:] = dh * squashed[t] * o * (1 - o)
             dh, dc = d @ weight.T, dc * f
         rows = by_inputs.reshape(T * B, 4 * H)
-        return (by_inputs.swapaxes(0, 1), lambda out: np.matmul(states[0, :-1].reshape(T * B, H).T, rows, out=out), dh, dc)
+        # A copy of the first: the walk may add to what it is given, before it asks for the weight's.
+        return (by_inputs.swapaxes(0, 1).copy(), lambda out: np.matmul(states[0, :-1].reshape(T * B, H).T, rows, out=out), dh, dc)
 
     return states[:, 1:].swapaxes(1, 2), backward
 

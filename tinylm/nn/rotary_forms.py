@@ -80,7 +80,7 @@ def rotary_elementwise(x, positions, frequencies):
 
     x (..., T, K) array, positions (T,), frequencies (K/2,) -> (..., T, K)
     """
-    angles = np.repeat(positions[:, None] * frequencies, 2, axis=-1)               # (T, K): t th_1 twice, t th_2 twice, ...
+    angles = np.repeat(positions[:, None] * frequencies, 2, axis=-1)               # (T, K): t th_1, t th_1, t th_2
     crossed = np.stack([-x[..., 1::2], x[..., 0::2]], axis=-1).reshape(x.shape)
     return x * np.cos(angles) + crossed * np.sin(angles)
 

@@ -102,7 +102,7 @@ def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
     """
     factors = np.asarray(factors, np.float64)
     if factors.shape != (width // 2,):
-        raise ConfigError(f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): give one each")
+        raise ConfigError(f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): one each")
     magnitude = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
     return rotary_frequencies(width, base) / factors, magnitude
 

@@ -167,6 +167,6 @@ def moving_average_by_convolution(x, alpha, delta):
     """moving_average() as a convolution with alpha (1 - alpha delta)^t: what makes it trainable in parallel."""
     T = x.shape[1]
     lag = np.arange(T, like=x.data)[:, None] - np.arange(T, like=x.data)                # (T, T): t - s
-    kernel = exp(log(1 - alpha * delta).reshape(-1, 1, 1) * np.maximum(lag, 0)) * (lag >= 0)
+    kernel = exp(log(1 - alpha * delta).reshape(-1, 1, 1) * np.maximum(lag, 0).astype(x.dtype)) * (lag >= 0).astype(x.dtype)
     kernel = kernel * alpha.reshape(-1, 1, 1)                                        # (D, T, T)
     return (kernel @ expand_dims(x.transpose(0, 2, 1), -1))[..., 0].transpose(0, 2, 1)  # (B, D, T) -> (B, T, D)

@@ -1,0 +1,29 @@
+"""Everything learned about positions has an entry for the gradient check, and passes it."""
+import pytest
+
+from tinylm.autograd import registry
+from tinylm.autograd.check import check_entry
+from tinylm.backend import Random
+from tinylm.nn.cases_positions import register  # noqa: F401  (the import registers)
+from tinylm.nn.position_bias import POSITION_BIASES
+
+NAMES = ["OffsetBias", "T5Bias", "KerplePowerBias", "KerpleLogBias", "FireBias", "LearnedPositions", "ShawRelative",
+         "relative_shift", "rotary_adjacent"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_derivatives_of_both_orders_are_right(name, device):
+    report = check_entry(registry.ENTRIES[f"nn.{name}"], device=device)
+    assert report, report
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_short_floats_agree_with_long_ones(name, dtype):
+    report = check_entry(registry.ENTRIES[f"nn.{name}"], dtype)
+    assert report, report
+
+
+def test_every_bias_with_parameters_has_an_entry():
+    learned = [cls.__name__ for cls in POSITION_BIASES.values() if cls(2, Random(0)).count_parameters()]
+    assert learned and all(f"nn.{name}" in registry.ENTRIES for name in learned)
