@@ -2,8 +2,7 @@
 
 Book section 2.2.2.1: post-norm transformers become unstable with depth, most large models are pre-norm. Two
 measurements. First, at the start, the gradient of the loss by the stream into the first block over that into the last
-(what depth does to a gradient), for two initializations: branches of unit size (weights 1/sqrt(d_in), as in the first
-transformers), and GPT-2's (0.02, residual maps smaller by sqrt(2 L)). Second, from unit branches, 40 steps of AdamW
+(what depth does to a gradient), for two initializations: everything of unit size (embeddings 1, weights 1/sqrt(d_in)), and GPT-2's (0.02, residual maps smaller by sqrt(2 L)). Second, from unit size, 40 steps of AdamW
 without warm-up on text of a Markov chain at rising learning rates: the loss in the end, and how many runs diverged
 (ended above log V, or not finite). About 40 seconds on two cores. `python scripts/norm_placement.py [--seed N]
 [--device cpu|gpu] [--quick]`; --quick is one seed and small depths. Read next: rank_collapse.py.
@@ -35,17 +34,16 @@ def bare(x, branch, norm):
 
 
 def build(depth, placement, seed, device, unit=True):
-    """A GPT whose blocks place their norms as named; "none" has no residual. `unit`: branches of unit size."""
-    config = GPTConfig(V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement)
+    """A GPT whose blocks place their norms as named; "none" has no residual. `unit`: see above."""
+    config = GPTConfig(V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement, tied=False)
     model = GPT(config, seed)
     if placement == "none":
         for block in model.blocks:
             block.place = bare
     if unit:
-        for block in model.blocks:
-            for p in block.parameters():
-                if p.ndim == 2:
-                    p.data *= p.shape[0] ** -0.5 / p.data.std()
+        for name, p in model.named_parameters().items():
+            if p.ndim == 2:                                 # embeddings of size 1; maps that keep the size of their input
+                p.data *= (1.0 if name.startswith(("tokens", "positions")) else p.shape[0] ** -0.5) / p.data.std()
     return model.to(device)
 
 
@@ -88,7 +86,7 @@ def spread(values, form):
 def show_gradients(seeds, depths, device):
     """Print the first measurement."""
     ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), 1).reshape(B, T + 1), device)
-    for unit, name in ((True, "unit branches"), (False, "GPT-2's initialization")):
+    for unit, name in ((True, "everything of unit size"), (False, "GPT-2's initialization")):
         print(f"gradient into the first block / into the last, at the start, {name}")
         print(f"{'blocks':>8}" + "".join(f"{name:>29}" for name in (*PLACEMENTS, "none")))
         for depth in depths:

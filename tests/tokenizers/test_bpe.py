@@ -153,3 +153,13 @@ BYTES = [bytes([value]) for value in range(256)]
 def test_parts_that_do_not_fit_together_are_refused(tokens, merges, special, message):
     with pytest.raises(DataError, match=message):
         BPETokenizer(tokens, merges, special)
+
+
+def test_a_partial_vocabulary_leaves_out_the_bytes_it_lacks():
+    tokens = [bytes([value]) for value in range(256) if value != 0xF1]  # as SmolLM2's, which never saw planes 4 to 7
+    with pytest.raises(DataError, match="lacks 1 of the 256 bytes, the first 0xf1"):
+        BPETokenizer(tokens, [])
+    tokenizer = BPETokenizer(tokens, [], partial=True)
+    assert tokenizer.decode_bytes(tokenizer.encode("a\U00040000b")) == b"a\x80\x80\x80b"  # U+40000 is F1 80 80 80
+    again = from_dict(tokenizer.to_dict())
+    assert again.encode("a\U00040000b").tolist() == tokenizer.encode("a\U00040000b").tolist()

@@ -16,10 +16,43 @@ from tinylm.autograd.linear import embedding, linear, unembedding
 from tinylm.autograd.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
 from tinylm.autograd.norms import layer_norm, rms_norm
 from tinylm.autograd.operation import fused, primitive
-from tinylm.autograd.primitives import (abs, add, astype, clip, cos, div, erf, exp, log, maximum, minimum, mul, neg, power,
-                                        relu, sigmoid, sin, sqrt, sub, tanh, where)
+from tinylm.autograd.primitives import (
+                                        abs,
+                                        add,
+                                        astype,
+                                        clip,
+                                        cos,
+                                        div,
+                                        erf,
+                                        exp,
+                                        log,
+                                        maximum,
+                                        minimum,
+                                        mul,
+                                        neg,
+                                        power,
+                                        relu,
+                                        sigmoid,
+                                        sin,
+                                        sqrt,
+                                        sub,
+                                        tanh,
+                                        where,
+)
 from tinylm.autograd.products import einsum, matmul
 from tinylm.autograd.profile import count_operations, find_nonfinite
 from tinylm.autograd.reductions import cumsum, logsumexp, max, mean, min, sum
-from tinylm.autograd.shaping import (broadcast_to, concatenate, expand_dims, flip, pad, reshape, roll, split, squeeze, stack,
-                                     swapaxes, transpose)
+from tinylm.autograd.shaping import (
+                                        broadcast_to,
+                                        concatenate,
+                                        expand_dims,
+                                        flip,
+                                        pad,
+                                        reshape,
+                                        roll,
+                                        split,
+                                        squeeze,
+                                        stack,
+                                        swapaxes,
+                                        transpose,
+)

@@ -109,7 +109,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     raises   ShapeError if the shapes do not fit
     """
     B, H, T, K = q.shape
-    if k.shape[:1] + k.shape[2:3] != v.shape[:1] + v.shape[2:3] or k.shape[0] != B or k.shape[3] != K or k.shape[1] != v.shape[1]:
+    if k.shape[:3] != v.shape[:3] or k.shape[0] != B or k.shape[3] != K:
         raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: need (B, H, T, K), (B, G, S, K), (B, G, S, J)")
     if H % k.shape[1]:
         raise ShapeError(f"attention: {H} query heads do not share {k.shape[1]} key-value heads evenly")

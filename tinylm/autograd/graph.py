@@ -193,7 +193,8 @@ def _walk(roots, sink, retain, create_graph):
     with recording(create_graph):
         for tensor, g in roots:
             if _edge(tensor) is None:
-                raise GraphError("backward: nothing was recorded for this tensor: no input requires a gradient, or it was made inside no_grad()")
+                raise GraphError("backward: nothing was recorded for this tensor: no input requires a gradient, "
+                                 "or it was made inside no_grad()")
             give(_edge(tensor), g if create_graph else g.data, False)
         while heap:
             node = heapq.heappop(heap)[1]
@@ -269,7 +270,8 @@ def _add_to_grad(leaf, g, fresh):
 def _cotangent(output, cotangent):
     if cotangent is None:
         if output.size != 1:
-            raise ShapeError(f"backward: the output has shape {output.shape}; pass a cotangent of that shape, or reduce to a scalar first")
+            raise ShapeError(f"backward: the output has shape {output.shape}; pass a cotangent of that shape, "
+                             "or reduce to a scalar first")
         return Tensor(np.ones_like(output.data))
     g = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent)
     if not backend.is_array(cotangent) and not isinstance(cotangent, Tensor):

@@ -19,6 +19,10 @@ def _setitem(self, index, values):
         self._version[0] += 1
 
 
+def _method(operation):
+    return lambda self, *args, **options: operation(self, *args, **options)
+
+
 def _attach():
     binary = {"add": primitives.add, "sub": primitives.sub, "mul": primitives.mul, "truediv": primitives.div,
               "pow": primitives.power, "matmul": products.matmul}
@@ -26,10 +30,9 @@ def _attach():
         setattr(Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other))
         setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
     for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip"):
-        setattr(Tensor, name, lambda self, *args, operation=getattr(primitives, name), **options: operation(self, *args, **options))
+        setattr(Tensor, name, _method(getattr(primitives, name)))
     for name in ("sum", "mean", "max", "min", "logsumexp"):
-        setattr(Tensor, name, lambda self, axis=None, keepdims=False, operation=getattr(reductions, name):
-                operation(self, axis=axis, keepdims=keepdims))
+        setattr(Tensor, name, _method(getattr(reductions, name)))
     Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
     Tensor.astype = lambda self, dtype: primitives.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))

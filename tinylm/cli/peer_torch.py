@@ -50,8 +50,9 @@ def _model(work, config, data):
     names = {"tokens.weight": "tokens.weight", "positions.table.weight": "positions.weight", "norm.gain": "norm.weight",
              "norm.bias": "norm.bias"}
     for i in range(work.n_layer):
-        for n in "12":
-            names |= {f"blocks.{i}.norms.{int(n) - 1}.gain": f"blocks.{i}.norm{n}.weight", f"blocks.{i}.norms.{int(n) - 1}.bias": f"blocks.{i}.norm{n}.bias"}
+        for n in range(2):
+            names |= {f"blocks.{i}.norms.{n}.gain": f"blocks.{i}.norm{n + 1}.weight",
+                      f"blocks.{i}.norms.{n}.bias": f"blocks.{i}.norm{n + 1}.bias"}
         for ours, theirs in (("attention.qkv", "qkv"), ("attention.out", "proj"), ("feed_forward.hidden", "hidden"),
                              ("feed_forward.out", "out")):
             names |= {f"blocks.{i}.{ours}.{p}": f"blocks.{i}.{theirs}.{p}" for p in ("weight", "bias")}

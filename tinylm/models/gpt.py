@@ -12,8 +12,21 @@ import numpy as np
 from tinylm.autograd import dropout, linear, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn import (ACTIVATIONS, GATES, INIT_STD, NORMS, PLACEMENTS, Block, Embedding, LearnedPositions, Module, SelfAttention,
-                       feed_forward, normal_parameter, rotary_angles)
+from tinylm.nn import (
+    ACTIVATIONS,
+    GATES,
+    INIT_STD,
+    NORMS,
+    PLACEMENTS,
+    Block,
+    Embedding,
+    LearnedPositions,
+    Module,
+    SelfAttention,
+    feed_forward,
+    normal_parameter,
+    rotary_angles,
+)
 
 
 @dataclass(frozen=True)

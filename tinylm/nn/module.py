@@ -96,7 +96,8 @@ class Module:
         """
         mine = self.named_parameters()
         missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
-        wrong = [f"{n}: {np.shape(state[n])}, needs {p.shape}" for n, p in mine.items() if n in state and np.shape(state[n]) != p.shape]
+        wrong = [f"{n}: {np.shape(state[n])}, needs {p.shape}" for n, p in mine.items()
+                 if n in state and np.shape(state[n]) != p.shape]
         problems = [f"{what} {', '.join(names)}" for what, names in
                     (("missing", missing * strict), ("unknown", unknown * strict), ("of another shape", wrong)) if names]
         if problems:

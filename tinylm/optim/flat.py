@@ -27,7 +27,8 @@ class FlatParameters:
             raise ConfigError("optimizer: there is no parameter that requires a gradient")
         kinds = {(p.dtype, p.device) for p in named.values()}
         if len(kinds) > 1:
-            raise ConfigError(f"optimizer: parameters differ in dtype or device: {sorted(map(str, kinds))}; convert the model first")
+            raise ConfigError(f"optimizer: parameters differ in dtype or device: {sorted(map(str, kinds))}; "
+                              "convert the model first")
         order = sorted(named.items(), key=lambda item: item[1].ndim < 2)                # stable: matrices, then vectors
         self.names, self.tensors = [n for n, _ in order], [p for _, p in order]
         sizes = [p.size for p in self.tensors]

@@ -28,13 +28,16 @@ class BPETokenizer(Tokenizer):
     tokens   list of V: the bytes of each id, all 256 single bytes among them; None where a special token stands
     merges   list of (left id, right id), first learnt first; the token that a merge makes must be in `tokens`
     special  {name: id} for the ids that are None in `tokens`
-    pattern  name of the split pattern: "gpt2" or "whole"
+    pattern  name of the split pattern, a key of pretokenize.PATTERNS
+    partial  True: some bytes may have no token, as in published vocabularies whose training text lacked them (SmolLM2 has 21
+             such, most of them no part of any UTF-8). They are left out of what is encoded, as those models' own
+             tokenizers do; text with them does not come back whole
     raises   DataError if these do not fit together
     """
 
     kind = "bpe"
 
-    def __init__(self, tokens, merges, special=None, pattern="gpt2"):
+    def __init__(self, tokens, merges, special=None, pattern="gpt2", partial=False):
         special = special or {}
         if sorted(special.values()) != [i for i, token in enumerate(tokens) if token is None]:
             raise DataError(f"special tokens {special} do not fill the {tokens.count(None)} ids without bytes")
@@ -46,10 +49,11 @@ class BPETokenizer(Tokenizer):
         if len(self._id_of) + len(special) < len(tokens):
             raise DataError("vocabulary has two ids for the same bytes")
         lacking = [value for value in range(256) if bytes([value]) not in self._id_of]
-        if lacking:
+        if lacking and not partial:
             raise DataError(f"vocabulary lacks {len(lacking)} of the 256 bytes, the first 0x{lacking[0]:02x}; "
                             "byte-level BPE needs them all")
-        self._byte_ids = [self._id_of[bytes([value])] for value in range(256)]
+        self._byte_ids = [self._id_of.get(bytes([value])) for value in range(256)]
+        self._dropped = bytes(lacking)
         self._ranks, self._products = self._table_of(tokens)
         self._cache = _PieceCache(self)
 
@@ -105,21 +109,21 @@ class BPETokenizer(Tokenizer):
     def encode_piece(self, data):
         """The ids of one piece, a list, from its bytes: merges are applied, first learnt first, to the last."""
         merge = merge_short if len(data) <= SHORT else merge_long
-        return merge([self._byte_ids[value] for value in data], self._ranks, self._products)
+        return merge([self._byte_ids[value] for value in data.translate(None, self._dropped)], self._ranks, self._products)
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of `printable.py`."""
         special = set(self.special.values())
         written = [None if i in special else to_printable(token) for i, token in enumerate(self._token_bytes)]
         return {"kind": self.kind, "pattern": self.pattern.name, "special": self.special, "tokens": written,
-                "merges": [list(pair) for pair in self.merges]}
+                "merges": [list(pair) for pair in self.merges], "partial": bool(self._dropped)}
 
     @classmethod
     def from_dict(cls, described):
         """The tokenizer that `to_dict` described."""
         tokens = [None if token is None else from_printable(token) for token in described["tokens"]]
         merges = [(left, right) for left, right in described["merges"]]
-        return cls(tokens, merges, described["special"], described["pattern"])
+        return cls(tokens, merges, described["special"], described["pattern"], described.get("partial", False))
 
 
 class _PieceCache(dict):

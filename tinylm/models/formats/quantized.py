@@ -19,7 +19,7 @@ import numpy as np
 from tinylm.errors import CheckpointError, ShapeError
 from tinylm.models.formats.blocks import FORMATS, quantize
 
-_SLICE = 1 << 19            # float32 numbers converted at a time: 1 MB, about a second-level cache
+_SLICE = 1 << 18            # float32 numbers converted at a time: 1 MB, about a second-level cache
 _local = threading.local()  # each thread has its own scratch
 
 

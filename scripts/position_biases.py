@@ -1,0 +1,159 @@
+"""How attention is told about distance: the biases of Figure 2.11 and Table 2.4, RoPE's periods, and what decays.
+
+Section 2.3.5. Shown here: the matrices of T5 and ALiBi; every bias of the table against the offset; how long each pair
+of RoPE takes for one turn, before and after scaling; the claim that RoPE's scores fall with distance, measured on
+random queries; and Figure 2.9, where a table, a curve and a rescaled input meet numbers beyond those they have seen.
+Takes a second. `python scripts/position_biases.py [--seed N] [--device cpu|gpu] [--plot FILE] [--quick]` (always quick).
+
+Measured output (seed 0, CPU; only stops 4 and 5 draw random numbers):
+
+OUTPUT
+"""
+import argparse
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.errors import MissingExtra
+from tinylm.nn.position_bias import AlibiBias, alibi_slopes, fire_argument, kerple_log, kerple_power, sandwich
+from tinylm.nn.rotary_forms import rotary_elementwise, rotary_frequencies, rotary_periods
+from tinylm.nn.rotary_scaling import interpolate_positions, linear, ntk, yarn
+from tinylm.nn.t5_buckets import book_bucket
+
+SHADES = " .:-=+*#%@"
+
+
+def on_cpu(x):
+    """A Tensor's or array's values as a NumPy array."""
+    return backend.to_cpu(getattr(x, "data", x) if not isinstance(x, np.ndarray) else x)
+
+
+def figure_2_11(device):
+    """(a) T5's buckets with n_b = 3, dist_max = 5; (b) ALiBi with beta = 1: darker is further."""
+    i = backend.to_device(np.arange(6), device)
+    buckets = on_cpu(book_bucket(i[:, None] - i[None, :], last=3, max_distance=5))
+    slopes = -on_cpu(AlibiBias(1, slopes=[1.0])(i, i))[0].astype(int)
+    print("1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b =            (b) ALiBi: -beta times")
+    for row in range(6):
+        cells = [" ".join(str(v) for v in m[row, :row + 1]).ljust(12) for m in (buckets, slopes)]
+        shade = ["".join(SHADES[v * 9 // top] * 2 for v in m[row, :row + 1]).ljust(12) for m, top in ((buckets, 3), (slopes, 5))]
+        print(f"      {cells[0]} {shade[0]}                   {cells[1]} {shade[1]}")
+    return buckets, slopes
+
+
+def table_2_4(device):
+    """Every bias against the offset, with the numbers of the text."""
+    n = np.array([0, 1, 2, 4, 8, 16, 64, 256, 1024])
+    there = backend.to_device(n, device)
+    last = backend.to_device(np.array([1024]), device)
+    f = on_cpu(fire_argument(last, last - there, 1.0, 512))[0, 0]
+    rows = {
+        "T5 (32 buckets to 128): bucket": on_cpu(book_bucket(there, 31, 128)),
+        "ALiBi, beta = 1/16": -alibi_slopes(8)[3] * n,
+        "KERPLE power, 1, 0.5": on_cpu(kerple_power(there.astype(np.float64), 1.0, 0.5)),
+        "KERPLE log, 1, 1": on_cpu(kerple_log(there.astype(np.float64), 1.0, 1.0)),
+        "Sandwich, 64": on_cpu(sandwich(there, 64)) - 32,
+        "FIRE's argument at i = 1024": f,
+    }
+    print("\n2. Table 2.4: bias by offset (Sandwich less its value at 0; T5 learns a number for each bucket)")
+    print(f"   {'offset':<32}" + "".join(f"{k:>9}" for k in n))
+    for name, values in rows.items():
+        form = "{:9d}" if values.dtype.kind == "i" else "{:9.3f}"
+        print(f"   {name:<32}" + "".join(form.format(v + 0) for v in values))
+    return n, rows
+
+
+def periods():
+    """T_k of eight channels, and of 64 channels scaled four times."""
+    print("\n3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048 positions")
+    width, trained = 8, 2048
+    plain = rotary_periods(rotary_frequencies(width))
+    print(f"   {'pair':<14}" + "".join(f"{k:>12}" for k in range(1, width // 2 + 1)))
+    print(f"   {'as trained':<14}" + "".join(f"{t:>12.3f}" for t in plain))
+    schemes = {"linear": linear(width, factor=4.0), "NTK": ntk(width, factor=4.0), "YaRN": yarn(width, factor=4.0, trained=trained)}
+    for name, (frequencies, magnitude) in schemes.items():
+        ratios = "".join(f"{t:>11.3f}x" for t in rotary_periods(frequencies) / plain)
+        print(f"   {name:<14}{ratios}" + (f"   cos, sin x {magnitude:.4f}" if magnitude != 1 else ""))
+    wide = rotary_periods(rotary_frequencies(128))
+    print(f"   of 64 pairs at head width 128, {(wide > trained).sum()} never finish a turn within {trained} positions")
+
+
+def decay(seed):
+    """Scores of a vector with itself at a distance, five seeds: does RoPE forget by itself?"""
+    n, width = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024]), 64
+    theta, rows = rotary_frequencies(width), []
+    for s in range(seed, seed + 5):
+        x = np.random.default_rng(s).normal(size=(200, width))
+        turned = rotary_elementwise(np.repeat(x[:, None], len(n), axis=1), n, theta)                # (200, n, K)
+        rows.append((turned @ x[:, :, None])[..., 0] / (x ** 2).sum(-1)[:, None])
+    rows = np.array(rows)                                                                           # (5, 200, n)
+    mean, spread, between = rows.mean((0, 1)), rows.std(1).mean(0), rows.mean(1).std(0)
+    print("\n4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200 vectors")
+    for name, values in (("distance", n), ("mean", mean), ("+- by vector", spread), ("+- by seed", between)):
+        print(f"   {name:<14}" + "".join(f"{v:>8d}" if name == "distance" else f"{v:>8.3f}" for v in values))
+    rises = int((np.diff(mean) > 0.01).sum())
+    print(f"   it falls, unevenly: between these distances it rises again {rises} times" if rises else
+          "   it falls at every one of these distances; between them it swings, as a sum of cosines must")
+    far = np.arange(2048)
+    exact = np.cos(far[:, None] * theta).mean(-1)
+    print(f"   exact mean of the cosines, distance 0 .. 2047: {np.mean(np.diff(exact) > 0):.0%} of single steps go up; "
+          "it is a tendency, not a law")
+    return n, mean
+
+
+def figure_2_9(seed):
+    """Trained on positions 1 .. 10, asked about 1 .. 20: a table, a fitted cubic, and the cubic with positions halved."""
+    rng, seen, new = np.random.default_rng(seed), np.arange(1, 11), np.arange(1, 21)
+    target = np.sin                                         # what the position means to a later layer
+    cubic = np.polynomial.Polynomial.fit(seen, target(seen / 3) + 0.02 * rng.normal(size=10), 3)
+    table = dict(zip(seen, target(seen / 3)))
+    print("\n5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)")
+    print(f"   (a) table         seen 1-10: 0.000   new 11-20: no entry for {sum(i not in table for i in new)} of 20")
+    print(f"   (b) extrapolated  seen 1-10: {np.abs(cubic(seen) - target(seen / 3)).max():.3f}   "
+          f"new 11-20: {np.abs(cubic(new[10:]) - target(new[10:] / 3)).max():.3f}")
+    pressed = interpolate_positions(new, 10, 20)
+    print(f"   (c) interpolated  input {pressed.min():g} .. {pressed.max():g}: {np.abs(cubic(pressed) - target(pressed / 3)).max():.3f}"
+          "   inside what was seen, at half the resolution: near positions are harder to tell apart")
+
+
+def plot(path, buckets, slopes, table):
+    """Save the matrices and the curves as a picture."""
+    try:
+        import matplotlib
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.5))
+    for axis, matrix, title in ((axes[0], buckets, "T5 buckets (Fig. 2.11a)"), (axes[1], slopes, "ALiBi distance (Fig. 2.11b)")):
+        axis.imshow(np.where(np.tri(len(matrix)), matrix, np.nan), cmap="Blues")
+        axis.set(title=title, xlabel="key j", ylabel="query i")
+    n, rows = table
+    for name in [name for name in rows if not name.startswith(("T5", "FIRE"))]:
+        axes[2].plot(n, rows[name], label=name)
+    axes[2].set(title="bias by offset (Table 2.4)", xscale="symlog", ylim=(-40, 1), xlabel="i - j")
+    axes[2].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path)
+    print(f"\nsaved {path}")
+
+
+def main():
+    """Print all five."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--plot", metavar="FILE", help="also save the matrices and curves as a picture (matplotlib)")
+    parser.add_argument("--quick", action="store_true", help="changes nothing: this is always quick")
+    args = parser.parse_args()
+    matrices = figure_2_11(args.device)
+    table = table_2_4(args.device)
+    periods()
+    decay(args.seed)
+    figure_2_9(args.seed)
+    if args.plot:
+        plot(args.plot, *matrices, table)
+
+
+if __name__ == "__main__":
+    main()
