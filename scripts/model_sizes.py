@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true")
     parser.parse_args()
-    print(f"{'model':14} {'L':>4} {'D':>6} {'heads':>8} {'parameters':>16} {'printed':>8}   with the printed heads")
+    print("model".ljust(14) + "    L      D    heads       parameters  printed   with the printed heads")
     nearer = []
     for name, size in TABLE_2_2.items():
         other, count = "", size.parameters()

@@ -23,7 +23,7 @@ Measured output (medians over 10 seeds, with the least and the most):
     a feed-forward x4 without skip keeps a hundredth of X in 0 of 10 seeds
     a feed-forward x16 without skip keeps a hundredth of X in 0 of 10 seeds
     a skip without feed-forward does in 10 of 10 seeds
-    the book's claim for the feed-forward does not show at random weights; the skip connection's part does
+    the book's claim for the feed-forward does not show here; the skip connection's part does
 
 A larger gain delays the collapse (also by sharpening the attention), it does not prevent it.
 """
@@ -88,7 +88,7 @@ def show(table):
     kept = int((last["attention, skip"] > 0.01).sum())
     print(f"a skip without feed-forward does in {kept} of {seeds} seeds")
     saved = any((last[f"attention, feed-forward x{gain:g}"] > 0.01).any() for gain in GAINS)
-    print("the book's claim for the feed-forward " + ("shows at some gains" if saved else "does not show at random weights")
+    print("the book's claim for the feed-forward " + ("shows at some gains" if saved else "does not show here")
           + "; the skip connection's part " + ("does" if kept == seeds else "does not show either"))
 
 

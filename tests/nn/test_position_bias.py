@@ -195,10 +195,11 @@ def test_kerple_of_offsets_0_to_5(device):
     np.testing.assert_allclose(logarithmic, [0, -0.693147, -1.098612, -1.386294, -1.609438, -1.791759], atol=5e-7)
 
 
-def test_kerple_of_power_one_is_alibi_and_starts_there(rng):
+def test_kerple_of_power_one_is_alibi_and_starts_there():
     n, beta = np.arange(100.0), 0.37
     np.testing.assert_allclose(kerple_power(n, beta, 1.0).numpy(), -beta * n)
-    np.testing.assert_allclose(KerplePowerBias(H, dtype=np.float64)(PLACES, PLACES).numpy(), made("alibi")(PLACES, PLACES).numpy(), rtol=1e-13)
+    start = KerplePowerBias(H, dtype=np.float64)(PLACES, PLACES)
+    np.testing.assert_allclose(start.numpy(), made("alibi")(PLACES, PLACES).numpy(), rtol=1e-13)
 
 
 def test_the_exponential_of_logarithmic_kerple_is_a_power_law():
@@ -243,7 +244,7 @@ def test_the_argument_of_fire(device):
 
 
 def test_the_argument_of_fire_stays_in_0_to_1_and_reaches_1_at_the_first_key():
-    z = fire_argument(np.arange(3000), np.arange(3000), 0.1, 50).numpy()[0]
+    z = fire_argument(np.arange(600), np.arange(600), 0.1, 50).numpy()[0]
     assert z.min() == 0 and z.max() == 1 and (z[50:, 0] == 1).all() and (z[:50] < 1).all()
 
 

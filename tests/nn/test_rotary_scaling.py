@@ -105,10 +105,11 @@ def test_yarn_by_turns_ramps_linearly_in_the_turns():
     assert yarn(2, factor=4.0, trained=2048, slow=done - 100, fast=done + 100)[0] == pytest.approx(0.5 + 0.5 / 4)
 
 
-def test_the_magnitude_of_yarn_is_a_temperature_of_the_scores(rng):
+def test_the_magnitude_of_yarn_is_a_temperature_of_the_scores():
     # cosine and sine of queries and of keys grow by m, so every score grows by m^2
-    (cos, sin), (cos1, sin1) = (scaled_rotary_angles(np.arange(5), K, name, dtype=np.float64, factor=4.0, **more)
-                                for name, more in (("yarn", {"trained": 512}), ("longrope", {"factors": [1.0] * 32, "trained": 512})))
+    settings = dict(dtype=np.float64, factor=4.0, trained=512)
+    cos, sin = scaled_rotary_angles(np.arange(5), K, "yarn", **settings)
+    cos1, sin1 = scaled_rotary_angles(np.arange(5), K, "longrope", factors=[1.0] * 32, **settings)
     np.testing.assert_allclose(cos ** 2 + sin ** 2, yarn_magnitude(4.0) ** 2, rtol=1e-14)
     # LongRoPE's rule instead: sqrt(1 + ln 4 / ln 512) with 4 = 2^2, 512 = 2^9
     np.testing.assert_allclose(cos1 ** 2 + sin1 ** 2, 1 + 2 / 9, rtol=1e-14)

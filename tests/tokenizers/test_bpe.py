@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.tokenizers import BPETokenizer, bpe
+from tinylm.tokenizers import BPETokenizer, bpe, from_dict
 from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
 
 TEXTS = ["the cat and the hat", "the hat of that cat", "a cat, a hat; 12 cats' hats", "aaaa aaaaaaaa"]

@@ -1,4 +1,6 @@
 """The splitting pattern splits as published, and its certain cuts are certain."""
+from unicodedata import ucd_3_2_0
+
 import pytest
 import regex
 from hypothesis import given, settings
@@ -39,8 +41,8 @@ def test_no_certain_cut_changes_the_pieces(pattern, text):
 
 @pytest.mark.parametrize(("pattern", "pieces"), [
     (GPT2_DIGITS, ["in", " ", "2", "0", "2", "4", "!", "\n", "it", "'s", "  ", "7", " IT", "'", "S"]),
-    (LLAMA3, ["in", " ", "202", "4", "!\n", "it", "'s", "  ", "7", " IT", "'S"]),
-    (QWEN2, ["in", " ", "2", "0", "2", "4", "!\n", "it", "'s", "  ", "7", " IT", "'S"]),
+    (LLAMA3, ["in", " ", "202", "4", "!\n", "it", "'s", " ", " ", "7", " IT", "'S"]),
+    (QWEN2, ["in", " ", "2", "0", "2", "4", "!\n", "it", "'s", " ", " ", "7", " IT", "'S"]),
 ], ids=lambda value: getattr(value, "name", ""))
 def test_the_patterns_differ_in_digits_lines_and_contractions(pattern, pieces):
     assert pattern.pieces("in 2024!\nit's  7 IT'S") == pieces
@@ -51,9 +53,11 @@ def test_the_patterns_differ_in_digits_lines_and_contractions(pattern, pieces):
 def test_pieces_are_those_of_the_published_tokenizers(text):
     library = pytest.importorskip("tokenizers")
     published, regex_of = library.pre_tokenizers, library.Regex
-    # Unicode versions differ between libraries: unassigned code points (Cn) may count as letters in the newer one.
-    text = "".join(character for character in text if not regex.match(r"[\p{Cn}\p{Cs}\x85\x1c-\x1f]", character))
-    gpt2, llama3, qwen2 = (published.Split(regex_of(pattern.split.pattern), "isolated") for pattern in (GPT2, LLAMA3, QWEN2))
+    # The libraries know different versions of Unicode, and all know that of 2002; U+0085 and U+001C to U+001F are
+    # white space to some only.
+    text = "".join(c for c in text if ucd_3_2_0.category(c) not in ("Cn", "Cs") and c not in "\x85\x1c\x1d\x1e\x1f")
+    gpt2, llama3, qwen2 = (published.Split(regex_of(pattern.split.pattern), "isolated")
+                           for pattern in (GPT2, LLAMA3, QWEN2))
     two_passes = published.Sequence([published.Digits(individual_digits=True), gpt2])
     for pattern, oracle in ((GPT2_DIGITS, two_passes), (LLAMA3, llama3), (QWEN2, qwen2)):
         assert pattern.pieces(text) == [piece for piece, _ in oracle.pre_tokenize_str(text)]

@@ -1,93 +1,89 @@
 """GPT: a decoder-only transformer   (book section 2.1.1, Fig. 2.1; Radford et al. 2019).
 
 Embeddings, L blocks of attention and feed-forward around a residual stream, a softmax over the vocabulary.
-Special here: the parts are picked by name, so that norm placement, norm, activation, positions and grouped
-heads are each one word of the configuration; the tied head shares the embedding table. With the defaults
-it is GPT-2; with rms, swiglu, rope and no bias it is the LLaMA shape.
+Special here: the parts are picked by name, so that norm placement, norm, activation, positions, grouped heads,
+windows and experts are each one word of the configuration; the tied head shares the embedding table. With the defaults
+it is GPT-2; with rms, swiglu, rope and no bias it is the LLaMA shape. Read next: presets.py, the published families.
 """
-from dataclasses import dataclass
-
 import numpy as np
 
-from tinylm.autograd import dropout, linear, unembedding
+from tinylm import backend
+from tinylm.autograd import dropout, linear, tanh, unembedding
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn import (
-    ACTIVATIONS,
-    GATES,
-    INIT_STD,
-    NORMS,
-    PLACEMENTS,
-    Block,
-    Embedding,
-    LearnedPositions,
-    Module,
-    SelfAttention,
-    feed_forward,
-    normal_parameter,
-    rotary_angles,
-)
+from tinylm.errors import ShapeError
+from tinylm.models.config import GPTConfig
+from tinylm.nn import (INIT_STD, NORMS, PLACEMENTS, Block, Embedding, LearnedPositions, Module, ParallelBlock, SelfAttention,
+                       feed_forward, normal_parameter, rotary_angles, sandwich_norm)
+from tinylm.nn.experts import MixtureOfExperts
+from tinylm.nn.position_bias import POSITION_BIASES
+from tinylm.nn.rotary_scaling import scaled_rotary_angles
+from tinylm.nn.sinusoidal import SinusoidalPositions
+
+__all__ = ["GPT", "GPTConfig"]
 
 
-@dataclass(frozen=True)
-class GPTConfig:
-    """What a GPT is made of; sizes in the book's symbols."""
-
-    vocab_size: int                       # V
-    context: int = 1024                   # longest sequence, in tokens
-    n_layer: int = 12                     # L
-    n_head: int = 12                      # H
-    d_model: int = 768                    # D
-    n_kv_head: int | None = None          # G; H if None
-    d_hidden: int | None = None           # F; 4 D if None
-    norm: str = "layer"                   # layer | rms
-    norm_placement: str = "pre"           # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x))
-    activation: str = "gelu_tanh"         # gelu_tanh | gelu | relu | silu | swiglu | geglu | glu
-    positions: str = "learned"            # learned | rope
-    rope_base: float = 10000.0
-    bias: bool = True                     # in linear maps and layer norms
-    tied: bool = True                     # output weights are the embedding table
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        choices = {"norm": NORMS, "norm_placement": PLACEMENTS, "activation": {**ACTIVATIONS, **GATES},
-                   "positions": ("learned", "rope")}
-        for field, allowed in choices.items():
-            if getattr(self, field) not in allowed:
-                raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(allowed)}")
-        for field in ("vocab_size", "context", "n_layer", "n_head", "d_model"):
-            if getattr(self, field) < 1:
-                raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
-        if self.positions == "rope" and self.d_model // self.n_head % 2:
-            raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.d_model // self.n_head} must be even")
+def make_norm(config, dtype):
+    """One normalization of a configuration."""
+    c = config
+    eps = {} if c.norm_eps is None else {"eps": c.norm_eps}
+    return NORMS[c.norm](c.d_model, bias=c.bias if c.norm_bias is None else c.norm_bias, dtype=dtype, **eps)
 
 
-def make_block(config, rng, dtype):
-    """One Block of a configuration, freshly initialized."""
-    c, bias = config, config.bias
+def make_feed_forward(config, rng, layer, out_std, dtype):
+    """The feed-forward of a layer, or its experts."""
+    c = config
+    parts = c.d_model, c.hidden_width, rng, c.activation, c.bias, out_std, dtype
+    if c.layer("feed_forward", layer) == "experts":
+        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token)
+    return feed_forward(c.activation)(*parts)
+
+
+def make_block(config, rng, dtype, layer=0):
+    """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only placeholders."""
+    c = config
     out_std = INIT_STD / (2 * c.n_layer) ** 0.5                                         # 2 L branches add up
-    attention = SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, bias=bias, out_std=out_std, dropout=c.dropout, dtype=dtype)
-    hidden = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, bias, out_std, dtype)
-    norms = [NORMS[c.norm](c.d_model, bias=bias, dtype=dtype) for _ in range(2)]
+    attention = SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
+                              bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=c.attention_scale,
+                              cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype)
+    hidden = make_feed_forward(c, rng, layer, out_std, dtype)
+    if c.norm_placement in ("parallel", "parallel_pair"):
+        norms = [make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)]
+        return ParallelBlock(attention, hidden, norms, rng, c.dropout)
+    if c.norm_placement == "sandwich":
+        norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]
+        return Block(attention, hidden, norms, sandwich_norm, rng, c.dropout)
+    norms = [make_norm(c, dtype) for _ in range(2)]
     return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
+
+
+def make_positions(config, rng, dtype):
+    """(what is added to the embeddings or None, what is added to the scores or None)."""
+    c = config
+    if c.positions == "learned":
+        return LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
+    if c.positions == "sinusoidal":
+        return SinusoidalPositions(c.d_model), None
+    return None, POSITION_BIASES[c.positions](c.n_head, rng, dtype=dtype) if c.positions in POSITION_BIASES else None
 
 
 class GPT(Module):
     """A language model: token ids in, logits of the next token out at every position.
 
     config  GPTConfig
-    seed    of the initial weights and of dropout
+    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are placeholders that take no
+            memory, to be replaced by published weights (pretrained.py)
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
     def __init__(self, config, seed=0, dtype=np.float32):
         c = self.config = config
-        rng = Random(seed, "init")
-        self.rng = Random(seed, "dropout")
+        rng = None if seed is None else Random(seed, "init")
+        self.rng = Random(seed or 0, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
-        self.positions = LearnedPositions(c.context, c.d_model, rng, dtype=dtype) if c.positions == "learned" else None
-        self.blocks = [make_block(c, rng, dtype) for _ in range(c.n_layer)]
-        self.norm = NORMS[c.norm](c.d_model, bias=c.bias, dtype=dtype) if c.norm_placement != "post" else None
+        self.positions, self.position_bias = make_positions(c, rng, dtype)
+        self.embedding_norm = make_norm(c, dtype) if c.embedding_norm else None
+        self.blocks = [make_block(c, rng, dtype, layer) for layer in range(c.n_layer)]
+        self.norm = make_norm(c, dtype) if c.norm_placement != "post" else None
         self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
         for module in self.modules():
             if hasattr(module, "rng"):
@@ -107,28 +103,65 @@ class GPT(Module):
 
     def hidden(self, ids, cache=None, positions=None, mask=None):
         """The residual stream after the last block and norm, (B, T, D); arguments as in __call__."""
-        ids = getattr(ids, "data", ids) if not isinstance(ids, np.ndarray) else ids
+        c, ids = self.config, getattr(ids, "data", ids) if not isinstance(ids, np.ndarray) else ids
         T, past = ids.shape[-1], cache.length if cache is not None else 0
         if positions is None:
             positions = np.arange(past, past + T, like=ids)
-            if past + T > self.config.context:
-                raise ShapeError(f"GPT: {past + T} tokens do not fit the context of {self.config.context}: shorten the input")
-        x = self.tokens(ids)                                                            # (B, T) -> (B, T, D)
-        rotation = None
+            if past + T > c.context:
+                raise ShapeError(f"GPT: {past + T} tokens do not fit the context of {c.context}: shorten the input")
+        x = self.embed(ids, positions)                                                  # (B, T) -> (B, T, D)
+        # Distances, for windows and biases, are those between columns: padding and packing do not change them.
+        queries, keys = np.arange(past, past + T, like=ids), np.arange(past + T, like=ids)
+        masks = {kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window) for kind in c.attention}
+        bias = None if self.position_bias is None else self.position_bias(queries, keys)          # (1|H, T, S)
+        rotation = self.rotation(positions, x.dtype)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer)
+        return x if self.norm is None else self.norm(x)
+
+    def embed(self, ids, positions):
+        """What the first block reads: (B, T) -> (B, T, D)."""
+        c, x = self.config, self.tokens(ids)
+        if c.embedding_scale != 1:
+            x = x * c.embedding_scale
         if self.positions is not None:
             x = self.positions(x, positions)
-        else:
-            rotation = rotary_angles(positions, self.config.d_model // self.config.n_head, self.config.rope_base, x.dtype)
-        x = dropout(x, self.config.dropout if self.training else 0.0, self.rng)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, rotation=rotation, mask=mask, cache=cache, layer=layer)
-        return x if self.norm is None else self.norm(x)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        return dropout(x, c.dropout if self.training else 0.0, self.rng)
+
+    def rotation(self, positions, dtype):
+        """Cosines and sines that turn queries and keys at these positions, or None without RoPE."""
+        c = self.config
+        if c.positions != "rope":
+            return None
+        if c.rope_scaling is None:
+            return rotary_angles(positions, c.key_width, c.rope_base, dtype)
+        settings = {name: value for name, value in c.rope_scaling.items() if name != "name"}
+        return scaled_rotary_angles(positions, c.key_width, c.rope_scaling["name"], c.rope_base, dtype, **settings)
 
     def logits(self, x):
         """The output layer: (B, T, D) -> (B, T, V)."""
-        return unembedding(x, self.tokens.weight) if self.head is None else linear(x, self.head)
+        x = unembedding(x, self.tokens.weight) if self.head is None else linear(x, self.head)
+        cap = self.config.logit_cap
+        return x if cap is None else tanh(x / cap) * cap                                # Gemma 2
 
     def to(self, device):
         """Move parameters and the dropout stream to a device. Returns the model."""
+        backend.backend(device)
         self.rng.device = device
         return super().to(device)
+
+
+def narrowed(mask, queries, keys, window):
+    """A mask and a sliding window   (book section 2.3.2; Mistral, and GPT-3's banded layers)
+
+    mask     bool that broadcasts to (B, H, T, S), or None
+    queries, keys  (T,) and (S,) integers: columns of the sequence
+    window   tokens a query sees, itself among them
+    returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
+    """
+    if len(keys) <= window:
+        return mask
+    near = queries[:, None] - keys[None, :] < window                                    # (T, S)
+    return near if mask is None else mask & near

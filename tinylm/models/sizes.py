@@ -1,98 +1,113 @@
-"""How many parameters a language model has, in closed form, and the models of the book's Table 2.2.
+"""How many parameters a language model has, in closed form, and the book's Table 2.2.
 
 The book prints depth, width, heads and a rounded total. Hidden width, vocabulary, tying and head width are not in
-the table: they are recalled from the models' published configurations. With them every total comes out, and that is
-evidence: where the table prints as many key-value heads as query heads for LLaMA2-70B, Mistral and Falcon, only the
-smaller number of the real models fits the printed total. DeepSeek-V3 (671B, 61 layers, width 7168, 128/128 heads) is
-left out: experts and latent attention follow another formula. Read next: gpt.py, which builds what is counted here.
+the table: they are recalled from the models' published configurations (presets.py). With them every total comes
+out, and that is evidence: where the table prints as many key-value heads as query heads for LLaMA2-70B, Mistral and
+Falcon, only the smaller number of the real models fits the printed total. Read next: presets.py.
 """
 from dataclasses import dataclass
 
+from tinylm.models.config import NORMS_PER_BLOCK
 from tinylm.nn import GATES
+
+# Learned numbers of a bias of attention, for H heads (nn/position_bias.py with its own defaults).
+_BIAS = {"offset": lambda H: 513 * H, "t5": lambda H: 32 * H, "kerple_power": lambda H: 2 * H, "kerple_log": lambda H: 2 * H,
+         "fire": lambda H: 1 + 2 * 32 + 33 * H}
+
+
+def count_parameters(config):
+    """How many numbers a GPT of this configuration trains; nothing is built.
+
+    config   GPTConfig
+    returns  int: embeddings + blocks + last norm
+    """
+    blocks = sum(count_block(config, layer) for layer in range(config.n_layer))
+    return count_embeddings(config) + blocks + (config.norm_placement != "post") * count_norm(config)
+
+
+def count_active(config):
+    """How many of them one token is multiplied with: of the experts, only those it is sent to."""
+    c = config
+    idle = (c.experts - c.experts_per_token) * count_feed_forward(c)
+    return count_parameters(c) - sum(idle for layer in range(c.n_layer) if c.layer("feed_forward", layer) == "experts")
+
+
+def count_embeddings(config):
+    """Token table, output weights if they are not the same, and positions: V D (2 V D if not tied) + context D."""
+    c = config
+    positions = c.context * c.d_model if c.positions == "learned" else _BIAS.get(c.positions, lambda H: 0)(c.n_head)
+    return c.d_model * c.vocab_size * (1 if c.tied else 2) + positions + c.embedding_norm * count_norm(c)
+
+
+def count_norm(config):
+    """One normalization: D gains, and D biases if it has them; RMS norms have none."""
+    bias = config.norm == "layer" and (config.bias if config.norm_bias is None else config.norm_bias)
+    return config.d_model * (1 + bias)
+
+
+def count_attention(config):
+    """Queries, keys, values and output: (2 H + 2 G) K D and biases."""
+    c = config
+    qkv, heads = (c.n_head + 2 * c.kv_heads) * c.key_width, c.n_head * c.key_width
+    qkv_bias = c.bias if c.qkv_bias is None else c.qkv_bias
+    return c.d_model * (qkv + heads) + qkv_bias * qkv + c.bias * c.d_model
+
+
+def count_feed_forward(config):
+    """One feed-forward, or one expert: 2 D F, 3 D F if gated, and biases."""
+    c, D, F = config, config.d_model, config.hidden_width
+    gated = c.activation in GATES
+    return (3 if gated else 2) * D * F + c.bias * ((2 if gated else 1) * F + D)
+
+
+def count_block(config, layer=0):
+    """Block `layer`: attention, feed-forward or router and experts, and norms."""
+    c = config
+    forward = count_feed_forward(c)
+    if c.layer("feed_forward", layer) == "experts":
+        forward = c.d_model * c.experts + c.experts * forward
+    return count_attention(c) + forward + NORMS_PER_BLOCK[c.norm_placement] * count_norm(c)
 
 
 @dataclass(frozen=True)
-class ModelSize:
-    """What the number of parameters depends on; sizes in the book's symbols."""
+class Printed:
+    """A row of Table 2.2 as the book prints it: billions of parameters, depth, width, query and key-value heads.
 
-    n_layer: int                      # L
-    d_model: int                      # D
-    n_head: int                       # H
-    n_kv_head: int                    # G
-    d_hidden: int                     # F
-    vocab_size: int                   # V
-    learned_positions: int = 0        # rows of a learned position table; 0 for rotary positions
-    gated: bool = True                # three feed-forward matrices instead of two
-    tied: bool = False                # output weights are the embedding table
-    bias: bool = False                # in linear maps
-    norm_bias: bool = False           # layer norms with a bias; RMS norms have none
-    qkv_bias: bool = False            # in the query, key and value maps alone
-    head_width: int | None = None     # K; D / H if None
-    norms: int = 2                    # per block
-    final_norm: bool = True
-    printed: float = 0.0              # billions, as Table 2.2 prints them
-    printed_kv: int | None = None     # key-value heads as Table 2.2 prints them, where they differ from n_kv_head
+    preset   its name in presets.py, None where there is none
+    note     what is wrong in the row, or why it is not counted
+    """
 
-    @classmethod
-    def of(cls, config):
-        """The size of a GPTConfig."""
-        c = config
-        return cls(c.n_layer, c.d_model, c.n_head, c.n_kv_head or c.n_head, c.d_hidden or 4 * c.d_model, c.vocab_size,
-                   c.context if c.positions == "learned" else 0, gated=c.activation in GATES, tied=c.tied, bias=c.bias,
-                   norm_bias=c.bias and c.norm == "layer", final_norm=c.norm_placement != "post")
-
-    def parameters(self):
-        """How many numbers are trained."""
-        return self.embeddings() + self.n_layer * self.block() + self.final_norm * self.norm()
-
-    def embeddings(self):
-        """Token table, output weights and position table: V D (2 V D if not tied) + context D."""
-        return self.d_model * ((1 if self.tied else 2) * self.vocab_size + self.learned_positions)
-
-    def norm(self):
-        """One normalization: D gains, and D biases if it has them."""
-        return self.d_model * (1 + self.norm_bias)
-
-    def block(self):
-        """One block: queries, keys, values and output, (2 H + 2 G) K D; feed-forward, 2 or 3 D F; norms; biases."""
-        D, F, K = self.d_model, self.d_hidden, self.head_width or self.d_model // self.n_head
-        qkv = (self.n_head + 2 * self.n_kv_head) * K
-        weights = D * qkv + self.n_head * K * D + (3 if self.gated else 2) * D * F
-        biases = self.bias * (qkv + D + (2 if self.gated else 1) * F + D) + self.qkv_bias * qkv
-        return weights + biases + self.norms * self.norm()
+    model: str
+    billions: float
+    n_layer: int
+    d_model: int
+    n_head: int
+    n_kv_head: int
+    preset: str | None
+    note: str = ""
 
 
-def _gpt(*sizes, context, **others):
-    return ModelSize(*sizes, learned_positions=context, gated=False, tied=True, bias=True, norm_bias=True, **others)
+_GROUPED = "the real model groups its heads: with the printed number the total would be {:.2f}B"
 
-
-def _falcon(*sizes, **others):
-    return ModelSize(*sizes, vocab_size=65024, gated=False, tied=True, norm_bias=True, **others)
-
-
-def _gemma2(*sizes, **others):
-    return ModelSize(*sizes, vocab_size=256000, tied=True, norms=4, **others)
-
-
-#                                L    D      H    G    F      V
-TABLE_2_2 = {
-    "GPT-1": _gpt(              12,   768,  12,  12,  3072,  40478, context=512, printed=0.117, final_norm=False),
-    "GPT-2": _gpt(              48,  1600,  25,  25,  6400,  50257, context=1024, printed=1.5),
-    "GPT-3": _gpt(              96, 12288,  96,  96, 49152,  50257, context=2048, printed=175),
-    "LLaMA2-7B": ModelSize(     32,  4096,  32,  32, 11008,  32000, printed=7),
-    "LLaMA2-13B": ModelSize(    40,  5120,  40,  40, 13824,  32000, printed=13),
-    "LLaMA2-70B": ModelSize(    80,  8192,  64,   8, 28672,  32000, printed=70, printed_kv=64),
-    "LLaMA3-8B": ModelSize(     32,  4096,  32,   8, 14336, 128256, printed=8),
-    "LLaMA3-70B": ModelSize(    80,  8192,  64,   8, 28672, 128256, printed=70),
-    "LLaMA3.1-405B": ModelSize(126, 16384, 128,   8, 53248, 128256, printed=405),
-    "Gemma2-2B": _gemma2(       26,  2304,   8,   4,  9216, head_width=256, printed=2),
-    "Gemma2-9B": _gemma2(       42,  3584,  16,   8, 14336, head_width=256, printed=9),
-    "Gemma2-27B": _gemma2(      46,  4608,  32,  16, 36864, head_width=128, printed=37),     # a misprint for 27
-    "Qwen2.5-0.5B": ModelSize(  24,   896,  14,   2,  4864, 151936, tied=True, qkv_bias=True, printed=0.5),
-    "Qwen2.5-7B": ModelSize(    28,  3584,  28,   4, 18944, 152064, qkv_bias=True, printed=7),
-    "Qwen2.5-72B": ModelSize(   80,  8192,  64,   8, 29568, 152064, qkv_bias=True, printed=72),
-    "Falcon-7B": _falcon(       32,  4544,  71,   1, 18176, norms=1, printed=7, printed_kv=71),
-    "Falcon-40B": _falcon(      60,  8192, 128,   8, 32768, printed=40, printed_kv=128),
-    "Falcon-180B": _falcon(     80, 14848, 232,   8, 59392, printed=180, printed_kv=232),
-    "Mistral-7B": ModelSize(    32,  4096,  32,   8, 14336,  32000, printed=7, printed_kv=32),
-}
+TABLE_2_2 = (
+    Printed("GPT-1", 0.117, 12, 768, 12, 12, "gpt1"),
+    Printed("GPT-2", 1.5, 48, 1600, 25, 25, "gpt2-xl"),
+    Printed("GPT-3", 175, 96, 12288, 96, 96, "gpt3-175b"),
+    Printed("LLaMA2", 7, 32, 4096, 32, 32, "llama2-7b"),
+    Printed("LLaMA2", 13, 40, 5120, 40, 40, "llama2-13b"),
+    Printed("LLaMA2", 70, 80, 8192, 64, 64, "llama2-70b", _GROUPED.format(78.37)),
+    Printed("LLaMA3/3.1", 8, 32, 4096, 32, 8, "llama3-8b"),
+    Printed("LLaMA3/3.1", 70, 80, 8192, 64, 8, "llama3-70b"),
+    Printed("LLaMA3/3.1", 405, 126, 16384, 128, 8, "llama3.1-405b"),
+    Printed("Gemma2", 2, 26, 2304, 8, 4, "gemma2-2b"),
+    Printed("Gemma2", 9, 42, 3584, 16, 8, "gemma2-9b"),
+    Printed("Gemma2", 37, 46, 4608, 32, 16, "gemma2-27b", "a misprint for 27B: depth, width and heads give 27.23B"),
+    Printed("Qwen2.5", 0.5, 24, 896, 14, 2, "qwen2.5-0.5b"),
+    Printed("Qwen2.5", 7, 28, 3584, 28, 4, "qwen2.5-7b"),
+    Printed("Qwen2.5", 72, 80, 8192, 64, 8, "qwen2.5-72b"),
+    Printed("DeepSeek-V3", 671, 61, 7168, 128, 128, None, "experts and latent attention follow another formula"),
+    Printed("Falcon", 7, 32, 4544, 71, 71, "falcon-7b", _GROUPED.format(8.22)),
+    Printed("Falcon", 40, 60, 8192, 128, 128, "falcon-40b", _GROUPED.format(48.90)),
+    Printed("Falcon", 180, 80, 14848, 232, 232, "falcon-180b", _GROUPED.format(212.64)),
+    Printed("Mistral", 7, 32, 4096, 32, 32, "mistral-7b", _GROUPED.format(8.05)),
+)

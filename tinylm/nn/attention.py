@@ -5,7 +5,7 @@ Read next: block.py, which puts it around a residual stream.
 """
 import numpy as np
 
-from tinylm.autograd import Tensor, attention, rotary, self_attention
+from tinylm.autograd import Tensor, attention, rotary, self_attention, softmax, tanh, where
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
@@ -19,19 +19,20 @@ class SelfAttention(Module):
     width       K of each head; D / H unless given
     bias        of the query, key and value projections;  out_bias of the output projection, the same unless given
     scale       of the scores; 1/sqrt(K) unless given
+    cap         c: scaled scores become c tanh(score / c); None leaves them
     out_std     of the initial output projection
     dropout     probability of dropping an attention weight while training, drawn from rng
     """
 
     def __init__(self, d_model, heads, rng, kv_heads=None, width=None, bias=True, out_bias=None, scale=None, causal=True,
-                 out_std=INIT_STD, dropout=0.0, dtype=np.float32):
+                 out_std=INIT_STD, dropout=0.0, dtype=np.float32, cap=None):
         kv_heads = kv_heads or heads
         if heads % kv_heads or (width is None and d_model % heads):
             raise ConfigError(f"attention: width {d_model}, {heads} heads and {kv_heads} key-value heads do not divide evenly")
         self.heads, self.kv_heads, self.width = heads, kv_heads, width or d_model // heads
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.width, rng, bias, dtype=dtype)
         self.out = Linear(heads * self.width, d_model, rng, bias if out_bias is None else out_bias, std=out_std, dtype=dtype)
-        self.causal, self.scale, self.dropout, self.rng = causal, scale, dropout, rng
+        self.causal, self.scale, self.cap, self.dropout, self.rng = causal, scale, cap, dropout, rng
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """Attend.
@@ -44,7 +45,7 @@ class SelfAttention(Module):
         returns   (B, T, D)
         """
         qkv, dropout = self.qkv(x), self.dropout if self.training else 0.0              # (B, T, (H+2G) K)
-        if cache is None and bias is None:
+        if cache is None and bias is None and self.cap is None:
             y = self_attention(qkv, self.heads, self.kv_heads, rotation=rotation, mask=mask, causal=self.causal, scale=self.scale,
                                dropout=dropout, rng=self.rng)
             return self.out(y)
@@ -53,6 +54,8 @@ class SelfAttention(Module):
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
         if cache is not None:
             k, v = map(Tensor, cache.update(layer, k.data, v.data))                     # (B, G, S, K), S with the past
+        if self.cap is not None:
+            return self.out(merge_heads(capped_attention(q, k, v, self.cap, bias, mask, self.causal, self.scale)))
         y = attention(q, k, v, bias=bias, mask=mask, causal=self.causal, scale=self.scale, dropout=dropout, rng=self.rng)
         return self.out(merge_heads(y))                                                 # (B, H, T, K) -> (B, T, D)
 
@@ -78,6 +81,30 @@ class CrossAttention(Module):
         k, v = kv[:, :self.heads], kv[:, self.heads:]                                   # (B, H, S, K) each
         y = attention(q, k, v, bias=bias, mask=mask, scale=self.scale, dropout=self.dropout if self.training else 0.0, rng=self.rng)
         return self.out(merge_heads(y))
+
+
+def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=None):
+    """attention() with soft-capped scores: c tanh(q k^T * scale / c) cannot leave (-c, c)   (Gemma 2; Team Gemma 2024)
+
+    cap      c > 0
+    others   as in autograd.attention, which has no place for it: here in plain recorded operations
+    returns  (B, H, T, J)
+    """
+    B, H, T, K = q.shape
+    G, S, J = k.shape[1], k.shape[2], v.shape[3]
+    scale = K ** -0.5 if scale is None else scale
+    q = q.reshape(B, G, H // G * T, K)                                                  # the queries that share a key
+    scores = (q @ k.swapaxes(-1, -2)).reshape(B, H, T, S) * scale
+    scores = tanh(scores / cap) * cap
+    if bias is not None:
+        scores = scores + bias
+    if causal and T > 1:
+        seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (S - T)      # (T, S)
+        mask = seen if mask is None else mask & seen
+    if mask is not None:                                    # finite: a query that sees nothing must not become NaN
+        scores = where(mask, scores, float(np.finfo(scores.dtype).min) / 2)
+    weights = softmax(scores).reshape(B, G, H // G * T, S)
+    return (weights @ v).reshape(B, H, T, J)
 
 
 def split_heads(qkv, heads, kv_heads):

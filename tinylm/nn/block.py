@@ -28,3 +28,23 @@ class Block(Module):
         if self.cross is not None:
             x = self.place(x, lambda h: dropout(self.cross(h, memory, memory_mask), p, self.rng), next(norms))
         return self.place(x, lambda h: dropout(self.feed_forward(h), p, self.rng), next(norms))
+
+
+class ParallelBlock(Module):
+    """x + attention(norm(x)) + feed_forward(norm(x)): both read the same stream, so they can run at the same time
+    (Wang & Komatsuzaki 2021; PaLM, Falcon).
+
+    norms    one that both branches read through (PaLM, Falcon 7B), or one each (GPT-NeoX, Falcon 40B)
+    others   as in Block
+    """
+
+    def __init__(self, attention, feed_forward, norms, rng, dropout=0.0):
+        self.attention, self.feed_forward, self.norms = attention, feed_forward, list(norms)
+        self.dropout, self.rng = dropout, rng
+
+    def __call__(self, x, **options):
+        """x (B, T, D); options go to the attention."""
+        p = self.dropout if self.training else 0.0
+        first = self.norms[0](x)
+        second = first if len(self.norms) == 1 else self.norms[1](x)
+        return x + dropout(self.attention(first, **options), p, self.rng) + dropout(self.feed_forward(second), p, self.rng)

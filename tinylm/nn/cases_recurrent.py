@@ -102,10 +102,8 @@ def _to_border(layer, x):
 
 def _layers(rng):
     sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
-    return [call(module(MixtureOfExperts, 2, 2, **sizes), normal(rng, 2, 2, 2)),
-            call(module(MixtureOfExperts, 2, 1, k=2, **sizes), normal(rng, 3, 2)),
-            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 4, 2)),
-            call(module(MixtureOfExperts, 2, 1, k=1, capacity_factor=0.5, **sizes), normal(rng, 5, 2))]
+    return [call(module(MixtureOfExperts, 2, 1, **sizes), normal(rng, 2, 2, 2)),
+            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 3, 2))]
 
 
 register("nn.MixtureOfExperts", lambda layer, x: layer.forward_with_auxiliary(x), _layers, avoid=_to_border, covers=(),

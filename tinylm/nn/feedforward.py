@@ -8,8 +8,14 @@ from tinylm.autograd import geglu, gelu, gelu_tanh, glu, relu, silu, swiglu
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 
+
+def geglu_tanh(gate, up):
+    """gelu_tanh(gate) * up: GeGLU with the tanh form of GELU, as Gemma has it."""
+    return gelu_tanh(gate) * up
+
+
 ACTIVATIONS = {"relu": relu, "gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu}
-GATES = {"swiglu": swiglu, "geglu": geglu, "glu": glu}
+GATES = {"swiglu": swiglu, "geglu": geglu, "geglu_tanh": geglu_tanh, "glu": glu}
 
 
 class FeedForward(Module):

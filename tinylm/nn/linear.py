@@ -9,7 +9,9 @@ INIT_STD = 0.02
 
 
 def normal_parameter(shape, rng, std, dtype=np.float32):
-    """A parameter drawn from a normal distribution with mean 0."""
+    """A parameter drawn from a normal distribution with mean 0; with rng None, a placeholder of that shape without memory."""
+    if rng is None:
+        return Tensor(np.broadcast_to(np.zeros((), dtype), shape), requires_grad=True)
     return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
 
 

@@ -46,4 +46,11 @@ def branch_norm(x, branch, norm):
     return x + norm(branch(x))
 
 
+def sandwich_norm(x, branch, norms):
+    """x + outer(F(inner(x))), norms the pair (inner, outer): normalized on both sides of the branch (as in Gemma 2)."""
+    inner, outer = norms
+    return x + outer(branch(inner(x)))
+
+
+# Those that take one norm for each branch.
 PLACEMENTS = {"pre": pre_norm, "post": post_norm, "branch": branch_norm}

@@ -78,7 +78,7 @@ def _sigmoid(a):
 
 def _time_first(a):
     """(B, T, n) -> (T, B, n) in row order, so that a step reads memory in one piece."""
-    return np.ascontiguousarray(a.swapaxes(0, 1))
+    return a.swapaxes(0, 1).copy()
 
 
 @fused(gru_by_steps)

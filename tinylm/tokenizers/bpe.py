@@ -29,8 +29,8 @@ class BPETokenizer(Tokenizer):
     merges   list of (left id, right id), first learnt first; the token that a merge makes must be in `tokens`
     special  {name: id} for the ids that are None in `tokens`
     pattern  name of the split pattern, a key of pretokenize.PATTERNS
-    partial  True: some bytes may have no token, as in published vocabularies whose training text lacked them (SmolLM2 has 21
-             such, most of them no part of any UTF-8). They are left out of what is encoded, as those models' own
+    partial  True: some bytes may have no token, as in published vocabularies whose training text lacked them (21 in
+             SmolLM2's, most of which are part of no UTF-8). They are left out of what is encoded, as those models' own
              tokenizers do; text with them does not come back whole
     raises   DataError if these do not fit together
     """
@@ -108,8 +108,9 @@ class BPETokenizer(Tokenizer):
 
     def encode_piece(self, data):
         """The ids of one piece, a list, from its bytes: merges are applied, first learnt first, to the last."""
-        merge = merge_short if len(data) <= SHORT else merge_long
-        return merge([self._byte_ids[value] for value in data.translate(None, self._dropped)], self._ranks, self._products)
+        known = data.translate(None, self._dropped)
+        merge = merge_short if len(known) <= SHORT else merge_long
+        return merge([self._byte_ids[value] for value in known], self._ranks, self._products)
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of `printable.py`."""

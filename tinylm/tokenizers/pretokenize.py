@@ -46,16 +46,16 @@ _GPT2_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?
 
 GPT2 = SplitPattern("gpt2", regex.compile(_GPT2_SPLIT), regex.compile(_GPT2_CUT))
 
-# GPT-2's pattern with every digit a piece of its own, which helps arithmetic: StarCoder, Cohere Command R, SmolLM. It was
-# published as two passes, digits first; here in one: white space before a digit is before a border, and stays whole.
+# GPT-2's pattern with every digit a piece of its own, which helps arithmetic: StarCoder, Cohere's Command R, SmolLM.
+# Published as two passes, digits first; here in one: white space before a digit stands before a border, and stays whole.
 _DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 _DIGITS_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})|(?=\p{N})|(?<=[^\s\p{L}\p{N}])(?=\s)"  # and around any digit
 GPT2_DIGITS = SplitPattern("gpt2-digits", regex.compile(_DIGITS_SPLIT), regex.compile(_DIGITS_CUT))
 
-# LLaMA 3 (from GPT-4): contractions of either case; letters take one sign before them; three digits at the most; other signs
-# take the ends of lines after them; ends of lines take the white space before them. Qwen 2: the same, but single digits.
-_LINES_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
-                r"\s+(?!\S)|\s+")
+# LLaMA 3 (after GPT-4): contractions of either case; letters take one sign before them; three digits at the most; other
+# signs take the ends of lines after them; ends of lines take white space before them. Qwen 2: so too, but single digits.
+_LINES_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+                r"\s*[\r\n]+|\s+(?!\S)|\s+")
 # As for GPT-2; but after other signs, the end of a line belongs to them.
 _LINES_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?=[^\S\r\n]|\p{N})"
 LLAMA3 = SplitPattern("llama3", regex.compile(_LINES_SPLIT), regex.compile(_LINES_CUT))

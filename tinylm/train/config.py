@@ -12,8 +12,6 @@ from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES
 from tinylm.train.settings import above, at_least, between, one_of, positive, setting, validate
 
-MODEL = [field.name for field in dataclasses.fields(GPTConfig)]
-
 
 def below_one(value):
     """A check: a number in [0, 1)."""
@@ -44,7 +42,8 @@ class TrainConfig:
     norm_placement: str = setting("pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch"))
     activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu, glu",
                               one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu", "glu"))
-    positions: str = setting("learned", "learned or rope", one_of("learned", "rope"))
+    positions: str = setting("learned", "learned, rope, sinusoidal, alibi or none",
+                             one_of("learned", "rope", "sinusoidal", "alibi", "none"))
     rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
     bias: bool = setting(True, "biases in linear maps and layer norms")
     tied: bool = setting(True, "output weights are the embedding table")
@@ -105,6 +104,9 @@ class TrainConfig:
         """What decides the model, the data order and the update rule: {name: value}. A run keeps it to its end."""
         return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
 
+
+# The fields of a GPTConfig that a run chooses; the others, which only published families need, keep their defaults.
+MODEL = [field.name for field in dataclasses.fields(GPTConfig) if field.name in TrainConfig.__dataclass_fields__]
 
 # What may differ between two parts of one run.
 MAY_CHANGE = ("steps", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers", "eval_every",

@@ -1,0 +1,99 @@
+"""GPTConfig: a decoder-only language model as a choice of parts   (book section 2.1.1, Table 2.2).
+
+Every family from GPT-1 to Gemma 2 is these few words set differently; what a word stands for is looked up in a
+dictionary of parts (NORMS, ACTIVATIONS, PLACEMENTS, ...). Read next: gpt.py, which builds the model;
+presets.py, the families; sizes.py, how many parameters each has.
+"""
+from dataclasses import dataclass
+
+from tinylm.errors import ConfigError
+from tinylm.nn import ACTIVATIONS, GATES, NORMS, PLACEMENTS
+from tinylm.nn.position_bias import POSITION_BIASES
+from tinylm.nn.rotary_scaling import SCALINGS
+
+# How many norms a block has, and of which arrangement, by the word for it. The words of PLACEMENTS put one norm at each
+# branch; sandwich two; in the parallel block both branches read the stream through one norm, or through one each.
+NORMS_PER_BLOCK = {**dict.fromkeys(PLACEMENTS, 2), "sandwich": 4, "parallel": 1, "parallel_pair": 2}
+ATTENTION = "full", "window"
+FEED_FORWARD = "dense", "experts"
+POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """What a GPT is made of; sizes in the book's symbols. The defaults are GPT-2's, the smallest one's sizes."""
+
+    vocab_size: int                       # V
+    context: int = 1024                   # longest sequence, in tokens
+    n_layer: int = 12                     # L
+    n_head: int = 12                      # H
+    d_model: int = 768                    # D
+    n_kv_head: int | None = None          # G; H if None
+    d_hidden: int | None = None           # F; 4 D if None
+    norm: str = "layer"                   # layer | rms
+    norm_placement: str = "pre"           # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x)) |
+    #                                       sandwich: x + norm'(F(norm(x))) | parallel: x + A(norm(x)) + F(norm(x)) |
+    #                                       parallel_pair: x + A(norm(x)) + F(norm'(x))
+    activation: str = "gelu_tanh"         # gelu_tanh | gelu | relu | silu | swiglu | geglu | geglu_tanh | glu
+    positions: str = "learned"            # learned | sinusoidal | rope | none | a bias of attention: alibi, t5, ...
+    rope_base: float = 10000.0
+    bias: bool = True                     # in linear maps and layer norms
+    tied: bool = True                     # output weights are the embedding table
+    dropout: float = 0.0
+    head_width: int | None = None         # K; D / H if None
+    qkv_bias: bool | None = None          # in the query, key and value maps; as `bias` if None
+    norm_bias: bool | None = None         # in layer norms; as `bias` if None
+    norm_eps: float | None = None         # 1e-5 in layer norms and 1e-6 in RMS norms if None
+    rope_scaling: dict | None = None      # {"name": of SCALINGS, its settings ...}
+    embedding_scale: float = 1.0          # times the token embeddings, not the tied output weights
+    embedding_norm: bool = False          # a layer norm after the embeddings
+    attention: tuple = ("full",)          # full | window, layer by layer, repeated to the last layer
+    window: int | None = None             # tokens a query of a window layer sees, itself among them
+    attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
+    attention_cap: float | None = None    # c: scores become c tanh(score / c)
+    logit_cap: float | None = None        # the same of the logits
+    feed_forward: tuple = ("dense",)      # dense | experts, layer by layer, repeated to the last layer
+    experts: int = 0                      # in each layer of experts; every one is a feed-forward
+    experts_per_token: int = 2
+
+    def __post_init__(self):
+        for field in ("attention", "feed_forward"):                                     # lists, as JSON gives them
+            object.__setattr__(self, field, (value,) if isinstance(value := getattr(self, field), str) else tuple(value))
+        choices = {"norm": NORMS, "norm_placement": NORMS_PER_BLOCK, "activation": {**ACTIVATIONS, **GATES},
+                   "positions": POSITIONS, "attention": ATTENTION, "feed_forward": FEED_FORWARD}
+        for field, allowed in choices.items():
+            value = getattr(self, field)
+            for word in value if isinstance(value, tuple) else (value,):
+                if word not in allowed:
+                    raise ConfigError(f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}")
+        sizes = ["vocab_size", "context", "n_layer", "n_head", "d_model"]
+        sizes += ["window"] * ("window" in self.attention) + ["experts"] * ("experts" in self.feed_forward)
+        for field in sizes:
+            if (getattr(self, field) or 0) < 1:
+                raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
+        if self.positions == "rope" and self.key_width % 2:
+            raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even")
+        if self.rope_scaling is not None and self.rope_scaling.get("name") not in SCALINGS:
+            raise ConfigError(f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}")
+        if self.attention_cap is not None and self.dropout:
+            raise ConfigError("GPTConfig: capped attention has no dropout of its weights; set dropout to 0")
+
+    @property
+    def key_width(self):
+        """K, the width of a head."""
+        return self.head_width or self.d_model // self.n_head
+
+    @property
+    def kv_heads(self):
+        """G, the number of key-value heads."""
+        return self.n_kv_head or self.n_head
+
+    @property
+    def hidden_width(self):
+        """F, the width of the feed-forward."""
+        return self.d_hidden or 4 * self.d_model
+
+    def layer(self, field, index):
+        """What layer `index` has of a repeated field, attention or feed_forward."""
+        pattern = getattr(self, field)
+        return pattern[index % len(pattern)]
