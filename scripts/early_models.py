@@ -9,7 +9,16 @@ third of the steps. Networks are tried from 3 seeds (weights and order of the ba
 
 Measured output:
 
-MEASURED
+    342261 characters of 93 kinds to learn from, 38029 held out; networks read 307200 of them in 300 batches
+                             numbers  bits/char   lowest  highest  seconds
+    5-gram, all text          109000      1.878                        0.1
+    5-gram, as much read      103342      1.949                        0.1
+    NPLM, 8 characters         77405      2.867    2.854    2.882      6.6
+    LSTM                       83424      2.441    2.430    2.453      8.8
+    transformer                80752      2.821    2.806    2.835     11.4
+    LSTM better than NPLM, 8 characters: yes
+    transformer better than LSTM: no
+    the best network (LSTM) better than counting all text: no
 """
 import argparse
 import time
@@ -29,8 +38,8 @@ from tinylm.pretrain import CausalLM
 
 BATCH, T = 16, 64
 NETWORKS = {
-    "NPLM, 8 characters": (lambda V, seed: FeedForwardNGramLM(9, V, 24, 128, seed=seed), 3e-3),
-    "LSTM": (lambda V, seed: RecurrentLM(RecurrentConfig(V, 88, 1, "lstm"), seed), 5e-3),
+    "NPLM, 8 characters": (lambda V, seed: FeedForwardNGramLM(9, V, 24, 200, seed=seed), 3e-3),
+    "LSTM": (lambda V, seed: RecurrentLM(RecurrentConfig(V, 96, 1, "lstm"), seed), 5e-3),
     "transformer": (lambda V, seed: GPT(GPTConfig(V, T, 2, 4, 56, norm="rms", positions="rope", bias=False), seed), 5e-3),
 }
 

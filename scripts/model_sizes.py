@@ -8,31 +8,33 @@ taken and change nothing. `python scripts/model_sizes.py`. Read next: tinylm/mod
 Measured output:
 
     model             L      D    heads       parameters  printed   with the printed heads
-    GPT-1            12    768   12/12       116,534,784   0.117B
-    GPT-2            48   1600   25/25     1,557,611,200     1.5B
-    GPT-3            96  12288   96/96   174,604,259,328     175B
-    LLaMA2-7B        32   4096   32/32     6,738,415,616       7B
-    LLaMA2-13B       40   5120   40/40    13,015,864,320      13B
-    LLaMA2-70B       80   8192   64/8     68,976,648,192      70B   64/64: 78.4B
-    LLaMA3-8B        32   4096   32/8      8,030,261,248       8B
-    LLaMA3-70B       80   8192   64/8     70,553,706,496      70B
-    LLaMA3.1-405B   126  16384  128/8    405,853,388,800     405B
-    Gemma2-2B        26   2304    8/4      2,614,341,888       2B
-    Gemma2-9B        42   3584   16/8      9,241,705,984       9B
-    Gemma2-27B       46   4608   32/16    27,227,128,320      37B
-    Qwen2.5-0.5B     24    896   14/2        494,032,768     0.5B
-    Qwen2.5-7B       28   3584   28/4      7,615,616,512       7B
-    Qwen2.5-72B      80   8192   64/8     72,706,203,648      72B
-    Falcon-7B        32   4544   71/1      6,921,720,704       7B   71/71: 8.2B
-    Falcon-40B       60   8192  128/8     41,303,293,952      40B   128/128: 48.9B
-    Falcon-180B      80  14848  232/8    178,557,088,768     180B   232/232: 212.6B
-    Mistral-7B       32   4096   32/8      7,241,732,096       7B   32/32: 8.0B
+    gpt1             12    768   12/12       116,534,784   0.117B
+    gpt2-xl          48   1600   25/25     1,557,611,200     1.5B
+    gpt3-175b        96  12288   96/96   174,604,259,328     175B
+    llama2-7b        32   4096   32/32     6,738,415,616       7B
+    llama2-13b       40   5120   40/40    13,015,864,320      13B
+    llama2-70b       80   8192   64/8     68,976,648,192      70B   64/64: 78.4B
+    llama3-8b        32   4096   32/8      8,030,261,248       8B
+    llama3-70b       80   8192   64/8     70,553,706,496      70B
+    llama3.1-405b   126  16384  128/8    405,853,388,800     405B
+    gemma2-2b        26   2304    8/4      2,614,341,888       2B
+    gemma2-9b        42   3584   16/8      9,241,705,984       9B
+    gemma2-27b       46   4608   32/16    27,227,128,320      37B
+    qwen2.5-0.5b     24    896   14/2        494,032,768     0.5B
+    qwen2.5-7b       28   3584   28/4      7,615,616,512       7B
+    qwen2.5-72b      80   8192   64/8     72,706,203,648      72B
+    DeepSeek-V3      61   7168  128/128                -     671B   experts and latent attention follow another formula
+    falcon-7b        32   4544   71/1      6,921,720,704       7B   71/71: 8.2B
+    falcon-40b       60   8192  128/8     41,303,293,952      40B   128/128: 48.9B
+    falcon-180b      80  14848  232/8    178,557,088,768     180B   232/232: 212.6B
+    mistral-7b       32   4096   32/8      7,241,732,096       7B   32/32: 8.0B
     the real heads come nearer to the printed total in 5 of 5 cases; the book's Gemma2 of 37B counts 27B
 """
 import argparse
 import dataclasses
 
-from tinylm.models.sizes import TABLE_2_2
+from tinylm.models.presets import preset
+from tinylm.models.sizes import TABLE_2_2, count_parameters
 
 
 def main():
@@ -44,14 +46,19 @@ def main():
     parser.parse_args()
     print("model".ljust(14) + "    L      D    heads       parameters  printed   with the printed heads")
     nearer = []
-    for name, size in TABLE_2_2.items():
-        other, count = "", size.parameters()
-        if size.printed_kv:
-            wrong = dataclasses.replace(size, n_kv_head=size.printed_kv).parameters()
-            other = f"{size.n_head}/{size.printed_kv}: {wrong / 1e9:.1f}B"
-            nearer.append(abs(count / 1e9 - size.printed) < abs(wrong / 1e9 - size.printed))
-        print(f"{name:14} {size.n_layer:4} {size.d_model:6} {size.n_head:4}/{size.n_kv_head:<3} {count:16,} "
-              f"{size.printed:7g}B   {other}".rstrip())
+    for row in TABLE_2_2:
+        if row.preset is None:
+            print(f"{row.model:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{row.n_kv_head:<3} {'-':>16} "
+                  f"{row.billions:7g}B   {row.note}")
+            continue
+        config, other = preset(row.preset), ""
+        count = count_parameters(config)
+        if row.n_kv_head != config.kv_heads:
+            wrong = count_parameters(dataclasses.replace(config, n_kv_head=row.n_kv_head))
+            other = f"{row.n_head}/{row.n_kv_head}: {wrong / 1e9:.1f}B"
+            nearer.append(abs(count / 1e9 - row.billions) < abs(wrong / 1e9 - row.billions))
+        print(f"{row.preset:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{config.kv_heads:<3} {count:16,} "
+              f"{row.billions:7g}B   {other}".rstrip())
     print(f"the real heads come nearer to the printed total in {sum(nearer)} of {len(nearer)} cases; the book's Gemma2 of "
           "37B counts 27B")
 

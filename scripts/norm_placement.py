@@ -31,9 +31,10 @@ Measured output (mean over 3 seeds, with the least and the most):
           16     0.1      2.21 (2.18 .. 2.24) 0/3      2.33 (2.26 .. 2.36) 0/3      2.24 (2.09 .. 2.35) 0/3
     at 16 blocks, each at its best rate: pre-norm 1.74 (1.58 .. 1.85), post-norm 2.32 (2.27 .. 2.35): the claim shows
 
-No run diverged: with depth and these rates post-norm does not blow up, it stays at the loss of letter frequencies. The
-gradient at the start does not foretell it (post-norm's is the most even over depth). GPT-2's small start hides the
-difference between placements, and without a residual it lets the gradient vanish.
+No run diverged: at these rates deep post-norm does not blow up, it stays at the loss of symbol frequencies (2.32). The
+gradient at the start does not foretell it: post-norm's is the most even over depth. From GPT-2's start depth hardly
+matters to any placement (post-norm's 38 is its first norm, which divides small embeddings by their size); without a
+residual the gradient vanishes there, and from unit size it does not.
 """
 import argparse
 import math

@@ -20,7 +20,7 @@ ABRACADABRA = np.array([0, 1, 4, 0, 2, 0, 3, 0, 1, 4, 0])   # a b r a c a d a b 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 4), st.sampled_from(sorted(SMOOTHINGS)))
 def test_probabilities_after_every_context_sum_to_one(tokens, order, smoothing):
     lm = NGramLM(order, 4, smoothing).fit(np.array(tokens))
-    contexts = np.array(list(itertools.product(range(5), repeat=order - 1)), int)       # all of them, seen or not; 4 is the beginning
+    contexts = np.array(list(itertools.product(range(5), repeat=order - 1)), int)       # all, seen or not; 4 is the beginning
     p = lm.distribution(contexts)
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-12)
     assert (p >= 0).all()
@@ -57,9 +57,10 @@ def test_kneser_ney_counts_what_a_word_follows_not_how_often_it_stands():
 
 def test_no_smoothing_at_zero_and_uniform_at_infinity():
     mle, contexts = NGramLM(2, 5, "mle").fit(ABRACADABRA), np.arange(5)[:, None]
-    np.testing.assert_allclose(NGramLM(2, 5, "add_k", 1e-12).fit(ABRACADABRA).distribution(contexts), mle.distribution(contexts), atol=1e-11)
-    np.testing.assert_allclose(NGramLM(2, 5, "add_k", 1e12).fit(ABRACADABRA).distribution(contexts), 0.2, atol=1e-11)
-    np.testing.assert_allclose(NGramLM(2, 5, "interpolated", 1.0).fit(ABRACADABRA).distribution(contexts), mle.distribution(contexts))
+    for smoothing, option, expected in (("add_k", 1e-12, mle.distribution(contexts)), ("add_k", 1e12, 0.2),
+                                        ("interpolated", 1.0, mle.distribution(contexts))):
+        found = NGramLM(2, 5, smoothing, option).fit(ABRACADABRA).distribution(contexts)
+        np.testing.assert_allclose(found, expected, atol=1e-11)
 
 
 def test_discounts_are_estimated_from_what_was_seen_once_and_twice():

@@ -5,8 +5,19 @@ import pytest
 import tinylm as tl
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
-from tinylm.models.word2vec import (CBOW, SkipGram, cbow_windows, cosine, draw, expected_loss, log_sigmoid, negative_sampling_loss,
-                                    noise_distribution, skip_gram_pairs, subsample)
+from tinylm.models.word2vec import (
+    CBOW,
+    SkipGram,
+    cbow_windows,
+    cosine,
+    draw,
+    expected_loss,
+    log_sigmoid,
+    negative_sampling_loss,
+    noise_distribution,
+    skip_gram_pairs,
+    subsample,
+)
 from tinylm.optim import Adam
 
 

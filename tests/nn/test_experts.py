@@ -152,7 +152,8 @@ def test_penalties_inside_checkpoint_are_refused_and_checkpointed_gives_their_gr
         moe, at = layer(k=2, capacity_factor=0.5), leaf(x)
         y, auxiliary = way(moe, at)
         ((y * y).sum() + auxiliary).backward()
-        results.append([y.numpy(), auxiliary.numpy(), at.grad.numpy(), *(p.grad.numpy() for p in moe.parameters() if p.grad is not None)])
+        grads = [p.grad.numpy() for p in (at, *moe.parameters()) if p.grad is not None]
+        results.append([y.numpy(), auxiliary.numpy(), *grads])
     for a, b in zip(*results):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
 

@@ -8,8 +8,19 @@ from tinylm.autograd import cross_entropy
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear
-from tinylm.nn.recurrent import (CELLS, GRUCell, LSTMCell, Recurrent, gru_by_steps, gru_scan, gru_step, lstm_by_steps, lstm_scan,
-                                 lstm_step, rnn_step)
+from tinylm.nn.recurrent import (
+    CELLS,
+    GRUCell,
+    LSTMCell,
+    Recurrent,
+    gru_by_steps,
+    gru_scan,
+    gru_step,
+    lstm_by_steps,
+    lstm_scan,
+    lstm_step,
+    rnn_step,
+)
 from tinylm.optim import AdamW
 
 
@@ -37,8 +48,9 @@ def test_steps_of_one_unit_worked_by_hand():
 @pytest.mark.parametrize("B,T,H", [(2, 5, 3), (1, 1, 1), (3, 2, 4)])
 def test_fused_scans_equal_their_steps(device, rng, B, T, H):
     h, c = rng.normal(size=(2, B, H))
-    assert_matches_twin(gru_scan, gru_by_steps, [rng.normal(size=(B, T, 3 * H)), rng.normal(size=(H, 3 * H)), rng.normal(size=H), h], device)
-    assert_matches_twin(lstm_scan, lstm_by_steps, [rng.normal(size=(B, T, 4 * H)), rng.normal(size=(H, 4 * H)), h, c], device)
+    three, four = ([rng.normal(size=(B, T, n * H)), rng.normal(size=(H, n * H))] for n in (3, 4))
+    assert_matches_twin(gru_scan, gru_by_steps, [*three, rng.normal(size=H), h], device)
+    assert_matches_twin(lstm_scan, lstm_by_steps, [*four, h, c], device)
 
 
 @pytest.mark.parametrize("gates,scan,steps", [(3, gru_scan, gru_by_steps), (4, lstm_scan, lstm_by_steps)])
@@ -111,7 +123,7 @@ def test_an_lstm_learns_to_recall_a_symbol_after_a_delay():
     # The first of 10 symbols is asked for at the end; the other nine say nothing. Chance is log 4 = 1.386 nats.
     rng, T, V = Random(0, "delay"), 10, 4
     module, head = Recurrent(LSTMCell(V, 16, Random(1))), Linear(16, V, Random(2), std=0.25)
-    optimizer = AdamW({**module.named_parameters(), **{f"head.{n}": p for n, p in head.named_parameters().items()}}, lr=0.02, weight_decay=0.0)
+    optimizer = AdamW(module.parameters() + head.parameters(), lr=0.02, weight_decay=0.0)
     for _ in range(250):
         ids = rng.integers(0, V, (32, T))
         y, _ = module(tl.Tensor(np.eye(V, dtype=np.float32)[ids]))

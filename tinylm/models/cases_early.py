@@ -20,12 +20,12 @@ def ready(model):
 
 
 register("models.FeedForwardNGramLM", lambda model, ids: model(ids), lambda rng: [
-    call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct=direct, seed=int(rng.integers(99)), dtype=np.float64)), IDS) for direct in (True, False)],
+    call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, int(rng.integers(99)), np.float64)), IDS) for direct in (True, False)],
     covers=(), source="Bengio et al. 2003")
 for _cell in ("rnn", "gru", "lstm", "mamba"):
     register(f"models.RecurrentLM({_cell})", lambda model, ids: model(ids), lambda rng, cell=_cell: [
-        call(ready(RecurrentLM(RecurrentConfig(4, 3, layers, cell, d_state=2, tied=layers == 1), int(rng.integers(99)), np.float64)), IDS[:1, :3])
-        for layers in ((1,) if cell == "mamba" else (1, 2))], covers=(), source="book section 2.3.3")
+        call(ready(RecurrentLM(RecurrentConfig(4, 3, n, cell, 2, tied=n == 1), int(rng.integers(99)), np.float64)), IDS[:1, :3])
+        for n in ((1,) if cell == "mamba" else (1, 2))], covers=(), source="book section 2.3.3")
 
 CENTERS, AROUND, DRAWN = np.array([0, 1, 1]), np.array([2, 3, 0]), np.array([[1, 3], [0, 0], [2, 1]])
 register("models.SkipGram", lambda model: (model.loss(CENTERS, AROUND, DRAWN), model.softmax_loss(CENTERS, AROUND)),

@@ -69,14 +69,15 @@ class Encoder(Module):
     """Token ids in, a hidden state for every token out; and what the head makes of it.
 
     config  EncoderConfig
-    seed    of the initial weights and of dropout
+    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are placeholders that take no
+            memory, to be replaced by published weights
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
     def __init__(self, config, seed=0, dtype=np.float32):
         c = self.config = config
-        rng = Random(seed, "init")
-        self.rng = Random(seed, "dropout")
+        rng = None if seed is None else Random(seed, "init")
+        self.rng = Random(seed or 0, "dropout")
         width = c.d_embed or c.d_model
         self.tokens = Embedding(c.vocab_size, width, rng, dtype=dtype)
         self.positions = LearnedPositions(c.first_position + c.context, width, rng, dtype=dtype)

@@ -32,8 +32,8 @@ class FeedForwardNGramLM(Module):
 
     def __init__(self, order, vocab_size, d_embedding, d_hidden, direct=True, seed=0, dtype=np.float32):
         if min(order - 1, vocab_size, d_embedding, d_hidden) < 1:
-            raise ConfigError(f"FeedForwardNGramLM: order {order} must be at least 2, and {vocab_size} tokens, widths {d_embedding} "
-                              f"and {d_hidden} at least 1")
+            raise ConfigError(f"FeedForwardNGramLM: order {order} must be at least 2, and {vocab_size} tokens, widths "
+                              f"{d_embedding} and {d_hidden} at least 1")
         rng, width = Random(seed, "init"), (order - 1) * d_embedding
         self.order, self.vocab_size, self.bos = order, vocab_size, vocab_size
         self.words = Embedding(vocab_size + 1, d_embedding, rng, std=1.0, dtype=dtype)

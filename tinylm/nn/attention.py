@@ -73,12 +73,17 @@ class CrossAttention(Module):
         self.out = Linear(heads * self.width, d_model, rng, bias, std=out_std, dtype=dtype)
         self.scale, self.dropout, self.rng = scale, dropout, rng
 
+    def keys_values(self, memory):
+        """What the queries will meet, (B, S, D) -> k, v (B, H, S, K) each: the same for every step of a decoding."""
+        B, S, _ = memory.shape
+        kv = self.kv(memory).reshape(B, S, 2 * self.heads, self.width).transpose(0, 2, 1, 3)
+        return kv[:, :self.heads], kv[:, self.heads:]
+
     def __call__(self, x, memory, mask=None, bias=None):
-        """x (B, T, D), memory (B, S, D), mask bool that broadcasts to (B, H, T, S) -> (B, T, D)."""
+        """x (B, T, D), memory (B, S, D) or its keys_values, mask bool that broadcasts to (B, H, T, S) -> (B, T, D)."""
         B, T, _ = x.shape
         q = self.q(x).reshape(B, T, self.heads, self.width).transpose(0, 2, 1, 3)       # (B, H, T, K)
-        kv = self.kv(memory).reshape(B, memory.shape[1], 2 * self.heads, self.width).transpose(0, 2, 1, 3)
-        k, v = kv[:, :self.heads], kv[:, self.heads:]                                   # (B, H, S, K) each
+        k, v = memory if isinstance(memory, tuple) else self.keys_values(memory)        # (B, H, S, K) each
         y = attention(q, k, v, bias=bias, mask=mask, scale=self.scale, dropout=self.dropout if self.training else 0.0, rng=self.rng)
         return self.out(merge_heads(y))
 

@@ -15,13 +15,13 @@ from tinylm.nn.recurrent import CELLS, Recurrent
 from tinylm.nn.state_space import MambaBlock
 
 register("gru_scan", recurrent.gru_scan, lambda rng: [
-    call(normal(rng, B, T, 3 * H), normal(rng, H, 3 * H), normal(rng, H), normal(rng, B, H)) for B, T, H in [(2, 3, 2), (1, 1, 3)]],
-    source="Cho et al. 2014")
+    call(normal(rng, B, T, 3 * H), normal(rng, H, 3 * H), normal(rng, H), normal(rng, B, H))
+    for B, T, H in [(2, 3, 2), (1, 1, 3)]], source="Cho et al. 2014")
 register("lstm_scan", recurrent.lstm_scan, lambda rng: [
-    call(normal(rng, B, T, 4 * H), normal(rng, H, 4 * H), normal(rng, B, H), normal(rng, B, H)) for B, T, H in [(2, 3, 2), (1, 1, 3)]],
-    source="Hochreiter & Schmidhuber 1997")
+    call(normal(rng, B, T, 4 * H), normal(rng, H, 4 * H), normal(rng, B, H), normal(rng, B, H))
+    for B, T, H in [(2, 3, 2), (1, 1, 3)]], source="Hochreiter & Schmidhuber 1997")
 register("linear_recurrence", state_space.linear_recurrence, lambda rng: [
-    call(normal(rng, *shape), normal(rng, *shape)) for shape in [(2, 5, 3), (1, 1, 2), (2, 2), (1, 10, 1, 2)]],   # chunks of 3, 1, 2, 4
+    call(normal(rng, *shape), normal(rng, *shape)) for shape in [(2, 5, 3), (1, 1, 2), (2, 2), (1, 10, 1, 2)]],
     source="Gu & Dao 2023; Blelloch 1990")
 
 
@@ -67,24 +67,24 @@ for _name, _cell in CELLS.items():
         call(module(kind, 3, 2), normal(rng, 2, 3), *(normal(rng, 2, 2) for _ in range(2 if n == "LSTMCell" else 1)))], covers=())
     register(f"nn.Recurrent({_name})", read, lambda rng, kind=_cell, n=_cell.__name__: [
         call(Recurrent(module(kind, 2, 2)), normal(rng, 2, 3, 2)),
-        call(Recurrent(module(kind, 2, 2)), normal(rng, 1, 2, 2), *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)))],
-        covers=(), source="book section 2.3.3")
+        call(Recurrent(module(kind, 2, 2)), normal(rng, 1, 2, 2),
+             *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)))], covers=(), source="book section 2.3.3")
 
 
 def _scan_inputs(rng, B=2, T=4, E=2, N=3):
-    return (normal(rng, B, T, E), uniform(rng, 0.2, 1.5, B, T, E), -uniform(rng, 0.3, 2, E, N), normal(rng, B, T, N), normal(rng, B, T, N),
-            normal(rng, E))
+    return (normal(rng, B, T, E), uniform(rng, 0.2, 1.5, B, T, E), -uniform(rng, 0.3, 2, E, N), normal(rng, B, T, N),
+            normal(rng, B, T, N), normal(rng, E))
 
 
 register("selective_scan", lambda *args, **options: state_space.selective_scan(*args, **options), lambda rng: [
     call(*_scan_inputs(rng)), call(*_scan_inputs(rng), normal(rng, 2, 2, 3)),
-    *(call(*_scan_inputs(rng, 1, 3), recurrence=way) for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling))],
-    covers=(), source="Gu & Dao 2023")
+    *(call(*_scan_inputs(rng, 1, 3), recurrence=way)
+      for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling))], covers=(), source="Gu & Dao 2023")
 register("softplus", state_space.softplus, lambda rng: [call(normal(rng, 4)), call(uniform(rng, 5, 30, 3))], covers=())
 register("nn.MambaBlock", read, lambda rng: [
     call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 1, 3, 2)),
-    call(module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 2), normal(rng, 1, 2, 1))],
-    covers=(), source="Gu & Dao 2023")
+    call(module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 2),
+         normal(rng, 1, 2, 1))], covers=(), source="Gu & Dao 2023")
 for _name in ("moving_average", "moving_average_by_convolution"):
     register(_name, getattr(state_space, _name), lambda rng: [
         call(normal(rng, 2, 4, 3), uniform(rng, 0.2, 0.9, 3), uniform(rng, 0.2, 0.9, 3))], covers=(), source="Ma et al. 2023")
@@ -103,7 +103,8 @@ def _to_border(layer, x):
 def _layers(rng):
     sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
     return [call(module(MixtureOfExperts, 2, 1, **sizes), normal(rng, 2, 2, 2)),
-            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes), normal(rng, 3, 2))]
+            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes),
+                 normal(rng, 3, 2))]
 
 
 register("nn.MixtureOfExperts", lambda layer, x: layer.forward_with_auxiliary(x), _layers, avoid=_to_border, covers=(),

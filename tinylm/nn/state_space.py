@@ -61,7 +61,7 @@ def linear_recurrence(a, b):
     """
     if np.shape(a) != np.shape(b) or b.ndim < 2 or b.shape[1] == 0:
         raise ShapeError(f"linear_recurrence: a {np.shape(a)} and b {np.shape(b)} must be (B, T, ...) of one shape, T >= 1")
-    (B, T), rest = b.shape[:2], b.shape[2:]
+    T = b.shape[1]
     Q = math.isqrt(T - 1) + 1                               # steps in a chunk; the last chunk may be shorter
     h = np.empty_like(b)
     so_far = np.empty_like(a)                               # product of the chunk's a up to here

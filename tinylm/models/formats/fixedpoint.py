@@ -14,7 +14,7 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError, ShapeError
 
 _EXACT = (1 << 24) // 127 ** 2          # int8 products that a float32 sums exactly
-_LONGEST = ((1 << 31) - 1) // 127 ** 2  # int8 products that an int32 sums without overflow: 133,152
+_LONGEST = ((1 << 31) - 1) // 127 ** 2  # int8 products that an int32 sums without overflow: 133,144
 
 
 def to_fixed(x, bits=8, axis=None):
