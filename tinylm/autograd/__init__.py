@@ -56,3 +56,4 @@ from tinylm.autograd.shaping import (
                                         swapaxes,
                                         transpose,
 )
+from tinylm.autograd.tiled_attention import tiled_attention

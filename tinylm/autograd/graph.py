@@ -208,15 +208,22 @@ def _walk(roots, sink, retain, create_graph):
                 if _edge(again) is not None:
                     give(_edge(again), g, False)
             else:
-                for edge, derivative in zip(node.inputs, node.derive(g, node)):
-                    if edge is None or derivative is None:
-                        continue
-                    if callable(derivative):                # a fused rule that can write straight into the optimizer's buffer
-                        free = sink is _add_to_grad and isinstance(edge, Tensor) and edge.grad is None
-                        derivative = derivative(edge.slot if free else None)
-                    give(edge, derivative, node.fused)
+                derivatives = list(node.derive(g, node))
+                for i, (edge, derivative) in enumerate(zip(node.inputs, derivatives)):
+                    if callable(derivative):                # lazy: a fused rule that can write where the optimizer wants it
+                        derivatives[i] = derivative(_free_slot(edge, node, sink)) if edge is not None else None
+                for edge, derivative in zip(node.inputs, derivatives):      # only now may an array be added into
+                    if edge is not None and derivative is not None:
+                        give(edge, derivative, node.fused)
             if not retain:
                 node.free()
+
+
+def _free_slot(edge, node, sink):
+    """Where the gradient of a leaf may be written at once: its slot, if this is the first and only contribution so far."""
+    if sink is not _add_to_grad or not isinstance(edge, Tensor) or edge.grad is not None or edge.slot is None:
+        return None
+    return edge.slot if sum([e is edge for e in node.inputs]) == 1 else None
 
 
 def _check(node, create_graph):

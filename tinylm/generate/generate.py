@@ -30,7 +30,7 @@ def generate(lm, prompt_ids, max_tokens, *, seed=0, stop=(), eos=None, tokenizer
     stop        strings that end the text; no token that holds a part of one is given out. Needs `tokenizer`
     eos         id of the token that ends generation; it is given out last
     notice      called with a sentence if the prompt does not fit the context, saying what is kept
-    **sampling  fields of Sampling: temperature, top_k, top_p, min_p, repetition_penalty
+    **sampling  fields of Sampling: temperature, top_k, top_p, min_p, typical_p, epsilon, eta, repetition_penalty
     yields      int
     raises      ConfigError, ShapeError or DataError at the call, before the first token
     """

@@ -10,6 +10,10 @@ A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2
                  by T; returns (B, T, V): row t scores the token after tokens[:, t]. Without a cache nothing is kept
     next_logits(tokens, cache=None)  the same for the last position alone, (B, V)
 
+and, where a model has hidden states to show (contrastive search, kNN-LM),
+
+    hidden_and_logits(tokens, cache=None)   (B, T, D) what the output layer reads, and (B, T, V)
+
 Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder (fast.py) and on
 `EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0 is given: it is never scored.
 Read next: enumerable.py, then generate.py.
@@ -50,6 +54,22 @@ class ModelLM:
             return self.logits(tokens, cache)[:, -1]
         # The output layer is the largest product of a small model: apply it to the one position asked for.
         return self._run(lambda ids, **more: self.model.logits(self.model.hidden(ids, **more)[:, -1]), tokens, cache)
+
+    def hidden_and_logits(self, tokens, cache=None):
+        """The states that the output layer reads, and its scores: (B, T) -> (B, T, D), (B, T, V).
+
+        raises  ConfigError for a model without `hidden` and `logits`
+        """
+        if not hasattr(self.model, "hidden"):
+            raise ConfigError(f"a {type(self.model).__name__} does not show its hidden states: it has no method `hidden`")
+        states = []
+
+        def run(ids, **more):
+            states.append(self.model.hidden(ids, **more))
+            return self.model.logits(states[0])
+
+        scores = self._run(run, tokens, cache)
+        return states[0].data, scores
 
     def _run(self, function, tokens, cache):
         tokens = check_tokens(tokens, self, cache)

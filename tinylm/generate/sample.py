@@ -1,7 +1,7 @@
 """Choosing the next token: pure functions from logits (B, V) to tokens (B,).
 
 `filtered` applies what `Sampling` asks for in this order, each filter on what the one before left over:
-repetition penalty, temperature, top-k, top-p, min-p. `draw` then samples from the softmax of the result
+repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw` then samples from the softmax of the result
 (book section 2.1.1, "selected according to this distribution"), or `greedy` takes its maximum (eq. 2.3).
 Randomness comes in as uniform numbers, so every function here is deterministic. Read next: generate.py.
 """
@@ -31,6 +31,9 @@ class Sampling:
     top_k: int | None = setting(None, "keep the k most probable tokens", _count)
     top_p: float | None = setting(None, "keep the fewest tokens whose probability reaches p", _top_p_range)
     min_p: float | None = setting(None, "keep tokens at least p times as probable as the best", between(0, 1))
+    typical_p: float | None = setting(None, "keep the tokens of most usual surprise that reach p", _top_p_range)
+    epsilon: float | None = setting(None, "keep tokens of probability epsilon or more", between(0, 1))
+    eta: float | None = setting(None, "as epsilon, but lower where the model is unsure", between(0, 1))
     repetition_penalty: float = setting(1.0, "makes tokens seen before less likely (above 1)", above(0))
 
     def __post_init__(self):
@@ -83,9 +86,13 @@ def top_p(logits, p):
 
     The token that crosses p is kept, so at least one is. Of equal logits the lowest ids come first. Returns (B, V).
     """
-    order = np.argsort(-logits, axis=-1, kind="stable")
+    return _first_that_reach(p, np.argsort(-logits, axis=-1, kind="stable"), logits)
+
+
+def _first_that_reach(p, order, logits):
+    """Logits of the first tokens in `order` (B, V) whose probability reaches p; the others -inf."""
     ordered = np.take_along_axis(probabilities(logits), order, axis=-1)
-    before = np.cumsum(ordered, axis=-1) - ordered          # probability of all better tokens
+    before = np.cumsum(ordered, axis=-1) - ordered          # probability of all that come first
     kept = np.empty(logits.shape, bool)
     np.put_along_axis(kept, order, before < p, axis=-1)
     return np.where(kept, logits, -np.inf)
@@ -96,6 +103,43 @@ def min_p(logits, p):
     if p == 0:
         return logits
     return np.where(logits - logits.max(axis=-1, keepdims=True) >= np.log(p), logits, -np.inf)
+
+
+def typical(logits, p):
+    """Tokens whose surprise is nearest its mean, as few as reach p; the others -inf   (Meister et al. 2023)
+
+    Surprise is -log Pr(x), its mean the entropy: text of people stays near it, so the most probable token may go.
+    Of equally near tokens the lowest ids come first. Returns (B, V).
+    """
+    probability = probabilities(logits)
+    with np.errstate(divide="ignore"):
+        surprise = -np.log(probability)
+    distance = np.abs(surprise - entropy(probability))
+    return _first_that_reach(p, np.argsort(distance, axis=-1, kind="stable"), logits)
+
+
+def epsilon(logits, e):
+    """Tokens of probability e or more; the others -inf. The most probable one always stays   (Hewitt et al. 2022)
+
+    e  a number, or (B, 1). Returns (B, V).
+    """
+    kept = probabilities(logits) >= e
+    best = np.arange(logits.shape[-1]) == logits.argmax(axis=-1)[:, None]
+    return np.where(kept | best, logits, -np.inf)
+
+
+def eta(logits, e):
+    """Epsilon sampling with the bound min(e, sqrt(e) exp(-entropy)): a flat distribution keeps more   (Hewitt et al. 2022)
+
+    Returns (B, V).
+    """
+    return epsilon(logits, np.minimum(e, e ** 0.5 * np.exp(-entropy(probabilities(logits)))))
+
+
+def entropy(probability):
+    """-sum of p log p in nats, 0 log 0 = 0: (B, V) -> (B, 1)."""
+    logs = np.log(np.where(probability > 0, probability, 1.0))
+    return -(probability * logs).sum(axis=-1, keepdims=True)
 
 
 def probabilities(logits):
@@ -118,7 +162,9 @@ def filtered(logits, sampling, seen=None):
         return logits
     if sampling.temperature != 1:
         logits = temperature(logits, sampling.temperature)
-    for keep, bound in (top_k, sampling.top_k), (top_p, sampling.top_p), (min_p, sampling.min_p):
+    s = sampling
+    for keep, bound in ((top_k, s.top_k), (top_p, s.top_p), (min_p, s.min_p), (typical, s.typical_p), (epsilon, s.epsilon),
+                        (eta, s.eta)):
         if bound is not None:
             logits = keep(logits, bound)
     return logits

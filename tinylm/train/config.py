@@ -52,7 +52,7 @@ class TrainConfig:
     steps: int = setting(1000, "updates of the parameters, counted from the start of the run", at_least(1))
     batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
     micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own", at_least(0))
-    lr: float = setting(2e-3, "peak learning rate", positive)
+    lr: float = setting(4e-3, "peak learning rate", positive)
     min_lr: float | None = setting(None, "learning rate at the end; none: a tenth of lr", at_least(0))
     warmup: int = setting(100, "steps of linear warm-up", at_least(0))
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))

@@ -117,7 +117,7 @@ HOSTILE = {
                                                      struct.pack("<I", 2 ** 32 - 1) + struct.pack("<QQ", 2, 2)), "axes"),
     "type of a tensor unknown": (gguf({}, ONE, described={"w": {"kind": 77}}), r"tensor 'w': its type 77 \(unknown\)"),
     "type of a tensor not read": (gguf({}, ONE, described={"w": {"kind": 10}}), r"type 10 \(Q2_K\)"),
-    "type of a tensor wrong": (gguf({}, ONE, described={"w": {"kind": 28}}), "cut short"),  # F64 needs twice the bytes
+    "type of a tensor wrong": (gguf({}, {"w": ("F32", (2, 4), bytes(32))}, described={"w": {"kind": 28}}), "cut short"),  # F64
     "rows no whole blocks": (gguf({}, ONE, described={"w": {"kind": 2}}), "blocks of 32"),
     "shape absurd": (gguf({}, ONE, described={"w": {"shape": (1 << 40, 1 << 40)}}), "larger than any memory"),
     "shape absurd but for a zero": (gguf({}, ONE, described={"w": {"shape": (0, (1 << 64) - 1)}}), "larger than any memory"),

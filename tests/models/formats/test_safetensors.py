@@ -19,7 +19,7 @@ DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 @pytest.fixture
 def tensors(rng):
     return {f"layer.{dtype}": rng.integers(0, 2, (3, 5)).astype(dtype) for dtype in DTYPES} | {
-        "scalar": np.float32(7).reshape(()), "none": np.zeros((0, 4), np.float32), "ä": rng.standard_normal(3)}
+        "scalar": np.array(7, np.float32), "none": np.zeros((0, 4), np.float32), "ä": rng.standard_normal(3)}
 
 
 def opened(tmp_path, data):

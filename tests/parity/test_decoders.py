@@ -1,0 +1,96 @@
+"""Against Hugging Face's classes of the same families in float64, with random weights that go through real files.
+
+Its norms, rotations and some softmaxes pass through float32 whatever the weights are, so agreement ends at a few
+times 6e-8 of each; 1e-5 of the largest entry leaves room for their sum over the layers.
+"""
+import numpy as np
+import pytest
+
+import tinylm as tl
+from tinylm.models.formats import read_safetensors
+from tinylm.models.pretrained import load_pretrained, save_pretrained
+from tinylm.models.layouts import LAYOUTS
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+SMALL = dict(vocab_size=53, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+             max_position_embeddings=32, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+GPT = dict(vocab_size=53, n_embd=32, n_layer=2, n_head=4, n_positions=32, bos_token_id=1, eos_token_id=2)
+FALCON = dict(vocab_size=53, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, bos_token_id=1, eos_token_id=2,
+              max_position_embeddings=32)
+LLAMA31 = dict(rope_type="llama3", rope_theta=500.0, factor=8.0, original_max_position_embeddings=8, low_freq_factor=1.0,
+               high_freq_factor=4.0)
+FAMILIES = {
+    "gpt2": ("GPT2", GPT), "gpt2 untied": ("GPT2", GPT | dict(tie_word_embeddings=False, n_inner=40)), "gpt1": ("OpenAIGPT", GPT),
+    "llama": ("Llama", SMALL), "llama grouped": ("Llama", SMALL | dict(num_key_value_heads=2, head_dim=10, tie_word_embeddings=True)),
+    "llama 3.1": ("Llama", SMALL | dict(rope_parameters=LLAMA31)),
+    "mistral": ("Mistral", SMALL | dict(num_key_value_heads=2, sliding_window=3)),
+    "mixtral": ("Mixtral", SMALL | dict(num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
+    "qwen2": ("Qwen2", SMALL | dict(num_key_value_heads=2)),
+    "gemma": ("Gemma", SMALL | dict(num_key_value_heads=1, head_dim=10)),
+    "gemma2": ("Gemma2", SMALL | dict(num_key_value_heads=2, head_dim=10, sliding_window=3, query_pre_attn_scalar=12)),
+    "falcon 7b": ("Falcon", FALCON | dict(new_decoder_architecture=False, multi_query=True)),
+    "falcon 40b": ("Falcon", FALCON | dict(new_decoder_architecture=True, num_kv_heads=2)),
+    "bloom": ("Bloom", dict(vocab_size=53, hidden_size=32, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2)),
+}
+TOLERANCE = 1e-5
+
+
+def published(name, seed=0):
+    """A model of that family in double precision, spread far enough from its start that nothing is nearly zero."""
+    family, options = FAMILIES[name]
+    torch.manual_seed(seed)
+    config = getattr(transformers, f"{family}Config")(**options, attn_implementation="eager")
+    theirs = getattr(transformers, f"{family}LMHeadModel" if "GPT" in family else f"{family}ForCausalLM")(config).double().eval()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p += 0.2 * torch.randn_like(p)
+    return theirs
+
+
+def saved_gradients(theirs, folder):
+    """Gradients under the names that files have: put into the weights' place and saved by the library itself."""
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p.copy_(torch.zeros_like(p) if p.grad is None else p.grad)
+    theirs.save_pretrained(folder)
+    return read_safetensors(folder)
+
+
+def relative(ours, theirs):
+    return np.abs(ours - theirs).max() / np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_and_every_gradient_agree_with_the_published_class(name, tmp_path):
+    theirs = published(name)
+    theirs.save_pretrained(tmp_path / "weights")
+    model = load_pretrained(tmp_path / "weights", dtype=np.float64).model
+    assert model.count_parameters() == sum(p.numel() for p in theirs.parameters())
+    ids = np.random.default_rng(1).integers(3, 53, (2, 12))
+    expected = theirs(torch.tensor(ids), labels=torch.tensor(ids))
+    logits = model(ids)
+    assert relative(logits.numpy(), expected.logits.detach().numpy()) < TOLERANCE
+    loss = tl.cross_entropy(logits[:, :-1], ids[:, 1:])
+    assert loss.item() == pytest.approx(expected.loss.item(), rel=TOLERANCE)
+    loss.backward()
+    expected.loss.backward()
+    kind = theirs.config.model_type
+    gradients, parameters = saved_gradients(theirs, tmp_path / "gradients"), model.named_parameters()
+    for rule in LAYOUTS[kind].rules(model.config, kind):
+        wanted = rule.read([lambda name=name: gradients[name] for name in rule.theirs], np.float64) - rule.shift
+        assert relative(parameters.pop(rule.ours).grad.numpy(), wanted) < TOLERANCE, rule.ours
+    assert not parameters
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_is_saved_here_is_read_there(name, tmp_path):
+    theirs = published(name)
+    theirs.save_pretrained(tmp_path / "weights")
+    model = load_pretrained(tmp_path / "weights", dtype=np.float64).model
+    save_pretrained(model, tmp_path / "again")
+    again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "again", attn_implementation="eager", dtype=torch.float64)
+    assert type(again) is type(theirs) or name.startswith(("mistral", "mixtral"))
+    ids = torch.tensor(np.random.default_rng(1).integers(3, 53, (2, 12)))
+    assert relative(again(ids).logits.detach().numpy(), theirs(ids).logits.detach().numpy()) < 1e-12

@@ -1,0 +1,144 @@
+"""Published encoders and encoder-decoders: a folder in Hugging Face's layout becomes a model, and a model a folder.
+
+Read next: layouts_encoders.py for the names, presets_encoders.py for the families.
+"""
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.errors import CheckpointError
+from tinylm.models.encoder import EncoderConfig
+from tinylm.models.formats.safetensors import read_safetensors, write_sharded
+from tinylm.models.layout_rules import fill, find, read, write
+from tinylm.models.layouts_encoders import LAYOUTS
+from tinylm.models.presets_encoders import build
+from tinylm.models.seq2seq import Seq2SeqConfig
+from tinylm.models.xlnet import XLNetConfig
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
+
+
+def _activation(name):
+    if name not in ACTIVATIONS:
+        raise CheckpointError(f"config.json: activation {name!r} is not one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+def _bert_config(h):
+    """BERT, RoBERTa, XLM-RoBERTa, ALBERT, ELECTRA: one set of words. RoBERTa's table has two rows before the first token."""
+    kind, width = h["model_type"], h.get("embedding_size", h["hidden_size"])
+    first = h.get("pad_token_id", 1) + 1 if kind in ("roberta", "xlm-roberta") else 0
+    if h.get("position_embedding_type", "absolute") != "absolute" or h.get("inner_group_num", 1) != 1 or h.get("is_decoder"):
+        raise CheckpointError(f"config.json: this {kind} has relative positions, inner groups or a decoder, which are not read here")
+    return EncoderConfig(h["vocab_size"], h["max_position_embeddings"] - first, h["num_hidden_layers"], h["num_attention_heads"],
+                         h["hidden_size"], h["intermediate_size"], width if kind == "albert" or width != h["hidden_size"] else None,
+                         segments=h.get("type_vocab_size", 2), first_position=first,
+                         layer_groups=h.get("num_hidden_groups", 1) if kind == "albert" else None,
+                         activation=_activation(h.get("hidden_act", "gelu_new" if kind == "albert" else "gelu")),
+                         norm_eps=h.get("layer_norm_eps", 1e-12), dropout=h.get("hidden_dropout_prob", 0.1))
+
+
+def _distilbert_config(h):
+    return EncoderConfig(h["vocab_size"], h["max_position_embeddings"], h["n_layers"], h["n_heads"], h["dim"], h["hidden_dim"],
+                         segments=0, pooler=False, activation=_activation(h.get("activation", "gelu")), dropout=h.get("dropout", 0.1))
+
+
+def _xlm_config(h):
+    languages = h.get("n_langs", 1) if h.get("use_lang_emb", True) else 0
+    return EncoderConfig(h["vocab_size"] if "vocab_size" in h else h["n_words"], h["max_position_embeddings"], h["n_layers"], h["n_heads"],
+                         h["emb_dim"], 4 * h["emb_dim"], segments=0, pooler=False, head="token_plain", languages=languages * (languages > 1),
+                         activation="gelu" if h.get("gelu_activation", True) else "relu", norm_eps=h.get("layer_norm_eps", 1e-12),
+                         dropout=h.get("dropout", 0.1))
+
+
+def _t5_config(h):
+    words = h.get("feed_forward_proj", "relu").split("-")
+    activation = _activation("gelu_new" if words == ["gated", "gelu"] else words[-1])
+    if words[0] == "gated":
+        activation = {"gelu_tanh": "geglu_tanh", "silu": "swiglu", "gelu": "geglu"}[activation]
+    tied = h.get("tie_word_embeddings", True)
+    return Seq2SeqConfig(h["vocab_size"], None, h["num_layers"], h.get("num_decoder_layers"), h["num_heads"], h["d_model"], h["d_ff"],
+                         h["d_kv"], "rms", "pre", h.get("layer_norm_epsilon", 1e-6), False, activation, "t5",
+                         buckets=h.get("relative_attention_num_buckets", 32), max_distance=h.get("relative_attention_max_distance", 128),
+                         bias=False, attention_scale=1.0, logit_scale=h["d_model"] ** -0.5 if tied else 1.0, embedding_std=1.0, tied=tied,
+                         start=h.get("decoder_start_token_id", 0), dropout=h.get("dropout_rate", 0.1))
+
+
+def _bart_config(h):
+    heads, hidden = h["encoder_attention_heads"], h["encoder_ffn_dim"]
+    if (heads, hidden) != (h["decoder_attention_heads"], h["decoder_ffn_dim"]):
+        raise CheckpointError("config.json: encoder and decoder differ in heads or hidden width, which is not read here")
+    return Seq2SeqConfig(h["vocab_size"], h["max_position_embeddings"], h["encoder_layers"], h["decoder_layers"], heads, h["d_model"], hidden,
+                         norm_placement="pre" if h["model_type"] == "mbart" else "post", activation=_activation(h.get("activation_function", "gelu")),
+                         first_position=2, embedding_scale=h["d_model"] ** 0.5 if h.get("scale_embedding") else 1.0,
+                         start=h.get("decoder_start_token_id") or 2, dropout=h.get("dropout", 0.1))
+
+
+def _xlnet_config(h):
+    return XLNetConfig(h["vocab_size"], h["n_layer"], h["n_head"], h["d_model"], h["d_inner"], True, _activation(h.get("ff_activation", "gelu")),
+                       h.get("layer_norm_eps", 1e-12), h.get("dropout", 0.1))
+
+
+CONFIGS = {"bert": _bert_config, "roberta": _bert_config, "xlm-roberta": _bert_config, "albert": _bert_config, "electra": _bert_config,
+           "distilbert": _distilbert_config, "xlm": _xlm_config, "t5": _t5_config, "bart": _bart_config, "mbart": _bart_config,
+           "xlnet": _xlnet_config}
+
+
+def read_config(described, names=None):
+    """Our configuration from the contents of a config.json.
+
+    described  dict
+    names      names of the tensors there are: heads and pooler that have none are left out; None: all are kept
+    returns    EncoderConfig, Seq2SeqConfig or XLNetConfig
+    raises     CheckpointError for a model_type, an activation or a part that is not known here, or a word that is missing
+    """
+    kind = described.get("model_type")
+    if kind not in CONFIGS:
+        raise CheckpointError(f"config.json: model_type {kind!r} is not one of {', '.join(CONFIGS)}")
+    try:
+        config = CONFIGS[kind](described)
+    except KeyError as error:
+        raise CheckpointError(f"config.json of a {kind} lacks {error}") from error
+    return config if names is None or not isinstance(config, EncoderConfig) else _parts_there(config, kind, names)
+
+
+def _parts_there(config, kind, names):
+    def has(part, config):
+        rules, prefix = LAYOUTS[kind]
+        return any(rule.ours.startswith(part) and find(rule.theirs[0], names, prefix) for rule in rules(config))
+
+    heads = ["replaced", "token"] if kind == "electra" else ["token_plain" if kind == "xlm" else "token"]
+    head = next((head for head in heads if has("head.", replace(config, head=head))), None)
+    return replace(config, head=head, pooler=has("pooler.", config), classes=2 if has("classifier.", config) else 0)
+
+
+def load_pretrained(folder, dtype=np.float32):
+    """A published model, in evaluation mode.
+
+    folder   with config.json and model.safetensors (or its shards)
+    dtype    of the parameters; the file's numbers are converted one tensor at a time
+    returns  Encoder, Seq2Seq or XLNet
+    raises   CheckpointError for what is missing, damaged or not known here
+    """
+    path = Path(folder) / "config.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    weights = read_safetensors(folder)
+    config = read_config(described, weights)
+    rules, prefix = LAYOUTS[described["model_type"]]
+    return fill(build(config, None, dtype=dtype), read(rules(config), weights, prefix)).eval()
+
+
+def save_pretrained(folder, model, described):
+    """Write a model in the layout that Hugging Face reads.
+
+    folder     made if it is not there
+    described  dict: the config.json to lie beside it, which names the model_type
+    """
+    rules, _ = LAYOUTS[described["model_type"]]
+    write_sharded(folder, write(rules(model.config), model.state_dict()))
+    (Path(folder) / "config.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
