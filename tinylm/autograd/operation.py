@@ -129,7 +129,8 @@ def fused(twin, name=None):
 
     The kernel takes arrays and returns (out, backward); backward(g) gives one entry per positional argument:
     a freshly made array, None, or a function of `out` that is called only if that gradient is wanted, with the
-    array to write it into or None. The arrays must not overlap: gradients are added into them. `keep=False` tells the kernel that backward will not be called.
+    array to write it into or None. The arrays must not overlap: gradients are added into them. `keep=False` tells
+    the kernel that backward will not be called.
     twin    the same mathematics in primitives: what is used for create_graph, and what the tests compare with
     """
     def decorate(kernel):

@@ -155,19 +155,17 @@ def kind_of(config):
 
 
 def canonical(config):
-    """The same model with nothing left to defaults, to compare; dropout is no part of it."""
-    c, parts = config, {}
-    parts["attention"] = tuple(c.layer("attention", i) for i in range(c.n_layer))
-    parts["feed_forward"] = tuple(c.layer("feed_forward", i) for i in range(c.n_layer))
-    parts["window"] = c.window if "window" in parts["attention"] else None
-    parts["experts"], parts["experts_per_token"] = (c.experts, c.experts_per_token) if "experts" in parts["feed_forward"] else (0, 0)
+    """The same model with nothing left to defaults, as a dict to compare; dropout is no part of it."""
+    c, layers = config, range(config.n_layer)
+    attention, feed_forward = ([c.layer(field, i) for i in layers] for field in ("attention", "feed_forward"))
     qkv_bias, norm_bias = (c.bias if value is None else value for value in (c.qkv_bias, c.norm_bias))
-    made = dataclasses.replace(
-        c, n_kv_head=c.kv_heads, head_width=c.key_width, d_hidden=c.hidden_width, qkv_bias=qkv_bias,
-        norm_bias=norm_bias and c.norm == "layer", norm_eps=c.norm_eps or (1e-5 if c.norm == "layer" else 1e-6),
-        rope_base=c.rope_base if c.positions == "rope" else 0.0, dropout=0.0)
-    scale = round(c.attention_scale or c.key_width ** -0.5, 12), round(c.embedding_scale, 9)
-    return dataclasses.replace(made, attention_scale=None, embedding_scale=1.0, window=None, experts=0), scale, parts
+    return dataclasses.asdict(c) | {
+        "n_kv_head": c.kv_heads, "head_width": c.key_width, "d_hidden": c.hidden_width, "qkv_bias": qkv_bias,
+        "norm_bias": norm_bias and c.norm == "layer", "norm_eps": c.norm_eps or (1e-5 if c.norm == "layer" else 1e-6),
+        "rope_base": c.positions == "rope" and c.rope_base, "dropout": 0, "attention": attention, "feed_forward": feed_forward,
+        "window": "window" in attention and c.window, "experts": "experts" in feed_forward and (c.experts, c.experts_per_token),
+        "experts_per_token": 0, "attention_scale": round(c.attention_scale or c.key_width ** -0.5, 12),
+        "embedding_scale": round(c.embedding_scale, 9)}
 
 
 def _json(path):

@@ -116,15 +116,16 @@ class BPETokenizer(Tokenizer):
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of `printable.py`."""
         special = set(self.special.values())
         written = [None if i in special else to_printable(token) for i, token in enumerate(self._token_bytes)]
+        partial = {"partial": True} if self._dropped else {}
         return {"kind": self.kind, "pattern": self.pattern.name, "special": self.special, "tokens": written,
-                "merges": [list(pair) for pair in self.merges], "partial": bool(self._dropped)}
+                "merges": [list(pair) for pair in self.merges], **partial}
 
     @classmethod
     def from_dict(cls, described):
         """The tokenizer that `to_dict` described."""
         tokens = [None if token is None else from_printable(token) for token in described["tokens"]]
         merges = [(left, right) for left, right in described["merges"]]
-        return cls(tokens, merges, described["special"], described["pattern"], described.get("partial", False))
+        return cls(tokens, merges, described["special"], described["pattern"], described.get("partial") is True)
 
 
 class _PieceCache(dict):

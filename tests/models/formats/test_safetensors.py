@@ -163,7 +163,8 @@ def test_truth_values_other_than_0_and_1_are_refused(tmp_path):
 
 
 json_like = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=8)
+                         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+                         max_leaves=8)
 tensor_like = st.fixed_dictionaries({
     "dtype": st.sampled_from(["F32", "F64", "BOOL", "BF16", "U8"]) | json_like,
     "shape": st.lists(st.integers(0, 4) | st.integers(), max_size=3) | json_like,

@@ -10,7 +10,7 @@ and text apart, and only marks become special tokens. (LLaMA 2 and Mistral mark 
 the model itself cannot tell.) Book section 3.1 (prompts), 4.1 (instruction data). Read next: tinylm/generate.
 """
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -50,7 +50,8 @@ class ChatTemplate:
         """
         for message in messages:
             if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
-                raise DataError(f"chat: a message needs a role of {', '.join(_ROLES)} and a content that is a str, got {message!r:.200}")
+                raise DataError(f"chat: a message needs a role of {', '.join(_ROLES)} and a content that is a str, "
+                                f"got {message!r:.200}")
         return [piece for piece in self.turns(messages, add_prompt, self) if piece]
 
     def text(self, messages, add_prompt=True):
@@ -72,8 +73,8 @@ class ChatTemplate:
             text = ""
             if piece:
                 if piece not in tokenizer.special:
-                    raise DataError(f"chat: the template {self.name!r} needs the special token {str(piece)!r}, and the tokenizer has "
-                                    f"{', '.join(list(tokenizer.special)[:8])}; it is the template of another model")
+                    raise DataError(f"chat: the template {self.name!r} needs the special token {str(piece)!r}, and the tokenizer "
+                                    f"has {', '.join(list(tokenizer.special)[:8])}; it is the template of another model")
                 ids.append([tokenizer.special[piece]])
         return np.concatenate(ids, dtype=np.int32)
 
@@ -177,13 +178,11 @@ def chat_template(program):
     returns  ChatTemplate
     raises   ConfigError if it has the marks of none that is known
     """
-    for marks, template in _KNOWN:
-        if re.search(marks, program):
-            break
-    else:
+    template = next((template for marks, template in _KNOWN if re.search(marks, program)), None)
+    if template is None:
         raise ConfigError(f"chat template {program[:60]!r}... has the marks of none of {', '.join(TEMPLATES)}; add a function "
                           "for it to tinylm/models/formats/chat_template.py")
     default = _DEFAULT.search(program) if template.name == "chatml" else None
     if not default:
         return template
-    return ChatTemplate(template.name, template.turns, template.end, template.begin, default[1].replace("\\n", "\n"))
+    return replace(template, default=default[1].replace("\\n", "\n"))

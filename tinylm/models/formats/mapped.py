@@ -19,9 +19,9 @@ from tinylm.errors import CheckpointError
 from tinylm.models.formats.bfloat16 import widen
 from tinylm.models.formats.blocks import FORMATS, dequantize
 
-# Plain numbers, little-endian as every format of weights has them.
-DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-          "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
+# Plain numbers, little-endian as every format of weights has them; in the order in which safetensors files have them.
+DTYPES = {"U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U32": "<u4", "I32": "<i4", "BF16": "<u2", "F16": "<f2",
+          "U16": "<u2", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 
 _MOST_AXES = 64             # NumPy has no more
 _MOST_BYTES = 1 << 63       # what a size in bytes can count

@@ -179,8 +179,8 @@ def quantized(weights, name):
     """
     entry = weights.entry(name)
     if entry.kind not in FORMATS:
-        raise CheckpointError(f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with weights[name], "
-                              "and quantize it with QuantizedMatrix.from_array")
+        raise CheckpointError(f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with "
+                              "weights[name], and quantize it with QuantizedMatrix.from_array")
     return QuantizedMatrix.from_blocks(entry.raw, entry.kind, entry.shape)
 
 

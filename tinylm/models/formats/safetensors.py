@@ -143,7 +143,8 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
     path = Path(path)
     kinds = {name: _kind_of(name, array, kind) for name, array in tensors.items()}
     # The reference's order: widest numbers first, so that all lie aligned, then by name.
-    order = sorted(tensors, key=lambda name: (-np.dtype(DTYPES[kinds[name]]).itemsize, name))
+    rank = {known: i for i, known in enumerate(DTYPES)}
+    order = sorted(tensors, key=lambda name: (rank[kinds[name]], name))
     header, at = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
     for name in order:
         shape = list(np.shape(tensors[name]))

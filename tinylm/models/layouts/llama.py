@@ -86,7 +86,7 @@ def write_config(config, kind):
               "layer_types": [words[c.layer("attention", i)] for i in range(c.n_layer)]}
     if kind == "gemma2":
         d |= {"attn_logit_softcapping": c.attention_cap, "final_logit_softcapping": c.logit_cap,
-              "query_pre_attn_scalar": round((c.attention_scale or c.key_width ** -0.5) ** -2, 9),
+              "query_pre_attn_scalar": round((c.attention_scale or c.key_width ** -0.5) ** -2),     # an integer there
               "hidden_activation": d["hidden_act"]}
     if kind == "mixtral":
         d |= {"num_local_experts": c.experts, "num_experts_per_tok": c.experts_per_token}
