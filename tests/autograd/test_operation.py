@@ -40,8 +40,8 @@ def test_everything_registered_is_documented():
                     if not operation.__doc__ and not hasattr(tl, name)]
     assert not undocumented
     for name in primitives | fused_operations:
-        public = getattr(tl, {"pow": "power"}.get(name, name))
-        assert public.__doc__, name
+        public = getattr(tl, {"pow": "power"}.get(name, name), None)     # those of higher floors stand in their own packages
+        assert public is None or public.__doc__, name
 
 
 def test_fused_kernels_show_their_own_signature_without_keep():

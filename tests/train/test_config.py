@@ -14,7 +14,7 @@ from tinylm.train.config import MAY_CHANGE, TrainConfig, as_json, continued, fro
     ({"lr": math.inf}, "lr must be a finite number above 0, not inf"),
     ({"lr": math.nan}, "lr must be a finite number"),
     ({"lr": 0.0}, "lr must be a finite number above 0"),
-    ({"min_lr": 1.0}, "min_lr 1 is above lr 0.002"),
+    ({"min_lr": 1.0}, "min_lr 1 is above lr 0.004"),
     ({"context": 0}, "context must be .* at least 1, not 0"),
     ({"steps": 0}, "steps must be"),
     ({"batch_size": 0}, "batch_size must be"),

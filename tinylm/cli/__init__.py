@@ -13,9 +13,12 @@ from tinylm.errors import TinylmError
 VERBS = {  # verb: (what it does, an example)
     "train": ("train a small GPT on text, on this machine", "tinylm train --data book.txt --steps 500"),
     "generate": ("continue a prompt with a trained model", 'tinylm generate RUN "The with statement"'),
+    "chat": ("talk with a model tuned to follow instructions", "tinylm chat smollm2"),
+    "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
     "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
     "tokenize": ("show how a text is cut into tokens", 'tinylm tokenize "Hello, world" --tokenizer RUN'),
+    "embed": ("vectors of sentences, and how near they lie", 'tinylm embed minilm "A cat sits" "A dog runs"'),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
     "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),

@@ -1,15 +1,20 @@
 """`tinylm generate RUN "prompt"`: continue a text with a trained model, shown as it comes.
 
-Without a prompt the model begins a text of its own; the prompt "-" is read from the standard input.
+RUN is a run of `tinylm train`, a name of published weights (smollm2), a .gguf or .safetensors file, or a folder in
+Hugging Face's layout. A model tuned to follow instructions is asked the prompt and answers, with its most probable words
+unless told otherwise; --raw lets it continue the text instead. Without a prompt the model begins a text of its own;
+the prompt "-" is read from the standard input.
 """
 import functools
 import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
-from tinylm.train.settings import at_least, setting
+from tinylm.train.settings import at_least, one_of, setting
 
-EXAMPLES = 'tinylm generate RUN "The with statement"', "tinylm generate RUN Note --temperature 0.7 --top-p 0.9 --num 3"
+EXAMPLES = 'tinylm generate RUN "The with statement"', ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 "
+                                                                  "--num 3"), \
+    'tinylm generate smollm2 "What is the capital of Japan?" --stats'
 
 
 @dataclass
@@ -22,32 +27,40 @@ class GenerateConfig:
     seed: int = setting(1337, "of the first sample; the next ones count on from it")
     echo: bool = setting(True, "show the prompt before what follows it")
     device: str = setting("cpu", "cpu or gpu")
+    raw: bool = setting(False, "continue the prompt as plain text, without the chat template of the model")
+    bits: str = setting("32", "of a weight while decoding published weights: 32, 8 or 4", one_of("32", "8", "4"))
+    stats: bool = setting(False, "then say how fast it was, and the share of the memory's bandwidth")
 
 
 def main(argv):
     """Print the prompt and what the model makes of it."""
-    from tinylm.backend import backend
+    from tinylm.cli.opened import BITS, Timer, open_model
     from tinylm.generate import Sampling, stream_text
-    from tinylm.train import load_run
+    from tinylm.generate.fast import fastest
 
+    given = {}
     config, sampling, (path, *prompt) = parse(argv, GenerateConfig, Sampling, positionals=("RUN", "[PROMPT]"),
-                                              verb="generate", about=__doc__, examples=EXAMPLES)
-    backend(config.device)
-    model, tokenizer, _ = load_run(path)
-    model.to(config.device)
-    prompt, end = "".join(prompt), tokenizer.special.get("<|endoftext|>")
-    prompt = sys.stdin.read() if prompt == "-" else prompt or ("" if end is not None else "\n")
-    show = functools.partial(print, end="", flush=True)
+                                              verb="generate", about=__doc__, examples=EXAMPLES, given=given)
+    opened = open_model(path, config.device, BITS[config.bits])
+    asked = opened.template is not None and not config.raw
+    sampling = vars(sampling) | ({"temperature": 0.0} if asked and not set(given) & set(vars(sampling)) else {})
+    prompt = "".join(prompt)
+    prompt = sys.stdin.read() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
+    start = opened.template.encode(opened.tokenizer, [{"role": "user", "content": prompt}]) if asked else prompt
+    lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
-        pieces = stream_text(model, tokenizer, prompt, config.max_tokens, bos=end, eos=end, seed=config.seed + i,
-                             stop=config.stop, notice=_notice if i == 0 else None, **vars(sampling))
+        timer = Timer()
+        pieces = stream_text(lm, opened.tokenizer, start, config.max_tokens, bos=None if asked else opened.bos, eos=opened.eos,
+                             seed=config.seed + i, stop=config.stop, notice=_notice if i == 0 else None, **sampling)
         if config.num > 1:
             show(f"{'' if i == 0 else chr(10)}--- seed {config.seed + i}\n")
-        if config.echo:
+        if config.echo and not asked:
             show(prompt)
-        for piece in pieces:
+        for piece in timer.watch(pieces):
             show(piece)
         show("\n")
+        if config.stats:
+            _notice(timer.report(lm))
 
 
 def _notice(text):

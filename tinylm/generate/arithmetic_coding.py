@@ -81,8 +81,7 @@ class Decoder:
     """
 
     def __init__(self, bits):
-        self.low, self.high, self._bits = 0, WHOLE - 1, iter(bits)
-        self.value = 0
+        self.low, self.high, self.value, self._bits, self._missing = 0, WHOLE - 1, 0, iter(bits), 0
         for _ in range(BITS):
             self._read()
 
@@ -106,7 +105,12 @@ class Decoder:
             self._read()
 
     def _read(self):
-        self.value = 2 * self.value + next(self._bits, 0)
+        bit = next(self._bits, None)
+        if bit is None:                                     # a whole code is read at most BITS - 2 beyond its end
+            self._missing += 1
+            if self._missing > BITS:
+                raise DataError("decompress: the code ends before its text: the bytes are cut off or damaged")
+        self.value = 2 * self.value + (bit or 0)
 
 
 def encode_tokens(lm, ids, start):

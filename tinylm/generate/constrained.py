@@ -45,6 +45,10 @@ class TokenAutomaton:
     automaton   has start, step(state, byte) -> state or None, accepts(state): Regular, StringSet
     tokenizer   has vocab_size and token_bytes(id)
     eos         id of the token that ends the text: allowed where the text is a whole string, and the only one after it
+    raises      DataError if no string of the language can be spelled with these tokens
+
+    With a token for every single byte each state can go on. Without, a token may lead where no other fits ("1" towards
+    "12" without a "2"): then all states are listed at once and such tokens left out.
     """
 
     def __init__(self, automaton, tokenizer, eos):
@@ -54,6 +58,8 @@ class TokenAutomaton:
         special = set(getattr(tokenizer, "special", {}).values()) | {eos}
         self._bytes = [(token, tokenizer.token_bytes(token)) for token in range(self.vocab_size) if token not in special]
         self.start, self._following = automaton.start, {}
+        if len({data for _, data in self._bytes if len(data) == 1}) < 256:
+            self._leave_out_dead_ends()
 
     def following(self, state):
         """What may come in a state: dict from token to the state after it. Computed once a state."""
@@ -72,6 +78,29 @@ class TokenAutomaton:
                     found[token] = after
             self._following[state] = found
         return self._following[state]
+
+    def _leave_out_dead_ends(self):
+        into, new, ending = {self.start: []}, [self.start], []
+        while new:                                          # all states, and from where each is reached
+            state = new.pop()
+            for after in self.following(state).values():
+                if after is ENDED:
+                    ending.append(state)
+                    continue
+                if after not in into:
+                    into[after] = []
+                    new.append(after)
+                into[after].append(state)
+        live = set()
+        while ending:                                       # backwards from those that may end
+            state = ending.pop()
+            if state not in live:
+                live.add(state)
+                ending += into[state]
+        if self.start not in live:
+            raise DataError("TokenAutomaton: no string of the language can be spelled with the tokens of this tokenizer")
+        self._following = {state: {token: after for token, after in self._following[state].items() if after is ENDED or after in live}
+                           for state in live}
 
     def mask(self, state):
         """(V,): 0 for tokens that may come, -inf for the others."""
@@ -161,7 +190,6 @@ def constrained_generate(lm, prompt_ids, automaton, max_tokens, *, seed=0, **sam
     others      as in `generate`
     returns     (tokens without the end token, True if they are a whole string of the language: False if they ran
                 out of tokens, whatever they are then a beginning of one)
-    raises      DataError if no token of the vocabulary can go on
     """
     lm = ConstrainedLM(lm, automaton, prompt_ids)
     if lm.context is not None and len(lm.prompt) + max_tokens - 1 > lm.context:

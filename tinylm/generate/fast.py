@@ -13,7 +13,8 @@ token; a step is then about twenty calls a layer. Same numbers as the model up t
   constants    those of the tanh GELU go into the matrices around it; the others are 0-d arrays, which NumPy takes in
                half the time it needs for a Python number
 
-Pre-norm only: the other placements read the stream itself. Read next: autograd/attention.py, the same in full.
+Pre-norm only: the other placements read the stream itself. A model too large for the caches gains nothing from this
+and would be held twice: see direct.py. Read next: autograd/attention.py, the same in full.
 """
 import math
 
@@ -23,7 +24,7 @@ from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol import ModelLM
 from tinylm.models.gpt import GPT
-from tinylm.nn import ACTIVATIONS, GATES, rotary_angles
+from tinylm.nn import ACTIVATIONS, GATES
 
 # The parts whose mathematics stands below.
 PLAIN = {GPT, nn.Block, nn.SelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
@@ -36,16 +37,26 @@ LEAST_SUM, LARGEST_SUM = 1e-26, 1e26
 TOGETHER = 5
 
 
+# A model of more bytes than any processor's cache is decoded at the speed of memory: its weights are not copied.
+LARGE = 1 << 26
+
+
 def fastest(lm):
     """The language model to use for a single sequence: a FastDecoder where it can stand in for `lm`, else `lm`."""
-    return FastDecoder(lm.model) if isinstance(lm, ModelLM) and supports(lm.model) else lm
+    if not isinstance(lm, ModelLM) or not supports(lm.model):
+        return lm
+    if sum(p.data.nbytes for p in lm.model.parameters()) < LARGE:
+        return FastDecoder(lm.model)
+    from tinylm.generate.direct import DirectDecoder        # which is built on this file
+    return DirectDecoder(lm.model)
 
 
 def supports(model):
     """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say) is not plain."""
-    return (type(model) is GPT and model.tokens.weight.device == "cpu"
+    return (type(model) is GPT and model.tokens.weight.device == "cpu" and model.embedding_norm is None
+            and model.config.positions in ("learned", "rope") and set(model.config.attention) == {"full"}
             and all(type(part) in PLAIN for part in model.modules())
-            and all(block.place is nn.pre_norm and block.attention.causal and block.attention.scale is None
+            and all(block.place is nn.pre_norm and block.attention.causal and block.attention.cap is None
                     and all(norm.eps == model.norm.eps for norm in block.norms) for block in model.blocks))
 
 
@@ -59,20 +70,15 @@ class FastDecoder:
     """
 
     def __init__(self, model):
-        if not supports(model):
-            raise ConfigError("FastDecoder: only a pre-norm GPT of plain parts on the CPU; use ModelLM for this model")
-        self.model, c = ModelLM(model), model.config
-        self.vocab_size, self.context, self.config = c.vocab_size, c.context, c
-        H, G, K = self.heads, self.groups, self.width = c.n_head, c.n_kv_head or c.n_head, c.d_model // c.n_head
-        dtype = model.tokens.weight.dtype
+        c, dtype = self._begin(model), model.tokens.weight.dtype
+        H, G, K = self.heads, self.groups, self.width
         self.activation, before, after = _activation(c.activation, dtype)
         query_scale = np.ones((H + 2 * G) * K)
-        query_scale[:H * K] = 1 / math.sqrt(K)
+        query_scale[:H * K] = self.scale
         centered = c.norm == "layer"
 
-        self.embeddings = _into_stream(model.tokens.weight, None, centered)             # (V + 1, D); last row unused
+        self.embeddings = _into_stream(model.tokens.weight, None, centered, c.embedding_scale)   # (V + 1, D); last row unused
         self.positions = model.positions and _into_stream(model.positions.table.weight, None, centered)
-        self.rotation = None if c.positions == "learned" else rotary_angles(np.arange(c.context), K, c.rope_base, dtype)
         self.layers = []
         for block in model.blocks:
             qkv, out, forward = block.attention.qkv, block.attention.out, block.feed_forward
@@ -84,21 +90,40 @@ class FastDecoder:
                                 _into_stream(forward.out.weight, forward.out.bias, centered, after)))   # (F+1, D)
         self.head = _from_stream(model.norm, model.tokens.weight.T if model.head is None else model.head)
 
-        # Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in the last row.
-        D, F = c.d_model, self.layers[0][3].shape[0] - 1
-        self.eps, self.inverse_width, self.inverse = model.norm.eps, 1 / D, np.empty((), dtype)
-        self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, self.layers[0][2].shape[1]))
+        self._end(self.layers[0][2].shape[1], self.layers[0][3].shape[0] - 1)
+
+    def _begin(self, model):
+        """Sizes, scale of the scores and rotations; returns the configuration."""
+        if not supports(model):
+            raise ConfigError("FastDecoder: only a pre-norm GPT of plain parts on the CPU; use ModelLM for this model")
+        self.model, c = ModelLM(model), model.config
+        self.vocab_size, self.context, self.config = c.vocab_size, c.context, c
+        self.heads, self.groups, self.width = c.n_head, c.kv_heads, c.key_width
+        self.scale = c.attention_scale or 1 / math.sqrt(self.width)
+        self.dtype, self.eps, self.inverse_width = model.tokens.weight.dtype, model.norm.eps, 1 / c.d_model
+        self.rotation = model.rotation(np.arange(c.context), self.dtype)
+        return c
+
+    def _end(self, rising, F):
+        """Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in the last row.
+
+        rising   what goes up to the hidden layer: F, or 2 F if gated
+        """
+        D, H, G, K, dtype = self.config.d_model, self.heads, self.groups, self.width, self.dtype
+        self.inverse = np.empty((), dtype)
+        self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, rising))
         self.normed, self.attended, self.activated = (np.ones(n + 1, dtype) for n in (D, H * K, F))
-        self.qkv, self.ones = np.empty((H + 2 * G) * K, dtype), np.ones(c.context, dtype)
+        self.qkv, self.ones = np.empty((H + 2 * G) * K, dtype), np.ones(self.context, dtype)
         self.queries, self.new = self.qkv[:H * K].reshape(G, H // G, K), self.qkv[H * K:].reshape(2, G, K)
-        self.turned = self.qkv[:(H + G) * K].reshape(H + G, 2, -1)                      # queries and keys in two halves
+        self.turned = self.qkv[:(H + G) * K].reshape(H + G, 2, -1) if K % 2 == 0 else None   # queries and keys in two halves
         self.mixed, self.mixed_rows = self.attended[:-1].reshape(G, H // G, K), self.attended[:-1].reshape(H, K)
 
     def new_cache(self, batch=1, padding=None):
-        """An empty cache with room for the whole context. Raises ShapeError for a batch other than 1."""
+        """An empty cache. Raises ShapeError for a batch other than 1."""
         if batch != 1 or padding is not None:
             raise ShapeError(f"FastDecoder: one sequence, without padding, not {batch}; use ModelLM for batches")
-        return self.model.new_cache(1, capacity=self.context)
+        # A longer one grows by doubling: pages come in pieces of 2 MB, so room that is not used would be taken too.
+        return self.model.new_cache(1, capacity=min(self.context, 1024))
 
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`: (1, T) -> (1, T, V)."""
@@ -118,7 +143,12 @@ class FastDecoder:
         with np.errstate(over="ignore"):                    # _attend sees an overflow and mends it
             for token in ids:
                 last = self.step(token, cache)
-        return last.dot(self.head)[None]                                                # (D+1,) -> (1, V)
+        return self._scores(last)[None]
+
+    def _scores(self, last):
+        """The output layer: (D+1,) -> (V,)."""
+        scores, cap = last.dot(self.head), self.config.logit_cap
+        return scores if cap is None else np.tanh(scores / cap) * cap
 
     def step(self, token, cache):
         """Read one token; returns the normalized stream after the last block, (D + 1,) with its 1 at the end."""

@@ -66,12 +66,12 @@ def stream_text(lm, tokenizer, prompt, max_tokens, *, bos=None, seed=0, stop=(),
     """Generate text after a text, piece by piece as it becomes certain.
 
     tokenizer  has encode(text) and token_bytes(id), as in tinylm.tokenizers
-    prompt     str
+    prompt     str, or token ids that have been made otherwise (a chat template)
     bos        id put before the prompt, or None
     others     as in `generate`; the text ends before the first stop string, to the character
     yields     str, whole characters; bytes that are not UTF-8 become U+FFFD
     """
-    ids = [*([] if bos is None else [bos]), *tokenizer.encode(prompt)]
+    ids = [*([] if bos is None else [bos]), *(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt)]
     lm = fastest(as_language_model(lm))
     steps = _steps(lm, [ids], max_tokens, as_sampling(sampling), [seed], [Output(stop, tokenizer, eos)], notice)
     return _decoded(steps)

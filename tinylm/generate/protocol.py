@@ -41,7 +41,7 @@ class ModelLM:
     def new_cache(self, batch, padding=None, capacity=0):
         """An empty KeyValueCache for B rows, of the model's device and dtype, with room for `capacity` tokens."""
         c = self.config
-        return KeyValueCache(c.n_layer, batch, c.n_kv_head or c.n_head, c.d_model // c.n_head, self._weight.dtype,
+        return KeyValueCache(c.n_layer, batch, c.n_kv_head or c.n_head, _key_width(c), self._weight.dtype,
                              self._weight.device, capacity, padding)
 
     def logits(self, tokens, cache=None):
@@ -84,6 +84,11 @@ class ModelLM:
         finally:
             if training:
                 self.model.train()
+
+
+def _key_width(config):
+    """K: what the configuration says, or D / H for those that do not say it."""
+    return getattr(config, "key_width", None) or config.d_model // config.n_head
 
 
 def padded(T, cache):

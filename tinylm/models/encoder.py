@@ -14,8 +14,19 @@ from tinylm.autograd import dropout, tanh
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.models.encoder_heads import ReplacedHead, TokenHead
-from tinylm.nn import (ACTIVATIONS, GATES, PLACEMENTS, Block, Embedding, LayerNorm, LearnedPositions, Linear, Module,
-                       SelfAttention, feed_forward)
+from tinylm.nn import (
+    ACTIVATIONS,
+    GATES,
+    PLACEMENTS,
+    Block,
+    Embedding,
+    LayerNorm,
+    LearnedPositions,
+    Linear,
+    Module,
+    SelfAttention,
+    feed_forward,
+)
 
 HEADS = ("token", "token_plain", "replaced", None)
 
@@ -217,7 +228,7 @@ class Electra(Module):
             mine, others = getattr(self.discriminator, part), getattr(self.generator, part)
             shapes = [[p.shape for p in m.parameters()] if m else None for m in (mine, others)]
             if shapes[0] != shapes[1]:
-                raise ConfigError(f"Electra: the tables of {part} have shapes {shapes[0]} and {shapes[1]}; shared, they must be equal")
+                raise ConfigError(f"Electra: tables of {part} have shapes {shapes[0]} and {shapes[1]}; they must agree")
             setattr(self.generator, part, mine)
 
     def to(self, device):

@@ -5,7 +5,7 @@ Read next: encoder.py, which wears them.
 """
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate, embedding, gelu, take_along_axis, unembedding
+from tinylm.autograd import Tensor, concatenate, embedding, gelu, unembedding
 from tinylm.nn import ACTIVATIONS, Embedding, LayerNorm, Linear, Module
 
 
@@ -64,7 +64,8 @@ class SpanBoundaryHead(Module):
         table          (V, D)
         returns        (B, n, V)
         """
-        left, right = (take_along_axis(h, at[..., None], 1) for at in (before, after))  # (B, n, 1) picks (B, n, D)
+        rows = np.arange(h.shape[0], like=before)[:, None]
+        left, right = h[rows, before], h[rows, after]                                   # (B, n, D) each
         x = concatenate([left, right, embedding(place, self.places.weight)], axis=-1)   # (B, n, 3 D)
         for dense, norm in zip((self.first, self.second), self.norms):
             x = norm(gelu(dense(x)))                                                    # (B, n, D)

@@ -101,8 +101,8 @@ def fill(model, pairs):
     mine, filled = model.named_parameters(), set()
     for name, array in pairs:
         if name not in mine or array.shape != mine[name].shape:
-            needed = f"needs {mine[name].shape}" if name in mine else "is not a parameter of this model"
-            raise CheckpointError(f"weights of {name} have shape {array.shape}, which {needed}: the configuration is another model's")
+            needed = f"needs {mine[name].shape}" if name in mine else "is no parameter of this model"
+            raise CheckpointError(f"weights of {name}, {array.shape}: it {needed}; the configuration is another model's")
         p = mine[name]
         p.data = backend.to_device(np.array(array, p.dtype, order="C"), p.device)       # a copy: files stay untouched
         filled.add(name)

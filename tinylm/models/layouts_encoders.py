@@ -43,9 +43,11 @@ def roberta(c):
 
 def electra(c):
     """ElectraModel, ElectraForMaskedLM (a generator), ElectraForPreTraining (a discriminator)."""
-    head = (chain(linear("head.dense", "discriminator_predictions.dense"), linear("head.out", "discriminator_predictions.dense_prediction"))
-            if c.head == "replaced" else
-            _head("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias"))
+    if c.head == "replaced":
+        theirs = "discriminator_predictions"
+        head = chain(linear("head.dense", f"{theirs}.dense"), linear("head.out", f"{theirs}.dense_prediction"))
+    else:
+        head = _head("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head.bias")
     return chain(_embeddings("electra.embeddings"), linear("widen", "electra.embeddings_project"), _bert_layers(c, "electra"), head)
 
 
@@ -79,7 +81,8 @@ def distilbert(c):
             yield from linear(f"{ours}.feed_forward.out", f"{theirs}.ffn.lin2")
             yield from norm(f"{ours}.norms.1", f"{theirs}.output_layer_norm")
 
-    return chain(_embeddings("distilbert.embeddings"), layers(), _head("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"))
+    return chain(_embeddings("distilbert.embeddings"), layers(),
+                 _head("vocab_transform", "vocab_layer_norm", "vocab_projector.bias"))
 
 
 def xlm(c):
@@ -171,6 +174,7 @@ def xlnet(c):
 
 
 # model_type of config.json: (rules, the prefix that a model without a head leaves out)
-LAYOUTS = {"bert": (bert, "bert."), "roberta": (roberta, "roberta."), "xlm-roberta": (roberta, "roberta."), "albert": (albert, "albert."),
-           "electra": (electra, "electra."), "distilbert": (distilbert, "distilbert."), "xlm": (xlm, "transformer."), "t5": (t5, ""),
-           "bart": (bart, "model."), "mbart": (bart, "model."), "xlnet": (xlnet, "transformer.")}
+LAYOUTS = {"bert": (bert, "bert."), "roberta": (roberta, "roberta."), "xlm-roberta": (roberta, "roberta."),
+           "albert": (albert, "albert."), "electra": (electra, "electra."), "distilbert": (distilbert, "distilbert."),
+           "xlm": (xlm, "transformer."), "t5": (t5, ""), "bart": (bart, "model."), "mbart": (bart, "model."),
+           "xlnet": (xlnet, "transformer.")}

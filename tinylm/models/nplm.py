@@ -10,7 +10,7 @@ first word embedding. Read next: word2vec.py, which keeps only the table, or rec
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, tanh
-from tinylm.backend import Random
+from tinylm.backend import Random, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.models.ngram import TokenHistory, check_tokens, windows
 from tinylm.nn import Embedding, Linear, Module
@@ -43,7 +43,9 @@ class FeedForwardNGramLM(Module):
 
     def __call__(self, ids):
         """Logits of every next token: ids (B, T) -> (B, T, V); position t sees ids[t-n+2 .. t], `bos` before the first."""
-        return self.scores(windows(ids.data if isinstance(ids, Tensor) else ids, self.order - 1, self.bos))
+        ids = to_cpu(ids.data if isinstance(ids, Tensor) else ids)
+        contexts = np.ascontiguousarray(windows(ids, self.order - 1, self.bos))
+        return self.scores(to_device(contexts, self.words.weight.device))
 
     def scores(self, contexts):
         """Logits after each context: (..., n - 1) integers -> (..., V)."""

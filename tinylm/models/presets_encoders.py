@@ -1,8 +1,9 @@
 """The families of encoders and encoder-decoders, each as its differences from BERT-base, BART-base and XLNet-base
 (book sections 1.2, 1.3).
 
-Sizes are recalled from the published configurations; tests hold the counts against the published ones. Counts of
-encoders are without heads and with the pooler where there is one, unless a note says otherwise.
+Each encoder has the head it was trained with, so that its count is that of the whole pre-trained model; what is
+published is often the count without heads (`preset(name, head=None, classes=0)`: 109,482,240 for BERT-base). Sizes are
+recalled from the published configurations; tests hold the counts against Hugging Face's classes.
 Read next: encoder.py, seq2seq.py, xlnet.py, which read these words.
 """
 import dataclasses
@@ -115,7 +116,8 @@ def preset(name, **changes):
     """
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, n=4, cutoff=0.4)
-        raise ConfigError(f"no model {name!r}: " + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(FAMILIES)}"))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(FAMILIES)}"
+        raise ConfigError(f"no model {name!r}: {hint}")
     kind = EncoderConfig if name in ENCODERS else Seq2SeqConfig if name in SEQ2SEQS else XLNetConfig
     return kind(**FAMILIES[name] | changes)
 

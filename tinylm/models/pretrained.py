@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
-from tinylm.models.formats import (ChatTemplate, WeightFile, chat_template, find_weights, gguf_tokenizer, read_weights, special_ids,
-                                   write_sharded)
+from tinylm.models.formats import (ChatTemplate, WeightFile, find_weights, read_weights, special_ids, template_of,
+                                   tokenizer_of, write_sharded)
 from tinylm.models.gpt import GPT, GPTConfig
 from tinylm.models.layouts import LAYOUTS, gguf
 from tinylm.tokenizers.gpt2 import load_gpt2
@@ -59,8 +59,8 @@ def load_pretrained(name, dtype=np.float32):
     if path.suffix == ".gguf":
         config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
         rules, template = gguf.rules(config, kind), weights.metadata.get("tokenizer.chat_template")
-        tokenizer, special = gguf_tokenizer(weights), special_ids(weights)
-        template = chat_template(template) if template else None
+        tokenizer, special = tokenizer_of(weights), special_ids(weights)
+        template = template_of(template) if template else None
     else:
         folder = path if path.is_dir() else path.parent
         described = _json(folder / "config.json")
@@ -185,7 +185,7 @@ def _hugging_face_tokenizer(folder):
         tokenizer = load_gpt2(folder / "vocab.json", folder / "merges.txt")
     described = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     try:
-        return tokenizer, chat_template(described["chat_template"]) if described.get("chat_template") else None
+        return tokenizer, template_of(described["chat_template"]) if described.get("chat_template") else None
     except (ConfigError, DataError):
         return tokenizer, None
 

@@ -17,7 +17,8 @@ from tinylm.models.presets_encoders import build
 from tinylm.models.seq2seq import Seq2SeqConfig
 from tinylm.models.xlnet import XLNetConfig
 
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu",
+               "swish": "silu"}
 
 
 def _activation(name):
@@ -28,29 +29,33 @@ def _activation(name):
 
 def _bert_config(h):
     """BERT, RoBERTa, XLM-RoBERTa, ALBERT, ELECTRA: one set of words. RoBERTa's table has two rows before the first token."""
-    kind, width = h["model_type"], h.get("embedding_size", h["hidden_size"])
+    kind, width, albert = h["model_type"], h.get("embedding_size", h["hidden_size"]), h["model_type"] == "albert"
     first = h.get("pad_token_id", 1) + 1 if kind in ("roberta", "xlm-roberta") else 0
     if h.get("position_embedding_type", "absolute") != "absolute" or h.get("inner_group_num", 1) != 1 or h.get("is_decoder"):
-        raise CheckpointError(f"config.json: this {kind} has relative positions, inner groups or a decoder, which are not read here")
-    return EncoderConfig(h["vocab_size"], h["max_position_embeddings"] - first, h["num_hidden_layers"], h["num_attention_heads"],
-                         h["hidden_size"], h["intermediate_size"], width if kind == "albert" or width != h["hidden_size"] else None,
-                         segments=h.get("type_vocab_size", 2), first_position=first,
-                         layer_groups=h.get("num_hidden_groups", 1) if kind == "albert" else None,
-                         activation=_activation(h.get("hidden_act", "gelu_new" if kind == "albert" else "gelu")),
-                         norm_eps=h.get("layer_norm_eps", 1e-12), dropout=h.get("hidden_dropout_prob", 0.1))
+        raise CheckpointError(f"config.json: this {kind} has relative positions, inner groups or a decoder: not read here")
+    return EncoderConfig(
+        vocab_size=h["vocab_size"], context=h["max_position_embeddings"] - first, n_layer=h["num_hidden_layers"],
+        n_head=h["num_attention_heads"], d_model=h["hidden_size"], d_hidden=h["intermediate_size"],
+        d_embed=width if albert or width != h["hidden_size"] else None, segments=h.get("type_vocab_size", 2),
+        first_position=first, layer_groups=h.get("num_hidden_groups", 1) if albert else None,
+        activation=_activation(h.get("hidden_act", "gelu_new" if albert else "gelu")),
+        norm_eps=h.get("layer_norm_eps", 1e-12), dropout=h.get("hidden_dropout_prob", 0.1))
 
 
 def _distilbert_config(h):
-    return EncoderConfig(h["vocab_size"], h["max_position_embeddings"], h["n_layers"], h["n_heads"], h["dim"], h["hidden_dim"],
-                         segments=0, pooler=False, activation=_activation(h.get("activation", "gelu")), dropout=h.get("dropout", 0.1))
+    return EncoderConfig(
+        vocab_size=h["vocab_size"], context=h["max_position_embeddings"], n_layer=h["n_layers"], n_head=h["n_heads"],
+        d_model=h["dim"], d_hidden=h["hidden_dim"], segments=0, pooler=False, activation=_activation(h.get("activation", "gelu")),
+        dropout=h.get("dropout", 0.1))
 
 
 def _xlm_config(h):
     languages = h.get("n_langs", 1) if h.get("use_lang_emb", True) else 0
-    return EncoderConfig(h["vocab_size"] if "vocab_size" in h else h["n_words"], h["max_position_embeddings"], h["n_layers"], h["n_heads"],
-                         h["emb_dim"], 4 * h["emb_dim"], segments=0, pooler=False, head="token_plain", languages=languages * (languages > 1),
-                         activation="gelu" if h.get("gelu_activation", True) else "relu", norm_eps=h.get("layer_norm_eps", 1e-12),
-                         dropout=h.get("dropout", 0.1))
+    return EncoderConfig(
+        vocab_size=h["vocab_size"] if "vocab_size" in h else h["n_words"], context=h["max_position_embeddings"],
+        n_layer=h["n_layers"], n_head=h["n_heads"], d_model=h["emb_dim"], segments=0, pooler=False, head="token_plain",
+        languages=languages if languages > 1 else 0, activation="gelu" if h.get("gelu_activation", True) else "relu",
+        norm_eps=h.get("layer_norm_eps", 1e-12), dropout=h.get("dropout", 0.1))
 
 
 def _t5_config(h):
@@ -59,31 +64,38 @@ def _t5_config(h):
     if words[0] == "gated":
         activation = {"gelu_tanh": "geglu_tanh", "silu": "swiglu", "gelu": "geglu"}[activation]
     tied = h.get("tie_word_embeddings", True)
-    return Seq2SeqConfig(h["vocab_size"], None, h["num_layers"], h.get("num_decoder_layers"), h["num_heads"], h["d_model"], h["d_ff"],
-                         h["d_kv"], "rms", "pre", h.get("layer_norm_epsilon", 1e-6), False, activation, "t5",
-                         buckets=h.get("relative_attention_num_buckets", 32), max_distance=h.get("relative_attention_max_distance", 128),
-                         bias=False, attention_scale=1.0, logit_scale=h["d_model"] ** -0.5 if tied else 1.0, embedding_std=1.0, tied=tied,
-                         start=h.get("decoder_start_token_id", 0), dropout=h.get("dropout_rate", 0.1))
+    scaled = h.get("scale_decoder_outputs", tied)           # version 1.0; newer files say so, older ones by being tied
+    return Seq2SeqConfig(
+        vocab_size=h["vocab_size"], context=None, n_layer=h["num_layers"], n_decoder_layer=h.get("num_decoder_layers"),
+        n_head=h["num_heads"], d_model=h["d_model"], d_hidden=h["d_ff"], head_width=h["d_kv"], norm="rms", norm_placement="pre",
+        norm_eps=h.get("layer_norm_epsilon", 1e-6), embedding_norm=False, activation=activation, positions="t5",
+        buckets=h.get("relative_attention_num_buckets", 32), max_distance=h.get("relative_attention_max_distance", 128),
+        bias=False, attention_scale=1.0, logit_scale=h["d_model"] ** -0.5 if scaled else 1.0, embedding_std=1.0, tied=tied,
+        start=h.get("decoder_start_token_id") or 0, dropout=h.get("dropout_rate", 0.1))
 
 
 def _bart_config(h):
     heads, hidden = h["encoder_attention_heads"], h["encoder_ffn_dim"]
     if (heads, hidden) != (h["decoder_attention_heads"], h["decoder_ffn_dim"]):
         raise CheckpointError("config.json: encoder and decoder differ in heads or hidden width, which is not read here")
-    return Seq2SeqConfig(h["vocab_size"], h["max_position_embeddings"], h["encoder_layers"], h["decoder_layers"], heads, h["d_model"], hidden,
-                         norm_placement="pre" if h["model_type"] == "mbart" else "post", activation=_activation(h.get("activation_function", "gelu")),
-                         first_position=2, embedding_scale=h["d_model"] ** 0.5 if h.get("scale_embedding") else 1.0,
-                         start=h.get("decoder_start_token_id") or 2, dropout=h.get("dropout", 0.1))
+    return Seq2SeqConfig(
+        vocab_size=h["vocab_size"], context=h["max_position_embeddings"], n_layer=h["encoder_layers"],
+        n_decoder_layer=h["decoder_layers"], n_head=heads, d_model=h["d_model"], d_hidden=hidden,
+        norm_placement="pre" if h["model_type"] == "mbart" else "post", first_position=2,
+        activation=_activation(h.get("activation_function", "gelu")), start=h.get("decoder_start_token_id") or 2,
+        embedding_scale=h["d_model"] ** 0.5 if h.get("scale_embedding") else 1.0, dropout=h.get("dropout", 0.1))
 
 
 def _xlnet_config(h):
-    return XLNetConfig(h["vocab_size"], h["n_layer"], h["n_head"], h["d_model"], h["d_inner"], True, _activation(h.get("ff_activation", "gelu")),
-                       h.get("layer_norm_eps", 1e-12), h.get("dropout", 0.1))
+    return XLNetConfig(
+        vocab_size=h["vocab_size"], n_layer=h["n_layer"], n_head=h["n_head"], d_model=h["d_model"], d_hidden=h["d_inner"],
+        activation=_activation(h.get("ff_activation", "gelu")), norm_eps=h.get("layer_norm_eps", 1e-12),
+        dropout=h.get("dropout", 0.1))
 
 
-CONFIGS = {"bert": _bert_config, "roberta": _bert_config, "xlm-roberta": _bert_config, "albert": _bert_config, "electra": _bert_config,
-           "distilbert": _distilbert_config, "xlm": _xlm_config, "t5": _t5_config, "bart": _bart_config, "mbart": _bart_config,
-           "xlnet": _xlnet_config}
+CONFIGS = {"bert": _bert_config, "roberta": _bert_config, "xlm-roberta": _bert_config, "albert": _bert_config,
+           "electra": _bert_config, "distilbert": _distilbert_config, "xlm": _xlm_config, "t5": _t5_config,
+           "bart": _bart_config, "mbart": _bart_config, "xlnet": _xlnet_config}
 
 
 def read_config(described, names=None):

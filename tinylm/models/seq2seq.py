@@ -12,8 +12,21 @@ import numpy as np
 from tinylm.autograd import dropout, linear, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn import (ACTIVATIONS, GATES, INIT_STD, NORMS, PLACEMENTS, Block, CrossAttention, Embedding, LearnedPositions, Module,
-                       SelfAttention, feed_forward, normal_parameter)
+from tinylm.nn import (
+    ACTIVATIONS,
+    GATES,
+    INIT_STD,
+    NORMS,
+    PLACEMENTS,
+    Block,
+    CrossAttention,
+    Embedding,
+    LearnedPositions,
+    Module,
+    SelfAttention,
+    feed_forward,
+    normal_parameter,
+)
 from tinylm.nn.position_bias import T5Bias
 
 
@@ -81,8 +94,9 @@ class Stack(Module):
 
     def __init__(self, config, rng, dtype, decoder):
         c = self.config = config
-        self.positions = LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype) if c.positions == "learned" else None
-        self.bias = T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype) if c.positions == "t5" else None
+        learned = c.positions == "learned"
+        self.positions = LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype) if learned else None
+        self.bias = None if learned else T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype)
         self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
         self.blocks = [self._block(rng, dtype, decoder) for _ in range(c.decoder_layers if decoder else c.n_layer)]
         self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None

@@ -59,7 +59,8 @@ class XLNet(Module):
         c = self.config
         attention = RelativeAttention(c.d_model, c.n_head, rng, c.segments, c.dropout, dtype)
         hidden = FeedForward(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, dtype=dtype)
-        return TwoStreamBlock(attention, hidden, [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)], rng, c.dropout)
+        norms = [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)]
+        return TwoStreamBlock(attention, hidden, norms, rng, c.dropout)
 
     def __call__(self, ids, order=None, segments=None, mask=None):
         """Logits of the token at every position, (B, T, V).

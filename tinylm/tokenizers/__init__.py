@@ -18,8 +18,8 @@ one, even if it spells its name, unless `allow_special=True`. For valid text and
 token, decode(encode(text)) == text.
 
 Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained in
-bpe_train.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind, derive from `Tokenizer` (base.py) and list
-it in KINDS. Read first: characters.py.
+bpe_train.py), `WordPieceTokenizer` (wordpiece.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind, derive
+from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
 """
 import json
 from pathlib import Path
@@ -30,11 +30,12 @@ from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.byte import ByteTokenizer
 from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.tokenizers.gpt2 import load_gpt2, save_gpt2
+from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 
-__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "KINDS", "Tokenizer", "from_dict", "load", "load_gpt2",
-           "save_gpt2"]
+__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "KINDS", "Tokenizer", "WordPieceTokenizer", "from_dict", "load",
+           "load_gpt2", "save_gpt2"]
 
-KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer)}
+KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer, WordPieceTokenizer)}
 
 
 def from_dict(described):

@@ -3,7 +3,7 @@
 
 First the text is made plain: control characters go, accents and case too if asked, signs and Chinese characters stand
 alone. Then every word is cut from its left; a piece that continues a word begins with "##". What was made plain does
-not come back: decoding gives the words, not the text. Read next: unigram.py, where the cut is the likeliest one.
+not come back: decoding gives the words, not the text. Read next: bpe.py, which merges instead.
 """
 import unicodedata
 from pathlib import Path

@@ -9,7 +9,7 @@ from tests.models.formats.files import gguf
 from tinylm.errors import CheckpointError, ShapeError
 from tinylm.models.formats.blocks import FORMATS, dequantize, quantize
 from tinylm.models.formats.gguf import read_gguf
-from tinylm.models.formats.quantized import QuantizedMatrix, quantized
+from tinylm.models.formats.quantized import QuantizedMatrix
 
 # 1 and 3 groups are odd, so that 4 bits need padding; 600 rows of 576 are more than a slice of 2^18 numbers.
 SHAPES = [(1, 32), (7, 96), (600, 576)]
@@ -27,6 +27,17 @@ def test_products_are_those_of_the_dequantized_matrix(kind, shape, rng):
     np.testing.assert_allclose(matrix.matvec(x[0, 0]), weights @ x[0, 0], atol=1e-4)
     np.testing.assert_allclose(matrix.matmul(x), x @ weights.T, atol=1e-4)
     np.testing.assert_allclose(matrix.matmul(x[:1, :1]), x[:1, :1] @ weights.T, atol=1e-4)
+
+
+def test_rows_with_one_scale_each(rng):
+    array = rng.standard_normal((600, 577)).astype(np.float32)  # no multiple of anything
+    matrix = QuantizedMatrix.from_rows(array)
+    weights = matrix.dequantize()
+    assert (np.abs(weights - array) <= 0.5001 * np.abs(array).max(axis=1, keepdims=True) / 127).all()  # half a step
+    assert matrix.nbytes == 600 * 577 + 600 * 4
+    x = rng.standard_normal((3, 577)).astype(np.float32)
+    np.testing.assert_allclose(matrix.matvec(x[0]), weights @ x[0], atol=2e-4)  # as above, but scaled after summing
+    np.testing.assert_allclose(matrix.matmul(x), x @ weights.T, atol=2e-4)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -75,9 +86,9 @@ def test_a_tensor_of_a_file_stays_in_its_blocks(tmp_path, rng):
     path = tmp_path / "a.gguf"
     path.write_bytes(gguf({}, {"w": ("Q4_0", (4, 64), quantize(array, "Q4_0").tobytes()), "n": ("F32", (4,), bytes(16))}))
     weights = read_gguf(path)
-    np.testing.assert_array_equal(quantized(weights, "w").dequantize(), weights["w"])
+    np.testing.assert_array_equal(QuantizedMatrix.from_file(weights, "w").dequantize(), weights["w"])
     with pytest.raises(CheckpointError, match="tensor 'n' is F32, not in quantized blocks"):
-        quantized(weights, "n")
+        QuantizedMatrix.from_file(weights, "n")
 
 
 def test_widths_that_do_not_fit_are_refused(rng):

@@ -4,10 +4,10 @@
     y = x W  ~  s_x s_W (q_x q_W)    with q_x q_W summed exactly in 32 bits
 
 Book section 2.3.2 ("8-bit or 16-bit fixed-point"). Processors have instructions for products of int8 and NumPy has not:
-its integer `@` is a plain loop, 10 to 50 times slower than BLAS in float32. But a float32 holds every integer up to 2^24, so
-the float product of int8 codes is the exact integer as long as no more than 1040 = 2^24 // 127^2 are summed: longer sums
-are cut into such pieces. So this file shows the arithmetic and its exactness, not its speed; for memory and speed,
-`quantized.py`. Rounding has no derivative: these functions are for trained models.
+its integer `@` is a plain loop, measured 8 times slower than what is below for one vector and 70 times for 64. A float32
+holds every integer up to 2^24, so BLAS's product of int8 codes is the exact integer as long as no more than 1040 =
+2^24 // 127^2 are summed; longer sums are cut into such pieces. So the arithmetic here is that of integers, exactly, and its
+speed that of floats. For memory and speed, `quantized.py`. Rounding has no derivative: this is for trained models.
 """
 import numpy as np
 

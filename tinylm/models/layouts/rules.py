@@ -2,7 +2,7 @@
 
 Three things differ: torch keeps a linear map as (out, in), the transpose of ours; queries, keys and values are three
 matrices there and one here, or one in another order of rows; and some gains are published less 1. Each is a kind of rule.
-A transposed matrix is not copied around: it becomes a view of an array that lies as published. Read next: gpt2.py.
+Read next: gpt2.py.
 """
 from dataclasses import dataclass
 from typing import Callable
@@ -33,19 +33,24 @@ def _copy(parts, dtype):
 
 
 def _stack(parts, dtype):
-    """Arrays one below the other, holding only one of them besides the result."""
-    if len(parts) == 1:
-        return _copy(parts, dtype)
-    first = np.asarray(parts[0]())
-    pieces, rows = [first], [len(first)]
-    for part in parts[1:]:
-        pieces.append(part())
-        rows.append(len(pieces[-1]))
-    out = np.empty((sum(rows), *first.shape[1:]), dtype)
+    """Vectors one after another."""
+    return np.concatenate([np.asarray(part(), dtype) for part in parts])
+
+
+def _side_by_side(parts, dtype):
+    """Matrices (out, in) side by side as one (in, outs).
+
+    A map that widens lies row by row, one that narrows column by column: the longer way is then contiguous, and the
+    product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30 against 26 GB/s; 1536 x 576: 33 against 19).
+    """
+    arrays = [part() for part in parts]                      # queries, keys and values together are small
+    D, widths = arrays[0].shape[1], [len(array) for array in arrays]
+    total = sum(widths)
+    out = np.empty((D, total), dtype) if total > D else np.empty((total, D), dtype).T
     at = 0
-    for n in rows:
-        out[at:at + n] = pieces.pop(0)
-        at += n
+    for width, array in zip(widths, arrays):
+        out[:, at:at + width] = array.T
+        at += width
     return out
 
 
@@ -58,7 +63,7 @@ def same(ours, theirs, shift=0.0):
 def linear(ours, *theirs, sizes=()):
     """torch's Linear maps (out, in), side by side in ours (in, out_1 + out_2 + ...); `sizes` are those outs."""
     cuts = np.cumsum(sizes)[:-1]
-    return Rule(ours, theirs, lambda parts, dtype: _stack(parts, dtype).T,
+    return Rule(ours, theirs, lambda parts, dtype: _side_by_side(parts, dtype),
                 lambda array: np.split(array.T, cuts) if len(theirs) > 1 else [array.T])
 
 

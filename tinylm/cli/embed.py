@@ -1,0 +1,51 @@
+"""`tinylm embed minilm "text" "text" ...`: vectors of sentences, and how near their meanings lie.
+
+The number between two sentences is the cosine of the angle of their vectors: 1 for the same direction, 0 for
+unrelated ones. The weights are published ones (`minilm`) or a folder with an encoder; the text "-" stands for the
+lines of the standard input.
+"""
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.cli.options import parse
+from tinylm.train.settings import setting
+
+
+@dataclass
+class EmbedConfig:
+    """What `tinylm embed` takes."""
+
+    out: str = setting("", "also write the vectors to this file, as NumPy's .npy")
+
+
+def main(argv):
+    """Print the vector of one text, or the table of cosines of several."""
+    import numpy as np
+
+    config, (name, *texts) = parse(argv, EmbedConfig, positionals=("WEIGHTS", "TEXT..."), verb="embed", about=__doc__, examples=(
+        'tinylm embed minilm "A cat sits outside" "A dog plays in the garden" "The price of oil rose"',
+        "cat lines.txt | tinylm embed minilm - --out vectors.npy"))
+    from tinylm.models.embeddings import load_sentence_encoder
+
+    encoder = load_sentence_encoder(name)
+    texts = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
+    vectors = encoder(texts)
+    if config.out:
+        with open(Path(config.out), "wb") as file:
+            np.save(file, vectors)
+    if len(texts) == 1:
+        first = ", ".join(f"{x:+.4f}" for x in vectors[0, :8])
+        print(f"{vectors.shape[1]} numbers of length 1: {first}, ...")
+    else:
+        print(table(texts, vectors @ vectors.T))
+
+
+def table(texts, cosines, width=60):
+    """Every text with its cosines to all, as lines of text."""
+    numbers = range(1, len(texts) + 1)
+    lines = ["  ".join(f"{n:>6}" for n in numbers)]
+    for n, text, row in zip(numbers, texts, cosines):
+        shown = text if len(text) <= width else text[:width - 3] + "..."
+        lines.append("  ".join(f"{x:6.3f}" for x in row) + f"  {n} {shown}")
+    return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""What `tinylm generate` and `tinylm chat` are pointed at: a run of `tinylm train`, or weights that others published."""
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.errors import ConfigError
+
+BITS = {"32": None, "8": 8, "4": 4}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A language model ready to be asked.
+
+    lm         language model (generate/protocol.py)
+    tokenizer  of its ids
+    template   ChatTemplate, or None for a model that only continues texts
+    bos, eos   ids that begin and end a text, or None
+    """
+
+    lm: object
+    tokenizer: object
+    template: object
+    bos: int | None
+    eos: int | None
+
+
+def is_published(name):
+    """True for a name of formats.PUBLISHED, a file of weights, or a folder in Hugging Face's layout."""
+    from tinylm.models.formats.found import PUBLISHED
+    from tinylm.models.formats.safetensors import INDEX, SINGLE
+
+    path = Path(name)
+    return name in PUBLISHED or path.suffix in (".gguf", ".safetensors") or any((path / file).is_file() for file in (SINGLE, INDEX))
+
+
+def open_model(name, device="cpu", bits=None):
+    """Open a run or published weights.
+
+    name     path of a run, or what is_published() accepts
+    device   to compute on
+    bits     None, or 8 or 4: keep the weights in so many while decoding, on the CPU
+    returns  Opened
+    raises   TinylmError if there is nothing, or no tokenizer with it
+    """
+    from tinylm.backend import backend
+    from tinylm.generate import as_language_model
+    from tinylm.generate.direct import DirectDecoder
+
+    backend(device)
+    if not is_published(name):
+        from tinylm.train import load_run
+        model, tokenizer, _ = load_run(name)
+        end = tokenizer.special.get("<|endoftext|>")
+        template, bos, eos = None, end, end
+    else:
+        from tinylm.models.pretrained import load_pretrained
+        published = load_pretrained(name)
+        model, tokenizer, template = published.model, published.tokenizer, published.template
+        if tokenizer is None:
+            raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt); in Python, "
+                              "tinylm.models.pretrained.load_pretrained gives the model alone")
+        bos, eos = (None if template else published.special.get("bos")), published.special.get("eos")
+        eos = tokenizer.special[template.end] if template else eos
+    model.to(device)
+    lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
+    return Opened(lm, tokenizer, template, bos, eos)
+
+
+class Timer:
+    """Counts tokens and seconds of a stream: `for piece in timer.watch(pieces)`, the first apart, which reads the prompt."""
+
+    def __init__(self):
+        self.first, self.rest, self.count = 0.0, 0.0, 0
+
+    def watch(self, tokens):
+        """Hand on what `tokens` yields."""
+        begun = time.perf_counter()
+        for i, token in enumerate(tokens):
+            now = time.perf_counter()
+            if i:
+                self.rest, self.count = self.rest + now - begun, self.count + 1
+            else:
+                self.first = now - begun
+            yield token
+            begun = time.perf_counter()
+
+    def report(self, lm):
+        """A line about speed and, for a model larger than the caches, the share of the machine's memory bandwidth."""
+        from tinylm.generate.direct import DirectDecoder, memory_bandwidth
+        from tinylm.generate.fast import fastest
+
+        if not self.count:
+            return "too few tokens to tell a speed"
+        text = f"{self.count / self.rest:.1f} tokens/s after {self.first:.2f} s for the prompt"
+        decoder = fastest(lm)
+        if not isinstance(decoder, DirectDecoder):
+            return text
+        nbytes, bandwidth = decoder.weight_bytes(), memory_bandwidth()
+        rate = nbytes * self.count / self.rest
+        return (f"{text}; each reads {nbytes / 1e6:.0f} MB of weights: {rate / 1e9:.1f} GB/s, "
+                f"{rate / bandwidth:.0%} of the {bandwidth / 1e9:.1f} GB/s that this machine reads")
