@@ -121,7 +121,6 @@ def test_orthogonal_directions_are_orthogonal_and_as_long_as_normal_ones():
     assert abs((w ** 2).sum(1).mean() - 64) < 0.9
 
 
-@pytest.mark.slow
 def test_random_features_approximate_softmax_and_the_error_falls_as_the_root_of_their_number():
     rng = np.random.default_rng(0)
     q, k = rng.normal(size=(2, 8, 4)) / 4 ** 0.25 * 0.7

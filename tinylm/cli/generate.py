@@ -24,6 +24,8 @@ class GenerateConfig:
     max_tokens: int = setting(200, "tokens to generate at most", at_least(0))
     stop: tuple[str, ...] = setting((), "end before this text; may be given several times")
     num: int = setting(1, "samples, each with a seed of its own", at_least(1))
+    beams: int = setting(1, "above 1: beam search of this width instead of sampling, shown when it is done", at_least(1))
+    length_penalty: float = setting(0.0, "of a beam: score = log-probability / tokens^penalty", at_least(0))
     seed: int = setting(1337, "of the first sample; the next ones count on from it")
     echo: bool = setting(True, "show the prompt before what follows it")
     device: str = setting("cpu", "cpu or gpu")
@@ -61,6 +63,21 @@ def main(argv):
         show("\n")
         if config.stats:
             _notice(timer.report(lm))
+
+
+def _beams(config, sampling, model, tokenizer, prompt, end, show):
+    from tinylm.errors import ConfigError
+    from tinylm.generate import Sampling, beam_search, power_penalty
+
+    if sampling != Sampling() or config.stop:
+        raise ConfigError("--beams searches for the most probable text: leave out --stop and the options of sampling")
+    ids = [*([] if end is None else [end]), *tokenizer.encode(prompt)]
+    found = beam_search(model, ids, max(1, config.max_tokens), config.beams, end, config.num, power_penalty(config.length_penalty),
+                        notice=_notice)
+    for i, best in enumerate(found):
+        if config.num > 1:
+            show(f"{'' if i == 0 else chr(10)}--- log-probability {best.logprob:.3f}, score {best.score:.3f}\n")
+        show((prompt if config.echo else "") + tokenizer.decode([token for token in best.tokens if token != end]) + "\n")
 
 
 def _notice(text):

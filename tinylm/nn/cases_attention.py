@@ -158,7 +158,8 @@ register("nn.gated_attention", knn_attention.gated_attention, lambda rng: [
 register("nn.local_share", knn_attention.local_share, lambda rng: [
     call(normal(rng, 1, 2, 3, 1), normal(rng, 1, 2, 3, 1))], covers=())
 register("nn.HeadGate", lambda gate, q, k, v, a, b: knn_attention.gated_attention(q, k, v, a, b, gate()), lambda rng: [
-    call(knn_attention.HeadGate(2, dtype=np.float64), *qkv(rng, G=1, T=1, S=1), *far(rng, N=2, T=1))], covers=(), source="Wu et al. 2021")
+    call(knn_attention.HeadGate(2, dtype=np.float64), *qkv(rng, G=1, T=1, S=1), *far(rng, N=2, T=1))],
+    covers=(), source="Wu et al. 2021")
 
 for _name, _kind in (("CrossLayerAttention", shared_attention.CrossLayerAttention),
                      ("SharedWeightAttention", shared_attention.SharedWeightAttention)):

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate, cumsum, exp, minimum, pad, relu, where
+from tinylm.autograd import Tensor, concatenate, cumsum, exp, pad, relu, where
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention import merge_heads, split_heads
 from tinylm.nn.linear import Linear
@@ -39,9 +39,9 @@ def initial_state(q, v):
 
 def linear_attention_matrix(q, k, v):
     """All scores at once, the future masked: T^2 operations, like attention without its exponential. -> (B, H, T, J)"""
-    T = q.shape[2]
+    v, T = _with_ones(q, k, v), q.shape[2]
     scores = (q @ k.swapaxes(-1, -2)) * np.tri(T, dtype=bool, like=q.data)              # (B, H, T, T)
-    return _normalized(scores @ _with_ones(q, k, v))
+    return _normalized(scores @ v)
 
 
 def linear_attention_recurrent(q, k, v, state=None):
@@ -83,7 +83,8 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
 
 def elu_features(x):
     """elu(x) + 1: x + 1 above zero, e^x below; positive, with a slope without jump   (Katharopoulos et al. 2020)"""
-    return where(x.data > 0, x + 1, exp(minimum(x, 0.0)))
+    above = x.data > 0
+    return where(above, x + 1, exp(where(above, 0.0, x)))                               # x = 0 takes the slope of one side
 
 
 def relu_features(x):

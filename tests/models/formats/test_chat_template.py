@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from tests.models.formats.files import installed
 from tinylm.errors import ConfigError, DataError
-from tinylm.models.formats.chat_template import TEMPLATES, chat_template
+from tinylm.models.formats.chat_template import TEMPLATES, template_of
 from tinylm.models.formats.gguf import read_gguf
-from tinylm.models.formats.gguf_tokenizer import gguf_tokenizer
+from tinylm.models.formats.gguf_tokenizer import tokenizer_of
 from tinylm.tokenizers import BPETokenizer
 
 ALTERNATE = ("{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must "
@@ -94,7 +94,7 @@ CONVERSATIONS = [said(U), said(U, A), said(U, A, U), said(S, U), said(S, U, A, U
 @pytest.mark.parametrize("add_prompt", [True, False])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_text_is_that_of_the_program(name, add_prompt):
-    template = chat_template(PROGRAMS[name])
+    template = template_of(PROGRAMS[name])
     for messages in CONVERSATIONS:
         expected = jinja(PROGRAMS[name], messages, add_prompt, template.begin, template.end)
         if expected is None:
@@ -105,14 +105,14 @@ def test_the_text_is_that_of_the_program(name, add_prompt):
 
 
 def test_every_template_is_compared():
-    assert {chat_template(program).name for program in PROGRAMS.values()} == set(TEMPLATES)
+    assert {template_of(program).name for program in PROGRAMS.values()} == set(TEMPLATES)
 
 
 def test_the_default_system_message_is_read_from_the_program():
-    assert chat_template(PROGRAMS["smollm2"]).default == (
+    assert template_of(PROGRAMS["smollm2"]).default == (
         "You are a helpful AI assistant named SmolLM, trained by Hugging Face")
-    assert chat_template(PROGRAMS["qwen2"]).default == "You are a helpful assistant."
-    assert chat_template(PROGRAMS["chatml"]).default is None
+    assert template_of(PROGRAMS["qwen2"]).default == "You are a helpful assistant."
+    assert template_of(PROGRAMS["chatml"]).default is None
 
 
 def made_of(*names):
@@ -155,14 +155,14 @@ def test_a_tokenizer_without_the_marks_is_of_another_model():
 
 def test_an_unknown_program_is_refused():
     with pytest.raises(ConfigError, match="none of chatml, llama3, gemma, llama2, mistral, zephyr"):
-        chat_template("{{ messages }}")
+        template_of("{{ messages }}")
 
 
 def test_smollm2_s_own_template_and_ids():
     weights = read_gguf(installed("smollm2"))
     program = weights.metadata["tokenizer.chat_template"]
     assert program == PROGRAMS["smollm2"]
-    tokenizer, template = gguf_tokenizer(weights), chat_template(program)
+    tokenizer, template = tokenizer_of(weights), template_of(program)
     messages = said(("user", "What is the capital of Japan?"))
     ids = template.encode(tokenizer, messages)
     assert tokenizer.decode(ids) == jinja(program, messages, True, None, template.end)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.models.formats.files import gguf, installed
 from tinylm.errors import CheckpointError
 from tinylm.models.formats.gguf import read_gguf
-from tinylm.models.formats.gguf_tokenizer import gguf_tokenizer, special_ids
+from tinylm.models.formats.gguf_tokenizer import special_ids, tokenizer_of
 from tinylm.tokenizers.printable import to_printable
 
 BYTES = [to_printable(bytes([value])) for value in range(256)]
@@ -31,7 +31,7 @@ def carried(tmp_path):
 
 
 def test_ids_are_places_in_the_list(carried):
-    tokenizer = gguf_tokenizer(carried())
+    tokenizer = tokenizer_of(carried())
     assert tokenizer.vocab_size == 259 and tokenizer.special == {"<|im_end|>": 0}
     assert tokenizer.encode(" a").tolist() == [257]
     assert tokenizer.encode("<|im_end|>", allow_special=True).tolist() == [0]
@@ -39,8 +39,8 @@ def test_ids_are_places_in_the_list(carried):
 
 
 def test_the_way_to_split_is_the_file_s(carried):
-    assert gguf_tokenizer(carried()).encode("12").tolist() == [1 + ord("1"), 1 + ord("2")]  # each digit alone
-    assert gguf_tokenizer(carried(pre="gpt-2")).encode("12").tolist() == [258]
+    assert tokenizer_of(carried()).encode("12").tolist() == [1 + ord("1"), 1 + ord("2")]  # each digit alone
+    assert tokenizer_of(carried(pre="gpt-2")).encode("12").tolist() == [258]
 
 
 @pytest.mark.parametrize(("changed", "message"), [
@@ -56,14 +56,14 @@ def test_the_way_to_split_is_the_file_s(carried):
 ])
 def test_a_damaged_tokenizer_is_refused(carried, changed, message):
     with pytest.raises(CheckpointError, match=message) as caught:
-        gguf_tokenizer(carried(**changed))
+        tokenizer_of(carried(**changed))
     assert "a.gguf" in str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def smollm2():
     weights = read_gguf(installed("smollm2"))
-    return weights, gguf_tokenizer(weights)
+    return weights, tokenizer_of(weights)
 
 
 def test_smollm2_s_special_tokens(smollm2):

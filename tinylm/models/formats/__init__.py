@@ -3,29 +3,27 @@
     weights = read_weights(find_weights("smollm2"))      GGUF or safetensors, one file or shards
     weights["token_embd.weight"]                         an array, read when asked for
     weights.metadata                                     what the file says about itself
-    write_sharded(folder, {name: array})                 for Hugging Face to read
-
-    from tinylm.models.formats.gguf_tokenizer import gguf_tokenizer
-    from tinylm.models.formats.chat_template import chat_template
-    tokenizer, template = gguf_tokenizer(weights), chat_template(weights.metadata["tokenizer.chat_template"])
+    tokenizer, template = tokenizer_of(weights), template_of(weights.metadata["tokenizer.chat_template"])
     ids = template.encode(tokenizer, [{"role": "user", "content": "Hi"}])
     QuantizedMatrix.from_file(weights, "token_embd.weight").matvec(x)    multiplied in 8 or 4 bits
+    write_sharded(folder, {name: array})                 for Hugging Face to read
 
 Files are strangers': whatever they hold, the answer is arrays or one CheckpointError that names file and tensor. What the
 names mean to a model stands with the model families. Read first: `mapped.py`.
 """
 from pathlib import Path
 
-from tinylm.models.formats.chat_template import TEMPLATES, ChatTemplate
+from tinylm.models.formats.chat_template import TEMPLATES, ChatTemplate, template_of
 from tinylm.models.formats.found import PUBLISHED, find_weights
 from tinylm.models.formats.gguf import read_gguf
-from tinylm.models.formats.gguf_tokenizer import special_ids
+from tinylm.models.formats.gguf_tokenizer import special_ids, tokenizer_of
 from tinylm.models.formats.mapped import WeightFile
 from tinylm.models.formats.quantized import QuantizedMatrix
 from tinylm.models.formats.safetensors import read_safetensors, write_safetensors, write_sharded
 
 __all__ = ["ChatTemplate", "PUBLISHED", "QuantizedMatrix", "TEMPLATES", "WeightFile", "find_weights", "read_gguf",
-           "read_safetensors", "read_weights", "special_ids", "write_safetensors", "write_sharded"]
+           "read_safetensors", "read_weights", "special_ids", "template_of", "tokenizer_of", "write_safetensors",
+           "write_sharded"]
 
 
 def read_weights(path):

@@ -171,7 +171,7 @@ TEMPLATES = {template.name: template for _, template in _KNOWN}
 _DEFAULT = re.compile(r"<\|im_start\|>system(?:\\n|\n)([^{}<>]+?)<\|im_end\|>")
 
 
-def chat_template(program):
+def template_of(program):
     """The ChatTemplate of a model, known by the marks in its Jinja program.
 
     program  str, as tokenizer.chat_template in GGUF or chat_template in tokenizer_config.json

@@ -21,7 +21,7 @@ _PATTERNS = {"gpt-2": "gpt2", "phi-2": "gpt2", "olmo": "gpt2", "smollm": "gpt2-d
 _ORDINARY = 1
 
 
-def gguf_tokenizer(weights):
+def tokenizer_of(weights):
     """The BPETokenizer of a GGUF file.
 
     weights  WeightFile from `read_gguf`
