@@ -24,9 +24,8 @@ setup(
         "test": ["pytest", "hypothesis"],
         "progress": ["tqdm"],
         "plot": ["matplotlib"],
-        "weights": ["safetensors", "gguf"],
         "mpi": ["mpi4py", "mpich"],
-        "oracle": ["torch", "transformers"],
+        "oracle": ["torch", "transformers", "safetensors", "gguf"],
     },
     entry_points={"console_scripts": ["tinylm = tinylm.cli:main"]},
 )

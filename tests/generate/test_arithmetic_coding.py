@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tinylm.errors import DataError
 from tinylm.generate import EnumerableLM, ModelLM
-from tinylm.generate.arithmetic_coding import (BITS, HEADER, TOTAL, Decoder, Encoder, compress, counts, decompress, encode_tokens)
+from tinylm.generate.arithmetic_coding import BITS, HEADER, TOTAL, Decoder, Encoder, compress, counts, decompress, encode_tokens
 from tinylm.generate.fast import fastest
 
 # A token: the interval is cut at 62 bits for counts of 32, so its width is off by at most 2^-28 of itself (it is never

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tinylm.errors import ConfigError
 from tinylm.generate.regular import NOTHING, Regular, either, star, then
 
-atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", "[b-d]", r"\d", r"\w", r"\W", r"\.", "é", "()", "[]x]", "[a-]"])
+atoms = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", "[b-d]", r"\d", r"\w", r"\W", r"\.", "(é)", "()", "[]x]", "[a-]"])
 counts = st.sampled_from(["", "", "*", "+", "?", "{2}", "{0,2}", "{1,}", "{0}"])
 
 
@@ -53,6 +53,11 @@ def test_there_are_few_states_and_each_of_them_can_still_end(pattern):
             live.add(state)
             new.extend(into.get(state, ()))
     assert live == found or automaton.start == NOTHING
+
+
+def test_a_character_of_several_bytes_is_repeated_as_a_whole():
+    # `re` on bytes would repeat the last byte alone, hence the parentheses in the patterns above
+    assert Regular("é*").matches("éé".encode()) and Regular("é*").matches(b"") and not Regular("é*").matches(b"\xc3\xa9\xa9")
 
 
 def test_normal_forms_of_the_smallest_expressions():

@@ -23,7 +23,8 @@ def test_weight_zero_keeps_the_order_of_the_base_scores(gpt):
 @pytest.mark.parametrize("weight, reward", [(0.3, 0.0), (1.0, 0.0), (1.0, 2.0), (-1.0, 0.0)])
 def test_the_order_is_that_of_sums_by_hand(gpt, weight, reward):
     model = gpt()
-    by_hand = {tuple(y): base + weight * (conditional_logprob(model, [0], y) if y else 0) + reward * len(y) for y, base in CANDIDATES}
+    by_hand = {tuple(y): base + weight * (conditional_logprob(model, [0], y) if y else 0) + reward * len(y)
+               for y, base in CANDIDATES}
     ranked = rescore_nbest(CANDIDATES, model, weight, [0], reward)
     assert [r.tokens for r in ranked] == sorted(by_hand, key=lambda y: -by_hand[y])
     assert all(abs(r.score - by_hand[r.tokens]) < 1e-12 for r in ranked)

@@ -48,7 +48,8 @@ def test_epsilon_keeps_what_is_probable_enough_and_always_the_best(logits, e):
     left, rounding = kept(sample.epsilon(logits, e)), 1e-12
     assert int(np.argmax(logits)) in left
     rest = set(left) - {int(np.argmax(logits))}
-    assert rest <= set(np.flatnonzero(probability >= e - rounding)) and set(np.flatnonzero(probability >= e + rounding)) <= set(left)
+    assert rest <= set(np.flatnonzero(probability >= e - rounding))
+    assert set(np.flatnonzero(probability >= e + rounding)) <= set(left)
 
 
 def test_eta_is_epsilon_at_a_bound_that_falls_with_entropy():

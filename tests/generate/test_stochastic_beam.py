@@ -5,8 +5,13 @@ import pytest
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate import EnumerableLM, conditional_logprob
-from tinylm.generate.stochastic_beam import (Draw, gumbel_given_maximum, importance_weights, ordered_sample_probabilities,
-                                             stochastic_beam_search)
+from tinylm.generate.stochastic_beam import (
+    Draw,
+    gumbel_given_maximum,
+    importance_weights,
+    ordered_sample_probabilities,
+    stochastic_beam_search,
+)
 
 
 def test_ordered_probabilities_by_hand_and_in_sum():

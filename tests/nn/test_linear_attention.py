@@ -128,7 +128,7 @@ def test_random_features_approximate_softmax_and_the_error_falls_as_the_root_of_
     error = {}
     for count in (64, 1024):
         draws = []
-        for seed in range(60):
+        for _ in range(60):
             w = rng.normal(size=(count, 4))
             a, b = (host(la.random_features(tl.Tensor(x), w)) for x in (q, k))
             draws.append(a @ b.T)

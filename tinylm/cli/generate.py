@@ -49,6 +49,9 @@ def main(argv):
     prompt = "".join(prompt)
     prompt = sys.stdin.read() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
     start = opened.template.encode(opened.tokenizer, [{"role": "user", "content": prompt}]) if asked else prompt
+    if config.beams > 1:
+        _beams(config, set(given) & set(sampling), opened, start, "" if asked or not config.echo else prompt)
+        return
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
         timer = Timer()
@@ -65,19 +68,20 @@ def main(argv):
             _notice(timer.report(lm))
 
 
-def _beams(config, sampling, model, tokenizer, prompt, end, show):
+def _beams(config, sampling, opened, start, shown):
     from tinylm.errors import ConfigError
-    from tinylm.generate import Sampling, beam_search, power_penalty
+    from tinylm.generate import beam_search, power_penalty
 
-    if sampling != Sampling() or config.stop:
+    if sampling or config.stop:
         raise ConfigError("--beams searches for the most probable text: leave out --stop and the options of sampling")
-    ids = [*([] if end is None else [end]), *tokenizer.encode(prompt)]
-    found = beam_search(model, ids, max(1, config.max_tokens), config.beams, end, config.num, power_penalty(config.length_penalty),
-                        notice=_notice)
+    bos, tokenizer = [] if opened.bos is None else [opened.bos], opened.tokenizer
+    ids = [*bos, *tokenizer.encode(start)] if isinstance(start, str) else start
+    found = beam_search(opened.lm, ids, max(1, config.max_tokens), config.beams, opened.eos, config.num,
+                        power_penalty(config.length_penalty), notice=_notice)
     for i, best in enumerate(found):
         if config.num > 1:
-            show(f"{'' if i == 0 else chr(10)}--- log-probability {best.logprob:.3f}, score {best.score:.3f}\n")
-        show((prompt if config.echo else "") + tokenizer.decode([token for token in best.tokens if token != end]) + "\n")
+            print(f"{chr(10) if i else ''}--- log-probability {best.logprob:.3f}, score {best.score:.3f}")
+        print(shown + tokenizer.decode([token for token in best.tokens if token != opened.eos]))
 
 
 def _notice(text):

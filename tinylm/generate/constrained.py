@@ -99,7 +99,8 @@ class TokenAutomaton:
                 ending += into[state]
         if self.start not in live:
             raise DataError("TokenAutomaton: no string of the language can be spelled with the tokens of this tokenizer")
-        self._following = {state: {token: after for token, after in self._following[state].items() if after is ENDED or after in live}
+        live.add(ENDED)
+        self._following = {state: {token: after for token, after in self.following(state).items() if after in live}
                            for state in live}
 
     def mask(self, state):

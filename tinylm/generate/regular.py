@@ -4,7 +4,7 @@ The derivative of an expression by a byte is what may follow that byte: d_b(rs) 
 Expressions are kept in a normal form, so only finitely many derivatives exist: they are the states of the automaton,
 and NOTHING, the expression without strings, is its only dead state. What is understood is a subset of Python's `re` on
 bytes, with the same meaning as re.fullmatch: literals, . [a-z] [^a-z] \\d \\w \\s \\D \\W \\S \\n \\t, groups, | * + ? {m} {m,}
-{m,n}. Characters beyond ASCII are the bytes of their UTF-8 form and cannot stand in [ ]. Read next: constrained.py.
+{m,n}. A character beyond ASCII is its UTF-8 bytes, as a group, and cannot stand in [ ]. Read next: constrained.py.
 """
 import functools
 

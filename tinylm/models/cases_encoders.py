@@ -31,11 +31,12 @@ def encoder(model, ids, segments=None, mask=None):
     return said if model.classifier is None else [*said, model.pair_logits(h)]
 
 
+MASKED = "bert-base-uncased", "roberta-base"
 for _name in ("bert-base-uncased", "roberta-base", "albert-base-v2", "electra-small", "distilbert-base-uncased", "xlm-15"):
     register(f"models.Encoder({_name})", encoder, lambda rng, name=_name: [
-        call(small(name, rng), IDS, SEGMENTS), call(small(name, rng, n_layer=1), IDS, SEGMENTS, MASK)],
+        call(small(name, rng, n_layer=2 if "albert" in name else 1), IDS, SEGMENTS, *[MASK] * (name in MASKED))],
         order=1, reason=ONCE, covers=(), source="book section 1.3")
-register("models.Encoder(pre-norm)", encoder, lambda rng: [call(small("bert-base-uncased", rng, norm_placement="pre"), IDS, SEGMENTS)],
+register("models.Encoder(pre-norm)", encoder, lambda rng: [call(small("bert-base-uncased", rng, norm_placement="pre", n_layer=1), IDS, SEGMENTS)],
          order=1, reason=ONCE, covers=(), source="book eq. 2.5")
 
 
@@ -61,7 +62,7 @@ for _name in ("t5-small", "t5-v1.1-small", "bart-base", "mbart-large"):
 ORDER = np.array([[2, 0, 1], [0, 2, 1]])
 register("models.XLNet", lambda model, ids, **options: model(ids, **options), lambda rng: [
     call(small("xlnet-base", rng, n_layer=1), IDS, order=ORDER, segments=SEGMENTS),
-    call(small("xlnet-base", rng), IDS, segments=SEGMENTS, mask=MASK)], order=1, reason=ONCE, covers=(), source="Yang et al. 2019")
+    call(small("xlnet-base", rng, n_layer=1), IDS, segments=SEGMENTS, mask=MASK)], order=1, reason=ONCE, covers=(), source="Yang et al. 2019")
 
 
 def relative(module, content, query, order, segments):

@@ -115,7 +115,8 @@ def tiny(name, **changes):
     c = preset(name)
     grouped = None if c.kv_heads == c.n_head else 1 if c.kv_heads == 1 else 2
     sizes = dict(vocab_size=31, context=16, n_layer=max(2, len(c.attention), len(c.feed_forward)), n_head=4, n_kv_head=grouped,
-                 d_model=16, d_hidden=24, head_width=c.head_width and 6, window=c.window and 3, experts=min(c.experts, 4))
+                 d_model=16, d_hidden=24, head_width=c.head_width and 6, window=c.window and 3, experts=min(c.experts, 4),
+                 embedding_scale=1.0 if c.embedding_scale == 1 else 4.0)                # sqrt(D)
     return dataclasses.replace(c, **sizes | changes)
 
 

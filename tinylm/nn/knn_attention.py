@@ -52,7 +52,7 @@ def _prepare(q, k, far_k, mask, far_visible, causal, scale):
     i, j = np.arange(T, like=q.data)[:, None] + (S - T), np.arange(S, like=q.data)[None, :]
     near = (j <= i) if causal else (i == i) & (j == j)
     near = near if mask is None else near & mask
-    far = np.ones((1,), bool, like=q.data) if far_visible is None else far_visible
+    far = np.ones_like(near, shape=(1,)) if far_visible is None else far_visible
     shapes = (B, H, T, S), (B, H, T, far_k.shape[3])
     return (_local_scores(q, k, scale), _far_scores(q, far_k, scale),
             *(np.broadcast_to(seen, shape) for seen, shape in zip((near, far), shapes)))
