@@ -77,7 +77,7 @@ def main(argv=None):
     text = held_out[:1000 if options.quick else 8000]
     ids, steps, rates, exact = list(text), 60 if options.quick else 400, [], True
     print(f"{len(training):,} bytes to learn from, {len(text):,} held-out bytes to compress, {steps} steps")
-    print(f"    {'seed':<6}{'loss, bits':>12}{'code, bits':>12}{'bits/byte':>11}{'comes back':>12}{'train s':>9}{'code s':>8}{'decode s':>10}")
+    print("    seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s")
     for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
         begun = time.perf_counter()
         model = train(np.frombuffer(training, np.uint8).astype(np.int64), steps, seed)
@@ -98,7 +98,8 @@ def main(argv=None):
         print(f"    {name:<38}{rate:.3f}")
     print(f"claim 1, at most 2 bits over the loss and the text comes back: {'shows' if exact else 'did NOT show'}")
     worse = [name for name, rate in others.items() if rate <= max(rates)]
-    print("claim 2, better than general compressors: " + (f"did NOT show for {'; '.join(worse)}" if worse else "shows for all of them"))
+    print("claim 2, better than general compressors: "
+          + (f"did NOT show for {'; '.join(worse)}" if worse else "shows for all of them"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What makes an encoder an encoder, and its relatives relatives."""
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import tinylm as tl
 from tinylm.autograd import Tensor
@@ -48,7 +50,8 @@ def test_padding_is_not_seen_and_changes_nothing():
 def test_roberta_counts_positions_over_tokens_alone():
     roberta, mask = model("roberta-base"), np.array([[False, False] + [True] * 5])
     padded = np.concatenate([[[6, 6]], IDS[:1]], axis=1)
-    np.testing.assert_allclose(roberta.hidden(padded, mask=mask).numpy()[:, 2:], roberta.hidden(IDS[:1]).numpy(), rtol=0, atol=EXACT)
+    found = roberta.hidden(padded, mask=mask).numpy()[:, 2:]
+    np.testing.assert_allclose(found, roberta.hidden(IDS[:1]).numpy(), rtol=0, atol=EXACT)
     assert roberta.positions.table.weight.shape[0] == roberta.config.context + 2
 
 
@@ -68,8 +71,9 @@ def test_without_positions_an_encoder_does_not_know_the_order():
 
 def test_embeddings_are_the_sum_of_token_position_and_segment():
     bert, segments = model(), np.array([[0, 0, 0, 1, 1]])
-    plain = (bert.tokens.weight.numpy()[IDS[:1]] + bert.positions.table.weight.numpy()[:5] + bert.segments.weight.numpy()[segments])
-    np.testing.assert_allclose(bert.embed(IDS[:1], segments).numpy(), bert.embedding_norm(Tensor(plain)).numpy(), rtol=0, atol=EXACT)
+    plain = bert.tokens.weight.numpy()[IDS[:1]] + bert.positions.table.weight.numpy()[:5] + bert.segments.weight.numpy()[segments]
+    expected = bert.embedding_norm(Tensor(plain)).numpy()
+    np.testing.assert_allclose(bert.embed(IDS[:1], segments).numpy(), expected, rtol=0, atol=EXACT)
     one_hot = np.eye(31)[IDS[:1]] @ bert.tokens.weight.numpy()
     np.testing.assert_allclose(one_hot, bert.tokens(IDS[:1]).numpy(), rtol=0, atol=0)
 
@@ -133,6 +137,16 @@ def test_bert_large_with_fourteen_layers_would_have_two_thirds_of_its_parameters
     # 340 million is only right for 24 layers; 14 is a misprint.
     count = build(preset("bert-large-uncased", n_layer=14, head=None, classes=0), None).count_parameters()
     assert count == 335_141_888 - 10 * 12_596_224
+
+
+@given(V=st.integers(1, 50), P=st.integers(1, 20), S=st.integers(0, 3), L=st.integers(1, 4), K=st.integers(1, 4),
+       H=st.integers(1, 4), F=st.integers(1, 40), classes=st.integers(0, 3))
+def test_the_count_is_the_formula(V, P, S, L, K, H, F, classes):
+    D = H * K
+    layer = 4 * (D * D + D) + 2 * D + (D * F + F) + (F * D + D) + 2 * D                 # 12 D^2 + 13 D for F = 4 D
+    heads = D * D + D + (D * D + D + 2 * D + V) + classes * (D + 1)                     # pooler, token head, classes
+    made = Encoder(EncoderConfig(V, P, L, H, D, F, segments=S, classes=classes), None)
+    assert made.count_parameters() == (V + P + S) * D + 2 * D + L * layer + heads
 
 
 def test_heads_do_not_change_the_count_and_shared_layers_make_depth_free():
@@ -206,7 +220,7 @@ def test_distilbert_starts_as_every_other_layer_of_its_teacher():
 
 def test_an_electra_pair_shares_its_tables():
     made = electra_pair("electra-base", vocab_size=31, n_layer=1, d_model=16, d_embed=6, n_head=2, d_hidden=24, context=16)
-    shared = sum(p.size for part in (made.generator.tokens, made.generator.positions, made.generator.segments) for p in part.parameters())
+    shared = sum(getattr(made.generator, part).count_parameters() for part in ("tokens", "positions", "segments"))
     assert made.count_parameters() == made.generator.count_parameters() + made.discriminator.count_parameters() - shared
     made.eval()
     made.generator(IDS).sum().backward()

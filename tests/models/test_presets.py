@@ -40,7 +40,8 @@ def test_the_closed_form_counts_what_is_built(options):
 
 
 # Totals as published with the models, in their cards or by their files; PaLM's paper and BLOOM's card round as here.
-PUBLISHED = {"gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "llama-65b": 65_285_660_672, "mixtral-8x7b": 46_702_792_704,
+PUBLISHED = {"gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "llama-65b": 65_285_660_672,
+             "mixtral-8x7b": 46_702_792_704,
              "gemma-2b": 2_506_172_416, "gemma-7b": 8_537_680_896, "bloom-560m": 559_214_592, "bloom-176b": 176_247_271_424,
              "smollm2-135m": 134_515_008, "smollm2-360m": 361_821_120, "smollm2-1.7b": 1_711_376_384,
              "qwen2-7b": 7_615_616_512}
@@ -51,8 +52,9 @@ def test_presets_have_their_published_sizes(name):
     assert count_parameters(preset(name)) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("name, billions", [("palm-540b", 540.35), ("falcon-7b", 6.92), ("falcon-40b", 41.3), ("falcon-180b", 178.6),
-                                            ("llama-33b", 32.5), ("gpt3-1.3b", 1.3), ("gpt3-6.7b", 6.7), ("gpt3-13b", 13.0)])
+@pytest.mark.parametrize("name, billions", [
+    ("palm-540b", 540.35), ("falcon-7b", 6.92), ("falcon-40b", 41.3), ("falcon-180b", 178.6), ("llama-33b", 32.5),
+    ("gpt3-1.3b", 1.3), ("gpt3-6.7b", 6.7), ("gpt3-13b", 13.0)])
 def test_presets_round_to_what_is_printed_of_them(name, billions):
     digits = len(str(billions).partition(".")[2])
     assert round(count_parameters(preset(name)) / 1e9, digits) == pytest.approx(billions, abs=1.1 * 10 ** -digits)
@@ -131,7 +133,8 @@ def test_placeholders_take_no_memory():
 
 @pytest.mark.parametrize("options, message", [
     (dict(attention=("full", "near")), "attention = 'near' is not one of full, window"),
-    (dict(attention="window"), "window = None must be at least 1"), (dict(feed_forward="experts"), "experts = 0 must be at least 1"),
+    (dict(attention="window"), "window = None must be at least 1"),
+    (dict(feed_forward="experts"), "experts = 0 must be at least 1"),
     (dict(rope_scaling={"name": "more"}), "rope_scaling names 'more', not one of none, linear"),
     (dict(attention_cap=2.0, dropout=0.1), "set dropout to 0"),
 ])

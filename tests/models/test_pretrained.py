@@ -75,7 +75,7 @@ def test_names_may_lack_their_first_part(tmp_path):
 
 @pytest.mark.parametrize("change, message", [
     (lambda t: t.pop("transformer.h.1.ln_1.weight"), "has no tensor 'transformer.h.1.ln_1.weight'"),
-    (lambda t: t.update({"transformer.h.9.ln_1.weight": np.ones(3)}), "no place for transformer.h.9.ln_1.weight"),
+    (lambda t: t.update({"transformer.h.9.ln_1.weight": np.ones(3)}), "is no place for transformer.h.9.ln_1.weight"),
     (lambda t: t.update({"transformer.wte.weight": np.ones((31, 3))}), r"tokens.weight the shape \(31, 3\), and the configuration"),
 ])
 def test_tensors_that_do_not_fit_are_named(change, message, tmp_path):
@@ -96,7 +96,8 @@ def test_queries_keys_and_values_of_other_widths_are_named(tmp_path):
 
 @pytest.mark.parametrize("change, message", [
     ({"model_type": "resnet"}, "a model of type 'resnet' is not read here, but gpt2"),
-    ({"hidden_size": None}, "config.json lacks or misstates"), ({"num_hidden_layers": 0}, "n_layer = 0 must be at least 1"),
+    ({"hidden_size": None}, "config.json lacks or misstates"),
+    ({"num_hidden_layers": 0}, "n_layer = 0 must be at least 1"),
     ({"rope_parameters": {"rope_type": "longrope"}}, "rotary scaling of type 'longrope' is not read here"),
     ({"attention_bias": True}, "attention_bias and mlp_bias are not read here"),
 ])
@@ -107,6 +108,16 @@ def test_a_config_json_that_cannot_be_is_named(change, message):
     described.pop("vocab_size")
     with pytest.raises(CheckpointError, match="vocab_size"):
         read_layout(described)
+
+
+@pytest.mark.parametrize("change", [{"n_layer": 10 ** 9}, {"n_embd": 10 ** 7}, {"vocab_size": 10 ** 12}, {"n_layer": 1.5},
+                                    {"n_head": True}])
+def test_a_description_larger_than_its_weights_makes_nothing(change, tmp_path):
+    saved(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(described | change))
+    with pytest.raises(CheckpointError, match="are not the model that its configuration describes"):
+        load_pretrained(tmp_path)
 
 
 def test_weights_that_are_nowhere_are_named(monkeypatch, tmp_path):

@@ -22,8 +22,9 @@ FALCON = dict(vocab_size=53, hidden_size=32, num_hidden_layers=2, num_attention_
 LLAMA31 = dict(rope_type="llama3", rope_theta=500.0, factor=8.0, original_max_position_embeddings=8, low_freq_factor=1.0,
                high_freq_factor=4.0)
 FAMILIES = {
-    "gpt2": ("GPT2", GPT), "gpt2 untied": ("GPT2", GPT | dict(tie_word_embeddings=False, n_inner=40)), "gpt1": ("OpenAIGPT", GPT),
-    "llama": ("Llama", SMALL), "llama grouped": ("Llama", SMALL | dict(num_key_value_heads=2, head_dim=10, tie_word_embeddings=True)),
+    "gpt1": ("OpenAIGPT", GPT), "gpt2": ("GPT2", GPT),
+    "gpt2 untied": ("GPT2", GPT | dict(tie_word_embeddings=False, n_inner=40)), "llama": ("Llama", SMALL),
+    "llama grouped": ("Llama", SMALL | dict(num_key_value_heads=2, head_dim=10, tie_word_embeddings=True)),
     "llama 3.1": ("Llama", SMALL | dict(rope_parameters=LLAMA31)),
     "mistral": ("Mistral", SMALL | dict(num_key_value_heads=2, sliding_window=3)),
     "mixtral": ("Mixtral", SMALL | dict(num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),

@@ -47,7 +47,7 @@ def fastest(lm):
         return lm
     if sum(p.data.nbytes for p in lm.model.parameters()) < LARGE:
         return FastDecoder(lm.model)
-    from tinylm.generate.direct import DirectDecoder        # which is built on this file
+    from tinylm.generate.direct import DirectDecoder  # which is built on this file
     return DirectDecoder(lm.model)
 
 
@@ -218,6 +218,16 @@ def _from_stream(norm, weight, bias=None, factor=1.0):
 
 def _activation(name, dtype):
     """(function (hidden, out) on vectors, factor of the matrix before, factor of the matrix after)."""
+    one = np.ones((), dtype)
+    if name == "swiglu":
+        def swiglu(hidden, out):                            # gate / (1 + e^-gate) * up; where e^-gate overflows this is 0
+            gate, up = hidden[:len(out)], hidden[len(out):]
+            np.negative(gate, out)
+            np.exp(out, out)
+            np.add(out, one, out)
+            np.divide(gate, out, out)
+            np.multiply(out, up, out)
+        return swiglu, 1.0, 1.0
     if name in GATES:
         return lambda hidden, out: np.copyto(out, GATES[name](hidden[:len(out)], hidden[len(out):]).data), 1.0, 1.0
     if name == "relu":
@@ -229,7 +239,7 @@ def _activation(name, dtype):
     # tanh is h (h^2 + c/s), so s goes into the matrix before, 1/(2s) into the one after, and six calls are left.
     c = math.sqrt(2 / math.pi)
     s = (0.044715 * c) ** (1 / 3)
-    shift, one = np.array(c / s, dtype), np.ones((), dtype)
+    shift = np.array(c / s, dtype)
 
     def gelu_tanh(hidden, out):
         np.multiply(hidden, hidden, out)

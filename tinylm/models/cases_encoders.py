@@ -36,8 +36,9 @@ for _name in ("bert-base-uncased", "roberta-base", "albert-base-v2", "electra-sm
     register(f"models.Encoder({_name})", encoder, lambda rng, name=_name: [
         call(small(name, rng, n_layer=2 if "albert" in name else 1), IDS, SEGMENTS, *[MASK] * (name in MASKED))],
         order=1, reason=ONCE, covers=(), source="book section 1.3")
-register("models.Encoder(pre-norm)", encoder, lambda rng: [call(small("bert-base-uncased", rng, norm_placement="pre", n_layer=1), IDS, SEGMENTS)],
-         order=1, reason=ONCE, covers=(), source="book eq. 2.5")
+register("models.Encoder(pre-norm)", encoder, lambda rng: [
+    call(small("bert-base-uncased", rng, norm_placement="pre", n_layer=1), IDS, SEGMENTS)],
+    order=1, reason=ONCE, covers=(), source="book eq. 2.5")
 
 
 def electra(rng):
@@ -50,19 +51,22 @@ def electra(rng):
 register("models.Electra", lambda model, ids: (model.generator(ids), model.discriminator(ids)),
          lambda rng: [call(electra(rng), IDS)], order=1, reason=ONCE, covers=(), source="Clark et al. 2020")
 register("models.SpanBoundaryHead", lambda head, *inputs: head(*inputs), lambda rng: [
-    call(ready(SpanBoundaryHead(3, 4, Random(int(rng.integers(99))), 2, dtype=np.float64)), normal(rng, 2, 3, 3), np.array([[0], [1]]),
-         np.array([[2], [2]]), np.array([[0], [1]]), normal(rng, 4, 3))], covers=(), source="Joshi et al. 2020")
+    call(ready(SpanBoundaryHead(3, 4, Random(int(rng.integers(99))), 2, dtype=np.float64)), normal(rng, 2, 3, 3),
+         np.array([[0], [1]]), np.array([[2], [2]]), np.array([[0], [1]]), normal(rng, 4, 3))],
+    covers=(), source="Joshi et al. 2020")
 
 for _name in ("t5-small", "t5-v1.1-small", "bart-base", "mbart-large"):
     # ReLU has a kink wherever a hidden unit is near 0; the rest of T5 is the same with GELU.
     register(f"models.Seq2Seq({_name})", lambda model, *ids, **masks: model(*ids, **masks), lambda rng, name=_name: [
-        call(small(name, rng, n_layer=1, **{"activation": "gelu"} if name == "t5-small" else {}), IDS, IDS[:, :2], source_mask=MASK)],
+        call(small(name, rng, n_layer=1, **{"activation": "gelu"} if name == "t5-small" else {}), IDS, IDS[:, :2],
+             source_mask=MASK)],
         order=1, reason=ONCE, covers=(), source="book section 1.2.3")
 
 ORDER = np.array([[2, 0, 1], [0, 2, 1]])
 register("models.XLNet", lambda model, ids, **options: model(ids, **options), lambda rng: [
     call(small("xlnet-base", rng, n_layer=1), IDS, order=ORDER, segments=SEGMENTS),
-    call(small("xlnet-base", rng, n_layer=1), IDS, segments=SEGMENTS, mask=MASK)], order=1, reason=ONCE, covers=(), source="Yang et al. 2019")
+    call(small("xlnet-base", rng, n_layer=1), IDS, segments=SEGMENTS, mask=MASK)],
+    order=1, reason=ONCE, covers=(), source="Yang et al. 2019")
 
 
 def relative(module, content, query, order, segments):
@@ -74,6 +78,6 @@ def relative(module, content, query, order, segments):
 
 
 register("nn.RelativeAttention", relative, lambda rng: [
-    call(ready(RelativeAttention(4, 2, Random(int(rng.integers(99))), dtype=np.float64)), normal(rng, 2, 3, 4), normal(rng, 2, 3, 4), ORDER,
-         SEGMENTS)],
+    call(ready(RelativeAttention(4, 2, Random(int(rng.integers(99))), dtype=np.float64)), normal(rng, 2, 3, 4),
+         normal(rng, 2, 3, 4), ORDER, SEGMENTS)],
     covers=(), source="Yang et al. 2019; Dai et al. 2019")

@@ -7,13 +7,12 @@ it is GPT-2; with rms, swiglu, rope and no bias it is the LLaMA shape. Read next
 """
 import numpy as np
 
-from tinylm import backend
+from tinylm import backend, nn
 from tinylm.autograd import dropout, linear, tanh, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ShapeError
 from tinylm.models.config import GPTConfig
-from tinylm.nn import (INIT_STD, NORMS, PLACEMENTS, Block, Embedding, LearnedPositions, Module, ParallelBlock, SelfAttention,
-                       feed_forward, normal_parameter, rotary_angles, sandwich_norm)
+from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.position_bias import POSITION_BIASES
 from tinylm.nn.rotary_scaling import scaled_rotary_angles
@@ -35,32 +34,32 @@ def make_feed_forward(config, rng, layer, out_std, dtype):
     parts = c.d_model, c.hidden_width, rng, c.activation, c.bias, out_std, dtype
     if c.layer("feed_forward", layer) == "experts":
         return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token)
-    return feed_forward(c.activation)(*parts)
+    return nn.feed_forward(c.activation)(*parts)
 
 
 def make_block(config, rng, dtype, layer=0):
     """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only placeholders."""
     c = config
-    out_std = INIT_STD / (2 * c.n_layer) ** 0.5                                         # 2 L branches add up
-    attention = SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
-                              bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=c.attention_scale,
-                              cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype)
+    out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5                                      # 2 L branches add up
+    attention = nn.SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
+                                 bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=c.attention_scale,
+                                 cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype)
     hidden = make_feed_forward(c, rng, layer, out_std, dtype)
     if c.norm_placement in ("parallel", "parallel_pair"):
         norms = [make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)]
-        return ParallelBlock(attention, hidden, norms, rng, c.dropout)
+        return nn.ParallelBlock(attention, hidden, norms, rng, c.dropout)
     if c.norm_placement == "sandwich":
         norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]
-        return Block(attention, hidden, norms, sandwich_norm, rng, c.dropout)
+        return nn.Block(attention, hidden, norms, nn.sandwich_norm, rng, c.dropout)
     norms = [make_norm(c, dtype) for _ in range(2)]
-    return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
+    return nn.Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
 
 def make_positions(config, rng, dtype):
     """(what is added to the embeddings or None, what is added to the scores or None)."""
     c = config
     if c.positions == "learned":
-        return LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
+        return nn.LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
     if c.positions == "sinusoidal":
         return SinusoidalPositions(c.d_model), None
     return None, POSITION_BIASES[c.positions](c.n_head, rng, dtype=dtype) if c.positions in POSITION_BIASES else None
@@ -79,12 +78,12 @@ class GPT(Module):
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
-        self.tokens = Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
+        self.tokens = nn.Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
         self.positions, self.position_bias = make_positions(c, rng, dtype)
         self.embedding_norm = make_norm(c, dtype) if c.embedding_norm else None
         self.blocks = [make_block(c, rng, dtype, layer) for layer in range(c.n_layer)]
         self.norm = make_norm(c, dtype) if c.norm_placement != "post" else None
-        self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
+        self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, nn.INIT_STD, dtype)
         for module in self.modules():
             if hasattr(module, "rng"):
                 module.rng = self.rng                                                   # drawn from after initialization: dropout

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
-from tinylm.models.formats import (ChatTemplate, WeightFile, find_weights, read_weights, special_ids, template_of,
-                                   tokenizer_of, write_sharded)
+from tinylm.models import formats
 from tinylm.models.gpt import GPT, GPTConfig
 from tinylm.models.layouts import LAYOUTS, gguf
+from tinylm.models.sizes import count_parameters
 from tinylm.tokenizers.gpt2 import load_gpt2
 
 # Tensors of a file that are no parameters: masks and frequencies that older versions of the library saved too.
@@ -31,7 +31,7 @@ class Published:
 
     model      GPT in evaluation mode
     tokenizer  or None where its files are missing
-    template   ChatTemplate of a model tuned to follow instructions, or None
+    template   formats.ChatTemplate of a model tuned to follow instructions, or None
     special    {"bos": id, "eos": id}, as far as they are known
     path       Path of the file or folder
     weights    WeightFile, for those who want the numbers as they lie
@@ -39,10 +39,10 @@ class Published:
 
     model: GPT
     tokenizer: object
-    template: ChatTemplate | None
+    template: formats.ChatTemplate | None
     special: dict
     path: Path
-    weights: WeightFile
+    weights: formats.WeightFile
 
 
 def load_pretrained(name, dtype=np.float32):
@@ -54,26 +54,30 @@ def load_pretrained(name, dtype=np.float32):
     raises   MissingExtra or ConfigError if there is no such thing; CheckpointError for a file that is damaged, or of
              a family that is not read here
     """
-    path = find_weights(name)
-    weights = read_weights(path)
+    path = formats.find_weights(name)
+    weights = formats.read_weights(path)
     if path.suffix == ".gguf":
         config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
+        check_size(config, weights)
         rules, template = gguf.rules(config, kind), weights.metadata.get("tokenizer.chat_template")
-        tokenizer, special = tokenizer_of(weights), special_ids(weights)
-        template = template_of(template) if template else None
+        tokenizer, special = formats.tokenizer_of(weights), formats.special_ids(weights)
+        template = formats.template_of(template) if template else None
     else:
         folder = path if path.is_dir() else path.parent
         described = _json(folder / "config.json")
-        config, rules = read_layout(described, folder)
+        config, kind = read_layout(described, folder)
+        check_size(config, weights)
+        rules = LAYOUTS[kind].rules(config, kind)
         tokenizer, template = _hugging_face_tokenizer(folder)
-        special = {name: described[f"{name}_token_id"] for name in ("bos", "eos") if isinstance(described.get(f"{name}_token_id"), int)}
+        ids = {name: described.get(f"{name}_token_id") for name in ("bos", "eos")}
+        special = {name: token for name, token in ids.items() if isinstance(token, int)}
     model = GPT(config, seed=None, dtype=dtype)
     fill(model, rules, weights, dtype)
     return Published(model.eval(), tokenizer, template, special, path, weights)
 
 
 def read_layout(described, where="config.json"):
-    """(GPTConfig, rules) of a config.json that has been read into a dict.
+    """(GPTConfig, model_type) of a config.json that has been read into a dict.
 
     raises  CheckpointError for a family not read here, or a description that lacks something
     """
@@ -84,7 +88,24 @@ def read_layout(described, where="config.json"):
         config = LAYOUTS[kind].read_config(described)
     except (KeyError, TypeError, ConfigError) as error:
         raise CheckpointError(f"{where}: config.json lacks or misstates {error}") from error
-    return config, LAYOUTS[kind].rules(config, kind)
+    return config, kind
+
+
+def check_size(config, weights):
+    """Refuse a description of a model that its weights cannot fill, before anything is made of it.
+
+    raises  CheckpointError
+    """
+    sizes = {name: getattr(config, name) for name in ("vocab_size", "context", "n_layer", "n_head", "n_kv_head", "d_model", "d_hidden",
+                                                      "head_width", "window", "experts", "experts_per_token")}
+    wrong = [f"{name} = {value!r}" for name, value in sizes.items() if value is not None and type(value) is not int]
+    # A layer, or an expert, has a tensor at least, or else counting would take long. Twice: what is smaller may lack one
+    # tensor, and fill() says which.
+    if not wrong and max(config.n_layer, config.experts) <= len(weights) and count_parameters(config) <= 2 * weights.parameters():
+        return
+    said = wrong[0] if wrong else f"{config.n_layer} layers of width {config.d_model}, vocabulary {config.vocab_size}"
+    raise CheckpointError(f"{weights.path}: {len(weights)} tensors of {weights.parameters():,} numbers in all are not the model "
+                          f"that its configuration describes: {said}")
 
 
 def fill(model, rules, weights, dtype):
@@ -116,7 +137,8 @@ def fill(model, rules, weights, dtype):
     tied = {"lm_head.weight"} if model.config.tied else set()
     left = sorted(name for name in left - tied if not name.endswith(_BUFFERS))
     if left or parameters:
-        raise CheckpointError(f"{where}: no place for {', '.join(left[:4]) or 'nothing'}; no tensor for {', '.join(list(parameters)[:4]) or 'nothing'}")
+        given, lacking = (", ".join(list(names)[:4]) or "nothing" for names in (left, parameters))
+        raise CheckpointError(f"{where}: in the model is no place for {given}, and the layout does not give {lacking}")
 
 
 def save_pretrained(model, folder, kind=None, numbers=None, tokens=None):
@@ -137,7 +159,7 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None):
     for rule in LAYOUTS[kind].rules(model.config, kind):
         tensors |= zip(rule.theirs, rule.write(parameters[rule.ours].numpy()))
     folder = Path(folder)
-    write_sharded(folder, tensors, kind=numbers)
+    formats.write_sharded(folder, tensors, kind=numbers)
     dtype = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}.get(numbers, str(model.tokens.weight.dtype))
     described = described | {"dtype": dtype, "torch_dtype": dtype} | (tokens or {})
     (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
@@ -185,7 +207,7 @@ def _hugging_face_tokenizer(folder):
         tokenizer = load_gpt2(folder / "vocab.json", folder / "merges.txt")
     described = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     try:
-        return tokenizer, template_of(described["chat_template"]) if described.get("chat_template") else None
+        return tokenizer, formats.template_of(described["chat_template"]) if described.get("chat_template") else None
     except (ConfigError, DataError):
         return tokenizer, None
 

@@ -3,12 +3,12 @@
 Read next: layouts_encoders.py for the names, presets_encoders.py for the families.
 """
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from tinylm.errors import CheckpointError
+from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models.encoder import EncoderConfig
 from tinylm.models.formats.safetensors import read_safetensors, write_sharded
 from tinylm.models.layout_rules import fill, find, read, write
@@ -111,8 +111,10 @@ def read_config(described, names=None):
         raise CheckpointError(f"config.json: model_type {kind!r} is not one of {', '.join(CONFIGS)}")
     try:
         config = CONFIGS[kind](described)
-    except KeyError as error:
-        raise CheckpointError(f"config.json of a {kind} lacks {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"config.json of a {kind} lacks or misstates {error}") from error
+    except ConfigError as error:
+        raise CheckpointError(f"config.json: {error}") from error
     return config if names is None or not isinstance(config, EncoderConfig) else _parts_there(config, kind, names)
 
 
@@ -129,7 +131,8 @@ def _parts_there(config, kind, names):
 def load_pretrained(folder, dtype=np.float32):
     """A published model, in evaluation mode.
 
-    folder   with config.json and model.safetensors (or its shards)
+    folder   with config.json and model.safetensors (or its shards); tensors that have no place in the model, such as
+             a classifier, are left where they are
     dtype    of the parameters; the file's numbers are converted one tensor at a time
     returns  Encoder, Seq2Seq or XLNet
     raises   CheckpointError for what is missing, damaged or not known here
@@ -141,8 +144,20 @@ def load_pretrained(folder, dtype=np.float32):
         raise CheckpointError(f"cannot read {path}: {error}") from error
     weights = read_safetensors(folder)
     config = read_config(described, weights)
+    _check_size(config, weights)
     rules, prefix = LAYOUTS[described["model_type"]]
     return fill(build(config, None, dtype=dtype), read(rules(config), weights, prefix)).eval()
+
+
+def _check_size(config, weights):
+    """Refuse a description of a model that its weights cannot fill, before anything is made of it."""
+    sizes = {f.name: getattr(config, f.name) for f in fields(config) if f.type in ("int", "int | None")}
+    wrong = [f"{name} = {value!r}" for name, value in sizes.items() if value is not None and (type(value) is not int or value < 0)]
+    numbers, layers = weights.parameters(), config.n_layer + getattr(config, "decoder_layers", 0) if not wrong else 0
+    if not wrong and (layers * config.d_model > numbers or max(v or 0 for v in sizes.values()) > numbers):
+        wrong = [f"{layers} layers of width {config.d_model}, vocabulary {config.vocab_size}"]
+    if wrong:
+        raise CheckpointError(f"{weights.path}: {numbers:,} numbers are not the model that config.json describes: {wrong[0]}")
 
 
 def save_pretrained(folder, model, described):

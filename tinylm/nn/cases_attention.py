@@ -19,6 +19,9 @@ def table(queries, keys=None, **sizes):
     return patterns.window_index(queries, keys, **sizes)
 
 
+register("gather_rows", sparse_attention.gather_rows, lambda rng: [
+    call(normal(rng, 4, 2), index=np.array([[0, 2], [2, 2], [3, 0]])), call(normal(rng, 3, 1), index=np.array([1])),
+    call(normal(rng, 2, 3), index=np.zeros((2, 1, 2), int))])
 HOLES = np.array([[True, False, False], [False, False, False], [True, False, True]])      # the second query sees nothing
 register("nn.sparse_attention", sparse_attention.sparse_attention, lambda rng: [
     call(*qkv(rng, H=4), *table(3, width=1, first=1)),

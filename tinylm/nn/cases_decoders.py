@@ -1,11 +1,10 @@
-"""How to check the parts that only some families of decoders have: capped scores, GeGLU of tanh, blocks side by side."""
+"""How to check the parts that only some families of decoders have: capped scores, GeGLU of tanh, norms on both sides."""
 import numpy as np
 
 from tinylm.autograd.cases import normal
 from tinylm.autograd.cases_fused import qkv
 from tinylm.autograd.registry import call, register
-from tinylm.nn import FeedForward, LayerNorm, ParallelBlock, SelfAttention, capped_attention, sandwich_norm
-from tinylm.nn.cases_recurrent import module
+from tinylm.nn import LayerNorm, capped_attention, sandwich_norm
 from tinylm.nn.feedforward import geglu_tanh
 
 register("nn.capped_attention", capped_attention, lambda rng: [
@@ -13,16 +12,6 @@ register("nn.capped_attention", capped_attention, lambda rng: [
     call(*qkv(rng, T=3, S=3), 1.0, mask=rng.random((3, 3)) < 0.7)], covers=(), source="Team Gemma 2024 (Gemma 2)")
 register("nn.geglu_tanh", geglu_tanh, lambda rng: [call(normal(rng, 2, 3), normal(rng, 2, 3))], covers=(),
          source="book eq. 2.29 with the tanh form of GELU")
-
-
-def parallel(norms, rng, dtype):
-    """A ParallelBlock of width 4 behind so many norms."""
-    return ParallelBlock(SelfAttention(4, 2, rng, dtype=dtype), FeedForward(4, 3, rng, dtype=dtype),
-                         [LayerNorm(4, dtype=dtype) for _ in range(norms)], rng)
-
-
-register("nn.ParallelBlock", lambda block, x: block(x), lambda rng: [
-    call(module(parallel, n), normal(rng, 1, 3, 4)) for n in (1, 2)], covers=(), source="Wang & Komatsuzaki 2021; PaLM")
 
 
 def sandwich(x, first, second):

@@ -22,11 +22,11 @@ def read_config(weights):
         return value
 
     heads = get("attention.head_count")
-    return GPTConfig(weights.shape("token_embd.weight")[0], get("context_length"), get("block_count"), heads, get("embedding_length"),
-                     get("attention.head_count_kv", heads), get("feed_forward_length"), head_width=get("attention.key_length", None),
-                     norm="rms", norm_eps=get("attention.layer_norm_rms_epsilon"), activation="swiglu", positions="rope",
+    return GPTConfig(weights.shape("token_embd.weight")[0], get("context_length"), get("block_count"), heads,
+                     get("embedding_length"), get("attention.head_count_kv", heads), get("feed_forward_length"), norm="rms",
+                     norm_eps=get("attention.layer_norm_rms_epsilon"), activation="swiglu", positions="rope",
                      rope_base=get("rope.freq_base", 10000.0), bias=False, qkv_bias=kind == "qwen2",
-                     tied="output.weight" not in weights)
+                     head_width=get("attention.key_length", None), tied="output.weight" not in weights)
 
 
 def rules(config, kind):

@@ -9,7 +9,8 @@ from tinylm.models.config import GPTConfig
 from tinylm.models.layouts.rules import joined, linear, same
 
 ACTIVATION = {"silu": "swiglu", "gelu_pytorch_tanh": "geglu_tanh", "gelu": "geglu"}
-ARCHITECTURE = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "gemma": "Gemma", "gemma2": "Gemma2", "mixtral": "Mixtral"}
+ARCHITECTURE = {"llama": "Llama", "mistral": "Mistral", "mixtral": "Mixtral", "qwen2": "Qwen2", "gemma": "Gemma",
+                "gemma2": "Gemma2"}
 KINDS_OF_LAYER = {"full_attention": "full", "sliding_attention": "window"}
 
 
@@ -67,7 +68,8 @@ def write_config(config, kind):
     c = config
     rope = {"rope_type": "default"}
     if c.rope_scaling is not None:
-        words = {"trained": "original_max_position_embeddings", "low": "low_freq_factor", "high": "high_freq_factor", "name": "rope_type"}
+        words = {"trained": "original_max_position_embeddings", "low": "low_freq_factor", "high": "high_freq_factor",
+                 "name": "rope_type"}
         rope = {words.get(name, name): value for name, value in c.rope_scaling.items()}
     windows = [c.layer("attention", i) == "window" for i in range(c.n_layer)]
     words = {ours: theirs for theirs, ours in KINDS_OF_LAYER.items()}

@@ -56,8 +56,15 @@ def _side_by_side(parts, dtype):
 
 def same(ours, theirs, shift=0.0):
     """A tensor of our shape: tables, gains, biases, GPT-2's matrices (Conv1D)."""
-    return Rule(ours, (theirs,), lambda parts, dtype: _copy(parts, dtype) + np.dtype(dtype).type(shift) if shift else _copy(parts, dtype),
-                lambda array: [array - np.asarray(shift, array.dtype)] if shift else [array], shift)
+    def read(parts, dtype):
+        array = _copy(parts, dtype)
+        array += np.asarray(shift, array.dtype)
+        return array
+
+    def write(array):
+        return [array - np.asarray(shift, array.dtype) if shift else array]
+
+    return Rule(ours, (theirs,), read if shift else _copy, write, shift)
 
 
 def linear(ours, *theirs, sizes=()):
