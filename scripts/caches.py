@@ -99,13 +99,13 @@ def main(argv=None):
     for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
         model = train(tokenizer.vocab_size, ids, 60 if options.quick else 400, seed)
         near.append([within_the_context(model, held[i * 500:i * 500 + T + 1]) for i in range(8)])
-        far.append([far_beyond_it(model, held[i * 3000:i * 3000 + FAR + 1]) for i in range(6)])
+        far.append([far_beyond_it(model, held[i * 3000:i * 3000 + FAR + 1]) for i in range(3)])
     print(f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: mean over 8 texts (least .. most over seeds)")
     print("    cache                       bytes    nats a token            largest change of a log-probability")
     for name in near[0][0]:
         parts = np.array([[texts[i][name] for i in range(8)] for texts in near])        # (seeds, texts, 3)
         print(f"    {name:<26}{parts[0, 0, 0]:>7.0f}{show(parts[:, :, 1].mean(1), 3)}{show(parts[:, :, 2].max(1), 5)}")
-    print(f"tokens {2 * T} .. {FAR} of 6 texts")
+    print(f"tokens {2 * T} .. {FAR} of 3 texts")
     print("    reading                                nats a token")
     loss = {name: np.array([np.mean([text[name] for text in texts]) for texts in far]) for name in far[0][0]}
     for name, rows in loss.items():

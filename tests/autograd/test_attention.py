@@ -235,3 +235,12 @@ def test_shapes_that_do_not_fit_are_named():
         tl.attention(q, *[tl.Tensor(np.ones((1, 2, 2, 4)))] * 2)
     with pytest.raises(ShapeError, match="self_attention: width 10 does not divide into 2 query and 2 x 2"):
         tl.self_attention(leaf(np.ones((1, 2, 10))), 2)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_half_precision_survives_scores_whose_exponential_it_cannot_hold(device, rng, causal):
+    arrays = [5 * a for a in heads(rng)]                    # scores to 100 and more; exp() of float16 overflows at 11
+    y, grads = gradients(lambda *a: tl.attention(*a, causal=causal), arrays, device, np.float16)
+    y2, grads2 = gradients(lambda *a: tl.attention(*a, causal=causal), [a.astype(np.float16) for a in arrays], device)
+    for a, b in zip([y, *grads], [y2, *grads2]):            # a score of 100 is known to 0.06 at best: half of 2**-10 of it
+        np.testing.assert_allclose(a, b, atol=0.1 * max(1, np.abs(b).max()), rtol=0)

@@ -96,3 +96,6 @@ def test_shapes_that_do_not_fit_are_named():
         tl.linear(tl.Tensor(np.ones((2, 3))), tl.Tensor(np.ones((4, 5))))
     with pytest.raises(ShapeError, match=r"unembedding: widths differ, \(2, 3\) and table \(5, 4\)"):
         tl.unembedding(tl.Tensor(np.ones((2, 3))), tl.Tensor(np.ones((5, 4))))
+    for weight, bias in (((3, 5), (1,)), ((3,), None)):     # a bias of (1,) would broadcast, but its gradient would not
+        with pytest.raises(ShapeError, match=r"linear: needs a weight \(D, F\) and a bias \(F,\) or none"):
+            tl.linear(np.ones((2, 3)), np.ones(weight), bias and np.ones(bias))

@@ -8,9 +8,11 @@ from tinylm.autograd.mutants import AVERAGED, CHANGES, SAME, all_mutants, entry_
 
 MUTANTS, LEFT_OUT = all_mutants()
 NAMES = [*own(operation.primitives), *own(operation.fused_operations)]
+# Operations with many arguments and options, whose mutants take seconds each: checked with the slow tests.
+LONG = {"attention", "tiled_attention", "self_attention", "gru_scan", "lstm_scan"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES])
 def test_every_wrong_derivative_is_rejected(name):
     accepted = [str(m) for m in MUTANTS if m.name == name and not rejected(m)]
     assert not accepted

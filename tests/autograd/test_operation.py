@@ -8,7 +8,7 @@ import tinylm as tl
 from tests.numeric import gradients, leaf
 from tinylm.autograd import fused, primitive
 from tinylm.autograd.operation import Like, fused_operations, primitives, unbroadcast
-from tinylm.errors import DtypeError, ShapeError
+from tinylm.errors import DtypeError, GraphError, ShapeError
 
 
 def test_ten_lines_define_a_new_differentiable_operation():
@@ -114,3 +114,23 @@ def test_what_cannot_be_an_argument_is_refused():
         tl.exp({})
     with pytest.raises(ShapeError):
         tl.exp(tl.Tensor([1.0])) + tl.Tensor([[1.0, 2.0]]) @ tl.Tensor([1.0])
+
+
+def test_numpys_complaints_about_a_fused_operation_are_named_and_typed():
+    with pytest.raises(DtypeError, match=r"softmax: .*int64.* convert with .astype\(np.float32\)"):
+        tl.softmax(tl.Tensor([1, 2]))
+    with pytest.raises(ShapeError, match=r"softmax: .* \(arguments of shape \(2, 0\)\)"):
+        tl.softmax(np.zeros((2, 0)))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'axes'"):
+        tl.softmax(np.zeros(2), axes=0)
+
+
+def test_a_tensor_behaves_as_a_number_a_sequence_and_an_array_where_no_gradient_is_lost():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert f"{x.sum():.2f}" == "10.00" and f"{x[0, 0]}".startswith("Tensor(1.") and int(x[1, 0]) == 3
+    assert [row.shape for row in x] == [(2,), (2,)]
+    np.testing.assert_array_equal(np.asarray(x.detach()), [[1, 2], [3, 4]])
+    with pytest.raises(GraphError, match="NumPy would lose the gradient"):
+        np.asarray(x)
+    with pytest.raises(DtypeError, match="needs numbers, not <U1"):
+        tl.Tensor(["a"])

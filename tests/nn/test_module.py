@@ -117,3 +117,10 @@ def test_moving_takes_parameters_along(device):
     assert host(net.first.bias.grad).shape == (3,)
     net.zero_grad()
     assert net.first.bias.grad is None
+
+
+def test_a_module_prints_its_parts_with_their_shapes():
+    lines = repr(Net()).splitlines()
+    assert lines[0] == f"Net: {Net().count_parameters()} parameters"
+    assert lines[1:4] == ["  first: Linear", "    weight  (2, 3)", "    bias  (3,)"]
+    assert "    b" in lines and "  table" in lines

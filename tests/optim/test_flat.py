@@ -99,3 +99,8 @@ def test_what_cannot_be_flattened_is_named():
         FlatParameters([tl.Tensor([1.0])])
     with pytest.raises(ConfigError, match="differ in dtype or device.*float32.*float64"):
         FlatParameters([leaf([1.0]), leaf([1.0], dtype=np.float32)])
+
+
+def test_an_optimizer_takes_a_module_as_it_is():
+    module = tl.nn.LayerNorm(3)
+    assert tl.optim.AdamW(module).flat.names == ["gain", "bias"]

@@ -1,6 +1,7 @@
 """A published model that someone else trained: SmolLM2-135M-Instruct on NumPy alone, and against transformers."""
 import importlib.util
 import io
+import subprocess
 import sys
 
 import numpy as np
@@ -26,6 +27,16 @@ def test_its_parts_are_those_of_the_preset(published):
     ours, known = canonical(published.model.config), canonical(preset("smollm2-135m"))
     assert ours.pop("norm_eps") == pytest.approx(known.pop("norm_eps"), rel=1e-6)       # a float32 in the file
     assert ours == known
+
+
+def test_loading_holds_the_model_once():
+    program = ("import resource; from tinylm.models.pretrained import load_pretrained; "
+               "model = load_pretrained('smollm2').model; peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; "
+               "print(sum(p.data.nbytes for p in model.parameters()), peak)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    model, peak = map(int, done.stdout.split())
+    # besides: its file of 98 MB, the largest tensor once more (113 MB), Python and NumPy (40 MB), the tokenizer
+    assert model == 4 * 134_515_008 and peak < 1.5 * model
 
 
 def test_it_answers_a_question_on_numpy_alone(published, capsys):

@@ -1,8 +1,8 @@
 """Reverse-mode automatic differentiation, from scratch.
 
 Read in this order: graph.py (tensors, the tape, the backward walk), operation.py (how an operation is
-defined), primitives.py and its neighbors (the rules), composed.py beside fused.py (the fast operations and
-their plain twins), check.py (why any of it should be believed).
+defined), primitives.py and its neighbors (the rules), composed.py beside linear.py and its neighbors (the plain
+twins of the fast operations, and these), check.py (why any of it should be believed).
 """
 from tinylm.autograd import composed, methods
 from tinylm.autograd.activations import dropout, geglu, gelu, gelu_tanh, silu, swiglu

@@ -11,7 +11,7 @@ from tinylm.autograd import composed
 from tinylm.autograd.erf import erf
 from tinylm.autograd.operation import fused
 from tinylm.autograd.primitives import _stable_sigmoid, mul
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, ShapeError
 
 
 def _scalars_too(kernel):
@@ -103,6 +103,8 @@ def silu(x, *, keep):
 
 def _gated(activation, gate, up, keep):
     """activation(gate) * up, and the backward of both."""
+    if gate.shape != up.shape:
+        raise ShapeError(f"gated activation: gate {gate.shape} and up {up.shape} must have one shape")
     value, slope = activation(gate, keep)
     return value * up, lambda g: (g * up * slope, g * value)
 

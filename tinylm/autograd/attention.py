@@ -17,7 +17,7 @@ from tinylm.errors import ShapeError
 # need not be found and subtracted first; a row sum that lets the row maximum lie below -SAFE_SCORE sends us the
 # careful way. There too, rows within the bounds are left as they are, so that what a row gives depends, to the last
 # bit, on what that row sees and on nothing else in the batch.
-SAFE_SCORE = 60.0
+SAFE_SCORE = 60.0                                           # in float16, whose exp() overflows at 11, no score is safe
 
 
 def _visible(q, k, mask, causal):
@@ -44,21 +44,22 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
     if bias is not None:
         weights += bias
     ones = np.ones_like(q, shape=k.shape[-2:-1])
-    safe = weights.size > 0 and bool(np.max(weights) < SAFE_SCORE)
+    limit = SAFE_SCORE if weights.dtype.itemsize > 2 else -np.inf
+    safe = weights.size > 0 and bool(np.max(weights) < limit)
     if safe:
         scores = weights if bias is None else weights.copy()
         np.exp(weights, out=weights)
         if visible is not None:
             weights *= visible
         total = weights @ ones                                                          # (B, G, R, T)
-        safe = bool(np.min(total) > k.shape[-2] * math.exp(-SAFE_SCORE))
+        safe = bool(np.min(total) > k.shape[-2] * math.exp(-limit))
         if not safe:                                        # a row of very low scores, or one that sees nothing
             weights = (q * scale) @ k.swapaxes(-1, -2) if bias is None else scores
     if not safe:
         if visible is not None:
             weights = np.where(visible, weights, -np.inf)
         top = np.max(weights, axis=-1, keepdims=True)
-        weights -= np.where(np.isfinite(top) & (np.abs(top) >= SAFE_SCORE), top, 0)
+        weights -= np.where(np.isfinite(top) & (np.abs(top) >= limit), top, 0)
         np.exp(weights, out=weights)
         total = weights @ ones
     inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)                 # a query that sees nothing gets 0

@@ -8,14 +8,18 @@ from tinylm.autograd import known_errors
 from tinylm.autograd.cases_fused import BLIND, SOME, qkv
 from tinylm.autograd.registry import call, register
 
+
+def one(rng, **sizes):
+    """Queries, keys and values of one head unless sizes say more."""
+    return qkv(rng, **{"H": 1, "G": 1, **sizes})
+
+
 register("tiled_attention", ad.tiled_attention, lambda rng: [
-    call(*qkv(rng), block_q=1, block_k=1), call(*qkv(rng), block_q=2, block_k=2, causal=True),
-    call(*qkv(rng, H=4, T=2), block_q=1, block_k=2, causal=True), call(*qkv(rng, H=2, G=1), scale=0.7, block_k=2),
-    call(*qkv(rng, T=2, S=4, J=3), block_q=2, block_k=3, causal=True),
-    call(*qkv(rng), mask=SOME, block_q=2, block_k=1), call(*qkv(rng), mask=BLIND, block_k=2),
-    call(*qkv(rng, B=2), mask=np.stack([SOME, SOME[::-1]])[:, None], block_q=2, block_k=2),
-    call(*qkv(rng, H=2), mask=np.stack([SOME, SOME.T])[None], block_q=2, block_k=2),
-    call(*qkv(rng), mask=np.array([True, False, True]), block_q=2, block_k=2)],         # padding: one row for all queries
+    call(*one(rng), block_q=1, block_k=1), call(*one(rng, H=2, T=2), block_q=1, block_k=2, causal=True, scale=0.7),
+    call(*one(rng, T=2, S=4, J=3), block_q=2, block_k=3, causal=True), call(*one(rng), mask=BLIND, block_k=2),
+    call(*one(rng, B=2), mask=np.stack([SOME, SOME[::-1]])[:, None], block_q=2, block_k=2),
+    call(*qkv(rng, T=2, S=2), mask=np.stack([SOME, SOME.T])[None, :, :2, 1:], block_q=2, block_k=1),
+    call(*one(rng, T=1), mask=np.array([True, False, True]), block_q=2, block_k=2)],    # padding: one row for all queries
     source="book section 2.3.1; Dao et al. 2022")
 
 

@@ -1,8 +1,8 @@
 """The fused operations once more, in primitives: each a few plain lines that say what it computes.
 
 These are the explanation, the oracle (fused equals composed to 1e-12 in float64, forward and backward), and
-what the engine differentiates when derivatives of derivatives are wanted. Arguments as in fused.py and its
-neighbors, where they are described. Read next: fused.py.
+what the engine differentiates when derivatives of derivatives are wanted. Arguments as in the files of
+the fused ones, where they are described. Read next: linear.py, the first of these.
 """
 import math
 
@@ -28,7 +28,7 @@ def unembedding(x, weight):
 
 
 def embedding(ids, weight):
-    """Row ids[...] of the table, for every position   (spec: lookup is one_hot(ids) @ weight)"""
+    """Row ids[...] of the table, for every position   (the lookup is one_hot(ids) @ weight)"""
     return getitem(weight, ids.data if isinstance(ids, Tensor) else ids)
 
 

@@ -10,8 +10,8 @@ def swish(x, c=1.0):
     """Swish: x sigmoid(c x)   (book section 2.2.2; Ramachandran et al. 2017)
 
     x        Tensor or array of any shape
-    c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is close to gelu,
-             infinity is relu
+    c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is close to gelu;
+             the larger, the closer to relu
     returns  x's shape
     """
     return mul(x, sigmoid(mul(x, c)))

@@ -2,7 +2,7 @@
 
 Reverse-mode automatic differentiation in one file. Every recorded operation makes a Node that points
 to the nodes of its inputs; nodes are numbered as they are made, so going backwards in that order is a
-topological order for free. Read next: primitives.py (the rules), fused.py (the fast operations).
+topological order for free. Read next: operation.py (how one is defined), primitives.py (the rules).
 """
 import contextlib
 import heapq
@@ -63,6 +63,8 @@ class Tensor:
             data = data.data
         if not backend.is_array(data):
             data = np.asarray(data)
+            if data.dtype.kind not in "fiubc":
+                raise DtypeError(f"Tensor: needs numbers, not {data.dtype}: Tensors are put together with stack()")
         if device is not None:
             data = backend.to_device(data, device)
         if requires_grad and data.dtype.kind != "f":
@@ -117,7 +119,7 @@ class Tensor:
 
             def keep(g):
                 if alive() is not None:
-                    alive().grad = g if isinstance(g, Tensor) else Tensor(g)
+                    alive().grad = g if isinstance(g, Tensor) else Tensor(g.copy())
 
             self._node.watcher = keep
         return self
@@ -154,13 +156,19 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
         raise GraphError(f"grad: inputs[{at}] does not require a gradient: make it with requires_grad=True")
     found, wanted = {}, {id(edge) for edge in edges}
 
+    def own(g):                                             # a rule may pass one array to several inputs, or a view
+        return g if isinstance(g, Tensor) else g.copy()
+
     def collect(leaf, g, fresh):
         if id(leaf) in wanted:
-            found[id(leaf)] = g if id(leaf) not in found else _sum(found[id(leaf)], g, False)
+            if id(leaf) in found:
+                found[id(leaf)] = _sum(found[id(leaf)], g, False)
+            else:
+                found[id(leaf)] = g if fresh else own(g)
 
     watched = [(edge, edge.watcher) for edge in edges if isinstance(edge, Node)]
     for node, _ in watched:
-        node.watcher = lambda g, node=node: found.__setitem__(id(node), g)
+        node.watcher = lambda g, node=node: found.__setitem__(id(node), own(g))
     try:
         keep = create_graph if retain_graph is None else retain_graph
         _walk([(output, _cotangent(output, cotangent))], collect, keep, create_graph)

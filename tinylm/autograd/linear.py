@@ -29,13 +29,15 @@ def linear(x, weight, bias=None, *, keep):
     weight   (D, F)    one column per output feature: the book's h W, the transpose of torch's layout
     bias     (F,)      or None
     returns  (..., F)
-    raises   ShapeError if D differs
+    raises   ShapeError if D differs, or weight and bias are not of these shapes
     """
     # dL/dx = g W^T,  dL/dW = x^T g,  dL/db = sum of the rows of g. NumPy loops over the leading axes of a 3-D
     # product and calls BLAS for each; as one tall matrix (n, D) it is one call.
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[1:]):
+        raise ShapeError(f"linear: needs a weight (D, F) and a bias (F,) or none, not {weight.shape} and {np.shape(bias)}")
     D, F = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
-        raise ShapeError(f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {x.shape[-1:]} != {D}")
+        raise ShapeError(f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {x.shape[-1] if x.ndim else 'none'} != {D}")
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     y = rows @ weight
     if bias is not None:
@@ -61,7 +63,7 @@ def unembedding(x, weight, *, keep):
     # dL/dx = g E,  dL/dE = g^T x: written into the slot first, the embedding's own gradient is added later.
     V, D = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
-        raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: {x.shape[-1:]} != {D}")
+        raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: {x.shape[-1] if x.ndim else 'none'} != {D}")
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
 
     def backward(g):
@@ -77,7 +79,8 @@ def check_ids(ids, vocab_size, operation):
         raise DataError(f"{operation}: token ids must be integers, not {ids.dtype}")
     if ids.size and type(ids) is np.ndarray and (ids.min() < 0 or ids.max() >= vocab_size):
         bad = np.flatnonzero((ids < 0) | (ids >= vocab_size))[0]
-        raise DataError(f"{operation}: token id {ids.flat[bad]} at position {np.unravel_index(bad, ids.shape)} is outside the "
+        place = tuple(int(i) for i in np.unravel_index(bad, ids.shape))
+        raise DataError(f"{operation}: token id {ids.flat[bad]} at position {place} is outside the "
                         f"vocabulary of {vocab_size}: encode the text with this model's tokenizer")
 
 

@@ -1,4 +1,6 @@
 """Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
+import numpy as np
+
 from tinylm.autograd import indexing, primitives, products, reductions, shaping
 from tinylm.autograd.graph import Tensor, no_grad
 from tinylm.errors import GraphError
@@ -17,6 +19,12 @@ def _setitem(self, index, values):
                              "or change x.detach()")
         whole[indexing._plain(index)] = values.data if isinstance(values, Tensor) else values
         self._version[0] += 1
+
+
+def _as_numpy(self, dtype=None, copy=None):
+    if self.requires_grad:
+        raise GraphError("NumPy would lose the gradient of this tensor: use a function of tinylm, or x.numpy() for the values")
+    return np.array(self.numpy(), dtype, copy=copy)
 
 
 def _method(operation):
@@ -45,7 +53,11 @@ def _attach():
     Tensor.__setitem__ = _setitem
     Tensor.__len__ = lambda self: len(self.data)
     Tensor.__float__ = lambda self: float(self.data)
+    Tensor.__int__ = lambda self: int(self.data)
     Tensor.__bool__ = lambda self: bool(self.data)
+    Tensor.__format__ = lambda self, spec: format(self.item() if spec and self.size == 1 else repr(self), spec)
+    Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
+    Tensor.__array__ = _as_numpy
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):       # comparisons give plain bool arrays: nothing to differentiate
         method = f"__{name}__"
         setattr(Tensor, method, lambda self, other, method=method:

@@ -3,7 +3,7 @@
 `primitive`: the derivative of each argument is a formula in Tensors, so it can be differentiated again.
 `fused`: forward and backward by hand on raw arrays, with a twin made of primitives that says the same
 thing plainly; the twin is used whenever derivatives of derivatives are wanted, and as the oracle in tests.
-Read next: primitives.py for the first tier, fused.py for the second.
+Read next: primitives.py for the first tier, composed.py and linear.py for the second.
 """
 import functools
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.autograd.graph import Tensor, is_first_order, observers, record, wants_grad
-from tinylm.errors import DtypeError, ShapeError
+from tinylm.errors import DtypeError, ShapeError, TinylmError
 
 primitives, fused_operations = {}, {}                       # name -> operation; what the coverage gate of the checks walks
 
@@ -54,6 +54,15 @@ def _as_array(out):
     return out if backend.is_array(out) else np.asarray(out)     # NumPy's full reductions give scalars
 
 
+def _refused(label, error, arrays):
+    """NumPy's complaint as an error of ours: which operation, and what it was given."""
+    if isinstance(error, TypeError):                        # an integer array where a kernel works in place
+        dtypes = ", ".join(str(a.dtype) for a in arrays if hasattr(a, "dtype"))
+        return DtypeError(f"{label}: {error} (arguments of dtype {dtypes}): convert with .astype(np.float32)")
+    shapes = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
+    return ShapeError(f"{label}: {error} (arguments of shape {shapes})")
+
+
 def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, variadic=False):
     """Decorator that makes a differentiable operation from a function of arrays.
 
@@ -82,8 +91,7 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
             except (ValueError, IndexError) as error:
                 if isinstance(error, ShapeError):
                     raise
-                shapes = ", ".join(str(np.shape(a)) for a in arrays)
-                raise ShapeError(f"{label}: {error} (arguments of shape {shapes})") from None
+                raise _refused(label, error, arrays) from None
             if linear:
                 kept = (operation, [Like(a) if isinstance(a, Tensor) else a for a in args], Like(out), options)
                 result = record(label, out, args, _apply_rules, kept, reads="")
@@ -144,7 +152,13 @@ def fused(twin, name=None):
                 if operand in options:
                     args = (*args, options.pop(operand))
             keep = wants_grad(args)
-            out, backward = operation.kernel(*[_array(a, label) if a is not None else None for a in args], keep=keep, **options)
+            arrays = [_array(a, label) if a is not None else None for a in args]
+            try:
+                out, backward = operation.kernel(*arrays, keep=keep, **options)
+            except (ValueError, IndexError, TypeError) as error:
+                if isinstance(error, TinylmError) or type(error) is TypeError:      # a wrong keyword says enough
+                    raise
+                raise _refused(label, error, arrays) from None
             if keep:
                 replay = None if is_first_order() else lambda: operation.twin(*args, **options)
                 result = record(label, out, args, lambda g, node: backward(g), replay=replay, fused=True)

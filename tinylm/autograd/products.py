@@ -1,6 +1,6 @@
 """Matrix products: matmul with every NumPy shape rule, and einsum, each the derivative of itself.
 
-Read next: fused.py, where a product and its neighbors become one operation.
+Read next: linear.py, where a product and its neighbors become one operation.
 """
 import numpy as np
 

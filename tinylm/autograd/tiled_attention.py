@@ -74,7 +74,7 @@ def _backward(g, q, k, v, y, norm, mask, causal, blocks):
     """Gradients by the scaled q, by k and by v, each of its argument's shape with k's and v's axis 2 summed away."""
     # As in attention.py:  dv = P^T g,  dP = g v^T,  dS = P (dP - D),  dq = dS k,  dk = dS^T q,  D = rowsum(g y).
     # Here P is made tile by tile once more, P = exp(S - norm), already normalized.
-    dq, dk, dv = np.zeros_like(q), *(np.zeros_like(x, shape=(*x.shape[:2], *x.shape[3:])) for x in (k, v))
+    dq, dk, dv = np.zeros_like(q), *(np.zeros_like(q, shape=(*x.shape[:2], *x.shape[3:])) for x in (k, v))
     D = row_dots(g, y)                                                                  # (B, G, R, T)
     for rows, spans in tiles(q.shape[3], k.shape[3], *blocks, causal):
         gi, qi = g[..., rows, :], q[..., rows, :]
@@ -122,7 +122,9 @@ def _whole(q, k, v, *, mask, causal, scale, blocks):
 @fused(_whole, name="tiled_attention")
 def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
     (B, H, T, K), G = q.shape, k.shape[1]
-    q5 = (q * scale).astype(q.dtype, copy=False).reshape(B, G, H // G, T, K)            # R = H/G query heads share a group
+    # Sums over tiles are kept in float32 at least; a tile of float16 keys turns float32 in the product with such queries.
+    wide = np.promote_types(q.dtype, np.float32)
+    q5 = (q.astype(wide, copy=False) * scale).astype(wide, copy=False).reshape(B, G, H // G, T, K)  # R = H/G heads a group
     k5, v5 = k[:, :, None], v[:, :, None]
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]                                          # -> (B|1, H|1, T|1, S|1)
@@ -134,7 +136,7 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
         dq *= scale                                         # q5 holds the scale for dk already
         return dq.reshape(q.shape), dk, dv
 
-    return y.reshape(B, H, T, -1), backward
+    return y.reshape(B, H, T, -1).astype(q.dtype, copy=False), backward
 
 
 def _flops(args, out, options):

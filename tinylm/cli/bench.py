@@ -133,7 +133,7 @@ def table(result):
 
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
-    settings, words = parse(argv, BenchSettings, positionals=("[WORK...]",), verb="bench", about=__doc__,
+    settings, words = parse(argv, BenchSettings, positionals=("[WORK...]",), verb="bench", about=__doc__.split("Read next")[0],
                             examples=("tinylm bench", "tinylm bench W1 --rounds 11", "tinylm bench W3 --no-decoding --json"))
     unknown = [w for w in words if w not in WORKS]
     if unknown:

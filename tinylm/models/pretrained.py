@@ -96,8 +96,8 @@ def check_size(config, weights):
 
     raises  CheckpointError
     """
-    sizes = {name: getattr(config, name) for name in ("vocab_size", "context", "n_layer", "n_head", "n_kv_head", "d_model", "d_hidden",
-                                                      "head_width", "window", "experts", "experts_per_token")}
+    names = "vocab_size context n_layer n_head n_kv_head d_model d_hidden head_width window experts experts_per_token"
+    sizes = {name: getattr(config, name) for name in names.split()}
     wrong = [f"{name} = {value!r}" for name, value in sizes.items() if value is not None and type(value) is not int]
     # A layer, or an expert, has a tensor at least, or else counting would take long. Twice: what is smaller may lack one
     # tensor, and fill() says which.

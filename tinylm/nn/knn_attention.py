@@ -50,7 +50,7 @@ def _prepare(q, k, far_k, mask, far_visible, causal, scale):
                          "(B, G, S, K), (B, N, T, n, K) with G and N divisors of H")
     scale = 1 / math.sqrt(K) if scale is None else scale
     i, j = np.arange(T, like=q.data)[:, None] + (S - T), np.arange(S, like=q.data)[None, :]
-    near = (j <= i) if causal else (i == i) & (j == j)
+    near = (j <= i) | (not causal)
     near = near if mask is None else near & mask
     far = np.ones_like(near, shape=(1,)) if far_visible is None else far_visible
     shapes = (B, H, T, S), (B, H, T, far_k.shape[3])

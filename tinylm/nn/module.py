@@ -32,6 +32,18 @@ def _walk(value, prefix, seen):
             yield from _walk(child, path + ".", seen)
 
 
+def _outline(value, indent):
+    """One line for every parameter and every module below, as print() shows them."""
+    for name, child in _children(value):
+        if isinstance(child, Tensor):
+            yield f"{indent}{name}  {child.shape}"
+        elif isinstance(child, (Module, list, tuple, dict)):
+            below = list(_outline(child, indent + "  "))
+            if below or isinstance(child, Module):
+                yield f"{indent}{name}" + (f": {type(child).__name__}" if isinstance(child, Module) else "")
+            yield from below
+
+
 class Module:
     """Base of everything with parameters: Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
 
@@ -83,6 +95,9 @@ class Module:
         for p in self.parameters():
             p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
         return self
+
+    def __repr__(self):
+        return f"{type(self).__name__}: {self.count_parameters():,} parameters\n" + "\n".join(_outline(self, "  "))
 
     def state_dict(self):
         """Name -> NumPy array of every parameter: copies, safe to keep."""

@@ -18,7 +18,7 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """Root-mean-square normalization with learned gain   (book eq. 2.24)."""
+    """Root-mean-square normalization with learned gain   (book eq. 2.24); it has no bias, whatever is asked for."""
 
     def __init__(self, d_model, bias=False, eps=1e-6, dtype=np.float32):
         self.gain = Tensor(np.ones(d_model, dtype), requires_grad=True)

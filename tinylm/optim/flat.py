@@ -69,7 +69,9 @@ class FlatParameters:
 
 
 def flatten(parameters):
-    """FlatParameters as they are, or made from a dict or list of Tensors."""
+    """FlatParameters as they are, or made from a module, or a dict or list of Tensors."""
+    if hasattr(parameters, "named_parameters"):
+        parameters = parameters.named_parameters()
     return parameters if isinstance(parameters, FlatParameters) else FlatParameters(parameters)
 
 

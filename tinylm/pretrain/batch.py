@@ -1,7 +1,7 @@
 """What an objective hands to a model: inputs, and the targets its outputs are scored against.
 
 Rows are independent, so a batch may be cut anywhere between them: into micro-batches, or among workers. Targets that
-do not count (padding, positions that are not masked) are IGNORE. Read next: causal.py.
+do not count (padding, positions that are not masked) are IGNORE. Read next: causal.py; score.py.
 """
 import dataclasses
 
@@ -28,7 +28,7 @@ class Batch:
 
     @property
     def tokens(self):
-        """How many targets count."""
+        """How many targets count: the loss is a mean over as many."""
         return int(np.count_nonzero(self.targets != IGNORE))
 
     def rows(self, start, stop):
@@ -42,3 +42,60 @@ class Batch:
     def _map(self, change):
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return dataclasses.replace(self, **{name: change(v) for name, v in values.items() if v is not None})
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenBatch(Batch):
+    """For a single stack that predicts at the places where it reads: encoders, and decoders with a mask of their own.
+
+    mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) which sees which; None: all see all
+    segments, languages, positions, order  (B, T) integers, or None
+    """
+
+    mask: np.ndarray | None = None
+    segments: np.ndarray | None = None
+    languages: np.ndarray | None = None
+    positions: np.ndarray | None = None
+    order: np.ndarray | None = None
+
+    @property
+    def options(self):
+        """What the model is given besides the inputs: the fields that are there, by name."""
+        fields = ("mask", "segments", "languages", "positions", "order")
+        return {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class Seq2SeqBatch(Batch):
+    """For an encoder-decoder: it reads a source (B, S) and says a target (B, T).
+
+    decoder  (B, T) integers, what the decoder reads: the targets, one place to the right
+    mask     (B, S) bool, True where the source holds a token; None: everywhere
+    """
+
+    decoder: np.ndarray = None
+    mask: np.ndarray | None = None
+
+
+def pad_rows(rows, fill, width=None):
+    """Rows of any lengths as one array.
+
+    rows     list of B integer sequences
+    fill     what short rows end in
+    width    of the array; the longest row if None
+    returns  (B, width) int64, and (B, width) bool, True where a row has a token
+    """
+    lengths = np.array([len(row) for row in rows], np.int64)
+    width = int(lengths.max(initial=0)) if width is None else width
+    filled = np.arange(width) < lengths[:, None]                                        # (B, width)
+    out = np.full(filled.shape, fill, np.int64)
+    if len(rows):
+        out[filled] = np.concatenate(rows)
+    return out, filled
+
+
+def join(batches):
+    """Batches of one kind and width as one, in their order."""
+    first = batches[0]
+    values = {field.name: [getattr(batch, field.name) for batch in batches] for field in dataclasses.fields(first)}
+    return type(first)(**{name: None if parts[0] is None else np.concatenate(parts) for name, parts in values.items()})

@@ -18,8 +18,9 @@ one, even if it spells its name, unless `allow_special=True`. For valid text and
 token, decode(encode(text)) == text.
 
 Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained in
-bpe_train.py), `WordPieceTokenizer` (wordpiece.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind, derive
-from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
+bpe_train.py), `WordPieceTokenizer` (wordpiece.py, trained in wordpiece_train.py), `UnigramTokenizer` (unigram.py,
+trained in unigram_train.py), `WordTokenizer` (words.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind,
+derive from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
 """
 import json
 from pathlib import Path
@@ -30,12 +31,16 @@ from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.byte import ByteTokenizer
 from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.tokenizers.gpt2 import load_gpt2, save_gpt2
+from tinylm.tokenizers.unigram import UnigramTokenizer
 from tinylm.tokenizers.wordpiece import WordPieceTokenizer
+from tinylm.tokenizers.wordpiece_train import train_wordpiece
+from tinylm.tokenizers.words import WordTokenizer, words_and_punctuation
 
-__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "KINDS", "Tokenizer", "WordPieceTokenizer", "from_dict", "load",
-           "load_gpt2", "save_gpt2"]
+__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "KINDS", "Tokenizer", "UnigramTokenizer", "WordPieceTokenizer",
+           "WordTokenizer", "from_dict", "load", "load_gpt2", "save_gpt2", "train_wordpiece", "words_and_punctuation"]
 
-KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer, WordPieceTokenizer)}
+KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer, WordPieceTokenizer, UnigramTokenizer,
+                                      WordTokenizer)}
 
 
 def from_dict(described):

@@ -61,10 +61,14 @@ _LINES_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(
 LLAMA3 = SplitPattern("llama3", regex.compile(_LINES_SPLIT), regex.compile(_LINES_CUT))
 QWEN2 = SplitPattern("qwen2", regex.compile(_LINES_SPLIT.replace("{1,3}", "")), regex.compile(_LINES_CUT))
 
+# Runs without a space, each with the space before it: what SentencePiece's pieces cannot cross (Kudo & Richardson 2018).
+# Every space begins a piece, so any position before one is a border.
+SPACES = SplitPattern("spaces", regex.compile(r" ?[^ ]+| "), regex.compile(r"(?r)(?= )"))
+
 # The text as one piece: BPE as first described (Gage 1994). It has no certain cut, so a stream is held whole.
 WHOLE = SplitPattern("whole", regex.compile(r"(?s).+"), regex.compile(r"(?!)"))
 
-PATTERNS = {pattern.name: pattern for pattern in (GPT2, GPT2_DIGITS, LLAMA3, QWEN2, WHOLE)}
+PATTERNS = {pattern.name: pattern for pattern in (GPT2, GPT2_DIGITS, LLAMA3, QWEN2, SPACES, WHOLE)}
 
 
 def pattern_named(name):

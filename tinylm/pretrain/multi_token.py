@@ -1,0 +1,77 @@
+"""Multi-token prediction: say the next n tokens at every position   (Gloeckle et al. 2024; extends book eq. 1.5)
+
+One trunk, n heads: head k says token i + 1 + k from what the trunk knows at i. With n = 1 it is causal language
+modeling. The further heads are for training, or for guessing ahead while decoding. Read next: causal.py.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import stack
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.models.gpt import make_block
+from tinylm.nn import Module
+from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.pretrain.score import score
+
+
+class MultiTokenHeads(Module):
+    """A GPT and n - 1 further heads, each a block of its own on the trunk; the output layer is shared.
+
+    model   GPT
+    n       tokens said at every position
+    seed    of the new blocks
+    """
+
+    def __init__(self, model, n, seed=0):
+        if n < 1:
+            raise ConfigError(f"MultiTokenHeads: n = {n} tokens: must be at least 1")
+        self.model, rng, dtype = model, Random(seed, "heads"), model.tokens.weight.dtype
+        self.heads = [make_block(model.config, rng, dtype) for _ in range(n - 1)]
+        for module in [m for head in self.heads for m in head.modules()]:
+            if hasattr(module, "rng"):
+                module.rng = model.rng                                                  # drawn from after initialization: dropout
+
+    def __call__(self, ids):
+        """ids (B, T) -> logits (B, T, n, V)."""
+        h = self.model.hidden(ids)                                                      # (B, T, D)
+        rotation = self.model.rotation(np.arange(ids.shape[1], like=ids), h.dtype)
+        states = [h, *(head(h, rotation=rotation) for head in self.heads)]
+        return self.model.logits(stack(states, axis=2))                                 # n x (B, T, D) -> (B, T, n, V)
+
+    def to(self, device):
+        """Move parameters and the dropout stream to a device. Returns the model."""
+        self.model.to(device)
+        return super().to(device)
+
+
+@dataclass(frozen=True)
+class MultiTokenLM:
+    """The mean loss of all n predictions.
+
+    n        tokens said at every position
+    ignore   a token id that is never a target (padding), or None
+    """
+
+    n: int = 4
+    ignore: int | None = None
+
+    def make_batch(self, sequences, rng=None):
+        """sequences (B, T + 1) -> Batch of inputs (B, T) and targets (B, T, n): targets[:, i, k] = x_{i+1+k}.
+
+        raises   ShapeError if there is no next token
+        """
+        sequences = np.asarray(sequences)
+        B, T = sequences.shape[0], sequences.shape[1] - 1
+        if T < 1:
+            raise ShapeError(f"MultiTokenLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with T >= 1")
+        longer = np.concatenate([sequences, np.full((B, self.n - 1), IGNORE, sequences.dtype)], axis=1)
+        targets = np.stack([longer[:, 1 + k:1 + k + T] for k in range(self.n)], axis=2)  # (B, T, n)
+        if self.ignore is not None:
+            targets = np.where(targets == self.ignore, IGNORE, targets)
+        return Batch(sequences[:, :-1], targets)
+
+    def loss(self, model, batch):
+        """model(inputs) -> (B, T, n, V). Metrics as CausalLM's."""
+        return score(model(batch.inputs), batch.targets)

@@ -1,0 +1,62 @@
+"""From logits to the number that is minimized: means over targets, and means over rows.
+
+A loss that is a mean over n targets can be cut into micro-batches and put together again with weights n_k / n
+(train/step.py). A sum of several means, such as BERT's, cannot, because each has its own n; it becomes a mean over rows
+of what each row loses, and its batch counts rows. Read next: masked.py; pairs.py.
+"""
+import numpy as np
+
+from tinylm.autograd import cross_entropy, mean
+from tinylm.pretrain.batch import IGNORE
+
+
+def score(logits, targets, **options):
+    """Mean cross-entropy over the targets that count.
+
+    logits   (..., V) Tensor;  targets (...) integers, IGNORE where nothing counts
+    options  label_smoothing, z_loss: see cross_entropy
+    returns  (Tensor (), {"tokens": targets that count, "loss": float}): what an objective's loss returns
+    """
+    loss = cross_entropy(logits, targets, ignore_index=IGNORE, **options)
+    return loss, {"tokens": int(np.count_nonzero(targets != IGNORE)), "loss": float(loss.item())}
+
+
+def score_tokens(model, batch, **options):
+    """The loss of a TokenBatch; the output layer is computed only where something is to be said.
+
+    model    called as model(inputs, **batch.options) -> logits (B, T, V); where it has hidden() and logits(), and not a
+             prediction order, its output layer sees the chosen positions alone
+    returns  as score()
+    """
+    if batch.order is not None or not hasattr(model, "hidden"):
+        return score(model(batch.inputs, **batch.options), batch.targets, **options)
+    h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
+    return score(model.logits(h), targets, **options)
+
+
+def chosen(h, targets):
+    """Hidden states and targets where a target counts: (B, T, D), (B, T) -> (n, D), (n,)."""
+    flat = targets.reshape(-1)
+    at = np.flatnonzero(flat != IGNORE)
+    return h.reshape(-1, h.shape[-1])[at], flat[at]                                     # (B, T, D) -> (n, D)
+
+
+def row_means(losses, counts):
+    """The mean of each row's losses where they count; 0 for a row with none.
+
+    losses  (B, T) Tensor;  counts (B, T) bool;  returns (B,) Tensor
+    """
+    counts = counts.astype(losses.dtype)
+    return (losses * counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)            # (B, T) -> (B,)
+
+
+def score_rows(rows, **parts):
+    """The mean over rows, for losses of several parts.
+
+    rows     (B,) Tensor, what each row loses
+    parts    (B,) Tensors, to be reported by name
+    returns  (Tensor (), {"tokens": B, "loss": float, name: float ...})
+    """
+    loss = mean(rows)
+    return loss, {"tokens": len(rows.data), "loss": float(loss.item()),
+                  **{name: float(np.mean(part.data)) for name, part in parts.items()}}

@@ -1,0 +1,89 @@
+"""Ids that mean something of their own: [CLS], [MASK], sentinels and the like   (book section 1.2).
+
+Corruptions never mask or replace them, and random replacements are never drawn from them. A published vocabulary has
+them somewhere in its middle; one that has none gets them after its last word. Read next: masked.py.
+"""
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+
+NAMES = "cls", "sep", "mask", "pad", "start", "end", "prefix", "suffix", "middle"
+
+
+@dataclass(frozen=True)
+class Special:
+    """The special ids of a vocabulary; None where it has none of the kind.
+
+    vocab_size  V, with all of these
+    cls, sep    [CLS] in front of what an encoder reads, [SEP] after every part of it
+    mask, pad   [MASK] in place of what is hidden; what fills up short rows
+    start, end  <s>, which a decoder reads first; </s>, which it says last
+    prefix, suffix, middle  what introduces the parts of a text whose middle is filled in
+    sentinels   [X], [Y], ...: each stands for one span
+    others      more ids that are no words
+    """
+
+    vocab_size: int
+    cls: int | None = None
+    sep: int | None = None
+    mask: int | None = None
+    pad: int | None = None
+    start: int | None = None
+    end: int | None = None
+    prefix: int | None = None
+    suffix: int | None = None
+    middle: int | None = None
+    sentinels: tuple = ()
+    others: tuple = ()
+
+    @classmethod
+    def after(cls, words, sentinels=100, others=0):
+        """All of them, numbered from `words` on, for a vocabulary of `words` ids that has none of them."""
+        first = words + len(NAMES)
+        last = first + sentinels + others
+        return cls(last, **{name: words + i for i, name in enumerate(NAMES)},
+                   sentinels=tuple(range(first, first + sentinels)), others=tuple(range(first + sentinels, last)))
+
+    def need(self, operation, *names):
+        """Raise ConfigError unless the vocabulary has all of these."""
+        missing = [name for name in names if not self.__dict__[name] and self.__dict__[name] != 0]
+        if missing:
+            raise ConfigError(f"{operation}: the vocabulary has no special id for {', '.join(missing)}: give it one, as "
+                              "Special.after does")
+
+    @cached_property
+    def ids(self):
+        """All special ids, sorted: (n,) int64."""
+        single = [value for value in (getattr(self, name) for name in NAMES) if value is not None]
+        return np.unique(np.array([*single, *self.sentinels, *self.others], np.int64))
+
+    @cached_property
+    def ordinary(self):
+        """All other ids, (V - n,) int64."""
+        return np.setdiff1d(np.arange(self.vocab_size), self.ids)
+
+    @cached_property
+    def _table(self):
+        return np.isin(np.arange(self.vocab_size), self.ids)
+
+    def among(self, ids):
+        """Which of these ids are special: bool, of their shape."""
+        return self._table[ids]
+
+    def name(self, i):
+        """How a special id is shown: [MASK], <s>, [X]; None for a word."""
+        for field in dataclasses.fields(self):
+            if field.name in SHOWN and getattr(self, field.name) == i:
+                return SHOWN[field.name]
+        if i in self.sentinels:
+            number = self.sentinels.index(i)
+            return f"[{'XYZ'[number]}]" if number < 3 else f"[X{number}]"
+        return f"[#{self.others.index(i)}]" if i in self.others else None
+
+
+SHOWN = {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "pad": "[PAD]", "start": "<s>", "end": "</s>",
+         "prefix": "[PRE]", "suffix": "[SUF]", "middle": "[MID]"}
