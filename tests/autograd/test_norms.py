@@ -85,3 +85,10 @@ def test_gains_of_another_width_are_named():
         tl.layer_norm(leaf(np.ones((2, 4))), tl.Tensor(np.ones(3)))
     with pytest.raises(ShapeError, match="rms_norm: gain has shape"):
         tl.rms_norm(leaf(np.ones((2, 4))), tl.Tensor(np.ones((1, 4))))
+
+
+def test_half_precision_adds_up_squares_that_it_cannot_hold(device, rng):
+    x = 10 * rng.normal(size=(2, 1024))                     # sums of squares near 1e5, above float16's 65504
+    for norm in (tl.layer_norm, tl.rms_norm):
+        y = norm(leaf(x, device, np.float16), leaf(np.ones(1024), device, np.float16))
+        np.testing.assert_allclose(np.std(host(y.data).astype(float)), 1, atol=0.01)

@@ -5,9 +5,8 @@ import pytest
 from tests.generate.small import make_gpt
 from tinylm.data import long_tasks
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate import ModelLM, generate, perplexity, sequence_logprob
-from tinylm.generate.long_context import (EqualReading, answers_right, chunk_losses, forgetting_curve, last_losses,
-                                          predicted_right, report)
+from tinylm.generate import ModelLM, generate, long_context, perplexity, sequence_logprob
+from tinylm.generate.long_context import EqualReading, answers_right, chunk_losses, forgetting_curve, last_losses, report
 
 
 class Scores:
@@ -120,7 +119,7 @@ def test_a_window_of_attention_cannot_answer_from_beyond_its_receptive_field():
 
 def test_each_token_is_judged_by_itself():
     lm = Scores(3, lambda ids: one_hot(np.zeros_like(ids), 3))
-    assert predicted_right(lm, np.array([[0, 0, 1, 0]]), 3).tolist() == [[True, False, True]]
+    assert long_context.predicted_right(lm, np.array([[0, 0, 1, 0]]), 3).tolist() == [[True, False, True]]
 
 
 def test_one_seed_or_one_prompt_is_not_reported():
@@ -144,3 +143,13 @@ def test_models_that_read_different_tokens_are_not_compared():
     equal.read("b", 2, ids[::-1])
     with pytest.raises(DataError, match="b read 12 tokens in the run of seed 2"):
         equal.check()
+
+
+def test_weights_read_on_under_interpolation_and_twice_the_positions_are_then_the_trained_ones():
+    # Position interpolation by 2: position 2t turns as t did in training, so no angle is new up to twice the length.
+    trained = make_gpt(context=16, positions="rope")
+    ids = np.random.default_rng(8).integers(0, 5, (2, 7))
+    for scaling, stretch in ((None, 1), ({"name": "linear", "factor": 2.0}, 2), ({"name": "yarn", "factor": 1.0, "trained": 8}, 1)):
+        adapted = make_gpt(context=16, positions="rope", rope_scaling=scaling, seed=1)
+        adapted.load_state_dict(trained.state_dict())
+        np.testing.assert_allclose(adapted(ids, positions=stretch * np.arange(7)).data, trained(ids).data, atol=1e-12)

@@ -90,10 +90,11 @@ def test_tensors_that_do_not_fit_are_named(change, message, tmp_path):
 
 def test_queries_keys_and_values_of_other_widths_are_named(tmp_path):
     tensors = {name: np.array(array) for name, array in saved(tmp_path, "llama2-7b").items()}
-    tensors["model.layers.0.self_attn.k_proj.weight"] = np.ones((16, 7), np.float32)
-    write_safetensors(tmp_path / "model.safetensors", tensors)
-    with pytest.raises(CheckpointError, match="k_proj.weight .* do not make the parameter blocks.0.attention.qkv.weight"):
-        load_pretrained(tmp_path)
+    for shape in (16, 7), (16,), (16, 1):
+        tensors["model.layers.0.self_attn.k_proj.weight"] = np.ones(shape, np.float32)
+        write_safetensors(tmp_path / "model.safetensors", tensors)
+        with pytest.raises(CheckpointError, match="k_proj.weight .* do not make the parameter blocks.0.attention.qkv.weight"):
+            load_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("change, message", [
@@ -113,7 +114,7 @@ def test_a_config_json_that_cannot_be_is_named(change, message):
 
 
 @pytest.mark.parametrize("change", [{"n_layer": 10 ** 9}, {"n_embd": 10 ** 7}, {"vocab_size": 10 ** 12}, {"n_layer": 1.5},
-                                    {"n_head": True}])
+                                    {"n_head": True}, {"n_inner": -5}])
 def test_a_description_larger_than_its_weights_makes_nothing(change, tmp_path):
     saved(tmp_path)
     described = json.loads((tmp_path / "config.json").read_text())

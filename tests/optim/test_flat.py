@@ -1,4 +1,7 @@
 """One buffer for all parameters, one for all gradients."""
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -104,3 +107,25 @@ def test_what_cannot_be_flattened_is_named():
 def test_an_optimizer_takes_a_module_as_it_is():
     module = tl.nn.LayerNorm(3)
     assert tl.optim.AdamW(module).flat.names == ["gain", "bias"]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_a_copy_of_model_and_optimizer_trains_on_its_own(copied):
+    module = tl.nn.LayerNorm(2)
+    twin, optimizer = copied((module, tl.optim.SGD(module, lr=1.0)))
+    twin(np.ones((1, 2), np.float32)).sum().backward()      # dL/dbias = 1 for each
+    optimizer.step()
+    np.testing.assert_array_equal(twin.bias.numpy(), [-1, -1])
+    np.testing.assert_array_equal(module.bias.numpy(), [0, 0])
+
+
+def test_a_parameter_that_left_the_buffer_is_named():
+    module = tl.nn.LayerNorm(2)
+    first = tl.optim.SGD(module)
+    tl.optim.SGD(module.to("cpu")).step()
+    with pytest.raises(ConfigError, match="parameter gain has left its buffer"):
+        first.step()
+    second = tl.optim.SGD(module)
+    module.bias.data = np.zeros(2, np.float32)
+    with pytest.raises(ConfigError, match="parameter bias has left its buffer"):
+        second.step()

@@ -24,7 +24,7 @@ def test_hidden_states_agree_with_transformers(encoder):
     with torch.no_grad():
         expected = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask.astype(np.int64))).last_hidden_state.numpy()
     found = encoder.encoder.hidden(ids, mask=mask).numpy()
-    assert np.abs(found - expected)[mask].max() < 5e-6      # float32 on both sides, six layers, values up to 5.2; 1.9e-6 was measured
+    assert np.abs(found - expected)[mask].max() < 5e-6      # float32, six layers, values up to 5.2; measured: 1.9e-6
 
 
 def test_ids_are_those_of_its_own_tokenizer(encoder):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinylm import tokenizers
 from tinylm.errors import CheckpointError, DataError, ShapeError
-from tinylm.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
+from tinylm.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, UnigramTokenizer
 
 # One special token is the beginning of another, one looks like text, one is outside ASCII.
 SPECIAL = ["<|end|>", "<|end|><|end|>", "the", "<é>"]
@@ -20,6 +20,7 @@ KINDS = {
     "characters": CharTokenizer.from_text(ALPHABET, SPECIAL),
     "byte": ByteTokenizer(SPECIAL),
     "bpe": BPETokenizer.train(TEXTS, 300, SPECIAL),
+    "unigram": UnigramTokenizer.train(TEXTS, 300, SPECIAL),
     "bpe-whole": BPETokenizer.train(TEXTS, 300, SPECIAL, pattern="whole"),
 }
 TEXT = st.lists(st.one_of(st.sampled_from(ALPHABET), st.sampled_from(SPECIAL))).map("".join)
@@ -37,7 +38,7 @@ def test_decoding_gives_the_text_back(tokenizer, text, allow_special):
     assert b"".join(map(tokenizer.token_bytes, ids)) == text.encode()
 
 
-@pytest.mark.parametrize("kind", ["byte", "bpe", "bpe-whole"])
+@pytest.mark.parametrize("kind", ["byte", "bpe", "bpe-whole", "unigram"])
 @given(text=st.text())
 def test_bytes_can_write_any_text(kind, text):
     assert KINDS[kind].decode(KINDS[kind].encode(text)) == text
@@ -114,7 +115,7 @@ def test_broken_utf8_shows_as_the_replacement_character():
     assert tokenizer.decode_bytes(half) == b"\xc3"
 
 
-@pytest.mark.parametrize("kind", ["byte", "bpe"])
+@pytest.mark.parametrize("kind", ["byte", "bpe", "unigram"])
 def test_a_lone_surrogate_is_named_with_its_position_in_the_stream(kind):
     for encode in (KINDS[kind].encode, lambda text: list(KINDS[kind].encode_stream(list(text), 1))):
         with pytest.raises(DataError, match=r"U\+D800 at position 5"):

@@ -129,11 +129,13 @@ def dropout(x, p, rng):
     rng      backend.Random: the mask is drawn from it, so a replayed stream gives the same mask
     returns  x's shape, with the same mean
     """
-    if not 0 <= p < 1:
-        raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
     return x if p == 0 else mul(x, kept_scaled(x.shape, p, rng, x.dtype))
 
 
 def kept_scaled(shape, p, rng, dtype):
-    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped."""
+    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped. ConfigError if p is not in [0, 1)."""
+    if not 0 <= p < 1:
+        raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
+    if not hasattr(rng, "bernoulli"):
+        raise ConfigError(f"dropout: rng must be a stream of random numbers, tinylm.Random(seed), not {rng!r}")
     return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))

@@ -63,7 +63,8 @@ def unembedding(x, weight, *, keep):
     # dL/dx = g E,  dL/dE = g^T x: written into the slot first, the embedding's own gradient is added later.
     V, D = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
-        raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: {x.shape[-1] if x.ndim else 'none'} != {D}")
+        raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: "
+                         f"{x.shape[-1] if x.ndim else 'none'} != {D}")
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
 
     def backward(g):

@@ -16,6 +16,12 @@ def _check(operation, x, **vectors):
             raise ShapeError(f"{operation}: {name} has shape {vector.shape}, but the last axis of x {x.shape} needs {x.shape[-1:]}")
 
 
+def _mean_squares(rows):
+    """Mean of the squares of every row, (n, D) -> (n,). In float16 their sum would pass 65504, so it is taken in float32."""
+    wide = rows if rows.dtype.itemsize > 2 else rows.astype(np.float32)
+    return (row_dots(wide, wide) / rows.shape[1]).astype(rows.dtype, copy=False)
+
+
 @fused(composed.layer_norm)
 def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     """Layer normalization: gain * (x - mean) / sqrt(var + eps) + bias   (book eq. 2.23; Ba et al. 2016)
@@ -36,7 +42,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     average = np.full_like(x, 1 / D, shape=(D,))
     normed = rows - (rows @ average)[:, None]
-    inverse = 1 / np.sqrt(row_dots(normed, normed) / D + eps)                           # (n,)
+    inverse = 1 / np.sqrt(_mean_squares(normed) + eps)                                  # (n,)
     normed *= inverse[:, None]
     y = normed * gain
     if bias is not None:
@@ -73,7 +79,7 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
     _check("rms_norm", x, gain=gain)
     D = x.shape[-1]
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
-    inverse = 1 / np.sqrt(row_dots(rows, rows) / D + eps)                               # (n,)
+    inverse = 1 / np.sqrt(_mean_squares(rows) + eps)                                    # (n,)
     normed = rows * inverse[:, None]
 
     def backward(g):

@@ -1,2 +1,2 @@
-"""Model families, one file each."""
+"""Model families, one file each; decoders are one file and many configurations (presets.py)."""
 from tinylm.models.gpt import GPT, GPTConfig

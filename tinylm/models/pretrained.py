@@ -98,7 +98,8 @@ def check_size(config, weights):
     """
     names = "vocab_size context n_layer n_head n_kv_head d_model d_hidden head_width window experts experts_per_token"
     sizes = {name: getattr(config, name) for name in names.split()}
-    wrong = [f"{name} = {value!r}" for name, value in sizes.items() if value is not None and type(value) is not int]
+    wrong = [f"{name} = {value!r}" for name, value in sizes.items()
+             if value is not None and (type(value) is not int or value < (name != "experts"))]
     # A layer, or an expert, has a tensor at least, or else counting would take long. Twice: what is smaller may lack one
     # tensor, and fill() says which.
     if not wrong and max(config.n_layer, config.experts) <= len(weights) and count_parameters(config) <= 2 * weights.parameters():
@@ -125,7 +126,7 @@ def fill(model, rules, weights, dtype):
             raise CheckpointError(f"{where} has no tensor {missing[0]!r}, which a model of this configuration needs")
         try:
             array = rule.read([lambda name=name: weights[name] for name in names], dtype)
-        except ValueError as error:
+        except (ValueError, IndexError) as error:           # of other sizes, or with fewer axes
             shapes = ", ".join(f"{name} {np.shape(weights[name])}" for name in names)
             raise CheckpointError(f"{where}: {shapes} do not make the parameter {rule.ours}: {error}") from error
         parameter = parameters.pop(rule.ours)

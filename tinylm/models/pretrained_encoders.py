@@ -143,15 +143,15 @@ def load_pretrained(folder, dtype=np.float32):
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     weights = read_safetensors(folder)
+    _check_size(read_config(described), weights)            # before anything is counted layer by layer
     config = read_config(described, weights)
-    _check_size(config, weights)
     rules, prefix = LAYOUTS[described["model_type"]]
     return fill(build(config, None, dtype=dtype), read(rules(config), weights, prefix)).eval()
 
 
 def _check_size(config, weights):
     """Refuse a description of a model that its weights cannot fill, before anything is made of it."""
-    sizes = {f.name: getattr(config, f.name) for f in fields(config) if f.type in ("int", "int | None")}
+    sizes = {f.name: getattr(config, f.name) for f in fields(config) if f.type in (int, int | None)}
     wrong = [f"{name} = {value!r}" for name, value in sizes.items() if value is not None and (type(value) is not int or value < 0)]
     numbers, layers = weights.parameters(), config.n_layer + getattr(config, "decoder_layers", 0) if not wrong else 0
     if not wrong and (layers * config.d_model > numbers or max(v or 0 for v in sizes.values()) > numbers):

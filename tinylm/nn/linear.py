@@ -2,6 +2,7 @@
 import numpy as np
 
 from tinylm.autograd import Tensor, embedding, linear
+from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
 
 # Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to 1/sqrt(3 * 768).
@@ -12,6 +13,8 @@ def normal_parameter(shape, rng, std, dtype=np.float32):
     """A parameter drawn from a normal distribution with mean 0; with rng None, a placeholder of that shape without memory."""
     if rng is None:
         return Tensor(np.broadcast_to(np.zeros((), dtype), shape), requires_grad=True)
+    if not hasattr(rng, "bernoulli"):
+        raise ConfigError(f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}")
     return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
 
 

@@ -93,7 +93,8 @@ class Module:
     def to(self, device):
         """Move every parameter to a device, in place. Returns the module."""
         for p in self.parameters():
-            p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
+            if p.device != device:
+                p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
         return self
 
     def __repr__(self):

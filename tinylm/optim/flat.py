@@ -38,10 +38,19 @@ class FlatParameters:
         make = empty or (lambda n, dtype: np.empty_like(first, shape=(n,)))
         self.data, self.grad = (make(self.offsets[-1], first.dtype) for _ in range(2))
         self.version = [0]                                                              # one buffer, one version for all
-        for p, start, stop in zip(self.tensors, self.offsets, self.offsets[1:]):
-            view = self.data[start:stop].reshape(p.shape)
+        self._move_in()
+        self.zero_grad()
+
+    def _move_in(self):
+        """Make every parameter a view of the buffer, with its values."""
+        self.views, self.slots = (list(self.named(buffer).values()) for buffer in (self.data, self.grad))
+        for p, view, slot in zip(self.tensors, self.views, self.slots):
             view[...] = p.data
-            p.data, p.slot, p.grad, p._version = view, self.grad[start:stop].reshape(p.shape), None, self.version
+            p.data, p.slot, p._version = view, slot, self.version
+
+    def __setstate__(self, state):                          # a copy of a view is no view: pickle, copy.deepcopy
+        self.__dict__.update(state)
+        self._move_in()
 
     def __len__(self):
         return self.offsets[-1]
@@ -52,8 +61,14 @@ class FlatParameters:
             p.grad = None
 
     def collect(self):
-        """Make the gradient buffer complete: zero where a parameter got none, copied where it is held elsewhere."""
-        for p in self.tensors:
+        """Make the gradient buffer complete: zero where a parameter got none, copied where it is held elsewhere.
+
+        raises  ConfigError if a parameter has left the buffer, so that an update would not reach it
+        """
+        for name, p, view, slot in zip(self.names, self.tensors, self.views, self.slots):
+            if p.data is not view or p.slot is not slot:
+                raise ConfigError(f"optimizer: parameter {name} has left its buffer, by model.to(), x.data = ... or another "
+                                  "optimizer: make the optimizer after that")
             if p.grad is None:
                 p.slot[...] = 0
                 p.grad = Tensor(p.slot)

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 
 from tinylm.backend import to_device
+from tinylm.errors import DtypeError, ShapeError
 
 IGNORE = -100            # the usual marker for "nothing to predict here"; never a token id
 
@@ -75,6 +76,19 @@ class Seq2SeqBatch(Batch):
 
     decoder: np.ndarray = None
     mask: np.ndarray | None = None
+
+
+def as_rows(sequences, operation, shortest=1):
+    """Sequences as (B, T) int64.
+
+    raises   ShapeError unless they are (B, T) with T >= shortest, DtypeError unless they are integers
+    """
+    sequences = np.asarray(sequences)
+    if sequences.ndim != 2 or sequences.shape[1] < shortest:
+        raise ShapeError(f"{operation}: sequences have shape {sequences.shape}, needs (B, T) with T >= {shortest}")
+    if sequences.dtype.kind not in "iu":
+        raise DtypeError(f"{operation}: sequences are {sequences.dtype}, not integer token ids")
+    return sequences.astype(np.int64, copy=False)
 
 
 def pad_rows(rows, fill, width=None):

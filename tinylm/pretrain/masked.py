@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import IGNORE, TokenBatch, join
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows, join
 from tinylm.pretrain.choose import choose_tokens
 from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
@@ -40,9 +40,9 @@ def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
     return np.where(chosen & masked, special.mask, np.where(chosen & replaced, drawn, ids))
 
 
-def with_cls(sequences, special):
-    """[CLS] before every row, if there is one: (B, T) -> (B, T + 1)."""
-    sequences = np.asarray(sequences)
+def with_cls(sequences, special, operation="with_cls"):
+    """[CLS] before every row, if there is one: (B, T) -> (B, T + 1), int64. Errors as in as_rows."""
+    sequences = as_rows(sequences, operation)
     if special.cls is None:
         return sequences
     front = np.full((len(sequences), 1), special.cls, sequences.dtype)
@@ -76,7 +76,7 @@ class MaskedLM:
 
     def make_batch(self, sequences, rng):
         """sequences (B, T) integers; rng a tinylm Random -> TokenBatch, with [CLS] (B, T + 1)."""
-        ids = with_cls(sequences, self.special)
+        ids = with_cls(sequences, self.special, "MaskedLM.make_batch")
         inputs, targets = self.corrupt(ids, rng)
         return TokenBatch(inputs, targets, without_padding(ids, self.special))
 
@@ -101,7 +101,7 @@ class StaticMasks:
 
     def make_batch(self, sequences, rng=None):
         """As the objective's, but what is drawn depends on the sequence alone."""
-        sequences = np.asarray(sequences)
+        sequences = as_rows(sequences, "StaticMasks.make_batch")
         parts = [self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex())) for row in sequences]
         return join(parts)
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from tinylm.autograd import stack
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import ConfigError
 from tinylm.models.gpt import make_block
 from tinylm.nn import Module
-from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.pretrain.batch import IGNORE, Batch, as_rows
 from tinylm.pretrain.score import score
 
 
@@ -36,8 +36,9 @@ class MultiTokenHeads(Module):
     def __call__(self, ids):
         """ids (B, T) -> logits (B, T, n, V)."""
         h = self.model.hidden(ids)                                                      # (B, T, D)
-        rotation = self.model.rotation(np.arange(ids.shape[1], like=ids), h.dtype)
-        states = [h, *(head(h, rotation=rotation) for head in self.heads)]
+        at = np.arange(ids.shape[1], like=ids)
+        rotation, bias = self.model.rotation(at, h.dtype), self.model.position_bias and self.model.position_bias(at, at)
+        states = [h, *(head(h, rotation=rotation, bias=bias) for head in self.heads)]
         return self.model.logits(stack(states, axis=2))                                 # n x (B, T, D) -> (B, T, n, V)
 
     def to(self, device):
@@ -62,10 +63,8 @@ class MultiTokenLM:
 
         raises   ShapeError if there is no next token
         """
-        sequences = np.asarray(sequences)
+        sequences = as_rows(sequences, "MultiTokenLM.make_batch", shortest=2)
         B, T = sequences.shape[0], sequences.shape[1] - 1
-        if T < 1:
-            raise ShapeError(f"MultiTokenLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with T >= 1")
         longer = np.concatenate([sequences, np.full((B, self.n - 1), IGNORE, sequences.dtype)], axis=1)
         targets = np.stack([longer[:, 1 + k:1 + k + T] for k in range(self.n)], axis=2)  # (B, T, n)
         if self.ignore is not None:

@@ -41,7 +41,7 @@ class PermutedLM:
 
     def make_batch(self, sequences, rng):
         """sequences (B, T) -> TokenBatch with order (B, T): order[:, t] is predicted at step t, position 0 at step 0."""
-        ids = with_cls(sequences, self.special)
+        ids = with_cls(sequences, self.special, "PermutedLM.make_batch")
         draws = rng.uniform(ids.shape, np.float64)
         draws[:, 0] = -1.0                                                              # the first token starts every order
         return self.with_order(ids, np.argsort(draws, axis=1))

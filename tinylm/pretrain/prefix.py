@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.errors import ShapeError
-from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
 from tinylm.pretrain.score import score_tokens
 
 
@@ -45,10 +44,8 @@ class PrefixLM:
         returns    TokenBatch of inputs x_0 .. x_{T-1}, targets x_1 .. x_T without those of the prefix, mask (B, T, T)
         raises     ShapeError if there is nothing to predict
         """
-        sequences = np.asarray(sequences)
+        sequences = as_rows(sequences, "PrefixLM.make_batch", shortest=2)
         B, T = sequences.shape[0], sequences.shape[1] - 1
-        if T < 1:
-            raise ShapeError(f"PrefixLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with T >= 1")
         low, high = max(1, round(self.shortest * T)), max(1, round(self.longest * T))
         return self.with_prefix(sequences, rng.integers(low, high + 1, (B,)))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, pad_rows
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, as_rows, pad_rows
 from tinylm.pretrain.choose import budget
 from tinylm.pretrain.masked import mask_tokens, targets_at
 from tinylm.pretrain.noise import DRAWS
@@ -58,7 +58,7 @@ class Seq2SeqLM:
 
     def make_batch(self, sequences, rng):
         """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch. Every row draws its own numbers."""
-        sequences = np.asarray(sequences)
+        sequences = as_rows(sequences, "Seq2SeqLM.make_batch")
         draws = rng.uniform((len(sequences), DRAWS, sequences.shape[1] + 1), np.float64)
         pairs = [self.task(row, numbers) for row, numbers in zip(sequences, draws)]
         return seq2seq_batch(pairs, self.special, self.end)

@@ -170,6 +170,8 @@ class UnigramTokenizer(Tokenizer):
         """The tokenizer that `to_dict` described."""
         if not all(piece is None or isinstance(piece, (str, int)) for piece in described["pieces"]):
             raise DataError("a piece is neither text, byte nor special")
+        if not isinstance(described["prefix"], bool):
+            raise DataError(f"prefix is {described['prefix']!r}, neither true nor false")
         return cls(described["pieces"], described["scores"], described["special"], described["unk"], described["pattern"],
                    described["prefix"])
 

@@ -44,14 +44,17 @@ def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, pro
     pieces, scores = seed_pieces(words, characters, max(SEED_FACTOR * size, SEED_LEAST), longest)
     lattices = WordLattices(list(words), pieces)
     weights = np.array(list(words.values()), np.float64)
+    other_ways, row = WordLattices(pieces, pieces, whole=False), np.arange(len(pieces))      # of writing each piece
     while True:
         for _ in range(em_steps):
             expected = lattices.expected(scores, weights)[0]
             scores = _log_shares(expected)
         if len(pieces) == size or len(pieces) == len(characters):
             break
-        kept = _most_needed(pieces, scores, expected, len(characters), max(size, int(SHRINK * len(pieces))))
-        pieces, scores, lattices = [pieces[i] for i in kept], scores[kept], lattices.only(kept, len(pieces))
+        other = other_ways.best(scores)[row]
+        kept = _most_needed(scores, expected, other, len(characters), max(size, int(SHRINK * len(pieces))))
+        lattices, other_ways = (l.only(kept, len(pieces)) for l in (lattices, other_ways))
+        pieces, scores, row = [pieces[i] for i in kept], scores[kept], row[kept]
         if progress is not None:
             progress(len(pieces), size)
         if len(pieces) < size:
@@ -107,11 +110,13 @@ def _log_shares(counts):
     return np.log(counts / counts.sum())
 
 
-def _most_needed(pieces, scores, expected, n_characters, size):
-    """The indices of the `size` pieces that stay: all characters, and the longer pieces whose loss is largest."""
-    longer = np.arange(n_characters, len(pieces))
-    other_way = WordLattices([pieces[i] for i in longer], pieces, whole=False).best(scores)
-    loss = expected[longer] * (scores[longer] - other_way)
+def _most_needed(scores, expected, other, n_characters, size):
+    """The indices of the `size` pieces that stay: all characters, which come first, and those whose loss is largest.
+
+    scores, expected, other  (N,) log-probability, expected occurrences, log-probability of the best other way
+    """
+    longer = np.arange(n_characters, len(scores))
+    loss = expected[longer] * (scores[longer] - other[longer])
     order = longer[np.argsort(-loss, kind="stable")]
     needed = order[expected[order] > 1e-9]                  # what no segmentation uses is no loss, whatever the size
     return np.sort(np.concatenate([np.arange(n_characters), needed[:size - n_characters]])).astype(np.int64)

@@ -38,7 +38,7 @@ class WordTokenizer(Tokenizer):
     raises   DataError for a word given twice
     """
 
-    kind = "words"
+    kind = "word"
 
     def __init__(self, words, special=(), unk="<unk>"):
         self.words, self.unk = list(words), unk

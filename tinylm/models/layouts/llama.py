@@ -45,7 +45,8 @@ def _attention(d, kind):
     if kind in ("mistral", "mixtral"):
         return ("window",) if d.get("sliding_window") else ("full",)
     if kind == "qwen2" and d.get("use_sliding_window"):
-        return tuple("window" if i >= d["max_window_layers"] else "full" for i in range(d["num_hidden_layers"]))
+        layers = min(d["num_hidden_layers"], 4096)          # an absurd number is refused when the weights are counted
+        return tuple("window" if i >= d["max_window_layers"] else "full" for i in range(layers))
     return ("window", "full") if kind == "gemma2" else ("full",)
 
 

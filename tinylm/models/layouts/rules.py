@@ -44,7 +44,9 @@ def _side_by_side(parts, dtype):
     product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30 against 26 GB/s; 1536 x 576: 33 against 19).
     """
     arrays = [part() for part in parts]                      # queries, keys and values together are small
-    D, widths = arrays[0].shape[1], [len(array) for array in arrays]
+    D, widths = arrays[0].shape[-1], [len(array) for array in arrays]
+    if any(np.shape(array) != (width, D) for array, width in zip(arrays, widths)):      # NumPy would repeat them
+        raise ValueError("they must be matrices of one width")
     total = sum(widths)
     out = np.empty((D, total), dtype) if total > D else np.empty((total, D), dtype).T
     at = 0

@@ -1,0 +1,56 @@
+"""Trained on short texts, then adapted to long ones: what a few steps at the new length add to scaling RoPE alone.
+
+MARK_HEADER
+"""
+import argparse
+import time
+
+import numpy as np
+from length_generalization import BATCH, LAST, STEPS, TRAINED, build, characters, scaled, train
+
+from tinylm.generate.long_context import EqualReading, last_losses, report
+
+LONG, MORE, RATE = 256, 40, 1e-3                            # the new length; steps of adaptation and their rate
+SCALINGS = {"unscaled": "none", "interpolated": "linear", "ntk": "ntk"}
+WAYS = "as it was", f"{MORE} steps at {TRAINED}", f"{MORE} steps at {LONG}"
+
+
+def main(argv=None):
+    """Train, adapt, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="one seed, few steps")
+    args = parser.parse_args(argv)
+    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    text, held_out, V = characters()
+    texts = held_out[np.arange(64)[:, None] * LONG + np.arange(LONG + 1)]
+    found, equal, began = {}, EqualReading(), time.process_time()
+    for seed in seeds:
+        base = train(build("rope", V, seed, args.device), text, steps, seed, args.device, lambda ids: None)
+        found.setdefault(("before", f"read {TRAINED}"), []).append(last_losses(base, texts, LAST, TRAINED).mean())
+        for name, scaling in SCALINGS.items():
+            for way, length in zip(WAYS, (None, TRAINED, LONG)):
+                model = scaled(base, scaling, LONG / TRAINED)                           # the same weights each time
+                if length:
+                    # As many characters at either length: longer texts come fewer at a time.
+                    rows, read = BATCH * TRAINED // length, []
+                    train(model, text, MORE, 10**6 + seed, args.device, read.append, length, rows, RATE)
+                    targets = sum(ids[:, 1:].size for ids in read)
+                    equal.read(name + way, seed, np.zeros(targets))                     # as many, not the same ones
+                found.setdefault((name, way), []).append(last_losses(model, texts, LAST, LONG).mean())
+    print(f"perplexity of the same {texts.shape[0] * LAST} characters (least .. most over seeds); {len(seeds)} seed(s), "
+          f"{equal.check()} characters of adaptation, {time.process_time() - began:.0f} s of one core")
+    for (name, way), losses in found.items():
+        mean, least, most = report(np.exp(losses), args.quick)
+        what = f"{name}, reading {TRAINED}" if name == "before" else f"{name}, {way}, reading {LONG}"
+        print(f"    {what:<46}{mean:>8.2f} ({least:.2f} .. {most:.2f})")
+    for name in SCALINGS:
+        before, short, long = (np.array(found[name, way]) for way in WAYS)
+        gain = np.minimum(before, short) - long
+        print(f"    {name}: adapting at {LONG} better than not, and than as much reading at {TRAINED}: "
+              + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""`tinylm corrupt "text" --objective NAME`: what an objective makes of a text, and who may see whom.
+
+The text is cut into words, not into the tokens of a model, so that the picture can be read. `--list` names the
+objectives. A pair of translations is written with | between them.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.cli.options import parse
+from tinylm.errors import ConfigError, DataError
+from tinylm.train.settings import setting
+
+TEXT = "The early bird catches the worm . The second mouse gets the cheese ."
+PAIR = "Whales are mammals . | Wale sind Säugetiere ."
+CORPUS = "Apples grow on trees . A cat sleeps on the windowsill all day ."
+DICTIONARY = {"the": "der", "The": "Der", "bird": "Vogel", "mouse": "Maus", "cheese": "Käse", "worm": "Wurm", "early": "frühe",
+              "second": "zweite", "I": "ich", "is": "ist", "and": "und", "we": "wir", "to": "zu", "house": "Haus", "book": "Buch"}
+
+
+@dataclass
+class CorruptConfig:
+    """What `tinylm corrupt` takes."""
+
+    objective: str = setting("masked", "which one; --list names them")
+    seed: int = setting(0, "of what is drawn")
+    list: bool = setting(False, "name the objectives, one a line")
+    family: str = setting("", "with --list: only those whose family has this in its name")
+
+
+def main(argv):
+    """Show what an objective makes of a text."""
+    config, words = parse(argv, CorruptConfig, positionals=("[TEXT]",), verb="corrupt", about=__doc__, examples=(
+        "tinylm corrupt --list", 'tinylm corrupt --objective sentinels "The early bird catches the worm ."',
+        "tinylm corrupt --objective permuted --seed 3", f'tinylm corrupt --objective translation "{PAIR}"'))
+    if config.list:
+        from tinylm.pretrain.objectives import OBJECTIVES
+
+        print("\n".join(f"{name:<21} {kind.about}" for name, kind in OBJECTIVES.items() if config.family in kind.family))
+        return
+    text = words[0] if words else PAIR if config.objective == "translation" else TEXT
+    print("\n".join(shown(config.objective, text, config.seed)))
+
+
+def shown(name, text, seed=0):
+    """What `tinylm corrupt` prints: the rows of the batch, word under word, and the attention patterns.
+
+    returns  list of lines
+    raises   DataError if the text is too short, ConfigError for an unknown objective
+    """
+    from tinylm.backend import Random
+    from tinylm.pretrain.objectives import OBJECTIVES, objective
+    from tinylm.pretrain.visible import patterns, picture
+    from tinylm.pretrain.words import Words, split
+
+    if len(split(text)) < 2:
+        raise DataError(f"corrupt: {text!r} has fewer than two words: give a sentence")
+    words = Words(text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ())
+    made = objective(name, words.special, corpus=words.ids(CORPUS), starts=np.ones(words.special.vocab_size, bool),
+                     ends=[i for mark in ".!?" if mark in words.words for i in words.ids(mark)] or [-1], dictionary=_dictionary(words))
+    batch = made.make_batch(_sequences(name, text, words), Random(seed, "corrupt"))
+    kind, rows = OBJECTIVES[name], _rows(batch, words)
+    lines = [f"{name}: {kind.about}", f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}", "", *_aligned(rows)]
+    keys, says = words.show(batch.inputs[0]), dict(rows).get("reads", words.show(batch.inputs[0]))
+    for which, mask in patterns(batch).items():
+        queries = keys if which in ("attention", "content", "query", "encoder") else says
+        lines += ["", f"{which}: a row sees the columns marked ■", *picture(mask, queries, keys if which != "decoder" else says)]
+    return lines
+
+
+def _source(section):
+    return f"book section {section}" if section[0].isdigit() else section
+
+
+def _dictionary(words):
+    table = np.full((words.special.vocab_size, 1), -1)
+    for word, other in DICTIONARY.items():
+        if word in words.words and other in words.words:
+            table[words.ids(word)[0], 0] = words.ids(other)[0]
+    return table
+
+
+def _sequences(name, text, words):
+    parts = [words.ids(part) for part in text.split("|")]
+    if name == "translation":
+        if len(parts) != 2:
+            raise ConfigError(f'corrupt: translation needs two sentences with | between them, "{PAIR}", not {len(parts)}')
+        return [tuple(parts)]
+    ids = np.concatenate(parts)
+    if name == "fim":                                        # rows keep their length: the marks take the place of the last tokens
+        return np.concatenate([ids, [words.special.pad] * 4])[None]
+    # A decoder's first input stands for the beginning of the text; what an encoder reads first is [CLS].
+    return np.concatenate([[words.special.start], ids] if name in ("causal", "prefix", "multi-token") else [ids])[None]
+
+
+def _rows(batch, words):
+    """(name, words) of everything the first row of a batch holds."""
+    rows, inputs = [], batch.inputs[0]
+    if hasattr(batch, "decoder"):
+        return [("source", words.show(inputs)), ("reads", words.show(batch.decoder[0])), ("target", words.show(batch.targets[0]))]
+    rows.append(("input", words.show(inputs)))
+    if batch.targets.ndim == 3:
+        return rows + [(f"target {k + 1}", words.show(batch.targets[0, :, k])) for k in range(batch.targets.shape[2])]
+    if batch.targets.shape[1] == len(inputs):
+        rows.append(("target", words.show(batch.targets[0])))
+    for name in ("segments", "languages", "positions", "before", "after"):
+        if getattr(batch, name, None) is not None:
+            rows.append((name, [str(v) for v in getattr(batch, name)[0]]))
+    if getattr(batch, "order", None) is not None:
+        rows.append(("step", [str(v) for v in np.argsort(batch.order[0])]))
+    if getattr(batch, "classes", None) is not None:
+        rows.append(("class", [str(batch.classes[0])]))
+    if getattr(batch, "original", None) is not None:
+        rows += _replaced(batch, words)
+    return rows
+
+
+def _replaced(batch, words):
+    """What a generator that knows nothing would put in, and what the discriminator is to say of it."""
+    from tinylm.pretrain.batch import IGNORE
+    from tinylm.pretrain.replaced import replaced_labels, sample_from
+
+    logits = np.where(words.special.among(np.arange(words.special.vocab_size)), -1e9, 0.0)
+    drawn = sample_from(np.broadcast_to(logits, (*batch.draws.shape, len(logits))), batch.draws)
+    filled = np.where(batch.targets == IGNORE, batch.original, drawn)
+    labels = replaced_labels(batch.original, filled)[0]
+    return [("generated", words.show(filled[0])), ("label", [str(v) if j else "_" for v, j in zip(labels, batch.judged[0])])]
+
+
+def _aligned(rows):
+    """Rows of words, one under the other."""
+    wide = [max(len(row[i]) for _, row in rows if i < len(row)) for i in range(max(len(row) for _, row in rows))]
+    name = max(len(name) for name, _ in rows)
+    return [f"{title:<{name}}  " + " ".join(f"{word:<{width}}" for word, width in zip(row, wide)).rstrip() for title, row in rows]

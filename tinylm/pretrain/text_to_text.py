@@ -1,0 +1,84 @@
+"""Text to text: every task as a source that says what to do, and a target   (T5; book section 1.2.3.1, Fig. 1.4)
+
+    [CLS] Translate from Chinese to English: 你好！ → <s> Hello!
+
+One model, one loss, any number of tasks; even a score is said as text. Read next: seq2seq.py.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import ConfigError, DataError
+
+ARROW = " → "
+
+
+@dataclass(frozen=True)
+class TextToText:
+    """One example.
+
+    instruction  what to do, "Translate from Chinese to English:"; "" if nothing says so
+    text         what to do it with
+    target       the answer
+    """
+
+    instruction: str
+    text: str
+    target: str
+
+    @property
+    def source(self):
+        """What the encoder reads."""
+        return f"{self.instruction} {self.text}" if self.instruction and self.text else self.instruction + self.text
+
+    def __str__(self):
+        return f"[CLS] {self.source}{ARROW}<s> {self.target}"
+
+
+def parse(line, instruction=""):
+    """The TextToText that a line shows; its instruction must be said, since nothing marks its end.
+
+    raises   DataError if the line is not of that form
+    """
+    source, arrow, target = line.partition(ARROW)
+    if not arrow or not source.startswith("[CLS] ") or not target.startswith("<s> "):
+        raise DataError(f"parse: {line!r} is not '[CLS] source{ARROW}<s> target'")
+    source = source.removeprefix("[CLS] ")
+    if not source.startswith(instruction):
+        raise DataError(f"parse: the source {source!r} does not begin with {instruction!r}")
+    return TextToText(instruction, source.removeprefix(instruction).removeprefix(" " if instruction else ""), target.removeprefix("<s> "))
+
+
+def number_to_text(x, step=0.01):
+    """A score as text, rounded to a multiple of step   (T5 rounds similarities to 0.2)."""
+    places = max(0, int(np.ceil(-np.log10(step) - 1e-9)))
+    return f"{round(x / step) * step:.{places}f}"
+
+
+def text_to_number(text):
+    """The number a text says, or None if it says none: such an answer counts as wrong."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def mixture_rates(sizes, limit=np.inf, temperature=1.0):
+    """How often each task is drawn: r_i proportional to min(n_i, limit)^(1/temperature)   (Raffel et al. 2020, section 3.5.2)
+
+    sizes        (n,) examples of each task;  limit counts no more than so many
+    temperature  1: in proportion;  infinite: all alike
+    returns      (n,) probabilities
+    raises       ConfigError if there is nothing to draw from
+    """
+    sizes = np.asarray(sizes, np.float64)
+    if sizes.ndim != 1 or not len(sizes) or sizes.min() <= 0 or temperature <= 0:
+        raise ConfigError(f"mixture_rates: sizes {sizes} and temperature {temperature} must be positive")
+    rates = np.minimum(sizes, limit) ** (1 / temperature)
+    return rates / rates.sum()
+
+
+def draw_tasks(rates, rng, count):
+    """Which task each of `count` examples is of: (count,) integers."""
+    return np.searchsorted(np.cumsum(rates)[:-1], rng.uniform((count,), np.float64), side="right")
