@@ -1,6 +1,6 @@
 """Reverse-mode automatic differentiation, from scratch.
 
-Read in this order: graph.py (tensors, the tape, the backward walk), operation.py (how an operation is
+Read in this order: graph.py and walk.py (tensors, the tape, going backwards), operation.py (how an operation is
 defined), primitives.py and its neighbors (the rules), composed.py beside linear.py and its neighbors (the plain
 twins of the fast operations, and these), check.py (why any of it should be believed).
 """
@@ -10,7 +10,7 @@ from tinylm.autograd.attention import attention, rotary, self_attention
 from tinylm.autograd.check import assert_gradients, gradcheck
 from tinylm.autograd.checkpoint import checkpoint
 from tinylm.autograd.gates import gelu_sigmoid, glu, swish
-from tinylm.autograd.graph import Tensor, first_order_only, grad, is_recording, no_grad
+from tinylm.autograd.graph import Tensor, first_order_only, is_recording, no_grad
 from tinylm.autograd.indexing import getitem, scatter_add, sort, take_along_axis, topk
 from tinylm.autograd.linear import embedding, linear, unembedding
 from tinylm.autograd.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
@@ -57,3 +57,4 @@ from tinylm.autograd.shaping import (
                                         transpose,
 )
 from tinylm.autograd.tiled_attention import tiled_attention
+from tinylm.autograd.walk import grad

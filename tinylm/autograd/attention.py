@@ -111,7 +111,8 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     """
     B, H, T, K = q.shape
     if k.shape[:3] != v.shape[:3] or k.shape[0] != B or k.shape[3] != K:
-        raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: need (B, H, T, K), (B, G, S, K), (B, G, S, J)")
+        raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: need (B, H, T, K), (B, G, S, K), "
+                         "(B, G, S, J)")
     if H % k.shape[1]:
         raise ShapeError(f"attention: {H} query heads do not share {k.shape[1]} key-value heads evenly")
     dropped = kept_scaled((B, H, T, k.shape[2]), dropout, rng, q.dtype) if dropout else None

@@ -42,8 +42,8 @@ class Report:
         return self.verdict == "ok"
 
     def __str__(self):
-        errors = ", ".join(f"{label} order {e:.1e}" for label,
-            e in (("first", self.first), ("second", self.second)) if e is not None)
+        measured = ("first", self.first), ("second", self.second)
+        errors = ", ".join(f"{label} order {e:.1e}" for label, e in measured if e is not None)
         return f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, " \
                f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
 
@@ -77,8 +77,8 @@ def gradcheck(function, *args, order=1, tolerance=None, mode="auto", seed=0, dty
     returns    a Report, true if the derivatives are right; print it to see the errors
     raises     GraphError if nothing is differentiable, and whatever the function raises
     """
-    report = Report(name or getattr(function, "__name__", type(function).__name__), dtype=np.dtype(dtype).name,
-        backend=device)
+    name = name or getattr(function, "__name__", type(function).__name__)
+    report = Report(name, dtype=np.dtype(dtype).name, backend=device)
     if report.dtype not in TOLERANCE:
         raise ConfigError(f"gradcheck: dtype {report.dtype}: choose one of {', '.join(TOLERANCE)}")
     if mode not in ("auto", "full", "directions"):
@@ -163,5 +163,4 @@ def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
     raises   ConfigError, saying how to give inputs, if it cannot be found or called
     """
     function, args = usercode.arguments(*usercode.find(where), np.random.default_rng(seed))
-    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order,
-        name=where) for dtype in dtypes]
+    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where) for dtype in dtypes]

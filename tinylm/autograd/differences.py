@@ -8,7 +8,8 @@ Read next: check.py.
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.graph import Tensor, grad, recording
+from tinylm.autograd.graph import Tensor, recording
+from tinylm.autograd.walk import grad
 from tinylm.errors import GraphError
 
 # Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for functions of size one.

@@ -1,7 +1,7 @@
 """Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
 import numpy as np
 
-from tinylm.autograd import indexing, primitives, products, reductions, shaping
+from tinylm.autograd import indexing, primitives, products, reductions, shaping, walk
 from tinylm.autograd.graph import Tensor, no_grad
 from tinylm.errors import GraphError
 
@@ -63,6 +63,7 @@ def _attach():
         setattr(Tensor, method, lambda self, other, method=method:
                 getattr(self.data, method)(other.data if isinstance(other, Tensor) else other))
     Tensor.__hash__ = object.__hash__
+    Tensor.backward = walk.backward
 
 
 _attach()

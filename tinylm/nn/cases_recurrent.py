@@ -6,8 +6,9 @@ import numpy as np
 
 from tinylm.autograd import known_errors
 from tinylm.autograd.cases import normal, uniform
-from tinylm.autograd.graph import Tensor, grad, recording
+from tinylm.autograd.graph import Tensor, recording
 from tinylm.autograd.registry import call, register
+from tinylm.autograd.walk import grad
 from tinylm.backend import Random
 from tinylm.nn import experts, recurrent, state_space
 from tinylm.nn.experts import MixtureOfExperts

@@ -1,0 +1,129 @@
+"""Making text of what was found: characters, markup, and C4's rules on lines and pages.
+
+Each rule is one small pure function: a *change* takes a text and returns a text, a *rule* returns True for a text to keep.
+The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the web falls to them (book section 2.2.1: Penedo
+et al. 2023 removed nearly 90 %). Read next: quality.py, repetition.py; pipeline.py, which applies them one after
+another and counts.
+"""
+import html.parser
+import unicodedata
+from urllib.parse import urlsplit
+
+import regex
+
+_BREAKS = regex.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\ufeff\u200b\u00ad--[\t\n]]", regex.V1)
+_SPACES = regex.compile(r"[^\S\n\t]+")
+_LINE_ENDS = regex.compile(r"[ \t]+(?=\n)|[ \t]+\Z")
+_BLANK_LINES = regex.compile(r"\n{3,}")
+
+
+def normalized(text):
+    """One way to write each thing: Unicode NFC, "\\n" for every end of line, a space for every kind of space.
+
+    Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one. Twice is once.
+    """
+    text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
+    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    return _BLANK_LINES.sub("\n\n", _LINE_ENDS.sub("", text)).strip("\n")
+
+
+_BLOCKS = frozenset("address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 head header hr html "
+                    "li main nav ol p pre section table td th title tr ul".split())
+_UNREAD = frozenset("script style noscript template svg nav footer form button select option head iframe".split())
+_MARKUP = regex.compile(r"(?i)</(?:html|body|div|p|span|a|li|ul|table|tr|td|h[1-6]|script|style|b|i|em|strong)\s*>|<br\s*/?>")
+
+
+class _Text(html.parser.HTMLParser):
+    """What a browser would show, block by block, without the elements that are no reading matter."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.parts, self.unread = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in _UNREAD:
+            self.unread.append(tag)
+        elif tag in _BLOCKS:
+            self.parts.append("\n")
+
+    def handle_endtag(self, tag):
+        if tag in self.unread:                              # and whatever was left open inside
+            del self.unread[self.unread.index(tag):]
+        elif tag in _BLOCKS:
+            self.parts.append("\n")
+
+    def handle_data(self, data):
+        if not self.unread:
+            self.parts.append(data)
+
+
+def without_markup(text):
+    """The text of an HTML page: no tags, scripts, menus or forms. Text that closes no HTML element is left as it is.
+
+    Not for text that speaks about HTML: markup that a page shows escaped is markup to a second call.
+    """
+    if not _MARKUP.search(text):
+        return text
+    parser = _Text()
+    parser.feed(text)
+    parser.close()
+    lines = (_SPACES.sub(" ", line.replace("\t", " ")).strip() for line in "".join(parser.parts).split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+
+
+_CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
+_POLICY = regex.compile(r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
+_LINE_END = (".", "!", "?", '"', ".”", "!”", "?”", ".'", ".’", ".)", "。", "！", "？", "؟", "।")
+
+
+def without_citations(text):
+    """Text without marks such as [1], [edit] and [citation needed] (C4)."""
+    return _CITATION.sub("", text)
+
+
+def sentence_lines(text, least=5):
+    """The lines that are sentences: they end in a terminal mark and have `least` words or more (C4).
+
+    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between paragraphs stay. The count of
+    words tests no line of a script without spaces (Chinese, Japanese).
+    """
+    kept = []
+    for line in text.split("\n"):
+        body = line.strip()
+        wordy = len(body.split()) >= least or not body.isascii() and " " not in body
+        if not body or body.endswith(_LINE_END) and wordy and "javascript" not in body.lower() and not _POLICY.search(body):
+            kept.append(line)
+    return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")
+
+
+def no_placeholder(text):
+    """No "lorem ipsum": a page that was never written (C4)."""
+    return "lorem ipsum" not in text.lower()
+
+
+def no_code(text):
+    """No curly bracket, which prose has no use for and most programming languages have (C4)."""
+    return "{" not in text
+
+
+_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[。！？؟।]")
+
+
+def at_least_sentences(least=3):
+    """The rule that a text has `least` sentences (C4: three)."""
+    return lambda text: sum(1 for _ in _SENTENCE_END.finditer(text)) >= least
+
+
+def url_allowed(url, blocked=(), words=()):
+    """Whether a page may be read at all, from its address (Penedo et al. 2023, section 3.1).
+
+    url      str
+    blocked  hosts: "example.com" blocks "www.example.com" too
+    words    words that must not stand in the address, borders being whatever is no letter or digit
+    """
+    parts = urlsplit(url if "//" in url else "//" + url)
+    host = (parts.hostname or "").lower()
+    if parts.scheme not in ("", "http", "https") or any(host == name or host.endswith("." + name) for name in blocked):
+        return False
+    return not set(words) & set(regex.split(r"[^\p{L}\p{N}]+", url.lower()))
