@@ -41,3 +41,14 @@ def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
 def test_speed_is_told_when_asked_for(run, capsys):
     assert main(["generate", str(run), "the", "--max-tokens", "9", "--stats"]) == 0
     assert "tokens/s after" in capsys.readouterr().err
+
+
+def test_the_list_holds_encoders_and_encoder_decoders_with_their_published_counts():
+    lines = {line.split()[0]: line for line in other_families()}
+    assert "110,106,428" in lines["bert-base-uncased"]           # BERT-base with its masked-language and pair heads
+    assert "60,506,624" in lines["t5-small"] and "xlnet-large" in lines
+
+
+def test_an_encoder_is_described_by_its_configuration(capsys):
+    main(["roberta-base"])
+    assert "124,697,433 parameters" in (said := capsys.readouterr().out) and "d_model = 768" in said

@@ -1,7 +1,7 @@
 """Recomputation: keep a function's inputs instead of all its intermediate results, and run it again in backward.
 
 Memory falls from the sum over layers to one layer plus the borders, for one more forward pass
-(Chen et al. 2016). Read next: graph.py, whose walk simply continues through the recomputed graph.
+(Chen et al. 2016). Read next: walk.py, which simply continues through the recomputed graph.
 """
 from tinylm.autograd.graph import Tensor, no_grad, record
 from tinylm.backend import replay_draws, watch_draws

@@ -5,7 +5,7 @@
     print(counts.table())
 
 Counts are exact for what the engine executes, not estimates: the book's 6 N D rule can be held against them.
-Read next: graph.py, where `observers` are called.
+Read next: operation.py, where `observers` are called.
 """
 import contextlib
 import math

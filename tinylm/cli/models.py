@@ -40,9 +40,29 @@ def table(whole=False):
         heads = f"{c.n_head}/{c.kv_heads}"
         line = f"{name:<15}{count_parameters(c):>16,}{c.n_layer:>5}{c.d_model:>7}{heads:>9}{c.hidden_width:>7}  {unlike}"
         lines.append(line.rstrip() if whole or len(line) <= 140 else line[:137] + "...")
+    lines += ["", f"{'encoders and encoder-decoders':<31}{'parameters':>16}", *other_families()]
     lines += ["", "heads: of queries / of keys and values.  `tinylm models NAME` shows one; in Python, GPT(preset(NAME)).",
               "Published weights: `tinylm generate smollm2 \"...\"`, or a file or folder in their place."]
     return "\n".join(lines)
+
+
+def other_families():
+    """The families of the other two kinds, a line each: name, parameters with their heads, and a remark."""
+    from tinylm.models import presets_encoders as other
+
+    sizes = {name: other.build(other.preset(name), None).count_parameters() for name in other.FAMILIES}     # placeholders
+    return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
+
+
+def describe_other(name):
+    """One preset of the other two kinds: its fields and count. Returns str."""
+    from tinylm.models import presets_encoders as other
+
+    c = other.preset(name)
+    total, note = other.build(c, None).count_parameters(), other.note(name)
+    lines = [f"{name}: {total:,} parameters with its heads" + (f" ({note})" if note else "")]
+    return "\n".join(lines + [f"    {f.name} = {getattr(c, f.name)}" for f in dataclasses.fields(c)
+                              if getattr(c, f.name) is not None])
 
 
 def word(field, value):
@@ -60,9 +80,12 @@ def word(field, value):
 
 def describe(name):
     """One preset: its fields and counts. Returns str."""
+    from tinylm.models import presets_encoders
     from tinylm.models.presets import differences, note, preset
     from tinylm.models.sizes import TABLE_2_2, count_active, count_block, count_embeddings, count_parameters
 
+    if name in presets_encoders.FAMILIES:
+        return describe_other(name)
     c = preset(name)
     total, unlike = count_parameters(c), differences(c)
     lines = [f"{name}: {total:,} parameters" + (f" ({note(name)})" if note(name) else "")]

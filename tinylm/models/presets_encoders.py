@@ -91,7 +91,8 @@ FAMILIES = {**ENCODERS, **SEQ2SEQS, **XLNETS}
 ELECTRA_PAIRS = {"electra-base": "electra-base-generator", "electra-large": "electra-large-generator"}
 
 NOTES = {
-    "bert": "pooler and next-sentence classifier; 109,482,240 without heads",
+    "bert-base-uncased": "pooler and next-sentence classifier; 109,482,240 without heads",
+    "bert": "pooler and next-sentence classifier",
     "roberta": "no pooler and no second segment; positions start at row 2",
     "xlm-roberta": "RoBERTa with 250,002 pieces for 100 languages",
     "xlm-15": "an embedding for each language; predicts by the bare embedding table",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
-from tinylm.models import formats
+from tinylm.models import formats, layouts_encoders
 from tinylm.models.gpt import GPT, GPTConfig
 from tinylm.models.layouts import LAYOUTS, gguf
 from tinylm.models.sizes import count_parameters
@@ -82,6 +82,9 @@ def read_layout(described, where="config.json"):
     raises  CheckpointError for a family not read here, or a description that lacks something
     """
     kind = described.get("model_type")
+    if kind in layouts_encoders.LAYOUTS:
+        raise CheckpointError(f"{where}: {kind!r} is no decoder that continues a text: load it with "
+                              "tinylm.models.pretrained_encoders.load_pretrained, or try `tinylm embed`")
     if kind not in LAYOUTS:
         raise CheckpointError(f"{where}: a model of type {kind!r} is not read here, but {', '.join(LAYOUTS)}")
     try:
