@@ -17,28 +17,28 @@ Measured output:
     every scheme read the same 260000 characters a seed, 64 at a time; 3 seed(s)
     perplexity of the same 1024 characters, by how many are read up to them
         read at a time                           64                    128                    256                    512
-        none                     9.38 (9.33 .. 9.45)     9.84 (9.76 .. 9.94)     9.98 (9.87 .. 10.15)    10.19 (10.10 .. 10.29)
-        learned                  9.34 (9.05 .. 9.60)    10.46 (10.23 .. 10.62)    10.55 (10.37 .. 10.65)    10.80 (10.53 .. 11.02)
-        sinusoidal              10.09 (10.00 .. 10.21)    10.52 (10.44 .. 10.58)    10.75 (10.62 .. 10.82)    10.98 (10.87 .. 11.11)
-        t5                       8.84 (8.83 .. 8.87)     9.55 (9.53 .. 9.56)     9.91 (9.86 .. 9.97)    10.19 (10.12 .. 10.26)
+        none                    9.38 (9.33 .. 9.45)    9.84 (9.76 .. 9.94)   9.98 (9.87 .. 10.15) 10.19 (10.10 .. 10.29)
+        learned                 9.34 (9.05 .. 9.60) 10.46 (10.23 .. 10.62) 10.55 (10.37 .. 10.65) 10.80 (10.53 .. 11.02)
+        sinusoidal           10.09 (10.00 .. 10.21) 10.52 (10.44 .. 10.58) 10.75 (10.62 .. 10.82) 10.98 (10.87 .. 11.11)
+        t5                      8.84 (8.83 .. 8.87)    9.55 (9.53 .. 9.56)    9.91 (9.86 .. 9.97) 10.19 (10.12 .. 10.26)
         alibi                   7.38 (7.33 .. 7.41)    7.41 (7.39 .. 7.44)    7.42 (7.39 .. 7.46)    7.43 (7.40 .. 7.49)
         kerple_log              7.34 (7.18 .. 7.57)    7.41 (7.24 .. 7.65)    7.48 (7.27 .. 7.74)    7.53 (7.30 .. 7.79)
-        rope                     6.71 (6.68 .. 6.74)     7.14 (7.11 .. 7.18)     9.75 (9.34 .. 10.33)    11.15 (10.46 .. 11.92)
-        rope, interpolated       6.71 (6.68 .. 6.74)     8.64 (8.46 .. 8.90)    11.49 (11.05 .. 11.87)    13.64 (13.24 .. 13.84)
-        rope, ntk                6.71 (6.68 .. 6.74)     7.01 (6.93 .. 7.12)     7.69 (7.53 .. 7.81)    11.38 (10.75 .. 11.92)
-        rope, yarn               6.71 (6.68 .. 6.74)     7.90 (7.82 .. 8.06)     9.73 (9.48 .. 10.07)    11.45 (11.02 .. 11.72)
+        rope                    6.71 (6.68 .. 6.74)    7.14 (7.11 .. 7.18)   9.75 (9.34 .. 10.33) 11.15 (10.46 .. 11.92)
+        rope, interpolated      6.71 (6.68 .. 6.74)    8.64 (8.46 .. 8.90) 11.49 (11.05 .. 11.87) 13.64 (13.24 .. 13.84)
+        rope, ntk               6.71 (6.68 .. 6.74)    7.01 (6.93 .. 7.12)    7.69 (7.53 .. 7.81) 11.38 (10.75 .. 11.92)
+        rope, yarn              6.71 (6.68 .. 6.74)    7.90 (7.82 .. 8.06)   9.73 (9.48 .. 10.07) 11.45 (11.02 .. 11.72)
     perplexity of all 16384 characters, in pieces
         read at a time                           64                    128                    256                    512
-        none                    10.73 (10.68 .. 10.79)    10.94 (10.92 .. 10.98)    11.16 (11.13 .. 11.17)    11.33 (11.32 .. 11.34)
-        learned                 10.84 (10.68 .. 10.97)    11.31 (11.19 .. 11.43)    11.57 (11.48 .. 11.69)    11.82 (11.73 .. 11.95)
-        sinusoidal              11.64 (11.55 .. 11.75)    11.79 (11.76 .. 11.84)    11.95 (11.92 .. 11.97)    12.16 (12.10 .. 12.23)
-        t5                      10.29 (10.23 .. 10.35)    10.63 (10.56 .. 10.72)    10.97 (10.94 .. 11.03)    11.30 (11.23 .. 11.37)
+        none                 10.73 (10.68 .. 10.79) 10.94 (10.92 .. 10.98) 11.16 (11.13 .. 11.17) 11.33 (11.32 .. 11.34)
+        learned              10.84 (10.68 .. 10.97) 11.31 (11.19 .. 11.43) 11.57 (11.48 .. 11.69) 11.82 (11.73 .. 11.95)
+        sinusoidal           11.64 (11.55 .. 11.75) 11.79 (11.76 .. 11.84) 11.95 (11.92 .. 11.97) 12.16 (12.10 .. 12.23)
+        t5                   10.29 (10.23 .. 10.35) 10.63 (10.56 .. 10.72) 10.97 (10.94 .. 11.03) 11.30 (11.23 .. 11.37)
         alibi                   8.83 (8.74 .. 8.91)    8.79 (8.70 .. 8.88)    8.78 (8.69 .. 8.87)    8.77 (8.69 .. 8.87)
         kerple_log              8.71 (8.51 .. 8.94)    8.71 (8.50 .. 8.95)    8.73 (8.50 .. 8.97)    8.77 (8.52 .. 9.01)
-        rope                     8.01 (7.96 .. 8.04)     8.12 (8.06 .. 8.17)     9.33 (9.23 .. 9.50)    10.85 (10.67 .. 11.19)
-        rope, interpolated       8.01 (7.96 .. 8.04)    10.16 (10.00 .. 10.38)    13.09 (12.54 .. 13.73)    15.09 (14.39 .. 15.48)
-        rope, ntk                8.01 (7.96 .. 8.04)     8.10 (8.02 .. 8.16)     8.44 (8.36 .. 8.53)     9.77 (9.57 .. 10.10)
-        rope, yarn               8.01 (7.96 .. 8.04)     9.35 (9.26 .. 9.45)    11.22 (10.92 .. 11.47)    13.02 (12.67 .. 13.29)
+        rope                    8.01 (7.96 .. 8.04)    8.12 (8.06 .. 8.17)    9.33 (9.23 .. 9.50) 10.85 (10.67 .. 11.19)
+        rope, interpolated      8.01 (7.96 .. 8.04) 10.16 (10.00 .. 10.38) 13.09 (12.54 .. 13.73) 15.09 (14.39 .. 15.48)
+        rope, ntk               8.01 (7.96 .. 8.04)    8.10 (8.02 .. 8.16)    8.44 (8.36 .. 8.53)   9.77 (9.57 .. 10.10)
+        rope, yarn              8.01 (7.96 .. 8.04)    9.35 (9.26 .. 9.45) 11.22 (10.92 .. 11.47) 13.02 (12.67 .. 13.29)
     the same targets, read with 512 characters instead of 64: perplexity is
         none                 times 1.087 (1.077 .. 1.103): worse
         learned              times 1.156 (1.148 .. 1.164): worse
@@ -55,8 +55,7 @@ Measured output:
         rope, yarn better than rope alone at 512: not in every seed
 
 On the same targets no scheme got better by reading more, and only ALiBi stayed the same: a window of the trained
-length does as well or better.
-Kerple-log loses 3 %, tables, waves and nothing at all 9 to 16 %. RoPE is the best by far within the trained length and
+length does as well or better. Kerple-log loses 3 %, tables, waves and nothing at all 9 to 16 %. RoPE is the best by far within the trained length and
 the worst at eight times it. Interpolation without fine-tuning is worse than doing nothing: text of characters lives on
 near neighbors, whose angles it presses together. The larger base (ntk) does help up to four times the length. What is
 not shown: 250 steps are few, so schemes that start out local (ALiBi, Kerple) or with exact distances (RoPE) had a
@@ -143,7 +142,7 @@ def table(title, found, lengths, single):
     print(f"    {'read at a time':<20}" + "".join(f"{n:>23}" for n in lengths))
     for name, losses in found.items():                      # (seeds, lengths)
         cells = [report(np.exp(column), single) for column in np.array(losses).T]
-        print(f"    {name:<20}" + "".join(f"{m:>9.2f} ({a:.2f} .. {b:.2f})".rjust(23) for m, a, b in cells), flush=True)
+        print(f"    {name:<20}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(23) for m, a, b in cells), flush=True)
 
 
 def verdicts(found):

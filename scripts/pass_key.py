@@ -22,7 +22,7 @@ DIGITS, KINDS = 2, 8                                        # digits of the key;
 V, TRAINED, LENGTHS = WORDS + KINDS, 64, (64, 128, 256, 512)
 DEPTHS = 0.0, 0.25, 0.5, 0.75, 1.0
 HAYS = {"random words": random_hay, "one sentence": sentence_hay}
-STEPS, BATCH, RATE = 400, 32, 3e-3
+STEPS, BATCH, RATE = 300, 32, 4e-3
 SCHEMES = "learned", "sinusoidal", "t5", "alibi", "rope"
 ROPE = {"rope, interpolated": "linear", "rope, ntk": "ntk", "rope, yarn": "yarn"}
 
@@ -36,7 +36,7 @@ def texts(rows, length, depth, seed, hay=random_hay):
 
 def build(positions, seed, device):
     """A GPT of two layers; waves and embeddings of the same size where waves are added (as in Vaswani et al.)."""
-    return GPT(GPTConfig(V, max(LENGTHS), 2, 4, 48, norm="rms", positions=positions, bias=False,
+    return GPT(GPTConfig(V, max(LENGTHS), 2, 4, 48, norm="rms", positions=positions, bias=False, tied=False,
                          embedding_scale=50.0 if positions == "sinusoidal" else 1.0), seed).to(device)
 
 

@@ -71,3 +71,11 @@ def test_mean_of_float32_stays_float32(device):
     y.sum().backward()
     assert y.dtype == x.grad.dtype == np.float32
     np.testing.assert_array_equal(host(x.grad), np.full((2, 3), 0.5, np.float32))
+
+
+def test_variance_and_deviation_are_numpys(rng, device):
+    x = rng.normal(size=(3, 4, 2))
+    for axis in (None, 0, (0, 2)):
+        t = tl.Tensor(x, device=device)
+        np.testing.assert_allclose(t.var(axis=axis).numpy(), x.var(axis=axis), rtol=1e-14)
+        np.testing.assert_allclose(tl.std(t, axis=axis, keepdims=True).numpy(), x.std(axis=axis, keepdims=True), rtol=1e-14)

@@ -1,6 +1,7 @@
 import pytest
 
 from tinylm.cli import main
+from tinylm.cli.models import other_families
 from tinylm.models.presets import FAMILIES
 
 
@@ -50,5 +51,5 @@ def test_the_list_holds_encoders_and_encoder_decoders_with_their_published_count
 
 
 def test_an_encoder_is_described_by_its_configuration(capsys):
-    main(["roberta-base"])
+    assert main(["models", "roberta-base"]) == 0
     assert "124,697,433 parameters" in (said := capsys.readouterr().out) and "d_model = 768" in said

@@ -8,13 +8,13 @@ import tinylm as tl
 from tests.numeric import host, leaf, plain
 from tinylm.errors import ShapeError
 from tinylm.nn import rotary_angles
+from tinylm.nn.position import rotary_frequencies
 from tinylm.nn.rotary_forms import (
     adjacent_to_halves,
     halves_to_adjacent,
     rotary_adjacent,
     rotary_complex,
     rotary_elementwise,
-    rotary_frequencies,
     rotary_periods,
     rotate2d,
     rotation_matrix,

@@ -6,7 +6,8 @@ from tests.numeric import host, plain
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn import rotary_angles
-from tinylm.nn.rotary_forms import rotary_frequencies, rotary_periods
+from tinylm.nn.position import rotary_frequencies
+from tinylm.nn.rotary_forms import rotary_periods
 from tinylm.nn.rotary_scaling import (
     SCALINGS,
     dynamic_ntk,

@@ -41,7 +41,7 @@ from tinylm.autograd.primitives import (
 )
 from tinylm.autograd.products import einsum, matmul
 from tinylm.autograd.profile import count_operations, find_nonfinite
-from tinylm.autograd.reductions import cumsum, logsumexp, max, mean, min, sum
+from tinylm.autograd.reductions import cumsum, logsumexp, max, mean, min, std, sum, var
 from tinylm.autograd.shaping import (
                                         broadcast_to,
                                         concatenate,

@@ -158,6 +158,8 @@ def reductions(draw):
 
 register("sum", ad.sum, reductions(normal))
 register("mean", ad.mean, reductions(normal))
+register("var", ad.var, reductions(normal), covers=())
+register("std", ad.std, reductions(apart), covers=())
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))

@@ -76,8 +76,11 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     if z_loss:
         losses += z_loss * (log_total + top) ** 2
     losses *= counts
-    n = np.maximum(np.sum(counts), 1).astype(losses.dtype)
-    y = losses.reshape(targets.shape) if reduction == "none" else np.sum(losses) / (n if reduction == "mean" else 1)
+    wide = np.result_type(losses.dtype, np.float32)         # float16 could neither count nor add up this many
+    n = np.maximum(np.sum(counts), 1).astype(wide)
+    y = losses.reshape(targets.shape)
+    if reduction != "none":
+        y = (np.sum(losses, dtype=wide) / (n if reduction == "mean" else 1)).astype(logits.dtype)
 
     def backward(g):
         weight = counts * (g.reshape(-1) / n if reduction == "mean" else g.reshape(-1))

@@ -39,12 +39,14 @@ def _attach():
         setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
     for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip"):
         setattr(Tensor, name, _method(getattr(primitives, name)))
-    for name in ("sum", "mean", "max", "min", "logsumexp"):
+    for name in ("sum", "mean", "var", "std", "max", "min", "logsumexp"):
         setattr(Tensor, name, _method(getattr(reductions, name)))
     Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
     Tensor.astype = lambda self, dtype: primitives.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
     Tensor.transpose = lambda self, *axes: shaping.transpose(self, axes=_flat(axes) if axes else None)
+    Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
+    Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.swapaxes, Tensor.squeeze = shaping.swapaxes, shaping.squeeze
     Tensor.T = property(lambda self: shaping.transpose(self))
     Tensor.__neg__ = lambda self: primitives.neg(self)

@@ -5,7 +5,7 @@ Read next: products.py.
 import numpy as np
 
 from tinylm.autograd.operation import primitive
-from tinylm.autograd.primitives import exp, where
+from tinylm.autograd.primitives import exp, sqrt, where
 from tinylm.autograd.shaping import broadcast_to, flip, reshape
 
 
@@ -36,6 +36,17 @@ def sum(a, axis=None, keepdims=False):
 def mean(a, axis=None, keepdims=False):
     """Arithmetic mean over axes."""
     return np.mean(a, axis=axis, keepdims=keepdims)
+
+
+def var(a, axis=None, keepdims=False):
+    """Population variance over axes: the mean of squared distances from the mean (NumPy's ddof=0; book eq. 2.23)."""
+    centered = a - mean(a, axis=axis, keepdims=True)
+    return mean(centered * centered, axis=axis, keepdims=keepdims)
+
+
+def std(a, axis=None, keepdims=False):
+    """Population standard deviation over axes, the root of var(); its derivative is infinite where all values are equal."""
+    return sqrt(var(a, axis=axis, keepdims=keepdims))
 
 
 def _to_extremes(g, y, a, axis=None, keepdims=False):

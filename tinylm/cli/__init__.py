@@ -19,6 +19,7 @@ VERBS = {  # verb: (what it does, an example)
     "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
     "tokenize": ("show how a text is cut into tokens", 'tinylm tokenize "Hello, world" --tokenizer RUN'),
     "corrupt": ("show what a pretraining objective makes of a text", 'tinylm corrupt --objective sentinels "To be or not to be"'),
+    "data": ("clean, filter and deduplicate text", "tinylm data pages.jsonl --report"),
     "embed": ("vectors of sentences, and how near they lie", 'tinylm embed minilm "A cat sits" "A dog runs"'),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
     "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),

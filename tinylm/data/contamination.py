@@ -19,7 +19,7 @@ class Contamination:
     most      part of a text's n-grams that may stand in the test set; 0: none
     raises    DataError for an empty test set
 
-    Memory: 8 bytes for every distinct n-gram of the test set and 1 for every example; the training text is only passed by.
+    Memory: 17 bytes for every n-gram of the test set; the training text only passes by.
     """
 
     def __init__(self, examples, n=13, most=0.0):

@@ -8,7 +8,7 @@ it is GPT-2; with rms, swiglu, rope and no bias it is the LLaMA shape. Read next
 import numpy as np
 
 from tinylm import backend, nn
-from tinylm.autograd import dropout, linear, tanh, unembedding
+from tinylm.autograd import Tensor, dropout, linear, tanh, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ShapeError
 from tinylm.models.config import GPTConfig
@@ -96,14 +96,17 @@ class GPT(Module):
         positions  (T,) or (B, T) integers; by default they continue from the cache, or from 0
         mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask
         returns    (B, T, V)
-        raises     ShapeError if the sequence is longer than the context, DataError for an id outside the vocabulary
+        raises     ShapeError if ids are not (B, T), or reach beyond the context where positions are not given;
+                   DataError for an id, or a position given, that has no row in its table
         """
         return self.logits(self.hidden(ids, cache, positions, mask))
 
     def hidden(self, ids, cache=None, positions=None, mask=None):
         """The residual stream after the last block and norm, (B, T, D); arguments as in __call__."""
-        c, ids = self.config, getattr(ids, "data", ids) if not isinstance(ids, np.ndarray) else ids
-        T, past = ids.shape[-1], cache.length if cache is not None else 0
+        c, ids = self.config, ids.data if isinstance(ids, Tensor) else np.asarray(ids) if isinstance(ids, list) else ids
+        if ids.ndim != 2:
+            raise ShapeError(f"GPT: ids of shape {ids.shape}, needs (B, T): one sequence is a batch of one, ids[None]")
+        T, past = ids.shape[1], cache.length if cache is not None else 0
         if positions is None:
             positions = np.arange(past, past + T, like=ids)
             if past + T > c.context:

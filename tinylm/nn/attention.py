@@ -6,6 +6,7 @@ Read next: block.py, which puts it around a residual stream.
 import numpy as np
 
 from tinylm.autograd import Tensor, attention, rotary, self_attention, softmax, tanh, where
+from tinylm.autograd import dropout as drop
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
@@ -55,7 +56,8 @@ class SelfAttention(Module):
         if cache is not None:
             k, v = map(Tensor, cache.update(layer, k.data, v.data))                     # (B, G, S, K), S with the past
         if self.cap is not None:
-            return self.out(merge_heads(capped_attention(q, k, v, self.cap, bias, mask, self.causal, self.scale)))
+            return self.out(merge_heads(capped_attention(q, k, v, self.cap, bias, mask, self.causal, self.scale,
+                                                             dropout, self.rng)))
         y = attention(q, k, v, bias=bias, mask=mask, causal=self.causal, scale=self.scale, dropout=dropout, rng=self.rng)
         return self.out(merge_heads(y))                                                 # (B, H, T, K) -> (B, T, D)
 
@@ -88,7 +90,7 @@ class CrossAttention(Module):
         return self.out(merge_heads(y))
 
 
-def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=None):
+def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=None, dropout=0.0, rng=None):
     """attention() with soft-capped scores: c tanh(q k^T * scale / c) cannot leave (-c, c)   (Gemma 2; Team Gemma 2024)
 
     cap      c > 0
@@ -108,7 +110,7 @@ def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=Non
         mask = seen if mask is None else mask & seen
     if mask is not None:                                    # finite: a query that sees nothing must not become NaN
         scores = where(mask, scores, float(np.finfo(scores.dtype).min) / 2)
-    weights = softmax(scores).reshape(B, G, H // G * T, S)
+    weights = drop(softmax(scores), dropout, rng).reshape(B, G, H // G * T, S)
     return (weights @ v).reshape(B, H, T, J)
 
 

@@ -5,6 +5,7 @@ Read next: attention.py.
 import numpy as np
 
 from tinylm.autograd import geglu, gelu, gelu_tanh, glu, relu, silu, swiglu
+from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 
@@ -22,6 +23,9 @@ class FeedForward(Module):
     """sigma(x W_h + b_h) W_f + b_f   (book eq. 2.25), sigma one of ACTIVATIONS."""
 
     def __init__(self, d_model, d_hidden, rng, activation="gelu", bias=True, out_std=INIT_STD, dtype=np.float32):
+        if activation not in ACTIVATIONS:
+            other = "; that gate is GatedFeedForward's" if activation in GATES else ""
+            raise ConfigError(f"FeedForward: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}{other}")
         self.activation = ACTIVATIONS[activation]
         self.hidden = Linear(d_model, d_hidden, rng, bias, dtype=dtype)
         self.out = Linear(d_hidden, d_model, rng, bias, std=out_std, dtype=dtype)

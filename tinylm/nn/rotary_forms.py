@@ -14,32 +14,9 @@ from tinylm.autograd import reshape, rotary, swapaxes
 from tinylm.errors import ShapeError
 
 
-def rotary_frequencies(width, base=10000.0, like=None):
-    """theta_i = base^(-2i/K): the radians that pair i turns per position   (book eqs. 2.92, 2.97)
-
-    width    K, the head width; even
-    like     array of the device to make them on; the CPU if None
-    returns  (K/2,) float64, from 1 downwards
-    """
-    return base ** (-np.arange(0, width, 2, like=like) / width)
-
-
 def rotary_periods(frequencies):
     """T_k = 2 pi / theta_k: how many positions a pair takes for one turn   (book eq. 2.98)."""
     return 2 * math.pi / frequencies
-
-
-def turns(positions, frequencies, dtype=np.float32, magnitude=1.0):
-    """Cosine and sine of position * frequency, times a magnitude   (book eqs. 2.95, 2.96)
-
-    positions    (T,) or (B, T) numbers
-    frequencies  (K/2,) radians per position
-    returns      (cos, sin), each (T, K/2), or (B, 1, T, K/2) so that it broadcasts over heads
-    """
-    angles = positions[..., None] * backend.to_device(frequencies, backend.device_of(positions))
-    if angles.ndim == 3:
-        angles = angles[:, None]                                                        # (B, T, K/2) -> (B, 1, T, K/2)
-    return (magnitude * np.cos(angles)).astype(dtype), (magnitude * np.sin(angles)).astype(dtype)
 
 
 def rotate2d(x, angle):

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.nn.rotary_forms import rotary_frequencies, turns
+from tinylm.nn.position import rotary_frequencies, turns
 
 
 def interpolate_positions(positions, trained, length):

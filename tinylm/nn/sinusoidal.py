@@ -9,7 +9,7 @@ from tinylm import backend
 from tinylm.autograd import Tensor
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
-from tinylm.nn.rotary_forms import rotary_frequencies, turns
+from tinylm.nn.position import rotary_frequencies, turns
 
 
 def sinusoidal(positions, d_model, base=10000.0, dtype=np.float32):

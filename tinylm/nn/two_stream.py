@@ -15,7 +15,7 @@ from tinylm.errors import ConfigError
 from tinylm.nn.attention import merge_heads, split_heads
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter
 from tinylm.nn.module import Module
-from tinylm.nn.rotary_forms import rotary_frequencies, turns
+from tinylm.nn.position import rotary_frequencies, turns
 from tinylm.nn.shaw import relative_shift
 
 

@@ -97,7 +97,14 @@ def grad_norm(flat):
 
 
 def clip_grad_norm(flat, max_norm):
-    """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013). Returns the norm before."""
+    """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013). Returns the norm before.
+
+    flat   FlatParameters, or the optimizer that holds them
+    """
+    flat = getattr(flat, "flat", flat)
+    if not isinstance(flat, FlatParameters):
+        raise ConfigError(f"clip_grad_norm: needs the optimizer or its FlatParameters, not a {type(flat).__name__}: "
+                          "gradients are clipped where they lie side by side")
     norm = grad_norm(flat)
     if norm > max_norm:
         flat.grad *= max_norm / norm

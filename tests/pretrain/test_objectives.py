@@ -1,0 +1,134 @@
+"""What every objective has in common: pure batches, rows on their own, losses that can be cut and put together."""
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tinylm as tl
+from tests.pretrain.tiny import model_for, made, text_for
+from tinylm.autograd import log_softmax
+from tinylm.backend import Random
+from tinylm.errors import ConfigError
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, join, pad_rows
+from tinylm.pretrain.cases import MORE, SPECIAL
+from tinylm.pretrain.objectives import FAMILIES, OBJECTIVES, objective
+
+every = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def fields(batch):
+    return {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch) if getattr(batch, f.name) is not None}
+
+
+@every
+def test_the_same_seed_gives_the_same_bits(name):
+    one, two = (fields(made(name).make_batch(text_for(name), Random(3, "x"))) for _ in range(2))
+    assert one.keys() == two.keys() and all(np.array_equal(one[field], two[field]) for field in one)
+
+
+@every
+def test_a_worker_draws_its_rows_of_the_whole_batch(name):
+    whole = fields(made(name).make_batch(text_for(name), Random(3, "x")))
+    for row in range(2):
+        rng = Random(3, "x")
+        with rng.rows(row, 2):
+            alone = fields(made(name).make_batch(text_for(name)[row:row + 1], rng))
+        for field, values in alone.items():
+            width = values.shape[1:2]                       # a worker pads to its own longest row
+            cut = whole[field][row, :width[0]] if width else whole[field][row]
+            np.testing.assert_array_equal(cut[..., :values.shape[-1]] if values.ndim > 2 else cut, values[0])
+
+
+@every
+def test_nothing_is_written_into_the_text(name):
+    text = text_for(name)
+    before = [np.array(part) for row in text for part in (row if name == "translation" else [row])]
+    made(name).make_batch(text, Random(0))
+    after = [np.array(part) for row in text for part in (row if name == "translation" else [row])]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after))
+
+
+@every
+def test_a_batch_trains_its_model(name):
+    """Real models take these batches, and a step against the gradient lowers the loss."""
+    model, batch = model_for(name), made(name).make_batch(text_for(name), Random(1))
+    loss, metrics = made(name).loss(model, batch)
+    assert loss.shape == () and np.isfinite(loss.item()) and metrics["tokens"] == batch.tokens > 0
+    assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-12)
+    parameters = model.parameters()
+    gradients = [g for g in tl.grad(loss, parameters)]
+    square = sum((g.numpy() ** 2).sum() for g in gradients if g is not None)
+    if name == "contrastive":                               # in evaluation mode both readings are one: nothing to learn from...
+        assert loss.item() < np.log(2)                      # ...and a sentence is nearer to itself than to the other
+        return
+    step = 1e-3 / np.sqrt(square)
+    for parameter, g in zip(parameters, gradients):
+        if g is not None:
+            parameter.data[...] -= step * g.numpy()
+    # The length of the step is 1e-3, so the loss falls by 1e-3 |g| up to the second order.
+    assert made(name).loss(model, batch)[0].item() < loss.item()
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "contrastive"])
+def test_micro_batches_add_up_to_the_batch(name):
+    """sum_k (n_k / n) M_k = M, as train/step.py needs it; contrastive losses say themselves that they do not."""
+    model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))
+    whole, parts = made(name).loss(model, batch)[0].item(), [batch.rows(0, 1), batch.rows(1, 2)]
+    added = sum(part.tokens / batch.tokens * made(name).loss(model, part)[0].item() for part in parts)
+    assert added == pytest.approx(whole, rel=1e-12)
+
+
+@every
+def test_it_runs_on_every_device(name, device):
+    model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))
+    here = made(name).loss(model, batch)[0].item()
+    there = made(name).loss(model.to(device), batch.to(device))[0].item()
+    assert there == pytest.approx(here, rel=1e-10)          # the same sums, in another order
+
+
+@pytest.mark.parametrize("name", [name for name, kind in OBJECTIVES.items() if kind.trains[0] == "encoder" and name != "contrastive"])
+def test_special_tokens_are_never_predicted_by_an_encoder(name):
+    for seed in range(20):
+        batch = made(name).make_batch(text_for(name), Random(seed))
+        assert not SPECIAL.among(batch.targets[batch.targets != IGNORE]).any()
+
+
+def test_every_objective_has_a_family_and_an_architecture():
+    assert {kind.family for kind in OBJECTIVES.values()} == set(FAMILIES) and len(FAMILIES) == 5
+    assert all(set(kind.trains) <= {"encoder", "decoder", "seq2seq"} and kind.trains for kind in OBJECTIVES.values())
+
+
+def test_what_is_missing_is_said():
+    with pytest.raises(ConfigError, match="did you mean masked"):
+        objective("maskd", SPECIAL)
+    with pytest.raises(ConfigError, match="needs corpus: the ids of a text"):
+        objective("bert", SPECIAL)
+    assert objective("bert", SPECIAL, **MORE)
+
+
+def test_short_rows_are_filled_up():
+    ids, filled = pad_rows([[1, 2, 3], [], [4]], fill=9)
+    assert ids.tolist() == [[1, 2, 3], [9, 9, 9], [4, 9, 9]] and filled.sum(axis=1).tolist() == [3, 0, 1]
+    assert pad_rows([[1]], 0, width=3)[0].tolist() == [[1, 0, 0]]
+
+
+def test_fields_that_are_not_there_stay_away():
+    batch = TokenBatch(np.array([[1, 2]]), np.array([[1, IGNORE]]), segments=np.array([[0, 1]]))
+    assert batch.options.keys() == {"segments"} and batch.rows(0, 1).mask is None
+    assert join([batch, batch]).segments.tolist() == [[0, 1], [0, 1]] and join([batch, batch]).order is None
+    assert Seq2SeqBatch(batch.inputs, batch.targets).to("cpu").mask is None
+
+
+def test_unsigned_and_wrong_rows():
+    assert as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64          # token files hold uint16; IGNORE is negative
+    with pytest.raises(tl.errors.ShapeError, match="x: sequences have shape"):
+        as_rows([1, 2], "x")
+    with pytest.raises(tl.errors.DtypeError, match="float64"):
+        as_rows([[1.0, 2.0]], "x")
+
+
+def test_the_reader_of_the_gradient_checks_gives_probabilities():
+    from tinylm.pretrain.cases import TEXT, Reader
+
+    logits = Reader(np.random.default_rng(0))(TEXT)
+    np.testing.assert_allclose(np.exp(log_softmax(logits).numpy()).sum(-1), 1, rtol=1e-12)
