@@ -159,7 +159,7 @@ def reductions(draw):
 register("sum", ad.sum, reductions(normal))
 register("mean", ad.mean, reductions(normal))
 register("var", ad.var, reductions(normal), covers=())
-register("std", ad.std, reductions(apart), covers=())
+register("std", ad.std, lambda rng: [c for c in reductions(apart)(rng) if c.args[0].ndim], covers=())      # of one value: no slope
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))
