@@ -1,7 +1,7 @@
 """Caches side by side: what each costs in memory, what it does to the predictions, and how it reads a text without end.
 
 Book sections 2.3.1 and 2.3.3 (eq. 2.53; attention sinks of section 2.3.3.1). Claims: (1) pages change nothing, 8 bits change the
-log-probabilities little for a quarter of float32's memory and one scale a vector; sharing between layers that were not
+log-probabilities little for a quarter of float32's memory and a scale for each vector; sharing between layers that were not
 trained for it changes them much. (2) On a text ten times the training length a window with a few first tokens kept reads at a
 steady loss and steady memory, where full attention fails; without those sinks a window does worse. A character-level GPT with RoPE
 (3 layers, width 96, 64 characters) learns Python's documentation for 400 steps. About 2 minutes on two cores for three seeds;
@@ -10,7 +10,25 @@ tinylm/generate/window_cache.py.
 
 Measured output:
 
-MEASURED
+    64 tokens, 3 layers, 4 heads of 24, float32: mean over 8 texts (least .. most over seeds)
+        cache                       bytes    nats a token            largest change of a log-probability
+        full                       147456     1.790 (1.777 .. 1.812)   0.00000 (0.00000 .. 0.00000)
+        pages of 16                147456     1.790 (1.777 .. 1.812)   0.00000 (0.00000 .. 0.00000)
+        16 bit                      79872     1.790 (1.777 .. 1.812)   0.00016 (0.00010 .. 0.00023)
+        8 bit                       43008     1.790 (1.777 .. 1.812)   0.04234 (0.04031 .. 0.04491)
+        shared by all layers        49152     2.345 (2.170 .. 2.574)   5.20239 (4.45645 .. 5.80158)
+    tokens 128 .. 640 of 3 texts
+        reading                                nats a token
+        full attention, 10 x longer          2.718 (2.499 .. 2.966)
+        window 64                            1.825 (1.799 .. 1.843)
+        window 60 + 4 sinks                  1.860 (1.818 .. 1.897)
+        window 60 + 4 sinks, shifted         1.823 (1.799 .. 1.841)
+        read anew, 32 of 64 at a time        1.835 (1.815 .. 1.849)
+    claim 1: shows
+    claim 2, window and sinks better than full attention: shows; better than a window without: did NOT show in all seeds
+
+Sinks do not help a model this small; kept at their own, ever more distant positions they do a little harm, and moved along with the
+window they do none. The window is enough: with it the loss of the training length holds on.
 """
 import argparse
 import math

@@ -9,9 +9,23 @@ model's own weights are not counted, as the training text is not for those. Abou
 --quick: one seed, 60 steps, 1,000 bytes. `python scripts/compression.py [--seed N] [--device cpu] [--quick]`. Read next:
 tinylm/generate/arithmetic_coding.py.
 
-Measured output:
+Measured output (on a machine busy with other work: the seconds are several times those of an idle one):
 
-MEASURED
+    343,064 bytes to learn from, 8,000 held-out bytes (2,932 tokens) to compress, 500 steps
+        seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s
+        0          17621.6       17623      2.211        True      255     7.6       7.6
+        1          17925.1       17926      2.249        True      300    13.5      12.3
+        2          18218.2       18220      2.286        True      190     5.2       4.6
+    bits per byte, headers and all (the model's header: 8 bytes)
+        GPT                                   2.249 (2.211 .. 2.286)
+        zlib                                  2.701
+        bz2                                   2.652
+        lzma                                  2.691
+        zlib, 32 kB of training text before   2.247
+        lzma, all training text before        1.838
+    claim 1, at most 2 bits over the loss and the text comes back: shows
+    claim 2, better than general compressors: did NOT show for zlib, 32 kB of training text before; lzma, all
+        training text before
 """
 import argparse
 import bz2

@@ -11,7 +11,31 @@ Read next: tinylm/generate/knn_lm.py.
 
 Measured output:
 
-MEASURED
+    26 facts never trained on              right                    log Pr(digit); chance 0.10 and -2.30
+        no memory                    0.10 (0.08 .. 0.12)      -2.29 (-2.31 .. -2.28)
+        random documents, 2          0.13 (0.08 .. 0.19)      -4.58 (-4.85 .. -4.26)
+        RAG, 1 document              1.00 (1.00 .. 1.00)      -0.02 (-0.02 .. -0.01)
+        RAG, 3 documents             0.28 (0.19 .. 0.42)      -1.27 (-1.67 .. -0.98)
+        kNN-LM, share 0.5            1.00 (1.00 .. 1.00)      -0.60 (-0.61 .. -0.60)
+    source code, bits per byte, by the neighbors' share (k = 16)
+        0.0                          3.12 (3.09 .. 3.18)
+        0.1                          2.90 (2.87 .. 2.96)
+        0.25                         2.76 (2.73 .. 2.82)
+        0.5                          2.65 (2.62 .. 2.72)
+        0.75                         2.67 (2.63 .. 2.75)
+        1.0                           inf (inf .. inf)
+    64 clusters: recall of 16 neighbors    and the share of the keys looked at
+        probes 1                     0.92 (0.91 .. 0.93)       0.02 (0.02 .. 0.02)
+        probes 4                     1.00 (1.00 .. 1.00)       0.07 (0.07 .. 0.07)
+        probes 16                    1.00 (1.00 .. 1.00)       0.26 (0.25 .. 0.26)
+        probes 64                    1.00 (1.00 .. 1.00)       1.00 (1.00 .. 1.00)
+    claim 1: shows
+    claim 2: shows
+    claim 3: shows
+
+With three documents the model, trained for 1,000 steps, has learned to copy a digit but not yet to choose which one. With the
+neighbors' share 1.0 a byte that no neighbor names has probability 0. A temperature of 1 instead of a tenth of the usual
+distance lets the four neighbors vote alike, and 0.42 of the facts are right.
 """
 import argparse
 import inspect
@@ -75,7 +99,7 @@ class Questions:
 
 def usual_distance(store, k):
     """The median over stored states of the squared distance to the k-th nearest: the unit of a temperature."""
-    return float(np.median(knn_search(store.keys[::max(1, len(store) // 250)], store.keys, k)[0][:, -1]))
+    return float(np.median(knn_search(store.keys[::max(1, len(store) // 246)], store.keys, k)[0][:, -1]))
 
 
 def facts_by_each_route(seed, steps):

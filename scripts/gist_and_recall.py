@@ -73,7 +73,7 @@ def main(argv=None):
                                   task, args.device) for seed in seeds], args.quick) for width in widths]
         means[task] = [mean for mean, _, _ in found]
         print(f"    {task:<20}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found), flush=True)
-    print(f"{readings['gist'].check()} and {readings['recall'].check()} symbols read a seed; {len(seeds)} seed(s); "
+    print(f"{readings['gist'].check()} and {readings['recall'].check()} symbols read; {len(seeds)} seed(s); "
           f"{time.process_time() - began:.0f} s of one core")
     small, large = means["gist"], means["recall"]
     lost = {task: max(found) - found[0] for task, found in means.items()}

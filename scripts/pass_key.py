@@ -20,7 +20,7 @@ from tinylm.train import train_step
 
 DIGITS, KINDS = 2, 8                                        # digits of the key; different words of hay
 V, TRAINED, LENGTHS = WORDS + KINDS, 64, (64, 128, 256, 512)
-DEPTHS = 0.0, 0.25, 0.5, 0.75, 1.0
+DEPTHS = 0.0, 0.4, 0.8
 HAYS = {"random words": random_hay, "one sentence": sentence_hay}
 STEPS, BATCH, RATE = 300, 32, 4e-3
 SCHEMES = "learned", "sinusoidal", "t5", "alibi", "rope"
@@ -114,8 +114,8 @@ def main(argv=None):
             model = train(build(scheme, seed, args.device), seed, STEPS, args.device,
                           partial(reading.read, scheme, seed))
             for name, scaling in {scheme: None, **(ROPE if scheme == "rope" else {})}.items():
-                results.setdefault(name, []).append(accuracies(model, 10, scaling))
-    print(f"each read the same {reading.check()} tokens a seed, in texts of 16 to {TRAINED}; {len(seeds)} seed(s); "
+                results.setdefault(name, []).append(accuracies(model, 12, scaling))
+    print(f"each read the same {reading.check()} tokens, in texts of 16 to {TRAINED}; {len(seeds)} seed(s); "
           f"{time.process_time() - began:.0f} s of one core")
     show(results, args.quick)
 

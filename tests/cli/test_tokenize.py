@@ -28,6 +28,16 @@ def test_a_tokenizer_is_learnt_saved_and_used(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[2] == "low│ low"
 
 
+@pytest.mark.parametrize("kind, whole", [("unigram", " lower"), ("wordpiece", " lower")])
+def test_other_kinds_of_vocabulary_are_learnt_too(tmp_path, kind, whole, capsys):
+    (tmp_path / "text.txt").write_text("low lower lowest, " * 20)
+    out = str(tmp_path / "tok.json")
+    # room for every word of three: the commonest pieces are words
+    assert main(["tokenize", "--train", str(tmp_path / "text.txt"), "--kind", kind, "--vocab-size", "300", "--out", out]) == 0
+    assert main(["tokenize", "low lower", "--tokenizer", out]) == 0
+    assert f"│{whole}" in capsys.readouterr().out
+
+
 def test_special_tokens_are_read_only_when_asked_for():
     tokenizer = tokenizers.ByteTokenizer(["<|end|>"])
     assert pieces(tokenizer, "a<|end|>")[0].startswith("8 tokens")

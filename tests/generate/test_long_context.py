@@ -138,8 +138,10 @@ def test_models_that_read_different_tokens_are_not_compared():
         for seed in (0, 1):
             equal.read(name, seed, ids + seed)
             equal.read(name, seed, ids)
-    assert equal.check() == 24
+    assert equal.check() == 2 * 24                          # two batches of 12 from each of two seeds
     equal.read("a", 2, ids)
+    with pytest.raises(DataError, match="b has no run of seed 2"):
+        equal.check()
     equal.read("b", 2, ids[::-1])
     with pytest.raises(DataError, match="b read 12 tokens in the run of seed 2"):
         equal.check()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.pretrain.choose import WholeWords, budget, choose_tokens
-from tinylm.pretrain.special import Special
 from tinylm.pretrain.spans import GeometricSpans
+from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(10, sentinels=2)
 PIECES = WholeWords(np.arange(SPECIAL.vocab_size) % 3 == 0)                         # 0, 3, 6, 9 begin words
@@ -16,7 +16,8 @@ PIECES = WholeWords(np.arange(SPECIAL.vocab_size) % 3 == 0)                     
 
 @given(st.data(), st.integers(0, 2**31), st.floats(0, 1))
 def test_every_chooser_keeps_to_its_share_and_to_what_is_eligible(data, seed, rate):
-    ids = np.array(data.draw(st.lists(st.lists(st.integers(0, SPECIAL.vocab_size - 1), min_size=12, max_size=12), min_size=1, max_size=3)))
+    row = st.lists(st.integers(0, SPECIAL.vocab_size - 1), min_size=12, max_size=12)
+    ids = np.array(data.draw(st.lists(row, min_size=1, max_size=3)))
     eligible = ~SPECIAL.among(ids)
     wanted = budget(eligible, rate)
     for choose in (choose_tokens, GeometricSpans()):
@@ -45,13 +46,3 @@ def test_at_least_one_token_is_chosen_unless_the_rate_is_nothing():
     assert budget(np.zeros((1, 3), bool), 0.5).tolist() == [0] and budget(np.ones((1, 100), bool), 0.15).tolist() == [15]
     with pytest.raises(ConfigError, match="from 0 to 1"):
         budget(np.ones(3, bool), 1.5)
-
-
-def test_special_ids_are_known_by_name():
-    assert SPECIAL.vocab_size == 21 and SPECIAL.among(np.array([9, 10, 20])).tolist() == [False, True, True]
-    assert [SPECIAL.name(i) for i in (SPECIAL.mask, SPECIAL.start, *SPECIAL.sentinels, 3)] == ["[MASK]", "<s>", "[X]", "[Y]", None]
-    bert = Special(vocab_size=8, cls=2, sep=3, mask=5)                              # in the middle of the vocabulary
-    assert bert.ordinary.tolist() == [0, 1, 4, 6, 7]
-    with pytest.raises(ConfigError, match="x: the vocabulary has no special id for pad, end"):
-        bert.need("x", "mask", "pad", "end")
-    assert Special(5, pad=0).need("x", "pad") is None                               # 0 is an id

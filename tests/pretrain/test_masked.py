@@ -118,6 +118,28 @@ def test_only_the_chosen_positions_reach_the_output_layer():
     assert loss.item() == pytest.approx(everywhere.item(), rel=1e-12) and V == model.config.vocab_size
 
 
+def test_the_mask_is_met_in_pretraining_only(rng):
+    """Drawback 1 of section 1.2.2.1: [MASK] stands in no text that is used later, and its embedding learns nothing from one."""
+    model, text = encoder(languages=0), rng.integers(0, 4, (2, 10))
+    special, table = Special.after(4, sentinels=3, others=3), model.tokens.weight
+    masked = MaskedLM(special).make_batch(text, Random(0))
+    used = TokenBatch(masked.inputs, masked.targets)
+    plain = TokenBatch(np.where(masked.targets == IGNORE, masked.inputs, masked.targets), masked.targets)
+    with_mask, without = (tl.grad((model.hidden(b.inputs) ** 2)[..., 0].sum(), [table])[0].numpy()[special.mask] for b in (used, plain))
+    assert np.abs(with_mask).max() > 0 and not without.any() and not (plain.inputs == special.mask).any()
+
+
+def test_unmasked_prediction_is_copying():
+    """Why an encoder must not be asked for what it sees: every token reaches every output, its own too (eq. 1.9)."""
+    model, ids = encoder(languages=0), np.array([[0, 1, 2, 3, 1]])
+    e = tl.Tensor(model.embed(ids).numpy(), requires_grad=True)
+    model.embed = lambda *args: e
+    logits = model(ids)
+    for i in range(5):
+        g, = tl.grad(logits[0, i, ids[0, i]], [e], retain_graph=True)
+        assert (np.abs(g.numpy()[0]).max(-1) > 1e-9).all()
+
+
 def test_masking_the_right_context_makes_a_language_model():
     """Section 1.2.2.1: predicting each token with all later ones masked, the chances of all strings sum to one."""
     model, total = encoder(languages=0, vocab_size=4), 0.0
@@ -134,8 +156,7 @@ def test_masked_tokens_are_predicted_as_if_independent():
     """D = {a b, c d}: with both masked the best masked LM gives 1/4 to each, an order 1/2; the gap is log 2 = I(x1; x2)."""
     corpus, V = np.array([[0, 1], [2, 3]]), 4
     marginals = np.array([[0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5]])
-    with np.errstate(divide="ignore"):
-        best = lambda ids, **options: Tensor(np.maximum(np.log(np.broadcast_to(marginals, (len(ids), 2, V))), -50.0))  # noqa: E731
+    best = lambda ids, **options: Tensor(np.log(np.broadcast_to(marginals, (len(ids), 2, V)) + 1e-30))         # noqa: E731
     masked = MaskedLM(Special(V + 1, mask=V)).loss(best, TokenBatch(np.full((2, 2), V), corpus))[0].item() * 2
     ordered = np.log(2) + 0.0                               # log 2 for the first, nothing for the second, which follows from it
     joint = np.zeros((V, V))

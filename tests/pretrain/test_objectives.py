@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tests.pretrain.tiny import model_for, made, text_for
+from tests.pretrain.tiny import made, model_for, text_for
 from tinylm.autograd import log_softmax
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, join, pad_rows
+from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.cases import MORE, SPECIAL
 from tinylm.pretrain.objectives import FAMILIES, OBJECTIVES, objective
 
@@ -58,9 +58,6 @@ def test_a_batch_trains_its_model(name):
     parameters = model.parameters()
     gradients = [g for g in tl.grad(loss, parameters)]
     square = sum((g.numpy() ** 2).sum() for g in gradients if g is not None)
-    if name == "contrastive":                               # in evaluation mode both readings are one: nothing to learn from...
-        assert loss.item() < np.log(2)                      # ...and a sentence is nearer to itself than to the other
-        return
     step = 1e-3 / np.sqrt(square)
     for parameter, g in zip(parameters, gradients):
         if g is not None:
@@ -86,7 +83,10 @@ def test_it_runs_on_every_device(name, device):
     assert there == pytest.approx(here, rel=1e-10)          # the same sums, in another order
 
 
-@pytest.mark.parametrize("name", [name for name, kind in OBJECTIVES.items() if kind.trains[0] == "encoder" and name != "contrastive"])
+ENCODERS = [name for name, kind in OBJECTIVES.items() if kind.trains[0] == "encoder" and name != "contrastive"]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_special_tokens_are_never_predicted_by_an_encoder(name):
     for seed in range(20):
         batch = made(name).make_batch(text_for(name), Random(seed))
@@ -104,27 +104,6 @@ def test_what_is_missing_is_said():
     with pytest.raises(ConfigError, match="needs corpus: the ids of a text"):
         objective("bert", SPECIAL)
     assert objective("bert", SPECIAL, **MORE)
-
-
-def test_short_rows_are_filled_up():
-    ids, filled = pad_rows([[1, 2, 3], [], [4]], fill=9)
-    assert ids.tolist() == [[1, 2, 3], [9, 9, 9], [4, 9, 9]] and filled.sum(axis=1).tolist() == [3, 0, 1]
-    assert pad_rows([[1]], 0, width=3)[0].tolist() == [[1, 0, 0]]
-
-
-def test_fields_that_are_not_there_stay_away():
-    batch = TokenBatch(np.array([[1, 2]]), np.array([[1, IGNORE]]), segments=np.array([[0, 1]]))
-    assert batch.options.keys() == {"segments"} and batch.rows(0, 1).mask is None
-    assert join([batch, batch]).segments.tolist() == [[0, 1], [0, 1]] and join([batch, batch]).order is None
-    assert Seq2SeqBatch(batch.inputs, batch.targets).to("cpu").mask is None
-
-
-def test_unsigned_and_wrong_rows():
-    assert as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64          # token files hold uint16; IGNORE is negative
-    with pytest.raises(tl.errors.ShapeError, match="x: sequences have shape"):
-        as_rows([1, 2], "x")
-    with pytest.raises(tl.errors.DtypeError, match="float64"):
-        as_rows([[1.0, 2.0]], "x")
 
 
 def test_the_reader_of_the_gradient_checks_gives_probabilities():

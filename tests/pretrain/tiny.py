@@ -50,15 +50,17 @@ def xlnet(seed=0):
     return ready(build(tiny("xlnet-base", **SIZES), seed, dtype=np.float64).eval())
 
 
-MODELS = {"replaced": electra, "span-boundary": bounded, "permuted": xlnet, "causal": decoder, "fim": decoder, "translation": encoder,
-          "multi-token": lambda seed=0: ready(MultiTokenHeads(decoder(seed), 4, 1).eval())}
+MODELS = {"replaced": electra, "span-boundary": bounded, "permuted": xlnet, "causal": decoder, "fim": decoder,
+          "translation": encoder, "multi-token": lambda seed=0: ready(MultiTokenHeads(decoder(seed), 4, 1).eval())}
 
 
 def model_for(name, seed=0):
     """A model that the objective of this name trains."""
     if name in MODELS:
         return MODELS[name](seed)
-    return seq2seq(seed) if OBJECTIVES[name].trains == ("seq2seq",) or name in ("mass", "bert-style") else encoder(seed, languages=0)
+    if OBJECTIVES[name].trains == ("seq2seq",) or name in ("mass", "bert-style"):
+        return seq2seq(seed)
+    return encoder(seed, languages=0)
 
 
 def text_for(name, rows=None):

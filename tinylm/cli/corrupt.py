@@ -56,11 +56,13 @@ def shown(name, text, seed=0):
     if len(split(text)) < 2:
         raise DataError(f"corrupt: {text!r} has fewer than two words: give a sentence")
     words = Words(text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ())
+    ends = [i for mark in ".!?" if mark in words.words for i in words.ids(mark)]
     made = objective(name, words.special, corpus=words.ids(CORPUS), starts=np.ones(words.special.vocab_size, bool),
-                     ends=[i for mark in ".!?" if mark in words.words for i in words.ids(mark)] or [-1], dictionary=_dictionary(words))
+                     ends=ends or [-1], dictionary=_dictionary(words))
     batch = made.make_batch(_sequences(name, text, words), Random(seed, "corrupt"))
     kind, rows = OBJECTIVES[name], _rows(batch, words)
-    lines = [f"{name}: {kind.about}", f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}", "", *_aligned(rows)]
+    lines = [f"{name}: {kind.about}", f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}", "",
+             *_aligned(rows)]
     keys, says = words.show(batch.inputs[0]), dict(rows).get("reads", words.show(batch.inputs[0]))
     for which, mask in patterns(batch).items():
         queries = keys if which in ("attention", "content", "query", "encoder") else says

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import at_least, setting
+from tinylm.train.settings import at_least, one_of, setting
 
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 
@@ -19,8 +19,10 @@ class TokenizeConfig:
 
     tokenizer: str = setting("bytes", "a run, a saved tokenizer, bytes, or gpt2:DIR with GPT-2's two files")
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
-    train: str = setting("", "learn byte-pair merges from this text file or directory")
-    vocab_size: int = setting(512, "with --train: tokens wanted, of which 256 are bytes and 1 special", at_least(257))
+    train: str = setting("", "learn a vocabulary from this text file or directory")
+    kind: str = setting("bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece"))
+    vocab_size: int = setting(512, "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
+                              at_least(257))
     out: str = setting("tokenizer.json", "with --train: where the tokenizer is saved")
 
 
@@ -62,12 +64,13 @@ def named(name):
 
 
 def learn(config):
-    """Learn byte-pair merges from the files at config.train and save them at config.out. Returns the tokenizer."""
+    """Learn a vocabulary from the files at config.train and save it at config.out. Returns the tokenizer."""
     from tinylm.data import stream_documents
-    from tinylm.tokenizers import BPETokenizer
+    from tinylm.tokenizers import BPETokenizer, UnigramTokenizer, train_wordpiece
 
+    train = {"bpe": BPETokenizer.train, "unigram": UnigramTokenizer.train, "wordpiece": train_wordpiece}[config.kind]
     documents = (part for document in stream_documents(config.train) for part in document)
-    tokenizer = BPETokenizer.train(documents, config.vocab_size)
+    tokenizer = train(documents, config.vocab_size)
     tokenizer.save(config.out)
     return tokenizer
 

@@ -2,7 +2,8 @@
 
 Book section 2.2.1 (data preparation). Everything here is NumPy on the CPU and imports neither autograd nor the
 tokenizers: a tokenizer is any object with `encode_stream(chunks)` and `vocab_size`. Read in the order
-text, split, tokenfile, prepare, windows, packing; `synthetic` makes corpora whose entropy is known.
+text, split, tokenfile, prepare, windows, packing; `synthetic` makes corpora whose entropy is known, `long_tasks` texts
+that ask for something said long before.
 
 Before all that, text is chosen: documents, cleaning, quality, repetition, language_id, ngram, classifier, toxicity, dedup,
 contamination, privacy, composed in pipeline; mixture and shards bring the sources to the model; memorization and

@@ -40,12 +40,12 @@ class LanguageId:
     raises   ConfigError for fewer than two languages or a sample without letters
     """
 
-    def __init__(self, samples=None, add=0.5, most=2000):
+    def __init__(self, samples=None, add=0.5, most=1000):
         samples = SAMPLES if samples is None else samples
         if len(samples) < 2:
             raise ConfigError(f"language id: {len(samples)} languages leave no choice: give samples of two or more")
         counts = {language: character_ngrams(text) for language, text in samples.items()}
-        empty = [language for language, counted in counts.items() if not counted]
+        empty = [language for language, text in samples.items() if not regex.search(r"\p{L}", text)]
         if empty:
             raise ConfigError(f"language id: the sample of {empty[0]!r} has no letters")
         self.languages, self.most = tuple(samples), most

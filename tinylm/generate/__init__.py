@@ -2,7 +2,7 @@
 
 Searching: beam.py, stochastic_beam.py, contrastive.py. Inside a language: regular.py, constrained.py. Faster: fast.py,
 speculative.py. Memory: cache.py, window_cache.py, paged_cache.py, quantized_cache.py, shared_cache.py. Looking things up:
-neighbors.py, knn_lm.py, bm25.py, rag.py. Judging: score.py, rerank.py. Compressing: arithmetic_coding.py.
+neighbors.py, knn_lm.py, bm25.py, rag.py. Judging: score.py, long_context.py, rerank.py. Compressing: arithmetic_coding.py.
 """
 from tinylm.generate.arithmetic_coding import compress, decompress
 from tinylm.generate.beam import beam_search, diverse_beam_search, gnmt_penalty, power_penalty

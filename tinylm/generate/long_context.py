@@ -113,13 +113,14 @@ class EqualReading:
         self._digests[name, seed] = digest, tokens + ids.size
 
     def check(self):
-        """Return the tokens each read in a run. raises DataError naming two that differ in the tokens or their number."""
-        tokens, first = 0, {}
+        """Return the tokens that each read, of all seeds together. raises DataError naming two that did not read the same."""
+        first = {}
         for (name, seed), (digest, tokens) in self._digests.items():
             found = first.setdefault(seed, (name, tokens, digest.hexdigest()))
             if found[1:] != (tokens, digest.hexdigest()):
                 raise DataError(f"compare: {name} read {tokens} tokens in the run of seed {seed}, not the {found[1]} of "
                                 f"{found[0]}: train both on the same batches")
-        if len({count for _, count, _ in first.values()}) > 1:
-            raise DataError("compare: some seeds read more tokens than others: train all for the same number of steps")
-        return tokens
+        for name in {name for name, _ in self._digests}:
+            if missing := [seed for seed in first if (name, seed) not in self._digests]:
+                raise DataError(f"compare: {name} has no run of seed {missing[0]}: train it from every seed")
+        return sum(tokens for _, tokens, _ in first.values())

@@ -87,7 +87,8 @@ def loss_of(model, made, batch):
 
 
 def _draw(name):
-    made, model = objective(name, SPECIAL, **MORE), {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}.get(name, Reader)
+    made = objective(name, SPECIAL, **MORE)
+    model = {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}.get(name, Reader)
     text = PAIRS if name == "translation" else TEXT
     return lambda rng: [call(model(rng), made, made.make_batch(text, Random(int(rng.integers(99)), name)))]
 
@@ -95,16 +96,19 @@ def _draw(name):
 # One objective for every loss that is written differently; the others differ in what they make of a text.
 for _name in ("causal", "prefix", "multi-token", "masked", "span-boundary", "bert", "replaced", "contrastive", "mass", "sentinels"):
     _section = OBJECTIVES[_name].section
-    register(f"pretrain.{_name}", loss_of, _draw(_name), covers=(), source=f"book section {_section}" if _section[0].isdigit() else _section)
+    register(f"pretrain.{_name}", loss_of, _draw(_name), covers=(),
+             source=f"book section {_section}" if _section[0].isdigit() else _section)
 
 register("pretrain.info_nce", contrastive.info_nce, lambda rng: [
     call(normal(rng, 3, 2), normal(rng, 3, 2), temperature=0.5, symmetric=both) for both in (False, True)], covers=(),
     source="Gao et al. 2021; Radford et al. 2021")
-register("pretrain.bilinear_score", contrastive.bilinear_score, lambda rng: [call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 2, 2))],
-         covers=(), source="book Table 1.1")
+register("pretrain.bilinear_score", contrastive.bilinear_score, lambda rng: [
+    call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 2, 2))], covers=(),
+         source="book Table 1.1")
 register("pretrain.mean_pool", contrastive.mean_pool, lambda rng: [
     call(normal(rng, 2, 3, 2), mask=np.array([[True, True, False], [True, True, True]])), call(normal(rng, 2, 3, 2))], covers=())
-register("pretrain.detection_losses", detection_losses, lambda rng: [call(normal(rng, 2, 3), np.array([[0, 1, 1], [1, 0, 0]]))], covers=(),
+register("pretrain.detection_losses", detection_losses, lambda rng: [
+    call(normal(rng, 2, 3), np.array([[0, 1, 1], [1, 0, 0]]))], covers=(),
          source="Clark et al. 2020")
 register("pretrain.fooling_loss", lambda logits, **options: fooling_loss(logits, **options), lambda rng: [
     call(normal(rng, 2, 3, 4), tokens=np.array([[0, 3, 1], [2, 2, 0]]), rewards=rng.normal(size=(2, 3)),

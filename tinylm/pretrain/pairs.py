@@ -98,7 +98,7 @@ class NextSentence:
 
     def _other(self, true, u):
         places = len(self.corpus) - len(true) + 1
-        for step in range(min(places, len(true) + 2)):
+        for step in range(min(places, 10_000)):              # a corpus may repeat itself, but hardly that often
             other = self.corpus[(int(u * places) + step) % places:][:len(true)]
             if not np.array_equal(other, true):
                 return other
@@ -145,7 +145,8 @@ class SentencePairs:
             self.special.need("SentencePairs: pairs of different lengths", "pad")
         ids, _ = pad_rows([ids for ids, _ in packed], self.special.pad if self.special.pad is not None else 0)
         segments, _ = pad_rows([segments for _, segments in packed], 0)
-        inputs, targets = (ids, targets_at(ids, np.zeros(ids.shape, bool))) if self.masked is None else self.masked.corrupt(ids, rng)
+        nothing = ids, targets_at(ids, np.zeros(ids.shape, bool))
+        inputs, targets = nothing if self.masked is None else self.masked.corrupt(ids, rng)
         return PairBatch(inputs, targets, without_padding(ids, self.special), segments, classes=np.asarray(classes, np.int64))
 
     def loss(self, model, batch):

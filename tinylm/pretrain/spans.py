@@ -60,7 +60,8 @@ def place(lengths, size, draws):
     lengths = np.asarray(lengths, np.int64)
     kept = size - int(lengths.sum())
     if len(lengths) > kept + 1:
-        raise ConfigError(f"place: {len(lengths)} spans of {lengths.sum()} tokens in {size} leave {kept}, too few to lie between them")
+        raise ConfigError(f"place: {len(lengths)} spans of {lengths.sum()} tokens in {size} leave {kept}, "
+                          "too few to lie between them: make the spans fewer and longer")
     slots = np.sort(np.argsort(draws[:kept + 1])[:len(lengths)])            # kept tokens to the left of each span
     return slots + np.cumsum(lengths) - lengths
 

@@ -46,7 +46,8 @@ def parse(line, instruction=""):
     source = source.removeprefix("[CLS] ")
     if not source.startswith(instruction):
         raise DataError(f"parse: the source {source!r} does not begin with {instruction!r}")
-    return TextToText(instruction, source.removeprefix(instruction).removeprefix(" " if instruction else ""), target.removeprefix("<s> "))
+    text = source.removeprefix(instruction).removeprefix(" " if instruction else "")
+    return TextToText(instruction, text, target.removeprefix("<s> "))
 
 
 def number_to_text(x, step=0.01):

@@ -1,0 +1,27 @@
+"""Batches: padding, optional fields, and what counts as rows of ids."""
+import numpy as np
+import pytest
+
+import tinylm as tl
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, join, pad_rows
+
+
+def test_short_rows_are_filled_up():
+    ids, filled = pad_rows([[1, 2, 3], [], [4]], fill=9)
+    assert ids.tolist() == [[1, 2, 3], [9, 9, 9], [4, 9, 9]] and filled.sum(axis=1).tolist() == [3, 0, 1]
+    assert pad_rows([[1]], 0, width=3)[0].tolist() == [[1, 0, 0]]
+
+
+def test_fields_that_are_not_there_stay_away():
+    batch = TokenBatch(np.array([[1, 2]]), np.array([[1, IGNORE]]), segments=np.array([[0, 1]]))
+    assert batch.options.keys() == {"segments"} and batch.rows(0, 1).mask is None
+    assert join([batch, batch]).segments.tolist() == [[0, 1], [0, 1]] and join([batch, batch]).order is None
+    assert Seq2SeqBatch(batch.inputs, batch.targets).to("cpu").mask is None
+
+
+def test_unsigned_and_wrong_rows():
+    assert as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64          # token files hold uint16; IGNORE is negative
+    with pytest.raises(tl.errors.ShapeError, match="x: sequences have shape"):
+        as_rows([1, 2], "x")
+    with pytest.raises(tl.errors.DtypeError, match="float64"):
+        as_rows([[1.0, 2.0]], "x")
