@@ -2,8 +2,9 @@
 
 Claims: the exposure of a secret grows with its copies in the training text, and masking personal data or dropping
 copies before training brings it back to that of a secret never seen (1.44 bits on average). A telephone number is put
-into made-up pages; a model of characters (6-grams) ranks it among 1,024 numbers that it might have been, so 10 bits are
-all there is to know. About 15 seconds.
+into made-up pages full of other numbers; a model of characters ranks it among 1,024 numbers that it might have been, so 10
+bits are all there is to know. The model counts trigrams: one of long n-grams knows any number by heart after one copy.
+About 15 seconds.
 `python scripts/memorization.py [--seed N] [--device cpu] [--quick]`; eight seeds from N on, with --quick three.
 
 Measured output (CPU, mean bits over 8 seeds, smallest .. largest):
@@ -20,7 +21,7 @@ from tinylm.data.memorization import canaries, exposure, with_canary
 from tinylm.data.ngram import CharNGram
 from tinylm.data.privacy import Masker
 
-COPIES = (0, 1, 2, 4, 16)
+COPIES = (0, 1, 4, 16, 64)
 SETTINGS = {"as it is": lambda texts: texts, "copies dropped": lambda texts: filter(ExactDuplicates(), texts),
             "data masked": lambda texts: map(Masker(), texts)}
 
@@ -29,9 +30,9 @@ def bits(copies, seed, prepare):
     """Exposure of a number that stands `copies` times in the text, which `prepare` has treated."""
     rng = np.random.default_rng(seed)
     secrets = canaries(1024, "Call me at 555-{}.", digits=7, seed=seed)
-    # Other numbers stand in the text too, so the model has seen digits.
-    pages = [f"{good_page(rng, 1)} Room {rng.integers(10**4)}, box {rng.integers(10**6)}." for _ in range(60)]
-    model = CharNGram(prepare(with_canary(pages, secrets[0], copies, seed)), order=6)
+    # The digits of many other numbers hide those of one: every trigram of digits stands there about six times.
+    pages = [f"{good_page(rng, 1)} Lots {' '.join(map(str, rng.integers(10**6, 10**7, 20)))}." for _ in range(60)]
+    model = CharNGram(prepare(with_canary(pages, secrets[0], copies, seed)), order=3)
     return exposure(lambda text: -model.log_probability(text), secrets[0], secrets[1:])
 
 
@@ -50,9 +51,9 @@ def main(argv=None):
         means[copies] = {name: np.mean(values) for name, values in rows.items()}
         print(f"{copies:<8}" + "".join(f"{f'{np.mean(v):.2f} ({min(v):.2f} .. {max(v):.2f})':>24}" for v in rows.values()))
     grows = all(means[a]["as it is"] <= means[b]["as it is"] + 1e-9 for a, b in zip(COPIES, COPIES[1:]))
-    hidden = means[16]["data masked"] < 4
+    hidden = means[64]["data masked"] < 4
     print(f"exposure grows with copies: {grows}; masking hides the number: {hidden}; "
-          f"dropping copies leaves {means[16]['copies dropped']:.2f} bits of one copy")
+          f"dropping copies leaves {means[64]['copies dropped']:.2f} bits of one copy")
 
 
 if __name__ == "__main__":
