@@ -68,7 +68,7 @@ def answers_of(targets):
 
 
 def train(model, rate, blanks, steps, seed, device, note):
-    """Fresh strings in every batch; only the answers count (of all positions, as published, learning takes far longer)."""
+    """Fresh strings in every batch; only the answers count: blanks would be most of the loss."""
     optimizer, objective = AdamW(model.to(device).named_parameters(), weight_decay=0.0), CausalLM()
     for step in range(steps):
         inputs, targets = copy_memory(BATCH, blanks, SYMBOLS, LENGTH, seed * 1_000_003 + step)

@@ -8,7 +8,12 @@ letters moved on by 13, so that they share an alphabet and no word. Of 97 parts 
 
 Measured output (CPU, mean over 5 seeds, smallest .. largest):
 
-@@MEASURED@@
+        T  share of small      bits, large language      bits, small language
+      1.0           0.015    0.828 (0.774 .. 0.882)   6.324 (3.438 .. 10.144)
+      2.0           0.145    0.846 (0.795 .. 0.902)    1.543 (1.483 .. 1.726)
+      5.0           0.340    0.917 (0.817 .. 1.081)    1.164 (0.952 .. 1.310)
+      inf           0.460    0.948 (0.855 .. 1.104)    1.042 (0.915 .. 1.201)
+    the small language gains with every step of T, the large one pays: the claim shows
 """
 import argparse
 import itertools

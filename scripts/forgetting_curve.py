@@ -1,6 +1,32 @@
 """How far back does a model remember word for word? Passages said twice, of growing length.
 
-MARK_HEADER
+Book section 2.3.6 (Liu et al. 2024): a passage is read twice, and again after another passage instead; what a model
+predicts better in the first case it remembers, whatever it knows of the language. No prompt is needed, so none can be
+unlucky. The language is a Markov chain of 32 symbols; models learned from repeated passages of 4 to 24 symbols, 400
+batches of 32, the second time scored; then they are asked for passages of 8 to 96 of a new text, 40 of each length, three
+seeds. Two layers of attention (ALiBi), the same with a window of 17, and an LSTM of 80 units. About 1 minute on one core.
+`python scripts/forgetting_curve.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is one seed of two models.
+
+Measured output:
+
+    accuracy on a passage said before / said for the first time; their difference (least .. most over seeds)
+        passage                           attention                   attention, window                                LSTM
+              8   0.63 / 0.09   0.54 (0.52 .. 0.58)   0.44 / 0.10   0.34 (0.33 .. 0.35)   0.44 / 0.14   0.30 (0.24 .. 0.35)
+             16   0.50 / 0.11   0.40 (0.30 .. 0.46)   0.42 / 0.10   0.32 (0.30 .. 0.34)   0.31 / 0.15   0.16 (0.15 .. 0.17)
+             24   0.43 / 0.11   0.32 (0.22 .. 0.38)   0.28 / 0.12   0.16 (0.16 .. 0.18)   0.26 / 0.17   0.09 (0.08 .. 0.12)
+             48   0.29 / 0.13   0.17 (0.10 .. 0.20)  0.13 / 0.12   0.01 (-0.01 .. 0.01)   0.23 / 0.20   0.03 (0.02 .. 0.04)
+             96   0.20 / 0.13   0.07 (0.04 .. 0.09)   0.12 / 0.12   0.00 (0.00 .. 0.00)   0.22 / 0.20   0.02 (0.01 .. 0.02)
+    each read the same 1081920 symbols, in passages of 4 to 24; 3 seed(s); 57 s of one core
+        attention: from 8 to 96 the curve falls; above 0.1 in every run at [8, 16, 24]
+        attention, window: from 8 to 96 the curve falls; above 0.1 in every run at [8, 16, 24]
+        LSTM: from 8 to 96 the curve falls; above 0.1 in every run at [8, 16]
+        the window reaches 32 tokens back: for passages of [48, 96] its curve stays within 0.01 of 0
+
+The curve falls with the length for all three, attention's above the others at every length. The window stands between up
+to passages of 24 and has nothing left where it cannot reach, as it must; there the LSTM still has a trace. What did not
+show: a model that remembers passages whole; after so little training even the shortest come back in 63 of 100 symbols.
+Accuracy alone would mislead: at 96 symbols the LSTM is right more often than attention (0.22 and 0.20), for it knows more
+of the language (0.20 and 0.13) and remembers less.
 """
 import argparse
 import time

@@ -1,7 +1,7 @@
 """How many copies of a secret make a model know it by heart? Book section 2.2.1 (privacy; Carlini et al. 2019).
 
-Claims: the exposure of a secret grows with its copies in the training text, and masking personal data or dropping
-copies before training brings it back to that of a secret never seen (1.44 bits on average). A telephone number is put
+Claims: the exposure of a secret grows with its copies in the training text; dropping copies brings it back to that of
+one copy, masking personal data to that of a secret never seen (1.44 bits on average). A telephone number is put
 into made-up pages full of other numbers; a model of characters ranks it among 1,024 numbers that it might have been, so 10
 bits are all there is to know. The model counts trigrams: one of long n-grams knows any number by heart after one copy.
 About 15 seconds.
@@ -9,7 +9,13 @@ About 15 seconds.
 
 Measured output (CPU, mean bits over 8 seeds, smallest .. largest):
 
-@@MEASURED@@
+    copies                  as it is          copies dropped             data masked
+    0            0.67 (0.02 .. 2.40)     0.67 (0.02 .. 2.40)     0.47 (0.02 .. 1.95)
+    1           8.26 (6.83 .. 10.00)    8.26 (6.83 .. 10.00)     0.47 (0.02 .. 1.95)
+    4         10.00 (10.00 .. 10.00)    8.26 (6.83 .. 10.00)     0.47 (0.02 .. 1.95)
+    16        10.00 (10.00 .. 10.00)    8.26 (6.83 .. 10.00)     0.47 (0.02 .. 1.95)
+    64        10.00 (10.00 .. 10.00)    8.26 (6.83 .. 10.00)     0.47 (0.02 .. 1.95)
+    exposure grows with copies: True; masking hides the number: True; dropping copies leaves 8.26 bits of one copy
 """
 import argparse
 

@@ -31,7 +31,8 @@ def test_what_is_left_is_written_as_shards(pages, tmp_path, capsys):
 
 
 def test_thresholds_and_lists_come_from_the_command_line(tmp_path, capsys):
-    (tmp_path / "text.txt").write_text("Ada sat with the dog of the house and slept.\n\nThe frog sat with a dog, and it was good.\n\n"
+    (tmp_path / "text.txt").write_text("Ada sat with the dog of the house and slept.\n\n"
+                                       "The frog sat with a dog, and it was good.\n\n"
                                        "Le chat est sur la table et il dort.\n")
     (tmp_path / "names.txt").write_text("Ada\n")
     (tmp_path / "words.txt").write_text("frog\n")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, join, pad_rows
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, pad_rows
 
 
 def test_short_rows_are_filled_up():
@@ -15,7 +15,6 @@ def test_short_rows_are_filled_up():
 def test_fields_that_are_not_there_stay_away():
     batch = TokenBatch(np.array([[1, 2]]), np.array([[1, IGNORE]]), segments=np.array([[0, 1]]))
     assert batch.options.keys() == {"segments"} and batch.rows(0, 1).mask is None
-    assert join([batch, batch]).segments.tolist() == [[0, 1], [0, 1]] and join([batch, batch]).order is None
     assert Seq2SeqBatch(batch.inputs, batch.targets).to("cpu").mask is None
 
 

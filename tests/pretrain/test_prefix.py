@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tests.pretrain.tiny import encoder
+from tests.pretrain.tiny import decoder, encoder
 from tinylm.backend import Random
+from tinylm.errors import ConfigError
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.prefix import PrefixLM, PrefixTask, prefix_mask, prefix_split
 from tinylm.pretrain.seq2seq import seq2seq_batch
@@ -61,3 +62,9 @@ def test_the_prefix_is_seen_from_both_sides_and_the_rest_from_one():
     for i in range(5):
         g, = tl.grad(h[0, i, 0], [e], retain_graph=True)
         assert np.array_equal(np.abs(g.numpy()[0]).max(-1) > 1e-12, prefix_mask(5, k)[i])
+
+
+def test_a_causal_model_is_refused():
+    batch = PrefixLM().with_prefix(np.array([[0, 1, 2, 3]]), np.array([2]))
+    with pytest.raises(ConfigError, match="attention is causal"):
+        PrefixLM().loss(decoder(), batch)

@@ -56,12 +56,12 @@ def test_the_generator_learns_by_masked_lm_alone():
 
 def test_what_the_discriminator_reads_differs_only_where_masks_were():
     objective = ReplacedTokens(SPECIAL)
-    batch = objective.make_batch(TEXT, Random(0))
-    filled = objective.fill(np.random.default_rng(0).normal(size=(*batch.inputs.shape, SPECIAL.vocab_size)), batch)
+    batch = objective.make_batch(TEXT, Random(0))           # one of six is masked in each of two rows
+    filled = objective.fill(np.random.default_rng(0).normal(size=(2, SPECIAL.vocab_size)), batch)
     assert np.array_equal(filled[batch.targets == IGNORE], batch.original[batch.targets == IGNORE])
     assert not (filled == SPECIAL.cls)[:, 1:].all() and batch.judged.sum() == TEXT.size     # [CLS] is not judged
-    perfect = np.full((*batch.inputs.shape, SPECIAL.vocab_size), -50.0)
-    np.put_along_axis(perfect, batch.original[..., None], 50.0, axis=2)
+    perfect = np.full((2, SPECIAL.vocab_size), -50.0)
+    np.put_along_axis(perfect, batch.original[batch.targets != IGNORE][:, None], 50.0, axis=1)
     assert np.array_equal(objective.fill(perfect, batch), batch.original)
 
 

@@ -1,6 +1,7 @@
 """Attention patterns of batches, and their pictures."""
 import numpy as np
 
+from tinylm.autograd import Tensor, attention
 from tinylm.backend import Random
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.cases import SPECIAL, TEXT
@@ -42,3 +43,13 @@ def test_the_picture_of_a_triangle():
 def test_words_are_cut_as_a_reader_would():
     assert split("I love the food here. It's amazing!") == ["I", "love", "the", "food", "here", ".", "It", "'s", "amazing", "!"]
     assert split("[CLS] a [MASK] .") == ["[CLS]", "a", "[MASK]", "."]
+
+
+def test_self_attention_knows_no_order_unless_a_mask_tells_it(rng):
+    """Section 1.2.2.2: SelfAttn(P X) = P SelfAttn(X) without a mask, and with one that is permuted too."""
+    x, order = rng.normal(size=(1, 1, 6, 4)), rng.permutation(6)
+    attend = lambda x, mask=None: attention(*(Tensor(x) for _ in range(3)), mask=mask).numpy()[0, 0]              # noqa: E731
+    mask = causal_mask(6)
+    np.testing.assert_allclose(attend(x[:, :, order]), attend(x)[order], rtol=1e-12)
+    np.testing.assert_allclose(attend(x[:, :, order], mask[order][:, order]), attend(x, mask)[order], rtol=1e-12)
+    assert np.abs(attend(x[:, :, order], mask) - attend(x, mask)[order]).max() > 0.1

@@ -70,6 +70,7 @@ def angles(rng, *shape):
 
 
 def rotary_call(rng, shape, angle_shape):
+    """A call with random values and angles."""
     cos, sin = angles(rng, *angle_shape)
     return call(normal(rng, *shape), cos=cos, sin=sin)
 
@@ -86,6 +87,7 @@ def attention(q, k, v, bias=None, p=0.0, **options):
 
 
 def qkv(rng, B=1, H=2, G=2, T=3, S=3, K=2, J=2):
+    """Queries (B, H, T, K), keys (B, G, S, K) and values (B, G, S, J)."""
     return normal(rng, B, H, T, K), normal(rng, B, G, S, K), normal(rng, B, G, S, J)
 
 

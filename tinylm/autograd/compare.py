@@ -20,6 +20,7 @@ class Found(Exception):
 
 
 def require_graph(name, subject):
+    """Raise GraphError, saying what to mend, unless the subject has inputs and a recorded output to differentiate."""
     outputs = subject.run()
     if not subject.leaves:
         raise GraphError(f"gradcheck: {name} has no input to differentiate: pass floating-point arrays, "

@@ -71,6 +71,12 @@ class Masker:
         self.found = Counter()
 
     def __call__(self, text):
+        # What was masked may have hidden the border of something else: again, until nothing is found.
+        while (after := self._once(text)) != text:
+            text = after
+        return text
+
+    def _once(self, text):
         for kind, pattern, check in self._patterns:
             def mask(match, kind=kind, check=check):
                 if check is not None and not check(match.group()):

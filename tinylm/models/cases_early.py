@@ -30,10 +30,12 @@ for _cell in ("rnn", "gru", "lstm", "mamba"):
 CENTERS, AROUND, DRAWN = np.array([0, 1, 1]), np.array([2, 3, 0]), np.array([[1, 3], [0, 0], [2, 1]])
 register("models.SkipGram", lambda model, centers, around, drawn: (model.loss(centers, around, drawn),
                                                                    model.softmax_loss(centers, around)),
-         lambda rng: [call(SkipGram(4, 3, int(rng.integers(99)), np.float64), CENTERS, AROUND, DRAWN)], covers=(), source="Mikolov et al. 2013")
+         lambda rng: [call(SkipGram(4, 3, int(rng.integers(99)), np.float64), CENTERS, AROUND, DRAWN)],
+         covers=(), source="Mikolov et al. 2013")
 register("models.CBOW", lambda model, around, centers, drawn: (model.loss(around, centers, drawn),
                                                                model.softmax_loss(around, centers)),
-         lambda rng: [call(CBOW(4, 3, int(rng.integers(99)), np.float64), DRAWN, CENTERS, DRAWN + 0)], covers=(), source="Mikolov et al. 2013")
+         lambda rng: [call(CBOW(4, 3, int(rng.integers(99)), np.float64), DRAWN, CENTERS, DRAWN + 0)],
+         covers=(), source="Mikolov et al. 2013")
 register("negative_sampling_loss", word2vec.negative_sampling_loss, lambda rng: [
     call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 3, 4, 2))], covers=(), source="Mikolov et al. 2013, eq. 4")
 register("models.word2vec.expected_loss", lambda scores, **options: word2vec.expected_loss(scores, **options), lambda rng: [

@@ -53,6 +53,7 @@ def features(rng, B=1, H=1, T=3, F=2, J=2):
 
 
 def state(rng, B=1, H=1, F=2, J=2):
+    """A positive state of linear attention, (B, H, F, J + 1)."""
     return uniform(rng, 0.2, 1.5, B, H, F, J + 1)
 
 

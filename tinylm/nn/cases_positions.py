@@ -76,6 +76,7 @@ register("nn.relative_shift", relative_shift, lambda rng: [call(normal(rng, 3, 5
 
 
 def adjacent_call(rng, shape, angle_shape):
+    """A call with random values and angles."""
     cos, sin = angles(rng, *angle_shape)
     return call(normal(rng, *shape), cos=cos, sin=sin)
 

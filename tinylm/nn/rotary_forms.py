@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 
-from tinylm import backend
 from tinylm.autograd import reshape, rotary, swapaxes
 from tinylm.errors import ShapeError
 

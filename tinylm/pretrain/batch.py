@@ -106,10 +106,3 @@ def pad_rows(rows, fill, width=None):
     if len(rows):
         out[filled] = np.concatenate(rows)
     return out, filled
-
-
-def join(batches):
-    """Batches of one kind and width as one, in their order."""
-    first = batches[0]
-    values = {field.name: [getattr(batch, field.name) for batch in batches] for field in dataclasses.fields(first)}
-    return type(first)(**{name: None if parts[0] is None else np.concatenate(parts) for name, parts in values.items()})

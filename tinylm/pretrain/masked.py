@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows, join
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
 from tinylm.pretrain.choose import choose_tokens
 from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
@@ -50,8 +50,9 @@ def with_cls(sequences, special, operation="with_cls"):
 
 
 def without_padding(ids, special):
-    """Which positions hold a token, (B, T) bool; None if all of a vocabulary without padding do."""
-    return None if special.pad is None else ids != special.pad
+    """Which positions hold a token, (B, T) bool; None if all do, so that attention has nothing to hide."""
+    held = None if special.pad is None else ids != special.pad
+    return None if held is None or held.all() else held
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class StaticMasks:
         """As the objective's, but what is drawn depends on the sequence alone."""
         sequences = as_rows(sequences, "StaticMasks.make_batch")
         parts = [self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex())) for row in sequences]
-        return join(parts)
+        inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
+        return TokenBatch(inputs, targets, without_padding(inputs, self.objective.special))
 
     def loss(self, model, batch):
         """As the objective's."""

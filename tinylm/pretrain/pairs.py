@@ -14,7 +14,7 @@ from tinylm.autograd import cross_entropy
 from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
 from tinylm.pretrain.masked import MaskedLM, targets_at, without_padding
-from tinylm.pretrain.score import row_means, score_rows
+from tinylm.pretrain.score import masked_row_mean, score_rows
 from tinylm.pretrain.special import Special
 
 IS_NEXT, NOT_NEXT = 0, 1
@@ -158,9 +158,8 @@ class SentencePairs:
         if getattr(model, "classifier", True) is None:
             raise ConfigError("SentencePairs.loss: this model tells no classes: set classes=2 in its configuration")
         h = model.hidden(batch.inputs, **batch.options)
-        pair = cross_entropy(model.pair_logits(h), batch.classes, reduction="none")     # (B,)
+        pair = cross_entropy(model.pair_logits(h), batch.classes)
         if self.masked is None:
-            return score_rows(pair, pair=pair)
-        losses = cross_entropy(model.logits(h), batch.targets, reduction="none")        # (B, T)
-        masked = row_means(losses, batch.targets >= 0)
-        return score_rows(masked + pair, masked=masked, pair=pair)
+            return score_rows(pair, len(batch), pair=pair)
+        masked, _ = masked_row_mean(model, h, batch.targets)
+        return score_rows(masked + pair, len(batch), masked=masked, pair=pair)

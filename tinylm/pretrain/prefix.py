@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinylm.errors import ConfigError
 from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
 from tinylm.pretrain.score import score_tokens
 
@@ -56,7 +57,13 @@ class PrefixLM:
         return TokenBatch(inputs, np.where(np.arange(1, T + 1) >= k[:, None], targets, IGNORE), prefix_mask(T, k))
 
     def loss(self, model, batch):
-        """Mean cross-entropy after the prefix. The model must take mask= (B, T, T) and add no causal mask of its own."""
+        """Mean cross-entropy after the prefix. The model is an Encoder, or takes mask= (B, T, T) as one does.
+
+        raises   ConfigError if its attention is causal, which would hide the prefix from itself
+        """
+        if any(getattr(getattr(block, "attention", None), "causal", False) for block in getattr(model, "blocks", ())):
+            raise ConfigError("PrefixLM.loss: this model's attention is causal, so its prefix could not be read at once: use an "
+                              "Encoder, which takes any mask, or an encoder-decoder with PrefixTask")
         return score_tokens(model, batch)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, log_softmax, no_grad, stack, take_along_axis
+from tinylm.autograd import cross_entropy, log_softmax, stack, take_along_axis
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.masked import MaskedLM, with_cls
-from tinylm.pretrain.score import row_means, score_rows
+from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
 from tinylm.pretrain.special import Special
 
 
@@ -79,22 +79,22 @@ class ReplacedTokens:
                              judged=~self.special.among(ids))
 
     def fill(self, logits, batch):
-        """The text with the generator's samples at the masked places: logits (B, T, V) array -> (B, T) integers."""
-        return np.where(batch.targets == IGNORE, batch.original, sample_from(logits, batch.draws))
+        """The text with the generator's samples at the n masked places: logits (n, V) array -> (B, T) integers."""
+        places, filled = batch.targets != IGNORE, batch.original.copy()
+        filled[places] = sample_from(logits, batch.draws[places])
+        return filled
 
     def loss(self, model, batch):
-        """Both losses. model.generator(ids, mask=) -> (B, T, V), model.discriminator(ids, mask=) -> (B, T).
+        """Both losses. model.generator has hidden(ids, mask=) and logits(h), model.discriminator(ids, mask=) -> (B, T).
 
         returns  (Tensor, {"tokens": rows, "loss", "masked", "detection"})
         """
-        logits = model.generator(batch.inputs, **batch.options)
-        with no_grad():
-            replaced = self.fill(logits.data, batch)
+        masked, logits = masked_row_mean(model.generator, model.generator.hidden(batch.inputs, **batch.options), batch.targets)
+        replaced = self.fill(logits.data, batch)                                        # a plain array: no gradient goes through
         labels = (replaced != batch.original).astype(np.int64)
-        masked = row_means(cross_entropy(logits, batch.targets, reduction="none"), batch.targets != IGNORE)
         found = detection_losses(model.discriminator(replaced, **batch.options), labels)
-        detection = row_means(found, batch.judged)
-        return score_rows(masked + detection * self.weight, masked=masked, detection=detection)
+        detection = row_means(found, batch.judged).mean()
+        return score_rows(masked + detection * self.weight, len(batch), masked=masked, detection=detection)
 
 
 def fooling_loss(logits, tokens, rewards, targets):

@@ -6,7 +6,7 @@ of what each row loses, and its batch counts rows. Read next: masked.py; pairs.p
 """
 import numpy as np
 
-from tinylm.autograd import cross_entropy, mean
+from tinylm.autograd import cross_entropy
 from tinylm.pretrain.batch import IGNORE
 
 
@@ -50,13 +50,26 @@ def row_means(losses, counts):
     return (losses * counts).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)            # (B, T) -> (B,)
 
 
-def score_rows(rows, **parts):
-    """The mean over rows, for losses of several parts.
+def masked_row_mean(model, h, targets):
+    """The mean over rows of the mean cross-entropy of each row's targets; the output layer sees only these.
 
-    rows     (B,) Tensor, what each row loses
-    parts    (B,) Tensors, to be reported by name
-    returns  (Tensor (), {"tokens": B, "loss": float, name: float ...})
+    model    with logits();  h (B, T, D) its hidden states
+    targets  (B, T), IGNORE where nothing counts
+    returns  Tensor (), the logits (n, V) it was computed from
     """
-    loss = mean(rows)
-    return loss, {"tokens": len(rows.data), "loss": float(loss.item()),
-                  **{name: float(np.mean(part.data)) for name, part in parts.items()}}
+    states, wanted = chosen(h, targets)
+    counts = targets != IGNORE
+    share = 1 / (np.maximum(counts.sum(axis=1), 1) * len(targets))                      # (B,): a target's part of the mean
+    weight = np.broadcast_to(share[:, None], targets.shape)[counts].astype(h.dtype)     # (n,)
+    logits = model.logits(states)                                                       # (n, D) -> (n, V)
+    return (cross_entropy(logits, wanted, reduction="none") * weight).sum(), logits
+
+
+def score_rows(loss, rows, **parts):
+    """What an objective's loss returns when it is a mean over rows.
+
+    loss, parts  Tensors (); parts are reported by name
+    rows         how many
+    returns      (loss, {"tokens": rows, "loss": float, name: float ...})
+    """
+    return loss, {"tokens": rows, "loss": float(loss.item()), **{name: float(part.item()) for name, part in parts.items()}}

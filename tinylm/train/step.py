@@ -83,17 +83,21 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     returns      Step
     """
     flat, streams = optimizer.flat, random_streams(model) if streams is None else streams
-    tokens, stops = comm.all_reduce(np.array([batch.tokens, stop], np.float64))
-    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), tokens)
+    # How many targets count in the whole batch is known only after the workers have met. To meet once less, gradients are
+    # taken per position of the batch, and the factor positions / targets (1 unless some do not count) is applied after.
+    positions = total * batch.targets.shape[1]
+    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), positions)
     flat.collect()
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
     mine = flat.grad[start:end]
-    loss, square = map(float, comm.all_reduce(np.array([loss, float(np.dot(mine, mine))])))
-    norm = math.sqrt(square) if square >= 0 else math.nan
+    found = np.array([loss, float(np.dot(mine, mine)), batch.tokens, stop], np.float64)
+    loss, square, tokens, stops = comm.all_reduce(found).tolist()
+    factor = positions / max(tokens, 1)
+    loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
     updated = math.isfinite(loss) and math.isfinite(norm)
     if updated:
-        optimizer.step(lr, start, end, scale=clip / norm if 0 < clip < norm else 1.0)
+        optimizer.step(lr, start, end, scale=factor * (clip / norm if 0 < clip < norm else 1.0))
         comm.all_gather_(flat.data)
     return Step(loss, norm, int(tokens), bool(stops), updated)
 
