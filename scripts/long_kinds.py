@@ -1,0 +1,77 @@
+"""Long question, long answer, or both: a small model trained on short ones of each kind, asked longer ones.
+
+MARK_HEADER
+"""
+import argparse
+import time
+
+import numpy as np
+
+import tinylm as tl
+from tinylm import backend
+from tinylm.backend import to_cpu, to_device
+from tinylm.data.long_kinds import KINDS
+from tinylm.generate.long_context import report
+from tinylm.models import GPT, GPTConfig
+from tinylm.optim import AdamW
+from tinylm.optim.schedule import cosine
+from tinylm.pretrain import IGNORE, Batch, CausalLM
+from tinylm.train import train_step
+
+WORDS, SHORT, GROWTH = 8, 8, (1, 2, 4)
+STEPS, BATCH, RATE = 500, 32, 6e-3
+# Sizes of each kind at length n: n words of which 2 are marked; 4 words written n / 4 times; n words.
+SIZES = {"summarize": lambda n: (n, 2), "expand": lambda n: (4, n // 4), "translate": lambda n: (n,)}
+
+
+def batch(kind, length, rows, seed):
+    """Inputs and targets; only the answer counts."""
+    ids, answers = KINDS[kind](rows, *SIZES[kind](length), words=WORDS, seed=seed)
+    targets = ids[:, 1:].copy()
+    targets[:, :-answers] = IGNORE
+    return Batch(ids[:, :-1], targets)
+
+
+def train(kind, seed, steps, device):
+    """A small GPT trained on texts of 4 to SHORT words; ALiBi, so that no position is new later."""
+    model = GPT(GPTConfig(WORDS + 2, 1024, 2, 4, 64, norm="rms", positions="alibi", bias=False), seed).to(device)
+    optimizer, objective, rng = AdamW(model.named_parameters(), weight_decay=0.0), CausalLM(), np.random.default_rng(seed)
+    for step in range(steps):
+        length = 4 * int(rng.integers(1, SHORT // 4 + 1)) if kind == "expand" else int(rng.integers(4, SHORT + 1))
+        train_step(model, objective, optimizer, batch(kind, length, BATCH, seed * 1_000_003 + step).to(device), 0, BATCH,
+                   RATE * cosine(step, steps, warmup=20), clip=1.0)
+    return model
+
+
+def accuracy(model, kind, length, device):
+    """Share of the answers' tokens that are right, each read after the right ones before it; 128 new texts."""
+    new = batch(kind, length, 128, 10**9)
+    with tl.no_grad():
+        guess = to_cpu(model(to_device(new.inputs, device)).data).argmax(-1)
+    return (guess == new.targets)[new.targets != IGNORE].mean()
+
+
+def main(argv=None):
+    """Train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true", help="one seed, few steps")
+    args = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    began, shorter = time.process_time(), []
+    print(f"share of the answer's tokens right: mean (least .. most over seeds); chance {1 / WORDS:.2f}")
+    print(f"    {'trained to length ' + str(SHORT):<24}" + "".join(f"{f'{n} x ({n * SHORT})':>22}" for n in GROWTH))
+    for kind in KINDS:
+        models = [train(kind, seed, steps, args.device) for seed in seeds]
+        found = [report([accuracy(model, kind, n * SHORT, args.device) for model in models], args.quick) for n in GROWTH]
+        shorter.append(found[-1][2] < found[0][1])
+        print(f"    {kind:<24}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found), flush=True)
+    print(f"{len(seeds)} seed(s); {time.process_time() - began:.0f} s of one core")
+    print(f"worse at {GROWTH[-1]} x than at the trained length, in every seed: "
+          + (", ".join(kind for kind, worse in zip(KINDS, shorter) if worse) or "none"))
+
+
+if __name__ == "__main__":
+    main()
