@@ -38,8 +38,9 @@ def states_and_losses(gpt, ids, targets):
     return into, losses.reshape(-1)
 
 
-@pytest.mark.parametrize("options", [{}, dict(positions="rope", n_kv_head=2, norm="rms"), dict(attention=("full", "window"), window=3),
-                                     dict(positions="alibi")], ids=str)
+@pytest.mark.parametrize("options", [
+    {}, dict(positions="rope", n_kv_head=2, norm="rms"), dict(attention=("full", "window"), window=3),
+    dict(positions="alibi")], ids=str)
 def test_a_myopic_model_says_the_same_and_no_loss_reaches_back(options, rng):
     whole = model(**options)
     near = myopic(whole)

@@ -30,9 +30,9 @@ def test_its_parts_are_those_of_the_preset(published):
 
 
 def test_loading_holds_the_model_once():
-    program = ("import resource; from tinylm.models.pretrained import load_pretrained; "
-               "model = load_pretrained('smollm2').model; peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; "
-               "print(sum(p.data.nbytes for p in model.parameters()), peak)")
+    # VmHWM is this program's own peak; getrusage would also remember that of the test run that forked it
+    program = ("from tinylm.models.pretrained import load_pretrained; from tinylm.cli.contestants import peak_bytes; "
+               "model = load_pretrained('smollm2').model; print(sum(p.data.nbytes for p in model.parameters()), peak_bytes())")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     model, peak = map(int, done.stdout.split())
     # besides: its file of 98 MB, the largest tensor once more (113 MB), Python and NumPy (40 MB), the tokenizer

@@ -26,7 +26,12 @@ def visible_softmax(scores, visible=None):
     return exp(scores - where(np.isfinite(norm.data), norm, 0.0)), norm
 
 
-@fused(lambda x, index: getitem(x, index))
+def _named_rows(x, index):
+    """x[index], the twin of gather_rows"""
+    return getitem(x, index)
+
+
+@fused(_named_rows)
 def gather_rows(x, *, index, keep):
     """Rows of a table by number, each as often as it is named: x[index] with a derivative made for long lists
 
