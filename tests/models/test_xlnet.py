@@ -110,3 +110,15 @@ def test_it_runs_on_every_device(device):
     m = model().to(device)
     ids, order, mask = (tl.backend.to_device(x, device) for x in (IDS, ORDER, np.ones((1, 5), bool)))
     np.testing.assert_allclose(m(ids, order, mask=mask).numpy(), model()(IDS, ORDER).numpy(), rtol=0, atol=1e-10)
+
+
+def test_dropout_does_not_depend_on_how_the_batch_is_shared_out():
+    m = model(dropout=0.5).train()
+    ids = np.arange(20).reshape(4, 5) % 10
+    parts = []
+    for first, stop in ((0, 4), (0, 2), (2, 4)):                # the whole batch, then what two workers would read of it
+        m.rng.counter = 0
+        with m.rng.rows(first, 4):
+            parts.append(m(ids[first:stop], ORDER).numpy())
+    whole, upper, lower = parts
+    np.testing.assert_allclose(np.concatenate([upper, lower]), whole, rtol=1e-12)

@@ -103,7 +103,9 @@ class XLNet(Module):
         if c.segments:
             segments = np.zeros_like(ids) if segments is None else segments
             other = (segments[:, :, None] != segments[:, None, :])[:, None]             # (B, 1, T, T)
-        waves = dropout(Tensor(relative_waves(T, c.d_model, ids, content.dtype)), p, self.rng)
+        waves = Tensor(relative_waves(T, c.d_model, ids, content.dtype))
+        with self.rng.rows(0, len(waves)):                  # shared by all sequences: the same on every worker
+            waves = dropout(waves, p, self.rng)
         for block in self.blocks:
             content, query = block(content, query, waves, visible, strictly, other)
         return tuple(x if x is None else dropout(x, p, self.rng) for x in (content, query))
