@@ -65,3 +65,12 @@ def test_bits_per_byte_undo_the_tokenizer():
     assert bits_per_byte(math.log(256), 10, 10) == pytest.approx(8, rel=1e-15)       # uniform bytes: 8 bits each
     assert bits_per_byte(math.log(16), 10, 40) == pytest.approx(1, rel=1e-15)        # 4 bits for tokens of 4 bytes
     assert perplexity(math.log(50)) == pytest.approx(50, rel=1e-14) and perplexity(1e4) == math.inf
+
+
+def test_a_random_objective_is_scored_on_the_same_corruption_every_time():
+    class Corrupting(CausalLM):
+        def make_batch(self, sequences, rng=None):
+            return super().make_batch(np.where(rng.bernoulli(0.5, sequences.shape), 0, sequences))
+
+    scores = {evaluate(Bigram(), Corrupting(), EvenWindows(tiny_tokens(100), T), 4) for _ in range(3)}
+    assert len(scores) == 1

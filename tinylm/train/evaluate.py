@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinylm.autograd import no_grad
+from tinylm.backend import Random
 from tinylm.train.step import ALONE
 
 
@@ -25,8 +26,10 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
     try:
         with no_grad():
             chosen = itertools.islice(windows.batches(batch_size), batches or None)
-            for sequences in itertools.islice(chosen, comm.rank, None, comm.size):
-                _, metrics = objective.loss(model, objective.make_batch(sequences, None).to(device))
+            for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
+                # an objective that corrupts at random draws the same every time: validations can be compared
+                batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+                _, metrics = objective.loss(model, batch)
                 total += metrics["loss"] * metrics["tokens"]
                 count += metrics["tokens"]
     finally:
