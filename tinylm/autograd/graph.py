@@ -54,7 +54,8 @@ class Tensor:
     name           shown in error messages
     """
 
-    __slots__ = ("data", "requires_grad", "grad", "name", "slot", "_node", "_version", "__weakref__")
+    # `frozen` is only there on parameters that finetune.freezing has taken out of training: nn/module.py still counts them.
+    __slots__ = ("data", "requires_grad", "grad", "name", "slot", "frozen", "_node", "_version", "__weakref__")
     __array_ufunc__ = None                                  # array + Tensor asks Tensor.__radd__, not NumPy's loop
 
     def __init__(self, data, requires_grad=False, name=None, device=None):

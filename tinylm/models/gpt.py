@@ -106,14 +106,23 @@ class GPT(Module):
         c, ids = self.config, ids.data if isinstance(ids, Tensor) else np.asarray(ids) if isinstance(ids, list) else ids
         if ids.ndim != 2:
             raise ShapeError(f"GPT: ids of shape {ids.shape}, needs (B, T): one sequence is a batch of one, ids[None]")
-        T, past = ids.shape[1], cache.length if cache is not None else 0
         if positions is None:
-            positions = np.arange(past, past + T, like=ids)
-            if past + T > c.context:
-                raise ShapeError(f"GPT: {past + T} tokens do not fit the context of {c.context}: shorten the input")
-        x = self.embed(ids, positions)                                                  # (B, T) -> (B, T, D)
+            past = cache.length if cache is not None else 0
+            positions = np.arange(past, past + ids.shape[1], like=ids)
+            if past + ids.shape[1] > c.context:
+                raise ShapeError(f"GPT: {past + ids.shape[1]} tokens do not fit the context of {c.context}: shorten the input")
+        return self.transform(self.place(self.tokens(ids), positions), positions, cache, mask)
+
+    def transform(self, x, positions, cache=None, mask=None):
+        """The blocks and the last norm.
+
+        x          (B, T, D) Tensor, of place()
+        positions  (T,) or (B, T) integers, as place() was given;  cache, mask as in __call__
+        returns    (B, T, D)
+        """
+        c, T, past = self.config, x.shape[1], cache.length if cache is not None else 0
         # Distances, for windows and biases, are those between columns: padding and packing do not change them.
-        queries, keys = np.arange(past, past + T, like=ids), np.arange(past + T, like=ids)
+        queries, keys = (np.arange(start, past + T, like=x.data) for start in (past, 0))
         masks = {kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window) for kind in c.attention}
         bias = None if self.position_bias is None else self.position_bias(queries, keys)          # (1|H, T, S)
         rotation = self.rotation(positions, x.dtype)
@@ -121,9 +130,13 @@ class GPT(Module):
             x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer)
         return x if self.norm is None else self.norm(x)
 
-    def embed(self, ids, positions):
-        """What the first block reads: (B, T) -> (B, T, D)."""
-        c, x = self.config, self.tokens(ids)
+    def place(self, x, positions):
+        """What the first block reads, from vectors in place of tokens: rows of the table, or learnt ones (soft prompts).
+
+        x          (B, T, D) Tensor;  positions (T,) or (B, T) integers
+        returns    (B, T, D): scaled, with positions, normed, dropped out, as the configuration says
+        """
+        c = self.config
         if c.embedding_scale != 1:
             x = x * c.embedding_scale
         if self.positions is not None:

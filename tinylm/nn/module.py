@@ -20,11 +20,16 @@ def _children(value):
     return ()
 
 
+def is_parameter(tensor):
+    """Whether a Tensor is a module's parameter: one that is trained, or one that has been frozen."""
+    return tensor.requires_grad or getattr(tensor, "frozen", False)
+
+
 def _walk(value, prefix, seen):
     for name, child in _children(value):
         path = f"{prefix}{name}"
         if isinstance(child, Tensor):
-            if child.requires_grad and id(child) not in seen:
+            if is_parameter(child) and id(child) not in seen:
                 seen.add(id(child))
                 yield path, child
         elif isinstance(child, (Module, list, tuple, dict)) and id(child) not in seen:
@@ -36,7 +41,7 @@ def _outline(value, indent):
     """One line for every parameter and every module below, as print() shows them."""
     for name, child in _children(value):
         if isinstance(child, Tensor):
-            yield f"{indent}{name}  {child.shape}"
+            yield f"{indent}{name}  {child.shape}" + ("  frozen" if getattr(child, "frozen", False) else "")
         elif isinstance(child, (Module, list, tuple, dict)):
             below = list(_outline(child, indent + "  "))
             if below or isinstance(child, Module):
@@ -47,6 +52,7 @@ def _outline(value, indent):
 class Module:
     """Base of everything with parameters: Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
 
+    A frozen parameter (finetune/freezing.py) requires none and is still one: saved, moved and counted.
     A subclass sets attributes in __init__ and computes in __call__. `training` tells dropout whether to act.
     """
 
@@ -72,7 +78,7 @@ class Module:
         return list(found.values())
 
     def count_parameters(self):
-        """How many numbers are trained."""
+        """How many numbers the parameters are, frozen ones among them."""
         return sum(p.size for p in self.parameters())
 
     def zero_grad(self):

@@ -84,16 +84,16 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     """
     flat, streams = optimizer.flat, random_streams(model) if streams is None else streams
     # How many targets count in the whole batch is known only after the workers have met. To meet once less, gradients are
-    # taken per position of the batch, and the factor positions / targets (1 unless some do not count) is applied after.
-    positions = total * batch.targets.shape[1]
-    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), positions)
+    # taken per row of the batch, and the factor rows / targets is applied after. Rows, because each worker knows them; the
+    # width of its rows may be its own, where they are padded to its longest.
+    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), total)
     flat.collect()
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
     mine = flat.grad[start:end]
     found = np.array([loss, float(np.dot(mine, mine)), batch.tokens, stop], np.float64)
     loss, square, tokens, stops = comm.all_reduce(found).tolist()
-    factor = positions / max(tokens, 1)
+    factor = total / max(tokens, 1)
     loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
     updated = math.isfinite(loss) and math.isfinite(norm)
     if updated:

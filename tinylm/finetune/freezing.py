@@ -1,0 +1,98 @@
+"""Which parameters are trained: all, some by name, or more and more of them   (book sections 1.1.2, 1.4, 3.3.2.2).
+
+A frozen parameter requires no gradient, so backward passes stop early and optimizers leave it alone; it is saved and
+moved like any other. Partial fine-tuning is a pattern: `only(model, "*.bias")` is BitFit (Ben Zaken et al. 2022).
+Read next: fit.py.
+"""
+import contextlib
+import fnmatch
+
+from tinylm.autograd import Tensor
+from tinylm.errors import ConfigError
+
+
+def _tensors(what):
+    """The parameters of a Module, a dict, a list of any of these, or a Tensor."""
+    if isinstance(what, Tensor):
+        return [what]
+    if hasattr(what, "parameters"):
+        return what.parameters()
+    values = what.values() if isinstance(what, dict) else what
+    return [p for value in values for p in _tensors(value)]
+
+
+def freeze(what):
+    """Take parameters out of training.
+
+    what     Module, Tensor, or a list or dict of these
+    returns  what
+    """
+    for p in _tensors(what):
+        p.requires_grad, p.frozen, p.grad, p.slot = False, True, None, None
+    return what
+
+
+def unfreeze(what):
+    """Train parameters again that were frozen; arguments as freeze()."""
+    for p in _tensors(what):
+        p.requires_grad, p.frozen = True, False
+    return what
+
+
+def matching(model, *patterns):
+    """The parameters whose name matches a pattern: dict name -> Tensor.
+
+    patterns  shell patterns: "*.bias", "blocks.1[01].*", "norm.*"
+    raises    ConfigError for a pattern that matches none, which would silently train nothing
+    """
+    named = model.named_parameters()
+    found = {pattern: fnmatch.filter(named, pattern) for pattern in patterns}
+    idle = [pattern for pattern, names in found.items() if not names]
+    if idle:
+        some = ", ".join(list(named)[:4])
+        raise ConfigError(f"no parameter is named like {', '.join(idle)}; names look like {some}: print(model) shows them all")
+    chosen = {name for names in found.values() for name in names}
+    return {name: p for name, p in named.items() if name in chosen}
+
+
+def only(model, *patterns):
+    """Freeze all parameters but those that match. Returns the model; patterns and errors as in matching()."""
+    chosen = matching(model, *patterns)
+    freeze(model)
+    unfreeze(chosen)
+    return model
+
+
+def trainable(model):
+    """The parameters that are not frozen: dict name -> Tensor."""
+    return {name: p for name, p in model.named_parameters().items() if p.requires_grad}
+
+
+def count_trainable(model):
+    """How many numbers are trained."""
+    return sum(p.size for p in trainable(model).values())
+
+
+@contextlib.contextmanager
+def frozen(model):
+    """While this is entered, nothing of the model is trained; afterwards what was before."""
+    before = list(trainable(model).values())
+    freeze(model)
+    try:
+        yield model
+    finally:
+        unfreeze(before)
+
+
+def stages(model, groups):
+    """Gradual unfreezing: the last group alone, then one more from the end at a time   (Howard & Ruder 2018).
+
+    groups   lists of name patterns from the input upwards, such as [["tokens.*"], ["blocks.0.*"], ["head.*"]]
+    yields   len(groups) times the number of the stage, the model frozen but for the groups that have thawed; train in between
+    raises   as matching(), before anything is frozen
+    """
+    thawing = [matching(model, *patterns) for patterns in groups]
+    freeze(model)
+    for stage, group in enumerate(reversed(thawing)):
+        unfreeze(group)
+        yield stage
