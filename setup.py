@@ -21,7 +21,7 @@ setup(
     install_requires=["numpy>=2.0", "regex"],
     extras_require={
         "gpu": ["cupy-cuda12x"],
-        "test": ["pytest", "hypothesis"],
+        "test": ["pytest", "hypothesis", "pytest-xdist"],
         "progress": ["tqdm"],
         "plot": ["matplotlib"],
         "mpi": ["mpi4py", "mpich"],

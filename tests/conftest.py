@@ -14,6 +14,8 @@ from tests.strict import strict_backend
 from tinylm import backend as devices
 
 devices.register("strict", strict_backend)
+if "PYTEST_XDIST_WORKER" in os.environ:        # pytest -n: a process for every core, so one thread in each
+    devices.blas_threads(1)
 
 # No deadline: a shared machine may pause any single example, and time is not what these tests are about.
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=30)
