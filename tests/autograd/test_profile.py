@@ -26,6 +26,47 @@ def test_matrix_products_of_a_gpt_cost_what_the_formula_says(kv_heads, gated):
     assert counts.calls["self_attention"] == L and counts.calls["linear"] == (5 if gated else 4) * L
 
 
+class Counted(np.ndarray):
+    """An array that counts what NumPy's matmul is really asked for, forward and backward."""
+
+    flops = 0
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        plain = [x.view(np.ndarray) if isinstance(x, Counted) else x for x in inputs]
+        if out is not None:
+            options["out"] = tuple(x.view(np.ndarray) for x in out)
+        result = getattr(ufunc, method)(*plain, **options)
+        if ufunc is np.matmul and plain[1].ndim > 1:        # products with a vector of ones are sums
+            Counted.flops += 2 * result.size * plain[0].shape[-1] * (plain[0].ndim > 1)
+        return out[0] if out is not None else result.view(Counted) if isinstance(result, np.ndarray) else result
+
+
+@pytest.mark.parametrize("gated, tied, kv_heads", [(False, True, 4), (True, False, 1), (True, True, 2)])
+def test_products_counted_are_those_numpy_was_asked_for(gated, tied, kv_heads):
+    # 12 tokens of a vocabulary of 600: beyond 512 rows the lookup's gradient is no product
+    model = GPT(GPTConfig(600, 6, 2, 4, 8, kv_heads, 24, "rms", activation="swiglu" if gated else "gelu_tanh", bias=False,
+                          positions="rope", tied=tied), dtype=np.float64)
+    for p in model.parameters():
+        p.data = p.data.view(Counted)
+    ids, Counted.flops = np.arange(12).reshape(2, 6), 0
+    with count_operations() as counts:
+        loss = tl.cross_entropy(model(ids), ids)
+        forward, Counted.flops = Counted.flops, 0
+        loss.backward()
+    assert counts.matmul_flops() == forward
+    assert counts.backward_flops() == Counted.flops == 2 * forward
+
+
+def test_only_factors_that_want_a_gradient_cost_backward():
+    w = leaf(np.ones((3, 4)))
+    with count_operations() as counts:
+        tl.linear(np.ones((5, 3)), w).sum().backward()      # the input is data: one product, x^T g
+        assert counts.backward == {"linear": 2 * 5 * 3 * 4}
+        (leaf(np.ones((5, 3))) @ w).sum().backward()        # g w^T and x^T g
+    assert counts.backward_flops() == 3 * 2 * 5 * 3 * 4
+    assert counts.calls == {"linear": 1, "matmul": 1, "sum": 2}         # what a rule calls is no forward operation
+
+
 @pytest.mark.parametrize("name, run, flops", [
     ("matmul", lambda: leaf(np.ones((5, 2, 3))) @ np.ones((3, 4)), 2 * 5 * 2 * 3 * 4),
     ("einsum", lambda: tl.einsum("ij,jk->ik", leaf(np.ones((2, 3))), leaf(np.ones((3, 4)))), 2 * 2 * 3 * 4),

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tinylm.cli import main
-from tinylm.cli.train import some_words, workers_for
+from tinylm.cli.closing import some_words
+from tinylm.cli.train import workers_for
 from tinylm.errors import CheckpointError
 from tinylm.train import TrainConfig, checkpoint
 

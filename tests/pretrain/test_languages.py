@@ -3,14 +3,20 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tests.pretrain.tiny import encoder
+from tests.pretrain.tiny import SIZES, encoder
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
+from tinylm.models.cases_early import ready
+from tinylm.models.presets_encoders import build, tiny
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.cases import PAIRS, SPECIAL
-from tinylm.pretrain.languages import CodeSwitched, TranslationLM, pack_bilingual, switch_code
+from tinylm.pretrain.languages import CodeSwitched, MultilingualLM, TranslationLM, pack_bilingual, switch_code
 from tinylm.pretrain.masked import MaskedLM, mask_tokens, targets_at
+from tinylm.pretrain.noise import bart
+from tinylm.pretrain.seq2seq import Denoise, Seq2SeqLM
+from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words
+from tinylm.tokenizers import BPETokenizer
 
 WHALE = Words("鲸鱼 是 哺乳 动物 。", "Whales are mammals .")
 
@@ -95,3 +101,57 @@ def test_switched_words_are_what_is_predicted(rng):
     with pytest.raises(ConfigError, match="needs \\(V, n\\)"):
         CodeSwitched(MaskedLM(SPECIAL), dictionary[:3])
     assert isinstance(batch, TokenBatch)
+
+
+ENGLISH, GERMAN = "the house is big and the garden is small. " * 20, "das haus ist groß und der garten ist klein. " * 20
+
+
+def bilingual():
+    """A vocabulary of both languages, its special ids with one for each language, and two rows of 12 tokens, tagged."""
+    tokenizer = BPETokenizer.train([ENGLISH, GERMAN], 320)
+    special = Special.after(tokenizer.vocab_size, sentinels=0, others=2)
+    rows = [[language, *tokenizer.encode(text)[:12]] for language, text in zip(special.others, (ENGLISH, GERMAN))]
+    return tokenizer, special, np.array(rows)
+
+
+def denoising(special):
+    return Denoise(bart(special, ends=()))
+
+
+def test_one_vocabulary_writes_every_language():
+    """No unknown word in either, and pieces that both use: what is learnt of them serves both."""
+    tokenizer, special, _ = bilingual()
+    ids = [tokenizer.encode(text) for text in (ENGLISH, GERMAN)]
+    assert [tokenizer.decode(i) for i in ids] == [ENGLISH, GERMAN] and not special.among(np.concatenate(ids)).any()
+    shared = {tokenizer.decode([i]) for i in set(ids[0].tolist()) & set(ids[1].tolist())}
+    assert "." in shared and " garten" not in shared
+
+
+def test_the_language_closes_the_source_and_is_what_the_decoder_reads_first():
+    tokenizer, special, rows = bilingual()
+    batch = MultilingualLM(special, denoising(special)).make_batch(rows, Random(0))
+    plain = Seq2SeqLM(special, denoising(special)).make_batch(rows[:, 1:], Random(0))
+    assert batch.decoder[:, 0].tolist() == list(special.others) and np.array_equal(batch.decoder[:, 1:], plain.decoder[:, 1:])
+    assert [source[mask][-1] for source, mask in zip(batch.inputs, batch.mask)] == list(special.others)
+    assert np.array_equal(batch.targets[:, :12], rows[:, 1:]) and (batch.targets[:, 12] == special.end).all()
+    with pytest.raises(ConfigError, match="row 1 begins with .*put its language in front"):
+        MultilingualLM(special, denoising(special)).make_batch(np.stack([rows[0], rows[1, ::-1]]), Random(0))
+
+
+def test_one_table_of_embeddings_serves_both_sides_and_is_told_the_language():
+    """Shared by encoder, decoder and output layer; the other language asked for, other probabilities."""
+    _, special, rows = bilingual()
+    sizes = SIZES | dict(vocab_size=special.vocab_size)
+    model = ready(build(tiny("mbart-large", **sizes), 0, dtype=np.float64).eval())
+    tables = [name for name, p in model.named_parameters().items() if special.vocab_size in p.shape]
+    assert model.head is None and tables == ["tokens.weight"]
+    objective = MultilingualLM(special, denoising(special))
+    batch = objective.make_batch(rows, Random(0))
+    loss, metrics = objective.loss(model, batch)
+    other = batch.decoder.copy()
+    other[:, 0] = special.others[::-1]
+    assert metrics["tokens"] == 26                          # 12 tokens and </s>, twice
+    assert abs(model(batch.inputs, other, source_mask=batch.mask).numpy() - model(batch.inputs, batch.decoder,
+                                                                                 source_mask=batch.mask).numpy()).max() > 1e-6
+    g, = tl.grad(loss, [model.tokens.weight])
+    assert np.abs(g.numpy()[list(special.others)]).min() > 0

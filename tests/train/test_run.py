@@ -77,8 +77,8 @@ def test_validation_covers_the_whole_validation_text_in_bits_per_byte(whole):
 def test_learning_rate_follows_the_schedule(whole):
     rates = [e["lr"] for e in logs.read(whole[0]) if e["event"] == "step"]
     config = TrainConfig()
-    assert rates[0] == pytest.approx(config.lr / 3) and rates[2] == pytest.approx(config.lr)        # 2 steps of warm-up
-    assert rates[-1] == pytest.approx(config.lr / 10)
+    assert rates[0] == pytest.approx(config.peak_lr / 3) and rates[2] == pytest.approx(config.peak_lr)        # 2 steps of warm-up
+    assert rates[-1] == pytest.approx(config.peak_lr / 10)
 
 
 def test_a_run_loads_as_the_model_that_was_trained(whole):

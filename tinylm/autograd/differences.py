@@ -82,10 +82,11 @@ class Subject:
         else:
             return
         for name, parameter in named.items():
-            if not any(parameter is known for known in self.leaves):
+            if not any(parameter is known for known in [*self.leaves, *(p for p, _ in self._before)]):
                 self._before.append((parameter, parameter.data))
                 parameter.data = self._cast(parameter.data)
-                self._leaf(parameter, label + name)
+                if parameter.requires_grad:                 # a frozen one is a constant
+                    self._leaf(parameter, label + name)
 
     def run(self):
         """The floating-point Tensors that the function returns, recorded."""

@@ -50,6 +50,9 @@ def _einsum(args, out, options):
 # Multiplications and additions of the forward pass. Whatever is not here costs one per element of its output.
 FLOPS = {"matmul": _matmul, "linear": _matmul, "unembedding": _matmul, "attention": _attention,
          "self_attention": _self_attention, "einsum": _einsum}
+# Going backwards, these fused products pay their price once for each of their two factors that wants a gradient.
+# Attention, two products of two factors each, pays twice its price, whatever is wanted of q, k and v.
+PRODUCTS = {"linear", "unembedding"}
 FREE = {"reshape", "transpose", "broadcast_to", "getitem", "embedding", "concatenate", "pad", "flip", "roll", "scatter_add"}
 
 
@@ -59,17 +62,26 @@ class Counts:
 
     calls: dict = field(default_factory=dict)
     flops: dict = field(default_factory=dict)
+    backward: dict = field(default_factory=dict)   # of matrix products, by the operation that is being differentiated
     live_bytes: int = 0            # results of recorded operations that are still alive
     peak_bytes: int = 0
 
     @property
     def total_flops(self):
-        """Forward operations. A backward pass costs twice as many in the matrix products: one per argument."""
+        """Forward operations. A backward pass costs twice as many in the matrix products: see backward_flops()."""
         return sum(self.flops.values())
 
     def matmul_flops(self):
         """The part in matrix products, which the 6 N D rule counts."""
         return sum(n for name, n in self.flops.items() if name in FLOPS)
+
+    def backward_flops(self):
+        """Matrix products of the backward passes that ran inside: one per factor that wanted a gradient.
+
+        Sums that BLAS computes as a product with ones (gradients of biases and gains) and lookups in small tables that
+        run as one with a one-hot matrix are not counted: they are no part of the mathematics.
+        """
+        return sum(self.backward.values())
 
     def table(self):
         """The counts as lines of text, most expensive first."""
@@ -87,12 +99,34 @@ class Counts:
 @contextlib.contextmanager
 def count_operations():
     """Count the operations that run inside, recorded or not. Yields Counts; live_bytes goes on following frees after."""
-    counts = Counts()
+    counts, differentiated = Counts(), []                   # the operations whose rules are running, the innermost last
+
+    def going_back(name, cost, node):
+        """Make a node tell when its rule runs; operations of primitives' rules then come to observe()."""
+        derive, wanted = node.derive, sum([edge is not None for edge in node.inputs[:2]])
+        again = cost * (wanted if name in PRODUCTS else 2) if node.fused else 0
+
+        def counted(g, node):
+            if observe in observers and again:
+                counts.backward[name] = counts.backward.get(name, 0) + again
+            differentiated.append(name)
+            try:
+                return derive(g, node)
+            finally:
+                differentiated.pop()
+
+        node.derive = counted
 
     def observe(name, args, out, options):
-        counts.calls[name] = counts.calls.get(name, 0) + 1
         cost = FLOPS[name](args, out, options) if name in FLOPS else 0 if name in FREE else out.size
-        counts.flops[name] = counts.flops.get(name, 0) + cost
+        if differentiated and name in FLOPS:
+            counts.backward[differentiated[-1]] = counts.backward.get(differentiated[-1], 0) + cost
+        elif not differentiated:
+            counts.calls[name] = counts.calls.get(name, 0) + 1
+            counts.flops[name] = counts.flops.get(name, 0) + cost
+        node = out._node
+        if node is not None and node.derive is not None and (name in FLOPS or not node.fused):
+            going_back(name, cost, node)
         buffer = _buffer(out.data)
         if all(buffer is not _buffer(a.data) for a in args if isinstance(a, Tensor)):      # a view owns nothing
             counts.live_bytes += buffer.nbytes

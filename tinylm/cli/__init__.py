@@ -11,7 +11,8 @@ import sys
 from tinylm.errors import TinylmError
 
 VERBS = {  # verb: (what it does, an example)
-    "train": ("train a small GPT on text, on this machine", "tinylm train --data book.txt --steps 500"),
+    "train": ("train a small model on text: a GPT, or any objective", "tinylm train --data book.txt --steps 500"),
+    "finetune": ("teach a trained model to follow instructions", "tinylm finetune RUN --data instructions.jsonl"),
     "generate": ("continue a prompt with a trained model", 'tinylm generate RUN "The with statement"'),
     "chat": ("talk with a model tuned to follow instructions", "tinylm chat smollm2"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),

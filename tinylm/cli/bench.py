@@ -3,7 +3,8 @@
 Machines are shared and change their speed from minute to minute, so seconds of one run say little. Each
 contestant is a process of its own; they take turns on the same weights and batches, and what counts is the
 ratio within a round. The losses must agree to 1e-4, or it was not the same work.
-Read next: contestants.py, what runs inside those processes.
+`tinylm bench batches` measures something else: what making a batch costs beside a training step, for every objective.
+Read next: contestants.py, what runs inside those processes; bench_batches.py.
 """
 import json
 import statistics
@@ -131,13 +132,31 @@ def table(result):
     return "\n".join(lines)
 
 
+def bench_batches(settings):
+    """`tinylm bench batches`."""
+    from tinylm.cli.bench_batches import HEAD, batches, line, verdict
+
+    found, shown = [], (lambda text: None) if settings.json else lambda text: print(text, flush=True)
+    shown(HEAD)
+    for row in batches(settings.rounds):
+        found.append(row)
+        shown(line(row))
+    shown(verdict(found))
+    if settings.json:
+        print(json.dumps(found, indent=1))
+    return 0
+
+
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
     settings, words = parse(argv, BenchSettings, positionals=("[WORK...]",), verb="bench", about=__doc__.split("Read next")[0],
-                            examples=("tinylm bench", "tinylm bench W1 --rounds 11", "tinylm bench W3 --no-decoding --json"))
+                            examples=("tinylm bench", "tinylm bench W1 --rounds 11", "tinylm bench W3 --no-decoding --json",
+                                      "tinylm bench batches"))
+    if words == ["batches"]:
+        return bench_batches(settings)
     unknown = [w for w in words if w not in WORKS]
     if unknown:
-        raise ConfigError(f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}")
+        raise ConfigError(f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches alone")
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
     results, shown = [], not settings.json

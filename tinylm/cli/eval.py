@@ -1,6 +1,7 @@
 """`tinylm eval RUN`: loss, perplexity and bits per byte of a trained model on a text.
 
-Without --data the text is what the run kept for validation. Bits per byte compare models with different tokenizers.
+Without --data the text is what the run kept for validation. Bits per byte compare models with different tokenizers. Of an
+objective other than causal the loss and the share of right answers are told: its loss is not of a whole text.
 """
 import json
 import tempfile
@@ -24,7 +25,7 @@ class EvalConfig:
 def main(argv):
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
-    from tinylm.train import checkpoint, load_run
+    from tinylm.train import Run, checkpoint, load_run
 
     config, (path,) = parse(argv, EvalConfig, positionals=("RUN",), verb="eval", about=__doc__,
                             examples=("tinylm eval RUN", "tinylm eval RUN --data book.txt --json"))
@@ -33,39 +34,56 @@ def main(argv):
     model, tokenizer, trained = load_run(found)
     model.to(config.device)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
-        side, data = text_of(config.data, run, tokenizer, aside)
+        opened = Run(run, trained, tokenizer, text_of(config.data, run, tokenizer, trained, aside), None)
         batch_size = config.batch_size or trained.batch_size
-        result = {"run": str(found), "data": config.data or f"{run}, validation text",
-                  **score(model, data, side, trained.context, batch_size, config.device)}
+        result = {"run": str(found), "data": config.data or f"{run}, validation text", "objective": trained.objective,
+                  **score(model, opened, batch_size, config.device)}
     if config.json:
         print(json.dumps(result))
         return
-    print(f"{result['run']} on {result['data']}: {result['tokens']:,} tokens scored")
-    print(f"  loss           {result['loss']:.4f} nats per token")
-    print(f"  perplexity     {result['perplexity']:.3f}")
-    print(f"  bits per byte  {result['bits_per_byte']:.4f}")
+    print("\n".join(report(result)))
 
 
-def text_of(path, run, tokenizer, aside):
-    """The text to score, as ("train" or "val", Prepared); a text of the user's own is encoded into `aside`."""
-    from tinylm.data import Prepared, prepare, stream_documents
+def report(result):
+    """A result as lines."""
+    counted = "tokens" if "perplexity" in result else "targets"
+    lines = [f"{result['run']} on {result['data']}: {result['tokens']:,} {counted} scored"]
+    if "perplexity" in result:
+        return lines + [f"  loss           {result['loss']:.4f} nats per token", f"  perplexity     {result['perplexity']:.3f}",
+                        f"  bits per byte  {result['bits_per_byte']:.4f}"]
+    lines.append(f"  loss           {result['loss']:.4f} ({result['objective']})")
+    if result["right"] is not None:
+        lines.append(f"  right answers  {result['right']:.1%} of {result['answers']:,} (always the commonest one: "
+                     f"{result['commonest']:.1%})")
+    return lines
 
+
+def text_of(path, run, tokenizer, trained, aside):
+    """The text to score, the validation side of a Prepared; a text of the user's own is encoded into `aside`."""
+    from dataclasses import replace
+
+    from tinylm.train.families import family_of
+    from tinylm.train.texts import open_text, prepare_text
+
+    family = family_of(trained, tokenizer.vocab_size)
     if path:
-        return "train", prepare(stream_documents(path), tokenizer, aside, val_fraction=0)
-    data = Prepared.open(run / "data", tokenizer.vocab_size)
+        data = prepare_text(trained, tokenizer, family, aside, data=path, val_fraction=0)
+        return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
+    data = open_text(run / "data", tokenizer, family)
     if not len(data.val):
         raise DataError(f"{run} kept no text for validation (val_fraction 0): give one with --data FILE")
-    return "val", data
+    return data
 
 
-def score(model, data, side, context, batch_size, device):
-    """Mean loss over windows that stand side by side, as the trainer validates. Returns a dict of numbers."""
-    from tinylm.data import EvenWindows
-    from tinylm.pretrain import CausalLM
+def score(model, run, batch_size, device):
+    """Mean loss over rows that stand side by side, as the trainer validates. Returns a dict of numbers."""
     from tinylm.train import evaluate, perplexity
+    from tinylm.train.accuracy import accuracy
+    from tinylm.train.rows import validation_rows
 
-    tokens = data.train.tokens if side == "train" else data.val.tokens
-    windows = EvenWindows(tokens, context)
-    loss, count = evaluate(model, CausalLM(), windows, batch_size, device=device)
-    return {"tokens": count, "loss": loss, "perplexity": perplexity(loss),
-            "bits_per_byte": data.bits_per_byte(loss, side)}
+    rows, objective = validation_rows(run.config, run.data.val, run.family), run.objective()
+    loss, count = evaluate(model, objective, rows, batch_size, device=device)
+    if run.family.causal:
+        return {"tokens": count, "loss": loss, "perplexity": perplexity(loss), "bits_per_byte": run.data.bits_per_byte(loss)}
+    share, answers, commonest = accuracy(model, objective, rows, batch_size, device=device)
+    return {"tokens": count, "loss": loss, "right": share, "answers": answers, "commonest": commonest}

@@ -49,10 +49,13 @@ def open_model(name, device="cpu", bits=None):
 
     backend(device)
     if not is_published(name):
+        from tinylm.finetune.saved import template_of_run
         from tinylm.train import load_run
-        model, tokenizer, _ = load_run(name)
-        end = tokenizer.special.get("<|endoftext|>")
-        template, bos, eos = None, end, end
+        from tinylm.train.families import decoder_of
+        model, tokenizer, config = load_run(name)
+        model = decoder_of(model, config, tokenizer.vocab_size)
+        end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
+        bos, eos = (None, tokenizer.special[template.end]) if template else (end, end)
     else:
         from tinylm.models.pretrained import load_pretrained
         published = load_pretrained(name)

@@ -1,10 +1,11 @@
-"""Pretraining over languages: translation LM and code switching   (XLM; book section 1.3.2.3, Fig. 1.7)
+"""Pretraining over languages: translation LM, code switching, denoising   (XLM, mBART; book section 1.3.2.3, Fig. 1.7)
 
 A sentence and its translation are packed as one sequence and masked in both languages, so that a word may be predicted
 from the other language. A language may be told to the model by an embedding of its own, or not at all; then one text
 may mix several. Read next: masked.py, which is the objective on text of one language.
 """
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
 from tinylm.pretrain.masked import MaskedLM, without_padding
 from tinylm.pretrain.pairs import pack
 from tinylm.pretrain.score import score_tokens
+from tinylm.pretrain.seq2seq import Seq2SeqLM
+from tinylm.pretrain.special import Special
 
 
 def pack_bilingual(special, first, second, languages=(0, 1), restart=False):
@@ -97,3 +100,39 @@ class CodeSwitched:
     def loss(self, model, batch):
         """As MaskedLM's."""
         return self.masked.loss(model, batch)
+
+
+@dataclass(frozen=True)
+class MultilingualLM:
+    """One encoder-decoder for several languages, told which to speak   (mBART; Liu et al. 2020; book section 1.2.3.1)
+
+    The id of its language closes every source, and the decoder reads it first, in place of <s>: a model that has learnt to
+    mend texts of each language can then be asked for another one than it reads.
+
+    special  Special; its `others` are the ids of languages
+    task     (ids (T,), draws (5, T + 1)) -> (source, target): any of Seq2SeqLM, BART's corruptions in the paper
+    """
+
+    special: Special
+    task: Callable
+
+    def make_batch(self, sequences, rng):
+        """sequences (B, T + 1) integers, the language and then the text -> Seq2SeqBatch.
+
+        raises   ConfigError if a row does not begin with a language
+        """
+        sequences = as_rows(sequences, "MultilingualLM.make_batch", shortest=2)
+        strange = np.flatnonzero(~np.isin(sequences[:, 0], self.special.others))
+        if len(strange):
+            raise ConfigError(f"MultilingualLM: row {strange[0]} begins with {sequences[strange[0], 0]}, which is none of the "
+                              f"languages {self.special.others}: put its language in front")
+        batch = Seq2SeqLM(self.special, self._told).make_batch(sequences, rng)
+        return replace(batch, decoder=np.concatenate([sequences[:, :1], batch.decoder[:, 1:]], axis=1))
+
+    def _told(self, row, draws):
+        source, target = self.task(row[1:], draws[:, :len(row)])
+        return np.concatenate([source, row[:1]]), target
+
+    def loss(self, model, batch):
+        """As Seq2SeqLM's."""
+        return Seq2SeqLM(self.special, self.task).loss(model, batch)

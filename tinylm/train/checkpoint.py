@@ -209,8 +209,10 @@ def find(path):
     return path, newest
 
 
-def save_step(run, step, arrays, state, keep=2):
+def save_step(run, step, arrays, state, keep=2, best=None):
     """Write RUN/checkpoints/step-N and then remove all but the newest `keep`, and what killed processes left behind.
+
+    best     another step whose checkpoint stays, or None
 
     A checkpoint of this very step that exists is kept as it is: it was verified complete by its rename.
     returns  its path
@@ -218,7 +220,7 @@ def save_step(run, step, arrays, state, keep=2):
     path = Path(run) / AREA / f"step-{step:06d}"
     if not path.exists():
         save(path, arrays, state)
-    old = list(steps(run).values())[:-keep]
+    old = [other for n, other in list(steps(run).items())[:-keep] if n != best]
     for stale in [*old, *(p for p in path.parent.iterdir() if ".tmp-" in p.name)]:
         doomed = stale if ".tmp-" in stale.name else stale.with_name(f"{stale.name}.tmp-{os.getpid()}")
         with contextlib.suppress(OSError):

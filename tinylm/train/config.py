@@ -10,6 +10,7 @@ from pathlib import Path
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES
+from tinylm.train.families import SHIFTED, check_family, known_objective
 from tinylm.train.settings import above, at_least, between, one_of, positive, setting, validate
 
 
@@ -27,7 +28,13 @@ def two_decays(value):
 class TrainConfig:
     """A training run. `setting` gives each field its help and check; see settings.py."""
 
-    data: str = setting("", "text to learn: a file or a directory of files; none: the English in Python's own help")
+    objective: str = setting("causal", "what is learnt from the text; `tinylm corrupt --list` names and shows them",
+                             known_objective)
+    architecture: str | None = setting(None, "of causal and prefix decoder or seq2seq, of masked encoder or seq2seq; "
+                                       "none: the first", one_of("encoder", "decoder", "seq2seq"))
+    data: str = setting("", "text to learn: a file or a directory of files; none: the English in Python's own help; for "
+                        "translation lines of sentence<TAB>translation")
+    dictionary: str = setting("", "for code-switching: a file with lines word<TAB>translation")
     tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
@@ -47,12 +54,18 @@ class TrainConfig:
     rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
     bias: bool = setting(True, "biases in linear maps and layer norms")
     tied: bool = setting(True, "output weights are the embedding table")
-    dropout: float = setting(0.0, "probability of dropping an activation while training", below_one)
+    dropout: float = setting(0.0, "probability of dropping an activation while training; contrastive takes 0.1 for 0",
+                             below_one)
 
     steps: int = setting(1000, "updates of the parameters, counted from the start of the run", at_least(1))
+    short_context: int = setting(0, "tokens of the rows of the first short_steps steps; 0: context from the start",
+                                 at_least(0))
+    short_steps: int = setting(0, "steps with short rows before the full ones; BERT: 90 % of all", at_least(0))
+    patience: int = setting(0, "end when so many validations in a row brought no lower loss; 0: only after steps",
+                            at_least(0))
     batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
     micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own", at_least(0))
-    lr: float = setting(4e-3, "peak learning rate", positive)
+    lr: float | None = setting(None, "peak learning rate; none: 4e-3 where a decoder says the next token, else 1e-3", positive)
     min_lr: float | None = setting(None, "learning rate at the end; none: a tenth of lr", at_least(0))
     warmup: int = setting(100, "steps of linear warm-up", at_least(0))
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
@@ -83,18 +96,29 @@ class TrainConfig:
         if self.n_head % heads:
             raise ConfigError(f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: "
                               "every key-value head serves equally many heads")
-        if self.min_lr is not None and self.min_lr > self.lr:
-            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}: after warm-up the rate only falls")
+        if self.min_lr is not None and self.min_lr > self.peak_lr:
+            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.peak_lr:g}: after warm-up the rate only falls")
         if self.workers > self.batch_size:
             raise ConfigError(f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row")
         if self.workers > 1 and self.device != "cpu":
             raise ConfigError(f"{self.workers} workers share memory of the cpu, not the {self.device}: use --workers 1")
+        if bool(self.short_context) != bool(self.short_steps) or self.short_context > self.context:
+            raise ConfigError(f"short_context {self.short_context} and short_steps {self.short_steps}: give both or none, and "
+                              f"no more tokens than the context of {self.context}")
+        if self.patience and not (self.eval_every and self.val_fraction):
+            raise ConfigError("patience waits for a lower validation loss: it needs eval_every and val_fraction above 0")
+        check_family(self)
         return self
+
+    @property
+    def peak_lr(self):
+        """The highest learning rate. Where few tokens are predicted, gradients are noisier and want smaller steps."""
+        return (4e-3 if self.objective in SHIFTED else 1e-3) if self.lr is None else self.lr
 
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
-        floor = 0.1 if self.min_lr is None else self.min_lr / self.lr
-        return self.lr * SCHEDULES[self.schedule](step, self.steps, self.warmup, floor)
+        floor = 0.1 if self.min_lr is None else self.min_lr / self.peak_lr
+        return self.peak_lr * SCHEDULES[self.schedule](step, self.steps, self.warmup, floor)
 
     def model(self, vocab_size):
         """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer tokens than asked)."""
@@ -109,8 +133,8 @@ class TrainConfig:
 MODEL = [field.name for field in dataclasses.fields(GPTConfig) if field.name in TrainConfig.__dataclass_fields__]
 
 # What may differ between two parts of one run.
-MAY_CHANGE = ("steps", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers", "eval_every",
-              "eval_batches", "checkpoint_every", "keep", "out", "resume")
+MAY_CHANGE = ("steps", "patience", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers",
+              "eval_every", "eval_batches", "checkpoint_every", "keep", "out", "resume")
 
 
 def as_json(config):

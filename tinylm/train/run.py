@@ -3,6 +3,7 @@
     RUN/config.json     the configuration, to read; the one that counts is in each checkpoint
         tokenizer.json  the tokenizer
         data/           the text as token ids, prepared once
+        dictionary.tsv  where there is one
         log.jsonl       losses and rates, step by step (log.py)
         checkpoints/    the newest few (checkpoint.py)
 
@@ -21,15 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from tinylm import tokenizers
-from tinylm.data import EvenWindows, Prepared, RandomWindows, prepare
-from tinylm.data.prepare import END_OF_TEXT
-from tinylm.data.text import python_documentation, stream_documents, text_files, without_repeats
+from tinylm.data import Prepared
 from tinylm.errors import CheckpointError, ConfigError, DataError
-from tinylm.models import GPT
+from tinylm.models import GPT, GPTConfig
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.config import TrainConfig, as_json, continued, from_json
+from tinylm.train.families import family_of, new_model, new_objective
+from tinylm.train.rows import training_rows, validation_rows
 from tinylm.train.session import Session
 from tinylm.train.step import ALONE, broadcast_text
+from tinylm.train.texts import keep_dictionary, kept_dictionary, make_tokenizer, open_text, prepare_text
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,20 @@ class Run:
     data: Prepared
     checkpoint: Path | None
 
+    @property
+    def family(self):
+        """The Family: what the objective trains, and its special ids."""
+        return family_of(self.config, self.tokenizer.vocab_size)
+
     def windows(self):
-        """(RandomWindows to train on, EvenWindows to validate on or None). DataError if the text is too short."""
-        config = self.config
-        return (RandomWindows(self.data.train.tokens, config.context, config.batch_size, config.seed),
-                EvenWindows(self.data.val.tokens, config.context) if config.val_fraction else None)
+        """(rows to train on, rows to validate on or None), see rows.py. DataError if the text is too short."""
+        config, family = self.config, self.family
+        return (training_rows(config, self.data.train, family),
+                validation_rows(config, self.data.val, family) if config.val_fraction else None)
+
+    def objective(self):
+        """The objective, made for this text. ConfigError if the text lacks what it works on."""
+        return new_objective(self.family, self.tokenizer, self.data.train.tokens, kept_dictionary(self.config, self.directory))
 
 
 def train_run(run, comm=None, report=print):
@@ -63,8 +74,8 @@ def train_run(run, comm=None, report=print):
              is reported by the process the user started)
     comm     communicator whose every worker calls this; None: this process alone
     report   where lines of text for the user go; only rank 0 reports
-    returns  dict: run, step, loss, validation_loss, perplexity, bits_per_byte, tokens_per_second, seconds, parameters,
-             interrupted
+    returns  dict: run, step, loss, validation_loss, tokens_per_second, seconds, parameters, interrupted, best (step and
+             validation loss, with patience); of causal language modeling also perplexity and bits_per_byte
     raises   TinylmError
     """
     comm = comm or ALONE
@@ -88,10 +99,11 @@ def prepare_run(config, report=print, given=None):
     try:
         tokenizer = make_tokenizer(config)
         tokenizer.save(directory / "tokenizer.json")
-        data = prepare(_documents(config), tokenizer, directory / "data", config.val_fraction, config.seed)
+        data = prepare_text(config, tokenizer, family_of(config, tokenizer.vocab_size), directory / "data")
+        keep_dictionary(config, directory)
         config = dataclasses.replace(config, out=str(directory))
         run = Run(directory, config, tokenizer, data, None)
-        run.windows()                                                    # a text that is too short is told now
+        run.windows(), run.objective()                                   # a text that will not do is told now
         _write_config(directory, config)
     except BaseException as error:
         shutil.rmtree(directory, ignore_errors=True)
@@ -109,45 +121,18 @@ def load_run(path):
     """The model of a run.
 
     path     a run (its newest checkpoint), or a checkpoint directory
-    returns  (model in evaluation mode, tokenizer, TrainConfig)
+    returns  (model in evaluation mode, tokenizer, TrainConfig). What the model is depends on the objective, see
+             families.py; family_of(config, tokenizer.vocab_size).special are the ids that it knows besides
     raises   CheckpointError if there is none, or it is damaged
     """
     _, found = checkpoints.find(path)
     saved = checkpoints.load(found, files=("model",))
     config, tokenizer = _described(saved)
-    model = GPT(config.model(tokenizer.vocab_size), config.seed, np.dtype(config.dtype).type)
+    shape = saved.state.get("gpt")                                       # of a model fine-tuned from any weights
+    model = (new_model(config, family_of(config, tokenizer.vocab_size)) if shape is None else
+             GPT(GPTConfig(**shape), config.seed, np.dtype(config.dtype).type))
     model.load_state_dict(saved.arrays["model"])
     return model.eval(), tokenizer, config
-
-
-def make_tokenizer(config):
-    """The tokenizer that a configuration asks for, learnt from its text if it is learnt.
-
-    Characters and merges are taken from the whole text: the validation part must be writable too, and which merges
-    exist says next to nothing about it.
-    """
-    special = (END_OF_TEXT,) if config.data and len(text_files(config.data)) > 1 else ()
-    if config.tokenizer == "bytes":
-        return tokenizers.ByteTokenizer(special)
-    if config.tokenizer == "chars":
-        seen = set().union(*map(set, _chunks(config)))
-        return tokenizers.CharTokenizer("".join(sorted(seen)), special)
-    if config.tokenizer == "bpe":
-        return tokenizers.BPETokenizer.train(_chunks(config), config.vocab_size, special)
-    path = Path(config.tokenizer)
-    if not path.exists():
-        raise ConfigError(f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there")
-    return tokenizers.load(path / "tokenizer.json" if path.is_dir() else path)
-
-
-def _documents(config):
-    """The documents of the text, each a str or an iterator of str."""
-    return stream_documents(config.data) if config.data else without_repeats(python_documentation())
-
-
-def _chunks(config):
-    documents = _documents(config)
-    return [documents] if isinstance(documents, str) else itertools.chain.from_iterable(documents)
 
 
 def _new_directory(config):
@@ -188,14 +173,15 @@ def _reopen(asked, report, given):
 
 def _same_data(directory, sha256, config, tokenizer, report):
     """The tokens that a run was trained on: as they lie there, or prepared again from the text."""
+    family = family_of(config, tokenizer.vocab_size)
     try:
-        data = Prepared.open(directory, tokenizer.vocab_size)
+        data = open_text(directory, tokenizer, family)
         if data.meta["sha256"] == sha256:
             return data
     except DataError:
         pass
     report(f"the tokens in {directory} are missing or damaged: preparing the text again")
-    data = prepare(_documents(config), tokenizer, directory, config.val_fraction, config.seed)
+    data = prepare_text(config, tokenizer, family, directory)
     if data.meta["sha256"] != sha256:
         text = config.data or "the help of this Python version"
         raise CheckpointError(f"the run was trained on another text than {text} holds now: going on needs the same one")
@@ -225,5 +211,5 @@ def _prepare_together(config, comm, report):
         return run
     directory, config = Path(directory), from_json(values, directory)
     tokenizer = tokenizers.load(directory / "tokenizer.json")
-    return Run(directory, config, tokenizer, Prepared.open(directory / "data", tokenizer.vocab_size),
-               Path(checkpoint) if checkpoint else None)
+    data = open_text(directory / "data", tokenizer, family_of(config, tokenizer.vocab_size))
+    return Run(directory, config, tokenizer, data, Path(checkpoint) if checkpoint else None)

@@ -10,13 +10,13 @@ import numpy as np
 
 from tinylm.backend import backend, keep_freed_memory
 from tinylm.errors import TrainingError
-from tinylm.models import GPT
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.pretrain import CausalLM
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.config import as_json
 from tinylm.train.evaluate import evaluate, perplexity
+from tinylm.train.families import new_model
 from tinylm.train.log import Log
+from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
 from tinylm.train.trainer import Trainer
 
@@ -34,19 +34,20 @@ class Session:
     def __init__(self, run, comm, report):
         keep_freed_memory()
         self.run, self.config, self.comm, self.report = run, run.config, comm, report
-        config, shape = run.config, run.config.model(run.tokenizer.vocab_size)
+        config, self.family = run.config, run.family
         backend(config.device)                                           # says what is missing before anything is built
         windows, self.validation = run.windows()
-        self.model = GPT(shape, config.seed, np.dtype(config.dtype).type).to(config.device)
+        self.model = new_model(config, self.family).to(config.device)
         shared = getattr(comm, "empty", None) if config.device == "cpu" else None
         flat = FlatParameters(self.model.named_parameters(), shared)
-        optimizer = AdamW(flat, config.lr, tuple(config.betas), weight_decay=config.weight_decay)
-        self.objective = CausalLM()
+        optimizer = AdamW(flat, config.peak_lr, tuple(config.betas), weight_decay=config.weight_decay)
+        self.objective, self.patience = run.objective(), Patience(config.patience)
         self.trainer = Trainer(self.model, self.objective, optimizer, windows.batch, config.batch_size,
                                config.learning_rate, config.clip, config.micro_batch, config.seed, comm)
         if run.checkpoint:
             saved = checkpoints.load(run.checkpoint)
             self.trainer.load_state(saved.arrays, saved.state["trainer"])
+            self.patience.load_state(saved.state.get("patience"))
         self.saved_at = self.trainer.step if run.checkpoint else None
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
 
@@ -58,13 +59,15 @@ class Session:
         self.progress = Progress(first, config.steps) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "
-                    f"{config.steps} steps of {config.batch_size} x {config.context} tokens; run {self.run.directory}")
-        if first >= config.steps:
+                    f"{self._steps()}; run {self.run.directory}")
+        if self.patience.lost:
+            self.report(f"the run ended at step {first}, {self.patience}: give a larger --patience to go further")
+        elif first >= config.steps:
             self.report(f"all {first} steps are done: give --steps a larger number to go further")
         self._write("start", step=first, config=as_json(config), workers=self.comm.size, parameters=parameters,
                     vocab_size=self.run.tokenizer.vocab_size, python=platform.python_version(), numpy=np.__version__)
         try:
-            finished = trainer.run(config.steps, self.after_step, say=self._interrupted)
+            finished = self.patience.lost or trainer.run(config.steps, self.after_step, say=self._interrupted)
             self.save()
         except TrainingError as error:
             saved = checkpoints.latest(self.run.directory)
@@ -76,6 +79,7 @@ class Session:
                    "interrupted": not finished, "loss": float(np.mean(self.losses)) if self.losses else None,
                    "tokens_per_second": sum(self.tokens) / sum(self.seconds) if self.seconds else None}
         summary |= self.validate(0) if finished else {}
+        summary |= {"best": self.patience.state()} if config.patience else {}
         summary["seconds"] = time.perf_counter() - started
         self._write("end", **summary)
         if rank == 0:
@@ -84,7 +88,10 @@ class Session:
         return summary
 
     def after_step(self, step, seconds):
-        """Log a step; validate and save when it is their turn. `step` is a Step, already counted in trainer.step."""
+        """Log a step; validate and save when it is their turn. `step` is a Step, already counted in trainer.step.
+
+        returns  True if patience is lost: nothing more is to be trained
+        """
         n, config = self.trainer.step, self.config
         for values, value in ((self.losses, step.loss), (self.seconds, seconds), (self.tokens, step.tokens)):
             values.append(value)
@@ -97,10 +104,12 @@ class Session:
         if config.eval_every and n % config.eval_every == 0 and n < config.steps:
             found = self.validate(config.eval_batches)
             if found and self.comm.rank == 0:
-                self.progress.note(f"step {n}: validation loss {found['validation_loss']:.4f}, "
-                                   f"{found['bits_per_byte']:.4f} bits per byte")
+                self.progress.note(f"step {n}: {_scores(found)}")
+            if config.patience and self.patience.sees(n, found["validation_loss"]):
+                self.save()                                             # the best so far; save_step keeps it
         if config.checkpoint_every and n % config.checkpoint_every == 0:
             self.save()
+        return self.patience.lost
 
     def validate(self, batches):
         """Score the validation text (`batches` of it; 0: all) and log it. Returns what was found; {} without a text."""
@@ -108,7 +117,9 @@ class Session:
             return {}
         loss, tokens = evaluate(self.model, self.objective, self.validation, self.config.batch_size, batches, self.comm,
                                 self.config.device)
-        found = {"perplexity": perplexity(loss), "bits_per_byte": self.run.data.bits_per_byte(loss)}
+        found = {}
+        if self.family.causal:                                          # other losses are not of a whole text
+            found = {"perplexity": perplexity(loss), "bits_per_byte": self.run.data.bits_per_byte(loss)}
         self._write("validation", step=self.trainer.step, loss=loss, tokens=tokens, **found)
         return {"validation_loss": loss, **found}
 
@@ -123,7 +134,8 @@ class Session:
                 "config": as_json(c), "tokenizer": self.run.tokenizer.to_dict(), "trainer": state,
                 "data": {"sha256": self.run.data.meta["sha256"], "position": self.trainer.step},
                 "schedule": {"name": c.schedule, "next": c.learning_rate(self.trainer.step)},
-            }, c.keep)
+                "patience": self.patience.state(),
+            }, c.keep, self.patience.best_step if c.patience else None)
         self.saved_at = self.trainer.step
 
     def _write(self, event, **values):
@@ -137,6 +149,20 @@ class Session:
     def _closing(self, summary):
         if summary["interrupted"]:
             return f"stopped at step {summary['step']}, saved; go on with: tinylm train --resume {self.run.directory}"
-        scored = (f"validation loss {summary['validation_loss']:.4f}, {summary['bits_per_byte']:.4f} bits per byte, "
-                  if "validation_loss" in summary else "")
-        return f"{scored}{summary['step']} steps, {clock(summary['seconds'])}"
+        scored = f"{_scores(summary)}, " if "validation_loss" in summary else ""
+        ended = f"{scored}{summary['step']} steps, {clock(summary['seconds'])}"
+        best = self.patience.best_step
+        if best is None:
+            return ended
+        return f"{ended}; {self.patience}: {self.run.directory}/{checkpoints.AREA}/step-{best:06d}"
+
+    def _steps(self):
+        c, short = self.config, min(self.config.short_steps, self.config.steps)
+        first = f"{short} steps of {c.batch_size} x {c.short_context} tokens, then " if short else ""
+        return f"{first}{c.steps - short} steps of {c.batch_size} x {c.context} tokens"
+
+
+def _scores(found):
+    """A validation in words."""
+    text = f"validation loss {found['validation_loss']:.4f}"
+    return f"{text}, {found['bits_per_byte']:.4f} bits per byte" if "bits_per_byte" in found else text

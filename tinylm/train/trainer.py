@@ -83,16 +83,17 @@ class Trainer:
     def run(self, steps, after_step=None, say=lambda: None):
         """Go on until `steps` updates are done, or until Ctrl-C, which lets the step in work finish.
 
-        after_step  called as after_step(Step, seconds it took) when an update is done
+        after_step  called as after_step(Step, seconds it took) when an update is done; what is true ends training, and
+                    must be so on every worker
         say         called once when Ctrl-C is pressed
-        returns     True if all steps are done, False if stopped before
+        returns     True if all steps are done or after_step found an end, False if stopped before
         """
         with finish_first(say) as asked:
             while self.step < steps:
                 started = time.perf_counter()
                 step = self.advance(bool(asked))
-                if after_step is not None:
-                    after_step(step, time.perf_counter() - started)
+                if after_step is not None and after_step(step, time.perf_counter() - started):
+                    return True
                 if step.stop:
                     break
         return self.step >= steps

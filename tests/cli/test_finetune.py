@@ -1,0 +1,116 @@
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tinylm.cli import main
+from tinylm.train import load_run
+
+SAMPLES = [{"instruction": "Who sat?", "output": "the cat"}, {"instruction": "Where?", "input": "the dog", "output": "on the log"},
+           {"messages": [{"role": role, "content": content} for role, content in (
+               ("user", "hi"), ("assistant", "ho"), ("user", "and?"), ("assistant", "bye"))]}] * 3
+
+
+@pytest.fixture(scope="module")
+def base(text, tiny, tmp_path_factory):
+    """A run with a context that holds a conversation."""
+    path = tmp_path_factory.mktemp("base") / "base"
+    settings = [word for word in tiny if "context" not in word]
+    assert main(["train", "--data", str(text), "--out", str(path), *settings, "--context=48"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, SAMPLES)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tuned(base, data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tuned") / "tuned"
+    settings = "--epochs=30", "--lr=0.02", "--batch-size=4"
+    assert main(["finetune", str(base), "--data", str(data), "--out", str(path), *settings]) == 0
+    return path
+
+
+def test_it_says_what_is_learnt_and_what_became_of_it(base, data, tmp_path, capsys):
+    assert main(["finetune", str(base), "--data", str(data), "--out", str(tmp_path / "out"), "--steps", "3"]) == 0
+    out, err = capsys.readouterr()
+    # 3 x (1+8+1+7+1, 1+14+1+10+1, 1+2+1+2+1+1+4+1+3+1) tokens, of them answers with their ends 8 + 11 + 3 + 4
+    assert "data: 9 samples, 186 tokens, of which 78 are answers" in out
+    assert "conversations written as roles" in out and "after 3 steps" in out and f"tinylm chat {tmp_path / 'out'}" in out
+    assert "step 3/3" in err
+
+
+def test_the_result_is_talked_with(tuned, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Who sat?\n"))
+    assert main(["chat", str(tuned), "--max-tokens", "20"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and len(said) < 15 and "<|" not in said                 # it ends by itself, with no mark to see
+
+
+def test_the_result_answers_and_is_scored(tuned, text, capsys):
+    assert main(["generate", str(tuned), "Who sat?", "--max-tokens", "12"]) == 0
+    assert "Who sat?" not in capsys.readouterr().out         # it is asked, not continued
+    assert main(["eval", str(tuned), "--data", str(text)]) == 0
+
+
+def test_tuning_goes_on_from_a_tuned_model(tuned, data, tmp_path):
+    assert main(["finetune", str(tuned), "--data", str(data), "--out", str(tmp_path / "more"), "--steps=1", "--turns=last"]) == 0
+    assert load_run(tmp_path / "more")[0].config.vocab_size == load_run(tuned)[0].config.vocab_size      # no marks twice
+
+
+def test_a_low_rank_change_is_merged_and_the_rest_stays(base, data, tmp_path, capsys):
+    out = tmp_path / "lora"
+    assert main(["finetune", str(base), "--data", str(data), "--out", str(out), "--steps", "2", "--lora", "2", "--pack"]) == 0
+    before, after = load_run(base)[0].state_dict(), load_run(out)[0].state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name].shape == after[name].shape and (before[name] != after[name]).any()}
+    assert changed and all(name.endswith(".weight") and "norm" not in name for name in changed)
+    change = after["blocks.0.attention.qkv.weight"] - before["blocks.0.attention.qkv.weight"]
+    s = np.linalg.svd(change, compute_uv=False)
+    assert s[2] < 1e-5 * s[0]                                # rank 2, but for float32's rounding
+
+
+def test_published_weights_are_tuned(tmp_path, data, capsys, monkeypatch):
+    from tinylm.models import GPT, GPTConfig
+    from tinylm.models.pretrained import save_pretrained
+    from tinylm.tokenizers import BPETokenizer, save_gpt2
+    tokenizer = BPETokenizer.train(["the cat sat on the mat " * 9], 270)
+    parts = dict(norm="rms", positions="rope", activation="swiglu", bias=False, d_hidden=16)
+    config = GPTConfig(tokenizer.vocab_size, 48, 1, 1, 8, **parts)
+    save_pretrained(GPT(config, 0), tmp_path / "llama")
+    save_gpt2(tokenizer, tmp_path / "llama" / "vocab.json", tmp_path / "llama" / "merges.txt")
+    monkeypatch.chdir(tmp_path)
+    assert main(["finetune", "llama", "--data", str(data), "--steps", "2"]) == 0
+    model, _, _ = load_run("runs/llama-tuned")
+    assert model.config.norm == "rms" and model.config.vocab_size == tokenizer.vocab_size + 4
+    assert main(["generate", "runs/llama-tuned", "hi", "--max-tokens", "3"]) == 0
+
+
+def test_a_second_result_gets_a_name_of_its_own(base, data):
+    for name in ("base-tuned", "base-tuned-2"):
+        assert main(["finetune", str(base), "--data", str(data), "--steps", "1"]) == 0
+        assert (base.parent / name / "checkpoints").is_dir()
+
+
+@pytest.mark.parametrize("argv, words", [
+    ([], "needs --data"), (["--data", "DATA"], "needs RUN"), (["RUN", "--data", "nothing.jsonl"], "nothing.jsonl cannot be read"),
+    (["nowhere", "--data", "DATA"], "no run at 'nowhere'"), (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
+    (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
+    (["RUN", "--data", "DATA", "--out", "RUN"], "is not written over"),
+    (["SHORT", "--data", "DATA"], "take a model with a longer one"),
+])
+def test_what_cannot_be_done_is_one_line(argv, words, base, run, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = {"RUN": base, "DATA": data, "SHORT": run}
+    if "SHORT" in argv:                                      # a context of 8, and a question that is longer
+        named["DATA"] = tmp_path / "long.jsonl"
+        named["DATA"].write_text(json.dumps(SAMPLES[1]))
+    assert main(["finetune", *(str(named.get(word, word)) for word in argv)]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1

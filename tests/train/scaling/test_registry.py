@@ -1,0 +1,34 @@
+"""The table of published models, divided and multiplied out."""
+import pytest
+
+from tinylm.train.scaling.registry import find, table, table_2_3_losses
+
+
+def test_chinchilla_and_gopher_took_about_the_same_compute():
+    gopher, chinchilla = find("Gopher"), find("Chinchilla")
+    assert gopher.flops == 5.04e23 and chinchilla.flops == pytest.approx(5.88e23)       # 6 x 280e9 x 300e9, 6 x 70e9 x 1.4e12
+    assert chinchilla.flops / gopher.flops == pytest.approx(1.17, abs=5e-3)
+    assert gopher.tokens_per_parameter == pytest.approx(1.07, abs=5e-3) and chinchilla.tokens_per_parameter == 20
+    assert chinchilla.predicted_loss < gopher.predicted_loss                            # 1.9366 and 1.9933
+
+
+def test_gpt3_took_3646_days_of_a_petaflop():
+    assert find("GPT-3").flops == 3.15e23 and round(find("GPT-3").pf_days) == 3646
+    assert find("GPT-3").parameters / find("GPT-2").parameters > 100                    # "two orders of magnitude"
+
+
+def test_a_row_without_tokens_says_so():
+    assert find("GPT-2").flops is None and find("GPT-2").predicted_loss is None
+    assert find("BERT-large").flops == 5.25e20 and find("BERT-large").predicted_loss is None     # it predicts no next token
+    line = next(line for line in table() if line.startswith("GPT-2"))
+    assert line.split() == ["GPT-2", "1.5B", "-", "-", "-", "-", "-"]
+    with pytest.raises(KeyError, match="not one of"):
+        find("GPT-5")
+
+
+def test_the_law_prefers_more_text_for_table_2_3():
+    losses = table_2_3_losses()
+    fewest, most = losses["LLaMA2-65B"]
+    assert most < fewest and most == pytest.approx(1.9387758, abs=5e-8)                 # the vector of eq. (2.39) at 65e9, 1.4e12
+    # Falcon: 180e9 and 3.5e12 tokens, the largest product of the table, has the lowest loss
+    assert min(losses, key=lambda name: losses[name][1]) == "Falcon-180B"

@@ -1,0 +1,27 @@
+"""The tokenizer of a run is learnt from all that it will have to write."""
+from tests.train.test_families import config_for
+from tests.train.test_run import quiet
+from tinylm.train import load_run, prepare_run, train_run
+from tinylm.train.texts import documents, make_tokenizer
+
+
+def test_a_tokenizer_with_a_dictionary_knows_the_other_words_too(tmp_path):
+    config = config_for(tmp_path, "code-switching", tokenizer="bpe", vocab_size=300)
+    (tmp_path / "words.tsv").write_text("cat\tkatze\ndog\thund\n")
+    tokenizer = make_tokenizer(config)
+    assert len(tokenizer.encode(" katze")) == len(tokenizer.encode(" hund")) == 1
+    assert " katze" not in "".join(chunk for document in documents(config) for chunk in document)
+
+
+def test_a_tokenizer_of_pairs_knows_both_languages_and_no_tab(tmp_path):
+    tokenizer = make_tokenizer(config_for(tmp_path, "translation"))
+    assert tokenizer.decode(tokenizer.encode("die katze the cat")) == "die katze the cat"
+    assert "\t" not in [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
+
+
+def test_the_special_ids_are_no_part_of_the_tokenizer(tmp_path):
+    config = config_for(tmp_path, "masked")
+    summary = train_run(prepare_run(config, quiet), None, quiet)
+    model, tokenizer, _ = load_run(summary["run"])
+    assert tokenizer.special == {} and model.config.vocab_size == tokenizer.vocab_size + 9
+    assert tokenizer.to_dict() == make_tokenizer(config).to_dict()

@@ -1,0 +1,76 @@
+"""How much of what is asked is answered right: the share of correct predictions, for every objective.
+
+A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers can, with what guessing
+gives. Read next: evaluate.py, the loss on the same rows.
+"""
+import itertools
+
+import numpy as np
+
+from tinylm.autograd import no_grad
+from tinylm.backend import Random, to_cpu
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch
+from tinylm.pretrain.contrastive import SentenceEmbedding
+from tinylm.pretrain.pairs import PairBatch
+from tinylm.pretrain.replaced import ReplacedBatch, replaced_labels
+from tinylm.pretrain.score import chosen
+
+
+def answers(model, objective, batch):
+    """What a model says where a batch asks, and what is right.
+
+    returns  (n,) and (n,) integers: ids of tokens; classes of pairs; whether a token was replaced. Of a text in two
+             readings (contrastive) nothing is asked: (0,) and (0,)
+    """
+    if isinstance(objective, SentenceEmbedding):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if isinstance(batch, ReplacedBatch):
+        _, logits = _generator(model.generator, batch)
+        filled = objective.fill(logits, batch)
+        said = model.discriminator(filled, **batch.options).data > 0
+        return _flat(said[batch.judged]), _flat(replaced_labels(to_cpu(batch.original), to_cpu(filled))[to_cpu(batch.judged)])
+    if isinstance(batch, PairBatch):
+        h = model.hidden(batch.inputs, **batch.options)
+        return _flat(model.pair_logits(h).data.argmax(axis=-1)), _flat(batch.classes)
+    if isinstance(batch, Seq2SeqBatch):
+        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).data
+    elif isinstance(batch, TokenBatch) and batch.order is None:
+        states, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
+        return _flat(model.logits(states).data.argmax(axis=-1)), _flat(targets)
+    else:
+        logits = model(batch.inputs, **getattr(batch, "options", {})).data
+    counts = batch.targets != IGNORE
+    return _flat(logits.argmax(axis=-1)[counts]), _flat(batch.targets[counts])
+
+
+def _generator(generator, batch):
+    states, targets = chosen(generator.hidden(batch.inputs, **batch.options), batch.targets)
+    return targets, generator.logits(states).data
+
+
+def _flat(array):
+    return to_cpu(array).astype(np.int64).reshape(-1)
+
+
+def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
+    """The share of right answers on rows, with dropout off; on the corruptions that evaluate() draws.
+
+    rows     EvenWindows, or what has its batches(batch_size)
+    batches  how many, from the start; 0: all
+    returns  (share or None where nothing is asked, how many answers, the share of the commonest right answer: what a
+             model gets that always says the same)
+    """
+    was_training, said, right = model.training, [], []
+    model.eval()
+    try:
+        with no_grad():
+            for i, sequences in enumerate(itertools.islice(rows.batches(batch_size), batches or None)):
+                batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+                for values, found in zip((said, right), answers(model, objective, batch)):
+                    values.append(found)
+    finally:
+        model.train(was_training)
+    said, right = np.concatenate(said), np.concatenate(right)
+    if not len(right):
+        return None, 0, None
+    return float(np.mean(said == right)), len(right), float(np.unique(right, return_counts=True)[1].max() / len(right))

@@ -1,0 +1,129 @@
+"""The rows a run trains on and validates on: windows of a text, short ones first if asked for, or pairs of translations.
+
+Every kind has what trainer and validation ask for, `batch(step, start, stop)` or `batches(batch_size)`, and is a pure
+function of step and seed, so that a run goes on where it stopped.
+Read next: data/windows.py.
+"""
+import numpy as np
+
+from tinylm.backend import Random
+from tinylm.data import EvenWindows, RandomWindows
+from tinylm.errors import DataError
+from tinylm.pretrain.pairs import truncate_pair
+
+
+class TwoStages:
+    """Short rows in the first steps, full ones after: attention costs T^2, and most can be learnt from near tokens
+    (BERT: 90 % of the steps with 128 tokens, then 512; Devlin et al. 2019, appendix A.2; book section 1.3.1).
+
+    short, full  rows with batch(step, start, stop)
+    steps        how many steps are short, counted from the start of the run
+    """
+
+    def __init__(self, short, full, steps):
+        self.short, self.full, self.steps = short, full, steps
+
+    def batch(self, step, start=0, stop=None):
+        """As the rows' own of that step."""
+        return (self.short if step < self.steps else self.full).batch(step, start, stop)
+
+
+class WholeWindows(EvenWindows):
+    """EvenWindows of one length, for objectives that a few tokens would be too few for: what is left over at the end is
+    dropped, unless it is all there is."""
+
+    def __init__(self, tokens, length):
+        super().__init__(tokens, length)
+        self.left_over = 0 if self.whole else self.left_over
+
+
+class PairTokenizer:
+    """Encodes a line `sentence<TAB>translation` as ids of the one, [SEP], ids of the other; for data.prepare.
+
+    tokenizer   of both languages
+    sep         id of [SEP];  vocab_size  with the special ids
+    """
+
+    def __init__(self, tokenizer, sep, vocab_size):
+        self.tokenizer, self.sep, self.vocab_size = tokenizer, sep, vocab_size
+
+    def encode_stream(self, chunks):
+        """Chunks of one line -> (t,) integer arrays."""
+        first, second = "".join(chunks).split("\t")
+        yield self.tokenizer.encode(first)
+        yield np.array([self.sep])
+        yield self.tokenizer.encode(second)
+
+
+class RandomPairs:
+    """Batches of pairs drawn with replacement, as RandomWindows draws windows.
+
+    file        TokenFile whose documents PairTokenizer wrote
+    sep         id between the two
+    room        tokens of both together; longer pairs are shortened
+    """
+
+    def __init__(self, file, sep, room, batch_size, seed=0):
+        self.documents, self.sep, self.room, self.batch_size, self.seed = file.documents, sep, room, batch_size, seed
+        _some(file)
+
+    def batch(self, step, start=0, stop=None):
+        """Rows start .. stop-1 of the batch of `step`: a list of (first, second)."""
+        stop = self.batch_size if stop is None else stop
+        drawn = Random(self.seed, "pairs", int(step)).integers(0, len(self.documents), (stop,))[start:]
+        return [split_pair(self.documents[int(i)], self.sep, self.room) for i in drawn]
+
+
+class EvenPairs:
+    """All pairs of a file, in order."""
+
+    def __init__(self, file, sep, room):
+        self.documents, self.sep, self.room = file.documents, sep, room
+        _some(file)
+
+    def batches(self, batch_size):
+        """Yield lists of at most batch_size pairs."""
+        for first in range(0, len(self.documents), batch_size):
+            last = min(first + batch_size, len(self.documents))
+            yield [split_pair(self.documents[i], self.sep, self.room) for i in range(first, last)]
+
+
+def _some(file):
+    if not len(file):
+        raise DataError(f"{file.path.name} holds no pair: give more lines, or another --val-fraction")
+
+
+def split_pair(ids, sep, room):
+    """A document of PairTokenizer as (first, second), shortened to `room` tokens together, the longer one first."""
+    cut = int(np.argmax(ids == sep))
+    return truncate_pair(ids[:cut].tolist(), ids[cut + 1:].tolist(), room)
+
+
+def training_rows(config, file, family):
+    """What a run trains on.
+
+    config   TrainConfig
+    file     TokenFile of the text
+    family   Family: which rows its objective takes
+    returns  rows with batch(step, start, stop)
+    raises   DataError if the text is too short
+    """
+    def drawn(tokens):
+        if family.pairs:
+            return RandomPairs(file, family.special.sep, tokens, config.batch_size, config.seed)
+        return RandomWindows(file.tokens, tokens - _beyond(family), config.batch_size, config.seed)
+
+    full = drawn(config.context)
+    return TwoStages(drawn(config.short_context), full, config.short_steps) if config.short_steps else full
+
+
+def validation_rows(config, file, family):
+    """What a run is scored on: rows with batches(batch_size); arguments as in training_rows."""
+    if family.pairs:
+        return EvenPairs(file, family.special.sep, config.context)
+    return (EvenWindows if family.causal else WholeWindows)(file.tokens, config.context - _beyond(family))
+
+
+def _beyond(family):
+    """Windows hold one token more than their length, the last target: 0 for who needs it, 1 for who is given one less."""
+    return 0 if family.shifted else 1

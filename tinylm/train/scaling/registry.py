@@ -1,0 +1,86 @@
+"""Published models: parameters, tokens they read, operations that took, and what the law predicts   (D2L 11.9; book Table 2.3).
+
+The numbers are those that the texts print, two with the papers' correction. A row with no tokens says so; C = 6 N D is only as good
+as both of its numbers. The architectures, and parameters to the last one, are in models/sizes.py. Read next: laws.py.
+"""
+from dataclasses import dataclass
+
+from tinylm.data.amounts import TABLE_2_3
+from tinylm.train.scaling.accounting import training_flops
+from tinylm.train.scaling.laws import CHINCHILLA, PF_DAY
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model. parameters N; tokens D that training read, None where the text gives none; causal: it predicts next tokens."""
+
+    name: str
+    parameters: float
+    tokens: float | None = None
+    note: str = ""
+    causal: bool = True
+
+    @property
+    def flops(self):
+        """6 N D, or None."""
+        return None if self.tokens is None else training_flops(self.parameters, self.tokens)
+
+    @property
+    def pf_days(self):
+        """The same in days of a petaflop per second."""
+        return None if self.tokens is None else self.flops / PF_DAY
+
+    @property
+    def tokens_per_parameter(self):
+        return None if self.tokens is None else self.tokens / self.parameters
+
+    @property
+    def predicted_loss(self):
+        """Of eq. (2.39). It was fitted to one family on one text; for others it is a number to compare with, no more."""
+        return None if self.tokens is None or not self.causal else float(CHINCHILLA(self.parameters, self.tokens))
+
+
+MODELS = (
+    Published("BERT-large", 350e6, 250e9, "the paper: 340 million; 250 billion tokens seen, about 40 times over its text", False),
+    Published("RoBERTa-large", 350e6, 2000e9, "BERT's size; 2000 billion tokens seen", False),
+    Published("T5-11B", 11e9, 1000e9, "C4", False),
+    Published("T5-XXL encoder", 4.6e9, None, "the half of T5 that Imagen uses, frozen", False),
+    Published("GPT", 100e6, None, "117 million in the paper"),
+    Published("GPT-2", 1.5e9, None, "40 GB of text"),
+    Published("GPT-3", 175e9, 300e9, "seen; Table 2.3 of the book has the 0.5 trillion that were collected"),
+    Published("MT-NLG", 530e9, 270e9),
+    Published("Gopher", 280e9, 300e9),
+    Published("Chinchilla", 70e9, 1.4e12, "a quarter of Gopher's parameters for about the same compute"),
+    Published("PaLM", 540e9, 780e9),
+    Published("Llama 2 70B", 70e9, 2.0e12, "40 % more text than Llama 1's 1.4 trillion tokens"),
+    Published("Parti", 350e6, None, "text to image; also 750 million, 3 and 20 billion", False),
+    Published("Parti", 750e6, None, "", False),
+    Published("Parti", 3e9, None, "", False),
+    Published("Parti", 20e9, None, "", False),
+)
+
+
+def find(name):
+    """The first row of that name. KeyError if there is none."""
+    for row in MODELS:
+        if row.name == name:
+            return row
+    raise KeyError(f"{name!r} is not one of {', '.join(row.name for row in MODELS)}")
+
+
+def table(models=MODELS):
+    """Lines of text: N, D, D/N, operations, PF-days, predicted loss."""
+    lines = [f"{'model':<16}{'N':>9}{'D':>9}{'D/N':>9}{'6ND':>10}{'PF-days':>10}{'eq. 2.39':>10}"]
+    for row in models:
+        if row.tokens is None:
+            lines.append(f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{'-':>9}{'-':>9}{'-':>10}{'-':>10}{'-':>10}")
+        else:
+            lines.append(f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{row.tokens / 1e9:>8.0f}B{row.tokens_per_parameter:>9.4g}"
+                         f"{row.flops:>10.2e}{row.pf_days:>10.0f}"
+                         + (f"{row.predicted_loss:>10.4f}" if row.causal else f"{'-':>10}"))
+    return lines
+
+
+def table_2_3_losses():
+    """What eq. (2.39) predicts for the book's Table 2.3: {printed name: (for its fewest tokens, for its most)}."""
+    return {row.book: tuple(float(CHINCHILLA(row.parameters, n)) for n in row.tokens) for row in TABLE_2_3}

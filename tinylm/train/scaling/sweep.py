@@ -1,0 +1,119 @@
+"""Runs of one's own: a small GPT for each pair of size and tokens, every text read once, kept as JSON lines.
+
+Each run has its own schedule, which ends with its tokens: the loss of a run that is cut short is not the loss of a run that
+was planned so long (Hoffmann et al. 2022 found that Kaplan's exponents suffered from that). Read next: fits.py.
+"""
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.autograd import no_grad
+from tinylm.backend import Random, to_cpu, to_device
+from tinylm.data import EvenWindows
+from tinylm.errors import ConfigError, DataError
+from tinylm.models import GPT
+from tinylm.optim import AdamW
+from tinylm.optim.schedule import cosine
+from tinylm.pretrain import CausalLM
+from tinylm.train.evaluate import evaluate
+from tinylm.train.scaling.accounting import non_embedding_parameters, step_flops
+from tinylm.train.step import train_step
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run found.
+
+    width, layers  of the model;  parameters  all of them;  non_embedding  Kaplan's count
+    tokens         targets it learnt from;  flops  of matrix products, exactly
+    loss           nats per held-out token;  measures  what the probe found, {"accuracy": ...} at least
+    curve          [tokens so far, mean training loss since the last] at a few places
+    """
+
+    width: int
+    layers: int
+    parameters: int
+    non_embedding: int
+    tokens: int
+    flops: float
+    seed: int
+    loss: float
+    seconds: float
+    measures: dict
+    curve: tuple = ()
+
+
+def one_pass(ids, T, tokens, batch, seed):
+    """Batches (batch, T + 1) of windows that lie side by side in a text, drawn without replacement until `tokens` are read.
+
+    From the same seed more tokens are the same windows and further ones, from all over the text: only the amount changes.
+    raises   DataError if the text is shorter
+    """
+    count, there = tokens // (T * batch) * batch, (len(ids) - 1) // T
+    if count < batch or count > there:
+        raise DataError(f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of {len(ids)}: "
+                        "give a longer text or ask for a number of tokens in between")
+    order = Random(seed, "one pass").permutation(there)[:count]
+    for at in range(0, count, batch):
+        yield np.asarray(ids)[order[at:at + batch, None] * T + np.arange(T + 1)].astype(np.int64)
+
+
+def train_one(config, ids, held_out, tokens, batch, learning_rate, seed=0, device="cpu", points=16, probe=None):
+    """Train one GPT on `tokens` of a text, none of them twice.
+
+    config         GPTConfig; its context is the length of windows
+    ids, held_out  (n,) integers to learn from and to measure on
+    learning_rate  peak; rises for a tenth of the steps (at most 100) and falls by a cosine to a tenth
+    probe          (best (n, T), targets (n, T)) -> dict: what else to measure where the most probable tokens are known
+    returns        Run
+    """
+    if tokens < batch * config.context:
+        raise ConfigError(f"train_one: {tokens} tokens are less than one batch of {batch} x {config.context}")
+    began, T = time.process_time(), config.context
+    model, objective = GPT(config, seed).to(device), CausalLM()
+    optimizer = AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.0)
+    steps = tokens // (T * batch)
+    losses = []
+    for step, windows in enumerate(one_pass(ids, T, tokens, batch, seed)):
+        rate = learning_rate * cosine(step, steps, warmup=min(100, steps // 10 + 1))
+        losses.append(train_step(model, objective, optimizer, objective.make_batch(windows).to(device), 0, batch, rate, 1.0).loss)
+    curve = [(int(part[-1] + 1) * T * batch, float(np.mean([losses[i] for i in part])))
+             for part in np.array_split(np.arange(steps), min(points, steps))]
+    model.eval()
+    loss = evaluate(model, objective, EvenWindows(held_out, T), 64, device=device)[0]
+    return Run(config.d_model, config.n_layer, model.count_parameters(), non_embedding_parameters(config), steps * T * batch,
+               float(steps * step_flops(config, batch, T)), seed, float(loss), time.process_time() - began,
+               measure(model, held_out, T, device, probe), tuple(curve))
+
+
+def measure(model, held_out, T, device="cpu", probe=None, windows=512):
+    """{"accuracy": share of tokens of the held-out text's first windows that are the most probable one} and the probe's."""
+    rows = next(EvenWindows(held_out, T).batches(windows))
+    with no_grad():
+        best = to_cpu(np.argmax(model(to_device(rows[:, :-1], device)).data, axis=-1))
+    targets = rows[:, 1:]                                   # (n, T), as best
+    return {"accuracy": float(np.mean(best == targets)), **(probe(best, targets) if probe else {})}
+
+
+def save_run(run, path):
+    """Append a run to a file of JSON lines."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(run)) + "\n")
+
+
+def load_runs(path):
+    """The runs of a file; [] if there is none. DataError naming a line that is not a run, except a last one cut short."""
+    if not Path(path).exists():
+        return []
+    lines, runs = Path(path).read_text(encoding="utf-8").splitlines(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = json.loads(line)
+            runs.append(Run(**{**found, "curve": tuple(map(tuple, found["curve"]))}))
+        except (ValueError, TypeError, KeyError):
+            if number < len(lines):
+                raise DataError(f"{path}, line {number} is not a run: {line[:60]!r}") from None
+    return runs

@@ -1,0 +1,113 @@
+"""The text of a run: where it comes from, the tokenizer that is learnt from it, and its tokens on disk.
+
+Text is read as documents, each a stream, so that it may be larger than memory. Pairs of translations are documents of one
+line, `sentence<TAB>translation`. Read next: data/prepare.py; rows.py, what is drawn from the tokens.
+"""
+import itertools
+import shutil
+from pathlib import Path
+
+from tinylm import tokenizers
+from tinylm.data import Prepared, prepare
+from tinylm.data.prepare import END_OF_TEXT
+from tinylm.data.text import python_documentation, stream_documents, stream_text, text_files, without_repeats
+from tinylm.errors import ConfigError, DataError
+from tinylm.train.rows import PairTokenizer
+from tinylm.train.words import read_dictionary, said_otherwise
+
+DICTIONARY = "dictionary.tsv"                                # in the directory of a run, as it was when the run began
+
+
+def make_tokenizer(config):
+    """The tokenizer that a configuration asks for, learnt from its text if it is learnt.
+
+    Characters and merges are taken from the whole text: the validation part must be writable too, and which merges
+    exist says next to nothing about it. With a dictionary they are also taken from the text as it reads translated.
+    """
+    several = config.data and config.objective != "translation" and len(text_files(config.data)) > 1
+    special = (END_OF_TEXT,) if several else ()
+    if config.tokenizer == "bytes":
+        return tokenizers.ByteTokenizer(special)
+    if config.tokenizer == "chars":
+        seen = set().union(*map(set, _chunks(config)))
+        return tokenizers.CharTokenizer("".join(sorted(seen)), special)
+    if config.tokenizer == "bpe":
+        return tokenizers.BPETokenizer.train(_chunks(config), config.vocab_size, special)
+    path = Path(config.tokenizer)
+    if not path.exists():
+        raise ConfigError(f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there")
+    return tokenizers.load(path / "tokenizer.json" if path.is_dir() else path)
+
+
+def documents(config):
+    """The documents of the text, each a str or an iterator of str."""
+    if config.objective == "translation":
+        return translations(config.data)
+    return stream_documents(config.data) if config.data else without_repeats(python_documentation())
+
+
+def _chunks(config):
+    found = documents(config)
+    if config.objective == "translation":
+        return (line.replace("\t", "\n") + "\n" for line in found)
+    chunks = [found] if isinstance(found, str) else itertools.chain.from_iterable(found)
+    if not config.dictionary:
+        return chunks
+    dictionary = read_dictionary(config.dictionary)
+    return itertools.chain.from_iterable((chunk, said_otherwise(chunk, dictionary)) for chunk in chunks)
+
+
+def translations(path):
+    """Pairs of translations, one a line of the files at `path`, with a tab between; further columns are passed over.
+
+    yields   "sentence\\ttranslation"
+    raises   DataError with file and number of a line that has no two columns, or if there are fewer than two pairs
+    """
+    count = 0
+    for file in text_files(path):
+        for number, line in enumerate(_lines(file), 1):
+            if not line.strip():
+                continue
+            columns = [column.strip() for column in line.split("\t")]
+            if len(columns) < 2 or not all(columns[:2]):
+                raise DataError(f"pairs {file}, line {number}: {line.strip()[:60]!r} is not sentence<TAB>translation")
+            count += 1
+            yield "\t".join(columns[:2])
+    if count < 2:
+        raise DataError(f"pairs {path}: {count} lines of sentence<TAB>translation are too few: give two at least")
+
+
+def _lines(file):
+    rest = ""
+    for chunk in stream_text(file):
+        *whole, rest = (rest + chunk).split("\n")
+        yield from whole
+    yield rest
+
+
+def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None):
+    """Encode the text of a configuration into `directory`. Returns Prepared.
+
+    data, val_fraction  other text than the configuration's, and another part of it to validate
+    """
+    source = config.data if data is None else data
+    found = translations(source) if family.pairs else stream_documents(source) if data else documents(config)
+    encoder = PairTokenizer(tokenizer, family.special.sep, family.special.vocab_size) if family.pairs else tokenizer
+    return prepare(found, encoder, directory, config.val_fraction if val_fraction is None else val_fraction, config.seed)
+
+
+def open_text(directory, tokenizer, family):
+    """What prepare_text wrote there."""
+    return Prepared.open(directory, family.special.vocab_size if family.pairs else tokenizer.vocab_size)
+
+
+def keep_dictionary(config, directory):
+    """Copy the dictionary of a new run into its directory: going on needs the same one."""
+    if config.dictionary:
+        read_dictionary(config.dictionary)                               # what is wrong with it is told now
+        shutil.copyfile(config.dictionary, Path(directory) / DICTIONARY)
+
+
+def kept_dictionary(config, directory):
+    """The dictionary that a run began with, {word: [translations]}, or None."""
+    return read_dictionary(Path(directory) / DICTIONARY) if config.dictionary else None

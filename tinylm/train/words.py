@@ -1,0 +1,96 @@
+"""What some objectives ask of a tokenizer: where words begin, which tokens end a sentence, how words are said elsewhere.
+
+A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first character is no
+letter, digit or part of a longer character. Read next: families.py, which hands these to the objectives.
+"""
+import numpy as np
+import regex
+
+from tinylm.errors import ConfigError, DataError
+
+ENDS = (".", "!", "?", "。", "！", "？")
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+
+
+def word_starts(tokenizer, vocab_size):
+    """Which ids begin a word, for whole-word masking.
+
+    vocab_size  at least the tokenizer's; further ids begin words of their own
+    returns     (vocab_size,) bool. Spaces and signs begin one, letters after them in the same token belong to it
+    """
+    starts = np.ones(vocab_size, bool)
+    for token in range(tokenizer.vocab_size):
+        first = tokenizer.token_bytes(token)[:1]
+        starts[token] = not (first.isalnum() or first >= b"\x80")
+    return starts
+
+
+def sentence_ends(tokenizer):
+    """The ids of tokens that end in . ! ? (or their Chinese forms), spaces after them apart: (n,) integers."""
+    ends = [token for token in range(tokenizer.vocab_size)
+            if tokenizer.token_bytes(token).decode("utf-8", "replace").rstrip().endswith(ENDS)]
+    return np.array(ends, np.int64)
+
+
+def read_dictionary(path):
+    """A dictionary of words.
+
+    path     a file, a line `word<TAB>translation`; a word may have several lines; lines that begin with # are passed over
+    returns  {word: [translations]}
+    raises   DataError with the number of a line that is not of that form, or if there is no line
+    """
+    found = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip() or line.startswith("#"):
+                    continue
+                columns = [column.strip() for column in line.split("\t")]
+                if len(columns) < 2 or not all(columns[:2]):
+                    raise DataError(f"dictionary {path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation")
+                found.setdefault(columns[0], []).append(columns[1])
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"dictionary {path} cannot be read ({getattr(error, 'strerror', None) or error}): give a UTF-8 file "
+                        "with lines word<TAB>translation") from None
+    if not found:
+        raise DataError(f"dictionary {path} is empty: give lines word<TAB>translation")
+    return found
+
+
+def said_otherwise(text, dictionary):
+    """`text` with every word that has translations in place of it, so that a tokenizer learns the other words too."""
+    return _WORD.sub(lambda found: " ".join(dictionary.get(found[0], (found[0],))), text)
+
+
+def dictionary_table(dictionary, tokenizer, vocab_size):
+    """Translations as ids, for CodeSwitched: only words that are one token on both sides can be switched.
+
+    dictionary  {word: [translations]}
+    returns     (vocab_size, n) int64, -1 where there is none or no more
+    raises      ConfigError if not one entry can be used
+    """
+    table = {}
+    for word, translations in dictionary.items():
+        for front in ("", " "):                              # BPE keeps the space before a word in its token
+            source = _single(tokenizer, front + word)
+            targets = [_single(tokenizer, front + other) for other in translations]
+            for target in targets:
+                if source is not None and target is not None and target not in table.setdefault(source, []):
+                    table[source].append(target)
+    widest = max(map(len, table.values()), default=0)
+    if not widest:
+        raise ConfigError(f"code-switching: none of {len(dictionary)} words is a single token in both languages: use a larger "
+                          "vocab_size, or a dictionary of words that the text has")
+    out = np.full((vocab_size, widest), -1, np.int64)
+    for source, targets in table.items():
+        out[source, :len(targets)] = targets
+    return out
+
+
+def _single(tokenizer, text):
+    """The id of a text that is one token, or None."""
+    try:
+        ids = tokenizer.encode(text)
+    except DataError:                                        # a character that the tokenizer does not have
+        return None
+    return int(ids[0]) if len(ids) == 1 else None
