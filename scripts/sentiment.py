@@ -4,7 +4,7 @@ Claims: a model pre-trained on unlabeled text needs fewer labels than one that s
 modeling (BERT) suits classification better than causal (GPT); replaced-token detection (ELECTRA) gets more out of the same
 compute than masked LM; for encoder-decoders, spans behind sentinels (T5) more than reconstructing a text with masked tokens
 (denoise). All are transformers of one size and read the same unlabeled text in the same order until each has cost as many
-floating-point operations, counted, as 1,500 steps of BERT. Then they are fine-tuned on 10, 30 and 100 % of the labels, and so
+floating-point operations, counted, as 1,000 steps of BERT. Then they are fine-tuned on 10, 30 and 100 % of the labels, and so
 is one of each kind that has read nothing. Beside them: naive Bayes on bags of words, and, where its package is installed, a
 linear layer on the frozen vectors of a published encoder of 22 million parameters (all-MiniLM-L6-v2).
 `python scripts/sentiment.py [--kinds BERT,GPT] [--data FOLDER] [--seed N] [--device D] [--quick]`; kinds: BERT, GPT, ELECTRA, T5,
@@ -41,7 +41,7 @@ from tinylm.models.gpt import GPT, GPTConfig
 from tinylm.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
-from tinylm.tokenizers.wordpiece_train import train_wordpiece
+from tinylm.tokenizers.bpe import BPETokenizer
 
 SIZE = {"n_layer": 4, "n_head": 4, "d_model": 128}
 GENERATOR = {"d_model": 64, "n_head": 2, "d_embed": SIZE["d_model"]}                    # of ELECTRA: half as wide
@@ -95,7 +95,8 @@ def load(folder):
         return made_up_reviews(3000), [text for text, _ in made_up_reviews(20000, seed=1)]
     verses = [text for path in sorted(Path(folder).glob("bitext/*.tsv.gz")) for text, in read_columns(path, 1)]
     corpus = [part for path in sorted(Path(folder).glob("corpus/*.txt")) for part in path.read_text("utf-8").split("\n\n")]
-    return [example for path in files for example in read_labeled(path)], verses + corpus
+    return ([(text.lower(), label) for path in files for text, label in read_labeled(path)],
+            [text.lower() for text in verses + corpus])
 
 
 def step_cost(kind, rows):
@@ -130,7 +131,7 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
     else:
         model = Classifier(kind.part(model), 2, kind.pool, seed)
         task = Classification(EncoderInput(kind.special, tokenizer, T))
-    steps = 10 if options.quick else max(80, 4 * len(train) // 32)                      # few labels are read more often
+    steps = 10 if options.quick else max(80, 3 * len(train) // 32)                      # few labels are read more often
     fit(model.to(options.device), task, train, steps=steps, batch_size=32, learning_rate=5e-4, seed=seed)
     scores = evaluate(model, task, test)
     return scores["exact"] if kind.part is None else scores["accuracy"]
@@ -218,11 +219,11 @@ def main(argv=None):
     train, test = share_of(labeled, 0.8, 0)
     texts = [text for text, _ in train] * 3 + unlabeled                                 # no test review is read in advance
     texts = [texts[i] for i in Random(options.seed, "texts").permutation(len(texts))]
-    tokenizer = train_wordpiece(texts, WORDS, special=("[UNK]",))
+    tokenizer = BPETokenizer.train(texts, WORDS, special=())
     stream = np.concatenate([np.append(tokenizer.encode(text), SPECIAL.sep) for text in texts])
     rows = stream[:len(stream) // T * T].reshape(-1, T)                                 # (n, T): text after text, [SEP] after each
     print(f"{len(train)} labeled reviews, {len(test)} for testing; unlabeled text of {rows.size:,} tokens", flush=True)
-    options.budget = step_cost(KINDS["BERT"], rows) * (40 if options.quick else 1500)
+    options.budget = step_cost(KINDS["BERT"], rows) * (40 if options.quick else 1000)
     states = {name: pretrained(name, rows, options) for name in kinds}
     report(all_ways(kinds, states, tokenizer, labeled, test, options), kinds, train, seeds)
 

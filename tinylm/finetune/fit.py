@@ -46,7 +46,7 @@ class Shuffled:
 
 
 def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, steps=None, warmup=0.1, weight_decay=0.01, clip=1.0,
-        seed=0, micro_batch=0, after_epoch=None, comm=None):
+        seed=0, micro_batch=0, after_epoch=None, after_step=None, comm=None):
     """Train the parameters of a model that are not frozen, in place.
 
     task           make_batch(examples, rng) -> Batch, loss(model, batch) -> (Tensor, {"tokens", "loss"})
@@ -57,6 +57,7 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     seed           of the order of examples, and of what the task draws
     micro_batch    examples differentiated at a time; 0: all
     after_epoch    called as after_epoch(epochs done, step losses so far), model in evaluation mode; True ends the training
+    after_step     called as after_step(Step, seconds it took), to show how far it is
     comm           communicator, for workers that train together
     returns        (steps,) array: the mean loss of every step, before its update; the model is then in evaluation mode
     raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt on Ctrl-C, when the step
@@ -71,8 +72,14 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     trainer = Trainer(model, task, optimizer, batches.batch, batches.batch_size,
                       lambda step: learning_rate * linear(step, steps, round(warmup * steps)), clip, micro_batch, seed, comm)
     losses = []
+
+    def keep(step, seconds):
+        losses.append(step.loss)
+        if after_step is not None:
+            after_step(step, seconds)
+
     while trainer.step < steps:
-        if not trainer.run(min(steps, trainer.step + batches.per_epoch), lambda step, _: losses.append(step.loss)):
+        if not trainer.run(min(steps, trainer.step + batches.per_epoch), keep):
             raise KeyboardInterrupt
         model.eval()
         if after_epoch is not None and after_epoch(math.ceil(trainer.step / batches.per_epoch), np.array(losses)):

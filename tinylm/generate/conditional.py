@@ -45,7 +45,7 @@ class Conditional:
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
         self._weight = model.tokens.weight
         source = np.atleast_2d(np.asarray(source))
-        check_ids(source, self.vocab_size)
+        check_ids(source, getattr(model, "source_size", self.vocab_size))
         device = self._weight.device
         self.mask = None if mask is None else backend.to_device(np.atleast_2d(np.asarray(mask)), device)
         memory = self._quietly(lambda: model.memory_pairs(model.encode(backend.to_device(source, device), self.mask)))

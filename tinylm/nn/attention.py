@@ -42,7 +42,8 @@ class SelfAttention(Module):
         rotation  (cos, sin) of rotary_angles for these T positions, or None
         mask      bool, broadcasts to (B, H, T, S), True = visible; on top of the causal mask
         bias      Tensor added to the scores, broadcasts to (B, H, T, S); see position_bias.py
-        cache     holds keys and values of earlier tokens; these T are appended under `layer`
+        cache     holds keys and values of earlier tokens; these T are appended under `layer`. One that has `joined` is
+                  learnt (finetune/prefix.py): it takes and returns Tensors, and keeps nothing
         returns   (B, T, D)
         """
         qkv, dropout = self.qkv(x), self.dropout if self.training else 0.0              # (B, T, (H+2G) K)
@@ -53,7 +54,9 @@ class SelfAttention(Module):
         q, k, v = split_heads(qkv, self.heads, self.kv_heads)                           # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
-        if cache is not None:
+        if hasattr(cache, "joined"):
+            k, v = cache.joined(layer, k, v)                                            # (B, G, S, K), S with the prefix
+        elif cache is not None:
             k, v = map(Tensor, cache.update(layer, k.data, v.data))                     # (B, G, S, K), S with the past
         if self.cap is not None:
             return self.out(merge_heads(capped_attention(q, k, v, self.cap, bias, mask, self.causal, self.scale,

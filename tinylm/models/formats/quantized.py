@@ -91,7 +91,7 @@ class QuantizedMatrix:
                              8 if codes.dtype == np.int8 and bits == 4 else 0)
             rows = slice(start, start + step)
             codes = codes.reshape(-1, D)
-            matrix.codes[rows] = codes if bits == 8 else _pack(codes, matrix.zero, padded * block.group)
+            matrix.codes[rows] = codes if bits == 8 else pack_halves(codes, matrix.zero, padded * block.group)
             matrix.scale[:groups, rows] = scale.reshape(-1, groups).T
             if offset is not None:
                 matrix.offset[:groups, rows] = offset.reshape(-1, groups).T
@@ -206,7 +206,7 @@ class QuantizedMatrix:
         return codes
 
 
-def _pack(codes, zero, columns):
+def pack_halves(codes, zero, columns):
     """(r, D) codes -> (r, columns / 2) bytes; columns beyond D get the code of 0."""
     unsigned = np.full((len(codes), columns), zero, np.uint8)
     unsigned[:, :codes.shape[1]] = codes + codes.dtype.type(zero)

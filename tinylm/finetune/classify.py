@@ -1,0 +1,121 @@
+"""Tasks with one answer for a text or a pair of texts: a class, a number, a choice   (book sections 1.4.1-1.4.3).
+
+An example is (text, label), the text a str, a sequence of ids, or a tuple of two of these. Grammaticality and sentiment
+are classes of one text; equivalence and entailment classes of a pair; similarity is a number; which ending a story has
+(SWAG) is a choice: every pair of context and ending gets a score, and softmax goes over the endings.
+Read next: probe.py, the head alone; tagging.py.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import stack
+from tinylm.errors import DataError
+from tinylm.finetune import metrics
+from tinylm.finetune.examples import EncoderInput
+from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.pretrain.score import score, score_rows
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy of the class   (book eqs. 1.4, 1.22). For a heads.Classifier.
+
+    inputs   EncoderInput
+    classes  names of the classes, if labels are names; None: labels are integers from 0
+    """
+
+    inputs: EncoderInput
+    classes: tuple | None = None
+
+    def label(self, name):
+        """The number of a class; IGNORE for None, a label that is not known. DataError for a name that is none."""
+        if name is None or self.classes is None:
+            return IGNORE if name is None else int(name)
+        if name not in self.classes:
+            raise DataError(f"Classification: the label {name!r} is not one of {', '.join(map(str, self.classes))}")
+        return self.classes.index(name)
+
+    def make_batch(self, examples, rng=None):
+        """examples: list of (text, label) -> TokenBatch with targets (B,)."""
+        ids, fields = self.inputs.rows([text for text, _ in examples])
+        return TokenBatch(ids, np.array([self.label(label) for _, label in examples], np.int64), **fields)
+
+    def loss(self, model, batch):
+        """Mean of -log Pr(class | text)."""
+        return score(model(batch.inputs, **batch.options), batch.targets)
+
+    def predict(self, model, batch):
+        """The most probable class of each row: its name, or its number where classes have no names."""
+        best = model(batch.inputs, **batch.options).numpy().argmax(axis=-1)
+        return [int(i) if self.classes is None else self.classes[i] for i in best]
+
+    def measure(self, answers, examples):
+        """accuracy; Matthews correlation (mcc) too, since classes may be of very different sizes."""
+        gold = [label for _, label in examples]
+        return {"accuracy": metrics.accuracy(answers, gold), "mcc": metrics.matthews(answers, gold)}
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Mean squared error of a number. For a heads.Regressor; its labels lie between 0 and 1 if it is bounded."""
+
+    inputs: EncoderInput
+
+    def make_batch(self, examples, rng=None):
+        """examples: list of (text, number) -> TokenBatch with targets (B,) of floats."""
+        ids, fields = self.inputs.rows([text for text, _ in examples])
+        return TokenBatch(ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields)
+
+    def loss(self, model, batch):
+        """Mean of (score - number)^2."""
+        found = model(batch.inputs, **batch.options)
+        error = found - batch.targets.astype(found.dtype)
+        return score_rows((error * error).mean(), len(batch))
+
+    def predict(self, model, batch):
+        """The score of each row: list of float."""
+        return model(batch.inputs, **batch.options).numpy().tolist()
+
+    def measure(self, answers, examples):
+        """mse, and correlation by value (pearson) and by rank (spearman)."""
+        gold = [y for _, y in examples]
+        return {"mse": float(np.mean((np.array(answers) - gold) ** 2)), "pearson": metrics.pearson(answers, gold),
+                "spearman": metrics.spearman(answers, gold)}
+
+
+@dataclass(frozen=True)
+class MultipleChoice:
+    """Which of several continuations: softmax over the scores of (context, choice)   (Zellers et al. 2018; Devlin et al. 2019).
+
+    For a heads.Classifier with one class. Examples are ((context, choices), index), with as many choices in each.
+    """
+
+    inputs: EncoderInput
+
+    def make_batch(self, examples, rng=None):
+        """-> TokenBatch with inputs (B, C, T), targets (B,)."""
+        counts = {len(choices) for (_, choices), _ in examples}
+        if len(counts) != 1:
+            raise DataError(f"MultipleChoice: examples with {sorted(counts)} choices in one batch: give all as many")
+        ids, fields = self.inputs.rows([(context, choice) for (context, choices), _ in examples for choice in choices])
+        shape = (len(examples), counts.pop(), -1)
+        targets = np.array([IGNORE if label is None else label for _, label in examples], np.int64)
+        return TokenBatch(ids.reshape(shape), targets, **{k: v if v is None else v.reshape(shape) for k, v in fields.items()})
+
+    def scores(self, model, batch):
+        """(B, C) Tensor: one choice of all rows after the other, so that dropout draws by rows of the batch."""
+        rows = [{name: value[:, c] for name, value in batch.options.items()} for c in range(batch.inputs.shape[1])]
+        return stack([model(batch.inputs[:, c], **options)[:, 0] for c, options in enumerate(rows)], axis=-1)
+
+    def loss(self, model, batch):
+        """Mean of -log Pr(choice | context and all choices)."""
+        return score(self.scores(model, batch), batch.targets)
+
+    def predict(self, model, batch):
+        """The number of the best choice of each row."""
+        return self.scores(model, batch).numpy().argmax(axis=-1).tolist()
+
+    def measure(self, answers, examples):
+        """accuracy."""
+        return {"accuracy": metrics.accuracy(answers, [label for _, label in examples])}

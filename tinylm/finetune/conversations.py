@@ -1,0 +1,185 @@
+"""A conversation as token ids, and which of them the model is to say.
+
+Of a conversation of several turns only the assistant's are learnt: its words and the mark that ends them, never the marks
+that open its turn, which are given to it. Attention is causal, so one pass scores every turn given all before it, and
+
+    loss = - sum over turns k of log Pr(y_k | x_1, y_1, ..., x_k)        (book section 2.1.3; eqs. 2.17 and 2.18 for one turn)
+
+The ids before an answer are cut from the answer's where the question ends, as they are when the model is asked: no token
+spans both. Read next: instructions.py.
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinylm.data.packing import best_fit
+from tinylm.errors import ConfigError, DataError
+from tinylm.models.formats.chat_template import TEMPLATES, ChatTemplate, Mark
+from tinylm.pretrain.batch import IGNORE
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens, and whether each is the model's to say.
+
+    ids      (T,) int64
+    answer   (T,) bool; the first is never True, for nothing stands before it to predict it from
+    """
+
+    ids: np.ndarray
+    answer: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
+
+    @property
+    def prompt(self):
+        """How many tokens stand before the first that is to be said."""
+        return int(self.answer.argmax()) if self.answer.any() else len(self.ids)
+
+    def targets(self, whole=False):
+        """What is to be said after each token but the last: (T - 1,) int64, IGNORE where it does not count.
+
+        whole    every token counts: the loss of pre-training
+        """
+        return self.ids[1:].copy() if whole else np.where(self.answer[1:], self.ids[1:], IGNORE)
+
+    def first_answer(self):
+        """The ids of the first answer, its end mark among them."""
+        start = self.prompt
+        rest = self.answer[start:]
+        return self.ids[start:start + (len(rest) if rest.all() else int(rest.argmin()))]
+
+
+def encode_sft(x, y):
+    """A sample [x, y]: the context and, after it, the answer   (book eq. 2.17, which for a left-to-right model has x first)
+
+    x        (m,) ids, at least one: begin with the start token
+    y        (n,) ids, at least one
+    returns  Encoded
+    """
+    if not len(x) or not len(y):
+        raise DataError(f"encode_sft: {len(x)} tokens of context and {len(y)} of answer; both need one at least")
+    return Encoded(np.concatenate([x, y]).astype(np.int64), np.arange(len(x) + len(y)) >= len(x))
+
+
+def _roles(messages, add_prompt, template):
+    pieces = []
+    for message in messages:
+        pieces += [Mark(f"<|{message['role']}|>"), message["content"]]
+        pieces += [Mark(template.end)] if message["role"] == "assistant" else []
+    return pieces + [Mark("<|assistant|>")] * add_prompt
+
+
+# Our own template, of marks alone: it holds no word that a small vocabulary may lack. Its marks must be special tokens, see
+# vocabulary.py. <|system|>Be brief.<|user|>2 + 2?<|assistant|>4<|end|>
+ROLES = ChatTemplate("roles", _roles, "<|end|>")
+MARKS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+
+
+def chat_template(name, default=None):
+    """A template by its name: roles, or one of models.formats.chat_template.
+
+    default  system message where a conversation has none, for templates that have such a thing
+    raises   ConfigError that lists the names
+    """
+    known = {ROLES.name: ROLES, **TEMPLATES}
+    if name not in known:
+        raise ConfigError(f"no chat template {name!r}: choose one of {', '.join(known)}")
+    return replace(known[name], default=default)
+
+
+def encode_conversation(tokenizer, template, messages, turns="all"):
+    """The tokens of a conversation up to its last answer.
+
+    template   ChatTemplate
+    messages   list of {"role", "content"}
+    turns      "all" answers are the model's to say, or the "last" one alone
+    returns    Encoded; decode(ids[answer]) gives the answers as the template writes them, each with its end mark
+    raises     DataError if there is no answer, or as template.pieces does
+    """
+    places = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
+    if not places:
+        raise DataError("encode_conversation: nobody answers: the conversation has no message of the assistant")
+    ids, answer, before = [], [], []
+    for i in places:
+        asked, said = template.pieces(messages[:i], add_prompt=True), template.pieces(messages[:i + 1], add_prompt=False)
+        question = _encode(tokenizer, template, _after(before, asked))
+        rest = _after(asked, said)
+        end = max((k for k, piece in enumerate(rest) if isinstance(piece, Mark) and piece == template.end), default=len(rest) - 1)
+        reply = _encode(tokenizer, template, rest[:end + 1])
+        counts = turns == "all" or i == places[-1]
+        ids += [question, reply]
+        answer += [np.zeros(len(question), bool), np.full(len(reply), counts)]
+        before = _joined([*asked, *rest[:end + 1]])
+    return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
+
+
+def _joined(pieces):
+    """Pieces with neighboring texts made one."""
+    runs = []
+    for piece in pieces:
+        if runs and not isinstance(piece, Mark) and not isinstance(runs[-1], Mark):
+            runs[-1] += piece
+        else:
+            runs.append(piece)
+    return runs
+
+
+def _after(start, pieces):
+    """What is left of the pieces when those of their beginning are taken away."""
+    start, pieces = _joined(start), _joined(pieces)
+    if not start:
+        return pieces
+    n, last = len(start) - 1, start[-1]
+    whole = len(pieces) > n and start[:n] == pieces[:n] and pieces[n].startswith(last)
+    if not whole or isinstance(last, Mark) and last != pieces[n]:
+        raise DataError(f"encode_conversation: the template writes {''.join(start)[-60:]!r} before an answer and something else "
+                        "when the answer is there: its turns cannot be told apart")
+    return [piece for piece in (pieces[n][len(last):], *pieces[n + 1:]) if piece] if not isinstance(last, Mark) else pieces[n + 1:]
+
+
+def _encode(tokenizer, template, pieces):
+    """Token ids of pieces, as template.encode makes them: text becomes no mark, whatever it says."""
+    as_given = replace(template, turns=lambda messages, add_prompt, _: pieces)
+    return as_given.encode(tokenizer, [])
+
+
+def encode_samples(tokenizer, template, samples, context=None, turns="all", begin=None):
+    """Samples as examples for InstructionTuning, those dropped of which the model could not read an answer's token.
+
+    samples   Instructions, Conversations (data/instructions.py), or lists of messages
+    context   longest sequence the model reads, counted in inputs; a longer sample is cut at its end
+    begin     id put before each, or None
+    returns   (list of Encoded, how many were cut, how many were dropped because no answer was left)
+    """
+    examples, cut, dropped = [], 0, 0
+    for sample in samples:
+        one = encode_conversation(tokenizer, template, sample if isinstance(sample, list) else sample.messages(), turns)
+        if begin is not None:
+            one = Encoded(np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer]))
+        if context is not None and len(one) > context + 1:
+            one = Encoded(one.ids[:context + 1], one.answer[:context + 1])
+            cut, dropped = cut + 1, dropped + (not one.answer.any())
+        if one.answer.any():
+            examples.append(one)
+    return examples, cut - dropped, dropped
+
+
+def pack(examples, length):
+    """Several conversations in one row, so that little is computed for padding; attention keeps them apart.
+
+    examples  list of Encoded, each of at most length + 1 tokens
+    length    inputs of a row at most
+    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first, best fit (data/packing.py)
+    """
+    sizes = np.array([len(example) - 1 for example in examples], np.int64)
+    if (sizes > length).any():
+        raise DataError(f"pack: example {int(sizes.argmax())} has {int(sizes.max()) + 1} tokens and rows have room for "
+                        f"{length + 1}: cut it, see encode_samples(context=)")
+    return [[examples[i] for i in row] for row in best_fit(sizes, length)]
+
+
+def packing_efficiency(rows, length):
+    """The part of the rows that is not padding."""
+    return sum(len(one) - 1 for row in rows for one in row) / (len(rows) * length)

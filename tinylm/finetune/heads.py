@@ -1,0 +1,122 @@
+"""What is put on top of a pretrained model: Predict_omega(BERT_theta(x))   (book eqs. 1.3, 1.21, section 1.4).
+
+The model gives a state for every token; a pooling makes one vector of them, a new linear map of that what the task asks
+for. Encoders have the first state h_cls, which sees the whole text; in a decoder only the last does. All of it is
+trained together (Devlin et al. 2019), or the head alone (freezing.freeze(model.encoder): a linear probe).
+Read next: classify.py for the tasks; tagging.py, spans.py for heads with one answer a word.
+"""
+import numpy as np
+
+from tinylm.autograd import dropout, sigmoid
+from tinylm.backend import Random
+from tinylm.errors import ConfigError
+from tinylm.models.gpt import GPT
+from tinylm.models.seq2seq import Seq2Seq
+from tinylm.nn import Linear, Module
+from tinylm.pretrain.contrastive import mean_pool
+
+
+def hidden_states(model, inputs, mask=None, segments=None, **options):
+    """The last hidden states of an encoder, a decoder or the encoder of an encoder-decoder.
+
+    model     Encoder, GPT, Seq2Seq, or anything with their methods
+    inputs    (B, T) integers, padded at their ends;  mask (B, T) bool, True for tokens, or None
+    segments  (B, T), used where the model knows segments
+    returns   (B, T, D)
+    """
+    if isinstance(model, GPT):
+        return model.hidden(inputs, **options)              # causal: no token sees the padding after it
+    if isinstance(model, Seq2Seq):
+        return model.encode(inputs, mask, **options)
+    if segments is not None and getattr(model.config, "segments", 2) > 1:
+        options["segments"] = segments
+    return model.hidden(inputs, mask=mask, **options)
+
+
+def first_state(model, h, mask=None):
+    """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
+    return h[:, 0]
+
+
+def pooled_state(model, h, mask=None):
+    """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D) -> (B, D)."""
+    return model.pool(h)
+
+
+def mean_state(model, h, mask=None):
+    """The mean over tokens: (B, T, D) -> (B, D)."""
+    return mean_pool(h, mask)
+
+
+def last_state(model, h, mask=None):
+    """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)   (Radford et al. 2018)."""
+    if mask is None:
+        return h[:, -1]
+    at = np.arange(h.shape[1], like=mask)
+    return h[np.arange(h.shape[0], like=mask), np.max(at * mask, axis=1)]
+
+
+POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last": last_state}
+
+
+def pool_for(model, name=None):
+    """The pooling of that name; by default the one that sees all of the text: last for a decoder, else first."""
+    name = name or ("last" if isinstance(model, GPT) else "first")
+    if name not in POOLS:
+        raise ConfigError(f"no pooling {name!r}; there are {', '.join(POOLS)}")
+    return POOLS[name]
+
+
+class Classifier(Module):
+    """A model with a linear layer on one vector of the text: logits of classes.
+
+    encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq; not copied
+    classes  how many
+    pool     first | pooler | mean | last; None: first, of a GPT last
+    seed     of the new layer's weights; the encoder's are as they come
+    """
+
+    def __init__(self, encoder, classes, pool=None, seed=0):
+        self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), encoder.rng
+        self.out = Linear(encoder.config.d_model, classes, Random(seed, "head"), dtype=encoder.tokens.weight.dtype)
+        self.out.to(encoder.tokens.weight.device)
+
+    def features(self, inputs, mask=None, **options):
+        """The vector of every text: (B, T) integers -> (B, D)."""
+        return self.pool(self.encoder, hidden_states(self.encoder, inputs, mask, **options), mask)
+
+    def __call__(self, inputs, mask=None, **options):
+        """Logits of the classes: (B, T) integers -> (B, classes)."""
+        x = self.features(inputs, mask, **options)
+        return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
+
+    def to(self, device):
+        """Move parameters and the dropout stream to a device. Returns the model."""
+        self.encoder.to(device)
+        return super().to(device)
+
+
+class Regressor(Module):
+    """One number for every text or pair of texts   (book section 1.4.3).
+
+    bounded  sigmoid(w h + b), between 0 and 1, such as a similarity; False: w h + b
+    others   as in Classifier
+    """
+
+    def __init__(self, encoder, bounded=True, pool=None, seed=0):
+        self.score, self.bounded = Classifier(encoder, 1, pool, seed), bounded
+
+    def __call__(self, inputs, **options):
+        """(B, T) integers -> (B,)."""
+        y = self.score(inputs, **options)[:, 0]
+        return sigmoid(y) if self.bounded else y
+
+
+def replace_head(model, classes, seed=0):
+    """A Classifier for another task on the same encoder, not copied, with a new last layer   (book Fig. 1.1).
+
+    model    Classifier
+    """
+    new = Classifier(model.encoder, classes, seed=seed)
+    new.pool = model.pool
+    return new

@@ -1,0 +1,145 @@
+"""Length-adaptive inference: from layer to layer, go on with the tokens that matter   (book section 1.3.3)
+
+A token matters as much as the others attend to it: its significance in a layer is the attention it receives, summed over
+heads and queries. Between attention and feed-forward the least significant are dropped (PoWER-BERT; Goyal et al. 2020);
+[CLS] stays. Trained with random lengths (Kim & Cho 2021), one model serves every budget: the lengths are chosen when it
+is used. With nothing dropped it is the encoder, bit for bit. Read next: models/encoder.py.
+"""
+import numpy as np
+
+from tinylm.autograd import dropout, softmax, where
+from tinylm.errors import ConfigError
+from tinylm.nn import Module
+from tinylm.nn.attention import merge_heads, split_heads
+
+
+def attend_and_weigh(attention, x, mask=None):
+    """Self-attention that also tells how much attention each token received.
+
+    attention  SelfAttention;  x (B, T, D);  mask (B, T) bool: which positions hold a token
+    returns    (B, T, D) Tensor, and (B, T) array of significances: each sums to H times the queries that hold a token
+    """
+    q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)        # (B, H, T, K), (B, G, T, K) twice
+    B, H, T, K = q.shape
+    q = q.reshape(B, attention.kv_heads, -1, K)                                         # queries that share a key
+    score = (q @ k.swapaxes(-1, -2)).reshape(B, H, T, T) * (K**-0.5 if attention.scale is None else attention.scale)
+    if mask is not None:
+        score = where(mask[:, None, None, :], score, float(np.finfo(score.dtype).min) / 2)
+    weights = softmax(score)
+    from_tokens = weights.data if mask is None else weights.data * mask[:, None, :, None]
+    received = from_tokens.sum(axis=(1, 2))                                             # (B, H, T, T) -> (B, T)
+    weights = dropout(weights, attention.dropout if attention.training else 0.0, attention.rng)
+    y = (weights.reshape(B, attention.kv_heads, -1, T) @ v).reshape(B, H, T, K)
+    return attention.out(merge_heads(y)), received
+
+
+def most_significant(received, keep, mask=None):
+    """Where the tokens that go on stand, in their order; the first always goes on, padding only if nothing else is left.
+
+    received  (B, T) array;  keep how many;  returns (B, keep) integers
+    """
+    rank = received if mask is None else np.where(mask, received, -1)
+    rank = np.concatenate([np.full_like(rank[:, :1], np.inf), rank[:, 1:]], axis=1)
+    return np.sort(np.argsort(-rank, axis=-1)[:, :keep], axis=-1)
+
+
+def shortened_block(block, x, keep, mask=None, choose=most_significant):
+    """One block, whose feed-forward and successors read `keep` tokens.
+
+    block    Block of an encoder;  x (B, T, D);  mask (B, T) bool or None
+    choose   which tokens, with the arguments and the result of most_significant()
+    returns  x (B, keep, D), mask (B, keep) or None, places (B, keep) of the tokens kept, or None if all are
+    """
+    if keep >= x.shape[1]:
+        return block(x, mask=None if mask is None else mask[:, None, None, :]), mask, None
+    received, p = [], block.dropout if block.training else 0.0
+
+    def branch(h):
+        y, weights = attend_and_weigh(block.attention, h, mask)
+        received.append(weights)
+        return dropout(y, p, block.rng)
+
+    x = block.place(x, branch, block.norms[0])
+    places = choose(received[0], keep, mask)
+    rows = np.arange(len(places), like=places)[:, None]
+    x, mask = x[rows, places], None if mask is None else mask[rows, places]             # (B, T, D) -> (B, keep, D)
+    return block.place(x, lambda h: dropout(block.feed_forward(h), p, block.rng), block.norms[1]), mask, places
+
+
+def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_significant):
+    """The hidden states of the tokens that are left after the last layer.
+
+    lengths  (L,) how many tokens leave each layer; as many as there are keeps all. Between 1 and what came in
+    returns  h (B, T', D), mask (B, T') or None, places (B, T') in the sequence
+    raises   ConfigError if there are not L lengths of at least 1
+    """
+    if len(lengths) != len(encoder.blocks) or min(lengths) < 1:
+        raise ConfigError(f"shortened: lengths {list(lengths)}; give one of at least 1 to each of {len(encoder.blocks)} layers")
+    x = encoder.embed(ids, segments, mask)
+    places = np.broadcast_to(np.arange(ids.shape[1], like=ids), ids.shape)
+    for block, keep in zip(encoder.blocks, lengths):
+        x, mask, chosen = shortened_block(block, x, int(keep), mask, choose)
+        if chosen is not None:
+            places = places[np.arange(len(chosen), like=chosen)[:, None], chosen]
+    return x if encoder.norm is None else encoder.norm(x), mask, places
+
+
+def constant_ratio(T, layers, ratio):
+    """Lengths that shrink by a ratio from layer to layer: ceil(T r), ceil(T r^2), ..."""
+    return [max(1, int(np.ceil(T * ratio ** (layer + 1) - 1e-9))) for layer in range(layers)]
+
+
+def random_lengths(T, layers, rng, drop=0.2):
+    """Lengths for training: each uniform between (1 - drop) and all of what came in   (LengthDrop; Kim & Cho 2021)
+
+    rng  tinylm Random; one draw for a whole batch, on every worker alike
+    """
+    with rng.rows(0, layers):
+        u, lengths = rng.uniform((layers,), np.float64).tolist(), []
+    for share in u:
+        T = max(1, int(np.ceil(T * (1 - drop * share))))
+        lengths.append(T)
+    return lengths
+
+
+def flops(config, T, lengths=None):
+    """Multiplications and additions in the matrix products of the blocks, for one sequence of T tokens.
+
+    2 (4 D^2) a token for the maps of attention, 4 T D a token for its products, 2 (2 D F) a token that is kept for the
+    feed-forward (3 D F if it is gated).
+    """
+    D, F, total = config.d_model, config.d_hidden or 4 * config.d_model, 0
+    matrices = 3 if config.activation.endswith("glu") else 2
+    for keep in lengths or [T] * config.n_layer:
+        keep = min(keep, T)
+        total += T * 8 * D * D + 4 * T * T * D + keep * 2 * matrices * D * F
+        T = keep
+    return total
+
+
+class LengthAdaptive(Module):
+    """An encoder that drops tokens, in the place of an encoder: under a heads.Classifier that reads the first state.
+
+    encoder  Encoder, not copied
+    drop     in training, lengths are drawn by random_lengths(); 0: all tokens
+    lengths  when used, free to be changed: function of T -> (L,) lengths; None: all tokens
+    choose   which tokens stay, see shortened_block()
+    """
+
+    def __init__(self, encoder, drop=0.2, lengths=None, choose=most_significant):
+        self.encoder, self.drop, self.lengths, self.choose = encoder, drop, lengths, choose
+        self.rng, self.config = encoder.rng, encoder.config
+
+    @property
+    def tokens(self):
+        """The encoder's embeddings."""
+        return self.encoder.tokens
+
+    def hidden(self, ids, mask=None, segments=None):
+        """The last states of the tokens that are left, (B, T', D); arguments as Encoder.hidden()."""
+        L, T = len(self.encoder.blocks), ids.shape[1]
+        if self.training:
+            lengths = random_lengths(T, L, self.rng, self.drop)
+        else:
+            lengths = [T] * L if self.lengths is None else self.lengths(T)
+        return shortened(self.encoder, ids, lengths, mask, segments, self.choose)[0]

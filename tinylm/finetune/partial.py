@@ -1,0 +1,30 @@
+"""Training a part of the model's own parameters   (book section 3.3.2.2, Fig. 3.7 c; Lialin et al. 2023)
+
+Nothing is added: some parameters stay as free as in full fine-tuning, the others are frozen. Which, is a pattern of names,
+so each method here is one line over freezing.only(). Read next: freezing.py; lora.py.
+"""
+from tinylm.errors import ConfigError
+from tinylm.finetune.freezing import only
+
+
+def bitfit(model):
+    """Train every bias, of linear maps and of norms, and nothing else   (Ben Zaken et al. 2022, BitFit). Returns the model."""
+    return only(model, "*.bias")
+
+
+def norms_only(model):
+    """Train gains and biases of normalization layers, and nothing else. Returns the model."""
+    return only(model, "*norms.*", *(["norm.*"] if getattr(model, "norm", None) is not None else []))
+
+
+def last_layers(model, k):
+    """Train the last k blocks and the norm behind them, and nothing else. Returns the model.
+
+    model   GPT or Encoder
+    raises  ConfigError unless 1 <= k <= L
+    """
+    L = len(model.blocks)
+    if not 1 <= k <= L:
+        raise ConfigError(f"last_layers: {k} of {L} layers: it must be from 1 to {L}")
+    behind = ["norm.*"] if getattr(model, "norm", None) is not None else []
+    return only(model, *(f"blocks.{layer}.*" for layer in range(L - k, L)), *behind)
