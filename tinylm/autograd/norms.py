@@ -38,7 +38,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     #   dL/dbias = sum over rows of g
     # Row means are products with a vector (BLAS), not reductions.
     _check("layer_norm", x, gain=gain, bias=bias)
-    D = x.shape[-1]
+    shape, D = x.shape, x.shape[-1]                                                     # backward needs the shape of x, not x: it may go
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     average = np.full_like(x, 1 / D, shape=(D,))
     normed = rows - (rows @ average)[:, None]
@@ -57,7 +57,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
             d -= (g @ gain / D)[:, None]                                                # mean(h) = g . gain / D
             d -= normed * (gn @ gain / D)[:, None]                                      # mean(h n) = g n . gain / D
             d *= inverse[:, None]
-            return d.reshape(x.shape)
+            return d.reshape(shape)
 
         return by_x, lambda out: column_sums(gn, out), lambda out: column_sums(g, out)
 
@@ -77,7 +77,7 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
     # With r = 1/sqrt(mean(x^2) + eps), n = x r and h = g * gain:
     #   dL/dx = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     _check("rms_norm", x, gain=gain)
-    D = x.shape[-1]
+    shape, D = x.shape, x.shape[-1]                                                     # backward needs the shape of x, not x: it may go
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     inverse = 1 / np.sqrt(_mean_squares(rows) + eps)                                    # (n,)
     normed = rows * inverse[:, None]
@@ -90,7 +90,7 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
             d = g * gain
             d -= normed * (gn @ gain / D)[:, None]
             d *= inverse[:, None]
-            return d.reshape(x.shape)
+            return d.reshape(shape)
 
         return by_x, lambda out: column_sums(gn, out)
 

@@ -121,8 +121,8 @@ def memory(config, B, T, dtype=np.float32):
     D, F, L, V, gated = c.d_model, c.hidden_width, c.n_layer, c.vocab_size, c.activation in GATES
     heads, turned = c.n_head * c.key_width, (c.n_head + c.kv_heads) * c.key_width
     qkv, rope = (c.n_head + 2 * c.kv_heads) * c.key_width, c.positions == "rope"
-    stream = (2 * L + 1) * D                                # before each norm; a norm's backward still holds its input
-    results = stream + (2 * L + 1) * D + L * (qkv + heads + (2 if gated else 1) * F) + V
+    # Of the residual stream nothing is kept: sums need no values going back, and norms keep what they have normalized.
+    results = (2 * L + 1) * D + L * (qkv + heads + (2 if gated else 1) * F) + V
     # A norm keeps the normalized rows and their scale; attention its weights and row sums, and with rope the turned queries
     # and keys; an activation its slope, a gate also the activated half; cross-entropy exp(logits) and three numbers a row.
     saved = (2 * L + 1) * (D + 1) + L * (c.n_head * T + c.n_head + rope * turned + (2 if gated else 1) * F) + V + 3
