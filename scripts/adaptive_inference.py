@@ -7,7 +7,44 @@ that comes last. Thresholds are chosen on one half of the unseen sentences and r
 `python scripts/adaptive_inference.py [--data FOLDER] [--seed N] [--device D] [--quick]`; the folder has sentiment/*.txt
 (sentence, tab, 0 or 1); without it, made-up reviews. 3 seeds, about 4 minutes on one core; --quick is 1 seed.
 
-MEASURED
+Measured output (mean over 3 seeds, with the least and the most):
+
+    2100 sentences for training, 450 for choosing, 450 for testing
+    early exit                         mean depth   accuracy
+    always after layer 1                     1.00   0.987 (0.982 .. 0.996)
+    always after layer 2                     2.00   0.992 (0.989 .. 0.996)
+    always after layer 3                     3.00   0.992 (0.989 .. 0.996)
+    always after layer 4                     4.00   0.993 (0.991 .. 0.996)
+    entropy below 0.02                       1.20   0.993 (0.991 .. 0.996)
+    entropy below 0.1                        1.07   0.991 (0.989 .. 0.996)
+    entropy below 0.3                        1.03   0.990 (0.987 .. 0.996)
+    entropy below 0.5                        1.02   0.990 (0.984 .. 0.996)
+    entropy below 0.65                       1.00   0.988 (0.984 .. 0.996)
+    confidence above 0.6                     1.00   0.988 (0.984 .. 0.996)
+    confidence above 0.9                     1.03   0.990 (0.987 .. 0.996)
+    confidence above 0.99                    1.12   0.993 (0.991 .. 0.996)
+    unchanged for 1                          2.01   0.992 (0.989 .. 0.996)
+    unchanged for 2                          3.01   0.992 (0.989 .. 0.996)
+    calibrated to lose 0.005                 1.00   0.987 (0.982 .. 0.996)
+    calibrated: 0.250 (0.250 .. 0.251) of the products; loses 0.005 (0.000 .. 0.009): the claim shows
+    against stopping everywhere at that mean depth: 0.001 (-0.000 .. 0.002), not better for every seed
+
+     ratio  work                  all tokens       all tokens, at random                  LengthDrop       LengthDrop, at random
+       1.0  1.00      0.984 (0.976 .. 0.991)                                  0.971 (0.956 .. 0.987)
+       0.9  0.81      0.984 (0.976 .. 0.991)      0.983 (0.973 .. 0.991)      0.971 (0.953 .. 0.989)      0.972 (0.953 .. 0.991)
+       0.8  0.66      0.982 (0.973 .. 0.991)      0.984 (0.976 .. 0.991)      0.970 (0.949 .. 0.991)      0.973 (0.958 .. 0.991)
+       0.7  0.52      0.980 (0.973 .. 0.987)      0.981 (0.969 .. 0.991)      0.966 (0.940 .. 0.989)      0.966 (0.938 .. 0.989)
+       0.6  0.42      0.977 (0.969 .. 0.984)      0.981 (0.971 .. 0.989)      0.958 (0.918 .. 0.987)      0.964 (0.929 .. 0.991)
+       0.5  0.32      0.967 (0.953 .. 0.978)      0.967 (0.951 .. 0.984)      0.937 (0.851 .. 0.989)      0.924 (0.813 .. 0.987)
+       0.4  0.26      0.955 (0.938 .. 0.971)      0.941 (0.918 .. 0.982)      0.874 (0.667 .. 0.984)      0.884 (0.698 .. 0.982)
+    trained with all tokens, attention against chance, mean over ratios: 0.002 (-0.004 .. 0.005), does not show for every seed
+    trained with LengthDrop, attention against chance, mean over ratios: -0.001 (-0.002 .. -0.000), does not show for every seed
+    LengthDrop against none: -0.028 (-0.084 .. 0.009), does not show for every seed
+
+Early exit saves three quarters of the work, but so would an encoder of one layer: trained with all exits, the first learns
+nearly everything these sentences ask for. (After 7 epochs instead of 10 layer 1 is right in 0.872 (0.807 .. 0.969), layer 4 in
+0.979; the calibrated exit then needs 1.21 layers and loses nothing.) Which tokens go hardly matters either, perhaps for the
+same reason: they are dropped after the first attention, by which [CLS] has read them. LengthDrop does not help at this size.
 """
 import argparse
 import functools
@@ -106,7 +143,7 @@ def length(bench, seed):
         for ratio in RATIOS:
             model.encoder.lengths = functools.partial(constant_ratio, layers=LAYERS, ratio=ratio)
             work = flops(model.encoder.config, 24, model.encoder.lengths(24)) / flops(model.encoder.config, 24)
-            for way, choose in (("", length_adaptive.most_significant), (", dropped at random", at_random)):
+            for way, choose in (("", length_adaptive.most_significant), (", at random", at_random)):
                 if ratio < 1 or not way:
                     model.encoder.choose = choose
                     found[training + way, ratio] = work, bench.accuracy(model, test)
@@ -137,13 +174,13 @@ def show_depth(found, works):
 def show_length(found):
     """The table of dropped tokens, and what of the claim shows."""
     ways = list(dict.fromkeys(way for way, _ in found[0]))
-    print(f"\n{'ratio':>6}{'work':>6}" + "".join(f"{way:>32}" for way in ways))
+    print(f"\n{'ratio':>6}{'work':>6}" + "".join(f"{way:>28}" for way in ways))
     right = {key: np.array([each[key][1] for each in found]) for key in found[0]}
     for ratio in RATIOS:
-        cells = "".join(f"{spread(right[way, ratio]) if (way, ratio) in right else '':>32}" for way in ways)
+        cells = "".join(f"{spread(right[way, ratio]) if (way, ratio) in right else '':>28}" for way in ways)
         print(f"{ratio:>6}{found[0]['all tokens', ratio][0]:>6.2f}{cells}")
     for training in ("all tokens", "LengthDrop"):
-        gain = np.mean([right[training, r] - right[training + ", dropped at random", r] for r in RATIOS[1:]], axis=0)
+        gain = np.mean([right[training, r] - right[training + ", at random", r] for r in RATIOS[1:]], axis=0)
         print(f"trained with {training}, attention against chance, mean over ratios: {spread(gain)}, "
               + ("shows" if gain.min() > 0 else "does not show for every seed"))
     gain = np.mean([right["LengthDrop", r] - right["all tokens", r] for r in RATIOS[1:]], axis=0)

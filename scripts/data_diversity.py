@@ -3,8 +3,8 @@
 Claims: with as much text, a model that has read more domains does better on all of them together; a model that learns from the
 output of its predecessor loses what is rare, generation by generation. First: 5-grams of characters read 60,000 characters of
 1 to 4 domains (Python's documentation, its source code, made-up reviews, made-up pages) in equal parts and pay for a mixture of
-all four; the mean is over all choices of that many domains. Second: tables of words, each counted from n draws of the one before, against
-the decay that theory gives, and with a tenth of real text mixed in. About half a minute.
+all four; the mean is over all choices of that many domains. Second: tables of words, each counted from n draws of the one
+before, against the decay that theory gives, and with a tenth of real text mixed in. About half a minute.
 `python scripts/data_diversity.py [--seed N] [--device cpu] [--quick]`; five seeds from N on, with --quick two.
 
 Measured output (CPU, mean over 5 seeds, smallest .. largest):

@@ -39,6 +39,7 @@ from tinylm.models.embeddings import load_sentence_encoder
 from tinylm.models.encoder import Electra, Encoder, EncoderConfig
 from tinylm.models.gpt import GPT, GPTConfig
 from tinylm.models.seq2seq import Seq2Seq, Seq2SeqConfig
+from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
@@ -99,6 +100,11 @@ def load(folder):
             [text.lower() for text in verses + corpus])
 
 
+def fresh(kind, seed):
+    """A new model, with initial weights for its width."""
+    return fit_to_width(kind.model(seed), SIZE["d_model"])
+
+
 def step_cost(kind, rows):
     """Floating-point operations of one step of pre-training, forward and backward, as executed."""
     model, task = kind.model(0), objective(kind.objective, SPECIAL)
@@ -111,7 +117,7 @@ def step_cost(kind, rows):
 def pretrained(name, rows, options):
     """The parameters of a kind that has read rows until the budget was spent."""
     kind = KINDS[name]
-    model, task = kind.model(options.seed).to(options.device), objective(kind.objective, SPECIAL)
+    model, task = fresh(kind, options.seed).to(options.device), objective(kind.objective, SPECIAL)
     started, steps = time.perf_counter(), round(options.budget / step_cost(kind, rows))
     losses = fit(model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed)
     print(f"  {name}: {model.count_parameters():,} parameters, {steps} steps of {B} rows of {T} tokens, loss "
@@ -121,7 +127,7 @@ def pretrained(name, rows, options):
 
 def fine_tuned(kind, state, tokenizer, train, test, seed, options):
     """Accuracy on the test reviews after fine-tuning from a state; None: from random weights."""
-    model = kind.model(seed + 1)
+    model = fresh(kind, seed + 1)
     if state is not None:
         model.load_state_dict(state)
     if kind.part is None:

@@ -4,13 +4,66 @@ Claims: a student of half the depth learns more from a teacher than from the tex
 half of the weights can go at once, most of them after training on; some heads go without much loss, and by importance better
 than at random; layers can be removed if the model was trained with some missing (LayerDrop); 8 bits cost nothing, and few
 bits cost less when the model was trained through the rounding. A GPT of 4 layers learns characters of English text; each way
-of making it smaller starts from it. Students see as many batches as the
-teacher did, what is trained on an eighth of that; so does the teacher itself, which is what the rest is compared with.
+of making it smaller starts from it. Students see as many batches as the teacher did, what is trained on an eighth of that; so
+does the teacher itself, for comparison.
 `python scripts/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D] [--quick]`; without --data Python's language
 reference, which every Python has. 3 seeds, about 8 minutes on one core; --quick is 1 seed and a tenth of the steps.
 Read next: adaptive_inference.py, which spends less only where an input allows it.
 
-MEASURED
+Measured output (mean over 3 seeds, with the least and the most):
+
+                                               parameters     KiB   kFLOP  nats a character
+    teacher                                       120,432     470     268  2.027 (1.989 .. 2.053)
+    teacher, trained on                           120,432     470     268  2.008 (1.982 .. 2.038)
+    half depth, from the text                      63,888     250     139  2.041 (2.028 .. 2.064)
+    half depth, logits                             63,888     250     139  1.971 (1.946 .. 1.997)
+    half depth, logits and hidden states           63,888     250     139  2.243 (2.208 .. 2.261)
+    half depth, logits, from its layers            63,888     250     139  1.895 (1.877 .. 1.906)
+    one layer's weights for all                    35,616     139     268  2.132 (2.102 .. 2.165)
+    50% of weights pruned                          65,136     268     268  2.286 (2.248 .. 2.331)
+    50% of weights pruned, trained on              65,136     268     268  2.056 (2.034 .. 2.080)
+    80% of weights pruned                          31,958     138     268  3.048 (2.990 .. 3.079)
+    80% of weights pruned, trained on              31,958     138     268  2.465 (2.441 .. 2.500)
+    95% of weights pruned                          15,370      74     268  3.567 (3.409 .. 3.767)
+    95% of weights pruned, trained on              15,370      74     268  2.828 (2.807 .. 2.846)
+    4 of 16 heads removed                         111,072     434     240  2.047 (2.020 .. 2.066)
+    4 of 16 heads removed, at random              111,072     434     240  2.237 (2.021 .. 2.511)
+    4 of 16 heads removed, trained on             111,072     434     240  2.015 (1.991 .. 2.043)
+    8 of 16 heads removed                         101,712     397     213  2.090 (2.071 .. 2.102)
+    8 of 16 heads removed, at random              101,712     397     213  2.287 (2.090 .. 2.536)
+    8 of 16 heads removed, trained on             101,712     397     213  2.032 (2.013 .. 2.053)
+    trained with LayerDrop 0.2                    120,432     470     268  2.255 (2.221 .. 2.273)
+    1 of 4 layers removed                          92,160     360     203  2.099 (2.075 .. 2.126)
+    1 of 4 layers removed, trained on              92,160     360     203  2.039 (2.016 .. 2.073)
+    1 of 4 layers removed, after LayerDrop         92,160     360     203  2.277 (2.247 .. 2.294)
+    2 of 4 layers removed                          63,888     250     139  2.230 (2.212 .. 2.260)
+    2 of 4 layers removed, trained on              63,888     250     139  2.088 (2.063 .. 2.128)
+    2 of 4 layers removed, after LayerDrop         63,888     250     139  2.291 (2.260 .. 2.310)
+    8 bits                                        120,432     153     268  2.008 (1.982 .. 2.038)
+    4 bits                                        120,432      99     268  2.027 (1.998 .. 2.057)
+    4 bits, trained through rounding              120,432      99     268  2.019 (1.994 .. 2.047)
+    3 bits                                        120,432      86     268  2.135 (2.090 .. 2.210)
+    3 bits, trained through rounding              120,432      86     268  2.047 (2.018 .. 2.080)
+    2 bits                                        120,432      72     268  2.979 (2.920 .. 3.030)
+    2 bits, trained through rounding              120,432      72     268  2.315 (2.299 .. 2.323)
+    a teacher's logits help a student: +0.071 (+0.063 .. +0.082), shows
+    its hidden states help besides: -0.272 (-0.292 .. -0.262), does not show
+    starting from its layers helps: +0.076 (+0.062 .. +0.097), shows
+    costs at most 0.02: 4 of 16 heads removed, trained on
+    costs at most 0.02: 8 bits
+    costs at most 0.02: 4 bits, trained through rounding
+    4 of 16 heads removed, importance against chance: +0.190 (+0.001 .. +0.445), shows
+    8 of 16 heads removed, importance against chance: +0.197 (+0.019 .. +0.440), shows
+    1 of 4 layers removed, LayerDrop helps: -0.178 (-0.200 .. -0.163), does not show
+    2 of 4 layers removed, LayerDrop helps: -0.061 (-0.097 .. -0.043), does not show
+    4 bits, training through rounding helps: +0.008 (+0.003 .. +0.010), shows
+    3 bits, training through rounding helps: +0.088 (+0.062 .. +0.130), shows
+    2 bits, training through rounding helps: +0.664 (+0.620 .. +0.707), shows
+
+Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training on; matching hidden states
+(weight 1) costs a student more than it gives; LayerDrop has learned less in 900 steps, and a little training on mends a removal
+better. The teacher is far from done learning, so a student that learns from text and teacher for as long passes it. In NumPy
+only fewer heads and layers save time, as the kFLOP of products for each character say.
 """
 import argparse
 import copy
@@ -174,9 +227,9 @@ def verdicts(loss):
     print(f"a teacher's logits help a student: {less('half depth, logits', half)}")
     print(f"its hidden states help besides: {less('half depth, logits and hidden states', 'half depth, logits')}")
     print(f"starting from its layers helps: {less('half depth, logits, from its layers', 'half depth, logits')}")
-    for name in [n for n in loss if MORE in n or "bits" in n]:
+    for name in [n for n in loss if n != "teacher" + MORE and (MORE in n or "bits" in n)]:
         if (loss[name] <= near).all():
-            print(f"at most 0.02 above the teacher, trained on: {name}")
+            print(f"costs at most 0.02: {name}")
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
         name = f"{count} of {LAYERS * HEADS} heads removed"
         print(f"{name}, importance against chance: {less(name, name + ', at random')}")

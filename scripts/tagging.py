@@ -25,12 +25,13 @@ from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tagging import Tagging, TokenClassifier
 from tinylm.models.encoder import Encoder, EncoderConfig, without_head
+from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
 
 PIECES, LIMIT = 4000, 48                                    # of the vocabulary; of a sentence, the rest is cut
-PRETRAINING, FINE_TUNING, BATCH = 2000, 400, 16             # steps, steps, sentences
+PRETRAINING, FINE_TUNING, BATCH = 3000, 400, 16             # steps, steps, sentences
 RATE = 2e-3
 KINDS = "from random weights", "pre-trained"
 # name: (with a CRF, answers that must be valid spans)
@@ -126,11 +127,7 @@ def new_encoder(special, seed, device):
     """The one encoder, norms first."""
     config = EncoderConfig(special.vocab_size, context=LIMIT, n_layer=2, n_head=4, d_model=64, segments=0, norm_placement="pre",
                            norm_eps=1e-5, pooler=False, head="token", dropout=0.1)
-    model = Encoder(config, seed)
-    for parameter in model.parameters():                    # a deviation of 0.02 is meant for a width of 768
-        if parameter.ndim == 2:
-            parameter.data *= (768 / config.d_model) ** 0.5
-    return model.to(device)
+    return fit_to_width(Encoder(config, seed), config.d_model).to(device)
 
 
 def pretrained(inputs, sentences, seed, steps, device):

@@ -38,7 +38,7 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     #   dL/dbias = sum over rows of g
     # Row means are products with a vector (BLAS), not reductions.
     _check("layer_norm", x, gain=gain, bias=bias)
-    shape, D = x.shape, x.shape[-1]                                                     # backward needs the shape of x, not x: it may go
+    shape, D = x.shape, x.shape[-1]                         # backward needs the shape of x, not x: it may go
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     average = np.full_like(x, 1 / D, shape=(D,))
     normed = rows - (rows @ average)[:, None]
@@ -77,7 +77,7 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
     # With r = 1/sqrt(mean(x^2) + eps), n = x r and h = g * gain:
     #   dL/dx = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     _check("rms_norm", x, gain=gain)
-    shape, D = x.shape, x.shape[-1]                                                     # backward needs the shape of x, not x: it may go
+    shape, D = x.shape, x.shape[-1]                         # backward needs the shape of x, not x: it may go
     rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
     inverse = 1 / np.sqrt(_mean_squares(rows) + eps)                                    # (n,)
     normed = rows * inverse[:, None]

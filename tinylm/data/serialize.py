@@ -66,7 +66,8 @@ def episode_tokens(steps, separator):
     raises     ConfigError if the separator is an id of the numbers
     """
     if OFFSET <= separator < OFFSET + BINS:
-        raise ConfigError(f"episode_tokens: the separator {separator} means a number: take an id outside {OFFSET} .. {OFFSET + BINS - 1}")
+        raise ConfigError(f"episode_tokens: the separator {separator} means a number: take an id outside "
+                          f"{OFFSET} .. {OFFSET + BINS - 1}")
     ids, acted = [], []
     for observations, actions in steps:
         seen, done = (np.concatenate([np.asarray(part, np.int64).reshape(-1) for part in parts] or [np.empty(0, np.int64)])

@@ -23,6 +23,7 @@ from tinylm.models.encoder_heads import SpanBoundaryHead
 from tinylm.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.xlnet import XLNet, XLNetConfig
 from tinylm.nn import GATES
+from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import DECODER, ENCODER, OBJECTIVES, SEQ2SEQ, objective
 from tinylm.pretrain.prefix import prefix_split
@@ -161,9 +162,14 @@ def new_model(config, family):
     if family.shifted and name != "prefix":
         model = GPT(config.model(family.special.vocab_size), config.seed, dtype)
         return MultiTokenHeads(model, AHEAD, config.seed) if name == "multi-token" else model
+    return fit_to_width(new_encoder(config, family, dtype), config.d_model)
+
+
+def new_encoder(config, family, dtype):
+    """The encoder of a family, as its class initializes it."""
+    name, shape = family.name, encoder_config(config, family)
     if name == "permuted":
         return XLNet(XLNetConfig(family.special.vocab_size, segments=False, **_shared(config)), config.seed, dtype)
-    shape = encoder_config(config, family)
     if name == "replaced":
         return Electra(dataclasses.replace(shape, head="replaced"), generator_config(shape), config.seed, dtype)
     model = Encoder(shape, config.seed, dtype)
