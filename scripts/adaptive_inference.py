@@ -57,12 +57,21 @@ from tinylm.autograd import no_grad
 from tinylm.autograd.profile import count_operations
 from tinylm.data.labeled import read_labeled, share_of
 from tinylm.data.reviews import made_up_reviews
-from tinylm.finetune import evaluate, fit, length_adaptive
-from tinylm.finetune.classify import Classification
-from tinylm.finetune.early_exit import EarlyExit, ExitTask, calibrate, confidence_above, entropy_below, trade_off, unchanged_for
+from tinylm.finetune import evaluate, fit
+from tinylm.finetune.compress import length_adaptive
+from tinylm.finetune.compress.early_exit import (
+    EarlyExit,
+    ExitTask,
+    calibrate,
+    confidence_above,
+    entropy_below,
+    trade_off,
+    unchanged_for,
+)
+from tinylm.finetune.compress.length_adaptive import LengthAdaptive, constant_ratio, flops
 from tinylm.finetune.examples import EncoderInput
-from tinylm.finetune.heads import Classifier
-from tinylm.finetune.length_adaptive import LengthAdaptive, constant_ratio, flops
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder import Encoder, EncoderConfig
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.words import words_and_punctuation

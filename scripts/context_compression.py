@@ -6,7 +6,7 @@ where each of six places leads, a token a fact: a permutation drawn anew. The qu
 answer are the next six places, so that every fact matters and a cut one is missed. A GPT of two layers learns this with
 the whole context in view; it is the teacher and the start of all others. Three seeds, about 7 minutes on one core.
 `python scripts/context_compression.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is one seed and a quarter of the
-steps. Read next: finetune/context_distillation.py.
+steps. Read next: finetune/context/context_distillation.py.
 
 Measured output:
 
@@ -63,12 +63,12 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.auto_compressor import AutoCompressor
-from tinylm.finetune.context_distillation import AnswerLikelihood, ContextDistillation
-from tinylm.finetune.contexts import ContextExample
-from tinylm.finetune.gist import GistCompressor
-from tinylm.finetune.sequence_distillation import hard_targets
-from tinylm.finetune.soft_context import SoftContext, compress_context, random_context
+from tinylm.finetune.context.auto_compressor import AutoCompressor
+from tinylm.finetune.context.context_distillation import AnswerLikelihood, ContextDistillation
+from tinylm.finetune.context.contexts import ContextExample
+from tinylm.finetune.context.gist import GistCompressor
+from tinylm.finetune.context.sequence_distillation import hard_targets
+from tinylm.finetune.context.soft_context import SoftContext, compress_context, random_context
 from tinylm.generate.long_context import report
 from tinylm.models import GPT, GPTConfig
 

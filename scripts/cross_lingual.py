@@ -24,9 +24,9 @@ from tinylm.backend import Random
 from tinylm.data.junk import good_page
 from tinylm.data.labeled import read_columns
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.classify import Classification
 from tinylm.finetune.examples import EncoderInput
-from tinylm.finetune.heads import Classifier
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.embeddings import mean_pool, unit
 from tinylm.models.encoder import Encoder, EncoderConfig
 from tinylm.nn.linear import fit_to_width

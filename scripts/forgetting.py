@@ -54,13 +54,13 @@ from tinylm.backend import Random
 from tinylm.data.labeled import read_labeled
 from tinylm.data.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.anchors import Anchor, Penalized, true_fisher
+from tinylm.finetune.continual.anchors import Anchor, Penalized, true_fisher
+from tinylm.finetune.continual.forgetting import accuracy_matrix, forgetting
+from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items, use_heads, with_logits
+from tinylm.finetune.continual.rehearsal import Reservoir, with_rehearsal
 from tinylm.finetune.examples import EncoderInput, special_of
-from tinylm.finetune.forgetting import accuracy_matrix, forgetting
 from tinylm.finetune.freezing import freeze, stages, trainable
-from tinylm.finetune.lora import lora
-from tinylm.finetune.many_tasks import ManyHeads, ManyTasks, items, use_heads, with_logits
-from tinylm.finetune.rehearsal import Reservoir, with_rehearsal
+from tinylm.finetune.peft.lora import lora
 from tinylm.models.encoder import Encoder, EncoderConfig, without_head
 from tinylm.pretrain.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece

@@ -27,10 +27,10 @@ from tinylm.data.instruction_mixture import mix_datasets, some_tasks
 from tinylm.data.instructions import read_instructions
 from tinylm.data.told_facts import FORMS, FRAMES, KNOWN, NEW_ASPECT, NEW_PAIR, TEST, World, vocabulary
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.conversations import MARKS, ROLES, encode_samples
-from tinylm.finetune.instructions import InstructionTuning, answer_loss
+from tinylm.finetune.instruct.conversations import MARKS, ROLES, encode_samples
+from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
+from tinylm.finetune.instruct.templates import tokens_saved
 from tinylm.finetune.search import grid_search
-from tinylm.finetune.templates import tokens_saved
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import CausalLM
 from tinylm.tokenizers import BPETokenizer, WordTokenizer

@@ -43,9 +43,9 @@ import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random
-from tinylm.finetune.co_training import co_training
-from tinylm.finetune.naive_bayes import naive_bayes
-from tinylm.finetune.self_training import self_training
+from tinylm.finetune.bootstrap.co_training import co_training
+from tinylm.finetune.bootstrap.naive_bayes import naive_bayes
+from tinylm.finetune.bootstrap.self_training import self_training
 from tinylm.nn import Linear
 from tinylm.pretrain.layerwise import StackedAutoencoder, pretrain_layers, train_classifier
 

@@ -34,10 +34,10 @@ from tinylm.backend import Random
 from tinylm.data.labeled import read_labeled
 from tinylm.data.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.classify import Classification
 from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.examples import EncoderInput
-from tinylm.finetune.heads import Classifier
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder import Encoder, EncoderConfig
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 

@@ -7,7 +7,7 @@ adapted to three tasks from 200 examples without words: one it was pretrained on
 and an order it never saw (places 0, 2, 4, 1, 3, 5). Prompts and prefixes are four vectors in the place of the words; all other
 methods read blanks there. Learning rates are the best of two to four tried on these tasks, with a seed that is not in the table.
 About 3.5 minutes on one core. `python scripts/peft_comparison.py [--seed N] [--device cpu|gpu] [--quick] [--rates]`;
---quick is one seed and few steps, --rates prints the choice of rates. Read next: tinylm/finetune/lora.py.
+--quick is one seed and few steps, --rates prints the choice of rates. Read next: tinylm/finetune/peft/lora.py.
 
 Measured output:
 
@@ -45,15 +45,15 @@ from tinylm import backend
 from tinylm.autograd import cross_entropy
 from tinylm.backend import Random
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.adapters import houlsby
-from tinylm.finetune.counts import counts
 from tinylm.finetune.freezing import count_trainable, freeze, trainable, unfreeze
-from tinylm.finetune.ia3 import ia3
-from tinylm.finetune.lora import lora
-from tinylm.finetune.partial import bitfit, last_layers
-from tinylm.finetune.prefix import hidden_prefix, key_value_prefix
-from tinylm.finetune.prompt_encoder import BidirectionalLSTM, PromptEncoder
-from tinylm.finetune.soft_prompts import INPUT, hybrid, nearest_words, prompt_tuning, vocabulary_start
+from tinylm.finetune.peft.adapters import houlsby
+from tinylm.finetune.peft.counts import counts
+from tinylm.finetune.peft.ia3 import ia3
+from tinylm.finetune.peft.lora import lora
+from tinylm.finetune.peft.partial import bitfit, last_layers
+from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
+from tinylm.finetune.peft.prompt_encoder import BidirectionalLSTM, PromptEncoder
+from tinylm.finetune.peft.soft_prompts import INPUT, hybrid, nearest_words, prompt_tuning, vocabulary_start
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import IGNORE, Batch
 

@@ -29,12 +29,12 @@ from tinylm.data.labeled import read_columns, read_labeled, share_of
 from tinylm.data.reviews import made_up_reviews
 from tinylm.errors import MissingExtra
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.classify import Classification
+from tinylm.finetune.bootstrap.naive_bayes import naive_bayes
 from tinylm.finetune.examples import EncoderInput
-from tinylm.finetune.heads import Classifier
-from tinylm.finetune.naive_bayes import naive_bayes
-from tinylm.finetune.probe import Probe, VectorClassification
-from tinylm.finetune.text_to_text import Answering, say_label
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
+from tinylm.finetune.tasks.probe import Probe, VectorClassification
+from tinylm.finetune.tasks.text_to_text import Answering, say_label
 from tinylm.models.embeddings import load_sentence_encoder
 from tinylm.models.encoder import Electra, Encoder, EncoderConfig
 from tinylm.models.gpt import GPT, GPTConfig

@@ -76,11 +76,11 @@ from tinylm.autograd.profile import count_operations
 from tinylm.backend import Random, to_device
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.finetune import fit
-from tinylm.finetune.distill import Distillation
-from tinylm.finetune.prune import effective, prune
-from tinylm.finetune.quantize import bytes_of, quantization_aware, quantize_weights, symmetric
-from tinylm.finetune.reweight import bake
-from tinylm.finetune.structured import (
+from tinylm.finetune.compress.distill import Distillation
+from tinylm.finetune.compress.prune import effective, prune
+from tinylm.finetune.compress.quantize import bytes_of, quantization_aware, quantize_weights, symmetric
+from tinylm.finetune.compress.reweight import bake
+from tinylm.finetune.compress.structured import (
     evenly,
     head_importance,
     keep_layers,

@@ -23,7 +23,7 @@ import numpy as np
 from tinylm.data.conll import read_conll, read_conllu
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
-from tinylm.finetune.tagging import Tagging, TokenClassifier
+from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.models.encoder import Encoder, EncoderConfig, without_head
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows

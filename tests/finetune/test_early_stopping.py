@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 
-from tests.finetune.several import ENCODER_INPUT, encoder, word_task
+from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.errors import ConfigError
-from tinylm.finetune.classify import Classification
 from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.fit import evaluate, fit
-from tinylm.finetune.heads import Classifier
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
 
 
 def test_it_stops_after_patience_epochs_without_improvement_and_goes_back():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.finetune.heads_small import INPUTS, SPECIAL
+from tests.finetune.tasks.heads_small import INPUTS, SPECIAL
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.examples import EncoderInput, frame, special_of, spread_labels
 from tinylm.pretrain.batch import IGNORE

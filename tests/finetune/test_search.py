@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from tests.finetune.talks import END, TOKENIZER, examples, model
+from tests.finetune.instruct.talks import END, TOKENIZER, examples, model
 from tinylm.errors import ConfigError
-from tinylm.finetune.instructions import InstructionTuning
+from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.search import grid_search
 
 TASK = InstructionTuning(tokenizer=TOKENIZER, end=END, max_tokens=4)

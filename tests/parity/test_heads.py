@@ -4,11 +4,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.finetune.heads_small import INPUTS, SPECIAL
-from tinylm.finetune.classify import Classification, MultipleChoice
-from tinylm.finetune.heads import Classifier
-from tinylm.finetune.spans import SpanPrediction, SpanPredictor
-from tinylm.finetune.tagging import Tagging, TokenClassifier
+from tests.finetune.tasks.heads_small import INPUTS, SPECIAL
+from tinylm.finetune.tasks.classify import Classification, MultipleChoice
+from tinylm.finetune.tasks.heads import Classifier
+from tinylm.finetune.tasks.spans import SpanPrediction, SpanPredictor
+from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.models.layout_rules import fill, read
 from tinylm.models.layouts_encoders import LAYOUTS
 from tinylm.models.presets_encoders import build

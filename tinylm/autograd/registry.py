@@ -81,10 +81,7 @@ def register(name, function, draw, **fields):
 
 def load_all():
     """Import every `cases*` module of tinylm's packages and return the dictionary of entries."""
-    for package in pkgutil.iter_modules(tinylm.__path__, "tinylm."):
-        if package.ispkg:
-            folder = [f"{root}/{package.name.split('.')[-1]}" for root in tinylm.__path__]
-            for module in pkgutil.iter_modules(folder, package.name + "."):
-                if module.name.split(".")[-1].startswith("cases"):
-                    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(tinylm.__path__, "tinylm."):
+        if module.name.split(".")[-1].startswith("cases"):
+            importlib.import_module(module.name)
     return ENTRIES

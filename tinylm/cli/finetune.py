@@ -51,7 +51,7 @@ def main(argv):
     """Tune, say what became of the loss on samples held back, and how to go on."""
     from tinylm.backend import backend
     from tinylm.finetune.freezing import count_trainable
-    from tinylm.finetune.instructions import answer_loss
+    from tinylm.finetune.instruct.instructions import answer_loss
 
     config, (name,) = parse(argv, FinetuneConfig, positionals=("RUN",), verb="finetune", about=__doc__, examples=EXAMPLES)
     report = functools.partial(print, flush=True)
@@ -66,7 +66,7 @@ def main(argv):
     before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
     done, finished = _tune(config, model, task, train)
     if config.lora:
-        from tinylm.finetune.merging import bake
+        from tinylm.finetune.peft.merging import bake
         bake(model)
     after = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
     if held:
@@ -81,10 +81,10 @@ def main(argv):
 def _opened(name, config):
     """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in their places."""
     from tinylm.cli.opened import is_published
-    from tinylm.finetune.conversations import MARKS, ROLES, chat_template
     from tinylm.finetune.freezing import unfreeze
-    from tinylm.finetune.lora import lora
-    from tinylm.finetune.vocabulary import add_special, grow_vocabulary
+    from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
+    from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
+    from tinylm.finetune.peft.lora import lora
 
     if is_published(name):
         from tinylm.models.pretrained import load_pretrained
@@ -93,7 +93,7 @@ def _opened(name, config):
         if tokenizer is None:
             raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt)")
     else:
-        from tinylm.finetune.saved import template_of_run
+        from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
         model, tokenizer, base = load_run(name)
         template = template_of_run(name)
@@ -120,8 +120,8 @@ def _examples(config, model, tokenizer, template, report):
     """(task, examples to train on, examples held back) of the file."""
     from tinylm.backend import Random
     from tinylm.data.instructions import read_instructions
-    from tinylm.finetune.conversations import encode_samples, pack
-    from tinylm.finetune.instructions import InstructionTuning
+    from tinylm.finetune.instruct.conversations import encode_samples, pack
+    from tinylm.finetune.instruct.instructions import InstructionTuning
 
     samples, context = read_instructions(config.data), model.config.context
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
@@ -163,7 +163,7 @@ def _tune(config, model, task, examples):
 
 
 def _save(directory, name, config, model, tokenizer, template, base, steps, losses):
-    from tinylm.finetune.saved import save_tuned
+    from tinylm.finetune.instruct.saved import save_tuned
     from tinylm.train.config import as_json
 
     settings = as_json(config) | {"run": str(name), "steps": steps, "held_back_before": losses[0], "held_back_after": losses[1]}

@@ -49,7 +49,7 @@ def open_model(name, device="cpu", bits=None):
 
     backend(device)
     if not is_published(name):
-        from tinylm.finetune.saved import template_of_run
+        from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
         from tinylm.train.families import decoder_of
         model, tokenizer, config = load_run(name)

@@ -3,7 +3,7 @@
     London  B-location          two or more columns between white space (WNUT, CoNLL-2003)
     2 Bush Bush PROPN NNP ...   ten columns between tabs (CoNLL-U): number, word, lemma, part of speech, ...
 
-Read next: finetune/tagging.py, which learns the tags.
+Read next: finetune/tasks/tagging.py, which learns the tags.
 """
 import gzip
 import re

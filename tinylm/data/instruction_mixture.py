@@ -3,7 +3,7 @@
 What counts in instruction data is the number of kinds of tasks (Chung et al. 2022), their balance, and quality before
 quantity: a thousand good samples can do what fifty thousand do (Zhou et al. 2023, LIMA; Chen et al. 2023, AlpaGasus, which
 keeps what a judge scores high). Instructions can also be put into the pre-training text itself, the first of the book's two
-methods (section 2.1.3). Read next: finetune/conversations.py.
+methods (section 2.1.3). Read next: finetune/instruct/conversations.py.
 """
 import itertools
 from collections import Counter

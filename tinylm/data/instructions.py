@@ -3,7 +3,7 @@
 A sample of fine-tuning data says what is to be done, maybe on what, and what a good answer is; a conversation is several of
 these in turns. Files differ in the names of their fields only: Alpaca's instruction / input / output, the seed tasks of
 self-instruct (Wang et al. 2023), prompt / completion, OpenAI's messages, ShareGPT's conversations, and pairs of a chosen and
-a rejected answer. Read next: instruction_mixture.py; finetune/conversations.py, which makes tokens of them.
+a rejected answer. Read next: instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
 """
 import gzip
 import json

@@ -1,8 +1,15 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
 A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`, `predict(model, batch)`,
-`measure(answers, examples)`. Read fit.py first, then freezing.py; heads.py for what is put on top of an encoder; lora.py,
-adapters.py, prefix.py, soft_prompts.py for training few parameters; distill.py, prune.py, quantize.py for smaller models.
+`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py. The rooms:
+
+    tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks said as text
+    peft       LoRA, adapters, IA3, prefixes, soft prompts: few parameters are trained
+    compress   distillation, pruning, quantization, early exit
+    context    a long context distilled into weights, gist tokens or vectors
+    instruct   instructions and conversations
+    continual  forgetting, and what helps against it
+    bootstrap  few labels and much text, without pretraining
 """
 from tinylm.finetune.fit import answers, evaluate, fit
 from tinylm.finetune.freezing import freeze, only, trainable, unfreeze

@@ -43,7 +43,7 @@ class SelfAttention(Module):
         mask      bool, broadcasts to (B, H, T, S), True = visible; on top of the causal mask
         bias      Tensor added to the scores, broadcasts to (B, H, T, S); see position_bias.py
         cache     holds keys and values of earlier tokens; these T are appended under `layer`. One that has `joined` is
-                  learnt (finetune/prefix.py): it takes and returns Tensors, and keeps nothing
+                  learnt (finetune/peft/prefix.py): it takes and returns Tensors, and keeps nothing
         returns   (B, T, D)
         """
         qkv, dropout = self.qkv(x), self.dropout if self.training else 0.0              # (B, T, (H+2G) K)

@@ -1,0 +1,161 @@
+"""Distillation: nothing to learn from oneself, the limits, and what is matched."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.finetune.compress.small_models import IDS, MASK, classifier, examples, gpt, layered
+from tinylm.autograd import Tensor, cross_entropy, grad, softmax
+from tinylm.backend import Random, to_device
+from tinylm.errors import ConfigError
+from tinylm.finetune.compress.distill import (
+    Distillation,
+    Student,
+    cosine_loss,
+    hidden_loss,
+    logit_matching,
+    mixed_loss,
+    packed_parts,
+    relation_loss,
+    scores,
+    soft_loss,
+    uniform_map,
+    watch,
+)
+from tinylm.finetune.fit import fit
+from tinylm.pretrain import CausalLM
+
+TEXT = np.array([[0, 3, 1, 2, 6, 5, 1], [4, 5, 4, 4, 0, 1, 2]])
+
+
+def whole(model, batch):
+    """Outputs of a classifier."""
+    return model(batch.inputs, **batch.options), batch.targets
+
+
+@pytest.mark.parametrize("beta, gamma", [(0, 0), (1, 0), (0, 1)])
+def test_a_model_learns_nothing_from_itself(beta, gamma):
+    model, task = gpt(), CausalLM()
+    distillation = Distillation(task, gpt(), alpha=1.0, beta=beta, gamma=gamma, heads=4)
+    loss, found = distillation.loss(model, distillation.make_batch(TEXT, Random(0)))
+    loss.backward()
+    assert loss.item() == 0 and found["tokens"] == 12                       # 2 rows of 6 targets
+    for p in model.parameters():
+        assert p.grad is None or abs(p.grad.numpy()).max() < 1e-15          # sums of probabilities are 1 to rounding
+
+
+def test_the_teacher_gets_no_gradient():
+    teacher = gpt(seed=1)
+    distillation = Distillation(CausalLM(), teacher, beta=1.0, gamma=1.0)
+    distillation.loss(gpt(), distillation.make_batch(TEXT, Random(0)))[0].backward()
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+@given(rows=st.integers(1, 4), classes=st.integers(2, 6), seed=st.integers(0, 999))
+def test_for_large_temperatures_logits_are_matched(rows, classes, seed):
+    rng = np.random.default_rng(seed)
+    student, teacher = Tensor(rng.normal(size=(rows, classes)), requires_grad=True), rng.normal(size=(rows, classes))
+    pairs = [(soft_loss(student, teacher, 1e4), 1), (logit_matching(student, teacher), 1)]
+    values, slopes = [p.item() for p, _ in pairs], [grad(p, [student])[0].numpy() for p, _ in pairs]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-2, atol=1e-6)  # what is left is of the order 1 / tau, times (z - mean)
+    np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-3)
+    d = student.numpy() - teacher
+    d -= d.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(slopes[1], d / (rows * classes), atol=1e-12)
+
+
+def test_alpha_0_is_training_and_alpha_1_needs_no_labels(rng):
+    student, teacher, targets = Tensor(rng.normal(size=(3, 4))), rng.normal(size=(3, 4)), np.array([0, 3, 1])
+    assert mixed_loss(student, teacher, targets, alpha=0).item() == pytest.approx(cross_entropy(student, targets).item())
+    assert mixed_loss(student, teacher, targets, alpha=1).item() == pytest.approx(soft_loss(student, teacher).item())
+
+
+def test_the_gradient_at_temperature_1_is_the_difference_of_probabilities(rng):
+    student, teacher = Tensor(rng.normal(size=(3, 4)), requires_grad=True), rng.normal(size=(3, 4))
+    soft_loss(student, teacher, 1.0).backward()
+    np.testing.assert_allclose(student.grad.numpy(), (softmax(student).numpy() - softmax(Tensor(teacher)).numpy()) / 3, atol=1e-15)
+
+
+def test_cosine_ignores_length(rng):
+    h = rng.normal(size=(2, 3, 4))
+    assert cosine_loss(Tensor(h * 5), h).item() == pytest.approx(0, abs=1e-15)
+    assert cosine_loss(Tensor(-h), h).item() == pytest.approx(2)
+
+
+def test_the_map_between_widths_is_the_least_squares_one(rng):
+    # hidden_loss is quadratic in W, so its gradient is zero at the closed form and there alone.
+    narrow, true = rng.normal(size=(2, 6, 3)), rng.normal(size=(3, 5))
+    wide = narrow @ true
+    W = Tensor(np.linalg.lstsq(narrow.reshape(-1, 3), wide.reshape(-1, 5), rcond=None)[0], requires_grad=True)
+    loss = hidden_loss([Tensor(narrow)], [wide], [(0, 0)], [W])
+    np.testing.assert_allclose(W.numpy(), true, atol=1e-12)
+    assert loss.item() < 1e-25 and abs(grad(loss, [W])[0].numpy()).max() < 1e-12
+
+
+def test_padding_is_not_matched(rng):
+    states = rng.normal(size=(2, 6, 3))
+    other = np.where(MASK[..., None], states, 99.0)
+    assert hidden_loss([Tensor(states)], [other], [(0, 0)], mask=MASK).item() == 0
+    parts = [Tensor(states)], [Tensor(other)]
+    assert relation_loss(*parts, 1, MASK).item() == pytest.approx(0, abs=1e-15)
+    assert relation_loss(*parts, 1).item() > 0.1
+
+
+def test_layers_are_mapped_evenly_from_embeddings_to_the_last():
+    assert uniform_map(4, 12) == [(0, 0), (1, 3), (2, 6), (3, 9), (4, 12)]  # TinyBERT 4 of BERT-base: g(m) = 3 m
+    assert uniform_map(3, 3) == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    with pytest.raises(ConfigError, match="student of 3 layers"):
+        uniform_map(3, 2)
+
+
+@pytest.mark.parametrize("build", [lambda: layered(3), lambda: gpt(3), lambda: layered(3, layer_groups=1)])
+def test_watching_sees_every_state_and_changes_nothing(build):
+    model = build()
+    wanted = model.hidden(IDS).numpy()
+    with watch(model) as seen:
+        np.testing.assert_array_equal(model.hidden(IDS).numpy(), wanted)
+    assert len(seen.states) == 4 and len(seen.qkv) == 3
+    with watch(model):
+        pass
+    np.testing.assert_array_equal(model.hidden(IDS).numpy(), wanted)
+    if hasattr(model, "layers"):
+        for mine, theirs in zip(seen.states, model.layers(IDS)):
+            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    q, k, v = packed_parts(model.blocks[0].attention, seen.qkv[0])
+    assert q.shape == k.shape == v.shape == (2, 6, 16)
+    assert scores(q, k, 2).shape == (2, 2, 6, 6)
+
+
+def test_relations_join_models_of_unlike_widths_and_heads():
+    student, teacher = gpt(1, d_model=8, n_head=2), gpt(2, n_head=4)
+    distillation = Distillation(CausalLM(), teacher, alpha=0.5, gamma=1.0, heads=4)
+    before = distillation.loss(student, distillation.make_batch(TEXT, Random(0)))[0].item()
+    fit(student, distillation, list(TEXT), steps=10, batch_size=2, learning_rate=1e-2)
+    assert distillation.loss(student, distillation.make_batch(TEXT, Random(0)))[0].item() < before
+
+
+def test_a_student_of_another_width_learns_its_maps_along():
+    student, teacher = Student(gpt(1, d_model=8, n_head=2), 2, 8, 16, Random(0), np.float64), gpt(2)
+    distillation = Distillation(CausalLM(), teacher, beta=1.0)
+    maps = [w.numpy().copy() for w in student.maps]
+    losses = fit(student, distillation, list(TEXT), steps=10, batch_size=2, learning_rate=1e-2)
+    assert losses[-1] < losses[0]
+    assert all((w.numpy() != before).any() for w, before in zip(student.maps, maps))
+
+
+def test_a_classifier_is_distilled_with_its_own_outputs():
+    (student, task), (teacher, _) = classifier(1), classifier(2)
+    distillation = Distillation(task, teacher, whole, beta=1.0, gamma=1.0, heads=2, core=lambda model: model.encoder)
+    losses = fit(student, distillation, examples(), steps=10, batch_size=12, learning_rate=1e-2)
+    assert losses[-1] < losses[0]
+
+
+def test_on_every_device(device):
+    model, teacher = gpt(1).to(device), gpt(2, seed=1).to(device)
+    distillation = Distillation(CausalLM(), teacher, beta=1.0, gamma=1.0)
+    loss, _ = distillation.loss(model, distillation.make_batch(TEXT, Random(0)).to(device))
+    loss.backward()
+    cpu = Distillation(CausalLM(), gpt(2, seed=1), beta=1.0, gamma=1.0)
+    assert loss.item() == pytest.approx(cpu.loss(gpt(1), cpu.make_batch(TEXT, Random(0)))[0].item(), rel=1e-12)
+    assert hidden_loss([Tensor(to_device(np.ones((2, 6, 3)), device))], [to_device(np.zeros((2, 6, 3)), device)], [(0, 0)],
+                       mask=to_device(MASK, device)).item() == 1

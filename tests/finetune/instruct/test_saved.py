@@ -1,0 +1,40 @@
+"""A fine-tuned model comes back as it was, whatever it is made of."""
+import numpy as np
+import pytest
+
+from tests.finetune.instruct.talks import TOKENIZER
+from tinylm.errors import CheckpointError
+from tinylm.finetune.instruct.conversations import ROLES, chat_template
+from tinylm.finetune.instruct.saved import save_tuned, template_of_run
+from tinylm.models import GPT, GPTConfig
+from tinylm.train import TrainConfig, load_run
+
+
+@pytest.mark.parametrize("parts", [{}, {"norm": "rms", "positions": "rope", "rope_base": 1e5, "norm_eps": 1e-5, "n_kv_head": 1},
+                                   {"norm_placement": "parallel", "positions": "t5", "attention": ("window", "full"), "window": 4}])
+def test_the_model_comes_back(parts, tmp_path):
+    model = GPT(GPTConfig(TOKENIZER.vocab_size, 16, 2, 2, 8, **parts), 3).eval()
+    save_tuned(tmp_path / "run", model, TOKENIZER, ROLES, step=5, settings={"lr": 1.0})
+    again, tokenizer, config = load_run(tmp_path / "run")
+    ids = np.arange(6)[None]
+    np.testing.assert_array_equal(again(ids).data, model(ids).data)
+    assert again.config == model.config and tokenizer.special == TOKENIZER.special and config.context == 16
+    assert template_of_run(tmp_path / "run") == ROLES
+
+
+def test_the_configuration_of_the_run_it_comes_from_is_kept(tmp_path):
+    base = TrainConfig(n_layer=1, n_head=1, d_model=8, context=16, batch_size=3, lr=0.5)
+    save_tuned(tmp_path, GPT(base.model(TOKENIZER.vocab_size), 0), TOKENIZER, base=base)
+    _, _, config = load_run(tmp_path)
+    assert (config.batch_size, config.lr, config.n_layer) == (3, 0.5, 1) and template_of_run(tmp_path) is None
+
+
+def test_the_default_system_message_of_a_template_is_kept(tmp_path):
+    template = chat_template("chatml", "Be kind.")
+    save_tuned(tmp_path, GPT(GPTConfig(TOKENIZER.vocab_size, 16, 1, 1, 4), 0), TOKENIZER, template)
+    assert template_of_run(tmp_path) == template
+
+
+def test_no_run_has_no_template(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
+        template_of_run(tmp_path)

@@ -1,0 +1,169 @@
+"""Quantization: weights as small integers with a scale, after training or during it   (book section 1.3.3; Shen et al. 2020)
+
+    symmetric    s = max|w| / (2^(b-1) - 1),             q = round(w / s),       w ~ s q
+    asymmetric   s = (max w - min w) / (2^b - 1),        q = round(w / s) + z,   w ~ s (q - z)
+
+with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w - s (q - z)| <= s / 2.
+Rounding after training costs accuracy when there are few bits; trained on through the rounding (straight-through
+estimator) a model learns to live with it. Read next: quantized_base.py, layers whose weights stay packed;
+models/formats/quantized.py, products with them.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.finetune.compress.prune import BLOCKS
+from tinylm.finetune.compress.reweight import linear_maps, reweight, straight_through
+from tinylm.models.formats.quantized import QuantizedMatrix, pack_halves
+from tinylm.nn import Module
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A matrix (d_in, d_out) in integers, cut into n blocks of g inputs: d_in = n g.
+
+    codes   (n, g, d_out) signed integers q of `bits` bits
+    scale   (n, 1, d_out) floats s, or (1, 1, 1)
+    zero    as scale, whole numbers z: the code that stands for 0; None in the symmetric form
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero: np.ndarray | None
+    bits: int
+
+    @property
+    def shape(self):
+        """(d_in, d_out)"""
+        return self.codes.shape[0] * self.codes.shape[1], self.codes.shape[2]
+
+    @property
+    def nbytes(self):
+        """Bytes of memory: `bits` for each code, 4 for each scale and each zero."""
+        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size * (1 if self.zero is None else 2)
+
+    def dequantize(self):
+        """s (q - z), (d_in, d_out), in the dtype of the scale."""
+        codes = self.codes.astype(self.scale.dtype)
+        return ((codes if self.zero is None else codes - self.zero) * self.scale).reshape(self.shape)
+
+    def packed(self):
+        """For products without unpacking first: a QuantizedMatrix (d_out, d_in), on the CPU, codes of 4 bits two in a byte.
+
+        raises  ConfigError for bits other than 4 and 8, ShapeError for 4 bits and an odd d_in
+        """
+        if self.bits not in (4, 8):
+            raise ConfigError(f"Quantized.packed: {self.bits} bits a code; 4 and 8 are packed")
+        d_in, d_out = self.shape
+        if self.bits == 4 and d_in % 2:
+            raise ShapeError(f"Quantized.packed: {d_in} inputs, but codes of 4 bits come in pairs")
+        groups = len(self.codes)
+        codes = to_cpu(self.codes).reshape(d_in, d_out).T                               # (d_out, d_in)
+        scale = np.broadcast_to(to_cpu(self.scale)[:, 0], (groups, d_out)).astype(np.float32)
+        lift = 8 if self.bits == 4 else 0                   # nibbles have no sign
+        offset = None if self.zero is None else -scale * (np.broadcast_to(to_cpu(self.zero)[:, 0], scale.shape) + np.float32(lift))
+        codes = pack_halves(codes, lift, d_in) if self.bits == 4 else np.ascontiguousarray(codes)
+        return QuantizedMatrix((d_out, d_in), self.bits, codes, scale, offset, lift if offset is None else 0)
+
+
+def _blocks(weight, bits, share):
+    """The matrix cut into blocks that share a scale: (n, g, d_out), and the axes of a block."""
+    if not 2 <= bits <= 16:
+        raise ConfigError(f"quantize: {bits} bits; 2 to 16 are possible")
+    d_in, d_out = weight.shape
+    size = d_in if share in ("matrix", "output") else share
+    if not isinstance(size, int) or size < 1 or d_in % size:
+        raise ConfigError(f"quantize: a scale for each {share!r}: 'matrix', 'output', or a group size that divides {d_in} inputs")
+    return weight.reshape(-1, size, d_out), (1, 2) if share == "matrix" else (1,)
+
+
+def _integers(bits):
+    return np.int8 if bits <= 8 else np.int16
+
+
+def symmetric(weight, bits=8, share="output"):
+    """Codes from -(2^(b-1) - 1) to 2^(b-1) - 1; 0 is coded as 0.
+
+    weight   (d_in, d_out) array of floats
+    bits     b, 2 to 16
+    share    what has a scale of its own: "matrix", "output", or a number of inputs of an output
+    returns  Quantized;  raises ConfigError
+    """
+    blocks, axes = _blocks(weight, bits, share)
+    top = 2 ** (bits - 1) - 1
+    scale = abs(blocks).max(axis=axes, keepdims=True) / top
+    scale = np.where(scale == 0, 1, scale).astype(weight.dtype)
+    codes = np.clip(np.rint(blocks / scale), -top, top).astype(_integers(bits))
+    return Quantized(codes, scale, None, bits)
+
+
+def asymmetric(weight, bits=8, share="output"):
+    """Codes from -2^(b-1) to 2^(b-1) - 1 for the range from the least to the largest weight, 0 included.
+
+    Arguments and result as in symmetric().
+    """
+    blocks, axes = _blocks(weight, bits, share)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    least = np.minimum(blocks.min(axis=axes, keepdims=True), 0)
+    scale = (np.maximum(blocks.max(axis=axes, keepdims=True), 0) - least) / (high - low)
+    scale = np.where(scale == 0, 1, scale).astype(weight.dtype)
+    # floor(x + 1/2) moves with whole numbers, which rint does not where x is halfway: both ends get the end codes.
+    nearest = lambda x: np.floor(x + 0.5)                                               # noqa: E731
+    zero = (low - nearest(least / scale)).astype(weight.dtype)
+    codes = np.clip(nearest(blocks / scale) + zero, low, high).astype(_integers(bits))
+    return Quantized(codes, scale, zero, bits)
+
+
+class FakeQuantize(Module):
+    """W rounded as `quantizer` rounds it, and the gradient as if it were not: for quantization-aware training.
+
+    quantizer  array -> Quantized, such as functools.partial(symmetric, bits=4); scales follow the weights
+    """
+
+    def __init__(self, quantizer):
+        self.quantizer = quantizer
+
+    def __call__(self, weight):
+        return straight_through(weight, self.quantizer(weight.data).dequantize())
+
+
+def round_activations(x, bits=8):
+    """Activations rounded with a scale for every token, found while running; the gradient passes   (Jacob et al. 2018)
+
+    x  (..., D) Tensor -> (..., D)
+    """
+    top = 2 ** (bits - 1) - 1
+    scale = abs(x.data).max(axis=-1, keepdims=True) / top
+    scale = np.where(scale == 0, 1, scale)
+    return straight_through(x, np.rint(x.data / scale) * scale)
+
+
+def quantization_aware(model, quantizer, activations=None, pattern=BLOCKS):
+    """Train through the rounding, in place; reweight.bake() makes the rounded weights the weights.
+
+    activations  bits of the maps' inputs; None: not rounded
+    returns      the model
+    """
+    before = None if activations is None else lambda x: round_activations(x, activations)
+    reweight(model, lambda name, weight: FakeQuantize(quantizer), pattern, before)
+    return model
+
+
+def quantize_weights(model, quantizer, pattern=BLOCKS):
+    """Post-training quantization, in place: every weight becomes what its code stands for.
+
+    returns  dict name -> Quantized, for counting bytes: see bytes_of()
+    """
+    made = {}
+    for name, module in linear_maps(model, pattern).items():
+        made[name] = quantizer(module.weight.data)
+        module.weight.assign_(made[name].dequantize())
+    return made
+
+
+def bytes_of(model, quantized):
+    """Bytes of all parameters, those that are quantized in their codes and scales."""
+    codes = {f"{name}.weight": matrix.nbytes for name, matrix in quantized.items()}
+    return sum(codes.get(name, p.data.nbytes) for name, p in model.named_parameters().items())

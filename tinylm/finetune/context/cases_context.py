@@ -1,0 +1,60 @@
+"""How to check divergences and what reads contexts through vectors: everything is composed of recorded operations."""
+import numpy as np
+
+from tinylm.autograd import concatenate
+from tinylm.autograd.cases import normal
+from tinylm.autograd.registry import call, register
+from tinylm.finetune.context.auto_compressor import AutoCompressor, SegmentedLM
+from tinylm.finetune.context.contexts import ContextBatch, ContextExample, make_batch
+from tinylm.finetune.context.gist import GistCompressor
+from tinylm.finetune.context.soft_context import SoftContext, random_context
+from tinylm.finetune.divergence import kl, reverse_kl
+from tinylm.models.cases_early import ready
+from tinylm.models.config import GPTConfig
+from tinylm.models.gpt import GPT
+
+ONCE = "its parts are checked to second order one by one; whole, that would only take long"
+MASK = np.array([[True, False, True]])
+BATCH = make_batch([ContextExample((1, 3, 2), (0,), (2, 1)), ContextExample((2,), (3, 1), (1,))])
+FIELDS = BATCH.inputs, BATCH.targets, BATCH.real, BATCH.context, BATCH.context_real, BATCH.short, BATCH.short_real
+
+
+def gpt(rng, **changes):
+    """A GPT of one layer with large weights."""
+    sizes = dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0) | changes
+    return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64).eval())
+
+
+for _name, _divergence in (("kl", kl), ("reverse_kl", reverse_kl)):
+    register(f"finetune.{_name}", _divergence, lambda rng: [
+        call(normal(rng, 3, 4), normal(rng, 3, 4)), call(normal(rng, 1, 3, 2), normal(rng, 1, 3, 2), temperature=2.0, mask=MASK)],
+        covers=(), source="book eq. 3.16")
+
+
+def reading(model, *fields):
+    """The answers' logits of what reads contexts."""
+    return model.read(ContextBatch(*fields))
+
+
+def learner(make, **changes):
+    """A draw of one model that reads contexts, with the batch it reads."""
+    return lambda rng: [call(ready(make(gpt(rng, **changes))), *FIELDS)]
+
+
+register("finetune.GistCompressor", reading, learner(lambda model: GistCompressor(model, 1), n_layer=2), order=1, reason=ONCE,
+         covers=(), source="Mu et al. 2023")
+register("finetune.SoftContext", reading, learner(lambda model: SoftContext(model, random_context(model, 2))), order=1,
+         reason=ONCE, covers=(), source="book eqs. 3.23-3.25")
+
+
+def compressed(model, ids, targets, real, *fields):
+    """Both uses of an AutoCompressor: the loss over segments of two tokens, and answers about a context."""
+    states = [h for h, _ in model.segments(ids, real, [1, 3])]
+    return model.model.logits(concatenate(states, axis=1)), model.read(ContextBatch(*fields))
+
+
+TEXTS = SegmentedLM(2).make_batch([(1, 0, 3, 2, 2), (3, 1, 0)])
+for _mode in ("replace", "accumulate"):
+    register(f"finetune.AutoCompressor({_mode})", compressed, lambda rng, mode=_mode: [
+        call(ready(AutoCompressor(gpt(rng), 1, mode, bptt=None, segment=2)), TEXTS.inputs, TEXTS.targets, TEXTS.real, *FIELDS)],
+        order=1, reason=ONCE, covers=(), source="Chevalier et al. 2023")

@@ -1,0 +1,162 @@
+"""One encoder, several tasks, a head for each: what forgetting is measured on   (book section 1.4)
+
+An example says which task it is of, so examples of several tasks make one batch: rehearsal and replay are nothing but
+longer lists of examples. An example may also hold the logits that a former model gave it; then the model is trained to say
+them again, beside the label (Buzzega et al. 2020: DER++; CLEAR does so with policies, Rolnick et al. 2019).
+Read next: rehearsal.py, forgetting.py.
+"""
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinylm.autograd import cross_entropy, dropout, no_grad
+from tinylm.errors import ConfigError
+from tinylm.finetune import metrics
+from tinylm.finetune.freezing import freeze, unfreeze
+from tinylm.finetune.tasks.classify import Classification
+from tinylm.finetune.tasks.heads import Classifier
+from tinylm.nn import Module
+from tinylm.pretrain.batch import TokenBatch
+
+
+@dataclass(frozen=True)
+class Item:
+    """An example of one of several tasks.
+
+    task         its number;  text, label  as the task takes them
+    said         (C,) logits of a former model, to be said again; None: nothing is
+    """
+
+    task: int
+    text: object
+    label: object
+    said: np.ndarray | None = None
+
+
+def items(task, examples):
+    """Examples (text, label) of a task as Items."""
+    return [Item(task, text, label) for text, label in examples]
+
+
+@dataclass(frozen=True)
+class ManyBatch(TokenBatch):
+    """A TokenBatch with targets (B,) whose rows are of different tasks.
+
+    which  (B,) integers, the task of each row
+    said   (B, C) logits to be said again, NaN where there are none; None if no row has any
+    """
+
+    which: np.ndarray = None
+    said: np.ndarray | None = None
+
+
+class ManyHeads(Module):
+    """One encoder with a Classifier for every task.
+
+    encoder  not copied;  classes  one number for every task;  pool, seed  as of a Classifier
+    """
+
+    def __init__(self, encoder, classes, pool=None, seed=0):
+        self.encoder, self.rng = encoder, encoder.rng
+        self.classifiers = [Classifier(encoder, n, pool, seed + i) for i, n in enumerate(classes)]
+
+    def __call__(self, inputs, which, **options):
+        """Logits by task: (B, T) integers, (B,) integers -> list of (task, its rows (n,), logits (n, classes))."""
+        x = self.classifiers[0].features(inputs, **options)                             # (B, T) -> (B, D)
+        x = dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng)
+        rows = [(k, np.flatnonzero(which == k)) for k in range(len(self.classifiers))]
+        return [(k, at, self.classifiers[k].out(x[at])) for k, at in rows if len(at)]
+
+    def to(self, device):
+        """Move parameters and the dropout stream to a device. Returns the model."""
+        self.encoder.to(device)
+        return super().to(device)
+
+
+def use_heads(model, tasks):
+    """Train the heads of these tasks and freeze those of all others: weight decay shrinks even what gets no gradient.
+
+    model    ManyHeads;  tasks  numbers.  Returns the model
+    """
+    for k, classifier in enumerate(model.classifiers):
+        (unfreeze if k in tasks else freeze)(classifier.out)
+    return model
+
+
+@dataclass(frozen=True)
+class ManyTasks:
+    """Mean cross-entropy over rows of any of several tasks, for ManyHeads; its examples are Items.
+
+    tasks    Classifications that read their texts in the same way
+    imitate  weight of the squared distance to logits that were said before
+    """
+
+    tasks: tuple
+    imitate: float = 0.0
+
+    def __post_init__(self):
+        if not self.tasks or any(task.inputs != self.tasks[0].inputs for task in self.tasks):
+            raise ConfigError(f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, and one EncoderInput for all")
+
+    @classmethod
+    def of(cls, inputs, n, imitate=0.0):
+        """n tasks whose labels are integers. inputs: EncoderInput."""
+        return cls((Classification(inputs),) * n, imitate)
+
+    def make_batch(self, examples, rng=None):
+        """list of Items -> ManyBatch."""
+        ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
+        targets = np.array([self.tasks[x.task].label(x.label) for x in examples], np.int64)
+        widths, said = [len(x.said) for x in examples if x.said is not None], None
+        if widths:
+            said = np.full((len(examples), max(widths)), np.nan, np.float32)
+            for row, x in zip(said, examples):
+                if x.said is not None:
+                    row[:len(x.said)] = x.said
+        return ManyBatch(ids, targets, **fields, which=np.array([x.task for x in examples], np.int64), said=said)
+
+    def loss(self, model, batch):
+        """Mean over the rows with a label of -log Pr(label), plus imitate * |logits - said|^2 of rows where some were said."""
+        total, n = 0.0, max(batch.tokens, 1)
+        for _, at, logits in model(batch.inputs, batch.which, **batch.options):
+            total = total + cross_entropy(logits, batch.targets[at], reduction="sum")
+            if self.imitate and batch.said is not None:
+                width = min(logits.shape[1], batch.said.shape[1])                       # said may be of tasks with fewer classes
+                said = batch.said[at][:, :width].astype(logits.dtype)                   # (n, C)
+                known = ~np.isnan(said)
+                error = (logits[:, :width] - np.where(known, said, 0)) * known.astype(logits.dtype)
+                total = total + self.imitate * (error * error).sum()
+        loss = total / n
+        return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
+
+    def predict(self, model, batch):
+        """The most probable label of each row."""
+        answers = [None] * len(batch)
+        for k, at, logits in model(batch.inputs, batch.which, **batch.options):
+            names = self.tasks[k].classes
+            for row, best in zip(at.tolist(), logits.numpy().argmax(axis=-1).tolist()):
+                answers[row] = best if names is None else names[best]
+        return answers
+
+    def measure(self, answers, examples):
+        """accuracy."""
+        return {"accuracy": metrics.accuracy(answers, [x.label for x in examples])}
+
+
+def with_logits(model, task, examples, batch_size=64):
+    """The Items with the logits that the model gives them now: what imitation needs to keep.
+
+    model  ManyHeads;  task  ManyTasks;  returns list of Items
+    """
+    was_training, said = model.training, []
+    model.eval()
+    with no_grad():
+        for start in range(0, len(examples), batch_size):
+            part = examples[start:start + batch_size]
+            batch, logits = task.make_batch(part).to(model.encoder.tokens.weight.device), [None] * len(part)
+            for _, at, z in model(batch.inputs, batch.which, **batch.options):
+                for row, values in zip(at.tolist(), np.array(z.numpy())):
+                    logits[row] = values
+            said += [replace(x, said=z) for x, z in zip(part, logits)]
+    model.train(was_training)
+    return said

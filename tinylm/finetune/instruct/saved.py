@@ -1,0 +1,62 @@
+"""A fine-tuned model as a run on disk, opened by every verb that opens a run.
+
+The layout is that of a training run, one checkpoint with the newest weights (train/checkpoint.py). Beside the tokenizer it
+says how conversations are written, and the whole configuration of the model, which of published weights no run has.
+Read next: cli/finetune.py.
+"""
+import dataclasses
+import json
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.finetune.instruct.conversations import chat_template
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train.config import MODEL, TrainConfig, as_json
+
+
+def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):
+    """Write a fine-tuned GPT.
+
+    directory  made if it is not there; must hold no checkpoint of this step
+    template   ChatTemplate in which it was tuned, or None
+    base       TrainConfig of the run it comes from; None: one is made up from the model
+    step       updates it was tuned for
+    settings   JSON-able dict, kept to be read
+    returns    path of the checkpoint
+    raises     CheckpointError if it cannot be written
+    """
+    directory, config = Path(directory), described(model, base)
+    directory.mkdir(parents=True, exist_ok=True)
+    arrays = {"model": {name: p.data for name, p in model.named_parameters().items()}}
+    chat = None if template is None else {"name": template.name, "default": template.default}
+    path = checkpoints.save_step(directory, step, arrays, {
+        "config": as_json(dataclasses.replace(config, out=str(directory))), "gpt": dataclasses.asdict(model.config),
+        "tokenizer": tokenizer.to_dict(), "chat_template": chat, "finetune": settings or {}})
+    tokenizer.save(directory / "tokenizer.json")
+    (directory / "config.json").write_text(json.dumps({"gpt": dataclasses.asdict(model.config), "finetune": settings or {}},
+                                                      indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def described(model, base=None):
+    """A TrainConfig that comes as near to a model as such a configuration can: its sizes, and the parts it has words for."""
+    fields = {name: getattr(model.config, name) for name in MODEL}
+    dtype = str(model.parameters()[0].dtype)
+    config = dataclasses.replace(base or TrainConfig(steps=1), **fields, dtype=dtype, resume="")
+    try:
+        return config.check()
+    except ConfigError:                                       # parts that no run is made of: "gpt" in the checkpoint counts
+        return dataclasses.replace(TrainConfig(steps=1), context=model.config.context, dtype=dtype)
+
+
+def template_of_run(path):
+    """The ChatTemplate in which a run was tuned, or None for one that only continues texts.
+
+    raises   CheckpointError if there is no run, or a template this version does not know
+    """
+    saved = checkpoints.load(checkpoints.find(path)[1], files=())
+    chat = saved.state.get("chat_template")
+    try:
+        return None if chat is None else chat_template(chat["name"], chat["default"])
+    except (ConfigError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{saved.path}: its chat template is of another version of tinylm: {error}") from None

@@ -1,0 +1,77 @@
+"""How to check what is trained in place of the whole model: by itself, and inside a tiny GPT that is frozen.
+
+What is frozen is no parameter to differentiate, so these entries also say what learns. Read next: lora.py.
+"""
+import numpy as np
+
+from tinylm.autograd.cases import normal
+from tinylm.autograd.registry import call, register
+from tinylm.backend import Random
+from tinylm.finetune.freezing import freeze
+from tinylm.finetune.peft.adapters import Adapted, Adapter
+from tinylm.finetune.peft.ia3 import ScaledInput, ScaledOutput
+from tinylm.finetune.peft.lora import LoRA
+from tinylm.finetune.peft.prefix import Reparametrized, hidden_prefix, key_value_prefix
+from tinylm.finetune.peft.prompt_encoder import MLP, BidirectionalLSTM, PromptEncoder, transformer
+from tinylm.finetune.peft.quantized_base import QuantizedLinear
+from tinylm.finetune.peft.soft_prompts import INPUT, SoftPrompt, hybrid
+from tinylm.models.cases_early import ready
+from tinylm.models.gpt import GPT, GPTConfig
+from tinylm.nn import Linear
+
+IDS = np.array([[1, 4, 2], [3, 0, 4]])
+ONCE = "its parts are checked to second order one by one; whole, that would only take long"
+
+
+def moved(module, rng):
+    """A module whose parameters are not where they start, for there many derivatives are zero."""
+    for p in module.parameters():
+        if p.requires_grad:
+            p.data[...] = rng.normal(size=p.shape)
+    return module
+
+
+def line(rng, d_in=3, d_out=4):
+    """A frozen Linear."""
+    return freeze(ready(Linear(d_in, d_out, Random(int(rng.integers(99))), dtype=np.float64)))
+
+
+def gpt(rng, **changes):
+    """The least GPT."""
+    sizes = dict(vocab_size=5, context=8, n_layer=2, n_head=2, d_model=4, d_hidden=3) | changes
+    return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64)).eval()
+
+
+def apply(module, x):
+    """What a module makes of x."""
+    return module(x)
+
+
+register("finetune.LoRA", apply, lambda rng: [
+    call(moved(LoRA(line(rng), 2, 3, Random(0)), rng), normal(rng, 2, 3)),
+    call(moved(LoRA(line(rng), 1, 3, Random(0), [(0, 1), (2, 3)]), rng), normal(rng, 1, 2, 3))],
+    covers=(), source="Hu et al. 2022")
+register("finetune.Adapter", apply, lambda rng: [
+    call(moved(Adapted(line(rng), Adapter(4, 2, Random(0), dtype=np.float64)), rng), normal(rng, 2, 3))],
+    covers=(), source="Houlsby et al. 2019")
+register("finetune.IA3", apply, lambda rng: [
+    call(moved(ScaledOutput(line(rng), [(1, 2), (2, 4)]), rng), normal(rng, 2, 3)),
+    call(moved(ScaledInput(line(rng)), rng), normal(rng, 2, 3))], covers=(), source="Liu et al. 2022")
+register("finetune.QuantizedLinear", apply, lambda rng: [call(QuantizedLinear(line(rng, 32, 2)), normal(rng, 2, 32))],
+         covers=(), source="Dettmers et al. 2023")
+register("finetune.PromptEncoder", lambda encoder: encoder(), lambda rng: [
+    call(moved(PromptEncoder(np.zeros((2, 3)), network), rng)) for network in (
+        None, BidirectionalLSTM(3, 2, 3, Random(0), np.float64), transformer(3, 1, Random(0), np.float64))],
+    order=1, reason=ONCE, covers=(), source="Liu et al. 2021")
+# An MLP's ReLU has a kink at 0: its biases are put where no unit is near it.
+register("finetune.MLP", lambda mlp, x: mlp(x), lambda rng: [call(MLP(3, 2, 4, Random(0), np.float64), normal(rng, 2, 3))],
+         avoid=lambda mlp, x: np.min(np.abs(mlp.hidden(x).numpy())), covers=(), source="Liu et al. 2021")
+register("finetune.Reparametrized", lambda source: source(), lambda rng: [
+    call(Reparametrized((2, 2, 1, 2, 2), 3, 2, Random(0), np.float64))], covers=(), source="Li & Liang 2021")
+register("finetune.prompt_tuning", lambda tuned, ids: tuned(ids), lambda rng: [
+    call(hybrid(gpt(rng), [SoftPrompt(rng.normal(size=(2, 4))), [3], SoftPrompt(rng.normal(size=(1, 4))), INPUT]), IDS)],
+    order=1, reason=ONCE, covers=(), source="Lester et al. 2021")
+register("finetune.prefix_tuning", lambda tuned, ids: tuned(ids), lambda rng: [
+    call(moved(hidden_prefix(gpt(rng), 2), rng), IDS),
+    call(moved(key_value_prefix(gpt(rng, n_kv_head=1, positions="rope"), 2), rng), IDS)],
+    order=1, reason=ONCE, covers=(), source="book eqs. 3.19-3.22")
