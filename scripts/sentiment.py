@@ -44,9 +44,10 @@ from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
 
-SIZE = {"n_layer": 4, "n_head": 4, "d_model": 128}
-GENERATOR = {"d_model": 64, "n_head": 2, "d_embed": SIZE["d_model"]}                    # of ELECTRA: half as wide
-T, B, WORDS, SHARES, NAMES = 64, 16, 4000, (0.1, 0.3, 1.0), ("bad", "good")
+SIZE = {"n_layer": 3, "n_head": 4, "d_model": 96}
+GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}                    # of ELECTRA: half as wide
+T, B, WORDS, SHARES, NAMES = 48, 16, 4000, (0.1, 0.3, 1.0), ("bad", "good")
+READ = 32                                                   # tokens of a review
 SPECIAL = Special.after(WORDS, sentinels=20)
 ENDS_ONLY = Special(SPECIAL.vocab_size, sep=SPECIAL.sep, pad=SPECIAL.pad)               # a GPT answers at [SEP], after the text
 
@@ -58,8 +59,8 @@ def encoder(head, **changes):
 
 
 def seq2seq(seed):
-    """As many layers as the others, half of them in the decoder."""
-    sizes = {**SIZE, "n_layer": SIZE["n_layer"] // 2}
+    """As many layers as the others, one of them in the decoder."""
+    sizes = {**SIZE, "n_layer": 2, "n_decoder_layer": 1}
     return Seq2Seq(Seq2SeqConfig(SPECIAL.vocab_size, T + 2, norm_placement="pre", start=SPECIAL.start, **sizes), seed)
 
 
@@ -136,9 +137,9 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
                        for part in (train, test))
     else:
         model = Classifier(kind.part(model), 2, kind.pool, seed)
-        task = Classification(EncoderInput(kind.special, tokenizer, T))
-    steps = 10 if options.quick else max(80, 3 * len(train) // 32)                      # few labels are read more often
-    fit(model.to(options.device), task, train, steps=steps, batch_size=32, learning_rate=5e-4, seed=seed)
+        task = Classification(EncoderInput(kind.special, tokenizer, READ))
+    steps = 10 if options.quick else max(100, 2 * len(train) // 16)                     # few labels are read more often
+    fit(model.to(options.device), task, train, steps=steps, batch_size=16, learning_rate=5e-4, seed=seed)
     scores = evaluate(model, task, test)
     return scores["exact"] if kind.part is None else scores["accuracy"]
 
@@ -146,7 +147,7 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
 def shortened(text, tokenizer):
     """The beginning of a text, as much as the model reads."""
     ids = tokenizer.encode(text)
-    return text if len(ids) <= T else tokenizer.decode(ids[:T - 4])
+    return text if len(ids) <= READ else tokenizer.decode(ids[:READ])
 
 
 def bag_of_words(tokenizer, train, test):
