@@ -1,5 +1,4 @@
 """A task learnt in one language and asked in another, which the encoder reads as it reads the first."""
-import numpy as np
 
 from tinylm.backend import Random
 from tinylm.finetune import evaluate, fit, freeze
