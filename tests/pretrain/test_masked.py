@@ -41,6 +41,20 @@ def test_the_early_bird():
     assert metrics["tokens"] == 2 and -loss.item() * 2 == pytest.approx(2 * np.log(1 / V), rel=1e-14)
 
 
+def test_the_red_car():
+    """D2L's example: love is hidden at place 2, counted from [CLS], and words on both sides of it tell."""
+    words = Words("I love this red car")
+    x = words.ids("[CLS] I love this red car")
+    masked = mask_tokens(x, at(6, 2), words.special.mask)
+    assert " ".join(words.show(masked)) == "[CLS] I [MASK] this red car"
+    assert words.show(targets_at(x, at(6, 2))) == ["_", "_", "love", "_", "_", "_"]
+    model = encoder(languages=0, vocab_size=words.special.vocab_size)
+    e = tl.Tensor(model.embed(masked[None]).numpy(), requires_grad=True)
+    model.embed = lambda *args: e
+    g, = tl.grad(model(masked[None])[0, 2, x[2]], [e])
+    assert (np.abs(g.numpy()[0]).max(-1) > 1e-9).all()
+
+
 def test_the_three_fates_of_a_chosen_token():
     x, mask = RAIN.ids(PAIR), RAIN.special.mask
     assert " ".join(RAIN.show(mask_tokens(x, at(12, 3, 8), mask))) == "[CLS] It is [MASK] . [SEP] I need [MASK] umbrella . [SEP]"

@@ -59,7 +59,7 @@ def test_what_the_discriminator_reads_differs_only_where_masks_were():
     batch = objective.make_batch(TEXT, Random(0))           # one of six is masked in each of two rows
     filled = objective.fill(np.random.default_rng(0).normal(size=(2, SPECIAL.vocab_size)), batch)
     assert np.array_equal(filled[batch.targets == IGNORE], batch.original[batch.targets == IGNORE])
-    assert not (filled == SPECIAL.cls)[:, 1:].all() and batch.judged.sum() == TEXT.size     # [CLS] is not judged
+    assert (filled[:, 0] == SPECIAL.cls).all() and not batch.judged[:, 0].any() and batch.judged.sum() == TEXT.size
     perfect = np.full((2, SPECIAL.vocab_size), -50.0)
     np.put_along_axis(perfect, batch.original[batch.targets != IGNORE][:, None], 50.0, axis=1)
     assert np.array_equal(objective.fill(perfect, batch), batch.original)

@@ -54,7 +54,7 @@ def shown(name, text, seed=0):
     from tinylm.pretrain.words import Words, split
 
     if len(split(text)) < 2:
-        raise DataError(f"corrupt: {text!r} has fewer than two words: give a sentence")
+        raise DataError(f"{text!r} has fewer than two words: give a sentence")
     words = Words(text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ())
     ends = [i for mark in ".!?" if mark in words.words for i in words.ids(mark)]
     made = objective(name, words.special, corpus=words.ids(CORPUS), starts=np.ones(words.special.vocab_size, bool),
@@ -63,6 +63,10 @@ def shown(name, text, seed=0):
     kind, rows = OBJECTIVES[name], _rows(batch, words)
     lines = [f"{name}: {kind.about}", f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}", "",
              *_aligned(rows)]
+    if name == "contrastive":
+        lines += ["", "target: the same sentence read a second time, under other dropout, among all sentences of the batch"]
+    elif any(row[0] == "mask" for row in rows):
+        lines += ["", "mask: the loss counts what is marked ■"]
     keys, says = words.show(batch.inputs[0]), dict(rows).get("reads", words.show(batch.inputs[0]))
     for which, mask in patterns(batch).items():
         queries = keys if which in ("attention", "content", "query", "encoder") else says
@@ -86,7 +90,7 @@ def _sequences(name, text, words):
     parts = [words.ids(part) for part in text.split("|")]
     if name == "translation":
         if len(parts) != 2:
-            raise ConfigError(f'corrupt: translation needs two sentences with | between them, "{PAIR}", not {len(parts)}')
+            raise ConfigError(f'objective translation needs two sentences with | between them, "{PAIR}", not {len(parts)}')
         return [tuple(parts)]
     ids = np.concatenate(parts)
     if name == "fim":                                        # rows keep their length: the marks take the place of the last tokens
@@ -99,12 +103,13 @@ def _rows(batch, words):
     """(name, words) of everything the first row of a batch holds."""
     rows, inputs = [], batch.inputs[0]
     if hasattr(batch, "decoder"):
-        return [("source", words.show(inputs)), ("reads", words.show(batch.decoder[0])), ("target", words.show(batch.targets[0]))]
+        return [("source", words.show(inputs)), ("reads", words.show(batch.decoder[0])), ("target", words.show(batch.targets[0])),
+                _mask(batch.targets[0])]
     rows.append(("input", words.show(inputs)))
     if batch.targets.ndim == 3:
         return rows + [(f"target {k + 1}", words.show(batch.targets[0, :, k])) for k in range(batch.targets.shape[2])]
     if batch.targets.shape[1] == len(inputs):
-        rows.append(("target", words.show(batch.targets[0])))
+        rows += [("target", words.show(batch.targets[0])), _mask(batch.targets[0])]
     for name in ("segments", "languages", "positions", "before", "after"):
         if getattr(batch, name, None) is not None:
             rows.append((name, [str(v) for v in getattr(batch, name)[0]]))
@@ -115,6 +120,13 @@ def _rows(batch, words):
     if getattr(batch, "original", None) is not None:
         rows += _replaced(batch, words)
     return rows
+
+
+def _mask(targets):
+    """The row that shows which targets count."""
+    from tinylm.pretrain.batch import IGNORE
+
+    return "mask", ["·" if target == IGNORE else "■" for target in targets]
 
 
 def _replaced(batch, words):

@@ -1,7 +1,22 @@
 """The table of published models, divided and multiplied out."""
 import pytest
 
-from tinylm.train.scaling.registry import find, table, table_2_3_losses
+from tinylm.train.scaling.registry import MODELS, find, table, table_2_3_losses
+
+
+@pytest.mark.parametrize("name, parameters, tokens", [
+    ("BERT-large", 350e6, 250e9), ("RoBERTa-large", 350e6, 2000e9), ("T5-11B", 11e9, 1000e9), ("T5-XXL encoder", 4.6e9, None),
+    ("GPT", 100e6, None), ("GPT-2", 1.5e9, None), ("GPT-3", 175e9, 300e9), ("MT-NLG", 530e9, 270e9), ("Gopher", 280e9, 300e9),
+    ("Chinchilla", 70e9, 1.4e12), ("PaLM", 540e9, 780e9)])
+def test_the_numbers_are_those_that_are_printed(name, parameters, tokens):
+    row = find(name)
+    assert (row.parameters, row.tokens) == (parameters, tokens)
+    assert row.flops == (None if tokens is None else pytest.approx(6 * parameters * tokens))
+
+
+def test_parti_has_four_sizes_and_llama_2_read_two_fifths_more():
+    assert [row.parameters for row in MODELS if row.name == "Parti"] == [350e6, 750e6, 3e9, 20e9]
+    assert find("Llama 2 70B").tokens / 1.4e12 == pytest.approx(1.4, abs=0.05)
 
 
 def test_chinchilla_and_gopher_took_about_the_same_compute():
