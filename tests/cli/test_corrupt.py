@@ -21,8 +21,10 @@ def test_every_objective_has_a_picture(name, capsys):
 
 
 def test_the_picture_of_a_causal_model():
-    assert shown("causal", "a b .")[3:] == ["input   <s> a b", "target  a   b .", "", "attention: a row sees the columns marked ■",
-                                            "      0 1 2", "<s> 0 ■ · ·", "a   1 ■ ■ ·", "b   2 ■ ■ ■"]
+    assert shown("causal", "a b .")[3:] == ["input   <s> a b", "target  a   b .", "mask    ■   ■ ■", "",
+                                            "mask: the loss counts what is marked ■", "",
+                                            "attention: a row sees the columns marked ■", "      0 1 2",
+                                            "<s> 0 ■ · ·", "a   1 ■ ■ ·", "b   2 ■ ■ ■"]
 
 
 def test_the_seed_decides_what_is_drawn():
