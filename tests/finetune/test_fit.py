@@ -103,3 +103,10 @@ def test_mistakes_are_explained():
         fit(freeze(TwoLayers()), Sign(), examples(4))
     with pytest.raises(ConfigError, match="no examples"):
         fit(TwoLayers(), Sign(), [])
+
+
+def test_afterwards_the_model_is_in_evaluation_mode():
+    for steps in (0, 1):
+        model = TwoLayers()
+        fit(model, Sign(), [((1, 0, 0), 1)], steps=steps)
+        assert not model.training

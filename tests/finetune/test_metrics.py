@@ -56,6 +56,7 @@ def test_correlations_by_hand():
     assert pearson([1, 2, 3], [2, 4, 6]) == pytest.approx(1, abs=1e-15)
     assert pearson([1, 2, 3], [3, 2, 1]) == pytest.approx(-1, abs=1e-15)
     assert pearson([1, 2, 3], [5, 5, 5]) == 0
+    assert pearson([0.1] * 3, [0.1] * 3) == 0                # whose mean is 0.10000000000000002: rounding is no variation
     assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1, abs=1e-15)
     assert pearson([1, 2, 3, 4], [1, 10, 100, 1000]) < 0.9
     assert ranks([30, 10, 30, 20]).tolist() == [2.5, 0, 2.5, 1]

@@ -72,6 +72,7 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     trainer = Trainer(model, task, optimizer, batches.batch, batches.batch_size,
                       lambda step: learning_rate * linear(step, steps, round(warmup * steps)), clip, micro_batch, seed, comm)
     losses = []
+    model.eval()                                            # also when there are no steps; the trainer switches it as it needs
 
     def keep(step, seconds):
         losses.append(step.loss)

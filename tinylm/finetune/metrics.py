@@ -55,9 +55,10 @@ def f1(answers, gold, positive=1):
 def pearson(x, y):
     """The linear correlation of two sequences of numbers; 0 if one does not vary. ShapeError unless of one length."""
     x, y = (np.array(v, np.float64) for v in _same_length(x, y, "pearson"))
+    if not (np.ptp(x) and np.ptp(y)):                       # the mean of equal numbers need not be that number, to the bit
+        return 0.0
     x, y = x - x.mean(), y - y.mean()
-    size = np.linalg.norm(x) * np.linalg.norm(y)
-    return float(np.clip(x @ y / size, -1, 1)) if size else 0.0
+    return float(np.clip(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)), -1, 1))
 
 
 def ranks(x):

@@ -97,10 +97,13 @@ class Module:
         return self.train(False)
 
     def to(self, device):
-        """Move every parameter to a device, in place. Returns the module."""
+        """Move every parameter, and every stream that dropout draws from, to a device, in place. Returns the module."""
         for p in self.parameters():
             if p.device != device:
                 p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
+        for module in self.modules():
+            if isinstance(getattr(module, "rng", None), backend.Random):
+                module.rng.device = device
         return self
 
     def __repr__(self):

@@ -23,6 +23,8 @@ from tinylm.finetune.compress.distill import (
     watch,
 )
 from tinylm.finetune.fit import fit
+from tinylm.finetune.instruct.conversations import encode_sft
+from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.pretrain import CausalLM
 
 TEXT = np.array([[0, 3, 1, 2, 6, 5, 1], [4, 5, 4, 4, 0, 1, 2]])
@@ -159,3 +161,19 @@ def test_on_every_device(device):
     assert loss.item() == pytest.approx(cpu.loss(gpt(1), cpu.make_batch(TEXT, Random(0)))[0].item(), rel=1e-12)
     assert hidden_loss([Tensor(to_device(np.ones((2, 6, 3)), device))], [to_device(np.zeros((2, 6, 3)), device)], [(0, 0)],
                        mask=to_device(MASK, device)).item() == 1
+
+
+def test_answers_in_one_row_are_distilled_as_in_rows_of_their_own():
+    samples = [encode_sft([1, 2, 3], [4, 5]), encode_sft([6, 7], [8]), encode_sft([1], [2, 3, 4, 5, 6, 7])]
+    distillation = Distillation(InstructionTuning(), gpt(seed=1), beta=0.5)
+    apart, packed = (distillation.loss(gpt(), distillation.make_batch(rows, None))[0].item() for rows in (samples, [samples]))
+    assert packed == pytest.approx(apart, rel=1e-10)        # neither neighbors nor padding count
+
+
+def test_with_alpha_1_texts_without_labels_teach():
+    (student, task), (teacher, _) = classifier(1), classifier(2)
+    distillation = Distillation(task, teacher, whole, alpha=1.0, core=lambda model: model.encoder)
+    labeled, bare = examples(4), [(text, None) for text, _ in examples(4)]
+    found = [distillation.loss(student, distillation.make_batch(rows, None)) for rows in (labeled, bare)]
+    assert found[1][0].item() == found[0][0].item() > 0 and found[1][1]["tokens"] == 4
+    assert fit(student, distillation, bare, steps=1)[0] == pytest.approx(found[0][0].item(), rel=1e-12)

@@ -21,7 +21,7 @@ from tinylm.finetune.compress.early_exit import (
     trade_off,
     unchanged_for,
 )
-from tinylm.finetune.fit import evaluate, fit
+from tinylm.finetune.fit import answers, evaluate, fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.models.cases_early import ready
 
@@ -109,3 +109,19 @@ def test_calibration_finds_the_least_depth_that_is_good_enough():
     assert calibrate(logits, targets, stops, allowed=0.5) == (9.0, 1.0, 0.5)
     with pytest.raises(ConfigError, match="loses more than"):
         calibrate(logits, targets, {9.0: stops[9.0]})
+
+
+def test_the_last_exit_answers_as_the_task_answers(device):
+    model = built(2, 2).to(device)
+    named, numbered = (ExitTask(Classification(INPUTS, names)) for names in (("no", "yes"), None))
+    texts = examples(4)
+    said = answers(model, numbered, texts)
+    assert all(type(i) is int for i in said)
+    assert answers(model, named, [(x, None) for x, _ in texts]) == [("no", "yes")[i] for i in said]
+    assert evaluate(model, named, [(x, ("no", "yes")[i]) for (x, _), i in zip(texts, said)])["accuracy"] == 1
+
+
+def test_texts_without_a_label_do_not_weigh():
+    known, task = examples(4), ExitTask(Classification(INPUTS))
+    alone, among = (fit(built(2, 2), task, rows, steps=1, batch_size=8)[0] for rows in (known, known + [([1, 2], None)] * 4))
+    assert among == pytest.approx(alone, rel=1e-12)

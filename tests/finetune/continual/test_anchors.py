@@ -176,3 +176,12 @@ def test_a_penalized_task_answers_as_the_task():
     penalized, batch = Penalized(task, Anchor(trainable(model), 1.0)), task.make_batch(examples)
     assert penalized.predict(model, batch) == task.predict(model, batch)
     assert penalized.measure([0] * 4, examples) == task.measure([0] * 4, examples)
+
+
+def test_an_anchor_goes_along_to_another_device(device, rng):
+    layer, _ = logistic(rng)
+    importance = {name: np.full(p.shape, 2.0) for name, p in layer.named_parameters().items()}
+    anchor = Anchor(layer.named_parameters(), 1.0, importance)
+    layer.to(device)
+    layer.bias.assign_(layer.bias.data + 3.0)
+    assert anchor().item() == pytest.approx(layer.bias.size * 9.0)          # (1/2) 2 3^2 for each

@@ -5,6 +5,7 @@ from tests.finetune.peft.few_parameters import assert_only_these_learn, encoder,
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.peft.partial import bitfit, last_layers, norms_only
+from tinylm.finetune.tasks.heads import Classifier
 
 
 def test_bitfit_trains_every_bias_and_nothing_else():
@@ -18,6 +19,8 @@ def test_norms_alone():
     norms = ["norm", *(f"blocks.{i}.norms.{j}" for i in (0, 1) for j in (0, 1))]
     names = {f"{norm}.{part}" for norm in norms for part in ("gain", "bias")}
     assert_only_these_learn(norms_only(gpt()), 5 * 16, names)
+    assert {"embedding_norm.gain", "embedding_norm.bias"} < set(trainable(norms_only(encoder())))
+    assert {f"encoder.{name}" for name in names} == set(trainable(norms_only(Classifier(gpt(), 2))))
 
 
 def test_the_last_layers():

@@ -107,3 +107,10 @@ def test_prompts_that_do_not_fit_are_refused():
         PrefixedLM(model, np.zeros((1, 2, 2, 3, 4)))
     with pytest.raises(ShapeError, match="past the context of 12"):
         PrefixedLM(model, prompt_keys_values(model, PROMPT)).logits(np.zeros((1, 13), int))
+
+
+def test_a_prompt_is_read_without_dropout():
+    model = gpt(dropout=0.5).train()
+    assert np.array_equal(hidden_states_of_prompt(model, PROMPT), hidden_states_of_prompt(gpt(), PROMPT))
+    assert np.array_equal(prompt_keys_values(model, PROMPT), prompt_keys_values(gpt(), PROMPT))
+    assert model.training

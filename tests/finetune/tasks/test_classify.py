@@ -112,3 +112,13 @@ def test_a_decoder_is_fine_tuned_the_same_way():
     model, examples = Classifier(decoder(), 2), [(text, int(text[0] < 10)) for text in texts(64)]
     fit(model, TASK, examples, epochs=20, learning_rate=5e-3)
     assert evaluate(model, TASK, examples)["accuracy"] > 0.9                            # guessing is 0.5
+
+
+@pytest.mark.parametrize("label", [-100.0, -100.5])
+def test_every_number_is_a_label(label):
+    model, task = Regressor(encoder(), bounded=False), Regression(INPUTS)
+    rows = [([1, 2], label), ([3], 0.0)]                    # -100 marks what is no label in other tasks
+    batch = task.make_batch(rows)
+    assert batch.tokens == 2
+    expected = task.loss(model, batch)[1]["loss"]
+    assert fit(model, task, rows, steps=1, micro_batch=1)[0] == pytest.approx(expected, rel=1e-12)

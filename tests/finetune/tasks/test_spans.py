@@ -150,3 +150,8 @@ def test_spans_run_on_every_device(device):
         losses = [task.loss(m, batch.to(place))[0].item() for m, place in zip(models, ("cpu", device))]
         assert losses[0] == pytest.approx(losses[1], abs=EXACT)
         assert task.predict(models[1], batch.to(device)) == task.predict(models[0], batch)
+
+
+def test_a_text_without_words_has_no_span():
+    with pytest.raises(DataError, match="no words"):
+        SpanPrediction(INPUTS).make_batch([(([1], []), None)])

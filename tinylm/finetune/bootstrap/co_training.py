@@ -22,7 +22,10 @@ def most_confident(probabilities, per_class):
 
 
 def together(learned):
-    """The product of what several models say, normalized: (n, C) arrays -> (n, C)."""
+    """The geometric mean of what several models say, normalized: (n, C) arrays -> (n, C).
+
+    It chooses the class that the product chooses, which is Blum and Mitchell's; of models that agree it is what each says.
+    """
     product = np.exp(sum(np.log(np.maximum(p, 1e-300)) for p in learned) / len(learned))
     return product / product.sum(axis=1, keepdims=True)
 
@@ -35,7 +38,7 @@ def co_training(learn, views, labeled, unlabeled, per_class=1, rounds=30, pool=7
     labeled    list of (input, label);  unlabeled list of inputs
     per_class  how many examples a view labels for each class and round
     pool       the views choose from as many unlabeled inputs, drawn at random and refilled; None: from all
-    returns    (probabilities: the views' answers multiplied, [probabilities of each view, of what it sees],
+    returns    (probabilities: the views' answers together(), [probabilities of each view, of what it sees],
                one dict row of unlabeled -> label for each round)
     """
     if not labeled or not views:

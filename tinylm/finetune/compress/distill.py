@@ -9,7 +9,7 @@ when tau grows; in the limit logits are matched. Hidden states (MobileBERT, Tiny
 """
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -204,8 +204,11 @@ class Distillation:
         self.teacher.eval()
 
     def make_batch(self, examples, rng):
-        """The task's batch."""
-        return self.task.make_batch(examples, rng)
+        """The task's batch. With alpha 1 labels of rows do not matter, and a row without one is learned from too."""
+        batch = self.task.make_batch(examples, rng)
+        if self.alpha == 1 and batch.targets.ndim == 1:
+            batch = replace(batch, targets=np.where(batch.targets == IGNORE, 0, batch.targets))
+        return batch
 
     def loss(self, model, batch):
         """model: the student, or a Student. The terms beyond outputs are means over tokens, not over targets."""

@@ -92,11 +92,11 @@ class ExitTask:
     def loss(self, model, batch):
         """See exit_loss()."""
         loss = exit_loss(model(batch.inputs, **getattr(batch, "options", {})), batch.targets.reshape(-1), self.weights)
-        return loss, {"tokens": len(batch), "loss": float(loss.item())}
+        return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):
-        """The class that the last exit holds most likely, (B,) array."""
-        return model(batch.inputs, **getattr(batch, "options", {})).data[-1].argmax(-1)
+        """What the task answers by the logits of the last exit."""
+        return self.task.predict(lambda inputs, **options: model(inputs, **options)[-1], batch)
 
     def measure(self, answers, examples):
         """The task's measure."""

@@ -45,7 +45,9 @@ class Anchor:
 
     def __call__(self):
         """The penalty as a Tensor ()."""
-        return moved_apart(self.parameters, self.start, self.importance, self.strength)
+        start, importance = (None if arrays is None else [to_device(a, p.device) for a, p in zip(arrays, self.parameters)]
+                             for arrays in (self.start, self.importance))
+        return moved_apart(self.parameters, start, importance, self.strength)
 
 
 def squared_slopes(model, logits, parameters, examples, weights):

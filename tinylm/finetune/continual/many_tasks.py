@@ -67,11 +67,6 @@ class ManyHeads(Module):
         rows = [(k, np.flatnonzero(which == k)) for k in range(len(self.classifiers))]
         return [(k, at, self.classifiers[k].out(x[at])) for k, at in rows if len(at)]
 
-    def to(self, device):
-        """Move parameters and the dropout stream to a device. Returns the model."""
-        self.encoder.to(device)
-        return super().to(device)
-
 
 def use_heads(model, tasks):
     """Train the heads of these tasks and freeze those of all others: weight decay shrinks even what gets no gradient.

@@ -26,11 +26,13 @@ class InstructionBatch(Batch):
     """Rows of one or several conversations.
 
     prompt     (B,) tokens that stand before the first token to be said
+    mask       (B, T) bool, True for tokens; None where no row is padded
     segments   (B, T) which conversation of its row a token is of, -1 for padding; None where every row holds one
     positions  (B, T) counted from 0 within the conversation; None with segments None
     """
 
     prompt: np.ndarray = None
+    mask: np.ndarray | None = None
     segments: np.ndarray | None = None
     positions: np.ndarray | None = None
 
@@ -39,6 +41,11 @@ class InstructionBatch(Batch):
         if self.segments is None:
             return None
         return (self.segments[:, :, None] == self.segments[:, None, :])[:, None]        # the model itself is causal
+
+    @property
+    def options(self):
+        """What the model is given besides the inputs. Padding at the ends of rows is hidden by causality."""
+        return {"positions": self.positions, "mask": self.visible()}
 
 
 @dataclass(frozen=True)
@@ -63,15 +70,15 @@ class InstructionTuning:
         rows = [example if isinstance(example, (list, tuple)) else [example] for example in examples]
         if any(not row or min(len(one.ids) for one in row) < 2 for row in rows):
             raise DataError("InstructionTuning: an example has fewer than two tokens, so nothing is to be predicted in it")
-        inputs, _ = pad_rows([np.concatenate([one.ids[:-1] for one in row]) for row in rows], 0)          # (B, T)
+        inputs, held = pad_rows([np.concatenate([one.ids[:-1] for one in row]) for row in rows], 0)          # (B, T)
         targets, _ = pad_rows([np.concatenate([one.targets(self.whole) for one in row]) for row in rows], IGNORE)
-        prompt = np.array([row[0].prompt for row in rows])
+        prompt, mask = np.array([row[0].prompt for row in rows]), None if held.all() else held
         if all(not isinstance(example, (list, tuple)) for example in examples):
-            return InstructionBatch(inputs, targets, prompt)
+            return InstructionBatch(inputs, targets, prompt, mask)
         lengths = [[len(one.ids) - 1 for one in row] for row in rows]
         segments, _ = pad_rows([np.repeat(np.arange(len(row)), row) for row in lengths], -1)
         positions, _ = pad_rows([np.concatenate([np.arange(n) for n in row]) for row in lengths], 0)
-        return InstructionBatch(inputs, targets, prompt, segments, positions)
+        return InstructionBatch(inputs, targets, prompt, mask, segments, positions)
 
     def loss(self, model, batch):
         """Mean cross-entropy of the tokens that the model is to say; the output layer is computed for these alone.
@@ -79,7 +86,7 @@ class InstructionTuning:
         model    GPT, or anything with hidden(ids, positions=, mask=) and logits(h)
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
-        h, targets = chosen(model.hidden(batch.inputs, positions=batch.positions, mask=batch.visible()), batch.targets)
+        h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
         return score(model.logits(h), targets)
 
     def predict(self, model, batch):

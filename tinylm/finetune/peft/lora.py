@@ -92,6 +92,8 @@ def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):
     found = [place for place in places(model, (Linear, QuantizedLinear), *patterns) if not isinstance(place[1], LoRA)]
     columns = [columns_of(holder, key, parts) if parts else None for _, holder, key, _ in found]
     freeze(model)
+    device = model.parameters()[0].device                   # quantized weights stay on the CPU and do not tell
     for (name, holder, key, base), ranges in zip(found, columns):
-        put(holder, key, LoRA(base, r, alpha, Random(seed, "lora", name), ranges, dropout, getattr(model, "rng", None)))
+        made = LoRA(base, r, alpha, Random(seed, "lora", name), ranges, dropout, getattr(model, "rng", None))
+        put(holder, key, made.to(device))
     return model

@@ -14,7 +14,7 @@ def bitfit(model):
 
 def norms_only(model):
     """Train gains and biases of normalization layers, and nothing else. Returns the model."""
-    return only(model, "*norms.*", *(["norm.*"] if getattr(model, "norm", None) is not None else []))
+    return only(model, "*norm*")                            # of blocks, behind them, of an encoder's embeddings, in any wrapper
 
 
 def last_layers(model, k):

@@ -39,17 +39,21 @@ def prompt_keys_values(model, ids):
 def hidden_states_of_prompt(model, ids):
     """What each layer reads of a prompt, h^0 .. h^(L-1) of the book: (L, n, D) NumPy array.
 
-    model    GPT without windows and score biases
+    model    GPT without windows and score biases, in evaluation mode for the time
     ids      (n,) integers
     """
-    ids, states = np.asarray(ids), []
+    ids, states, was_training = np.asarray(ids), [], model.training
     positions = to_device(np.arange(len(ids)), model.tokens.weight.device)
-    with no_grad():
-        x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
-        rotation = model.rotation(positions, x.dtype)
-        for layer, block in enumerate(model.blocks):
-            states.append(x.numpy()[0])
-            x = block(x, rotation=rotation, layer=layer)
+    model.eval()
+    try:
+        with no_grad():
+            x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
+            rotation = model.rotation(positions, x.dtype)
+            for layer, block in enumerate(model.blocks):
+                states.append(x.numpy()[0])
+                x = block(x, rotation=rotation, layer=layer)
+    finally:
+        model.train(was_training)
     return np.stack(states)
 
 

@@ -57,15 +57,25 @@ class Classification:
 
 
 @dataclass(frozen=True)
+class NumberBatch(TokenBatch):
+    """A TokenBatch with targets (B,) of floats, all of which count: no number stands for "none"."""
+
+    @property
+    def tokens(self):
+        """How many numbers there are."""
+        return len(self)
+
+
+@dataclass(frozen=True)
 class Regression:
     """Mean squared error of a number. For a heads.Regressor; its labels lie between 0 and 1 if it is bounded."""
 
     inputs: EncoderInput
 
     def make_batch(self, examples, rng=None):
-        """examples: list of (text, number) -> TokenBatch with targets (B,) of floats."""
+        """examples: list of (text, number) -> NumberBatch with targets (B,) of floats."""
         ids, fields = self.inputs.rows([text for text, _ in examples])
-        return TokenBatch(ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields)
+        return NumberBatch(ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields)
 
     def loss(self, model, batch):
         """Mean of (score - number)^2."""

@@ -83,8 +83,3 @@ class Grafted(Module):
         """The output layer: (B, T, D) -> (B, T, V)."""
         h = h if self.config.logit_scale == 1 else h * self.config.logit_scale
         return unembedding(h, self.tokens.weight) if self.head is None else linear(h, self.head)
-
-    def to(self, device):
-        """Move parameters and the dropout stream to a device. Returns the model."""
-        self.rng.device = device
-        return super().to(device)

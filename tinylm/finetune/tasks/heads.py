@@ -90,11 +90,6 @@ class Classifier(Module):
         x = self.features(inputs, mask, **options)
         return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
 
-    def to(self, device):
-        """Move parameters and the dropout stream to a device. Returns the model."""
-        self.encoder.to(device)
-        return super().to(device)
-
 
 class Regressor(Module):
     """One number for every text or pair of texts   (book section 1.4.3).

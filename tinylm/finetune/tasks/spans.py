@@ -38,11 +38,6 @@ class SpanPredictor(Module):
         x = word_states(self.encoder, batch)
         return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
 
-    def to(self, device):
-        """Move parameters and the dropout stream to a device. Returns the model."""
-        self.encoder.to(device)
-        return super().to(device)
-
 
 def both_ways(logits):
     """log Pr(yes), log Pr(no) of a yes-or-no logit z, stable for any z: two classes with logits z and 0."""
@@ -126,12 +121,14 @@ class SpanPrediction:
     longest: int | None = None
 
     def make_batch(self, examples, rng=None):
-        """-> WordBatch with targets (B, 2). DataError if an answer ends before it begins."""
+        """-> WordBatch with targets (B, 2). DataError for a text without words, or an answer that is no span of it."""
         rows = [self.inputs.word_row(words, question) for (question, words), _ in examples]
         ids, fields = self.inputs.padded([row[:2] for row in rows])
         places, held = pad_rows([first for *_, first in rows], 0)
         gold = np.full((len(rows), 2), IGNORE, np.int64)
         for i, (((_, words), span), (*_, first)) in enumerate(zip(examples, rows)):
+            if not len(words):
+                raise DataError("SpanPrediction: a text has no words, and so no span that could be the answer")
             if span is not None and not 0 <= span[0] <= span[1] < len(words):
                 raise DataError(f"SpanPrediction: the answer {span} is no span of a text of {len(words)} words")
             if span is not None and span[1] < len(first):

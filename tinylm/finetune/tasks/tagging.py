@@ -111,11 +111,6 @@ class TokenClassifier(Module):
         x = word_states(self.encoder, batch)
         return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
 
-    def to(self, device):
-        """Move parameters and the dropout stream to a device. Returns the model."""
-        self.encoder.to(device)
-        return super().to(device)
-
 
 @dataclass(frozen=True)
 class Tagging:
