@@ -15,8 +15,8 @@ from tinylm.autograd import Tensor, first_order_only, fused, grad, is_recording,
 from tinylm.backend import Random
 
 __version__ = "0.1.0"
-_packages = ("autograd", "backend", "book", "cli", "data", "errors", "generate", "models", "nn", "optim", "parallel", "pretrain",
-             "tokenizers", "train")
+_packages = ("autograd", "backend", "book", "cli", "data", "errors", "finetune", "generate", "models", "nn", "optim", "parallel",
+             "pretrain", "tokenizers", "train")
 
 
 def __getattr__(name):

@@ -114,3 +114,15 @@ def test_what_cannot_be_done_is_one_line(argv, words, base, run, data, tmp_path,
     assert main(["finetune", *(str(named.get(word, word)) for word in argv)]) == 1
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_what_is_no_decoder_is_refused_before_it_is_trained(data, text, tiny, tmp_path, capsys):
+    assert main(["train", "--objective=masked", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 0
+    capsys.readouterr()
+    assert main(["finetune", str(tmp_path / "run"), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
+    assert "an encoder tells what is hidden" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_other_verbs_say_what_a_tuned_model_lacks(tuned, capsys):
+    assert main(["eval", str(tuned)]) == 1 and "give one with --data FILE" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tuned)]) == 1 and f"`tinylm finetune {tuned} --data FILE`" in capsys.readouterr().err

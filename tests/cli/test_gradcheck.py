@@ -53,6 +53,11 @@ def test_a_wrong_derivative_ends_with_1_and_its_reason(own, capsys):
     assert json.loads(capsys.readouterr().out)[0]["verdict"] == "wrong"
 
 
+def test_a_part_of_a_name_is_found_in_either_case(capsys):
+    assert main(["gradcheck", "lora"]) == 0
+    assert "finetune.LoRA" in capsys.readouterr().out
+
+
 def test_the_list_names_every_entry(capsys):
     from tinylm.autograd import registry
 

@@ -128,6 +128,8 @@ def test_an_unknown_setting_names_the_near_ones():
         parse(["--lerning-rate", "1"], Training)
     with pytest.raises(ConfigError, match="did you mean --n-layer"):
         parse(["--set", "layer=3"], Model)
+    with pytest.raises(ConfigError, match=r"did you mean --n-layer\?"):      # one letter wrong: nothing else is meant
+        parse(["--n-layr", "3"], Model)
 
 
 def test_an_unknown_setting_with_nothing_near_points_to_help():

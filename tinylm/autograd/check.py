@@ -131,7 +131,7 @@ def select(names, entries):
     """The entry names that `names` select, in the order of the register."""
     chosen = set()
     for word in [names] if isinstance(names, str) else list(names or entries):
-        found = [word] if word in entries else [n for n in entries if fnmatch.fnmatchcase(n, word) or word in n]
+        found = [word] if word in entries else [n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()]
         if not found:
             near = difflib.get_close_matches(word, entries, 3)
             raise ConfigError(f"gradcheck: no entry is named like {word!r}"

@@ -116,7 +116,8 @@ def filled(run, model, family):
     hidden = ids.copy()
     hidden[places] = special.mask
     logits = _logits(model, family, ids, hidden, places, options)
-    return ["Hidden tokens, each with the model's best guesses:", "", f"  {written(hidden, run, special)}", "",
+    who = "generator" if family.name == "replaced" else "model"
+    return [f"Hidden tokens, each with the {who}'s best guesses:", "", f"  {written(hidden, run, special)}", "",
             *(guessed(i + 1, row, ids[place], run, special) for i, (place, row) in enumerate(zip(places, logits)))]
 
 
@@ -194,6 +195,6 @@ def in_words(share, count, commonest):
     """What accuracy() returns, as lines."""
     lines = [f"Right answers on the validation text: {share:.1%} of {count:,} (always the commonest one: {commonest:.1%})"]
     if share < 1.1 * commonest:
-        lines.append("It hardly does better than guessing yet. A few hidden tokens teach less in a step than all the next ones do: "
+        lines.append("It hardly does better than guessing yet. A few answers a row teach less a step than all next tokens do: "
                      "give it more --steps and a larger --batch-size, such as 64.")
     return lines

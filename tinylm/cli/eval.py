@@ -37,6 +37,7 @@ def main(argv):
         opened = Run(run, trained, tokenizer, text_of(config.data, run, tokenizer, trained, aside), None)
         batch_size = config.batch_size or trained.batch_size
         result = {"run": str(found), "data": config.data or f"{run}, validation text", "objective": trained.objective,
+                  "counted": opened.family.counted,
                   **score(model, opened, batch_size, config.device)}
     if config.json:
         print(json.dumps(result))
@@ -46,8 +47,7 @@ def main(argv):
 
 def report(result):
     """A result as lines."""
-    counted = "tokens" if "perplexity" in result else "targets"
-    lines = [f"{result['run']} on {result['data']}: {result['tokens']:,} {counted} scored"]
+    lines = [f"{result['run']} on {result['data']}: {result['tokens']:,} {result['counted']} scored"]
     if "perplexity" in result:
         return lines + [f"  loss           {result['loss']:.4f} nats per token", f"  perplexity     {result['perplexity']:.3f}",
                         f"  bits per byte  {result['bits_per_byte']:.4f}"]
@@ -69,6 +69,8 @@ def text_of(path, run, tokenizer, trained, aside):
     if path:
         data = prepare_text(trained, tokenizer, family, aside, data=path, val_fraction=0)
         return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
+    if not (run / "data").exists():                          # of a fine-tuned model
+        raise DataError(f"{run} has no text of its own: give one with --data FILE")
     data = open_text(run / "data", tokenizer, family)
     if not len(data.val):
         raise DataError(f"{run} kept no text for validation (val_fraction 0): give one with --data FILE")

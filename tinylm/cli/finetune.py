@@ -1,8 +1,9 @@
 """`tinylm finetune RUN --data FILE`: teach a trained model to follow instructions, its loss on the answers alone.
 
 RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file or a folder of weights.
-FILE has one sample a line, {"instruction": ..., "input": ..., "output": ...} or {"messages": [{"role": ..., "content": ...},
-...]}, or is a JSON list of such. The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early and saves.
+FILE has one sample a line, {"instruction": ..., "input": ..., "output": ...}, {"prompt": ..., "completion": ...} or
+{"messages": [{"role": ..., "content": ...}, ...]}, or is a JSON list of such.
+The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early and saves.
 """
 import dataclasses
 import functools
@@ -95,7 +96,9 @@ def _opened(name, config):
     else:
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
+        from tinylm.train.families import decoder_of
         model, tokenizer, base = load_run(name)
+        model = decoder_of(model, base, tokenizer.vocab_size)
         template = template_of_run(name)
     template = chat_template(config.template) if config.template else template or ROLES
     marks = MARKS if template.name == ROLES.name else _marks(template)

@@ -125,6 +125,8 @@ def _named(key, text, fields, argv):
 
 def _near(name, fields):
     """The fields that a wrong name may mean: spelled alike, or with a part or the help text speaking of it."""
+    if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.8):
+        return misspelt
     found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
     words = name.split("_")
     for other, (field, _) in fields.items():

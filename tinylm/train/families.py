@@ -69,6 +69,11 @@ class Family:
         return self.name in SHIFTED and self.architecture == DECODER
 
     @property
+    def counted(self):
+        """What a loss is a mean over: the tokens of a text, the few targets that an objective asks for, or whole rows."""
+        return "tokens" if self.shifted else "rows" if self.name in (*PAIRED, "replaced", "contrastive") else "targets"
+
+    @property
     def pairs(self):
         """Rows are pairs of translations."""
         return self.name == "translation"
@@ -219,10 +224,11 @@ def decoder_of(model, config, words):
     """
     model = getattr(model, "model", model)
     if not isinstance(model, GPT):
-        what = "an encoder-decoder says a target for a source (in Python: tinylm.generate.conditional.Conditional)"
-        what = what if isinstance(model, Seq2Seq) else "an encoder tells what is hidden and does not go on with a text"
+        what = ("an encoder-decoder says a target for a source (in Python: tinylm.generate.conditional.Conditional)"
+                if isinstance(model, Seq2Seq) else "its prefix is read in both directions, which generating does not do here"
+                if config.objective == "prefix" else "an encoder tells what is hidden and does not go on with a text")
         raise ConfigError(f"the run was trained with objective {config.objective}: {what}; `tinylm eval` scores it, and "
-                          "training ends with examples. To generate, train with objective causal")
+                          "training ends with examples. To go on with texts, train with objective causal")
     if config.objective != "fim" or model.config.vocab_size == words:
         return model
     cut = GPT(dataclasses.replace(model.config, vocab_size=words), dtype=model.tokens.weight.dtype)

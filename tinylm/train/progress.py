@@ -22,26 +22,27 @@ class Progress:
 
     first, steps  steps done before, and in all when finished
     stream        where to write; standard error by default
+    unit          of what losses are means over and speed counts, see Family.counted
     """
 
-    def __init__(self, first, steps, stream=None, now=time.monotonic):
-        self.first, self.steps, self.now = first, steps, now
+    def __init__(self, first, steps, stream=None, now=time.monotonic, unit="tokens"):
+        self.first, self.steps, self.now, self.unit = first, steps, now, unit
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.started, self.shown, self.width, self.last = now(), -float("inf"), 0, ""
         self.bar = _tqdm(first, steps, self.stream) if self.live else None
 
-    def update(self, step, loss, tokens_per_second, grad_norm):
-        """Say that `step` steps are done, with the loss in nats per token, and draw it if it is time to."""
+    def update(self, step, loss, per_second, grad_norm):
+        """Say that `step` steps are done, with the loss and how much is learnt from in a second, and draw it if it is time to."""
         if self.bar is not None:
-            figures = f"loss {loss:.3f}, {tokens_per_second:,.0f} tok/s, norm {grad_norm:.2f}"
+            figures = f"loss {loss:.3f}, {per_second:,.0f} {self.unit}/s, norm {grad_norm:.2f}"
             self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update(step - self.bar.n)
             return
         now = self.now()
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
         self.last = (f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
-                     f"{tokens_per_second:,.0f} tokens/s  norm {grad_norm:.2f}  {clock(left)} left")
+                     f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}  {clock(left)} left")
         if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
             self._show(now)
 

@@ -163,6 +163,9 @@ def _reopen(asked, report, given):
         raise CheckpointError(f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from "
                               f"{path.name}, or go on from the newest with --resume {directory}")
     saved = checkpoints.load(path, files=())
+    if "data" not in saved.state:                                        # nothing of the optimizer was kept either
+        raise CheckpointError(f"{path} is a fine-tuned model, whose training cannot be taken up again: tune it further with "
+                              f"`tinylm finetune {directory} --data FILE`")
     config, tokenizer = _described(saved)
     config = continued(config, asked, given, source=str(path))
     config = dataclasses.replace(config, out=str(directory), resume=str(path))

@@ -56,7 +56,7 @@ class Session:
         config, trainer, rank = self.config, self.trainer, self.comm.rank
         started, first = time.perf_counter(), trainer.step
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
-        self.progress = Progress(first, config.steps) if rank == 0 else None
+        self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "
                     f"{self._steps()}; run {self.run.directory}")
