@@ -2,7 +2,6 @@
 
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that belongs to it.
 `--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C saves and says how to go on.
-Read next: closing.py, how it ends.
 """
 import functools
 

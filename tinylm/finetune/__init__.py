@@ -1,7 +1,13 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
 A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`, `predict(model, batch)`,
-`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py. The rooms:
+`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py. 
+
+    encoder, inputs = pretrained_part("runs/masked")         # start.py: what `tinylm train --objective masked` left
+    model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
+    fit(model, task, [("I liked it.", "good"), ("A waste of time.", "bad")])
+
+The rooms:
 
     tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks said as text
     peft       LoRA, adapters, IA3, prefixes, soft prompts: few parameters are trained
