@@ -31,7 +31,7 @@ from tinylm.pretrain.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
 
 PIECES, LIMIT = 4000, 48                                    # of the vocabulary; of a sentence, the rest is cut
-PRETRAINING, FINE_TUNING, BATCH = 3000, 400, 16             # steps, steps, sentences
+PRETRAINING, FINE_TUNING, BATCH = 800, 200, 16             # steps, steps, sentences
 RATE = 2e-3
 KINDS = "from random weights", "pre-trained"
 # name: (with a CRF, answers that must be valid spans)

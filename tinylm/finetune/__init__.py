@@ -1,7 +1,7 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
 A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`, `predict(model, batch)`,
-`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py. 
+`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py.
 
     encoder, inputs = pretrained_part("runs/masked")         # start.py: what `tinylm train --objective masked` left
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))

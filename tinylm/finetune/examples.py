@@ -5,7 +5,7 @@
     words         the same, and where each word begins: a label of a word belongs to its first piece
 
 Rows of a batch are filled up with [PAD] at their ends. A vocabulary without [CLS] or [SEP] does without them, which is how
-a GPT reads. Read next: heads.py, what is put on top of the encoder; classify.py, the first tasks.
+a GPT reads. Read next: tasks/heads.py, what is put on top of the encoder; tasks/classify.py, the first tasks.
 """
 from dataclasses import dataclass
 

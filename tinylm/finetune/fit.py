@@ -2,7 +2,7 @@
 
 The trainer is the one of pre-training. What differs: examples are a list that is read in a new order every epoch, only
 parameters that are not frozen are updated, and the learning rate warms up and falls to zero in a straight line, as BERT's
-fine-tuning does (Devlin et al. 2019, appendix A.3). Read next: heads.py for tasks on an encoder, instructions.py for
+fine-tuning does (Devlin et al. 2019, appendix A.3). Read next: tasks/heads.py for tasks on an encoder, instruct/instructions.py for
 tasks said in words.
 """
 import math
@@ -13,6 +13,7 @@ from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import trainable
+from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.optim.schedule import linear
 from tinylm.train.trainer import Trainer
@@ -90,15 +91,11 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
 
 def answers(model, task, examples, batch_size=64):
     """What the model says to every example, dropout off: a list, in their order."""
-    was_training, said, device = model.training, [], model.parameters()[0].device
-    model.eval()
-    try:
-        with no_grad():
-            for start in range(0, len(examples), batch_size):
-                batch = task.make_batch(examples[start:start + batch_size], Random(0, "answers", start))
-                said.extend(task.predict(model, batch.to(device)))
-    finally:
-        model.train(was_training)
+    said, device = [], model.parameters()[0].device
+    with evaluating(model), no_grad():
+        for start in range(0, len(examples), batch_size):
+            batch = task.make_batch(examples[start:start + batch_size], Random(0, "answers", start))
+            said.extend(task.predict(model, batch.to(device)))
     return said
 
 

@@ -2,6 +2,8 @@
 
 Read next: linear.py for the smallest one.
 """
+import contextlib
+
 import numpy as np
 
 from tinylm import backend
@@ -35,6 +37,19 @@ def _walk(value, prefix, seen):
         elif isinstance(child, (Module, list, tuple, dict)) and id(child) not in seen:
             seen.add(id(child))
             yield from _walk(child, path + ".", seen)
+
+
+@contextlib.contextmanager
+def evaluating(module):
+    """While this is entered, dropout is off in a module and all below it; afterwards each is in the mode it was in."""
+    active = [each for each in module.modules() if each.training]
+    for each in active:
+        each.training = False
+    try:
+        yield module
+    finally:
+        for each in active:
+            each.training = True
 
 
 def _outline(value, indent):

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random, to_cpu
+from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch
 from tinylm.pretrain.contrastive import SentenceEmbedding
 from tinylm.pretrain.pairs import PairBatch
@@ -60,16 +61,12 @@ def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
     returns  (share or None where nothing is asked, how many answers, the share of the commonest right answer: what a
              model gets that always says the same)
     """
-    was_training, said, right = model.training, [], []
-    model.eval()
-    try:
-        with no_grad():
-            for i, sequences in enumerate(itertools.islice(rows.batches(batch_size), batches or None)):
-                batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
-                for values, found in zip((said, right), answers(model, objective, batch)):
-                    values.append(found)
-    finally:
-        model.train(was_training)
+    said, right = [], []
+    with evaluating(model), no_grad():
+        for i, sequences in enumerate(itertools.islice(rows.batches(batch_size), batches or None)):
+            batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+            for values, found in zip((said, right), answers(model, objective, batch)):
+                values.append(found)
     said, right = np.concatenate(said), np.concatenate(right)
     if not len(right):
         return None, 0, None

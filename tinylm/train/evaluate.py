@@ -10,6 +10,7 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
+from tinylm.nn import evaluating
 from tinylm.train.step import ALONE
 
 
@@ -21,19 +22,15 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
     comm     the batches are dealt out to its workers
     returns  (mean nats per target, targets scored), the same on every worker
     """
-    was_training, total, count = model.training, 0.0, 0
-    model.eval()
-    try:
-        with no_grad():
-            chosen = itertools.islice(windows.batches(batch_size), batches or None)
-            for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
-                # an objective that corrupts at random draws the same every time: validations can be compared
-                batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
-                _, metrics = objective.loss(model, batch)
-                total += metrics["loss"] * metrics["tokens"]
-                count += metrics["tokens"]
-    finally:
-        model.train(was_training)
+    total, count = 0.0, 0
+    with evaluating(model), no_grad():
+        chosen = itertools.islice(windows.batches(batch_size), batches or None)
+        for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
+            # an objective that corrupts at random draws the same every time: validations can be compared
+            batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+            _, metrics = objective.loss(model, batch)
+            total += metrics["loss"] * metrics["tokens"]
+            count += metrics["tokens"]
     total, count = comm.all_reduce(np.array([total, count], np.float64))
     return float(total) / max(float(count), 1.0), int(count)
 

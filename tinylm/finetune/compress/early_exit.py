@@ -13,7 +13,7 @@ from tinylm.autograd import cross_entropy, no_grad, stack
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import POOLS
-from tinylm.nn import Linear, Module
+from tinylm.nn import Linear, Module, evaluating
 
 
 class EarlyExit(Module):
@@ -35,7 +35,7 @@ class EarlyExit(Module):
         return stack([out(self.pool(self.encoder, h, mask)) for out, h in zip(self.exits, states)])
 
     def infer(self, ids, stop, mask=None, segments=None):
-        """Answers without more layers than each sequence needs.
+        """Answers without more layers than each sequence needs, dropout off.
 
         ids      (B, T) integers;  mask (B, T) bool or None;  segments (B, T) integers or None
         stop     which of the b sequences left leave: function of their logits so far, (l, b, C) -> (b,) bool
@@ -46,7 +46,7 @@ class EarlyExit(Module):
         answer = np.empty_like(encoder.tokens.weight.data, shape=(len(ids), self.exits[0].weight.shape[1]))
         left = np.zeros_like(rows)
         history = np.empty_like(answer, shape=(0, *answer.shape))
-        with no_grad():
+        with evaluating(self), no_grad():
             x = encoder.embed(ids, segments, mask)
             for layer, (block, out) in enumerate(zip(encoder.blocks, self.exits), 1):
                 seen = None if mask is None else mask[rows]

@@ -8,6 +8,7 @@ is used. With nothing dropped it is the encoder, bit for bit. Read next: models/
 import numpy as np
 
 from tinylm.autograd import dropout, softmax, where
+from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
 from tinylm.nn.attention import merge_heads, split_heads
@@ -47,10 +48,11 @@ def shortened_block(block, x, keep, mask=None, choose=most_significant):
     """One block, whose feed-forward and successors read `keep` tokens.
 
     block    Block of an encoder;  x (B, T, D);  mask (B, T) bool or None
+    keep     how many; or (B,) integers, a number for each row: then shorter rows end in what the mask hides
     choose   which tokens, with the arguments and the result of most_significant()
     returns  x (B, keep, D), mask (B, keep) or None, places (B, keep) of the tokens kept, or None if all are
     """
-    if keep >= x.shape[1]:
+    if np.min(keep) >= x.shape[1]:
         return block(x, mask=None if mask is None else mask[:, None, None, :]), mask, None
     received, p = [], block.dropout if block.training else 0.0
 
@@ -60,25 +62,38 @@ def shortened_block(block, x, keep, mask=None, choose=most_significant):
         return dropout(y, p, block.rng)
 
     x = block.place(x, branch, block.norms[0])
-    places = choose(received[0], keep, mask)
+    places, held = _choose_by_rows(choose, received[0], np.minimum(keep, received[0].shape[1]), mask)
     rows = np.arange(len(places), like=places)[:, None]
-    x, mask = x[rows, places], None if mask is None else mask[rows, places]             # (B, T, D) -> (B, keep, D)
+    mask = None if mask is None else mask[rows, places]
+    x, mask = x[rows, places], mask if held is None else held if mask is None else mask & held      # (B, T, D) -> (B, keep, D)
     return block.place(x, lambda h: dropout(block.feed_forward(h), p, block.rng), block.norms[1]), mask, places
+
+
+def _choose_by_rows(choose, received, keep, mask):
+    """choose() with a number for each row: places (B, most), and (B, most) bool where a row's own are; None: everywhere."""
+    if np.ndim(keep) == 0:
+        return choose(received, int(keep), mask), None
+    places = np.zeros_like(received, shape=(len(keep), int(keep.max())), dtype=np.int64)
+    for k in np.unique(keep).tolist():
+        rows = to_device(np.flatnonzero(keep == k), device_of(received))
+        places[rows, :k] = choose(received[rows], k, None if mask is None else mask[rows])
+    return places, to_device(np.arange(places.shape[1]) < keep[:, None], device_of(received))
 
 
 def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_significant):
     """The hidden states of the tokens that are left after the last layer.
 
-    lengths  (L,) how many tokens leave each layer; as many as there are keeps all. Between 1 and what came in
+    lengths  (L,) how many tokens leave each layer, or (L, B), those of each row; as many as there are keeps all. Between 1
+             and what came in
     returns  h (B, T', D), mask (B, T') or None, places (B, T') in the sequence
     raises   ConfigError if there are not L lengths of at least 1
     """
-    if len(lengths) != len(encoder.blocks) or min(lengths) < 1:
+    if len(lengths) != len(encoder.blocks) or np.min(lengths) < 1:
         raise ConfigError(f"shortened: lengths {list(lengths)}; give one of at least 1 to each of {len(encoder.blocks)} layers")
     x = encoder.embed(ids, segments, mask)
     places = np.broadcast_to(np.arange(ids.shape[1], like=ids), ids.shape)
     for block, keep in zip(encoder.blocks, lengths):
-        x, mask, chosen = shortened_block(block, x, int(keep), mask, choose)
+        x, mask, chosen = shortened_block(block, x, keep, mask, choose)
         if chosen is not None:
             places = places[np.arange(len(chosen), like=chosen)[:, None], chosen]
     return x if encoder.norm is None else encoder.norm(x), mask, places
@@ -92,12 +107,13 @@ def constant_ratio(T, layers, ratio):
 def random_lengths(T, layers, rng, drop=0.2):
     """Lengths for training: each uniform between (1 - drop) and all of what came in   (LengthDrop; Kim & Cho 2021)
 
+    T    how many tokens come in; or (B,) integers, then so is each length
     rng  tinylm Random; one draw for a whole batch, on every worker alike
     """
     with rng.rows(0, layers):
         u, lengths = rng.uniform((layers,), np.float64).tolist(), []
     for share in u:
-        T = max(1, int(np.ceil(T * (1 - drop * share))))
+        T = np.maximum(np.ceil(T * (1 - drop * share)), 1).astype(np.int64)
         lengths.append(T)
     return lengths
 
@@ -124,6 +140,8 @@ class LengthAdaptive(Module):
     drop     in training, lengths are drawn by random_lengths(); 0: all tokens
     lengths  when used, free to be changed: function of T -> (L,) lengths; None: all tokens
     choose   which tokens stay, see shortened_block()
+
+    T is what a row holds without its padding, so that its answer does not depend on what shares its batch.
     """
 
     def __init__(self, encoder, drop=0.2, lengths=None, choose=most_significant):
@@ -138,8 +156,12 @@ class LengthAdaptive(Module):
     def hidden(self, ids, mask=None, segments=None):
         """The last states of the tokens that are left, (B, T', D); arguments as Encoder.hidden()."""
         L, T = len(self.encoder.blocks), ids.shape[1]
+        held = T if mask is None else to_cpu(mask).sum(axis=1)                          # (B,): tokens of each row
+        held = T if np.min(held) == T else held                                         # nothing is padded
         if self.training:
-            lengths = random_lengths(T, L, self.rng, self.drop)
+            lengths = random_lengths(held, L, self.rng, self.drop)
+        elif self.lengths is None:
+            lengths = [T] * L
         else:
-            lengths = [T] * L if self.lengths is None else self.lengths(T)
+            lengths = self.lengths(T) if held is T else np.array([self.lengths(n) for n in held.tolist()]).T        # (L, B)
         return shortened(self.encoder, ids, lengths, mask, segments, self.choose)[0]

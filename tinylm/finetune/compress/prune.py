@@ -68,10 +68,15 @@ def prune(model, sparsity, choose=largest, pattern=BLOCKS, scores=None):
     sparsity  share of the weights that are 0 afterwards
     choose    largest, or largest_of_each
     pattern   of the names of linear maps; embeddings, gains and biases are never pruned
-    scores    dict name -> array that decides in place of |W|
+    scores    dict name -> array on the CPU that decides in place of |W| among the weights that are not 0
     returns   dict name -> mask, bool array
     """
-    masks = choose(scores or {name: abs(weight) for name, weight in effective(model, pattern).items()}, sparsity)
+    weights = effective(model, pattern)
+    if scores is None:
+        scores = {name: abs(weight) for name, weight in weights.items()}
+    else:
+        scores = {name: np.where(weight == 0, -np.inf, scores[name]) for name, weight in weights.items()}
+    masks = choose(scores, sparsity)
     for m in reweight(model, lambda name, weight: Mask(masks[name]), pattern).values():
         settle(m)
     return masks

@@ -69,14 +69,19 @@ class Quantized:
 
 
 def _blocks(weight, bits, share):
-    """The matrix cut into blocks that share a scale: (n, g, d_out), and the axes of a block."""
+    """The matrix cut into blocks that share a scale: (n, g, d_out), in float32 at least, and the axes of a block."""
     if not 2 <= bits <= 16:
         raise ConfigError(f"quantize: {bits} bits; 2 to 16 are possible")
     d_in, d_out = weight.shape
     size = d_in if share in ("matrix", "output") else share
     if not isinstance(size, int) or size < 1 or d_in % size:
         raise ConfigError(f"quantize: a scale for each {share!r}: 'matrix', 'output', or a group size that divides {d_in} inputs")
-    return weight.reshape(-1, size, d_out), (1, 2) if share == "matrix" else (1,)
+    return _wide(weight).reshape(-1, size, d_out), (1, 2) if share == "matrix" else (1,)
+
+
+def _wide(x):
+    """x in float32 at least: a scale rounded to float16 would move weights by more than half a step."""
+    return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
 def _integers(bits):
@@ -89,12 +94,12 @@ def symmetric(weight, bits=8, share="output"):
     weight   (d_in, d_out) array of floats
     bits     b, 2 to 16
     share    what has a scale of its own: "matrix", "output", or a number of inputs of an output
-    returns  Quantized;  raises ConfigError
+    returns  Quantized, its scale in float32 or the weight's wider dtype;  raises ConfigError
     """
     blocks, axes = _blocks(weight, bits, share)
     top = 2 ** (bits - 1) - 1
     scale = abs(blocks).max(axis=axes, keepdims=True) / top
-    scale = np.where(scale == 0, 1, scale).astype(weight.dtype)
+    scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)
     codes = np.clip(np.rint(blocks / scale), -top, top).astype(_integers(bits))
     return Quantized(codes, scale, None, bits)
 
@@ -108,10 +113,10 @@ def asymmetric(weight, bits=8, share="output"):
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     least = np.minimum(blocks.min(axis=axes, keepdims=True), 0)
     scale = (np.maximum(blocks.max(axis=axes, keepdims=True), 0) - least) / (high - low)
-    scale = np.where(scale == 0, 1, scale).astype(weight.dtype)
+    scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)
     # floor(x + 1/2) moves with whole numbers, which rint does not where x is halfway: both ends get the end codes.
     nearest = lambda x: np.floor(x + 0.5)                                               # noqa: E731
-    zero = (low - nearest(least / scale)).astype(weight.dtype)
+    zero = (low - nearest(least / scale)).astype(blocks.dtype)
     codes = np.clip(nearest(blocks / scale) + zero, low, high).astype(_integers(bits))
     return Quantized(codes, scale, zero, bits)
 
@@ -135,9 +140,10 @@ def round_activations(x, bits=8):
     x  (..., D) Tensor -> (..., D)
     """
     top = 2 ** (bits - 1) - 1
-    scale = abs(x.data).max(axis=-1, keepdims=True) / top
+    wide = _wide(x.data)
+    scale = abs(wide).max(axis=-1, keepdims=True) / top
     scale = np.where(scale == 0, 1, scale)
-    return straight_through(x, np.rint(x.data / scale) * scale)
+    return straight_through(x, np.rint(wide / scale) * scale)
 
 
 def quantization_aware(model, quantizer, activations=None, pattern=BLOCKS):

@@ -18,7 +18,7 @@ from tinylm.backend import Random, device_of
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.context.contexts import answer_logits, check_distances, layout, tokens, vectors
 from tinylm.generate.protocol import ModelLM
-from tinylm.nn import Module
+from tinylm.nn import Module, evaluating
 from tinylm.pretrain.batch import IGNORE
 
 
@@ -64,7 +64,7 @@ class GistCompressor(Module):
         return answer_logits(self.model, prompt, batch.targets, gist_mask(C, self.k, total, like=batch.inputs))
 
     def compress(self, context, real=None):
-        """Read contexts once and keep the gist.
+        """Read contexts once, dropout off, and keep the gist.
 
         context  (B, C) integers, right-aligned;  real (B, C) bool, where there are tokens; None: everywhere
         returns  (KeyValueCache of k columns, (B,) integers: the position of what comes next)
@@ -73,14 +73,14 @@ class GistCompressor(Module):
         x, real, positions = layout([tokens(model, context, real), vectors(self.gist, len(context))])
         lm = ModelLM(model)
         whole, gist = lm.new_cache(len(context), capacity=C + self.k), lm.new_cache(len(context), capacity=self.k)
-        with no_grad():
+        with evaluating(model), no_grad():
             model.transform(model.place(x, positions), positions, whole, real[:, None, None, :])
         for layer, (keys, values) in enumerate(whole.arrays(C + self.k)):
             gist.update(layer, keys[:, :, C:C + self.k], values[:, :, C:C + self.k])
         return gist, positions[:, -1] + 1
 
     def read_compressed(self, gist, batch):
-        """What read() gives, from a gist in the place of the context; nothing is recorded.
+        """What read() gives, from a gist in the place of the context; dropout is off, nothing is recorded.
 
         gist     of compress(), one row for each of the batch (KeyValueCache.select repeats rows); left as it was
         batch    ContextBatch, its context not looked at
@@ -96,7 +96,7 @@ class GistCompressor(Module):
                               f"{model.config.positions!r} counts the columns that were dropped")
         check_distances(model, seen)
         positions = positions + start[:, None]
-        with no_grad():
+        with evaluating(model), no_grad():
             h = model.transform(model.place(x, positions), positions, cache, seen[:, None, None, :])
             cache.crop(self.k)
             return model.logits(h[:, h.shape[1] - n:])

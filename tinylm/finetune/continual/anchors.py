@@ -10,6 +10,7 @@ import numpy as np
 from tinylm.autograd import grad, log_softmax
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError
+from tinylm.nn import evaluating
 
 
 def moved_apart(parameters, start, importance=None, strength=1.0):
@@ -57,17 +58,16 @@ def squared_slopes(model, logits, parameters, examples, weights):
     """
     if not len(examples):
         raise ConfigError("Fisher information: there are no examples to take the expectation over")
-    was_training, tensors = model.training, list(parameters.values())
+    tensors = list(parameters.values())
     total = {name: np.zeros_like(p.data) for name, p in parameters.items()}
-    model.eval()
-    for index, example in enumerate(examples):
-        log_p = log_softmax(logits(example)).reshape(-1)                                # (1, C) -> (C,)
-        one_hot = to_device(np.eye(len(log_p), dtype=log_p.dtype), log_p.device)        # (C, C)
-        for label, weight in weights(index, np.exp(log_p.numpy()).tolist()):
-            slopes = grad(log_p, tensors, cotangent=one_hot[label], retain_graph=True)
-            for name, slope in zip(parameters, slopes):
-                total[name] += weight * slope.data ** 2
-    model.train(was_training)
+    with evaluating(model):
+        for index, example in enumerate(examples):
+            log_p = log_softmax(logits(example)).reshape(-1)                            # (1, C) -> (C,)
+            one_hot = to_device(np.eye(len(log_p), dtype=log_p.dtype), log_p.device)    # (C, C)
+            for label, weight in weights(index, np.exp(log_p.numpy()).tolist()):
+                slopes = grad(log_p, tensors, cotangent=one_hot[label], retain_graph=True)
+                for name, slope in zip(parameters, slopes):
+                    total[name] += weight * slope.data ** 2
     return {name: value / len(examples) for name, value in total.items()}
 
 

@@ -15,15 +15,15 @@ from tinylm.finetune import metrics
 from tinylm.finetune.freezing import freeze, unfreeze
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.nn import Module
-from tinylm.pretrain.batch import TokenBatch
+from tinylm.nn import Module, evaluating
+from tinylm.pretrain.batch import IGNORE, TokenBatch
 
 
 @dataclass(frozen=True)
 class Item:
     """An example of one of several tasks.
 
-    task         its number;  text, label  as the task takes them
+    task         its number;  text, label  as the task takes them; label None: only what was said counts
     said         (C,) logits of a former model, to be said again; None: nothing is
     """
 
@@ -48,6 +48,14 @@ class ManyBatch(TokenBatch):
 
     which: np.ndarray = None
     said: np.ndarray | None = None
+
+    @property
+    def tokens(self):
+        """How many rows count: those with a label, and those with logits to be said again."""
+        counts = self.targets != IGNORE
+        if self.said is not None:
+            counts = counts | ~np.isnan(self.said).all(axis=1)
+        return int(np.count_nonzero(counts))
 
 
 class ManyHeads(Module):
@@ -83,7 +91,7 @@ class ManyTasks:
     """Mean cross-entropy over rows of any of several tasks, for ManyHeads; its examples are Items.
 
     tasks    Classifications that read their texts in the same way
-    imitate  weight of the squared distance to logits that were said before
+    imitate  weight of the mean squared difference from logits that were said before: alpha of DER++; 0: they are left out
     """
 
     tasks: tuple
@@ -102,16 +110,19 @@ class ManyTasks:
         """list of Items -> ManyBatch."""
         ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
         targets = np.array([self.tasks[x.task].label(x.label) for x in examples], np.int64)
-        widths, said = [len(x.said) for x in examples if x.said is not None], None
-        if widths:
-            said = np.full((len(examples), max(widths)), np.nan, np.float32)
+        former, said = [np.asarray(x.said) for x in examples if x.said is not None and self.imitate], None
+        if former:
+            dtype = np.result_type(np.float32, *former)
+            said = np.full((len(examples), max(map(len, former))), np.nan, dtype)
             for row, x in zip(said, examples):
                 if x.said is not None:
                     row[:len(x.said)] = x.said
         return ManyBatch(ids, targets, **fields, which=np.array([x.task for x in examples], np.int64), said=said)
 
     def loss(self, model, batch):
-        """Mean over the rows with a label of -log Pr(label), plus imitate * |logits - said|^2 of rows where some were said."""
+        """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the mean over classes of
+        (logits - said)^2), where some were said   (Buzzega et al. 2020, eq. 6).
+        """
         total, n = 0.0, max(batch.tokens, 1)
         for _, at, logits in model(batch.inputs, batch.which, **batch.options):
             total = total + cross_entropy(logits, batch.targets[at], reduction="sum")
@@ -119,8 +130,9 @@ class ManyTasks:
                 width = min(logits.shape[1], batch.said.shape[1])                       # said may be of tasks with fewer classes
                 said = batch.said[at][:, :width].astype(logits.dtype)                   # (n, C)
                 known = ~np.isnan(said)
-                error = (logits[:, :width] - np.where(known, said, 0)) * known.astype(logits.dtype)
-                total = total + self.imitate * (error * error).sum()
+                error = logits[:, :width] - np.where(known, said, 0)
+                share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)         # of each class in its row's mean
+                total = total + self.imitate * (error * error * share.astype(logits.dtype)).sum()
         loss = total / n
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
@@ -143,9 +155,8 @@ def with_logits(model, task, examples, batch_size=64):
 
     model  ManyHeads;  task  ManyTasks;  returns list of Items
     """
-    was_training, said = model.training, []
-    model.eval()
-    with no_grad():
+    said = []
+    with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
             part = examples[start:start + batch_size]
             batch, logits = task.make_batch(part).to(model.encoder.tokens.weight.device), [None] * len(part)
@@ -153,5 +164,4 @@ def with_logits(model, task, examples, batch_size=64):
                 for row, values in zip(at.tolist(), np.array(z.numpy())):
                     logits[row] = values
             said += [replace(x, said=z) for x, z in zip(part, logits)]
-    model.train(was_training)
     return said

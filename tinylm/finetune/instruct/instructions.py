@@ -6,7 +6,7 @@ With x all that is given and y the answer   (book eqs. 2.16 to 2.18, 3.11, 3.12)
 
 One pass reads the whole of [x, y]; what is said about tokens of x costs nothing and so has no gradient. Parameters do get
 one through x: answers look back at it. The first token of y is predicted where the last of x is read. Read first:
-conversations.py, which makes the examples; then answers.py, what the model makes of a question.
+conversations.py, which makes the examples.
 """
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -92,10 +92,15 @@ class InstructionTuning:
     def predict(self, model, batch):
         """The model's own answers to the prompts, its most probable token at a time: list of B str (ids without a tokenizer).
 
-        raises   ShapeError for packed rows: unpack them
+        raises   ShapeError for packed rows: unpack them; DataError for an example without an answer
         """
         if batch.segments is not None:
             raise ShapeError("InstructionTuning.predict: rows hold several conversations; give one example a row")
+        lengths = np.full(len(batch), batch.inputs.shape[1]) if batch.mask is None else to_cpu(batch.mask).sum(axis=1)
+        bare = np.flatnonzero(to_cpu(batch.prompt) > lengths).tolist()
+        if bare:
+            raise DataError(f"InstructionTuning.predict: no token of row {bare[0]} is an answer, so its prompt has no end: encode "
+                            "it with an answer, or give the prompt itself to generate_batch")
         prompts = [row[:n].tolist() for row, n in zip(to_cpu(batch.inputs), to_cpu(batch.prompt).tolist())]
         found = generate_batch(model, prompts, self.max_tokens, eos=self.end, temperature=0.0, notice=None)
         return [self._text(ids) for ids in found]

@@ -42,6 +42,8 @@ def add_special(tokenizer, names):
 def grow_vocabulary(model, vocab_size, seed=0):
     """Give a GPT rows for new token ids, in place; nothing it says of the old ones changes but the normalization.
 
+    Gradients of the tables are dropped, and optimizers that hold them are to be made anew.
+
     vocab_size  of the model afterwards, at least what it is
     returns     the model
     raises      ConfigError if the vocabulary would shrink
@@ -53,8 +55,10 @@ def grow_vocabulary(model, vocab_size, seed=0):
         return model
     rng = Random(seed, "vocabulary")
     model.tokens.weight.data = _with_rows(model.tokens.weight, vocab_size - old, rng)                    # (V, D) -> (V', D)
+    model.tokens.weight.grad = model.tokens.weight.slot = None
     if model.head is not None:
         model.head.data = _with_rows(model.head.T, vocab_size - old, rng).T                              # (D, V) -> (D, V')
+        model.head.grad = model.head.slot = None
     model.config = dataclasses.replace(model.config, vocab_size=vocab_size)
     return model
 

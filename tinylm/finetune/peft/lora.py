@@ -73,7 +73,7 @@ def columns_of(holder, key, parts):
     """
     kind = {(SelfAttention, "qkv"): "qkv", (CrossAttention, "kv"): "kv", (CrossAttention, "q"): "q"}.get((type(holder), key))
     if kind is None or not set(parts) <= set(kind):
-        raise ConfigError(f"LoRA: {key} of a {type(holder).__name__} has no parts {', '.join(parts)}: parts are those of "
+        raise ConfigError(f"{key} of a {type(holder).__name__} has no parts {', '.join(parts)}: parts are those of "
                           "attention's qkv, or kv in cross-attention")
     groups = getattr(holder, "kv_heads", holder.heads)
     widths = {"q": holder.heads * holder.width, "k": groups * holder.width, "v": groups * holder.width}

@@ -105,13 +105,20 @@ def _in_front(mask, n, rows=0):
     return np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(rows if mask.shape[-2] > 1 else 0, 0), (n, 0)], constant_values=True)
 
 
+def _needs_one(name, n, start):
+    if n is None and start is None:
+        raise ConfigError(f"{name}: give n, how many to draw, or start, an array to start from")
+
+
 def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
     """Freeze a GPT and learn keys and values in front of every layer's: 2 L n G K numbers.
 
     n         prefixes, drawn at random;  or start (L, 2, G, n, K), such as prompt_cache.prompt_keys_values of a text
     d_hidden  of the network that makes them while training (Reparametrized); None: they are learnt as they are
     returns   PrefixTuned
+    raises    ConfigError without n and start
     """
+    _needs_one("key_value_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     rng = Random(seed, "prefix")
     shape = (c.n_layer, 2, c.kv_heads, n, c.key_width) if start is None else start.shape
@@ -141,7 +148,7 @@ class PrefixedBlock(Module):
         (B, _, D), n = x.shape, self.states.shape[0]
         if rotation is not None:
             rotation = tuple(np.concatenate([np.broadcast_to(own, (*its.shape[:-2], *own.shape)), its], axis=-2)
-                             for own, its in zip(self.own_rotation, rotation))
+                             for own, its in zip(self._turns(), rotation))
         mask = None if mask is None else _in_front(mask, n, n)
         h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)              # (B, n + T, D)
         return self.base(h, rotation=rotation, mask=mask)[:, n:]                        # (B, T, D)
@@ -156,8 +163,14 @@ class PrefixedBlock(Module):
         attention = block.attention
         _, k, v = split_heads(attention.qkv(h[None]), attention.heads, attention.kv_heads)      # (1, G, n, K)
         if self.own_rotation is not None:
-            k = rotary(k, cos=self.own_rotation[0], sin=self.own_rotation[1])
+            cos, sin = self._turns()
+            k = rotary(k, cos=cos, sin=sin)
         return np.stack([k.numpy()[0], v.numpy()[0]])
+
+    def _turns(self):
+        """The rotation, where the states are: moving a module moves its parameters alone."""
+        self.own_rotation = tuple(to_device(turn, self.states.device) for turn in self.own_rotation)
+        return self.own_rotation
 
 
 class HiddenPrefixTuned(Module):
@@ -197,8 +210,9 @@ def hidden_prefix(model, n=None, start=None, seed=0):
     n        states, drawn as large as the token embeddings;  or start (L, n, D), such as prompt_cache.hidden_states_of_prompt
     returns  HiddenPrefixTuned
     raises   ConfigError for a model whose layers share weights, or that tells distances by biases or windows: a state
-             without a place has no distance
+             without a place has no distance. Also without n and start
     """
+    _needs_one("hidden_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     if len({id(block) for block in model.blocks}) < len(model.blocks):
         raise ConfigError("hidden_prefix: layers of this model share their weights, and with them they would share prefixes")

@@ -12,6 +12,7 @@ from tinylm.backend import to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache import KeyValueCache, check_padding
 from tinylm.generate.protocol import check_tokens, padded
+from tinylm.nn import evaluating
 
 
 def prompt_keys_values(model, ids):
@@ -26,13 +27,8 @@ def prompt_keys_values(model, ids):
     if ids.ndim != 1 or not len(ids):
         raise ShapeError(f"prompt_keys_values: the prompt has shape {ids.shape}; it is one sequence of at least one id, (n,)")
     cache = KeyValueCache(c.n_layer, 1, c.kv_heads, c.key_width, weight.dtype, weight.device, len(ids))
-    was_training = model.training
-    model.eval()
-    try:
-        with no_grad():
-            model.hidden(to_device(ids[None], weight.device), cache=cache)
-    finally:
-        model.train(was_training)
+    with evaluating(model), no_grad():
+        model.hidden(to_device(ids[None], weight.device), cache=cache)
     return np.array(to_cpu(cache.arrays(len(ids))[:, :, 0, :, :len(ids)]))
 
 
@@ -42,18 +38,14 @@ def hidden_states_of_prompt(model, ids):
     model    GPT without windows and score biases, in evaluation mode for the time
     ids      (n,) integers
     """
-    ids, states, was_training = np.asarray(ids), [], model.training
+    ids, states = np.asarray(ids), []
     positions = to_device(np.arange(len(ids)), model.tokens.weight.device)
-    model.eval()
-    try:
-        with no_grad():
-            x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
-            rotation = model.rotation(positions, x.dtype)
-            for layer, block in enumerate(model.blocks):
-                states.append(x.numpy()[0])
-                x = block(x, rotation=rotation, layer=layer)
-    finally:
-        model.train(was_training)
+    with evaluating(model), no_grad():
+        x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
+        rotation = model.rotation(positions, x.dtype)
+        for layer, block in enumerate(model.blocks):
+            states.append(x.numpy()[0])
+            x = block(x, rotation=rotation, layer=layer)
     return np.stack(states)
 
 
@@ -123,14 +115,9 @@ class PrefixedLM:
         if mask is not None:                                # the prefix comes first, before the padding too
             positions, mask = positions + self.n, np.pad(mask, ((0, 0), (0, 0), (0, 0), (self.n, 0)), constant_values=True)
             positions, mask = to_device(positions, weight.device), to_device(mask, weight.device)
-        was_training = model.training
-        model.eval()
-        try:
-            with no_grad():
-                h = model.hidden(to_device(tokens, weight.device), cache=cache.inner, positions=positions, mask=mask)
-                return model.logits(h[:, wanted]).data
-        finally:
-            model.train(was_training)
+        with evaluating(model), no_grad():
+            h = model.hidden(to_device(tokens, weight.device), cache=cache.inner, positions=positions, mask=mask)
+            return model.logits(h[:, wanted]).data
 
 
 def language_model(prompted):

@@ -39,9 +39,9 @@ class SoftPrompt(Module):
         return self.vectors
 
 
-def random_start(table, n, seed=0, std=None):
-    """Vectors drawn as large as the vocabulary's: normal, of the table's standard deviation unless given. Returns (n, D)."""
-    std = float(np.std(to_cpu(table.data))) if std is None else std
+def random_start(table, n, seed=0):
+    """Vectors drawn as large as the vocabulary's: normal, of the table's standard deviation. Returns (n, D)."""
+    std = float(np.std(to_cpu(table.data)))
     return (Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64) * std).astype(table.dtype)
 
 

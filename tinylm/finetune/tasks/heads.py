@@ -16,6 +16,13 @@ from tinylm.nn import Linear, Module
 from tinylm.pretrain.contrastive import mean_pool
 
 
+def innermost(model):
+    """The model itself, of one that stands inside others as their `model`, such as behind a prefix or a soft prompt."""
+    while hasattr(model, "model"):
+        model = model.model
+    return model
+
+
 def hidden_states(model, inputs, mask=None, segments=None, **options):
     """The last hidden states of an encoder, a decoder or the encoder of an encoder-decoder.
 
@@ -24,7 +31,7 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
     segments  (B, T), used where the model knows segments
     returns   (B, T, D)
     """
-    if isinstance(model, GPT):
+    if isinstance(innermost(model), GPT):
         return model.hidden(inputs, **options)              # causal: no token sees the padding after it
     if isinstance(model, Seq2Seq):
         return model.encode(inputs, mask, **options)
@@ -40,7 +47,7 @@ def first_state(model, h, mask=None):
 
 def pooled_state(model, h, mask=None):
     """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D) -> (B, D)."""
-    return model.pool(h)
+    return innermost(model).pool(h)
 
 
 def mean_state(model, h, mask=None):
@@ -61,7 +68,7 @@ POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last
 
 def pool_for(model, name=None):
     """The pooling of that name; by default the one that sees all of the text: last for a decoder, else first."""
-    name = name or ("last" if isinstance(model, GPT) else "first")
+    name = name or ("last" if isinstance(innermost(model), GPT) else "first")
     if name not in POOLS:
         raise ConfigError(f"no pooling {name!r}; there are {', '.join(POOLS)}")
     return POOLS[name]
@@ -70,16 +77,18 @@ def pool_for(model, name=None):
 class Classifier(Module):
     """A model with a linear layer on one vector of the text: logits of classes.
 
-    encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq; not copied
+    encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq; not copied. Also one
+             of these behind a prompt or prefix (finetune.peft)
     classes  how many
     pool     first | pooler | mean | last; None: first, of a GPT last
     seed     of the new layer's weights; the encoder's are as they come
     """
 
     def __init__(self, encoder, classes, pool=None, seed=0):
-        self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), encoder.rng
-        self.out = Linear(encoder.config.d_model, classes, Random(seed, "head"), dtype=encoder.tokens.weight.dtype)
-        self.out.to(encoder.tokens.weight.device)
+        model = innermost(encoder)
+        self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), model.rng
+        self.out = Linear(model.config.d_model, classes, Random(seed, "head"), dtype=model.tokens.weight.dtype)
+        self.out.to(model.tokens.weight.device)
 
     def features(self, inputs, mask=None, **options):
         """The vector of every text: (B, T) integers -> (B, D)."""

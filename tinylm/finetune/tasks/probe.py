@@ -11,23 +11,19 @@ import numpy as np
 from tinylm.autograd import no_grad
 from tinylm.backend import Random, to_cpu
 from tinylm.finetune import metrics
-from tinylm.nn import Linear, Module
+from tinylm.nn import Linear, Module, evaluating
 from tinylm.pretrain.batch import Batch
 from tinylm.pretrain.score import score
 
 
 def features(model, task, examples, batch_size=64):
     """The vectors that the encoder of a heads.Classifier makes of a task's texts, dropout off: (n, D) array."""
-    was_training, found = model.training, []
-    model.eval()
-    try:
-        with no_grad():
-            for start in range(0, len(examples), batch_size):
-                batch = task.make_batch(examples[start:start + batch_size], Random(0, "features", start))
-                batch = batch.to(model.out.weight.device)
-                found.append(to_cpu(model.features(batch.inputs, **batch.options).data))
-    finally:
-        model.train(was_training)
+    found = []
+    with evaluating(model), no_grad():
+        for start in range(0, len(examples), batch_size):
+            batch = task.make_batch(examples[start:start + batch_size], Random(0, "features", start))
+            batch = batch.to(model.out.weight.device)
+            found.append(to_cpu(model.features(batch.inputs, **batch.options).data))
     return np.concatenate(found)
 
 

@@ -143,6 +143,8 @@ class Tagging:
         emissions = model(batch)
         if model.chain is None:
             return score(emissions, batch.targets)
+        if not batch.words.shape[1]:                        # no row has a word: nothing is asked
+            return emissions.sum() * 0.0, {"tokens": 0, "loss": 0.0}
         known = batch.targets[:, 0] != IGNORE               # rows with tags, and at least one word
         losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held) * known.astype(emissions.dtype)      # (B,)
         loss = losses.sum() / max(batch.tokens, 1)
@@ -152,6 +154,8 @@ class Tagging:
         """One list of tags for each row, as long as it has words that fit."""
         emissions, held = model(batch), to_cpu(batch.held)
         allowed = bio_constraints(self.tags) if self.constrained else None
+        if not held.shape[1]:
+            return [[] for _ in held]
         if model.chain is not None:
             best, _ = model.chain.best(emissions, held, allowed)
         elif self.constrained:

@@ -5,7 +5,7 @@
 
 Three things differ from BERT's fine-tuning: the input says the task, the answer has any length, for the decoder goes on until
 </s>, and no layer is new. So one model is trained on batches of mixed tasks with one loss. Decoder-only models do the same with
-the source as a prompt: instructions.py, of which prompt_and_answer here makes the examples.
+the source as a prompt: ../instruct/instructions.py, of which prompt_and_answer here makes the examples.
 """
 from dataclasses import dataclass
 
