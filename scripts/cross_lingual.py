@@ -10,7 +10,21 @@ a verse of the Old or the New Testament, fine-tuned on English, asked in Spanish
 it). Three seeds. About 8 minutes on one core; --quick under two.
 `python scripts/cross_lingual.py [--data FOLDER] [--seed N] [--device D] [--quick]`.
 
-MEASURED
+Measured output (CPU, the Bible, mean and standard deviation over 3 seeds):
+
+    19484 pairs to learn from, 400 held out; 500 steps of 16 pairs; a guess retrieves 0.0025
+                             retrieval there          and back         task, 1st  zero-shot in 2nd     taught in 2nd
+    masked LM                 0.009 +- 0.005    0.009 +- 0.005    0.682 +- 0.015    0.494 +- 0.006    0.658 +- 0.002
+    half translation LM       0.015 +- 0.000    0.021 +- 0.007    0.657 +- 0.034    0.513 +- 0.018    0.654 +- 0.019
+    translation LM retrieves better: does not show in every seed (0.009 -> 0.015)
+    translation LM ... and back: does not show in every seed (0.009 -> 0.021)
+    translation LM helps zero-shot transfer: does not show in every seed (0.494 -> 0.513)
+    zero-shot against a coin: 0.513; labels in the language itself: 0.654
+    masked LM in language 1: 6.150 nats in a model of two languages, 6.052 in one of its own that has read as much of it
+    masked LM in language 2: 6.167 nats in a model of two languages, 6.062 in one of its own that has read as much of it
+
+After 500 steps masked LM has hardly begun to learn (6.1 nats of 8.3), so little of the claims can show; that two languages cost
+each other something does.
 """
 import argparse
 import os

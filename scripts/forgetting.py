@@ -198,7 +198,7 @@ def low_rank(learner, i, new):
 
 WAYS = {"plain": plain, "a fifth of the rate": lambda *a: plain(*a, RATE / 5), "gradual unfreezing": gradual,
         "rehearsal, 1 old in 10": lambda *a: rehearse(*a, 0.1), "rehearsal, 1 old per new": lambda *a: rehearse(*a, 1.0),
-        "replay of 60": lambda *a: replay(*a, 0.0), "replay of 60, imitated": lambda *a: replay(*a, 0.5),
+        "replay of 60": lambda *a: replay(*a, 0.0), "replay of 60, imitated": lambda *a: replay(*a, 1.5),
         "L2 to start, 0.1": lambda *a: anchor(*a, 0.1, False), "EWC, 100": lambda *a: anchor(*a, 1e2, True),
         "EWC, 10000": lambda *a: anchor(*a, 1e4, True), "LoRA after the first": low_rank,
         "encoder frozen after it": frozen_after_first}

@@ -19,8 +19,8 @@ LABELED = [(f"the {thing} was {word}", label) for thing in ("cat", "dog", "sun",
 def test_ten_sentences_are_learnt_from_any_run(tmp_path, objective, kind):
     text = tmp_path / "text.txt"
     text.write_text("the cat was good. the dog was bad. the sun is warm. the sea is cold all day. " * 20)
-    config = TrainConfig(data=str(text), tokenizer="chars", objective=objective, n_layer=1, n_head=2, d_model=16, context=24, steps=2,
-                         batch_size=4, warmup=1, eval_batches=1, workers=1, out=str(tmp_path / "run"))
+    config = TrainConfig(data=str(text), tokenizer="chars", objective=objective, n_layer=1, n_head=2, d_model=16, context=24,
+                         steps=2, batch_size=4, warmup=1, eval_batches=1, workers=1, out=str(tmp_path / "run"))
     train_run(prepare_run(config, lambda *_: None, {}), report=lambda *_: None)
     model, inputs = pretrained_part(tmp_path / "run")
     assert isinstance(model, kind)

@@ -6,7 +6,7 @@ import tinylm as tl
 from tests.numeric import host
 from tinylm.backend import Random
 from tinylm.errors import CheckpointError
-from tinylm.nn import Embedding, LayerNorm, Linear, Module
+from tinylm.nn import Embedding, LayerNorm, Linear, Module, evaluating
 
 
 class Net(Module):
@@ -124,3 +124,12 @@ def test_a_module_prints_its_parts_with_their_shapes():
     assert lines[0] == f"Net: {Net().count_parameters()} parameters"
     assert lines[1:4] == ["  first: Linear", "    weight  (2, 3)", "    bias  (3,)"]
     assert "    b" in lines and "  table" in lines
+
+
+def test_evaluating_gives_every_module_its_mode_back_whatever_happens():
+    net = Net()
+    net.first.training = False
+    with pytest.raises(ZeroDivisionError), evaluating(net):
+        assert not any(m.training for m in net.modules())
+        raise ZeroDivisionError
+    assert net.training and net.layers[0].training and not net.first.training

@@ -7,27 +7,20 @@ import pytest
 from tests.train.tiny import T, V, tiny_model, tiny_tokens
 from tinylm.autograd import Tensor
 from tinylm.data import EvenWindows
+from tinylm.nn import Module
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import CausalLM
 from tinylm.train.evaluate import bits_per_byte, evaluate, perplexity
 
 
-class Bigram:
+class Bigram(Module):
     """Logits that depend on the last token alone, so that the cut into windows does not matter."""
-
-    training = True
 
     def __init__(self):
         self.table = np.random.default_rng(0).normal(size=(V, V))
 
     def __call__(self, ids):
         return Tensor(self.table[ids])
-
-    def train(self, mode=True):
-        self.training = mode
-
-    def eval(self):
-        self.training = False
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])

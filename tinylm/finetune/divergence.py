@@ -3,7 +3,7 @@
     KL(P || Q) = sum over v of P(v) (log P(v) - log Q(v)) >= 0,   0 only where P = Q
 
 The forward divergence, P the teacher's, makes the student cover all that the teacher might say; the reverse one makes it say
-nothing that the teacher would not. Read next: context_distillation.py.
+nothing that the teacher would not. Read next: context/context_distillation.py.
 """
 import numpy as np
 
@@ -23,17 +23,17 @@ def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     raises       ShapeError if the shapes do not fit
     """
     _check("kl", teacher_logits, student_logits, mask)
-    return _mean(_divergences(teacher_logits / temperature, student_logits / temperature), mask)
+    return _mean(divergences(teacher_logits / temperature, student_logits / temperature), mask)
 
 
 def reverse_kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     """KL(student || teacher); arguments as in kl(), but the teacher must think every token possible."""
     _check("reverse_kl", teacher_logits, student_logits, mask)
-    return _mean(_divergences(student_logits / temperature, teacher_logits / temperature), mask)
+    return _mean(divergences(student_logits / temperature, teacher_logits / temperature), mask)
 
 
-def _divergences(p, q):
-    """KL(softmax p || softmax q) at every place: (..., V) twice -> (...)."""
+def divergences(p, q):
+    """KL(softmax p || softmax q) at every place, in nats: logits (..., V) twice -> (...)."""
     chance, difference = softmax(p), log_softmax(p) - log_softmax(q)
     # 0 (log 0 - log q) is 0, in the value and, because where() passes nothing back to what it did not take, in the gradient.
     return sum_(chance * where(chance.data > 0, difference, 0.0), axis=-1)

@@ -2,8 +2,7 @@
 
 The book names the tasks, not the measures; these are the ones that the tasks are usually given: accuracy, Matthews
 correlation for classes of unequal size (CoLA), Pearson's and Spearman's for scores (STS-B), F1 of whole entities for tags
-(CoNLL-2003). What compares texts word by word is in train/metrics.py. Read next: classify.py, tagging.py,
-spans.py, all in tasks/.
+(CoNLL-2003). What compares texts word by word is in train/metrics.py. Read next: tasks/classify.py.
 """
 import numpy as np
 

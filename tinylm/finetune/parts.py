@@ -2,7 +2,7 @@
 
 Methods that train few parameters change a model at a few places: a Linear becomes a Linear with something beside it, an
 attention one with something behind it. The place is an attribute of some module, so the change is one assignment, and
-everything that walks over modules (saving, moving, counting, optimizers) sees it. Read next: lora.py, adapters.py.
+everything that walks over modules (saving, moving, counting, optimizers) sees it. Read next: peft/lora.py.
 """
 import fnmatch
 

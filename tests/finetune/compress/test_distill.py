@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.finetune.compress.small_models import IDS, MASK, classifier, examples, gpt, layered
 from tinylm.autograd import Tensor, cross_entropy, grad, softmax
 from tinylm.backend import Random, to_device
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.compress.distill import (
     Distillation,
     Student,
@@ -16,6 +16,7 @@ from tinylm.finetune.compress.distill import (
     logit_matching,
     mixed_loss,
     packed_parts,
+    place_weights,
     relation_loss,
     scores,
     soft_loss,
@@ -25,7 +26,10 @@ from tinylm.finetune.compress.distill import (
 from tinylm.finetune.fit import fit
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
+from tinylm.optim import FlatParameters
 from tinylm.pretrain import CausalLM
+from tinylm.pretrain.batch import IGNORE
+from tinylm.train.step import accumulate
 
 TEXT = np.array([[0, 3, 1, 2, 6, 5, 1], [4, 5, 4, 4, 0, 1, 2]])
 
@@ -41,7 +45,7 @@ def test_a_model_learns_nothing_from_itself(beta, gamma):
     distillation = Distillation(task, gpt(), alpha=1.0, beta=beta, gamma=gamma, heads=4)
     loss, found = distillation.loss(model, distillation.make_batch(TEXT, Random(0)))
     loss.backward()
-    assert loss.item() == 0 and found["tokens"] == 12                       # 2 rows of 6 targets
+    assert loss.item() == 0 and found["tokens"] == 2                        # rows
     for p in model.parameters():
         assert p.grad is None or abs(p.grad.numpy()).max() < 1e-15          # sums of probabilities are 1 to rounding
 
@@ -164,10 +168,65 @@ def test_on_every_device(device):
 
 
 def test_answers_in_one_row_are_distilled_as_in_rows_of_their_own():
+    a, b, c = encode_sft([1, 2, 3], [4, 5]), encode_sft([6, 7, 1], [8, 2]), encode_sft([1], [2, 3])
+    distillation = Distillation(InstructionTuning(), gpt(seed=1), beta=0.5, gamma=1.0, heads=2)
+    apart, packed = ([distillation.loss(gpt(), distillation.make_batch(rows, None))[0].item() for rows in batches]
+                     for batches in ([[a, b], [c]], [[[a, b], [c]]]))       # a and b are equally long; c is padded beside them
+    assert packed[0] == pytest.approx(np.mean(apart), rel=1e-10)            # neither neighbors nor padding count
+
+
+def cut(distillation, student, batch):
+    """Loss and gradients of a batch, whole and row by row."""
+    for size in (len(batch), 1):
+        flat = FlatParameters(student.named_parameters())
+        loss = accumulate(student, distillation, flat, (batch.rows(i, i + size) for i in range(0, len(batch), size)), batch.tokens)
+        flat.collect()
+        yield loss, flat.grad.copy()
+
+
+@pytest.mark.parametrize("beta, gamma", [(0, 0), (1, 0), (0, 1), (0.5, 0.5)])
+def test_it_does_not_matter_how_a_batch_is_cut(beta, gamma):
     samples = [encode_sft([1, 2, 3], [4, 5]), encode_sft([6, 7], [8]), encode_sft([1], [2, 3, 4, 5, 6, 7])]
-    distillation = Distillation(InstructionTuning(), gpt(seed=1), beta=0.5)
-    apart, packed = (distillation.loss(gpt(), distillation.make_batch(rows, None))[0].item() for rows in (samples, [samples]))
-    assert packed == pytest.approx(apart, rel=1e-10)        # neither neighbors nor padding count
+    distillation = Distillation(InstructionTuning(), gpt(2, seed=1), beta=beta, gamma=gamma, heads=2)
+    (whole_loss, whole_grad), (loss, slope) = cut(distillation, gpt(), distillation.make_batch(samples, None))
+    assert loss == pytest.approx(whole_loss, rel=1e-12)
+    np.testing.assert_allclose(slope, whole_grad, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_without_a_label_are_learned_from_the_teacher_alone():
+    (student, task), (teacher, _) = classifier(1), classifier(2)
+    texts = examples(4)
+    mixed, soft, hard = (Distillation(task, teacher, whole, alpha=alpha, core=lambda model: model.encoder) for alpha in (0.5, 1, 0))
+    some = [(text, label if i else None) for i, (text, label) in enumerate(texts)]
+    value = {name: [d.loss(student, d.make_batch(rows, None))[0].item() for rows in (some, some[1:])]
+             for name, d in (("mixed", mixed), ("soft", soft), ("hard", hard))}
+    assert value["mixed"][0] == pytest.approx((value["soft"][0] + value["hard"][0]) / 2, rel=1e-12)
+    assert value["hard"][0] == pytest.approx(value["hard"][1] * 3 / 4, rel=1e-12)      # 3 of 4 rows have a label
+    assert value["soft"][0] != pytest.approx(value["soft"][1], rel=1e-3)
+    (loss, slope), (cut_loss, cut_slope) = cut(mixed, student, mixed.make_batch(some, None))
+    assert cut_loss == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(cut_slope, slope, rtol=1e-9, atol=1e-12)
+
+
+def test_outputs_are_one_for_every_target_or_for_those_that_count():
+    targets = np.array([[1, 2, IGNORE], [IGNORE, IGNORE, 4]])
+    np.testing.assert_array_equal(place_weights(targets, 6), [0.25, 0.25, 0, 0, 0, 0.5])
+    np.testing.assert_array_equal(place_weights(targets, 3), [0.25, 0.25, 0.5])
+    np.testing.assert_array_equal(place_weights(np.array([IGNORE, 1]), 2), [0.5, 0.5])
+    with pytest.raises(ShapeError, match="4 outputs"):
+        place_weights(targets, 4)
+
+
+def test_states_are_watched_only_where_they_are_compared():
+    def no_blocks(model):
+        raise AssertionError("asked for the blocks")
+
+    distillation = Distillation(CausalLM(), gpt(2, seed=1), core=no_blocks)
+    batch = distillation.make_batch(TEXT, Random(0))
+    assert distillation.loss(gpt(), batch)[0].item() > 0
+    distillation.gamma = 1.0
+    with pytest.raises(AssertionError, match="asked for"):
+        distillation.loss(gpt(), batch)
 
 
 def test_with_alpha_1_texts_without_labels_teach():

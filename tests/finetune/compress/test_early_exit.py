@@ -125,3 +125,11 @@ def test_texts_without_a_label_do_not_weigh():
     known, task = examples(4), ExitTask(Classification(INPUTS))
     alone, among = (fit(built(2, 2), task, rows, steps=1, batch_size=8)[0] for rows in (known, known + [([1, 2], None)] * 4))
     assert among == pytest.approx(alone, rel=1e-12)
+
+
+def test_answers_are_given_without_dropout_by_a_model_in_training_too():
+    model = built(dropout=0.5)
+    calm, _ = model.infer(IDS, entropy_below(0), MASK)
+    model.train()
+    np.testing.assert_array_equal(model.infer(IDS, entropy_below(0), MASK)[0], calm)
+    assert model.training and model.encoder.blocks[0].training

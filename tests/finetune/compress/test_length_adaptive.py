@@ -115,3 +115,30 @@ def test_it_stands_in_the_place_of_an_encoder():
     full = model(IDS, mask=MASK).numpy()
     model.encoder.lengths = lambda T: [T // 2, 1]
     assert (model(IDS, mask=MASK).numpy() != full).any()
+
+
+def test_the_answer_to_a_row_does_not_depend_on_what_is_padded_beside_it():
+    model = LengthAdaptive(layered(3), lengths=lambda T: constant_ratio(T, 3, 0.7)).eval()
+    beside, alone = model.hidden(IDS, mask=MASK).numpy(), model.hidden(IDS[1:, :4], mask=MASK[1:, :4]).numpy()
+    assert alone.shape[1] == 2 and beside.shape[1] == 3     # ceil(4 * 0.7^3) = 2 tokens are left of 4, ceil(6 * 0.7^3) = 3 of 6
+    np.testing.assert_allclose(beside[1, :2], alone[0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(beside[0], model.hidden(IDS[:1]).numpy()[0], rtol=1e-10, atol=1e-12)
+
+
+def test_in_training_too_lengths_are_drawn_for_what_a_row_holds():
+    found = []
+    for ids, mask in ((IDS, MASK), (IDS[1:, :4], MASK[1:, :4])):
+        model = LengthAdaptive(layered(3), drop=0.9)
+        model.rng = Random(4)                               # the same shares for both
+        found.append(model.train().hidden(ids, mask=mask).numpy()[-1])
+    assert len(found[1]) < 4
+    np.testing.assert_allclose(found[0][:len(found[1])], found[1], rtol=1e-10, atol=1e-12)
+
+
+def test_lengths_of_rows_work_on_every_device(device):
+    model, lengths = layered(2).to(device), np.array([[5, 3], [4, 2]])
+    h, mask, places = shortened(model, to_device(IDS, device), lengths, to_device(MASK, device))
+    assert h.shape[:2] == (2, 4) and Tensor(mask).numpy().tolist() == [[True] * 4, [True, True, False, False]]
+    one, _, at = shortened(model, to_device(IDS[1:], device), lengths[:, 1], to_device(MASK[1:], device))
+    np.testing.assert_allclose(h.numpy()[1, :2], one.numpy()[0], rtol=1e-10, atol=1e-12)
+    assert Tensor(places).numpy()[1, :2].tolist() == Tensor(at).numpy()[0].tolist()

@@ -174,3 +174,13 @@ def test_changes_that_do_not_fit_are_replaced_not_stacked():
     reweight(model, lambda name, weight: lambda w: w * 2, "blocks.*")
     assert not isinstance(model.blocks[0].attention.qkv.change, Reweighted)
     assert sparsity_of(model) == pytest.approx(0.5, abs=1e-3)               # zeros are settled in the weights
+
+
+def test_pruning_by_given_scores_keeps_what_was_pruned():
+    model = layered()
+    first = prune(model, 0.3)
+    scores = {name: 1.0 - mask for name, mask in first.items()}             # highest where nothing is left
+    second = prune(model, 0.5, scores=scores)
+    assert all(not (second[name] & ~first[name]).any() for name in first)
+    total = sum(mask.size for mask in first.values())
+    assert sparsity_of(model) == round(0.5 * total) / total

@@ -147,3 +147,21 @@ def test_activations_have_a_scale_for_each_token(rng):
     x = rng.normal(size=(2, 3, 8)) * np.array([1.0, 10.0, 100.0])[:, None]
     error = abs(round_activations(Tensor(x), 8).numpy() - x).max(axis=-1)
     assert (error <= abs(x).max(axis=-1) / 127 / 2 * (1 + 1e-9)).all()
+
+
+@WAYS
+@pytest.mark.parametrize("bits", [8, 12])
+def test_half_precision_weights_have_scales_that_keep_the_bound_too(way, bits, rng):
+    weight = rng.normal(size=(64, 8)).astype(np.float16)
+    made = way(weight, bits)
+    assert made.scale.dtype == np.float32
+    scale = np.broadcast_to(made.scale, made.codes.shape).reshape(weight.shape)
+    # float32: what is subtracted is rounded by 2^-24 of a weight, far below 1e-3 of a step even with 12 bits.
+    assert (abs(weight.astype(np.float64) - made.dequantize()) <= scale / 2 * (1 + 1e-3)).all()
+    assert FakeQuantize(partial(way, bits=bits))(Tensor(weight)).dtype == np.float16
+
+
+def test_activations_in_half_precision_are_rounded_as_in_single(rng):
+    x = rng.normal(size=(16, 32)).astype(np.float16)
+    expected = round_activations(Tensor(x.astype(np.float32))).numpy().astype(np.float16)
+    np.testing.assert_array_equal(round_activations(Tensor(x)).numpy(), expected)

@@ -97,3 +97,13 @@ def test_training_brings_it_nearer_to_the_model_that_sees_the_prompt():
     before = task.loss(model, batch)[0].item()
     fit(model, task, examples, steps=60, batch_size=8, learning_rate=1e-2)
     assert task.loss(model, batch)[0].item() < before / 3   # 0.22 before, 0.023 after
+
+
+def test_a_gist_is_made_and_read_without_dropout_by_a_model_in_training_too():
+    model = gist(dropout=0.5)
+    model.eval()
+    calm = model.read_compressed(model.compress(BATCH.context, BATCH.context_real), BATCH).numpy()
+    model.train()
+    kept = model.compress(BATCH.context, BATCH.context_real)
+    np.testing.assert_array_equal(model.read_compressed(kept, BATCH).numpy(), calm)
+    assert model.training and model.model.training

@@ -6,7 +6,7 @@ import pytest
 
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.autograd import Tensor, linear
-from tinylm.backend import to_cpu
+from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.anchors import Anchor, Penalized, empirical_fisher, true_fisher
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items
@@ -185,3 +185,10 @@ def test_an_anchor_goes_along_to_another_device(device, rng):
     layer.to(device)
     layer.bias.assign_(layer.bias.data + 3.0)
     assert anchor().item() == pytest.approx(layer.bias.size * 9.0)          # (1/2) 2 3^2 for each
+
+
+def test_an_error_in_the_middle_leaves_the_model_in_its_mode():
+    model = Linear(2, 2, Random(0)).train()
+    with pytest.raises(ZeroDivisionError):
+        true_fisher(model, lambda example: 1 / 0, model.named_parameters(), [None])
+    assert model.training

@@ -32,7 +32,7 @@ def test_what_was_said_is_said_again():
     np.testing.assert_allclose(same, plain)                 # it still says the same
     kept[1].said[0] += 1.0
     other = task.loss(model, task.make_batch(kept))[0].item()
-    np.testing.assert_allclose(other, plain + 2.0 / 2, rtol=1e-6)                       # 2 * 1^2 over 2 rows
+    np.testing.assert_allclose(other, plain + 2.0 / 3 / 2)  # 2 * 1^2 as a mean over 3 classes, over 2 rows
 
 
 def test_another_device_says_the_same_of_many_tasks(device):
@@ -65,3 +65,25 @@ def test_many_tasks_answer_with_their_own_names():
 
 def test_a_classifier_of_one_task_is_what_many_heads_are_made_of():
     assert all(isinstance(c, Classifier) for c in ManyHeads(encoder(), (2, 3)).classifiers)
+
+
+def test_logits_of_a_float64_model_are_kept_as_exactly():
+    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=1.0)
+    kept = with_logits(model, task, [Item(0, [1, 2], 1), Item(1, [3], 2)])
+    batch = task.make_batch(kept)
+    assert batch.said.dtype == np.float64
+    np.testing.assert_array_equal(batch.said[1], kept[1].said)
+
+
+def test_rows_without_a_label_count_for_what_was_said():
+    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
+    examples = [Item(0, [1, 2], 1), Item(1, [3], None, said=np.zeros(3)), Item(1, [4], None)]
+    batch = task.make_batch(examples)
+    assert batch.tokens == 2                                # the third row asks for nothing
+    parts = [batch.rows(i, i + 1) for i in range(3)]
+    assert [part.tokens for part in parts] == [1, 1, 0]
+    whole, losses = task.loss(model, batch)[0].item(), [task.loss(model, part)[0].item() for part in parts]
+    np.testing.assert_allclose(whole, np.dot(losses, [1 / 2, 1 / 2, 0]))               # micro-batches, weighted by what counts
+    z = model(batch.inputs, batch.which, **batch.options)[1][2].numpy()[0]
+    np.testing.assert_allclose(losses[1], 2.0 * (z * z).mean())
+    assert ManyTasks.of(ENCODER_INPUT, 2).make_batch(examples).tokens == 1             # nothing is imitated

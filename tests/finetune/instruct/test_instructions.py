@@ -196,3 +196,11 @@ def test_every_device_computes_the_same(device):
     np.testing.assert_allclose(TASK.loss(m, here.to(device))[0].item(), expected, **EXACT)
     assert task.predict(m, task.make_batch(examples()).to(device)) == answers
     np.testing.assert_allclose(answer_loss(m, TASK, pack(examples(), 30), device=device)[0], expected, **EXACT)
+
+
+def test_an_example_without_an_answer_is_not_asked():
+    bare = Encoded(np.array([1, 2, 3]), np.zeros(3, bool))
+    with pytest.raises(DataError, match="row 0 is an answer.*generate_batch"):
+        TASK.predict(model(), TASK.make_batch([bare]))
+    with pytest.raises(DataError, match="row 1 is an answer"):
+        TASK.predict(model(), TASK.make_batch([encode_sft([1, 2, 3], [4, 5]), bare]))

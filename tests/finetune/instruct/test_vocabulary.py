@@ -6,6 +6,7 @@ from tinylm import tokenizers
 from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
 from tinylm.models import GPT, GPTConfig
+from tinylm.optim import FlatParameters
 from tinylm.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, UnigramTokenizer, WordPieceTokenizer, WordTokenizer
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 20
@@ -48,3 +49,14 @@ def test_what_is_said_of_old_tokens_stays(tied):
 def test_a_vocabulary_does_not_shrink():
     with pytest.raises(ConfigError, match="cannot shrink"):
         grow_vocabulary(GPT(GPTConfig(7, 8, 1, 1, 4), 0), 6)
+
+
+def test_gradients_of_the_smaller_tables_are_dropped():
+    model = GPT(GPTConfig(7, 8, 1, 1, 4, tied=False), 0, np.float64)
+    FlatParameters(model.named_parameters())
+    (model(np.array([[1, 2, 6]])) ** 2).sum().backward()
+    grow_vocabulary(model, 9)
+    for table in (model.tokens.weight, model.head):
+        assert table.grad is None and table.slot is None
+    (model(np.array([[7, 8]])) ** 2).sum().backward()
+    assert model.tokens.weight.grad.shape == (9, 4) and model.head.grad.shape == (4, 9)

@@ -44,7 +44,7 @@ def test_queries_and_values_alone_change_with_a_pair_each():
 def test_cross_attention_has_keys_and_values_and_no_other_parts():
     cross = encoder("bart-base").decoder.blocks[0].cross                     # 2 heads of 4: keys 0..8, values 8..16
     assert columns_of(cross, "kv", "v") == [(8, 16)]
-    with pytest.raises(ConfigError, match="no parts q"):
+    with pytest.raises(ConfigError, match="^kv of a CrossAttention has no parts q"):
         columns_of(cross, "kv", "q")
     with pytest.raises(ConfigError, match="no parts"):
         lora(gpt(), "hidden", parts="q")

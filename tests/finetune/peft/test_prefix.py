@@ -146,3 +146,19 @@ def test_on_every_device_prefixes_and_prompts_say_and_generate_the_same(device):
     for here, there in zip(made["cpu"][0], made[device][0], strict=True):
         assert np.allclose(here, there, rtol=0, atol=1e-12)
     assert made["cpu"][1] == made[device][1]
+
+
+def test_a_prefix_of_turned_states_may_be_moved_after_it_is_made(device):
+    tuned = shaken(hidden_prefix(gpt(positions="rope"), 2))
+    said = tuned(IDS).numpy()
+    tuned.to(device)
+    assert np.allclose(tuned(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12)
+    assert np.allclose(as_key_values(tuned)(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", [hidden_prefix, key_value_prefix])
+def test_a_prefix_needs_a_number_or_a_start(form):
+    model = gpt()
+    with pytest.raises(ConfigError, match=f"{form.__name__}: give n"):
+        form(model)
+    assert all(p.requires_grad for p in model.parameters())                 # nothing was done

@@ -6,6 +6,10 @@ from tests.finetune.tasks.heads_small import INPUTS, SPECIAL, decoder, encoder, 
 from tinylm.autograd import Tensor, cross_entropy
 from tinylm.errors import ConfigError
 from tinylm.finetune import fit
+from tinylm.finetune.freezing import trainable
+from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
+from tinylm.finetune.peft.prompt_cache import prompt_keys_values
+from tinylm.finetune.peft.soft_prompts import prompt_tuning, random_start, text_start
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier, Regressor, hidden_states, last_state, replace_head
 from tinylm.models.encoder import without_head
@@ -142,3 +146,24 @@ def test_heads_run_on_every_device(device):
     here = task.loss(Classifier(encoder(), 2, "mean"), batch)[0].item()
     assert task.loss(model, batch.to(device))[0].item() == pytest.approx(here, abs=EXACT)
     assert len(task.predict(model, batch.to(device))) == 2 and SPECIAL.cls == batch.inputs[0, 0]
+
+
+def test_a_classifier_reads_a_decoder_behind_a_prompt_or_prefix():
+    ids, fields = INPUTS.rows([[1, 2, 3], [4, 5, 6, 7, 8]])
+    plain = Classifier(decoder(), 3).eval()
+    prompted = prompt_tuning(gpt := decoder(), text_start(gpt.tokens.weight, [7, 0]))
+    words = np.concatenate([np.tile([7, 0], (2, 1)), ids], axis=1)
+    expected = plain(words, np.pad(fields["mask"], ((0, 0), (2, 0)), constant_values=True)).numpy()
+    np.testing.assert_allclose(Classifier(prompted, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT)
+    words_cached = key_value_prefix(gpt := decoder(), start=prompt_keys_values(gpt, [7, 0]))
+    np.testing.assert_allclose(Classifier(words_cached, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("wrap", [lambda m: prompt_tuning(m, random_start(m.tokens.weight, 2)), lambda m: hidden_prefix(m, 2)])
+@pytest.mark.parametrize("make, pool", [(encoder, None), (encoder, "mean"), (decoder, None)])
+def test_what_stands_around_a_model_and_its_head_are_learnt_together(wrap, make, pool):
+    model, task = Classifier(wrap(make(dtype=np.float32)), 2, pool), Classification(INPUTS)
+    before = model.state_dict()
+    fit(model, task, [(text, text[0] % 2) for text in texts(8)], steps=3, batch_size=4)
+    moved = {name for name, p in model.state_dict().items() if not np.array_equal(p, before[name])}
+    assert moved == set(trainable(model)) and len(moved) > 2               # the head's two, and the vectors

@@ -156,3 +156,14 @@ def test_a_causal_model_cannot_tag_by_what_comes_next():
         fit(model, task, [tagged(text) for text in texts(256)], epochs=15, learning_rate=1e-2)
         found.append(evaluate(model, task, [tagged(text) for text in texts(256, seed=1)])["accuracy"])
     assert found[0] > 0.9 and found[1] < 0.7                # the last word's tag is given: 1 of 5 words, so guessing is 0.6
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_sentences_without_words_cost_nothing(crf, constrained):
+    task, model = Tagging(INPUTS, BIO, constrained), TokenClassifier(encoder(), 5, crf).eval()
+    batch = task.make_batch([([], []), ([], None)])
+    loss, metrics = task.loss(model, batch)
+    loss.backward()
+    assert metrics == {"tokens": 0, "loss": 0.0} and loss.item() == 0
+    assert task.predict(model, batch) == [[], []]

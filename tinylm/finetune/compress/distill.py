@@ -9,16 +9,16 @@ when tau grows; in the limit logits are matched. Hidden states (MobileBERT, Tiny
 """
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, where
-from tinylm.errors import ConfigError
-from tinylm.finetune.divergence import kl
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.finetune.divergence import divergences, kl
 from tinylm.nn import Linear, Module
-from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.score import chosen
+from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.pretrain.score import chosen, row_means, score_rows
 
 
 def soft_loss(student, teacher, temperature=2.0):
@@ -45,12 +45,32 @@ def logit_matching(student, teacher):
     return (d * d).mean() / 2
 
 
-def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5):
+def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=None):
     """alpha soft_loss + (1 - alpha) cross-entropy: alpha 0 is plain training, 1 needs no labels.
 
-    targets  (...) integers
+    targets  (...) integers; where IGNORE, only the teacher is learned from
+    weights  (...) what each place weighs, see place_weights(); None: all alike, 1 together
     """
-    return soft_loss(student, teacher, temperature) * alpha + cross_entropy(student, targets) * (1 - alpha)
+    soft = divergences(_constant(teacher) / temperature, student / temperature) * temperature**2
+    losses = soft * alpha + cross_entropy(student, targets, ignore_index=IGNORE, reduction="none") * (1 - alpha)
+    return losses.mean() if weights is None else (losses * weights.astype(losses.dtype)).sum()
+
+
+def place_weights(targets, n):
+    """What each of n outputs weighs in the mean over rows of row means.
+
+    targets  (B,), of which all count, for the teacher says something of rows without a label too; or (B, ...), IGNORE where
+             nothing counts
+    n        how many outputs there are: one for every target, or for those that count
+    returns  (n,) array;  raises ShapeError if n is neither
+    """
+    given = (targets != IGNORE).reshape(len(targets), -1)
+    counts = np.ones_like(given) if given.shape[1] == 1 else given
+    weights = counts / (np.maximum(counts.sum(axis=1, keepdims=True), 1) * len(counts))             # (B, places)
+    weights = weights.reshape(-1) if n == weights.size else weights[given]
+    if len(weights) != n:
+        raise ShapeError(f"Distillation: {n} outputs for targets {targets.shape}, of which {len(weights)} count: need one for each")
+    return weights
 
 
 def cosine_loss(student, teacher):
@@ -67,12 +87,13 @@ def hidden_loss(student, teacher, layer_map, maps=None, mask=None):
     layer_map         g: list of pairs (student's, teacher's), see uniform_map()
     maps              one (D_S, D_T) Tensor for every pair; None where widths agree
     mask              (B, T) bool, which positions hold a token; None: all
+    returns           Tensor (), a mean over rows of means over their tokens
     """
     total = 0.0
     for i, (mine, other) in enumerate(layer_map):
         h = student[mine] if maps is None else linear(student[mine], maps[i])           # (B, T, D_S) -> (B, T, D_T)
         square = ((h - _constant(teacher[other])) ** 2).mean(axis=-1)                   # (B, T)
-        total = total + (square.mean() if mask is None else (square * mask).sum() / int(np.count_nonzero(mask)))
+        total = total + (square.mean() if mask is None else row_means(square, mask).mean())
     return total
 
 
@@ -97,24 +118,27 @@ def scores(a, b, heads):
     return (a @ b.swapaxes(-1, -2)) * (W // heads) ** -0.5
 
 
-def relation_loss(student, teacher, heads, mask=None, causal=False):
+def relation_loss(student, teacher, heads, mask=None, causal=False, visible=None):
     """KL between the teacher's and the student's relations softmax(a a^T / sqrt(W / R))   (MiniLM v2; Wang et al. 2021)
 
     student  list of Tensors (B, T, W_S): queries, keys and values of one layer;  teacher as many (B, T, W_T)
     heads    R relation heads, which divide both widths: the models need not have the same number of heads
     mask     (B, T) bool: which positions hold a token
-    returns  Tensor (): the sum over what is related of the mean over heads and positions
+    visible  (B, 1, T, T) bool: which position is related to which; None: all
+    returns  Tensor (): the sum over what is related of the mean over rows of the mean over heads and positions
     """
     total, T = 0.0, student[0].shape[1]
     seen = np.tri(T, dtype=bool, like=student[0].data) if causal else None
     if mask is not None:
         seen = mask[:, None, None, :] if seen is None else mask[:, None, None, :] & seen
+    if visible is not None:
+        seen = visible if seen is None else visible & seen
     for mine, other in zip(student, teacher, strict=True):
         theirs, ours = (scores(x, x, heads) for x in (_constant(other), mine))          # (B, R, T, T)
         if seen is not None:                                # exp(-1e4) is 0 in any dtype
             theirs, ours = where(seen, theirs, -1e4), where(seen, ours, -1e4)
-        queries = None if mask is None else np.broadcast_to(mask[:, None], ours.shape[:-1])
-        total = total + kl(theirs, ours, mask=queries)
+        each = divergences(theirs, ours).mean(axis=1)                                   # (B, R, T) -> (B, T)
+        total = total + (each.mean() if mask is None else row_means(each, mask).mean())
     return total
 
 
@@ -176,9 +200,43 @@ class Student(Module):
         self.maps = [Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype).weight for _ in range(pairs)]
 
 
+@dataclass(frozen=True)
+class DistillationBatch:
+    """The batch of another task, of which rows are counted: the loss is a mean over them.
+
+    batch  Batch
+    """
+
+    batch: Batch
+
+    def __len__(self):
+        return len(self.batch)
+
+    @property
+    def inputs(self):
+        """What the batch has the models read."""
+        return self.batch.inputs
+
+    @property
+    def tokens(self):
+        """How many rows there are: the loss is a mean over them."""
+        return len(self)
+
+    def rows(self, start, stop):
+        """Rows start .. stop-1."""
+        return DistillationBatch(self.batch.rows(start, stop))
+
+    def to(self, device):
+        """The batch on a device."""
+        return DistillationBatch(self.batch.to(device))
+
+
 @dataclass
 class Distillation:
     """A task whose answers are a teacher's, to be trained by fit().
+
+    Every term is a mean over rows of a mean over what a row holds, so that it does not matter how a batch is cut. A label
+    that is not known adds nothing to the cross-entropy of its row.
 
     task         whose batches these are
     teacher      Module; it is put into evaluation mode and gets no gradient
@@ -204,21 +262,24 @@ class Distillation:
         self.teacher.eval()
 
     def make_batch(self, examples, rng):
-        """The task's batch. With alpha 1 labels of rows do not matter, and a row without one is learned from too."""
-        batch = self.task.make_batch(examples, rng)
-        if self.alpha == 1 and batch.targets.ndim == 1:
-            batch = replace(batch, targets=np.where(batch.targets == IGNORE, 0, batch.targets))
-        return batch
+        """The task's batch, as a DistillationBatch. A row without a label is learned from too."""
+        return DistillationBatch(self.task.make_batch(examples, rng))
 
     def loss(self, model, batch):
-        """model: the student, or a Student. The terms beyond outputs are means over tokens, not over targets."""
+        """The terms together, as score_rows() returns them.
+
+        model  the student, or a Student;  batch  DistillationBatch
+        """
         student, maps = (model.model, model.maps) if isinstance(model, Student) else (model, None)
-        with no_grad(), watch(self.core(self.teacher)) as theirs:
+        rows, batch = len(batch), batch.batch
+        with no_grad(), self._watch(self.teacher) as theirs:
             answer, _ = self.outputs(self.teacher, batch)
-        with watch(self.core(student)) as mine:
+        with self._watch(student) as mine:
             logits, targets = self.outputs(student, batch)
-        loss = mixed_loss(logits, answer, targets, self.temperature, self.alpha)
+        weights = place_weights(batch.targets, len(targets))
+        loss = mixed_loss(logits, answer, targets, self.temperature, self.alpha, weights)
         mask = getattr(batch, "mask", None)
+        visible = mask[:, None] if mask is not None and mask.ndim == 3 else batch.visible() if hasattr(batch, "visible") else None
         mask = mask if mask is not None and mask.ndim == 2 else None
         if self.beta:
             pairs = self.layer_map or uniform_map(len(mine.states) - 1, len(theirs.states) - 1)
@@ -226,8 +287,11 @@ class Distillation:
         if self.gamma:
             last = [self.core(m).blocks[-1].attention for m in (student, self.teacher)]
             parts = [packed_parts(attention, seen.qkv[-1]) for attention, seen in zip(last, (mine, theirs))]
-            loss = loss + relation_loss(*parts, self.heads, mask, last[0].causal) * self.gamma
-        return loss, {"tokens": int(np.count_nonzero(targets != IGNORE)), "loss": float(loss.item())}
+            loss = loss + relation_loss(*parts, self.heads, mask, last[0].causal, visible) * self.gamma
+        return score_rows(loss, rows)
+
+    def _watch(self, model):
+        return watch(self.core(model)) if self.beta or self.gamma else contextlib.nullcontext()
 
 
 def packed_parts(attention, qkv):

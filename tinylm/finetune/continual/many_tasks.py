@@ -121,7 +121,7 @@ class ManyTasks:
 
     def loss(self, model, batch):
         """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the mean over classes of
-        (logits - said)^2), where some were said   (Buzzega et al. 2020, eq. 6).
+        (logits - said)^2), where some were said   (DER++; Buzzega et al. 2020)
         """
         total, n = 0.0, max(batch.tokens, 1)
         for _, at, logits in model(batch.inputs, batch.which, **batch.options):
