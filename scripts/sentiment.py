@@ -10,7 +10,8 @@ linear layer on the frozen vectors of a published encoder of 22 million paramete
 `python scripts/sentiment.py [--kinds BERT,GPT] [--steps 500] [--data FOLDER] [--seed N] [--device D] [--quick]`; kinds: BERT,
 GPT, ELECTRA, T5, denoise, each compared with the first. The folder (or TINYLM_DATA) has sentiment/*.txt (sentence, tab, 0 or 1)
 and, to be read without labels, bitext/*.tsv.gz (second column) and corpus/*.txt; without it, made-up reviews. A fifth of the
-reviews is for testing. Five seeds for labels, new weights and order; pre-training runs once. About 8 minutes on one core; --quick under one.
+reviews is for testing. Five seeds for labels, new weights and order; pre-training runs once. About 8 minutes on one core;
+--quick under one.
 
 Measured output (CPU; reviews of Kotzias et al. 2015, unlabeled text from the Bible and Shakespeare; 8 and 4 minutes of one core):
 
