@@ -7,6 +7,14 @@ import pytest
 from tinylm.train.interrupt import finish_first
 
 
+@pytest.fixture(autouse=True)
+def default_handler():
+    """Python's own handler, also where the tests run in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_first_ctrl_c_sets_the_flag_and_the_second_acts():
     before, said = signal.getsignal(signal.SIGINT), []
     with pytest.raises(KeyboardInterrupt):
