@@ -5,11 +5,56 @@ sequence of tags, so choosing the best sequence (a CRF, or the rules of BIO alon
 choosing tag by tag. One encoder of two layers of width 64; pre-trained on the raw training sentences of both tasks, with no
 other text; each model then fine-tuned on each task with the same number of steps. Beside them the oldest tagger: every word
 its most frequent tag, unknown words the most frequent tag of all.
-`python scripts/tagging.py [--data FOLDER] [--seed N] [--device D] [--quick]`. FOLDER (or TINYLM_DATA) has
+`python scripts/tagging.py [--steps 200] [--data FOLDER] [--seed N] [--device D] [--quick]`. FOLDER (or TINYLM_DATA) has
 tagging/ud_en_ewt_dev.conllu.gz (2,001 sentences; a fifth is for testing) and tagging/wnut17_{train,dev}.conll.gz; without
-it, sentences of a made-up grammar. Three seeds of pre-training, new weights and order; --quick one, with fewer steps.
+it, sentences of a made-up grammar. Three seeds of pre-training, new weights and order; about 8 minutes on one core; --quick one, with fewer steps.
 
-MEASURED
+Measured output (CPU; UD English EWT and WNUT 2017), the lines on names, all +0.0, put into one:
+
+    UD English EWT and WNUT 2017; 800 steps of masked LM, 200 of fine-tuning, 16 sentences each
+    seed 0: masked LM ends at 6.63 nats, guessing would be 8.29
+    seed 1: masked LM ends at 6.70 nats, guessing would be 8.29
+    seed 2: masked LM ends at 6.68 nats, guessing would be 8.29
+
+    parts of speech: 1600 sentences to learn from, 401 for testing; accuracy over words, % (least .. most)
+        each word its most frequent tag                  82.1
+        tag by tag, from random weights                  71.0 (69.3 .. 73.3)
+        tag by tag, pre-trained                          69.8 (68.4 .. 71.1)
+        CRF, from random weights                         72.7 (71.0 .. 74.9)
+        CRF, pre-trained                                 71.7 (70.4 .. 72.8)
+
+    names: 3394 sentences to learn from, 1009 for testing; F1 over whole names, % (least .. most)
+        each word its most frequent tag                   9.6
+        tag by tag, from random weights                   0.0 (0.0 .. 0.0)
+        tag by tag, pre-trained                           0.0 (0.0 .. 0.0)
+        tag by tag, BIO rules, from random weights        0.0 (0.0 .. 0.0)
+        tag by tag, BIO rules, pre-trained                0.0 (0.0 .. 0.0)
+        CRF, from random weights                          0.0 (0.0 .. 0.0)
+        CRF, pre-trained                                  0.0 (0.0 .. 0.0)
+        CRF, BIO rules, from random weights               0.0 (0.0 .. 0.0)
+        CRF, BIO rules, pre-trained                       0.0 (0.0 .. 0.0)
+
+    parts of speech, tag by tag: pre-training -1.2 points, better in 1 of 3 seeds: not certain
+    parts of speech, CRF: pre-training -0.9 points, better in 1 of 3 seeds: not certain
+    parts of speech, from random weights: CRF over tag by tag +1.6 points, better in 3 of 3 seeds: shown
+    parts of speech, pre-trained: CRF over tag by tag +1.9 points, better in 3 of 3 seeds: shown
+
+    names: no claim shows, nothing has been learnt
+
+    468 s of one core
+
+200 steps are too few for names: every word is said to be none. A CRF helps parts of speech;
+pre-training on 5,000 sentences does not. The same with `--steps 600`, names alone, one seed:
+
+        each word its most frequent tag                   9.6
+        tag by tag, from random weights                  10.0
+        tag by tag, pre-trained                           5.2
+        tag by tag, BIO rules, from random weights       10.0
+        tag by tag, BIO rules, pre-trained                5.2
+        CRF, from random weights                         11.3
+        CRF, pre-trained                                  6.2
+        CRF, BIO rules, from random weights              11.3
+        CRF, BIO rules, pre-trained                       6.2
 """
 import argparse
 import itertools
@@ -32,7 +77,6 @@ from tinylm.tokenizers import BPETokenizer
 
 PIECES, LIMIT = 4000, 48                                    # of the vocabulary; of a sentence, the rest is cut
 PRETRAINING, BATCH = 800, 16                                # steps, sentences
-FINE_TUNING = {"parts of speech": 200, "names": 600}        # steps: most words are no names, so names take longer
 RATE = 2e-3
 KINDS = "from random weights", "pre-trained"
 # name: (with a CRF, answers that must be valid spans)
@@ -159,7 +203,7 @@ def run(tasks, seeds, steps, device):
             if kind == "pre-trained":
                 encoder.load_state_dict(state)
             model, task = TokenClassifier(without_head(encoder), len(data.tags), crf, seed), Tagging(inputs, data.tags)
-            fit(model, task, data.train, steps=steps[1] or FINE_TUNING[name], batch_size=BATCH, learning_rate=RATE, seed=seed)
+            fit(model, task, data.train, steps=steps[1], batch_size=BATCH, learning_rate=RATE, seed=seed)
             for head in data.heads:
                 if HEADS[head][0] == crf:
                     found = evaluate(model, replace(task, constrained=HEADS[head][1]), data.test)[data.measure]
@@ -176,15 +220,16 @@ def verdict(better, worse):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=200, help="of fine-tuning")
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     tasks, source = read_tasks(args.data)
-    steps = (100, 60) if args.quick else (PRETRAINING, None)
+    steps = (100, 60) if args.quick else (PRETRAINING, args.steps)
     seeds, started = range(args.seed, args.seed + (1 if args.quick else 3)), time.process_time()
-    print(f"{source}; {steps[0]} steps of masked LM, {steps[1] or FINE_TUNING} of fine-tuning, {BATCH} sentences each")
+    print(f"{source}; {steps[0]} steps of masked LM, {steps[1]} of fine-tuning, {BATCH} sentences each")
     results = run(tasks, seeds, steps, args.device)
     for name, data in tasks.items():
         unit = "accuracy over words" if data.measure == "accuracy" else "F1 over whole names"
