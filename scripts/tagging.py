@@ -7,7 +7,8 @@ other text; each model then fine-tuned on each task with the same number of step
 its most frequent tag, unknown words the most frequent tag of all.
 `python scripts/tagging.py [--steps 200] [--data FOLDER] [--seed N] [--device D] [--quick]`. FOLDER (or TINYLM_DATA) has
 tagging/ud_en_ewt_dev.conllu.gz (2,001 sentences; a fifth is for testing) and tagging/wnut17_{train,dev}.conll.gz; without
-it, sentences of a made-up grammar. Three seeds of pre-training, new weights and order; about 8 minutes on one core; --quick one, with fewer steps.
+it, sentences of a made-up grammar. Three seeds of pre-training, new weights and order; --quick one, with fewer steps. About
+8 minutes on one core.
 
 Measured output (CPU; UD English EWT and WNUT 2017), the lines on names, all +0.0, put into one:
 
