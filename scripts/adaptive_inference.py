@@ -54,7 +54,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.data.labeled import read_labeled, share_of
 from tinylm.data.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit

@@ -64,7 +64,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm import backend
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.generate import cache_bytes
 from tinylm.nn.linear_attention import elu_features, linear_attention_chunked, linear_attention_matrix
 from tinylm.nn.patterns import window_index

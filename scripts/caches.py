@@ -35,8 +35,8 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.graph import first_order_only, no_grad
-from tinylm.autograd.losses import cross_entropy
+from tinylm.autograd.engine.tensor import first_order_only, no_grad
+from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KeyValueCache, ModelLM, PagedCache, PagePool, QuantizedCache, SharedCache, StreamingLM, perplexity

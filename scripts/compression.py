@@ -36,8 +36,8 @@ import zlib
 
 import numpy as np
 
-from tinylm.autograd.graph import first_order_only
-from tinylm.autograd.losses import cross_entropy
+from tinylm.autograd.engine.tensor import first_order_only
+from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate.arithmetic_coding import HEADER, compress, decompress, encode_tokens

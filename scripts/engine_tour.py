@@ -42,7 +42,7 @@ import argparse
 import numpy as np
 
 import tinylm as tl
-from tinylm.autograd import composed
+from tinylm.autograd.kernels import composed
 
 
 def graph_lines(tensor, indent=0):

@@ -43,8 +43,8 @@ import time
 
 import numpy as np
 
-from tinylm.autograd.graph import first_order_only
-from tinylm.autograd.losses import cross_entropy
+from tinylm.autograd.engine.tensor import first_order_only
+from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import Random, keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KNNLM, RAG, ClusteredIndex, InvertedIndex, ModelLM, build_datastore, knn_search

@@ -65,7 +65,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random
 from tinylm.data.labeled import read_columns, read_labeled, share_of
 from tinylm.data.reviews import made_up_reviews

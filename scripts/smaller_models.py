@@ -72,7 +72,7 @@ from functools import partial
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random, to_device
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.finetune import fit

@@ -47,7 +47,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm import backend
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.generate.long_context import report
 from tinylm.generate.neighbors import knn_search
 from tinylm.nn import memories as m

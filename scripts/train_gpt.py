@@ -21,8 +21,8 @@ import time
 
 import numpy as np
 
-from tinylm.autograd.graph import first_order_only, no_grad
-from tinylm.autograd.losses import cross_entropy
+from tinylm.autograd.engine.tensor import first_order_only, no_grad
+from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import Random, keep_freed_memory, to_device
 from tinylm.data import EvenWindows, RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.models import GPT, GPTConfig

@@ -3,7 +3,7 @@
 tinylm writes `np.exp(x)` everywhere and lets NumPy's dispatch protocol do the rest: given a CuPy
 array, `np.exp` runs on the GPU and returns a CuPy array. This file holds what dispatch cannot do:
 naming devices, moving arrays between them (never silently), making arrays from nothing, and random
-streams that are the same on every device. Read next: `autograd/graph.py`.
+streams that are the same on every device. Read next: `autograd/engine/tensor.py`.
 """
 import contextlib
 import ctypes

@@ -5,8 +5,8 @@ import pytest
 from tests.conftest import _devices
 from tinylm import backend
 from tinylm.autograd import registry
-from tinylm.autograd.check import check_entry
-from tinylm.autograd.differences import Subject
+from tinylm.autograd.check.differences import Subject
+from tinylm.autograd.check.gradcheck import check_entry
 
 ENTRIES = registry.load_all()
 

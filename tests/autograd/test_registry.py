@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from tinylm import autograd
-from tinylm.autograd import graph, operation, registry
-from tinylm.autograd.check import TOLERANCE
-from tinylm.autograd.differences import Subject
-from tinylm.autograd.mutants import own
+from tinylm.autograd import registry
+from tinylm.autograd.check.differences import Subject
+from tinylm.autograd.check.gradcheck import TOLERANCE
+from tinylm.autograd.check.mutants import own
+from tinylm.autograd.engine import operation, tensor
 from tinylm.errors import ConfigError
 
 ENTRIES = registry.load_all()
@@ -39,13 +40,13 @@ def test_every_public_function_has_an_entry():
 def test_an_entry_runs_the_operations_that_it_answers_for(name):
     entry, ran = ENTRIES[name], set()
     watch = lambda label, *rest: ran.add(label)                             # noqa: E731
-    graph.observers.append(watch)
+    tensor.observers.append(watch)
     try:
         for drawn in entry.calls():
             with Subject(entry.function, drawn.args, drawn.options):
                 pass
     finally:
-        graph.observers.remove(watch)
+        tensor.observers.remove(watch)
     known = {*operation.primitives, *operation.fused_operations}
     assert set(entry.covers) & known <= ran
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tinylm.autograd import Tensor, grad
-from tinylm.autograd.losses import soft_cross_entropy, softmax
+from tinylm.autograd.kernels.losses import soft_cross_entropy, softmax
 from tinylm.errors import ShapeError
 from tinylm.finetune.divergence import kl, reverse_kl
 

@@ -2,7 +2,7 @@
 import pytest
 
 from tinylm.autograd import registry
-from tinylm.autograd.check import check_entry
+from tinylm.autograd.check.gradcheck import check_entry
 from tinylm.backend import Random
 from tinylm.nn.cases_positions import register  # noqa: F401  (the import registers)
 from tinylm.nn.position_bias import POSITION_BIASES

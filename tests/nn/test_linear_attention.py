@@ -4,7 +4,7 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import assert_matches_twin, gradients, host, leaf, plain
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn import linear_attention as la

@@ -4,7 +4,7 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import host, leaf
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn.attention import SelfAttention

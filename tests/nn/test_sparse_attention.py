@@ -4,8 +4,8 @@ import pytest
 
 import tinylm as tl
 from tests.numeric import assert_matches_twin, gradients, host, leaf, plain
-from tinylm.autograd import composed
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
+from tinylm.autograd.kernels import composed
 from tinylm.backend import Random
 from tinylm.errors import ShapeError
 from tinylm.nn import patterns as p

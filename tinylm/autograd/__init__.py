@@ -1,60 +1,63 @@
-"""Reverse-mode automatic differentiation, from scratch.
+"""Reverse-mode automatic differentiation, from scratch: four rooms, each uses only those before it.
 
-Read in this order: graph.py and walk.py (tensors, the tape, going backwards), operation.py (how an operation is
-defined), primitives.py and its neighbors (the rules), composed.py beside linear.py and its neighbors (the plain
-twins of the fast operations, and these), check.py (why any of it should be believed).
+engine      Tensor, the tape, going backwards, how an operation is defined
+primitives  one line of forward, one derivative per argument
+kernels     the fused operations, derived by hand on arrays, beside their plain twins (composed.py)
+check       why any of it should be believed
+
+Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is checked.
 """
-from tinylm.autograd import composed, methods
-from tinylm.autograd.activations import dropout, geglu, gelu, gelu_tanh, silu, swiglu
-from tinylm.autograd.attention import attention, rotary, self_attention
-from tinylm.autograd.check import assert_gradients, gradcheck
-from tinylm.autograd.checkpoint import checkpoint
-from tinylm.autograd.gates import gelu_sigmoid, glu, swish
-from tinylm.autograd.graph import Tensor, first_order_only, is_recording, no_grad
-from tinylm.autograd.indexing import getitem, scatter_add, sort, take_along_axis, topk
-from tinylm.autograd.linear import embedding, linear, unembedding
-from tinylm.autograd.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
-from tinylm.autograd.norms import layer_norm, rms_norm
-from tinylm.autograd.operation import fused, primitive
-from tinylm.autograd.primitives import (
-                                        abs,
-                                        add,
-                                        astype,
-                                        clip,
-                                        cos,
-                                        div,
-                                        erf,
-                                        exp,
-                                        log,
-                                        maximum,
-                                        minimum,
-                                        mul,
-                                        neg,
-                                        power,
-                                        relu,
-                                        sigmoid,
-                                        sin,
-                                        sqrt,
-                                        sub,
-                                        tanh,
-                                        where,
+from tinylm.autograd import methods
+from tinylm.autograd.check.gradcheck import assert_gradients, gradcheck
+from tinylm.autograd.engine.backward import grad
+from tinylm.autograd.engine.operation import fused, primitive
+from tinylm.autograd.engine.profile import count_operations, find_nonfinite
+from tinylm.autograd.engine.recompute import checkpoint
+from tinylm.autograd.engine.tensor import Tensor, first_order_only, is_recording, no_grad
+from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.activations import dropout, geglu, gelu, gelu_sigmoid, gelu_tanh, glu, silu, swiglu, swish
+from tinylm.autograd.kernels.attention import attention, rotary, self_attention
+from tinylm.autograd.kernels.linear import embedding, linear, unembedding
+from tinylm.autograd.kernels.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax
+from tinylm.autograd.kernels.norms import layer_norm, rms_norm
+from tinylm.autograd.kernels.tiled_attention import tiled_attention
+from tinylm.autograd.primitives.elementwise import (
+    abs,
+    add,
+    astype,
+    clip,
+    cos,
+    div,
+    erf,
+    exp,
+    log,
+    maximum,
+    minimum,
+    mul,
+    neg,
+    power,
+    relu,
+    sigmoid,
+    sin,
+    sqrt,
+    sub,
+    tanh,
+    where,
 )
-from tinylm.autograd.products import einsum, matmul
-from tinylm.autograd.profile import count_operations, find_nonfinite
-from tinylm.autograd.reductions import cumsum, logsumexp, max, mean, min, std, sum, var
-from tinylm.autograd.shaping import (
-                                        broadcast_to,
-                                        concatenate,
-                                        expand_dims,
-                                        flip,
-                                        pad,
-                                        reshape,
-                                        roll,
-                                        split,
-                                        squeeze,
-                                        stack,
-                                        swapaxes,
-                                        transpose,
+from tinylm.autograd.primitives.indexing import getitem, scatter_add, sort, take_along_axis, topk
+from tinylm.autograd.primitives.products import einsum, matmul
+from tinylm.autograd.primitives.reductions import cumsum, logsumexp, max, mean, min, std, sum, var
+from tinylm.autograd.primitives.shaping import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    flip,
+    pad,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
 )
-from tinylm.autograd.tiled_attention import tiled_attention
-from tinylm.autograd.walk import grad

@@ -1,8 +1,9 @@
 """Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
 import numpy as np
 
-from tinylm.autograd import indexing, primitives, products, reductions, shaping, walk
-from tinylm.autograd.graph import Tensor, no_grad
+from tinylm.autograd.engine import backward
+from tinylm.autograd.engine.tensor import Tensor, no_grad
+from tinylm.autograd.primitives import elementwise, indexing, products, reductions, shaping
 from tinylm.errors import GraphError
 
 
@@ -32,25 +33,25 @@ def _method(operation):
 
 
 def _attach():
-    binary = {"add": primitives.add, "sub": primitives.sub, "mul": primitives.mul, "truediv": primitives.div,
-              "pow": primitives.power, "matmul": products.matmul}
+    binary = {"add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div,
+              "pow": elementwise.power, "matmul": products.matmul}
     for name, operation in binary.items():
         setattr(Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other))
         setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
     for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip"):
-        setattr(Tensor, name, _method(getattr(primitives, name)))
+        setattr(Tensor, name, _method(getattr(elementwise, name)))
     for name in ("sum", "mean", "var", "std", "max", "min", "logsumexp"):
         setattr(Tensor, name, _method(getattr(reductions, name)))
     Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
-    Tensor.astype = lambda self, dtype: primitives.astype(self, dtype=dtype)
+    Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
     Tensor.transpose = lambda self, *axes: shaping.transpose(self, axes=_flat(axes) if axes else None)
     Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.swapaxes, Tensor.squeeze = shaping.swapaxes, shaping.squeeze
     Tensor.T = property(lambda self: shaping.transpose(self))
-    Tensor.__neg__ = lambda self: primitives.neg(self)
-    Tensor.__abs__ = lambda self: primitives.abs(self)
+    Tensor.__neg__ = lambda self: elementwise.neg(self)
+    Tensor.__abs__ = lambda self: elementwise.abs(self)
     Tensor.__getitem__ = indexing.getitem
     Tensor.__setitem__ = _setitem
     Tensor.__len__ = lambda self: len(self.data)
@@ -65,7 +66,7 @@ def _attach():
         setattr(Tensor, method, lambda self, other, method=method:
                 getattr(self.data, method)(other.data if isinstance(other, Tensor) else other))
     Tensor.__hash__ = object.__hash__
-    Tensor.backward = walk.backward
+    Tensor.backward = backward.backward
 
 
 _attach()

@@ -2,7 +2,8 @@
 
 One dictionary for all floors of the house. Each floor describes its own operations, modules and objectives in
 modules named `cases*.py`; from these entries come the tests and the `tinylm gradcheck` command, and a test fails
-if something differentiable has none. Read next: cases.py for the entries of this floor, check.py for their use.
+if something differentiable has none. Read next: primitives/cases.py and kernels/cases.py for the entries of this
+floor, check/gradcheck.py for their use.
 """
 import importlib
 import pkgutil

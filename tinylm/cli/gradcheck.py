@@ -27,25 +27,26 @@ class GradcheckConfig:
 
 def main(argv):
     """Run the checks and print a row for each. Returns 1 if any failed."""
-    from tinylm.autograd import check, registry
+    from tinylm.autograd import registry
+    from tinylm.autograd.check import gradcheck
     from tinylm.backend import backend
 
     config, names = parse(argv, GradcheckConfig, positionals=("[NAME...]",), verb="gradcheck", about=__doc__, examples=(
         "tinylm gradcheck", "tinylm gradcheck attention 'soft*'", "tinylm gradcheck --module my_file.py:my_function"))
     if config.module and names:
         raise ConfigError(f"--module checks {config.module} alone: leave {' '.join(names)} away, or run it separately")
-    if unknown := [dtype for dtype in config.dtype if dtype not in check.TOLERANCE]:
-        raise ConfigError(f"dtype {unknown[0]!r} is not one of {', '.join(check.TOLERANCE)}")
+    if unknown := [dtype for dtype in config.dtype if dtype not in gradcheck.TOLERANCE]:
+        raise ConfigError(f"dtype {unknown[0]!r} is not one of {', '.join(gradcheck.TOLERANCE)}")
     backend(config.device)
     if config.module:
         chosen = [config.module]
-        reports = check.check_code(config.module, config.dtype, config.device, config.seed, config.order)
+        reports = gradcheck.check_code(config.module, config.dtype, config.device, config.seed, config.order)
     else:
-        chosen = check.select(names or None, registry.load_all())
+        chosen = gradcheck.select(names or None, registry.load_all())
         if config.list:
             print("\n".join(chosen))
             return 0
-        reports = (row for name in chosen for row in check.run_checks([name], config.device, config.dtype, config.seed))
+        reports = (row for name in chosen for row in gradcheck.run_checks([name], config.device, config.dtype, config.seed))
     return print_json(reports) if config.json else print_table(reports, max(map(len, chosen), default=4))
 
 

@@ -14,7 +14,7 @@ token; a step is then about twenty calls a layer. Same numbers as the model up t
                half the time it needs for a Python number
 
 Pre-norm only: the other placements read the stream itself. A model too large for the caches gains nothing from this
-and would be held twice: see direct.py. Read next: autograd/attention.py, the same in full.
+and would be held twice: see direct.py. Read next: autograd/kernels/attention.py, the same in full.
 """
 import math
 

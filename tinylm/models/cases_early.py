@@ -1,7 +1,7 @@
 """How to check the earlier language models: the neural n-gram model, word2vec, and recurrent language models."""
 import numpy as np
 
-from tinylm.autograd.cases import normal, uniform
+from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.models import word2vec
 from tinylm.models.nplm import FeedForwardNGramLM

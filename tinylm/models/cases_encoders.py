@@ -1,7 +1,7 @@
 """How to check whole encoders, encoder-decoders and XLNet: tiny ones, every head, every kind of mask."""
 import numpy as np
 
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.models.cases_early import ready

@@ -4,8 +4,8 @@ Modules get weights of size one, so that no derivative is too small to be seen. 
 """
 import numpy as np
 
-from tinylm.autograd.cases import nearest, normal, uniform
-from tinylm.autograd.cases_fused import qkv
+from tinylm.autograd.kernels.cases import qkv
+from tinylm.autograd.primitives.cases import nearest, normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.nn import knn_attention, linear_attention, memories, patterns, segment_memory, shared_attention, sparse_attention

@@ -1,8 +1,8 @@
 """How to check the parts that only some families of decoders have: capped scores, GeGLU of tanh, norms on both sides."""
 import numpy as np
 
-from tinylm.autograd.cases import normal
-from tinylm.autograd.cases_fused import qkv
+from tinylm.autograd.kernels.cases import qkv
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.nn import LayerNorm, capped_attention, sandwich_norm
 from tinylm.nn.feedforward import geglu_tanh

@@ -5,8 +5,8 @@ into the widest bucket of every scheme.
 """
 import numpy as np
 
-from tinylm.autograd.cases import nearest, normal
-from tinylm.autograd.cases_fused import angles
+from tinylm.autograd.kernels.cases import angles
+from tinylm.autograd.primitives.cases import nearest, normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random, to_cpu
 from tinylm.nn.position import LearnedPositions

@@ -1,14 +1,14 @@
 """How to check recurrence and mixtures of experts, and the errors that a backward pass through time invites.
 
-Read next: autograd/mutants.py, which plants them.
+Read next: autograd/check/mutants.py, which plants them.
 """
 import numpy as np
 
-from tinylm.autograd import known_errors
-from tinylm.autograd.cases import normal, uniform
-from tinylm.autograd.graph import Tensor, recording
+from tinylm.autograd.check import known_errors
+from tinylm.autograd.engine.backward import grad
+from tinylm.autograd.engine.tensor import Tensor, recording
+from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
-from tinylm.autograd.walk import grad
 from tinylm.backend import Random
 from tinylm.nn import experts, recurrent, state_space
 from tinylm.nn.experts import MixtureOfExperts

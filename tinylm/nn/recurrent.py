@@ -7,7 +7,8 @@ once before (`cell.input`). Read next: state_space.py, where the recurrence is l
 """
 import numpy as np
 
-from tinylm.autograd import Tensor, fused, profile, sigmoid, split, stack, tanh
+from tinylm.autograd import Tensor, fused, sigmoid, split, stack, tanh
+from tinylm.autograd.engine import profile
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter
 from tinylm.nn.module import Module
@@ -174,7 +175,7 @@ def lstm_scan(inputs, weight, h, c, *, keep):
     return states[:, 1:].swapaxes(1, 2), backward
 
 
-# What a sequence costs, for autograd/profile.py: the products with the state, 2 H per number that they make
+# What a sequence costs, for autograd/engine/profile.py: the products with the state, 2 H per number that they make
 profile.FLOPS.update(gru_scan=lambda args, out, options: 2 * out.size * args[1].shape[1],
                      lstm_scan=lambda args, out, options: out.size * args[1].shape[1])
 

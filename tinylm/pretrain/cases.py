@@ -5,7 +5,7 @@ The models they are for are checked on the floor below; here a table of embeddin
 import numpy as np
 
 from tinylm.autograd import Tensor, linear, stack
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random, device_of
 from tinylm.models.cases_early import ready

@@ -1,7 +1,7 @@
 """How to check layer-wise pretraining: both errors, and autoencoders with tied and with untied matrices."""
 import numpy as np
 
-from tinylm.autograd.cases import normal, uniform
+from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.pretrain import layerwise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd.losses import cross_entropy
+from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.errors import ConfigError, DtypeError, ShapeError
 from tinylm.pretrain.batch import IGNORE, Batch
 

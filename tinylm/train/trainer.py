@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from tinylm.autograd.profile import find_nonfinite
+from tinylm.autograd.engine.profile import find_nonfinite
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.train.interrupt import finish_first

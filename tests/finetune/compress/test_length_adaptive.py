@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.finetune.compress.small_models import IDS, MASK, examples, layered
 from tests.finetune.tasks.heads_small import INPUTS
 from tinylm.autograd import Tensor, softmax
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.compress.length_adaptive import (

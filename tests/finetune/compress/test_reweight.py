@@ -4,7 +4,7 @@ import pytest
 
 from tests.finetune.compress.small_models import IDS, layered
 from tinylm.autograd import Tensor, registry
-from tinylm.autograd.check import gradcheck
+from tinylm.autograd.check.gradcheck import gradcheck
 from tinylm.errors import ConfigError
 from tinylm.finetune.compress.cases_small import NOT_DERIVATIVES
 from tinylm.finetune.compress.reweight import Reweighted, bake, linear_maps, reweight, straight_through

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.finetune.tasks.heads_small import INPUTS, encoder, texts
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.tasks.classify import Classification

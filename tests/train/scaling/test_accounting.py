@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinylm.autograd import first_order_only
-from tinylm.autograd.profile import count_operations
+from tinylm.autograd.engine.profile import count_operations
 from tinylm.errors import ConfigError
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.presets import preset

@@ -5,7 +5,7 @@ argument itself (as with infinitely many bits); tests say what it does elsewhere
 """
 import numpy as np
 
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.finetune.compress.distill import cosine_loss, hidden_loss, logit_matching, mixed_loss, relation_loss, soft_loss

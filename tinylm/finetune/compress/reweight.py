@@ -6,7 +6,7 @@ a change around the linear maps of a model; names of parameters stay, so weights
 Read next: prune.py, quantize.py.
 """
 from tinylm.autograd import linear, no_grad
-from tinylm.autograd.operation import primitive
+from tinylm.autograd.engine.operation import primitive
 from tinylm.finetune.parts import places, put
 from tinylm.nn import Linear, Module
 

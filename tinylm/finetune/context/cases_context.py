@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinylm.autograd import concatenate
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.finetune.context.auto_compressor import AutoCompressor, SegmentedLM
 from tinylm.finetune.context.contexts import ContextBatch, ContextExample, make_batch

@@ -1,7 +1,7 @@
 """How to check the remedies against forgetting: penalties, and losses over several tasks."""
 import numpy as np
 
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.finetune.continual.anchors import moved_apart
 from tinylm.finetune.continual.many_tasks import Item, ManyHeads, ManyTasks

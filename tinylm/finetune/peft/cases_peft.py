@@ -4,7 +4,7 @@ What is frozen is no parameter to differentiate, so these entries also say what 
 """
 import numpy as np
 
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
 from tinylm.finetune.freezing import freeze

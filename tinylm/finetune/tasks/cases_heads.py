@@ -1,7 +1,7 @@
 """How to check the heads and their losses: the CRF, both readings of the span loss, and each head on a tiny encoder."""
 import numpy as np
 
-from tinylm.autograd.cases import normal
+from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import device_of
 from tinylm.finetune.examples import EncoderInput

@@ -3,7 +3,8 @@
 The rule: every parameter meets every token in one multiplication and one addition going forward, and in twice as many going
 back, once for the gradient of the input and once for that of the weight: C = 6 N D (Kaplan et al. 2020; not in the book).
 It leaves out attention's own products, which have no parameters, and counts norms and tables, which multiply nothing.
-Below it the exact counts of this engine, which tests hold against autograd/profile.py and tracemalloc. Read next: chinchilla.py.
+Below it the exact counts of this engine, which tests hold against autograd/engine/profile.py and tracemalloc.
+Read next: chinchilla.py.
 """
 from dataclasses import dataclass
 

@@ -1,0 +1,197 @@
+"""Derivatives by differences: what gradcheck.py holds against the engine.
+
+A `Subject` is a function bound to its floating-point inputs, which can be moved along a direction; `Gradient` is
+its gradient as another such function, so that second order is first order once more. `measure` differentiates
+along a direction by a five-point stencil, `examine` with shrinking steps, and tells a kink from a wrong rule.
+Read next: gradcheck.py.
+"""
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd.engine.backward import grad
+from tinylm.autograd.engine.tensor import Tensor, recording
+from tinylm.errors import GraphError
+
+# Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for functions of size one.
+STEP = 1e-3
+SMALLER = (1e-3, 1e-4, 1e-5, 1e-6)
+
+
+class Subject:
+    """A function with its differentiable inputs found, copied in `dtype` to `device`, and free to be moved.
+
+    Inputs are: floating-point arrays among the positional arguments (also inside lists and tuples), Tensors that
+    require a gradient anywhere, and the parameters of the function and of arguments that have parameters. Arrays
+    given by keyword, Tensors that require no gradient, integers, None and all else are constants. Use it in a
+    `with`: parameters get their own memory back at its end. Random streams are rewound before every run.
+    """
+
+    def __init__(self, function, args, options, dtype=np.float64, device="cpu"):
+        self.function, self.dtype, self.device = function, np.dtype(dtype), device
+        self.leaves, self.labels, self._owners, self._before = [], [], [], []
+        self._adopt(function, "")
+        self.args = [self._bind(a, f"argument {i}", True) for i, a in enumerate(args)]
+        self.options = {name: self._bind(a, name, False) for name, a in options.items()}
+        self._draws, self._needs_tape = {}, False
+        with backend.watch_draws() as draws:
+            self.run()
+        self._draws = draws
+        try:
+            self.values()
+        except GraphError:                                  # the function itself differentiates something
+            self._needs_tape = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for parameter, data in self._before:
+            parameter.data = data
+
+    def _bind(self, value, label, positional):
+        if isinstance(value, Tensor):
+            if value.dtype.kind != "f":
+                return value.to(self.device)
+            copy = Tensor(self._cast(value.data), value.requires_grad, value.name)
+            return self._leaf(copy, label) if value.requires_grad else copy
+        if isinstance(value, np.floating):                  # what NumPy makes of a 0-d array as soon as it computes
+            value = np.asarray(value)
+        if backend.is_array(value):
+            if value.dtype.kind != "f":
+                return backend.to_device(value, self.device)
+            return self._leaf(Tensor(self._cast(value), True), label) if positional else self._cast(value)
+        if type(value) in (list, tuple):
+            return type(value)(self._bind(v, f"{label}[{i}]", positional) for i, v in enumerate(value))
+        self._adopt(value, f"{label} ")
+        return value
+
+    def _cast(self, array):
+        return backend.to_device(np.array(backend.to_cpu(array), self.dtype), self.device)
+
+    def _leaf(self, tensor, label):
+        self.leaves.append(tensor)
+        self.labels.append(label)
+        return tensor
+
+    def _adopt(self, owner, label):
+        """Take in the parameters of a module, in this dtype for as long as the check lasts."""
+        if hasattr(owner, "named_parameters"):
+            named = dict(owner.named_parameters())
+        elif callable(getattr(owner, "parameters", None)):
+            named = {p.name or f"parameter {i}": p for i, p in enumerate(owner.parameters())}
+        else:
+            return
+        for name, parameter in named.items():
+            if not any(parameter is known for known in [*self.leaves, *(p for p, _ in self._before)]):
+                self._before.append((parameter, parameter.data))
+                parameter.data = self._cast(parameter.data)
+                if parameter.requires_grad:                 # a frozen one is a constant
+                    self._leaf(parameter, label + name)
+
+    def run(self):
+        """The floating-point Tensors that the function returns, recorded."""
+        with recording(True), backend.replay_draws(self._draws):
+            return tensors(self.function(*self.args, **self.options))
+
+    def values(self):
+        """What it returns here, as one vector of float64."""
+        with recording(self._needs_tape), backend.replay_draws(self._draws):
+            return flat(tensors(self.function(*self.args, **self.options)))
+
+
+class Gradient:
+    """The gradient of a subject, contracted with cotangents, as a function of its inputs and of the cotangents."""
+
+    def __init__(self, inner, cotangents):
+        self.inner, self.device, self.dtype = inner, inner.device, inner.dtype
+        self.cotangents = [Tensor(w, requires_grad=True) for w in cotangents]
+        self.leaves = inner.leaves + self.cotangents
+        self.labels = inner.labels + [f"cotangent {i}" for i in range(len(cotangents))]
+
+    def run(self, create_graph=True):
+        return pull(self.inner.run(), self.inner.leaves, self.cotangents, create_graph)
+
+    def values(self):
+        return flat(self.run(create_graph=False))           # the plain backward pass, fused kernels included
+
+
+def tensors(result):
+    """The floating-point Tensors of a result: itself, or the members of a tuple, list or dict."""
+    if isinstance(result, Tensor):
+        return [result] if result.dtype.kind == "f" else []
+    if isinstance(result, dict):
+        result = list(result.values())
+    return [t for part in result for t in tensors(part)] if isinstance(result, (tuple, list)) else []
+
+
+def pull(outputs, leaves, cotangents, create_graph=False):
+    """Transposed Jacobian times cotangents: one Tensor per leaf. Outputs without a graph contribute nothing."""
+    parts = [grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
+             for y, w in zip(outputs, cotangents) if y.requires_grad]
+    total = parts[0] if parts else [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
+    for part in parts[1:]:
+        total = [a + b for a, b in zip(total, part)]
+    return total
+
+
+def flat(parts):
+    """Tensors or arrays as one NumPy vector of float64."""
+    arrays = [backend.to_cpu(p.data if isinstance(p, Tensor) else p).astype(np.float64).reshape(-1) for p in parts]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
+
+
+def parts_of(vector, like, device, dtype=np.float64):
+    """A vector cut into arrays of the shapes of `like`, on a device."""
+    borders = np.cumsum([0] + [x.size for x in like])
+    return [backend.to_device(np.asarray(vector[i:j].reshape(x.shape), dtype), device)
+            for x, i, j in zip(like, borders, borders[1:])]
+
+
+def values_along(subject, direction, steps):
+    """The values of a subject at x + t * direction for every t in steps, one row each. The inputs are put back."""
+    before = [leaf.data for leaf in subject.leaves]
+    x = flat(before)
+    rows = []
+    try:
+        for t in steps:
+            for leaf, data in zip(subject.leaves, parts_of(x + t * direction, before, subject.device)):
+                leaf.data = data
+            rows.append(subject.values())
+    finally:
+        for leaf, data in zip(subject.leaves, before):
+            leaf.data = data
+    return np.array(rows)
+
+
+def unit_of(subject, direction):
+    """The unit of the steps: one, or more where inputs are so large that a step would drown in their rounding."""
+    return max(1.0, 1e-3 * np.max(np.abs(flat(subject.leaves))[direction != 0], initial=0))
+
+
+def measure(subject, direction, step=STEP):
+    """The derivative of a subject's values along a direction, by five points: (n_out,)."""
+    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 8 times the one less the other has no h^3.
+    h = step * unit_of(subject, direction)
+    low2, low, high, high2 = values_along(subject, direction, (-2 * h, -h, h, 2 * h))
+    return (8 * (high - low) - (high2 - low2)) / (12 * h)
+
+
+def examine(subject, direction):
+    """The derivative again with ever smaller steps: (derivative (n_out,), True if there is a kink or a jump).
+
+    The estimate that the next smaller step changes least is taken, element by element: which one is decided by the
+    differences alone. Where a function is smooth, its two one-sided slopes approach each other with the step;
+    where a kink or a jump is near, they keep their distance, or grow apart, over some tenfold smaller step.
+    """
+    estimates = np.array([measure(subject, direction, step) for step in SMALLER])           # (steps, n_out)
+    change = np.abs(np.diff(estimates, axis=0))
+    change = np.where(np.isfinite(change), change, np.inf)
+    best = np.take_along_axis(estimates[1:], np.argmin(change, axis=0)[None], axis=0)[0]
+    unit, here = unit_of(subject, direction), subject.values()
+    steps = unit * np.array(SMALLER)[:, None]
+    forward = (values_along(subject, direction, steps[:, 0]) - here) / steps
+    backward = (here - values_along(subject, direction, -steps[:, 0])) / steps
+    gap = np.abs(forward - backward)
+    noise = 1e-14 * np.max(np.abs(here), initial=1) / steps + 1e-4 * (np.abs(forward) + np.abs(backward))
+    stays = (gap[1:] > 0.5 * gap[:-1]) & (gap[1:] > noise[1:])
+    return best, bool(np.any(stays)) or not np.all(np.isfinite(gap))

@@ -1,0 +1,167 @@
+"""The checker: is a derivative what the function does?
+
+`gradcheck` asks it of any function, `run_checks` of every registered one. A random cotangent always (under all
+ones a softmax that returns no gradient at all would pass); every element at small sizes, random directions at
+large ones; the gradient's own gradient the same way; the plain twins of fused operations, and <u, Jv> = <J^T u, v>,
+which needs no step size. Why the checker itself may be believed: mutants.py. Read next: registry.py.
+"""
+import difflib
+import fnmatch
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd import registry
+from tinylm.autograd.check import compare, user_code
+from tinylm.autograd.check.differences import Gradient, Subject
+from tinylm.errors import ConfigError, TinylmError
+
+# Largest relative error by dtype. float64 is held against differences, good to 1e-9 and better; the others against the
+# float64 gradient at the same point: a score of 80 alone costs float32 80 rounding errors of 2**-24 in its exponential.
+TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 3e-2}
+
+
+@dataclass
+class Report:
+    """What a check found; true if all is well.
+
+    verdict  "ok", "wrong", "kink" (the point lies at one: nothing is proved), "not repeatable" or "error"
+    first    worst relative error of the first derivatives; second: of the second ones, None if not asked
+    points   numbers compared
+    """
+    name: str
+    verdict: str = "ok"
+    first: float | None = None
+    second: float | None = None
+    points: int = 0
+    dtype: str = "float64"
+    backend: str = "cpu"
+    detail: str = ""
+
+    def __bool__(self):
+        return self.verdict == "ok"
+
+    def __str__(self):
+        measured = ("first", self.first), ("second", self.second)
+        errors = ", ".join(f"{label} order {e:.1e}" for label, e in measured if e is not None)
+        return f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, " \
+               f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
+
+    def as_dict(self):
+        """A dictionary of plain values, for --json."""
+        return asdict(self)
+
+    def note(self, order, error, points):
+        """Take in the worst error of some comparisons; orders above two count as second."""
+        field = "first" if order == 1 else "second"
+        setattr(self, field, max(float(error), getattr(self, field) or 0.0))
+        self.points += points
+
+
+def random_cotangent(rng, shape):
+    """The default: standard normal, so that no identity among the outputs hides an error."""
+    return rng.normal(size=shape)
+
+
+def gradcheck(function, *args, order=1, tolerance=None, mode="auto", seed=0, dtype="float64", device="cpu", name=None,
+              cotangent=random_cotangent, **options):
+    """Check the derivatives of a function of Tensors against differences.
+
+    function   takes Tensors and returns a Tensor, or several; or a module, whose parameters are then checked too
+    args       floating-point arrays and Tensors that require a gradient are differentiated, all else is constant
+    options    passed to the function; arrays among them are constants
+    order      2 checks the gradient's gradient too
+    tolerance  largest relative error; by dtype from TOLERANCE if not given
+    mode       "full": every entry of the Jacobian; "directions": random ones; "auto" decides by size
+    dtype      below float64, gradients are compared with those in float64 at the same point
+    returns    a Report, true if the derivatives are right; print it to see the errors
+    raises     GraphError if nothing is differentiable, and whatever the function raises
+    """
+    name = name or getattr(function, "__name__", type(function).__name__)
+    report = Report(name, dtype=np.dtype(dtype).name, backend=device)
+    if report.dtype not in TOLERANCE:
+        raise ConfigError(f"gradcheck: dtype {report.dtype}: choose one of {', '.join(TOLERANCE)}")
+    if mode not in ("auto", "full", "directions"):
+        raise ConfigError(f"gradcheck: mode {mode!r}: choose one of auto, full, directions")
+    return _check(report, function, args, options, order, tolerance, seed, mode, cotangent)
+
+
+def assert_gradients(function, *args, **settings):
+    """gradcheck() for tests: raises AssertionError with the report if it does not pass."""
+    report = gradcheck(function, *args, **settings)
+    if not report:
+        raise AssertionError(str(report))
+
+
+def _check(report, function, args, options, order=1, tolerance=None, seed=0, mode="auto", cotangent=random_cotangent):
+    """Run the comparisons and write what they find into the report."""
+    rng = np.random.default_rng(seed)
+    device, tolerance = report.backend, tolerance or TOLERANCE[report.dtype]
+    try:
+        if report.dtype != "float64":
+            compare.against_float64(report, function, args, options, tolerance, rng, device)
+            return report
+        with Subject(function, args, options, np.float64, device) as subject:
+            outputs = compare.require_graph(report.name, subject)
+            weights = [backend.to_device(np.asarray(cotangent(rng, y.shape)), device) for y in outputs]
+            compare.repeatable(subject, weights)
+            for level in range(1, order + 1):
+                compare.jacobian(report, subject, level, mode, tolerance, rng, cotangent)
+                if level < order:
+                    subject, plain = Gradient(subject, weights), subject
+                    if level == 1:
+                        compare.two_ways(plain, subject, weights, rng)
+                    weights = [backend.to_device(np.asarray(rng.normal(size=x.shape)), device) for x in plain.leaves]
+    except compare.Found as found:
+        report.verdict, report.detail = found.args
+    return report
+
+
+def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
+    """Check registered entries. Returns a list of Reports, one per entry and dtype.
+
+    names   names or patterns ("soft*"); a word that is no name selects every name that holds it; None for all
+    raises  ConfigError for a name that selects nothing
+    """
+    entries = registry.load_all()
+    return [check_entry(entries[name], dtype, device, seed) for name in select(names, entries) for dtype in dtypes]
+
+
+def select(names, entries):
+    """The entry names that `names` select, in the order of the register."""
+    chosen = set()
+    for word in [names] if isinstance(names, str) else list(names or entries):
+        found = [word] if word in entries else [n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()]
+        if not found:
+            near = difflib.get_close_matches(word, entries, 3)
+            raise ConfigError(f"gradcheck: no entry is named like {word!r}"
+                              + (f": did you mean {', '.join(near)}?" if near else ": tinylm gradcheck --list"))
+        chosen.update(found)
+    return [name for name in entries if name in chosen]
+
+
+def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
+    """All drawn calls of an entry in one Report: the worst errors, and the first verdict that is not "ok"."""
+    report = Report(entry.name, dtype=dtype, backend=device)
+    settings = {"order": entry.order, "tolerance": entry.tolerance if dtype == "float64" else None, **settings}
+    for i, drawn in enumerate(entry.calls(seed)):
+        try:
+            _check(report, entry.function, drawn.args, drawn.options, seed=seed + i, **settings)
+        except TinylmError as error:
+            report.verdict, report.detail = "error", f"{type(error).__name__}: {error}"
+        if not report:
+            report.detail = f"draw {i}: {report.detail}"
+            break
+    return report
+
+
+def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
+    """Check a user's function or module, named as "package.file:callable" or "path/file.py:callable".
+
+    Inputs come from the callable's `example(rng)` or the `inputs(rng)` of its file; see usercode.arguments.
+    returns  one Report per dtype
+    raises   ConfigError, saying how to give inputs, if it cannot be found or called
+    """
+    function, args = user_code.arguments(*user_code.find(where), np.random.default_rng(seed))
+    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where) for dtype in dtypes]

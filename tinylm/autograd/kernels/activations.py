@@ -1,0 +1,167 @@
+"""Fused activations. Each keeps its slope from the forward pass, so that backward is one product.
+
+No `x**3`: np.power on float32 costs as much as 500 multiplications. Scratch arrays are written with `out=`
+and reused within an operation, which is half of what makes these fast. Read next: losses.py.
+"""
+import math
+
+import numpy as np
+
+from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.kernels import composed
+from tinylm.autograd.primitives.elementwise import _stable_sigmoid, mul, sigmoid
+from tinylm.autograd.primitives.erf import erf
+from tinylm.errors import ConfigError, ShapeError
+
+
+def _scalars_too(kernel):
+    """Lets a kernel that writes with `out=` take 0-d arrays, which NumPy's arithmetic turns into scalars."""
+    def on_array(x, keep):
+        y, slope = kernel(np.atleast_1d(x), keep)
+        return y.reshape(x.shape), slope if slope is None else slope.reshape(x.shape)
+    return on_array
+
+
+@_scalars_too
+def _gelu_tanh(x, keep):
+    """gelu_tanh(x) and, if kept, its slope."""
+    # With u = c (x + 0.044715 x^3) and p = (1 + tanh(u))/2 = 1/(1 + exp(-2u)):
+    #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
+    # exp() is NumPy's fastest transcendental everywhere; tanh() is faster only with AVX-512.
+    c = math.sqrt(2 / math.pi)
+    square = x * x
+    p = square * (-2 * 0.044715 * c)
+    p -= 2 * c
+    p *= x
+    np.minimum(p, 80.0, out=p)                              # exp(-2u) stays finite; there p is 1e-35 instead of less
+    np.exp(p, out=p)
+    p += 1
+    np.reciprocal(p, out=p)
+    if not keep:
+        return np.multiply(x, p, out=square), None
+    y = x * p
+    slope = square                                          # its memory becomes 2 x p (1 - p) u' + p
+    slope *= 6 * 0.044715 * c
+    slope += 2 * c
+    slope *= y
+    slope *= 1 - p
+    slope += p
+    return y, slope
+
+
+@_scalars_too
+def _gelu(x, keep):
+    """gelu(x) and, if kept, its slope Phi(x) + x phi(x)."""
+    cdf = erf(x * (1 / math.sqrt(2)))
+    cdf += 1
+    cdf *= 0.5
+    y = x * cdf
+    if not keep:
+        return y, None
+    slope = x * x
+    slope *= -0.5
+    np.exp(slope, out=slope)
+    slope *= 1 / math.sqrt(2 * math.pi)
+    slope *= x
+    slope += cdf
+    return y, slope
+
+
+@_scalars_too
+def _silu(x, keep):
+    """silu(x) and, if kept, its slope s + x s (1 - s), s the sigmoid."""
+    s = _stable_sigmoid(x)
+    y = x * s
+    if not keep:
+        return y, None
+    slope = 1 - s
+    slope *= y
+    slope += s
+    return y, slope
+
+
+@fused(composed.gelu_tanh)
+def gelu_tanh(x, *, keep):
+    """GELU by its tanh approximation   (Hendrycks & Gimpel 2016; what GPT-2 uses). Elementwise, returns x's shape."""
+    y, slope = _gelu_tanh(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+@fused(composed.gelu)
+def gelu(x, *, keep):
+    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27). Elementwise, returns x's shape."""
+    y, slope = _gelu(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+@fused(composed.silu)
+def silu(x, *, keep):
+    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017). Elementwise."""
+    y, slope = _silu(x, keep)
+    return y, lambda g: (g * slope,)
+
+
+def _gated(activation, gate, up, keep):
+    """activation(gate) * up, and the backward of both."""
+    if gate.shape != up.shape:
+        raise ShapeError(f"gated activation: gate {gate.shape} and up {up.shape} must have one shape")
+    value, slope = activation(gate, keep)
+    return value * up, lambda g: (g * up * slope, g * value)
+
+
+@fused(composed.swiglu)
+def swiglu(gate, up, *, keep):
+    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020). gate and up of one shape, (..., F)."""
+    return _gated(_silu, gate, up, keep)
+
+
+@fused(composed.geglu)
+def geglu(gate, up, *, keep):
+    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020). gate and up of one shape, (..., F)."""
+    return _gated(_gelu, gate, up, keep)
+
+
+def dropout(x, p, rng):
+    """Set each value to 0 with probability p and scale the others by 1/(1-p)   (Srivastava et al. 2014)
+
+    x        Tensor of any shape; its leading axis is the batch, see Random.rows
+    p        in [0, 1); 0 returns x itself and draws nothing
+    rng      backend.Random: the mask is drawn from it, so a replayed stream gives the same mask
+    returns  x's shape, with the same mean
+    """
+    return x if p == 0 else mul(x, kept_scaled(x.shape, p, rng, x.dtype))
+
+
+def kept_scaled(shape, p, rng, dtype):
+    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped. ConfigError if p is not in [0, 1)."""
+    if not 0 <= p < 1:
+        raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
+    if not hasattr(rng, "bernoulli"):
+        raise ConfigError(f"dropout: rng must be a stream of random numbers, tinylm.Random(seed), not {rng!r}")
+    return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))
+
+
+# Below: no kernel of their own, a line of primitives each, differentiable to any order. Book section 2.2.2.
+
+def swish(x, c=1.0):
+    """Swish: x sigmoid(c x)   (book section 2.2.2; Ramachandran et al. 2017)
+
+    x        Tensor or array of any shape
+    c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is close to gelu;
+             the larger, the closer to relu
+    returns  x's shape
+    """
+    return mul(x, sigmoid(mul(x, c)))
+
+
+def gelu_sigmoid(x):
+    """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016), within 0.021 of gelu everywhere."""
+    return swish(x, 1.702)
+
+
+def glu(gate, up):
+    """The gated linear unit's product: sigmoid(gate) * up   (book eq. 2.28; Dauphin et al. 2017)
+
+    gate, up  of one shape, (..., F): two linear maps of the same input; returns that shape
+    """
+    return mul(sigmoid(gate), up)

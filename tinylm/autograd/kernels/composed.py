@@ -1,0 +1,144 @@
+"""The fused operations once more, in primitives: each a few plain lines that say what it computes.
+
+These are the explanation, the oracle (fused equals composed to 1e-12 in float64, forward and backward), and
+what the engine differentiates when derivatives of derivatives are wanted. Arguments as in the files of
+the fused ones, where they are described. Read next: linear.py, the first of these.
+"""
+import math
+
+import numpy as np
+
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.primitives.elementwise import erf, exp, sigmoid, sqrt, tanh, where
+from tinylm.autograd.primitives.indexing import getitem, take_along_axis
+from tinylm.autograd.primitives.products import matmul
+from tinylm.autograd.primitives.reductions import logsumexp, mean, sum
+from tinylm.autograd.primitives.shaping import (
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    reshape,
+    swapaxes,
+    transpose,
+)
+
+
+def linear(x, weight, bias=None):
+    """x W + b"""
+    y = matmul(x, weight)
+    return y if bias is None else y + bias
+
+
+def unembedding(x, weight):
+    """x E^T, E the embedding table"""
+    return matmul(x, swapaxes(weight, -1, -2))
+
+
+def embedding(ids, weight):
+    """Row ids[...] of the table, for every position   (the lookup is one_hot(ids) @ weight)"""
+    return getitem(weight, ids.data if isinstance(ids, Tensor) else ids)
+
+
+def layer_norm(x, gain, bias=None, eps=1e-5):
+    """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
+    centered = x - mean(x, axis=-1, keepdims=True)
+    y = gain * centered / sqrt(mean(centered * centered, axis=-1, keepdims=True) + eps)
+    return y if bias is None else y + bias
+
+
+def rms_norm(x, gain, eps=1e-6):
+    """gain * x / sqrt(mean(x**2) + eps) over the last axis   (book eq. 2.24)"""
+    return gain * x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps)
+
+
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x))"""
+    return exp(log_softmax(x, axis=axis))
+
+
+def log_softmax(x, axis=-1):
+    """x - log(sum(exp(x)))"""
+    return x - logsumexp(x, axis=axis, keepdims=True)
+
+
+def cross_entropy(logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"):
+    """-log softmax(logits)[target], averaged over the targets that count   (book eqs. 1.5, 2.13)"""
+    targets = targets.data if isinstance(targets, Tensor) else targets
+    counts = targets != ignore_index
+    safe = np.where(counts, targets, 0)
+    logp = log_softmax(logits)
+    picked = take_along_axis(logp, safe[..., None], -1)[..., 0]                        # (..., V) -> (...)
+    losses = -(1 - label_smoothing) * picked - label_smoothing * mean(logp, axis=-1)
+    losses = losses + z_loss * logsumexp(logits, axis=-1) ** 2
+    losses = where(counts, losses, 0.0)
+    if reduction == "none":
+        return losses
+    return sum(losses) if reduction == "sum" else sum(losses) / np.maximum(np.sum(counts), 1).astype(logits.dtype)
+
+
+def gelu(x):
+    """x Phi(x), Phi the normal distribution function   (book eq. 2.27)"""
+    return x * 0.5 * (1 + erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x):
+    """The tanh approximation of GELU that GPT-2 uses"""
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def silu(x):
+    """x sigmoid(x), Swish with c = 1"""
+    return x * sigmoid(x)
+
+
+def swiglu(gate, up):
+    """silu(gate) * up   (book eq. 2.30)"""
+    return silu(gate) * up
+
+
+def geglu(gate, up):
+    """gelu(gate) * up   (book eq. 2.29)"""
+    return gelu(gate) * up
+
+
+def rotary(x, cos, sin):
+    """Rotate the pairs (x_i, x_{i + K/2}) by the angle of their position and index   (book section 2.3.5)"""
+    half = x.shape[-1] // 2
+    first, second = x[..., :half], x[..., half:]
+    return concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+
+
+def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=None):
+    """softmax(q k^T * scale + bias, where visible) v   (book eq. 2.6)"""
+    B, H, T, K = q.shape
+    G, S = k.shape[1], k.shape[2]
+    if G != H:                                                                         # each kv head serves H/G query heads
+        k, v = (reshape(broadcast_to(expand_dims(x, 2), shape=(B, G, H // G, S, x.shape[-1])), shape=(B, H, S, x.shape[-1]))
+                for x in (k, v))
+    scores = matmul(q, swapaxes(k, -1, -2)) * (1 / math.sqrt(K) if scale is None else scale)      # (B, H, T, S)
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        rows, columns = (np.arange(n, like=q.data) for n in (T, S))
+        visible = columns[None, :] <= rows[:, None] + (S - T)                          # the last query sees the last key
+        scores = where(visible, scores, -np.inf)
+    if mask is not None:
+        scores = where(mask, scores, -np.inf)
+    norm = logsumexp(scores, axis=-1, keepdims=True)
+    weights = exp(scores - where(np.isfinite(norm.data), norm, 0.0))                   # a query that sees nothing gets zeros
+    if dropped is not None:
+        weights = weights * dropped
+    return matmul(weights, v)                                                          # (B, H, T, K)
+
+
+def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropped=None):
+    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11)"""
+    G = kv_heads or heads
+    B, T, width = qkv.shape
+    K = width // (heads + 2 * G)
+    x = transpose(reshape(qkv, shape=(B, T, heads + 2 * G, K)), axes=(0, 2, 1, 3))     # (B, H+2G, T, K)
+    q, k, v = x[:, :heads], x[:, heads:heads + G], x[:, heads + G:]
+    if rotation is not None:
+        q, k = rotary(q, *rotation), rotary(k, *rotation)
+    y = attention(q, k, v, mask=mask, causal=causal, scale=scale, dropped=dropped)     # (B, H, T, K)
+    return reshape(transpose(y, axes=(0, 2, 1, 3)), shape=(B, T, heads * K))

@@ -1,0 +1,111 @@
+"""Fused softmax, log-softmax and cross-entropy: the output layer of every language model.
+
+Read next: attention.py, where softmax meets two matrix products.
+"""
+import numpy as np
+
+from tinylm.autograd.engine.operation import fused
+from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.rows import check_ids
+from tinylm.autograd.primitives.reductions import mean, sum
+from tinylm.errors import ConfigError, ShapeError
+
+
+@fused(composed.softmax)
+def softmax(x, *, axis=-1, keep):
+    """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
+
+    x        any shape; returns the same shape, entries that sum to 1. An entry of -inf gets 0.
+    """
+    # dL/dx = y (g - sum(g y)): the second term is what keeps the sum at 1
+    y = x - np.max(x, axis=axis, keepdims=True)
+    np.exp(y, out=y)
+    y /= np.sum(y, axis=axis, keepdims=True)
+    return y, lambda g: (y * (g - np.sum(g * y, axis=axis, keepdims=True)),)
+
+
+@fused(composed.log_softmax)
+def log_softmax(x, *, axis=-1, keep):
+    """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
+    # dL/dx = g - softmax(x) sum(g)
+    y = x - np.max(x, axis=axis, keepdims=True)
+    y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
+    return y, lambda g: (g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),)
+
+
+def cross_entropy(logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"):
+    """Negative log-probability of the targets, in nats   (book eqs. 1.5 and 2.13)
+
+    logits           (..., V)  unnormalized log-probabilities
+    targets          (...)     integers in [0, V), or ignore_index where there is nothing to predict
+    label_smoothing  share e of the target probability spread evenly over V   (Szegedy et al. 2016)
+    z_loss           weight of log(sum exp logits)**2, which keeps logits from drifting   (Chowdhery et al. 2022)
+    reduction        "mean" over the targets that count (0 if there are none), "sum", or "none": (...)
+    raises           ShapeError if the shapes do not match, DataError naming a target outside the vocabulary
+    """
+    targets = getattr(targets, "data", targets) if not isinstance(targets, np.ndarray) else targets
+    targets = np.asarray(targets) if isinstance(targets, (list, int, memoryview)) else targets
+    if logits.shape[:-1] != targets.shape:
+        raise ShapeError(f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]}, not {targets.shape}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'")
+    return _cross_entropy(logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing, z_loss=z_loss,
+                          reduction=reduction)
+
+
+@fused(composed.cross_entropy, name="cross_entropy")
+def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, reduction, keep):
+    # With p = softmax(logits), Z = logsumexp(logits), q = (1-e) onehot + e/V and w_i the weight of row i:
+    #   L = sum_i w_i (Z_i - q_i . logits_i + z Z_i^2)   =>   dL/dlogits_i = w_i ((1 + 2 z Z_i) p_i - q_i)
+    # One (n, V) array is made: exp(logits - max), which backward turns into the gradient.
+    V, e = logits.shape[-1], label_smoothing
+    rows, ids = logits.reshape(-1, V), targets.reshape(-1)                              # (n, V), (n,)
+    counts = ids != ignore_index
+    ids = np.where(counts, ids, 0)
+    check_ids(ids, V, "cross_entropy")
+    at = np.arange(len(rows), like=ids)
+    top = np.max(rows, axis=-1)
+    p = rows - top[:, None]
+    fit = (1 - e) * p[at, ids]                                                          # q . (logits - top)
+    if e:
+        fit += e * np.mean(p, axis=-1)
+    np.exp(p, out=p)
+    total = p @ np.ones_like(p, shape=(V,))                                             # (n,)
+    log_total = np.log(total)
+    losses = log_total - fit
+    if z_loss:
+        losses += z_loss * (log_total + top) ** 2
+    losses *= counts
+    wide = np.result_type(losses.dtype, np.float32)         # float16 could neither count nor add up this many
+    n = np.maximum(np.sum(counts), 1).astype(wide)
+    y = losses.reshape(targets.shape)
+    if reduction != "none":
+        y = (np.sum(losses, dtype=wide) / (n if reduction == "mean" else 1)).astype(logits.dtype)
+
+    def backward(g):
+        weight = counts * (g.reshape(-1) / n if reduction == "mean" else g.reshape(-1))
+        share = weight * (1 + 2 * z_loss * (log_total + top)) if z_loss else weight
+        d = p * (share / total)[:, None]
+        d[at, ids] -= (1 - e) * weight
+        if e:
+            d -= (e / V * weight)[:, None]
+        return d.reshape(logits.shape), None
+
+    return y if hasattr(y, "dtype") and hasattr(y, "ndim") and not isinstance(y, np.generic) else np.asarray(y), backward
+
+
+def soft_cross_entropy(logits, targets, reduction="mean"):
+    """Cross-entropy against a whole distribution: -sum over v of targets[v] log softmax(logits)[v]   (book eq. 1.5)
+
+    logits     (..., V)  unnormalized log-probabilities
+    targets    (..., V)  the gold distribution; one-hot rows give cross_entropy. Tensor or array, differentiated too
+    reduction  "mean" over the rows, "sum", or "none": (...)
+    raises     ShapeError if the shapes differ
+    """
+    if logits.shape != targets.shape:
+        raise ShapeError(f"soft_cross_entropy: logits {logits.shape} need a distribution of the same shape, "
+                         f"not {targets.shape}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(f"soft_cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'")
+    losses = -sum(log_softmax(logits) * targets, axis=-1)                              # (..., V) -> (...)
+    return losses if reduction == "none" else sum(losses) if reduction == "sum" else mean(losses)

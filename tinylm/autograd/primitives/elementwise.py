@@ -1,0 +1,111 @@
+"""Elementwise primitives: one line of forward, one derivative per argument, in differentiable operations.
+
+Read a rule as mathematics: with y = f(a, b) and g = dL/dy, the entries are dL/da and dL/db. Sums that undo
+broadcasting are added by the engine. The rules are themselves recorded when a graph of the backward pass is
+wanted, so derivatives of every order follow from this table. Read next: shaping.py, products.py.
+"""
+import math
+
+import numpy as np
+
+from tinylm.autograd.engine.operation import primitive
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.primitives.erf import erf as _erf
+
+
+def _elementwise(name, forward, *rules, doc, linear=False):
+    operation = primitive(*rules, name=name, linear=linear, broadcasts=len(rules) > 1)(forward)
+    operation.__doc__ = f"{doc}\n\n    Elementwise, on Tensors, arrays and numbers that broadcast; returns a Tensor."
+    operation.__name__ = operation.__qualname__ = name
+    return operation
+
+
+add = _elementwise("add", lambda a, b: np.add(a, b), lambda g, y, a, b: g, lambda g, y, a, b: g, doc="a + b", linear=True)
+sub = _elementwise("sub", lambda a, b: np.subtract(a, b), lambda g, y, a, b: g, lambda g, y, a, b: -g, doc="a - b", linear=True)
+mul = _elementwise("mul", lambda a, b: np.multiply(a, b), lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, doc="a * b")
+div = _elementwise("div", lambda a, b: np.true_divide(a, b),
+                   lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, doc="a / b")
+neg = _elementwise("neg", lambda a: np.negative(a), lambda g, y, a: -g, doc="-a", linear=True)
+exp = _elementwise("exp", lambda a: np.exp(a), lambda g, y, a: g * y, doc="e to the power a")
+log = _elementwise("log", lambda a: np.log(a), lambda g, y, a: g / a, doc="Natural logarithm, for a > 0")
+sqrt = _elementwise("sqrt", lambda a: np.sqrt(a), lambda g, y, a: g / (2 * y), doc="Square root; the derivative is infinite at 0")
+tanh = _elementwise("tanh", lambda a: np.tanh(a), lambda g, y, a: g * (1 - y * y), doc="Hyperbolic tangent")
+sin = _elementwise("sin", lambda a: np.sin(a), lambda g, y, a: g * cos(a), doc="Sine of an angle in radians")
+cos = _elementwise("cos", lambda a: np.cos(a), lambda g, y, a: -g * sin(a), doc="Cosine of an angle in radians")
+abs = _elementwise("abs", lambda a: np.abs(a), lambda g, y, a: g * np.sign(a.data), doc="Absolute value; derivative 0 at 0")
+
+
+def _stable_sigmoid(a):
+    e = np.exp(-np.abs(a))                                  # in (0, 1]: never overflows
+    return np.where(np.less(a, 0), e, 1) / (1 + e)
+
+
+sigmoid = _elementwise("sigmoid", _stable_sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
+erf = _elementwise("erf", _erf, lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
+                   doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; float64-accurate, see erf.py")
+
+
+def _power(a, b):
+    if type(b) in (int, float) and b in (2, 3):             # np.power on float32 costs 500 multiplications
+        return a * a if b == 2 else a * a * a
+    return np.power(a, b)
+
+
+def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where a and b are 0
+    if isinstance(b, (int, float)):
+        return g * b * a ** (b - 1) if b else g * 0.0
+    both = (_values(a) == 0) & (_values(b) == 0)            # nowhere else is it cut off: its slope by b at 0 is 1/a
+    return g * b * power(where(both, 1.0, a), b - 1)
+
+
+def _power_by_exponent(g, y, a, b):                         # y log a; 0 at a = 0, its limit for b > 0
+    if isinstance(a, (int, float)):
+        return g * y * (math.log(a) if a > 0 else 0.0)
+    return g * y * log(where(_values(a) > 0, a, 1.0))
+
+
+power = _elementwise("pow", _power, _power_by_base, _power_by_exponent,
+                     doc="a to the power b. The derivative by b is taken for a > 0 and is 0 elsewhere")
+
+
+def _values(x):
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _share_max(a, b):                                       # 1 where a is larger, 1/2 at a tie, as a constant
+    return (np.greater(_values(a), _values(b)) + 0.5 * np.equal(_values(a), _values(b)))
+
+
+maximum = _elementwise("maximum", lambda a, b: np.maximum(a, b),
+                       lambda g, y, a, b: g * _as(g, _share_max(a, b)), lambda g, y, a, b: g * _as(g, _share_max(b, a)),
+                       doc="The larger of a and b; a tie shares the gradient in halves")
+minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
+                       lambda g, y, a, b: g * _as(g, _share_max(b, a)), lambda g, y, a, b: g * _as(g, _share_max(a, b)),
+                       doc="The smaller of a and b; a tie shares the gradient in halves")
+
+
+def _as(g, constant):
+    return constant.astype(g.dtype)                         # keeps float32 gradients float32
+
+
+@primitive(None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g), broadcasts=True)
+def where(condition, a, b):
+    """a where the condition holds, else b. Elementwise with broadcasting; the condition is a bool array, not differentiated."""
+    return np.where(condition, a, b)
+
+
+@primitive(lambda g, y, a, low=None, high=None: g * _as(g, (a.data == y.data)))
+def clip(a, low=None, high=None):
+    """a limited to [low, high]; the gradient passes where a is inside (borders included). low, high: numbers, or None."""
+    return np.clip(a, low, high)
+
+
+@primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)
+def astype(a, dtype):
+    """a converted to another floating-point dtype; the gradient is converted back."""
+    return a.astype(dtype)
+
+
+def relu(a):
+    """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape."""
+    return clip(a, low=0.0) if not isinstance(a, Tensor) else where(a.data > 0, a, 0.0)

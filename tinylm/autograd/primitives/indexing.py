@@ -1,0 +1,103 @@
+"""Primitives that pick values: what is read twice gets both cotangents, what is not read gets none.
+
+`getitem` and `scatter_add` are each other's derivative, so both have all orders. Read next: reductions.py.
+"""
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd.engine.operation import primitive
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.errors import ShapeError
+
+
+def _plain(index):
+    """An index with Tensors replaced by their arrays."""
+    if isinstance(index, tuple):
+        return tuple(_plain(i) for i in index)
+    return index.data if isinstance(index, Tensor) else index
+
+
+def _repeats(index):
+    """True if an index may name an element twice: it holds integer arrays."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(i, list) or backend.is_array(i) and i.dtype.kind in "iu" for i in parts)
+
+
+@primitive(lambda g, y, a, index: scatter_add(a.shape, index, g), linear=True, name="getitem")
+def _getitem(a, index):
+    return a[index]
+
+
+def getitem(a, index):
+    """a[index] with everything NumPy allows: slices, integers, None, ..., integer arrays with duplicates, bool masks."""
+    index = _plain(index)
+    out = _getitem(a, index=index)
+    if isinstance(a, Tensor) and np.may_share_memory(out.data, a.data) if type(out.data) is np.ndarray else False:
+        out._version = a._version
+    return out
+
+
+@primitive(lambda g, y, values, shape, index: _getitem(g, index=index), linear=True, name="scatter_add")
+def _scatter_add(values, shape, index):
+    out = np.zeros_like(values, shape=shape)
+    if not _repeats(index):
+        out[index] = values
+    elif type(out) is np.ndarray:
+        np.add.at(out, index, values)
+    else:
+        backend.backend_of(out).module.add.at(out, index, values)
+    return out
+
+
+def scatter_add(shape, index, values):
+    """Zeros of `shape` with values added at `index`; an element named several times receives the sum.
+
+    shape    tuple of ints
+    index    anything that indexes an array of that shape
+    values   Tensor of the shape that the index selects
+    returns  Tensor of `shape`
+    """
+    return _scatter_add(values, shape=tuple(shape), index=_plain(index))
+
+
+def _along(a_shape, indices, axis):
+    """The full index tuple that take_along_axis means."""
+    axis %= len(a_shape)
+    index = []
+    for i in range(len(a_shape)):
+        if i == axis:
+            index.append(indices)
+        else:
+            index.append(np.arange(indices.shape[i], like=indices).reshape((-1,) + (1,) * (len(a_shape) - 1 - i)))
+    return tuple(index)
+
+
+def take_along_axis(a, indices, axis):
+    """Values of a at `indices` along one axis, the other axes aligned (as in NumPy).
+
+    indices  integer array with a's number of axes; the other axes must have a's length
+    returns  Tensor of the shape of indices
+    """
+    indices = _plain(indices)
+    others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis % a.ndim]
+    if indices.ndim != a.ndim or any(n != m for n, m in others):
+        raise ShapeError(f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} outside axis {axis}")
+    return getitem(a, _along(a.shape, indices, axis))
+
+
+def sort(a, axis=-1):
+    """a in ascending order along an axis. The gradient follows each value to where it came from."""
+    return take_along_axis(a, np.argsort(_plain(a), axis=axis, kind="stable"), axis)
+
+
+def topk(a, k, axis=-1):
+    """The k largest values along an axis, largest first, and their positions.
+
+    returns  (Tensor of values, integer array of indices); among equal values the first position wins
+    """
+    values = _plain(a)
+    if not 0 < k <= values.shape[axis]:
+        raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}")
+    order = np.argsort(-values, axis=axis, kind="stable")
+    indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]
+    return take_along_axis(a, indices, axis), indices
