@@ -66,9 +66,13 @@ import tinylm as tl
 from tinylm import backend
 from tinylm.autograd.engine.profile import count_operations
 from tinylm.generate import cache_bytes
-from tinylm.nn.linear_attention import elu_features, linear_attention_chunked, linear_attention_matrix
-from tinylm.nn.patterns import window_index
-from tinylm.nn.sparse_attention import sparse_attention, window_attention
+from tinylm.nn.attention.linear_attention import (
+    elu_features,
+    linear_attention_chunked,
+    linear_attention_matrix,
+)
+from tinylm.nn.attention.patterns import window_index
+from tinylm.nn.attention.sparse import sparse_attention, window_attention
 
 K, WIDTH, TILE, CHUNK = 32, 64, 128, 64
 

@@ -42,10 +42,10 @@ import numpy as np
 import tinylm as tl
 from tinylm import backend
 from tinylm.backend import Random
-from tinylm.nn import memories as m
-from tinylm.nn.linear_attention import elu_features, linear_attention_recurrent
-from tinylm.nn.recurrent import GRUCell
-from tinylm.nn.segment_memory import compressive, mean_pool
+from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
+from tinylm.nn.memory import fixed_size as m
+from tinylm.nn.memory.segments import compressive, mean_pool
+from tinylm.nn.recurrence.recurrent import GRUCell
 
 TOKENS, WIDTH, SYMBOLS = 64, 32, 16
 SHARPNESS = 40.0                                            # of a query of its own key: e^(40/sqrt 32) over a foreign one

@@ -52,11 +52,18 @@ import numpy as np
 
 from tinylm import Tensor, backend
 from tinylm.errors import MissingExtra
-from tinylm.nn.position import rotary_frequencies
-from tinylm.nn.position_bias import AlibiBias, alibi_slopes, fire_argument, kerple_log, kerple_power, sandwich
-from tinylm.nn.rotary_forms import rotary_elementwise, rotary_periods
-from tinylm.nn.rotary_scaling import interpolate_positions, linear, ntk, yarn
-from tinylm.nn.t5_buckets import book_bucket
+from tinylm.nn.position.bias import (
+    AlibiBias,
+    alibi_slopes,
+    fire_argument,
+    kerple_log,
+    kerple_power,
+    sandwich,
+)
+from tinylm.nn.position.rotary import rotary_frequencies
+from tinylm.nn.position.rotary_forms import rotary_elementwise, rotary_periods
+from tinylm.nn.position.rotary_scaling import interpolate_positions, linear, ntk, yarn
+from tinylm.nn.position.t5_buckets import book_bucket
 
 SHADES = " .:-=+*#%@"
 

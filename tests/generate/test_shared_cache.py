@@ -7,7 +7,7 @@ from tinylm.autograd import attention
 from tinylm.errors import ConfigError
 from tinylm.generate import ModelLM, cache_bytes
 from tinylm.generate.shared_cache import SharedCache, share_every
-from tinylm.nn.attention import merge_heads, split_heads
+from tinylm.nn.attention.multi_head import merge_heads, split_heads
 
 T, L = 7, 4
 MODEL = make_gpt(context=T, n_layer=L, n_head=4, n_kv_head=2, d_model=8)

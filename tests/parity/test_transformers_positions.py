@@ -4,9 +4,9 @@ import pytest
 
 import tinylm as tl
 from tinylm.nn import rotary_angles
-from tinylm.nn.position_bias import alibi_slopes
-from tinylm.nn.rotary_scaling import dynamic_ntk, linear, llama3, longrope, yarn_by_index
-from tinylm.nn.t5_buckets import t5_bucket
+from tinylm.nn.position.bias import alibi_slopes
+from tinylm.nn.position.rotary_scaling import dynamic_ntk, linear, llama3, longrope, yarn_by_index
+from tinylm.nn.position.t5_buckets import t5_bucket
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -17,8 +17,8 @@ class Row:
     id: str           # C2a-C06
     section: str      # "2.1.1, eq (2.6)"
     concept: str      # a few words
-    symbol: str       # tinylm.nn.attention:causal_attention, or a dotted name
-    test: str         # tests/nn/test_attention.py::test_causal_mask_hides_the_future
+    symbol: str       # tinylm.nn.attention.multi_head:causal_attention, or a dotted name
+    test: str         # tests/nn/attention/test_multi_head.py::test_causal_mask_hides_the_future
     script: str       # scripts/engine_tour.py, or a command: tinylm train
 
 

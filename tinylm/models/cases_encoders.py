@@ -8,7 +8,7 @@ from tinylm.models.cases_early import ready
 from tinylm.models.encoder import Electra
 from tinylm.models.encoder_heads import SpanBoundaryHead
 from tinylm.models.presets_encoders import ENCODERS, build, preset, tiny
-from tinylm.nn.two_stream import RelativeAttention, permutation_mask, relative_waves
+from tinylm.nn.attention.two_stream import RelativeAttention, permutation_mask, relative_waves
 
 IDS = np.array([[1, 4, 2], [3, 0, 4]])
 SEGMENTS = np.array([[0, 0, 1], [0, 1, 1]])

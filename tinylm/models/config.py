@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
 from tinylm.nn import ACTIVATIONS, GATES, NORMS, PLACEMENTS
-from tinylm.nn.position_bias import POSITION_BIASES
-from tinylm.nn.rotary_scaling import SCALINGS
+from tinylm.nn.position.bias import POSITION_BIASES
+from tinylm.nn.position.rotary_scaling import SCALINGS
 
 # How many norms a block has, and of which arrangement, by the word for it. The words of PLACEMENTS put one norm at each
 # branch; sandwich two; in the parallel block both branches read the stream through one norm, or through one each.

@@ -14,9 +14,9 @@ from tinylm.errors import ShapeError
 from tinylm.models.config import GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.experts import MixtureOfExperts
-from tinylm.nn.position_bias import POSITION_BIASES
-from tinylm.nn.rotary_scaling import scaled_rotary_angles
-from tinylm.nn.sinusoidal import SinusoidalPositions
+from tinylm.nn.position.bias import POSITION_BIASES
+from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
+from tinylm.nn.position.sinusoidal import SinusoidalPositions
 
 __all__ = ["GPT", "GPTConfig"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinylm.autograd import matmul, rotary, softmax, where
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn.attention import merge_heads, split_heads
+from tinylm.nn.attention.multi_head import merge_heads, split_heads
 from tinylm.nn.module import Module
 
 

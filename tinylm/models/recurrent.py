@@ -14,8 +14,8 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.models.ngram import TokenHistory, check_tokens
 from tinylm.nn import Embedding, LayerNorm, Linear, Module
-from tinylm.nn.recurrent import CELLS, Recurrent
-from tinylm.nn.state_space import MambaBlock
+from tinylm.nn.recurrence.recurrent import CELLS, Recurrent
+from tinylm.nn.recurrence.state_space import MambaBlock
 
 
 @dataclass(frozen=True)

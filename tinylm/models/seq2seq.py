@@ -27,7 +27,7 @@ from tinylm.nn import (
     feed_forward,
     normal_parameter,
 )
-from tinylm.nn.position_bias import T5Bias
+from tinylm.nn.position.bias import T5Bias
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tinylm.models.config import NORMS_PER_BLOCK
 from tinylm.nn import GATES
 
-# Learned numbers of a bias of attention, for H heads (nn/position_bias.py with its own defaults).
+# Learned numbers of a bias of attention, for H heads (nn/position/bias.py with its own defaults).
 _BIAS = {"offset": lambda H: 513 * H, "t5": lambda H: 32 * H, "kerple_power": lambda H: 2 * H, "kerple_log": lambda H: 2 * H,
          "fire": lambda H: 1 + 2 * 32 + 33 * H}
 

@@ -2,7 +2,7 @@
 
 An encoder that is trained like a language model: Pr(x) is a product over any order of the positions, so that a token
 is predicted from tokens on its left and right, and no [MASK] is ever read. Special here: two streams
-(nn/two_stream.py), relative positions, and relative segments. Read next: pretrain/, which draws the orders.
+(nn/attention/two_stream.py), relative positions, and relative segments. Read next: pretrain/, which draws the orders.
 """
 from dataclasses import dataclass
 
@@ -12,7 +12,12 @@ from tinylm.autograd import Tensor, broadcast_to, dropout, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn import ACTIVATIONS, Embedding, FeedForward, LayerNorm, Module, normal_parameter
-from tinylm.nn.two_stream import RelativeAttention, TwoStreamBlock, permutation_mask, relative_waves
+from tinylm.nn.attention.two_stream import (
+    RelativeAttention,
+    TwoStreamBlock,
+    permutation_mask,
+    relative_waves,
+)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Feed-forward sub-layers: one hidden layer per position, plain or gated   (book eqs. 2.25-2.31).
 
-Read next: attention.py.
+Read next: attention/multi_head.py.
 """
 import numpy as np
 

@@ -2,7 +2,7 @@
 
 The text keeps its order and every token its position; what is permuted is who is predicted from whom. A mask that lets
 each position see itself, as the book's figure 1.3 (c) draws it, gives the answer away at the position where it is asked
-for; the loss here therefore needs two streams (nn/two_stream.py): the query stream never sees its own token.
+for; the loss here therefore needs two streams (nn/attention/two_stream.py): the query stream never sees its own token.
 Read next: models/xlnet.py.
 """
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.nn.two_stream import permutation_mask
+from tinylm.nn.attention.two_stream import permutation_mask
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.masked import with_cls, without_padding
 from tinylm.pretrain.score import score_tokens

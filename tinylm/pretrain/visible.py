@@ -5,7 +5,7 @@ triangle; a prediction order scatters the triangle. Read next: prefix.py, permut
 """
 import numpy as np
 
-from tinylm.nn.two_stream import permutation_mask
+from tinylm.nn.attention.two_stream import permutation_mask
 from tinylm.pretrain.batch import Seq2SeqBatch, TokenBatch
 
 SEEN, HIDDEN = "■", "·"

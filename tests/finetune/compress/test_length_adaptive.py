@@ -23,7 +23,7 @@ from tinylm.finetune.fit import fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.nn import SelfAttention
-from tinylm.nn.attention import split_heads
+from tinylm.nn.attention.multi_head import split_heads
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])

@@ -1,7 +1,7 @@
 """Fused scaled dot-product attention, forward and backward, and rotary positions   (book eqs. 2.6-2.11)
 
 Two operations share one kernel: `attention` takes queries, keys and values; `self_attention` takes them
-packed as one projection makes them, and never copies them apart. Read next: nn/attention.py.
+packed as one projection makes them, and never copies them apart. Read next: nn/attention/multi_head.py.
 """
 import math
 

@@ -3,7 +3,7 @@
 FlashAttention (Dao et al. 2022; named in book section 2.3.1). The T x S matrix of weights never exists: a tile of
 queries walks over tiles of keys and keeps three things per row, the largest score so far, the sum of exponentials
 and the unnormalized output; backward makes each tile of weights again from one number a row, log sum exp.
-The result is attention()'s, in another order of additions. Read next: attention.py, nn/sparse_attention.py.
+The result is attention()'s, in another order of additions. Read next: attention.py, nn/attention/sparse.py.
 """
 import math
 

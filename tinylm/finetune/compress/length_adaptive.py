@@ -11,7 +11,7 @@ from tinylm.autograd import dropout, softmax, where
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
-from tinylm.nn.attention import merge_heads, split_heads
+from tinylm.nn.attention.multi_head import merge_heads, split_heads
 
 
 def attend_and_weigh(attention, x, mask=None):

@@ -9,7 +9,7 @@ import numpy as np
 from tinylm.autograd import Tensor, concatenate, flip, no_grad, relu
 from tinylm.finetune.peft.soft_prompts import SoftPrompt
 from tinylm.nn import Block, FeedForward, LayerNorm, Linear, Module, SelfAttention, pre_norm
-from tinylm.nn.recurrent import LSTMCell, Recurrent
+from tinylm.nn.recurrence.recurrent import LSTMCell, Recurrent
 
 
 class PromptEncoder(Module):

@@ -108,7 +108,7 @@ def adjacent_pairs(rule, heads):
     """A `linear` or `joined` rule whose tensors rotate neighboring rows, changed to our halves of a head.
 
     heads    of each tensor; 0 for one that is not rotated
-    (GGUF keeps LLaMA so; see nn/rotary_forms.py, adjacent_to_halves)
+    (GGUF keeps LLaMA so; see nn/position/rotary_forms.py, adjacent_to_halves)
     """
     def turned(part, n):
         def get():

@@ -1,0 +1,130 @@
+"""Multi-head self-attention with grouped key-value heads, with and without a cache; and cross-attention
+(book eqs. 2.6-2.11).
+
+Read next: block.py, which puts it around a residual stream.
+"""
+import numpy as np
+
+from tinylm.autograd import Tensor, attention, rotary, self_attention, softmax, tanh, where
+from tinylm.autograd import dropout as drop
+from tinylm.errors import ConfigError
+from tinylm.nn.linear import INIT_STD, Linear
+from tinylm.nn.module import Module
+
+
+class SelfAttention(Module):
+    """Every position attends to the others; to itself and what came before, if causal.
+
+    d_model     D;  heads H;  kv_heads G, which divides H: G = H multi-head, G = 1 multi-query, between them
+                grouped-query attention   (book Table 2.2)
+    width       K of each head; D / H unless given
+    bias        of the query, key and value projections;  out_bias of the output projection, the same unless given
+    scale       of the scores; 1/sqrt(K) unless given
+    cap         c: scaled scores become c tanh(score / c); None leaves them
+    out_std     of the initial output projection
+    dropout     probability of dropping an attention weight while training, drawn from rng
+    """
+
+    def __init__(self, d_model, heads, rng, kv_heads=None, width=None, bias=True, out_bias=None, scale=None, causal=True,
+                 out_std=INIT_STD, dropout=0.0, dtype=np.float32, cap=None):
+        kv_heads = kv_heads or heads
+        if heads % kv_heads or (width is None and d_model % heads):
+            raise ConfigError(f"attention: width {d_model}, {heads} heads and {kv_heads} key-value heads do not divide evenly")
+        self.heads, self.kv_heads, self.width = heads, kv_heads, width or d_model // heads
+        self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.width, rng, bias, dtype=dtype)
+        self.out = Linear(heads * self.width, d_model, rng, bias if out_bias is None else out_bias, std=out_std, dtype=dtype)
+        self.causal, self.scale, self.cap, self.dropout, self.rng = causal, scale, cap, dropout, rng
+
+    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
+        """Attend.
+
+        x         (B, T, D)
+        rotation  (cos, sin) of rotary_angles for these T positions, or None
+        mask      bool, broadcasts to (B, H, T, S), True = visible; on top of the causal mask
+        bias      Tensor added to the scores, broadcasts to (B, H, T, S); see position/bias.py
+        cache     holds keys and values of earlier tokens; these T are appended under `layer`. One that has `joined` is
+                  learnt (finetune/peft/prefix.py): it takes and returns Tensors, and keeps nothing
+        returns   (B, T, D)
+        """
+        qkv, dropout = self.qkv(x), self.dropout if self.training else 0.0              # (B, T, (H+2G) K)
+        if cache is None and bias is None and self.cap is None:
+            y = self_attention(qkv, self.heads, self.kv_heads, rotation=rotation, mask=mask, causal=self.causal, scale=self.scale,
+                               dropout=dropout, rng=self.rng)
+            return self.out(y)
+        q, k, v = split_heads(qkv, self.heads, self.kv_heads)                           # (B, H, T, K), (B, G, T, K) twice
+        if rotation is not None:
+            q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
+        if hasattr(cache, "joined"):
+            k, v = cache.joined(layer, k, v)                                            # (B, G, S, K), S with the prefix
+        elif cache is not None:
+            k, v = map(Tensor, cache.update(layer, k.data, v.data))                     # (B, G, S, K), S with the past
+        if self.cap is not None:
+            return self.out(merge_heads(capped_attention(q, k, v, self.cap, bias, mask, self.causal, self.scale,
+                                                             dropout, self.rng)))
+        y = attention(q, k, v, bias=bias, mask=mask, causal=self.causal, scale=self.scale, dropout=dropout, rng=self.rng)
+        return self.out(merge_heads(y))                                                 # (B, H, T, K) -> (B, T, D)
+
+
+class CrossAttention(Module):
+    """Queries of one sequence attend to keys and values of another: a decoder reading an encoder's output.
+
+    Arguments as in SelfAttention. Separate projections: the two inputs are different sequences.
+    """
+
+    def __init__(self, d_model, heads, rng, width=None, bias=True, scale=None, out_std=INIT_STD, dropout=0.0, dtype=np.float32):
+        self.heads, self.width = heads, width or d_model // heads
+        self.q = Linear(d_model, heads * self.width, rng, bias, dtype=dtype)
+        self.kv = Linear(d_model, 2 * heads * self.width, rng, bias, dtype=dtype)
+        self.out = Linear(heads * self.width, d_model, rng, bias, std=out_std, dtype=dtype)
+        self.scale, self.dropout, self.rng = scale, dropout, rng
+
+    def keys_values(self, memory):
+        """What the queries will meet, (B, S, D) -> k, v (B, H, S, K) each: the same for every step of a decoding."""
+        B, S, _ = memory.shape
+        kv = self.kv(memory).reshape(B, S, 2 * self.heads, self.width).transpose(0, 2, 1, 3)
+        return kv[:, :self.heads], kv[:, self.heads:]
+
+    def __call__(self, x, memory, mask=None, bias=None):
+        """x (B, T, D), memory (B, S, D) or its keys_values, mask bool that broadcasts to (B, H, T, S) -> (B, T, D)."""
+        B, T, _ = x.shape
+        q = self.q(x).reshape(B, T, self.heads, self.width).transpose(0, 2, 1, 3)       # (B, H, T, K)
+        k, v = memory if isinstance(memory, tuple) else self.keys_values(memory)        # (B, H, S, K) each
+        y = attention(q, k, v, bias=bias, mask=mask, scale=self.scale, dropout=self.dropout if self.training else 0.0, rng=self.rng)
+        return self.out(merge_heads(y))
+
+
+def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=None, dropout=0.0, rng=None):
+    """attention() with soft-capped scores: c tanh(q k^T * scale / c) cannot leave (-c, c)   (Gemma 2; Team Gemma 2024)
+
+    cap      c > 0
+    others   as in autograd.attention, which has no place for it: here in plain recorded operations
+    returns  (B, H, T, J)
+    """
+    B, H, T, K = q.shape
+    G, S, J = k.shape[1], k.shape[2], v.shape[3]
+    scale = K ** -0.5 if scale is None else scale
+    q = q.reshape(B, G, H // G * T, K)                                                  # the queries that share a key
+    scores = (q @ k.swapaxes(-1, -2)).reshape(B, H, T, S) * scale
+    scores = tanh(scores / cap) * cap
+    if bias is not None:
+        scores = scores + bias
+    if causal and T > 1:
+        seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (S - T)      # (T, S)
+        mask = seen if mask is None else mask & seen
+    if mask is not None:                                    # finite: a query that sees nothing must not become NaN
+        scores = where(mask, scores, float(np.finfo(scores.dtype).min) / 2)
+    weights = drop(softmax(scores), dropout, rng).reshape(B, G, H // G * T, S)
+    return (weights @ v).reshape(B, H, T, J)
+
+
+def split_heads(qkv, heads, kv_heads):
+    """Packed projections into queries, keys and values: (B, T, (H+2G) K) -> (B, H, T, K), (B, G, T, K), (B, G, T, K)."""
+    B, T, width = qkv.shape
+    x = qkv.reshape(B, T, heads + 2 * kv_heads, width // (heads + 2 * kv_heads)).transpose(0, 2, 1, 3)
+    return x[:, :heads], x[:, heads:heads + kv_heads], x[:, heads + kv_heads:]
+
+
+def merge_heads(y):
+    """(B, H, T, K) -> (B, T, H K)   (Merge in book eq. 2.7)."""
+    B, H, T, K = y.shape
+    return y.transpose(0, 2, 1, 3).reshape(B, T, H * K)

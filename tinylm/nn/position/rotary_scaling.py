@@ -1,0 +1,163 @@
+"""RoPE beyond the length it was trained on: change how fast each pair turns   (book section 2.3.5, eqs. 2.99-2.104).
+
+Trained on m_l positions and read on m = s m_l, a model meets angles it has never seen. Position interpolation slows
+every pair by s; a larger base slows the last pair by s and the first not at all; YaRN slows only the pairs that
+never finished a turn in training; LongRoPE searches a factor for each pair. Every scheme here is a function
+(width, base, ...) -> (frequencies (K/2,) float64, magnitude), the magnitude multiplying cosine and sine.
+
+Keys in a cache were turned with the frequencies of their time: with dynamic_ntk, whose frequencies change with the
+length, cache keys before rotation or decode with the frequencies of the final length. Read next: bias.py.
+"""
+import math
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.nn.position.rotary import rotary_frequencies, turns
+
+
+def interpolate_positions(positions, trained, length):
+    """Press 0 .. length into 0 .. trained: position * m_l / m   (book eq. 2.100; Chen et al. 2023)
+
+    positions  numbers
+    trained    m_l, the longest length in training;  length  m, the length to be read
+    returns    numbers of the same shape, the same if the length is one that was trained
+    """
+    return positions * (trained / length) if length > trained else positions
+
+
+def unscaled(width, base=10000.0):
+    """Frequencies as they were trained."""
+    return rotary_frequencies(width, base), 1.0
+
+
+def linear(width, base=10000.0, *, factor):
+    """Position interpolation seen from the frequencies: theta_k / s, every period s times as long   (book eq. 2.99)."""
+    return rotary_frequencies(width, base) / _checked(factor), 1.0
+
+
+def ntk_base(width, base, factor):
+    """lambda b, with lambda = s^(K/(K-2)): then the last pair turns s times slower   (book eqs. 2.101, 2.102)
+
+    raises   ConfigError for K = 2, whose only pair has frequency 1 for any base
+    """
+    if width <= 2:
+        raise ConfigError(f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: use linear")
+    return base * _checked(factor) ** (width / (width - 2))
+
+
+def ntk(width, base=10000.0, *, factor):
+    """A larger base: the first pair keeps its frequency, the last has it divided by s   (book eqs. 2.103, 2.104)."""
+    return rotary_frequencies(width, ntk_base(width, base, factor)), 1.0
+
+
+def dynamic_ntk(width, base=10000.0, *, trained, length):
+    """ntk() with s = length / trained as the sequence grows, and nothing changed up to the trained length."""
+    return ntk(width, base, factor=max(1.0, length / trained))
+
+
+def yarn_magnitude(factor):
+    """0.1 ln s + 1: on cosine and sine, so that scores grow by its square: a temperature   (Peng et al. 2024)."""
+    return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
+    """NTK by parts: pairs with many turns in training stay, those with few are interpolated   (Peng et al. 2024)
+
+    factor    s;  trained  m_l, the length of the original training
+    fast      pairs that made at least this many turns within m_l keep their frequency (the paper's beta)
+    slow      pairs that made at most this many have it divided by s (its alpha); between, a ramp linear in the turns
+    """
+    frequencies = rotary_frequencies(width, base)
+    done = trained * frequencies / (2 * math.pi)                                        # turns within m_l
+    kept = np.clip((done - slow) / (fast - slow), 0, 1)
+    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
+
+
+def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
+    """yarn() as its authors' code and Hugging Face compute it, so what published YaRN weights need.
+
+    The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make `fast` and `slow` turns.
+    """
+    def index(turns_made):                                  # where trained * base^(-2k/K) / 2 pi = turns_made
+        return width * math.log(trained / (turns_made * 2 * math.pi)) / (2 * math.log(base))
+
+    low, high = max(math.floor(index(fast)), 0), min(math.ceil(index(slow)), width - 1)
+    kept = 1 - np.clip((np.arange(width // 2) - low) / (high - low if high > low else 0.001), 0, 1)
+    frequencies = rotary_frequencies(width, base)
+    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
+
+
+def llama3(width, base=500000.0, *, factor, trained, low=1.0, high=4.0):
+    """LLaMA 3.1's rule: yarn()'s ramp between `low` and `high` turns, and no temperature."""
+    return yarn(width, base, factor=factor, trained=trained, fast=high, slow=low)[0], 1.0
+
+
+def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
+    """A factor of its own for every pair, found by a search   (Ding et al. 2024; see search_factors)
+
+    factors  (K/2,) divisors of the frequencies
+    factor   s = m / m_l;  trained  m_l: the magnitude is sqrt(1 + ln s / ln m_l) if s > 1, else 1
+    raises   ConfigError if there is not one factor per pair
+    """
+    factors = np.asarray(factors, np.float64)
+    if factors.shape != (width // 2,):
+        raise ConfigError(f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): one each")
+    magnitude = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    return rotary_frequencies(width, base) / factors, magnitude
+
+
+SCALINGS = {"none": unscaled, "linear": linear, "ntk": ntk, "dynamic_ntk": dynamic_ntk, "yarn": yarn,
+            "yarn_by_index": yarn_by_index, "llama3": llama3, "longrope": longrope}
+
+
+def scaled_rotary_angles(positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings):
+    """rotary_angles() with the frequencies of a scheme
+
+    positions   (T,) or (B, T) integers
+    scaling     name in SCALINGS;  settings  what it needs: factor=, trained=, ...
+    keep_first  positions below this keep the unscaled frequencies (LongRoPE's first tokens)
+    returns     (cos, sin), each (T, K/2), or (B, 1, T, K/2)
+    raises      ConfigError for a scheme that does not exist
+    """
+    if scaling not in SCALINGS:
+        raise ConfigError(f"rotary scaling {scaling!r} is not one of {', '.join(SCALINGS)}")
+    frequencies, magnitude = SCALINGS[scaling](width, base, **settings)
+    scaled = turns(positions, frequencies, dtype, magnitude)
+    if not keep_first:
+        return scaled
+    early = (positions < keep_first)[..., None]                                         # (T, 1) or (B, T, 1)
+    early = early[:, None] if early.ndim == 3 else early
+    plain = turns(positions, rotary_frequencies(width, base), dtype, magnitude)
+    return tuple(np.where(early, old, new) for old, new in zip(plain, scaled))
+
+
+def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, keep_first=(0,)):
+    """LongRoPE's factors by evolution: mutate the best, keep what scores better   (Ding et al. 2024, section 3)
+
+    score       (factors (K/2,), keep_first) -> number, smaller is better: perplexity on long text
+    start       list of (K/2,) factors to begin with: all s is position interpolation
+    limit       s; factors stay in [1, s] and never fall from one pair to the next, as in the paper
+    rng         tinylm Random
+    spread      standard deviation of a mutation of the logarithms
+    keep_first  choices for how many first tokens stay unscaled
+    returns     (factors, keep_first, score), never worse than the best start
+    """
+    best = min(((score(np.asarray(f, np.float64), n), np.asarray(f, np.float64), n) for f in start for n in keep_first),
+               key=lambda found: found[0])
+    for _ in range(rounds):
+        _, parent, first = best
+        for _ in range(children):
+            child = np.exp(np.log(parent) + spread * rng.normal(parent.shape, np.float64))
+            child = np.maximum.accumulate(np.clip(child, 1, limit))
+            first = keep_first[int(rng.integers(0, len(keep_first)))]
+            found = score(child, first)
+            if found < best[0]:
+                best = found, child, first
+    return best[1], best[2], best[0]
+
+
+def _checked(factor):
+    if factor < 1:
+        raise ConfigError(f"rotary scaling: factor {factor} must be at least 1: it is the new length over the old one")
+    return factor
