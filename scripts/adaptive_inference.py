@@ -55,8 +55,8 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.autograd.engine.profile import count_operations
-from tinylm.data.labeled import read_labeled, share_of
-from tinylm.data.reviews import made_up_reviews
+from tinylm.data.read.labeled import read_labeled, share_of
+from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.compress import length_adaptive
 from tinylm.finetune.compress.early_exit import (

@@ -34,7 +34,7 @@ import numpy as np
 import tinylm as tl
 from tinylm.autograd import cross_entropy
 from tinylm.backend import to_cpu, to_device
-from tinylm.data.long_tasks import copy_memory
+from tinylm.data.synthetic.long_tasks import copy_memory
 from tinylm.generate.long_context import EqualReading, report
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.recurrent import RecurrentConfig, RecurrentLM

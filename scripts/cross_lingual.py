@@ -35,8 +35,8 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
-from tinylm.data.junk import good_page
-from tinylm.data.labeled import read_columns
+from tinylm.data.read.labeled import read_columns
+from tinylm.data.synthetic.junk import good_page
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification

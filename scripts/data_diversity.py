@@ -31,11 +31,11 @@ from collections import Counter
 
 import numpy as np
 
-from tinylm.data.collapse import expected_variety, generations, variety
-from tinylm.data.junk import good_page
-from tinylm.data.ngram import CharNGram
-from tinylm.data.reviews import made_up_reviews
-from tinylm.data.text import python_documentation, without_repeats
+from tinylm.data.clean.ngram import CharNGram
+from tinylm.data.measure.collapse import expected_variety, generations, variety
+from tinylm.data.read.text import python_documentation, without_repeats
+from tinylm.data.synthetic.junk import good_page
+from tinylm.data.synthetic.reviews import made_up_reviews
 
 READ, ASKED, ROUNDS, DRAWS = 60_000, 4_000, 200, 2000
 

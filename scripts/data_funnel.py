@@ -45,9 +45,9 @@ import argparse
 
 import numpy as np
 
-from tinylm.data.junk import good_page, labelled_corpus
-from tinylm.data.ngram import CharNGram
-from tinylm.data.pipeline import Pipeline, standard_steps
+from tinylm.data.clean.ngram import CharNGram
+from tinylm.data.clean.pipeline import Pipeline, standard_steps
+from tinylm.data.synthetic.junk import good_page, labelled_corpus
 
 
 def filtered(corpus):

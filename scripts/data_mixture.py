@@ -1,7 +1,7 @@
 """A small language beside a large one: what temperature sampling gives and takes; book section 2.2.1.
 
 Claim: performance in a language depends on its share of the training text, and raising the temperature of the mixture helps
-the small one at a cost to the large one. Two made-up languages: the grammar of tinylm.data.junk, and the same with all
+the small one at a cost to the large one. Two made-up languages: the grammar of tinylm.data.synthetic.junk, and the same with all
 letters moved on by 13, so that they share an alphabet and no word. Of 97 parts in 100 against 3, a model of characters
 (5-grams) reads 40 pages drawn at temperature T, and pays for pages it has not read. A few seconds.
 `python scripts/data_mixture.py [--seed N] [--device cpu] [--quick]`; five seeds from N on, with --quick two.
@@ -21,9 +21,9 @@ import math
 
 import numpy as np
 
-from tinylm.data.junk import good_page
-from tinylm.data.mixture import MixtureSampler
-from tinylm.data.ngram import CharNGram
+from tinylm.data.clean.ngram import CharNGram
+from tinylm.data.mix.mixture import MixtureSampler
+from tinylm.data.synthetic.junk import good_page
 
 SIZES, PAGES, TEMPERATURES = (97, 3), 40, (1.0, 2.0, 5.0, math.inf)
 

@@ -51,8 +51,8 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.backend import Random
-from tinylm.data.labeled import read_labeled
-from tinylm.data.reviews import made_up_reviews
+from tinylm.data.read.labeled import read_labeled
+from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.continual.anchors import Anchor, Penalized, true_fisher
 from tinylm.finetune.continual.forgetting import accuracy_matrix, forgetting

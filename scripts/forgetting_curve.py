@@ -36,7 +36,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.data import MarkovChain
-from tinylm.data.long_tasks import repeated_passages
+from tinylm.data.synthetic.long_tasks import repeated_passages
 from tinylm.generate.long_context import EqualReading, forgetting_curve, report
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.recurrent import RecurrentConfig, RecurrentLM

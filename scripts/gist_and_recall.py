@@ -29,7 +29,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.backend import to_cpu, to_device
-from tinylm.data.long_tasks import copy_memory, gist
+from tinylm.data.synthetic.long_tasks import copy_memory, gist
 from tinylm.generate.long_context import EqualReading, report
 from tinylm.models.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW

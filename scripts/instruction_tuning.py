@@ -78,9 +78,18 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data import python_documentation, without_repeats
-from tinylm.data.instruction_mixture import mix_datasets, some_tasks
-from tinylm.data.instructions import read_instructions
-from tinylm.data.told_facts import FORMS, FRAMES, KNOWN, NEW_ASPECT, NEW_PAIR, TEST, World, vocabulary
+from tinylm.data.mix.instruction_mixture import mix_datasets, some_tasks
+from tinylm.data.read.instructions import read_instructions
+from tinylm.data.synthetic.told_facts import (
+    FORMS,
+    FRAMES,
+    KNOWN,
+    NEW_ASPECT,
+    NEW_PAIR,
+    TEST,
+    World,
+    vocabulary,
+)
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.instruct.conversations import MARKS, ROLES, encode_samples
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss

@@ -2,7 +2,7 @@
 
 Book section 2.3 tells three kinds of long problems apart: a long context with a short answer, as a summary; a short one with
 a long answer, as a story from keywords; both long, as a translation. Each is a task here whose answers are known
-(data/long_kinds.py). A transformer of two layers with ALiBi is trained for 500 steps on texts of at most 8 words and
+(data/synthetic/long_kinds.py). A transformer of two layers with ALiBi is trained for 500 steps on texts of at most 8 words and
 asked for answers at 8, 16 and 32. It is no claim of the book that longer is worse; this measures whether it is. About
 55 seconds on one core. `python scripts/long_kinds.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is one seed and few
 steps. Read next: length_generalization.py.
@@ -28,7 +28,7 @@ import numpy as np
 import tinylm as tl
 from tinylm import backend
 from tinylm.backend import to_cpu, to_device
-from tinylm.data.long_kinds import KINDS
+from tinylm.data.synthetic.long_kinds import KINDS
 from tinylm.generate.long_context import report
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW

@@ -21,11 +21,11 @@ import argparse
 
 import numpy as np
 
-from tinylm.data.dedup import ExactDuplicates
-from tinylm.data.junk import good_page
-from tinylm.data.memorization import canaries, exposure, with_canary
-from tinylm.data.ngram import CharNGram
-from tinylm.data.privacy import Masker
+from tinylm.data.clean.dedup import ExactDuplicates
+from tinylm.data.clean.ngram import CharNGram
+from tinylm.data.clean.privacy import Masker
+from tinylm.data.measure.memorization import canaries, exposure, with_canary
+from tinylm.data.synthetic.junk import good_page
 
 COPIES = (0, 1, 4, 16, 64)
 SETTINGS = {"as it is": lambda texts: texts, "copies dropped": lambda texts: filter(ExactDuplicates(), texts),

@@ -58,7 +58,13 @@ from functools import partial
 import numpy as np
 
 import tinylm as tl
-from tinylm.data.long_tasks import WORDS, pass_key, random_hay, sentence_hay, without_needle
+from tinylm.data.synthetic.long_tasks import (
+    WORDS,
+    pass_key,
+    random_hay,
+    sentence_hay,
+    without_needle,
+)
 from tinylm.generate.long_context import EqualReading, answers_right, report
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW

@@ -67,8 +67,8 @@ import numpy as np
 
 from tinylm.autograd.engine.profile import count_operations
 from tinylm.backend import Random
-from tinylm.data.labeled import read_columns, read_labeled, share_of
-from tinylm.data.reviews import made_up_reviews
+from tinylm.data.read.labeled import read_columns, read_labeled, share_of
+from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.errors import MissingExtra
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.bootstrap.naive_bayes import naive_bayes

@@ -66,7 +66,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.data.conll import read_conll, read_conllu
+from tinylm.data.read.conll import read_conll, read_conllu
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier

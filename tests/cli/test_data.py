@@ -3,8 +3,8 @@ import json
 import pytest
 
 from tinylm.cli import main
-from tinylm.data.junk import labelled_corpus
-from tinylm.data.shards import Shards
+from tinylm.data.read.shards import Shards
+from tinylm.data.synthetic.junk import labelled_corpus
 
 
 @pytest.fixture(scope="module")

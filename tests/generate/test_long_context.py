@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.generate.small import make_gpt
-from tinylm.data import long_tasks
+from tinylm.data.synthetic import long_tasks
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import ModelLM, generate, long_context, perplexity, sequence_logprob
 from tinylm.generate.long_context import EqualReading, answers_right, chunk_losses, forgetting_curve, last_losses, report

@@ -35,10 +35,10 @@ def main(argv):
     config, words = parse(argv, DataConfig, positionals=("FILE...",), verb="data", about=__doc__, examples=(
         "tinylm data pages.jsonl --report", "tinylm data books/ --documents paragraph --report --show 2 --min-words 20",
         "tinylm data pages.jsonl --held-out test.txt --out clean"))
-    from tinylm.data.documents import read_documents
-    from tinylm.data.pipeline import Pipeline, standard_steps
-    from tinylm.data.shards import ShardWriter
-    from tinylm.data.toxicity import read_words
+    from tinylm.data.clean.pipeline import Pipeline, standard_steps
+    from tinylm.data.clean.toxicity import read_words
+    from tinylm.data.read.documents import read_documents
+    from tinylm.data.read.shards import ShardWriter
 
     if not (config.report or config.out or config.show):
         raise ConfigError("nothing asked for: --report shows what each step removes, --out DIR writes what is left")

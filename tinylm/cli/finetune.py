@@ -122,7 +122,7 @@ def _marks(template):
 def _examples(config, model, tokenizer, template, report):
     """(task, examples to train on, examples held back) of the file."""
     from tinylm.backend import Random
-    from tinylm.data.instructions import read_instructions
+    from tinylm.data.read.instructions import read_instructions
     from tinylm.finetune.instruct.conversations import encode_samples, pack
     from tinylm.finetune.instruct.instructions import InstructionTuning
 
@@ -188,7 +188,7 @@ def _directory(out, name):
 
 def _question(data):
     """What a user may ask: the first question of the first sample, shortened to one line."""
-    from tinylm.data.instructions import read_instructions
+    from tinylm.data.read.instructions import read_instructions
 
     asked = next((m["content"] for m in read_instructions(data)[0].messages() if m["role"] == "user"), "Hello")
     return textwrap.shorten(asked, 60, placeholder="")

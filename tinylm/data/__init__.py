@@ -1,29 +1,36 @@
-"""Text on its way to a model: read, split, tokenized to a memory-mapped file, cut into windows or packed rows.
+"""Text on its way to a model   (book section 2.2.1, data preparation).
 
-Book section 2.2.1 (data preparation). Everything here is NumPy on the CPU and imports neither autograd nor the
-tokenizers: a tokenizer is any object with `encode_stream(chunks)` and `vocab_size`. Read in the order
-text, split, tokenfile, prepare, windows, packing; `synthetic` makes corpora whose entropy is known, `long_tasks` texts
-that ask for something said long before.
+Everything here is NumPy on the CPU and imports neither autograd nor the tokenizers: a tokenizer is any object with
+`encode_stream(chunks)` and `vocab_size`. The rooms, in the order of the way:
 
-Before all that, text is chosen: documents, cleaning, quality, repetition, language_id, ngram, classifier, toxicity, dedup,
-contamination, privacy, composed in pipeline; mixture and shards bring the sources to the model; memorization and
-bias measure what stayed in. `junk` makes a corpus whose junk is known.
+    read       from files to texts and examples
+    clean      what is kept of them: cleaning, quality, duplicates, contamination, privacy
+    mix        how much of each source
+    batches    from text to rows of ids: split, token files, windows, packing
+    synthetic  corpora whose answer is known
+    measure    memorization, bias, collapse, exact match and overlap
 """
-from tinylm.data.contamination import Contamination
-from tinylm.data.dedup import ExactDuplicates, MinHash, NearDuplicates
-from tinylm.data.documents import read_documents
-from tinylm.data.language_id import LanguageId
-from tinylm.data.mixture import MixtureSampler, mixture_weights
-from tinylm.data.packing import BestFitPacking, GreedyPacking, Packed, best_fit
-from tinylm.data.pipeline import Pipeline, Step, standard_steps
-from tinylm.data.prepare import Prepared, prepare
-from tinylm.data.privacy import Masker, masked
-from tinylm.data.shards import Shards, ShardWriter
-from tinylm.data.split import split_documents, split_text
-from tinylm.data.synthetic import MarkovChain, copy_task, cycle
-from tinylm.data.text import python_documentation, read_text, stream_documents, stream_text, without_repeats
-from tinylm.data.tokenfile import TokenFile, TokenWriter, write_tokens
-from tinylm.data.windows import EvenWindows, RandomWindows
+from tinylm.data.batches.packing import BestFitPacking, GreedyPacking, Packed, best_fit
+from tinylm.data.batches.prepare import Prepared, prepare
+from tinylm.data.batches.split import split_documents, split_text
+from tinylm.data.batches.tokenfile import TokenFile, TokenWriter, write_tokens
+from tinylm.data.batches.windows import EvenWindows, RandomWindows
+from tinylm.data.clean.contamination import Contamination
+from tinylm.data.clean.dedup import ExactDuplicates, MinHash, NearDuplicates
+from tinylm.data.clean.language_id import LanguageId
+from tinylm.data.clean.pipeline import Pipeline, Step, standard_steps
+from tinylm.data.clean.privacy import Masker, masked
+from tinylm.data.mix.mixture import MixtureSampler, mixture_weights
+from tinylm.data.read.documents import read_documents
+from tinylm.data.read.shards import Shards, ShardWriter
+from tinylm.data.read.text import (
+    python_documentation,
+    read_text,
+    stream_documents,
+    stream_text,
+    without_repeats,
+)
+from tinylm.data.synthetic.markov import MarkovChain, copy_task, cycle
 
 __all__ = [
     "BestFitPacking", "Contamination", "EvenWindows", "ExactDuplicates", "GreedyPacking", "LanguageId", "MarkovChain",

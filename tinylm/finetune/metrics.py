@@ -2,12 +2,18 @@
 
 The book names the tasks, not the measures; these are the ones that the tasks are usually given: accuracy, Matthews
 correlation for classes of unequal size (CoLA), Pearson's and Spearman's for scores (STS-B), F1 of whole entities for tags
-(CoNLL-2003). What compares texts word by word is in train/metrics.py. Read next: tasks/classify.py.
+(CoNLL-2003). What compares texts word by word is in data/measure/answers.py. Read next: tasks/classify.py.
 """
 import numpy as np
 
+from tinylm.data.measure.answers import (
+    answer_words,
+    best_over_references,
+    exact_match,
+    harmonic_mean,
+    token_f1,
+)
 from tinylm.errors import ShapeError
-from tinylm.train.metrics import answer_words, best_over_references, exact_match, harmonic_mean, token_f1
 
 
 def _same_length(answers, gold, operation):

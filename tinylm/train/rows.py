@@ -2,7 +2,7 @@
 
 Every kind has what trainer and validation ask for, `batch(step, start, stop)` or `batches(batch_size)`, and is a pure
 function of step and seed, so that a run goes on where it stopped.
-Read next: data/windows.py.
+Read next: data/batches/windows.py.
 """
 import numpy as np
 

@@ -1,7 +1,7 @@
 """The text of a run: where it comes from, the tokenizer that is learnt from it, and its tokens on disk.
 
 Text is read as documents, each a stream, so that it may be larger than memory. Pairs of translations are documents of one
-line, `sentence<TAB>translation`. Read next: data/prepare.py; rows.py, what is drawn from the tokens.
+line, `sentence<TAB>translation`. Read next: data/batches/prepare.py; rows.py, what is drawn from the tokens.
 """
 import itertools
 import shutil
@@ -9,8 +9,14 @@ from pathlib import Path
 
 from tinylm import tokenizers
 from tinylm.data import Prepared, prepare
-from tinylm.data.prepare import END_OF_TEXT
-from tinylm.data.text import python_documentation, stream_documents, stream_text, text_files, without_repeats
+from tinylm.data.batches.prepare import END_OF_TEXT
+from tinylm.data.read.text import (
+    python_documentation,
+    stream_documents,
+    stream_text,
+    text_files,
+    without_repeats,
+)
 from tinylm.errors import ConfigError, DataError
 from tinylm.train.rows import PairTokenizer
 from tinylm.train.words import read_dictionary, said_otherwise

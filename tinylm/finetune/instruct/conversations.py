@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinylm.data.packing import best_fit
+from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
 from tinylm.models.formats.chat_template import TEMPLATES, ChatTemplate, Mark
 from tinylm.pretrain.batch import IGNORE
@@ -148,7 +148,7 @@ def _encode(tokenizer, template, pieces):
 def encode_samples(tokenizer, template, samples, context=None, turns="all", begin=None):
     """Samples as examples for InstructionTuning, those dropped of which the model could not read an answer's token.
 
-    samples   Instructions, Conversations (data/instructions.py), or lists of messages
+    samples   Instructions, Conversations (data/read/instructions.py), or lists of messages
     context   longest sequence the model reads, counted in inputs; a longer sample is cut at its end
     begin     id put before each, or None
     returns   (list of Encoded, how many were cut, how many were dropped because no answer was left)
@@ -171,7 +171,7 @@ def pack(examples, length):
 
     examples  list of Encoded, each of at most length + 1 tokens
     length    inputs of a row at most
-    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first, best fit (data/packing.py)
+    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first, best fit (packing.py)
     """
     sizes = np.array([len(example) - 1 for example in examples], np.int64)
     if (sizes > length).any():

@@ -6,7 +6,7 @@
 
 is how the book writes one (section 2.1.3); {sentence}, as in Python's format, is read the same, and {{ and }} are braces.
 Slots are filled in one pass over the template, so braces in what users say are only braces. One task can be put in many
-ways; a model tuned on several answers to others besides. Read next: instructions.py; data/instructions.py.
+ways; a model tuned on several answers to others besides. Read next: instructions.py; data/read/instructions.py.
 """
 import re
 from dataclasses import dataclass

@@ -5,8 +5,8 @@ as both of its numbers. The architectures, and parameters to the last one, are i
 """
 from dataclasses import dataclass
 
-from tinylm.data.amounts import TABLE_2_3
 from tinylm.train.scaling.accounting import training_flops
+from tinylm.train.scaling.amounts import TABLE_2_3
 from tinylm.train.scaling.laws import CHINCHILLA, PF_DAY
 
 

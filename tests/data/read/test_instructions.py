@@ -1,0 +1,120 @@
+"""Instructions are read from every form of file that people keep them in."""
+import contextlib
+import gzip
+import io
+import json
+
+import pytest
+
+from tinylm.data.read.instructions import (
+    BOOK_EXAMPLES,
+    Conversation,
+    Instruction,
+    Preference,
+    as_sample,
+    read_instructions,
+    read_preferences,
+)
+from tinylm.errors import DataError
+
+ALPACA = {"instruction": "Add.", "input": "1 2", "output": "3"}
+
+
+@pytest.mark.parametrize("record, expected", [
+    (ALPACA, Instruction("Add.", "3", "1 2")),
+    ({"instruction": "Hi", "output": "Ho"}, Instruction("Hi", "Ho")),
+    ({"instruction": "Hi", "input": None, "output": "Ho", "system": "Sing."}, Instruction("Hi", "Ho", system="Sing.")),
+    ({"instruction": "Hi", "input": "<noinput>", "output": "Ho"}, Instruction("Hi", "Ho")),
+    ({"prompt": "Hi", "completion": "Ho"}, Instruction("Hi", "Ho")),
+    ({"prompt": "Hi", "chosen": "Ho", "rejected": "No"}, Instruction("Hi", "Ho")),
+    ({**ALPACA, "chosen": "three", "rejected": "4"}, Instruction("Add.", "3", "1 2")),
+    ({"id": "1", "name": "add", "instruction": "Add.", "instances": [{"input": "1 2", "output": "3"}]},
+     Instruction("Add.", "3", "1 2", task="add")),
+    ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+     Conversation((("user", "a"), ("assistant", "b")))),
+    ({"system": "s", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
+     Conversation((("system", "s"), ("user", "a"), ("assistant", "b")))),
+    ([{"role": "user", "content": "a"}], Conversation((("user", "a"),))),
+])
+def test_every_form_is_understood(record, expected):
+    assert as_sample(record) == expected
+
+
+@pytest.mark.parametrize("text", [
+    json.dumps([ALPACA, ALPACA]), f"{json.dumps(ALPACA)}\n\n{json.dumps(ALPACA)}\n",
+    "\ufeff" + json.dumps([ALPACA, ALPACA], indent=1),
+])
+def test_a_file_is_a_list_or_lines(text, tmp_path):
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    assert read_instructions(tmp_path / "a.json") == [Instruction("Add.", "3", "1 2")] * 2
+
+
+def test_a_line_separator_inside_text_ends_no_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({**ALPACA, "output": "3\u20284"}, ensure_ascii=False), encoding="utf-8")
+    assert read_instructions(tmp_path / "a.jsonl")[0].output == "3\u20284"
+
+
+def test_compressed_lines_are_read(tmp_path):
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
+        file.write(json.dumps(ALPACA))
+    assert len(read_instructions(tmp_path / "a.jsonl.gz")) == 1
+
+
+def test_a_seed_task_gives_a_sample_for_each_instance(tmp_path):
+    record = {"instruction": "Add.", "instances": [{"input": str(i), "output": str(i)} for i in range(3)]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    assert [sample.input for sample in read_instructions(tmp_path / "a.jsonl")] == ["0", "1", "2"]
+
+
+def test_pairs_of_answers_are_read(tmp_path):
+    pairs = [{**ALPACA, "chosen": "3", "rejected": "4"}, {"prompt": "p", "chosen": "c", "rejected": "r"}]
+    (tmp_path / "a.json").write_text(json.dumps(pairs))
+    assert read_preferences(tmp_path / "a.json") == [Preference("Add.\n1 2", "3", "4"), Preference("p", "c", "r")]
+    (tmp_path / "b.json").write_text(json.dumps([ALPACA]))
+    with pytest.raises(DataError, match="record 1: a pair has the fields 'chosen' and 'rejected'"):
+        read_preferences(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", "holds no sample at all"), ('{"instruction": "a", "output": 3}', "line 1: the field 'output' must be text, not 3"),
+    (f'{json.dumps(ALPACA)}\n{{"a": 1}}', "line 2: the fields 'a' are of no form"), ('{"instruction": "a"', "line 1 is no JSON"),
+    ("[1]", "record 1: a sample is an object"), ('{"messages": []}', "a conversation is a list"),
+    ('{"messages": [{"role": "boss", "content": "x"}]}', "role 'boss'; the roles are system, user, assistant"),
+    ('{"messages": [{"role": "user"}]}', "the field 'content' is missing"),
+    ('{"instruction": "a", "instances": [1]}', "instances must be"),
+    ('{"system": "s", "messages": [{"role": "system", "content": "x"}]}', "there twice"),
+])
+def test_what_cannot_be_read_is_named_with_its_place(text, words, tmp_path):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_instructions(tmp_path / "a.jsonl")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="nothing.jsonl cannot be read"):
+        read_instructions(tmp_path / "nothing.jsonl")
+
+
+def test_one_task_in_three_phrasings_word_for_word():
+    assert [sample.user for sample in BOOK_EXAMPLES[:3]] == [
+        "Read the following sentence, and answer whether it is grammatically correct.\n"
+        "LLMs are powerful models but are expensive to build.",
+        "LLMs are powerful models but are expensive to build.\nDoes this sentence make sense grammatically?\n"
+        "Answer Choices\n- Yes\n- No",
+        "Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors.\n"
+        "LLMs are powerful models but are expensive to build."]
+    assert {sample.output for sample in BOOK_EXAMPLES[:3]} == {"Yes"}
+
+
+def test_the_books_arithmetic_and_program_are_right():
+    arithmetic, code = BOOK_EXAMPLES[5], BOOK_EXAMPLES[6]
+    assert arithmetic.output == f"${5 * 1.20:.2f}"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code.output, {})                                # the book's own program
+    assert printed.getvalue() == "6270\n" and 1 + 4 + 100 + 81 + 78 ** 2 == 6270         # the squares of 1 2 10 -9 78
+
+
+def test_a_sample_is_a_conversation_of_one_turn():
+    assert Instruction("Add.", "3", "1 2", "Be brief.").messages() == [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add.\n1 2"}, {"role": "assistant", "content": "3"}]

@@ -1,0 +1,220 @@
+"""From text to `train.bin` and `val.bin`: split, encode, count, in memory that does not grow with the corpus.
+
+The text is first copied to a file of its own while its length and checksum are taken, because a split by fraction
+has to know the whole; then each side is read back and encoded as a stream. Losses are per token and tokens differ
+between tokenizers, so the bytes each side had are kept: bits per byte compare what nats per token cannot.
+Book section 2.2.1. Read next: `windows.py`.
+"""
+import array
+import codecs
+import contextlib
+import hashlib
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.data.batches.split import check_fraction, cut_point, text_hash, validation_documents
+from tinylm.data.batches.tokenfile import TokenFile, TokenWriter
+from tinylm.errors import DataError
+
+META = "meta.json"
+END_OF_TEXT = "<|endoftext|>"
+_CHUNK = 1 << 18                                           # bytes of text in memory at once
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared corpus.
+
+    train, val  TokenFile; val has no token where val_fraction was 0
+    meta        what meta.json holds: vocab_size, sha256 of the text, val_fraction, seed, end_of_text, and for each of
+                "train" and "val" the counts of documents, characters, bytes (UTF-8) and tokens
+    """
+
+    directory: Path
+    train: TokenFile
+    val: TokenFile
+    meta: dict
+
+    @classmethod
+    def open(cls, directory, vocab_size=None):
+        """Open what `prepare` wrote. Raises DataError if it is missing, damaged, or for another vocabulary."""
+        directory = Path(directory)
+        try:
+            meta = json.loads((directory / META).read_text())
+        except OSError as error:
+            raise DataError(f"open corpus: no prepared text in {directory} ({error.strerror}): "
+                            "run prepare first") from None
+        except ValueError as error:
+            raise DataError(f"open corpus: {directory / META} is damaged ({error}): prepare the text again") from None
+        if not isinstance(meta, dict) or not {"vocab_size", "train", "val"} <= meta.keys():
+            raise DataError(f"open corpus: {directory / META} is damaged (entries are missing): prepare the text again")
+        sides = {side: TokenFile.open(directory / f"{side}.bin", vocab_size) for side in ("train", "val")}
+        for side, tokens in sides.items():
+            if (len(tokens), tokens.crc) != (meta[side]["tokens"], meta[side]["crc"]):
+                raise DataError(f"open corpus: {directory}/{side}.bin is not the file {META} describes: "
+                                "a preparation was cut short; prepare the text again")
+        return cls(directory, sides["train"], sides["val"], meta)
+
+    @property
+    def vocab_size(self):
+        return self.meta["vocab_size"]
+
+    def bytes_per_token(self, side="val"):
+        """UTF-8 bytes of the text per token, of "val" or "train"."""
+        counts = self.meta[side]
+        return counts["bytes"] / max(counts["tokens"], 1)
+
+    def bits_per_byte(self, loss, side="val"):
+        """A mean loss in nats per token as bits per byte of text: loss / ln 2 / bytes_per_token."""
+        return loss / math.log(2) / self.bytes_per_token(side)
+
+
+def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=None):
+    """Split and encode a corpus into `out_dir`.
+
+    texts         one str, or an iterable of documents; a document is a str or an iterator of str chunks, so
+                  `stream_documents(path)` streams files larger than memory
+    tokenizer     has `vocab_size` and `encode_stream(chunks)`, an iterator of id arrays
+    val_fraction  of the characters. One document is cut once, its end validates; several are dealt out whole, equal
+                  ones together (see split.py).
+    seed          which documents validate
+    end_of_text   id put after each of several documents; by default the tokenizer's "<|endoftext|>", if it has one
+    returns       Prepared. Memory: a few chunks of text, and a few hundred bytes a document.
+    raises        DataError, and whatever the source of the text raises; an older preparation is kept then
+    """
+    check_fraction(val_fraction)
+    out_dir = Path(out_dir)
+    spool = out_dir / "text.part"
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        index = _spool([texts] if isinstance(texts, str) else texts, spool, seed)
+        return _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text)
+    except OSError as error:
+        raise DataError(f"prepare: {error.filename or out_dir} cannot be written ({error.strerror}): "
+                        "free space or choose another directory") from None
+    finally:
+        if spool.exists():
+            spool.unlink()
+
+
+@dataclass
+class _Index:
+    """What is known of each document in the spool, and of the whole."""
+
+    ends: array.array                                      # bytes
+    characters: array.array
+    digests: list
+    sha256: str
+
+
+def _spool(documents, path, seed):
+    """Copy all text to `path` as UTF-8. Empty documents are left out."""
+    index, whole, position = _Index(array.array("Q"), array.array("Q"), [], ""), hashlib.sha256(), 0
+    with open(path, "wb") as file:
+        for document in documents:
+            characters, hashed = 0, text_hash(seed)
+            for chunk in _pieces(document):
+                try:
+                    data = chunk.encode()
+                except UnicodeEncodeError as error:
+                    raise DataError(f"prepare: document {len(index.ends)} has {chunk[error.start]!r} at character "
+                                    f"{characters + error.start}, half of a surrogate pair and no character: "
+                                    "read the text with errors='strict'") from None
+                file.write(data)
+                hashed.update(data)
+                whole.update(data)
+                characters, position = characters + len(chunk), position + len(data)
+            if characters:
+                index.ends.append(position)
+                index.characters.append(characters)
+                index.digests.append(hashed.digest())
+    if not index.ends:
+        raise DataError("prepare: the text is empty: give at least a few thousand characters")
+    index.sha256 = whole.hexdigest()
+    return index
+
+
+def _pieces(document):
+    """A long str in slices, so that its encoded copy is never whole in memory; an iterator of chunks as it is."""
+    if not isinstance(document, str):
+        return document
+    return (document[i:i + _CHUNK] for i in range(0, len(document), _CHUNK))
+
+
+def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
+    several = len(index.ends) > 1
+    if several and end_of_text is None:
+        end_of_text = (getattr(tokenizer, "special", None) or {}).get(END_OF_TEXT)
+    with contextlib.ExitStack() as stack:
+        files = {side: TokenWriter(out_dir / f"{side}.bin", tokenizer.vocab_size) for side in ("train", "val")}
+        writers = {side: _Side(stack.enter_context(tokens), tokenizer) for side, tokens in files.items()}
+        file = stack.enter_context(open(spool, "rb"))
+        if several:
+            validates = validation_documents(index.digests, index.characters, val_fraction)
+            start = 0
+            for end, val in zip(index.ends, validates):
+                writers["val" if val else "train"].add(_characters(file, start, end), end_of_text)
+                start = end
+        else:
+            cut = cut_point(index.characters[0], val_fraction)
+            writers["train"].add(_between(_characters(file, 0, index.ends[0]), 0, cut))
+            if val_fraction:
+                writers["val"].add(_between(_characters(file, 0, index.ends[0]), cut, index.characters[0]))
+    meta = {"format": 1, "vocab_size": int(tokenizer.vocab_size), "sha256": index.sha256, "val_fraction": val_fraction,
+            "seed": seed, "end_of_text": end_of_text if several else None,
+            **{side: writer.counts() for side, writer in writers.items()}}
+    part = out_dir / (META + ".part")
+    part.write_text(json.dumps(meta, indent=2) + "\n")
+    os.replace(part, out_dir / META)
+    return Prepared.open(out_dir)
+
+
+class _Side:
+    """One side on its way to disk, and its counts."""
+
+    def __init__(self, tokens, tokenizer):
+        self.tokens, self.tokenizer = tokens, tokenizer
+        self.characters = self.bytes = 0
+
+    def add(self, chunks, end_of_text=None):
+        for ids in self.tokenizer.encode_stream(self._counted(chunks)):
+            self.tokens.append(ids)
+        if end_of_text is not None:
+            self.tokens.append([end_of_text])
+        self.tokens.end_document()
+
+    def _counted(self, chunks):
+        for chunk in chunks:
+            self.characters += len(chunk)
+            self.bytes += len(chunk.encode())
+            yield chunk
+
+    def counts(self):
+        return {"documents": len(self.tokens.ends), "characters": self.characters, "bytes": self.bytes,
+                "tokens": self.tokens.count, "crc": self.tokens.crc}
+
+
+def _characters(file, start, end):
+    """Bytes start .. end-1 of the spool as str chunks."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while start < end:
+        file.seek(start)
+        data = file.read(min(_CHUNK, end - start))
+        start += len(data)
+        if text := decoder.decode(data):
+            yield text
+
+
+def _between(chunks, start, stop):
+    """Characters start .. stop-1 of a text that comes in chunks."""
+    at = 0
+    for chunk in chunks:
+        part = chunk[max(start - at, 0):max(stop - at, 0)]
+        at += len(chunk)
+        if part:
+            yield part
+        if at >= stop:
+            return

@@ -1,0 +1,110 @@
+"""Personal data out of a text: addresses, numbers and names give way to a word for what they were.
+
+Language models repeat what they were trained on (book section 2.2.1; Carlini et al. 2021), so what must not be
+repeated must not be in the text. Each kind is a pattern and, where there is one, a check of its digits, so that few
+innocent numbers go. Placeholders match no pattern: masking twice is masking once. Patterns know form, not meaning; a
+name is found only if it is given. Read next: measure/memorization.py, which measures what a model gives away.
+"""
+import ipaddress
+from collections import Counter
+
+import regex
+
+
+def _luhn(text):
+    """Whether the digits end in their Luhn check digit (ISO/IEC 7812), as payment cards' do."""
+    digits = [int(c) for c in text if c.isdigit()][::-1]
+    return sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) in range(0, 1000, 10)
+
+
+def _iban(text):
+    """Whether an account number has remainder 1 modulo 97 (ISO 13616): letters count 10 to 35."""
+    compact = text.replace(" ", "").upper()
+    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+
+
+def _ip(text):
+    """An address of either kind. Short forms such as "1::2" are slices of code more often: three groups, or "::1"."""
+    if ":" in text and sum(map(bool, text.split(":"))) < 3 and text != "::1":
+        return False
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _telephone(text):
+    """7 to 15 digits (ITU E.164) that are no decimal, and no number with its thousands apart."""
+    return 7 <= sum(c.isdigit() for c in text) <= 15 and not _NUMBER.fullmatch(text)
+
+
+_NUMBER = regex.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+|\+?[0-9]+\.[0-9]+")
+
+# kind: (pattern, check). In this order: what contains another kind goes before it. [0-9], as \d is every script's digits.
+_KINDS = {
+    "EMAIL": (r"(?<![\w.+%-])[\w.+%-]+@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,24}(?![\w@-])", None),
+    "IBAN": (r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", _iban),
+    "IP": (r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.[0-9])", _ip),
+    "CARD": (r"(?<![\w.-])[0-9](?:[ -]?[0-9]){12,18}(?![\w-])", _luhn),
+    "ID": (r"(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])", None),   # US social security
+    "PHONE": (r"(?<![\w.+(-])(?:\+[1-9][0-9]{0,2}[ .-]?(?:\(?[0-9]{1,4}\)?[ .-]?){1,4}[0-9]{2,4}"
+              r"|(?:\([0-9]{2,5}\) ?|[0-9]{2,5}[ .-])[0-9]{3,4}[ .-]?[0-9]{3,4})(?![\w-]|\.[0-9])", _telephone),
+}
+KINDS = tuple(_KINDS)
+_PATTERNS = {kind: (regex.compile(pattern), check) for kind, (pattern, check) in _KINDS.items()}
+
+
+class Masker:
+    """A change of texts: personal data become "[EMAIL]", "[PHONE]", ...
+
+    kinds  of KINDS
+    names  names to mask as "[NAME]", whole words, in the case given
+    found  Counter {kind: how many were masked so far}
+    """
+
+    def __init__(self, kinds=KINDS, names=()):
+        self._patterns = [(kind, *_PATTERNS[kind]) for kind in KINDS if kind in kinds]
+        if names := sorted(filter(None, names), key=len, reverse=True):
+            pattern = regex.compile(r"(?<![\w\[])(?:" + "|".join(map(regex.escape, names)) + r")(?![\w\]])")
+            self._patterns.append(("NAME", pattern, None))
+        self.found = Counter()
+
+    def __call__(self, text):
+        # What was masked may have hidden the border of something else: again, until nothing is found.
+        while (after := self._once(text)) != text:
+            text = after
+        return text
+
+    def _once(self, text):
+        for kind, pattern, check in self._patterns:
+            def mask(match, kind=kind, check=check):
+                if check is not None and not check(match.group()):
+                    return match.group()
+                self.found[kind] += 1
+                return f"[{kind}]"
+            text = pattern.sub(mask, text)
+        return text
+
+
+def guarded(generate, masker=None, secrets=()):
+    """A generator of text whose answers are looked at before anyone sees them   (book section 2.2.1: at run time)
+
+    generate  function (*arguments) -> str
+    masker    Masker; by default all KINDS
+    secrets   texts that must never come out, in whatever case and spacing; they become "[SECRET]"
+    returns   function with the arguments of `generate`
+    """
+    masker = masker or Masker()
+    patterns = [r"\s*".join(map(regex.escape, "".join(secret.split()))) for secret in secrets if secret.strip()]
+    hidden = regex.compile("|".join(sorted(patterns, key=len, reverse=True)), regex.IGNORECASE) if patterns else None
+
+    def answer(*arguments, **named):
+        text = generate(*arguments, **named)
+        return masker(hidden.sub("[SECRET]", text) if hidden else text)
+    return answer
+
+
+def masked(text, kinds=KINDS, names=()):
+    """`text` with its personal data masked, by a Masker of its own."""
+    return Masker(kinds, names)(text)

@@ -1,0 +1,140 @@
+"""A corpus in many files, read as one stream in memory that does not grow with it.
+
+Documents are written one JSON line each into shards of about equal size, compressed, with an index of what each holds. A
+reader passes through the shards in an order of its own for every epoch and mixes their documents in a buffer: nearly a
+shuffle, with as many documents in memory as the buffer has room for. Workers share the shards among them without
+talking. Book section 2.2.1. Read next: batches/prepare.py, which makes tokens of a stream of documents.
+"""
+import gzip
+import json
+import os
+import zlib
+from pathlib import Path
+
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, DataError
+
+INDEX = "index.json"
+
+
+class ShardWriter:
+    """Write documents into `folder`: `with ShardWriter(folder) as shards: shards.add(text)`.
+
+    shard_bytes  of text (UTF-8, before compression) after which the next shard begins
+    raises       DataError if the folder holds shards already, or cannot be written
+
+    The index is written last: a folder without one was left unfinished, and is not read.
+    """
+
+    def __init__(self, folder, shard_bytes=64 << 20):
+        if shard_bytes < 1:
+            raise ConfigError(f"shards: shard_bytes is {shard_bytes}; it must be 1 or more")
+        self.folder, self.shard_bytes = Path(folder), shard_bytes
+        self.shards, self._file = [], None
+        if (self.folder / INDEX).exists():
+            raise DataError(f"shards: {folder} holds a corpus already: choose another folder or remove it")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"shards: {folder} cannot be written ({error.strerror})") from None
+
+    def __enter__(self):
+        return self
+
+    def add(self, text):
+        """Append one document, a str."""
+        line = json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        if self._file is None:
+            name = f"{len(self.shards):05d}.jsonl.gz"
+            self._file = gzip.GzipFile(self.folder / name, "wb", compresslevel=6, mtime=0)      # same text, same file
+            self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})
+        self._file.write(line)
+        shard = self.shards[-1]
+        shard["documents"] += 1
+        shard["bytes"] += len(line)
+        shard["crc"] = zlib.crc32(line, shard["crc"])
+        if shard["bytes"] >= self.shard_bytes:
+            self._end_shard()
+
+    def _end_shard(self):
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __exit__(self, kind, error, trace):
+        self._end_shard()
+        if kind is None:
+            part = self.folder / (INDEX + ".part")
+            part.write_text(json.dumps({"format": 1, "shards": self.shards}, indent=1) + "\n")
+            os.replace(part, self.folder / INDEX)
+
+
+class Shards:
+    """A corpus that `ShardWriter` wrote.
+
+    raises  DataError if the folder has no index, or a damaged one
+
+    documents, bytes  of all shards
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        try:
+            self.shards = json.loads((self.folder / INDEX).read_text())["shards"]
+            self.documents = sum(shard["documents"] for shard in self.shards)
+            self.bytes = sum(shard["bytes"] for shard in self.shards)
+        except OSError as error:
+            raise DataError(f"shards: {folder} has no {INDEX} ({error.strerror}): its writing was not finished") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"shards: {self.folder / INDEX} is damaged ({error})") from None
+
+    def __len__(self):
+        return self.documents
+
+    def read(self, shard):
+        """The documents of one shard, in order. Yields str; raises DataError at the end if it was changed or cut short."""
+        path, crc, documents = self.folder / shard["name"], 0, 0
+        try:
+            with gzip.open(path, "rb") as file:
+                for line in file:
+                    crc, documents = zlib.crc32(line, crc), documents + 1
+                    yield json.loads(line.decode("utf-8", "surrogatepass"))["text"]
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise DataError(f"shards: {path} cannot be read ({error}): write the corpus again") from None
+        if (crc, documents) != (shard["crc"], shard["documents"]):
+            raise DataError(f"shards: {path} is not the file that {INDEX} describes: write the corpus again")
+
+    def stream(self, epoch=None, seed=0, buffer=0, rank=0, size=1, skip=0):
+        """The documents of one epoch.
+
+        epoch   None: in the order they were written. Otherwise shards in a random order, a function of (seed, epoch)
+        buffer  documents held back and drawn from at random: the more, the nearer to a shuffle of all
+        rank, size  shards number rank, rank + size, ... of that order: together, workers read everything once
+        skip    documents to pass over, of those this call would yield: where to resume
+        yields  str. Memory: `buffer` documents and a block of one file
+        """
+        if not 0 <= rank < size:
+            raise ConfigError(f"shards: rank {rank} is not one of {size} readers (0 to {size - 1})")
+        order = range(len(self.shards)) if epoch is None else Random(seed, "shards", epoch).permutation(len(self.shards))
+        found = (text for i in list(order)[rank::size] for text in self.read(self.shards[int(i)]))
+        if epoch is not None and buffer > 1:
+            found = _mixed(found, buffer, Random(seed, "buffer", epoch, rank))
+        for at, text in enumerate(found):
+            if at >= skip:
+                yield text
+
+
+def _mixed(documents, room, random):
+    """Hold back `room` documents; each new one takes the place of a random one, which goes out."""
+    held, draws = [], []
+    for text in documents:
+        if len(held) < room:
+            held.append(text)
+            continue
+        if not draws:
+            draws = random.integers(0, room, (1024,)).tolist()
+        place = draws.pop()
+        held[place], text = text, held[place]
+        yield text
+    for i in random.permutation(len(held)):
+        yield held[i]
