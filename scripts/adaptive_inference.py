@@ -72,7 +72,7 @@ from tinylm.finetune.compress.length_adaptive import LengthAdaptive, constant_ra
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.words import words_and_punctuation
 

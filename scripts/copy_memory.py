@@ -37,7 +37,7 @@ from tinylm.backend import to_cpu, to_device
 from tinylm.data.synthetic.long_tasks import copy_memory
 from tinylm.generate.long_context import EqualReading, report
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.recurrent import RecurrentConfig, RecurrentLM
+from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM

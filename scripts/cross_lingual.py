@@ -41,8 +41,8 @@ from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.models.embeddings import mean_pool, unit
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
+from tinylm.models.published.sentence_encoder import mean_pool, unit
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.languages import TranslationLM

@@ -29,9 +29,9 @@ import tinylm as tl
 from tinylm.backend import to_cpu, to_device
 from tinylm.data import python_documentation, split_text, without_repeats
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.ngram import NGramLM
-from tinylm.models.nplm import FeedForwardNGramLM
-from tinylm.models.recurrent import RecurrentConfig, RecurrentLM
+from tinylm.models.early.ngram import NGramLM
+from tinylm.models.early.nplm import FeedForwardNGramLM
+from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM

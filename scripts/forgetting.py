@@ -61,7 +61,7 @@ from tinylm.finetune.continual.rehearsal import Reservoir, with_rehearsal
 from tinylm.finetune.examples import EncoderInput, special_of
 from tinylm.finetune.freezing import freeze, stages, trainable
 from tinylm.finetune.peft.lora import lora
-from tinylm.models.encoder import Encoder, EncoderConfig, without_head
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.pretrain.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 

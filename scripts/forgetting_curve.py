@@ -39,7 +39,7 @@ from tinylm.data import MarkovChain
 from tinylm.data.synthetic.long_tasks import repeated_passages
 from tinylm.generate.long_context import EqualReading, forgetting_curve, report
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.recurrent import RecurrentConfig, RecurrentLM
+from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM

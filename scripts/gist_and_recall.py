@@ -31,7 +31,7 @@ import tinylm as tl
 from tinylm.backend import to_cpu, to_device
 from tinylm.data.synthetic.long_tasks import copy_memory, gist
 from tinylm.generate.long_context import EqualReading, report
-from tinylm.models.recurrent import RecurrentConfig, RecurrentLM
+from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM

@@ -3,7 +3,7 @@
 Section 2.1.1. Claim: depth, width and heads, with the hidden width and vocabulary of the published configurations, give
 each printed total; where the table prints as many key-value heads as query heads although the model shares them, the
 total gives the misprint away. No training, no memory: a formula. Well under a second; --seed, --device and --quick are
-taken and change nothing. `python scripts/model_sizes.py`. Read next: tinylm/models/sizes.py.
+taken and change nothing. `python scripts/model_sizes.py`. Read next: tinylm/models/decoder/sizes.py.
 
 Measured output:
 
@@ -33,8 +33,8 @@ Measured output:
 import argparse
 import dataclasses
 
-from tinylm.models.presets import preset
-from tinylm.models.sizes import TABLE_2_2, count_parameters
+from tinylm.models.decoder.presets import preset
+from tinylm.models.decoder.sizes import TABLE_2_2, count_parameters
 
 
 def main():

@@ -38,7 +38,7 @@ from tinylm.finetune.early_stopping import EarlyStopping
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 
 SIZES, HELD_OUT, TEST = (50, 200, 800), 200, 800

@@ -27,8 +27,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded; th
 
 import numpy as np  # noqa: E402
 
-from tinylm.models.formats.fixedpoint import fixed_linear, to_fixed  # noqa: E402
-from tinylm.models.formats.quantized import QuantizedMatrix  # noqa: E402
+from tinylm.models.low_bit.fixedpoint import fixed_linear, to_fixed  # noqa: E402
+from tinylm.models.low_bit.quantized import QuantizedMatrix  # noqa: E402
 
 R, D = 1536, 576
 

@@ -76,10 +76,10 @@ from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.finetune.tasks.probe import Probe, VectorClassification
-from tinylm.models.embeddings import load_sentence_encoder
-from tinylm.models.encoder import Electra, Encoder, EncoderConfig
-from tinylm.models.gpt import GPT, GPTConfig
-from tinylm.models.seq2seq import Seq2Seq, Seq2SeqConfig
+from tinylm.models.decoder.gpt import GPT, GPTConfig
+from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
+from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
+from tinylm.models.published.sentence_encoder import load_sentence_encoder
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special

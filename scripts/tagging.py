@@ -70,7 +70,7 @@ from tinylm.data.read.conll import read_conll, read_conllu
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
-from tinylm.models.encoder import Encoder, EncoderConfig, without_head
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.masked import MaskedLM

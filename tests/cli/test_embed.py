@@ -3,8 +3,8 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.cli.embed import table
-from tinylm.models.presets_encoders import build, tiny
-from tinylm.models.pretrained_encoders import save_pretrained
+from tinylm.models.encoder.presets import build, tiny
+from tinylm.models.published.load_encoders import save_pretrained
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 

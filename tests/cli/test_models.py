@@ -2,7 +2,7 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.cli.models import other_families
-from tinylm.models.presets import FAMILIES
+from tinylm.models.decoder.presets import FAMILIES
 
 
 def test_every_family_has_a_line_with_its_count(capsys):

@@ -4,7 +4,7 @@ import pytest
 
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import count_trainable, freeze, frozen, matching, only, stages, trainable, unfreeze
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.optim import FlatParameters
 
 IDS = np.array([[1, 2, 3, 4]])

@@ -7,8 +7,8 @@ from tinylm.finetune.start import pretrained_part
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models import GPT
-from tinylm.models.encoder import Encoder
-from tinylm.models.seq2seq import Seq2Seq
+from tinylm.models.encoder.encoder import Encoder
+from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.train import TrainConfig, prepare_run, train_run
 
 LABELED = [(f"the {thing} was {word}", label) for thing in ("cat", "dog", "sun", "sea", "day")

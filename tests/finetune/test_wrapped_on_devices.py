@@ -17,7 +17,7 @@ from tinylm.finetune.peft.quantized_base import quantize_linears
 from tinylm.finetune.peft.soft_prompts import prompt_tuning, random_start
 from tinylm.finetune.tasks.classify import Classification, Regression
 from tinylm.finetune.tasks.heads import Classifier, Regressor
-from tinylm.models.gpt import GPT, GPTConfig
+from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.pretrain.causal import CausalLM
 
 TEXTS = [([1, 2], 0), ([3], 1), ([4, 5, 6], 1)]

@@ -4,7 +4,7 @@ import pytest
 from tinylm.errors import DataError, ShapeError
 from tinylm.generate import generate, generate_batch
 from tinylm.generate.conditional import Conditional
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.encoder.presets import build, tiny
 
 SOURCE = np.array([[5, 6, 7, 8, 9], [9, 3, 5, 4, 4]])
 TARGET = np.array([[0, 4, 8, 2], [0, 7, 7, 1]])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tinylm.models.formats import read_safetensors
-from tinylm.models.layouts import LAYOUTS
-from tinylm.models.pretrained import load_pretrained, save_pretrained
+from tinylm.models.published.formats import read_safetensors
+from tinylm.models.published.layouts import LAYOUTS
+from tinylm.models.published.load import load_pretrained, save_pretrained
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

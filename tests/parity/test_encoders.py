@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from tinylm.autograd import Tensor
-from tinylm.models.layout_rules import fill, read, write
-from tinylm.models.layouts_encoders import LAYOUTS
-from tinylm.models.presets_encoders import build, preset
-from tinylm.models.pretrained_encoders import load_pretrained, read_config, save_pretrained
+from tinylm.models.encoder.presets import build, preset
+from tinylm.models.published.layouts.encoder_rules import fill, read, write
+from tinylm.models.published.layouts.encoders import LAYOUTS
+from tinylm.models.published.load_encoders import load_pretrained, read_config, save_pretrained
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -9,10 +9,10 @@ from tinylm.finetune.tasks.classify import Classification, MultipleChoice
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.finetune.tasks.spans import SpanPrediction, SpanPredictor
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
-from tinylm.models.layout_rules import fill, read
-from tinylm.models.layouts_encoders import LAYOUTS
-from tinylm.models.presets_encoders import build
-from tinylm.models.pretrained_encoders import read_config
+from tinylm.models.encoder.presets import build
+from tinylm.models.published.layouts.encoder_rules import fill, read
+from tinylm.models.published.layouts.encoders import LAYOUTS
+from tinylm.models.published.load_encoders import read_config
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tinylm.errors import MissingExtra
-from tinylm.models.embeddings import load_sentence_encoder
-from tinylm.models.formats.found import find_weights
+from tinylm.models.published.formats.found import find_weights
+from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
 TEXTS = ["A man is eating food.", "A man is eating a piece of bread.", "The girl is carrying a baby.", "A woman is playing violin."]
 

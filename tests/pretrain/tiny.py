@@ -2,12 +2,12 @@
 import numpy as np
 
 from tinylm.backend import Random
-from tinylm.models.cases_early import ready
-from tinylm.models.config import GPTConfig
-from tinylm.models.encoder import Electra
-from tinylm.models.encoder_heads import SpanBoundaryHead
-from tinylm.models.gpt import GPT
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.encoder import Electra
+from tinylm.models.encoder.heads import SpanBoundaryHead
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.cases import MORE, PAIRS, SPECIAL, TEXT
 from tinylm.pretrain.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES, objective

@@ -9,9 +9,9 @@ from tests.train.test_run import final, losses, needs_fork, quiet
 from tests.train.tiny import tiny_config
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.models import GPT
-from tinylm.models.encoder import Electra, Encoder
-from tinylm.models.seq2seq import Seq2Seq
-from tinylm.models.xlnet import XLNet
+from tinylm.models.encoder.encoder import Electra, Encoder
+from tinylm.models.encoder.seq2seq import Seq2Seq
+from tinylm.models.encoder.xlnet import XLNet
 from tinylm.parallel import launch
 from tinylm.pretrain.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES

@@ -26,7 +26,7 @@ def main(argv):
     config, (name, *texts) = parse(argv, EmbedConfig, positionals=("WEIGHTS", "TEXT..."), verb="embed", about=__doc__, examples=(
         'tinylm embed minilm "A cat sits outside" "A dog plays in the garden" "The price of oil rose"',
         "cat lines.txt | tinylm embed minilm - --out vectors.npy"))
-    from tinylm.models.embeddings import load_sentence_encoder
+    from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
     texts = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]

@@ -88,7 +88,7 @@ def _opened(name, config):
     from tinylm.finetune.peft.lora import lora
 
     if is_published(name):
-        from tinylm.models.pretrained import load_pretrained
+        from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
         model, tokenizer, template, base = published.model, published.tokenizer, published.template, None
         if tokenizer is None:
@@ -113,7 +113,7 @@ def _opened(name, config):
 
 def _marks(template):
     """The special tokens that a template writes."""
-    from tinylm.models.formats.chat_template import Mark
+    from tinylm.models.published.chat_template import Mark
 
     asked, said = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
     return list(dict.fromkeys(str(piece) for piece in template.pieces([asked, said]) if isinstance(piece, Mark)))

@@ -1,7 +1,7 @@
 """`tinylm models`: the families of language models, their sizes and what distinguishes them from GPT-2.
 
 `tinylm models NAME` shows one: every part, and where its parameters are. Nothing is downloaded or built: counts are a
-formula (models/sizes.py).
+formula (models/decoder/sizes.py).
 """
 import dataclasses
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ def main(argv):
 
 def table(whole=False):
     """All presets: name, parameters, depth, width, heads, and what differs from GPT-2. Returns str."""
-    from tinylm.models.presets import FAMILIES, differences, preset
-    from tinylm.models.sizes import count_parameters
+    from tinylm.models.decoder.presets import FAMILIES, differences, preset
+    from tinylm.models.decoder.sizes import count_parameters
 
     lines = [f"{'model':<15}{'parameters':>16}{'L':>5}{'D':>7}{'heads':>9}{'F':>7}  unlike GPT-2"]
     for name in FAMILIES:
@@ -48,7 +48,7 @@ def table(whole=False):
 
 def other_families():
     """The families of the other two kinds, a line each: name, parameters with their heads, and a remark."""
-    from tinylm.models import presets_encoders as other
+    from tinylm.models.encoder import presets as other
 
     sizes = {name: other.build(other.preset(name), None).count_parameters() for name in other.FAMILIES}     # placeholders
     return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
@@ -56,7 +56,7 @@ def other_families():
 
 def describe_other(name):
     """One preset of the other two kinds: its fields and count. Returns str."""
-    from tinylm.models import presets_encoders as other
+    from tinylm.models.encoder import presets as other
 
     c = other.preset(name)
     total, note = other.build(c, None).count_parameters(), other.note(name)
@@ -80,11 +80,17 @@ def word(field, value):
 
 def describe(name):
     """One preset: its fields and counts. Returns str."""
-    from tinylm.models import presets_encoders
-    from tinylm.models.presets import differences, note, preset
-    from tinylm.models.sizes import TABLE_2_2, count_active, count_block, count_embeddings, count_parameters
+    from tinylm.models.decoder.presets import differences, note, preset
+    from tinylm.models.decoder.sizes import (
+        TABLE_2_2,
+        count_active,
+        count_block,
+        count_embeddings,
+        count_parameters,
+    )
+    from tinylm.models.encoder import presets
 
-    if name in presets_encoders.FAMILIES:
+    if name in presets.FAMILIES:
         return describe_other(name)
     c = preset(name)
     total, unlike = count_parameters(c), differences(c)

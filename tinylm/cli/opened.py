@@ -27,8 +27,8 @@ class Opened:
 
 def is_published(name):
     """True for a name of formats.PUBLISHED, a file of weights, or a folder in Hugging Face's layout."""
-    from tinylm.models.formats.found import PUBLISHED
-    from tinylm.models.formats.safetensors import INDEX, SINGLE
+    from tinylm.models.published.formats.found import PUBLISHED
+    from tinylm.models.published.formats.safetensors import INDEX, SINGLE
 
     path = Path(name)
     return name in PUBLISHED or path.suffix in (".gguf", ".safetensors") or any((path / file).is_file() for file in (SINGLE, INDEX))
@@ -57,12 +57,12 @@ def open_model(name, device="cpu", bits=None):
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
         bos, eos = (None, tokenizer.special[template.end]) if template else (end, end)
     else:
-        from tinylm.models.pretrained import load_pretrained
+        from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
         model, tokenizer, template = published.model, published.tokenizer, published.template
         if tokenizer is None:
             raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt); in Python, "
-                              "tinylm.models.pretrained.load_pretrained gives the model alone")
+                              "tinylm.models.published.load.load_pretrained gives the model alone")
         bos, eos = (None if template else published.special.get("bos")), published.special.get("eos")
         eos = tokenizer.special[template.end] if template else eos
     model.to(device)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.freezing import trainable
-from tinylm.models.formats.safetensors import read_safetensors, write_safetensors
+from tinylm.models.published.formats.safetensors import read_safetensors, write_safetensors
 from tinylm.nn import Module
 
 

@@ -9,7 +9,7 @@ Read next: tasks/heads.py, tasks/classify.py.
 from dataclasses import replace
 
 from tinylm.finetune.examples import EncoderInput
-from tinylm.models.encoder import Electra, Encoder, without_head
+from tinylm.models.encoder.encoder import Electra, Encoder, without_head
 from tinylm.train.families import family_of
 from tinylm.train.run import load_run
 

@@ -11,7 +11,7 @@ and fewer bits for a weight are less time, if unpacking them costs less than rea
     4 bits (Q4_1)                               101         13    1.3
 
 so 8 and 4 bits are here for memory, not for speed: a code becomes a float32 in a pass of its own, where llama.cpp
-multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it. Read next: models/formats/quantized.py.
+multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it. Read next: models/low_bit/quantized.py.
 """
 import threading
 import time
@@ -20,7 +20,7 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.generate.fast import GATES, FastDecoder, _activation
-from tinylm.models.formats.quantized import QuantizedMatrix
+from tinylm.models.low_bit.quantized import QuantizedMatrix
 
 
 class DirectDecoder(FastDecoder):

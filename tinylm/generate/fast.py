@@ -23,7 +23,7 @@ import numpy as np
 from tinylm import nn
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol import ModelLM
-from tinylm.models.gpt import GPT
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import ACTIVATIONS, GATES
 
 # The parts whose mathematics stands below.

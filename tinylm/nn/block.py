@@ -1,6 +1,6 @@
 """A transformer block: attention and feed-forward, each around the residual stream   (book eqs. 2.4, 2.5).
 
-What a block is made of is handed in; how the parts are arranged is a function of norm.py. Read next: models/gpt.py.
+What a block is made of is handed in; how the parts are arranged is a function of norm.py. Read next: models/decoder/gpt.py.
 """
 from tinylm.autograd import dropout
 from tinylm.nn.module import Module

@@ -8,8 +8,8 @@ from tinylm.autograd import Tensor, linear, stack
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random, device_of
-from tinylm.models.cases_early import ready
-from tinylm.models.encoder_heads import SpanBoundaryHead
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.nn import Embedding, Module
 from tinylm.pretrain import contrastive
 from tinylm.pretrain.objectives import OBJECTIVES, objective

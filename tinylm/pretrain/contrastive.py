@@ -3,7 +3,7 @@
 In a batch of B pairs, each first is to find its second among all B: cross-entropy over similarities. The pairs may be
 two readings of one sentence under different dropout (Gao et al. 2021), translations, or texts and images (Radford et
 al. 2021). The other rows are the negatives, so this loss alone is not the same when a batch is cut into micro-batches:
-the negatives are then those of the micro-batch. Read next: models/embeddings.py.
+the negatives are then those of the micro-batch. Read next: models/published/sentence_encoder.py.
 """
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.word2vec import log_sigmoid
+from tinylm.models.early.word2vec import log_sigmoid
 from tinylm.nn import Linear, Module, normal_parameter
 from tinylm.optim import Adam
 

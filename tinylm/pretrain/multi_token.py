@@ -10,7 +10,7 @@ import numpy as np
 from tinylm.autograd import stack
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.gpt import make_block
+from tinylm.models.decoder.gpt import make_block
 from tinylm.nn import Module
 from tinylm.pretrain.batch import IGNORE, Batch, as_rows
 from tinylm.pretrain.score import score

@@ -4,7 +4,7 @@
       0   0  0  0       0  0    1 1    1  1        1  1         segments
 
 The class is told from the first position. BERT adds this loss to that of masked LM; RoBERTa left it away, ALBERT asks
-for the order instead. Read next: masked.py; models/encoder.py.
+for the order instead. Read next: masked.py; models/encoder/encoder.py.
 """
 from dataclasses import dataclass
 

@@ -3,7 +3,7 @@
 The text keeps its order and every token its position; what is permuted is who is predicted from whom. A mask that lets
 each position see itself, as the book's figure 1.3 (c) draws it, gives the answer away at the position where it is asked
 for; the loss here therefore needs two streams (nn/attention/two_stream.py): the query stream never sees its own token.
-Read next: models/xlnet.py.
+Read next: models/encoder/xlnet.py.
 """
 from dataclasses import dataclass
 

@@ -2,7 +2,7 @@
 
 A small generator fills masks with samples of its own; a discriminator, the model that is wanted, tells for every token
 whether it is the original. A token that the generator happens to get right counts as original. No gradient passes
-through the sampling: the generator learns by masked LM alone. Read next: models/encoder.py (Electra).
+through the sampling: the generator learns by masked LM alone. Read next: models/encoder/encoder.py (Electra).
 """
 from dataclasses import dataclass
 

@@ -3,7 +3,7 @@
     L = sum over masked i of [ -log Pr(x_i | h_i)  -  log Pr(x_i | h_{s-1}, h_{e+1}, p_{i-s+1}) ]
 
 so that the two tokens around a span come to know what is in it (Joshi et al. 2020; D2L 11.9).
-Read next: spans.py; models/encoder_heads.py (SpanBoundaryHead).
+Read next: spans.py; models/encoder/heads.py (SpanBoundaryHead).
 """
 from dataclasses import dataclass
 

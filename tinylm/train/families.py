@@ -18,10 +18,10 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.models import GPT
-from tinylm.models.encoder import Electra, Encoder, EncoderConfig
-from tinylm.models.encoder_heads import SpanBoundaryHead
-from tinylm.models.seq2seq import Seq2Seq, Seq2SeqConfig
-from tinylm.models.xlnet import XLNet, XLNetConfig
+from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
+from tinylm.models.encoder.heads import SpanBoundaryHead
+from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
+from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 from tinylm.nn import GATES
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.multi_token import MultiTokenHeads

@@ -23,7 +23,7 @@ from tinylm.finetune.compress.early_exit import (
 )
 from tinylm.finetune.fit import answers, evaluate, fit
 from tinylm.finetune.tasks.classify import Classification
-from tinylm.models.cases_early import ready
+from tinylm.models.early.cases import ready
 
 
 def built(layers=4, classes=3, pool="first", **changes):

@@ -24,8 +24,8 @@ from tinylm.finetune.compress.structured import (
 from tinylm.finetune.fit import fit
 from tinylm.generate.cache import KeyValueCache
 from tinylm.models import GPT
-from tinylm.models.encoder import Encoder
-from tinylm.models.sizes import count_parameters
+from tinylm.models.decoder.sizes import count_parameters
+from tinylm.models.encoder.encoder import Encoder
 from tinylm.pretrain.batch import Batch
 
 

@@ -12,7 +12,7 @@ from tinylm.finetune import fit
 from tinylm.finetune.context.auto_compressor import MODES, AutoCompressor, SegmentedLM, fixed_cuts, random_cuts
 from tinylm.finetune.context.context_distillation import ContextDistillation
 from tinylm.finetune.context.contexts import make_batch, read_short
-from tinylm.models.cases_early import ready
+from tinylm.models.early.cases import ready
 from tinylm.pretrain import CausalLM
 
 TEXTS = np.random.default_rng(0).integers(0, V, (2, 12))

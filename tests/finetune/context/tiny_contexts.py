@@ -2,9 +2,9 @@
 import numpy as np
 
 from tinylm.finetune.context.contexts import ContextExample, make_batch
-from tinylm.models.cases_early import ready
-from tinylm.models.config import GPTConfig
-from tinylm.models.gpt import GPT
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready
 
 V = 7
 

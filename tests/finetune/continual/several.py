@@ -3,7 +3,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.finetune.examples import EncoderInput
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
 
 WORDS = 8

@@ -18,7 +18,7 @@ from tinylm.finetune.instruct.conversations import (
     packing_efficiency,
 )
 from tinylm.finetune.instruct.vocabulary import add_special
-from tinylm.models.formats.chat_template import TEMPLATES
+from tinylm.models.published.chat_template import TEMPLATES
 from tinylm.pretrain.batch import IGNORE
 from tinylm.tokenizers import ByteTokenizer
 
@@ -126,10 +126,10 @@ def test_an_example_longer_than_a_row_is_named():
 
 
 def test_the_published_template_of_smollm2_is_masked_to_the_token():
-    from tests.models.formats.files import installed
-    from tinylm.models.formats.chat_template import template_of
-    from tinylm.models.formats.gguf import read_gguf
-    from tinylm.models.formats.gguf_tokenizer import tokenizer_of
+    from tests.models.published.formats.files import installed
+    from tinylm.models.published.chat_template import template_of
+    from tinylm.models.published.formats.gguf import read_gguf
+    from tinylm.models.published.formats.gguf_tokenizer import tokenizer_of
     weights = read_gguf(installed("smollm2"))
     tokenizer, template = tokenizer_of(weights), template_of(weights.metadata["tokenizer.chat_template"])
     talk = said(("user", "What is 2 + 2?"), ("assistant", "It is 4, of course."), ("user", "And 3 + 3?"), ("assistant", "6."))

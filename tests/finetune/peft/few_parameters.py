@@ -4,8 +4,8 @@ import numpy as np
 from tinylm.finetune import fit, trainable
 from tinylm.finetune.freezing import count_trainable
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.cases_early import ready
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain import CausalLM
 
 IDS = np.array([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])

@@ -2,10 +2,10 @@
 import numpy as np
 
 from tinylm.finetune.examples import EncoderInput
-from tinylm.models.cases_early import ready
-from tinylm.models.config import GPTConfig
-from tinylm.models.gpt import GPT
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(20, sentinels=0)                    # words 0 to 19

@@ -5,7 +5,7 @@ from tinylm.finetune import evaluate, fit, freeze
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.pretrain.special import Special
 
 WORDS = 10                                                   # ids 0 .. 9 in the first language, 10 .. 19 in the second

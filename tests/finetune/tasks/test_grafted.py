@@ -8,8 +8,8 @@ from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.tasks.grafted import Grafted, identity_adapter
 from tinylm.finetune.tasks.text_to_text import Answering
 from tinylm.generate.conditional import Conditional
-from tinylm.models.cases_early import ready
-from tinylm.models.presets_encoders import tiny
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import tiny
 
 EXACT = 1e-12
 TARGET = np.array([[SPECIAL.start, 4, 8, 2], [SPECIAL.start, 7, 7, 1]])

@@ -7,7 +7,7 @@ from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.examples import special_of
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.tasks.text_to_text import Answering, prompt_and_answer, say_label, summarize
-from tinylm.models.cases_early import ready
+from tinylm.models.early.cases import ready
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.text_to_text import TextToText

@@ -10,8 +10,8 @@ from tinylm.autograd import first_order_only
 from tinylm.autograd.engine.profile import count_operations
 from tinylm.errors import ConfigError
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.presets import preset
-from tinylm.models.sizes import count_parameters
+from tinylm.models.decoder.presets import preset
+from tinylm.models.decoder.sizes import count_parameters
 from tinylm.optim import AdamW
 from tinylm.pretrain import CausalLM
 from tinylm.train.scaling.accounting import (

@@ -5,7 +5,7 @@ import pytest
 from tinylm.data import MarkovChain
 from tinylm.errors import ConfigError, DataError
 from tinylm.models import GPTConfig
-from tinylm.models.sizes import count_parameters
+from tinylm.models.decoder.sizes import count_parameters
 from tinylm.train.scaling.accounting import step_flops
 from tinylm.train.scaling.sweep import load_runs, one_pass, save_run, train_one
 

@@ -14,8 +14,8 @@ from tinylm.finetune.compress.length_adaptive import shortened
 from tinylm.finetune.compress.prune import Mask
 from tinylm.finetune.compress.reweight import Reweighted, straight_through
 from tinylm.finetune.compress.structured import gated
-from tinylm.models.cases_early import ready
-from tinylm.models.encoder import Encoder, EncoderConfig
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Linear
 
 # The operations that are declared not to be the derivative of what they compute, and what they are instead.

@@ -5,7 +5,7 @@
 
 The teacher's probabilities say more than a label: which wrong answers are nearly right. tau^2 keeps the size of the gradient
 when tau grows; in the limit logits are matched. Hidden states (MobileBERT, TinyBERT) and relations between tokens
-(MiniLM) of layers can be matched besides. models/encoder.py makes DistilBERT's student from the teacher's own layers.
+(MiniLM) of layers can be matched besides. models/encoder/encoder.py makes DistilBERT's student from the teacher's own layers.
 """
 import contextlib
 from collections.abc import Callable

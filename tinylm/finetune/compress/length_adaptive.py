@@ -3,7 +3,7 @@
 A token matters as much as the others attend to it: its significance in a layer is the attention it receives, summed over
 heads and queries. Between attention and feed-forward the least significant are dropped (PoWER-BERT; Goyal et al. 2020);
 [CLS] stays. Trained with random lengths (Kim & Cho 2021), one model serves every budget: the lengths are chosen when it
-is used. With nothing dropped it is the encoder, bit for bit. Read next: models/encoder.py.
+is used. With nothing dropped it is the encoder, bit for bit. Read next: models/encoder/encoder.py.
 """
 import numpy as np
 

@@ -6,7 +6,7 @@
 with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w - s (q - z)| <= s / 2.
 Rounding after training costs accuracy when there are few bits; trained on through the rounding (straight-through
 estimator) a model learns to live with it. Read next: quantized_base.py, layers whose weights stay packed;
-models/formats/quantized.py, products with them.
+models/low_bit/quantized.py, products with them.
 """
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.compress.prune import BLOCKS
 from tinylm.finetune.compress.reweight import linear_maps, reweight, straight_through
-from tinylm.models.formats.quantized import QuantizedMatrix, pack_halves
+from tinylm.models.low_bit.quantized import QuantizedMatrix, pack_halves
 from tinylm.nn import Module
 
 

@@ -9,9 +9,9 @@ from tinylm.finetune.context.contexts import ContextBatch, ContextExample, make_
 from tinylm.finetune.context.gist import GistCompressor
 from tinylm.finetune.context.soft_context import SoftContext, random_context
 from tinylm.finetune.divergence import kl, reverse_kl
-from tinylm.models.cases_early import ready
-from tinylm.models.config import GPTConfig
-from tinylm.models.gpt import GPT
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready
 
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
 MASK = np.array([[True, False, True]])

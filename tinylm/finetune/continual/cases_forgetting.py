@@ -6,8 +6,8 @@ from tinylm.autograd.registry import call, register
 from tinylm.finetune.continual.anchors import moved_apart
 from tinylm.finetune.continual.many_tasks import Item, ManyHeads, ManyTasks
 from tinylm.finetune.examples import EncoderInput
-from tinylm.models.cases_early import ready
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(4, sentinels=0)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
-from tinylm.models.formats.chat_template import TEMPLATES, ChatTemplate, Mark
+from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, Mark
 from tinylm.pretrain.batch import IGNORE
 
 

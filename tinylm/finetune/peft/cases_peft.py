@@ -15,8 +15,8 @@ from tinylm.finetune.peft.prefix import Reparametrized, hidden_prefix, key_value
 from tinylm.finetune.peft.prompt_encoder import MLP, BidirectionalLSTM, PromptEncoder, transformer
 from tinylm.finetune.peft.quantized_base import QuantizedLinear
 from tinylm.finetune.peft.soft_prompts import INPUT, SoftPrompt, hybrid
-from tinylm.models.cases_early import ready
-from tinylm.models.gpt import GPT, GPTConfig
+from tinylm.models.decoder.gpt import GPT, GPTConfig
+from tinylm.models.early.cases import ready
 from tinylm.nn import Linear
 
 IDS = np.array([[1, 4, 2], [3, 0, 4]])

@@ -3,13 +3,13 @@
 The gradient has to pass through a frozen map, not into it: dL/dx = g W^T needs the weights once more and nothing else.
 So they are unpacked for the forward pass, dropped, and unpacked again for the backward pass; floats of one layer exist
 at a time. (QLoRA's own 4-bit code spaces its levels as a normal distribution; here they are GGUF's blocks of 32.)
-Read next: lora.py; models/formats/quantized.py for the packed matrix.
+Read next: lora.py; models/low_bit/quantized.py for the packed matrix.
 """
 from tinylm.autograd import Tensor, checkpoint, linear
 from tinylm.backend import to_device
 from tinylm.errors import ShapeError
 from tinylm.finetune.parts import places, put
-from tinylm.models.formats.quantized import QuantizedMatrix
+from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.nn import Linear, Module
 
 

@@ -16,7 +16,7 @@ from tinylm.autograd import Tensor, concatenate, embedding, where
 from tinylm.backend import Random, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.freezing import freeze
-from tinylm.models.gpt import GPT
+from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 
 INPUT = "<input>"                                           # in a pattern: where the text goes

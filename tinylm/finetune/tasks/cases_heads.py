@@ -13,8 +13,8 @@ from tinylm.finetune.tasks.heads import Classifier, Regressor
 from tinylm.finetune.tasks.spans import SpanPrediction, SpanPredictor, binary_span_loss, softmax_span_loss
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.finetune.tasks.text_to_text import Answering
-from tinylm.models.cases_early import ready
-from tinylm.models.presets_encoders import build, tiny
+from tinylm.models.early.cases import ready
+from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(4, sentinels=0)

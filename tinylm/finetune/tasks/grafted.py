@@ -11,8 +11,8 @@ from tinylm.autograd import linear, unembedding
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import hidden_states
-from tinylm.models.encoder import Encoder, EncoderConfig
-from tinylm.models.seq2seq import Stack, wide
+from tinylm.models.encoder.encoder import Encoder, EncoderConfig
+from tinylm.models.encoder.seq2seq import Stack, wide
 from tinylm.nn import INIT_STD, Embedding, Linear, Module, normal_parameter
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from tinylm.autograd import dropout, sigmoid
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.gpt import GPT
-from tinylm.models.seq2seq import Seq2Seq
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.contrastive import mean_pool
 

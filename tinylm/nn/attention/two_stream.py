@@ -3,7 +3,7 @@
 Predicting tokens in any order needs two states per position. The content stream knows the token at its position and
 is what others read. The query stream knows the position alone, and predicts: it reads the contents of tokens that
 come earlier in the order, never its own. With one stream, a position that may see itself copies its answer, and one
-that may not has nothing to tell the others. Both streams use the same weights. Read next: models/xlnet.py.
+that may not has nothing to tell the others. Both streams use the same weights. Read next: models/encoder/xlnet.py.
 
 Scores of query i and key j, relative as in Transformer-XL (Dai et al. 2019):
     [(q_i + u) k_j + (q_i + v) W_r r_{i-j} + (q_i + s) e_{same segment?}] / sqrt(K)

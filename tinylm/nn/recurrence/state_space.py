@@ -4,7 +4,7 @@ Without a nonlinearity between steps the recurrence need not be computed step by
 associative, (a', b') after (a, b) is (a' a, a' b + b'), so prefixes can be combined in any grouping. Three groupings
 stand here and are equal: one step after the other, doubling (log2 T rounds, Hillis & Steele 1986), and chunks.
 Selective state spaces: Gu & Dao 2023, named in book section 2.3.2; the moving average of Mega (Ma et al. 2023) in
-2.3.3. Read next: models/recurrent.py.
+2.3.3. Read next: models/early/recurrent.py.
 """
 import math
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.models.sizes import count_parameters
+from tinylm.models.decoder.sizes import count_parameters
 from tinylm.nn import GATES
 
 

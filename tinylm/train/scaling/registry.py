@@ -1,7 +1,7 @@
 """Published models: parameters, tokens they read, operations that took, and what the law predicts   (D2L 11.9; book Table 2.3).
 
 The numbers are those that the texts print, two with the papers' correction. A row with no tokens says so; C = 6 N D is only as good
-as both of its numbers. The architectures, and parameters to the last one, are in models/sizes.py. Read next: laws.py.
+as both of its numbers. The architectures, and parameters to the last one, are in models/decoder/sizes.py. Read next: laws.py.
 """
 from dataclasses import dataclass
 

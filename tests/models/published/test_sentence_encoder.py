@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.models.encoder.presets import build, preset, tiny
+from tinylm.models.published.load_encoders import load_pretrained, read_config, save_pretrained
+from tinylm.models.published.sentence_encoder import (
+    SentenceEncoder,
+    load_sentence_encoder,
+    mean_pool,
+    unit,
+)
+from tinylm.tokenizers import WordPieceTokenizer
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
+BERT = dict(model_type="bert", vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
+            max_position_embeddings=16)
+
+
+@pytest.fixture
+def encoder():
+    return SentenceEncoder(build(tiny("minilm-l6", vocab_size=13), 1, dtype=np.float64), WordPieceTokenizer(PIECES))
+
+
+def test_the_mean_leaves_padding_out():
+    h = np.array([[[1.0, 2], [3, 4], [100, 100]]])
+    np.testing.assert_array_equal(mean_pool(h, np.array([[True, True, False]])), [[2, 3]])
+    np.testing.assert_array_equal(mean_pool(h, np.zeros((1, 3), bool)), [[0, 0]])       # and nothing is divided by zero
+    assert np.linalg.norm(unit(np.array([3.0, 4]))) == 1
+
+
+def test_a_text_gets_the_same_vector_alone_and_among_others(encoder):
+    texts = ["a b c d e f", "g", "a b"]
+    together = encoder(texts)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-12)
+    for text, vector in zip(texts, together):
+        np.testing.assert_allclose(encoder([text])[0], vector, rtol=0, atol=1e-12)
+    with pytest.raises(ConfigError, match="no text"):
+        encoder([])
+
+
+def test_a_text_too_long_loses_its_end(encoder):
+    ids, mask = encoder.batch(["a " * 40, "b"])
+    assert ids.shape == (2, 16) and mask.sum(axis=1).tolist() == [16, 3]                # the context of the tiny model
+    assert ids[0, -1] == ids[1, 2] == 3 and ids[1, 3:].max() == 0
+
+
+def saved(folder, model=None, **config):
+    model = model or build(tiny("minilm-l6", vocab_size=13), 1, dtype=np.float32)
+    save_pretrained(folder, model, BERT | config)
+    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    return model
+
+
+def test_a_folder_becomes_the_model_that_was_saved(tmp_path):
+    model = saved(tmp_path).eval()
+    encoder = load_sentence_encoder(tmp_path)
+    np.testing.assert_array_equal(encoder(["a b"]), SentenceEncoder(model, WordPieceTokenizer(PIECES))(["a b"]))
+    assert encoder.encoder.head is None and encoder.encoder.pooler is not None
+
+
+def test_what_is_in_the_file_decides_on_heads():
+    bare = read_config(BERT, ["embeddings.word_embeddings.weight"])
+    assert (bare.head, bare.pooler, bare.classes) == (None, False, 0)
+    whole = read_config(BERT, ["bert.pooler.dense.weight", "cls.predictions.transform.dense.weight", "cls.seq_relationship.weight"])
+    assert (whole.head, whole.pooler, whole.classes) == ("token", True, 2)
+    electra = BERT | dict(model_type="electra", embedding_size=16)
+    assert read_config(electra, ["discriminator_predictions.dense.weight"]).head == "replaced"
+
+
+def test_published_configurations_are_the_presets():
+    described = dict(model_type="bert", vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                     intermediate_size=1536, max_position_embeddings=512)
+    assert read_config(described, ["pooler.dense.weight"]) == preset("minilm-l6", d_hidden=1536)
+    t5 = dict(model_type="t5", vocab_size=32128, d_model=512, d_ff=1024, d_kv=64, num_heads=6, num_layers=8,
+              feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    assert read_config(t5) == preset("t5-v1.1-small")
+
+
+@pytest.mark.parametrize("change, message", [
+    (dict(model_type="squeezebert"), "model_type 'squeezebert' is not one of bert, roberta"),
+    (dict(hidden_act="mish"), "activation 'mish'"), (dict(position_embedding_type="relative_key"), "relative positions"),
+    (dict(hidden_size=None), None)])
+def test_a_configuration_that_is_not_known_is_refused(change, message):
+    described = BERT | change
+    if message is None:
+        del described["hidden_size"]
+        message = "config.json of a bert lacks or misstates 'hidden_size'"
+    with pytest.raises(CheckpointError, match=message):
+        read_config(described)
+
+
+def test_damaged_folders_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="no vocab.txt"):
+        load_sentence_encoder(tmp_path)
+    with pytest.raises(CheckpointError, match="cannot read .*config.json"):
+        load_pretrained(tmp_path)
+    saved(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | dict(num_hidden_layers=3)))
+    with pytest.raises(CheckpointError, match="lack 12 parameters: blocks.2"):          # those of a third layer
+        load_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | dict(hidden_size=8)))
+    with pytest.raises(CheckpointError, match=r"tokens.weight, \(13, 16\): it needs \(13, 8\)"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("words", [dict(num_hidden_layers=10**9), dict(hidden_size=10**12), dict(max_position_embeddings=10**9),
+                                   dict(vocab_size="13"), dict(intermediate_size=1.5), dict(num_hidden_layers=-1),
+                                   dict(hidden_size=None)])
+def test_a_description_that_the_weights_cannot_fill_makes_nothing(tmp_path, words):
+    saved(tmp_path, **words)
+    with pytest.raises(CheckpointError, match="config.json"):
+        load_pretrained(tmp_path)

@@ -1,0 +1,114 @@
+"""Does a model at token t already know later tokens? Linear probes, and a model that cannot prepare   (book section 2.3.6).
+
+Training sums the losses of all positions, so the state at t is shaped by its own target and, through keys and values,
+by every later one. A probe asks what it holds: a linear map from h_t to token t + n (Pal et al. 2023, Future Lens). The
+control is myopic training (Wu et al. 2024): the same forward pass, with no gradient from a loss into earlier
+positions. What a myopic model still tells of the future is what served its present. Read next: models/decoder/gpt.py.
+"""
+import copy
+import math
+
+import numpy as np
+
+from tinylm.autograd import matmul, rotary, softmax, where
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.nn.attention.multi_head import merge_heads, split_heads
+from tinylm.nn.module import Module
+
+
+def future_pairs(hidden, ids, ahead):
+    """Every state with the token `ahead` of it.
+
+    hidden   (B, T, D) array, h_t made from ids[:, :t + 1];  ids (B, T) integers
+    ahead    n >= 1: 1 is the token that the model itself is asked for
+    returns  (states (B (T - n), D), tokens (B (T - n),))
+    """
+    T = ids.shape[1]
+    if not 1 <= ahead < T or hidden.shape[:2] != ids.shape:
+        raise ShapeError(f"future_pairs: hidden {hidden.shape}, ids {ids.shape}, {ahead} ahead: needs (B, T, D), (B, T) and 1 to "
+                         f"{T - 1}")
+    return hidden[:, :-ahead].reshape(-1, hidden.shape[2]), ids[:, ahead:].reshape(-1)
+
+
+class LinearProbe:
+    """A linear map from states to scores of tokens, by least squares to one-hot targets.
+
+    states   (n, D) array;  tokens (n,) integers below vocab_size
+    ridge    added to the diagonal, as a share of its mean: keeps the solution finite where states are few or flat
+
+    Least squares has one exact answer, so nothing of what is found depends on how the probe was trained.
+    """
+
+    def __init__(self, states, tokens, vocab_size, ridge=1e-6):
+        states = to_cpu(states).astype(np.float64)
+        self.mean = states.mean(0)
+        x = _with_one(states - self.mean)                                               # (n, D + 1)
+        gram = x.T @ x
+        gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
+        self.weight = np.linalg.solve(gram, x.T @ np.eye(vocab_size)[to_cpu(tokens)])   # (D + 1, V)
+
+    def __call__(self, states):
+        """The token of the largest score, (n, D) -> (n,)."""
+        return (_with_one(to_cpu(states).astype(np.float64) - self.mean) @ self.weight).argmax(-1)
+
+    def accuracy(self, states, tokens):
+        """Share of the tokens that it gets right."""
+        return float((self(states) == to_cpu(tokens)).mean())
+
+
+def _with_one(x):
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
+
+
+def unigram_accuracy(seen, tokens):
+    """The baseline without any state: always the token most frequent in `seen`. Share of `tokens` that it gets right."""
+    return float((tokens == np.bincount(seen).argmax()).mean())
+
+
+def myopic(model):
+    """The same GPT, on the same parameters, whose losses do not reach earlier positions   (Wu et al. 2024).
+
+    Keys and values of other positions count as constants, a position's own do not: logits are the model's, and the
+    derivative of loss_t by any state of position s < t is exactly zero.
+
+    returns  a GPT that shares the parameters with `model`: training one trains both
+    raises   ConfigError where attention is capped, or drops weights while it trains
+    """
+    near = copy.copy(model)
+    near.blocks = [copy.copy(block) for block in model.blocks]
+    for block in near.blocks:
+        block.attention = MyopicAttention(block.attention)
+    return near
+
+
+class MyopicAttention(Module):
+    """Causal self-attention with the projections of another, constants in place of all keys and values but one's own."""
+
+    def __init__(self, attention):
+        if attention.cap is not None or attention.dropout or not attention.causal:
+            raise ConfigError("MyopicAttention: attention must be causal, without a cap on scores and without dropout of weights")
+        self.qkv, self.out = attention.qkv, attention.out
+        self.heads, self.kv_heads, self.scale = attention.heads, attention.kv_heads, attention.scale
+
+    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
+        """x (B, T, D) -> (B, T, D), as in SelfAttention; there is no cache in training."""
+        if cache is not None:
+            raise ConfigError("MyopicAttention: it is for training; generate with the model it was made from")
+        q, k, v = split_heads(self.qkv(x), self.heads, self.kv_heads)                   # (B, H, T, K), (B, G, T, K) twice
+        if rotation is not None:
+            q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
+        (B, H, T, K), G = q.shape, k.shape[1]
+        q, k, v = q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, T, K), v.reshape(B, G, 1, T, K)
+        scale = 1 / math.sqrt(K) if self.scale is None else self.scale
+        own = np.eye(T, dtype=bool, like=x.data)
+        scores = matmul(q, k.detach().swapaxes(-1, -2))                                 # (B, G, H/G, T, T)
+        scores = where(own, (q * k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
+        scores = scores if bias is None else scores + bias
+        seen = np.tri(T, dtype=bool, like=x.data)
+        seen = seen if mask is None else seen & mask
+        weights = softmax(where(seen, scores, float(np.finfo(scores.dtype).min) / 2)).reshape(B, G, H // G, T, T)
+        # v - v.detach() is zero and has v's gradient: each position's own value, weighted by the diagonal.
+        diagonal = where(own, weights, 0.0).sum(axis=-1, keepdims=True)
+        y = matmul(weights, v.detach()) + diagonal * (v - v.detach())
+        return self.out(merge_heads(y.reshape(B, H, T, K)))

@@ -1,0 +1,205 @@
+"""Encoder-decoders: T5, BART, mBART, MASS   (book section 1.2.3; Vaswani et al. 2017).
+
+The encoder reads the whole source, every position seeing every other; the decoder writes the target from left to
+right, each token seeing the tokens before it and, by cross-attention, all of the source. T5 and BART share this and
+differ in their parts: where norms stand, how positions are told, what scales what.
+Read next: presets.py; generate/conditional.py, which decodes.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import dropout, linear, unembedding
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, ShapeError
+from tinylm.nn import (
+    ACTIVATIONS,
+    GATES,
+    INIT_STD,
+    NORMS,
+    PLACEMENTS,
+    Block,
+    CrossAttention,
+    Embedding,
+    LearnedPositions,
+    Module,
+    SelfAttention,
+    feed_forward,
+    normal_parameter,
+)
+from tinylm.nn.position.bias import T5Bias
+
+
+@dataclass(frozen=True)
+class Seq2SeqConfig:
+    """What an encoder-decoder is made of; the defaults are BART-base."""
+
+    vocab_size: int = 50265               # V
+    context: int | None = 1024            # longest source and longest target, in tokens; None: any length (t5 positions)
+    n_layer: int = 6                      # L of the encoder
+    n_decoder_layer: int | None = None    # L of the decoder; as the encoder if None
+    n_head: int = 12                      # H
+    d_model: int = 768                    # D
+    d_hidden: int | None = None           # F; 4 D if None
+    head_width: int | None = None         # K; D / H if None
+    norm: str = "layer"                   # layer | rms
+    norm_placement: str = "post"          # post: norm(x + F(x)) | pre: x + F(norm(x)), and the output is normed
+    norm_eps: float = 1e-5
+    embedding_norm: bool = True
+    activation: str = "gelu"
+    positions: str = "learned"            # learned | t5: a bias of the scores, shared by all layers of a side
+    first_position: int = 0               # row of the first token in the table of positions
+    buckets: int = 32                     # of the t5 bias
+    max_distance: int = 128
+    bias: bool = True                     # in linear maps and layer norms
+    attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None, T5 1
+    embedding_scale: float = 1.0          # times the token embeddings, not the tied output weights
+    logit_scale: float = 1.0              # times the hidden states before the output weights
+    embedding_std: float = INIT_STD       # of the initial token embeddings
+    tied: bool = True                     # output weights are the embedding table
+    start: int = 0                        # the token that every target begins with
+    dropout: float = 0.1
+
+    def __post_init__(self):
+        for field, allowed in {"norm": NORMS, "norm_placement": ("post", "pre"), "activation": (*ACTIVATIONS, *GATES),
+                               "positions": ("learned", "t5")}.items():
+            if getattr(self, field) not in allowed:
+                raise ConfigError(f"Seq2SeqConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(allowed)}")
+        for field in ("vocab_size", "n_layer", "n_head", "d_model"):
+            if getattr(self, field) < 1:
+                raise ConfigError(f"Seq2SeqConfig: {field} = {getattr(self, field)} must be at least 1")
+        if self.positions == "learned" and not self.context:
+            raise ConfigError("Seq2SeqConfig: learned positions need a context: how many there are")
+
+    @property
+    def decoder_layers(self):
+        """Layers of the decoder."""
+        return self.n_decoder_layer or self.n_layer
+
+    @property
+    def key_width(self):
+        """K, the width of a head."""
+        return self.head_width or self.d_model // self.n_head
+
+    def new_norm(self, dtype):
+        """One normalization of this configuration."""
+        return NORMS[self.norm](self.d_model, bias=self.bias, eps=self.norm_eps, dtype=dtype)
+
+
+class Stack(Module):
+    """One side of the model: positions, blocks, and the norms before and after. Two of these are the whole.
+
+    decoder  True: causal, with cross-attention in every block
+    """
+
+    def __init__(self, config, rng, dtype, decoder):
+        c = self.config = config
+        learned = c.positions == "learned"
+        self.positions = LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype) if learned else None
+        self.bias = None if learned else T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype)
+        self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
+        self.blocks = [self._block(rng, dtype, decoder) for _ in range(c.decoder_layers if decoder else c.n_layer)]
+        self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None
+
+    def _block(self, rng, dtype, decoder):
+        c = self.config
+        shared = {"width": c.head_width, "bias": c.bias, "scale": c.attention_scale, "dropout": c.dropout, "dtype": dtype}
+        attention = SelfAttention(c.d_model, c.n_head, rng, causal=decoder, **shared)
+        cross = CrossAttention(c.d_model, c.n_head, rng, **shared) if decoder else None
+        hidden = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype)
+        norms = [c.new_norm(dtype) for _ in range(3 if decoder else 2)]
+        return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
+
+    def __call__(self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None):
+        """Run the blocks.
+
+        x          (B, T, D) token embeddings; rng of dropout
+        past       tokens in the cache;  positions (T,) or (B, T) integers, counted on from `past` if None
+        mask       bool, broadcasts to (B, H, T, past + T), or None
+        memory     (B, S, D), or one pair of keys and values for each layer
+        returns    (B, T, D)
+        """
+        c, T = self.config, x.shape[1]
+        columns = np.arange(past + T, like=x.data).astype(np.int64)
+        if self.positions is not None:
+            if positions is None:
+                if past + T > c.context:
+                    raise ShapeError(f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: shorten the input")
+                positions = columns[past:]
+            x = self.positions(x, positions + c.first_position)
+        x = x if self.embedding_norm is None else self.embedding_norm(x)
+        x = dropout(x, c.dropout if self.training else 0.0, rng)
+        # Distances are those between columns: padding in front does not change them.
+        bias = None if self.bias is None else self.bias(columns[past:], columns)        # (H, T, S)
+        for layer, block in enumerate(self.blocks):
+            met = memory[layer] if isinstance(memory, list) else memory
+            x = block(x, met, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
+        return x if self.norm is None else self.norm(x)
+
+
+class Seq2Seq(Module):
+    """Pr(target | source): a source and the target so far in, logits of every next target token out.
+
+    config, seed, dtype  as in Encoder; config is a Seq2SeqConfig
+    """
+
+    def __init__(self, config, seed=0, dtype=np.float32):
+        c = self.config = config
+        rng = None if seed is None else Random(seed, "init")
+        self.rng = Random(seed or 0, "dropout")
+        self.tokens = Embedding(c.vocab_size, c.d_model, rng, c.embedding_std, dtype)
+        self.encoder, self.decoder = (Stack(c, rng, dtype, decoder) for decoder in (False, True))
+        self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
+        for module in self.modules():
+            if hasattr(module, "rng"):
+                module.rng = self.rng                                                   # drawn from after initialization: dropout
+
+    def __call__(self, source, target, source_mask=None, target_mask=None):
+        """Logits of every next token of the target   (book eq. 1.15)
+
+        source       (B, S) integers;  source_mask (B, S) bool, True for tokens, None if all are
+        target       (B, T) integers, beginning with config.start;  target_mask (B, T) bool
+        returns      (B, T, V): row t scores the token after target[:, t]
+        """
+        memory = self.encode(source, source_mask)
+        return self.logits(self.decode(target, memory, source_mask, mask=wide(target_mask)))
+
+    def encode(self, source, mask=None):
+        """The memory of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""
+        return self.encoder(self.embed(source), self.rng, mask=wide(mask))
+
+    def memory_pairs(self, memory):
+        """Keys and values of the memory for every decoder layer: what a decoding computes once. A list of pairs (B, H, S, K)."""
+        return [block.cross.keys_values(memory) for block in self.decoder.blocks]
+
+    def decode(self, target, memory, memory_mask=None, cache=None, positions=None, mask=None):
+        """Hidden states of the target.
+
+        target       (B, T) integers; with a cache only the new ones
+        memory       what encode returned, or memory_pairs of it;  memory_mask (B, S) bool, True for tokens
+        cache        keys and values of earlier target tokens (generate/cache.py); these are appended
+        positions    (T,) or (B, T);  mask bool that broadcasts to (B, H, T, past + T), on top of the causal mask
+        returns      (B, T, D)
+        """
+        past = 0 if cache is None else cache.length
+        return self.decoder(self.embed(target), self.rng, past, positions, mask, memory, wide(memory_mask), cache)
+
+    def embed(self, ids):
+        """Token embeddings, scaled: (B, T) -> (B, T, D)."""
+        x = self.tokens(ids)
+        return x if self.config.embedding_scale == 1 else x * self.config.embedding_scale
+
+    def logits(self, h):
+        """The output layer: (B, T, D) -> (B, T, V)."""
+        h = h if self.config.logit_scale == 1 else h * self.config.logit_scale
+        return unembedding(h, self.tokens.weight) if self.head is None else linear(h, self.head)
+
+    def to(self, device):
+        """Move parameters and the dropout stream to a device. Returns the model."""
+        self.rng.device = device
+        return super().to(device)
+
+
+def wide(mask):
+    """(B, S) -> (B, 1, 1, S), for every head and query; None stays None."""
+    return None if mask is None else mask[:, None, None, :]

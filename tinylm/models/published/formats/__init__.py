@@ -1,0 +1,35 @@
+"""File formats of published weights: from a path to arrays by name, settings, tokenizer and chat template.
+
+    weights = read_weights(find_weights("smollm2"))      GGUF or safetensors, one file or shards
+    weights["token_embd.weight"]                         an array, read when asked for
+    weights.metadata                                     what the file says about itself
+    tokenizer, template = tokenizer_of(weights), template_of(weights.metadata["tokenizer.chat_template"])
+    ids = template.encode(tokenizer, [{"role": "user", "content": "Hi"}])
+    QuantizedMatrix.from_file(weights, "token_embd.weight").matvec(x)    multiplied in 8 or 4 bits
+    write_sharded(folder, {name: array})                 for Hugging Face to read
+
+Files are strangers': whatever they hold, the answer is arrays or one CheckpointError that names file and tensor. What the
+names mean to a model stands with the model families. Read first: `mapped.py`.
+"""
+from pathlib import Path
+
+from tinylm.models.low_bit.quantized import QuantizedMatrix
+from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, template_of
+from tinylm.models.published.formats.found import PUBLISHED, find_weights
+from tinylm.models.published.formats.gguf import read_gguf
+from tinylm.models.published.formats.gguf_tokenizer import special_ids, tokenizer_of
+from tinylm.models.published.formats.mapped import WeightFile
+from tinylm.models.published.formats.safetensors import (
+    read_safetensors,
+    write_safetensors,
+    write_sharded,
+)
+
+__all__ = ["ChatTemplate", "PUBLISHED", "QuantizedMatrix", "TEMPLATES", "WeightFile", "find_weights", "read_gguf",
+           "read_safetensors", "read_weights", "special_ids", "template_of", "tokenizer_of", "write_safetensors",
+           "write_sharded"]
+
+
+def read_weights(path):
+    """Open weights of either format: a .gguf file, a .safetensors file, an index of shards, or a folder of those."""
+    return read_gguf(path) if Path(path).suffix == ".gguf" else read_safetensors(path)

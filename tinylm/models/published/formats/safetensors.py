@@ -1,0 +1,230 @@
+"""safetensors: the file format of weights on Hugging Face, read and written with nothing but NumPy and JSON.
+
+    8 bytes   n, the length of the header, little-endian
+    n bytes   JSON {"name": {"dtype": "F32", "shape": [3, 2], "data_offsets": [from, to]}, "__metadata__": {str: str}}
+    the rest  the tensors one after another, without gaps; offsets count from here
+
+Nothing in it is executed, and every tensor can be mapped where it lies. Large models are cut into several such
+files ("shards") with an index, model.safetensors.index.json, that says which holds what.
+The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
+"""
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.backend import to_cpu
+from tinylm.errors import CheckpointError, DtypeError
+from tinylm.models.low_bit.bfloat16 import narrow
+from tinylm.models.published.formats.mapped import (
+    DTYPES,
+    Entry,
+    WeightFile,
+    check_overlaps,
+    map_bytes,
+    size_of,
+)
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_LARGEST_HEADER = 100_000_000  # as the reference implementation: a header of names is never this long
+_LARGEST_INDEX = 100_000_000
+_SHARD = 5 * 10**9             # bytes a shard; Hugging Face's own habit
+
+
+def read_safetensors(path):
+    """Open weights in Hugging Face's layout; tensors are read when asked for.
+
+    path     a .safetensors file, an index .json of shards, or a folder that holds model.safetensors or its index
+    returns  WeightFile
+    raises   CheckpointError naming the file, and the tensor, that is damaged or missing
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in (SINGLE, INDEX) if (path / name).is_file()]
+        if not found:
+            raise CheckpointError(f"{path} holds neither {SINGLE} nor {INDEX}")
+        path = found[0]
+    return _read_sharded(path) if path.suffix == ".json" else _read_single(path)
+
+
+def _read_single(path):
+    data = map_bytes(path)
+    start, header = _header(path, data)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError(f"{path}: __metadata__ does not map strings to strings; the file is damaged")
+    entries = {}
+    for name, described in header.items():
+        try:
+            entries[name] = _entry(described, data, start)
+        except ValueError as error:
+            raise CheckpointError(f"{path}: tensor {name!r}: {error}; the file is damaged") from error
+    end = start
+    for first, stop, name in check_overlaps(path, entries):
+        if first != end:
+            raise CheckpointError(f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is damaged")
+        end = stop
+    if end != data.size:
+        raise CheckpointError(f"{path}: {data.size - end} bytes at its end belong to no tensor; the file is damaged")
+    return WeightFile(path, metadata, entries)
+
+
+def _header(path, data):
+    """(where the tensors begin, the parsed header)."""
+    if data.size < 8:
+        raise CheckpointError(f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its header's length")
+    length = struct.unpack("<Q", data[:8].tobytes())[0]
+    if length > min(data.size - 8, _LARGEST_HEADER):
+        raise CheckpointError(f"{path}: the header should be {length} bytes long, but {data.size - 8} follow"
+                              f" and {_LARGEST_HEADER} are allowed; the file is cut short, or is no safetensors file")
+    return 8 + length, _parse(path, data[8:8 + length].tobytes())
+
+
+def _parse(path, text):
+    """The JSON object in `text`, bytes, in which no key stands twice."""
+    def distinct(pairs):
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise CheckpointError(f"{path}: {max(keys, key=keys.count)!r} stands twice in the header; the file is damaged")
+        return made
+
+    try:
+        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=distinct)
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: the header is not UTF-8 (byte {error.start}); it is damaged or no such file") from error
+    except (ValueError, RecursionError) as error:  # no JSON; an integer of thousands of digits; nested too deep
+        raise CheckpointError(f"{path}: the header is not JSON ({error}); the file is damaged") from error
+    if not isinstance(parsed, dict):
+        raise CheckpointError(f"{path}: the header is no JSON object; the file is damaged")
+    return parsed
+
+
+def _entry(described, data, start):
+    """The Entry of one tensor. Raises ValueError saying what is wrong."""
+    if not isinstance(described, dict) or set(described) != {"dtype", "shape", "data_offsets"}:
+        raise ValueError("it is not described by dtype, shape and data_offsets")
+    kind, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise ValueError(f"dtype {kind!r} is not read here, but {', '.join(DTYPES)}")
+    for what, numbers in (("shape", shape), ("data_offsets", offsets)):
+        if not isinstance(numbers, list) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise ValueError(f"{what} {str(numbers)[:60]} is not a list of integers from 0 on")
+    if len(offsets) != 2 or not offsets[0] <= offsets[1] <= data.size - start:
+        raise ValueError(f"data_offsets {offsets} are not within the {data.size - start} bytes of tensors")
+    nbytes, needed = offsets[1] - offsets[0], size_of(kind, shape)
+    if nbytes != needed:
+        raise ValueError(f"shape {shape} of {kind} needs {needed} bytes, and data_offsets give {nbytes}")
+    return Entry(kind, tuple(shape), data, start + offsets[0], nbytes)
+
+
+def _read_sharded(path):
+    data = map_bytes(path)
+    if data.size > _LARGEST_INDEX:
+        raise CheckpointError(f"{path} has {data.size} bytes, and an index at most {_LARGEST_INDEX}")
+    index = _parse(path, data.tobytes())
+    place, metadata = index.get("weight_map"), index.get("metadata", {})
+    if not isinstance(place, dict) or not place or not all(isinstance(file, str) for file in place.values()):
+        raise CheckpointError(f"{path}: weight_map does not say which file holds each tensor; the index is damaged")
+    shards, entries = {}, {}
+    for name, file in place.items():
+        if file not in shards:
+            if Path(file).name != file or "\0" in file:  # "../../secret" or an absolute path: a file of someone else's choice
+                raise CheckpointError(f"{path}: shard {file!r} is not a plain name of a file beside the index")
+            shards[file] = _read_single(path.parent / file)
+        entries[name] = shards[file].entry(name)
+    return WeightFile(path, metadata if isinstance(metadata, dict) else {}, entries)
+
+
+def write_safetensors(path, tensors, metadata=None, kind=None):
+    """Write one file that safetensors' own library, and so Hugging Face, reads; all or nothing.
+
+    path      of the file; a reader never sees it half written
+    tensors   {name: array}, arrays of any device, written one after another
+    metadata  {str: str}; Hugging Face wants to know for which library, {"format": "pt"}
+    kind      None: each array as it is. "F64", "F32", "F16" or "BF16": floating-point arrays converted to this
+    raises    DtypeError for an array that the format has no name for, CheckpointError if the disk is full or may not be written
+    """
+    path = Path(path)
+    kinds = {name: _kind_of(name, array, kind) for name, array in tensors.items()}
+    # The reference's order: widest numbers first, so that all lie aligned, then by name.
+    rank = {known: i for i, known in enumerate(DTYPES)}
+    order = sorted(tensors, key=lambda name: (rank[kinds[name]], name))
+    header, at = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
+    for name in order:
+        shape = list(np.shape(tensors[name]))
+        stop = at + size_of(kinds[name], shape)
+        header[name] = {"dtype": kinds[name], "shape": shape, "data_offsets": [at, stop]}
+        at = stop
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with open(aside, "wb") as out:
+            out.write(struct.pack("<Q", len(text)) + text)
+            for name in order:
+                out.write(_numbers(tensors[name], kinds[name]).data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the weights {path}: {error.strerror or error}; free space or permit writing, then "
+                              "save again") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD):
+    """Write model.safetensors into `folder`, or, if it would be larger than a shard, several and their index.
+
+    folder       made if it is not there
+    shard_bytes  no shard is larger, but for a single tensor that is
+    raises       as `write_safetensors`
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, sizes = [[]], [0]
+    for name, array in tensors.items():
+        nbytes = size_of(_kind_of(name, array, kind), np.shape(array))
+        if shards[-1] and sizes[-1] + nbytes > shard_bytes:
+            shards.append([])
+            sizes.append(0)
+        shards[-1].append(name)
+        sizes[-1] += nbytes
+    if len(shards) == 1:
+        write_safetensors(folder / SINGLE, tensors, metadata, kind)
+        (folder / INDEX).unlink(missing_ok=True)
+        return
+    place = {}
+    for i, names in enumerate(shards, 1):
+        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        write_safetensors(folder / file, {name: tensors[name] for name in names}, metadata, kind)
+        place.update(dict.fromkeys(names, file))
+    aside = folder / f"{INDEX}.tmp-{os.getpid()}"  # the index last: what it names is there
+    aside.write_text(json.dumps({"metadata": {"total_size": sum(sizes)}, "weight_map": place}, indent=2), encoding="utf-8")
+    os.replace(aside, folder / INDEX)
+    (folder / SINGLE).unlink(missing_ok=True)
+
+
+def _kind_of(name, array, kind):
+    """The format's name for the numbers of `array`, floating-point ones taken as `kind` if it is not None."""
+    dtype = np.dtype(array.dtype)
+    if dtype.kind == "f" and kind is not None:
+        if kind not in ("F64", "F32", "F16", "BF16"):
+            raise DtypeError(f"write safetensors: {kind!r} is no kind of floating-point number; there are F64, F32, F16, BF16")
+        return kind
+    for known, code in DTYPES.items():
+        if np.dtype(code) == dtype.newbyteorder("<") and known != "BF16":
+            return known
+    raise DtypeError(f"write safetensors: tensor {name!r} has dtype {dtype}, which the format has no name for; convert it to "
+                     "float32")
+
+
+def _numbers(array, kind):
+    """The array as it is written: in memory order, little-endian, (n,) of the kind's dtype."""
+    array = to_cpu(array).reshape(-1)
+    if kind == "BF16":
+        return narrow(array)
+    return np.ascontiguousarray(array, DTYPES[kind])

@@ -1,0 +1,81 @@
+"""Vectors of sentences: an encoder's hidden states averaged over the tokens   (Reimers & Gurevych 2019).
+
+Two sentences that mean alike lie close together in angle. `tinylm embed` shows it with published weights.
+Read next: encoder/encoder.py.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.autograd import no_grad
+from tinylm.errors import ConfigError
+from tinylm.models.encoder.encoder import Encoder
+from tinylm.models.published.formats.found import find_weights
+from tinylm.models.published.load_encoders import load_pretrained
+from tinylm.tokenizers.wordpiece import WordPieceTokenizer
+
+
+def mean_pool(h, mask):
+    """The mean of the hidden states of tokens, padding left out.
+
+    h        (B, T, D) array;  mask (B, T) bool, True for tokens
+    returns  (B, D)
+    """
+    weights = mask[..., None].astype(h.dtype)
+    return np.sum(h * weights, axis=1) / np.maximum(np.sum(weights, axis=1), 1)
+
+
+def unit(vectors):
+    """Vectors of length 1 in the same directions: (..., D) -> (..., D)."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+class SentenceEncoder:
+    """Texts to unit vectors.
+
+    encoder    Encoder, put into evaluation mode
+    tokenizer  WordPieceTokenizer
+    limit      most tokens of a text, [CLS] and [SEP] among them; the rest is not read
+    """
+
+    def __init__(self, encoder, tokenizer, limit=256):
+        self.encoder, self.tokenizer, self.limit = encoder.eval(), tokenizer, min(limit, encoder.config.context)
+
+    def batch(self, texts):
+        """Token ids and mask of several texts, padded at their ends: (B, T) int64, (B, T) bool."""
+        rows = [self.tokenizer.framed(text, limit=self.limit)[0] for text in texts]
+        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.special["[PAD]"], np.int64)
+        for row, line in zip(ids, rows):
+            row[:len(line)] = line
+        return ids, np.arange(ids.shape[1]) < np.array([len(line) for line in rows])[:, None]
+
+    def __call__(self, texts):
+        """Unit vectors of a list of texts, (B, D); the dot product of two is their cosine. ConfigError without a text."""
+        if not texts:
+            raise ConfigError("SentenceEncoder: no text to embed: give at least one")
+        ids, mask = self.batch(texts)
+        with no_grad():
+            return unit(mean_pool(self.encoder.hidden(ids, mask=mask).numpy(), mask))
+
+
+def load_sentence_encoder(name="minilm", dtype=np.float32):
+    """Published weights as a SentenceEncoder.
+
+    name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with vocab.txt
+    raises   MissingExtra with the pip command if they are not installed; CheckpointError if they are damaged;
+             ConfigError if they are no encoder
+    """
+    folder = Path(find_weights(name))
+    if not (folder / "vocab.txt").is_file():
+        raise ConfigError(f"{name!r} is no encoder of sentences: {folder} holds no vocab.txt; `minilm` is one")
+    encoder = load_pretrained(folder, dtype)
+    if not isinstance(encoder, Encoder):
+        raise ConfigError(f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one")
+    lower = _json(folder / "tokenizer_config.json").get("do_lower_case", True)
+    limit = _json(folder / "sentence_bert_config.json").get("max_seq_length") or encoder.config.context
+    return SentenceEncoder(encoder, WordPieceTokenizer.from_vocabulary(folder / "vocab.txt", lower), limit)
+
+
+def _json(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
