@@ -46,7 +46,7 @@ from tinylm.models.published.sentence_encoder import mean_pool, unit
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.languages import TranslationLM
-from tinylm.pretrain.masked import MaskedLM
+from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
 

@@ -62,7 +62,7 @@ from tinylm.finetune.examples import EncoderInput, special_of
 from tinylm.finetune.freezing import freeze, stages, trainable
 from tinylm.finetune.peft.lora import lora
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
-from tinylm.pretrain.masked import MaskedLM
+from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}

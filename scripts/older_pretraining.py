@@ -43,11 +43,11 @@ import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random
-from tinylm.finetune.bootstrap.co_training import co_training
-from tinylm.finetune.bootstrap.naive_bayes import naive_bayes
-from tinylm.finetune.bootstrap.self_training import self_training
 from tinylm.nn import Linear
-from tinylm.pretrain.layerwise import StackedAutoencoder, pretrain_layers, train_classifier
+from tinylm.pretrain.early.co_training import co_training
+from tinylm.pretrain.early.layerwise import StackedAutoencoder, pretrain_layers, train_classifier
+from tinylm.pretrain.early.naive_bayes import naive_bayes
+from tinylm.pretrain.early.self_training import self_training
 
 BITS, PROTOTYPES, WIDTHS = 48, 8, (48, 32, 32, 32)
 V, WORDS = 40, 6                                            # words of a view, half of them of each class; words in a text

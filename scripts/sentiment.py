@@ -71,7 +71,6 @@ from tinylm.data.read.labeled import read_columns, read_labeled, share_of
 from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.errors import MissingExtra
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.bootstrap.naive_bayes import naive_bayes
 from tinylm.finetune.examples import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
@@ -81,6 +80,7 @@ from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.published.sentence_encoder import load_sentence_encoder
 from tinylm.nn.linear import fit_to_width
+from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer

@@ -73,7 +73,7 @@ from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
-from tinylm.pretrain.masked import MaskedLM
+from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
 
 PIECES, LIMIT = 4000, 48                                    # of the vocabulary; of a sentence, the rest is cut

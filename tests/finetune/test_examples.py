@@ -7,7 +7,7 @@ from tests.finetune.tasks.heads_small import INPUTS, SPECIAL
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.examples import EncoderInput, frame, special_of, spread_labels
 from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.pairs import pack
+from tinylm.pretrain.discriminative.pairs import pack
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordPieceTokenizer, WordTokenizer
 

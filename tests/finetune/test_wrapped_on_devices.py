@@ -18,7 +18,7 @@ from tinylm.finetune.peft.soft_prompts import prompt_tuning, random_start
 from tinylm.finetune.tasks.classify import Classification, Regression
 from tinylm.finetune.tasks.heads import Classifier, Regressor
 from tinylm.models.decoder.gpt import GPT, GPTConfig
-from tinylm.pretrain.causal import CausalLM
+from tinylm.pretrain.language.causal import CausalLM
 
 TEXTS = [([1, 2], 0), ([3], 1), ([4, 5, 6], 1)]
 CONTEXTS = [ContextExample((1, 2, 3), (4,), (5, 6)), ContextExample((1,), (4, 2), (5,))]

@@ -10,10 +10,10 @@ from tinylm.models.early.cases import ready
 from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.cases import PAIRS, SPECIAL
+from tinylm.pretrain.denoising.noise import bart
+from tinylm.pretrain.denoising.seq2seq import Denoise, Seq2SeqLM
 from tinylm.pretrain.languages import CodeSwitched, MultilingualLM, TranslationLM, pack_bilingual, switch_code
-from tinylm.pretrain.masked import MaskedLM, mask_tokens, targets_at
-from tinylm.pretrain.noise import bart
-from tinylm.pretrain.seq2seq import Denoise, Seq2SeqLM
+from tinylm.pretrain.masked.masked import MaskedLM, mask_tokens, targets_at
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words
 from tinylm.tokenizers import BPETokenizer

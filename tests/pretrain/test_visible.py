@@ -5,11 +5,11 @@ from tinylm.autograd import Tensor, attention
 from tinylm.backend import Random
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.cases import SPECIAL, TEXT
-from tinylm.pretrain.masked import MaskedLM
-from tinylm.pretrain.permuted import PermutedLM
-from tinylm.pretrain.prefix import PrefixLM, prefix_mask
-from tinylm.pretrain.sentinels import sentinel_spans
-from tinylm.pretrain.seq2seq import seq2seq_batch
+from tinylm.pretrain.denoising.sentinels import sentinel_spans
+from tinylm.pretrain.denoising.seq2seq import seq2seq_batch
+from tinylm.pretrain.language.prefix import PrefixLM, prefix_mask
+from tinylm.pretrain.masked.masked import MaskedLM
+from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.visible import causal_mask, full_mask, patterns, picture
 from tinylm.pretrain.words import Words, split
 

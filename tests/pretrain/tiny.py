@@ -9,7 +9,7 @@ from tinylm.models.encoder.encoder import Electra
 from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.cases import MORE, PAIRS, SPECIAL, TEXT
-from tinylm.pretrain.multi_token import MultiTokenHeads
+from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES, objective
 
 SIZES = dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, d_model=4, d_hidden=3)

@@ -13,7 +13,7 @@ from tinylm.models.encoder.encoder import Electra, Encoder
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.models.encoder.xlnet import XLNet
 from tinylm.parallel import launch
-from tinylm.pretrain.multi_token import MultiTokenHeads
+from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.train import TrainConfig, load_run, prepare_run, train_run
 from tinylm.train.families import choices, decoder_of, family_of, new_model

@@ -169,7 +169,7 @@ def middle(run, model, family):
 
 def continued(run, model):
     """What follows a prefix that is read at once; the most probable token, step by step."""
-    from tinylm.pretrain.prefix import prefix_mask
+    from tinylm.pretrain.language.prefix import prefix_mask
 
     ids = list(excerpt(run, max(1, run.config.context // 2)))
     k = len(ids)

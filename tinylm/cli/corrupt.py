@@ -132,7 +132,7 @@ def _mask(targets):
 def _replaced(batch, words):
     """What a generator that knows nothing would put in, and what the discriminator is to say of it."""
     from tinylm.pretrain.batch import IGNORE
-    from tinylm.pretrain.replaced import replaced_labels, sample_from
+    from tinylm.pretrain.discriminative.replaced import replaced_labels, sample_from
 
     logits = np.where(words.special.among(np.arange(words.special.vocab_size)), -1e9, 0.0)
     drawn = sample_from(np.broadcast_to(logits, (*batch.draws.shape, len(logits))), batch.draws)

@@ -15,7 +15,6 @@ The rooms:
     context    a long context distilled into weights, gist tokens or vectors
     instruct   instructions and conversations
     continual  forgetting, and what helps against it
-    bootstrap  few labels and much text, without pretraining
 """
 from tinylm.finetune.fit import answers, evaluate, fit
 from tinylm.finetune.freezing import freeze, only, trainable, unfreeze

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.batch import IGNORE, pad_rows
-from tinylm.pretrain.pairs import truncate_pair
+from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
 
 # What tokenizers call their special tokens, most usual first.

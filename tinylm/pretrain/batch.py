@@ -1,7 +1,7 @@
 """What an objective hands to a model: inputs, and the targets its outputs are scored against.
 
 Rows are independent, so a batch may be cut anywhere between them: into micro-batches, or among workers. Targets that
-do not count (padding, positions that are not masked) are IGNORE. Read next: causal.py; score.py.
+do not count (padding, positions that are not masked) are IGNORE. Read next: language/causal.py; score.py.
 """
 import dataclasses
 

@@ -11,9 +11,9 @@ from tinylm.backend import Random, device_of
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.nn import Embedding, Module
-from tinylm.pretrain import contrastive
+from tinylm.pretrain.discriminative import contrastive
+from tinylm.pretrain.discriminative.replaced import detection_losses, fooling_loss
 from tinylm.pretrain.objectives import OBJECTIVES, objective
-from tinylm.pretrain.replaced import detection_losses, fooling_loss
 from tinylm.pretrain.special import Special
 
 SPECIAL = Special.after(4, sentinels=3, others=3)

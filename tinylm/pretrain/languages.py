@@ -2,7 +2,7 @@
 
 A sentence and its translation are packed as one sequence and masked in both languages, so that a word may be predicted
 from the other language. A language may be told to the model by an embedding of its own, or not at all; then one text
-may mix several. Read next: masked.py, which is the objective on text of one language.
+may mix several. Read next: masked/masked.py, which is the objective on text of one language.
 """
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ import numpy as np
 
 from tinylm.errors import ConfigError
 from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
-from tinylm.pretrain.masked import MaskedLM, without_padding
-from tinylm.pretrain.pairs import pack
+from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
+from tinylm.pretrain.discriminative.pairs import pack
+from tinylm.pretrain.masked.masked import MaskedLM, without_padding
 from tinylm.pretrain.score import score_tokens
-from tinylm.pretrain.seq2seq import Seq2SeqLM
 from tinylm.pretrain.special import Special
 
 

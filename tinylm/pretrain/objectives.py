@@ -1,7 +1,7 @@
 """Every objective by name, in the five families of the book   (book section 1.2.4)
 
 Each is made from the special ids of a vocabulary, and a few from something more: negatives are drawn from a corpus,
-whole words need to know where words begin. Read next: causal.py, then the file of the objective you look for.
+whole words need to know where words begin. Read next: language/causal.py, then the file of the objective you look for.
 """
 import difflib
 from collections.abc import Callable
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.pretrain import noise
-from tinylm.pretrain.causal import CausalLM
-from tinylm.pretrain.choose import WholeWords
-from tinylm.pretrain.contrastive import SentenceEmbedding
-from tinylm.pretrain.fim import FillInMiddle
+from tinylm.pretrain.denoising import noise
+from tinylm.pretrain.denoising.sentinels import Sentinels
+from tinylm.pretrain.denoising.seq2seq import Denoise, Fragment, Masked, Seq2SeqLM
+from tinylm.pretrain.denoising.ul2 import ul2
+from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
+from tinylm.pretrain.discriminative.pairs import NextSentence, SentenceOrder, SentencePairs
+from tinylm.pretrain.discriminative.replaced import ReplacedTokens
+from tinylm.pretrain.language.causal import CausalLM
+from tinylm.pretrain.language.fim import FillInMiddle
+from tinylm.pretrain.language.multi_token import MultiTokenLM
+from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask
 from tinylm.pretrain.languages import CodeSwitched, TranslationLM
-from tinylm.pretrain.masked import MaskedLM
-from tinylm.pretrain.multi_token import MultiTokenLM
-from tinylm.pretrain.pairs import NextSentence, SentenceOrder, SentencePairs
-from tinylm.pretrain.permuted import PermutedLM
-from tinylm.pretrain.prefix import PrefixLM, PrefixTask
-from tinylm.pretrain.replaced import ReplacedTokens
-from tinylm.pretrain.sentinels import Sentinels
-from tinylm.pretrain.seq2seq import Denoise, Fragment, Masked, Seq2SeqLM
-from tinylm.pretrain.span_boundary import spanbert
-from tinylm.pretrain.spans import GeometricSpans
-from tinylm.pretrain.ul2 import ul2
+from tinylm.pretrain.masked.choose import WholeWords
+from tinylm.pretrain.masked.masked import MaskedLM
+from tinylm.pretrain.masked.permuted import PermutedLM
+from tinylm.pretrain.masked.span_boundary import spanbert
+from tinylm.pretrain.masked.spans import GeometricSpans
 
 FAMILIES = "language modeling", "masked LM", "permuted LM", "discriminative training", "denoising"
 LANGUAGE, MASKED, PERMUTED, DISCRIMINATIVE, DENOISING = FAMILIES

@@ -2,7 +2,7 @@
 
 A loss that is a mean over n targets can be cut into micro-batches and put together again with weights n_k / n
 (train/step.py). A sum of several means, such as BERT's, cannot, because each has its own n; it becomes a mean over rows
-of what each row loses, and its batch counts rows. Read next: masked.py; pairs.py.
+of what each row loses, and its batch counts rows. Read next: masked/masked.py; discriminative/pairs.py.
 """
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Ids that mean something of their own: [CLS], [MASK], sentinels and the like   (book section 1.2).
 
 Corruptions never mask or replace them, and random replacements are never drawn from them. A published vocabulary has
-them somewhere in its middle; one that has none gets them after its last word. Read next: masked.py.
+them somewhere in its middle; one that has none gets them after its last word. Read next: masked/masked.py.
 """
 import dataclasses
 from dataclasses import dataclass

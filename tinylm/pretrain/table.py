@@ -8,14 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.pretrain.causal import CausalLM
-from tinylm.pretrain.masked import mask_tokens, targets_at
-from tinylm.pretrain.noise import infill, permute_sentences, permute_tokens, replace_tokens, rotate, sentences
-from tinylm.pretrain.pairs import pack
-from tinylm.pretrain.permuted import PermutedLM
-from tinylm.pretrain.prefix import prefix_split
-from tinylm.pretrain.sentinels import sentinel_spans
-from tinylm.pretrain.seq2seq import fragment
+from tinylm.pretrain.denoising.noise import (
+    infill,
+    permute_sentences,
+    permute_tokens,
+    replace_tokens,
+    rotate,
+    sentences,
+)
+from tinylm.pretrain.denoising.sentinels import sentinel_spans
+from tinylm.pretrain.denoising.seq2seq import fragment
+from tinylm.pretrain.discriminative.pairs import pack
+from tinylm.pretrain.language.causal import CausalLM
+from tinylm.pretrain.language.prefix import prefix_split
+from tinylm.pretrain.masked.masked import mask_tokens, targets_at
+from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.words import Words
 
 SENTENCE, SECOND = "The kitten is chasing the ball .", "The ball rolls away swiftly ."

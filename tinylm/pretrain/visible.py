@@ -1,7 +1,7 @@
 """Who sees whom: the attention pattern of a batch, and its picture in text   (book Fig. 1.3; D2L 11.9)
 
 Rows are queries, columns are keys. A decoder's pattern is a triangle, an encoder's a square, a prefix LM's a square and a
-triangle; a prediction order scatters the triangle. Read next: prefix.py, permuted.py.
+triangle; a prediction order scatters the triangle. Read next: language/prefix.py, masked/permuted.py.
 """
 import numpy as np
 

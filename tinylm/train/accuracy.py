@@ -11,9 +11,9 @@ from tinylm.autograd import no_grad
 from tinylm.backend import Random, to_cpu
 from tinylm.nn import evaluating
 from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch
-from tinylm.pretrain.contrastive import SentenceEmbedding
-from tinylm.pretrain.pairs import PairBatch
-from tinylm.pretrain.replaced import ReplacedBatch, replaced_labels
+from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
+from tinylm.pretrain.discriminative.pairs import PairBatch
+from tinylm.pretrain.discriminative.replaced import ReplacedBatch, replaced_labels
 from tinylm.pretrain.score import chosen
 
 

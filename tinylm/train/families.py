@@ -24,10 +24,10 @@ from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 from tinylm.nn import GATES
 from tinylm.nn.linear import fit_to_width
-from tinylm.pretrain.multi_token import MultiTokenHeads
+from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
+from tinylm.pretrain.language.multi_token import MultiTokenHeads
+from tinylm.pretrain.language.prefix import prefix_split
 from tinylm.pretrain.objectives import DECODER, ENCODER, OBJECTIVES, SEQ2SEQ, objective
-from tinylm.pretrain.prefix import prefix_split
-from tinylm.pretrain.seq2seq import Seq2SeqLM
 from tinylm.pretrain.special import Special
 from tinylm.train.words import dictionary_table, sentence_ends, word_starts
 

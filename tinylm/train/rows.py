@@ -9,7 +9,7 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.data import EvenWindows, RandomWindows
 from tinylm.errors import DataError
-from tinylm.pretrain.pairs import truncate_pair
+from tinylm.pretrain.discriminative.pairs import truncate_pair
 
 
 class TwoStages:

@@ -9,8 +9,8 @@ from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.tasks.text_to_text import Answering, prompt_and_answer, say_label, summarize
 from tinylm.models.early.cases import ready
 from tinylm.pretrain.batch import IGNORE
+from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special
-from tinylm.pretrain.text_to_text import TextToText
 from tinylm.tokenizers import WordTokenizer
 
 TASK = Answering(SPECIAL, longest=6)

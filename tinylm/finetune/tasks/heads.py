@@ -13,7 +13,7 @@ from tinylm.errors import ConfigError
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
-from tinylm.pretrain.contrastive import mean_pool
+from tinylm.pretrain.discriminative.contrastive import mean_pool
 
 
 def innermost(model):

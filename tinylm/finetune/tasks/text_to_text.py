@@ -17,9 +17,9 @@ from tinylm.finetune import metrics
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.generate import generate_batch
 from tinylm.generate.conditional import Conditional
-from tinylm.pretrain.seq2seq import Seq2SeqLM, seq2seq_batch
+from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM, seq2seq_batch
+from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special
-from tinylm.pretrain.text_to_text import TextToText
 
 
 def summarize(article, summary=None):

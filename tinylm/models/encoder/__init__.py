@@ -3,4 +3,11 @@
 In order: heads.py, encoder.py (BERT and its family), seq2seq.py (T5, BART), xlnet.py, presets.py (published families).
 cases.py says how each is checked.
 """
-from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
+from tinylm.models.encoder.encoder import (
+    Electra,
+    Encoder,
+    EncoderConfig,
+    distilled,
+    encoder_block,
+    without_head,
+)

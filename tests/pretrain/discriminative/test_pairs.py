@@ -1,0 +1,124 @@
+"""Pairs of sentences: packing, negatives, order, and BERT's sum of two losses."""
+import numpy as np
+import pytest
+
+import tinylm as tl
+from tests.pretrain.tiny import encoder
+from tinylm.backend import Random
+from tinylm.errors import ConfigError, DataError
+from tinylm.pretrain.batch import IGNORE
+from tinylm.pretrain.cases import MORE, SPECIAL, TEXT
+from tinylm.pretrain.discriminative.pairs import (
+    IS_NEXT,
+    NOT_NEXT,
+    SWAPPED,
+    NextSentence,
+    SentenceOrder,
+    SentencePairs,
+    next_sentence_pairs,
+    pack,
+    truncate_pair,
+)
+from tinylm.pretrain.masked.masked import MaskedLM
+from tinylm.pretrain.special import Special
+from tinylm.pretrain.words import Words
+
+RAIN = Words("It is raining . I need an umbrella .", "The cat sleeps on the windowsill . Apples grow on trees .")
+
+
+def test_the_pairs_of_the_book_are_packed():
+    ids, segments = pack(RAIN.special, RAIN.ids("It is raining ."), RAIN.ids("I need an umbrella ."))
+    assert " ".join(RAIN.show(ids)) == "[CLS] It is raining . [SEP] I need an umbrella . [SEP]"
+    assert len(ids) == 12 and segments.tolist() == [0] * 6 + [1] * 6
+    other, _ = pack(RAIN.special, RAIN.ids("The cat sleeps on the windowsill ."), RAIN.ids("Apples grow on trees ."))
+    assert " ".join(RAIN.show(other)) == "[CLS] The cat sleeps on the windowsill . [SEP] Apples grow on trees . [SEP]"
+    single, segments = pack(RAIN.special, RAIN.ids("It is raining ."))
+    assert " ".join(RAIN.show(single)) == "[CLS] It is raining . [SEP]" and not segments.any()
+    # m and n tokens and three marks: the last index is n + m + 2.
+    assert len(pack(RAIN.special, range(3), range(4))[0]) - 1 == 3 + 4 + 2
+
+
+def test_sentences_of_documents_make_pairs():
+    documents = [[[0, 1], [2], [3, 4]], [[5], [6, 7]], [[8]]]
+    nexts = {(tuple(a), tuple(b)) for d in documents for a, b in zip(d, d[1:])}
+    found = next_sentence_pairs(documents, Random(0), 1000)
+    for first, second, kind in found:
+        assert ((tuple(first), tuple(second)) in nexts) == (kind == IS_NEXT)
+        if kind == NOT_NEXT:                                # from another document
+            assert not any(list(first) in d and list(second) in d for d in documents)
+    assert abs(sum(kind for *_, kind in found) - 500) < 4 * np.sqrt(250)                    # four standard deviations
+    with pytest.raises(DataError, match="needs two documents and a pair"):
+        next_sentence_pairs([[[1], [2]]], Random(0), 1)
+
+
+def test_windows_are_cut_in_two_and_no_negative_is_what_comes_next(rng):
+    corpus = rng.integers(0, 3, 500)                        # three words: a random piece is often the true one
+    x = np.stack([corpus[i:i + 6] for i in rng.integers(0, 494, 400)])
+    pairs, classes = NextSentence(corpus)(x, Random(0))
+    for row, (first, second), kind in zip(x, pairs, classes):
+        assert len(first) >= 1 and np.array_equal(row[:len(first)], first) and len(first) + len(second) == 6
+        assert np.array_equal(row[len(first):], second) == (kind == IS_NEXT)
+    assert abs((classes == NOT_NEXT).sum() - 200) < 4 * 10
+    with pytest.raises(DataError, match="nothing but"):
+        NextSentence(np.zeros(9, int), p_negative=1.0)(np.zeros((1, 4), int), Random(0))
+
+
+def test_swapped_parts_are_the_window_turned(rng):
+    x = np.tile(np.arange(6), (200, 1))
+    pairs, classes = SentenceOrder()(x, Random(0))
+    for (first, second), kind in zip(pairs, classes):
+        whole = np.concatenate([second, first] if kind == SWAPPED else [first, second])
+        assert np.array_equal(whole, np.arange(6))
+    assert abs((classes == SWAPPED).sum() - 100) < 4 * np.sqrt(50)
+
+
+def test_the_longer_of_a_pair_is_cut():
+    assert truncate_pair([1, 2, 3, 4], [5, 6], 4) == ([1, 2], [5, 6]) and truncate_pair([1], [2, 3], 9) == ([1], [2, 3])
+
+
+def objective(masked=True):
+    return SentencePairs(SPECIAL, NextSentence(MORE["corpus"]), MaskedLM(SPECIAL) if masked else None)
+
+
+def test_bert_s_gradient_is_the_sum_of_two():
+    """Eq. 1.17."""
+    model, batch = encoder(languages=0), objective().make_batch(TEXT, Random(0))
+    h = lambda: model.hidden(batch.inputs, **batch.options)                                 # noqa: E731
+    masked = tl.cross_entropy(model.logits(h()), batch.targets)          # every row has as many targets: means of means
+    pair = tl.cross_entropy(model.pair_logits(h()), batch.classes)
+    loss, metrics = objective().loss(model, batch)
+    assert loss.item() == pytest.approx(masked.item() + pair.item(), rel=1e-12)
+    assert metrics["masked"] == pytest.approx(masked.item(), rel=1e-12) and metrics["pair"] == pytest.approx(pair.item(), rel=1e-12)
+    weight = [model.blocks[0].attention.qkv.weight]
+    both, one, other = (tl.grad(part, weight)[0].numpy() for part in (loss, masked, pair))
+    np.testing.assert_allclose(both, one + other, rtol=1e-9, atol=1e-14)
+    assert objective(False).loss(model, batch)[0].item() == pytest.approx(pair.item(), rel=1e-12)
+
+
+def test_without_pairs_it_is_roberta_s_loss():
+    """RoBERTa left next sentence prediction away: what stays is masked LM on the same rows."""
+    model, batch = encoder(languages=0), objective().make_batch(TEXT, Random(0))
+    metrics = objective().loss(model, batch)[1]
+    assert MaskedLM(SPECIAL).loss(model, batch)[0].item() == pytest.approx(metrics["loss"] - metrics["pair"], rel=1e-12)
+
+
+def test_only_the_first_state_is_asked_for_the_class():
+    model, batch = encoder(languages=0), objective(False).make_batch(TEXT, Random(0))
+    h = tl.Tensor(model.hidden(batch.inputs, **batch.options).numpy(), requires_grad=True)
+    logits = model.pair_logits(h)
+    g, = tl.grad(tl.cross_entropy(logits, batch.classes), [h])
+    assert np.abs(g.numpy()[:, 0]).max() > 0 and not g.numpy()[:, 1:].any()
+    z = logits.numpy()                                      # a softmax of two classes is the logistic of their difference
+    p = np.exp(z[:, 1]) / np.exp(z).sum(1)
+    np.testing.assert_allclose(p, 1 / (1 + np.exp(z[:, 0] - z[:, 1])), rtol=1e-12)
+
+
+def test_pairs_of_any_lengths_are_padded():
+    batch = objective(False).with_pairs([([0], [1, 2]), ([3, 0, 1], [2])], [0, 1])
+    assert batch.inputs.shape == (2, 7) and batch.mask.sum(1).tolist() == [6, 7] and batch.tokens == 2
+    assert (batch.targets == IGNORE).all() and batch.segments.tolist() == [[0, 0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1, 1]]
+    bare = Special(9, cls=4, sep=5)
+    with pytest.raises(ConfigError, match="no special id for pad"):
+        SentencePairs(bare, SentenceOrder()).with_pairs([([0], [1, 2]), ([3, 0, 1], [2])], [0, 1])
+    with pytest.raises(ConfigError, match="set classes=2"):
+        objective().loss(encoder(languages=0, classes=0), batch)

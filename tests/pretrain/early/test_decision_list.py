@@ -1,0 +1,49 @@
+"""Yarowsky's decision lists on plants that live and plants that make things."""
+import math
+
+import pytest
+
+from tinylm.errors import ConfigError
+from tinylm.pretrain.early.decision_list import (
+    decide,
+    decision_list,
+    one_sense_per_discourse,
+    yarowsky,
+)
+
+CONTEXTS = [{"life", "animal"}, {"animal", "species"}, {"species", "grow"},
+            {"manufacturing", "worker"}, {"worker", "union"}, {"union", "strike"}, {"strange"}]
+SEEDS = {"life": "living", "manufacturing": "factory"}
+
+
+def test_rules_are_ordered_by_their_log_ratio():
+    rules = decision_list([{"a", "b"}, {"a"}, {"b"}], ["x", "x", "y"], smoothing=0.5)
+    # a: 2 of x, 0 of y: log(2.5 / 0.5). b: one of each: log 1 = 0, no rule
+    assert rules == [(math.log(5), "a", "x")]
+    assert decide(rules, {"a", "b"}) == ("x", math.log(5)) and decide(rules, {"b"}) == (None, 0.0)
+
+
+def test_only_the_surest_rule_decides():
+    rules = [(3.0, "a", "x"), (2.0, "b", "y"), (1.9, "c", "y")]
+    assert decide(rules, {"a", "b", "c"}) == ("x", 3.0)     # 3.0 against 2.0 + 1.9: nothing is added up
+
+
+def test_seeds_spread_round_by_round_to_a_fixed_point():
+    labels, rules, history = yarowsky(CONTEXTS, SEEDS)
+    assert history[0] == ["living", None, None, "factory", None, None, None]
+    assert history[1][1] == "living" and history[1][4] == "factory"
+    assert labels == ["living"] * 3 + ["factory"] * 3 + [None]
+    assert len(history) < 20 and yarowsky(CONTEXTS, SEEDS, rounds=len(history))[0] == labels
+    assert rules[0][0] == math.inf                          # seeds stay
+
+
+def test_one_sense_per_discourse_labels_what_no_rule_reaches():
+    assert one_sense_per_discourse(["x", None, "y", "x", None], [0, 0, 0, 0, 1]) == ["x", "x", "x", "x", None]
+    assert one_sense_per_discourse(["x", "y"], [0, 0]) == ["x", "y"]                   # a tie
+    labels, _, _ = yarowsky(CONTEXTS, SEEDS, discourses=[0, 0, 0, 1, 1, 2, 0])
+    assert labels[6] == "living"                            # a strange context in a text about living plants
+
+
+def test_it_needs_a_seed():
+    with pytest.raises(ConfigError, match="no seed"):
+        yarowsky(CONTEXTS, {})

@@ -1,0 +1,120 @@
+"""Encoder-decoder objectives: a source is read, a target is said   (book sections 1.2.3.1, 1.2.3.2; eqs. 1.15, 1.16)
+
+What differs between prefix LM, MASS, BERT-style masking, denoising and T5's spans is only how a row of text becomes a
+source and a target. That is a task: task(ids, draws) -> (source, target), a pure function of the row and of uniform
+numbers (noise.py). A target may hold IGNORE where nothing is predicted; the decoder reads [MASK] there.
+Read next: sentinels.py, language/prefix.py, ul2.py for more tasks.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, as_rows, pad_rows
+from tinylm.pretrain.denoising.noise import DRAWS
+from tinylm.pretrain.masked.choose import budget
+from tinylm.pretrain.masked.masked import mask_tokens, targets_at
+from tinylm.pretrain.score import score
+from tinylm.pretrain.special import Special
+
+
+def shifted(targets, start, mask=None):
+    """What a decoder reads: <s>, then the targets without the last; [MASK] where a target is IGNORE. (B, T) -> (B, T)."""
+    front = np.full((len(targets), 1), start, targets.dtype)
+    said = targets if mask is None else np.where(targets == IGNORE, mask, targets)
+    return np.concatenate([front, said[:, :-1]], axis=1)
+
+
+def seq2seq_batch(pairs, special, end=True):
+    """Sources and targets of any lengths as one batch.
+
+    pairs    list of (source, target), integer sequences; [CLS] goes in front of sources if special has cls
+    end      </s> after every target, if special has end
+    returns  Seq2SeqBatch
+    """
+    special.need("seq2seq_batch", "start", "pad")
+    first = [] if special.cls is None else [special.cls]
+    last = [special.end] if end and special.end is not None else []
+    source, mask = pad_rows([[*first, *pair[0]] for pair in pairs], special.pad)
+    targets, filled = pad_rows([[*pair[1], *last] for pair in pairs], IGNORE)
+    # Nothing is predicted from padding, so that what the decoder reads there does not matter; [PAD] is in every vocabulary.
+    hidden = special.pad if special.mask is None else special.mask
+    decoder = np.where(filled, shifted(targets, special.start, hidden), special.pad)
+    return Seq2SeqBatch(source, targets, decoder, mask)
+
+
+@dataclass(frozen=True)
+class Seq2SeqLM:
+    """The objective of an encoder-decoder: -log Pr(target | source), one token after the other.
+
+    special  Special, with start and pad
+    task     (ids (T,), draws (5, T + 1)) -> (source, target)
+    end      </s> after every target, if there is one: what tells a generator to stop
+    """
+
+    special: Special
+    task: Callable
+    end: bool = True
+
+    def make_batch(self, sequences, rng):
+        """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch. Every row draws its own numbers."""
+        sequences = as_rows(sequences, "Seq2SeqLM.make_batch")
+        draws = rng.uniform((len(sequences), DRAWS, sequences.shape[1] + 1), np.float64)
+        pairs = [self.task(row, numbers) for row, numbers in zip(sequences, draws)]
+        return seq2seq_batch(pairs, self.special, self.end)
+
+    def loss(self, model, batch):
+        """Mean cross-entropy of the targets. The model is called as model(source, target, source_mask=) -> (B, T, V)."""
+        return score(model(batch.inputs, batch.decoder, source_mask=batch.mask), batch.targets)
+
+
+def masked_pair(ids, chosen, mask):
+    """Predict at the masked positions alone: source with [MASK], target with IGNORE elsewhere (BERT-style, MASS)."""
+    return mask_tokens(ids, chosen, mask), targets_at(ids, chosen)
+
+
+@dataclass(frozen=True)
+class Masked:
+    """BERT-style training of an encoder-decoder: single tokens are masked, and only they are predicted."""
+
+    special: Special
+    rate: float = 0.15
+
+    def __call__(self, ids, draws):
+        chosen = np.zeros(len(ids), bool)
+        chosen[np.argsort(draws[0][:len(ids)])[:int(budget(np.ones(len(ids), bool), self.rate))]] = True
+        return masked_pair(ids, chosen, self.special.mask)
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """MASS: one run of tokens is masked and predicted   (Song et al. 2019).
+
+    rate   share of the row: one token is BERT-style masking, all tokens are language modeling
+    """
+
+    special: Special
+    rate: float = 0.5
+
+    def __call__(self, ids, draws):
+        k = int(budget(np.ones(len(ids), bool), self.rate))
+        return fragment(ids, int(draws[0, 0] * (len(ids) - k + 1)), k, self.special.mask)
+
+
+def fragment(ids, start, k, mask):
+    """The source with tokens start .. start+k-1 masked, and the target with only them."""
+    at = np.arange(len(ids))
+    return masked_pair(ids, (at >= start) & (at < start + k), mask)
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Reconstruct the whole row from a corrupted one   (eq. 1.16; BART): the loss counts every token.
+
+    noise   a corruption of noise.py
+    """
+
+    noise: Callable
+
+    def __call__(self, ids, draws):
+        return self.noise(ids, draws), ids

@@ -1,0 +1,112 @@
+"""Replaced-token detection: which of these words are not the author's?   (ELECTRA; book section 1.2.2.3)
+
+A small generator fills masks with samples of its own; a discriminator, the model that is wanted, tells for every token
+whether it is the original. A token that the generator happens to get right counts as original. No gradient passes
+through the sampling: the generator learns by masked LM alone. Read next: models/encoder/encoder.py (Electra).
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.autograd import cross_entropy, log_softmax, stack, take_along_axis
+from tinylm.pretrain.batch import IGNORE, TokenBatch
+from tinylm.pretrain.masked.masked import MaskedLM, with_cls
+from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
+from tinylm.pretrain.special import Special
+
+
+@dataclass(frozen=True)
+class ReplacedBatch(TokenBatch):
+    """A TokenBatch with what the generator will draw from; its loss is a mean over rows.
+
+    original  (B, T) integers, the text before masking
+    draws     (B, T) uniform numbers: sampling from them keeps the loss a function of model and batch
+    judged    (B, T) bool, the tokens that are told original or replaced
+    """
+
+    original: np.ndarray = None
+    draws: np.ndarray = None
+    judged: np.ndarray = None
+
+    @property
+    def tokens(self):
+        """How many rows there are: the loss is a mean over them."""
+        return len(self)
+
+
+def replaced_labels(original, replaced):
+    """1 where a token was replaced by another, 0 where it is the original, by comparison. Integers of their shape."""
+    return (np.asarray(original) != np.asarray(replaced)).astype(np.int64)
+
+
+def sample_from(logits, draws):
+    """One token for every position, by inverting the cumulative distribution.
+
+    logits  (..., V) array;  draws (...) uniform numbers in [0, 1);  returns (...) integers
+    """
+    p = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    sums = np.cumsum(p, axis=-1)
+    return np.sum(sums[..., :-1] <= draws[..., None] * sums[..., -1:], axis=-1)
+
+
+def detection_losses(logits, labels):
+    """-log sigmoid(z) where replaced, -log(1 - sigmoid(z)) where original: logits z (B, T), labels (B, T) -> (B, T).
+
+    Two classes with logits 0 and z: stable for any z.
+    """
+    return cross_entropy(stack([logits * 0, logits], axis=-1), labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class ReplacedTokens:
+    """Loss_MLM(generator) + weight * Loss_detection(discriminator), means over a row.
+
+    special  Special
+    masked   what is masked for the generator; [MASK] always, 15 % by default
+    weight   lambda = 50 in the paper: the detection loss is an easy one
+    """
+
+    special: Special
+    masked: MaskedLM | None = None
+    weight: float = 50.0
+
+    def make_batch(self, sequences, rng):
+        """sequences (B, T) -> ReplacedBatch, with [CLS] (B, T + 1)."""
+        masked = self.masked or MaskedLM(self.special, shares=(1.0, 0.0, 0.0))
+        batch = masked.make_batch(sequences, rng)
+        ids = with_cls(sequences, self.special)
+        return ReplacedBatch(batch.inputs, batch.targets, batch.mask, original=ids, draws=rng.uniform(ids.shape, np.float64),
+                             judged=~self.special.among(ids))
+
+    def fill(self, logits, batch):
+        """The text with the generator's samples at the n masked places: logits (n, V) array -> (B, T) integers."""
+        places, filled = batch.targets != IGNORE, batch.original.copy()
+        filled[places] = sample_from(logits, batch.draws[places])
+        return filled
+
+    def loss(self, model, batch):
+        """Both losses. model.generator has hidden(ids, mask=) and logits(h), model.discriminator(ids, mask=) -> (B, T).
+
+        returns  (Tensor, {"tokens": rows, "loss", "masked", "detection"})
+        """
+        masked, logits = masked_row_mean(model.generator, model.generator.hidden(batch.inputs, **batch.options), batch.targets)
+        replaced = self.fill(logits.data, batch)                                        # a plain array: no gradient goes through
+        labels = (replaced != batch.original).astype(np.int64)
+        found = detection_losses(model.discriminator(replaced, **batch.options), labels)
+        detection = row_means(found, batch.judged).mean()
+        return score_rows(masked + detection * self.weight, len(batch), masked=masked, detection=detection)
+
+
+def fooling_loss(logits, tokens, rewards, targets):
+    """The adversarial alternative for the generator, by policy gradient   (book section 1.2.2.3; Clark et al. 2020, app. F)
+
+    Sampling has no derivative; sum over masked places of -reward * log Pr(token) has, on average, the gradient of the
+    expected reward.
+
+    logits   (B, T, V) of the generator;  tokens (B, T) its samples
+    rewards  (B, T) array, such as the discriminator's log-probability that the sample is original
+    targets  (B, T), IGNORE where nothing was masked
+    returns  Tensor (), a sum
+    """
+    log_p = take_along_axis(log_softmax(logits), tokens[..., None], axis=-1)[..., 0]    # (B, T, V) -> (B, T)
+    return -(log_p * (rewards * (targets != IGNORE))).sum()

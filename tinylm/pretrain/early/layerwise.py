@@ -1,0 +1,132 @@
+"""Greedy layer-wise pretraining: each layer first learns to reconstruct what the one below says   (book section 1.1.1)
+
+How deep networks were started before there was enough labeled data (Bengio et al. 2006; Erhan et al. 2010). A layer
+z = s(u W + b) is trained with a decoder u' = z W^T + c to give back its input u; then it is frozen, and z is the input of
+the next. Afterwards the decoders are not used any more and the whole stack is trained on labels. With noise put on the input,
+the clean input to be given back, a layer may be wider than what it reads (Vincent et al. 2008): the ancestor of masked LM.
+Read next: denoising/noise.py, where whole transformers are trained to undo noise.
+"""
+import numpy as np
+
+from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid
+from tinylm.backend import Random
+from tinylm.errors import ConfigError
+from tinylm.models.early.word2vec import log_sigmoid
+from tinylm.nn import Linear, Module, normal_parameter
+from tinylm.optim import Adam
+
+
+def bit_cross_entropy(logits, bits):
+    """-sum_k [u_k log s(a_k) + (1 - u_k) log(1 - s(a_k))], averaged over rows   (book section 1.1.1)
+
+    logits   (n, d) Tensor a;  bits (n, d) values u in [0, 1]
+    returns  Tensor (). Its least value for given u is the entropy of u, not 0, unless all u are 0 or 1
+    """
+    return -(log_sigmoid(logits) * bits + log_sigmoid(-logits) * (1 - bits)).sum(axis=-1).mean()
+
+
+def squared_error(outputs, inputs):
+    """sum_k (u'_k - u_k)^2, averaged over rows: outputs (n, d) Tensor, inputs (n, d). Returns Tensor ()."""
+    return ((outputs - inputs) ** 2).sum(axis=-1).mean()
+
+
+def identity(x):
+    """x: the activation of a linear autoencoder, which finds principal components."""
+    return x
+
+
+class Autoencoder(Module):
+    """One layer and its decoder, whose matrix is the transpose of the layer's unless it is given its own.
+
+    d_in, d_out  width of what it reads and says
+    rng          backend.Random of the initial weights
+    activate     of the layer: sigmoid, so that the next layer too reads values in (0, 1)
+    error        (what the decoder says, input) -> Tensor (): bit_cross_entropy or squared_error
+    tied         False: the decoder has a matrix of its own
+    noise        probability that an input is replaced by 0 while learning to reconstruct
+    """
+
+    def __init__(self, d_in, d_out, rng, activate=sigmoid, error=bit_cross_entropy, tied=True, noise=0.0, dtype=np.float32):
+        self.activate, self.error, self.noise = activate, error, noise
+        self.weight = normal_parameter((d_in, d_out), rng, d_in ** -0.5, dtype)
+        self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
+        self.back = None if tied else normal_parameter((d_out, d_in), rng, d_out ** -0.5, dtype)
+        self.back_bias = Tensor(np.zeros(d_in, dtype), requires_grad=True)
+
+    def encode(self, u):
+        """(n, d_in) -> (n, d_out)."""
+        return self.activate(linear(u, self.weight, self.bias))
+
+    def decode(self, z):
+        """(n, d_out) -> (n, d_in): what `error` compares with the input; logits for bit_cross_entropy."""
+        return linear(z, self.weight.T if self.back is None else self.back, self.back_bias)
+
+    def loss(self, u, rng=None):
+        """Reconstruction error of u (n, d_in) array, whose entries are lost with probability `noise` by draws of rng."""
+        seen = u if not self.noise or rng is None else u * (rng.uniform(u.shape) >= self.noise).astype(u.dtype)
+        return self.error(self.decode(self.encode(Tensor(seen))), u)
+
+
+class StackedAutoencoder(Module):
+    """Layers that can be pretrained one by one, and a linear classifier on the last.
+
+    widths   (d_0, d_1, ..., d_L): of the input and of each layer
+    classes  of the classifier
+    options  of every Autoencoder: noise, activate, error, tied
+    """
+
+    def __init__(self, widths, classes, seed=0, dtype=np.float32, **options):
+        if len(widths) < 2:
+            raise ConfigError(f"StackedAutoencoder: widths {tuple(widths)} need the width of the input and of one layer at least")
+        rng = Random(seed, "init")
+        self.layers = [Autoencoder(a, b, rng, dtype=dtype, **options) for a, b in zip(widths, widths[1:])]
+        self.out = Linear(widths[-1], classes, rng, dtype=dtype)
+
+    def __call__(self, x):
+        """Logits: (n, d_0) -> (n, classes)."""
+        for layer in self.layers:
+            x = layer.encode(x)                                                         # (n, d_l) -> (n, d_{l+1})
+        return self.out(x)
+
+    def supervised_parameters(self):
+        """What the supervised phase trains: all but the decoders. Dict name -> Tensor."""
+        return {name: p for name, p in self.named_parameters().items() if ".back" not in name}
+
+
+def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
+    """Adam on batches drawn from n rows.
+
+    loss      (rows (b,) integers, Random) -> Tensor ()
+    returns   (steps,) array of the losses before each update
+    """
+    rng, optimizer, losses = Random(seed, "rows"), Adam(parameters, lr=lr), []
+    for _ in range(steps):
+        rows = np.arange(n) if batch_size >= n else rng.integers(0, n, (batch_size,))
+        optimizer.zero_grad()
+        value = loss(rows, rng)
+        value.backward()
+        optimizer.step()
+        losses.append(float(value.item()))
+    return np.array(losses)
+
+
+def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
+    """Train the layers from the bottom up, each on what the trained ones below it say; only one changes at a time.
+
+    stack    StackedAutoencoder;  inputs (n, d_0) array without labels
+    steps    updates of each layer
+    returns  one (steps,) array of reconstruction errors per layer
+    """
+    curves = []
+    for depth, layer in enumerate(stack.layers):
+        curves.append(minimize(lambda rows, rng, layer=layer, u=inputs: layer.loss(u[rows], rng), layer.named_parameters(),
+                               len(inputs), steps, batch_size, lr, seed + depth))
+        with no_grad():
+            inputs = layer.encode(Tensor(inputs)).numpy()                               # (n, d_l) -> (n, d_{l+1})
+    return curves
+
+
+def train_classifier(stack, inputs, labels, steps, batch_size=32, lr=1e-2, seed=0):
+    """The supervised phase: all layers together, by cross-entropy. inputs (n, d_0), labels (n,). Returns (steps,) losses."""
+    return minimize(lambda rows, rng: cross_entropy(stack(Tensor(inputs[rows])), labels[rows]), stack.supervised_parameters(),
+                    len(inputs), steps, batch_size, lr, seed)

@@ -1,0 +1,83 @@
+"""Prefix language modeling: read the beginning at once, then go on word by word   (book section 1.2.3.1; Table 1.1)
+
+Within the prefix every token sees every other; after it, attention is causal. In one stack that is a mask (UniLM; Dong
+et al. 2019); in an encoder-decoder the encoder reads the prefix. Only what follows the prefix is predicted.
+Read next: denoising/seq2seq.py for the second form.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
+from tinylm.pretrain.score import score_tokens
+
+
+def prefix_mask(T, prefix):
+    """Who sees whom: [i, j] True if j < prefix or j <= i.
+
+    prefix   tokens read at once: an integer, or (B,) integers
+    returns  bool (T, T), or (B, T, T); prefix <= 1 is the causal mask, prefix = T the full one
+    """
+    at = np.arange(T)
+    return (at < np.asarray(prefix)[..., None, None]) | (at <= at[:, None])
+
+
+def prefix_split(ids, k):
+    """A row as a source and a target: the first k tokens, and the rest."""
+    return ids[:k], ids[k:]
+
+
+@dataclass(frozen=True)
+class PrefixLM:
+    """Prefix LM in a single stack.
+
+    shortest, longest   least and greatest share of a sequence that its prefix takes
+    """
+
+    shortest: float = 0.0
+    longest: float = 1.0
+
+    def make_batch(self, sequences, rng):
+        """Draw a prefix of k tokens for each row, 1 <= k <= T.
+
+        sequences  (B, T + 1) integers
+        returns    TokenBatch of inputs x_0 .. x_{T-1}, targets x_1 .. x_T without those of the prefix, mask (B, T, T)
+        raises     ShapeError if there is nothing to predict
+        """
+        sequences = as_rows(sequences, "PrefixLM.make_batch", shortest=2)
+        B, T = sequences.shape[0], sequences.shape[1] - 1
+        low, high = max(1, round(self.shortest * T)), max(1, round(self.longest * T))
+        return self.with_prefix(sequences, rng.integers(low, high + 1, (B,)))
+
+    def with_prefix(self, sequences, k):
+        """The batch for given prefix lengths k (B,)."""
+        inputs, targets = sequences[:, :-1], sequences[:, 1:]                           # (B, T + 1) -> (B, T) each
+        T = inputs.shape[1]
+        return TokenBatch(inputs, np.where(np.arange(1, T + 1) >= k[:, None], targets, IGNORE), prefix_mask(T, k))
+
+    def loss(self, model, batch):
+        """Mean cross-entropy after the prefix. The model is an Encoder, or takes mask= (B, T, T) as one does.
+
+        raises   ConfigError if its attention is causal, which would hide the prefix from itself
+        """
+        if any(getattr(getattr(block, "attention", None), "causal", False) for block in getattr(model, "blocks", ())):
+            raise ConfigError("PrefixLM.loss: this model's attention is causal, so its prefix could not be read at once: use an "
+                              "Encoder, which takes any mask, or an encoder-decoder with PrefixTask")
+        return score_tokens(model, batch)
+
+
+@dataclass(frozen=True)
+class PrefixTask:
+    """A task for denoising/seq2seq.py: the source is a prefix, the target the rest.
+
+    shortest, longest   as in PrefixLM
+    """
+
+    shortest: float = 0.0
+    longest: float = 1.0
+
+    def __call__(self, ids, draws):
+        """ids (T,), draws (5, T + 1) uniform numbers -> source (k,), target (T - k,), 1 <= k < T."""
+        low, high = max(1, round(self.shortest * len(ids))), max(1, min(round(self.longest * len(ids)), len(ids) - 1))
+        return prefix_split(ids, low + int(draws[0, 0] * (max(high, low) - low + 1)))

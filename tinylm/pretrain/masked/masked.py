@@ -1,0 +1,125 @@
+"""Masked language modeling: hide some tokens and predict them from both sides   (book eqs. 1.10-1.12, 1.18; BERT)
+
+Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are; all of them are
+predicted, also those that stay. Masks are drawn anew each time a text is read (dynamic) unless fixed by StaticMasks.
+Masked tokens are predicted independently of each other; permuted.py does not assume that.
+Read next: choose.py for what is chosen, discriminative/pairs.py for the rest of BERT.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinylm.backend import Random
+from tinylm.errors import ConfigError
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows
+from tinylm.pretrain.masked.choose import choose_tokens
+from tinylm.pretrain.score import score_tokens
+from tinylm.pretrain.special import Special
+
+
+def mask_tokens(ids, chosen, mask):
+    """x with [MASK] at the chosen positions: ids (..., T), chosen bool (..., T) -> (..., T)."""
+    return np.where(chosen, mask, ids)
+
+
+def targets_at(ids, chosen):
+    """The original tokens where they were chosen, IGNORE elsewhere."""
+    return np.where(chosen, ids, IGNORE)
+
+
+def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
+    """BERT's corruption of chosen tokens   (book section 1.3.1.1).
+
+    shares   probabilities of [MASK], a random ordinary token, and no change
+    returns  (B, T)
+    """
+    fate = rng.uniform(ids.shape)
+    drawn = special.ordinary[rng.integers(0, len(special.ordinary), ids.shape)]
+    masked, replaced = fate < shares[0], (fate >= shares[0]) & (fate < shares[0] + shares[1])
+    return np.where(chosen & masked, special.mask, np.where(chosen & replaced, drawn, ids))
+
+
+def with_cls(sequences, special, operation="with_cls"):
+    """[CLS] before every row, if there is one: (B, T) -> (B, T + 1), int64. Errors as in as_rows."""
+    sequences = as_rows(sequences, operation)
+    if special.cls is None:
+        return sequences
+    front = np.full((len(sequences), 1), special.cls, sequences.dtype)
+    return np.concatenate([front, sequences], axis=1)
+
+
+def without_padding(ids, special):
+    """Which positions hold a token, (B, T) bool; None if all do, so that attention has nothing to hide."""
+    held = None if special.pad is None else ids != special.pad
+    return None if held is None or held.all() else held
+
+
+@dataclass(frozen=True)
+class MaskedLM:
+    """BERT's first objective, RoBERTa's only one, XLM's on text of one language.
+
+    special  Special, with mask; rows get [CLS] in front if it has cls
+    rate     share of the ordinary tokens that is predicted
+    shares   of these, the shares masked, replaced and kept
+    choose   which: choose_tokens, WholeWords, GeometricSpans
+    """
+
+    special: Special
+    rate: float = 0.15
+    shares: tuple = (0.8, 0.1, 0.1)
+    choose: Callable = choose_tokens
+
+    def __post_init__(self):
+        self.special.need("MaskedLM", "mask")
+        if len(self.shares) != 3 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
+            raise ConfigError(f"MaskedLM: shares {self.shares} must be three probabilities that sum to 1")
+
+    def make_batch(self, sequences, rng):
+        """sequences (B, T) integers; rng a tinylm Random -> TokenBatch, with [CLS] (B, T + 1)."""
+        ids = with_cls(sequences, self.special, "MaskedLM.make_batch")
+        inputs, targets = self.corrupt(ids, rng)
+        return TokenBatch(inputs, targets, without_padding(ids, self.special))
+
+    def corrupt(self, ids, rng):
+        """ids (B, T), special tokens in place -> inputs, targets (B, T)."""
+        chosen = self.choose(ids, ~self.special.among(ids), rng, self.rate)
+        return corrupt_chosen(ids, chosen, rng, self.special, self.shares), targets_at(ids, chosen)
+
+    def loss(self, model, batch):
+        """Mean of -log Pr(x_i | corrupted x) over the chosen i. See score_tokens for the model."""
+        return score_tokens(model, batch)
+
+
+@dataclass(frozen=True)
+class StaticMasks:
+    """Another objective's masks, drawn once: the same sequence is corrupted in the same way whenever it is met
+    (BERT's preprocessing; RoBERTa went over to dynamic masks).
+    """
+
+    objective: MaskedLM
+    seed: int = 0
+
+    def make_batch(self, sequences, rng=None):
+        """As the objective's, but what is drawn depends on the sequence alone."""
+        sequences = as_rows(sequences, "StaticMasks.make_batch")
+        parts = [self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex())) for row in sequences]
+        inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
+        return TokenBatch(inputs, targets, without_padding(inputs, self.objective.special))
+
+    def loss(self, model, batch):
+        """As the objective's."""
+        return self.objective.loss(model, batch)
+
+
+def causal_from_masked(ids, mask):
+    """Causal prediction as a special case: every right context masked in turn   (book section 1.2.2.1).
+
+    ids      (T,) integers
+    returns  Batch of T - 1 rows: row t has x_0 .. x_t and then [MASK]; its one target is x_{t+1}
+    """
+    T = len(ids)
+    at = np.arange(T)
+    inputs = np.where(at <= at[:-1, None], ids, mask)                                   # (T - 1, T)
+    targets = np.where(at == at[1:, None], ids, IGNORE)
+    return TokenBatch(inputs, targets)
