@@ -69,8 +69,8 @@ from tinylm.finetune.context.contexts import ContextExample
 from tinylm.finetune.context.gist import GistCompressor
 from tinylm.finetune.context.sequence_distillation import hard_targets
 from tinylm.finetune.context.soft_context import SoftContext, compress_context, random_context
-from tinylm.generate.long_context import report
 from tinylm.models import GPT, GPTConfig
+from tinylm.train.compare import report
 
 PLACES, WALK, BATCH = 6, 6, 64
 FACTS = PLACES**2                                           # ids: a fact a -> b is a PLACES + b, the place a is FACTS + a

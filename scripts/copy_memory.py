@@ -35,13 +35,13 @@ import tinylm as tl
 from tinylm.autograd import cross_entropy
 from tinylm.backend import to_cpu, to_device
 from tinylm.data.synthetic.long_tasks import copy_memory
-from tinylm.generate.long_context import EqualReading, report
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import EqualReading, report
 
 SYMBOLS, LENGTH = 8, 10
 V, BLANKS, WINDOW = SYMBOLS + 2, (10, 40), 24

@@ -37,13 +37,14 @@ import numpy as np
 import tinylm as tl
 from tinylm.data import MarkovChain
 from tinylm.data.synthetic.long_tasks import repeated_passages
-from tinylm.generate.long_context import EqualReading, forgetting_curve, report
+from tinylm.generate.long_context import forgetting_curve
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import EqualReading, report
 
 TRAINED, LENGTHS, WINDOW = 24, (8, 16, 24, 48, 96), 17     # of a passage; a repeated text is twice as long
 STEPS, BATCH, PASSAGES = 400, 32, 40

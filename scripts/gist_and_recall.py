@@ -30,12 +30,12 @@ import numpy as np
 import tinylm as tl
 from tinylm.backend import to_cpu, to_device
 from tinylm.data.synthetic.long_tasks import copy_memory, gist
-from tinylm.generate.long_context import EqualReading, report
 from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import EqualReading, report
 
 SYMBOLS, LENGTH, WIDTHS = 4, 16, (2, 8, 32, 128)
 STEPS, BATCH, RATE = 300, 64, 1e-2

@@ -29,12 +29,12 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.data import EvenWindows, RandomWindows, python_documentation, split_text, without_repeats
-from tinylm.generate.long_context import EqualReading, report
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import evaluate, train_step
+from tinylm.train.compare import EqualReading, report
 
 D, LAYERS, T, BATCH, STEPS = 32, 2, 32, 16, 240
 WIDTHS, RATES = (8, 32, 128, 512), (1e-2, 2e-2)

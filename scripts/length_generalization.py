@@ -71,12 +71,13 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.data import python_documentation, split_text, without_repeats
-from tinylm.generate.long_context import EqualReading, chunk_losses, last_losses, report
+from tinylm.generate.long_context import chunk_losses, last_losses
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import EqualReading, report
 
 TRAINED, LENGTHS, LAST = 64, (64, 128, 256, 512), 32
 BATCH, STEPS, RATE = 16, 250, 4e-3

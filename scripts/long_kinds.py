@@ -29,12 +29,12 @@ import tinylm as tl
 from tinylm import backend
 from tinylm.backend import to_cpu, to_device
 from tinylm.data.synthetic.long_kinds import KINDS
-from tinylm.generate.long_context import report
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import report
 
 WORDS, SHORT, GROWTH = 8, 8, (1, 2, 4)
 STEPS, BATCH, RATE = 500, 32, 6e-3

@@ -65,12 +65,13 @@ from tinylm.data.synthetic.long_tasks import (
     sentence_hay,
     without_needle,
 )
-from tinylm.generate.long_context import EqualReading, answers_right, report
+from tinylm.generate.long_context import answers_right
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
+from tinylm.train.compare import EqualReading, report
 
 DIGITS, KINDS = 2, 8                                        # digits of the key; different words of hay
 V, TRAINED, LENGTHS = WORDS + KINDS, 64, (64, 128, 256, 512)

@@ -48,10 +48,10 @@ import numpy as np
 import tinylm as tl
 from tinylm import backend
 from tinylm.autograd.engine.profile import count_operations
-from tinylm.generate.long_context import report
 from tinylm.generate.neighbors import knn_search
 from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
 from tinylm.nn.memory import fixed_size as m
+from tinylm.train.compare import report
 
 WIDTH, SYMBOLS, WINDOW = 32, 16, 64
 SHARPNESS = 40.0                                            # of a query of its own key, as in fixed_size_memory.py

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from tests.train.test_families import config_for
-from tests.train.test_run import quiet
+from tests.train.run.test_families import config_for
+from tests.train.run.test_run import quiet
 from tinylm.cli import main
 from tinylm.cli.closing import closing, excerpt, in_words, written
 from tinylm.train import prepare_run, train_run

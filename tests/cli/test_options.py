@@ -6,7 +6,7 @@ import pytest
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import above, setting
+from tinylm.settings import above, setting
 
 
 @dataclass

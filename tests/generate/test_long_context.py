@@ -6,7 +6,8 @@ from tests.generate.small import make_gpt
 from tinylm.data.synthetic import long_tasks
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import ModelLM, generate, long_context, perplexity, sequence_logprob
-from tinylm.generate.long_context import EqualReading, answers_right, chunk_losses, forgetting_curve, last_losses, report
+from tinylm.generate.long_context import answers_right, chunk_losses, forgetting_curve, last_losses
+from tinylm.train.compare import EqualReading, report
 
 
 class Scores:

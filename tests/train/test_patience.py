@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from tests.train.test_run import final, quiet, same_bits
+from tests.train.run.test_run import final, quiet, same_bits
 from tests.train.tiny import tiny_config
 from tinylm.errors import ConfigError
 from tinylm.train import TrainConfig, checkpoint, train_run
 from tinylm.train.patience import Patience
-from tinylm.train.session import Session
+from tinylm.train.run.session import Session
 
 
 def test_it_is_lost_after_so_many_validations_without_a_lower_loss():

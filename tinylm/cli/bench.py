@@ -19,7 +19,7 @@ import numpy as np
 from tinylm.cli.options import parse
 from tinylm.cli.works import WORKS, batches, initial_weights
 from tinylm.errors import ConfigError, TinylmError
-from tinylm.train.settings import at_least, setting
+from tinylm.settings import at_least, setting
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """`tinylm bench batches`: what making a batch costs beside a training step on it, for every objective.
 
 Corruption is done while the step waits, so its share of a step is time lost. The model is the one that `tinylm train` makes
-by default, on bytes; the batches are of Python's own English. Read next: train/families.py.
+by default, on bytes; the batches are of Python's own English. Read next: train/run/families.py.
 """
 import statistics
 import time
@@ -14,7 +14,8 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.tokenizers import ByteTokenizer
 from tinylm.train import TrainConfig, train_step
-from tinylm.train.families import choices, family_of, new_model, new_objective
+from tinylm.train.run.build import new_model, new_objective
+from tinylm.train.run.families import choices, family_of
 
 TARGET = 0.05            # of a step: what a batch may cost
 MORE = {"translation": {"data": "pairs"}, "code-switching": {"dictionary": "letters"}}           # stand-ins; nothing is read

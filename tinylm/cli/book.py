@@ -13,7 +13,7 @@ from tinylm.book import check
 from tinylm.cli import VERBS
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
-from tinylm.train.settings import setting
+from tinylm.settings import setting
 
 
 @dataclass

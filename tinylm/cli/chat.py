@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import at_least, one_of, setting
+from tinylm.settings import at_least, one_of, setting
 
 EXAMPLES = "tinylm chat smollm2", 'tinylm chat smollm2 --system "Answer in one sentence." --temperature 0.7 --top-p 0.9'
 

@@ -54,7 +54,7 @@ def example(run, model, family):
 def sample(run, model):
     """Text after a prompt."""
     from tinylm.generate import generate_text
-    from tinylm.train.families import decoder_of
+    from tinylm.train.run.build import decoder_of
 
     prompt, decoder = some_words(run), decoder_of(model, run.config, run.tokenizer.vocab_size)
     text = generate_text(decoder, run.tokenizer, prompt, SAMPLE, seed=run.config.seed, temperature=0.8, notice=None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError
-from tinylm.train.settings import setting
+from tinylm.settings import setting
 
 TEXT = "The early bird catches the worm . The second mouse gets the cheese ."
 PAIR = "Whales are mammals . | Wale sind Säugetiere ."

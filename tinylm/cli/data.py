@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import at_least, setting
+from tinylm.settings import at_least, setting
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.cli.options import parse
-from tinylm.train.settings import setting
+from tinylm.settings import setting
 
 
 @dataclass

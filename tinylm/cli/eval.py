@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
-from tinylm.train.settings import at_least, setting
+from tinylm.settings import at_least, setting
 
 
 @dataclass
@@ -62,8 +62,8 @@ def text_of(path, run, tokenizer, trained, aside):
     """The text to score, the validation side of a Prepared; a text of the user's own is encoded into `aside`."""
     from dataclasses import replace
 
-    from tinylm.train.families import family_of
-    from tinylm.train.texts import open_text, prepare_text
+    from tinylm.train.run.families import family_of
+    from tinylm.train.run.texts import open_text, prepare_text
 
     family = family_of(trained, tokenizer.vocab_size)
     if path:
@@ -81,7 +81,7 @@ def score(model, run, batch_size, device):
     """Mean loss over rows that stand side by side, as the trainer validates. Returns a dict of numbers."""
     from tinylm.train import evaluate, perplexity
     from tinylm.train.accuracy import accuracy
-    from tinylm.train.rows import validation_rows
+    from tinylm.train.run.rows import validation_rows
 
     rows, objective = validation_rows(run.config, run.data.val, run.family), run.objective()
     loss, count = evaluate(model, objective, rows, batch_size, device=device)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError
-from tinylm.train.settings import above, at_least, between, one_of, positive, setting
+from tinylm.settings import above, at_least, between, one_of, positive, setting
 
 EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
 
@@ -96,7 +96,7 @@ def _opened(name, config):
     else:
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
-        from tinylm.train.families import decoder_of
+        from tinylm.train.run.build import decoder_of
         model, tokenizer, base = load_run(name)
         model = decoder_of(model, base, tokenizer.vocab_size)
         template = template_of_run(name)
@@ -167,7 +167,7 @@ def _tune(config, model, task, examples):
 
 def _save(directory, name, config, model, tokenizer, template, base, steps, losses):
     from tinylm.finetune.instruct.saved import save_tuned
-    from tinylm.train.config import as_json
+    from tinylm.train.run.config import as_json
 
     settings = as_json(config) | {"run": str(name), "steps": steps, "held_back_before": losses[0], "held_back_after": losses[1]}
     save_tuned(directory, model, tokenizer, template, base, steps, settings)

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
-from tinylm.train.settings import at_least, one_of, setting
+from tinylm.settings import at_least, one_of, setting
 
 EXAMPLES = 'tinylm generate RUN "The with statement"', ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 "
                                                                   "--num 3"), \

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import between, setting
+from tinylm.settings import between, setting
 
 
 @dataclass

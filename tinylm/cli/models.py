@@ -7,7 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
-from tinylm.train.settings import setting
+from tinylm.settings import setting
 
 # Fields that a line of the list leaves out: they have a column of their own, or say little.
 SHORT = "n_kv_head", "head_width", "norm_eps", "rope_base"

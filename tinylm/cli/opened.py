@@ -51,7 +51,7 @@ def open_model(name, device="cpu", bits=None):
     if not is_published(name):
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
-        from tinylm.train.families import decoder_of
+        from tinylm.train.run.build import decoder_of
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)

@@ -1,6 +1,6 @@
 """From words on the command line to dataclasses: every field is `--field value`, `--help` writes itself.
 
-A verb names the dataclasses it takes; their fields (made with tinylm.train.settings.setting) carry
+A verb names the dataclasses it takes; their fields (made with tinylm.settings.setting) carry
 name, type, default, help and check, so there is nothing else to declare and nothing to keep in step.
 Read next: values.py, which turns one word into a value of a field's type.
 """
@@ -50,7 +50,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
 
 def build(cls, values):
     """An instance of a dataclass from the values that are its own, every check applied."""
-    from tinylm.train.settings import validate
+    from tinylm.settings import validate
 
     missing = [f.name for f in _settable(cls) if f.name not in values and _default(f) is dataclasses.MISSING]
     if missing:

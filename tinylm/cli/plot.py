@@ -11,7 +11,7 @@ from pathlib import Path
 from tinylm.cli import charplot
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError, MissingExtra
-from tinylm.train.settings import at_least, setting
+from tinylm.settings import at_least, setting
 
 PANELS = (("loss", "loss (nats per token)"), ("lr", "learning rate"), ("grad_norm", "gradient norm"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.train.settings import at_least, one_of, setting
+from tinylm.settings import at_least, one_of, setting
 
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from tinylm.finetune.examples import EncoderInput
 from tinylm.models.encoder.encoder import Electra, Encoder, without_head
-from tinylm.train.families import family_of
-from tinylm.train.run import load_run
+from tinylm.train.run.families import family_of
+from tinylm.train.run.run import load_run
 
 
 def pretrained_part(path):

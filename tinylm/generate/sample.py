@@ -12,7 +12,7 @@ import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import DataError, ShapeError
-from tinylm.train.settings import above, at_least, between, setting, validate
+from tinylm.settings import above, at_least, between, setting, validate
 
 
 def _top_p_range(value):

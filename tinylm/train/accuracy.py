@@ -1,7 +1,7 @@
 """How much of what is asked is answered right: the share of correct predictions, for every objective.
 
 A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers can, with what guessing
-gives. Read next: evaluate.py, the loss on the same rows.
+gives. Read next: evaluation.py, the loss on the same rows.
 """
 import itertools
 

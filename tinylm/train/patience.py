@@ -1,7 +1,7 @@
 """When to stop: the validation loss has not fallen for a while   (book section 1.3.1; early stopping, Prechelt 1998).
 
 More steps make the training loss fall further, but from some step on what is learnt is the training text alone. The
-count is part of a checkpoint, so that a run that goes on stops where one that never stopped would. Read next: session.py.
+count is part of a checkpoint, so that a run that goes on stops where one that never stopped would. Read next: run/session.py.
 """
 
 

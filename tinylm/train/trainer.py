@@ -3,7 +3,7 @@
 All state is explicit: parameters, the optimizer's moments, the counters of the random streams, and the number of
 steps, which is also the position in the data because batches are pure functions of the step. So a run that stopped
 and goes on computes the same bits as one that never did. The mathematics of a step is in step.py; from a
-configuration to a trainer: run.py.
+configuration to a trainer: run/run.py.
 """
 import math
 import time
@@ -13,8 +13,9 @@ import numpy as np
 from tinylm.autograd.engine.profile import find_nonfinite
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.interrupt import finish_first
-from tinylm.train.step import ALONE, broadcast_text, passes, random_streams, train_step
+from tinylm.train.step import passes, random_streams, train_step
 
 
 class Trainer:

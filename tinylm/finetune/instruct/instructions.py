@@ -18,7 +18,7 @@ from tinylm.errors import DataError, ShapeError
 from tinylm.generate import generate_batch
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 from tinylm.pretrain.score import chosen, score
-from tinylm.train.evaluate import evaluate
+from tinylm.train.evaluation import evaluate
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.config import MODEL, TrainConfig, as_json
+from tinylm.train.run.config import MODEL, TrainConfig, as_json
 
 
 def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):

@@ -18,7 +18,7 @@ from tinylm.models import GPT
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
-from tinylm.train.evaluate import evaluate
+from tinylm.train.evaluation import evaluate
 from tinylm.train.scaling.accounting import non_embedding_parameters, step_flops
 from tinylm.train.step import train_step
 

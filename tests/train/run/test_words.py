@@ -4,7 +4,13 @@ import pytest
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
-from tinylm.train.words import dictionary_table, read_dictionary, said_otherwise, sentence_ends, word_starts
+from tinylm.train.run.words import (
+    dictionary_table,
+    read_dictionary,
+    said_otherwise,
+    sentence_ends,
+    word_starts,
+)
 
 TEXT = "the cat sleeps. the dog runs! the cat runs. " * 40
 

@@ -1,8 +1,8 @@
 """The tokenizer of a run is learnt from all that it will have to write."""
-from tests.train.test_families import config_for
-from tests.train.test_run import quiet
+from tests.train.run.test_families import config_for
+from tests.train.run.test_run import quiet
 from tinylm.train import load_run, prepare_run, train_run
-from tinylm.train.texts import documents, make_tokenizer
+from tinylm.train.run.texts import documents, make_tokenizer
 
 
 def test_a_tokenizer_with_a_dictionary_knows_the_other_words_too(tmp_path):

@@ -12,12 +12,12 @@ from tinylm.backend import backend, keep_freed_memory
 from tinylm.errors import TrainingError
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.config import as_json
-from tinylm.train.evaluate import evaluate, perplexity
-from tinylm.train.families import new_model
+from tinylm.train.evaluation import evaluate, perplexity
 from tinylm.train.log import Log
 from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
+from tinylm.train.run.build import new_model
+from tinylm.train.run.config import as_json
 from tinylm.train.trainer import Trainer
 
 SMOOTH = 20              # steps over which the loss and the speed on the live line and in the summary are averaged

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tests.train.test_families import PAIRS, config_for
-from tests.train.test_run import quiet
+from tests.train.run.test_families import PAIRS, config_for
+from tests.train.run.test_run import quiet
 from tinylm.data import RandomWindows
 from tinylm.errors import DataError
 from tinylm.models import GPT, GPTConfig
 from tinylm.train import prepare_run
-from tinylm.train.rows import TwoStages, WholeWindows, split_pair
+from tinylm.train.run.rows import TwoStages, WholeWindows, split_pair
 
 
 def test_short_rows_come_first_and_full_ones_after():

@@ -10,8 +10,8 @@ from pathlib import Path
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES
-from tinylm.train.families import SHIFTED, check_family, known_objective
-from tinylm.train.settings import above, at_least, between, one_of, positive, setting, validate
+from tinylm.settings import above, at_least, between, one_of, positive, setting, validate
+from tinylm.train.run.families import SHIFTED, check_family, known_objective
 
 
 def below_one(value):

@@ -18,8 +18,8 @@ from tinylm.data.read.text import (
     without_repeats,
 )
 from tinylm.errors import ConfigError, DataError
-from tinylm.train.rows import PairTokenizer
-from tinylm.train.words import read_dictionary, said_otherwise
+from tinylm.train.run.rows import PairTokenizer
+from tinylm.train.run.words import read_dictionary, said_otherwise
 
 DICTIONARY = "dictionary.tsv"                                # in the directory of a run, as it was when the run began
 

@@ -10,7 +10,7 @@ from tinylm.data import EvenWindows
 from tinylm.nn import Module
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import CausalLM
-from tinylm.train.evaluate import bits_per_byte, evaluate, perplexity
+from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity
 
 
 class Bigram(Module):

@@ -11,7 +11,7 @@ import numpy as np
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
 from tinylm.nn import evaluating
-from tinylm.train.step import ALONE
+from tinylm.train.alone import ALONE
 
 
 def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, device="cpu"):

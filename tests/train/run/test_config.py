@@ -7,7 +7,7 @@ import pytest
 
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
-from tinylm.train.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
+from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
 
 
 @pytest.mark.parametrize("changes, message", [

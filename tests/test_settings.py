@@ -4,7 +4,7 @@ import math
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.train.settings import above, at_least, between, finite, one_of, positive, setting, validate
+from tinylm.settings import above, at_least, between, finite, one_of, positive, setting, validate
 
 
 @dataclasses.dataclass

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from tests.train.test_run import final, losses, needs_fork, quiet
+from tests.train.run.test_run import final, losses, needs_fork, quiet
 from tests.train.tiny import tiny_config
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.models import GPT
@@ -16,7 +16,8 @@ from tinylm.parallel import launch
 from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.train import TrainConfig, load_run, prepare_run, train_run
-from tinylm.train.families import choices, decoder_of, family_of, new_model
+from tinylm.train.run.build import decoder_of, new_model
+from tinylm.train.run.families import choices, family_of
 
 EVERY = [(name, architecture) for name in OBJECTIVES for architecture in choices(name)]
 TEXT = "the cat sat. a dog ran! " * 60

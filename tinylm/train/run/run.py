@@ -26,12 +26,19 @@ from tinylm.data import Prepared
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.models import GPT, GPTConfig
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.config import TrainConfig, as_json, continued, from_json
-from tinylm.train.families import family_of, new_model, new_objective
-from tinylm.train.rows import training_rows, validation_rows
-from tinylm.train.session import Session
-from tinylm.train.step import ALONE, broadcast_text
-from tinylm.train.texts import keep_dictionary, kept_dictionary, make_tokenizer, open_text, prepare_text
+from tinylm.train.alone import ALONE, broadcast_text
+from tinylm.train.run.build import new_model, new_objective
+from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
+from tinylm.train.run.families import family_of
+from tinylm.train.run.rows import training_rows, validation_rows
+from tinylm.train.run.session import Session
+from tinylm.train.run.texts import (
+    keep_dictionary,
+    kept_dictionary,
+    make_tokenizer,
+    open_text,
+    prepare_text,
+)
 
 
 @dataclass(frozen=True)
