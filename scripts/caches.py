@@ -6,7 +6,7 @@ trained for it changes them much. (2) On a text ten times the training length a 
 steady loss and steady memory, where full attention fails; without those sinks a window does worse. A character-level GPT with RoPE
 (3 layers, width 96, 64 characters) learns Python's documentation for 400 steps. About 2 minutes on two cores for three seeds;
 --quick: one seed, 60 steps. `python scripts/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
-tinylm/generate/window_cache.py.
+tinylm/generate/cache/window.py.
 
 Measured output:
 
@@ -40,8 +40,8 @@ from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KeyValueCache, ModelLM, PagedCache, PagePool, QuantizedCache, SharedCache, StreamingLM, perplexity
-from tinylm.generate.score import token_logprobs
-from tinylm.generate.shared_cache import share_every
+from tinylm.generate.cache.shared import share_every
+from tinylm.generate.protocol.score import token_logprobs
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

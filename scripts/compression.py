@@ -7,7 +7,7 @@ Python's documentation for 500 steps and compresses 8,000 bytes it has not seen.
 shown the training text: zlib its last 32 kB as a dictionary, lzma all of it (size of both texts minus size of the first). The
 model's own weights are not counted, as the training text is not for those. About 3 minutes on two cores for three seeds;
 --quick: one seed, 60 steps, 1,000 bytes. `python scripts/compression.py [--seed N] [--device cpu] [--quick]`. Read next:
-tinylm/generate/arithmetic_coding.py.
+tinylm/generate/measure/compression.py.
 
 Measured output (on a machine busy with other work: the seconds are several times those of an idle one):
 
@@ -40,9 +40,9 @@ from tinylm.autograd.engine.tensor import first_order_only
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
-from tinylm.generate.arithmetic_coding import HEADER, compress, decompress, encode_tokens
-from tinylm.generate.fast import fastest
-from tinylm.generate.protocol import ModelLM
+from tinylm.generate.fast.fastest import fastest
+from tinylm.generate.measure.compression import HEADER, compress, decompress, encode_tokens
+from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

@@ -36,7 +36,7 @@ import time
 import numpy as np
 from length_generalization import BATCH, LAST, STEPS, TRAINED, build, characters, scaled, train
 
-from tinylm.generate.long_context import last_losses
+from tinylm.generate.measure.long_context import last_losses
 from tinylm.train.compare import EqualReading, report
 
 LONG, MORE, RATE = 256, 40, 1e-3                            # the new length; steps of adaptation and their rate

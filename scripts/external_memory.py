@@ -7,7 +7,7 @@ the neighbors while looking at a part of them. Facts are 26 letters with a digit
 training example, so that reading can be learned and knowing cannot. The domains are Python's documentation (trained on) and
 Python's source code (argparse: three quarters stored, the last quarter predicted). About 3 minutes on two cores for three seeds;
 --quick: one seed, too few steps for the claims. `python scripts/external_memory.py [--seed N] [--device cpu] [--quick]`.
-Read next: tinylm/generate/knn_lm.py.
+Read next: tinylm/generate/retrieval/knn_lm.py.
 
 Measured output:
 
@@ -48,8 +48,8 @@ from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import Random, keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KNNLM, RAG, ClusteredIndex, InvertedIndex, ModelLM, build_datastore, knn_search
-from tinylm.generate.neighbors import recall
-from tinylm.generate.rag import rag_prompt
+from tinylm.generate.retrieval.neighbors import recall
+from tinylm.generate.retrieval.rag import rag_prompt
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

@@ -37,7 +37,7 @@ import numpy as np
 import tinylm as tl
 from tinylm.data import MarkovChain
 from tinylm.data.synthetic.long_tasks import repeated_passages
-from tinylm.generate.long_context import forgetting_curve
+from tinylm.generate.measure.long_context import forgetting_curve
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.optim import AdamW

@@ -71,7 +71,7 @@ import numpy as np
 
 import tinylm as tl
 from tinylm.data import python_documentation, split_text, without_repeats
-from tinylm.generate.long_context import chunk_losses, last_losses
+from tinylm.generate.measure.long_context import chunk_losses, last_losses
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine

@@ -65,7 +65,7 @@ from tinylm.data.synthetic.long_tasks import (
     sentence_hay,
     without_needle,
 )
-from tinylm.generate.long_context import answers_right
+from tinylm.generate.measure.long_context import answers_right
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine

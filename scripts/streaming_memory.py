@@ -48,7 +48,7 @@ import numpy as np
 import tinylm as tl
 from tinylm import backend
 from tinylm.autograd.engine.profile import count_operations
-from tinylm.generate.neighbors import knn_search
+from tinylm.generate.retrieval.neighbors import knn_search
 from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
 from tinylm.nn.memory import fixed_size as m
 from tinylm.train.compare import report

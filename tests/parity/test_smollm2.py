@@ -9,7 +9,7 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.generate import ModelLM
-from tinylm.generate.direct import DirectDecoder
+from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.models.decoder.presets import preset
 from tinylm.models.published.load import canonical, load_pretrained, save_pretrained
 

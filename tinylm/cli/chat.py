@@ -29,7 +29,7 @@ def main(argv):
     """Read a line, answer, and so on."""
     from tinylm.cli.opened import BITS, open_model
     from tinylm.generate import Sampling
-    from tinylm.generate.fast import fastest
+    from tinylm.generate.fast.fastest import fastest
 
     given = {}
     config, sampling, (name,) = parse(argv, ChatConfig, Sampling, positionals=("MODEL",), verb="chat", about=__doc__,

@@ -135,7 +135,7 @@ def mended(run, model, family):
     """What an encoder-decoder makes of a corrupted row."""
     from tinylm.backend import Random
     from tinylm.generate import generate
-    from tinylm.generate.conditional import Conditional
+    from tinylm.generate.protocol.conditional import Conditional
     from tinylm.pretrain.batch import IGNORE
 
     special = family.special

@@ -39,7 +39,7 @@ def tinylm_training(job, data, comm):
 
 def tinylm_decoding(job, data, comm):
     """A function that decodes one more token greedily and returns its logit; starts over when the work's length is reached."""
-    from tinylm.generate.fast import FastDecoder
+    from tinylm.generate.fast.folded import FastDecoder
     from tinylm.models import GPT
 
     work = WORKS[job["work"]]

@@ -38,7 +38,7 @@ def main(argv):
     """Print the prompt and what the model makes of it."""
     from tinylm.cli.opened import BITS, Timer, open_model
     from tinylm.generate import Sampling, stream_text
-    from tinylm.generate.fast import fastest
+    from tinylm.generate.fast.fastest import fastest
 
     given = {}
     config, sampling, (path, *prompt) = parse(argv, GenerateConfig, Sampling, positionals=("RUN", "[PROMPT]"),

@@ -12,7 +12,7 @@ BITS = {"32": None, "8": 8, "4": 4}
 class Opened:
     """A language model ready to be asked.
 
-    lm         language model (generate/protocol.py)
+    lm         language model (generate/protocol/language_model.py)
     tokenizer  of its ids
     template   ChatTemplate, or None for a model that only continues texts
     bos, eos   ids that begin and end a text, or None
@@ -45,7 +45,7 @@ def open_model(name, device="cpu", bits=None):
     """
     from tinylm.backend import backend
     from tinylm.generate import as_language_model
-    from tinylm.generate.direct import DirectDecoder
+    from tinylm.generate.fast.direct import DirectDecoder
 
     backend(device)
     if not is_published(name):
@@ -90,8 +90,8 @@ class Timer:
 
     def report(self, lm):
         """A line about speed and, for a model larger than the caches, the share of the machine's memory bandwidth."""
-        from tinylm.generate.direct import DirectDecoder, memory_bandwidth
-        from tinylm.generate.fast import fastest
+        from tinylm.generate.fast.direct import DirectDecoder, memory_bandwidth
+        from tinylm.generate.fast.fastest import fastest
 
         if not self.count:
             return "too few tokens to tell a speed"

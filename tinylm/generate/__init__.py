@@ -1,33 +1,52 @@
-"""Decoding: from a language model to text. Read protocol.py first, then sample.py, generate.py and score.py.
+"""Decoding: from a language model to text. Read protocol/, then sample.py, stop.py and loop.py; the rooms:
 
-Searching: beam.py, stochastic_beam.py, contrastive.py. Inside a language: regular.py, constrained.py. Faster: fast.py,
-speculative.py. Memory: cache.py, window_cache.py, paged_cache.py, quantized_cache.py, shared_cache.py. Looking things up:
-neighbors.py, knn_lm.py, bm25.py, rag.py. Judging: score.py, long_context.py, rerank.py. Compressing: arithmetic_coding.py.
+    protocol    what every decoder is written against, and scores of given texts
+    cache       keys and values kept: all, the last n, in pages, in few bits, shared
+    fast        one sequence as fast as NumPy can
+    strategies  beams, contrast, speculation, constraints
+    retrieval   nearest neighbors, BM25, kNN-LM, RAG
+    measure     long contexts, foresight, compression
 """
-from tinylm.generate.arithmetic_coding import compress, decompress
-from tinylm.generate.beam import beam_search, diverse_beam_search, gnmt_penalty, power_penalty
-from tinylm.generate.bm25 import InvertedIndex
-from tinylm.generate.cache import KeyValueCache, cache_bytes
-from tinylm.generate.constrained import ConstrainedLM, StringSet, TokenAutomaton, constrained_generate
-from tinylm.generate.contrastive import contrastive_decode, contrastive_search
-from tinylm.generate.enumerable import EnumerableLM
-from tinylm.generate.fast import FastDecoder
-from tinylm.generate.generate import generate, generate_batch, generate_text, stream_text
-from tinylm.generate.knn_lm import KNNLM, build_datastore
-from tinylm.generate.neighbors import ClusteredIndex, knn_search
-from tinylm.generate.paged_cache import PagedCache, PagePool
-from tinylm.generate.protocol import ModelLM, as_language_model
-from tinylm.generate.quantized_cache import QuantizedCache
-from tinylm.generate.rag import RAG
-from tinylm.generate.regular import Regular
-from tinylm.generate.rerank import rescore_nbest
+from tinylm.generate.cache.key_value import KeyValueCache, cache_bytes
+from tinylm.generate.cache.paged import PagedCache, PagePool
+from tinylm.generate.cache.quantized import QuantizedCache
+from tinylm.generate.cache.shared import SharedCache
+from tinylm.generate.cache.window import WindowCache
+from tinylm.generate.fast.folded import FastDecoder
+from tinylm.generate.loop import generate, generate_batch, generate_text, stream_text
+from tinylm.generate.measure.compression import compress, decompress
+from tinylm.generate.protocol.enumerable import EnumerableLM
+from tinylm.generate.protocol.language_model import ModelLM, as_language_model
+from tinylm.generate.protocol.score import (
+    conditional_logprob,
+    exhaustive_map,
+    perplexity,
+    sequence_logprob,
+)
+from tinylm.generate.protocol.streaming import StreamingLM
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.generate.retrieval.knn_lm import KNNLM, build_datastore
+from tinylm.generate.retrieval.neighbors import ClusteredIndex, knn_search
+from tinylm.generate.retrieval.rag import RAG
 from tinylm.generate.sample import Sampling
-from tinylm.generate.score import conditional_logprob, exhaustive_map, perplexity, sequence_logprob
-from tinylm.generate.shared_cache import SharedCache
-from tinylm.generate.speculative import speculative_generate
-from tinylm.generate.stochastic_beam import stochastic_beam_search
+from tinylm.generate.strategies.beam import (
+    beam_search,
+    diverse_beam_search,
+    gnmt_penalty,
+    power_penalty,
+)
+from tinylm.generate.strategies.constrained import (
+    ConstrainedLM,
+    StringSet,
+    TokenAutomaton,
+    constrained_generate,
+)
+from tinylm.generate.strategies.contrastive import contrastive_decode, contrastive_search
+from tinylm.generate.strategies.regular import Regular
+from tinylm.generate.strategies.rerank import rescore_nbest
+from tinylm.generate.strategies.speculative import speculative_generate
+from tinylm.generate.strategies.stochastic_beam import stochastic_beam_search
 from tinylm.generate.trace import trace_generation
-from tinylm.generate.window_cache import StreamingLM, WindowCache
 
 __all__ = ["as_language_model", "beam_search", "build_datastore", "cache_bytes", "ClusteredIndex", "compress",
            "conditional_logprob", "constrained_generate", "ConstrainedLM", "contrastive_decode", "contrastive_search",

@@ -3,7 +3,7 @@
 `filtered` applies what `Sampling` asks for in this order, each filter on what the one before left over:
 repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw` then samples from the softmax of the result
 (book section 2.1.1, "selected according to this distribution"), or `greedy` takes its maximum (eq. 2.3).
-Randomness comes in as uniform numbers, so every function here is deterministic. Read next: generate.py.
+Randomness comes in as uniform numbers, so every function here is deterministic. Read next: loop.py.
 """
 import dataclasses
 import math

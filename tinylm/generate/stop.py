@@ -2,7 +2,7 @@
 
 A stop string may begin in one token and end in another, so the end of the text is held back for as long as a
 stop string could still begin there; what has been handed out never needs to be taken back. Works on bytes,
-because a token may end in the middle of a character. Read next: generate.py.
+because a token may end in the middle of a character. Read next: loop.py.
 """
 from tinylm.errors import ConfigError
 

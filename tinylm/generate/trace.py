@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from tinylm import backend
-from tinylm.generate.generate import Rows, check_prompt
-from tinylm.generate.protocol import as_language_model
-from tinylm.generate.score import log_softmax
+from tinylm.generate.loop import Rows, check_prompt
+from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.score import log_softmax
 
 
 @dataclasses.dataclass(frozen=True)

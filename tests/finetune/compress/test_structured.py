@@ -22,7 +22,7 @@ from tinylm.finetune.compress.structured import (
     without_layer_drop,
 )
 from tinylm.finetune.fit import fit
-from tinylm.generate.cache import KeyValueCache
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.encoder.encoder import Encoder

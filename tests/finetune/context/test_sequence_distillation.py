@@ -8,8 +8,8 @@ from tinylm.errors import ConfigError
 from tinylm.finetune.context import sequence_distillation as sd
 from tinylm.finetune.context.context_distillation import AnswerLikelihood, ContextDistillation
 from tinylm.finetune.context.contexts import ContextExample, make_batch
-from tinylm.generate.enumerable import EnumerableLM
-from tinylm.generate.score import conditional_logprob, exhaustive_map
+from tinylm.generate.protocol.enumerable import EnumerableLM
+from tinylm.generate.protocol.score import conditional_logprob, exhaustive_map
 
 PROMPT, SHORT, N = (2, 0, 1, 1), (1, 1), 3
 

@@ -9,7 +9,7 @@ from tinylm.finetune.peft.prefix import hidden_prefix
 from tinylm.finetune.peft.prompt_cache import PrefixedLM, hidden_states_of_prompt, language_model, prompt_keys_values
 from tinylm.finetune.peft.soft_prompts import INPUT, hybrid, prompt_tuning, random_start
 from tinylm.generate import generate, generate_batch
-from tinylm.generate.protocol import ModelLM
+from tinylm.generate.protocol.language_model import ModelLM
 
 PROMPT = [7, 0, 10, 2]
 KINDS = [{}, {"positions": "rope", "n_kv_head": 1, "norm": "rms", "activation": "swiglu", "bias": False},

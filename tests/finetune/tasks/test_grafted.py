@@ -7,7 +7,7 @@ from tinylm.errors import ConfigError
 from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.tasks.grafted import Grafted, identity_adapter
 from tinylm.finetune.tasks.text_to_text import Answering
-from tinylm.generate.conditional import Conditional
+from tinylm.generate.protocol.conditional import Conditional
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.presets import tiny
 

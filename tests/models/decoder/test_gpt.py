@@ -8,7 +8,7 @@ import tinylm as tl
 from tests.numeric import host, plain
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate.cache import KeyValueCache
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.decoder import gpt
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm

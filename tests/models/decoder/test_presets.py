@@ -10,7 +10,7 @@ import tinylm as tl
 from tests.numeric import host, plain
 from tinylm import gradcheck
 from tinylm.errors import ConfigError
-from tinylm.generate.cache import KeyValueCache
+from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.decoder.config import ATTENTION, FEED_FORWARD, NORMS_PER_BLOCK, POSITIONS
 from tinylm.models.decoder.presets import FAMILIES, differences, preset, tiny

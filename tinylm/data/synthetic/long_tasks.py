@@ -3,7 +3,7 @@
 Perplexity hardly tells whether a model uses a long context, since the next token mostly follows from the last few
 (section 2.3.6). These tasks do: their answer stands at a known place and nowhere else. All are pure functions of their
 arguments and a seed, over token ids; the templates of the literature are there as text. What they measure is one
-aspect each: picking out a span is not understanding a document. Read next: generate/long_context.py, which scores them.
+aspect each: picking out a span is not understanding a document. Read next: generate/measure/long_context.py, which scores them.
 """
 import math
 

@@ -17,7 +17,7 @@ from tinylm.autograd import Tensor, no_grad
 from tinylm.backend import Random, device_of
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.context.contexts import answer_logits, check_distances, layout, tokens, vectors
-from tinylm.generate.protocol import ModelLM
+from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.nn import Module, evaluating
 from tinylm.pretrain.batch import IGNORE
 

@@ -18,8 +18,8 @@ from tinylm.autograd import Tensor, log_softmax, no_grad, take_along_axis, where
 from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.context.contexts import answer_logits, tokens
-from tinylm.generate.beam import beam_search
-from tinylm.generate.generate import generate_batch
+from tinylm.generate.loop import generate_batch
+from tinylm.generate.strategies.beam import beam_search
 
 
 def all_answers(vocab_size, n):
@@ -32,7 +32,7 @@ def all_answers(vocab_size, n):
 def answer_scores(model, prompt, answers):
     """Log-probabilities of every next token along answers to one prompt.
 
-    model    GPT, or a language model (generate/protocol.py), such as EnumerableLM, which records nothing
+    model    GPT, or a language model (generate/protocol/language_model.py), such as EnumerableLM, which records nothing
     prompt   (m,) ids, m >= 1;  answers (N, n) integers
     returns  Tensor (N, n + 1, V): place j is after y_<j, the last one after all of y
     """

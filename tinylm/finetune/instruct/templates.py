@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.generate.protocol import as_language_model
-from tinylm.generate.score import log_softmax, sequence_logprob
+from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.score import log_softmax, sequence_logprob
 
 _PIECE = re.compile(r"\{\{|\}\}|\{\*(\w+)\*\}|\{(\w+)\}")
 _BLANK = "_____"
@@ -109,7 +109,7 @@ def classify_by_likelihood(lm, x, labels, per_token=False):
     "Yes" is the answer if Pr(Yes | x) is the greatest. A label of several tokens has the product of their probabilities;
     long labels are then rarely chosen, which the mean of the logarithms mends.
 
-    lm         language model (generate/protocol.py) or a model of tinylm.models
+    lm         language model (generate/protocol/language_model.py) or a model of tinylm.models
     x          (m,) ids of the prompt
     labels     list of sequences of ids, each at least one
     per_token  compare means of the log-probabilities of tokens instead of their sums

@@ -3,15 +3,15 @@
 To what comes after it, a prompt is nothing but its keys and values in every layer. Those of a hard prompt are computed once
 and kept, and from then on the prompt costs no more to read, only to attend to. Those of a soft prompt are computed
 likewise; a prefix (prefix.py) learns them directly. All three generate through `PrefixedLM`.
-Read next: soft_prompts.py, prefix.py; generate/protocol.py.
+Read next: soft_prompts.py, prefix.py; generate/protocol/language_model.py.
 """
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.generate.cache import KeyValueCache, check_padding
-from tinylm.generate.protocol import check_tokens, padded
+from tinylm.generate.cache.key_value import KeyValueCache, check_padding
+from tinylm.generate.protocol.language_model import check_tokens, padded
 from tinylm.nn import evaluating
 
 
@@ -73,7 +73,7 @@ class PrefixedCache:
 
 
 class PrefixedLM:
-    """A GPT after a prefix, with the protocol of generate/protocol.py: tokens follow at positions n, n + 1, ...
+    """A GPT after a prefix, with the protocol of generate/protocol/language_model.py: tokens follow at positions n, n + 1, ...
 
     model       GPT
     keys_values (L, 2, G, n, K) array: of prompt_keys_values() or of a learnt prefix

@@ -2,7 +2,7 @@
 
 The source [CLS] x_1 .. x_m [SEP] is read by the encoder, an adapter may map its states to what the decoder expects, and the
 decoder, which begins with <s>, says the target and is trained from nothing; then everything is trained on pairs of texts. The two
-sides may have vocabularies and widths of their own. It is decoded like any encoder-decoder (generate/conditional.py).
+sides may have vocabularies and widths of their own. It is decoded like any encoder-decoder (generate/protocol/conditional.py).
 Read next: text_to_text.py, its task.
 """
 import numpy as np

@@ -16,7 +16,7 @@ from tinylm.backend import to_cpu
 from tinylm.finetune import metrics
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.generate import generate_batch
-from tinylm.generate.conditional import Conditional
+from tinylm.generate.protocol.conditional import Conditional
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM, seq2seq_batch
 from tinylm.pretrain.denoising.text_to_text import TextToText
 from tinylm.pretrain.special import Special

@@ -92,7 +92,7 @@ class GPT(Module):
         """Logits of every next token   (book eq. 2.12).
 
         ids        (B, T) integers
-        cache      keys and values of earlier tokens (generate/cache.py); T counts the new tokens only
+        cache      keys and values of earlier tokens (generate/cache/key_value.py); T counts the new tokens only
         positions  (T,) or (B, T) integers; by default they continue from the cache, or from 0
         mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask
         returns    (B, T, V)

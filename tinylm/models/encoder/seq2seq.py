@@ -3,7 +3,7 @@
 The encoder reads the whole source, every position seeing every other; the decoder writes the target from left to
 right, each token seeing the tokens before it and, by cross-attention, all of the source. T5 and BART share this and
 differ in their parts: where norms stand, how positions are told, what scales what.
-Read next: presets.py; generate/conditional.py, which decodes.
+Read next: presets.py; generate/protocol/conditional.py, which decodes.
 """
 from dataclasses import dataclass
 
@@ -177,7 +177,7 @@ class Seq2Seq(Module):
 
         target       (B, T) integers; with a cache only the new ones
         memory       what encode returned, or memory_pairs of it;  memory_mask (B, S) bool, True for tokens
-        cache        keys and values of earlier target tokens (generate/cache.py); these are appended
+        cache        keys and values of earlier target tokens (generate/cache/key_value.py); these are appended
         positions    (T,) or (B, T);  mask bool that broadcasts to (B, H, T, past + T), on top of the causal mask
         returns      (B, T, D)
         """

@@ -116,7 +116,7 @@ def decoder_of(model, config, words):
     """
     model = getattr(model, "model", model)
     if not isinstance(model, GPT):
-        what = ("an encoder-decoder says a target for a source (in Python: tinylm.generate.conditional.Conditional)"
+        what = ("an encoder-decoder says a target for a source (in Python: tinylm.generate.protocol.conditional.Conditional)"
                 if isinstance(model, Seq2Seq) else "its prefix is read in both directions, which generating does not do here"
                 if config.objective == "prefix" else "an encoder tells what is hidden and does not go on with a text")
         raise ConfigError(f"the run was trained with objective {config.objective}: {what}; `tinylm eval` scores it, and "

@@ -1,0 +1,10 @@
+"""Caches of keys and values   (book sections 2.3.1 and 2.3.3).
+
+In order: key_value.py (all of them), window.py (the last n), paged.py, quantized.py, shared.py (one prefix for many).
+"""
+from tinylm.generate.cache.key_value import (
+    KeyValueCache,
+    cache_bytes,
+    check_padding,
+    checked_crop,
+)

@@ -1,0 +1,176 @@
+"""Decoding a large model one token at a time: every weight is read once, where it lies   (book section 2.3.2).
+
+The product of a vector with a matrix does two operations for each weight it reads, and a core could do a hundred in the
+time: so decoding a model larger than the caches takes the time of reading it, bytes / bandwidth, and everything else is
+noise. Two things follow. Weights are not copied or folded as in folded.py (the memory would double, the time stay);
+and fewer bits for a weight are less time, if unpacking them costs less than reading them did. With NumPy it costs more:
+
+    SmolLM2-135M, two cores, batch 1     MB a token   tokens/s   GB/s   of the memory's 22 to 30
+    float32                                     538         38     20   67 to 87 %
+    8 bits (Q8_0)                               151         18    2.7
+    4 bits (Q4_1)                               101         13    1.3
+
+so 8 and 4 bits are here for memory, not for speed: a code becomes a float32 in a pass of its own, where llama.cpp
+multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it. Read next: models/low_bit/quantized.py.
+"""
+import threading
+import time
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.generate.fast.folded import GATES, FastDecoder, _activation
+from tinylm.models.low_bit.quantized import QuantizedMatrix
+
+
+class DirectDecoder(FastDecoder):
+    """A GPT as a language model for one sequence at a time, on the CPU, reading the model's own arrays.
+
+    model    a GPT that fast.supports() accepts
+    bits     None: the weights as they are. 8 or 4: copies in so many bits ("Q8_0", "Q4_1": blocks of 32 with a scale),
+             made here; embeddings are looked up in the model's own table
+    raises   ConfigError for another model
+
+    Inputs of several tokens are read by the model itself, with all bits.
+    """
+
+    def __init__(self, model, bits=None):
+        c = self._begin(model)
+        matrix = _products(bits)
+        self.activation, before, after = _activation(c.activation, self.dtype)
+        self.before, self.after = before, after             # factors that folded.py folds into the weights around a GELU
+        self.layers = []
+        for block in model.blocks:
+            forward = block.feed_forward
+            rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
+            self.layers.append((block.norms[0], matrix(block.attention.qkv), matrix(block.attention.out), block.norms[1],
+                                [matrix(linear) for linear in rising], matrix(forward.out)))
+        self.tokens, self.position_table = model.tokens.weight.data, model.positions and model.positions.table.weight.data
+        self.norm = model.norm
+        self.mean_of = np.full(c.d_model, self.inverse_width, self.dtype)
+        self.head = matrix(_Plain(self.tokens.T if model.head is None else model.head.data))
+        self._end(c.hidden_width * (2 if c.activation in GATES else 1), c.hidden_width)
+        self.parts = np.split(self.hidden, len(self.layers[0][4]))                      # gate and up, or all of it
+
+    def weight_bytes(self):
+        """Bytes of weights that one token reads."""
+        products = [p for layer in self.layers for p in (layer[1], layer[2], *layer[4], layer[5])] + [self.head]
+        return sum(p.nbytes for p in products)
+
+    def step(self, token, cache):
+        """Read one token; returns the stream after the last block and norm, (D + 1,), its last entry unused."""
+        x, n, y, t = self.stream, self.normed[:-1], self.change, cache.length
+        stored = cache.arrays(t + 1)[:, :, 0]                                           # (L, 2, G, capacity, K)
+        stored = stored[..., t, :], stored[:, 0, :, :t + 1].swapaxes(2, 3), stored[:, 1, :, :t + 1]
+        np.multiply(self.tokens[token], self.dtype.type(self.config.embedding_scale), x)
+        if self.position_table is not None:
+            x += self.position_table[t]
+        attended, activated = self.attended[:-1], self.activated[:-1]
+        for (norm, into_qkv, out_of_heads, norm2, rising, out_of_hidden), *memory in zip(self.layers, *stored):
+            self._norm(x, norm)
+            into_qkv(n, self.qkv)
+            self.queries *= self.scale
+            self._attend(t, *memory)
+            x += out_of_heads(attended, y)
+            self._norm(x, norm2)
+            for product, part in zip(rising, self.parts):
+                product(n, part)
+            if self.before != 1:
+                self.hidden *= self.before
+            self.activation(self.hidden, activated)
+            if self.after != 1:
+                activated *= self.after
+            x += out_of_hidden(activated, y)
+        cache.length = t + 1
+        self._norm(x, self.norm)
+        return self.normed
+
+    def _norm(self, x, norm):
+        """norm(x) into self.normed."""
+        n = self.normed[:-1]
+        if self.config.norm == "layer":
+            np.subtract(x, x.dot(self.mean_of), n)
+            x = n
+        self.inverse.fill((float(x.dot(x)) * self.inverse_width + self.eps) ** -0.5)
+        np.multiply(x, self.inverse, n)
+        np.multiply(n, norm.gain.data, n)
+        if getattr(norm, "bias", None) is not None:
+            n += norm.bias.data
+
+    def _scores(self, last):
+        scores, cap = self.head(last[:-1], np.empty(self.vocab_size, self.dtype)), self.config.logit_cap
+        return scores if cap is None else np.tanh(scores / cap) * cap
+
+
+class _Plain:
+    """A weight without a bias, looking like nn.Linear."""
+
+    def __init__(self, array):
+        self.array, self.bias = array, None
+
+
+class _Product:
+    """x W + b into an array, W plain or quantized."""
+
+    def __init__(self, weight, bias, bits):
+        self.bias = bias
+        if bits is None:
+            self.weight, self.nbytes = weight, weight.nbytes
+        else:
+            self.weight = QuantizedMatrix.from_array(weight.T, {8: "Q8_0", 4: "Q4_1"}[bits])
+            self.nbytes = self.weight.nbytes
+        self.plain = bits is None
+
+    def __call__(self, x, out):
+        if self.plain:
+            x.dot(self.weight, out)
+        else:
+            out[...] = self.weight.matvec(x)
+        if self.bias is not None:
+            out += self.bias
+        return out
+
+
+def _products(bits):
+    def make(linear):
+        weight = linear.array if isinstance(linear, _Plain) else linear.weight.data
+        return _Product(weight, None if linear.bias is None else linear.bias.data, bits)
+    return make
+
+
+def memory_bandwidth(megabytes=256, repeats=5):
+    """How fast this machine reads memory, in bytes a second: as many threads as cores, each summing up its own part.
+
+    megabytes  in all; far more than the caches
+    returns    the best of `repeats`, for whatever else runs only takes away
+    """
+    n = backend.cores()
+    parts = [np.ones(megabytes * (1 << 20) // 4 // n, np.float32) for _ in range(n)]
+
+    def run():
+        threads = [threading.Thread(target=lambda part=part: part.dot(part)) for part in parts]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(part.nbytes for part in parts) / (time.perf_counter() - start)
+
+    return max(run() for _ in range(repeats + 1))
+
+
+def decoding_speed(decoder, tokens=32, start=1):
+    """Time greedy decoding.
+
+    decoder  DirectDecoder
+    returns  dict: seconds (the median of a token), tokens_per_second, bytes_per_token, bandwidth (bytes a second), and
+             share, the part of the machine's memory bandwidth that reading the weights took
+    """
+    cache, token, seconds = decoder.new_cache(), start, []
+    for _ in range(tokens):
+        begun = time.perf_counter()
+        token = int(decoder.next_logits(np.array([[token]]), cache)[0].argmax())
+        seconds.append(time.perf_counter() - begun)
+    bandwidth, nbytes, median = memory_bandwidth(), decoder.weight_bytes(), sorted(seconds)[len(seconds) // 2]
+    return {"seconds": median, "tokens_per_second": 1 / median, "bytes_per_token": nbytes, "bandwidth": bandwidth,
+            "share": nbytes / median / bandwidth}

@@ -1,0 +1,153 @@
+"""Beam search: keep the n best unfinished strings at every step   (the search for eq. 2.15's argmax; Sutskever et al. 2014).
+
+Width 1 is greedy search, a width of all strings is the exhaustive search; between them nothing is promised, and a
+wider beam finds strings the model likes better, not strings people like better. Long strings have many factors
+below 1, so scores may be divided by a length penalty (Wu et al. 2016). Diverse beam search (Vijayakumar et al. 2018)
+runs groups one after the other, each paying for tokens the earlier groups chose. Read next: stochastic_beam.py.
+"""
+import dataclasses
+import math
+import warnings
+
+import numpy as np
+
+from tinylm.errors import ConfigError
+from tinylm.generate.loop import Rows, check_prompt
+from tinylm.generate.protocol.language_model import as_language_model
+from tinylm.generate.protocol.score import log_softmax
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypothesis:
+    """A finished string."""
+
+    tokens: tuple           # y_1 .. y_n, with the end token if it came
+    logprob: float          # log Pr(y | x)
+    score: float            # logprob over its length penalty: what the list is ordered by
+
+
+def power_penalty(alpha):
+    """The length penalty n^alpha: alpha 0 scores by log-probability, 1 by log-probability per token."""
+    return lambda n: float(n) ** alpha
+
+
+def gnmt_penalty(alpha):
+    """The length penalty ((5 + n) / 6)^alpha of Google's translation system   (Wu et al. 2016, eq. 14)."""
+    return lambda n: ((5.0 + n) / 6.0) ** alpha
+
+
+class Beam:
+    """One beam on its way: unfinished strings, best first, and the finished ones.
+
+    lm, prompt, max_length, eos, penalty   as in `beam_search`
+    width    unfinished strings kept at most
+    """
+
+    def __init__(self, lm, prompt, max_length, width, eos, penalty, notice=warnings.warn):
+        self.rows = Rows(lm, [prompt], notice)
+        self.start, self.totals, self.finished = len(prompt), np.zeros(1), []
+        self.max_length, self.width, self.eos, self.penalty = max_length, width, eos, penalty
+
+    def advance(self, toll=0.0):
+        """Read one token more in every string and keep the best.
+
+        toll     (V,) numbers taken off a token's score in choosing, not in the log-probabilities
+        returns  the tokens chosen: those of all strings kept, ended ones among them
+        """
+        totals = self.totals[:, None] + log_softmax(self.rows.next_logits())            # (n, V)
+        order = np.argsort(-(totals - toll).ravel(), kind="stable")[:2 * self.width]    # twice: some end here
+        parents, tokens = np.unravel_index(order, totals.shape)
+        n, kept, chosen = len(self.rows.tokens[0]) - self.start + 1, [], []
+        for rank, (parent, token) in enumerate(zip(parents.tolist(), tokens.tolist())):
+            total = float(totals[parent, token])
+            if total == -math.inf or len(kept) == self.width:
+                continue
+            if n == self.max_length or token == self.eos:   # an end must be among the best `width`, as all others must
+                if rank < self.width:
+                    chosen.append(token)
+                    string = (*self.rows.tokens[parent][self.start:], token)
+                    self.finished.append(Hypothesis(string, total, total / self.penalty(n)))
+            else:
+                kept.append((parent, token, total))
+        self.totals = np.array([total for _, _, total in kept])
+        if kept:
+            self.rows.keep([parent for parent, _, _ in kept])
+            self.rows.append([token for _, token, _ in kept])
+        return chosen + [token for _, token, _ in kept]
+
+    @property
+    def alive(self):
+        """True while there are strings to go on with."""
+        return len(self.totals) > 0
+
+    def best_to_come(self):
+        """No unfinished string can end with a higher score: its log-probability only falls, so the largest penalty
+        still ahead bounds it."""
+        n = len(self.rows.tokens[0]) - self.start
+        return self.totals.max() / max(self.penalty(m) for m in range(n + 1, self.max_length + 1))
+
+    def best(self, n):
+        """The n best finished strings, best first; of equals the one found first."""
+        return sorted(self.finished, key=lambda found: -found.score)[:n]
+
+
+STOPPING = {
+    "bound": "once no unfinished string can enter the list any more: gives what running on to the end gives",
+    "count": "once `width` strings have ended: quicker, may miss better ones",
+}
+
+
+def beam_search(lm, x, max_length, width=4, eos=None, n_best=1, length_penalty=None, stopping="bound", notice=warnings.warn):
+    """The best completions y of x that a beam finds, by log Pr(y | x) / penalty(|y|).
+
+    lm              a model of tinylm.models, or a language model (protocol/language_model.py)
+    x               (m,) context, at least one token
+    max_length      tokens of y at most
+    width           strings kept at every step
+    eos             id of the end token, or None: then every y has max_length tokens
+    n_best          strings to return at most; up to `width` make sense
+    length_penalty  function of the length, not falling: power_penalty(a), gnmt_penalty(a); None: no penalty
+    stopping        "bound" or "count", see STOPPING
+    returns         list of Hypothesis, best first; of equal scores the lower ids at the first difference come first
+    raises          ConfigError for an impossible width, length or rule
+    """
+    _check("beam_search", width, max_length, stopping)
+    lm, penalty = as_language_model(lm), length_penalty or power_penalty(0)
+    beam = Beam(lm, check_prompt(x, lm), max_length, width, eos, penalty, notice)
+    while beam.alive and not _done(beam, n_best, stopping):
+        beam.advance()
+    return beam.best(n_best)
+
+
+def _done(beam, n_best, stopping):
+    if stopping == "count":
+        return len(beam.finished) >= beam.width
+    return len(beam.finished) >= n_best and beam.best_to_come() <= beam.best(n_best)[-1].score
+
+
+def diverse_beam_search(lm, x, max_length, groups=3, width=2, strength=0.5, eos=None, length_penalty=None, notice=warnings.warn):
+    """Beam searches that keep out of each other's way   (Vijayakumar et al. 2018, with Hamming diversity)
+
+    groups    beams, advanced in turn at every step
+    width     strings in each
+    strength  what a token costs for every time an earlier group chose it at this step; 0: all groups find the same
+    others    as in `beam_search`
+    returns   one list of Hypothesis a group, best first; their log-probabilities and scores are without the cost
+    """
+    _check("diverse_beam_search", min(groups, width), max_length, "bound")
+    lm, penalty = as_language_model(lm), length_penalty or power_penalty(0)
+    prompt = check_prompt(x, lm)
+    beams = [Beam(lm, prompt, max_length, width, eos, penalty, notice) for _ in range(groups)]
+    while any(beam.alive for beam in beams):
+        counts = np.zeros(lm.vocab_size)
+        for beam in beams:
+            if beam.alive:
+                np.add.at(counts, beam.advance(strength * counts), 1)
+    return [beam.best(width) for beam in beams]
+
+
+def _check(name, width, max_length, stopping):
+    if width < 1 or max_length < 1:
+        raise ConfigError(f"{name}: width {width} and max_length {max_length} must be 1 or more")
+    if stopping not in STOPPING:
+        raise ConfigError(f"{name}: stopping {stopping!r} is not one of {', '.join(STOPPING)}")
