@@ -69,7 +69,7 @@ from tinylm.finetune.compress.early_exit import (
     unchanged_for,
 )
 from tinylm.finetune.compress.length_adaptive import LengthAdaptive, constant_ratio, flops
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig

@@ -38,7 +38,7 @@ from tinylm.backend import Random
 from tinylm.data.read.labeled import read_columns
 from tinylm.data.synthetic.junk import good_page
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig

@@ -58,8 +58,8 @@ from tinylm.finetune.continual.anchors import Anchor, Penalized, true_fisher
 from tinylm.finetune.continual.forgetting import accuracy_matrix, forgetting
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items, use_heads, with_logits
 from tinylm.finetune.continual.rehearsal import Reservoir, with_rehearsal
-from tinylm.finetune.examples import EncoderInput, special_of
 from tinylm.finetune.freezing import freeze, stages, trainable
+from tinylm.finetune.inputs import EncoderInput, special_of
 from tinylm.finetune.peft.lora import lora
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.pretrain.masked.masked import MaskedLM

@@ -35,7 +35,7 @@ from tinylm.data.read.labeled import read_labeled
 from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.early_stopping import EarlyStopping
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig

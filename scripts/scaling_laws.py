@@ -43,7 +43,7 @@ import math
 import numpy as np
 
 from tinylm import backend
-from tinylm.cli import charplot
+from tinylm.cli.look import charplot
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.errors import MissingExtra
 from tinylm.models import GPTConfig

@@ -71,7 +71,7 @@ from tinylm.data.read.labeled import read_columns, read_labeled, share_of
 from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.errors import MissingExtra
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.finetune.tasks.probe import Probe, VectorClassification

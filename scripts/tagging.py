@@ -68,7 +68,7 @@ import numpy as np
 
 from tinylm.data.read.conll import read_conll, read_conllu
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.nn.linear import fit_to_width

@@ -12,7 +12,7 @@ from tinylm.errors import ConfigError
 def verb(monkeypatch):
     """Put a function in place of `tinylm book`."""
     def install(function):
-        monkeypatch.setitem(sys.modules, "tinylm.cli.book", types.SimpleNamespace(main=function))
+        monkeypatch.setitem(sys.modules, "tinylm.cli.look.book", types.SimpleNamespace(main=function))
     return install
 
 

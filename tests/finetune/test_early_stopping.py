@@ -5,7 +5,7 @@ import pytest
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.errors import ConfigError
 from tinylm.finetune.early_stopping import EarlyStopping
-from tinylm.finetune.fit import evaluate, fit
+from tinylm.finetune.fitting import evaluate, fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 

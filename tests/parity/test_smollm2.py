@@ -31,7 +31,7 @@ def test_its_parts_are_those_of_the_preset(published):
 
 def test_loading_holds_the_model_once():
     # VmHWM is this program's own peak; getrusage would also remember that of the test run that forked it
-    program = ("from tinylm.models.published.load import load_pretrained; from tinylm.cli.contestants import peak_bytes; "
+    program = ("from tinylm.models.published.load import load_pretrained; from tinylm.cli.measure.contestants import peak_bytes; "
                "model = load_pretrained('smollm2').model; print(sum(p.data.nbytes for p in model.parameters()), peak_bytes())")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     model, peak = map(int, done.stdout.split())

@@ -1,4 +1,4 @@
-"""The `tinylm` command: a table of verbs, one file a verb, each imported when it is asked for.
+"""The `tinylm` command: a table of verbs, one file a verb in four rooms, each imported when it is used.
 
 An error that tinylm raises on purpose is one line on stderr; a bug keeps its traceback, and
 TINYLM_DEBUG=1 shows the traceback of every error. Read next: options.py, then a verb.
@@ -26,6 +26,13 @@ VERBS = {  # verb: (what it does, an example)
     "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
+ROOMS = {
+    "learn": ("train", "finetune", "eval"),
+    "use": ("generate", "chat", "embed"),
+    "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
+    "measure": ("gradcheck", "bench"),
+}
+MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() for verb in verbs}
 
 
 def overview():
@@ -71,7 +78,7 @@ def _dispatch(argv):
         print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
         return 2
     try:
-        return importlib.import_module(f"tinylm.cli.{verb}").main(argv[1:]) or 0
+        return importlib.import_module(MODULES[verb]).main(argv[1:]) or 0
     except SystemExit as done:                               # --help and --show-config have printed all there is
         return done.code or 0
     except (TinylmError, OSError, MemoryError) as error:

@@ -1,9 +1,9 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
 A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`, `predict(model, batch)`,
-`measure(answers, examples)`. Read fit.py first, then freezing.py and examples.py.
+`measure(answers, examples)`. Read fitting.py first, then freezing.py and inputs.py.
 
-    encoder, inputs = pretrained_part("runs/masked")         # start.py: what `tinylm train --objective masked` left
+    encoder, inputs = pretrained_part("runs/masked")         # from_run.py: what `tinylm train --objective masked` left
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
     fit(model, task, [("I liked it.", "good"), ("A waste of time.", "bad")])
 
@@ -16,5 +16,5 @@ The rooms:
     instruct   instructions and conversations
     continual  forgetting, and what helps against it
 """
-from tinylm.finetune.fit import answers, evaluate, fit
+from tinylm.finetune.fitting import answers, evaluate, fit
 from tinylm.finetune.freezing import freeze, only, trainable, unfreeze

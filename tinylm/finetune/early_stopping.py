@@ -2,7 +2,7 @@
 
 A pretrained model is large and labeled data are few, so it soon fits them to the letter. What it is like on examples that it
 does not learn from tells when; the parameters of the best moment are kept. The held-out accuracy it chose by is too good by
-the choice, so a third set must say how good the model is. Read next: fit.py, whose after_epoch this is.
+the choice, so a third set must say how good the model is. Read next: fitting.py, whose after_epoch this is.
 """
 import math
 

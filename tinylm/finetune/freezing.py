@@ -2,7 +2,7 @@
 
 A frozen parameter requires no gradient, so backward passes stop early and optimizers leave it alone; it is saved and
 moved like any other. Partial fine-tuning is a pattern: `only(model, "*.bias")` is BitFit (Ben Zaken et al. 2022).
-Read next: fit.py.
+Read next: fitting.py.
 """
 import contextlib
 import fnmatch

@@ -2,14 +2,14 @@
 
 Fine-tuning starts near where it ends, so it is short and can be repeated; what suits one model and data set does not suit
 the next. Every setting is tried from the same start with several orders of the examples, and the spread over these says
-which differences are none. Read first: fit.py.
+which differences are none. Read first: fitting.py.
 """
 import itertools
 
 import numpy as np
 
 from tinylm.errors import ConfigError
-from tinylm.finetune.fit import evaluate, fit
+from tinylm.finetune.fitting import evaluate, fit
 
 
 def grid_search(start, task, train, held, grid, seeds=(0,), measure="accuracy", **settings):

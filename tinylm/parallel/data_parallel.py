@@ -10,7 +10,7 @@ that count in D^k, n = n_1 + .. + n_N, and the worker's own mean  M_k = L(D^k) /
     M = L(D) / n = sum_k L(D^k) / n = sum_k (n_k / n) M_k,      so      dM = sum_k (n_k / n) dM_k.
 
 The plain average, weights 1/N, is right only if all n_k are equal; padding, masks and a batch that N does not divide
-make them unequal. The communicator is `communicator.py`'s; an all_reduce is reduce_scatter_ then all_gather_, and a
+make them unequal. The communicator is `communicate/communicator.py`'s; an all_reduce is reduce_scatter_ then all_gather_, and a
 trainer that updates only its slice of the parameters between the two does the optimizer's work once, not N times.
 """
 import numpy as np

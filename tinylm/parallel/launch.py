@@ -3,7 +3,7 @@
 `launch` forks one process per worker and waits beside them. Whatever happens to one happens to all: the first
 error ends the others and is raised here; if this process dies, they die. One worker per core with one BLAS thread
 each beats one process with BLAS threads on small models, because everything between the matrix products runs in
-parallel too (DESIGN.md has the figures). Read next: `shared.py`.
+parallel too (DESIGN.md has the figures). Read next: `communicate/shared.py`.
 """
 import ctypes
 import os
@@ -19,9 +19,9 @@ from typing import Any
 
 from tinylm.backend import blas_threads, cores
 from tinylm.errors import ConfigError, WorkerError
-from tinylm.parallel.communicator import SingleProcess
-from tinylm.parallel.memory import Memory
-from tinylm.parallel.shared import SharedMemory
+from tinylm.parallel.communicate.communicator import SingleProcess
+from tinylm.parallel.communicate.memory import Memory
+from tinylm.parallel.communicate.shared import SharedMemory
 
 GRACE = 5.0               # seconds that workers have to end by themselves once Ctrl-C has ended one of them
 POLL = 0.05               # seconds between looks at the workers while no pipe stirs

@@ -5,7 +5,7 @@
     {"event": "validation", "step": 250, "loss": 3.1, "perplexity": 22.2, "bits_per_byte": 1.9}
 
 `step` counts finished updates. When a run goes on from step N, lines of later steps are dropped: they will be
-written again. Read next: cli/plot.py, which draws it.
+written again. Read next: cli/look/plot.py, which draws it.
 """
 import json
 import math

@@ -8,22 +8,19 @@ from tests.finetune.compress.small_models import IDS, MASK, classifier, examples
 from tinylm.autograd import Tensor, cross_entropy, grad, softmax
 from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.finetune.compress.distill import (
-    Distillation,
-    Student,
+from tinylm.finetune.compress.distill import Distillation, Student, packed_parts, watch
+from tinylm.finetune.compress.distill_losses import (
     cosine_loss,
     hidden_loss,
     logit_matching,
     mixed_loss,
-    packed_parts,
     place_weights,
     relation_loss,
     scores,
     soft_loss,
     uniform_map,
-    watch,
 )
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.finetune.instruct.conversations import encode_sft
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.optim import FlatParameters

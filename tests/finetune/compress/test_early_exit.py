@@ -21,7 +21,7 @@ from tinylm.finetune.compress.early_exit import (
     trade_off,
     unchanged_for,
 )
-from tinylm.finetune.fit import answers, evaluate, fit
+from tinylm.finetune.fitting import answers, evaluate, fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.models.early.cases import ready
 

@@ -19,7 +19,7 @@ from tinylm.finetune.compress.length_adaptive import (
     random_lengths,
     shortened,
 )
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.nn import SelfAttention

@@ -21,7 +21,7 @@ from tinylm.finetune.compress.prune import (
     sparsity_of,
 )
 from tinylm.finetune.compress.reweight import Reweighted, bake, reweight
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.nn import Linear
 from tinylm.optim import SGD, AdamW, FlatParameters
 

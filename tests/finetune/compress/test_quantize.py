@@ -20,7 +20,7 @@ from tinylm.finetune.compress.quantize import (
     symmetric,
 )
 from tinylm.finetune.compress.reweight import bake
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 
 WAYS = pytest.mark.parametrize("way", [symmetric, asymmetric])
 SHARES = st.sampled_from(["matrix", "output", 1, 2, 4])

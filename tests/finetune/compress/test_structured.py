@@ -21,7 +21,7 @@ from tinylm.finetune.compress.structured import (
     with_layer_drop,
     without_layer_drop,
 )
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT
 from tinylm.models.decoder.sizes import count_parameters

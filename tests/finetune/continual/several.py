@@ -2,7 +2,7 @@
 import numpy as np
 
 from tinylm.backend import Random
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.models.encoder.presets import build, tiny
 from tinylm.pretrain.special import Special
 

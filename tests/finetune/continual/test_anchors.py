@@ -10,7 +10,7 @@ from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.anchors import Anchor, Penalized, empirical_fisher, true_fisher
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import trainable
 from tinylm.nn import Linear, Module
 from tinylm.optim import SGD, FlatParameters

@@ -13,7 +13,7 @@ from tinylm.finetune.continual.forgetting import (
     forward_transfer,
 )
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items, use_heads
-from tinylm.finetune.fit import evaluate, fit
+from tinylm.finetune.fitting import evaluate, fit
 from tinylm.finetune.freezing import freeze
 
 R = np.array([[0.9, 0.5, 0.4],

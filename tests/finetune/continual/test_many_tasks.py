@@ -5,7 +5,7 @@ import pytest
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.many_tasks import Item, ManyHeads, ManyTasks, items, with_logits
-from tinylm.finetune.fit import answers, fit
+from tinylm.finetune.fitting import answers, fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 

@@ -8,7 +8,7 @@ from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items
 from tinylm.finetune.continual.rehearsal import Reservoir, draw, with_rehearsal
-from tinylm.finetune.fit import evaluate, fit
+from tinylm.finetune.fitting import evaluate, fit
 
 
 def test_a_ratio_of_old_for_new():

@@ -5,8 +5,8 @@ import pytest
 from tests.finetune.peft.few_parameters import IDS, assert_only_these_learn, encoder, gpt
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.finetune.parts import unwrap
 from tinylm.finetune.peft.adapters import Adapted, Adapter, houlsby, pfeiffer
+from tinylm.finetune.wrap import unwrap
 from tinylm.nn.norm import PLACEMENTS
 
 

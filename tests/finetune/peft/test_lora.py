@@ -6,10 +6,17 @@ from tests.finetune.peft.few_parameters import IDS, assert_only_these_learn, enc
 from tinylm.backend import Random
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.freezing import count_trainable, trainable
-from tinylm.finetune.parts import load_trained, places, read_trained, save_trained, trained_state, unwrap
 from tinylm.finetune.peft.lora import LoRA, columns_of, lora
 from tinylm.finetune.peft.merging import bake, merge, unmerge
 from tinylm.finetune.peft.quantized_base import QuantizedLinear, quantize_linears
+from tinylm.finetune.wrap import (
+    load_trained,
+    places,
+    read_trained,
+    save_trained,
+    trained_state,
+    unwrap,
+)
 from tinylm.generate import generate
 from tinylm.nn import Linear
 

@@ -1,7 +1,7 @@
 """The smallest models for tests of heads."""
 import numpy as np
 
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready

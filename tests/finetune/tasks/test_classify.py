@@ -4,7 +4,7 @@ import pytest
 from tests.finetune.tasks.heads_small import INPUTS, decoder, encoder, texts, untrained
 from tinylm.errors import DataError
 from tinylm.finetune import answers, evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification, MultipleChoice, Regression
 from tinylm.finetune.tasks.heads import Classifier, Regressor
 from tinylm.pretrain.batch import IGNORE

@@ -2,7 +2,7 @@
 
 from tinylm.backend import Random
 from tinylm.finetune import evaluate, fit, freeze
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig

@@ -7,7 +7,7 @@ from tests.finetune.tasks.heads_small import INPUTS, SPECIAL, encoder, texts, un
 from tinylm.autograd import Tensor, log_softmax
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.spans import (
     SpanPrediction,
     SpanPredictor,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.finetune.tasks.heads_small import INPUTS, SPECIAL, decoder, encoder, texts, untrained
 from tinylm.errors import DataError
 from tinylm.finetune import answers, evaluate, fit
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import viterbi
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier, bio_constraints, bio_decode, bio_encode
 from tinylm.pretrain.batch import IGNORE

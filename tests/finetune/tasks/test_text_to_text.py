@@ -4,7 +4,7 @@ import pytest
 from tests.finetune.tasks.heads_small import SPECIAL, decoder, seq2seq
 from tinylm.errors import ConfigError
 from tinylm.finetune import answers, evaluate, fit
-from tinylm.finetune.examples import special_of
+from tinylm.finetune.inputs import special_of
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.tasks.text_to_text import Answering, prompt_and_answer, say_label, summarize
 from tinylm.models.early.cases import ready

@@ -2,7 +2,7 @@
 import numpy as np
 
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier, replace_head
 

@@ -8,6 +8,7 @@ from tinylm.generate import FastDecoder, ModelLM, generate
 from tinylm.generate.fast import fastest as fastest_module
 from tinylm.generate.fast.direct import DirectDecoder, decoding_speed, memory_bandwidth
 from tinylm.generate.fast.fastest import fastest
+from tinylm.generate.fast.folded import supports
 from tinylm.nn import ACTIVATIONS, GATES
 
 IDS = np.random.default_rng(0).integers(0, 5, (1, 8))
@@ -35,7 +36,7 @@ def test_logits_are_the_models_for_every_combination_of_parts(gpt, dtype, tolera
 def test_widths_scales_and_caps_of_other_families_are_followed(gpt, decoder):
     model = gpt(n_kv_head=1, norm="rms", activation="geglu_tanh", positions="rope", bias=False, **MORE)
     expected = ModelLM(model).logits(IDS)
-    assert fast_module.supports(model) and np.abs(expected).max() < 2                   # the cap
+    assert supports(model) and np.abs(expected).max() < 2                   # the cap
     np.testing.assert_allclose(step_by_step(decoder(model), IDS), expected, rtol=0, atol=1e-12)
 
 
@@ -43,7 +44,7 @@ def test_other_parts_take_the_models_own_path(gpt):
     for parts in (dict(positions="alibi"), dict(positions="rope", attention="window", window=2), dict(attention_cap=3.0),
                   dict(embedding_norm=True), dict(norm_placement="parallel"), dict(norm_placement="sandwich"),
                   dict(feed_forward="experts", experts=2)):
-        assert not fast_module.supports(gpt(**parts))
+        assert not supports(gpt(**parts))
 
 
 def test_weights_are_read_where_they_lie(gpt):

@@ -11,7 +11,7 @@ from tinylm.autograd import Tensor, no_grad, where
 from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.compress.reweight import Reweighted, linear_maps, reweight, settle, straight_through
-from tinylm.finetune.parts import places
+from tinylm.finetune.wrap import places
 from tinylm.nn import Module
 
 BLOCKS = "blocks.*"         # the linear maps of a transformer's blocks, wherever it sits in a model

@@ -7,7 +7,7 @@ Read next: prune.py, quantize.py.
 """
 from tinylm.autograd import linear, no_grad
 from tinylm.autograd.engine.operation import primitive
-from tinylm.finetune.parts import places, put
+from tinylm.finetune.wrap import places, put
 from tinylm.nn import Linear, Module
 
 

@@ -15,7 +15,7 @@ from tinylm.autograd import Tensor
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.context.contexts import answer_logits, tokens, vectors
-from tinylm.finetune.fit import fit
+from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import frozen
 from tinylm.nn import Module
 

@@ -2,7 +2,7 @@
 
 The layout is that of a training run, one checkpoint with the newest weights (train/checkpoint.py). Beside the tokenizer it
 says how conversations are written, and the whole configuration of the model, which of published weights no run has.
-Read next: cli/finetune.py.
+Read next: cli/learn/finetune.py.
 """
 import dataclasses
 import json

@@ -9,7 +9,7 @@ in the middle cannot be folded into weights: unlike LoRA, an adapter costs time 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
-from tinylm.finetune.parts import places, put
+from tinylm.finetune.wrap import places, put
 from tinylm.nn import ACTIVATIONS, Block, Linear, Module, ParallelBlock
 
 DOWN_STD = 1e-2                                             # Houlsby et al. 2019, section 3.6: any value up to this does

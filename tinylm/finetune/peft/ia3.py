@@ -9,8 +9,8 @@ import numpy as np
 
 from tinylm.autograd import Tensor, concatenate
 from tinylm.finetune.freezing import freeze
-from tinylm.finetune.parts import places, put
 from tinylm.finetune.peft.lora import columns_of
+from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, FeedForward, GatedFeedForward, Module, SelfAttention
 
 

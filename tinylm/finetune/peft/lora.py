@@ -4,7 +4,7 @@
 
 Fine-tuning moves weights along few directions, so a change of rank r is enough: r (d_in + d_out) numbers in place of
 d_in d_out. alpha/r keeps the size of the change when r is varied. Training done, A B can be added to W (merging.py), or
-many tasks can share one base and keep a small file each (parts.py). Over a quantized base it is QLoRA.
+many tasks can share one base and keep a small file each (wrap.py). Over a quantized base it is QLoRA.
 Read next: merging.py; quantized_base.py; ia3.py, which only scales.
 """
 import numpy as np
@@ -13,8 +13,8 @@ from tinylm.autograd import Tensor, concatenate, dropout, linear
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
-from tinylm.finetune.parts import places, put
 from tinylm.finetune.peft.quantized_base import QuantizedLinear, sizes
+from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, Linear, Module, SelfAttention, normal_parameter
 
 

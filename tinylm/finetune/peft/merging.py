@@ -6,7 +6,7 @@ beside until they are put back: merged, a wrapper holds two copies of its matrix
 Read next: lora.py, ia3.py.
 """
 from tinylm.errors import ConfigError
-from tinylm.finetune.parts import places, put
+from tinylm.finetune.wrap import places, put
 from tinylm.nn import Linear, Module
 
 

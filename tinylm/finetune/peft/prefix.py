@@ -15,7 +15,7 @@ from tinylm.autograd import Tensor, broadcast_to, concatenate, no_grad, rotary, 
 from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
-from tinylm.finetune.parts import unwrap
+from tinylm.finetune.wrap import unwrap
 from tinylm.nn import Linear, Module, ParallelBlock, normal_parameter, pre_norm, sandwich_norm, split_heads
 
 

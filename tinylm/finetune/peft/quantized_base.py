@@ -8,7 +8,7 @@ Read next: lora.py; models/low_bit/quantized.py for the packed matrix.
 from tinylm.autograd import Tensor, checkpoint, linear
 from tinylm.backend import to_device
 from tinylm.errors import ShapeError
-from tinylm.finetune.parts import places, put
+from tinylm.finetune.wrap import places, put
 from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.nn import Linear, Module
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinylm.autograd import stack
 from tinylm.errors import DataError
 from tinylm.finetune import metrics
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.score import score, score_rows
 

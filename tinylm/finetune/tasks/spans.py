@@ -19,7 +19,7 @@ from tinylm.autograd import dropout, log_softmax, logsumexp, stack, take_along_a
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import metrics
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.tagging import WordBatch, word_states
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, pad_rows

@@ -15,7 +15,7 @@ from tinylm.autograd import dropout, log_softmax
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError
 from tinylm.finetune import metrics
-from tinylm.finetune.examples import EncoderInput
+from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import LinearChain, viterbi
 from tinylm.finetune.tasks.heads import hidden_states
 from tinylm.nn import Linear, Module

@@ -1,0 +1,124 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tinylm.cli import main
+from tinylm.cli.learn.showcase import some_words
+from tinylm.cli.learn.train import workers_for
+from tinylm.errors import CheckpointError
+from tinylm.train import TrainConfig, checkpoint
+
+
+def weights(run):
+    return checkpoint.load(checkpoint.latest(run), files=("model",)).arrays["model"]
+
+
+def test_training_ends_with_a_sample_and_the_commands_that_go_on(text, tiny, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    assert main(["train", "--data", str(text), "--out", out, *tiny]) == 0
+    said = capsys.readouterr().out
+    for words in ("validation loss", "bits per byte", "A sample, 200 tokens after", f"tinylm generate {out} '",
+                  f"tinylm eval {out}", f"tinylm plot {out}", f"tinylm train --resume {out} --steps 6"):
+        assert words in said
+
+
+def test_the_command_that_the_end_prints_for_going_on_works(run, tmp_path):
+    again = tmp_path / "run"
+    shutil.copytree(run, again)
+    assert main(["train", "--resume", str(again), "--steps", "6"]) == 0
+    steps = [json.loads(line).get("step") for line in (again / "log.jsonl").read_text().splitlines()]
+    assert max(steps) == 6
+
+
+def test_a_resumed_run_keeps_the_bits_of_one_that_never_stopped(text, tiny, tmp_path):
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    settings = ["--data", str(text), *tiny, "--schedule", "constant"]    # a schedule that does not look at the end
+    assert main(["train", "--out", whole, *settings, "--steps", "4"]) == 0
+    assert main(["train", "--out", parts, *settings, "--steps", "2"]) == 0
+    assert main(["train", "--resume", parts, "--steps", "4"]) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole).values(), weights(parts).values(), strict=True))
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["--lr", "inf"], "lr must be a finite number above 0, not inf"), (["--data", "none.txt"], "none.txt"),
+    (["--n-head", "3"], "d_model 128 does not divide into 3 heads"), (["--resume", "nowhere"], "no run at 'nowhere'"),
+    (["--learning-rate", "1"], "did you mean --lr or --min-lr"), (["--device", "tpu"], "no device named 'tpu'"),
+    (["--workers", "17"], "17 workers cannot share a batch of 16"), (["RUN"], "takes no plain words, met 'RUN'"),
+])
+def test_bad_settings_are_one_line_and_leave_nothing_behind(argv, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *argv]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.startswith("tinylm train: ") and error.count("\n") == 1
+    assert list(tmp_path.rglob("checkpoints")) == [] and list(tmp_path.glob("runs/*")) == []
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"", "is empty"), (b"\x00\x01\x02" * 99, "is a binary file"), (b"caf\xe9 " * 99, "byte 0xe9 at offset 3"),
+    (b"short", "fewer than one window"),
+])
+def test_a_text_that_is_none_is_one_line(data, words, tiny, tmp_path, capsys):
+    (tmp_path / "bad.txt").write_bytes(data)
+    assert main(["train", "--data", str(tmp_path / "bad.txt"), "--out", str(tmp_path / "run"), *tiny]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_a_run_is_not_written_over(run, text, tiny, capsys):
+    before = weights(run)
+    assert main(["train", "--data", str(text), "--out", str(run), *tiny]) == 1
+    assert f"go on with --resume {run}" in capsys.readouterr().err
+    assert all(np.array_equal(a, b) for a, b in zip(before.values(), weights(run).values(), strict=True))
+
+
+def test_going_on_with_another_model_names_what_differs(run, capsys):
+    assert main(["train", "--resume", str(run), "--n-layer", "2"]) == 1
+    assert "n_layer is 1 there and 2 here" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_and_ends_with_130(text, tiny, tmp_path, monkeypatch, capsys):
+    from tinylm.train.trainer import Trainer
+
+    def stop_at_once(self, steps, after_step=None, **others):            # what the trainer does after the first Ctrl-C
+        return False
+
+    monkeypatch.setattr(Trainer, "run", stop_at_once)
+    assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 130
+    assert f"go on with: tinylm train --resume {tmp_path / 'run'}" in capsys.readouterr().out
+
+
+def test_show_config_trains_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--n-layer", "2", "--show-config"]) == 0
+    assert capsys.readouterr().out.count(" = ") >= len(vars(TrainConfig()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_of_workers_is_said_when_it_is_chosen():
+    said = []
+    assert workers_for(TrainConfig(workers=3), said.append) == 3 and said == []
+    assert workers_for(TrainConfig(batch_size=1), said.append) == 1      # one row cannot be shared
+    assert said[0].startswith("workers: 1 (")
+    assert workers_for(TrainConfig(device="gpu"), said.append) == 1
+
+
+@pytest.mark.parametrize("text, prompt", [("ly cut. The dog sat on", "The dog sat"), ("abcdefghijkl", "abcdefgh"),
+                                          ("x\n\tif alone\n", "if alone"), ("\ufffdab", "ab")])
+def test_the_prompt_of_the_sample_is_a_piece_of_the_text(text, prompt):
+    class Run:
+        class data:
+            class val(list):
+                tokens = [0]
+            val = val([0])
+
+        class tokenizer:
+            decode = staticmethod(lambda ids: text)
+
+    assert some_words(Run) == prompt
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
+        checkpoint.find(tmp_path)

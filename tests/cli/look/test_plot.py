@@ -1,0 +1,88 @@
+import builtins
+import json
+
+import pytest
+
+from tinylm.cli import main
+from tinylm.cli.look.plot import curves, read_log
+from tinylm.errors import DataError
+
+
+def step(i, **more):
+    return {"event": "step", "step": i, "loss": 5.0 / i, "lr": 1e-3, "grad_norm": 1.0, **more}
+
+
+def write(folder, records, tail=""):
+    folder.mkdir(exist_ok=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records) + tail)
+    return str(folder)
+
+
+@pytest.fixture
+def run(tmp_path):
+    validation = {"event": "validation", "step": 3, "loss": 2.0, "bits_per_byte": 2.5}
+    return write(tmp_path / "first", [{"event": "start"}, step(1), step(2), step(3), validation])
+
+
+def test_a_run_is_drawn_in_characters_with_its_three_panels(run, capsys):
+    assert main(["plot", run, "--width", "60"]) == 0
+    text = capsys.readouterr().out
+    for words in ("loss (nats per token)", "learning rate", "gradient norm", "a training", "b validation",
+                  "last 1.667"):                             # 5 / 3, the third loss
+        assert words in text
+    assert "\x1b" not in text                                # the output is no terminal
+
+
+def test_several_runs_are_told_apart_by_name(run, tmp_path):
+    other = write(tmp_path / "second", [step(1), step(2)])
+    names = [name for name, _, _ in curves([(r, read_log(r)) for r in (run, other)], "loss")]
+    assert names == ["first training", "first validation", "second training"]
+
+
+def test_a_damaged_last_line_is_what_a_killed_run_leaves(tmp_path):
+    log = read_log(write(tmp_path / "r", [step(1)], tail='{"event": "step", "st'))
+    assert list(log["step"]) == [1]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+    run = write(tmp_path / "r", [step(1)], tail="garbage\n" + json.dumps(step(2)) + "\n")
+    with pytest.raises(DataError, match="line 2 is not a log record: 'garbage'"):
+        read_log(run)
+
+
+def test_a_step_trained_twice_counts_as_it_went_last(tmp_path):
+    log = read_log(write(tmp_path / "r", [step(1), step(2, loss=9.0), step(2, loss=1.0)]))
+    assert log["step"][2]["loss"] == 1.0
+
+
+def test_a_run_that_is_not_there_and_a_run_without_steps_are_one_line(tmp_path, capsys):
+    assert main(["plot", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.startswith(f"tinylm plot: no log at {tmp_path / 'none'}")
+    assert main(["plot", write(tmp_path / "empty", [])]) == 1
+    assert "has no finished step yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, magic", [("c.png", b"\x89PNG"), ("c.svg", b"<?xml")])
+def test_matplotlib_writes_the_format_of_the_name(run, tmp_path, name, magic):
+    pytest.importorskip("matplotlib")
+    assert main(["plot", run, run, "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_bytes().startswith(magic)
+
+
+def test_an_image_of_unknown_kind_is_refused(run, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["plot", run, "--out", "curves.txt"]) == 1
+    assert "must end in .png, .svg or .pdf" in capsys.readouterr().err
+
+
+def test_without_matplotlib_the_line_says_what_to_install(run, capsys, monkeypatch):
+    real = builtins.__import__
+
+    def no_matplotlib(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_matplotlib)
+    assert main(["plot", run, "--out", "curves.png"]) == 1
+    assert "pip install 'tinylm[plot]'" in capsys.readouterr().err

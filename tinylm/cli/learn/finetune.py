@@ -1,0 +1,194 @@
+"""`tinylm finetune RUN --data FILE`: teach a trained model to follow instructions, its loss on the answers alone.
+
+RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file or a folder of weights.
+FILE has one sample a line, {"instruction": ..., "input": ..., "output": ...}, {"prompt": ..., "completion": ...} or
+{"messages": [{"role": ..., "content": ...}, ...]}, or is a JSON list of such.
+The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early and saves.
+"""
+import dataclasses
+import functools
+import shlex
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinylm.cli.options import parse
+from tinylm.errors import ConfigError, DataError
+from tinylm.settings import above, at_least, between, one_of, positive, setting
+
+EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
+
+
+@dataclass
+class FinetuneConfig:
+    """What `tinylm finetune` takes."""
+
+    data: str = setting(help="instructions or conversations: JSON lines, or a JSON list; may be .gz")
+    val_fraction: float = setting(0.1, "part of the samples kept for validation; 0: none", between(0, 0.9))
+    epochs: float = setting(3.0, "times the samples are read", positive)
+    steps: int | None = setting(None, "updates; none: as many as the epochs have", at_least(1))
+    batch_size: int = setting(16, "samples (with --pack: rows) of a batch", at_least(1))
+    micro_batch: int = setting(0, "of these differentiated at a time; 0: all. Fewer need less memory", at_least(0))
+    lr: float = setting(3e-4, "highest learning rate, after a warm-up and before a straight fall to 0", positive)
+    warmup: float = setting(0.1, "share of the steps that warm up", between(0, 1))
+    weight_decay: float = setting(0.01, "of matrices", at_least(0))
+    clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
+    lora: int = setting(0, "rank of a low-rank change, trained in place of the matrices and merged into them; 0: all weights",
+                        at_least(0))
+    lora_alpha: float | None = setting(None, "the change is scaled by alpha / rank; none: twice the rank", above(0))
+    turns: str = setting("all", "answers of a conversation that are learnt: all, or the last", one_of("all", "last"))
+    template: str = setting("", "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; none: as "
+                                "the model was tuned before, or roles")
+    pack: bool = setting(False, "put several samples in a row, so that little is padding")
+    whole: bool = setting(False, "take the loss on questions too, as in pre-training")
+    seed: int = setting(1337, "of the order of samples, the split, and new weights")
+    device: str = setting("cpu", "cpu or gpu")
+    out: str = setting("", "directory of the result; none: beside RUN, or in runs/")
+
+
+def main(argv):
+    """Tune, say what became of the loss on samples held back, and how to go on."""
+    from tinylm.backend import backend
+    from tinylm.finetune.freezing import count_trainable
+    from tinylm.finetune.instruct.instructions import answer_loss
+
+    config, (name,) = parse(argv, FinetuneConfig, positionals=("RUN",), verb="finetune", about=__doc__, examples=EXAMPLES)
+    report = functools.partial(print, flush=True)
+    backend(config.device)
+    directory = _directory(config.out, name)
+    model, tokenizer, template, base = _opened(name, config)
+    task, train, held = _examples(config, model, tokenizer, template, report)
+    model.to(config.device)
+    report(f"model: {model.count_parameters():,} parameters, of which {count_trainable(model):,} are trained; "
+           f"conversations written as {template.name}")
+    asked = dataclasses.replace(task, whole=False)            # --whole or not, validation is on answers: figures compare
+    before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
+    done, finished = _tune(config, model, task, train)
+    if config.lora:
+        from tinylm.finetune.peft.merging import bake
+        bake(model)
+    after = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
+    if held:
+        report(f"held back: {before:.4f} nats per answer token before, {after:.4f} after {done} steps")
+    _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
+    where = shlex.quote(str(directory))
+    report(f"saved in {directory}" + ("" if finished else f", after {done} steps") + f". Go on with\n  tinylm chat {where}\n"
+           f"  tinylm generate {where} {shlex.quote(_question(config.data))}")
+    return None if finished else 130
+
+
+def _opened(name, config):
+    """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in their places."""
+    from tinylm.cli.use.open_model import is_published
+    from tinylm.finetune.freezing import unfreeze
+    from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
+    from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
+    from tinylm.finetune.peft.lora import lora
+
+    if is_published(name):
+        from tinylm.models.published.load import load_pretrained
+        published = load_pretrained(name)
+        model, tokenizer, template, base = published.model, published.tokenizer, published.template, None
+        if tokenizer is None:
+            raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt)")
+    else:
+        from tinylm.finetune.instruct.saved import template_of_run
+        from tinylm.train import load_run
+        from tinylm.train.run.build import decoder_of
+        model, tokenizer, base = load_run(name)
+        model = decoder_of(model, base, tokenizer.vocab_size)
+        template = template_of_run(name)
+    template = chat_template(config.template) if config.template else template or ROLES
+    marks = MARKS if template.name == ROLES.name else _marks(template)
+    known, tokenizer = tokenizer.vocab_size, add_special(tokenizer, marks)
+    grow_vocabulary(model, max(model.config.vocab_size, tokenizer.vocab_size), config.seed)
+    if config.lora:
+        lora(model, r=config.lora, alpha=config.lora_alpha or 2 * config.lora, seed=config.seed)
+        if tokenizer.vocab_size > known:                      # the new marks' rows must be learnt
+            unfreeze([model.tokens] if model.head is None else [model.tokens, model.head])
+    return model, tokenizer, template, base
+
+
+def _marks(template):
+    """The special tokens that a template writes."""
+    from tinylm.models.published.chat_template import Mark
+
+    asked, said = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    return list(dict.fromkeys(str(piece) for piece in template.pieces([asked, said]) if isinstance(piece, Mark)))
+
+
+def _examples(config, model, tokenizer, template, report):
+    """(task, examples to train on, examples held back) of the file."""
+    from tinylm.backend import Random
+    from tinylm.data.read.instructions import read_instructions
+    from tinylm.finetune.instruct.conversations import encode_samples, pack
+    from tinylm.finetune.instruct.instructions import InstructionTuning
+
+    samples, context = read_instructions(config.data), model.config.context
+    examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
+    if not examples:
+        raise DataError(f"{config.data}: no question of {len(samples)} samples leaves room for an answer in the context of "
+                        f"{context} tokens: take a model with a longer one")
+    tokens, said = sum(map(len, examples)), sum(int(one.answer.sum()) for one in examples)
+    report(f"data: {len(examples):,} samples, {tokens:,} tokens, of which {said:,} are answers" + "".join(
+        f"; {count} {what} by the context of {context}" for count, what in ((cut, "cut"), (dropped, "left out")) if count))
+    order = Random(config.seed, "held back").permutation(len(examples)).tolist()
+    first = min(round(config.val_fraction * len(examples)), len(examples) - 1)
+    held, train = [examples[i] for i in order[:first]], [examples[i] for i in order[first:]]
+    task = InstructionTuning(config.whole, tokenizer, tokenizer.special.get(template.end))
+    return task, pack(train, context) if config.pack else train, held
+
+
+def _tune(config, model, task, examples):
+    """Train, showing how far it is. Returns (updates done, whether all are)."""
+    from tinylm.finetune.fitting import Shuffled, fit
+    from tinylm.train.progress import Progress
+
+    per_epoch = Shuffled(examples, config.batch_size).per_epoch
+    steps = config.steps or max(1, round(config.epochs * per_epoch))
+    progress, losses = Progress(0, steps), []
+
+    def show(step, seconds):
+        losses.append(step.loss)
+        progress.update(len(losses), float(np.mean(losses[-20:])), step.tokens / seconds, step.grad_norm)
+
+    try:
+        fit(model, task, examples, steps=steps, batch_size=config.batch_size, learning_rate=config.lr, warmup=config.warmup,
+            weight_decay=config.weight_decay, clip=config.clip, seed=config.seed, micro_batch=config.micro_batch, after_step=show)
+    except KeyboardInterrupt:                                 # the step in work is done, and the weights are as after it
+        model.eval()
+        return len(losses), False
+    finally:
+        progress.close()
+    return steps, True
+
+
+def _save(directory, name, config, model, tokenizer, template, base, steps, losses):
+    from tinylm.finetune.instruct.saved import save_tuned
+    from tinylm.train.run.config import as_json
+
+    settings = as_json(config) | {"run": str(name), "steps": steps, "held_back_before": losses[0], "held_back_after": losses[1]}
+    save_tuned(directory, model, tokenizer, template, base, steps, settings)
+
+
+def _directory(out, name):
+    """Where the result goes: a directory that is not there yet, or is empty."""
+    from tinylm.cli.use.open_model import is_published
+
+    wanted = Path(out) if out else Path("runs") / f"{Path(name).stem}-tuned" if is_published(name) else Path(f"{Path(name)}-tuned")
+    path, number = wanted, 2
+    while path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if out:
+            raise ConfigError(f"{path} is there already and is not written over: choose another --out")
+        path, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    return path
+
+
+def _question(data):
+    """What a user may ask: the first question of the first sample, shortened to one line."""
+    from tinylm.data.read.instructions import read_instructions
+
+    asked = next((m["content"] for m in read_instructions(data)[0].messages() if m["role"] == "user"), "Hello")
+    return textwrap.shorten(asked, 60, placeholder="")
