@@ -3,7 +3,7 @@
 Every animal, bird, fish and tree has a color, a home, a friend, ... drawn at random, so nothing can be guessed. Stories state
 these facts and never ask; instructions ask in other words. Half of the names are kept for tests: a right answer about them was
 learnt from stories. A task is an aspect of a kind of things, so there are 28 tasks, some of which are never used in tuning.
-Book section 2.1.3; see scripts/instruction_tuning.py.
+Book section 2.1.3; see scripts/2_1_language_models/instruction_tuning.py.
 """
 import numpy as np
 

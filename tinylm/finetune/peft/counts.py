@@ -1,6 +1,6 @@
 """How many numbers each method trains, by formula: what tests and tables hold the counted parameters against.
 
-Read next: the file of each method; scripts/peft_comparison.py.
+Read next: the file of each method; scripts/3_prompting/peft_comparison.py.
 """
 from tinylm.errors import ConfigError
 from tinylm.nn import GATES

@@ -1,0 +1,266 @@
+"""Smaller models: what is lost by distilling, pruning, removing and rounding? Book section 1.3.3.
+
+Claims: a student of half the depth learns more from a teacher than from the text alone, more still
+from its hidden states; half of the weights can go at once, most of them after training on; some
+heads go without much loss, and by importance better than at random; layers can be removed if the
+model was trained with some missing (LayerDrop); 8 bits cost nothing, and few bits cost less when
+the model was trained through the rounding. A GPT of 4 layers learns characters of English text;
+each way of making it smaller starts from it. Students see as many batches as the teacher did, what
+is trained on an eighth of that; so does the teacher itself, for comparison. `python
+scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D] [--quick]`;
+without --data Python's language reference, which every Python has. 3 seeds, about 8 minutes on one
+core; --quick is 1 seed and a tenth of the steps. Read next: adaptive_inference.py, which spends
+less only where an input allows it.
+
+Measured output (mean over 3 seeds, with the least and the most):
+
+                                               parameters     KiB   kFLOP  nats a character
+    teacher                                       120,432     470     268  2.027 (1.989 .. 2.053)
+    teacher, trained on                           120,432     470     268  2.008 (1.982 .. 2.038)
+    half depth, from the text                      63,888     250     139  2.041 (2.028 .. 2.064)
+    half depth, logits                             63,888     250     139  1.971 (1.946 .. 1.997)
+    half depth, logits and hidden states           63,888     250     139  2.243 (2.208 .. 2.261)
+    half depth, logits, from its layers            63,888     250     139  1.895 (1.877 .. 1.906)
+    one layer's weights for all                    35,616     139     268  2.132 (2.102 .. 2.165)
+    50% of weights pruned                          65,136     268     268  2.286 (2.248 .. 2.331)
+    50% of weights pruned, trained on              65,136     268     268  2.056 (2.034 .. 2.080)
+    80% of weights pruned                          31,958     138     268  3.048 (2.990 .. 3.079)
+    80% of weights pruned, trained on              31,958     138     268  2.465 (2.441 .. 2.500)
+    95% of weights pruned                          15,370      74     268  3.567 (3.409 .. 3.767)
+    95% of weights pruned, trained on              15,370      74     268  2.828 (2.807 .. 2.846)
+    4 of 16 heads removed                         111,072     434     240  2.047 (2.020 .. 2.066)
+    4 of 16 heads removed, at random              111,072     434     240  2.237 (2.021 .. 2.511)
+    4 of 16 heads removed, trained on             111,072     434     240  2.015 (1.991 .. 2.043)
+    8 of 16 heads removed                         101,712     397     213  2.090 (2.071 .. 2.102)
+    8 of 16 heads removed, at random              101,712     397     213  2.287 (2.090 .. 2.536)
+    8 of 16 heads removed, trained on             101,712     397     213  2.032 (2.013 .. 2.053)
+    trained with LayerDrop 0.2                    120,432     470     268  2.255 (2.221 .. 2.273)
+    1 of 4 layers removed                          92,160     360     203  2.099 (2.075 .. 2.126)
+    1 of 4 layers removed, trained on              92,160     360     203  2.039 (2.016 .. 2.073)
+    1 of 4 layers removed, after LayerDrop         92,160     360     203  2.277 (2.247 .. 2.294)
+    2 of 4 layers removed                          63,888     250     139  2.230 (2.212 .. 2.260)
+    2 of 4 layers removed, trained on              63,888     250     139  2.088 (2.063 .. 2.128)
+    2 of 4 layers removed, after LayerDrop         63,888     250     139  2.291 (2.260 .. 2.310)
+    8 bits                                        120,432     153     268  2.008 (1.982 .. 2.038)
+    4 bits                                        120,432      99     268  2.027 (1.998 .. 2.057)
+    4 bits, trained through rounding              120,432      99     268  2.019 (1.994 .. 2.047)
+    3 bits                                        120,432      86     268  2.135 (2.090 .. 2.210)
+    3 bits, trained through rounding              120,432      86     268  2.047 (2.018 .. 2.080)
+    2 bits                                        120,432      72     268  2.979 (2.920 .. 3.030)
+    2 bits, trained through rounding              120,432      72     268  2.315 (2.299 .. 2.323)
+    a teacher's logits help a student: +0.071 (+0.063 .. +0.082), shows
+    its hidden states help besides: -0.272 (-0.292 .. -0.262), does not show
+    starting from its layers helps: +0.076 (+0.062 .. +0.097), shows
+    costs at most 0.02: 4 of 16 heads removed, trained on
+    costs at most 0.02: 8 bits
+    costs at most 0.02: 4 bits, trained through rounding
+    4 of 16 heads removed, importance against chance: +0.190 (+0.001 .. +0.445), shows
+    8 of 16 heads removed, importance against chance: +0.197 (+0.019 .. +0.440), shows
+    1 of 4 layers removed, LayerDrop helps: -0.178 (-0.200 .. -0.163), does not show
+    2 of 4 layers removed, LayerDrop helps: -0.061 (-0.097 .. -0.043), does not show
+    4 bits, training through rounding helps: +0.008 (+0.003 .. +0.010), shows
+    3 bits, training through rounding helps: +0.088 (+0.062 .. +0.130), shows
+    2 bits, training through rounding helps: +0.664 (+0.620 .. +0.707), shows
+
+Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training on; matching hidden states
+(weight 1) costs a student more than it gives; LayerDrop has learned less in 900 steps, and a little training on mends a removal
+better. The teacher is far from done learning, so a student that learns from text and teacher for as long passes it. In NumPy
+only fewer heads and layers save time, as the kFLOP of products for each character say.
+"""
+import argparse
+import copy
+from functools import partial
+
+import numpy as np
+
+from tinylm.autograd import no_grad
+from tinylm.autograd.engine.profile import count_operations
+from tinylm.backend import Random, to_device
+from tinylm.data import python_documentation, read_text, split_text, without_repeats
+from tinylm.finetune import fit
+from tinylm.finetune.compress.distill import Distillation
+from tinylm.finetune.compress.prune import effective, prune
+from tinylm.finetune.compress.quantize import bytes_of, quantization_aware, quantize_weights, symmetric
+from tinylm.finetune.compress.reweight import bake
+from tinylm.finetune.compress.structured import (
+    evenly,
+    head_importance,
+    keep_layers,
+    least_important,
+    remove_heads,
+    with_layer_drop,
+    without_layer_drop,
+)
+from tinylm.models import GPT, GPTConfig
+from tinylm.nn.linear import INIT_STD
+from tinylm.pretrain import CausalLM
+from tinylm.pretrain.batch import Batch
+
+T, B, D, LAYERS, HEADS, STEPS, RATE = 48, 8, 48, 4, 4, 900, 8e-3
+MORE, EXTRA = ", trained on", 0.125      # what is trained on sees this share of the batches again, at a third of the rate
+TASK = CausalLM()
+
+
+class Bench:
+    """Text, and what is done with every model: train it, and measure it on text it has not seen."""
+
+    def __init__(self, text, seed, device, steps):
+        train, test = split_text(text, 0.1)
+        self.alphabet = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32))
+        self.rows = np.lib.stride_tricks.sliding_window_view(self.ids(train), T + 1)[::7]
+        unseen = self.ids(test)
+        self.test = unseen[:len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
+        self.seed, self.device, self.steps, self.found = seed, device, steps, {}
+
+    def ids(self, text):
+        """Characters as numbers below the size of the alphabet."""
+        return np.searchsorted(self.alphabet, np.frombuffer(text.encode("utf-32-le"), np.uint32)).astype(np.int64)
+
+    def new(self, layers=LAYERS, seed=0):
+        """A fresh GPT."""
+        config = GPTConfig(len(self.alphabet), T, layers, HEADS, D)
+        model = GPT(config, 10 * self.seed + seed)
+        for p in model.parameters():
+            if p.ndim == 2:
+                p.data *= D**-0.5 / INIT_STD                # GPT-2's small weights are meant for widths of hundreds
+        return model.to(self.device)
+
+    def train(self, model, share=1.0, rate=RATE, task=TASK):
+        """Train on the text, `share` of the whole number of steps. Returns the model."""
+        fit(model, task, self.rows, steps=round(share * self.steps), batch_size=B, learning_rate=rate, seed=self.seed)
+        return model
+
+    def loss(self, model):
+        """Nats a character on text not seen."""
+        batches = [Batch(part[:, :-1], part[:, 1:]).to(self.device) for part in np.array_split(self.test, 4)]
+        with no_grad():
+            return float(np.average([TASK.loss(model.eval(), b)[1]["loss"] for b in batches], weights=[len(b) for b in batches]))
+
+    def measure(self, name, model, nbytes=None, alive=None):
+        """Note a model's size, work and loss.
+
+        nbytes  if not 4 for every parameter;  alive  parameters that are not zero
+        """
+        with no_grad(), count_operations() as counts:
+            model(to_device(self.test[:1, :-1], self.device))
+        count = model.count_parameters() if alive is None else alive
+        self.found[name] = count, nbytes or 4 * count, counts.matmul_flops() / T / 1e3, self.loss(model)
+
+
+def distillation(bench, teacher):
+    """Students of half the depth, by what they learn from; and one layer's weights in the place of all (ALBERT)."""
+    bench.measure("half depth, from the text", bench.train(bench.new(LAYERS // 2, 1)))
+    for name, student, beta in (("half depth, logits", bench.new(LAYERS // 2, 1), 0.0),
+                                ("half depth, logits and hidden states", bench.new(LAYERS // 2, 1), 1.0),
+                                ("half depth, logits, from its layers", keep_layers(teacher, evenly(LAYERS, LAYERS // 2)), 0.0)):
+        bench.measure(name, bench.train(student, task=Distillation(TASK, teacher, alpha=0.5, beta=beta)))
+    shared = bench.new()
+    shared.blocks = shared.blocks[:1] * LAYERS
+    bench.measure("one layer's weights for all", bench.train(shared))
+
+
+def pruning(bench, teacher):
+    """Weights set to zero: before and after training on; a bit says where each of the others stands."""
+    for sparsity in (0.5, 0.8, 0.95):
+        model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
+        prune(model, sparsity)
+        weights = effective(model).values()
+        alive = model.count_parameters() - sum(int((w == 0).sum()) for w in weights)
+        nbytes = 4 * alive + sum(w.size for w in weights) // 8
+        bench.measure(name, model, nbytes, alive)
+        bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3), nbytes, alive)
+
+
+def heads(bench, teacher):
+    """Heads removed by importance, at random, and by importance with training on."""
+    rows = bench.rows[::max(1, len(bench.rows) // 64)]
+    batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
+    importance = head_importance(teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
+    chance = Random(bench.seed, "heads").uniform(importance.shape)
+    for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
+        model, name = copy.deepcopy(teacher), f"{count} of {LAYERS * HEADS} heads removed"
+        bench.measure(name, remove_heads(model, least_important(importance, count)))
+        bench.measure(name + ", at random", remove_heads(copy.deepcopy(teacher), least_important(chance, count)))
+        bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3))
+
+
+def layers(bench, teacher):
+    """Layers removed from the teacher, and from one trained with some missing."""
+    dropped = without_layer_drop(bench.train(with_layer_drop(bench.new(), 0.2)))
+    bench.measure("trained with LayerDrop 0.2", dropped)
+    for gone in (1, 2):
+        keep, name = evenly(LAYERS, LAYERS - gone), f"{gone} of {LAYERS} layers removed"
+        bench.measure(name, keep_layers(teacher, keep))
+        bench.measure(name + MORE, bench.train(keep_layers(teacher, keep), EXTRA, RATE / 3))
+        bench.measure(name + ", after LayerDrop", keep_layers(dropped, keep))
+
+
+def rounding(bench, teacher, trained_on):
+    """Weights of blocks in few bits, a scale for every output: rounded after all training, or for its last part."""
+    for bits in (8, 4, 3, 2):
+        model, quantizer = copy.deepcopy(trained_on), partial(symmetric, bits=bits)
+        nbytes = bytes_of(model, quantize_weights(model, quantizer))
+        bench.measure(f"{bits} bits", model, nbytes)
+        if bits < 8:
+            model = quantization_aware(copy.deepcopy(teacher), quantizer)
+            bench.measure(f"{bits} bits, trained through rounding", bake(bench.train(model, EXTRA, RATE / 3)), nbytes)
+
+
+def one_seed(text, seed, device, steps):
+    """All measurements of one seed: dict name -> (parameters, bytes, kFLOP a character, loss)."""
+    bench = Bench(text, seed, device, steps)
+    teacher = bench.train(bench.new())
+    bench.measure("teacher", teacher)
+    trained_on = bench.train(copy.deepcopy(teacher), EXTRA, RATE / 3)
+    bench.measure("teacher" + MORE, trained_on)
+    for part in (distillation, pruning, heads, layers):
+        part(bench, teacher)
+    rounding(bench, teacher, trained_on)
+    return bench.found
+
+
+def verdicts(loss):
+    """What of the claims shows: every seed must agree. loss: dict name -> (seeds,)."""
+    def less(a, b):
+        gain = loss[b] - loss[a]
+        return f"{gain.mean():+.3f} ({gain.min():+.3f} .. {gain.max():+.3f}), " + ("shows" if (gain > 0).all() else "does not show")
+
+    half, near = "half depth, from the text", loss["teacher" + MORE] + 0.02
+    print(f"a teacher's logits help a student: {less('half depth, logits', half)}")
+    print(f"its hidden states help besides: {less('half depth, logits and hidden states', 'half depth, logits')}")
+    print(f"starting from its layers helps: {less('half depth, logits, from its layers', 'half depth, logits')}")
+    for name in [n for n in loss if n != "teacher" + MORE and (MORE in n or "bits" in n)]:
+        if (loss[name] <= near).all():
+            print(f"costs at most 0.02: {name}")
+    for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
+        name = f"{count} of {LAYERS * HEADS} heads removed"
+        print(f"{name}, importance against chance: {less(name, name + ', at random')}")
+    for gone in (1, 2):
+        name = f"{gone} of {LAYERS} layers removed"
+        print(f"{name}, LayerDrop helps: {less(name + ', after LayerDrop', name)}")
+    for bits in (4, 3, 2):
+        print(f"{bits} bits, training through rounding helps: {less(f'{bits} bits, trained through rounding', f'{bits} bits')}")
+
+
+def main(argv=None):
+    """Measure every seed, print the table and what of the claims shows."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(argv)
+    text = "\n\n".join(read_text(options.data)) if options.data else without_repeats(python_documentation())
+    seeds = range(options.seed, options.seed + (1 if options.quick else 3))
+    found = [one_seed(text, seed, options.device, STEPS // 10 if options.quick else STEPS) for seed in seeds]
+    print(f"{'':42}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
+    loss = {name: np.array([each[name][3] for each in found]) for name in found[0]}
+    for name, (count, nbytes, flop, _) in found[0].items():
+        values = loss[name]
+        spread = f"{values.mean():.3f} ({values.min():.3f} .. {values.max():.3f})"
+        print(f"{name:42}{count:>11,}{nbytes / 1024:>8.0f}{flop:>8.0f}  {spread}")
+    verdicts(loss)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Laws that are not straight: three phases of learning, two descents, and abilities made by the metric.
+
+Claims of the book (section 2.2.4): (1) test error over data has three phases, flat while there is
+too little to beat a guess, a power law, flat again near the irreducible error (figure 2.3, Hestness
+et al. 2017); (2) some curves are not monotone, such as double descent; (3) abilities appear
+suddenly with size (Wei et al. 2022b). Shown: (1) counts of pairs of a Markov chain, whose loss and
+entropy are known exactly, and the law with one corner fitted to part of the curve; (2) least
+squares on more and more features, measured against the expectation in closed form; (3) one smooth
+power law of the loss seen as exact match of k tokens. No network is trained: scaling_laws.py does
+that. About 6 seconds. `python scripts/2_2_training_at_scale/scaling_shapes.py [--seed N] [--device
+cpu] [--quick]`; five seeds from N on, with --quick two.
+
+Measured output, mean (least .. most over seeds):
+
+    1. counts of pairs of 24 symbols: guess log 24 = 3.178, entropy 2.1310
+        pairs                      loss   local slope of the loss
+            1    3.174 (3.168 .. 3.180)
+            4    3.162 (3.143 .. 3.178)  -0.003 (-0.006 .. 0.000)
+           16    3.128 (3.106 .. 3.155) -0.008 (-0.013 .. -0.003)
+           64    2.990 (2.939 .. 3.013) -0.033 (-0.040 .. -0.025)
+          256    2.690 (2.664 .. 2.742) -0.076 (-0.082 .. -0.068)
+         1024    2.350 (2.344 .. 2.357) -0.097 (-0.110 .. -0.093)
+         4096    2.195 (2.191 .. 2.197) -0.049 (-0.051 .. -0.047)
+        16384    2.147 (2.146 .. 2.148) -0.016 (-0.017 .. -0.015)
+        65536    2.135 (2.135 .. 2.136) -0.004 (-0.004 .. -0.004)
+       262144    2.132 (2.132 .. 2.132) -0.001 (-0.001 .. -0.001)
+    the law with one corner, fitted without the last two rows: irreducible error 2.133 (2.121 .. 2.142), true 2.131;
+    slope above it -1.10 (-1.40 .. -0.84), of counts -1
+
+    2. least squares on 40 examples, median error of 100 draws
+     features    median        mean  expected mean
+            5     1.236       1.242          1.226
+           10     1.384       1.394          1.410
+           20     1.949       2.072          2.066
+           30     3.504       4.030          4.182
+           38    14.529      33.277         36.335
+           40    85.023    1975.148            inf
+           42    14.446      32.134         37.523
+           50     4.189       4.815          4.842
+           60     2.531       2.580          2.692
+           80     1.705       1.738          1.699
+          120     1.250       1.265          1.222
+          240     0.946       0.954          0.941
+
+    3. a token's loss that is an exact power law of parameters, and answers of k tokens
+      parameters     loss    all 1 right    all 5 right   all 20 right   all 50 right
+           1e+05    2.000         0.1353         0.0000         0.0000         0.0000
+           1e+06    1.125         0.3248         0.0036         0.0000         0.0000
+           1e+07    0.632         0.5313         0.0423         0.0000         0.0000
+           1e+08    0.356         0.7007         0.1689         0.0008         0.0000
+           1e+09    0.200         0.8187         0.3679         0.0183         0.0000
+           1e+10    0.112         0.8936         0.5699         0.1055         0.0036
+           1e+11    0.063         0.9387         0.7289         0.2823         0.0423
+           1e+12    0.036         0.9651         0.8371         0.4910         0.1689
+           1e+13    0.020         0.9802         0.9048         0.6703         0.3679
+
+    three phases: shows; double descent: shows; a metric can make a jump: shows
+    3 is arithmetic: it says what the metric adds to any smooth improvement, not that every ability is of that kind
+"""
+import argparse
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.data import MarkovChain
+from tinylm.train.scaling.broken import slope_above_floor
+from tinylm.train.scaling.double_descent import expected_risk, measured_risk
+from tinylm.train.scaling.fits import fit_law
+from tinylm.train.scaling.fits_bent import broken_law
+from tinylm.train.scaling.laws import power_law
+from tinylm.train.scaling.sharp import exact_match
+
+STATES, SIZES = 24, 4 ** np.arange(10)
+EXAMPLES, FEATURES, NOISE = 40, (5, 10, 20, 30, 38, 40, 42, 50, 60, 80, 120, 240), 0.3
+
+
+def counting_losses(chain, sizes, seed):
+    """Exact expected loss, on new text of a chain, of pair counts with one added to each, by number of pairs counted."""
+    ids, P, pi = chain.sample(max(sizes) + 1, seed), chain.transition, chain.stationary()
+    losses = []
+    for size in sizes:
+        counts = np.ones(P.shape)
+        np.add.at(counts, (ids[:size], ids[1:size + 1]), 1)
+        losses.append(-float(np.sum(pi[:, None] * P * np.log(counts / counts.sum(1, keepdims=True)))))
+    return losses
+
+
+def spread(values, digits=3):
+    return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} .. {max(values):.{digits}f})"
+
+
+def three_phases(seeds):
+    """Part 1. Returns whether the curve is flat, straight and flat, and the fit finds the entropy."""
+    chain = MarkovChain.random(STATES)
+    floor, losses = chain.entropy_rate(), np.array([counting_losses(chain, SIZES, seed) for seed in seeds])
+    print(f"1. counts of pairs of {STATES} symbols: guess log {STATES} = {np.log(STATES):.3f}, entropy {floor:.4f}")
+    print(f"{'pairs':>9}{'loss':>26}{'local slope of the loss':>26}")
+    slopes = np.diff(np.log(losses), axis=1) / np.log(4)
+    for i, size in enumerate(SIZES):
+        print(f"{size:>9}{spread(losses[:, i]):>26}{spread(slopes[:, i - 1]) if i else '':>26}")
+    early = [fit_law(broken_law(1), SIZES[:-2], row[:-2], np.inf) for row in losses]
+    found = [fit.numbers["floor"] for fit in early]
+    far = [slope_above_floor(SIZES[-1], fit.numbers["c0"], fit.numbers["breaks"]) for fit in early]
+    print(f"the law with one corner, fitted without the last two rows: irreducible error {spread(found)}, true {floor:.3f};\n"
+          f"slope above it {spread(far, 2)}, of counts -1")
+    s = np.abs(slopes.mean(0))
+    return s[0] < 0.25 * s.max() and s[-1] < 0.25 * s.max() and all(abs(f / floor - 1) < 0.05 for f in found)
+
+
+def double_descent(seeds):
+    """Part 2. Returns whether the error peaks at as many features as examples and falls to a third of that on both sides."""
+    weights = np.full(FEATURES[-1], FEATURES[-1] ** -0.5)
+    print(f"\n2. least squares on {EXAMPLES} examples, median error of {20 * len(seeds)} draws")
+    print(f"{'features':>9}{'median':>10}{'mean':>12}{'expected mean':>15}")
+    medians = {}
+    for p in FEATURES:
+        drawn = [measured_risk(EXAMPLES, p, weights, NOISE, 1000 * seed + i, 100) for seed in seeds for i in range(20)]
+        medians[p] = np.median(drawn)
+        print(f"{p:>9}{medians[p]:>10.3f}{np.mean(drawn):>12.3f}{expected_risk(EXAMPLES, p, weights, NOISE):>15.3f}")
+    peak = max(medians, key=medians.get)
+    return abs(peak - EXAMPLES) <= 2 and medians[FEATURES[-1]] < medians[peak] / 3 and medians[FEATURES[0]] < medians[peak] / 3
+
+
+def sharp_metrics():
+    """Part 3. Returns whether the loss is smooth and the exact match is not."""
+    sizes, ks = 10.0 ** np.arange(5, 14), (1, 5, 20, 50)
+    loss = power_law(sizes, 2 * 1e5 ** 0.25, -0.25)         # 2 nats a token at 1e5 parameters: made up, and as smooth as can be
+    p = np.exp(-loss)
+    print("\n3. a token's loss that is an exact power law of parameters, and answers of k tokens")
+    print(f"{'parameters':>12}{'loss':>9}" + "".join(f"{f'all {k} right':>15}" for k in ks))
+    for n, one, each in zip(sizes, loss, p):
+        print(f"{n:>12.0e}{one:>9.3f}" + "".join(f"{exact_match(each, k):>15.4f}" for k in ks))
+    slopes = np.diff(np.log(loss))
+    return np.ptp(slopes) < 1e-9 and exact_match(p[3], 20) < 0.001 and exact_match(p[-1], 20) > 0.5
+
+
+def main(argv=None):
+    """Print the three parts and whether each shows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", choices=("cpu",))
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(argv)
+    backend.blas_threads(1)
+    seeds = range(options.seed, options.seed + (2 if options.quick else 5))
+    shows = {"three phases": three_phases(seeds), "double descent": double_descent(seeds),
+             "a metric can make a jump": sharp_metrics()}
+    print("\n" + "; ".join(f"{name}: {'shows' if found else 'does not show'}" for name, found in shows.items()))
+    print("3 is arithmetic: it says what the metric adds to any smooth improvement, not that every ability is of that kind")
+
+
+if __name__ == "__main__":
+    main()
