@@ -37,11 +37,11 @@ import numpy as np
 
 from tinylm.autograd.engine.tensor import first_order_only, no_grad
 from tinylm.autograd.kernels.losses import cross_entropy
-from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KeyValueCache, ModelLM, PagedCache, PagePool, QuantizedCache, SharedCache, StreamingLM, perplexity
 from tinylm.generate.cache.shared import share_every
 from tinylm.generate.protocol.score import token_logprobs
+from tinylm.machine import keep_freed_memory
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

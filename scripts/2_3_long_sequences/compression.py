@@ -40,11 +40,11 @@ import numpy as np
 
 from tinylm.autograd.engine.tensor import first_order_only
 from tinylm.autograd.kernels.losses import cross_entropy
-from tinylm.backend import keep_freed_memory
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.measure.compression import HEADER, compress, decompress, encode_tokens
 from tinylm.generate.protocol.language_model import ModelLM
+from tinylm.machine import keep_freed_memory
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

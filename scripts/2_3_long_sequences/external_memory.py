@@ -47,11 +47,12 @@ import numpy as np
 
 from tinylm.autograd.engine.tensor import first_order_only
 from tinylm.autograd.kernels.losses import cross_entropy
-from tinylm.backend import Random, keep_freed_memory
+from tinylm.backend import Random
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
 from tinylm.generate import KNNLM, RAG, ClusteredIndex, InvertedIndex, ModelLM, build_datastore, knn_search
 from tinylm.generate.retrieval.neighbors import recall
 from tinylm.generate.retrieval.rag import rag_prompt
+from tinylm.machine import keep_freed_memory
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinylm.backend import blas_threads, cores
 from tinylm.errors import ConfigError, WorkerError
+from tinylm.machine import blas_threads, cores
 from tinylm.parallel import default_workers, launch
 from tinylm.parallel import launch as launch_function
 

@@ -2,7 +2,7 @@
 
 engine      Tensor, the tape, going backwards, how an operation is defined
 primitives  one line of forward, one derivative per argument
-kernels     the fused operations, derived by hand on arrays, beside their plain twins (composed.py)
+kernels     the fused operations, derived by hand on arrays, beside their plain twins
 check       why any of it should be believed
 
 Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is checked.

@@ -31,7 +31,7 @@ def main(argv):
 
 def workers_for(config, report):
     """How many processes to train with: those asked for, else as many as the cores and the batch allow."""
-    from tinylm.backend import cores
+    from tinylm.machine import cores
     from tinylm.parallel.launch import default_workers, obstacle
 
     if config.workers or config.device != "cpu":

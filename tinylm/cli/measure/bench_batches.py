@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 
-from tinylm.backend import Random, keep_freed_memory
+from tinylm.backend import Random
 from tinylm.data import RandomWindows
+from tinylm.machine import keep_freed_memory
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.tokenizers import ByteTokenizer

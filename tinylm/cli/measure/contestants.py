@@ -99,7 +99,7 @@ def main(job):
     from tinylm.parallel.launch import launch
     make = tinylm_training if job["kind"] == "training" else tinylm_decoding
     if make is tinylm_decoding:
-        from tinylm.backend import blas_threads
+        from tinylm.machine import blas_threads
         blas_threads(1)                                      # matrix-vector products gain nothing from a second thread
     launch(lambda comm: serve(make, job, data, comm), job["workers"])
 

@@ -5,8 +5,8 @@ that losses can be compared.
 """
 import numpy as np
 
-from tinylm.backend import cores
 from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
+from tinylm.machine import cores
 
 
 def _model(work, config, data):

@@ -3,7 +3,7 @@
 Summaries and answers to questions on long documents are scored against a text that a person wrote. All three measure
 words in common, not truth: a right answer in other words scores 0, and a fluent wrong one may score high. They take
 sequences of anything that can be compared, words or token ids; `answer_words` makes words of a text as the SQuAD
-evaluation does (Rajpurkar et al. 2016). ROUGE-L: Lin 2004. Read next: evaluate.py, loss and perplexity.
+evaluation does (Rajpurkar et al. 2016). ROUGE-L: Lin 2004. Read next: train/evaluation.py, loss and perplexity.
 """
 import string
 from collections import Counter

@@ -5,7 +5,7 @@
 
 with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w - s (q - z)| <= s / 2.
 Rounding after training costs accuracy when there are few bits; trained on through the rounding (straight-through
-estimator) a model learns to live with it. Read next: quantized_base.py, layers whose weights stay packed;
+estimator) a model learns to live with it. Read next: peft/quantized_base.py, layers whose weights stay packed;
 models/low_bit/quantized.py, products with them.
 """
 from dataclasses import dataclass

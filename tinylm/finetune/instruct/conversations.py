@@ -171,7 +171,8 @@ def pack(examples, length):
 
     examples  list of Encoded, each of at most length + 1 tokens
     length    inputs of a row at most
-    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first, best fit (packing.py)
+    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first, best fit
+              (data/batches/packing.py)
     """
     sizes = np.array([len(example) - 1 for example in examples], np.int64)
     if (sizes > length).any():

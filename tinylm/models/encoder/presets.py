@@ -102,7 +102,7 @@ NOTES = {
     "electra": "tells replaced tokens; narrow embeddings in the small one",
     "t5-v1.1": "gated feed-forward, output weights of their own",
     "t5": "RMS pre-norm, relative bias shared by all layers, no scaling of scores, no biases",
-    "minilm": "a small BERT trained to put sentences of one meaning close together; sentence_encoder.py",
+    "minilm": "a small BERT trained to put sentences of one meaning close together; tinylm embed uses it",
     "bart": "post-norm, an embedding norm on each side, positions from row 2",
     "mbart": "BART with pre-norm and scaled embeddings, 25 languages",
     "mass": "sizes of the paper (section 4.1); its heads and positions from its code",

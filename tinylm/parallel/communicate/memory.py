@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
-from tinylm.backend import cores
 from tinylm.errors import ConfigError, WorkerError
+from tinylm.machine import cores
 
 NOTE = 256                 # bytes: where in the window an array lies (8), length of the text (2), the text
 SLOTS = 4                  # parts of a channel, so that a long message is written and read at the same time

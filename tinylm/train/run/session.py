@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 
-from tinylm.backend import backend, keep_freed_memory
+from tinylm.backend import backend
 from tinylm.errors import TrainingError
+from tinylm.machine import keep_freed_memory
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.evaluation import evaluate, perplexity
