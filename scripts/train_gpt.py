@@ -24,7 +24,13 @@ import numpy as np
 from tinylm.autograd.engine.tensor import first_order_only, no_grad
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import Random, to_device
-from tinylm.data import EvenWindows, RandomWindows, python_documentation, split_text, without_repeats
+from tinylm.data import (
+    EvenWindows,
+    RandomWindows,
+    python_documentation,
+    split_text,
+    without_repeats,
+)
 from tinylm.machine import keep_freed_memory
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm

@@ -11,7 +11,14 @@ import functools
 import numpy as np
 
 from tests.cupy_rules import API, CONVERTERS, SCATTERS
-from tests.strict_array import StrictArray, call_function, call_ufunc, device_index, refuse_operand, unwrap
+from tests.strict_array import (
+    StrictArray,
+    call_function,
+    call_ufunc,
+    device_index,
+    refuse_operand,
+    unwrap,
+)
 from tinylm import backend as devices
 
 

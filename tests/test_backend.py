@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from tests.strict_array import StrictArray, synchronizations
 from tinylm import backend as devices
-from tinylm.backend import PHILOX_CUDA, Random, backend, device_of, philox_arrays, philox_cpu, to_cpu, to_device
+from tinylm.backend import (
+    PHILOX_CUDA,
+    Random,
+    backend,
+    device_of,
+    philox_arrays,
+    philox_cpu,
+    to_cpu,
+    to_device,
+)
 from tinylm.errors import DeviceError, DtypeError, MissingExtra
 
 WORD = st.integers(0, 2**64 - 1)

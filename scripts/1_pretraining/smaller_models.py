@@ -80,7 +80,12 @@ from tinylm.data import python_documentation, read_text, split_text, without_rep
 from tinylm.finetune import fit
 from tinylm.finetune.compress.distill import Distillation
 from tinylm.finetune.compress.prune import effective, prune
-from tinylm.finetune.compress.quantize import bytes_of, quantization_aware, quantize_weights, symmetric
+from tinylm.finetune.compress.quantize import (
+    bytes_of,
+    quantization_aware,
+    quantize_weights,
+    symmetric,
+)
 from tinylm.finetune.compress.reweight import bake
 from tinylm.finetune.compress.structured import (
     evenly,

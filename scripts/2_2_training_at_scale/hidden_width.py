@@ -29,7 +29,13 @@ import time
 import numpy as np
 
 from tinylm import backend
-from tinylm.data import EvenWindows, RandomWindows, python_documentation, split_text, without_repeats
+from tinylm.data import (
+    EvenWindows,
+    RandomWindows,
+    python_documentation,
+    split_text,
+    without_repeats,
+)
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine

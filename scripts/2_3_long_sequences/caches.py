@@ -38,7 +38,16 @@ import numpy as np
 from tinylm.autograd.engine.tensor import first_order_only, no_grad
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
-from tinylm.generate import KeyValueCache, ModelLM, PagedCache, PagePool, QuantizedCache, SharedCache, StreamingLM, perplexity
+from tinylm.generate import (
+    KeyValueCache,
+    ModelLM,
+    PagedCache,
+    PagePool,
+    QuantizedCache,
+    SharedCache,
+    StreamingLM,
+    perplexity,
+)
 from tinylm.generate.cache.shared import share_every
 from tinylm.generate.protocol.score import token_logprobs
 from tinylm.machine import keep_freed_memory

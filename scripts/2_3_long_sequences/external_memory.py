@@ -49,7 +49,15 @@ from tinylm.autograd.engine.tensor import first_order_only
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.backend import Random
 from tinylm.data import RandomWindows, python_documentation, split_text, without_repeats
-from tinylm.generate import KNNLM, RAG, ClusteredIndex, InvertedIndex, ModelLM, build_datastore, knn_search
+from tinylm.generate import (
+    KNNLM,
+    RAG,
+    ClusteredIndex,
+    InvertedIndex,
+    ModelLM,
+    build_datastore,
+    knn_search,
+)
 from tinylm.generate.retrieval.neighbors import recall
 from tinylm.generate.retrieval.rag import rag_prompt
 from tinylm.machine import keep_freed_memory

@@ -53,7 +53,13 @@ from tinylm.finetune.peft.lora import lora
 from tinylm.finetune.peft.partial import bitfit, last_layers
 from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
 from tinylm.finetune.peft.prompt_encoder import BidirectionalLSTM, PromptEncoder
-from tinylm.finetune.peft.soft_prompts import INPUT, hybrid, nearest_words, prompt_tuning, vocabulary_start
+from tinylm.finetune.peft.soft_prompts import (
+    INPUT,
+    hybrid,
+    nearest_words,
+    prompt_tuning,
+    vocabulary_start,
+)
 from tinylm.models import GPT, GPTConfig
 from tinylm.pretrain import IGNORE, Batch
 

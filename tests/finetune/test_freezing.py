@@ -3,7 +3,16 @@ import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError
-from tinylm.finetune.freezing import count_trainable, freeze, frozen, matching, only, stages, trainable, unfreeze
+from tinylm.finetune.freezing import (
+    count_trainable,
+    freeze,
+    frozen,
+    matching,
+    only,
+    stages,
+    trainable,
+    unfreeze,
+)
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.optim import FlatParameters
 

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate import EnumerableLM, ModelLM, generate, generate_batch, generate_text, stream_text
+from tinylm.generate import (
+    EnumerableLM,
+    ModelLM,
+    generate,
+    generate_batch,
+    generate_text,
+    stream_text,
+)
 from tinylm.generate.cache.key_value import check_padding
 from tinylm.generate.loop import Rows
 from tinylm.generate.protocol.enumerable import TokenCache

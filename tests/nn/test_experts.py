@@ -8,7 +8,15 @@ from tinylm.autograd import checkpoint, no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, GraphError
 from tinylm.nn import Module
-from tinylm.nn.experts import MixtureOfExperts, capacity, checkpointed, collect_auxiliary, load_balancing_loss, route, router_z_loss
+from tinylm.nn.experts import (
+    MixtureOfExperts,
+    capacity,
+    checkpointed,
+    collect_auxiliary,
+    load_balancing_loss,
+    route,
+    router_z_loss,
+)
 from tinylm.optim import AdamW
 
 # Four tokens, three experts: first choices 0, 0, 0, 2; second choices 1, 1, 2, 0

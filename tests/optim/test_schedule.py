@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.optim import schedule
-from tinylm.optim.schedule import SCHEDULES, batch_size_ramp, constant, cosine, inverse_sqrt, linear, warm_up
+from tinylm.optim.schedule import (
+    SCHEDULES,
+    batch_size_ramp,
+    constant,
+    cosine,
+    inverse_sqrt,
+    linear,
+    warm_up,
+)
 
 
 def test_warm_up_starts_above_zero_and_reaches_one():

@@ -12,7 +12,13 @@ from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.cases import PAIRS, SPECIAL
 from tinylm.pretrain.denoising.noise import bart
 from tinylm.pretrain.denoising.seq2seq import Denoise, Seq2SeqLM
-from tinylm.pretrain.languages import CodeSwitched, MultilingualLM, TranslationLM, pack_bilingual, switch_code
+from tinylm.pretrain.languages import (
+    CodeSwitched,
+    MultilingualLM,
+    TranslationLM,
+    pack_bilingual,
+    switch_code,
+)
 from tinylm.pretrain.masked.masked import MaskedLM, mask_tokens, targets_at
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words

@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
-from tinylm.tokenizers.pretokenize import GPT2, GPT2_DIGITS, LLAMA3, PATTERNS, QWEN2, WHOLE, count_pieces, pattern_named
+from tinylm.tokenizers.pretokenize import (
+    GPT2,
+    GPT2_DIGITS,
+    LLAMA3,
+    PATTERNS,
+    QWEN2,
+    WHOLE,
+    count_pieces,
+    pattern_named,
+)
 
 # Letters of contractions, each class of character, kinds of white space (U+0085, U+001C and U+2028 are cases where
 # libraries disagree), a combining accent, a digit that is not 0-9: the borders between them are where splits go wrong.

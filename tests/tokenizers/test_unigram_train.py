@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.tokenizers import lattice
-from tinylm.tokenizers.unigram_train import WordLattices, covered_characters, seed_pieces, train_unigram
+from tinylm.tokenizers.unigram_train import (
+    WordLattices,
+    covered_characters,
+    seed_pieces,
+    train_unigram,
+)
 
 WORDS = st.dictionaries(st.text("abc", min_size=1, max_size=8), st.integers(1, 9), min_size=1, max_size=8)
 

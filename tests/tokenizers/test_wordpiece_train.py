@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.tokenizers import WordPieceTokenizer, train_wordpiece
-from tinylm.tokenizers.wordpiece_train import count_words, learn_alphabet, learn_wordpieces, learn_wordpieces_by_definition
+from tinylm.tokenizers.wordpiece_train import (
+    count_words,
+    learn_alphabet,
+    learn_wordpieces,
+    learn_wordpieces_by_definition,
+)
 
 TRAINERS = [learn_wordpieces, learn_wordpieces_by_definition]
 # Two letters make runs and overlaps; few distinct counts make ties.

@@ -15,7 +15,17 @@ from tinylm.autograd.engine.profile import count_operations, find_nonfinite
 from tinylm.autograd.engine.recompute import checkpoint
 from tinylm.autograd.engine.tensor import Tensor, first_order_only, is_recording, no_grad
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.activations import dropout, geglu, gelu, gelu_sigmoid, gelu_tanh, glu, silu, swiglu, swish
+from tinylm.autograd.kernels.activations import (
+    dropout,
+    geglu,
+    gelu,
+    gelu_sigmoid,
+    gelu_tanh,
+    glu,
+    silu,
+    swiglu,
+    swish,
+)
 from tinylm.autograd.kernels.attention import attention, rotary, self_attention
 from tinylm.autograd.kernels.linear import embedding, linear, unembedding
 from tinylm.autograd.kernels.losses import cross_entropy, log_softmax, soft_cross_entropy, softmax

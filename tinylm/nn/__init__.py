@@ -14,6 +14,15 @@ from tinylm.nn.block import Block, ParallelBlock
 from tinylm.nn.feedforward import ACTIVATIONS, GATES, FeedForward, GatedFeedForward, feed_forward
 from tinylm.nn.linear import INIT_STD, Embedding, Linear, normal_parameter
 from tinylm.nn.module import Module, evaluating
-from tinylm.nn.norm import NORMS, PLACEMENTS, LayerNorm, RMSNorm, branch_norm, post_norm, pre_norm, sandwich_norm
+from tinylm.nn.norm import (
+    NORMS,
+    PLACEMENTS,
+    LayerNorm,
+    RMSNorm,
+    branch_norm,
+    post_norm,
+    pre_norm,
+    sandwich_norm,
+)
 from tinylm.nn.position.learned import LearnedPositions
 from tinylm.nn.position.rotary import rotary_angles

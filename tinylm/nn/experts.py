@@ -22,7 +22,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import Tensor, checkpoint, concatenate, embedding, is_recording, logsumexp, pad, softmax, take_along_axis, topk
+from tinylm.autograd import (
+    Tensor,
+    checkpoint,
+    concatenate,
+    embedding,
+    is_recording,
+    logsumexp,
+    pad,
+    softmax,
+    take_along_axis,
+    topk,
+)
 from tinylm.errors import ConfigError, GraphError
 from tinylm.nn.feedforward import feed_forward
 from tinylm.nn.linear import INIT_STD, Linear

@@ -7,7 +7,13 @@ from tinylm.autograd import Tensor, registry
 from tinylm.autograd.check.gradcheck import gradcheck
 from tinylm.errors import ConfigError
 from tinylm.finetune.compress.cases import NOT_DERIVATIVES
-from tinylm.finetune.compress.reweight import Reweighted, bake, linear_maps, reweight, straight_through
+from tinylm.finetune.compress.reweight import (
+    Reweighted,
+    bake,
+    linear_maps,
+    reweight,
+    straight_through,
+)
 from tinylm.nn import Linear
 
 

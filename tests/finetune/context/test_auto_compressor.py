@@ -9,7 +9,13 @@ from tinylm.autograd import Tensor, grad, no_grad
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune import fit
-from tinylm.finetune.context.auto_compressor import MODES, AutoCompressor, SegmentedLM, fixed_cuts, random_cuts
+from tinylm.finetune.context.auto_compressor import (
+    MODES,
+    AutoCompressor,
+    SegmentedLM,
+    fixed_cuts,
+    random_cuts,
+)
 from tinylm.finetune.context.context_distillation import ContextDistillation
 from tinylm.finetune.context.contexts import make_batch, read_short
 from tinylm.models.early.cases import ready

@@ -9,7 +9,12 @@ from tinylm.finetune.context.auto_compressor import AutoCompressor, SegmentedLM
 from tinylm.finetune.context.context_distillation import ContextDistillation, remember_teacher
 from tinylm.finetune.context.contexts import make_batch
 from tinylm.finetune.context.gist import GistCompressor
-from tinylm.finetune.context.soft_context import SoftContext, compress_context, random_context, token_context
+from tinylm.finetune.context.soft_context import (
+    SoftContext,
+    compress_context,
+    random_context,
+    token_context,
+)
 
 STUDENTS = {
     "model": gpt, "gist": lambda: GistCompressor(gpt(), 2), "soft": lambda: SoftContext(gpt(), random_context(gpt(), 2)),

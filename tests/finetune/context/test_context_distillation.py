@@ -6,7 +6,12 @@ import pytest
 
 from tests.finetune.context.tiny_contexts import BATCH, EXAMPLES, V, gpt
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.context.context_distillation import AnswerLikelihood, ContextDistillation, remember_teacher, teacher_logits
+from tinylm.finetune.context.context_distillation import (
+    AnswerLikelihood,
+    ContextDistillation,
+    remember_teacher,
+    teacher_logits,
+)
 from tinylm.finetune.context.contexts import ContextExample, make_batch, read_context, read_short
 from tinylm.finetune.context.sequence_distillation import hard_targets
 from tinylm.finetune.divergence import kl, reverse_kl

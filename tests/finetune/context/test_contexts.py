@@ -2,7 +2,12 @@
 import numpy as np
 import pytest
 
-from tests.finetune.context.tiny_contexts import BATCH, EXAMPLES, assert_padding_changes_nothing, gpt
+from tests.finetune.context.tiny_contexts import (
+    BATCH,
+    EXAMPLES,
+    assert_padding_changes_nothing,
+    gpt,
+)
 from tinylm.errors import ConfigError, DataError
 from tinylm.finetune.context.contexts import (
     ContextExample,

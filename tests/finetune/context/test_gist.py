@@ -4,7 +4,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.finetune.context.tiny_contexts import BATCH, EXAMPLES, V, assert_padding_changes_nothing, gpt
+from tests.finetune.context.tiny_contexts import (
+    BATCH,
+    EXAMPLES,
+    V,
+    assert_padding_changes_nothing,
+    gpt,
+)
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune import fit, freeze
 from tinylm.finetune.context.context_distillation import AnswerLikelihood, ContextDistillation

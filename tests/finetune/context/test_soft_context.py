@@ -6,9 +6,18 @@ import pytest
 
 from tests.finetune.context.tiny_contexts import EXAMPLES, V, assert_padding_changes_nothing, gpt
 from tinylm.errors import ConfigError
-from tinylm.finetune.context.context_distillation import AnswerLikelihood, ContextDistillation, remember_teacher
+from tinylm.finetune.context.context_distillation import (
+    AnswerLikelihood,
+    ContextDistillation,
+    remember_teacher,
+)
 from tinylm.finetune.context.contexts import ContextExample, make_batch, read_context
-from tinylm.finetune.context.soft_context import SoftContext, compress_context, random_context, token_context
+from tinylm.finetune.context.soft_context import (
+    SoftContext,
+    compress_context,
+    random_context,
+    token_context,
+)
 
 CONTEXT = (3, 1, 4, 1, 5)
 SAME = make_batch([dataclasses.replace(e, context=CONTEXT) for e in EXAMPLES])

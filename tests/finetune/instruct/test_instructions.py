@@ -7,7 +7,14 @@ from tinylm.autograd import Tensor, grad
 from tinylm.backend import Random
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import evaluate, fit
-from tinylm.finetune.instruct.conversations import ROLES, Encoded, encode_conversation, encode_samples, encode_sft, pack
+from tinylm.finetune.instruct.conversations import (
+    ROLES,
+    Encoded,
+    encode_conversation,
+    encode_samples,
+    encode_sft,
+    pack,
+)
 from tinylm.finetune.instruct.instructions import InstructionTuning, answer_loss
 from tinylm.generate import conditional_logprob
 from tinylm.pretrain import CausalLM

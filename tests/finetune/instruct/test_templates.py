@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.instruct.templates import TEMPLATES, PromptTemplate, classify_by_likelihood, tokens_saved, with_system
+from tinylm.finetune.instruct.templates import (
+    TEMPLATES,
+    PromptTemplate,
+    classify_by_likelihood,
+    tokens_saved,
+    with_system,
+)
 from tinylm.generate import conditional_logprob
 from tinylm.tokenizers import ByteTokenizer, words_and_punctuation
 

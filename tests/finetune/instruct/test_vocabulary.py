@@ -7,7 +7,14 @@ from tinylm.errors import ConfigError
 from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import FlatParameters
-from tinylm.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, UnigramTokenizer, WordPieceTokenizer, WordTokenizer
+from tinylm.tokenizers import (
+    BPETokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    UnigramTokenizer,
+    WordPieceTokenizer,
+    WordTokenizer,
+)
 
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 20
 KINDS = [ByteTokenizer(["<|endoftext|>"]), CharTokenizer.from_text(TEXT), CharTokenizer.from_text(TEXT, unk="<unk>"),

@@ -9,7 +9,13 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.freezing import trainable
 from tinylm.finetune.peft.adapters import houlsby
 from tinylm.finetune.peft.lora import lora
-from tinylm.finetune.peft.prefix import PrefixedBlock, Reparametrized, as_key_values, hidden_prefix, key_value_prefix
+from tinylm.finetune.peft.prefix import (
+    PrefixedBlock,
+    Reparametrized,
+    as_key_values,
+    hidden_prefix,
+    key_value_prefix,
+)
 from tinylm.finetune.peft.prompt_cache import PrefixedLM, language_model, prompt_keys_values
 from tinylm.finetune.peft.prompt_encoder import PromptEncoder
 from tinylm.finetune.peft.soft_prompts import prompt_tuning, text_start

@@ -6,7 +6,12 @@ from tests.finetune.peft.few_parameters import IDS, gpt
 from tinylm.autograd import count_operations
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.peft.prefix import hidden_prefix
-from tinylm.finetune.peft.prompt_cache import PrefixedLM, hidden_states_of_prompt, language_model, prompt_keys_values
+from tinylm.finetune.peft.prompt_cache import (
+    PrefixedLM,
+    hidden_states_of_prompt,
+    language_model,
+    prompt_keys_values,
+)
 from tinylm.finetune.peft.soft_prompts import INPUT, hybrid, prompt_tuning, random_start
 from tinylm.generate import generate, generate_batch
 from tinylm.generate.protocol.language_model import ModelLM

@@ -11,7 +11,13 @@ from tinylm.finetune.peft.prefix import hidden_prefix, key_value_prefix
 from tinylm.finetune.peft.prompt_cache import prompt_keys_values
 from tinylm.finetune.peft.soft_prompts import prompt_tuning, random_start, text_start
 from tinylm.finetune.tasks.classify import Classification
-from tinylm.finetune.tasks.heads import Classifier, Regressor, hidden_states, last_state, replace_head
+from tinylm.finetune.tasks.heads import (
+    Classifier,
+    Regressor,
+    hidden_states,
+    last_state,
+    replace_head,
+)
 from tinylm.models.encoder.encoder import without_head
 
 EXACT = 1e-12                                               # the same sums in another order, float64

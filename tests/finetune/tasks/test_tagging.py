@@ -8,7 +8,13 @@ from tinylm.errors import DataError
 from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import viterbi
-from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier, bio_constraints, bio_decode, bio_encode
+from tinylm.finetune.tasks.tagging import (
+    Tagging,
+    TokenClassifier,
+    bio_constraints,
+    bio_decode,
+    bio_encode,
+)
 from tinylm.pretrain.batch import IGNORE
 
 BIO = ("O", "B-A", "I-A", "B-B", "I-B")

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from tests.train.tiny import TEXT, same_bits, tiny_config
-from tinylm.errors import CheckpointError, ConfigError, DataError, TinylmError, TrainingError, WorkerError
+from tinylm.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    TinylmError,
+    TrainingError,
+    WorkerError,
+)
 from tinylm.parallel import launch, obstacle
 from tinylm.tokenizers import ByteTokenizer
 from tinylm.train import TrainConfig, checkpoint, load_run, prepare_run, train_run

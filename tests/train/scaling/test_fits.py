@@ -5,7 +5,16 @@ import pytest
 import tinylm as tl
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.train.scaling.broken import broken_power_law
-from tinylm.train.scaling.fits import JOINT, OFFSET, POWER, columns, descend, fit_law, huber, sum_of_powers
+from tinylm.train.scaling.fits import (
+    JOINT,
+    OFFSET,
+    POWER,
+    columns,
+    descend,
+    fit_law,
+    huber,
+    sum_of_powers,
+)
 from tinylm.train.scaling.fits_bent import KAPLAN, broken_law
 from tinylm.train.scaling.laws import CHINCHILLA, kaplan_loss, power_law
 

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.finetune.compress.distill_losses import hidden_loss, mixed_loss, place_weights, relation_loss, uniform_map
+from tinylm.finetune.compress.distill_losses import (
+    hidden_loss,
+    mixed_loss,
+    place_weights,
+    relation_loss,
+    uniform_map,
+)
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import Batch
 from tinylm.pretrain.score import chosen, score_rows

@@ -10,7 +10,13 @@ import numpy as np
 from tinylm.autograd import Tensor, no_grad, where
 from tinylm.backend import device_of, to_device
 from tinylm.errors import ConfigError
-from tinylm.finetune.compress.reweight import Reweighted, linear_maps, reweight, settle, straight_through
+from tinylm.finetune.compress.reweight import (
+    Reweighted,
+    linear_maps,
+    reweight,
+    settle,
+    straight_through,
+)
 from tinylm.finetune.wrap import places
 from tinylm.nn import Module
 

@@ -16,7 +16,15 @@ from tinylm.backend import Random, to_device
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import unwrap
-from tinylm.nn import Linear, Module, ParallelBlock, normal_parameter, pre_norm, sandwich_norm, split_heads
+from tinylm.nn import (
+    Linear,
+    Module,
+    ParallelBlock,
+    normal_parameter,
+    pre_norm,
+    sandwich_norm,
+    split_heads,
+)
 
 
 class KeysValues(Module):

@@ -10,7 +10,12 @@ from tinylm.finetune.tasks.classify import Classification, MultipleChoice, Regre
 from tinylm.finetune.tasks.crf import LinearChain, log_partition, path_score
 from tinylm.finetune.tasks.grafted import Grafted
 from tinylm.finetune.tasks.heads import Classifier, Regressor
-from tinylm.finetune.tasks.spans import SpanPrediction, SpanPredictor, binary_span_loss, softmax_span_loss
+from tinylm.finetune.tasks.spans import (
+    SpanPrediction,
+    SpanPredictor,
+    binary_span_loss,
+    softmax_span_loss,
+)
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
 from tinylm.finetune.tasks.text_to_text import Answering
 from tinylm.models.early.cases import ready

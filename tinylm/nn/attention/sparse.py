@@ -9,7 +9,17 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import attention, concatenate, exp, fused, getitem, logsumexp, matmul, pad, where
+from tinylm.autograd import (
+    attention,
+    concatenate,
+    exp,
+    fused,
+    getitem,
+    logsumexp,
+    matmul,
+    pad,
+    where,
+)
 from tinylm.backend import backend_of
 from tinylm.errors import ConfigError, ShapeError
 

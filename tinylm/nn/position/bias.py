@@ -11,7 +11,17 @@ import math
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd import Tensor, embedding, log, logsumexp, power, relu, sigmoid, stack, transpose
+from tinylm.autograd import (
+    Tensor,
+    embedding,
+    log,
+    logsumexp,
+    power,
+    relu,
+    sigmoid,
+    stack,
+    transpose,
+)
 from tinylm.errors import ConfigError, DataError
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter
 from tinylm.nn.module import Module

@@ -10,7 +10,20 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate, exp, expand_dims, flip, log, logsumexp, pad, primitive, silu, split, stack
+from tinylm.autograd import (
+    Tensor,
+    concatenate,
+    exp,
+    expand_dims,
+    flip,
+    log,
+    logsumexp,
+    pad,
+    primitive,
+    silu,
+    split,
+    stack,
+)
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter
 from tinylm.nn.module import Module
