@@ -7,6 +7,7 @@ import pytest
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import FastDecoder, ModelLM, generate
+from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.fast.folded import supports
 from tinylm.nn import ACTIVATIONS, GATES, Linear
@@ -37,8 +38,9 @@ def test_a_hidden_width_of_its_own_is_supported(gpt):
     np.testing.assert_allclose(step_by_step(FastDecoder(model), IDS), ModelLM(model).logits(IDS), rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("decoder", [FastDecoder, DirectDecoder])
 @pytest.mark.parametrize("sharp", [300.0, -300.0])
-def test_scores_too_large_or_too_small_for_the_exponential_are_survived(gpt, sharp):
+def test_scores_too_large_or_too_small_for_the_exponential_are_survived(gpt, sharp, decoder):
     model = gpt(dtype=np.float32, n_layer=1)
     # One direction of queries and keys that makes every score about `sharp`: exp() of it leaves float32.
     attention = model.blocks[0].attention
@@ -46,7 +48,7 @@ def test_scores_too_large_or_too_small_for_the_exponential_are_survived(gpt, sha
     attention.qkv.bias.data[8:16] = sharp / np.sqrt(300.0) / 2
     expected = ModelLM(model).logits(IDS)
     with np.errstate(over="raise", invalid="raise"):        # mended, and not by way of a warning
-        got = step_by_step(FastDecoder(model), IDS)
+        got = step_by_step(decoder(model), IDS)
     # a score of 300 carries 300 * 6e-8 of rounding into the exponent: 2e-5, times a few
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
 

@@ -77,6 +77,14 @@ def test_a_position_can_be_kept_from_finding_itself(gpt, store):
         assert token == store.tokens[d.argmin()]
 
 
+def test_a_position_does_not_find_itself_when_read_with_other_rounding(gpt, store):
+    model, ids = gpt(), np.array([TEXTS[0]])
+    rounded = Datastore(store.keys * (1 + 8 * np.finfo(np.float64).eps), store.tokens)
+    options = dict(k=1, share=1.0, leave_out=True)
+    found, expected = (KNNLM(model, s, **options).logits(ids)[0, :-1] for s in (rounded, store))
+    assert np.array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+
+
 def test_all_clusters_give_what_the_exact_store_gives(gpt, store):
     model, ids = gpt(), np.array([TEXTS[1]])
     exact = KNNLM(model, store, k=4).logits(ids)

@@ -33,6 +33,8 @@ PLAIN = {GPT, nn.Block, nn.SelfAttention, nn.FeedForward, nn.GatedFeedForward, n
 # Attention weights are exp(score) without subtracting the maximum while their sums stay in this range, where neither
 # overflow nor lost digits are near in float32; the careful way is taken otherwise.
 LEAST_SUM, LARGEST_SUM = 1e-26, 1e26
+# exp() of this is above LARGEST_SUM and far from overflow.
+LARGEST_SCORE = 60.0
 # From this many new tokens on, the model reads them together faster than the decoder one by one.
 TOGETHER = 5
 
@@ -98,7 +100,7 @@ class FastDecoder:
         rising   what goes up to the hidden layer: F, or 2 F if gated
         """
         D, H, G, K, dtype = self.config.d_model, self.heads, self.groups, self.width, self.dtype
-        self.inverse = np.empty((), dtype)
+        self.inverse, self.ceiling = np.empty((), dtype), np.array(LARGEST_SCORE, dtype)
         self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, rising))
         self.normed, self.attended, self.activated = (np.ones(n + 1, dtype) for n in (D, H * K, F))
         self.qkv, self.ones = np.empty((H + 2 * G) * K, dtype), np.ones(self.context, dtype)
@@ -128,7 +130,7 @@ class FastDecoder:
         if not ids or past + len(ids) > self.context or min(ids) < 0 or max(ids) >= self.vocab_size:
             return self.model.next_logits(tokens, cache)    # which also says what is wrong, if something is
         cache = self.new_cache() if cache is None else cache
-        with np.errstate(over="ignore"):                    # _attend sees an overflow and mends it
+        with np.errstate(over="ignore"):                    # e^-gate of swiglu: 0 is right
             for token in ids:
                 last = self.step(token, cache)
         return self._scores(last)[None]
@@ -180,7 +182,10 @@ class FastDecoder:
             self.turned[:, 0], self.turned[:, 1] = first * cos - second * sin, first * sin + second * cos
         np.copyto(new, self.new)
         scores = np.matmul(self.queries, keys)                                          # (G, R, t+1)
-        weights = np.exp(scores)
+        # Larger scores are cut off, and the sum tells. No inf may enter the product: BLAS kernels
+        # pad with zeros, and inf times 0 is a warning and a NaN, which min() and max() can miss.
+        weights = np.minimum(scores, self.ceiling)
+        np.exp(weights, weights)
         total = weights.reshape(self.heads, -1).dot(self.ones[:t + 1])                  # (H,)
         sums = total.tolist()
         if not (min(sums) > LEAST_SUM and max(sums) < LARGEST_SUM):

@@ -14,6 +14,10 @@ from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_softmax
 from tinylm.generate.retrieval.neighbors import ClusteredIndex, knn_search
 
+# By so many roundings of its length a hidden state may differ between two shapes of input: the
+# bound of a few dozen operations in a row, in float32 1e-5 of the length.
+SAME_STATE = 100
+
 
 class Datastore:
     """Vectors with a token each.
@@ -88,7 +92,8 @@ class KNNLM:
     lm           has `hidden_and_logits`;  store a Datastore or ClusteredDatastore built with the same model
     k            neighbors;  share lambda, 0 to 1
     temperature  of the distances, in their unit (squared length of a hidden state)
-    leave_out    neighbors at distance 0 have no vote: for a text that is itself in the datastore
+    leave_out    neighbors at distance 0, up to rounding, have no vote: for a text that is itself in
+                 the datastore
     """
 
     def __init__(self, lm, store, k=8, share=0.25, temperature=1.0, leave_out=False):
@@ -102,9 +107,14 @@ class KNNLM:
         """Log-probabilities of the mixture: (B, T) -> (B, T, V) float64."""
         hidden, scores = map(backend.to_cpu, self.lm.hidden_and_logits(tokens, cache))
         B, T, V = scores.shape
-        distances, found = self.store.search(hidden.reshape(B * T, -1), self.k + self.leave_out)
+        states = hidden.reshape(B * T, -1)
+        distances, found = self.store.search(states, self.k + self.leave_out)
         if self.leave_out:
-            distances = np.where(distances == 0, np.inf, distances)
+            # The stored state came from an input of another length, and BLAS adds in an order that
+            # depends on the shape: the same state only up to rounding. Distances are squared.
+            lengths = np.linalg.norm(states.astype(np.float64), axis=1, keepdims=True)
+            same = (SAME_STATE * np.finfo(states.dtype).eps * lengths) ** 2
+            distances = np.where(distances <= same, np.inf, distances)
         voting = np.isfinite(distances).any(axis=1)
         votes = np.zeros((B * T, V))
         votes[voting] = knn_probabilities(distances[voting], found[voting], V, self.temperature)
