@@ -10,7 +10,6 @@ from tinylm.errors import TrainingError
 from tinylm.optim import SGD, AdamW, FlatParameters
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import IGNORE, Batch, CausalLM
-from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.step import random_streams, train_step
 
 needs_workers = pytest.mark.skipif(obstacle() is not None, reason="no shared-memory workers on this system")
@@ -153,13 +152,3 @@ def poisoned(comm):
 def test_all_workers_name_the_rows_that_one_saw_fail():
     message = launch(poisoned, 2)                          # what rank 0 says, whose own rows are fine
     assert "step 1: the loss is inf; in rows 3 to 5 of batch 0, first mul" in message
-
-
-def say(comm, text):
-    return broadcast_text(comm, text if comm.rank == comm.size - 1 else "", comm.size - 1)
-
-
-@needs_workers
-def test_text_is_broadcast_whole():
-    assert [launch(say, 2, text) for text in ("", "größer", "x" * 5000)] == ["", "größer", "x" * 5000]
-    assert broadcast_text(ALONE, "on its own") == "on its own"

@@ -2,7 +2,7 @@
 from tinylm.parallel.communicate.communicator import Communicator, SingleProcess, share
 from tinylm.parallel.communicate.shared import SharedMemory
 from tinylm.parallel.data_parallel import average_gradients, share_rows, token_weight
-from tinylm.parallel.launch import default_workers, launch, obstacle
+from tinylm.parallel.launcher import default_workers, launch, obstacle
 
 __all__ = ["Communicator", "SharedMemory", "SingleProcess", "average_gradients", "default_workers", "launch",
            "obstacle", "share", "share_rows", "token_weight"]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.generate.small import make_gpt
 from tinylm.data.synthetic import long_tasks
-from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.errors import DataError, ShapeError
 from tinylm.generate import ModelLM, generate, perplexity, sequence_logprob
 from tinylm.generate.measure import long_context
 from tinylm.generate.measure.long_context import (
@@ -13,7 +13,6 @@ from tinylm.generate.measure.long_context import (
     forgetting_curve,
     last_losses,
 )
-from tinylm.train.compare import EqualReading, report
 
 
 class Scores:
@@ -127,31 +126,6 @@ def test_a_window_of_attention_cannot_answer_from_beyond_its_receptive_field():
 def test_each_token_is_judged_by_itself():
     lm = Scores(3, lambda ids: one_hot(np.zeros_like(ids), 3))
     assert long_context.predicted_right(lm, np.array([[0, 0, 1, 0]]), 3).tolist() == [[True, False, True]]
-
-
-def test_one_seed_or_one_prompt_is_not_reported():
-    assert report([1.0, 2.0, 6.0]) == (3.0, 1.0, 6.0)
-    assert report([[0.0, 1.0], [0.5, 0.5]]) == (0.5, 0.0, 1.0)
-    for few, what in (([1.0], "one seed"), ([[1.0], [2.0]], "one prompt"), ([[1.0, 2.0]], "one seed")):
-        with pytest.raises(ConfigError, match=what):
-            report(few)
-        assert report(few, single=True)[1:] == (np.min(few), np.max(few))
-
-
-def test_models_that_read_different_tokens_are_not_compared():
-    ids = np.arange(12).reshape(3, 4)
-    equal = EqualReading()
-    for name in "ab":
-        for seed in (0, 1):
-            equal.read(name, seed, ids + seed)
-            equal.read(name, seed, ids)
-    assert equal.check() == 2 * 24                          # two batches of 12 from each of two seeds
-    equal.read("a", 2, ids)
-    with pytest.raises(DataError, match="b has no run of seed 2"):
-        equal.check()
-    equal.read("b", 2, ids[::-1])
-    with pytest.raises(DataError, match="b read 12 tokens in the run of seed 2"):
-        equal.check()
 
 
 def test_weights_read_on_under_interpolation_and_twice_the_positions_are_then_the_trained_ones():

@@ -15,7 +15,7 @@ def main(argv):
     """Train; print what becomes of it, examples, and the commands that go on from here."""
     from tinylm.backend import backend
     from tinylm.cli.learn.showcase import closing
-    from tinylm.parallel.launch import launch
+    from tinylm.parallel.launcher import launch
     from tinylm.train import TrainConfig, prepare_run, train_run
 
     given = {}
@@ -32,7 +32,7 @@ def main(argv):
 def workers_for(config, report):
     """How many processes to train with: those asked for, else as many as the cores and the batch allow."""
     from tinylm.machine import cores
-    from tinylm.parallel.launch import default_workers, obstacle
+    from tinylm.parallel.launcher import default_workers, obstacle
 
     if config.workers or config.device != "cpu":
         return config.workers or 1

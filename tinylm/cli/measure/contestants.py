@@ -96,7 +96,7 @@ def main(job):
         from tinylm.cli.measure.peer_torch import torch_decoding, torch_training
         from tinylm.parallel import SingleProcess
         return serve(torch_training if job["kind"] == "training" else torch_decoding, job, data, SingleProcess())
-    from tinylm.parallel.launch import launch
+    from tinylm.parallel.launcher import launch
     make = tinylm_training if job["kind"] == "training" else tinylm_decoding
     if make is tinylm_decoding:
         from tinylm.machine import blas_threads

@@ -3,7 +3,7 @@
 Each worker has a window of shared memory that all can read. A collective on arrays made by `empty()` is two
 meetings of the workers with reads of each other's windows between them: nobody copies anything to send it. Other
 arrays pass through each worker's mailbox in chunks. `memory.py` holds the layout and the semaphores;
-`launch.py` starts the workers. The sums: book section 2.2.3, eq. (2.33).
+`launcher.py` starts the workers. The sums: book section 2.2.3, eq. (2.33).
 """
 import numpy as np
 
