@@ -43,6 +43,7 @@ class Trainer:
         self.batch_size, self.clip, self.micro_batch, self.seed = batch_size, clip, micro_batch, seed
         self.learning_rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
         self.comm, self.step, self.stopped_by = comm or ALONE, 0, None
+        self._pending = None                               # a signal that came in the last step of a run()
         self.device, self.streams = device_of(optimizer.flat.data), random_streams(model)
         rank, size = self.comm.rank, self.comm.size
         if size > batch_size:
@@ -95,13 +96,16 @@ class Trainer:
         with finish_first(say) as asked:
             while self.step < steps:
                 started = time.perf_counter()
-                step = self.advance(bool(asked))
+                step = self.advance(bool(asked or self._pending))
                 if after_step is not None and after_step(step, time.perf_counter() - started):
                     return True
                 if step.stop:
                     # another worker may have been asked and not this one: then it was a press of Ctrl-C
-                    self.stopped_by = asked.signal or signal.SIGINT
-                    break
+                    self.stopped_by = asked.signal or self._pending or signal.SIGINT
+                    self._pending = None
+                    return self.step >= steps
+            # nobody else knows of a signal that came in the last step: the next run() tells all workers
+            self._pending = asked.signal or self._pending
         return self.step >= steps
 
     def state(self):
