@@ -83,7 +83,9 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
             after_step(step, seconds)
 
     while trainer.step < steps:
-        if not trainer.run(min(steps, trainer.step + batches.per_epoch), keep):
+        trainer.run(min(steps, trainer.step + batches.per_epoch), keep)
+        # asked in the last step of an epoch, run() did all its steps, but there are more
+        if trainer.stopped_by and trainer.step < steps:
             raise Terminated if trainer.stopped_by == signal.SIGTERM else KeyboardInterrupt
         model.eval()
         if after_epoch is not None and after_epoch(math.ceil(trainer.step / batches.per_epoch), np.array(losses)):
