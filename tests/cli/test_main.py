@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 import types
@@ -75,6 +76,19 @@ def test_a_bug_keeps_its_traceback(verb):
 def test_ctrl_c_ends_with_130(verb):
     verb(raiser(KeyboardInterrupt()))
     assert main(["book"]) == 130
+
+
+def test_sigterm_ends_with_143_and_what_was_begun_is_cleaned_up(verb):
+    cleaned = []
+
+    def work(argv):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            cleaned.append(True)
+    verb(work)
+    assert main(["book"]) == 143 and cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("returned, status", [(None, 0), (0, 0), (1, 1)])

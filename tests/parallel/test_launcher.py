@@ -193,3 +193,29 @@ def test_a_second_ctrl_c_ends_workers_that_do_not_listen():
         while parent.stdout.readline():                          # one press for each answer, in case two became one,
             os.killpg(parent.pid, signal.SIGINT)                 # until nobody is left to answer
         assert "KeyboardInterrupt" in parent.stderr.read()
+
+
+def test_sigterm_to_the_parent_alone_is_handed_to_the_workers():
+    body = """
+        def body(comm):
+            came = []
+            signal.signal(signal.SIGTERM, lambda *_: came.append(1))
+            comm.barrier()
+            if comm.rank == 0:
+                print("ready", flush=True)
+            while not comm.all_reduce(np.array(len(came)), "min"):
+                pass
+            return "saved"
+        print(launch(body, 2, capacity=4096))
+    """
+    with program(body) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.terminate()                                       # what a scheduler does: one process, not the group
+        assert parent.stdout.read() == "saved\n"
+
+
+def test_sigterm_that_workers_do_not_handle_is_terminated():
+    with program(WAITING.format(extra="")) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.terminate()
+        assert parent.stdout.read() == "" and "Terminated" in parent.stderr.read()

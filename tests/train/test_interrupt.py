@@ -1,4 +1,4 @@
-"""Ctrl-C asks first and insists second."""
+"""Ctrl-C asks first and insists second; SIGTERM asks, however often it comes."""
 import signal
 import threading
 
@@ -24,6 +24,17 @@ def test_first_ctrl_c_sets_the_flag_and_the_second_acts():
             assert asked and said == [1]
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_sigterm_sets_the_flag_and_may_come_twice():
+    before, said = signal.getsignal(signal.SIGTERM), []
+    with finish_first(lambda: said.append(1)) as asked:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)                # from the scheduler and from the parent process
+        assert asked.signal == signal.SIGTERM and said == [1]
+        with pytest.raises(KeyboardInterrupt):             # the user at the terminal insists
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_old_handler_is_back_afterwards():

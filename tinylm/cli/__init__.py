@@ -3,12 +3,15 @@
 An error that tinylm raises on purpose is one line on stderr; a bug keeps its traceback, and
 TINYLM_DEBUG=1 shows the traceback of every error. Read next: options.py, then a verb.
 """
+import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
+import threading
 
-from tinylm.errors import TinylmError
+from tinylm.errors import Terminated, TinylmError
 
 VERBS = {  # verb: (what it does, an example)
     "train": ("train a small model on text: a GPT, or any objective", "tinylm train --data book.txt --steps 500"),
@@ -48,19 +51,41 @@ def main(argv=None):
     """Run one verb.
 
     argv     the words after `tinylm`; None takes them from the command line
-    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C
+    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C, 143 SIGTERM
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _dispatch(argv)
+        with _terminated_raises():
+            status = _dispatch(argv)
         sys.stdout.flush()                                   # a closed pipe shows here, not at interpreter exit
         return status
     except BrokenPipeError:                                  # `tinylm book | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print(file=sys.stderr)
-        return 130
+        return 143 if isinstance(stopped, Terminated) else 130
+
+
+@contextlib.contextmanager
+def _terminated_raises():
+    """Inside, SIGTERM is raised as Terminated, so that half-written files are removed as after Ctrl-C.
+
+    Does nothing outside the main thread, or where the caller handles or ignores SIGTERM.
+    """
+    if (threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL):
+        yield
+        return
+
+    def raise_terminated(number, frame):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _dispatch(argv):

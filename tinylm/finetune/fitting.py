@@ -6,12 +6,13 @@ fine-tuning does (Devlin et al. 2019, appendix A.3). Read next: tasks/heads.py f
 tasks said in words.
 """
 import math
+import signal
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, Terminated
 from tinylm.finetune.freezing import trainable
 from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
@@ -61,7 +62,8 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     after_step     called as after_step(Step, seconds it took), to show how far it is
     comm           communicator, for workers that train together
     returns        (steps,) array: the mean loss of every step, before its update; the model is then in evaluation mode
-    raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt on Ctrl-C, when the step
+    raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt on Ctrl-C,
+                   Terminated on SIGTERM, when the step
                    in work is done
     """
     parameters = trainable(model)
@@ -81,8 +83,10 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
             after_step(step, seconds)
 
     while trainer.step < steps:
-        if not trainer.run(min(steps, trainer.step + batches.per_epoch), keep):
-            raise KeyboardInterrupt
+        trainer.run(min(steps, trainer.step + batches.per_epoch), keep)
+        # asked in the last step of an epoch, run() did all its steps, but there are more
+        if trainer.stopped_by and trainer.step < steps:
+            raise Terminated if trainer.stopped_by == signal.SIGTERM else KeyboardInterrupt
         model.eval()
         if after_epoch is not None and after_epoch(math.ceil(trainer.step / batches.per_epoch), np.array(losses)):
             break

@@ -17,7 +17,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinylm.errors import ConfigError, WorkerError
+from tinylm.errors import ConfigError, Terminated, WorkerError
 from tinylm.machine import blas_threads, cores
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import Memory
@@ -92,10 +92,11 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
     mailbox    bytes through which other arrays pass at a time, and of messages that wait unreceived for each pair
     returns    rank 0's result, pickled through a pipe: keep it small; large arrays belong in files
     raises     WorkerError, with .rank, .type, .message and .traceback of the first worker that failed or was killed,
-               once all others have been ended. KeyboardInterrupt if a worker let Ctrl-C through.
+               once all others have been ended. KeyboardInterrupt if a worker let Ctrl-C through, Terminated if SIGTERM
+               came to this process and ended one.
 
     Ctrl-C reaches the workers as well as this process. They may finish by themselves, and if all do, the result is
-    returned; a second Ctrl-C ends them.
+    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to the workers.
     """
     if workers == 1:
         return function(SingleProcess(), *args)
@@ -103,14 +104,22 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         raise ConfigError(f"launch: {workers} workers, needs at least 1")
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
-    memory, interrupts, running = Memory(workers, capacity, mailbox), [], []
-    restore = on_interrupt(lambda *_: interrupts.append(time.monotonic()))
+    memory, interrupts, running = Memory(workers, capacity, mailbox), Interrupts(), []
+
+    def terminated(*_):
+        interrupts.terminated = True
+        hand_on(signal.SIGTERM, running)
+
+    restore = on_signal(signal.SIGINT, lambda *_: interrupts.append(time.monotonic()))
+    restore_term = on_signal(signal.SIGTERM, terminated)
     threads = blas_threads()
     blas_threads(1)                                          # before the fork: a worker never starts BLAS threads
     lifeline, parent_end = os.pipe()                         # reads end-of-file when this process is gone
     try:
         for rank in range(workers):
             running.append(fork_worker(function, args, memory, rank, lifeline, parent_end))
+        if interrupts.terminated:                            # it came while some were not there yet
+            hand_on(signal.SIGTERM, running)
         if threads:
             blas_threads(threads)
         first = supervise(running, interrupts)
@@ -123,15 +132,29 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         for worker in running:
             os.close(worker.pipe)
         os.close(lifeline), os.close(parent_end)
+        restore_term()
         restore()
 
 
-def on_interrupt(handler):
-    """Let `handler` take Ctrl-C. Returns what puts the old handler back; does nothing outside the main thread."""
+class Interrupts(list):
+    """The times at which Ctrl-C was pressed, and whether SIGTERM came."""
+
+    terminated = False
+
+
+def hand_on(number, running):
+    """Send a signal to the workers that are still there, rank 0 first: it is the one that answers for all."""
+    for worker in running:
+        if worker.status is None:                            # not reaped, so the pid is still this worker's
+            os.kill(worker.pid, number)
+
+
+def on_signal(number, handler):
+    """Let `handler` take a signal. Returns what puts the old handler back; does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
-    before = signal.signal(signal.SIGINT, handler)
-    return lambda: signal.signal(signal.SIGINT, before)
+    before = signal.signal(number, handler)
+    return lambda: signal.signal(number, before)
 
 
 def fork_worker(function, args, memory, rank, lifeline, parent_end):
@@ -196,7 +219,7 @@ def supervise(running, interrupts):
                 if not key.data.read():
                     pipes.unregister(key.fileobj)
             failures = failed(running)
-            stopped = failures and interrupts and failures[0][2] == "KeyboardInterrupt"
+            stopped = failures and let_through(failures[0], interrupts)
             if stopped:
                 deadline = min(deadline, time.monotonic() + GRACE)
             if (failures and not stopped) or len(interrupts) > 1 or time.monotonic() > deadline:
@@ -205,6 +228,12 @@ def supervise(running, interrupts):
     if not failures and len(interrupts) > 1:
         return 0, 0.0, "KeyboardInterrupt", "", ""
     return failures[0] if failures else None
+
+
+def let_through(failure, interrupts):
+    """Whether a worker ended because it did not handle the Ctrl-C or SIGTERM that this process was sent too."""
+    kind = failure[2]
+    return (interrupts and kind == "KeyboardInterrupt") or (interrupts.terminated and kind in ("SIGTERM", "Terminated"))
 
 
 def failed(running):
@@ -228,8 +257,8 @@ def end(running):
 def raise_failure(first, workers, interrupts):
     """Raise the first failure as this process's own."""
     rank, _, kind, message, trace = first
-    if interrupts and kind == "KeyboardInterrupt":
-        raise KeyboardInterrupt
+    if let_through(first, interrupts):
+        raise KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated
     error = WorkerError(f"worker {rank} of {workers} failed: {kind}: {message}")
     error.rank, error.type, error.message, error.traceback = rank, kind, message, trace
     raise error from (RuntimeError(f"in worker {rank}:\n{trace}") if trace else None)

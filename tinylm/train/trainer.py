@@ -6,6 +6,7 @@ and goes on computes the same bits as one that never did. The mathematics of a s
 configuration to a trainer: run/run.py.
 """
 import math
+import signal
 import time
 
 import numpy as np
@@ -33,6 +34,7 @@ class Trainer:
     comm         communicator; None for one process. Every worker makes the same trainer and calls the same methods
 
     step         updates done so far
+    stopped_by   the signal that ended the last run() early: SIGINT (Ctrl-C) or SIGTERM; None
     """
 
     def __init__(self, model, objective, optimizer, batches, batch_size, learning_rate, clip=0.0, micro_batch=0, seed=0,
@@ -40,7 +42,8 @@ class Trainer:
         self.model, self.objective, self.optimizer, self.batches = model, objective, optimizer, batches
         self.batch_size, self.clip, self.micro_batch, self.seed = batch_size, clip, micro_batch, seed
         self.learning_rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
-        self.comm, self.step = comm or ALONE, 0
+        self.comm, self.step, self.stopped_by = comm or ALONE, 0, None
+        self._pending = None                               # a signal that came in the last step of a run()
         self.device, self.streams = device_of(optimizer.flat.data), random_streams(model)
         rank, size = self.comm.rank, self.comm.size
         if size > batch_size:
@@ -82,21 +85,27 @@ class Trainer:
         return step
 
     def run(self, steps, after_step=None, say=lambda: None):
-        """Go on until `steps` updates are done, or until Ctrl-C, which lets the step in work finish.
+        """Go on until `steps` updates are done, or until Ctrl-C or SIGTERM, which let the step in work finish.
 
         after_step  called as after_step(Step, seconds it took) when an update is done; what is true ends training, and
                     must be so on every worker
-        say         called once when Ctrl-C is pressed
+        say         called once when Ctrl-C is pressed or SIGTERM comes
         returns     True if all steps are done or after_step found an end, False if stopped before
         """
+        self.stopped_by = None
         with finish_first(say) as asked:
             while self.step < steps:
                 started = time.perf_counter()
-                step = self.advance(bool(asked))
+                step = self.advance(bool(asked or self._pending))
                 if after_step is not None and after_step(step, time.perf_counter() - started):
                     return True
                 if step.stop:
-                    break
+                    # another worker may have been asked and not this one: then it was a press of Ctrl-C
+                    self.stopped_by = asked.signal or self._pending or signal.SIGINT
+                    self._pending = None
+                    return self.step >= steps
+            # nobody else knows of a signal that came in the last step: the next run() tells all workers
+            self._pending = asked.signal or self._pending
         return self.step >= steps
 
     def state(self):

@@ -1,5 +1,6 @@
 import io
 import json
+import signal
 import sys
 
 import numpy as np
@@ -126,3 +127,17 @@ def test_what_is_no_decoder_is_refused_before_it_is_trained(data, text, tiny, tm
 def test_other_verbs_say_what_a_tuned_model_lacks(tuned, capsys):
     assert main(["eval", str(tuned)]) == 1 and "give one with --data FILE" in capsys.readouterr().err
     assert main(["train", "--resume", str(tuned)]) == 1 and f"`tinylm finetune {tuned} --data FILE`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_tuning_that_is_stopped_is_saved(base, data, tmp_path, monkeypatch, number, status):
+    from tinylm.train.trainer import Trainer
+    advance = Trainer.advance
+
+    def press(self, stop=False):
+        if self.step == 1 and not stop:
+            signal.raise_signal(number)
+        return advance(self, stop)
+    monkeypatch.setattr(Trainer, "advance", press)
+    assert main(["finetune", str(base), "--data", str(data), "--out", str(tmp_path / "out"), "--steps", "30"]) == status
+    load_run(tmp_path / "out")

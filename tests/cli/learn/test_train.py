@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,3 +125,19 @@ def test_the_prompt_of_the_sample_is_a_piece_of_the_text(text, prompt):
 def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
     with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
         checkpoint.find(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_saves_and_ends_with_143(text, tiny, tmp_path, workers):
+    """The process is started as a scheduler starts it, and SIGTERM comes to it alone once it has trained some steps."""
+    out = tmp_path / "run"
+    settings = [*tiny, f"--workers={workers}", "--steps=1000000", "--eval-every=0", "--checkpoint-every=0"]
+    command = [sys.executable, "-m", "tinylm", "train", "--data", str(text), "--out", str(out), *settings]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
+        while '"step": 5,' not in ((out / "log.jsonl").read_text() if (out / "log.jsonl").exists() else ""):
+            assert job.poll() is None
+        job.terminate()
+        said = job.stdout.read()
+    assert job.returncode == 143 and f"saved; go on with: tinylm train --resume {out}" in said
+    assert checkpoint.latest(out)

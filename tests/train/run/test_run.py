@@ -107,14 +107,14 @@ def test_how_often_a_run_is_looked_at_does_not_change_it(whole, tmp_path):
     assert same_bits(final(tmp_path / "run")[0]["model"], final(whole[0])[0]["model"])
 
 
-def interrupt_at(monkeypatch, step):
-    """Press Ctrl-C while that step is in work."""
+def interrupt_at(monkeypatch, step, number=signal.SIGINT):
+    """Press Ctrl-C, or send another signal, while that step is in work."""
     from tinylm.train.trainer import Trainer
     advance = Trainer.advance
 
     def press(self, stop=False):
         if self.step == step - 1 and not stop:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return advance(self, stop)
     monkeypatch.setattr(Trainer, "advance", press)
 
@@ -130,6 +130,15 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(whole, tmp_path, monk
     assert checkpoint.latest(run).name == "step-000005"    # pressed in step 4, agreed on in step 5
     train(TrainConfig(resume=str(run)))
     assert same_run(run, whole[0])
+
+
+def test_sigterm_saves_like_ctrl_c(whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 4, signal.SIGTERM)
+        summary = train(tiny_config(tmp_path))
+    assert summary["interrupted"] and summary["signal"] == signal.SIGTERM
+    train(TrainConfig(resume=str(tmp_path / "run")))
+    assert same_run(tmp_path / "run", whole[0])
 
 
 @needs_fork

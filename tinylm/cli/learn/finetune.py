@@ -8,6 +8,7 @@ The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early a
 import dataclasses
 import functools
 import shlex
+import signal
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.cli.options import parse
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError, DataError, Terminated
 from tinylm.settings import above, at_least, between, one_of, positive, setting
 
 EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
@@ -65,7 +66,7 @@ def main(argv):
            f"conversations written as {template.name}")
     asked = dataclasses.replace(task, whole=False)            # --whole or not, validation is on answers: figures compare
     before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
-    done, finished = _tune(config, model, task, train)
+    done, stopped_by = _tune(config, model, task, train)
     if config.lora:
         from tinylm.finetune.peft.merging import bake
         bake(model)
@@ -74,9 +75,9 @@ def main(argv):
         report(f"held back: {before:.4f} nats per answer token before, {after:.4f} after {done} steps")
     _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
     where = shlex.quote(str(directory))
-    report(f"saved in {directory}" + ("" if finished else f", after {done} steps") + f". Go on with\n  tinylm chat {where}\n"
+    report(f"saved in {directory}" + (f", after {done} steps" if stopped_by else "") + f". Go on with\n  tinylm chat {where}\n"
            f"  tinylm generate {where} {shlex.quote(_question(config.data))}")
-    return None if finished else 130
+    return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM
 
 
 def _opened(name, config):
@@ -142,7 +143,7 @@ def _examples(config, model, tokenizer, template, report):
 
 
 def _tune(config, model, task, examples):
-    """Train, showing how far it is. Returns (updates done, whether all are)."""
+    """Train, showing how far it is. Returns (updates done, the signal that stopped them or None)."""
     from tinylm.finetune.fitting import Shuffled, fit
     from tinylm.train.progress import Progress
 
@@ -157,12 +158,12 @@ def _tune(config, model, task, examples):
     try:
         fit(model, task, examples, steps=steps, batch_size=config.batch_size, learning_rate=config.lr, warmup=config.warmup,
             weight_decay=config.weight_decay, clip=config.clip, seed=config.seed, micro_batch=config.micro_batch, after_step=show)
-    except KeyboardInterrupt:                                 # the step in work is done, and the weights are as after it
+    except KeyboardInterrupt as stopped:                      # the step in work is done, and the weights are as after it
         model.eval()
-        return len(losses), False
+        return len(losses), signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT
     finally:
         progress.close()
-    return steps, True
+    return steps, None
 
 
 def _save(directory, name, config, model, tokenizer, template, base, steps, losses):

@@ -81,8 +81,9 @@ def train_run(run, comm=None, report=print):
              is reported by the process the user started)
     comm     communicator whose every worker calls this; None: this process alone
     report   where lines of text for the user go; only rank 0 reports
-    returns  dict: run, step, loss, validation_loss, tokens_per_second, seconds, parameters, interrupted, best (step and
-             validation loss, with patience); of causal language modeling also perplexity and bits_per_byte
+    returns  dict: run, step, loss, validation_loss, tokens_per_second, seconds, parameters, interrupted, signal (its
+             number, or None), best (step and validation loss, with patience);
+             of causal language modeling also perplexity and bits_per_byte
     raises   TinylmError
     """
     comm = comm or ALONE

@@ -4,6 +4,7 @@ Everything here surrounds the trainer without touching its arithmetic, so a run 
 looked at. Every worker goes through the same motions; rank 0 alone writes. Read next: trainer.py.
 """
 import platform
+import signal
 import time
 
 import numpy as np
@@ -53,7 +54,7 @@ class Session:
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
 
     def train(self):
-        """Train to the end, or to Ctrl-C. Returns the summary that train_run describes."""
+        """Train to the end, or to Ctrl-C or SIGTERM. Returns the summary that train_run describes."""
         config, trainer, rank = self.config, self.trainer, self.comm.rank
         started, first = time.perf_counter(), trainer.step
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
@@ -76,8 +77,10 @@ class Session:
         finally:
             if rank == 0:
                 self.progress.close()
+        stopped_by = None if finished else int(trainer.stopped_by or signal.SIGINT)
         summary = {"run": str(self.run.directory), "step": trainer.step, "parameters": parameters,
-                   "interrupted": not finished, "loss": float(np.mean(self.losses)) if self.losses else None,
+                   "interrupted": not finished, "signal": stopped_by,
+                   "loss": float(np.mean(self.losses)) if self.losses else None,
                    "tokens_per_second": sum(self.tokens) / sum(self.seconds) if self.seconds else None}
         summary |= self.validate(0) if finished else {}
         summary |= {"best": self.patience.state()} if config.patience else {}
@@ -145,7 +148,7 @@ class Session:
 
     def _interrupted(self):
         if self.comm.rank == 0:
-            self.progress.note("Ctrl-C: finishing this step and saving (once more: stop at once, without saving)")
+            self.progress.note("asked to stop: finishing this step and saving (Ctrl-C once more: stop at once, without saving)")
 
     def _closing(self, summary):
         if summary["interrupted"]:
