@@ -1,7 +1,6 @@
 """Words as ids, for texts short enough to look at: what examples and `tinylm corrupt` use in place of a tokenizer."""
-import re
-
 import numpy as np
+import regex
 
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.special import Special
@@ -9,7 +8,7 @@ from tinylm.pretrain.special import Special
 
 def split(text):
     """Words and punctuation marks; 's is a piece of its own, and a name in brackets stays whole."""
-    return re.findall(r"\[[A-Z]+\]|'\w+|\w+|[^\w\s]", text)
+    return regex.findall(r"\[[A-Z]+\]|'\w+|\w+|[^\w\s]", text)
 
 
 class Words:

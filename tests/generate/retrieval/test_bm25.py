@@ -69,3 +69,10 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="b 2"):
         InvertedIndex([], b=2)
     assert InvertedIndex([]).search("a", 3) == [] and InvertedIndex(["", "a"]).search("a", 3)[0][0] == 1
+
+
+@pytest.mark.parametrize("documents, query", [
+    (["我住在上海", "他去北京工作"], "北京"), (["猫が好きです", "東京へ行きました"], "東京"),
+    (["ผมชอบแมว", "เขาไปกรุงเทพ"], "กรุงเทพ"), (["tea", "CAFE\u0301 noir"], "caf\u00e9")])
+def test_words_are_found_without_spaces_and_in_any_spelling(documents, query):
+    assert InvertedIndex(documents).search(query, 1)[0][0] == 1

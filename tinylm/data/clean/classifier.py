@@ -11,9 +11,10 @@ import numpy as np
 import regex
 
 from tinylm.backend import Random
+from tinylm.data.clean.words import comparable, words
 from tinylm.errors import DataError
 
-_WORD = regex.compile(r"\p{L}+|\p{N}+|[^\s\p{L}\p{N}]")
+_MARK = regex.compile(r"[^\s\p{L}\p{M}\p{N}_]")
 
 
 def hashed_words(text, size):
@@ -21,9 +22,11 @@ def hashed_words(text, size):
 
     Different words may share a row (Weinberger et al. 2009, feature hashing): no vocabulary to keep.
     """
-    words = [word.lower() for word in _WORD.findall(text)]
-    pairs = [f"{a} {b}" for a, b in zip(words, words[1:])]
-    rows = np.array([zlib.crc32(word.encode("utf-8", "replace")) % size for word in words + pairs], np.int64)
+    found = words(text)
+    pairs = [f"{a} {b}" for a, b in zip(found, found[1:])]
+    marks = _MARK.findall(comparable(text))                 # punctuation tells good text from bad too
+    rows = np.array([zlib.crc32(word.encode("utf-8", "replace")) % size
+                     for word in found + pairs + marks], np.int64)
     rows, counts = np.unique(rows, return_counts=True)
     return rows, np.sqrt(counts / max(counts.sum(), 1))     # of length 1, rare words not drowned by common ones
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import regex
 
+from tinylm.data.clean.words import stream_safe, words_of
+
 _BREAKS = regex.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\ufeff\u200b\u00ad--[\t\n]]", regex.V1)
 _SPACES = regex.compile(r"[^\S\n\t]+")
@@ -24,7 +26,7 @@ def normalized(text):
     Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one. Twice is once.
     """
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
-    text = _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+    text = _SPACES.sub(" ", unicodedata.normalize("NFC", stream_safe(text)))
     return _BLANK_LINES.sub("\n\n", _LINE_ENDS.sub("", text)).strip("\n")
 
 
@@ -74,7 +76,10 @@ def without_markup(text):
 
 _CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
 _POLICY = regex.compile(r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
-_LINE_END = (".", "!", "?", '"', ".”", "!”", "?”", ".'", ".’", ".)", "。", "！", "？", "؟", "।")
+# What ends a sentence in any script (Unicode's Sentence_Terminal), quotes and brackets after it.
+_LINE_END = regex.compile(r"(?:\p{STerm}[\"'”’)」』）】》]?|[\"」』])\Z")
+# Thai and Lao end a sentence with a space, or with nothing at the end of a line.
+_UNMARKED_END = regex.compile(r"[\p{Thai}\p{Lao}]\Z")
 
 
 def without_citations(text):
@@ -85,14 +90,17 @@ def without_citations(text):
 def sentence_lines(text, least=5):
     """The lines that are sentences: they end in a terminal mark and have `least` words or more (C4).
 
-    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between paragraphs stay. The count of
-    words tests no line of a script without spaces (Chinese, Japanese).
+    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between paragraphs stay. Where there
+    are no spaces each letter counts as a word; a line in Thai or Lao, which have no full stop, needs none.
     """
     kept = []
     for line in text.split("\n"):
         body = line.strip()
-        wordy = len(body.split()) >= least or not body.isascii() and " " not in body
-        if not body or body.endswith(_LINE_END) and wordy and "javascript" not in body.lower() and not _POLICY.search(body):
+        # The end of a line alone: searching all of it would cost more than it tells.
+        ended = _LINE_END.search(body[-2:]) or _UNMARKED_END.search(body[-1:])
+        wordy = len(words_of(body)) >= least
+        boilerplate = "javascript" in body.lower() or _POLICY.search(body)
+        if not body or ended and wordy and not boilerplate:
             kept.append(line)
     return _BLANK_LINES.sub("\n\n", "\n".join(kept)).strip("\n")
 
@@ -107,7 +115,8 @@ def no_code(text):
     return "{" not in text
 
 
-_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[。！？؟।]")
+_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[\p{STerm}--[.!?]]|[\p{Thai}\p{Lao}](?=\s|\Z)",
+                              regex.V1)
 
 
 def at_least_sentences(least=3):

@@ -13,17 +13,10 @@ from array import array
 from collections import defaultdict
 
 import numpy as np
-import regex
 
 from tinylm.backend import Random
+from tinylm.data.clean.words import words
 from tinylm.errors import ConfigError
-
-_WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*|\p{N}+")
-
-
-def plain_words(text):
-    """The words of a text in lower case, without punctuation: what two copies have in common."""
-    return _WORD.findall(text.lower())
 
 
 class ExactDuplicates:
@@ -47,13 +40,17 @@ class ExactDuplicates:
 def shingles(text, n=5):
     """The distinct n-grams of words of a text, each as a 64-bit hash; of a shorter text, all its words as one.
 
+    Of a text without words its characters count, white space aside: "!!!" is no copy of "***".
+
     returns  sorted (S,) uint64, S >= 1
     """
-    words = np.array([zlib.crc32(word.encode()) for word in plain_words(text)], np.uint64)
-    n = min(n, max(len(words), 1))
-    total = np.zeros(max(len(words) - n + 1, 1), np.uint64)
-    for i in range(n if len(words) else 0):                # a polynomial in the words' hashes, modulo 2^64
-        total = total * np.uint64(0x9E3779B97F4A7C15) + words[i:len(words) - n + 1 + i]
+    parts = words(text) or list("".join(text.split()))
+    codes = [zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in parts]
+    hashes = np.array(codes, np.uint64)
+    n = min(n, max(len(hashes), 1))
+    total = np.zeros(max(len(hashes) - n + 1, 1), np.uint64)
+    for i in range(n if len(hashes) else 0):               # a polynomial in the words' hashes, modulo 2^64
+        total = total * np.uint64(0x9E3779B97F4A7C15) + hashes[i:len(hashes) - n + 1 + i]
     return np.unique(_mixed(total))
 
 

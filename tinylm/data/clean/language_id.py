@@ -34,7 +34,7 @@ def character_ngrams(text, orders=ORDERS):
 class LanguageId:
     """Naive Bayes over character n-grams.
 
-    samples  {language: text}; by default sixteen languages from language_samples.py
+    samples  {language: text}; by default seventeen languages from language_samples.py
     add      counted for every n-gram of any sample before the samples are, so that nothing is impossible
     most     characters of a text that are looked at: the first ones
     raises   ConfigError for fewer than two languages or a sample without letters

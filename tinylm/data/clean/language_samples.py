@@ -211,6 +211,12 @@ SAMPLES = {
         'na hali bora za maisha ya watu kwa kuwa na uhuru zaidi, Kwa kuwa Nchi zilizo Wanachama zimeahidi, '
         'kwa kushirikiana na Umoja wa Mataifa, kukuza na kuheshimu haki za binadamu na uhuru wake wa asili, '
         'Kwa kuwa kuzitambua haki hizi na uhuru huu ni jambo la maana sana kua kutimiza ahadi hiyo,'),
+    "th": (
+        'โดยที่การยอมรับนับถือเกียรติศักดิ์ประจำตัว และสิทธิเท่าเทียมกันและโอนมิได้ของบรรดา สมาชิกทั้งหลายแห่งครอบครัวมนุษย์'
+        'เป็นหลักมูลเหตุแห่งอิสรภาพ ความยุติธรรม และสันติภาพในโลก โดยที่การไม่นำพาและการเหยียดหยามต่อสิทธิมนุษยชน '
+        'ยังผลให้มีการกระทำอันป่าเถื่อน ซึ่งเป็นการละเมิดมโนธรรมของมนุษยชาติอย่างร้ายแรง '
+        'มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ต่างมีเหตุผลและมโนธรรม '
+        'และควรปฏิบัติต่อกันด้วยเจตนารมณ์แห่งภราดรภาพ บุคคลมีสิทธิในการดำรงชีวิต ในเสรีภาพและในความมั่นคงแห่งร่างกาย'),
     "tr": (
         'İnsanlık ailesinin bütün üyelerinde bulunan haysiyetin ve bunların eşit ve devir kabul etmez '
         'haklarının tanınması hususunun, hürriyetin, adaletin ve dünya barışının temeli olmasına, İnsan '

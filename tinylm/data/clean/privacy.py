@@ -10,6 +10,8 @@ from collections import Counter
 
 import regex
 
+from tinylm.data.clean.words import SPACED_WORD, is_unspaced
+
 
 def _luhn(text):
     """Whether the digits end in their Luhn check digit (ISO/IEC 7812), as payment cards' do."""
@@ -52,7 +54,22 @@ _KINDS = {
               r"|(?:\([0-9]{2,5}\) ?|[0-9]{2,5}[ .-])[0-9]{3,4}[ .-]?[0-9]{3,4})(?![\w-]|\.[0-9])", _telephone),
 }
 KINDS = tuple(_KINDS)
-_PATTERNS = {kind: (regex.compile(pattern), check) for kind, (pattern, check) in _KINDS.items()}
+
+
+def _compiled(pattern):
+    # Where there are no spaces, a number or an address begins and ends beside any letter.
+    return regex.compile(pattern.replace(r"\w", SPACED_WORD), regex.V1)
+
+
+_PATTERNS = {kind: (_compiled(pattern), check) for kind, (pattern, check) in _KINDS.items()}
+
+
+def _whole(name):
+    """The pattern of a name as whole words; a script without spaces has no borders of words."""
+    before = "" if is_unspaced(name) else r"(?<![\w\[])"
+    after = "" if is_unspaced(name[-1]) else r"(?![\w\]])"
+    return before + regex.escape(name) + after
+
 
 
 class Masker:
@@ -66,7 +83,7 @@ class Masker:
     def __init__(self, kinds=KINDS, names=()):
         self._patterns = [(kind, *_PATTERNS[kind]) for kind in KINDS if kind in kinds]
         if names := sorted(filter(None, names), key=len, reverse=True):
-            pattern = regex.compile(r"(?<![\w\[])(?:" + "|".join(map(regex.escape, names)) + r")(?![\w\]])")
+            pattern = _compiled("|".join(map(_whole, names)))
             self._patterns.append(("NAME", pattern, None))
         self.found = Counter()
 

@@ -6,15 +6,11 @@ repetition.py, the second half of Gopher's rules; classifier.py and ngram.py, wh
 """
 import regex
 
+from tinylm.data.clean.words import is_unspaced, mostly_unspaced, words, words_of
+
 STOP_WORDS = frozenset("the be to of and that have with".split())
-_WORD = regex.compile(r"\S+")
 _BULLETS = ("•", "‣", "▪", "●", "○", "-", "*", "·", "–")
 _SYMBOL = regex.compile(r"#|\.\.\.|…")
-
-
-def words_of(text):
-    """What white space separates."""
-    return _WORD.findall(text)
 
 
 def _lines(text):
@@ -27,10 +23,17 @@ def word_count(least=50, most=100_000):
 
 
 def mean_word_length(least=3, most=10):
-    """Words of `least` to `most` characters on average: neither single letters nor run together."""
+    """Words of `least` to `most` characters on average: neither single letters nor run together.
+
+    Where there are no spaces, nothing is known of the length of words: a text that is mostly in
+    such scripts passes, in others the rule looks at the words between spaces alone.
+    """
     def rule(text):
-        words = words_of(text)
-        return bool(words) and least <= sum(map(len, words)) / len(words) <= most
+        found = words_of(text)
+        if mostly_unspaced(found):
+            return True
+        spaced = [word for word in found if not is_unspaced(word)]
+        return bool(spaced) and least <= sum(map(len, spaced)) / len(spaced) <= most
     return rule
 
 
@@ -58,14 +61,15 @@ def few_ellipses(most=0.3):
 def alphabetic_words(least=0.8):
     """At least this part of the words has a letter in it."""
     def rule(text):
-        words = words_of(text)
-        return bool(words) and sum(any(c.isalpha() for c in word) for word in words) >= least * len(words)
+        found = words_of(text)
+        with_letter = sum(any(c.isalpha() for c in word) for word in found)
+        return bool(found) and with_letter >= least * len(found)
     return rule
 
 
 def has_stop_words(least=2, stop_words=STOP_WORDS):
     """At least `least` different ones of the words that no running English text does without."""
-    return lambda text: len(stop_words & {word.strip(".,;:!?\"'()").lower() for word in words_of(text)}) >= least
+    return lambda text: len(stop_words.intersection(words(text))) >= least
 
 
 def gopher_quality(least_words=50):

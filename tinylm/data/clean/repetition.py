@@ -8,7 +8,7 @@ from collections import Counter
 
 import regex
 
-from tinylm.data.clean.quality import words_of
+from tinylm.data.clean.words import pieces_per_word, words_of
 
 # Table A1: the most frequent n-gram may fill this part of the characters; n-grams that are repeated, together, this.
 TOP_NGRAM = {2: 0.20, 3: 0.18, 4: 0.16}
@@ -87,8 +87,11 @@ def few_repeated_ngrams(top=None, repeated=None):
 
     def rule(text):
         words = words_of(text)
-        return (all(top_ngram_share(words, n) <= share for n, share in top.items())
-                and all(repeated_ngram_share(words, n) <= share for n, share in repeated.items()))
+        # Five letters of Thai are hardly more than one word: as many letters as n words have.
+        letters = pieces_per_word(words)
+        return (all(top_ngram_share(words, n * letters) <= share for n, share in top.items())
+                and all(repeated_ngram_share(words, n * letters) <= share
+                        for n, share in repeated.items()))
     return rule
 
 

@@ -5,14 +5,12 @@ It also removes whoever speaks about such words, and dialects more than others (
 of such words decides, and the list is the user's. The few words below only show the form. Book section 2.2.1.
 Read next: privacy.py.
 """
-import regex
-
+from tinylm.data.clean.words import words as words_in
 from tinylm.errors import DataError
 
 # Common English obscenities; a list for use names many more, in every language of the corpus.
 EXAMPLE_WORDS = ("asshole", "bastard", "bitch", "bullshit", "cunt", "dickhead", "fuck", "fucker", "fucking", "motherfucker",
                  "shit", "slut", "whore")
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
 def read_words(path):
@@ -35,12 +33,12 @@ class WordList:
     """
 
     def __init__(self, words=EXAMPLE_WORDS):
-        self.phrases = {tuple(_WORD.findall(word.lower())) for word in words} - {()}
+        self.phrases = {tuple(words_in(word)) for word in words} - {()}
         self.longest = max(map(len, self.phrases), default=0)
 
     def share(self, text):
         """The part of the words of a text that a phrase of the list begins at."""
-        words = _WORD.findall(text.lower())
+        words = words_in(text)
         hits = sum(any(tuple(words[i:i + n]) in self.phrases for n in range(1, self.longest + 1)) for i in range(len(words)))
         return hits / max(len(words), 1)
 

@@ -8,13 +8,22 @@ evaluation does (Rajpurkar et al. 2016). ROUGE-L: Lin 2004. Read next: train/eva
 import string
 from collections import Counter
 
+import regex
+
+from tinylm.data.clean.words import comparable, words_of
+
+_OTHER_MARKS = regex.compile(r"\p{P}+")
 ARTICLES = "a", "an", "the"
 
 
 def answer_words(text):
-    """The words of an answer in lower case, without ASCII punctuation and without a, an, the   (Rajpurkar et al. 2016)."""
-    kept = text.lower().translate(str.maketrans("", "", string.punctuation))
-    return [word for word in kept.split() if word not in ARTICLES]
+    """The words of an answer in lower case, without ASCII punctuation and without a, an, the   (Rajpurkar et al. 2016).
+
+    In scripts without spaces each letter is a word and no mark counts, as in MLQA (Lewis et al. 2020).
+    """
+    kept = comparable(text).translate(str.maketrans("", "", string.punctuation))
+    found = (_OTHER_MARKS.sub("", word) for word in words_of(kept))
+    return [word for word in found if word and word not in ARTICLES]
 
 
 def exact_match(candidate, reference):

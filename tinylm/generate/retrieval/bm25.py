@@ -8,16 +8,9 @@ import collections
 import math
 
 import numpy as np
-import regex
 
+from tinylm.data.clean.words import words
 from tinylm.errors import ConfigError
-
-WORD = regex.compile(r"\w+")
-
-
-def words(text):
-    """The words of a text: runs of letters, digits and _, in lower case. No stemming, no stop words."""
-    return WORD.findall(text.lower())
 
 
 def expand_query(query, related):
