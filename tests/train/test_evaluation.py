@@ -67,3 +67,7 @@ def test_a_random_objective_is_scored_on_the_same_corruption_every_time():
 
     scores = {evaluate(Bigram(), Corrupting(), EvenWindows(tiny_tokens(100), T), 4) for _ in range(3)}
     assert len(scores) == 1
+
+
+def test_perplexity_of_nan_is_nan():
+    assert np.isnan(perplexity(float("nan")))

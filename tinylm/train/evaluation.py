@@ -41,5 +41,5 @@ def bits_per_byte(loss, tokens, nbytes):
 
 
 def perplexity(loss):
-    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that overflows."""
-    return math.exp(loss) if loss < 709 else math.inf                      # ln(largest float64) is 709.78
+    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that overflows, nan of nan."""
+    return math.inf if loss >= 709 else math.exp(loss)                      # ln(largest float64) is 709.78

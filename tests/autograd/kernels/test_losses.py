@@ -122,3 +122,16 @@ def test_what_does_not_fit_is_named():
         tl.cross_entropy(x, [0, 3])
     with pytest.raises(ConfigError, match="'average' is not one of 'mean', 'sum', 'none'"):
         tl.cross_entropy(x, [0, 1], reduction="average")
+
+
+def test_a_target_that_does_not_count_hides_inf_and_nan_forward_and_backward():
+    inf, nan = np.inf, np.nan
+    x = tl.Tensor([[-inf, 0.0, 1.0], [-inf, nan, inf]], requires_grad=True)
+    loss = tl.cross_entropy(x, np.array([1, -100]))
+    assert np.allclose(loss.numpy(), np.log(1 + np.e))      # of the first row alone: 1.3133
+    loss.backward()
+    assert np.array_equal(x.grad.numpy()[1], [0, 0, 0]) and np.isfinite(x.grad.numpy()).all()
+    ignored = tl.Tensor([[inf, nan, 1.0]], requires_grad=True)
+    loss = tl.cross_entropy(ignored, np.array([-100]))
+    loss.backward()
+    assert loss.numpy() == 0 and np.array_equal(ignored.grad.numpy(), [[0, 0, 0]])

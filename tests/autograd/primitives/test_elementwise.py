@@ -151,3 +151,8 @@ def test_devices_never_mix_silently():
         tl.Tensor(np.ones(2), device="strict") + np.ones(2)
     with pytest.raises(TypeError):
         tl.Tensor(np.ones(2)) * tl.Tensor(np.ones(2), device="strict")
+
+
+def test_relu_keeps_nan():
+    got = tl.relu(tl.Tensor([np.nan, -1.0, 2.0])).numpy()
+    assert np.array_equal(got, [np.nan, 0.0, 2.0], equal_nan=True)

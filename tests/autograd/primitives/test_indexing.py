@@ -113,3 +113,9 @@ def test_impossible_indices_are_named():
         tl.topk(x, 4)
     with pytest.raises(ShapeError, match="take_along_axis: indices of shape"):
         tl.take_along_axis(x, np.zeros((3, 1), int), 1)
+
+
+def test_topk_puts_nan_before_every_number():
+    values, indices = tl.topk(tl.Tensor([1.0, np.nan, 3.0]), 2)     # as torch does
+    assert np.array_equal(indices, [1, 2])
+    assert np.array_equal(values.numpy(), [np.nan, 3.0], equal_nan=True)

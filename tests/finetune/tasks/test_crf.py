@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tinylm as tl
 from tinylm.autograd import Tensor
 from tinylm.errors import ShapeError
 from tinylm.finetune.tasks.crf import LinearChain, log_partition, path_score, viterbi
@@ -95,3 +96,12 @@ def test_viterbi_wants_words_and_tags():
         viterbi(np.zeros(3))
     with pytest.raises(ShapeError, match="at least one word"):
         viterbi(np.zeros((0, 3)))
+
+
+def test_a_forbidden_transition_beyond_a_rows_words_changes_nothing():
+    chain = LinearChain(2, np.float64)
+    chain.transitions.data[0, 0] = -np.inf
+    emissions, tags = np.arange(6.0).reshape(1, 3, 2), np.array([[1, 0, 0]])
+    held = np.array([[True, True, False]])
+    padded = chain(tl.Tensor(emissions), tags, held).numpy()
+    np.testing.assert_allclose(padded, chain(tl.Tensor(emissions[:, :2]), tags[:, :2]).numpy(), rtol=1e-12)

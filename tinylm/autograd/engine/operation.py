@@ -132,7 +132,7 @@ def _apply_rules(g, node):
     return results
 
 
-def fused(twin, name=None):
+def fused(twin, name=None, reads="inputs"):
     """Decorator that makes a fast differentiable operation from a hand-written kernel.
 
     The kernel takes arrays and returns (out, backward); backward(g) gives one entry per positional argument:
@@ -140,6 +140,7 @@ def fused(twin, name=None):
     array to write it into or None. The arrays must not overlap: gradients are added into them. `keep=False` tells
     the kernel that backward will not be called.
     twin    the same mathematics in primitives: what is used for create_graph, and what the tests compare with
+    reads   "both" if backward reads the output too: then changing it in place before backward is an error
     """
     def decorate(kernel):
         label = name or kernel.__name__
@@ -161,7 +162,8 @@ def fused(twin, name=None):
                 raise _refused(label, error, arrays) from None
             if keep:
                 replay = None if is_first_order() else lambda: operation.twin(*args, **options)
-                result = record(label, out, args, lambda g, node: backward(g), replay=replay, fused=True)
+                result = record(label, out, args, lambda g, node: backward(g), replay=replay,
+                                reads=reads, fused=True)
             else:
                 result = Tensor(out)
             for observe in observers:

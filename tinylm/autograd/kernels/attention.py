@@ -123,7 +123,7 @@ def _plain(mask):
     return mask.data if hasattr(mask, "requires_grad") else mask
 
 
-@fused(composed.attention, name="attention")
+@fused(composed.attention, name="attention", reads="both")
 def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
@@ -168,7 +168,7 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
                            dropped=dropped)
 
 
-@fused(composed.self_attention, name="self_attention")
+@fused(composed.self_attention, name="self_attention", reads="both")
 def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, dropped, keep):
     B, T, width = qkv.shape
     G, R = kv_heads, heads // kv_heads

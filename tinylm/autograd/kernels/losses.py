@@ -11,7 +11,7 @@ from tinylm.autograd.primitives.reductions import mean, sum
 from tinylm.errors import ConfigError, ShapeError
 
 
-@fused(composed.softmax)
+@fused(composed.softmax, reads="both")
 def softmax(x, *, axis=-1, keep):
     """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
 
@@ -24,7 +24,7 @@ def softmax(x, *, axis=-1, keep):
     return y, lambda g: (y * (g - np.sum(g * y, axis=axis, keepdims=True)),)
 
 
-@fused(composed.log_softmax)
+@fused(composed.log_softmax, reads="both")
 def log_softmax(x, *, axis=-1, keep):
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
     # dL/dx = g - softmax(x) sum(g)
@@ -75,7 +75,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     losses = log_total - fit
     if z_loss:
         losses += z_loss * (log_total + top) ** 2
-    losses *= counts
+    losses = np.where(counts, losses, 0)                    # chosen, not multiplied: inf * 0 is nan
     wide = np.result_type(losses.dtype, np.float32)         # float16 could neither count nor add up this many
     n = np.maximum(np.sum(counts), 1).astype(wide)
     y = losses.reshape(targets.shape)
@@ -89,6 +89,8 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
         d[at, ids] -= (1 - e) * weight
         if e:
             d -= (e / V * weight)[:, None]
+        if not np.all(counts):
+            d = np.where(counts[:, None], d, 0)              # a row that does not count may hold inf or nan
         return d.reshape(logits.shape), None
 
     return y if hasattr(y, "dtype") and hasattr(y, "ndim") and not isinstance(y, np.generic) else np.asarray(y), backward

@@ -120,7 +120,7 @@ def _whole(q, k, v, *, mask, causal, scale, blocks):
     return composed.attention(q, k, v, mask=mask, causal=causal, scale=scale)
 
 
-@fused(_whole, name="tiled_attention")
+@fused(_whole, name="tiled_attention", reads="both")
 def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
     (B, H, T, K), G = q.shape, k.shape[1]
     # Sums over tiles are kept in float32 at least; a tile of float16 keys turns float32 in the product with such queries.

@@ -108,4 +108,5 @@ def astype(a, dtype):
 
 def relu(a):
     """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape."""
-    return clip(a, low=0.0) if not isinstance(a, Tensor) else where(a.data > 0, a, 0.0)
+    # `not <= 0` instead of `> 0`: a nan stays nan
+    return clip(a, low=0.0) if not isinstance(a, Tensor) else where(~(a.data <= 0), a, 0.0)

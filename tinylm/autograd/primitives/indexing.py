@@ -93,11 +93,16 @@ def sort(a, axis=-1):
 def topk(a, k, axis=-1):
     """The k largest values along an axis, largest first, and their positions.
 
-    returns  (Tensor of values, integer array of indices); among equal values the first position wins
+    returns  (Tensor of values, integer array of indices); among equal values the first position wins,
+             and nan comes before every number, as in torch
     """
     values = _plain(a)
     if not 0 < k <= values.shape[axis]:
         raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}")
+    # A nan sorts last wherever it stands, so it is put in front by a key of its own.
     order = np.argsort(-values, axis=axis, kind="stable")
+    unknown = np.take_along_axis(np.isnan(values), order, axis)
+    front = np.argsort(~unknown, axis=axis, kind="stable")
+    order = np.take_along_axis(order, front, axis)
     indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]
     return take_along_axis(a, indices, axis), indices

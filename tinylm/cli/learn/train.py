@@ -1,7 +1,7 @@
 """`tinylm train`: train a small model and end with what it can do. Without a setting: a GPT, on Python's own English.
 
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that belongs to it.
-`--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C and SIGTERM save and says how to go on.
+`--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C and SIGTERM save and say how to go on.
 """
 import functools
 

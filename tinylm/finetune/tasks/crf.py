@@ -34,10 +34,10 @@ def log_partition(emissions, transitions, start, stop, held=None):
 def path_score(emissions, tags, transitions, start, stop, held=None):
     """score(x, y) of the given tags, (B, m) integers; other arguments as in log_partition. Returns (B,) Tensor."""
     held = np.ones_like(tags, dtype=bool) if held is None else held
-    counts = held.astype(emissions.dtype)
     tags = np.where(held, tags, 0)
-    at_word = take_along_axis(emissions, tags[..., None], -1)[..., 0] * counts          # (B, m)
-    between = transitions[tags[:, :-1], tags[:, 1:]] * counts[:, 1:]                    # (B, m - 1)
+    # chosen, not multiplied: a transition of -inf beyond a row's words counts 0, and -inf * 0 is nan
+    at_word = where(held, take_along_axis(emissions, tags[..., None], -1)[..., 0], 0.0)  # (B, m)
+    between = where(held[:, 1:], transitions[tags[:, :-1], tags[:, 1:]], 0.0)           # (B, m - 1)
     last = tags[np.arange(len(tags), like=tags), np.sum(held, axis=1) - 1]              # (B,)
     return at_word.sum(axis=1) + between.sum(axis=1) + start[tags[:, 0]] + stop[last]
 

@@ -82,7 +82,7 @@ def _time_first(a):
     return a.swapaxes(0, 1).copy()
 
 
-@fused(gru_by_steps)
+@fused(gru_by_steps, reads="both")
 def gru_scan(inputs, weight, bias, h, *, keep):
     """A GRU over a whole sequence   (Cho et al. 2014; gru_step for each token)
 
@@ -127,7 +127,7 @@ def gru_scan(inputs, weight, bias, h, *, keep):
     return states[1:].swapaxes(0, 1), backward
 
 
-@fused(lstm_by_steps)
+@fused(lstm_by_steps, reads="both")
 def lstm_scan(inputs, weight, h, c, *, keep):
     """An LSTM over a whole sequence   (Hochreiter & Schmidhuber 1997, with forget gates; lstm_step for each token)
 
