@@ -205,7 +205,8 @@ def find(path):
         raise CheckpointError(f"no run at {str(path)!r}: give the directory that `tinylm train` printed")
     newest = latest(path)
     if newest is None:
-        raise CheckpointError(f"{path} holds no complete checkpoint: the run ended before its first; start it again")
+        raise CheckpointError(f"{path} holds no complete checkpoint: the run ended before its first, or is not that far yet. "
+                              "Start it again: `tinylm train` with another --out, or remove this directory first")
     return path, newest
 
 

@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
 
 def test_a_run_leaves_everything_in_its_directory(whole):
     run, summary = whole
-    assert {p.name for p in run.iterdir()} == {"checkpoints", "config.json", "data", "log.jsonl", "tokenizer.json"}
+    assert {p.name for p in run.iterdir()} == {"checkpoints", "config.json", "data", "lock", "log.jsonl", "tokenizer.json"}
     assert list(checkpoint.steps(run)) == [6, 8]           # every 3 steps and the last; 2 are kept
     events = logs.read(run)
     assert [e["event"] for e in events if e["event"] != "step"] == ["start", "validation", "validation", "end"]

@@ -4,6 +4,7 @@
         tokenizer.json  the tokenizer
         data/           the text as token ids, prepared once
         dictionary.tsv  where there is one
+        lock            who trains it (directory.py)
         log.jsonl       losses and rates, step by step (log.py)
         checkpoints/    the newest few (checkpoint.py)
 
@@ -11,11 +12,8 @@ A directory that holds a run is never written over: `resume` goes on with it. Re
 the trainer that logs, validates and saves.
 """
 import dataclasses
-import itertools
 import json
 import os
-import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.run.build import new_model, new_objective
 from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
+from tinylm.train.run.directory import Lock, begin, lock
 from tinylm.train.run.families import family_of
 from tinylm.train.run.rows import training_rows, validation_rows
 from tinylm.train.run.session import Session
@@ -50,6 +49,7 @@ class Run:
     tokenizer   Tokenizer
     data        Prepared: token files of both sides
     checkpoint  Path of the checkpoint to go on from; None: a new run
+    lock        Lock of the directory, held until train_run ends; None: a worker's, whose rank 0 holds it
     """
 
     directory: Path
@@ -57,6 +57,7 @@ class Run:
     tokenizer: object
     data: Prepared
     checkpoint: Path | None
+    lock: Lock | None = None
 
     @property
     def family(self):
@@ -90,7 +91,11 @@ def train_run(run, comm=None, report=print):
     report = report if comm.rank == 0 else lambda line: None
     if not isinstance(run, Run):
         run = _prepare_together(run, comm, report)
-    return Session(run, comm, report).train()
+    try:
+        return Session(run, comm, report).train()
+    finally:
+        if run.lock:
+            run.lock.close()
 
 
 def prepare_run(config, report=print, given=None):
@@ -98,23 +103,24 @@ def prepare_run(config, report=print, given=None):
 
     given    names of the settings that the user has set (for resume); None: those that are not the default
     returns  Run
-    raises   ConfigError, DataError, CheckpointError; a directory that was begun is removed again
+    raises   ConfigError, DataError, CheckpointError; what was begun is removed again, and only that
     """
     config.check()
     if config.resume:
         return _reopen(config, report, given)
-    directory = _new_directory(config)
+    begun = begin(config.out, report)
+    directory = begun.path
     try:
         tokenizer = make_tokenizer(config)
         tokenizer.save(directory / "tokenizer.json")
         data = prepare_text(config, tokenizer, family_of(config, tokenizer.vocab_size), directory / "data")
         keep_dictionary(config, directory)
         config = dataclasses.replace(config, out=str(directory))
-        run = Run(directory, config, tokenizer, data, None)
+        run = Run(directory, config, tokenizer, data, None, begun.lock)
         run.windows(), run.objective()                                   # a text that will not do is told now
         _write_config(directory, config)
     except BaseException as error:
-        shutil.rmtree(directory, ignore_errors=True)
+        begun.undo()
         if isinstance(error, OSError):
             raise DataError(f"cannot write the run {directory} ({error.strerror or error}): "
                             "free space, or choose another --out") from None
@@ -143,28 +149,20 @@ def load_run(path):
     return model.eval(), tokenizer, config
 
 
-def _new_directory(config):
-    """Make the directory of a new run; ConfigError if there is something in it."""
-    directory = Path(config.out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
-    names = itertools.chain([directory], (directory.with_name(f"{directory.name}-{i}") for i in itertools.count(2)))
-    for path in names:
-        try:
-            if config.out and path.is_dir() and not any(path.iterdir()):
-                return path
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            if config.out:
-                raise ConfigError(f"{path} is there already and is not written over: go on with --resume {path}, "
-                                  "or choose another --out") from None
-        except OSError as error:
-            raise ConfigError(f"cannot make the directory {path} ({error.strerror}): choose another --out") from None
-
-
 def _reopen(asked, report, given):
     if asked.out and (given is None or "out" in given):
         raise ConfigError(f"--resume goes on in the run's own directory: leave --out {asked.out} away")
     directory, path = checkpoints.find(asked.resume)
+    held = lock(directory, report)
+    try:
+        return _reopened(asked, report, given, directory, path, held)
+    except BaseException:
+        held.close()
+        raise
+
+
+def _reopened(asked, report, given, directory, path, held):
+    """The Run that goes on from the checkpoint at `path`, with the lock that is held on it."""
     later = [other.name for other in checkpoints.steps(directory).values()]
     later = later[later.index(path.name) + 1:] if path.name in later else []
     if later:
@@ -179,7 +177,7 @@ def _reopen(asked, report, given):
     config = dataclasses.replace(config, out=str(directory), resume=str(path))
     data = _same_data(directory / "data", saved.state["data"]["sha256"], config, tokenizer, report)
     report(f"going on from {path}")
-    return Run(directory, config, tokenizer, data, path)
+    return Run(directory, config, tokenizer, data, path, held)
 
 
 def _same_data(directory, sha256, config, tokenizer, report):

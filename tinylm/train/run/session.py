@@ -22,6 +22,7 @@ from tinylm.train.run.build import new_model
 from tinylm.train.run.config import as_json
 from tinylm.train.trainer import Trainer
 
+FIRST = 3.0               # seconds after which a new run has its first checkpoint: what is killed early can go on
 SMOOTH = 20              # steps over which the loss and the speed on the live line and in the summary are averaged
 
 
@@ -57,6 +58,7 @@ class Session:
         """Train to the end, or to Ctrl-C or SIGTERM. Returns the summary that train_run describes."""
         config, trainer, rank = self.config, self.trainer, self.comm.rank
         started, first = time.perf_counter(), trainer.step
+        self.started = started
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
         self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
@@ -111,7 +113,7 @@ class Session:
                 self.progress.note(f"step {n}: {_scores(found)}")
             if config.patience and self.patience.sees(n, found["validation_loss"]):
                 self.save()                                             # the best so far; save_step keeps it
-        if config.checkpoint_every and n % config.checkpoint_every == 0:
+        if config.checkpoint_every and (n % config.checkpoint_every == 0 or self._first_is_due()):
             self.save()
         return self.patience.lost
 
@@ -141,6 +143,13 @@ class Session:
                 "patience": self.patience.state(),
             }, c.keep, self.patience.best_step if c.patience else None)
         self.saved_at = self.trainer.step
+
+    def _first_is_due(self):
+        """Whether nothing is saved yet after FIRST seconds; every worker says the same, clocks differ."""
+        if self.saved_at is not None:
+            return False
+        due = time.perf_counter() - self.started >= FIRST
+        return bool(self.comm.all_reduce(np.array([float(due)]), "max")[0])
 
     def _write(self, event, **values):
         if self.comm.rank == 0:

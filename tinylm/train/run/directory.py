@@ -1,0 +1,131 @@
+"""The directory of a run: taken once, used by one process at a time, and given back as it was if the start fails.
+
+RUN/lock is made by whoever takes the directory, which only one process can do. Whoever trains holds a flock on it; the
+kernel lets go of it when the process ends, however it ends, so a lock is never left behind. Read next: run.py.
+"""
+import contextlib
+import itertools
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.train import checkpoint as checkpoints
+
+try:
+    import fcntl
+except ImportError:                                          # Windows has no flock
+    fcntl = None
+
+LOCK = "lock"
+
+
+class Lock:
+    """A held lock. Forked workers share it; it is free when every process that has it closed it or ended."""
+
+    def __init__(self, handle):
+        self.handle = handle
+
+    def close(self):
+        """Let go of this process's part of it."""
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            os.close(handle)
+
+    __del__ = close
+
+
+def lock(directory, report=lambda line: None):
+    """Lock a run.
+
+    report   told where this system has no locks
+    returns  Lock
+    raises   CheckpointError saying who holds it
+    """
+    path = Path(directory) / LOCK
+    try:
+        held = Lock(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+    except OSError as error:
+        raise CheckpointError(f"cannot lock the run: {path} cannot be opened ({error.strerror}): "
+                              "permit writing") from None
+    if fcntl is None:
+        report(f"this system has no file locks (fcntl): do not resume {directory} while it is trained")
+        return held
+    try:
+        fcntl.flock(held.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        who = os.pread(held.handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+        held.close()
+        raise CheckpointError(f"{directory} is being trained by {who}: wait until it has ended, or end it, "
+                              "then go on with --resume") from None
+    except OSError as error:                                 # some network file systems
+        report(f"{path} cannot be locked ({error.strerror}): do not resume {directory} while it is trained")
+        return held
+    os.ftruncate(held.handle, 0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    os.pwrite(held.handle, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
+    return held
+
+
+class Begun:
+    """The directory of a new run, `path`, locked; `undo()` after a failed start."""
+
+    def __init__(self, path, made, held):
+        self.path, self.made, self.lock = path, made, held
+
+    def undo(self):
+        """Remove what the start wrote, and the directory only if it was made for the run."""
+        for name in ("tokenizer.json", "config.json", "dictionary.tsv"):
+            self.path.joinpath(name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "data", ignore_errors=True)
+        self.path.joinpath(LOCK).unlink(missing_ok=True)
+        self.lock.close()
+        if self.made:
+            with contextlib.suppress(OSError):               # somebody has put a file of theirs into it
+                self.path.rmdir()
+
+
+def begin(out, report=lambda line: None):
+    """Take the directory of a new run: one that is not there yet, or an empty one.
+
+    out      its path; "": runs/ and the time
+    returns  Begun
+    raises   ConfigError if there is something in it, or it cannot be made
+    """
+    first = Path(out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
+    for path in itertools.chain([first], (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))):
+        try:
+            made = _take(path)
+            return Begun(path, made, lock(path, report))
+        except FileExistsError:
+            if out:
+                raise ConfigError(_occupied(path)) from None
+        except OSError as error:
+            raise ConfigError(f"cannot make the directory {path} ({error.strerror}): "
+                              "choose another --out") from None
+
+
+def _take(path):
+    """Make `path`, or find it empty, and make its lock file. Returns whether it was made; FileExistsError if taken."""
+    made = True
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        if not path.is_dir() or any(path.iterdir()):
+            raise
+        made = False
+    # Two processes may both have seen an empty directory: only one of them makes this file.
+    os.close(os.open(path / LOCK, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
+    return made
+
+
+def _occupied(path):
+    there = f"{path} is there already and is not written over"
+    if path.is_dir() and checkpoints.latest(path):
+        return f"{there}: go on with --resume {path}, or choose another --out"
+    if (path / LOCK).exists() or (path / "config.json").exists():
+        return (f"{there}: it holds a run without a checkpoint, which is still starting or ended before its first: "
+                "choose another --out, or remove the directory if nothing is running in it")
+    return f"{there}: choose another --out"
