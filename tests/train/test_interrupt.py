@@ -30,7 +30,8 @@ def test_sigterm_sets_the_flag_and_may_come_twice():
     before, said = signal.getsignal(signal.SIGTERM), []
     with finish_first(lambda: said.append(1)) as asked:
         signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)                # from the scheduler and from the parent process
+        # from the scheduler and from the parent process
+        signal.raise_signal(signal.SIGTERM)
         assert asked.signal == signal.SIGTERM and said == [1]
         with pytest.raises(KeyboardInterrupt):             # the user at the terminal insists
             signal.raise_signal(signal.SIGINT)

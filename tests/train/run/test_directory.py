@@ -1,4 +1,6 @@
-"""A directory is taken once, locked while it is trained, and given back as it was when the start fails."""
+"""A directory is taken once, locked while it is trained, and given back as it was when the start
+fails."""
+
 import os
 import subprocess
 import sys
@@ -20,13 +22,14 @@ def test_a_failed_start_leaves_a_directory_it_did_not_make(tmp_path):
     with pytest.raises(DataError):
         prepare_run(tiny_config(tmp_path, data=str(tmp_path / "nofile")), quiet)
     assert list((tmp_path / "run").iterdir()) == []
-    train_run(tiny_config(tmp_path), None, quiet)          # and it can be used afterwards
+    train_run(tiny_config(tmp_path), None, quiet)  # and it can be used afterwards
 
 
 def test_a_failed_start_leaves_what_others_put_into_the_directory(tmp_path, monkeypatch):
     def fail(*args):
         (tmp_path / "run" / "notes.txt").write_text("mine")
         raise DataError("no")
+
     monkeypatch.setattr("tinylm.train.run.run.make_tokenizer", fail)
     with pytest.raises(DataError):
         prepare_run(tiny_config(tmp_path), quiet)
@@ -35,7 +38,8 @@ def test_a_failed_start_leaves_what_others_put_into_the_directory(tmp_path, monk
 
 @pytest.mark.parametrize("exists", [True, False])
 def test_two_starts_in_one_directory_one_is_refused(tmp_path, monkeypatch, exists):
-    """The other start takes the directory just after this one has seen that it is empty, or has made it."""
+    """The other start takes the directory just after this one has seen that it is empty, or has
+    made it."""
     if exists:
         (tmp_path / "run").mkdir()
     real = os.open
@@ -44,6 +48,7 @@ def test_two_starts_in_one_directory_one_is_refused(tmp_path, monkeypatch, exist
         if str(path).endswith("lock") and flags & os.O_EXCL:
             (tmp_path / "run" / "lock").touch()
         return real(path, flags, *mode)
+
     monkeypatch.setattr(os, "open", late)
     with pytest.raises(ConfigError, match="is there already"):
         directory.begin(str(tmp_path / "run"))
@@ -54,12 +59,17 @@ def test_two_starts_in_one_directory_one_is_refused(tmp_path, monkeypatch, exist
 def test_a_second_resume_is_told_who_trains(tmp_path):
     train_run(tiny_config(tmp_path), None, quiet)
     run = tmp_path / "run"
-    code = f"from tinylm.train.run.directory import lock; held = lock({str(run)!r}); print('held', flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    code = (
+        f"from tinylm.train.run.directory import lock; held = lock({str(run)!r}); "
+        "print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(CheckpointError, match=f"is being trained by process {other.pid} on "):
             prepare_run(TrainConfig(resume=str(run), steps=9), quiet)
-        other.kill()                                       # a lock that dies with its holder
+        other.kill()  # a lock that dies with its holder
         other.wait()
     assert train_run(TrainConfig(resume=str(run), steps=9), None, quiet)["step"] == 9
 
@@ -72,7 +82,7 @@ def test_where_there_are_no_locks_it_is_said(tmp_path, monkeypatch):
 
 
 def test_a_new_run_has_its_first_checkpoint_after_seconds(tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "FIRST", 0.0)             # a step takes longer
+    monkeypatch.setattr(session, "FIRST", 0.0)  # a step takes longer
     train_run(tiny_config(tmp_path, steps=3, checkpoint_every=250), None, quiet)
     assert list(checkpoint.steps(tmp_path / "run")) == [1, 3]
 

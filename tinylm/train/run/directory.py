@@ -1,8 +1,12 @@
-"""The directory of a run: taken once, used by one process at a time, and given back as it was if the start fails.
+"""The directory of a run: taken once, used by one process at a time, and given back as it was if
+the start fails.
 
-RUN/lock is made by whoever takes the directory, which only one process can do. Whoever trains holds a flock on it; the
-kernel lets go of it when the process ends, however it ends, so a lock is never left behind. Read next: run.py.
+RUN/lock is made by whoever takes the directory, which only one process can do. Whoever trains
+holds a flock on it; the
+kernel lets go of it when the process ends, however it ends, so a lock is never left behind. Read
+next: run.py.
 """
+
 import contextlib
 import itertools
 import os
@@ -16,14 +20,15 @@ from tinylm.train import checkpoint as checkpoints
 
 try:
     import fcntl
-except ImportError:                                          # Windows has no flock
+except ImportError:  # Windows has no flock
     fcntl = None
 
 LOCK = "lock"
 
 
 class Lock:
-    """A held lock. Forked workers share it; it is free when every process that has it closed it or ended."""
+    """A held lock. Forked workers share it; it is free when every process that has it closed it or
+    ended."""
 
     def __init__(self, handle):
         self.handle = handle
@@ -48,24 +53,34 @@ def lock(directory, report=lambda line: None):
     try:
         held = Lock(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
     except OSError as error:
-        raise CheckpointError(f"cannot lock the run: {path} cannot be opened ({error.strerror}): "
-                              "permit writing") from None
+        raise CheckpointError(
+            f"cannot lock the run: {path} cannot be opened ({error.strerror}): permit writing"
+        ) from None
     if fcntl is None:
-        report(f"this system has no file locks (fcntl): do not resume {directory} while it is trained")
+        report(
+            f"this system has no file locks (fcntl): do not resume {directory} while it is trained"
+        )
         return held
     try:
         fcntl.flock(held.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         who = os.pread(held.handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
         held.close()
-        raise CheckpointError(f"{directory} is being trained by {who}: wait until it has ended, or end it, "
-                              "then go on with --resume") from None
-    except OSError as error:                                 # some network file systems
-        report(f"{path} cannot be locked ({error.strerror}): do not resume {directory} while it is trained")
+        raise CheckpointError(
+            f"{directory} is being trained by {who}: wait until it has ended, or end it, "
+            "then go on with --resume"
+        ) from None
+    except OSError as error:  # some network file systems
+        report(
+            f"{path} cannot be locked ({error.strerror}): do not resume {directory} while "
+            "it is trained"
+        )
         return held
     os.ftruncate(held.handle, 0)
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    os.pwrite(held.handle, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0)
+    os.pwrite(
+        held.handle, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0
+    )
     return held
 
 
@@ -83,7 +98,7 @@ class Begun:
         self.path.joinpath(LOCK).unlink(missing_ok=True)
         self.lock.close()
         if self.made:
-            with contextlib.suppress(OSError):               # somebody has put a file of theirs into it
+            with contextlib.suppress(OSError):  # somebody has put a file of theirs into it
                 self.path.rmdir()
 
 
@@ -95,7 +110,9 @@ def begin(out, report=lambda line: None):
     raises   ConfigError if there is something in it, or it cannot be made
     """
     first = Path(out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
-    for path in itertools.chain([first], (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))):
+    for path in itertools.chain(
+        [first], (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))
+    ):
         try:
             made = _take(path)
             return Begun(path, made, lock(path, report))
@@ -103,12 +120,14 @@ def begin(out, report=lambda line: None):
             if out:
                 raise ConfigError(_occupied(path)) from None
         except OSError as error:
-            raise ConfigError(f"cannot make the directory {path} ({error.strerror}): "
-                              "choose another --out") from None
+            raise ConfigError(
+                f"cannot make the directory {path} ({error.strerror}): choose another --out"
+            ) from None
 
 
 def _take(path):
-    """Make `path`, or find it empty, and make its lock file. Returns whether it was made; FileExistsError if taken."""
+    """Make `path`, or find it empty, and make its lock file. Returns whether it was made;
+    FileExistsError if taken."""
     made = True
     try:
         path.mkdir(parents=True)
@@ -126,6 +145,9 @@ def _occupied(path):
     if path.is_dir() and checkpoints.latest(path):
         return f"{there}: go on with --resume {path}, or choose another --out"
     if (path / LOCK).exists() or (path / "config.json").exists():
-        return (f"{there}: it holds a run without a checkpoint, which is still starting or ended before its first: "
-                "choose another --out, or remove the directory if nothing is running in it")
+        return (
+            f"{there}: it holds a run without a checkpoint, which is still starting or ended "
+            "before its first: choose another --out, or remove the directory if nothing is running
+            in it"
+        )
     return f"{there}: choose another --out"
