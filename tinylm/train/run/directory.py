@@ -147,7 +147,7 @@ def _occupied(path):
     if (path / LOCK).exists() or (path / "config.json").exists():
         return (
             f"{there}: it holds a run without a checkpoint, which is still starting or ended "
-            "before its first: choose another --out, or remove the directory if nothing is running
-            in it"
+            "before its first: choose another --out, or remove the directory if nothing is "
+            "running in it"
         )
     return f"{there}: choose another --out"
