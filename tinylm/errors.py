@@ -41,9 +41,5 @@ class TrainingError(TinylmError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: what cleans up after Ctrl-C cleans up after it too. Exit code 143 instead of 130."""
-
-
 class WorkerError(TinylmError, RuntimeError):
     """A parallel worker failed; carries the first error among them."""

@@ -1,4 +1,5 @@
-"""The machine a process runs on: freed memory that is kept, threads of the matrix products, processor cores.
+"""The machine a process runs on: freed memory that is kept, threads of the matrix products, processor
+cores, and a signal to end.
 
 Read next: backend.py.
 """
@@ -8,6 +9,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: what cleans up after Ctrl-C cleans up after it too. Exit code 143 instead of 130."""
 
 
 def keep_freed_memory():

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 
-from tinylm.errors import Terminated, TinylmError
+from tinylm.errors import TinylmError
+from tinylm.machine import Terminated
 
 VERBS = {  # verb: (what it does, an example)
     "train": ("train a small model on text: a GPT, or any objective", "tinylm train --data book.txt --steps 500"),

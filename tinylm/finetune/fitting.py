@@ -12,8 +12,9 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, Terminated
+from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import trainable
+from tinylm.machine import Terminated
 from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.optim.schedule import linear

@@ -17,8 +17,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinylm.errors import ConfigError, Terminated, WorkerError
-from tinylm.machine import blas_threads, cores
+from tinylm.errors import ConfigError, WorkerError
+from tinylm.machine import Terminated, blas_threads, cores
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import Memory
 from tinylm.parallel.communicate.shared import SharedMemory

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.cli.options import parse
-from tinylm.errors import ConfigError, DataError, Terminated
+from tinylm.errors import ConfigError, DataError
+from tinylm.machine import Terminated
 from tinylm.settings import above, at_least, between, one_of, positive, setting
 
 EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
