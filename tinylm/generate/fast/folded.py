@@ -182,8 +182,8 @@ class FastDecoder:
             self.turned[:, 0], self.turned[:, 1] = first * cos - second * sin, first * sin + second * cos
         np.copyto(new, self.new)
         scores = np.matmul(self.queries, keys)                                          # (G, R, t+1)
-        # Larger scores are cut off, and the sum tells. No inf may enter the product: BLAS kernels
-        # pad with zeros, and inf times 0 is a warning and a NaN, which min() and max() can miss.
+        # Larger scores are cut off, and the sum tells. No inf may enter the product: with AVX-512
+        # BLAS raised the flag of an invalid operation, a warning though the sums were right.
         weights = np.minimum(scores, self.ceiling)
         np.exp(weights, weights)
         total = weights.reshape(self.heads, -1).dot(self.ones[:t + 1])                  # (H,)
