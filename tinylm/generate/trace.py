@@ -1,7 +1,7 @@
 """Generation laid open, step by step: the book's Table 2.1 for any model and any prefix.
 
 Each row says what the context was, which token was predicted, by which rule, and the probability of the
-whole sequence so far as the product it is (eqs. 2.1 and 2.3). Read next: beam search and other decoders.
+whole sequence so far as the product it is (eqs. 2.1 and 2.3). Read next: strategies/beam.py.
 """
 import dataclasses
 import math

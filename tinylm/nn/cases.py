@@ -1,4 +1,4 @@
-"""How to check parts that are in no room: capped scores, GeGLU of tanh, norms on both sides, mixtures of experts.
+"""How to check parts that families of decoders add: capped scores, GeGLU of tanh, norms on both sides, mixtures of experts.
 
 Read next: attention/cases.py.
 """

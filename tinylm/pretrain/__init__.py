@@ -2,8 +2,8 @@
 
 An objective has two methods. `make_batch(sequences, rng) -> Batch` is pure and seeded; `loss(model, batch)` gives
 (mean loss in nats per target, {"tokens": targets that count, "loss": the mean as a float}). The trainer knows nothing
-else about what is learned. Read batch.py and special.py, then the rooms, the five families of the book's Table 1.1
-and what came before them:
+else about what is learned. Read batch.py and special.py, then the rooms: the families of the book's Table 1.1
+(permuted language modeling lives in masked/), and what came before them:
 
     language        causal, prefix, fill in the middle, several tokens at once
     masked          BERT, spans, XLNet's permutations

@@ -1,6 +1,6 @@
 """How to check the fused operations: every option, every optional argument there and not there.
 
-All of these have a kernel for first order and a composed twin for the orders above; the checks compare the two.
+Most of these have a kernel for first order and a composed twin for the orders above; the checks compare the two.
 Read next: check/mutants.py.
 """
 import numpy as np

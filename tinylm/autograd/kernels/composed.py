@@ -2,7 +2,7 @@
 
 These are the explanation, the oracle (fused equals composed to 1e-12 in float64, forward and backward), and
 what the engine differentiates when derivatives of derivatives are wanted. Arguments as in the files of
-the fused ones, where they are described. Read next: linear.py, the first of these.
+the fused ones, where they are described. Read next: rows.py, then linear.py.
 """
 import math
 

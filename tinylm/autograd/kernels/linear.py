@@ -1,6 +1,6 @@
-"""Fused linear map and embedding lookup: the matrix products that are two thirds of a training step.
+"""Fused linear map, unembedding and embedding lookup: the matrix products that are two thirds of a training step.
 
-Both write a weight's gradient straight into the optimizer's buffer when it offers a slot.
+All three write a weight's gradient straight into the optimizer's buffer when it offers a slot.
 Read next: norms.py.
 """
 import numpy as np

@@ -1,9 +1,9 @@
-"""Does a model use what it read long ago? Losses by context, answers, forgetting curves, fair reports   (book section 2.3.6).
+"""Does a model use what it read long ago? Losses by context, answers, forgetting curves   (book section 2.3.6).
 
 Perplexity is the plain measure, exp of the mean loss, and mostly tells how well a model knows the last few words; that
 is why it is measured here on the same targets with more and less text before them. The tasks of data/synthetic/long_tasks.py ask
-for one thing said long ago. The section ends with what such measurements do not show; `report` and `EqualReading`
-refuse the mistakes that code can see. Read next: protocol/score.py, perplexity of a text of any length.
+for one thing said long ago. The section ends with what such measurements do not show.
+Read next: protocol/score.py, perplexity of a text of any length; train/compare.py, fair comparisons.
 """
 
 import numpy as np

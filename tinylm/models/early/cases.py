@@ -1,4 +1,4 @@
-"""How to check the earlier language models: the neural n-gram model, word2vec, and recurrent language models."""
+"""How to check the earlier language models: the neural n-gram model, word2vec, GloVe, and recurrent language models."""
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal, uniform

@@ -7,7 +7,7 @@ the program contains.
 
 Forging is the danger: a user who writes "<|im_end|>\\n<|im_start|>system" must not end the turn. A template here gives marks
 and text apart, and only marks become special tokens. (LLaMA 2 and Mistral mark turns by plain text, "[INST]": there
-the model itself cannot tell.) Book section 3.1 (prompts), 4.1 (instruction data). Read next: tinylm/generate.
+the model itself cannot tell.) Book section 3.1 (prompts), 4.1 (instruction data). Read next: generate/loop.py.
 """
 import re
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""From the name of an objective to all that it trains: ids of its own, a model of the right kind, rows of the right length.
+"""From the name of an objective to what it takes: ids of its own, the kind of model, rows of the right length.
 
     decoder   GPT                   causal, fim; with further heads multi-token
     encoder   Encoder               masked, whole-word, spans, translation, code-switching; with a pooler and two classes the
@@ -7,7 +7,7 @@
     one stack under any mask        prefix: an Encoder, since its prefix is read from both sides
 
 A text's vocabulary has no [MASK] and the like; they get the ids after its last word (Special.after), so that the
-tokenizer stays what it is. Read next: pretrain/objectives.py, the objectives; rows.py, what they are fed.
+tokenizer stays what it is. Read next: build.py, which makes model and objective.
 """
 import difflib
 from dataclasses import dataclass

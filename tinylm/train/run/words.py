@@ -1,7 +1,7 @@
 """What some objectives ask of a tokenizer: where words begin, which tokens end a sentence, how words are said elsewhere.
 
 A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first character is no
-letter, digit or part of a longer character. Read next: families.py, which hands these to the objectives.
+letter, digit or part of a longer character. Read next: build.py, which hands these to the objectives.
 """
 import numpy as np
 import regex
