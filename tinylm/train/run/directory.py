@@ -1,10 +1,8 @@
-"""The directory of a run: taken once, used by one process at a time, and given back as it was if
-the start fails.
+"""The directory of a run: taken once, used by one process at a time, removed after a failed start.
 
-RUN/lock is made by whoever takes the directory, which only one process can do. Whoever trains
-holds a flock on it; the
-kernel lets go of it when the process ends, however it ends, so a lock is never left behind. Read
-next: run.py.
+The process that takes a directory creates RUN/lock, which only one process can do. While it trains,
+it holds a flock on that file; the kernel releases it when the process ends, however it ends, so a
+lock is never left behind. Read next: run.py.
 """
 
 import contextlib
@@ -27,8 +25,7 @@ LOCK = "lock"
 
 
 class Lock:
-    """A held lock. Forked workers share it; it is free when every process that has it closed it or
-    ended."""
+    """A held lock. Forked workers share it: it is free once each of them has closed it or ended."""
 
     def __init__(self, handle):
         self.handle = handle
@@ -126,8 +123,10 @@ def begin(out, report=lambda line: None):
 
 
 def _take(path):
-    """Make `path`, or find it empty, and make its lock file. Returns whether it was made;
-    FileExistsError if taken."""
+    """Make `path`, or find it empty, and create its lock file. Returns whether it was made.
+
+    raises   FileExistsError if it is taken
+    """
     made = True
     try:
         path.mkdir(parents=True)
