@@ -5,12 +5,11 @@ A kind of tokenizer is a table of bytes, one entry for each token id, plus a way
 the simplest kind; `stream.py`, how text larger than memory is cut.
 """
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 
 from tinylm.errors import DataError, ShapeError
+from tinylm.files import write_text
 from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_pattern
 
 
@@ -113,14 +112,8 @@ class Tokenizer:
         return self.decode_bytes([token])
 
     def save(self, path):
-        """Write the tokenizer to `path` as JSON, for `tokenizers.load`. Written aside and renamed: all or nothing."""
-        path = Path(path)
-        aside = path.with_name(path.name + ".part")
-        try:
-            aside.write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding="utf-8")
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        """Write the tokenizer to `path` as JSON, for `tokenizers.load`; all or nothing (files.py)."""
+        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False))
 
 
 def utf8(text, position=0):

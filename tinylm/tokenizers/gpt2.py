@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from tinylm.errors import DataError
+from tinylm.files import write_text
 from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.printable import from_printable, to_printable
 
@@ -56,8 +57,8 @@ def save_gpt2(tokenizer, encoder, merges):
         if ids[name] != i or written.count(name) > 1:
             raise DataError(f"save_gpt2: the special token {name!r} is written like an ordinary token; rename it")
     lines = ["#version: 0.2", *(f"{written[left]} {written[right]}" for left, right in tokenizer.merges), ""]
-    Path(encoder).write_text(json.dumps(ids), encoding="utf-8")
-    Path(merges).write_text("\n".join(lines), encoding="utf-8")
+    write_text(encoder, json.dumps(ids))
+    write_text(merges, "\n".join(lines))
 
 
 def _read(path):

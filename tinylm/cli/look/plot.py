@@ -11,6 +11,7 @@ from pathlib import Path
 from tinylm.cli.look import charplot
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError, MissingExtra
+from tinylm.files import WholeFile
 from tinylm.settings import at_least, setting
 
 PANELS = (("loss", "loss (nats per token)"), ("lr", "learning rate"), ("grad_norm", "gradient norm"))
@@ -108,4 +109,5 @@ def save_figure(runs, out):
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     axes.set_xlabel("step")
-    figure.savefig(out, dpi=150)
+    with WholeFile(out) as file:
+        figure.savefig(file, dpi=150, format=Path(out).suffix[1:].lower())

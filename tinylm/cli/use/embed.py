@@ -6,9 +6,9 @@ lines of the standard input.
 """
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from tinylm.cli.options import parse
+from tinylm.files import WholeFile
 from tinylm.settings import setting
 
 
@@ -32,7 +32,7 @@ def main(argv):
     texts = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
     vectors = encoder(texts)
     if config.out:
-        with open(Path(config.out), "wb") as file:
+        with WholeFile(config.out) as file:
             np.save(file, vectors)
     if len(texts) == 1:
         first = ", ".join(f"{x:+.4f}" for x in vectors[0, :8])

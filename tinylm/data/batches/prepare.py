@@ -11,13 +11,13 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.data.batches.split import check_fraction, cut_point, text_hash, validation_documents
 from tinylm.data.batches.tokenfile import TokenFile, TokenWriter
 from tinylm.errors import DataError
+from tinylm.files import open_fresh, write_text
 
 META = "meta.json"
 END_OF_TEXT = "<|endoftext|>"
@@ -96,7 +96,7 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
         raise DataError(f"prepare: {error.filename or out_dir} cannot be written ({error.strerror}): "
                         "free space or choose another directory") from None
     finally:
-        if spool.exists():
+        with contextlib.suppress(OSError):                 # it was never made
             spool.unlink()
 
 
@@ -113,7 +113,7 @@ class _Index:
 def _spool(documents, path, seed):
     """Copy all text to `path` as UTF-8. Empty documents are left out."""
     index, whole, position = _Index(array.array("Q"), array.array("Q"), [], ""), hashlib.sha256(), 0
-    with open(path, "wb") as file:
+    with open_fresh(path) as file:
         for document in documents:
             characters, hashed = 0, text_hash(seed)
             for chunk in _pieces(document):
@@ -166,9 +166,7 @@ def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
     meta = {"format": 1, "vocab_size": int(tokenizer.vocab_size), "sha256": index.sha256, "val_fraction": val_fraction,
             "seed": seed, "end_of_text": end_of_text if several else None,
             **{side: writer.counts() for side, writer in writers.items()}}
-    part = out_dir / (META + ".part")
-    part.write_text(json.dumps(meta, indent=2) + "\n")
-    os.replace(part, out_dir / META)
+    write_text(out_dir / META, json.dumps(meta, indent=2) + "\n")
     return Prepared.open(out_dir)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import DataError, DtypeError
+from tinylm.files import WholeFile
 
 MAGIC, VERSION = b"TINYLMTK", 1
 # magic, version, bytes per id, ids, vocabulary size, largest id, documents, crc of the ids; then a crc of all that
@@ -43,8 +44,8 @@ def check_ids(ids, vocab_size, first=0, operation="token ids"):
 
 
 class TokenWriter:
-    """Write a token file as a stream. Everything goes to `PATH.part`, which becomes PATH only when all is on disk:
-    a crash or a full disk leaves an older PATH as it was.
+    """Write a token file as a stream, aside until all is on disk (files.py): a crash or a full disk
+    leaves an older PATH as it was.
 
         with TokenWriter("train.bin", vocab_size=tokenizer.vocab_size) as out:
             for ids in tokenizer.encode_stream(chunks):
@@ -60,8 +61,8 @@ class TokenWriter:
         self.path, self.vocab_size = Path(path), int(vocab_size)
         self.dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
         self.count, self.largest, self.crc, self.ends = 0, 0, 0, array.array("Q")
-        self._part = self.path.with_name(self.path.name + ".part")
-        self._file = self._try(open, self._part, "wb")
+        self._whole = self._try(WholeFile, self.path)
+        self._file = self._whole.file
         self._try(self._file.write, bytes(HEADER_BYTES))
 
     def append(self, ids):
@@ -87,24 +88,17 @@ class TokenWriter:
                               len(self.ends), self.crc)
         self._try(self._file.seek, 0)
         self._try(self._file.write, header + struct.pack("<I", zlib.crc32(header)))
-        self._try(self._file.flush)
-        self._try(os.fsync, self._file.fileno())
-        self._try(self._file.close)
-        self._try(os.replace, self._part, self.path)
+        self._try(self._whole.keep)
 
     def discard(self):
         """Give up: remove what was written so far."""
-        try:
-            self._file.close()
-        except OSError:                                    # a full disk refuses the last buffer: nothing to keep
-            pass
-        self._part.unlink(missing_ok=True)
+        self._whole.discard()
 
     def _try(self, action, *args):
         try:
             return action(*args)
         except OSError as error:
-            if hasattr(self, "_file"):
+            if hasattr(self, "_whole"):
                 self.discard()
             raise DataError(f"write tokens: {self.path} cannot be written ({error.strerror or error}): free space or "
                             "choose another directory; nothing that was there is lost") from None

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from tinylm.errors import DataError
+from tinylm.files import write_text
 
 _WORD_NUMBER = re.compile(r"\d+")
 
@@ -85,4 +86,4 @@ def write_conll(path, sentences):
         if len(words) != len(tags) or any(len(x.split()) != 1 or x.split()[0] != x for x in (*words, *tags)):
             raise DataError(f"write_conll: {len(words)} words and {len(tags)} tags must be as many, without white space: {words}")
         text += [f"{w}\t{t}\n" for w, t in zip(words, tags)] + ["\n"]
-    Path(path).write_text("".join(text), encoding="utf-8")
+    write_text(path, "".join(text))

@@ -7,12 +7,12 @@ talking. Book section 2.2.1. Read next: batches/prepare.py, which makes tokens o
 """
 import gzip
 import json
-import os
 import zlib
 from pathlib import Path
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
+from tinylm.files import write_text
 
 INDEX = "index.json"
 
@@ -64,9 +64,8 @@ class ShardWriter:
     def __exit__(self, kind, error, trace):
         self._end_shard()
         if kind is None:
-            part = self.folder / (INDEX + ".part")
-            part.write_text(json.dumps({"format": 1, "shards": self.shards}, indent=1) + "\n")
-            os.replace(part, self.folder / INDEX)
+            described = json.dumps({"format": 1, "shards": self.shards}, indent=1)
+            write_text(self.folder / INDEX, described + "\n")
 
 
 class Shards:

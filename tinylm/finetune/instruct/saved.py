@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
@@ -33,8 +34,8 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
         "config": as_json(dataclasses.replace(config, out=str(directory))), "gpt": dataclasses.asdict(model.config),
         "tokenizer": tokenizer.to_dict(), "chat_template": chat, "finetune": settings or {}})
     tokenizer.save(directory / "tokenizer.json")
-    (directory / "config.json").write_text(json.dumps({"gpt": dataclasses.asdict(model.config), "finetune": settings or {}},
-                                                      indent=2) + "\n", encoding="utf-8")
+    shown = {"gpt": dataclasses.asdict(model.config), "finetune": settings or {}}
+    write_text(directory / "config.json", json.dumps(shown, indent=2) + "\n")
     return path
 
 

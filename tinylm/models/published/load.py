@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.files import write_text
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.published import formats
@@ -166,7 +167,7 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None):
     formats.write_sharded(folder, tensors, kind=numbers)
     dtype = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}.get(numbers, str(model.tokens.weight.dtype))
     described = described | {"dtype": dtype, "torch_dtype": dtype} | (tokens or {})
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "config.json", json.dumps(described, indent=2) + "\n")
 
 
 def kind_of(config):

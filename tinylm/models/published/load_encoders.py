@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.files import write_text
 from tinylm.models.encoder.encoder import EncoderConfig
 from tinylm.models.encoder.presets import build
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
@@ -168,4 +169,4 @@ def save_pretrained(folder, model, described):
     """
     rules, _ = LAYOUTS[described["model_type"]]
     write_sharded(folder, write(rules(model.config), model.state_dict()))
-    (Path(folder) / "config.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    write_text(Path(folder) / "config.json", json.dumps(described, indent=2))

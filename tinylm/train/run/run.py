@@ -13,7 +13,6 @@ the trainer that logs, validates and saves.
 """
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from tinylm import tokenizers
 from tinylm.data import Prepared
 from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.files import write_text
 from tinylm.models import GPT, GPTConfig
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
@@ -206,9 +206,7 @@ def _described(saved):
 
 
 def _write_config(directory, config):
-    aside = directory / f"config.json.tmp-{os.getpid()}"
-    aside.write_text(json.dumps(as_json(config), indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, directory / "config.json")
+    write_text(directory / "config.json", json.dumps(as_json(config), indent=2) + "\n")
 
 
 def _prepare_together(config, comm, report):

@@ -9,7 +9,6 @@ files ("shards") with an index, model.safetensors.index.json, that says which ho
 The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
 """
 import json
-import os
 import struct
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError, DtypeError
+from tinylm.files import WholeFile, write_text
 from tinylm.models.low_bit.bfloat16 import narrow
 from tinylm.models.published.formats.mapped import (
     DTYPES,
@@ -160,20 +160,14 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
         at = stop
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        with open(aside, "wb") as out:
+        with WholeFile(path) as out:
             out.write(struct.pack("<Q", len(text)) + text)
             for name in order:
                 out.write(_numbers(tensors[name], kinds[name]).data)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(aside, path)
     except OSError as error:
         raise CheckpointError(f"cannot write the weights {path}: {error.strerror or error}; free space or permit writing, then "
                               "save again") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD):
@@ -202,9 +196,8 @@ def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD)
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         write_safetensors(folder / file, {name: tensors[name] for name in names}, metadata, kind)
         place.update(dict.fromkeys(names, file))
-    aside = folder / f"{INDEX}.tmp-{os.getpid()}"  # the index last: what it names is there
-    aside.write_text(json.dumps({"metadata": {"total_size": sum(sizes)}, "weight_map": place}, indent=2), encoding="utf-8")
-    os.replace(aside, folder / INDEX)
+    index = {"metadata": {"total_size": sum(sizes)}, "weight_map": place}
+    write_text(folder / INDEX, json.dumps(index, indent=2))  # last: what it names is there
     (folder / SINGLE).unlink(missing_ok=True)
 
 

@@ -1,0 +1,126 @@
+"""Files that are written whole or not at all, and JSON that is read with errors of one kind.
+
+What is written goes to a file beside the target, which takes its place by one rename: a crash or a
+full disk leaves an older file as it was. Read next: backend.py.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+
+LARGEST_JSON = 1 << 28  # bytes; the vocabulary of a large model takes a tenth of that
+_LINKS = 40  # symbolic links that are followed one after another, as Linux does
+
+
+class WholeFile:
+    """A file that appears when it is complete.
+
+        with WholeFile(path) as out:
+            out.write(data)
+
+    path    a symbolic link stays one: the file that it leads to is written. A device or a pipe
+            (/dev/null, /dev/stdout) is never replaced: it is written straight through
+    file    the open file, for bytes
+    raises  OSError; then an older file is as it was, and nothing is left beside it
+    """
+
+    def __init__(self, path):
+        self.target, self.aside = Path(path), None
+        regular = _regular_target(self.target)
+        if regular is None:
+            self.file = open(self.target, "wb")
+            return
+        self.target = regular
+        self.aside = regular.with_name(f"{regular.name}.tmp-{os.getpid()}")
+        self.file = open_fresh(self.aside)
+        with contextlib.suppress(OSError):  # there is no older file, or its mode cannot be given
+            shutil.copymode(regular, self.aside)
+
+    def keep(self):
+        """Force what was written to disk and put the file in its place."""
+        self.file.flush()
+        if self.aside is None:
+            self.file.close()
+            return
+        os.fsync(self.file.fileno())
+        self.file.close()
+        os.replace(self.aside, self.target)
+
+    def discard(self):
+        """Remove what was written so far; what went to a device is gone."""
+        with contextlib.suppress(OSError):  # a full disk refuses the last buffer: nothing to keep
+            self.file.close()
+        if self.aside is not None:
+            self.aside.unlink(missing_ok=True)
+
+    def __enter__(self):
+        return self.file
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if kind is None:
+                self.keep()
+        finally:
+            self.discard()
+
+
+def write_text(path, text):
+    """Write a text as UTF-8, whole or not at all; see WholeFile. Raises OSError."""
+    data = text.encode("utf-8")
+    with WholeFile(path) as out:
+        out.write(data)
+
+
+def open_fresh(path):
+    """Open a new file for writing bytes. What has the name is removed: a link is not followed."""
+    Path(path).unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+
+
+def _regular_target(path):
+    """The file that a rename may replace, links followed; None: a device, a pipe, a directory."""
+    for _ in range(_LINKS):
+        if not path.is_symlink():
+            break
+        folder = os.path.realpath(path.parent)
+        if folder == "/dev" or folder.startswith("/proc/"):  # /dev/stdout: a file that is open
+            return None
+        path = path.parent / os.readlink(path)
+    else:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return path
+    return path if stat.S_ISREG(mode) else None
+
+
+def read_json(path):
+    """The value in a JSON file, UTF-8 with or without a byte order mark.
+
+    raises   OSError if it cannot be read; ValueError if it is no JSON, nested too deeply, too
+             large, or not a regular file (reading a pipe would wait for ever)
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is not a regular file")
+        if found.st_size > LARGEST_JSON:
+            raise ValueError(f"it has {found.st_size} bytes, more than the {LARGEST_JSON} allowed")
+        return parse_json(file.read(LARGEST_JSON + 1))
+
+
+def _without_waiting(path, flags):
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def parse_json(data):
+    """The value in bytes of JSON. Raises ValueError, also where Python's own parser has others."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
