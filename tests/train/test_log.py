@@ -1,6 +1,7 @@
 """The log is JSON lines, readable at any moment, and continues where its run does."""
 import errno
 import json
+import math
 import os
 
 import pytest
@@ -53,3 +54,41 @@ def test_a_disk_that_refuses_is_one_clear_error(tmp_path):
         log.write("step", step=1)
     with pytest.raises(TrainingError, match="cannot write"):
         Log(tmp_path / "nowhere")
+
+
+def line(**values):
+    return json.dumps({"event": "step", "step": 2, "loss": 1.0, **values}).encode()
+
+
+DAMAGED = {
+    "half": line()[:20], "no json": b"garbage", "no utf-8": b"\xff\xfe{}", "zeros": b"\0" * 50,
+    "deep": b"[" * 100_000, "deep object": b'{"a":' * 100_000, "deep value": line(loss=[])[:-2] + b"[" * 100_000,
+    "digits": line()[:-4] + b"1" * 5000 + b"}", "list": b"[]", "number": b"1", "null": b"null",
+    "no event": b'{"step": 1}', "event is a list": line(event=[]), "no step": b'{"event": "step", "loss": 1}',
+    "no loss": b'{"event": "step", "step": 2}', "loss is text": line(loss="1"), "loss is true": line(loss=True),
+    "loss is nan": line(loss=math.nan), "loss is infinite": line(loss=1.0)[:-4] + b"1e999}",
+    "loss is huge": line(loss=10**400), "lr is a list": line(lr=[1]), "step is null": line(step=None),
+    "step is text": line(step="2"), "step is half": line(step=1.5), "step is nan": line(step=math.nan),
+    "step is true": line(step=True), "step is below 0": line(step=-1), "step is huge": line(step=10**400),
+    "step is an object": line(step={}),
+}
+
+
+@pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_line_keeps_nobody_from_going_on(tmp_path, damaged):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(line(step=1) + b"\n" + damaged + b"\n" + line(step=3) + b"\n")
+    said = []
+    assert [event["step"] for event in read(tmp_path, said.append)] == [1, 3]
+    assert "1 damaged line passed over, the first is line 2" in said[0]
+    log = Log(tmp_path, after=1)
+    log.close()
+    assert log.damaged == 1 and path.read_bytes() == line(step=1) + b"\n"
+
+
+def test_a_log_that_is_a_link_stays_one(tmp_path):
+    (tmp_path / "elsewhere").write_bytes(line(step=1) + b"\n" + line(step=2) + b"\n")
+    (tmp_path / "log.jsonl").symlink_to("elsewhere")
+    write_steps(tmp_path, 2, 2, after=1).close()
+    assert (tmp_path / "log.jsonl").is_symlink()
+    assert [event["step"] for event in read(tmp_path / "elsewhere")] == [1, 2]

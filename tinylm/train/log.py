@@ -5,30 +5,36 @@
     {"event": "validation", "step": 250, "loss": 3.1, "perplexity": 22.2, "bits_per_byte": 1.9}
 
 `step` counts finished updates. When a run goes on from step N, lines of later steps are dropped: they will be
-written again. Read next: cli/look/plot.py, which draws it.
+written again. A line that is damaged is passed over and counted; it keeps nobody from going on.
+Read next: cli/look/plot.py, which draws it.
 """
 import json
 import math
-import os
 from pathlib import Path
 
 from tinylm.errors import TrainingError
+from tinylm.files import WholeFile, parse_json
 
 NAME = "log.jsonl"
+_NUMBERS = ("loss", "lr", "grad_norm", "tokens_per_second", "perplexity", "bits_per_byte")
+_MOST_STEPS = 2**53        # as many as a float counts
+_LARGEST = 1e300           # the difference of two is still finite
 
 
 class Log:
     """Append events to a run's log.
 
     run    directory
-    after  the step at which the run goes on: later lines, and a last line that was cut short, are removed
+    after  the step at which the run goes on: later lines, and damaged ones, are removed
+
+    damaged  how many lines were; a last one that was cut short does not count
     """
 
     def __init__(self, run, after=None):
-        self.path = Path(run) / NAME
+        self.path, self.damaged = Path(run) / NAME, 0
         try:
-            if after is not None and self.path.exists():
-                _truncate(self.path, after)
+            if after is not None and self.path.is_file():
+                self.damaged = _truncate(self.path, after)
             self.file = open(self.path, "a", encoding="utf-8", buffering=1)      # a line at a time
         except OSError as error:
             raise self._failed(error) from None
@@ -52,28 +58,75 @@ class Log:
                              "free space or permit writing")
 
 
-def read(run):
-    """The events of a run as a list of dicts; a last line that was cut short is passed over."""
-    events = []
-    for line in (Path(run) / NAME).read_text(encoding="utf-8").splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
+def read(path, report=lambda line: None):
+    """The events of a log, a list of dicts.
+
+    path     of a run, or of the log itself
+    report   told how many damaged lines were passed over
+    """
+    path = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    events, damaged = [], []
+    for number, line, event in scan(path):
+        if event is None:
+            damaged.append((number, line))
+        else:
+            events.append(event)
+    if damaged:
+        report(passed_over(path, damaged))
     return events
 
 
+def passed_over(path, damaged):
+    """What a user is told of damaged lines, [(number, bytes), ...]."""
+    number, line = damaged[0]
+    count = f"{len(damaged)} damaged line" + "s" * (len(damaged) > 1)
+    return f"{path}: {count} passed over, the first is line {number}: {line[:60]!r}"
+
+
+def scan(path, parse=None):
+    """Yield (number, line, event) for every line of a log, in bytes without its end.
+
+    parse    of a line's JSON value: the event, or ValueError; None: the events of a run
+    event    None for a damaged line. A last line that was cut short is left out: it is what a
+             killed process leaves behind
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                event = (parse or _event)(parse_json(line))
+            except ValueError:
+                event = None
+            if line.strip() and (event is not None or line.endswith(b"\n")):
+                yield number, line.rstrip(b"\r\n"), event
+
+
+def _event(value):
+    """`value` if it is an event that `Log.write` could have written; ValueError otherwise."""
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str):
+        raise ValueError("no event")
+    finished = value["event"] in ("step", "validation")
+    step = value.get("step", None if finished else 0)
+    if type(step) is not int or not 0 <= step < _MOST_STEPS:
+        raise ValueError(f"step {step!r}")
+    if finished and "loss" not in value:
+        raise ValueError("no loss")
+    for name in _NUMBERS:
+        number = value.get(name)
+        if number is not None and not (type(number) in (int, float) and abs(number) < _LARGEST):
+            raise ValueError(f"{name} {number!r}")          # text, true, nan, 1e999
+    return value
+
+
 def _truncate(path, step):
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            if json.loads(line).get("step", 0) <= step:
-                kept.append(line + "\n")
-        except (ValueError, AttributeError):
-            continue
-    aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    aside.write_text("".join(kept), encoding="utf-8")
-    os.replace(aside, path)
+    """Remove the lines after a step, and damaged ones. Returns how many were damaged."""
+    damaged = 0
+    with WholeFile(path) as kept:
+        for _, line, event in scan(path):
+            if event is None:
+                damaged += 1
+            elif event.get("step", 0) <= step:
+                kept.write(line + b"\n")
+    return damaged
 
 
 def _plain(value):

@@ -5,7 +5,6 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.cli.look.plot import curves, read_log
-from tinylm.errors import DataError
 
 
 def step(i, **more):
@@ -44,10 +43,21 @@ def test_a_damaged_last_line_is_what_a_killed_run_leaves(tmp_path):
     assert list(log["step"]) == [1]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path):
-    run = write(tmp_path / "r", [step(1)], tail="garbage\n" + json.dumps(step(2)) + "\n")
-    with pytest.raises(DataError, match="line 2 is not a log record: 'garbage'"):
-        read_log(run)
+def test_damaged_lines_are_passed_over_and_counted(tmp_path, capsys):
+    tail = "garbage\n" + json.dumps(step(2)) + "\n" + '{"event": "step", "step": [2]}\n'
+    run = write(tmp_path / "r", [step(1)], tail=tail)
+    assert main(["plot", run, "--width", "60"]) == 0
+    shown = capsys.readouterr()
+    assert "2 damaged lines passed over, the first is line 2: b'garbage'" in shown.err
+    assert "lowest 2.5 at 2" in shown.out                    # 5 / 2, the loss of step 2
+
+
+@pytest.mark.parametrize("change", [{"loss": 10**400}, {"loss": "1"}, {"lr": [1]}, {"grad_norm": True},
+                                    {"loss": float("nan")}, {"step": 10**400}, {"step": "1"}])
+def test_values_that_cannot_be_drawn_are_damage(tmp_path, capsys, change):
+    run = write(tmp_path / "r", [step(1), step(2, **change), step(3)])
+    assert main(["plot", run, "--width", "60"]) == 0
+    assert "1 damaged line passed over" in capsys.readouterr().err
 
 
 def test_a_step_trained_twice_counts_as_it_went_last(tmp_path):

@@ -1,4 +1,6 @@
 """Runs read their text once, are the same from the same seed, and come back from their file."""
+import json
+
 import numpy as np
 import pytest
 
@@ -46,9 +48,13 @@ def test_a_file_that_was_cut_short_is_read_up_to_there(tmp_path):
     whole = path.read_text()
     path.write_text(whole + whole[:40])
     assert load_runs(path) == [run]
-    path.write_text(whole[:40] + "\n" + whole)
-    with pytest.raises(DataError, match="line 1 is not a run"):
-        load_runs(path)
+    said, found = [], json.loads(whole)
+    wrong = [{**found, name: value} for name in found for value in (None, "a", [1], {"a": []}, True)]
+    wrong += [{**found, "loss": 10**400}, {**found, "more": 1}, [], 1]
+    lines = [whole[:40], "[" * 100_000, *map(json.dumps, wrong)]
+    path.write_bytes(b"\xff\n" + "\n".join([*lines, whole]).encode())
+    assert load_runs(path, said.append) == [run]
+    assert f"{1 + len(lines)} damaged lines passed over, the first is line 1" in said[0]
     with pytest.raises(ConfigError, match="less than one batch of 4 x 8"):
         train_one(CONFIG, TEXT, HELD_OUT, 31, BATCH, 1e-2)
 

@@ -2,7 +2,7 @@
 
 With --out a PNG, SVG or PDF by matplotlib; without, characters in the terminal (charplot.py).
 """
-import json
+import functools
 import shutil
 import sys
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError, MissingExtra
 from tinylm.files import WholeFile
 from tinylm.settings import at_least, setting
+from tinylm.train.log import NAME, read
 
 PANELS = (("loss", "loss (nats per token)"), ("lr", "learning rate"), ("grad_norm", "gradient norm"))
 
@@ -31,7 +32,8 @@ def main(argv):
     """Draw the runs named in argv."""
     config, names = parse(argv, PlotConfig, positionals=("RUN...",), verb="plot", about=__doc__,
                           examples=("tinylm plot RUN", "tinylm plot RUN RUN2 --out curves.png"))
-    runs = [(name, read_log(name)) for name in names]
+    warn = functools.partial(print, file=sys.stderr)
+    runs = [(name, read_log(name, warn)) for name in names]
     if config.out:
         save_figure(runs, config.out)
         print(f"wrote {config.out}")
@@ -44,28 +46,22 @@ def main(argv):
             print("\n".join(drawn), end="\n\n")
 
 
-def read_log(run):
+def read_log(run, report=lambda line: None):
     """The log of a run.
 
     run      a run directory, or a log.jsonl itself
+    report   told how many damaged lines were passed over
     returns  {"step": {step: record}, "validation": {step: record}}. A step that was trained twice, because
              a run was resumed from an earlier checkpoint, counts as it went last.
-    raises   DataError if there is no log or a line before the last is damaged; a damaged last line is
-             what a killed run leaves behind, and is passed over
+    raises   DataError if there is no log, or no finished step in it
     """
-    path = Path(run) / "log.jsonl" if Path(run).is_dir() else Path(run)
+    path = Path(run) / NAME if Path(run).is_dir() else Path(run)
     if not path.is_file():
         raise DataError(f"no log at {path}: give the directory of a run (`tinylm train` prints its name)")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     log = {"step": {}, "validation": {}}
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-            if record["event"] in log:
-                log[record["event"]][int(record["step"])] = record
-        except (ValueError, KeyError, TypeError):
-            if number < len(lines) and line.strip():
-                raise DataError(f"{path}, line {number} is not a log record: {line[:60]!r}") from None
+    for record in read(path, report):
+        if record["event"] in log:
+            log[record["event"]][record["step"]] = record
     if not log["step"] and not log["validation"]:
         raise DataError(f"{path} has no finished step yet")
     return log

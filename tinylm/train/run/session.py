@@ -60,6 +60,8 @@ class Session:
         started, first = time.perf_counter(), trainer.step
         self.started = started
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
+        if self.log and self.log.damaged:
+            self.report(f"{self.log.path}: {self.log.damaged} damaged lines were left out")
         self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "

@@ -3,10 +3,12 @@
 Each run has its own schedule, which ends with its tokens: the loss of a run that is cut short is not the loss of a run that
 was planned so long (Hoffmann et al. 2022 found that Kaplan's exponents suffered from that). Read next: fits.py.
 """
+import itertools
 import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train.evaluation import evaluate
+from tinylm.train.log import passed_over, scan
 from tinylm.train.scaling.accounting import non_embedding_parameters, step_flops
 from tinylm.train.step import train_step
 
@@ -104,16 +107,36 @@ def save_run(run, path):
         file.write(json.dumps(asdict(run)) + "\n")
 
 
-def load_runs(path):
-    """The runs of a file; [] if there is none. DataError naming a line that is not a run, except a last one cut short."""
+def load_runs(path, report=print):
+    """The runs of a file; [] if there is none. `report` is told how many damaged lines were passed over."""
     if not Path(path).exists():
         return []
-    lines, runs = Path(path).read_text(encoding="utf-8").splitlines(), []
-    for number, line in enumerate(lines, 1):
-        try:
-            found = json.loads(line)
-            runs.append(Run(**{**found, "curve": tuple(map(tuple, found["curve"]))}))
-        except (ValueError, TypeError, KeyError):
-            if number < len(lines):
-                raise DataError(f"{path}, line {number} is not a run: {line[:60]!r}") from None
+    runs, damaged = [], []
+    for number, line, run in scan(path, _run):
+        if run is None:
+            damaged.append((number, line))
+        else:
+            runs.append(run)
+    if damaged:
+        report(passed_over(path, damaged))
     return runs
+
+
+def _run(value):
+    """The Run that `save_run` wrote as this JSON value; ValueError if it is none."""
+    if not isinstance(value, dict) or set(value) != set(Run.__dataclass_fields__):
+        raise ValueError("other fields than a run has")
+    plain = {"measures": dict, "curve": list}
+    for name, kind in get_type_hints(Run).items():
+        found = value[name]
+        if name in plain:
+            fits = type(found) is plain[name]
+        else:
+            fits = type(found) in (int, kind) and abs(found) < 1e300    # not nan, not true
+        if not fits:
+            raise ValueError(f"{name} is {found!r}")
+    pairs = [point for point in value["curve"] if isinstance(point, list) and len(point) == 2]
+    numbers = [value["measures"].get("accuracy"), *itertools.chain.from_iterable(pairs)]
+    if len(pairs) != len(value["curve"]) or not all(type(x) in (int, float) for x in numbers):
+        raise ValueError("the accuracy or the curve are not numbers")
+    return Run(**{**value, "curve": tuple(map(tuple, pairs))})
