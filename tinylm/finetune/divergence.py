@@ -9,6 +9,7 @@ import numpy as np
 
 from tinylm.autograd import log_softmax, softmax, where
 from tinylm.autograd import sum as sum_
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ShapeError
 
 
@@ -42,10 +43,11 @@ def divergences(p, q):
 def _mean(values, mask):
     if mask is None:
         return values.mean()
-    return (values * mask.astype(values.dtype)).sum() / max(int(np.count_nonzero(mask)), 1)
+    return where(mask, values, 0.0).sum() / max(int(np.count_nonzero(mask)), 1)
 
 
 def _check(name, teacher, student, mask):
+    bool_mask(mask, name, bias=None)
     if teacher.shape != student.shape or (mask is not None and mask.shape != student.shape[:-1]):
         raise ShapeError(f"{name}: logits {teacher.shape} of a teacher, {student.shape} of a student"
                          + (f" and a mask {mask.shape}" if mask is not None else "") + ": need (..., V) twice and (...)")

@@ -10,6 +10,7 @@ import numpy as np
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
+from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
@@ -64,28 +65,35 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
         total = weights @ ones
     inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)                 # a query that sees nothing gets 0
     inverse = inverse.astype(q.dtype, copy=False)
-    np.matmul(weights if dropped is None else weights * dropped, v, out=out)
+    kept = weights if dropped is None else weights * dropped
+    np.matmul(kept, v, out=out)
+    if visible is not None and not all_finite(out):         # 0 x inf is nan: hidden values count for nothing
+        out[...] = seen_matmul(kept, v, visible)
     out *= inverse[..., None]
     return weights, inverse
 
 
-def _backward(g, q, k, v, y, weights, inverse, scale, dropped, dq, dk, dv):
-    """Write the gradients into dq (B, G, R, T, K), dk (B, G, S, K), dv (B, G, S, J); return that of the scores."""
+def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq, dk, dv):
+    """Write the gradients into dq, dk, dv, (B, G, R, T, K), (B, G, S, K), (B, G, S, J); return that of the scores."""
+    g = g * inverse[..., None]
+    ds = _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv)
+    visible = _visible(q, k, mask, causal)
+    if visible is None or all_finite(dq, dk, dv):
+        return ds
+    return _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv)
+
+
+def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
     # With P = softmax(S), y = P v:   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq = dS k scale,
     # dk = dS^T q scale. rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse is never
-    # formed: the row factor goes into g first.
-    g = g * inverse[..., None]
+    # formed: the row factor has gone into g.
     shared = q.shape[2] > 1
     kept = weights if dropped is None else weights * dropped
     if shared:
         dv[...] = np.sum(kept.swapaxes(-1, -2) @ g, axis=2)
     else:
         np.matmul(kept[:, :, 0].swapaxes(-1, -2), g[:, :, 0], out=dv)
-    ds = g @ v.swapaxes(-1, -2)                                                         # (B, G, R, T, S)
-    if dropped is not None:
-        ds *= dropped
-    ds -= row_dots(g, y)[..., None]
-    ds *= weights
+    ds = _by_scores(g, v, y, weights, dropped)
     np.matmul(ds, k, out=dq)
     dq *= scale
     if shared:
@@ -93,6 +101,26 @@ def _backward(g, q, k, v, y, weights, inverse, scale, dropped, dq, dk, dv):
     else:
         np.matmul(ds[:, :, 0].swapaxes(-1, -2), q[:, :, 0], out=dk)
     dk *= scale
+    return ds
+
+
+def _by_scores(g, v, y, weights, dropped):
+    ds = g @ v.swapaxes(-1, -2)                                                         # (B, G, R, T, S)
+    if dropped is not None:
+        ds *= dropped
+    ds -= row_dots(g, y)[..., None]
+    ds *= weights
+    return ds
+
+
+def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv):
+    """The same where something is inf or nan: what a query does not see neither gives it anything nor gets anything."""
+    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)                  # (B, G, R, S, T)
+    kept = weights if dropped is None else weights * dropped
+    dv[...] = np.sum(seen_matmul(kept.swapaxes(-1, -2), g, seen_by), axis=2)
+    ds = np.where(visible, _by_scores(g, v, y, weights, dropped), 0)
+    dq[...] = seen_matmul(ds, k, visible) * scale
+    dk[...] = np.sum(seen_matmul(ds.swapaxes(-1, -2), q, seen_by), axis=2) * scale
     return ds
 
 
@@ -107,7 +135,10 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     scale    1/sqrt(K) unless given
     dropout  probability of dropping an attention weight, drawn from rng
     returns  (B, H, T, J); zeros for a query that sees nothing
-    raises   ShapeError if the shapes do not fit
+    raises   ShapeError if the shapes do not fit; DtypeError if the mask is not bool
+
+    What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases reaches neither the
+    output nor a gradient of a query that does not see them, nor does such a query, or its cotangent, reach theirs.
     """
     B, H, T, K = q.shape
     if k.shape[:3] != v.shape[:3] or k.shape[0] != B or k.shape[3] != K:
@@ -116,11 +147,8 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     if H % k.shape[1]:
         raise ShapeError(f"attention: {H} query heads do not share {k.shape[1]} key-value heads evenly")
     dropped = kept_scaled((B, H, T, k.shape[2]), dropout, rng, q.dtype) if dropout else None
-    return _attention(q, k, v, bias, mask=_plain(mask), causal=causal, scale=scale, dropped=dropped)
-
-
-def _plain(mask):
-    return mask.data if hasattr(mask, "requires_grad") else mask
+    return _attention(q, k, v, bias, mask=bool_mask(mask, "attention"), causal=causal, scale=scale,
+                      dropped=dropped)
 
 
 @fused(composed.attention, name="attention", reads="both")
@@ -137,7 +165,7 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
 
     def backward(g):
         dq, dk, dv = np.empty_like(q5, order="C"), np.empty_like(k, order="C"), np.empty_like(v, order="C")
-        ds = _backward(g.reshape(*grouped, T, J), q5, k5, v5, y, weights, inverse, scale, d5, dq, dk, dv)
+        ds = _backward(g.reshape(*grouped, T, J), q5, k5, v5, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv)
 
         def by_bias(out):
             full = ds.reshape(B, H, T, S)
@@ -156,16 +184,16 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
     heads     H;  kv_heads G, H unless given
     rotation  (cos, sin), each (T, K/2) or (B, 1, T, K/2): rotary positions for queries and keys; None for none
     others    as in attention()
-    returns   (B, T, H K)
-    raises    ShapeError if the width does not divide into heads
+    returns   (B, T, H K);  what is hidden is left out as in attention()
+    raises    ShapeError if the width does not divide into heads; DtypeError if the mask is not bool
     """
     G = kv_heads or heads
     B, T, width = qkv.shape
     if width % (heads + 2 * G) or heads % G:
         raise ShapeError(f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads")
     dropped = kept_scaled((B, heads, T, T), dropout, rng, qkv.dtype) if dropout else None
-    return _self_attention(qkv, heads=heads, kv_heads=G, rotation=rotation, mask=_plain(mask), causal=causal, scale=scale,
-                           dropped=dropped)
+    return _self_attention(qkv, heads=heads, kv_heads=G, rotation=rotation, causal=causal, scale=scale,
+                           mask=bool_mask(mask, "self_attention", bias=None), dropped=dropped)
 
 
 @fused(composed.self_attention, name="self_attention", reads="both")
@@ -193,7 +221,7 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
         g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
-        _backward(g, q, k, v, y, weights, inverse, scale, d5, dq, dk, dv)
+        _backward(g, q, k, v, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv)
         if rotation is not None:                            # the transpose of a rotation turns back
             cos, sin = rotation
             dq[...] = _rotate(dq.reshape(B, heads, T, K), cos, -sin).reshape(dq.shape)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores
 from tinylm.autograd.primitives.elementwise import erf, exp, sigmoid, sqrt, tanh, where
 from tinylm.autograd.primitives.indexing import getitem, take_along_axis
 from tinylm.autograd.primitives.products import matmul
@@ -115,20 +116,21 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
     if G != H:                                                                         # each kv head serves H/G query heads
         k, v = (reshape(broadcast_to(expand_dims(x, 2), shape=(B, G, H // G, S, x.shape[-1])), shape=(B, H, S, x.shape[-1]))
                 for x in (k, v))
-    scores = matmul(q, swapaxes(k, -1, -2)) * (1 / math.sqrt(K) if scale is None else scale)      # (B, H, T, S)
-    if bias is not None:
-        scores = scores + bias
+    visible = mask = bool_mask(mask, "attention")
     if causal:
         rows, columns = (np.arange(n, like=q.data) for n in (T, S))
-        visible = columns[None, :] <= rows[:, None] + (S - T)                          # the last query sees the last key
+        past = columns[None, :] <= rows[:, None] + (S - T)                             # the last query sees the last key
+        visible = past if mask is None else past & mask
+    scores = seen_scores(q, k, visible) * (1 / math.sqrt(K) if scale is None else scale)       # (B, H, T, S)
+    if bias is not None:
+        scores = scores + bias
+    if visible is not None:
         scores = where(visible, scores, -np.inf)
-    if mask is not None:
-        scores = where(mask, scores, -np.inf)
     norm = logsumexp(scores, axis=-1, keepdims=True)
     weights = exp(scores - where(np.isfinite(norm.data), norm, 0.0))                   # a query that sees nothing gets zeros
     if dropped is not None:
         weights = weights * dropped
-    return matmul(weights, v)                                                          # (B, H, T, K)
+    return seen_mix(weights, v, visible)                                               # (B, H, T, K)
 
 
 def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropped=None):

@@ -12,6 +12,7 @@ import numpy as np
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ConfigError, ShapeError
 
@@ -36,14 +37,23 @@ def _visible(q, keys, mask, causal, rows, columns):
     return visible
 
 
-def _scores(q, k, mask, causal, rows, columns):
+def _scores(q, k, visible, rows, columns):
     """Scores of one tile, -inf where a query may not look. q is scaled already: (B, G, R, rows, columns)."""
     scores = q[..., rows, :] @ k[..., columns, :].swapaxes(-1, -2)
-    visible = _visible(q, k.shape[3], mask, causal, rows, columns)
     return scores if visible is None else np.where(visible, scores, -np.inf)
 
 
-def _forward(q, k, v, mask, causal, blocks):
+def _product(a, b, visible):
+    """a @ b, in the quick way."""
+    return a @ b
+
+
+def _seen_product(a, b, visible):
+    """a @ b, what is hidden left out: 0 x inf is nan."""
+    return a @ b if visible is None else seen_matmul(a, b, visible)
+
+
+def _forward(q, k, v, mask, causal, blocks, product=_product):
     """q (B, G, R, T, K) scaled, k, v (B, G, 1, S, .) -> output (B, G, R, T, J), log sum exp of each row (B, G, R, T)."""
     T, S, J = q.shape[3], k.shape[3], v.shape[4]
     y = np.zeros_like(q, shape=(*q.shape[:4], J))
@@ -54,7 +64,8 @@ def _forward(q, k, v, mask, causal, blocks):
         total = np.zeros_like(top)
         for columns in spans:
             # Sums so far were taken against the old maximum; one factor per row turns them to the new one.
-            scores = _scores(q, k, mask, causal, rows, columns)
+            visible = _visible(q, k.shape[3], mask, causal, rows, columns)
+            scores = _scores(q, k, visible, rows, columns)
             new = np.maximum(top, np.max(scores, axis=-1))
             shift = np.where(np.isfinite(new), new, 0).astype(q.dtype)
             scores -= shift[..., None]
@@ -62,7 +73,7 @@ def _forward(q, k, v, mask, causal, blocks):
             turn = np.exp(top - shift)
             total = total * turn + np.sum(scores, axis=-1)
             out *= turn[..., None]
-            out += scores @ v[..., columns, :]
+            out += product(scores, v[..., columns, :], visible)
             top = new
         seen = total > 0
         total = np.where(seen, total, 1)
@@ -71,7 +82,7 @@ def _forward(q, k, v, mask, causal, blocks):
     return y, norm
 
 
-def _backward(g, q, k, v, y, norm, mask, causal, blocks):
+def _backward(g, q, k, v, y, norm, mask, causal, blocks, product=_product):
     """Gradients by the scaled q, by k and by v, each of its argument's shape with k's and v's axis 2 summed away."""
     # As in attention.py:  dv = P^T g,  dP = g v^T,  dS = P (dP - D),  dq = dS k,  dk = dS^T q,  D = rowsum(g y).
     # Here P is made tile by tile once more, P = exp(S - norm), already normalized.
@@ -80,15 +91,19 @@ def _backward(g, q, k, v, y, norm, mask, causal, blocks):
     for rows, spans in tiles(q.shape[3], k.shape[3], *blocks, causal):
         gi, qi = g[..., rows, :], q[..., rows, :]
         for columns in spans:
-            P = _scores(q, k, mask, causal, rows, columns)
+            visible = _visible(q, k.shape[3], mask, causal, rows, columns)
+            P = _scores(q, k, visible, rows, columns)
             P -= norm[..., rows, None]
             np.exp(P, out=P)
-            dv[..., columns, :] += np.sum(P.swapaxes(-1, -2) @ gi, axis=2)              # over the heads that share v
+            seen_by = None if visible is None else np.broadcast_to(visible, P.shape).swapaxes(-1, -2)
+            dv[..., columns, :] += np.sum(product(P.swapaxes(-1, -2), gi, seen_by), axis=2)     # over heads that share v
             ds = gi @ v[..., columns, :].swapaxes(-1, -2)
             ds -= D[..., rows, None]
             ds *= P
-            dq[..., rows, :] += ds @ k[..., columns, :]
-            dk[..., columns, :] += np.sum(ds.swapaxes(-1, -2) @ qi, axis=2)
+            if visible is not None and product is _seen_product:
+                ds = np.where(visible, ds, 0)
+            dq[..., rows, :] += product(ds, k[..., columns, :], visible)
+            dk[..., columns, :] += np.sum(product(ds.swapaxes(-1, -2), qi, seen_by), axis=2)
     return dq, dk, dv
 
 
@@ -102,7 +117,9 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
     scale    1/sqrt(K) unless given
     block_q, block_k  rows and columns of a tile
     returns  (B, H, T, J); zeros for a query that sees nothing
-    raises   ShapeError, ConfigError
+    raises   ShapeError, ConfigError; DtypeError if the mask is not bool
+
+    What is hidden is left out, not multiplied by zero, as in attention().
     """
     H, K, G = q.shape[1], q.shape[3], k.shape[1]
     if k.shape[:3] != v.shape[:3] or k.shape[0] != q.shape[0] or k.shape[3] != K or H % G:
@@ -110,7 +127,7 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
                          "(B, G, S, J) with G a divisor of H")
     if min(block_q, block_k) < 1:
         raise ConfigError(f"tiled_attention: blocks of {block_q} x {block_k}: each must be 1 or more")
-    mask = mask.data if hasattr(mask, "requires_grad") else mask
+    mask = bool_mask(mask, "tiled_attention", bias=None)
     scale = 1 / math.sqrt(K) if scale is None else scale
     return _tiled_attention(q, k, v, mask=mask, causal=causal, scale=scale, blocks=(block_q, block_k))
 
@@ -130,10 +147,16 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]                                          # -> (B|1, H|1, T|1, S|1)
         mask = mask.reshape(mask.shape[0], G, H // G, *mask.shape[2:]) if mask.shape[1] > 1 else mask[:, :, None]
+    hides = mask is not None or causal
     y, norm = _forward(q5, k5, v5, mask, causal, blocks)
+    if hides and not all_finite(y):
+        y, norm = _forward(q5, k5, v5, mask, causal, blocks, _seen_product)
 
     def backward(g):
-        dq, dk, dv = _backward(g.reshape(y.shape), q5, k5, v5, y, norm, mask, causal, blocks)
+        kept = g.reshape(y.shape), q5, k5, v5, y, norm, mask, causal, blocks
+        dq, dk, dv = _backward(*kept)
+        if hides and not all_finite(dq, dk, dv):
+            dq, dk, dv = _backward(*kept, _seen_product)
         dq *= scale                                         # q5 holds the scale for dk already
         return dq.reshape(q.shape), dk, dv
 

@@ -6,6 +6,7 @@ Pure functions of what student and teacher computed. Read next: distill.py, the 
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, where
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.divergence import divergences, kl
 from tinylm.pretrain.batch import IGNORE
@@ -119,6 +120,8 @@ def relation_loss(student, teacher, heads, mask=None, causal=False, visible=None
     returns  Tensor (): the sum over what is related of the mean over rows of the mean over heads and positions
     """
     total, T = 0.0, student[0].shape[1]
+    mask = bool_mask(mask, "relation_loss", bias=None)
+    visible = bool_mask(visible, "relation_loss", "visible", bias=None)
     seen = np.tri(T, dtype=bool, like=student[0].data) if causal else None
     if mask is not None:
         seen = mask[:, None, None, :] if seen is None else mask[:, None, None, :] & seen

@@ -7,7 +7,8 @@ is used. With nothing dropped it is the encoder, bit for bit. Read next: models/
 """
 import numpy as np
 
-from tinylm.autograd import dropout, softmax, where
+from tinylm.autograd import dropout
+from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
@@ -20,17 +21,18 @@ def attend_and_weigh(attention, x, mask=None):
     attention  SelfAttention;  x (B, T, D);  mask (B, T) bool: which positions hold a token
     returns    (B, T, D) Tensor, and (B, T) array of significances: each sums to H times the queries that hold a token
     """
+    mask = bool_mask(mask, "attend_and_weigh", bias=None)
     q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)        # (B, H, T, K), (B, G, T, K) twice
-    B, H, T, K = q.shape
-    q = q.reshape(B, attention.kv_heads, -1, K)                                         # queries that share a key
-    score = (q @ k.swapaxes(-1, -2)).reshape(B, H, T, T) * (K**-0.5 if attention.scale is None else attention.scale)
-    if mask is not None:
-        score = where(mask[:, None, None, :], score, float(np.finfo(score.dtype).min) / 2)
-    weights = softmax(score)
-    from_tokens = weights.data if mask is None else weights.data * mask[:, None, :, None]
-    received = from_tokens.sum(axis=(1, 2))                                             # (B, H, T, T) -> (B, T)
+    (B, H, T, K), G = q.shape, attention.kv_heads
+    grouped = q.reshape(B, G, H // G, T, K)                                             # queries that share a key
+    keys = None if mask is None else mask[:, None, None, None, :]
+    score = seen_scores(grouped, k.reshape(B, G, 1, T, K), keys)
+    score = score * (K**-0.5 if attention.scale is None else attention.scale)
+    weights, _ = visible_softmax(score, keys)                                           # (B, G, R, T, T)
+    queries = True if mask is None else mask[:, None, None, :, None]
+    received = np.where(queries, weights.data, 0).sum(axis=(1, 2, 3))                   # -> (B, T)
     weights = dropout(weights, attention.dropout if attention.training else 0.0, attention.rng)
-    y = (weights.reshape(B, attention.kv_heads, -1, T) @ v).reshape(B, H, T, K)
+    y = seen_mix(weights, v.reshape(B, G, 1, T, K), keys).reshape(B, H, T, K)
     return attention.out(merge_heads(y)), received
 
 

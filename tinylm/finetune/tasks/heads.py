@@ -8,6 +8,7 @@ Read next: classify.py for the tasks; tagging.py, spans.py for heads with one an
 import numpy as np
 
 from tinylm.autograd import dropout, sigmoid
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.gpt import GPT
@@ -59,6 +60,7 @@ def last_state(model, h, mask=None):
     """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)   (Radford et al. 2018)."""
     if mask is None:
         return h[:, -1]
+    mask = bool_mask(mask, "last_state", bias=None)
     at = np.arange(h.shape[1], like=mask)
     return h[np.arange(h.shape[0], like=mask), np.max(at * mask, axis=1)]
 

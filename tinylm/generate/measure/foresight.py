@@ -10,7 +10,14 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import matmul, rotary, softmax, where
+from tinylm.autograd import rotary, where
+from tinylm.autograd.kernels.masks import (
+    bool_mask,
+    grouped_mask,
+    seen_mix,
+    seen_scores,
+    visible_softmax,
+)
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
@@ -102,13 +109,17 @@ class MyopicAttention(Module):
         q, k, v = q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, T, K), v.reshape(B, G, 1, T, K)
         scale = 1 / math.sqrt(K) if self.scale is None else self.scale
         own = np.eye(T, dtype=bool, like=x.data)
-        scores = matmul(q, k.detach().swapaxes(-1, -2))                                 # (B, G, H/G, T, T)
-        scores = where(own, (q * k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
-        scores = scores if bias is None else scores + bias
-        seen = np.tri(T, dtype=bool, like=x.data)
+        mask, seen = bool_mask(mask, "MyopicAttention"), np.tri(T, dtype=bool, like=x.data)
         seen = seen if mask is None else seen & mask
-        weights = softmax(where(seen, scores, float(np.finfo(scores.dtype).min) / 2)).reshape(B, G, H // G, T, T)
+        grouped = grouped_mask(seen, (B, H, T, T), G)
+        itself = np.any(grouped & own, axis=-1)[..., None]                              # is not hidden from itself
+        own_k, own_v = (where(itself, part, 0.0) for part in (k, v))
+        all_k, all_v = k.detach(), v.detach()
+        scores = seen_scores(q, all_k, grouped)                                         # (B, G, H/G, T, T)
+        scores = where(own, (q * own_k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
+        scores = scores if bias is None else scores + bias
+        weights = visible_softmax(scores, seen)[0].reshape(B, G, H // G, T, T)
         # v - v.detach() is zero and has v's gradient: each position's own value, weighted by the diagonal.
         diagonal = where(own, weights, 0.0).sum(axis=-1, keepdims=True)
-        y = matmul(weights, v.detach()) + diagonal * (v - v.detach())
+        y = seen_mix(weights, all_v, grouped) + diagonal * (own_v - own_v.detach())
         return self.out(merge_heads(y.reshape(B, H, T, K)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinylm import backend, nn
 from tinylm.autograd import Tensor, dropout, linear, tanh, unembedding
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ShapeError
 from tinylm.models.decoder.config import GPTConfig
@@ -176,6 +177,7 @@ def narrowed(mask, queries, keys, window):
     window   tokens a query sees, itself among them
     returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
     """
+    mask = bool_mask(mask, "GPT")
     if len(keys) <= window:
         return mask
     near = queries[:, None] - keys[None, :] < window                                    # (T, S)

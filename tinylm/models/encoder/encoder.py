@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinylm.autograd import dropout, tanh
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.models.encoder.heads import ReplacedHead, TokenHead
@@ -132,6 +133,7 @@ class Encoder(Module):
         yields     L + 1 Tensors (of a pre-norm model the last is normed)
         raises     ShapeError if the sequence is longer than the context
         """
+        mask = bool_mask(mask, "Encoder", bias=None)
         x = self.embed(ids, segments, mask, languages, positions)
         yield x
         if mask is not None:
@@ -147,6 +149,7 @@ class Encoder(Module):
     def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
         """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20). Returns (B, T, D)."""
         c, T = self.config, ids.shape[-1]
+        mask = bool_mask(mask, "Encoder", bias=None)
         if positions is None:
             if T > c.context:
                 raise ShapeError(f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import dropout, linear, unembedding
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn import (
@@ -202,4 +203,5 @@ class Seq2Seq(Module):
 
 def wide(mask):
     """(B, S) -> (B, 1, 1, S), for every head and query; None stays None."""
+    mask = bool_mask(mask, "Seq2Seq", bias=None)
     return None if mask is None else mask[:, None, None, :]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import Tensor, broadcast_to, dropout, unembedding
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn import ACTIVATIONS, Embedding, FeedForward, LayerNorm, Module, normal_parameter
@@ -90,7 +91,7 @@ class XLNet(Module):
         mask      (B, T) bool, True for tokens; None if all are
         returns   content (B, T, D), query (B, T, D) or None without an order
         """
-        c, (B, T) = self.config, ids.shape
+        c, (B, T), mask = self.config, ids.shape, bool_mask(mask, "XLNet", bias=None)
         p = c.dropout if self.training else 0.0
         content = dropout(self.tokens(ids), p, self.rng)                                # (B, T) -> (B, T, D)
         query, visible, strictly = None, None, None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.autograd import no_grad
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.published.formats.found import find_weights
@@ -22,8 +23,9 @@ def mean_pool(h, mask):
     h        (B, T, D) array;  mask (B, T) bool, True for tokens
     returns  (B, D)
     """
-    weights = mask[..., None].astype(h.dtype)
-    return np.sum(h * weights, axis=1) / np.maximum(np.sum(weights, axis=1), 1)
+    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]
+    count = np.maximum(np.sum(mask, axis=1), 1).astype(h.dtype)
+    return np.sum(np.where(mask, h, 0), axis=1) / count
 
 
 def unit(vectors):

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, cumsum, exp, pad, relu, where
+from tinylm.autograd.kernels.masks import seen_mix, seen_scores
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
 from tinylm.nn.linear import Linear
@@ -39,9 +40,9 @@ def initial_state(q, v):
 
 def linear_attention_matrix(q, k, v):
     """All scores at once, the future masked: T^2 operations, like attention without its exponential. -> (B, H, T, J)"""
-    v, T = _with_ones(q, k, v), q.shape[2]
-    scores = (q @ k.swapaxes(-1, -2)) * np.tri(T, dtype=bool, like=q.data)              # (B, H, T, T)
-    return _normalized(scores @ v)
+    v, past = _with_ones(q, k, v), np.tri(q.shape[2], dtype=bool, like=q.data)
+    scores = where(past, seen_scores(q, k, past), 0.0)                                  # (B, H, T, T)
+    return _normalized(seen_mix(scores, v, past))
 
 
 def linear_attention_recurrent(q, k, v, state=None):
@@ -76,8 +77,9 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
     q, k, v = chunks(q), chunks(k), chunks(v)
     added = k.swapaxes(-1, -2) @ v                                                      # by each chunk: (B, H, n, F, J + 1)
     states = cumsum(concatenate([state.reshape(B, H, 1, F, -1), added], axis=2), axis=2)        # before each, and at the end
-    inside = (q @ k.swapaxes(-1, -2)) * np.tri(C, dtype=bool, like=q.data)              # (B, H, n, C, C)
-    y = inside @ v + q @ states[:, :, :n]
+    past = np.tri(C, dtype=bool, like=q.data)
+    inside = where(past, seen_scores(q, k, past), 0.0)                                  # (B, H, n, C, C)
+    y = seen_mix(inside, v, past) + q @ states[:, :, :n]
     return _normalized(y.reshape(B, H, n * C, -1)[:, :, :T]), states[:, :, n]
 
 

@@ -3,10 +3,19 @@
 
 Read next: block.py, which puts it around a residual stream.
 """
+import math
+
 import numpy as np
 
-from tinylm.autograd import Tensor, attention, rotary, self_attention, softmax, tanh, where
+from tinylm.autograd import Tensor, attention, rotary, self_attention, tanh
 from tinylm.autograd import dropout as drop
+from tinylm.autograd.kernels.masks import (
+    bool_mask,
+    grouped_mask,
+    seen_mix,
+    seen_scores,
+    visible_softmax,
+)
 from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
@@ -98,23 +107,23 @@ def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=Non
 
     cap      c > 0
     others   as in autograd.attention, which has no place for it: here in plain recorded operations
-    returns  (B, H, T, J)
+    returns  (B, H, T, J); zeros for a query that sees nothing, and what is hidden left out, as in attention()
     """
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
-    scale = K ** -0.5 if scale is None else scale
-    q = q.reshape(B, G, H // G * T, K)                                                  # the queries that share a key
-    scores = (q @ k.swapaxes(-1, -2)).reshape(B, H, T, S) * scale
-    scores = tanh(scores / cap) * cap
-    if bias is not None:
-        scores = scores + bias
+    scale = 1 / math.sqrt(K) if scale is None else scale
+    mask = bool_mask(mask, "capped_attention")
     if causal and T > 1:
         seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (S - T)      # (T, S)
         mask = seen if mask is None else mask & seen
-    if mask is not None:                                    # finite: a query that sees nothing must not become NaN
-        scores = where(mask, scores, float(np.finfo(scores.dtype).min) / 2)
-    weights = drop(softmax(scores), dropout, rng).reshape(B, G, H // G * T, S)
-    return (weights @ v).reshape(B, H, T, J)
+    seen = grouped_mask(mask, (B, H, T, S), G)
+    scores = seen_scores(q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, S, K), seen)
+    scores = tanh(scores.reshape(B, H, T, S) * scale / cap) * cap
+    if bias is not None:
+        scores = scores + bias
+    weights, _ = visible_softmax(scores, mask)
+    weights = drop(weights, dropout, rng).reshape(B, G, H // G, T, S)
+    return seen_mix(weights, v.reshape(B, G, 1, S, J), seen).reshape(B, H, T, J)
 
 
 def split_heads(qkv, heads, kv_heads):

@@ -8,6 +8,7 @@ Read next: sparse.py.
 """
 import numpy as np
 
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError
 
 # All masks here: bool, (queries, keys), True = visible, for queries at positions offset .. offset + queries - 1 and keys
@@ -96,6 +97,7 @@ def index_sets(mask):
     returns  index (..., T, n) integers, n = the largest |G|; visible (..., T, n) bool, False on the padding that
              fills up shorter lists
     """
+    mask = bool_mask(mask, "index_sets", bias=None)
     sizes = np.sum(mask, axis=-1)                                                       # |G|, (..., T)
     n = int(np.max(sizes)) if sizes.size else 0
     index = np.argsort(~mask, axis=-1, kind="stable")[..., :n]                          # visible keys first, in their order
@@ -104,6 +106,7 @@ def index_sets(mask):
 
 def mask_of(index, visible, keys):
     """The mask (..., T, S) that index_sets would turn into these lists; S = keys."""
+    visible = bool_mask(visible, "mask_of", "visible", bias=None)
     hits = (index[..., None] == np.arange(keys, like=index)) & visible[..., None]       # (..., T, n, S)
     return np.any(hits, axis=-2)
 
@@ -129,6 +132,7 @@ def reaches(mask, layers):
 
     Residual connections carry a token along, so a token always reaches itself.
     """
+    mask = bool_mask(mask, "reaches", bias=None)
     step = (mask | (np.arange(len(mask), like=mask)[:, None] == np.arange(len(mask), like=mask))).astype(np.float64)
     seen = step
     for _ in range(layers - 1):

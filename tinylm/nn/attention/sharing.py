@@ -7,10 +7,10 @@ third, and only a matter of using one module twice. Read next: multi_head.py, wh
 """
 import numpy as np
 
-from tinylm.autograd import attention, matmul
+from tinylm.autograd import attention
+from tinylm.autograd.kernels.masks import seen_mix, seen_scores, visible_softmax
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.multi_head import merge_heads
-from tinylm.nn.attention.sparse import visible_softmax
 from tinylm.nn.linear import Linear
 from tinylm.nn.module import Module
 
@@ -73,14 +73,16 @@ class SharedWeightAttention(Module):
 
     def __call__(self, x, weights=None):
         """x (B, T, D), weights (B, H, T, T) of the owner -> (y (B, T, D), weights, the same Tensor for the layers above)."""
+        past = np.tri(x.shape[1], dtype=bool, like=x.data)
         if self.qk is not None:
-            both, T = _split(self.qk(x), 2 * self.heads), x.shape[1]                    # (B, 2H, T, K)
+            both = _split(self.qk(x), 2 * self.heads)                                   # (B, 2H, T, K)
             q, k = both[:, :self.heads], both[:, self.heads:]
-            scores = matmul(q, k.swapaxes(-1, -2)) * q.shape[-1] ** -0.5                # (B, H, T, T)
-            weights, _ = visible_softmax(scores, np.tri(T, dtype=bool, like=x.data))
+            scores = seen_scores(q, k, past) * q.shape[-1] ** -0.5                      # (B, H, T, T)
+            weights, _ = visible_softmax(scores, past)
         if weights is None:
             raise ConfigError("SharedWeightAttention: this layer makes no weights: pass those of a layer below")
-        return self.out(merge_heads(matmul(weights, _split(self.v(x), self.heads)))), weights
+        y = seen_mix(weights, _split(self.v(x), self.heads), past)
+        return self.out(merge_heads(y)), weights
 
 
 def shared_layers(kind, layers, share, *arguments, **options):

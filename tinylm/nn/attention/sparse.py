@@ -9,31 +9,10 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import (
-    attention,
-    concatenate,
-    exp,
-    fused,
-    getitem,
-    logsumexp,
-    matmul,
-    pad,
-    where,
-)
+from tinylm.autograd import attention, concatenate, fused, getitem, pad
+from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import backend_of
 from tinylm.errors import ConfigError, ShapeError
-
-
-def visible_softmax(scores, visible=None):
-    """Softmax along the last axis over the visible entries; a row with none gets zeros.
-
-    scores   Tensor (..., n);  visible bool that broadcasts to it, or None
-    returns  (weights (..., n), log of each row's sum of exponentials (..., 1): -inf for an empty row)
-    """
-    if visible is not None:
-        scores = where(visible, scores, -np.inf)
-    norm = logsumexp(scores, axis=-1, keepdims=True)
-    return exp(scores - where(np.isfinite(norm.data), norm, 0.0)), norm
 
 
 def _named_rows(x, index):
@@ -95,13 +74,15 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
     if H % G or index.shape[-2] != T or (visible is not None and visible.shape != index.shape):
         raise ShapeError(f"sparse_attention: q {q.shape}, k {k.shape}, index {index.shape}, visible "
                          f"{None if visible is None else visible.shape}: need G a divisor of H and index (..., T, n)")
+    visible = bool_mask(visible, "sparse_attention", "visible", bias=None)
     k, v = gather_keys(k, index, H), gather_keys(v, index, H)                           # (B, G', T, n, .)
     G = k.shape[1]                                                                      # H where heads have their own tables
     q = q.reshape(B, G, H // G, T, K).transpose(0, 1, 3, 2, 4)                          # (B, G', T, R, K)
-    scores = matmul(q, k.swapaxes(-1, -2)) * (1 / math.sqrt(K) if scale is None else scale)     # (B, G', T, R, n)
     if visible is not None:
         visible = visible[(None,) * (4 - visible.ndim)][:, :, :, None]                  # (B|1, H|1, T, 1, n)
-    y = matmul(visible_softmax(scores, visible)[0], v)                                  # (B, G', T, R, J)
+        visible = np.broadcast_to(visible, (*visible.shape[:2], T, 1, k.shape[3]))
+    scores = seen_scores(q, k, visible) * (1 / math.sqrt(K) if scale is None else scale)        # (B, G', T, R, n)
+    y = seen_mix(visible_softmax(scores, visible)[0], v, visible)                       # (B, G', T, R, J)
     return y.transpose(0, 1, 3, 2, 4).reshape(B, H, T, v.shape[-1])
 
 

@@ -9,9 +9,14 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import Tensor, concatenate, exp, logsumexp, matmul, sigmoid, stack
+from tinylm.autograd import Tensor, concatenate, exp, logsumexp, sigmoid, stack
+from tinylm.autograd.kernels.masks import (
+    bool_mask,
+    seen_mix,
+    seen_scores,
+    visible_softmax,
+)
 from tinylm.errors import ShapeError
-from tinylm.nn.attention.sparse import visible_softmax
 from tinylm.nn.module import Module
 
 # In all functions here: q (B, H, T, K); local k, v (B, G, S, K), (B, G, S, J) with an optional mask, as in attention();
@@ -19,27 +24,41 @@ from tinylm.nn.module import Module
 # them; far_visible bool (B|1, H|1, T, n) or None. Retrieved keys get a gradient only if they carry one: a store's do not.
 
 
-def _local_scores(q, k, scale):
-    (B, H, T, K), G = q.shape, k.shape[1]
-    return matmul(q.reshape(B, G, H // G * T, K), k.swapaxes(-1, -2)).reshape(B, H, T, k.shape[2]) * scale
+# What is hidden is left out as in attention(): near (B, H, T, S) and far (B, H, T, n) say what is seen.
 
 
-def _local_mix(weights, v):
-    (B, H, T, S), G = weights.shape, v.shape[1]
-    return matmul(weights.reshape(B, G, H // G * T, S), v).reshape(B, H, T, v.shape[3])
+def _local_scores(q, k, near, scale):
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    q, near = q.reshape(B, G, H // G, T, K), near.reshape(B, G, H // G, T, S)
+    return seen_scores(q, k.reshape(B, G, 1, S, K), near).reshape(B, H, T, S) * scale
 
 
-def _far_scores(q, far_k, scale):
-    (B, H, T, K), N = q.shape, far_k.shape[1]
-    q = q.reshape(B, N, H // N, T, K).transpose(0, 1, 3, 2, 4)                          # (B, N, T, R, K)
-    scores = matmul(q, far_k.swapaxes(-1, -2)) * scale                                  # (B, N, T, R, n)
-    return scores.transpose(0, 1, 3, 2, 4).reshape(B, H, T, far_k.shape[3])
+def _local_mix(weights, v, near):
+    (B, H, T, S), (G, J) = weights.shape, (v.shape[1], v.shape[3])
+    weights, near = (x.reshape(B, G, H // G, T, S) for x in (weights, near))
+    return seen_mix(weights, v.reshape(B, G, 1, S, J), near).reshape(B, H, T, J)
 
 
-def _far_mix(weights, far_v):
-    (B, H, T, n), N = weights.shape, far_v.shape[1]
-    weights = weights.reshape(B, N, H // N, T, n).transpose(0, 1, 3, 2, 4)              # (B, N, T, R, n)
-    return matmul(weights, far_v).transpose(0, 1, 3, 2, 4).reshape(B, H, T, far_v.shape[4])
+def _by_query(x, N):
+    """(B, H, T, n) -> (B, N, T, R, n): the R heads that share what a query retrieved stand side by side."""
+    B, H, T, n = x.shape
+    return x.reshape(B, N, H // N, T, n).transpose(0, 1, 3, 2, 4)
+
+
+def _by_head(x):
+    """(B, N, T, R, n) -> (B, H, T, n)"""
+    B, N, T, R, n = x.shape
+    return x.transpose(0, 1, 3, 2, 4).reshape(B, N * R, T, n)
+
+
+def _far_scores(q, far_k, far, scale):
+    N = far_k.shape[1]
+    return _by_head(seen_scores(_by_query(q, N), far_k, _by_query(far, N))) * scale
+
+
+def _far_mix(weights, far_v, far):
+    N = far_v.shape[1]
+    return _by_head(seen_mix(_by_query(weights, N), far_v, _by_query(far, N)))
 
 
 def _prepare(q, k, far_k, mask, far_visible, causal, scale):
@@ -51,11 +70,11 @@ def _prepare(q, k, far_k, mask, far_visible, causal, scale):
     scale = 1 / math.sqrt(K) if scale is None else scale
     i, j = np.arange(T, like=q.data)[:, None] + (S - T), np.arange(S, like=q.data)[None, :]
     near = (j <= i) | (not causal)
-    near = near if mask is None else near & mask
-    far = np.ones_like(near, shape=(1,)) if far_visible is None else far_visible
-    shapes = (B, H, T, S), (B, H, T, far_k.shape[3])
-    return (_local_scores(q, k, scale), _far_scores(q, far_k, scale),
-            *(np.broadcast_to(seen, shape) for seen, shape in zip((near, far), shapes)))
+    mask = bool_mask(mask, "retrieved attention", bias=None)
+    far = bool_mask(far_visible, "retrieved attention", "far_visible", bias=None)
+    near = np.broadcast_to(near if mask is None else near & mask, (B, H, T, S))
+    far = np.broadcast_to(np.ones_like(near, shape=(1,)) if far is None else far, (B, H, T, far_k.shape[3]))
+    return _local_scores(q, k, near, scale), _far_scores(q, far_k, far, scale), near, far
 
 
 def joint_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=True, scale=None):
@@ -66,7 +85,7 @@ def joint_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=T
     *scores, near, far = _prepare(q, k, far_k, mask, far_visible, causal, scale)
     weights, _ = visible_softmax(concatenate(scores, axis=-1), np.concatenate([near, far], axis=-1))
     S = k.shape[2]
-    return _local_mix(weights[..., :S], v) + _far_mix(weights[..., S:], far_v)
+    return _local_mix(weights[..., :S], v, near) + _far_mix(weights[..., S:], far_v, far)
 
 
 def separate_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causal=True, scale=None):
@@ -75,10 +94,10 @@ def separate_attention(q, k, v, far_k, far_v, far_visible=None, mask=None, causa
     returns  (local (B, H, T, J), far (B, H, T, J), local_norm (B, H, T, 1), far_norm (B, H, T, 1)), the norms being the
              logarithms of the softmax denominators; a query that sees nothing of a part gets zeros and -inf
     """
-    local, far, near_seen, far_seen = _prepare(q, k, far_k, mask, far_visible, causal, scale)
-    local, local_norm = visible_softmax(local, near_seen)
-    far, far_norm = visible_softmax(far, far_seen)
-    return _local_mix(local, v), _far_mix(far, far_v), local_norm, far_norm
+    local, retrieved, near, far = _prepare(q, k, far_k, mask, far_visible, causal, scale)
+    local, local_norm = visible_softmax(local, near)
+    retrieved, far_norm = visible_softmax(retrieved, far)
+    return _local_mix(local, v, near), _far_mix(retrieved, far_v, far), local_norm, far_norm
 
 
 def gated_attention(q, k, v, far_k, far_v, gate, far_visible=None, mask=None, causal=True, scale=None):
@@ -105,6 +124,7 @@ def not_local(index, mask):
     index    (..., T, n) integers, retrieved positions;  mask (T, S) bool, what each query sees locally
     returns  bool of index's shape, for far_visible
     """
+    mask = bool_mask(mask, "not_local", bias=None)
     return ~mask[np.arange(mask.shape[0], like=index)[:, None], index]
 
 

@@ -9,7 +9,14 @@ import math
 
 import numpy as np
 
-from tinylm.autograd import einsum, embedding, matmul, pad, reshape, softmax, swapaxes, where
+from tinylm.autograd import einsum, embedding, pad, reshape
+from tinylm.autograd.kernels.masks import (
+    bool_mask,
+    grouped_mask,
+    seen_mix,
+    seen_scores,
+    visible_softmax,
+)
 from tinylm.errors import ShapeError
 from tinylm.nn.linear import INIT_STD, Embedding
 from tinylm.nn.module import Module
@@ -35,14 +42,11 @@ def shaw_attention(q, k, v, keys, values, mask=None, scale=None):
     """
     pairs = "btsk" if keys.ndim == 4 else "tsk"
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    scores = matmul(q, swapaxes(k, -1, -2)) + einsum(f"bhtk,{pairs}->bhts", q, keys)    # (B, H, T, S)
-    scores = scores * scale
-    if mask is not None:
-        scores = where(mask, scores, float(np.finfo(q.dtype).min))
-    weights = softmax(scores)
-    if mask is not None:
-        weights = where(mask, weights, 0.0)
-    return matmul(weights, v) + einsum(f"bhts,{pairs}->bhtk", weights, values)
+    mask = bool_mask(mask, "shaw_attention", bias=None)
+    seen = grouped_mask(mask, (*q.shape[:3], k.shape[2]))
+    scores = seen_scores(q, k, seen) + einsum(f"bhtk,{pairs}->bhts", q, keys)           # (B, H, T, S)
+    weights, _ = visible_softmax(scores * scale, mask)
+    return seen_mix(weights, v, seen) + einsum(f"bhts,{pairs}->bhtk", weights, values)
 
 
 class ShawRelative(Module):

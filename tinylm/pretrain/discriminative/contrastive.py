@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes
+from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes, where
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.pretrain.batch import TokenBatch
 from tinylm.pretrain.masked.masked import with_cls, without_padding
@@ -56,8 +57,9 @@ def mean_pool(h, mask=None):
     """The mean of the hidden states of tokens: (B, T, D), mask (B, T) bool or None -> (B, D)."""
     if mask is None:
         return h.mean(axis=1)
-    weight = mask.astype(h.dtype)[..., None]                                            # (B, T, 1)
-    return (h * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
+    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]                           # (B, T, 1)
+    count = np.maximum(mask.sum(axis=1), 1).astype(h.dtype)                             # (B, 1)
+    return where(mask, h, 0.0).sum(axis=1) / count
 
 
 @dataclass(frozen=True)

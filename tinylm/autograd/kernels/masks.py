@@ -1,0 +1,124 @@
+"""Masks of attention: what may be one, and products in which a hidden value counts for nothing.
+
+0 x inf is nan, so a weight of zero does not hide a value that is not finite: what a mask hides is
+left out by `where`. That takes a few passes more, made only where something was not finite.
+Read next: attention.py.
+"""
+import numpy as np
+
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.primitives.elementwise import exp, where
+from tinylm.autograd.primitives.products import matmul
+from tinylm.autograd.primitives.reductions import logsumexp
+from tinylm.autograd.primitives.reductions import sum as add_up
+from tinylm.autograd.primitives.shaping import expand_dims, swapaxes
+from tinylm.errors import DtypeError
+
+
+def bool_mask(mask, operation, name="mask", bias="bias="):
+    """The array of a mask: the one check that every way to attend makes of its masks.
+
+    mask       bool array, Tensor or list, True = visible; or None
+    operation  named in the error, with the argument's name
+    bias       the argument that takes numbers to be added to scores; None if there is none
+    returns    bool array, or None for None
+    raises     DtypeError for another dtype: 0 and -inf, say, would mean the opposite here
+    """
+    if mask is None:
+        return None
+    array = mask.data if isinstance(mask, Tensor) else mask
+    if not hasattr(array, "dtype"):
+        array = np.asarray(array)
+    if array.dtype.kind == "b":
+        return array
+    additive = f"{name} == 0" if bias is None else f"{name} == 0 (or {bias}{name})"
+    raise DtypeError(
+        f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} for "
+        f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)")
+
+
+def all_finite(*arrays):
+    """Whether no array holds inf or nan."""
+    return all(bool(np.isfinite(x).all()) for x in arrays)
+
+
+def seen_matmul(a, b, seen):
+    """a @ b, where row t of a takes nothing from the rows of b that it does not see.
+
+    a        (..., T, S), exactly 0 where hidden;  b (..., S, J)
+    seen     bool that broadcasts to (..., T, S)
+    returns  (..., T, J): inf or nan that a row does see makes its sum inf or nan, as in any product
+    """
+    finite = np.isfinite(b)
+    sums = a @ np.where(finite, b, 0)
+    seen = np.broadcast_to(seen, (*seen.shape[:-2], *a.shape[-2:]))
+    touched = seen.astype(a.dtype) @ (~finite).astype(a.dtype) > 0                  # (..., T, J)
+    return np.where(touched, a @ b, sums)
+
+
+# The same of recorded operations. Where something is not finite, each pair of query and key gets a
+# row of its own, T x S x K numbers, and hidden rows are 0 before anything is multiplied: then
+# their derivatives are 0 too.
+
+def seen_scores(q, k, seen=None):
+    """q k^T of recorded operations; hidden pairs must still be masked.
+
+    q (..., T, K), k (..., S, K) Tensors
+    seen     bool that broadcasts to (..., T, S); None: everything
+    returns  (..., T, S)
+    """
+    if seen is None or all_finite(q.data, k.data):
+        return matmul(q, swapaxes(k, -1, -2))
+    seen = _spread(seen, q.shape[-2], k.shape[-2])
+    queries = where(seen, expand_dims(q, -2), 0.0)                                  # (..., T, S, K)
+    keys = where(seen, expand_dims(k, -3), 0.0)
+    return add_up(queries * keys, axis=-1)
+
+
+def seen_mix(weights, v, seen=None):
+    """weights @ v of recorded operations, hidden values left out.
+
+    weights  (..., T, S), 0 where hidden;  v (..., S, J);  seen as in seen_scores()
+    returns  (..., T, J)
+    """
+    if seen is None or all_finite(weights.data, v.data):
+        return matmul(weights, v)
+    seen = _spread(seen, *weights.shape[-2:])
+    values = where(seen, expand_dims(v, -3), 0.0)                                   # (..., T, S, J)
+    return add_up(where(seen, expand_dims(weights, -1), 0.0) * values, axis=-2)
+
+
+def _spread(seen, T, S):
+    return np.broadcast_to(seen, (*seen.shape[:-2], T, S))[..., None]               # (..., T, S, 1)
+
+
+def grouped_mask(mask, shape, groups=None):
+    """A mask in the shape of scores whose heads stand in groups that share keys.
+
+    mask     bool that broadcasts to `shape`, (B, H, T, S); or None
+    groups   G; None for heads that stand alone
+    returns  (B|1, H|1, T, S), or (B|1, G|1, H/G|1, T, S); None for None
+    """
+    if mask is None:
+        return None
+    mask = mask[(None,) * (4 - mask.ndim)]
+    mask = np.broadcast_to(mask, (*mask.shape[:2], *shape[2:]))
+    if groups is None:
+        return mask
+    if mask.shape[1] == 1:
+        return mask[:, :, None]
+    return mask.reshape(mask.shape[0], groups, -1, *shape[2:])
+
+
+def visible_softmax(scores, visible=None):
+    """Softmax along the last axis over the visible entries; a row with none gets zeros.
+
+    scores   Tensor (..., n);  visible bool that broadcasts to it, or None
+    returns  weights (..., n), and the log of each row's sum of exponentials (..., 1), -inf for none
+    """
+    if scores.shape[-1] == 0:                               # no key at all, and so no maximum
+        return scores, Tensor(np.full_like(scores.data, -np.inf, shape=(*scores.shape[:-1], 1)))
+    if visible is not None:
+        scores = where(visible, scores, -np.inf)
+    norm = logsumexp(scores, axis=-1, keepdims=True)
+    return exp(scores - where(np.isfinite(norm.data), norm, 0.0)), norm
