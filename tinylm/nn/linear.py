@@ -18,6 +18,15 @@ def normal_parameter(shape, rng, std, dtype=np.float32):
     return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
 
 
+def undecayed(parameter):
+    """Mark a parameter of two or more axes that is neither a map nor an embedding: weight decay passes it over.
+
+    Returns it. optim.flat.decays reads the mark.
+    """
+    parameter.decays = False
+    return parameter
+
+
 def fit_to_width(module, d_model):
     """Give the fresh matrices of a narrow model the spread that suits its width: sqrt(768 / D) times as much.
 
@@ -25,7 +34,7 @@ def fit_to_width(module, d_model):
     Returns the module.
     """
     for p in module.parameters():
-        if p.ndim >= 2:
+        if getattr(p, "decays", p.ndim >= 2):                                           # a map or an embedding
             p.assign_(p.data * (768 / d_model) ** 0.5)
     return module
 

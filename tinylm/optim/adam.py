@@ -20,7 +20,7 @@ class AdamW:
     lr            learning rate, per step; may be given to each step() instead
     betas         decay of the running mean of g and of g**2
     eps           added to the root of the running mean of g**2
-    weight_decay  per step and unit lr; applies to matrices (weights, embeddings), not to gains and biases
+    weight_decay  per step and unit lr; applies to matrices of maps and embeddings (optim.flat.decays), not to the rest
     """
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
@@ -45,8 +45,8 @@ class AdamW:
         scratch = np.empty_like(flat.data, shape=(min(BLOCK, stop - start),))
         for low in range(start, stop, BLOCK):
             high = min(low + BLOCK, stop)
-            decayed = flat.data[low:max(low, min(high, flat.n_decay))]
-            decayed *= 1 - lr * self.weight_decay
+            for part in flat.decayed(low, high):
+                flat.data[part] *= 1 - lr * self.weight_decay
             self._update(*(x[low:high] for x in (flat.data, flat.grad, self.m, self.v)), scratch[:high - low], lr, scale)
 
     def _update(self, theta, g, m, v, s, lr, scale):

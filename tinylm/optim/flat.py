@@ -1,6 +1,6 @@
 """All parameters in one contiguous buffer, all gradients in another: what makes an update one pass over memory.
 
-Parameters become views of the buffer, matrices first, so that weight decay is one slice, the gradient norm
+Parameters become views of the buffer, matrices first, so that weight decay is a slice or a few, the gradient norm
 one inner product, and a worker's share of the update a pair of indices. Each parameter offers the backward
 pass its place in the gradient buffer (`slot`), where fused operations write directly. Read next: adam.py.
 """
@@ -15,7 +15,7 @@ class FlatParameters:
 
     parameters  dict of name -> Tensor, or an iterable of Tensors; a Tensor given twice counts once
     empty       (n, dtype) -> 1-D array: where the two buffers live (a communicator's shared memory, for example)
-    Attributes: data, grad (n,) arrays; n_decay, the end of the matrices (ndim >= 2); names, offsets
+    Attributes: data, grad (n,) arrays; n_decay, how many numbers decay; names, offsets
     raises      ConfigError if there are no parameters, or they differ in dtype or device
     """
 
@@ -33,7 +33,9 @@ class FlatParameters:
         self.names, self.tensors = [n for n, _ in order], [p for _, p in order]
         sizes = [p.size for p in self.tensors]
         self.offsets = np.concatenate(([0], np.cumsum(sizes))).tolist()
-        self.n_decay = sum(p.size for p in self.tensors if p.ndim >= 2)
+        self._decayed = _merged([(start, stop) for p, start, stop in zip(self.tensors, self.offsets, self.offsets[1:])
+                                 if decays(p)])
+        self.n_decay = sum(stop - start for start, stop in self._decayed)
         first = self.tensors[0].data
         make = empty or (lambda n, dtype: np.empty_like(first, shape=(n,)))
         self.data, self.grad = (make(self.offsets[-1], first.dtype) for _ in range(2))
@@ -54,6 +56,11 @@ class FlatParameters:
 
     def __len__(self):
         return self.offsets[-1]
+
+    def decayed(self, start, stop):
+        """Slices of the buffer between start and stop that weight decay shrinks, in order."""
+        cut = ((max(low, start), min(high, stop)) for low, high in self._decayed)
+        return [slice(low, high) for low, high in cut if low < high]
 
     def zero_grad(self):
         """Forget all gradients; the buffer is overwritten by the next backward pass, not cleared."""
@@ -81,6 +88,25 @@ class FlatParameters:
         """Name -> view of a buffer of this length (moments, gradients), each in its parameter's shape."""
         return {name: buffer[start:stop].reshape(p.shape)
                 for name, p, start, stop in zip(self.names, self.tensors, self.offsets, self.offsets[1:])}
+
+
+def decays(parameter):
+    """Whether weight decay shrinks a parameter.
+
+    Matrices of maps and embeddings decay; gains, biases and other vectors do not. What has two axes and is neither map
+    nor embedding says so where it is made, with nn.linear.undecayed: slopes, log decays, tables of biases, scores.
+    """
+    return getattr(parameter, "decays", parameter.ndim >= 2)
+
+
+def _merged(ranges):
+    """Ranges (start, stop) in order, neighbors that touch made one."""
+    merged = []
+    for start, stop in ranges:
+        if merged and merged[-1][1] == start:
+            start = merged.pop()[0]
+        merged.append((start, stop))
+    return merged
 
 
 def flatten(parameters):

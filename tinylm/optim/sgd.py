@@ -8,7 +8,7 @@ class SGD:
     """theta <- theta - lr * (g + weight_decay * theta)   (book eq. 2.32)
 
     parameters    FlatParameters, or a dict or list of Tensors
-    weight_decay  applies to matrices only
+    weight_decay  applies to matrices of maps and embeddings only (optim.flat.decays)
     """
 
     def __init__(self, parameters, lr=0.1, weight_decay=0.0):
@@ -22,8 +22,8 @@ class SGD:
         """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
         flat.collect()
-        decayed = flat.data[start:max(start, min(stop, flat.n_decay))]
-        decayed *= 1 - lr * self.weight_decay
+        for part in flat.decayed(start, stop):
+            flat.data[part] *= 1 - lr * self.weight_decay
         flat.data[start:stop] -= (lr * scale) * flat.grad[start:stop]
         flat.version[0] += 1
 
@@ -40,7 +40,7 @@ class Momentum:
 
     parameters    FlatParameters, or a dict or list of Tensors
     nesterov      step along g + momentum * u instead: the gradient looked up ahead
-    weight_decay  applies to matrices only, as part of the gradient
+    weight_decay  as in SGD, as part of the gradient
     """
 
     def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
@@ -56,8 +56,8 @@ class Momentum:
         """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
         g = flat.collect()[start:stop] * scale
-        end = max(0, min(stop, flat.n_decay) - start)
-        g[:end] += self.weight_decay * flat.data[start:start + end]
+        for part in flat.decayed(start, stop):
+            g[part.start - start:part.stop - start] += self.weight_decay * flat.data[part]
         u = self.velocity[start:stop]
         u *= self.momentum
         u += g

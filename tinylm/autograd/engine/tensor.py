@@ -54,8 +54,9 @@ class Tensor:
     name           shown in error messages
     """
 
-    # `frozen` is only there on parameters that finetune.freezing has taken out of training: nn/module.py still counts them.
-    __slots__ = ("data", "requires_grad", "grad", "name", "slot", "frozen", "_node", "_version", "__weakref__")
+    # Two are only there where they say something. `frozen`: finetune.freezing has taken this parameter out of training,
+    # nn/module.py still counts it. `decays`: whether weight decay shrinks it, where its axes do not tell (optim/flat.py).
+    __slots__ = ("data", "requires_grad", "grad", "name", "slot", "frozen", "decays", "_node", "_version", "__weakref__")
     __array_ufunc__ = None                                  # array + Tensor asks Tensor.__radd__, not NumPy's loop
 
     def __init__(self, data, requires_grad=False, name=None, device=None):

@@ -19,6 +19,7 @@ from tinylm.finetune.compress.reweight import (
 )
 from tinylm.finetune.wrap import places
 from tinylm.nn import Module
+from tinylm.nn.linear import undecayed
 
 BLOCKS = "blocks.*"         # the linear maps of a transformer's blocks, wherever it sits in a model
 
@@ -140,7 +141,8 @@ class Movement(Module):
     """
 
     def __init__(self, weight, sparsity=0.0):
-        self.scores, self.sparsity = Tensor(np.zeros_like(weight.data), requires_grad=True), sparsity
+        self.scores = undecayed(Tensor(np.zeros_like(weight.data), requires_grad=True))
+        self.sparsity = sparsity
 
     def __call__(self, weight):
         keep = largest({"": self.scores.numpy()}, self.sparsity)[""]

@@ -14,6 +14,7 @@ import numpy as np
 from tinylm.autograd import Tensor, logsumexp, take_along_axis, where
 from tinylm.errors import ShapeError
 from tinylm.nn import Module
+from tinylm.nn.linear import undecayed
 
 
 def log_partition(emissions, transitions, start, stop, held=None):
@@ -49,7 +50,7 @@ class LinearChain(Module):
     """
 
     def __init__(self, tags, dtype=np.float32):
-        self.transitions = Tensor(np.zeros((tags, tags), dtype), requires_grad=True)
+        self.transitions = undecayed(Tensor(np.zeros((tags, tags), dtype), requires_grad=True))
         self.start, self.stop = (Tensor(np.zeros(tags, dtype), requires_grad=True) for _ in range(2))
 
     def __call__(self, emissions, tags, held=None):

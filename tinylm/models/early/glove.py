@@ -10,6 +10,7 @@ from tinylm.autograd import Tensor, embedding
 from tinylm.backend import Random
 from tinylm.errors import DataError
 from tinylm.nn import Module, normal_parameter
+from tinylm.nn.linear import undecayed
 
 
 def cooccurrences(tokens, window, vocab_size):
@@ -43,7 +44,8 @@ class GloVe(Module):
     def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
         rng = Random(seed, "init")
         self.words, self.contexts = (normal_parameter((vocab_size, d_model), rng, 0.5 * d_model ** -0.5, dtype) for _ in range(2))
-        self.word_bias, self.context_bias = (Tensor(np.zeros((vocab_size, 1), dtype), requires_grad=True) for _ in range(2))
+        self.word_bias, self.context_bias = (
+            undecayed(Tensor(np.zeros((vocab_size, 1), dtype), requires_grad=True)) for _ in range(2))
 
     def scores(self, i, j):
         """w_i . w~_j + b_i + b~_j for pairs: (n,), (n,) integers -> (n,)."""

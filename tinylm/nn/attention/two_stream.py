@@ -13,7 +13,7 @@ import numpy as np
 from tinylm.autograd import attention, dropout, matmul, swapaxes, where
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
-from tinylm.nn.linear import INIT_STD, Linear, normal_parameter
+from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
 from tinylm.nn.position.relative import relative_shift
 from tinylm.nn.position.rotary import rotary_frequencies, turns
@@ -56,8 +56,8 @@ class RelativeAttention(Module):
         self.qkv = Linear(d_model, 3 * d_model, rng, bias=False, dtype=dtype)
         self.relative, self.out = (Linear(d_model, d_model, rng, bias=False, dtype=dtype) for _ in range(2))
         vectors = {"shape": (heads, self.width), "rng": rng, "std": INIT_STD, "dtype": dtype}
-        self.content_bias, self.position_bias = (normal_parameter(**vectors) for _ in range(2))     # u, v
-        self.segment_bias = normal_parameter(**vectors) if segments else None                       # s
+        self.content_bias, self.position_bias = (undecayed(normal_parameter(**vectors)) for _ in range(2))      # u, v
+        self.segment_bias = undecayed(normal_parameter(**vectors)) if segments else None            # s
         self.segment_table = normal_parameter((2, heads, self.width), rng, INIT_STD, dtype) if segments else None
         self.dropout, self.rng = dropout, rng
 

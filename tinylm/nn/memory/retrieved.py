@@ -17,6 +17,7 @@ from tinylm.autograd.kernels.masks import (
     visible_softmax,
 )
 from tinylm.errors import ShapeError
+from tinylm.nn.linear import undecayed
 from tinylm.nn.module import Module
 
 # In all functions here: q (B, H, T, K); local k, v (B, G, S, K), (B, G, S, J) with an optional mask, as in attention();
@@ -132,7 +133,7 @@ class HeadGate(Module):
     """A learned gate for each head: g = sigmoid(b)   (Wu et al. 2021). Begins at one half."""
 
     def __init__(self, heads, dtype=np.float32):
-        self.b = Tensor(np.zeros((heads, 1, 1), dtype), requires_grad=True)
+        self.b = undecayed(Tensor(np.zeros((heads, 1, 1), dtype), requires_grad=True))
 
     def __call__(self):
         """(H, 1, 1), to broadcast against (B, H, T, J)."""

@@ -13,7 +13,7 @@ from tinylm.autograd import Tensor, attention, concatenate, mean, sigmoid, tanh
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.linear_attention import elu_features, initial_state
 from tinylm.nn.attention.multi_head import CrossAttention, SelfAttention, merge_heads
-from tinylm.nn.linear import Linear, normal_parameter
+from tinylm.nn.linear import Linear, normal_parameter, undecayed
 from tinylm.nn.memory.fixed_size import Memory
 from tinylm.nn.module import Module
 
@@ -178,7 +178,8 @@ class BlockRecurrentCell(Module):
         self.inside = SelfAttention(d_model, heads, rng, dtype=dtype)
         self.reading = CrossAttention(d_model, heads, rng, dtype=dtype)
         self.writing = CrossAttention(d_model, heads, rng, dtype=dtype)
-        self.start = normal_parameter((1, states, d_model), rng, 1.0, dtype)            # unlike each other, so they stay so
+        start = normal_parameter((1, states, d_model), rng, 1.0, dtype)                 # unlike each other, so they stay so
+        self.start = undecayed(start)
         self.gate = Tensor(np.ones(d_model, dtype), requires_grad=True)                 # begins by keeping 73 %
 
     def __call__(self, x, state=None):

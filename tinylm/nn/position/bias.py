@@ -23,7 +23,7 @@ from tinylm.autograd import (
     transpose,
 )
 from tinylm.errors import ConfigError, DataError
-from tinylm.nn.linear import INIT_STD, Linear, normal_parameter
+from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
 from tinylm.nn.position.t5_buckets import t5_bucket
 
@@ -69,7 +69,7 @@ class OffsetBias(Module):
 
     def __init__(self, heads, rng, max_offset=512, bidirectional=False, std=INIT_STD, dtype=np.float32):
         self.max_offset, self.lowest = max_offset, -max_offset if bidirectional else 0
-        self.table = normal_parameter((max_offset - self.lowest + 1, heads), rng, std, dtype)
+        self.table = undecayed(normal_parameter((max_offset - self.lowest + 1, heads), rng, std, dtype))
 
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S). Raises DataError for an offset without a number; on a GPU it takes the last."""
@@ -91,7 +91,7 @@ class T5Bias(Module):
 
     def __init__(self, heads, rng, buckets=32, max_distance=128, bidirectional=False, std=INIT_STD, dtype=np.float32):
         self.buckets, self.max_distance, self.bidirectional = buckets, max_distance, bidirectional
-        self.table = normal_parameter((buckets, heads), rng, std, dtype)
+        self.table = undecayed(normal_parameter((buckets, heads), rng, std, dtype))
 
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""
@@ -153,8 +153,9 @@ class KerplePowerBias(Module):
     """kerple_power of |i - j| with learned beta1 = softplus(a), beta2 = 2 sigmoid(b) per head; it starts as ALiBi."""
 
     def __init__(self, heads, rng=None, dtype=np.float32):
-        self.a = Tensor(_inverse_softplus(alibi_slopes(heads))[:, None, None].astype(dtype), requires_grad=True)
-        self.b = Tensor(np.zeros((heads, 1, 1), dtype), requires_grad=True)             # 2 sigmoid(0) = 1
+        slopes = _inverse_softplus(alibi_slopes(heads))[:, None, None].astype(dtype)
+        self.a = undecayed(Tensor(slopes, requires_grad=True))
+        self.b = undecayed(Tensor(np.zeros((heads, 1, 1), dtype), requires_grad=True))  # 2 sigmoid(0) = 1
 
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""
@@ -167,7 +168,7 @@ class KerpleLogBias(Module):
 
     def __init__(self, heads, rng, dtype=np.float32):
         start = [(0.01 + 0.99 * rng.uniform((heads, 1, 1), np.dtype(dtype))) * top for top in (2, 1)]
-        self.a, self.b = (Tensor(_inverse_softplus(x).astype(dtype), requires_grad=True) for x in start)
+        self.a, self.b = (undecayed(Tensor(_inverse_softplus(x).astype(dtype), requires_grad=True)) for x in start)
 
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""

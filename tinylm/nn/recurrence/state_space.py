@@ -25,7 +25,7 @@ from tinylm.autograd import (
     stack,
 )
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn.linear import Linear, normal_parameter
+from tinylm.nn.linear import Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
 
 
@@ -140,7 +140,8 @@ class MambaBlock(Module):
         # Steps begin spread between 0.001 and 0.1, their logarithms evenly: channels that remember long and short.
         steps = np.exp(rng.uniform((E,), np.float64) * math.log(100) + math.log(0.001))
         self.step.bias.data[...] = np.log(np.expm1(steps))                              # softplus of this is the step
-        self.log_decay = Tensor(np.tile(np.log(np.arange(1, N + 1)), (E, 1)).astype(dtype), requires_grad=True)
+        log_decay = np.tile(np.log(np.arange(1, N + 1)), (E, 1)).astype(dtype)          # (E, N)
+        self.log_decay = undecayed(Tensor(log_decay, requires_grad=True))
         self.skip = Tensor(np.ones(E, dtype), requires_grad=True)
         self.out = Linear(E, d_model, rng, bias=False, std=E ** -0.5, dtype=dtype)
 
