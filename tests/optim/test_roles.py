@@ -21,7 +21,7 @@ from tinylm.nn.position.bias import POSITION_BIASES
 from tinylm.optim import SGD, AdamW, FlatParameters, Momentum
 from tinylm.optim.flat import decays
 
-# (class, attribute) of everything with two axes or more. A new one must be put on one of these lists.
+# (class, attribute) of everything with two axes or more. A new one must be put on one of the lists.
 MAPS = {
     ("Linear", "weight"),
     ("GPT", "head"),
