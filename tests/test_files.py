@@ -10,7 +10,7 @@ import pytest
 
 from tinylm.data import ShardWriter, write_tokens
 from tinylm.data.read.conll import write_conll
-from tinylm.files import WholeFile, parse_json, read_json, write_text
+from tinylm.files import WholeFile, inside, parse_json, read_json, write_text
 from tinylm.models.published.formats.safetensors import write_safetensors
 from tinylm.tokenizers import BPETokenizer, ByteTokenizer, save_gpt2
 
@@ -136,5 +136,23 @@ def test_json_with_a_byte_order_mark_is_read(tmp_path):
 
 def test_a_pipe_in_place_of_json_does_not_wait(tmp_path):
     os.mkfifo(tmp_path / "a")
-    with pytest.raises(ValueError, match="not a regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_json(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "/etc/passwd", "", ".", "..", "a/b", "a\\b", "a\0", "\ud800", None, 1, ["a"]]
+)
+def test_names_stay_in_their_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="plain name"):
+        inside(tmp_path, name)
+
+
+def test_links_that_lead_out_of_a_folder_are_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "out").symlink_to("../secret")
+    (tmp_path / "in" / "beside").symlink_to("other")
+    (tmp_path / "link").symlink_to("in")  # the folder itself may be one
+    assert inside(tmp_path / "link", "beside").name == "beside"
+    with pytest.raises(ValueError, match="leads out"):
+        inside(tmp_path / "link", "out")

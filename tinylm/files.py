@@ -8,11 +8,14 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 from pathlib import Path
 
 LARGEST_JSON = 1 << 28  # bytes; the vocabulary of a large model takes a tenth of that
+DEEPEST = 50  # levels of JSON
+_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 _LINKS = 40  # symbolic links that are followed one after another, as Linux does
 
 
@@ -102,25 +105,60 @@ def _regular_target(path):
 def read_json(path):
     """The value in a JSON file, UTF-8 with or without a byte order mark.
 
-    raises   OSError if it cannot be read; ValueError if it is no JSON, nested too deeply, too
-             large, or not a regular file (reading a pipe would wait for ever)
+    raises   OSError if it cannot be read; ValueError if it is no JSON, nested too deeply, or too
+             large
     """
-    with open(path, "rb", opener=_without_waiting) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("it is not a regular file")
-        if found.st_size > LARGEST_JSON:
-            raise ValueError(f"it has {found.st_size} bytes, more than the {LARGEST_JSON} allowed")
-        return parse_json(file.read(LARGEST_JSON + 1))
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_JSON:
+            raise ValueError(f"it has {size} bytes, more than {LARGEST_JSON}")
+        return parse_json(file.read())
+
+
+def parse_json(data):
+    """The value in bytes of JSON. Raises ValueError, also where Python's own parser has others."""
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    level = [value]
+    for _ in range(DEEPEST):  # what lies deeper could be read, but neither shown nor written
+        level = [item for outer in level for item in _inner(outer)]
+        if not level:
+            return value
+    raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def _inner(value):
+    """The lists and objects that stand directly in a JSON value."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [item for item in items if isinstance(item, (dict, list))]
+
+
+def open_regular(path):
+    """Open a regular file for reading bytes, never waiting: opening a pipe waits for its writer.
+
+    raises   OSError, also for what is no regular file
+    """
+    file = open(path, "rb", opener=_without_waiting)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file
 
 
 def _without_waiting(path, flags):
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def parse_json(data):
-    """The value in bytes of JSON. Raises ValueError, also where Python's own parser has others."""
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+def inside(folder, name):
+    """The path of a file that an index names, which must lie in `folder` itself.
+
+    raises   ValueError for a path, a name of nothing, or a link that leads out of the folder
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{str(name)[:60]!r} is not a plain name of a file in {folder}")
+    path = Path(folder) / name
+    if os.path.realpath(path.parent) != os.path.dirname(os.path.realpath(path)):
+        raise ValueError(f"{name!r} is a link that leads out of {folder}")
+    return path

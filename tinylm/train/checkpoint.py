@@ -6,7 +6,7 @@
 
 A rename is atomic, so a directory without ".tmp-" in its name is complete, whenever the process or the machine died.
 Everything is verified on loading: state.json carries the SHA-256 of its content and of every array, so a file cut
-short or edited gives one error that names it. Arrays are never pickled. Read next: trainer.py.
+short or edited gives one error that names it. Read next: npz.py, how arrays are kept; trainer.py.
 """
 import contextlib
 import hashlib
@@ -14,14 +14,13 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError
+from tinylm.fields import Fields, show
+from tinylm.files import inside, read_json
+from tinylm.train import npz
 
 FORMAT, STATE, AREA = 1, "state.json", "checkpoints"
 _NAME = re.compile(r"step-(\d+)")
@@ -29,11 +28,17 @@ _NAME = re.compile(r"step-(\d+)")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint. `state` is what was given to save; `arrays` {file: {name: array}} as far as asked for."""
+    """A verified checkpoint.
+
+    state      what was given to save
+    arrays     {file: {name: array}} as far as asked for
+    described  {file: {name: {"shape", "dtype", "sha256"}}}
+    """
 
     path: Path
     state: dict
     arrays: dict
+    described: dict
 
 
 def save(path, arrays, state):
@@ -49,12 +54,12 @@ def save(path, arrays, state):
     try:
         if path.exists():
             raise CheckpointError(f"save checkpoint: {path} exists already")
-        described = {file: {name: _describe(array) for name, array in members.items()}
+        described = {file: {name: npz.describe(array) for name, array in members.items()}
                      for file, members in arrays.items()}
         aside.mkdir(parents=True)
         for file, members in arrays.items():
             with open(aside / f"{file}.npz", "wb") as out:
-                _write_npz(out, members)
+                npz.write(out, members)
                 _to_disk(out)
         content = {"format": FORMAT, "arrays": described, "state": state}
         with open(aside / STATE, "w", encoding="utf-8") as out:
@@ -70,95 +75,73 @@ def save(path, arrays, state):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_npz(out, members):
-    """What np.savez writes, but never a pickle, and the same bytes for the same arrays: no time stamps."""
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, array in members.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, to_cpu(array), allow_pickle=False)
-
-
-def load(path, files=None):
+def load(path, files=None, expected=None):
     """Read and verify a checkpoint directory.
 
-    files    names of the array files wanted; None: all
-    returns  Checkpoint
-    raises   CheckpointError naming the file or array that is missing, cut short, edited, or pickled
+    files     names of the array files wanted; None: all
+    expected  {file: {name: (shape, dtype)}}, which the arrays wanted must have, or else nothing of
+              them is read; None: whatever was saved
+    returns   Checkpoint
+    raises    CheckpointError naming the file, and the field or array, that is missing, cut short,
+              edited, of another shape, or pickled
     """
     path = Path(path)
     content = _read_state(path / STATE)
-    arrays = {}
-    for file, members in content["arrays"].items():
-        if files is None or file in files:
-            arrays[file] = _read_arrays(path / f"{file}.npz", members)
-    return Checkpoint(path, content["state"], arrays)
+    lists, arrays = _described(path, content), {}
+    wanted = [file for file in lists if files is None or file in files]
+    for file in expected or ():
+        if file not in wanted:
+            raise CheckpointError(f"checkpoint file {path / STATE}: arrays.{file} is missing")
+    for file in wanted:
+        if expected is not None:
+            npz.check_expected(path / f"{file}.npz", lists[file], expected.get(file, {}))
+    for file in wanted:
+        arrays[file] = npz.read(_inside(path, f"{file}.npz"), lists[file])
+    return Checkpoint(path, content.object("state").values, arrays, lists)
 
 
 def _read_state(path):
+    """The content of state.json as Fields, its checksum right."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        claimed = content.pop("sha256")
+        content = read_json(_inside(path.parent, path.name))
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path.parent}: {path.name} is not there") from None
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path.parent}: {path.name} cannot be read ({error.strerror})") from None
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, f"it is cut short or no checkpoint's JSON ({error})") from None
-    if content.get("format", FORMAT) != FORMAT:
-        raise CheckpointError(f"checkpoint {path.parent} has format {content['format']!r}, this tinylm reads {FORMAT}")
-    if _content_hash(content) != claimed:
-        raise _damaged(path, "its content does not match its checksum: it was edited")
+        raise CheckpointError(
+            f"checkpoint {path.parent}: {path.name} cannot be read ({error.strerror})"
+        ) from None
+    except ValueError as error:
+        raise npz.damaged(path, f"it is cut short or no checkpoint's JSON ({error})") from None
+    content = Fields(content, f"checkpoint file {path} is damaged")
+    content.text("sha256")
+    claimed = content.values.pop("sha256")
+    if content.values.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {path.parent} has format {show(content.values['format'])}, "
+            f"this tinylm reads {FORMAT}"
+        )
+    if _content_hash(content.values) != claimed:
+        raise npz.damaged(path, "its content does not match its checksum: it was edited")
+    content.one_of("format", [FORMAT])
     return content
 
 
-def _read_arrays(path, members):
+def _described(path, content):
+    """{file: {name: description}} of a state.json."""
+    lists = {}
+    for file in content.object("arrays").values:
+        _inside(path, f"{file}.npz")
+        members = content.object("arrays").object(file)
+        lists[file] = {name: npz.described(members, name) for name in members.values}
+    return lists
+
+
+def _inside(folder, name):
+    """The path of a file of a checkpoint, which leads nowhere else."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise _damaged(path, "it is not an .npz archive")
-            if set(archive.files) != set(members):
-                differing = sorted(set(archive.files) ^ set(members))
-                raise _damaged(path, f"its arrays are not those that {STATE} lists: {differing[:5]}")
-            return {name: _verified(path, name, archive, expected) for name, expected in members.items()}
-    except FileNotFoundError:
-        raise _damaged(path, "it is missing") from None
-    except OSError as error:
-        raise CheckpointError(f"checkpoint file {path} cannot be read ({error.strerror or error})") from None
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError) as error:
-        pickled = "pickle" in str(error).lower()
-        raise (_refused(path) if pickled else _damaged(path, f"it is cut short or no .npz archive ({error})")) from None
-
-
-def _verified(path, name, archive, expected):
-    try:
-        array = archive[name]
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError, NotImplementedError, SyntaxError) as error:
-        if "object arrays" in str(error).lower() or "pickle" in str(error).lower():
-            raise _refused(path, name) from None
-        raise _damaged(path, f"array {name!r} cannot be read ({error})") from None
-    found = _describe(array)
-    if found != expected:
-        what = next(key for key in expected if found.get(key) != expected[key])
-        raise _damaged(path, f"array {name!r} has {what} {found[what]}, but {STATE} says {expected[what]}")
-    return array
-
-
-def _damaged(path, why):
-    return CheckpointError(f"checkpoint file {path} is damaged: {why}; use another checkpoint of the run")
-
-
-def _refused(path, name=None):
-    what = f"array {name!r} holds" if name else "it holds"
-    return CheckpointError(f"checkpoint file {path} is refused: {what} pickled objects, which can run any code when "
-                           "they are read; tinylm writes and reads plain numbers only")
-
-
-def _describe(array):
-    array = to_cpu(array)
-    if array.dtype.hasobject:
-        raise CheckpointError(f"save checkpoint: an array of {array.dtype} is not numbers and would have to be pickled")
-    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return {"shape": list(array.shape), "dtype": array.dtype.str, "sha256": hashlib.sha256(data).hexdigest()}
+        return inside(folder, name)
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder} is refused: {error}") from None
 
 
 def _content_hash(content):
