@@ -10,6 +10,7 @@ from tests.generate.small import make_gpt
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate import EnumerableLM, ModelLM
 from tinylm.generate.sample import probabilities
+from tinylm.generate.strategies import constrained
 from tinylm.generate.strategies.beam import beam_search
 from tinylm.generate.strategies.constrained import (
     ConstrainedLM,
@@ -114,6 +115,39 @@ def test_masked_scores_of_allowed_tokens_are_the_models_own():
     for t, allowed in (1, [0, 2, END]), (2, [1, 3]), (3, [0, 2, END]):
         assert np.flatnonzero(np.isfinite(masked[0, t])).tolist() == allowed
         np.testing.assert_array_equal(masked[0, t, allowed], plain[0, t, allowed])
+
+
+def test_a_language_with_too_many_states_to_list_is_refused_and_one_without_strings():
+    many = Regular("(a|b)*a(a|b){20}")                      # 2^21 states; no token for every byte
+    with pytest.raises(ConfigError, match="10,000 states"):
+        TokenAutomaton(many, LETTERS, END)
+    every_byte = Pieces(*(bytes([i]) for i in range(256)))
+    whole = TokenAutomaton(many, every_byte, 256)           # nothing is listed
+    assert set(whole.following(whole.start)) == {ord("a"), ord("b")}
+    for tokenizer, end in (LETTERS, END), (every_byte, 256):
+        with pytest.raises(DataError, match="no string of the language"):
+            TokenAutomaton(Regular(r"[^\s\S]"), tokenizer, end)
+
+
+def test_what_may_follow_is_forgotten_and_found_again(monkeypatch):
+    monkeypatch.setattr(constrained, "KEPT_TOKENS", 4)
+    every_byte = Pieces(*(bytes([i]) for i in range(256)))
+    automaton = TokenAutomaton(Regular("(a|b)*a(a|b){3}"), every_byte, 256)
+    state, text = automaton.start, b"abbabaabbbaba"
+    for byte in text:
+        assert len(automaton._following) <= 4
+        state = automaton.following(state)[byte]
+    assert (256 in automaton.following(state)) == bool(re.fullmatch(b"[ab]*a[ab]{3}", text))
+
+
+def test_characters_beyond_ascii_are_spelled_with_byte_tokens():
+    every_byte = Pieces(*(bytes([i]) for i in range(256)), "é中".encode())
+    automaton = TokenAutomaton(Regular("[à-ÿ一-龥]{2}"), every_byte, 257)
+    assert 256 in automaton.following(automaton.start)
+    lead, state = "中".encode()[0], automaton.start
+    assert lead in automaton.following(state) and ord("a") not in automaton.following(state)
+    state = automaton.following(state)[lead]
+    assert all(0x80 <= token < 0xC0 for token in automaton.following(state))
 
 
 def test_what_cannot_be_is_refused():

@@ -14,6 +14,11 @@ from tinylm.generate.loop import check_prompt, generate
 from tinylm.generate.protocol.language_model import as_language_model, check_tokens
 
 ENDED = object()                                            # the state after the end token
+NO_STRING = ("TokenAutomaton: no string of the language can be spelled with the tokens of this "
+             "tokenizer")
+# Where all states are listed there could be 2^places of them, each with a whole vocabulary.
+LISTED_STATES = 10_000
+KEPT_TOKENS = 2_000_000                                     # (state, token) pairs held at a time
 
 
 class StringSet:
@@ -47,8 +52,9 @@ class TokenAutomaton:
     eos         id of the token that ends the text: allowed where the text is a whole string, and the only one after it
     raises      DataError if no string of the language can be spelled with these tokens
 
-    With a token for every single byte each state can go on. Without, a token may lead where no other fits ("1" towards
-    "12" without a "2"): then all states are listed at once and such tokens left out.
+    With a token for every single byte each state can go on. Without, a token may lead where no
+    other fits ("1" towards "12" without a "2"): then all states are listed at once and such tokens
+    left out. An automaton with more than LISTED_STATES of them raises ConfigError.
     """
 
     def __init__(self, automaton, tokenizer, eos):
@@ -57,7 +63,10 @@ class TokenAutomaton:
         self.automaton, self.eos, self.vocab_size = automaton, eos, tokenizer.vocab_size
         special = set(getattr(tokenizer, "special", {}).values()) | {eos}
         self._bytes = [(token, tokenizer.token_bytes(token)) for token in range(self.vocab_size) if token not in special]
-        self.start, self._following = automaton.start, {}
+        self.start, self._following, self._kept = automaton.start, {}, 0
+        self._forget = True
+        if not self.following(self.start):
+            raise DataError(NO_STRING)
         if len({data for _, data in self._bytes if len(data) == 1}) < 256:
             self._leave_out_dead_ends()
 
@@ -76,10 +85,19 @@ class TokenAutomaton:
                     after = self.automaton.step(after, byte)
                 if after is not None:
                     found[token] = after
-            self._following[state] = found
+            self._keep(state, found)
         return self._following[state]
 
+    def _keep(self, state, found):
+        """Remember what may follow a state; forget all others first if there are too many."""
+        if self._forget and self._kept > KEPT_TOKENS:
+            self._following.clear()
+            self._kept = 0
+        self._following[state] = found
+        self._kept += len(found)
+
     def _leave_out_dead_ends(self):
+        self._forget = False                                # what is listed must stay
         into, new, ending = {self.start: []}, [self.start], []
         while new:                                          # all states, and from where each is reached
             state = new.pop()
@@ -88,6 +106,7 @@ class TokenAutomaton:
                     ending.append(state)
                     continue
                 if after not in into:
+                    self._check_listed(len(into))
                     into[after] = []
                     new.append(after)
                 into[after].append(state)
@@ -98,10 +117,18 @@ class TokenAutomaton:
                 live.add(state)
                 ending += into[state]
         if self.start not in live:
-            raise DataError("TokenAutomaton: no string of the language can be spelled with the tokens of this tokenizer")
+            raise DataError(NO_STRING)
         live.add(ENDED)
         self._following = {state: {token: after for token, after in self.following(state).items() if after in live}
                            for state in live}
+
+    def _check_listed(self, states):
+        if states < LISTED_STATES and self._kept <= KEPT_TOKENS:
+            return
+        raise ConfigError(f"TokenAutomaton: the language has more than {LISTED_STATES:,} states or "
+                          f"{KEPT_TOKENS:,} tokens in them, the limits where the tokenizer lacks "
+                          "tokens for single bytes; lower the counts of the expression, or take "
+                          "a tokenizer with a token for every byte")
 
     def mask(self, state):
         """(V,): 0 for tokens that may come, -inf for the others."""

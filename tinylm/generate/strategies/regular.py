@@ -1,94 +1,153 @@
-"""Regular expressions as automata, by derivatives   (Brzozowski 1964).
+"""Regular expressions as automata over bytes   (Thompson 1968; states made as they are met).
 
-The derivative of an expression by a byte is what may follow that byte: d_b(rs) = d_b(r) s | d_b(s) if r may be empty.
-Expressions are kept in a normal form, so only finitely many derivatives exist: they are the states of the automaton,
-and NOTHING, the expression without strings, is its only dead state. What is understood is a subset of Python's `re` on
-bytes, with the same meaning as re.fullmatch: literals, . [a-z] [^a-z] \\d \\w \\s \\D \\W \\S \\n \\t, groups, | * + ? {m} {m,}
-{m,n}. A character beyond ASCII is its UTF-8 bytes, as a group, and cannot stand in [ ]. Read next: constrained.py.
+The tree of a pattern (expression.py) becomes places: a place waits for a character of a set, or forks without reading.
+A state is the set of places in which the reader may be, so every text has exactly one state and no text is read twice.
+There can be 2^places of them, so a state is made when it is met and forgotten when there are too many. Characters are
+read as their UTF-8 bytes; the whole text is matched as by re.fullmatch. Read next: constrained.py.
 """
-import functools
+from array import array
 
-from tinylm.errors import ConfigError
+from tinylm.generate.strategies.characters import Alphabet, cut
+from tinylm.generate.strategies.expression import Characters, Either, Repeat, Sequence, parse
 
-# An expression is a tuple: ("set", frozenset of bytes), ("then", r, s), ("or", frozenset of r), ("star", r), EMPTY.
-EMPTY = ("empty",)                                          # the empty string alone
-NOTHING = ("or", frozenset())                               # no string at all
-
-DIGITS = frozenset(b"0123456789")
-WORDS = DIGITS | frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
-SPACES = frozenset(b" \t\n\r\f\v")
-ALL = frozenset(range(256))
-CLASSES = {"d": DIGITS, "w": WORDS, "s": SPACES, "D": ALL - DIGITS, "W": ALL - WORDS, "S": ALL - SPACES}
-CONTROLS = {"n": 10, "t": 9, "r": 13, "f": 12, "v": 11}
+END = 0                                                     # the place after the last character
+FORK = None                                                 # what a place without a character waits for
+STATES = 4096                                               # states that are kept before all are forgotten
 
 
-def then(r, s):
-    """r followed by s, in normal form: nested to the right, without EMPTY parts."""
-    if NOTHING in (r, s):
-        return NOTHING
-    if r == EMPTY or s == EMPTY:
-        return s if r == EMPTY else r
-    return then(r[1], then(r[2], s)) if r[0] == "then" else ("then", r, s)
+class Places:
+    """The places of a tree: `waits[p]` is the number of the set that p waits for, `leads[p]` the places after it."""
 
+    def __init__(self, tree):
+        self.waits, self.leads, self.sets = [FORK], [[]], {}
+        self.first = self.build(tree, END)
+        self._keep_live_ones()
 
-def either(*parts):
-    """One of the parts, in normal form: a set, so order and repetition do not matter, with all byte sets as one."""
-    flat = set()
-    for part in parts:
-        flat |= part[1] if part[0] == "or" else {part}
-    sets = [part for part in flat if part[0] == "set"]
-    if len(sets) > 1:
-        flat = flat.difference(sets) | {("set", frozenset().union(*(part[1] for part in sets)))}
-    return flat.pop() if len(flat) == 1 else ("or", frozenset(flat))
+    def add(self, waits, leads):
+        self.waits.append(waits)
+        self.leads.append(leads)
+        return len(self.waits) - 1
 
+    def build(self, tree, after):
+        """Places for `tree` that lead to the place `after`; returns the first of them."""
+        if isinstance(tree, Characters):
+            return self.add(self.sets.setdefault(tree.ranges, len(self.sets)), [after])
+        if isinstance(tree, Sequence):
+            for part in reversed(tree.parts):
+                after = self.build(part, after)
+            return after
+        if isinstance(tree, Either):
+            return self.add(FORK, [self.build(part, after) for part in tree.parts])
+        return self.build_repeat(tree, after)
 
-def star(r):
-    """Any number of r."""
-    return EMPTY if r in (EMPTY, NOTHING) else r if r[0] == "star" else ("star", r)
+    def build_repeat(self, tree: Repeat, after):
+        """Copies one after the other; the last of them loops, or those above `low` may be left out."""
+        copies, first = tree.low, after
+        if tree.high is None:
+            loop = self.add(FORK, [])
+            first = self.build(tree.part, loop)
+            self.leads[loop] = [first, after]
+            if tree.low == 0:
+                return loop
+            copies -= 1                                     # r{2,} is r r+
+        else:
+            for _ in range(tree.high - tree.low):           # (r(r(r)?)?)?: few places in a state
+                first = self.add(FORK, [self.build(tree.part, first), after])
+        for _ in range(copies):
+            first = self.build(tree.part, first)
+        return first
 
+    def _keep_live_ones(self):
+        """Take away what leads to places from which the end is never reached, as behind the empty set [^\\s\\S]."""
+        empty = self.sets.get(())
+        sources = [[] for _ in self.leads]
+        for place, leads in enumerate(self.leads):
+            for after in leads:
+                if self.waits[place] is FORK or self.waits[place] != empty:
+                    sources[after].append(place)
+        live, new = {END}, [END]
+        while new:
+            for place in sources[new.pop()]:
+                if place not in live:
+                    live.add(place)
+                    new.append(place)
+        self.live = live
 
-@functools.lru_cache(maxsize=None)
-def nullable(r):
-    """True if r matches the empty string."""
-    kind = r[0]
-    if kind == "then":
-        return nullable(r[1]) and nullable(r[2])
-    if kind == "or":
-        return any(map(nullable, r[1]))
-    return kind in ("empty", "star")
-
-
-@functools.lru_cache(maxsize=65536)
-def derivative(r, byte):
-    """The expression of what may follow `byte` in strings of r."""
-    kind = r[0]
-    if kind == "set":
-        return EMPTY if byte in r[1] else NOTHING
-    if kind == "then":
-        first = then(derivative(r[1], byte), r[2])
-        return either(first, derivative(r[2], byte)) if nullable(r[1]) else first
-    if kind == "or":
-        return either(*(derivative(part, byte) for part in r[1]))
-    return then(derivative(r[1], byte), r) if kind == "star" else NOTHING
+    def reached(self, places):
+        """The state of some places: those that wait for a character, or the end, that forks lead to; None if none."""
+        seen, new, found = set(), list(places), []
+        while new:
+            place = new.pop()
+            if place in seen or place not in self.live:
+                continue
+            seen.add(place)
+            if self.waits[place] is FORK and place != END:
+                new += self.leads[place]
+            else:
+                found.append(place)
+        return array("H", sorted(found)).tobytes() if found else None
 
 
 class Regular:
-    """A regular expression as an automaton over bytes; states are expressions.
+    """A regular expression as an automaton over bytes.
 
-    pattern  str, see the file's head;  raises ConfigError, naming the place, for what is not understood
+    pattern  str, see expression.py
+    raises   ConfigError, naming the place, for what is not understood or above a limit
+
+    A state between characters is `bytes`, its places in order, two bytes each. Inside a character it is a tuple of
+    the state before, the number of bytes to come and the kinds of what they may be.
     """
 
     def __init__(self, pattern):
-        self.start = _Parser(pattern).parse()
+        self.places = Places(parse(pattern))
+        self.alphabet = Alphabet(list(self.places.sets))
+        self.start = self.places.reached([self.places.first]) or b""
+        self._moves = {}                                    # (state, kind) -> state after it
 
     def step(self, state, byte):
         """The state after one byte, or None: no string of the language goes on so."""
-        after = derivative(state, byte)
-        return None if after == NOTHING else after
+        if isinstance(state, tuple):
+            return self._inside(*state, byte)
+        if byte < 0x80:
+            return self._move(state, self.alphabet.ascii[byte])
+        block = self.alphabet.block(byte)
+        if block is None:
+            return None
+        return self._open(state, *block)
+
+    def _inside(self, state, to_come, pieces, byte):
+        """The state after a byte that continues a character."""
+        if not 0x80 <= byte < 0xC0:
+            return None
+        size = 64 ** (to_come - 1)
+        pieces = cut(pieces, (byte - 0x80) * size, size)
+        if to_come == 1:
+            return self._move(state, pieces[0][1])
+        return self._open(state, to_come - 1, pieces)
+
+    def _open(self, state, to_come, pieces):
+        """The state inside a character, or None if no end of it would do."""
+        kinds = {kind for _, kind in pieces}
+        if all(self._move(state, kind) is None for kind in kinds):
+            return None
+        return state, to_come, pieces
+
+    def _move(self, state, kind):
+        """The state after a whole character of a kind, or None."""
+        if (state, kind) not in self._moves:
+            if len(self._moves) >= STATES:
+                self._moves.clear()
+            sets, places = self.alphabet.members(kind), self.places
+            after = []
+            for place in memoryview(state).cast("H"):
+                if places.waits[place] in sets:
+                    after += places.leads[place]
+            self._moves[state, kind] = places.reached(after)
+        return self._moves[state, kind]
 
     def accepts(self, state):
         """True if the bytes so far are a whole string of the language."""
-        return nullable(state)
+        return not isinstance(state, tuple) and END in memoryview(state).cast("H")[:1]
 
     def matches(self, data):
         """True if the bytes `data` are a string of the language."""
@@ -98,116 +157,3 @@ class Regular:
             if state is None:
                 return False
         return self.accepts(state)
-
-
-class _Parser:
-    """Recursive descent: alternatives of sequences of repeated atoms."""
-
-    def __init__(self, pattern):
-        self.pattern, self.at = pattern, 0
-
-    def parse(self):
-        """The whole pattern as an expression."""
-        r = self.alternatives()
-        if self.at < len(self.pattern):
-            self.fail("a closing parenthesis without its opening one")
-        return r
-
-    def fail(self, what):
-        raise ConfigError(f"regular expression {self.pattern!r}, position {self.at}: {what}")
-
-    def peek(self):
-        return self.pattern[self.at:self.at + 1]
-
-    def take(self):
-        self.at += 1
-        return self.pattern[self.at - 1:self.at]
-
-    def alternatives(self):
-        parts = [self.sequence()]
-        while self.peek() == "|":
-            self.take()
-            parts.append(self.sequence())
-        return either(*parts)
-
-    def sequence(self):
-        parts = []
-        while self.peek() not in ("", "|", ")"):
-            parts.append(self.repeated())
-        return functools.reduce(lambda rest, part: then(part, rest), reversed(parts), EMPTY)
-
-    def repeated(self):
-        r, sign = self.atom(), self.peek()
-        if sign and sign in "*+?{":
-            self.take()
-            r = {"*": star, "+": lambda r: then(r, star(r)), "?": lambda r: either(EMPTY, r), "{": self.counted}[sign](r)
-            if self.peek() and self.peek() in "*+?{":
-                self.fail("a repetition of a repetition; put the inner one in parentheses")
-        return r
-
-    def counted(self, r):
-        low, comma, high = self.until("}").partition(",")
-        if not low.isdecimal() or (high and not high.isdecimal()) or (high and int(high) < int(low)):
-            self.fail("a repetition is {m}, {m,} or {m,n} with m <= n")
-        tail = star(r) if comma and not high else EMPTY
-        for _ in range(int(high) - int(low) if high else 0):
-            tail = either(EMPTY, then(r, tail))             # (r(r(r)?)?)?: few states
-        return functools.reduce(lambda rest, _: then(r, rest), range(int(low)), tail)
-
-    def until(self, end):
-        stop = self.pattern.find(end, self.at)
-        if stop < 0:
-            self.fail(f"{end!r} is missing")
-        text, self.at = self.pattern[self.at:stop], stop + 1
-        return text
-
-    def atom(self):
-        c = self.take()
-        if c == "(":
-            if self.peek() == "?":
-                self.fail("(?..) is not understood; plain groups are")
-            r = self.alternatives()
-            if self.take() != ")":
-                self.fail("')' is missing")
-            return r
-        if c == "[":
-            members = self.members()
-            return ("set", members) if members else NOTHING
-        if c == ".":
-            return ("set", ALL - {10})
-        if c == "\\":
-            return ("set", self.escaped())
-        if c in "*+?{}]^$":
-            self.fail(f"{c!r} has nothing to act on here; write \\{c} for the character")
-        data = c.encode("utf-8")
-        return functools.reduce(lambda rest, byte: then(("set", frozenset([byte])), rest), reversed(data), EMPTY)
-
-    def escaped(self):
-        c = self.take()
-        if c in CLASSES:
-            return CLASSES[c]
-        if not c or c.isalnum() and c not in CONTROLS or not c.isascii():
-            self.fail(f"the escape \\{c} is not understood")
-        return frozenset([CONTROLS.get(c, ord(c))])
-
-    def members(self):
-        negated = self.peek() == "^" and bool(self.take())
-        found = set()
-        while self.peek() != "]" or not found:
-            first = self.member()
-            if len(first) == 1 and self.peek() == "-" and self.pattern[self.at + 1:self.at + 2] not in ("]", ""):
-                self.take()
-                last = self.member()
-                if len(last) > 1 or min(last) < min(first):
-                    self.fail("a range in [ ] goes from a character to one not before it")
-                found |= set(range(min(first), min(last) + 1))
-            else:
-                found |= first
-        self.take()
-        return ALL - found if negated else frozenset(found)
-
-    def member(self):
-        c = self.take()
-        if not c or not c.isascii():
-            self.fail("']' is missing" if not c else f"{c!r} in [ ]: only ASCII can stand there; use (..|..)")
-        return self.escaped() if c == "\\" else {ord(c)}
