@@ -1,9 +1,10 @@
 """Regular expressions as automata over bytes   (Thompson 1968; states made as they are met).
 
-The tree of a pattern (expression.py) becomes places: a place waits for a character of a set, or forks without reading.
-A state is the set of places in which the reader may be, so every text has exactly one state and no text is read twice.
-There can be 2^places of them, so a state is made when it is met and forgotten when there are too many. Characters are
-read as their UTF-8 bytes; the whole text is matched as by re.fullmatch. Read next: constrained.py.
+The tree of a pattern (expression.py) becomes places: a place waits for a character of a set, or
+forks without reading. A state is the set of places in which the reader may be, so every text has
+exactly one state and no text is read twice. There can be 2^places of them, so a state is made when
+it is met and forgotten when there are too many. Characters are read as their UTF-8 bytes; the whole
+text is matched as by re.fullmatch. Read next: constrained.py.
 """
 from array import array
 
@@ -11,12 +12,16 @@ from tinylm.generate.strategies.characters import Alphabet, cut
 from tinylm.generate.strategies.expression import Characters, Either, Repeat, Sequence, parse
 
 END = 0                                                     # the place after the last character
-FORK = None                                                 # what a place without a character waits for
-STATES = 4096                                               # states that are kept before all are forgotten
+FORK = None  # what a place without a character waits for
+STATES = 4096  # states that are kept before all are forgotten
 
 
 class Places:
-    """The places of a tree: `waits[p]` is the number of the set that p waits for, `leads[p]` the places after it."""
+    """The places of a tree.
+
+    waits[p]  the number of the set that place p waits for, or FORK
+    leads[p]  the places after it
+    """
 
     def __init__(self, tree):
         self.waits, self.leads, self.sets = [FORK], [[]], {}
@@ -74,7 +79,7 @@ class Places:
         self.live = live
 
     def reached(self, places):
-        """The state of some places: those that wait for a character, or the end, that forks lead to; None if none."""
+        """The state of some places: where forks lead that waits, or ends; None if nowhere."""
         seen, new, found = set(), list(places), []
         while new:
             place = new.pop()
