@@ -46,7 +46,7 @@ class Places:
         return self.build_repeat(tree, after)
 
     def build_repeat(self, tree: Repeat, after):
-        """Copies one after the other; the last of them loops, or those above `low` may be left out."""
+        """Copies one after the other; the last loops, or those above `low` may be left out."""
         copies, first = tree.low, after
         if tree.high is None:
             loop = self.add(FORK, [])
@@ -63,7 +63,7 @@ class Places:
         return first
 
     def _keep_live_ones(self):
-        """Take away what leads to places from which the end is never reached, as behind the empty set [^\\s\\S]."""
+        """Find the places from which the end is reached: none leads there through [^\\s\\S]."""
         empty = self.sets.get(())
         sources = [[] for _ in self.leads]
         for place, leads in enumerate(self.leads):
@@ -99,8 +99,8 @@ class Regular:
     pattern  str, see expression.py
     raises   ConfigError, naming the place, for what is not understood or above a limit
 
-    A state between characters is `bytes`, its places in order, two bytes each. Inside a character it is a tuple of
-    the state before, the number of bytes to come and the kinds of what they may be.
+    A state between characters is `bytes`, its places in order, two bytes each. Inside a character
+    it is a tuple: the state before, the number of bytes to come, the kinds of what they may be.
     """
 
     def __init__(self, pattern):
