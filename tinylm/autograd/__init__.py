@@ -35,11 +35,13 @@ from tinylm.autograd.primitives.elementwise import (
     abs,
     add,
     astype,
+    ceil,
     clip,
     cos,
     div,
     erf,
     exp,
+    floor,
     log,
     maximum,
     minimum,
@@ -47,22 +49,37 @@ from tinylm.autograd.primitives.elementwise import (
     neg,
     power,
     relu,
+    round,
     sigmoid,
+    sign,
     sin,
     sqrt,
     sub,
     tanh,
+    weigh,
     where,
 )
 from tinylm.autograd.primitives.indexing import getitem, scatter_add, sort, take_along_axis, topk
 from tinylm.autograd.primitives.products import einsum, matmul
-from tinylm.autograd.primitives.reductions import cumsum, logsumexp, max, mean, min, std, sum, var
+from tinylm.autograd.primitives.reductions import (
+    argmax,
+    argmin,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    sum,
+)
 from tinylm.autograd.primitives.shaping import (
     broadcast_to,
     concatenate,
     expand_dims,
     flip,
     pad,
+    ravel,
+    repeat,
     reshape,
     roll,
     split,
@@ -70,4 +87,7 @@ from tinylm.autograd.primitives.shaping import (
     stack,
     swapaxes,
     transpose,
+    tril,
+    triu,
 )
+from tinylm.autograd.primitives.statistics import norm, std, var

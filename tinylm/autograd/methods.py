@@ -3,7 +3,14 @@ import numpy as np
 
 from tinylm.autograd.engine import backward
 from tinylm.autograd.engine.tensor import Tensor, no_grad
-from tinylm.autograd.primitives import elementwise, indexing, products, reductions, shaping
+from tinylm.autograd.primitives import (
+    elementwise,
+    indexing,
+    products,
+    reductions,
+    shaping,
+    statistics,
+)
 from tinylm.errors import GraphError
 
 
@@ -38,17 +45,21 @@ def _attach():
     for name, operation in binary.items():
         setattr(Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other))
         setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
-    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip"):
+    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip",
+                 "floor", "ceil", "sign", "round"):
         setattr(Tensor, name, _method(getattr(elementwise, name)))
-    for name in ("sum", "mean", "var", "std", "max", "min", "logsumexp"):
+    for name in ("sum", "mean", "prod", "max", "min", "logsumexp", "argmax", "argmin"):
         setattr(Tensor, name, _method(getattr(reductions, name)))
+    for name in ("var", "std"):
+        setattr(Tensor, name, _method(getattr(statistics, name)))
+    for name in ("swapaxes", "squeeze", "ravel", "repeat", "split"):
+        setattr(Tensor, name, _method(getattr(shaping, name)))
     Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
     Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
     Tensor.transpose = lambda self, *axes: shaping.transpose(self, axes=_flat(axes) if axes else None)
     Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
-    Tensor.swapaxes, Tensor.squeeze = shaping.swapaxes, shaping.squeeze
     Tensor.T = property(lambda self: shaping.transpose(self))
     Tensor.__neg__ = lambda self: elementwise.neg(self)
     Tensor.__abs__ = lambda self: elementwise.abs(self)

@@ -62,7 +62,7 @@ def test_shape_errors_name_the_sizes():
         tl.Tensor(np.ones((2, 3, 4))) @ np.ones((3, 4, 2))
     with pytest.raises(ShapeError, match="matmul: inner sizes differ"):
         tl.Tensor(1.0) @ np.ones(3)
-    with pytest.raises(ShapeError, match="einsum: 'ii->i' with 1 operands: write 'ij,jk->ik'"):
-        tl.einsum("ii->i", np.ones((2, 2)))
+    with pytest.raises(ShapeError, match=r"einsum: term 'i' names 1 axes of an operand of shape \(2, 2\)"):
+        tl.einsum("i->i", np.ones((2, 2)))
     with pytest.raises(ShapeError, match="einsum"):
         tl.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((2, 3)))

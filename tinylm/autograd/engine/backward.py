@@ -8,7 +8,7 @@ import heapq
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.engine.tensor import Node, Tensor, recording
+from tinylm.autograd.engine.tensor import Node, Tensor, record, recording
 from tinylm.errors import GraphError, ShapeError
 
 
@@ -59,7 +59,14 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
             node.watcher = watcher
     results = [found.get(id(edge)) for edge in edges]
     results = [np.zeros_like(x.data) if g is None else g for g, x in zip(results, inputs)]
-    return [g if isinstance(g, Tensor) else Tensor(g) for g in results]
+    results = [g if isinstance(g, Tensor) else Tensor(g) for g in results]
+    return [_constant(g, inputs) if create_graph and not g.requires_grad else g for g in results]
+
+
+def _constant(g, inputs):
+    """A gradient that depends on nothing, as a result of the inputs: differentiated once more it gives zeros."""
+    with recording(True):
+        return record("grad", g.data, tuple(inputs), lambda g, node: [None] * len(node.inputs), reads="")
 
 
 def _walk(roots, sink, retain, create_graph):
@@ -136,6 +143,8 @@ def _conform(edge, g):
         raise ShapeError(f"backward: a derivative for {edge.op if isinstance(edge, Node) else edge.name or 'a leaf'} has shape "
                          f"{g.shape}, but the value has shape {shape}: mend the rule that made it")
     dtype = edge.data.dtype if isinstance(edge, Tensor) else edge.dtype
+    if isinstance(g, np.generic):                           # NumPy's arithmetic turns 0-d arrays into scalars
+        g = np.asarray(g)
     return g if g.dtype == dtype else g.astype(dtype)
 
 

@@ -14,6 +14,7 @@ from tinylm import backend
 from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
 from tinylm.errors import DtypeError, ShapeError, TinylmError
 
+IDS = ("ids", "targets")                                    # operands that are integers by nature
 primitives, fused_operations = {}, {}                       # name -> operation; what the coverage gate of the checks walks
 
 
@@ -24,6 +25,19 @@ class Like:
 
     def __init__(self, x):
         self.shape, self.dtype, self.ndim, self.size = x.shape, x.dtype, x.ndim, x.size
+
+
+def composite(function):
+    """Decorator for a function made of operations: what NumPy or Python complains about becomes an error of ours."""
+    @functools.wraps(function)
+    def checked(*args, **options):
+        try:
+            return function(*args, **options)
+        except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+            if isinstance(error, TinylmError) or _is_call_error(error, function, args, options):
+                raise
+            raise _refused(function.__name__, error, [a for a in args if hasattr(a, "shape")]) from None
+    return checked
 
 
 def unbroadcast(g, shape):
@@ -52,6 +66,77 @@ def _array(x, name):
 
 def _as_array(out):
     return out if backend.is_array(out) else np.asarray(out)     # NumPy's full reductions give scalars
+
+
+def _is_half(x):
+    return getattr(x, "dtype", None) == np.float16
+
+
+def _widened(x):
+    return x.astype(np.float32) if isinstance(x, Tensor) and _is_half(x) else x
+
+
+def _is_call_error(error, function, args, options):
+    """True if a TypeError is Python's own about a wrong call: a missing argument, a keyword that does not exist."""
+    if type(error) is not TypeError:
+        return False
+    try:
+        inspect.signature(function).bind(*args, **options)
+    except TypeError:
+        return True
+    return False
+
+
+def _as_floats(label, operands, arrays):
+    """The operands of a fused kernel as floating point: integers take the dtype of the others.
+
+    raises  DtypeError if there is no floating-point operand at all
+    """
+    kinds = {name: a.dtype.kind for name, a in zip(operands, arrays) if hasattr(a, "dtype") and name not in IDS}
+    if all(kind == "f" for kind in kinds.values()):
+        return arrays
+    floats = [a.dtype for name, a in zip(operands, arrays) if kinds.get(name) == "f"]
+    name, dtype = next((n, a.dtype) for n, a in zip(operands, arrays) if kinds.get(n, "f") != "f")
+    if not floats or kinds[name] == "c":
+        raise DtypeError(f"{label}: {name} is of dtype {dtype}, and floating point is needed: convert with "
+                         ".astype(np.float32)")
+    dtype = np.result_type(*floats)
+    return [a.astype(dtype) if kinds.get(n, "f") != "f" else a for n, a in zip(operands, arrays)]
+
+
+def _in_float32(arrays, operands):
+    """float16 operands widened, if there are no wider ones: float16 is for storage, kernels calculate in float32."""
+    floats = [a for name, a in zip(operands, arrays) if hasattr(a, "dtype") and name not in IDS]
+    if not floats or not all(map(_is_half, floats)):
+        return arrays, False
+    return [a.astype(np.float32) if _is_half(a) else a for a in arrays], True
+
+
+def _twin_in_float32(twin):
+    def wide(*args, **options):
+        args = [a.astype(np.float32) if _is_half(a) else a for a in args]
+        return twin(*args, **options).astype(np.float16)
+    return wide
+
+
+def _rounded_backward(backward):
+    """A kernel's backward for float16: what is written lazily cannot go into the optimizer's float16 slot at once."""
+    def wide(g):
+        found = backward(g.astype(np.float32))
+        return [(lambda out, d=d: d(None)) if callable(d) else d for d in found]
+    return wide
+
+
+def _own_choices(x):
+    """A copy of an array of ids or of a mask, so that the caller may reuse the buffer before backward().
+
+    Axes along which the array only repeats itself (np.broadcast_to) stay repeated. Floats are not copied: they can be
+    large, and the caller of a recorded operation must leave them alone until backward().
+    """
+    if type(x) is not np.ndarray or x.dtype.kind not in "iub":
+        return x
+    compact = x[tuple(slice(0, 1) if stride == 0 and n else slice(None) for stride, n in zip(x.strides, x.shape))]
+    return np.broadcast_to(compact.copy(), x.shape)
 
 
 def _refused(label, error, arrays):
@@ -85,11 +170,13 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                     raise TypeError(f"{label}: takes {len(rules) + len(option_names)} arguments, not {len(args)}")
                 options.update(zip(option_names, args[len(rules):]))
                 args = args[:len(rules)]
+            if wants_grad(args):
+                args = [_own_choices(a) for a in args]
             arrays = [_array(a, label) for a in args]
             try:
                 out = _as_array(forward(*arrays, **options))
-            except (ValueError, IndexError) as error:
-                if isinstance(error, ShapeError):
+            except (ValueError, IndexError, TypeError) as error:
+                if isinstance(error, TinylmError) or _is_call_error(error, forward, arrays, options):
                     raise
                 raise _refused(label, error, arrays) from None
             if linear:
@@ -119,6 +206,8 @@ def _apply_rules(g, node):
     y = out if isinstance(out, Like) else Tensor(out)
     if recorded and isinstance(y, Tensor):
         y._node, y.requires_grad = node, True               # the output as a part of the graph; not held, so no reference cycle
+    if _is_half(g):                                         # float16 is for storage: rules calculate in float32,
+        g, y, *args = map(_widened, (g, y, *args))          # and backward.py rounds what they return
     results = []
     for i, (arg, edge) in enumerate(zip(args, node.inputs)):
         rule = operation.rules[0 if operation.variadic else i] if edge is not None else None
@@ -146,22 +235,36 @@ def fused(twin, name=None, reads="inputs"):
         label = name or kernel.__name__
         parameters = [p for p in inspect.signature(kernel).parameters.values() if p.name != "keep"]
         operands = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        option_names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
         @functools.wraps(kernel)
         def operation(*args, **options):
             for operand in operands[len(args):]:            # linear(x, weight, bias=b): operands go by position
                 if operand in options:
                     args = (*args, options.pop(operand))
+            if len(args) > len(operands):                   # softmax(x, -1): what follows the operands are options
+                if len(args) > len(operands) + len(option_names):
+                    most = len(operands) + len(option_names)
+                    raise TypeError(f"{label}: takes {most} arguments, not {len(args)}")
+                options.update(zip(option_names, args[len(operands):]))
+                args = args[:len(operands)]
             keep = wants_grad(args)
+            if keep:
+                args = [_own_choices(a) for a in args]
+                options = {name: _own_choices(value) for name, value in options.items()}
             arrays = [_array(a, label) if a is not None else None for a in args]
             try:
+                arrays, halved = _in_float32(_as_floats(label, operands, arrays), operands)
                 out, backward = operation.kernel(*arrays, keep=keep, **options)
             except (ValueError, IndexError, TypeError) as error:
-                if isinstance(error, TinylmError) or type(error) is TypeError:      # a wrong keyword says enough
+                if isinstance(error, TinylmError) or _is_call_error(error, kernel, arrays, {"keep": keep, **options}):
                     raise
                 raise _refused(label, error, arrays) from None
+            if halved:
+                out, backward = out.astype(np.float16), _rounded_backward(backward)
             if keep:
-                replay = None if is_first_order() else lambda: operation.twin(*args, **options)
+                twin = _twin_in_float32(operation.twin) if halved else operation.twin
+                replay = None if is_first_order() else lambda: twin(*args, **options)
                 result = record(label, out, args, lambda g, node: backward(g), replay=replay,
                                 reads=reads, fused=True)
             else:

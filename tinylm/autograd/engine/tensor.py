@@ -60,6 +60,7 @@ class Tensor:
     __array_ufunc__ = None                                  # array + Tensor asks Tensor.__radd__, not NumPy's loop
 
     def __init__(self, data, requires_grad=False, name=None, device=None):
+        shared = data if isinstance(data, Tensor) and device is None else None
         if isinstance(data, Tensor):
             data = data.data
         if not backend.is_array(data):
@@ -74,7 +75,7 @@ class Tensor:
         self.grad = None
         self.slot = None                                    # where an optimizer wants the gradient written, see optim/flat.py
         self._node = None
-        self._version = [0]
+        self._version = [0] if shared is None else shared._version     # one buffer, one version
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
@@ -110,6 +111,8 @@ class Tensor:
         if self._node is not None and _recording.get():
             raise GraphError(f"assign_: {self!r} is the result of {self._node.op}; changing it in place would lose its "
                              "gradient: use where() or scatter_add(), or assign inside no_grad()")
+        if type(self.data) is np.ndarray and not self.data.flags.writeable:
+            raise GraphError(f"assign_: {self!r} is read-only memory (a broadcast, a mapped file): assign to a copy")
         self.data[...] = values.data if isinstance(values, Tensor) else values
         self._version[0] += 1
 
@@ -140,7 +143,7 @@ def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused
     """
     result = Tensor(out)
     inputs = tuple([(a._node or (a if a.requires_grad else None)) if isinstance(a, Tensor) else None for a in args])
-    if _recording.get() and any([edge is not None for edge in inputs]):
+    if _recording.get() and any([edge is not None for edge in inputs]) and result.data.dtype.kind == "f":
         cells = tuple([a._version if isinstance(a, Tensor) else None for a in args]) if reads else ()
         if reads == "both":
             cells += (result._version,)

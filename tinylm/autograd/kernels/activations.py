@@ -29,12 +29,13 @@ def _gelu_tanh(x, keep):
     #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
     # exp() is NumPy's fastest transcendental everywhere; tanh() is faster only with AVX-512.
     c = math.sqrt(2 / math.pi)
-    square = x * x
-    p = square * (-2 * 0.044715 * c)
-    p -= 2 * c
-    p *= x
-    np.minimum(p, 80.0, out=p)                              # exp(-2u) stays finite; there p is 1e-35 instead of less
-    np.exp(p, out=p)
+    with np.errstate(over="ignore"):                        # exp(-2u) may be infinite: then p is 0, as it should
+        square = x * x
+        np.minimum(square, 1e4, out=square)                 # p is 0 or 1 there already; inf * 0 would be nan
+        p = square * (-2 * 0.044715 * c)
+        p -= 2 * c
+        p *= x
+        np.exp(p, out=p)
     p += 1
     np.reciprocal(p, out=p)
     if not keep:
@@ -43,8 +44,8 @@ def _gelu_tanh(x, keep):
     slope = square                                          # its memory becomes 2 x p (1 - p) u' + p
     slope *= 6 * 0.044715 * c
     slope += 2 * c
-    slope *= y
     slope *= 1 - p
+    slope *= y
     slope += p
     return y, slope
 
@@ -106,7 +107,7 @@ def _gated(activation, gate, up, keep):
     if gate.shape != up.shape:
         raise ShapeError(f"gated activation: gate {gate.shape} and up {up.shape} must have one shape")
     value, slope = activation(gate, keep)
-    return value * up, lambda g: (g * up * slope, g * value)
+    return value * up, lambda g: (g * slope * up, g * value)
 
 
 @fused(composed.swiglu)

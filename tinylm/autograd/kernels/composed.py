@@ -10,10 +10,10 @@ import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores
-from tinylm.autograd.primitives.elementwise import erf, exp, sigmoid, sqrt, tanh, where
+from tinylm.autograd.primitives.elementwise import clip, erf, exp, sigmoid, sqrt, tanh, where
 from tinylm.autograd.primitives.indexing import getitem, take_along_axis
 from tinylm.autograd.primitives.products import matmul
-from tinylm.autograd.primitives.reductions import logsumexp, mean, sum
+from tinylm.autograd.primitives.reductions import largest, logsumexp, mean, sum
 from tinylm.autograd.primitives.shaping import (
     broadcast_to,
     concatenate,
@@ -22,6 +22,7 @@ from tinylm.autograd.primitives.shaping import (
     swapaxes,
     transpose,
 )
+from tinylm.autograd.primitives.statistics import scale_of_squares
 
 
 def linear(x, weight, bias=None):
@@ -43,22 +44,29 @@ def embedding(ids, weight):
 def layer_norm(x, gain, bias=None, eps=1e-5):
     """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
     centered = x - mean(x, axis=-1, keepdims=True)
-    y = gain * centered / sqrt(mean(centered * centered, axis=-1, keepdims=True) + eps)
+    s = scale_of_squares(centered, -1, small=False)         # 1, but for values whose squares would overflow
+    centered = centered / s
+    y = gain * centered / sqrt(mean(centered * centered, axis=-1, keepdims=True) + eps / s / s)
     return y if bias is None else y + bias
 
 
 def rms_norm(x, gain, eps=1e-6):
     """gain * x / sqrt(mean(x**2) + eps) over the last axis   (book eq. 2.24)"""
-    return gain * x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps)
+    s = scale_of_squares(x, -1, small=False)                # 1, but for values whose squares would overflow
+    x = x / s
+    return gain * x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps / s / s)
 
 
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x))"""
-    return exp(log_softmax(x, axis=axis))
+    top = largest(x.data if isinstance(x, Tensor) else x, axis)                        # a constant: it cancels
+    e = exp(x - top)
+    return e / sum(e, axis=axis, keepdims=True)
 
 
 def log_softmax(x, axis=-1):
     """x - log(sum(exp(x)))"""
+    x = x - largest(x.data if isinstance(x, Tensor) else x, axis)                      # a constant: it cancels
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
@@ -67,10 +75,14 @@ def cross_entropy(logits, targets, ignore_index=-100, label_smoothing=0.0, z_los
     targets = targets.data if isinstance(targets, Tensor) else targets
     counts = targets != ignore_index
     safe = np.where(counts, targets, 0)
+    logits = where(counts[..., None], logits, 0.0)          # what does not count may hold inf or nan
     logp = log_softmax(logits)
     picked = take_along_axis(logp, safe[..., None], -1)[..., 0]                        # (..., V) -> (...)
-    losses = -(1 - label_smoothing) * picked - label_smoothing * mean(logp, axis=-1)
-    losses = losses + z_loss * logsumexp(logits, axis=-1) ** 2
+    losses = -(1 - label_smoothing) * picked
+    if label_smoothing:                                     # an -inf among the logits would make 0 * inf of it
+        losses = losses - label_smoothing * mean(logp, axis=-1)
+    if z_loss:
+        losses = losses + z_loss * logsumexp(logits, axis=-1) ** 2
     losses = where(counts, losses, 0.0)
     if reduction == "none":
         return losses
@@ -84,7 +96,8 @@ def gelu(x):
 
 def gelu_tanh(x):
     """The tanh approximation of GELU that GPT-2 uses"""
-    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    u = clip(x, low=-100.0, high=100.0)                     # tanh is flat there; the cube of more may overflow
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u * u * u)))
 
 
 def silu(x):
@@ -127,7 +140,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
     if visible is not None:
         scores = where(visible, scores, -np.inf)
     norm = logsumexp(scores, axis=-1, keepdims=True)
-    weights = exp(scores - where(np.isfinite(norm.data), norm, 0.0))                   # a query that sees nothing gets zeros
+    weights = exp(scores - where(norm.data == -np.inf, 0.0, norm))                     # a query that sees nothing gets zeros
     if dropped is not None:
         weights = weights * dropped
     return seen_mix(weights, v, visible)                                               # (B, H, T, K)

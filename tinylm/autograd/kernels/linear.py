@@ -7,7 +7,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.rows import add_rows, check_ids, column_sums
+from tinylm.autograd.kernels.rows import add_rows, as_rows, check_ids, column_sums, outer_sum
 from tinylm.errors import ShapeError
 
 
@@ -28,14 +28,14 @@ def linear(x, weight, bias=None, *, keep):
     D, F = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
         raise ShapeError(f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {x.shape[-1] if x.ndim else 'none'} != {D}")
-    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
+    rows = as_rows(x)                                                                   # (..., D) -> (n, D)
     y = rows @ weight
     if bias is not None:
         y += bias
 
     def backward(g):
-        g = g.reshape(-1, F)                                                            # (..., F) -> (n, F)
-        return (lambda out: (g @ weight.T).reshape(x.shape), lambda out: np.matmul(rows.T, g, out=out),
+        g = as_rows(g)                                                                  # (..., F) -> (n, F)
+        return (lambda out: (g @ weight.T).reshape(x.shape), lambda out: outer_sum(rows, g, out),
                 lambda out: column_sums(g, out))
 
     return y.reshape(*x.shape[:-1], F), backward
@@ -55,11 +55,11 @@ def unembedding(x, weight, *, keep):
     if x.ndim == 0 or x.shape[-1] != D:
         raise ShapeError(f"unembedding: widths differ, {x.shape} and table {weight.shape}: "
                          f"{x.shape[-1] if x.ndim else 'none'} != {D}")
-    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
+    rows = as_rows(x)                                                                   # (..., D) -> (n, D)
 
     def backward(g):
-        g = g.reshape(-1, V)
-        return lambda out: (g @ weight).reshape(x.shape), lambda out: np.matmul(g.T, rows, out=out)
+        g = as_rows(g)
+        return lambda out: (g @ weight).reshape(x.shape), lambda out: outer_sum(g, rows, out)
 
     return (rows @ weight.T).reshape(*x.shape[:-1], V), backward
 
@@ -77,6 +77,6 @@ def embedding(ids, weight, *, keep):
     check_ids(ids, V, "embedding")
 
     def backward(g):                                        # e = onehot(ids) W  =>  dL/dW = onehot^T g
-        return None, lambda out: add_rows(ids.reshape(-1), g.reshape(-1, D), V, out)
+        return None, lambda out: add_rows(ids.reshape(-1), as_rows(g), V, out)
 
     return np.take(weight, ids, axis=0), backward

@@ -6,8 +6,9 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.rows import check_ids
-from tinylm.autograd.primitives.reductions import mean, sum
+from tinylm.autograd.kernels.rows import as_rows, check_ids
+from tinylm.autograd.primitives.elementwise import weigh
+from tinylm.autograd.primitives.reductions import largest, mean, sum
 from tinylm.errors import ConfigError, ShapeError
 
 
@@ -18,7 +19,7 @@ def softmax(x, *, axis=-1, keep):
     x        any shape; returns the same shape, entries that sum to 1. An entry of -inf gets 0.
     """
     # dL/dx = y (g - sum(g y)): the second term is what keeps the sum at 1
-    y = x - np.max(x, axis=axis, keepdims=True)
+    y = x - largest(x, axis)
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y, lambda g: (y * (g - np.sum(g * y, axis=axis, keepdims=True)),)
@@ -28,7 +29,7 @@ def softmax(x, *, axis=-1, keep):
 def log_softmax(x, *, axis=-1, keep):
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
     # dL/dx = g - softmax(x) sum(g)
-    y = x - np.max(x, axis=axis, keepdims=True)
+    y = x - largest(x, axis)
     y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y, lambda g: (g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),)
 
@@ -59,12 +60,12 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
     #   L = sum_i w_i (Z_i - q_i . logits_i + z Z_i^2)   =>   dL/dlogits_i = w_i ((1 + 2 z Z_i) p_i - q_i)
     # One (n, V) array is made: exp(logits - max), which backward turns into the gradient.
     V, e = logits.shape[-1], label_smoothing
-    rows, ids = logits.reshape(-1, V), targets.reshape(-1)                              # (n, V), (n,)
+    rows, ids = as_rows(logits), targets.reshape(-1)                                    # (n, V), (n,)
     counts = ids != ignore_index
     ids = np.where(counts, ids, 0)
     check_ids(ids, V, "cross_entropy")
     at = np.arange(len(rows), like=ids)
-    top = np.max(rows, axis=-1)
+    top = largest(rows, -1)[:, 0]
     p = rows - top[:, None]
     fit = (1 - e) * p[at, ids]                                                          # q . (logits - top)
     if e:
@@ -99,7 +100,7 @@ def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, re
 def soft_cross_entropy(logits, targets, reduction="mean"):
     """Cross-entropy against a whole distribution: -sum over v of targets[v] log softmax(logits)[v]   (book eq. 1.5)
 
-    logits     (..., V)  unnormalized log-probabilities
+    logits     (..., V)  unnormalized log-probabilities; -inf where the target is 0 costs nothing
     targets    (..., V)  the gold distribution; one-hot rows give cross_entropy. Tensor or array, differentiated too
     reduction  "mean" over the rows, "sum", or "none": (...)
     raises     ShapeError if the shapes differ
@@ -109,5 +110,5 @@ def soft_cross_entropy(logits, targets, reduction="mean"):
                          f"not {targets.shape}")
     if reduction not in ("mean", "sum", "none"):
         raise ConfigError(f"soft_cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'")
-    losses = -sum(log_softmax(logits) * targets, axis=-1)                              # (..., V) -> (...)
+    losses = -sum(weigh(targets, log_softmax(logits)), axis=-1)                         # (..., V) -> (...)
     return losses if reduction == "none" else sum(losses) if reduction == "sum" else mean(losses)

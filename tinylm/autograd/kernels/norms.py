@@ -6,7 +6,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.rows import column_sums, row_dots
+from tinylm.autograd.kernels.rows import as_rows, column_sums, row_dots
 from tinylm.errors import ShapeError
 
 
@@ -16,10 +16,35 @@ def _check(operation, x, **vectors):
             raise ShapeError(f"{operation}: {name} has shape {vector.shape}, but the last axis of x {x.shape} needs {x.shape[-1:]}")
 
 
-def _mean_squares(rows):
-    """Mean of the squares of every row, (n, D) -> (n,). In float16 their sum would pass 65504, so it is taken in float32."""
-    wide = rows if rows.dtype.itemsize > 2 else rows.astype(np.float32)
-    return (row_dots(wide, wide) / rows.shape[1]).astype(rows.dtype, copy=False)
+def _centered(rows):
+    """Rows less their means, as a product with a vector (BLAS), not a reduction: (n, D) -> (n, D)."""
+    D = rows.shape[1]
+    average = np.full_like(rows, 1 / max(D, 1), shape=(D,))
+    return rows - (rows @ average)[:, None]
+
+
+def _unit(rows, eps, center):
+    """(center(rows) * r, r) with r = 1 / sqrt(mean of its squares + eps), (n, D) and (n,).
+
+    Where squares overflow (1e20 in float32) the rows are divided by their largest value first: with x = s u,
+    x / sqrt(mean(x^2) + eps) = u / sqrt(mean(u^2) + eps / s^2).
+    """
+    D = max(rows.shape[1], 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        normed = center(rows)
+        squares = row_dots(normed, normed) / D
+    if not np.isfinite(np.sum(squares)):
+        peak = np.max(np.abs(rows), axis=1)
+        s = np.where(np.isfinite(squares) | ~np.isfinite(peak), 1, peak).astype(rows.dtype)
+        normed = center(rows / s[:, None])
+        inverse = 1 / np.sqrt(row_dots(normed, normed) / D + eps / s / s)
+        normed *= inverse[:, None]
+        return normed, inverse / s
+    inverse = 1 / np.sqrt(squares + eps)
+    if normed is rows:
+        return rows * inverse[:, None], inverse
+    normed *= inverse[:, None]
+    return normed, inverse
 
 
 @fused(composed.layer_norm)
@@ -36,20 +61,15 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
     #   dL/dx = r (h - mean(h) - n mean(h n))    mean() over the row: the two means are what subtracting the mean
     #   dL/dgain = sum over rows of g n              and dividing by the deviation take out
     #   dL/dbias = sum over rows of g
-    # Row means are products with a vector (BLAS), not reductions.
     _check("layer_norm", x, gain=gain, bias=bias)
-    shape, D = x.shape, x.shape[-1]                         # backward needs the shape of x, not x: it may go
-    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
-    average = np.full_like(x, 1 / D, shape=(D,))
-    normed = rows - (rows @ average)[:, None]
-    inverse = 1 / np.sqrt(_mean_squares(normed) + eps)                                  # (n,)
-    normed *= inverse[:, None]
+    shape, D = x.shape, max(x.shape[-1], 1)                 # backward needs the shape of x, not x: it may go
+    normed, inverse = _unit(as_rows(x), eps, _centered)                                 # (n, D), (n,)
     y = normed * gain
     if bias is not None:
         y += bias
 
     def backward(g):
-        g = g.reshape(-1, D)
+        g = as_rows(g)
         gn = g * normed
 
         def by_x(out):
@@ -77,13 +97,11 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
     # With r = 1/sqrt(mean(x^2) + eps), n = x r and h = g * gain:
     #   dL/dx = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     _check("rms_norm", x, gain=gain)
-    shape, D = x.shape, x.shape[-1]                         # backward needs the shape of x, not x: it may go
-    rows = x.reshape(-1, D)                                                             # (..., D) -> (n, D)
-    inverse = 1 / np.sqrt(_mean_squares(rows) + eps)                                    # (n,)
-    normed = rows * inverse[:, None]
+    shape, D = x.shape, max(x.shape[-1], 1)                 # backward needs the shape of x, not x: it may go
+    normed, inverse = _unit(as_rows(x), eps, lambda rows: rows)                         # (n, D), (n,)
 
     def backward(g):
-        g = g.reshape(-1, D)
+        g = as_rows(g)
         gn = g * normed
 
         def by_x(out):

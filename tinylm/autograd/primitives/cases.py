@@ -123,6 +123,13 @@ register("flip", ad.flip, lambda rng: [
     call(normal(rng, 3, 4)), call(normal(rng, 3, 4), axis=1), call(normal(rng, 2, 3, 2), axis=(0, -1))])
 register("roll", ad.roll, lambda rng: [
     call(normal(rng, 3, 4), 1), call(normal(rng, 3, 4), -1, axis=0), call(normal(rng, 3, 3), (1, 2), axis=(0, 1))])
+register("ravel", ad.ravel, lambda rng: [call(normal(rng, 2, 3)), call(normal(rng))], covers=())
+register("repeat", ad.repeat, lambda rng: [
+    call(normal(rng, 2, 3), 2), call(normal(rng, 2, 3), 3, axis=-1),
+    call(normal(rng, 3, 2), [2, 0, 1], axis=0)], covers=())
+for name in ("tril", "triu"):
+    register(name, getattr(ad, name), lambda rng: [
+        call(normal(rng, 3, 3)), call(normal(rng, 2, 3, 4), k=1), call(normal(rng, 4, 2), k=-1)])
 
 # Picking values: slices, integers, new axes, integer arrays with duplicates, masks, and mixtures
 INDICES = [
@@ -163,6 +170,14 @@ register("std", ad.std, lambda rng: [c for c in reductions(apart)(rng) if c.args
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))
+register("norm", ad.norm, lambda rng: [c for c in reductions(normal)(rng) if c.args[0].ndim],
+         avoid=lambda x, **options: nearest(x, 0.0), covers=())
+register("prod", ad.prod, lambda rng: [
+    *reductions(away_from_zero)(rng), call(np.array([0.0, 2.0, 3.0])),      # a zero has a derivative
+    call(normal(rng, 7, 2), axis=0)], covers=())
+register("weigh", ad.weigh, lambda rng: [
+    call(normal(rng, 2, 3), normal(rng, 2, 3)), call(normal(rng, 2, 3), normal(rng, 3)),
+    call(np.array([0.0, 1.0, 0.0]), normal(rng, 3))], covers=())
 register("cumsum", ad.cumsum, lambda rng: [
     call(normal(rng, 5), axis=0), call(normal(rng, 2, 3), axis=0), call(normal(rng, 2, 3, 2), axis=-2)])
 
@@ -176,4 +191,6 @@ register("einsum", lambda subscripts, *operands: ad.einsum(subscripts, *operands
         ("ij,jk->ik", (2, 3), (3, 2)), ("ij,jk->ik", (3, 3), (3, 3)), ("ij->ji", (2, 3)), ("ij->i", (2, 3)),
         ("i,i->", (4,), (4,)),
         ("bhtk,bhsk->bhts", (1, 2, 2, 3), (1, 2, 3, 3)), ("ij,k->j", (2, 3), (2,)),
-        ("bi,ij,bj->b", (2, 3), (3, 3), (2, 3))]])
+        ("bi,ij,bj->b", (2, 3), (3, 3), (2, 3)),
+        ("...ij,...jk", (2, 2, 3), (3, 2)), ("ji", (2, 3)), ("ii", (3, 3)), ("iji->ij", (2, 3, 2)),
+        ("i,i->", (2,), (1,)), ("i...->...", (2, 3))]])

@@ -54,33 +54,36 @@ def _power(a, b):
 def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where a and b are 0
     if isinstance(b, (int, float)):
         return g * b * a ** (b - 1) if b else g * 0.0
-    both = (_values(a) == 0) & (_values(b) == 0)            # nowhere else is it cut off: its slope by b at 0 is 1/a
-    return g * b * power(where(both, 1.0, a), b - 1)
+    with np.errstate(divide="ignore", over="ignore"):
+        flat = (_values(b) == 0) & ~np.isfinite(1 / _values(a))
+    return g * b * power(where(flat, 1.0, a), b - 1)        # not cut off elsewhere: its slope by b at b = 0 is 1/a
 
 
 def _power_by_exponent(g, y, a, b):                         # y log a; 0 at a = 0, its limit for b > 0
-    if isinstance(a, (int, float)):
-        return g * y * (math.log(a) if a > 0 else 0.0)
-    return g * y * log(where(_values(a) > 0, a, 1.0))
+    cut = (_values(a) == 0) & (_values(b) >= 0)
+    return where(cut, 0.0, g * y * log(where(cut, 1.0, a)))
 
 
 power = _elementwise("pow", _power, _power_by_base, _power_by_exponent,
-                     doc="a to the power b. The derivative by b is taken for a > 0 and is 0 elsewhere")
+                     doc="a to the power b. The derivative by b is 0 where a = 0 and b >= 0, and nan where a < 0")
 
 
 def _values(x):
     return x.data if isinstance(x, Tensor) else x
 
 
-def _share_max(a, b):                                       # 1 where a is larger, 1/2 at a tie, as a constant
-    return (np.greater(_values(a), _values(b)) + 0.5 * np.equal(_values(a), _values(b)))
+def _share_max(a, b):                                       # of a: 1 where larger, 1/2 at a tie, 1 if one is nan
+    a, b = _values(a), _values(b)
+    return np.where(np.equal(a, b), 0.5, ~np.less(a, b))
 
 
 maximum = _elementwise("maximum", lambda a, b: np.maximum(a, b),
-                       lambda g, y, a, b: g * _as(g, _share_max(a, b)), lambda g, y, a, b: g * _as(g, _share_max(b, a)),
+                       lambda g, y, a, b: g * _as(g, _share_max(a, b)),
+                       lambda g, y, a, b: g * _as(g, _share_max(b, a)),
                        doc="The larger of a and b; a tie shares the gradient in halves")
 minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
-                       lambda g, y, a, b: g * _as(g, _share_max(b, a)), lambda g, y, a, b: g * _as(g, _share_max(a, b)),
+                       lambda g, y, a, b: g * _as(g, _share_max(b, a)),
+                       lambda g, y, a, b: g * _as(g, _share_max(a, b)),
                        doc="The smaller of a and b; a tie shares the gradient in halves")
 
 
@@ -94,15 +97,24 @@ def where(condition, a, b):
     return np.where(condition, a, b)
 
 
-@primitive(lambda g, y, a, low=None, high=None: g * _as(g, (a.data == y.data)))
+def _inside(g, y, a, low=None, high=None):
+    outside = False if low is None else np.less(a.data, low)
+    outside = outside if high is None else outside | np.greater(a.data, high)
+    return where(outside, 0.0, g)
+
+
+@primitive(_inside)
 def clip(a, low=None, high=None):
-    """a limited to [low, high]; the gradient passes where a is inside (borders included). low, high: numbers, or None."""
+    """a limited to [low, high]; the gradient passes where a is inside (borders included). low, high: numbers, or None.
+
+    A nan stays nan, and the gradient passes it.
+    """
     return np.clip(a, low, high)
 
 
 @primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)
 def astype(a, dtype):
-    """a converted to another floating-point dtype; the gradient is converted back."""
+    """a converted to another dtype; the gradient is converted back. Integers and bools carry no gradient."""
     return a.astype(dtype)
 
 
@@ -110,3 +122,31 @@ def relu(a):
     """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape."""
     # `not <= 0` instead of `> 0`: a nan stays nan
     return clip(a, low=0.0) if not isinstance(a, Tensor) else where(~(a.data <= 0), a, 0.0)
+
+
+def weigh(weights, values):
+    """weights * values, and 0 where the weight is 0, however large the value: 0 * inf is nan, an expectation is not.
+
+    weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a weight is 0 and its
+             value not finite, neither gets a gradient.
+    """
+    hidden = (_values(weights) == 0) & ~np.isfinite(_values(values))
+    return mul(weights, where(hidden, 0.0, values))
+
+
+def _stepwise(name, function, doc):
+    def operation(a):
+        return Tensor(function(_values(a)))
+    operation.__doc__ = f"{doc} Its derivative is 0 or undefined: the result carries no gradient."
+    operation.__name__ = operation.__qualname__ = name
+    return operation
+
+
+floor = _stepwise("floor", np.floor, "The largest integer that is not above a, elementwise.")
+ceil = _stepwise("ceil", np.ceil, "The smallest integer that is not below a, elementwise.")
+sign = _stepwise("sign", np.sign, "-1, 0 or 1, elementwise; nan stays nan.")
+
+
+def round(a, decimals=0):
+    """a rounded to so many decimals, halves to even. Its derivative is 0: the result carries no gradient."""
+    return Tensor(np.round(_values(a), decimals))

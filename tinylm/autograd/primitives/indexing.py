@@ -3,10 +3,11 @@
 `getitem` and `scatter_add` are each other's derivative, so both have all orders. Read next: reductions.py.
 """
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from tinylm import backend
-from tinylm.autograd.engine.operation import primitive
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.operation import composite, primitive
+from tinylm.autograd.engine.tensor import Tensor, wants_grad
 from tinylm.errors import ShapeError
 
 
@@ -15,6 +16,15 @@ def _plain(index):
     if isinstance(index, tuple):
         return tuple(_plain(i) for i in index)
     return index.data if isinstance(index, Tensor) else index
+
+
+def _kept(index):
+    """The index as backward needs it: arrays are copied, so that the caller may reuse a buffer of ids."""
+    if isinstance(index, tuple):
+        return tuple(_kept(i) for i in index)
+    if isinstance(index, list):
+        return list(index)
+    return index.copy() if backend.is_array(index) else index
 
 
 def _repeats(index):
@@ -28,9 +38,11 @@ def _getitem(a, index):
     return a[index]
 
 
+@composite
 def getitem(a, index):
     """a[index] with everything NumPy allows: slices, integers, None, ..., integer arrays with duplicates, bool masks."""
     index = _plain(index)
+    index = _kept(index) if wants_grad([a]) else index
     out = _getitem(a, index=index)
     if isinstance(a, Tensor) and np.may_share_memory(out.data, a.data) if type(out.data) is np.ndarray else False:
         out._version = a._version
@@ -49,6 +61,7 @@ def _scatter_add(values, shape, index):
     return out
 
 
+@composite
 def scatter_add(shape, index, values):
     """Zeros of `shape` with values added at `index`; an element named several times receives the sum.
 
@@ -57,7 +70,9 @@ def scatter_add(shape, index, values):
     values   Tensor of the shape that the index selects
     returns  Tensor of `shape`
     """
-    return _scatter_add(values, shape=tuple(shape), index=_plain(index))
+    index = _plain(index)
+    index = _kept(index) if wants_grad([values]) else index
+    return _scatter_add(values, shape=tuple(shape), index=index)
 
 
 def _along(a_shape, indices, axis):
@@ -72,24 +87,29 @@ def _along(a_shape, indices, axis):
     return tuple(index)
 
 
+@composite
 def take_along_axis(a, indices, axis):
     """Values of a at `indices` along one axis, the other axes aligned (as in NumPy).
 
     indices  integer array with a's number of axes; the other axes must have a's length
     returns  Tensor of the shape of indices
     """
-    indices = _plain(indices)
-    others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis % a.ndim]
+    a, indices = a if isinstance(a, Tensor) else Tensor(a), _plain(indices)
+    indices = indices if backend.is_array(indices) else np.asarray(indices)
+    axis = normalize_axis_index(axis, a.ndim)
+    others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis]
     if indices.ndim != a.ndim or any(n != m for n, m in others):
         raise ShapeError(f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} outside axis {axis}")
     return getitem(a, _along(a.shape, indices, axis))
 
 
+@composite
 def sort(a, axis=-1):
     """a in ascending order along an axis. The gradient follows each value to where it came from."""
     return take_along_axis(a, np.argsort(_plain(a), axis=axis, kind="stable"), axis)
 
 
+@composite
 def topk(a, k, axis=-1):
     """The k largest values along an axis, largest first, and their positions.
 

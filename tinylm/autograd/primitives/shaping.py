@@ -5,8 +5,9 @@ Read next: indexing.py for moves that may repeat or drop values.
 import builtins
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinylm.autograd.engine.operation import primitive, unbroadcast
+from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.errors import ShapeError
 
@@ -33,6 +34,7 @@ def broadcast_to(a, shape):
     return np.broadcast_to(a, shape)
 
 
+@composite
 def swapaxes(a, first, second):
     """a with two axes exchanged."""
     order = list(range(np.ndim(a) if not isinstance(a, Tensor) else a.ndim))
@@ -40,19 +42,41 @@ def swapaxes(a, first, second):
     return transpose(a, axes=tuple(order))
 
 
+@composite
 def expand_dims(a, axis):
-    """a with a new axis of length one at position `axis` of the result."""
-    shape = list(a.shape)
-    shape.insert(axis if axis >= 0 else axis + a.ndim + 1, 1)
-    return reshape(a, shape=tuple(shape))
+    """a with new axes of length one at these positions of the result. axis: int or tuple of ints."""
+    new = normalize_axis_tuple(axis, a.ndim + (len(axis) if isinstance(axis, tuple) else 1))
+    old = iter(a.shape)
+    return reshape(a, shape=tuple(1 if i in new else next(old) for i in range(a.ndim + len(new))))
 
 
+@composite
 def squeeze(a, axis=None):
-    """a without its axes of length one, or without the given one. Raises ShapeError if that axis is longer."""
-    axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else [axis % a.ndim]
-    if builtins.any(a.shape[i] != 1 for i in axes):
-        raise ShapeError(f"squeeze: axis {axis} of shape {a.shape} has length {a.shape[axis]}, not 1")
+    """a without its axes of length one, or without the given ones. Raises ShapeError if one of those is longer."""
+    ones = tuple(i for i, n in enumerate(a.shape) if n == 1)
+    axes = ones if axis is None else normalize_axis_tuple(axis, a.ndim)
+    longer = [i for i in axes if i not in ones]
+    if longer:
+        raise ShapeError(f"squeeze: axis {longer[0]} of shape {a.shape} has length {a.shape[longer[0]]}, not 1")
     return reshape(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes))
+
+
+@composite
+def ravel(a):
+    """The values of a in row-major order along one axis."""
+    return reshape(a, shape=(-1,))
+
+
+@composite
+def repeat(a, repeats, axis=None):
+    """Every entry along an axis (of ravel(a) if none is given) repeated; the derivative adds up the repetitions.
+
+    repeats  int, or one int per entry
+    """
+    a = a if isinstance(a, Tensor) else Tensor(a)
+    a, axis = (ravel(a), 0) if axis is None else (a, normalize_axis_tuple(axis, a.ndim)[0])
+    positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
+    return a[(slice(None),) * axis + (positions,)]
 
 
 def _nth_part(i, g, y, *arrays, axis=0):
@@ -65,16 +89,24 @@ def _concatenate(*arrays, axis=0):
     return np.concatenate(arrays, axis=axis)
 
 
+@composite
 def concatenate(arrays, axis=0):
-    """Arrays joined along an existing axis; the derivative cuts the cotangent at the same places."""
+    """Arrays joined along an existing axis; the derivative cuts the cotangent at the same places.
+
+    axis  None joins the arrays' values as ravel() orders them
+    """
+    if axis is None:
+        arrays, axis = [ravel(a if isinstance(a, Tensor) else Tensor(a)) for a in arrays], 0
     return _concatenate(*arrays, axis=axis)
 
 
+@composite
 def stack(arrays, axis=0):
     """Arrays of one shape joined along a new axis."""
     return concatenate([expand_dims(a if isinstance(a, Tensor) else Tensor(a), axis) for a in arrays], axis=axis)
 
 
+@composite
 def split(a, sections, axis=0):
     """a cut along an axis into `sections` equal parts, or at the given positions. Returns a list of Tensors.
 
@@ -95,13 +127,14 @@ def _pad(a, widths):
     return np.pad(a, widths)
 
 
+@composite
 def pad(a, widths):
     """a with zeros around it. widths: one (before, after) pair per axis, or one pair for all."""
     widths = [widths] * a.ndim if isinstance(widths[0], int) else widths
     return _pad(a, widths=tuple((int(before), int(after)) for before, after in widths))
 
 
-@primitive(lambda g, y, a, axis=None: flip(g, axis=axis), linear=True)
+@primitive(lambda g, y, a, axis=None: flip(g, axis=axis), linear=True, view=True)
 def flip(a, axis=None):
     """a with the order along an axis (or several, or all) reversed."""
     return np.flip(a, axis=axis)
@@ -115,3 +148,22 @@ def roll(a, shift, axis=None):
 
 def _negate(shift):
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+def _matrices(name, a):
+    if a.ndim < 2:
+        raise ShapeError(f"{name}: needs matrices (..., n, m), not shape {a.shape}")
+
+
+@primitive(lambda g, y, a, k=0: tril(g, k=k), linear=True)
+def tril(a, k=0):
+    """The lower triangle of the last two axes, 0 above diagonal k: what a causal mask keeps."""
+    _matrices("tril", a)
+    return np.tril(a, k)
+
+
+@primitive(lambda g, y, a, k=0: triu(g, k=k), linear=True)
+def triu(a, k=0):
+    """The upper triangle of the last two axes, 0 below diagonal k."""
+    _matrices("triu", a)
+    return np.triu(a, k)

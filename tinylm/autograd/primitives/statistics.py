@@ -1,0 +1,74 @@
+"""Variance, standard deviation and length: reductions by way of squares.
+
+The square of 1e20 does not fit into float32, though the deviation and the length do: large values
+are divided by a constant first. Read next: products.py.
+"""
+import math
+
+import numpy as np
+
+from tinylm.autograd.engine.operation import composite
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.primitives.elementwise import sqrt, where
+from tinylm.autograd.primitives.reductions import mean, reduced, sum
+from tinylm.autograd.primitives.shaping import reshape
+
+
+def _wide(a):
+    """a as a Tensor, float16 in float32 for its squares to fit; and the dtype of the result."""
+    a = a if isinstance(a, Tensor) else Tensor(a)
+    dtype = a.dtype if a.dtype.kind == "f" else np.dtype(float)
+    return (a.astype(np.float32) if dtype == np.float16 else a), dtype
+
+
+def scale_of_squares(a, axis, small=True):
+    """What to divide a by along `axis` so that squares do not overflow (nor vanish, if `small`)."""
+    a = a.data if isinstance(a, Tensor) else a
+    if a.size == 0 or a.dtype.kind != "f":
+        return 1.0
+    peak = np.max(np.abs(a), axis=axis, keepdims=True)
+    limits = np.finfo(a.dtype)
+    large = math.sqrt(float(limits.max) / a.size) / 2
+    least = math.sqrt(float(limits.tiny)) / float(limits.eps) if small else 0
+    ordinary = (peak >= least) & (peak <= large) | (peak == 0) | ~np.isfinite(peak)
+    return 1.0 if np.all(ordinary) else np.where(ordinary, 1, peak).astype(a.dtype)
+
+
+def _narrow(x, dtype):
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+@composite
+def var(a, axis=None, keepdims=False):
+    """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
+    wide, dtype = _wide(a)
+    centered = wide - mean(wide, axis=axis, keepdims=True)
+    return _narrow(mean(centered * centered, axis=axis, keepdims=keepdims), dtype)
+
+
+@composite
+def std(a, axis=None, keepdims=False):
+    """Population standard deviation over axes, the root of var().
+
+    Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
+    """
+    wide, dtype = _wide(a)
+    centered = wide - mean(wide, axis=axis, keepdims=True)
+    scale = scale_of_squares(centered, axis)
+    spread = mean((centered / scale) ** 2, axis=axis, keepdims=True)
+    flat = spread.data == 0                                 # False for nan, which stays nan
+    root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale
+    root = root if keepdims else reshape(root, shape=reduced(wide.shape, axis))
+    return _narrow(root, dtype)
+
+
+@composite
+def norm(a, axis=None, keepdims=False):
+    """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0."""
+    wide, dtype = _wide(a)
+    scale = scale_of_squares(wide, axis)
+    squares = sum((wide / scale) ** 2, axis=axis, keepdims=True)
+    zero = squares.data == 0
+    root = where(zero, 0.0, sqrt(where(zero, 1.0, squares))) * scale
+    root = root if keepdims else reshape(root, shape=reduced(wide.shape, axis))
+    return _narrow(root, dtype)
