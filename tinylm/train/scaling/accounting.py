@@ -127,7 +127,8 @@ def memory(config, B, T, dtype=np.float32):
     # A norm keeps the normalized rows and their scale; attention its weights and row sums, and with rope the turned queries
     # and keys; an activation its slope, a gate also the activated half; cross-entropy exp(logits) and three numbers a row.
     saved = (2 * L + 1) * (D + 1) + L * (c.n_head * T + c.n_head + rope * turned + (2 if gated else 1) * F) + V + 3
-    integers = n * (8 + 8 + 1) + (0 if rope else 8 * T)     # targets, row numbers and which count; position ids
+    # copies of the ids, targets, row numbers and which count; position ids
+    integers = n * (8 + 8 + 8 + 1) + (0 if rope else 8 * T)
     angles = size * T * c.key_width if rope else 0          # cosines and sines, T x K/2 each
     N = count_parameters(c) * size
     return Memory(N, N, 2 * N, size * (n * results + 1), size * n * saved + integers + angles)
