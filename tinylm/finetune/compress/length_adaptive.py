@@ -29,8 +29,10 @@ def attend_and_weigh(attention, x, mask=None):
     score = seen_scores(grouped, k.reshape(B, G, 1, T, K), keys)
     score = score * (K**-0.5 if attention.scale is None else attention.scale)
     weights, _ = visible_softmax(score, keys)                                           # (B, G, R, T, T)
-    queries = True if mask is None else mask[:, None, None, :, None]
-    received = np.where(queries, weights.data, 0).sum(axis=(1, 2, 3))                   # -> (B, T)
+    counted = weights.data
+    if mask is not None:
+        counted = np.where(mask[:, None, None, :, None], counted, 0)                    # of queries that hold a token
+    received = counted.sum(axis=(1, 2, 3))                                              # -> (B, T)
     weights = dropout(weights, attention.dropout if attention.training else 0.0, attention.rng)
     y = seen_mix(weights, v.reshape(B, G, 1, T, K), keys).reshape(B, H, T, K)
     return attention.out(merge_heads(y)), received
