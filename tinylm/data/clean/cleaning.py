@@ -1,22 +1,21 @@
-"""Making text of what was found: characters, markup, and C4's rules on lines and pages.
+"""Making text of what was found: characters, and C4's rules on lines and pages.
 
 Each rule is one small pure function: a *change* takes a text and returns a text, a *rule* returns True for a text to keep.
 The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the web falls to them (book section 2.2.1: Penedo
-et al. 2023 removed nearly 90 %). Read next: quality.py, repetition.py; pipeline.py, which applies them one after
+et al. 2023 removed nearly 90 %). Read next: markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which applies them one after
 another and counts.
 """
-import html.parser
 import unicodedata
 from urllib.parse import urlsplit
 
 import regex
 
+from tinylm.data.clean.markup import without_markup as without_markup  # one of the changes
 from tinylm.data.clean.words import stream_safe, words_of
 
 _BREAKS = regex.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\ufeff\u200b\u00ad--[\t\n]]", regex.V1)
 _SPACES = regex.compile(r"[^\S\n\t]+")
-_LINE_ENDS = regex.compile(r"[ \t]+(?=\n)|[ \t]+\Z")
 _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
@@ -27,51 +26,9 @@ def normalized(text):
     """
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
     text = _SPACES.sub(" ", unicodedata.normalize("NFC", stream_safe(text)))
-    return _BLANK_LINES.sub("\n\n", _LINE_ENDS.sub("", text)).strip("\n")
-
-
-_BLOCKS = frozenset("address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 head header hr html "
-                    "li main nav ol p pre section table td th title tr ul".split())
-_UNREAD = frozenset("script style noscript template svg nav footer form button select option head iframe".split())
-_MARKUP = regex.compile(r"(?i)</(?:html|body|div|p|span|a|li|ul|table|tr|td|h[1-6]|script|style|b|i|em|strong)\s*>|<br\s*/?>")
-
-
-class _Text(html.parser.HTMLParser):
-    """What a browser would show, block by block, without the elements that are no reading matter."""
-
-    def __init__(self):
-        super().__init__(convert_charrefs=True)
-        self.parts, self.unread = [], []
-
-    def handle_starttag(self, tag, attributes):
-        if tag in _UNREAD:
-            self.unread.append(tag)
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag):
-        if tag in self.unread:                              # and whatever was left open inside
-            del self.unread[self.unread.index(tag):]
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-
-    def handle_data(self, data):
-        if not self.unread:
-            self.parts.append(data)
-
-
-def without_markup(text):
-    """The text of an HTML page: no tags, scripts, menus or forms. Text that closes no HTML element is left as it is.
-
-    Not for text that speaks about HTML: markup that a page shows escaped is markup to a second call.
-    """
-    if not _MARKUP.search(text):
-        return text
-    parser = _Text()
-    parser.feed(text)
-    parser.close()
-    lines = (_SPACES.sub(" ", line.replace("\t", " ")).strip() for line in "".join(parser.parts).split("\n"))
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+    # Line by line: a pattern for spaces before "\n" tries every space of a run, in quadratic time.
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", text).strip("\n")
 
 
 _CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
@@ -124,15 +81,26 @@ def at_least_sentences(least=3):
     return lambda text: sum(1 for _ in _SENTENCE_END.finditer(text)) >= least
 
 
+_SCHEME = regex.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
+_NO_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
+
+
 def url_allowed(url, blocked=(), words=()):
     """Whether a page may be read at all, from its address (Penedo et al. 2023, section 3.1).
 
     url      str
     blocked  hosts: "example.com" blocks "www.example.com" too
     words    words that must not stand in the address, borders being whatever is no letter or digit
+    returns  bool; False for what is no address
     """
-    parts = urlsplit(url if "//" in url else "//" + url)
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("", "http", "https") or any(host == name or host.endswith("." + name) for name in blocked):
+    url = stream_safe(url)
+    try:
+        parts = urlsplit(url if _SCHEME.match(url) else "//" + url)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:                                      # "[1": no address at all
         return False
-    return not set(words) & set(regex.split(r"[^\p{L}\p{N}]+", url.lower()))
+    if parts.scheme not in ("", "http", "https"):
+        return False
+    if any(host == name or host.endswith("." + name) for name in blocked):
+        return False
+    return not set(words) & set(_NO_WORD.split(url.lower()))
