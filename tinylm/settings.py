@@ -6,22 +6,36 @@ checks to a configuration made in Python, and nothing else needs to know about e
 """
 import dataclasses
 import math
+import os
 
 from tinylm.errors import ConfigError
 
 
-def setting(default=dataclasses.MISSING, help="", check=None):
+def setting(default=dataclasses.MISSING, help="", check=None, several=False):
     """A dataclass field with a help text and a check.
 
     default  the value when none is given; a list, dict or set is copied for every instance
     help     one line, shown by --help and --show-config
     check    value -> None if it is fine, else what it must be ("must be above 0"); skipped for None
-    returns  a dataclasses.field whose metadata is {'help': help, 'check': check}
+    several  of a tuple of texts: the option takes all words up to the next option, as --data *.txt
+    returns  a dataclasses.field with these three in its metadata
     """
-    metadata = {"help": help, "check": check}
+    metadata = {"help": help, "check": check, "several": several}
     if isinstance(default, (list, dict, set)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def paths(value):
+    """A setting of paths as a tuple of str: one path, or several; "" and None are no path."""
+    if value is None or isinstance(value, (str, os.PathLike)):
+        value = (value or "",)
+    if not isinstance(value, (tuple, list)):
+        raise ConfigError(f"a path or several are needed, not {value!r}")
+    wrong = [path for path in value if not isinstance(path, (str, os.PathLike))]
+    if wrong:
+        raise ConfigError(f"a path is text, not {wrong[0]!r}")
+    return tuple(str(path) for path in value if str(path))
 
 
 def validate(config):

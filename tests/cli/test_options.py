@@ -169,6 +169,27 @@ def test_plain_words_are_counted():
         parse(["extra"], Model)
 
 
+@dataclass
+class Texts:
+    data: tuple[str, ...] = setting((), "texts", several=True)
+    steps: int = setting(1, "steps")
+
+
+def test_an_option_of_several_words_takes_them_up_to_the_next_option():
+    assert parse(["--data", "a", "b,c", "--steps", "2"], Texts) == Texts(("a", "b,c"), 2)
+    assert parse(["--data", "a", "--steps", "2", "--data=b", "c"], Texts).data == ("a", "b", "c")
+    for argv in ["RUN --data a b", "--data a b --steps 3 RUN", "--data a b RUN"]:
+        config, words = parse(argv.split(), Texts, positionals=("RUN",))
+        assert (config.data, words) == (("a", "b"), ["RUN"])
+    with pytest.raises(ConfigError, match="needs RUN"):
+        parse(["--data", "a"], Texts, positionals=("RUN",))
+
+
+def test_a_plain_word_where_a_text_is_an_option_is_shown_as_that_option():
+    with pytest.raises(ConfigError, match="met 'my book.txt'.*--data 'my book.txt'"):
+        parse(["my book.txt"], Texts)
+
+
 def test_a_field_without_default_must_be_given():
     with pytest.raises(ConfigError, match="needs --data"):
         parse([], Needed)

@@ -7,6 +7,7 @@ Read next: values.py, which turns one word into a value of a field's type.
 import dataclasses
 import difflib
 import re
+import shlex
 import shutil
 import textwrap
 import typing
@@ -30,7 +31,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
     --help and --show-config print and raise SystemExit(0).
     """
     fields = _fields(classes)
-    chosen, words, shows = _read(argv, fields)
+    chosen, words, shows = _read(argv, fields, sum(not p.startswith("[") for p in positionals))
     if "help" in shows:
         print(help_text(fields, verb, about, positionals, examples))
         raise SystemExit(0)
@@ -42,10 +43,18 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
         raise SystemExit(0)
     if not positionals:
         if words:
-            raise ConfigError(f"takes no plain words, met {' '.join(map(repr, words))}; settings are --name value")
+            raise ConfigError(_no_plain_words(words, fields))
         return instances[0] if len(instances) == 1 else tuple(instances)
     _count(words, positionals, verb)
     return *instances, words
+
+
+def _no_plain_words(words, fields):
+    """The error for plain words where none are taken; where there is --data they may be its files."""
+    meant = "settings are --name value"
+    if "data" in fields:
+        meant += f"; a text is named with --data {' '.join(map(shlex.quote, words))}"
+    return f"takes no plain words, met {' '.join(map(repr, words))}; {meant}"
 
 
 def build(cls, values):
@@ -78,9 +87,13 @@ def _fields(classes):
     return found
 
 
-def _read(argv, fields):
-    """Split the words: (values by field name, plain words, which of --help and --show-config were asked for)."""
-    chosen, words, shows, argv = {}, [], set(), list(argv)
+def _read(argv, fields, needed=0):
+    """Split the words: (values by field name, plain words, which of --help and --show-config).
+
+    needed  plain words that there must be: the last words of an option that takes several are left
+            for them, so both `eval RUN --data a b` and `eval --data a b RUN` are understood
+    """
+    chosen, words, shows, argv, last = {}, [], set(), list(argv), None
     while argv:
         word = argv.pop(0)
         if word == "--":
@@ -100,11 +113,25 @@ def _read(argv, fields):
             # Text may hold commas, so a tuple of texts grows by one with every use of its option.
             grows = kind == tuple[str, ...] and name in chosen
             chosen[name] = chosen[name] + value if grows else value
+            if fields[name][0].metadata.get("several"):
+                chosen[name] += _further(argv)
+                last = name
         elif re.match(r"-[A-Za-z]", word):
             raise ConfigError(f"no option {word!r}: settings have two dashes, as in --seed 1; --help lists them")
         else:
             words.append(word)
+    while last and len(words) < needed and len(chosen[last]) > 1:
+        words.append(chosen[last][-1])
+        chosen[last] = chosen[last][:-1]
     return chosen, words, shows
+
+
+def _further(argv):
+    """The words up to the next option, taken from argv."""
+    taken = []
+    while argv and not argv[0].startswith("-"):
+        taken.append(argv.pop(0))
+    return tuple(taken)
 
 
 def _named(key, text, fields, argv):

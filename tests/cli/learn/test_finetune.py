@@ -100,7 +100,7 @@ def test_a_second_result_gets_a_name_of_its_own(base, data):
 
 
 @pytest.mark.parametrize("argv, words", [
-    ([], "needs --data"), (["--data", "DATA"], "needs RUN"), (["RUN", "--data", "nothing.jsonl"], "nothing.jsonl cannot be read"),
+    ([], "needs --data"), (["--data", "DATA"], "needs RUN"), (["RUN", "--data", "nothing.jsonl"], "no file or directory 'nothing.jsonl'"),
     (["nowhere", "--data", "DATA"], "no run at 'nowhere'"), (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
     (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
     (["RUN", "--data", "DATA", "--out", "RUN"], "is not written over"),

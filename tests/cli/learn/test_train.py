@@ -12,6 +12,7 @@ from tinylm.cli.learn.showcase import some_words
 from tinylm.cli.learn.train import workers_for
 from tinylm.errors import CheckpointError
 from tinylm.train import TrainConfig, checkpoint
+from tinylm.train.run.config import as_json, from_json
 
 
 def weights(run):
@@ -25,6 +26,34 @@ def test_training_ends_with_a_sample_and_the_commands_that_go_on(text, tiny, tmp
     for words in ("validation loss", "bits per byte", "A sample, 200 tokens after", f"tinylm generate {out} '",
                   f"tinylm eval {out}", f"tinylm plot {out}", f"tinylm train --resume {out} --steps 6"):
         assert words in said
+
+
+def test_a_text_is_several_files_folders_and_patterns(tmp_path, tiny, capsys):
+    for name in ("book.txt", "src/a.py", "src/b.py", "src/image.bin", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"This is {name}. " * 40)
+    out, paths = str(tmp_path / "run"), ["book.txt", "src", "*.md", "src/a.py"]
+    data = [str(tmp_path / path) for path in paths]
+    assert main(["train", "--data", *data, "--out", out, *tiny]) == 0
+    said = capsys.readouterr().out
+    assert "4 files of text; 1 files are no text by their names and left out: 1 .bin" in said
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"] == data
+    assert main(["eval", out, "--data", *data[:2]]) == 0
+    assert main(["train", "--resume", out, "--steps", "5"]) == 0
+
+
+def test_a_configuration_of_an_older_run_with_one_path_is_read(tmp_path):
+    saved = {**as_json(TrainConfig()), "data": "book.txt"}
+    assert from_json(saved, "run").data == ("book.txt",)
+    assert TrainConfig(data="").data == TrainConfig(data=None).data == ()
+    for wrong in 5, ["a", 5], {"a": 1}:
+        with pytest.raises(CheckpointError):
+            from_json({**saved, "data": wrong}, "run")
+
+
+def test_a_file_without_its_option_is_shown_with_it(text, capsys):
+    assert main(["train", str(text)]) == 1
+    assert f"--data {text}" in capsys.readouterr().err
 
 
 def test_the_command_that_the_end_prints_for_going_on_works(run, tmp_path):

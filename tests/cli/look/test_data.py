@@ -54,3 +54,49 @@ def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["data", *argv]) == 1
     error = capsys.readouterr().err
     assert words in error and error.startswith("tinylm data: ") and error.count("\n") == 1
+
+
+def test_when_most_goes_the_rules_and_the_ways_around_them_are_named(tmp_path, capsys):
+    program = tmp_path / "code.txt"
+    program.write_text("def f(x):\n    return {x: 1}\n\n\nprint(f(2))\n" * 9)
+    out = str(tmp_path / "out")
+    assert main(["data", str(program), "--out", out]) == 0
+    told = capsys.readouterr().out
+    assert "kept 0 of 1" in told and "more than half went" in told and "--preset code" in told
+    rule = next(line for line in told.splitlines() if "it dropped 1 of 1" in line)
+    assert rule.split()[:2] == ["--without", "code"] or "--without '" in rule
+    # Every way that is named is one that is taken.
+    names = [line.split("--without ")[1].split(" it dropped")[0].strip().strip("'")
+             for line in told.splitlines() if line.startswith("  --without ")]
+    again = ["data", str(program), "--report"]
+    for name in names:
+        again += ["--without", name]
+    assert main(again) == 0
+
+
+def test_programs_are_kept_as_they_are_by_their_own_preset(tmp_path, capsys):
+    program = "def f(x):\n    return {x: 1}\n\n\nprint(f(2))"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text(program + "\n")
+    (tmp_path / "src" / "logo.png").write_bytes(b"\0")
+    out = str(tmp_path / "out")
+    assert main(["data", str(tmp_path / "src"), "--preset", "code", "--out", out]) == 0
+    told = capsys.readouterr().out
+    assert "1 .png" in told and "more than half" not in told
+    assert list(Shards(out).stream()) == [program]
+
+
+def test_half_kept_is_not_commented(tmp_path, capsys):
+    (tmp_path / "a.py").write_text("x = 1\n")
+    (tmp_path / "b.py").write_text("x = '" + "y" * 2000 + "'\n" + "z = 2\n")
+    argv = ["data", f"{tmp_path}/*.py", "--report", "--preset", "code"]
+    assert main(argv) == 0
+    told = capsys.readouterr().out
+    assert "kept 1 of 2" in told and "--without 'line length'" in told   # most of the bytes went
+    assert main([*argv, "--without", "line length"]) == 0
+    assert "more than half" not in capsys.readouterr().out
+
+
+def test_settings_of_prose_are_refused_for_code(pages, capsys):
+    assert main(["data", pages, "--report", "--preset", "code", "--languages", "en"]) == 1
+    assert "no rule for --languages" in capsys.readouterr().err

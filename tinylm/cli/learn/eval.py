@@ -16,7 +16,8 @@ from tinylm.settings import at_least, setting
 class EvalConfig:
     """What `tinylm eval` takes."""
 
-    data: str = setting("", "text to score: a file, or a directory of text files; none: the run's validation text")
+    data: tuple[str, ...] = setting((), "text to score: files, folders, patterns; none: the run's "
+                                    "validation text", several=True)
     batch_size: int = setting(0, "windows scored at a time; 0: as many as in training", at_least(0))
     device: str = setting("cpu", "cpu or gpu")
     json: bool = setting(False, "print one JSON object instead of lines")
@@ -36,7 +37,7 @@ def main(argv):
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
         opened = Run(run, trained, tokenizer, text_of(config.data, run, tokenizer, trained, aside), None)
         batch_size = config.batch_size or trained.batch_size
-        result = {"run": str(found), "data": config.data or f"{run}, validation text", "objective": trained.objective,
+        result = {"run": str(found), "data": ", ".join(config.data) or f"{run}, validation text", "objective": trained.objective,
                   "counted": opened.family.counted,
                   **score(model, opened, batch_size, config.device)}
     if config.json:

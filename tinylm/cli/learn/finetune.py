@@ -27,7 +27,8 @@ EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smo
 class FinetuneConfig:
     """What `tinylm finetune` takes."""
 
-    data: str = setting(help="instructions or conversations: JSON lines, or a JSON list; may be .gz")
+    data: tuple[str, ...] = setting(help="instructions or conversations, files of JSON lines or a "
+                                    "JSON list; may be .gz, folders, patterns", several=True)
     val_fraction: float = setting(0.1, "part of the samples kept for validation; 0: none", between(0, 0.9))
     epochs: float = setting(3.0, "times the samples are read", positive)
     steps: int | None = setting(None, "updates; none: as many as the epochs have", at_least(1))
@@ -125,13 +126,15 @@ def _examples(config, model, tokenizer, template, report):
     """(task, examples to train on, examples held back) of the file."""
     from tinylm.backend import Random
     from tinylm.data.read.instructions import read_instructions
+    from tinylm.data.read.sources import shown, text_files
     from tinylm.finetune.instruct.conversations import encode_samples, pack
     from tinylm.finetune.instruct.instructions import InstructionTuning
 
-    samples, context = read_instructions(config.data), model.config.context
+    files, context = text_files(config.data), model.config.context
+    samples = [sample for file in files for sample in read_instructions(file)]
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
     if not examples:
-        raise DataError(f"{config.data}: no question of {len(samples)} samples leaves room for an answer in the context of "
+        raise DataError(f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer in the context of "
                         f"{context} tokens: take a model with a longer one")
     tokens, said = sum(map(len, examples)), sum(int(one.answer.sum()) for one in examples)
     report(f"data: {len(examples):,} samples, {tokens:,} tokens, of which {said:,} are answers" + "".join(
@@ -191,6 +194,8 @@ def _directory(out, name):
 def _question(data):
     """What a user may ask: the first question of the first sample, shortened to one line."""
     from tinylm.data.read.instructions import read_instructions
+    from tinylm.data.read.sources import text_files
 
-    asked = next((m["content"] for m in read_instructions(data)[0].messages() if m["role"] == "user"), "Hello")
+    first = read_instructions(text_files(data)[0])[0]
+    asked = next((m["content"] for m in first.messages() if m["role"] == "user"), "Hello")
     return textwrap.shorten(asked, 60, placeholder="")

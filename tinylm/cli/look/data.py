@@ -1,13 +1,16 @@
 """`tinylm data FILES --report`: clean, filter and deduplicate text, and see what each step removed.
 
-A document is a file, or with .jsonl files a line (its "text"); --documents paragraph or line cuts text files smaller.
-Thresholds are those of C4 and Gopher, made for web pages. `--out DIR` writes what is left as compressed shards.
+FILES are files, folders (their text and code) and patterns. A document is a file, or with .jsonl
+files a line (its "text"); --documents paragraph or line cuts text files smaller. `--preset prose`
+has the thresholds of C4 and Gopher, made for web pages; `--preset code` has rules for programs: no
+language, sentences or stop words, line lengths instead, and indentation stays. `--without STEP`
+leaves a step out. `--out DIR` writes what is left as compressed shards.
 """
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
-from tinylm.settings import at_least, setting
+from tinylm.settings import at_least, one_of, setting
 
 
 @dataclass
@@ -18,8 +21,12 @@ class DataConfig:
     out: str = setting("", "write what is left into this new folder")
     documents: str = setting("auto", "what is one document: file, paragraph, line; auto: file, or line of .jsonl")
     show: int = setting(0, "examples to print of what each step removed or changed", at_least(0))
-    languages: tuple[str, ...] = setting(("en",), "languages to keep, as ISO 639-1 codes; 'all' keeps every language")
-    min_words: int = setting(50, "words of the shortest document kept", at_least(0))
+    preset: str = setting("prose", "rules for prose (web pages, articles, books) or for code",
+                          one_of("prose", "code"))
+    languages: tuple[str, ...] = setting((), "languages to keep, as ISO 639-1 codes; 'all' keeps "
+                                         "every language; none: en, and all of code")
+    min_words: int | None = setting(None, "words of the shortest document kept; none: 50 of prose, "
+                                    "0 of code", at_least(0))
     similarity: float = setting(0.8, "near copies share this part of their word 5-grams", at_least(0))
     toxic_words: str = setting("", "file of words, one a line, in place of the few built in")
     toxic_most: float = setting(0.01, "part of a document's words that may be toxic", at_least(0))
@@ -33,21 +40,18 @@ class DataConfig:
 def main(argv):
     """Run the steps over the documents, count, and write or show the rest."""
     config, words = parse(argv, DataConfig, positionals=("FILE...",), verb="data", about=__doc__, examples=(
-        "tinylm data pages.jsonl --report", "tinylm data books/ --documents paragraph --report --show 2 --min-words 20",
+        "tinylm data pages.jsonl --report", "tinylm data src/ --preset code --out clean", "tinylm data books/ --documents paragraph --report --show 2 --min-words 20",
         "tinylm data pages.jsonl --held-out test.txt --out clean"))
-    from tinylm.data.clean.pipeline import Pipeline, standard_steps
-    from tinylm.data.clean.toxicity import read_words
+    from tinylm.data.clean.pipeline import Pipeline
     from tinylm.data.read.documents import read_documents
     from tinylm.data.read.shards import ShardWriter
+    from tinylm.data.read.sources import find_texts
 
     if not (config.report or config.out or config.show):
         raise ConfigError("nothing asked for: --report shows what each step removes, --out DIR writes what is left")
-    pipeline = Pipeline(standard_steps(
-        () if "all" in config.languages else config.languages, config.min_words, config.similarity,
-        read_words(config.toxic_words) if config.toxic_words else None, config.toxic_most,
-        read_words(config.names) if config.names else (),
-        list(read_documents([config.reference], "paragraph")) if config.reference else None,
-        list(read_documents([config.held_out], "paragraph")) if config.held_out else None, config.without), config.show)
+    pipeline = Pipeline(steps(config), config.show)
+    if left_out := find_texts(words).left_out_line():
+        print(left_out)
     kept = pipeline(read_documents(words, config.documents))
     if config.out:
         with ShardWriter(config.out, config.shard_mb << 20) as shards:
@@ -60,8 +64,45 @@ def main(argv):
         for before, after in step.examples:
             print("\n".join(example(step.name, before, after)))
     print("\n".join(pipeline.report()[0 if config.report else -1:]))
+    print("\n".join(losses(config, pipeline)), end="")
     if config.out:
         print(f"written to {config.out}: {len(shards.shards)} shards")
+
+
+def steps(config):
+    """The steps of the preset with what else was asked for."""
+    from tinylm.data.clean.pipeline import code_steps, standard_steps
+    from tinylm.data.clean.toxicity import read_words
+
+    names = read_words(config.names) if config.names else ()
+    held_out = paragraphs(config.held_out) if config.held_out else None
+    if config.preset == "code":
+        if config.languages or config.reference or config.toxic_words:
+            raise ConfigError("--preset code has no rule for --languages, --reference or "
+                              "--toxic-words: leave them away, or take --preset prose")
+        return code_steps(config.min_words or 0, config.similarity, names, held_out, config.without)
+    languages = config.languages or ("en",)
+    min_words = 50 if config.min_words is None else config.min_words
+    toxic = read_words(config.toxic_words) if config.toxic_words else None
+    reference = paragraphs(config.reference) if config.reference else None
+    return standard_steps(() if "all" in languages else languages, min_words, config.similarity,
+                          toxic, config.toxic_most, names, reference, held_out, config.without)
+
+
+def paragraphs(path):
+    """The paragraphs of a file or folder."""
+    from tinylm.data.read.documents import read_documents
+
+    return list(read_documents([path], "paragraph"))
+
+
+def losses(config, pipeline):
+    """What took more than half, with the ways around it, as lines; none if half is left."""
+    lines = pipeline.losses()
+    if lines and config.preset == "prose":
+        lines.append("  also: --preset code for programs, --languages all, --min-words N for short "
+                     "documents")
+    return lines and [*lines, ""]
 
 
 def example(name, before, after, width=100):

@@ -19,7 +19,8 @@ class TokenizeConfig:
 
     tokenizer: str = setting("bytes", "a run, a saved tokenizer, bytes, or gpt2:DIR with GPT-2's two files")
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
-    train: str = setting("", "learn a vocabulary from this text file or directory")
+    train: tuple[str, ...] = setting((), "learn a vocabulary from this file, folder or pattern of "
+                                     "text; may be given several times")
     kind: str = setting("bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece"))
     vocab_size: int = setting(512, "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
                               at_least(257))

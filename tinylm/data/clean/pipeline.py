@@ -6,16 +6,17 @@ order, rules with a memory (duplicates) see what is left before them. Documents 
 document and of the steps. Read first: cleaning.py, quality.py, dedup.py, privacy.py.
 """
 import itertools
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tinylm.data.clean import cleaning
+from tinylm.data.clean import cleaning, code
 from tinylm.data.clean.contamination import Contamination
 from tinylm.data.clean.dedup import ExactDuplicates, NearDuplicates
 from tinylm.data.clean.language_id import LanguageId
 from tinylm.data.clean.ngram import CharNGram, cheap_enough, threshold
 from tinylm.data.clean.privacy import Masker
-from tinylm.data.clean.quality import gopher_quality
+from tinylm.data.clean.quality import gopher_quality, word_count
 from tinylm.data.clean.repetition import gopher_repetition
 from tinylm.data.clean.toxicity import WordList
 from tinylm.errors import ConfigError
@@ -106,6 +107,22 @@ class Pipeline:
                             f"{self.bytes_out:,} of {self.bytes_in:,} bytes ({_part(self.bytes_out, self.bytes_in)})"]
 
 
+    def losses(self):
+        """The steps that took most, if more than half went, as lines that name the way around each.
+
+        returns  list of str, empty if half of the documents and of the bytes are left
+        """
+        if 2 * self.kept >= self.seen and 2 * self.bytes_out >= self.bytes_in:
+            return []
+        guilty = [step for step in self.steps if step.dropped or step.bytes_out < step.bytes_in]
+        guilty.sort(key=lambda step: (step.dropped, step.bytes_in - step.bytes_out), reverse=True)
+        lines = ["more than half went; a rule is left out with --without NAME:"]
+        for step in guilty[:8]:
+            lines.append(f"  --without {shlex.quote(step.name):<22} it dropped {step.dropped:,} of "
+                         f"{step.seen:,} documents, and {step.bytes_in - step.bytes_out:,} bytes")
+        return lines
+
+
 def _part(a, b):
     return f"{100 * a / b:.1f} %" if b else "-"
 
@@ -145,6 +162,27 @@ def standard_steps(languages=("en",), min_words=50, similarity=0.8, toxic_words=
     if held_out is not None:
         steps.append(Step("test set", Contamination(held_out)))
     steps.append(Step("personal data", change=Masker(names=names)))
+    return _leaving_out(steps, without)
+
+
+def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=()):
+    """The steps for programs: no rule of prose, and indentation stays (code.py).
+
+    The arguments and what is raised are those of standard_steps.
+    """
+    steps = [Step("characters", change=code.tidied), Step("line length", code.short_lines()),
+             Step("letters", code.enough_letters()),
+             Step("word count", word_count(min_words)),
+             Step("exact copies", ExactDuplicates()),
+             Step("near copies", NearDuplicates(similarity))]
+    if held_out is not None:
+        steps.append(Step("test set", Contamination(held_out)))
+    steps.append(Step("personal data", change=Masker(names=names)))
+    return _leaving_out(steps, without)
+
+
+def _leaving_out(steps, without):
+    """The steps without those named; ConfigError for a name that is no step."""
     known = [step.name for step in steps]
     for name in without:
         if name not in known:

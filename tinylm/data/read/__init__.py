@@ -1,5 +1,5 @@
 """From files to texts and examples.
 
-In order: text.py (plain text), documents.py (one document after the other), shards.py (many files), labeled.py,
-conll.py (tagged words), instructions.py.
+In order: sources.py (which files), text.py (plain text), documents.py (one document after the
+other), shards.py (many files), labeled.py, conll.py (tagged words), instructions.py.
 """

@@ -7,7 +7,8 @@ import gzip
 import json
 from pathlib import Path
 
-from tinylm.data.read.text import stream_text, text_files
+from tinylm.data.read.sources import text_files
+from tinylm.data.read.text import stream_text
 from tinylm.errors import ConfigError, DataError
 
 UNITS = ("auto", "file", "paragraph", "line")
@@ -17,7 +18,7 @@ _JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 def read_documents(paths, unit="auto", key="text"):
     """The documents of files.
 
-    paths    iterable of paths: files, or directories with text files
+    paths    iterable of paths: files, folders with text files, or patterns (sources.py)
     unit     "file"; "paragraph", which blank lines end; "line"; "auto": for .jsonl files (may be .gz) the text in each
              line, for others the file
     key      of the text in a line of JSON
@@ -26,15 +27,17 @@ def read_documents(paths, unit="auto", key="text"):
     """
     if unit not in UNITS:
         raise ConfigError(f"documents: unit {unit!r} is none of {', '.join(UNITS)}")
-    for path in paths:
-        for file in text_files(path):
-            if unit == "auto" and str(file).lower().endswith(_JSON_LINES):
-                found = _json_lines(file, key)
-            elif unit in ("auto", "file"):
-                found = ["".join(stream_text(file))]
-            else:
-                found = _lines(stream_text(file)) if unit == "line" else _paragraphs(stream_text(file))
-            yield from (text for text in found if text.strip())
+    files = text_files(paths)
+    for file in files:
+        if len(files) > 1 and file.is_file() and file.stat().st_size == 0:
+            continue                                        # such as __init__.py
+        if unit == "auto" and str(file).lower().endswith(_JSON_LINES):
+            found = _json_lines(file, key)
+        elif unit in ("auto", "file"):
+            found = ["".join(stream_text(file))]
+        else:
+            found = _lines(stream_text(file)) if unit == "line" else _paragraphs(stream_text(file))
+        yield from (text for text in found if text.strip())
 
 
 def _lines(chunks):

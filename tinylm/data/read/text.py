@@ -6,12 +6,10 @@ cut a character, so a corpus may be larger than memory. Book section 2.2.1. Read
 """
 import codecs
 import io
-import os
-from pathlib import Path
 
+from tinylm.data.read.sources import shown, text_files, unreadable
 from tinylm.errors import DataError
 
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org")
 _BOMS = {"utf-8": codecs.BOM_UTF8}
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -51,33 +49,6 @@ def without_repeats(text, shortest=80):
     return "\n\n".join(kept)
 
 
-def text_files(path):
-    """The text files at `path`: the file itself whatever its suffix, or every file of a directory, recursively.
-
-    returns  list of Path, in the order of their names relative to `path`, equal on every file system; of a
-             directory only the suffixes in TEXT_SUFFIXES count, and hidden files and directories do not
-    raises   DataError if there is nothing there, or no text in the directory
-    """
-    path = Path(path)
-    try:
-        if not path.is_dir():
-            if not path.exists():
-                raise DataError(f"read text: no file or directory {str(path)!r}: check the path "
-                                f"(relative paths start at {os.getcwd()!r})")
-            return [path]
-        found = []
-        for folder, subfolders, names in os.walk(path, onerror=_raise):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            found += [Path(folder) / name for name in names
-                      if not name.startswith(".") and name.lower().endswith(TEXT_SUFFIXES)]
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if not found:
-        raise DataError(f"read text: directory {str(path)!r} holds no text file: "
-                        f"files must end in one of {' '.join(TEXT_SUFFIXES)}")
-    return sorted(found, key=lambda file: file.relative_to(path).as_posix())
-
-
 def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20):
     """The text of one file, piece by piece: a file larger than memory is no trouble.
 
@@ -108,7 +79,7 @@ def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20):
                 if not chunk:
                     return
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _decode(decoder, chunk, offset, path, encoding):
@@ -134,6 +105,7 @@ def _decode(decoder, chunk, offset, path, encoding):
 def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20):
     """Every file at `path` as a document that is itself a stream: `prepare(stream_documents(folder), ...)`.
 
+    path    a file, folder or pattern, or several of them (sources.py)
     yields  one iterator of str per file, in `text_files` order, to be read before the next is asked for. Empty
             files among others are passed over; DataError if all are empty, and as `stream_text`.
     """
@@ -141,9 +113,9 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20):
     try:
         filled = [file for file in files if len(files) == 1 or file.stat().st_size > 0]
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     if not filled:
-        raise DataError(f"read text: all {len(files)} text files in {str(path)!r} are empty: "
+        raise DataError(f"read text: all {len(files)} text files in {shown(path)} are empty: "
                         "give files with text in them")
     for file in filled:
         yield stream_text(file, encoding, chunk_bytes)
@@ -152,12 +124,3 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20):
 def read_text(path, encoding="utf-8"):
     """The documents at `path`, in memory: one str per file (see `text_files`, `stream_text` for what is raised)."""
     return ["".join(chunks) for chunks in stream_documents(path, encoding)]
-
-
-def _raise(error):
-    raise error
-
-
-def _unreadable(path, error):
-    return DataError(f"read text: {str(error.filename or path)!r} cannot be read ({error.strerror or error}): "
-                     "check that it exists and that you may read it (ls -l)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES
-from tinylm.settings import above, at_least, between, one_of, positive, setting, validate
+from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
 from tinylm.train.run.families import SHIFTED, check_family, known_objective
 
 
@@ -32,8 +32,9 @@ class TrainConfig:
                              known_objective)
     architecture: str | None = setting(None, "of causal and prefix decoder or seq2seq, of masked encoder or seq2seq; "
                                        "none: the first", one_of("encoder", "decoder", "seq2seq"))
-    data: str = setting("", "text to learn: a file or a directory of files; none: the English in Python's own help; for "
-                        "translation lines of sentence<TAB>translation")
+    data: tuple[str, ...] = setting((), "text to learn: files, folders of text or code, patterns; "
+                                    "none: the English in Python's own help; for translation lines "
+                                    "of sentence<TAB>translation", several=True)
     dictionary: str = setting("", "for code-switching: a file with lines word<TAB>translation")
     tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
@@ -85,6 +86,10 @@ class TrainConfig:
     keep: int = setting(2, "checkpoints kept, the newest", at_least(1))
     out: str = setting("", "directory of the run; none: runs/ and the time")
     resume: str = setting("", "a run, or a checkpoint in it, to go on with")
+
+    def __post_init__(self):
+        """One path stands for a tuple of one, as in the configurations of older runs."""
+        self.data = paths(self.data)
 
     def check(self):
         """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the configuration."""

@@ -37,6 +37,7 @@ from tinylm.train.run.texts import (
     make_tokenizer,
     open_text,
     prepare_text,
+    sources_line,
 )
 
 
@@ -125,6 +126,8 @@ def prepare_run(config, report=print, given=None):
             raise DataError(f"cannot write the run {directory} ({error.strerror or error}): "
                             "free space, or choose another --out") from None
         raise
+    if sources := sources_line(config):
+        report(f"text: {sources}")
     sides = data.meta["train"], data.meta["val"]
     report(f"text: {sum(side['characters'] for side in sides):,} characters; {sides[0]['tokens']:,} tokens to learn "
            f"from, {sides[1]['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")
@@ -192,7 +195,7 @@ def _same_data(directory, sha256, config, tokenizer, report):
     report(f"the tokens in {directory} are missing or damaged: preparing the text again")
     data = prepare_text(config, tokenizer, family, directory)
     if data.meta["sha256"] != sha256:
-        text = config.data or "the help of this Python version"
+        text = ", ".join(config.data) or "the help of this Python version"
         raise CheckpointError(f"the run was trained on another text than {text} holds now: going on needs the same one")
     return data
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from tinylm import tokenizers
 from tinylm.data import Prepared, prepare
 from tinylm.data.batches.prepare import END_OF_TEXT
+from tinylm.data.read.sources import find_texts, shown, text_files
 from tinylm.data.read.text import (
     python_documentation,
     stream_documents,
     stream_text,
-    text_files,
     without_repeats,
 )
 from tinylm.errors import ConfigError, DataError
@@ -52,6 +52,15 @@ def documents(config):
     return stream_documents(config.data) if config.data else without_repeats(python_documentation())
 
 
+def sources_line(config):
+    """One line on the files of the text and what was left out among them, "" if that is plain."""
+    if not config.data:
+        return ""
+    found = find_texts(config.data)
+    lines = [f"{len(found.files):,} files of text"] if len(found.files) > 1 else []
+    return "; ".join(line for line in [*lines, found.left_out_line()] if line)
+
+
 def _chunks(config):
     found = documents(config)
     if config.objective == "translation":
@@ -64,7 +73,9 @@ def _chunks(config):
 
 
 def translations(path):
-    """Pairs of translations, one a line of the files at `path`, with a tab between; further columns are passed over.
+    """Pairs of translations, one a line, with a tab between; further columns are passed over.
+
+    path     a file, folder or pattern, or several of them
 
     yields   "sentence\\ttranslation"
     raises   DataError with file and number of a line that has no two columns, or if there are fewer than two pairs
@@ -80,7 +91,8 @@ def translations(path):
             count += 1
             yield "\t".join(columns[:2])
     if count < 2:
-        raise DataError(f"pairs {path}: {count} lines of sentence<TAB>translation are too few: give two at least")
+        raise DataError(f"pairs {shown(path)}: {count} lines of sentence<TAB>translation are too "
+                        "few: give two at least")
 
 
 def _lines(file):

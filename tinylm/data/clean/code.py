@@ -1,0 +1,33 @@
+"""Rules for programs in place of those for prose   (Codex, Chen et al. 2021, section 3.1).
+
+Code has no sentences, repeats its lines, and means something by its spaces, so the rules of C4 and
+Gopher drop all of it. What is left out here was written by programs: generated tables, minified
+scripts, data. Read next: pipeline.py.
+"""
+import regex
+
+_BREAKS = regex.compile(r"\r\n?")
+_INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\ufeff\u200b--[\t\n\f]]", regex.V1)
+
+
+def tidied(text):
+    """One end of line, no control characters, no spaces at ends of lines; indentation stays."""
+    text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
+    lines = (line.rstrip(" \t") for line in text.split("\n"))
+    return "\n".join(lines).strip("\n")
+
+
+def short_lines(mean=100, longest=1000):
+    """A rule: lines have at most `mean` characters on average and none has more than `longest`."""
+    def rule(text):
+        sizes = [len(line) for line in text.split("\n")]
+        return max(sizes) <= longest and sum(sizes) <= mean * len(sizes)
+    return rule
+
+
+def enough_letters(least=0.25):
+    """A rule: of the characters that are not spaces a part is letters or digits."""
+    def rule(text):
+        shown = [c for c in text if not c.isspace()]
+        return sum(map(str.isalnum, shown)) >= least * len(shown)
+    return rule

@@ -1,0 +1,154 @@
+"""Which files a text is read from: files, folders and patterns, in a fixed order, each file once.
+
+A file that is named is read whatever its name (a binary one is refused when it is read, text.py).
+In a folder, or by a pattern, only what is text by its name is taken; the rest is counted.
+Read next: text.py.
+"""
+import glob
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinylm.errors import DataError
+
+PROSE = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".srt")
+CODE = (".py", ".pyi", ".ipynb", ".js", ".mjs", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala",
+        ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".cu", ".cs", ".go", ".rs", ".swift",
+        ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".hs", ".ml", ".mli", ".clj", ".el",
+        ".lisp", ".scm", ".ex", ".exs", ".erl", ".dart", ".f90", ".f", ".m", ".sql", ".sh", ".bash",
+        ".zsh", ".bat", ".ps1", ".s", ".asm", ".v", ".vhd", ".cmake", ".mk", ".diff", ".patch")
+DATA = (".html", ".htm", ".xml", ".css", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml",
+        ".yml", ".toml", ".ini", ".cfg", ".conf", ".log", ".bib")
+TEXT_SUFFIXES = PROSE + CODE + DATA
+SNIFFED = 4096                                              # bytes of a file without a suffix
+
+
+@dataclass
+class Found:
+    """Files of text, and what lay beside them.
+
+    files     list of Path
+    left_out  how many files of folders are no text, by suffix
+    """
+
+    files: list
+    left_out: Counter
+
+    def left_out_line(self):
+        """One line on what was left out, or "" if nothing was."""
+        if not self.left_out:
+            return ""
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.left_out.most_common(5))
+        more = ", ..." if len(self.left_out) > 5 else ""
+        return (f"{sum(self.left_out.values()):,} files are no text by their names and left out: "
+                f"{kinds}{more}; a file named with its path is read whatever its name")
+
+
+def find_texts(paths):
+    """The text files at `paths`: files, folders (read recursively), patterns (* ? [ ] and **).
+
+    paths    a path, or several
+    returns  Found: in the order of `paths`, within a folder or pattern by name; a file that comes
+             twice, also through a link, is read once. Hidden files and folders are passed over
+    raises   DataError for a path that is not there, or a folder or pattern without text
+    """
+    found, seen = Found([], Counter()), set()
+    for path in _several(paths):
+        for file in _at(Path(path), found.left_out):
+            place = os.path.realpath(file)
+            if place not in seen:
+                seen.add(place)
+                found.files.append(file)
+    return found
+
+
+def text_files(paths):
+    """The files of `find_texts(paths)`, a list of Path."""
+    return find_texts(paths).files
+
+
+def shown(paths):
+    """The paths as an error names them."""
+    return ", ".join(repr(str(path)) for path in _several(paths))
+
+
+def _several(paths):
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+
+
+def _at(path, left_out):
+    """The text files at one path; what is no text is counted in `left_out`."""
+    try:
+        if path.is_dir():
+            return _texts_among(path, _walk(path), left_out)
+        if path.exists():
+            return [path]
+        if glob.has_magic(str(path)):
+            return _matching(path, left_out)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    raise DataError(f"read text: no file or directory {str(path)!r}: check the path "
+                    f"(relative paths start at {os.getcwd()!r})")
+
+
+def _matching(pattern, left_out):
+    """The text files that a pattern names, and those of the folders that it names."""
+    found = []
+    for name in sorted(glob.glob(str(pattern), recursive=True)):
+        path = Path(name)
+        if path.is_dir():
+            found += _walk(path)
+        elif path.is_file():
+            found.append(path)
+    if not found:
+        raise DataError(f"read text: no file matches {str(pattern)!r}: check the pattern "
+                        f"(relative ones start at {os.getcwd()!r})")
+    return _texts_among(pattern, dict.fromkeys(found), left_out, base=Path())
+
+
+def _walk(folder):
+    """Every file of a folder and its folders that is not hidden."""
+    for at, subfolders, names in os.walk(folder, onerror=_raise):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        files = (Path(at) / name for name in names if not name.startswith("."))
+        yield from files
+
+
+def _texts_among(path, files, left_out, base=None):
+    """Those that are text by their names, in the order of the names; the others are counted."""
+    base = path if base is None else base
+    taken = []
+    for file in sorted(files, key=lambda file: Path(os.path.relpath(file, base)).as_posix()):
+        if _is_text(file):
+            taken.append(file)
+        else:
+            left_out[file.suffix.lower() or "without a suffix"] += 1
+    if not taken:
+        raise DataError(f"read text: directory {str(path)!r} holds no text file: files must have "
+                        f"no suffix or one of {' '.join(TEXT_SUFFIXES)}; name others one by one")
+    return taken
+
+
+def _is_text(file):
+    """True by the suffix; without one (README, LICENSE) if the beginning is UTF-8."""
+    if file.suffix:
+        return file.suffix.lower() in TEXT_SUFFIXES
+    if not file.is_file():                                  # a pipe would wait for ever
+        return False
+    with open(file, "rb") as opened:
+        beginning = opened.read(SNIFFED)
+    # The last character may be cut.
+    text = beginning.decode("utf-8", "replace").rstrip("�")
+    return "\0" not in text and "�" not in text
+
+
+def unreadable(path, error):
+    """The DataError of a file that the system does not give."""
+    return DataError(f"read text: {str(error.filename or path)!r} cannot be read "
+                     f"({error.strerror or error}): "
+                     "check that it exists and that you may read it (ls -l)")
+
+
+def _raise(error):
+    raise error
