@@ -61,7 +61,7 @@ def test_collect_completes_the_gradient(device):
     (named["w"] * 2.0).sum().backward()
     named["b"].grad = tl.Tensor(np.array([5.0]), device=device)     # set by hand, elsewhere in memory
     np.testing.assert_array_equal(host(flat.collect()), [2, 2, 2, 2, 0, 0, 0, 5])
-    assert named["b"].grad.data is named["b"].slot
+    assert named["b"]._grad.data is named["b"].slot
 
 
 def test_zero_grad_forgets_without_clearing():

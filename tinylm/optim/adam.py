@@ -39,7 +39,7 @@ class AdamW:
         scale  factor on the gradient, where clipping costs nothing
         """
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
-        flat.collect()
+        gradient = flat.collect()
         self.t += 1
         flat.version[0] += 1
         scratch = np.empty_like(flat.data, shape=(min(BLOCK, stop - start),))
@@ -47,7 +47,7 @@ class AdamW:
             high = min(low + BLOCK, stop)
             for part in flat.decayed(low, high):
                 flat.data[part] *= 1 - lr * self.weight_decay
-            self._update(*(x[low:high] for x in (flat.data, flat.grad, self.m, self.v)), scratch[:high - low], lr, scale)
+            self._update(*(x[low:high] for x in (flat.data, gradient, self.m, self.v)), scratch[:high - low], lr, scale)
 
     def _update(self, theta, g, m, v, s, lr, scale):
         # m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  theta <- theta - lr (m/c1) / (sqrt(v/c2) + eps) with

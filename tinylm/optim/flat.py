@@ -15,7 +15,7 @@ class FlatParameters:
 
     parameters  dict of name -> Tensor, or an iterable of Tensors; a Tensor given twice counts once
     empty       (n, dtype) -> 1-D array: where the two buffers live (a communicator's shared memory, for example)
-    Attributes: data, grad (n,) arrays; n_decay, how many numbers decay; names, offsets
+    Attributes: data, grad (n,) arrays, the second complete whenever it is read; n_decay, how many numbers decay; names, offsets
     raises      ConfigError if there are no parameters, or they differ in dtype or device
     """
 
@@ -38,14 +38,14 @@ class FlatParameters:
         self.n_decay = sum(stop - start for start, stop in self._decayed)
         first = self.tensors[0].data
         make = empty or (lambda n, dtype: np.empty_like(first, shape=(n,)))
-        self.data, self.grad = (make(self.offsets[-1], first.dtype) for _ in range(2))
+        self.data, self._buffer = (make(self.offsets[-1], first.dtype) for _ in range(2))
         self.version = [0]                                                              # one buffer, one version for all
         self._move_in()
         self.zero_grad()
 
     def _move_in(self):
         """Make every parameter a view of the buffer, with its values."""
-        self.views, self.slots = (list(self.named(buffer).values()) for buffer in (self.data, self.grad))
+        self.views, self.slots = (list(self.named(buffer).values()) for buffer in (self.data, self._buffer))
         for p, view, slot in zip(self.tensors, self.views, self.slots):
             view[...] = p.data
             p.data, p.slot, p._version = view, slot, self.version
@@ -56,6 +56,20 @@ class FlatParameters:
 
     def __len__(self):
         return self.offsets[-1]
+
+    @property
+    def grad(self):
+        """The buffer of gradients, (n,): those that lie elsewhere, because somebody read or set them, are copied in."""
+        for p, slot in zip(self.tensors, self.slots):
+            if p._grad is not None and p._grad.data is not slot and p.slot is slot:
+                slot[...] = p._grad.data
+                p._grad = Tensor(slot)
+        return self._buffer
+
+    @grad.setter
+    def grad(self, values):                                 # flat.grad *= 2 has changed the buffer by now
+        if values is not self._buffer:
+            self._buffer[...] = values
 
     def decayed(self, start, stop):
         """Slices of the buffer between start and stop that weight decay shrinks, in order."""
@@ -76,13 +90,13 @@ class FlatParameters:
             if p.data is not view or p.slot is not slot:
                 raise ConfigError(f"optimizer: parameter {name} has left its buffer, by model.to(), x.data = ... or another "
                                   "optimizer: make the optimizer after that")
-            if p.grad is None:
-                p.slot[...] = 0
-                p.grad = Tensor(p.slot)
-            elif p.grad.data is not p.slot:
-                p.slot[...] = p.grad.data
-                p.grad = Tensor(p.slot)
-        return self.grad
+            if p._grad is None:
+                slot[...] = 0
+                p._grad = Tensor(slot)
+            elif p._grad.data is not slot:
+                slot[...] = p._grad.data
+                p._grad = Tensor(slot)
+        return self._buffer
 
     def named(self, buffer):
         """Name -> view of a buffer of this length (moments, gradients), each in its parameter's shape."""

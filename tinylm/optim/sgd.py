@@ -21,10 +21,10 @@ class SGD:
     def step(self, lr=None, start=0, stop=None, scale=1.0):
         """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
-        flat.collect()
+        gradient = flat.collect()
         for part in flat.decayed(start, stop):
             flat.data[part] *= 1 - lr * self.weight_decay
-        flat.data[start:stop] -= (lr * scale) * flat.grad[start:stop]
+        flat.data[start:stop] -= (lr * scale) * gradient[start:stop]
         flat.version[0] += 1
 
     def state(self):

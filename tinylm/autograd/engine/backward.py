@@ -118,7 +118,7 @@ def _walk(roots, sink, retain, create_graph):
 
 def _free_slot(edge, node, sink):
     """Where the gradient of a leaf may be written at once: its slot, if this is the first and only contribution so far."""
-    if sink is not _add_to_grad or not isinstance(edge, Tensor) or edge.grad is not None or edge.slot is None:
+    if sink is not _add_to_grad or not isinstance(edge, Tensor) or edge._grad is not None or edge.slot is None:
         return None
     return edge.slot if sum([e is edge for e in node.inputs]) == 1 else None
 
@@ -157,20 +157,26 @@ def _sum(old, new, fresh):
 
 def _add_to_grad(leaf, g, fresh):
     """Accumulate into `leaf.grad`, in the optimizer's slot if it has one."""
+    old = leaf._grad
     if isinstance(g, Tensor):                               # create_graph: the gradient carries its own graph
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
-    elif leaf.grad is not None:
-        if leaf.grad._node is not None:
-            leaf.grad = Tensor(leaf.grad.data + g)
-        else:
-            leaf.grad.data += g
-            leaf.grad._version[0] += 1                      # a graph may have read the gradient as a value
-    elif leaf.slot is not None:
-        if g is not leaf.slot:
-            leaf.slot[...] = g
-        leaf.grad = Tensor(leaf.slot)
+        leaf._grad = g if old is None else old + g
+    elif old is None:
+        leaf._grad = _placed(leaf, g, fresh)
+    elif old._node is not None:
+        leaf._grad = Tensor(old.data + g)
+    elif old is getattr(leaf, "_shown", None):              # somebody may hold it: it stays what it was
+        leaf._grad = _placed(leaf, old.data + g, True)
     else:
-        leaf.grad = Tensor(g if fresh else g.copy())        # a copy: a primitive may pass one array to several inputs
+        old.data += g                                       # nobody has read it, so no graph has
+
+
+def _placed(leaf, g, fresh):
+    """A first gradient: in the optimizer's slot, or an array of its own, since a primitive may pass one to several inputs."""
+    if leaf.slot is None:
+        return Tensor(g if fresh else g.copy())
+    if g is not leaf.slot:
+        leaf.slot[...] = g
+    return Tensor(leaf.slot)
 
 
 def _cotangent(output, cotangent):

@@ -56,7 +56,8 @@ class Tensor:
 
     # Two are only there where they say something. `frozen`: finetune.freezing has taken this parameter out of training,
     # nn/module.py still counts it. `decays`: whether weight decay shrinks it, where its axes do not tell (optim/flat.py).
-    __slots__ = ("data", "requires_grad", "grad", "name", "slot", "frozen", "decays", "_node", "_version", "__weakref__")
+    __slots__ = ("data", "requires_grad", "name", "slot", "frozen", "decays", "_grad", "_shown", "_node", "_version",
+                 "__weakref__")
     __array_ufunc__ = None                                  # array + Tensor asks Tensor.__radd__, not NumPy's loop
 
     def __init__(self, data, requires_grad=False, name=None, device=None):
@@ -72,10 +73,27 @@ class Tensor:
         if requires_grad and data.dtype.kind != "f":
             raise DtypeError(f"Tensor: requires_grad needs floating point, not {data.dtype}: convert with .astype(np.float32)")
         self.data, self.requires_grad, self.name = data, requires_grad, name
-        self.grad = None
+        self._grad = None                                   # read through `grad` by everyone but the engine
         self.slot = None                                    # where an optimizer wants the gradient written, see optim/flat.py
         self._node = None
         self._version = [0] if shared is None else shared._version     # one buffer, one version
+
+    @property
+    def grad(self):
+        """The gradient so far, a Tensor, or None. What it gives out stays as it is: later passes write elsewhere.
+
+        Inside an optimizer the gradient lies in a buffer that the next pass overwrites (optim/flat.py). Whoever asks
+        for it takes it out of there; changed in place, it goes back with the changes before the next step.
+        """
+        g = self._grad
+        if g is not None and g.data is self.slot:
+            g = self._grad = Tensor(g.data.copy())
+        self._shown = g
+        return g
+
+    @grad.setter
+    def grad(self, g):
+        self._grad = g
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)

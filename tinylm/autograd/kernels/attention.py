@@ -35,10 +35,11 @@ def _visible(q, k, mask, causal):
     return visible
 
 
-def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
-    """Write attention into `out`; return what backward needs: (weights, inverse) with weights * inverse = softmax.
+def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
+    """Write attention into `out`; return what backward needs: (weights, inverse), weights * inverse = softmax.
 
-    q (B, G, R, T, K), k (B, G, 1, S, K), v (B, G, 1, S, J), out (B, G, R, T, J); R query heads share a kv head
+    q (B, G, R, T, K), k (B, G, 1, S, K), v (B, G, 1, S, J), out (B, G, R, T, J), a view of `whole`
+    R query heads share a kv head
     """
     visible = _visible(q, k, mask, causal)
     weights = (q * scale) @ k.swapaxes(-1, -2)                                          # scores, (B, G, R, T, S)
@@ -67,18 +68,23 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out):
     inverse = inverse.astype(q.dtype, copy=False)
     kept = weights if dropped is None else weights * dropped
     np.matmul(kept, v, out=out)
-    if visible is not None and not all_finite(out):         # 0 x inf is nan: hidden values count for nothing
+    if visible is not None and not all_finite(whole):       # 0 x inf is nan: hidden values count for nothing
         out[...] = seen_matmul(kept, v, visible)
     out *= inverse[..., None]
     return weights, inverse
 
 
-def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq, dk, dv):
-    """Write the gradients into dq, dk, dv, (B, G, R, T, K), (B, G, S, K), (B, G, S, J); return that of the scores."""
+def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq, dk, dv, *whole):
+    """Write the gradients into dq, dk, dv; return that of the scores.
+
+    dq (B, G, R, T, K), dk (B, G, S, K), dv (B, G, S, J), views of the arrays in `whole` if not these themselves
+    """
     g = g * inverse[..., None]
     ds = _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv)
+    if all_finite(*whole):
+        return ds
     visible = _visible(q, k, mask, causal)
-    if visible is None or all_finite(dq, dk, dv):
+    if visible is None:
         return ds
     return _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv)
 
@@ -161,11 +167,12 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     b5 = None if bias is None else np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
     d5 = None if dropped is None else dropped.reshape(*grouped, T, S)
     y = np.empty_like(q, shape=(*grouped, T, J))
-    weights, inverse = _forward(q5, k5, v5, b5, mask, causal, scale, d5, y)
+    weights, inverse = _forward(q5, k5, v5, b5, mask, causal, scale, d5, y, y)
 
     def backward(g):
         dq, dk, dv = np.empty_like(q5, order="C"), np.empty_like(k, order="C"), np.empty_like(v, order="C")
-        ds = _backward(g.reshape(*grouped, T, J), q5, k5, v5, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv)
+        ds = _backward(g.reshape(*grouped, T, J), q5, k5, v5, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv,
+                       dq, dk, dv)
 
         def by_bias(out):
             full = ds.reshape(B, H, T, S)
@@ -215,13 +222,13 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     d5 = None if dropped is None else dropped.reshape(B, G, R, T, T)
     out = np.empty_like(qkv, shape=(B, T, heads * K))
     y = out.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)                             # written through: (B, G, R, T, K)
-    weights, inverse = _forward(q, k, v, None, mask, causal, scale, d5, y)
+    weights, inverse = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
 
     def backward(g):
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
         g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
-        _backward(g, q, k, v, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv)
+        _backward(g, q, k, v, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv, packed)
         if rotation is not None:                            # the transpose of a rotation turns back
             cos, sin = rotation
             dq[...] = _rotate(dq.reshape(B, heads, T, K), cos, -sin).reshape(dq.shape)

@@ -4,6 +4,8 @@
 left out by `where`. That takes a few passes more, made only where something was not finite.
 Read next: attention.py.
 """
+import math
+
 import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor
@@ -39,7 +41,16 @@ def bool_mask(mask, operation, name="mask", bias="bias="):
 
 def all_finite(*arrays):
     """Whether no array holds inf or nan."""
-    return all(bool(np.isfinite(x).all()) for x in arrays)
+    return all(_all_finite(x) for x in arrays)
+
+
+def _all_finite(x):
+    # A sum of squares takes a fifth of the time, is finite only if all are, and rarely overflows.
+    if type(x) is np.ndarray and x.flags.c_contiguous and x.itemsize > 2:
+        flat = x.reshape(-1)
+        if math.isfinite(np.dot(flat, flat)):
+            return True
+    return bool(np.isfinite(x).all())
 
 
 def seen_matmul(a, b, seen):
