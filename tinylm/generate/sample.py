@@ -45,6 +45,19 @@ class Sampling:
         return self.temperature == 0 or self.top_k == 1
 
 
+def highest(logits):
+    """The largest score of each row: (..., V) -> (...). Every way to choose a token begins here.
+
+    raises  DataError if a row has a NaN, or no finite maximum: nothing is ruled out then, or all is
+    """
+    top = logits.max(axis=-1)                               # NaN if one of the row is
+    for row, value in enumerate(np.ravel(top).tolist()):
+        if not math.isfinite(value):
+            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's "
+                            "parameters are not finite, or every token was ruled out")
+    return top
+
+
 def repetition_penalty(logits, seen, penalty):
     """Divide positive logits of tokens seen before by `penalty`, multiply negative ones   (Keskar et al. 2019, CTRL)
 
@@ -68,11 +81,12 @@ def temperature(logits, t):
     The maximum is subtracted first, which changes no probability and keeps small t from overflowing. Returns (B, V).
     """
     with np.errstate(over="ignore"):                        # a score too far below the best to be written: -inf
-        return (logits - logits.max(axis=-1, keepdims=True)) / t
+        return (logits - highest(logits)[:, None]) / t
 
 
 def top_k(logits, k):
     """The k largest logits; the others become -inf   (Fan et al. 2018). Of equal logits the lowest ids stay. (B, V)."""
+    highest(logits)
     if k >= logits.shape[-1]:
         return logits
     smallest = np.partition(logits, -k, axis=-1)[:, -k:-k + 1 or None]                  # (B, 1), the k-th largest
@@ -100,9 +114,10 @@ def _first_that_reach(p, order, logits):
 
 def min_p(logits, p):
     """Tokens at least p times as probable as the most probable one; the others -inf   (Nguyen et al. 2024). (B, V)."""
+    top = highest(logits)
     if p == 0:
         return logits
-    return np.where(logits - logits.max(axis=-1, keepdims=True) >= np.log(p), logits, -np.inf)
+    return np.where(logits - top[:, None] >= np.log(p), logits, -np.inf)
 
 
 def typical(logits, p):
@@ -144,7 +159,7 @@ def entropy(probability):
 
 def probabilities(logits):
     """softmax over V in float64: (B, V) -> (B, V)."""
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64)
+    weights = np.exp(logits - highest(logits)[:, None], dtype=np.float64)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
@@ -175,16 +190,8 @@ def greedy(logits):
 
     raises  DataError if a row has a NaN, or no finite maximum
     """
-    tokens = logits.argmax(axis=-1)                         # a NaN counts as the maximum
-    _check_finite([row[token] for row, token in zip(logits, tokens)])
-    return tokens
-
-
-def _check_finite(values):
-    for row, value in enumerate(values):
-        if not math.isfinite(value):
-            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's parameters are not "
-                            "finite, or every token was ruled out")
+    highest(logits)
+    return logits.argmax(axis=-1)
 
 
 def draw(logits, uniform):
@@ -195,8 +202,7 @@ def draw(logits, uniform):
     returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of probability 0
     raises   DataError if a row has a NaN, or no finite maximum
     """
-    top = logits.max(axis=-1)
-    _check_finite(top.tolist())
+    top = highest(logits)
     heights = np.exp(logits - top[:, None], dtype=np.float64).cumsum(axis=-1)
     # u < 1 in float64 makes u * total < total, also after rounding, so the place found is at most V - 1.
     return np.array([row.searchsorted(u * row[-1], side="right") for row, u in zip(heights, uniform)])
@@ -208,6 +214,7 @@ def draw_gumbel(logits, uniform):
     uniform  (B, V) numbers in [0, 1), one a token. The same distribution as `draw`, not the same tokens
     returns  (B,)
     """
+    highest(logits)
     smallest = np.finfo(np.float64).tiny                    # u = 0 would give log 0
     return np.argmax(logits - np.log(-np.log(np.maximum(uniform, smallest))), axis=-1)
 

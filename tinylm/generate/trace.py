@@ -12,6 +12,7 @@ from tinylm import backend
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.sample import greedy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,8 @@ def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=prin
     total = sum(float(first[i - 1, token]) for i, token in enumerate(sequence) if i)
     rows, table = Rows(lm, [sequence], notice=None), []
     for _ in range(max_tokens):
-        scores = log_softmax(rows.next_logits())[0]
-        token = int(np.argmax(scores))
+        logits = rows.next_logits()
+        scores, token = log_softmax(logits)[0], int(greedy(logits)[0])
         words = [name(x) for x in sequence]
         context, step = " ".join(words), float(scores[token])
         total += step

@@ -169,13 +169,14 @@ def middle(run, model, family):
 
 def continued(run, model):
     """What follows a prefix that is read at once; the most probable token, step by step."""
+    from tinylm.generate.sample import greedy
     from tinylm.pretrain.language.prefix import prefix_mask
 
     ids = list(excerpt(run, max(1, run.config.context // 2)))
     k = len(ids)
     while len(ids) < run.config.context:
         h = model.hidden(np.array(ids)[None], mask=prefix_mask(len(ids), k)[None])
-        ids.append(int(model.logits(h[:, -1:]).numpy()[0, 0].argmax()))
+        ids += greedy(model.logits(h[:, -1:]).numpy()[0]).tolist()
     text = [" ".join(run.tokenizer.decode(part).split()) for part in (ids[:k], ids[k:])]
     return ["A prefix, and how the model goes on, the most probable token each time:", "", f"  {text[0]}", f"  -> {text[1]}"]
 

@@ -14,10 +14,11 @@ import dataclasses
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad
-from tinylm.backend import device_of, to_cpu
+from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.finetune.context import contexts
 from tinylm.finetune.context.contexts import read, read_context
 from tinylm.finetune.divergence import kl
+from tinylm.generate.sample import greedy
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
 
@@ -44,7 +45,7 @@ class AnswerLikelihood:
         with no_grad():
             for j in range(n):                              # no cache: a compressor's way to read is its own
                 logits = read(model, dataclasses.replace(batch, targets=said[:, :j + 1]))
-                said[:, j] = logits.data[:, -1].argmax(axis=-1)
+                said[:, j] = to_device(greedy(to_cpu(logits.data[:, -1])), device_of(said))
         return to_cpu(said).tolist()
 
     def measure(self, answers, examples):

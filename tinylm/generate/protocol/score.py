@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinylm import backend
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.protocol.language_model import as_language_model, check_ids
 
 
@@ -93,7 +93,8 @@ def perplexity(lm, ids, stride=None):
         last = min(first + stride, len(ids))
         start = max(0, last - window - 1)
         total += sequence_logprob(lm, ids[start:last], reduction="none")[first - start - 1:].sum()
-    return math.exp(-total / (len(ids) - 1))
+    with np.errstate(over="ignore"):                        # inf where that overflows, nan of nan
+        return float(np.exp(-total / (len(ids) - 1)))
 
 
 def exhaustive_map(lm, x, max_length, eos=None):
@@ -115,6 +116,8 @@ def exhaustive_map(lm, x, max_length, eos=None):
                 continue
             y = y[:end]
         score = conditional_logprob(lm, x, y)
+        if math.isnan(score):
+            raise DataError(f"exhaustive_map: log Pr of {y} is nan: the model's logits are not finite")
         if score > best_score or best is None:
             best, best_score = y, score
     return best, best_score

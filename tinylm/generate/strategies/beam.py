@@ -15,6 +15,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.sample import highest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Beam:
         toll     (V,) numbers taken off a token's score in choosing, not in the log-probabilities
         returns  the tokens chosen: those of all strings kept, ended ones among them
         """
-        totals = self.totals[:, None] + log_softmax(self.rows.next_logits())            # (n, V)
+        logits = self.rows.next_logits()
+        highest(logits)
+        totals = self.totals[:, None] + log_softmax(logits)                             # (n, V)
         order = np.argsort(-(totals - toll).ravel(), kind="stable")[:2 * self.width]    # twice: some end here
         parents, tokens = np.unravel_index(order, totals.shape)
         n, kept, chosen = len(self.rows.tokens[0]) - self.start + 1, [], []

@@ -13,6 +13,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.loop import check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.sample import highest
 
 
 def contrastive_scores(expert, amateur, alpha=0.1):
@@ -21,6 +22,7 @@ def contrastive_scores(expert, amateur, alpha=0.1):
     expert, amateur  (..., V) logits;  alpha in (0, 1]: 1 leaves only the expert's most probable tokens
     returns          (..., V)
     """
+    highest(expert), highest(amateur)
     p, q = log_softmax(expert), log_softmax(amateur)
     plausible = p >= p.max(axis=-1, keepdims=True) + math.log(alpha)
     with np.errstate(invalid="ignore"):                     # -inf minus -inf, where neither counts
@@ -70,11 +72,14 @@ def contrastive_search(lm, prompt_ids, max_tokens, k=4, alpha=0.6, eos=None):
     states, logits = map(backend.to_cpu, lm.hidden_and_logits(np.array([check_prompt(prompt_ids, lm)]), cache))
     states, logits = states[0], logits[0, -1]                                           # (t, D), (V,)
     while len(out) < max_tokens:
+        highest(logits)
         probability = np.exp(log_softmax(logits))
         tokens = np.argsort(-probability, kind="stable")[:k]
         cache.select([0] * k)                               # read all candidates at once, keep one
         after, scores = map(backend.to_cpu, lm.hidden_and_logits(tokens[:, None], cache))     # (k, 1, D), (k, 1, V)
-        best = int(np.argmax((1 - alpha) * probability[tokens] - alpha * degeneration(states, after[:, 0])))
+        quality = (1 - alpha) * probability[tokens] - alpha * degeneration(states, after[:, 0])
+        highest(quality)                                    # NaN where hidden states are
+        best = int(np.argmax(quality))
         out.append(int(tokens[best]))
         if out[-1] == eos:
             break

@@ -4,10 +4,11 @@ A recognizer or translator proposes y with log Pr(x | y); the noisy channel adds
 score(y) = log Pr(x | y) + weight * log Pr(y). Read next: contrastive.py.
 """
 import dataclasses
+import math
 
 import numpy as np
 
-from tinylm.errors import ShapeError
+from tinylm.errors import DataError, ShapeError
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import sequence_logprob
 
@@ -53,4 +54,8 @@ def rescore_nbest(candidates, lm, weight, context, reward=0.0):
     ranked = [Ranked(tuple(int(token) for token in tokens), float(base), float(logprob),
                      float(base + weight * logprob + reward * len(tokens)))
               for (tokens, base), logprob in zip(candidates, logprobs)]
+    for candidate in ranked:
+        if math.isnan(candidate.score):                     # nan has no place in an order
+            raise DataError(f"rescore_nbest: the score of {candidate.tokens} is nan: log-probability "
+                            f"{candidate.logprob}, base score {candidate.base}")
     return sorted(ranked, key=lambda candidate: -candidate.score)

@@ -15,6 +15,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.sample import highest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,9 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
     rows, tiny = Rows(lm, [prompt], notice), np.finfo(np.float64).tiny
     totals, maxima, finished = np.zeros(1), -np.log(-np.log(np.maximum(rng.uniform(1, np.float64), tiny))), []
     for n in range(1, max_length + 1):
-        children = totals[:, None] + log_softmax(rows.next_logits())                    # (rows, V)
+        logits = rows.next_logits()
+        highest(logits)
+        children = totals[:, None] + log_softmax(logits)                                # (rows, V)
         uniform = np.maximum(rng.uniform(children.shape, np.float64), tiny)
         noisy = gumbel_given_maximum(children, maxima, uniform)
         best = [(done.noisy, done) for done in finished]                                # they stay in the race

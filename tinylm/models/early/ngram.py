@@ -197,7 +197,8 @@ class NGramLM:
 
     def perplexity(self, sequence):
         """exp of the mean negative log-probability of a (T,) sequence."""
-        return float(np.exp(-self.logprob(sequence).mean()))
+        with np.errstate(over="ignore"):                    # inf where that overflows, nan of nan
+            return float(np.exp(-self.logprob(sequence).mean()))
 
     def sample(self, length, rng, prompt=()):
         """`length` tokens drawn one after the other after `prompt`. rng: backend.Random. Returns (length,) int64."""
