@@ -53,6 +53,7 @@ from tinylm.autograd.primitives.elementwise import (
     sigmoid,
     sign,
     sin,
+    softplus,
     sqrt,
     sub,
     tanh,

@@ -24,12 +24,14 @@ def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     raises       ShapeError if the shapes do not fit
     """
     _check("kl", teacher_logits, student_logits, mask)
+    teacher_logits, student_logits = _shown(teacher_logits, mask), _shown(student_logits, mask)
     return _mean(divergences(teacher_logits / temperature, student_logits / temperature), mask)
 
 
 def reverse_kl(teacher_logits, student_logits, temperature=1.0, mask=None):
     """KL(student || teacher); arguments as in kl(), but the teacher must think every token possible."""
     _check("reverse_kl", teacher_logits, student_logits, mask)
+    teacher_logits, student_logits = _shown(teacher_logits, mask), _shown(student_logits, mask)
     return _mean(divergences(student_logits / temperature, teacher_logits / temperature), mask)
 
 
@@ -38,6 +40,11 @@ def divergences(p, q):
     chance, difference = softmax(p), log_softmax(p) - log_softmax(q)
     # 0 (log 0 - log q) is 0, in the value and, because where() passes nothing back to what it did not take, in the gradient.
     return sum_(chance * where(chance.data > 0, difference, 0.0), axis=-1)
+
+
+def _shown(logits, mask):
+    """Logits without what the mask hides: a gradient of 0 times inf would be nan."""
+    return logits if mask is None else where(mask[..., None], logits, 0.0)
 
 
 def _mean(values, mask):

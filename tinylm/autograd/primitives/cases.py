@@ -40,7 +40,7 @@ def nearest(values, *points):
 # Elementwise, one argument: the interval its values are drawn from, the points where it has a kink
 UNARY = {
     "neg": (-2, 2), "exp": (-2, 2), "log": (0.3, 3), "sqrt": (0.3, 3), "tanh": (-2, 2), "sigmoid": (-4, 4),
-    "erf": (-2, 2),
+    "erf": (-2, 2), "softplus": (-4, 4),
     "sin": (-3, 3), "cos": (-3, 3), "abs": (-2, 2, 0.0), "relu": (-2, 2, 0.0),
 }
 for name, (low, high, *kinks) in UNARY.items():

@@ -41,6 +41,8 @@ def _stable_sigmoid(a):
 
 
 sigmoid = _elementwise("sigmoid", _stable_sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
+softplus = _elementwise("softplus", lambda a: np.logaddexp(a, 0), lambda g, y, a: g * sigmoid(a),
+                        doc="log(1 + exp(a)), positive and never overflowing; -softplus(-a) is log sigmoid(a)")
 erf = _elementwise("erf", _erf, lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
                    doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; float64-accurate, see erf.py")
 

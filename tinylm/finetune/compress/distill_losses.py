@@ -5,7 +5,7 @@ Pure functions of what student and teacher computed. Read next: distill.py, the 
 
 import numpy as np
 
-from tinylm.autograd import Tensor, cross_entropy, linear, where
+from tinylm.autograd import Tensor, cross_entropy, linear, norm, weigh, where
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.divergence import divergences, kl
@@ -43,9 +43,11 @@ def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=No
     targets  (...) integers; where IGNORE, only the teacher is learned from
     weights  (...) what each place weighs, see place_weights(); None: all alike, 1 together
     """
+    if weights is not None:                                 # what weighs nothing may hold inf or nan
+        student = where((weights != 0)[..., None], student, 0.0)
     soft = divergences(_constant(teacher) / temperature, student / temperature) * temperature**2
     losses = soft * alpha + cross_entropy(student, targets, ignore_index=IGNORE, reduction="none") * (1 - alpha)
-    return losses.mean() if weights is None else (losses * weights.astype(losses.dtype)).sum()
+    return losses.mean() if weights is None else weigh(weights.astype(losses.dtype), losses).sum()
 
 
 def place_weights(targets, n):
@@ -66,10 +68,17 @@ def place_weights(targets, n):
 
 
 def cosine_loss(student, teacher):
-    """1 - cos(h_S, h_T), the mean over vectors (..., D): DistilBERT's third term   (Sanh et al. 2019)"""
-    teacher = _constant(teacher)
-    dot = (student * teacher).sum(axis=-1)
-    return (1 - dot / ((student * student).sum(axis=-1) * (teacher * teacher).sum(axis=-1)) ** 0.5).mean()
+    """1 - cos(h_S, h_T), the mean over vectors (..., D): DistilBERT's third term   (Sanh et al. 2019)
+
+    The cosine with a vector of zeros is 0, and has no gradient.
+    """
+    return (1 - (_direction(student) * _direction(_constant(teacher))).sum(axis=-1)).mean()
+
+
+def _direction(h):
+    length = norm(h, axis=-1, keepdims=True)                                            # (..., 1)
+    zero = length.data == 0
+    return where(zero, 0.0, h / where(zero, 1.0, length))
 
 
 def hidden_loss(student, teacher, layer_map, maps=None, mask=None):

@@ -25,6 +25,8 @@ def log_partition(emissions, transitions, start, stop, held=None):
     held         (B, m) bool, True for words; rows hold words first, at least one. None: all are
     returns      (B,) Tensor
     """
+    if held is not None:
+        emissions = where(held[..., None], emissions, 0.0)  # padding may hold inf or nan: not even 0 times those
     alpha = emissions[:, 0] + start                                                     # (B, K)
     for i in range(1, emissions.shape[1]):
         after = logsumexp(alpha[:, :, None] + transitions, axis=1) + emissions[:, i]    # (B, K, K) -> (B, K)

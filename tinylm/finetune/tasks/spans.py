@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import dropout, log_softmax, logsumexp, stack, take_along_axis, where
+from tinylm.autograd import dropout, log_softmax, logsumexp, softplus, take_along_axis, where
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import metrics
@@ -41,9 +41,7 @@ class SpanPredictor(Module):
 
 def both_ways(logits):
     """log Pr(yes), log Pr(no) of a yes-or-no logit z, stable for any z: two classes with logits z and 0."""
-    z = stack([logits, logits * 0], axis=-1)
-    log_p = z - logsumexp(z, axis=-1, keepdims=True)
-    return log_p[..., 0], log_p[..., 1]
+    return -softplus(-logits), -softplus(logits)
 
 
 def softmax_log_p(logits, held):
@@ -66,7 +64,7 @@ def softmax_span_loss(logits, gold, held):
     counts = gold != IGNORE                                                             # (B, 2)
     at_gold = take_along_axis(logits, np.where(counts, gold, 0)[:, None, :], 1)[:, 0]   # (B, m, 2) -> (B, 2)
     total = logsumexp(where(held[:, :, None], logits, -np.inf), axis=1)                 # (B, 2)
-    return ((total - at_gold) * counts.astype(logits.dtype)).sum(axis=-1)
+    return where(counts, total - at_gold, 0.0).sum(axis=-1)
 
 
 def binary_span_loss(logits, gold, held):
@@ -74,8 +72,8 @@ def binary_span_loss(logits, gold, held):
     m = logits.shape[1]
     true = (np.arange(m, like=gold)[None, :, None] == gold[:, None, :])                 # (B, m, 2)
     counts = held[:, :, None] & (gold != IGNORE)[:, None, :]
-    yes, no = both_ways(logits)
-    losses = where(true, -yes, -no) * counts.astype(logits.dtype)                       # (B, m, 2)
+    yes, no = both_ways(where(counts, logits, 0.0))         # padding may hold anything
+    losses = where(counts, where(true, -yes, -no), 0.0)                                 # (B, m, 2)
     return losses.sum(axis=(1, 2)) / np.maximum(held.sum(axis=1), 1).astype(logits.dtype)
 
 

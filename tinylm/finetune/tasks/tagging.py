@@ -144,7 +144,7 @@ class Tagging:
         if model.chain is None:
             return score(emissions, batch.targets)
         if not batch.words.shape[1]:                        # no row has a word: nothing is asked
-            return emissions.sum() * 0.0, {"tokens": 0, "loss": 0.0}
+            return emissions[:0].sum(), {"tokens": 0, "loss": 0.0}
         known = batch.targets[:, 0] != IGNORE               # rows with tags, and at least one word
         losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held) * known.astype(emissions.dtype)      # (B,)
         loss = losses.sum() / max(batch.tokens, 1)

@@ -106,7 +106,7 @@ def taylor_features(x):
     """
     K = x.shape[-1]
     squares = x.reshape(*x.shape, 1) * x.reshape(*x.shape[:-1], 1, K) * math.sqrt(0.5)
-    return concatenate([x[..., :1] * 0.0 + 1.0, x, squares.reshape(*x.shape[:-1], K * K)], axis=-1)
+    return concatenate([np.ones_like(x.data[..., :1]), x, squares.reshape(*x.shape[:-1], K * K)], axis=-1)
 
 
 def random_features(x, directions):

@@ -148,13 +148,17 @@ def moving_average(n):
     return Memory(fifo(n).update, lambda state: tuple(ad.mean(x, axis=2, keepdims=True) for x in state))
 
 
+def _zero_pair(k, v):
+    return tuple(Tensor(np.zeros_like(x.data[:, :, :1])) for x in (k, v))
+
+
 def cumulative_average():
     """One pair: the mean of all so far, Mem_i = ((k_i, v_i) + i Mem_{i-1}) / (i + 1)   (book eqs. 2.56-2.57).
 
     Stores the one pair and how many it stands for. Several tokens at once are taken in one after the other.
     """
     def update(k, v, state):
-        pair, count = state if state is not None else ((k[:, :, :1] * 0.0, v[:, :, :1] * 0.0), 0)
+        pair, count = state if state is not None else (_zero_pair(k, v), 0)
         for t in range(k.shape[2]):
             pair = tuple((x[:, :, t:t + 1] + count * mean) / (count + 1) for x, mean in zip((k, v), pair))
             count += 1
@@ -170,7 +174,7 @@ def exponential_average(alpha, delta=1.0):
                   tokens at once
     """
     def update(k, v, state):
-        pair = state if state is not None else (k[:, :, :1] * 0.0, v[:, :, :1] * 0.0)
+        pair = state if state is not None else _zero_pair(k, v)
         for t in range(k.shape[2]):
             pair = tuple(alpha * x[:, :, t:t + 1] + (1 - alpha * delta) * old for x, old in zip((k, v), pair))
         return pair

@@ -15,11 +15,10 @@ from tinylm.autograd import (
     Tensor,
     embedding,
     log,
-    logsumexp,
     power,
     relu,
     sigmoid,
-    stack,
+    softplus,
     transpose,
 )
 from tinylm.errors import ConfigError, DataError
@@ -48,11 +47,6 @@ def inside_root(bias, width):
 def _heads_first(values):
     """(..., T, S, H) -> (..., H, T, S)"""
     return transpose(values, (*range(values.ndim - 3), -1, -3, -2))
-
-
-def _softplus(x):
-    """log(1 + e^x), which keeps a parameter positive."""
-    return logsumexp(stack([x, x * 0.0], axis=-1), axis=-1)
 
 
 def _inverse_softplus(y):
@@ -160,7 +154,7 @@ class KerplePowerBias(Module):
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""
         distance = np.abs(offsets(query_positions, key_positions)).astype(self.a.dtype)
-        return kerple_power(distance, _softplus(self.a), 2 * sigmoid(self.b))
+        return kerple_power(distance, softplus(self.a), 2 * sigmoid(self.b))
 
 
 class KerpleLogBias(Module):
@@ -173,7 +167,7 @@ class KerpleLogBias(Module):
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""
         distance = np.abs(offsets(query_positions, key_positions)).astype(self.a.dtype)
-        return kerple_log(distance, _softplus(self.a), _softplus(self.b))
+        return kerple_log(distance, softplus(self.a), softplus(self.b))
 
 
 def sandwich(distance, width):
@@ -229,7 +223,7 @@ class FireBias(Module):
 
     def __call__(self, query_positions, key_positions):
         """(T,), (S,) -> (H, T, S)"""
-        z = fire_argument(query_positions, key_positions, _softplus(self.c), self.threshold, self.c.dtype)
+        z = fire_argument(query_positions, key_positions, softplus(self.c), self.threshold, self.c.dtype)
         z = z[..., 0, :, :, None]                                                       # (1, T, S) -> (T, S, 1)
         return _heads_first(self.out(relu(self.hidden(z))))                             # (T, S, H) -> (H, T, S)
 

@@ -71,7 +71,6 @@ register("selective_scan", lambda *args, **options: state_space.selective_scan(*
     call(*_scan_inputs(rng)), call(*_scan_inputs(rng), normal(rng, 2, 2, 3)),
     *(call(*_scan_inputs(rng, 1, 3), recurrence=way)
       for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling))], covers=(), source="Gu & Dao 2023")
-register("softplus", state_space.softplus, lambda rng: [call(normal(rng, 4)), call(uniform(rng, 5, 30, 3))], covers=())
 register("nn.MambaBlock", read, lambda rng: [
     call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 1, 3, 2)),
     call(module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 2),

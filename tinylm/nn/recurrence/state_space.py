@@ -17,10 +17,10 @@ from tinylm.autograd import (
     expand_dims,
     flip,
     log,
-    logsumexp,
     pad,
     primitive,
     silu,
+    softplus,
     split,
     stack,
 )
@@ -88,11 +88,6 @@ def linear_recurrence(a, b):
     for start in range(Q, T, Q):
         h[:, start:start + Q] += so_far[:, start:start + Q] * h[:, start - 1:start]
     return h
-
-
-def softplus(x):
-    """log(1 + exp(x)), positive and never overflowing."""
-    return logsumexp(stack([x, x * 0.0]), axis=0)
 
 
 def selective_scan(x, step, A, B, C, skip, state=None, recurrence=linear_recurrence):
@@ -174,7 +169,7 @@ def moving_average(x, alpha, delta, recurrence=linear_recurrence):
     returns       (B, T, D)
     """
     entering = alpha * x
-    return recurrence(entering * 0.0 + (1 - alpha * delta), entering)
+    return recurrence(np.zeros_like(entering.data) + (1 - alpha * delta), entering)
 
 
 def moving_average_by_convolution(x, alpha, delta):

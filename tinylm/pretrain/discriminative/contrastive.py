@@ -11,6 +11,7 @@ import numpy as np
 
 from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes, where
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.autograd.primitives.statistics import scale_of_squares
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.pretrain.batch import TokenBatch
 from tinylm.pretrain.masked.masked import with_cls, without_padding
@@ -19,7 +20,8 @@ from tinylm.pretrain.special import Special
 
 def unit(x, eps=1e-12):
     """x / |x|: (..., D) -> (..., D). A zero vector stays zero."""
-    return x / sqrt((x * x).sum(axis=-1, keepdims=True) + eps)
+    s = scale_of_squares(x, -1, small=False)                # 1, but where squares would overflow
+    return x / s / sqrt(((x / s) ** 2).sum(axis=-1, keepdims=True) + eps / s / s)
 
 
 def dot_score(a, b):

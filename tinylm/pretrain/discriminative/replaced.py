@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, log_softmax, stack, take_along_axis
+from tinylm.autograd import cross_entropy, log_softmax, stack, take_along_axis, where
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.masked.masked import MaskedLM, with_cls
 from tinylm.pretrain.score import masked_row_mean, row_means, score_rows
@@ -54,7 +54,7 @@ def detection_losses(logits, labels):
 
     Two classes with logits 0 and z: stable for any z.
     """
-    return cross_entropy(stack([logits * 0, logits], axis=-1), labels, reduction="none")
+    return cross_entropy(stack([np.zeros_like(logits.data), logits], axis=-1), labels, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,6 @@ def fooling_loss(logits, tokens, rewards, targets):
     targets  (B, T), IGNORE where nothing was masked
     returns  Tensor (), a sum
     """
+    logits = where((targets != IGNORE)[..., None], logits, 0.0)
     log_p = take_along_axis(log_softmax(logits), tokens[..., None], axis=-1)[..., 0]    # (B, T, V) -> (B, T)
-    return -(log_p * (rewards * (targets != IGNORE))).sum()
+    return -where(targets != IGNORE, log_p * rewards, 0.0).sum()

@@ -8,10 +8,9 @@ Read next: denoising/noise.py, where whole transformers are trained to undo nois
 """
 import numpy as np
 
-from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid
+from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid, softplus, weigh
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.early.word2vec import log_sigmoid
 from tinylm.nn import Linear, Module, normal_parameter
 from tinylm.optim import Adam
 
@@ -22,7 +21,7 @@ def bit_cross_entropy(logits, bits):
     logits   (n, d) Tensor a;  bits (n, d) values u in [0, 1]
     returns  Tensor (). Its least value for given u is the entropy of u, not 0, unless all u are 0 or 1
     """
-    return -(log_sigmoid(logits) * bits + log_sigmoid(-logits) * (1 - bits)).sum(axis=-1).mean()
+    return (weigh(bits, softplus(-logits)) + weigh(1 - bits, softplus(logits))).sum(axis=-1).mean()
 
 
 def squared_error(outputs, inputs):
