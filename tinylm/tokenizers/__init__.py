@@ -22,10 +22,9 @@ bpe_train.py), `WordPieceTokenizer` (wordpiece.py, trained in wordpiece_train.py
 trained in unigram_train.py), `WordTokenizer` (words.py); `load_gpt2` (gpt2.py) reads GPT-2's files. To add a kind,
 derive from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
 """
-import json
-from pathlib import Path
-
 from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.fields import show
+from tinylm.files import read_json
 from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.byte import ByteTokenizer
@@ -43,6 +42,11 @@ KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer
                                       WordTokenizer)}
 
 
+# What JSON gives for a field of a description, whatever the kind of tokenizer.
+_TYPES = {"tokens": list, "merges": list, "pieces": list, "scores": list, "words": list,
+          "characters": str, "lower": bool, "partial": bool, "prefix": bool}
+
+
 def from_dict(described):
     """The tokenizer that `to_dict` described, of whatever kind.
 
@@ -51,11 +55,16 @@ def from_dict(described):
     kind = described.get("kind") if isinstance(described, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         raise DataError(f"no tokenizer of kind {kind!r}; the kinds are {', '.join(KINDS)}")
+    special = dict if kind in ("bpe", "unigram") else list
+    for name, wanted in {**_TYPES, "special": special}.items():
+        if name in described and not isinstance(described[name], wanted):
+            raise DataError(f"description of a {kind} tokenizer is damaged: {name} is "
+                            f"{show(described[name])}, not a {wanted.__name__}")
     try:
         return KINDS[kind].from_dict(described)
     except KeyError as error:
         raise DataError(f"description of a {kind} tokenizer lacks {error}") from error
-    except (AttributeError, ConfigError, IndexError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, ConfigError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"description of a {kind} tokenizer is damaged: {error}") from error
 
 
@@ -65,7 +74,7 @@ def load(path):
     raises  CheckpointError naming the file, if it is missing, cut short, or edited into something impossible
     """
     try:
-        return from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        return from_dict(read_json(path))
     except OSError as error:
         raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
     except DataError as error:

@@ -166,7 +166,7 @@ def _directory_to_disk(path):
 def steps(run):
     """{step: path} of the complete checkpoints of a run, oldest first."""
     area = Path(run) / AREA
-    found = [(_NAME.fullmatch(path.name), path) for path in (area.iterdir() if area.is_dir() else ())]
+    found = [(_NAME.fullmatch(path.name), path) for path in (area.iterdir() if area.is_dir() else ()) if path.is_dir()]
     return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 

@@ -5,6 +5,9 @@ count is part of a checkpoint, so that a run that goes on stops where one that n
 """
 
 
+from tinylm.fields import Fields, of_type
+
+
 class Patience:
     """Counts validations since the lowest loss.
 
@@ -33,10 +36,21 @@ class Patience:
         """JSON-able: what load_state takes."""
         return {"loss": self.best_loss, "step": self.best_step, "waited": self.waited}
 
-    def load_state(self, state):
-        """Take over a state(); None: nothing has been seen."""
-        if state:
-            self.best_loss, self.best_step, self.waited = state["loss"], state["step"], state["waited"]
+    def load_state(self, state, where="the checkpoint"):
+        """Take over a state(); None: nothing has been seen.
+
+        where    the file, named in errors
+        raises   CheckpointError naming the field that is not one of a state()
+        """
+        if state is None:
+            return
+        fields = Fields(state, where, name="state.patience")
+        self.waited = fields.integer("waited")
+        fields.take("loss", lambda value: of_type(value, float | None), "a finite number or null")
+        fields.take("step", lambda value: of_type(value, int | None), "a whole number or null")
+        if (state["loss"] is None) != (state["step"] is None) or (state["step"] or 0) < 0:
+            raise fields.wrong("step", state["step"], "the step of the loss")
+        self.best_loss, self.best_step = state["loss"], state["step"]
 
     def __str__(self):
         return f"the lowest validation loss was {self.best_loss:.4f} at step {self.best_step}"

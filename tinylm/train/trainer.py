@@ -14,9 +14,12 @@ import numpy as np
 from tinylm.autograd.engine.profile import find_nonfinite
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
+from tinylm.fields import LARGEST, Fields
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.interrupt import finish_first
 from tinylm.train.step import passes, random_streams, train_step
+
+MOST_STEPS = 2**53         # a float counts no further
 
 
 class Trainer:
@@ -126,25 +129,26 @@ class Trainer:
         return ({"model": parameters, "optimizer": moments},
                 {"step": self.step, "optimizer": scalars, "random": streams})
 
-    def load_state(self, arrays, state):
+    def load_state(self, arrays, state, where="the checkpoint"):
         """Take over a state(), from any number of workers.
 
+        where   the file of `state`, named in errors
         raises  CheckpointError if it is of another model or optimizer; then nothing has been changed
         """
-        mine = self.optimizer.state()
-        moments = {**arrays["optimizer"], **state["optimizer"]}
+        step, scalars, streams = read_state(state, where)
+        mine, moments = self.optimizer.state(), {**arrays["optimizer"], **scalars}
         differing = [name for name in {**mine, **moments} if np.shape(mine.get(name)) != np.shape(moments.get(name))
                      or (name in mine) != (name in moments)]
         if differing:
             raise CheckpointError(f"the optimizer's state does not fit: {', '.join(sorted(differing))} differ: "
                                   "was it saved by another optimizer or model?")
-        if [(rng.seed, list(rng.path)) for rng in self.streams] != [(s["seed"], s["path"]) for s in state["random"]]:
+        if [(rng.seed, list(rng.path)) for rng in self.streams] != [stream[:2] for stream in streams]:
             raise CheckpointError("the random streams are not those of this model: was the seed another?")
         self.model.load_state_dict(arrays["model"])
         self.optimizer.load_state({name: to_device(value, self.device) if np.ndim(value) else value
                                    for name, value in moments.items()})
-        self._rewind([s["counter"] for s in state["random"]])
-        self.step = state["step"]
+        self._rewind([counter for _, _, counter in streams])
+        self.step = step
 
     def _rewind(self, counters):
         for rng, counter in zip(self.streams, counters):
@@ -182,3 +186,18 @@ class Trainer:
             if not np.isfinite(g).all():
                 return f"on batch {self.step} the forward pass is finite, but the gradient of {name} is not"
         return ""
+
+
+def read_state(state, where):
+    """The dict of a Trainer's state(), out of a file, checked.
+
+    returns  (step, {name: whole number} of the optimizer, [(seed, path, counter), ...] of streams)
+    raises   CheckpointError naming the file and the field
+    """
+    fields = Fields(state, where, name="state.trainer")
+    step, scalars = fields.integer("step", high=MOST_STEPS), fields.object("optimizer")
+    for name in scalars.values:
+        scalars.integer(name, high=MOST_STEPS)
+    streams = [(one.integer("seed", -LARGEST), one.list("path"), one.integer("counter"))
+               for one in fields.objects("random")]
+    return step, scalars.values, streams

@@ -1,4 +1,7 @@
 """Every document comes back once, in any order, in memory that does not grow."""
+import gzip
+import json
+import math
 import tracemalloc
 
 import pytest
@@ -98,3 +101,48 @@ def test_damage_is_named(corpus):
 def test_a_worker_must_be_one_of_them(corpus):
     with pytest.raises(ConfigError, match="rank 2 is not one of 2"):
         next(corpus.stream(rank=2, size=2))
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "..", "a/b", "a\0", None, 3, ["a"]])
+def test_the_names_in_an_index_stay_in_the_folder(tmp_path, name):
+    with ShardWriter(tmp_path / "c") as shards:
+        shards.add("text")
+    index = json.loads((tmp_path / "c" / "index.json").read_text())
+    index["shards"][0]["name"] = name
+    (tmp_path / "c" / "index.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=r"index.json.*shards\[0\].name"):
+        Shards(tmp_path / "c")
+
+
+def test_a_shard_that_is_a_link_out_of_the_folder_is_refused(tmp_path):
+    with ShardWriter(tmp_path / "c") as shards:
+        shards.add("text")
+    (tmp_path / "c" / "00000.jsonl.gz").rename(tmp_path / "elsewhere")
+    (tmp_path / "c" / "00000.jsonl.gz").symlink_to("../elsewhere")
+    with pytest.raises(DataError, match="leads out of"):
+        Shards(tmp_path / "c")
+
+
+@pytest.mark.parametrize("field", ["documents", "bytes", "crc", "name"])
+@pytest.mark.parametrize("value", [None, "a", -1, 1.5, True, [], {}, math.nan, 10**30])
+def test_every_field_of_an_index_is_checked(tmp_path, field, value):
+    with ShardWriter(tmp_path / "c") as shards:
+        shards.add("text")
+    index = json.loads((tmp_path / "c" / "index.json").read_text())
+    index["shards"][0][field] = value
+    (tmp_path / "c" / "index.json").write_text(json.dumps(index))
+    if (field, value) == ("name", "a"):
+        with pytest.raises(DataError, match="a cannot be read"):
+            list(Shards(tmp_path / "c").stream())
+        return
+    with pytest.raises(DataError, match=rf"index.json.*shards\[0\].{field}"):
+        Shards(tmp_path / "c")
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{}", b'{"text": 1}', b"[" * 100_000, b"\xff", b"1" * 5000])
+def test_a_line_that_is_no_document_is_an_error(tmp_path, line):
+    with ShardWriter(tmp_path / "c") as shards:
+        shards.add("text")
+    (tmp_path / "c" / "00000.jsonl.gz").write_bytes(gzip.compress(line + b"\n"))
+    with pytest.raises(DataError, match="cannot be read"):
+        list(Shards(tmp_path / "c").stream())

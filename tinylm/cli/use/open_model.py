@@ -3,7 +3,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinylm.errors import ConfigError
+from tinylm.errors import CheckpointError, ConfigError
 
 BITS = {"32": None, "8": 8, "4": 4}
 
@@ -55,7 +55,7 @@ def open_model(name, device="cpu", bits=None):
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
-        bos, eos = (None, tokenizer.special[template.end]) if template else (end, end)
+        bos, eos = (None, _end(name, tokenizer, template)) if template else (end, end)
     else:
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
@@ -64,10 +64,18 @@ def open_model(name, device="cpu", bits=None):
             raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt); in Python, "
                               "tinylm.models.published.load.load_pretrained gives the model alone")
         bos, eos = (None if template else published.special.get("bos")), published.special.get("eos")
-        eos = tokenizer.special[template.end] if template else eos
+        eos = _end(name, tokenizer, template) if template else eos
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
     return Opened(lm, tokenizer, template, bos, eos)
+
+
+def _end(name, tokenizer, template):
+    """The id that ends an answer."""
+    if template.end not in tokenizer.special:
+        raise CheckpointError(f"{name}: its tokenizer has no {template.end!r}, which ends an answer "
+                              f"in its chat template {template.name}")
+    return tokenizer.special[template.end]
 
 
 class Timer:

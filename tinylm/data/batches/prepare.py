@@ -17,7 +17,8 @@ from pathlib import Path
 from tinylm.data.batches.split import check_fraction, cut_point, text_hash, validation_documents
 from tinylm.data.batches.tokenfile import TokenFile, TokenWriter
 from tinylm.errors import DataError
-from tinylm.files import open_fresh, write_text
+from tinylm.fields import LARGEST, Fields, of_type
+from tinylm.files import open_fresh, read_json, write_text
 
 META = "meta.json"
 END_OF_TEXT = "<|endoftext|>"
@@ -43,20 +44,24 @@ class Prepared:
         """Open what `prepare` wrote. Raises DataError if it is missing, damaged, or for another vocabulary."""
         directory = Path(directory)
         try:
-            meta = json.loads((directory / META).read_text())
+            meta = read_json(directory / META)
         except OSError as error:
             raise DataError(f"open corpus: no prepared text in {directory} ({error.strerror}): "
                             "run prepare first") from None
         except ValueError as error:
             raise DataError(f"open corpus: {directory / META} is damaged ({error}): prepare the text again") from None
-        if not isinstance(meta, dict) or not {"vocab_size", "train", "val"} <= meta.keys():
-            raise DataError(f"open corpus: {directory / META} is damaged (entries are missing): prepare the text again")
+        _check_meta(meta, f"open corpus: {directory / META} is damaged")
         sides = {side: TokenFile.open(directory / f"{side}.bin", vocab_size) for side in ("train", "val")}
         for side, tokens in sides.items():
             if (len(tokens), tokens.crc) != (meta[side]["tokens"], meta[side]["crc"]):
                 raise DataError(f"open corpus: {directory}/{side}.bin is not the file {META} describes: "
                                 "a preparation was cut short; prepare the text again")
         return cls(directory, sides["train"], sides["val"], meta)
+
+    def verify(self):
+        """Read every token once and compare with the checksums. Raises DataError for a changed byte."""
+        for tokens in (self.train, self.val):
+            tokens.verify()
 
     @property
     def vocab_size(self):
@@ -70,6 +75,23 @@ class Prepared:
     def bits_per_byte(self, loss, side="val"):
         """A mean loss in nats per token as bits per byte of text: loss / ln 2 / bytes_per_token."""
         return loss / math.log(2) / self.bytes_per_token(side)
+
+
+def _check_meta(meta, where):
+    """DataError naming the field that is missing, or is not what `prepare` writes."""
+    fields = Fields(meta, where, DataError)
+    fields.integer("vocab_size", 1)
+    fields.one_of("format", [1])
+    fields.text("sha256")
+    fields.number("val_fraction")
+    fields.integer("seed", -LARGEST)
+    fields.take("end_of_text", lambda value: of_type(value, int | None), "an id or null")
+    for side in map(fields.object, ("train", "val")):
+        for name in ("documents", "tokens", "crc"):
+            side.integer(name)
+        # of a token there is a byte at least, and bytes are what losses are divided by
+        least = min(1, side.integer("tokens"))
+        side.integer("bytes", side.integer("characters", least))
 
 
 def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=None):

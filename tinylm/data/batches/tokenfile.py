@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import DataError, DtypeError
-from tinylm.files import WholeFile
+from tinylm.files import WholeFile, open_regular
 
 MAGIC, VERSION = b"TINYLMTK", 1
 # magic, version, bytes per id, ids, vocabulary size, largest id, documents, crc of the ids; then a crc of all that
@@ -158,7 +158,7 @@ class TokenFile:
         """
         path = Path(path)
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 start = file.read(HEADER_BYTES)
                 length = os.fstat(file.fileno()).st_size
         except OSError as error:
@@ -205,6 +205,8 @@ def _parse_header(path, start):
     if version != VERSION:
         raise DataError(f"open tokens: {path} is of format version {version}, this tinylm reads {VERSION}: "
                         "prepare the text again, or use the tinylm that wrote it")
+    if itemsize not in (2, 4):
+        raise DataError(f"open tokens: {path} has ids of {itemsize} bytes, and not of 2 or 4: prepare the text again")
     return itemsize, *rest
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
-from tinylm.files import write_text
+from tinylm.fields import Fields
+from tinylm.files import inside, open_regular, read_json, write_text
 
 INDEX = "index.json"
 
@@ -79,13 +80,26 @@ class Shards:
     def __init__(self, folder):
         self.folder = Path(folder)
         try:
-            self.shards = json.loads((self.folder / INDEX).read_text())["shards"]
-            self.documents = sum(shard["documents"] for shard in self.shards)
-            self.bytes = sum(shard["bytes"] for shard in self.shards)
+            index = read_json(self.folder / INDEX)
         except OSError as error:
             raise DataError(f"shards: {folder} has no {INDEX} ({error.strerror}): its writing was not finished") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise DataError(f"shards: {self.folder / INDEX} is damaged ({error})") from None
+        fields = Fields(index, f"shards: {self.folder / INDEX} is damaged", DataError)
+        fields.one_of("format", [1])
+        self.shards = [self._described(one) for one in fields.objects("shards")]
+        self.documents = sum(shard["documents"] for shard in self.shards)
+        self.bytes = sum(shard["bytes"] for shard in self.shards)
+
+    def _described(self, shard):
+        """{"name", "documents", "bytes", "crc"} of Fields, the name one in the folder itself."""
+        for number in ("documents", "bytes", "crc"):
+            shard.integer(number)
+        try:
+            inside(self.folder, shard.text("name"))
+        except ValueError as error:
+            raise DataError(f"{shard.where}: {shard.name}.name: {error}") from None
+        return shard.values
 
     def __len__(self):
         return self.documents
@@ -94,11 +108,14 @@ class Shards:
         """The documents of one shard, in order. Yields str; raises DataError at the end if it was changed or cut short."""
         path, crc, documents = self.folder / shard["name"], 0, 0
         try:
-            with gzip.open(path, "rb") as file:
+            with open_regular(path) as packed, gzip.open(packed, "rb") as file:
                 for line in file:
                     crc, documents = zlib.crc32(line, crc), documents + 1
-                    yield json.loads(line.decode("utf-8", "surrogatepass"))["text"]
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+                    text = json.loads(line.decode("utf-8", "surrogatepass"))["text"]
+                    if not isinstance(text, str):
+                        raise ValueError(f"document {documents} is no text")
+                    yield text
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
             raise DataError(f"shards: {path} cannot be read ({error}): write the corpus again") from None
         if (crc, documents) != (shard["crc"], shard["documents"]):
             raise DataError(f"shards: {path} is not the file that {INDEX} describes: write the corpus again")

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.fields import of_type
 from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
+from tinylm.train.run.saved import fields_of
 
 
 def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):
@@ -56,8 +58,12 @@ def template_of_run(path):
     raises   CheckpointError if there is no run, or a template this version does not know
     """
     saved = checkpoints.load(checkpoints.find(path)[1], files=())
-    chat = saved.state.get("chat_template")
+    if saved.state.get("chat_template") is None:
+        return None
+    chat = fields_of(saved).object("chat_template")
+    name = chat.text("name")
+    default = chat.take("default", lambda value: of_type(value, str | None), "a text or null")
     try:
-        return None if chat is None else chat_template(chat["name"], chat["default"])
-    except (ConfigError, KeyError, TypeError) as error:
+        return chat_template(name, default)
+    except ConfigError as error:
         raise CheckpointError(f"{saved.path}: its chat template is of another version of tinylm: {error}") from None

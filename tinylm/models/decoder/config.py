@@ -63,6 +63,8 @@ class GPTConfig:
                    "positions": POSITIONS, "attention": ATTENTION, "feed_forward": FEED_FORWARD}
         for field, allowed in choices.items():
             value = getattr(self, field)
+            if value == ():
+                raise ConfigError(f"GPTConfig: {field} is empty: give a word for a layer at least")
             for word in value if isinstance(value, tuple) else (value,):
                 if word not in allowed:
                     raise ConfigError(f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}")
@@ -71,12 +73,27 @@ class GPTConfig:
         for field in sizes:
             if (getattr(self, field) or 0) < 1:
                 raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
+        self._check_numbers()
         if self.positions == "rope" and self.key_width % 2:
             raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even")
         if self.rope_scaling is not None and self.rope_scaling.get("name") not in SCALINGS:
             raise ConfigError(f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}")
         if self.attention_cap is not None and self.dropout:
             raise ConfigError("GPTConfig: capped attention has no dropout of its weights; set dropout to 0")
+
+    def _check_numbers(self):
+        if not self.key_width or self.n_head % self.kv_heads:
+            raise ConfigError(f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
+                              f"no multiple of {self.kv_heads} key-value heads")
+        for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise ConfigError(f"GPTConfig: {field} = {value} must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"GPTConfig: dropout = {self.dropout} must be in [0, 1)")
+        if "experts" in self.feed_forward and not 1 <= self.experts_per_token <= self.experts:
+            raise ConfigError(f"GPTConfig: experts_per_token = {self.experts_per_token} of "
+                              f"{self.experts} experts")
 
     @property
     def key_width(self):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.fields import LARGEST, Fields, show
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
@@ -112,6 +113,13 @@ class TrainConfig:
                               f"no more tokens than the context of {self.context}")
         if self.patience and not (self.eval_every and self.val_fraction):
             raise ConfigError("patience waits for a lower validation loss: it needs eval_every and val_fraction above 0")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise ConfigError(f"{field.name} {show(value)} is too large: it must be below 2**63")
+        if self.batch_size * self.context > MOST_TOKENS:
+            raise ConfigError(f"batch_size {self.batch_size} x context {self.context} are more than "
+                              f"{MOST_TOKENS:,} tokens in a batch: choose fewer")
         check_family(self)
         return self
 
@@ -137,6 +145,9 @@ class TrainConfig:
 # The fields of a GPTConfig that a run chooses; the others, which only published families need, keep their defaults.
 MODEL = [field.name for field in dataclasses.fields(GPTConfig) if field.name in TrainConfig.__dataclass_fields__]
 
+# Of a batch: more than any machine that trains by this program has memory for.
+MOST_TOKENS = 1 << 28
+
 # What may differ between two parts of one run.
 MAY_CHANGE = ("steps", "patience", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers",
               "eval_every", "eval_batches", "checkpoint_every", "keep", "out", "resume")
@@ -159,9 +170,10 @@ def from_json(values, source):
         other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
         raise CheckpointError(f"{source}: the configuration is of another version of tinylm, it differs in "
                               f"{', '.join(other)}")
+    fields = Fields(values, f"{source}: the configuration is impossible")
     try:
-        return TrainConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}).check()
-    except (ConfigError, TypeError) as error:
+        return TrainConfig(**fields.arguments(TrainConfig)).check()
+    except ConfigError as error:
         raise CheckpointError(f"{source}: the configuration is impossible: {error}") from None
 
 

@@ -16,20 +16,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tinylm import tokenizers
 from tinylm.data import Prepared
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.files import write_text
-from tinylm.models import GPT, GPTConfig
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
-from tinylm.train.run.build import new_model, new_objective
+from tinylm.train.run.build import new_objective
 from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
 from tinylm.train.run.directory import Lock, begin, lock
 from tinylm.train.run.families import family_of
 from tinylm.train.run.rows import training_rows, validation_rows
+from tinylm.train.run.saved import described, model_of, parameters_of, trained_on
 from tinylm.train.run.session import Session
 from tinylm.train.run.texts import (
     keep_dictionary,
@@ -143,11 +141,10 @@ def load_run(path):
     raises   CheckpointError if there is none, or it is damaged
     """
     _, found = checkpoints.find(path)
-    saved = checkpoints.load(found, files=("model",))
-    config, tokenizer = _described(saved)
-    shape = saved.state.get("gpt")                                       # of a model fine-tuned from any weights
-    model = (new_model(config, family_of(config, tokenizer.vocab_size)) if shape is None else
-             GPT(GPTConfig(**shape), config.seed, np.dtype(config.dtype).type))
+    saved = checkpoints.load(found, files=())
+    config, tokenizer = described(saved)
+    model = model_of(saved, config, tokenizer)
+    saved = checkpoints.load(found, ("model",), {"model": parameters_of(model)})
     model.load_state_dict(saved.arrays["model"])
     return model.eval(), tokenizer, config
 
@@ -175,10 +172,11 @@ def _reopened(asked, report, given, directory, path, held):
     if "data" not in saved.state:                                        # nothing of the optimizer was kept either
         raise CheckpointError(f"{path} is a fine-tuned model, whose training cannot be taken up again: tune it further with "
                               f"`tinylm finetune {directory} --data FILE`")
-    config, tokenizer = _described(saved)
+    config, tokenizer = described(saved)
+    text = trained_on(saved)
     config = continued(config, asked, given, source=str(path))
     config = dataclasses.replace(config, out=str(directory), resume=str(path))
-    data = _same_data(directory / "data", saved.state["data"]["sha256"], config, tokenizer, report)
+    data = _same_data(directory / "data", text, config, tokenizer, report)
     report(f"going on from {path}")
     return Run(directory, config, tokenizer, data, path, held)
 
@@ -189,6 +187,7 @@ def _same_data(directory, sha256, config, tokenizer, report):
     try:
         data = open_text(directory, tokenizer, family)
         if data.meta["sha256"] == sha256:
+            data.verify()
             return data
     except DataError:
         pass
@@ -198,14 +197,6 @@ def _same_data(directory, sha256, config, tokenizer, report):
         text = ", ".join(config.data) or "the help of this Python version"
         raise CheckpointError(f"the run was trained on another text than {text} holds now: going on needs the same one")
     return data
-
-
-def _described(saved):
-    """(TrainConfig, tokenizer) of a checkpoint."""
-    try:
-        return from_json(saved.state["config"], saved.path), tokenizers.from_dict(saved.state["tokenizer"])
-    except (KeyError, DataError) as error:
-        raise CheckpointError(f"{saved.path} is not a checkpoint of a training run: {error}") from None
 
 
 def _write_config(directory, config):

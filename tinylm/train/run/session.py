@@ -20,6 +20,7 @@ from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import as_json
+from tinylm.train.run.saved import parameters_of
 from tinylm.train.trainer import Trainer
 
 FIRST = 3.0               # seconds after which a new run has its first checkpoint: what is killed early can go on
@@ -48,9 +49,13 @@ class Session:
         self.trainer = Trainer(self.model, self.objective, optimizer, windows.batch, config.batch_size,
                                config.learning_rate, config.clip, config.micro_batch, config.seed, comm)
         if run.checkpoint:
-            saved = checkpoints.load(run.checkpoint)
-            self.trainer.load_state(saved.arrays, saved.state["trainer"])
-            self.patience.load_state(saved.state.get("patience"))
+            moments = {name: (value.shape, np.dtype(value.dtype)) for name, value in
+                       optimizer.state().items() if np.ndim(value)}
+            saved = checkpoints.load(run.checkpoint, expected={
+                "model": parameters_of(self.model), "optimizer": moments})
+            where = run.checkpoint / checkpoints.STATE
+            self.trainer.load_state(saved.arrays, saved.state["trainer"], where)
+            self.patience.load_state(saved.state.get("patience"), where)
         self.saved_at = self.trainer.step if run.checkpoint else None
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
 

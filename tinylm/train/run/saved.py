@@ -1,0 +1,157 @@
+"""What a checkpoint says of its run, checked field by field before anything is made of it.
+
+    state  config     TrainConfig as JSON
+           tokenizer  Tokenizer.to_dict()
+           gpt        GPTConfig as JSON, of a fine-tuned model; what the configuration says of sizes
+                      does not count then
+           trainer, data, schedule, patience   of a run that can go on
+
+An edited field is a CheckpointError that names it; sizes are compared with the arrays that lie
+there before a model is made. Read next: run.py, which opens runs by this.
+"""
+
+import math
+
+import numpy as np
+
+from tinylm import tokenizers
+from tinylm.errors import CheckpointError, DataError, TinylmError
+from tinylm.fields import Fields
+from tinylm.models import GPT, GPTConfig
+from tinylm.models.decoder.sizes import count_parameters
+from tinylm.optim.schedule import SCHEDULES
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train.patience import Patience
+from tinylm.train.run.build import new_model
+from tinylm.train.run.config import from_json
+from tinylm.train.run.families import family_of
+from tinylm.train.trainer import read_state
+
+KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
+KEPT += ("finetune",)
+
+
+def fields_of(saved):
+    """The state of a Checkpoint as Fields, of which none is unknown."""
+    fields = Fields(saved.state, saved.path / checkpoints.STATE, name="state")
+    for name in ("config", "tokenizer"):
+        if name not in fields:
+            raise CheckpointError(
+                f"{saved.path} is not a checkpoint of a training run: state.{name} is missing"
+            )
+    for name in saved.state:
+        if name not in KEPT:
+            raise CheckpointError(
+                f"{fields.where}: state has a field {name!r} that this version of tinylm does "
+                "not know"
+            )
+    return fields
+
+
+def described(saved):
+    """(TrainConfig, tokenizer) of a checkpoint, which describe a model of the size that it holds.
+
+    raises   CheckpointError naming the field
+    """
+    fields = fields_of(saved)
+    config = from_json(fields.object("config").values, f"{fields.where}: state.config")
+    try:
+        tokenizer = tokenizers.from_dict(fields.object("tokenizer").values)
+    except DataError as error:
+        raise CheckpointError(f"{fields.where}: state.tokenizer: {error}") from None
+    if "gpt" not in fields:
+        _check_size(config, tokenizer.vocab_size, saved, fields)
+    if "trainer" in fields:
+        trained_on(saved)
+    return config, tokenizer
+
+
+def model_of(saved, config, tokenizer):
+    """The model that a checkpoint describes, freshly initialized.
+
+    raises   CheckpointError if the arrays of the checkpoint are not those of the model
+    """
+    fields = fields_of(saved)
+    if "gpt" in fields:
+        return _gpt(fields, saved, config)
+    return new_model(config, family_of(config, tokenizer.vocab_size))
+
+
+def parameters_of(model):
+    """{name: (shape, dtype)}: what the file of a model must hold; see checkpoint.load."""
+    return {name: (p.shape, np.dtype(p.dtype)) for name, p in model.named_parameters().items()}
+
+
+def trained_on(saved):
+    """The sha256 of the text that a run was trained on; all that only training needs is checked.
+
+    raises   CheckpointError naming the field
+    """
+    fields = fields_of(saved)
+    step = read_state(fields.values.get("trainer"), fields.where)[0]
+    Patience(0).load_state(fields.values.get("patience"), fields.where)
+    schedule, data = fields.object("schedule"), fields.object("data")
+    schedule.one_of("name", SCHEDULES)
+    schedule.number("next")
+    if data.integer("position") != step:
+        raise data.wrong("position", data.values["position"], f"the step of the trainer, {step}")
+    return data.text("sha256")
+
+
+def _numbers(saved, fields):
+    """(arrays, numbers in all) of the model that a checkpoint holds."""
+    if "model" not in saved.described:
+        raise CheckpointError(f"{fields.where}: arrays.model is missing: it holds no model")
+    shapes = [one["shape"] for one in saved.described["model"].values()]
+    return len(shapes), sum(map(math.prod, shapes))
+
+
+def _check_size(config, words, saved, fields):
+    """Refuse a configuration whose model is larger than what lies there.
+
+    Every family has at least the table of embeddings, and in each layer two maps D -> D of
+    attention and two between D and F; where positions are learnt, a row for each.
+    """
+    _, numbers = _numbers(saved, fields)
+    D, F = config.d_model, config.d_hidden or 4 * config.d_model
+    least = words * D + config.n_layer * (2 * D * D + 2 * D * F)
+    if config.positions == "learned":
+        least += config.context * D
+    if least > numbers:
+        raise CheckpointError(
+            f"{fields.where}: state.config describes a model of at least {least:,} numbers "
+            f"(n_layer {config.n_layer}, d_model {D}, d_hidden {F}, context {config.context}), "
+            f"and {numbers:,} lie there"
+        )
+
+
+def _turns(model):
+    """Whether the angles of RoPE are numbers; what is wrong with their settings shows here."""
+    with np.errstate(all="ignore"):
+        angles = model.rotation(np.arange(2), model.tokens.weight.dtype)
+    return angles is None or all(np.isfinite(x).all() for x in angles)
+
+
+def _gpt(fields, saved, config):
+    """The GPT of a fine-tuned model."""
+    described = fields.object("gpt")
+    arrays, numbers = _numbers(saved, fields)
+    try:
+        shape = GPTConfig(**described.arguments(GPTConfig))
+        for name in ("n_kv_head", "d_hidden", "head_width", "window"):
+            if getattr(shape, name) is not None:
+                described.integer(name, 1)
+        # a layer, or an expert, has an array at least: or else counting would take long
+        if max(shape.n_layer, shape.experts) <= arrays and count_parameters(shape) == numbers:
+            model = GPT(shape, config.seed, np.dtype(config.dtype).type)
+            if _turns(model):
+                return model
+            raise described.wrong("rope_scaling", shape.rope_scaling, "a scheme of finite angles")
+    except CheckpointError:
+        raise
+    except (TinylmError, ArithmeticError, TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{fields.where}: state.gpt describes no model: {error}") from None
+    raise CheckpointError(
+        f"{fields.where}: state.gpt describes another model than the {arrays} arrays of "
+        f"{numbers:,} numbers that lie there"
+    )
