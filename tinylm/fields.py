@@ -124,6 +124,8 @@ def of_type(value, kind):
         return isinstance(value, str) and _is_text(value)
     if typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
+        if kinds[-1] is ...:
+            return isinstance(value, list) and all(of_type(one, kinds[0]) for one in value)
         return _is_list(value, len(kinds)) and all(map(of_type, value, kinds))
     if kind is tuple:  # of words
         return isinstance(value, list) and all(of_type(one, str) for one in value)
@@ -146,7 +148,8 @@ def _words(kind):
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         return " or ".join(map(_words, typing.get_args(kind)))
     if typing.get_origin(kind) is tuple:
-        return "a list of " + ", ".join(map(_words, typing.get_args(kind)))
+        kinds = [one for one in typing.get_args(kind) if one is not ...]
+        return "a list of " + ", ".join(map(_words, kinds))
     return names.get(kind, kind.__name__)
 
 
