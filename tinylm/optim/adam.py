@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from tinylm.optim.flat import flatten
+from tinylm.errors import TrainingError
+from tinylm.optim.flat import flatten, wide_zeros
 
 # Elements updated at a time: five slices of this many float32 stay in a core's second-level cache, so that the dozen
 # passes below cost one trip to memory instead of twelve.
@@ -25,7 +26,7 @@ class AdamW:
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
         self.flat, self.lr, self.betas, self.eps, self.weight_decay = flatten(parameters), lr, betas, eps, weight_decay
-        self.m, self.v = np.zeros_like(self.flat.data), np.zeros_like(self.flat.data)
+        self.m, self.v = wide_zeros(self.flat), wide_zeros(self.flat)
         self.t = 0
 
     def zero_grad(self):
@@ -40,9 +41,10 @@ class AdamW:
         """
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
         gradient = flat.collect()
+        self._check_squares(gradient[start:stop], scale)
         self.t += 1
         flat.version[0] += 1
-        scratch = np.empty_like(flat.data, shape=(min(BLOCK, stop - start),))
+        scratch = np.empty_like(self.m, shape=(min(BLOCK, stop - start),))
         for low in range(start, stop, BLOCK):
             high = min(low + BLOCK, stop)
             for part in flat.decayed(low, high):
@@ -53,20 +55,32 @@ class AdamW:
         # m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  theta <- theta - lr (m/c1) / (sqrt(v/c2) + eps) with
         # c_i = 1 - b_i^t. Both corrections fold into constants: (m/c1) / (sqrt(v/c2) + eps) =
         # (sqrt(c2)/c1) m / (sqrt(v) + eps sqrt(c2)).
+        # float16 parameters are updated in float32, where the moments are; g is scaled before it is squared.
         b1, b2 = self.betas
         c1, c2 = 1 - b1**self.t, math.sqrt(1 - b2**self.t)
         m *= b1
-        np.multiply(g, (1 - b1) * scale, out=s)
+        np.multiply(g, (1 - b1) * scale, out=s, dtype=s.dtype)
         m += s
         v *= b2
-        np.multiply(g, g, out=s)
-        s *= (1 - b2) * scale * scale
+        np.multiply(g, math.sqrt(1 - b2) * scale, out=s, dtype=s.dtype)
+        s *= s
         v += s
         np.sqrt(v, out=s)
         s += self.eps * c2
         np.divide(m, s, out=s)
         s *= lr * c2 / c1
-        theta -= s
+        np.subtract(theta, s, out=theta, casting="same_kind")
+
+    def _check_squares(self, g, scale):
+        """Raise TrainingError for a gradient too large to be squared: an infinite moment freezes its weight."""
+        largest = float(np.finfo(self.v.dtype).max)
+        with np.errstate(over="ignore"):
+            if float(np.dot(g, g)) * scale**2 < largest:    # the usual case, one pass over the gradient
+                return
+        peak = float(np.max(np.abs(g))) * abs(scale)
+        if math.isfinite(peak) and peak > math.sqrt(largest):
+            raise TrainingError(f"AdamW: a gradient of {peak:.1e} has a square beyond {self.v.dtype}: clip the "
+                                "gradients (clip_grad_norm), or lower the loss scale")
 
     def state(self):
         """What a checkpoint must hold: {"t": steps taken, "m": (n,), "v": (n,)}."""

@@ -4,6 +4,8 @@ Parameters become views of the buffer, matrices first, so that weight decay is a
 one inner product, and a worker's share of the update a pair of indices. Each parameter offers the backward
 pass its place in the gradient buffer (`slot`), where fused operations write directly. Read next: adam.py.
 """
+import math
+
 import numpy as np
 
 from tinylm.autograd import Tensor
@@ -130,10 +132,37 @@ def flatten(parameters):
     return parameters if isinstance(parameters, FlatParameters) else FlatParameters(parameters)
 
 
+def sum_of_squares(g):
+    """The squares of a 1-D array added up, as a Python float with the digits of float64.
+
+    Block by block: BLAS adds 65,536 squares of float32 with seven digits, but ten million with four.
+    A block whose squares do not fit into its dtype is taken in float64.
+    """
+    total = 0.0
+    for start in range(0, len(g), 1 << 16):
+        block = wide(g[start:start + (1 << 16)])
+        with np.errstate(over="ignore"):
+            part = float(np.dot(block, block))
+        if not math.isfinite(part):
+            block = block.astype(np.float64)
+            part = float(np.dot(block, block))
+        total += part
+    return total
+
+
+def wide(array):
+    """The array, in float32 if it is float16: the dtype that moments and norms of float16 parameters have."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def wide_zeros(flat):
+    """A buffer of zeros for an optimizer's state: (n,), in float32 for float16 parameters."""
+    return np.zeros_like(flat.data, dtype=np.result_type(flat.data.dtype, np.float32))
+
+
 def grad_norm(flat):
     """Euclidean norm of all gradients together, as one number."""
-    g = flat.collect()
-    return float(np.sqrt(np.dot(g, g)))
+    return math.sqrt(sum_of_squares(flat.collect()))
 
 
 def clip_grad_norm(flat, max_norm):
@@ -147,5 +176,5 @@ def clip_grad_norm(flat, max_norm):
                           "gradients are clipped where they lie side by side")
     norm = grad_norm(flat)
     if norm > max_norm:
-        flat.grad *= max_norm / norm
+        np.multiply(flat.grad, max_norm / norm, out=flat.grad, dtype=wide(flat.grad[:1]).dtype, casting="same_kind")
     return norm

@@ -1,7 +1,7 @@
 """Gradient descent, plain and with momentum   (book eq. 2.32). Read next: adam.py."""
 import numpy as np
 
-from tinylm.optim.flat import flatten
+from tinylm.optim.flat import flatten, wide, wide_zeros
 
 
 class SGD:
@@ -24,7 +24,8 @@ class SGD:
         gradient = flat.collect()
         for part in flat.decayed(start, stop):
             flat.data[part] *= 1 - lr * self.weight_decay
-        flat.data[start:stop] -= (lr * scale) * gradient[start:stop]
+        change = (lr * scale) * wide(gradient[start:stop])
+        np.subtract(flat.data[start:stop], change, out=flat.data[start:stop], casting="same_kind")
         flat.version[0] += 1
 
     def state(self):
@@ -46,7 +47,7 @@ class Momentum:
     def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
         self.flat, self.lr, self.momentum = flatten(parameters), lr, momentum
         self.nesterov, self.weight_decay = nesterov, weight_decay
-        self.velocity = np.zeros_like(self.flat.data)
+        self.velocity = wide_zeros(self.flat)
 
     def zero_grad(self):
         """Forget all gradients."""
@@ -55,13 +56,14 @@ class Momentum:
     def step(self, lr=None, start=0, stop=None, scale=1.0):
         """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
-        g = flat.collect()[start:stop] * scale
+        g = wide(flat.collect()[start:stop]) * scale
         for part in flat.decayed(start, stop):
             g[part.start - start:part.stop - start] += self.weight_decay * flat.data[part]
         u = self.velocity[start:stop]
         u *= self.momentum
         u += g
-        flat.data[start:stop] -= lr * (g + self.momentum * u if self.nesterov else u)
+        change = lr * (g + self.momentum * u if self.nesterov else u)
+        np.subtract(flat.data[start:stop], change, out=flat.data[start:stop], casting="same_kind")
         flat.version[0] += 1
 
     def state(self):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import first_order_only
+from tinylm.optim.flat import sum_of_squares
 from tinylm.train.alone import ALONE
 
 
@@ -60,7 +61,7 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
     mine = flat.grad[start:end]
-    found = np.array([loss, float(np.dot(mine, mine)), batch.tokens, stop], np.float64)
+    found = np.array([loss, sum_of_squares(mine), batch.tokens, stop], np.float64)
     loss, square, tokens, stops = comm.all_reduce(found).tolist()
     factor = total / max(tokens, 1)
     loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
