@@ -6,7 +6,7 @@ import tinylm as tl
 from tests.numeric import host, leaf, plain
 from tinylm.autograd import checkpoint, no_grad
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, GraphError
+from tinylm.errors import ConfigError, DtypeError, GraphError, ShapeError
 from tinylm.nn import Module
 from tinylm.nn.experts import (
     MixtureOfExperts,
@@ -171,3 +171,75 @@ def test_impossible_settings_are_named():
         layer(k=4)
     with pytest.raises(ConfigError, match="capacity factor 0"):
         layer(capacity_factor=0)
+
+
+REAL = np.array([[True, True, False, False], [True, False, False, True]])
+
+
+def padded_experts(rng, bad, **options):
+    """A layer, its input (2, 4, 3) with something bad in the padding, and the four tokens alone."""
+    x = rng.normal(size=(2, 4, 3))
+    x[~REAL] = bad
+    return layer(**options), x, x[REAL]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("bad", [7.0, np.nan, np.inf, 1e200])
+@pytest.mark.parametrize("options", [dict(k=1), dict(k=2), dict(k=1, capacity_factor=1.0), dict(k=2, capacity_factor=0.6)],
+                         ids=str)
+def test_padding_is_routed_nowhere_takes_no_room_and_no_penalty(rng, bad, options):
+    moe, x, tokens = padded_experts(rng, bad, **options)
+    y, auxiliary = moe.forward_with_auxiliary(tl.Tensor(x), REAL)
+    alone, expected = moe.forward_with_auxiliary(tl.Tensor(tokens))
+    np.testing.assert_allclose(y.data[REAL], alone.data, rtol=1e-13)
+    np.testing.assert_array_equal(y.data[~REAL], 0)
+    assert auxiliary.item() == pytest.approx(expected.item(), rel=1e-13)
+    ours, theirs = moe.route(tl.Tensor(x), REAL), moe.route(tl.Tensor(tokens))
+    np.testing.assert_array_equal(ours.load, theirs.load)
+    assert ours.dropped == theirs.dropped
+    np.testing.assert_allclose(moe(tl.Tensor(x), REAL).data, y.data, rtol=0)
+
+
+def test_gradients_of_penalties_know_no_padding(rng):
+    moe, x, tokens = padded_experts(rng, 50.0, k=2)
+    slopes = []
+    for inputs, mask in ((x, REAL), (tokens, None)):
+        moe.zero_grad()
+        at = leaf(inputs)
+        moe.forward_with_auxiliary(at, mask)[1].backward()
+        slopes.append((moe.router.weight.grad.data, at.grad.data if mask is None else at.grad.data[REAL]))
+        assert mask is None or not at.grad.data[~REAL].any()
+    for a, b in zip(*slopes):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-16)
+
+
+def test_the_mask_reaches_every_layer_of_a_model_while_penalties_are_collected(rng):
+    model, x = Two(), rng.normal(size=(2, 4, 3))
+    for part in model.layers:
+        part.capacity_factor = 0.5
+    x[~REAL] = 9.0
+    with collect_auxiliary(model, REAL) as penalties:
+        y = model(tl.Tensor(x))
+    with collect_auxiliary(model) as expected:
+        alone = model(tl.Tensor(x[REAL]))
+    np.testing.assert_allclose(y.data[REAL], alone.data, rtol=1e-13)
+    np.testing.assert_allclose([p.item() for p in penalties], [p.item() for p in expected], rtol=1e-13)
+
+
+def test_nothing_but_padding_costs_nothing(rng):
+    moe = layer(capacity_factor=1.0)
+    for shape in ((2, 4, 3), (0, 4, 3), (2, 0, 3)):
+        at = leaf(np.full(shape, 5.0))
+        y, auxiliary = moe.forward_with_auxiliary(at, np.zeros(shape[:2], bool))
+        (y.sum() + auxiliary).backward()
+        assert y.shape == shape and not y.data.any() and auxiliary.item() == 0 and not at.grad.data.any()
+
+
+def test_masks_of_experts_are_bool_and_fit():
+    logits = tl.Tensor(LOGITS)
+    for way in (lambda mask: route(logits, 1, mask=mask), lambda mask: router_z_loss(logits, mask),
+                lambda mask: load_balancing_loss(logits, np.zeros((4, 1), int), mask)):
+        with pytest.raises(DtypeError, match="must be bool"):
+            way(np.ones(4))
+        with pytest.raises(ShapeError, match="one entry for each"):
+            way(np.ones(3, bool))

@@ -33,8 +33,10 @@ from tinylm.autograd import (
     softmax,
     take_along_axis,
     topk,
+    where,
 )
-from tinylm.errors import ConfigError, GraphError
+from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.errors import ConfigError, GraphError, ShapeError
 from tinylm.nn.feedforward import feed_forward
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
@@ -62,42 +64,70 @@ def capacity(tokens, experts, k, factor):
     return math.ceil(factor * tokens * k / experts)
 
 
-def route(logits, k=1, capacity_factor=None):
+def route(logits, k=1, capacity_factor=None, mask=None):
     """Choose k experts for each token.
 
     logits           (n, E) Tensor, the router's scores
     k                experts per token. For k = 1 the gate is the expert's probability (Switch: otherwise the router would
                      get no gradient); for k > 1 the k probabilities are divided by their sum (GShard, Mixtral)
     capacity_factor  see capacity(); None drops nothing
+    mask             (n,) bool, True for tokens: padding goes to no expert, takes no room and makes none. None: all are
     returns          Routing. Room is given to all first choices before any second, and among equals to earlier tokens
     """
     n, E = logits.shape
     if not 1 <= k <= E:
         raise ConfigError(f"route: k = {k} experts of {E}: choose between 1 and {E}")
+    logits, mask, tokens = _real(logits, mask, "route")
     chosen, experts = topk(logits, k)                                                   # (n, k) each
     gates = take_along_axis(softmax(logits), experts, -1) if k == 1 else softmax(chosen)
     queue = experts.T.reshape(-1)                                                       # (k n,): first choices, then second
     takes = (queue[:, None] == np.arange(E, like=queue)).astype(np.int64)               # (k n, E), one 1 in each row
+    real = mask if mask is True else np.concatenate([mask] * k)                         # (k n, 1)
+    takes = takes * real
     place = (np.cumsum(takes, axis=0) * takes).sum(-1)                                  # 1 for the first in its expert's queue
-    kept = place <= (n * k if capacity_factor is None else capacity(n, E, k, capacity_factor))
+    kept = place <= (n * k if capacity_factor is None else capacity(tokens, E, k, capacity_factor))
+    kept = kept if real is True else kept & real[:, 0]
     load = (takes * kept[:, None]).sum(0)
-    return Routing(experts, gates, kept.reshape(k, n).T, load, int(n * k - load.sum()))
+    return Routing(experts, gates, kept.reshape(k, n).T, load, int(tokens * k - load.sum()))
 
 
-def load_balancing_loss(logits, experts):
+def _real(logits, mask, operation):
+    """Scores with padding's set to 0, so that nothing comes of them; the mask as (n, 1), or True; and how many count."""
+    mask, n = bool_mask(mask, operation, bias=None), logits.shape[0]
+    if mask is None:
+        return logits, True, n
+    if mask.size != n:
+        raise ShapeError(f"{operation}: a mask of shape {mask.shape} for {n} tokens: give one entry for each")
+    mask = mask.reshape(n, 1)
+    return where(mask, logits, 0.0), mask, int(np.sum(mask))
+
+
+def load_balancing_loss(logits, experts, mask=None):
     """E sum_e f_e P_e: f the fraction of choices of each expert, P its mean probability   (Fedus et al. 2022, eq. 4)
 
     logits   (n, E) Tensor;  experts (n, k) integers, the choices before any is dropped
-    returns  Tensor (); 1 if everything is even, up to E if all goes to one. f is constant: the gradient is through P
+    mask     (n,) bool, True for tokens, which alone count; None: all are
+    returns  Tensor (); 1 if everything is even, up to E if all goes to one. f is constant: the gradient is through P.
+             0 without a token
     """
-    E = logits.shape[-1]
-    chosen = (experts.reshape(-1)[:, None] == np.arange(E, like=experts)).mean(0)       # (E,)
-    return (softmax(logits).mean(axis=0) * chosen.astype(logits.dtype)).sum() * E
+    E, k = logits.shape[-1], experts.shape[-1]
+    logits, mask, tokens = _real(logits, mask, "load_balancing_loss")
+    hits = experts[..., None] == np.arange(E, like=experts)                             # (n, k, E)
+    hits = hits if mask is True else hits & mask[..., None]
+    chosen = hits.sum(axis=(0, 1)) / max(tokens * k, 1)                                 # (E,)
+    P = softmax(logits)
+    P = (P if mask is True else where(mask, P, 0.0)).sum(axis=0) / max(tokens, 1)
+    return (P * chosen.astype(logits.dtype)).sum() * E
 
 
-def router_z_loss(logits):
-    """mean (log sum_e exp(logits))^2: keeps the router's scores small, where softmax is exact   (Zoph et al. 2022)"""
-    return (logsumexp(logits, axis=-1) ** 2).mean()
+def router_z_loss(logits, mask=None):
+    """mean (log sum_e exp(logits))^2: keeps the router's scores small, where softmax is exact   (Zoph et al. 2022)
+
+    logits (n, E) Tensor;  mask (n,) bool, True for tokens, which alone count; None: all are
+    """
+    logits, mask, tokens = _real(logits, mask, "router_z_loss")
+    squares = logsumexp(logits, axis=-1, keepdims=True) ** 2                            # (n, 1)
+    return (squares if mask is True else where(mask, squares, 0.0)).sum() / max(tokens, 1)
 
 
 class MixtureOfExperts(Module):
@@ -122,30 +152,39 @@ class MixtureOfExperts(Module):
         self.k, self.capacity_factor, self.balance, self.z = k, capacity_factor, balance, z
         self.collector = None                               # set by collect_auxiliary() while it is open
 
-    def __call__(self, x):
-        """x (..., D) -> (..., D)."""
+    def __call__(self, x, mask=None):
+        """x (..., D) -> (..., D).
+
+        mask  (...) bool, True for tokens; padding goes to no expert and gets zeros. None: that of collect_auxiliary()
+              while it is open, or else all are tokens
+        """
         if self.collector is None:
-            return self._run(x)[0]
+            return self._run(x, mask)[0]
+        mask = self.collector.mask if mask is None else mask
         self.collector.calls += 1
         if not is_recording():
-            return self._run(x)[0]
-        y, auxiliary = self.forward_with_auxiliary(x)
+            return self._run(x, mask)[0]
+        y, auxiliary = self.forward_with_auxiliary(x, mask)
         self.collector.penalties.append(auxiliary)
         return y
 
-    def forward_with_auxiliary(self, x):
-        """x (..., D) -> (y (..., D), Tensor ()): the output, and balance * load_balancing_loss + z * router_z_loss."""
-        y, logits, routing = self._run(x)
-        return y, self.balance * load_balancing_loss(logits, routing.experts) + self.z * router_z_loss(logits)
+    def forward_with_auxiliary(self, x, mask=None):
+        """x (..., D) -> (y (..., D), Tensor ()): the output, and balance * load_balancing_loss + z * router_z_loss.
 
-    def route(self, x):
+        mask  (...) bool, True for tokens; None: all are
+        """
+        y, logits, routing = self._run(x, mask)
+        balance = load_balancing_loss(logits, routing.experts, mask)
+        return y, self.balance * balance + self.z * router_z_loss(logits, mask)
+
+    def route(self, x, mask=None):
         """The Routing of x (..., D), its tokens counted as n rows: for looking at loads and drops."""
-        return route(self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor)
+        return route(self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor, mask)
 
-    def _run(self, x):
+    def _run(self, x, mask=None):
         rows = x.reshape(-1, x.shape[-1])                                               # (..., D) -> (n, D)
         logits = self.router(rows)                                                      # (n, E)
-        routing = route(logits, self.k, self.capacity_factor)
+        routing = route(logits, self.k, self.capacity_factor, mask)
         parts, used, place = [], 0, np.zeros_like(routing.experts)                      # place: row of each choice's output
         for e, expert in enumerate(self.experts):
             token, choice = np.nonzero((routing.experts == e) & routing.kept)
@@ -154,6 +193,8 @@ class MixtureOfExperts(Module):
             parts.append(expert(embedding(token, rows)))                                # its tokens only: (load, D)
             place[token, choice] = used + np.arange(1, len(token) + 1, like=token)
             used += len(token)
+        if not parts:                                       # nothing but padding, or nothing at all
+            return where(np.zeros_like(x.data, bool), x, 0.0), logits, routing
         outputs = pad(concatenate(parts), ((1, 0), (0, 0)))                             # row 0, zeros, is for dropped choices
         picked = embedding(place, outputs)                                              # (n, k, D)
         y = (picked * routing.gates.reshape(*routing.gates.shape, 1)).sum(axis=1)       # (n, D)
@@ -161,19 +202,21 @@ class MixtureOfExperts(Module):
 
 
 class _Collector:                                           # no list: a module's lists are searched for parameters
-    def __init__(self):
-        self.penalties, self.calls = [], 0
+    def __init__(self, mask=None):
+        self.penalties, self.calls, self.mask = [], 0, mask
 
 
 @contextlib.contextmanager
-def collect_auxiliary(model):
+def collect_auxiliary(model, mask=None):
     """Collect the auxiliary loss of every MixtureOfExperts in `model` that runs inside. Yields a list of Tensors.
 
+    mask    (B, T) bool, True for tokens: what the model reads has this shape, and padding takes no part in routing,
+            capacity or penalties. None: all are tokens
     raises  GraphError at its end if a layer ran without being recorded, inside checkpoint(): see checkpointed().
             Inside no_grad() the list stays empty
     """
     layers = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
-    mine, before = _Collector(), [layer.collector for layer in layers]
+    mine, before = _Collector(mask), [layer.collector for layer in layers]
     for layer in layers:
         layer.collector = mine
     try:
@@ -186,10 +229,10 @@ def collect_auxiliary(model):
                          "checkpoint() or no_grad(), where their auxiliary loss has no gradient: use experts.checkpointed()")
 
 
-def checkpointed(layer, x):
+def checkpointed(layer, x, mask=None):
     """layer.forward_with_auxiliary(x), recomputed in the backward pass: checkpoint() with both results in one Tensor."""
     def both(x):
-        y, auxiliary = layer.forward_with_auxiliary(x)
+        y, auxiliary = layer.forward_with_auxiliary(x, mask)
         return concatenate([y.reshape(-1), auxiliary.reshape(1)])
     out = checkpoint(both, x)
     return out[:-1].reshape(x.shape), out[-1]

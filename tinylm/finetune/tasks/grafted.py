@@ -12,7 +12,7 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import hidden_states
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
-from tinylm.models.encoder.seq2seq import Stack, wide
+from tinylm.models.encoder.seq2seq import Stack, places, wide
 from tinylm.nn import INIT_STD, Embedding, Linear, Module, normal_parameter
 
 
@@ -62,7 +62,8 @@ class Grafted(Module):
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of every next token of the target, (B, T, V); arguments as of models.Seq2Seq."""
         memory = self.encode(source, source_mask)
-        return self.logits(self.decode(target, memory, source_mask, mask=wide(target_mask)))
+        positions = places(target, target_mask)
+        return self.logits(self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask)))
 
     def encode(self, source, mask=None):
         """What the decoder reads of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""

@@ -10,7 +10,7 @@ import numpy as np
 from tinylm.autograd import dropout, sigmoid
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
@@ -33,6 +33,10 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
     returns   (B, T, D)
     """
     if isinstance(innermost(model), GPT):
+        mask = bool_mask(mask, "hidden_states", bias=None)
+        if mask is not None and bool(np.any(mask[:, 1:] & ~mask[:, :-1])):
+            raise DataError("hidden_states: a decoder reads from left to right, so its rows are padded at their ends: "
+                            "move the padding behind the tokens")
         return model.hidden(inputs, **options)              # causal: no token sees the padding after it
     if isinstance(model, Seq2Seq):
         return model.encode(inputs, mask, **options)
@@ -43,12 +47,15 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
 
 def first_state(model, h, mask=None):
     """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
-    return h[:, 0]
+    if mask is None:
+        return h[:, 0]
+    mask = bool_mask(mask, "first_state", bias=None)
+    return h[np.arange(h.shape[0], like=mask), np.argmax(mask, axis=1)]
 
 
 def pooled_state(model, h, mask=None):
     """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D) -> (B, D)."""
-    return innermost(model).pool(h)
+    return innermost(model).pool(first_state(model, h, mask)[:, None])                  # (B, D) -> (B, 1, D)
 
 
 def mean_state(model, h, mask=None):

@@ -15,7 +15,7 @@ from tinylm.errors import ShapeError
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.experts import MixtureOfExperts
-from tinylm.nn.position.bias import POSITION_BIASES
+from tinylm.nn.position.bias import POSITION_BIASES, FireBias
 from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
 from tinylm.nn.position.sinusoidal import SinusoidalPositions
 
@@ -126,6 +126,8 @@ class GPT(Module):
         queries, keys = (np.arange(start, past + T, like=x.data) for start in (past, 0))
         masks = {kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window) for kind in c.attention}
         bias = None if self.position_bias is None else self.position_bias(queries, keys)          # (1|H, T, S)
+        if isinstance(self.position_bias, FireBias):        # the one bias that also asks how far a query is from its start
+            bias = self.position_bias(queries, keys, positions)                                   # (H, T, S), (B, H, T, S)
         rotation = self.rotation(positions, x.dtype)
         for layer, block in enumerate(self.blocks):
             x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd import Tensor, no_grad, unembedding
+from tinylm.autograd import Tensor, no_grad, unembedding, where
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.models.early.ngram import TokenHistory, check_tokens
@@ -138,9 +138,11 @@ class StateCache:
 
     def restart(self, rows):
         """Begin anew in the rows (B,) where it is True."""
-        keep = np.where(rows, 0.0, 1.0)
-        self.state = [tuple(part * backend.to_device(keep.astype(part.dtype), part.device).reshape(-1, *(1,) * (part.ndim - 1))
-                            for part in layer) for layer in self.state]
+        def fresh(part):                                    # zeros, whatever the padding before has left there
+            new = backend.to_device(np.asarray(rows), part.device).reshape(-1, *(1,) * (part.ndim - 1))
+            return where(new, 0.0, part)
+
+        self.state = [tuple(fresh(part) for part in layer) for layer in self.state]
 
     def select(self, rows):
         """Keep the given rows, in the given order; a row may be named twice."""

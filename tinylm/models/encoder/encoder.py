@@ -28,6 +28,7 @@ from tinylm.nn import (
     SelfAttention,
     feed_forward,
 )
+from tinylm.nn.position.learned import columns_of_tokens
 
 HEADS = ("token", "token_plain", "replaced", None)
 
@@ -128,8 +129,8 @@ class Encoder(Module):
         segments   (B, T) integers, 0 for the first sentence, 1 for the second; all 0 by default   (book eq. 1.20)
         mask       bool, True = visible: (B, T) which positions hold a token; or (1|B, T, T) which sees which
         languages  (B, T) integers, or one for all, where the model has languages
-        positions  (T,) or (B, T) integers from 0; by default counted from the left, for models whose first_position
-                   is not 0 over tokens alone
+        positions  (T,) or (B, T) integers from 0; by default counted from each row's first token, for models whose
+                   first_position is not 0 over tokens alone
         yields     L + 1 Tensors (of a pre-norm model the last is normed)
         raises     ShapeError if the sequence is longer than the context
         """
@@ -153,7 +154,7 @@ class Encoder(Module):
         if positions is None:
             if T > c.context:
                 raise ShapeError(f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input")
-            positions = np.arange(T, like=ids)
+            positions = columns_of_tokens(ids, mask)
             if c.first_position and mask is not None and mask.ndim == 2:
                 positions = np.cumsum(mask, axis=-1) * mask - 1                         # the row before the first is padding's
         x = self.positions(self.tokens(ids), positions + c.first_position)              # (B, T) -> (B, T, E)

@@ -29,6 +29,7 @@ from tinylm.nn import (
     normal_parameter,
 )
 from tinylm.nn.position.bias import T5Bias
+from tinylm.nn.position.learned import columns_of_tokens
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,12 @@ class Seq2Seq(Module):
         returns      (B, T, V): row t scores the token after target[:, t]
         """
         memory = self.encode(source, source_mask)
-        return self.logits(self.decode(target, memory, source_mask, mask=wide(target_mask)))
+        positions = places(target, target_mask)
+        return self.logits(self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask)))
 
     def encode(self, source, mask=None):
         """The memory of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""
-        return self.encoder(self.embed(source), self.rng, mask=wide(mask))
+        return self.encoder(self.embed(source), self.rng, positions=places(source, mask), mask=wide(mask))
 
     def memory_pairs(self, memory):
         """Keys and values of the memory for every decoder layer: what a decoding computes once. A list of pairs (B, H, S, K)."""
@@ -199,6 +201,12 @@ class Seq2Seq(Module):
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
+
+
+def places(ids, mask):
+    """Positions of (B, T) ids where padding in front moves tokens; None where they are counted from the first column."""
+    positions = columns_of_tokens(ids, bool_mask(mask, "Seq2Seq", bias=None))
+    return positions if positions.ndim == 2 else None
 
 
 def wide(mask):

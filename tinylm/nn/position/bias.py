@@ -193,15 +193,17 @@ class SandwichBias(Module):
         return Tensor(sandwich(offsets(query_positions, key_positions), self.width).astype(self.dtype))
 
 
-def fire_argument(query_positions, key_positions, c, threshold, dtype=np.float64):
+def fire_argument(query_positions, key_positions, c, threshold, dtype=np.float64, from_start=None):
     """psi(i - j) / psi(max(m_len, i)), psi(x) = log(c x + 1)   (book Table 2.4; Li et al. 2024)
 
     c          > 0, number or Tensor;  threshold  m_len
     returns    Tensor (1, T, S) in [0, 1] for any length. Keys after the query count as at distance 0, to be masked.
+               `from_start`, as in FireBias, stands for i in the second psi.
                Up to i = m_len it depends on i - j alone; beyond, positions are measured against the whole past
     """
     distance = np.maximum(offsets(query_positions, key_positions), 0).astype(dtype)
-    reach = np.maximum(query_positions, threshold)[..., None, :, None].astype(dtype)    # (1, T, 1)
+    start = query_positions if from_start is None else from_start
+    reach = np.maximum(start, threshold)[..., None, :, None].astype(dtype)              # (1, T, 1)
     return log(c * distance + 1) / log(c * reach + 1)
 
 
@@ -221,9 +223,13 @@ class FireBias(Module):
         self.hidden.bias.assign_((2 * rng.uniform(hidden, np.dtype(dtype)) - 1).astype(dtype))
         self.out = Linear(hidden, heads, rng, std=hidden ** -0.5, dtype=dtype)
 
-    def __call__(self, query_positions, key_positions):
-        """(T,), (S,) -> (H, T, S)"""
-        z = fire_argument(query_positions, key_positions, softplus(self.c), self.threshold, self.c.dtype)
+    def __call__(self, query_positions, key_positions, from_start=None):
+        """(T,), (S,) -> (H, T, S)
+
+        from_start  (T,) or (B, T), how far queries stand from the beginning of their own text, where padding or other
+                    texts come before it; the query positions if None. (B, T) gives (B, H, T, S)
+        """
+        z = fire_argument(query_positions, key_positions, softplus(self.c), self.threshold, self.c.dtype, from_start)
         z = z[..., 0, :, :, None]                                                       # (1, T, S) -> (T, S, 1)
         return _heads_first(self.out(relu(self.hidden(z))))                             # (T, S, H) -> (H, T, S)
 
