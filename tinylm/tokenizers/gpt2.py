@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tinylm.errors import DataError
 from tinylm.files import write_text
+from tinylm.reading import numbered_lines, read_text_file, strict_json
 from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.printable import from_printable, to_printable
 
@@ -61,18 +62,13 @@ def save_gpt2(tokenizer, encoder, merges):
     write_text(merges, "\n".join(lines))
 
 
-def _read(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the vocabulary file {path}: {error}") from error
-
-
 def _read_encoder(path):
     """{token as written: id} with the ids 0 .. V - 1, each once."""
     try:
-        ids = json.loads(_read(path))
-    except json.JSONDecodeError as error:
+        ids = strict_json(read_text_file(path))
+    except DataError as error:
+        raise DataError(f"cannot read the vocabulary file {path}: {error}") from error
+    except ValueError as error:
         raise DataError(f"{path} is not JSON ({error}); it may have been cut short, fetch it again") from error
     if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
         raise DataError(f"{path} does not map tokens to ids; the encoder file comes first, the merges second")
@@ -83,13 +79,11 @@ def _read_encoder(path):
 
 def _read_merges(path):
     """[(left, right)] as written."""
-    lines = _read(path).split("\n")
-    first = int(lines[0].startswith("#version"))  # only there: "# #" is a merge
     pairs = []
-    for number, line in enumerate(lines[first:], first + 1):
-        pair = tuple(line.rstrip("\r").split(" "))
-        if pair == ("",) and number == len(lines):
-            break
+    for number, line in numbered_lines(path):
+        if number == 1 and line.startswith("#version"):     # only there: "# #" is a merge
+            continue
+        pair = tuple(line.split(" "))
         if len(pair) != 2 or not all(pair):
             raise DataError(f"{path}, line {number}: {line!r} is not a merge 'left right'; the file is damaged")
         pairs.append(pair)

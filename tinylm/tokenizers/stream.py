@@ -5,11 +5,13 @@ a file cannot be encoded in blocks of fixed size. `certain_chunks` holds back th
 it knows a position where any tokenization has a border. Read next: `base.py`, which encodes the chunks.
 """
 import codecs
+import itertools
 import os
 
 import regex
 
 from tinylm.errors import DataError
+from tinylm.reading import blocks, other_encoding, wrong_encoding
 
 CHUNK = 1 << 18  # bytes of text in work at a time: beyond this, encoding gets no faster and memory grows
 
@@ -25,25 +27,37 @@ def read_text(source, chunk_bytes=CHUNK):
     if chunk_bytes < 1:
         raise DataError(f"read_text: chunk_bytes is {chunk_bytes}; it must be 1 or more")
     if isinstance(source, os.PathLike):
-        try:
-            with open(source, "rb") as file:
-                yield from read_text(file, chunk_bytes)
-        except OSError as error:
-            raise DataError(f"cannot read {os.fspath(source)}: {error.strerror}") from error
-        return
-    if isinstance(source, (str, bytes)):
-        parts = [source]
+        yield from _of_file(source, chunk_bytes)
+    elif isinstance(source, (str, bytes)):
+        yield from _text([source], chunk_bytes)
     elif hasattr(source, "read"):
-        parts = _blocks(source, chunk_bytes)
+        yield from _text(_blocks(source, chunk_bytes), chunk_bytes)
     else:
-        parts = source
-    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+        yield from _text(source, chunk_bytes)
+
+
+def _of_file(path, chunk_bytes):
+    """The text of a file, plain or gzip, without its byte order mark."""
+    try:
+        parts = blocks(path, max(chunk_bytes, 4))           # 4: a byte order mark must arrive whole
+        first = next(parts, b"")
+        if name := other_encoding(first):
+            raise wrong_encoding(os.fspath(path), name)
+        plain = first.removeprefix(codecs.BOM_UTF8)
+        yield from _text(itertools.chain([plain], parts), chunk_bytes, os.fspath(path), len(first) - len(plain))
+    except OSError as error:
+        raise DataError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
+
+
+def _text(parts, chunk_bytes, name="text", offset=0):
+    """The characters of str or bytes, the first at byte `offset` of what is called `name`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     for part in parts:
         if not isinstance(part, str):
-            part, offset = _decoded(decoder, part, offset), offset + len(part)
+            part, offset = _decoded(decoder, part, offset, name), offset + len(part)
         for start in range(0, len(part), chunk_bytes):
             yield part[start:start + chunk_bytes]
-    _decoded(decoder, b"", offset, final=True)
+    _decoded(decoder, b"", offset, name, final=True)
 
 
 def _blocks(file, size):
@@ -57,13 +71,13 @@ def _blocks(file, size):
                         "open the file with its own encoding") from None
 
 
-def _decoded(decoder, data, offset, final=False):
+def _decoded(decoder, data, offset, name, final=False):
     """The characters completed by `data`, the bytes from `offset` on; a character cut short waits for its rest."""
     waiting = len(decoder.getstate()[0])
     try:
         return decoder.decode(data, final)
     except UnicodeDecodeError as error:
-        raise DataError(f"text is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+        raise DataError(f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
                         f"{offset - waiting + error.start} ({error.reason}); convert the file to UTF-8 "
                         "(iconv -f latin1 -t utf-8), or open it with its own encoding") from None
 

@@ -6,11 +6,11 @@ alone. Then every word is cut from its left; a piece that continues a word begin
 not come back: decoding gives the words, not the text. Read next: bpe.py, which merges instead.
 """
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 
 from tinylm.errors import CheckpointError, DataError
+from tinylm.reading import numbered_lines
 from tinylm.tokenizers.base import Tokenizer, utf8
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
@@ -100,8 +100,8 @@ class WordPieceTokenizer(Tokenizer):
     def from_vocabulary(cls, path, lower=True):
         """The tokenizer of a vocab.txt, one piece a line. Raises CheckpointError if the file cannot be read."""
         try:
-            return cls(Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n"), lower)
-        except (OSError, UnicodeDecodeError, DataError) as error:
+            return cls([line for _, line in numbered_lines(path)], lower)
+        except DataError as error:
             raise CheckpointError(f"cannot read the vocabulary {path}: {error}") from error
 
     def cut(self, word):

@@ -59,10 +59,10 @@ def test_damage_is_named_by_file_and_line(tmp_path):
     file.write_text("\n\n1\tYes\tyes\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 3.* has 3 columns between tabs"):
         read_conllu(file)
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="none.conll cannot be read"):
         read_conll(tmp_path / "none.conll")
     (tmp_path / "broken.gz").write_bytes(b"no gzip")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="not gzip"):
         read_conll(tmp_path / "broken.gz")
     with pytest.raises(DataError, match="white space"):
         write_conll(file, [(["two words"], ["O"])])

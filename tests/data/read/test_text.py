@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import tinylm.data.read.text as text_module
+from tinylm import reading
 from tinylm.data.read.text import (
     python_documentation,
     read_text,
@@ -112,7 +112,7 @@ def test_an_unreadable_file_is_named_with_the_systems_reason(tmp_path, monkeypat
     def refuse(path, *args):                               # chmod does not stop root, under whom tests may run
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(text_module, "open", refuse, raising=False)
+    monkeypatch.setattr(reading, "open", refuse, raising=False)
     with pytest.raises(DataError, match="secret.txt' cannot be read .Permission denied"):
         read_text(tmp_path / "secret.txt")
 

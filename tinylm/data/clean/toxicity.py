@@ -6,7 +6,7 @@ of such words decides, and the list is the user's. The few words below only show
 Read next: privacy.py.
 """
 from tinylm.data.clean.words import words as words_in
-from tinylm.errors import DataError
+from tinylm.reading import numbered_lines
 
 # Common English obscenities; a list for use names many more, in every language of the corpus.
 EXAMPLE_WORDS = ("asshole", "bastard", "bitch", "bullshit", "cunt", "dickhead", "fuck", "fucker", "fucking", "motherfucker",
@@ -18,11 +18,7 @@ def read_words(path):
 
     raises  DataError if the file cannot be read
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"word list: {path} cannot be read ({error}); it takes one word a line, in UTF-8") from None
+    lines = [line.strip() for _, line in numbered_lines(path)]
     return [line for line in lines if line and not line.startswith("#")]
 
 

@@ -1,89 +1,150 @@
-"""Files of tagged words, one word a line, sentences apart: CoNLL's column formats   (Tjong Kim Sang 2002; Nivre et al. 2016).
+"""Files of tagged words, one word a line, sentences apart: CoNLL's column formats   (Tjong Kim Sang
+2002; Nivre et al. 2016).
 
-    London  B-location          two or more columns between white space (WNUT, CoNLL-2003)
-    2 Bush Bush PROPN NNP ...   ten columns between tabs (CoNLL-U): number, word, lemma, part of speech, ...
+    London  B-location          two or more columns between tabs or spaces (WNUT, CoNLL-2003)
+    2 Bush Bush PROPN NNP ...   ten columns between tabs (CoNLL-U): see conllu.py
 
-Read next: finetune/tasks/tagging.py, which learns the tags.
+Columns are counted as conlleval, the shared tasks' own script, counts them: every line of a file
+has as many as the first. Read next: conllu.py; finetune/tasks/tagging.py, which learns the tags.
 """
-import gzip
 import re
-from pathlib import Path
 
-from tinylm.errors import DataError
+from tinylm.data.read.conllu import read_conllu as read_conllu
+from tinylm.errors import ConfigError, DataError
 from tinylm.files import write_text
+from tinylm.reading import numbered_lines
 
-_WORD_NUMBER = re.compile(r"\d+")
+DOCUMENT = "-DOCSTART-"
+_BEGUN = re.compile(r"[BI]-.")
+# IOB1 writes B only between two chunks of one type, IOB2 at the beginning of each (Tjong Kim Sang
+# & Veenstra 1999); IOBES and BILOU also mark ends and chunks of one word.
+_MARKS = {"iob1": "BI", "iob2": "BI", "iobes": "BIES", "bilou": "BILU"}
+SCHEMES = tuple(_MARKS)
+
+
+def read_conll(path, word=0, tag=-1, scheme=""):
+    """Sentences of a file with a word and its tags a line. Empty lines, and "-DOCSTART-" lines,
+    which
+    begin a document, end one.
+
+    path       file, gzip or not
+    word, tag  numbers of the columns
+    scheme     of the tags: "iob1", "iob2", "iobes", "bilou"; "": whichever they are, if they mark
+               chunks (B-, I-); "any": not checked
+    returns    list of (words, tags), two lists of str each
+    raises     ConfigError for another scheme; DataError naming the line if it has too few columns,
+               more or fewer than the lines before, an empty one, or a tag that cannot stand there;
+               or the file if it cannot be read
+    """
+    if scheme not in ("", "any", *SCHEMES):
+        raise ConfigError(f"read_conll: scheme {scheme!r} is none of any, {', '.join(SCHEMES)}")
+    need, width = max(2, *(i + 1 if i >= 0 else -i for i in (word, tag))), None
+    sentences, numbers = [], []
+    for block in _blocks(path):
+        words, tags = [], []
+        for number, line in block:
+            row = _columns(path, number, line)
+            width = len(row) if width is None else width
+            if len(row) < need:
+                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), a "
+                                f"word and a "
+                                f"tag need {need}")
+            if len(row) != width:
+                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} columns, the "
+                                f"lines "
+                                f"before have {width}")
+            words.append(row[word])
+            tags.append(row[tag])
+        numbers.append([number for number, _ in block])
+        sentences.append((words, tags))
+    if scheme != "any":
+        _check_scheme(path, numbers, [tags for _, tags in sentences], scheme)
+    return sentences
 
 
 def _blocks(path):
-    """(number of its first line, lines) of every sentence: what blank lines separate, comments (#) of CoNLL-U included."""
-    path = Path(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            lines = file.read().split("\n")
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise DataError(f"cannot read {path} as tagged words: {error}") from error
-    block, first = [], 1
-    for number, line in enumerate([*lines, ""], 1):
-        if line.strip():
-            first = first if block else number
-            block.append(line)
+    """[(number, line)] of every sentence."""
+    block = []
+    for number, line in numbered_lines(path):
+        if line.strip() and not re.match(rf"{DOCUMENT}(?:\s|$)", line):
+            block.append((number, line))
         elif block:
-            yield first, block
+            yield block
             block = []
+    if block:
+        yield block
 
 
-def read_conll(path, word=0, tag=-1):
-    """Sentences of a file with a word and its tags a line.
-
-    path       file, gzip if it ends in .gz
-    word, tag  numbers of the columns
-    returns    list of (words, tags), two lists of str each; "-DOCSTART-" lines are left out
-    raises     DataError naming the line if it has too few columns, or the file if it cannot be read
-    """
-    sentences = []
-    for first, lines in _blocks(path):
-        rows = [line.split() for line in lines]
-        need = max(2, *(i + 1 if i >= 0 else -i for i in (word, tag)))
-        for i, row in enumerate(rows):
-            if len(row) < need and row[0] != "-DOCSTART-":
-                raise DataError(f"{path}, line {first + i}: {lines[i]!r} has {len(row)} column(s), a word and a tag need {need}")
-        rows = [row for row in rows if row[0] != "-DOCSTART-"]
-        if rows:
-            sentences.append(([row[word] for row in rows], [row[tag] for row in rows]))
-    return sentences
+def _columns(path, number, line):
+    """The columns of a line: between tabs if it has one, else between spaces. Other white space,
+    such
+    as a no-break space, belongs to a word."""
+    if "\t" not in line:
+        return [cell for cell in line.split(" ") if cell]
+    row = [cell.strip(" ") for cell in line.split("\t")]
+    if "" in row:
+        raise DataError(f"{path}, line {number}: column {row.index('') + 1} of {line!r:.80} is "
+                        f"empty")
+    return row
 
 
-def read_conllu(path, tag=3):
-    """Sentences of a CoNLL-U file; words that a token contains ("2-3 don't") and empty nodes ("8.1") follow its rules: the
-    syntactic words are read, not the spelling above them.
+def _check_scheme(path, numbers, tags, scheme):
+    """DataError with the line of the first tag that cannot stand there: in `scheme`, or in the
+    scheme
+    that fits longest if none is given and there are chunks."""
+    if not scheme and not any(_BEGUN.match(tag) for sentence in tags for tag in sentence):
+        return
+    faults = [_fault(numbers, tags, one) for one in ([scheme] if scheme else SCHEMES)]
+    if None in faults:
+        return
+    number, what = max(faults)
+    mend = "" if scheme else "; scheme=\"any\" reads tags unchecked"
+    raise DataError(f"{path}, line {number}: {what}{mend}")
 
-    tag      column of the tag: 3 universal part of speech, 4 the treebank's own
-    returns  list of (words, tags)
-    raises   DataError as read_conll
-    """
-    sentences = []
-    for first, lines in _blocks(path):
-        words, tags = [], []
-        for i, line in enumerate(lines):
-            if line.startswith("#"):
-                continue
-            row = line.split("\t")
-            if len(row) != 10:
-                raise DataError(f"{path}, line {first + i}: {line!r} has {len(row)} columns between tabs, CoNLL-U has 10")
-            if _WORD_NUMBER.fullmatch(row[0]):
-                words.append(row[1])
-                tags.append(row[tag])
-        if words:
-            sentences.append((words, tags))
-    return sentences
+
+def _fault(numbers, tags, scheme):
+    """(line, what is wrong there) of the first tag that cannot follow the one before; None if all
+    can."""
+    for lines, sentence in zip(numbers, tags):
+        before, written = ("O", ""), "O"
+        # Every chunk has ended at the end: "O" may follow.
+        for number, tag in zip([*lines, lines[-1]], [*sentence, "O"]):
+            now = ("O", "") if tag == "O" else _mark(tag, scheme)
+            if now is None or not _follows(before, now, scheme):
+                name = scheme.upper()
+                return number, f"the tag {tag!r} after {written!r} is nothing that {name} writes"
+            before, written = now, tag
+    return None
+
+
+def _mark(tag, scheme):
+    """(mark, type) of a tag, None if the scheme has no such."""
+    mark, _, kind = tag.partition("-")
+    return (mark, kind) if kind and len(mark) == 1 and mark in _MARKS[scheme] else None
+
+
+def _follows(before, now, scheme):
+    """True if a tag may follow another."""
+    (mark_before, kind_before), (mark, kind) = before, now
+    same = kind == kind_before
+    if scheme == "iob1":
+        return mark != "B" or same
+    if scheme == "iob2":
+        return mark != "I" or same
+    # Inside a chunk until its end: after B and I comes I or the end, of the same type.
+    inside = mark_before in ("B", "I")
+    goes_on = mark in ("I", "E", "L")
+    return inside == goes_on and (same or not inside)
 
 
 def write_conll(path, sentences):
-    """Write (words, tags) sentences, a word, a tab and its tag a line. DataError for a word that is empty or has white space."""
+    """Write (words, tags) sentences, a word, a tab and its tag a line. DataError for a word that
+    is empty or has white space."""
     text = []
     for words, tags in sentences:
-        if len(words) != len(tags) or any(len(x.split()) != 1 or x.split()[0] != x for x in (*words, *tags)):
-            raise DataError(f"write_conll: {len(words)} words and {len(tags)} tags must be as many, without white space: {words}")
+        if len(words) != len(tags) or any(len(x.split()) != 1 or x.split()[0] != x for x in (*words,
+            *tags)):
+            raise DataError(f"write_conll: {len(words)} words and {len(tags)} tags must be as "
+                            f"many, without white space: {words}")
         text += [f"{w}\t{t}\n" for w, t in zip(words, tags)] + ["\n"]
     write_text(path, "".join(text))

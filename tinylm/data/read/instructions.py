@@ -5,12 +5,12 @@ these in turns. Files differ in the names of their fields only: Alpaca's instruc
 self-instruct (Wang et al. 2023), prompt / completion, OpenAI's messages, ShareGPT's conversations, and pairs of a chosen and
 a rejected answer. Read next: mix/instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
 """
-import gzip
-import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.errors import DataError
+from tinylm.reading import BadLines, json_lines, numbered_lines, read_text_file, refuse, strict_json
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,25 @@ class Preference:
     rejected: str
 
 
-def read_instructions(path):
+def read_instructions(path, bad=None):
     """The samples of a file of instructions or conversations.
 
     path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this module. Of a pair of a
              chosen and a rejected answer, "output" counts, or else the chosen one
+    bad      reading.BadLines that takes records that cannot be read; by default they raise
     returns  list of Instruction and Conversation, in the order of the file; a seed task gives one for each of its instances
     raises   DataError with the place of the first that cannot be read, or if there is none
     """
-    return _read(path, _samples)
+    return _read(path, _samples, bad)
 
 
-def read_preferences(path):
+def read_preferences(path, bad=None):
     """The pairs of a file with "chosen" and "rejected", and "prompt" or "instruction" (and "input").
 
     returns  list of Preference
     raises   as read_instructions
     """
-    return _read(path, _preferences)
+    return _read(path, _preferences, bad)
 
 
 def as_sample(record):
@@ -92,38 +93,29 @@ def as_sample(record):
     return found[0]
 
 
-def _read(path, make):
-    records, found = _records(Path(path)), []
-    for place, record in records:
+def _read(path, make, bad):
+    found = []
+    for place, record in _records(Path(path), bad):
         try:
             found += make(record)
         except DataError as error:
-            raise DataError(f"{path}, {place}: {error}") from None
+            refuse(f"{path}, {place}: {error}", bad)
     if not found:
-        raise DataError(f"{path} holds no sample at all")
+        raise DataError(f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count))
     return found
 
 
-def _records(path):
+def _records(path, bad):
     """(where, parsed JSON) of every record of a file."""
-    opened = gzip.open if path.suffix == ".gz" else open
+    lines = numbered_lines(path, BadLines(skip=True))
+    first = next((line for _, line in lines if line.strip()), "")
+    if not first.lstrip().startswith("["):
+        return ((f"line {number}", record) for number, record in json_lines(path, bad))
     try:
-        with opened(path, "rt", encoding="utf-8-sig") as file:
-            text = file.read()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"instructions: {path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if text.lstrip().startswith("["):
-        return [(f"record {i}", record) for i, record in enumerate(_json(text, path, "the list"), 1)]
-    lines = ((i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip())    # not splitlines: U+2028 may be inside
-    return [(f"line {i}", _json(line, path, f"line {i}")) for i, line in lines]
-
-
-def _json(text, path, what):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"instructions: {path}, {what} is no JSON ({error}): give a list of objects, or one object a "
-                        "line") from None
+        return [(f"record {i}", record) for i, record in enumerate(strict_json(read_text_file(path)), 1)]
+    except ValueError as error:
+        raise DataError(f"instructions: {path}, the list is no JSON ({error}): give a list of objects, or one "
+                        "object a line") from None
 
 
 def _samples(record):
@@ -171,6 +163,7 @@ def _turns(messages, role, content, system):
 
 
 _NEEDED = object()
+_HALF = re.compile("[\ud800-\udfff]")                   # of a pair of surrogates (UTF-16)
 
 
 def _text(record, field, default=_NEEDED):
@@ -179,6 +172,8 @@ def _text(record, field, default=_NEEDED):
         return default
     if not isinstance(value, str):
         raise DataError(f"the field {field!r} " + ("is missing" if value is _NEEDED else f"must be text, not {value!r:.60}"))
+    if not value.isascii() and _HALF.search(value):          # what no file of UTF-8 can hold
+        raise DataError(f"the field {field!r} has half a character (\\ud800 to \\udfff): {value!r:.60}")
     return value
 
 

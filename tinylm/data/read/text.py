@@ -9,9 +9,9 @@ import io
 
 from tinylm.data.read.sources import shown, text_files, unreadable
 from tinylm.errors import DataError
+from tinylm.reading import blocks, numbered_lines, other_encoding, wrong_encoding
 
 _BOMS = {"utf-8": codecs.BOM_UTF8}
-_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def python_documentation():
@@ -49,60 +49,80 @@ def without_repeats(text, shortest=80):
     return "\n\n".join(kept)
 
 
-def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20):
-    """The text of one file, piece by piece: a file larger than memory is no trouble.
+def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
+    """The text of one file, plain or gzip, piece by piece: a file larger than memory is no trouble.
 
     chunk_bytes  how much is read at once; no piece cuts a character or a line ending in two
+    bad          reading.BadLines that takes lines that are not UTF-8; by default they raise
     yields       non-empty str. A byte order mark is dropped; CRLF and lone CR become LF.
-    raises       DataError, when it gets there: missing, unreadable, empty, binary (a NUL byte), or a byte that is
-                 not of the encoding, with its offset
+    raises       DataError, when it gets there: missing, unreadable, empty, damaged gzip, binary (a NUL byte), in
+                 another encoding, or a byte that is not of the encoding, with its line and offset
     """
+    if bad is not None and bad.skip:
+        yield from (f"{line}\n" for _, line in numbered_lines(path, bad))
+        return
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    decoder = codecs.getincrementaldecoder(encoding)()
+    reader = _Decoder(path, encoding, "" if bad is None else "; --skip-bad leaves such lines out")
     mark = _BOMS.get(codecs.lookup(encoding).name, b"")
-    offset, chunk = 0, b""                                 # of the first byte of `chunk` in the file
     try:
-        with open(path, "rb") as file:
-            while True:
-                offset += len(chunk)
-                chunk = file.read(max(chunk_bytes, 4))     # 4: a byte order mark must arrive whole
-                if offset == 0:
-                    if not chunk:
-                        raise DataError(f"read text: {str(path)!r} is empty: give a file with text in it")
-                    if mark and chunk.startswith(mark):
-                        chunk, offset = chunk[len(mark):], len(mark)
-                        if not chunk:
-                            continue
-                text = newlines.decode(_decode(decoder, chunk, offset, path, encoding), final=not chunk)
-                if text:
-                    yield text
-                if not chunk:
-                    return
+        for chunk in blocks(path, max(chunk_bytes, 4)):     # 4: a byte order mark must arrive whole
+            skip = len(mark) if not reader.seen and mark and chunk.startswith(mark) else 0
+            if text := newlines.decode(reader(chunk, skip)):
+                yield text
+        if not reader.seen:
+            raise DataError(f"read text: {str(path)!r} is empty: give a file with text in it")
+        if text := newlines.decode(reader(b"", final=True), final=True):
+            yield text
     except OSError as error:
         raise unreadable(path, error) from None
 
 
-def _decode(decoder, chunk, offset, path, encoding):
-    """`chunk`, which starts at byte `offset` of the file, as str; an empty chunk is the end of the file."""
-    pending = len(decoder.getstate()[0])                   # bytes of a character whose rest comes in this chunk
-    nul, name = chunk.find(b"\0"), repr(str(path))
-    try:
-        text = decoder.decode(chunk, final=not chunk)
-    except UnicodeDecodeError as error:
-        if error.object.startswith(_UTF16_BOMS) and offset == pending:
-            raise DataError(f"read text: {name} looks like UTF-16, not {encoding}: "
-                            f"convert it with: iconv -f UTF-16 -t UTF-8 {path} > new.txt") from None
-        if nul < 0:
-            at, byte = offset - pending + error.start, error.object[error.start]
-            raise DataError(f"read text: {name} is not {encoding}: byte 0x{byte:02x} at offset {at} ({error.reason}): "
-                            f"convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8 {path} > new.txt") from None
-        text = "\0"
-    if "\0" in text:
-        raise DataError(f"read text: {name} is a binary file (a NUL byte at offset {offset + nul}): give plain text")
-    return text
+class _Decoder:
+    """Chunks of a file as str. `seen` bytes and `lines` ends of lines came before."""
+
+    def __init__(self, path, encoding, mend=""):
+        self.path, self.encoding, self.mend = path, encoding, mend
+        self.seen, self.lines, self.head = 0, 0, b""
+        self.decoder = codecs.getincrementaldecoder(encoding)()
+
+    def __call__(self, chunk, skip=0, final=False):
+        """The characters completed by `chunk`, of which the first `skip` bytes are no text."""
+        self.head += chunk[:4096 - len(self.head)]
+        pending = len(self.decoder.getstate()[0])           # bytes of a character whose rest comes now
+        try:
+            text = self.decoder.decode(chunk[skip:], final)
+        except UnicodeDecodeError as error:
+            self.refuse_kind()
+            if (nul := chunk.find(b"\0")) >= 0:
+                raise self.binary(nul) from None
+            raise self.not_encoded(error, chunk, error.start + skip - pending) from None
+        if "\0" in text:
+            self.refuse_kind()
+            raise self.binary(chunk.find(b"\0"))
+        self.seen += len(chunk)
+        self.lines += text.count("\n")
+        return text
+
+    def refuse_kind(self):
+        """DataError if the beginning of the file tells another encoding."""
+        if codecs.lookup(self.encoding).name == "utf-8" and (name := other_encoding(self.head)):
+            raise wrong_encoding(f"read text: {str(self.path)!r}", name, self.path)
+
+    def binary(self, nul):
+        """The DataError for the NUL byte `nul` of a chunk."""
+        return DataError(f"read text: {str(self.path)!r} is a binary file (a NUL byte at offset {self.seen + nul}): "
+                         "give plain text")
+
+    def not_encoded(self, error, chunk, at):
+        """The DataError for byte `at` of a chunk, which may belong to a character begun before it."""
+        line = self.lines + chunk[:max(at, 0)].count(b"\n") + 1
+        byte = error.object[error.start]
+        return DataError(f"read text: {str(self.path)!r} is not {self.encoding}: byte 0x{byte:02x} at offset "
+                         f"{self.seen + at} ({error.reason}), line {line}: convert it, for example with: "
+                         f"iconv -f WINDOWS-1252 -t UTF-8 {self.path} > new.txt{self.mend}")
 
 
-def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20):
+def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     """Every file at `path` as a document that is itself a stream: `prepare(stream_documents(folder), ...)`.
 
     path    a file, folder or pattern, or several of them (sources.py)
@@ -118,7 +138,7 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20):
         raise DataError(f"read text: all {len(files)} text files in {shown(path)} are empty: "
                         "give files with text in them")
     for file in filled:
-        yield stream_text(file, encoding, chunk_bytes)
+        yield stream_text(file, encoding, chunk_bytes, bad)
 
 
 def read_text(path, encoding="utf-8"):

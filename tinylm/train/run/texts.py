@@ -14,10 +14,10 @@ from tinylm.data.read.sources import find_texts, shown, text_files
 from tinylm.data.read.text import (
     python_documentation,
     stream_documents,
-    stream_text,
     without_repeats,
 )
 from tinylm.errors import ConfigError, DataError
+from tinylm.reading import numbered_lines, refuse
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, said_otherwise
 
@@ -72,35 +72,30 @@ def _chunks(config):
     return itertools.chain.from_iterable((chunk, said_otherwise(chunk, dictionary)) for chunk in chunks)
 
 
-def translations(path):
+def translations(path, bad=None):
     """Pairs of translations, one a line, with a tab between; further columns are passed over.
 
     path     a file, folder or pattern, or several of them
 
+    bad      reading.BadLines that takes lines that cannot be read; by default they raise
     yields   "sentence\\ttranslation"
     raises   DataError with file and number of a line that has no two columns, or if there are fewer than two pairs
     """
     count = 0
     for file in text_files(path):
-        for number, line in enumerate(_lines(file), 1):
+        for number, line in numbered_lines(file, bad):
             if not line.strip():
                 continue
             columns = [column.strip() for column in line.split("\t")]
             if len(columns) < 2 or not all(columns[:2]):
-                raise DataError(f"pairs {file}, line {number}: {line.strip()[:60]!r} is not sentence<TAB>translation")
+                refuse(f"pairs {file}, line {number}: {line.strip()[:60]!r} is not "
+                       "sentence<TAB>translation", bad)
+                continue
             count += 1
             yield "\t".join(columns[:2])
     if count < 2:
         raise DataError(f"pairs {shown(path)}: {count} lines of sentence<TAB>translation are too "
                         "few: give two at least")
-
-
-def _lines(file):
-    rest = ""
-    for chunk in stream_text(file):
-        *whole, rest = (rest + chunk).split("\n")
-        yield from whole
-    yield rest
 
 
 def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None):

@@ -7,6 +7,7 @@ import numpy as np
 import regex
 
 from tinylm.errors import ConfigError, DataError
+from tinylm.reading import numbered_lines
 
 ENDS = (".", "!", "?", "。", "！", "？")
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
@@ -39,21 +40,24 @@ def read_dictionary(path):
     returns  {word: [translations]}
     raises   DataError with the number of a line that is not of that form, or if there is no line
     """
-    found = {}
     try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip() or line.startswith("#"):
-                    continue
-                columns = [column.strip() for column in line.split("\t")]
-                if len(columns) < 2 or not all(columns[:2]):
-                    raise DataError(f"dictionary {path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation")
-                found.setdefault(columns[0], []).append(columns[1])
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"dictionary {path} cannot be read ({getattr(error, 'strerror', None) or error}): give a UTF-8 file "
-                        "with lines word<TAB>translation") from None
+        found = _entries(path)
+    except DataError as error:
+        raise DataError(f"dictionary {error}; give lines word<TAB>translation") from None
     if not found:
         raise DataError(f"dictionary {path} is empty: give lines word<TAB>translation")
+    return found
+
+
+def _entries(path):
+    found = {}
+    for number, line in numbered_lines(path):
+        if not line.strip() or line.startswith("#"):
+            continue
+        columns = [column.strip() for column in line.split("\t")]
+        if len(columns) < 2 or not all(columns[:2]):
+            raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation")
+        found.setdefault(columns[0], []).append(columns[1])
     return found
 
 

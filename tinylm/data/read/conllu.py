@@ -1,0 +1,166 @@
+"""Files of the Universal Dependencies: CoNLL-U, ten columns between tabs   (Nivre et al. 2016).
+
+    # text = Don't stop.                                comments stand before the first word
+    1-2   Don't   _      _      _   _   _  _       _  _     a token and the words that it holds
+    1     Do      do     AUX    VB  _   3  aux     _  _     ID, FORM, LEMMA, UPOS, XPOS, FEATS,
+    2     n't     not    PART   RB  _   3  advmod  _  _     HEAD, DEPREL, DEPS, MISC
+    3     stop    stop   VERB   VB  _   0  root    _  _
+    3.1   now     ...                                   a word that was left out
+
+What the format's own validator refuses at its level 1, and heads that are no tree, is refused.
+Read next: finetune/tasks/tagging.py.
+"""
+import re
+
+from tinylm.errors import DataError
+from tinylm.reading import numbered_lines
+
+_ID = re.compile(r"(?P<word>[1-9][0-9]*)|(?P<first>[1-9][0-9]*)-(?P<last>[1-9][0-9]*)"
+                 r"|(?P<after>0|[1-9][0-9]*)\.(?P<empty>[1-9][0-9]*)")
+_NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()
+UPOS = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X "
+                 "_".split())
+_MAY_HAVE_SPACES = ("FORM", "LEMMA", "MISC")
+_FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
+
+
+def read_conllu(path, tag=3):
+    """Sentences of a CoNLL-U file; words that a token contains ("2-3 don't") and empty nodes
+    ("8.1")
+    follow its rules: the syntactic words are read, not the spelling above them.
+
+    tag      column of the tag: 3 universal part of speech, 4 the treebank's own
+    returns  list of (words, tags)
+    raises   DataError naming the line that is not CoNLL-U, or the file if it cannot be read
+    """
+    sentences = []
+    for block in _blocks(path):
+        words = _Sentence()
+        for number, line in block:
+            try:
+                words.add(line)
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {line!r:.80} {error}") from None
+        try:
+            words.end()
+        except DataError as error:
+            raise DataError(f"{path}, sentence of line {block[0][0]} to {block[-1][0]}: "
+                            f"{error}") from None
+        sentences.append(([row[1] for row in words.rows], [row[tag] for row in words.rows]))
+    return sentences
+
+
+def _blocks(path):
+    """[(number, line)] of every sentence, comments included. Empty lines end one."""
+    block = []
+    for number, line in numbered_lines(path):
+        if line:
+            block.append((number, line))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class _Sentence:
+    """Lines of one sentence, checked one after the other; `rows` are those of its words."""
+
+    def __init__(self):
+        self.rows, self.token_end, self.empty, self.started = [], 0, 0, False
+
+    def add(self, line):
+        """One line. Raises DataError saying what is wrong with it."""
+        if line.startswith("#"):
+            if self.started:
+                raise DataError("is a comment inside a sentence: comments stand before its first "
+                                "word, and "
+                                "an empty line ends a sentence")
+            return
+        self.started = True
+        row = line.split("\t")
+        if len(row) != 10:
+            raise DataError(f"has {len(row)} columns between tabs, CoNLL-U has 10")
+        for name, cell in zip(_NAMES, row):
+            if not cell or cell != cell.strip():
+                raise DataError(f"has an empty {name}, or spaces around it: \"_\" stands for "
+                                f"nothing")
+            if name not in _MAY_HAVE_SPACES and len(cell.split()) > 1:
+                raise DataError(f"has white space inside {name}")
+        found = _ID.fullmatch(row[0])
+        if found is None:
+            raise DataError(f"has the ID {row[0]!r}: 1, 2-3 and 3.1 are IDs")
+        if found["word"]:
+            self._word(int(found["word"]), row)
+        elif found["first"]:
+            self._token(int(found["first"]), int(found["last"]), row)
+        else:
+            self._empty(int(found["after"]), int(found["empty"]), row)
+        _check_features(row[5])
+
+    def _word(self, number, row):
+        if number != len(self.rows) + 1:
+            raise DataError(f"has the ID {number} where {len(self.rows) + 1} is next")
+        if row[3] not in UPOS:
+            raise DataError(f"has the UPOS {row[3]!r}, which is none of {' '.join(sorted(UPOS))}")
+        if row[6] != "_" and not (row[6].isascii() and row[6].isdecimal()):
+            raise DataError(f"has the HEAD {row[6]!r}: a head is the ID of a word, or 0")
+        if row[6] == str(number):
+            raise DataError("has itself as HEAD")
+        self.rows.append(row)
+        self.empty = 0
+
+    def _token(self, first, last, row):
+        if first != len(self.rows) + 1 or last <= first or first <= self.token_end:
+            raise DataError(f"has the ID {first}-{last}: a range stands before its first word, "
+                            f"has two words or "
+                            "more, and none of another range")
+        # Typo=Yes may stand in FEATS; all else is told of the words.
+        if any(row[i] != "_" for i in (2, 3, 4, 6, 7, 8)) or row[5] not in ("_", "Typo=Yes"):
+            raise DataError("is a range: only FORM and MISC, and Typo=Yes, may stand in it")
+        self.token_end = last
+
+    def _empty(self, after, empty, row):
+        if after != len(self.rows) or empty != self.empty + 1:
+            raise DataError(f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} would "
+                            f"be next")
+        if row[6] != "_" or row[7] != "_":
+            raise DataError("is an empty node, which has no HEAD and no DEPREL")
+        self.empty = empty
+
+    def end(self):
+        """Raises DataError if words are missing, or their heads are no tree."""
+        count = len(self.rows)
+        if not count:
+            raise DataError("it has no word: an empty line stands only after a sentence")
+        if self.token_end > count:
+            raise DataError(f"a range goes up to {self.token_end}, the words up to {count}")
+        heads = [0] + [None if row[6] == "_" else int(row[6]) for row in self.rows]
+        # Walked from every word towards 0; what was passed before needs no second walk.
+        passed = [True] + [False] * count
+        for start in range(1, count + 1):
+            path, at = set(), start
+            while at is not None and not passed[at]:
+                if at in path:
+                    raise DataError(f"the heads of word {at} go round in a circle")
+                path.add(at)
+                if heads[at] is not None and heads[at] > count:
+                    raise DataError(f"word {at} has the HEAD {heads[at]}, which is no word of the "
+                                    f"sentence")
+                at = heads[at]
+            for word in path:
+                passed[word] = True
+        for i, row in enumerate(self.rows, 1):
+            known = row[6] != "_" and row[7] != "_"
+            if known and (row[6] == "0") != (row[7].split(":")[0] == "root"):
+                raise DataError(f"word {i} has HEAD {row[6]} and DEPREL {row[7]!r}: root is the "
+                                f"relation to 0")
+
+
+def _check_features(cell):
+    """DataError for FEATS that are not Name=Value|Name=Value, each name once."""
+    features = [] if cell == "_" else cell.split("|")
+    names = [feature.partition("=")[0] for feature in features]
+    if not all(map(_FEATURE.fullmatch, features)) or len(set(names)) < len(names):
+        raise DataError(f"has the FEATS {cell!r}: Name=Value|Name=Value is the form, each name "
+                        f"once")

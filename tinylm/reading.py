@@ -1,0 +1,264 @@
+"""Text files as users have them, read strictly: blocks of bytes, lines of characters, JSON in a
+line.
+
+Every reader of text goes through here, so each drops a byte order mark, takes gzip, names another
+encoding, and refuses damage with the file and the line; a reader of many lines may pass over a bad
+one and count it. Read first: files.py; read next: data/read/text.py, which streams text.
+"""
+import codecs
+import gzip
+import json
+import unicodedata
+import zlib
+from pathlib import Path
+
+from tinylm.errors import DataError
+
+BLOCK = 1 << 20  # bytes that are read at once
+_GZIP = b"\x1f\x8b"
+# The marks of UTF-32 go first: that of its little-endian form begins with UTF-16's.
+_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
+          codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
+_NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # general categories: controls, unassigned, private, surrogates
+_HEAD = 4096  # bytes that are looked at to name an encoding
+
+
+class BadLines:
+    """What becomes of lines that cannot be read: an error, or they are left out and counted.
+
+    skip     leave them out
+    count    how many were left out so far
+    first    messages of the first three
+    """
+
+    def __init__(self, skip=False):
+        self.skip, self.count, self.first = skip, 0, []
+
+    def add(self, message):
+        """Count a bad line. Raises DataError with the message if none may be left out."""
+        if not self.skip:
+            raise DataError(f"{message} (--skip-bad leaves such lines out and counts them)")
+        self.count += 1
+        if len(self.first) < 3:
+            self.first.append(message)
+
+    def report(self):
+        """What was left out, as lines to print: [] if nothing."""
+        if not self.count:
+            return []
+        lines = "line" if self.count == 1 else "lines"
+        return [f"left out {self.count:,} bad {lines} (--skip-bad):",
+            *(f"  {m}" for m in self.first)]
+
+
+def refuse(message, bad=None):
+    """A line that cannot be read: counted by `bad`, a BadLines, or else DataError."""
+    if bad is None:
+        raise DataError(message)
+    bad.add(message)
+
+
+def blocks(path, size=BLOCK):
+    """The bytes of a file, unpacked if it is gzip, in blocks.
+
+    yields   bytes, not empty
+    raises   OSError where the system refuses; DataError with the line for damage in gzip's data
+    """
+    line = 1
+    with open(path, "rb") as raw:
+        packed = raw.read(2) == _GZIP
+        if not packed and Path(path).suffix == ".gz":
+            raise DataError(f"{path} is not gzip, though its name ends in .gz: rename it, or "
+                            f"fetch it again")
+        raw.seek(0)
+        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        try:
+            while block := file.read(size):
+                yield block
+                line += block.count(b"\n")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}, about line {line} when unpacked: the gzip data are damaged "
+                            f"or cut short "
+                            f"({error}): fetch the file again") from None
+
+
+def marked_encoding(head):
+    """The name of the encoding that a byte order mark at the beginning tells, None for none or
+    UTF-8."""
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+
+
+def other_encoding(head):
+    """The name of the encoding of text that is not UTF-8, by a byte order mark or by where its
+    NULs are.
+
+    head     the first bytes of a file
+    returns  str for iconv, or None if nothing is known
+    """
+    head = head[:_HEAD]
+    if (name := marked_encoding(head)) or b"\0" not in head:
+        return name
+    return next((name for name in _UNMARKED if _reads_as(head, name)), None)
+
+
+def _reads_as(head, name):
+    """True if bytes with NULs are text in an encoding of 2 or 4 bytes a character."""
+    width, low = int(name[4:6]) // 8, 0 if name.endswith("LE") else -1
+    units = [head[i:i + width] for i in range(0, len(head) - width + 1, width)]
+    # Of a letter below U+0100 all bytes but the lowest are NUL; text has such letters, or at least
+    # ends of lines, and no NUL elsewhere.
+    ascii_units = sum(unit.count(0) == width - 1 and unit[low] != 0 for unit in units)
+    if not ascii_units or any(unit[low] == 0 for unit in units):
+        return False
+    try:                                                    # a character may be cut at the end
+        text = codecs.getincrementaldecoder(name)().decode(b"".join(units))
+    except UnicodeDecodeError:
+        return False
+    if any(unicodedata.category(c) in _NO_TEXT and c not in "\t\r\n\f" for c in text):
+        return False
+    # Bytes with a stray NUL read as UTF-16 too, as letters of scripts at random: most must be
+    # below U+0100, or the bytes are no UTF-8.
+    return 2 * ascii_units > len(units) or not _is_utf8(head)
+
+
+def _is_utf8(data):
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def wrong_encoding(what, name, path=None):
+    """The DataError for text in another encoding, with the command that converts it.
+
+    what     what the message calls the file
+    path     the file, if `what` is not it
+    """
+    path = what if path is None else path
+    convert = f"iconv -f {name} -t UTF-8 {path}"
+    if Path(path).suffix == ".gz":
+        convert = f"zcat {path} | iconv -f {name} -t UTF-8"
+    return DataError(f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} > "
+                     f"new.txt")
+
+
+def numbered_lines(path, bad=None):
+    """The lines of a UTF-8 file, plain or gzip, with their numbers.
+
+    bad      BadLines for lines that are not UTF-8
+    yields   (number from 1, line without its end). LF, CRLF or CR ends a line; nothing after the
+             last end is no line. A byte order mark is dropped
+    raises   DataError naming the file, and the line and byte of what is not text
+    """
+    number, head = 0, b""
+    try:
+        for raw in _raw_lines(path):
+            if number == 0:
+                head, raw = raw, raw.removeprefix(codecs.BOM_UTF8)
+                if name := marked_encoding(head):
+                    raise wrong_encoding(path, name)
+            elif len(head) < _HEAD:
+                head += b"\n" + raw
+            text = _decoded(path, raw, number + 1, head, bad)
+            if text is None:
+                number += 1
+                continue
+            for line in text.removesuffix("\r").split("\r"):
+                number += 1
+                yield number, line
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it exists "
+                        f"and that you "
+                        "may read it") from None
+
+
+def _raw_lines(path):
+    """The lines of a file as bytes, without "\\n"."""
+    held = []
+    for block in blocks(path):
+        *whole, rest = block.split(b"\n")
+        for line in whole:
+            yield b"".join([*held, line])
+            held = []
+        held.append(rest)
+    if last := b"".join(held):
+        yield last
+
+
+def _decoded(path, raw, number, head, bad):
+    """A line as str; None if it is no text and `bad` takes it."""
+    nul = raw.find(b"\0")
+    try:
+        if nul < 0:
+            return raw.decode("utf-8")
+        reason = f"byte {nul + 1} of the line is NUL: this is no text"
+    except UnicodeDecodeError as error:
+        byte, place = raw[error.start], error.start + 1
+        reason = f"byte 0x{byte:02x}, number {place} of the line, is not UTF-8 ({error.reason})"
+    if name := other_encoding(head):
+        raise wrong_encoding(path, name)
+    refuse(f"{path}, line {number}: {reason}", bad)
+    return None
+
+
+def lines_of(chunks):
+    """The lines of a text that comes in chunks, without "\\n"; the last may be empty."""
+    held = []                                               # of a line, however many chunks it has
+    for chunk in chunks:
+        *whole, rest = chunk.split("\n")
+        for line in whole:
+            yield "".join([*held, line])
+            held = []
+        held.append(rest)
+    yield "".join(held)
+
+
+def read_text_file(path):
+    """The text of a UTF-8 file, plain or gzip, with "\\n" for every end of line. DataError as
+    `numbered_lines`."""
+    return "".join(f"{line}\n" for _, line in numbered_lines(path))
+
+
+def strict_json(text):
+    """The value of JSON text as RFC 8259 has it.
+
+    raises   ValueError saying what is wrong: also for NaN and Infinity, a name that stands twice in
+             an object, nesting too deep, and numbers of thousands of digits
+    """
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _distinct(pairs):
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the field {name!r:.60} stands twice")
+        found[name] = value
+    return found
+
+
+def json_lines(path, bad=None):
+    """The values of a file of JSON lines.
+
+    bad      BadLines for lines that are no JSON
+    yields   (number of the line, value); lines of white space alone are passed over
+    raises   DataError as `numbered_lines`, or with the line and what is wrong with it
+    """
+    for number, line in numbered_lines(path, bad):
+        if not line.strip():
+            continue
+        try:
+            value = strict_json(line)
+        except ValueError as error:
+            refuse(f"{path}, line {number} is no JSON ({error})", bad)
+            continue
+        yield number, value
