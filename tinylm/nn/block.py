@@ -20,14 +20,19 @@ class Block(Module):
         self.attention, self.cross, self.feed_forward = attention, cross, feed_forward
         self.norms, self.place, self.dropout, self.rng = list(norms), place, dropout, rng
 
-    def __call__(self, x, memory=None, memory_mask=None, **options):
-        """x (B, T, D), memory (B, S, D) for cross-attention; options go to the attention (rotation, mask, bias, cache, layer)."""
+    def __call__(self, x, memory=None, memory_mask=None, real=None, **options):
+        """x (B, T, D), memory (B, S, D) for cross-attention; options go to the attention.
+
+        real     (B, T) bool for a layer of experts, True for tokens; None for other feed-forwards
+        options  rotation, mask, bias, cache, layer
+        """
         p = self.dropout if self.training else 0.0
         norms = iter(self.norms)
         x = self.place(x, lambda h: dropout(self.attention(h, **options), p, self.rng), next(norms))
         if self.cross is not None:
             x = self.place(x, lambda h: dropout(self.cross(h, memory, memory_mask), p, self.rng), next(norms))
-        return self.place(x, lambda h: dropout(self.feed_forward(h), p, self.rng), next(norms))
+        forward = self.feed_forward if real is None else lambda h: self.feed_forward(h, real)
+        return self.place(x, lambda h: dropout(forward(h), p, self.rng), next(norms))
 
 
 class ParallelBlock(Module):
@@ -42,9 +47,10 @@ class ParallelBlock(Module):
         self.attention, self.feed_forward, self.norms = attention, feed_forward, list(norms)
         self.dropout, self.rng = dropout, rng
 
-    def __call__(self, x, **options):
-        """x (B, T, D); options go to the attention."""
+    def __call__(self, x, real=None, **options):
+        """x (B, T, D); real as in Block; options go to the attention."""
         p = self.dropout if self.training else 0.0
         first = self.norms[0](x)
         second = first if len(self.norms) == 1 else self.norms[1](x)
-        return x + dropout(self.attention(first, **options), p, self.rng) + dropout(self.feed_forward(second), p, self.rng)
+        forward = self.feed_forward(second) if real is None else self.feed_forward(second, real)
+        return x + dropout(self.attention(first, **options), p, self.rng) + dropout(forward, p, self.rng)

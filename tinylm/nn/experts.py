@@ -33,7 +33,6 @@ from tinylm.autograd import (
     softmax,
     take_along_axis,
     topk,
-    where,
 )
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, GraphError, ShapeError
@@ -77,29 +76,46 @@ def route(logits, k=1, capacity_factor=None, mask=None):
     n, E = logits.shape
     if not 1 <= k <= E:
         raise ConfigError(f"route: k = {k} experts of {E}: choose between 1 and {E}")
-    logits, mask, tokens = _real(logits, mask, "route")
+    rows = real_rows(mask, n, "route")
+    if rows is not None:
+        at, places = rows
+        inner = route(embedding(at, logits), k, capacity_factor)
+        experts, kept = np.zeros_like(at, shape=(n, k)), np.zeros_like(at, bool, shape=(n, k))
+        experts[at], kept[at] = inner.experts, inner.kept
+        return Routing(experts, _spread(inner.gates, places), kept, inner.load, inner.dropped)
     chosen, experts = topk(logits, k)                                                   # (n, k) each
     gates = take_along_axis(softmax(logits), experts, -1) if k == 1 else softmax(chosen)
     queue = experts.T.reshape(-1)                                                       # (k n,): first choices, then second
     takes = (queue[:, None] == np.arange(E, like=queue)).astype(np.int64)               # (k n, E), one 1 in each row
-    real = mask if mask is True else np.concatenate([mask] * k)                         # (k n, 1)
-    takes = takes * real
     place = (np.cumsum(takes, axis=0) * takes).sum(-1)                                  # 1 for the first in its expert's queue
-    kept = place <= (n * k if capacity_factor is None else capacity(tokens, E, k, capacity_factor))
-    kept = kept if real is True else kept & real[:, 0]
+    kept = place <= (n * k if capacity_factor is None else capacity(n, E, k, capacity_factor))
     load = (takes * kept[:, None]).sum(0)
-    return Routing(experts, gates, kept.reshape(k, n).T, load, int(tokens * k - load.sum()))
+    return Routing(experts, gates, kept.reshape(k, n).T, load, int(n * k - load.sum()))
 
 
-def _real(logits, mask, operation):
-    """Scores with padding's set to 0, so that nothing comes of them; the mask as (n, 1), or True; and how many count."""
-    mask, n = bool_mask(mask, operation, bias=None), logits.shape[0]
+def real_rows(mask, n, operation):
+    """Where the tokens stand among n rows, and for each row its place among them, from 1; 0 for padding.
+
+    Rows of padding are left out rather than weighed with 0: 0 x nan is nan.
+
+    mask     bool of n elements in any shape, True for tokens; or None
+    returns  (indices (r,), places (n,)), or None where all rows are tokens
+    raises   DtypeError if it is not bool, ShapeError if it has another size
+    """
+    mask = bool_mask(mask, operation, bias=None)
     if mask is None:
-        return logits, True, n
+        return None
     if mask.size != n:
         raise ShapeError(f"{operation}: a mask of shape {mask.shape} for {n} tokens: give one entry for each")
-    mask = mask.reshape(n, 1)
-    return where(mask, logits, 0.0), mask, int(np.sum(mask))
+    mask = mask.reshape(-1)
+    if mask.all():
+        return None
+    return mask.nonzero()[0], np.cumsum(mask) * mask
+
+
+def _spread(rows, places):
+    """Rows of the tokens in the places of all, zeros for padding: (r, ...) -> (n, ...)."""
+    return embedding(places, pad(rows, ((1, 0), (0, 0))))
 
 
 def load_balancing_loss(logits, experts, mask=None):
@@ -110,14 +126,14 @@ def load_balancing_loss(logits, experts, mask=None):
     returns  Tensor (); 1 if everything is even, up to E if all goes to one. f is constant: the gradient is through P.
              0 without a token
     """
-    E, k = logits.shape[-1], experts.shape[-1]
-    logits, mask, tokens = _real(logits, mask, "load_balancing_loss")
-    hits = experts[..., None] == np.arange(E, like=experts)                             # (n, k, E)
-    hits = hits if mask is True else hits & mask[..., None]
-    chosen = hits.sum(axis=(0, 1)) / max(tokens * k, 1)                                 # (E,)
-    P = softmax(logits)
-    P = (P if mask is True else where(mask, P, 0.0)).sum(axis=0) / max(tokens, 1)
-    return (P * chosen.astype(logits.dtype)).sum() * E
+    n, E = logits.shape
+    rows = real_rows(mask, n, "load_balancing_loss")
+    if rows is not None:
+        return load_balancing_loss(embedding(rows[0], logits), experts[rows[0]])
+    if n == 0:
+        return logits.sum()
+    chosen = (experts.reshape(-1)[:, None] == np.arange(E, like=experts)).mean(0)       # (E,)
+    return (softmax(logits).mean(axis=0) * chosen.astype(logits.dtype)).sum() * E
 
 
 def router_z_loss(logits, mask=None):
@@ -125,9 +141,12 @@ def router_z_loss(logits, mask=None):
 
     logits (n, E) Tensor;  mask (n,) bool, True for tokens, which alone count; None: all are
     """
-    logits, mask, tokens = _real(logits, mask, "router_z_loss")
-    squares = logsumexp(logits, axis=-1, keepdims=True) ** 2                            # (n, 1)
-    return (squares if mask is True else where(mask, squares, 0.0)).sum() / max(tokens, 1)
+    rows = real_rows(mask, len(logits), "router_z_loss")
+    if rows is not None:
+        logits = embedding(rows[0], logits)
+    if len(logits) == 0:
+        return logits.sum()
+    return (logsumexp(logits, axis=-1) ** 2).mean()
 
 
 class MixtureOfExperts(Module):
@@ -174,17 +193,27 @@ class MixtureOfExperts(Module):
         mask  (...) bool, True for tokens; None: all are
         """
         y, logits, routing = self._run(x, mask)
-        balance = load_balancing_loss(logits, routing.experts, mask)
-        return y, self.balance * balance + self.z * router_z_loss(logits, mask)
+        balance = load_balancing_loss(logits, routing.experts)
+        return y, self.balance * balance + self.z * router_z_loss(logits)
 
     def route(self, x, mask=None):
         """The Routing of x (..., D), its tokens counted as n rows: for looking at loads and drops."""
         return route(self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor, mask)
 
     def _run(self, x, mask=None):
+        """(y (..., D), logits, Routing), both of these of the tokens alone."""
         rows = x.reshape(-1, x.shape[-1])                                               # (..., D) -> (n, D)
+        real = real_rows(mask, len(rows), "MixtureOfExperts")
+        if real is None:
+            y, logits, routing = self._run_rows(rows)
+        else:
+            y, logits, routing = self._run_rows(embedding(real[0], rows))
+            y = _spread(y, real[1])
+        return y.reshape(x.shape), logits, routing
+
+    def _run_rows(self, rows):
         logits = self.router(rows)                                                      # (n, E)
-        routing = route(logits, self.k, self.capacity_factor, mask)
+        routing = route(logits, self.k, self.capacity_factor)
         parts, used, place = [], 0, np.zeros_like(routing.experts)                      # place: row of each choice's output
         for e, expert in enumerate(self.experts):
             token, choice = np.nonzero((routing.experts == e) & routing.kept)
@@ -193,12 +222,18 @@ class MixtureOfExperts(Module):
             parts.append(expert(embedding(token, rows)))                                # its tokens only: (load, D)
             place[token, choice] = used + np.arange(1, len(token) + 1, like=token)
             used += len(token)
-        if not parts:                                       # nothing but padding, or nothing at all
-            return where(np.zeros_like(x.data, bool), x, 0.0), logits, routing
+        if not parts:                                       # no tokens: (0, D), and gradients of that
+            return rows * routing.gates.sum(axis=1, keepdims=True), logits, routing
         outputs = pad(concatenate(parts), ((1, 0), (0, 0)))                             # row 0, zeros, is for dropped choices
         picked = embedding(place, outputs)                                              # (n, k, D)
         y = (picked * routing.gates.reshape(*routing.gates.shape, 1)).sum(axis=1)       # (n, D)
-        return y.reshape(x.shape), logits, routing
+        return y, logits, routing
+
+
+def has_experts(model):
+    """Whether some layer of a model is a MixtureOfExperts."""
+    parts = model.modules() if isinstance(model, Module) else ()
+    return any(isinstance(part, MixtureOfExperts) for part in parts)
 
 
 class _Collector:                                           # no list: a module's lists are searched for parameters

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinylm.autograd import cross_entropy, where
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.nn.experts import has_experts
 from tinylm.pretrain.batch import IGNORE
 
 
@@ -40,6 +41,18 @@ def chosen(h, targets):
     flat = targets.reshape(-1)
     at = np.flatnonzero(flat != IGNORE)
     return h.reshape(-1, h.shape[-1])[at], flat[at]                                     # (B, T, D) -> (n, D)
+
+
+def padding_options(model, held):
+    """What a causal model is given on padding at the ends of rows, which causality hides anyway.
+
+    held     (B, T) bool, True for tokens, or None where nothing is padded
+    returns  {"mask": (B, 1, 1, T)} for a model with layers of experts, in which padding would take
+             the room of tokens; {} for others
+    """
+    if held is None or held.all() or not has_experts(model):
+        return {}
+    return {"mask": held[:, None, None, :]}
 
 
 def row_means(losses, counts):

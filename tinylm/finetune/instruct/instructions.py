@@ -17,7 +17,7 @@ from tinylm.backend import to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.generate import generate_batch
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
-from tinylm.pretrain.score import chosen, score
+from tinylm.pretrain.score import chosen, padding_options, score
 from tinylm.train.evaluation import evaluate
 
 
@@ -40,7 +40,8 @@ class InstructionBatch(Batch):
         """The attention mask that keeps a conversation to itself, (B, 1, T, T) bool; None where every row holds one."""
         if self.segments is None:
             return None
-        return (self.segments[:, :, None] == self.segments[:, None, :])[:, None]        # the model itself is causal
+        same = self.segments[:, :, None] == self.segments[:, None, :]   # the model itself is causal
+        return (same & (self.segments >= 0)[:, None])[:, None]          # padding is seen by nothing
 
     @property
     def options(self):
@@ -86,7 +87,10 @@ class InstructionTuning:
         model    GPT, or anything with hidden(ids, positions=, mask=) and logits(h)
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
-        h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
+        options = batch.options
+        if batch.segments is None:
+            options |= padding_options(model, batch.mask)
+        h, targets = chosen(model.hidden(batch.inputs, **options), batch.targets)
         return score(model.logits(h), targets)
 
     def predict(self, model, batch):

@@ -18,6 +18,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.freezing import freeze
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
+from tinylm.nn.experts import has_experts
 
 INPUT = "<input>"                                           # in a pattern: where the text goes
 
@@ -121,7 +122,7 @@ class Prompted(Module):
         """Last hidden states of the input, (B, T) -> (B, T, D).
 
         segments, mask  (B, T), of an Encoder; the prompt is visible and of segment 0. Rows of a GPT are padded at their
-                        ends, where causality hides the padding: it takes none of these
+                        ends, where causality hides the padding: only its experts are told the mask
         """
         n = len(self.before)
         return self._all(ids, segments, mask)[:, n:n + ids.shape[1]]
@@ -140,11 +141,20 @@ class Prompted(Module):
 
     def _all(self, ids, segments=None, mask=None):
         if isinstance(self.model, GPT):
-            return self.model.hidden(self.wrap(ids))
+            return self.model.hidden(self.wrap(ids), **self._padding(ids, mask))
         sides = (0, 0), (len(self.before), len(self.after))
         more = {name: np.pad(value, sides, constant_values=fill)
                 for name, value, fill in (("segments", segments, 0), ("mask", mask, True)) if value is not None}
         return self.model.hidden(self.wrap(ids), **more)
+
+
+    def _padding(self, ids, mask):
+        """What a GPT is told of padding: nothing, but of layers of experts."""
+        if mask is None or not has_experts(self.model):
+            return {}
+        sides = (0, 0), (len(self.before), len(self.after))
+        held = np.pad(mask.reshape(ids.shape), sides, constant_values=True)
+        return {"mask": held[:, None, None, :]}
 
 
 def prompt_tuning(model, start):

@@ -15,6 +15,7 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.discriminative.contrastive import mean_pool
+from tinylm.pretrain.score import padding_options
 
 
 def innermost(model):
@@ -37,7 +38,8 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
         if mask is not None and bool(np.any(mask[:, 1:] & ~mask[:, :-1])):
             raise DataError("hidden_states: a decoder reads from left to right, so its rows are padded at their ends: "
                             "move the padding behind the tokens")
-        return model.hidden(inputs, **options)              # causal: no token sees the padding after it
+        # Causal: no token sees the padding after it. Experts, though, must not count it.
+        return model.hidden(inputs, **padding_options(model, mask), **options)
     if isinstance(model, Seq2Seq):
         return model.encode(inputs, mask, **options)
     if segments is not None and getattr(model.config, "segments", 2) > 1:

@@ -95,7 +95,8 @@ class GPT(Module):
         ids        (B, T) integers
         cache      keys and values of earlier tokens (generate/cache/key_value.py); T counts the new tokens only
         positions  (T,) or (B, T) integers; by default they continue from the cache, or from 0
-        mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask
+        mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask. A column that it hides
+                   from every query is padding: experts do not count it
         returns    (B, T, V)
         raises     ShapeError if ids are not (B, T), or reach beyond the context where positions are not given;
                    DataError for an id, or a position given, that has no row in its table
@@ -129,8 +130,14 @@ class GPT(Module):
         if isinstance(self.position_bias, FireBias):        # the one bias that also asks how far a query is from its start
             bias = self.position_bias(queries, keys, positions)                                   # (H, T, S), (B, H, T, S)
         rotation = self.rotation(positions, x.dtype)
+        real = real_tokens(mask, *x.shape[:2]) if "experts" in c.feed_forward else None
         for layer, block in enumerate(self.blocks):
-            x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer)
+            if real is not None and c.layer("feed_forward", layer) == "experts":
+                options = {"real": real}
+            else:
+                options = {}
+            x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer,
+                      **options)
         return x if self.norm is None else self.norm(x)
 
     def place(self, x, positions):
@@ -169,6 +176,22 @@ class GPT(Module):
         backend.backend(device)
         self.rng.device = device
         return super().to(device)
+
+
+def real_tokens(mask, B, T):
+    """Which of the last T columns are tokens: those that some query of their row sees.
+
+    mask     bool that broadcasts to (B, H, T, S), or None
+    returns  (B, T) bool; None where all are
+    """
+    mask = bool_mask(mask, "GPT")
+    if mask is None:
+        return None
+    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+    seen = mask.any(axis=(1, 2))[:, -T:]                                                # (B|1, T|1)
+    if seen.all():
+        return None
+    return seen | np.zeros_like(seen, shape=(B, T))
 
 
 def narrowed(mask, queries, keys, window):

@@ -11,6 +11,7 @@ import numpy as np
 from tinylm.autograd.kernels.losses import cross_entropy
 from tinylm.errors import ConfigError, DtypeError, ShapeError
 from tinylm.pretrain.batch import IGNORE, Batch
+from tinylm.pretrain.score import padding_options
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class CausalLM:
             targets = np.where(targets == self.ignore, IGNORE, targets)
         return Batch(inputs, targets)
 
+    def held(self, batch):
+        """(B, T) bool, True for inputs that are no padding; None without `ignore`."""
+        return None if self.ignore is None else batch.inputs != self.ignore
+
     def loss(self, model, batch, reduction="mean"):
         """The cross-entropy of a model on a batch, in nats   (eq. 2.13 over the number of targets).
 
@@ -54,7 +59,8 @@ class CausalLM:
         """
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"CausalLM.loss: reduction {reduction!r} is not 'mean' or 'sum'")
-        loss = cross_entropy(model(batch.inputs), batch.targets, ignore_index=IGNORE, reduction=reduction,
+        logits = model(batch.inputs, **padding_options(model, self.held(batch)))
+        loss = cross_entropy(logits, batch.targets, ignore_index=IGNORE, reduction=reduction,
                              label_smoothing=self.label_smoothing, z_loss=self.z_loss)
         tokens, value = batch.tokens, float(loss.item())
         return loss, {"tokens": tokens, "loss": value if reduction == "mean" else value / max(tokens, 1)}

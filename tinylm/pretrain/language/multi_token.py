@@ -10,10 +10,10 @@ import numpy as np
 from tinylm.autograd import stack
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
-from tinylm.models.decoder.gpt import make_block
+from tinylm.models.decoder.gpt import make_block, real_tokens
 from tinylm.nn import Module
 from tinylm.pretrain.batch import IGNORE, Batch, as_rows
-from tinylm.pretrain.score import score
+from tinylm.pretrain.score import padding_options, score
 
 
 class MultiTokenHeads(Module):
@@ -33,12 +33,15 @@ class MultiTokenHeads(Module):
             if hasattr(module, "rng"):
                 module.rng = model.rng                                                  # drawn from after initialization: dropout
 
-    def __call__(self, ids):
-        """ids (B, T) -> logits (B, T, n, V)."""
-        h = self.model.hidden(ids)                                                      # (B, T, D)
+    def __call__(self, ids, mask=None):
+        """ids (B, T), mask as in GPT -> logits (B, T, n, V)."""
+        h = self.model.hidden(ids, mask=mask)                                           # (B, T, D)
         at = np.arange(ids.shape[1], like=ids)
         rotation, bias = self.model.rotation(at, h.dtype), self.model.position_bias and self.model.position_bias(at, at)
-        states = [h, *(head(h, rotation=rotation, bias=bias) for head in self.heads)]
+        options = {"rotation": rotation, "bias": bias, "mask": mask}
+        if self.model.config.layer("feed_forward", 0) == "experts":
+            options["real"] = real_tokens(mask, *ids.shape)
+        states = [h, *(head(h, **options) for head in self.heads)]
         return self.model.logits(stack(states, axis=2))                                 # n x (B, T, D) -> (B, T, n, V)
 
     def to(self, device):
@@ -73,4 +76,5 @@ class MultiTokenLM:
 
     def loss(self, model, batch):
         """model(inputs) -> (B, T, n, V). Metrics as CausalLM's."""
-        return score(model(batch.inputs), batch.targets)
+        held = None if self.ignore is None else batch.inputs != self.ignore
+        return score(model(batch.inputs, **padding_options(model, held)), batch.targets)
