@@ -141,3 +141,15 @@ def test_a_tuning_that_is_stopped_is_saved(base, data, tmp_path, monkeypatch, nu
     monkeypatch.setattr(Trainer, "advance", press)
     assert main(["finetune", str(base), "--data", str(data), "--out", str(tmp_path / "out"), "--steps", "30"]) == status
     load_run(tmp_path / "out")
+
+
+def test_bad_samples_are_left_out_and_counted(base, data, tmp_path, capsys):
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_bytes(b'{"prompt": NaN}\n' + data.read_bytes() + b"\n" + b'{"prompt": "a"}\n\xff\n')
+    argv = ["finetune", str(base), "--data", str(damaged), "--out", str(tmp_path / "out"), "--steps=1"]
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert "line 1" in error and "--skip-bad" in error
+    assert main([*argv, "--skip-bad"]) == 0
+    told = capsys.readouterr().out
+    assert "left out 3 bad lines" in told and "data: 9 samples" in told

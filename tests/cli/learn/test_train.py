@@ -170,3 +170,45 @@ def test_sigterm_saves_and_ends_with_143(text, tiny, tmp_path, workers):
         said = job.stdout.read()
     assert job.returncode == 143 and f"saved; go on with: tinylm train --resume {out}" in said
     assert checkpoint.latest(out)
+
+
+def test_bad_lines_of_a_text_are_left_out_and_counted(tmp_path, tiny, capsys):
+    book = tmp_path / "book.txt"
+    book.write_bytes(b"the cat sat on the mat\n" * 20 + b"caf\xe9\n" + b"the dog sat on the log\n" * 20)
+    argv = ["train", "--data", str(book), "--out", str(tmp_path / "run"), *tiny]
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert "line 21" in error and "--skip-bad" in error and not (tmp_path / "run").exists()
+    assert main([*argv, "--skip-bad"]) == 0
+    told = capsys.readouterr().out
+    assert "left out 1 bad line" in told and "book.txt, line 21: byte 0xe9" in told
+    assert main(["eval", str(tmp_path / "run"), "--data", str(book)]) == 1
+    assert "--skip-bad" in capsys.readouterr().err
+    assert main(["eval", str(tmp_path / "run"), "--data", str(book), "--skip-bad"]) == 0
+    assert "left out 1 bad line" in capsys.readouterr().out
+
+
+def test_bad_pairs_are_left_out_and_counted(tmp_path, tiny, capsys):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("the cat\tdie katze\n" * 20 + "no translation\n" + "the dog\tder hund\n" * 20)
+    argv = ["train", "--data", str(pairs), "--objective=translation", "--out", str(tmp_path / "run"), *tiny, "--context=64"]
+    assert main(argv) == 1
+    error = capsys.readouterr().err
+    assert "line 21" in error and "--skip-bad" in error
+    assert main([*argv, "--skip-bad"]) == 0
+    assert "left out 1 bad line" in capsys.readouterr().out
+
+
+def test_a_vocabulary_is_learnt_without_the_bad_lines(tmp_path, capsys):
+    book, out = tmp_path / "book.txt", str(tmp_path / "tokenizer.json")
+    book.write_bytes(b"the cat sat on the mat\n" * 20 + b"caf\xe9\n")
+    assert main(["tokenize", "--train", str(book), "--out", out]) == 1
+    assert "--skip-bad" in capsys.readouterr().err
+    assert main(["tokenize", "--train", str(book), "--out", out, "--skip-bad"]) == 0
+    assert "left out 1 bad line" in capsys.readouterr().out
+
+
+def test_a_run_of_before_bad_lines_could_be_left_out_is_read(run, tmp_path):
+    values = json.loads((run / "config.json").read_text())
+    del values["skip_bad"]
+    assert from_json(values, "run").skip_bad is False

@@ -100,3 +100,16 @@ def test_half_kept_is_not_commented(tmp_path, capsys):
 def test_settings_of_prose_are_refused_for_code(pages, capsys):
     assert main(["data", pages, "--report", "--preset", "code", "--languages", "en"]) == 1
     assert "no rule for --languages" in capsys.readouterr().err
+
+
+def test_one_bad_line_of_many_is_left_out_and_counted(pages, tmp_path, capsys):
+    lines = open(pages, "rb").read().splitlines(keepends=True)
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_bytes(b"".join([*lines[:3], b'{"text": \n', *lines[3:9], b'{"text": "\xff"}\n', *lines[9:]]))
+    assert main(["data", str(damaged), "--report"]) == 1
+    error = capsys.readouterr().err
+    assert "damaged.jsonl, line 4" in error and "--skip-bad" in error
+    assert main(["data", str(damaged), "--report", "--skip-bad"]) == 0
+    told = capsys.readouterr().out
+    assert "left out 2 bad lines" in told and "line 4" in told and "line 11" in told
+    assert "of 40 documents" in told

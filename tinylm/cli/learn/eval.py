@@ -18,6 +18,8 @@ class EvalConfig:
 
     data: tuple[str, ...] = setting((), "text to score: files, folders, patterns; none: the run's "
                                     "validation text", several=True)
+    skip_bad: bool = setting(False, "with --data: "
+                             "leave out lines that cannot be read, and count them")
     batch_size: int = setting(0, "windows scored at a time; 0: as many as in training", at_least(0))
     device: str = setting("cpu", "cpu or gpu")
     json: bool = setting(False, "print one JSON object instead of lines")
@@ -26,6 +28,7 @@ class EvalConfig:
 def main(argv):
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
+    from tinylm.reading import BadLines
     from tinylm.train import Run, checkpoint, load_run
 
     config, (path,) = parse(argv, EvalConfig, positionals=("RUN",), verb="eval", about=__doc__,
@@ -34,16 +37,19 @@ def main(argv):
     run, found = checkpoint.find(path)
     model, tokenizer, trained = load_run(found)
     model.to(config.device)
+    bad = BadLines(config.skip_bad)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
-        opened = Run(run, trained, tokenizer, text_of(config.data, run, tokenizer, trained, aside), None)
+        data = text_of(config.data, run, tokenizer, trained, aside, bad)
+        opened = Run(run, trained, tokenizer, data, None)
         batch_size = config.batch_size or trained.batch_size
         result = {"run": str(found), "data": ", ".join(config.data) or f"{run}, validation text", "objective": trained.objective,
                   "counted": opened.family.counted,
                   **score(model, opened, batch_size, config.device)}
     if config.json:
+        result["left_out"] = bad.count
         print(json.dumps(result))
         return
-    print("\n".join(report(result)))
+    print("\n".join([*bad.report(), *report(result)]))
 
 
 def report(result):
@@ -59,8 +65,9 @@ def report(result):
     return lines
 
 
-def text_of(path, run, tokenizer, trained, aside):
-    """The text to score, the validation side of a Prepared; a text of the user's own is encoded into `aside`."""
+def text_of(path, run, tokenizer, trained, aside, bad=None):
+    """The text to score, the validation side of a Prepared; a text of the user's own is encoded
+    into `aside`, its bad lines left to `bad`."""
     from dataclasses import replace
 
     from tinylm.train.run.families import family_of
@@ -68,7 +75,7 @@ def text_of(path, run, tokenizer, trained, aside):
 
     family = family_of(trained, tokenizer.vocab_size)
     if path:
-        data = prepare_text(trained, tokenizer, family, aside, data=path, val_fraction=0)
+        data = prepare_text(trained, tokenizer, family, aside, data=path, val_fraction=0, bad=bad)
         return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
     if not (run / "data").exists():                          # of a fine-tuned model
         raise DataError(f"{run} has no text of its own: give one with --data FILE")

@@ -18,6 +18,7 @@ import numpy as np
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError, DataError
 from tinylm.machine import Terminated
+from tinylm.reading import BadLines
 from tinylm.settings import above, at_least, between, one_of, positive, setting
 
 EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
@@ -29,6 +30,7 @@ class FinetuneConfig:
 
     data: tuple[str, ...] = setting(help="instructions or conversations, files of JSON lines or a "
                                     "JSON list; may be .gz, folders, patterns", several=True)
+    skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
     val_fraction: float = setting(0.1, "part of the samples kept for validation; 0: none", between(0, 0.9))
     epochs: float = setting(3.0, "times the samples are read", positive)
     steps: int | None = setting(None, "updates; none: as many as the epochs have", at_least(1))
@@ -78,7 +80,7 @@ def main(argv):
     _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
     where = shlex.quote(str(directory))
     report(f"saved in {directory}" + (f", after {done} steps" if stopped_by else "") + f". Go on with\n  tinylm chat {where}\n"
-           f"  tinylm generate {where} {shlex.quote(_question(config.data))}")
+           f"  tinylm generate {where} {shlex.quote(_question(config))}")
     return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM
 
 
@@ -131,7 +133,10 @@ def _examples(config, model, tokenizer, template, report):
     from tinylm.finetune.instruct.instructions import InstructionTuning
 
     files, context = text_files(config.data), model.config.context
-    samples = [sample for file in files for sample in read_instructions(file)]
+    bad = BadLines(config.skip_bad)
+    samples = [sample for file in files for sample in read_instructions(file, bad)]
+    for line in bad.report():
+        report(line)
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
     if not examples:
         raise DataError(f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer in the context of "
@@ -191,11 +196,11 @@ def _directory(out, name):
     return path
 
 
-def _question(data):
+def _question(config):
     """What a user may ask: the first question of the first sample, shortened to one line."""
     from tinylm.data.read.instructions import read_instructions
     from tinylm.data.read.sources import text_files
 
-    first = read_instructions(text_files(data)[0])[0]
+    first = read_instructions(text_files(config.data)[0], BadLines(config.skip_bad))[0]
     asked = next((m["content"] for m in first.messages() if m["role"] == "user"), "Hello")
     return textwrap.shorten(asked, 60, placeholder="")

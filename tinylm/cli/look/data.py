@@ -20,6 +20,7 @@ class DataConfig:
     report: bool = setting(False, "print what each step did")
     out: str = setting("", "write what is left into this new folder")
     documents: str = setting("auto", "what is one document: file, paragraph, line; auto: file, or line of .jsonl")
+    skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
     show: int = setting(0, "examples to print of what each step removed or changed", at_least(0))
     preset: str = setting("prose", "rules for prose (web pages, articles, books) or for code",
                           one_of("prose", "code"))
@@ -46,13 +47,15 @@ def main(argv):
     from tinylm.data.read.documents import read_documents
     from tinylm.data.read.shards import ShardWriter
     from tinylm.data.read.sources import find_texts
+    from tinylm.reading import BadLines
 
     if not (config.report or config.out or config.show):
         raise ConfigError("nothing asked for: --report shows what each step removes, --out DIR writes what is left")
     pipeline = Pipeline(steps(config), config.show)
     if left_out := find_texts(words).left_out_line():
         print(left_out)
-    kept = pipeline(read_documents(words, config.documents))
+    bad = BadLines(config.skip_bad)
+    kept = pipeline(read_documents(words, config.documents, bad=bad))
     if config.out:
         with ShardWriter(config.out, config.shard_mb << 20) as shards:
             for text in kept:
@@ -63,6 +66,8 @@ def main(argv):
     for step in pipeline.steps if config.show else ():
         for before, after in step.examples:
             print("\n".join(example(step.name, before, after)))
+    for line in bad.report():
+        print(line)
     print("\n".join(pipeline.report()[0 if config.report else -1:]))
     print("\n".join(losses(config, pipeline)), end="")
     if config.out:

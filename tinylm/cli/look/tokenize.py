@@ -2,6 +2,7 @@
 
 The tokenizer is the one of a run, a saved file, `bytes`, or GPT-2's published pair of files (`gpt2:DIR`).
 """
+import itertools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ class TokenizeConfig:
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
     train: tuple[str, ...] = setting((), "learn a vocabulary from this file, folder or pattern of "
                                      "text; may be given several times")
+    skip_bad: bool = setting(False, "with --train: "
+                             "leave out lines that cannot be read, and count them")
     kind: str = setting("bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece"))
     vocab_size: int = setting(512, "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
                               at_least(257))
@@ -67,11 +70,15 @@ def named(name):
 def learn(config):
     """Learn a vocabulary from the files at config.train and save it at config.out. Returns the tokenizer."""
     from tinylm.data import stream_documents
+    from tinylm.reading import BadLines
     from tinylm.tokenizers import BPETokenizer, UnigramTokenizer, train_wordpiece
 
     train = {"bpe": BPETokenizer.train, "unigram": UnigramTokenizer.train, "wordpiece": train_wordpiece}[config.kind]
-    documents = (part for document in stream_documents(config.train) for part in document)
-    tokenizer = train(documents, config.vocab_size)
+    bad = BadLines(config.skip_bad)
+    parts = itertools.chain.from_iterable(stream_documents(config.train, bad=bad))
+    tokenizer = train(parts, config.vocab_size)
+    for line in bad.report():
+        print(line)
     tokenizer.save(config.out)
     return tokenizer
 

@@ -36,6 +36,7 @@ class TrainConfig:
     data: tuple[str, ...] = setting((), "text to learn: files, folders of text or code, patterns; "
                                     "none: the English in Python's own help; for translation lines "
                                     "of sentence<TAB>translation", several=True)
+    skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
     dictionary: str = setting("", "for code-switching: a file with lines word<TAB>translation")
     tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
@@ -159,6 +160,9 @@ def as_json(config):
     return {name: plain.get(type(value), lambda x: x)(value) for name, value in dataclasses.asdict(config).items()}
 
 
+ADDED = {"skip_bad": False}  # settings that older runs do not have, as those runs were trained
+
+
 def from_json(values, source):
     """The TrainConfig that as_json described.
 
@@ -166,6 +170,10 @@ def from_json(values, source):
     raises   CheckpointError if it has other fields than this version knows, or impossible values
     """
     names = {field.name for field in dataclasses.fields(TrainConfig)}
+    if isinstance(values, dict):
+        values = {**ADDED, **values}
+        if isinstance(values.get("data"), str):              # one path, as older runs have it
+            values["data"] = [values["data"]] if values["data"] else []
     if not isinstance(values, dict) or set(values) != names:
         other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
         raise CheckpointError(f"{source}: the configuration is of another version of tinylm, it differs in "

@@ -20,6 +20,7 @@ from tinylm import tokenizers
 from tinylm.data import Prepared
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.files import write_text
+from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.run.build import new_objective
@@ -112,7 +113,9 @@ def prepare_run(config, report=print, given=None):
     try:
         tokenizer = make_tokenizer(config)
         tokenizer.save(directory / "tokenizer.json")
-        data = prepare_text(config, tokenizer, family_of(config, tokenizer.vocab_size), directory / "data")
+        bad = BadLines(config.skip_bad)
+        family = family_of(config, tokenizer.vocab_size)
+        data = prepare_text(config, tokenizer, family, directory / "data", bad=bad)
         keep_dictionary(config, directory)
         config = dataclasses.replace(config, out=str(directory))
         run = Run(directory, config, tokenizer, data, None, begun.lock)
@@ -126,6 +129,8 @@ def prepare_run(config, report=print, given=None):
         raise
     if sources := sources_line(config):
         report(f"text: {sources}")
+    for line in bad.report():
+        report(line)
     sides = data.meta["train"], data.meta["val"]
     report(f"text: {sum(side['characters'] for side in sides):,} characters; {sides[0]['tokens']:,} tokens to learn "
            f"from, {sides[1]['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}")

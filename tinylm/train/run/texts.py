@@ -17,7 +17,7 @@ from tinylm.data.read.text import (
     without_repeats,
 )
 from tinylm.errors import ConfigError, DataError
-from tinylm.reading import numbered_lines, refuse
+from tinylm.reading import BadLines, numbered_lines, refuse
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, said_otherwise
 
@@ -45,11 +45,17 @@ def make_tokenizer(config):
     return tokenizers.load(path / "tokenizer.json" if path.is_dir() else path)
 
 
-def documents(config):
-    """The documents of the text, each a str or an iterator of str."""
+def documents(config, bad=None):
+    """The documents of the text, each a str or an iterator of str.
+
+    bad  BadLines for what cannot be read; by default one as the configuration has it
+    """
+    bad = BadLines(config.skip_bad) if bad is None else bad
     if config.objective == "translation":
-        return translations(config.data)
-    return stream_documents(config.data) if config.data else without_repeats(python_documentation())
+        return translations(config.data, bad)
+    if config.data:
+        return stream_documents(config.data, bad=bad)
+    return without_repeats(python_documentation())
 
 
 def sources_line(config):
@@ -98,13 +104,18 @@ def translations(path, bad=None):
                         "few: give two at least")
 
 
-def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None):
+def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None, bad=None):
     """Encode the text of a configuration into `directory`. Returns Prepared.
 
     data, val_fraction  other text than the configuration's, and another part of it to validate
+    bad                 as `documents`
     """
-    source = config.data if data is None else data
-    found = translations(source) if family.pairs else stream_documents(source) if data else documents(config)
+    if data is None and not family.pairs:
+        found = documents(config, bad)
+    else:
+        bad = BadLines(config.skip_bad) if bad is None else bad
+        source = config.data if data is None else data
+        found = translations(source, bad) if family.pairs else stream_documents(source, bad=bad)
     encoder = PairTokenizer(tokenizer, family.special.sep, family.special.vocab_size) if family.pairs else tokenizer
     return prepare(found, encoder, directory, config.val_fraction if val_fraction is None else val_fraction, config.seed)
 
