@@ -6,13 +6,30 @@ Read next: backend.py.
 import ctypes
 import functools
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come: what cleans up after Ctrl-C cleans up after it too. Exit code 143 instead of 130."""
+    """SIGTERM has come, or SIGHUP: what cleans up after Ctrl-C cleans up after it too.
+
+    signal  which of them; the exit code is 128 and its number: 143 or 129, as 130 after Ctrl-C
+    """
+
+    def __init__(self, number=signal.SIGTERM):
+        super().__init__(signal.Signals(number).name)
+        self.signal = signal.Signals(number)
+
+
+def endings():
+    """The signals that ask a process to end, apart from Ctrl-C: SIGTERM, and SIGHUP (the terminal
+    has gone) unless it is ignored, as `nohup` does."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return signal.SIGTERM, hangup
 
 
 def keep_freed_memory():

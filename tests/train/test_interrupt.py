@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-from tinylm.train.interrupt import finish_first
+from tinylm.train.interrupt import STOPS, finish_first, marked, marks
+
+needs_hangup = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +15,14 @@ def default_handler():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def hangup():
+    """Set what SIGHUP does, for the time of a test."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
 
 
 def test_first_ctrl_c_sets_the_flag_and_the_second_acts():
@@ -36,6 +46,39 @@ def test_sigterm_sets_the_flag_and_may_come_twice():
         with pytest.raises(KeyboardInterrupt):             # the user at the terminal insists
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@needs_hangup
+def test_sighup_asks_like_sigterm(hangup):
+    hangup(signal.SIG_DFL)
+    with finish_first() as asked:
+        signal.raise_signal(signal.SIGHUP)
+        assert asked.signal == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@needs_hangup
+def test_sighup_that_is_ignored_stays_ignored(hangup):
+    hangup(signal.SIG_IGN)                                 # as nohup does
+    with finish_first() as asked:
+        signal.raise_signal(signal.SIGHUP)
+        assert not asked
+
+
+def test_a_terminal_that_is_gone_does_not_keep_from_saving():
+    def say():
+        raise OSError(5, "Input/output error")
+    with finish_first(say) as asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert asked
+
+
+def test_workers_add_up_which_signal_came():
+    for number in STOPS:
+        assert marked([a + b for a, b in zip(marks(None), marks(number))]) == number
+    assert marked(marks(None)) is None and marked(marks(True)) == signal.SIGINT
+    both = [a + b for a, b in zip(marks(signal.SIGINT), marks(signal.SIGTERM))]
+    assert marked(both) == signal.SIGTERM
 
 
 def test_the_old_handler_is_back_afterwards():

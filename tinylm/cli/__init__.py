@@ -12,7 +12,7 @@ import sys
 import threading
 
 from tinylm.errors import TinylmError
-from tinylm.machine import Terminated
+from tinylm.machine import Terminated, endings
 
 VERBS = {  # verb: (what it does, an example)
     "train": ("train a small model on text: a GPT, or any objective", "tinylm train --data book.txt --steps 500"),
@@ -52,41 +52,55 @@ def main(argv=None):
     """Run one verb.
 
     argv     the words after `tinylm`; None takes them from the command line
-    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C, 143 SIGTERM
+    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         with _terminated_raises():
             status = _dispatch(argv)
-        sys.stdout.flush()                                   # a closed pipe shows here, not at interpreter exit
-        return status
+        return _flushed(status)
     except BrokenPipeError:                                  # `tinylm book | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt as stopped:
-        print(file=sys.stderr)
-        return 143 if isinstance(stopped, Terminated) else 130
+        with contextlib.suppress(OSError):                   # the terminal may be gone
+            print(file=sys.stderr)
+        return 128 + (stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT)
+
+
+def _flushed(status):
+    """`status`, once all output is out: a closed pipe shows here, not at interpreter exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:                                          # the terminal is gone, and nobody is told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return status
 
 
 @contextlib.contextmanager
 def _terminated_raises():
-    """Inside, SIGTERM is raised as Terminated, so that half-written files are removed as after Ctrl-C.
+    """Inside, SIGTERM and SIGHUP are raised as Terminated, so that half-written files are removed as
+    after Ctrl-C.
 
-    Does nothing outside the main thread, or where the caller handles or ignores SIGTERM.
+    Does nothing outside the main thread, or where the caller handles or ignores them.
     """
-    if (threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    taken = [number for number in endings() if signal.getsignal(number) is signal.SIG_DFL]
 
     def raise_terminated(number, frame):
-        raise Terminated
+        raise Terminated(number)
 
-    signal.signal(signal.SIGTERM, raise_terminated)
+    for number in taken:
+        signal.signal(number, raise_terminated)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _dispatch(argv):

@@ -64,8 +64,7 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     comm           communicator, for workers that train together
     returns        (steps,) array: the mean loss of every step, before its update; the model is then in evaluation mode
     raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt on Ctrl-C,
-                   Terminated on SIGTERM, when the step
-                   in work is done
+                   Terminated on SIGTERM or SIGHUP, when the step in work is done
     """
     parameters = trainable(model)
     if not parameters:
@@ -87,7 +86,9 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
         trainer.run(min(steps, trainer.step + batches.per_epoch), keep)
         # asked in the last step of an epoch, run() did all its steps, but there are more
         if trainer.stopped_by and trainer.step < steps:
-            raise Terminated if trainer.stopped_by == signal.SIGTERM else KeyboardInterrupt
+            if trainer.stopped_by == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise Terminated(trainer.stopped_by)
         model.eval()
         if after_epoch is not None and after_epoch(math.ceil(trainer.step / batches.per_epoch), np.array(losses)):
             break

@@ -5,6 +5,7 @@ error ends the others and is raised here; if this process dies, they die. One wo
 each beats one process with BLAS threads on small models, because everything between the matrix products runs in
 parallel too (DESIGN.md has the figures). Read next: `communicate/shared.py`.
 """
+import contextlib
 import ctypes
 import os
 import pickle
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinylm.errors import ConfigError, WorkerError
-from tinylm.machine import Terminated, blas_threads, cores
+from tinylm.machine import Terminated, blas_threads, cores, endings
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import Memory
 from tinylm.parallel.communicate.shared import SharedMemory
@@ -93,10 +94,11 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
     returns    rank 0's result, pickled through a pipe: keep it small; large arrays belong in files
     raises     WorkerError, with .rank, .type, .message and .traceback of the first worker that failed or was killed,
                once all others have been ended. KeyboardInterrupt if a worker let Ctrl-C through, Terminated if SIGTERM
-               came to this process and ended one.
+               or SIGHUP came to this process and ended one.
 
     Ctrl-C reaches the workers as well as this process. They may finish by themselves, and if all do, the result is
-    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to the workers.
+    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to the workers, and
+    SIGHUP as well, unless it is ignored.
     """
     if workers == 1:
         return function(SingleProcess(), *args)
@@ -106,12 +108,12 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
     memory, interrupts, running = Memory(workers, capacity, mailbox), Interrupts(), []
 
-    def terminated(*_):
-        interrupts.terminated = True
-        hand_on(signal.SIGTERM, running)
+    def terminated(number, frame):
+        interrupts.terminated = signal.Signals(number)
+        hand_on(number, running)
 
-    restore = on_signal(signal.SIGINT, lambda *_: interrupts.append(time.monotonic()))
-    restore_term = on_signal(signal.SIGTERM, terminated)
+    restore = [on_signal(signal.SIGINT, lambda *_: interrupts.append(time.monotonic()))]
+    restore += [on_signal(number, terminated) for number in endings()]
     threads = blas_threads()
     blas_threads(1)                                          # before the fork: a worker never starts BLAS threads
     lifeline, parent_end = os.pipe()                         # reads end-of-file when this process is gone
@@ -119,7 +121,7 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         for rank in range(workers):
             running.append(fork_worker(function, args, memory, rank, lifeline, parent_end))
         if interrupts.terminated:                            # it came while some were not there yet
-            hand_on(signal.SIGTERM, running)
+            hand_on(interrupts.terminated, running)
         if threads:
             blas_threads(threads)
         first = supervise(running, interrupts)
@@ -132,14 +134,14 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         for worker in running:
             os.close(worker.pipe)
         os.close(lifeline), os.close(parent_end)
-        restore_term()
-        restore()
+        for put_back in restore:
+            put_back()
 
 
 class Interrupts(list):
-    """The times at which Ctrl-C was pressed, and whether SIGTERM came."""
+    """The times at which Ctrl-C was pressed, and which of SIGTERM and SIGHUP came, or None."""
 
-    terminated = False
+    terminated = None
 
 
 def hand_on(number, running):
@@ -157,9 +159,16 @@ def on_signal(number, handler):
     return lambda: signal.signal(number, before)
 
 
+def flush():
+    """Write what is buffered; where the terminal is gone, nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+
+
 def fork_worker(function, args, memory, rank, lifeline, parent_end):
     """Start worker `rank`. Returns its Worker; in the new process it does not return."""
-    sys.stdout.flush(), sys.stderr.flush()                   # or both processes would write what is buffered
+    flush()                                                  # or both processes would write what is buffered
     parent = os.getpid()
     read, write = os.pipe()
     pid = os.fork()
@@ -170,11 +179,12 @@ def fork_worker(function, args, memory, rank, lifeline, parent_end):
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in endings():
+            signal.signal(number, signal.SIG_DFL)
         os.close(parent_end)
         die_with(parent, lifeline)
         report = run(function, args, memory.enter(rank))
-        sys.stdout.flush(), sys.stderr.flush()
+        flush()
         with open(write, "wb") as pipe:
             pipe.write(report)
         status = 0
@@ -231,9 +241,9 @@ def supervise(running, interrupts):
 
 
 def let_through(failure, interrupts):
-    """Whether a worker ended because it did not handle the Ctrl-C or SIGTERM that this process was sent too."""
-    kind = failure[2]
-    return (interrupts and kind == "KeyboardInterrupt") or (interrupts.terminated and kind in ("SIGTERM", "Terminated"))
+    """Whether a worker ended because it did not handle the signal that this process was sent too."""
+    kind, came = failure[2], interrupts.terminated
+    return (interrupts and kind == "KeyboardInterrupt") or (came and kind in (came.name, "Terminated"))
 
 
 def failed(running):
@@ -258,7 +268,7 @@ def raise_failure(first, workers, interrupts):
     """Raise the first failure as this process's own."""
     rank, _, kind, message, trace = first
     if let_through(first, interrupts):
-        raise KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated
+        raise KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated(interrupts.terminated)
     error = WorkerError(f"worker {rank} of {workers} failed: {kind}: {message}")
     error.rank, error.type, error.message, error.traceback = rank, kind, message, trace
     raise error from (RuntimeError(f"in worker {rank}:\n{trace}") if trace else None)

@@ -1,17 +1,21 @@
-"""Ctrl-C and SIGTERM, politely: the first one asks for a stop at a good place.
+"""Ctrl-C, SIGTERM and SIGHUP, politely: the first one asks for a stop at a good place.
 
-A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the time of a job is over. Both mean: finish
-the step, save, end. A second Ctrl-C stops at once.
+A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the time of a job is over,
+and a terminal that is closed sends SIGHUP, which `nohup` has the process ignore. All of them mean:
+finish the step, save, end. A second Ctrl-C stops at once.
 """
 import contextlib
 import signal
 import threading
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+from tinylm.machine import endings
+
+# All that may ask; where several have come, the exit code is that of the first here.
+STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 
 
 class Asked:
-    """True once somebody pressed Ctrl-C or sent SIGTERM; `signal` is which of them came, or None."""
+    """True once somebody pressed Ctrl-C or sent a signal to end; `signal` is which came, or None."""
 
     def __init__(self):
         self.signal = None
@@ -22,9 +26,9 @@ class Asked:
 
 @contextlib.contextmanager
 def finish_first(say=lambda: None):
-    """Inside, Ctrl-C and SIGTERM only set the flag that is yielded and call `say()`. Ctrl-C pressed again, or after
-    SIGTERM, acts as before; further SIGTERMs change nothing, because workers may get one from the scheduler and one
-    from the process that started them.
+    """Inside, signals to end only set the flag that is yielded and call `say()`. Ctrl-C pressed again,
+    or after another signal, acts as before; further SIGTERMs and SIGHUPs change nothing, because
+    workers may get one from the scheduler and one from the process that started them.
 
     Does nothing outside the main thread, where Python delivers no signals.
     """
@@ -32,7 +36,7 @@ def finish_first(say=lambda: None):
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.getsignal(number) for number in STOPS}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *endings())}
 
     def restore(number):
         # None: the handler was not installed from Python, and cannot be put back by it
@@ -42,12 +46,27 @@ def finish_first(say=lambda: None):
         first, asked.signal = not asked, asked.signal or signal.Signals(number)
         restore(signal.SIGINT)
         if first:
-            say()
+            with contextlib.suppress(OSError):             # the terminal is gone: saving goes on
+                say()
 
-    for number in STOPS:
+    for number in before:
         signal.signal(number, handler)
     try:
         yield asked
     finally:
-        for number in STOPS:
+        for number in before:
             restore(number)
+
+
+def marks(stop):
+    """Which of STOPS a worker was sent, as numbers that workers can add: [0, 0, 1] for Ctrl-C.
+
+    stop  the signal, or None; True counts as Ctrl-C
+    """
+    asked = signal.SIGINT if stop is True else stop
+    return [float(asked == number) for number in STOPS]
+
+
+def marked(counts):
+    """The signal of STOPS that some worker was sent, from the sum of their marks(); or None."""
+    return next((number for number, count in zip(STOPS, counts, strict=True) if count), None)

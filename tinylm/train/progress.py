@@ -3,6 +3,7 @@
 On a terminal it is one line that is rewritten (by tqdm if it is installed); elsewhere, as in a file or in CI, a plain
 line now and then.
 """
+import functools
 import sys
 import time
 
@@ -15,6 +16,17 @@ def clock(seconds):
     seconds = int(seconds + 0.5)
     hours, minutes = seconds // 3600, seconds // 60 % 60
     return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+
+
+def _if_it_can_be_shown(method):
+    """`method`, which does nothing where the terminal is gone or the disk is full: training goes on."""
+    @functools.wraps(method)
+    def show(self, *args):
+        try:
+            return method(self, *args)
+        except OSError:
+            return None
+    return show
 
 
 class Progress:
@@ -32,6 +44,7 @@ class Progress:
         self.started, self.shown, self.width, self.last = now(), -float("inf"), 0, ""
         self.bar = _tqdm(first, steps, self.stream) if self.live else None
 
+    @_if_it_can_be_shown
     def update(self, step, loss, per_second, grad_norm):
         """Say that `step` steps are done, with the loss and how much is learnt from in a second, and draw it if it is time to."""
         if self.bar is not None:
@@ -46,6 +59,7 @@ class Progress:
         if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
             self._show(now)
 
+    @_if_it_can_be_shown
     def note(self, text):
         """Print a line above the live one."""
         if self.bar is not None:
@@ -54,6 +68,7 @@ class Progress:
             self._clear()
             print(text, file=self.stream, flush=True)
 
+    @_if_it_can_be_shown
     def close(self):
         """Leave the last state standing and end the line."""
         if self.bar is not None:

@@ -18,6 +18,7 @@ import numpy as np
 from tinylm.autograd import first_order_only
 from tinylm.optim.flat import sum_of_squares
 from tinylm.train.alone import ALONE
+from tinylm.train.interrupt import marked, marks
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,18 @@ class Step:
     loss       mean nats per target of the whole batch, before the update
     grad_norm  Euclidean norm of its gradient, before clipping
     tokens     targets that counted
-    stop       some worker was asked to stop
+    stop       the signal by which some worker was asked to stop, or None
     updated    False if loss or gradient is not finite: then the parameters are as they were
     """
 
     loss: float
     grad_norm: float
     tokens: int
-    stop: bool
+    stop: int | None
     updated: bool
 
 
-def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=False,
+def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=None,
                streams=None):
     """Update the parameters once.
 
@@ -48,7 +49,8 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     lr, clip     learning rate; largest gradient norm (0: any)
     micro_batch  rows differentiated at a time; 0: all
     comm         communicator; every worker calls with its own rows
-    stop         this worker has been asked to stop; Step.stop says if any was
+    stop         the signal by which this worker has been asked to stop, or None; Step.stop is that
+                 of any worker
     streams      random_streams(model), for who has looked for them before
     returns      Step
     """
@@ -61,15 +63,15 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
     mine = flat.grad[start:end]
-    found = np.array([loss, sum_of_squares(mine), batch.tokens, stop], np.float64)
-    loss, square, tokens, stops = comm.all_reduce(found).tolist()
+    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(stop)], np.float64)
+    loss, square, tokens, *stops = comm.all_reduce(found).tolist()
     factor = total / max(tokens, 1)
     loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
     updated = math.isfinite(loss) and math.isfinite(norm)
     if updated:
         optimizer.step(lr, start, end, scale=factor * (clip / norm if 0 < clip < norm else 1.0))
         comm.all_gather_(flat.data)
-    return Step(loss, norm, int(tokens), bool(stops), updated)
+    return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
 def accumulate(model, objective, flat, micro_batches, tokens):

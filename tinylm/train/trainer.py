@@ -6,7 +6,6 @@ and goes on computes the same bits as one that never did. The mathematics of a s
 configuration to a trainer: run/run.py.
 """
 import math
-import signal
 import time
 
 import numpy as np
@@ -37,7 +36,7 @@ class Trainer:
     comm         communicator; None for one process. Every worker makes the same trainer and calls the same methods
 
     step         updates done so far
-    stopped_by   the signal that ended the last run() early: SIGINT (Ctrl-C) or SIGTERM; None
+    stopped_by   the signal that ended the last run() early: SIGINT (Ctrl-C), SIGTERM, SIGHUP; None
     """
 
     def __init__(self, model, objective, optimizer, batches, batch_size, learning_rate, clip=0.0, micro_batch=0, seed=0,
@@ -60,11 +59,11 @@ class Trainer:
             batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
         return batch.to(self.device)
 
-    def advance(self, stop=False):
+    def advance(self, stop=None):
         """Do one step.
 
-        stop     this worker has been asked to stop
-        returns  Step, its .stop True if any worker was asked
+        stop     the signal by which this worker has been asked to stop, or None
+        returns  Step, its .stop the signal by which any worker was
         raises   TrainingError if the loss or the gradient is not finite, or the batch does not fit in memory; the
                  parameters are then as before the step
         """
@@ -88,24 +87,23 @@ class Trainer:
         return step
 
     def run(self, steps, after_step=None, say=lambda: None):
-        """Go on until `steps` updates are done, or until Ctrl-C or SIGTERM, which let the step in work finish.
+        """Go on until `steps` updates are done, or until Ctrl-C, SIGTERM or SIGHUP, which let the
+        step in work finish.
 
         after_step  called as after_step(Step, seconds it took) when an update is done; what is true ends training, and
                     must be so on every worker
-        say         called once when Ctrl-C is pressed or SIGTERM comes
+        say         called once when Ctrl-C is pressed or another of the signals comes
         returns     True if all steps are done or after_step found an end, False if stopped before
         """
         self.stopped_by = None
         with finish_first(say) as asked:
             while self.step < steps:
                 started = time.perf_counter()
-                step = self.advance(bool(asked or self._pending))
+                step = self.advance(asked.signal or self._pending)
                 if after_step is not None and after_step(step, time.perf_counter() - started):
                     return True
                 if step.stop:
-                    # another worker may have been asked and not this one: then it was a press of Ctrl-C
-                    self.stopped_by = asked.signal or self._pending or signal.SIGINT
-                    self._pending = None
+                    self.stopped_by, self._pending = step.stop, None     # perhaps another worker's
                     return self.step >= steps
             # nobody else knows of a signal that came in the last step: the next run() tells all workers
             self._pending = asked.signal or self._pending

@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,19 +158,63 @@ def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
         checkpoint.find(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigterm_saves_and_ends_with_143(text, tiny, tmp_path, workers):
-    """The process is started as a scheduler starts it, and SIGTERM comes to it alone once it has trained some steps."""
+class Job:
+    """`tinylm train` with no end in sight, which has trained some steps; ended when the block is left."""
+
+    def __init__(self, text, tiny, out, workers, **options):
+        self.out = out
+        settings = [f"--workers={workers}", "--steps=1000000", "--eval-every=0"]
+        settings += ["--checkpoint-every=0", "--data", str(text), "--out", str(out)]
+        command = [sys.executable, "-m", "tinylm", "train", *tiny, *settings]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, **options}
+        self.process = subprocess.Popen(command, text=True, **options)
+
+    def __enter__(self):
+        log = self.out / "log.jsonl"
+        while '"step": 5,' not in (log.read_text() if log.exists() else ""):
+            assert self.process.poll() is None
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def workers(self):
+        """The process ids of the workers, rank 0 first."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+
+    def ended(self):
+        """(exit code, what it said), once it has ended by itself."""
+        said = self.process.stdout.read() if self.process.stdout else ""
+        return self.process.wait(), said
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux has it")
+
+
+def no_nohup():
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def nohup():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+@needs_fork
+@pytest.mark.parametrize("workers, name, code", [("1", "SIGTERM", 143), ("2", "SIGTERM", 143),
+                                                 ("1", "SIGHUP", 129), ("2", "SIGHUP", 129)])
+def test_a_signal_to_end_saves_first(text, tiny, tmp_path, workers, name, code):
+    """The process is started as a scheduler starts it, and the signal comes to it alone."""
     out = tmp_path / "run"
-    settings = [*tiny, f"--workers={workers}", "--steps=1000000", "--eval-every=0", "--checkpoint-every=0"]
-    command = [sys.executable, "-m", "tinylm", "train", "--data", str(text), "--out", str(out), *settings]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as job:
-        while '"step": 5,' not in ((out / "log.jsonl").read_text() if (out / "log.jsonl").exists() else ""):
-            assert job.poll() is None
-        job.terminate()
-        said = job.stdout.read()
-    assert job.returncode == 143 and f"saved; go on with: tinylm train --resume {out}" in said
+    with Job(text, tiny, out, workers, preexec_fn=no_nohup) as job:
+        job.process.send_signal(getattr(signal, name))
+        status, said = job.ended()
+    assert status == code and f"saved; go on with: tinylm train --resume {out}" in said
     assert checkpoint.latest(out)
 
 
@@ -212,3 +258,45 @@ def test_a_run_of_before_bad_lines_could_be_left_out_is_read(run, tmp_path):
     values = json.loads((run / "config.json").read_text())
     del values["skip_bad"]
     assert from_json(values, "run").skip_bad is False
+
+
+@needs_fork
+@needs_proc
+def test_a_signal_to_one_worker_alone_saves_too(text, tiny, tmp_path):
+    with Job(text, tiny, tmp_path / "run", "2") as job:
+        os.kill(job.workers()[1], signal.SIGTERM)
+        status, said = job.ended()
+    assert status == 143 and "saved; go on with" in said and checkpoint.latest(tmp_path / "run")
+
+
+@needs_fork
+def test_a_run_under_nohup_goes_on_without_its_terminal(text, tiny, tmp_path):
+    with Job(text, tiny, tmp_path / "run", "2", preexec_fn=nohup) as job:
+        job.process.send_signal(signal.SIGHUP)
+        job.process.send_signal(signal.SIGTERM)
+        assert job.ended()[0] == 143                         # SIGHUP, which came first, would have given 129
+
+
+@needs_fork
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saving(text, tiny, tmp_path, workers):
+    import pty
+    ours, theirs = pty.openpty()
+    streams = {"stdout": theirs, "stderr": theirs, "stdin": theirs, "start_new_session": True}
+    with Job(text, tiny, tmp_path / "run", workers, preexec_fn=no_nohup, **streams) as job:
+        os.close(theirs), os.close(ours)                     # from now on all output is an error
+        job.process.send_signal(signal.SIGHUP)
+        assert job.ended()[0] == 129
+    assert checkpoint.latest(tmp_path / "run")
+
+
+def test_a_worker_ended_before_it_trains_gives_its_code(text, tiny, tmp_path, monkeypatch, capsys):
+    from tinylm.errors import WorkerError
+
+    def ended(function, workers):
+        error = WorkerError("worker 1 of 2 failed: SIGTERM: the process was killed")
+        error.type = "SIGTERM"
+        raise error
+    monkeypatch.setattr("tinylm.parallel.launcher.launch", ended)
+    assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 143
+    assert "worker 1 of 2 failed" in capsys.readouterr().out

@@ -81,7 +81,7 @@ def main(argv):
     where = shlex.quote(str(directory))
     report(f"saved in {directory}" + (f", after {done} steps" if stopped_by else "") + f". Go on with\n  tinylm chat {where}\n"
            f"  tinylm generate {where} {shlex.quote(_question(config))}")
-    return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM
+    return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
 
 
 def _opened(name, config):
@@ -169,7 +169,7 @@ def _tune(config, model, task, examples):
             weight_decay=config.weight_decay, clip=config.clip, seed=config.seed, micro_batch=config.micro_batch, after_step=show)
     except KeyboardInterrupt as stopped:                      # the step in work is done, and the weights are as after it
         model.eval()
-        return len(losses), signal.SIGTERM if isinstance(stopped, Terminated) else signal.SIGINT
+        return len(losses), stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT
     finally:
         progress.close()
     return steps, None

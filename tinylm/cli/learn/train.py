@@ -3,9 +3,10 @@
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that belongs to it.
 `--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C and SIGTERM save and say how to go on.
 """
-import functools
+import contextlib
 
 from tinylm.cli.options import parse
+from tinylm.errors import WorkerError
 
 EXAMPLES = ("tinylm train", "tinylm train --data book.txt --tokenizer chars", "tinylm train --objective masked",
             "tinylm train --objective translation --data pairs.tsv", "tinylm train --resume RUN")
@@ -15,18 +16,31 @@ def main(argv):
     """Train; print what becomes of it, examples, and the commands that go on from here."""
     from tinylm.backend import backend
     from tinylm.cli.learn.showcase import closing
+    from tinylm.machine import endings
     from tinylm.parallel.launcher import launch
     from tinylm.train import TrainConfig, prepare_run, train_run
 
     given = {}
     config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
     backend(config.device)                                   # a missing device is told before anything is made
-    report = functools.partial(print, flush=True)
     run = prepare_run(config, report, given)
-    summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
+    try:
+        summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
+    except WorkerError as error:
+        ended = {number.name: number for number in endings()}.get(error.type)
+        if ended is None:
+            raise
+        report(f"{error}; go on from what is saved with: tinylm train --resume {run.directory}")
+        return 128 + ended                                   # somebody ended a worker before it trained
     if summary["interrupted"]:
-        return 128 + summary["signal"]                       # 130 for Ctrl-C, 143 for SIGTERM
+        return 128 + summary["signal"]                       # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
     report(closing(run, summary))
+
+
+def report(line):
+    """Print a line for the user. A terminal or pipe that is gone does not end a run."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def workers_for(config, report):
