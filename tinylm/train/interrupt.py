@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP, politely: the first one asks for a stop at a good place.
 
-A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the time of a job is over,
-and a terminal that is closed sends SIGHUP, which `nohup` has the process ignore. All of them mean:
-finish the step, save, end. A second Ctrl-C stops at once.
+A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the time of a job is
+over, and a terminal that is closed sends SIGHUP, which `nohup` has the process ignore. All of them
+mean: finish the step, save, end. A second Ctrl-C stops at once.
 """
 import contextlib
 import signal
@@ -11,11 +11,12 @@ import threading
 from tinylm.machine import endings
 
 # All that may ask; where several have come, the exit code is that of the first here.
-STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT")
+              if hasattr(signal, name))
 
 
 class Asked:
-    """True once somebody pressed Ctrl-C or sent a signal to end; `signal` is which came, or None."""
+    """True once a signal to stop has come; `signal` is which, or None."""
 
     def __init__(self):
         self.signal = None
@@ -26,9 +27,9 @@ class Asked:
 
 @contextlib.contextmanager
 def finish_first(say=lambda: None):
-    """Inside, signals to end only set the flag that is yielded and call `say()`. Ctrl-C pressed again,
-    or after another signal, acts as before; further SIGTERMs and SIGHUPs change nothing, because
-    workers may get one from the scheduler and one from the process that started them.
+    """Inside, signals to end only set the flag that is yielded and call `say()`. Ctrl-C pressed
+    again, or after another signal, acts as before; further SIGTERMs and SIGHUPs change nothing,
+    because workers may get one from the scheduler and one from the process that started them.
 
     Does nothing outside the main thread, where Python delivers no signals.
     """

@@ -293,10 +293,11 @@ def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saving(text, tiny, t
 def test_a_worker_ended_before_it_trains_gives_its_code(text, tiny, tmp_path, monkeypatch, capsys):
     from tinylm.errors import WorkerError
 
+    class Ended(WorkerError):
+        type = "SIGTERM"
+
     def ended(function, workers):
-        error = WorkerError("worker 1 of 2 failed: SIGTERM: the process was killed")
-        error.type = "SIGTERM"
-        raise error
+        raise Ended("worker 1 of 2 failed: SIGTERM: the process was killed")
     monkeypatch.setattr("tinylm.parallel.launcher.launch", ended)
     assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 143
     assert "worker 1 of 2 failed" in capsys.readouterr().out

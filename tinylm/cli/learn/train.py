@@ -27,11 +27,13 @@ def main(argv):
     try:
         summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
     except WorkerError as error:
-        ended = {number.name: number for number in endings()}.get(error.type)
+        ended = {number.name: number for number in endings()}.get(getattr(error, "type", None))
         if ended is None:
             raise
         report(f"{error}; go on from what is saved with: tinylm train --resume {run.directory}")
         return 128 + ended                                   # somebody ended a worker before it trained
+    finally:
+        run.lock.close()
     if summary["interrupted"]:
         return 128 + summary["signal"]                       # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
     report(closing(run, summary))
