@@ -230,7 +230,7 @@ def test_shapes_that_do_not_fit_are_named():
     q = tl.Tensor(np.ones((1, 3, 2, 4)))
     with pytest.raises(ShapeError, match=r"attention: q \(1, 3, 2, 4\), k \(1, 3, 2, 5\)"):
         tl.attention(q, tl.Tensor(np.ones((1, 3, 2, 5))), tl.Tensor(np.ones((1, 3, 2, 5))))
-    with pytest.raises(ShapeError, match="attention: 3 query heads do not share 2 key-value heads evenly"):
+    with pytest.raises(ShapeError, match="attention: q .* do not fit: 3 query heads do not share 2 key-value heads evenly"):
         tl.attention(q, *[tl.Tensor(np.ones((1, 2, 2, 4)))] * 2)
     with pytest.raises(ShapeError, match="self_attention: width 10 does not divide into 2 query and 2 x 2"):
         tl.self_attention(leaf(np.ones((1, 2, 10))), 2)

@@ -79,7 +79,7 @@ def packed(q, k, v):
 
 def unmerged(y, H):
     """(B, T, H K) -> (B, H, T, K)"""
-    return y.reshape(*y.shape[:2], H, -1).transpose(0, 2, 1, 3)
+    return y.reshape(*y.shape[:2], H, y.shape[2] // max(H, 1)).transpose(0, 2, 1, 3)
 
 
 def packed_attention(q, k, v, mask):

@@ -10,6 +10,7 @@ import numpy as np
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
+from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
@@ -30,7 +31,7 @@ def _visible(q, k, mask, causal):
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]                                          # (..., T, S) -> (B|1, H|1, T, S)
         B, H = mask.shape[:2]
-        mask = mask.reshape(B, q.shape[1], -1, *mask.shape[2:]) if H > 1 else mask[:, :, None]
+        mask = mask.reshape(B, *q.shape[1:3], *mask.shape[2:]) if H > 1 else mask[:, :, None]
         visible = mask if visible is None else visible & mask
     return visible
 
@@ -43,6 +44,9 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
     """
     visible = _visible(q, k, mask, causal)
     weights = (q * scale) @ k.swapaxes(-1, -2)                                          # scores, (B, G, R, T, S)
+    if weights.size == 0:                                   # no query, or none that has a key to see
+        out[...] = 0
+        return weights, np.zeros_like(q, shape=q.shape[:-1])
     if bias is not None:
         weights += bias
     ones = np.ones_like(q, shape=k.shape[-2:-1])
@@ -146,13 +150,8 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases reaches neither the
     output nor a gradient of a query that does not see them, nor does such a query, or its cotangent, reach theirs.
     """
-    B, H, T, K = q.shape
-    if k.shape[:3] != v.shape[:3] or k.shape[0] != B or k.shape[3] != K:
-        raise ShapeError(f"attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: need (B, H, T, K), (B, G, S, K), "
-                         "(B, G, S, J)")
-    if H % k.shape[1]:
-        raise ShapeError(f"attention: {H} query heads do not share {k.shape[1]} key-value heads evenly")
-    dropped = kept_scaled((B, H, T, k.shape[2]), dropout, rng, q.dtype) if dropout else None
+    check_heads("attention", q, k, v)
+    dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
     return _attention(q, k, v, bias, mask=bool_mask(mask, "attention"), causal=causal, scale=scale,
                       dropped=dropped)
 
@@ -161,7 +160,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
 def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
-    scale = 1 / math.sqrt(K) if scale is None else scale
+    scale = score_scale(K, scale)
     grouped = (B, G, H // G)
     q5, k5, v5 = q.reshape(*grouped, T, K), k[:, :, None], v[:, :, None]                # split H into G groups of R
     b5 = None if bias is None else np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
@@ -194,7 +193,10 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
     returns   (B, T, H K);  what is hidden is left out as in attention()
     raises    ShapeError if the width does not divide into heads; DtypeError if the mask is not bool
     """
-    G = kv_heads or heads
+    G = heads if kv_heads is None else kv_heads
+    if qkv.ndim != 3 or min(heads, G) < 1:
+        raise ShapeError(f"self_attention: {qkv.shape} for {heads} query and {G} key-value heads: need (B, T, (H + 2G) K) "
+                         "and at least one head")
     B, T, width = qkv.shape
     if width % (heads + 2 * G) or heads % G:
         raise ShapeError(f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads")
@@ -208,7 +210,7 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     B, T, width = qkv.shape
     G, R = kv_heads, heads // kv_heads
     K = width // (heads + 2 * G)
-    scale = 1 / math.sqrt(K) if scale is None else scale
+    scale = score_scale(K, scale)
 
     def parts(packed):                                      # views, no copies: (B, T, (H+2G) K) -> three
         x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)                       # (B, H+2G, T, K)

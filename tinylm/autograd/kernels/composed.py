@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores
 from tinylm.autograd.primitives.elementwise import clip, erf, exp, sigmoid, sqrt, tanh, where
 from tinylm.autograd.primitives.indexing import getitem, take_along_axis
@@ -134,7 +135,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
         rows, columns = (np.arange(n, like=q.data) for n in (T, S))
         past = columns[None, :] <= rows[:, None] + (S - T)                             # the last query sees the last key
         visible = past if mask is None else past & mask
-    scores = seen_scores(q, k, visible) * (1 / math.sqrt(K) if scale is None else scale)       # (B, H, T, S)
+    scores = seen_scores(q, k, visible) * score_scale(K, scale)       # (B, H, T, S)
     if bias is not None:
         scores = scores + bias
     if visible is not None:

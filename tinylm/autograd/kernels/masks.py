@@ -118,7 +118,7 @@ def grouped_mask(mask, shape, groups=None):
         return mask
     if mask.shape[1] == 1:
         return mask[:, :, None]
-    return mask.reshape(mask.shape[0], groups, -1, *shape[2:])
+    return mask.reshape(mask.shape[0], groups, shape[1] // groups, *shape[2:])
 
 
 def visible_softmax(scores, visible=None):

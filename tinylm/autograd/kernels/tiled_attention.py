@@ -5,16 +5,15 @@ queries walks over tiles of keys and keeps three things per row, the largest sco
 and the unnormalized output; backward makes each tile of weights again from one number a row, log sum exp.
 The result is attention()'s, in another order of additions. Read next: attention.py, nn/attention/sparse.py.
 """
-import math
-
 import numpy as np
 
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
-from tinylm.errors import ConfigError, ShapeError
+from tinylm.errors import ConfigError
 
 
 def tiles(queries, keys, block_q, block_k, causal):
@@ -121,14 +120,11 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
 
     What is hidden is left out, not multiplied by zero, as in attention().
     """
-    H, K, G = q.shape[1], q.shape[3], k.shape[1]
-    if k.shape[:3] != v.shape[:3] or k.shape[0] != q.shape[0] or k.shape[3] != K or H % G:
-        raise ShapeError(f"tiled_attention: q {q.shape}, k {k.shape}, v {v.shape} do not fit: need (B, H, T, K), (B, G, S, K), "
-                         "(B, G, S, J) with G a divisor of H")
+    check_heads("tiled_attention", q, k, v)
     if min(block_q, block_k) < 1:
         raise ConfigError(f"tiled_attention: blocks of {block_q} x {block_k}: each must be 1 or more")
     mask = bool_mask(mask, "tiled_attention", bias=None)
-    scale = 1 / math.sqrt(K) if scale is None else scale
+    scale = score_scale(q.shape[3], scale)
     return _tiled_attention(q, k, v, mask=mask, causal=causal, scale=scale, blocks=(block_q, block_k))
 
 
@@ -160,7 +156,7 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
         dq *= scale                                         # q5 holds the scale for dk already
         return dq.reshape(q.shape), dk, dv
 
-    return y.reshape(B, H, T, -1).astype(q.dtype, copy=False), backward
+    return y.reshape(B, H, T, v.shape[3]).astype(q.dtype, copy=False), backward
 
 
 def _flops(args, out, options):

@@ -8,6 +8,7 @@ is used. With nothing dropped it is the encoder, bit for bit. Read next: models/
 import numpy as np
 
 from tinylm.autograd import dropout
+from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
@@ -27,7 +28,7 @@ def attend_and_weigh(attention, x, mask=None):
     grouped = q.reshape(B, G, H // G, T, K)                                             # queries that share a key
     keys = None if mask is None else mask[:, None, None, None, :]
     score = seen_scores(grouped, k.reshape(B, G, 1, T, K), keys)
-    score = score * (K**-0.5 if attention.scale is None else attention.scale)
+    score = score * score_scale(K, attention.scale)
     weights, _ = visible_softmax(score, keys)                                           # (B, G, R, T, T)
     counted = weights.data
     if mask is not None:

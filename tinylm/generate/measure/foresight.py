@@ -6,11 +6,11 @@ control is myopic training (Wu et al. 2024): the same forward pass, with no grad
 positions. What a myopic model still tells of the future is what served its present. Read next: models/decoder/gpt.py.
 """
 import copy
-import math
 
 import numpy as np
 
 from tinylm.autograd import rotary, where
+from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
     grouped_mask,
@@ -107,7 +107,7 @@ class MyopicAttention(Module):
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
         (B, H, T, K), G = q.shape, k.shape[1]
         q, k, v = q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, T, K), v.reshape(B, G, 1, T, K)
-        scale = 1 / math.sqrt(K) if self.scale is None else self.scale
+        scale = score_scale(K, self.scale)
         own = np.eye(T, dtype=bool, like=x.data)
         mask, seen = bool_mask(mask, "MyopicAttention"), np.tri(T, dtype=bool, like=x.data)
         seen = seen if mask is None else seen & mask

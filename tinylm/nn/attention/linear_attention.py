@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, cumsum, exp, pad, relu, where
+from tinylm.autograd.kernels.heads import even_heads
 from tinylm.autograd.kernels.masks import seen_mix, seen_scores
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
@@ -51,7 +52,10 @@ def linear_attention_recurrent(q, k, v, state=None):
     state    what an earlier call returned, to go on from there; None begins anew
     returns  (y (B, H, T, J), state): decoding is this with T = 1, at the same cost for every token
     """
-    v, state, outputs = _with_ones(q, k, v), initial_state(q, v) if state is None else state, []
+    state = initial_state(q, v) if state is None else state
+    if q.shape[2] == 0:
+        return linear_attention_matrix(q, k, v), state
+    v, outputs = _with_ones(q, k, v), []
     for t in range(q.shape[2]):
         now = slice(t, t + 1)
         state = state + k[:, :, now].swapaxes(-1, -2) @ v[:, :, now]                    # outer product: (F, 1) (1, J + 1)
@@ -68,19 +72,23 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
     """
     if chunk < 1:
         raise ConfigError(f"linear_attention_chunked: chunk {chunk} must be 1 or more")
+    state = initial_state(q, v) if state is None else state
     (B, H, T, F), C = q.shape, min(chunk, q.shape[2])
-    v, state, n = _with_ones(q, k, v), initial_state(q, v) if state is None else state, -(-T // C)
+    if T == 0:
+        return linear_attention_matrix(q, k, v), state
+    v, n = _with_ones(q, k, v), -(-T // C)
+    J = v.shape[3] - 1
 
     def chunks(x):                                          # filled up with zeros, which add nothing to a state
         return pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0))).reshape(B, H, n, C, x.shape[-1])
 
     q, k, v = chunks(q), chunks(k), chunks(v)
     added = k.swapaxes(-1, -2) @ v                                                      # by each chunk: (B, H, n, F, J + 1)
-    states = cumsum(concatenate([state.reshape(B, H, 1, F, -1), added], axis=2), axis=2)        # before each, and at the end
+    states = cumsum(concatenate([state.reshape(B, H, 1, F, J + 1), added], axis=2), axis=2)        # before each, and at the end
     past = np.tri(C, dtype=bool, like=q.data)
     inside = where(past, seen_scores(q, k, past), 0.0)                                  # (B, H, n, C, C)
     y = seen_mix(inside, v, past) + q @ states[:, :, :n]
-    return _normalized(y.reshape(B, H, n * C, -1)[:, :, :T]), states[:, :, n]
+    return _normalized(y.reshape(B, H, n * C, J + 1)[:, :, :T]), states[:, :, n]
 
 
 def elu_features(x):
@@ -144,8 +152,7 @@ class LinearSelfAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, features=elu_features, chunk=32, dtype=np.float32):
-        if d_model % heads:
-            raise ConfigError(f"LinearSelfAttention: width {d_model} does not divide into {heads} heads")
+        even_heads("LinearSelfAttention", d_model, heads)
         self.heads, self.features, self.chunk = heads, features, chunk
         self.qkv = Linear(d_model, 3 * d_model, rng, dtype=dtype)
         self.out = Linear(d_model, d_model, rng, dtype=dtype)

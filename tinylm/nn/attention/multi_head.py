@@ -3,12 +3,11 @@
 
 Read next: block.py, which puts it around a residual stream.
 """
-import math
-
 import numpy as np
 
 from tinylm.autograd import Tensor, attention, rotary, self_attention, tanh
 from tinylm.autograd import dropout as drop
+from tinylm.autograd.kernels.heads import check_heads, even_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
     grouped_mask,
@@ -16,7 +15,6 @@ from tinylm.autograd.kernels.masks import (
     seen_scores,
     visible_softmax,
 )
-from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 
@@ -36,9 +34,8 @@ class SelfAttention(Module):
 
     def __init__(self, d_model, heads, rng, kv_heads=None, width=None, bias=True, out_bias=None, scale=None, causal=True,
                  out_std=INIT_STD, dropout=0.0, dtype=np.float32, cap=None):
-        kv_heads = kv_heads or heads
-        if heads % kv_heads or (width is None and d_model % heads):
-            raise ConfigError(f"attention: width {d_model}, {heads} heads and {kv_heads} key-value heads do not divide evenly")
+        kv_heads = heads if kv_heads is None else kv_heads
+        even_heads("SelfAttention", d_model, heads, kv_heads, width)
         self.heads, self.kv_heads, self.width = heads, kv_heads, width or d_model // heads
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.width, rng, bias, dtype=dtype)
         self.out = Linear(heads * self.width, d_model, rng, bias if out_bias is None else out_bias, std=out_std, dtype=dtype)
@@ -81,6 +78,7 @@ class CrossAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, width=None, bias=True, scale=None, out_std=INIT_STD, dropout=0.0, dtype=np.float32):
+        even_heads("CrossAttention", d_model, heads, width=width)
         self.heads, self.width = heads, width or d_model // heads
         self.q = Linear(d_model, heads * self.width, rng, bias, dtype=dtype)
         self.kv = Linear(d_model, 2 * heads * self.width, rng, bias, dtype=dtype)
@@ -109,9 +107,10 @@ def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=Non
     others   as in autograd.attention, which has no place for it: here in plain recorded operations
     returns  (B, H, T, J); zeros for a query that sees nothing, and what is hidden left out, as in attention()
     """
+    check_heads("capped_attention", q, k, v)
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
-    scale = 1 / math.sqrt(K) if scale is None else scale
+    scale = score_scale(K, scale)
     mask = bool_mask(mask, "capped_attention")
     if causal and T > 1:
         seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (S - T)      # (T, S)

@@ -8,6 +8,7 @@ third, and only a matter of using one module twice. Read next: multi_head.py, wh
 import numpy as np
 
 from tinylm.autograd import attention
+from tinylm.autograd.kernels.heads import even_heads, score_scale
 from tinylm.autograd.kernels.masks import seen_mix, seen_scores, visible_softmax
 from tinylm.errors import ConfigError
 from tinylm.nn.attention.multi_head import merge_heads
@@ -21,11 +22,6 @@ def _split(x, heads):
     return x.reshape(B, T, heads, width // heads).transpose(0, 2, 1, 3)
 
 
-def _even(name, d_model, heads, kv_heads):
-    if d_model % heads or heads % kv_heads:
-        raise ConfigError(f"{name}: width {d_model}, {heads} heads and {kv_heads} key-value heads do not divide evenly")
-
-
 class CrossLayerAttention(Module):
     """Causal self-attention that may read the keys and values of a layer below   (Brandon et al. 2024).
 
@@ -34,8 +30,8 @@ class CrossLayerAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, kv_heads=None, owner=True, dtype=np.float32):
-        kv_heads = kv_heads or heads
-        _even("CrossLayerAttention", d_model, heads, kv_heads)
+        kv_heads = heads if kv_heads is None else kv_heads
+        even_heads("CrossLayerAttention", d_model, heads, kv_heads)
         self.heads, self.kv_heads = heads, kv_heads
         self.q = Linear(d_model, d_model, rng, dtype=dtype)
         self.kv = Linear(d_model, 2 * kv_heads * (d_model // heads), rng, dtype=dtype) if owner else None
@@ -65,7 +61,7 @@ class SharedWeightAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, owner=True, dtype=np.float32):
-        _even("SharedWeightAttention", d_model, heads, heads)
+        even_heads("SharedWeightAttention", d_model, heads, heads)
         self.heads = heads
         self.qk = Linear(d_model, 2 * d_model, rng, dtype=dtype) if owner else None
         self.v = Linear(d_model, d_model, rng, dtype=dtype)
@@ -77,7 +73,7 @@ class SharedWeightAttention(Module):
         if self.qk is not None:
             both = _split(self.qk(x), 2 * self.heads)                                   # (B, 2H, T, K)
             q, k = both[:, :self.heads], both[:, self.heads:]
-            scores = seen_scores(q, k, past) * q.shape[-1] ** -0.5                      # (B, H, T, T)
+            scores = seen_scores(q, k, past) * score_scale(q.shape[-1])                 # (B, H, T, T)
             weights, _ = visible_softmax(scores, past)
         if weights is None:
             raise ConfigError("SharedWeightAttention: this layer makes no weights: pass those of a layer below")

@@ -5,11 +5,10 @@ larger than in dense attention by the mass that the others held there. Two ways 
 and the sliding window in blocks, where neighbors share their keys and the gathering becomes slicing. Neither
 stores less: all keys and values are still kept. Read next: linear_attention.py, which forgets them.
 """
-import math
-
 import numpy as np
 
 from tinylm.autograd import attention, concatenate, fused, getitem, pad
+from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visible_softmax
 from tinylm.backend import backend_of
 from tinylm.errors import ConfigError, ShapeError
@@ -69,9 +68,10 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
 
     Costs 2 T n (K + J) operations a head, the padding included.
     """
+    check_heads("sparse_attention", q, k, v)
     B, H, T, K = q.shape
     G = k.shape[1]
-    if H % G or index.shape[-2] != T or (visible is not None and visible.shape != index.shape):
+    if index.shape[-2] != T or (visible is not None and visible.shape != index.shape):
         raise ShapeError(f"sparse_attention: q {q.shape}, k {k.shape}, index {index.shape}, visible "
                          f"{None if visible is None else visible.shape}: need G a divisor of H and index (..., T, n)")
     visible = bool_mask(visible, "sparse_attention", "visible", bias=None)
@@ -81,7 +81,7 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
     if visible is not None:
         visible = visible[(None,) * (4 - visible.ndim)][:, :, :, None]                  # (B|1, H|1, T, 1, n)
         visible = np.broadcast_to(visible, (*visible.shape[:2], T, 1, k.shape[3]))
-    scores = seen_scores(q, k, visible) * (1 / math.sqrt(K) if scale is None else scale)        # (B, G', T, R, n)
+    scores = seen_scores(q, k, visible) * score_scale(K, scale)        # (B, G', T, R, n)
     y = seen_mix(visible_softmax(scores, visible)[0], v, visible)                       # (B, G', T, R, J)
     return y.transpose(0, 1, 3, 2, 4).reshape(B, H, T, v.shape[-1])
 
@@ -97,6 +97,7 @@ def window_attention(q, k, v, width, scale=None):
     Queries in blocks of `width` see their own block of keys and the one before, nothing else: 4 T width (K + J)
     operations a head, twice those of the window itself, but in matrix products.
     """
+    check_heads("window_attention", q, k, v)
     (B, H, T, K), G, C = q.shape, k.shape[1], width
     if width < 1:
         raise ConfigError(f"window_attention: width {width} must be 1 or more")
@@ -145,7 +146,8 @@ def topk_attention(q, k, v, count, causal=True, scale=None):
     by inner product is sparse attention. Which keys are chosen is piecewise constant and has no gradient; all scores
     are computed to choose, so this saves memory, not scores. Arguments and result as of attention().
     """
-    B, H, T, K = q.shape
+    check_heads("topk_attention", q, k, v)
+    H = q.shape[1]
     keys = np.repeat(k.data, H // k.shape[1], axis=1)
     index, visible = top_keys(q.data @ keys.swapaxes(-1, -2), count, causal)            # (B, H, T, n)
     return sparse_attention(q, k, v, index, visible, scale)

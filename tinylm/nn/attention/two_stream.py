@@ -11,7 +11,8 @@ Scores of query i and key j, relative as in Transformer-XL (Dai et al. 2019):
 import numpy as np
 
 from tinylm.autograd import attention, dropout, matmul, swapaxes, where
-from tinylm.errors import ConfigError
+from tinylm.autograd.kernels.heads import check_heads, even_heads, score_scale
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.multi_head import merge_heads, split_heads
 from tinylm.nn.linear import INIT_STD, Linear, normal_parameter, undecayed
 from tinylm.nn.module import Module
@@ -50,8 +51,7 @@ class RelativeAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, segments=True, dropout=0.0, dtype=np.float32):
-        if d_model % heads:
-            raise ConfigError(f"RelativeAttention: width {d_model} does not divide into {heads} heads")
+        even_heads("RelativeAttention", d_model, heads)
         self.heads, self.width = heads, d_model // heads
         self.qkv = Linear(d_model, 3 * d_model, rng, bias=False, dtype=dtype)
         self.relative, self.out = (Linear(d_model, d_model, rng, bias=False, dtype=dtype) for _ in range(2))
@@ -74,7 +74,11 @@ class RelativeAttention(Module):
         other    (B, 1, T, T) bool: True where query and key lie in different segments; None without segments
         returns  (B, T, D)
         """
-        T, scale = q.shape[2], self.width ** -0.5
+        check_heads("RelativeAttention", q, k, v)
+        T, scale = q.shape[2], score_scale(self.width)
+        if k.shape[2] != T or T < 1:
+            raise ShapeError(f"RelativeAttention: {T} queries and {k.shape[2]} keys: a stream reads the contents of its own "
+                             "tokens, at least one")
         r = self.relative(waves).reshape(2 * T - 1, self.heads, self.width).transpose(1, 2, 0)      # (H, K, 2T-1)
         extra = relative_shift(matmul(q + self._rows(self.position_bias), r))           # (B, H, T, 2T-1) -> (B, H, T, T)
         if other is not None:

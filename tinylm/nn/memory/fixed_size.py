@@ -58,6 +58,8 @@ def stream(memory, q, k, v, segment=1, attend=attend, state=None):
     attend   how queries read what memory.read gives
     returns  (y (B, H, T, J), state after the last token)
     """
+    if q.shape[2] == 0:
+        return attention(q, k, v), state                    # nothing is read, and the memory stays what it was
     outputs = []
     for start in range(0, q.shape[2], segment):
         now = slice(start, start + segment)

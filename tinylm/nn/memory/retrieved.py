@@ -5,11 +5,10 @@ the cache, [Mem, Mem_knn]; Memorizing Transformers (Wu et al. 2021; eqs. 2.64-2.
 agree for exactly one gate, the local part's share of the joint softmax (local_share). How the store finds its keys is
 another matter; here they are given. Read next: attention/sparse.py's topk_attention, where the store is the sequence.
 """
-import math
-
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate, exp, logsumexp, sigmoid, stack
+from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
     seen_mix,
@@ -64,11 +63,12 @@ def _far_mix(weights, far_v, far):
 
 def _prepare(q, k, far_k, mask, far_visible, causal, scale):
     """Scores of both parts and what may be seen of them, spread to (B, H, T, .)."""
+    check_heads("retrieved attention", q, k)
     (B, H, T, K), S = q.shape, k.shape[2]
-    if far_k.ndim != 5 or far_k.shape[2] != T or H % far_k.shape[1] or H % k.shape[1] or far_k.shape[4] != K:
+    if far_k.ndim != 5 or far_k.shape[2] != T or far_k.shape[1] < 1 or H % far_k.shape[1] or far_k.shape[4] != K:
         raise ShapeError(f"retrieved attention: q {q.shape}, k {k.shape}, retrieved keys {far_k.shape}: need (B, H, T, K), "
                          "(B, G, S, K), (B, N, T, n, K) with G and N divisors of H")
-    scale = 1 / math.sqrt(K) if scale is None else scale
+    scale = score_scale(K, scale)
     i, j = np.arange(T, like=q.data)[:, None] + (S - T), np.arange(S, like=q.data)[None, :]
     near = (j <= i) | (not causal)
     mask = bool_mask(mask, "retrieved attention", bias=None)

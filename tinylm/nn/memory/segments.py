@@ -10,7 +10,8 @@ import numpy as np
 
 from tinylm import autograd as ad
 from tinylm.autograd import Tensor, attention, concatenate, mean, sigmoid, tanh
-from tinylm.errors import ConfigError
+from tinylm.autograd.kernels.heads import check_heads, even_heads
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.linear_attention import elu_features, initial_state
 from tinylm.nn.attention.multi_head import CrossAttention, SelfAttention, merge_heads
 from tinylm.nn.linear import Linear, normal_parameter, undecayed
@@ -28,7 +29,8 @@ class SegmentRecurrentAttention(Module):
     """
 
     def __init__(self, d_model, heads, rng, memory, bias=None, dtype=np.float32):
-        if d_model % heads or memory < 0:
+        even_heads("SegmentRecurrentAttention", d_model, heads)
+        if memory < 0:
             raise ConfigError(f"SegmentRecurrentAttention: width {d_model}, {heads} heads, memory {memory}: "
                               "heads must divide the width and memory be 0 or more")
         self.heads, self.memory, self.bias = heads, memory, bias
@@ -135,6 +137,9 @@ def infini_attention(q, k, v, gate, state=None, features=elu_features):
     state    (B, H, F, J + 1) of the segments before, as in attention/linear_attention.py; None for none
     returns  (y (B, H, T, J), state with this segment added)   (Munkhdalai et al. 2024)
     """
+    check_heads("infini_attention", q, k, v)
+    if gate.shape != (q.shape[1],):
+        raise ShapeError(f"infini_attention: a gate of shape {gate.shape} for {q.shape[1]} heads: give (H,)")
     a, b = features(q), features(k)
     state = initial_state(a, v) if state is None else state
     y = a @ state                                                                       # (B, H, T, J + 1)

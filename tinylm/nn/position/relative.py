@@ -5,11 +5,10 @@
 with j - i clipped to [-c, c]: two tables of 2c + 1 vectors, shared by the heads. Read next: bias.py, where
 the same dependence is reduced to a number.
 """
-import math
-
 import numpy as np
 
 from tinylm.autograd import einsum, embedding, pad, reshape
+from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
     grouped_mask,
@@ -41,7 +40,13 @@ def shaw_attention(q, k, v, keys, values, mask=None, scale=None):
     returns  (B, H, T, K); zeros for a query that sees nothing
     """
     pairs = "btsk" if keys.ndim == 4 else "tsk"
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    check_heads("shaw_attention", q, k, v)
+    (B, H, T, K), S = q.shape, k.shape[2]
+    lookups = [x.shape if x.ndim == 4 else (B, *x.shape) for x in (keys, values)]
+    if k.shape[1] != H or lookups != [(B, T, S, K), (B, T, S, v.shape[3])]:
+        raise ShapeError(f"shaw_attention: q {q.shape}, k {k.shape}, v {v.shape}, keys {keys.shape}, values {values.shape}: "
+                         "need (B, H, T, K), (B, H, S, K) twice and (T, S, K) or (B, T, S, K) twice")
+    scale = score_scale(K, scale)
     mask = bool_mask(mask, "shaw_attention", bias=None)
     seen = grouped_mask(mask, (*q.shape[:3], k.shape[2]))
     scores = seen_scores(q, k, seen) + einsum(f"bhtk,{pairs}->bhts", q, keys)           # (B, H, T, S)

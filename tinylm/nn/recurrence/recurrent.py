@@ -208,6 +208,7 @@ class RNNCell(Module):
 
     def scan(self, inputs, state):
         """inputs (B, T, H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
+        _check("RNNCell.scan", 1, inputs, self.weight, h=state[0])
         states, h = [], state[0]
         for t in range(inputs.shape[1]):
             h = rnn_step(inputs[:, t], h, self.weight)
