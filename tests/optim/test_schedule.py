@@ -15,6 +15,7 @@ from tinylm.optim.schedule import (
     inverse_sqrt,
     linear,
     warm_up,
+    warm_up_steps,
 )
 
 
@@ -75,3 +76,11 @@ def test_a_batch_grows_in_equal_steps():
     assert batch_size_ramp(0, 8, 8, 5) == 8
     with pytest.raises(ConfigError, match="12 is not a multiple of 8"):
         batch_size_ramp(0, 8, 12, 5)
+
+
+@pytest.mark.parametrize("warmup, steps, found", [
+    (100, 1000, 100), (9, 10, 9), (10, 10, 1), (100, 50, 5), (1, 1, 0), (0, 1, 0)])
+def test_warm_up_leaves_steps_at_the_full_rate(warmup, steps, found):
+    assert warm_up_steps(warmup, steps) == found
+    for one in (constant, cosine, linear):                   # the full rate is reached
+        assert max(one(step, steps, found) for step in range(steps)) == 1.0

@@ -4,6 +4,7 @@ A verb names the dataclasses it takes; their fields (made with tinylm.settings.s
 name, type, default, help and check, so there is nothing else to declare and nothing to keep in step.
 Read next: values.py, which turns one word into a value of a field's type.
 """
+import contextlib
 import dataclasses
 import difflib
 import re
@@ -55,6 +56,12 @@ def _no_plain_words(words, fields):
     if "data" in fields:
         meant += f"; a text is named with --data {' '.join(map(shlex.quote, words))}"
     return f"takes no plain words, met {' '.join(map(repr, words))}; {meant}"
+
+
+def report(line):
+    """Print a line for the user. A terminal or pipe that is gone does not end what is running."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def build(cls, values):

@@ -17,7 +17,7 @@ from tinylm.finetune.freezing import trainable
 from tinylm.machine import Terminated
 from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.optim.schedule import linear
+from tinylm.optim.schedule import linear, warm_up_steps
 from tinylm.train.trainer import Trainer
 
 
@@ -55,7 +55,8 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
     task           make_batch(examples, rng) -> Batch, loss(model, batch) -> (Tensor, {"tokens", "loss"})
     examples       list of what the task takes
     steps          updates; epochs * batches per epoch if None
-    learning_rate  the highest: reached after the share `warmup` of the steps, then falling to 0 in a straight line
+    learning_rate  the highest: reached after the share `warmup` of the steps (a tenth, where that
+                   would be all of them), then falling to 0 in a straight line
     weight_decay   AdamW's, on matrices
     seed           of the order of examples, and of what the task draws
     micro_batch    examples differentiated at a time; 0: all
@@ -71,9 +72,11 @@ def fit(model, task, examples, epochs=3, batch_size=16, learning_rate=1e-3, step
         raise ConfigError("fit: every parameter of the model is frozen: unfreeze some, see freezing.only()")
     batches = Shuffled(examples, batch_size, seed)
     steps = round(epochs * batches.per_epoch) if steps is None else steps
+    rising = warm_up_steps(round(warmup * steps), steps)
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
     trainer = Trainer(model, task, optimizer, batches.batch, batches.batch_size,
-                      lambda step: learning_rate * linear(step, steps, round(warmup * steps)), clip, micro_batch, seed, comm)
+                      lambda step: learning_rate * linear(step, steps, rising), clip, micro_batch,
+                      seed, comm)
     losses = []
     model.eval()                                            # also when there are no steps; the trainer switches it as it needs
 

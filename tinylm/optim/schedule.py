@@ -8,6 +8,18 @@ import math
 from tinylm.errors import ConfigError
 
 
+def warm_up_steps(warmup, steps):
+    """The steps of warm-up in a training of `steps`: as many as were asked for, or a tenth of all
+    where that would leave none at the full rate."""
+    return warmup if warmup < steps else steps // 10
+
+
+def adapted(warmup, steps):
+    """What a user is told where warm_up_steps() are others than were asked for."""
+    return (f"warm-up: {warmup} steps are not fewer than the {steps} to train, so "
+            f"{warm_up_steps(warmup, steps)} steps warm up")
+
+
 def warm_up(step, warmup):
     """Linear from 1/(warmup+1) at step 0 to 1 at step `warmup`, then 1."""
     return min(1.0, (step + 1) / (warmup + 1))

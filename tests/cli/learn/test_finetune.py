@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tinylm.cli import main
+from tinylm.errors import CheckpointError, ConfigError
 from tinylm.train import load_run
+from tinylm.train.run.directory import lock
 
 SAMPLES = [{"instruction": "Who sat?", "output": "the cat"}, {"instruction": "Where?", "input": "the dog", "output": "on the log"},
            {"messages": [{"role": role, "content": content} for role, content in (
@@ -153,3 +155,61 @@ def test_bad_samples_are_left_out_and_counted(base, data, tmp_path, capsys):
     assert main([*argv, "--skip-bad"]) == 0
     told = capsys.readouterr().out
     assert "left out 3 bad lines" in told and "data: 9 samples" in told
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_failed_tuning_leaves_no_directory_that_it_made(base, tmp_path, exists):
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    assert main(["finetune", str(base), "--data", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert out.exists() == exists and not (exists and list(out.iterdir()))
+
+
+def test_two_tunings_do_not_share_a_directory(base, data, tmp_path, monkeypatch, capsys):
+    """The other one begins while this one trains; neither would see the other's checkpoint yet."""
+    from tinylm.finetune import fitting
+    from tinylm.train.run.directory import begin
+
+    out, real, seen = str(tmp_path / "out"), fitting.fit, []
+
+    def fit(*args, **options):
+        with pytest.raises(ConfigError, match="is there already"):
+            begin(out)
+        with pytest.raises(CheckpointError, match="is being trained by process"):
+            lock(out)
+        seen.append(1)
+        return real(*args, **options)
+    monkeypatch.setattr(fitting, "fit", fit)
+    assert main(["finetune", str(base), "--data", str(data), "--out", out, "--steps", "1"]) == 0
+    assert seen
+    lock(out).close()                                        # and it is free afterwards
+    assert main(["finetune", str(base), "--data", str(data), "--out", out, "--steps", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "is not written over: choose another --out" in said and "--resume" not in said
+
+
+@pytest.mark.parametrize("when", ["scored", "saved"])
+def test_a_signal_after_training_loses_nothing(base, data, tmp_path, monkeypatch, when):
+    from tinylm.finetune.instruct import instructions, saved
+
+    module, name = {"scored": (instructions, "answer_loss"), "saved": (saved, "save_tuned")}[when]
+    real, calls = getattr(module, name), []
+
+    def hit(*args, **options):
+        calls.append(1)
+        if when == "saved" or len(calls) == 2:               # the first scoring is before training
+            signal.raise_signal(signal.SIGTERM)
+        return real(*args, **options)
+    monkeypatch.setattr(module, name, hit)
+    argv = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "2"]
+    status = main(["finetune", str(base), *argv])
+    assert status == (143 if when == "scored" else 0) and calls
+    load_run(tmp_path / "out")
+
+
+def test_a_short_tuning_warms_up_for_less(base, data, tmp_path, capsys):
+    argv = ["finetune", str(base), "--data", str(data), "--warmup", "1"]
+    assert main([*argv, "--out", str(tmp_path / "out"), "--steps", "20"]) == 0
+    told = capsys.readouterr().out
+    assert "warm-up: 20 steps are not fewer than the 20 to train, so 2 steps warm up" in told

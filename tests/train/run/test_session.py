@@ -1,9 +1,11 @@
 """What a session tells: to the user, to the log, and when it fails."""
+import signal
+
 import pytest
 
 from tests.train.tiny import tiny_config
 from tinylm.errors import TrainingError
-from tinylm.train import TrainConfig, train_run
+from tinylm.train import TrainConfig, checkpoint, train_run
 from tinylm.train import log as logs
 from tinylm.train.trainer import Trainer
 
@@ -39,3 +41,27 @@ def test_a_failure_says_what_is_saved(tmp_path, monkeypatch, broken, saved):
     with pytest.raises(TrainingError, match=rf"step {broken + 1}: the loss is nan\. Saved so far: .*{saved}"):
         train_run(tiny_config(tmp_path), None, lambda line: None)
     assert logs.read(tmp_path / "run")[-1]["step"] == broken               # the log reaches to the last finished step
+
+
+def test_a_short_run_warms_up_for_less_and_says_so(tmp_path):
+    said = []
+    config = tiny_config(tmp_path, steps=20, warmup=100, lr=1e-2, checkpoint_every=0)
+    train_run(config, None, said.append)
+    assert "warm-up: 100 steps are not fewer than the 20 to train, so 2 steps warm up" in said
+    rates = [event["lr"] for event in logs.read(tmp_path / "run") if event["event"] == "step"]
+    assert max(rates) == 1e-2 == rates[2] and rates[-1] < 2e-3       # a tenth at the end
+
+
+def test_a_second_sigterm_does_not_cut_off_the_saving(tmp_path, monkeypatch):
+    real = checkpoint.save_step
+
+    def hit(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return real(*args)
+    monkeypatch.setattr(checkpoint, "save_step", hit)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)   # which raises
+    try:
+        train_run(tiny_config(tmp_path, steps=2, checkpoint_every=0), None, lambda line: None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(checkpoint.steps(tmp_path / "run")) == [2]

@@ -6,7 +6,6 @@ FILE has one sample a line, {"instruction": ..., "input": ..., "output": ...}, {
 The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early and saves.
 """
 import dataclasses
-import functools
 import shlex
 import signal
 import textwrap
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, report
 from tinylm.errors import ConfigError, DataError
 from tinylm.machine import Terminated
 from tinylm.reading import BadLines
@@ -56,13 +55,28 @@ class FinetuneConfig:
 def main(argv):
     """Tune, say what became of the loss on samples held back, and how to go on."""
     from tinylm.backend import backend
-    from tinylm.finetune.freezing import count_trainable
-    from tinylm.finetune.instruct.instructions import answer_loss
+    from tinylm.train.checkpoint import latest
+    from tinylm.train.run.directory import begin
 
     config, (name,) = parse(argv, FinetuneConfig, positionals=("RUN",), verb="finetune", about=__doc__, examples=EXAMPLES)
-    report = functools.partial(print, flush=True)
     backend(config.device)
-    directory = _directory(config.out, name)
+    begun = begin(config.out, report, _beside(name))
+    try:
+        return _tuned(config, name, begun.path)
+    except BaseException:
+        if latest(begun.path) is None:                        # what is saved stays
+            begun.undo()
+        raise
+    finally:
+        begun.lock.close()
+
+
+def _tuned(config, name, directory):
+    """Tune the model `name` into a directory. Returns the exit code."""
+    from tinylm.finetune.freezing import count_trainable
+    from tinylm.finetune.instruct.instructions import answer_loss
+    from tinylm.train.interrupt import finish_first
+
     model, tokenizer, template, base = _opened(name, config)
     task, train, held = _examples(config, model, tokenizer, template, report)
     model.to(config.device)
@@ -74,14 +88,25 @@ def main(argv):
     if config.lora:
         from tinylm.finetune.peft.merging import bake
         bake(model)
-    after = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
-    if held:
-        report(f"held back: {before:.4f} nats per answer token before, {after:.4f} after {done} steps")
-    _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
+    after = None
+    if held and not stopped_by:                               # who asks for an end waits for no figure
+        try:
+            after = answer_loss(model, asked, held, config.batch_size, config.device)[0]
+            report(f"held back: {before:.4f} nats per answer token before, {after:.4f} after "
+                   f"{done} steps")
+        except KeyboardInterrupt as stopped:
+            stopped_by = _signal_of(stopped)
+    with finish_first():                                      # a second SIGTERM does not end it
+        _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
     where = shlex.quote(str(directory))
     report(f"saved in {directory}" + (f", after {done} steps" if stopped_by else "") + f". Go on with\n  tinylm chat {where}\n"
            f"  tinylm generate {where} {shlex.quote(_question(config))}")
     return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
+
+
+def _signal_of(stopped):
+    """The signal behind a KeyboardInterrupt."""
+    return stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT
 
 
 def _opened(name, config):
@@ -154,11 +179,14 @@ def _examples(config, model, tokenizer, template, report):
 def _tune(config, model, task, examples):
     """Train, showing how far it is. Returns (updates done, the signal that stopped them or None)."""
     from tinylm.finetune.fitting import Shuffled, fit
+    from tinylm.optim.schedule import adapted, warm_up_steps
     from tinylm.train.progress import Progress
 
     per_epoch = Shuffled(examples, config.batch_size).per_epoch
     steps = config.steps or max(1, round(config.epochs * per_epoch))
-    progress, losses = Progress(0, steps), []
+    progress, losses, rising = Progress(0, steps), [], round(config.warmup * steps)
+    if warm_up_steps(rising, steps) != rising:
+        report(adapted(rising, steps))
 
     def show(step, seconds):
         losses.append(step.loss)
@@ -169,7 +197,7 @@ def _tune(config, model, task, examples):
             weight_decay=config.weight_decay, clip=config.clip, seed=config.seed, micro_batch=config.micro_batch, after_step=show)
     except KeyboardInterrupt as stopped:                      # the step in work is done, and the weights are as after it
         model.eval()
-        return len(losses), stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT
+        return len(losses), _signal_of(stopped)
     finally:
         progress.close()
     return steps, None
@@ -183,17 +211,13 @@ def _save(directory, name, config, model, tokenizer, template, base, steps, loss
     save_tuned(directory, model, tokenizer, template, base, steps, settings)
 
 
-def _directory(out, name):
-    """Where the result goes: a directory that is not there yet, or is empty."""
+def _beside(name):
+    """Where the result goes without --out: beside the run, or in runs/."""
     from tinylm.cli.use.open_model import is_published
 
-    wanted = Path(out) if out else Path("runs") / f"{Path(name).stem}-tuned" if is_published(name) else Path(f"{Path(name)}-tuned")
-    path, number = wanted, 2
-    while path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        if out:
-            raise ConfigError(f"{path} is there already and is not written over: choose another --out")
-        path, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-    return path
+    if is_published(name):
+        return Path("runs") / f"{Path(name).stem}-tuned"
+    return Path(f"{Path(name)}-tuned")
 
 
 def _question(config):

@@ -3,9 +3,7 @@
 `--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that belongs to it.
 `--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C and SIGTERM save and say how to go on.
 """
-import contextlib
-
-from tinylm.cli.options import parse
+from tinylm.cli.options import parse, report
 from tinylm.errors import WorkerError
 
 EXAMPLES = ("tinylm train", "tinylm train --data book.txt --tokenizer chars", "tinylm train --objective masked",
@@ -37,12 +35,6 @@ def main(argv):
     if summary["interrupted"]:
         return 128 + summary["signal"]                       # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
     report(closing(run, summary))
-
-
-def report(line):
-    """Print a line for the user. A terminal or pipe that is gone does not end a run."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
 
 
 def workers_for(config, report):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import LARGEST, Fields, show
 from tinylm.models import GPTConfig
-from tinylm.optim.schedule import SCHEDULES
+from tinylm.optim.schedule import SCHEDULES, warm_up_steps
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
 from tinylm.train.run.families import SHIFTED, check_family, known_objective
 
@@ -70,7 +70,8 @@ class TrainConfig:
     micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own", at_least(0))
     lr: float | None = setting(None, "peak learning rate; none: 4e-3 where a decoder says the next token, else 1e-3", positive)
     min_lr: float | None = setting(None, "learning rate at the end; none: a tenth of lr", at_least(0))
-    warmup: int = setting(100, "steps of linear warm-up", at_least(0))
+    warmup: int = setting(100, "steps of linear warm-up; a tenth of a run that is not longer",
+                          at_least(0))
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(0.1, "of matrices, per step and unit learning rate", at_least(0))
     betas: tuple[float, float] = setting((0.9, 0.99), "decays of AdamW's two running means", two_decays)
@@ -132,7 +133,12 @@ class TrainConfig:
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
         floor = 0.1 if self.min_lr is None else self.min_lr / self.peak_lr
-        return self.peak_lr * SCHEDULES[self.schedule](step, self.steps, self.warmup, floor)
+        return self.peak_lr * SCHEDULES[self.schedule](step, self.steps, self.warm_up_steps, floor)
+
+    @property
+    def warm_up_steps(self):
+        """The steps of warm-up: `warmup`, or fewer where the run is not longer."""
+        return warm_up_steps(self.warmup, self.steps)
 
     def model(self, vocab_size):
         """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer tokens than asked)."""

@@ -92,6 +92,8 @@ class Begun:
         for name in ("tokenizer.json", "config.json", "dictionary.tsv"):
             self.path.joinpath(name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "data", ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not there, or there is a checkpoint in it
+            self.path.joinpath(checkpoints.AREA).rmdir()
         self.path.joinpath(LOCK).unlink(missing_ok=True)
         self.lock.close()
         if self.made:
@@ -99,14 +101,15 @@ class Begun:
                 self.path.rmdir()
 
 
-def begin(out, report=lambda line: None):
+def begin(out, report=lambda line: None, otherwise=None):
     """Take the directory of a new run: one that is not there yet, or an empty one.
 
-    out      its path; "": runs/ and the time
+    out        its path; "": `otherwise`, or if that is taken the same with a number
+    otherwise  None: runs/ and the time
     returns  Begun
     raises   ConfigError if there is something in it, or it cannot be made
     """
-    first = Path(out or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
+    first = Path(out or otherwise or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
     for path in itertools.chain(
         [first], (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))
     ):
@@ -115,7 +118,7 @@ def begin(out, report=lambda line: None):
             return Begun(path, made, lock(path, report))
         except FileExistsError:
             if out:
-                raise ConfigError(_occupied(path)) from None
+                raise ConfigError(_occupied(path, resumes=otherwise is None)) from None
         except OSError as error:
             raise ConfigError(
                 f"cannot make the directory {path} ({error.strerror}): choose another --out"
@@ -139,11 +142,12 @@ def _take(path):
     return made
 
 
-def _occupied(path):
+def _occupied(path, resumes):
     there = f"{path} is there already and is not written over"
-    if path.is_dir() and checkpoints.latest(path):
+    if resumes and path.is_dir() and checkpoints.latest(path):
         return f"{there}: go on with --resume {path}, or choose another --out"
-    if (path / LOCK).exists() or (path / "config.json").exists():
+    started = (path / LOCK).exists() or (path / "config.json").exists()
+    if started and not checkpoints.latest(path):
         return (
             f"{there}: it holds a run without a checkpoint, which is still starting or ended "
             "before its first: choose another --out, or remove the directory if nothing is "

@@ -13,8 +13,10 @@ from tinylm.backend import backend
 from tinylm.errors import TrainingError
 from tinylm.machine import keep_freed_memory
 from tinylm.optim import AdamW, FlatParameters
+from tinylm.optim.schedule import adapted
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.evaluation import evaluate, perplexity
+from tinylm.train.interrupt import finish_first
 from tinylm.train.log import Log
 from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
@@ -69,6 +71,8 @@ class Session:
             self.report(f"{self.log.path}: {self.log.damaged} damaged lines were left out")
         self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
+        if config.warm_up_steps != config.warmup:
+            self.report(adapted(config.warmup, config.steps))
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "
                     f"{self._steps()}; run {self.run.directory}")
         if self.patience.lost:
@@ -79,7 +83,8 @@ class Session:
                     vocab_size=self.run.tokenizer.vocab_size, python=platform.python_version(), numpy=np.__version__)
         try:
             finished = self.patience.lost or trainer.run(config.steps, self.after_step, say=self._interrupted)
-            self.save()
+            with finish_first():                   # a second SIGTERM does not cut it short
+                self.save()
         except TrainingError as error:
             saved = checkpoints.latest(self.run.directory)
             raise TrainingError(f"{error}. Saved so far: {saved or 'nothing'}") from None

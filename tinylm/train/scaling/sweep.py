@@ -18,7 +18,7 @@ from tinylm.data import EvenWindows
 from tinylm.errors import ConfigError, DataError
 from tinylm.models import GPT
 from tinylm.optim import AdamW
-from tinylm.optim.schedule import cosine
+from tinylm.optim.schedule import cosine, warm_up_steps
 from tinylm.pretrain import CausalLM
 from tinylm.train.evaluation import evaluate
 from tinylm.train.log import passed_over, scan
@@ -79,9 +79,10 @@ def train_one(config, ids, held_out, tokens, batch, learning_rate, seed=0, devic
     model, objective = GPT(config, seed).to(device), CausalLM()
     optimizer = AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.0)
     steps = tokens // (T * batch)
+    warmup = warm_up_steps(min(100, steps // 10 + 1), steps)
     losses = []
     for step, windows in enumerate(one_pass(ids, T, tokens, batch, seed)):
-        rate = learning_rate * cosine(step, steps, warmup=min(100, steps // 10 + 1))
+        rate = learning_rate * cosine(step, steps, warmup)
         losses.append(train_step(model, objective, optimizer, objective.make_batch(windows).to(device), 0, batch, rate, 1.0).loss)
     curve = [(int(part[-1] + 1) * T * batch, float(np.mean([losses[i] for i in part])))
              for part in np.array_split(np.arange(steps), min(points, steps))]
