@@ -8,6 +8,7 @@ import fnmatch
 
 import numpy as np
 
+from tinylm.backend import to_cpu
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.freezing import trainable
 from tinylm.models.published.formats.safetensors import read_safetensors, write_safetensors
@@ -72,8 +73,22 @@ def unwrap(model, kinds):
 
 
 def trained_state(model):
-    """What was trained, and so all that has to be kept for a task: name -> NumPy array, copies."""
-    return {name: np.array(p.numpy()) for name, p in trainable(model).items()}
+    """What was trained, and so all that has to be kept for a task: name -> NumPy array, copies.
+
+    Settings such as a scale or a mask go along; not those that stand for frozen weights.
+    raises  CheckpointError for a model in a state that cannot be saved
+    """
+    trained = {name: p.data for name, p in trainable(model).items()} | _settings(model)
+    return {name: np.array(to_cpu(array)) for name, array in trained.items()}
+
+
+def _settings(model):
+    """The settings that go along with what was trained."""
+    frozen = set()
+    for name, _, _, part in places(model, Module):
+        if getattr(part, "frozen_settings", False):
+            frozen |= {f"{name}.{setting}" for setting in part.settings()}
+    return {name: array for name, array in model.named_settings().items() if name not in frozen}
 
 
 def load_trained(model, state):
@@ -81,7 +96,7 @@ def load_trained(model, state):
 
     raises  CheckpointError naming every difference between what the model trains and what is there; nothing is changed then
     """
-    mine = trainable(model)
+    mine = {**trainable(model), **_settings(model)}
     if set(mine) != set(state):
         lacking, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
         raise CheckpointError(f"load_trained: missing {', '.join(lacking[:4]) or 'none'}; unknown "

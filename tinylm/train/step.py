@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.autograd import first_order_only
+from tinylm.backend import Random
 from tinylm.optim.flat import sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import marked, marks
@@ -109,5 +110,6 @@ def passes(streams, batch, first, total, micro_batch=0):
 
 def random_streams(model):
     """The random streams a model draws from while training (dropout), each once, in the order of its modules."""
-    found = {id(module.rng): module.rng for module in model.modules() if hasattr(module, "rng")}
+    streams = [getattr(module, "rng", None) for module in model.modules()]
+    found = {id(rng): rng for rng in streams if isinstance(rng, Random)}
     return list(found.values())

@@ -121,7 +121,7 @@ class Trainer:
                 moments[name] = self.comm.all_gather_(value)
             else:
                 scalars[name] = value
-        parameters = {name: p.data for name, p in self.model.named_parameters().items()}
+        parameters = self.model.named_arrays()
         streams = [{"seed": rng.seed, "path": list(rng.path), "counter": rng.counter}
                    for rng in self.streams]
         return ({"model": parameters, "optimizer": moments},

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.peft.few_parameters import IDS, assert_only_these_learn, encoder, gpt
+from tinylm.autograd import Tensor
 from tinylm.backend import Random
 from tinylm.errors import CheckpointError, ConfigError
 from tinylm.finetune.freezing import count_trainable, trainable
@@ -18,7 +19,11 @@ from tinylm.finetune.wrap import (
     unwrap,
 )
 from tinylm.generate import generate
-from tinylm.nn import Linear
+from tinylm.nn import Linear, Module
+from tinylm.optim import AdamW, FlatParameters
+from tinylm.pretrain.language.causal import CausalLM
+from tinylm.train.step import random_streams
+from tinylm.train.trainer import Trainer
 
 
 def learnt(model, seed=0):
@@ -173,3 +178,29 @@ def test_it_learns_over_a_frozen_quantized_base(kind, bytes_a_weight):
     assert np.allclose(model(IDS).numpy(), floats(IDS).numpy(), rtol=0, atol=1e-3)
     with pytest.raises(ConfigError, match="QuantizedLinear cannot take"):
         merge(model)
+
+
+class Bare(Module):
+    """A language model without a stream of random numbers."""
+
+    def __init__(self):
+        self.table = Linear(5, 5, Random(0, "table"), dtype=np.float64)
+
+    def __call__(self, ids):
+        return self.table(Tensor(np.eye(5)[ids]))           # (B, T) -> (B, T, 5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_module_without_random_numbers_is_trained_with_a_change_beside_it(dropout):
+    model, rows = lora(Bare(), r=2, dropout=dropout), np.array([[0, 1, 2, 3], [4, 3, 2, 1]])
+    assert len(random_streams(model)) == (dropout > 0)      # a stream of its own, only where it draws
+    optimizer = AdamW(FlatParameters(trainable(model)))
+    trainer = Trainer(model, CausalLM(), optimizer, lambda step, a, b: rows[a:b], 2, 0.05)
+    first = trainer.advance().loss
+    trainer.run(20)
+    assert trainer.advance().loss < first
+    again = lora(Bare(), r=2, dropout=dropout)
+    draws = [lora(Bare(), r=2, dropout=dropout, seed=s).train()(rows).numpy() for s in (0, 0)]
+    np.testing.assert_array_equal(*draws)                   # the same seed, the same bits
+    again.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(again.eval()(rows).numpy(), model.eval()(rows).numpy())

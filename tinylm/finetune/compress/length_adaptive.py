@@ -153,6 +153,13 @@ class LengthAdaptive(Module):
         self.encoder, self.drop, self.lengths, self.choose = encoder, drop, lengths, choose
         self.rng, self.config = encoder.rng, encoder.config
 
+    def settings(self):
+        """What tells functions of lengths apart: the lengths of a whole and of half a context."""
+        if self.lengths is None:
+            return {}
+        whole = self.config.context
+        return {"lengths": np.array([self.lengths(T) for T in (whole, max(whole // 2, 1))])}
+
     @property
     def tokens(self):
         """The encoder's embeddings."""

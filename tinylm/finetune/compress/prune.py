@@ -56,6 +56,17 @@ class Mask(Module):
     def __init__(self, mask):
         self.mask = mask
 
+    def settings(self):
+        """The mask."""
+        return {"mask": self.mask}
+
+    def check_settings(self, arrays):
+        """Any mask is taken."""
+
+    def take_settings(self, arrays):
+        """Take over a mask."""
+        self.mask = arrays["mask"].copy()
+
     def __call__(self, weight):
         if device_of(self.mask) != weight.device:
             self.mask = to_device(self.mask, weight.device)
@@ -108,7 +119,8 @@ def gradual_sparsity(step, steps, final, initial=0.0):
 
 def rewind(model, state):
     """Put back the weights of a state_dict() and prune them by the masks in place: the ticket   (Frankle & Carbin 2019)"""
-    model.load_state_dict(state)
+    masks = model.named_settings()                          # of the state as it was before pruning there are none
+    model.load_state_dict({**masks, **{name: state[name] for name in model.named_parameters()}})
     for _, _, _, m in places(model, Reweighted):
         if isinstance(m.change, Mask):
             settle(m)
@@ -143,6 +155,17 @@ class Movement(Module):
     def __init__(self, weight, sparsity=0.0):
         self.scores = undecayed(Tensor(np.zeros_like(weight.data), requires_grad=True))
         self.sparsity = sparsity
+
+    def settings(self):
+        """The share that is dropped."""
+        return {"sparsity": np.array(self.sparsity, np.float64)}
+
+    def check_settings(self, arrays):
+        """Any share is taken."""
+
+    def take_settings(self, arrays):
+        """Take over the share."""
+        self.sparsity = float(arrays["sparsity"])
 
     def __call__(self, weight):
         keep = largest({"": self.scores.numpy()}, self.sparsity)[""]

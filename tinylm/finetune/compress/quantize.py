@@ -15,7 +15,7 @@ import numpy as np
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.compress.prune import BLOCKS
-from tinylm.finetune.compress.reweight import linear_maps, reweight, straight_through
+from tinylm.finetune.compress.reweight import linear_maps, probe, reweight, straight_through
 from tinylm.models.low_bit.quantized import QuantizedMatrix, pack_halves
 from tinylm.nn import Module
 
@@ -129,6 +129,11 @@ class FakeQuantize(Module):
 
     def __init__(self, quantizer):
         self.quantizer = quantizer
+
+    def marks(self, weight):
+        """What tells quantizers of (d_in, d_out) weights apart: what becomes of two columns, (d_in, 2)."""
+        columns = probe(2, weight.shape[0]).T * np.array([1.0, 3.0])
+        return {"quantizer": self.quantizer(columns).dequantize()}
 
     def __call__(self, weight):
         return straight_through(weight, self.quantizer(weight.data).dequantize())

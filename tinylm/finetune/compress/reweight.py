@@ -1,12 +1,16 @@
 """A weight seen through a function: a layer multiplies with change(W), and W is what is trained.
 
-Pruning multiplies W by a mask, movement pruning learns the mask, quantization-aware training rounds W. `reweight` puts such
-a change around the linear maps of a model; names of parameters stay, so weights are saved and loaded as before. Steps
+Pruning multiplies W by a mask, movement pruning learns the mask, quantization-aware training rounds W.
+`reweight` puts such a change around the linear maps of a model; names of parameters stay, and masks and
+marks of the change are saved beside them, so that weights are loaded into a model changed alike. Steps
 (rounding, choosing the largest) have the derivative 0 or none; `straight_through` says which one is used in its place.
 Read next: prune.py, quantize.py.
 """
-from tinylm.autograd import linear, no_grad
+import numpy as np
+
+from tinylm.autograd import Tensor, linear, no_grad
 from tinylm.autograd.engine.operation import primitive
+from tinylm.backend import to_device
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import Linear, Module
 
@@ -36,8 +40,21 @@ class Reweighted(Module):
     def __init__(self, inner, change, before=None):
         self.weight, self.bias, self.change, self.before = inner.weight, inner.bias, change, before
 
+    def settings(self):
+        """Marks of functions that have no parameters: what they make of a few fixed numbers."""
+        found = self.change.marks(self.weight) if hasattr(self.change, "marks") else {}
+        if self.before is not None:
+            inputs = Tensor(to_device(probe(1, self.weight.shape[0]), self.weight.device))
+            found["before"] = self.before(inputs).data
+        return found
+
     def __call__(self, x):
         return linear(x if self.before is None else self.before(x), self.change(self.weight), self.bias)
+
+
+def probe(rows, width):
+    """(rows, width) fixed numbers, exact in every format: n/8 from -5/8 to 5/8."""
+    return ((np.arange(rows * width) * 7 % 11 - 5) / 8.0).reshape(rows, width)
 
 
 def linear_maps(model, pattern):

@@ -12,6 +12,7 @@ from tinylm.errors import CheckpointError, ConfigError
 from tinylm.fields import of_type
 from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
+from tinylm.models.decoder.gpt import GPT
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
 from tinylm.train.run.saved import fields_of
@@ -26,11 +27,12 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
     step       updates it was tuned for
     settings   JSON-able dict, kept to be read
     returns    path of the checkpoint
-    raises     CheckpointError if it cannot be written
+    raises     CheckpointError if it cannot be written, or the model is no plain GPT, which is what a run is opened as
     """
     directory, config = Path(directory), described(model, base)
+    arrays = {"model": model.named_arrays()}
+    _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
-    arrays = {"model": {name: p.data for name, p in model.named_parameters().items()}}
     chat = None if template is None else {"name": template.name, "default": template.default}
     path = checkpoints.save_step(directory, step, arrays, {
         "config": as_json(dataclasses.replace(config, out=str(directory))), "gpt": dataclasses.asdict(model.config),
@@ -39,6 +41,15 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
     shown = {"gpt": dataclasses.asdict(model.config), "finetune": settings or {}}
     write_text(directory / "config.json", json.dumps(shown, indent=2) + "\n")
     return path
+
+
+def _check_plain(model, arrays):
+    """Refuse a model that was changed: opened again it would be another, or none."""
+    plain = GPT(model.config, seed=None).named_parameters()
+    strange = sorted(set(arrays) ^ set(plain))
+    if strange:
+        raise CheckpointError(f"save_tuned: the model is no plain GPT ({', '.join(strange[:3])}): bake() what can be "
+                              "written into its weights, or keep what was added with save_trained()")
 
 
 def described(model, base=None):

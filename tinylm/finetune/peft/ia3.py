@@ -10,6 +10,7 @@ import numpy as np
 from tinylm.autograd import Tensor, concatenate
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.peft.lora import columns_of
+from tinylm.finetune.peft.merging import unsavable
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, FeedForward, GatedFeedForward, Module, SelfAttention
 
@@ -31,6 +32,14 @@ class ScaledOutput(Module):
     def __call__(self, x):
         y = self.base(x)
         return y if self.original is not None else y * self.factors()
+
+    def settings(self):
+        """Which outputs are scaled, which the lengths of the vectors do not tell."""
+        return {"columns": np.array(self.columns, np.int64)}
+
+    def unsavable(self):
+        """See merging.py."""
+        return unsavable(self)
 
     def factors(self):
         """One factor for each output, (d_out,): 1 where nothing is learnt."""
@@ -55,6 +64,10 @@ class ScaledInput(Module):
 
     def __call__(self, x):
         return self.base(x) if self.original is not None else self.base(x * self.scale)
+
+    def unsavable(self):
+        """See merging.py."""
+        return unsavable(self)
 
     def folded(self):
         """[weight, bias] of the one map that this is."""

@@ -13,6 +13,7 @@ from tinylm.autograd import Tensor, concatenate, dropout, linear
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
+from tinylm.finetune.peft.merging import unsavable
 from tinylm.finetune.peft.quantized_base import QuantizedLinear, sizes
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, Linear, Module, SelfAttention, normal_parameter
@@ -56,6 +57,22 @@ class LoRA(Module):
     def _nothing(x, width):
         return Tensor(np.zeros_like(x.data, shape=(*x.shape[:-1], width)))
 
+    def settings(self):
+        """The scale of the change and the columns that it is made in, which the shapes of A and B do not tell."""
+        return {"scale": np.array(self.scale, np.float64), "columns": np.array(self.columns, np.int64)}
+
+    def check_settings(self, arrays):
+        """Any scale is taken; columns must be these."""
+        return super().check_settings({name: a for name, a in arrays.items() if name != "scale"})
+
+    def take_settings(self, arrays):
+        """Take over the scale."""
+        self.scale = float(arrays.get("scale", self.scale))
+
+    def unsavable(self):
+        """See merging.py."""
+        return unsavable(self)
+
     def folded(self):
         """The one map that base and change are together: [weight, bias] arrays."""
         weight = self.base.weight.data.copy()
@@ -93,7 +110,10 @@ def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):
     columns = [columns_of(holder, key, parts) if parts else None for _, holder, key, _ in found]
     freeze(model)
     device = model.parameters()[0].device                   # quantized weights stay on the CPU and do not tell
+    stream = getattr(model, "rng", None)
+    if stream is None and dropout > 0:                      # a module that drops nothing out itself
+        stream = Random(seed, "lora", "dropout")
     for (name, holder, key, base), ranges in zip(found, columns):
-        made = LoRA(base, r, alpha, Random(seed, "lora", name), ranges, dropout, getattr(model, "rng", None))
+        made = LoRA(base, r, alpha, Random(seed, "lora", name), ranges, dropout, stream)
         put(holder, key, made.to(device))
     return model

@@ -15,6 +15,12 @@ def is_mergeable(module):
     return isinstance(module, Module) and hasattr(module, "folded")
 
 
+def unsavable(wrapper):
+    """Why a wrapper is not saved or loaded now: merged, its base already holds the change that stands beside."""
+    if wrapper.original is not None:
+        return "merged, its weights hold the change that is kept beside them too: unmerge() before it is saved or loaded, or bake()"
+
+
 def _wrappers(model, wanted):
     found = [m for m in model.modules() if is_mergeable(m)]
     if not found:

@@ -27,6 +27,24 @@ class QuantizedLinear(Module):
         self.matrix, self.bias = QuantizedMatrix.from_array(linear.weight.numpy().T, kind), linear.bias
         self.dtype = linear.weight.dtype
 
+    frozen_settings = True                                  # the weights, which are not trained
+
+    def settings(self):
+        """The packed weights: codes, scales, and offsets where there are any."""
+        found = {"codes": self.matrix.codes, "scale": self.matrix.scale}
+        return found if self.matrix.offset is None else {**found, "offset": self.matrix.offset}
+
+    def check_settings(self, arrays):
+        """Any of these shapes are taken, all of one matrix."""
+        if len(arrays) < len(self.settings()):
+            return "of the quantized weights a part is missing"
+
+    def take_settings(self, arrays):
+        """Take over packed weights."""
+        old = self.matrix
+        self.matrix = QuantizedMatrix(old.shape, old.bits, arrays["codes"].copy(), arrays["scale"].copy(),
+                                      arrays["offset"].copy() if "offset" in arrays else None, old.zero)
+
     def __call__(self, x):
         return checkpoint(self._product, x)
 

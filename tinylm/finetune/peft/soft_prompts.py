@@ -118,6 +118,10 @@ class Prompted(Module):
                  for side in (self.before, self.after)]
         return np.concatenate([sides[0], ids, sides[1]], axis=1)
 
+    def settings(self):
+        """The ids of the prompt, hard tokens among them."""
+        return {"before": self.before, "after": self.after}
+
     def hidden(self, ids, segments=None, mask=None):
         """Last hidden states of the input, (B, T) -> (B, T, D).
 
@@ -196,6 +200,10 @@ class PromptedSeq2Seq(Module):
 
     def __init__(self, model, before):
         self.model, self.training, self.before = model, model.training, np.asarray(before, np.int64)
+
+    def settings(self):
+        """The ids of the prompt."""
+        return {"before": self.before}
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of the target, as models.Seq2Seq."""

@@ -79,7 +79,7 @@ def model_of(saved, config, tokenizer):
 
 def parameters_of(model):
     """{name: (shape, dtype)}: what the file of a model must hold; see checkpoint.load."""
-    return {name: (p.shape, np.dtype(p.dtype)) for name, p in model.named_parameters().items()}
+    return {name: (a.shape, np.dtype(a.dtype)) for name, a in model.named_arrays().items()}
 
 
 def trained_on(saved):
