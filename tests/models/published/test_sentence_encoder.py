@@ -114,3 +114,26 @@ def test_a_description_that_the_weights_cannot_fill_makes_nothing(tmp_path, word
     saved(tmp_path, **words)
     with pytest.raises(CheckpointError, match="config.json"):
         load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("config.json", "[" * 100_000), ("config.json", "9" * 5000), ("tokenizer_config.json", "{"),
+    ("tokenizer_config.json", "[]"), ("tokenizer_config.json", '{"do_lower_case": "no"}'),
+    ("sentence_bert_config.json", '{"max_seq_length": true}'), ("sentence_bert_config.json", "[" * 9999),
+])
+def test_a_damaged_file_beside_the_weights_is_named(tmp_path, name, text):
+    saved(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CheckpointError, match=name):
+        load_sentence_encoder(tmp_path)
+
+
+def test_byte_order_marks_beside_the_weights_change_nothing(tmp_path):
+    saved(tmp_path)
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES))
+    plain = load_sentence_encoder(tmp_path)(["a b"])
+    for name in ("config.json", "vocab.txt"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    (tmp_path / "tokenizer_config.json").write_bytes(b'\xef\xbb\xbf{"do_lower_case": true}')
+    np.testing.assert_array_equal(load_sentence_encoder(tmp_path)(["a b"]), plain)

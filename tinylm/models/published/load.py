@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
-from tinylm.files import write_text
+from tinylm.files import read_json, write_text
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.published import formats
@@ -197,8 +197,8 @@ def canonical(config):
 
 def _json(path):
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}; weights in Hugging Face's layout have it beside them") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} is no JSON object")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError
-from tinylm.files import write_text
+from tinylm.files import read_json, write_text
 from tinylm.models.encoder.encoder import EncoderConfig
 from tinylm.models.encoder.presets import build
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
@@ -140,7 +140,7 @@ def load_pretrained(folder, dtype=np.float32):
     """
     path = Path(folder) / "config.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = read_json(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error
     weights = read_safetensors(folder)

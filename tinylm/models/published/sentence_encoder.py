@@ -3,14 +3,14 @@
 Two sentences that mean alike lie close together in angle. `tinylm embed` shows it with published weights.
 Read next: encoder/encoder.py.
 """
-import json
 from pathlib import Path
 
 import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.errors import ConfigError
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.files import read_json
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.published.formats.found import find_weights
 from tinylm.models.published.load_encoders import load_pretrained
@@ -74,10 +74,24 @@ def load_sentence_encoder(name="minilm", dtype=np.float32):
     encoder = load_pretrained(folder, dtype)
     if not isinstance(encoder, Encoder):
         raise ConfigError(f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one")
-    lower = _json(folder / "tokenizer_config.json").get("do_lower_case", True)
-    limit = _json(folder / "sentence_bert_config.json").get("max_seq_length") or encoder.config.context
+    lower = _setting(folder / "tokenizer_config.json", "do_lower_case", bool)
+    lower = True if lower is None else lower
+    limit = _setting(folder / "sentence_bert_config.json", "max_seq_length", int)
+    limit = limit or encoder.config.context
     return SentenceEncoder(encoder, WordPieceTokenizer.from_vocabulary(folder / "vocab.txt", lower), limit)
 
 
-def _json(path):
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _setting(path, name, kind):
+    """A setting of a JSON file, None if the file or the setting is not there."""
+    if not path.is_file():
+        return None
+    try:
+        described = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    if not isinstance(described, dict):
+        raise CheckpointError(f"{path} is no JSON object")
+    value = described.get(name)
+    if value is not None and type(value) is not kind:
+        raise CheckpointError(f"{path}: {name} is {value!r:.60}; it must be {kind.__name__}")
+    return value

@@ -10,6 +10,7 @@ The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other 
 """
 import json
 import struct
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,8 @@ def _parse(path, text):
     def distinct(pairs):
         made = dict(pairs)
         if len(made) < len(pairs):
-            keys = [key for key, _ in pairs]
-            raise CheckpointError(f"{path}: {max(keys, key=keys.count)!r} stands twice in the header; the file is damaged")
+            (twice, _), = Counter(key for key, _ in pairs).most_common(1)
+            raise CheckpointError(f"{path}: {twice!r} stands twice in the header; the file is damaged")
         return made
 
     try:
