@@ -12,6 +12,7 @@ import numpy as np
 from tinylm.errors import CheckpointError, DataError
 from tinylm.reading import numbered_lines
 from tinylm.tokenizers.base import Tokenizer, utf8
+from tinylm.writing import stream_safe
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 LONGEST_WORD = 100                                          # characters; a longer one is unknown, as in BERT's own code
@@ -67,7 +68,8 @@ def plain_words(text, lower=True):
     """
     text = text.translate(_CLEAN)
     if lower:
-        return unicodedata.normalize("NFD", text).translate(_LOWERED).split(" ")
+        # The joiner that stream_safe puts between many accents goes with them.
+        return unicodedata.normalize("NFD", stream_safe(text)).translate(_LOWERED).split(" ")
     return text.translate(_APART).split(" ")
 
 

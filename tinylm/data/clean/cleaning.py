@@ -5,13 +5,13 @@ The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the web fa
 et al. 2023 removed nearly 90 %). Read next: markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which applies them one after
 another and counts.
 """
-import unicodedata
 from urllib.parse import urlsplit
 
 import regex
 
 from tinylm.data.clean.markup import without_markup as without_markup  # one of the changes
-from tinylm.data.clean.words import stream_safe, words_of
+from tinylm.data.clean.words import words_of
+from tinylm.writing import composed, stream_safe
 
 _BREAKS = regex.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Co}\p{Cn}\ufeff\u200b\u00ad--[\t\n]]", regex.V1)
@@ -25,7 +25,7 @@ def normalized(text):
     Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one. Twice is once.
     """
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
-    text = _SPACES.sub(" ", unicodedata.normalize("NFC", stream_safe(text)))
+    text = _SPACES.sub(" ", composed(text))
     # Line by line: a pattern for spaces before "\n" tries every space of a run, in quadratic time.
     text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", text).strip("\n")

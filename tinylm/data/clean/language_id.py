@@ -5,7 +5,6 @@ Here each language is a distribution over n-grams of one to three characters, an
 among them: the log-probabilities of the n-grams of the text are summed per language. Book section 2.2.1 (filtering
 what was collected from the web). Read next: quality.py.
 """
-import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -13,6 +12,7 @@ import regex
 
 from tinylm.data.clean.language_samples import SAMPLES
 from tinylm.errors import ConfigError, DataError
+from tinylm.writing import composed
 
 _NOT_LETTERS = regex.compile(r"[^\p{L}\p{M}]+")
 ORDERS = (1, 2, 3)
@@ -23,7 +23,7 @@ def character_ngrams(text, orders=ORDERS):
 
     returns  Counter {str: occurrences}; letters in lower case, all else a space
     """
-    words = " " + _NOT_LETTERS.sub(" ", unicodedata.normalize("NFC", text).lower()).strip() + " "
+    words = " " + _NOT_LETTERS.sub(" ", composed(text).lower()).strip() + " "
     counts = Counter()
     for n in orders:
         counts.update(words[i:i + n] for i in range(len(words) - n + 1))

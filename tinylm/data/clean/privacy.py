@@ -10,7 +10,8 @@ from collections import Counter
 
 import regex
 
-from tinylm.data.clean.words import SPACED_WORD, is_unspaced
+from tinylm.data.clean.words import SPACED_WORD
+from tinylm.writing import is_unspaced
 
 
 def _luhn(text):

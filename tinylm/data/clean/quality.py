@@ -6,7 +6,8 @@ repetition.py, the second half of Gopher's rules; classifier.py and ngram.py, wh
 """
 import regex
 
-from tinylm.data.clean.words import is_unspaced, mostly_unspaced, words, words_of
+from tinylm.data.clean.words import mostly_unspaced, words, words_of
+from tinylm.writing import is_unspaced
 
 STOP_WORDS = frozenset("the be to of and that have with".split())
 _BULLETS = ("•", "‣", "▪", "●", "○", "-", "*", "·", "–")

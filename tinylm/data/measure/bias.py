@@ -5,12 +5,11 @@ continuations of the same sentence and compares; counterfactual augmentation (Zh
 document once more with the gendered words swapped, after which both are equally frequent everywhere. Word lists
 know no grammar: "her" is "him" or "his", and the swap settles for one. Read next: mix/mixture.py.
 """
-import regex
+from tinylm.writing import composed, replaced
 
 PAIRS = (("he", "she"), ("him", "her"), ("himself", "herself"), ("man", "woman"), ("men", "women"), ("boy", "girl"),
          ("boys", "girls"), ("father", "mother"), ("son", "daughter"), ("brother", "sister"), ("husband", "wife"),
          ("mr", "ms"), ("sir", "madam"), ("king", "queen"), ("uncle", "aunt"))
-_WORD = regex.compile(r"\p{L}+")
 
 
 def log_odds(log_probability, template, first, second):
@@ -29,16 +28,15 @@ class Swap:
     """
 
     def __init__(self, pairs=PAIRS):
-        self.other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+        self.other = {composed(a): b for pair in pairs for a, b in (pair, pair[::-1])}
 
     def __call__(self, text):
-        return _WORD.sub(self._swapped, text)
+        return replaced(text, self.other, self._swapped)
 
-    def _swapped(self, match):
-        word = match.group()
+    def _swapped(self, word):
         other = self.other.get(word.lower())
         if other is None:
-            return word
+            return None
         return other.upper() if word.isupper() and len(word) > 1 else other.capitalize() if word[0].isupper() else other
 
 

@@ -3,14 +3,18 @@
 A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first character is no
 letter, digit or part of a longer character. Read next: build.py, which hands these to the objectives.
 """
+import functools
+import itertools
+
 import numpy as np
 import regex
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import numbered_lines
+from tinylm.writing import INSIDE, LETTER, composed, is_unspaced, replaced
 
-ENDS = (".", "!", "?", "。", "！", "？")
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_SENTENCE_END = regex.compile(r"\p{STerm}[\p{Pe}\p{Pf}\"']*\s*\Z")
+_GOES_ON = regex.compile(rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{LETTER}]]|{INSIDE}", regex.V1)
 
 
 def word_starts(tokenizer, vocab_size):
@@ -21,15 +25,35 @@ def word_starts(tokenizer, vocab_size):
     """
     starts = np.ones(vocab_size, bool)
     for token in range(tokenizer.vocab_size):
-        first = tokenizer.token_bytes(token)[:1]
-        starts[token] = not (first.isalnum() or first >= b"\x80")
+        starts[token] = not _may_go_on(tokenizer.token_bytes(token))
     return starts
 
 
+def _may_go_on(data):
+    """True if the first character of a token's bytes goes on with a word: a letter, digit or mark of
+    a script with spaces between words, or a part of a character that may be one."""
+    first = data[:1]
+    if first < b"\xc0":                                     # ASCII, or the inside of a character
+        return first.isalnum() or first >= b"\x80"
+    size = 2 + (first >= b"\xe0") + (first >= b"\xf0")
+    return _begins_spaced(data[:size], size)
+
+
+@functools.lru_cache(maxsize=None)
+def _begins_spaced(head, size):
+    """True if most letters whose UTF-8 of `size` bytes begins with `head` go on with a word."""
+    tails = itertools.product(range(0x80, 0xc0), repeat=min(size - len(head), 2))
+    data = (head + bytes(tail) + b"\x80" * (size - len(head) - len(tail)) for tail in tails)
+    letters = "".join(one.decode("utf-8", "ignore") for one in data)
+    go_on = len(_GOES_ON.findall(letters))
+    return go_on > 0 and go_on >= sum(map(is_unspaced, letters))
+
+
 def sentence_ends(tokenizer):
-    """The ids of tokens that end in . ! ? (or their Chinese forms), spaces after them apart: (n,) integers."""
+    """The ids of tokens that end a sentence: in . ! ? or what other scripts have for them, spaces and
+    closing quotes and brackets after it apart: (n,) integers."""
     ends = [token for token in range(tokenizer.vocab_size)
-            if tokenizer.token_bytes(token).decode("utf-8", "replace").rstrip().endswith(ENDS)]
+            if _SENTENCE_END.search(tokenizer.token_bytes(token).decode("utf-8", "replace"))]
     return np.array(ends, np.int64)
 
 
@@ -57,13 +81,15 @@ def _entries(path):
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) < 2 or not all(columns[:2]):
             raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation")
-        found.setdefault(columns[0], []).append(columns[1])
+        found.setdefault(composed(columns[0]), []).append(columns[1])
     return found
 
 
 def said_otherwise(text, dictionary):
     """`text` with every word that has translations in place of it, so that a tokenizer learns the other words too."""
-    return _WORD.sub(lambda found: " ".join(dictionary.get(found[0], (found[0],))), text)
+    def translated(word):
+        return " ".join(dictionary[word]) if word in dictionary else None
+    return replaced(text, dictionary, translated)
 
 
 def dictionary_table(dictionary, tokenizer, vocab_size):

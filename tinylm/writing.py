@@ -1,0 +1,62 @@
+"""How words are written: by script, with spaces between them or without.
+
+White space separates words in most scripts. Chinese, Japanese, Thai, Lao, Khmer, Burmese and
+Tibetan are written without spaces: there each letter is a word of its own, as character n-grams
+do about as well as a dictionary in search (Foo & Li 2004). A combining mark belongs to the letter
+before it, a joiner to the letters around it. Read next: data/clean/words.py, which compares words.
+"""
+import functools
+import unicodedata
+
+import regex
+
+# Scripts without spaces between words, as the members of a character class. The marks of long
+# vowels in Japanese belong to no single script, so they are named.
+UNSPACED = (r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+            r"\p{Tibetan}\u30fc\uff70")
+LETTER = rf"[[{UNSPACED}]&&[\p{{L}}\p{{N}}]]"  # of a script without spaces
+SPACED = rf"[[\p{{L}}\p{{N}}_]--[{UNSPACED}]]"  # of the others
+INSIDE = r"[\p{M}\u200c\u200d\u00ad\u2060]"  # what a word goes on with, beside letters
+WORD = rf"{LETTER}{INSIDE}*|{SPACED}(?:{SPACED}|{INSIDE})*"
+
+_LETTER = regex.compile(LETTER, regex.V1)
+_MANY_MARKS = regex.compile(r"(\p{M}{30})(?=\p{M})")
+
+
+def stream_safe(text):
+    """`text` with a joiner (U+034F) after every 30th mark on one letter (UAX #15, section 13).
+
+    Normalizing sorts the marks of a letter, in time that grows with the square of their number;
+    no letter of any language has 30.
+    """
+    return _MANY_MARKS.sub("\\1\u034f", text)
+
+
+def composed(text):
+    """`text` with one way to write each letter with its marks (NFC), in linear time."""
+    return text if text.isascii() else unicodedata.normalize("NFC", stream_safe(text))
+
+
+def is_unspaced(word):
+    """True if a word is of a script without spaces, so that it is one letter of a real word."""
+    return _LETTER.match(word) is not None
+
+
+def replaced(text, known, other):
+    """`text` with other words in the places of some.
+
+    known    the words that have others, as `composed` writes them: where there are no spaces, the
+             longest of them that stands at a place is the word
+    other    function of a word of the text, composed -> what takes its place, or None
+    """
+    def of_match(match):
+        found = other(composed(match[0]))
+        return match[0] if found is None else found
+    return _words_and(frozenset(filter(is_unspaced, known))).sub(of_match, text)
+
+
+@functools.lru_cache(maxsize=16)
+def _words_and(known):
+    """The pattern of the words of a text, and of known ones in scripts without spaces."""
+    longest = sorted(known, key=lambda word: (-len(word), word))
+    return regex.compile("|".join([*map(regex.escape, longest), WORD]), regex.V1)
