@@ -5,6 +5,7 @@ import pytest
 
 from tinylm.autograd import Tensor
 from tinylm.autograd.engine.tensor import no_grad
+from tinylm.errors import DtypeError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.cache.paged import PagedCache, PagePool
 from tinylm.generate.cache.quantized import QuantizedCache
@@ -209,3 +210,33 @@ def test_a_bias_that_measures_from_the_beginning_begins_after_the_padding(pieces
     scores = np.concatenate(parts, axis=1)
     for row, tokens in enumerate(ROWS):
         same(scores[row, T - len(tokens) :], lm.logits(tokens[None])[0])
+
+
+@pytest.mark.parametrize("kind", [float, int, np.float32], ids=["float", "int", "float32"])
+def test_masks_of_models_are_bool(kind):
+    ids, held = padded(left=False)
+    mask, additive = held.astype(kind), np.where(held, 0.0, -np.inf)
+    gpt, windowed = decoder("gpt2"), decoder("gpt3-125m", window=3)
+    capped = decoder("gemma2-2b")
+    bert, xlnet, t5 = (
+        encoders.build(encoders.tiny(name), 3)
+        for name in ("bert-base-uncased", "xlnet-base", "t5-small")
+    )
+    for given in (mask, additive):
+        calls = [
+            *(
+                lambda given, m=m: m(ids, mask=given[:, None, None, :])
+                for m in (gpt, windowed, capped)
+            ),
+            lambda given: bert(ids, mask=given),
+            lambda given: list(bert.layers(ids, mask=given)),
+            lambda given: bert.embed(ids, mask=given),
+            lambda given: xlnet(ids, mask=given),
+            lambda given: t5(ids, ids, source_mask=given),
+            lambda given: t5(ids, ids, target_mask=given),
+            lambda given: t5.encode(ids, given),
+            lambda given: Conditional(t5, ids, given),
+        ]
+        for call in calls:
+            with pytest.raises(DtypeError, match="must be bool, True = visible"):
+                call(given)

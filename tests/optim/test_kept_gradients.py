@@ -1,6 +1,7 @@
 """What `.grad` gives out stays true: the optimizer's buffer is written again, its users' not."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -105,6 +106,22 @@ def test_a_gradient_is_the_same_object_until_it_changes():
     assert w.grad is first
     (w * 2.0).sum().backward()
     assert w.grad is not first and w.grad.item() == 4.0 and first.item() == 2.0
+
+
+def test_a_gradient_that_a_user_sets_is_not_added_into():
+    w, mine = leaf([1.0, 2.0]), np.array([5.0, 6.0])
+    w.grad = tl.Tensor(mine)
+    (w * 2.0).sum().backward()
+    np.testing.assert_array_equal(w.grad.data, [7, 8])
+    np.testing.assert_array_equal(mine, [5, 6])
+
+
+def test_forgotten_gradients_take_no_memory():
+    w = leaf([1.0])
+    (w * 2.0).sum().backward()
+    gone = weakref.ref(w.grad)
+    w.grad = None
+    assert gone() is None
 
 
 def test_gradients_that_nobody_reads_are_written_in_place():

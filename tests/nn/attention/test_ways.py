@@ -99,6 +99,18 @@ def test_what_one_query_sees_reaches_no_other(way, bad):
     np.testing.assert_allclose(now[1][:, :, :-1], dq[:, :, :-1], rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize(
+    "way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE]
+)
+def test_a_query_that_is_no_number_spoils_what_it_sees_alone(way):
+    arrays, mask = drawn(), np.tri(T, dtype=bool)
+    expected = run(way, arrays, mask)
+    arrays[0][:, :, 0] = np.nan                             # it sees the first key alone
+    for now, was in zip(run(way, arrays, mask), expected):
+        np.testing.assert_allclose(now[:, :, 1:], was[:, :, 1:], rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning", "ignore:overflow:RuntimeWarning")
 @pytest.mark.parametrize("bad", [np.nan, np.inf], ids=["nan", "inf"])
 @pytest.mark.parametrize("way", OWN.values(), ids=OWN)

@@ -44,6 +44,7 @@ def most_significant(received, keep, mask=None):
 
     received  (B, T) array;  keep how many;  returns (B, keep) integers
     """
+    mask = bool_mask(mask, "most_significant", bias=None)
     rank = received if mask is None else np.where(mask, received, -1)
     rank = np.concatenate([np.full_like(rank[:, :1], np.inf), rank[:, 1:]], axis=1)
     return np.sort(np.argsort(-rank, axis=-1)[:, :keep], axis=-1)

@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 
 from tinylm.autograd import broadcast_to, concatenate
+from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 
@@ -112,7 +113,7 @@ def read_parts(model, parts, visible=None):
     raises   ConfigError where padding between tokens would change distances, see check_distances
     """
     x, real, positions = layout(parts)
-    mask = None
+    visible, mask = bool_mask(visible, "read_parts", "visible", bias=None), None
     if not bool(real.all()):
         check_distances(model, real)
         mask = real[:, None, None, :]                                                   # (B, 1, 1, T)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import dropout, log_softmax
+from tinylm.autograd import dropout, log_softmax, where
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError
 from tinylm.finetune import metrics
@@ -146,7 +146,8 @@ class Tagging:
         if not batch.words.shape[1]:                        # no row has a word: nothing is asked
             return emissions[:0].sum(), {"tokens": 0, "loss": 0.0}
         known = batch.targets[:, 0] != IGNORE               # rows with tags, and at least one word
-        losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held) * known.astype(emissions.dtype)      # (B,)
+        losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held)        # (B,)
+        losses = where(known, losses, 0.0)
         loss = losses.sum() / max(batch.tokens, 1)
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
