@@ -3,6 +3,7 @@ import functools
 import importlib
 import json
 import pkgutil
+import shutil
 
 import numpy as np
 import pytest
@@ -38,7 +39,12 @@ from tinylm.finetune.tasks.probe import Probe
 from tinylm.finetune.tasks.spans import SpanPredictor
 from tinylm.finetune.tasks.tagging import TokenClassifier, WordBatch
 from tinylm.finetune.wrap import load_trained, read_trained, save_trained, trained_state
+from tinylm.models.decoder import presets as decoders
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.encoder import presets as encoders
 from tinylm.models.published.formats.safetensors import read_safetensors, write_safetensors
+from tinylm.models.published.load import save_pretrained
+from tinylm.models.published.load_encoders import save_pretrained as save_encoder
 from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.language.causal import CausalLM
@@ -303,3 +309,26 @@ def test_a_run_is_not_written_of_a_model_that_could_not_be_opened(tmp_path):
         with pytest.raises(CheckpointError, match="no plain GPT.*bake"):
             save_tuned(tmp_path / "run", model, ByteTokenizer())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("change", [
+    lambda model: lora(model, r=2), lambda model: merge(lora(model, r=2)), lambda model: ia3(model),
+    lambda model: houlsby(model, 2), lambda model: with_layer_drop(model, 0.2),
+    lambda model: movement(model, 0.5), lambda model: hidden_prefix(model, 2),
+    lambda model: quantize.quantization_aware(model, quantize.symmetric),
+    lambda model: [prune(model, 0.5), model][1]])
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_published_layouts_are_written_of_plain_models_alone(kind, change, tmp_path):
+    folder = tmp_path / "out"
+    if kind == "decoder":
+        model = GPT(decoders.tiny("llama3-8b"))
+        write = functools.partial(save_pretrained, model, folder)
+    else:
+        model = encoders.build(encoders.tiny("bert-base-uncased"))
+        write = functools.partial(save_encoder, folder, model, {"model_type": "bert"})
+    write()
+    shutil.rmtree(folder)
+    change(model)
+    with pytest.raises(CheckpointError, match="bake|unmerge"):
+        write()
+    assert not folder.exists()

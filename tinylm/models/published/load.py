@@ -20,6 +20,7 @@ from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.published import formats
 from tinylm.models.published.layouts import LAYOUTS, encoders, gguf
+from tinylm.models.published.layouts.rules import check_unchanged
 from tinylm.tokenizers.gpt2 import load_gpt2
 
 # Tensors of a file that are no parameters: masks and frequencies that older versions of the library saved too.
@@ -154,14 +155,17 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None):
     kind     model_type, such as "llama"; None: the first of layouts.LAYOUTS that has words for all parts of the model
     numbers  None: as they are; "BF16", "F16", "F32", "F64"
     tokens   {"bos_token_id": id, ...} for config.json
-    raises   ConfigError if no family there is made of these parts
+    raises   ConfigError if no family there is made of these parts; CheckpointError for a model that was changed, by
+             something around its layers or a mask on its weights, which no such file can say
     """
     kind = kind or kind_of(model.config)
     described = LAYOUTS[kind].write_config(model.config, kind)
     if canonical(LAYOUTS[kind].read_config(described)) != canonical(model.config):
         raise ConfigError(f"save_pretrained: a {kind} is not made of these parts: {model.config}")
+    rules = list(LAYOUTS[kind].rules(model.config, kind))
+    check_unchanged(model, {rule.ours for rule in rules})
     parameters, tensors = model.named_parameters(), {}
-    for rule in LAYOUTS[kind].rules(model.config, kind):
+    for rule in rules:
         tensors |= zip(rule.theirs, rule.write(parameters[rule.ours].numpy()))
     folder = Path(folder)
     formats.write_sharded(folder, tensors, kind=numbers)

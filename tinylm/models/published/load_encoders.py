@@ -17,6 +17,7 @@ from tinylm.models.encoder.xlnet import XLNetConfig
 from tinylm.models.published.formats.safetensors import read_safetensors, write_sharded
 from tinylm.models.published.layouts.encoder_rules import fill, find, read, write
 from tinylm.models.published.layouts.encoders import LAYOUTS
+from tinylm.models.published.layouts.rules import check_unchanged
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu",
                "swish": "silu"}
@@ -166,7 +167,9 @@ def save_pretrained(folder, model, described):
 
     folder     made if it is not there
     described  dict: the config.json to lie beside it, which names the model_type
+    raises     CheckpointError for a model that was changed, by something around its layers or a mask on its weights
     """
-    rules, _ = LAYOUTS[described["model_type"]]
-    write_sharded(folder, write(rules(model.config), model.state_dict()))
+    rules = list(LAYOUTS[described["model_type"]][0](model.config))
+    check_unchanged(model, {rule.ours for rule in rules}, all_of_them=False)
+    write_sharded(folder, write(rules, model.state_dict()))
     write_text(Path(folder) / "config.json", json.dumps(described, indent=2))

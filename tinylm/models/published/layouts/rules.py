@@ -9,6 +9,8 @@ from typing import Callable
 
 import numpy as np
 
+from tinylm.errors import CheckpointError
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -26,6 +28,19 @@ class Rule:
     read: Callable
     write: Callable
     shift: float = 0.0
+
+
+def check_unchanged(model, names, all_of_them=True):
+    """Refuse to write a model that is not made of these parameters alone: read again it would be another.
+
+    names        of the parameters that a layout has rules for; all_of_them: each must be in the model
+    raises       CheckpointError naming what differs
+    """
+    mine = set(model.named_arrays())
+    strange = sorted(mine - names) + (sorted(names - mine) if all_of_them else [])
+    if strange:
+        raise CheckpointError(f"save_pretrained: the model was changed since it was made ({', '.join(strange[:3])}): bake() "
+                              "what can be written into its weights, or keep what was added with finetune.save_trained()")
 
 
 def _copy(parts, dtype):
