@@ -217,7 +217,7 @@ def test_time_grows_with_the_length_of_a_file(tmp_path, run):
             read_columns(tmp_path / "a.csv", 0)
         except DataError as error:
             assert "line" in str(error)
-    assert superlinear(read, [run], size=20_000) == []
+    assert superlinear(read, [run], size=3000) == []
 
 
 def test_lines_are_json_values_with_their_numbers(tmp_path):

@@ -37,7 +37,7 @@ RULES = {
     "secrets": lambda text: privacy.guarded(lambda: text, secrets=("aaab", "a 1"))(),
 }
 RULES |= {step.name: step for step in standard_steps() if step.name not in RULES}
-SEEN = ("\t", "<a ", "<!--", "<p", "</script", "<script", '<a b="', "\u0301", "1-", "a@",
+SEEN = ("\t", "<a ", "<!--", "<p", "</script", "<script", '<a b="', "\u0301\u0323", "1-", "a@",
     "555 1234.", "word\n")
 
 

@@ -1,0 +1,60 @@
+"""No tokenizer takes the square of a text's length, in cutting, learning, encoding or decoding."""
+import pytest
+
+from tests.growth import MARKUP, PHRASES, RUNS, superlinear
+from tinylm.tokenizers import (
+    BPETokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    UnigramTokenizer,
+    WordPieceTokenizer,
+    WordTokenizer,
+    train_wordpiece,
+)
+from tinylm.tokenizers.pretokenize import PATTERNS, count_pieces
+
+TEXT = "the quick brown fox. " * 20
+ODD = "\u0301\u0323"                               # marks of two classes: normalizing sorts them
+TOKENIZERS = {
+    "bytes": ByteTokenizer(("<|end|>",)),
+    "characters": CharTokenizer("".join(map(chr, range(32, 127)))),
+    "bpe": BPETokenizer.train([TEXT], 300), "unigram": UnigramTokenizer.train([TEXT], 300),
+    "wordpiece": WordPieceTokenizer(["[UNK]", "a", "##a", "<", "1", "##1"]),
+    "words": WordTokenizer.from_text(TEXT),
+    "whole": BPETokenizer.train([TEXT], 280, pattern="whole"),
+}
+USES = {f"split {name}": pattern.pieces for name, pattern in PATTERNS.items()}
+USES |= {f"cut {name}": lambda text, p=pattern: p.last_cut(text, 0, len(text))
+         for name, pattern in PATTERNS.items()}
+USES |= {f"stream {name}": lambda text, p=pattern: count_pieces(text, p, ("<|end|>",), 256)
+         for name, pattern in PATTERNS.items()}
+
+
+def encode(tokenizer):
+    """Encoding of a text, known characters or not, and decoding."""
+    def use(text):
+        if isinstance(tokenizer, CharTokenizer):
+            text = "".join(c for c in text if " " <= c <= "~")
+        return tokenizer.decode(tokenizer.encode(text.encode("utf-8", "replace").decode()))
+    return use
+
+
+USES |= {f"encode {name}": encode(tokenizer) for name, tokenizer in TOKENIZERS.items()}
+USES |= {f"encode stream {name}": lambda text, t=tokenizer: [
+    *t.encode_stream([text.encode("utf-8", "replace").decode()], chunk_bytes=256)]
+    for name, tokenizer in TOKENIZERS.items() if name != "characters"}
+USES["learn bpe"] = lambda text: BPETokenizer.train([text], 262)
+USES["learn wordpiece"] = lambda text: train_wordpiece([text], 262)
+FEW = ("a", " ", "\n", "'", "1", "中", ODD, "<", "<|end|>", " a")
+
+
+@pytest.mark.parametrize("name", USES)
+def test_time_grows_with_the_length_of_a_text(name):
+    assert superlinear(USES[name], FEW, size=1500) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", USES)
+def test_time_grows_with_the_length_of_any_text(name):
+    runs = (*RUNS, *MARKUP, *PHRASES, ODD, "<|end|>", "<|end|", "'ll", " 's", "\r\n", "\r")
+    assert superlinear(USES[name], runs, befores=("", "x")) == []
