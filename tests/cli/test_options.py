@@ -188,6 +188,8 @@ def test_an_option_of_several_words_takes_them_up_to_the_next_option():
 def test_a_plain_word_where_a_text_is_an_option_is_shown_as_that_option():
     with pytest.raises(ConfigError, match="met 'my book.txt'.*--data 'my book.txt'"):
         parse(["my book.txt"], Texts)
+    with pytest.raises(ConfigError, match="too many, 'book.txt'.*--data book.txt"):
+        parse(["RUN", "book.txt"], Texts, positionals=("RUN",))
 
 
 def test_a_field_without_default_must_be_given():

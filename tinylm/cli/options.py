@@ -46,7 +46,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
         if words:
             raise ConfigError(_no_plain_words(words, fields))
         return instances[0] if len(instances) == 1 else tuple(instances)
-    _count(words, positionals, verb)
+    _count(words, positionals, verb, fields)
     return *instances, words
 
 
@@ -176,14 +176,17 @@ def _next(argv, option, what):
     return argv.pop(0)
 
 
-def _count(words, positionals, verb):
+def _count(words, positionals, verb, fields=()):
     needed = sum(not p.startswith("[") for p in positionals)
     most = None if any("..." in p for p in positionals) else len(positionals)
     usage = f"tinylm {verb} {' '.join(positionals)}"
     if len(words) < needed:
         raise ConfigError(f"needs {' '.join(p for p in positionals if not p.startswith('['))}: {usage}")
     if most is not None and len(words) > most:
-        raise ConfigError(f"one word too many, {words[most]!r}: {usage} (quote a text that has spaces)")
+        meant = "quote a text that has spaces"
+        if "data" in fields:
+            meant = f"a text is named with --data {shlex.quote(words[most])}"
+        raise ConfigError(f"one word too many, {words[most]!r}: {usage} ({meant})")
 
 
 def help_text(fields, verb, about, positionals=(), examples=()):

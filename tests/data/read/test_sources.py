@@ -30,7 +30,7 @@ def test_a_folder_gives_its_text_and_code_by_name_and_counts_the_rest(folder):
     assert names(found.files, folder) == [
         "README", "a/m.txt", "a/z.md", "b.py", "empty.py", "notes.json"]
     assert found.left_out == {".bin": 1, ".png": 1, "without a suffix": 1}
-    assert found.left_out_line().startswith("3 files are no text by their names")
+    assert found.left_out_line().startswith("3 left out that are no text by their names")
     assert find_texts(folder / "b.py").left_out_line() == ""
 
 
@@ -60,7 +60,14 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder):
 
 def test_a_pipe_in_a_folder_is_not_opened(folder):
     os.mkfifo(folder / "pipe")                              # opening it would wait for a writer
-    assert "pipe" not in names(text_files(folder), folder)
+    os.mkfifo(folder / "pipe.txt")
+    assert not any("pipe" in name for name in names(text_files(folder), folder))
+
+
+def test_a_link_that_leads_nowhere_is_an_error_not_passed_over(folder):
+    os.symlink(folder / "gone.txt", folder / "a" / "text.txt")
+    with pytest.raises(DataError, match="text.txt' cannot be read"):
+        read_text(folder / "a")
 
 
 def test_documents_come_from_several_paths_without_empty_files(folder):

@@ -59,6 +59,7 @@ def test_it_matches_whole_strings_as_re_does(pattern, strings):
     for string in strings:
         expected = bool(re.fullmatch(pattern, string))
         assert automaton.matches(string.encode()) == expected, (pattern, string)
+        assert automaton.matches(string) == expected
 
 
 @given(st.text(alphabet="ab(?:)|*+?{}[]^-,12\\dwsnxN.é$", max_size=8))

@@ -41,8 +41,8 @@ class Found:
             return ""
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.left_out.most_common(5))
         more = ", ..." if len(self.left_out) > 5 else ""
-        return (f"{sum(self.left_out.values()):,} files are no text by their names and left out: "
-                f"{kinds}{more}; a file named with its path is read whatever its name")
+        return (f"{sum(self.left_out.values()):,} left out that are no text by their names: "
+                f"{kinds}{more} (a file given with its path is read whatever its name)")
 
 
 def find_texts(paths):
@@ -132,10 +132,10 @@ def _texts_among(path, files, left_out, base=None):
 
 def _is_text(file):
     """True by the suffix; without one (README, LICENSE) if the beginning is UTF-8."""
+    if file.exists() and not file.is_file():                # a pipe would wait for ever
+        return False
     if file.suffix:
         return file.suffix.lower() in TEXT_SUFFIXES
-    if not file.is_file():                                  # a pipe would wait for ever
-        return False
     with open(file, "rb") as opened:
         beginning = opened.read(SNIFFED)
     # The last character may be cut.

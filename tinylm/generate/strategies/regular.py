@@ -155,7 +155,9 @@ class Regular:
         return not isinstance(state, tuple) and END in memoryview(state).cast("H")[:1]
 
     def matches(self, data):
-        """True if the bytes `data` are a string of the language."""
+        """True if `data`, bytes or str, is a string of the language."""
+        if isinstance(data, str):
+            data = data.encode("utf-8", "surrogatepass")    # lone surrogates match nothing
         state = self.start
         for byte in data:
             state = self.step(state, byte)
