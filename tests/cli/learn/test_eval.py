@@ -48,3 +48,16 @@ def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
     assert main(["eval", *(str(run) if word == "RUN" else word for word in argv)]) == 1
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["train.bin", "val.bin"])
+def test_a_text_that_was_changed_is_not_scored(text, tiny, tmp_path, capsys, name):
+    argv = ["train", "--objective=masked", "--data", str(text), "--out", str(tmp_path / "run")]
+    assert main([*argv, *tiny]) == 0
+    file = tmp_path / "run" / "data" / name
+    data = bytearray(file.read_bytes())
+    data[80:82] = b"\xff\xff"                                # an id that no vocabulary has
+    file.write_bytes(data)
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "run")]) == 1
+    assert f"{name}: token id 65535" in capsys.readouterr().err

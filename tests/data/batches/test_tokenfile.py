@@ -151,3 +151,20 @@ def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch):
 def test_a_directory_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="nowhere.*cannot be written"):
         write_tokens(tmp_path / "nowhere" / "a.bin", [1], 2)
+
+
+def test_a_changed_end_of_a_document_is_noticed(tmp_path):
+    with TokenWriter(tmp_path / "t.bin", 9) as out:
+        for document in ([1, 2, 3], [4, 5]):
+            out.append(document)
+            out.end_document()
+    TokenFile.open(tmp_path / "t.bin").verify()
+    data = bytearray((tmp_path / "t.bin").read_bytes())
+    data[-16] = 2                                            # the first of two ends, of 8 bytes each
+    (tmp_path / "t.bin").write_bytes(data)
+    with pytest.raises(DataError, match="does not match its checksum"):
+        TokenFile.open(tmp_path / "t.bin").verify()
+    data[56:60] = bytes(4)                                   # a file of before ends had a checksum
+    data[-16] = 3
+    (tmp_path / "t.bin").write_bytes(data)
+    TokenFile.open(tmp_path / "t.bin").verify()

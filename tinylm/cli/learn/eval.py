@@ -82,6 +82,9 @@ def text_of(path, run, tokenizer, trained, aside, bad=None):
     data = open_text(run / "data", tokenizer, family)
     if not len(data.val):
         raise DataError(f"{run} kept no text for validation (val_fraction 0): give one with --data FILE")
+    data.val.verify()
+    if not family.causal:                                    # other objectives draw from the text
+        data.train.verify()
     return data
 
 

@@ -20,6 +20,8 @@ from tinylm.files import WholeFile, open_regular
 MAGIC, VERSION = b"TINYLMTK", 1
 # magic, version, bytes per id, ids, vocabulary size, largest id, documents, crc of the ids; then a crc of all that
 _HEADER = struct.Struct("<8sIIQQQQI")
+# the crc of the header, and one of the ends; 0: there is none, in files of before there was one
+_CHECKS = struct.Struct("<II")
 HEADER_BYTES = 64
 _CHUNK = 1 << 20                                           # ids looked at once where a whole file is walked
 
@@ -83,11 +85,12 @@ class TokenWriter:
     def close(self):
         """Write the rest, force it to disk and put the file in its place."""
         padding = -self.count * self.dtype.itemsize % 8
-        self._try(self._file.write, bytes(padding) + np.array(self.ends, "<u8").tobytes())
+        ends = np.array(self.ends, "<u8").tobytes()
+        self._try(self._file.write, bytes(padding) + ends)
         header = _HEADER.pack(MAGIC, VERSION, self.dtype.itemsize, self.count, self.vocab_size, self.largest,
                               len(self.ends), self.crc)
         self._try(self._file.seek, 0)
-        self._try(self._file.write, header + struct.pack("<I", zlib.crc32(header)))
+        self._try(self._file.write, header + _CHECKS.pack(zlib.crc32(header), zlib.crc32(ends)))
         self._try(self._whole.keep)
 
     def discard(self):
@@ -139,7 +142,8 @@ class Documents:
 @dataclass(frozen=True)
 class TokenFile:
     """An open token file. `tokens` (n,) is a read-only view of the disk; `documents` is a sequence of such views,
-    one for the whole file where no ends were marked; `crc` is the checksum of the ids."""
+    one for the whole file where no ends were marked; `crc` is the checksum of the ids, `ends_crc`
+    that of the ends, or 0."""
 
     path: Path
     tokens: np.ndarray
@@ -147,6 +151,7 @@ class TokenFile:
     largest: int
     documents: Documents
     crc: int
+    ends_crc: int = 0
 
     @classmethod
     def open(cls, path, vocab_size=None):
@@ -177,7 +182,8 @@ class TokenFile:
                             f"{vocab_size} (it was written for {vocabulary}): use the tokenizer it was prepared with")
         tokens = _mapped(path, f"<u{itemsize}", HEADER_BYTES, count)
         ends = _mapped(path, "<u8", ends_at, documents) if documents else np.array([count], np.uint64)
-        return cls(path, tokens, vocabulary, largest, Documents(tokens, ends), crc)
+        ends_crc = _CHECKS.unpack_from(start, _HEADER.size)[1] if documents else 0
+        return cls(path, tokens, vocabulary, largest, Documents(tokens, ends), crc, ends_crc)
 
     def __len__(self):
         return len(self.tokens)
@@ -189,7 +195,10 @@ class TokenFile:
             ids = check_ids(self.tokens[first:first + _CHUNK], self.vocab_size, first, f"verify {self.path.name}")
             crc = zlib.crc32(np.ascontiguousarray(ids).data.cast("B"), crc)
         ends = np.asarray(self.documents.ends, np.int64)
-        if crc != self.crc or (np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(self.tokens):
+        ends_crc = zlib.crc32(np.ascontiguousarray(self.documents.ends))
+        damaged = self.ends_crc and ends_crc != self.ends_crc
+        damaged = damaged or (np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(self.tokens)
+        if crc != self.crc or damaged:
             raise DataError(f"verify tokens: {self.path} does not match its checksum: it was changed after it was "
                             "written; prepare the text again")
 
@@ -200,7 +209,7 @@ def _parse_header(path, start):
                         "it is truncated; prepare the text again")
     packed = start[:_HEADER.size]
     _, version, itemsize, *rest = _HEADER.unpack(packed)
-    if zlib.crc32(packed) != struct.unpack_from("<I", start, _HEADER.size)[0]:
+    if zlib.crc32(packed) != _CHECKS.unpack_from(start, _HEADER.size)[0]:
         raise DataError(f"open tokens: {path} has a damaged header (its checksum differs): prepare the text again")
     if version != VERSION:
         raise DataError(f"open tokens: {path} is of format version {version}, this tinylm reads {VERSION}: "
