@@ -1,4 +1,6 @@
 """Every way to attend: masks are bool, nothing seen gives zeros, what is hidden does not count."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -153,6 +155,29 @@ def test_more_queries_than_keys_leave_the_first_without_any(way):
     np.testing.assert_array_equal(y[:, :, :2], 0)           # the last query sees the last key
     np.testing.assert_array_equal(gradients[0][:, :, :2], 0)
     assert y[:, :, 2:].any() and all(np.isfinite(x).all() for x in gradients)
+
+
+@pytest.mark.parametrize("name", ["attention", "self_attention", "tiled", "its twin"])
+def test_a_mask_that_is_filled_anew_before_backward_changes_no_gradient(name):
+    *arrays, g = drawn()
+    expected = run(MASKED[name], [*arrays, g], MASK)
+    leaves, mask = [tl.Tensor(x, requires_grad=True) for x in arrays], MASK.copy()
+    y = MASKED[name](*leaves, mask)
+    mask[...] = ~mask
+    y.backward(g)
+    for x, was in zip(leaves, expected[1:]):
+        np.testing.assert_array_equal(x.grad.data, was)
+
+
+def test_values_of_nothing_but_nan_take_no_more_memory_than_others():
+    """A model that diverged: pairs of query and key are never each given a row of their own."""
+    q, k, v, g = (np.full((1, 1, 256, 64), np.nan) for _ in range(4))
+    tracemalloc.start()
+    with np.errstate(all="ignore"):
+        run(OWN["capped"], [q, k, v, g])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 256 * 256 * 8                        # one of pairs is as much as 64
 
 
 def test_a_second_derivative_leaves_out_what_is_hidden():

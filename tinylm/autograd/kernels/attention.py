@@ -11,7 +11,7 @@ from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import check_heads, score_scale
-from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
+from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
@@ -152,7 +152,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     """
     check_heads("attention", q, k, v)
     dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
-    return _attention(q, k, v, bias, mask=bool_mask(mask, "attention"), causal=causal, scale=scale,
+    return _attention(q, k, v, bias, mask=own_mask(mask, "attention", q, k, v, bias), causal=causal, scale=scale,
                       dropped=dropped)
 
 
@@ -202,7 +202,7 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
         raise ShapeError(f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads")
     dropped = kept_scaled((B, heads, T, T), dropout, rng, qkv.dtype) if dropout else None
     return _self_attention(qkv, heads=heads, kv_heads=G, rotation=rotation, causal=causal, scale=scale,
-                           mask=bool_mask(mask, "self_attention", bias=None), dropped=dropped)
+                           mask=own_mask(mask, "self_attention", qkv, bias=None), dropped=dropped)
 
 
 @fused(composed.self_attention, name="self_attention", reads="both")

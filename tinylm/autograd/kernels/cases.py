@@ -6,6 +6,7 @@ Read next: check/mutants.py.
 import numpy as np
 
 from tinylm import autograd as ad
+from tinylm.autograd.kernels import masks
 from tinylm.autograd.primitives.cases import normal, uniform
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
@@ -93,6 +94,10 @@ def qkv(rng, B=1, H=2, G=2, T=3, S=3, K=2, J=2):
 
 SOME = np.array([[True, False, True], [True, True, False], [False, True, True]])    # (T, S): every query sees two keys
 BLIND = np.array([[True, True, True], [False, False, False], [True, False, False]])    # the second query sees nothing
+register("mix_of_seen", masks.mix_of_seen, lambda rng: [
+    call(normal(rng, 3, 3), normal(rng, 3, 2), seen=SOME), call(normal(rng, 2, 2, 3, 3), normal(rng, 2, 1, 3, 2), seen=BLIND)])
+register("scores_of_seen", masks.scores_of_seen, lambda rng: [
+    call(normal(rng, 3, 2), normal(rng, 3, 2), seen=SOME), call(normal(rng, 2, 2, 3, 2), normal(rng, 2, 1, 3, 2), seen=BLIND)])
 register("attention", attention, lambda rng: [
     call(*qkv(rng)), call(*qkv(rng), causal=True), call(*qkv(rng, H=4, T=2), causal=True),
     call(*qkv(rng, H=2, G=1), scale=0.7),

@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.operation import primitive
+from tinylm.autograd.engine.tensor import Tensor, wants_grad
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.products import matmul
 from tinylm.autograd.primitives.reductions import logsumexp
-from tinylm.autograd.primitives.reductions import sum as add_up
-from tinylm.autograd.primitives.shaping import expand_dims, swapaxes
+from tinylm.autograd.primitives.shaping import swapaxes
 from tinylm.errors import DtypeError
 
 
@@ -37,6 +37,12 @@ def bool_mask(mask, operation, name="mask", bias="bias="):
     raise DtypeError(
         f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} for "
         f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)")
+
+
+def own_mask(mask, operation, *operands, **naming):
+    """bool_mask(), and a copy where backward reads it: the array may be filled anew before that."""
+    mask = bool_mask(mask, operation, **naming)
+    return mask.copy() if mask is not None and wants_grad(operands) else mask
 
 
 def all_finite(*arrays):
@@ -67,9 +73,36 @@ def seen_matmul(a, b, seen):
     return np.where(touched, a @ b, sums)
 
 
-# The same of recorded operations. Where something is not finite, each pair of query and key gets a
-# row of its own, T x S x K numbers, and hidden rows are 0 before anything is multiplied: then
-# their derivatives are 0 too.
+# The same of recorded operations. Each is the other's derivative, so every order leaves out what is
+# hidden; the quick way, a plain product, is taken where everything is finite.
+
+def _by_weights(g, y, weights, v, seen):
+    return scores_of_seen(g, v, seen=seen)
+
+
+def _by_values(g, y, weights, v, seen):
+    return mix_of_seen(swapaxes(weights, -1, -2), g, seen=seen.swapaxes(-1, -2))
+
+
+@primitive(_by_weights, _by_values, name="mix_of_seen", broadcasts=True)
+def mix_of_seen(weights, v, seen):
+    """weights (..., T, S) @ v (..., S, J), what is hidden left out; seen (..., T, S)."""
+    return seen_matmul(np.where(seen, weights, 0), v, seen)
+
+
+def _by_queries(g, y, q, k, seen):
+    return mix_of_seen(g, k, seen=seen)
+
+
+def _by_keys(g, y, q, k, seen):
+    return mix_of_seen(swapaxes(g, -1, -2), q, seen=seen.swapaxes(-1, -2))
+
+
+@primitive(_by_queries, _by_keys, name="scores_of_seen", broadcasts=True)
+def scores_of_seen(q, k, seen):
+    """q k^T, 0 at hidden pairs: (..., T, K), (..., S, K), seen (..., T, S) -> (..., T, S)."""
+    return np.where(seen, q @ k.swapaxes(-1, -2), 0)
+
 
 def seen_scores(q, k, seen=None):
     """q k^T of recorded operations; hidden pairs must still be masked.
@@ -80,10 +113,7 @@ def seen_scores(q, k, seen=None):
     """
     if seen is None or all_finite(q.data, k.data):
         return matmul(q, swapaxes(k, -1, -2))
-    seen = _spread(seen, q.shape[-2], k.shape[-2])
-    queries = where(seen, expand_dims(q, -2), 0.0)                                  # (..., T, S, K)
-    keys = where(seen, expand_dims(k, -3), 0.0)
-    return add_up(queries * keys, axis=-1)
+    return scores_of_seen(q, k, seen=_spread(seen, q.shape[-2], k.shape[-2]))
 
 
 def seen_mix(weights, v, seen=None):
@@ -94,13 +124,11 @@ def seen_mix(weights, v, seen=None):
     """
     if seen is None or all_finite(weights.data, v.data):
         return matmul(weights, v)
-    seen = _spread(seen, *weights.shape[-2:])
-    values = where(seen, expand_dims(v, -3), 0.0)                                   # (..., T, S, J)
-    return add_up(where(seen, expand_dims(weights, -1), 0.0) * values, axis=-2)
+    return mix_of_seen(weights, v, seen=_spread(seen, *weights.shape[-2:]))
 
 
 def _spread(seen, T, S):
-    return np.broadcast_to(seen, (*seen.shape[:-2], T, S))[..., None]               # (..., T, S, 1)
+    return np.broadcast_to(seen, (*seen.shape[:-2], T, S))
 
 
 def grouped_mask(mask, shape, groups=None):

@@ -11,7 +11,7 @@ from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.heads import check_heads, score_scale
-from tinylm.autograd.kernels.masks import all_finite, bool_mask, seen_matmul
+from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ConfigError
 
@@ -123,7 +123,7 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
     check_heads("tiled_attention", q, k, v)
     if min(block_q, block_k) < 1:
         raise ConfigError(f"tiled_attention: blocks of {block_q} x {block_k}: each must be 1 or more")
-    mask = bool_mask(mask, "tiled_attention", bias=None)
+    mask = own_mask(mask, "tiled_attention", q, k, v, bias=None)
     scale = score_scale(q.shape[3], scale)
     return _tiled_attention(q, k, v, mask=mask, causal=causal, scale=scale, blocks=(block_q, block_k))
 
