@@ -8,6 +8,7 @@ one and count it. Read first: files.py; read next: data/read/text.py, which stre
 import codecs
 import gzip
 import json
+import sys
 import unicodedata
 import zlib
 from pathlib import Path
@@ -201,6 +202,27 @@ def _decoded(path, raw, number, head, bad):
         raise wrong_encoding(path, name)
     refuse(f"{path}, line {number}: {reason}", bad)
     return None
+
+
+def standard_input():
+    """All of the standard input as text, with "\\n" for every end of line.
+
+    raises   DataError if it is not UTF-8, with the line and byte, or the name of its encoding
+    """
+    name, data = "the standard input", getattr(sys.stdin, "buffer", sys.stdin).read()
+    if isinstance(data, str):                               # a stream of text without bytes below
+        return data.removeprefix("\ufeff")
+    if found := other_encoding(data[:_HEAD]):
+        raise wrong_encoding(name, found, "FILE")
+    try:
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise DataError(f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8 ({error.reason}): "
+                        f"convert "
+                        "it, for example with: iconv -f WINDOWS-1252 -t UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def lines_of(chunks):

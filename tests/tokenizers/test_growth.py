@@ -30,21 +30,26 @@ USES |= {f"stream {name}": lambda text, p=pattern: count_pieces(text, p, ("<|end
          for name, pattern in PATTERNS.items()}
 
 
+def whole(text):
+    """A text without halves of characters, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def encode(tokenizer):
     """Encoding of a text, known characters or not, and decoding."""
     def use(text):
         if isinstance(tokenizer, CharTokenizer):
             text = "".join(c for c in text if " " <= c <= "~")
-        return tokenizer.decode(tokenizer.encode(text.encode("utf-8", "replace").decode()))
+        return tokenizer.decode(tokenizer.encode(whole(text)))
     return use
 
 
 USES |= {f"encode {name}": encode(tokenizer) for name, tokenizer in TOKENIZERS.items()}
 USES |= {f"encode stream {name}": lambda text, t=tokenizer: [
-    *t.encode_stream([text.encode("utf-8", "replace").decode()], chunk_bytes=256)]
+    *t.encode_stream([whole(text)], chunk_bytes=256)]
     for name, tokenizer in TOKENIZERS.items() if name != "characters"}
-USES["learn bpe"] = lambda text: BPETokenizer.train([text], 262)
-USES["learn wordpiece"] = lambda text: train_wordpiece([text], 262)
+USES["learn bpe"] = lambda text: BPETokenizer.train([whole(text)], 262)
+USES["learn wordpiece"] = lambda text: train_wordpiece([whole(text)], 262)
 FEW = ("a", " ", "\n", "'", "1", "中", ODD, "<", "<|end|>", " a")
 
 

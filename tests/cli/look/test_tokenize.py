@@ -77,3 +77,13 @@ def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["tokenize", *argv]) == 1
     error = capsys.readouterr().err
     assert words in error and error.startswith("tinylm tokenize: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("data, words", [
+    (b"\xef\xbb\xbfab\r\nc", None), ("ab\nc".encode("utf-16"), "looks like UTF-16"), (b"a\nb\xff", "line 2: byte 0xff"),
+])
+def test_the_standard_input_is_read_as_files_are(data, words, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+    assert main(["tokenize", "-"]) == (1 if words else 0)
+    out, err = capsys.readouterr()
+    assert words in err and err.count("\n") == 1 if words else "4 tokens, 4 characters" in out

@@ -1,4 +1,5 @@
 """Which files a text is read from."""
+import gzip
 import os
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_link_that_leads_nowhere_is_an_error_not_passed_over(folder):
 def test_documents_come_from_several_paths_without_empty_files(folder):
     found = list(read_documents([folder / "a", folder / "b.py", folder / "empty.py", folder / "a"]))
     assert found == ["a/m.txt", "a/z.md", "b.py"]
+
+
+def test_packed_text_of_a_folder_is_read_too(tmp_path):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"packed"))
+    (tmp_path / "b.bin.gz").write_bytes(gzip.compress(b"no text"))
+    (tmp_path / "c.txt").write_text("plain")
+    found = find_texts(tmp_path)
+    assert read_text(tmp_path) == ["packed", "plain"] and found.left_out == {".gz": 1}

@@ -3,12 +3,12 @@
 The tokenizer is the one of a run, a saved file, `bytes`, or GPT-2's published pair of files (`gpt2:DIR`).
 """
 import itertools
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.cli.options import parse
 from tinylm.errors import ConfigError
+from tinylm.reading import standard_input
 from tinylm.settings import at_least, one_of, setting
 
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
@@ -43,7 +43,7 @@ def main(argv):
     else:
         tokenizer = named(config.tokenizer)
     if words:
-        text = sys.stdin.read() if words[0] == "-" else words[0]
+        text = standard_input() if words[0] == "-" else words[0]
         print("\n".join(pieces(tokenizer, text, config.special)))
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
-from tinylm.errors import ConfigError
+from tinylm.errors import ConfigError, DataError
 from tinylm.settings import at_least, one_of, setting
 
 EXAMPLES = "tinylm chat smollm2", 'tinylm chat smollm2 --system "Answer in one sentence." --temperature 0.7 --top-p 0.9'
@@ -54,6 +54,10 @@ def _read():
         return input("> " if sys.stdin.isatty() else "")
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DataError(f"the standard input has the byte 0x{byte:02x}, which is not "
+                        f"{error.encoding} ({error.reason})") from None
 
 
 def _answer(opened, lm, messages, config, sampling, turn):

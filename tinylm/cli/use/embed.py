@@ -4,11 +4,11 @@ The number between two sentences is the cosine of the angle of their vectors: 1 
 unrelated ones. The weights are published ones (`minilm`) or a folder with an encoder; the text "-" stands for the
 lines of the standard input.
 """
-import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
 from tinylm.files import WholeFile
+from tinylm.reading import standard_input
 from tinylm.settings import setting
 
 
@@ -29,7 +29,8 @@ def main(argv):
     from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
-    texts = [line for text in texts for line in (sys.stdin.read().splitlines() if text == "-" else [text])]
+    read = (standard_input().removesuffix("\n").split("\n") if text == "-" else [text] for text in texts)
+    texts = [line for lines in read for line in lines]
     vectors = encoder(texts)
     if config.out:
         with WholeFile(config.out) as file:

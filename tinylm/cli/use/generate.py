@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
+from tinylm.reading import standard_input
 from tinylm.settings import at_least, one_of, setting
 
 EXAMPLES = 'tinylm generate RUN "The with statement"', ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 "
@@ -47,7 +48,7 @@ def main(argv):
     asked = opened.template is not None and not config.raw
     sampling = vars(sampling) | ({"temperature": 0.0} if asked and not set(given) & set(vars(sampling)) else {})
     prompt = "".join(prompt)
-    prompt = sys.stdin.read() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
+    prompt = standard_input() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
     start = opened.template.encode(opened.tokenizer, [{"role": "user", "content": prompt}]) if asked else prompt
     if config.beams > 1:
         _beams(config, set(given) & set(sampling), opened, start, "" if asked or not config.echo else prompt)

@@ -134,8 +134,11 @@ def _is_text(file):
     """True by the suffix; without one (README, LICENSE) if the beginning is UTF-8."""
     if file.exists() and not file.is_file():                # a pipe would wait for ever
         return False
-    if file.suffix:
-        return file.suffix.lower() in TEXT_SUFFIXES
+    suffix = file.suffix.lower()
+    if suffix == ".gz":                                     # unpacked when it is read
+        return file.with_suffix("").suffix.lower() in TEXT_SUFFIXES
+    if suffix:
+        return suffix in TEXT_SUFFIXES
     with open(file, "rb") as opened:
         beginning = opened.read(SNIFFED)
     # The last character may be cut.
