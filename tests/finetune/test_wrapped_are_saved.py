@@ -81,6 +81,11 @@ def prompted(seed, network=None):
     return soft_prompts.prompt_tuning(model, prompt_encoder.PromptEncoder(start, made))
 
 
+def prompted_encoder(seed):
+    model = encoder(seed)
+    return soft_prompts.prompt_tuning(model, soft_prompts.random_start(model.tokens.weight, 2))
+
+
 def hybrid(seed, words=(4, 2)):
     pattern = [soft_prompts.Soft(2), list(words), soft_prompts.INPUT, soft_prompts.Soft(1)]
     return soft_prompts.hybrid(decoder(seed), pattern)
@@ -134,6 +139,14 @@ MADE = {
     "many heads": lambda seed: ManyHeads(encoder(seed), [2, 3], seed=seed),
     "spans": lambda seed: SpanPredictor(encoder(seed), seed),
     "tags": lambda seed: TokenClassifier(encoder(seed), 3, crf=True, seed=seed),
+    "spans behind a prompt": lambda seed: SpanPredictor(prompted_encoder(seed), seed),
+    "tags behind states": lambda seed: TokenClassifier(hidden_prefix(encoder(seed), 2), 3),
+    "classes behind keys": lambda seed: Classifier(key_value_prefix(decoder(seed), 2), 3),
+    "many behind a prompt": lambda seed: ManyHeads(prompted_encoder(seed), [2, 3], seed=seed),
+    "tags of a changed encoder": lambda seed: TokenClassifier(houlsby(encoder(seed), 2), 3),
+    "exits of a changed encoder": lambda seed: EarlyExit(lora(encoder(seed), r=2), 3, seed),
+    "lora behind a prompt": lambda seed: lora(prompted(seed), r=2),
+    "adapters over lora": lambda seed: houlsby(lora(decoder(seed), r=2), 2),
     "grafted": lambda seed: Grafted(encoder(seed), seq2seq(seed).config, "linear", seed=seed),
     "probe": lambda seed: Probe(4, 3, seed=seed, dtype=np.float64),
     "chain": lambda seed: LinearChain(3, np.float64),

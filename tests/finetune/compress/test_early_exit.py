@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.finetune.compress.small_models import IDS, MASK, examples, layered
-from tests.finetune.tasks.heads_small import INPUTS
+from tests.finetune.tasks.heads_small import INPUTS, encoder
 from tinylm.autograd import Tensor, cross_entropy
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError
@@ -22,6 +22,7 @@ from tinylm.finetune.compress.early_exit import (
     unchanged_for,
 )
 from tinylm.finetune.fitting import answers, evaluate, fit
+from tinylm.finetune.peft.soft_prompts import prompt_tuning
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.models.early.cases import ready
 
@@ -133,3 +134,8 @@ def test_answers_are_given_without_dropout_by_a_model_in_training_too():
     model.train()
     np.testing.assert_array_equal(model.infer(IDS, entropy_below(0), MASK)[0], calm)
     assert model.training and model.encoder.blocks[0].training
+
+
+def test_a_model_that_hides_its_layers_is_refused():
+    with pytest.raises(ConfigError, match="Prompted does not show the states of its layers"):
+        EarlyExit(prompt_tuning(encoder(), np.zeros((2, 16))), 2)

@@ -25,6 +25,9 @@ class EarlyExit(Module):
     """
 
     def __init__(self, encoder, classes, seed=0, pool="first"):
+        if not hasattr(encoder, "layers"):
+            raise ConfigError(f"EarlyExit: a {type(encoder).__name__} does not show the states of its layers: give the "
+                              "Encoder itself")
         self.encoder, self.pool = encoder, POOLS[pool]
         rng, width = Random(seed, "exits"), encoder.config.d_model
         self.exits = [Linear(width, classes, rng, dtype=encoder.tokens.weight.dtype) for _ in encoder.blocks]

@@ -14,7 +14,7 @@ from tinylm.errors import ConfigError
 from tinylm.finetune import metrics
 from tinylm.finetune.freezing import freeze, unfreeze
 from tinylm.finetune.tasks.classify import Classification
-from tinylm.finetune.tasks.heads import Classifier
+from tinylm.finetune.tasks.heads import Classifier, innermost
 from tinylm.nn import Module, evaluating
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 
@@ -65,7 +65,7 @@ class ManyHeads(Module):
     """
 
     def __init__(self, encoder, classes, pool=None, seed=0):
-        self.encoder, self.rng = encoder, encoder.rng
+        self.encoder, self.rng = encoder, innermost(encoder).rng
         self.classifiers = [Classifier(encoder, n, pool, seed + i) for i, n in enumerate(classes)]
 
     def __call__(self, inputs, which, **options):

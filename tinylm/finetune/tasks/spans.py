@@ -20,6 +20,7 @@ from tinylm.backend import Random, to_cpu
 from tinylm.errors import DataError, ShapeError
 from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
+from tinylm.finetune.tasks.heads import innermost
 from tinylm.finetune.tasks.tagging import WordBatch, word_states
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, pad_rows
@@ -29,9 +30,10 @@ class SpanPredictor(Module):
     """An encoder with two linear maps on the state of every word of the text. Not copied; seed of the new weights."""
 
     def __init__(self, encoder, seed=0):
-        self.encoder, self.rng = encoder, encoder.rng
-        self.out = Linear(encoder.config.d_model, 2, Random(seed, "head"), dtype=encoder.tokens.weight.dtype)
-        self.to(encoder.tokens.weight.device)
+        model = innermost(encoder)
+        self.encoder, self.rng = encoder, model.rng
+        self.out = Linear(model.config.d_model, 2, Random(seed, "head"), dtype=model.tokens.weight.dtype)
+        self.to(model.tokens.weight.device)
 
     def __call__(self, batch):
         """Logits of beginning and of ending at every word of a WordBatch, (B, m, 2)."""

@@ -17,7 +17,7 @@ from tinylm.errors import DataError
 from tinylm.finetune import metrics
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.crf import LinearChain, viterbi
-from tinylm.finetune.tasks.heads import hidden_states
+from tinylm.finetune.tasks.heads import hidden_states, innermost
 from tinylm.nn import Linear, Module
 from tinylm.pretrain.batch import IGNORE, TokenBatch, pad_rows
 from tinylm.pretrain.score import score
@@ -94,17 +94,18 @@ def word_states(model, batch):
 class TokenClassifier(Module):
     """An encoder with a linear layer on the state of every word.
 
-    encoder  Encoder or GPT, not copied
+    encoder  Encoder or GPT, or one behind a prompt or prefix; not copied
     tags     K, how many
     crf      with a LinearChain over the tags of a sentence
     """
 
     def __init__(self, encoder, tags, crf=False, seed=0):
-        dtype = encoder.tokens.weight.dtype
-        self.encoder, self.rng = encoder, encoder.rng
-        self.out = Linear(encoder.config.d_model, tags, Random(seed, "head"), dtype=dtype)
+        model = innermost(encoder)
+        dtype = model.tokens.weight.dtype
+        self.encoder, self.rng = encoder, model.rng
+        self.out = Linear(model.config.d_model, tags, Random(seed, "head"), dtype=dtype)
         self.chain = LinearChain(tags, dtype) if crf else None
-        self.to(encoder.tokens.weight.device)
+        self.to(model.tokens.weight.device)
 
     def __call__(self, batch):
         """Emissions: logits, or scores of the CRF, of every word of a WordBatch, (B, m, K)."""
