@@ -119,3 +119,25 @@ def test_a_prompt_is_read_without_dropout():
     assert np.array_equal(hidden_states_of_prompt(model, PROMPT), hidden_states_of_prompt(gpt(), PROMPT))
     assert np.array_equal(prompt_keys_values(model, PROMPT), prompt_keys_values(gpt(), PROMPT))
     assert model.training
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("changes", [*KINDS, {"positions": "t5"}, {"positions": "fire"}, {"positions": "none"}])
+def test_padding_moves_no_text_away_from_its_prefix(changes):
+    model = gpt(**changes).eval()
+    if hasattr(model.position_bias, "threshold"):
+        model.position_bias.threshold = 2                   # of FIRE: beyond it, the place in the text counts
+    lm = PrefixedLM(model, prompt_keys_values(model, np.array(PROMPT)))
+    model.tokens.weight.data[1] = np.nan                    # the padding's vector
+    rows, width = [[4, 5, 6], [3, 4, 5, 6, 8, 9, 3], [8]], 7
+    padding = np.array([width - len(row) for row in rows])  # more than the prefix is long, too
+    ids = np.array([[1] * (width - len(row)) + row for row in rows])
+    others = np.arange(lm.vocab_size) != 1
+    for cuts in ([], [2, 3, 6]):
+        cache = lm.new_cache(3, padding)
+        cache.select([0, 1, 2])
+        scores = np.concatenate([lm.logits(part, cache) for part in np.split(ids, cuts, axis=1)], axis=1)
+        for row, text in enumerate(rows):
+            alone = lm.logits(np.array([text]), lm.new_cache(1))[0]
+            now = scores[row, width - len(text):]
+            np.testing.assert_allclose(now[:, others], alone[:, others], rtol=1e-9, atol=1e-12)

@@ -8,7 +8,7 @@ Read next: soft_prompts.py, prefix.py; generate/protocol/language_model.py.
 import numpy as np
 
 from tinylm.autograd import no_grad
-from tinylm.backend import to_cpu, to_device
+from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache, check_padding
 from tinylm.generate.protocol.language_model import check_tokens, padded
@@ -47,6 +47,35 @@ def hidden_states_of_prompt(model, ids):
             states.append(x.numpy()[0])
             x = block(x, rotation=rotation, layer=layer)
     return np.stack(states)
+
+
+class BehindPadding(KeyValueCache):
+    """A KeyValueCache that begins with a prefix, which stands in each row between its padding and its text.
+
+    keys_values  (L, 2, G, n, K) array, on the device where the cache is to be
+    padding      (B,) integers: row b holds the prefix in columns padding[b] .. padding[b] + n - 1, so that distances
+                 from text to prefix are those without padding. What padding's own tokens would store there is dropped
+    """
+
+    def __init__(self, keys_values, batch, capacity=0, padding=None):
+        L, _, G, n, K = keys_values.shape
+        super().__init__(L, batch, G, K, keys_values.dtype, device_of(keys_values), n + capacity, padding)
+        self.prefix = keys_values
+        nothing = np.zeros_like(keys_values, shape=(batch, G, n, K))
+        for layer, pair in enumerate(keys_values):
+            rows = [np.broadcast_to(x, nothing.shape) for x in pair] if self.padding is None else [nothing] * 2
+            self.update(layer, *rows)
+
+    def update(self, layer, k, v):
+        """As in KeyValueCache."""
+        if self.padding is None:
+            return super().update(layer, k, v)
+        n = self.prefix.shape[3]
+        columns = np.arange(self.length, self.length + k.shape[2], like=k)
+        at = columns - to_device(self.padding, self.device)[:, None]                    # (B, T): place in the prefix
+        within = ((at >= 0) & (at < n))[:, None, :, None]
+        stored = self.prefix[layer][:, :, np.clip(at, 0, n - 1)].transpose(0, 2, 1, 3, 4)       # (2, B, G, T, K)
+        return super().update(layer, *(np.where(within, own, x) for own, x in zip(stored, (k, v))))
 
 
 class PrefixedCache:
@@ -92,13 +121,9 @@ class PrefixedLM:
         self.vocab_size, self.context = c.vocab_size, c.context - self.n
 
     def new_cache(self, batch, padding=None, capacity=0):
-        """A cache for B rows that holds the prefix."""
-        L, _, G, n, K = self.keys_values.shape
-        weight = self.model.tokens.weight
-        inner = KeyValueCache(L, batch, G, K, weight.dtype, weight.device, n + capacity)
-        for layer, pair in enumerate(self.keys_values):
-            inner.update(layer, *(np.broadcast_to(x, (batch, G, n, K)) for x in pair))
-        return PrefixedCache(inner, n, padding)
+        """A cache for B rows that holds the prefix, of a row with padding behind the padding."""
+        inner = BehindPadding(self.keys_values, batch, capacity, padding)
+        return PrefixedCache(inner, self.n, padding)
 
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V)."""
@@ -112,9 +137,10 @@ class PrefixedLM:
         tokens, weight, model = check_tokens(tokens, self, cache), self.model.tokens.weight, self.model
         cache = self.new_cache(len(tokens)) if cache is None else cache
         positions, mask = padded(tokens.shape[1], cache)
-        if mask is not None:                                # the prefix comes first, before the padding too
-            positions, mask = positions + self.n, np.pad(mask, ((0, 0), (0, 0), (0, 0), (self.n, 0)), constant_values=True)
-            positions, mask = to_device(positions, weight.device), to_device(mask, weight.device)
+        if mask is not None:                                # padding, prefix, text: as if there were no padding
+            columns = np.arange(self.n + cache.length + tokens.shape[1])
+            mask = (columns >= cache.padding[:, None])[:, None, None, :]
+            positions, mask = (to_device(x, weight.device) for x in (positions + self.n, mask))
         with evaluating(model), no_grad():
             h = model.hidden(to_device(tokens, weight.device), cache=cache.inner, positions=positions, mask=mask)
             return model.logits(h[:, wanted]).data
