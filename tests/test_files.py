@@ -121,8 +121,8 @@ def test_links_in_a_circle_are_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000, b"\x00"],
-    ids=["empty", "half", "no-utf8", "lists", "objects", "digits", "zero"],
+    [b"", b"{", b'{"a": 1, "a": 1}', b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000, b"\0"],
+    ids=["empty", "half", "twice", "no-utf8", "lists", "objects", "digits", "zero"],
 )
 def test_what_is_no_json_is_a_value_error(data):
     with pytest.raises(ValueError):

@@ -118,7 +118,7 @@ def read_json(path):
 def parse_json(data):
     """The value in bytes of JSON. Raises ValueError, also where Python's own parser has others."""
     try:
-        value = json.loads(data.decode("utf-8-sig"))
+        value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=distinct)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     level = [value]
@@ -127,6 +127,15 @@ def parse_json(data):
         if not level:
             return value
     raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def distinct(pairs):
+    """The object of some (name, value); ValueError where a name stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {max(names, key=names.count)!r:.60} stands twice")
+    return found
 
 
 def _inner(value):

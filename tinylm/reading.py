@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 
 from tinylm.errors import DataError
+from tinylm.files import distinct
 
 BLOCK = 1 << 20  # bytes that are read at once
 _GZIP = b"\x1f\x8b"
@@ -250,22 +251,13 @@ def strict_json(text):
              an object, nesting too deep, and numbers of thousands of digits
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_distinct)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=distinct)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name):
     raise ValueError(f"{name} is no JSON number")
-
-
-def _distinct(pairs):
-    found = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"the field {name!r:.60} stands twice")
-        found[name] = value
-    return found
 
 
 def json_lines(path, bad=None):
