@@ -10,6 +10,7 @@ import pytest
 
 from tinylm.data import ShardWriter, write_tokens
 from tinylm.data.read.conll import write_conll
+from tinylm.errors import DataError
 from tinylm.files import WholeFile, inside, parse_json, read_json, write_text
 from tinylm.models.published.formats.safetensors import write_safetensors
 from tinylm.tokenizers import BPETokenizer, ByteTokenizer, save_gpt2
@@ -97,6 +98,14 @@ def test_what_fails_leaves_the_older_file_and_nothing_else(tmp_path):
     assert path.read_text() == "older" and os.listdir(tmp_path) == ["a"]
 
 
+def test_the_error_names_the_file_and_not_what_is_written_aside(tmp_path):
+    with pytest.raises(FileNotFoundError) as failed:
+        write_text(tmp_path / "nowhere" / "a", "text")
+    assert failed.value.filename == str(tmp_path / "nowhere" / "a")
+    with pytest.raises(DataError, match="tokenizer: .*nowhere/a cannot be written .No such file"):
+        ByteTokenizer().save(tmp_path / "nowhere" / "a")
+
+
 def test_the_mode_of_an_older_file_is_kept(tmp_path):
     path = tmp_path / "a"
     path.write_text("older")
@@ -121,8 +130,8 @@ def test_links_in_a_circle_are_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b'{"a": 1, "a": 1}', b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000, b"\0"],
-    ids=["empty", "half", "twice", "no-utf8", "lists", "objects", "digits", "zero"],
+    [b"", b"{", b'{"a": 1, "a": 1}', b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"1" * 5000],
+    ids=["empty", "half", "twice", "no-utf8", "lists", "objects", "digits"],
 )
 def test_what_is_no_json_is_a_value_error(data):
     with pytest.raises(ValueError):

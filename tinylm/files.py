@@ -39,7 +39,10 @@ class WholeFile:
             return
         self.target = regular
         self.aside = regular.with_name(f"{regular.name}.tmp-{os.getpid()}")
-        self.file = open_fresh(self.aside)
+        try:
+            self.file = open_fresh(self.aside)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(regular)) from None
         with contextlib.suppress(OSError):  # there is no older file, or its mode cannot be given
             shutil.copymode(regular, self.aside)
 

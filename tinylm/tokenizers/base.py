@@ -112,8 +112,15 @@ class Tokenizer:
         return self.decode_bytes([token])
 
     def save(self, path):
-        """Write the tokenizer to `path` as JSON, for `tokenizers.load`; all or nothing (files.py)."""
-        write_text(path, json.dumps(self.to_dict(), ensure_ascii=False))
+        """Write the tokenizer to `path` as JSON, for `tokenizers.load`; all or nothing (files.py).
+
+        raises  DataError if it cannot be written
+        """
+        try:
+            write_text(path, json.dumps(self.to_dict(), ensure_ascii=False))
+        except OSError as error:
+            raise DataError(f"tokenizer: {path} cannot be written ({error.strerror or error}): free "
+                            "space, or choose another path") from None
 
 
 def utf8(text, position=0):

@@ -68,10 +68,10 @@ class Session:
         self.started = started
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
         if self.log and self.log.damaged:
-            self.report(f"{self.log.path}: {self.log.damaged} damaged lines were left out")
+            self.report(f"{self.log.path}: damaged lines were left out: {self.log.damaged}")
         self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
-        if config.warm_up_steps != config.warmup:
+        if config.warm_up_steps != config.warmup and first < config.steps:
             self.report(adapted(config.warmup, config.steps))
         self.report(f"model: {parameters:,} parameters; {self.comm.size} worker{'s' * (self.comm.size > 1)}; "
                     f"{self._steps()}; run {self.run.directory}")
