@@ -2,6 +2,7 @@
 import codecs
 import gzip
 import json
+import os
 
 import pytest
 from hypothesis import example, given
@@ -218,6 +219,38 @@ def test_time_grows_with_the_length_of_a_file(tmp_path, run):
         except DataError as error:
             assert "line" in str(error)
     assert superlinear(read, [run], size=3000) == []
+
+
+SPLICED = st.sampled_from([
+    b"\0", b"\xff", b"\t", b"\n", b'"', b"{", b"[", b"]", b",", b"\xef\xbb\xbf", b"\xff\xfe",
+    b"null",
+    b"1e999", b"NaN", b"-", b".", b"9" * 5000, b"[" * 2000, b"\\ud800", b"\r", b" ", b"true", b":"])
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), SPLICED), min_size=1, max_size=4)
+
+
+@given(st.sampled_from(sorted(READERS)), EDITS, st.booleans())
+def test_damage_of_any_kind_is_an_error_that_names_the_file(tmp_path_factory, name, edits, packed):
+    suffix, text, read = READERS[name]
+    data = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
+    for place, removed, put in edits:
+        at = round(place * len(data))
+        data = data[:at] + put + data[at + removed:]
+    path = tmp_path_factory.mktemp("any") / f"a{suffix}"
+    path.write_bytes(data)
+    try:
+        read(path)
+    except TinylmError as error:
+        assert "a." in str(error)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no names for open pipes here")
+def test_what_comes_through_a_pipe_is_read(tmp_path):
+    for data in b"a\nb\n", gzip.compress(b"a\nb\n"):
+        reader, writer = os.pipe()
+        os.write(writer, data)
+        os.close(writer)
+        assert [line for _, line in numbered_lines(f"/proc/self/fd/{reader}")] == ["a", "b"]
+        os.close(reader)
 
 
 def test_lines_are_json_values_with_their_numbers(tmp_path):

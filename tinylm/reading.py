@@ -69,11 +69,10 @@ def blocks(path, size=BLOCK):
     """
     line = 1
     with open(path, "rb") as raw:
-        packed = raw.read(2) == _GZIP
+        packed = raw.peek(2)[:2] == _GZIP                   # a pipe cannot go back
         if not packed and Path(path).suffix == ".gz":
             raise DataError(f"{path} is not gzip, though its name ends in .gz: rename it, or "
-                            f"fetch it again")
-        raw.seek(0)
+                            "fetch it again")
         file = gzip.GzipFile(fileobj=raw) if packed else raw
         try:
             while block := file.read(size):
@@ -81,8 +80,7 @@ def blocks(path, size=BLOCK):
                 line += block.count(b"\n")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path}, about line {line} when unpacked: the gzip data are damaged "
-                            f"or cut short "
-                            f"({error}): fetch the file again") from None
+                            f"or cut short ({error}): fetch the file again") from None
 
 
 def marked_encoding(head):
@@ -143,7 +141,7 @@ def wrong_encoding(what, name, path=None):
     if Path(path).suffix == ".gz":
         convert = f"zcat {path} | iconv -f {name} -t UTF-8"
     return DataError(f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} > "
-                     f"new.txt")
+                     "new.txt")
 
 
 def numbered_lines(path, bad=None):
@@ -172,7 +170,7 @@ def numbered_lines(path, bad=None):
                 yield number, line
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it exists "
-                        f"and that you "
+                        "and that you "
                         "may read it") from None
 
 
@@ -221,7 +219,7 @@ def standard_input():
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise DataError(f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8 ({error.reason}): "
-                        f"convert "
+                        "convert "
                         "it, for example with: iconv -f WINDOWS-1252 -t UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -31,7 +31,8 @@ def test_what_the_format_allows_is_read(tmp_path, text, words):
 @pytest.mark.parametrize("text, line, reason", [
     (row(1) + row(3, "1", "dep"), 2, "ID 3 where 2 is next"), (row(1) + row(1, "1", "dep"), 2,
     "ID 1 where 2"),
-    (row("01"), 1, "ID '01'"), (row("x"), 1, "ID 'x'"), (row(2), 1, "where 1 is next"),
+    (row("9" * 5000), 1, "ID '99"), (row(1, "9" * 5000), 1, "HEAD '99"), (row("01"), 1, "ID '01'"),
+    (row("x"), 1, "ID 'x'"), (row(2), 1, "where 1 is next"),
     (row(0), 1, "ID '0'"),
     (row("1-"), 1, "ID '1-'"), ("2-3" + RANGE + row(1), 1, "ID 2-3: a range stands before"),
     ("1-1" + RANGE + row(1), 1, "range"), ("1-2" + RANGE + "1-2" + RANGE + row(1), 2, "range"),

@@ -47,11 +47,11 @@ def read_conll(path, word=0, tag=-1, scheme=""):
             width = len(row) if width is None else width
             if len(row) < need:
                 raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), a "
-                                f"word and a "
+                                "word and a "
                                 f"tag need {need}")
             if len(row) != width:
                 raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} columns, the "
-                                f"lines "
+                                "lines "
                                 f"before have {width}")
             words.append(row[word])
             tags.append(row[tag])
@@ -84,7 +84,7 @@ def _columns(path, number, line):
     row = [cell.strip(" ") for cell in line.split("\t")]
     if "" in row:
         raise DataError(f"{path}, line {number}: column {row.index('') + 1} of {line!r:.80} is "
-                        f"empty")
+                        "empty")
     return row
 
 

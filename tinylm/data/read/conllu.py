@@ -15,8 +15,10 @@ import re
 from tinylm.errors import DataError
 from tinylm.reading import numbered_lines
 
-_ID = re.compile(r"(?P<word>[1-9][0-9]*)|(?P<first>[1-9][0-9]*)-(?P<last>[1-9][0-9]*)"
-                 r"|(?P<after>0|[1-9][0-9]*)\.(?P<empty>[1-9][0-9]*)")
+_NUMBER = "[1-9][0-9]{0,8}"
+_ID = re.compile(rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})"
+                 rf"|(?P<after>0|{_NUMBER})\.(?P<empty>{_NUMBER})")
+_HEAD = re.compile(rf"_|0|{_NUMBER}")
 _NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()
 UPOS = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X "
                  "_".split())
@@ -84,12 +86,12 @@ class _Sentence:
         for name, cell in zip(_NAMES, row):
             if not cell or cell != cell.strip():
                 raise DataError(f"has an empty {name}, or spaces around it: \"_\" stands for "
-                                f"nothing")
+                                "nothing")
             if name not in _MAY_HAVE_SPACES and len(cell.split()) > 1:
                 raise DataError(f"has white space inside {name}")
         found = _ID.fullmatch(row[0])
         if found is None:
-            raise DataError(f"has the ID {row[0]!r}: 1, 2-3 and 3.1 are IDs")
+            raise DataError(f"has the ID {row[0]!r:.40}: 1, 2-3 and 3.1 are IDs")
         if found["word"]:
             self._word(int(found["word"]), row)
         elif found["first"]:
@@ -102,9 +104,10 @@ class _Sentence:
         if number != len(self.rows) + 1:
             raise DataError(f"has the ID {number} where {len(self.rows) + 1} is next")
         if row[3] not in UPOS:
-            raise DataError(f"has the UPOS {row[3]!r}, which is none of {' '.join(sorted(UPOS))}")
-        if row[6] != "_" and not (row[6].isascii() and row[6].isdecimal()):
-            raise DataError(f"has the HEAD {row[6]!r}: a head is the ID of a word, or 0")
+            raise DataError(f"has the UPOS {row[3]!r:.40}, which is none of "
+                            f"{' '.join(sorted(UPOS))}")
+        if not _HEAD.fullmatch(row[6]):
+            raise DataError(f"has the HEAD {row[6]!r:.40}: a head is the ID of a word, or 0")
         if row[6] == str(number):
             raise DataError("has itself as HEAD")
         self.rows.append(row)
@@ -113,7 +116,7 @@ class _Sentence:
     def _token(self, first, last, row):
         if first != len(self.rows) + 1 or last <= first or first <= self.token_end:
             raise DataError(f"has the ID {first}-{last}: a range stands before its first word, "
-                            f"has two words or "
+                            "has two words or "
                             "more, and none of another range")
         # Typo=Yes may stand in FEATS; all else is told of the words.
         if any(row[i] != "_" for i in (2, 3, 4, 6, 7, 8)) or row[5] not in ("_", "Typo=Yes"):
@@ -123,7 +126,7 @@ class _Sentence:
     def _empty(self, after, empty, row):
         if after != len(self.rows) or empty != self.empty + 1:
             raise DataError(f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} would "
-                            f"be next")
+                            "be next")
         if row[6] != "_" or row[7] != "_":
             raise DataError("is an empty node, which has no HEAD and no DEPREL")
         self.empty = empty
@@ -146,7 +149,7 @@ class _Sentence:
                 path.add(at)
                 if heads[at] is not None and heads[at] > count:
                     raise DataError(f"word {at} has the HEAD {heads[at]}, which is no word of the "
-                                    f"sentence")
+                                    "sentence")
                 at = heads[at]
             for word in path:
                 passed[word] = True
@@ -154,7 +157,7 @@ class _Sentence:
             known = row[6] != "_" and row[7] != "_"
             if known and (row[6] == "0") != (row[7].split(":")[0] == "root"):
                 raise DataError(f"word {i} has HEAD {row[6]} and DEPREL {row[7]!r}: root is the "
-                                f"relation to 0")
+                                "relation to 0")
 
 
 def _check_features(cell):
@@ -162,5 +165,5 @@ def _check_features(cell):
     features = [] if cell == "_" else cell.split("|")
     names = [feature.partition("=")[0] for feature in features]
     if not all(map(_FEATURE.fullmatch, features)) or len(set(names)) < len(names):
-        raise DataError(f"has the FEATS {cell!r}: Name=Value|Name=Value is the form, each name "
-                        f"once")
+        raise DataError(f"has the FEATS {cell!r:.80}: Name=Value|Name=Value is the form, each name "
+                        "once")

@@ -79,7 +79,7 @@ def _csv_rows(path):
         match = _CSV.match(text, at)
         if match is None:
             raise DataError(f"{path}, line {line}: a quote stands inside a field, or is not "
-                            f"closed: a field "
+                            "closed: a field "
                             'with quotes, commas or ends of lines is "quoted", its quotes doubled '
                             '("")')
         quoted, plain, end = match.groups()
