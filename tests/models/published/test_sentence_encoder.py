@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from tinylm.errors import CheckpointError, ConfigError
+from tinylm.errors import CheckpointError, ConfigError, DtypeError
 from tinylm.models.encoder.presets import build, preset, tiny
 from tinylm.models.published.load_encoders import load_pretrained, read_config, save_pretrained
 from tinylm.models.published.sentence_encoder import (
@@ -137,3 +137,12 @@ def test_byte_order_marks_beside_the_weights_change_nothing(tmp_path):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
     (tmp_path / "tokenizer_config.json").write_bytes(b'\xef\xbb\xbf{"do_lower_case": true}')
     np.testing.assert_array_equal(load_sentence_encoder(tmp_path)(["a b"]), plain)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_what_padding_holds_is_not_in_the_mean(bad):
+    h = np.array([[[1.0, 2.0], [3.0, 4.0], [bad, bad]], [[5.0, 6.0], [bad, bad], [bad, bad]]])
+    mask = np.array([[True, True, False], [True, False, False]])
+    np.testing.assert_array_equal(mean_pool(h, mask), [[2, 3], [5, 6]])
+    with pytest.raises(DtypeError, match="must be bool"):
+        mean_pool(h, mask.astype(float))

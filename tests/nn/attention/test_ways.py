@@ -7,6 +7,7 @@ import pytest
 import tinylm as tl
 from tests.nn.attention.ways import BY_TABLE, CHOSEN, MASKED, OWN
 from tinylm.errors import DtypeError
+from tinylm.nn import capped_attention
 
 B, H, T, K = 2, 2, 5, 4
 # Query 1 sees nothing; nobody sees key 2; key 4 is seen by the last query alone.
@@ -47,6 +48,13 @@ def test_the_message_names_where_an_additive_mask_goes():
     x = tl.Tensor(np.ones((1, 1, 2, 2)))
     with pytest.raises(DtypeError, match=r"give mask == 0 \(or bias=mask\)"):
         tl.attention(x, x, x, mask=np.zeros((2, 2)))
+
+
+def test_a_mask_given_as_a_bias_is_refused():
+    x = tl.Tensor(np.ones((1, 1, 2, 2)))
+    for way in (tl.attention, lambda *a, **o: capped_attention(*a, 5.0, **o)):
+        with pytest.raises(DtypeError, match="bias is bool: what hides is given as mask="):
+            way(x, x, x, bias=np.ones((2, 2), bool))
 
 
 @pytest.mark.parametrize("way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE])

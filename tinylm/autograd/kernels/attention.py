@@ -11,7 +11,7 @@ from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import check_heads, score_scale
-from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
+from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
@@ -151,6 +151,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     output nor a gradient of a query that does not see them, nor does such a query, or its cotangent, reach theirs.
     """
     check_heads("attention", q, k, v)
+    check_bias(bias, "attention")
     dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
     return _attention(q, k, v, bias, mask=own_mask(mask, "attention", q, k, v, bias), causal=causal, scale=scale,
                       dropped=dropped)

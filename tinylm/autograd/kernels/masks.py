@@ -39,6 +39,13 @@ def bool_mask(mask, operation, name="mask", bias="bias="):
         f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)")
 
 
+def check_bias(bias, operation):
+    """Raise DtypeError for a bool bias: it would add 1 where it is True, and hide nothing."""
+    if bias is not None and bias.dtype.kind == "b":
+        raise DtypeError(f"{operation}: bias is bool: what hides is given as mask=; a bias is added"
+                         " to scores")
+
+
 def own_mask(mask, operation, *operands, **naming):
     """bool_mask(), and a copy where backward reads it: the array may be filled anew before that."""
     mask = bool_mask(mask, operation, **naming)

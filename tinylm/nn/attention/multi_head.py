@@ -10,6 +10,7 @@ from tinylm.autograd import dropout as drop
 from tinylm.autograd.kernels.heads import check_heads, even_heads, score_scale
 from tinylm.autograd.kernels.masks import (
     bool_mask,
+    check_bias,
     grouped_mask,
     seen_mix,
     seen_scores,
@@ -108,6 +109,7 @@ def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=Non
     returns  (B, H, T, J); zeros for a query that sees nothing, and what is hidden left out, as in attention()
     """
     check_heads("capped_attention", q, k, v)
+    check_bias(bias, "capped_attention")
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
     scale = score_scale(K, scale)
