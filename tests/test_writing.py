@@ -9,7 +9,12 @@ from tests.growth import RUNS, superlinear
 from tinylm.data.clean.language_id import character_ngrams
 from tinylm.data.measure.bias import Swap
 from tinylm.pretrain.words import Words, split
-from tinylm.tokenizers import BPETokenizer, CharTokenizer, words_and_punctuation
+from tinylm.tokenizers import (
+    BPETokenizer,
+    CharTokenizer,
+    UnigramTokenizer,
+    words_and_punctuation,
+)
 from tinylm.tokenizers.wordpiece import plain_words
 from tinylm.train.run.words import read_dictionary, said_otherwise, sentence_ends, word_starts
 from tinylm.writing import composed, is_unspaced, replaced
@@ -128,3 +133,9 @@ def test_time_grows_with_the_length_of_any_text(use):
 
 def test_thai_words_are_letters_with_their_marks():
     assert split(THAI) == list(THAI) and "".join(split(THAI)) == THAI
+
+
+def test_a_vocabulary_of_pieces_is_learnt_where_no_spaces_are():
+    text = "学习语言模型" * 80  # 480 letters: one "word" between spaces, longer than words may be
+    tokenizer = UnigramTokenizer.train([text], 290, pattern="spaces")
+    assert len(tokenizer.encode("学习语言模型")) <= 2

@@ -42,6 +42,11 @@ def is_unspaced(word):
     return _LETTER.match(word) is not None
 
 
+def has_unspaced(text):
+    """True if a letter of a script without spaces stands in a text."""
+    return _LETTER.search(text) is not None
+
+
 def replaced(text, known, other):
     """`text` with other words in the places of some.
 

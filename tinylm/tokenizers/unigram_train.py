@@ -17,6 +17,7 @@ from collections import Counter
 import numpy as np
 
 from tinylm.errors import ConfigError
+from tinylm.writing import has_unspaced
 
 SHRINK = 0.75                                               # kept by a pruning round, as in SentencePiece
 EM_STEPS = 2                                                # before each pruning, likewise
@@ -76,7 +77,10 @@ def covered_characters(counts, coverage):
 
 
 def _covered_words(counts, characters):
-    """The words cut at characters that are not to be learnt, and without those too long."""
+    """The words cut at characters that are not to be learnt, and without those too long.
+
+    A long one in a script without spaces between words is cut: it is many words.
+    """
     words = Counter()
     for word, n in counts.items():
         if characters.issuperset(word):
@@ -84,8 +88,10 @@ def _covered_words(counts, characters):
         else:
             parts = "".join(c if c in characters else "\ud800" for c in word).split("\ud800")   # in no text: no character
         for part in parts:
-            if 0 < len(part) <= LONGEST_WORD:
-                words[part] += n
+            if len(part) > LONGEST_WORD and not has_unspaced(part):
+                continue
+            for start in range(0, len(part), LONGEST_WORD):  # where no spaces are, a word is a sentence
+                words[part[start:start + LONGEST_WORD]] += n
     return words
 
 

@@ -13,7 +13,7 @@ from tinylm.data.clean.dedup import ExactDuplicates, NearDuplicates
 from tinylm.data.clean.language_id import LanguageId
 from tinylm.data.clean.markup import without_markup
 from tinylm.data.clean.ngram import CharNGram
-from tinylm.data.clean.pipeline import standard_steps
+from tinylm.data.clean.pipeline import code_steps, standard_steps
 from tinylm.data.clean.toxicity import WordList
 from tinylm.data.clean.words import comparable, words, words_of
 from tinylm.errors import DataError
@@ -37,6 +37,7 @@ RULES = {
     "secrets": lambda text: privacy.guarded(lambda: text, secrets=("aaab", "a 1"))(),
 }
 RULES |= {step.name: step for step in standard_steps() if step.name not in RULES}
+RULES |= {f"code: {step.name}": step for step in code_steps()}
 SEEN = ("\t", "<a ", "<!--", "<p", "</script", "<script", '<a b="', "\u0301\u0323", "1-", "a@",
     "555 1234.", "word\n")
 
