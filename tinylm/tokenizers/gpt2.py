@@ -23,8 +23,8 @@ def load_gpt2(encoder, merges):
     returns  BPETokenizer; an entry that is no byte and that no merge makes is a special token
     raises   DataError naming the file and line at fault
     """
-    ids = _read_encoder(Path(encoder))
-    pairs = _read_merges(Path(merges))
+    ids = read_encoder(Path(encoder))
+    pairs = read_merges(Path(merges))
     made = {to_printable(bytes([value])) for value in range(256)} | {left + right for left, right in pairs}
     tokens, special = [None] * len(ids), {}
     for written, i in ids.items():
@@ -62,7 +62,7 @@ def save_gpt2(tokenizer, encoder, merges):
     write_text(merges, "\n".join(lines))
 
 
-def _read_encoder(path):
+def read_encoder(path):
     """{token as written: id} with the ids 0 .. V - 1, each once."""
     try:
         ids = strict_json(read_text_file(path))
@@ -77,7 +77,7 @@ def _read_encoder(path):
     return ids
 
 
-def _read_merges(path):
+def read_merges(path):
     """[(left, right)] as written."""
     pairs = []
     for number, line in numbered_lines(path):

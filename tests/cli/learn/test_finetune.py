@@ -88,6 +88,7 @@ def test_published_weights_are_tuned(tmp_path, data, capsys, monkeypatch):
     config = GPTConfig(tokenizer.vocab_size, 48, 1, 1, 8, **parts)
     save_pretrained(GPT(config, 0), tmp_path / "llama")
     save_gpt2(tokenizer, tmp_path / "llama" / "vocab.json", tmp_path / "llama" / "merges.txt")
+    (tmp_path / "llama" / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
     monkeypatch.chdir(tmp_path)
     assert main(["finetune", "llama", "--data", str(data), "--steps", "2"]) == 0
     model, _, _ = load_run("runs/llama-tuned")

@@ -25,6 +25,8 @@ def add_special(tokenizer, names):
     new = [name for name in names if name not in tokenizer.special]
     if not new:
         return tokenizer
+    if isinstance(tokenizer, tokenizers.PipelineTokenizer):
+        return tokenizer.with_special(new)
     described = tokenizer.to_dict()
     if described["kind"] == "wordpiece":
         raise ConfigError(f"add_special: a WordPiece vocabulary has its special tokens fixed; {', '.join(new)} cannot be added")

@@ -21,7 +21,7 @@ from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.published import formats
 from tinylm.models.published.layouts import LAYOUTS, encoders, gguf
 from tinylm.models.published.layouts.rules import check_unchanged
-from tinylm.tokenizers.gpt2 import load_gpt2
+from tinylm.tokenizers.published import read_tokenizer
 
 # Tensors of a file that are no parameters: masks and frequencies that older versions of the library saved too.
 _BUFFERS = ".attn.bias", ".attn.masked_bias", "rotary_emb.inv_freq"
@@ -70,9 +70,8 @@ def load_pretrained(name, dtype=np.float32):
         config, kind = read_layout(described, folder)
         check_size(config, weights)
         rules = LAYOUTS[kind].rules(config, kind)
-        tokenizer, template = _hugging_face_tokenizer(folder)
-        ids = {name: described.get(f"{name}_token_id") for name in ("bos", "eos")}
-        special = {name: token for name, token in ids.items() if isinstance(token, int)}
+        words, template = read_tokenizer(folder, described), _template(folder)
+        tokenizer, special = words.tokenizer, words.special
     model = GPT(config, seed=None, dtype=dtype)
     fill(model, rules, weights, dtype)
     return Published(model.eval(), tokenizer, template, special, path, weights)
@@ -209,16 +208,13 @@ def _json(path):
     return found
 
 
-def _hugging_face_tokenizer(folder):
-    """(tokenizer or None, template or None) from the files beside the weights: vocab.json and merges.txt are read."""
-    tokenizer = None
-    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-        tokenizer = load_gpt2(folder / "vocab.json", folder / "merges.txt")
+def _template(folder):
+    """The chat template of tokenizer_config.json, or None."""
     described = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     try:
-        return tokenizer, formats.template_of(described["chat_template"]) if described.get("chat_template") else None
+        return formats.template_of(described["chat_template"]) if described.get("chat_template") else None
     except (ConfigError, DataError):
-        return tokenizer, None
+        return None
 
 
 __all__ = ["GPTConfig", "Published", "canonical", "fill", "kind_of", "load_pretrained", "read_layout", "save_pretrained"]

@@ -1,0 +1,139 @@
+r"""Added tokens: texts that are one token whatever the model would make of them.
+
+Special ones ("<|endoftext|>") stand for what is not text and are found only where asked for.
+Others ("<think>", runs of spaces) are found in any text. Those with `normalized` are looked for
+after normalizing, as their content is normalized too. Of those that begin at one place the longest
+is taken. Read next: pipeline.py.
+"""
+
+from dataclasses import dataclass
+
+import regex
+
+from tinylm.errors import DataError
+from tinylm.tokenizers.published.models import MOST_IDS
+from tinylm.tokenizers.published.strict import Described
+
+_WORD_BEFORE, _WORD_AFTER = regex.compile(r"(?r)\w"), regex.compile(r"\w")
+_SPACE_BEFORE, _SPACE_AFTER = regex.compile(r"(?r)\s*"), regex.compile(r"\s*")
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """One added token.
+
+    content      its text
+    id           its number
+    special      stands for what is not text
+    single_word  only where no letter or digit stands beside it
+    lstrip       takes the white space before it
+    rstrip       takes the white space behind it
+    normalized   is looked for in normalized text
+    """
+
+    content: str
+    id: int
+    special: bool = False
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = True
+
+    @classmethod
+    def read(cls, value, name, number=None, special=False):
+        """The token of an object of tokenizer.json, or of tokenizer_config.json with its id as
+        `number`.
+        """
+        given = Described(value, name)
+        given.only("__type", "AddedToken")
+        number = given.take("id", int) if number is None else number
+        if not 0 <= number < MOST_IDS:
+            raise given.wrong("id", number, f"a whole number from 0 to {MOST_IDS - 1}")
+        content, special = given.take("content", str), given.take("special", bool, special)
+        flags = {
+            flag: given.take(flag, bool, False) for flag in ("single_word", "lstrip", "rstrip")
+        }
+        token = cls(
+            content,
+            number,
+            special,
+            **flags,
+            normalized=given.take("normalized", bool, not special),
+        )
+        given.close()
+        return token
+
+
+class Finder:
+    """Cuts a text at added tokens.
+
+    tokens     list of AddedToken
+    normalize  function str -> str that their contents go through
+    """
+
+    def __init__(self, tokens, normalize=None):
+        self._of = {}
+        for token in sorted(
+            tokens, key=lambda token: not token.special
+        ):  # of two alike the special one
+            content = normalize(token.content) if normalize else token.content
+            if content:
+                self._of.setdefault(content, token)
+        found = sorted(self._of, key=len, reverse=True)
+        self._pattern = regex.compile("|".join(map(regex.escape, found))) if found else None
+
+    def cut(self, text, special):
+        """The parts of a text.
+
+        special  whether special tokens are found
+        returns  list of (start, stop, AddedToken or None)
+        """
+        if self._pattern is None or not text:
+            return [(0, len(text), None)]
+        parts, at = [], 0
+        for match in self._pattern.finditer(text):
+            token = self._of[match.group()]
+            start, stop = match.span()
+            if token.special and not special or token.single_word and _in_word(text, start, stop):
+                continue
+            if token.lstrip:
+                start = max(_SPACE_BEFORE.match(text, 0, start).start(), at)
+            if token.rstrip:
+                stop = _SPACE_AFTER.match(text, stop).end()
+            if at < start:
+                parts.append((at, start, None))
+            parts.append((start, stop, token))
+            at = stop
+        return [*parts, (at, len(text), None)] if at < len(text) else parts
+
+
+def _in_word(text, start, stop):
+    before = start > 0 and _WORD_BEFORE.match(text, 0, start)
+    return bool(before or _WORD_AFTER.match(text, stop))
+
+
+def read_added(value, ids, name="added_tokens"):
+    """The added tokens of tokenizer.json.
+
+    value  list of objects, or null
+    ids    {token: id} of the model
+    raises DataError if a token has another id in the model, or an id is given twice
+    """
+    if value is not None and not isinstance(value, list):
+        raise DataError(f"{name} is {value!r:.60}; it must be a list of objects")
+    tokens, taken = {}, {i: token for token, i in ids.items()}
+    for i, one in enumerate(value or []):
+        token = AddedToken.read(one, f"{name}[{i}]")
+        if not token.content:
+            raise DataError(f"{name}[{i}].content is empty")
+        if token.id != ids.get(token.content, token.id):
+            raise DataError(
+                f"{name}[{i}].id is {token.id}, and {token.content!r} has the id "
+                f"{ids[token.content]} in the model"
+            )
+        if taken.setdefault(token.id, token.content) != token.content:
+            raise DataError(
+                f"{name}[{i}].id is {token.id}, which is also that of {taken[token.id]!r}"
+            )
+        tokens[token.content] = token
+    return list(tokens.values())

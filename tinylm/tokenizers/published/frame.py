@@ -1,0 +1,108 @@
+"""Post-processors of tokenizer.json: the special tokens around one text, or around two.
+
+A frame is two lists, for one text and for two: ("A", segment) and ("B", segment) stand for the
+texts, (id, segment) for a special token. Read next: pipeline.py.
+"""
+
+from tinylm.errors import DataError
+from tinylm.fields import of_type
+from tinylm.tokenizers.published.strict import Described, built
+
+PLAIN = [("A", 0)], [("A", 0), ("B", 1)]
+
+
+def frame(value, name="post_processor"):
+    """The frame of a description; for null the texts alone."""
+    return PLAIN if value is None else built(value, name, KINDS)
+
+
+def _sequence(described):
+    frames = [frame(*part) for part in described.parts("processors")]
+    framing = [one for one in frames if one != PLAIN]
+    if len(framing) > 1:
+        raise DataError(
+            f"{described.name}.processors puts special tokens around the text twice, which is not "
+            f"read here"
+        )
+    return framing[0] if framing else PLAIN
+
+
+def _byte_level(described):
+    for field in ("add_prefix_space", "trim_offsets", "use_regex"):  # they concern offsets
+        described.take(field, bool, True)
+    return PLAIN
+
+
+def _bert(described):
+    first, last = _pair(described, "cls"), _pair(described, "sep")
+    return [(first, 0), ("A", 0), (last, 0)], [(first, 0), ("A", 0), (last, 0), ("B", 1), (last, 1)]
+
+
+def _roberta(described):
+    first, last = _pair(described, "cls"), _pair(described, "sep")
+    for field in ("trim_offsets", "add_prefix_space"):
+        described.take(field, bool, True)
+    # its models have one segment
+    return [(first, 0), ("A", 0), (last, 0)], [
+        (first, 0),
+        ("A", 0),
+        (last, 0),
+        (last, 0),
+        ("B", 0),
+        (last, 0),
+    ]
+
+
+def _pair(described, field):
+    """The id of ["[CLS]", 101]."""
+    value = described.raw(field)
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not of_type(value[0], str)
+        or not of_type(value[1], int)
+    ):
+        raise described.wrong(field, value, "[token, id]")
+    return value[1]
+
+
+def _template(described):
+    tokens = {}
+    for name, value in described.take("special_tokens", dict, {}).items():
+        given = Described(value, f"{described.name}.special_tokens[{name!r}]")
+        given.take("id", str, name)
+        given.raw("tokens")
+        tokens[name] = given.take("ids", list)
+        if not all(of_type(i, int) and i >= 0 for i in tokens[name]):
+            raise given.wrong("ids", tokens[name], "a list of ids")
+        given.close()
+    return (_items(described, "single", tokens, "A"), _items(described, "pair", tokens, "AB"))
+
+
+def _items(described, field, tokens, texts):
+    found = []
+    for value, name in described.parts(field):
+        item = Described(value, name)
+        kind = next(iter(item.left), None)
+        given = Described(item.raw(kind), f"{name}.{kind}")
+        segment = given.take("type_id", int, 0)
+        if kind == "Sequence":
+            found.append((given.one_of("id", texts), segment))
+        elif kind == "SpecialToken":
+            found += [(i, segment) for i in tokens[given.one_of("id", tokens)]]
+        else:
+            raise item.wrong(kind, value, "Sequence or SpecialToken")
+        given.close()
+        item.close()
+    if [one for one, _ in found if isinstance(one, str)].count("A") != 1:
+        raise DataError(f"{described.name}.{field} must hold the text A once")
+    return found
+
+
+KINDS = {
+    "Sequence": _sequence,
+    "ByteLevel": _byte_level,
+    "BertProcessing": _bert,
+    "RobertaProcessing": _roberta,
+    "TemplateProcessing": _template,
+}

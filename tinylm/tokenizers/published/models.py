@@ -1,0 +1,287 @@
+"""Models of tokenizer.json: how one piece of text becomes ids.
+
+BPE merges, WordPiece and Unigram choose among pieces, WordLevel looks up. Each has `ids`, {token:
+id}, and `encode(piece)`, a list of ids, without an end: a piece with no ids at all is possible, as
+the published code has it. Read next: added.py.
+"""
+
+from tinylm.errors import DataError
+from tinylm.fields import of_type
+from tinylm.tokenizers import lattice
+from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
+from tinylm.tokenizers.published.strict import built
+from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
+
+# Their code has no other name for a byte, whatever the vocabulary.
+BYTE_NAMES = [f"<0x{value:02X}>" for value in range(256)]
+MOST_IDS = 1 << 24
+
+
+def model(value, special=(), name="model"):
+    """The model of a description.
+
+    value    object; files older than the field "type" are known by their other fields
+    special  names of special tokens: no text is cut into one of them
+    """
+    if isinstance(value, dict) and "type" not in value:
+        value = {"type": _kind_of(value)} | value
+    return built(value, name, KINDS, special=special)
+
+
+def _kind_of(value):
+    if "merges" in value:
+        return "BPE"
+    if isinstance(value.get("vocab"), list):
+        return "Unigram"
+    return "WordPiece" if "continuing_subword_prefix" in value else "WordLevel"
+
+
+def _vocabulary(described):
+    """{token: id}, no id twice; not all numbers need be there."""
+    ids = described.take("vocab", dict)
+    for token, i in ids.items():
+        if type(i) is not int or not 0 <= i < MOST_IDS:
+            raise described.wrong(
+                f"vocab[{token!r}]", i, f"a whole number from 0 to {MOST_IDS - 1}"
+            )
+    if len(set(ids.values())) < len(ids):
+        raise DataError(f"{described.name}.vocab gives two tokens the same id")
+    return ids
+
+
+class MergeModel:
+    """BPE over characters: merges in the order in which they were learnt (Sennrich, Haddow & Birch
+    2016).
+
+    ids       {token: id}
+    merges    list of (left, right), texts
+    unknown   token for a character without one; None: such characters are left out
+    fuse      unknown characters side by side are one token
+    fallback  a character without a token becomes its bytes <0x00> to <0xFF>, where all of them are
+              tokens
+    whole     a piece that is a token itself is not merged: it is that token
+    inside    put before every character but the first of a piece; left out of what a merge makes
+    last      put behind the last character of a piece
+    """
+
+    def __init__(
+        self, ids, merges, unknown=None, fuse=False, fallback=False, whole=False, inside="", last=""
+    ):
+        self.ids, self.unknown, self.fuse, self.fallback, self.whole = (
+            ids,
+            unknown,
+            fuse,
+            fallback,
+            whole,
+        )
+        self.inside, self.last = inside, last
+        self._ranks, self._products = {}, []
+        for rank, (left, right) in enumerate(merges):
+            made = left + right[len(inside) :]
+            lacking = [token for token in (left, right, made) if token not in ids]
+            if lacking:
+                raise DataError(
+                    f"model.merges[{rank}] is {left!r} {right!r}, and {lacking[0]!r} is no token"
+                )
+            self._ranks[ids[left], ids[right]] = rank
+            self._products.append(ids[made])
+
+    def encode(self, piece):
+        """The ids of a piece."""
+        if self.whole and piece in self.ids:
+            return [self.ids[piece]]
+        ids = self._characters(piece)
+        merge = merge_short if len(ids) <= SHORT else merge_long
+        return merge(ids, self._ranks, self._products)
+
+    def _characters(self, piece):
+        """The ids before any merge."""
+        found, unknown, end = (
+            [],
+            False,
+            len(piece) - 1,
+        )  # unknown: a token that waits to be fused with the next
+        for i, c in enumerate(piece):
+            token = f"{self.inside if i else ''}{c}{self.last if i == end else ''}"
+            if token in self.ids:
+                if unknown:
+                    found.append(self._unknown_id(token))
+                    unknown = False
+                found.append(self.ids[token])
+                continue
+            bytes_ = self._bytes(token)
+            if bytes_ is not None:
+                found += bytes_
+            elif self.unknown is not None:
+                if unknown and not self.fuse:
+                    found.append(self._unknown_id(token))
+                unknown = True
+        return [*found, self._unknown_id(piece)] if unknown else found
+
+    def _bytes(self, token):
+        if not self.fallback:
+            return None
+        found = [self.ids.get(BYTE_NAMES[value]) for value in token.encode("utf-8")]
+        return None if None in found else found
+
+    def _unknown_id(self, piece):
+        if self.unknown not in self.ids:
+            raise DataError(
+                f"{piece!r} is unknown, and the unknown token {self.unknown!r} is not in the "
+                f"vocabulary"
+            )
+        return self.ids[self.unknown]
+
+
+def _bpe(described, special):
+    ids = _vocabulary(described)
+    described.only("dropout", None, 0, 0.0)
+    options = {
+        "unknown": described.take("unk_token", str | None, None),
+        "fuse": described.take("fuse_unk", bool, False),
+        "fallback": described.take("byte_fallback", bool, False),
+        "whole": described.take("ignore_merges", bool, False),
+        "inside": described.take("continuing_subword_prefix", str | None, None) or "",
+        "last": described.take("end_of_word_suffix", str | None, None) or "",
+    }
+    return MergeModel(
+        ids,
+        [_merge(described, i, one) for i, one in enumerate(described.take("merges", list))],
+        **options,
+    )
+
+
+def _merge(described, i, written):
+    """A merge, "left right" in older files and ["left", "right"] in newer ones."""
+    pair = written.split(" ") if isinstance(written, str) else written
+    if not isinstance(pair, list) or len(pair) != 2 or not all(of_type(half, str) for half in pair):
+        raise described.wrong(f"merges[{i}]", written, "'left right' or ['left', 'right']")
+    return pair
+
+
+class GreedyModel:
+    """WordPiece: the longest token that fits, again and again (Schuster & Nakajima 2012; Devlin et
+    al. 2019).
+
+    ids      {token: id}
+    unknown  token for a piece that cannot be cut, or has more than `most` characters
+    inside   begins a token that continues a piece
+    """
+
+    def __init__(self, ids, unknown, inside, most):
+        if unknown not in ids:
+            raise DataError(f"model.unk_token is {unknown!r}, which is not in the vocabulary")
+        self.ids, self.unknown, self.inside, self.most = ids, unknown, inside, most
+        self._longest = max(map(len, ids), default=0)
+
+    def encode(self, piece):
+        """The ids of a piece."""
+        if len(piece) > self.most:
+            return [self.ids[self.unknown]]
+        found, start = [], 0
+        while start < len(piece):
+            mark = self.inside if start else ""
+            stops = range(min(len(piece), start + self._longest), start, -1)
+            stop = next((stop for stop in stops if mark + piece[start:stop] in self.ids), None)
+            if stop is None:
+                return [self.ids[self.unknown]]
+            found.append(self.ids[mark + piece[start:stop]])
+            start = stop
+        return found
+
+
+def _wordpiece(described, special):
+    ids, most = _vocabulary(described), described.take("max_input_chars_per_word", int, 100)
+    return GreedyModel(
+        ids,
+        described.take("unk_token", str, "[UNK]"),
+        described.take("continuing_subword_prefix", str, "##"),
+        most,
+    )
+
+
+class LikelyModel:
+    """Unigram: the most probable way to cut a piece (Kudo 2018).
+
+    pieces   list of (token, log-probability), in the order of ids
+    unknown  id for characters without a token, or None: they are an error
+    bytes    unknown characters become their bytes <0x00> to <0xFF>, where all of them are tokens
+    hidden   tokens that no text is cut into: special ones
+    """
+
+    def __init__(self, pieces, unknown, fallback, hidden=()):
+        self.ids = {token: i for i, (token, _) in enumerate(pieces)}
+        self.unknown, self.fallback = unknown, fallback
+        self._known = {
+            token: (self.ids[token], score)
+            for token, score in pieces
+            if token and token not in hidden
+        }
+        self._longest = max(map(len, self._known), default=0)
+        lowest = min((score for _, score in pieces), default=0.0)
+        self._edge = (-1, lowest - UNKNOWN_PENALTY)  # over a character that is no token
+
+    def encode(self, piece):
+        """The ids of a piece."""
+        ways = lattice.edges(piece, self._known, self._longest, self._edge)
+        ids, at = [], -1  # at: where a stretch of unknown characters began
+        for start, _, token in lattice.best(ways)[1]:
+            if token != -1 and token != self.unknown:
+                ids += self._unknown(piece[at:start]) if at >= 0 else []
+                ids.append(token)
+                at = -1
+            elif at < 0:
+                at = start
+        return ids + (self._unknown(piece[at:]) if at >= 0 else [])
+
+    def _unknown(self, text):
+        """The ids of a stretch of unknown characters."""
+        if text in self._known:
+            return [self.ids[text]]
+        if self.fallback:
+            found = [self.ids.get(BYTE_NAMES[value]) for value in text.encode("utf-8")]
+            if None not in found:
+                return found
+        if self.unknown is None:
+            raise DataError(f"{text!r} is no token of this vocabulary, whose model.unk_id is null")
+        return [self.unknown]
+
+
+def _unigram(described, special):
+    written, pieces = described.take("vocab", list), []
+    for i, one in enumerate(written):
+        if (
+            not isinstance(one, list)
+            or len(one) != 2
+            or not of_type(one[0], str)
+            or not of_type(one[1], float)
+        ):
+            raise described.wrong(f"vocab[{i}]", one, "[token, log-probability]")
+        pieces.append((one[0], float(one[1])))
+    unknown = described.take("unk_id", int | None, None)
+    if unknown is not None and not 0 <= unknown < len(pieces):
+        raise described.wrong("unk_id", unknown, f"null or an id of the {len(pieces)} tokens")
+    return LikelyModel(pieces, unknown, described.take("byte_fallback", bool, False), special)
+
+
+class WordModel:
+    """Every piece is one token or the unknown one."""
+
+    def __init__(self, ids, unknown):
+        self.ids, self.unknown = ids, unknown
+
+    def encode(self, piece):
+        """The ids of a piece."""
+        if piece not in self.ids and self.unknown not in self.ids:
+            raise DataError(
+                f"{piece!r} is unknown, and the unknown token {self.unknown!r} is not in the "
+                f"vocabulary"
+            )
+        return [self.ids[piece] if piece in self.ids else self.ids[self.unknown]]
+
+
+def _word_level(described, special):
+    return WordModel(_vocabulary(described), described.take("unk_token", str, "<unk>"))
+
+
+KINDS = {"BPE": _bpe, "WordPiece": _wordpiece, "Unigram": _unigram, "WordLevel": _word_level}

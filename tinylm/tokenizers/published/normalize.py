@@ -1,0 +1,156 @@
+"""Normalizers of tokenizer.json: what happens to a text before it is split.
+
+Each is a function str -> str, made from its description. Read next: split.py.
+"""
+
+import base64
+import binascii
+import unicodedata
+from functools import partial
+
+import regex
+
+from tinylm.errors import DataError
+from tinylm.tokenizers.printable import to_printable
+from tinylm.tokenizers.published.charsmap import CharacterMap
+from tinylm.tokenizers.published.patterns import compiled, matches
+from tinylm.tokenizers.published.strict import Described, built
+
+_MARKS = regex.compile(r"\p{M}+")
+_ACCENTS = regex.compile(r"\p{Mn}+")
+_SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space
+_LEFT, _RIGHT = regex.compile(rf"\A[{_SPACES}]+"), regex.compile(rf"(?r)[{_SPACES}]+\Z")
+_WHITE = regex.compile(rf"[{_SPACES}]")
+_CONTROLS = regex.compile(r"[\0\ufffd[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n\r]]]", regex.V1)
+
+# The blocks of BERT's own code.
+_CHINESE = regex.compile(
+    "([\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f"
+    "\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f])"
+)
+
+# SentencePiece's rule "nmt": controls go, signs of no width and ends of lines are spaces.
+_NMT_GONE = regex.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]")
+_NMT_SPACE = regex.compile("[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]")
+
+
+def normalizer(value, name="normalizer"):
+    """The function str -> str of a description; None, the identity, for null."""
+    return None if value is None else built(value, name, KINDS)
+
+
+def lowered(text):
+    """Lower case of every character by itself: no look at the end of a word, where Greek has
+    another sigma.
+    """
+    return text.lower() if "Σ" not in text else "".join(map(str.lower, text))
+
+
+def _sequence(described):
+    steps = [normalizer(*part) for part in described.parts("normalizers")]
+
+    def apply(text):
+        for step in steps:
+            text = step(text)
+        return text
+
+    return apply
+
+
+def _strip(described):
+    left = described.take("strip_left", bool, True)
+    right = described.take("strip_right", bool, True)
+
+    def apply(text):
+        text = _LEFT.sub("", text) if left else text
+        return _RIGHT.sub("", text) if right else text
+
+    return apply
+
+
+def _prepend(described):
+    prefix = described.take("prepend", str)
+    return lambda text: prefix + text if text else text
+
+
+def replacer(described):
+    """str -> str that puts a text in place of every match of a pattern (normalizer and decoder
+    alike).
+    """
+    pattern, content = pattern_of(described), described.take("content", str)
+    if isinstance(pattern, str):
+        return lambda text: text.replace(pattern, content)
+
+    def apply(text):
+        parts, at = [], 0
+        for start, stop in matches(pattern, text):
+            parts += [text[at:start], content]
+            at = stop
+        return "".join([*parts, text[at:]])
+
+    return apply
+
+
+def pattern_of(described):
+    """The field "pattern", {"String": text} or {"Regex": expression}: str or regex.Pattern."""
+    given = Described(described.raw("pattern"), f"{described.name}.pattern")
+    kind = "Regex" if "Regex" in given.left else "String"
+    found = given.take(kind, str)
+    given.close()
+    if kind == "String" and not found:
+        raise given.wrong(kind, found, "a text that is not empty")
+    return compiled(found, f"{given.name}.Regex") if kind == "Regex" else found
+
+
+def _bert(described):
+    clean, chinese = (
+        described.take("clean_text", bool, True),
+        described.take("handle_chinese_chars", bool, True),
+    )
+    lower = described.take("lowercase", bool, True)
+    accents = described.take("strip_accents", bool | None, None)
+    accents = lower if accents is None else accents
+
+    def apply(text):
+        if clean:
+            text = _WHITE.sub(" ", _CONTROLS.sub("", text))
+        if chinese:
+            text = _CHINESE.sub(r" \1 ", text)
+        if accents:
+            text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
+        return lowered(text) if lower else text
+
+    return apply
+
+
+def _precompiled(described):
+    written = described.take("precompiled_charsmap", str | None)
+    if not written:
+        return lambda text: text
+    try:
+        return CharacterMap(base64.b64decode(written, validate=True)).by_clusters
+    except (binascii.Error, DataError) as error:
+        raise DataError(f"{described.name}.precompiled_charsmap is damaged: {error}") from error
+
+
+def _nmt(described):
+    return lambda text: _NMT_SPACE.sub(" ", _NMT_GONE.sub("", text))
+
+
+def _form(name):
+    return lambda described: partial(unicodedata.normalize, name)
+
+
+KINDS = {
+    "Sequence": _sequence,
+    "Strip": _strip,
+    "Prepend": _prepend,
+    "Replace": replacer,
+    "BertNormalizer": _bert,
+    "Precompiled": _precompiled,
+    "Nmt": _nmt,
+    "Lowercase": lambda described: lowered,
+    "StripAccents": lambda described: partial(_MARKS.sub, ""),
+    "ByteLevel": lambda described: lambda text: to_printable(text.encode()),
+    **{form: _form(form) for form in ("NFC", "NFD", "NFKC", "NFKD")},
+}

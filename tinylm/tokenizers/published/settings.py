@@ -1,0 +1,176 @@
+"""tokenizer_config.json and special_tokens_map.json: every field with its meaning, or refused.
+
+What a tokenizer.json says is not said again here, so fields of the library's classes must agree
+with it (`agree`); the others name special tokens (`Settings`). Read next: folder.py.
+"""
+
+from dataclasses import dataclass, field
+
+from tinylm.errors import CheckpointError, DataError
+from tinylm.fields import of_type, show
+from tinylm.tokenizers.published.added import AddedToken
+from tinylm.tokenizers.published.strict import Described
+
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+# Of the library's own business: names, paths, how rows are padded, what else is made with the
+# tokenizer.
+_NO_MEANING = set(
+    """
+    auto_map backend cache_dir chat_control_tokens chat_template
+    clean_up_tokenization_spaces_for_bpe device_map files_loaded force_download from_slow
+    full_tokenizer_file is_local local_files_only max_length max_len_single_sentence
+    max_len_sentences_pair merges_file model_input_names model_type name_or_path pad_to_multiple_of
+    pad_token_type_id padding padding_side processor_class proxies response_schema
+    response_template return_special_tokens_mask revision sentencepiece_model_file sp_model_file
+    special_tokens_map_file stride tokenizer_class tokenizer_file tokenizer_object tokenizer_type
+    token transformers_version truncation truncation_side truncation_strategy trust_remote_code
+    use_auth_token use_default_system_prompt use_fast verbose vocab_file spm_file _commit_hash
+    _name_or_path max_target_length add_generation_prompt image_processor_type private subfolder
+    unk_id
+    """.split()
+)
+
+# Read with one value alone; the first of them is what a missing field means.
+_ONLY = {
+    "errors": ("replace", None),
+    "split_special_tokens": (False, None),
+    "do_basic_tokenize": (True, None),
+    "never_split": (None, []),
+    "init_inputs": ([], None),
+    "sp_model_kwargs": ({}, None),
+    "split_by_punct": (False, None),
+    "wordpieces_prefix": ("##", None),
+    "fix_mistral_regex": (None, False),
+    "mask_token_sent": (None,),
+    "vocab_type": ("spm", None),
+    "target_vocab_file": (None,),
+    "separate_vocabs": (False, None),
+    "fast_tokenizer_files": (None, ["tokenizer.json"]),
+    "src_lang": (None,),
+    "tgt_lang": (None,),
+    "fuse_unk": (None,),
+}
+
+
+@dataclass
+class Settings:
+    """What the settings say.
+
+    names   {"bos": token or None, ...} for the roles that are named
+    added   list of AddedToken with ids, from added_tokens_decoder
+    extra   other special tokens: list of AddedToken with id -1, or str
+    limit   most ids of a text, or None
+    flags   {field: value} of what a tokenizer.json or a model file has to agree with
+    """
+
+    names: dict = field(default_factory=dict)
+    added: list = field(default_factory=list)
+    extra: list = field(default_factory=list)
+    limit: int | None = None
+    flags: dict = field(default_factory=dict)
+
+
+_FLAGS = {
+    name: bool
+    for name in (
+        "add_bos_token",
+        "add_eos_token",
+        "add_prefix_space",
+        "add_dummy_prefix",
+        "clean_up_tokenization_spaces",
+        "do_lower_case",
+        "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+        "keep_accents",
+        "legacy",
+        "legacy_behaviour",
+        "remove_space",
+        "spaces_between_special_tokens",
+        "strip_accents",
+        "tokenize_chinese_chars",
+        "trim_offsets",
+        "use_regex",
+    )
+}
+_FLAGS |= {"extra_ids": int, "offset": int}
+
+
+def read_settings(value, where="tokenizer_config.json"):
+    """The Settings of a JSON object.
+
+    raises  CheckpointError naming a field and its value
+    """
+    try:
+        return _read(value, where)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _read(value, where):
+    given, found = Described(value, where), Settings()
+    for name in _NO_MEANING:
+        given.raw(name)
+    for name, values in _ONLY.items():
+        if name in given:
+            given.only(name, *values)
+    for name, kind in _FLAGS.items():
+        flag = given.take(name, kind | None, None)
+        if flag is not None:
+            found.flags[name] = flag
+    found.limit = _limit(given)
+    for role in ROLES:
+        if f"{role}_token" in given:
+            found.names[role] = _token(given.raw(f"{role}_token"), f"{where}.{role}_token")
+    for i, one in (given.take("added_tokens_decoder", dict | None, None) or {}).items():
+        if not i.isdecimal():
+            raise DataError(f"{where}.added_tokens_decoder has the id {i!r}, which is no number")
+        found.added.append(AddedToken.read(one, f"{where}.added_tokens_decoder.{i}", int(i)))
+    found.extra = _extra(given)
+    given.close()
+    return found
+
+
+def _limit(given):
+    """model_max_length, of which a very large number (1e30) means that there is none."""
+    limits = []
+    for name in ("model_max_length", "max_len"):
+        value = given.raw(name)
+        if value is not None and (type(value) not in (int, float) or value != value or value < 1):
+            raise given.wrong(name, value, "a number of tokens")
+        limits.append(int(value) if value is not None and value < 1e15 else None)
+    return limits[0] or limits[1]
+
+
+def _token(value, name):
+    """A token as a text, as an object with its content, or null: AddedToken without id, str or
+    None.
+    """
+    if value is None or of_type(value, str):
+        return value or None
+    if not isinstance(value, dict):
+        raise DataError(
+            f"{name} is {show(value)}; it must be a text, an object with its content, or null"
+        )
+    return AddedToken.read(
+        {field: one for field, one in value.items() if field != "id"}, name, 0, special=True
+    )
+
+
+def _extra(given):
+    """Special tokens beyond the roles: a list, an object of names, or fields such as
+    image_token.
+    """
+    found = []
+    for name in (
+        "additional_special_tokens",
+        "extra_special_tokens",
+        "model_specific_special_tokens",
+    ):
+        value = given.raw(name)
+        items = value.values() if isinstance(value, dict) else value or []
+        if not isinstance(items, list) and not isinstance(value, dict):
+            raise given.wrong(name, value, "a list of tokens, an object of them, or null")
+        found += [_token(one, f"{given.name}.{name}") for one in items]
+    for name in [name for name in given.left if name.endswith("_token")]:
+        found.append(_token(given.raw(name), f"{given.name}.{name}"))
+    return [token for token in found if token is not None]

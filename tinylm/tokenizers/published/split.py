@@ -1,0 +1,218 @@
+"""Pre-tokenizers of tokenizer.json: the pieces of a text across whose borders the model never
+merges.
+
+A step takes a list of pieces and gives a list of pieces; `first` is true while the first piece
+begins where the text begins, which alone decides whether Metaspace puts its mark there. Read next:
+models.py.
+"""
+
+import regex
+
+from tinylm.tokenizers.pretokenize import GPT2
+from tinylm.tokenizers.printable import to_printable
+from tinylm.tokenizers.published.normalize import pattern_of
+from tinylm.tokenizers.published.patterns import matches
+from tinylm.tokenizers.published.strict import built
+
+BEHAVIORS = {
+    "Removed": "removed",
+    "Isolated": "isolated",
+    "MergedWithPrevious": "previous",
+    "MergedWithNext": "next",
+    "Contiguous": "contiguous",
+}
+SCHEMES = ("first", "always", "never")
+
+_WORDS = regex.compile(r"\w+|[^\w\s]+")
+_SPACE = regex.compile(r"\s")
+_DIGIT = regex.compile(r"\p{N}")
+_SIGN = regex.compile(r"[!-/:-@\[-`{-~\p{P}]")
+
+
+class Splitter:
+    """Splits at the matches of a pattern.
+
+    pattern   regex.Pattern or str
+    behavior  what becomes of a match: removed; isolated: a piece of its own; previous, next:
+              joined to that neighbor; contiguous: joined to matches beside it
+    invert    matches and what lies between them change places
+    """
+
+    def __init__(self, pattern, behavior, invert=False):
+        self.pattern = regex.compile(regex.escape(pattern)) if isinstance(pattern, str) else pattern
+        self.behavior, self.invert = behavior, invert
+
+    def spans(self, text):
+        """[start, stop, whether it is a match], all of the text in order."""
+        found, at = [], 0
+        for start, stop in matches(self.pattern, text):
+            if at != start:
+                found.append([at, start, self.invert])
+            found.append([start, stop, not self.invert])
+            at = stop
+        if at != len(text):
+            found.append([at, len(text), self.invert])
+        return found
+
+    def cuts(self, text):
+        """[(start, stop)] of the pieces."""
+        spans = self.spans(text)
+        if self.behavior == "removed":
+            spans = [span for span in spans if not span[2]]
+        elif self.behavior == "contiguous":
+            spans = _joined(spans, lambda match, before: match == before)
+        elif self.behavior == "previous":
+            spans = _joined(spans, lambda match, before: match and not before)
+        elif self.behavior == "next":
+            back = [[-stop, -start, match] for start, stop, match in reversed(spans)]
+            back = _joined(back, lambda match, before: match and not before)
+            spans = [[-stop, -start, match] for start, stop, match in reversed(back)]
+        return [(start, stop) for start, stop, _ in spans if start < stop]
+
+    def __call__(self, pieces, first):
+        """A step: (pieces, first) -> (pieces, first)."""
+        if self.behavior == "isolated" and not self.pattern.groups:
+            return self._isolated(pieces), first
+        found = []
+        for i, piece in enumerate(pieces):
+            cuts = self.cuts(piece)
+            if i == 0:
+                first = first and bool(cuts) and cuts[0][0] == 0
+            found += [piece[start:stop] for start, stop in cuts]
+        return found, first
+
+    def _isolated(self, pieces):
+        found = []
+        for piece in pieces:
+            here = self.pattern.findall(piece)
+            if sum(map(len, here)) < len(piece):  # gaps between the matches are pieces too
+                here = [piece[start:stop] for start, stop in self.cuts(piece)]
+            found += here if all(here) else [part for part in here if part]
+        return found
+
+
+def _joined(spans, joins):
+    """Spans, those for which `joins(is match, whether the one before was)` holds added to the one
+    before.
+    """
+    done, before = [], False
+    for span in spans:
+        if done and joins(span[2], before):
+            done[-1][1] = span[1]
+        else:
+            done.append(list(span))
+        before = span[2]
+    return done
+
+
+class Prefixed:
+    """Puts a space before every piece that begins with none."""
+
+    def __call__(self, pieces, first):
+        return [piece if piece.startswith(" ") else " " + piece for piece in pieces], first
+
+
+class Marked:
+    """Metaspace: spaces become a mark, and a mark begins the text; each begins a piece.
+
+    mark    one character, "▁"
+    scheme  "always": every piece begins with one; "first": the one at the begin of the text;
+            "never"
+    split   cut before every mark
+    """
+
+    def __init__(self, mark, scheme, split):
+        self.mark, self.scheme = mark, scheme
+        self.split = Splitter(mark, "next") if split else None
+
+    def __call__(self, pieces, first):
+        pieces = [piece.replace(" ", self.mark) for piece in pieces]
+        for i, piece in enumerate(pieces):
+            wanted = self.scheme == "always" or self.scheme == "first" and first and i == 0
+            if wanted and not piece.startswith(self.mark):
+                pieces[i] = self.mark + piece
+        return self.split(pieces, first) if self.split else (pieces, first)
+
+
+def printable(pieces, first):
+    """The bytes of every piece in the alphabet of printable.py."""
+    return [to_printable(piece.encode()) for piece in pieces], first
+
+
+def pre_tokenizer(value, name="pre_tokenizer"):
+    """The steps of a description, in order: a list; empty for null."""
+    return [] if value is None else built(value, name, KINDS)
+
+
+def _sequence(described):
+    return [step for part in described.parts("pretokenizers") for step in pre_tokenizer(*part)]
+
+
+def _byte_level(described):
+    prefix = described.take("add_prefix_space", bool, True)
+    split = described.take("use_regex", bool, True)
+    described.take("trim_offsets", bool, True)  # of offsets, which are not given here
+    return [*[Prefixed()] * prefix, *[Splitter(GPT2.split, "isolated")] * split, printable]
+
+
+def _split(described):
+    behavior = BEHAVIORS[described.one_of("behavior", BEHAVIORS)]
+    return [Splitter(pattern_of(described), behavior, described.take("invert", bool, False))]
+
+
+def _metaspace(described):
+    mark, split = described.character("replacement", "▁"), described.take("split", bool, True)
+    return [Marked(mark, scheme_of(described), split)]
+
+
+def scheme_of(described):
+    """Where Metaspace puts a mark; files older than the field say add_prefix_space, true or
+    false.
+    """
+    old = described.take("add_prefix_space", bool | None, None)
+    described.take("str_rep", str | None, None)  # the mark once more
+    scheme = described.one_of("prepend_scheme", SCHEMES, "always")
+    if old is False and scheme != "never":
+        if "prepend_scheme" in described.given and scheme != "never":
+            raise described.wrong(
+                "add_prefix_space", old, f"true where prepend_scheme is {scheme!r}"
+            )
+        return "never"
+    return scheme
+
+
+def _digits(described):
+    return [
+        Splitter(
+            _DIGIT, "isolated" if described.take("individual_digits", bool, False) else "contiguous"
+        )
+    ]
+
+
+def _punctuation(described):
+    return [Splitter(_SIGN, BEHAVIORS[described.one_of("behavior", BEHAVIORS, "Isolated")])]
+
+
+def _fixed(described):
+    length = described.take("length", int, 5)
+    if length < 1:
+        raise described.wrong("length", length, "1 or more")
+    return [Splitter(regex.compile(rf"(?s).{{1,{length}}}"), "isolated")]
+
+
+KINDS = {
+    "Sequence": _sequence,
+    "ByteLevel": _byte_level,
+    "Split": _split,
+    "Metaspace": _metaspace,
+    "Digits": _digits,
+    "Punctuation": _punctuation,
+    "FixedLength": _fixed,
+    "Whitespace": lambda described: [Splitter(_WORDS, "removed", invert=True)],
+    "WhitespaceSplit": lambda described: [Splitter(_SPACE, "removed")],
+    "BertPreTokenizer": lambda described: [
+        Splitter(_SPACE, "removed"),
+        Splitter(_SIGN, "isolated"),
+    ],
+    "CharDelimiterSplit": lambda described: [Splitter(described.character("delimiter"), "removed")],
+}
