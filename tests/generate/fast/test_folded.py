@@ -1,5 +1,6 @@
 """The fast decoder: the model's own numbers, for every combination of parts it claims to support."""
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -114,3 +115,19 @@ def test_batches_and_bad_tokens_are_refused_as_by_the_model(gpt):
     fast.next_logits(IDS, cache)
     with pytest.raises(ShapeError, match="past the context of 8"):
         fast.next_logits(IDS[:, :1], cache)
+
+
+def test_a_long_context_takes_memory_only_as_far_as_it_is_read(gpt):
+    model = gpt(positions="rope", context=1 << 24)
+    ids = np.arange(1030) % 5
+    tracemalloc.start()
+    try:
+        lm = FastDecoder(model)
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20   # a number for each would be 64 MB
+    finally:
+        tracemalloc.stop()
+    plain, cache = ModelLM(model), lm.new_cache()
+    lm.logits(ids[None, :1020], cache)                         # 10 steps more pass the first 1024
+    said = [lm.next_logits(ids[None, t:t + 1], cache)[0] for t in range(1020, 1030)]
+    expected = plain.logits(ids[None])[0, 1020:]
+    np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-5)

@@ -95,3 +95,13 @@ def test_a_run_killed_before_its_first_checkpoint_sends_nobody_in_a_circle(tmp_p
     assert "--resume" not in str(refused.value)
     with pytest.raises(CheckpointError, match="another --out, or remove this directory"):
         checkpoint.find(tmp_path / "run")
+
+
+def test_going_on_removes_what_a_killed_process_was_writing(tmp_path):
+    train_run(tiny_config(tmp_path), None, quiet)
+    run = tmp_path / "run"
+    for name in ("log.jsonl.tmp-77", "data/train.bin.tmp-77", "notes.tmp-77"):
+        (run / name).touch()
+    train_run(TrainConfig(resume=str(run), steps=9), None, quiet)
+    left = [path.name for path in run.rglob("*.tmp-*")]
+    assert left == ["notes.tmp-77"]  # which tinylm did not write

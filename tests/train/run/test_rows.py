@@ -5,10 +5,11 @@ import pytest
 import tinylm as tl
 from tests.train.run.test_families import PAIRS, config_for
 from tests.train.run.test_run import quiet
+from tests.train.tiny import tiny_config
 from tinylm.data import RandomWindows
 from tinylm.errors import DataError
 from tinylm.models import GPT, GPTConfig
-from tinylm.train import prepare_run
+from tinylm.train import prepare_run, train_run
 from tinylm.train.run.rows import TwoStages, WholeWindows, split_pair
 
 
@@ -68,3 +69,8 @@ def test_lines_that_are_no_pairs_are_named(tmp_path, text, message):
     (tmp_path / "pairs.tsv").write_text(text)
     with pytest.raises(DataError, match=message):
         prepare_run(config, quiet)
+
+
+def test_a_batch_that_would_repeat_the_text_is_refused(tmp_path):
+    with pytest.raises(DataError, match="batch_size 2000000: so many rows would repeat a text"):
+        train_run(tiny_config(tmp_path, batch_size=2_000_000), None, lambda line: None)

@@ -91,8 +91,13 @@ class FastDecoder:
         self.heads, self.groups, self.width = c.n_head, c.kv_heads, c.key_width
         self.scale = c.attention_scale or 1 / math.sqrt(self.width)
         self.dtype, self.eps, self.inverse_width = model.tokens.weight.dtype, model.norm.eps, 1 / c.d_model
-        self.rotation = model.rotation(np.arange(c.context), self.dtype)
+        self._make_room(min(c.context, 1024))
         return c
+
+    def _make_room(self, tokens):
+        """What is kept for each position, of the first `tokens`: the context may be far longer."""
+        self.rotation = self.model.model.rotation(np.arange(tokens), self.dtype)
+        self.ones = np.ones(tokens, self.dtype)
 
     def _end(self, rising, F):
         """Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in the last row.
@@ -103,7 +108,7 @@ class FastDecoder:
         self.inverse, self.ceiling = np.empty((), dtype), np.array(LARGEST_SCORE, dtype)
         self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, rising))
         self.normed, self.attended, self.activated = (np.ones(n + 1, dtype) for n in (D, H * K, F))
-        self.qkv, self.ones = np.empty((H + 2 * G) * K, dtype), np.ones(self.context, dtype)
+        self.qkv = np.empty((H + 2 * G) * K, dtype)
         self.queries, self.new = self.qkv[:H * K].reshape(G, H // G, K), self.qkv[H * K:].reshape(2, G, K)
         self.turned = self.qkv[:(H + G) * K].reshape(H + G, 2, -1) if K % 2 == 0 else None   # queries and keys in two halves
         self.mixed, self.mixed_rows = self.attended[:-1].reshape(G, H // G, K), self.attended[:-1].reshape(H, K)
@@ -146,6 +151,8 @@ class FastDecoder:
         t = cache.length
         stored = cache.arrays(t + 1)[:, :, 0]                                           # (L, 2, G, capacity, K)
         stored = stored[..., t, :], stored[:, 0, :, :t + 1].swapaxes(2, 3), stored[:, 1, :, :t + 1]
+        if t >= len(self.ones):
+            self._make_room(min(self.context, 2 * t))
         self._embed(token, t)
         for (into_qkv, out_of_heads, into_hidden, out_of_hidden), *memory in zip(self.layers, *stored):
             self._normalize(x)

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import platform
+import re
 import shutil
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ except ImportError:  # Windows has no flock
     fcntl = None
 
 LOCK = "lock"
+_ASIDE = re.compile(r"(config\.json|tokenizer\.json|log\.jsonl|meta\.json|\w+\.bin)\.tmp-\d+")
 
 
 class Lock:
@@ -79,6 +81,14 @@ def lock(directory, report=lambda line: None):
         held.handle, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0
     )
     return held
+
+
+def sweep(directory):
+    """Remove what a killed process was writing in a run that this one has locked; see files.py."""
+    for folder in (Path(directory), Path(directory) / "data"):
+        for path in folder.glob("*.tmp-*"):
+            if _ASIDE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
 
 class Begun:

@@ -11,6 +11,8 @@ from tinylm.data import EvenWindows, RandomWindows
 from tinylm.errors import DataError
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 
+LEAST_ROWS = 1024           # that a batch may have of any text, however short
+
 
 class TwoStages:
     """Short rows in the first steps, full ones after: attention costs T^2, and most can be learnt from near tokens
@@ -106,8 +108,13 @@ def training_rows(config, file, family):
     file     TokenFile of the text
     family   Family: which rows its objective takes
     returns  rows with batch(step, start, stop)
-    raises   DataError if the text is too short
+    raises   DataError if the text is too short, or a batch has more rows than the text has tokens
     """
+    if config.batch_size > max(len(file.tokens), LEAST_ROWS):
+        raise DataError(f"batch_size {config.batch_size}: so many rows would repeat a text of "
+                        f"{len(file.tokens)} tokens within a batch: choose a smaller batch, or give "
+                        "a longer text")
+
     def drawn(tokens):
         if family.pairs:
             return RandomPairs(file, family.special.sep, tokens, config.batch_size, config.seed)

@@ -25,7 +25,7 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.run.build import new_objective
 from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
-from tinylm.train.run.directory import Lock, begin, lock
+from tinylm.train.run.directory import Lock, begin, lock, sweep
 from tinylm.train.run.families import family_of
 from tinylm.train.run.rows import training_rows, validation_rows
 from tinylm.train.run.saved import described, model_of, parameters_of, trained_on
@@ -159,6 +159,7 @@ def _reopen(asked, report, given):
         raise ConfigError(f"--resume goes on in the run's own directory: leave --out {asked.out} away")
     directory, path = checkpoints.find(asked.resume)
     held = lock(directory, report)
+    sweep(directory)
     try:
         return _reopened(asked, report, given, directory, path, held)
     except BaseException:
