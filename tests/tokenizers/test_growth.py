@@ -50,7 +50,7 @@ USES |= {f"encode stream {name}": lambda text, t=tokenizer: [
     for name, tokenizer in TOKENIZERS.items() if name != "characters"}
 USES["learn bpe"] = lambda text: BPETokenizer.train([whole(text)], 262)
 USES["learn wordpiece"] = lambda text: train_wordpiece([whole(text)], 262)
-FEW = ("a", " ", "\n", "'", "1", "中", ODD, "<", "<|end|>", " a")
+FEW = ("a", " ", "'", "中", ODD, "<|end|>")
 
 
 @pytest.mark.parametrize("name", USES)

@@ -16,10 +16,10 @@ from tinylm.writing import INSIDE, LETTER, UNSPACED
 
 # In this order: a word that "n't" ends, without it; "n't"; other endings; numbers; letters of scripts
 # without spaces, each a word; words, with hyphens inside; signs.
-_WORD = rf"(?:[\p{{L}}--[{UNSPACED}]]|{INSIDE})+"
-_UNIT = regex.compile(rf"""(?i:{_WORD}(?=n['’]t\b)|n['’]t\b|['’](?:s|re|ve|ll|d|m)\b)"""
+_WORD = rf"[[\p{{L}}--[{UNSPACED}]]{INSIDE}]+"
+_UNIT = regex.compile(rf"""{_WORD}(?=[nN]['’][tT]\b)|[nN]['’][tT]\b|['’](?i:s|re|ve|ll|d|m)\b"""
                       rf"""|\p{{N}}+(?:[.,]\p{{N}}+)*|{LETTER}{INSIDE}*"""
-                      rf"""|{_WORD}(?:-{_WORD})*|[^\s]""", regex.V1)
+                      rf"""|{_WORD}(?:-{_WORD})*|\S""", regex.V1)
 _CUT = regex.compile(r"(?r)(?=\s)")                         # no unit holds white space
 
 
