@@ -163,3 +163,18 @@ def test_what_cannot_be_is_refused():
         StringSet([])
     with pytest.raises(DataError, match="can be spelled"):
         TokenAutomaton(StringSet(["x", "2"]), LETTERS, END)
+
+
+def test_only_tokens_whose_first_byte_may_come_are_read():
+    class Counted(Regular):
+        steps = 0
+
+        def step(self, state, byte):
+            Counted.steps += 1
+            return super().step(state, byte)
+
+    words = [b"word%d" % n for n in range(500)]
+    tokenizer = Pieces(*(bytes([i]) for i in range(256)), *words)
+    automaton = TokenAutomaton(Counted(r"\d{3}"), tokenizer, 756)
+    assert set(automaton.following(automaton.start)) == set(b"0123456789")
+    assert Counted.steps == 256                             # a step for each first byte; no word is begun

@@ -62,12 +62,18 @@ class TokenAutomaton:
             raise ConfigError(f"TokenAutomaton: the end token {eos} is not in a vocabulary of {tokenizer.vocab_size}")
         self.automaton, self.eos, self.vocab_size = automaton, eos, tokenizer.vocab_size
         special = set(getattr(tokenizer, "special", {}).values()) | {eos}
-        self._bytes = [(token, tokenizer.token_bytes(token)) for token in range(self.vocab_size) if token not in special]
+        self._by_first, single = {}, set()                  # first byte -> [(token, bytes)]
+        for token in sorted(set(range(self.vocab_size)) - special):
+            data = tokenizer.token_bytes(token)
+            if data:                                        # one without bytes leads nowhere, for ever
+                self._by_first.setdefault(data[0], []).append((token, data))
+            if len(data) == 1:
+                single.add(data)
         self.start, self._following, self._kept = automaton.start, {}, 0
         self._forget = True
         if not self.following(self.start):
             raise DataError(NO_STRING)
-        if len({data for _, data in self._bytes if len(data) == 1}) < 256:
+        if len(single) < 256:
             self._leave_out_dead_ends()
 
     def following(self, state):
@@ -76,15 +82,16 @@ class TokenAutomaton:
             return {self.eos: ENDED}
         if state not in self._following:
             found = {self.eos: ENDED} if self.automaton.accepts(state) else {}
-            first = {byte: self.automaton.step(state, byte) for byte in range(256)}
-            for token, data in self._bytes:
-                after = first[data[0]] if data else None    # a token without bytes would lead nowhere, for ever
-                for byte in data[1:]:
-                    if after is None:
-                        break
-                    after = self.automaton.step(after, byte)
-                if after is not None:
-                    found[token] = after
+            for byte, tokens in self._by_first.items():     # most first bytes rule out all of theirs
+                first = self.automaton.step(state, byte)
+                for token, data in tokens if first is not None else ():
+                    after = first
+                    for byte in data[1:]:
+                        after = self.automaton.step(after, byte)
+                        if after is None:
+                            break
+                    if after is not None:
+                        found[token] = after
             self._keep(state, found)
         return self._following[state]
 
