@@ -142,3 +142,26 @@ def test_arrays_in_the_order_of_fortran_come_back(tmp_path):
     found = checkpoint.load(tmp_path / "c").arrays["model"]
     assert np.array_equal(found["w"], array) and found["none"].shape == (0, 4)
     assert npz.nbytes(npz.describe(array)) == 48
+
+
+@pytest.mark.parametrize("header", [
+    "", "{", "{'descr': '<f4'", "(" * 3000, "[" * 3000, "{'descr': '<f4', 'shape': (2, 3L), ",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1e99), }", "'''", "\\", "0" * 9000,
+    "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 3), }",
+    "{'descr': 'x', 'fortran_order': False, 'shape': (2, 3), }",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), 'more': 1}",
+])  # fmt: skip
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_any_header_is_one_error(saved, header, version):
+    size = len(header).to_bytes(2 if version == 1 else 4, "little")
+    data = b"\x93NUMPY" + bytes([version, 0]) + size + header.encode() + bytes(24)
+    write(saved / "model.npz", {"w": data, "b": b""})
+    refused_without_memory(saved, "model.npz is damaged: array 'w' cannot be read")
+
+
+@pytest.mark.parametrize("array", [np.float32(3), np.zeros((2, 0)), np.ones((1, 2, 3), np.int64),
+                                   np.array([True]), np.array([1j]), np.arange(3, dtype=">f4")])
+def test_arrays_of_every_kind_come_back(tmp_path, array):
+    checkpoint.save(tmp_path / "c", {"model": {"w": np.asarray(array)}}, {})
+    found = checkpoint.load(tmp_path / "c").arrays["model"]["w"]
+    assert found.dtype == np.asarray(array).dtype and np.array_equal(found, array)
