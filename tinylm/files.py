@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+from collections import Counter
 from pathlib import Path
 
 LARGEST_JSON = 1 << 28  # bytes; the vocabulary of a large model takes a tenth of that
@@ -136,8 +137,8 @@ def distinct(pairs):
     """The object of some (name, value); ValueError where a name stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the field {max(names, key=names.count)!r:.60} stands twice")
+        (twice, _), = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the field {twice!r:.60} stands twice")
     return found
 
 

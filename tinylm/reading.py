@@ -165,13 +165,13 @@ def numbered_lines(path, bad=None):
             if text is None:
                 number += 1
                 continue
-            for line in text.removesuffix("\r").split("\r"):
+            lines = text.removesuffix("\r").split("\r") if "\r" in text else [text]
+            for line in lines:
                 number += 1
                 yield number, line
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it exists "
-                        "and that you "
-                        "may read it") from None
+                        "and that you may read it") from None
 
 
 def _raw_lines(path):
@@ -249,13 +249,16 @@ def strict_json(text):
              an object, nesting too deep, and numbers of thousands of digits
     """
     try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=distinct)
+        return _JSON.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name):
     raise ValueError(f"{name} is no JSON number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=distinct)
 
 
 def json_lines(path, bad=None):
