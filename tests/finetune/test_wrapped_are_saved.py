@@ -324,6 +324,15 @@ def test_a_run_is_not_written_of_a_model_that_could_not_be_opened(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_was_saved_without_its_settings_is_refused_with_the_way_to_go_on():
+    model = lora(decoder(), r=2)
+    state = trained_state(model)
+    old = {name: array for name, array in state.items() if not name.endswith(("scale", "columns"))}
+    with pytest.raises(CheckpointError, match="not the settings.*older versions: add those"):
+        load_trained(model, old)
+    load_trained(model, {**trained_state(model), **old})
+
+
 @pytest.mark.parametrize("change", [
     lambda model: lora(model, r=2), lambda model: merge(lora(model, r=2)), lambda model: ia3(model),
     lambda model: houlsby(model, 2), lambda model: with_layer_drop(model, 0.2),

@@ -96,7 +96,12 @@ def load_trained(model, state):
 
     raises  CheckpointError naming every difference between what the model trains and what is there; nothing is changed then
     """
-    mine = {**trainable(model), **_settings(model)}
+    settings = _settings(model)
+    mine = {**trainable(model), **settings}
+    if set(mine) - set(state) and set(mine) - set(state) <= set(settings):
+        raise CheckpointError("load_trained: the arrays are there, but not the settings that belong to them "
+                              f"({', '.join(sorted(set(mine) - set(state))[:4])}), as in files of older versions: add those of "
+                              "the model, trained_state(model), if it was changed as it was then, and save again")
     if set(mine) != set(state):
         lacking, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
         raise CheckpointError(f"load_trained: missing {', '.join(lacking[:4]) or 'none'}; unknown "

@@ -148,7 +148,8 @@ class Module:
         returns  None, or what is the matter with them
         """
         mine = self.settings()
-        differing = [name for name in arrays if not np.array_equal(arrays[name], mine[name])]
+        differing = [name for name in arrays
+                     if not np.array_equal(arrays[name], backend.to_cpu(mine[name]))]
         if differing:
             return f"{', '.join(differing)} is another: change the model as it was changed before saving"
 

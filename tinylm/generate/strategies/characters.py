@@ -50,6 +50,8 @@ def complement(ranges):
 @functools.lru_cache(maxsize=None)
 def category(letter):
     """What \\d, \\D, \\w, \\W, \\s, \\S match, by the definition of Python's `re` for str."""
+    if letter.isupper():
+        return complement(category(letter.lower()))
     everything = "".join(map(chr, range(LAST + 1)))
     runs = re.finditer(f"\\{letter}+", everything)
     return merged((run.start(), run.end() - 1) for run in runs)
