@@ -6,10 +6,14 @@ from tests.finetune.peft.few_parameters import IDS, assert_only_these_learn, enc
 from tinylm.autograd import Tensor
 from tinylm.backend import Random
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.finetune.compress.prune import prune
 from tinylm.finetune.freezing import count_trainable, trainable
+from tinylm.finetune.peft.adapters import houlsby
+from tinylm.finetune.peft.ia3 import ia3
 from tinylm.finetune.peft.lora import LoRA, columns_of, lora
 from tinylm.finetune.peft.merging import bake, merge, unmerge
 from tinylm.finetune.peft.quantized_base import QuantizedLinear, quantize_linears
+from tinylm.finetune.tasks.heads import Classifier
 from tinylm.finetune.wrap import (
     load_trained,
     places,
@@ -178,6 +182,23 @@ def test_it_learns_over_a_frozen_quantized_base(kind, bytes_a_weight):
     assert np.allclose(model(IDS).numpy(), floats(IDS).numpy(), rtol=0, atol=1e-3)
     with pytest.raises(ConfigError, match="QuantizedLinear cannot take"):
         merge(model)
+
+
+def test_a_model_without_linear_maps_is_refused_and_stays_trainable():
+    model = gpt()
+    prune(model, 0.5)                                       # its maps are seen through a mask now
+    with pytest.raises(ConfigError, match="no Linear.*bake"):
+        lora(model, r=2)
+    assert trainable(model)
+
+
+@pytest.mark.parametrize("change", [lambda model: houlsby(model, 2), ia3])
+def test_what_would_train_nothing_is_refused(change):
+    model = Classifier(encoder(), 2).out                    # a Linear alone
+    model.tokens, model.config = encoder().tokens, encoder().config
+    with pytest.raises(ConfigError, match="nothing would be trained"):
+        change(model)
+    assert trainable(model)
 
 
 class Bare(Module):

@@ -53,8 +53,12 @@ def pfeiffer(model, r, activation="gelu", seed=0):
 
 def _adapt(model, sub_layers, r, activation, seed):
     weight, width = model.tokens.weight, model.config.d_model
+    blocks = places(model, (Block, ParallelBlock))
+    if not blocks:
+        raise ConfigError(f"adapters: a {type(model).__name__} has no Block to put them into, so nothing would be trained: "
+                          "take lora()")
     freeze(model)
-    for name, _, _, block in places(model, (Block, ParallelBlock)):
+    for name, _, _, block in blocks:
         for part in sub_layers:
             adapter = Adapter(width, r, Random(seed, "adapter", name, part), activation, weight.dtype).to(weight.device)
             put(block, part, Adapted(getattr(block, part), adapter))

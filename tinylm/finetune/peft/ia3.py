@@ -8,6 +8,7 @@ scaled rows, so all of it can be folded into the weights (merging.py). Read next
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate
+from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.peft.lora import columns_of
 from tinylm.finetune.peft.merging import unsavable
@@ -77,8 +78,12 @@ class ScaledInput(Module):
 
 def ia3(model):
     """Freeze a model and put IA3's vectors into every layer, in place: attention, cross-attention and feed-forward. Returns it."""
+    parts = places(model, (SelfAttention, CrossAttention, FeedForward, GatedFeedForward))
+    if not parts:
+        raise ConfigError(f"ia3: a {type(model).__name__} has no attention or feed-forward to scale, so nothing would be "
+                          "trained: take lora()")
     freeze(model)
-    for _, _, _, part in places(model, (SelfAttention, CrossAttention, FeedForward, GatedFeedForward)):
+    for _, _, _, part in parts:
         if isinstance(part, (FeedForward, GatedFeedForward)):
             put(part, "out", ScaledInput(part.out))
         else:

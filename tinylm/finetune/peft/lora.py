@@ -107,6 +107,9 @@ def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):
     raises    ConfigError for a pattern that matches nothing, or parts that are not there
     """
     found = [place for place in places(model, (Linear, QuantizedLinear), *patterns) if not isinstance(place[1], LoRA)]
+    if not found:
+        raise ConfigError("lora: the model has no Linear to put a change beside, so nothing would be trained; what is pruned "
+                          "or rounded while it is trained becomes Linear again with compress.reweight.bake()")
     columns = [columns_of(holder, key, parts) if parts else None for _, holder, key, _ in found]
     freeze(model)
     device = model.parameters()[0].device                   # quantized weights stay on the CPU and do not tell
