@@ -1,5 +1,4 @@
-"""Text files as users have them, read strictly: blocks of bytes, lines of characters, JSON in a
-line.
+"""Text files as users have them, read strictly: blocks of bytes, lines of characters, JSON.
 
 Every reader of text goes through here, so each drops a byte order mark, takes gzip, names another
 encoding, and refuses damage with the file and the line; a reader of many lines may pass over a bad
@@ -50,8 +49,8 @@ class BadLines:
         if not self.count:
             return []
         lines = "line" if self.count == 1 else "lines"
-        return [f"left out {self.count:,} bad {lines} (--skip-bad):",
-            *(f"  {m}" for m in self.first)]
+        head = f"left out {self.count:,} bad {lines} (--skip-bad):"
+        return [head, *(f"  {message}" for message in self.first)]
 
 
 def refuse(message, bad=None):
@@ -79,19 +78,17 @@ def blocks(path, size=BLOCK):
                 yield block
                 line += block.count(b"\n")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}, about line {line} when unpacked: the gzip data are damaged "
-                            f"or cut short ({error}): fetch the file again") from None
+            raise DataError(f"{path}, about line {line} when unpacked: the gzip data are "
+                            f"damaged or cut short ({error}): fetch the file again") from None
 
 
 def marked_encoding(head):
-    """The name of the encoding that a byte order mark at the beginning tells, None for none or
-    UTF-8."""
+    """The encoding that a byte order mark at the beginning tells; None for none, or UTF-8."""
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
 def other_encoding(head):
-    """The name of the encoding of text that is not UTF-8, by a byte order mark or by where its
-    NULs are.
+    """The encoding of text that is not UTF-8, by its byte order mark or by where its NULs are.
 
     head     the first bytes of a file
     returns  str for iconv, or None if nothing is known
@@ -140,8 +137,8 @@ def wrong_encoding(what, name, path=None):
     convert = f"iconv -f {name} -t UTF-8 {path}"
     if Path(path).suffix == ".gz":
         convert = f"zcat {path} | iconv -f {name} -t UTF-8"
-    return DataError(f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} > "
-                     "new.txt")
+    return DataError(f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} "
+                     "> new.txt")
 
 
 def numbered_lines(path, bad=None):
@@ -170,8 +167,8 @@ def numbered_lines(path, bad=None):
                 number += 1
                 yield number, line
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it exists "
-                        "and that you may read it") from None
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it "
+                        "exists and that you may read it") from None
 
 
 def _raw_lines(path):
@@ -219,8 +216,7 @@ def standard_input():
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
         raise DataError(f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8 ({error.reason}): "
-                        "convert "
-                        "it, for example with: iconv -f WINDOWS-1252 -t UTF-8") from None
+                        "convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -23,9 +23,9 @@ SCHEMES = tuple(_MARKS)
 
 
 def read_conll(path, word=0, tag=-1, scheme=""):
-    """Sentences of a file with a word and its tags a line. Empty lines, and "-DOCSTART-" lines,
-    which
-    begin a document, end one.
+    """Sentences of a file with a word and its tags a line.
+
+    Empty lines end a sentence, and so do "-DOCSTART-" lines, which begin a document.
 
     path       file, gzip or not
     word, tag  numbers of the columns
@@ -46,13 +46,11 @@ def read_conll(path, word=0, tag=-1, scheme=""):
             row = _columns(path, number, line)
             width = len(row) if width is None else width
             if len(row) < need:
-                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), a "
-                                "word and a "
-                                f"tag need {need}")
+                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), "
+                                f"a word and a tag need {need}")
             if len(row) != width:
-                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} columns, the "
-                                "lines "
-                                f"before have {width}")
+                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} columns, "
+                                f"the lines before have {width}")
             words.append(row[word])
             tags.append(row[tag])
         numbers.append([number for number, _ in block])
@@ -76,9 +74,10 @@ def _blocks(path):
 
 
 def _columns(path, number, line):
-    """The columns of a line: between tabs if it has one, else between spaces. Other white space,
-    such
-    as a no-break space, belongs to a word."""
+    """The columns of a line: between tabs if it has one, else between spaces.
+
+    Other white space, such as a no-break space, belongs to a word.
+    """
     if "\t" not in line:
         return [cell for cell in line.split(" ") if cell]
     row = [cell.strip(" ") for cell in line.split("\t")]
@@ -89,9 +88,9 @@ def _columns(path, number, line):
 
 
 def _check_scheme(path, numbers, tags, scheme):
-    """DataError with the line of the first tag that cannot stand there: in `scheme`, or in the
-    scheme
-    that fits longest if none is given and there are chunks."""
+    """DataError with the line of the first tag that cannot stand there: in `scheme`, or if none is
+    given and there are chunks, in the one that fits longest.
+    """
     if not scheme and not any(_BEGUN.match(tag) for sentence in tags for tag in sentence):
         return
     faults = [_fault(numbers, tags, one) for one in ([scheme] if scheme else SCHEMES)]
@@ -103,8 +102,7 @@ def _check_scheme(path, numbers, tags, scheme):
 
 
 def _fault(numbers, tags, scheme):
-    """(line, what is wrong there) of the first tag that cannot follow the one before; None if all
-    can."""
+    """(line, what is wrong) of the first tag that cannot follow the one before, or None."""
     for lines, sentence in zip(numbers, tags):
         before, written = ("O", ""), "O"
         # Every chunk has ended at the end: "O" may follow.
@@ -138,12 +136,14 @@ def _follows(before, now, scheme):
 
 
 def write_conll(path, sentences):
-    """Write (words, tags) sentences, a word, a tab and its tag a line. DataError for a word that
-    is empty or has white space."""
+    """Write (words, tags) sentences, a word, a tab and its tag a line.
+
+    raises  DataError for a word that is empty or has white space
+    """
     text = []
     for words, tags in sentences:
-        if len(words) != len(tags) or any(len(x.split()) != 1 or x.split()[0] != x for x in (*words,
-            *tags)):
+        odd = [x for x in (*words, *tags) if x.split() != [x]]
+        if len(words) != len(tags) or odd:
             raise DataError(f"write_conll: {len(words)} words and {len(tags)} tags must be as "
                             f"many, without white space: {words}")
         text += [f"{w}\t{t}\n" for w, t in zip(words, tags)] + ["\n"]

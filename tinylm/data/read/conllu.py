@@ -20,8 +20,8 @@ _ID = re.compile(rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})
                  rf"|(?P<after>0|{_NUMBER})\.(?P<empty>{_NUMBER})")
 _HEAD = re.compile(rf"_|0|{_NUMBER}")
 _NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()
-UPOS = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X "
-                 "_".split())
+UPOS = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB "
+                 "X _".split())
 _MAY_HAVE_SPACES = ("FORM", "LEMMA", "MISC")
 _FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
 
@@ -40,14 +40,12 @@ def read_conllu(path, tag=3):
         words = _Sentence()
         for number, line in block:
             try:
-                words.add(line)
+                words.add(line, number)
             except DataError as error:
                 raise DataError(f"{path}, line {number}: {line!r:.80} {error}") from None
-        try:
-            words.end()
-        except DataError as error:
-            raise DataError(f"{path}, sentence of line {block[0][0]} to {block[-1][0]}: "
-                            f"{error}") from None
+        if fault := words.end():
+            line, reason = fault
+            raise DataError(f"{path}, line {line}: {reason}")
         sentences.append(([row[1] for row in words.rows], [row[tag] for row in words.rows]))
     return sentences
 
@@ -69,15 +67,16 @@ class _Sentence:
     """Lines of one sentence, checked one after the other; `rows` are those of its words."""
 
     def __init__(self):
-        self.rows, self.token_end, self.empty, self.started = [], 0, 0, False
+        self.rows, self.lines, self.line = [], [], 0
+        self.token_end, self.empty, self.started = 0, 0, False
 
-    def add(self, line):
-        """One line. Raises DataError saying what is wrong with it."""
+    def add(self, line, number):
+        """One line and its number. Raises DataError saying what is wrong with it."""
+        self.line = number
         if line.startswith("#"):
             if self.started:
-                raise DataError("is a comment inside a sentence: comments stand before its first "
-                                "word, and "
-                                "an empty line ends a sentence")
+                raise DataError("is a comment inside a sentence: comments stand before its "
+                                "first word, and an empty line ends a sentence")
             return
         self.started = True
         row = line.split("\t")
@@ -111,13 +110,13 @@ class _Sentence:
         if row[6] == str(number):
             raise DataError("has itself as HEAD")
         self.rows.append(row)
+        self.lines.append(self.line)
         self.empty = 0
 
     def _token(self, first, last, row):
         if first != len(self.rows) + 1 or last <= first or first <= self.token_end:
             raise DataError(f"has the ID {first}-{last}: a range stands before its first word, "
-                            "has two words or "
-                            "more, and none of another range")
+                            "has two words or more, and none of another range")
         # Typo=Yes may stand in FEATS; all else is told of the words.
         if any(row[i] != "_" for i in (2, 3, 4, 6, 7, 8)) or row[5] not in ("_", "Typo=Yes"):
             raise DataError("is a range: only FORM and MISC, and Typo=Yes, may stand in it")
@@ -125,39 +124,44 @@ class _Sentence:
 
     def _empty(self, after, empty, row):
         if after != len(self.rows) or empty != self.empty + 1:
-            raise DataError(f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} would "
-                            "be next")
+            raise DataError(f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} "
+                            "would be next")
         if row[6] != "_" or row[7] != "_":
             raise DataError("is an empty node, which has no HEAD and no DEPREL")
         self.empty = empty
 
     def end(self):
-        """Raises DataError if words are missing, or their heads are no tree."""
+        """(line, what is wrong) if words are missing or their heads are no tree, or None."""
         count = len(self.rows)
         if not count:
-            raise DataError("it has no word: an empty line stands only after a sentence")
+            return self.line, "it has no word: an empty line stands only after a sentence"
         if self.token_end > count:
-            raise DataError(f"a range goes up to {self.token_end}, the words up to {count}")
+            return self.line, f"a range goes up to {self.token_end}, the words up to {count}"
         heads = [0] + [None if row[6] == "_" else int(row[6]) for row in self.rows]
+        for word, (line, row, head) in enumerate(zip(self.lines, self.rows, heads[1:]), 1):
+            relation = row[7].split(":")[0]
+            if head is not None and head > count:
+                return line, f"word {word} has the HEAD {head}, which is no word of the sentence"
+            known = head is not None and relation != "_"
+            if known and (head == 0) != (relation == "root"):
+                what = f"word {word} has HEAD {head} and DEPREL {row[7]!r:.40}"
+                return line, f"{what}: root is the relation to 0"
+        return self._circle(heads)
+
+    def _circle(self, heads):
+        """(line, what is wrong) of a word whose heads never come to 0, or None."""
         # Walked from every word towards 0; what was passed before needs no second walk.
-        passed = [True] + [False] * count
-        for start in range(1, count + 1):
+        passed = [True] + [False] * len(self.rows)
+        for start in range(1, len(heads)):
             path, at = set(), start
             while at is not None and not passed[at]:
                 if at in path:
-                    raise DataError(f"the heads of word {at} go round in a circle")
+                    return self.lines[at - 1], f"the heads of word {at} go round in a circle"
                 path.add(at)
-                if heads[at] is not None and heads[at] > count:
-                    raise DataError(f"word {at} has the HEAD {heads[at]}, which is no word of the "
-                                    "sentence")
                 at = heads[at]
             for word in path:
                 passed[word] = True
-        for i, row in enumerate(self.rows, 1):
-            known = row[6] != "_" and row[7] != "_"
-            if known and (row[6] == "0") != (row[7].split(":")[0] == "root"):
-                raise DataError(f"word {i} has HEAD {row[6]} and DEPREL {row[7]!r}: root is the "
-                                "relation to 0")
+        return None
 
 
 def _check_features(cell):
@@ -165,5 +169,5 @@ def _check_features(cell):
     features = [] if cell == "_" else cell.split("|")
     names = [feature.partition("=")[0] for feature in features]
     if not all(map(_FEATURE.fullmatch, features)) or len(set(names)) < len(names):
-        raise DataError(f"has the FEATS {cell!r:.80}: Name=Value|Name=Value is the form, each name "
-                        "once")
+        raise DataError(f"has the FEATS {cell!r:.80}: Name=Value|Name=Value is the form, each "
+                        "name once")
