@@ -52,6 +52,7 @@ def test_rows_take_nothing_of_what_they_do_not_see(device, dtype, bad):
     np.testing.assert_array_equal(y[1], [0, 0])
 
 
+@pytest.mark.filterwarnings("error")
 def test_whether_all_is_finite_is_exact_where_squares_overflow(device):
     large = plain(np.array([1e30, -1e30], np.float32), device)
     assert (

@@ -61,8 +61,9 @@ def _all_finite(x):
     # A sum of squares takes a fifth of the time, is finite only if all are, and rarely overflows.
     if type(x) is np.ndarray and x.flags.c_contiguous and x.itemsize > 2:
         flat = x.reshape(-1)
-        if math.isfinite(np.dot(flat, flat)):
-            return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(np.dot(flat, flat)):
+                return True
     return bool(np.isfinite(x).all())
 
 
