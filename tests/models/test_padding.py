@@ -5,7 +5,7 @@ import pytest
 
 from tinylm.autograd import Tensor
 from tinylm.autograd.engine.tensor import no_grad
-from tinylm.errors import DtypeError
+from tinylm.errors import DtypeError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.generate.cache.paged import PagedCache, PagePool
 from tinylm.generate.cache.quantized import QuantizedCache
@@ -210,6 +210,28 @@ def test_a_bias_that_measures_from_the_beginning_begins_after_the_padding(pieces
     scores = np.concatenate(parts, axis=1)
     for row, tokens in enumerate(ROWS):
         same(scores[row, T - len(tokens) :], lm.logits(tokens[None])[0])
+
+
+def test_masks_of_models_that_do_not_fit_are_named():
+    ids, _ = padded(left=False)
+    bert, xlnet, t5 = (
+        encoders.build(encoders.tiny(name), 3)
+        for name in ("bert-base-uncased", "xlnet-base", "t5-small")
+    )
+    wrong = np.ones((len(ids), T + 1), bool)
+    for call in (
+        lambda: bert(ids, mask=wrong),
+        lambda: bert(ids, mask=wrong[0]),
+        lambda: xlnet(ids, mask=wrong),
+        lambda: xlnet(ids, mask=wrong[:, None]),
+        lambda: t5(ids, ids, source_mask=wrong),
+        lambda: t5(ids, ids, target_mask=wrong),
+        lambda: t5.encode(ids, wrong[:, None]),
+        lambda: decoder("gpt2")(ids, mask=wrong),
+        lambda: decoder("gpt3-125m", window=3)(ids, mask=wrong[:, None, None]),
+    ):
+        with pytest.raises(ShapeError, match="mask of shape"):
+            call()
 
 
 @pytest.mark.parametrize("kind", [float, int, np.float32], ids=["float", "int", "float32"])

@@ -6,7 +6,7 @@ import pytest
 
 import tinylm as tl
 from tests.nn.attention.ways import BY_TABLE, CHOSEN, MASKED, OWN
-from tinylm.errors import DtypeError
+from tinylm.errors import DtypeError, ShapeError
 from tinylm.nn import capped_attention
 
 B, H, T, K = 2, 2, 5, 4
@@ -42,6 +42,14 @@ def test_an_additive_mask_is_refused_also_as_a_tensor(way):
     additive = tl.Tensor(np.where(MASK, 0.0, -np.inf))
     with pytest.raises(DtypeError, match="float64"):
         way(*map(tl.Tensor, drawn()[:3]), additive)
+
+
+@pytest.mark.parametrize("shape", [(T + 2,), (T, T + 2), (T + 1, T), (B, 1, T, T + 1),
+                                   (H + 1, T, T), (B + 1, 1, 1, T), (1, B, H, T, T)], ids=str)
+@pytest.mark.parametrize("way", MASKED.values(), ids=MASKED)
+def test_masks_that_do_not_fit_are_named(way, shape):
+    with pytest.raises(ShapeError, match="mask of shape|far_visible of shape"):
+        way(*map(tl.Tensor, drawn()[:3]), np.ones(shape, bool))
 
 
 def test_the_message_names_where_an_additive_mask_goes():

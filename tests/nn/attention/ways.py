@@ -103,7 +103,8 @@ MASKED = {
     "capped": lambda q, k, v, mask: capped_attention(q, k, v, 5.0, mask=mask),
     "capped, grouped": lambda q, k, v, mask: capped_attention(
         q, k[:, :1], v[:, :1], 5.0, mask=mask),
-    "by heads": lambda q, k, v, mask: capped_attention(q, k, v, 5.0, mask=np.stack([mask, mask])),
+    "by heads": lambda q, k, v, mask: capped_attention(
+        q, k, v, 5.0, mask=np.stack([mask] * max(q.shape[1], 1))),
     "Shaw": shaw,
     "retrieved": all_far,
     "gated": half_far,

@@ -153,7 +153,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     check_heads("attention", q, k, v)
     check_bias(bias, "attention")
     dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
-    return _attention(q, k, v, bias, mask=own_mask(mask, "attention", q, k, v, bias), causal=causal, scale=scale,
+    return _attention(q, k, v, bias, mask=own_mask(mask, "attention", q, k, v, bias, shape=(*q.shape[:3], k.shape[2])), causal=causal, scale=scale,
                       dropped=dropped)
 
 
@@ -203,7 +203,7 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
         raise ShapeError(f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads")
     dropped = kept_scaled((B, heads, T, T), dropout, rng, qkv.dtype) if dropout else None
     return _self_attention(qkv, heads=heads, kv_heads=G, rotation=rotation, causal=causal, scale=scale,
-                           mask=own_mask(mask, "self_attention", qkv, bias=None), dropped=dropped)
+                           mask=own_mask(mask, "self_attention", qkv, bias=None, shape=(B, heads, T, T)), dropped=dropped)
 
 
 @fused(composed.self_attention, name="self_attention", reads="both")

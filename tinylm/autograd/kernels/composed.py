@@ -130,7 +130,7 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
     if G != H:                                                                         # each kv head serves H/G query heads
         k, v = (reshape(broadcast_to(expand_dims(x, 2), shape=(B, G, H // G, S, x.shape[-1])), shape=(B, H, S, x.shape[-1]))
                 for x in (k, v))
-    visible = mask = bool_mask(mask, "attention")
+    visible = mask = bool_mask(mask, "attention", shape=(B, H, T, S))
     if causal:
         rows, columns = (np.arange(n, like=q.data) for n in (T, S))
         past = columns[None, :] <= rows[:, None] + (S - T)                             # the last query sees the last key

@@ -14,17 +14,19 @@ from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.products import matmul
 from tinylm.autograd.primitives.reductions import logsumexp
 from tinylm.autograd.primitives.shaping import swapaxes
-from tinylm.errors import DtypeError
+from tinylm.errors import DtypeError, ShapeError
 
 
-def bool_mask(mask, operation, name="mask", bias="bias="):
+def bool_mask(mask, operation, name="mask", bias="bias=", shape=None):
     """The array of a mask: the one check that every way to attend makes of its masks.
 
     mask       bool array, Tensor or list, True = visible; or None
     operation  named in the error, with the argument's name
     bias       the argument that takes numbers to be added to scores; None if there is none
+    shape      what the mask must broadcast to; None: not checked
     returns    bool array, or None for None
-    raises     DtypeError for another dtype: 0 and -inf, say, would mean the opposite here
+    raises     DtypeError for another dtype: 0 and -inf, say, would mean the opposite here;
+               ShapeError if it does not fit
     """
     if mask is None:
         return None
@@ -32,11 +34,19 @@ def bool_mask(mask, operation, name="mask", bias="bias="):
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
     if array.dtype.kind == "b":
+        if shape is not None and not _broadcasts(array.shape, shape):
+            raise ShapeError(f"{operation}: {name} of shape {array.shape} does not broadcast to "
+                             f"{shape}")
         return array
     additive = f"{name} == 0" if bias is None else f"{name} == 0 (or {bias}{name})"
     raise DtypeError(
         f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} for "
         f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)")
+
+
+def _broadcasts(shape, to):
+    pairs = zip(reversed(shape), reversed(to))
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
 
 
 def check_bias(bias, operation):

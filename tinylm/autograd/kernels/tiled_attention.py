@@ -123,7 +123,8 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
     check_heads("tiled_attention", q, k, v)
     if min(block_q, block_k) < 1:
         raise ConfigError(f"tiled_attention: blocks of {block_q} x {block_k}: each must be 1 or more")
-    mask = own_mask(mask, "tiled_attention", q, k, v, bias=None)
+    seen = (*q.shape[:3], k.shape[2])                                                   # (B, H, T, S)
+    mask = own_mask(mask, "tiled_attention", q, k, v, bias=None, shape=seen)
     scale = score_scale(q.shape[3], scale)
     return _tiled_attention(q, k, v, mask=mask, causal=causal, scale=scale, blocks=(block_q, block_k))
 

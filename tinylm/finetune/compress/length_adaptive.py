@@ -22,7 +22,7 @@ def attend_and_weigh(attention, x, mask=None):
     attention  SelfAttention;  x (B, T, D);  mask (B, T) bool: which positions hold a token
     returns    (B, T, D) Tensor, and (B, T) array of significances: each sums to H times the queries that hold a token
     """
-    mask = bool_mask(mask, "attend_and_weigh", bias=None)
+    mask = bool_mask(mask, "attend_and_weigh", bias=None, shape=x.shape[:2])
     q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)        # (B, H, T, K), (B, G, T, K) twice
     (B, H, T, K), G = q.shape, attention.kv_heads
     grouped = q.reshape(B, G, H // G, T, K)                                             # queries that share a key

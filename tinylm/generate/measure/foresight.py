@@ -109,7 +109,8 @@ class MyopicAttention(Module):
         q, k, v = q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, T, K), v.reshape(B, G, 1, T, K)
         scale = score_scale(K, self.scale)
         own = np.eye(T, dtype=bool, like=x.data)
-        mask, seen = bool_mask(mask, "MyopicAttention"), np.tri(T, dtype=bool, like=x.data)
+        mask = bool_mask(mask, "MyopicAttention", shape=(B, H, T, T))
+        seen = np.tri(T, dtype=bool, like=x.data)
         seen = seen if mask is None else seen & mask
         grouped = grouped_mask(seen, (B, H, T, T), G)
         itself = np.any(grouped & own, axis=-1)[..., None]                              # is not hidden from itself

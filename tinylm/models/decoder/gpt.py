@@ -202,7 +202,7 @@ def narrowed(mask, queries, keys, window):
     window   tokens a query sees, itself among them
     returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
     """
-    mask = bool_mask(mask, "GPT")
+    mask = bool_mask(mask, "GPT", shape=(*np.shape(mask)[:-2], len(queries), len(keys)))
     if len(keys) <= window:
         return mask
     near = queries[:, None] - keys[None, :] < window                                    # (T, S)

@@ -134,7 +134,7 @@ class Encoder(Module):
         yields     L + 1 Tensors (of a pre-norm model the last is normed)
         raises     ShapeError if the sequence is longer than the context
         """
-        mask = bool_mask(mask, "Encoder", bias=None)
+        mask = checked_mask(mask, ids)
         x = self.embed(ids, segments, mask, languages, positions)
         yield x
         if mask is not None:
@@ -150,7 +150,7 @@ class Encoder(Module):
     def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
         """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20). Returns (B, T, D)."""
         c, T = self.config, ids.shape[-1]
-        mask = bool_mask(mask, "Encoder", bias=None)
+        mask = checked_mask(mask, ids)
         if positions is None:
             if T > c.context:
                 raise ShapeError(f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input")
@@ -190,6 +190,15 @@ class Encoder(Module):
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
+
+
+def checked_mask(mask, ids):
+    """A mask as layers() takes it, (B, T) or (1|B, T, T) for ids (B, T); None for None. Raises DtypeError, ShapeError."""
+    mask, (B, T) = bool_mask(mask, "Encoder", bias=None), ids.shape
+    if mask is not None and mask.shape not in ((B, T), (B, T, T), (1, T, T)):
+        raise ShapeError(f"Encoder: a mask of shape {mask.shape} for ids {ids.shape}: give (B, T), which positions hold a "
+                         "token, or (1|B, T, T), which sees which")
+    return mask
 
 
 def without_head(model):

@@ -205,11 +205,13 @@ class Seq2Seq(Module):
 
 def places(ids, mask):
     """Positions of (B, T) ids where padding in front moves tokens; None where they are counted from the first column."""
-    positions = columns_of_tokens(ids, bool_mask(mask, "Seq2Seq", bias=None))
+    positions = columns_of_tokens(ids, bool_mask(mask, "Seq2Seq", bias=None, shape=ids.shape))
     return positions if positions.ndim == 2 else None
 
 
 def wide(mask):
     """(B, S) -> (B, 1, 1, S), for every head and query; None stays None."""
     mask = bool_mask(mask, "Seq2Seq", bias=None)
+    if mask is not None and mask.ndim != 2:
+        raise ShapeError(f"Seq2Seq: a mask of shape {mask.shape}: give (B, S), True for tokens")
     return None if mask is None else mask[:, None, None, :]

@@ -91,7 +91,7 @@ class XLNet(Module):
         mask      (B, T) bool, True for tokens; None if all are
         returns   content (B, T, D), query (B, T, D) or None without an order
         """
-        c, (B, T), mask = self.config, ids.shape, bool_mask(mask, "XLNet", bias=None)
+        c, (B, T), mask = self.config, ids.shape, bool_mask(mask, "XLNet", bias=None, shape=ids.shape)
         p = c.dropout if self.training else 0.0
         content = dropout(self.tokens(ids), p, self.rng)                                # (B, T) -> (B, T, D)
         query, visible, strictly = None, None, None
@@ -100,6 +100,7 @@ class XLNet(Module):
             visible, strictly = (permutation_mask(order, strict) for strict in (False, True))
             visible, strictly = (m[..., None, :, :] for m in (visible, strictly))       # (B, 1, T, T), or (1, T, T)
         if mask is not None:
+            mask = np.broadcast_to(mask, (B, T))
             tokens = mask[:, None, None, :]
             columns = np.arange(T, like=ids)
             own = columns[:, None] == columns                                           # padding sees itself: no row is empty

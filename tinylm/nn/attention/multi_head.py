@@ -113,7 +113,7 @@ def capped_attention(q, k, v, cap, bias=None, mask=None, causal=False, scale=Non
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
     scale = score_scale(K, scale)
-    mask = bool_mask(mask, "capped_attention")
+    mask = bool_mask(mask, "capped_attention", shape=(B, H, T, S))
     if causal and T > 1:
         seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (S - T)      # (T, S)
         mask = seen if mask is None else mask & seen

@@ -71,8 +71,8 @@ def _prepare(q, k, far_k, mask, far_visible, causal, scale):
     scale = score_scale(K, scale)
     i, j = np.arange(T, like=q.data)[:, None] + (S - T), np.arange(S, like=q.data)[None, :]
     near = (j <= i) | (not causal)
-    mask = bool_mask(mask, "retrieved attention", bias=None)
-    far = bool_mask(far_visible, "retrieved attention", "far_visible", bias=None)
+    mask = bool_mask(mask, "retrieved attention", bias=None, shape=(B, H, T, S))
+    far = bool_mask(far_visible, "retrieved attention", "far_visible", None, (B, H, T, far_k.shape[3]))
     near = np.broadcast_to(near if mask is None else near & mask, (B, H, T, S))
     far = np.broadcast_to(np.ones_like(near, shape=(1,)) if far is None else far, (B, H, T, far_k.shape[3]))
     return _local_scores(q, k, near, scale), _far_scores(q, far_k, far, scale), near, far

@@ -47,7 +47,7 @@ def shaw_attention(q, k, v, keys, values, mask=None, scale=None):
         raise ShapeError(f"shaw_attention: q {q.shape}, k {k.shape}, v {v.shape}, keys {keys.shape}, values {values.shape}: "
                          "need (B, H, T, K), (B, H, S, K) twice and (T, S, K) or (B, T, S, K) twice")
     scale = score_scale(K, scale)
-    mask = bool_mask(mask, "shaw_attention", bias=None)
+    mask = bool_mask(mask, "shaw_attention", bias=None, shape=(B, H, T, S))
     seen = grouped_mask(mask, (*q.shape[:3], k.shape[2]))
     scores = seen_scores(q, k, seen) + einsum(f"bhtk,{pairs}->bhts", q, keys)           # (B, H, T, S)
     weights, _ = visible_softmax(scores * scale, mask)
