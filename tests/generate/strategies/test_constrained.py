@@ -79,6 +79,16 @@ def test_only_strings_of_the_set_come_out_whatever_their_tokens():
     assert found == {b"abba", b"a1", b"12"}                 # 60 draws of three likely strings
 
 
+def test_a_long_string_takes_no_more_memory_than_its_bytes():
+    long = StringSet([b"ab" * 10_000, b"ab" * 9_999 + b"c", b""])
+    assert len(long._children) == 20_000 + 2                # the root, one node a byte, and the c
+    state = long.start
+    assert long.accepts(state) and long.step(state, ord("b")) is None
+    for byte in b"ab" * 10_000:
+        state = long.step(state, byte)
+    assert long.accepts(state) and long.step(state, ord("a")) is None
+
+
 def test_draws_follow_the_distribution_renormalized_at_every_step(assert_sampled_from):
     names = Pieces(b"a", b"b")                              # 2 is the end
     lm = EnumerableLM.random(3, 3, seed=7, eos=2)
@@ -117,9 +127,10 @@ def test_masked_scores_of_allowed_tokens_are_the_models_own():
         np.testing.assert_array_equal(masked[0, t, allowed], plain[0, t, allowed])
 
 
-def test_a_language_with_too_many_states_to_list_is_refused_and_one_without_strings():
+def test_a_language_with_too_many_states_is_refused_and_one_without_strings(monkeypatch):
+    monkeypatch.setattr(constrained, "LISTED_STATES", 1000)
     many = Regular("(a|b)*a(a|b){20}")                      # 2^21 states; no token for every byte
-    with pytest.raises(ConfigError, match="10,000 states"):
+    with pytest.raises(ConfigError, match="1,000 states"):
         TokenAutomaton(many, LETTERS, END)
     every_byte = Pieces(*(bytes([i]) for i in range(256)))
     whole = TokenAutomaton(many, every_byte, 256)           # nothing is listed

@@ -17,7 +17,7 @@ ENDED = object()                                            # the state after th
 NO_STRING = ("TokenAutomaton: no string of the language can be spelled with the tokens of this "
              "tokenizer")
 # Where all states are listed there could be 2^places of them, each with a whole vocabulary.
-LISTED_STATES = 10_000
+LISTED_STATES = 50_000
 KEPT_TOKENS = 2_000_000                                     # (state, token) pairs held at a time
 
 
@@ -31,13 +31,23 @@ class StringSet:
         whole = [string.encode("utf-8") if isinstance(string, str) else bytes(string) for string in strings]
         if not whole:
             raise ConfigError("StringSet: no strings, so nothing could be generated; give at least one")
-        self.start, self._whole = b"", frozenset(whole)
-        self._beginnings = frozenset(string[:n] for string in whole for n in range(len(string) + 1))
+        # A state is the number of a node; memory grows with the bytes, not with all beginnings.
+        self.start, self._children, self._whole = 0, [{}], set()
+        for string in whole:
+            self._add(string)
+
+    def _add(self, string):
+        node = self.start
+        for byte in string:
+            if byte not in self._children[node]:
+                self._children[node][byte] = len(self._children)
+                self._children.append({})
+            node = self._children[node][byte]
+        self._whole.add(node)
 
     def step(self, state, byte):
         """The state after one byte, or None."""
-        after = state + bytes([byte])
-        return after if after in self._beginnings else None
+        return self._children[state].get(byte)
 
     def accepts(self, state):
         """True if the bytes so far are one of the strings."""
