@@ -25,6 +25,9 @@ _COMMENT_END = regex.compile(r"--!?>")
 _RAW_END = {tag: regex.compile(rf"(?i)</{tag}(?=[\s/>])") for tag in ("script", "style")}
 # The value of an attribute: a quote after "=" hides a ">"; elsewhere a quote is like any letter.
 _IN_TAG = regex.compile(r"[^=>]*+(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')?+[^=>]*+)*+>")
+# In <a href=x/> the stroke belongs to the address; the last characters of a tag tell it.
+_IN_VALUE = regex.compile(r"=\s*[^\s\"'=>]+/>\Z")
+_LAST = 200
 # No character has a number of eight digits, and Python converts no number of thousands of them.
 _NO_CHARACTER = regex.compile(r"&#(?:0*+[1-9][0-9]{7,}+|[xX]0*+[1-9A-Fa-f][0-9A-Fa-f]{7,}+);?")
 _SPACES = regex.compile(r"[^\S\n]+")
@@ -94,7 +97,8 @@ def _pieces(text):
             # A quote that hides all ">" up to the end: from here on even a quoted ">" ends a tag.
             quotes = end is not None
             at = end.end() if quotes else text.find(">", mark) + 1
-            name, closes = tag[2].lower(), text[at - 2] == "/"
+            name, end_of_tag = tag[2].lower(), text[max(mark, at - _LAST):at]
+            closes = end_of_tag.endswith("/>") and not _IN_VALUE.search(end_of_tag)
             if tag[1]:
                 yield "end", name
                 continue
