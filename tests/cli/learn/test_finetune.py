@@ -49,6 +49,15 @@ def test_it_says_what_is_learnt_and_what_became_of_it(base, data, tmp_path, caps
     assert "step 3/3" in err
 
 
+def test_samples_come_from_several_files_and_folders(base, data, tmp_path, capsys):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "list.json").write_text(json.dumps(SAMPLES[:2]))
+    files = [str(data), str(tmp_path / "more"), str(data)]  # the second time it is the same file
+    argv = ["--data", *files, "--out", str(tmp_path / "out"), "--steps", "1"]
+    assert main(["finetune", str(base), *argv]) == 0
+    assert "data: 11 samples" in capsys.readouterr().out
+
+
 def test_the_result_is_talked_with(tuned, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Who sat?\n"))
     assert main(["chat", str(tuned), "--max-tokens", "20"]) == 0

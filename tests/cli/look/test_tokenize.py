@@ -38,6 +38,16 @@ def test_other_kinds_of_vocabulary_are_learnt_too(tmp_path, kind, whole, capsys)
     assert f"│{whole}" in capsys.readouterr().out
 
 
+def test_a_vocabulary_is_learnt_from_several_files_folders_and_patterns(tmp_path, capsys):
+    for name, text in ("a.txt", "xyxy " * 20), ("src/b.py", "uvuv " * 20), ("c.md", "zwzw " * 20):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    out, where = str(tmp_path / "tokenizer.json"), [tmp_path / "a.txt", tmp_path / "src"]
+    argv = ["tokenize", "xyuvzw", "--train", *map(str, where), f"{tmp_path}/*.md"]
+    assert main([*argv, "--vocab-size", "262", "--out", out]) == 0
+    assert "3 tokens, 6 characters" in capsys.readouterr().out          # a merge from each of them
+
+
 def test_special_tokens_are_read_only_when_asked_for():
     tokenizer = tokenizers.ByteTokenizer(["<|end|>"])
     assert pieces(tokenizer, "a<|end|>")[0].startswith("8 tokens")

@@ -20,8 +20,8 @@ class TokenizeConfig:
 
     tokenizer: str = setting("bytes", "a run, a saved tokenizer, bytes, or gpt2:DIR with GPT-2's two files")
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
-    train: tuple[str, ...] = setting((), "learn a vocabulary from this file, folder or pattern of "
-                                     "text; may be given several times")
+    train: tuple[str, ...] = setting((), "learn a vocabulary from these files, folders and "
+                                     "patterns of text; a TEXT to cut stands before", several=True)
     skip_bad: bool = setting(False, "with --train: "
                              "leave out lines that cannot be read, and count them")
     kind: str = setting("bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece"))
