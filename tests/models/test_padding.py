@@ -262,3 +262,18 @@ def test_masks_of_models_are_bool(kind):
         for call in calls:
             with pytest.raises(DtypeError, match="must be bool, True = visible"):
                 call(given)
+
+
+@pytest.mark.parametrize("name", encoders.SEQ2SEQS)
+def test_targets_of_unequal_length_go_on_from_a_padded_source(name):
+    model = spoil(encoders.build(encoders.tiny(name), 3, dtype=np.float64), np.nan)
+    ids, _ = padded(left=True)
+    held = np.array([[True, True, True, False]])
+    lm = Conditional(model, np.array([[1, 2, 3, PAD]]), held)
+    alone = Conditional(model, np.array([[1, 2, 3]]))
+    for cuts in ([], [2, 3]):
+        cache = lm.new_cache(len(ids), T - np.array(LENGTHS))
+        parts = [lm.logits(part, cache) for part in np.split(ids, cuts, axis=1)]
+        scores = np.concatenate(parts, axis=1)
+        for row, tokens in enumerate(ROWS):
+            same(scores[row, T - len(tokens) :], alone.logits(tokens[None])[0])
