@@ -98,3 +98,19 @@ def test_a_thread_without_signals_trains_all_the_same():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_inside_another_it_is_the_same_flag():
+    before, said = signal.getsignal(signal.SIGTERM), []
+    with finish_first() as outer:
+        with finish_first(lambda: said.append("inner")) as inner:
+            signal.raise_signal(signal.SIGTERM)
+            assert inner is outer and said == ["inner"]
+        assert signal.getsignal(signal.SIGTERM) is not before      # still taken, after the inner
+        with finish_first(lambda: said.append("later")) as later:  # what has come is told at once
+            assert later.signal == signal.SIGTERM and said == ["inner", "later"]
+        with pytest.raises(KeyboardInterrupt):                     # Ctrl-C after it insists
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+    with finish_first() as fresh:
+        assert not fresh

@@ -5,6 +5,7 @@ over, and a terminal that is closed sends SIGHUP, which `nohup` has the process 
 mean: finish the step, save, end. A second Ctrl-C stops at once.
 """
 import contextlib
+import os
 import signal
 import threading
 
@@ -16,10 +17,10 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT")
 
 
 class Asked:
-    """True once a signal to stop has come; `signal` is which, or None."""
+    """True once a signal to stop has come; `signal` is which, or None. `told` are called then."""
 
     def __init__(self):
-        self.signal = None
+        self.signal, self.told = None, []
 
     def __bool__(self):
         return self.signal is not None
@@ -31,12 +32,48 @@ def finish_first(say=lambda: None):
     again, or after another signal, acts as before; further SIGTERMs and SIGHUPs change nothing,
     because workers may get one from the scheduler and one from the process that started them.
 
-    Does nothing outside the main thread, where Python delivers no signals.
+    Inside another finish_first() it is the same flag, without a moment in between when a signal
+    would end the process. Does nothing outside the main thread, where Python delivers no signals.
     """
-    asked = Asked()
     if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
+        yield Asked()
+    elif _outer:
+        with _told(_outer[0], say):
+            yield _outer[0]
+    else:
+        _outer.append(Asked())
+        try:
+            with _handled(_outer[0]), _told(_outer[0], say):
+                yield _outer[0]
+        finally:
+            _outer.clear()
+
+
+_outer = []                # the Asked of the outermost finish_first() that is open
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_outer.clear)       # a worker handles its own
+
+
+@contextlib.contextmanager
+def _told(asked, say):
+    """Call `say()` when a signal comes, or now if one has come already."""
+    asked.told.append(say)
+    try:
+        if asked:
+            _call(say)
+        yield
+    finally:
+        asked.told.pop()
+
+
+def _call(say):
+    with contextlib.suppress(OSError):                     # the terminal is gone: saving goes on
+        say()
+
+
+@contextlib.contextmanager
+def _handled(asked):
+    """Let signals to end set a flag; see finish_first."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *endings())}
 
     def restore(number):
@@ -47,13 +84,13 @@ def finish_first(say=lambda: None):
         first, asked.signal = not asked, asked.signal or signal.Signals(number)
         restore(signal.SIGINT)
         if first:
-            with contextlib.suppress(OSError):             # the terminal is gone: saving goes on
-                say()
+            for say in asked.told:
+                _call(say)
 
     for number in before:
         signal.signal(number, handler)
     try:
-        yield asked
+        yield
     finally:
         for number in before:
             restore(number)

@@ -301,3 +301,29 @@ def test_a_worker_ended_before_it_trains_gives_its_code(text, tiny, tmp_path, mo
     monkeypatch.setattr("tinylm.parallel.launcher.launch", ended)
     assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 143
     assert "worker 1 of 2 failed" in capsys.readouterr().out
+
+
+def test_a_run_ended_before_anything_is_saved_can_be_begun_again(text, tiny, tmp_path, monkeypatch):
+    from tinylm.machine import Terminated
+
+    def ended(function, workers):
+        raise Terminated
+    argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
+    with monkeypatch.context() as patched:
+        patched.setattr("tinylm.parallel.launcher.launch", ended)
+        assert main(argv) == 143
+    assert not (tmp_path / "run").exists()
+    assert main(argv) == 0
+
+
+def test_a_signal_while_the_model_is_made_finds_a_step_to_finish(text, tiny, tmp_path, monkeypatch):
+    from tinylm.train.run import session
+    real = session.new_model
+
+    def hit(*args):
+        signal.raise_signal(signal.SIGTERM)
+        return real(*args)
+    monkeypatch.setattr(session, "new_model", hit)
+    argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
+    assert main([*argv, "--steps=1000000"]) == 143
+    assert list(checkpoint.steps(tmp_path / "run")) == [1]

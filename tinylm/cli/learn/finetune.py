@@ -84,11 +84,12 @@ def _tuned(config, name, directory):
            f"conversations written as {template.name}")
     asked = dataclasses.replace(task, whole=False)            # --whole or not, validation is on answers: figures compare
     before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
-    done, stopped_by = _tune(config, model, task, train)
-    if config.lora:
-        from tinylm.finetune.peft.merging import bake
-        bake(model)
-    after = None
+    with finish_first() as signals:
+        done, stopped_by = _tune(config, model, task, train)
+        if config.lora:
+            from tinylm.finetune.peft.merging import bake
+            bake(model)
+    stopped_by, after = stopped_by or signals.signal, None
     if held and not stopped_by:                               # who asks for an end waits for no figure
         try:
             after = answer_loss(model, asked, held, config.batch_size, config.device)[0]

@@ -28,8 +28,12 @@ def main(argv):
         ended = {number.name: number for number in endings()}.get(getattr(error, "type", None))
         if ended is None:
             raise
-        report(f"{error}; go on from what is saved with: tinylm train --resume {run.directory}")
+        run.undo()
+        report(f"{error}; what is saved is in {run.directory}")
         return 128 + ended                                   # somebody ended a worker before it trained
+    except KeyboardInterrupt:                                # and others signals, before anything is trained
+        run.undo()
+        raise
     finally:
         run.lock.close()
     if summary["interrupted"]:

@@ -99,9 +99,11 @@ class Begun:
 
     def undo(self):
         """Remove what the start wrote, and the directory only if it was made for the run."""
-        for name in ("tokenizer.json", "config.json", "dictionary.tsv"):
+        for name in ("tokenizer.json", "config.json", "dictionary.tsv", "log.jsonl"):
             self.path.joinpath(name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "data", ignore_errors=True)
+        for unfinished in self.path.glob(f"{checkpoints.AREA}/*.tmp-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
         with contextlib.suppress(OSError):  # it is not there, or there is a checkpoint in it
             self.path.joinpath(checkpoints.AREA).rmdir()
         self.path.joinpath(LOCK).unlink(missing_ok=True)

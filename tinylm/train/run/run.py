@@ -11,6 +11,7 @@
 A directory that holds a run is never written over: `resume` goes on with it. Read next: session.py, the loop around
 the trainer that logs, validates and saves.
 """
+import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from tinylm.files import write_text
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
+from tinylm.train.interrupt import finish_first
 from tinylm.train.run.build import new_objective
 from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
-from tinylm.train.run.directory import Lock, begin, lock, sweep
+from tinylm.train.run.directory import Begun, Lock, begin, lock, sweep
 from tinylm.train.run.families import family_of
 from tinylm.train.run.rows import training_rows, validation_rows
 from tinylm.train.run.saved import described, model_of, parameters_of, trained_on
@@ -50,6 +52,7 @@ class Run:
     data        Prepared: token files of both sides
     checkpoint  Path of the checkpoint to go on from; None: a new run
     lock        Lock of the directory, held until train_run ends; None: a worker's, whose rank 0 holds it
+    begun       Begun of a new run, which was made here
     """
 
     directory: Path
@@ -58,6 +61,12 @@ class Run:
     data: Prepared
     checkpoint: Path | None
     lock: Lock | None = None
+    begun: Begun | None = None
+
+    def undo(self):
+        """Remove what was made for a new run, if nothing is saved in it yet: it can be begun again."""
+        if self.begun and checkpoints.latest(self.directory) is None:
+            self.begun.undo()
 
     @property
     def family(self):
@@ -92,7 +101,9 @@ def train_run(run, comm=None, report=print):
     if not isinstance(run, Run):
         run = _prepare_together(run, comm, report)
     try:
-        return Session(run, comm, report).train()
+        with contextlib.ExitStack() as until_saved:
+            until_saved.enter_context(finish_first())      # from here on a signal finds a step to finish
+            return Session(run, comm, report).train(until_saved.close)
     finally:
         if run.lock:
             run.lock.close()
@@ -118,7 +129,7 @@ def prepare_run(config, report=print, given=None):
         data = prepare_text(config, tokenizer, family, directory / "data", bad=bad)
         keep_dictionary(config, directory)
         config = dataclasses.replace(config, out=str(directory))
-        run = Run(directory, config, tokenizer, data, None, begun.lock)
+        run = Run(directory, config, tokenizer, data, None, begun.lock, begun)
         run.windows(), run.objective()                                   # a text that will not do is told now
         _write_config(directory, config)
     except BaseException as error:

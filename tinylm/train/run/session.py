@@ -16,7 +16,6 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.optim.schedule import adapted
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.evaluation import evaluate, perplexity
-from tinylm.train.interrupt import finish_first
 from tinylm.train.log import Log
 from tinylm.train.patience import Patience
 from tinylm.train.progress import Progress, clock
@@ -61,8 +60,12 @@ class Session:
         self.saved_at = self.trainer.step if run.checkpoint else None
         self.losses, self.seconds, self.tokens = [], [], []             # of the last SMOOTH steps
 
-    def train(self):
-        """Train to the end, or to Ctrl-C or SIGTERM. Returns the summary that train_run describes."""
+    def train(self, saved=lambda: None):
+        """Train to the end, or to Ctrl-C, SIGTERM or SIGHUP.
+
+        saved    called when the last checkpoint is written: signals may end the process again
+        returns  the summary that train_run describes
+        """
         config, trainer, rank = self.config, self.trainer, self.comm.rank
         started, first = time.perf_counter(), trainer.step
         self.started = started
@@ -83,8 +86,8 @@ class Session:
                     vocab_size=self.run.tokenizer.vocab_size, python=platform.python_version(), numpy=np.__version__)
         try:
             finished = self.patience.lost or trainer.run(config.steps, self.after_step, say=self._interrupted)
-            with finish_first():                   # a second SIGTERM does not cut it short
-                self.save()
+            self.save()
+            saved()
         except TrainingError as error:
             saved = checkpoints.latest(self.run.directory)
             raise TrainingError(f"{error}. Saved so far: {saved or 'nothing'}") from None
