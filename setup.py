@@ -25,7 +25,7 @@ setup(
         "progress": ["tqdm"],
         "plot": ["matplotlib"],
         "mpi": ["mpi4py", "mpich"],
-        "oracle": ["torch", "transformers", "safetensors", "gguf"],
+        "oracle": ["torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "gguf"],
     },
     entry_points={"console_scripts": ["tinylm = tinylm.cli:main"]},
 )

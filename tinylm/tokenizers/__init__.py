@@ -20,7 +20,7 @@ token, decode(encode(text)) == text.
 Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained in
 bpe_train.py), `WordPieceTokenizer` (wordpiece.py, trained in wordpiece_train.py), `UnigramTokenizer` (unigram.py,
 trained in unigram_train.py), `WordTokenizer` (words.py); `load_gpt2` (gpt2.py) reads GPT-2's files; `PipelineTokenizer` (published/) is
-whatever a tokenizer.json describes, and `read_tokenizer` reads a folder of published weights. To add a kind,
+whatever a tokenizer.json describes, `PieceTokenizer` a model of SentencePiece, and `read_tokenizer` reads a folder of published weights. To add a kind,
 derive from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
 """
 from tinylm.errors import CheckpointError, ConfigError, DataError
@@ -31,18 +31,23 @@ from tinylm.tokenizers.bpe import BPETokenizer
 from tinylm.tokenizers.byte import ByteTokenizer
 from tinylm.tokenizers.characters import CharTokenizer
 from tinylm.tokenizers.gpt2 import load_gpt2, save_gpt2
-from tinylm.tokenizers.published import FolderTokenizer, PipelineTokenizer, read_tokenizer
+from tinylm.tokenizers.published import (
+    FolderTokenizer,
+    PieceTokenizer,
+    PipelineTokenizer,
+    read_tokenizer,
+)
 from tinylm.tokenizers.unigram import UnigramTokenizer
 from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.tokenizers.words import WordTokenizer, words_and_punctuation
 
-__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "FolderTokenizer", "KINDS", "PipelineTokenizer", "Tokenizer", "UnigramTokenizer", "WordPieceTokenizer",
+__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "FolderTokenizer", "KINDS", "PieceTokenizer", "PipelineTokenizer", "Tokenizer", "UnigramTokenizer", "WordPieceTokenizer",
            "WordTokenizer", "from_dict", "load", "load_gpt2", "read_tokenizer",
            "save_gpt2", "train_wordpiece", "words_and_punctuation"]
 
 KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer, WordPieceTokenizer, UnigramTokenizer,
-                                      WordTokenizer, PipelineTokenizer)}
+                                      WordTokenizer, PipelineTokenizer, PieceTokenizer)}
 
 
 # What JSON gives for a field of a description, whatever the kind of tokenizer.

@@ -25,7 +25,7 @@ def add_special(tokenizer, names):
     new = [name for name in names if name not in tokenizer.special]
     if not new:
         return tokenizer
-    if isinstance(tokenizer, tokenizers.PipelineTokenizer):
+    if hasattr(tokenizer, "with_special"):                   # as published
         return tokenizer.with_special(new)
     described = tokenizer.to_dict()
     if described["kind"] == "wordpiece":

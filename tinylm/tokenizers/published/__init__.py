@@ -15,6 +15,7 @@ folder.py      the tokenizer of a folder, whatever files it lies in
 """
 
 from tinylm.tokenizers.published.folder import FolderTokenizer, read_tokenizer
+from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.pipeline import PipelineTokenizer
 
-__all__ = ["FolderTokenizer", "PipelineTokenizer", "read_tokenizer"]
+__all__ = ["FolderTokenizer", "PieceTokenizer", "PipelineTokenizer", "read_tokenizer"]

@@ -15,6 +15,7 @@ import regex
 from tinylm.errors import DataError
 
 _CLUSTERS = regex.compile(r"\X")
+_FARTHEST = 32  # characters that a key has at most; SentencePiece writes keys of up to 18
 _LONGEST = 6  # bytes from which a cluster is looked up character by character only
 
 
@@ -31,7 +32,7 @@ class CharacterMap:
             raise DataError(f"a character map of {len(data)} bytes has a trie of {size}")
         self._units = np.frombuffer(data, "<u4", size // 4, 4).tolist()
         self._texts = data[4 + size :]
-        self._known = {}
+        self._known, self._single = {}, {}
 
     def prefixes(self, data):
         """(length of a key, place of its replacement) of every key that begins `data`, shortest
@@ -92,14 +93,44 @@ class CharacterMap:
             parts.append(self.text_at(found[0][1]) if found else c)
         return "".join(parts)
 
-    def longest(self, data, at):
-        """(bytes read, replacement as bytes) of the longest key that begins at a place of a text,
-        or None.
+    def by_longest(self, text):
+        """As SentencePiece applies it: at every place the longest key that begins there.
 
-        As SentencePiece itself applies the map.
+        yields  replacements, in order; a character without one stands for itself
         """
-        found = self.prefixes(data[at : at + 64])
-        return (found[-1][0], self.text_at(found[-1][1]).encode("utf-8")) if found else None
+        at, end = 0, len(text)
+        while at < end:
+            c = text[at]
+            if c not in self._single:
+                self._single[c] = self._lone(c)
+            if self._single[c] is not None:
+                yield self._single[c]
+                at += 1
+                continue
+            found = self.prefixes(text[at : at + _FARTHEST].encode("utf-8"))
+            length, place = found[-1] if found else (len(c.encode("utf-8")), None)
+            read = text[at : at + _FARTHEST].encode("utf-8")[:length].decode("utf-8")
+            yield c if place is None else self.text_at(place)
+            at += len(read)
+
+    def _lone(self, c):
+        """What a character becomes whatever follows it; None where that depends."""
+        data = c.encode("utf-8")
+        found = self.prefixes(data)
+        if self._goes_on(data):
+            return None
+        return self.text_at(found[-1][1]) if found else c
+
+    def _goes_on(self, data):
+        """Whether a longer key begins with these bytes."""
+        units, node = self._units, _offset(self._units[0])
+        for byte in data:
+            node ^= byte
+            if node >= len(units) or units[node] & 0x800000FF != byte:
+                return False
+            node ^= _offset(units[node])
+        children = (byte for byte in range(1, 256) if node ^ byte < len(units))
+        return any(units[node ^ byte] & 0x800000FF == byte for byte in children)
 
 
 def _offset(unit):

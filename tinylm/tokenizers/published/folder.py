@@ -1,6 +1,7 @@
 """The tokenizer of a folder of published weights, whatever files it lies in.
 
     tokenizer.json                          all of it: pipeline.py
+    tokenizer.model, spiece.model, ...      SentencePiece: sentencepiece.py, families.py
     vocab.json + merges.txt                 byte-level BPE; how text is split follows from the
                                             class that is named
     vocab.txt                               WordPiece as BERT applies it
@@ -18,7 +19,9 @@ from tinylm.fields import of_type, show
 from tinylm.files import read_json
 from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.agree import agreed
+from tinylm.tokenizers.published.families import from_model
 from tinylm.tokenizers.published.pipeline import PipelineTokenizer
+from tinylm.tokenizers.published.sentencepiece import FILES
 from tinylm.tokenizers.published.settings import ROLES, read_settings
 from tinylm.tokenizers.published.vocabularies import from_merges, from_pieces
 
@@ -102,6 +105,9 @@ def _tokenizer(folder, settings, config):
             return from_dict(described)
         return PipelineTokenizer(*agreed(described, settings, _added(folder)))
     name = _object(folder / "tokenizer_config.json").get("tokenizer_class")
+    model = next((folder / file for file in FILES if (folder / file).is_file()), None)
+    if model is not None:
+        return from_model(model, settings, name, config.get("model_type"), _added(folder))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         described = from_merges(
             folder / "vocab.json", folder / "merges.txt", name, config.get("model_type")

@@ -4,6 +4,10 @@ A frame is two lists, for one text and for two: ("A", segment) and ("B", segment
 texts, (id, segment) for a special token. Read next: pipeline.py.
 """
 
+import math
+
+import numpy as np
+
 from tinylm.errors import DataError
 from tinylm.fields import of_type
 from tinylm.tokenizers.published.strict import Described, built
@@ -106,3 +110,23 @@ KINDS = {
     "RobertaProcessing": _roberta,
     "TemplateProcessing": _template,
 }
+
+
+def framed(tokenizer, first, second, limit, allow_special):
+    """The ids of one text or two with the special tokens that a tokenizer's frame puts around them.
+
+    returns  (ids (T,) int32, segments (T,) int32)
+    """
+    items = tokenizer.frame[second is not None]
+    texts = {"A": tokenizer.encode(first, allow_special)}
+    if second is not None:
+        texts["B"] = tokenizer.encode(second, allow_special)
+    room = math.inf
+    if limit is not None:
+        room = max(0, limit - sum(not isinstance(one, str) for one, _ in items))
+    while sum(map(len, texts.values())) > room:
+        longest = max(texts, key=lambda name: (len(texts[name]), name))
+        texts[longest] = texts[longest][:-1]
+    parts = [(texts[one] if isinstance(one, str) else [one], segment) for one, segment in items]
+    ids = np.concatenate([np.asarray(part, np.int32) for part, _ in parts])
+    return ids, np.concatenate([np.full(len(part), segment, np.int32) for part, segment in parts])

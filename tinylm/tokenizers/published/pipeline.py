@@ -21,7 +21,7 @@ from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.tokenizers.published.added import Finder, read_added
 from tinylm.tokenizers.published.cuts import cut_of
 from tinylm.tokenizers.published.decoders import byte_of, byte_values, cleaned, decoder
-from tinylm.tokenizers.published.frame import frame
+from tinylm.tokenizers.published.frame import frame, framed
 from tinylm.tokenizers.published.models import model
 from tinylm.tokenizers.published.normalize import normalizer
 from tinylm.tokenizers.published.split import Marked, pre_tokenizer, printable
@@ -166,21 +166,7 @@ class PipelineTokenizer(Tokenizer):
         limit    most ids; a longer text loses its end, of two the longer one first. None: no limit
         returns  (ids (T,) int32, segments (T,) int32)
         """
-        items = self.frame[second is not None]
-        texts = {"A": self.encode(first, allow_special)}
-        if second is not None:
-            texts["B"] = self.encode(second, allow_special)
-        room = (
-            None if limit is None else max(0, limit - sum(not isinstance(i, str) for i, _ in items))
-        )
-        while room is not None and sum(map(len, texts.values())) > room:
-            longest = max(texts, key=lambda name: (len(texts[name]), name))
-            texts[longest] = texts[longest][:-1]
-        parts = [(texts[one] if isinstance(one, str) else [one], segment) for one, segment in items]
-        ids = np.concatenate([np.asarray(part, np.int32) for part, _ in parts])
-        return ids, np.concatenate(
-            [np.full(len(part), segment, np.int32) for part, segment in parts]
-        )
+        return framed(self, first, second, limit, allow_special)
 
     def decode(self, ids, skip_special=False):
         """The text of token ids.
