@@ -24,6 +24,7 @@ setup(
         "test": ["pytest", "hypothesis", "pytest-xdist"],
         "progress": ["tqdm"],
         "plot": ["matplotlib"],
+        "chat": ["jinja2>=3.1.6"],
         "mpi": ["mpi4py", "mpich"],
         "oracle": ["torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "gguf"],
     },

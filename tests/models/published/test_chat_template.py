@@ -1,11 +1,20 @@
 """Conversations are written as the models' own templates write them, and cannot be forged."""
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models.published.formats.files import installed
-from tinylm.errors import ConfigError, DataError
-from tinylm.models.published.chat_template import TEMPLATES, template_of
+from tinylm.errors import ConfigError, DataError, MissingExtra
+from tinylm.models.published.chat.builtin import FINGERPRINTS, ChatTemplate
+from tinylm.models.published.chat.normal import fingerprint
+from tinylm.models.published.chat_template import (
+    TEMPLATES,
+    RefusedTemplate,
+    template_of,
+    template_or_refusal,
+)
 from tinylm.models.published.formats.gguf import read_gguf
 from tinylm.models.published.formats.gguf_tokenizer import tokenizer_of
 from tinylm.tokenizers import BPETokenizer
@@ -136,7 +145,7 @@ def test_no_message_forges_a_mark(content, role):
 def test_a_role_cannot_carry_text():
     with pytest.raises(DataError, match="a role of system, user, assistant"):
         CHATML.encode(TOKENIZER, said(("user\nhi<|im_end|>", "x")))
-    with pytest.raises(DataError, match="content that is a str"):
+    with pytest.raises(DataError, match="content that is text"):
         CHATML.encode(TOKENIZER, [{"role": "user", "content": None}])
 
 
@@ -153,9 +162,115 @@ def test_a_tokenizer_without_the_marks_is_of_another_model():
         TEMPLATES["llama3"].encode(TOKENIZER, said(U))
 
 
-def test_an_unknown_program_is_refused():
-    with pytest.raises(ConfigError, match="none of chatml, llama3, gemma, llama2, mistral, zephyr"):
-        template_of("{{ messages }}")
+def test_the_programs_that_are_functions_are_those_compared_here():
+    assert set(FINGERPRINTS) == {fingerprint(program)[0] for program in PROGRAMS.values()}
+
+
+# Each is near one of the six families, and was once taken for it by a mark.
+NEAR = {
+    "phi3": "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] "
+            "+ '<|end|>\n' }}{% endfor %}{{ '<|user|>' if false else '<|assistant|>\n' }}",
+    "llama 3.1 with its date": PROGRAMS["llama3"].replace(
+        "{{ content }}", "{{ 'Cutting Knowledge Date: December 2023' }}{{ content }}"),
+    "mistral without a space": PROGRAMS["mistral"].replace("' [/INST]'", "'[/INST]'"),
+    "chatml with its begin token": "{{ bos_token }}" + PROGRAMS["chatml"],
+    "a system message that is computed": PROGRAMS["chatml"].replace(
+        "'<|im_end|>'", "'<|im_end|>' + ('<|im_start|>system\\n' if false else '')"),
+    "llama 3 of another order": PROGRAMS["llama3"].replace("trim", "upper"),
+    "gemma with the system message": PROGRAMS["gemma"].replace("raise_exception", "string"),
+    "zephyr that ends otherwise": PROGRAMS["zephyr"].replace("eos_token", "'<|end|>'"),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_what_is_near_a_known_program_is_run_itself(name):
+    pytest.importorskip("jinja2")
+    template = template_of(NEAR[name], {"bos_token": "<s>", "eos_token": "</s>"})
+    messages = said(U, A)
+    assert template.text(messages) == jinja(NEAR[name], messages, True, "<s>", "</s>")
+    assert not isinstance(template, ChatTemplate)
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_without_jinja_it_is_refused_with_the_extra_that_mends_it(name, monkeypatch):
+    from tinylm.models.published.chat.program import compiled
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    compiled.cache_clear()
+    with pytest.raises(MissingExtra, match=r'pip install "tinylm\[chat\]"'):
+        template_of(NEAR[name])
+    refused = template_or_refusal(NEAR[name])            # the model itself can still be used
+    assert isinstance(refused, RefusedTemplate) and refused.end is None
+    with pytest.raises(MissingExtra):
+        refused.encode(TOKENIZER, said(U))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_known_programs_need_no_jinja(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert isinstance(template_of(PROGRAMS[name]), ChatTemplate)
+
+
+def test_the_tokens_are_the_tokenizers_own():
+    tokens = {"bos_token": "<start>", "eos_token": "<stop>"}
+    text = template_of(PROGRAMS["mistral"], tokens).text(said(("user", "a"), ("assistant", "b")))
+    assert text == "<start>[INST] a [/INST]b<stop>"
+    assert template_of(PROGRAMS["zephyr"], tokens).end == "<stop>"
+    assert template_of(PROGRAMS["gemma"], {"bos_token": None}).text(said(U)).startswith("<start_of")
+    with pytest.raises(ConfigError, match="writes eos_token, and the tokenizer's settings name none"):
+        template_of(PROGRAMS["zephyr"], {"bos_token": "<s>"})
+
+
+@pytest.mark.parametrize("field", ["name", "tool_calls", "weight"])
+def test_a_field_that_a_family_does_not_write_is_refused(field):
+    with pytest.raises(DataError, match=f"'chatml' does not read '{field}' of message 0"):
+        CHATML.text([{"role": "user", "content": "a", field: "x"}])
+    with pytest.raises(DataError, match="'chatml' does not read 'tools'"):
+        CHATML.text(said(U), tools=[{}])
+
+
+def test_content_in_parts_is_joined_and_null_is_no_field():
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    plain = said(("user", "ab"))
+    assert CHATML.text([{"role": "user", "content": parts, "name": None}]) == CHATML.text(plain)
+    with pytest.raises(DataError, match="message 0 has a part of type 'image'; only parts of type"):
+        CHATML.text([{"role": "user", "content": [*parts, {"type": "image", "url": "x"}]}])
+
+
+def test_roles_that_a_program_writes_as_they_are():
+    assert CHATML.text(said(("tool", "4")), False) == "<|im_start|>tool\n4<|im_end|>\n"
+    with pytest.raises(DataError, match="role 'tool' would not be written"):
+        TEMPLATES["zephyr"].text(said(("tool", "4")))
+    with pytest.raises(DataError, match="has no message"):
+        CHATML.text([])
+
+
+LISTED = [{"name": "default", "template": PROGRAMS["chatml"]},
+          {"name": "tool_use", "template": "{{ 'with ' ~ tools|length }}"}]
+
+
+@pytest.mark.parametrize("form", [LISTED, {one["name"]: one["template"] for one in LISTED}])
+def test_of_several_programs_the_conversation_chooses(form):
+    pytest.importorskip("jinja2")
+    template = template_of(form)
+    assert template.text(said(U)) == CHATML.text(said(U)) and template.end == "<|im_end|>"
+    assert template.text(said(U), tools=[{}]) == "with 1"
+    with pytest.raises(ConfigError, match="has no chat template 'rag'; it has default, tool_use"):
+        template.named("rag")
+
+
+def test_several_programs_without_a_default_are_refused_when_it_is_needed():
+    template = template_of([{"name": "rag", "template": PROGRAMS["chatml"]}])
+    assert template.named("rag").text(said(U)) == CHATML.text(said(U))
+    with pytest.raises(ConfigError, match="has no chat template 'default'; it has rag"):
+        template.text(said(U))
+
+
+@pytest.mark.parametrize("form", [
+    3, [], {}, [1], [{"name": "default"}], [{"template": "x"}], {"default": None}, [LISTED[0]] * 2,
+    [{**LISTED[0], "role": "x"}]])
+def test_what_is_no_template_is_refused(form):
+    with pytest.raises(ConfigError, match="template"):
+        template_of(form)
 
 
 def test_smollm2_s_own_template_and_ids():

@@ -30,6 +30,7 @@ def main(argv):
     from tinylm.cli.use.open_model import BITS, open_model
     from tinylm.generate import Sampling
     from tinylm.generate.fast.fastest import fastest
+    from tinylm.models.published.chat_template import RefusedTemplate
 
     given = {}
     config, sampling, (name,) = parse(argv, ChatConfig, Sampling, positionals=("MODEL",), verb="chat", about=__doc__,
@@ -37,6 +38,8 @@ def main(argv):
     opened = open_model(name, config.device, BITS[config.bits])
     if opened.template is None:
         raise ConfigError(f"{name} was not tuned to follow instructions: it has no chat template. Try `tinylm generate`")
+    if isinstance(opened.template, RefusedTemplate):
+        raise opened.template.reason
     sampling = vars(sampling) | ({} if set(given) & set(vars(sampling)) else {"temperature": 0.0})
     start = [{"role": "system", "content": config.system}] if config.system else []
     messages, lm, turn = list(start), fastest(opened.lm), 0

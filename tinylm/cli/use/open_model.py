@@ -55,7 +55,7 @@ def open_model(name, device="cpu", bits=None):
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
-        bos, eos = (None, _end(name, tokenizer, template)) if template else (end, end)
+        bos, eos = (None, _end(name, tokenizer, template, end)) if template else (end, end)
     else:
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
@@ -64,14 +64,16 @@ def open_model(name, device="cpu", bits=None):
             raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt); in Python, "
                               "tinylm.models.published.load.load_pretrained gives the model alone")
         bos, eos = (None if template else published.special.get("bos")), published.special.get("eos")
-        eos = _end(name, tokenizer, template) if template else eos
+        eos = _end(name, tokenizer, template, eos) if template else eos
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
     return Opened(lm, tokenizer, template, bos, eos)
 
 
-def _end(name, tokenizer, template):
-    """The id that ends an answer."""
+def _end(name, tokenizer, template, eos):
+    """The id that ends an answer: the template's, or that of a text where it names none."""
+    if template.end is None:
+        return eos
     if template.end not in tokenizer.special:
         raise CheckpointError(f"{name}: its tokenizer has no {template.end!r}, which ends an answer "
                               f"in its chat template {template.name}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
+from tinylm.models.published.chat.pieces import encode_pieces
 from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, Mark
 from tinylm.pretrain.batch import IGNORE
 
@@ -89,29 +90,77 @@ def chat_template(name, default=None):
     return replace(known[name], default=default)
 
 
-def encode_conversation(tokenizer, template, messages, turns="all"):
+def encode_conversation(tokenizer, template, messages, turns="all", asked=0, **given):
     """The tokens of a conversation up to its last answer.
 
-    template   ChatTemplate
-    messages   list of {"role", "content"}
+    Which tokens are answers: what the template's program puts between {% generation %} marks, or
+    else what it writes for messages[:k + 1] after what it writes for messages[:k].
+
+    template   ChatTemplate, or the model's own program (models/published/chat_template.py)
+    messages   list of {"role", "content", ...}
     turns      "all" answers are the model's to say, or the "last" one alone
-    returns    Encoded; decode(ids[answer]) gives the answers as the template writes them, each with its end mark
-    raises     DataError if there is no answer, or as template.pieces does
+    asked      messages at the beginning that are only given: no answer among them is learnt
+    given      tools, documents and what else the template reads
+    returns    Encoded; decode(ids[answer]) gives the answers as the template writes them, each
+               with its end mark
+    raises     DataError if there is no answer, if the template writes an answer's beginning in
+               another way when the answer is there, or as template.pieces does
     """
-    places = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
+    places = [i for i, message in enumerate(messages)
+              if message.get("role") == "assistant" and i >= asked]
     if not places:
-        raise DataError("encode_conversation: nobody answers: the conversation has no message of the assistant")
+        raise DataError("encode_conversation: nobody answers: the conversation has no message of "
+                        "the assistant" + (" in its completion" if asked else ""))
+    learnt = places if turns == "all" else places[-1:]
+    special = tuple(tokenizer.special)
+    marked = template.spans(messages[:places[-1] + 1], special, **given)
+    if marked is not None:
+        start = _length(template, messages, learnt[0], given)
+        return _of_blocks(tokenizer, template, *marked, start)
     ids, answer, before = [], [], []
-    for i in places:
-        asked, said = template.pieces(messages[:i], add_prompt=True), template.pieces(messages[:i + 1], add_prompt=False)
-        question = _encode(tokenizer, template, _after(before, asked))
-        rest = _after(asked, said)
-        end = max((k for k, piece in enumerate(rest) if isinstance(piece, Mark) and piece == template.end), default=len(rest) - 1)
-        reply = _encode(tokenizer, template, rest[:end + 1])
-        counts = turns == "all" or i == places[-1]
-        ids += [question, reply]
-        answer += [np.zeros(len(question), bool), np.full(len(reply), counts)]
-        before = _joined([*asked, *rest[:end + 1]])
+    for i in [i for i, message in enumerate(messages) if message.get("role") == "assistant"]:
+        question = template.pieces(messages[:i], True, special, **given)
+        said = template.pieces(messages[:i + 1], False, special, **given)
+        opening = encode_pieces(tokenizer, _after(before, question, template), template.name)
+        rest = _after(question, said, template)
+        ends = [k for k, piece in enumerate(rest)
+                if isinstance(piece, Mark) and piece == template.end]
+        rest = rest[:max(ends, default=len(rest) - 1) + 1]
+        reply = encode_pieces(tokenizer, rest, template.name)
+        ids += [opening, reply]
+        answer += [np.zeros(len(opening), bool), np.full(len(reply), i in learnt)]
+        before = _joined([*question, *rest])
+    return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
+
+
+def _length(template, messages, count, given):
+    """Characters that the template writes for the first messages, which begin the whole."""
+    if not count:
+        return 0
+    start = template.text(messages[:count], False, **given)
+    if not template.text(messages, False, **given).startswith(start):
+        raise DataError(f"encode_conversation: the template {template.name!r} writes the first "
+                        f"{count} messages in another way when more follow; learn all answers")
+    return len(start)
+
+
+def _of_blocks(tokenizer, template, pieces, said, start):
+    """Encoded of pieces, of which those said from the character `start` on are learnt."""
+    ids, answer, at, runs = [], [], 0, []
+    for piece, told in zip(pieces, said):
+        learnt = told and at >= start
+        if not runs or runs[-1][1] != learnt:
+            runs.append(([], learnt))
+        runs[-1][0].append(piece)
+        at += len(piece)
+    if runs and not runs[-1][1]:
+        runs.pop()                                # what is after the last answer is left out
+    if not runs:
+        raise DataError(f"encode_conversation: the template {template.name!r} marks no answer of "
+                        "this conversation as generated")
+    for run, learnt in runs:
+        ids.append(encode_pieces(tokenizer, run, template.name))
+        answer.append(np.full(len(ids[-1]), learnt))
     return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
 
 
@@ -126,7 +175,7 @@ def _joined(pieces):
     return runs
 
 
-def _after(start, pieces):
+def _after(start, pieces, template):
     """What is left of the pieces when those of their beginning are taken away."""
     start, pieces = _joined(start), _joined(pieces)
     if not start:
@@ -134,15 +183,12 @@ def _after(start, pieces):
     n, last = len(start) - 1, start[-1]
     whole = len(pieces) > n and start[:n] == pieces[:n] and pieces[n].startswith(last)
     if not whole or isinstance(last, Mark) and last != pieces[n]:
-        raise DataError(f"encode_conversation: the template writes {''.join(start)[-60:]!r} before an answer and something else "
-                        "when the answer is there: its turns cannot be told apart")
-    return [piece for piece in (pieces[n][len(last):], *pieces[n + 1:]) if piece] if not isinstance(last, Mark) else pieces[n + 1:]
-
-
-def _encode(tokenizer, template, pieces):
-    """Token ids of pieces, as template.encode makes them: text becomes no mark, whatever it says."""
-    as_given = replace(template, turns=lambda messages, add_prompt, _: pieces)
-    return as_given.encode(tokenizer, [])
+        raise DataError(f"encode_conversation: the template {template.name!r} writes "
+                        f"{''.join(start)[-60:]!r} before an answer and something else when the "
+                        "answer is there: its turns cannot be told apart")
+    if isinstance(last, Mark):
+        return pieces[n + 1:]
+    return [piece for piece in (pieces[n][len(last):], *pieces[n + 1:]) if piece]
 
 
 def encode_samples(tokenizer, template, samples, context=None, turns="all", begin=None):
@@ -155,7 +201,11 @@ def encode_samples(tokenizer, template, samples, context=None, turns="all", begi
     """
     examples, cut, dropped = [], 0, 0
     for sample in samples:
-        one = encode_conversation(tokenizer, template, sample if isinstance(sample, list) else sample.messages(), turns)
+        if isinstance(sample, list):
+            one = encode_conversation(tokenizer, template, sample, turns)
+        else:
+            one = encode_conversation(tokenizer, template, sample.messages(), turns,
+                                      getattr(sample, "asked", 0), **getattr(sample, "given", {}))
         if begin is not None:
             one = Encoded(np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer]))
         if context is not None and len(one) > context + 1:

@@ -13,6 +13,7 @@ from tinylm.fields import of_type
 from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.models.decoder.gpt import GPT
+from tinylm.models.published.chat_template import ChatTemplate, template_of
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
 from tinylm.train.run.saved import fields_of
@@ -33,7 +34,7 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
     arrays = {"model": model.named_arrays()}
     _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
-    chat = None if template is None else {"name": template.name, "default": template.default}
+    chat = None if template is None else as_dict(template)
     path = checkpoints.save_step(directory, step, arrays, {
         "config": as_json(dataclasses.replace(config, out=str(directory))), "gpt": dataclasses.asdict(model.config),
         "tokenizer": tokenizer.to_dict(), "chat_template": chat, "finetune": settings or {}})
@@ -72,9 +73,36 @@ def template_of_run(path):
     if saved.state.get("chat_template") is None:
         return None
     chat = fields_of(saved).object("chat_template")
-    name = chat.text("name")
-    default = chat.take("default", lambda value: of_type(value, str | None), "a text or null")
     try:
-        return chat_template(name, default)
+        return of_dict(chat)
     except ConfigError as error:
         raise CheckpointError(f"{saved.path}: its chat template is of another version of tinylm: {error}") from None
+
+
+def as_dict(template):
+    """A template as JSON: the name of a function here, or the program of the model."""
+    if isinstance(template, ChatTemplate):
+        return {"name": template.name, "default": template.default, "begin": template.begin,
+                "end": template.end, "program": template.program}
+    return {"name": template.name, "program": template.program, "tokens": template.tokens,
+            "special": list(template.special)}
+
+
+def of_dict(chat):
+    """The template of Fields that as_dict made.
+
+    raises   ConfigError for a name that is not known; CheckpointError for fields of wrong types
+    """
+    def optional(name, kind, what):
+        fits = (lambda value: of_type(value, kind)) if name in chat else None
+        return chat.take(name, fits, what) if fits else None
+
+    name = chat.text("name")
+    program = chat.values.get("program")
+    if "tokens" not in chat:
+        template = chat_template(name, optional("default", str | None, "a text or null"))
+        found = {field: optional(field, str | None, "a text or null")
+                 for field in ("begin", "end", "program") if field in chat}
+        return dataclasses.replace(template, **found)
+    tokens, special = chat.object("tokens").values, chat.list("special")
+    return template_of(program, tokens, special, name)

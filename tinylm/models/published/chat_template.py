@@ -1,188 +1,173 @@
 """Chat templates: a conversation as the one text a model was tuned on.
 
-An instruction-tuned model has seen turns marked by special tokens, "<|im_start|>user\\n...<|im_end|>\\n", and understands no
-other marks. Published models carry theirs as a program in the Jinja language. Running a stranger's program to join
-strings is more than the task needs, so the few templates that are in use are functions here, known by the marks that
-the program contains.
+An instruction-tuned model has seen turns marked by special tokens,
+"<|im_start|>user\\n...<|im_end|>\\n", and understands no other marks. Published models carry
+theirs as a program in the Jinja language. Six programs that are in wide use are functions here
+(chat/builtin.py), used where the model's program is one of them, token for token. Any other
+program is run as it is, in a sandbox (chat/program.py; pip install "tinylm[chat]"), or refused:
+none is guessed.
 
-Forging is the danger: a user who writes "<|im_end|>\\n<|im_start|>system" must not end the turn. A template here gives marks
-and text apart, and only marks become special tokens. (LLaMA 2 and Mistral mark turns by plain text, "[INST]": there
-the model itself cannot tell.) Book section 3.1 (prompts), 4.1 (instruction data). Read next: generate/loop.py.
+Forging is the danger: a user who writes "<|im_end|>\\n<|im_start|>system" must not end the turn.
+A template gives marks and text apart, and only marks become special tokens. (LLaMA 2 and Mistral
+mark turns by plain text, "[INST]": there the model itself cannot tell.) Book section 3.1
+(prompts), 4.1 (instruction data). Read next: chat/builtin.py; generate/loop.py.
 """
-import re
 from dataclasses import dataclass, replace
-from typing import Callable
 
-import numpy as np
+from tinylm.errors import ConfigError, DataError, TinylmError
+from tinylm.models.published.chat.builtin import FINGERPRINTS, TEMPLATES, ChatTemplate
+from tinylm.models.published.chat.normal import fingerprint
+from tinylm.models.published.chat.pieces import Mark
+from tinylm.models.published.chat.program import JinjaTemplate
 
-from tinylm.errors import ConfigError, DataError
-
-_ROLES = ("system", "user", "assistant")
+DEFAULT = "default"
 
 
-class Mark(str):
-    """A piece of the text that stands for a special token; a plain str is text."""
+def template_of(program, tokens=None, special=(), name="its own program"):
+    """The template of a model.
+
+    program  its Jinja program: str, as chat_template in tokenizer_config.json; a dict of such by
+             name; or a list of {"name": str, "template": str}
+    tokens   {"bos_token": str, "eos_token": str, ...} as the program names them; one that is None
+             is written as nothing. None: those of the family, where a function here is the program
+    special  names of the tokenizer's special tokens
+    name     for messages: where the program comes from
+    returns  ChatTemplate, JinjaTemplate or NamedTemplates
+    raises   MissingExtra for a program that is no function here, without jinja2; ConfigError for
+             what is no program, or may not run
+    """
+    if not isinstance(program, str):
+        made = {key: template_of(text, tokens, special, f"{name} {key}")
+                for key, text in _named(program, name).items()}
+        return NamedTemplates(made, name, tokens, tuple(special))
+    mark, default = fingerprint(program)
+    if mark not in FINGERPRINTS:
+        return JinjaTemplate(program, _given(tokens or {}), tuple(special), name)
+    template = replace(TEMPLATES[FINGERPRINTS[mark]], default=default, program=program)
+    if tokens is None:
+        return template
+    named = {"begin": "bos_token"} if template.begin else {}
+    named |= {"end": "eos_token"} if template.end == "</s>" else {}
+    found = {field: tokens.get(name) for field, name in named.items()}
+    lacking = [named[field] for field, text in found.items() if not text]
+    if lacking and (template.name in ("llama2", "llama3") or "end" in found and not found["end"]):
+        raise ConfigError(f"{name}: the chat template writes {lacking[0]}, and the tokenizer's "
+                          "settings name none")
+    return replace(template, **found)
+
+
+def _given(tokens):
+    return {name: text for name, text in tokens.items() if text is not None}
+
+
+def _named(programs, name):
+    """{name: program} of what holds several."""
+    if isinstance(programs, list) and all(isinstance(one, dict) for one in programs):
+        pairs = [(one.get("name"), one.get("template")) for one in programs]
+        strange = [key for one in programs for key in one if key not in ("name", "template")]
+        if strange:
+            raise ConfigError(f"{name}: a named template has the field {strange[0]!r}; it has a "
+                              "name and a template")
+    elif isinstance(programs, dict):
+        pairs = list(programs.items())
+    else:
+        raise ConfigError(f"{name}: a chat template is a program, or a list of objects with name "
+                          f"and template, not {programs!r:.60}")
+    texts = all(isinstance(text, str) for pair in pairs for text in pair)
+    found = dict(pairs) if texts else {}
+    if len(found) < len(pairs) or not found:
+        raise ConfigError(f"{name}: named chat templates need a name each, all different, and a "
+                          f"program, got {programs!r:.80}")
+    return found
 
 
 @dataclass(frozen=True)
-class ChatTemplate:
-    """How a family of models writes conversations.
+class NamedTemplates:
+    """Several templates of one model, of which the conversation chooses.
 
-    name      of the family of templates
-    turns     function (messages, add_prompt, template) -> list of Mark and str
-    end       the mark that ends the assistant's turn: generation stops there
-    begin     the mark that begins the text, or None
-    default   system message where a conversation has none, or None
+    templates  {name: template}; "tool_use" writes conversations with tools, "default" the others
+    name, tokens, special  as given to template_of
     """
 
+    templates: dict
     name: str
-    turns: Callable
-    end: str
-    begin: str | None = None
-    default: str | None = None
+    tokens: dict | None = None
+    special: tuple = ()
 
-    def pieces(self, messages, add_prompt=True):
-        """The conversation as a list of marks and texts.
+    def named(self, name):
+        """The template of a name; ConfigError that lists the names."""
+        if name not in self.templates:
+            raise ConfigError(f"{self.name} has no chat template {name!r}; it has "
+                              f"{', '.join(self.templates)}")
+        return self.templates[name]
 
-        messages    list of {"role": "system" | "user" | "assistant", "content": str}
-        add_prompt  end with the opening of the assistant's turn, for the model to continue
-        raises      DataError for an unknown role, a content that is no text, or an order that the model has not seen
-        """
-        for message in messages:
-            if message.get("role") not in _ROLES or not isinstance(message.get("content"), str):
-                raise DataError(f"chat: a message needs a role of {', '.join(_ROLES)} and a content that is a str, "
-                                f"got {message!r:.200}")
-        return [piece for piece in self.turns(messages, add_prompt, self) if piece]
+    def _choose(self, tools=None):
+        wanted = "tool_use" if tools is not None and "tool_use" in self.templates else DEFAULT
+        return self.named(wanted)
 
-    def text(self, messages, add_prompt=True):
-        """The conversation as one str: to look at, not to encode, for in it marks cannot be told from text."""
-        return "".join(self.pieces(messages, add_prompt))
+    @property
+    def default(self):
+        """The system message of the template for conversations without tools."""
+        return self._choose().default
 
-    def encode(self, tokenizer, messages, add_prompt=True):
-        """The token ids of the conversation; whatever the messages say, their text becomes no special token.
+    @property
+    def end(self):
+        """The mark that ends an answer."""
+        return self._choose().end
 
-        returns  (T,) int32
-        raises   DataError as `pieces` does, or if the tokenizer lacks a mark
-        """
-        ids, text = [], ""
-        for piece in [*self.pieces(messages, add_prompt), Mark()]:  # an empty mark, to encode the last text
-            if not isinstance(piece, Mark):
-                text += piece                                        # neighbors are split and merged as one text
-                continue
-            ids.append(tokenizer.encode(text))
-            text = ""
-            if piece:
-                if piece not in tokenizer.special:
-                    raise DataError(f"chat: the template {self.name!r} needs the special token {str(piece)!r}, and the tokenizer "
-                                    f"has {', '.join(list(tokenizer.special)[:8])}; it is the template of another model")
-                ids.append([tokenizer.special[piece]])
-        return np.concatenate(ids, dtype=np.int32)
+    @property
+    def program(self):
+        """{name: program}"""
+        return {name: template.program for name, template in self.templates.items()}
 
+    def pieces(self, messages, add_prompt=True, special=None, tools=None, **given):
+        """As of the template that is chosen."""
+        return self._choose(tools).pieces(messages, add_prompt, special, tools=tools, **given)
 
-def _chatml(messages, add_prompt, template):
-    """<|im_start|>role, content<|im_end|>: Qwen, SmolLM and many others (after OpenAI's)."""
-    start, end = Mark("<|im_start|>"), Mark("<|im_end|>")
-    if template.default is not None and (not messages or messages[0]["role"] != "system"):
-        messages = [{"role": "system", "content": template.default}, *messages]
-    pieces = []
-    for message in messages:
-        pieces += [start, f"{message['role']}\n{message['content']}", end, "\n"]
-    return pieces + [start, "assistant\n"] * add_prompt
+    def spans(self, messages, special=None, tools=None, **given):
+        """As of the template that is chosen."""
+        return self._choose(tools).spans(messages, special, tools=tools, **given)
+
+    def text(self, messages, add_prompt=True, tools=None, **given):
+        """As of the template that is chosen."""
+        return self._choose(tools).text(messages, add_prompt, tools=tools, **given)
+
+    def encode(self, tokenizer, messages, add_prompt=True, tools=None, **given):
+        """As of the template that is chosen."""
+        return self._choose(tools).encode(tokenizer, messages, add_prompt, tools=tools, **given)
 
 
-def _llama3(messages, add_prompt, template):
-    """<|start_header_id|>role<|end_header_id|>, content<|eot_id|>."""
-    def header(role):
-        return [Mark("<|start_header_id|>"), role, Mark("<|end_header_id|>"), "\n\n"]
+@dataclass(frozen=True)
+class RefusedTemplate:
+    """Stands for a template that cannot be read, so that the model can be used without it.
 
-    pieces = [Mark(template.begin or "")]
-    for message in messages:
-        pieces += [*header(message["role"]), message["content"].strip(), Mark("<|eot_id|>")]
-    return pieces + header("assistant") * add_prompt
-
-
-def _zephyr(messages, add_prompt, template):
-    """<|role|>, content, end of text; the roles are plain text to Zephyr's tokenizer."""
-    pieces = []
-    for message in messages:
-        pieces += [f"<|{message['role']}|>\n{message['content']}", Mark(template.end), "\n"]
-    return pieces + ["<|assistant|>\n"] * add_prompt
-
-
-def _gemma(messages, add_prompt, template):
-    """<start_of_turn>user or model, content<end_of_turn>; no system message."""
-    _alternating(messages, template)
-    start, end = Mark("<start_of_turn>"), Mark("<end_of_turn>")
-    pieces = [Mark(template.begin or "")]
-    for message in messages:
-        role = "model" if message["role"] == "assistant" else "user"
-        pieces += [start, f"{role}\n{message['content'].strip()}", end, "\n"]
-    return pieces + [start, "model\n"] * add_prompt
-
-
-def _mistral(messages, add_prompt, template):
-    """[INST] question [/INST]answer</s>; no system message. The prompt ends with [/INST], whatever `add_prompt`."""
-    _alternating(messages, template)
-    pieces = [Mark(template.begin or "")]
-    for message in messages:
-        if message["role"] == "user":
-            pieces.append(f"[INST] {message['content']} [/INST]")
-        else:
-            pieces += [message["content"], Mark(template.end)]
-    return pieces
-
-
-def _llama2(messages, add_prompt, template):
-    """As Mistral's, each question after a new <s>, and the system message inside the first question."""
-    opening = ""
-    if messages and messages[0]["role"] == "system":
-        opening = f"<<SYS>>\n{messages[0]['content']}\n<</SYS>>\n\n"
-        messages = messages[1:]
-    _alternating(messages, template)
-    pieces = []
-    for message in messages:
-        if message["role"] == "user":
-            content, opening = (opening + message["content"]).strip(), ""
-            pieces += [Mark(template.begin or ""), f"[INST] {content} [/INST]"]
-        else:
-            pieces += [f" {message['content'].strip()} ", Mark(template.end)]
-    return pieces
-
-
-def _alternating(messages, template):
-    for i, message in enumerate(messages):
-        if message["role"] != ("user", "assistant")[i % 2]:
-            raise DataError(f"chat: with the template {template.name!r}, user and assistant take turns, user first and no system "
-                            f"message, but message {i} is of role {message['role']!r}")
-
-
-# What a template's program must contain, first match wins; the marks of the text's begin and end.
-_KNOWN = [
-    (r"<\|im_start\|>", ChatTemplate("chatml", _chatml, "<|im_end|>")),
-    (r"<\|start_header_id\|>", ChatTemplate("llama3", _llama3, "<|eot_id|>", "<|begin_of_text|>")),
-    (r"<start_of_turn>", ChatTemplate("gemma", _gemma, "<end_of_turn>", "<bos>")),
-    (r"<<SYS>>", ChatTemplate("llama2", _llama2, "</s>", "<s>")),
-    (r"\[INST\]", ChatTemplate("mistral", _mistral, "</s>", "<s>")),
-    (r"<\|user\|>", ChatTemplate("zephyr", _zephyr, "</s>")),
-]
-TEMPLATES = {template.name: template for _, template in _KNOWN}
-
-# A ChatML program that writes a system message of its own holds it as a literal; \n may be written as two signs.
-_DEFAULT = re.compile(r"<\|im_start\|>system(?:\\n|\n)([^{}<>]+?)<\|im_end\|>")
-
-
-def template_of(program):
-    """The ChatTemplate of a model, known by the marks in its Jinja program.
-
-    program  str, as tokenizer.chat_template in GGUF or chat_template in tokenizer_config.json
-    returns  ChatTemplate
-    raises   ConfigError if it has the marks of none that is known
+    reason  the error that says why; raised by everything that needs the template
     """
-    template = next((template for marks, template in _KNOWN if re.search(marks, program)), None)
-    if template is None:
-        raise ConfigError(f"chat template {program[:60]!r}... has the marks of none of {', '.join(TEMPLATES)}; add a function "
-                          "for it to tinylm/models/published/chat_template.py")
-    default = _DEFAULT.search(program) if template.name == "chatml" else None
-    if not default:
-        return template
-    return replace(template, default=default[1].replace("\\n", "\n"))
+
+    reason: TinylmError
+    program: object = None
+    name: str = "refused"
+    end = default = None
+
+    def pieces(self, *args, **kwargs):
+        """Raises the reason."""
+        raise self.reason
+
+    spans = text = encode = pieces
+
+
+def template_or_refusal(program, tokens=None, special=(), name="its own program"):
+    """As template_of, but what cannot be read is refused when it is used.
+
+    returns  None where there is no program
+    """
+    if program is None:
+        return None
+    try:
+        return template_of(program, tokens, special, name)
+    except TinylmError as error:
+        return RefusedTemplate(error, program)
+
+
+__all__ = ["TEMPLATES", "ChatTemplate", "DataError", "JinjaTemplate", "Mark", "NamedTemplates",
+           "RefusedTemplate", "template_of", "template_or_refusal"]

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import read_json, write_text
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.published import formats
+from tinylm.models.published.chat.found import folder_template, gguf_template
 from tinylm.models.published.layouts import LAYOUTS, encoders, gguf
 from tinylm.models.published.layouts.rules import check_unchanged
 from tinylm.tokenizers.published import read_tokenizer
@@ -61,17 +62,18 @@ def load_pretrained(name, dtype=np.float32):
     if path.suffix == ".gguf":
         config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
         check_size(config, weights)
-        rules, template = gguf.rules(config, kind), weights.metadata.get("tokenizer.chat_template")
+        rules = gguf.rules(config, kind)
         tokenizer, special = formats.tokenizer_of(weights), formats.special_ids(weights)
-        template = formats.template_of(template) if template else None
+        template = gguf_template(weights, tuple(tokenizer.special))
     else:
         folder = path if path.is_dir() else path.parent
         described = _json(folder / "config.json")
         config, kind = read_layout(described, folder)
         check_size(config, weights)
         rules = LAYOUTS[kind].rules(config, kind)
-        words, template = read_tokenizer(folder, described), _template(folder)
+        words = read_tokenizer(folder, described)
         tokenizer, special = words.tokenizer, words.special
+        template = folder_template(folder, tuple(tokenizer.special) if tokenizer else ())
     model = GPT(config, seed=None, dtype=dtype)
     fill(model, rules, weights, dtype)
     return Published(model.eval(), tokenizer, template, special, path, weights)
@@ -206,15 +208,6 @@ def _json(path):
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} is no JSON object")
     return found
-
-
-def _template(folder):
-    """The chat template of tokenizer_config.json, or None."""
-    described = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    try:
-        return formats.template_of(described["chat_template"]) if described.get("chat_template") else None
-    except (ConfigError, DataError):
-        return None
 
 
 __all__ = ["GPTConfig", "Published", "canonical", "fill", "kind_of", "load_pretrained", "read_layout", "save_pretrained"]

@@ -1,0 +1,185 @@
+"""The families of chat templates that are functions here, without Jinja.
+
+Each writes exactly what the program of its family writes, and refuses the rest: a role the
+program would drop or a field it would not read. Read first: pieces.py. Read next: normal.py.
+"""
+from dataclasses import dataclass
+from typing import Callable
+
+from tinylm.errors import DataError
+from tinylm.models.published.chat.pieces import (
+    ROLES,
+    Mark,
+    content_text,
+    encode_pieces,
+    plain_messages,
+)
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """How a family of models writes conversations.
+
+    name     of the family of templates
+    turns    function (messages, add_prompt, template) -> list of Mark and str
+    end      the mark that ends the assistant's turn: generation stops there
+    begin    the mark that begins the text, or None
+    default  system message where a conversation has none, or None
+    program  the Jinja program that it was found by, or None
+    """
+
+    name: str
+    turns: Callable
+    end: str
+    begin: str | None = None
+    default: str | None = None
+    program: str | None = None
+
+    def pieces(self, messages, add_prompt=True, special=None, **given):
+        """The conversation as a list of marks and texts.
+
+        messages    list of {"role": str, "content": str or list of text parts}
+        add_prompt  end with the opening of the assistant's turn, for the model to continue
+        special     not needed here: marks and text are written apart
+        given       nothing: tools and documents have no place in these templates
+        raises      DataError for an unknown role or field, a content that is no text, or an order
+                    that the model has not seen
+        """
+        unread = sorted(name for name, value in given.items() if value is not None)
+        if unread:
+            raise DataError(f"chat: the template {self.name!r} does not read {unread[0]!r}")
+        told = [self._message(message, i) for i, message in enumerate(plain_messages(messages))]
+        if not told:
+            raise DataError("chat: the conversation has no message")
+        return [piece for piece in self.turns(told, add_prompt, self) if piece]
+
+    def _message(self, message, i):
+        """{"role", "content"} of a message that has nothing else."""
+        extra = sorted(set(message) - {"role", "content"})
+        if message["role"] not in ROLES:
+            raise DataError(f"chat: message {i} needs a role of {', '.join(ROLES)}, got "
+                            f"{message['role']!r:.80}")
+        if extra:
+            raise DataError(f"chat: the template {self.name!r} does not read {extra[0]!r} of "
+                            f"message {i}")
+        return {"role": message["role"], "content": content_text(message, f"message {i}")}
+
+    def spans(self, messages, special=None, **given):
+        """None: which parts are answers is found by comparing prefixes."""
+        return None
+
+    def text(self, messages, add_prompt=True, **given):
+        """The conversation as one str: to look at, not to encode, for in it marks cannot be told
+        from text."""
+        return "".join(self.pieces(messages, add_prompt, **given))
+
+    def encode(self, tokenizer, messages, add_prompt=True, **given):
+        """The token ids; whatever the messages say, their text becomes no special token.
+
+        returns  (T,) int32
+        raises   DataError as `pieces` does, or if the tokenizer lacks a mark
+        """
+        return encode_pieces(tokenizer, self.pieces(messages, add_prompt, **given), self.name)
+
+
+def _chatml(messages, add_prompt, template):
+    """<|im_start|>role, content<|im_end|>: Qwen, SmolLM and many others (after OpenAI's)."""
+    start, end = Mark("<|im_start|>"), Mark("<|im_end|>")
+    if template.default is not None and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": template.default}, *messages]
+    pieces = []
+    for message in messages:
+        pieces += [start, f"{message['role']}\n{message['content']}", end, "\n"]
+    return pieces + [start, "assistant\n"] * add_prompt
+
+
+def _llama3(messages, add_prompt, template):
+    """<|start_header_id|>role<|end_header_id|>, content<|eot_id|>."""
+    def header(role):
+        return [Mark("<|start_header_id|>"), role, Mark("<|end_header_id|>"), "\n\n"]
+
+    pieces = [Mark(template.begin or "")]
+    for message in messages:
+        pieces += [*header(message["role"]), message["content"].strip(), Mark("<|eot_id|>")]
+    return pieces + header("assistant") * add_prompt
+
+
+def _zephyr(messages, add_prompt, template):
+    """<|role|>, content, end of text; the roles are plain text to Zephyr's tokenizer."""
+    pieces = []
+    for message in messages:
+        if message["role"] not in ROLES[:3]:
+            raise DataError(f"chat: with the template {template.name!r} a message of role "
+                            f"{message['role']!r} would not be written")
+        pieces += [f"<|{message['role']}|>\n{message['content']}", Mark(template.end), "\n"]
+    return pieces + ["<|assistant|>\n"] * add_prompt
+
+
+def _gemma(messages, add_prompt, template):
+    """<start_of_turn>user or model, content<end_of_turn>; no system message."""
+    _alternating(messages, template)
+    start, end = Mark("<start_of_turn>"), Mark("<end_of_turn>")
+    pieces = [Mark(template.begin or "")]
+    for message in messages:
+        role = "model" if message["role"] == "assistant" else "user"
+        pieces += [start, f"{role}\n{message['content'].strip()}", end, "\n"]
+    return pieces + [start, "model\n"] * add_prompt
+
+
+def _mistral(messages, add_prompt, template):
+    """[INST] question [/INST]answer</s>; no system message. The prompt ends with [/INST], whatever
+    `add_prompt`."""
+    _alternating(messages, template)
+    pieces = [Mark(template.begin or "")]
+    for message in messages:
+        if message["role"] == "user":
+            pieces.append(f"[INST] {message['content']} [/INST]")
+        else:
+            pieces += [message["content"], Mark(template.end)]
+    return pieces
+
+
+def _llama2(messages, add_prompt, template):
+    """As Mistral's, each question after a new <s>, and the system message inside the first
+    question."""
+    opening = ""
+    if messages[0]["role"] == "system":
+        opening = f"<<SYS>>\n{messages[0]['content']}\n<</SYS>>\n\n"
+        messages = messages[1:]
+    _alternating(messages, template)
+    pieces = []
+    for message in messages:
+        if message["role"] == "user":
+            content, opening = (opening + message["content"]).strip(), ""
+            pieces += [Mark(template.begin or ""), f"[INST] {content} [/INST]"]
+        else:
+            pieces += [f" {message['content'].strip()} ", Mark(template.end)]
+    return pieces
+
+
+def _alternating(messages, template):
+    for i, message in enumerate(messages):
+        if message["role"] != ("user", "assistant")[i % 2]:
+            raise DataError(f"chat: with the template {template.name!r}, user and assistant take "
+                            "turns, user first and no system message, but message "
+                            f"{i} is of role {message['role']!r}")
+
+
+TEMPLATES = {template.name: template for template in (
+    ChatTemplate("chatml", _chatml, "<|im_end|>"),
+    ChatTemplate("llama3", _llama3, "<|eot_id|>", "<|begin_of_text|>"),
+    ChatTemplate("gemma", _gemma, "<end_of_turn>", "<bos>"),
+    ChatTemplate("llama2", _llama2, "</s>", "<s>"),
+    ChatTemplate("mistral", _mistral, "</s>", "<s>"),
+    ChatTemplate("zephyr", _zephyr, "</s>"))}
+
+# Which program is which family: fingerprints (normal.py) of the programs in the tests of this file.
+FINGERPRINTS = {
+    "65de4debeff9aa49585b34094c15e86ae19734d70496e3ea2a2dc043ae14b1bb": "chatml",
+    "d473951b70011716973eea5bbd5e1256e9ffd247fab84c2c8efb97a51c68ebce": "chatml",
+    "1cf6ec3814f75bdb617fb6be99a96caf798b3096c9c155a2c4e964ccf70956bc": "llama3",
+    "d07d938aeddaceb1d8742e1a30fe431fa8803f116bddce276ed935f7a35b4f15": "gemma",
+    "d0e5c44ddafe1a5876a8c8714d0b6f4fad7057410e67cafa08b0b54f0d0a70d6": "llama2",
+    "1d206a50da44e3a5c3b0c2c7cbc795770a8ffc1f1ae22c04d025b45a0969fb60": "mistral",
+    "3c92b5f0a691c287460570642c911b29c8024c29abe0003ca7a0d38d8b104bff": "zephyr",
+}

@@ -1,0 +1,125 @@
+"""Where files keep chat templates and the special tokens that templates name.
+
+    chat_template.jinja     the program; it comes before that of tokenizer_config.json
+    additional_chat_templates/*.jinja   programs by name
+    tokenizer_config.json   "chat_template": a program, a list of named ones, or null
+    chat_template.json      the same field, as older processors wrote it
+    GGUF                    tokenizer.chat_template, tokenizer.chat_template.NAME
+
+Read first: program.py.
+"""
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.files import read_json
+from tinylm.models.published.chat_template import (
+    DEFAULT,
+    RefusedTemplate,
+    template_or_refusal,
+)
+
+_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
+           "mask_token")
+_GGUF = {"bos": "bos", "eos": "eos", "unknown": "unk", "seperator": "sep", "separator": "sep",
+         "padding": "pad", "cls": "cls", "mask": "mask"}
+
+
+def folder_template(folder, special=()):
+    """The template of a folder in Hugging Face's layout, or None if it has none.
+
+    special  names of the tokenizer's special tokens
+    returns  a template; RefusedTemplate for one that is there and cannot be read
+    raises   CheckpointError for files that are damaged
+    """
+    folder = Path(folder)
+    config = _object(folder / "tokenizer_config.json")
+    source, program = "tokenizer_config.json", config.get("chat_template")
+    older = folder / "chat_template.json"
+    if program is None and older.is_file():
+        source, program = older.name, _object(older).get("chat_template")
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        source, program = own.name, _text(own)
+    more = {path.stem: _text(path)
+            for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    if more and isinstance(program, str):
+        program = {DEFAULT: program}
+    if more:
+        program = {**(program or {}), **more} if isinstance(program or {}, dict) else program
+    try:
+        tokens = token_names(config, _object(folder / "special_tokens_map.json"))
+    except ConfigError as error:
+        return RefusedTemplate(error, program)
+    return template_or_refusal(program, tokens, special, source)
+
+
+def token_names(config, older=None):
+    """{"bos_token": str or None, ...} of a tokenizer_config.json.
+
+    older   the object of special_tokens_map.json, for what the first does not name
+    raises  ConfigError for a token in a form that is not known
+    """
+    found = {}
+    for name in _TOKENS:
+        value = config.get(name, (older or {}).get(name))
+        found[name] = None if value is None else _content(value, name)
+    more = config.get("extra_special_tokens") or {}
+    if isinstance(more, dict):
+        found |= {name: _content(value, name) for name, value in more.items()}
+    listed = config.get("additional_special_tokens") or []
+    if not isinstance(listed, list):
+        raise ConfigError(f"tokenizer_config.json: additional_special_tokens is a list, not "
+                          f"{listed!r:.60}")
+    if listed:
+        found["additional_special_tokens"] = [_content(value, "additional_special_tokens")
+                                              for value in listed]
+    return found
+
+
+def _content(value, name):
+    """The text of a token: a str, or an object with it as "content"."""
+    text = value.get("content") if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise ConfigError(f"tokenizer_config.json: {name} is a text or an object with content, not "
+                          f"{value!r:.60}")
+    return text
+
+
+def gguf_template(weights, special=()):
+    """The template of a GGUF file, or None if it has none.
+
+    weights  WeightFile from `read_gguf`
+    special  names of the tokenizer's special tokens
+    """
+    settings, key = weights.metadata, "tokenizer.chat_template"
+    program = settings.get(key)
+    named = {name.removeprefix(f"{key}."): text for name, text in settings.items()
+             if name.startswith(f"{key}.")}
+    if named:
+        program = ({DEFAULT: program} if program is not None else {}) | named
+    tokens = settings.get("tokenizer.ggml.tokens") or []
+    found = dict.fromkeys(_TOKENS)
+    for theirs, ours in _GGUF.items():
+        place = settings.get(f"tokenizer.ggml.{theirs}_token_id")
+        if isinstance(place, int) and 0 <= place < len(tokens):
+            found[f"{ours}_token"] = tokens[place]
+    return template_or_refusal(program, found, special, key)
+
+
+def _object(path):
+    if not path.is_file():
+        return {}
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is no JSON object")
+    return found
+
+
+def _text(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error

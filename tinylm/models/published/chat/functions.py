@@ -1,0 +1,161 @@
+"""What a chat program may call: methods of texts and mappings, filters, tests and a few functions.
+
+Each counts what it is given and what it makes (limits.py), and refuses beforehand what would grow
+beyond the room. Read next: sandbox.py.
+"""
+import functools
+import json
+import re
+
+from jinja2 import defaults
+from jinja2.utils import Namespace
+
+from tinylm.errors import DataError
+from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
+
+FILTERS = (
+    "abs capitalize count d default dictsort e escape first float indent int items join last "
+    "length list lower map max min reject rejectattr replace reverse round safe select selectattr "
+    "sort string title trim unique upper").split()
+TESTS = (
+    "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable "
+    "le lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper "
+    "== != > >= < <=").split()
+METHODS = {
+    str: "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit "
+         "islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix "
+         "removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines startswith "
+         "strip swapcase title upper",
+    dict: "copy get items keys values", list: "copy count index", tuple: "count index"}
+METHODS = {kind: frozenset(names.split()) for kind, names in METHODS.items()}
+_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")   # strftime's widths could ask for any length
+
+
+def callable_here(function):
+    """Marks a function that programs may call."""
+    function.of_the_sandbox = True
+    return function
+
+
+class Method:
+    """A listed method of a text, list or mapping, ready to be called."""
+
+    of_the_sandbox = True
+
+    def __init__(self, value, name):
+        self.value, self.name = value, name
+
+    def __call__(self, *args, **kwargs):
+        meter = RUN.get().meter
+        meter.check(self.value)
+        if self.name == "join" and args:
+            args = ([meter.check(part) for part in args[0]], *args[1:])
+            meter.fits(sum(map(meter.size, args[0])) + len(self.value) * len(args[0]))
+        if self.name == "replace" and len(args) > 1:
+            _room_to_replace(meter, self.value, *args[:2])
+        return meter.check(getattr(self.value, self.name)(*args, **kwargs))
+
+
+def _room_to_replace(meter, text, old, new):
+    text, old, new = str(text), str(old), str(new)
+    meter.fits(len(text) + text.count(old) * len(new))
+
+
+def _guarded(name, function, test=False):
+    """A filter or test that counts what it is given and what it gives."""
+    first = int(hasattr(function, "jinja_pass_arg"))  # Jinja passes its own environment to some
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        meter, given = RUN.get().meter, args[first:]
+        for value in given:
+            if not test or isinstance(value, (str, list, tuple, dict, *VIEWS)):
+                meter.check(value)                # a test may be put to anything: `f is defined`
+        _grows(name, meter, given, kwargs)
+        made = function(*args, **kwargs)
+        if hasattr(made, "__next__"):             # truthy and without a length, as it was
+            return iter([meter.check(item) for item in made])
+        return meter.check(made)
+    return run
+
+
+def _grows(name, meter, given, kwargs):
+    """Refuse what would grow beyond the room before it is made."""
+    if name == "replace" and len(given) > 2:
+        _room_to_replace(meter, *given[:3])
+    if name == "join":
+        between = given[1] if len(given) > 1 else kwargs.get("d", "")
+        meter.fits(len(str(between)) * (len(given[0]) if hasattr(given[0], "__len__") else 1))
+    if name == "indent":
+        width = given[1] if len(given) > 1 else kwargs.get("width", 4)
+        wide = len(width) if isinstance(width, str) else int(width)
+        meter.fits(wide * (1 + str(given[0]).count("\n")))
+
+
+def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    """JSON as published programs expect it: nothing escaped for HTML."""
+    meter = RUN.get().meter
+    meter.check(value)
+    wide = len(indent) if isinstance(indent, str) else int(indent or 0)
+    if wide > 16 or any(len(part) > 16 for part in separators or ()):
+        refuse("JSON so far indented")
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators,
+                               sort_keys=sort_keys)
+    text, length = [], 0
+    for chunk in encoder.iterencode(value):
+        text.append(chunk)
+        length += len(chunk)
+        meter.fits(length)
+    return meter.check("".join(text))
+
+
+@callable_here
+def raise_exception(message=""):
+    """How a program refuses a conversation."""
+    raise DataError(f"chat: the template refuses this conversation: {str(message)[:500]}")
+
+
+@callable_here
+def strftime_now(pattern):
+    """The date, in the form of strftime."""
+    if not isinstance(pattern, str) or len(pattern) > 200 or not _DATE.fullmatch(pattern):
+        refuse(f"the date format {str(pattern)[:40]!r}")
+    return RUN.get().meter.check(RUN.get().now().strftime(pattern))
+
+
+@callable_here
+def namespace(*args, **kwargs):
+    """Jinja's namespace: variables that a loop can change."""
+    given = dict(*args, **kwargs)
+    for name in given:
+        check_name(str(name))
+    return Namespace(given)
+
+
+@callable_here
+def mapping(*args, **kwargs):
+    """dict(...)"""
+    return RUN.get().meter.check(dict(*args, **kwargs))
+
+
+@callable_here
+def numbers(*bounds):
+    """range(...)"""
+    made = range(*bounds)
+    return RUN.get().meter.check(made)
+
+
+def filters():
+    """{name: function} of the filters there are."""
+    known = defaults.DEFAULT_FILTERS
+    return {name: _guarded(name, known[name]) for name in FILTERS} | {"tojson": to_json}
+
+
+def tests():
+    """{name: function} of the tests there are."""
+    known = defaults.DEFAULT_TESTS
+    return {name: _guarded(name, known[name], test=True) for name in TESTS}
+
+
+FUNCTIONS = {"raise_exception": raise_exception, "strftime_now": strftime_now,
+             "namespace": namespace, "dict": mapping, "range": numbers}

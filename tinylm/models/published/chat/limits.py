@@ -1,0 +1,135 @@
+"""What a chat program may use: steps, characters and depth, all counted.
+
+A published program writes a few lines a message. A hostile one can double a text forty times,
+nest loops, or call itself. Nothing here looks at a clock: the same program on the same messages
+always ends in the same way. Containers of a program cannot be changed, so the size of each is
+computed once. Read next: sandbox.py, which calls this at every operation that can grow.
+"""
+from contextvars import ContextVar
+
+from jinja2.runtime import Undefined
+
+from tinylm.errors import ConfigError
+
+_STEPS, _STEPS_PER_VALUE = 200_000, 1_000       # what a program may do, and more for long talks
+_ROOM, _ROOM_PER_CHARACTER = 1_000_000, 20        # characters of a text, and of all that is written
+_DEPTH = 64                                       # macros inside macros
+_DIGITS = 1_000                                   # bits of a whole number
+_CHARACTERS_PER_STEP = 256                        # copying so many costs as much as a step
+
+_SINGLE = (bool, float, type(None), Undefined)
+VIEWS = range, type(iter([])), type({}.keys()), type({}.values()), type({}.items())
+
+RUN = ContextVar("run")                           # the Run of the rendering that is under way
+
+
+def refuse(what):
+    """A construct that is not on the lists."""
+    raise ConfigError(f"chat template: {what} is not among what a chat program may use here")
+
+
+def check_name(name):
+    """Refuse a name that begins with an underscore; a single one is a name for what is not used."""
+    if name.startswith("_") and name != "_":
+        refuse(f"the name {name!r}, which begins with an underscore,")
+
+
+class Run:
+    """One rendering: what it uses, its clock, and the marks put around {% generation %}.
+
+    meter  Meter
+    now    function () -> datetime
+    marks  ("", "") or two characters to write before and after what the assistant is to say
+    """
+
+    def __init__(self, meter, now, marks=("", "")):
+        self.meter, self.now, self.marks = meter, now, marks
+
+
+class Meter:
+    """Counts what one rendering uses; each method raises ConfigError when it is too much.
+
+    values      numbers, texts and containers that the program is given
+    characters  of the texts among them
+    """
+
+    def __init__(self, values, characters):
+        self.steps = _STEPS + _STEPS_PER_VALUE * values
+        self.room = _ROOM + _ROOM_PER_CHARACTER * characters
+        self.written, self.depth, self._sizes = 0, 0, {}
+
+    def spend(self, steps):
+        """Take steps from those that are left."""
+        self.steps -= steps
+        if self.steps < 0:
+            raise ConfigError("chat template: the program does not come to an end within the "
+                              "steps that a conversation of this length may need")
+
+    def fits(self, size):
+        """Refuse a value of this size before it is made."""
+        if size > self.room:
+            raise ConfigError(f"chat template: the program makes a value of {size:,} characters; "
+                              f"{self.room:,} are allowed for this conversation")
+
+    def write(self, text):
+        """Count a text that is written; returns it."""
+        self.written += len(text)
+        self.fits(self.written)
+        self.spend(1 + len(text) // _CHARACTERS_PER_STEP)
+        return text
+
+    def check(self, value):
+        """Count a value that was made; returns it."""
+        size = 1 if isinstance(value, VIEWS) else self.size(value)
+        self.fits(size)
+        items = 0 if isinstance(value, str) or not hasattr(value, "__len__") else len(value)
+        self.spend(1 + items + size // _CHARACTERS_PER_STEP)
+        return value
+
+    def size(self, value):
+        """Characters and values in a value, those of shared parts counted wherever they stand.
+
+        raises  ConfigError for a value that is no text, number, list or mapping of such
+        """
+        if isinstance(value, str):
+            return len(value) + 1
+        if isinstance(value, _SINGLE):
+            return 1
+        if isinstance(value, int):
+            self.digits(value.bit_length())
+            return 1
+        if not isinstance(value, (list, tuple, dict)):
+            raise ConfigError(f"chat template: the program uses a {type(value).__name__} as a "
+                              "value; it may use texts, numbers, lists and mappings")
+        if id(value) not in self._sizes:
+            parts = [*value, *value.values()] if isinstance(value, dict) else value
+            self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))   # kept, so the id stays
+        return self._sizes[id(value)][1]
+
+    def digits(self, bits):
+        """Refuse a whole number of so many bits."""
+        if bits > _DIGITS:
+            raise ConfigError(f"chat template: the program computes a number of {bits:,} bits")
+
+    def enter(self):
+        """One macro deeper."""
+        self.depth += 1
+        if self.depth > _DEPTH:
+            raise ConfigError(f"chat template: macros call each other {_DEPTH} deep")
+
+    def leave(self):
+        """And out again."""
+        self.depth -= 1
+
+
+def measured(value):
+    """(values, characters) of plain data: what the limits grow with."""
+    if isinstance(value, str):
+        return 1, len(value)
+    parts = []
+    if isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    inner = [measured(part) for part in parts]
+    return 1 + sum(values for values, _ in inner), sum(characters for _, characters in inner)

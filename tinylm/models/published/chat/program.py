@@ -1,0 +1,289 @@
+"""A chat template that is the model's own program, rendered (optional: pip install "tinylm[chat]").
+
+The text is exactly what Jinja makes of the program. Which parts of it are special tokens is found
+by a second rendering, in which every special token that stands in a *message* carries a sign that
+occurs nowhere else: what carries the sign is text, what does not is the program's own mark. Taking
+the signs away must give the first text again; a program that looks at its messages so closely that
+the signs change the result refuses that message. Read first: sandbox.py.
+"""
+import functools
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tinylm.errors import ConfigError, DataError, MissingExtra, TinylmError
+from tinylm.models.published.chat.pieces import (
+    Mark,
+    content_text,
+    cut,
+    encode_pieces,
+    plain,
+    plain_messages,
+)
+
+_LONGEST, _MOST_TAGS = 200_000, 2_000             # published programs: 30,000 characters, 400 tags
+_SIGNS = 0xE000                                   # Unicode's private characters begin here
+_PLACEMENTS = ("{token}{after}", "{before}{token}", "{first}{before}{rest}")
+
+
+@functools.lru_cache(64)
+def compiled(program):
+    """(Jinja template, frozenset of the variables it reads) of a program.
+
+    raises  MissingExtra without jinja2; ConfigError for a program that is no Jinja or may not run
+    """
+    if not isinstance(program, str) or len(program) > _LONGEST:
+        raise ConfigError(f"chat template: a program is text of at most {_LONGEST:,} characters")
+    if len(re.findall(r"\{[{%]", program)) > _MOST_TAGS:
+        raise ConfigError(f"chat template: a program has at most {_MOST_TAGS:,} tags")
+    try:
+        from jinja2 import meta
+
+        from tinylm.models.published.chat.sandbox import Sandbox
+    except ImportError as error:
+        raise MissingExtra(
+            f"the chat template {program[:60]!r}... is a program that is not one of those "
+            'written out here; rendering it needs Jinja: pip install "tinylm[chat]"') from error
+    sandbox = Sandbox()
+    try:
+        template = sandbox.guarded(program)
+        return template, frozenset(meta.find_undeclared_variables(sandbox.parse(program)))
+    except TinylmError:
+        raise
+    except Exception as error:                    # a stranger's program may fail in any way
+        said = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"chat template: not a program that can be run: {said:.300}") from None
+
+
+@dataclass(frozen=True)
+class JinjaTemplate:
+    """The program of a model with what it is given besides the conversation.
+
+    program   Jinja source
+    tokens    {"bos_token": str, ...} that programs name
+    special   names of the tokenizer's special tokens, to see which ends an answer
+    name      for messages: where the program comes from
+    now       the date for programs that write it; None: today's
+    """
+
+    program: str
+    tokens: dict = field(default_factory=dict)
+    special: tuple = ()
+    name: str = "its own program"
+    now: datetime | None = None
+    default = None
+
+    def __post_init__(self):
+        compiled(self.program)                    # refused here rather than at the first message
+
+    @functools.cached_property
+    def end(self):
+        """The mark that ends an answer: the first special token the program writes after one."""
+        answer = "an answer of the assistant"
+        try:
+            text = self.text([{"role": "user", "content": "a question"},
+                              {"role": "assistant", "content": answer}], add_prompt=False)
+        except TinylmError:
+            return self.tokens.get("eos_token")
+        after = text.rpartition(answer)[2] if answer in text else ""
+        marks = [piece for piece in cut(after, self.special) if isinstance(piece, Mark)]
+        return str(marks[0]) if marks else self.tokens.get("eos_token")
+
+    def text(self, messages, add_prompt=True, **given):
+        """The conversation as the program writes it.
+
+        messages    list of {"role", "content", ...}
+        add_prompt  end with the opening of the assistant's turn
+        given       tools, documents, and whatever else the program reads
+        raises      DataError where the program refuses or fails; ConfigError where it may not go on
+        """
+        return self._render(self._read(messages), add_prompt, self._variables(given))
+
+    def pieces(self, messages, add_prompt=True, special=None, **given):
+        """The conversation as a list of marks and texts.
+
+        special  names of the special tokens; None: those the template was made with
+        """
+        special = tuple(self.special if special is None else special)
+        messages, variables = self._read(messages), self._variables(given)
+        whole = self._render(messages, add_prompt, variables)
+        before, after = _unused(2, whole, self.program, repr((messages, variables)))
+        theirs = [{key: message[key] for key in message if key != "role"} for message in messages]
+        for form in _PLACEMENTS:
+            sign = functools.partial(_sign, special, form, before, after)
+            signed = [message | _mapped(their, sign) for message, their in zip(messages, theirs)]
+            told = variables | {name: _mapped(variables[name], sign) for name in given}
+            if (signed, told) == (messages, variables):
+                return cut(whole, special)        # nothing in the messages looks like a mark
+            try:
+                text = self._render(signed, add_prompt, told)
+            except DataError:
+                continue
+            if text.replace(before, "").replace(after, "") == whole:
+                return _cut_signed(text, special, before, after)
+        raise DataError(f"chat: a message holds the name of a special token, and the template "
+                        f"{self.name!r} cannot write it as text; take it out of the message")
+
+    def spans(self, messages, special=None, **given):
+        """(pieces, list of bool): which pieces stand between {% generation %} and its end.
+
+        returns  None if the program has no such block
+        """
+        if not re.search(r"\{%[-+]?\s*generation\s*[-+]?%\}", self.program):
+            return None
+        plainly = self._read(messages), self._variables(given)
+        whole = self._render(plainly[0], False, plainly[1])
+        marks = _unused(2, whole, self.program, repr(plainly))
+        text = self._render(plainly[0], False, plainly[1], marks)
+        if text.replace(marks[0], "").replace(marks[1], "") != whole:
+            raise DataError(f"chat: the template {self.name!r} changes what stands between its "
+                            "generation blocks, so the answers cannot be told apart")
+        return _in_blocks(self.pieces(messages, False, special, **given), text, marks)
+
+    def encode(self, tokenizer, messages, add_prompt=True, **given):
+        """The token ids of the conversation; text of messages becomes no special token.
+
+        returns  (T,) int32
+        """
+        pieces = self.pieces(messages, add_prompt, tuple(tokenizer.special), **given)
+        return encode_pieces(tokenizer, pieces, self.name)
+
+    def _variables(self, given):
+        """What the program is given besides the messages, refused where it does not read it."""
+        read = compiled(self.program)[1]
+        unread = sorted(name for name, value in given.items()
+                        if value is not None and name not in read
+                        or name in ("messages", "add_generation_prompt"))
+        if unread:
+            raise DataError(f"chat: the template {self.name!r} does not read {unread[0]!r}; "
+                            f"it reads {', '.join(sorted(read))}")
+        own = {"tools": None, "documents": None, **self.tokens}
+        return plain(own | given, "what the template is given")
+
+    def _read(self, messages):
+        """Messages as plain data; a list of text parts is joined for a program that reads none."""
+        messages = plain_messages(messages)
+        if not any(isinstance(message.get("content"), list) for message in messages):
+            return messages
+        parted = self._reads_parts
+        return [message if parted or not isinstance(message.get("content"), list)
+                else message | {"content": content_text(message, f"message {i}")}
+                for i, message in enumerate(messages)]
+
+    @functools.cached_property
+    def _reads_parts(self):
+        """Whether a list with one text part is written as the text is."""
+        def written(content):
+            return self._render([{"role": "user", "content": content}], False, self._variables({}))
+        try:
+            return written([{"type": "text", "text": "a question"}]) == written("a question")
+        except TinylmError:
+            return False
+
+    def _render(self, messages, add_prompt, variables, marks=("", "")):
+        from tinylm.models.published.chat.limits import RUN, Meter, Run, measured
+
+        template, _ = compiled(self.program)
+        now = self.now or datetime.now()
+        try:
+            run = Run(Meter(*measured([messages, variables])), lambda: now, marks)
+            token = RUN.set(run)
+            try:
+                return template.render(messages=messages, add_generation_prompt=add_prompt,
+                                       **variables)
+            finally:
+                RUN.reset(token)
+        except TinylmError:
+            raise
+        except Exception as error:                # a stranger's program may fail in any way
+            if type(error).__name__ == "SecurityError":
+                raise ConfigError(f"chat template: {error}"[:300]) from None
+            raise DataError(f"chat: the template {self.name!r} cannot write this conversation: "
+                            f"{type(error).__name__}: {str(error)[:200]}") from None
+
+
+def _unused(count, *texts):
+    """Private characters that occur in none of the texts."""
+    used = set().union(*map(set, texts))
+    free = (chr(code) for code in range(_SIGNS, _SIGNS + 0x1900) if chr(code) not in used)
+    found = [character for _, character in zip(range(count), free)]
+    if len(found) < count:
+        raise DataError("chat: the messages use every private character of Unicode")
+    return tuple(found)
+
+
+def _mapped(value, function):
+    """Plain data with a function applied to every text that is no key."""
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, function) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mapped(item, function) for item in value]
+    return value
+
+
+def _sign(special, form, before, after, text):
+    """A text in which no part can be taken for a special token, alone or with its neighbors."""
+    pieces = cut(text, special)
+    for i, piece in enumerate(pieces):
+        if isinstance(piece, Mark):
+            pieces[i] = form.format(token=piece, first=piece[:1], rest=piece[1:], before=before,
+                                    after=after)
+            continue
+        starts, ends = _edges(special)
+        inner = piece.strip()
+        if i == 0 and inner and (inner.startswith(ends) or _inside(inner, special)):
+            left = len(piece) - len(piece.lstrip()) + 1
+            piece = piece[:left] + after + piece[left:]
+        if i == len(pieces) - 1 and inner and inner.endswith(starts):
+            left = len(piece.rstrip()) - 1
+            piece = piece[:left] + before + piece[left:]
+        pieces[i] = piece
+    return "".join(pieces)
+
+
+@functools.lru_cache(16)
+def _edges(special):
+    """(beginnings of special tokens, their ends), without the whole tokens."""
+    cuts = [(name[:i], name[i:]) for name in special for i in range(1, len(name))]
+    return tuple({left for left, _ in cuts}), tuple({right for _, right in cuts})
+
+
+def _inside(text, special):
+    return any(text in name for name in special)
+
+
+def _cut_signed(text, special, before, after):
+    """Marks and texts: a special token with a sign before or after it is text."""
+    names = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
+    parts = re.split(f"(?<!{before})({names})(?!{after})", text)
+    pieces = [Mark(part) if i % 2 else part.replace(before, "").replace(after, "")
+              for i, part in enumerate(parts)]
+    return [piece for piece in pieces if piece]
+
+
+def _in_blocks(pieces, text, marks):
+    """(pieces, bool for each): pieces cut at the places of the marks in the text."""
+    inside, at, spans, start = 0, 0, [], 0
+    for character in text:
+        if character not in marks:
+            at += 1
+            continue
+        if character == marks[0]:
+            start, inside = (at if not inside else start), inside + 1
+        else:
+            inside -= 1
+            if not inside:
+                spans.append((start, at))
+    found, said, at = [], [], 0
+    for piece in pieces:
+        bounds = sorted({0, len(piece), *(place - at for span in spans for place in span
+                                          if 0 < place - at < len(piece))})
+        if isinstance(piece, Mark) and len(bounds) > 2:
+            raise DataError("chat: a generation block begins or ends inside a special token")
+        for left, right in zip(bounds, bounds[1:]):
+            found.append(type(piece)(piece[left:right]))
+            said.append(any(first <= at + left < last for first, last in spans))
+        at += len(piece)
+    return found, said

@@ -1,0 +1,189 @@
+"""Where the chat program of a published model runs: Jinja's immutable sandbox, made narrower.
+
+A program comes from a stranger. It may use what published programs use: loops with break and
+continue, conditions, macros, namespaces, methods of texts and mappings, a few filters and tests,
+`raise_exception`, `strftime_now`, `tojson` and {% generation %}. Everything else is refused by
+name: a tag, filter, attribute or function that is not on a list below does not exist here. No
+attribute of Python is reached except the listed methods, no name begins with an underscore, and
+every operation that can grow is counted (limits.py).
+
+Read first: limits.py, functions.py, grammar.py.
+"""
+import functools
+import re
+
+from jinja2 import nodes
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.runtime import LoopContext, Macro, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from tinylm.models.published.chat.functions import (
+    FUNCTIONS,
+    METHODS,
+    Method,
+    callable_here,
+    filters,
+    tests,
+)
+from tinylm.models.published.chat.grammar import Guard
+from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
+
+_LOOP = frozenset("changed cycle depth depth0 first index index0 last length nextitem previtem "
+                  "revindex revindex0".split())
+_WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{3}|\*)")
+
+
+class Generation(Extension):
+    """{% generation %} ... {% endgeneration %}: around what the assistant is to say."""
+
+    tags = {"generation"}
+
+    def parse(self, parser):
+        """The block as a call of `said` with the text in it."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+        return nodes.CallBlock(self.call_method("said"), [], [], body).set_lineno(line)
+
+    @callable_here
+    def said(self, caller):
+        """The text of a block, between marks."""
+        before, after = RUN.get().marks
+        return before + caller() + after
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The environment that all chat programs share; what differs from run to run is in RUN."""
+
+    intercepted_binops = frozenset(["+", "*", "%", "**"])
+
+    def __init__(self):
+        super().__init__(trim_blocks=True, lstrip_blocks=True, optimized=False,
+                         extensions=[Generation, loopcontrols])
+        self.filters, self.tests, self.globals = filters(), tests(), dict(FUNCTIONS)
+
+    def guarded(self, program):
+        """The program as a template that can be rendered."""
+        tree = Guard().visit(self.parse(program))
+        tree.set_environment(self)
+        code = self.compile(tree)
+        return self.template_class.from_code(self, code, self.make_globals(None), None)
+
+    # The calls that Guard puts into programs.
+
+    @callable_here
+    def written(self, value):
+        """What {{ value }} writes."""
+        return RUN.get().meter.write(self._text(value))
+
+    @callable_here
+    def joined(self, *values):
+        """a ~ b"""
+        texts = [self._text(value) for value in values]
+        RUN.get().meter.fits(sum(map(len, texts)))
+        return RUN.get().meter.check("".join(texts))
+
+    @callable_here
+    def made(self, value):
+        """A list, tuple or mapping written out in the program."""
+        return RUN.get().meter.check(value)
+
+    @callable_here
+    def counted(self, values):
+        """What a loop goes through, as a list."""
+        if isinstance(values, (Namespace, Macro, LoopContext, Method)):
+            refuse(f"a loop over a {type(values).__name__}")
+        items = list(values)
+        RUN.get().meter.spend(1 + len(items))
+        return items
+
+    @callable_here
+    def compared(self, value):
+        """A side of a comparison."""
+        if isinstance(value, (str, list, tuple, dict, *VIEWS)):
+            RUN.get().meter.check(value)
+        return value
+
+    @staticmethod
+    def _text(value):
+        if isinstance(value, str):
+            return value
+        meter = RUN.get().meter
+        meter.fits(meter.size(value))
+        return str(value)
+
+    # What Jinja's own sandbox calls.
+
+    def getattr(self, obj, attribute):
+        """obj.attribute: a listed method, or else the item of that name."""
+        found = self._attribute(obj, attribute)
+        if not isinstance(found, Undefined) or not isinstance(obj, dict):
+            return found
+        return obj.get(attribute, found)
+
+    def getitem(self, obj, argument):
+        """obj[argument], or a listed method where there is no such item."""
+        try:
+            return obj[argument]
+        except (TypeError, LookupError):
+            if isinstance(argument, str):
+                return self._attribute(obj, argument)
+        return self.undefined(obj=obj, name=argument)
+
+    def _attribute(self, obj, name):
+        if isinstance(obj, Undefined):
+            return getattr(obj, name)             # raises Jinja's own error, which names it
+        check_name(name)
+        for kind, names in METHODS.items():
+            if isinstance(obj, kind) and name in names:
+                return Method(obj, name)
+        if isinstance(obj, LoopContext) and name in _LOOP:
+            value = getattr(obj, name)
+            return callable_here(functools.partial(value)) if callable(value) else value
+        if isinstance(obj, Namespace):
+            return getattr(obj, name, self.undefined(obj=obj, name=name))
+        if hasattr(obj, name):
+            refuse(f"the attribute {name!r} of a {type(obj).__name__}")
+        return self.undefined(obj=obj, name=name)
+
+    def call(__self, __context, __obj, *args, **kwargs):
+        """Call a macro or what is marked for programs; nothing else can be called."""
+        if isinstance(__obj, Undefined):
+            return __obj()
+        if not isinstance(__obj, Macro):
+            if not getattr(__obj, "of_the_sandbox", False):
+                raise SecurityError(f"a {type(__obj).__name__} cannot be called")
+            return __context.call(__obj, *args, **kwargs)
+        meter = RUN.get().meter
+        meter.spend(5)
+        meter.enter()
+        try:
+            return __context.call(__obj, *args, **kwargs)
+        finally:
+            meter.leave()
+
+    def call_binop(self, context, operator, left, right):
+        """+, *, % and **, of which each can make something large."""
+        meter = RUN.get().meter
+        if operator == "**":
+            refuse("the operator **")
+        if operator == "*":
+            _room_to_repeat(meter, left, right)
+        if operator == "%" and isinstance(left, str):
+            if _WIDE.search(left):
+                refuse(f"the format {left[:40]!r}")
+            meter.fits(len(left) + left.count("%") * 2 * meter.size(right))
+        return meter.check(super().call_binop(context, operator, left, right))
+
+    def is_safe_callable(self, obj):
+        """Only what is marked, and macros."""
+        return isinstance(obj, Macro) or getattr(obj, "of_the_sandbox", False)
+
+
+def _room_to_repeat(meter, left, right):
+    for some, times in ((left, right), (right, left)):
+        if isinstance(times, int) and isinstance(some, (str, list, tuple)):
+            meter.fits(meter.size(some) * max(0, times))
+    if isinstance(left, int) and isinstance(right, int):
+        meter.digits(left.bit_length() + right.bit_length())
