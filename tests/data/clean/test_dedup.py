@@ -112,3 +112,8 @@ def test_empty_texts_are_copies_of_each_other():
 def test_a_similarity_out_of_range_is_refused():
     with pytest.raises(ConfigError, match=r"similarity is 1.5"):
         NearDuplicates(1.5)
+
+
+def test_a_copy_is_one_however_its_letters_are_written():
+    new = ExactDuplicates()
+    assert new("Caf\u00e9 one") and not new("Cafe\u0301  one") and new("Cafe one")

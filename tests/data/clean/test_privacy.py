@@ -79,3 +79,10 @@ def test_a_secret_never_passes_the_guard(before, after, spelled):
 
 def test_the_guard_lets_the_rest_through():
     assert guarded(str.upper)("hello") == "HELLO"
+
+
+def test_names_and_secrets_are_found_however_their_letters_are_written():
+    one, several = "Jos\u00e9", "Jose\u0301"
+    for name, met in ((one, several), (several, one), (one, one)):
+        assert masked(f"{met} sat.", (), (name,)) == "[NAME] sat."
+        assert guarded(lambda met=met: f"It is {met}", secrets=[name])() == "It is [SECRET]"

@@ -17,18 +17,20 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.data.clean.words import words
 from tinylm.errors import ConfigError
+from tinylm.writing import composed
 
 
 class ExactDuplicates:
     """A rule with a memory: True for a text that was not seen before.
 
-    key  function text -> str of what is compared; by default the text without differences in white space
+    key  function text -> str of what is compared; by default the text without differences in white space or
+         in how letters with marks are written (NFC)
 
     Memory: 16 bytes of hash a text, in a set.
     """
 
     def __init__(self, key=None):
-        self.key, self.seen = key or (lambda text: " ".join(text.split())), set()
+        self.key, self.seen = key or (lambda text: " ".join(composed(text).split())), set()
 
     def __call__(self, text):
         digest = hashlib.blake2b(self.key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -6,12 +6,13 @@ innocent numbers go. Placeholders match no pattern: masking twice is masking onc
 name is found only if it is given. Read next: measure/memorization.py, which measures what a model gives away.
 """
 import ipaddress
+import unicodedata
 from collections import Counter
 
 import regex
 
 from tinylm.data.clean.words import SPACED_WORD
-from tinylm.writing import is_unspaced
+from tinylm.writing import is_unspaced, stream_safe
 
 
 def _luhn(text):
@@ -67,6 +68,13 @@ def _compiled(pattern):
 _PATTERNS = {kind: (_compiled(pattern), check) for kind, (pattern, check) in _KINDS.items()}
 
 
+def _written(names):
+    """Names as given, and with each letter that has marks as one character and as several: a set."""
+    names = list(names)
+    forms = ("NFC", "NFD")
+    return {*names} | {unicodedata.normalize(form, stream_safe(n)) for form in forms for n in names}
+
+
 def _whole(name):
     """The pattern of a name as whole words; a script without spaces has no borders of words."""
     before = "" if is_unspaced(name) else r"(?<![\w\[])"
@@ -85,7 +93,7 @@ class Masker:
 
     def __init__(self, kinds=KINDS, names=()):
         self._patterns = [(kind, *_PATTERNS[kind]) for kind in KINDS if kind in kinds]
-        if names := sorted(filter(None, names), key=len, reverse=True):
+        if names := sorted(_written(filter(None, names)), key=len, reverse=True):
             pattern = _compiled("|".join(map(_whole, names)))
             self._patterns.append(("NAME", pattern, None))
         self.found = Counter()
@@ -116,7 +124,8 @@ def guarded(generate, masker=None, secrets=()):
     returns   function with the arguments of `generate`
     """
     masker = masker or Masker()
-    patterns = [r"\s*".join(map(regex.escape, "".join(secret.split()))) for secret in secrets if secret.strip()]
+    secrets = ["".join(secret.split()) for secret in _written(secrets) if secret.strip()]
+    patterns = [r"\s*".join(map(regex.escape, secret)) for secret in secrets]
     hidden = regex.compile("|".join(sorted(patterns, key=len, reverse=True)), regex.IGNORECASE) if patterns else None
 
     def answer(*arguments, **named):
