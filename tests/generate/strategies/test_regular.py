@@ -167,10 +167,12 @@ def test_what_is_no_regular_language_or_of_no_use_is_refused_with_the_reason(pat
 
 
 @pytest.mark.parametrize("pattern, words", [
+    ("\\N{" + "A" * 100_000 + "}", "no character is named"), ("[" * 100_000, "is missing"),
     ("a{1000000}", f"more than {REPEATS:,} times"), ("a{0,1000000}", "times"), ("a{99999,}",
     "times"),
     ("a{" + "9" * 5000 + "}", "times"), ("((a{300}){300}){300}", f"limit is {PLACES:,}"),
     ("(" * 50_000, f"nested deeper than {NESTING}"), ("(?:" * 2000 + ")" * 2000, "nested deeper"),
+    ("(?:" + "|" * 5000 + "){9}", "limit is"),
     ("a" * 1_000_000, "limit is"), ("a|" * 100_000, "limit is"),
     ("(" + "[^é]|" * 5000 + "a){9}", "limit")])
 def test_limits_are_named(pattern, words):
@@ -180,6 +182,7 @@ def test_limits_are_named(pattern, words):
 
 
 @pytest.mark.parametrize("pattern, string", [
+    ("(?:(?:(?:){4096}){4096}a{0}){4096}b?", "b"), ("(?:a" + "()" * 5000 + "){4000}", "a" * 4000),
     (f"a{{{REPEATS}}}", "a" * REPEATS), (f"a{{0,{REPEATS}}}", "a" * 17), ("a{0000012}", "a" * 12),
     ("(?:" * NESTING + "a" + ")+" * NESTING, "a" * 50), ("(a?){2000}", "a" * 100),
     ("(a|b)*a(a|b){1000}", "a" * 1001), ("(?:a*)*" * 50 + "b", "a" * 200 + "b")])
@@ -199,6 +202,7 @@ def test_states_are_forgotten_so_memory_is_bounded(monkeypatch):
 @pytest.mark.parametrize("make", [
     lambda n: "(a?)" * n, lambda n: "(a*)*" * n,
     lambda n: "".join(f"[{chr(300 + i)}-ꀀ]" for i in range(n)),
+    lambda n: "(?:a" + "()" * n + "b{0}" * n + "){100}", lambda n: "(?:" + "a|" * n + "b){9}",
     lambda n: "(a|b)*a" + "(a|b)" * n, lambda n: f"(\\w{{0,{n}}})", lambda n: "{1" * n])
 def test_the_automaton_grows_as_the_pattern_does(make):
     sizes = [len(Regular(make(n)).places.waits) for n in (100, 200, 400)]

@@ -111,13 +111,16 @@ class _Parser:
             parts.append(self.sequence())
         if len(parts) == 1:
             return parts[0]
-        return Either(tuple(parts), self.sized(1 + sum(part.size for part in parts)))
+        size = self.sized(len(parts) + sum(part.size for part in parts))
+        return Either(tuple(parts), size)
 
     def sequence(self):
         parts, size = [], 0
         while self.peek() not in ("", "|", ")"):
-            parts.append(self.repeated())
-            size = self.sized(size + parts[-1].size)
+            part = self.repeated()
+            if part.size:                                   # the empty text adds nothing
+                parts.append(part)
+            size = self.sized(size + part.size)
         if len(parts) == 1:
             return parts[0]
         return Sequence(tuple(parts), size)
@@ -134,6 +137,8 @@ class _Parser:
         self.took("?")                                      # lazy: the same whole strings
         if self.counts() is not None:
             self.fail("a repetition of a repetition; put the inner one in parentheses")
+        if part.size == 0:                                  # the empty text again and again
+            return part
         low, high = counts
         copies = max(low, 1) if high is None else high
         forks = 1 if high is None else high - low
@@ -270,7 +275,7 @@ class _Parser:
         try:
             return ord(unicodedata.lookup(name))
         except (KeyError, TypeError):  # TypeError: a name of several characters
-            self.fail(f"no character is named {name!r}")
+            self.fail(f"no character is named {name[:60]!r}")
 
     def octal(self, c, inside):
         octal = self.octal_run(2)
