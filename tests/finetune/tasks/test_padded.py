@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.finetune.tasks.heads_small import SPECIAL, decoder, encoder, seq2seq
-from tinylm.errors import DataError, DtypeError
+from tinylm.errors import DataError, DtypeError, ShapeError
 from tinylm.finetune.compress.early_exit import EarlyExit
 from tinylm.finetune.compress.length_adaptive import most_significant, shortened
 from tinylm.finetune.peft.prefix import key_value_prefix
@@ -107,6 +107,14 @@ def test_early_exits_and_shorter_layers(bad):
     again = shortened(model, IDS, [4, 3], MASK)
     first = [x[0] for x in (short, again)]
     np.testing.assert_allclose(first[1].data[0, :2], first[0].data[0, :2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("mask", [None, np.ones((2, 0), bool)], ids=["no mask", "mask"])
+@pytest.mark.parametrize("pool", ["first", "last", "pooler"])
+def test_texts_of_no_token_are_named(pool, mask):
+    with pytest.raises(ShapeError, match="of no token"):
+        Classifier(encoder(), 3, pool)(np.zeros((2, 0), int), mask)
+    assert Classifier(encoder(), 3, pool)(np.zeros((0, 3), int)).shape == (0, 3)
 
 
 def test_a_decoder_wants_its_padding_behind():

@@ -10,7 +10,7 @@ import numpy as np
 from tinylm.autograd import dropout, sigmoid
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
-from tinylm.errors import ConfigError, DataError
+from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.nn import Linear, Module
@@ -47,8 +47,14 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
     return model.hidden(inputs, mask=mask, **options)
 
 
+def _tokens_there(name, h):
+    if h.shape[1] == 0:
+        raise ShapeError(f"{name}: hidden states {h.shape} are of no token: a text needs at least one")
+
+
 def first_state(model, h, mask=None):
     """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
+    _tokens_there("first_state", h)
     if mask is None:
         return h[:, 0]
     mask = bool_mask(mask, "first_state", bias=None)
@@ -67,6 +73,7 @@ def mean_state(model, h, mask=None):
 
 def last_state(model, h, mask=None):
     """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)   (Radford et al. 2018)."""
+    _tokens_there("last_state", h)
     if mask is None:
         return h[:, -1]
     mask = bool_mask(mask, "last_state", bias=None)

@@ -178,6 +178,8 @@ class Encoder(Module):
         """tanh(h_0 W + b), one vector for each sequence: (B, T, D) -> (B, D)."""
         if self.pooler is None:
             raise ConfigError("Encoder: this model has no pooler: take h[:, 0] or the mean of h")
+        if h.shape[1] == 0:
+            raise ShapeError(f"Encoder: hidden states {h.shape} are of no token, so there is no first one to pool")
         return tanh(self.pooler(h[:, 0]))
 
     def pair_logits(self, h):
