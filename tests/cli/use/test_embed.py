@@ -40,6 +40,12 @@ def test_texts_come_from_the_standard_input_too(folder, capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines()[2].endswith("2 b")
 
 
+def test_no_text_on_the_standard_input_is_one_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin.read", lambda: "", raising=False)
+    assert main(["embed", folder, "-"]) == 1
+    assert "no text" in capsys.readouterr().err
+
+
 def test_weights_that_are_not_there_are_one_line(capsys):
     assert main(["embed", "no-such-weights", "a"]) == 1
     assert capsys.readouterr().err.startswith("tinylm embed: weights 'no-such-weights' are neither")

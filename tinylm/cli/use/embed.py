@@ -29,8 +29,7 @@ def main(argv):
     from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
-    read = (standard_input().removesuffix("\n").split("\n") if text == "-" else [text] for text in texts)
-    texts = [line for lines in read for line in lines]
+    texts = [line for text in texts for line in (_lines() if text == "-" else [text])]
     vectors = encoder(texts)
     if config.out:
         with WholeFile(config.out) as file:
@@ -50,3 +49,9 @@ def table(texts, cosines, width=60):
         shown = text if len(text) <= width else text[:width - 3] + "..."
         lines.append("  ".join(f"{x:6.3f}" for x in row) + f"  {n} {shown}")
     return "\n".join(lines)
+
+
+def _lines():
+    """The lines of the standard input; only a line feed ends one."""
+    *whole, rest = standard_input().split("\n")
+    return [*whole, rest] if rest else whole
