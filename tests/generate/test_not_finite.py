@@ -159,3 +159,16 @@ class Far(Broken):
 
     def logits(self, tokens, cache=None):
         return np.broadcast_to([0.0, -1e5], (*np.shape(tokens), 2))
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 4), (3, 2, 4)])
+def test_functions_of_the_last_axis_alone_take_any_shape(rng, shape):
+    logits = rng.normal(size=shape)
+    p = sample.probabilities(logits)
+    np.testing.assert_allclose(p.sum(axis=-1), 1)
+    np.testing.assert_allclose(sample.probabilities(sample.temperature(logits, 2.0)), p ** 0.5
+                               / (p ** 0.5).sum(axis=-1, keepdims=True))
+    logits[..., 1] = NAN
+    for function in sample.probabilities, sample.greedy, lambda x: sample.min_p(x, 0.1):
+        with pytest.raises(DataError, match=MESSAGE):
+            function(logits)

@@ -81,7 +81,7 @@ def temperature(logits, t):
     The maximum is subtracted first, which changes no probability and keeps small t from overflowing. Returns (B, V).
     """
     with np.errstate(over="ignore"):                        # a score too far below the best to be written: -inf
-        return (logits - highest(logits)[:, None]) / t
+        return (logits - highest(logits)[..., None]) / t
 
 
 def top_k(logits, k):
@@ -117,7 +117,7 @@ def min_p(logits, p):
     top = highest(logits)
     if p == 0:
         return logits
-    return np.where(logits - top[:, None] >= np.log(p), logits, -np.inf)
+    return np.where(logits - top[..., None] >= np.log(p), logits, -np.inf)
 
 
 def typical(logits, p):
@@ -159,7 +159,7 @@ def entropy(probability):
 
 def probabilities(logits):
     """softmax over V in float64: (B, V) -> (B, V)."""
-    weights = np.exp(logits - highest(logits)[:, None], dtype=np.float64)
+    weights = np.exp(logits - highest(logits)[..., None], dtype=np.float64)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
