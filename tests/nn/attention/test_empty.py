@@ -10,6 +10,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.models.decoder.gpt import GPT, GPTConfig
 from tinylm.models.encoder import presets
 from tinylm.nn import CrossAttention, SelfAttention
+from tinylm.nn.attention import patterns
 from tinylm.nn.attention.linear_attention import LinearSelfAttention
 from tinylm.nn.attention.sharing import CrossLayerAttention, SharedWeightAttention
 from tinylm.nn.attention.two_stream import RelativeAttention
@@ -157,6 +158,29 @@ def test_recurrence_passes_empty_batches_on_and_names_empty_sequences(made):
     assert y.shape == x.grad.shape == (0, 3, 4)
     with pytest.raises(ShapeError, match="T >= 1"):
         made()(tl.Tensor(np.ones((2, 0, 4), np.float32)))
+
+
+PATTERNS = {
+    "window": lambda q, k: patterns.window(q, k, width=2),
+    "dilated": lambda q, k: patterns.dilated(q, k, width=2, step=2),
+    "strided": lambda q, k: patterns.strided(q, k, stride=2),
+    "fixed": lambda q, k: patterns.fixed(q, k, stride=2),
+    "blocks": lambda q, k: patterns.blocks(q, k, size=2),
+    "first tokens": lambda q, k: patterns.first_tokens(q, k, count=2),
+    "random": lambda q, k: patterns.random_keys(q, k, count=2, rng=Random(0)),
+    "all three": lambda q, k: patterns.global_local_random(
+        q, k, first=1, width=2, count=1, rng=Random(0)
+    ),
+}
+
+
+@pytest.mark.parametrize("queries, keys", [(0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_patterns_of_nothing_are_empty(pattern, queries, keys):
+    mask = pattern(queries, keys)
+    assert mask.shape == (queries, keys) and mask.dtype == bool
+    index, visible = patterns.index_sets(mask)
+    assert index.shape == visible.shape == (queries, 0)
 
 
 KINDS = "learned", "rope", "alibi", "t5", "fire", "kerple_log", "sandwich", "offset", "sinusoidal"

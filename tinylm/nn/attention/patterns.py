@@ -77,6 +77,8 @@ def random_keys(queries, keys=None, *, count, rng, causal=True, offset=None, lik
     rng  tinylm Random; the draw is as wide as the whole grid, so that a longer sequence is another draw
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, count=count)
+    if 0 in seen.shape:
+        return seen
     draws = rng.uniform(seen.shape, np.float64)
     draws = np.where(seen, draws, 2.0)                      # what is not visible comes after everything that is
     limit = np.sort(draws, axis=-1)[:, min(count, draws.shape[1]) - 1][:, None]
