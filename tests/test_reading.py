@@ -26,22 +26,21 @@ from tinylm.train.run.words import read_dictionary
 CONLLU = "1\té\t_\tX\t_\t_\t0\troot\t_\t_\n"
 # Every reader of text: the end of the file's name, a text that it reads, and the reader.
 READERS = {
-    "text": (".txt", "é one\n", read_text), "documents": (".txt", "é one\n",
-    lambda p: list(read_documents([p]))),
+    "text": (".txt", "é one\n", read_text),
+    "documents": (".txt", "é one\n", lambda p: list(read_documents([p]))),
     "lines": (".txt", "é one\n", lambda p: list(read_documents([p], "line"))),
     "records": (".jsonl", '{"text": "é"}\n', lambda p: list(read_documents([p]))),
     "instructions": (".jsonl", '{"prompt": "é", "completion": "b"}\n', read_instructions),
     "list": (".json", '[{"prompt": "é", "completion": "b"}]\n', read_instructions),
-    "preferences": (".jsonl", '{"prompt": "é", "chosen": "b", "rejected": "c"}\n',
-    read_preferences),
-    "labeled": (".txt", "é one\t1\n", read_labeled), "tabs": (".tsv", "é\tb\n",
-    lambda p: read_columns(p, 0, 1)),
+    "preferences": (".jsonl", '{"prompt": "é", "chosen": "b", "rejected": ""}\n', read_preferences),
+    "labeled": (".txt", "é one\t1\n", read_labeled),
+    "tabs": (".tsv", "é\tb\n", lambda p: read_columns(p, 0, 1)),
     "commas": (".csv", '"é, a",b\n', lambda p: read_columns(p, 0, 1)),
-    "conll": (".conll", "é O\n",
-    read_conll),
-    "conllu": (".conllu", CONLLU, read_conllu), "words": (".txt", "é\n", read_words),
-    "dictionary": (".tsv", "é\tb\n", read_dictionary), "tokenizer": (".txt", "é one\n",
-    lambda p: list(read_training_text(p))),
+    "conll": (".conll", "é O\n", read_conll),
+    "conllu": (".conllu", CONLLU, read_conllu),
+    "words": (".txt", "é\n", read_words),
+    "dictionary": (".tsv", "é\tb\n", read_dictionary),
+    "tokenizer": (".txt", "é one\n", lambda p: list(read_training_text(p))),
     "pieces": (".txt", "é\n[UNK]\n", lambda p: WordPieceTokenizer.from_vocabulary(p).pieces),
 }
 
@@ -65,8 +64,9 @@ def test_a_byte_order_mark_and_gzip_change_nothing(reader):
         ".gz")) == plain == read(write(gzip.compress(text.encode())))
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le",
-    "utf-32-be"])
+@pytest.mark.parametrize("encoding", [
+    "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
+])
 def test_other_encodings_are_named_with_the_command_that_converts(reader, encoding):
     text, read, write = reader
     path, name = write(text.encode(encoding)), encoding.upper()[:6]
@@ -102,8 +102,7 @@ def test_damaged_gzip_is_named(reader, damage):
 
 @pytest.mark.parametrize("data, lines", [
     (b"a\r\nb\rc\n\nd", ["a", "b", "c", "", "d"]), (b"", []), (b"\n", [""]), (b"a\n", ["a"]),
-    (codecs.BOM_UTF8, [""]),
-    ("a\x85b\u2028c\x0bd\n".encode(), ["a\x85b\u2028c\x0bd"]),
+    (codecs.BOM_UTF8, [""]), ("a\x85b\u2028c\x0bd\n".encode(), ["a\x85b\u2028c\x0bd"]),
 ])
 def test_lines_end_as_in_an_editor_and_nowhere_else(tmp_path, data, lines):
     (tmp_path / "a").write_bytes(data)
@@ -121,22 +120,23 @@ def test_no_text_is_taken_for_another_encoding(text, encoding):
 
 
 @pytest.mark.parametrize("line, reason", [
-    ("{", "Expecting"), ("[" * 100_000, "nested too deeply"), ('{"a":' * 100_000,
-    "nested too deeply"), ("9" * 5000, "digits"),
+    ("{", "Expecting"), ("[" * 100_000, "nested too deeply"),
+    ('{"a":' * 100_000, "nested too deeply"), ("9" * 5000, "digits"),
     ("NaN", "NaN is no JSON number"), ('{"a": -Infinity}', "Infinity is no"),
-    ('{"text": "a", "text": "b"}', "'text' stands twice"),
-    ("'a'", "Expecting"), ('{"a": 1} x', "Extra data"), ('"a\tb"', "control character"),
-    ("\ufeff{}", "Expecting"), ("", "Expecting"),
+    ('{"text": "a", "text": "b"}', "'text' stands twice"), ("'a'", "Expecting"),
+    ('{"a": 1} x', "Extra data"), ('"a\tb"', "control character"), ("\ufeff{}", "Expecting"),
+    ("", "Expecting"),
 ])
 def test_what_is_no_json_is_a_value_error(line, reason):
     with pytest.raises(ValueError, match=reason):
         strict_json(line)
 
 
-BAD_RECORDS = [b"{", b"[" * 50_000, b'{"text": NaN}', b"9" * 5000, b'{"text": "a", "text": "b"}',
-    b'{"text": "\xff"}',
-               b'{"text": "a\0"}', b"null", b"[]", b'{"text": 3}', b'{"body": "a"}', b"3",
-               b'"text"']
+BAD_RECORDS = [
+    b"{", b"[" * 50_000, b'{"text": NaN}', b"9" * 5000, b'{"text": "a", "text": "b"}',
+    b'{"text": "\xff"}', b'{"text": "a\0"}', b"null", b"[]", b'{"text": 3}', b'{"body": "a"}',
+    b"3", b'"text"',
+]
 
 
 @pytest.mark.parametrize("line", BAD_RECORDS)
@@ -152,8 +152,9 @@ def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path, line):
     assert bad.count == 1 and "a.jsonl, line 2" in bad.report()[1]
 
 
-@pytest.mark.parametrize("line", [b"{", b'{"prompt": 1}',
-    b'{"prompt": "a", "completion": "\\ud800"}', b"\xff", b"[3]", b"{}"])
+@pytest.mark.parametrize("line", [
+    b"{", b'{"prompt": 1}', b'{"prompt": "a", "completion": "\\ud800"}', b"\xff", b"[3]", b"{}",
+])
 def test_a_bad_sample_is_named_or_left_out_and_counted(tmp_path, line):
     path, good = tmp_path / "a.jsonl", b'{"prompt": "a", "completion": "b"}\n'
     path.write_bytes(good + line + b"\n" + good)
@@ -166,8 +167,9 @@ def test_a_bad_sample_is_named_or_left_out_and_counted(tmp_path, line):
 def test_bad_rows_are_left_out_and_counted(tmp_path):
     path, bad = tmp_path / "a.tsv", BadLines(skip=True)
     path.write_bytes(b"a\t1\nb\n\xff\t2\nc\t3\td\n\t4\ne\t5\n")
-    assert read_columns(path, 0, 1, bad=bad) == [("a", "1"), ("", "4"),
-        ("e", "5")] and bad.count == 3
+    assert read_columns(path, 0, 1, bad=bad) == [
+        ("a", "1"), ("", "4"), ("e", "5"),
+    ] and bad.count == 3
     assert read_labeled(path, BadLines(skip=True)) == [("a", 1), ("e", 5)]
 
 
@@ -181,10 +183,9 @@ def test_quotes_of_comma_separated_values_hide_commas_and_line_ends(tmp_path, te
 
 
 @pytest.mark.parametrize("text, reason", [
-    ('a,b\nc,"d\n', "line 2: a quote"), ('a,b\nc"d",e\n', "line 2: a quote"), ('a,b\n"c"d,e\n',
-    "line 2: a quote"),
-    ("a,b\nc\n", "line 2: has 1 columns"), ("a,b\nc,d,e\n",
-    "line 2: has 3 columns, the lines before have 2"),
+    ('a,b\nc,"d\n', "line 2: a quote"), ('a,b\nc"d",e\n', "line 2: a quote"),
+    ('a,b\n"c"d,e\n', "line 2: a quote"), ("a,b\nc\n", "line 2: has 1 columns"),
+    ("a,b\nc,d,e\n", "line 2: has 3 columns, the lines before have 2"),
 ])
 def test_malformed_comma_separated_values_have_their_line(tmp_path, text, reason):
     (tmp_path / "a.csv").write_text(text)
@@ -204,8 +205,10 @@ def test_a_damaged_vocabulary_is_named(tmp_path):
         load_gpt2(tmp_path / "a.json", tmp_path / "merges.txt")
 
 
-@pytest.mark.parametrize("run", ["x", "é", "\n", "\r", "\r\n", " ", "x\n", '"', ",", "\t",
-    '{"text": "a"}\n', "[", "{}\n", "\0"])
+@pytest.mark.parametrize("run", [
+    "x", "é", "\n", "\r", "\r\n", " ", "x\n", '"', ",", "\t", '{"text": "a"}\n', "[", "{}\n",
+    "\0",
+])
 def test_time_grows_with_the_length_of_a_file(tmp_path, run):
     def read(text):
         for suffix in (".txt", ".jsonl", ".csv"):
@@ -223,8 +226,9 @@ def test_time_grows_with_the_length_of_a_file(tmp_path, run):
 
 SPLICED = st.sampled_from([
     b"\0", b"\xff", b"\t", b"\n", b'"', b"{", b"[", b"]", b",", b"\xef\xbb\xbf", b"\xff\xfe",
-    b"null",
-    b"1e999", b"NaN", b"-", b".", b"9" * 5000, b"[" * 2000, b"\\ud800", b"\r", b" ", b"true", b":"])
+    b"null", b"1e999", b"NaN", b"-", b".", b"9" * 5000, b"[" * 2000, b"\\ud800", b"\r", b" ",
+    b"true", b":",
+])
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), SPLICED), min_size=1, max_size=4)
 
 

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from tinylm.data.clean.markup import without_markup
 
-WORDS = st.sampled_from(["text ", "a &amp; b", "x &lt; y", "\n", "&nbsp;é", "3 > 2", "&#65;",
-    "AT&T ", "it's \"q\"",
-                         "<br>", "<br/>", "<img src=x/>", "<!-- <p> -->", "<!---->",
-                         "<!DOCTYPE html>", "<?xml?>"])
-ATTRIBUTES = st.sampled_from(["", " class='x y'", ' href="a>b"', " id=z", ' title="it\'s"',
-    " hidden", "\na = 'b'\n"])
+WORDS = st.sampled_from([
+    "text ", "a &amp; b", "x &lt; y", "\n", "&nbsp;é", "3 > 2", "&#65;", "AT&T ", "it's \"q\"",
+    "<br>", "<br/>", "<img src=x/>", "<!-- <p> -->", "<!---->", "<!DOCTYPE html>", "<?xml?>",
+])
+ATTRIBUTES = st.sampled_from([
+    "", " class='x y'", ' href="a>b"', " id=z", ' title="it\'s"', " hidden", "\na = 'b'\n",
+])
 TAGS = st.sampled_from(["p", "DIV", "span", "a", "b", "li", "table", "td", "h1", "textile"])
 
 
