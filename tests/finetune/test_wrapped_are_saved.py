@@ -43,8 +43,7 @@ from tinylm.models.decoder import presets as decoders
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder import presets as encoders
 from tinylm.models.published.formats.safetensors import read_safetensors, write_safetensors
-from tinylm.models.published.load import save_pretrained
-from tinylm.models.published.load_encoders import save_pretrained as save_encoder
+from tinylm.models.published.save import save_pretrained
 from tinylm.nn import Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.language.causal import CausalLM
@@ -347,7 +346,7 @@ def test_published_layouts_are_written_of_plain_models_alone(kind, change, tmp_p
         write = functools.partial(save_pretrained, model, folder)
     else:
         model = encoders.build(encoders.tiny("bert-base-uncased"))
-        write = functools.partial(save_encoder, folder, model, {"model_type": "bert"})
+        write = functools.partial(save_pretrained, model, folder, described={"model_type": "bert"})
     write()
     shutil.rmtree(folder)
     change(model)

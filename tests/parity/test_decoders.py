@@ -9,7 +9,8 @@ import pytest
 import tinylm as tl
 from tinylm.models.published.formats import read_safetensors
 from tinylm.models.published.layouts import LAYOUTS
-from tinylm.models.published.load import load_pretrained, save_pretrained
+from tinylm.models.published.load import load_pretrained
+from tinylm.models.published.save import save_pretrained
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -21,11 +22,27 @@ FALCON = dict(vocab_size=53, hidden_size=32, num_hidden_layers=2, num_attention_
               max_position_embeddings=32)
 LLAMA31 = dict(rope_type="llama3", rope_theta=500.0, factor=8.0, original_max_position_embeddings=8, low_freq_factor=1.0,
                high_freq_factor=4.0)
+YARN = dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=8)
+LONG = dict(rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.5, 2.0, 2.5], long_factor=[2.0, 3.0, 4.0, 5.0],
+            factor=4.0, original_max_position_embeddings=8)
+DYNAMIC = dict(rope_type="dynamic", rope_theta=100.0, factor=4.0)
 FAMILIES = {
     "gpt1": ("OpenAIGPT", GPT), "gpt2": ("GPT2", GPT),
     "gpt2 untied": ("GPT2", GPT | dict(tie_word_embeddings=False, n_inner=40)), "llama": ("Llama", SMALL),
     "llama grouped": ("Llama", SMALL | dict(num_key_value_heads=2, head_dim=10, tie_word_embeddings=True)),
     "llama 3.1": ("Llama", SMALL | dict(rope_parameters=LLAMA31)),
+    "gpt2 scaled by layer": ("GPT2", GPT | dict(scale_attn_by_inverse_layer_idx=True)),
+    "gpt2 without scale": ("GPT2", GPT | dict(scale_attn_weights=False, activation_function="relu")),
+    "gpt1 relu": ("OpenAIGPT", GPT | dict(afn="relu")),
+    "llama with biases": ("Llama", SMALL | dict(attention_bias=True, mlp_bias=True)),
+    "llama with a bias in attention": ("Llama", SMALL | dict(attention_bias=True)),
+    "llama yarn": ("Llama", SMALL | dict(rope_parameters=YARN)),
+    "llama yarn with a temperature": ("Llama", SMALL | dict(rope_parameters=YARN | dict(attention_factor=1.3))),
+    "llama longrope": ("Llama", SMALL | dict(rope_parameters=LONG)),
+    "llama dynamic": ("Llama", SMALL | dict(rope_parameters=DYNAMIC, max_position_embeddings=8)),
+    "mixtral of one": ("Mixtral", SMALL | dict(num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=1)),
+    "gemma2 exact gelu": ("Gemma2", SMALL | dict(num_key_value_heads=2, head_dim=10, hidden_activation="gelu")),
+    "falcon alibi": ("Falcon", FALCON | dict(alibi=True, parallel_attn=False, multi_query=False, bias=True)),
     "mistral": ("Mistral", SMALL | dict(num_key_value_heads=2, sliding_window=3)),
     "mixtral": ("Mixtral", SMALL | dict(num_key_value_heads=2, num_local_experts=4, num_experts_per_tok=2, sliding_window=None)),
     "qwen2": ("Qwen2", SMALL | dict(num_key_value_heads=2)),

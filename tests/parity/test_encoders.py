@@ -4,9 +4,11 @@ import pytest
 
 from tinylm.autograd import Tensor
 from tinylm.models.encoder.presets import build, preset
-from tinylm.models.published.layouts.encoder_rules import fill, read, write
-from tinylm.models.published.layouts.encoders import LAYOUTS
-from tinylm.models.published.load_encoders import load_pretrained, read_config, save_pretrained
+from tinylm.models.published.build import fill, new_model
+from tinylm.models.published.layouts import LAYOUTS, prefix_of
+from tinylm.models.published.layouts.rules import read_rule, write_rules
+from tinylm.models.published.load import load_pretrained, read_layout
+from tinylm.models.published.save import save_pretrained
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -42,15 +44,22 @@ def theirs(name, config, **options):
 
 def ours(model):
     """The same model as tinylm's, in float64."""
-    config, rules, prefix, weights = described_by(model)
-    return fill(build(config, None, dtype=np.float64), read(rules, weights, prefix)).eval()
+    config, kind, weights = described_by(model)
+    mine = new_model(config, np.float64)
+    fill(mine, LAYOUTS[kind].rules(config, kind), weights, np.float64, prefix_of(kind), LAYOUTS[kind])
+    return mine
 
 
 def described_by(model):
-    described, weights = model.config.to_dict(), {name: w.numpy() for name, w in model.state_dict().items()}
-    config = read_config(described, weights)
-    rules, prefix = LAYOUTS[described["model_type"]]
-    return config, list(rules(config)), prefix, weights
+    weights = {name: w.numpy() for name, w in model.state_dict().items()}
+    return *read_layout(model.config.to_dict(), weights=weights), weights
+
+
+def by_our_names(model, mine, tensors):
+    """Tensors under Hugging Face's names as arrays under ours."""
+    config, kind, _ = described_by(model)
+    rules = [rule for rule in LAYOUTS[kind].rules(config, kind) if rule.ours in mine.named_parameters()]
+    return {rule.ours: read_rule(rule, tensors, np.float64, prefix_of(kind))[0] for rule in rules}
 
 
 def close(mine, other, tolerance):
@@ -69,10 +78,9 @@ def compare(model, mine, outputs, my_outputs, tolerance=TOLERANCE):
     mine.zero_grad()
     loss = sum((y * Tensor(w)).sum() for y, w in zip(my_outputs, cotangents))
     loss.backward()
-    _, rules, prefix, _ = described_by(model)
     named = model.named_parameters(remove_duplicate=False)  # a tied tensor under each of its names
     grads = {name: (torch.zeros_like(p) if p.grad is None else p.grad).numpy() for name, p in named}
-    expected = dict(read(rules, grads, prefix))
+    expected = by_our_names(model, mine, grads)
     assert set(expected) == set(mine.named_parameters())
     for name, p in mine.named_parameters().items():
         close(p.grad.numpy() if p.grad is not None else np.zeros(p.shape), expected[name], tolerance)
@@ -100,7 +108,11 @@ ENCODERS = [("BertForPreTraining", BERT, {}), ("BertForMaskedLM", BERT, {}), ("B
             ("AlbertModel", BERT, dict(embedding_size=6, num_hidden_groups=2)),
             ("ElectraForMaskedLM", BERT, dict(embedding_size=6)), ("ElectraForPreTraining", BERT, dict(embedding_size=16)),
             ("ElectraModel", BERT, dict(embedding_size=6)), ("DistilBertForMaskedLM", DISTIL, {}), ("DistilBertModel", DISTIL, {}),
-            ("XLMWithLMHeadModel", XLM, {})]
+            ("XLMWithLMHeadModel", XLM, {}),
+            ("RobertaForMaskedLM", BERT | dict(max_position_embeddings=14), dict(hidden_act="relu")),
+            ("CamembertForMaskedLM", BERT | dict(max_position_embeddings=14), {}),
+            ("ElectraForMaskedLM", BERT, dict(embedding_size=6, hidden_act="relu")),
+            ("ElectraForPreTraining", BERT, dict(embedding_size=6, hidden_act="relu"))]
 
 
 @pytest.mark.parametrize("name, config, options", ENCODERS, ids=[name for name, *_ in ENCODERS])
@@ -129,12 +141,13 @@ def test_encoders_agree_in_every_output_and_every_gradient(name, config, options
 
 SEQ2SEQ = [("T5ForConditionalGeneration", T5, {}, FLOAT32),
            ("T5ForConditionalGeneration", T5, dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False), FLOAT32),
+           ("MT5ForConditionalGeneration", T5, {}, FLOAT32),
            ("BartForConditionalGeneration", BART, {}, TOLERANCE),
            ("BartForConditionalGeneration", BART, dict(activation_function="relu", scale_embedding=True), TOLERANCE),
            ("MBartForConditionalGeneration", BART, dict(scale_embedding=True), TOLERANCE)]
 
 
-@pytest.mark.parametrize("name, config, options, tolerance", SEQ2SEQ, ids=["t5", "t5-v1.1", "bart", "bart-scaled", "mbart"])
+@pytest.mark.parametrize("name, config, options, tolerance", SEQ2SEQ, ids=["t5", "t5-v1.1", "mt5", "bart", "bart-scaled", "mbart"])
 def test_encoder_decoders_agree_in_every_output_and_every_gradient(name, config, options, tolerance, ids, mask, rng):
     model = theirs(name, config, **options)
     if options.get("tie_word_embeddings") is False:         # as in the published files; this class ties them in any case
@@ -207,10 +220,10 @@ def test_presets_have_as_many_parameters_as_the_published_models(name, kind, con
 def test_hugging_face_reads_what_tinylm_writes(name, config, tmp_path, ids):
     model = theirs(name, config)
     mine = ours(model)
-    save_pretrained(tmp_path, mine, model.config.to_dict())
-    again = load_pretrained(tmp_path, np.float64)
+    save_pretrained(mine, tmp_path, described=model.config.to_dict(), numbers="F32")
+    again = load_pretrained(tmp_path, np.float64).model
     for a, b in zip(mine.parameters(), again.parameters()):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        np.testing.assert_array_equal(a.numpy().astype(np.float32), b.numpy())
     read_back, report = type(model).from_pretrained(tmp_path, dtype=torch.float32, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     for (key, a), b in zip(model.named_parameters(), read_back.parameters()):
@@ -219,8 +232,8 @@ def test_hugging_face_reads_what_tinylm_writes(name, config, tmp_path, ids):
 
 def test_writing_undoes_reading(ids):
     model = theirs("AlbertForPreTraining", BERT, embedding_size=6)
-    _, rules, prefix, weights = described_by(model)
-    back = write(rules, dict(read(rules, weights, prefix)))
+    config, kind, weights = described_by(model)
+    back = write_rules(LAYOUTS[kind].rules(config, kind), by_our_names(model, ours(model), weights))
     assert set(back) == {name for name, _ in model.named_parameters()}
     for name, array in back.items():
         np.testing.assert_array_equal(array, weights[name])

@@ -9,10 +9,9 @@ from tinylm.finetune.tasks.classify import Classification, MultipleChoice
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.finetune.tasks.spans import SpanPrediction, SpanPredictor
 from tinylm.finetune.tasks.tagging import Tagging, TokenClassifier
-from tinylm.models.encoder.presets import build
-from tinylm.models.published.layouts.encoder_rules import fill, read
-from tinylm.models.published.layouts.encoders import LAYOUTS
-from tinylm.models.published.load_encoders import read_config
+from tinylm.models.published.build import fill, new_model
+from tinylm.models.published.layouts import LAYOUTS, prefix_of
+from tinylm.models.published.load import read_layout
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -37,9 +36,9 @@ def compare(model, make, task, examples, head, pooler=True, **labels):
     """Their loss and gradients of head and embeddings are ours; make(encoder) -> our model."""
     weights = {name: w.numpy() for name, w in model.state_dict().items()}
     names = [n for n in weights if n.startswith("bert.")]
-    rules, prefix = LAYOUTS["bert"]
-    config = read_config(model.config.to_dict(), names)
-    bert = fill(build(config, None, dtype=np.float64), read(list(rules(config)), {n: weights[n] for n in names}, prefix))
+    config, kind = read_layout(model.config.to_dict(), weights=names)
+    bert, tensors = new_model(config, np.float64), {n: weights[n] for n in names}
+    fill(bert, LAYOUTS[kind].rules(config, kind), tensors, np.float64, prefix_of(kind), LAYOUTS[kind])
     assert (bert.pooler is not None) == pooler
     mine = make(bert).eval()
     mine.out.weight.data[...] = weights[f"{head}.weight"].T

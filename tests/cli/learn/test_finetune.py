@@ -90,7 +90,7 @@ def test_a_low_rank_change_is_merged_and_the_rest_stays(base, data, tmp_path, ca
 
 def test_published_weights_are_tuned(tmp_path, data, capsys, monkeypatch):
     from tinylm.models import GPT, GPTConfig
-    from tinylm.models.published.load import save_pretrained
+    from tinylm.models.published.save import save_pretrained
     from tinylm.tokenizers import BPETokenizer, save_gpt2
     tokenizer = BPETokenizer.train(["the cat sat on the mat " * 9], 270)
     parts = dict(norm="rms", positions="rope", activation="swiglu", bias=False, d_hidden=16)

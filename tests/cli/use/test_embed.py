@@ -4,7 +4,7 @@ import pytest
 from tinylm.cli import main
 from tinylm.cli.use.embed import table
 from tinylm.models.encoder.presets import build, tiny
-from tinylm.models.published.load_encoders import save_pretrained
+from tinylm.models.published.save import save_pretrained
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 
@@ -13,7 +13,7 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 def folder(tmp_path_factory):
     """A tiny encoder in Hugging Face's layout."""
     path = tmp_path_factory.mktemp("encoder")
-    save_pretrained(path, build(tiny("minilm-l6", vocab_size=13)), dict(
+    save_pretrained(build(tiny("minilm-l6", vocab_size=13)), path, described=dict(
         model_type="bert", vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
         max_position_embeddings=16))
     (path / "vocab.txt").write_text("\n".join(PIECES) + "\n")

@@ -27,7 +27,8 @@ K = 64
 PLAIN = rotary_frequencies(K)
 SETTINGS = {"none": {}, "linear": {"factor": 1.0}, "ntk": {"factor": 1.0}, "dynamic_ntk": {"trained": 512, "length": 100},
             "yarn": {"factor": 1.0, "trained": 512}, "yarn_by_index": {"factor": 1.0, "trained": 512},
-            "llama3": {"factor": 1.0, "trained": 512, "base": 10000.0}, "longrope": {"factors": [1.0] * (K // 2)}}
+            "llama3": {"factor": 1.0, "trained": 512, "base": 10000.0}, "longrope": {"factors": [1.0] * (K // 2)},
+            "longrope_by_length": {"short": [1.0] * (K // 2), "long": [2.0] * (K // 2), "trained": 512}}
 
 
 def test_twice_the_range_is_pressed_into_the_trained_one():
@@ -56,6 +57,16 @@ def test_a_factor_of_one_changes_nothing(name, device):
     expected = rotary_angles(plain(np.arange(9), device), K)
     for ours, theirs in zip(scaled_rotary_angles(plain(np.arange(9), device), K, name, **SETTINGS[name]), expected):
         np.testing.assert_array_equal(host(ours), host(theirs))
+
+
+def test_schemes_by_length_look_at_the_last_position():
+    factors = {"short": [1.0] * (K // 2), "long": [4.0] * (K // 2), "trained": 8}
+    for positions, divided_by in (np.arange(8), 1.0), (np.arange(9), 4.0), (np.array([8]), 4.0):
+        found = scaled_rotary_angles(positions, K, "longrope_by_length", **factors)
+        np.testing.assert_array_equal(found, scaled_rotary_angles(positions, K, "linear", factor=divided_by))
+    for length, factor in (8, 1.0), (12, 2.0):              # factor 2 takes 12 of 8 for 24 of 16: s = 2 * 12 / 8 - 1
+        found = scaled_rotary_angles(np.arange(length), K, "dynamic_ntk", trained=8, factor=2.0)
+        np.testing.assert_array_equal(found, scaled_rotary_angles(np.arange(length), K, "ntk", factor=factor))
 
 
 @pytest.mark.parametrize("width, factor, scale", [

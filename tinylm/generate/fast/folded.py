@@ -25,6 +25,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol.language_model import ModelLM
 from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import ACTIVATIONS, GATES
+from tinylm.nn.position.rotary_scaling import BY_LENGTH
 
 # The parts whose mathematics stands below.
 PLAIN = {GPT, nn.Block, nn.SelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
@@ -45,6 +46,7 @@ def supports(model):
     """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say) is not plain."""
     return (type(model) is GPT and model.tokens.weight.device == "cpu" and model.embedding_norm is None
             and model.config.positions in ("learned", "rope") and set(model.config.attention) == {"full"}
+            and (model.config.rope_scaling or {}).get("name") not in BY_LENGTH and not model.config.scale_by_layer
             and all(type(part) in PLAIN for part in model.modules())
             and all(block.place is nn.pre_norm and block.attention.causal and block.attention.cap is None
                     and all(norm.eps == model.norm.eps for norm in block.norms) for block in model.blocks))

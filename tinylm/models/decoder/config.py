@@ -16,7 +16,7 @@ from tinylm.nn.position.rotary_scaling import SCALINGS
 NORMS_PER_BLOCK = {**dict.fromkeys(PLACEMENTS, 2), "sandwich": 4, "parallel": 1, "parallel_pair": 2}
 ATTENTION = "full", "window"
 FEED_FORWARD = "dense", "experts"
-POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES
+POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES, "alibi_in_root"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class GPTConfig:
     dropout: float = 0.0
     head_width: int | None = None         # K; D / H if None
     qkv_bias: bool | None = None          # in the query, key and value maps; as `bias` if None
+    mlp_bias: bool | None = None          # in the maps of the feed-forward; as `bias` if None
     norm_bias: bool | None = None         # in layer norms; as `bias` if None
     norm_eps: float | None = None         # 1e-5 in layer norms and 1e-6 in RMS norms if None
     rope_scaling: dict | None = None      # {"name": of SCALINGS, its settings ...}
@@ -50,11 +51,13 @@ class GPTConfig:
     attention: tuple = ("full",)          # full | window, layer by layer, repeated to the last layer
     window: int | None = None             # tokens a query of a window layer sees, itself among them
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
+    scale_by_layer: bool = False          # scores of layer l, from 0, are divided by l + 1
     attention_cap: float | None = None    # c: scores become c tanh(score / c)
     logit_cap: float | None = None        # the same of the logits
     feed_forward: tuple = ("dense",)      # dense | experts, layer by layer, repeated to the last layer
     experts: int = 0                      # in each layer of experts; every one is a feed-forward
     experts_per_token: int = 2
+    gates: str = "probability"            # of one expert per token: its probability | share: 1, as of all chosen
 
     def __post_init__(self):
         for field in ("attention", "feed_forward"):                                     # lists, as JSON gives them
@@ -85,6 +88,8 @@ class GPTConfig:
         if not self.key_width or self.n_head % self.kv_heads:
             raise ConfigError(f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
                               f"no multiple of {self.kv_heads} key-value heads")
+        if self.gates not in ("probability", "share"):
+            raise ConfigError(f"GPTConfig: gates = {self.gates!r} is not one of probability, share")
         for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
             value = getattr(self, field)
             if value is not None and not value > 0:

@@ -15,7 +15,7 @@ from tinylm.errors import ShapeError
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.experts import MixtureOfExperts
-from tinylm.nn.position.bias import POSITION_BIASES, FireBias
+from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias, FireBias, alibi_slopes
 from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
 from tinylm.nn.position.sinusoidal import SinusoidalPositions
 
@@ -32,9 +32,10 @@ def make_norm(config, dtype):
 def make_feed_forward(config, rng, layer, out_std, dtype):
     """The feed-forward of a layer, or its experts."""
     c = config
-    parts = c.d_model, c.hidden_width, rng, c.activation, c.bias, out_std, dtype
+    bias = c.bias if c.mlp_bias is None else c.mlp_bias
+    parts = c.d_model, c.hidden_width, rng, c.activation, bias, out_std, dtype
     if c.layer("feed_forward", layer) == "experts":
-        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token)
+        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token, gates=c.gates)
     return nn.feed_forward(c.activation)(*parts)
 
 
@@ -42,8 +43,11 @@ def make_block(config, rng, dtype, layer=0):
     """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only placeholders."""
     c = config
     out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5                                      # 2 L branches add up
+    scale = c.attention_scale
+    if c.scale_by_layer:
+        scale = (scale or c.key_width ** -0.5) / (layer + 1)
     attention = nn.SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
-                                 bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=c.attention_scale,
+                                 bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=scale,
                                  cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype)
     hidden = make_feed_forward(c, rng, layer, out_std, dtype)
     if c.norm_placement in ("parallel", "parallel_pair"):
@@ -63,6 +67,8 @@ def make_positions(config, rng, dtype):
         return nn.LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
     if c.positions == "sinusoidal":
         return SinusoidalPositions(c.d_model), None
+    if c.positions == "alibi_in_root":                      # the book's, eq. 2.83: beside q k^T, under its root
+        return None, AlibiBias(c.n_head, slopes=alibi_slopes(c.n_head) * c.key_width ** -0.5, dtype=dtype)
     return None, POSITION_BIASES[c.positions](c.n_head, rng, dtype=dtype) if c.positions in POSITION_BIASES else None
 
 

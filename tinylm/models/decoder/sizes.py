@@ -57,7 +57,8 @@ def count_feed_forward(config):
     """One feed-forward, or one expert: 2 D F, 3 D F if gated, and biases."""
     c, D, F = config, config.d_model, config.hidden_width
     gated = c.activation in GATES
-    return (3 if gated else 2) * D * F + c.bias * ((2 if gated else 1) * F + D)
+    bias = c.bias if c.mlp_bias is None else c.mlp_bias
+    return (3 if gated else 2) * D * F + bias * ((2 if gated else 1) * F + D)
 
 
 def count_block(config, layer=0):

@@ -50,6 +50,7 @@ class EncoderConfig:
     layer_groups: int | None = None       # sets of layer weights; None: every layer its own, 1: all share one
     norm_placement: str = "post"          # post: norm(x + F(x)), the embeddings are normed | pre: the output is
     activation: str = "gelu"
+    head_activation: str | None = None    # of the head; as in the layers if None
     norm_eps: float = 1e-12
     pooler: bool = True                   # tanh(h_0 W + b): one vector for the sequence
     classes: int = 0                      # of a pair of sentences, told from the pooled vector: 2 for NSP and SOP
@@ -111,7 +112,7 @@ class Encoder(Module):
 
     def _new_head(self, rng, width, dtype):
         c = self.config
-        activation = "gelu" if c.activation in GATES else c.activation
+        activation = c.head_activation or ("gelu" if c.activation in GATES else c.activation)
         if c.head is None:
             return None
         if c.head == "replaced":

@@ -1,6 +1,8 @@
-"""Vectors of sentences: an encoder's hidden states averaged over the tokens   (Reimers & Gurevych 2019).
+"""Vectors of sentences: an encoder's hidden states averaged over the tokens   (Reimers & Gurevych
+2019).
 
-Two sentences that mean alike lie close together in angle. `tinylm embed` shows it with published weights.
+Two sentences that mean alike lie close together in angle. `tinylm embed` shows it with published
+weights.
 Read next: encoder/encoder.py.
 """
 from pathlib import Path
@@ -13,7 +15,7 @@ from tinylm.errors import CheckpointError, ConfigError
 from tinylm.files import read_json
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.published.formats.found import find_weights
-from tinylm.models.published.load_encoders import load_pretrained
+from tinylm.models.published.load import load_pretrained
 from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 
 
@@ -53,7 +55,9 @@ class SentenceEncoder:
         return ids, np.arange(ids.shape[1]) < np.array([len(line) for line in rows])[:, None]
 
     def __call__(self, texts):
-        """Unit vectors of a list of texts, (B, D); the dot product of two is their cosine. ConfigError without a text."""
+        """Unit vectors of a list of texts, (B, D); the dot product of two is their cosine.
+        ConfigError without a text.
+        """
         if not texts:
             raise ConfigError("SentenceEncoder: no text to embed: give at least one")
         ids, mask = self.batch(texts)
@@ -65,13 +69,14 @@ def load_sentence_encoder(name="minilm", dtype=np.float32):
     """Published weights as a SentenceEncoder.
 
     name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with vocab.txt
-    raises   MissingExtra with the pip command if they are not installed; CheckpointError if they are damaged;
+    raises   MissingExtra with the pip command if they are not installed; CheckpointError if they
+             are damaged;
              ConfigError if they are no encoder
     """
     folder = Path(find_weights(name))
     if not (folder / "vocab.txt").is_file():
         raise ConfigError(f"{name!r} is no encoder of sentences: {folder} holds no vocab.txt; `minilm` is one")
-    encoder = load_pretrained(folder, dtype)
+    encoder = load_pretrained(folder, dtype).model
     if not isinstance(encoder, Encoder):
         raise ConfigError(f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one")
     lower = _setting(folder / "tokenizer_config.json", "do_lower_case", bool)

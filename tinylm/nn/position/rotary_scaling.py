@@ -51,9 +51,12 @@ def ntk(width, base=10000.0, *, factor):
     return rotary_frequencies(width, ntk_base(width, base, factor)), 1.0
 
 
-def dynamic_ntk(width, base=10000.0, *, trained, length):
-    """ntk() with s = length / trained as the sequence grows, and nothing changed up to the trained length."""
-    return ntk(width, base, factor=max(1.0, length / trained))
+def dynamic_ntk(width, base=10000.0, *, trained, length, factor=1.0):
+    """ntk() with s = factor (length / trained) - (factor - 1) as the sequence grows: 1 up to the trained length.
+
+    factor  of published configurations: a longer sequence is taken for so many times as long; 1 is the plain rule
+    """
+    return ntk(width, base, factor=max(1.0, factor * length / trained - (factor - 1)))
 
 
 def yarn_magnitude(factor):
@@ -74,10 +77,11 @@ def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
     return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
 
 
-def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
+def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, magnitude=None):
     """yarn() as its authors' code and Hugging Face compute it, so what published YaRN weights need.
 
     The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make `fast` and `slow` turns.
+    magnitude  instead of yarn_magnitude(factor)
     """
     def index(turns_made):                                  # where trained * base^(-2k/K) / 2 pi = turns_made
         return width * math.log(trained / (turns_made * 2 * math.pi)) / (2 * math.log(base))
@@ -85,7 +89,8 @@ def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
     low, high = max(math.floor(index(fast)), 0), min(math.ceil(index(slow)), width - 1)
     kept = 1 - np.clip((np.arange(width // 2) - low) / (high - low if high > low else 0.001), 0, 1)
     frequencies = rotary_frequencies(width, base)
-    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
+    magnitude = yarn_magnitude(factor) if magnitude is None else magnitude
+    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), magnitude
 
 
 def llama3(width, base=500000.0, *, factor, trained, low=1.0, high=4.0):
@@ -107,21 +112,34 @@ def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
     return rotary_frequencies(width, base) / factors, magnitude
 
 
+def longrope_by_length(width, base=10000.0, *, short, long, trained, length, factor=1.0, magnitude=None):
+    """longrope() as Phi-3 has it: one set of factors up to the trained length, another beyond."""
+    factors = long if length > trained else short
+    frequencies, usual = longrope(width, base, factors=factors, factor=factor, trained=trained)
+    return frequencies, usual if magnitude is None else magnitude
+
+
+# Schemes whose frequencies depend on how long the sequence is: they need `length`, and serve no table made ahead.
+BY_LENGTH = "dynamic_ntk", "longrope_by_length"
 SCALINGS = {"none": unscaled, "linear": linear, "ntk": ntk, "dynamic_ntk": dynamic_ntk, "yarn": yarn,
-            "yarn_by_index": yarn_by_index, "llama3": llama3, "longrope": longrope}
+            "yarn_by_index": yarn_by_index, "llama3": llama3, "longrope": longrope,
+            "longrope_by_length": longrope_by_length}
 
 
 def scaled_rotary_angles(positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings):
     """rotary_angles() with the frequencies of a scheme
 
     positions   (T,) or (B, T) integers
-    scaling     name in SCALINGS;  settings  what it needs: factor=, trained=, ...
+    scaling     name in SCALINGS;  settings  what it needs: factor=, trained=, ...; `length`, where a scheme depends
+                on it, is one more than the last position unless given
     keep_first  positions below this keep the unscaled frequencies (LongRoPE's first tokens)
     returns     (cos, sin), each (T, K/2), or (B, 1, T, K/2)
     raises      ConfigError for a scheme that does not exist
     """
     if scaling not in SCALINGS:
         raise ConfigError(f"rotary scaling {scaling!r} is not one of {', '.join(SCALINGS)}")
+    if scaling in BY_LENGTH and "length" not in settings:
+        settings["length"] = int(np.max(positions)) + 1 if positions.size else 1
     frequencies, magnitude = SCALINGS[scaling](width, base, **settings)
     scaled = turns(positions, frequencies, dtype, magnitude)
     if not keep_first:

@@ -1,43 +1,67 @@
-"""BLOOM as Hugging Face keeps it: ALiBi, a norm after the embeddings, queries, keys and values head by head.
+"""BLOOM as Hugging Face keeps it: ALiBi, a norm after the embeddings, queries, keys and values head
+by head.
 
-Read next: published/load.py.
+Read next: bert.py.
 """
-from tinylm.errors import CheckpointError
+
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, linear, same
 
+PREFIX = "transformer."
 
-def read_config(described):
+
+def read_config(f, names=None):
     """The GPTConfig of a config.json."""
-    d = described
-    if d.get("apply_residual_connection_post_layernorm"):
-        raise CheckpointError("config.json: a residual connection after the norm is not read here")
-    width = d.get("hidden_size", d.get("n_embed"))
-    return GPTConfig(d["vocab_size"], d.get("seq_length", 2048), d.get("n_layer", d.get("num_hidden_layers")),
-                     d.get("n_head", d.get("num_attention_heads")), width, norm_eps=d.get("layer_norm_epsilon", 1e-5),
-                     positions="alibi", embedding_norm=True, tied=d.get("tie_word_embeddings", True))
+    f.only("apply_residual_connection_post_layernorm", False)
+    f.ignore(
+        "pretraining_tp slow_but_exact masked_softmax_fusion attention_softmax_in_fp32 bias_dropout_fusion "
+        "skip_bias_add skip_bias_add_qkv offset_alibi unk_token_id"
+    )
+    return GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("seq_length", default=2048),
+        n_layer=f.integer("n_layer", "num_hidden_layers"),
+        n_head=f.integer("n_head", "num_attention_heads"),
+        d_model=f.integer("hidden_size", "n_embed"),
+        norm_eps=f.number("layer_norm_epsilon", default=1e-5),
+        positions="alibi",
+        embedding_norm=True,
+        tied=f.flag("tie_word_embeddings", default=True),
+    )
 
 
 def write_config(config, kind):
     """The config.json of a GPTConfig."""
     c = config
-    return {"model_type": kind, "architectures": ["BloomForCausalLM"], "vocab_size": c.vocab_size, "seq_length": c.context,
-            "n_layer": c.n_layer, "n_head": c.n_head, "hidden_size": c.d_model, "layer_norm_epsilon": c.norm_eps or 1e-5,
-            "tie_word_embeddings": c.tied}
+    return {
+        "model_type": kind,
+        "architectures": ["BloomForCausalLM"],
+        "vocab_size": c.vocab_size,
+        "seq_length": c.context,
+        "n_layer": c.n_layer,
+        "n_head": c.n_head,
+        "hidden_size": c.d_model,
+        "layer_norm_epsilon": c.norm_eps or 1e-5,
+        "tie_word_embeddings": c.tied,
+    }
 
 
 def rules(config, kind):
     """How each parameter is kept."""
-    c, top = config, "transformer."
-    made = [same("tokens.weight", f"{top}word_embeddings.weight")] + layer_norm("embedding_norm", f"{top}word_embeddings_layernorm")
+    c = config
+    made = [same("tokens.weight", f"{PREFIX}word_embeddings.weight")]
+    made += layer_norm("embedding_norm", f"{PREFIX}word_embeddings_layernorm")
     for i in range(c.n_layer):
-        ours, theirs = f"blocks.{i}", f"{top}h.{i}"
-        made += [grouped_qkv(f"{ours}.attention.qkv.{part}", f"{theirs}.self_attention.query_key_value.{part}", c)
-                 for part in ("weight", "bias")]
+        ours, theirs = f"blocks.{i}", f"{PREFIX}h.{i}"
+        qkv = f"{theirs}.self_attention.query_key_value"
+        made += [
+            grouped_qkv(f"{ours}.attention.qkv.{part}", f"{qkv}.{part}", c)
+            for part in ("weight", "bias")
+        ]
         made += affine(f"{ours}.attention.out", f"{theirs}.self_attention.dense")
         made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.mlp.dense_h_to_4h")
         made += affine(f"{ours}.feed_forward.out", f"{theirs}.mlp.dense_4h_to_h")
         made += layer_norm(f"{ours}.norms.0", f"{theirs}.input_layernorm")
         made += layer_norm(f"{ours}.norms.1", f"{theirs}.post_attention_layernorm")
-    made += layer_norm("norm", f"{top}ln_f")
+    made += layer_norm("norm", f"{PREFIX}ln_f")
     return made + ([] if c.tied else [linear("head", "lm_head.weight")])

@@ -1,54 +1,112 @@
-"""Falcon as Hugging Face keeps it: parallel blocks, and one matrix for queries, keys and values. Read next: bloom.py."""
-from tinylm.errors import CheckpointError
+"""Falcon as Hugging Face keeps it: parallel blocks, one matrix for queries, keys and values, RoPE
+or ALiBi.
+
+Its ALiBi is the book's (eq. 2.83): the bias stands beside q k^T under one root. Read next:
+bloom.py.
+"""
+
 from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
 from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, linear, same
 
+PREFIX = "transformer."
+ACTIVATION = {
+    "gelu": "gelu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+}
 
-def read_config(described):
-    """The GPTConfig of a config.json; CheckpointError for the early models with ALiBi."""
-    d = described
-    if d.get("alibi"):
-        raise CheckpointError("config.json: Falcon with ALiBi divides its biases by sqrt(K); it is not read here")
-    new = d.get("new_decoder_architecture", False)
-    heads = d.get("num_attention_heads", d.get("n_head"))
-    kv_heads = d.get("num_kv_heads", d.get("n_head_kv")) if new else 1 if d.get("multi_query", True) else heads
-    two = new and d.get("num_ln_in_parallel_attn") in (None, 2)
-    placement = "parallel_pair" if two else "parallel" if new or d.get("parallel_attn", True) else "pre"
-    rope = d.get("rope_parameters") or {}
-    return GPTConfig(d["vocab_size"], d.get("max_position_embeddings", 2048), d.get("num_hidden_layers", d.get("n_layer")), heads,
-                     d["hidden_size"], kv_heads, d.get("ffn_hidden_size"), norm_placement=placement,
-                     norm_eps=d.get("layer_norm_epsilon", 1e-5), activation=d.get("activation", "gelu"), positions="rope",
-                     rope_base=rope.get("rope_theta", d.get("rope_theta", 10000.0)), bias=d.get("bias", False), norm_bias=True,
-                     tied=d.get("tie_word_embeddings", True))
+
+def read_config(f, names=None):
+    """The GPTConfig of a config.json."""
+    heads = f.integer("num_attention_heads", "n_head")
+    new, several = (
+        f.flag("new_decoder_architecture", default=False),
+        f.flag("multi_query", default=True),
+    )
+    kv_heads = f.integer("num_kv_heads", "n_head_kv", default=heads)
+    if not new:
+        kv_heads = 1 if several else heads
+    alibi = f.flag("alibi", default=False)
+    base, scaling, share, context = read_rope(f, f.integer("max_position_embeddings", default=2048))
+    f.only("partial_rotary_factor", 1, 1.0)
+    return GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=context,
+        n_layer=f.integer("num_hidden_layers", "n_layer"),
+        n_head=heads,
+        d_model=f.integer("hidden_size"),
+        n_kv_head=kv_heads,
+        d_hidden=f.integer("ffn_hidden_size", default=None),
+        norm_placement=_placement(f, new),
+        norm_eps=f.number("layer_norm_epsilon", default=1e-5),
+        activation=f.choice("activation", table=ACTIVATION, default="gelu"),
+        positions="alibi_in_root" if alibi else "rope",
+        rope_base=base,
+        rope_scaling=None if alibi else scaling,
+        bias=f.flag("bias", default=False),
+        norm_bias=True,
+        tied=f.flag("tie_word_embeddings", default=True),
+    )
+
+
+def _placement(f, new):
+    norms = f.integer("num_ln_in_parallel_attn", default=2 if new else 1)
+    parallel = f.flag("parallel_attn", default=True)
+    if norms not in (1, 2):
+        f.refuse("num_ln_in_parallel_attn", norms, "1 or 2")
+    if new:
+        return "parallel_pair" if norms == 2 else "parallel"
+    return "parallel" if parallel else "pre"
 
 
 def write_config(config, kind):
     """The config.json of a GPTConfig, as far as the family has words for it."""
     c = config
     new = c.norm_placement == "parallel_pair" or c.kv_heads not in (1, c.n_head)
-    return {"model_type": kind, "architectures": ["FalconForCausalLM"], "vocab_size": c.vocab_size,
-            "max_position_embeddings": c.context, "num_hidden_layers": c.n_layer, "num_attention_heads": c.n_head,
-            "hidden_size": c.d_model, "num_kv_heads": c.kv_heads, "ffn_hidden_size": c.hidden_width, "activation": c.activation,
-            "layer_norm_epsilon": c.norm_eps or 1e-5, "rope_theta": c.rope_base,
-            "rope_parameters": {"rope_type": "default", "rope_theta": c.rope_base}, "bias": c.bias, "alibi": False,
-            "new_decoder_architecture": new, "num_ln_in_parallel_attn": 2 if c.norm_placement == "parallel_pair" else 1,
-            "multi_query": c.kv_heads == 1, "parallel_attn": c.norm_placement.startswith("parallel"), "tie_word_embeddings": c.tied}
+    words = {ours: theirs for theirs, ours in ACTIVATION.items() if theirs != "gelu_new"}
+    return write_rope(c) | {
+        "model_type": kind,
+        "architectures": ["FalconForCausalLM"],
+        "vocab_size": c.vocab_size,
+        "max_position_embeddings": trained_context(c),
+        "num_hidden_layers": c.n_layer,
+        "num_attention_heads": c.n_head,
+        "hidden_size": c.d_model,
+        "num_kv_heads": c.kv_heads,
+        "ffn_hidden_size": c.hidden_width,
+        "activation": words[c.activation],
+        "layer_norm_epsilon": c.norm_eps or 1e-5,
+        "bias": c.bias,
+        "alibi": c.positions == "alibi_in_root",
+        "new_decoder_architecture": new,
+        "multi_query": c.kv_heads == 1,
+        "num_ln_in_parallel_attn": 2 if c.norm_placement == "parallel_pair" else 1,
+        "parallel_attn": c.norm_placement.startswith("parallel"),
+        "tie_word_embeddings": c.tied,
+    }
 
 
 def rules(config, kind):
     """How each parameter is kept."""
-    c, top = config, "transformer."
-    names = {"parallel_pair": ("ln_attn", "ln_mlp"), "parallel": ("input_layernorm",),
-             "pre": ("input_layernorm", "post_attention_layernorm")}[c.norm_placement]
-    made = [same("tokens.weight", f"{top}word_embeddings.weight")]
+    c = config
+    names = {
+        "parallel_pair": ("ln_attn", "ln_mlp"),
+        "parallel": ("input_layernorm",),
+        "pre": ("input_layernorm", "post_attention_layernorm"),
+    }[c.norm_placement]
+    made = [same("tokens.weight", f"{PREFIX}word_embeddings.weight")]
     for i in range(c.n_layer):
-        ours, theirs = f"blocks.{i}", f"{top}h.{i}"
-        made += [grouped_qkv(f"{ours}.attention.qkv.{part}", f"{theirs}.self_attention.query_key_value.{part}", c)
-                 for part in ["weight"] + ["bias"] * c.bias]
-        made += affine(f"{ours}.attention.out", f"{theirs}.self_attention.dense", c.bias)
-        made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.mlp.dense_h_to_4h", c.bias)
-        made += affine(f"{ours}.feed_forward.out", f"{theirs}.mlp.dense_4h_to_h", c.bias)
+        ours, theirs = f"blocks.{i}", f"{PREFIX}h.{i}"
+        qkv = f"{theirs}.self_attention.query_key_value"
+        parts = ["weight"] + ["bias"] * c.bias
+        made += [grouped_qkv(f"{ours}.attention.qkv.{part}", f"{qkv}.{part}", c) for part in parts]
+        made += affine(f"{ours}.attention.out", f"{theirs}.self_attention.dense", bias=c.bias)
+        made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.mlp.dense_h_to_4h", bias=c.bias)
+        made += affine(f"{ours}.feed_forward.out", f"{theirs}.mlp.dense_4h_to_h", bias=c.bias)
         for n, name in enumerate(names):
             made += layer_norm(f"{ours}.norms.{n}", f"{theirs}.{name}")
-    made += layer_norm("norm", f"{top}ln_f")
+    made += layer_norm("norm", f"{PREFIX}ln_f")
     return made + ([] if c.tied else [linear("head", "lm_head.weight")])

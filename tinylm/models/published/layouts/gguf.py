@@ -1,4 +1,6 @@
-"""LLaMA and Qwen2 in GGUF's names. LLaMA's queries and keys lie there for rotating neighboring pairs."""
+"""LLaMA and Qwen2 in GGUF's names. LLaMA's queries and keys lie there for rotating neighboring
+pairs.
+"""
 from tinylm.errors import CheckpointError
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rules import adjacent_pairs, joined, linear, same

@@ -1,40 +1,107 @@
-"""GPT-2 and GPT-1 as Hugging Face keeps them: Conv1D matrices are (in, out), as ours. Read next: llama.py."""
+"""GPT-2 and GPT-1 as Hugging Face keeps them: Conv1D matrices are (in, out), as ours. Read next:
+llama.py.
+"""
+
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rules import layer_norm, linear, same
 
-ACTIVATION = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu", "silu": "silu"}
+PREFIX = "transformer."
+ACTIVATION = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+# GPT-1's "gelu" is the tanh form
+FIRST = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
 
 
-def read_config(described):
+def read_config(f, names=None):
     """The GPTConfig of a config.json."""
-    d = described
-    first = d["model_type"] == "openai-gpt"                 # its "gelu" is the tanh form
-    return GPTConfig(d["vocab_size"], d["n_positions"], d["n_layer"], d["n_head"], d["n_embd"], d_hidden=d.get("n_inner"),
-                     norm_placement="post" if first else "pre", norm_eps=d.get("layer_norm_epsilon", 1e-5),
-                     activation="gelu_tanh" if first else ACTIVATION[d["activation_function"]],
-                     tied=d.get("tie_word_embeddings", True))
+    first = f.described["model_type"] == "openai-gpt"
+    parts = _first(f) if first else _second(f)
+    config = GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("n_positions", "max_position_embeddings"),
+        n_layer=f.integer("n_layer", "num_hidden_layers"),
+        n_head=f.integer("n_head", "num_attention_heads"),
+        d_model=f.integer("n_embd", "hidden_size"),
+        norm_eps=f.number("layer_norm_epsilon", default=1e-5),
+        tied=f.flag("tie_word_embeddings", default=True),
+        **parts,
+    )
+    f.ignore("n_ctx n_special predict_special_tokens")
+    return config
+
+
+def _first(f):
+    return {"norm_placement": "post", "activation": f.choice("afn", table=FIRST, default="gelu")}
+
+
+def _second(f):
+    # the same products in another order of roundings
+    f.ignore("reorder_and_upcast_attn")
+    scaled = f.flag("scale_attn_weights", default=True)
+    return {
+        "activation": f.choice("activation_function", table=ACTIVATION, default="gelu_new"),
+        "d_hidden": f.integer("n_inner", default=None),
+        "attention_scale": None if scaled else 1.0,
+        "scale_by_layer": f.flag("scale_attn_by_inverse_layer_idx", default=False),
+    }
 
 
 def write_config(config, kind):
     """The config.json of a GPTConfig."""
     c = config
-    activation = {"afn": "gelu"} if kind == "openai-gpt" else {
-        "activation_function": {"gelu_tanh": "gelu_new"}.get(c.activation, c.activation), "n_inner": c.d_hidden}
-    return {"model_type": kind, "architectures": ["OpenAIGPTLMHeadModel" if kind == "openai-gpt" else "GPT2LMHeadModel"],
-            "vocab_size": c.vocab_size, "n_positions": c.context, "n_layer": c.n_layer, "n_head": c.n_head, "n_embd": c.d_model,
-            "layer_norm_epsilon": c.norm_eps or 1e-5, "tie_word_embeddings": c.tied, **activation}
+    first = kind == "openai-gpt"
+    described = {
+        "model_type": kind,
+        "architectures": ["OpenAIGPTLMHeadModel" if first else "GPT2LMHeadModel"],
+        "vocab_size": c.vocab_size,
+        "n_positions": c.context,
+        "n_layer": c.n_layer,
+        "n_head": c.n_head,
+        "n_embd": c.d_model,
+        "layer_norm_epsilon": c.norm_eps or 1e-5,
+        "tie_word_embeddings": c.tied,
+    }
+    if first:
+        words = {ours: theirs for theirs, ours in FIRST.items() if theirs != "swish"}
+        return described | {"afn": words.get(c.activation, c.activation)}
+    word = {"gelu_tanh": "gelu_new"}.get(c.activation, c.activation)
+    return described | {
+        "activation_function": word,
+        "n_inner": c.d_hidden,
+        "scale_attn_weights": c.attention_scale is None,
+        "scale_attn_by_inverse_layer_idx": c.scale_by_layer,
+    }
 
 
 def rules(config, kind):
     """How each parameter is kept."""
-    top = "transformer."
-    tokens, positions = ("tokens_embed", "positions_embed") if kind == "openai-gpt" else ("wte", "wpe")
-    made = [same("tokens.weight", f"{top}{tokens}.weight"), same("positions.table.weight", f"{top}{positions}.weight")]
+    tokens, positions = (
+        ("tokens_embed", "positions_embed") if kind == "openai-gpt" else ("wte", "wpe")
+    )
+    made = [
+        same("tokens.weight", f"{PREFIX}{tokens}.weight"),
+        same("positions.table.weight", f"{PREFIX}{positions}.weight"),
+    ]
     for i in range(config.n_layer):
-        ours, theirs = f"blocks.{i}", f"{top}h.{i}"
-        for name, other in (("attention.qkv", "attn.c_attn"), ("attention.out", "attn.c_proj"),
-                            ("feed_forward.hidden", "mlp.c_fc"), ("feed_forward.out", "mlp.c_proj")):
-            made += [same(f"{ours}.{name}.{part}", f"{theirs}.{other}.{part}") for part in ("weight", "bias")]
-        made += layer_norm(f"{ours}.norms.0", f"{theirs}.ln_1") + layer_norm(f"{ours}.norms.1", f"{theirs}.ln_2")
-    made += [] if kind == "openai-gpt" else layer_norm("norm", f"{top}ln_f")
+        ours, theirs = f"blocks.{i}", f"{PREFIX}h.{i}"
+        for name, other in (
+            ("attention.qkv", "attn.c_attn"),
+            ("attention.out", "attn.c_proj"),
+            ("feed_forward.hidden", "mlp.c_fc"),
+            ("feed_forward.out", "mlp.c_proj"),
+        ):
+            made += [
+                same(f"{ours}.{name}.{part}", f"{theirs}.{other}.{part}")
+                for part in ("weight", "bias")
+            ]
+        made += layer_norm(f"{ours}.norms.0", f"{theirs}.ln_1") + layer_norm(
+            f"{ours}.norms.1", f"{theirs}.ln_2"
+        )
+    made += [] if kind == "openai-gpt" else layer_norm("norm", f"{PREFIX}ln_f")
     return made + ([] if config.tied else [linear("head", "lm_head.weight")])

@@ -1,7 +1,9 @@
 """Rules between our parameters and the tensors of a published file, in both directions.
 
-Three things differ: torch keeps a linear map as (out, in), the transpose of ours; queries, keys and values are three
-matrices there and one here, or one in another order of rows; and some gains are published less 1. Each is a kind of rule.
+Three things differ: torch keeps a linear map as (out, in), the transpose of ours; queries, keys and
+values are three
+matrices there and one here, or one in another order of rows; and some gains are published less 1.
+Each is a kind of rule.
 Read next: gpt2.py.
 """
 from dataclasses import dataclass
@@ -55,12 +57,16 @@ def _stack(parts, dtype):
 def _side_by_side(parts, dtype):
     """Matrices (out, in) side by side as one (in, outs).
 
-    A map that widens lies row by row, one that narrows column by column: the longer way is then contiguous, and the
-    product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30 against 26 GB/s; 1536 x 576: 33 against 19).
+    A map that widens lies row by row, one that narrows column by column: the longer way is then
+    contiguous, and the
+    product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30 against 26 GB/s;
+    1536 x 576: 33 against 19).
     """
-    arrays = [part() for part in parts]                      # queries, keys and values together are small
+    # queries, keys and values together are small
+    arrays = [part() for part in parts]
     D, widths = arrays[0].shape[-1], [len(array) for array in arrays]
-    if any(np.shape(array) != (width, D) for array, width in zip(arrays, widths)):      # NumPy would repeat them
+    # NumPy would repeat them
+    if any(np.shape(array) != (width, D) for array, width in zip(arrays, widths)):
         raise ValueError("they must be matrices of one width")
     total = sum(widths)
     out = np.empty((D, total), dtype) if total > D else np.empty((total, D), dtype).T
@@ -85,19 +91,49 @@ def same(ours, theirs, shift=0.0):
 
 
 def linear(ours, *theirs, sizes=()):
-    """torch's Linear maps (out, in), side by side in ours (in, out_1 + out_2 + ...); `sizes` are those outs."""
-    cuts = np.cumsum(sizes)[:-1]
+    """torch's Linear maps (out, in), side by side in ours (in, out_1 + out_2 + ...).
+
+    sizes  those outs, if they differ
+    """
     return Rule(ours, theirs, lambda parts, dtype: _side_by_side(parts, dtype),
-                lambda array: np.split(array.T, cuts) if len(theirs) > 1 else [array.T])
+                lambda array: np.split(array.T, _cuts(len(theirs), sizes)))
 
 
-def joined(ours, *theirs, sizes):
+def joined(ours, *theirs, sizes=()):
     """Vectors one after another: biases of maps that stand side by side in ours."""
-    return Rule(ours, theirs, _stack, lambda array: np.split(array, np.cumsum(sizes)[:-1]))
+    return Rule(ours, theirs, _stack, lambda array: np.split(array, _cuts(len(theirs), sizes)))
+
+
+def _cuts(parts, sizes):
+    return np.cumsum(sizes)[:-1] if sizes else parts
+
+
+def by_head(ours, *theirs, heads, turned=False):
+    """XLNet's maps, (D, H, K) there: side by side in ours, (D, parts * H K).
+
+    turned  they lead from heads back: (H K, D) in ours
+    """
+    def read(parts, dtype):
+        arrays = [np.asarray(part(), dtype) for part in parts]
+        flat = [array.reshape(array.shape[0], -1) for array in arrays]
+        return np.array(np.concatenate([a.T if turned else a for a in flat], axis=-1), order="C")
+
+    def write(array):
+        flat = [part.T if turned else part for part in np.split(array, len(theirs), axis=-1)]
+        return [part.reshape(part.shape[0], heads, -1) for part in flat]
+
+    return Rule(ours, theirs, read, write)
+
+
+def reshaped(ours, theirs, mine, shape):
+    """One tensor that has another shape there: `mine` here, `shape` in the file."""
+    return Rule(ours, (theirs,), lambda parts, dtype: np.array(parts[0](), dtype).reshape(mine),
+                lambda array: [array.reshape(shape)])
 
 
 def grouped_qkv(ours, theirs, config):
-    """One matrix (or bias) whose rows go group by group: R queries, their key, their value (BLOOM, Falcon).
+    """One matrix (or bias) whose rows go group by group: R queries, their key, their value (BLOOM,
+    Falcon).
 
     Ours has the queries of all groups first, then all keys, then all values.
     """
@@ -120,7 +156,8 @@ def grouped_qkv(ours, theirs, config):
 
 
 def adjacent_pairs(rule, heads):
-    """A `linear` or `joined` rule whose tensors rotate neighboring rows, changed to our halves of a head.
+    """A `linear` or `joined` rule whose tensors rotate neighboring rows, changed to our halves of a
+    head.
 
     heads    of each tensor; 0 for one that is not rotated
     (GGUF keeps LLaMA so; see nn/position/rotary_forms.py, adjacent_to_halves)
@@ -140,9 +177,49 @@ def adjacent_pairs(rule, heads):
 
 def layer_norm(ours, theirs, bias=True):
     """The two rules of a layer norm, or the one of an RMS norm."""
-    return [same(f"{ours}.gain", f"{theirs}.weight")] + [same(f"{ours}.bias", f"{theirs}.bias")] * bias
+    gain = same(f"{ours}.gain", f"{theirs}.weight")
+    return [gain] + [same(f"{ours}.bias", f"{theirs}.bias")] * bias
 
 
-def affine(ours, theirs, bias=True):
-    """The two rules of a torch Linear with its bias, or the one without."""
-    return [linear(f"{ours}.weight", f"{theirs}.weight")] + [same(f"{ours}.bias", f"{theirs}.bias")] * bias
+def affine(ours, *theirs, bias=True, sizes=()):
+    """The two rules of torch Linears with biases, side by side; or the one without biases."""
+    weight = linear(f"{ours}.weight", *(f"{name}.weight" for name in theirs), sizes=sizes)
+    if not bias:
+        return [weight]
+    return [weight, joined(f"{ours}.bias", *(f"{name}.bias" for name in theirs), sizes=sizes)]
+
+
+def find(name, weights, prefix=""):
+    """The name under which `weights` has a tensor: as it is, without `prefix`, or with it; else
+    None.
+    """
+    spellings = name, name.removeprefix(prefix), prefix + name
+    return next((spelling for spelling in spellings if spelling in weights), None)
+
+
+def read_rule(rule, weights, dtype, prefix="", where="the weights"):
+    """(our array, names of the tensors it was made of).
+
+    raises  CheckpointError naming a tensor that is missing, or tensors whose shapes do not fit
+    """
+    names = [find(name, weights, prefix) for name in rule.theirs]
+    missing = [theirs for theirs, found in zip(rule.theirs, names) if found is None]
+    if missing:
+        raise CheckpointError(f"{where} has no tensor {missing[0]!r}, which a model of this "
+                              "configuration needs")
+    try:
+        return rule.read([lambda name=name: weights[name] for name in names], dtype), names
+    except (ValueError, IndexError) as error:               # of other sizes, or with fewer axes
+        shapes = ", ".join(f"{name} {np.shape(weights[name])}" for name in names)
+        raise CheckpointError(f"{where}: {shapes} do not make the parameter {rule.ours}: {error}") from error
+
+
+def write_rules(rules, parameters):
+    """{their name: array} from {our name: array}; rules of parameters that are not there are passed
+    over.
+    """
+    made = {}
+    for rule in rules:
+        if rule.ours in parameters:
+            made |= zip(rule.theirs, map(np.ascontiguousarray, rule.write(parameters[rule.ours])))
+    return made

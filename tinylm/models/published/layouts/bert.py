@@ -1,0 +1,273 @@
+"""BERT and what grew from it: RoBERTa, XLM-RoBERTa, CamemBERT, ALBERT, ELECTRA, DistilBERT, as
+Hugging Face keeps them.
+
+Which heads a model has is told by the tensors that are there. Read next: t5.py.
+"""
+
+from dataclasses import replace
+
+from tinylm.models.encoder.encoder import EncoderConfig
+from tinylm.models.published.layouts.rules import affine, find, layer_norm, same
+
+ACTIVATION = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+ROBERTA = "roberta", "xlm-roberta", "camembert"
+PREFIXES = {
+    "bert": "bert.",
+    "roberta": "roberta.",
+    "xlm-roberta": "roberta.",
+    "camembert": "roberta.",
+    "albert": "albert.",
+    "electra": "electra.",
+    "distilbert": "distilbert.",
+}
+# The head's matrix is the table of embeddings: files repeat it, and its bias, under these names.
+REPEATED = (
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+    "lm_head.decoder.weight",
+    "lm_head.decoder.bias",
+    "predictions.decoder.weight",
+    "predictions.decoder.bias",
+    "generator_lm_head.weight",
+    "vocab_projector.weight",
+)
+
+
+def read_config(f, names=None):
+    """The EncoderConfig of a config.json.
+
+    names  names of the tensors there are: a head or pooler that has none is left out; None: all are
+           kept
+    """
+    kind = f.described["model_type"]
+    config = (_distilbert if kind == "distilbert" else _bert)(f, kind)
+    untied = not f.flag("tie_word_embeddings", default=True)
+    config = config if names is None else _parts_there(config, kind, names)
+    if kind in ROBERTA or (kind == "electra" and config.head == "token"):
+        config = replace(config, head_activation="gelu")  # whatever hidden_act is
+    if untied and config.head in ("token", "token_plain"):
+        f.refuse(
+            "tie_word_embeddings", False, "true: the output weights are the table of embeddings"
+        )
+    return config
+
+
+def _bert(f, kind):
+    albert, width = kind == "albert", f.integer("hidden_size")
+    pad = f.integer("pad_token_id", default=1)
+    # the table has rows before the first token's
+    first = pad + 1 if kind in ROBERTA else 0
+    embed = f.integer("embedding_size", default=128 if kind in ("albert", "electra") else width)
+    f.only("position_embedding_type", "absolute")
+    f.only("inner_group_num", 1)
+    f.ignore(
+        "gap_size net_structure_type num_memory_blocks down_scale_factor directionality "
+        "pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
+        "pooler_type"
+    )
+    groups = f.integer("num_hidden_groups", default=1) if albert else None
+    return EncoderConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("max_position_embeddings") - first,
+        n_layer=f.integer("num_hidden_layers"),
+        n_head=f.integer("num_attention_heads"),
+        d_model=width,
+        d_hidden=f.integer("intermediate_size"),
+        d_embed=embed if albert or embed != width else None,
+        segments=f.integer("type_vocab_size", default=2),
+        first_position=first,
+        layer_groups=groups,
+        activation=f.choice(
+            "hidden_act", table=ACTIVATION, default="gelu_new" if albert else "gelu"
+        ),
+        norm_eps=f.number("layer_norm_eps", default=1e-12),
+        dropout=f.described.get("hidden_dropout_prob", 0.1),
+    )
+
+
+def _distilbert(f, kind):
+    f.only("sinusoidal_pos_embds", False, True)  # either way the table is in the file
+    return EncoderConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("max_position_embeddings"),
+        n_layer=f.integer("n_layers", "num_hidden_layers"),
+        n_head=f.integer("n_heads", "num_attention_heads"),
+        d_model=f.integer("dim", "hidden_size"),
+        d_hidden=f.integer("hidden_dim"),
+        segments=0,
+        pooler=False,
+        activation=f.choice("activation", table=ACTIVATION, default="gelu"),
+        dropout=f.described.get("dropout", 0.1),
+    )
+
+
+def _parts_there(config, kind, names):
+    # Heads do not depend on layers.
+    one = replace(config, n_layer=1, layer_groups=config.layer_groups and 1)
+
+    def has(part, head=None):
+        made = rules(replace(one, head=head or one.head), kind)
+        mine = [rule.theirs[0] for rule in made if rule.ours.startswith(part)]
+        return any(find(theirs, names, PREFIXES[kind]) for theirs in mine)
+
+    heads = ["replaced", "token"] if kind == "electra" else ["token"]
+    head = next((head for head in heads if has("head.", head)), None)
+    return replace(config, head=head, pooler=has("pooler."), classes=2 if has("classifier.") else 0)
+
+
+def rules(config, kind):
+    """How each parameter is kept."""
+    return LISTS[kind](config)
+
+
+def _embeddings(e):
+    tables = {
+        "tokens.weight": "word",
+        "positions.table.weight": "position",
+        "segments.weight": "token_type",
+    }
+    made = [same(ours, f"{e}.{theirs}_embeddings.weight") for ours, theirs in tables.items()]
+    return made + layer_norm("embedding_norm", f"{e}.LayerNorm")
+
+
+def _block(ours, q, k, v, out, first_norm, hidden, down, second_norm):
+    return (
+        affine(f"{ours}.attention.qkv", q, k, v)
+        + affine(f"{ours}.attention.out", out)
+        + layer_norm(f"{ours}.norms.0", first_norm)
+        + affine(f"{ours}.feed_forward.hidden", hidden)
+        + affine(f"{ours}.feed_forward.out", down)
+        + layer_norm(f"{ours}.norms.1", second_norm)
+    )
+
+
+def _bert_layers(config, prefix):
+    made = []
+    for i in range(config.n_layer):
+        layer = f"{prefix}.encoder.layer.{i}"
+        attention = f"{layer}.attention"
+        made += _block(
+            f"blocks.{i}",
+            *(f"{attention}.self.{part}" for part in ("query", "key", "value")),
+            f"{attention}.output.dense",
+            f"{attention}.output.LayerNorm",
+            f"{layer}.intermediate.dense",
+            f"{layer}.output.dense",
+            f"{layer}.output.LayerNorm",
+        )
+    return made
+
+
+def _head(dense, norm, bias):
+    return affine("head.dense", dense) + layer_norm("head.norm", norm) + [same("head.bias", bias)]
+
+
+def bert(c):
+    """BertModel, BertForMaskedLM, BertForPreTraining."""
+    head = "cls.predictions"
+    return (
+        _embeddings("bert.embeddings")
+        + _bert_layers(c, "bert")
+        + affine("pooler", "bert.pooler.dense")
+        + _head(f"{head}.transform.dense", f"{head}.transform.LayerNorm", f"{head}.bias")
+        + affine("classifier", "cls.seq_relationship")
+    )
+
+
+def roberta(c):
+    """RobertaModel, RobertaForMaskedLM; XLM-RoBERTa, CamemBERT."""
+    return (
+        _embeddings("roberta.embeddings")
+        + _bert_layers(c, "roberta")
+        + affine("pooler", "roberta.pooler.dense")
+        + _head("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
+    )
+
+
+def electra(c):
+    """ElectraModel, ElectraForMaskedLM (a generator), ElectraForPreTraining (a discriminator)."""
+    theirs = "discriminator_predictions"
+    if c.head == "replaced":
+        head = affine("head.dense", f"{theirs}.dense") + affine(
+            "head.out", f"{theirs}.dense_prediction"
+        )
+    else:
+        head = _head(
+            "generator_predictions.dense",
+            "generator_predictions.LayerNorm",
+            "generator_lm_head.bias",
+        )
+    return (
+        _embeddings("electra.embeddings")
+        + affine("widen", "electra.embeddings_project")
+        + _bert_layers(c, "electra")
+        + head
+    )
+
+
+def albert(c):
+    """AlbertModel, AlbertForMaskedLM, AlbertForPreTraining. A group's weights lie at its first
+    layer here.
+    """
+    layers = []
+    for group in range(c.layer_groups):
+        first = next(i for i in range(c.n_layer) if i * c.layer_groups // c.n_layer == group)
+        layer = f"albert.encoder.albert_layer_groups.{group}.albert_layers.0"
+        attention = f"{layer}.attention"
+        layers += _block(
+            f"blocks.{first}",
+            *(f"{attention}.{part}" for part in ("query", "key", "value")),
+            f"{attention}.dense",
+            f"{attention}.LayerNorm",
+            f"{layer}.ffn",
+            f"{layer}.ffn_output",
+            f"{layer}.full_layer_layer_norm",
+        )
+    widen = affine("widen", "albert.encoder.embedding_hidden_mapping_in")
+    return (
+        _embeddings("albert.embeddings")
+        + widen
+        + layers
+        + affine("pooler", "albert.pooler")
+        + _head("predictions.dense", "predictions.LayerNorm", "predictions.bias")
+        + affine("classifier", "sop_classifier.classifier")
+    )
+
+
+def distilbert(c):
+    """DistilBertModel, DistilBertForMaskedLM."""
+    layers = []
+    for i in range(c.n_layer):
+        layer = f"distilbert.transformer.layer.{i}"
+        layers += _block(
+            f"blocks.{i}",
+            *(f"{layer}.attention.{part}_lin" for part in "qkv"),
+            f"{layer}.attention.out_lin",
+            f"{layer}.sa_layer_norm",
+            f"{layer}.ffn.lin1",
+            f"{layer}.ffn.lin2",
+            f"{layer}.output_layer_norm",
+        )
+    return (
+        _embeddings("distilbert.embeddings")
+        + layers
+        + _head("vocab_transform", "vocab_layer_norm", "vocab_projector.bias")
+    )
+
+
+LISTS = {
+    "bert": bert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
+    "camembert": roberta,
+    "albert": albert,
+    "electra": electra,
+    "distilbert": distilbert,
+}

@@ -1,0 +1,132 @@
+"""XLM and XLNet as Hugging Face keeps them. Read next: bert.py."""
+
+from dataclasses import replace
+
+from tinylm.models.encoder.encoder import EncoderConfig
+from tinylm.models.encoder.xlnet import XLNetConfig
+from tinylm.models.published.layouts.bert import ACTIVATION
+from tinylm.models.published.layouts.rules import affine, by_head, layer_norm, reshaped, same
+
+PREFIX = "transformer."
+REPEATED = "pred_layer.proj.weight", "lm_loss.weight"  # the table of embeddings once more
+
+
+def read_config(f, names=None):
+    """The EncoderConfig or XLNetConfig of a config.json; names as in bert.py."""
+    kind = f.described["model_type"]
+    config = (_xlm if kind == "xlm" else _xlnet)(f)
+    headless = names is not None and not {"pred_layer.proj.bias", "lm_loss.bias"} & set(names)
+    if not f.flag("tie_word_embeddings", default=True) and not headless:
+        f.refuse(
+            "tie_word_embeddings", False, "true: the output weights are the table of embeddings"
+        )
+    return replace(config, head=None) if kind == "xlm" and headless else config
+
+
+def _xlm(f):
+    f.only("causal", False)
+    f.only("asm", False)
+    f.only("is_encoder", True)
+    f.only("use_lang_emb", True, False)
+    f.ignore(
+        "bos_index eos_index pad_index unk_index mask_index mask_token_id lang_id lang2id id2lang "
+        "n_words sinusoidal_embeddings max_vocab min_count same_enc_dec emb_init_std"
+    )
+    languages = f.integer("n_langs", default=1) if f.flag("use_lang_emb", default=True) else 0
+    return EncoderConfig(
+        vocab_size=f.integer("vocab_size", "n_words"),
+        context=f.integer("max_position_embeddings", default=512),
+        n_layer=f.integer("n_layers"),
+        n_head=f.integer("n_heads"),
+        d_model=f.integer("emb_dim"),
+        segments=0,
+        pooler=False,
+        head="token_plain",
+        languages=languages if languages > 1 else 0,
+        activation="gelu" if f.flag("gelu_activation", default=True) else "relu",
+        norm_eps=f.number("layer_norm_eps", default=1e-12),
+        dropout=f.described.get("dropout", 0.1),
+    )
+
+
+def _xlnet(f):
+    width, heads = f.integer("d_model"), f.integer("n_head")
+    f.only("attn_type", "bi")
+    f.only("bi_data", False)
+    f.only("clamp_len", -1)
+    f.only("same_length", False)
+    f.only("untie_r", True)
+    f.only("d_head", width // max(heads, 1))
+    f.ignore(
+        "mem_len reuse_len use_mems_eval use_mems_train use_mems max_position_embeddings"
+    )
+    return XLNetConfig(
+        vocab_size=f.integer("vocab_size"),
+        n_layer=f.integer("n_layer"),
+        n_head=heads,
+        d_model=width,
+        d_hidden=f.integer("d_inner"),
+        activation=f.choice("ff_activation", table=ACTIVATION, default="gelu"),
+        norm_eps=f.number("layer_norm_eps", default=1e-12),
+        dropout=f.described.get("dropout", 0.1),
+    )
+
+
+def rules(config, kind):
+    """How each parameter is kept."""
+    return (xlm if kind == "xlm" else xlnet)(config)
+
+
+def xlm(c):
+    """XLMModel, XLMWithLMHeadModel."""
+    made = [
+        same("tokens.weight", f"{PREFIX}embeddings.weight"),
+        same("positions.table.weight", f"{PREFIX}position_embeddings.weight"),
+        same("languages.weight", f"{PREFIX}lang_embeddings.weight"),
+    ]
+    made += layer_norm("embedding_norm", f"{PREFIX}layer_norm_emb")
+    for i in range(c.n_layer):
+        ours = f"blocks.{i}"
+        made += affine(
+            f"{ours}.attention.qkv", *(f"{PREFIX}attentions.{i}.{part}_lin" for part in "qkv")
+        )
+        made += affine(f"{ours}.attention.out", f"{PREFIX}attentions.{i}.out_lin")
+        made += layer_norm(f"{ours}.norms.0", f"{PREFIX}layer_norm1.{i}")
+        made += affine(f"{ours}.feed_forward.hidden", f"{PREFIX}ffns.{i}.lin1")
+        made += affine(f"{ours}.feed_forward.out", f"{PREFIX}ffns.{i}.lin2")
+        made += layer_norm(f"{ours}.norms.1", f"{PREFIX}layer_norm2.{i}")
+    return made + [same("head.bias", "pred_layer.proj.bias")]
+
+
+def xlnet(c):
+    """XLNetModel, XLNetLMHeadModel. Maps to heads are (D, H, K) there."""
+    D, H = c.d_model, c.n_head
+    made = [
+        same("tokens.weight", f"{PREFIX}word_embedding.weight"),
+        reshaped("nobody", f"{PREFIX}mask_emb", (D,), (1, 1, D)),
+    ]
+    for i in range(c.n_layer):
+        ours, layer = f"blocks.{i}", f"{PREFIX}layer.{i}"
+        attention = f"{layer}.rel_attn"
+        made += [
+            by_head(
+                f"{ours}.attention.qkv.weight", *(f"{attention}.{part}" for part in "qkv"), heads=H
+            ),
+            by_head(f"{ours}.attention.relative.weight", f"{attention}.r", heads=H),
+            by_head(f"{ours}.attention.out.weight", f"{attention}.o", heads=H, turned=True),
+        ]
+        names = {
+            "content_bias": "r_w_bias",
+            "position_bias": "r_r_bias",
+            "segment_bias": "r_s_bias",
+            "segment_table": "seg_embed",
+        }
+        made += [
+            same(f"{ours}.attention.{mine}", f"{attention}.{theirs}")
+            for mine, theirs in names.items()
+        ]
+        made += layer_norm(f"{ours}.norms.0", f"{attention}.layer_norm")
+        made += affine(f"{ours}.feed_forward.hidden", f"{layer}.ff.layer_1")
+        made += affine(f"{ours}.feed_forward.out", f"{layer}.ff.layer_2")
+        made += layer_norm(f"{ours}.norms.1", f"{layer}.ff.layer_norm")
+    return made + [same("bias", "lm_loss.bias")]

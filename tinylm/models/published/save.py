@@ -1,0 +1,95 @@
+"""A model as other libraries read it: config.json and safetensors   (the layout of Hugging Face).
+
+Read next: formats/safetensors.py.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.files import write_text
+from tinylm.models.published import formats
+from tinylm.models.published.layouts import DECODERS, LAYOUTS
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import check_unchanged, write_rules
+
+
+def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, described=None):
+    """Write a model as Hugging Face's library keeps it: config.json and model.safetensors (or
+    shards).
+
+    model    GPT; or an Encoder, Seq2Seq or XLNet, with `described`
+    folder   made if it is not there
+    kind     model_type, such as "llama"; None: the first of layouts.DECODERS that has words for all
+             parts of the model
+    numbers  None: as they are; "BF16", "F16", "F32", "F64"
+    tokens   {"bos_token_id": id, ...} for config.json
+    described  the config.json, a dict, instead of one made from the model's configuration
+    raises   ConfigError if no family there is made of these parts;
+             CheckpointError for a model that was changed, by something around its layers or a mask
+             on its weights, which no such file can say
+    """
+    if described is None:
+        kind = kind or kind_of(model.config)
+        described = DECODERS[kind].write_config(model.config, kind)
+        again = DECODERS[kind].read_config(Fields(described))
+        if canonical(again) != canonical(model.config):
+            raise ConfigError(
+                f"save_pretrained: a {kind} is not made of these parts: {model.config}"
+            )
+    kind, folder = described["model_type"], Path(folder)
+    rules = list(LAYOUTS[kind].rules(model.config, kind))
+    check_unchanged(model, {rule.ours for rule in rules}, all_of_them=kind in DECODERS)
+    tensors = write_rules(rules, model.state_dict())
+    formats.write_sharded(folder, tensors, kind=numbers)
+    words = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
+    dtype = words.get(numbers, str(model.tokens.weight.dtype))
+    described = described | {"dtype": dtype, "torch_dtype": dtype} | (tokens or {})
+    write_text(folder / "config.json", json.dumps(described, indent=2) + "\n")
+
+
+def kind_of(config):
+    """The model_type whose config.json says all of a GPTConfig; ConfigError if there is none."""
+    for kind, layout in DECODERS.items():
+        try:
+            if canonical(
+                layout.read_config(Fields(layout.write_config(config, kind)))
+            ) == canonical(config):
+                return kind
+        except (KeyError, TypeError, ConfigError, CheckpointError):
+            continue
+    raise ConfigError(
+        f"save_pretrained: no family of {', '.join(DECODERS)} is made of these parts: {config}"
+    )
+
+
+def canonical(config):
+    """The same model with nothing left to defaults, as a dict to compare; dropout is no part of it.
+    """
+    c, layers = config, range(config.n_layer)
+    attention, feed_forward = (
+        [c.layer(field, i) for i in layers] for field in ("attention", "feed_forward")
+    )
+    qkv_bias, norm_bias = (
+        c.bias if value is None else value for value in (c.qkv_bias, c.norm_bias)
+    )
+    return dataclasses.asdict(c) | {
+        "n_kv_head": c.kv_heads,
+        "head_width": c.key_width,
+        "d_hidden": c.hidden_width,
+        "qkv_bias": qkv_bias,
+        "mlp_bias": c.bias if c.mlp_bias is None else c.mlp_bias,
+        "norm_bias": norm_bias and c.norm == "layer",
+        "norm_eps": c.norm_eps or (1e-5 if c.norm == "layer" else 1e-6),
+        "rope_base": c.positions == "rope" and c.rope_base,
+        "dropout": 0,
+        "attention": attention,
+        "feed_forward": feed_forward,
+        "window": "window" in attention and c.window,
+        "experts": "experts" in feed_forward and (c.experts, c.experts_per_token),
+        "experts_per_token": 0,
+        "gates": c.gates if "experts" in feed_forward and c.experts_per_token == 1 else None,
+        "attention_scale": round(c.attention_scale or c.key_width**-0.5, 12),
+        "embedding_scale": round(c.embedding_scale, 9),
+    }
