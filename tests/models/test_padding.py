@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinylm.autograd import Tensor
+from tinylm.autograd import Tensor, where
 from tinylm.autograd.engine.tensor import no_grad
 from tinylm.errors import DtypeError, ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
@@ -277,3 +277,32 @@ def test_targets_of_unequal_length_go_on_from_a_padded_source(name):
         scores = np.concatenate(parts, axis=1)
         for row, tokens in enumerate(ROWS):
             same(scores[row, T - len(tokens) :], alone.logits(tokens[None])[0])
+
+
+def slope_at_padding(model, hidden, mask):
+    """The gradient of the padding's vector, of something made of the real tokens' states alone."""
+    weights = np.random.default_rng(0).normal(size=hidden.shape)
+    (where(mask[..., None], hidden, 0.0) * weights).sum().backward()
+    table = model.tokens.weight.grad.data
+    assert np.isfinite(table).all() and table.any()
+    return table[PAD]
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["behind", "in front"])
+@pytest.mark.parametrize("name", [*encoders.ENCODERS, *encoders.XLNETS, *encoders.SEQ2SEQS])
+def test_no_gradient_reaches_the_padding_of_an_encoder(name, left):
+    config = encoders.tiny(name)
+    model = encoders.build(config, 3, dtype=np.float64).eval()
+    ids, mask = padded(left)
+    more = {"languages": 1} if getattr(config, "languages", 0) else {}
+    read = model.encode if name in encoders.SEQ2SEQS else model.hidden
+    assert not slope_at_padding(model, read(ids, mask=mask, **more), mask).any()
+
+
+@pytest.mark.parametrize("made", DECODERS.values(), ids=DECODERS)
+def test_no_gradient_reaches_the_padding_of_a_decoder(made):
+    model = made().eval()
+    ids, mask = padded(left=True)
+    positions = np.maximum(np.arange(T) - np.argmax(mask, axis=1)[:, None], 0)
+    hidden = model.hidden(ids, positions=positions, mask=mask[:, None, None, :])
+    assert not slope_at_padding(model, hidden, mask).any()
