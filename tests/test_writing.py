@@ -1,4 +1,5 @@
 """Words in every script: what a word is, where spaces stand between words and where not."""
+import contextlib
 import unicodedata
 
 import pytest
@@ -7,7 +8,12 @@ from hypothesis import strategies as st
 
 from tests.growth import RUNS, superlinear
 from tinylm.data.clean.language_id import character_ngrams
+from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.bias import Swap
+from tinylm.data.read.text import without_repeats
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.generate.retrieval.bm25 import InvertedIndex
+from tinylm.models.published.chat_template import template_of
 from tinylm.pretrain.words import Words, split
 from tinylm.tokenizers import (
     BPETokenizer,
@@ -135,3 +141,19 @@ def test_a_vocabulary_of_pieces_is_learnt_where_no_spaces_are():
     text = "学习语言模型" * 80  # 480 letters: one "word" between spaces, longer than words may be
     tokenizer = UnigramTokenizer.train([text], 290, pattern="spaces")
     assert len(tokenizer.encode("学习语言模型")) <= 2
+
+
+def search(text):
+    index = InvertedIndex([text, "the cat"])
+    return index.search(text, 1)
+
+
+def template(text):
+    with contextlib.suppress(ConfigError, CheckpointError):  # of no form that is known
+        template_of("{% for message in messages %}<|im_start|>system\n" + text)
+
+
+@pytest.mark.parametrize("use", [search, template, answer_words, without_repeats])
+def test_time_of_search_answers_and_templates_grows_with_the_length_of_a_text(use):
+    runs = ("a ", "中", MARKS, "!", "<|im_start|>system\n", "{%", "{{", "\n\n", "a\n\n")
+    assert superlinear(use, runs) == []

@@ -264,7 +264,12 @@ def json_lines(path, bad=None):
     yields   (number of the line, value); lines of white space alone are passed over
     raises   DataError as `numbered_lines`, or with the line and what is wrong with it
     """
-    for number, line in numbered_lines(path, bad):
+    return json_values(numbered_lines(path, bad), path, bad)
+
+
+def json_values(lines, path, bad=None):
+    """As `json_lines`, of the numbered lines of a file that have been read."""
+    for number, line in lines:
         if not line.strip():
             continue
         try:

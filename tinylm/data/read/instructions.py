@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.errors import DataError
-from tinylm.reading import BadLines, json_lines, numbered_lines, read_text_file, refuse, strict_json
+from tinylm.reading import json_values, numbered_lines, refuse, strict_json
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,16 @@ def _read(path, make, bad):
 
 def _records(path, bad):
     """(where, parsed JSON) of every record of a file."""
-    lines = numbered_lines(path, BadLines(skip=True))
+    lines = list(numbered_lines(path, bad))                 # once: a pipe cannot be read again
     first = next((line for _, line in lines if line.strip()), "")
     if not first.lstrip().startswith("["):
-        return ((f"line {number}", record) for number, record in json_lines(path, bad))
+        return ((f"line {number}", record) for number, record in json_values(lines, path, bad))
     try:
-        return [(f"record {i}", record) for i, record in enumerate(strict_json(read_text_file(path)), 1)]
+        found = strict_json("\n".join(line for _, line in lines))
     except ValueError as error:
-        raise DataError(f"instructions: {path}, the list is no JSON ({error}): give a list of objects, or one "
-                        "object a line") from None
+        raise DataError(f"instructions: {path}, the list is no JSON ({error}): give a list of "
+                        "objects, or one object a line") from None
+    return [(f"record {i}", record) for i, record in enumerate(found, 1)]
 
 
 def _samples(record):
