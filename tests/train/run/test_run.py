@@ -301,3 +301,30 @@ def test_nothing_to_load_is_one_clear_error(tmp_path):
     checkpoint.save(tmp_path / "step-000001", {"model": {}}, {"something": "else"})
     with pytest.raises(TinylmError, match="not a checkpoint of a training run"):
         load_run(tmp_path / "step-000001")
+
+
+def test_tokens_are_not_lost_where_the_text_is_another_by_now(tmp_path):
+    """The tokens are damaged and the text is gone, or has been changed: nothing is written over."""
+    train(tiny_config(tmp_path, steps=2))
+    file = tmp_path / "run" / "data" / "val.bin"
+    whole, damaged = file.read_bytes(), file.read_bytes()[:-1]
+    file.write_bytes(damaged)
+    for change in (lambda path: path.write_text(TEXT[::-1]), lambda path: path.unlink()):
+        change(tmp_path / "text.txt")
+        with pytest.raises(TinylmError):
+            train(TrainConfig(resume=str(tmp_path / "run"), steps=3))
+        assert file.read_bytes() == damaged
+        assert not list((tmp_path / "run").glob("data.tmp-*"))
+    (tmp_path / "text.txt").write_text(TEXT)
+    (tmp_path / "run" / "data").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "data").symlink_to("../elsewhere")
+    assert train(TrainConfig(resume=str(tmp_path / "run"), steps=3))["step"] == 3
+    assert file.read_bytes() == whole and (tmp_path / "run" / "data").is_symlink()
+
+
+def test_tokens_are_prepared_again_without_the_bad_lines(tmp_path):
+    config = tiny_config(tmp_path, steps=2, skip_bad=True)
+    (tmp_path / "text.txt").write_bytes(TEXT[:500].encode() + b"\ncaf\xe9\n" + TEXT[500:].encode())
+    train(config)
+    (tmp_path / "run" / "data" / "val.bin").write_bytes(b"")
+    assert train(TrainConfig(resume=str(tmp_path / "run"), steps=3))["step"] == 3

@@ -21,6 +21,7 @@ from tinylm.fields import LARGEST, Fields, of_type
 from tinylm.files import open_fresh, read_json, write_text
 
 META = "meta.json"
+PREPARED = "train.bin", "val.bin", META                    # what lies there; the description last
 END_OF_TEXT = "<|endoftext|>"
 _CHUNK = 1 << 18                                           # bytes of text in memory at once
 

@@ -89,6 +89,8 @@ def sweep(directory):
         for path in folder.glob("*.tmp-*"):
             if _ASIDE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+    for path in Path(directory).glob("data.tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 class Begun:

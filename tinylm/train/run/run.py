@@ -14,11 +14,14 @@ the trainer that logs, validates and saves.
 import contextlib
 import dataclasses
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm import tokenizers
 from tinylm.data import Prepared
+from tinylm.data.batches.prepare import PREPARED
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.files import write_text
 from tinylm.reading import BadLines
@@ -209,11 +212,23 @@ def _same_data(directory, sha256, config, tokenizer, report):
     except DataError:
         pass
     report(f"the tokens in {directory} are missing or damaged: preparing the text again")
-    data = prepare_text(config, tokenizer, family, directory)
-    if data.meta["sha256"] != sha256:
-        text = ", ".join(config.data) or "the help of this Python version"
-        raise CheckpointError(f"the run was trained on another text than {text} holds now: going on needs the same one")
-    return data
+    real = Path(os.path.realpath(directory))                             # it may be a link
+    aside = real.with_name(f"{real.name}.tmp-{os.getpid()}")             # not over what lies there
+    try:
+        bad = BadLines(config.skip_bad)
+        found = prepare_text(config, tokenizer, family, aside, bad=bad).meta["sha256"]
+        if found != sha256:
+            text = ", ".join(config.data) or "the help of this Python version"
+            raise CheckpointError(f"the run was trained on another text than {text} holds now: "
+                                  "going on needs the same one")
+        real.mkdir(exist_ok=True)
+        for name in PREPARED:
+            os.replace(aside / name, real / name)
+    except OSError as error:
+        raise DataError(f"cannot write {directory} ({error.strerror or error}): free space") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return open_text(directory, tokenizer, family)
 
 
 def _write_config(directory, config):
