@@ -29,6 +29,8 @@ def setting(value):
         return struct.pack("<I", 8) + string(value)
     if value and isinstance(value[0], str):
         return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(string, value))
+    if value and isinstance(value[0], float):
+        return struct.pack("<IIQ", 9, 6, len(value)) + np.array(value, "<f4").tobytes()
     return struct.pack("<IIQ", 9, 5, len(value)) + np.array(value, "<i4").tobytes()
 
 

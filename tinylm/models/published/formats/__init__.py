@@ -17,7 +17,7 @@ from tinylm.models.low_bit.quantized import QuantizedMatrix
 from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, template_of
 from tinylm.models.published.formats.found import PUBLISHED, find_weights
 from tinylm.models.published.formats.gguf import read_gguf
-from tinylm.models.published.formats.gguf_tokenizer import special_ids, tokenizer_of
+from tinylm.models.published.formats.gguf_tokenizer import end_ids, special_ids, tokenizer_of
 from tinylm.models.published.formats.mapped import WeightFile
 from tinylm.models.published.formats.safetensors import (
     read_safetensors,
@@ -26,7 +26,7 @@ from tinylm.models.published.formats.safetensors import (
 )
 
 __all__ = ["ChatTemplate", "PUBLISHED", "QuantizedMatrix", "TEMPLATES", "WeightFile", "find_weights", "read_gguf",
-           "read_safetensors", "read_weights", "special_ids", "template_of", "tokenizer_of", "write_safetensors",
+           "read_safetensors", "read_weights", "end_ids", "special_ids", "template_of", "tokenizer_of", "write_safetensors",
            "write_sharded"]
 
 
