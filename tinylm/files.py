@@ -91,11 +91,12 @@ def open_fresh(path):
 def _regular_target(path):
     """The file that a rename may replace, links followed; None: a device, a pipe, a directory."""
     for _ in range(_LINKS):
+        folder = os.path.realpath(path.parent)
+        # /dev/stdout, /dev/fd/3: a file that is open, in some systems by a link into /proc
+        if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
+            return None
         if not path.is_symlink():
             break
-        folder = os.path.realpath(path.parent)
-        if folder == "/dev" or folder.startswith("/proc/"):  # /dev/stdout: a file that is open
-            return None
         path = path.parent / os.readlink(path)
     else:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
