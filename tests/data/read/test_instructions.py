@@ -118,3 +118,95 @@ def test_the_books_arithmetic_and_program_are_right():
 def test_a_sample_is_a_conversation_of_one_turn():
     assert Instruction("Add.", "3", "1 2", "Be brief.").messages() == [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add.\n1 2"}, {"role": "assistant", "content": "3"}]
+
+
+U, A = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": {
+    "name": "add", "arguments": {"x": 1}}}]}
+TOOLS = [{"type": "function", "function": {"name": "add"}}]
+
+
+@pytest.mark.parametrize("record, messages, asked, given", [
+    ({"messages": [U, A], "id": 3, "source": "x"}, [U, A], 0, {}),
+    ({"conversations": [U, A]}, [U, A], 0, {}),
+    ({"messages": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}, [U, A], 0, {}),
+    ({"prompt": [U], "completion": [A]}, [U, A], 1, {}),
+    ({"prompt": [U, A, U], "completion": [A], "system": "s"},
+     [{"role": "system", "content": "s"}, U, A, U, A], 4, {}),
+    ({"prompt": [U], "chosen": [A], "rejected": [U]}, [U, A], 1, {}),
+    ({"chosen": [U, A], "rejected": [U, U]}, [U, A], 0, {}),
+    ({"prompt": "a", "messages": [U, A]}, [U, A], 0, {}),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}, A]}, [U, A], 0, {}),
+    ({"messages": [{**U, "name": None, "tool_calls": None}, A]}, [U, A], 0, {}),
+    ({"messages": [{**U, "role": "developer"}, A]}, [{**U, "role": "developer"}, A], 0, {}),
+    ({"messages": [U, CALL, {"role": "tool", "content": "4", "name": "add"}, A], "tools": TOOLS},
+     [U, CALL, {"role": "tool", "content": "4", "name": "add"}, A], 0, {"tools": TOOLS}),
+    ({"messages": [U, A], "tools": json.dumps(TOOLS)}, [U, A], 0, {"tools": TOOLS}),
+    ({"messages": [U, A], "tools": None, "documents": []}, [U, A], 0, {}),
+    ({"messages": [U, A], "chat_template_kwargs": {"enable_thinking": False}}, [U, A], 0,
+     {"enable_thinking": False}),
+])
+def test_lists_of_messages_as_they_come(record, messages, asked, given):
+    found = as_sample(record)
+    assert found.messages() == messages and found.asked == asked and found.given == given
+
+
+@pytest.mark.parametrize("record, expected", [
+    ({"instruction": "Hi", "context": "c", "response": "Ho", "category": "qa"},
+     Instruction("Hi", "Ho", "c")),
+    ({"id": 1, "system_prompt": "Sing.", "question": "Hi", "response": "Ho"},
+     Instruction("Hi", "Ho", system="Sing.")),
+])
+def test_other_names_of_the_same_things(record, expected):
+    assert as_sample(record) == expected
+
+
+@pytest.mark.parametrize("record, words", [
+    ({"messages": [{**U, "weight": 0}, A]}, "a message has the field 'weight'"),
+    ({"messages": [U, A], "weight": 2}, "the field 'weight' is not read in a sample"),
+    ({**ALPACA, "history": [["a", "b"]]}, "the field 'history' is not read in a sample"),
+    ({**ALPACA, "prompt": "x"}, "'instruction' and 'prompt' are both there"),
+    ({**ALPACA, "context": "x"}, "'input' and 'context' are both there"),
+    ({"prompt": "x", "completion": "a", "response": "b"}, "'completion' and 'response' are both"),
+    ({"messages": [U, A], "conversations": [U, A]}, "are both there"),
+    ({"messages": [U, A], "prompt": "another"}, "'prompt' is not the first message of the user"),
+    ({"prompt": "x", "completion": [A]}, "a conversation is a list of objects"),
+    ({"messages": [U, {"from": "gpt", "value": "b"}]}, "a conversation is a list of objects"),
+    ({"messages": [{"role": "user", "content": None}]}, "'content' must be text, not None"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+     "a part of type 'image_url'; only parts of type 'text'"),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache": 1}]}]},
+     "a part with the field 'cache'"),
+    ({"messages": [{"role": "user", "content": [3]}]}, "a part of type 'int'"),
+    ({"messages": [{"role": ["user"], "content": "a"}]}, r"of role \['user'\]"),
+    ({"messages": [{**U, "tool_calls": [{}]}]}, "'tool_calls' must be a list of objects"),
+    ({"messages": [{**A, "tool_calls": "x"}]}, "'tool_calls' must be a list of objects"),
+    ({"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, "tool_calls"),
+    ({"messages": [{**A, "name": 3}]}, "the field 'name' must be text"),
+    ({"messages": [U, A], "tools": "["}, "'tools' is a text that is no JSON"),
+    ({"messages": [U, A], "tools": [3]}, "'tools' must be a list of objects"),
+    ({"messages": [U, A], "chat_template_kwargs": []}, "must be an object"),
+])
+def test_what_would_be_passed_over_is_refused_by_line(record, words, tmp_path):
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(ALPACA)}\n{json.dumps(record)}")
+    with pytest.raises(DataError, match=f"a.jsonl, line 2: .*{words}"):
+        read_instructions(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("record", [
+    {"prompt": [U], "chosen": [A], "rejected": [{**A, "content": "c"}]},
+    {"chosen": [U, A], "rejected": [U, {**A, "content": "c"}]}])
+def test_pairs_of_lists_of_messages_are_read(record, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    assert read_preferences(tmp_path / "a.jsonl") == [Preference("a", "b", "c")]
+
+
+@pytest.mark.parametrize("record, words", [
+    ({"chosen": [U, A, U, A], "rejected": [U, A]}, "both are one question"),
+    ({"chosen": [U, A], "rejected": [{**U, "content": "x"}, A]}, "both are one question"),
+    ({"prompt": "p", "chosen": "c", "rejected": "r", "margin": 2}, "the field 'margin'"),
+])
+def test_other_pairs_are_refused_by_line(record, words, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    with pytest.raises(DataError, match=f"line 1: .*{words}"):
+        read_preferences(tmp_path / "a.jsonl")

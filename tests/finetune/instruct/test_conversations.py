@@ -139,3 +139,67 @@ def test_the_published_template_of_smollm2_is_masked_to_the_token():
     np.testing.assert_array_equal(one.ids, whole[:-1])                                   # but for the line break after the end
     asked = template.encode(tokenizer, talk[:1])
     np.testing.assert_array_equal(one.ids[:one.prompt], asked)
+
+
+def jinja_template(program):
+    pytest.importorskip("jinja2")
+    from tinylm.models.published.chat_template import template_of
+    return template_of(program, {"eos_token": "<|end|>"}, MARKS)
+
+
+TURN = "{{ '<|' + m.role + '|>' + m.content + ('<|end|>' if m.role == 'assistant' else '') }}"
+PROGRAM = ("{% for m in messages %}" + TURN + "{% endfor %}"
+           "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
+BLOCKS = PROGRAM.replace(TURN, "{% if m.role == 'assistant' %}{{ '<|assistant|>' }}{% generation %}"
+                         "{{ m.content + '<|end|>' }}{% endgeneration %}{% else %}" + TURN
+                         + "{% endif %}")
+
+
+@pytest.mark.parametrize("program", [PROGRAM, BLOCKS])
+@pytest.mark.parametrize("turns, asked", [("all", 0), ("last", 0), ("all", 3)])
+def test_a_models_own_program_learns_the_answers_alone(program, turns, asked):
+    ours = encode_conversation(TOKENIZER, ROLES, TALK, turns, asked)
+    one = encode_conversation(TOKENIZER, jinja_template(program), TALK, turns, asked)
+    np.testing.assert_array_equal(one.ids, ours.ids)
+    np.testing.assert_array_equal(one.answer, ours.answer)
+    assert TOKENIZER.decode(one.ids[one.answer]) == ("4.<|end|>" if turns == "last" or asked
+                                                     else "yo<|end|>4.<|end|>")
+
+
+@pytest.mark.parametrize("program", [PROGRAM, BLOCKS])
+def test_answers_of_a_prompt_are_not_learnt(program):
+    from tinylm.data.read.instructions import as_sample
+    sample = as_sample({"prompt": TALK[:4], "completion": TALK[4:]})
+    (one,), _, _ = encode_samples(TOKENIZER, jinja_template(program), [sample])
+    assert TOKENIZER.decode(one.ids[one.answer]) == "4.<|end|>"
+    with pytest.raises(DataError, match="no message of the assistant in its completion"):
+        encode_conversation(TOKENIZER, ROLES, TALK[:4], asked=3)
+
+
+def test_tools_reach_the_program():
+    from tinylm.data.read.instructions import as_sample
+    program = "{% if tools %}{{ tools[0].name }}{% endif %}" + PROGRAM
+    sample = as_sample({"messages": TALK, "tools": [{"name": "add"}]})
+    (one,), _, _ = encode_samples(TOKENIZER, jinja_template(program), [sample])
+    assert TOKENIZER.decode(one.ids).startswith("add<|system|>Be brief.")
+
+
+@pytest.mark.parametrize("program", [
+    PROGRAM.replace("m.content", "(m.content if loop.last else m.content[:1])"),   # cut when old
+    PROGRAM.replace("'<|assistant|>' }}{% endif", "'<|assistant|>think' }}{% endif")])
+def test_a_program_whose_beginnings_differ_is_refused_by_name(program):
+    template = jinja_template(program)
+    with pytest.raises(DataError, match="the template 'its own program' writes .* something else"):
+        encode_conversation(TOKENIZER, template, TALK)
+
+
+def test_a_program_that_marks_no_answer_is_refused():
+    program = BLOCKS.replace("m.role == 'assistant' %}{{ '<|ass", "m.role == 'x' %}{{ '<|ass")
+    with pytest.raises(DataError, match="marks no answer of this conversation"):
+        encode_conversation(TOKENIZER, jinja_template(program), TALK)
+
+
+def test_text_of_a_block_becomes_no_mark():
+    talk = said(("user", "a"), ("assistant", "<|end|><|user|>"))
+    one = encode_conversation(TOKENIZER, jinja_template(BLOCKS), talk)
+    assert (one.ids == END).sum() == 1 and (one.ids >= 256).sum() == 3

@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 from tests.finetune.instruct.talks import TOKENIZER
+from tests.models.published.test_chat_template import PROGRAMS
 from tinylm.errors import CheckpointError
 from tinylm.finetune.instruct.conversations import ROLES, chat_template
 from tinylm.finetune.instruct.saved import save_tuned, template_of_run
 from tinylm.models import GPT, GPTConfig
+from tinylm.models.published.chat_template import template_of
 from tinylm.train import TrainConfig, load_run
 
 
@@ -38,3 +40,22 @@ def test_the_default_system_message_of_a_template_is_kept(tmp_path):
 def test_no_run_has_no_template(tmp_path):
     with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
         template_of_run(tmp_path)
+
+
+@pytest.mark.parametrize("program", [
+    "{{ bos_token }}{{ messages[0].content }}", {"default": "a{{ messages|length }}", "rag": "b"}])
+def test_a_models_own_program_comes_back(program, tmp_path):
+    pytest.importorskip("jinja2")
+    template = template_of(program, {"bos_token": "<s>"}, TOKENIZER.special, "a file")
+    model = GPT(GPTConfig(TOKENIZER.vocab_size, 16, 1, 1, 8), 3).eval()
+    save_tuned(tmp_path, model, TOKENIZER, template)
+    again, messages = template_of_run(tmp_path), [{"role": "user", "content": "x"}]
+    assert again == template and again.text(messages) == template.text(messages)
+
+
+def test_tokens_and_the_program_of_a_known_family_come_back(tmp_path):
+    template = template_of(PROGRAMS["zephyr"], {"eos_token": "<|end|>"})
+    model = GPT(GPTConfig(TOKENIZER.vocab_size, 16, 1, 1, 8), 3).eval()
+    save_tuned(tmp_path, model, TOKENIZER, template)
+    again = template_of_run(tmp_path)
+    assert again == template and again.end == "<|end|>" and again.program == PROGRAMS["zephyr"]

@@ -2,13 +2,14 @@
 
 A sample of fine-tuning data says what is to be done, maybe on what, and what a good answer is; a conversation is several of
 these in turns. Files differ in the names of their fields only: Alpaca's instruction / input / output, the seed tasks of
-self-instruct (Wang et al. 2023), prompt / completion, OpenAI's messages, ShareGPT's conversations, and pairs of a chosen and
-a rejected answer. Read next: mix/instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
+self-instruct (Wang et al. 2023), prompt / completion, OpenAI's messages, ShareGPT's conversations (messages.py), and pairs of
+a chosen and a rejected answer. A field whose meaning would be passed over is refused. Read next: mix/instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
 """
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinylm.data.read.messages import read_messages
 from tinylm.errors import DataError
 from tinylm.reading import json_values, numbered_lines, refuse, strict_json
 
@@ -41,15 +42,24 @@ class Instruction:
 class Conversation:
     """A conversation of any number of turns.
 
-    turns    tuple of (role, content); the roles are system, user, assistant
+    turns    tuple of (role, content); the roles are those of messages.py, and content is None where
+             the assistant only calls a tool
+    more     tuple of dict, the other fields of each turn (tool_calls, name, ...); (): none has any
+    asked    turns at the beginning that are the prompt: none of them is learnt
+    given    what the chat template is given besides: {"tools": [...]} and the like
     """
 
-    turns: tuple[tuple[str, str], ...]
+    turns: tuple[tuple[str, str | None], ...]
     task: str = ""
+    more: tuple[dict, ...] = ()
+    asked: int = 0
+    given: dict = field(default_factory=dict)
 
     def messages(self):
-        """list of {"role", "content"}."""
-        return [{"role": role, "content": content} for role, content in self.turns]
+        """list of {"role", "content", ...}."""
+        more = self.more or ({},) * len(self.turns)
+        return [{"role": role, "content": content, **rest}
+                for (role, content), rest in zip(self.turns, more)]
 
 
 @dataclass(frozen=True)
@@ -123,44 +133,158 @@ def _samples(record):
     """What a record of any of the known forms holds: list of Instruction or Conversation."""
     if not isinstance(record, dict):
         raise DataError(f"a sample is an object with fields, not {record!r:.60}")
-    task, system = (_text(record, name, "") for name in ("task", "system"))
-    for field, role, content in (("messages", "role", "content"), ("conversations", "from", "value")):
-        if field in record:
-            return [Conversation(_turns(record[field], role, content, system), task)]
+    record = {name: value for name, value in record.items() if value is not None}
+    task, system = _text(record, "task", ""), _system(record)
+    talks = [name for name in _TALKS if name in record]
+    if talks:
+        return [_conversation(record, talks, task, system)]
     if "instances" in record:
-        instances = record["instances"]
-        if not isinstance(instances, list) or not all(isinstance(instance, dict) for instance in instances):
-            raise DataError("instances must be a list of objects with input and output")
-        task = task or _text(record, "name", "")
-        return [Instruction(_text(record, "instruction"), _text(one, "output"), _input(one), system, task) for one in instances]
-    asked = next((field for field in ("instruction", "prompt", "question") if field in record), None)
-    answer = next((field for field in ("output", "completion", "response", "answer", "chosen") if field in record), None)
-    if asked is None or answer is None:
+        return _seed_task(record, task, system)
+    asked, answers = _found(record, _ASKED), _found(record, _ANSWERS)
+    if "output" in answers:
+        answers = [name for name in answers if name != "chosen"]
+    if not asked and answers == ["chosen"] and isinstance(record["chosen"], list):
+        messages = read_messages(record["chosen"])
+        return [_talk(messages, record, ("chosen", "rejected"), task, system)]
+    if not asked or not answers:
         raise DataError(f"the fields {', '.join(map(repr, record)) or '(none)'} are of no form that is known: instruction, input, "
                         "output; prompt, completion; messages; conversations; instruction, instances")
-    return [Instruction(_text(record, asked), _text(record, answer), _input(record), system, task)]
+    _one_of(asked)
+    _one_of(answers)
+    pair = [asked[0], answers[0]]
+    if any(isinstance(record[name], list) for name in pair):
+        return [_prompt_and_completion(record, *pair, task, system)]
+    _only(record, *pair, *_INPUT, *_SYSTEM, "task", "chosen", "rejected")
+    asked, answer = (_text(record, name) for name in pair)
+    return [Instruction(asked, answer, _input(record), system, task)]
+
+
+# Names of the same things in different files.
+_TALKS = ("messages", "conversations", "conversation")
+_ASKED = ("instruction", "prompt", "question")
+_ANSWERS = ("output", "completion", "response", "answer", "chosen")
+_INPUT, _SYSTEM = ("input", "context"), ("system", "system_prompt")
+_GIVEN = ("tools", "documents", "chat_template_kwargs")
+# What says where a sample comes from, and changes nothing about it.
+_ABOUT = frozenset("""id idx index name source category is_classification prompt_id text url license
+    lang language dataset created_at timestamp split topic title subset""".split())
+
+
+def _only(record, *names):
+    """Refuse a field whose meaning would be passed over."""
+    unread = [name for name in record if name not in (*names, *_ABOUT)]
+    if unread:
+        raise DataError(f"the field {unread[0]!r} is not read in a sample of this form; take it "
+                        "out, or write what it means into the text")
+
+
+def _found(record, names):
+    return [name for name in names if name in record]
+
+
+def _one_of(names):
+    """Refuse two names of the same thing."""
+    if len(names) > 1:
+        raise DataError(f"the fields {names[0]!r} and {names[1]!r} are both there: which of them "
+                        "counts?")
+
+
+def _system(record):
+    names = _found(record, _SYSTEM)
+    _one_of(names)
+    return _text(record, names[0], "") if names else ""
+
+
+def _seed_task(record, task, system):
+    instances = record["instances"]
+    objects = isinstance(instances, list) and all(isinstance(one, dict) for one in instances)
+    if not objects:
+        raise DataError("instances must be a list of objects with input and output")
+    _only(record, "instruction", "instances", *_SYSTEM, "task")
+    for one in instances:
+        _only(one, "output", *_INPUT)
+    task = task or _text(record, "name", "")
+    asked = _text(record, "instruction")
+    return [Instruction(asked, _text(one, "output"), _input(one), system, task)
+            for one in instances]
+
+
+def _conversation(record, talks, task, system):
+    """Of a record with a list of all messages."""
+    _one_of(talks)
+    messages = read_messages(record[talks[0]])
+    first = next((message["content"] for message in messages if message["role"] == "user"), None)
+    if record.get("prompt", first) != first:
+        raise DataError("the field 'prompt' is not the first message of the user in the "
+                        "conversation beside it")
+    return _talk(messages, record, (talks[0], "prompt"), task, system)
+
+
+def _prompt_and_completion(record, asked, answer, task, system):
+    """Of a record whose prompt and completion are lists of messages: the completion is learnt."""
+    prompt, completion = read_messages(record[asked]), read_messages(record[answer])
+    fields = asked, answer, "rejected"
+    return _talk([*prompt, *completion], record, fields, task, system, len(prompt))
+
+
+def _talk(messages, record, fields, task, system, asked=0):
+    """The Conversation of messages and what the record gives besides."""
+    _only(record, *fields, *_SYSTEM, *_GIVEN, "task")
+    if system and messages[0]["role"] == "system":
+        raise DataError("the system information is there twice: as a field and as a message")
+    if system:
+        messages, asked = [{"role": "system", "content": system}, *messages], asked + bool(asked)
+    turns = tuple((message["role"], message["content"]) for message in messages)
+    more = tuple({key: value for key, value in message.items() if key not in ("role", "content")}
+                 for message in messages)
+    return Conversation(turns, task, more if any(more) else (), asked, _given(record))
+
+
+def _given(record):
+    """Tools, documents and keyword arguments for the chat template."""
+    found = {}
+    for name in ("tools", "documents"):
+        value = record.get(name)
+        if isinstance(value, str):                           # files with one column of text a field
+            try:
+                value = strict_json(value)
+            except ValueError as error:
+                raise DataError(f"the field {name!r} is a text that is no JSON: {error}") from None
+        objects = isinstance(value, list) and all(isinstance(one, dict) for one in value)
+        if value is not None and not objects:
+            raise DataError(f"the field {name!r} must be a list of objects, not {value!r:.60}")
+        found |= {name: value} if value else {}
+    more = record.get("chat_template_kwargs", {})
+    if not isinstance(more, dict):
+        raise DataError(f"the field 'chat_template_kwargs' must be an object, not {more!r:.60}")
+    return found | more
 
 
 def _preferences(record):
     if not isinstance(record, dict) or not {"chosen", "rejected"} <= set(record):
         raise DataError(f"a pair has the fields 'chosen' and 'rejected', not {record!r:.60}")
-    asked = _text(record, "prompt" if "prompt" in record else "instruction")
-    return [Preference(Instruction(asked, "", _input(record)).user, _text(record, "chosen"), _text(record, "rejected"))]
+    record = {name: value for name, value in record.items() if value is not None}
+    if isinstance(record.get("chosen"), list):
+        return [_messages_preference(record)]
+    names = _found(record, _ASKED)
+    _one_of(names)
+    asked = _text(record, names[0] if names else "instruction")
+    _only(record, *names, *_INPUT, "task", "chosen", "rejected", "output")
+    prompt = Instruction(asked, "", _input(record)).user
+    return [Preference(prompt, _text(record, "chosen"), _text(record, "rejected"))]
 
 
-_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}    # as ShareGPT and others name them
-
-
-def _turns(messages, role, content, system):
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
-        raise DataError(f"a conversation is a list of objects with {role!r} and {content!r}, not {messages!r:.60}")
-    turns = [(_ROLES.get(said := _text(message, role), said), _text(message, content)) for message in messages]
-    for name, _ in turns:
-        if name not in ("system", "user", "assistant"):
-            raise DataError(f"a message is of role {name!r}; the roles are system, user, assistant")
-    if system and turns[0][0] == "system":
-        raise DataError("the system information is there twice: as a field and as a message")
-    return ((("system", system),) if system else ()) + tuple(turns)
+def _messages_preference(record):
+    """Of a pair whose answers are lists of messages: one question, and two answers to it."""
+    _only(record, "prompt", "chosen", "rejected", "task")
+    prompt = read_messages(record["prompt"]) if "prompt" in record else []
+    chosen, rejected = (prompt + read_messages(record[name]) for name in ("chosen", "rejected"))
+    roles = [[message["role"] for message in messages] for messages in (chosen, rejected)]
+    if roles != [["user", "assistant"]] * 2 or chosen[0] != rejected[0] or any(
+            set(message) - {"role", "content"} for message in chosen + rejected):
+        raise DataError("a pair of lists of messages is read where both are one question, the "
+                        "same, and one answer")
+    return Preference(chosen[0]["content"], chosen[1]["content"], rejected[1]["content"])
 
 
 _NEEDED = object()
@@ -179,7 +303,9 @@ def _text(record, field, default=_NEEDED):
 
 
 def _input(record):
-    text = _text(record, "input", "")
+    names = _found(record, _INPUT)
+    _one_of(names)
+    text = _text(record, names[0], "") if names else ""
     return "" if text.strip().lower() == "<noinput>" else text           # how self-instruct writes that there is none
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
-from tinylm.models.published.chat.pieces import encode_pieces
+from tinylm.models.published.chat.pieces import encode_pieces, merged
 from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, Mark
 from tinylm.pretrain.batch import IGNORE
 
@@ -115,21 +115,23 @@ def encode_conversation(tokenizer, template, messages, turns="all", asked=0, **g
     special = tuple(tokenizer.special)
     marked = template.spans(messages[:places[-1] + 1], special, **given)
     if marked is not None:
-        start = _length(template, messages, learnt[0], given)
+        first = learnt[0] if asked or turns == "last" else 0
+        start = _length(template, messages, first, given)
         return _of_blocks(tokenizer, template, *marked, start)
     ids, answer, before = [], [], []
     for i in [i for i, message in enumerate(messages) if message.get("role") == "assistant"]:
         question = template.pieces(messages[:i], True, special, **given)
         said = template.pieces(messages[:i + 1], False, special, **given)
-        opening = encode_pieces(tokenizer, _after(before, question, template), template.name)
+        at = sum(map(len, before))
+        opening = encode_pieces(tokenizer, _after(before, question, template), template.name, at)
         rest = _after(question, said, template)
         ends = [k for k, piece in enumerate(rest)
                 if isinstance(piece, Mark) and piece == template.end]
         rest = rest[:max(ends, default=len(rest) - 1) + 1]
-        reply = encode_pieces(tokenizer, rest, template.name)
+        reply = encode_pieces(tokenizer, rest, template.name, sum(map(len, question)))
         ids += [opening, reply]
         answer += [np.zeros(len(opening), bool), np.full(len(reply), i in learnt)]
-        before = _joined([*question, *rest])
+        before = merged([*question, *rest])
     return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
 
 
@@ -158,26 +160,17 @@ def _of_blocks(tokenizer, template, pieces, said, start):
     if not runs:
         raise DataError(f"encode_conversation: the template {template.name!r} marks no answer of "
                         "this conversation as generated")
+    at = 0
     for run, learnt in runs:
-        ids.append(encode_pieces(tokenizer, run, template.name))
+        ids.append(encode_pieces(tokenizer, run, template.name, at))
+        at += sum(map(len, run))
         answer.append(np.full(len(ids[-1]), learnt))
     return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
 
 
-def _joined(pieces):
-    """Pieces with neighboring texts made one."""
-    runs = []
-    for piece in pieces:
-        if runs and not isinstance(piece, Mark) and not isinstance(runs[-1], Mark):
-            runs[-1] += piece
-        else:
-            runs.append(piece)
-    return runs
-
-
 def _after(start, pieces, template):
     """What is left of the pieces when those of their beginning are taken away."""
-    start, pieces = _joined(start), _joined(pieces)
+    start, pieces = merged(start), merged(pieces)
     if not start:
         return pieces
     n, last = len(start) - 1, start[-1]

@@ -94,15 +94,13 @@ def test_what_a_program_does_not_read_is_refused():
 @pytest.mark.parametrize("program, written", [
     ("{{ messages[0].content }}", "ab"),          # would write Python's list: the parts are joined
     (CHATML, "<|im_start|>user\nab<|im_end|>\n"),
-    ("{% for part in messages[0].content %}[{{ part.text }}]{% endfor %}", "ab"),
+    ("{% for part in messages[0].content %}[{{ part.text }}]{% endfor %}", "[a][b]"),
     ("{% if messages[0].content is string %}[{{ messages[0].content }}]{% else %}"
      "{% for part in messages[0].content %}[{{ part.text }}]{% endfor %}{% endif %}", "[a][b]"),
 ])
 def test_text_in_parts_is_read_as_the_program_reads_it(program, written):
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     message = {"role": "user", "content": parts}
-    if written == "ab" and "for" in program:      # it reads a text one character at a time
-        written = "[][]"
     assert made(program).text([message], add_prompt=False) == written
 
 

@@ -7,37 +7,58 @@ import re
 
 import numpy as np
 
+from tinylm.data.read.messages import ROLES, joined_parts
 from tinylm.errors import DataError
-
-ROLES = ("system", "user", "assistant", "tool", "developer")
 
 
 class Mark(str):
     """A piece of the text that stands for a special token; a plain str is text."""
 
 
-def encode_pieces(tokenizer, pieces, name):
-    """The token ids of marks and texts.
+def encode_pieces(tokenizer, pieces, name, at=0):
+    """The token ids of marks and texts, those that the tokenizer gives the whole text.
 
     name     of the template, for the error
+    at       characters of the conversation before the first piece
     returns  (T,) int32
     raises   DataError if the tokenizer lacks a mark
     """
-    ids, text = [], ""
-    for piece in [*pieces, Mark()]:               # an empty mark, to encode the last text
-        if not isinstance(piece, Mark):
-            text += piece                         # neighbors are split and merged as one text
+    ids, flags = [], {token.content: token for token in getattr(tokenizer, "added", ())}
+    runs = merged(pieces)
+    for i, piece in enumerate(runs):
+        at += len(piece)
+        if isinstance(piece, Mark):
+            ids.append([_id(tokenizer, piece, name)])
             continue
-        ids.append(tokenizer.encode(text))
-        text = ""
-        if not piece:
-            continue
-        if piece not in tokenizer.special:
-            has = ", ".join(list(tokenizer.special)[:8])
-            raise DataError(f"chat: the template {name!r} needs the special token {str(piece)!r}, "
-                            f"and the tokenizer has {has}; it is the template of another model")
-        ids.append([tokenizer.special[piece]])
-    return np.concatenate(ids, dtype=np.int32)
+        start = at - len(piece)
+        if i and getattr(flags.get(runs[i - 1]), "rstrip", False):
+            start += len(piece) - len(piece.lstrip())    # the mark takes the white space behind it
+            piece = piece.lstrip()
+        if i + 1 < len(runs) and getattr(flags.get(runs[i + 1]), "lstrip", False):
+            piece = piece.rstrip()
+        if piece:
+            ids.append(tokenizer.encode_plain(piece, start))
+    return np.concatenate(ids, dtype=np.int32) if ids else np.zeros(0, np.int32)
+
+
+def _id(tokenizer, mark, name):
+    if mark not in tokenizer.special:
+        has = ", ".join(list(tokenizer.special)[:8])
+        raise DataError(f"chat: the template {name!r} needs the special token {str(mark)!r}, and "
+                        f"the tokenizer has {has}; it is the template of another model")
+    return tokenizer.special[mark]
+
+
+def merged(pieces):
+    """Pieces with neighboring texts made one, and empty ones left out: they are split and merged
+    as one text."""
+    runs = []
+    for piece in pieces:
+        if runs and not isinstance(piece, Mark) and not isinstance(runs[-1], Mark):
+            runs[-1] += piece
+        elif piece:
+            runs.append(piece)
+    return runs
 
 
 def cut(text, special):
@@ -81,29 +102,10 @@ def plain(value, where):
 
 
 def content_text(message, where="a message"):
-    """The text of a message whose content is a text or a list of text parts.
-
-    raises  DataError for a part that is no text (an image, a sound), or no content at all
-    """
-    content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise DataError(f"chat: {where} needs a content that is text, got {message!r:.200}")
-    return "".join(part_text(part, where) for part in content)
+    """The text of a message whose content is a text or a list of text parts; DataError for other
+    contents."""
+    return joined_parts(message.get("content"), f"chat: {where}")
 
 
-def part_text(part, where):
-    """The text of one part {"type": "text", "text": ...}, or of a str."""
-    if isinstance(part, str):
-        return part
-    known = isinstance(part, dict) and part.get("type", "text") == "text"
-    if not known or not isinstance(part.get("text"), str):
-        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-        raise DataError(f"chat: {where} has a part of type {kind!r}; only parts of type 'text' "
-                        "with a text are read")
-    extra = sorted(set(part) - {"type", "text"})
-    if extra:
-        raise DataError(f"chat: {where} has a text part with the field {extra[0]!r}, which is not "
-                        "read here")
-    return part["text"]
+__all__ = ["ROLES", "Mark", "content_text", "cut", "encode_pieces", "merged", "plain",
+           "plain_messages"]

@@ -172,13 +172,14 @@ class JinjaTemplate:
 
     @functools.cached_property
     def _reads_parts(self):
-        """Whether a list with one text part is written as the text is."""
+        """Whether of a list with one text part the text is written, and not the list itself."""
         def written(content):
             return self._render([{"role": "user", "content": content}], False, self._variables({}))
         try:
-            return written([{"type": "text", "text": "a question"}]) == written("a question")
+            parts, plain_text = written([{"type": "text", "text": "a question"}]), written("text")
         except TinylmError:
             return False
+        return "a question" in parts and parts.count("type") == plain_text.count("type")
 
     def _render(self, messages, add_prompt, variables, marks=("", "")):
         from tinylm.models.published.chat.limits import RUN, Meter, Run, measured

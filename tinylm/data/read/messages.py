@@ -1,0 +1,87 @@
+"""Messages of a conversation, in the forms in which files hold them.
+
+    {"role": "user", "content": "2 + 2?"}                                    OpenAI's, and TRL's
+    {"from": "human", "value": "2 + 2?"}                                     ShareGPT's
+    {"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}        in parts
+    {"role": "assistant", "content": null, "tool_calls": [...]}              a call of a tool
+    {"role": "tool", "content": "4", "tool_call_id": "a", "name": "add"}     what came of it
+
+All of a message is read or refused: an image, a weight of the message, a role that is not known.
+Read next: instructions.py.
+"""
+from tinylm.errors import DataError
+
+ROLES = ("system", "user", "assistant", "tool", "developer")
+# As ShareGPT and others name them.
+_ALSO = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+_FORMS = (("role", "content"), ("from", "value"))
+_TEXTS = ("name", "tool_call_id", "reasoning_content", "reasoning", "thinking")
+
+
+def read_messages(value):
+    """The messages of a list.
+
+    returns  list of {"role": one of ROLES, "content": str or None, ...}; content is None only
+             beside "tool_calls"; parts of a text are joined; fields that are null are left out
+    raises   DataError for what cannot be read
+    """
+    objects = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    forms = [form for form in _FORMS if objects and all(form[0] in one for one in value)]
+    if not forms:
+        raise DataError("a conversation is a list of objects with 'role' and 'content', or with "
+                        f"'from' and 'value', not {value!r:.60}")
+    return [_message(one, *forms[0]) for one in value]
+
+
+def _message(one, role, content):
+    said = one[role]
+    said = _ALSO.get(said, said) if isinstance(said, str) else said
+    if said not in ROLES:
+        raise DataError(f"a message is of role {said!r:.60}; the roles are {', '.join(ROLES)}")
+    more = {key: value for key, value in one.items()
+            if value is not None and key not in (role, content)}
+    unread = sorted(set(more) - {*_TEXTS, "tool_calls"})
+    if unread:
+        raise DataError(f"a message has the field {unread[0]!r}, which is not read here: take it "
+                        "out, or write what it means into the content")
+    for key in _TEXTS:
+        if not isinstance(more.get(key, ""), str):
+            raise DataError(f"the field {key!r} must be text, not {more[key]!r:.60}")
+    calls = more.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and said == "assistant" and calls
+                                  and all(isinstance(call, dict) for call in calls)):
+        raise DataError("the field 'tool_calls' must be a list of objects in a message of the "
+                        f"assistant, not {calls!r:.60}")
+    if one.get(content) is None and calls:
+        return {"role": said, "content": None, **more}
+    if content not in one:
+        raise DataError(f"the field {content!r} is missing")
+    if not isinstance(one[content], (str, list)):
+        raise DataError(f"the field {content!r} must be text, not {one[content]!r:.60}")
+    return {"role": said, "content": joined_parts(one[content], "a message"), **more}
+
+
+def joined_parts(content, where):
+    """The text of a content: a str, or the texts of a list of parts, one after the other.
+
+    raises  DataError for a part that is no text (an image, a sound), or that holds more
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise DataError(f"{where} needs a content that is text, got {content!r:.200}")
+    return "".join(_part_text(part, where) for part in content)
+
+
+def _part_text(part, where):
+    if isinstance(part, str):
+        return part
+    part = part if isinstance(part, dict) else {"type": type(part).__name__}
+    kept = {key: value for key, value in part.items() if value is not None}
+    if kept.get("type", "text") != "text" or not isinstance(kept.get("text"), str):
+        raise DataError(f"{where} has a part of type {kept.get('type')!r}; only parts of type "
+                        "'text' with a text are read")
+    extra = sorted(set(kept) - {"type", "text"})
+    if extra:
+        raise DataError(f"{where} has a part with the field {extra[0]!r}, which is not read here")
+    return kept["text"]
