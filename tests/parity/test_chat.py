@@ -146,7 +146,7 @@ MACROS = """{% macro kind(spec) -%}
   {%- if names[spec.type] is defined -%}{{ names[spec.type] }}
   {%- elif spec.type == "array" -%}list[{{ kind(spec['items']) }}]
   {%- elif spec.type is iterable and spec.type is not string -%}
-    {%- for t in spec.type -%}{{ kind({"type": t}) }}{% if not loop.last %}|{% endif %}{%- endfor -%}
+    {%- for t in spec.type -%}{{ kind({"type": t}) }}{{ "|" if not loop.last }}{%- endfor -%}
   {%- else -%}Any{%- endif -%}
 {%- endmacro %}
 {%- macro turn(message, close='<end>') %}
