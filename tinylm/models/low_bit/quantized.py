@@ -60,7 +60,7 @@ class QuantizedMatrix:
         raises  CheckpointError if it is not in quantized blocks
         """
         entry = weights.entry(name)
-        if entry.kind not in FORMATS:
+        if entry.kind not in FORMATS or not entry.known:
             raise CheckpointError(f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with "
                                   "weights[name], and quantize it with QuantizedMatrix.from_array")
         return cls.from_blocks(entry.raw, entry.kind, entry.shape)

@@ -129,7 +129,13 @@ HOSTILE = {
     "a name twice": (safetensors(b'{"w": %b, "w": %b}' % ((json.dumps(F32x2).encode(),) * 2), bytes(8)), "'w' stands twice"),
     "metadata not strings": (safetensors({"__metadata__": {"a": 1}}), "__metadata__"),
     "tensor not described": (safetensors({"w": 1}), "tensor 'w': it is not described"),
-    "dtype unknown": (safetensors({"w": {**F32x2, "dtype": "F8_E4M3"}}, bytes(8)), "tensor 'w': dtype 'F8_E4M3'"),
+    "dtype of other sizes": (safetensors({"w": {**F32x2, "dtype": "F8_E4M3"}}, bytes(8)), "needs 2 bytes"),
+    "numbers of half bytes": (safetensors({"w": described("F4", [3], 0, 2)}, bytes(2)), "12 bits, which fill no whole"),
+    "header after a space": (safetensors(b" " + json.dumps({"w": F32x2}).encode(), bytes(8)), "not with '{'"),
+    "header after a mark": (safetensors(b"\xef\xbb\xbf{}"), "not JSON"),
+    "half a surrogate pair": (safetensors({"\ud800": F32x2}, bytes(8)), "half a surrogate pair"),
+    "an empty tensor in another": (safetensors({"v": F32x2, "w": described("F32", [0], 4, 4)}, bytes(8)),
+                                   "bytes before tensor 'w'"),
     "dtype a list": (safetensors({"w": {**F32x2, "dtype": []}}, bytes(8)), r"tensor 'w': dtype \[\]"),
     "dtype wrong": (safetensors({"w": {**F32x2, "dtype": "F64"}}, bytes(8)), "needs 16 bytes, and data_offsets give 8"),
     "shape negative": (safetensors({"w": {**F32x2, "shape": [-2]}}, bytes(8)), "not a list of integers from 0"),
@@ -194,7 +200,7 @@ def test_the_library_accepts_what_we_accept_when_a_byte_is_changed(tmp_path, dat
     good = bytearray(safetensors({"v": F32x2, "w": described("I16", [2, 2], 8, 16)}, bytes(16)))
     good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     try:
-        ours = opened(tmp_path, bytes(good))
+        ours = dict(opened(tmp_path, bytes(good)))        # a dtype that is not known is refused when it is asked for
     except CheckpointError:
         return
     with library.safe_open(tmp_path / "a.safetensors", "numpy") as theirs:
@@ -207,7 +213,8 @@ def test_the_library_accepts_what_we_accept_when_a_byte_is_changed(tmp_path, dat
     ({"weight_map": {"w": 1}}, "weight_map"),
     ({"weight_map": {"w": "../a.safetensors"}}, "not a plain name"),
     ({"weight_map": {"w": "/etc/passwd"}}, "not a plain name"),
-    ({"weight_map": {"w": "gone.safetensors"}}, "cannot read the weights .*gone.safetensors"),
+    ({"weight_map": {"w": "gone.safetensors"}}, "names the shard 'gone.safetensors', which is not there"),
+    ({"weight_map": {"w": "a.bin"}}, "'a.bin' is not read here, but shards that end in .safetensors"),
     ({"weight_map": {"other": "a.safetensors"}}, "has no tensor 'other'"),
 ])
 def test_a_damaged_index_is_refused(tmp_path, index, message):
@@ -216,6 +223,44 @@ def test_a_damaged_index_is_refused(tmp_path, index, message):
     path.write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=message):
         read_safetensors(path)
+
+
+def test_a_tensor_that_the_index_passes_over_is_refused(tmp_path):
+    write_safetensors(tmp_path / "a.safetensors", {"v": np.zeros(2), "w": np.zeros(2)})
+    write_safetensors(tmp_path / "b.safetensors", {"w": np.ones(2)})
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"w": "a.safetensors"}}))
+    with pytest.raises(CheckpointError, match="a.safetensors holds the tensor 'v'.*does not name it"):
+        read_safetensors(path)
+    path.write_text(json.dumps({"weight_map": {"v": "a.safetensors", "w": "b.safetensors"}}))
+    with pytest.raises(CheckpointError, match="holds the tensor 'w'.*places it in 'b.safetensors'"):
+        read_safetensors(path)
+
+
+UNREAD = {"F8_E4M3": 2, "F8_E5M2": 2, "F8_E8M0": 2, "F4": 1, "I4": 1, "U4": 1, "C64": 16, "F9_NEW": 7, "Q8_0": 34, "": 0}
+
+
+@pytest.mark.parametrize(("kind", "nbytes"), UNREAD.items())
+def test_a_dtype_that_is_not_read_is_named_and_its_neighbors_are_read(tmp_path, kind, nbytes):
+    header = {"a": described("F32", [1], 0, 4), "odd": described(kind, [2], 4, 4 + nbytes),
+              "z": described("I8", [2], 4 + nbytes, 6 + nbytes)}
+    weights = opened(tmp_path, safetensors(header, np.float32(2).tobytes() + bytes(nbytes) + b"\1\2"))
+    assert weights["a"].tolist() == [2] and weights["z"].tolist() == [1, 2] and weights.shape("odd") == (2,)
+    with pytest.raises(CheckpointError, match=f"tensor 'odd' has the dtype '{kind}', which is not read here, but U64"):
+        weights["odd"]
+
+
+@pytest.mark.parametrize("header", [
+    {"__metadata__": None, "w": F32x2},                               # null: no metadata
+    {"none": described("F32", [0], 0, 0), "w": F32x2, "end": described("F64", [3, 0], 8, 8)},
+    {"w": described("F64", [], 0, 8)},
+    {"": F32x2},                                                      # a name as good as any
+])
+def test_what_the_library_reads_is_no_damage(tmp_path, header):
+    weights = opened(tmp_path, safetensors(header, bytes(8)))
+    for name in header.keys() - {"__metadata__"}:
+        assert not weights[name].any() and list(weights[name].shape) == header[name]["shape"]
+    assert weights.metadata == {}
 
 
 def test_missing_files_and_folders_are_named(tmp_path):

@@ -23,19 +23,27 @@ from tinylm.models.low_bit.blocks import FORMATS, dequantize
 DTYPES = {"U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U32": "<u4", "I32": "<i4", "BF16": "<u2", "F16": "<f2",
           "U16": "<u2", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
 
+# Bits of a number whose kind has no array here: such a tensor is refused when it is asked for, its neighbors are read.
+UNREAD = {"C64": 64, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6,
+          "F6_E3M2": 6, "F4": 4, "I4": 4, "U4": 4}
+
 _MOST_AXES = 64             # NumPy has no more
 _MOST_BYTES = 1 << 63       # what a size in bytes can count
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: from byte `start` of the mapped file `data`, `nbytes` long, numbers of `kind`, in `shape`."""
+    """Where a tensor lies: from byte `start` of the mapped file `data`, `nbytes` long, numbers of `kind`, in `shape`.
+
+    known  False: no array can be made of it, for `kind` is not read here
+    """
 
     kind: str
     shape: tuple
     data: np.ndarray
     start: int
     nbytes: int
+    known: bool = True
 
     @property
     def raw(self):
@@ -59,6 +67,9 @@ class WeightFile(Mapping):
 
     def __getitem__(self, name):
         entry = self.entry(name)
+        if not entry.known:
+            raise CheckpointError(f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read here, but "
+                                  f"{', '.join(DTYPES)}: convert it, for example to BF16")
         try:
             return to_array(entry.raw, entry.kind, entry.shape)
         except ValueError as error:
@@ -128,6 +139,11 @@ def size_of(kind, shape):
         raise ValueError(f"{len(shape)} axes, and an array has at most {_MOST_AXES}")
     if math.prod(max(n, 1) for n in shape) * 8 >= _MOST_BYTES:  # zeros as 1: NumPy refuses (0, 2**63) as well
         raise ValueError("it is larger than any memory")
+    if kind in UNREAD:
+        bits = math.prod(shape) * UNREAD[kind]
+        if bits % 8:
+            raise ValueError(f"shape {list(shape)} of {kind} is {bits} bits, which fill no whole number of bytes")
+        return bits // 8
     if kind not in FORMATS:
         return math.prod(shape) * np.dtype(DTYPES[kind]).itemsize
     block = FORMATS[kind]

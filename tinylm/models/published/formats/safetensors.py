@@ -21,6 +21,7 @@ from tinylm.files import WholeFile, write_text
 from tinylm.models.low_bit.bfloat16 import narrow
 from tinylm.models.published.formats.mapped import (
     DTYPES,
+    UNREAD,
     Entry,
     WeightFile,
     check_overlaps,
@@ -53,7 +54,8 @@ def read_safetensors(path):
 def _read_single(path):
     data = map_bytes(path)
     start, header = _header(path, data)
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata                     # null: there is none
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError(f"{path}: __metadata__ does not map strings to strings; the file is damaged")
     entries = {}
@@ -62,8 +64,9 @@ def _read_single(path):
             entries[name] = _entry(described, data, start)
         except ValueError as error:
             raise CheckpointError(f"{path}: tensor {name!r}: {error}; the file is damaged") from error
+    check_overlaps(path, entries)
     end = start
-    for first, stop, name in check_overlaps(path, entries):
+    for first, stop, name in sorted((one.start, one.start + one.nbytes, name) for name, one in entries.items()):
         if first != end:
             raise CheckpointError(f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is damaged")
         end = stop
@@ -80,7 +83,11 @@ def _header(path, data):
     if length > min(data.size - 8, _LARGEST_HEADER):
         raise CheckpointError(f"{path}: the header should be {length} bytes long, but {data.size - 8} follow"
                               f" and {_LARGEST_HEADER} are allowed; the file is cut short, or is no safetensors file")
-    return 8 + length, _parse(path, data[8:8 + length].tobytes())
+    text = data[8:8 + length].tobytes()
+    header = _parse(path, text)
+    if not text.startswith(b"{"):
+        raise CheckpointError(f"{path}: the header begins with {text[:8]!r} and not with '{{', as the format wants it")
+    return 8 + length, header
 
 
 def _parse(path, text):
@@ -100,7 +107,18 @@ def _parse(path, text):
         raise CheckpointError(f"{path}: the header is not JSON ({error}); the file is damaged") from error
     if not isinstance(parsed, dict):
         raise CheckpointError(f"{path}: the header is no JSON object; the file is damaged")
+    half = next((name for name in parsed if not _is_unicode(name)), None)
+    if half is not None:
+        raise CheckpointError(f"{path}: the name {half!r} has half a surrogate pair, which is no character; the file is damaged")
     return parsed
+
+
+def _is_unicode(text):
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _entry(described, data, start):
@@ -108,17 +126,19 @@ def _entry(described, data, start):
     if not isinstance(described, dict) or set(described) != {"dtype", "shape", "data_offsets"}:
         raise ValueError("it is not described by dtype, shape and data_offsets")
     kind, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
-    if not isinstance(kind, str) or kind not in DTYPES:
-        raise ValueError(f"dtype {kind!r} is not read here, but {', '.join(DTYPES)}")
+    if not isinstance(kind, str):
+        raise ValueError(f"dtype {kind!r} is not a name")
     for what, numbers in (("shape", shape), ("data_offsets", offsets)):
         if not isinstance(numbers, list) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError(f"{what} {str(numbers)[:60]} is not a list of integers from 0 on")
     if len(offsets) != 2 or not offsets[0] <= offsets[1] <= data.size - start:
         raise ValueError(f"data_offsets {offsets} are not within the {data.size - start} bytes of tensors")
-    nbytes, needed = offsets[1] - offsets[0], size_of(kind, shape)
+    nbytes = offsets[1] - offsets[0]
+    known = kind in DTYPES
+    needed = size_of(kind, shape) if known or kind in UNREAD else nbytes      # of a kind never heard of: whatever it has
     if nbytes != needed:
         raise ValueError(f"shape {shape} of {kind} needs {needed} bytes, and data_offsets give {nbytes}")
-    return Entry(kind, tuple(shape), data, start + offsets[0], nbytes)
+    return Entry(kind, tuple(shape), data, start + offsets[0], nbytes, known)
 
 
 def _read_sharded(path):
@@ -129,14 +149,31 @@ def _read_sharded(path):
     place, metadata = index.get("weight_map"), index.get("metadata", {})
     if not isinstance(place, dict) or not place or not all(isinstance(file, str) for file in place.values()):
         raise CheckpointError(f"{path}: weight_map does not say which file holds each tensor; the index is damaged")
-    shards, entries = {}, {}
-    for name, file in place.items():
-        if file not in shards:
-            if Path(file).name != file or "\0" in file:  # "../../secret" or an absolute path: a file of someone else's choice
-                raise CheckpointError(f"{path}: shard {file!r} is not a plain name of a file beside the index")
-            shards[file] = _read_single(path.parent / file)
-        entries[name] = shards[file].entry(name)
+    shards = {file: _shard(path, file) for file in dict.fromkeys(place.values())}
+    entries = {name: shards[file].entry(name) for name, file in place.items()}
+    for file, shard in shards.items():
+        _check_named(path, file, shard, place)
     return WeightFile(path, metadata if isinstance(metadata, dict) else {}, entries)
+
+
+def _shard(path, file):
+    """The WeightFile of a shard that the index at `path` names."""
+    if Path(file).name != file or "\0" in file:  # "../../secret" or an absolute path: a file of someone else's choice
+        raise CheckpointError(f"{path}: shard {file!r} is not a plain name of a file beside the index")
+    if not file.endswith(".safetensors"):
+        raise CheckpointError(f"{path}: shard {file!r} is not read here, but shards that end in .safetensors")
+    if not (path.parent / file).is_file():
+        raise CheckpointError(f"{path} names the shard {file!r}, which is not there; copy all shards beside the index")
+    return _read_single(path.parent / file)
+
+
+def _check_named(path, file, shard, place):
+    """Refuse a tensor that the index does not name, or finds elsewhere: it would be passed over."""
+    for name in shard:
+        if place.get(name) != file:
+            there = f"places it in {place[name]!r}" if name in place else "does not name it"
+            raise CheckpointError(f"{shard.path} holds the tensor {name!r}, and {path.name} {there}; the index belongs to "
+                                  "other shards")
 
 
 def write_safetensors(path, tensors, metadata=None, kind=None):
