@@ -1,4 +1,5 @@
 """Stop strings and the end token: nothing handed out that must be taken back, nothing lost."""
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +66,9 @@ def test_stop_strings_need_a_tokenizer_and_a_character():
         Output("x")
     with pytest.raises(ConfigError, match="at least one character"):
         StopStrings([""])
+
+
+def test_several_tokens_may_end_a_row():
+    output = Output(tokenizer=ByteTokenizer(), eos=(3, np.int32(5)))
+    assert output.add(ord("a")) == ([ord("a")], b"a") and not output.done
+    assert output.add(5) == ([5], b"") and output.done

@@ -28,7 +28,7 @@ def generate(lm, prompt_ids, max_tokens, *, seed=0, stop=(), eos=None, tokenizer
     max_tokens  tokens to generate at most
     seed        of the random stream: same seed, same tokens
     stop        strings that end the text; no token that holds a part of one is given out. Needs `tokenizer`
-    eos         id of the token that ends generation; it is given out last
+    eos         id of the token that ends generation, or several; it is given out last
     notice      called with a sentence if the prompt does not fit the context, saying what is kept
     **sampling  fields of Sampling: temperature, top_k, top_p, min_p, typical_p, epsilon, eta, repetition_penalty
     yields      int

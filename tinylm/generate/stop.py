@@ -4,6 +4,8 @@ A stop string may begin in one token and end in another, so the end of the text 
 stop string could still begin there; what has been handed out never needs to be taken back. Works on bytes,
 because a token may end in the middle of a character. Read next: loop.py.
 """
+import numpy as np
+
 from tinylm.errors import ConfigError
 
 
@@ -41,11 +43,13 @@ class Output:
 
     stop       stop strings; they need a tokenizer
     tokenizer  gives token_bytes(id); None: tokens have no text
-    eos        id of the token that ends the row, or None. It is released as a token and has no text
+    eos        id of the token that ends the row, several of them, or None. It is released as a token
+               and has no text
     """
 
     def __init__(self, stop=(), tokenizer=None, eos=None):
-        self.done, self.eos, self.tokenizer = False, eos, tokenizer
+        self.done, self.tokenizer = False, tokenizer
+        self.ends = frozenset([eos] if eos is None or isinstance(eos, (int, np.integer)) else eos)
         self.stops = StopStrings(stop) if stop else None
         if self.stops and tokenizer is None:
             raise ConfigError("stop strings are looked for in the text, so they need the tokenizer: pass tokenizer=")
@@ -53,7 +57,7 @@ class Output:
 
     def add(self, token):
         """Take in a token; returns (tokens, bytes) released by it, and sets `done` if the row has ended."""
-        if token == self.eos:
+        if token in self.ends:
             tokens, text = self.close()
             return [*tokens, token], text
         if self.tokenizer is None:

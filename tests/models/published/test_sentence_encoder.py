@@ -95,11 +95,12 @@ def test_a_configuration_that_is_not_known_is_refused(change, message):
 
 
 def test_damaged_folders_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="no vocab.txt"):
-        load_sentence_encoder(tmp_path)
     with pytest.raises(CheckpointError, match="holds neither model.safetensors"):
         load_pretrained(tmp_path)
     saved(tmp_path)
+    (tmp_path / "vocab.txt").unlink(missing_ok=True)
+    with pytest.raises(ConfigError, match="holds no tokenizer.json or vocab.txt"):
+        load_sentence_encoder(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | dict(num_hidden_layers=3)))
     with pytest.raises(CheckpointError, match="has no tensor 'bert.encoder.layer.2"):          # those of a third layer

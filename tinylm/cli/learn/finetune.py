@@ -123,7 +123,7 @@ def _opened(name, config):
         published = load_pretrained(name)
         model, tokenizer, template, base = published.model, published.tokenizer, published.template, None
         if tokenizer is None:
-            raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt)")
+            raise ConfigError(f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...)")
     else:
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run

@@ -71,7 +71,7 @@ def _answer(opened, lm, messages, config, sampling, turn):
     ids, timer, pieces = opened.template.encode(opened.tokenizer, messages), Timer(), []
     if lm.context is not None and len(ids) + config.max_tokens > lm.context:
         print(f"tinylm chat: the talk is {len(ids)} tokens long, of {lm.context}; /new begins another", file=sys.stderr)
-    stream = stream_text(lm, opened.tokenizer, ids, config.max_tokens, eos=opened.eos, seed=config.seed + turn, **sampling)
+    stream = stream_text(lm, opened.tokenizer, ids, config.max_tokens, eos=opened.ends, seed=config.seed + turn, **sampling)
     for piece in timer.watch(stream):
         print(piece, end="", flush=True)
         pieces.append(piece)

@@ -49,14 +49,15 @@ def main(argv):
     sampling = vars(sampling) | ({"temperature": 0.0} if asked and not set(given) & set(vars(sampling)) else {})
     prompt = "".join(prompt)
     prompt = standard_input() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
-    start = opened.template.encode(opened.tokenizer, [{"role": "user", "content": prompt}]) if asked else prompt
+    question = [{"role": "user", "content": prompt}]
+    start = opened.template.encode(opened.tokenizer, question) if asked else opened.prompt_ids(prompt)
     if config.beams > 1:
         _beams(config, set(given) & set(sampling), opened, start, "" if asked or not config.echo else prompt)
         return
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
         timer = Timer()
-        pieces = stream_text(lm, opened.tokenizer, start, config.max_tokens, bos=None if asked else opened.bos, eos=opened.eos,
+        pieces = stream_text(lm, opened.tokenizer, start, config.max_tokens, eos=opened.ends,
                              seed=config.seed + i, stop=config.stop, notice=_notice if i == 0 else None, **sampling)
         if config.num > 1:
             show(f"{'' if i == 0 else chr(10)}--- seed {config.seed + i}\n")
@@ -75,9 +76,8 @@ def _beams(config, sampling, opened, start, shown):
 
     if sampling or config.stop:
         raise ConfigError("--beams searches for the most probable text: leave out --stop and the options of sampling")
-    bos, tokenizer = [] if opened.bos is None else [opened.bos], opened.tokenizer
-    ids = [*bos, *tokenizer.encode(start)] if isinstance(start, str) else start
-    found = beam_search(opened.lm, ids, max(1, config.max_tokens), config.beams, opened.eos, config.num,
+    tokenizer = opened.tokenizer
+    found = beam_search(opened.lm, start, max(1, config.max_tokens), config.beams, opened.eos, config.num,
                         power_penalty(config.length_penalty), notice=_notice)
     for i, best in enumerate(found):
         if config.num > 1:

@@ -15,14 +15,22 @@ class Opened:
     lm         language model (generate/protocol/language_model.py)
     tokenizer  of its ids
     template   ChatTemplate, or None for a model that only continues texts
-    bos, eos   ids that begin and end a text, or None
+    eos        id that ends a text, or None
+    begin      ids that belong before every text
+    ends       all the ids that end what the model says
     """
 
     lm: object
     tokenizer: object
     template: object
-    bos: int | None
     eos: int | None
+    begin: tuple
+    ends: tuple
+
+    def prompt_ids(self, text):
+        """The ids of a text to continue; of no text the id that begins one."""
+        ids = [*self.begin, *self.tokenizer.encode(text).tolist()]
+        return ids or [self.eos]
 
 
 def is_published(name):
@@ -55,19 +63,23 @@ def open_model(name, device="cpu", bits=None):
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
-        bos, eos = (None, _end(name, tokenizer, template, end)) if template else (end, end)
+        eos = _end(name, tokenizer, template, end) if template else end
+        begin = () if template or end is None else (end,)
+        ends = () if eos is None else (eos,)
     else:
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
         model, tokenizer, template = published.model, published.tokenizer, published.template
         if tokenizer is None:
-            raise ConfigError(f"{published.path} has no tokenizer that is read here (vocab.json and merges.txt); in Python, "
+            raise ConfigError(f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...); in Python, "
                               "tinylm.models.published.load.load_pretrained gives the model alone")
-        bos, eos = (None if template else published.special.get("bos")), published.special.get("eos")
+        eos = published.special.get("eos", next(iter(published.ends), None))
         eos = _end(name, tokenizer, template, eos) if template else eos
+        begin = published.begin
+        ends = tuple(dict.fromkeys([*([] if eos is None else [eos]), *published.ends]))
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
-    return Opened(lm, tokenizer, template, bos, eos)
+    return Opened(lm, tokenizer, template, eos, begin, ends)
 
 
 def _end(name, tokenizer, template, eos):

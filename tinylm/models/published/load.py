@@ -24,7 +24,7 @@ from tinylm.models.published.chat.found import folder_template, gguf_template
 from tinylm.models.published.layouts import LAYOUTS, gguf, prefix_of
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.nn import Module
-from tinylm.tokenizers.published import read_tokenizer
+from tinylm.tokenizers.published import begin_of, read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class Published:
     special    {"bos": id, "eos": id}, as far as they are known
     path       Path of the file or folder
     weights    WeightFile, for those who want the numbers as they lie
+    begin      ids that belong before every text
+    ends       ids that end what the model says
     """
 
     model: Module
@@ -45,6 +47,8 @@ class Published:
     special: dict
     path: Path
     weights: formats.WeightFile
+    begin: tuple = ()
+    ends: tuple = ()
 
 
 def load_pretrained(name, dtype=np.float32):
@@ -68,7 +72,8 @@ def load_pretrained(name, dtype=np.float32):
     fill(model, LAYOUTS[kind].rules(config, kind), weights, dtype, prefix_of(kind), LAYOUTS[kind])
     words = read_tokenizer(folder, described)
     template = folder_template(folder, tuple(words.tokenizer.special) if words.tokenizer else ())
-    return Published(model, words.tokenizer, template, words.special, path, weights)
+    tokenizer, special, begin, ends = words.tokenizer, words.special, words.begin, words.ends
+    return Published(model, tokenizer, template, special, path, weights, begin, ends)
 
 
 def _from_gguf(path, weights, dtype):
@@ -78,7 +83,8 @@ def _from_gguf(path, weights, dtype):
     fill(model, gguf.rules(config, kind), weights, dtype)
     tokenizer = formats.tokenizer_of(weights)
     template = gguf_template(weights, tuple(tokenizer.special))
-    return Published(model, tokenizer, template, formats.special_ids(weights), path, weights)
+    special, ends = formats.special_ids(weights), formats.end_ids(weights)
+    return Published(model, tokenizer, template, special, path, weights, begin_of(tokenizer), ends)
 
 
 def read_layout(described, where="config.json", weights=None):

@@ -16,7 +16,6 @@ from tinylm.files import read_json
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.published.formats.found import find_weights
 from tinylm.models.published.load import load_pretrained
-from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 
 
 def mean_pool(h, mask):
@@ -39,17 +38,20 @@ class SentenceEncoder:
     """Texts to unit vectors.
 
     encoder    Encoder, put into evaluation mode
-    tokenizer  WordPieceTokenizer
+    tokenizer  with `framed`, as those of published models have
+    pad        id that fills rows; None: the tokenizer's [PAD]
     limit      most tokens of a text, [CLS] and [SEP] among them; the rest is not read
     """
 
-    def __init__(self, encoder, tokenizer, limit=256):
-        self.encoder, self.tokenizer, self.limit = encoder.eval(), tokenizer, min(limit, encoder.config.context)
+    def __init__(self, encoder, tokenizer, limit=256, pad=None):
+        self.encoder, self.tokenizer = encoder.eval(), tokenizer
+        self.limit = min(limit, encoder.config.context)
+        self.pad = tokenizer.special["[PAD]"] if pad is None else pad
 
     def batch(self, texts):
         """Token ids and mask of several texts, padded at their ends: (B, T) int64, (B, T) bool."""
         rows = [self.tokenizer.framed(text, limit=self.limit)[0] for text in texts]
-        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.special["[PAD]"], np.int64)
+        ids = np.full((len(rows), max(map(len, rows))), self.pad, np.int64)
         for row, line in zip(ids, rows):
             row[:len(line)] = line
         return ids, np.arange(ids.shape[1]) < np.array([len(line) for line in rows])[:, None]
@@ -68,22 +70,22 @@ class SentenceEncoder:
 def load_sentence_encoder(name="minilm", dtype=np.float32):
     """Published weights as a SentenceEncoder.
 
-    name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with vocab.txt
+    name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with a tokenizer
     raises   MissingExtra with the pip command if they are not installed; CheckpointError if they
              are damaged;
              ConfigError if they are no encoder
     """
     folder = Path(find_weights(name))
-    if not (folder / "vocab.txt").is_file():
-        raise ConfigError(f"{name!r} is no encoder of sentences: {folder} holds no vocab.txt; `minilm` is one")
-    encoder = load_pretrained(folder, dtype).model
+    published = load_pretrained(folder, dtype)
+    encoder, tokenizer = published.model, published.tokenizer
     if not isinstance(encoder, Encoder):
         raise ConfigError(f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one")
-    lower = _setting(folder / "tokenizer_config.json", "do_lower_case", bool)
-    lower = True if lower is None else lower
+    if tokenizer is None or not hasattr(tokenizer, "framed"):
+        raise ConfigError(f"{name!r} is no encoder of sentences: {folder} holds no tokenizer.json or "
+                          "vocab.txt; `minilm` is one")
     limit = _setting(folder / "sentence_bert_config.json", "max_seq_length", int)
-    limit = limit or encoder.config.context
-    return SentenceEncoder(encoder, WordPieceTokenizer.from_vocabulary(folder / "vocab.txt", lower), limit)
+    return SentenceEncoder(encoder, tokenizer, limit or encoder.config.context,
+                           published.special.get("pad", 0))
 
 
 def _setting(path, name, kind):

@@ -14,8 +14,8 @@ vocabularies.py  vocab.json with merges.txt, and vocab.txt
 folder.py      the tokenizer of a folder, whatever files it lies in
 """
 
-from tinylm.tokenizers.published.folder import FolderTokenizer, read_tokenizer
+from tinylm.tokenizers.published.folder import FolderTokenizer, begin_of, read_tokenizer
 from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.pipeline import PipelineTokenizer
 
-__all__ = ["FolderTokenizer", "PieceTokenizer", "PipelineTokenizer", "read_tokenizer"]
+__all__ = ["FolderTokenizer", "PieceTokenizer", "PipelineTokenizer", "begin_of", "read_tokenizer"]

@@ -61,12 +61,16 @@ def read_tokenizer(folder, config=None):
         ends = _ends(folder, config, special)
     except DataError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    return FolderTokenizer(tokenizer, special, begin_of(tokenizer), ends, settings.limit)
+
+
+def begin_of(tokenizer):
+    """The ids that a tokenizer's frame puts before a text; none without a frame."""
     frame = getattr(tokenizer, "frame", None)
-    begin = (special["bos"],) if frame is None and "bos" in special else ()
-    if frame is not None:
-        items = [one for one, _ in frame[0]]
-        begin = tuple(items[: items.index("A")])
-    return FolderTokenizer(tokenizer, special, begin, ends, settings.limit)
+    if frame is None:
+        return ()
+    items = [one for one, _ in frame[0]]
+    return tuple(items[: items.index("A")])
 
 
 def _object(path):
