@@ -134,3 +134,10 @@ def test_generation_blocks_say_what_the_assistant_says():
     assert [text for key, text in runs if key] == ["<s>b<|im_end|>", "d<|im_end|>"]
     assert marks(pieces) == ["<|im_start|>", "<|im_end|>"] * 4
     assert made().spans(talk) is None
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking", "reasoning"])
+def test_reasoning_is_read_by_either_name(name):
+    message = {"role": "assistant", "content": "a", name: "hm"}
+    assert made("{{ messages[0].thinking ~ messages[0].reasoning_content }}").text([message]) == (
+        "hmhm")

@@ -45,14 +45,22 @@ def test_nothing_of_python_is_reached(program):
 
 
 @pytest.mark.parametrize("program", [
-    "{% set _x = 1 %}", "{{ _x }}", "{% for _x in messages %}{% endfor %}",
-    "{% macro _m() %}{% endmacro %}", "{% macro m(_a) %}{% endmacro %}",
+    "{{ _x }}", "{% set __x = 1 %}", "{% for __x in messages %}{% endfor %}",
+    "{% macro __m() %}{% endmacro %}", "{% macro m(_a) %}{% endmacro %}{{ m(_a=1) }}",
+    "{% set _x = namespace() %}{{ _x._y }}", "{% set _x = namespace() %}{% set _x._y = 1 %}",
     "{% set ns = namespace() %}{% set ns._x = 1 %}", "{{ namespace(_x=1) }}",
     "{{ namespace(**{'__class__': 1}) }}", "{% set x = namespace %}{{ x(_a=1) }}",
 ])
 def test_no_name_begins_with_an_underscore(program):
     with pytest.raises(ConfigError, match="begins with an underscore"):
         run(program)
+
+
+def test_a_program_may_set_variables_that_begin_with_one():
+    # as two published programs do; nothing of Python has such a name that a program could set
+    program = ("{% set _ns = namespace(x='a') %}{% set _ns.x = _ns.x + 'b' %}"
+               "{% for _ in messages %}{% endfor %}{{ _ns.x }}")
+    assert run(program) == "ab"
 
 
 @pytest.mark.parametrize("program", [
@@ -157,3 +165,7 @@ def test_a_long_conversation_has_room():
                "{% for part in messages[-5:] %}{% endfor %}{% set ns.x = m.content %}"
                "{{ m.content|trim }}{% endfor %}")
     assert len(JinjaTemplate(program).text(talk)) == 2_000_000
+    # Some programs look at each part of a content for an image, which of a text is each character.
+    looks = ("{% for m in messages %}{% for part in m.content %}{% if part['type'] == 'image' %}"
+             "{% endif %}{% endfor %}{{ m.content }}{% endfor %}")
+    assert len(JinjaTemplate(looks).text(talk[:200])) == 200_000

@@ -21,25 +21,32 @@ _NODES = (
 
 
 class Guard(NodeTransformer):
-    """Refuses what is not on the lists, and puts a counting call wherever values grow."""
+    """Refuses what is not on the lists, and puts a counting call wherever values grow.
+
+    No name begins with an underscore but those of variables that the program itself sets, of which
+    some published programs have "_args" and the like; these lead nowhere but to its own values.
+    """
+
+    def __init__(self, tree):
+        self._own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+        self._own |= {node.name for node in tree.find_all(nodes.Macro)}
+        self._own = {name for name in self._own if not name.startswith("__")}
 
     def visit(self, node, *args, **kwargs):
         if not isinstance(node, _NODES):
             refuse(f"{type(node).__name__} (line {node.lineno})")
-        for field in ("name", "attr"):
+        variable = isinstance(node, (nodes.Name, nodes.NSRef, nodes.Macro))
+        for field in ("name", "attr", "key"):
             name = getattr(node, field, None)
             if isinstance(name, str) and not isinstance(node, nodes.ExtensionAttribute):
-                check_name(name)
+                if not (variable and field == "name" and name in self._own):
+                    check_name(name)
         return super().visit(node, *args, **kwargs)
 
     def visit_Name(self, node):
         if node.name in ("self", "super"):
             refuse(f"{node.name!r}")
         return node
-
-    def visit_Keyword(self, node):
-        check_name(node.key)
-        return self.generic_visit(node)
 
     def visit_Filter(self, node):
         if node.name not in (*FILTERS, "tojson"):

@@ -11,7 +11,8 @@ from jinja2.runtime import Undefined
 
 from tinylm.errors import ConfigError
 
-_STEPS, _STEPS_PER_VALUE = 200_000, 1_000       # what a program may do, and more for long talks
+# What a program may do, and more for long talks: some look at each character for images.
+_STEPS, _STEPS_PER_VALUE, _STEPS_PER_CHARACTER = 200_000, 1_000, 10
 _ROOM, _ROOM_PER_CHARACTER = 1_000_000, 20        # characters of a text, and of all that is written
 _DEPTH = 64                                       # macros inside macros
 _DIGITS = 1_000                                   # bits of a whole number
@@ -29,8 +30,8 @@ def refuse(what):
 
 
 def check_name(name):
-    """Refuse a name that begins with an underscore; a single one is a name for what is not used."""
-    if name.startswith("_") and name != "_":
+    """Refuse a name that begins with an underscore."""
+    if name.startswith("_"):
         refuse(f"the name {name!r}, which begins with an underscore,")
 
 
@@ -54,7 +55,7 @@ class Meter:
     """
 
     def __init__(self, values, characters):
-        self.steps = _STEPS + _STEPS_PER_VALUE * values
+        self.steps = _STEPS + _STEPS_PER_VALUE * values + _STEPS_PER_CHARACTER * characters
         self.room = _ROOM + _ROOM_PER_CHARACTER * characters
         self.written, self.depth, self._sizes = 0, 0, {}
 

@@ -162,7 +162,7 @@ class JinjaTemplate:
 
     def _read(self, messages):
         """Messages as plain data; a list of text parts is joined for a program that reads none."""
-        messages = plain_messages(messages)
+        messages = [_thoughts(message) for message in plain_messages(messages)]
         if not any(isinstance(message.get("content"), list) for message in messages):
             return messages
         parted = self._reads_parts
@@ -201,6 +201,15 @@ class JinjaTemplate:
                 raise ConfigError(f"chat template: {error}"[:300]) from None
             raise DataError(f"chat: the template {self.name!r} cannot write this conversation: "
                             f"{type(error).__name__}: {str(error)[:200]}") from None
+
+
+def _thoughts(message):
+    """A message whose reasoning is there by the names that programs read, whichever is given."""
+    names = "reasoning_content", "thinking", "reasoning"
+    found = [message[name] for name in names if name in message]
+    if not found:
+        return message
+    return {"thinking": found[0], **message, "reasoning_content": found[0]}
 
 
 def _unused(count, *texts):

@@ -65,7 +65,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def guarded(self, program):
         """The program as a template that can be rendered."""
-        tree = Guard().visit(self.parse(program))
+        tree = self.parse(program)
+        tree = Guard(tree).visit(tree)
         tree.set_environment(self)
         code = self.compile(tree)
         return self.template_class.from_code(self, code, self.make_globals(None), None)
