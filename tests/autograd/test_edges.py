@@ -493,3 +493,23 @@ def test_python_complains_about_a_wrong_call_itself():
         tl.softmax(T([1.0]), 0, 1)
     with pytest.raises(TypeError, match="unexpected keyword"):
         tl.sum(T([1.0]), axes=1)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("attend", [tl.attention, tl.tiled_attention])
+def test_scores_beyond_float32_still_have_a_softmax(attend, causal):
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(1, 2, 4, 8)).astype(np.float32) for _ in range(3)]
+    values[0], values[1] = values[0] * np.float32(1e20), values[1] * np.float32(1e20)
+    results = []
+    for dtype in (np.float32, np.float64):
+        q, k, v = (T(x.astype(dtype), requires_grad=True) for x in values)
+        y = attend(q, k, v, causal=causal)
+        assert y.dtype == dtype
+        y.sum().backward()
+        results.append([y.numpy(), v.grad.numpy()])
+    for low, high in zip(*results, strict=True):
+        np.testing.assert_allclose(low, high, rtol=1e-5)
+    bias = np.full((4, 4), -inf, np.float32)                # hides by value: nothing is seen, nothing overflows
+    seen = tl.attention(T(values[2]), T(values[2]), T(values[2]), bias=bias).numpy()
+    np.testing.assert_array_equal(seen, np.zeros_like(seen))

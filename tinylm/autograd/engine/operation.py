@@ -14,6 +14,7 @@ from tinylm import backend
 from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
 from tinylm.errors import DtypeError, ShapeError, TinylmError
 
+USUAL = np.dtype(np.float32), np.dtype(np.float64)
 IDS = ("ids", "targets")                                    # operands that are integers by nature
 primitives, fused_operations = {}, {}                       # name -> operation; what the coverage gate of the checks walks
 
@@ -127,14 +128,16 @@ def _rounded_backward(backward):
     return wide
 
 
+def _is_choice(x):
+    return type(x) is np.ndarray and x.dtype.kind in "iub"
+
+
 def _own_choices(x):
-    """A copy of an array of ids or of a mask, so that the caller may reuse the buffer before backward().
+    """A copy of an array of ids or of a mask (see _is_choice), so that the caller may reuse the buffer before backward().
 
     Axes along which the array only repeats itself (np.broadcast_to) stay repeated. Floats are not copied: they can be
     large, and the caller of a recorded operation must leave them alone until backward().
     """
-    if type(x) is not np.ndarray or x.dtype.kind not in "iub":
-        return x
     compact = x[tuple(slice(0, 1) if stride == 0 and n else slice(None) for stride, n in zip(x.strides, x.shape))]
     return np.broadcast_to(compact.copy(), x.shape)
 
@@ -171,7 +174,10 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                 options.update(zip(option_names, args[len(rules):]))
                 args = args[:len(rules)]
             if wants_grad(args):
-                args = [_own_choices(a) for a in args]
+                args = [_own_choices(a) if _is_choice(a) else a for a in args]
+                for name, value in options.items():
+                    if _is_choice(value):
+                        options[name] = _own_choices(value)
             arrays = [_array(a, label) for a in args]
             try:
                 out = _as_array(forward(*arrays, **options))
@@ -250,11 +256,15 @@ def fused(twin, name=None, reads="inputs"):
                 args = args[:len(operands)]
             keep = wants_grad(args)
             if keep:
-                args = [_own_choices(a) for a in args]
-                options = {name: _own_choices(value) for name, value in options.items()}
+                args = [_own_choices(a) if _is_choice(a) else a for a in args]
+                for name, value in options.items():
+                    if _is_choice(value):
+                        options[name] = _own_choices(value)
             arrays = [_array(a, label) if a is not None else None for a in args]
             try:
-                arrays, halved = _in_float32(_as_floats(label, operands, arrays), operands)
+                halved = False
+                if any([a is not None and getattr(a, "dtype", None) not in USUAL for a in arrays]):
+                    arrays, halved = _in_float32(_as_floats(label, operands, arrays), operands)
                 out, backward = operation.kernel(*arrays, keep=keep, **options)
             except (ValueError, IndexError, TypeError) as error:
                 if isinstance(error, TinylmError) or _is_call_error(error, kernel, arrays, {"keep": keep, **options}):

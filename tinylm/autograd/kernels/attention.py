@@ -1,8 +1,12 @@
-"""Fused scaled dot-product attention, forward and backward, and rotary positions   (book eqs. 2.6-2.11)
+"""Fused scaled dot-product attention, forward and backward, and rotary positions   (book eqs.
+2.6-2.11)
 
-Two operations share one kernel: `attention` takes queries, keys and values; `self_attention` takes them
-packed as one projection makes them, and never copies them apart. Read next: nn/attention/multi_head.py.
+Two operations share one kernel: `attention` takes queries, keys and values; `self_attention` takes
+them
+packed as one projection makes them, and never copies them apart. Read next:
+nn/attention/multi_head.py.
 """
+import functools
 import math
 
 import numpy as np
@@ -15,21 +19,54 @@ from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
-# exp() of scores up to this cannot overflow, even summed over 10^6 keys and times large values, so the row maximum
-# need not be found and subtracted first; a row sum that lets the row maximum lie below -SAFE_SCORE sends us the
-# careful way. There too, rows within the bounds are left as they are, so that what a row gives depends, to the last
+# exp() of scores up to this cannot overflow, even summed over 10^6 keys and times large values, so
+# the row maximum
+# need not be found and subtracted first; a row sum that lets the row maximum lie below -SAFE_SCORE
+# sends us the
+# careful way. There too, rows within the bounds are left as they are, so that what a row gives
+# depends, to the last
 # bit, on what that row sees and on nothing else in the batch.
-SAFE_SCORE = 60.0                                           # in float16, whose exp() overflows at 11, no score is safe
+# in float16, whose exp() overflows at 11, no score is safe
+SAFE_SCORE = 60.0
+
+
+class ScoresOverflow(Exception):
+    """Finite queries and keys have scores beyond float32; a softmax over them is finite all the
+    same.
+    """
+
+
+def in_float64_on_overflow(kernel):
+    """Decorator: an attention kernel whose scores overflow in float32 is run again in float64."""
+    @functools.wraps(kernel)
+    def checked(*arrays, **options):
+        try:
+            return kernel(*arrays, **options)
+        except ScoresOverflow:
+            dtype = arrays[0].dtype
+        out, backward = kernel(*(a if a is None else a.astype(np.float64) for a in arrays), **options)
+        return out.astype(dtype), lambda g: [d if d is None else d.astype(dtype) for d in backward(g.astype(np.float64))]
+    return checked
+
+
+def _check_overflow(q, k, scale, scores):
+    if q.dtype.itemsize < 8 and not all_finite(scores) and all_finite(q, k):
+        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):            # and not a bias of -inf
+            raise ScoresOverflow
 
 
 def _visible(q, k, mask, causal):
-    """What each query may see, as a bool array that broadcasts to (B, G, R, T, S), or None for everything."""
+    """What each query may see, as a bool array that broadcasts to (B, G, R, T, S), or None for
+    everything.
+    """
     T, S = q.shape[-2], k.shape[-2]
     visible = None
     if causal and T > 1:
-        visible = np.arange(S, like=q)[None, :] <= np.arange(T, like=q)[:, None] + (S - T)      # (T, S); last sees all
+        # (T, S); last sees all
+        visible = np.arange(S, like=q)[None, :] <= np.arange(T, like=q)[:, None] + (S - T)
     if mask is not None:
-        mask = mask[(None,) * (4 - mask.ndim)]                                          # (..., T, S) -> (B|1, H|1, T, S)
+        # (..., T, S) -> (B|1, H|1, T, S)
+        mask = mask[(None,) * (4 - mask.ndim)]
         B, H = mask.shape[:2]
         mask = mask.reshape(B, *q.shape[1:3], *mask.shape[2:]) if H > 1 else mask[:, :, None]
         visible = mask if visible is None else visible & mask
@@ -37,14 +74,17 @@ def _visible(q, k, mask, causal):
 
 
 def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
-    """Write attention into `out`; return what backward needs: (weights, inverse), weights * inverse = softmax.
+    """Write attention into `out`; return what backward needs: (weights, inverse), weights * inverse
+    = softmax.
 
     q (B, G, R, T, K), k (B, G, 1, S, K), v (B, G, 1, S, J), out (B, G, R, T, J), a view of `whole`
     R query heads share a kv head
     """
     visible = _visible(q, k, mask, causal)
-    weights = (q * scale) @ k.swapaxes(-1, -2)                                          # scores, (B, G, R, T, S)
-    if weights.size == 0:                                   # no query, or none that has a key to see
+    # scores, (B, G, R, T, S)
+    weights = (q * scale) @ k.swapaxes(-1, -2)
+    # no query, or none that has a key to see
+    if weights.size == 0:
         out[...] = 0
         return weights, np.zeros_like(q, shape=q.shape[:-1])
     if bias is not None:
@@ -57,22 +97,27 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
         np.exp(weights, out=weights)
         if visible is not None:
             weights *= visible
-        total = weights @ ones                                                          # (B, G, R, T)
+        # (B, G, R, T)
+        total = weights @ ones
         safe = bool(np.min(total) > k.shape[-2] * math.exp(-limit))
-        if not safe:                                        # a row of very low scores, or one that sees nothing
+        # a row of very low scores, or one that sees nothing
+        if not safe:
             weights = (q * scale) @ k.swapaxes(-1, -2) if bias is None else scores
     if not safe:
+        _check_overflow(q, k, scale, weights)
         if visible is not None:
             weights = np.where(visible, weights, -np.inf)
         top = np.max(weights, axis=-1, keepdims=True)
         weights -= np.where(np.isfinite(top) & (np.abs(top) >= limit), top, 0)
         np.exp(weights, out=weights)
         total = weights @ ones
-    inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)                 # a query that sees nothing gets 0
+    # a query that sees nothing gets 0
+    inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)
     inverse = inverse.astype(q.dtype, copy=False)
     kept = weights if dropped is None else weights * dropped
     np.matmul(kept, v, out=out)
-    if visible is not None and not all_finite(whole):       # 0 x inf is nan: hidden values count for nothing
+    # 0 x inf is nan: hidden values count for nothing
+    if visible is not None and not all_finite(whole):
         out[...] = seen_matmul(kept, v, visible)
     out *= inverse[..., None]
     return weights, inverse
@@ -81,7 +126,8 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
 def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq, dk, dv, *whole):
     """Write the gradients into dq, dk, dv; return that of the scores.
 
-    dq (B, G, R, T, K), dk (B, G, S, K), dv (B, G, S, J), views of the arrays in `whole` if not these themselves
+    dq (B, G, R, T, K), dk (B, G, S, K), dv (B, G, S, J), views of the arrays in `whole` if not
+    these themselves
     """
     g = g * inverse[..., None]
     ds = _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv)
@@ -94,8 +140,10 @@ def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq,
 
 
 def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
-    # With P = softmax(S), y = P v:   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq = dS k scale,
-    # dk = dS^T q scale. rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse is never
+    # With P = softmax(S), y = P v:   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq =
+    # dS k scale,
+    # dk = dS^T q scale. rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse
+    # is never
     # formed: the row factor has gone into g.
     shared = q.shape[2] > 1
     kept = weights if dropped is None else weights * dropped
@@ -115,7 +163,8 @@ def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
 
 
 def _by_scores(g, v, y, weights, dropped):
-    ds = g @ v.swapaxes(-1, -2)                                                         # (B, G, R, T, S)
+    # (B, G, R, T, S)
+    ds = g @ v.swapaxes(-1, -2)
     if dropped is not None:
         ds *= dropped
     ds -= row_dots(g, y)[..., None]
@@ -124,8 +173,11 @@ def _by_scores(g, v, y, weights, dropped):
 
 
 def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv):
-    """The same where something is inf or nan: what a query does not see neither gives it anything nor gets anything."""
-    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)                  # (B, G, R, S, T)
+    """The same where something is inf or nan: what a query does not see neither gives it anything
+    nor gets anything.
+    """
+    # (B, G, R, S, T)
+    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)
     kept = weights if dropped is None else weights * dropped
     dv[...] = np.sum(seen_matmul(kept.swapaxes(-1, -2), g, seen_by), axis=2)
     ds = np.where(visible, _by_scores(g, v, y, weights, dropped), 0)
@@ -147,8 +199,10 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     returns  (B, H, T, J); zeros for a query that sees nothing
     raises   ShapeError if the shapes do not fit; DtypeError if the mask is not bool
 
-    What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases reaches neither the
-    output nor a gradient of a query that does not see them, nor does such a query, or its cotangent, reach theirs.
+    What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases
+    reaches neither the
+    output nor a gradient of a query that does not see them, nor does such a query, or its
+    cotangent, reach theirs.
     """
     check_heads("attention", q, k, v)
     check_bias(bias, "attention")
@@ -158,12 +212,14 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
 
 
 @fused(composed.attention, name="attention", reads="both")
+@in_float64_on_overflow
 def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
     scale = score_scale(K, scale)
     grouped = (B, G, H // G)
-    q5, k5, v5 = q.reshape(*grouped, T, K), k[:, :, None], v[:, :, None]                # split H into G groups of R
+    # split H into G groups of R
+    q5, k5, v5 = q.reshape(*grouped, T, K), k[:, :, None], v[:, :, None]
     b5 = None if bias is None else np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
     d5 = None if dropped is None else dropped.reshape(*grouped, T, S)
     y = np.empty_like(q, shape=(*grouped, T, J))
@@ -185,11 +241,13 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
 
 
 def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropout=0.0, rng=None):
-    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11, before W^head)
+    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11,
+    before W^head)
 
     qkv       (B, T, (H + 2G) K)  queries of H heads, then keys and values of G heads, side by side
     heads     H;  kv_heads G, H unless given
-    rotation  (cos, sin), each (T, K/2) or (B, 1, T, K/2): rotary positions for queries and keys; None for none
+    rotation  (cos, sin), each (T, K/2) or (B, 1, T, K/2): rotary positions for queries and keys;
+              None for none
     others    as in attention()
     returns   (B, T, H K);  what is hidden is left out as in attention()
     raises    ShapeError if the width does not divide into heads; DtypeError if the mask is not bool
@@ -207,14 +265,17 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
 
 
 @fused(composed.self_attention, name="self_attention", reads="both")
+@in_float64_on_overflow
 def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, dropped, keep):
     B, T, width = qkv.shape
     G, R = kv_heads, heads // kv_heads
     K = width // (heads + 2 * G)
     scale = score_scale(K, scale)
 
-    def parts(packed):                                      # views, no copies: (B, T, (H+2G) K) -> three
-        x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)                       # (B, H+2G, T, K)
+    # views, no copies: (B, T, (H+2G) K) -> three
+    def parts(packed):
+        # (B, H+2G, T, K)
+        x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)
         return x[:, :heads].reshape(B, G, R, T, K), x[:, heads:heads + G], x[:, heads + G:]
 
     q, k, v = parts(qkv)
@@ -224,7 +285,8 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     k, v = k[:, :, None], v[:, :, None]
     d5 = None if dropped is None else dropped.reshape(B, G, R, T, T)
     out = np.empty_like(qkv, shape=(B, T, heads * K))
-    y = out.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)                             # written through: (B, G, R, T, K)
+    # written through: (B, G, R, T, K)
+    y = out.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
     weights, inverse = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
 
     def backward(g):
@@ -252,10 +314,13 @@ def _rotate(x, cos, sin):
 
 @fused(composed.rotary)
 def rotary(x, *, cos, sin, keep):
-    """Rotary position embedding: turn the pair (x_i, x_{i+K/2}) by its angle   (book section 2.3.5; Su et al. 2021)
+    """Rotary position embedding: turn the pair (x_i, x_{i+K/2}) by its angle   (book section 2.3.5;
+    Su et al. 2021)
 
     x         (..., T, K)    queries or keys of a head
-    cos, sin  (T, K/2), or anything that broadcasts against half of x: cosine and sine of position * frequency
-    returns   x's shape. This is the rotate-half pairing of LLaMA; its inverse is the same call with -sin.
+    cos, sin  (T, K/2), or anything that broadcasts against half of x: cosine and sine of position *
+              frequency
+    returns   x's shape. This is the rotate-half pairing of LLaMA; its inverse is the same call with
+              -sin.
     """
     return _rotate(x, cos, sin), lambda g: (_rotate(g, cos, -sin),)

@@ -25,7 +25,7 @@ def column_sums(x, out=None):
     """
     n = len(x)
     whole = n - n % RUN
-    if whole <= RUN:
+    if n <= 8 * RUN:                                        # BLAS keeps several sums going: seven digits still
         return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
     sums = np.ones_like(x, shape=(RUN,)) @ x[:whole].reshape(-1, RUN, x.shape[1])       # (n / RUN, F)
     if whole < n:
@@ -40,7 +40,7 @@ def outer_sum(x, g, out=None):
     """
     n, (D, F) = len(x), (x.shape[1], g.shape[1])
     whole = n - n % RUN
-    if whole <= 4 * RUN or D * F > 4096:
+    if n <= 8 * RUN or D * F > 4096:
         return np.matmul(x.T, g, out=out)
     products = x[:whole].reshape(-1, RUN, D).swapaxes(1, 2) @ g[:whole].reshape(-1, RUN, F)
     if whole < n:

@@ -10,6 +10,7 @@ import numpy as np
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
+from tinylm.autograd.kernels.attention import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
 from tinylm.autograd.kernels.rows import row_dots
@@ -134,13 +135,23 @@ def _whole(q, k, v, *, mask, causal, scale, blocks):
     return composed.attention(q, k, v, mask=mask, causal=causal, scale=scale)
 
 
+def _check_overflow(q, k):
+    """Raise ScoresOverflow if scores of scaled queries and keys may pass the dtype: a bound, not the scores."""
+    if q.dtype.itemsize < 8 and q.size and k.size and all_finite(q, k):
+        bound = float(np.max(np.abs(q))) * float(np.max(np.abs(k))) * q.shape[-1]
+        if bound > float(np.finfo(q.dtype).max):
+            raise ScoresOverflow
+
+
 @fused(_whole, name="tiled_attention", reads="both")
+@in_float64_on_overflow
 def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
     (B, H, T, K), G = q.shape, k.shape[1]
     # Sums over tiles are kept in float32 at least; a tile of float16 keys turns float32 in the product with such queries.
     wide = np.promote_types(q.dtype, np.float32)
     q5 = (q.astype(wide, copy=False) * scale).astype(wide, copy=False).reshape(B, G, H // G, T, K)  # R = H/G heads a group
     k5, v5 = k[:, :, None], v[:, :, None]
+    _check_overflow(q5, k5)
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]                                          # -> (B|1, H|1, T|1, S|1)
         mask = mask.reshape(mask.shape[0], G, H // G, *mask.shape[2:]) if mask.shape[1] > 1 else mask[:, :, None]

@@ -18,13 +18,16 @@ def _plain(index):
     return index.data if isinstance(index, Tensor) else index
 
 
-def _kept(index):
-    """The index as backward needs it: arrays are copied, so that the caller may reuse a buffer of ids."""
+def _kept(index, inside=False):
+    """The index as backward needs it, its arrays copied so that the caller may reuse a buffer of ids.
+
+    An index that is one array is copied by the operation itself, as any array of ids among its options.
+    """
     if isinstance(index, tuple):
-        return tuple(_kept(i) for i in index)
+        return tuple(_kept(i, inside=True) for i in index)
     if isinstance(index, list):
         return list(index)
-    return index.copy() if backend.is_array(index) else index
+    return index.copy() if backend.is_array(index) and inside else index
 
 
 def _repeats(index):

@@ -130,7 +130,7 @@ def _softmax_rule(g, y, a, axis=None, keepdims=False):
 
 def largest(a, axis):
     """np.max with the axes kept, where an axis without entries gives -inf: softmax of nothing is nothing."""
-    if _count(a, axis):
+    if a.size or _count(a, axis):
         return np.max(a, axis=axis, keepdims=True)
     return np.full_like(a, -np.inf, shape=_kept_shape(a.shape, axis))
 
