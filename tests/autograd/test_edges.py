@@ -510,6 +510,6 @@ def test_scores_beyond_float32_still_have_a_softmax(attend, causal):
         results.append([y.numpy(), v.grad.numpy()])
     for low, high in zip(*results, strict=True):
         np.testing.assert_allclose(low, high, rtol=1e-5)
-    bias = np.full((4, 4), -inf, np.float32)                # hides by value: nothing is seen, nothing overflows
+    bias = np.full((4, 4), -inf, np.float32)  # hides by value: nothing is seen, nothing overflows
     seen = tl.attention(T(values[2]), T(values[2]), T(values[2]), bias=bias).numpy()
     np.testing.assert_array_equal(seen, np.zeros_like(seen))
