@@ -48,7 +48,7 @@ def main(argv):
     asked = opened.template is not None and not config.raw
     sampling = vars(sampling) | ({"temperature": 0.0} if asked and not set(given) & set(vars(sampling)) else {})
     prompt = "".join(prompt)
-    prompt = standard_input() if prompt == "-" else prompt or ("" if opened.eos is not None else "\n")
+    prompt = standard_input() if prompt == "-" else prompt or ("" if opened.start is not None else "\n")
     question = [{"role": "user", "content": prompt}]
     start = opened.template.encode(opened.tokenizer, question) if asked else opened.prompt_ids(prompt)
     if config.beams > 1:

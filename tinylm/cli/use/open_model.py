@@ -16,6 +16,7 @@ class Opened:
     tokenizer  of its ids
     template   ChatTemplate, or None for a model that only continues texts
     eos        id that ends a text, or None
+    start      id from which a text of its own begins, or None
     begin      ids that belong before every text
     ends       all the ids that end what the model says
     """
@@ -24,13 +25,14 @@ class Opened:
     tokenizer: object
     template: object
     eos: int | None
+    start: int | None
     begin: tuple
     ends: tuple
 
     def prompt_ids(self, text):
         """The ids of a text to continue; of no text the id that begins one."""
         ids = [*self.begin, *self.tokenizer.encode(text).tolist()]
-        return ids or [self.eos]
+        return ids or [self.start]
 
 
 def is_published(name):
@@ -64,7 +66,7 @@ def open_model(name, device="cpu", bits=None):
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
         eos = _end(name, tokenizer, template, end) if template else end
-        begin = () if template or end is None else (end,)
+        start, begin = eos, () if template or end is None else (end,)
         ends = () if eos is None else (eos,)
     else:
         from tinylm.models.published.load import load_pretrained
@@ -75,11 +77,11 @@ def open_model(name, device="cpu", bits=None):
                               "tinylm.models.published.load.load_pretrained gives the model alone")
         eos = published.special.get("eos", next(iter(published.ends), None))
         eos = _end(name, tokenizer, template, eos) if template else eos
-        begin = published.begin
+        start, begin = published.special.get("bos", eos), published.begin
         ends = tuple(dict.fromkeys([*([] if eos is None else [eos]), *published.ends]))
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
-    return Opened(lm, tokenizer, template, eos, begin, ends)
+    return Opened(lm, tokenizer, template, eos, start, begin, ends)
 
 
 def _end(name, tokenizer, template, eos):

@@ -12,7 +12,8 @@ Read next: folder.py.
 """
 
 from tinylm.errors import DataError
-from tinylm.tokenizers.published.pieces import ADDED, CONTROL, UNKNOWN, UNUSED, PieceTokenizer
+from tinylm.tokenizers.published.pieces import PieceTokenizer
+from tinylm.tokenizers.published.scored import ADDED, CONTROL, UNKNOWN, UNUSED
 from tinylm.tokenizers.published.sentencepiece import read_sentencepiece
 
 _CLASSES = {

@@ -7,38 +7,37 @@ BPE joins again and again the two neighbors that make the piece of highest score
 Unigram takes the row of pieces of highest summed score. A character that is no piece becomes its
 bytes <0x00> to <0xFF>, or the unknown piece. LLaMA 2, Mistral and Gemma read text this way; T5,
 XLNet and others with Unigram. Book section 1.2; Kudo & Richardson 2018. Read next:
-sentencepiece.py, where pieces come from.
+scored.py, which chooses; sentencepiece.py, where pieces come from.
 """
 
 import base64
 import binascii
-import heapq
-import math
-import struct
 from array import array
-from itertools import pairwise
 
 import numpy as np
 import regex
 
 from tinylm.errors import DataError
-from tinylm.fields import of_type, show
+from tinylm.fields import show
 from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.tokenizers.published.added import AddedToken, Finder
 from tinylm.tokenizers.published.charsmap import CharacterMap
 from tinylm.tokenizers.published.decoders import byte_of
 from tinylm.tokenizers.published.frame import framed
-from tinylm.tokenizers.stream import CHUNK, read_text
-from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
+from tinylm.tokenizers.published.normalize import normalizer
+from tinylm.tokenizers.published.scored import (
+    ADDED,
+    BYTE,
+    CONTROL,
+    UNKNOWN,
+    USER,
+    Likely,
+    Merging,
+    Vocabulary,
+)
+from tinylm.tokenizers.stream import CHUNK, read_text, special_pattern
 
 MARK = "▁"
-_SINGLE = struct.Struct("f")
-# What a piece is. NORMAL; UNKNOWN stands for what is no piece; CONTROL for what is no text; USER
-# pieces are always cut
-# out; UNUSED ones are taken apart again; BYTE ones are single bytes. The numbers are the files',
-# but for ADDED: tokens that
-# were added to a model later, which are found as in added.py.
-NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE, ADDED = range(1, 8)
 
 
 class PieceTokenizer(Tokenizer):
@@ -52,38 +51,29 @@ class PieceTokenizer(Tokenizer):
 
     def __init__(self, described):
         self._source = described
-        self.pieces = [_checked(piece, i) for i, piece in enumerate(described["pieces"])]
+        vocabulary = Vocabulary(described["pieces"])
+        self.pieces, self._ids = vocabulary.pieces, vocabulary.ids
+        self._unknown = vocabulary.unknown
         self.frame = _frame(described.get("frame"), len(self.pieces))
-        names = [
-            (text, i) for i, (text, _, kind) in enumerate(self.pieces) if kind in (CONTROL, UNKNOWN)
-        ]
-        super().__init__([_bytes(text, kind) for text, _, kind in self.pieces], dict(names))
+        kinds = CONTROL, UNKNOWN
+        special = {text: i for i, (text, _, kind) in enumerate(self.pieces) if kind in kinds}
+        super().__init__([_bytes(text, kind) for text, _, kind in self.pieces], special)
         self._prefix, self._squeeze = described["prefix"], described["squeeze"]
         self._each = described.get("each", True)
-        self._map = CharacterMap(_decoded(described["charsmap"])) if described["charsmap"] else None
-        self._before = _before(described.get("before"))
-        self._byte_ids = self._bytes_found()
-        self._unknown = next(
-            (i for i, (_, _, kind) in enumerate(self.pieces) if kind == UNKNOWN), None
-        )
-        self._ids = {
-            text: i
-            for i, (text, _, kind) in enumerate(self.pieces)
-            if kind in (NORMAL, USER, UNUSED)
-        }
+        written = described["charsmap"]
+        self._map = CharacterMap(_decoded(written)) if written else None
+        self._before = normalizer(described.get("before"), "before")
         self._finder = Finder(self._added(described.get("added", [])))
-        users = sorted(
-            (text for text, _, kind in self.pieces if kind == USER), key=len, reverse=True
-        )
-        self._users = regex.compile("|".join(map(regex.escape, users))) if users else None
-        self._cut = _Merging(self) if described["model"] == "bpe" else _Likely(self)
-        self._cache = _WordCache(self._cut.ids)
-        # No piece goes on after a mark inside of it, so the text before a mark is cut by itself.
-        # Sums of scores are rounded over the whole text.
-        inner = described["model"] == "unigram" or any(
-            MARK in text.lstrip(MARK) for text in self._ids
-        )
-        self._words = None if inner else regex.compile(f"{MARK}*[^{MARK}]+|{MARK}+")
+        users = [text for text, _, kind in self.pieces if kind == USER]
+        self._users = special_pattern(users)
+        self._ranked = described["model"] == "bpe"
+        cut = Merging(vocabulary) if self._ranked else Likely(vocabulary)
+        self._cache = _WordCache(cut.ids)
+        # Where no piece goes on after a mark inside of it, the text before a mark is cut by itself;
+        # but Unigram's sums are rounded over the whole text.
+        inner = any(MARK in text.lstrip(MARK) for text in self._ids)
+        apart = self._ranked and not inner
+        self._words = regex.compile(f"{MARK}*[^{MARK}]+|{MARK}+") if apart else None
 
     @staticmethod
     def described(model, pieces, charsmap=b"", prefix=True, squeeze=True, **others):
@@ -125,15 +115,6 @@ class PieceTokenizer(Tokenizer):
                 )
             tokens[token.content] = token
         return list(tokens.values())
-
-    def _bytes_found(self):
-        """The ids of the 256 bytes; None where there are none."""
-        found = {byte_of(text): i for i, (text, _, kind) in enumerate(self.pieces) if kind == BYTE}
-        if found and set(found) != set(range(256)):
-            raise DataError(
-                f"{len(found)} of the 256 bytes have a piece; all of them must, or none"
-            )
-        return [found[value] for value in range(256)] if found else None
 
     def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
         """As `Tokenizer.encode_stream`; the text is held whole, for spaces at its ends are taken
@@ -184,7 +165,7 @@ class PieceTokenizer(Tokenizer):
         return self._split(found.rstrip(MARK) if self._squeeze else found)
 
     def _split(self, text):
-        if self._users is None or isinstance(self._cut, _Likely):  # there their scores see to it
+        if self._users is None or not self._ranked:  # there their scores see to it
             return [(text, False)] if text else []
         found, at = [], 0
         for match in self._users.finditer(text):
@@ -254,145 +235,6 @@ class PieceTokenizer(Tokenizer):
         return cls(described)
 
 
-class _Merging:
-    """BPE by scores: of all neighbors whose union is a piece, those of the highest score are
-    joined, leftmost first.
-    """
-
-    def __init__(self, tokenizer):
-        self._t, self._score = (
-            tokenizer,
-            {i: score for i, (_, score, _) in enumerate(tokenizer.pieces)},
-        )
-        self._unused = {text for text, _, kind in tokenizer.pieces if kind == UNUSED}
-
-    def ids(self, word):
-        """The ids of a word, a list."""
-        halves = {}  # of pieces that are not used, to take them apart again
-        found = []
-        for part in self._merged(list(word), halves):
-            found += self._found(part, halves)
-        return _with_unknown(self._t, found)
-
-    def _merged(self, parts, halves):
-        n, get, score = len(parts), self._t._ids.get, self._score
-        after, before = list(range(1, n + 1)), list(range(-1, n - 1))
-        heap = []
-
-        def enter(left, right):
-            made = parts[left] + parts[right]
-            token = get(made)
-            if token is None:
-                return
-            heapq.heappush(heap, (-score[token], left, right, made))
-            if made in self._unused:
-                halves[made] = parts[left], parts[right]
-
-        for left, right in pairwise(range(n)):
-            enter(left, right)
-        while heap:
-            _, left, right, made = heapq.heappop(heap)
-            if parts[left] is None or parts[right] is None or parts[left] + parts[right] != made:
-                continue  # one of the two has been joined meanwhile
-            parts[left], parts[right] = made, None
-            after[left] = after[right]
-            if after[left] < n:
-                before[after[left]] = left
-                enter(left, after[left])
-            if before[left] >= 0:
-                enter(before[left], left)
-        return [part for part in parts if part is not None]
-
-    def _found(self, part, halves):
-        """[(text, id or None)]: a piece that is not used as the two it was made of."""
-        if part in self._unused and part in halves:
-            left, right = halves[part]
-            return self._found(left, halves) + self._found(right, halves)
-        return [(part, self._t._ids.get(part))]
-
-
-class _Likely:
-    """Unigram: the row of pieces of highest score (Kudo 2018)."""
-
-    def __init__(self, tokenizer):
-        self._t = tokenizer
-        normal = [score for _, score, kind in tokenizer.pieces if kind == NORMAL]
-        lowest, highest = min(normal, default=0.0), max(0.0, *normal, 0.0)
-        self._known = {}
-        for text, i in tokenizer._ids.items():
-            _, score, kind = tokenizer.pieces[i]
-            if kind == USER:  # SentencePiece's: they are nearly always taken
-                score = len(text.encode("utf-8")) * highest - 0.1
-            if kind != UNUSED:
-                self._known[text] = (i, score)
-        self._longest = max(map(len, self._known), default=0)
-        self._edge = _rounded(lowest - UNKNOWN_PENALTY)
-
-    def ids(self, word):
-        """The ids of a word, a list."""
-        scores, back, get = [0.0], [None], self._known.get
-        for end in range(1, len(word) + 1):
-            top, chosen, here = -math.inf, None, None
-            for start in range(max(0, end - self._longest), end):
-                here = get(word[start:end])
-                if here is not None:
-                    score = _rounded(scores[start] + here[1])
-                    if score > top:
-                        top, chosen = score, (start, here[0])
-            if here is None:  # the character alone is no piece
-                score = _rounded(scores[end - 1] + self._edge)
-                if score > top:
-                    top, chosen = score, (end - 1, None)
-            scores.append(top)
-            back.append(chosen)
-        found, end = [], len(word)
-        while end:
-            start, token = back[end]
-            found.append((word[start:end], token))
-            end = start
-        return _with_unknown(self._t, found[::-1])
-
-
-def _rounded(number):
-    """A number of 32 bits, as SentencePiece adds scores: where two rows are equal, its rounding
-    decides.
-    """
-    return _SINGLE.unpack(_SINGLE.pack(number))[0]
-
-
-def _with_unknown(tokenizer, found):
-    """Ids, with bytes or the unknown piece where there is none."""
-    ids = []
-    for text, i in found:
-        if i is not None:
-            ids.append(i)
-        elif tokenizer._byte_ids:
-            ids += [tokenizer._byte_ids[value] for value in text.encode("utf-8")]
-        elif tokenizer._unknown is None:
-            raise DataError(
-                f"{text!r} is no piece of this vocabulary, which has neither bytes nor an unknown "
-                f"piece"
-            )
-        elif not ids or ids[-1] != tokenizer._unknown:
-            ids.append(tokenizer._unknown)
-    return ids
-
-
-def _checked(piece, i):
-    """(text, score, kind) of one piece."""
-    if not isinstance(piece, list) or len(piece) != 3 or not of_type(piece[0], str) or not piece[0]:
-        raise DataError(f"pieces[{i}] is {show(piece)}; it must be [text, score, kind]")
-    if (
-        type(piece[1]) not in (int, float)
-        or not math.isfinite(piece[1])
-        or piece[2] not in range(NORMAL, ADDED + 1)
-    ):
-        raise DataError(f"pieces[{i}] is {show(piece)}; it must be [text, score, kind]")
-    if piece[2] == BYTE and byte_of(piece[0]) is None:
-        raise DataError(f"pieces[{i}] is {piece[0]!r}, and no byte")
-    return piece[0], float(piece[1]), piece[2]
-
-
 def _bytes(text, kind):
     if kind == BYTE:
         return bytes([byte_of(text)])
@@ -407,12 +249,6 @@ def _frame(value, size):
         if not all(one in ("A", "B") or type(one) is int and 0 <= one < size for one, _ in items):
             raise DataError(f"frame is {show(value)}; it must be made of A, B and ids")
     return frame
-
-
-def _before(value):
-    from tinylm.tokenizers.published.normalize import normalizer
-
-    return normalizer(value, "before")
 
 
 def _decoded(text):

@@ -6,8 +6,9 @@ pieces.py, which encodes with them.
 """
 
 from tinylm.errors import DataError
-from tinylm.tokenizers.published.pieces import BYTE, NORMAL, PieceTokenizer
+from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.protobuf import message
+from tinylm.tokenizers.published.scored import BYTE, NORMAL
 
 # The files' names, in the order in which they are looked for.
 FILES = (

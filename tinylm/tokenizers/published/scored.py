@@ -1,0 +1,186 @@
+"""How pieces with scores are chosen: joined by the highest, or the row of the highest sum.
+
+A `Vocabulary` knows the pieces; `Merging` and `Likely` cut a text into ids with it. Read next:
+pieces.py, which prepares the text.
+"""
+
+import heapq
+import math
+import struct
+from itertools import pairwise
+
+from tinylm.errors import DataError
+from tinylm.fields import of_type, show
+from tinylm.tokenizers.published.decoders import byte_of
+from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
+
+# What a piece is. NORMAL; UNKNOWN stands for what is no piece; CONTROL for what is no text; USER
+# pieces are always cut out; UNUSED ones are taken apart again; BYTE ones are single bytes. The
+# numbers are the files', but for ADDED: tokens that were added to a model later, which are found as
+# in added.py.
+NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE, ADDED = range(1, 8)
+_SINGLE = struct.Struct("f")
+_HIGHEST = 1e30  # of a score, so that no sum of 32 bits overflows
+
+
+class Vocabulary:
+    """Pieces of SentencePiece.
+
+    written  list of [text, score, kind]
+    raises   DataError for a piece that is none, or stands twice
+    """
+
+    def __init__(self, written):
+        self.pieces = [_checked(piece, i) for i, piece in enumerate(written)]
+        kinds = (NORMAL, USER, UNUSED)
+        self.ids = {text: i for i, (text, _, kind) in enumerate(self.pieces) if kind in kinds}
+        texts = [text for text, _, _ in self.pieces]
+        if len(set(texts)) < len(texts):
+            place = {text: i for i, text in enumerate(texts)}
+            twice = next(text for i, text in enumerate(texts) if place[text] != i)
+            raise DataError(f"the piece {twice!r} stands twice; each may stand once")
+        unknown = [i for i, (_, _, kind) in enumerate(self.pieces) if kind == UNKNOWN]
+        self.unknown = unknown[0] if unknown else None
+        self.bytes = self._bytes()
+
+    def _bytes(self):
+        """The ids of the 256 bytes; None where there are none."""
+        pieces = enumerate(self.pieces)
+        found = {byte_of(text): i for i, (text, _, kind) in pieces if kind == BYTE}
+        if found and set(found) != set(range(256)):
+            raise DataError(
+                f"{len(found)} of the 256 bytes have a piece; all must, or none"
+            )
+        return [found[value] for value in range(256)] if found else None
+
+    def with_unknown(self, found):
+        """Ids, with bytes or the unknown piece where there is none.
+
+        found  list of (text, id or None)
+        """
+        ids = []
+        for text, i in found:
+            if i is not None:
+                ids.append(i)
+            elif self.bytes:
+                ids += [self.bytes[value] for value in text.encode("utf-8")]
+            elif self.unknown is None:
+                raise DataError(
+                    f"{text!r} is no piece of this vocabulary, which has neither bytes nor an "
+                    "unknown piece"
+                )
+            elif not ids or ids[-1] != self.unknown:
+                ids.append(self.unknown)
+        return ids
+
+
+def _checked(piece, i):
+    """(text, score, kind) of one piece."""
+    fits = isinstance(piece, list) and len(piece) == 3 and of_type(piece[0], str) and piece[0]
+    fits = fits and of_type(piece[1], float) and abs(piece[1]) <= _HIGHEST
+    if not fits or piece[2] not in range(NORMAL, ADDED + 1):
+        raise DataError(f"pieces[{i}] is {show(piece)}; it must be [text, score, kind]")
+    if piece[2] == BYTE and byte_of(piece[0]) is None:
+        raise DataError(f"pieces[{i}] is {piece[0]!r}, and no byte")
+    return piece[0], float(piece[1]), piece[2]
+
+
+class Merging:
+    """BPE by scores: of all neighbors whose union is a piece, those of the highest score are
+    joined, leftmost first.
+    """
+
+    def __init__(self, vocabulary):
+        self._vocabulary = vocabulary
+        self._score = [score for _, score, _ in vocabulary.pieces]
+        self._unused = {text for text, _, kind in vocabulary.pieces if kind == UNUSED}
+
+    def ids(self, word):
+        """The ids of a word, a list."""
+        halves = {}  # of pieces that are not used, to take them apart again
+        left, found = self._merged(list(word), halves)[::-1], []
+        while left:
+            part = left.pop()
+            if part in self._unused and part in halves:
+                left += reversed(halves[part])
+            else:
+                found.append((part, self._vocabulary.ids.get(part)))
+        return self._vocabulary.with_unknown(found)
+
+    def _merged(self, parts, halves):
+        n, get, score = len(parts), self._vocabulary.ids.get, self._score
+        after, before = list(range(1, n + 1)), list(range(-1, n - 1))
+        heap = []
+
+        def enter(left, right):
+            made = parts[left] + parts[right]
+            token = get(made)
+            if token is None:
+                return
+            heapq.heappush(heap, (-score[token], left, right, made))
+            if made in self._unused:
+                halves[made] = parts[left], parts[right]
+
+        for left, right in pairwise(range(n)):
+            enter(left, right)
+        while heap:
+            _, left, right, made = heapq.heappop(heap)
+            if parts[left] is None or parts[right] is None or parts[left] + parts[right] != made:
+                continue  # one of the two has been joined meanwhile
+            parts[left], parts[right] = made, None
+            after[left] = after[right]
+            if after[left] < n:
+                before[after[left]] = left
+                enter(left, after[left])
+            if before[left] >= 0:
+                enter(before[left], left)
+        return [part for part in parts if part is not None]
+
+
+class Likely:
+    """Unigram: the row of pieces of highest score (Kudo 2018)."""
+
+    def __init__(self, vocabulary):
+        self._vocabulary = vocabulary
+        normal = [score for _, score, kind in vocabulary.pieces if kind == NORMAL]
+        lowest, highest = min(normal, default=0.0), max(0.0, *normal, 0.0)
+        self._known = {}
+        for text, i in vocabulary.ids.items():
+            _, score, kind = vocabulary.pieces[i]
+            if kind == USER:  # SentencePiece's: they are nearly always taken
+                score = len(text.encode("utf-8")) * highest - 0.1
+            if kind != UNUSED:
+                self._known[text] = (i, score)
+        self._longest = max(map(len, self._known), default=0)
+        self._edge = _rounded(lowest - UNKNOWN_PENALTY)
+
+    def ids(self, word):
+        """The ids of a word, a list."""
+        scores, back, get = [0.0], [None], self._known.get
+        for end in range(1, len(word) + 1):
+            top, chosen, here = -math.inf, None, None
+            for start in range(max(0, end - self._longest), end):
+                here = get(word[start:end])
+                if here is not None:
+                    score = _rounded(scores[start] + here[1])
+                    if score > top:
+                        top, chosen = score, (start, here[0])
+            if here is None:  # the character alone is no piece
+                score = _rounded(scores[end - 1] + self._edge)
+                if score > top:
+                    top, chosen = score, (end - 1, None)
+            scores.append(top)
+            back.append(chosen)
+        found, end = [], len(word)
+        while end:
+            start, token = back[end]
+            found.append((word[start:end], token))
+            end = start
+        return self._vocabulary.with_unknown(found[::-1])
+
+
+def _rounded(number):
+    """A number of 32 bits, as SentencePiece adds scores: where two rows are equal, its rounding
+    decides.
+    """
+    return _SINGLE.unpack(_SINGLE.pack(number))[0]
