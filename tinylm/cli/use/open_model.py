@@ -86,7 +86,8 @@ def open_model(name, device="cpu", bits=None):
 
 def _end(name, tokenizer, template, eos):
     """The id that ends an answer: the template's, or that of a text where it names none."""
-    if template.end is None:
+    ours = getattr(template, "turns", None) is not None       # of a program, the end was looked for
+    if template.end is None or not ours and template.end not in tokenizer.special:
         return eos
     if template.end not in tokenizer.special:
         raise CheckpointError(f"{name}: its tokenizer has no {template.end!r}, which ends an answer "

@@ -40,6 +40,8 @@ def template_of(program, tokens=None, special=(), name="its own program"):
         made = {key: template_of(text, tokens, special, f"{name} {key}")
                 for key, text in _named(program, name).items()}
         return NamedTemplates(made, name, tokens, tuple(special))
+    if not program.strip():
+        raise ConfigError(f"{name}: the chat template is empty")
     mark, default = fingerprint(program)
     if mark not in FINGERPRINTS:
         return JinjaTemplate(program, _given(tokens or {}), tuple(special), name)

@@ -83,6 +83,22 @@ def test_the_date_is_one_date():
     assert template.text(said(("user", "a"))) == "26 Jul 2024"
 
 
+def test_a_variable_with_a_default_is_read():
+    program = "{% set mood = mood | default('calm') %}{% if not a is defined %}{% set a = 1 %}" \
+              "{% endif %}{{ mood ~ a }}"
+    assert made(program).text(said(("user", "x"))) == "calm1"
+    assert made(program).text(said(("user", "x")), mood="glad", a=2) == "glad2"
+
+
+def test_a_part_is_a_text_part_whatever_the_special_tokens_are():
+    # "text" is a part of the name of a special token, and a program asks for that type.
+    program = "{% for p in messages[0].content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}" \
+              "{% endfor %}"
+    template = JinjaTemplate(program, {}, ("<|endoftext|>",))
+    pieces = template.pieces([{"role": "user", "content": [{"type": "text", "text": "text"}]}])
+    assert "".join(pieces) == "text" and marks(pieces) == []
+
+
 def test_what_a_program_does_not_read_is_refused():
     assert made("{{ mood }}").text(said(("user", "a")), mood="calm") == "calm"
     with pytest.raises(DataError, match="does not read 'mood'; it reads .*messages"):

@@ -37,7 +37,8 @@ def grown(start, following):
     "{% for m in messages %}{{ loop }}{% endfor %}",
     "{% macro f() %}{% endmacro %}{{ f._func }}", "{% macro f() %}{% endmacro %}{{ f.name }}",
     "{% macro f() %}{{ caller['__class__'] }}{% endmacro %}{% call f() %}{% endcall %}",
-    "{{ 'a'.upper }}", "{{ 'a'.encode('utf8') }}", "{{ (1).real }}", "{{ __import__('os') }}",
+    "{{ [x]|map(attribute='_undefined_name')|list }}", "{{ 'a'.upper }}",
+    "{{ 'a'.encode('utf8') }}", "{{ (1).real }}", "{{ __import__('os') }}",
 ])
 def test_nothing_of_python_is_reached(program):
     with pytest.raises(TinylmError):
@@ -150,6 +151,8 @@ def test_what_is_no_program_is_refused(program):
     ("{% macro f(a, b='!') %}{{ a ~ b }}{% endmacro %}{{ f('x') }}{{ f('y', b='?') }}", "x!y?"),
     ("{%- if tools is not defined or not tools %}\n  {{- 'none' }}\n{%- endif %}", "none"),
     ("{% generation %}a{% endgeneration %}", "a"), ("{{ nothing }}{{ none }}", "None"),
+    ("{% for m in messages %}{{ loop.cycle('a', 'b') }}{% endfor %}", "ab"),
+    ("{% set x = x | default('d') %}{{ x }}{{ ['a', 'b']|last }}", "db"),
     ("{% set x %}a{% endset %}{{ x }}{{ messages[1:]|length }}{{ '%s' % 'z' }}", "a1z"),
     ("{{ strftime_now is defined }}{{ messages is iterable and messages is not mapping }}",
      "TrueTrue"),

@@ -11,13 +11,14 @@ Read first: program.py.
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
-from tinylm.files import read_json
+from tinylm.files import open_regular, read_json
 from tinylm.models.published.chat_template import (
     DEFAULT,
     RefusedTemplate,
     template_or_refusal,
 )
 
+_LARGEST = 1 << 20                # bytes of a program that are read; so long a one is refused later
 _TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
            "mask_token")
 _GGUF = {"bos": "bos", "eos": "eos", "unknown": "unk", "seperator": "sep", "separator": "sep",
@@ -120,6 +121,7 @@ def _object(path):
 
 def _text(path):
     try:
-        return path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            return file.read(_LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from error

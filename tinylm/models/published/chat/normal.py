@@ -8,6 +8,7 @@ No Jinja is needed for that. Read next: builtin.py, which knows some programs by
 import hashlib
 import re
 
+_LONGEST = 10_000                                 # characters; those known here have 1,000
 _OPEN = re.compile(r"\{[{%#]")
 _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _TOKEN = re.compile(
@@ -22,7 +23,7 @@ def fingerprint(program):
 
     returns  (None, None) for a text that is not cut here, which is no known program either
     """
-    tokens = canonical(program)
+    tokens = canonical(program) if len(program) <= _LONGEST else None
     if tokens is None:
         return None, None
     defaults = {token[1]: _DEFAULT.fullmatch(token[1]) for token in tokens if token[0] == "string"}

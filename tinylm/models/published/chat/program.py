@@ -108,10 +108,9 @@ class JinjaTemplate:
         messages, variables = self._read(messages), self._variables(given)
         whole = self._render(messages, add_prompt, variables)
         before, after = _unused(2, whole, self.program, repr((messages, variables)))
-        theirs = [{key: message[key] for key in message if key != "role"} for message in messages]
         for form in _PLACEMENTS:
             sign = functools.partial(_sign, special, form, before, after)
-            signed = [message | _mapped(their, sign) for message, their in zip(messages, theirs)]
+            signed = _mapped(messages, functools.partial(sign, edges=True))
             told = variables | {name: _mapped(variables[name], sign) for name in given}
             if (signed, told) == (messages, variables):
                 return cut(whole, special)        # nothing in the messages looks like a mark
@@ -223,23 +222,28 @@ def _unused(count, *texts):
 
 
 def _mapped(value, function):
-    """Plain data with a function applied to every text that is no key."""
+    """Plain data with a function applied to every text that is no key, no role and no type."""
     if isinstance(value, str):
         return function(value)
     if isinstance(value, dict):
-        return {key: _mapped(item, function) for key, item in value.items()}
+        return {key: item if key in ("role", "type") else _mapped(item, function)
+                for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_mapped(item, function) for item in value]
     return value
 
 
-def _sign(special, form, before, after, text):
-    """A text in which no part can be taken for a special token, alone or with its neighbors."""
+def _sign(special, form, before, after, text, edges=False):
+    """A text in which no part can be taken for a special token.
+
+    edges    nor can it be one together with what the program writes beside it
+    """
     pieces = cut(text, special)
     for i, piece in enumerate(pieces):
         if isinstance(piece, Mark):
             pieces[i] = form.format(token=piece, first=piece[:1], rest=piece[1:], before=before,
                                     after=after)
+        if isinstance(piece, Mark) or not edges:
             continue
         starts, ends = _edges(special)
         inner = piece.strip()

@@ -133,9 +133,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def _attribute(self, obj, name):
+        check_name(name)
         if isinstance(obj, Undefined):
             return getattr(obj, name)             # raises Jinja's own error, which names it
-        check_name(name)
         for kind, names in METHODS.items():
             if isinstance(obj, kind) and name in names:
                 return Method(obj, name)
