@@ -10,7 +10,9 @@ import pytest
 
 from tests.models.published.test_chat_template import PROGRAMS
 from tinylm.errors import DataError
+from tinylm.finetune.instruct.conversations import encode_conversation
 from tinylm.models.published.chat_template import template_of
+from tinylm.tokenizers.published import PipelineTokenizer
 
 oracle = pytest.importorskip("transformers.utils.chat_template_utils")
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -281,25 +283,57 @@ def test_generation_blocks_cover_the_same_characters():
                            for i in range(len(text)))
 
 
-def test_the_ids_are_transformers_own(tmp_path):
-    tokenizers = pytest.importorskip("tokenizers")
+FORMS = {
+    "brackets": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
+                "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}"
+                "{{ ' ' + m.content + ' ' + eos_token + bos_token }}{% endif %}{% endfor %}",
+    "marks": "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}"
+             "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"}
+SPACES = ["hi", " hi", "hi hi ", "é\n", "", "<think>hi", " \n x "]
+
+
+def made_tokenizer(kind):
+    """A tokenizer of transformers' own library: bytes, or SentencePiece's ways with spaces."""
+    lib = pytest.importorskip("tokenizers")
+    if kind == "bytes":
+        alphabet = sorted(lib.pre_tokenizers.ByteLevel.alphabet())
+        made = lib.Tokenizer(lib.models.BPE({one: i for i, one in enumerate(alphabet)}, []))
+        made.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    else:
+        tokens = ["<unk>", *(f"<0x{i:02X}>" for i in range(256)), *map(chr, range(32, 127)),
+                  "▁", "▁▁", "▁h", "hi", "▁hi"]
+        merges = [("▁", "▁"), ("▁", "h"), ("h", "i"), ("▁h", "i")]
+        made = lib.Tokenizer(lib.models.BPE({one: i for i, one in enumerate(tokens)}, merges,
+                                            unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        if kind == "prepended":
+            made.normalizer = lib.normalizers.Sequence([
+                lib.normalizers.Prepend("▁"), lib.normalizers.Replace(" ", "▁")])
+        else:
+            made.pre_tokenizer = lib.pre_tokenizers.Metaspace(prepend_scheme=kind, split=False)
+    made.add_special_tokens([lib.AddedToken(one, normalized=False) for one in TOKENS.values()])
+    made.add_special_tokens([lib.AddedToken(one, normalized=False, rstrip=True)
+                             for one in ("<|user|>", "<|assistant|>", "<|end|>")])
+    made.add_tokens([lib.AddedToken("<think>", normalized=False)])
+    return made
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["bytes", "first", "always", "never", "prepended"])
+def test_the_ids_are_transformers_own(kind, form):
     transformers = pytest.importorskip("transformers")
-    from tinylm.tokenizers.published import PipelineTokenizer
-    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    made = tokenizers.Tokenizer(tokenizers.models.BPE(
-        {token: i for i, token in enumerate(sorted(alphabet))}, []))
-    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = tokenizers.decoders.ByteLevel()
-    made.add_special_tokens([
-        tokenizers.AddedToken("<|head|>"), tokenizers.AddedToken("<|tail|>", rstrip=True),
-        tokenizers.AddedToken("<|eot|>", lstrip=True), "<s>", "</s>"])
-    made.add_tokens(["<think>"])
-    oracle_tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, **TOKENS)
-    made.save(str(tmp_path / "tokenizer.json"))
-    ours = PipelineTokenizer(json.loads((tmp_path / "tokenizer.json").read_text()))
-    template = template_of(DATES, TOKENS, tuple(ours.special))
-    messages = [{"role": "system", "content": " s "}, {"role": "user", "content": "a <think>  "},
-                {"role": "assistant", "content": "\n b"}, {"role": "user", "content": "c"}]
-    expected = oracle_tokenizer.apply_chat_template(
-        messages, chat_template=DATES, add_generation_prompt=True, return_dict=False)
-    assert template.encode(ours, messages).tolist() == expected
+    made, rng = made_tokenizer(kind), random.Random(form)
+    theirs_ = transformers.PreTrainedTokenizerFast(tokenizer_object=made, **TOKENS)
+    ours = PipelineTokenizer(json.loads(made.to_str()))
+    template = template_of(FORMS[form], TOKENS, tuple(ours.special))
+    for _ in range(25):
+        talk = [{"role": ("user", "assistant")[i % 2], "content": rng.choice(SPACES)}
+                for i in range(rng.randint(1, 4))]
+        asked = len(talk) % 2 == 1
+        expected = theirs_.apply_chat_template(talk, chat_template=FORMS[form],
+                                               add_generation_prompt=asked, return_dict=False)
+        assert template.encode(ours, talk, asked).tolist() == expected
+        if not asked:                             # and learning reads what is asked with
+            learnt = encode_conversation(ours, template, talk)
+            assert learnt.ids.tolist() == expected[:len(learnt)]
+            answer = expected[:len(learnt)][learnt.prompt:]
+            assert answer[-1] == ours.special["</s>" if form == "brackets" else "<|end|>"]

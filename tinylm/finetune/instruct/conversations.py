@@ -122,13 +122,13 @@ def encode_conversation(tokenizer, template, messages, turns="all", asked=0, **g
     for i in [i for i, message in enumerate(messages) if message.get("role") == "assistant"]:
         question = template.pieces(messages[:i], True, special, **given)
         said = template.pieces(messages[:i + 1], False, special, **given)
-        at = sum(map(len, before))
-        opening = encode_pieces(tokenizer, _after(before, question, template), template.name, at)
+        opening = _after(before, question, template)
+        opening = encode_pieces(tokenizer, opening, template.name, before)
         rest = _after(question, said, template)
         ends = [k for k, piece in enumerate(rest)
                 if isinstance(piece, Mark) and piece == template.end]
         rest = rest[:max(ends, default=len(rest) - 1) + 1]
-        reply = encode_pieces(tokenizer, rest, template.name, sum(map(len, question)))
+        reply = encode_pieces(tokenizer, rest, template.name, question)
         ids += [opening, reply]
         answer += [np.zeros(len(opening), bool), np.full(len(reply), i in learnt)]
         before = merged([*question, *rest])
@@ -160,10 +160,10 @@ def _of_blocks(tokenizer, template, pieces, said, start):
     if not runs:
         raise DataError(f"encode_conversation: the template {template.name!r} marks no answer of "
                         "this conversation as generated")
-    at = 0
+    before = []
     for run, learnt in runs:
-        ids.append(encode_pieces(tokenizer, run, template.name, at))
-        at += sum(map(len, run))
+        ids.append(encode_pieces(tokenizer, run, template.name, before))
+        before = [*before, *run]
         answer.append(np.full(len(ids[-1]), learnt))
     return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
 

@@ -15,30 +15,53 @@ class Mark(str):
     """A piece of the text that stands for a special token; a plain str is text."""
 
 
-def encode_pieces(tokenizer, pieces, name, at=0):
+def encode_pieces(tokenizer, pieces, name, before=()):
     """The token ids of marks and texts, those that the tokenizer gives the whole text.
 
     name     of the template, for the error
-    at       characters of the conversation before the first piece
+    before   pieces of the conversation that are encoded already
     returns  (T,) int32
     raises   DataError if the tokenizer lacks a mark
     """
-    ids, flags = [], {token.content: token for token in getattr(tokenizer, "added", ())}
-    runs = merged(pieces)
-    for i, piece in enumerate(runs):
+    flags = {token.content: token for token in getattr(tokenizer, "added", ())}
+    runs, ids, at = merged(pieces), [], sum(map(len, before))
+    last = merged(before)[-2:] or [Mark()]
+    if last[-1].isspace() and getattr(flags.get(last[0]), "rstrip", False):
+        last = last[:1]                           # of that text nothing was left by the mark
+    for left, piece, right in zip([last[-1], *runs], runs, [*runs[1:], Mark()]):
         at += len(piece)
         if isinstance(piece, Mark):
             ids.append([_id(tokenizer, piece, name)])
             continue
         start = at - len(piece)
-        if i and getattr(flags.get(runs[i - 1]), "rstrip", False):
+        if isinstance(left, Mark) and getattr(flags.get(left), "rstrip", False):
             start += len(piece) - len(piece.lstrip())    # the mark takes the white space behind it
             piece = piece.lstrip()
-        if i + 1 < len(runs) and getattr(flags.get(runs[i + 1]), "lstrip", False):
+        if getattr(flags.get(right), "lstrip", False):
             piece = piece.rstrip()
-        if piece:
+        if piece and not isinstance(left, Mark):
+            ids.append(_continued(tokenizer, left, piece, start))
+        elif piece:
             ids.append(tokenizer.encode_plain(piece, start))
     return np.concatenate(ids, dtype=np.int32) if ids else np.zeros(0, np.int32)
+
+
+def _continued(tokenizer, left, text, at):
+    """The ids of a text that goes on after another, cut from it: nothing is put before it.
+
+    Some tokenizers put a space before each text. What follows the ids of a text before it, if
+    these stay as they are, is free of that.
+    """
+    def encoded(some, start):
+        return tokenizer.encode_plain(some, start).tolist()
+
+    if encoded("\na", 1) != encoded("\n", 1) + encoded("a", 1):
+        for context in (left, "\n", "."):
+            start = max(at - len(context), 0)
+            known, whole = encoded(context, start), encoded(context + text, start)
+            if whole[:len(known)] == known:
+                return whole[len(known):]
+    return encoded(text, at)
 
 
 def _id(tokenizer, mark, name):
