@@ -1,0 +1,185 @@
+"""What an operation is called with: places of its options, its dtypes, and what is copied before
+backward.
+
+float16 is for storage: kernels and rules calculate in float32, and only results are rounded.
+Integers among
+the operands of a kernel take the dtype of the others. Read next: operation.py, the two decorators.
+"""
+
+import inspect
+
+import numpy as np
+
+from tinylm import backend
+from tinylm.autograd.engine.tensor import Tensor
+from tinylm.errors import DtypeError, ShapeError, TinylmError
+
+USUAL = np.dtype(np.float32), np.dtype(np.float64)
+IDS = ("ids", "targets")  # operands that are integers by nature
+
+
+def as_array(x, name):
+    """The array or scalar an operation works on."""
+    if isinstance(x, Tensor):
+        return x.data
+    if isinstance(x, (int, float, complex, bool, np.generic)) or backend.is_array(x):
+        # Python scalars stay weak: float32 * 2.0 is float32
+        return x
+    if isinstance(x, (list, tuple)):
+        return np.asarray(x)
+    raise DtypeError(
+        f"{name}: cannot use a {type(x).__name__}; pass a Tensor, an array or a number"
+    )
+
+
+def is_half(x):
+    return getattr(x, "dtype", None) == np.float16
+
+
+def widened(x):
+    return x.astype(np.float32) if isinstance(x, Tensor) and is_half(x) else x
+
+
+def _is_call_error(error, function, args, options):
+    """True if a TypeError is Python's own about a wrong call: a missing argument, a keyword that
+    does not exist.
+    """
+    if type(error) is not TypeError:
+        return False
+    try:
+        inspect.signature(function).bind(*args, **options)
+    except TypeError:
+        return True
+    return False
+
+
+def _as_floats(label, operands, arrays):
+    """The operands of a fused kernel as floating point: integers take the dtype of the others.
+
+    raises  DtypeError if there is no floating-point operand at all
+    """
+    kinds = {
+        name: a.dtype.kind
+        for name, a in zip(operands, arrays)
+        if hasattr(a, "dtype") and name not in IDS
+    }
+    if all(kind == "f" for kind in kinds.values()):
+        return arrays
+    floats = [a.dtype for name, a in zip(operands, arrays) if kinds.get(name) == "f"]
+    name, dtype = next((n, a.dtype) for n, a in zip(operands, arrays) if kinds.get(n, "f") != "f")
+    if not floats or kinds[name] == "c":
+        raise DtypeError(
+            f"{label}: {name} is of dtype {dtype}, and floating point is needed: convert with "
+            ".astype(np.float32)"
+        )
+    dtype = np.result_type(*floats)
+    return [a.astype(dtype) if kinds.get(n, "f") != "f" else a for n, a in zip(operands, arrays)]
+
+
+def _in_float32(arrays, operands):
+    """float16 operands widened, if there are no wider ones: float16 is for storage, kernels
+    calculate in float32.
+    """
+    floats = [a for name, a in zip(operands, arrays) if hasattr(a, "dtype") and name not in IDS]
+    if not floats or not all(map(is_half, floats)):
+        return arrays, False
+    return [a.astype(np.float32) if is_half(a) else a for a in arrays], True
+
+
+def twin_in_float32(twin):
+    def wide(*args, **options):
+        args = [a.astype(np.float32) if is_half(a) else a for a in args]
+        return twin(*args, **options).astype(np.float16)
+
+    return wide
+
+
+def rounded_backward(backward):
+    """A kernel's backward for float16: what is written lazily cannot go into the optimizer's
+    float16 slot at once.
+    """
+
+    def wide(g):
+        found = backward(g.astype(np.float32))
+        return [(lambda out, d=d: d(None)) if callable(d) else d for d in found]
+
+    return wide
+
+
+def _is_choice(x):
+    return type(x) is np.ndarray and x.dtype.kind in "iub"
+
+
+def _own(x):
+    """A copy of an array of ids or of a mask, so that the caller may reuse the buffer before
+    backward().
+
+    Axes along which the array only repeats itself (np.broadcast_to) stay repeated. Floats are not
+    copied: they can be
+    large, and the caller of a recorded operation must leave them alone until backward().
+    """
+    compact = x[
+        tuple(
+            slice(0, 1) if stride == 0 and n else slice(None)
+            for stride, n in zip(x.strides, x.shape)
+        )
+    ]
+    return np.broadcast_to(compact.copy(), x.shape)
+
+
+def refusal(label, error, arrays):
+    """NumPy's complaint as an error of ours: which operation, and what it was given."""
+    arrays = [a for a in arrays if hasattr(a, "dtype")]
+    if isinstance(error, TypeError):  # such as an index that is no integer
+        dtypes = ", ".join(str(a.dtype) for a in arrays)
+        return DtypeError(
+            f"{label}: {error} (arguments of dtype {dtypes}): convert with .astype(np.float32)"
+        )
+    shapes = ", ".join(str(a.shape) for a in arrays)
+    return ShapeError(f"{label}: {error} (arguments of shape {shapes})")
+
+
+def by_place(label, operands, option_names, args, options):
+    """Arguments sorted into operands and options: linear(x, w, bias=b) and softmax(x, -1) are both
+    allowed.
+
+    operands      names of what is differentiated, or how many there are; option_names of the rest
+    returns       (operands, options)
+    """
+    count = operands if isinstance(operands, int) else len(operands)
+    if not isinstance(operands, int):
+        for operand in operands[len(args) :]:
+            if operand in options:
+                args = (*args, options.pop(operand))
+    if len(args) > count:
+        most = count + len(option_names)
+        if len(args) > most:
+            raise TypeError(f"{label}: takes {most} arguments, not {len(args)}")
+        options.update(zip(option_names, args[count:]))
+        args = args[:count]
+    return args, options
+
+
+def own_choices(args, options):
+    """Operands and options with arrays of ids and masks copied, for what is recorded."""
+    for name, value in options.items():
+        if _is_choice(value):
+            options[name] = _own(value)
+    return [_own(a) if _is_choice(a) else a for a in args], options
+
+
+def prepared(label, operands, arrays):
+    """(arrays of a kernel's operands as floating point, True if they were widened from float16)."""
+    if all([a is None or getattr(a, "dtype", None) in USUAL for a in arrays]):
+        return arrays, False
+    return _in_float32(_as_floats(label, operands, arrays), operands)
+
+
+def run(label, function, arrays, options):
+    """function(*arrays, **options), where NumPy's complaints become errors of ours."""
+    try:
+        return function(*arrays, **options)
+    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        if isinstance(error, TinylmError) or _is_call_error(error, function, arrays, options):
+            raise
+        raise refusal(label, error, arrays) from None
