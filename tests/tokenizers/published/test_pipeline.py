@@ -175,6 +175,10 @@ def test_a_stream_is_cut_where_the_pattern_is_known():
             {"pre_tokenizer": split_by(r"(?~a)")},
             r"pre_tokenizer.pretokenizers\[0\].pattern.Regex is '\(\?~a\)'",
         ),
+        ({"normalizer": {"type": "Sequence", "normalizers": [None]}}, r"normalizers\[0\] is None"),
+        ({"decoder": {"type": "Sequence", "decoders": [None]}}, r"decoders\[0\] is None"),
+        ({"added_tokens": 3}, r"added_tokens is 3"),
+        ({"added_tokens": [{"content": [], "special": True}]}, r"added_tokens\[0\].id is missing"),
         ({"decoder": {"type": "CTC"}}, r"decoder.type is 'CTC'"),
         (
             {"post_processor": {"type": "BertProcessing", "cls": ["<s>", 999], "sep": ["<s>", 0]}},

@@ -43,7 +43,7 @@ def cleaned(text):
 
 
 def _sequence(described):
-    steps = [decoder(*part) for part in described.parts("decoders")]
+    steps = [built(*part, KINDS) for part in described.parts("decoders")]
 
     def apply(tokens):
         for step in steps:

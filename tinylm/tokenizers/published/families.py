@@ -55,22 +55,26 @@ def from_model(path, settings, name=None, kind=None, older=None):
     described, ids = read_sentencepiece(path)
     for role, i in ids.items():
         settings.names.setdefault(role, described["pieces"][i][0])
-    short = (
-        (name or "").removesuffix("Fast").removesuffix("Tokenizer")
-        if isinstance(name, str | None)
-        else name
-    )
-    family = _CLASSES.get(short) if short else _TYPES.get(kind, None if kind else "llama")
+    family = _family(name, kind)
     if family is None:
         raise DataError(
             f"{path.name}: what is added to it depends on the class: tokenizer_class is {name!r} "
-            f"and model_type "
-            f"{kind!r}; {', '.join(_CLASSES)} are read here. Add the model's tokenizer.json"
+            f"and model_type {kind!r}; {', '.join(_CLASSES)} are read here. Add the model's "
+            "tokenizer.json"
         )
     described = _MADE[family](described, settings)
     described = _with_added(described, settings, older or {})
     frame = _FRAMED[family](settings, {piece[0]: i for i, piece in enumerate(described["pieces"])})
     return PieceTokenizer(described | {"frame": frame})
+
+
+def _family(name, kind):
+    """The family that a class, or else a model type, names; LLaMA's where neither is given."""
+    if isinstance(name, str):
+        return _CLASSES.get(name.removesuffix("Fast").removesuffix("Tokenizer"))
+    if name is None and kind is None:
+        return "llama"
+    return _TYPES.get(kind) if name is None and isinstance(kind, str) else None
 
 
 def _llama(described, settings):

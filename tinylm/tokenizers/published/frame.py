@@ -21,7 +21,7 @@ def frame(value, name="post_processor"):
 
 
 def _sequence(described):
-    frames = [frame(*part) for part in described.parts("processors")]
+    frames = [built(*part, KINDS) for part in described.parts("processors")]
     framing = [one for one in frames if one != PLAIN]
     if len(framing) > 1:
         raise DataError(

@@ -47,7 +47,7 @@ def lowered(text):
 
 
 def _sequence(described):
-    steps = [normalizer(*part) for part in described.parts("normalizers")]
+    steps = [built(*part, KINDS) for part in described.parts("normalizers")]
 
     def apply(text):
         for step in steps:

@@ -51,12 +51,7 @@ class PipelineTokenizer(Tokenizer):
         for field in _CALLERS:
             given.take(field, dict | None, None)
         listed = given.raw("added_tokens")
-        names = {
-            one.get("content")
-            for one in listed or []
-            if isinstance(one, dict) and one.get("special") is True
-        }
-        self.model = model(given.raw("model"), frozenset(filter(_is_text, names)))
+        self.model = model(given.raw("model"), _special_names(listed))
         self.added = read_added(listed, self.model.ids)
         self._normalize = normalizer(given.raw("normalizer"))
         self._steps = pre_tokenizer(given.raw("pre_tokenizer"))
@@ -215,8 +210,11 @@ class PipelineTokenizer(Tokenizer):
         return cls(described["pipeline"], described.get("clean") is True)
 
 
-def _is_text(value):
-    return isinstance(value, str)
+def _special_names(listed):
+    """The names of special tokens in a list of added tokens that has not been checked yet."""
+    objects = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    names = [one.get("content") for one in objects if one.get("special") is True]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _bytes_table(tokenizer):

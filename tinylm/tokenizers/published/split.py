@@ -145,7 +145,7 @@ def pre_tokenizer(value, name="pre_tokenizer"):
 
 
 def _sequence(described):
-    return [step for part in described.parts("pretokenizers") for step in pre_tokenizer(*part)]
+    return [step for part in described.parts("pretokenizers") for step in built(*part, KINDS)]
 
 
 def _byte_level(described):
