@@ -40,7 +40,7 @@ def main(argv):
         raise ConfigError(f"{name} was not tuned to follow instructions: it has no chat template. Try `tinylm generate`")
     if isinstance(opened.template, RefusedTemplate):
         raise opened.template.reason
-    sampling = vars(sampling) | ({} if set(given) & set(vars(sampling)) else {"temperature": 0.0})
+    sampling = opened.sampling(sampling, given, asked=True)
     start = [{"role": "system", "content": config.system}] if config.system else []
     messages, lm, turn = list(start), fastest(opened.lm), 0
     while (line := _read()).strip():

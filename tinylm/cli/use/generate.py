@@ -46,7 +46,7 @@ def main(argv):
                                               verb="generate", about=__doc__, examples=EXAMPLES, given=given)
     opened = open_model(path, config.device, BITS[config.bits])
     asked = opened.template is not None and not config.raw
-    sampling = vars(sampling) | ({"temperature": 0.0} if asked and not set(given) & set(vars(sampling)) else {})
+    sampling = opened.sampling(sampling, given, asked)
     prompt = "".join(prompt)
     prompt = standard_input() if prompt == "-" else prompt or ("" if opened.start is not None else "\n")
     question = [{"role": "user", "content": prompt}]

@@ -19,6 +19,7 @@ class Opened:
     start      id from which a text of its own begins, or None
     begin      ids that belong before every text
     ends       all the ids that end what the model says
+    wanted     fields of Sampling that its files want
     """
 
     lm: object
@@ -28,11 +29,24 @@ class Opened:
     start: int | None
     begin: tuple
     ends: tuple
+    wanted: dict
 
     def prompt_ids(self, text):
         """The ids of a text to continue; of no text the id that begins one."""
         ids = [*self.begin, *self.tokenizer.encode(text).tolist()]
         return ids or [self.start]
+
+    def sampling(self, options, given, asked):
+        """The fields of Sampling: what was given, else what the model's files want.
+
+        options  Sampling
+        given    names of the options that were given
+        asked    an answer is wanted: the most probable one, unless something else is said
+        returns  dict
+        """
+        greedy = asked and "temperature" not in self.wanted and not set(given) & set(vars(options))
+        wanted = {name: value for name, value in self.wanted.items() if name not in given}
+        return vars(options) | wanted | ({"temperature": 0.0} if greedy else {})
 
 
 def is_published(name):
@@ -66,9 +80,10 @@ def open_model(name, device="cpu", bits=None):
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
         eos = _end(name, tokenizer, template, end) if template else end
-        start, begin = eos, () if template or end is None else (end,)
+        wanted, start, begin = {}, eos, () if template or end is None else (end,)
         ends = () if eos is None else (eos,)
     else:
+        from tinylm.models.published.generation import read_generation
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
         model, tokenizer, template = published.model, published.tokenizer, published.template
@@ -78,10 +93,11 @@ def open_model(name, device="cpu", bits=None):
         eos = published.special.get("eos", next(iter(published.ends), None))
         eos = _end(name, tokenizer, template, eos) if template else eos
         start, begin = published.special.get("bos", eos), published.begin
+        wanted = read_generation(published.path)
         ends = tuple(dict.fromkeys([*([] if eos is None else [eos]), *published.ends]))
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
-    return Opened(lm, tokenizer, template, eos, start, begin, ends)
+    return Opened(lm, tokenizer, template, eos, start, begin, ends, wanted)
 
 
 def _end(name, tokenizer, template, eos):
