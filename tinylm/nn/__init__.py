@@ -8,6 +8,7 @@ from tinylm.nn.attention.multi_head import (
     SelfAttention,
     capped_attention,
     merge_heads,
+    projected,
     split_heads,
 )
 from tinylm.nn.block import Block, ParallelBlock

@@ -48,6 +48,16 @@ def test_removing_heads_is_closing_their_gates(gone, causal):
     assert count - model.count_parameters() == sum(map(len, gone)) * (3 * (16 * 4 + 4) + 4 * 16)
 
 
+def test_heads_that_are_normed_one_by_one_go_and_those_normed_together_stay():
+    build = lambda kind: gpt(n_head=4, n_kv_head=2, positions="rope", qk_norm=kind)     # noqa: E731
+    model = build("head")
+    with gated(model, [np.array([0.0, 0, 1, 1]), np.ones(4)]):
+        wanted = model(IDS).numpy()
+    np.testing.assert_allclose(remove_heads(model, {0: [0, 1]})(IDS).numpy(), wanted, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ConfigError, match="normed over all heads"):
+        remove_heads(build("width"), {0: [0, 1]})
+
+
 def test_heads_that_share_keys_go_together_or_evenly():
     build = lambda: gpt(n_head=4, n_kv_head=2, positions="rope")                        # noqa: E731
     for gone in ([0, 1], [2, 3], [1, 2]):

@@ -22,7 +22,9 @@ from tinylm.finetune.peft.soft_prompts import prompt_tuning, text_start
 from tinylm.generate import generate
 
 SHAPES = [{}, {"positions": "rope", "n_kv_head": 1, "norm": "rms"}, {"norm_placement": "post"}, {"norm_placement": "branch"},
-          {"norm_placement": "sandwich"}, {"norm_placement": "parallel"}]
+          {"norm_placement": "sandwich"}, {"norm_placement": "parallel"},
+          {"positions": "rope", "qk_norm": "head", "rotary_width": 2, "rotation": ("none", "rope")},
+          {"positions": "rope", "qk_norm": "width", "n_kv_head": 1, "norm_placement": "branch"}]
 
 
 def shaken(tuned):

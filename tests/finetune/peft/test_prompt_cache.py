@@ -18,7 +18,9 @@ from tinylm.generate.protocol.language_model import ModelLM
 
 PROMPT = [7, 0, 10, 2]
 KINDS = [{}, {"positions": "rope", "n_kv_head": 1, "norm": "rms", "activation": "swiglu", "bias": False},
-         {"positions": "alibi"}, {"attention": ("window", "full"), "window": 3}]
+         {"positions": "alibi"}, {"attention": ("window", "full"), "window": 3},
+         {"positions": "rope", "qk_norm": "head", "rotary_width": 2, "rotation": ("none", "rope")},
+         {"positions": "rope", "qk_norm": "width", "n_kv_head": 1, "norm_placement": "branch"}]
 
 
 def behind(ids=IDS):
@@ -35,7 +37,9 @@ def test_keys_and_values_of_a_hard_prompt_reproduce_its_outputs(changes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"positions": "rope"}, {"norm_placement": "post"}, {"norm_placement": "sandwich"},
-                                     {"norm_placement": "parallel"}])
+                                     {"norm_placement": "parallel"},
+                                     {"positions": "rope", "qk_norm": "head", "rotary_width": 2, "rotation": ("none", "rope")},
+                                     {"positions": "rope", "qk_norm": "width", "n_kv_head": 1, "norm_placement": "branch"}])
 def test_hidden_states_of_a_hard_prompt_fed_to_every_layer_reproduce_its_outputs(changes):
     model = gpt(**changes)
     hard = model(behind()).numpy()[:, 4:]

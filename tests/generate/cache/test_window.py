@@ -103,3 +103,13 @@ def test_what_cannot_be_is_refused():
         WindowCache(1, 1, 1, 2, 4).update(0, np.zeros((1, 1, 3, 2)), np.zeros((1, 1, 3, 2)))
     with pytest.raises(ConfigError, match="window 0"):
         WindowCache(1, 1, 1, 2, 0)
+
+
+@pytest.mark.parametrize("parts, message", [
+    (dict(rotation=("rope", "none")), "rotation rope, none"), (dict(rotary_width=2), "rotary_width 2")])
+def test_keys_that_turn_in_part_are_not_turned_back_in_the_cache(parts, message):
+    model = make_gpt(context=T, d_model=16, n_head=4, n_layer=2, positions="rope", qk_norm="head", **parts)
+    with pytest.raises(ConfigError, match=message):
+        StreamingLM(model, 4, 1, shift=True)
+    offline = model(IDS, mask=window_mask(T, 4, 1)).data    # without shifting they stay as they are
+    np.testing.assert_allclose(StreamingLM(model, 4, 1).logits(IDS), offline, rtol=0, atol=1e-12)

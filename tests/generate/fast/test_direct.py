@@ -40,10 +40,19 @@ def test_widths_scales_and_caps_of_other_families_are_followed(gpt, decoder):
     np.testing.assert_allclose(step_by_step(decoder(model), IDS), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("decoder", [FastDecoder, DirectDecoder])
+def test_pairs_that_do_not_turn_are_followed(gpt, decoder):
+    model = gpt(d_model=16, n_head=2, positions="rope", rotary_width=4)
+    expected = ModelLM(model).logits(IDS)
+    assert supports(model)
+    np.testing.assert_allclose(step_by_step(decoder(model), IDS), expected, rtol=0, atol=1e-12)
+
+
 def test_other_parts_take_the_models_own_path(gpt):
     for parts in (dict(positions="alibi"), dict(positions="rope", attention="window", window=2), dict(attention_cap=3.0),
                   dict(embedding_norm=True), dict(norm_placement="parallel"), dict(norm_placement="sandwich"),
-                  dict(feed_forward="experts", experts=2)):
+                  dict(feed_forward="experts", experts=2), dict(qk_norm="head"), dict(qk_norm="width"),
+                  dict(positions="rope", rotation=("rope", "none"))):
         assert not supports(gpt(**parts))
 
 

@@ -40,7 +40,8 @@ def states_and_losses(gpt, ids, targets):
 
 @pytest.mark.parametrize("options", [
     {}, dict(positions="rope", n_kv_head=2, norm="rms"), dict(attention=("full", "window"), window=3),
-    dict(positions="alibi")], ids=str)
+    dict(positions="alibi"), dict(positions="rope", qk_norm="head", rotation=("none", "rope")),
+    dict(positions="rope", qk_norm="width", rotary_width=2)], ids=str)
 def test_a_myopic_model_says_the_same_and_no_loss_reaches_back(options, rng):
     whole = model(**options)
     near = myopic(whole)

@@ -28,7 +28,7 @@ def some(choices):
 @given(st.fixed_dictionaries(dict(
     vocab_size=st.integers(1, 9), context=st.integers(1, 5), n_layer=st.integers(1, 3), n_head=st.sampled_from([2, 4]),
     d_model=st.sampled_from([4, 8]), n_kv_head=st.sampled_from([None, 1, 2]), d_hidden=st.sampled_from([None, 3]),
-    head_width=st.sampled_from([None, 2, 6]), norm=some(NORMS), norm_placement=some(NORMS_PER_BLOCK),
+    head_width=st.sampled_from([None, 2, 6]), qk_norm=st.sampled_from([None, "head", "width"]), norm=some(NORMS), norm_placement=some(NORMS_PER_BLOCK),
     activation=some({**ACTIVATIONS, **GATES}), positions=some(set(POSITIONS)), bias=flag, tied=flag, qkv_bias=maybe,
     norm_bias=maybe, embedding_norm=flag, attention=st.lists(some(ATTENTION), min_size=1, max_size=2),
     feed_forward=st.lists(some(FEED_FORWARD), min_size=1, max_size=2), window=st.just(2), experts=st.integers(2, 3),
@@ -45,7 +45,10 @@ PUBLISHED = {"gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "llama-65b":
              "mixtral-8x7b": 46_702_792_704,
              "gemma-2b": 2_506_172_416, "gemma-7b": 8_537_680_896, "bloom-560m": 559_214_592, "bloom-176b": 176_247_271_424,
              "smollm2-135m": 134_515_008, "smollm2-360m": 361_821_120, "smollm2-1.7b": 1_711_376_384,
-             "qwen2-7b": 7_615_616_512}
+             "qwen2-7b": 7_615_616_512, "smollm3-3b": 3_075_098_624, "qwen3-0.6b": 596_049_920,
+             "phi3-mini": 3_821_079_552, "olmo2-1b": 1_484_916_736, "pythia-160m": 162_322_944,
+             "starcoder2-3b": 3_030_371_328, "mpt-7b": 6_649_286_656,
+             "opt-125m": 125_239_296 - 2 * 768}             # two rows of its positions are no token's
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -76,7 +79,8 @@ def test_a_preset_shows_its_differences_from_gpt_2():
 
 
 ONE_OF_EACH = ["gpt1", "gpt2", "gpt3-175b", "llama2-7b", "llama3.1-8b", "mistral-7b", "mixtral-8x7b", "gemma-2b", "gemma2-9b",
-               "qwen2-7b", "falcon-7b", "falcon-40b", "palm-540b", "bloom-176b", "switch-base-8"]
+               "qwen2-7b", "falcon-7b", "falcon-40b", "palm-540b", "bloom-176b", "switch-base-8", "smollm3-3b", "qwen3-0.6b", "phi3-mini",
+               "olmo2-1b", "pythia-160m", "starcoder2-3b", "opt-125m", "mpt-7b"]
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
@@ -112,9 +116,10 @@ def test_each_family_learns_the_same_on_every_device(device, name, rng):
         np.testing.assert_allclose(ours[n], expected[n], rtol=1e-9, atol=1e-12 + 1e-10 * np.abs(expected[n]).max())
 
 
-@pytest.mark.parametrize("name", ["gemma2-9b", "mixtral-8x7b", "falcon-40b", "bloom-176b", "palm-540b"])
+@pytest.mark.parametrize("name", ["gemma2-9b", "mixtral-8x7b", "falcon-40b", "bloom-176b", "palm-540b", "qwen3-0.6b", "olmo2-1b",
+                                  "smollm3-3b", "pythia-160m"])
 def test_the_gradient_of_a_family_is_what_differences_say(name, rng):
-    config = tiny(name, vocab_size=5, context=4, n_head=2, n_kv_head=1, d_model=4, d_hidden=3, head_width=2, window=2,
+    config = tiny(name, vocab_size=5, context=4, n_head=2, n_kv_head=1, d_model=4, d_hidden=3, head_width=4, window=2,
                   experts=2 * ("experts" in preset(name).feed_forward), experts_per_token=2)
     model = GPT(config, dtype=np.float64)
     for p in model.parameters():
@@ -153,6 +158,13 @@ def test_placeholders_take_no_memory():
     (dict(feed_forward="experts"), "experts = 0 must be at least 1"),
     (dict(rope_scaling={"name": "more"}), "rope_scaling names 'more', not one of none, linear"),
     (dict(attention_cap=2.0, dropout=0.1), "set dropout to 0"),
+    (dict(qk_norm="rms"), "qk_norm = 'rms' is not one of None, head, width"),
+    (dict(positions="rope", rotation=("rope", "no")), "rotation = 'no' is not one of rope, none"),
+    (dict(positions="rope", rotation=()), "rotation is empty"),
+    (dict(rotation="none"), "of positions 'rope', not 'learned'"),
+    (dict(positions="alibi", rotary_width=2), "of positions 'rope', not 'alibi'"),
+    (dict(positions="rope", rotary_width=3), "rotary_width = 3 must be even, from 2 to the head width 64"),
+    (dict(positions="rope", rotary_width=66), "rotary_width = 66 must be even, from 2 to the head width 64"),
 ])
 def test_impossible_parts_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
@@ -165,3 +177,49 @@ def test_a_configuration_survives_json():
     for name in FAMILIES:
         config = preset(name)
         assert GPTConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def turned_by_hand(x, position, width, base):
+    """GPT-NeoX's way: the first `width` numbers in halves, the rest as they are."""
+    half = width // 2
+    angle = position * base ** (-np.arange(half) / half)
+    a, b, rest = x[:half], x[half:width], x[width:]
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle), rest])
+
+
+def test_where_only_the_first_pairs_turn_scores_are_those_of_a_head_turned_in_part(rng):
+    model = GPT(GPTConfig(vocab_size=3, context=9, n_layer=1, n_head=1, d_model=8, positions="rope", rotary_width=4))
+    cos, sin = model.rotation(np.arange(9), np.float64)
+    q, k = rng.normal(size=(2, 8))
+    order = [0, 1, 4, 5, 2, 3, 6, 7]                        # a, half of the rest, b, half of the rest
+
+    def turned(x, t):
+        a, b = np.split(x[order], 2)
+        return np.concatenate([a * cos[t] - b * sin[t], a * sin[t] + b * cos[t]])
+
+    for i, j in ((0, 0), (5, 2), (8, 0)):
+        expected = turned_by_hand(q, i, 4, 1e4) @ turned_by_hand(k, j, 4, 1e4)
+        assert turned(q, i) @ turned(k, j) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_layer_without_rotation_does_not_read_positions(rng):
+    sizes = dict(vocab_size=7, context=9, n_layer=1, n_head=2, d_model=8, positions="rope")
+    ids, later = rng.integers(0, 7, (1, 6)), np.array([0, 3, 4, 6, 7, 8])
+    still, turning = (GPT(GPTConfig(**sizes, rotation=word), dtype=np.float64) for word in ("none", "rope"))
+    np.testing.assert_array_equal(still(ids).numpy(), still(ids, positions=later).numpy())
+    assert np.abs(turning(ids).numpy() - turning(ids, positions=later).numpy()).max() > 1e-6
+
+
+@pytest.mark.parametrize("kind", ["head", "width"])
+def test_normed_queries_and_keys_do_not_feel_how_large_they_are_projected(kind, rng):
+    sizes = dict(vocab_size=7, context=9, n_layer=1, n_head=2, d_model=8, positions="rope", bias=False, norm_eps=1e-12)
+    model = GPT(GPTConfig(**sizes, qk_norm=kind), dtype=np.float64)
+    ids = rng.integers(0, 7, (1, 6))
+    weight = model.blocks[0].attention.qkv.weight.data
+    weight[...] = rng.normal(size=weight.shape)
+    before = model(ids).numpy()
+    weight[:, :16] *= 100                                   # queries and keys, not values
+    np.testing.assert_allclose(model(ids).numpy(), before, rtol=1e-9)
+    weight[:, :4] *= 2                                      # the first head's queries alone
+    changed = np.abs(model(ids).numpy() - before).max() > 1e-6
+    assert changed == (kind == "width")

@@ -18,16 +18,21 @@ from tinylm.models.published.save import canonical, kind_of, save_pretrained
 
 KINDS = {"gpt2": "gpt2", "gpt1": "openai-gpt", "llama2-7b": "llama", "llama3.1-8b": "llama", "mistral-7b": "mistral",
          "mixtral-8x7b": "mixtral", "gemma-2b": "gemma", "gemma2-9b": "gemma2", "qwen2-7b": "qwen2", "falcon-7b": "falcon",
-         "falcon-40b": "falcon", "bloom-560m": "bloom"}
+         "falcon-40b": "falcon", "bloom-560m": "bloom", "smollm3-3b": "smollm3", "qwen3-0.6b": "qwen3",
+         "phi3-mini": "phi3", "olmo2-1b": "olmo2", "pythia-160m": "gpt_neox", "starcoder2-3b": "starcoder2",
+         "opt-125m": "opt", "mpt-7b": "mpt"}
+# Families whose parts an earlier one has words for, too.
+FIRST = {"phi3": "mistral", "opt": "gpt2"}
+QUADRUPLE = "openai-gpt", "bloom", "mpt"                    # no word for the hidden width
 
 
 @pytest.mark.parametrize("name, kind", KINDS.items())
 def test_a_saved_family_is_recognized_and_comes_back_to_the_last_bit(name, kind, tmp_path, rng):
-    model = GPT(tiny(name, d_hidden=None if kind in ("openai-gpt", "bloom") else 24), seed=3)       # those have no word for it
+    model = GPT(tiny(name, d_hidden=None if kind in QUADRUPLE else 24), seed=3)
     for p in model.parameters():
         p.data[...] = rng.normal(size=p.shape)
-    assert kind_of(model.config) == kind
-    save_pretrained(model, tmp_path)
+    assert kind_of(model.config) == FIRST.get(kind, kind)
+    save_pretrained(model, tmp_path, kind=kind)
     found = load_pretrained(tmp_path)
     assert canonical(found.model.config) == canonical(model.config)
     ids = rng.integers(0, 31, (1, 7))
@@ -195,3 +200,44 @@ def test_a_wide_map_lies_by_rows_and_a_narrowing_one_by_columns(rng):
         ours = linear("w", "w").read([lambda array=array: array], np.float32)
         assert ours.flags[order] and ours.dtype == np.float32
         np.testing.assert_array_equal(ours, array.T.astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["falcon", "gpt2", "opt", "gpt_neox", "mpt"])
+def test_a_family_without_a_word_for_a_part_is_refused_by_name(kind, tmp_path):
+    with pytest.raises(ConfigError, match=f"a {kind} is not made of these parts"):
+        save_pretrained(GPT(tiny("llama2-7b")), tmp_path, kind=kind)
+
+
+@pytest.mark.parametrize("turned, width", [(2, 6), (6, 14), (14, 98), (42, 98), (58, 116)])
+def test_a_share_of_a_head_written_is_the_same_width_read(turned, width):
+    config = tiny("pythia-160m", d_model=4 * width, rotary_width=turned)
+    described = LAYOUTS["gpt_neox"].write_config(config, "gpt_neox")
+    assert read_layout(described)[0].rotary_width == turned
+
+
+REFUSED = {
+    "opt": [dict(word_embed_proj_dim=8), dict(_remove_final_layer_norm=True), dict(layer_norm_elementwise_affine=False),
+            dict(activation_function="quick_gelu")],
+    "mpt": [dict(expansion_ratio=2), dict(no_bias=False), dict(logit_scale=0.5), dict(norm_type="rmsnorm"),
+            dict(attn_config={"alibi": False}), dict(attn_config={"qk_ln": True}), dict(attn_config={"clip_qkv": 6.0}),
+            dict(attn_config={"alibi_bias_max": 16}), dict(attn_config={"attn_type": "multiquery_attention"}),
+            dict(attn_config={"rope": True})],
+    "smollm3": [dict(no_rope_layers=[1]), dict(no_rope_layers=[1, 2, 0, 1]), dict(no_rope_layers=[True] * 4),
+                dict(layer_types=["sliding_attention"] * 4)],
+    "phi3": [dict(hidden_act="mish"), dict(attention_bias=True)],
+    "qwen3": [dict(partial_rotary_factor=0.5, rope_parameters=None, rope_scaling=None), dict(qk_layernorm=False)],
+    "gpt_neox": [dict(hidden_act="gelu_fast")],
+    "olmo2": [dict(clip_qkv=3.0), dict(mlp_bias=True)],
+    "starcoder2": [dict(mlp_type="gated"), dict(norm_type="rms_norm")],
+}
+
+
+@pytest.mark.parametrize("kind, changes", [(kind, one) for kind, several in REFUSED.items() for one in several], ids=str)
+def test_a_field_that_changes_the_model_and_is_not_read_is_refused_by_name(kind, changes):
+    name = next(name for name, other in KINDS.items() if other == kind)
+    described = LAYOUTS[kind].write_config(tiny(name, d_hidden=None if kind in QUADRUPLE else 24), kind)
+    field, value = next(iter(changes.items()))
+    if isinstance(value, dict):
+        field = next(iter(value))
+    with pytest.raises(CheckpointError, match=field):
+        read_layout(described | changes)

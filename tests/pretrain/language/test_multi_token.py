@@ -36,6 +36,14 @@ def test_the_first_head_is_the_model_itself_and_no_head_sees_the_future(position
     assert np.abs(logits[:, :, 1] - logits[:, :, 2]).max() > 1e-6                           # the further heads are their own
 
 
+def test_heads_are_made_like_the_first_layer_which_may_not_turn():
+    model = decoder(positions="rope", rotation=("none", "rope"), qk_norm="head")
+    heads = MultiTokenHeads(model, 2)
+    said = heads(X).numpy()
+    head, h = heads.heads[0], model.hidden(X)
+    np.testing.assert_allclose(said[:, :, 1], model.logits(head(h)).numpy(), rtol=1e-12)
+
+
 def test_the_output_layer_is_shared_and_counted_once():
     model = decoder()
     block = sum(p.size for p in model.blocks[0].parameters())

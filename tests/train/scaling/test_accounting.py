@@ -110,6 +110,9 @@ def test_what_is_not_written_down_is_refused():
         product_flops(dataclasses.replace(GPT2_LIKE, feed_forward="experts", experts=4), B, T)
     with pytest.raises(ConfigError, match="count_operations"):
         memory(dataclasses.replace(GPT2_LIKE, dropout=0.1), B, T)
+    for parts in ({"qk_norm": "head"}, {"positions": "rope", "rotary_width": 2}, {"positions": "rope", "rotation": "none"}):
+        with pytest.raises(ConfigError, match="count_operations"):
+            memory(dataclasses.replace(GPT2_LIKE, **parts), B, T)
     with pytest.raises(ConfigError, match="not one of float32, mixed"):
         training_memory(1e9, "int8")
 

@@ -13,7 +13,7 @@ from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores, visi
 from tinylm.backend import device_of, to_cpu, to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import Module
-from tinylm.nn.attention.multi_head import merge_heads, split_heads
+from tinylm.nn.attention.multi_head import merge_heads, projected
 
 
 def attend_and_weigh(attention, x, mask=None):
@@ -23,7 +23,7 @@ def attend_and_weigh(attention, x, mask=None):
     returns    (B, T, D) Tensor, and (B, T) array of significances: each sums to H times the queries that hold a token
     """
     mask = bool_mask(mask, "attend_and_weigh", bias=None, shape=x.shape[:2])
-    q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)        # (B, H, T, K), (B, G, T, K) twice
+    q, k, v = projected(attention, x)                                                   # (B, H, T, K), (B, G, T, K) twice
     (B, H, T, K), G = q.shape, attention.kv_heads
     grouped = q.reshape(B, G, H // G, T, K)                                             # queries that share a key
     keys = None if mask is None else mask[:, None, None, None, :]

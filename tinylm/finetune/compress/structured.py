@@ -122,8 +122,12 @@ def sliced(inner, rows=slice(None), columns=slice(None)):
 def smaller_attention(attention, keep):
     """An attention with only the heads in `keep`, the weights copied.
 
-    raises  ConfigError if no head is left, or key-value groups would have unequal numbers of heads
+    raises  ConfigError if no head is left, if key-value groups would have unequal numbers of heads, or if queries
+            and keys are normed over all heads
     """
+    if attention.qk_norm == "width":
+        raise ConfigError("remove_heads: queries and keys of this model are normed over all heads (qk_norm 'width'): "
+                          "without some of them the others would change")
     H, G, K = attention.heads, attention.kv_heads, attention.width
     groups = [[h for h in sorted(keep) if h // (H // G) == g] for g in range(G)]
     left = [g for g in range(G) if groups[g]]

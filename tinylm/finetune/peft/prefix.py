@@ -22,8 +22,8 @@ from tinylm.nn import (
     ParallelBlock,
     normal_parameter,
     pre_norm,
+    projected,
     sandwich_norm,
-    split_heads,
 )
 
 
@@ -168,8 +168,7 @@ class PrefixedBlock(Module):
             h = block.norms[0](h)
         elif block.place is sandwich_norm:
             h = block.norms[0][0](h)
-        attention = block.attention
-        _, k, v = split_heads(attention.qkv(h[None]), attention.heads, attention.kv_heads)      # (1, G, n, K)
+        _, k, v = projected(block.attention, h[None])                                   # (1, G, n, K)
         if self.own_rotation is not None:
             cos, sin = self._turns()
             k = rotary(k, cos=cos, sin=sin)
@@ -229,12 +228,12 @@ def hidden_prefix(model, n=None, start=None, seed=0):
     if start is None:
         std = float(np.std(weight.data))
         start = (Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64) * std).astype(weight.dtype)
-    n, rotation = start.shape[1], None
-    if hasattr(model, "rotation"):
-        rotation = model.rotation(to_device(np.arange(n), weight.device), weight.dtype)
+    n, rotations = start.shape[1], [None] * len(model.blocks)
+    if hasattr(model, "rotations"):
+        rotations = model.rotations(to_device(np.arange(n), weight.device), weight.dtype)
     freeze(model)
     model.blocks = [PrefixedBlock(block, Tensor(to_device(np.array(states), weight.device), requires_grad=True), rotation)
-                    for block, states in zip(model.blocks, start)]
+                    for block, states, rotation in zip(model.blocks, start, rotations)]
     return HiddenPrefixTuned(model, n)
 
 

@@ -42,10 +42,10 @@ def hidden_states_of_prompt(model, ids):
     positions = to_device(np.arange(len(ids)), model.tokens.weight.device)
     with evaluating(model), no_grad():
         x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
-        rotation = model.rotation(positions, x.dtype)
+        rotations = model.rotations(positions, x.dtype)
         for layer, block in enumerate(model.blocks):
             states.append(x.numpy()[0])
-            x = block(x, rotation=rotation, layer=layer)
+            x = block(x, rotation=rotations[layer], layer=layer)
     return np.stack(states)
 
 

@@ -47,6 +47,7 @@ def supports(model):
     return (type(model) is GPT and model.tokens.weight.device == "cpu" and model.embedding_norm is None
             and model.config.positions in ("learned", "rope") and set(model.config.attention) == {"full"}
             and (model.config.rope_scaling or {}).get("name") not in BY_LENGTH and not model.config.scale_by_layer
+            and model.config.qk_norm is None and "none" not in model.config.rotation
             and all(type(part) in PLAIN for part in model.modules())
             and all(block.place is nn.pre_norm and block.attention.causal and block.attention.cap is None
                     and all(norm.eps == model.norm.eps for norm in block.norms) for block in model.blocks))

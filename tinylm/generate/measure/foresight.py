@@ -20,7 +20,7 @@ from tinylm.autograd.kernels.masks import (
 )
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.nn.attention.multi_head import merge_heads, split_heads
+from tinylm.nn.attention.multi_head import merge_heads, projected
 from tinylm.nn.module import Module
 
 
@@ -96,13 +96,14 @@ class MyopicAttention(Module):
         if attention.cap is not None or attention.dropout or not attention.causal:
             raise ConfigError("MyopicAttention: attention must be causal, without a cap on scores and without dropout of weights")
         self.qkv, self.out = attention.qkv, attention.out
+        self.qk_norm, self.q_norm, self.k_norm = attention.qk_norm, attention.q_norm, attention.k_norm
         self.heads, self.kv_heads, self.scale = attention.heads, attention.kv_heads, attention.scale
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """x (B, T, D) -> (B, T, D), as in SelfAttention; there is no cache in training."""
         if cache is not None:
             raise ConfigError("MyopicAttention: it is for training; generate with the model it was made from")
-        q, k, v = split_heads(self.qkv(x), self.heads, self.kv_heads)                   # (B, H, T, K), (B, G, T, K) twice
+        q, k, v = projected(self, x)                                                    # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
         (B, H, T, K), G = q.shape, k.shape[1]

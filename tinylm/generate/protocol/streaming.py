@@ -40,6 +40,9 @@ class StreamingLM:
         if c.positions != "rope" or any(kind != "full" for kind in c.attention) or c.rope_scaling:
             raise ConfigError("StreamingLM: it needs a model with plain RoPE and full attention; positions added to embeddings or "
                               "scores do not travel with the keys")
+        if shift and (c.rotary_width is not None or "none" in c.rotation):
+            raise ConfigError(f"StreamingLM: with shift every pair of every layer must turn, not rotary_width "
+                              f"{c.rotary_width} and rotation {', '.join(c.rotation)}: keys are turned back in the cache")
         self.model, self.config, self.vocab_size = model, c, c.vocab_size
         self.window, self.sinks, self.shift = window, sinks, shift
 

@@ -16,6 +16,8 @@ from tinylm.nn.position.rotary_scaling import SCALINGS
 NORMS_PER_BLOCK = {**dict.fromkeys(PLACEMENTS, 2), "sandwich": 4, "parallel": 1, "parallel_pair": 2}
 ATTENTION = "full", "window"
 FEED_FORWARD = "dense", "experts"
+ROTATION = "rope", "none"
+QK_NORMS = None, "head", "width"
 POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES, "alibi_in_root"
 
 
@@ -46,6 +48,9 @@ class GPTConfig:
     norm_bias: bool | None = None         # in layer norms; as `bias` if None
     norm_eps: float | None = None         # 1e-5 in layer norms and 1e-6 in RMS norms if None
     rope_scaling: dict | None = None      # {"name": of SCALINGS, its settings ...}
+    rotary_width: int | None = None       # R: the first R / 2 pairs of a head turn; all K / 2 if None
+    rotation: tuple = ("rope",)           # rope | none, layer by layer, repeated to the last layer
+    qk_norm: str | None = None            # RMS norm of queries and keys: over each head | the width of all heads
     embedding_scale: float = 1.0          # times the token embeddings, not the tied output weights
     embedding_norm: bool = False          # a layer norm after the embeddings
     attention: tuple = ("full",)          # full | window, layer by layer, repeated to the last layer
@@ -60,10 +65,11 @@ class GPTConfig:
     gates: str = "probability"            # of one expert per token: its probability | share: 1, as of all chosen
 
     def __post_init__(self):
-        for field in ("attention", "feed_forward"):                                     # lists, as JSON gives them
+        for field in ("attention", "feed_forward", "rotation"):                                   # lists, as JSON gives them
             object.__setattr__(self, field, (value,) if isinstance(value := getattr(self, field), str) else tuple(value))
         choices = {"norm": NORMS, "norm_placement": NORMS_PER_BLOCK, "activation": {**ACTIVATIONS, **GATES},
-                   "positions": POSITIONS, "attention": ATTENTION, "feed_forward": FEED_FORWARD}
+                   "positions": POSITIONS, "attention": ATTENTION, "feed_forward": FEED_FORWARD,
+                   "rotation": ROTATION}
         for field, allowed in choices.items():
             value = getattr(self, field)
             if value == ():
@@ -77,12 +83,25 @@ class GPTConfig:
             if (getattr(self, field) or 0) < 1:
                 raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
         self._check_numbers()
+        self._check_rotation()
         if self.positions == "rope" and self.key_width % 2:
             raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even")
         if self.rope_scaling is not None and self.rope_scaling.get("name") not in SCALINGS:
             raise ConfigError(f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}")
         if self.attention_cap is not None and self.dropout:
             raise ConfigError("GPTConfig: capped attention has no dropout of its weights; set dropout to 0")
+
+    def _check_rotation(self):
+        if self.qk_norm not in QK_NORMS:
+            raise ConfigError(f"GPTConfig: qk_norm = {self.qk_norm!r} is not one of None, head, width")
+        turned = self.positions == "rope"
+        if not turned and (self.rotary_width is not None or "none" in self.rotation):
+            raise ConfigError("GPTConfig: rotary_width and rotation are of positions 'rope', "
+                              f"not {self.positions!r}")
+        R = self.rotary_width
+        if R is not None and (R % 2 or not 2 <= R <= self.key_width):
+            raise ConfigError(f"GPTConfig: rotary_width = {R} must be even, from 2 to the head width "
+                              f"{self.key_width}")
 
     def _check_numbers(self):
         if not self.key_width or self.n_head % self.kv_heads:
@@ -106,6 +125,11 @@ class GPTConfig:
         return self.head_width or self.d_model // self.n_head
 
     @property
+    def turned_width(self):
+        """R, how many numbers of a head belong to pairs that turn."""
+        return self.rotary_width or self.key_width
+
+    @property
     def kv_heads(self):
         """G, the number of key-value heads."""
         return self.n_kv_head or self.n_head
@@ -116,6 +140,6 @@ class GPTConfig:
         return self.d_hidden or 4 * self.d_model
 
     def layer(self, field, index):
-        """What layer `index` has of a repeated field, attention or feed_forward."""
+        """What layer `index` has of a repeated field: attention, feed_forward or rotation."""
         pattern = getattr(self, field)
         return pattern[index % len(pattern)]

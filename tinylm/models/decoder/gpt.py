@@ -48,7 +48,8 @@ def make_block(config, rng, dtype, layer=0):
         scale = (scale or c.key_width ** -0.5) / (layer + 1)
     attention = nn.SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
                                  bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=scale,
-                                 cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype)
+                                 cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype,
+                                 qk_norm=c.qk_norm, qk_eps=c.norm_eps or 1e-6)
     hidden = make_feed_forward(c, rng, layer, out_std, dtype)
     if c.norm_placement in ("parallel", "parallel_pair"):
         norms = [make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)]
@@ -135,14 +136,14 @@ class GPT(Module):
         bias = None if self.position_bias is None else self.position_bias(queries, keys)          # (1|H, T, S)
         if isinstance(self.position_bias, FireBias):        # the one bias that also asks how far a query is from its start
             bias = self.position_bias(queries, keys, positions)                                   # (H, T, S), (B, H, T, S)
-        rotation = self.rotation(positions, x.dtype)
+        rotations = self.rotations(positions, x.dtype)
         real = real_tokens(mask, *x.shape[:2]) if "experts" in c.feed_forward else None
         for layer, block in enumerate(self.blocks):
             if real is not None and c.layer("feed_forward", layer) == "experts":
                 options = {"real": real}
             else:
                 options = {}
-            x = block(x, rotation=rotation, mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer,
+            x = block(x, rotation=rotations[layer], mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer,
                       **options)
         return x if self.norm is None else self.norm(x)
 
@@ -162,14 +163,27 @@ class GPT(Module):
         return dropout(x, c.dropout if self.training else 0.0, self.rng)
 
     def rotation(self, positions, dtype):
-        """Cosines and sines that turn queries and keys at these positions, or None without RoPE."""
+        """Cosines and sines that turn queries and keys at these positions, or None without RoPE.
+
+        Each is (T, K/2) or (B, 1, T, K/2). Where only the first R/2 pairs of a head turn (GPT-NeoX; Black et al.
+        2022), the angle of the others is 0: whatever turns a head then knows about it.
+        """
         c = self.config
         if c.positions != "rope":
             return None
+        R, rest = c.turned_width, (c.key_width - c.turned_width) // 2
         if c.rope_scaling is None:
-            return rotary_angles(positions, c.key_width, c.rope_base, dtype)
-        settings = {name: value for name, value in c.rope_scaling.items() if name != "name"}
-        return scaled_rotary_angles(positions, c.key_width, c.rope_scaling["name"], c.rope_base, dtype, **settings)
+            angles = rotary_angles(positions, R, c.rope_base, dtype)
+        else:
+            settings = {name: value for name, value in c.rope_scaling.items() if name != "name"}
+            name = c.rope_scaling["name"]
+            angles = scaled_rotary_angles(positions, R, name, c.rope_base, dtype, **settings)
+        return with_resting_pairs(*angles, rest) if rest else angles
+
+    def rotations(self, positions, dtype):
+        """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023, SmolLM 3)."""
+        c, turned = self.config, self.rotation(positions, dtype)
+        return [turned if c.layer("rotation", i) == "rope" else None for i in range(c.n_layer)]
 
     def logits(self, x):
         """The output layer: (B, T, D) -> (B, T, V)."""
@@ -182,6 +196,12 @@ class GPT(Module):
         backend.backend(device)
         self.rng.device = device
         return super().to(device)
+
+
+def with_resting_pairs(cos, sin, rest):
+    """Cosines and sines with `rest` further pairs at angle 0: (..., R/2) -> (..., R/2 + rest)."""
+    still = np.zeros_like(sin, shape=(*sin.shape[:-1], rest))
+    return np.concatenate([cos, still + 1], axis=-1), np.concatenate([sin, still], axis=-1)
 
 
 def real_tokens(mask, B, T):

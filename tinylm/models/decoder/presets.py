@@ -34,6 +34,15 @@ LLAMA31 = LLAMA3 | dict(context=131072, rope_scaling={"name": "llama3", "factor"
 MISTRAL = LLAMA | dict(vocab_size=32000, context=32768, norm_eps=1e-5, attention=("window",), window=4096)
 SMOLLM2 = LLAMA | dict(vocab_size=49152, context=8192, rope_base=1e5, norm_eps=1e-5, tied=True)
 
+SMOLLM3 = LLAMA | dict(vocab_size=128256, context=65536, rope_base=5e6, tied=True, rotation=("rope",) * 3 + ("none",))
+QWEN3 = LLAMA | dict(vocab_size=151936, context=40960, rope_base=1e6, head_width=128, qk_norm="head")
+PHI3 = LLAMA | dict(vocab_size=32064, context=4096, norm_eps=1e-5, attention=("window",), window=2047)
+OLMO2 = LLAMA | dict(vocab_size=100352, context=4096, rope_base=5e5, norm_placement="branch", qk_norm="width")
+NEOX = dict(vocab_size=50304, context=2048, norm_placement="parallel_pair", activation="gelu", positions="rope", tied=False)
+STARCODER2 = dict(vocab_size=49152, context=16384, positions="rope", rope_base=999999.4420358813, attention=("window",),
+                  window=4096)
+MPT = dict(vocab_size=50432, context=2048, activation="gelu", positions="alibi", bias=False)
+
 #                                                      L     D      H    G      F
 FAMILIES = {
     "gpt1": dict(vocab_size=40478, context=512, norm_placement="post"),
@@ -82,6 +91,14 @@ FAMILIES = {
     "smollm2-135m": SMOLLM2 | _sizes(                 30,   576,    9,  3,  1536),
     "smollm2-360m": SMOLLM2 | _sizes(                 32,   960,   15,  5,  2560),
     "smollm2-1.7b": SMOLLM2 | _sizes(                 24,  2048,   32, 32,  8192, rope_base=130000.0),
+    "smollm3-3b": SMOLLM3 | _sizes(                   36,  2048,   16,  4, 11008),
+    "qwen3-0.6b": QWEN3 | _sizes(                     28,  1024,   16,  8,  3072, tied=True),
+    "phi3-mini": PHI3 | _sizes(                       32,  3072,   32, 32,  8192),
+    "olmo2-1b": OLMO2 | _sizes(                       16,  2048,   16, 16,  8192),
+    "pythia-160m": NEOX | _sizes(                     12,   768,   12, rotary_width=16),
+    "starcoder2-3b": STARCODER2 | _sizes(             30,  3072,   24,  2, 12288),
+    "opt-125m": dict(vocab_size=50272, context=2048, activation="relu") | _sizes(12, 768, 12),
+    "mpt-7b": MPT | _sizes(                           32,  4096,   32),
 }
 
 NOTES = {
@@ -89,6 +106,10 @@ NOTES = {
     "gpt3": "every other layer sees a window; its size is not published, 256 is the paper's model for it",
     "switch": "the decoder of a T5 alone, one expert a token in every other layer",
     "palm": "a parallel block, one key-value head, heads of 256, no biases anywhere",
+    "smollm3": "every fourth layer does not turn",
+    "qwen3": "queries and keys normed head by head",
+    "olmo2": "norms what comes out of a branch, queries and keys over all heads",
+    "pythia": "only the first quarter of a head turns",
     "gemma2": "norms on both sides of a branch, windows in every other layer, soft caps on scores and logits",
 }
 
@@ -114,8 +135,9 @@ def tiny(name, **changes):
     """
     c = preset(name)
     grouped = None if c.kv_heads == c.n_head else 1 if c.kv_heads == 1 else 2
-    sizes = dict(vocab_size=31, context=16, n_layer=max(2, len(c.attention), len(c.feed_forward)), n_head=4, n_kv_head=grouped,
-                 d_model=16, d_hidden=24, head_width=c.head_width and 6, window=c.window and 3, experts=min(c.experts, 4),
+    layers = max(2, len(c.attention), len(c.feed_forward), len(c.rotation))
+    sizes = dict(vocab_size=31, context=16, n_layer=layers, n_head=4, n_kv_head=grouped,
+                 d_model=16, d_hidden=24, head_width=c.head_width and 6, rotary_width=c.rotary_width and 2, window=c.window and 3, experts=min(c.experts, 4),
                  embedding_scale=1.0 if c.embedding_scale == 1 else 4.0)                # sqrt(D)
     return dataclasses.replace(c, **sizes | changes)
 

@@ -46,11 +46,12 @@ def count_norm(config):
 
 
 def count_attention(config):
-    """Queries, keys, values and output: (2 H + 2 G) K D and biases."""
+    """Queries, keys, values and output: (2 H + 2 G) K D, biases, and gains of normed queries and keys: 2 K or (H + G) K."""
     c = config
     qkv, heads = (c.n_head + 2 * c.kv_heads) * c.key_width, c.n_head * c.key_width
     qkv_bias = c.bias if c.qkv_bias is None else c.qkv_bias
-    return c.d_model * (qkv + heads) + qkv_bias * qkv + c.bias * c.d_model
+    gains = {None: 0, "head": 2, "width": c.n_head + c.kv_heads}[c.qk_norm] * c.key_width
+    return c.d_model * (qkv + heads) + qkv_bias * qkv + c.bias * c.d_model + gains
 
 
 def count_feed_forward(config):

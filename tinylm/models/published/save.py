@@ -32,9 +32,8 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
     """
     if described is None:
         kind = kind or kind_of(model.config)
-        described = DECODERS[kind].write_config(model.config, kind)
-        again = DECODERS[kind].read_config(Fields(described))
-        if canonical(again) != canonical(model.config):
+        described = described_as(model.config, kind)
+        if described is None:
             raise ConfigError(
                 f"save_pretrained: a {kind} is not made of these parts: {model.config}"
             )
@@ -49,16 +48,26 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
     write_text(folder / "config.json", json.dumps(described, indent=2) + "\n")
 
 
+def described_as(config, kind):
+    """The config.json of a GPTConfig as a model of that type; None if it cannot say all of it."""
+    layout = DECODERS[kind]
+    try:
+        described = layout.write_config(config, kind)
+        again = layout.read_config(Fields(described))
+    except (KeyError, TypeError, ConfigError, CheckpointError):  # it has no word for a part
+        return None
+    if canonical(again) != canonical(config):
+        return None
+    # What is left out stands for the first model of the family: its ids, which may lie outside
+    # this vocabulary.
+    return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")) | described
+
+
 def kind_of(config):
     """The model_type whose config.json says all of a GPTConfig; ConfigError if there is none."""
-    for kind, layout in DECODERS.items():
-        try:
-            if canonical(
-                layout.read_config(Fields(layout.write_config(config, kind)))
-            ) == canonical(config):
-                return kind
-        except (KeyError, TypeError, ConfigError, CheckpointError):
-            continue
+    for kind in DECODERS:
+        if described_as(config, kind) is not None:
+            return kind
     raise ConfigError(
         f"save_pretrained: no family of {', '.join(DECODERS)} is made of these parts: {config}"
     )
@@ -68,8 +77,8 @@ def canonical(config):
     """The same model with nothing left to defaults, as a dict to compare; dropout is no part of it.
     """
     c, layers = config, range(config.n_layer)
-    attention, feed_forward = (
-        [c.layer(field, i) for i in layers] for field in ("attention", "feed_forward")
+    attention, feed_forward, rotation = (
+        [c.layer(field, i) for i in layers] for field in ("attention", "feed_forward", "rotation")
     )
     qkv_bias, norm_bias = (
         c.bias if value is None else value for value in (c.qkv_bias, c.norm_bias)
@@ -83,6 +92,8 @@ def canonical(config):
         "norm_bias": norm_bias and c.norm == "layer",
         "norm_eps": c.norm_eps or (1e-5 if c.norm == "layer" else 1e-6),
         "rope_base": c.positions == "rope" and c.rope_base,
+        "rotary_width": c.positions == "rope" and c.turned_width,
+        "rotation": rotation,
         "dropout": 0,
         "attention": attention,
         "feed_forward": feed_forward,

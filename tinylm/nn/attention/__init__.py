@@ -10,5 +10,6 @@ from tinylm.nn.attention.multi_head import (
     SelfAttention,
     capped_attention,
     merge_heads,
+    projected,
     split_heads,
 )

@@ -18,6 +18,7 @@ from tinylm.autograd.kernels.masks import (
 )
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
+from tinylm.nn.norm import RMSNorm
 
 
 class SelfAttention(Module):
@@ -31,16 +32,24 @@ class SelfAttention(Module):
     cap         c: scaled scores become c tanh(score / c); None leaves them
     out_std     of the initial output projection
     dropout     probability of dropping an attention weight while training, drawn from rng
+    qk_norm     RMS norm of queries and keys before they turn, see projected(): "head", over each head (Qwen3;
+                Henry et al. 2020); "width", over all heads at once (OLMo 2); None: as they are projected
+    qk_eps      of that norm
     """
 
     def __init__(self, d_model, heads, rng, kv_heads=None, width=None, bias=True, out_bias=None, scale=None, causal=True,
-                 out_std=INIT_STD, dropout=0.0, dtype=np.float32, cap=None):
+                 out_std=INIT_STD, dropout=0.0, dtype=np.float32, cap=None, qk_norm=None, qk_eps=1e-6):
         kv_heads = heads if kv_heads is None else kv_heads
         even_heads("SelfAttention", d_model, heads, kv_heads, width)
         self.heads, self.kv_heads, self.width = heads, kv_heads, width or d_model // heads
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.width, rng, bias, dtype=dtype)
         self.out = Linear(heads * self.width, d_model, rng, bias if out_bias is None else out_bias, std=out_std, dtype=dtype)
         self.causal, self.scale, self.cap, self.dropout, self.rng = causal, scale, cap, dropout, rng
+        self.qk_norm, self.q_norm, self.k_norm = qk_norm, None, None
+        if qk_norm is not None:
+            queries, keys = (1, 1) if qk_norm == "head" else (heads, kv_heads)
+            self.q_norm = RMSNorm(queries * self.width, eps=qk_eps, dtype=dtype)
+            self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """Attend.
@@ -53,12 +62,12 @@ class SelfAttention(Module):
                   learnt (finetune/peft/prefix.py): it takes and returns Tensors, and keeps nothing
         returns   (B, T, D)
         """
-        qkv, dropout = self.qkv(x), self.dropout if self.training else 0.0              # (B, T, (H+2G) K)
-        if cache is None and bias is None and self.cap is None:
-            y = self_attention(qkv, self.heads, self.kv_heads, rotation=rotation, mask=mask, causal=self.causal, scale=self.scale,
-                               dropout=dropout, rng=self.rng)
+        dropout = self.dropout if self.training else 0.0
+        if cache is None and bias is None and self.cap is None and self.qk_norm is None:
+            y = self_attention(self.qkv(x), self.heads, self.kv_heads, rotation=rotation, mask=mask,
+                               causal=self.causal, scale=self.scale, dropout=dropout, rng=self.rng)
             return self.out(y)
-        q, k, v = split_heads(qkv, self.heads, self.kv_heads)                           # (B, H, T, K), (B, G, T, K) twice
+        q, k, v = projected(self, x)                                                    # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
         if hasattr(cache, "joined"):
@@ -132,6 +141,29 @@ def split_heads(qkv, heads, kv_heads):
     B, T, width = qkv.shape
     x = qkv.reshape(B, T, heads + 2 * kv_heads, width // (heads + 2 * kv_heads)).transpose(0, 2, 1, 3)
     return x[:, :heads], x[:, heads:heads + kv_heads], x[:, heads + kv_heads:]
+
+
+def projected(attention, x):
+    """Queries, keys and values of a SelfAttention, normed if it says so, before they turn.
+
+    x        (B, T, D)
+    returns  (B, H, T, K), (B, G, T, K), (B, G, T, K)
+
+    With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the weights before it: it cannot grow until
+    softmax saturates (Henry et al. 2020, query-key normalization; Dehghani et al. 2023).
+    """
+    q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)
+    if attention.qk_norm == "head":
+        return attention.q_norm(q), attention.k_norm(k), v
+    if attention.qk_norm == "width":
+        return _normed_over_heads(attention.q_norm, q), _normed_over_heads(attention.k_norm, k), v
+    return q, k, v
+
+
+def _normed_over_heads(norm, y):
+    """A norm of the vectors of all heads side by side: (B, H, T, K) -> (B, H, T, K)."""
+    B, H, T, K = y.shape
+    return norm(merge_heads(y)).reshape(B, T, H, K).transpose(0, 2, 1, 3)
 
 
 def merge_heads(y):

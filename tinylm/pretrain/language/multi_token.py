@@ -37,7 +37,8 @@ class MultiTokenHeads(Module):
         """ids (B, T), mask as in GPT -> logits (B, T, n, V)."""
         h = self.model.hidden(ids, mask=mask)                                           # (B, T, D)
         at = np.arange(ids.shape[1], like=ids)
-        rotation, bias = self.model.rotation(at, h.dtype), self.model.position_bias and self.model.position_bias(at, at)
+        rotation = self.model.rotations(at, h.dtype)[0]                                 # the heads are made like layer 0
+        bias = self.model.position_bias and self.model.position_bias(at, at)
         options = {"rotation": rotation, "bias": bias, "mask": mask}
         if self.model.config.layer("feed_forward", 0) == "experts":
             options["real"] = real_tokens(mask, *ids.shape)

@@ -115,7 +115,8 @@ def memory(config, B, T, dtype=np.float32):
     c, size, n = _plain(config, "memory"), np.dtype(dtype).itemsize, B * T
     simple = c.norm_placement == "pre" and not c.dropout and c.positions in ("learned", "rope") and not c.embedding_norm \
         and c.activation in ("gelu", "gelu_tanh", "silu", "relu", "swiglu") and c.logit_cap is None and c.attention_cap is None \
-        and c.embedding_scale == 1 and not c.rope_scaling
+        and c.embedding_scale == 1 and not c.rope_scaling and c.qk_norm is None \
+        and c.rotary_width is None and "none" not in c.rotation
     if not simple:
         raise ConfigError("memory: written down for pre-norm blocks with learned or rope positions and no dropout or caps; "
                           "measure others with count_operations()")

@@ -16,7 +16,20 @@ where `kind` is Hugging Face's model_type. Read fields.py and rules.py first, th
 simplest.
 """
 
-from tinylm.models.published.layouts import bart, bert, bloom, falcon, gpt2, llama, t5, xlm
+from tinylm.models.published.layouts import (
+    bart,
+    bert,
+    bloom,
+    falcon,
+    gpt2,
+    llama,
+    mpt,
+    neox,
+    opt,
+    starcoder,
+    t5,
+    xlm,
+)
 
 DECODERS = {
     "gpt2": gpt2,
@@ -29,6 +42,14 @@ DECODERS = {
     "mixtral": llama,
     "falcon": falcon,
     "bloom": bloom,
+    "qwen3": llama,
+    "olmo2": llama,
+    "smollm3": llama,
+    "phi3": llama,
+    "gpt_neox": neox,
+    "opt": opt,
+    "mpt": mpt,
+    "starcoder2": starcoder,
 }
 ENCODERS = dict.fromkeys(bert.PREFIXES, bert) | {
     "xlm": xlm,

@@ -30,8 +30,7 @@ def read_config(f, names=None):
     if not new:
         kv_heads = 1 if several else heads
     alibi = f.flag("alibi", default=False)
-    base, scaling, share, context = read_rope(f, f.integer("max_position_embeddings", default=2048))
-    f.only("partial_rotary_factor", 1, 1.0)
+    base, scaling, _, context = read_rope(f, f.integer("max_position_embeddings", default=2048))
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=context,

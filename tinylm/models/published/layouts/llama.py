@@ -1,15 +1,16 @@
-"""LLaMA and what grew from it: Mistral, Mixtral, Qwen2, Gemma, Gemma 2, as Hugging Face keeps them.
+"""LLaMA and what grew from it: Mistral, Mixtral, Qwen2 and 3, Gemma, Gemma 2, OLMo 2, SmolLM 3 and
+Phi-3, as Hugging Face keeps them.
 
 One layout with few differences: Qwen2 has biases on queries, keys and values; Gemma publishes gains
-less 1
-and Gemma 2 has twice as many; Mixtral has experts, whose three matrices are called w1 (gate), w3
-(up) and
-w2 (out). Read next: falcon.py.
+less 1 and Gemma 2 has twice as many; Mixtral has experts, whose three matrices are called w1
+(gate), w3 (up) and w2 (out); Qwen3 norms queries and keys head by head, OLMo 2 all heads at once,
+and only what comes out of a branch; some layers of SmolLM 3 do not turn; Phi-3 packs what stands
+side by side. Read next: falcon.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
-from tinylm.models.published.layouts.rules import affine, linear, same
+from tinylm.models.published.layouts.rules import affine, linear, part_of, resting_pairs, same
 
 PREFIX = "model."
 ACTIVATION = {
@@ -26,27 +27,35 @@ ARCHITECTURE = {
     "qwen2": "Qwen2",
     "gemma": "Gemma",
     "gemma2": "Gemma2",
+    "qwen3": "Qwen3",
+    "olmo2": "Olmo2",
+    "smollm3": "SmolLM3",
+    "phi3": "Phi3",
 }
+BASE = {"mixtral": 1e6, "smollm3": 2e6}  # rope_theta of configurations without one
 KINDS_OF_LAYER = {"full_attention": "full", "sliding_attention": "window"}
-WINDOWS = ("mistral", "mixtral")  # one window for all layers
+WINDOWS = ("mistral", "mixtral", "phi3")  # one window for all layers
+SWITCHED = ("qwen2", "qwen3", "smollm3")  # windows only with use_sliding_window
 
 
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     kind = f.described["model_type"]
     layers = f.integer("num_hidden_layers")
+    heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
     attention, window = _attention(f, kind, layers)
-    base, scaling, share, context = read_rope(f, f.integer("max_position_embeddings"))
-    if share != 1:
-        f.refuse("partial_rotary_factor", share, "1")
+    width = d_model // heads if kind == "phi3" else None
+    base, scaling, turned, context = read_rope(
+        f, f.integer("max_position_embeddings"), BASE.get(kind, 10000.0), width=width
+    )
     f.ignore("pretraining_tp")  # slices of a product, added up again
     parts = dict(
         vocab_size=f.integer("vocab_size"),
         context=context,
         n_layer=layers,
-        n_head=f.integer("num_attention_heads"),
+        n_head=heads,
         n_kv_head=f.integer("num_key_value_heads", default=None),
-        d_model=f.integer("hidden_size"),
+        d_model=d_model,
         d_hidden=f.integer("intermediate_size"),
         head_width=f.integer("head_dim", default=None),
         norm="rms",
@@ -55,13 +64,14 @@ def read_config(f, names=None):
         positions="rope",
         rope_base=base,
         rope_scaling=scaling,
+        rotary_width=turned,
         bias=False,
         qkv_bias=kind == "qwen2",
         attention=attention,
         window=window,
         tied=f.flag("tie_word_embeddings", default=kind.startswith("gemma")),
     )
-    return GPTConfig(**parts | SPECIAL.get(kind, lambda f, d: {})(f, parts["d_model"]))
+    return GPTConfig(**parts | SPECIAL.get(kind, lambda f, d: {})(f, d_model))
 
 
 def _activation(f, kind):
@@ -77,8 +87,37 @@ def _activation(f, kind):
 
 
 def _biases(f, d_model):
+    return _attention_biases(f) | dict(mlp_bias=f.flag("mlp_bias", default=False))
+
+
+def _attention_biases(f):
     bias = f.flag("attention_bias", default=False)
-    return dict(bias=bias, qkv_bias=bias, mlp_bias=f.flag("mlp_bias", default=False))
+    return dict(bias=bias, qkv_bias=bias, mlp_bias=False)
+
+
+def _qwen3(f, d_model):
+    return _attention_biases(f) | dict(qk_norm="head")
+
+
+def _olmo2(f, d_model):
+    return _attention_biases(f) | dict(norm_placement="branch", qk_norm="width")
+
+
+def _smollm3(f, d_model):
+    return _biases(f, d_model) | dict(rotation=_rotation(f, f.integer("num_hidden_layers")))
+
+
+def _rotation(f, layers):
+    """rope or none, layer by layer: a list of 1 and 0, or every so many layers one without."""
+    every = f.integer("no_rope_layer_interval", default=4)
+    listed = f.items("no_rope_layers", default=None)
+    if listed is None:
+        if every < 1:
+            f.refuse("no_rope_layer_interval", every, "at least 1")
+        listed = [int((i + 1) % every != 0) for i in range(min(layers, 4096))]
+    elif len(listed) != layers or any(type(one) is not int or one not in (0, 1) for one in listed):
+        f.refuse("no_rope_layers", listed, f"a list of {layers} of 0 and 1, one for each layer")
+    return tuple("rope" if one else "none" for one in listed)
 
 
 def _gemma(f, d_model):
@@ -107,21 +146,31 @@ def _mixtral(f, d_model):
     )
 
 
-SPECIAL = {"llama": _biases, "gemma": _gemma, "gemma2": _gemma2, "mixtral": _mixtral}
+SPECIAL = {
+    "llama": _biases,
+    "gemma": _gemma,
+    "gemma2": _gemma2,
+    "mixtral": _mixtral,
+    "qwen3": _qwen3,
+    "olmo2": _olmo2,
+    "smollm3": _smollm3,
+}
 
 
 def _attention(f, kind, layers):
     """(kinds of attention, layer by layer; window or None)."""
     window = f.integer("sliding_window", default=None)
-    use = f.flag("use_sliding_window", default=kind != "qwen2")
+    use = f.flag("use_sliding_window", default=kind not in SWITCHED)
     first = f.integer("max_window_layers", default=28)  # Qwen2: layers before it see everything
     listed = f.items("layer_types", table=KINDS_OF_LAYER, default=None)
     if listed is not None and len(listed) != layers:
         f.refuse(
             "layer_types", f.described["layer_types"], f"a list of {layers}, one for each layer"
         )
-    if listed is None:
-        listed = _unlisted(kind, min(layers, 4096), first if kind == "qwen2" else 0)
+    if listed is None and kind == "smollm3":  # its windows are in the layers that do not turn
+        listed = ["full" if one == "rope" else "window" for one in _rotation(f, layers)]
+    elif listed is None:
+        listed = _unlisted(kind, min(layers, 4096), first if kind.startswith("qwen") else 0)
     windows = "window" in listed and window is not None
     if "window" in listed and f.has("layer_types") and not (windows and use):
         f.refuse(
@@ -139,7 +188,7 @@ def _unlisted(kind, layers, first):
         return ["window", "full"]
     if kind in WINDOWS:
         return ["window"]
-    return ["window" if kind == "qwen2" and i >= first else "full" for i in range(layers)]
+    return ["window" if kind.startswith("qwen") and i >= first else "full" for i in range(layers)]
 
 
 def write_config(config, kind):
@@ -163,16 +212,22 @@ def write_config(config, kind):
         "hidden_act": activations[c.activation],
         "tie_word_embeddings": c.tied,
     }
-    if kind == "llama":
-        d |= {"attention_bias": c.bias, "mlp_bias": c.bias if c.mlp_bias is None else c.mlp_bias}
+    if kind in ("llama", "qwen3", "olmo2", "smollm3"):
+        d |= {"attention_bias": c.bias}
+    if kind in ("llama", "smollm3"):
+        d |= {"mlp_bias": c.bias if c.mlp_bias is None else c.mlp_bias}
+    if kind == "smollm3":
+        d["no_rope_layers"] = [int(c.layer("rotation", i) == "rope") for i in range(c.n_layer)]
+    if kind == "phi3":
+        d |= {"original_max_position_embeddings": (c.rope_scaling or {}).get("trained", c.context)}
     if kind in WINDOWS:
         d["sliding_window"] = c.window if all(windows) else None
-    if kind in ("qwen2", "gemma2"):
+    if kind in (*SWITCHED, "gemma2"):
         d |= {
             "sliding_window": c.window,
             "layer_types": [words[c.layer("attention", i)] for i in range(c.n_layer)],
         }
-    if kind == "qwen2":
+    if kind in SWITCHED:
         d["use_sliding_window"] = any(windows)
     if kind == "gemma2":
         d |= {
@@ -195,14 +250,21 @@ def rules(config, kind):
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"{PREFIX}layers.{i}"
         attention = f"{theirs}.self_attn"
-        made += affine(
+        packed = ("qkv",) if kind == "phi3" else tuple("qkv")
+        qkv = affine(
             f"{ours}.attention.qkv",
-            *(f"{attention}.{x}_proj" for x in "qkv"),
-            sizes=sizes,
+            *(f"{attention}.{x}_proj" for x in packed),
+            sizes=sizes if len(packed) == 3 else (),
             bias=bool(c.bias if c.qkv_bias is None else c.qkv_bias),
         )
+        made += qkv if c.rotary_width is None else [resting_pairs(rule, c) for rule in qkv]
+        if c.qk_norm is not None:
+            made += [
+                same(f"{ours}.attention.{x}_norm.gain", f"{attention}.{x}_norm.weight")
+                for x in "qk"
+            ]
         made += affine(f"{ours}.attention.out", f"{attention}.o_proj", bias=c.bias)
-        made += _feed_forward(c, i, f"{ours}.feed_forward", theirs)
+        made += _feed_forward(c, i, f"{ours}.feed_forward", theirs, kind)
         norms = {"0": "input_layernorm", "1": "post_attention_layernorm"}
         if kind == "gemma2":
             norms = {
@@ -211,6 +273,8 @@ def rules(config, kind):
                 "1.0": "pre_feedforward_layernorm",
                 "1.1": "post_feedforward_layernorm",
             }
+        if c.norm_placement == "branch":
+            norms = {"0": "post_attention_layernorm", "1": "post_feedforward_layernorm"}
         made += [
             same(f"{ours}.norms.{n}.gain", f"{theirs}.{norm}.weight", one)
             for n, norm in norms.items()
@@ -219,7 +283,11 @@ def rules(config, kind):
     return made + ([] if c.tied else [linear("head", "lm_head.weight")])
 
 
-def _feed_forward(c, layer, ours, theirs):
+def _feed_forward(c, layer, ours, theirs, kind):
+    if kind == "phi3":
+        packed = f"{theirs}.mlp.gate_up_proj.weight"
+        rising = [part_of(f"{ours}.{x}.weight", packed, i, 2) for i, x in enumerate(("gate", "up"))]
+        return rising + [linear(f"{ours}.out.weight", f"{theirs}.mlp.down_proj.weight")]
     if c.layer("feed_forward", layer) == "dense":
         bias = c.bias if c.mlp_bias is None else c.mlp_bias
         return [

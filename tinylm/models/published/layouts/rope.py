@@ -14,13 +14,15 @@ KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name for it
 
 
-def read_rope(f, context, base=10000.0):
+def read_rope(f, context, base=10000.0, share=1.0, width=None):
     """What the rotary fields mean.
 
     f        Fields of the whole config.json
     context  max_position_embeddings
     base     of models that do not give one
-    returns  (base, rope_scaling of a GPTConfig or None, share of a head's pairs that turn, context)
+    share    the part of a head that turns, of models that do not give one
+    width    K, where the part may be less than the whole; None: it is refused
+    returns  (base, rope_scaling of a GPTConfig or None, rotary_width or None, context)
     """
     trained = f.integer("original_max_position_embeddings", default=None)
     scaling, parameters = f.section("rope_scaling"), f.section("rope_parameters")
@@ -32,12 +34,27 @@ def read_rope(f, context, base=10000.0):
         )
     own = parameters or scaling or Fields({}, f"{f.where}: rope_parameters")
     base = own.number("rope_theta", default=f.number("rope_theta", "rotary_emb_base", default=base))
-    share = f.number("partial_rotary_factor", "rotary_pct", default=1.0)
+    share = f.number("partial_rotary_factor", "rotary_pct", default=share)
     share = own.number("partial_rotary_factor", default=share)
     kind = own.choice("rope_type", "type", table=SAME, default="default")
     scaling, context = READERS[kind](own, context, trained)
     own.finish()
-    return base, scaling, share, context
+    return base, scaling, _turned(f, share, width), context
+
+
+def _turned(f, share, width):
+    """R of a share of K, rounded down as the library does; None for all."""
+    if share == 1:
+        return None
+    if width is None:
+        f.refuse("partial_rotary_factor", share, "1")
+    return int(width * share)
+
+
+def _trained(f, context, above):
+    """original_max_position_embeddings: one beside the section goes before one inside it."""
+    inside = f.integer("original_max_position_embeddings", default=context)
+    return inside if above is None else above
 
 
 def _default(f, context, trained):
@@ -57,8 +74,8 @@ def _dynamic(f, context, trained):
 
 
 def _yarn(f, context, trained):
-    factor = f.number("factor")
-    trained = f.integer("original_max_position_embeddings", default=trained or context)
+    trained = _trained(f, context, trained)
+    factor = f.number("factor", default=context / trained)
     f.only("truncate", True)
     read = {
         "name": "yarn_by_index",
@@ -79,7 +96,7 @@ def _temperature(factor, scale):
 
 
 def _longrope(f, context, trained):
-    trained = f.integer("original_max_position_embeddings", default=trained or context)
+    trained = _trained(f, context, trained)
     read = {
         "name": "longrope_by_length",
         "trained": trained,
@@ -95,7 +112,7 @@ def _llama3(f, context, trained):
     return {
         "name": "llama3",
         "factor": f.number("factor"),
-        "trained": f.integer("original_max_position_embeddings", default=trained or context),
+        "trained": _trained(f, context, trained),
         "low": f.number("low_freq_factor"),
         "high": f.number("high_freq_factor"),
     }, context
@@ -144,11 +161,19 @@ def write_rope(config):
             if name != "name"
         }
         scaling["rope_type"] = NAMES[config.rope_scaling["name"]]
+    if config.rotary_width is not None:
+        scaling["partial_rotary_factor"] = _share(config.rotary_width, config.key_width)
     fields = {
         "rope_theta": config.rope_base,
         "rope_parameters": scaling | {"rope_theta": config.rope_base},
     }
     return fields | ({} if config.rope_scaling is None else {"rope_scaling": scaling})
+
+
+def _share(turned, width):
+    """A share of `width` that is `turned` again when their product is rounded down."""
+    share = turned / width
+    return share if int(width * share) == turned else math.nextafter(share, 1)
 
 
 def trained_context(config):

@@ -23,6 +23,8 @@ class Rule:
     read    (list of functions that give a tensor each, dtype) -> our array, freshly allocated
     write   our array -> list of their arrays
     shift   is added to a tensor when it is read (not to a gradient)
+    part    which rows of a tensor `write` gives, where several parameters lie in one: 0 for the
+            first of them; None where it gives whole tensors
     """
 
     ours: str
@@ -30,6 +32,7 @@ class Rule:
     read: Callable
     write: Callable
     shift: float = 0.0
+    part: int | None = None
 
 
 def check_unchanged(model, names, all_of_them=True):
@@ -125,6 +128,46 @@ def by_head(ours, *theirs, heads, turned=False):
     return Rule(ours, theirs, read, write)
 
 
+def part_of(ours, theirs, part, parts):
+    """One of several torch Linears that lie row by row in a single tensor, all of one size (Phi-3's
+    gate and up).
+
+    part    its place among them, from 0
+    """
+    def read(tensors, dtype):
+        return _side_by_side([lambda: np.split(tensors[0](), parts)[part]], dtype)
+
+    return Rule(ours, (theirs,), read, lambda array: [array.T], part=part)
+
+
+def rows_from(ours, theirs, first):
+    """A table whose first rows no token has (OPT's positions): they are zeros when it is written."""
+    def write(array):
+        return [np.concatenate([np.zeros_like(array, shape=(first, array.shape[1])), array])]
+
+    return Rule(ours, (theirs,), lambda parts, dtype: np.array(parts[0]()[first:], dtype, order="C"), write)
+
+
+def resting_pairs(rule, config):
+    """A rule of packed queries, keys and values where only the first R numbers of a head turn.
+
+    There a head is (a_1 .. a_R/2, b_1 .. b_R/2, rest), and a_i turns with b_i. Here every number of
+    the first half of a head is paired with one of the second, and the pairs of the rest have angle
+    0: (a, first half of the rest, b, second half of the rest). Queries and keys are reordered alike,
+    so no score changes.
+    """
+    c = config
+    half, K = c.turned_width // 2, c.key_width
+    rest = np.arange(2 * half, K)
+    a, b = np.arange(half), np.arange(half, 2 * half)
+    head = np.concatenate([a, rest[:len(rest) // 2], b, rest[len(rest) // 2:]])
+    turned = (np.arange(c.n_head + c.kv_heads)[:, None] * K + head).reshape(-1)
+    order = np.concatenate([turned, np.arange(len(turned), len(turned) + c.kv_heads * K)])
+    back = np.argsort(order)
+    return Rule(rule.ours, rule.theirs, lambda parts, dtype: rule.read(parts, dtype)[..., order],
+                lambda array: rule.write(array[..., back]))
+
+
 def reshaped(ours, theirs, mine, shape):
     """One tensor that has another shape there: `mine` here, `shape` in the file."""
     return Rule(ours, (theirs,), lambda parts, dtype: np.array(parts[0](), dtype).reshape(mine),
@@ -218,8 +261,15 @@ def write_rules(rules, parameters):
     """{their name: array} from {our name: array}; rules of parameters that are not there are passed
     over.
     """
-    made = {}
+    made, pieces = {}, {}
     for rule in rules:
-        if rule.ours in parameters:
-            made |= zip(rule.theirs, map(np.ascontiguousarray, rule.write(parameters[rule.ours])))
+        if rule.ours not in parameters:
+            continue
+        arrays = map(np.ascontiguousarray, rule.write(parameters[rule.ours]))
+        if rule.part is None:
+            made |= zip(rule.theirs, arrays)
+        else:
+            pieces.setdefault(rule.theirs[0], {})[rule.part] = next(arrays)
+    for name, found in pieces.items():
+        made[name] = np.concatenate([found[part] for part in sorted(found)])
     return made

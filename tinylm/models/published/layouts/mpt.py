@@ -1,0 +1,85 @@
+"""MPT as Hugging Face keeps it: ALiBi, layer norms without biases, and no biases anywhere.
+
+MosaicML 2023. Its table of positions is made only without ALiBi, so `learned_pos_emb` changes
+nothing beside it. Hugging Face's class has four times the width in its feed-forward and a tied
+head whatever is written; other values are refused. Read next: starcoder.py.
+"""
+
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.rules import linear, same
+
+PREFIX = "transformer."
+
+
+def read_config(f, names=None):
+    """The GPTConfig of a config.json."""
+    f.ignore("learned_pos_emb init_device verbose fc_type use_pad_tok_in_ffn init_config")
+    f.only("no_bias", True)
+    f.only("expansion_ratio", 4)
+    f.only("embedding_fraction", 1, 1.0)
+    f.only("logit_scale")
+    f.only("norm_type", "low_precision_layernorm", "layernorm")
+    return GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("max_seq_len", default=2048),
+        n_layer=f.integer("n_layers", "num_hidden_layers"),
+        n_head=f.integer("n_heads", "num_attention_heads"),
+        d_model=f.integer("d_model", "hidden_size"),
+        norm_eps=f.number("layer_norm_epsilon", default=1e-5),
+        activation="gelu",
+        positions="alibi",
+        attention_scale=_attention(f.section("attn_config")),
+        bias=False,
+        tied=f.flag("tie_word_embeddings", default=True),
+    )
+
+
+def _attention(f):
+    """softmax_scale of attn_config, or None."""
+    if f is None:
+        return None
+    f.ignore("attn_impl attn_pdrop")
+    f.only("attn_type", "multihead_attention")
+    f.only("alibi", True)
+    f.only("alibi_bias_max", 8)
+    for name in ("qk_ln", "prefix_lm", "attn_uses_sequence_id"):
+        f.only(name, False)
+    f.only("clip_qkv")
+    scale = f.number("softmax_scale", default=None)
+    f.finish()
+    return scale
+
+
+def write_config(config, kind):
+    """The config.json of a GPTConfig, as far as the family has words for it."""
+    c = config
+    return {
+        "model_type": kind,
+        "architectures": ["MptForCausalLM"],
+        "vocab_size": c.vocab_size,
+        "max_seq_len": c.context,
+        "n_layers": c.n_layer,
+        "n_heads": c.n_head,
+        "d_model": c.d_model,
+        "layer_norm_epsilon": c.norm_eps or 1e-5,
+        "attn_config": {"softmax_scale": c.attention_scale},
+        "tie_word_embeddings": c.tied,
+    }
+
+
+def rules(config, kind):
+    """How each parameter is kept."""
+    c = config
+    made = [same("tokens.weight", f"{PREFIX}wte.weight")]
+    for i in range(c.n_layer):
+        ours, theirs = f"blocks.{i}", f"{PREFIX}blocks.{i}"
+        made += [
+            linear(f"{ours}.attention.qkv.weight", f"{theirs}.attn.Wqkv.weight"),
+            linear(f"{ours}.attention.out.weight", f"{theirs}.attn.out_proj.weight"),
+            linear(f"{ours}.feed_forward.hidden.weight", f"{theirs}.ffn.up_proj.weight"),
+            linear(f"{ours}.feed_forward.out.weight", f"{theirs}.ffn.down_proj.weight"),
+            same(f"{ours}.norms.0.gain", f"{theirs}.norm_1.weight"),
+            same(f"{ours}.norms.1.gain", f"{theirs}.norm_2.weight"),
+        ]
+    made.append(same("norm.gain", f"{PREFIX}norm_f.weight"))
+    return made + ([] if c.tied else [linear("head", "lm_head.weight")])

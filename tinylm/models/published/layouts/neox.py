@@ -1,0 +1,92 @@
+"""GPT-NeoX and Pythia as Hugging Face keeps them: parallel blocks with two norms, one matrix for
+queries, keys and values that goes head by head, and RoPE on the first quarter of a head.
+
+Black et al. 2022. Read next: opt.py.
+"""
+
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.gpt2 import ACTIVATION
+from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
+from tinylm.models.published.layouts.rules import (
+    affine,
+    grouped_qkv,
+    layer_norm,
+    linear,
+    resting_pairs,
+    same,
+)
+
+PREFIX = "gpt_neox."
+
+
+def read_config(f, names=None):
+    """The GPTConfig of a config.json."""
+    heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
+    base, scaling, turned, context = read_rope(
+        f, f.integer("max_position_embeddings"), share=0.25, width=d_model // heads
+    )
+    parallel = f.flag("use_parallel_residual", default=True)
+    bias = f.flag("attention_bias", default=True)
+    return GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=context,
+        n_layer=f.integer("num_hidden_layers"),
+        n_head=heads,
+        d_model=d_model,
+        d_hidden=f.integer("intermediate_size"),
+        norm_placement="parallel_pair" if parallel else "pre",
+        norm_eps=f.number("layer_norm_eps", default=1e-5),
+        norm_bias=True,
+        activation=f.choice("hidden_act", table=ACTIVATION, default="gelu"),
+        positions="rope",
+        rope_base=base,
+        rope_scaling=scaling,
+        rotary_width=turned,
+        bias=bias,
+        qkv_bias=bias,
+        mlp_bias=True,
+        tied=f.flag("tie_word_embeddings", default=False),
+    )
+
+
+def write_config(config, kind):
+    """The config.json of a GPTConfig, as far as the family has words for it."""
+    c = config
+    words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
+    turned = write_rope(c)
+    share = turned["rope_parameters"].setdefault("partial_rotary_factor", 1.0)
+    return turned | {
+        "model_type": kind,
+        "architectures": ["GPTNeoXForCausalLM"],
+        "vocab_size": c.vocab_size,
+        "max_position_embeddings": trained_context(c),
+        "rotary_pct": share,
+        "num_hidden_layers": c.n_layer,
+        "num_attention_heads": c.n_head,
+        "hidden_size": c.d_model,
+        "intermediate_size": c.hidden_width,
+        "hidden_act": words[c.activation],
+        "layer_norm_eps": c.norm_eps or 1e-5,
+        "use_parallel_residual": c.norm_placement == "parallel_pair",
+        "attention_bias": c.bias,
+        "tie_word_embeddings": c.tied,
+    }
+
+
+def rules(config, kind):
+    """How each parameter is kept."""
+    c = config
+    made = [same("tokens.weight", f"{PREFIX}embed_in.weight")]
+    for i in range(c.n_layer):
+        ours, theirs = f"blocks.{i}", f"{PREFIX}layers.{i}"
+        for part in ["weight"] + ["bias"] * c.bias:
+            name = f"{theirs}.attention.query_key_value.{part}"
+            qkv = grouped_qkv(f"{ours}.attention.qkv.{part}", name, c)
+            made.append(qkv if c.rotary_width is None else resting_pairs(qkv, c))
+        made += affine(f"{ours}.attention.out", f"{theirs}.attention.dense", bias=c.bias)
+        made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.mlp.dense_h_to_4h")
+        made += affine(f"{ours}.feed_forward.out", f"{theirs}.mlp.dense_4h_to_h")
+        made += layer_norm(f"{ours}.norms.0", f"{theirs}.input_layernorm")
+        made += layer_norm(f"{ours}.norms.1", f"{theirs}.post_attention_layernorm")
+    made += layer_norm("norm", f"{PREFIX}final_layer_norm")
+    return made + ([] if c.tied else [linear("head", "embed_out.weight")])

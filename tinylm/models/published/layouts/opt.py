@@ -1,0 +1,79 @@
+"""OPT as Hugging Face keeps it: GPT-2's parts with ReLU, and a table of positions whose first two
+rows no token has.
+
+Zhang et al. 2022. Position t of a sequence is row t + 2: the table was made for a padding index.
+The one model with norms after the branches (350M) also has embeddings of another width, which are
+not read. Read next: mpt.py.
+"""
+
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.gpt2 import ACTIVATION
+from tinylm.models.published.layouts.rules import affine, layer_norm, linear, rows_from, same
+
+PREFIX = "model."
+FIRST_POSITION = 2
+
+
+def read_config(f, names=None):
+    """The GPTConfig of a config.json."""
+    d_model = f.integer("hidden_size")
+    f.only("word_embed_proj_dim", d_model)
+    f.only("_remove_final_layer_norm", False)
+    f.only("layer_norm_elementwise_affine", True)
+    before = f.flag("do_layer_norm_before", default=True)
+    return GPTConfig(
+        vocab_size=f.integer("vocab_size"),
+        context=f.integer("max_position_embeddings"),
+        n_layer=f.integer("num_hidden_layers"),
+        n_head=f.integer("num_attention_heads"),
+        d_model=d_model,
+        d_hidden=f.integer("ffn_dim"),
+        norm_placement="pre" if before else "post",
+        norm_bias=True,
+        activation=f.choice("activation_function", table=ACTIVATION, default="relu"),
+        bias=f.flag("enable_bias", default=True),
+        tied=f.flag("tie_word_embeddings", default=True),
+    )
+
+
+def write_config(config, kind):
+    """The config.json of a GPTConfig, as far as the family has words for it."""
+    c = config
+    words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
+    return {
+        "model_type": kind,
+        "architectures": ["OPTForCausalLM"],
+        "vocab_size": c.vocab_size,
+        "max_position_embeddings": c.context,
+        "num_hidden_layers": c.n_layer,
+        "num_attention_heads": c.n_head,
+        "hidden_size": c.d_model,
+        "word_embed_proj_dim": c.d_model,
+        "ffn_dim": c.hidden_width,
+        "activation_function": words[c.activation],
+        "do_layer_norm_before": c.norm_placement == "pre",
+        "enable_bias": c.bias,
+        "tie_word_embeddings": c.tied,
+    }
+
+
+def rules(config, kind):
+    """How each parameter is kept."""
+    c, stem = config, f"{PREFIX}decoder"
+    made = [
+        same("tokens.weight", f"{stem}.embed_tokens.weight"),
+        rows_from("positions.table.weight", f"{stem}.embed_positions.weight", FIRST_POSITION),
+    ]
+    for i in range(c.n_layer):
+        ours, theirs = f"blocks.{i}", f"{stem}.layers.{i}"
+        attention = f"{theirs}.self_attn"
+        qkv = (f"{attention}.{x}_proj" for x in "qkv")
+        made += affine(f"{ours}.attention.qkv", *qkv, bias=c.bias)
+        made += affine(f"{ours}.attention.out", f"{attention}.out_proj", bias=c.bias)
+        made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.fc1", bias=c.bias)
+        made += affine(f"{ours}.feed_forward.out", f"{theirs}.fc2", bias=c.bias)
+        made += layer_norm(f"{ours}.norms.0", f"{theirs}.self_attn_layer_norm")
+        made += layer_norm(f"{ours}.norms.1", f"{theirs}.final_layer_norm")
+    if c.norm_placement == "pre":
+        made += layer_norm("norm", f"{stem}.final_layer_norm")
+    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
