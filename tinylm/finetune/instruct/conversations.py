@@ -14,9 +14,12 @@ import numpy as np
 
 from tinylm.data.batches.packing import best_fit
 from tinylm.errors import ConfigError, DataError
+from tinylm.models.published.chat.builtin import ROLES_MARKS
 from tinylm.models.published.chat.pieces import encode_pieces, merged
-from tinylm.models.published.chat_template import TEMPLATES, ChatTemplate, Mark
+from tinylm.models.published.chat_template import ROLES, TEMPLATES, Mark
 from tinylm.pretrain.batch import IGNORE
+
+MARKS = ROLES_MARKS                               # the special tokens of our own template, ROLES
 
 
 @dataclass(frozen=True)
@@ -62,20 +65,6 @@ def encode_sft(x, y):
     if not len(x) or not len(y):
         raise DataError(f"encode_sft: {len(x)} tokens of context and {len(y)} of answer; both need one at least")
     return Encoded(np.concatenate([x, y]).astype(np.int64), np.arange(len(x) + len(y)) >= len(x))
-
-
-def _roles(messages, add_prompt, template):
-    pieces = []
-    for message in messages:
-        pieces += [Mark(f"<|{message['role']}|>"), message["content"]]
-        pieces += [Mark(template.end)] if message["role"] == "assistant" else []
-    return pieces + [Mark("<|assistant|>")] * add_prompt
-
-
-# Our own template, of marks alone: it holds no word that a small vocabulary may lack. Its marks must be special tokens, see
-# vocabulary.py. <|system|>Be brief.<|user|>2 + 2?<|assistant|>4<|end|>
-ROLES = ChatTemplate("roles", _roles, "<|end|>")
-MARKS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
 
 def chat_template(name, default=None):

@@ -14,11 +14,17 @@ mark turns by plain text, "[INST]": there the model itself cannot tell.) Book se
 """
 from dataclasses import dataclass, replace
 
-from tinylm.errors import ConfigError, DataError, TinylmError
-from tinylm.models.published.chat.builtin import FINGERPRINTS, TEMPLATES, ChatTemplate
+from tinylm.errors import ConfigError, TinylmError
+from tinylm.models.published.chat.builtin import (
+    FINGERPRINTS,
+    TEMPLATES,
+    ChatTemplate,
+)
+from tinylm.models.published.chat.builtin import ROLES_TEMPLATE as ROLES
 from tinylm.models.published.chat.normal import fingerprint
 from tinylm.models.published.chat.pieces import Mark
 from tinylm.models.published.chat.program import JinjaTemplate
+from tinylm.models.published.chat.written import fingerprints, program_of, tokens_of
 
 DEFAULT = "default"
 
@@ -43,9 +49,11 @@ def template_of(program, tokens=None, special=(), name="its own program"):
     if not program.strip():
         raise ConfigError(f"{name}: the chat template is empty")
     mark, default = fingerprint(program)
-    if mark not in FINGERPRINTS:
+    family = FINGERPRINTS.get(mark) or fingerprints().get(mark)
+    if family is None:
         return JinjaTemplate(program, _given(tokens or {}), tuple(special), name)
-    template = replace(TEMPLATES[FINGERPRINTS[mark]], default=default, program=program)
+    known = {**TEMPLATES, ROLES.name: ROLES}
+    template = replace(known[family], default=default, program=program)
     if tokens is None:
         return template
     named = {"begin": "bos_token"} if template.begin else {}
@@ -171,5 +179,5 @@ def template_or_refusal(program, tokens=None, special=(), name="its own program"
         return RefusedTemplate(error, program)
 
 
-__all__ = ["TEMPLATES", "ChatTemplate", "DataError", "JinjaTemplate", "Mark", "NamedTemplates",
-           "RefusedTemplate", "template_of", "template_or_refusal"]
+__all__ = ["ROLES", "TEMPLATES", "ChatTemplate", "JinjaTemplate", "Mark", "NamedTemplates",
+           "RefusedTemplate", "program_of", "template_of", "template_or_refusal", "tokens_of"]

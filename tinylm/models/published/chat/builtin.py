@@ -165,6 +165,20 @@ def _alternating(messages, template):
                             f"{i} is of role {message['role']!r}")
 
 
+def _roles(messages, add_prompt, template):
+    """<|role|>content, and <|end|> after the answers."""
+    pieces = []
+    for message in messages:
+        pieces += [Mark(f"<|{message['role']}|>"), message["content"]]
+        pieces += [Mark(template.end)] if message["role"] == "assistant" else []
+    return pieces + [Mark("<|assistant|>")] * add_prompt
+
+
+# Our own template, of marks alone: it holds no word that a small vocabulary may lack. Its marks
+# must be special tokens. <|system|>Be brief.<|user|>2 + 2?<|assistant|>4<|end|>
+ROLES_TEMPLATE = ChatTemplate("roles", _roles, "<|end|>")
+ROLES_MARKS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+
 TEMPLATES = {template.name: template for template in (
     ChatTemplate("chatml", _chatml, "<|im_end|>"),
     ChatTemplate("llama3", _llama3, "<|eot_id|>", "<|begin_of_text|>"),
