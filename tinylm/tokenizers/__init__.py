@@ -23,6 +23,8 @@ trained in unigram_train.py), `WordTokenizer` (words.py); `load_gpt2` (gpt2.py) 
 whatever a tokenizer.json describes, `PieceTokenizer` a model of SentencePiece, and `read_tokenizer` reads a folder of published weights. To add a kind,
 derive from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
 """
+from pathlib import Path
+
 from tinylm.errors import CheckpointError, ConfigError, DataError
 from tinylm.fields import show
 from tinylm.files import read_json
@@ -76,13 +78,33 @@ def from_dict(described):
         raise DataError(f"description of a {kind} tokenizer is damaged: {error}") from error
 
 
-def load(path):
-    """Read a tokenizer that `save` wrote.
+def _is_own(path):
+    """Whether a tokenizer.json is one that `save` wrote."""
+    try:
+        described = read_json(path)
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and "kind" in described
 
+
+def load(path):
+    """Read a tokenizer that `save` wrote, or one that others published.
+
+    path    a file, or a folder of a run or of published weights
     raises  CheckpointError naming the file, if it is missing, cut short, or edited into something impossible
     """
+    path = Path(path)
+    if path.is_dir() and not _is_own(path / "tokenizer.json"):
+        found = read_tokenizer(path).tokenizer
+        if found is None:
+            raise CheckpointError(f"{path} holds no tokenizer: no tokenizer.json, tokenizer.model, "
+                                  "vocab.json with merges.txt, or vocab.txt")
+        return found
+    path = path / "tokenizer.json" if path.is_dir() else path
     try:
-        return from_dict(read_json(path))
+        described = read_json(path)
+        published = isinstance(described, dict) and "kind" not in described and "model" in described
+        return PipelineTokenizer(described) if published else from_dict(described)
     except OSError as error:
         raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
     except DataError as error:

@@ -1,4 +1,5 @@
 import io
+import json
 import sys
 
 import pytest
@@ -97,3 +98,14 @@ def test_the_standard_input_is_read_as_files_are(data, words, capsys, monkeypatc
     assert main(["tokenize", "-"]) == (1 if words else 0)
     out, err = capsys.readouterr()
     assert words in err and err.count("\n") == 1 if words else "4 tokens, 4 characters" in out
+
+
+def test_the_tokenizer_of_published_weights_is_named_by_its_folder_or_file(tmp_path):
+    from tests.models.published.formats.files import gguf
+    from tests.models.published.formats.test_gguf_tokenizer import SETTINGS
+    from tests.tokenizers.published.test_pipeline import byte_level
+
+    (tmp_path / "tokenizer.json").write_text(json.dumps(byte_level()))
+    (tmp_path / "a.gguf").write_bytes(gguf(SETTINGS))
+    assert named(str(tmp_path)).encode("12").tolist() == [256]
+    assert named(str(tmp_path / "a.gguf")).encode(" a").tolist() == [257]

@@ -323,3 +323,18 @@ def test_damaged_files_are_refused_by_name(read, files, words):
 def test_ids_may_be_numpy_s(read):
     tokenizer = read(json=byte_level()).tokenizer
     assert tokenizer.decode(np.array([256], np.int64)) == "12"
+
+
+def test_load_takes_a_published_file_or_folder(read, tmp_path):
+    read(json=byte_level(tokens=[END]), settings={"pad_token": "<pad>"})
+    assert tokenizers.load(tmp_path / "tokenizer.json").encode("12").tolist() == [256]
+    assert tokenizers.load(tmp_path).special == {"<|end|>": 258, "<pad>": 259}
+    own = tmp_path / "own"
+    own.mkdir()
+    with pytest.raises(CheckpointError, match="holds no tokenizer"):
+        tokenizers.load(own)
+    tokenizers.ByteTokenizer().save(own / "tokenizer.json")
+    assert isinstance(tokenizers.load(own), tokenizers.ByteTokenizer)
+    (own / "tokenizer.json").write_text('{"model": 3}')
+    with pytest.raises(CheckpointError, match="tokenizer.json: model is 3"):
+        tokenizers.load(own / "tokenizer.json")

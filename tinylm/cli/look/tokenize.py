@@ -1,6 +1,7 @@
 """`tinylm tokenize "text"`: how a tokenizer cuts a text, piece by piece; `--train FILE` learns a tokenizer.
 
-The tokenizer is the one of a run, a saved file, `bytes`, or GPT-2's published pair of files (`gpt2:DIR`).
+The tokenizer is the one of a run, a saved file, published weights (a folder, a GGUF file), `bytes`, or
+GPT-2's published pair of files (`gpt2:DIR`).
 """
 import itertools
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 class TokenizeConfig:
     """What `tinylm tokenize` takes."""
 
-    tokenizer: str = setting("bytes", "a run, a saved tokenizer, bytes, or gpt2:DIR with GPT-2's two files")
+    tokenizer: str = setting("bytes", "a run, a saved tokenizer, published weights, "
+                             "bytes, or gpt2:DIR with GPT-2's two files")
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
     train: tuple[str, ...] = setting((), "learn a vocabulary from these files, folders and "
                                      "patterns of text; a TEXT to cut stands before", several=True)
@@ -50,10 +52,14 @@ def main(argv):
 def named(name):
     """The tokenizer that `--tokenizer` names.
 
-    name     "bytes", "gpt2:DIR", a file that Tokenizer.save wrote, or a run directory
+    name     "bytes", "gpt2:DIR", a file that Tokenizer.save wrote, a run directory, or the file or
+             folder of published weights
     raises   CheckpointError or DataError naming the file that is missing or damaged
     """
     from tinylm import tokenizers
+    from tinylm.models.published.formats.found import PUBLISHED, find_weights
+    from tinylm.models.published.formats.gguf import read_gguf
+    from tinylm.models.published.formats.gguf_tokenizer import tokenizer_of
 
     if name == "bytes":
         return tokenizers.ByteTokenizer()
@@ -64,7 +70,10 @@ def named(name):
                 return tokenizers.load_gpt2(folder / encoder, folder / merges)
         wanted = " or ".join(" with ".join(pair) for pair in GPT2_FILES)
         raise ConfigError(f"tokenizer: {folder} holds no GPT-2 vocabulary: it takes {wanted}")
-    return tokenizers.load(Path(name) / "tokenizer.json" if Path(name).is_dir() else name)
+    if name in PUBLISHED or name.endswith(".gguf"):
+        path = find_weights(name)
+        return tokenizer_of(read_gguf(path)) if path.suffix == ".gguf" else tokenizers.load(path)
+    return tokenizers.load(name)
 
 
 def learn(config):

@@ -80,7 +80,8 @@ def open_model(name, device="cpu", bits=None):
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
         eos = _end(name, tokenizer, template, end) if template else end
-        wanted, start, begin = {}, eos, () if template or end is None else (end,)
+        wanted, start = {}, eos
+        begin = () if template or end is None else (end,)
         ends = () if eos is None else (eos,)
     else:
         from tinylm.models.published.generation import read_generation

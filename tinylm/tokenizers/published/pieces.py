@@ -63,7 +63,8 @@ class PieceTokenizer(Tokenizer):
         written = described["charsmap"]
         self._map = CharacterMap(_decoded(written)) if written else None
         self._before = normalizer(described.get("before"), "before")
-        self._finder = Finder(self._added(described.get("added", [])))
+        self.added = self._added(described.get("added", []))
+        self._finder = Finder(self.added)
         users = [text for text, _, kind in self.pieces if kind == USER]
         self._users = special_pattern(users)
         self._ranked = described["model"] == "bpe"

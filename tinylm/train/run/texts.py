@@ -42,7 +42,7 @@ def make_tokenizer(config):
     path = Path(config.tokenizer)
     if not path.exists():
         raise ConfigError(f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there")
-    return tokenizers.load(path / "tokenizer.json" if path.is_dir() else path)
+    return tokenizers.load(path)
 
 
 def documents(config, bad=None):
