@@ -121,6 +121,11 @@ class NamedTemplates:
         return self._choose().default
 
     @property
+    def begin(self):
+        """The mark that begins a text."""
+        return self._choose().begin
+
+    @property
     def end(self):
         """The mark that ends an answer."""
         return self._choose().end
@@ -157,7 +162,7 @@ class RefusedTemplate:
     reason: TinylmError
     program: object = None
     name: str = "refused"
-    end = default = None
+    begin = end = default = None
 
     def pieces(self, *args, **kwargs):
         """Raises the reason."""

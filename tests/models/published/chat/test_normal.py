@@ -1,4 +1,6 @@
 """Two programs have one fingerprint exactly when they differ in spelling alone."""
+import random
+
 import pytest
 
 from tests.models.published.test_chat_template import PROGRAMS
@@ -31,6 +33,47 @@ def test_meaning_does(other):
     "{{", "{% if 'a %}", "{# x", "{{ ? }}", "{% raw %}{{}}{% endraw %}"])
 def test_what_cannot_be_cut_is_no_known_program(broken):
     assert canonical(broken) is None and fingerprint(broken) == (None, None)
+
+
+SPACE = ["", "", " ", "\n", "  \n  ", "\t", "\r\n", "x", "x \n", "\n\n", "\r", " x "]
+INSIDE = ["a", "'}}'", "a['b']", "{'a': {'b': 1}}", "'\\n' + \"x\"", "'a\nb'", "1.5 + -2",
+          "a|trim~b", "(a, [b])", "a\n.b", "'\\x41\\'é'", "m.é", "a>=b//c**d", "'{%'"]
+BRACKETS = {"variable_begin": "{{", "variable_end": "}}", "block_begin": "{%", "block_end": "%}"}
+BLOCKS = ["if a", "set b = 'x'", "endif", "for m in n", 'if a == "%}"', "else"]
+
+
+def drawn(rng):
+    """A row of tags with white space around and inside, and with every sign that takes some."""
+    def sign():
+        return rng.choice(["", "-", "+", ""])
+
+    def tag():
+        kind = rng.randrange(3)
+        if kind == 0:
+            return "{%" + sign() + f" {rng.choice(BLOCKS)} " + sign() + "%}"
+        if kind == 1:
+            return ("{{" + rng.choice(["", "-"]) + f" {rng.choice(INSIDE)}" + rng.choice(["", " "])
+                    + rng.choice(["", "-"]) + "}}")
+        return "{#" + sign() + rng.choice([" c ", "{{ x }}", "\n"]) + sign() + "#}"
+    return "".join(rng.choice(SPACE) + tag() for _ in range(rng.randint(1, 6))) + rng.choice(SPACE)
+
+
+def test_white_space_is_taken_as_jinja_takes_it():
+    jinja2 = pytest.importorskip("jinja2")
+    environment, rng = jinja2.Environment(trim_blocks=True, lstrip_blocks=True), random.Random(0)
+    for _ in range(1_500):
+        program, theirs = drawn(rng), []
+        for token in environment._tokenize(program, None):
+            if token.type == "data" and theirs and theirs[-1][0]:
+                theirs[-1] = True, theirs[-1][1] + token.value
+            elif token.type == "data":
+                theirs += [(True, token.value)] if token.value else []
+            elif token.type.endswith(("_begin", "_end")):
+                theirs.append((False, BRACKETS[token.type]))
+            else:
+                theirs.append((False, str(token.value)))
+        ours = [(kind == "data", text) for kind, text in canonical(program)]
+        assert ours == theirs, program
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

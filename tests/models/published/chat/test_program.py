@@ -120,6 +120,14 @@ def test_text_in_parts_is_read_as_the_program_reads_it(program, written):
     assert made(program).text([message], add_prompt=False) == written
 
 
+def test_an_image_is_refused_even_where_the_program_has_a_mark_for_it():
+    program = ("{% for p in messages[0].content %}{% if p.type == 'image' %}<image>{% else %}"
+               "{{ p.text }}{% endif %}{% endfor %}")
+    parts = [{"type": "image"}, {"type": "text", "text": "what is it?"}]
+    with pytest.raises(DataError, match="message 0 has a part of type 'image'"):
+        made(program).text([{"role": "user", "content": parts}])
+
+
 @pytest.mark.parametrize("messages", [
     "hi", [1], [{"content": "a"}], [{"role": 3, "content": "a"}],
     [{"role": "user", "content": {1}}], [{"role": "user", "content": b"a"}],

@@ -76,6 +76,11 @@ class JinjaTemplate:
     def __post_init__(self):
         compiled(self.program)                    # refused here rather than at the first message
 
+    @property
+    def begin(self):
+        """The mark that the tokenizer names as the one a text begins with, or None."""
+        return self.tokens.get("bos_token")
+
     @functools.cached_property
     def end(self):
         """The mark that ends an answer: the first special token the program writes after one."""
@@ -162,10 +167,14 @@ class JinjaTemplate:
     def _read(self, messages):
         """Messages as plain data; a list of text parts is joined for a program that reads none."""
         messages = [_thoughts(message) for message in plain_messages(messages)]
-        if not any(isinstance(message.get("content"), list) for message in messages):
+        listed = [i for i, message in enumerate(messages)
+                  if isinstance(message.get("content"), list) and message["role"] != "tool"]
+        for i in listed:                          # an image has no pixels here: refused, not marked
+            content_text(messages[i], f"message {i}")
+        if not listed:
             return messages
         parted = self._reads_parts
-        return [message if parted or not isinstance(message.get("content"), list)
+        return [message if parted or i not in listed
                 else message | {"content": content_text(message, f"message {i}")}
                 for i, message in enumerate(messages)]
 
