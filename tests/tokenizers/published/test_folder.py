@@ -112,6 +112,13 @@ def test_a_token_is_a_text_or_an_object(read, written):
     ).special == {"eos": 258}
 
 
+def test_ids_beside_the_names_must_be_theirs(read):
+    settings = {"eos_token": "<|end|>", "eos_token_id": 258, "vocab_size": 259}
+    assert read(json=byte_level(tokens=[END]), settings=settings).special == {"eos": 258}
+    with pytest.raises(CheckpointError, match="eos_token_id is 3, and '<.end.>'"):
+        read(json=byte_level(tokens=[END]), settings=settings | {"eos_token_id": 3})
+
+
 def test_a_token_that_is_null_is_none(read):
     found = read(
         {"eos_token_id": 258},

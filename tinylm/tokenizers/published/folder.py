@@ -140,7 +140,12 @@ def _special(tokenizer, settings, config):
         name = getattr(name, "content", name)
         if name is not None and tokenizer is not None and name in tokenizer.special:
             found[role] = tokenizer.special[name]
-        elif role not in settings.names:
+            if settings.ids.get(role, found[role]) != found[role]:
+                raise DataError(
+                    f"tokenizer_config.json.{role}_token_id is {settings.ids[role]}, and "
+                    f"{name!r}, its {role}_token, has the id {found[role]}"
+                )
+        elif tokenizer is None or role not in settings.names:
             ids = _ids(config.get(f"{role}_token_id"), f"config.json.{role}_token_id")
             found |= {role: ids[0]} if ids else {}
     return found

@@ -10,8 +10,7 @@ The `regex` library reads nearly the same language. What differs is rewritten or
     \w \W      without the two joiners U+200C, U+200D; out   [\w--[...]]
                of a set with the signs ² ³ ¹ ¼ ½ ¾
     [:alnum:]  of all scripts; [:punct:] is refused
-    x{1,2}+    repeated again (in `regex`: possessive)       (?:x{1,2})+ is not written here:
-               refused
+    x{1,2}+    repeated again (in `regex`: possessive)       (?:x{1,2})+
 
 Sets within sets and `&&` mean the same in version 1 of `regex`, where `--`, `||` and `~~` are
 operators besides: they are escaped. Read next: split.py.
@@ -35,7 +34,7 @@ _POSIX = {
 }
 _CLASS = regex.compile(r"\[:(\^?)([a-z]+):\]")
 _NAMED = regex.compile(r"\\[pP]\{\^?([\w ]+)\}")
-_BRACES = regex.compile(r"\{\d*,?\d*\}\+")
+_BRACES = regex.compile(r"\{\d*,?\d*\}(?=\+)")
 _OPENINGS = regex.compile(r"\(\?(?:[:=!>#]|<[=!]|<\w+>|([imx]*)(-[imx]+)?[:)])")
 
 
@@ -57,16 +56,25 @@ def compiled(pattern, name):
 
 def _translated(pattern, name):
     done, at, depth = [], 0, 0  # depth: of sets within sets
+    item, open_groups = 0, []  # where in `done` the last thing that can be repeated begins
     while at < len(pattern):
-        c = pattern[at]
+        c, begin = pattern[at], len(done)
+        braces = None if depth else _BRACES.match(pattern, at)
+        if braces:
+            done.insert(item, "(?:")
+            done.append(f"{braces[0]})")
+            at = braces.end()
+            continue
         if c == "\\":
             made, length = _escape(pattern, at, depth, name)
+            item = item if depth else begin
         elif depth:
             made, length = _in_set(pattern, at, name)
             depth += (c == "[" and made == "[") - (c == "]")
         else:
             made, length = _outside(pattern, at, name)
             depth += c == "["
+            item = _item(made, begin, item, open_groups)
         if c == "[" and depth and length == 1 and pattern[at + 1 : at + 2] == "]":
             made, length = made + r"\]", 2  # a bracket that closes nothing is a member
         if c == "[" and depth and length == 1 and pattern[at + 1 : at + 3] == "^]":
@@ -74,6 +82,15 @@ def _translated(pattern, name):
         done.append(made)
         at += length
     return "".join(done)
+
+
+def _item(made, begin, item, open_groups):
+    """Where the thing begins that a repetition after this sign would repeat."""
+    if made.startswith("(") and not made.endswith(")"):
+        open_groups.append(begin)
+    if made == ")":
+        return open_groups.pop() if open_groups else begin
+    return item if made in "*+?{}" else begin
 
 
 def _escape(pattern, at, in_set, name):
@@ -130,8 +147,6 @@ def _in_set(pattern, at, name):
 def _outside(pattern, at, name):
     """(what a sign outside of sets becomes, its length)."""
     c = pattern[at]
-    if c == "{" and _BRACES.match(pattern, at):
-        raise DataError(f"{name} is {pattern!r:.200}, in which a repeated {{...}} is not read here")
     if c == "(" and pattern[at + 1 : at + 2] == "?":
         found = _OPENINGS.match(pattern, at)
         if not found:

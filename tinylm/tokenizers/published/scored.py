@@ -48,9 +48,7 @@ class Vocabulary:
         pieces = enumerate(self.pieces)
         found = {byte_of(text): i for i, (text, _, kind) in pieces if kind == BYTE}
         if found and set(found) != set(range(256)):
-            raise DataError(
-                f"{len(found)} of the 256 bytes have a piece; all must, or none"
-            )
+            raise DataError(f"{len(found)} of the 256 bytes have a piece; all must, or none")
         return [found[value] for value in range(256)] if found else None
 
     def with_unknown(self, found):

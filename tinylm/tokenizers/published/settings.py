@@ -27,7 +27,8 @@ _NO_MEANING = set(
     token transformers_version truncation truncation_side truncation_strategy trust_remote_code
     use_auth_token use_default_system_prompt use_fast verbose vocab_file spm_file _commit_hash
     _name_or_path max_target_length add_generation_prompt image_processor_type private subfolder
-    unk_id
+    unk_id vocab_size max_model_input_sizes pretrained_vocab_files_map add_special_tokens
+    tokenizer_config_file device torch_dtype
     """.split()
 )
 
@@ -61,6 +62,7 @@ class Settings:
     added   list of AddedToken with ids, from added_tokens_decoder
     extra   other special tokens: list of AddedToken with id -1, or str
     limit   most ids of a text, or None
+    ids     {role: id} that are given beside the names
     flags   {field: value} of what a tokenizer.json or a model file has to agree with
     """
 
@@ -68,6 +70,7 @@ class Settings:
     added: list = field(default_factory=list)
     extra: list = field(default_factory=list)
     limit: int | None = None
+    ids: dict = field(default_factory=dict)
     flags: dict = field(default_factory=dict)
 
 
@@ -119,6 +122,9 @@ def _read(value, where):
             found.flags[name] = flag
     found.limit = _limit(given)
     for role in ROLES:
+        number = given.take(f"{role}_token_id", int | None, None)
+        if number is not None:
+            found.ids[role] = number
         if f"{role}_token" in given:
             found.names[role] = _token(given.raw(f"{role}_token"), f"{where}.{role}_token")
     for i, one in (given.take("added_tokens_decoder", dict | None, None) or {}).items():
