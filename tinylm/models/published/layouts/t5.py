@@ -20,8 +20,9 @@ def read_config(f, names=None):
     f.only("is_encoder_decoder", True)
     f.ignore("n_positions")  # relative positions have no last one
     width, tied = f.integer("d_model"), f.flag("tie_word_embeddings", default=True)
-    # newer files say so, older ones by being tied
-    scaled = f.flag("scale_decoder_outputs", default=tied)
+    # Newer files have a field for it, in older ones tied models are scaled; mT5's never are.
+    plain = f.described["model_type"] == "mt5"
+    scaled = f.flag("scale_decoder_outputs", default=tied and not plain)
     return Seq2SeqConfig(
         vocab_size=f.integer("vocab_size"),
         context=None,
