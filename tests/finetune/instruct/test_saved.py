@@ -1,14 +1,17 @@
 """A fine-tuned model comes back as it was, whatever it is made of."""
+import sys
+
 import numpy as np
 import pytest
 
 from tests.finetune.instruct.talks import TOKENIZER
 from tests.models.published.test_chat_template import PROGRAMS
-from tinylm.errors import CheckpointError
+from tinylm.errors import CheckpointError, ConfigError, MissingExtra
+from tinylm.fields import Fields
 from tinylm.finetune.instruct.conversations import ROLES, chat_template
-from tinylm.finetune.instruct.saved import save_tuned, template_of_run
+from tinylm.finetune.instruct.saved import of_dict, save_tuned, template_of_run
 from tinylm.models import GPT, GPTConfig
-from tinylm.models.published.chat_template import template_of
+from tinylm.models.published.chat_template import RefusedTemplate, template_of
 from tinylm.train import TrainConfig, load_run
 
 
@@ -59,3 +62,32 @@ def test_tokens_and_the_program_of_a_known_family_come_back(tmp_path):
     save_tuned(tmp_path, model, TOKENIZER, template)
     again = template_of_run(tmp_path)
     assert again == template and again.end == "<|end|>" and again.program == PROGRAMS["zephyr"]
+
+
+SAVED = {"name": "x", "program": "{{ messages|length }}", "tokens": {"bos_token": "<s>"},
+         "special": ["<s>"]}
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"tokens": 3}, "tokens is 3; it must be an object of texts"),
+    ({"tokens": {"bos_token": 3}}, "tokens is .* must be an object of texts"),
+    ({"special": [3]}, "special is .* must be a list of texts"), ({"special": None}, "special"),
+    ({"name": 3}, "name is 3"), ({"program": 3}, "a chat template is a program"),
+    ({"program": "{{ ''|attr('x') }}"}, "the filter 'attr' is not among"),
+    ({"program": "{{"}, "not a program that can be run"),
+])
+def test_a_damaged_program_is_named(change, words, tmp_path):
+    pytest.importorskip("jinja2")
+    with pytest.raises((CheckpointError, ConfigError), match=words):
+        of_dict(Fields({**SAVED, **change}, "state.json"))
+    assert of_dict(Fields({**SAVED, "tokens": None}, "state.json")).text([{"role": "user"}]) == "1"
+
+
+def test_without_jinja_the_weights_of_a_run_can_be_used(monkeypatch):
+    from tinylm.models.published.chat.program import compiled
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    compiled.cache_clear()
+    template = of_dict(Fields(SAVED, "state.json"))
+    assert isinstance(template, RefusedTemplate)
+    with pytest.raises(MissingExtra, match="tinylm.chat"):
+        template.text([{"role": "user", "content": "a"}])

@@ -8,12 +8,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tinylm.errors import CheckpointError, ConfigError
+from tinylm.errors import CheckpointError, ConfigError, MissingExtra
 from tinylm.fields import of_type
 from tinylm.files import write_text
 from tinylm.finetune.instruct.conversations import chat_template
 from tinylm.models.decoder.gpt import GPT
-from tinylm.models.published.chat_template import ChatTemplate, template_of
+from tinylm.models.published.chat_template import ChatTemplate, RefusedTemplate, template_of
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import MODEL, TrainConfig, as_json
 from tinylm.train.run.saved import fields_of
@@ -104,5 +104,18 @@ def of_dict(chat):
         found = {field: optional(field, str | None, "a text or null")
                  for field in ("begin", "end", "program") if field in chat}
         return dataclasses.replace(template, **found)
-    tokens, special = chat.object("tokens").values, chat.list("special")
-    return template_of(program, tokens, special, name)
+    tokens = chat.take("tokens", _names_tokens, "an object of texts and lists of texts, or null")
+    special = chat.take("special", _texts, "a list of texts")
+    try:
+        return template_of(program, tokens, special, name)
+    except MissingExtra as error:                 # the weights can be used without it
+        return RefusedTemplate(error, program)
+
+
+def _names_tokens(value):
+    return value is None or isinstance(value, dict) and all(
+        text is None or of_type(text, str) or _texts(text) for text in value.values())
+
+
+def _texts(value):
+    return isinstance(value, list) and all(of_type(text, str) for text in value)
