@@ -108,7 +108,8 @@ ENCODERS = [("BertForPreTraining", BERT, {}), ("BertForMaskedLM", BERT, {}), ("B
             ("AlbertModel", BERT, dict(embedding_size=6, num_hidden_groups=2)),
             ("ElectraForMaskedLM", BERT, dict(embedding_size=6)), ("ElectraForPreTraining", BERT, dict(embedding_size=16)),
             ("ElectraModel", BERT, dict(embedding_size=6)), ("DistilBertForMaskedLM", DISTIL, {}), ("DistilBertModel", DISTIL, {}),
-            ("XLMWithLMHeadModel", XLM, {}),
+            ("XLMWithLMHeadModel", XLM, {}), ("MegatronBertForPreTraining", BERT, {}), ("MegatronBertModel", BERT, {}),
+            ("MegatronBertForMaskedLM", BERT, dict(hidden_act="gelu_new", type_vocab_size=1)),
             ("RobertaForMaskedLM", BERT | dict(max_position_embeddings=14), dict(hidden_act="relu")),
             ("CamembertForMaskedLM", BERT | dict(max_position_embeddings=14), {}),
             ("ElectraForMaskedLM", BERT, dict(embedding_size=6, hidden_act="relu")),
@@ -144,10 +145,12 @@ SEQ2SEQ = [("T5ForConditionalGeneration", T5, {}, FLOAT32),
            ("MT5ForConditionalGeneration", T5, {}, FLOAT32),
            ("BartForConditionalGeneration", BART, {}, TOLERANCE),
            ("BartForConditionalGeneration", BART, dict(activation_function="relu", scale_embedding=True), TOLERANCE),
-           ("MBartForConditionalGeneration", BART, dict(scale_embedding=True), TOLERANCE)]
+           ("MBartForConditionalGeneration", BART, dict(scale_embedding=True), TOLERANCE),
+           ("BlenderbotForConditionalGeneration", BART, dict(activation_function="gelu_new"), TOLERANCE)]
 
 
-@pytest.mark.parametrize("name, config, options, tolerance", SEQ2SEQ, ids=["t5", "t5-v1.1", "mt5", "bart", "bart-scaled", "mbart"])
+@pytest.mark.parametrize("name, config, options, tolerance", SEQ2SEQ, ids=["t5", "t5-v1.1", "mt5", "bart", "bart-scaled", "mbart",
+                                                                       "blenderbot"])
 def test_encoder_decoders_agree_in_every_output_and_every_gradient(name, config, options, tolerance, ids, mask, rng):
     model = theirs(name, config, **options)
     if options.get("tie_word_embeddings") is False:         # as in the published files; this class ties them in any case

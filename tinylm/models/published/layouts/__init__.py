@@ -58,6 +58,7 @@ ENCODERS = dict.fromkeys(bert.PREFIXES, bert) | {
     "mt5": t5,
     "bart": bart,
     "mbart": bart,
+    "blenderbot": bart,
 }
 LAYOUTS = DECODERS | ENCODERS
 

@@ -1,4 +1,4 @@
-"""BART and mBART as Hugging Face keeps them. Read next: xlm.py."""
+"""BART, mBART and Blenderbot as Hugging Face keeps them. Read next: xlm.py."""
 
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
 from tinylm.models.published.layouts.bert import ACTIVATION
@@ -18,7 +18,9 @@ def read_config(f, names=None):
     f.only("normalize_embedding", True)
     f.only("add_bias_logits", False)
     f.only("force_bos_token_to_be_generated", False, True)
-    prenorm = f.described["model_type"] == "mbart"
+    kind = f.described["model_type"]
+    prenorm = kind in ("mbart", "blenderbot")
+    talks = kind == "blenderbot"  # no norm of the embeddings, and positions from row 0
     f.only("normalize_before", prenorm)
     f.only("add_final_layer_norm", prenorm)
     heads, hidden = f.integer("encoder_attention_heads"), f.integer("encoder_ffn_dim")
@@ -35,9 +37,10 @@ def read_config(f, names=None):
         d_model=width,
         d_hidden=hidden,
         norm_placement="pre" if prenorm else "post",
-        first_position=2,
+        first_position=0 if talks else 2,
+        embedding_norm=not talks,
         activation=f.choice("activation_function", table=ACTIVATION, default="gelu"),
-        start=f.integer("decoder_start_token_id", default=2),
+        start=f.integer("decoder_start_token_id", default=1 if talks else 2),
         embedding_scale=width**0.5 if f.flag("scale_embedding", default=False) else 1.0,
         dropout=f.described.get("dropout", 0.1),
     )

@@ -1,5 +1,5 @@
-"""BERT and what grew from it: RoBERTa, XLM-RoBERTa, CamemBERT, ALBERT, ELECTRA, DistilBERT, as
-Hugging Face keeps them.
+"""BERT and what grew from it: RoBERTa, XLM-RoBERTa, CamemBERT, ALBERT, ELECTRA, DistilBERT,
+Megatron-BERT, as Hugging Face keeps them.
 
 Which heads a model has is told by the tensors that are there. Read next: t5.py.
 """
@@ -26,6 +26,7 @@ PREFIXES = {
     "albert": "albert.",
     "electra": "electra.",
     "distilbert": "distilbert.",
+    "megatron-bert": "bert.",
 }
 # The head's matrix is the table of embeddings: files repeat it, and its bias, under these names.
 REPEATED = (
@@ -84,6 +85,7 @@ def _bert(f, kind):
         segments=f.integer("type_vocab_size", default=2),
         first_position=first,
         layer_groups=groups,
+        norm_placement="pre" if kind == "megatron-bert" else "post",
         activation=f.choice(
             "hidden_act", table=ACTIVATION, default="gelu_new" if albert else "gelu"
         ),
@@ -181,6 +183,32 @@ def bert(c):
     )
 
 
+def megatron(c):
+    """MegatronBertModel, MegatronBertForMaskedLM, ...: BERT with pre-norm."""
+    head = "cls.predictions"
+    tables = _embeddings("bert.embeddings")
+    made = [rule for rule in tables if not rule.ours.startswith("embedding_norm")]
+    for i in range(c.n_layer):
+        layer = f"bert.encoder.layer.{i}"
+        attention = f"{layer}.attention"
+        made += _block(
+            f"blocks.{i}",
+            *(f"{attention}.self.{part}" for part in ("query", "key", "value")),
+            f"{attention}.output.dense",
+            f"{attention}.ln",
+            f"{layer}.intermediate.dense",
+            f"{layer}.output.dense",
+            f"{layer}.ln",
+        )
+    return (
+        made
+        + layer_norm("norm", "bert.encoder.ln")
+        + affine("pooler", "bert.pooler.dense")
+        + _head(f"{head}.transform.dense", f"{head}.transform.LayerNorm", f"{head}.bias")
+        + affine("classifier", "cls.seq_relationship")
+    )
+
+
 def roberta(c):
     """RobertaModel, RobertaForMaskedLM; XLM-RoBERTa, CamemBERT."""
     return (
@@ -270,4 +298,5 @@ LISTS = {
     "albert": albert,
     "electra": electra,
     "distilbert": distilbert,
+    "megatron-bert": megatron,
 }

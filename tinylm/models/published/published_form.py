@@ -1,0 +1,178 @@
+"""A model of this package in the parts of a published family: what save_pretrained can then write.
+
+    same, described = published_form(model)
+    save_pretrained(same, "folder", described=described)
+
+A decoder goes as it is. An encoder without segments becomes a BERT whose one segment is zero; an
+encoder-decoder becomes a BART, whose positions begin at row 2. Pre-norm encoders are Megatron-BERTs
+and pre-norm encoder-decoders Blenderbots. All compute what the model computes. What no family
+computes is refused, naming the part. Read next: save.py.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinylm.backend import to_cpu
+from tinylm.errors import ConfigError
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.encoder.encoder import Encoder
+from tinylm.models.encoder.presets import build
+from tinylm.models.encoder.seq2seq import Seq2Seq
+from tinylm.models.published.layouts import DECODERS
+from tinylm.models.published.save import kind_of
+
+WORDS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "silu": "silu"}
+BART_ROWS = 2  # of its table of positions, before that of the first token
+CLASSES = "bert, megatron-bert or electra", "bart or blenderbot"
+
+
+def published_form(model):
+    """The same function of the ids in the parts of a published family.
+
+    model    GPT, Encoder or Seq2Seq
+    returns  (model, its config.json as a dict)
+    raises   ConfigError naming the part that no family has
+    """
+    if isinstance(model, GPT):
+        kind = kind_of(model.config)
+        return model, DECODERS[kind].write_config(model.config, kind)
+    if isinstance(model, Encoder):
+        return _encoder(model)
+    if isinstance(model, Seq2Seq):
+        return _seq2seq(model)
+    raise ConfigError(
+        f"export: no published class is written for a {type(model).__name__}; written are "
+        "decoders (GPT), encoders (Encoder) and encoder-decoders (Seq2Seq)"
+    )
+
+
+def _refuse(field, value, instead, classes):
+    raise ConfigError(f"export: {field} = {value!r} is in no {classes}, but {instead}")
+
+
+def _encoder(model):
+    c, classes = model.config, CLASSES[0]
+    if c.activation not in WORDS:
+        _refuse("activation", c.activation, ", ".join(WORDS), classes)
+    for field, value in {"languages": 0, "layer_groups": None, "first_position": 0}.items():
+        if getattr(c, field) != value:
+            _refuse(field, getattr(c, field), repr(value), classes)
+    if c.head not in ("token", "replaced", None):
+        _refuse("head", c.head, "token, replaced or none", classes)
+    if c.head_activation not in (None, c.activation):
+        _refuse("head_activation", c.head_activation, repr(c.activation), classes)
+    if c.head != "replaced" and c.d_embed is not None:
+        _refuse("d_embed", c.d_embed, "the width of the model", classes)
+    if c.head == "replaced" and c.norm_placement != "post":
+        _refuse("norm_placement", c.norm_placement, "'post'", "electra")
+    kind = "megatron-bert" if c.norm_placement == "pre" else "bert"
+    kind = "electra" if c.head == "replaced" else kind
+    described = {
+        "model_type": kind,
+        "architectures": [_class(kind, c)],
+        "vocab_size": c.vocab_size,
+        "max_position_embeddings": c.context,
+        "num_hidden_layers": c.n_layer,
+        "num_attention_heads": c.n_head,
+        "hidden_size": c.d_model,
+        "intermediate_size": c.d_hidden or 4 * c.d_model,
+        "hidden_act": WORDS[c.activation],
+        "layer_norm_eps": c.norm_eps,
+        "type_vocab_size": c.segments or 1,
+        "hidden_dropout_prob": c.dropout,
+        "attention_probs_dropout_prob": c.dropout,
+        "tie_word_embeddings": True,
+    }
+    if kind == "electra":
+        described["embedding_size"] = c.d_embed or c.d_model
+    if c.segments:
+        return model, described
+    width = c.d_embed or c.d_model
+    return _rebuilt(
+        model,
+        replace(c, segments=1),
+        {"segments.weight": np.zeros((1, width), model.tokens.weight.dtype)},
+    ), described
+
+
+def _class(kind, c):
+    """The class of Hugging Face's library that has the heads of an encoder."""
+    name = {"bert": "Bert", "megatron-bert": "MegatronBert", "electra": "Electra"}[kind]
+    if c.head == "replaced" or c.classes and c.head:
+        return f"{name}ForPreTraining"
+    if c.head:
+        return f"{name}ForMaskedLM"
+    return f"{name}ForNextSentencePrediction" if c.classes else f"{name}Model"
+
+
+def _seq2seq(model):
+    c, classes = model.config, CLASSES[1]
+    post = c.norm_placement == "post"
+    if c.activation not in WORDS:
+        _refuse("activation", c.activation, ", ".join(WORDS), classes)
+    wanted = {
+        "norm": "layer",
+        "positions": "learned",
+        "bias": True,
+        "tied": True,
+        "embedding_norm": post,
+        "norm_eps": 1e-5,
+        "attention_scale": None,
+        "logit_scale": 1.0,
+        "head_width": None,
+    }
+    for field, value in wanted.items():
+        if getattr(c, field) != value:
+            _refuse(field, getattr(c, field), repr(value), classes)
+    if c.embedding_scale not in (1.0, c.d_model**0.5):
+        _refuse("embedding_scale", c.embedding_scale, "1 or the root of d_model", classes)
+    hidden = c.d_hidden or 4 * c.d_model
+    described = {
+        "model_type": "bart" if post else "blenderbot",
+        "architectures": [f"{'Bart' if post else 'Blenderbot'}ForConditionalGeneration"],
+        "is_encoder_decoder": True,
+        "vocab_size": c.vocab_size,
+        "max_position_embeddings": c.context,
+        "d_model": c.d_model,
+        "encoder_layers": c.n_layer,
+        "decoder_layers": c.decoder_layers,
+        "num_hidden_layers": c.n_layer,
+        "encoder_attention_heads": c.n_head,
+        "decoder_attention_heads": c.n_head,
+        "encoder_ffn_dim": hidden,
+        "decoder_ffn_dim": hidden,
+        "activation_function": WORDS[c.activation],
+        "scale_embedding": c.embedding_scale != 1.0,
+        "dropout": c.dropout,
+        "decoder_start_token_id": c.start,
+        "tie_word_embeddings": True,
+        # the defaults of the library's classes are of a model of their own
+        "forced_eos_token_id": None,
+        "forced_bos_token_id": None,
+        "encoder_no_repeat_ngram_size": 0,
+    }
+    rows = BART_ROWS if post else 0
+    if c.first_position == rows:
+        return model, described
+    if c.first_position:
+        _refuse("first_position", c.first_position, f"0 or {rows}", classes)
+    name = "{}.positions.table.weight"
+    parameters = model.named_parameters()
+    tables = {name.format(side): parameters[name.format(side)] for side in ("encoder", "decoder")}
+    made = {key: _after_zeros(to_cpu(table.data), rows) for key, table in tables.items()}
+    return _rebuilt(model, replace(c, first_position=rows), made), described
+
+
+def _after_zeros(table, rows):
+    """A table (n, D) with rows of zeros in front."""
+    return np.concatenate([np.zeros((rows, table.shape[1]), table.dtype), table])
+
+
+def _rebuilt(model, config, changed):
+    """A model of another configuration with the same parameters, but those in `changed`."""
+    made = build(config, None, dtype=model.tokens.weight.dtype)
+    arrays = model.state_dict() | changed
+    for name, parameter in made.named_parameters().items():
+        parameter.data = np.array(arrays[name])
+    return made.eval()
