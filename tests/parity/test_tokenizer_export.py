@@ -1,9 +1,10 @@
-"""What is written as tokenizer.json gives the library, and this package's reader, the ids and texts of
-the tokenizer it was written from.
+"""What is written as tokenizer.json gives the library, and this package's reader, the ids and texts
+of the tokenizer it was written from.
 """
 
 import json
 import random
+import re
 
 import pytest
 
@@ -21,17 +22,49 @@ from tinylm.tokenizers.published.write import tokenizer_json
 library = pytest.importorskip("tokenizers")
 
 CORPUS = (
-    "The quick brown fox jumps over the lazy dog, and the dog doesn't mind. It's 12 or 345 of 6789!\n"
-    "Über naïve résumés; def f(x):\n\treturn x**2  # not a word\r\n\r\n  中文字符 日本語 한국어 🙂🙂\n"
+    "A quick brown fox jumps over the lazy dog; the dog doesn't mind. It's 12 or 345 of 6789!\n"
+    "Über naïve résumés; def f(x):\n\treturn x**2  # no word\r\n\r\n  中文字符 日本 한국 🙂🙂\n"
 ) * 8
 TEXTS = [
-    "", " ", "  ", "\t", "\n", "\r\n", "\n\n  \n", "a", " a", "a ", "  a  b  ", "don't I'LL we'Ve 's",
-    "é e\u0301 ﬁ Ａ ½ ² Ⅷ ß ẞ İ ı Σας ΣΑΣ", "12 3456 7890123", "中文 文字b", "🙂👨‍👩‍👧🏽", "\0\x01\x7f\x85\xa0\u2028\u200b\ufeff",
-    "\x1c\x1d\x1e\x1f \x0b\x0c", "<|endoftext|>", "a<|endoftext|>b <|endoftext|><|end|> [CLS] [MASK] <unk>",
-    "<0x41><0x4", "▁a▁ b", "Ġthe Ċ", "##a ## #", "\U0002b820\U0002b900x\U0002b920", "x" * 101 + " " + "y" * 100,
-    "a\u0300\u0301b\u0327", "עברית مرحبا हिन्दी ไทย", "\ufffd\ufffe", "...!?;:--__", "a\u00adb\u2060c", "snake_case CamelCase",
-    "\u0345\u3099か\u3099", "１２３", "٣٤", "\u1e9e\u01c5", "e\u0301\u0301\u0301" * 12,
-]  # fmt: skip
+    "",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\n\n  \n",
+    "a",
+    " a",
+    "a ",
+    "  a  b  ",
+    "don't I'LL we'Ve 's",
+    "é e\u0301 ﬁ Ａ ½ ² Ⅷ ß ẞ İ ı Σας ΣΑΣ",
+    "12 3456 7890123",
+    "中文 文字b",
+    "🙂👨‍👩‍👧🏽",
+    "\0\x01\x7f\x85\xa0\u2028\u200b\ufeff",
+    "\x1c\x1d\x1e\x1f \x0b\x0c",
+    "<|endoftext|>",
+    "a<|endoftext|>b <|endoftext|><|end|> [CLS] [MASK] <unk>",
+    "<0x41><0x4",
+    "▁a▁ b",
+    "Ġthe Ċ",
+    "##a ## #",
+    "\U0002b820\U0002b900x\U0002b920",
+    "x" * 101 + " " + "y" * 100,
+    "a\u0300\u0301b\u0327",
+    "עברית مرحبا हिन्दी ไทย",
+    "\ufffd\ufffe",
+    "...!?;:--__",
+    "a\u00adb\u2060c",
+    "snake_case CamelCase",
+    "\u0345\u3099か\u3099",
+    "１２３",
+    "٣٤",
+    "\u1e9e\u01c5",
+    "e\u0301\u0301\u0301" * 12,
+]
+REFUSALS = re.compile("(?i)unk|is no|is not")
 SPECIAL = ("<|endoftext|>", "<|end|>")
 
 
@@ -50,7 +83,23 @@ def _no_bytes(made, **options):
 
 
 def _wordpiece(lower):
-    words = ["the", "quick", "##ick", "do", "##g", "ab", "##b", "un", "##known", "e", "##e", "x", "中", "σας", "Σ"]
+    words = [
+        "the",
+        "quick",
+        "##ick",
+        "do",
+        "##g",
+        "ab",
+        "##b",
+        "un",
+        "##known",
+        "e",
+        "##e",
+        "x",
+        "中",
+        "σας",
+        "Σ",
+    ]
     signs = list("abcdefghijklmnopqrstuvwxyz.,'!?-_[]#<>|") + [f"##{c}" for c in "abcdefghijkyz"]
     pieces = ["[PAD]", *words, "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs, "\U0002b820", "ß"]
     return WordPieceTokenizer(list(dict.fromkeys(pieces)), lower)
@@ -92,7 +141,7 @@ def ids(encode):
     try:
         return list(encode())
     except Exception as error:  # the library raises plain Exceptions
-        assert "nknown" in str(error) or "Unk" in str(error) or "UNK" in str(error) or "is n" in str(error)
+        assert REFUSALS.search(str(error))
         return None
 
 
@@ -120,7 +169,9 @@ def test_every_id_has_its_name_and_number(both):
     ours, theirs, reader = both
     assert theirs.get_vocab_size() == reader.vocab_size == ours.vocab_size
     for name, i in ours.special.items():
-        assert theirs.token_to_id(name) == i and theirs.decode([i], skip_special_tokens=False) == name
+        assert (
+            theirs.token_to_id(name) == i and theirs.decode([i], skip_special_tokens=False) == name
+        )
 
 
 def test_special_tokens_are_put_behind_the_last_id():

@@ -223,8 +223,9 @@ def _unigram(tokenizer):
         )
     if tokenizer.prefix and tokenizer.special:
         raise ConfigError(
-            "tokenizer.json: Unigram with prefix puts a space before the text alone; the format "
-            f"puts one after every special token too, and there is {next(iter(tokenizer.special))!r}"
+            "tokenizer.json: Unigram with prefix puts a space before the text alone, and the "
+            "format also after every special token; there is "
+            f"{next(iter(tokenizer.special))!r}"
         )
     scored = [s for p, s in zip(tokenizer.pieces, tokenizer.scores) if isinstance(p, str)]
     least = min(scored, default=0.0)  # the score of the unknown counts from the least of all
