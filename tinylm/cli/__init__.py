@@ -19,6 +19,7 @@ VERBS = {  # verb: (what it does, an example)
     "finetune": ("teach a trained model to follow instructions", "tinylm finetune RUN --data instructions.jsonl"),
     "generate": ("continue a prompt with a trained model", 'tinylm generate RUN "The with statement"'),
     "chat": ("talk with a model tuned to follow instructions", "tinylm chat smollm2"),
+    "export": ("write a run for Hugging Face's library to open", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
     "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
@@ -32,7 +33,7 @@ VERBS = {  # verb: (what it does, an example)
 }
 ROOMS = {
     "learn": ("train", "finetune", "eval"),
-    "use": ("generate", "chat", "embed"),
+    "use": ("generate", "chat", "export", "embed"),
     "look": ("models", "tokenize", "corrupt", "data", "plot", "book"),
     "measure": ("gradcheck", "bench"),
 }

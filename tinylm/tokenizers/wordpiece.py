@@ -154,8 +154,17 @@ class WordPieceTokenizer(Tokenizer):
         return np.concatenate(parts).astype(np.int32), segments.astype(np.int32)
 
     def decode(self, ids):
-        """The words of token ids with spaces between; what the words were made from is not known any more."""
-        return super().decode(ids).removeprefix(" ")
+        """The words of token ids with spaces between, [UNK] among them; what they were made from is not known any more."""
+        data = b"".join(b" " + self._token_bytes[i] if self._is_special(i) else self._token_bytes[i] for i in self._checked(ids))
+        return data.decode("utf-8", errors="replace").removeprefix(" ")
+
+    def _checked(self, ids):
+        ids = list(ids)
+        self.decode_bytes(ids)
+        return map(int, ids)
+
+    def _is_special(self, i):
+        return self.pieces[i] in self.special
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`."""

@@ -3,27 +3,29 @@
     same, described = published_form(model)
     save_pretrained(same, "folder", described=described)
 
-A decoder goes as it is. An encoder without segments becomes a BERT whose one segment is zero; an
-encoder-decoder becomes a BART, whose positions begin at row 2. Pre-norm encoders are Megatron-BERTs
-and pre-norm encoder-decoders Blenderbots. All compute what the model computes. What no family
-computes is refused, naming the part. Read next: save.py.
+A decoder goes as it is, or with biases of zero, or its positions as a table. An encoder without
+segments becomes a BERT whose one segment is zero; an encoder-decoder becomes a BART, whose
+positions begin at row 2. Pre-norm encoders are Megatron-BERTs and pre-norm encoder-decoders
+Blenderbots. All compute what the model computes. What no family computes is refused, naming the
+part. Read next: save.py.
 """
 
 from dataclasses import replace
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.backend import to_cpu
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.encoder.presets import build
 from tinylm.models.encoder.seq2seq import Seq2Seq
-from tinylm.models.published.layouts import DECODERS
-from tinylm.models.published.save import kind_of
+from tinylm.models.published.save import described_as, kind_of
 
 WORDS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "silu": "silu"}
 BART_ROWS = 2  # of its table of positions, before that of the first token
+TABLE = "positions.table.weight"
 CLASSES = "bert, megatron-bert or electra", "bart or blenderbot"
 
 
@@ -35,20 +37,55 @@ def published_form(model):
     raises   ConfigError naming the part that no family has
     """
     if isinstance(model, GPT):
-        kind = kind_of(model.config)
-        return model, DECODERS[kind].write_config(model.config, kind)
+        return _decoder(model)
     if isinstance(model, Encoder):
         return _encoder(model)
     if isinstance(model, Seq2Seq):
         return _seq2seq(model)
     raise ConfigError(
-        f"export: no published class is written for a {type(model).__name__}; written are "
+        f"no published class is written for a {type(model).__name__}; written are "
         "decoders (GPT), encoders (Encoder) and encoder-decoders (Seq2Seq)"
     )
 
 
 def _refuse(field, value, instead, classes):
-    raise ConfigError(f"export: {field} = {value!r} is in no {classes}, but {instead}")
+    raise ConfigError(f"{field} = {value!r} is in no {classes}, but {instead}")
+
+
+def _decoder(model):
+    refusal = None
+    for config in _spellings(model.config):
+        try:
+            kind = kind_of(config)
+        except ConfigError as error:
+            refusal = refusal or error
+            continue
+        described = described_as(config, kind)
+        same = model if config == model.config else _rebuilt(model, config, _added(model, config))
+        return same, described
+    raise refusal
+
+
+def _spellings(c):
+    """The configuration, and others in which a model can compute the same."""
+    yield c
+    tables = {"positions": "learned"} if c.positions in ("sinusoidal", "none") else {}
+    biases = {"bias": True, "qkv_bias": None, "mlp_bias": None, "norm_bias": None}
+    for changes in (tables, biases, tables | biases):
+        if replace(c, **changes) != c:
+            yield replace(c, **changes)
+
+
+def _added(model, config):
+    """The parameters that a spelling has besides: biases of zero, and a table of the positions."""
+    made = GPT(config, seed=None, dtype=model.tokens.weight.dtype)
+    left = made.named_parameters().keys() - model.named_parameters().keys()
+    shapes = {name: made.named_parameters()[name].shape for name in left}
+    zeros = {name: np.zeros(shape, model.tokens.weight.dtype) for name, shape in shapes.items()}
+    if TABLE in zeros and model.positions is not None:
+        rows = Tensor(zeros[TABLE][None])  # (1, T, D)
+        zeros[TABLE] = model.positions(rows, np.arange(config.context)).numpy()[0]
+    return zeros
 
 
 def _encoder(model):
@@ -171,7 +208,9 @@ def _after_zeros(table, rows):
 
 def _rebuilt(model, config, changed):
     """A model of another configuration with the same parameters, but those in `changed`."""
-    made = build(config, None, dtype=model.tokens.weight.dtype)
+    dtype = model.tokens.weight.dtype
+    decoder = isinstance(model, GPT)
+    made = GPT(config, None, dtype) if decoder else build(config, None, dtype=dtype)
     arrays = model.state_dict() | changed
     for name, parameter in made.named_parameters().items():
         parameter.data = np.array(arrays[name])

@@ -50,27 +50,55 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
 
 def described_as(config, kind):
     """The config.json of a GPTConfig as a model of that type; None if it cannot say all of it."""
-    layout = DECODERS[kind]
-    try:
-        described = layout.write_config(config, kind)
-        again = layout.read_config(Fields(described))
-    except (KeyError, TypeError, ConfigError, CheckpointError):  # it has no word for a part
-        return None
-    if canonical(again) != canonical(config):
+    described, differing = _attempt(config, kind)
+    if described is None or differing:
         return None
     # What is left out stands for the first model of the family: its ids, which may lie outside
     # this vocabulary.
     return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")) | described
 
 
+def _attempt(config, kind):
+    """(config.json, where the model it describes differs); (None, []) where there is no word for a
+    part.
+    """
+    layout = DECODERS[kind]
+    try:
+        described = layout.write_config(config, kind)
+        return described, differences(config, layout.read_config(Fields(described)))
+    except (KeyError, TypeError, ConfigError, CheckpointError):
+        return None, []
+
+
 def kind_of(config):
-    """The model_type whose config.json says all of a GPTConfig; ConfigError if there is none."""
+    """The model_type whose config.json says all of a GPTConfig.
+
+    raises  ConfigError naming what the nearest family has instead
+    """
+    nearest = None
     for kind in DECODERS:
-        if described_as(config, kind) is not None:
+        described, differing = _attempt(config, kind)
+        if described is None:
+            continue
+        if not differing:
             return kind
+        if nearest is None or len(differing) < len(nearest[1]):
+            nearest = kind, differing
+    what = config
+    if nearest is not None:
+        kind, differing = nearest
+        what = "; ".join(
+            f"{name} = {mine!r}, and {kind} has {other!r}" for name, mine, other in differing
+        )
     raise ConfigError(
-        f"save_pretrained: no family of {', '.join(DECODERS)} is made of these parts: {config}"
+        f"save_pretrained: no family of {', '.join(DECODERS)} is made of these parts: {what}"
     )
+
+
+def differences(config, other):
+    """[(field, its value, the other's)] where two GPTConfigs are not the same model."""
+    mine, others = canonical(config), canonical(other)
+    return [(name, mine[name], others[name]) for name in mine if mine[name] != others[name]]
 
 
 def canonical(config):

@@ -1,0 +1,163 @@
+"""What `tinylm export` writes is opened by transformers: the same ids, the same logits."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.train.tiny import tiny_config
+from tinylm.finetune.export.run import export_run
+from tinylm.finetune.inputs import EncoderInput
+from tinylm.models.published.load import load_pretrained
+from tinylm.train import load_run
+from tinylm.train.run.families import family_of
+from tinylm.train.run.run import train_run
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+# Both compute in float64; sums of a few hundred terms in another order differ in the last digits.
+TOLERANCE = 1e-10
+# What the library computes in float32 whatever the dtype: the angles of rope.
+FLOAT32 = 1e-5
+TEXTS = ["the cat 3 times; ", "a dog", " no bird  6 times", "<|endoftext|>the"]
+MODERN = dict(norm="rms", positions="rope", activation="swiglu")
+
+DECODERS = {
+    "default": dict(),
+    "bytes": dict(tokenizer="bytes"),
+    "bpe": dict(tokenizer="bpe", vocab_size=300),
+    "modern": MODERN | dict(tokenizer="bpe", vocab_size=300),
+    "modern, no biases": MODERN | dict(bias=False, tied=False, n_kv_head=1),
+    "no biases": dict(bias=False),
+    "rope": dict(positions="rope"),
+    "sinusoidal": dict(positions="sinusoidal"),
+    "no positions": dict(positions="none"),
+    "post-norm": dict(norm_placement="post"),
+    "multi-token": dict(objective="multi-token"),
+    "fim": dict(objective="fim"),
+}
+ENCODERS = {
+    "masked": dict(objective="masked"),
+    "masked, post-norm": dict(objective="masked", norm_placement="post", tokenizer="bytes"),
+    "bert": dict(objective="bert", norm_placement="post"),
+    "bert, pre-norm": dict(objective="bert"),
+    "next-sentence": dict(objective="next-sentence"),
+    "replaced": dict(objective="replaced", norm_placement="post"),
+    "contrastive": dict(objective="contrastive", norm_placement="post"),
+}
+SEQ2SEQ = {
+    "causal": dict(architecture="seq2seq"),
+    "sentinels": dict(objective="sentinels", tokenizer="bpe", vocab_size=300),
+    "infilling, post-norm": dict(objective="text-infilling", norm_placement="post"),
+}
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A function: settings of a run -> (path of the run, folder)."""
+
+    def make(changes):
+        config = tiny_config(tmp_path, steps=2, dtype="float64", dropout=0.0, **changes)
+        train_run(config, report=lambda line: None)
+        export_run(tmp_path / "run", tmp_path / "model")
+        return tmp_path / "run", tmp_path / "model"
+
+    return make
+
+
+def close(found, wanted, tolerance=TOLERANCE):
+    found, wanted = found.detach().numpy(), wanted.numpy()
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < tolerance * max(1, np.abs(wanted).max())
+
+
+def opened(folder, kind):
+    """(the library's tokenizer and model, this package's) of a folder; nothing is missing in it."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model, report = kind.from_pretrained(folder, dtype=torch.float64, output_loading_info=True)
+    named = json.loads((folder / "config.json").read_text())["architectures"][0]
+    if type(model).__name__ == named:
+        assert not report["unexpected_keys"]
+    missing = {key for key in report["missing_keys"] if "pooler" not in key}
+    assert not missing
+    return tokenizer, model.eval(), load_pretrained(folder, np.float64)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_give_the_same_ids_and_logits(name, exported):
+    run, folder = exported(DECODERS[name])
+    model, words, _ = load_run(run)
+    model = getattr(model, "model", model)  # of multi-token
+    tokenizer, theirs, again = opened(folder, transformers.AutoModelForCausalLM)
+    tolerance = FLOAT32 if DECODERS[name].get("positions") == "rope" else TOLERANCE
+    for text in TEXTS[:3]:
+        ids = words.encode(text)
+        assert tokenizer(text)["input_ids"] == again.tokenizer.encode(text).tolist() == ids.tolist()
+        assert tokenizer.decode(ids) == again.tokenizer.decode(ids) == words.decode(ids)
+        ids = ids[None, :8]
+        close(theirs(torch.tensor(ids)).logits, model(ids), tolerance)
+        np.testing.assert_allclose(again.model(ids).numpy(), model(ids).numpy(), 0, TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_give_the_same_ids_and_logits(name, exported):
+    run, folder = exported(ENCODERS[name])
+    model, words, config = load_run(run)
+    model = getattr(model, "discriminator", model)
+    special = family_of(config, words.vocab_size).special
+    kind = json.loads((folder / "config.json").read_text())["architectures"][0]
+    tokenizer, theirs, again = opened(folder, getattr(transformers, kind))
+    row, _ = EncoderInput(special, words).row("the cat")
+    assert tokenizer("the cat")["input_ids"] == row.tolist()
+    assert again.tokenizer.framed("the cat")[0].tolist() == row.tolist()
+    assert tokenizer.mask_token_id == special.mask and tokenizer.pad_token_id == special.pad
+    ids = row[None, :8]
+    hidden = model.hidden(ids)
+    made = hidden if model.head is None else model.logits(hidden)
+    if model.classifier is not None and model.head is None:
+        made = model.pair_logits(hidden)
+    close(theirs(torch.tensor(ids))[0], made)
+    if model.head is not None and model.classifier is not None:
+        close(theirs(torch.tensor(ids))[1], model.pair_logits(hidden))
+
+
+def test_pairs_have_their_segments(exported):
+    run, folder = exported(ENCODERS["bert"])
+    model, words, config = load_run(run)
+    special = family_of(config, words.vocab_size).special
+    tokenizer, theirs, _ = opened(folder, transformers.AutoModelForPreTraining)
+    row, segments = EncoderInput(special, words).row(("a", "dog"))
+    found = tokenizer("a", "dog", return_tensors="pt")
+    assert found["input_ids"][0].tolist() == row.tolist()
+    assert found["token_type_ids"][0].tolist() == segments.tolist()
+    hidden = model.hidden(row[None], segments[None])
+    close(theirs(**found).seq_relationship_logits, model.pair_logits(hidden))
+
+
+def test_masked_models_fill_masks_in_the_library(exported):
+    _, folder = exported(ENCODERS["masked"])
+    tokenizer, theirs, again = opened(folder, transformers.AutoModelForMaskedLM)
+    fill = transformers.pipeline("fill-mask", model=theirs, tokenizer=tokenizer)
+    found = fill(f"the {tokenizer.mask_token}at")
+    ids, _ = again.tokenizer.framed(f"the {tokenizer.mask_token}at", allow_special=True)
+    logits = again.model(ids[None]).numpy()[0, list(ids).index(tokenizer.mask_token_id)]
+    assert found[0]["token"] == logits.argmax()
+
+
+@pytest.mark.parametrize("name", SEQ2SEQ)
+def test_encoder_decoders_give_the_same_ids_and_logits(name, exported):
+    run, folder = exported(SEQ2SEQ[name])
+    model, words, config = load_run(run)
+    special = family_of(config, words.vocab_size).special
+    tokenizer, theirs, again = opened(folder, transformers.AutoModelForSeq2SeqLM)
+    source = np.array([[special.cls, *words.encode("the cat")]])
+    assert tokenizer("the cat")["input_ids"] == source[0].tolist()
+    assert theirs.config.decoder_start_token_id == special.start == model.config.start
+    assert tokenizer.eos_token_id == special.end
+    target = np.array([[special.start, *words.encode("a dog")]])
+    found = theirs(torch.tensor(source), decoder_input_ids=torch.tensor(target)).logits
+    close(found, model(source, target))
+    np.testing.assert_allclose(
+        again.model(source, target).numpy(), model(source, target).numpy(), 0, TOLERANCE
+    )

@@ -1,0 +1,178 @@
+"""A run as a folder that Hugging Face's library opens, and every verb of this one.
+
+    model.safetensors, config.json          weights and what they are of; bos, eos, pad ids
+    tokenizer.json, tokenizer_config.json   id for id the run's tokenizer; the chat program
+    special_tokens_map.json, generation_config.json, README.md
+
+The model is that of a published class (models/published/published_form.py). An objective whose
+model is of none is refused by name. Read next: names.py, card.py, folder.py.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tinylm.errors import ConfigError
+from tinylm.files import write_text
+from tinylm.finetune.export.card import card
+from tinylm.finetune.export.folder import WholeFolder, check_free
+from tinylm.finetune.export.names import Named, named_tokens
+from tinylm.finetune.instruct.saved import template_of_run
+from tinylm.models import GPT
+from tinylm.models.encoder.encoder import Electra
+from tinylm.models.published.chat.written import program_of
+from tinylm.models.published.published_form import published_form
+from tinylm.models.published.save import save_pretrained
+from tinylm.nn import Module
+from tinylm.pretrain.language.multi_token import MultiTokenHeads
+from tinylm.pretrain.objectives import DECODER, ENCODER, OBJECTIVES
+from tinylm.tokenizers import Tokenizer
+from tinylm.train import checkpoint as checkpoints
+from tinylm.train.run.config import TrainConfig
+from tinylm.train.run.families import Family, choices, family_of
+from tinylm.train.run.run import load_run
+
+# Objectives whose models are of no class of that library, and why.
+REFUSED = {
+    "prefix": "one stack reads a prefix from both sides and continues it",
+    "span-boundary": "a head reads the tokens around a span",
+    "permuted": "an XLNet without segments and of other sizes of tables is none there",
+    "translation": "every language has an embedding",
+}
+ENDS = "eos", "bos", "pad"  # roles whose ids config.json and generation_config.json give
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run as it is exported.
+
+    path       of the checkpoint
+    model      of a published class
+    described  its config.json
+    config     TrainConfig;  family  Family
+    tokenizer  of the run;  tokens  Named, as it is written
+    template   chat template, or None
+    notes      lines on what is left out
+    """
+
+    path: Path
+    model: Module
+    described: dict
+    config: TrainConfig
+    family: Family
+    tokenizer: Tokenizer
+    tokens: Named
+    template: object = None
+    notes: list = field(default_factory=list)
+
+    @property
+    def context(self):
+        """The longest text in ids, or None."""
+        return getattr(self.model.config, "context", None)
+
+
+def export_run(path, folder):
+    """Write a run as a folder that other libraries open.
+
+    path     a run (its newest checkpoint), or a checkpoint in it
+    folder   made; an earlier export there is replaced
+    returns  Opened
+    raises   ConfigError for an objective, a part or a tokenizer that no published file has, and for
+             a folder that holds something else; CheckpointError if the run cannot be read, or
+             nothing can be written
+    """
+    check_free(Path(folder).absolute())
+    opened = open_run(path)
+    with WholeFolder(folder) as aside:
+        ids = {f"{role}_token_id": opened.tokens.ids.get(role) for role in ENDS}
+        save_pretrained(opened.model, aside, tokens=ids, described=opened.described)
+        for name, text in texts(opened, ids).items():
+            write_text(aside / name, text)
+    return opened
+
+
+def open_run(path):
+    """A run as it would be exported. Raises as export_run does."""
+    run, found = checkpoints.find(path)
+    model, tokenizer, config = load_run(found)
+    family = family_of(config, tokenizer.vocab_size)
+    model, notes = _of_class(model, family)
+    size = model.config.vocab_size
+    model, described = _described(model, family)
+    template = template_of_run(found)
+    tokens = named_tokens(tokenizer, family, template, size)
+    return Opened(found, model, described, config, family, tokenizer, tokens, template, notes)
+
+
+def _of_class(model, family):
+    """(the part of a run's model that a published class has, notes on the rest)."""
+    if isinstance(model, GPT):  # of a fine-tuned run, too
+        return model, []
+    if family.name in REFUSED and not (family.name == "prefix" and family.architecture != DECODER):
+        raise ConfigError(
+            f"objective = {family.name!r} has no published class ({REFUSED[family.name]}); "
+            f"exported are {', '.join(exported())}"
+        )
+    if isinstance(model, MultiTokenHeads):
+        return model.model, ["The heads that say tokens further ahead are not part of these files."]
+    if isinstance(model, Electra):
+        return model.discriminator, ["The generator is not part of these files."]
+    return model, []
+
+
+def exported():
+    """The objectives whose runs are exported, a list of names."""
+    return [name for name in OBJECTIVES if name not in REFUSED and choices(name)]
+
+
+def _described(model, family):
+    try:
+        return published_form(model)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (objective {family.name})") from None
+
+
+def texts(opened, ids):
+    """{file: text} of everything but weights and config.json.
+
+    ids  {"eos_token_id": id or None, ...}
+    """
+    named, template = opened.tokens, opened.template
+    roles = {f"{role}_token": name for role, name in named.names.items()}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": getattr(opened.tokenizer, "clean", False),
+        "model_input_names": _inputs(opened.family),
+        **({"model_max_length": opened.context} if opened.context else {}),
+        **roles,
+    }
+    if template is not None:
+        settings["chat_template"] = _program(template)
+    starts = opened.described.get("decoder_start_token_id")
+    generation = ids | ({} if starts is None else {"decoder_start_token_id": starts})
+    generation = {name: value for name, value in generation.items() if value is not None}
+    as_json = {
+        "tokenizer.json": named.described,
+        "tokenizer_config.json": settings,
+        "special_tokens_map.json": roles,
+        "generation_config.json": generation,
+    }
+    found = {
+        name: json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        for name, value in as_json.items()
+    }
+    return found | {"README.md": card(opened)}
+
+
+def _program(template):
+    """The program of a chat template; of several a list of {"name", "template"}."""
+    program = program_of(template)
+    if not isinstance(program, dict):
+        return program
+    return [{"name": name, "template": text} for name, text in program.items()]
+
+
+def _inputs(family):
+    """What the library's tokenizer gives its model."""
+    segments = ["token_type_ids"] * (family.architecture == ENCODER)
+    return ["input_ids", *segments, "attention_mask"]
