@@ -111,20 +111,15 @@ def _is_choice(x):
 
 
 def _own(x):
-    """A copy of an array of ids or of a mask, so that the caller may reuse the buffer before
-    backward().
+    """A copy of an array of ids or of a mask: the caller may reuse the buffer before backward().
 
     Axes along which the array only repeats itself (np.broadcast_to) stay repeated. Floats are not
-    copied: they can be
-    large, and the caller of a recorded operation must leave them alone until backward().
+    copied: they can be large, and the caller must leave them alone until backward().
     """
-    compact = x[
-        tuple(
-            slice(0, 1) if stride == 0 and n else slice(None)
-            for stride, n in zip(x.strides, x.shape)
-        )
-    ]
-    return np.broadcast_to(compact.copy(), x.shape)
+    if 0 not in x.strides:
+        return x.copy()
+    once = (slice(0, 1) if stride == 0 else slice(None) for stride in x.strides)
+    return np.broadcast_to(x[tuple(once)].copy(), x.shape)
 
 
 def refusal(label, error, arrays):

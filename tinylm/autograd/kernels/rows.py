@@ -15,6 +15,8 @@ BLOCK = 4096                                                # rows in one produc
 
 def as_rows(x):
     """x (..., D) as a matrix (n, D); D may be 0, where NumPy cannot tell n from the size."""
+    if x.size:
+        return x.reshape(-1, x.shape[-1])
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
