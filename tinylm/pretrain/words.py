@@ -17,8 +17,7 @@ def split(text, cut=None):
     """Words and punctuation marks; 's is a piece of its own, and a name in brackets stays whole.
 
     Letters with marks are written in one way (NFC). In scripts without spaces each is a word,
-    unless
-    someone has put spaces between the words: then those are.
+    unless someone has put spaces between the words: then those are.
 
     cut  whether someone has; None: as the text looks
     """

@@ -2,8 +2,8 @@
 backward.
 
 float16 is for storage: kernels and rules calculate in float32, and only results are rounded.
-Integers among
-the operands of a kernel take the dtype of the others. Read next: operation.py, the two decorators.
+Integers among the operands of a kernel take the dtype of the others. Read next: operation.py, the
+two decorators.
 """
 
 import inspect

@@ -2,8 +2,7 @@
 2.6-2.11)
 
 Two operations share one kernel: `attention` takes queries, keys and values; `self_attention` takes
-them
-packed as one projection makes them, and never copies them apart. Read next:
+them packed as one projection makes them, and never copies them apart. Read next:
 nn/attention/multi_head.py.
 """
 import functools
@@ -20,13 +19,10 @@ from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
 # exp() of scores up to this cannot overflow, even summed over 10^6 keys and times large values, so
-# the row maximum
-# need not be found and subtracted first; a row sum that lets the row maximum lie below -SAFE_SCORE
-# sends us the
-# careful way. There too, rows within the bounds are left as they are, so that what a row gives
-# depends, to the last
-# bit, on what that row sees and on nothing else in the batch.
-# in float16, whose exp() overflows at 11, no score is safe
+# the row maximum need not be found and subtracted first; a row sum that lets the row maximum lie
+# below -SAFE_SCORE takes the careful way. There too, rows within the bounds are left as they are,
+# so that a row's result depends, to the last bit, on what that row sees and on nothing else in the
+# batch. In float16, whose exp() overflows at 11, no score is safe.
 SAFE_SCORE = 60.0
 
 
@@ -140,11 +136,10 @@ def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq,
 
 
 def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
-    # With P = softmax(S), y = P v:   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq =
-    # dS k scale,
-    # dk = dS^T q scale. rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse
-    # is never
-    # formed: the row factor has gone into g.
+    # With P = softmax(S) and y = P v:
+    #   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq = dS k scale,   dk = dS^T q scale
+    # rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse is never formed:
+    # the row factor has gone into g.
     shared = q.shape[2] > 1
     kept = weights if dropped is None else weights * dropped
     if shared:
@@ -200,9 +195,8 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     raises   ShapeError if the shapes do not fit; DtypeError if the mask is not bool
 
     What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases
-    reaches neither the
-    output nor a gradient of a query that does not see them, nor does such a query, or its
-    cotangent, reach theirs.
+    reaches neither the output nor a gradient of a query that does not see them, nor does such a
+    query, or its cotangent, reach theirs.
     """
     check_heads("attention", q, k, v)
     check_bias(bias, "attention")

@@ -28,8 +28,7 @@ _FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
 
 def read_conllu(path, tag=3):
     """Sentences of a CoNLL-U file; words that a token contains ("2-3 don't") and empty nodes
-    ("8.1")
-    follow its rules: the syntactic words are read, not the spelling above them.
+    ("8.1") follow its rules: the syntactic words are read, not the spelling above them.
 
     tag      column of the tag: 3 universal part of speech, 4 the treebank's own
     returns  list of (words, tags)

@@ -97,8 +97,7 @@ def share_of(examples, share, seed=0):
     examples  list of (x, label)
     share     in (0, 1]; of every label the nearest whole number is taken, and at least one
     returns   (part, rest): lists in their old order. The part of a smaller share with the same
-              seed lies inside that of a
-              larger one, so amounts of data can be compared.
+              seed lies inside that of a larger one, so amounts of data can be compared.
     """
     if not 0 < share <= 1:
         raise ConfigError(f"share_of: share {share} is not in (0, 1]")

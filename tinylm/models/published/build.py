@@ -82,8 +82,7 @@ def _fits(config, weights, sizes):
     numbers = weights.parameters()
     if isinstance(config, GPTConfig):
         # A layer, or an expert, has a tensor at least, or else counting would take long. Twice:
-        # what is smaller may
-        # lack one tensor, and fill() names it.
+        # what is smaller may lack one tensor, and fill() names it.
         return (
             max(config.n_layer, config.experts) <= len(weights)
             and count_parameters(config) <= 2 * numbers

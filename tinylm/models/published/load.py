@@ -2,14 +2,13 @@
 Hugging Face and GGUF).
 
     published = load_pretrained("smollm2")               a name of formats.PUBLISHED, a file, or a
-    folder
-    logits = published.model(ids)
+    folder logits = published.model(ids)
     save_pretrained(model, "folder")                     config.json and model.safetensors, for
     Hugging Face to read
 
 No weight is drawn before it is read: the model is made of placeholders, and each array of the file
-becomes a parameter
-in turn, so memory holds the model once and one tensor besides. Read next: layouts/rules.py.
+becomes a parameter in turn, so memory holds the model once and one tensor besides. Read next:
+layouts/rules.py.
 """
 from dataclasses import dataclass
 from pathlib import Path

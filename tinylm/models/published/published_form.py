@@ -1,7 +1,6 @@
 """A model of this package in the parts of a published family: what save_pretrained can then write.
 
-    same, described = published_form(model)
-    save_pretrained(same, "folder", described=described)
+    same, described = published_form(model) save_pretrained(same, "folder", described=described)
 
 A decoder goes as it is, or with biases of zero, or its positions as a table. An encoder without
 segments becomes a BERT whose one segment is zero; an encoder-decoder becomes a BART, whose

@@ -72,8 +72,7 @@ def load_sentence_encoder(name="minilm", dtype=np.float32):
 
     name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with a tokenizer
     raises   MissingExtra with the pip command if they are not installed; CheckpointError if they
-             are damaged;
-             ConfigError if they are no encoder
+             are damaged; ConfigError if they are no encoder
     """
     folder = Path(find_weights(name))
     published = load_pretrained(folder, dtype)

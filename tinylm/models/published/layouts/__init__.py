@@ -3,8 +3,7 @@
 A layout is a module with
 
     read_config(f, names)        Fields of a config.json -> a configuration; `names` of the tensors
-                                 there are, by which
-                                 a layout sees which heads a model has, or None
+                                 there are, by which a layout sees which heads a model has, or None
     rules(config, kind)          list of Rule: each of our parameters and the tensors it is made of
     PREFIX                       what the names of a model without a head lack; or PREFIXES by kind
     REPEATED                     names of tensors that a file may hold once more

@@ -2,8 +2,7 @@
 them.
 
 `rope_theta` with an optional `rope_scaling`, or both in `rope_parameters`. Every scheme of the
-book's
-section 2.3.5 is read. Read next: llama.py.
+book's section 2.3.5 is read. Read next: llama.py.
 """
 
 import math

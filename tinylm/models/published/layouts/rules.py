@@ -1,10 +1,8 @@
 """Rules between our parameters and the tensors of a published file, in both directions.
 
 Three things differ: torch keeps a linear map as (out, in), the transpose of ours; queries, keys and
-values are three
-matrices there and one here, or one in another order of rows; and some gains are published less 1.
-Each is a kind of rule.
-Read next: gpt2.py.
+values are three matrices there and one here, or one in another order of rows; and some gains are
+published less 1. Each is a kind of rule. Read next: gpt2.py.
 """
 from dataclasses import dataclass
 from typing import Callable
@@ -61,9 +59,8 @@ def _side_by_side(parts, dtype):
     """Matrices (out, in) side by side as one (in, outs).
 
     A map that widens lies row by row, one that narrows column by column: the longer way is then
-    contiguous, and the
-    product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30 against 26 GB/s;
-    1536 x 576: 33 against 19).
+    contiguous, and the product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30
+    against 26 GB/s; 1536 x 576: 33 against 19).
     """
     # queries, keys and values together are small
     arrays = [part() for part in parts]
