@@ -1,6 +1,6 @@
-"""`tinylm eval RUN`: loss, perplexity and bits per byte of a trained model on a text.
+"""`tinylm eval RUN [FILE...]`: loss, perplexity and bits per byte of a trained model on a text.
 
-Without --data the text is what the run kept for validation. Bits per byte compare models with different tokenizers. Of an
+RUN is a run, or published weights: a folder that `tinylm export` wrote, a name, a file. Without --data the text is what the run kept for validation. Bits per byte compare models with different tokenizers. Of an
 objective other than causal the loss and the share of right answers are told: its loss is not of a whole text.
 """
 import json
@@ -28,23 +28,20 @@ class EvalConfig:
 def main(argv):
     """Score a model on a text and print the result."""
     from tinylm.backend import backend
+    from tinylm.cli.learn.eval_published import score_published
+    from tinylm.cli.use.open_model import is_published
     from tinylm.reading import BadLines
-    from tinylm.train import Run, checkpoint, load_run
 
-    config, (path,) = parse(argv, EvalConfig, positionals=("RUN",), verb="eval", about=__doc__,
-                            examples=("tinylm eval RUN", "tinylm eval RUN --data book.txt --json"))
+    config, (path, *files) = parse(argv, EvalConfig, positionals=("RUN", "[FILE...]"), verb="eval", about=__doc__,
+                                   examples=("tinylm eval RUN", "tinylm eval RUN --data book.txt --json",
+                                             "tinylm eval smollm2 book.txt"))
     backend(config.device)
-    run, found = checkpoint.find(path)
-    model, tokenizer, trained = load_run(found)
-    model.to(config.device)
-    bad = BadLines(config.skip_bad)
+    asked, bad = (*files, *config.data), BadLines(config.skip_bad)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
-        data = text_of(config.data, run, tokenizer, trained, aside, bad)
-        opened = Run(run, trained, tokenizer, data, None)
-        batch_size = config.batch_size or trained.batch_size
-        result = {"run": str(found), "data": ", ".join(config.data) or f"{run}, validation text", "objective": trained.objective,
-                  "counted": opened.family.counted,
-                  **score(model, opened, batch_size, config.device)}
+        if is_published(path):
+            result = score_published(path, config, asked, aside, bad)
+        else:
+            result = score_run(path, config, asked, aside, bad)
     if config.json:
         result["left_out"] = bad.count
         print(json.dumps(result))
@@ -52,12 +49,26 @@ def main(argv):
     print("\n".join([*bad.report(), *report(result)]))
 
 
+def score_run(path, config, asked, aside, bad):
+    """The scores of a run on a text, of its own where none is asked for. Returns a dict."""
+    from tinylm.train import Run, checkpoint, load_run
+
+    run, found = checkpoint.find(path)
+    model, tokenizer, trained = load_run(found)
+    model.to(config.device)
+    data = text_of(asked, run, tokenizer, trained, aside, bad)
+    opened = Run(run, trained, tokenizer, data, None)
+    scores = score(model, opened, config.batch_size or trained.batch_size, config.device)
+    return {"run": str(found), "data": ", ".join(asked) or f"{run}, validation text",
+            "objective": trained.objective, "counted": opened.family.counted, **scores}
+
+
 def report(result):
     """A result as lines."""
     lines = [f"{result['run']} on {result['data']}: {result['tokens']:,} {result['counted']} scored"]
     if "perplexity" in result:
         return lines + [f"  loss           {result['loss']:.4f} nats per token", f"  perplexity     {result['perplexity']:.3f}",
-                        f"  bits per byte  {result['bits_per_byte']:.4f}"]
+                        f"  bits per byte  {result['bits_per_byte']:.4f} (perplexity {2 ** result['bits_per_byte']:.3f} per byte)"]
     lines.append(f"  loss           {result['loss']:.4f} ({result['objective']})")
     if result["right"] is not None:
         lines.append(f"  right answers  {result['right']:.1%} of {result['answers']:,} (always the commonest one: "

@@ -1,0 +1,84 @@
+"""What `tinylm eval` does with weights that others published, or that `tinylm export` wrote.
+
+A text is cut into windows of the context, and every token of it is predicted but the first; where
+the model wants ids before a text, such as <s>, also that. Read first: eval.py.
+"""
+
+import numpy as np
+
+from tinylm.errors import ConfigError, DataError
+
+LONGEST = 1024  # tokens of a window: attention costs their square, and memory that of all logits
+TOKENS = 4096  # of a batch
+
+
+def score_published(name, config, data, aside, bad):
+    """The scores of published weights on a text.
+
+    name     as load_pretrained takes it
+    config   EvalConfig;  data  files, folders, patterns
+    aside    folder for the tokens of the text
+    bad      BadLines
+    returns  dict, as eval.py prints it
+    raises   ConfigError for a model that predicts no next token; DataError without a text
+    """
+    from tinylm.data import EvenWindows, prepare
+    from tinylm.data.read.text import stream_documents
+    from tinylm.models import GPT
+    from tinylm.models.published.load import load_pretrained
+    from tinylm.pretrain import CausalLM
+    from tinylm.train import evaluate, perplexity
+    from tinylm.train.evaluation import bits_per_byte
+
+    if not data:
+        raise DataError(f"{name} has no text of its own: give one with --data FILE")
+    found = load_pretrained(name)
+    if not isinstance(found.model, GPT):
+        raise ConfigError(
+            f"{name} is of type {type(found.model).__name__}, which gives no probability of a "
+            "text; scored are decoders, such as GPT-2 or LLaMA"
+        )
+    if found.tokenizer is None:
+        raise ConfigError(
+            f"{name} has no tokenizer beside it: tokenizer.json, tokenizer.model, ..."
+        )
+    words = Beginning(found.tokenizer, found.begin)
+    text = prepare(stream_documents(data, bad=bad), words, aside, val_fraction=0).train
+    counts = prepared_bytes(aside)
+    context = min(found.model.config.context or LONGEST, LONGEST)
+    rows = EvenWindows(text.tokens, context)
+    batch_size = config.batch_size or max(1, TOKENS // context)
+    model = found.model.to(config.device)
+    loss, count = evaluate(model, CausalLM(), rows, batch_size, device=config.device)
+    said = len(text.tokens) - len(found.begin) * len(text.documents)
+    return {
+        "run": str(name),
+        "data": ", ".join(map(str, data)),
+        "objective": "causal",
+        "counted": "tokens",
+        "tokens": count,
+        "loss": loss,
+        "perplexity": perplexity(loss),
+        "bits_per_byte": bits_per_byte(loss, said, counts),
+    }
+
+
+def prepared_bytes(folder):
+    """The bytes of the text that `prepare` has encoded there."""
+    from tinylm.data import Prepared
+
+    return Prepared.open(folder).meta["train"]["bytes"]
+
+
+class Beginning:
+    """A tokenizer with ids before every document, as `prepare` takes one."""
+
+    def __init__(self, tokenizer, begin):
+        self.tokenizer, self.begin = tokenizer, begin
+        self.vocab_size, self.special = tokenizer.vocab_size, tokenizer.special
+
+    def encode_stream(self, chunks):
+        """Chunks of a document -> (t,) integer arrays."""
+        if self.begin:
+            yield np.array(self.begin, np.int32)
+        yield from self.tokenizer.encode_stream(chunks)
