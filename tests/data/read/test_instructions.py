@@ -210,3 +210,8 @@ def test_other_pairs_are_refused_by_line(record, words, tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(record))
     with pytest.raises(DataError, match=f"line 1: .*{words}"):
         read_preferences(tmp_path / "a.jsonl")
+
+
+def test_conversations_can_be_told_apart_in_a_set():
+    one, two = (as_sample({"messages": [U, A], "tools": tools}) for tools in (TOOLS, None))
+    assert len({one, two, as_sample({"messages": [U, A], "tools": TOOLS})}) == 2

@@ -51,9 +51,9 @@ class Conversation:
 
     turns: tuple[tuple[str, str | None], ...]
     task: str = ""
-    more: tuple[dict, ...] = ()
+    more: tuple[dict, ...] = field(default=(), hash=False)
     asked: int = 0
-    given: dict = field(default_factory=dict)
+    given: dict = field(default_factory=dict, hash=False)
 
     def messages(self):
         """list of {"role", "content", ...}."""

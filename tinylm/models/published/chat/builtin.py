@@ -11,7 +11,7 @@ from tinylm.models.published.chat.pieces import (
     ROLES,
     Mark,
     content_text,
-    encode_pieces,
+    encode_whole,
     plain_messages,
 )
 
@@ -79,7 +79,7 @@ class ChatTemplate:
         returns  (T,) int32
         raises   DataError as `pieces` does, or if the tokenizer lacks a mark
         """
-        return encode_pieces(tokenizer, self.pieces(messages, add_prompt, **given), self.name)
+        return encode_whole(tokenizer, self.pieces(messages, add_prompt, **given), self.name)
 
 
 def _chatml(messages, add_prompt, template):

@@ -15,6 +15,16 @@ class Mark(str):
     """A piece of the text that stands for a special token; a plain str is text."""
 
 
+def encode_whole(tokenizer, pieces, name):
+    """As encode_pieces, of a whole conversation: the tokenizer's own ids for the text where every
+    special token in it is a mark."""
+    text, runs = "".join(pieces), merged(pieces)
+    found = cut(text, tuple(tokenizer.special))
+    if found == runs and [*map(type, found)] == [*map(type, runs)]:
+        return tokenizer.encode(text, allow_special=True)
+    return encode_pieces(tokenizer, runs, name)
+
+
 def encode_pieces(tokenizer, pieces, name, before=()):
     """The token ids of marks and texts, those that the tokenizer gives the whole text.
 
@@ -130,5 +140,5 @@ def content_text(message, where="a message"):
     return joined_parts(message.get("content"), f"chat: {where}")
 
 
-__all__ = ["ROLES", "Mark", "content_text", "cut", "encode_pieces", "merged", "plain",
-           "plain_messages"]
+__all__ = ["ROLES", "Mark", "content_text", "cut", "encode_pieces", "encode_whole", "merged",
+           "plain", "plain_messages"]

@@ -16,7 +16,7 @@ from tinylm.models.published.chat.pieces import (
     Mark,
     content_text,
     cut,
-    encode_pieces,
+    encode_whole,
     plain,
     plain_messages,
 )
@@ -150,7 +150,7 @@ class JinjaTemplate:
         returns  (T,) int32
         """
         pieces = self.pieces(messages, add_prompt, tuple(tokenizer.special), **given)
-        return encode_pieces(tokenizer, pieces, self.name)
+        return encode_whole(tokenizer, pieces, self.name)
 
     def _variables(self, given):
         """What the program is given besides the messages, refused where it does not read it."""
