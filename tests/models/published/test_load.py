@@ -241,3 +241,34 @@ def test_a_field_that_changes_the_model_and_is_not_read_is_refused_by_name(kind,
         field = next(iter(value))
     with pytest.raises(CheckpointError, match=field):
         read_layout(described | changes)
+
+
+@pytest.mark.parametrize("name, field, ours, value", [
+    ("mixtral-8x7b", "rms_norm_eps", "norm_eps", 1e-5), ("olmo2-1b", "rms_norm_eps", "norm_eps", 1e-5),
+    ("phi3-mini", "rms_norm_eps", "norm_eps", 1e-5), ("gemma2-9b", "attn_logit_softcapping", "attention_cap", 50.0),
+    ("gemma2-9b", "final_logit_softcapping", "logit_cap", 30.0), ("gemma-2b", "head_dim", "head_width", 256),
+    ("qwen3-0.6b", "head_dim", "head_width", 128), ("mistral-7b", "sliding_window", "window", 4096)])
+def test_a_field_left_out_has_the_value_of_the_familys_class(name, field, ours, value):
+    kind = KINDS[name]
+    described = LAYOUTS[kind].write_config(tiny(name), kind)
+    rest = {n: v for n, v in described.items() if n != field}
+    assert getattr(read_layout(rest)[0], ours) == value
+
+
+def test_null_is_no_cap_and_no_window():
+    described = LAYOUTS["gemma2"].write_config(tiny("gemma2-9b"), "gemma2")
+    config, _ = read_layout(described | {"attn_logit_softcapping": None, "sliding_window": None, "layer_types": None})
+    assert config.attention_cap is None and set(config.attention) == {"full"}
+
+
+def test_gelu_in_a_gemma_is_the_tanh_form():
+    described = LAYOUTS["gemma"].write_config(tiny("gemma-2b"), "gemma")
+    assert read_layout(described | {"hidden_act": "gelu"})[0].activation == "geglu_tanh"
+
+
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "llama3"])
+def test_a_rotary_factor_below_one_is_refused_where_it_is_read(kind):
+    described = LAYOUTS["llama"].write_config(tiny("llama2-7b"), "llama")
+    scaling = {"rope_type": kind, "factor": 0.5, "original_max_position_embeddings": 8}
+    with pytest.raises(CheckpointError, match="factor = 0.5 is not read here, but at least 1"):
+        read_layout(described | {"rope_parameters": scaling})

@@ -20,7 +20,7 @@ from tinylm.files import read_json
 from tinylm.models.published import formats
 from tinylm.models.published.build import check_size, fill, new_model
 from tinylm.models.published.chat.found import folder_template, gguf_template
-from tinylm.models.published.layouts import LAYOUTS, gguf, prefix_of
+from tinylm.models.published.layouts import LAYOUTS, LEFT_OUT, gguf, prefix_of
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.nn import Module
 from tinylm.tokenizers.published import begin_of, read_tokenizer
@@ -93,10 +93,10 @@ def read_layout(described, where="config.json", weights=None):
     raises   CheckpointError for a family not read here, a field that is missing, misstated, or not
              known
     """
-    fields = Fields(described, where)
-    kind = described.get("model_type")
+    kind = Fields(described, where).described.get("model_type")
     if not isinstance(kind, str) or kind not in LAYOUTS:
         raise CheckpointError(f"{where}: a model of type {kind!r} is not read here, but {', '.join(LAYOUTS)}")
+    fields = Fields(LEFT_OUT.get(kind, {}) | described, where)
     try:
         config = LAYOUTS[kind].read_config(fields, weights)
     except (ConfigError, OverflowError, ZeroDivisionError) as error:

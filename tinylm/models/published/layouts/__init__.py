@@ -61,6 +61,26 @@ ENCODERS = dict.fromkeys(bert.PREFIXES, bert) | {
 }
 LAYOUTS = DECODERS | ENCODERS
 
+# What a config.json leaves out has the value of the library's class. Where a reader knows no
+# default, or null means something else than nothing at all (no window, no cap), it stands here.
+LEFT_OUT = {
+    "mistral": {"sliding_window": 4096, "num_key_value_heads": 8},
+    "mixtral": {"rms_norm_eps": 1e-5, "num_key_value_heads": 8},
+    "gemma": {"head_dim": 256},
+    "gemma2": {
+        "head_dim": 256,
+        "num_key_value_heads": 4,
+        "sliding_window": 4096,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+    },
+    "qwen2": {"num_key_value_heads": 32, "sliding_window": 4096},
+    "qwen3": {"num_key_value_heads": 32, "sliding_window": 4096, "head_dim": 128},
+    "olmo2": {"rms_norm_eps": 1e-5},
+    "smollm3": {"num_key_value_heads": 4},
+    "phi3": {"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
+}
+
 
 def prefix_of(kind):
     """What names of a family's tensors begin with, unless the model has no head."""

@@ -57,7 +57,7 @@ def read_config(f, names=None):
         n_kv_head=f.integer("num_key_value_heads", default=None),
         d_model=d_model,
         d_hidden=f.integer("intermediate_size"),
-        head_width=f.integer("head_dim", default=None),
+        head_width=f.integer("head_dim", default=d_model // heads if d_model % heads else None),
         norm="rms",
         norm_eps=f.number("rms_norm_eps", default=1e-6),
         activation=_activation(f, kind),
@@ -81,9 +81,10 @@ def _activation(f, kind):
     if kind == "gemma" and f.has("hidden_activation"):
         f.ignore("hidden_act")
         return f.choice("hidden_activation", table=ACTIVATION)
-    return f.choice(
-        "hidden_act", table=ACTIVATION, default="gelu_pytorch_tanh" if kind == "gemma" else "silu"
-    )
+    if kind == "gemma":  # its first files said gelu and meant the tanh form
+        table = ACTIVATION | {"gelu": "geglu_tanh"}
+        return f.choice("hidden_act", table=table, default="gelu")
+    return f.choice("hidden_act", table=ACTIVATION, default="silu")
 
 
 def _biases(f, d_model):

@@ -7,7 +7,7 @@ book's section 2.3.5 is read. Read next: llama.py.
 
 import math
 
-from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.fields import REQUIRED, Fields
 
 KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name for it
@@ -56,25 +56,33 @@ def _trained(f, context, above):
     return inside if above is None else above
 
 
+def _factor(f, default=REQUIRED):
+    """How many times as long as in training a sequence may be."""
+    factor = f.number("factor", default=default)
+    if factor < 1:
+        f.refuse("factor", factor, "at least 1")
+    return factor
+
+
 def _default(f, context, trained):
     f.only("factor", 1.0, 1)
     return None, context
 
 
 def _linear(f, context, trained):
-    return {"name": "linear", "factor": f.number("factor")}, context
+    return {"name": "linear", "factor": _factor(f)}, context
 
 
 def _dynamic(f, context, trained):
     f.only("alpha")
     trained = f.integer("original_max_position_embeddings", default=context)
-    factor = f.number("factor")
+    factor = _factor(f)
     return {"name": "dynamic_ntk", "trained": trained, "factor": factor}, round(context * factor)
 
 
 def _yarn(f, context, trained):
     trained = _trained(f, context, trained)
-    factor = f.number("factor", default=context / trained)
+    factor = _factor(f, context / trained)
     f.only("truncate", True)
     read = {
         "name": "yarn_by_index",
@@ -110,7 +118,7 @@ def _longrope(f, context, trained):
 def _llama3(f, context, trained):
     return {
         "name": "llama3",
-        "factor": f.number("factor"),
+        "factor": _factor(f),
         "trained": _trained(f, context, trained),
         "low": f.number("low_freq_factor"),
         "high": f.number("high_freq_factor"),

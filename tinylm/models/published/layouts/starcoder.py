@@ -16,13 +16,15 @@ def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     base, scaling, _, context = read_rope(f, f.integer("max_position_embeddings"))
     window = f.integer("sliding_window", default=None)
+    heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=context,
         n_layer=f.integer("num_hidden_layers"),
-        n_head=f.integer("num_attention_heads"),
+        n_head=heads,
         n_kv_head=f.integer("num_key_value_heads", default=2),
-        d_model=f.integer("hidden_size"),
+        d_model=d_model,
+        head_width=d_model // heads if d_model % heads else None,
         d_hidden=f.integer("intermediate_size"),
         norm_eps=f.number("norm_epsilon", default=1e-5),
         norm_bias=True,
