@@ -54,10 +54,11 @@ def _attach():
         setattr(Tensor, name, _method(getattr(statistics, name)))
     for name in ("swapaxes", "squeeze", "ravel", "repeat", "split"):
         setattr(Tensor, name, _method(getattr(shaping, name)))
-    Tensor.cumsum = lambda self, axis: reductions.cumsum(self, axis=axis)
+    Tensor.cumsum = lambda self, axis=None: reductions.cumsum(self, axis=axis)
     Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
-    Tensor.transpose = lambda self, *axes: shaping.transpose(self, axes=_flat(axes) if axes else None)
+    Tensor.transpose = lambda self, *axes: shaping.transpose(
+        self, axes=None if axes in ((), (None,)) else _flat(axes))
     Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.T = property(lambda self: shaping.transpose(self))

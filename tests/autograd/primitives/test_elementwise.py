@@ -156,3 +156,52 @@ def test_devices_never_mix_silently():
 def test_relu_keeps_nan():
     got = tl.relu(tl.Tensor([np.nan, -1.0, 2.0])).numpy()
     assert np.array_equal(got, [np.nan, 0.0, 2.0], equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, bool])
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "erf"])
+def test_functions_of_integers_are_those_of_the_same_floats(name, dtype):
+    values = np.array([-128, 3, 0, 100]).astype(dtype)      # |-128| is no int8, exp(100) no float16
+    function = getattr(tl, name)
+    expected = function(tl.Tensor(values.astype(np.float64)))
+    np.testing.assert_array_equal(function(tl.Tensor(values)).numpy(), expected.numpy())
+
+
+REAL = ["sigmoid", "softplus", "erf", "relu", "floor", "ceil", "var", "std", "norm"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_what_complex_numbers_do_not_have_is_refused(name):
+    with pytest.raises(DtypeError, match=name):
+        getattr(tl, name)(tl.Tensor(np.array([1 + 2j, 0.3 - 1j])))
+
+
+def test_an_infinite_cotangent_stays_on_the_side_that_was_taken():
+    a, b = leaf(np.array([1.0, 3.0, 2.0])), leaf(np.array([2.0, 1.0, 2.0]))
+    tl.maximum(a, b).backward(np.full(3, np.inf))           # 0 x inf would be nan
+    np.testing.assert_array_equal(a.grad.numpy(), [0, np.inf, np.inf])
+    np.testing.assert_array_equal(b.grad.numpy(), [np.inf, 0, np.inf])
+    a.grad = b.grad = None
+    tl.minimum(a, b).backward(np.full(3, np.inf))
+    np.testing.assert_array_equal(a.grad.numpy(), [np.inf, 0, np.inf])
+    a.grad = None
+    tl.max(a).backward(np.inf)
+    np.testing.assert_array_equal(a.grad.numpy(), [0, np.inf, 0])
+    for exponent in (0, np.zeros(3)):                       # a constant, as in torch
+        a.grad = None
+        tl.power(a, exponent).backward(np.full(3, np.inf))
+        np.testing.assert_array_equal(a.grad.numpy(), [0, 0, 0])
+
+
+def test_the_slope_of_a_quotient_does_not_overflow_on_the_way():
+    a, b = (tl.Tensor(np.full(1, 1e20, np.float32), requires_grad=True) for _ in range(2))
+    (a / b * 1e20).backward(np.ones(1, np.float32))         # -g a / b^2 with g = 1e20
+    np.testing.assert_allclose(b.grad.numpy(), [-1.0], rtol=1e-6)
+    a, b = (tl.Tensor(np.full(1, x, np.float32), requires_grad=True) for x in (1e38, 1e18))
+    (a / b).backward(np.full(1, 1e19, np.float32))          # g a / b = 1e39, but g a / b^2 = 1e21
+    np.testing.assert_allclose(b.grad.numpy(), [-1e21], rtol=1e-6)
+
+
+def test_rounding_a_bool_is_an_error_of_ours():
+    with pytest.raises(DtypeError, match="round"):
+        tl.round(tl.Tensor(np.array([True])), 1)

@@ -119,3 +119,24 @@ def test_topk_puts_nan_before_every_number():
     values, indices = tl.topk(tl.Tensor([1.0, np.nan, 3.0]), 2)     # as torch does
     assert np.array_equal(indices, [1, 2])
     assert np.array_equal(values.numpy(), [np.nan, 3.0], equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, np.int64, bool, np.float16])
+def test_topk_orders_every_dtype(dtype):
+    limits = np.finfo(dtype) if dtype is np.float16 else np.iinfo(np.int8 if dtype is bool else dtype)
+    ends = [dtype(limits.min), dtype(limits.max)]           # -0 and -min of integers are themselves
+    values = np.array([0, ends[0], 3, ends[1], 3], dtype)
+    top, indices = tl.topk(tl.Tensor(values), 5)
+    np.testing.assert_array_equal(top.numpy(), np.sort(values)[::-1])
+    np.testing.assert_array_equal(values[indices], top.numpy())
+    ties = top.numpy()[1:] == top.numpy()[:-1]
+    assert np.all(np.diff(indices)[ties] > 0)               # the earlier of equals first
+
+
+def test_sort_without_an_axis_is_numpys(rng):
+    x = leaf(rng.normal(size=(2, 3)))
+    y = tl.sort(x, axis=None)
+    np.testing.assert_array_equal(y.numpy(), np.sort(x.numpy(), axis=None))
+    y.backward(np.arange(6.0))
+    order = np.argsort(x.numpy(), axis=None)
+    np.testing.assert_array_equal(x.grad.numpy().reshape(-1)[order], np.arange(6.0))

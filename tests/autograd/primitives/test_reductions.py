@@ -79,3 +79,78 @@ def test_variance_and_deviation_are_numpys(rng, device):
         t = tl.Tensor(x, device=device)
         np.testing.assert_allclose(t.var(axis=axis).numpy(), x.var(axis=axis), rtol=1e-14)
         np.testing.assert_allclose(tl.std(t, axis=axis, keepdims=True).numpy(), x.std(axis=axis, keepdims=True), rtol=1e-14)
+
+
+TAKE_AN_AXIS = ["sum", "mean", "max", "min", "prod", "logsumexp", "norm", "cumsum", "softmax",
+                "squeeze"]
+
+
+@pytest.mark.parametrize("name", TAKE_AN_AXIS)
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_single_number_has_an_axis_to_reduce_as_in_numpy(name, axis):
+    x = leaf(np.array(2.0))
+    y = getattr(tl, name)(x, axis=axis)
+    np.testing.assert_allclose(y.numpy(), np.full(y.shape, 1.0 if name == "softmax" else 2.0))
+    y.backward(np.ones(y.shape))
+    assert x.grad.numpy() == (0.0 if name == "softmax" else 1.0)
+
+
+def test_cumsum_without_an_axis_runs_over_all_values(rng):
+    x = leaf(rng.normal(size=(2, 3)))
+    y = x.cumsum()
+    np.testing.assert_allclose(y.numpy(), np.cumsum(x.numpy()))
+    y.backward(np.array([1.0, 0, 0, 0, 0, 1.0]))
+    np.testing.assert_allclose(x.grad.numpy(), [[2, 1, 1], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, bool, np.int32])
+def test_products_of_integers_have_numpys_dtype(dtype):
+    values = np.array([100, 120, 3]).astype(dtype)          # 36000 is no int8
+    y = tl.prod(tl.Tensor(values)).numpy()
+    assert y == np.prod(values) and y.dtype == np.prod(values).dtype
+
+
+def test_a_product_does_not_overflow_on_the_way():
+    x = tl.Tensor(np.array([1e30, 1e-30, 1e30, 1e-30], np.float32), requires_grad=True)
+    y = tl.prod(x)
+    np.testing.assert_allclose(y.numpy(), 1, rtol=1e-6)
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1e-30, 1e30, 1e-30, 1e30], rtol=1e-6)
+
+
+def test_a_product_of_nothing_is_a_constant_of_the_graph():
+    x = leaf(np.zeros((2, 0)))
+    y = tl.prod(x, axis=1)
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(y.numpy(), [1, 1])
+    assert x.grad.shape == (2, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_logsumexp_of_integers_is_that_of_floats(dtype):
+    values = np.array([100, -100, 3]).astype(dtype)         # -100 - 100 is no int8
+    y = tl.logsumexp(tl.Tensor(values))
+    np.testing.assert_allclose(y.numpy(), tl.logsumexp(tl.Tensor(values.astype(float))).numpy())
+
+
+@pytest.mark.parametrize("n", [2, 3, 768])
+def test_deviations_of_float32_survive_an_offset(n, rng):
+    x = (rng.normal(size=n) + 1e6).astype(np.float32)       # the mean itself has steps of 0.06
+    np.testing.assert_allclose(tl.std(tl.Tensor(x)).numpy(), np.std(x.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(tl.var(tl.Tensor(x)).numpy(), np.var(x.astype(float)), rtol=1e-6)
+
+
+def test_a_constant_has_no_deviation_and_no_slope():
+    x = tl.Tensor(np.full(7, 0.1, np.float32), requires_grad=True)      # a rounded mean differs from 0.1
+    y = tl.std(x)
+    y.backward()
+    assert y.numpy() == 0 and not np.any(x.grad.numpy())
+
+
+def test_lengths_at_the_ends_of_float32_have_finite_slopes():
+    largest = np.finfo(np.float32).max
+    x = tl.Tensor(np.array([largest], np.float32), requires_grad=True)
+    tl.norm(x).backward(np.float32(5))                      # 5 x 3.4e38 on the way would be infinite
+    np.testing.assert_allclose(x.grad.numpy(), [5])
+    y = tl.std(tl.Tensor(np.array([largest, -largest], np.float32)))
+    np.testing.assert_allclose(y.numpy(), largest, rtol=1e-6)

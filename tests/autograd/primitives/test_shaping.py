@@ -95,3 +95,26 @@ def test_impossible_shapes_are_named():
         tl.concatenate([x, np.ones((2, 2))], axis=0)
     with pytest.raises(ShapeError, match="broadcast_to"):
         tl.broadcast_to(x, (2, 4))
+
+
+def test_widths_of_padding_take_numpys_short_forms():
+    x = leaf(np.ones((2, 3)))
+    for widths in (1, (1, 2), ((1, 2),), np.array([1, 2])):
+        x.grad = None
+        y = tl.pad(x, widths)
+        np.testing.assert_array_equal(y.numpy(), np.pad(np.ones((2, 3)), widths))
+        y.backward(np.ones(y.shape))
+        np.testing.assert_array_equal(x.grad.numpy(), np.ones((2, 3)))
+    with pytest.raises(ShapeError, match="pad: widths"):
+        tl.pad(x, 1.5)
+
+
+def test_empty_axes_split_and_odd_sections_are_refused():
+    parts = tl.split(tl.Tensor(np.zeros((0, 2))), np.int64(3))
+    assert [part.shape for part in parts] == [(0, 2)] * 3
+    with pytest.raises(ShapeError, match="split"):
+        tl.split(tl.Tensor(np.zeros(4)), -2)
+
+
+def test_transpose_of_none_reverses_as_a_method_too():
+    assert tl.Tensor(np.zeros((2, 3))).transpose(None).shape == (3, 2)

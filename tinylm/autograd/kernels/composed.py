@@ -23,7 +23,7 @@ from tinylm.autograd.primitives.shaping import (
     swapaxes,
     transpose,
 )
-from tinylm.autograd.primitives.statistics import scale_of_squares
+from tinylm.autograd.primitives.statistics import centered, scale_of_squares
 
 
 def linear(x, weight, bias=None):
@@ -44,10 +44,10 @@ def embedding(ids, weight):
 
 def layer_norm(x, gain, bias=None, eps=1e-5):
     """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
-    centered = x - mean(x, axis=-1, keepdims=True)
-    s = scale_of_squares(centered, -1, small=False)         # 1, but for values whose squares would overflow
-    centered = centered / s
-    y = gain * centered / sqrt(mean(centered * centered, axis=-1, keepdims=True) + eps / s / s)
+    distances = centered(x, -1)
+    s = scale_of_squares(distances, -1, small=False)        # 1, but for values whose squares would overflow
+    distances = distances / s
+    y = gain * distances / sqrt(mean(distances * distances, axis=-1, keepdims=True) + eps / s / s)
     return y if bias is None else y + bias
 
 

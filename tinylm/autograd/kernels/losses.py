@@ -2,6 +2,8 @@
 
 Read next: attention.py, where softmax meets two matrix products.
 """
+import functools
+
 import numpy as np
 
 from tinylm.autograd.engine.operation import fused
@@ -12,7 +14,19 @@ from tinylm.autograd.primitives.reductions import largest, mean, sum
 from tinylm.errors import ConfigError, ShapeError
 
 
+def _single_numbers_too(kernel):
+    """Lets a kernel along an axis take 0-d arrays: the softmax of one number is 1, along axis 0 or -1."""
+    @functools.wraps(kernel)
+    def on_array(x, *, axis=-1, keep):
+        if x.ndim:
+            return kernel(x, axis=axis, keep=keep)
+        y, backward = kernel(x.reshape(1), axis=axis, keep=keep)
+        return y.reshape(()), lambda g: (backward(g.reshape(1))[0].reshape(()),)
+    return on_array
+
+
 @fused(composed.softmax, reads="both")
+@_single_numbers_too
 def softmax(x, *, axis=-1, keep):
     """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
 
@@ -26,6 +40,7 @@ def softmax(x, *, axis=-1, keep):
 
 
 @fused(composed.log_softmax, reads="both")
+@_single_numbers_too
 def log_softmax(x, *, axis=-1, keep):
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
     # dL/dx = g - softmax(x) sum(g)

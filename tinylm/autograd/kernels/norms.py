@@ -18,11 +18,28 @@ def _check(operation, x, **vectors):
             raise ShapeError(f"{operation}: {name} has shape {vector.shape}, but the last axis of x {x.shape} needs {x.shape[-1:]}")
 
 
-def _centered(rows):
-    """Rows less their means, as a product with a vector (BLAS), not a reduction: (n, D) -> (n, D)."""
-    D = rows.shape[1]
-    average = np.full_like(rows, 1 / max(D, 1), shape=(D,))
-    return rows - (rows @ average)[:, None]
+def _centered(rows, eps):
+    """Rows less their means, (n, D), and the mean of their squares, (n,).
+
+    Means are products with a vector (BLAS), not reductions.
+
+    A mean is rounded, to about 1e-7 of itself in float32. Where it is more than 8 deviations that would show, and the
+    mean of what is left is taken off too: a constant row of 1000 is 0.
+    """
+    D = max(rows.shape[1], 1)
+    average = np.full_like(rows, 1 / D, shape=rows.shape[1:])
+    means = rows @ average                                  # (n,)
+    centered = rows - means[:, None]
+    squares = row_dots(centered, centered) / D
+    far = means * means > 64 * (squares + eps)
+    if np.any(far):
+        centered -= np.where(far, np.mean(centered, axis=1), 0)[:, None]
+        squares = row_dots(centered, centered) / D
+    return centered, squares
+
+
+def _as_they_are(rows, eps):
+    return rows, row_dots(rows, rows) / max(rows.shape[1], 1)
 
 
 def _unit(rows, eps, center):
@@ -31,15 +48,13 @@ def _unit(rows, eps, center):
     Where squares overflow (1e20 in float32) the rows are divided by their largest value first: with x = s u,
     x / sqrt(mean(x^2) + eps) = u / sqrt(mean(u^2) + eps / s^2).
     """
-    D = max(rows.shape[1], 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        normed = center(rows)
-        squares = row_dots(normed, normed) / D
+        normed, squares = center(rows, eps)
     if not math.isfinite(np.add.reduce(squares)):
         peak = np.max(np.abs(rows), axis=1)
         s = np.where(np.isfinite(squares) | ~np.isfinite(peak), 1, peak).astype(rows.dtype)
-        normed = center(rows / s[:, None])
-        inverse = 1 / np.sqrt(row_dots(normed, normed) / D + eps / s / s)
+        normed, squares = center(rows / s[:, None], eps / s / s)
+        inverse = 1 / np.sqrt(squares + eps / s / s)
         normed *= inverse[:, None]
         return normed, inverse / s
     inverse = 1 / np.sqrt(squares + eps)
@@ -100,7 +115,7 @@ def rms_norm(x, gain, *, eps=1e-6, keep):
     #   dL/dx = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     _check("rms_norm", x, gain=gain)
     shape, D = x.shape, max(x.shape[-1], 1)                 # backward needs the shape of x, not x: it may go
-    normed, inverse = _unit(as_rows(x), eps, lambda rows: rows)                         # (n, D), (n,)
+    normed, inverse = _unit(as_rows(x), eps, _as_they_are)                         # (n, D), (n,)
 
     def backward(g):
         g = as_rows(g)

@@ -8,9 +8,10 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.engine.operation import primitive
+from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.primitives.erf import erf as _erf
+from tinylm.errors import DtypeError
 
 
 def _elementwise(name, forward, *rules, doc, linear=False):
@@ -24,7 +25,7 @@ add = _elementwise("add", lambda a, b: np.add(a, b), lambda g, y, a, b: g, lambd
 sub = _elementwise("sub", lambda a, b: np.subtract(a, b), lambda g, y, a, b: g, lambda g, y, a, b: -g, doc="a - b", linear=True)
 mul = _elementwise("mul", lambda a, b: np.multiply(a, b), lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, doc="a * b")
 div = _elementwise("div", lambda a, b: np.true_divide(a, b),
-                   lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b, doc="a / b")
+                   lambda g, y, a, b: g / b, lambda g, y, a, b: -g * (y / b), doc="a / b")
 neg = _elementwise("neg", lambda a: np.negative(a), lambda g, y, a: -g, doc="-a", linear=True)
 exp = _elementwise("exp", lambda a: np.exp(a), lambda g, y, a: g * y, doc="e to the power a")
 log = _elementwise("log", lambda a: np.log(a), lambda g, y, a: g / a, doc="Natural logarithm, for a > 0")
@@ -35,15 +36,29 @@ cos = _elementwise("cos", lambda a: np.cos(a), lambda g, y, a: -g * sin(a), doc=
 abs = _elementwise("abs", lambda a: np.abs(a), lambda g, y, a: g * np.sign(a.data), doc="Absolute value; derivative 0 at 0")
 
 
+def _reals(name, a):
+    """An array of integers as float64, where |-128| of int8 and exp(100) of float16 have room."""
+    dtype = getattr(a, "dtype", None)
+    if dtype is None or dtype.kind == "f":
+        return a
+    if dtype.kind == "c":
+        raise DtypeError(f"{name}: is not defined for {dtype}: take the real part, or abs(), first")
+    return a.astype(np.float64)
+
+
+def _sigmoid(a):
+    return _stable_sigmoid(_reals("sigmoid", a))
+
+
 def _stable_sigmoid(a):
     e = np.exp(-np.abs(a))                                  # in (0, 1]: never overflows
     return np.where(np.less(a, 0), e, 1) / (1 + e)
 
 
-sigmoid = _elementwise("sigmoid", _stable_sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
-softplus = _elementwise("softplus", lambda a: np.logaddexp(a, 0), lambda g, y, a: g * sigmoid(a),
+sigmoid = _elementwise("sigmoid", _sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
+softplus = _elementwise("softplus", lambda a: np.logaddexp(_reals("softplus", a), 0), lambda g, y, a: g * sigmoid(a),
                         doc="log(1 + exp(a)), positive and never overflowing; -softplus(-a) is log sigmoid(a)")
-erf = _elementwise("erf", _erf, lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
+erf = _elementwise("erf", lambda x: _erf(_reals("erf", x)), lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
                    doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; float64-accurate, see erf.py")
 
 
@@ -55,10 +70,11 @@ def _power(a, b):
 
 def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where a and b are 0
     if isinstance(b, (int, float)):
-        return g * b * a ** (b - 1) if b else g * 0.0
+        return g * b * a ** (b - 1) if b else where(np.ones_like(g.data, bool), 0.0, g)
     with np.errstate(divide="ignore", over="ignore"):
-        flat = (_values(b) == 0) & ~np.isfinite(1 / _values(a))
-    return g * b * power(where(flat, 1.0, a), b - 1)        # not cut off elsewhere: its slope by b at b = 0 is 1/a
+        flat = (_values(b) == 0) & ~(np.isfinite(1 / _values(a)) & np.isfinite(g.data))
+    d = g * b * power(where(flat, 1.0, a), b - 1)           # not cut off elsewhere: its slope by b at b = 0 is 1/a
+    return where(flat, 0.0, d)
 
 
 def _power_by_exponent(g, y, a, b):                         # y log a; 0 at a = 0, its limit for b > 0
@@ -74,23 +90,19 @@ def _values(x):
     return x.data if isinstance(x, Tensor) else x
 
 
-def _share_max(a, b):                                       # of a: 1 where larger, 1/2 at a tie, 1 if one is nan
+def _to_larger(g, a, b):                                    # of a: g where larger, g/2 at a tie, g if one is nan
     a, b = _values(a), _values(b)
-    return np.where(np.equal(a, b), 0.5, ~np.less(a, b))
+    return where(np.less(a, b), 0.0, where(np.equal(a, b), g * 0.5, g))
 
 
 maximum = _elementwise("maximum", lambda a, b: np.maximum(a, b),
-                       lambda g, y, a, b: g * _as(g, _share_max(a, b)),
-                       lambda g, y, a, b: g * _as(g, _share_max(b, a)),
+                       lambda g, y, a, b: _to_larger(g, a, b),
+                       lambda g, y, a, b: _to_larger(g, b, a),
                        doc="The larger of a and b; a tie shares the gradient in halves")
 minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
-                       lambda g, y, a, b: g * _as(g, _share_max(b, a)),
-                       lambda g, y, a, b: g * _as(g, _share_max(a, b)),
+                       lambda g, y, a, b: _to_larger(g, b, a),
+                       lambda g, y, a, b: _to_larger(g, a, b),
                        doc="The smaller of a and b; a tie shares the gradient in halves")
-
-
-def _as(g, constant):
-    return constant.astype(g.dtype)                         # keeps float32 gradients float32
 
 
 @primitive(None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g), broadcasts=True)
@@ -122,6 +134,8 @@ def astype(a, dtype):
 
 def relu(a):
     """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape."""
+    if isinstance(a, Tensor) and a.dtype.kind == "c":
+        raise DtypeError(f"relu: is not defined for {a.dtype}: take the real part first")
     # `not <= 0` instead of `> 0`: a nan stays nan
     return clip(a, low=0.0) if not isinstance(a, Tensor) else where(~(a.data <= 0), a, 0.0)
 
@@ -139,8 +153,9 @@ def weigh(weights, values):
 def _stepwise(name, function, doc):
     def operation(a):
         return Tensor(function(_values(a)))
-    operation.__doc__ = f"{doc} Its derivative is 0 or undefined: the result carries no gradient."
     operation.__name__ = operation.__qualname__ = name
+    operation = composite(operation)
+    operation.__doc__ = f"{doc} Its derivative is 0 or undefined: the result carries no gradient."
     return operation
 
 
@@ -149,6 +164,7 @@ ceil = _stepwise("ceil", np.ceil, "The smallest integer that is not below a, ele
 sign = _stepwise("sign", np.sign, "-1, 0 or 1, elementwise; nan stays nan.")
 
 
+@composite
 def round(a, decimals=0):
     """a rounded to so many decimals, halves to even. Its derivative is 0: the result carries no gradient."""
     return Tensor(np.round(_values(a), decimals))

@@ -108,7 +108,12 @@ def take_along_axis(a, indices, axis):
 
 @composite
 def sort(a, axis=-1):
-    """a in ascending order along an axis. The gradient follows each value to where it came from."""
+    """a in ascending order along an axis, or ravel(a) if it is None.
+
+    The gradient follows each value to where it came from.
+    """
+    if axis is None:
+        a, axis = (a if isinstance(a, Tensor) else Tensor(a)).ravel(), 0
     return take_along_axis(a, np.argsort(_plain(a), axis=axis, kind="stable"), axis)
 
 
@@ -122,10 +127,9 @@ def topk(a, k, axis=-1):
     values = _plain(a)
     if not 0 < k <= values.shape[axis]:
         raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}")
-    # A nan sorts last wherever it stands, so it is put in front by a key of its own.
-    order = np.argsort(-values, axis=axis, kind="stable")
-    unknown = np.take_along_axis(np.isnan(values), order, axis)
-    front = np.argsort(~unknown, axis=axis, kind="stable")
-    order = np.take_along_axis(order, front, axis)
+    # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep their order, and
+    # nothing is negated, which unsigned integers could not be.
+    backwards = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
+    order = values.shape[axis] - 1 - np.flip(backwards, axis)
     indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]
     return take_along_axis(a, indices, axis), indices

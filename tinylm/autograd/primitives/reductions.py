@@ -14,6 +14,8 @@ from tinylm.autograd.primitives.shaping import broadcast_to, concatenate, flip, 
 def _axes(axis, ndim):
     if axis is None:
         return tuple(range(ndim))
+    if ndim == 0 and axis in (0, -1):                       # NumPy takes these for a single number
+        return ()
     return normalize_axis_tuple(axis, ndim)
 
 
@@ -103,9 +105,8 @@ def mean(a, axis=None, keepdims=False):
 def _to_extremes(g, y, a, axis=None, keepdims=False):
     extreme = _kept(y, a.shape, axis).data
     hit = (a.data == extreme) | (np.isnan(a.data) & np.isnan(extreme))
-    hit = hit.astype(g.dtype)                               # where the extreme is taken; ties share evenly
-    share = hit / np.sum(hit, axis=axis, keepdims=True)
-    return _kept(g, a.shape, axis) * share
+    ties = np.sum(hit, axis=axis, keepdims=True).astype(g.dtype)
+    return where(hit, _kept(g, a.shape, axis) / ties, 0.0)  # where the extreme is taken; ties share evenly
 
 
 @primitive(_to_extremes)
@@ -139,6 +140,7 @@ def largest(a, axis):
 def logsumexp(a, axis=None, keepdims=False):
     """log of the sum of exp(a) over axes, without overflow; its derivative is the softmax. A row of -inf gives -inf."""
     wide = a.astype(np.float32) if a.dtype == np.float16 else a         # a sum of a million ones passes 65504
+    wide = a.astype(np.float64) if a.dtype.kind in "iub" else wide      # differences of int8 need not fit into int8
     top = largest(wide, axis)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
@@ -147,9 +149,17 @@ def logsumexp(a, axis=None, keepdims=False):
     return out.astype(a.dtype, copy=False) if a.dtype.kind == "f" else out
 
 
-@primitive(lambda g, y, a, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis), linear=True)
-def cumsum(a, axis):
-    """Running sum along one axis: entry i is the sum of entries 0 .. i; its derivative is the running sum from the end."""
+def _sums_from_the_end(g, y, a, axis=None):
+    sums = flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
+    return reshape(sums, shape=a.shape)                     # another shape without an axis, and of a single number
+
+
+@primitive(_sums_from_the_end, linear=True)
+def cumsum(a, axis=None):
+    """Running sum along one axis: entry i is the sum of entries 0 .. i; its derivative is the running sum from the end.
+
+    axis  int, or None: the values of a in row-major order, as in NumPy
+    """
     if a.dtype.kind != "f":
         return np.cumsum(a, axis=axis)
     wide = np.result_type(a.dtype, np.float64)              # one chain of additions: rounded once, at the end
@@ -158,16 +168,22 @@ def cumsum(a, axis):
 
 @composite
 def prod(a, axis=None, keepdims=False):
-    """Product over axes, of pairs, pairs of pairs and so on: no division, so a zero has its derivative too."""
+    """Product over axes, of pairs, pairs of pairs and so on: no division, so a zero has its derivative too.
+
+    Floats are multiplied in float64, integers in the dtype that np.prod returns.
+    """
     a = a if isinstance(a, Tensor) else Tensor(a)
     shape, dtype = _kept_shape(a.shape, axis) if keepdims else reduced(a.shape, axis), a.dtype
     axes = _axes(axis, a.ndim)
-    a = a.astype(np.float32) if dtype == np.float16 else a
+    if dtype.kind in "iub":
+        dtype = np.prod(np.empty(0, dtype)).dtype           # int64 for the shorter ones
+    wide = np.dtype(np.float64) if dtype.kind == "f" else dtype         # 1e30 * 1e30 * 1e-30 * 1e-30 of float32 is 1
+    a = a if a.dtype == wide else a.astype(wide)
     others = [i for i in range(a.ndim) if i not in axes]
     x = transpose(a, axes=(*others, *axes))
     x = reshape(x, shape=(*(a.shape[i] for i in others), _count(a, axis)))              # (..., n)
     if x.shape[-1] == 0:
-        return Tensor(np.ones(shape, dtype))
+        return (reshape(sum(x, axis=-1), shape=shape) + 1).astype(dtype)                # a product of nothing
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
         pairs = x[..., :half] * x[..., half:2 * half]

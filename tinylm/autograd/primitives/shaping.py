@@ -3,6 +3,7 @@
 Read next: indexing.py for moves that may repeat or drop values.
 """
 import builtins
+import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -54,7 +55,7 @@ def expand_dims(a, axis):
 def squeeze(a, axis=None):
     """a without its axes of length one, or without the given ones. Raises ShapeError if one of those is longer."""
     ones = tuple(i for i, n in enumerate(a.shape) if n == 1)
-    axes = ones if axis is None else normalize_axis_tuple(axis, a.ndim)
+    axes = ones if axis is None or (a.ndim == 0 and axis in (0, -1)) else normalize_axis_tuple(axis, a.ndim)
     longer = [i for i in axes if i not in ones]
     if longer:
         raise ShapeError(f"squeeze: axis {longer[0]} of shape {a.shape} has length {a.shape[longer[0]]}, not 1")
@@ -74,7 +75,7 @@ def repeat(a, repeats, axis=None):
     repeats  int, or one int per entry
     """
     a = a if isinstance(a, Tensor) else Tensor(a)
-    a, axis = (ravel(a), 0) if axis is None else (a, normalize_axis_tuple(axis, a.ndim)[0])
+    a, axis = (ravel(a), 0) if axis is None or a.ndim == 0 else (a, normalize_axis_tuple(axis, a.ndim)[0])
     positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
     return a[(slice(None),) * axis + (positions,)]
 
@@ -113,10 +114,11 @@ def split(a, sections, axis=0):
     Raises ShapeError if the axis does not divide evenly.
     """
     n, axis = a.shape[axis], axis % a.ndim
-    if isinstance(sections, int):
-        if n % sections:
-            raise ShapeError(f"split: axis {axis} has length {n}, which does not divide into {sections} equal parts")
-        sections = range(n // sections, n, n // sections)
+    if np.ndim(sections) == 0:
+        parts = operator.index(sections)
+        if parts < 1 or n % parts:
+            raise ShapeError(f"split: axis {axis} has length {n}, which does not divide into {parts} equal parts")
+        sections = [n // parts * i for i in range(1, parts)]
     borders = [0, *sections, n]
     return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in zip(borders, borders[1:])]
 
@@ -129,9 +131,12 @@ def _pad(a, widths):
 
 @composite
 def pad(a, widths):
-    """a with zeros around it. widths: one (before, after) pair per axis, or one pair for all."""
-    widths = [widths] * a.ndim if isinstance(widths[0], int) else widths
-    return _pad(a, widths=tuple((int(before), int(after)) for before, after in widths))
+    """a with zeros around it. widths: one (before, after) pair per axis, or one pair or number for all."""
+    widths = np.asarray(widths)
+    if widths.dtype.kind not in "iu" or (widths.ndim and widths.shape[-1] != 2):
+        raise ShapeError(f"pad: widths {widths.tolist()} must be a whole number or pairs (before, after)")
+    pairs = np.broadcast_to(widths, (a.ndim, 2)).tolist()
+    return _pad(a, widths=tuple(map(tuple, pairs)))
 
 
 @primitive(lambda g, y, a, axis=None: flip(g, axis=axis), linear=True, view=True)

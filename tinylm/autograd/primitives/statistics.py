@@ -12,12 +12,15 @@ from tinylm.autograd.engine.tensor import Tensor
 from tinylm.autograd.primitives.elementwise import sqrt, where
 from tinylm.autograd.primitives.reductions import mean, reduced, sum
 from tinylm.autograd.primitives.shaping import reshape
+from tinylm.errors import DtypeError
 
 
-def _wide(a):
+def _wide(name, a):
     """a as a Tensor, float16 in float32 for its squares to fit; and the dtype of the result."""
     a = a if isinstance(a, Tensor) else Tensor(a)
     dtype = a.dtype if a.dtype.kind == "f" else np.dtype(float)
+    if a.dtype.kind == "c":
+        raise DtypeError(f"{name}: is not defined for {a.dtype}: take abs() first")
     return (a.astype(np.float32) if dtype == np.float16 else a), dtype
 
 
@@ -31,7 +34,17 @@ def scale_of_squares(a, axis, small=True):
     large = math.sqrt(float(limits.max) / a.size) / 2
     least = math.sqrt(float(limits.tiny)) / float(limits.eps) if small else 0
     ordinary = (peak >= least) & (peak <= large) | (peak == 0) | ~np.isfinite(peak)
-    return 1.0 if np.all(ordinary) else np.where(ordinary, 1, peak).astype(a.dtype)
+    if np.all(ordinary):
+        return 1.0
+    # no further than needed: cotangents are multiplied by it
+    border = np.where(peak > large, large, max(least, float(limits.tiny)))
+    return np.where(ordinary, 1, peak / border).astype(a.dtype)
+
+
+def centered(a, axis):
+    """a less its mean, twice: the mean is rounded, which counts where it is far from 0 (1e6 +- 1 in float32)."""
+    near = a - mean(a.data, axis=axis, keepdims=True).data  # any constant near the mean: its slope cancels
+    return near - mean(near, axis=axis, keepdims=True)
 
 
 def _narrow(x, dtype):
@@ -41,9 +54,10 @@ def _narrow(x, dtype):
 @composite
 def var(a, axis=None, keepdims=False):
     """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
-    wide, dtype = _wide(a)
-    centered = wide - mean(wide, axis=axis, keepdims=True)
-    return _narrow(mean(centered * centered, axis=axis, keepdims=keepdims), dtype)
+    wide, dtype = _wide("var", a)
+    large = scale_of_squares(wide, axis, small=False)       # the distance of two finite numbers may be none
+    distances = centered(wide / large, axis) * large
+    return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
 
 
 @composite
@@ -52,12 +66,13 @@ def std(a, axis=None, keepdims=False):
 
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
     """
-    wide, dtype = _wide(a)
-    centered = wide - mean(wide, axis=axis, keepdims=True)
-    scale = scale_of_squares(centered, axis)
-    spread = mean((centered / scale) ** 2, axis=axis, keepdims=True)
+    wide, dtype = _wide("std", a)
+    large = scale_of_squares(wide, axis, small=False)       # the distance of two finite numbers may be none
+    distances = centered(wide / large, axis)
+    scale = scale_of_squares(distances, axis)
+    spread = mean((distances / scale) ** 2, axis=axis, keepdims=True)
     flat = spread.data == 0                                 # False for nan, which stays nan
-    root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale
+    root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale * large
     root = root if keepdims else reshape(root, shape=reduced(wide.shape, axis))
     return _narrow(root, dtype)
 
@@ -65,7 +80,7 @@ def std(a, axis=None, keepdims=False):
 @composite
 def norm(a, axis=None, keepdims=False):
     """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0."""
-    wide, dtype = _wide(a)
+    wide, dtype = _wide("norm", a)
     scale = scale_of_squares(wide, axis)
     squares = sum((wide / scale) ** 2, axis=axis, keepdims=True)
     zero = squares.data == 0
