@@ -42,8 +42,8 @@ def scale_of_squares(a, axis, small=True):
 
 
 def centered(a, axis):
-    """a less its mean, twice: the mean is rounded, which counts where it is far from 0 (1e6 +- 1 in float32)."""
-    near = a - mean(a.data, axis=axis, keepdims=True).data  # any constant near the mean: its slope cancels
+    """a less its mean, twice: a mean is rounded, which counts far from 0 (1e6 +- 1 in float32)."""
+    near = a - mean(a.data, axis=axis, keepdims=True).data  # a constant: its slope cancels
     return near - mean(near, axis=axis, keepdims=True)
 
 
@@ -55,7 +55,7 @@ def _narrow(x, dtype):
 def var(a, axis=None, keepdims=False):
     """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
     wide, dtype = _wide("var", a)
-    large = scale_of_squares(wide, axis, small=False)       # the distance of two finite numbers may be none
+    large = scale_of_squares(wide, axis, small=False)       # a distance may not be finite
     distances = centered(wide / large, axis) * large
     return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
 
@@ -67,7 +67,7 @@ def std(a, axis=None, keepdims=False):
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
     """
     wide, dtype = _wide("std", a)
-    large = scale_of_squares(wide, axis, small=False)       # the distance of two finite numbers may be none
+    large = scale_of_squares(wide, axis, small=False)       # a distance may not be finite
     distances = centered(wide / large, axis)
     scale = scale_of_squares(distances, axis)
     spread = mean((distances / scale) ** 2, axis=axis, keepdims=True)
