@@ -110,6 +110,8 @@ def test_queries_keys_and_values_of_other_widths_are_named(tmp_path):
     ({"hidden_size": "32"}, "hidden_size = '32' is not read here, but a whole number"),
     ({"num_hidden_layers": 0}, "n_layer = 0 must be at least 1"),
     ({"rope_parameters": {"rope_type": "longrope"}}, "rope_parameters lacks short_factor"),
+    ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 3}},
+     "original_max_position_embeddings = 3 is not read here, but 16"),
     ({"rope_parameters": {"rope_type": "spiral"}}, "rope_type = 'spiral' is not read here, but one of default"),
     ({"use_qk_norm": True}, "use_qk_norm = True is not known here, and may change what the model computes"),
     ({"quantization_config": {"bits": 4}}, "quantization_config = .* is not read here, but none at all"),
