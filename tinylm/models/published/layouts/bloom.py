@@ -13,8 +13,9 @@ PREFIX = "transformer."
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     f.only("apply_residual_connection_post_layernorm", False)
+    f.only("slow_but_exact", False)  # the library's slices of a product leave its bias out
     f.ignore(
-        "pretraining_tp slow_but_exact masked_softmax_fusion attention_softmax_in_fp32 bias_dropout_fusion "
+        "pretraining_tp masked_softmax_fusion attention_softmax_in_fp32 bias_dropout_fusion "
         "skip_bias_add skip_bias_add_qkv offset_alibi unk_token_id"
     )
     return GPTConfig(

@@ -75,11 +75,12 @@ def _linear(f, context, trained):
 
 def _dynamic(f, context, trained):
     f.only("alpha")
+    factor = _factor(f)
     # Versions of the library differ in which of two trained lengths they take.
     f.only("original_max_position_embeddings", context)
     if trained not in (None, context):
-        f.refuse("original_max_position_embeddings", trained, f"{context}, as max_position_embeddings")
-    factor = _factor(f)
+        what = f"{context}, as max_position_embeddings"
+        f.refuse("original_max_position_embeddings", trained, what)
     return {"name": "dynamic_ntk", "trained": context, "factor": factor}, round(context * factor)
 
 
