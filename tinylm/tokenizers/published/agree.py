@@ -89,14 +89,16 @@ def _with_tokens(described, settings, older):
                 f"{known[token.content]} in tokenizer.json"
             )
         tokens[token.content], known[token.content] = token, token.id
+    named = [*settings.names.values(), *settings.extra]
+    contents = {getattr(token, "content", token) for token in named}
     for content, i in older.items():
         if known.get(content, i) != i:
             raise DataError(
                 f"added_tokens.json.{content} is {i}, and {known[content]} in tokenizer.json"
             )
-        tokens.setdefault(content, AddedToken(content, i))
+        tokens.setdefault(content, AddedToken(content, i, normalized=content not in contents))
         known[content] = i
-    for token in [*settings.names.values(), *settings.extra]:
+    for token in named:
         _add_special(token, tokens, known)
     return described | {
         "added_tokens": [

@@ -7,8 +7,8 @@ the published code has it. Read next: added.py.
 
 from tinylm.errors import DataError
 from tinylm.fields import of_type
-from tinylm.tokenizers import lattice
 from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
+from tinylm.tokenizers.published.scored import best_row, reach_of
 from tinylm.tokenizers.published.strict import built
 from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
 
@@ -217,16 +217,14 @@ class LikelyModel:
             for token, score in pieces
             if token and token not in hidden
         }
-        self._longest = max(map(len, self._known), default=0)
         lowest = min((score for _, score in pieces), default=0.0)
-        self._edge = (-1, lowest - UNKNOWN_PENALTY)  # over a character that is no token
+        self._reach, self._edge = reach_of(self._known), lowest - UNKNOWN_PENALTY
 
     def encode(self, piece):
         """The ids of a piece."""
-        ways = lattice.edges(piece, self._known, self._longest, self._edge)
         ids, at = [], -1  # at: where a stretch of unknown characters began
-        for start, _, token in lattice.best(ways)[1]:
-            if token != -1 and token != self.unknown:
+        for start, _, token in best_row(piece, self._known, self._reach, self._edge):
+            if token is not None and token != self.unknown:
                 ids += self._unknown(piece[at:start]) if at >= 0 else []
                 ids.append(token)
                 at = -1

@@ -146,35 +146,57 @@ class Likely:
         for text, i in vocabulary.ids.items():
             _, score, kind = vocabulary.pieces[i]
             if kind == USER:  # SentencePiece's: they are nearly always taken
-                score = len(text.encode("utf-8")) * highest - 0.1
+                score = _rounded(len(text.encode("utf-8")) * highest - 0.1)
             if kind != UNUSED:
                 self._known[text] = (i, score)
-        self._longest = max(map(len, self._known), default=0)
-        self._edge = _rounded(lowest - UNKNOWN_PENALTY)
+        self._reach, self._edge = reach_of(self._known), _rounded(lowest - UNKNOWN_PENALTY)
 
     def ids(self, word):
         """The ids of a word, a list."""
-        scores, back, get = [0.0], [None], self._known.get
-        for end in range(1, len(word) + 1):
-            top, chosen, here = -math.inf, None, None
-            for start in range(max(0, end - self._longest), end):
-                here = get(word[start:end])
-                if here is not None:
-                    score = _rounded(scores[start] + here[1])
-                    if score > top:
-                        top, chosen = score, (start, here[0])
-            if here is None:  # the character alone is no piece
-                score = _rounded(scores[end - 1] + self._edge)
-                if score > top:
-                    top, chosen = score, (end - 1, None)
-            scores.append(top)
-            back.append(chosen)
-        found, end = [], len(word)
-        while end:
-            start, token = back[end]
-            found.append((word[start:end], token))
-            end = start
-        return self._vocabulary.with_unknown(found[::-1])
+        row = best_row(word, self._known, self._reach, self._edge, _rounded)
+        return self._vocabulary.with_unknown([(word[start:end], i) for start, end, i in row])
+
+
+def reach_of(pieces):
+    """{first two characters: length of the longest piece that begins with them}."""
+    found = {}
+    for piece in pieces:
+        found[piece[:2]] = max(found.get(piece[:2], 1), len(piece))
+    return found
+
+
+def best_row(text, known, reach, unknown, rounded=float):
+    """The row of pieces with the highest sum of scores (Viterbi 1967).
+
+    known    {piece: (id, score)}
+    reach    of `reach_of`: so only pieces that can begin at a place are looked for
+    unknown  score of a character that is no piece
+    rounded  function that rounds a sum
+    returns  list of (start, end, id or None); of equal rows that with the longer last piece
+    """
+    n, get = len(text), known.get
+    scores, back = [0.0] + [-math.inf] * n, [None] * (n + 1)
+    for start in range(n):
+        before, alone = scores[start], False
+        last = min(n, start + reach.get(text[start : start + 2], 1))
+        for end in range(start + 1, last + 1):
+            here = get(text[start:end])
+            if here is None:
+                continue
+            alone = alone or end == start + 1
+            score = rounded(before + here[1])
+            if score > scores[end]:
+                scores[end], back[end] = score, (start, here[0])
+        if not alone:
+            score = rounded(before + unknown)
+            if score > scores[start + 1]:
+                scores[start + 1], back[start + 1] = score, (start, None)
+    found, end = [], n
+    while end:
+        start, i = back[end]
+        found.append((start, end, i))
+        end = start
+    return found[::-1]
 
 
 def _rounded(number):
