@@ -9,6 +9,8 @@ import pytest
 
 from tinylm.tokenizers import PipelineTokenizer
 from tinylm.tokenizers.pretokenize import LLAMA3, QWEN2
+from tinylm.tokenizers.published.normalize import normalizer
+from tinylm.tokenizers.published.split import pre_tokenizer
 
 library = pytest.importorskip("tokenizers")
 from tokenizers import (  # noqa: E402  the line above skips where it is not installed
@@ -387,3 +389,33 @@ def test_expressions_match_as_in_oniguruma(pattern):
         assert ours._steps[0]([text], True)[0] == [
             piece for piece, _ in theirs.pre_tokenize_str(text)
         ], text
+
+
+def test_signs_and_accents_are_those_of_the_library_s_tables():
+    # Punctuation, accents, and characters near them in every third place; all planes take a minute.
+    signs = [
+        chr(point)
+        for point in [*range(0x2100), *range(0x2E00, 0x3100), *range(0x10A00, 0x11F00, 3)]
+    ]
+    splits = pre_tokenizers.Punctuation(), pre_tokenizers.BertPreTokenizer()
+    changes = (
+        normalizers.StripAccents(),
+        normalizers.BertNormalizer(lowercase=False, strip_accents=True),
+    )
+    for theirs in (*splits, *changes):
+        described = json.loads(theirs.__getstate__())
+        if theirs in splits:
+            steps = pre_tokenizer(described)
+            for sign in signs:
+                pieces, first = [f"a{sign}b"], True
+                for step in steps:
+                    pieces, first = step(pieces, first)
+                assert pieces == [one for one, _ in theirs.pre_tokenize_str(f"a{sign}b")], hex(
+                    ord(sign)
+                )
+        else:
+            ours = normalizer(described)
+            different = [
+                hex(ord(sign)) for sign in signs if ours(sign) != theirs.normalize_str(sign)
+            ]
+            assert set(different) <= {"0x1734", "0x1cf2", "0x1cf3"}  # which changed their kind

@@ -12,16 +12,17 @@ import regex
 
 from tinylm.errors import DataError
 from tinylm.tokenizers.printable import to_printable
+from tinylm.tokenizers.published.ages import ACCENT, CONTROL, MARK
 from tinylm.tokenizers.published.charsmap import CharacterMap
 from tinylm.tokenizers.published.patterns import compiled, matches
 from tinylm.tokenizers.published.strict import Described, built
 
-_MARKS = regex.compile(r"\p{M}+")
-_ACCENTS = regex.compile(r"\p{Mn}+")
+_MARKS = regex.compile(f"{MARK}+", regex.V1)
+_ACCENTS = regex.compile(f"{ACCENT}+", regex.V1)
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space
 _LEFT, _RIGHT = regex.compile(rf"\A[{_SPACES}]+"), regex.compile(rf"(?r)[{_SPACES}]+\Z")
 _WHITE = regex.compile(rf"[{_SPACES}]")
-_CONTROLS = regex.compile(r"[\0\ufffd[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n\r]]]", regex.V1)
+_CONTROLS = regex.compile(f"{CONTROL}+", regex.V1)
 
 # The blocks of BERT's own code.
 _CHINESE = regex.compile(

@@ -10,6 +10,7 @@ import regex
 
 from tinylm.tokenizers.pretokenize import GPT2
 from tinylm.tokenizers.printable import to_printable
+from tinylm.tokenizers.published.ages import SIGN
 from tinylm.tokenizers.published.normalize import pattern_of
 from tinylm.tokenizers.published.patterns import matches
 from tinylm.tokenizers.published.strict import built
@@ -26,7 +27,7 @@ SCHEMES = ("first", "always", "never")
 _WORDS = regex.compile(r"\w+|[^\w\s]+")
 _SPACE = regex.compile(r"\s")
 _DIGIT = regex.compile(r"\p{N}")
-_SIGN = regex.compile(r"[!-/:-@\[-`{-~\p{P}]")
+_SIGN = regex.compile(SIGN, regex.V1)
 
 
 class Splitter:
