@@ -11,6 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+# Seconds in which several SIGINTs are one Ctrl-C: `timeout -s INT` sends two, and a process that
+# starts workers hands on what some of them have had from the terminal.
+ONE_PRESS = 1.0
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come, or SIGHUP: what cleans up after Ctrl-C cleans up after it too.

@@ -126,7 +126,7 @@ def test_default_workers_divide_the_batch_and_fit_the_cores(monkeypatch):
 
 def program(body):
     """A Python process that runs `body` with two workers at hand; its output ends when it and they have ended."""
-    text = "import os, signal, sys\nimport numpy as np\nfrom tinylm.parallel import launch\n" + textwrap.dedent(body)
+    text = "import os, signal, sys\nimport numpy as np\nfrom tinylm.parallel import launch, launcher\n" + textwrap.dedent(body)
     environment = {**os.environ, "PYTHONPATH": str(Path(launch_module.__file__).parents[2])}
     return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env=environment, start_new_session=True)
@@ -187,12 +187,33 @@ def test_a_second_ctrl_c_ends_workers_that_do_not_listen():
                 os.write(1, b"ready\\n")
             while True:
                 signal.pause()
+        launcher.ONE_PRESS = 0                                   # each press counts, however soon it comes
         launch(body, 2, capacity=4096)
     """
     with program(body) as parent:
         while parent.stdout.readline():                          # one press for each answer, in case two became one,
             os.killpg(parent.pid, signal.SIGINT)                 # until nobody is left to answer
         assert "KeyboardInterrupt" in parent.stderr.read()
+
+
+def test_sigint_to_the_parent_alone_is_handed_to_the_workers_once():
+    body = """
+        def body(comm):
+            came = []
+            signal.signal(signal.SIGINT, lambda *_: came.append(1))
+            comm.barrier()
+            if comm.rank == 0:
+                print("ready", flush=True)
+            while not comm.all_reduce(np.array(len(came)), "min"):
+                pass
+            return f"saved {len(came)}"
+        print(launch(body, 2, capacity=4096))
+    """
+    with program(body) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.send_signal(signal.SIGINT)                        # what `kill -INT` and process managers do
+        parent.send_signal(signal.SIGINT)                        # `timeout -s INT` sends two: one Ctrl-C
+        assert parent.stdout.read() == "saved 1\n"
 
 
 def test_sigterm_to_the_parent_alone_is_handed_to_the_workers():

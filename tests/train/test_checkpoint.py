@@ -123,8 +123,17 @@ def test_missing_parts_are_named(saved, tmp_path):
         checkpoint.load(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="no run at"):
         checkpoint.find(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="holds no complete checkpoint: .*remove this"):
+        checkpoint.find(tmp_path / "run")
+
+
+def test_nobody_is_told_to_remove_a_directory_that_is_no_run(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match="nor anything else of a run") as told:
         checkpoint.find(tmp_path)
+    assert "remove this" not in str(told.value)
 
 
 def test_newest_checkpoints_are_kept(tmp_path):

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinylm.errors import ConfigError, WorkerError
-from tinylm.machine import Terminated, blas_threads, cores, endings
+from tinylm.machine import ONE_PRESS, Terminated, blas_threads, cores, endings
 from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import Memory
 from tinylm.parallel.communicate.shared import SharedMemory
 
 GRACE = 5.0               # seconds that workers have to end by themselves once Ctrl-C has ended one of them
+HAND_ON = 0.3             # seconds after which workers get a Ctrl-C that this process alone may have had
 POLL = 0.05               # seconds between looks at the workers while no pipe stirs
 
 
@@ -96,9 +97,9 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
                once all others have been ended. KeyboardInterrupt if a worker let Ctrl-C through, Terminated if SIGTERM
                or SIGHUP came to this process and ended one.
 
-    Ctrl-C reaches the workers as well as this process. They may finish by themselves, and if all do, the result is
-    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to the workers, and
-    SIGHUP as well, unless it is ignored.
+    A terminal's Ctrl-C reaches the workers as well as this process; `kill -INT` reaches one process, and this one hands
+    it on. They may finish by themselves, and if all do, the result is returned; a second Ctrl-C ends them. SIGTERM is
+    sent to one process only: this one hands it to the workers, and SIGHUP as well, unless it is ignored.
     """
     if workers == 1:
         return function(SingleProcess(), *args)
@@ -112,7 +113,7 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         interrupts.terminated = signal.Signals(number)
         hand_on(number, running)
 
-    restore = [on_signal(signal.SIGINT, lambda *_: interrupts.append(time.monotonic()))]
+    restore = [on_signal(signal.SIGINT, lambda *_: interrupts.press())]
     restore += [on_signal(number, terminated) for number in endings()]
     threads = blas_threads()
     blas_threads(1)                                          # before the fork: a worker never starts BLAS threads
@@ -139,9 +140,23 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
 
 
 class Interrupts(list):
-    """The times at which Ctrl-C was pressed, and which of SIGTERM and SIGHUP came, or None."""
+    """The times at which Ctrl-C was pressed, and which of SIGTERM and SIGHUP came, or None.
 
-    terminated = None
+    handed_on   whether the workers were sent the Ctrl-C too
+    """
+
+    terminated, handed_on = None, False
+
+    def press(self):
+        """A SIGINT came: a Ctrl-C, unless one came a moment ago."""
+        now = time.monotonic()
+        if not self or now - self[-1] >= ONE_PRESS:
+            self.append(now)
+
+    def due(self):
+        """Whether the workers have had the time that a terminal takes to reach them, and now need the signal from
+        here."""
+        return bool(self) and not self.handed_on and time.monotonic() - self[0] >= HAND_ON
 
 
 def hand_on(number, running):
@@ -228,6 +243,9 @@ def supervise(running, interrupts):
             for key, _ in pipes.select(POLL if pipes.get_map() else 0.001):
                 if not key.data.read():
                     pipes.unregister(key.fileobj)
+            if interrupts.due():
+                interrupts.handed_on = True
+                hand_on(signal.SIGINT, running)
             failures = failed(running)
             stopped = failures and let_through(failures[0], interrupts)
             if stopped:

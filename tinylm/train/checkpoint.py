@@ -24,6 +24,7 @@ from tinylm.train import npz
 
 FORMAT, STATE, AREA = 1, "state.json", "checkpoints"
 _NAME = re.compile(r"step-(\d+)")
+_OF_A_RUN = (AREA, "config.json", "lock")  # what a run has from its start
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,11 @@ def find(path):
     if not path.is_dir():
         raise CheckpointError(f"no run at {str(path)!r}: give the directory that `tinylm train` printed")
     newest = latest(path)
+    if newest is None and not any((path / part).exists() for part in _OF_A_RUN):
+        raise CheckpointError(
+            f"{path} holds no complete checkpoint, nor anything else of a run: give the directory "
+            "that `tinylm train` printed"
+        )
     if newest is None:
         raise CheckpointError(f"{path} holds no complete checkpoint: the run ended before its first, or is not that far yet. "
                               "Start it again: `tinylm train` with another --out, or remove this directory first")

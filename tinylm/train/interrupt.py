@@ -2,14 +2,15 @@
 
 A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the time of a job is
 over, and a terminal that is closed sends SIGHUP, which `nohup` has the process ignore. All of them
-mean: finish the step, save, end. A second Ctrl-C stops at once.
+mean: finish the step, save, end. A second Ctrl-C, a moment later, stops at once.
 """
 import contextlib
 import os
 import signal
 import threading
+import time
 
-from tinylm.machine import endings
+from tinylm.machine import ONE_PRESS, endings
 
 # All that may ask; where several have come, the exit code is that of the first here.
 STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT")
@@ -17,10 +18,11 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT")
 
 
 class Asked:
-    """True once a signal to stop has come; `signal` is which, or None. `told` are called then."""
+    """True once a signal to stop has come; `signal` is which, `pressed` when the last SIGINT came,
+    or None. `told` are called then."""
 
     def __init__(self):
-        self.signal, self.told = None, []
+        self.signal, self.pressed, self.told = None, None, []
 
     def __bool__(self):
         return self.signal is not None
@@ -30,7 +32,8 @@ class Asked:
 def finish_first(say=lambda: None):
     """Inside, signals to end only set the flag that is yielded and call `say()`. Ctrl-C pressed
     again, or after another signal, acts as before; further SIGTERMs and SIGHUPs change nothing,
-    because workers may get one from the scheduler and one from the process that started them.
+    because workers may get one from the scheduler and one from the process that started them. For
+    the same reason SIGINTs within ONE_PRESS of the first are one Ctrl-C.
 
     Inside another finish_first() it is the same flag, without a moment in between when a signal
     would end the process. Does nothing outside the main thread, where Python delivers no signals.
@@ -81,8 +84,14 @@ def _handled(asked):
         signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
 
     def handler(number, frame):
+        if asked and number == signal.SIGINT:
+            if asked.pressed is None or time.monotonic() - asked.pressed >= ONE_PRESS:
+                restore(number)
+                signal.raise_signal(number)
+            return
+        if number == signal.SIGINT:
+            asked.pressed = time.monotonic()
         first, asked.signal = not asked, asked.signal or signal.Signals(number)
-        restore(signal.SIGINT)
         if first:
             for say in asked.told:
                 _call(say)

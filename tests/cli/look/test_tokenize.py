@@ -29,6 +29,16 @@ def test_a_tokenizer_is_learnt_saved_and_used(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[2] == "low│ low"
 
 
+@pytest.mark.parametrize("train, out", [("text.txt", "text.txt"), (".", "link.json")])
+def test_the_text_that_is_learnt_from_is_not_written_over(tmp_path, monkeypatch, train, out, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("low lower lowest " * 20)
+    (tmp_path / "link.json").symlink_to("text.txt")
+    assert main(["tokenize", "--train", train, "--vocab-size", "261", "--out", out]) == 1
+    assert "would be written over" in capsys.readouterr().err
+    assert (tmp_path / "text.txt").read_text() == "low lower lowest " * 20
+
+
 @pytest.mark.parametrize("kind, whole", [("unigram", " lower"), ("wordpiece", " lower")])
 def test_other_kinds_of_vocabulary_are_learnt_too(tmp_path, kind, whole, capsys):
     (tmp_path / "text.txt").write_text("low lower lowest, " * 20)

@@ -82,6 +82,7 @@ def test_pairs_of_answers_are_read(tmp_path):
     ('{"messages": [{"role": "boss", "content": "x"}]}', "role 'boss'; the roles are system, user, assistant"),
     ('{"messages": [{"role": "user"}]}', "the field 'content' is missing"),
     ('{"instruction": "a", "instances": [1]}', "instances must be"),
+    ('{"instruction": "a", "instances": []}', "instances must be"),
     ('{"system": "s", "messages": [{"role": "system", "content": "x"}]}', "there twice"),
 ])
 def test_what_cannot_be_read_is_named_with_its_place(text, words, tmp_path):

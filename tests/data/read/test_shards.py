@@ -146,3 +146,12 @@ def test_a_line_that_is_no_document_is_an_error(tmp_path, line):
     (tmp_path / "c" / "00000.jsonl.gz").write_bytes(gzip.compress(line + b"\n"))
     with pytest.raises(DataError, match="cannot be read"):
         list(Shards(tmp_path / "c").stream())
+
+
+def test_files_that_are_there_are_not_written_over(tmp_path):
+    (tmp_path / "00000.jsonl.gz").write_bytes(b"somebody's corpus")
+    with pytest.raises(DataError, match="is there already and is not written over"):
+        with ShardWriter(tmp_path) as shards:
+            shards.add("a")
+    assert (tmp_path / "00000.jsonl.gz").read_bytes() == b"somebody's corpus"
+    assert not (tmp_path / INDEX).exists()

@@ -4,6 +4,7 @@ The tokenizer is the one of a run, a saved file, published weights (a folder, a 
 GPT-2's published pair of files (`gpt2:DIR`).
 """
 import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +80,15 @@ def named(name):
 def learn(config):
     """Learn a vocabulary from the files at config.train and save it at config.out. Returns the tokenizer."""
     from tinylm.data import stream_documents
+    from tinylm.data.read.sources import text_files
     from tinylm.reading import BadLines
     from tinylm.tokenizers import BPETokenizer, UnigramTokenizer, train_wordpiece
 
     train = {"bpe": BPETokenizer.train, "unigram": UnigramTokenizer.train, "wordpiece": train_wordpiece}[config.kind]
+    out = os.path.realpath(config.out)
+    if out in map(os.path.realpath, text_files(config.train)):
+        raise ConfigError(f"--out {config.out} is a text that is learnt from, and would be written "
+                          "over: choose another name")
     bad = BadLines(config.skip_bad)
     parts = itertools.chain.from_iterable(stream_documents(config.train, bad=bad))
     tokenizer = train(parts, config.vocab_size)

@@ -198,8 +198,8 @@ def _system(record):
 def _seed_task(record, task, system):
     instances = record["instances"]
     objects = isinstance(instances, list) and all(isinstance(one, dict) for one in instances)
-    if not objects:
-        raise DataError("instances must be a list of objects with input and output")
+    if not instances or not objects:
+        raise DataError("instances must be a list of one object or more with input and output")
     _only(record, "instruction", "instances", *_SYSTEM, "task")
     for one in instances:
         _only(one, "output", *_INPUT)

@@ -47,7 +47,11 @@ class ShardWriter:
         line = json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         if self._file is None:
             name = f"{len(self.shards):05d}.jsonl.gz"
-            self._file = gzip.GzipFile(self.folder / name, "wb", compresslevel=6, mtime=0)      # same text, same file
+            try:                                                     # "x": never over what is there
+                self._file = gzip.GzipFile(self.folder / name, "xb", compresslevel=6, mtime=0)  # same text, same file
+            except FileExistsError:
+                raise DataError(f"shards: {self.folder / name} is there already and is not written over: choose another "
+                                "folder, or remove the file") from None
             self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})
         self._file.write(line)
         shard = self.shards[-1]
