@@ -8,6 +8,11 @@ import pytest
 from tests.train.tiny import tiny_config
 from tinylm.finetune.export.run import export_run
 from tinylm.finetune.inputs import EncoderInput
+from tinylm.finetune.instruct.conversations import chat_template
+from tinylm.finetune.instruct.saved import save_tuned
+from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
+from tinylm.generate import generate
+from tinylm.models.published.chat_template import TEMPLATES, Mark
 from tinylm.models.published.load import load_pretrained
 from tinylm.train import load_run
 from tinylm.train.run.families import family_of
@@ -161,3 +166,45 @@ def test_encoder_decoders_give_the_same_ids_and_logits(name, exported):
     np.testing.assert_allclose(
         again.model(source, target).numpy(), model(source, target).numpy(), 0, TOLERANCE
     )
+
+
+TALK = [
+    {"role": "user", "content": "Hi there"},
+    {"role": "assistant", "content": "Yes. "},
+    {"role": "user", "content": " Who?"},
+]
+
+
+@pytest.mark.parametrize("name", [*TEMPLATES, "roles", "chatml, told"])
+def test_a_tuned_run_talks_in_the_library_as_here(name, tmp_path):
+    """The ids of a conversation, and the answer to it."""
+    train_run(tiny_config(tmp_path, steps=2, tokenizer="bytes"), report=lambda line: None)
+    model, tokenizer, config = load_run(tmp_path / "run")
+    template = chat_template(name.split(",")[0], "Be 'brief'.\n" if "told" in name else None)
+    marks = [str(piece) for piece in template.pieces(TALK + TALK[1:2]) if isinstance(piece, Mark)]
+    tokenizer = add_special(tokenizer, dict.fromkeys(marks))
+    grow_vocabulary(model, tokenizer.vocab_size)
+    save_tuned(tmp_path / "tuned", model, tokenizer, template, config)
+    export_run(tmp_path / "tuned", tmp_path / "model")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    found = theirs.apply_chat_template(TALK, add_generation_prompt=True)
+    wanted = template.encode(tokenizer, TALK).tolist()
+    assert found["input_ids"] == wanted
+    assert theirs.eos_token == template.end
+    again = load_pretrained(tmp_path / "model")
+    assert again.template.name == template.name and again.template.default == template.default
+    assert again.template.encode(again.tokenizer, TALK).tolist() == wanted
+    config = transformers.GenerationConfig.from_pretrained(tmp_path / "model")
+    assert config.eos_token_id == tokenizer.special[template.end]
+
+
+def test_the_library_continues_a_text_as_the_run_does(exported):
+    run, folder = exported({})
+    model, words, _ = load_run(run)
+    tokenizer, theirs, _ = opened(folder, transformers.AutoModelForCausalLM)
+    ids = words.encode("the ")
+    said = list(generate(model, ids, 4, temperature=0.0))
+    made = theirs.generate(
+        **tokenizer("the ", return_tensors="pt"), max_new_tokens=4, do_sample=False
+    )
+    assert made[0].tolist() == [*ids.tolist(), *said]

@@ -96,6 +96,12 @@ def test_another_folder_a_file_and_links_are_refused(tmp_path):
     assert not (tmp_path / "elsewhere").exists() and (tmp_path / "file").read_text() == "x"
 
 
+def test_the_working_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # renamed over, it would be gone under the shell that stands in it
+    with pytest.raises(ConfigError, match="is the working folder"):
+        write(".", a="1")
+
+
 def test_an_error_on_the_way_leaves_everything_as_it_was(tmp_path):
     write(tmp_path / "m", a="1")
     with pytest.raises(KeyError), WholeFolder(tmp_path / "m") as aside:

@@ -42,9 +42,11 @@ def card(opened):
 
 def _table(opened):
     config, c = opened.config, opened.model.config
+    tuned = "finetune" in fields_of(checkpoints.load(opened.path, files=()))
+    data = ", ".join(config.data) or ("" if tuned else "the English in Python's own help")
     rows = {
         "objective": opened.family.name,
-        "data": ", ".join(config.data) or "the English in Python's own help",
+        **({"data": data} if data else {}),  # a published model does not say what it learnt from
         "parameters": f"{opened.model.count_parameters():,}",
         "layers, heads, width": f"{c.n_layer}, {c.n_head}, {c.d_model}",
         "vocabulary": f"{c.vocab_size:,}",
@@ -76,7 +78,7 @@ def _training(opened):
 def _losses(opened, step):
     """Losses of the log at the step of the checkpoint: {} where there is no log."""
     run = checkpoints.find(opened.path)[0]
-    if not (Path(run) / NAME).is_file():
+    if step is None or not (Path(run) / NAME).is_file():
         return {}
     try:
         events = read(run)

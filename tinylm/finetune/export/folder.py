@@ -105,6 +105,8 @@ def check_free(path):
         return
     if not path.is_dir():
         raise ConfigError(f"{path} is a file that is there already: {elsewhere}")
+    if path.samefile(os.curdir):
+        raise ConfigError(f"{path} is the working folder, which cannot be replaced: {elsewhere}")
     there = sorted(path.iterdir())
     if not there:
         return

@@ -36,12 +36,13 @@ def named_tokens(tokenizer, family, template=None, size=None):
 
     family    Family of the run
     template  chat template, or None
-    size      ids of the model; those behind the tokenizer's words are special
+    size      ids of the model; behind the tokenizer's words are those of the objective
     returns   Named
     raises    ConfigError for a tokenizer that cannot be written
     """
     words, special = tokenizer.vocab_size, family.special
-    behind = range(words, size or words)
+    # a published vocabulary may be smaller than its model, whose last rows stand for nothing
+    behind = range(words, special.vocab_size if size == special.vocab_size else words)
     described, made = tokenizer_json(tokenizer, [special.name(i) or f"[#{i}]" for i in behind])
     by_id = {i: name for name, i in tokenizer.special.items()} | dict(zip(behind, made))
     ids = _decoder(tokenizer, template)

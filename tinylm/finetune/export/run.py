@@ -25,7 +25,7 @@ from tinylm.models.published.published_form import published_form
 from tinylm.models.published.save import save_pretrained
 from tinylm.nn import Module
 from tinylm.pretrain.language.multi_token import MultiTokenHeads
-from tinylm.pretrain.objectives import DECODER, ENCODER, OBJECTIVES
+from tinylm.pretrain.objectives import ENCODER, OBJECTIVES
 from tinylm.tokenizers import Tokenizer
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import TrainConfig
@@ -108,7 +108,7 @@ def _of_class(model, family):
     """(the part of a run's model that a published class has, notes on the rest)."""
     if isinstance(model, GPT):  # of a fine-tuned run, too
         return model, []
-    if family.name in REFUSED and not (family.name == "prefix" and family.architecture != DECODER):
+    if family.name in REFUSED:
         raise ConfigError(
             f"objective = {family.name!r} has no published class ({REFUSED[family.name]}); "
             f"exported are {', '.join(exported())}"

@@ -26,7 +26,7 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
     numbers  None: as they are; "BF16", "F16", "F32", "F64"
     tokens   {"bos_token_id": id, ...} for config.json
     described  the config.json, a dict, instead of one made from the model's configuration
-    raises   ConfigError if no family there is made of these parts;
+    raises   ConfigError if no family there is made of these parts, or a file there is a link;
              CheckpointError for a model that was changed, by something around its layers or a mask
              on its weights, which no such file can say
     """
@@ -38,6 +38,7 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
                 f"save_pretrained: a {kind} is not made of these parts: {model.config}"
             )
     kind, folder = described["model_type"], Path(folder)
+    _check_links(folder)
     rules = list(LAYOUTS[kind].rules(model.config, kind))
     check_unchanged(model, {rule.ours for rule in rules}, all_of_them=kind in DECODERS)
     tensors = write_rules(rules, model.state_dict())
@@ -46,6 +47,16 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
     dtype = words.get(numbers, str(model.tokens.weight.dtype))
     described = described | {"dtype": dtype, "torch_dtype": dtype} | (tokens or {})
     write_text(folder / "config.json", json.dumps(described, indent=2) + "\n")
+
+
+def _check_links(folder):
+    """Refuse to write through links: what they lead to is another's, such as a cache of models."""
+    for path in (folder / "config.json", *folder.glob("model*.safetensors*")):
+        if path.is_symlink():
+            raise ConfigError(
+                f"save_pretrained: {path} is a link, and nothing is written through links: name "
+                "another folder, or remove it"
+            )
 
 
 def described_as(config, kind):

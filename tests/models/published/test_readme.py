@@ -1,0 +1,57 @@
+"""The table of README says what is read and what is refused: it is held to the registries."""
+
+from pathlib import Path
+
+import pytest
+
+from tinylm.finetune.export.run import REFUSED
+from tinylm.models.low_bit.blocks import FORMATS
+from tinylm.models.published.chat.builtin import ROLES_TEMPLATE, TEMPLATES
+from tinylm.models.published.formats.mapped import DTYPES, UNREAD
+from tinylm.models.published.layouts import DECODERS, ENCODERS, gguf
+from tinylm.models.published.published_form import CLASSES
+from tinylm.tokenizers.published.write import KINDS
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+def code(names):
+    return ", ".join(f"`{name}`" for name in names)
+
+
+ROWS = [
+    ("decoders, by `model_type`", code(DECODERS), "other types; fields that are not known, named"),
+    ("encoders and encoder-decoders", code(ENCODERS), "untied heads, tensors without a place"),
+    ("safetensors, one file or shards", code(DTYPES), f"{code(UNREAD)} and others, when asked for"),
+    (
+        "GGUF, architectures and blocks",
+        f"{code(gguf.KINDS)}; {code(FORMATS)}",
+        "other architectures and blocks, named",
+    ),
+    (
+        "chat programs",
+        f"{code([*TEMPLATES, ROLES_TEMPLATE.name])} as functions; any other with `tinylm[chat]`",
+        "names, calls and loops that the sandbox has not",
+    ),
+    (
+        "written by `tinylm export`: models",
+        f"decoders of the types above; {'; '.join(CLASSES)}",
+        f"objectives {code(REFUSED)}; parts that no class has, named",
+    ),
+    (
+        "written by `tinylm export`: tokenizers",
+        code(kind.kind for kind in KINDS),
+        "other kinds, and names that would be read as text",
+    ),
+]
+TABLE = [
+    "| weights | what is read | what is refused |",
+    "|---|---|---|",
+    *(f"| {what} | {read} | {refused} |" for what, read, refused in ROWS),
+]
+
+
+@pytest.mark.parametrize("line", TABLE)
+def test_every_line_of_the_table_is_what_the_registries_say(line):
+    there = [one for one in README.read_text().splitlines() if one.startswith(line[:20])]
+    assert line in there
