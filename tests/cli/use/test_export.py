@@ -1,6 +1,9 @@
 """`tinylm export`: a folder that generate opens again."""
 
+import pytest
+
 from tinylm.cli import main
+from tinylm.cli.use.open_model import open_model
 
 
 def test_a_folder_generates_what_the_run_generates(run, tmp_path, capsys):
@@ -11,6 +14,29 @@ def test_a_folder_generates_what_the_run_generates(run, tmp_path, capsys):
         assert main(["generate", str(name), "the cat", "--max-tokens", "9", "--top-k", "1"]) == 0
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
+
+
+def test_prompts_begin_as_those_of_the_run(tmp_path, tiny, text, capsys):
+    """A run on several texts has learnt that <|endoftext|> stands before each."""
+    (tmp_path / "other.txt").write_text("one more text " * 30)
+    data = ["--data", str(text), str(tmp_path / "other.txt")]
+    assert main(["train", *data, "--out", str(tmp_path / "run"), *tiny]) == 0
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "model")]) == 0
+    opened = [open_model(str(tmp_path / name)) for name in ("run", "model")]
+    assert opened[0].prompt_ids("a") == opened[1].prompt_ids("a") == [256, 97]
+    assert opened[0].prompt_ids("") == opened[1].prompt_ids("") == [256]
+    assert opened[0].ends == opened[1].ends == (256,)
+
+
+@pytest.mark.parametrize("objective", ["masked", "sentinels"])
+def test_what_does_not_go_on_with_a_text_is_refused(objective, tmp_path, tiny, text, capsys):
+    argv = ["train", "--objective", objective, "--data", str(text), "--out", str(tmp_path / "run")]
+    assert main([*argv, *tiny]) == 0
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "model")]) == 0
+    for verb in (["generate"], ["chat"], ["finetune", "--data", str(text)]):
+        capsys.readouterr()
+        assert main([verb[0], str(tmp_path / "model"), *verb[1:]]) == 1
+        assert "does not go on with a text" in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_named_in_one_line(run, tmp_path, capsys):

@@ -274,6 +274,8 @@ def test_a_rotary_factor_below_one_is_refused_where_it_is_read(kind):
     scaling = {"rope_type": kind, "factor": 0.5, "original_max_position_embeddings": 8}
     with pytest.raises(CheckpointError, match="factor = 0.5 is not read here, but at least 1"):
         read_layout(described | {"rope_parameters": scaling})
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
 def test_nothing_is_written_through_a_link(name, tmp_path):
     (tmp_path / "blob").write_text("another's")

@@ -112,7 +112,7 @@ def _signal_of(stopped):
 
 def _opened(name, config):
     """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in their places."""
-    from tinylm.cli.use.open_model import is_published
+    from tinylm.cli.use.open_model import check_decoder, is_published
     from tinylm.finetune.freezing import unfreeze
     from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
     from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
@@ -121,6 +121,7 @@ def _opened(name, config):
     if is_published(name):
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
+        check_decoder(name, published.model)
         model, tokenizer, template, base = published.model, published.tokenizer, published.template, None
         if tokenizer is None:
             raise ConfigError(f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...)")

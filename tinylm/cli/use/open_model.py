@@ -84,6 +84,7 @@ def open_model(name, device="cpu", bits=None):
         begin = () if template or end is None else (end,)
         ends = () if eos is None else (eos,)
     else:
+        from tinylm.finetune.export.folder import prompt_begin
         from tinylm.models.published.generation import read_generation
         from tinylm.models.published.load import load_pretrained
         published = load_pretrained(name)
@@ -93,12 +94,23 @@ def open_model(name, device="cpu", bits=None):
                               "tinylm.models.published.load.load_pretrained gives the model alone")
         eos = published.special.get("eos", next(iter(published.ends), None))
         eos = _end(name, tokenizer, template, eos) if template else eos
-        start, begin = published.special.get("bos", eos), published.begin
+        check_decoder(name, model)
+        start = published.special.get("bos", eos)
+        begin = published.begin or prompt_begin(published.path)
         wanted = read_generation(published.path)
         ends = tuple(dict.fromkeys([*([] if eos is None else [eos]), *published.ends]))
     model.to(device)
     lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
     return Opened(lm, tokenizer, template, eos, start, begin, ends, wanted)
+
+
+def check_decoder(name, model):
+    """Refuse published weights that do not go on with a text."""
+    from tinylm.models import GPT
+
+    if not isinstance(model, GPT):
+        raise ConfigError(f"{name} is of type {type(model).__name__} and does not go on with a text, as decoders such as GPT-2 "
+                          "and LLaMA do; tinylm.models.published.load.load_pretrained gives the model in Python")
 
 
 def _end(name, tokenizer, template, eos):

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
+from tinylm.fields import of_type, show
 from tinylm.files import open_regular, read_json, write_text
 
 MANIFEST = "tinylm_export.json"
@@ -27,11 +28,12 @@ class WholeFolder:
     """A folder written beside its place and renamed; see the top of this file.
 
     path    where it appears; its parent is made
+    begin   ids that `tinylm generate` puts before a prompt
     raises  ConfigError naming what is there already; CheckpointError if it cannot be written
     """
 
-    def __init__(self, path):
-        self.path = Path(os.path.abspath(path))
+    def __init__(self, path, begin=()):
+        self.path, self.begin = Path(os.path.abspath(path)), list(begin)
         self.aside = None
 
     def __enter__(self):
@@ -60,7 +62,8 @@ class WholeFolder:
     def _keep(self):
         try:
             sums = {path.name: _sum(path) for path in sorted(self.aside.iterdir())}
-            text = json.dumps({"about": "written by tinylm export", "files": sums}, indent=2)
+            about = {"about": "written by tinylm export", "begin": self.begin, "files": sums}
+            text = json.dumps(about, indent=2)
             write_text(self.aside / MANIFEST, text + "\n")
             check_free(self.path)  # once more: much time has passed
             self._rename()
@@ -124,8 +127,30 @@ def check_free(path):
         )
 
 
+def prompt_begin(path):
+    """The ids that belong before a prompt, of a folder that was exported: () of another.
+
+    path    of the folder, or of the weights in it
+
+    raises  CheckpointError where they are no list of ids
+    """
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    begin = _manifest(folder).get("begin", [])
+    if not isinstance(begin, list) or not all(of_type(i, int) and i >= 0 for i in begin):
+        raise CheckpointError(
+            f"{folder / MANIFEST}: begin is {show(begin)}; it must be a list of ids"
+        )
+    return tuple(begin)
+
+
 def _listed(folder):
     """{file: checksum} of an earlier export; {} for a folder that is none."""
+    files = _manifest(folder).get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def _manifest(folder):
+    """The object that lists an export; {} for a folder that is none."""
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         return {}
@@ -133,8 +158,7 @@ def _listed(folder):
         found = read_json(path)
     except (OSError, ValueError):
         return {}
-    files = found.get("files") if isinstance(found, dict) else None
-    return files if isinstance(files, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _sum(path):

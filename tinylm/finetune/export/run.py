@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tinylm.data.batches.prepare import END_OF_TEXT
 from tinylm.errors import ConfigError
 from tinylm.files import write_text
 from tinylm.finetune.export.card import card
@@ -83,7 +84,9 @@ def export_run(path, folder):
     """
     check_free(Path(folder).absolute())
     opened = open_run(path)
-    with WholeFolder(folder) as aside:
+    end = opened.tokenizer.special.get(END_OF_TEXT)
+    begin = () if end is None or opened.template is not None else (end,)
+    with WholeFolder(folder, begin) as aside:
         ids = {f"{role}_token_id": opened.tokens.ids.get(role) for role in ENDS}
         save_pretrained(opened.model, aside, tokens=ids, described=opened.described)
         for name, text in texts(opened, ids).items():
