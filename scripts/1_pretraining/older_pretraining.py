@@ -1,26 +1,30 @@
-"""Before self-supervision: four older ways to learn from more than the labels at hand. Book section 1.1.1.
+"""Before self-supervision: four older ways to learn from more than the labels at hand. Book section
+1.1.1.
 
-Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct what the one below says, then trained on few labels, does
-better than one with random weights; (2) a classifier trained on one task, its last layer replaced, learns a related task from
-fewer labels; (3) a model that labels text for itself improves on its few seeds, and (4) two models that see different sides
-teach each other better than one teaches itself. Each is measured against the supervised model of the same labels, over 8 seeds.
-Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all bits flipped. For (3) and (4) bags of words, two
-views of 6 words each, independent given the class; naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one.
-`python scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
+Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct what the one below says, then
+trained on few labels, does better than one with random weights; (2) a classifier trained on one
+task, its last layer replaced, learns a related task from fewer labels; (3) a model that labels text
+for itself improves on its few seeds, and (4) two models that see different sides teach each other
+better than one teaches itself. Each is measured against the supervised model of the same labels,
+over 8 seeds. Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all bits
+flipped. For (3) and (4) bags of words, two views of 6 words each, independent given the class;
+naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one. `python
+scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
 
-Measured output (mean over 8 seeds; the error after a difference is its standard error):
+Measured output (mean over 8 seeds; after a difference its 95 % interval, seed by seed; the rule is
+Claim's of train/compare.py):
 
     accuracy, mean +- sd over seeds          16 labels         64 labels
     random weights                       0.790 +- 0.060     0.904 +- 0.022
     layer by layer                       0.848 +- 0.068     0.954 +- 0.011
     layer by layer, with noise           0.871 +- 0.060     0.960 +- 0.010
     supervised transfer                  0.839 +- 0.055     0.966 +- 0.014
-    layer by layer, 16 labels: +0.058 +- 0.020: the claim shows
-    layer by layer, with noise, 16 labels: +0.081 +- 0.019: the claim shows
-    supervised transfer, 16 labels: +0.049 +- 0.017: the claim shows
-    layer by layer, 64 labels: +0.050 +- 0.007: the claim shows
-    layer by layer, with noise, 64 labels: +0.056 +- 0.008: the claim shows
-    supervised transfer, 64 labels: +0.062 +- 0.010: the claim shows
+    layer by layer beats random weights, 16 labels: +0.0579 [+0.0109, +0.105], 8 seeds: shows layer
+    by layer, with noise beats random weights, 16 labels: +0.0805 [+0.036, +0.125], 8 seeds: shows
+    supervised transfer beats random weights, 16 labels: +0.0493 [+0.00809, +0.0904], 8 seeds: shows
+    layer by layer beats random weights, 64 labels: +0.0501 [+0.0324, +0.0678], 8 seeds: shows layer
+    by layer, with noise beats random weights, 64 labels: +0.056 [+0.0371, +0.0749], 8 seeds: shows
+    supervised transfer beats random weights, 64 labels: +0.0616 [+0.0381, +0.0851], 8 seeds: shows
     eight labeled texts and unlabeled ones
     eight labels                         0.757 +- 0.045   (0.656 .. 0.800)
     self-training at 0.9                 0.905 +- 0.011   (0.883 .. 0.915)
@@ -28,14 +32,18 @@ Measured output (mean over 8 seeds; the error after a difference is its standard
     self-training, surest first          0.907 +- 0.010   (0.896 .. 0.921)
     all labels                           0.918 +- 0.008   (0.910 .. 0.930)
     co-training, two views               0.909 +- 0.008   (0.900 .. 0.923)
-    self-training, surest first against eight labels: +0.150 +- 0.015: the claim shows
-    co-training against eight labels: +0.152 +- 0.015: the claim shows
-    co-training against self-training, surest first: +0.002 +- 0.002: the claim does not show
+    self-training, surest first beats eight labels: +0.15 [+0.114, +0.187], 8 seeds: shows
+    co-training beats eight labels: +0.152 [+0.117, +0.188], 8 seeds: shows
+    co-training beats self-training, surest first: +0.00213 [-0.00222, +0.00647], 8 seeds: too small
+    to tell;
+      0.0043 could have been seen
 
-A pretrained stack has had 2,000 unlabeled patterns, the transferred one 2,000 labels of another task. That eight labels and
-self-training come so near to all labels is owed to views that are independent and words of one meaning: of the claims, only
-that two views beat one does not show here, where one bag of all the words is as good a teacher. In a run apart, with four
-labels and 100 texts, all the bootstrapping sometimes believed the wrong class (accuracies down to 0.23 in three seeds).
+A pretrained stack has had 2,000 unlabeled patterns, the transferred one 2,000 labels of another
+task. That eight labels and self-training come so near to all labels is owed to views that are
+independent and words of one meaning: that two views beat one cannot be told here, where one bag of
+all the words is as good a teacher: a gain of 0.004 would have been seen. In a run apart, with four
+labels and 100 texts, all the bootstrapping sometimes believed the wrong class (accuracies down to
+0.23 in three seeds).
 """
 import argparse
 
@@ -48,9 +56,11 @@ from tinylm.pretrain.early.co_training import co_training
 from tinylm.pretrain.early.layerwise import StackedAutoencoder, pretrain_layers, train_classifier
 from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.early.self_training import self_training
+from tinylm.train.compare import Claim
 
 BITS, PROTOTYPES, WIDTHS = 48, 8, (48, 32, 32, 32)
-V, WORDS = 40, 6                                            # words of a view, half of them of each class; words in a text
+# words of a view, half of them of each class; words in a text
+V, WORDS = 40, 6
 
 
 def patterns(n, rng, prototypes):
@@ -67,10 +77,13 @@ def accuracy(stack, x, y):
 
 
 def layers(seed, steps):
-    """(1) and (2): accuracies by way of starting, for 2 and 8 labeled patterns of each kind on average."""
+    """(1) and (2): accuracies by way of starting, for 2 and 8 labeled patterns of each kind on
+    average.
+    """
     rng, found = Random(seed, "patterns"), {}
     prototypes = (rng.uniform((PROTOTYPES, BITS)) < 0.5).astype(np.float32)
-    answers = rng.permutation(PROTOTYPES) % 2               # the task: half of the prototypes are "yes"
+    # the task: half of the prototypes are "yes"
+    answers = rng.permutation(PROTOTYPES) % 2
     unlabeled, test = patterns(2000, rng, prototypes)[0], patterns(1000, rng, prototypes)
     pools = patterns(64, rng, prototypes), patterns(2000, rng, prototypes)
     for labels in (16, 64):
@@ -79,7 +92,8 @@ def layers(seed, steps):
             stack = StackedAutoencoder(WIDTHS, 2, seed, noise=0.3 if "noise" in name else 0.0)
             if "layer by layer" in name:
                 pretrain_layers(stack, unlabeled, steps, seed=seed)
-            if "transfer" in name:                          # which prototype is it? 2000 labels of another task
+            # which prototype is it? 2000 labels of another task
+            if "transfer" in name:
                 stack.out = Linear(WIDTHS[-1], PROTOTYPES, Random(seed, "first"))
                 train_classifier(stack, *pools[1], 3 * steps, seed=seed)
                 stack.out = Linear(WIDTHS[-1], 2, Random(seed, "second"))
@@ -89,10 +103,13 @@ def layers(seed, steps):
 
 
 def texts(n, rng, sure=0.7):
-    """Pairs of views, each WORDS words, and classes; a word is of the class of its text with probability `sure`."""
+    """Pairs of views, each WORDS words, and classes; a word is of the class of its text with
+    probability `sure`.
+    """
     classes = np.arange(n) % 2
     own = np.where(rng.uniform((n, 2, WORDS)) < sure, classes[:, None, None], 1 - classes[:, None, None])
-    words = V // 2 * own + (V // 2 * rng.uniform((n, 2, WORDS)) ** 2).astype(int)       # some words are frequent, most are rare
+    # some words are frequent, most are rare
+    words = V // 2 * own + (V // 2 * rng.uniform((n, 2, WORDS)) ** 2).astype(int)
     return [((a, b), int(c)) for a, b, c in zip(words[:, 0].tolist(), words[:, 1].tolist(), classes)]
 
 
@@ -121,13 +138,6 @@ def bootstrapping(seed, n):
     return found
 
 
-def verdict(claim, better, worse):
-    """One line: the mean difference, seed by seed, with its standard error."""
-    gain = np.array(better) - np.array(worse)
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
-    print(f"{claim}: {gain.mean():+.3f} +- {error:.3f}: the claim {'shows' if gain.mean() > 2 * error else 'does not show'}")
-
-
 def main(argv=None):
     """Run everything with every seed and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -145,16 +155,19 @@ def main(argv=None):
         print(f"{name:32}" + "".join(f"{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}" for row in rows))
     for k in (16, 64):
         for name in names[1:]:
-            verdict(f"{name}, {k} labels", values[name, k], values[names[0], k])
+            claim = Claim(f"{name} beats random weights, {k} labels", "1.1.1", limit=1.0)
+            print(claim.line(values[name, k], values[names[0], k]))
     runs = [bootstrapping(seed, 100 if options.quick else 300) for seed in seeds]
     values = {key: [run[key] for run in runs] for key in runs[0]}
     print("eight labeled texts and unlabeled ones")
     for name, row in values.items():
         print(f"{name:32}{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}   ({min(row):.3f} .. {max(row):.3f})")
     best = max((name for name in values if name.startswith("self")), key=lambda name: np.mean(values[name]))
-    verdict(f"{best} against eight labels", values[best], values["eight labels"])
-    verdict("co-training against eight labels", values["co-training, two views"], values["eight labels"])
-    verdict(f"co-training against {best}", values["co-training, two views"], values[best])
+    two, few = values["co-training, two views"], values["eight labels"]
+    for text, claimed, other in ((f"{best} beats eight labels", values[best], few),
+                                 ("co-training beats eight labels", two, few),
+                                 (f"co-training beats {best}", two, values[best])):
+        print(Claim(text, "1.1.1", limit=1.0).line(claimed, other))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,18 @@
 import numpy as np
 import pytest
 
-from tinylm.errors import ConfigError, DataError
-from tinylm.train.compare import EqualReading, report
+from tinylm.errors import ConfigError, DataError, ShapeError
+from tinylm.train.compare import (
+    BY_DESIGN,
+    OPPOSITE,
+    SHOWS,
+    TOO_SMALL,
+    Claim,
+    EqualReading,
+    report,
+    student_cdf,
+    student_quantile,
+)
 
 
 def test_one_seed_or_one_prompt_is_not_reported():
@@ -30,3 +40,67 @@ def test_models_that_read_different_tokens_are_not_compared():
     equal.read("b", 2, ids[::-1])
     with pytest.raises(DataError, match="b read 12 tokens in the run of seed 2"):
         equal.check()
+
+
+# Two-sided 95 % points of Student's t, as printed in tables.
+PRINTED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 10: 2.228, 30: 2.042}
+
+
+@pytest.mark.parametrize("freedom, printed", PRINTED.items())
+def test_quantiles_of_students_t_are_the_printed_ones(freedom, printed):
+    assert student_quantile(0.975, freedom) == pytest.approx(printed, abs=6e-4)
+    assert student_cdf(0.0, freedom) == 0.5
+    assert student_cdf(1.0, 1) == pytest.approx(0.75)       # Cauchy: 1/2 + atan(1)/pi
+
+
+BASE = np.array([0.50, 0.60, 0.55, 0.52, 0.58])
+NOISE = np.array([0.01, -0.01, 0.02, -0.02, 0.00])
+
+
+@pytest.mark.parametrize("gain, claim, word", [
+    (0.10, {}, SHOWS), (-0.10, {}, OPPOSITE), (0.005, {}, TOO_SMALL),
+    (0.10, {"least": 0.2}, TOO_SMALL),                      # a gain, and not one that matters
+    (-0.10, {"larger": False}, SHOWS), (0.10, {"larger": False}, OPPOSITE),
+    # the other side has 0.55 of 0.551 already
+    (0.005, {"limit": 0.551, "least": 0.01}, BY_DESIGN),
+    (0.005, {"limit": 1.0, "least": 0.01}, TOO_SMALL),
+])
+def test_one_rule_gives_four_verdicts(gain, claim, word):
+    verdict = Claim("it helps", "1.2", **claim).judge(BASE + gain + NOISE, BASE)
+    assert verdict.word == word
+    assert verdict.low <= verdict.effect <= verdict.high
+    assert abs(verdict.effect) == pytest.approx(abs(gain))
+    assert word in str(verdict)
+
+
+def test_the_interval_is_students_of_the_differences_seed_by_seed():
+    verdict = Claim("it helps").judge(BASE + 0.1 + NOISE, BASE)
+    half = 2.776 * NOISE.std(ddof=1) / np.sqrt(5)
+    assert verdict.high - verdict.effect == pytest.approx(half, rel=1e-3)
+    assert verdict.seen == pytest.approx(half, rel=1e-3)
+    alone = Claim("it helps").judge(BASE + 0.1 + NOISE, BASE, paired=False)
+    # the seeds differ more than the sides
+    assert alone.high - alone.low > 2 * (verdict.high - verdict.low)
+    assert alone.word == SHOWS
+
+
+def test_three_lucky_seeds_are_no_proof():
+    # all positive: a coin does that once in eight
+    gains = np.array([0.01, 0.02, 0.30])
+    verdict = Claim("it helps").judge(gains, np.zeros(3))
+    assert verdict.word == TOO_SMALL and "could have been seen" in str(verdict)
+
+
+def test_a_claim_is_right_as_often_as_its_level_says():
+    rng = np.random.default_rng(0)
+    claim, zeros = Claim("nothing"), np.zeros(5)
+    false = [claim.judge(rng.normal(size=5), zeros).word != TOO_SMALL for _ in range(2000)]
+    assert np.mean(false) == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 2000))
+
+
+def test_scores_that_cannot_be_judged_are_refused():
+    with pytest.raises(ShapeError, match="in pairs unless paired=False"):
+        Claim("x").judge([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ConfigError, match="1 seed has no spread"):
+        Claim("x").judge([1.0], [2.0])
+    assert "(section 2.1): +0" in Claim("x", "2.1").line([1.0, 1.0], [1.0, 1.0])

@@ -1,8 +1,13 @@
-"""Fair comparisons of training runs: several seeds, and the same tokens read by all   (book section 2.3.6).
+"""Fair comparisons of training runs: several seeds, and the same tokens read by all   (book section
+2.3.6).
 
-`report` and `EqualReading` refuse the mistakes that code can see. Read next: generate/measure/long_context.py.
+`report` and `EqualReading` refuse the mistakes that code can see; a `Claim` is a sentence with the
+rule by which seeds judge it, written before the run. Read next: generate/measure/long_context.py.
 """
+
 import hashlib
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,14 +19,19 @@ def report(scores, single=False):
 
     scores   (seeds,), or (seeds, prompts)
     single   allow one seed or one prompt
-    raises   ConfigError for one of either: results depend on both, and a single number hides it   (book section 2.3.6)
+    raises   ConfigError for one of either: results depend on both, and a single number hides it
+             (book section 2.3.6)
     """
     scores = np.asarray(scores, np.float64)
     if scores.ndim not in (1, 2) or not scores.size:
-        raise ShapeError(f"report: scores have shape {scores.shape}; give (seeds,) or (seeds, prompts)")
+        raise ShapeError(
+            f"report: scores have shape {scores.shape}; give (seeds,) or (seeds, prompts)"
+        )
     for count, what in zip(scores.shape, ("seed", "prompt")):
         if count < 2 and not single:
-            raise ConfigError(f"report: one {what} says nothing of the spread: measure several, or say single=True")
+            raise ConfigError(
+                f"report: one {what} says nothing of the spread: measure several, or say single=True"
+            )
     return float(scores.mean()), float(scores.min()), float(scores.max())
 
 
@@ -38,14 +48,151 @@ class EqualReading:
         self._digests[name, seed] = digest, tokens + ids.size
 
     def check(self):
-        """Return the tokens that each read, of all seeds together. raises DataError naming two that did not read the same."""
+        """Return the tokens that each read, of all seeds together. raises DataError naming two that
+        did not read the same.
+        """
         first = {}
         for (name, seed), (digest, tokens) in self._digests.items():
             found = first.setdefault(seed, (name, tokens, digest.hexdigest()))
             if found[1:] != (tokens, digest.hexdigest()):
-                raise DataError(f"compare: {name} read {tokens} tokens in the run of seed {seed}, not the {found[1]} of "
-                                f"{found[0]}: train both on the same batches")
+                raise DataError(
+                    f"compare: {name} read {tokens} tokens in the run of seed {seed}, not the {found[1]} of "
+                    f"{found[0]}: train both on the same batches"
+                )
         for name in {name for name, _ in self._digests}:
             if missing := [seed for seed in first if (name, seed) not in self._digests]:
-                raise DataError(f"compare: {name} has no run of seed {missing[0]}: train it from every seed")
+                raise DataError(
+                    f"compare: {name} has no run of seed {missing[0]}: train it from every seed"
+                )
         return sum(tokens for _, tokens, _ in first.values())
+
+
+# What a comparison can come to.
+SHOWS, OPPOSITE = "shows", "shows the opposite"
+TOO_SMALL, BY_DESIGN = "too small to tell", "cannot show by design"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the seeds say of a claim.
+
+    word       one of SHOWS, OPPOSITE, TOO_SMALL, BY_DESIGN
+    effect     mean gain of the claimed side, in the unit of the score
+    low, high  its interval over seeds
+    seeds      how many runs of the claimed side
+    seen       the smallest mean gain that this spread and this many seeds could have told from none
+    """
+
+    word: str
+    effect: float
+    low: float
+    high: float
+    seeds: int
+    seen: float
+
+    def __str__(self):
+        found = f"{self.effect:+.3g} [{self.low:+.3g}, {self.high:+.3g}], {self.seeds} seeds: {self.word}"
+        return f"{found}; {self.seen:.2g} could have been seen" if self.word == TOO_SMALL else found
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence that measurements may bear out, and the rule by which they are judged.
+
+    text     the sentence;  section  of the book
+    larger   True if the claimed side is to have the larger score (accuracy), False the smaller
+             (loss)
+    least    the gain that matters, in the unit of the score: less than this is no support
+    level    of the interval over seeds
+    limit    the best score there can be, if there is one: too near to it nothing can be gained
+    """
+
+    text: str
+    section: str = ""
+    larger: bool = True
+    least: float = 0.0
+    level: float = 0.95
+    limit: float | None = None
+
+    def judge(self, claimed, other, paired=True):
+        """The Verdict of scores of the claimed side and of the other, one a seed each.
+
+        paired  run i of both shares its seed and data: the interval is that of the differences.
+                Otherwise that of two means with spreads of their own (Welch)
+        raises  ShapeError if pairs do not match; ConfigError for a side with fewer than two seeds
+        """
+        a, b = (np.asarray(scores, np.float64) for scores in (claimed, other))
+        if a.ndim != 1 or b.ndim != 1 or (paired and a.shape != b.shape):
+            raise ShapeError(
+                f"judge: scores of shapes {a.shape} and {b.shape}; give one a seed, in pairs unless paired=False"
+            )
+        if min(len(a), len(b)) < 2:
+            raise ConfigError(f"judge: {min(len(a), len(b))} seed has no spread: give two or more")
+        sign = 1.0 if self.larger else -1.0
+        effect = sign * (a.mean() - b.mean())
+        half = (
+            _half_width(sign * (a - b), None, self.level)
+            if paired
+            else _half_width(a, b, self.level)
+        )
+        low, high = effect - half, effect + half
+        return Verdict(
+            self._word(low, high, sign * b.mean()), effect, low, high, len(a), half + self.least
+        )
+
+    def _word(self, low, high, other):
+        if low > self.least:
+            return SHOWS
+        if high < 0:
+            return OPPOSITE
+        best = None if self.limit is None else (self.limit if self.larger else -self.limit)
+        if best is not None and best - other <= self.least:
+            return BY_DESIGN
+        return TOO_SMALL
+
+    def line(self, claimed, other, paired=True):
+        """The claim and its verdict as one line of a report."""
+        section = f" (section {self.section})" if self.section else ""
+        return f"{self.text}{section}: {self.judge(claimed, other, paired)}"
+
+
+def _half_width(a, b, level):
+    """Half the width of the interval of a mean, or of a difference of means with spreads of their
+    own.
+    """
+    squares = [values.var(ddof=1) / len(values) for values in (a, b) if values is not None]
+    error = math.sqrt(sum(squares))
+    degrees = [len(values) - 1 for values in (a, b) if values is not None]
+    # Welch and Satterthwaite's degrees of freedom, rounded down; those of one sample are n - 1.
+    share = sum(square**2 / n for square, n in zip(squares, degrees))
+    freedom = (
+        degrees[0] if len(squares) == 1 or not share else max(int(sum(squares) ** 2 / share), 1)
+    )
+    return student_quantile(0.5 + level / 2, freedom) * error
+
+
+def student_quantile(p, freedom):
+    """The number below which Student's t with this many degrees of freedom lies with probability p,
+    0.5 <= p < 1.
+    """
+    low, high = 0.0, 1e4
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_cdf(middle, freedom) < p else (low, middle)
+    return (low + high) / 2
+
+
+def student_cdf(t, freedom):
+    """P(T <= t) of Student's t for t >= 0, whole degrees of freedom   (Abramowitz & Stegun 1964,
+    26.7.3 and 26.7.4).
+    """
+    theta = math.atan(t / math.sqrt(freedom))
+    cosine, term, total = math.cos(theta) ** 2, 1.0, 0.0
+    odd = freedom % 2
+    if odd:
+        term = math.cos(theta)  # cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 + ...
+    for k in range(freedom // 2):
+        total += term
+        term *= cosine * ((2 * k + 2) / (2 * k + 3) if odd else (2 * k + 1) / (2 * k + 2))
+    within = 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+    return 0.5 + within / 2
