@@ -345,3 +345,15 @@ def test_load_takes_a_published_file_or_folder(read, tmp_path):
     (own / "tokenizer.json").write_text('{"model": 3}')
     with pytest.raises(CheckpointError, match="tokenizer.json: model is 3"):
         tokenizers.load(own / "tokenizer.json")
+
+
+def test_special_tokens_of_a_pair_are_those_of_the_class_unless_they_are_named(read, tmp_path):
+    ids = {c: i for i, c in enumerate([*"ab", "<s>", "</s>", "<mask>", "<pad>", "<unk>", "odd"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(ids))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    found = read({"model_type": "roberta"})
+    assert found.tokenizer.special == {name: i for name, i in ids.items() if name.startswith("<")}
+    assert found.tokenizer.framed("a <mask>", allow_special=True)[0].tolist() == [2, 0, 4, 3]
+    assert found.tokenizer.framed("a", "b")[0].tolist() == [2, 0, 3, 3, 1, 3]
+    named = read({"model_type": "roberta"}, settings={"cls_token": "<pad>", "bos_token": None})
+    assert named.tokenizer.framed("a")[0].tolist() == [5, 0, 3] and "bos" not in named.special

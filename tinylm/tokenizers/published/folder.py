@@ -113,9 +113,8 @@ def _tokenizer(folder, settings, config):
     if model is not None:
         return from_model(model, settings, name, config.get("model_type"), _added(folder))
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        described = from_merges(
-            folder / "vocab.json", folder / "merges.txt", name, config.get("model_type")
-        )
+        pair = folder / "vocab.json", folder / "merges.txt"
+        described = from_merges(*pair, settings, name, config.get("model_type"))
         return PipelineTokenizer(*agreed(described, settings, _added(folder), built=True))
     if (folder / "vocab.txt").is_file():
         described = from_pieces(folder / "vocab.txt", settings, name, config.get("model_type"))

@@ -9,7 +9,7 @@ Read next: folder.py.
 from tinylm.errors import DataError
 from tinylm.tokenizers.gpt2 import read_encoder, read_merges
 from tinylm.tokenizers.pretokenize import QWEN2
-from tinylm.tokenizers.printable import CHARACTER_TO_BYTE
+from tinylm.tokenizers.published.added import AddedToken
 
 _GPT2 = "gpt2", "gpt_neo", "gptj", "opt", "codegen", "gpt_bigcode", "biogpt2"
 _ROBERTA = "roberta", "bart", "longformer", "led", "mvp", "blenderbot"
@@ -60,15 +60,19 @@ def _family(name, kind, classes, where):
     return found
 
 
-def from_merges(encoder, merges, name=None, kind=None):
+def from_merges(encoder, merges, settings, name=None, kind=None):
     """The description of byte-level BPE in two files, vocab.json and merges.txt.
 
-    name     tokenizer_class of tokenizer_config.json, or None
-    kind     model_type of config.json, or None
-    raises   DataError where neither tells how text is split
+    settings  Settings: special tokens that they leave open are those of the class
+    name      tokenizer_class of tokenizer_config.json, or None
+    kind      model_type of config.json, or None
+    raises    DataError where neither tells how text is split
     """
     family = _family(name, kind, _CLASSES, "vocab.json and merges.txt")
     ids, pairs = read_encoder(encoder), read_merges(merges)
+    for role, token in _names(family).items():
+        if getattr(token, "content", token) in ids:
+            settings.names.setdefault(role, token)
     model = {"type": "BPE", "vocab": ids, "merges": [list(pair) for pair in pairs]}
     if family in _GPT1:
         return {
@@ -77,48 +81,41 @@ def from_merges(encoder, merges, name=None, kind=None):
             "normalizer": {"type": "BertNormalizer"},
             "pre_tokenizer": {"type": "BertPreTokenizer"},
         }
-    made = set(CHARACTER_TO_BYTE) | {left + right for left, right in pairs}
-    special = [token for token in ids if token not in made]
-    added = [
-        {
-            "id": ids[token],
-            "content": token,
-            "special": True,
-            "normalized": False,
-            "lstrip": token == "<mask>",
-            "single_word": False,
-            "rstrip": False,
-        }
-        for token in special
-    ]
-    split, normalizer = (
-        {"type": "ByteLevel", "add_prefix_space": family == "blenderbot", "use_regex": True},
-        None,
-    )
+    split, normalizer = {"type": "ByteLevel", "add_prefix_space": family == "blenderbot"}, None
     if family in _QWEN2:
-        lines = {
-            "type": "Split",
-            "pattern": {"Regex": QWEN2.split.pattern},
-            "behavior": "Isolated",
-            "invert": False,
-        }
+        pattern = {"Regex": QWEN2.split.pattern}
+        lines = {"type": "Split", "pattern": pattern, "behavior": "Isolated"}
         split = {"type": "Sequence", "pretokenizers": [lines, split | {"use_regex": False}]}
         normalizer = {"type": "NFC"}
-    frame = None
-    if family in _ROBERTA and {"<s>", "</s>"} <= ids.keys():
-        frame = {
-            "type": "RobertaProcessing",
-            "cls": ["<s>", ids["<s>"]],
-            "sep": ["</s>", ids["</s>"]],
-        }
     return {
         "model": model,
-        "added_tokens": added,
+        "added_tokens": [],
         "pre_tokenizer": split,
         "normalizer": normalizer,
-        "post_processor": frame,
+        "post_processor": _around(settings, ids) if family in _ROBERTA else None,
         "decoder": {"type": "ByteLevel"},
     }
+
+
+def _names(family):
+    """The special tokens of a class where no file names them."""
+    if family in _ROBERTA:
+        mask = AddedToken("<mask>", 0, special=True, lstrip=True, normalized=False)
+        first, last = {"bos": "<s>", "cls": "<s>"}, {"eos": "</s>", "sep": "</s>"}
+        return first | last | {"unk": "<unk>", "pad": "<pad>", "mask": mask}
+    if family in _GPT1:
+        return {"unk": "<unk>"}
+    roles = ("eos", "pad", "unk") if family in _QWEN2 else ("bos", "eos", "unk")
+    return dict.fromkeys(roles, "<|endoftext|>")
+
+
+def _around(settings, ids):
+    """RoBERTa's frame; null where the vocabulary has no such tokens."""
+    names = [settings.names.get(role) for role in ("cls", "sep")]
+    first, last = (getattr(token, "content", token) for token in names)
+    if first not in ids or last not in ids:
+        return None
+    return {"type": "RobertaProcessing", "cls": [first, ids[first]], "sep": [last, ids[last]]}
 
 
 def from_pieces(path, settings, name=None, kind=None):
@@ -137,10 +134,12 @@ def from_pieces(path, settings, name=None, kind=None):
     if len(ids) < len(pieces):
         twice = next(piece for i, piece in enumerate(pieces) if ids[piece] != i)
         raise DataError(f"{path.name} has the piece {twice!r} twice; each may stand once")
-    names = {
-        role: getattr(one, "content", one) or BERT_NAMES[role]
-        for role, one in ({role: settings.names.get(role) for role in BERT_NAMES}).items()
-    }
+    names = {}
+    for role, token in BERT_NAMES.items():
+        if token in ids:
+            settings.names.setdefault(role, token)
+        named = settings.names.get(role)
+        names[role] = getattr(named, "content", named) or token
     added = [
         {
             "id": ids[token],
