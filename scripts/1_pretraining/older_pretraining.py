@@ -1,5 +1,4 @@
-"""Before self-supervision: four older ways to learn from more than the labels at hand. Book section
-1.1.1.
+"""Before self-supervision: four older ways to learn from more than the labels   (book section 1.1.1)
 
 Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct what the one below says, then
 trained on few labels, does better than one with random weights; (2) a classifier trained on one
@@ -8,8 +7,8 @@ for itself improves on its few seeds, and (4) two models that see different side
 better than one teaches itself. Each is measured against the supervised model of the same labels,
 over 8 seeds. Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all bits
 flipped. For (3) and (4) bags of words, two views of 6 words each, independent given the class;
-naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one. `python
-scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
+naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one.
+`python scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
 
 Measured output (mean over 8 seeds; after a difference its 95 % interval, seed by seed; the rule is
 Claim's of train/compare.py):
@@ -19,11 +18,13 @@ Claim's of train/compare.py):
     layer by layer                       0.848 +- 0.068     0.954 +- 0.011
     layer by layer, with noise           0.871 +- 0.060     0.960 +- 0.010
     supervised transfer                  0.839 +- 0.055     0.966 +- 0.014
-    layer by layer beats random weights, 16 labels: +0.0579 [+0.0109, +0.105], 8 seeds: shows layer
-    by layer, with noise beats random weights, 16 labels: +0.0805 [+0.036, +0.125], 8 seeds: shows
+    layer by layer beats random weights, 16 labels: +0.0579 [+0.0109, +0.105], 8 seeds: shows
+    layer by layer, with noise beats random weights, 16 labels: +0.0805 [+0.036, +0.125], 8 seeds:
+      shows
     supervised transfer beats random weights, 16 labels: +0.0493 [+0.00809, +0.0904], 8 seeds: shows
-    layer by layer beats random weights, 64 labels: +0.0501 [+0.0324, +0.0678], 8 seeds: shows layer
-    by layer, with noise beats random weights, 64 labels: +0.056 [+0.0371, +0.0749], 8 seeds: shows
+    layer by layer beats random weights, 64 labels: +0.0501 [+0.0324, +0.0678], 8 seeds: shows
+    layer by layer, with noise beats random weights, 64 labels: +0.056 [+0.0371, +0.0749], 8 seeds:
+      shows
     supervised transfer beats random weights, 64 labels: +0.0616 [+0.0381, +0.0851], 8 seeds: shows
     eight labeled texts and unlabeled ones
     eight labels                         0.757 +- 0.045   (0.656 .. 0.800)
@@ -34,9 +35,8 @@ Claim's of train/compare.py):
     co-training, two views               0.909 +- 0.008   (0.900 .. 0.923)
     self-training, surest first beats eight labels: +0.15 [+0.114, +0.187], 8 seeds: shows
     co-training beats eight labels: +0.152 [+0.117, +0.188], 8 seeds: shows
-    co-training beats self-training, surest first: +0.00213 [-0.00222, +0.00647], 8 seeds: too small
-    to tell;
-      0.0043 could have been seen
+    co-training beats self-training, surest first: +0.00213 [-0.00222, +0.00647], 8 seeds:
+      too small to tell; 0.0043 could have been seen
 
 A pretrained stack has had 2,000 unlabeled patterns, the transferred one 2,000 labels of another
 task. That eight labels and self-training come so near to all labels is owed to views that are
