@@ -7,7 +7,7 @@ from tests.numeric import assert_matches_twin, gradients, host, leaf, plain
 from tinylm.autograd.engine.profile import count_operations
 from tinylm.autograd.kernels import composed
 from tinylm.backend import Random
-from tinylm.errors import ShapeError
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention import patterns as p
 from tinylm.nn.attention.sparse import (
     sparse_attention,
@@ -161,3 +161,18 @@ def test_what_does_not_fit_is_refused(rng):
         sparse_attention(q, k, v, np.zeros((T - 1, 2), int))
     with pytest.raises(ShapeError, match="needs as many"):
         window_attention(q[:, :, :2], k, v, 2)
+
+
+def test_a_nan_among_the_keys_is_chosen_and_shown(rng):
+    q, k, v = (tl.Tensor(rng.normal(size=(1, 1, 4, 2))) for _ in range(3))
+    k.data[0, 0, 1, 0] = np.nan                             # seen by queries 1, 2, 3
+    y = topk_attention(q, k, v, 2).numpy()
+    assert np.isfinite(y[0, 0, 0]).all()
+    assert np.isnan(y[0, 0, 1:]).all()
+
+
+def test_at_least_one_key_must_be_chosen(rng):
+    q = tl.Tensor(rng.normal(size=(1, 1, 4, 2)))
+    for count in (0, -1):                                   # a slice up to -1 would choose all but one
+        with pytest.raises(ConfigError, match="count must be 1 or more"):
+            topk_attention(q, q, q, count)

@@ -130,13 +130,21 @@ def top_keys(scores, count, causal=True):
     scores   (..., T, S) array, larger is nearer; not differentiated
     causal   only keys up to the query count, the last query aligned with the last key
     returns  index (..., T, n), visible (..., T, n), nearest first; n = min(count, S); of equals the first wins
+    raises   ConfigError if count is not 1 or more
+
+    A score of nan comes before every number, as in topk(): it is seen and makes the result nan.
     """
+    if count < 1:
+        raise ConfigError(f"top_keys: {count} keys for each query: count must be 1 or more")
     T, S = scores.shape[-2:]
+    seen = np.ones_like(scores, bool)
     if causal:
-        seen = np.arange(S, like=scores)[None, :] <= np.arange(T, like=scores)[:, None] + (S - T)
+        seen &= np.arange(S, like=scores)[None, :] <= np.arange(T, like=scores)[:, None] + (S - T)
         scores = np.where(seen, scores, -np.inf)
-    index = np.argsort(-scores, axis=-1, kind="stable")[..., :count]
-    return index, np.isfinite(np.take_along_axis(scores, index, axis=-1))
+    # Upwards from the end, read backwards: nan first, equals in order.
+    backwards = np.argsort(np.flip(scores, -1), axis=-1, kind="stable")
+    index = S - 1 - np.flip(backwards, -1)[..., :count]
+    return index, np.take_along_axis(seen, index, axis=-1)
 
 
 def topk_attention(q, k, v, count, causal=True, scale=None):
