@@ -77,3 +77,10 @@ def test_kl_is_torchs(rng):
     theirs = torch.nn.functional.kl_div(torch.tensor(s).log_softmax(-1), torch.tensor(t).log_softmax(-1), log_target=True,
                                         reduction="batchmean").item()
     assert kl(Tensor(t), Tensor(s)).item() == pytest.approx(theirs, rel=1e-13)
+
+
+def test_masked_means_of_float16_do_not_overflow():
+    teacher = Tensor(np.tile(np.array([300, 0], np.float16), (400, 1)))     # 300 nats at each place
+    student = Tensor(np.tile(np.array([0, 300], np.float16), (400, 1)))
+    shown = np.arange(400) < 399
+    np.testing.assert_allclose(kl(teacher, student, mask=shown).numpy(), 300, rtol=1e-3)

@@ -5,11 +5,11 @@
 The forward divergence, P the teacher's, makes the student cover all that the teacher might say; the reverse one makes it say
 nothing that the teacher would not. Read next: context/context_distillation.py.
 """
-import numpy as np
 
 from tinylm.autograd import log_softmax, softmax, where
 from tinylm.autograd import sum as sum_
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.errors import ShapeError
 
 
@@ -50,7 +50,7 @@ def _shown(logits, mask):
 def _mean(values, mask):
     if mask is None:
         return values.mean()
-    return where(mask, values, 0.0).sum() / max(int(np.count_nonzero(mask)), 1)
+    return mean_where(values, mask)
 
 
 def _check(name, teacher, student, mask):

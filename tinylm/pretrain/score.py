@@ -6,8 +6,9 @@ of what each row loses, and its batch counts rows. Read next: masked/masked.py; 
 """
 import numpy as np
 
-from tinylm.autograd import cross_entropy, where
+from tinylm.autograd import cross_entropy
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.nn.experts import has_experts
 from tinylm.pretrain.batch import IGNORE
 
@@ -61,8 +62,7 @@ def row_means(losses, counts):
     losses  (B, T) Tensor;  counts (B, T) bool;  returns (B,) Tensor
     """
     counts = bool_mask(counts, "row_means", "counts", bias=None)
-    many = np.maximum(counts.sum(axis=1), 1).astype(losses.dtype)
-    return where(counts, losses, 0.0).sum(axis=1) / many                                # (B, T) -> (B,)
+    return mean_where(losses, counts, axis=1)                                           # (B, T) -> (B,)
 
 
 def masked_row_mean(model, h, targets):

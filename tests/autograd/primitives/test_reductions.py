@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tests.numeric import differences, gradients, host, leaf
+from tinylm.autograd.primitives.statistics import mean_where
 
 
 def logsumexp(a, axis=None, keepdims=False):
@@ -154,3 +155,13 @@ def test_lengths_at_the_ends_of_float32_have_finite_slopes():
     np.testing.assert_allclose(x.grad.numpy(), [5])
     y = tl.std(tl.Tensor(np.array([largest, -largest], np.float32)))
     np.testing.assert_allclose(y.numpy(), largest, rtol=1e-6)
+
+
+def test_a_mean_of_what_a_mask_shows(rng):
+    values = rng.normal(size=(3, 4))
+    mask = np.array([[True, False, True, True], [False] * 4, [True] * 4])
+    x = leaf(np.where(mask, values, np.inf))
+    y = mean_where(x, mask, axis=1)
+    np.testing.assert_allclose(y.numpy(), [values[0, [0, 2, 3]].mean(), 0, values[2].mean()])
+    y.backward(np.ones(3))
+    np.testing.assert_allclose(x.grad.numpy(), mask / np.array([[3], [1], [4]]))

@@ -8,7 +8,13 @@ from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.autograd import Tensor, linear
 from tinylm.backend import Random, to_cpu
 from tinylm.errors import ConfigError
-from tinylm.finetune.continual.anchors import Anchor, Penalized, empirical_fisher, true_fisher
+from tinylm.finetune.continual.anchors import (
+    Anchor,
+    Penalized,
+    empirical_fisher,
+    moved_apart,
+    true_fisher,
+)
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items
 from tinylm.finetune.fitting import fit
 from tinylm.finetune.freezing import trainable
@@ -192,3 +198,12 @@ def test_an_error_in_the_middle_leaves_the_model_in_its_mode():
     with pytest.raises(ZeroDivisionError):
         true_fisher(model, lambda example: 1 / 0, model.named_parameters(), [None])
     assert model.training
+
+
+def test_what_is_of_no_importance_may_move_any_distance():
+    moved = Tensor(np.array([1e30, 2.0], np.float32), requires_grad=True)   # its square is infinite
+    start, importance = [np.zeros(2, np.float32)], [np.array([0.0, 1.0], np.float32)]
+    penalty = moved_apart([moved], start, importance)
+    penalty.backward()
+    np.testing.assert_array_equal(penalty.numpy(), 2)
+    np.testing.assert_array_equal(moved.grad.numpy(), [0, 2])

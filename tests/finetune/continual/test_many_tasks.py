@@ -87,3 +87,14 @@ def test_rows_without_a_label_count_for_what_was_said():
     z = model(batch.inputs, batch.which, **batch.options)[1][2].numpy()[0]
     np.testing.assert_allclose(losses[1], 2.0 * (z * z).mean())
     assert ManyTasks.of(ENCODER_INPUT, 2).make_batch(examples).tokens == 1             # nothing is imitated
+
+
+def test_classes_that_nothing_was_said_about_take_no_part_however_large():
+    model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
+    task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
+    spoken = [Item(1, [3], None, said=np.zeros(2)), Item(1, [4], None, said=np.zeros(3))]
+    batch = task.make_batch(spoken)                         # of the first row class 2 is not known
+    model.classifiers[1].out.bias.data[2] = 1e200           # its square is infinite
+    z = model(batch.inputs, batch.which, **batch.options)[0][2].numpy()[0]
+    loss = task.loss(model, batch.rows(0, 1))[0].item()
+    np.testing.assert_allclose(loss, 2.0 * (z[:2] ** 2).mean())

@@ -119,3 +119,10 @@ def test_the_moving_average_is_a_convolution_and_with_delta_one_the_usual_averag
 def test_shapes_that_differ_are_named():
     with pytest.raises(ShapeError, match=r"linear_recurrence: a \(1, 3\) and b \(1, 4\)"):
         linear_recurrence(np.zeros((1, 3)), np.zeros((1, 4)))
+
+
+def test_a_moving_average_that_forgets_at_once_is_its_input(rng):
+    x, ones = rng.normal(size=(1, 4, 2)), np.ones(2)        # alpha = delta = 1: nothing of the past is kept
+    assert_matches_twin(moving_average_by_convolution, moving_average, [x, ones, ones])
+    y = moving_average_by_convolution(tl.Tensor(x), tl.Tensor(ones), tl.Tensor(ones))
+    np.testing.assert_array_equal(y.numpy(), x)

@@ -13,6 +13,7 @@ from tinylm.pretrain.discriminative.contrastive import (
     dot_score,
     info_nce,
     mean_pool,
+    unit,
 )
 
 
@@ -69,3 +70,12 @@ def test_what_does_not_work_is_said(rng):
         info_nce(vectors(rng), vectors(rng, 3))
     with pytest.raises(ConfigError, match="not first or mean"):
         SentenceEmbedding(SPECIAL, pool="max")
+
+
+def test_means_and_directions_of_float16_are_taken_in_float32():
+    h = tl.Tensor(np.full((1, 400, 2), 300.0, np.float16))  # the sum, 120 000, is no float16
+    shown = np.arange(400)[None] < 399
+    np.testing.assert_array_equal(mean_pool(h, shown).numpy(), [[300, 300]])
+    for value in (0.0, 1e-4):                               # 1e-12 is no float16 either
+        direction = unit(tl.Tensor(np.full((1, 4), value, np.float16))).numpy()
+        np.testing.assert_allclose(direction, np.full((1, 4), 0.5 * (value > 0)), atol=1e-3)

@@ -52,6 +52,19 @@ def _narrow(x, dtype):
 
 
 @composite
+def mean_where(a, mask, axis=None):
+    """Mean over axes of the entries that a mask shows; 0 where it shows none.
+
+    mask     bool array that broadcasts to a; what it hides may be inf or nan
+    returns  as mean(). Of float16 the sum is float32: it may pass 65504 where the mean does not
+    """
+    wide, dtype = _wide("mean_where", a)
+    mask = np.broadcast_to(mask, wide.shape)
+    many = np.maximum(np.sum(mask, axis=axis), 1).astype(wide.dtype)
+    return _narrow(sum(where(mask, wide, 0.0), axis=axis) / many, dtype)
+
+
+@composite
 def var(a, axis=None, keepdims=False):
     """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
     wide, dtype = _wide("var", a)

@@ -7,7 +7,7 @@ off the diagonal left out. Read next: rehearsal.py, which keeps old examples ins
 """
 import numpy as np
 
-from tinylm.autograd import grad, log_softmax
+from tinylm.autograd import grad, log_softmax, weigh
 from tinylm.backend import to_device
 from tinylm.errors import ConfigError
 from tinylm.nn import evaluating
@@ -23,7 +23,7 @@ def moved_apart(parameters, start, importance=None, strength=1.0):
     total = 0.0
     for k, (p, before) in enumerate(zip(parameters, start)):
         square = (p - before) ** 2
-        total = total + (square if importance is None else square * importance[k]).sum()
+        total = total + (square if importance is None else weigh(importance[k], square)).sum()
     return total * (0.5 * strength)
 
 

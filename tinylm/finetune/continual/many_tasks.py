@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, dropout, no_grad
+from tinylm.autograd import cross_entropy, dropout, no_grad, where
+from tinylm.autograd.primitives.statistics import mean_where
 from tinylm.errors import ConfigError
 from tinylm.finetune import metrics
 from tinylm.finetune.freezing import freeze, unfreeze
@@ -123,17 +124,17 @@ class ManyTasks:
         """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the mean over classes of
         (logits - said)^2), where some were said   (DER++; Buzzega et al. 2020)
         """
-        total, n = 0.0, max(batch.tokens, 1)
+        loss, n = 0.0, max(batch.tokens, 1)
         for _, at, logits in model(batch.inputs, batch.which, **batch.options):
-            total = total + cross_entropy(logits, batch.targets[at], reduction="sum")
+            label_losses = cross_entropy(logits, batch.targets[at], reduction="none")
+            loss = loss + (label_losses / n).sum()
             if self.imitate and batch.said is not None:
                 width = min(logits.shape[1], batch.said.shape[1])                       # said may be of tasks with fewer classes
                 said = batch.said[at][:, :width].astype(logits.dtype)                   # (n, C)
                 known = ~np.isnan(said)
-                error = logits[:, :width] - np.where(known, said, 0)
-                share = known / np.maximum(known.sum(axis=1, keepdims=True), 1)         # of each class in its row's mean
-                total = total + self.imitate * (error * error * share.astype(logits.dtype)).sum()
-        loss = total / n
+                error = where(known, logits[:, :width] - np.where(known, said, 0), 0.0)
+                row_errors = mean_where(error * error, known, axis=1)                   # (n,)
+                loss = loss + self.imitate * (row_errors / n).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):

@@ -76,7 +76,8 @@ def binary_span_loss(logits, gold, held):
     counts = held[:, :, None] & (gold != IGNORE)[:, None, :]
     yes, no = both_ways(where(counts, logits, 0.0))         # padding may hold anything
     losses = where(counts, where(true, -yes, -no), 0.0)                                 # (B, m, 2)
-    return losses.sum(axis=(1, 2)) / np.maximum(held.sum(axis=1), 1).astype(logits.dtype)
+    many = np.maximum(held.sum(axis=1), 1).astype(logits.dtype)                         # (B,)
+    return (losses / many[:, None, None]).sum(axis=(1, 2))  # in float16 a sum may not be finite
 
 
 LOSSES = {"softmax": (softmax_span_loss, softmax_log_p), "binary": (binary_span_loss, binary_log_p)}
@@ -138,7 +139,8 @@ class SpanPrediction:
     def loss(self, model, batch):
         """The mean over rows with an answer."""
         losses = LOSSES[self.kind][0](model(batch), batch.targets, batch.held)
-        loss = losses.sum() / max(batch.tokens / 2, 1)      # a row with an answer has two targets
+        answers = max(batch.tokens / 2, 1)                  # a row with an answer has two targets
+        loss = (losses / answers).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):

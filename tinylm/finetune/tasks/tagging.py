@@ -149,7 +149,7 @@ class Tagging:
         known = batch.targets[:, 0] != IGNORE               # rows with tags, and at least one word
         losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held)        # (B,)
         losses = where(known, losses, 0.0)
-        loss = losses.sum() / max(batch.tokens, 1)
+        loss = (losses / max(batch.tokens, 1)).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):

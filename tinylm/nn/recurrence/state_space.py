@@ -16,13 +16,14 @@ from tinylm.autograd import (
     exp,
     expand_dims,
     flip,
-    log,
     pad,
+    power,
     primitive,
     silu,
     softplus,
     split,
     stack,
+    where,
 )
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.linear import Linear, normal_parameter, undecayed
@@ -176,6 +177,7 @@ def moving_average_by_convolution(x, alpha, delta):
     """moving_average() as a convolution with alpha (1 - alpha delta)^t: what makes it trainable in parallel."""
     T = x.shape[1]
     lag = np.arange(T, like=x.data)[:, None] - np.arange(T, like=x.data)                # (T, T): t - s
-    kernel = exp(log(1 - alpha * delta).reshape(-1, 1, 1) * np.maximum(lag, 0).astype(x.dtype)) * (lag >= 0).astype(x.dtype)
+    kept = (1 - alpha * delta).reshape(-1, 1, 1)            # may be 0, which has no logarithm
+    kernel = where(lag >= 0, power(kept, np.maximum(lag, 0).astype(x.dtype)), 0.0)
     kernel = kernel * alpha.reshape(-1, 1, 1)                                        # (D, T, T)
     return (kernel @ expand_dims(x.transpose(0, 2, 1), -1))[..., 0].transpose(0, 2, 1)  # (B, D, T) -> (B, T, D)

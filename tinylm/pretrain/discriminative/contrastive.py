@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes, where
+from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes
 from tinylm.autograd.kernels.masks import bool_mask
-from tinylm.autograd.primitives.statistics import scale_of_squares
+from tinylm.autograd.primitives.statistics import mean_where, scale_of_squares
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.pretrain.batch import TokenBatch
 from tinylm.pretrain.masked.masked import with_cls, without_padding
@@ -20,6 +20,8 @@ from tinylm.pretrain.special import Special
 
 def unit(x, eps=1e-12):
     """x / |x|: (..., D) -> (..., D). A zero vector stays zero."""
+    if x.dtype == np.float16:                               # which has no number as small as eps
+        return unit(x.astype(np.float32), eps).astype(np.float16)
     s = scale_of_squares(x, -1, small=False)                # 1, but where squares would overflow
     return x / s / sqrt(((x / s) ** 2).sum(axis=-1, keepdims=True) + eps / s / s)
 
@@ -60,8 +62,7 @@ def mean_pool(h, mask=None):
     if mask is None:
         return h.mean(axis=1)
     mask = bool_mask(mask, "mean_pool", bias=None)[..., None]                           # (B, T, 1)
-    count = np.maximum(mask.sum(axis=1), 1).astype(h.dtype)                             # (B, 1)
-    return where(mask, h, 0.0).sum(axis=1) / count
+    return mean_where(h, mask, axis=1)
 
 
 @dataclass(frozen=True)
