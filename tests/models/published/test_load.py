@@ -284,3 +284,14 @@ def test_nothing_is_written_through_a_link(name, tmp_path):
     with pytest.raises(ConfigError, match=f"{name} is a link"):
         saved(tmp_path / "model")
     assert (tmp_path / "blob").read_text() == "another's"
+
+
+def test_weights_are_read_without_a_tokenizer_that_is_not(tmp_path):
+    save_pretrained(GPT(tiny("llama2-7b", d_hidden=24), seed=3), tmp_path)
+    (tmp_path / "vocab.json").write_text('{"a": 0}')
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    words = r"model_type 'llama', .*; load_pretrained\(..., tokenizer=False\) reads the weights alone"
+    with pytest.raises(CheckpointError, match=words):
+        load_pretrained(tmp_path)
+    found = load_pretrained(tmp_path, tokenizer=False)
+    assert found.tokenizer is None and found.model.config.vocab_size == 31

@@ -50,37 +50,51 @@ class Published:
     ends: tuple = ()
 
 
-def load_pretrained(name, dtype=np.float32):
+def load_pretrained(name, dtype=np.float32, tokenizer=True):
     """A published model with its tokenizer and chat template.
 
-    name     "smollm2", a .gguf or .safetensors file, or a folder with config.json and weights
-    dtype    of the parameters
-    returns  Published
-    raises   MissingExtra or ConfigError if there is no such thing; CheckpointError for a file that
-             is damaged, or of a family that is not read here
+    name       "smollm2", a .gguf or .safetensors file, or a folder with config.json and weights
+    dtype      of the parameters
+    tokenizer  False: the weights alone, where the tokenizer is one that is not read here
+    returns    Published
+    raises     MissingExtra or ConfigError if there is no such thing; CheckpointError for a file
+               that is damaged, or of a family that is not read here
     """
     path = formats.find_weights(name)
     weights = formats.read_weights(path)
     if path.suffix == ".gguf":
-        return _from_gguf(path, weights, dtype)
+        return _from_gguf(path, weights, dtype, tokenizer)
     folder = path if path.is_dir() else path.parent
     described = _json(folder / "config.json")
     config, kind = read_layout(described, folder / "config.json", weights)
     check_size(config, weights)
     model = new_model(config, dtype)
     fill(model, LAYOUTS[kind].rules(config, kind), weights, dtype, prefix_of(kind), LAYOUTS[kind])
-    words = read_tokenizer(folder, described)
+    if not tokenizer:
+        return Published(model, None, None, {}, path, weights)
+    words = _readable(read_tokenizer, folder, described)
     template = folder_template(folder, tuple(words.tokenizer.special) if words.tokenizer else ())
     tokenizer, special, begin, ends = words.tokenizer, words.special, words.begin, words.ends
     return Published(model, tokenizer, template, special, path, weights, begin, ends)
 
 
-def _from_gguf(path, weights, dtype):
+def _readable(read, *where):
+    """What a reader of tokenizers gives; its error tells how to do without."""
+    try:
+        return read(*where)
+    except CheckpointError as error:
+        hint = "load_pretrained(..., tokenizer=False) reads the weights alone"
+        raise CheckpointError(f"{error}; {hint}") from error
+
+
+def _from_gguf(path, weights, dtype, tokenizer):
     config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
     check_size(config, weights)
     model = new_model(config, dtype)
     fill(model, gguf.rules(config, kind), weights, dtype)
-    tokenizer = formats.tokenizer_of(weights)
+    if not tokenizer:
+        return Published(model, None, None, {}, path, weights)
+    tokenizer = _readable(formats.tokenizer_of, weights)
     template = gguf_template(weights, tuple(tokenizer.special))
     special, ends = formats.special_ids(weights), formats.end_ids(weights)
     return Published(model, tokenizer, template, special, path, weights, begin_of(tokenizer), ends)
