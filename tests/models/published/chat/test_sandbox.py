@@ -38,6 +38,8 @@ def grown(start, following):
     "{% macro f() %}{% endmacro %}{{ f._func }}", "{% macro f() %}{% endmacro %}{{ f.name }}",
     "{% macro f() %}{{ caller['__class__'] }}{% endmacro %}{% call f() %}{% endcall %}",
     "{{ [x]|map(attribute='_undefined_name')|list }}", "{{ 'a'.upper }}",
+    "{{ messages|map('list')|safe }}", "{{ messages|map('map', 'list')|join }}",
+    "{{ messages|map('list')|string }}", "{{ messages[0].items()|upper }}",
     "{{ 'a'.encode('utf8') }}", "{{ (1).real }}", "{{ __import__('os') }}",
 ])
 def test_nothing_of_python_is_reached(program):

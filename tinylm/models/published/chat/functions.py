@@ -21,6 +21,8 @@ TESTS = (
     "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable "
     "le lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper "
     "== != > >= < <=").split()
+_OF_TEXT = frozenset(
+    "capitalize e escape indent lower replace safe string title trim upper".split())
 METHODS = {
     str: "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit "
          "islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix "
@@ -68,6 +70,11 @@ def _guarded(name, function, test=False):
     @functools.wraps(function)
     def run(*args, **kwargs):
         meter, given = RUN.get().meter, args[first:]
+        if name in _OF_TEXT and given and isinstance(given[0], VIEWS):
+            refuse(f"the text of a {type(given[0]).__name__}")
+        if name == "join" and given and isinstance(given[0], VIEWS):
+            given = (list(given[0]), *given[1:])
+            args = (*args[:first], *given)
         for value in given:
             if not test or isinstance(value, (str, list, tuple, dict, *VIEWS)):
                 meter.check(value)                # a test may be put to anything: `f is defined`

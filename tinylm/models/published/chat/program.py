@@ -8,6 +8,7 @@ the signs change the result refuses that message. Read first: sandbox.py.
 """
 import functools
 import re
+import warnings
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,7 +47,9 @@ def compiled(program):
             'written out here; rendering it needs Jinja: pip install "tinylm[chat]"') from error
     sandbox = Sandbox()
     try:
-        template = sandbox.guarded(program)
+        with warnings.catch_warnings():           # Python's, about the code that Jinja makes
+            warnings.simplefilter("ignore")
+            template = sandbox.guarded(program)
         return template, frozenset(meta.find_undeclared_variables(sandbox.parse(program)))
     except TinylmError:
         raise
