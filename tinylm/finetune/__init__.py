@@ -15,6 +15,7 @@ The rooms:
     context    a long context distilled into weights, gist tokens or vectors
     instruct   instructions and conversations
     continual  forgetting, and what helps against it
+    export     a run, tuned or not, as a folder that other libraries open
 """
 from tinylm.finetune.fitting import answers, evaluate, fit
 from tinylm.finetune.freezing import freeze, only, trainable, unfreeze

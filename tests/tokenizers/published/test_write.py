@@ -74,7 +74,7 @@ ALL_BYTES = [*range(256), "a"], [0.0] * 257
 @pytest.mark.parametrize(
     "tokenizer, message",
     [
-        (lambda: WordTokenizer(["a"]), "kind 'word' cannot be written, but characters, byte, bpe"),
+        (lambda: WordTokenizer(["a"]), "kind 'word' is not written .its words .*, but characters"),
         (lambda: CharTokenizer("a|", ["|"]), "'|' is written like an ordinary token"),
         (lambda: ByteTokenizer(["Ġ"]), "'Ġ' is written like an ordinary token"),
         (lambda: ByteTokenizer(["Ġé"]), "'Ġé' would be read as bytes"),

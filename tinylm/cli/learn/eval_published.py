@@ -9,7 +9,7 @@ import numpy as np
 from tinylm.errors import ConfigError, DataError
 
 LONGEST = 1024  # tokens of a window: attention costs their square, and memory that of all logits
-TOKENS = 4096  # of a batch
+LOGITS = 1 << 25  # of a batch: 128 MiB
 
 
 def score_published(name, config, data, aside, bad):
@@ -47,7 +47,8 @@ def score_published(name, config, data, aside, bad):
     counts = prepared_bytes(aside)
     context = min(found.model.config.context or LONGEST, LONGEST)
     rows = EvenWindows(text.tokens, context)
-    batch_size = config.batch_size or max(1, TOKENS // context)
+    logits = context * found.model.config.vocab_size
+    batch_size = config.batch_size or max(1, LOGITS // logits)
     model = found.model.to(config.device)
     loss, count = evaluate(model, CausalLM(), rows, batch_size, device=config.device)
     said = len(text.tokens) - len(found.begin) * len(text.documents)

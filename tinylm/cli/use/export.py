@@ -9,6 +9,7 @@ folder that holds anything else than an earlier export is not written over.
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
+from tinylm.errors import ConfigError
 
 EXAMPLES = "tinylm export RUN model", "tinylm export RUN/checkpoints/step-000500 model"
 
@@ -22,8 +23,12 @@ def main(argv):
     """Write the folder and say what it holds."""
     _, (run, folder) = parse(argv, ExportConfig, positionals=("RUN", "DIR"), verb="export",
                              about=__doc__, examples=EXAMPLES)
+    from tinylm.cli.use.open_model import is_published
     from tinylm.finetune.export.run import export_run
 
+    if is_published(run):
+        raise ConfigError(f"{run} is published already: exported are runs of `tinylm train` and "
+                          "`tinylm finetune`")
     opened = export_run(run, folder)
     model = opened.model
     print(f"{folder}: {opened.described['architectures'][0]} of {opened.path}, "

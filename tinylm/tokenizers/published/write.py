@@ -32,6 +32,11 @@ FIELDS = (
     "decoder",
     "model",
 )
+# Why a kind has no function below.
+REASONS = {
+    "word": "its words are found by differences of sets, which the format's expressions have not",
+    "piece": "the scores by which SentencePiece merges have no place in it",
+}
 # A block of Chinese characters that the library's BertNormalizer leaves out and BERT's code has.
 _LEFT_OUT = "[\U0002b820-\U0002b91f]"
 # Patterns in which the name of a byte token, "<0x41>", is never one piece.
@@ -48,9 +53,10 @@ def tokenizer_json(tokenizer, more=()):
     """
     write = KINDS.get(type(tokenizer))
     if write is None:
+        reason = REASONS.get(tokenizer.kind, "the format has no words for it")
         raise ConfigError(
-            f"tokenizer.json: a tokenizer of kind {tokenizer.kind!r} cannot be written, but "
-            f"{', '.join(kind.kind for kind in KINDS)}"
+            f"tokenizer.json: a tokenizer of kind {tokenizer.kind!r} is not written ({reason}), "
+            f"but {', '.join(kind.kind for kind in KINDS)}"
         )
     if isinstance(tokenizer, PipelineTokenizer):
         names = _unused(more, set(tokenizer.tokens) | set(tokenizer.special))
