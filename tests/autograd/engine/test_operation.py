@@ -134,3 +134,50 @@ def test_a_tensor_behaves_as_a_number_a_sequence_and_an_array_where_no_gradient_
         np.asarray(x)
     with pytest.raises(DtypeError, match="needs numbers, not <U1"):
         tl.Tensor(["a"])
+
+
+def test_operands_go_by_keyword_too():
+    a, b = tl.Tensor(np.array([1.0, 2.0]), requires_grad=True), tl.Tensor(np.array([3.0, 4.0]))
+    for y in (tl.mul(a=a, b=b), tl.mul(a, b=b), tl.where(condition=b.data > 0, a=a * b, b=0.0)):
+        a.grad = None
+        y.backward(np.ones(2))
+        np.testing.assert_array_equal(a.grad.numpy(), [3, 4])
+    assert tl.reshape(a=a, shape=(2, 1)).requires_grad
+
+
+def test_an_operand_by_keyword_never_takes_the_place_of_another():
+    x = tl.Tensor(np.ones((2, 3)))
+    with pytest.raises(TypeError, match="layer_norm: bias is given, but not gain"):
+        tl.layer_norm(x, bias=np.ones(3))                   # the bias would fit as a gain
+    with pytest.raises(TypeError, match="linear: bias is given, but not weight"):
+        tl.linear(x, bias=np.ones((3, 3)))
+    with pytest.raises(TypeError, match="sub: b is given, but not a"):
+        tl.sub(b=x)
+
+
+def test_gradients_do_not_get_lost_in_complex_numbers():
+    x = tl.Tensor(np.ones(2), requires_grad=True)
+    with pytest.raises(DtypeError, match="mul: the result is complex128"):
+        x * 1j
+    with tl.no_grad():
+        assert (x * 1j).dtype == np.complex128
+    assert (tl.Tensor(np.ones(2)) * 1j).dtype == np.complex128
+
+
+NEED_ARRAYS = ["sum", "logsumexp", "softmax", "cumsum", "tril", "gelu", "squeeze"]
+
+
+@pytest.mark.parametrize("name", NEED_ARRAYS)
+def test_a_bare_number_or_list_is_an_error_of_ours_where_an_array_is_needed(name):
+    with pytest.raises(DtypeError, match=f"{name}: needs a Tensor or an array, not a float"):
+        getattr(tl, name)(3.0, **{"axis": 0} if name == "cumsum" else {})
+    with pytest.raises(DtypeError, match="squeeze: needs a Tensor or an array, not a list"):
+        tl.squeeze([1.0])
+
+
+def test_rows_of_different_lengths_are_an_error_of_ours():
+    ragged = [[1.0, 2.0], [3.0]]
+    with pytest.raises(ShapeError, match="rows of one length"):
+        tl.Tensor(ragged)
+    with pytest.raises(ShapeError, match="rows of one length"):
+        tl.Tensor(np.ones(2)) + ragged

@@ -11,7 +11,7 @@ import inspect
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Tensor, rectangular
 from tinylm.errors import DtypeError, ShapeError, TinylmError
 
 USUAL = np.dtype(np.float32), np.dtype(np.float64)
@@ -26,7 +26,7 @@ def as_array(x, name):
         # Python scalars stay weak: float32 * 2.0 is float32
         return x
     if isinstance(x, (list, tuple)):
-        return np.asarray(x)
+        return rectangular(x)
     raise DtypeError(
         f"{name}: cannot use a {type(x).__name__}; pass a Tensor, an array or a number"
     )
@@ -134,18 +134,32 @@ def refusal(label, error, arrays):
     return ShapeError(f"{label}: {error} (arguments of shape {shapes})")
 
 
+def _with_keywords(label, operands, args, options):
+    """Operands by position, and behind them those given by keyword.
+
+    raises  TypeError, as Python does, if there is a gap: layer_norm(x, bias=b) has no gain
+    """
+    args = list(args)
+    for operand in operands[len(args) :]:
+        if operand not in options:
+            break
+        args.append(options.pop(operand))
+    after = [operand for operand in operands[len(args) :] if operand in options]
+    if after:
+        raise TypeError(f"{label}: {after[0]} is given, but not {operands[len(args)]} before it")
+    return tuple(args)
+
+
 def by_place(label, operands, option_names, args, options):
     """Arguments sorted into operands and options: linear(x, w, bias=b) and softmax(x, -1) are both
     allowed.
 
-    operands      names of what is differentiated, or how many there are; option_names of the rest
+    operands      names of what is differentiated; option_names of the rest
     returns       (operands, options)
     """
-    count = operands if isinstance(operands, int) else len(operands)
-    if not isinstance(operands, int):
-        for operand in operands[len(args) :]:
-            if operand in options:
-                args = (*args, options.pop(operand))
+    count = len(operands)
+    if len(args) < count and options:
+        args = _with_keywords(label, operands, args, options)
     if len(args) > count:
         most = count + len(option_names)
         if len(args) > most:
@@ -174,6 +188,13 @@ def run(label, function, arrays, options):
     """function(*arrays, **options), where NumPy's complaints become errors of ours."""
     try:
         return function(*arrays, **options)
+    except AttributeError as error:
+        culprit = getattr(error, "obj", None)
+        if hasattr(culprit, "dtype") or not any(culprit is a for a in arrays):
+            raise
+        raise DtypeError(
+            f"{label}: needs a Tensor or an array, not a {type(culprit).__name__}: wrap it in Tensor()"
+        ) from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, TinylmError) or _is_call_error(error, function, arrays, options):
             raise

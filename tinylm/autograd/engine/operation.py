@@ -74,12 +74,13 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
     """
     def decorate(forward):
         label = name or forward.__name__
-        option_names = [] if variadic else list(inspect.signature(forward).parameters)[len(rules):]
+        names = list(inspect.signature(forward).parameters)
+        operands, option_names = names[:len(rules)], names[len(rules):]
 
         @functools.wraps(forward)
         def operation(*args, **options):
             if not variadic:
-                args, options = by_place(label, len(rules), option_names, args, options)
+                args, options = by_place(label, operands, option_names, args, options)
             if wants_grad(args):
                 args, options = own_choices(args, options)
             arrays = [as_array(a, label) for a in args]

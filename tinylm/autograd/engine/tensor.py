@@ -12,7 +12,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from tinylm import backend
-from tinylm.errors import DtypeError, GraphError
+from tinylm.errors import DtypeError, GraphError, ShapeError
 
 _recording = ContextVar("recording", default=True)          # a ContextVar is per thread: no_grad in one leaves others alone
 _first_order = ContextVar("first_order", default=False)
@@ -46,6 +46,14 @@ class Node:
         self.inputs, self.cells, self.derive, self.saved, self.replay = (), (), None, None, None
 
 
+def rectangular(values):
+    """np.asarray of nested lists. Raises ShapeError if their rows differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"Tensor: {error}: rows of one length are needed, pad the shorter ones") from None
+
+
 class Tensor:
     """An array that remembers how it was made, so that `backward()` can differentiate through it.
 
@@ -65,7 +73,7 @@ class Tensor:
         if isinstance(data, Tensor):
             data = data.data
         if not backend.is_array(data):
-            data = np.asarray(data)
+            data = rectangular(data)
             if data.dtype.kind not in "fiubc":
                 raise DtypeError(f"Tensor: needs numbers, not {data.dtype}: Tensors are put together with stack()")
         if device is not None:
@@ -153,6 +161,17 @@ class Tensor:
         return f"Tensor{label}({values}, {self.dtype}, shape {self.shape}{made})"
 
 
+def _carries(op, dtype):
+    """Whether a result of this dtype carries a gradient: floats do, integers and bools never.
+
+    raises  DtypeError for complex numbers, which do have one, but not here
+    """
+    if dtype.kind == "c":
+        raise DtypeError(f"{op}: the result is {dtype}, and gradients are real: take apart the real and the imaginary "
+                         "part, or use no_grad()")
+    return dtype.kind == "f"
+
+
 def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused=False):
     """Make the Tensor of an operation's result and, if any argument wants a gradient, its node. For authors of operations.
 
@@ -161,7 +180,7 @@ def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused
     """
     result = Tensor(out)
     inputs = tuple([(a._node or (a if a.requires_grad else None)) if isinstance(a, Tensor) else None for a in args])
-    if _recording.get() and any([edge is not None for edge in inputs]) and result.data.dtype.kind == "f":
+    if _recording.get() and any([edge is not None for edge in inputs]) and _carries(op, result.data.dtype):
         cells = tuple([a._version if isinstance(a, Tensor) else None for a in args]) if reads else ()
         if reads == "both":
             cells += (result._version,)
