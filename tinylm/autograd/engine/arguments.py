@@ -193,7 +193,7 @@ def run(label, function, arrays, options):
         if hasattr(culprit, "dtype") or not any(culprit is a for a in arrays):
             raise
         raise DtypeError(
-            f"{label}: needs a Tensor or an array, not a {type(culprit).__name__}: wrap it in Tensor()"
+            f"{label}: needs a Tensor or an array, not a {type(culprit).__name__}: use Tensor()"
         ) from None
     except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, TinylmError) or _is_call_error(error, function, arrays, options):
