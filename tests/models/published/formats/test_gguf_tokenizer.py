@@ -101,6 +101,11 @@ def test_user_defined_tokens_are_found_in_any_text_and_others_only_where_asked_f
     assert tokenizer.encode("<think>").tolist() == [259] and 0 not in tokenizer.encode("<|im_end|>")
 
 
+def test_without_types_the_ids_of_begin_and_end_are_special(carried):
+    tokenizer = tokenizer_of(carried(token_type=DROP))
+    assert tokenizer.special == {"<|im_end|>": 0} and tokenizer.encode(" a").tolist() == [257]
+
+
 def test_ids_that_end_a_text_are_one_or_several(carried):
     assert end_ids(carried(eot_token_id=1)) == (0, 1)
     assert end_ids(carried(eos_token_id=DROP)) == ()

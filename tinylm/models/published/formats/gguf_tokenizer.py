@@ -126,6 +126,10 @@ class _Settings:
                 f"{weights.path}: tokenizer.ggml.token_type holds {odd[0]}; 1 to 6 are read here"
             )
         self.ids = special_ids(weights)
+        if types is None:  # what is named an end or a begin is no text
+            for role in ("bos", "eos", "eot", "eom"):
+                if role in self.ids:
+                    self.types[self.ids[role]] = _CONTROL
 
     def take(self, name, kind, *default):
         """The value of a setting, of one type."""
