@@ -2,19 +2,27 @@
 import pytest
 
 from tests.growth import MARKUP, PHRASES, RUNS, superlinear
+from tests.tokenizers.published.files import ALL_BYTES as BYTES
+from tests.tokenizers.published.files import BASIC, NORMAL, character_map
+from tests.tokenizers.published.test_pipeline import added, byte_level, split_by, unigram
 from tinylm.tokenizers import (
     BPETokenizer,
     ByteTokenizer,
     CharTokenizer,
+    PieceTokenizer,
+    PipelineTokenizer,
     UnigramTokenizer,
     WordPieceTokenizer,
     WordTokenizer,
     train_wordpiece,
 )
-from tinylm.tokenizers.pretokenize import PATTERNS, count_pieces
+from tinylm.tokenizers.pretokenize import LLAMA3, PATTERNS, count_pieces
 
 TEXT = "the quick brown fox. " * 20
 ODD = "\u0301\u0323"                               # marks of two classes: normalizing sorts them
+ALL_BYTES = [list(piece) for piece in BYTES]
+LETTERS = [[c, -10.0 - i, NORMAL] for i, c in enumerate("▁abc中<")]
+PIECES = [*map(list, BASIC), *LETTERS, ["aa", -1.0, NORMAL], ["▁a", -2.0, NORMAL]]
 TOKENIZERS = {
     "bytes": ByteTokenizer(("<|end|>",)),
     "characters": CharTokenizer("".join(map(chr, range(32, 127)))),
@@ -22,6 +30,12 @@ TOKENIZERS = {
     "wordpiece": WordPieceTokenizer(["[UNK]", "a", "##a", "<", "1", "##1"]),
     "words": WordTokenizer.from_text(TEXT),
     "whole": BPETokenizer.train([TEXT], 280, pattern="whole"),
+    "published bytes": PipelineTokenizer(byte_level(split_by(LLAMA3.split.pattern), tokens=[
+        added("<|end|>", 258, lstrip=True, rstrip=True)], normalizer={"type": "NFC"})),
+    "published unigram": PipelineTokenizer(unigram() | {"normalizer": {"type": "NFKD"}}),
+    "published pieces": PieceTokenizer(PieceTokenizer.described("bpe", PIECES + ALL_BYTES)),
+    "published likely pieces": PieceTokenizer(PieceTokenizer.described(
+        "unigram", PIECES, character_map({"a": "b", "aaaa": "c"}))),
 }
 USES = {f"split {name}": pattern.pieces for name, pattern in PATTERNS.items()}
 USES |= {f"cut {name}": lambda text, p=pattern: p.last_cut(text, 0, len(text))

@@ -1,6 +1,7 @@
 """A tokenizer.json is carried out field by field, and refused by name where it is not known."""
 
 import json
+import unicodedata
 
 import pytest
 
@@ -9,6 +10,7 @@ from tinylm.errors import DataError
 from tinylm.tokenizers import PipelineTokenizer
 from tinylm.tokenizers.pretokenize import LLAMA3, QWEN2
 from tinylm.tokenizers.printable import to_printable
+from tinylm.tokenizers.published.normalize import in_form
 
 BYTES = {to_printable(bytes([value])): value for value in range(256)}
 
@@ -315,3 +317,13 @@ def test_a_long_piece_takes_time_in_proportion():
     assert len(ids(unigram(), text)) == 20_000  # ▁ab, then ab
     described = byte_level(split_by(r"[^\x00]+"), merges=[("a", "b")])
     assert len(ids(described, text)) == 20_000
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_many_marks_come_in_the_order_of_unicode(form):
+    classes = "\u0301\u0316\u0323\u0344\u093c\u0f71\u0e31\u05b0"
+    for text in (
+        "a" + classes * 12,
+        "e" + "\u0301\u0316" * 40 + "b" + "\u0345\u0327\u20dd\u0301" * 20,
+    ):
+        assert in_form(form, text) == unicodedata.normalize(form, text)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import unicodedata
 from functools import partial
+from itertools import groupby
 
 import regex
 
@@ -21,6 +22,7 @@ _MARKS = regex.compile(f"{MARK}+", regex.V1)
 _ACCENTS = regex.compile(f"{ACCENT}+", regex.V1)
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space
 _LEFT, _RIGHT = regex.compile(rf"\A[{_SPACES}]+"), regex.compile(rf"(?r)[{_SPACES}]+\Z")
+_MANY_MARKS = regex.compile(r"\p{M}{31,}")
 _WHITE = regex.compile(rf"[{_SPACES}]")
 _CONTROLS = regex.compile(f"{CONTROL}+", regex.V1)
 
@@ -38,6 +40,22 @@ _NMT_SPACE = regex.compile("[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufe
 def normalizer(value, name="normalizer"):
     """The function str -> str of a description; None, the identity, for null."""
     return None if value is None else built(value, name, KINDS)
+
+
+def in_form(form, text):
+    """unicodedata.normalize, in time n log n.
+
+    It sorts the marks of a letter by their classes, one after another: where there are many, they
+    are sorted before, and nothing is left to do.
+    """
+    return unicodedata.normalize(form, _MANY_MARKS.sub(_in_order, text))
+
+
+def _in_order(match):
+    # Signs of class 0 stay, and nothing moves across them; of equal ones none overtakes another.
+    groups = groupby(match[0], key=lambda sign: unicodedata.combining(sign) > 0)
+    marks = unicodedata.combining
+    return "".join("".join(sorted(signs, key=marks) if moves else signs) for moves, signs in groups)
 
 
 def lowered(text):
@@ -118,7 +136,7 @@ def _bert(described):
         if chinese:
             text = _CHINESE.sub(r" \1 ", text)
         if accents:
-            text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
+            text = _ACCENTS.sub("", in_form("NFD", text))
         return lowered(text) if lower else text
 
     return apply
@@ -139,7 +157,7 @@ def _nmt(described):
 
 
 def _form(name):
-    return lambda described: partial(unicodedata.normalize, name)
+    return lambda described: partial(in_form, name)
 
 
 KINDS = {
