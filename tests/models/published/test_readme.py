@@ -7,6 +7,7 @@ import pytest
 from tinylm.finetune.export.run import REFUSED
 from tinylm.models.low_bit.blocks import FORMATS
 from tinylm.models.published.chat.builtin import ROLES_TEMPLATE, TEMPLATES
+from tinylm.models.published.formats.gguf import _NOT_READ
 from tinylm.models.published.formats.mapped import DTYPES, UNREAD
 from tinylm.models.published.layouts import DECODERS, ENCODERS, gguf
 from tinylm.models.published.published_form import CLASSES
@@ -26,7 +27,7 @@ ROWS = [
     (
         "GGUF, architectures and blocks",
         f"{code(gguf.KINDS)}; {code(FORMATS)}",
-        "other architectures and blocks, named",
+        f"other architectures; {code(_NOT_READ.values())}, when asked for",
     ),
     (
         "chat programs",

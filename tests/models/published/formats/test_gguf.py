@@ -116,7 +116,6 @@ HOSTILE = {
     "2^32 - 1 axes": (gguf({}, {"w": F32x4}).replace(struct.pack("<I", 2) + struct.pack("<QQ", 2, 2),
                                                      struct.pack("<I", 2 ** 32 - 1) + struct.pack("<QQ", 2, 2)), "axes"),
     "type of a tensor unknown": (gguf({}, ONE, described={"w": {"kind": 77}}), r"tensor 'w': its type 77 \(unknown\)"),
-    "type of a tensor not read": (gguf({}, ONE, described={"w": {"kind": 10}}), r"type 10 \(Q2_K\)"),
     "type of a tensor wrong": (gguf({}, {"w": ("F32", (2, 4), bytes(32))}, described={"w": {"kind": 28}}), "cut short"),  # F64
     "rows no whole blocks": (gguf({}, ONE, described={"w": {"kind": 2}}), "blocks of 32"),
     "shape absurd": (gguf({}, ONE, described={"w": {"shape": (1 << 40, 1 << 40)}}), "larger than any memory"),
@@ -166,3 +165,12 @@ def test_smollm2_is_what_the_library_reads():
         width = entry.nbytes * entry.shape[-1] // int(np.prod(entry.shape))
         expected = library.quants.dequantize(entry.raw.reshape(-1, width), kind).reshape(entry.shape)
         np.testing.assert_array_equal(weights[name], expected)
+
+
+@pytest.mark.parametrize("number, kind", [(10, "Q2_K"), (23, "IQ4_XS"), (39, "MXFP4")])
+def test_a_type_that_is_not_read_is_named_and_its_neighbors_are_read(tmp_path, number, kind):
+    plain = ("F32", (2,), np.array([1, 2], "<f4").tobytes())
+    weights = opened(tmp_path, gguf({}, {"a": plain, "odd": (number, (64,), bytes(40)), "z": plain}))
+    assert weights["a"].tolist() == weights["z"].tolist() == [1, 2] and weights.shape("odd") == (64,)
+    with pytest.raises(CheckpointError, match=f"tensor 'odd' has the dtype '{kind}', which is not read here, but U64"):
+        weights["odd"]

@@ -9,6 +9,7 @@ All little-endian, lengths in 64 bits. Axes are given fastest first: a matrix of
 (3, 2), as everywhere in NumPy. The format: docs/gguf.md of ggml. Read next: `low_bit/blocks.py`, how weights take 4 bits;
 `gguf_tokenizer.py`.
 """
+import bisect
 import struct
 
 import numpy as np
@@ -83,13 +84,14 @@ def _entries(path, data, end, described, metadata):
         raise CheckpointError(f"{path}: general.alignment is {alignment!r}, not a power of 2")
     start = -(-end // alignment) * alignment
     entries = {}
+    stops = sorted({offset for *_, offset in described} | {max(data.size - start, 0)})
     for name, shape, number, offset in described:
+        known = number in TENSOR_TYPES
         try:
-            if number not in TENSOR_TYPES:
-                raise ValueError(f"its type {number} ({_NOT_READ.get(number, 'unknown')}) is not read here, but "
-                                 f"{', '.join(TENSOR_TYPES.values())}")
-            kind = TENSOR_TYPES[number]
-            nbytes = size_of(kind, shape)
+            if not known and number not in _NOT_READ:
+                raise ValueError(f"its type {number} (unknown) is not read here, but {', '.join(TENSOR_TYPES.values())}")
+            kind = TENSOR_TYPES[number] if known else _NOT_READ[number]
+            nbytes = size_of(kind, shape) if known else _to_next(stops, offset)
             if offset % alignment:
                 raise ValueError(f"it begins at {offset}, not at a multiple of {alignment}; the file is damaged")
             if start + offset + nbytes > data.size:
@@ -99,9 +101,15 @@ def _entries(path, data, end, described, metadata):
                 raise ValueError("it stands twice; the file is damaged")
         except ValueError as error:
             raise CheckpointError(f"{path}: tensor {name!r}: {error}") from error
-        entries[name] = Entry(kind, shape, data, start + offset, nbytes)
+        entries[name] = Entry(kind, shape, data, start + offset, nbytes, known)
     check_overlaps(path, entries)
     return entries
+
+
+def _to_next(stops, offset):
+    """The bytes from `offset` to the next tensor, or to the end of the file; stops are sorted."""
+    place = bisect.bisect_right(stops, offset)
+    return stops[place] - offset if place < len(stops) else 0
 
 
 class _Cursor:

@@ -69,7 +69,7 @@ class WeightFile(Mapping):
         entry = self.entry(name)
         if not entry.known:
             raise CheckpointError(f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read here, but "
-                                  f"{', '.join(DTYPES)}: convert it, for example to BF16")
+                                  f"{', '.join([*DTYPES, *FORMATS])}: convert it, for example to BF16")
         try:
             return to_array(entry.raw, entry.kind, entry.shape)
         except ValueError as error:

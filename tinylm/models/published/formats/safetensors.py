@@ -123,8 +123,11 @@ def _is_unicode(text):
 
 def _entry(described, data, start):
     """The Entry of one tensor. Raises ValueError saying what is wrong."""
-    if not isinstance(described, dict) or set(described) != {"dtype", "shape", "data_offsets"}:
-        raise ValueError("it is not described by dtype, shape and data_offsets")
+    fields = {"dtype", "shape", "data_offsets"}
+    if not isinstance(described, dict) or set(described) != fields:
+        more = sorted(set(described) - fields) if isinstance(described, dict) else []
+        also = f", and has {more[0]!r} besides" if more else ""
+        raise ValueError(f"it is not described by dtype, shape and data_offsets alone{also}")
     kind, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
     if not isinstance(kind, str):
         raise ValueError(f"dtype {kind!r} is not a name")
