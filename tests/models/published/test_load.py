@@ -171,11 +171,11 @@ def test_a_gguf_file_gives_the_model_it_was_made_of(name, kind, tmp_path, rng):
 def test_a_gguf_file_of_another_architecture_is_named(tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(gguf_file({"general.architecture": "rwkv"}))
-    with pytest.raises(CheckpointError, match="architecture 'rwkv' is not read here, but llama, qwen2"):
+    with pytest.raises(CheckpointError, match="architecture 'rwkv' is not read here, but llama, qwen2, qwen3, gemma"):
         load_pretrained(path)
     path.write_bytes(gguf_file({"general.architecture": "llama", "llama.block_count": "two"},
                                {"token_embd.weight": ("F32", (1, 1), bytes(4))}))
-    with pytest.raises(CheckpointError, match="llama.attention.head_count is None, not a number"):
+    with pytest.raises(CheckpointError, match="lacks llama.attention.head_count"):
         load_pretrained(path)
 
 

@@ -91,7 +91,7 @@ def _from_gguf(path, weights, dtype, tokenizer):
     config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
     check_size(config, weights)
     model = new_model(config, dtype)
-    fill(model, gguf.rules(config, kind), weights, dtype)
+    fill(model, gguf.rules(config, kind), weights, dtype, layout=gguf)
     if not tokenizer:
         return Published(model, None, None, {}, path, weights)
     tokenizer = _readable(formats.tokenizer_of, weights)

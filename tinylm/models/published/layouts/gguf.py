@@ -1,50 +1,270 @@
-"""LLaMA and Qwen2 in GGUF's names. LLaMA's queries and keys lie there for rotating neighboring
-pairs.
-"""
-from tinylm.errors import CheckpointError
-from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import adjacent_pairs, joined, linear, same
+"""Decoders in GGUF's names: LLaMA, Qwen2 and 3, Gemma and Gemma 2, Phi-3, OLMo 2, StarCoder2.
 
-KINDS = "llama", "qwen2"
+Settings are called `llama.block_count` and so on; each is read, known to change nothing, or
+refused, as in a config.json. What they leave unsaid is what llama.cpp does: windows of Gemma 2 in
+every other layer, the tanh form of GELU. LLaMA's queries and keys lie there for rotating
+neighboring pairs; Gemma's gains are whole. Read next: formats/gguf.py.
+"""
+
+from tinylm.errors import CheckpointError, ConfigError
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.published.layouts.fields import Fields
+from tinylm.models.published.layouts.rules import (
+    adjacent_pairs,
+    affine,
+    layer_norm,
+    linear,
+    part_of,
+    resting_pairs,
+    same,
+)
+
+KINDS = "llama", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo2", "starcoder2"
+NO_EFFECT = "rope.scaling.finetuned", "tensor_data_layout", "attention.group_norm_groups"
+SCALINGS = {"none": "none", "linear": "linear", "yarn": "yarn", "longrope": "longrope"}
+# Tensors of rotary factors: settings, not parameters.
+LLAMA3_FACTORS = "rope_freqs.weight"
+LONG, SHORT = "rope_factors_long.weight", "rope_factors_short.weight"
+REPEATED = LLAMA3_FACTORS, LONG, SHORT
+
+
+class Settings(Fields):
+    """The settings of one architecture; their names may be given without it.
+
+    weights  WeightFile;  kind  the architecture
+    """
+
+    def __init__(self, weights, kind):
+        self.start = f"{kind}."
+        own = {n: value for n, value in weights.metadata.items() if n.startswith(self.start)}
+        super().__init__(own, str(weights.path))
+
+    def only(self, name, *allowed):
+        """As in Fields."""
+        super().only(self._whole(name), *allowed)
+
+    def ignore(self, names):
+        """As in Fields."""
+        super().ignore(" ".join(map(self._whole, names.split())))
+
+    def has(self, name):
+        """As in Fields."""
+        return super().has(self._whole(name))
+
+    def refuse(self, name, value, read):
+        """As in Fields."""
+        super().refuse(self._whole(name), value, read)
+
+    def _found(self, names, default):
+        return super()._found([self._whole(name) for name in names], default)
+
+    def _whole(self, name):
+        return name if name.startswith(self.start) else self.start + name
 
 
 def read_config(weights):
-    """The GPTConfig of a GGUF file; CheckpointError for an architecture that is not read."""
-    m = weights.metadata
-    kind = m.get("general.architecture")
+    """The GPTConfig of a GGUF file.
+
+    raises  CheckpointError for an architecture or a setting that is not read
+    """
+    kind = weights.metadata.get("general.architecture")
     if kind not in KINDS:
-        raise CheckpointError(f"{weights.path}: architecture {kind!r} is not read here, but {', '.join(KINDS)}")
-    if "rope_freqs.weight" in weights or m.get(f"{kind}.rope.scaling.type", "none") != "none" or f"{kind}.expert_count" in m:
-        raise CheckpointError(f"{weights.path}: rotary scaling and experts are not read from GGUF; take the safetensors")
+        raise CheckpointError(
+            f"{weights.path}: architecture {kind!r} is not read here, but {', '.join(KINDS)}"
+        )
+    f = Settings(weights, kind)
+    try:
+        config = GPTConfig(**_parts(f, kind, weights))
+    except (ConfigError, OverflowError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{f.where}: {error}") from error
+    f.finish()
+    return config
 
-    def get(name, *default):
-        value = m.get(f"{kind}.{name}", *default)
-        if not isinstance(value, (int, float)) and default != (None,):
-            raise CheckpointError(f"{weights.path}: {kind}.{name} is {value!r}, not a number; the file is damaged")
-        return value
 
-    heads = get("attention.head_count")
-    return GPTConfig(weights.shape("token_embd.weight")[0], get("context_length"), get("block_count"), heads,
-                     get("embedding_length"), get("attention.head_count_kv", heads), get("feed_forward_length"), norm="rms",
-                     norm_eps=get("attention.layer_norm_rms_epsilon"), activation="swiglu", positions="rope",
-                     rope_base=get("rope.freq_base", 10000.0), bias=False, qkv_bias=kind == "qwen2",
-                     head_width=get("attention.key_length", None), tied="output.weight" not in weights)
+def _parts(f, kind, weights):
+    vocabulary = weights.shape("token_embd.weight")[0]
+    f.only("vocab_size", vocabulary)
+    f.only("expert_count", 0)
+    f.only("expert_used_count", 0)
+    f.only("attention.causal", True)
+    f.ignore(" ".join(NO_EFFECT))
+    heads, d_model = f.integer("attention.head_count"), f.integer("embedding_length")
+    width = f.integer("attention.key_length", default=d_model // heads)
+    f.only("attention.value_length", width)
+    return dict(
+        vocab_size=vocabulary,
+        context=f.integer("context_length"),
+        n_layer=f.integer("block_count"),
+        n_head=heads,
+        n_kv_head=f.integer("attention.head_count_kv", default=heads),
+        d_model=d_model,
+        d_hidden=f.integer("feed_forward_length"),
+        head_width=None if width * heads == d_model else width,
+        positions="rope",
+        tied="output.weight" not in weights,
+        **_norms(f, kind),
+        **_rotation(f, kind, weights, width),
+        **SPECIAL.get(kind, lambda f, d, w: {"activation": "swiglu"})(f, d_model, width),
+    )
+
+
+def _norms(f, kind):
+    if kind == "starcoder2":
+        eps = f.number("attention.layer_norm_epsilon")
+        return dict(norm="layer", norm_eps=eps, bias=True)
+    eps = f.number("attention.layer_norm_rms_epsilon")
+    return dict(norm="rms", norm_eps=eps, bias=False, qkv_bias=kind == "qwen2")
+
+
+def _gemma(f, d_model, width):
+    return dict(activation="geglu_tanh", embedding_scale=d_model**0.5)
+
+
+def _gemma2(f, d_model, width):
+    # Of its three sizes only the largest, of 46 layers, has another scale than its head width.
+    largest = f.integer("block_count") == 46
+    share = d_model // f.integer("attention.head_count") if largest else width
+    window = f.integer("attention.sliding_window", default=4096)
+    return _gemma(f, d_model, width) | dict(
+        norm_placement="sandwich",
+        attention=("window", "full"),
+        window=window,
+        attention_scale=share**-0.5,
+        attention_cap=f.number("attn_logit_softcapping", default=50.0),
+        logit_cap=f.number("final_logit_softcapping", default=30.0),
+    )
+
+
+def _phi3(f, d_model, width):
+    window = f.integer("attention.sliding_window", default=0)  # 0: none
+    kinds = ("window" if window else "full",)
+    return dict(activation="swiglu", attention=kinds, window=window or None)
+
+
+SPECIAL = {
+    "gemma": _gemma,
+    "gemma2": _gemma2,
+    "phi3": _phi3,
+    "qwen3": lambda f, d, w: {"activation": "swiglu", "qk_norm": "head"},
+    "olmo2": lambda f, d, w: {
+        "activation": "swiglu",
+        "qk_norm": "width",
+        "norm_placement": "branch",
+    },
+    "starcoder2": lambda f, d, w: {"activation": "gelu_tanh"},
+}
+
+
+def _rotation(f, kind, weights, width):
+    """rope_base, rope_scaling and rotary_width."""
+    turned = f.integer("rope.dimension_count", default=width)
+    if kind == "llama" and turned != width:
+        f.refuse("rope.dimension_count", turned, f"{width}, the whole head")
+    return dict(
+        rope_base=f.number("rope.freq_base", default=10000.0),
+        rope_scaling=_scaling(f, weights),
+        rotary_width=None if turned == width else turned,
+    )
+
+
+def _scaling(f, weights):
+    """rope_scaling of a GPTConfig, or None."""
+    given = f.has("rope.scaling.factor") or f.has("rope.scale_linear")
+    named = f.choice("rope.scaling.type", table=SCALINGS, default="linear" if given else "none")
+    factor = f.number("rope.scaling.factor", "rope.scale_linear", default=1.0)
+    trained = f.integer("rope.scaling.original_context_length", default=f.integer("context_length"))
+    if LONG in weights:
+        if named in ("linear", "yarn") or LLAMA3_FACTORS in weights:
+            f.refuse("rope.scaling.type", named, f"longrope alone, beside the tensor {LONG}")
+        return _by_length(f, weights, trained)
+    f.only("rope.scaling.attn_factor", 1.0)
+    f.only("rope.scaling.yarn_attn_factor", 1.0)
+    f.only("rope.scaling.yarn_ext_factor", 1.0)
+    f.only("rope.scaling.yarn_log_multiplier", 0.0)
+    if LLAMA3_FACTORS in weights:
+        if named != "none":
+            f.refuse("rope.scaling.type", named, "none, beside the tensor " + LLAMA3_FACTORS)
+        return {"name": "longrope", "factors": _numbers(weights, LLAMA3_FACTORS)}
+    if named == "longrope":
+        f.refuse("rope.scaling.type", named, f"none, linear or yarn without the tensor {LONG}")
+    if factor < 1:
+        f.refuse("rope.scaling.factor", factor, "at least 1")
+    if named == "yarn":
+        return {
+            "name": "yarn_by_index",
+            "factor": factor,
+            "trained": trained,
+            "fast": f.number("rope.scaling.yarn_beta_fast", default=32.0),
+            "slow": f.number("rope.scaling.yarn_beta_slow", default=1.0),
+        }
+    return None if named == "none" or factor == 1 else {"name": "linear", "factor": factor}
+
+
+def _by_length(f, weights, trained):
+    return {
+        "name": "longrope_by_length",
+        "trained": trained,
+        "short": _numbers(weights, SHORT),
+        "long": _numbers(weights, LONG),
+        "magnitude": f.number("rope.scaling.attn_factor", default=1.0),
+    }
+
+
+def _numbers(weights, name):
+    return [float(number) for number in weights[name].reshape(-1)]
+
+
+NORMS = {
+    "pre": {"0": "attn_norm", "1": "ffn_norm"},
+    "branch": {"0": "post_attention_norm", "1": "post_ffw_norm"},
+    "sandwich": {
+        "0.0": "attn_norm",
+        "0.1": "post_attention_norm",
+        "1.0": "ffn_norm",
+        "1.1": "post_ffw_norm",
+    },
+}
 
 
 def rules(config, kind):
     """How each parameter is kept."""
     c = config
-    heads = c.n_head, c.kv_heads, c.kv_heads
-    sizes = [n * c.key_width for n in heads]
     made = [same("tokens.weight", "token_embd.weight")]
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"blk.{i}"
-        for part, rule in [("weight", linear)] + [("bias", joined)] * bool(c.qkv_bias):
-            qkv = rule(f"{ours}.attention.qkv.{part}", *(f"{theirs}.attn_{x}.{part}" for x in "qkv"), sizes=sizes)
-            made.append(adjacent_pairs(qkv, (c.n_head, c.kv_heads, 0)) if kind == "llama" else qkv)
-        made += [linear(f"{ours}.{name}.weight", f"{theirs}.{other}.weight") for name, other in
-                 (("attention.out", "attn_output"), ("feed_forward.gate", "ffn_gate"), ("feed_forward.up", "ffn_up"),
-                  ("feed_forward.out", "ffn_down"))]
-        made += [same(f"{ours}.norms.{n}.gain", f"{theirs}.{norm}_norm.weight") for n, norm in enumerate(("attn", "ffn"))]
-    made.append(same("norm.gain", "output_norm.weight"))
+        made += _attention(c, kind, f"{ours}.attention", theirs)
+        made += _feed_forward(c, kind, f"{ours}.feed_forward", theirs)
+        for n, norm in NORMS[c.norm_placement].items():
+            made += layer_norm(f"{ours}.norms.{n}", f"{theirs}.{norm}", bias=c.norm == "layer")
+    made += layer_norm("norm", "output_norm", bias=c.norm == "layer")
     return made + ([] if c.tied else [linear("head", "output.weight")])
+
+
+def _attention(c, kind, ours, theirs):
+    heads = c.n_head, c.kv_heads, c.kv_heads
+    bias = bool(c.bias if c.qkv_bias is None else c.qkv_bias)
+    if kind == "phi3":
+        made = affine(f"{ours}.qkv", f"{theirs}.attn_qkv", bias=bias)
+    else:
+        sizes = [n * c.key_width for n in heads]
+        names = (f"{theirs}.attn_{x}" for x in "qkv")
+        made = affine(f"{ours}.qkv", *names, sizes=sizes, bias=bias)
+    if kind == "llama":
+        made = [adjacent_pairs(rule, (c.n_head, c.kv_heads, 0)) for rule in made]
+    if c.rotary_width is not None:
+        made = [resting_pairs(rule, c) for rule in made]
+    made += affine(f"{ours}.out", f"{theirs}.attn_output", bias=c.bias)
+    norms = "qk" if c.qk_norm else ""
+    return made + [same(f"{ours}.{x}_norm.gain", f"{theirs}.attn_{x}_norm.weight") for x in norms]
+
+
+def _feed_forward(c, kind, ours, theirs):
+    out = affine(f"{ours}.out", f"{theirs}.ffn_down", bias=c.bias)
+    if kind == "starcoder2":
+        return affine(f"{ours}.hidden", f"{theirs}.ffn_up", bias=c.bias) + out
+    if kind == "phi3":
+        packed = f"{theirs}.ffn_up.weight"
+        return [
+            part_of(f"{ours}.{x}.weight", packed, i, 2) for i, x in enumerate(("gate", "up"))
+        ] + out
+    return [linear(f"{ours}.{x}.weight", f"{theirs}.ffn_{x}.weight") for x in ("gate", "up")] + out
