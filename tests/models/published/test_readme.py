@@ -27,7 +27,7 @@ ROWS = [
     (
         "GGUF, architectures and blocks",
         f"{code(gguf.KINDS)}; {code(FORMATS)}",
-        f"other architectures; {code(_NOT_READ.values())}, when asked for",
+        f"other architectures, unknown settings; {code(_NOT_READ.values())}, when asked for",
     ),
     (
         "chat programs",
