@@ -8,65 +8,28 @@
     scores      V numbers, for "llama" and "t5"
     merges      "left right", first learnt first, for "gpt2"
 
-and switches and ids by name. Each setting is read with its meaning, or refused by name. Read next:
-`published/chat_template.py`, which puts the special tokens to use.
+and switches and ids by name (gguf_settings.py). Each setting is read with its meaning, or refused
+by name. Read next: `published/chat_template.py`, which puts the special tokens to use.
 """
 
 import numpy as np
 
 from tinylm.errors import CheckpointError, DataError
-from tinylm.fields import show
+from tinylm.models.published.formats.gguf_settings import (
+    CONTROL,
+    ORDINARY,
+    UNKNOWN,
+    UNUSED,
+    USER,
+    Settings,
+    end_ids,
+    special_ids,
+)
 from tinylm.models.published.formats.gguf_splits import COMPOSED, FRAMED, SPLITS, WHOLE
 from tinylm.tokenizers import PieceTokenizer, PipelineTokenizer
 from tinylm.tokenizers.printable import CHARACTER_TO_BYTE
 
-_ORDINARY, _UNKNOWN, _CONTROL, _USER, _UNUSED, _BYTE = range(1, 7)
 MARK = "▁"
-
-# What names the special tokens, and ours of them.
-_IDS = {
-    "bos": "bos",
-    "eos": "eos",
-    "unknown": "unk",
-    "padding": "pad",
-    "separator": "sep",
-    "seperator": "sep",
-    "cls": "cls",
-    "mask": "mask",
-    "eot": "eot",
-    "eom": "eom",
-}
-# For the middle of a text, which is not asked of a tokenizer here.
-_FILLING = (
-    "prefix",
-    "suffix",
-    "middle",
-    "fim_pre",
-    "fim_suf",
-    "fim_mid",
-    "fim_pad",
-    "fim_rep",
-    "fim_sep",
-)
-_SWITCHES = (
-    "add_bos_token",
-    "add_eos_token",
-    "add_sep_token",
-    "add_space_prefix",
-    "remove_extra_whitespaces",
-)
-_KNOWN = {
-    "model",
-    "pre",
-    "tokens",
-    "token_type",
-    "scores",
-    "merges",
-    "precompiled_charsmap",
-    "token_type_count",
-    *_SWITCHES,
-    *(f"{name}_token_id" for name in (*_IDS, *_FILLING)),
-}
 
 
 def tokenizer_of(weights):
@@ -77,108 +40,11 @@ def tokenizer_of(weights):
     raises   CheckpointError naming the file and setting, if it carries none, a kind not read here,
              or a damaged one
     """
-    settings = _Settings(weights)
+    settings = Settings(weights, _MODELS)
     try:
         return _MODELS[settings.model](settings)
     except (DataError, ValueError) as error:
         raise CheckpointError(f"{weights.path}: the tokenizer is damaged: {error}") from error
-
-
-class _Settings:
-    """The settings of a file's tokenizer, checked."""
-
-    def __init__(self, weights):
-        self.weights = weights
-        unread = [
-            name
-            for name in weights.metadata
-            if name.startswith("tokenizer.ggml.") and name[15:] not in _KNOWN
-        ]
-        if unread:
-            raise CheckpointError(
-                f"{weights.path}: {unread[0]} is {show(weights.metadata[unread[0]])}; no setting "
-                f"of that name "
-                "is read here"
-            )
-        self.model = self.take("model", str)
-        if self.model not in _MODELS:
-            raise CheckpointError(
-                f"{weights.path}: a tokenizer of model {self.model!r} is not read here, but "
-                f"{', '.join(_MODELS)}"
-            )
-        self.tokens, types = self.take("tokens", list), self.take("token_type", np.ndarray, None)
-        self.types = [_ORDINARY] * len(self.tokens) if types is None else types.tolist()
-        self.switches = {name: self.take(name, bool, None) for name in _SWITCHES}
-        if not all(isinstance(text, str) for text in self.tokens) or len(self.types) != len(
-            self.tokens
-        ):
-            raise CheckpointError(
-                f"{weights.path}: the tokenizer's tokens, types and merges do not fit together"
-            )
-        if len(set(self.tokens)) < len(self.tokens):
-            twice = next(text for i, text in enumerate(self.tokens) if text in self.tokens[:i])
-            raise CheckpointError(
-                f"{weights.path}: the tokenizer is damaged: it has two ids for {twice!r}"
-            )
-        odd = [kind for kind in self.types if kind not in range(_ORDINARY, _BYTE + 1)]
-        if odd:
-            raise CheckpointError(
-                f"{weights.path}: tokenizer.ggml.token_type holds {odd[0]}; 1 to 6 are read here"
-            )
-        self.ids = special_ids(weights)
-        if types is None:  # what is named an end or a begin is no text
-            for role in ("bos", "eos", "eot", "eom"):
-                if role in self.ids:
-                    self.types[self.ids[role]] = _CONTROL
-
-    def take(self, name, kind, *default):
-        """The value of a setting, of one type."""
-        value = self.weights.metadata.get(f"tokenizer.ggml.{name}", *default)
-        if value is None and default:
-            return None
-        if not isinstance(value, kind):
-            wrong = "missing" if value is None else "of a wrong type"
-            raise CheckpointError(f"{self.weights.path}: tokenizer.ggml.{name} is {wrong}")
-        return value
-
-    def on(self, name, default):
-        """A switch."""
-        return default if self.switches[name] is None else self.switches[name]
-
-    def scores(self):
-        """V finite numbers."""
-        scores = self.take("scores", np.ndarray)
-        if scores.shape != (len(self.tokens),):
-            raise CheckpointError(
-                f"{self.weights.path}: tokenizer.ggml.scores has {scores.size} numbers for "
-                f"{len(self.tokens)} tokens"
-            )
-        return scores.tolist()
-
-    def around(self, first, last):
-        """The ids before and behind a text."""
-        found = []
-        for name, role, default in (
-            ("add_bos_token", "bos", first),
-            ("add_eos_token", "eos", last),
-        ):
-            on = self.on(name, default)
-            if on and role not in self.ids:
-                raise CheckpointError(
-                    f"{self.weights.path}: tokenizer.ggml.{name} is true, and {role}_token_id is "
-                    f"missing"
-                )
-            found.append([self.ids[role]] if on else [])
-        return found
-
-    def refuse(self, name):
-        """Refuse a switch that has no meaning for this model."""
-        if self.switches[name]:
-            raise CheckpointError(
-                f"{self.weights.path}: tokenizer.ggml.{name} is true, which is not read for a "
-                f"tokenizer of "
-                f"model {self.model!r}"
-            )
 
 
 def _bytes(settings):
@@ -194,12 +60,12 @@ def _bytes(settings):
     merges = settings.take("merges", list)
     added, ids = [], {}
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
-        if kind in (_ORDINARY, _UNUSED):
+        if kind in (ORDINARY, UNUSED):
             ids[text] = i
         else:
-            added.append(_added(text, i, special=kind != _USER))
+            added.append(_added(text, i, special=kind != USER))
         odd = [c for c in text if c not in CHARACTER_TO_BYTE]
-        if kind == _ORDINARY and odd:
+        if kind == ORDINARY and odd:
             raise DataError(
                 f"token {text!r}: the character {odd[0]!r} stands for no byte in GPT-2's byte "
                 f"alphabet"
@@ -318,7 +184,7 @@ def _words(settings):
     """
     ids, added = {}, []
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
-        if kind in (_CONTROL, _UNKNOWN):
+        if kind in (CONTROL, UNKNOWN):
             added.append(_added(text, i))
             ids[text] = i
         else:
@@ -326,7 +192,7 @@ def _words(settings):
     if any(
         c.isupper()
         for text, kind in zip(settings.tokens, settings.types)
-        if kind == _ORDINARY
+        if kind == ORDINARY
         for c in text
     ):
         raise DataError(
@@ -355,39 +221,4 @@ def _words(settings):
 
 _MODELS = {"gpt2": _bytes, "llama": _pieces, "t5": _likely, "bert": _words}
 
-
-def special_ids(weights):
-    """{"bos": id, "eos": id, ...}: the tokens that begin and end a text, as far as the file names
-    them.
-
-    "eos" ends what the model says; for chat models that is the end of a turn.
-    """
-    found = {}
-    for theirs, ours in _IDS.items():
-        ids = _numbers(weights, f"{theirs}_token_id")
-        if ids:
-            found[ours] = ids[0]
-    return found
-
-
-def end_ids(weights):
-    """The ids that end what a model says: the end of the text, of a turn, of a message."""
-    found = [i for name in ("eos", "eot", "eom") for i in _numbers(weights, f"{name}_token_id")]
-    return tuple(dict.fromkeys(found))
-
-
-def _numbers(weights, name):
-    """One id, or an array of them, as a list; what is written for none (-1 in 32 bits) is none."""
-    value = weights.metadata.get(f"tokenizer.ggml.{name}")
-    values = [] if value is None else value.tolist() if isinstance(value, np.ndarray) else [value]
-    if not all(type(one) is int for one in values):
-        raise CheckpointError(
-            f"{weights.path}: tokenizer.ggml.{name} is {show(value)}; it must be an id"
-        )
-    size = len(weights.metadata.get("tokenizer.ggml.tokens", ()))
-    values = [one for one in values if one not in (-1, 0xFFFFFFFF)]
-    if any(not 0 <= one < size for one in values):
-        raise CheckpointError(
-            f"{weights.path}: tokenizer.ggml.{name} is {show(value)}; there are {size} tokens"
-        )
-    return values
+__all__ = ["end_ids", "special_ids", "tokenizer_of"]
