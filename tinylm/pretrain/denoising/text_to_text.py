@@ -4,13 +4,17 @@
 
 One model, one loss, any number of tasks; even a score is said as text. Read next: seq2seq.py.
 """
+import re
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 
 ARROW = " → "
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DIGITS = 700               # a quotient of two float64 has fewer digits before its point
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,33 @@ def parse(line, instruction=""):
 
 
 def number_to_text(x, step=0.01):
-    """A score as text, rounded to a multiple of step   (T5 rounds similarities to 0.2)."""
-    places = max(0, int(np.ceil(-np.log10(step) - 1e-9)))
-    return f"{round(x / step) * step:.{places}f}"
+    """A score as text, rounded to a multiple of step   (T5 rounds similarities to 0.2).
+
+    Exact in decimals: 0.3 in steps of 0.25 is 1 * 0.25. Halfway between two multiples, the even
+    one is taken.
+
+    x, step  numbers, step > 0
+    raises   ConfigError for a step that is not positive; DataError for a score that is no number
+    """
+    x, step = Decimal(str(x)), Decimal(str(step))
+    if not step.is_finite() or step <= 0:
+        raise ConfigError(f"number_to_text: step {step} must be a positive number")
+    if not x.is_finite():
+        raise DataError(f"number_to_text: the score {x} is no number: leave the example out")
+    # step = digits * 10**exponent, so every multiple of it needs -exponent decimals and no more
+    places = max(0, -step.normalize().as_tuple().exponent)
+    with localcontext(Context(prec=_DIGITS)):
+        multiple = (x / step).to_integral_value(ROUND_HALF_EVEN) * step + 0  # + 0: no "-0"
+    return f"{multiple:.{places}f}"
 
 
 def text_to_number(text):
-    """The number a text says, or None if it says none: such an answer counts as wrong."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
+    """The number that a text is, or None if it is none: such an answer counts as wrong.
+
+    Digits are 0 to 9 alone, as number_to_text writes them: float() would also read "1_0" and
+    the digits of every other script.
+    """
+    value = float(text) if _NUMBER.fullmatch(text.strip()) else np.inf
     return value if np.isfinite(value) else None
 
 

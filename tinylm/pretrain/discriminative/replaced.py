@@ -1,8 +1,9 @@
-"""Replaced-token detection: which of these words are not the author's?   (ELECTRA; book section 1.2.2.3)
+"""Replaced-token detection: which tokens are not the author's?   (ELECTRA; book section 1.2.2.3)
 
-A small generator fills masks with samples of its own; a discriminator, the model that is wanted, tells for every token
-whether it is the original. A token that the generator happens to get right counts as original. No gradient passes
-through the sampling: the generator learns by masked LM alone. Read next: models/encoder/encoder.py (Electra).
+A small generator fills masks with samples of its own; a discriminator, the model that is wanted,
+classifies every token as original or replaced. A token that the generator happens to get right
+counts as original. No gradient passes through the sampling: the generator learns by masked LM
+alone. Read next: models/encoder/encoder.py (Electra).
 """
 from dataclasses import dataclass
 
@@ -20,8 +21,8 @@ class ReplacedBatch(TokenBatch):
     """A TokenBatch with what the generator will draw from; its loss is a mean over rows.
 
     original  (B, T) integers, the text before masking
-    draws     (B, T) uniform numbers: sampling from them keeps the loss a function of model and batch
-    judged    (B, T) bool, the tokens that are told original or replaced
+    draws     (B, T) uniform numbers: with them the loss is a function of model and batch
+    judged    (B, T) bool, the tokens that the discriminator classifies: all but special ones
     """
 
     original: np.ndarray = None
@@ -35,8 +36,13 @@ class ReplacedBatch(TokenBatch):
 
 
 def replaced_labels(original, replaced):
-    """1 where a token was replaced by another, 0 where it is the original, by comparison. Integers of their shape."""
-    return (np.asarray(original) != np.asarray(replaced)).astype(np.int64)
+    """1 where a token was replaced by another, 0 where it is the original   (ELECTRA)
+
+    By comparison, not by the places of masks: a token that the generator got right is original.
+
+    original, replaced  integer arrays of one shape, which is also that of the labels
+    """
+    return (replaced != original).astype(np.int64)
 
 
 def sample_from(logits, draws):
@@ -50,11 +56,15 @@ def sample_from(logits, draws):
 
 
 def detection_losses(logits, labels):
-    """-log sigmoid(z) where replaced, -log(1 - sigmoid(z)) where original: logits z (B, T), labels (B, T) -> (B, T).
+    """-log sigmoid(z) where replaced, -log(1 - sigmoid(z)) where original.
 
     Two classes with logits 0 and z: stable for any z.
+
+    logits   z (B, T);  labels (B, T), 1 where replaced
+    returns  (B, T)
     """
-    return cross_entropy(stack([np.zeros_like(logits.data), logits], axis=-1), labels, reduction="none")
+    classes = stack([np.zeros_like(logits.data), logits], axis=-1)                      # (B, T, 2)
+    return cross_entropy(classes, labels, reduction="none")
 
 
 @dataclass(frozen=True)
@@ -75,33 +85,43 @@ class ReplacedTokens:
         masked = self.masked or MaskedLM(self.special, shares=(1.0, 0.0, 0.0))
         batch = masked.make_batch(sequences, rng)
         ids = with_cls(sequences, self.special)
-        return ReplacedBatch(batch.inputs, batch.targets, batch.mask, original=ids, draws=rng.uniform(ids.shape, np.float64),
-                             judged=~self.special.among(ids))
+        draws = rng.uniform(ids.shape, np.float64)
+        judged = ~self.special.among(ids)
+        return ReplacedBatch(batch.inputs, batch.targets, batch.mask,
+                             original=ids, draws=draws, judged=judged)
 
     def fill(self, logits, batch):
-        """The text with the generator's samples at the n masked places: logits (n, V) array -> (B, T) integers."""
+        """The text with the generator's samples at the n masked places.
+
+        logits   (n, V) array
+        returns  (B, T) integers
+        """
         places, filled = batch.targets != IGNORE, batch.original.copy()
         filled[places] = sample_from(logits, batch.draws[places])
         return filled
 
     def loss(self, model, batch):
-        """Both losses. model.generator has hidden(ids, mask=) and logits(h), model.discriminator(ids, mask=) -> (B, T).
+        """Both losses.
 
+        model    model.generator has hidden(ids, mask=) and logits(h);
+                 model.discriminator(ids, mask=) -> (B, T)
         returns  (Tensor, {"tokens": rows, "loss", "masked", "detection"})
         """
-        masked, logits = masked_row_mean(model.generator, model.generator.hidden(batch.inputs, **batch.options), batch.targets)
-        replaced = self.fill(logits.data, batch)                                        # a plain array: no gradient goes through
-        labels = (replaced != batch.original).astype(np.int64)
+        h = model.generator.hidden(batch.inputs, **batch.options)
+        masked, logits = masked_row_mean(model.generator, h, batch.targets)
+        replaced = self.fill(logits.data, batch)  # a plain array: no gradient goes through
+        labels = replaced_labels(batch.original, replaced)
         found = detection_losses(model.discriminator(replaced, **batch.options), labels)
         detection = row_means(found, batch.judged).mean()
-        return score_rows(masked + detection * self.weight, len(batch), masked=masked, detection=detection)
+        total = masked + detection * self.weight
+        return score_rows(total, len(batch), masked=masked, detection=detection)
 
 
 def fooling_loss(logits, tokens, rewards, targets):
-    """The adversarial alternative for the generator, by policy gradient   (book section 1.2.2.3; Clark et al. 2020, app. F)
+    """The adversarial alternative for the generator, by policy gradient   (book section 1.2.2.3)
 
-    Sampling has no derivative; sum over masked places of -reward * log Pr(token) has, on average, the gradient of the
-    expected reward.
+    Sampling has no derivative; the sum over masked places of -reward * log Pr(token) has, on
+    average, the gradient of the expected reward (Clark et al. 2020, appendix F).
 
     logits   (B, T, V) of the generator;  tokens (B, T) its samples
     rewards  (B, T) array, such as the discriminator's log-probability that the sample is original
@@ -109,5 +129,7 @@ def fooling_loss(logits, tokens, rewards, targets):
     returns  Tensor (), a sum
     """
     logits = where((targets != IGNORE)[..., None], logits, 0.0)
-    log_p = take_along_axis(log_softmax(logits), tokens[..., None], axis=-1)[..., 0]    # (B, T, V) -> (B, T)
+    # (B, T, V) -> (B, T)
+    # (B, T, V) -> (B, T)
+    log_p = take_along_axis(log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
     return -where(targets != IGNORE, log_p * rewards, 0.0).sum()
