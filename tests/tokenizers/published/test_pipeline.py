@@ -179,6 +179,8 @@ def test_a_stream_is_cut_where_the_pattern_is_known():
         ),
         ({"normalizer": {"type": "Sequence", "normalizers": [None]}}, r"normalizers\[0\] is None"),
         ({"decoder": {"type": "Sequence", "decoders": [None]}}, r"decoders\[0\] is None"),
+        ({"pre_tokenizer": {"type": "ByteLevel"}}, r"pre_tokenizer.add_prefix_space is missing"),
+        ({"pre_tokenizer": {"type": "Digits"}}, r"pre_tokenizer.individual_digits is missing"),
         ({"added_tokens": 3}, r"added_tokens is 3"),
         ({"added_tokens": [{"content": [], "special": True}]}, r"added_tokens\[0\].id is missing"),
         ({"decoder": {"type": "CTC"}}, r"decoder.type is 'CTC'"),
@@ -279,7 +281,7 @@ PIECES = [
 def unigram(**model):
     return {
         "model": {"type": "Unigram", "vocab": PIECES, "unk_id": 0} | model,
-        "pre_tokenizer": {"type": "Metaspace"},
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁"},
         "decoder": {"type": "Metaspace"},
         "added_tokens": [added("</s>", 1)],
     }

@@ -150,7 +150,7 @@ def _sequence(described):
 
 
 def _byte_level(described):
-    prefix = described.take("add_prefix_space", bool, True)
+    prefix = described.take("add_prefix_space", bool)
     split = described.take("use_regex", bool, True)
     described.take("trim_offsets", bool, True)  # of offsets, which are not given here
     return [*[Prefixed()] * prefix, *[Splitter(GPT2.split, "isolated")] * split, printable]
@@ -158,11 +158,11 @@ def _byte_level(described):
 
 def _split(described):
     behavior = BEHAVIORS[described.one_of("behavior", BEHAVIORS)]
-    return [Splitter(pattern_of(described), behavior, described.take("invert", bool, False))]
+    return [Splitter(pattern_of(described), behavior, described.take("invert", bool))]
 
 
 def _metaspace(described):
-    mark, split = described.character("replacement", "▁"), described.take("split", bool, True)
+    mark, split = described.character("replacement"), described.take("split", bool, True)
     return [Marked(mark, scheme_of(described), split)]
 
 
@@ -185,7 +185,7 @@ def scheme_of(described):
 def _digits(described):
     return [
         Splitter(
-            _DIGIT, "isolated" if described.take("individual_digits", bool, False) else "contiguous"
+            _DIGIT, "isolated" if described.take("individual_digits", bool) else "contiguous"
         )
     ]
 

@@ -84,7 +84,7 @@ def from_merges(encoder, merges, settings, name=None, kind=None):
     split, normalizer = {"type": "ByteLevel", "add_prefix_space": family == "blenderbot"}, None
     if family in _QWEN2:
         pattern = {"Regex": QWEN2.split.pattern}
-        lines = {"type": "Split", "pattern": pattern, "behavior": "Isolated"}
+        lines = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
         split = {"type": "Sequence", "pretokenizers": [lines, split | {"use_regex": False}]}
         normalizer = {"type": "NFC"}
     return {
