@@ -7,6 +7,10 @@ What has no words in the format is refused with the reason. Where the unknown is
 it is one there. Read first: pipeline.py.
 """
 
+import functools
+import sys
+import unicodedata
+
 from tinylm.errors import ConfigError
 from tinylm.tokenizers.base import utf8
 from tinylm.tokenizers.bpe import BPETokenizer
@@ -38,7 +42,7 @@ REASONS = {
     "piece": "the scores by which SentencePiece merges have no place in it",
 }
 # A block of Chinese characters that the library's BertNormalizer leaves out and BERT's code has.
-_LEFT_OUT = "[\U0002b820-\U0002b91f]"
+_LEFT_OUT = "\U0002b820-\U0002b91f"
 # Patterns in which the name of a byte token, "<0x41>", is never one piece.
 _CUT_NAMES = "gpt2", "gpt2-digits", "llama3", "qwen2"
 
@@ -195,6 +199,23 @@ def _merging(tokenizer, vocab, merges, steps):
     }
 
 
+@functools.cache
+def _characters_of(*kinds, since=None):
+    """A set, for an expression, of the characters beyond ASCII of some categories.
+
+    since   a table of an older Unicode: those alone that it has in other categories
+    """
+    points = [
+        i
+        for i in range(0x80, sys.maxunicode + 1)
+        if unicodedata.category(chr(i)).startswith(kinds)
+        and not (since and since.category(chr(i)).startswith(kinds))
+    ]
+    starts = [i for i, before in zip(points, [-2, *points]) if i - 1 != before]
+    stops = [i for i, after in zip(points, [*points[1:], -2]) if i + 1 != after]
+    return "".join(f"{chr(start)}-{chr(stop)}" for start, stop in zip(starts, stops))
+
+
 def _wordpiece(tokenizer):
     normalizer = {
         "type": "BertNormalizer",
@@ -203,6 +224,13 @@ def _wordpiece(tokenizer):
         "strip_accents": None,
         "lowercase": tokenizer.lower,
     }
+    # The library's tables are older than Python's, and not older than Unicode 3.2.
+    old = unicodedata.ucd_3_2_0
+    gone = _characters_of("Cc", "Cf", since=old)
+    gone += _characters_of("Mn", since=old) if tokenizer.lower else ""
+    rest = {"type": "Replace", "pattern": {"Regex": f"[{gone}]"}, "content": ""}
+    signs = rf"!-/:-@\[-`{{-~{_characters_of('P')}"
+    words = [{"type": "WhitespaceSplit"}, _split(f"[{signs}{_LEFT_OUT}]")]
     model = {
         "type": "WordPiece",
         "unk_token": "[UNK]",
@@ -211,10 +239,8 @@ def _wordpiece(tokenizer):
         "vocab": {piece: i for i, piece in enumerate(tokenizer.pieces)},
     }
     return {
-        "normalizer": normalizer,
-        "pre_tokenizer": _sequence(
-            "pretokenizers", [{"type": "BertPreTokenizer"}, _split(_LEFT_OUT)]
-        ),
+        "normalizer": _sequence("normalizers", [normalizer, rest]),
+        "pre_tokenizer": _sequence("pretokenizers", words),
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": False},
         "model": model,
     }
