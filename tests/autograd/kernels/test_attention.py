@@ -243,3 +243,12 @@ def test_half_precision_survives_scores_whose_exponential_it_cannot_hold(device,
     y2, grads2 = gradients(lambda *a: tl.attention(*a, causal=causal), [a.astype(np.float16) for a in arrays], device)
     for a, b in zip([y, *grads], [y2, *grads2]):            # a score of 100 is known to 0.06 at best: half of 2**-10 of it
         np.testing.assert_allclose(a, b, atol=0.1 * max(1, np.abs(b).max()), rtol=0)
+
+
+def test_a_learned_bias_keeps_its_gradient_where_scores_pass_float32(rng):
+    q, k, v = (tl.Tensor(rng.normal(size=(1, 1, 3, 2)).astype(np.float32)) for _ in range(3))
+    q.data *= 1e20
+    k.data *= 1e20                                          # scores of 1e40, computed in float64
+    bias = tl.Tensor(np.zeros((3, 3), np.float32), requires_grad=True)
+    tl.attention(q, k, v, bias=bias).backward(np.ones((1, 1, 3, 2), np.float32))
+    assert bias.grad.dtype == np.float32 and np.isfinite(bias.grad.numpy()).all()

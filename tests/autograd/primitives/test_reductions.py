@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import tinylm as tl
 from tests.numeric import differences, gradients, host, leaf
-from tinylm.autograd.primitives.statistics import mean_where
+from tinylm.autograd.primitives.statistics import mean_square, mean_where
 
 
 def logsumexp(a, axis=None, keepdims=False):
@@ -165,3 +165,11 @@ def test_a_mean_of_what_a_mask_shows(rng):
     np.testing.assert_allclose(y.numpy(), [values[0, [0, 2, 3]].mean(), 0, values[2].mean()])
     y.backward(np.ones(3))
     np.testing.assert_allclose(x.grad.numpy(), mask / np.array([[3], [1], [4]]))
+
+
+def test_mean_squares_of_float16_may_pass_its_range_on_the_way():
+    x = tl.Tensor(np.array([300, 0, 0, 0], np.float16), requires_grad=True)
+    y = mean_square(x)
+    y.backward()
+    np.testing.assert_allclose(y.numpy(), 22500, rtol=1e-3)
+    np.testing.assert_array_equal(x.grad.numpy(), [150, 0, 0, 0])

@@ -233,3 +233,9 @@ def test_with_alpha_1_texts_without_labels_teach():
     found = [distillation.loss(student, distillation.make_batch(rows, None)) for rows in (labeled, bare)]
     assert found[1][0].item() == found[0][0].item() > 0 and found[1][1]["tokens"] == 4
     assert fit(student, distillation, bare, steps=1)[0] == pytest.approx(found[0][0].item(), rel=1e-12)
+
+
+def test_distances_in_float16_are_squared_in_float32():
+    apart = np.array([[[300, 0, 0, 0]]], np.float16)        # 300^2 is no float16, a quarter of it is
+    loss = hidden_loss([Tensor(apart)], [np.zeros_like(apart)], [(0, 0)])
+    np.testing.assert_allclose(loss.numpy(), 22500, rtol=1e-3)

@@ -207,3 +207,10 @@ def test_what_is_of_no_importance_may_move_any_distance():
     penalty.backward()
     np.testing.assert_array_equal(penalty.numpy(), 2)
     np.testing.assert_array_equal(moved.grad.numpy(), [0, 2])
+
+
+def test_a_penalty_in_float16_is_half_a_sum_that_float16_does_not_hold():
+    moved = Tensor(np.array([250, 200], np.float16), requires_grad=True)    # 62500 + 40000
+    penalty = moved_apart([moved], [np.zeros(2, np.float16)])
+    assert penalty.dtype == np.float16
+    np.testing.assert_allclose(penalty.numpy(), 51250, rtol=1e-3)

@@ -105,3 +105,14 @@ def test_a_forbidden_transition_beyond_a_rows_words_changes_nothing():
     held = np.array([[True, True, False]])
     padded = chain(tl.Tensor(emissions), tags, held).numpy()
     np.testing.assert_allclose(padded, chain(tl.Tensor(emissions[:, :2]), tags[:, :2]).numpy(), rtol=1e-12)
+
+
+def test_the_loss_of_a_long_float16_text_keeps_its_digits(rng):
+    # log Z and the score are near 600, where float16 has steps of 1/2, and their difference is small
+    emissions, tags = rng.normal(size=(1, 100, 3)).astype(np.float16), np.zeros((1, 100), int)
+    emissions[..., 0] += 6
+    narrow, wide = LinearChain(3, np.float16), LinearChain(3, np.float64)
+    loss = narrow(Tensor(emissions), tags)
+    assert loss.dtype == np.float16
+    exact = wide(Tensor(emissions.astype(np.float64)), tags)
+    np.testing.assert_allclose(loss.numpy(), exact.numpy(), rtol=1e-3)

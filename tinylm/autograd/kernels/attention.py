@@ -41,7 +41,13 @@ def in_float64_on_overflow(kernel):
         except ScoresOverflow:
             dtype = arrays[0].dtype
         out, backward = kernel(*(a if a is None else a.astype(np.float64) for a in arrays), **options)
-        return out.astype(dtype), lambda g: [d if d is None else d.astype(dtype) for d in backward(g.astype(np.float64))]
+
+        def narrow(d):
+            if callable(d):                                 # a gradient that is computed if it is wanted
+                return lambda out: d(None).astype(dtype)
+            return d if d is None else d.astype(dtype)
+
+        return out.astype(dtype), lambda g: [narrow(d) for d in backward(g.astype(np.float64))]
     return checked
 
 

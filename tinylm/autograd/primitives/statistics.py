@@ -65,6 +65,13 @@ def mean_where(a, mask, axis=None):
 
 
 @composite
+def mean_square(a, axis=None):
+    """Mean of the squares over axes; of float16 in float32, for 300**2 is no float16. Returns as mean()."""
+    wide, dtype = _wide("mean_square", a)
+    return _narrow(mean(wide * wide, axis=axis), dtype)
+
+
+@composite
 def var(a, axis=None, keepdims=False):
     """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
     wide, dtype = _wide("var", a)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, norm, weigh, where
 from tinylm.autograd.kernels.masks import bool_mask
+from tinylm.autograd.primitives.statistics import mean_square
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.finetune.divergence import divergences, kl
 from tinylm.pretrain.batch import IGNORE
@@ -34,7 +35,7 @@ def logit_matching(student, teacher):
     """
     d = student - _constant(teacher)
     d = d - d.mean(axis=-1, keepdims=True)
-    return (d * d).mean() / 2
+    return mean_square(d) / 2
 
 
 def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=None):
@@ -93,7 +94,7 @@ def hidden_loss(student, teacher, layer_map, maps=None, mask=None):
     total = 0.0
     for i, (mine, other) in enumerate(layer_map):
         h = student[mine] if maps is None else linear(student[mine], maps[i])           # (B, T, D_S) -> (B, T, D_T)
-        square = ((h - _constant(teacher[other])) ** 2).mean(axis=-1)                   # (B, T)
+        square = mean_square(h - _constant(teacher[other]), axis=-1)                    # (B, T)
         total = total + (square.mean() if mask is None else row_means(square, mask).mean())
     return total
 

@@ -22,9 +22,11 @@ def moved_apart(parameters, start, importance=None, strength=1.0):
     """
     total = 0.0
     for k, (p, before) in enumerate(zip(parameters, start)):
-        square = (p - before) ** 2
+        wide = p.astype(np.float32) if p.dtype == np.float16 else p                     # 300**2 is no float16
+        square = (wide - before) ** 2
         total = total + (square if importance is None else weigh(importance[k], square)).sum()
-    return total * (0.5 * strength)
+    total = total * (0.5 * strength)
+    return total if total.dtype == parameters[0].dtype else total.astype(parameters[0].dtype)
 
 
 class Anchor:

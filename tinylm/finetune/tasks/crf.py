@@ -58,7 +58,11 @@ class LinearChain(Module):
     def __call__(self, emissions, tags, held=None):
         """-log Pr(tags | x) of every row: (B, m, K), (B, m) -> (B,). At least 0."""
         own = self.transitions, self.start, self.stop
-        return log_partition(emissions, *own, held) - path_score(emissions, tags, *own, held)
+        dtype = emissions.dtype
+        if dtype == np.float16:                             # two numbers that grow with the text: 1000 has steps of 1/2
+            emissions, *own = (x.astype(np.float32) for x in (emissions, *own))
+        loss = log_partition(emissions, *own, held) - path_score(emissions, tags, *own, held)
+        return loss if loss.dtype == dtype else loss.astype(dtype)
 
     def best(self, emissions, held=None, allowed=None):
         """The most probable tags of every row: see viterbi. emissions a Tensor or an array; allowed as bio_constraints gives."""

@@ -11,6 +11,7 @@ import numpy as np
 from tinylm import autograd as ad
 from tinylm.autograd import Tensor, attention, concatenate, mean, sigmoid, tanh
 from tinylm.autograd.kernels.heads import check_heads, even_heads
+from tinylm.autograd.primitives.statistics import mean_square
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.linear_attention import elu_features, initial_state
 from tinylm.nn.attention.multi_head import CrossAttention, SelfAttention, merge_heads
@@ -126,7 +127,7 @@ def reconstruction_loss(q, pairs, squeezed):
               detached, as the paper does
     """
     difference = attention(q, *pairs) - attention(q, *squeezed)
-    return mean(difference * difference)
+    return mean_square(difference)
 
 
 def infini_attention(q, k, v, gate, state=None, features=elu_features):

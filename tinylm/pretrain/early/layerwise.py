@@ -9,6 +9,7 @@ Read next: denoising/noise.py, where whole transformers are trained to undo nois
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid, softplus, weigh
+from tinylm.autograd.primitives.statistics import mean_square
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.nn import Linear, Module, normal_parameter
@@ -26,7 +27,8 @@ def bit_cross_entropy(logits, bits):
 
 def squared_error(outputs, inputs):
     """sum_k (u'_k - u_k)^2, averaged over rows: outputs (n, d) Tensor, inputs (n, d). Returns Tensor ()."""
-    return ((outputs - inputs) ** 2).sum(axis=-1).mean()
+    difference = outputs - inputs
+    return mean_square(difference) * difference.shape[-1]
 
 
 def identity(x):
