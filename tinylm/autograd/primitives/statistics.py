@@ -66,7 +66,7 @@ def mean_where(a, mask, axis=None):
 
 @composite
 def mean_square(a, axis=None):
-    """Mean of the squares over axes; of float16 in float32, for 300**2 is no float16. Returns as mean()."""
+    """Mean of the squares over axes; of float16 in float32, which has 300**2. Returns as mean()."""
     wide, dtype = _wide("mean_square", a)
     return _narrow(mean(wide * wide, axis=axis), dtype)
 
