@@ -31,14 +31,14 @@ RULES = {
     "classifier": lambda text: hashed_words(text, 1 << 10),
     "contamination": lambda text: Contamination(["a b c d"], 3)(text),
     "personal data": privacy.masked,
-    "names": lambda text: privacy.masked(text, (), ("Ann", "中", "a a")),
+    "names": lambda text: privacy.masked(text, (), ("Ann", "中", "a a", "a@", "\t")),
     "secrets": lambda text: privacy.guarded(lambda: text, secrets=("aaab", "a 1"))(),
 }
 RULES |= {step.name: step for step in standard_steps() if step.name not in RULES}
 RULES |= {f"code: {step.name}": step for step in code_steps()}
 SEEN = (
     "\t", "<a ", "<!--", "<p", "</script", "<script", '<a b="', "\u0301\u0323", "1-", "a@",
-    "555 1234.", "word\n",
+    "555 1234.", "word\n", "(555) 123-4567", "(555) 123-4567::1", "%555-1234",
 )
 
 

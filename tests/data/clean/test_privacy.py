@@ -86,3 +86,16 @@ def test_names_and_secrets_are_found_however_their_letters_are_written():
     for name, met in ((one, several), (several, one), (one, one)):
         assert masked(f"{met} sat.", (), (name,)) == "[NAME] sat."
         assert guarded(lambda met=met: f"It is {met}", secrets=[name])() == "It is [SECRET]"
+
+
+def test_what_stands_side_by_side_is_masked_in_one_pass():
+    # The digit before "(" or ":" is no border until it is masked.
+    text = "(555) 123-4567::1(555) 123-4567"
+    masker = Masker()
+    assert masker._once(text) == "[PHONE][IP][PHONE]"
+    assert masker.found == {"PHONE": 2, "IP": 1}
+
+
+def test_a_name_that_ends_in_a_mark_needs_no_border_there():
+    assert masked("C#C# and C#x", (), ["C#"]) == "[NAME][NAME] and [NAME]x"
+    assert masked("anna, ann", (), ["ann"]) == "anna, [NAME]"

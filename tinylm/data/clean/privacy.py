@@ -66,6 +66,11 @@ def _compiled(pattern):
 
 
 _PATTERNS = {kind: (_compiled(pattern), check) for kind, (pattern, check) in _KINDS.items()}
+# The same where a placeholder stands before: that is a border. An address has 64 characters before
+# its @ (RFC 5321), so that no try is long.
+_BORDER = regex.compile(r"\(\?<![^)]*\)")
+_AFTER_MASK = {kind: (_compiled(_BORDER.sub("", pattern).replace("++@", "{1,64}+@")), check)
+               for kind, (pattern, check) in _KINDS.items()}
 
 
 def _written(names):
@@ -76,9 +81,12 @@ def _written(names):
 
 
 def _whole(name):
-    """The pattern of a name as whole words; a script without spaces has no borders of words."""
-    before = "" if is_unspaced(name) else r"(?<![\w\[])"
-    after = "" if is_unspaced(name[-1]) else r"(?![\w\]])"
+    """The pattern of a name as whole words; a script without spaces has no borders of words, nor
+    has a name one where it begins or ends with a mark (C#)."""
+    first = r"\w" if regex.match(r"\w", name) else ""
+    last = r"\w" if regex.match(r"\w", name[-1]) else ""
+    before = "" if is_unspaced(name) else rf"(?<![{first}\[])"
+    after = "" if is_unspaced(name[-1]) else rf"(?![{last}\]])"
     return before + regex.escape(name) + after
 
 
@@ -93,9 +101,11 @@ class Masker:
 
     def __init__(self, kinds=KINDS, names=()):
         self._patterns = [(kind, *_PATTERNS[kind]) for kind in KINDS if kind in kinds]
+        self._after_mask = [(kind, *_AFTER_MASK[kind]) for kind in KINDS if kind in kinds]
         if names := sorted(_written(filter(None, names)), key=len, reverse=True):
-            pattern = _compiled("|".join(map(_whole, names)))
-            self._patterns.append(("NAME", pattern, None))
+            pattern = "|".join(map(_whole, names))
+            self._patterns.append(("NAME", _compiled(pattern), None))
+            self._after_mask.append(("NAME", _compiled(_BORDER.sub("", pattern)), None))
         self.found = Counter()
 
     def __call__(self, text):
@@ -105,14 +115,35 @@ class Masker:
         return text
 
     def _once(self, text):
-        for kind, pattern, check in self._patterns:
-            def mask(match, kind=kind, check=check):
-                if check is not None and not check(match.group()):
-                    return match.group()
-                self.found[kind] += 1
-                return f"[{kind}]"
-            text = pattern.sub(mask, text)
+        for kind in self._patterns:
+            text = "".join(self._pieces(text, *kind))
         return text
+
+    def _pieces(self, text, kind, pattern, check):
+        """`text` in pieces, what is of one kind masked."""
+        at = start = 0                                      # of what is still to be given, to be searched
+        while match := pattern.search(text, start):
+            start = match.end()
+            if check is not None and not check(match.group()):
+                continue
+            yield text[at:match.start()]
+            # What begins where a masked one ends had no border before. It is masked at once: in a
+            # row of a thousand, a pass for each would take a thousand passes.
+            here = kind
+            while match:
+                self.found[here] += 1
+                yield f"[{here}]"
+                at = start = match.end()
+                here, match = self._right_at(text, at)
+        yield text[at:]
+
+    def _right_at(self, text, at):
+        """(kind, match) of what begins at a place behind a placeholder, or (None, None)."""
+        for kind, pattern, check in self._after_mask:
+            match = pattern.match(text, at)
+            if match and (check is None or check(match.group())):
+                return kind, match
+        return None, None
 
 
 def guarded(generate, masker=None, secrets=()):
