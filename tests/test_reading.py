@@ -1,8 +1,13 @@
 """Bytes, lines and JSON of users' files: read whole, or refused with file and line."""
+import bz2
 import codecs
 import gzip
+import io
 import json
+import lzma
 import os
+import tarfile
+import zipfile
 
 import pytest
 from hypothesis import example, given
@@ -15,7 +20,7 @@ from tinylm.data.read.conllu import read_conllu
 from tinylm.data.read.documents import read_documents
 from tinylm.data.read.instructions import read_instructions, read_preferences
 from tinylm.data.read.labeled import read_columns, read_labeled
-from tinylm.data.read.text import read_text
+from tinylm.data.read.text import read_text, stream_text
 from tinylm.errors import DataError, TinylmError
 from tinylm.reading import BadLines, json_lines, numbered_lines, other_encoding, strict_json
 from tinylm.tokenizers.gpt2 import load_gpt2
@@ -176,6 +181,7 @@ def test_bad_rows_are_left_out_and_counted(tmp_path):
 @pytest.mark.parametrize("text, rows", [
     ('a,"b, ""c""\nd"\ne,f\n', [("a", 'b, "c"\nd'), ("e", "f")]),
     ("a,\n,b", [("a", ""), ("", "b")]), ('"","x"\r\n', [("", "x")]),
+    ("\na,b\r\n\r\nc,d\n\n", [("a", "b"), ("c", "d")]),
 ])
 def test_quotes_of_comma_separated_values_hide_commas_and_line_ends(tmp_path, text, rows):
     (tmp_path / "a.csv").write_text(text, newline="")
@@ -186,6 +192,7 @@ def test_quotes_of_comma_separated_values_hide_commas_and_line_ends(tmp_path, te
     ('a,b\nc,"d\n', "line 2: a quote"), ('a,b\nc"d",e\n', "line 2: a quote"),
     ('a,b\n"c"d,e\n', "line 2: a quote"), ("a,b\nc\n", "line 2: has 1 columns"),
     ("a,b\nc,d,e\n", "line 2: has 3 columns, the lines before have 2"),
+    ('a,b\n""\n', "line 2: has 1 columns"),
 ])
 def test_malformed_comma_separated_values_have_their_line(tmp_path, text, reason):
     (tmp_path / "a.csv").write_text(text)
@@ -268,3 +275,39 @@ def test_what_comes_through_a_pipe_is_read(tmp_path):
 def test_lines_are_json_values_with_their_numbers(tmp_path):
     (tmp_path / "a").write_text("\n" + json.dumps([1]) + "\n \n2\n")
     assert list(json_lines(tmp_path / "a")) == [(2, [1]), (4, 2)]
+
+
+def packed(name):
+    text = b"some text\n" * 30
+    if name == "tar":
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("a.txt"))
+        return buffer.getvalue()
+    if name == "zip":
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("a.txt", text)
+        return buffer.getvalue()
+    # bz2, lzma and gzip are what Python packs with; zstd and PDF are shown by how they begin.
+    return {"bzip2": bz2.compress(text), "xz": lzma.compress(text), "PDF": b"%PDF-1.7\nabc\n",
+            "zstd": b"\x28\xb5\x2f\xfd\nabc\n",
+            "gzip twice": gzip.compress(gzip.compress(text))}[name]
+
+
+@pytest.mark.parametrize("name", ["bzip2", "xz", "zip", "tar", "PDF", "zstd", "gzip twice"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_is_packed_otherwise_is_named_and_never_read_as_lines(tmp_path, name, skip):
+    path = tmp_path / "a.txt"
+    path.write_bytes(packed(name))
+    with pytest.raises(DataError, match=name):
+        list(numbered_lines(path, BadLines(skip)))
+    with pytest.raises(DataError, match=name):
+        list(stream_text(path, bad=BadLines(skip)))
+
+
+def test_an_encoding_is_named_though_the_first_line_does_not_tell_it(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("今天天气很好\n".encode("utf-16-le") * 9)  # no NUL in the first line
+    with pytest.raises(DataError, match="UTF-16LE"):
+        list(numbered_lines(path))

@@ -7,6 +7,7 @@ one and count it. Read first: files.py; read next: data/read/text.py, which stre
 import codecs
 import gzip
 import json
+import re
 import sys
 import unicodedata
 import zlib
@@ -21,6 +22,18 @@ _GZIP = b"\x1f\x8b"
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
           codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
+# What is packed otherwise than by gzip, or no text: how it begins, and what makes text of it.
+_OTHER_KINDS = (
+    (rb"BZh[1-9]1AY&SY", "packed by bzip2: unpack it with: bunzip2"),
+    (rb"\xfd7zXZ\0", "packed by xz: unpack it with: unxz"),
+    (rb"\x28\xb5\x2f\xfd", "packed by zstd: unpack it with: unzstd"),
+    (rb"\x04\x22\x4d\x18", "packed by lz4: unpack it with: unlz4"),
+    (rb"PK\x03\x04", "a zip archive: unpack it with: unzip"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it with: 7z x"),
+    (rb"(?s)(?=[^\0]{1,100}\0).{257}ustar", "a tar archive: unpack it with: tar xf"),
+    (rb"\x1f\x8b", "packed by gzip twice: unpack it once with: gunzip"),
+    (rb"%PDF-", "a PDF: make text of it with: pdftotext"),
+)
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # general categories: controls, unassigned, private, surrogates
 _HEAD = 4096  # bytes that are looked at to name an encoding
 
@@ -64,9 +77,10 @@ def blocks(path, size=BLOCK):
     """The bytes of a file, unpacked if it is gzip, in blocks.
 
     yields   bytes, not empty
-    raises   OSError where the system refuses; DataError with the line for damage in gzip's data
+    raises   OSError where the system refuses; DataError with the line for damage in gzip's data, or
+             naming what is packed otherwise, or no text
     """
-    line = 1
+    line, first = 1, True
     with open(path, "rb") as raw:
         packed = raw.peek(2)[:2] == _GZIP                   # a pipe cannot go back
         if not packed and Path(path).suffix == ".gz":
@@ -75,11 +89,19 @@ def blocks(path, size=BLOCK):
         file = gzip.GzipFile(fileobj=raw) if packed else raw
         try:
             while block := file.read(size):
+                if first and (kind := _other_kind(block)):
+                    raise DataError(f"{path} is {kind} {path}")
+                first = False
                 yield block
                 line += block.count(b"\n")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(f"{path}, about line {line} when unpacked: the gzip data are "
                             f"damaged or cut short ({error}): fetch the file again") from None
+
+
+def _other_kind(head):
+    """What a file is that begins so, if no text and not packed by gzip; or None."""
+    return next((kind for begins, kind in _OTHER_KINDS if re.match(begins, head)), None)
 
 
 def marked_encoding(head):
@@ -149,15 +171,13 @@ def numbered_lines(path, bad=None):
              last end is no line. A byte order mark is dropped
     raises   DataError naming the file, and the line and byte of what is not text
     """
-    number, head = 0, b""
+    number, head = 0, bytearray()
     try:
-        for raw in _raw_lines(path):
+        for raw in _raw_lines(path, head):
             if number == 0:
-                head, raw = raw, raw.removeprefix(codecs.BOM_UTF8)
+                raw = raw.removeprefix(codecs.BOM_UTF8)
                 if name := marked_encoding(head):
                     raise wrong_encoding(path, name)
-            elif len(head) < _HEAD:
-                head += b"\n" + raw
             text = _decoded(path, raw, number + 1, head, bad)
             if text is None:
                 number += 1
@@ -171,10 +191,11 @@ def numbered_lines(path, bad=None):
                         "exists and that you may read it") from None
 
 
-def _raw_lines(path):
-    """The lines of a file as bytes, without "\\n"."""
+def _raw_lines(path, head):
+    """The lines of a file as bytes, without "\\n". Its first bytes are put into `head`."""
     held = []
     for block in blocks(path):
+        head += block[:_HEAD - len(head)]
         *whole, rest = block.split(b"\n")
         for line in whole:
             yield b"".join([*held, line])

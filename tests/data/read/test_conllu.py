@@ -42,6 +42,7 @@ def test_what_the_format_allows_is_read(tmp_path, text, words):
     (row(1, "x"), 1, "HEAD 'x'"), (row(1, "-1"), 1, "HEAD '-1'"),
     (row(1, "5", "dep"), 1, "HEAD 5, which is no word"),
     (row(1, "2", "dep") + row(2, "1", "dep"), 1, "circle"),
+    (row(1) + row(2), 2, "word 2 is a second root, after word 1"),
     (row(1, relation="dep"), 1, "root is the relation to 0"),
     (row(1) + row(2, "1", "root"), 2, "root is the relation"), (row(1, form=""), 1, "empty FORM"),
     (row(1, form=" a"), 1, "spaces around"), (row(1, upos="X Y"), 1, "white space inside UPOS"),

@@ -145,6 +145,10 @@ class _Sentence:
             if known and (head == 0) != (relation == "root"):
                 what = f"word {word} has HEAD {head} and DEPREL {row[7]!r:.40}"
                 return line, f"{what}: root is the relation to 0"
+        roots = [word for word, head in enumerate(heads) if word and head == 0]
+        if len(roots) > 1:
+            line = self.lines[roots[1] - 1]
+            return line, f"word {roots[1]} is a second root, after word {roots[0]}: a tree has one"
         return self._circle(heads)
 
     def _circle(self, heads):

@@ -73,7 +73,10 @@ def _tab_rows(path, bad):
 
 
 def _csv_rows(path):
-    """(number of its first line, cells) of every record of comma-separated values   (RFC 4180)."""
+    """(number of its first line, cells) of every record of comma-separated values   (RFC 4180).
+
+    Empty lines between records are passed over, as csv.reader passes over them.
+    """
     text, at, line, first, cells = read_text_file(path), 0, 1, 1, []
     while at < len(text):
         match = _CSV.match(text, at)
@@ -87,7 +90,8 @@ def _csv_rows(path):
         line += match[0].count("\n")
         at = match.end()
         if end != ",":
-            yield first, cells
+            if cells != [""] or quoted is not None:
+                yield first, cells
             first, cells = line, []
 
 
