@@ -16,6 +16,7 @@ transformers = pytest.importorskip("transformers")
 
 from tests.parity.changed_configs import REMOVED, changed, difference  # noqa: E402
 from tests.parity.test_decoders import FAMILIES, TOLERANCE  # noqa: E402
+from tests.parity.test_encoders import ENCODERS, SEQ2SEQ, XLNET, V  # noqa: E402
 from tinylm.errors import CheckpointError  # noqa: E402
 from tinylm.models.published.load import read_layout  # noqa: E402
 
@@ -45,16 +46,62 @@ def described(name):
     return (f"{family}Config", f"{family}{head}"), json.loads(config.to_json_string(use_diff=False))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_one_field_changed_is_refused_or_computed(name, tmp_path):
-    classes, whole = described(name)
-    assert difference(classes, whole, tmp_path, SAY) < TOLERANCE
+TEXT, TARGET = (np.random.default_rng(2).integers(5, V - 3, (2, length)) for length in (6, 4))
+
+
+def said_by_encoder(model):
+    """Logits, or hidden states where there is no head."""
+    languages = {"languages": np.zeros_like(TEXT)} if model.languages is not None else {}
+    h = model.hidden(TEXT, **languages)
+    return (h if model.head is None else model.logits(h)).numpy()
+
+
+def asked_for(theirs, *names):
+    """What a class of transformers says of TEXT, and of TARGET if it has a decoder."""
+    given = {name: torch.tensor(TARGET) for name in names}
+    if theirs.config.model_type == "xlm":
+        given["langs"] = torch.zeros_like(torch.tensor(TEXT))
+    return theirs(input_ids=torch.tensor(TEXT), return_dict=True, **given).to_tuple()[0].numpy()
+
+
+ENCODE = asked_for, said_by_encoder
+DECODE = (
+    lambda theirs: asked_for(theirs, "decoder_input_ids"),
+    lambda ours: ours(TEXT, TARGET).numpy(),
+)
+PERMUTED = asked_for, lambda ours: ours(TEXT).numpy()
+OTHERS = {f"{name} {i}": (name, c | o, ENCODE) for i, (name, c, o) in enumerate(ENCODERS)}
+OTHERS |= {f"{name} {i}": (name, c | o, DECODE) for i, (name, c, o, _) in enumerate(SEQ2SEQ)}
+OTHERS |= {"XLNetLMHeadModel": ("XLNetLMHeadModel", XLNET, PERMUTED)}
+
+
+def described_other(name):
+    """(names of the classes, the whole config.json) of an encoder or encoder-decoder."""
+    model, options, _ = OTHERS[name]
+    kind = getattr(transformers, model).config_class
+    whole = json.loads(kind(**options).to_json_string(use_diff=False))
+    return (kind.__name__, model), whole | {"architectures": [model]}
+
+
+def try_fields(classes, whole, folder, say, seed):
+    """Change a sample of fields, one at a time."""
+    assert difference(classes, whole, folder, say) < TOLERANCE
     changes = [one for one in changed(whole) if one[0][0] not in LEFT_ALONE]
-    chosen = np.random.default_rng(len(name)).permutation(len(changes))[:SAMPLE]
+    chosen = np.random.default_rng(seed).permutation(len(changes))[:SAMPLE]
     for path, value, config in (changes[i] for i in chosen):
-        found = difference(classes, config, tmp_path, SAY)
+        found = difference(classes, config, folder, say)
         shown = "left out" if value is REMOVED else value
         assert found is None or found < TOLERANCE, f"{'.'.join(path)} {shown}: {found}"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_field_of_a_decoder_changed_is_refused_or_computed(name, tmp_path):
+    try_fields(*described(name), tmp_path, SAY, len(name))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_one_field_of_another_model_changed_is_refused_or_computed(name, tmp_path):
+    try_fields(*described_other(name), tmp_path, OTHERS[name][2], len(name))
 
 
 # What was wrong once: a default that is not the usual one, a word that means another.
@@ -92,3 +139,20 @@ def test_a_word_that_is_not_read_is_named_with_its_field(name):
             read_layout(config)
         except CheckpointError as error:
             assert f"{path[-1]} = {value!r}" in str(error)
+
+
+@pytest.mark.parametrize(
+    "name, field, value",
+    [
+        ("T5ForConditionalGeneration 0", "scale_decoder_outputs", None),
+        ("T5ForConditionalGeneration 0", "relative_attention_num_buckets", 12),
+        ("BartForConditionalGeneration 3", "decoder_attention_heads", REMOVED),
+        ("MBartForConditionalGeneration 5", "decoder_attention_heads", REMOVED),
+    ],
+)
+def test_what_was_wrong_once_in_encoder_decoders(name, field, value, tmp_path):
+    classes, whole = described_other(name)
+    rest = {n: v for n, v in whole.items() if n != field}
+    config = rest if value is REMOVED else rest | {field: value}
+    found = difference(classes, config, tmp_path, DECODE)
+    assert found is None or found < TOLERANCE

@@ -79,6 +79,9 @@ LEFT_OUT = {
     "olmo2": {"rms_norm_eps": 1e-5},
     "smollm3": {"num_key_value_heads": 4},
     "phi3": {"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096},
+    "bart": {"decoder_attention_heads": 16},
+    "mbart": {"decoder_attention_heads": 16},
+    "blenderbot": {"decoder_attention_heads": 32},
 }
 
 

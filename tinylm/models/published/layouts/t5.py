@@ -22,7 +22,9 @@ def read_config(f, names=None):
     width, tied = f.integer("d_model"), f.flag("tie_word_embeddings", default=True)
     # Newer files have a field for it, in older ones tied models are scaled; mT5's never are.
     plain = f.described["model_type"] == "mt5"
-    scaled = f.flag("scale_decoder_outputs", default=tied and not plain)
+    null = "scale_decoder_outputs" in f.described  # and then not given by flag(): false there
+    scaled = f.flag("scale_decoder_outputs", default=tied and not plain and not null)
+    buckets, farthest = _buckets(f)
     return Seq2SeqConfig(
         vocab_size=f.integer("vocab_size"),
         context=None,
@@ -38,8 +40,8 @@ def read_config(f, names=None):
         embedding_norm=False,
         activation=_activation(f),
         positions="t5",
-        buckets=f.integer("relative_attention_num_buckets", default=32),
-        max_distance=f.integer("relative_attention_max_distance", default=128),
+        buckets=buckets,
+        max_distance=farthest,
         bias=False,
         attention_scale=1.0,
         logit_scale=width**-0.5 if scaled else 1.0,
@@ -48,6 +50,17 @@ def read_config(f, names=None):
         start=f.integer("decoder_start_token_id", default=f.integer("pad_token_id", default=0)),
         dropout=f.described.get("dropout_rate", 0.1),
     )
+
+
+def _buckets(f):
+    """(buckets, max_distance): half of a decoder's hold one offset each, and the others more."""
+    buckets = f.integer("relative_attention_num_buckets", default=32)
+    farthest = f.integer("relative_attention_max_distance", default=128)
+    if buckets < 4:
+        f.refuse("relative_attention_num_buckets", buckets, "at least 4")
+    if farthest <= buckets // 2:
+        f.refuse("relative_attention_max_distance", farthest, f"more than {buckets // 2}")
+    return buckets, farthest
 
 
 def _activation(f):
