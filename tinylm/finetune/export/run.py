@@ -37,7 +37,6 @@ from tinylm.train.run.run import load_run
 REFUSED = {
     "prefix": "one stack reads a prefix from both sides and continues it",
     "span-boundary": "a head reads the tokens around a span",
-    "permuted": "an XLNet without segments and of other sizes of tables is none there",
     "translation": "every language has an embedding",
 }
 ENDS = "eos", "bos", "pad"  # roles whose ids config.json and generation_config.json give

@@ -20,18 +20,19 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.encoder.presets import build
 from tinylm.models.encoder.seq2seq import Seq2Seq
+from tinylm.models.encoder.xlnet import XLNet
 from tinylm.models.published.save import described_as, kind_of
 
 WORDS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "silu": "silu"}
 BART_ROWS = 2  # of its table of positions, before that of the first token
 TABLE = "positions.table.weight"
-CLASSES = "bert, megatron-bert or electra", "bart or blenderbot"
+CLASSES = "bert, megatron-bert or electra", "bart or blenderbot", "xlnet"
 
 
 def published_form(model):
     """The same function of the ids in the parts of a published family.
 
-    model    GPT, Encoder or Seq2Seq
+    model    GPT, Encoder, Seq2Seq or XLNet
     returns  (model, its config.json as a dict)
     raises   ConfigError naming the part that no family has
     """
@@ -41,9 +42,11 @@ def published_form(model):
         return _encoder(model)
     if isinstance(model, Seq2Seq):
         return _seq2seq(model)
+    if isinstance(model, XLNet):
+        return _xlnet(model)
     raise ConfigError(
-        f"no published class is written for a {type(model).__name__}; written are "
-        "decoders (GPT), encoders (Encoder) and encoder-decoders (Seq2Seq)"
+        f"no published class is written for a {type(model).__name__}; written are decoders (GPT), "
+        "encoders (Encoder, XLNet) and encoder-decoders (Seq2Seq)"
     )
 
 
@@ -60,6 +63,9 @@ def _decoder(model):
             refusal = refusal or error
             continue
         described = described_as(config, kind)
+        if kind in ("gpt2", "openai-gpt"):  # for whoever trains on: the classes' default is 0.1
+            drops = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+            described |= dict.fromkeys(drops, config.dropout)
         same = model if config == model.config else _rebuilt(model, config, _added(model, config))
         return same, described
     raise refusal
@@ -181,6 +187,7 @@ def _seq2seq(model):
         "activation_function": WORDS[c.activation],
         "scale_embedding": c.embedding_scale != 1.0,
         "dropout": c.dropout,
+        "attention_dropout": c.dropout,
         "decoder_start_token_id": c.start,
         "tie_word_embeddings": True,
         # the defaults of the library's classes are of a model of their own
@@ -198,6 +205,34 @@ def _seq2seq(model):
     tables = {name.format(side): parameters[name.format(side)] for side in ("encoder", "decoder")}
     made = {key: _after_zeros(to_cpu(table.data), rows) for key, table in tables.items()}
     return _rebuilt(model, replace(c, first_position=rows), made), described
+
+
+def _xlnet(model):
+    c = model.config
+    if c.activation not in WORDS:
+        _refuse("activation", c.activation, ", ".join(WORDS), CLASSES[2])
+    described = {
+        "model_type": "xlnet",
+        "architectures": ["XLNetLMHeadModel"],
+        "vocab_size": c.vocab_size,
+        "d_model": c.d_model,
+        "n_layer": c.n_layer,
+        "n_head": c.n_head,
+        "d_inner": c.d_hidden or 4 * c.d_model,
+        "ff_activation": WORDS[c.activation],
+        "layer_norm_eps": c.norm_eps,
+        "attn_type": "bi",
+        "untie_r": True,
+        "dropout": c.dropout,
+        "tie_word_embeddings": True,
+    }
+    if c.segments:
+        return model, described
+    same = build(replace(c, segments=True), None, dtype=model.tokens.weight.dtype)
+    left = same.named_parameters().keys() - model.named_parameters().keys()
+    shapes = {name: same.named_parameters()[name].shape for name in left}
+    zeros = {name: np.zeros(shape, model.tokens.weight.dtype) for name, shape in shapes.items()}
+    return _rebuilt(model, same.config, zeros), described
 
 
 def _after_zeros(table, rows):
