@@ -27,10 +27,11 @@ def published(tmp_path):
     """A folder of published weights with a tokenizer.json, and more files."""
 
     def make(described, **files):
-        save_pretrained(GPT(GPTConfig(260, 16, 1, 1, 8), 0), tmp_path)
+        folder = tmp_path / f"model-{len(list(tmp_path.iterdir()))}"
+        save_pretrained(GPT(GPTConfig(260, 16, 1, 1, 8), 0), folder)
         for name, value in {"tokenizer": described, **files}.items():
-            (tmp_path / f"{name}.json").write_text(json.dumps(value))
-        return str(tmp_path)
+            (folder / f"{name}.json").write_text(json.dumps(value))
+        return str(folder)
 
     return make
 

@@ -295,3 +295,13 @@ def test_weights_are_read_without_a_tokenizer_that_is_not(tmp_path):
         load_pretrained(tmp_path)
     found = load_pretrained(tmp_path, tokenizer=False)
     assert found.tokenizer is None and found.model.config.vocab_size == 31
+
+
+def test_a_folder_that_holds_something_else_is_not_written_over(tmp_path):
+    saved(tmp_path)
+    saved(tmp_path)                                                                     # an earlier one of its kind is
+    (tmp_path / "tokenizer.json").write_text("{}")
+    before = (tmp_path / "config.json").stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="holds tokenizer.json, which are not these weights"):
+        saved(tmp_path)
+    assert (tmp_path / "config.json").stat().st_mtime_ns == before

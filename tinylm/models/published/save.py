@@ -5,6 +5,7 @@ Read next: formats/safetensors.py.
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
@@ -14,19 +15,22 @@ from tinylm.models.published.layouts import DECODERS, LAYOUTS
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rules import check_unchanged, write_rules
 
+# What is written here, and may be written over.
+_OWN = re.compile(r"config\.json|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
+
 
 def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, described=None):
     """Write a model as Hugging Face's library keeps it: config.json and model.safetensors (or
     shards).
 
     model    GPT; or an Encoder, Seq2Seq or XLNet, with `described`
-    folder   made if it is not there
+    folder   made if it is not there; an earlier model there is written over
     kind     model_type, such as "llama"; None: the first of layouts.DECODERS that has words for all
              parts of the model
     numbers  None: as they are; "BF16", "F16", "F32", "F64"
     tokens   {"bos_token_id": id, ...} for config.json
     described  the config.json, a dict, instead of one made from the model's configuration
-    raises   ConfigError if no family there is made of these parts, or a file there is a link;
+    raises   ConfigError if no family is made of these parts, or the folder holds something else;
              CheckpointError for a model that was changed, by something around its layers or a mask
              on its weights, which no such file can say
     """
@@ -38,7 +42,7 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
                 f"save_pretrained: a {kind} is not made of these parts: {model.config}"
             )
     kind, folder = described["model_type"], Path(folder)
-    _check_links(folder)
+    _check_free(folder)
     rules = list(LAYOUTS[kind].rules(model.config, kind))
     check_unchanged(model, {rule.ours for rule in rules}, all_of_them=kind in DECODERS)
     tensors = write_rules(rules, model.state_dict())
@@ -49,14 +53,21 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
     write_text(folder / "config.json", json.dumps(described, indent=2) + "\n")
 
 
-def _check_links(folder):
-    """Refuse to write through links: what they lead to is another's, such as a cache of models."""
-    for path in (folder / "config.json", *folder.glob("model*.safetensors*")):
-        if path.is_symlink():
-            raise ConfigError(
-                f"save_pretrained: {path} is a link, and nothing is written through links: name "
-                "another folder, or remove it"
-            )
+def _check_free(folder):
+    """Refuse a folder in which something else lies, or a link, which leads to what is another's."""
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    links = [path for path in there if path.is_symlink() and _OWN.fullmatch(path.name)]
+    if links:
+        raise ConfigError(
+            f"save_pretrained: {links[0]} is a link, and nothing is written through links: name "
+            "another folder, or remove it"
+        )
+    others = [path.name for path in there if not _OWN.fullmatch(path.name)]
+    if others:
+        raise ConfigError(
+            f"save_pretrained: {folder} holds {', '.join(others[:3])}, which are not these "
+            "weights: written over are config.json and model.safetensors alone; name another folder"
+        )
 
 
 def described_as(config, kind):
