@@ -40,6 +40,8 @@ MAPS = {
     ("CBOW", "outputs"),
     ("Bounded", "out"),
     ("Bounded", "pair"),
+    ("PairedEncoders", "first_map"),
+    ("PairedEncoders", "second_map"),
     ("Reader", "out"),
     ("Reader", "pair"),
 }

@@ -65,7 +65,7 @@ class Heads(Module):
 
     def __call__(self, ids):
         logits = self.reader(ids)
-        return stack([logits * scale for scale in (1.0, -1.0, 2.0, 0.5)], axis=2)       # (B, T, 4, V)
+        return stack([logits * scale for scale in (1.0, -1.0, 2.0, 0.5)], axis=2)  # (B, T, 4, V)
 
 
 class Bounded(Reader):
@@ -93,6 +93,14 @@ def _draw(name):
     return lambda rng: [call(model(rng), made, made.make_batch(text, Random(int(rng.integers(99)), name)))]
 
 
+def _paired(rng):
+    """Two Readers of pairs of sentences, with CLIP's maps and temperature."""
+    model = contrastive.PairedEncoders(Reader(rng), Reader(rng), (2, 2), 3, dtype=np.float64)
+    model.log_scale.data[...] = 0.7  # of 1 / 0.07 one difference is all of the loss
+    made = contrastive.PairEmbedding(SPECIAL, pool="mean")
+    return call(model, made, made.make_batch(PAIRS))
+
+
 # One objective for every loss that is written differently; the others differ in what they make of a text.
 for _name in ("causal", "prefix", "multi-token", "masked", "span-boundary", "bert", "replaced", "contrastive", "mass", "sentinels"):
     _section = OBJECTIVES[_name].section
@@ -102,6 +110,11 @@ for _name in ("causal", "prefix", "multi-token", "masked", "span-boundary", "ber
 register("pretrain.info_nce", contrastive.info_nce, lambda rng: [
     call(normal(rng, 3, 2), normal(rng, 3, 2), temperature=0.5, symmetric=both) for both in (False, True)], covers=(),
     source="Gao et al. 2021; Radford et al. 2021")
+register("pretrain.clip_loss", contrastive.clip_loss, lambda rng: [
+    call(normal(rng, 3, 2), normal(rng, 3, 2), np.array(0.7))], covers=(),
+    source="Radford et al. 2021")
+register("pretrain.paired", loss_of, lambda rng: [_paired(rng)], covers=(),
+         source="Radford et al. 2021")
 register("pretrain.bilinear_score", contrastive.bilinear_score, lambda rng: [
     call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 2, 2))], covers=(),
          source="book Table 1.1")

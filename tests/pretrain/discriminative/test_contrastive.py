@@ -5,16 +5,22 @@ import pytest
 import tinylm as tl
 from tests.pretrain.tiny import encoder
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.pretrain.cases import SPECIAL, TEXT
+from tinylm.optim import SGD, AdamW, FlatParameters
+from tinylm.pretrain.cases import PAIRS, SPECIAL, TEXT
 from tinylm.pretrain.discriminative.contrastive import (
+    PairedEncoders,
+    PairEmbedding,
     SentenceEmbedding,
     bilinear_score,
+    clip_loss,
     cosine_score,
     dot_score,
     info_nce,
     mean_pool,
     unit,
 )
+from tinylm.pretrain.special import Special
+from tinylm.train.trainer import Trainer
 
 
 def vectors(rng, B=4, D=3):
@@ -25,7 +31,7 @@ def test_scores_of_two_sentences(rng):
     a, b = vectors(rng), vectors(rng)
     np.testing.assert_allclose(cosine_score(a, b).numpy(), cosine_score(b, a).numpy(), rtol=1e-12)
     np.testing.assert_allclose(cosine_score(a * 3, b * 0.1).numpy(), cosine_score(a, b).numpy(), rtol=1e-9)
-    np.testing.assert_allclose(cosine_score(a, a).numpy(), 1, rtol=1e-9)                    # 1e-12 under the root
+    np.testing.assert_allclose(cosine_score(a, a).numpy(), 1, rtol=1e-9)  # 1e-12 under the root
     np.testing.assert_allclose(bilinear_score(a, b, tl.Tensor(np.eye(3))).numpy(), dot_score(a, b).numpy(), rtol=1e-12)
 
 
@@ -49,6 +55,100 @@ def test_by_hand(rng):
     assert info_nce(a, b, 0.5).item() == pytest.approx(-np.log(np.diag(scores) / scores.sum(1)).mean(), rel=1e-9)
 
 
+def test_both_directions_by_hand(rng):
+    """Half the sum of the cross-entropies of the rows and of the columns."""
+    a, b = vectors(rng), vectors(rng)
+    x, y = (v.numpy() / np.linalg.norm(v.numpy(), axis=1, keepdims=True) for v in (a, b))
+    chances = np.exp(x @ y.T / 0.5)
+    there, back = np.diag(chances) / chances.sum(1), np.diag(chances) / chances.sum(0)
+    by_hand = (-np.log(there).mean() - np.log(back).mean()) / 2
+    assert info_nce(a, b, 0.5, symmetric=True).item() == pytest.approx(by_hand, rel=1e-9)
+    log_scale = tl.Tensor(np.array(np.log(2)))              # 1 / 0.5
+    assert clip_loss(a, b, log_scale).item() == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_equal_similarities_cost_log_B_in_both_directions():
+    same = tl.Tensor(np.ones((5, 3)))
+    assert info_nce(same, same, symmetric=True).item() == pytest.approx(np.log(5), rel=1e-12)
+    found = clip_loss(same, same, tl.Tensor(np.array(3.0))).item()
+    assert found == pytest.approx(np.log(5), rel=1e-12)
+
+
+def test_a_bilinear_score_is_h_a_M_h_b():
+    a, b = tl.Tensor(np.array([[1.0, 2.0]])), tl.Tensor(np.array([[3.0, 5.0]]))
+    M = tl.Tensor(np.array([[0.0, 1.0], [0.0, 0.0]]))  # keeps the first of a and the second of b
+    assert bilinear_score(a, b, M).numpy().tolist() == [1 * 5]
+    assert bilinear_score(b, a, M).numpy().tolist() == [3 * 2]
+    assert dot_score(a, b).numpy().tolist() == [1 * 3 + 2 * 5]
+    assert cosine_score(a, b).item() == pytest.approx(13 / np.sqrt(5 * 34), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale, used", [(1, 1), (99, 99), (100, 100), (101, 100), (1e9, 100)])
+def test_the_learned_scale_is_at_most_100(rng, scale, used):
+    a, b = vectors(rng), vectors(rng)
+    found = clip_loss(a, b, tl.Tensor(np.array(np.log(scale)))).item()
+    assert found == pytest.approx(info_nce(a, b, 1 / used, symmetric=True).item(), rel=1e-9)
+
+
+def clip_model(dtype=np.float64, **changes):
+    """Two encoders of different widths with a common space of 3."""
+    first = encoder(languages=0, **changes)
+    second = encoder(seed=1, languages=0, d_model=6, **changes)
+    return PairedEncoders(first, second, (4, 6), 3, dtype=dtype)
+
+
+def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders():
+    model, objective = clip_model(), PairEmbedding(SPECIAL)
+    assert np.exp(model.log_scale.item()) == pytest.approx(1 / 0.07, rel=1e-12)
+    batch = objective.make_batch(PAIRS)
+    a, b = (v.numpy() for v in objective.embed(model, batch))
+    ids = np.array([SPECIAL.cls, *PAIRS[0][0]])             # the first text alone, without padding
+    state = model.first.hidden(ids[None]).numpy()[:, 0]
+    np.testing.assert_allclose(a[:1], state @ model.first_map.numpy(), rtol=1e-10)
+    ids = np.array([SPECIAL.cls, *PAIRS[1][1]])
+    state = model.second.hidden(ids[None]).numpy()[:, 0]
+    np.testing.assert_allclose(b[1:], state @ model.second_map.numpy(), rtol=1e-10)
+    loss, metrics = objective.loss(model, batch)
+    by_hand = info_nce(tl.Tensor(a), tl.Tensor(b), 0.07, symmetric=True).item()
+    assert metrics["loss"] == loss.item() == pytest.approx(by_hand, rel=1e-9)
+    assert metrics["tokens"] == batch.tokens == 2
+
+
+def test_padding_changes_no_vector_of_a_pair():
+    for pool in ("first", "mean"):
+        model, objective = clip_model(), PairEmbedding(SPECIAL, pool)
+        together = objective.embed(model, objective.make_batch(PAIRS))  # lengths 2 and 3, 2 and 2
+        for i, pair in enumerate(PAIRS):
+            alone = objective.embed(model, objective.make_batch([pair]))
+            for one, whole in zip(alone, together):
+                np.testing.assert_allclose(one.numpy()[0], whole.numpy()[i], rtol=1e-10)
+
+
+def test_clip_trains_both_encoders_and_the_temperature_which_comes_back_from_its_limit():
+    model, objective = clip_model(), PairEmbedding(SPECIAL)
+    optimizer = SGD(FlatParameters(model.named_parameters()), lr=0.1)
+    model.log_scale.data[...] = np.log(1e4)                 # as after an update that went too far
+    batch = objective.make_batch([*PAIRS, (PAIRS[0][1], PAIRS[1][0])])
+    first = objective.loss(model, batch)[0]
+    assert np.exp(model.log_scale.item()) == pytest.approx(100, rel=1e-12)
+    first.backward()
+    for part in (model.first_map, model.second_map, model.log_scale, model.first.tokens.weight,
+                 model.second.tokens.weight):
+        assert np.abs(part.grad.numpy()).max() > 0
+    optimizer.step()
+    assert model.log_scale.item() != pytest.approx(np.log(100), abs=1e-9)
+
+
+def test_clip_learns_which_text_belongs_to_which():
+    model, objective = clip_model(), PairEmbedding(SPECIAL)
+    optimizer = AdamW(FlatParameters(model.named_parameters()), lr=1e-2)
+    rows = lambda step, start, stop: PAIRS[start:stop]      # noqa: E731
+    trainer = Trainer(model, objective, optimizer, rows, 2, 1e-2)
+    before = objective.loss(model, objective.make_batch(PAIRS))[0].item()
+    assert trainer.run(20)
+    assert objective.loss(model, objective.make_batch(PAIRS))[0].item() < before / 2
+
+
 def test_padding_is_not_in_the_mean(rng):
     h = tl.Tensor(rng.normal(size=(1, 3, 2)))
     np.testing.assert_allclose(mean_pool(h, np.array([[True, True, False]])).numpy(), h.numpy()[:, :2].mean(1), rtol=1e-12)
@@ -70,6 +170,10 @@ def test_what_does_not_work_is_said(rng):
         info_nce(vectors(rng), vectors(rng, 3))
     with pytest.raises(ConfigError, match="not first or mean"):
         SentenceEmbedding(SPECIAL, pool="max")
+    with pytest.raises(ConfigError, match="PairEmbedding: pool = 'max' is not first or mean"):
+        PairEmbedding(SPECIAL, pool="max")
+    with pytest.raises(ConfigError, match="different lengths"):
+        PairEmbedding(Special(4)).make_batch(PAIRS)
 
 
 def test_means_and_directions_of_float16_are_taken_in_float32():

@@ -1,21 +1,38 @@
-"""Contrastive learning: what belongs together lies close together   (SimCSE, CLIP; book Table 1.1, sentence comparison)
+"""Contrastive learning: what belongs together lies close together   (SimCSE, CLIP; book Table 1.1)
 
-In a batch of B pairs, each first is to find its second among all B: cross-entropy over similarities. The pairs may be
-two readings of one sentence under different dropout (Gao et al. 2021), translations, or texts and images (Radford et
-al. 2021). The other rows are the negatives, so this loss alone is not the same when a batch is cut into micro-batches:
-the negatives are then those of the micro-batch. Read next: models/published/sentence_encoder.py.
+In a batch of B pairs, each first must find its second among all B: cross-entropy of similarities.
+SimCSE (Gao et al. 2021) pairs two readings of one sentence by one encoder under different dropout;
+CLIP (Radford et al. 2021) pairs texts and images, here any two texts such as translations, read by
+two encoders, and learns the temperature. The other rows are the negatives, so this loss alone is
+not the same when a batch is cut into micro-batches: the negatives are then those of the micro-batch.
+Read next: models/published/sentence_encoder.py.
 """
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd import cross_entropy, matmul, sqrt, swapaxes
+from tinylm.autograd import (
+    Tensor,
+    cross_entropy,
+    exp,
+    matmul,
+    minimum,
+    sqrt,
+    swapaxes,
+)
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.autograd.primitives.statistics import mean_where, scale_of_squares
+from tinylm.backend import Random
 from tinylm.errors import ConfigError, ShapeError
-from tinylm.pretrain.batch import TokenBatch
+from tinylm.nn.linear import normal_parameter
+from tinylm.nn.module import Module
+from tinylm.pretrain.batch import TokenBatch, pad_rows
 from tinylm.pretrain.masked.masked import with_cls, without_padding
 from tinylm.pretrain.special import Special
+
+FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0                # Radford et al. 2021, section 2.5
+POOLS = "first", "mean"
 
 
 def unit(x, eps=1e-12):
@@ -42,10 +59,11 @@ def bilinear_score(a, b, weight):
 
 
 def info_nce(a, b, temperature=0.05, symmetric=False):
-    """-log of the probability that row i of a picks row i of b, by cosine over temperature, mean over rows.
+    """-log of the probability that row i of a picks row i of b, mean over rows.
 
-    a, b       (B, D) Tensors
-    symmetric  also b picks a, and the mean of both   (CLIP)
+    a, b         (B, D) Tensors
+    temperature  the cosines are divided by it: a number, or a Tensor () that is learned
+    symmetric    also b picks a, and the mean of both   (CLIP)
     returns    Tensor (); 0 for one row, log B when all similarities are equal
     raises     ShapeError
     """
@@ -54,7 +72,23 @@ def info_nce(a, b, temperature=0.05, symmetric=False):
     scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature                     # (B, B)
     gold = np.arange(len(a.data), like=a.data).astype(np.int64)
     loss = cross_entropy(scores, gold)
-    return (loss + cross_entropy(swapaxes(scores, 0, 1), gold)) / 2 if symmetric else loss
+    if not symmetric:
+        return loss
+    back = cross_entropy(swapaxes(scores, 0, 1), gold)
+    return (loss + back) / 2
+
+
+def clip_loss(a, b, log_scale):
+    """CLIP: the symmetric loss of cosines times exp(t), at most 100   (Radford et al. 2021, Fig. 3)
+
+    a, b       (B, D) Tensors
+    log_scale  t, a Tensor () that is learned
+    returns    Tensor ()
+    raises     ShapeError as info_nce
+    Check: tinylm gradcheck pretrain.clip_loss
+    """
+    temperature = exp(-minimum(log_scale, math.log(LARGEST_SCALE)))                     # 1 / scale
+    return info_nce(a, b, temperature, symmetric=True)
 
 
 def mean_pool(h, mask=None):
@@ -63,6 +97,19 @@ def mean_pool(h, mask=None):
         return h.mean(axis=1)
     mask = bool_mask(mask, "mean_pool", bias=None)[..., None]                           # (B, T, 1)
     return mean_where(h, mask, axis=1)
+
+
+def _pooled(h, mask, pool):
+    """One vector of the states of a row: (B, T, D) -> (B, D)."""
+    if pool == "first":
+        return h[:, 0]
+    return mean_pool(h, mask)
+
+
+def _known_pool(objective):
+    if objective.pool not in POOLS:
+        name = type(objective).__name__
+        raise ConfigError(f"{name}: pool = {objective.pool!r} is not first or mean")
 
 
 @dataclass(frozen=True)
@@ -79,20 +126,104 @@ class SentenceEmbedding:
     pool: str = "first"
 
     def __post_init__(self):
-        if self.pool not in ("first", "mean"):
-            raise ConfigError(f"SentenceEmbedding: pool = {self.pool!r} is not first or mean")
+        _known_pool(self)
 
     def make_batch(self, sequences, rng=None):
-        """sequences (B, T) -> TokenBatch whose targets (B, 1) say that every row counts once."""
+        """sequences (B, T) -> TokenBatch whose targets (B, 1) make every row count once."""
         ids = with_cls(sequences, self.special, "SentenceEmbedding.make_batch")
-        return TokenBatch(ids, np.zeros((len(ids), 1), np.int64), without_padding(ids, self.special))
+        once = np.zeros((len(ids), 1), np.int64)
+        return TokenBatch(ids, once, without_padding(ids, self.special))
 
     def embed(self, model, batch):
         """One vector for each row: (B, D)."""
-        h = model.hidden(batch.inputs, **batch.options)
-        return h[:, 0] if self.pool == "first" else mean_pool(h, batch.mask)
+        return _pooled(model.hidden(batch.inputs, **batch.options), batch.mask, self.pool)
 
     def loss(self, model, batch):
         """info_nce of two readings. The model is an Encoder in training mode, with dropout."""
         loss = info_nce(self.embed(model, batch), self.embed(model, batch), self.temperature)
+        return loss, {"tokens": len(batch), "loss": float(loss.item())}
+
+
+class PairedEncoders(Module):
+    """CLIP's model: two encoders, a linear map of each into one space, and the learned temperature.
+
+    first, second  encoders, with hidden(ids, mask=) -> (B, T, D); their widths may differ
+    widths         (D of the first, D of the second)
+    d_embed        E, the width of the common space
+    seed, dtype    of the maps
+
+    Afterwards exp(`log_scale`) is 1 / temperature, at the start 1 / 0.07.
+    """
+
+    def __init__(self, first, second, widths, d_embed, seed=0, dtype=np.float32):
+        rng = Random(seed, "init")
+        self.first, self.second = first, second
+        self.first_map, self.second_map = (
+            normal_parameter((D, d_embed), rng, D ** -0.5, dtype) for D in widths)
+        start = np.array(math.log(FIRST_SCALE), dtype)
+        self.log_scale = Tensor(start, requires_grad=True)
+
+    def limit_scale(self):
+        """Bring the parameter itself back to log 100 where an update went beyond.
+
+        Above the limit the loss is constant in it: without this it would stay there for good.
+        """
+        np.minimum(self.log_scale.data, math.log(LARGEST_SCALE), out=self.log_scale.data)
+
+
+@dataclass(frozen=True)
+class PairedBatch(TokenBatch):
+    """A TokenBatch of the firsts, and the seconds beside it.
+
+    second       (B, S) integers
+    second_mask  (B, S) bool, True where there is a token; None: everywhere
+    """
+
+    second: np.ndarray = None
+    second_mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class PairEmbedding:
+    """CLIP's objective on pairs of texts: each first finds its second, and each second its first.
+
+    special  Special; rows get [CLS] in front if it has cls
+    pool     first (the state of [CLS]) | mean
+    """
+
+    special: Special
+    pool: str = "first"
+
+    def __post_init__(self):
+        _known_pool(self)
+
+    def make_batch(self, pairs, rng=None):
+        """pairs: list of B (first, second), integer sequences of any lengths -> PairedBatch."""
+        firsts, seconds = zip(*pairs)
+        ids, mask = self._rows(firsts)
+        second, second_mask = self._rows(seconds)
+        once = np.zeros((len(ids), 1), np.int64)            # every row counts once
+        return PairedBatch(ids, once, mask, second=second, second_mask=second_mask)
+
+    def _rows(self, texts):
+        front = [] if self.special.cls is None else [self.special.cls]
+        rows = [[*front, *text] for text in texts]
+        if len({len(row) for row in rows}) > 1:
+            self.special.need("PairEmbedding: texts of different lengths", "pad")
+        fill = 0 if self.special.pad is None else self.special.pad
+        ids, _ = pad_rows(rows, fill)
+        return ids, without_padding(ids, self.special)
+
+    def embed(self, model, batch):
+        """The vectors of the firsts and of the seconds, (B, E) each; model is a PairedEncoders."""
+        h = model.first.hidden(batch.inputs, **batch.options)                           # (B, T, D)
+        h_second = model.second.hidden(batch.second, mask=batch.second_mask)            # (B, S, D)
+        a = matmul(_pooled(h, batch.mask, self.pool), model.first_map)
+        b = matmul(_pooled(h_second, batch.second_mask, self.pool), model.second_map)
+        return a, b
+
+    def loss(self, model, batch):
+        """clip_loss of the two vectors of each pair, at the model's temperature."""
+        model.limit_scale()
+        loss = clip_loss(*self.embed(model, batch), model.log_scale)
         return loss, {"tokens": len(batch), "loss": float(loss.item())}
