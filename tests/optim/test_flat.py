@@ -9,6 +9,7 @@ import tinylm as tl
 from tests.numeric import host, leaf, plain
 from tinylm.errors import ConfigError
 from tinylm.optim import FlatParameters, clip_grad_norm, grad_norm
+from tinylm.optim.flat import clip_factor
 
 
 def parameters(device="cpu"):
@@ -57,9 +58,9 @@ def test_the_buffers_live_where_the_caller_says():
 def test_collect_completes_the_gradient(device):
     named = parameters(device)
     flat = FlatParameters(named)
-    flat.grad[...] = np.nan                                 # what no backward pass wrote must not survive
+    flat.grad[...] = np.nan  # what no backward pass wrote must not survive
     (named["w"] * 2.0).sum().backward()
-    named["b"].grad = tl.Tensor(np.array([5.0]), device=device)     # set by hand, elsewhere in memory
+    named["b"].grad = tl.Tensor(np.array([5.0]), device=device)  # set by hand, elsewhere in memory
     np.testing.assert_array_equal(host(flat.collect()), [2, 2, 2, 2, 0, 0, 0, 5])
     assert named["b"]._grad.data is named["b"].slot
 
@@ -70,7 +71,8 @@ def test_zero_grad_forgets_without_clearing():
     for _ in range(2):
         flat.zero_grad()
         (named["w"] * 3.0).sum().backward()
-    np.testing.assert_array_equal(flat.collect()[:4], 3.0)  # not 6: the second pass overwrote the first
+    # not 6: the second pass overwrote the first
+    np.testing.assert_array_equal(flat.collect()[:4], 3.0)
 
 
 def test_gradients_by_name_are_views_in_the_parameters_shapes():
@@ -95,6 +97,17 @@ def test_clipping_scales_only_what_is_too_long(device, limit, after):
     (named["gain"] * plain([3.0, 4.0], device)).sum().backward()
     assert clip_grad_norm(flat, limit) == pytest.approx(5.0)
     np.testing.assert_allclose(host(named["gain"].grad), np.array([3.0, 4.0]) * after / 5, rtol=1e-15)
+
+
+def test_clipping_needs_the_buffer_of_gradients():
+    with pytest.raises(ConfigError, match="needs the optimizer or its FlatParameters, not a list"):
+        clip_grad_norm([leaf([1.0])], 1.0)
+
+
+@pytest.mark.parametrize("norm, limit, factor", [
+    (10, 2.5, 0.25), (2, 2, 1), (1, 4, 1), (5, np.inf, 1), (0, 0, 1)])
+def test_only_a_longer_gradient_is_shortened(norm, limit, factor):
+    assert clip_factor(norm, limit) == factor
 
 
 def test_what_cannot_be_flattened_is_named():

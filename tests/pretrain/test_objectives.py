@@ -12,6 +12,21 @@ from tinylm.errors import ConfigError
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.cases import MORE, SPECIAL
+from tinylm.pretrain.denoising.sentinels import Sentinels
+from tinylm.pretrain.denoising.seq2seq import Denoise, Fragment, Masked, Seq2SeqLM
+from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
+from tinylm.pretrain.discriminative.pairs import NextSentence, SentenceOrder, SentencePairs
+from tinylm.pretrain.discriminative.replaced import ReplacedTokens
+from tinylm.pretrain.language.causal import CausalLM
+from tinylm.pretrain.language.fim import FillInMiddle
+from tinylm.pretrain.language.multi_token import MultiTokenLM
+from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask
+from tinylm.pretrain.languages import CodeSwitched, TranslationLM
+from tinylm.pretrain.masked.choose import WholeWords, choose_tokens
+from tinylm.pretrain.masked.masked import MaskedLM
+from tinylm.pretrain.masked.permuted import PermutedLM
+from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM
+from tinylm.pretrain.masked.spans import GeometricSpans
 from tinylm.pretrain.objectives import FAMILIES, OBJECTIVES, objective
 from tinylm.train.trainer import Trainer
 
@@ -114,6 +129,43 @@ def test_special_tokens_are_never_predicted_by_an_encoder(name):
 def test_every_objective_has_a_family_and_an_architecture():
     assert {kind.family for kind in OBJECTIVES.values()} == set(FAMILIES) and len(FAMILIES) == 5
     assert all(set(kind.trains) <= {"encoder", "decoder", "seq2seq"} and kind.trains for kind in OBJECTIVES.values())
+
+
+# The class of every objective, and the part that tells it apart; the families of Table 1.1.
+MADE = {
+    "causal": (CausalLM, "language modeling"), "prefix": (PrefixLM, "language modeling"),
+    "prefix-seq2seq": ((Seq2SeqLM, PrefixTask), "language modeling"),
+    "fim": (FillInMiddle, "language modeling"), "multi-token": (MultiTokenLM, "language modeling"),
+    "masked": (MaskedLM, "masked LM"), "whole-word": ((MaskedLM, WholeWords), "masked LM"),
+    "spans": ((MaskedLM, GeometricSpans), "masked LM"), "span-boundary": (SpanBoundaryLM, "masked LM"),
+    "mass": ((Seq2SeqLM, Fragment), "masked LM"), "bert-style": ((Seq2SeqLM, Masked), "masked LM"),
+    "translation": (TranslationLM, "masked LM"), "code-switching": (CodeSwitched, "masked LM"),
+    "permuted": (PermutedLM, "permuted LM"),
+    "next-sentence": ((SentencePairs, NextSentence), "discriminative training"),
+    "sentence-order": ((SentencePairs, SentenceOrder), "discriminative training"),
+    "bert": ((SentencePairs, NextSentence), "masked LM"),
+    "replaced": (ReplacedTokens, "discriminative training"),
+    "contrastive": (SentenceEmbedding, "discriminative training"),
+    **{name: ((Seq2SeqLM, Denoise), "denoising") for name in (
+        "token-masking", "token-deletion", "text-infilling", "sentence-permutation",
+        "document-rotation", "token-permutation", "token-replacement", "bart")},
+    "sentinels": ((Seq2SeqLM, Sentinels), "denoising"), "ul2": (Seq2SeqLM, "denoising")}
+
+
+@every
+def test_a_name_makes_its_own_objective_of_its_own_family(name):
+    wanted, family = MADE[name]
+    assert OBJECTIVES[name].family == family
+    found = made(name)
+    if isinstance(wanted, tuple):                           # and the part in it that tells it apart
+        wanted, part = wanted
+        parts = [getattr(found, field, None) for field in ("task", "choose", "pairs")]
+        assert any(type(one) is part for one in parts), parts
+    assert type(found) is wanted
+    if name in ("bert", "next-sentence", "sentence-order"):
+        assert (type(found.masked) is MaskedLM) == (name == "bert")
+    if name == "masked":
+        assert found.choose is choose_tokens
 
 
 def test_what_is_missing_is_said():

@@ -42,6 +42,27 @@ def test_the_next_token_is_learnt_and_not_the_present_one():
     assert (model.eval()(rows[:, :-1]).numpy().argmax(-1) == rows[:, 1:]).all()
 
 
+@pytest.mark.parametrize("limit", [0.01, 0.0, 1e6])
+def test_the_trainer_moves_parameters_by_the_clipped_gradient(limit):
+    """Plain descent moves them by lr times the norm of the gradient, or by lr times the limit."""
+    model, rows = tiny_model(), tiny_tokens(4 * (T + 1)).reshape(4, T + 1)
+    optimizer = SGD(FlatParameters(model.named_parameters()))
+    batches = lambda step, start, stop: rows[start:stop]    # noqa: E731
+    trainer = Trainer(model, CausalLM(), optimizer, batches, 4, 0.5, clip=limit)
+    before = optimizer.flat.data.copy()
+    norm = trainer.advance().grad_norm
+    assert 0.01 < norm < 1e6                                # the first limit is below it, the last above
+    moved = np.linalg.norm(optimizer.flat.data - before)
+    assert moved == pytest.approx(0.5 * (limit if limit == 0.01 else norm), rel=1e-9)
+
+
+def test_a_step_is_taken_in_training_mode_with_dropout():
+    trainer = tiny_trainer(dropout=0.3)
+    trainer.model.eval()                                    # as after a validation
+    trainer.advance()
+    assert trainer.model.training and trainer.streams[0].counter > 0
+
+
 def copy_of(trainer):
     arrays, state = trainer.state()
     return {file: {k: np.array(v) for k, v in members.items()} for file, members in arrays.items()}, state

@@ -165,6 +165,16 @@ def grad_norm(flat):
     return math.sqrt(sum_of_squares(flat.collect()))
 
 
+def clip_factor(norm, max_norm):
+    """What a gradient of this norm is multiplied by, so that its norm is at most max_norm.
+
+    The one rule of clipping, for clip_grad_norm and for the trainer's step   (Pascanu et al. 2013).
+    """
+    if norm > max_norm:
+        return max_norm / norm
+    return 1.0
+
+
 def clip_grad_norm(flat, max_norm):
     """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013). Returns the norm before.
 
@@ -175,6 +185,8 @@ def clip_grad_norm(flat, max_norm):
         raise ConfigError(f"clip_grad_norm: needs the optimizer or its FlatParameters, not a {type(flat).__name__}: "
                           "gradients are clipped where they lie side by side")
     norm = grad_norm(flat)
-    if norm > max_norm:
-        np.multiply(flat.grad, max_norm / norm, out=flat.grad, dtype=wide(flat.grad[:1]).dtype, casting="same_kind")
+    factor = clip_factor(norm, max_norm)
+    if factor != 1:
+        dtype = wide(flat.grad[:1]).dtype
+        np.multiply(flat.grad, factor, out=flat.grad, dtype=dtype, casting="same_kind")
     return norm

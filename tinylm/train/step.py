@@ -17,7 +17,7 @@ import numpy as np
 
 from tinylm.autograd import first_order_only
 from tinylm.backend import Random
-from tinylm.optim.flat import sum_of_squares
+from tinylm.optim.flat import clip_factor, sum_of_squares
 from tinylm.train.alone import ALONE
 from tinylm.train.interrupt import marked, marks
 
@@ -70,7 +70,8 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
     updated = math.isfinite(loss) and math.isfinite(norm)
     if updated:
-        optimizer.step(lr, start, end, scale=factor * (clip / norm if 0 < clip < norm else 1.0))
+        clipped = clip_factor(norm, clip or math.inf)       # 0: any norm will do
+        optimizer.step(lr, start, end, scale=factor * clipped)
         comm.all_gather_(flat.data)
     return Step(loss, norm, int(tokens), marked(stops), updated)
 

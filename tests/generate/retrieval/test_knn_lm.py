@@ -46,6 +46,24 @@ def test_the_datastore_holds_every_state_and_what_followed(gpt, store):
     assert len(grown) == 12 and len(store) == 10
 
 
+def test_every_vector_keeps_its_token_when_others_are_added():
+    store = Datastore([[0.0, 0.0], [3.0, 0.0]], [7, 5])
+    grown = store.add(np.array([[0.0, 1.0]]), np.array([2]))
+    assert grown.keys.tolist() == [[0, 0], [3, 0], [0, 1]] and grown.tokens.tolist() == [7, 5, 2]
+    distances, tokens = grown.search(np.array([[0.0, 1.0], [3.0, 0.0]]), 2)
+    assert tokens.tolist() == [[2, 7], [5, 7]] and distances.tolist() == [[0, 1], [0, 9]]
+    distances, tokens = store.search(np.array([[1.0, 0.0]]), 9)         # two entries are all there are
+    assert tokens.tolist() == [[7, 5]] and distances.tolist() == [[1, 4]]
+
+
+@pytest.mark.parametrize("keys, tokens", [
+    (np.zeros((2, 3)), np.zeros(3, int)), (np.zeros(2), np.zeros(2, int)),
+    (np.zeros((2, 3)), np.zeros((2, 1), int)), (np.zeros(2), np.zeros((2, 3)))])
+def test_a_datastore_needs_a_token_for_each_vector(keys, tokens):
+    with pytest.raises(ShapeError, match=r"must be \(N, D\) and \(N,\)"):
+        Datastore(keys, tokens)
+
+
 def test_share_zero_is_the_model_and_share_one_the_neighbors(gpt, store):
     model, ids = gpt(), np.array([TEXTS[0]])
     plain = log_softmax(ModelLM(model).logits(ids))

@@ -43,9 +43,37 @@ def test_pairs_and_windows_by_hand():
 def test_the_loss_of_one_pair_by_hand():
     v, u, drawn = np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]), np.array([[[1.0, 0.0], [0.0, -1.0]]])
     s = lambda x: 1 / (1 + np.exp(-x))                      # noqa: E731
-    expected = -np.log(s(1.5)) - np.log(s(-1.0)) - np.log(s(2.0))       # u.v = 1.5; drawn . v = 1 and -2
+    expected = -np.log(s(1.5)) - np.log(s(-1.0)) - np.log(s(2.0))  # u.v = 1.5; drawn . v = 1 and -2
     np.testing.assert_allclose(negative_sampling_loss(*map(tl.Tensor, (v, u, drawn))).item(), expected)
     np.testing.assert_allclose(log_sigmoid(tl.Tensor(np.array([-800.0, 0.0, 800.0]))).numpy(), [-800, -np.log(2), 0])
+
+
+def test_a_context_is_the_mean_of_its_words_by_hand():
+    """Words around 0 and 1 with vectors (1, 0) and (3, 4): their mean is (2, 2)."""
+    model = CBOW(3, 2, dtype=np.float64)
+    model.words.data[...] = [[1, 0], [3, 4], [9, 9]]
+    model.outputs.data[...] = [[0.5, -1], [1, 0], [0.25, 0.25]]
+    contexts, centers, drawn = np.array([[0, 1]]), np.array([2]), np.array([[0, 1]])
+    assert model.hidden(contexts).numpy().tolist() == [[2, 2]]
+    s = lambda x: 1 / (1 + np.exp(-x))                      # noqa: E731
+    # the center's u.h = 1; the drawn ones' are -1 and 2
+    by_hand = -np.log(s(1.0)) - np.log(s(1.0)) - np.log(s(-2.0))
+    assert model.loss(contexts, centers, drawn).item() == pytest.approx(by_hand, rel=1e-12)
+    chances = np.exp([-1.0, 2.0, 1.0])                      # u.h of all three words
+    softmax_loss = -np.log(chances[2] / chances.sum())
+    assert model.softmax_loss(contexts, centers).item() == pytest.approx(softmax_loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [SkipGram, CBOW])
+def test_vectors_start_with_length_1_on_average(kind):
+    model = kind(200, 50, dtype=np.float64)
+    for table in (model.words, model.outputs):
+        # entries of deviation 50**-0.5; the mean square of 10**4 is within 4 sqrt(2 / 10**4)
+        assert np.mean(table.numpy() ** 2) * 50 == pytest.approx(1, abs=4 * np.sqrt(2e-4))
+    assert not np.array_equal(model.words.numpy(), model.outputs.numpy())
+    same, other = (kind(200, 50, seed=seed, dtype=np.float64).words.numpy() for seed in (0, 1))
+    assert np.array_equal(model.words.numpy(), same)
+    assert not np.array_equal(model.words.numpy(), other)
 
 
 def test_noise_lies_between_frequencies_and_even_and_is_what_is_drawn():
@@ -59,9 +87,10 @@ def test_noise_lies_between_frequencies_and_even_and_is_what_is_drawn():
 
 def test_subsampling_thins_out_frequent_words_only():
     text = np.array([0] * 9000 + [1] * 1000)
-    kept = subsample(text, Random(0), threshold=0.1)        # sqrt(0.1 / 0.9) = 1/3 stay of word 0; all of word 1
+    # sqrt(0.1 / 0.9) = 1/3 stay of word 0; all of word 1
+    kept = subsample(text, Random(0), threshold=0.1)
     assert (kept == 1).sum() == 1000
-    assert abs((kept == 0).sum() - 3000) < 180              # four deviations of sqrt(9000 * 2/9) = 45
+    assert abs((kept == 0).sum() - 3000) < 180  # four deviations of sqrt(9000 * 2/9) = 45
 
 
 def test_sampled_losses_average_to_the_expected_loss(rng):
@@ -102,7 +131,8 @@ def test_words_used_alike_get_vectors_alike(kind):
     text = (np.arange(4000) % 4) * 3 + rng.integers(0, 3, 4000)
     model, noise, stream = kind(12, 6, seed=1), noise_distribution(np.bincount(text)), Random(2)
     pairs = skip_gram_pairs(text, 1) if kind is SkipGram else cbow_windows(text, 1)
-    pick = np.arange(0, len(pairs[0]), 3)                   # a third will do; 3 shares no factor with the period of the text
+    # a third will do; 3 shares no factor with the period of the text
+    pick = np.arange(0, len(pairs[0]), 3)
     minimize(lambda: model.loss(pairs[0][pick], pairs[1][pick], draw(noise, (len(pick), 4), stream)), model.parameters(), 80)
     similar, same = cosine(model.words.numpy()), np.arange(12)[:, None] // 3 == np.arange(12) // 3
     within = similar[same & ~np.eye(12, dtype=bool)]

@@ -32,6 +32,25 @@ def test_gpt3_took_3646_days_of_a_petaflop():
     assert find("GPT-3").parameters / find("GPT-2").parameters > 100                    # "two orders of magnitude"
 
 
+@pytest.mark.parametrize("name, row", [
+    # N and D in billions, D / N, 6 N D, that over 8.64e19 a day, and the loss of the law
+    ("GPT-3", "175B 300B 1.714 3.15e+23 3646"), ("Chinchilla", "70B 1400B 20 5.88e+23 6806"),
+    ("Gopher", "280B 300B 1.071 5.04e+23 5833"), ("PaLM", "540B 780B 1.444 2.53e+24 29250")])
+def test_the_columns_of_the_table_by_hand(name, row):
+    lines = [line.split() for line in table()]
+    assert lines[0] == ["model", "N", "D", "D/N", "6ND", "PF-days", "eq.", "2.39"]
+    *columns, loss = next(line for line in lines if line[0] == name)[1:]
+    assert columns == row.split()
+    N, D = find(name).parameters, find(name).tokens
+    # eq. (2.39) with the constants that Hoffmann et al. 2022 print
+    assert float(loss) == pytest.approx(1.69 + 406.4 / N**0.34 + 410.7 / D**0.28, abs=5e-5)
+
+
+def test_a_model_that_predicts_no_next_token_has_no_loss_in_the_table():
+    bert = next(line for line in table() if line.startswith("BERT"))
+    assert bert.split() == ["BERT-large", "0.35B", "250B", "714.3", "5.25e+20", "6", "-"]
+
+
 def test_a_row_without_tokens_says_so():
     assert find("GPT-2").flops is None and find("GPT-2").predicted_loss is None
     assert find("BERT-large").flops == 5.25e20 and find("BERT-large").predicted_loss is None     # it predicts no next token

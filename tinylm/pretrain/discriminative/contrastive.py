@@ -4,7 +4,7 @@ In a batch of B pairs, each first must find its second among all B: cross-entrop
 SimCSE (Gao et al. 2021) pairs two readings of one sentence by one encoder under different dropout;
 CLIP (Radford et al. 2021) pairs texts and images, here any two texts such as translations, read by
 two encoders, and learns the temperature. The other rows are the negatives, so this loss alone is
-not the same when a batch is cut into micro-batches: the negatives are then those of the micro-batch.
+not the same when a batch is cut into micro-batches: then only those of the micro-batch are.
 Read next: models/published/sentence_encoder.py.
 """
 import math
