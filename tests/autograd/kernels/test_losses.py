@@ -135,3 +135,11 @@ def test_a_target_that_does_not_count_hides_inf_and_nan_forward_and_backward():
     loss = tl.cross_entropy(ignored, np.array([-100]))
     loss.backward()
     assert loss.numpy() == 0 and np.array_equal(ignored.grad.numpy(), [[0, 0, 0]])
+
+
+@pytest.mark.parametrize("operation", [tl.softmax, tl.log_softmax])
+def test_a_softmax_across_many_rows_keeps_its_digits(operation, rng):
+    x = rng.random((300_000, 2)).astype(np.float32)
+    y = operation(tl.Tensor(x), axis=0).numpy().astype(np.float64)
+    exact = operation(tl.Tensor(x.astype(np.float64)), axis=0).numpy()
+    np.testing.assert_allclose(y, exact, rtol=1e-6)

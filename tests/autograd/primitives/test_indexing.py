@@ -140,3 +140,12 @@ def test_sort_without_an_axis_is_numpys(rng):
     y.backward(np.arange(6.0))
     order = np.argsort(x.numpy(), axis=None)
     np.testing.assert_array_equal(x.grad.numpy().reshape(-1)[order], np.arange(6.0))
+
+
+def test_many_values_for_one_place_keep_their_digits(rng):
+    ones = tl.Tensor(np.ones(5000, np.float16))             # 2048 + 1 is 2048 in float16
+    assert tl.scatter_add((2,), np.zeros(5000, int), ones).numpy()[0] == 5000
+    w = tl.Tensor(np.zeros(2, np.float32), requires_grad=True)
+    g = (rng.random(100_000) + 0.1).astype(np.float32)
+    w[np.ones(100_000, int)].backward(g)
+    np.testing.assert_allclose(w.grad.numpy(), [0, g.astype(np.float64).sum()], rtol=1e-6)

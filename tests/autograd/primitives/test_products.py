@@ -66,3 +66,14 @@ def test_shape_errors_name_the_sizes():
         tl.einsum("i->i", np.ones((2, 2)))
     with pytest.raises(ShapeError, match="einsum"):
         tl.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("subscripts", ["nd,nf->df", "nd,nf->d", "nd->d", "nd,nd->d", "nd,n->d"])
+def test_einsum_over_many_rows_keeps_its_digits(subscripts, rng):
+    shapes = {"nd": (300_000, 3), "nf": (300_000, 2), "n": (300_000,)}
+    operands = [(rng.random(shapes[term]) + 0.1).astype(np.float32)
+                for term in subscripts.split("->")[0].split(",")]
+    y = tl.einsum(subscripts, *operands)
+    assert y.dtype == np.float32
+    exact = np.einsum(subscripts, *(x.astype(np.float64) for x in operands))
+    np.testing.assert_allclose(y.numpy(), exact, rtol=1e-6)

@@ -173,3 +173,11 @@ def test_mean_squares_of_float16_may_pass_its_range_on_the_way():
     y.backward()
     np.testing.assert_allclose(y.numpy(), 22500, rtol=1e-3)
     np.testing.assert_array_equal(x.grad.numpy(), [150, 0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_several_short_axes_are_a_long_sum_too(name, rng):
+    x = (rng.random((100, 100, 100, 3)) + 0.1).astype(np.float32)           # a million rows
+    y = getattr(tl, name)(tl.Tensor(x), axis=(0, 1, 2)).numpy()
+    exact = getattr(np, name)(x.astype(np.float64), axis=(0, 1, 2))
+    np.testing.assert_allclose(y, exact, rtol=1e-6)

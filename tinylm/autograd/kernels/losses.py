@@ -10,8 +10,15 @@ from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.rows import as_rows, check_ids
 from tinylm.autograd.primitives.elementwise import weigh
-from tinylm.autograd.primitives.reductions import largest, mean, sum
+from tinylm.autograd.primitives.reductions import accurate_sum, largest, mean, sum
 from tinylm.errors import ConfigError, ShapeError
+
+
+def _total(x, axis):
+    """Sum along an axis, kept. Along rows NumPy adds pairwise; across them accurate_sum() keeps the digits."""
+    if x.flags.c_contiguous and axis in (-1, x.ndim - 1):
+        return np.sum(x, axis=axis, keepdims=True)
+    return accurate_sum(x, axis, keepdims=True)
 
 
 def _single_numbers_too(kernel):
@@ -35,8 +42,8 @@ def softmax(x, *, axis=-1, keep):
     # dL/dx = y (g - sum(g y)): the second term is what keeps the sum at 1
     y = x - largest(x, axis)
     np.exp(y, out=y)
-    y /= np.sum(y, axis=axis, keepdims=True)
-    return y, lambda g: (y * (g - np.sum(g * y, axis=axis, keepdims=True)),)
+    y /= _total(y, axis)
+    return y, lambda g: (y * (g - _total(g * y, axis)),)
 
 
 @fused(composed.log_softmax, reads="both")
@@ -45,8 +52,8 @@ def log_softmax(x, *, axis=-1, keep):
     """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
     # dL/dx = g - softmax(x) sum(g)
     y = x - largest(x, axis)
-    y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
-    return y, lambda g: (g - np.exp(y) * np.sum(g, axis=axis, keepdims=True),)
+    y -= np.log(_total(np.exp(y), axis))
+    return y, lambda g: (g - np.exp(y) * _total(g, axis),)
 
 
 def cross_entropy(logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"):

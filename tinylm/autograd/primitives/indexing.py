@@ -58,7 +58,10 @@ def _scatter_add(values, shape, index):
     if not _repeats(index):
         out[index] = values
     elif type(out) is np.ndarray:
-        np.add.at(out, index, values)
+        wide = np.float64 if out.dtype.kind == "f" else out.dtype           # one chain of additions: rounded once
+        out = out.astype(wide)
+        np.add.at(out, index, np.asarray(values, wide))
+        out = out.astype(np.asarray(values).dtype, copy=False)
     else:
         backend.backend_of(out).module.add.at(out, index, values)
     return out

@@ -2,6 +2,7 @@
 
 Read next: kernels/linear.py, where a product and its neighbors become one operation.
 """
+import math
 import re
 import string
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
 from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.primitives.reductions import RUN, accurate_sum
 from tinylm.autograd.primitives.shaping import (
     broadcast_to,
     expand_dims,
@@ -72,12 +74,33 @@ def _einsum_rule(i, g, y, *operands, subscripts):
 
 @primitive(_einsum_rule, variadic=True, name="einsum")
 def _einsum(*operands, subscripts):
-    halves = all(a.dtype == np.float16 for a in operands)
-    wide = [a.astype(np.float32) for a in operands] if halves else operands
-    out = np.einsum(subscripts, *wide, optimize=len(operands) > 2)
-    if len(operands) == 1 and type(out) is np.ndarray:      # "ij->ji" is a view in NumPy; here results own their memory
-        out = out.copy()
-    return out.astype(np.float16) if halves else out
+    dtype = np.result_type(*operands)
+    if len(operands) == 1:
+        return _rearranged(operands[0], *subscripts.split("->"))
+    long = _summed(operands, subscripts) > RUN
+    wide = operands
+    if dtype.kind == "f" and dtype.itemsize < 8:            # NumPy adds up one by one, in the dtype it is given
+        wide = [a.astype(np.float64 if long else np.promote_types(dtype, np.float32)) for a in operands]
+    out = np.einsum(subscripts, *wide, optimize=long or len(operands) > 2)
+    return out.astype(dtype, copy=False)
+
+
+def _summed(operands, subscripts):
+    """How many products are added up for each number of the result."""
+    inputs, output = subscripts.split("->")
+    lengths = {c: n for term, a in zip(inputs.split(","), operands) for c, n in zip(term, a.shape)}
+    return math.prod(n for c, n in lengths.items() if c not in output)
+
+
+def _rearranged(a, term, output):
+    """One operand of distinct letters: summed over those that the output lacks, its axes in the output's order.
+
+    A copy: "ij->ji" is a view in NumPy, here results own their memory.
+    """
+    gone = tuple(i for i, c in enumerate(term) if c not in output)
+    kept = [c for c in term if c in output]
+    a = accurate_sum(a, gone) if gone else a
+    return np.transpose(a, [kept.index(c) for c in output]).copy()
 
 
 def _written_out(subscripts, operands):

@@ -69,8 +69,8 @@ def accurate_sum(a, axis=None, keepdims=False):
         return np.sum(a, axis=axis, keepdims=keepdims)
     axes = _axes(axis, a.ndim)
     wide = a.astype(np.float32) if a.dtype == np.float16 else a
-    long = [i for i in axes if a.shape[i] > RUN]
-    pairwise = not long or (a.flags.c_contiguous and sorted(axes) == list(range(a.ndim - len(axes), a.ndim)))
+    short = _count(a, axes) <= RUN                          # several short axes make a long chain too
+    pairwise = short or (a.flags.c_contiguous and sorted(axes) == list(range(a.ndim - len(axes), a.ndim)))
     if pairwise:
         out = np.sum(wide, axis=axis, keepdims=True)
     else:
