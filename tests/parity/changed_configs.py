@@ -3,6 +3,7 @@
 Not a test by itself: test_config_fields.py draws from it.
 """
 
+import copy
 import json
 
 import numpy as np
@@ -73,7 +74,7 @@ def difference(family, described, folder, say):
         return None
     torch.manual_seed(0)
     try:
-        config = getattr(transformers, family[0]).from_dict(dict(described))
+        config = getattr(transformers, family[0]).from_dict(copy.deepcopy(described))
         config._experts_implementation = "eager"
         if family[0] != "FalconConfig":  # its eager one counts ALiBi twice
             config._attn_implementation = "eager"

@@ -305,3 +305,26 @@ def test_a_folder_that_holds_something_else_is_not_written_over(tmp_path):
     with pytest.raises(ConfigError, match="holds tokenizer.json, which are not these weights"):
         saved(tmp_path)
     assert (tmp_path / "config.json").stat().st_mtime_ns == before
+
+
+def test_a_neox_has_its_own_names_for_base_and_share():
+    described = LAYOUTS["gpt_neox"].write_config(tiny("pythia-160m"), "gpt_neox")
+    older = {n: v for n, v in described.items() if n not in ("rope_parameters", "rope_theta")}
+    config, _ = read_layout(older | {"rotary_emb_base": 500, "rotary_pct": 0.5})
+    assert config.rope_base == 500 and config.rotary_width == 2
+    with pytest.raises(CheckpointError, match="rope_theta = 100.0 is not read here, but 500"):
+        read_layout(older | {"rotary_emb_base": 500, "rope_theta": 100.0})
+
+
+@pytest.mark.parametrize("field", ["rotary_emb_base", "rotary_pct"])
+def test_other_families_do_not_know_them(field):
+    described = LAYOUTS["llama"].write_config(tiny("llama2-7b"), "llama")
+    with pytest.raises(CheckpointError, match=f"{field} = 0.5 is not known here"):
+        read_layout(described | {field: 0.5})
+
+
+def test_factors_for_another_number_of_pairs_are_refused_where_they_are_read():
+    described = LAYOUTS["llama"].write_config(tiny("llama2-7b"), "llama")
+    factors = {"short_factor": [1.0, 2.0, 3.0], "long_factor": [1.0, 2.0]}
+    with pytest.raises(CheckpointError, match="3 numbers for short, and 2 pairs turn"):
+        read_layout(described | {"rope_parameters": {"rope_type": "longrope"} | factors})

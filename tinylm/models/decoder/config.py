@@ -103,6 +103,12 @@ class GPTConfig:
             raise ConfigError(f"GPTConfig: rotary_width = {R} must be even, from 2 to the head width "
                               f"{self.key_width}")
 
+        for name in ("factors", "short", "long"):
+            factors = (self.rope_scaling or {}).get(name)
+            if factors is not None and len(factors) != self.turned_width // 2:
+                raise ConfigError(f"GPTConfig: rope_scaling has {len(factors)} numbers for {name}, and "
+                                  f"{self.turned_width // 2} pairs turn: one each")
+
     def _check_numbers(self):
         if not self.key_width or self.n_head % self.kv_heads:
             raise ConfigError(f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "

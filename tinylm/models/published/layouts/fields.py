@@ -134,7 +134,7 @@ class Fields:
     def only(self, name, *allowed):
         """Refuse any value but these; not given is allowed."""
         found, value = self._found((name,), None)
-        same = any(type(value) is type(a) and value == a for a in allowed)
+        same = any(_alike(value, a) and value == a for a in allowed)
         if found is not None and not same:
             self.refuse(name, value, " or ".join(map(repr, allowed)) or "none at all")
 
@@ -183,6 +183,11 @@ class Fields:
                     f"{self.where}: {first} and {name} = {value!r} contradict each other"
                 )
         return there[0]
+
+
+def _alike(one, other):
+    """Of one type; 1 and 1.0 are, true is not."""
+    return type(one) is type(other) or (_is_number(one) and _is_number(other))
 
 
 def _is_number(value):

@@ -17,13 +17,14 @@ from tinylm.models.published.layouts.rules import (
 )
 
 PREFIX = "gpt_neox."
+BESIDE = "rotary_emb_base", "rotary_pct"
 
 
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
     base, scaling, turned, context = read_rope(
-        f, f.integer("max_position_embeddings"), share=0.25, width=d_model // heads
+        f, f.integer("max_position_embeddings"), share=0.25, width=d_model // heads, beside=BESIDE
     )
     parallel = f.flag("use_parallel_residual", default=True)
     bias = f.flag("attention_bias", default=True)
@@ -60,6 +61,7 @@ def write_config(config, kind):
         "architectures": ["GPTNeoXForCausalLM"],
         "vocab_size": c.vocab_size,
         "max_position_embeddings": trained_context(c),
+        "rotary_emb_base": c.rope_base,
         "rotary_pct": share,
         "num_hidden_layers": c.n_layer,
         "num_attention_heads": c.n_head,

@@ -13,7 +13,10 @@ KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name for it
 
 
-def read_rope(f, context, base=10000.0, share=1.0, width=None):
+USUAL = "rope_theta", "partial_rotary_factor"
+
+
+def read_rope(f, context, base=10000.0, share=1.0, width=None, beside=USUAL):
     """What the rotary fields mean.
 
     f        Fields of the whole config.json
@@ -21,6 +24,8 @@ def read_rope(f, context, base=10000.0, share=1.0, width=None):
     base     of models that do not give one
     share    the part of a head that turns, of models that do not give one
     width    K, where the part may be less than the whole; None: it is refused
+    beside   names of base and share where they stand outside the section; a field of the usual
+             names must then agree with them
     returns  (base, rope_scaling of a GPTConfig or None, rotary_width or None, context)
     """
     trained = f.integer("original_max_position_embeddings", default=None)
@@ -32,9 +37,11 @@ def read_rope(f, context, base=10000.0, share=1.0, width=None):
             parameters.described,
         )
     own = parameters or scaling or Fields({}, f"{f.where}: rope_parameters")
-    base = own.number("rope_theta", default=f.number("rope_theta", "rotary_emb_base", default=base))
-    share = f.number("partial_rotary_factor", "rotary_pct", default=share)
-    share = own.number("partial_rotary_factor", default=share)
+    outside = f.number(beside[0], default=base), f.number(beside[1], default=share)
+    base, share = (own.number(n, default=given) for n, given in zip(USUAL, outside))
+    if beside != USUAL:
+        f.only(USUAL[0], base)
+        f.only(USUAL[1], share)
     kind = own.choice("rope_type", "type", table=SAME, default="default")
     scaling, context = READERS[kind](own, context, trained)
     own.finish()
