@@ -1,5 +1,8 @@
 """`tinylm export`: a folder that generate opens again."""
 
+import io
+import sys
+
 import pytest
 
 from tinylm.cli import main
@@ -37,6 +40,26 @@ def test_what_does_not_go_on_with_a_text_is_refused(objective, tmp_path, tiny, t
         capsys.readouterr()
         assert main([verb[0], str(tmp_path / "model"), *verb[1:]]) == 1
         assert "does not go on with a text" in capsys.readouterr().err
+
+
+def test_a_run_tuned_by_lora_talks_as_before(tmp_path, tiny, text, capsys, monkeypatch):
+    """Without jinja2: the program in the folder is a function here."""
+    (tmp_path / "talk.jsonl").write_text(
+        "".join(f'{{"instruction": "say {i}", "output": "{i}!"}}\n' for i in range(9))
+    )
+    sizes = [*tiny, "--context=64"]
+    assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *sizes]) == 0
+    argv = ["finetune", str(tmp_path / "run"), "--data", str(tmp_path / "talk.jsonl")]
+    assert main([*argv, "--out", str(tmp_path / "tuned"), "--lora", "2", "--steps", "3"]) == 0
+    assert main(["export", str(tmp_path / "tuned"), str(tmp_path / "model")]) == 0
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    answers = []
+    for name in ("tuned", "model"):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.StringIO("say 3\n\n"))
+        assert main(["chat", str(tmp_path / name), "--max-tokens", "8"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] and len(answers[0]) > 1
 
 
 def test_a_folder_of_something_else_is_named_in_one_line(run, tmp_path, capsys):
