@@ -38,7 +38,7 @@ FIELDS = (
 )
 # Why a kind has no function below.
 REASONS = {
-    "word": "its words are found by differences of sets, which the format's expressions have not",
+    "word": "its words are found by newer tables of letters and signs than the library's",
     "piece": "the scores by which SentencePiece merges have no place in it",
 }
 # A block of Chinese characters that the library's BertNormalizer leaves out and BERT's code has.
