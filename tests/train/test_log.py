@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tinylm.errors import TrainingError
+from tinylm.train import log as log_module
 from tinylm.train.log import Log, read
 
 
@@ -92,3 +93,35 @@ def test_a_log_that_is_a_link_stays_one(tmp_path):
     write_steps(tmp_path, 2, 2, after=1).close()
     assert (tmp_path / "log.jsonl").is_symlink()
     assert [event["step"] for event in read(tmp_path / "elsewhere")] == [1, 2]
+
+
+def test_a_log_with_damaged_lines_is_kept_as_it_was(tmp_path):
+    for number in (1, 2):
+        (tmp_path / "log.jsonl").write_bytes(line(step=number) + b"\nnotes of mine\n")
+        assert Log(tmp_path, after=5).damaged == 1
+        kept = (tmp_path / f"log.damaged-{number}.jsonl").read_bytes()
+        assert kept == line(step=number) + b"\nnotes of mine\n"
+        assert (tmp_path / "log.jsonl").read_bytes() == line(step=number) + b"\n"
+
+
+def test_another_file_that_a_log_links_to_is_not_changed(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years\nof work\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "log.jsonl").symlink_to("../thesis.txt")
+    write_steps(tmp_path / "run", 4, 4, after=3).close()
+    assert (tmp_path / "thesis.txt").read_text() == "years\nof work\n"
+    assert [event["step"] for event in read(tmp_path / "run")] == [4]
+
+
+def test_a_pipe_in_place_of_a_log_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(TrainingError, match="it is a pipe"):
+        Log(tmp_path, after=1)
+
+
+def test_a_giant_line_is_read_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "_LONGEST", 100)        # bytes; a line of a step has about 50
+    (tmp_path / "log.jsonl").write_bytes(line(step=1) + b"\n" + b"\0" * 250 + b"\n" + line(step=3) + b"\n")
+    found = list(log_module.scan(tmp_path / "log.jsonl"))
+    assert max(len(raw) for _, raw, _ in found) <= 100
+    assert [(number, event["step"]) for number, _, event in found if event] == [(1, 1), (3, 3)]

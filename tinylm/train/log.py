@@ -8,8 +8,11 @@
 written again. A line that is damaged is passed over and counted; it keeps nobody from going on.
 Read next: cli/look/plot.py, which draws it.
 """
+import errno
+import itertools
 import json
 import math
+import os
 from pathlib import Path
 
 from tinylm.errors import TrainingError
@@ -19,13 +22,15 @@ NAME = "log.jsonl"
 _NUMBERS = ("loss", "lr", "grad_norm", "tokens_per_second", "perplexity", "bits_per_byte")
 _MOST_STEPS = 2**53        # as many as a float counts
 _LARGEST = 1e300           # the difference of two is still finite
+_LONGEST = 1 << 24         # bytes of a line: the paths of a large corpus take a tenth of that
 
 
 class Log:
     """Append events to a run's log.
 
     run    directory
-    after  the step at which the run goes on: later lines, and damaged ones, are removed
+    after  the step at which the run goes on: later lines are removed. If some are damaged, the
+           log as it was is kept beside the new one, as log.damaged-1.jsonl
 
     damaged  how many lines were; a last one that was cut short does not count
     """
@@ -33,6 +38,8 @@ class Log:
     def __init__(self, run, after=None):
         self.path, self.damaged = Path(run) / NAME, 0
         try:
+            if self.path.is_fifo():                          # opening it would wait for a reader
+                raise OSError(errno.EINVAL, "it is a pipe")
             if after is not None and self.path.is_file():
                 self.damaged = _truncate(self.path, after)
             self.file = open(self.path, "a", encoding="utf-8", buffering=1)      # a line at a time
@@ -91,13 +98,16 @@ def scan(path, parse=None):
              killed process leaves behind
     """
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        number = 1
+        while line := file.readline(_LONGEST):
             try:
                 event = (parse or _event)(parse_json(line))
             except ValueError:
                 event = None
-            if line.strip() and (event is not None or line.endswith(b"\n")):
+            whole = line.endswith(b"\n") or len(line) == _LONGEST      # of a longer one each piece
+            if line.strip() and (event is not None or whole):
                 yield number, line.rstrip(b"\r\n"), event
+            number += line.endswith(b"\n")
 
 
 def _event(value):
@@ -119,12 +129,15 @@ def _event(value):
 
 def _truncate(path, step):
     """Remove the lines after a step, and damaged ones. Returns how many were damaged."""
-    damaged = 0
+    damaged, before = sum(event is None for _, _, event in scan(path)), path
+    if damaged:
+        # It may be another file than a log, by a link or by mistake: nobody's lines are lost.
+        names = (path.with_name(f"{path.stem}.damaged-{i}{path.suffix}") for i in itertools.count(1))
+        before = next(name for name in names if not os.path.lexists(name))
+        os.rename(path, before)
     with WholeFile(path) as kept:
-        for _, line, event in scan(path):
-            if event is None:
-                damaged += 1
-            elif event.get("step", 0) <= step:
+        for _, line, event in scan(before):
+            if event is not None and event.get("step", 0) <= step:
                 kept.write(line + b"\n")
     return damaged
 

@@ -60,3 +60,10 @@ def test_pages_by_what_they_hold():
 ])
 def test_pages_are_refused_by_host_and_by_word(url, allowed):
     assert cleaning.url_allowed(url, blocked=["bad.com"], words=["casino"]) is allowed
+
+
+def test_tibetan_ends_its_sentences_with_a_stroke():
+    line = "དེ་རིང་ང་ཚོ་སློབ་གྲྭར་ཕྱིན།"
+    assert cleaning.sentence_lines(line) == line
+    assert cleaning.at_least_sentences(2)(line + " " + line)
+    assert not cleaning.at_least_sentences(3)(line + " " + line)

@@ -105,6 +105,8 @@ def test_the_test_set_is_left_out():
 def test_steps_can_be_left_out_and_stand_once():
     assert "near copies" not in [step.name for step in standard_steps(without=["near copies"])]
     assert "stop words" not in [step.name for step in standard_steps(languages=["de"])]
+    # Both are advised where much was dropped: all languages have no rule on stop words already.
+    assert len(standard_steps((), without=["stop words", "language"])) == len(standard_steps(()))
     with pytest.raises(ConfigError, match="no step 'near'; the steps are characters"):
         standard_steps(without=["near"])
     with pytest.raises(ConfigError, match="'a' stands twice"):

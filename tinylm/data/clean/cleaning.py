@@ -33,8 +33,9 @@ def normalized(text):
 
 _CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
 _POLICY = regex.compile(r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
-# What ends a sentence in any script (Unicode's Sentence_Terminal), quotes and brackets after it.
-_LINE_END = regex.compile(r"(?:\p{STerm}[\"'”’)」』）】》]?|[\"」』])\Z")
+# What ends a sentence in any script (Unicode's Sentence_Terminal, which lacks the strokes of
+# Tibetan), quotes and brackets after it.
+_LINE_END = regex.compile(r"(?:[\p{STerm}\u0f0d-\u0f11\u0f14][\"'”’)」』）】》]?|[\"」』])\Z")
 # Thai and Lao end a sentence with a space, or with nothing at the end of a line.
 _UNMARKED_END = regex.compile(r"[\p{Thai}\p{Lao}]\Z")
 
@@ -72,8 +73,8 @@ def no_code(text):
     return "{" not in text
 
 
-_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[\p{STerm}--[.!?]]|[\p{Thai}\p{Lao}](?=\s|\Z)",
-                              regex.V1)
+_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[\p{STerm}\u0f0d-\u0f11\u0f14--[.!?]]"
+                              r"|[\p{Thai}\p{Lao}](?=\s|\Z)", regex.V1)
 
 
 def at_least_sentences(least=3):

@@ -162,7 +162,7 @@ def standard_steps(languages=("en",), min_words=50, similarity=0.8, toxic_words=
     if held_out is not None:
         steps.append(Step("test set", Contamination(held_out)))
     steps.append(Step("personal data", change=Masker(names=names)))
-    return _leaving_out(steps, without)
+    return _leaving_out(steps, without, ("language", "stop words", "reference", "test set"))
 
 
 def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=()):
@@ -178,14 +178,17 @@ def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=())
     if held_out is not None:
         steps.append(Step("test set", Contamination(held_out)))
     steps.append(Step("personal data", change=Masker(names=names)))
-    return _leaving_out(steps, without)
+    return _leaving_out(steps, without, ("test set",))
 
 
-def _leaving_out(steps, without):
-    """The steps without those named; ConfigError for a name that is no step."""
+def _leaving_out(steps, without, sometimes):
+    """The steps without those named; ConfigError for a name that is no step.
+
+    sometimes   names of steps that only some settings bring: without those, nothing is to be left out
+    """
     known = [step.name for step in steps]
     for name in without:
-        if name not in known:
+        if name not in known and name not in sometimes:
             raise ConfigError(f"pipeline: no step {name!r}; the steps are {', '.join(known)}")
     return [step for step in steps if step.name not in without]
 

@@ -71,7 +71,8 @@ class Session:
         self.started = started
         self.log = Log(self.run.directory, after=first if self.run.checkpoint else None) if rank == 0 else None
         if self.log and self.log.damaged:
-            self.report(f"{self.log.path}: damaged lines were left out: {self.log.damaged}")
+            self.report(f"{self.log.path}: damaged lines were left out: {self.log.damaged}; "
+                        "the log as it was is kept beside it")
         self.progress = Progress(first, config.steps, unit=self.run.family.counted) if rank == 0 else None
         parameters = len(trainer.optimizer.flat)
         if config.warm_up_steps != config.warmup and first < config.steps:
