@@ -142,3 +142,10 @@ def test_a_parameter_that_left_the_buffer_is_named():
     module.bias.data = np.zeros(2, np.float32)
     with pytest.raises(ConfigError, match="parameter bias has left its buffer"):
         second.step()
+
+
+@pytest.mark.parametrize("max_norm", [-1.0, float("nan")])
+def test_a_limit_that_would_turn_the_gradient_around_is_refused(max_norm):
+    flat = FlatParameters([tl.Tensor(np.ones(2), requires_grad=True)])
+    with pytest.raises(ConfigError, match="max_norm"):
+        clip_grad_norm(flat, max_norm)

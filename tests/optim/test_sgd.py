@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+import tinylm as tl
 from tests.numeric import host, leaf
 from tinylm.optim import SGD, Momentum
 
@@ -71,3 +72,11 @@ def test_state_comes_back():
     other.load_state(optimizer.state())
     np.testing.assert_array_equal(other.velocity, [8.0])
     SGD([leaf([1.0])]).load_state(SGD([leaf([1.0])]).state())
+
+
+def test_weight_decay_of_float16_is_added_in_float32():
+    p = tl.Tensor(np.full((1, 1), 1e-3, np.float16), requires_grad=True)
+    optimizer = Momentum([p], lr=1.0, weight_decay=1e-5)    # 1e-5 * 1e-3 is no float16
+    p.grad = tl.Tensor(np.zeros((1, 1), np.float16))
+    optimizer.step()
+    np.testing.assert_allclose(optimizer.velocity, 1e-8, rtol=1e-3)

@@ -170,6 +170,8 @@ def clip_factor(norm, max_norm):
 
     The one rule of clipping, for clip_grad_norm and for the trainer's step   (Pascanu et al. 2013).
     """
+    if not max_norm >= 0:                                   # a negative one would turn the gradient around
+        raise ConfigError(f"clipping: max_norm {max_norm} must be 0 or more")
     if norm > max_norm:
         return max_norm / norm
     return 1.0

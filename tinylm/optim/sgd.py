@@ -58,7 +58,7 @@ class Momentum:
         lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
         g = wide(flat.collect()[start:stop]) * scale
         for part in flat.decayed(start, stop):
-            g[part.start - start:part.stop - start] += self.weight_decay * flat.data[part]
+            g[part.start - start:part.stop - start] += self.weight_decay * wide(flat.data[part])
         u = self.velocity[start:stop]
         u *= self.momentum
         u += g

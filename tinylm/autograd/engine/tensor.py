@@ -161,15 +161,14 @@ class Tensor:
         return f"Tensor{label}({values}, {self.dtype}, shape {self.shape}{made})"
 
 
-def _carries(op, dtype):
-    """Whether a result of this dtype carries a gradient: floats do, integers and bools never.
-
-    raises  DtypeError for complex numbers, which do have one, but not here
+def _refuse_complex(op, dtype):
+    """Raises DtypeError for complex numbers, whose gradients are not kept here; False for integers and bools,
+    which have none.
     """
     if dtype.kind == "c":
         raise DtypeError(f"{op}: the result is {dtype}, and gradients are real: take apart the real and the imaginary "
                          "part, or use no_grad()")
-    return dtype.kind == "f"
+    return False
 
 
 def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused=False):
@@ -180,7 +179,9 @@ def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused
     """
     result = Tensor(out)
     inputs = tuple([(a._node or (a if a.requires_grad else None)) if isinstance(a, Tensor) else None for a in args])
-    if _recording.get() and any([edge is not None for edge in inputs]) and _carries(op, result.data.dtype):
+    dtype = result.data.dtype
+    if (_recording.get() and any([edge is not None for edge in inputs])
+            and (dtype.kind == "f" or _refuse_complex(op, dtype))):
         cells = tuple([a._version if isinstance(a, Tensor) else None for a in args]) if reads else ()
         if reads == "both":
             cells += (result._version,)
