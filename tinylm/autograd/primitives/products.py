@@ -167,6 +167,7 @@ def einsum(subscripts, *operands):
     """Einstein summation as NumPy writes it: "ij,jk->ik", "...ij,...jk", "ii->i"; letters that the output lacks are summed.
 
     Without an arrow the output has the axes of the ellipsis and the letters that occur once, in alphabetical order.
+    An ellipsis that the output lacks is summed, as in torch, where NumPy refuses. Long sums of float32 are float64's.
     Raises ShapeError if terms and shapes do not match.
     """
     operands = [x if isinstance(x, Tensor) else Tensor(x) for x in operands]
