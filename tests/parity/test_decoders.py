@@ -138,8 +138,7 @@ def saved_gradients(theirs, folder):
 
 
 def relative(ours, theirs):
-    # The floor is for gradients that are 0, but for roundings on one side: a sole expert's router.
-    return np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-9)
+    return np.abs(ours - theirs).max() / np.abs(theirs).max()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -160,7 +159,12 @@ def test_logits_and_every_gradient_agree_with_the_published_class(name, tmp_path
     gradients, parameters = saved_gradients(theirs, tmp_path / "gradients"), model.named_parameters()
     for rule in LAYOUTS[kind].rules(model.config, kind):
         wanted = rule.read([lambda name=name: gradients[name] for name in rule.theirs], np.float64) - rule.shift
-        assert relative(parameters.pop(rule.ours).grad.numpy(), wanted) < TOLERANCE, rule.ours
+        found = parameters.pop(rule.ours).grad.numpy()
+        if name == "mixtral of one" and "router" in rule.ours:
+            # The gate is 1 whatever the router says: no gradient here, the rounding of 1 there.
+            assert not found.any() and np.abs(wanted).max() < 1e-7
+            continue
+        assert relative(found, wanted) < TOLERANCE, rule.ours
     assert not parameters
 
 
