@@ -79,6 +79,23 @@ def test_clipping_scales_the_gradient_to_the_limit(rng):
     assert np.array_equal(above_after, after)
 
 
+def test_by_default_the_batch_is_read_at_once_and_nothing_is_clipped(rng):
+    class Counting(CausalLM):
+        sizes = []
+
+        def loss(self, model, batch):
+            self.sizes.append(len(batch))
+            return super().loss(model, batch)
+    batch, model = uneven_batch(rng), tiny_model()
+    for parameter in model.parameters():
+        parameter.data *= 30                                # a gradient that is longer than 1
+    optimizer = SGD(FlatParameters(model.named_parameters()))
+    before = optimizer.flat.data.copy()
+    step = train_step(model, Counting(), optimizer, batch, 0, B, 1.0)
+    assert Counting.sizes == [B] and step.grad_norm > 2
+    assert np.linalg.norm(optimizer.flat.data - before) == pytest.approx(step.grad_norm, rel=1e-9)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_step_is_the_same_on_every_device(device, dropout):
     expected, found = tiny_trainer(dropout=dropout), tiny_trainer(dropout=dropout, device=device)
