@@ -76,7 +76,7 @@ FAMILIES |= {
     "phi3 short": ("Phi3", SMALL | dict(rope_parameters=LONG_PARTIAL, original_max_position_embeddings=16)),
     "gpt_neox": ("GPTNeoX", NEOX),
     "gpt_neox half": ("GPTNeoX", NEOX | dict(rope_parameters=PARTIAL, use_parallel_residual=False, attention_bias=False,
-                      tie_word_embeddings=True, hidden_act="gelu_new")),
+                      tie_word_embeddings=True, hidden_act="gelu_fast")),
     "gpt_neox whole": ("GPTNeoX", NEOX | dict(rope_parameters=PARTIAL | dict(partial_rotary_factor=1.0))),
     "opt": ("OPT", OPT),
     "opt after": ("OPT", OPT | dict(do_layer_norm_before=False, enable_bias=False, tie_word_embeddings=False)),

@@ -228,7 +228,7 @@ REFUSED = {
                 dict(layer_types=["sliding_attention"] * 4)],
     "phi3": [dict(hidden_act="mish"), dict(attention_bias=True)],
     "qwen3": [dict(partial_rotary_factor=0.5, rope_parameters=None, rope_scaling=None), dict(qk_layernorm=False)],
-    "gpt_neox": [dict(hidden_act="gelu_fast")],
+    "gpt_neox": [dict(hidden_act="quick_gelu")],
     "olmo2": [dict(clip_qkv=3.0), dict(mlp_bias=True)],
     "starcoder2": [dict(mlp_type="gated"), dict(norm_type="rms_norm")],
 }
@@ -328,3 +328,14 @@ def test_factors_for_another_number_of_pairs_are_refused_where_they_are_read():
     factors = {"short_factor": [1.0, 2.0, 3.0], "long_factor": [1.0, 2.0]}
     with pytest.raises(CheckpointError, match="3 numbers for short, and 2 pairs turn"):
         read_layout(described | {"rope_parameters": {"rope_type": "longrope"} | factors})
+
+
+def test_a_neox_may_hold_the_masks_of_older_files(tmp_path):
+    tensors = saved(tmp_path, "pythia-160m")
+    masks = {"gpt_neox.layers.0.attention.bias": np.ones((1, 1, 4, 4), bool),
+             "gpt_neox.layers.0.attention.masked_bias": np.array(-1e9, np.float32),
+             "gpt_neox.layers.0.attention.rotary_emb.inv_freq": np.ones(1, np.float32)}
+    before = load_pretrained(tmp_path).model.state_dict()
+    write_safetensors(tmp_path / "model.safetensors", tensors | masks)
+    after = load_pretrained(tmp_path).model.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)

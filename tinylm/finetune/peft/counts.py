@@ -16,7 +16,7 @@ def counts(config, r=8, n=8):
     c = config
     L, D, G, K, F = c.n_layer, c.d_model, c.kv_heads, c.key_width, c.hidden_width
     Q = c.n_head * K
-    if not c.bias or c.norm != "layer" or c.activation in GATES or c.norm_placement != "pre":
+    if not c.bias or c.norm != "layer" or c.activation in GATES or c.norm_placement != "pre" or c.qk_norm:
         raise ConfigError("counts: the formulas are those of a GPT with biases, layer norms and a plain feed-forward, pre-norm")
     norm = 2 * D
     block = (D + 1) * (Q + 2 * G * K) + (Q + 1) * D + (D + 1) * F + (F + 1) * D + 2 * norm

@@ -19,6 +19,7 @@ from tinylm.models.published.layouts.rules import read_rule
 BUFFERS = (
     ".attn.bias",
     ".attn.masked_bias",
+    ".attention.bias",
     "rotary_emb.inv_freq",
     "embeddings.position_ids",
     "attention.masked_bias",

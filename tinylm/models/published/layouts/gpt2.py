@@ -9,6 +9,7 @@ PREFIX = "transformer."
 ACTIVATION = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "gelu": "gelu",
     "relu": "relu",
     "silu": "silu",

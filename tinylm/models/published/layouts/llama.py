@@ -18,6 +18,7 @@ ACTIVATION = {
     "swish": "swiglu",
     "gelu_pytorch_tanh": "geglu_tanh",
     "gelu_new": "geglu_tanh",
+    "gelu_fast": "geglu_tanh",
     "gelu": "geglu",
 }
 ARCHITECTURE = {
@@ -100,6 +101,14 @@ def _qwen3(f, d_model):
     return _attention_biases(f) | dict(qk_norm="head")
 
 
+def _phi3(f, d_model):
+    for name in ("attention_bias", "mlp_bias", "lm_head_bias"):  # of the authors' own class
+        f.only(name, False)
+    f.only("full_attn_mod", 1)
+    f.only("interpolate_factor", 1)
+    return {}
+
+
 def _olmo2(f, d_model):
     return _attention_biases(f) | dict(norm_placement="branch", qk_norm="width")
 
@@ -155,6 +164,7 @@ SPECIAL = {
     "qwen3": _qwen3,
     "olmo2": _olmo2,
     "smollm3": _smollm3,
+    "phi3": _phi3,
 }
 
 

@@ -14,6 +14,7 @@ PREFIX = "transformer."
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     f.ignore("learned_pos_emb init_device verbose fc_type use_pad_tok_in_ffn init_config")
+    f.ignore("tokenizer_name")
     f.only("no_bias", True)
     f.only("expansion_ratio", 4)
     f.only("embedding_fraction", 1, 1.0)

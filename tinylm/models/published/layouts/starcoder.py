@@ -16,6 +16,8 @@ def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     base, scaling, _, context = read_rope(f, f.integer("max_position_embeddings"))
     window = f.integer("sliding_window", default=None)
+    eps = f.number("norm_epsilon", default=1e-5)
+    _of_the_authors(f, eps)
     heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
@@ -26,7 +28,7 @@ def read_config(f, names=None):
         d_model=d_model,
         head_width=d_model // heads if d_model % heads else None,
         d_hidden=f.integer("intermediate_size"),
-        norm_eps=f.number("norm_epsilon", default=1e-5),
+        norm_eps=eps,
         norm_bias=True,
         activation=f.choice("hidden_act", table=ACTIVATION, default="gelu_pytorch_tanh"),
         positions="rope",
@@ -37,6 +39,15 @@ def read_config(f, names=None):
         bias=f.flag("use_bias", default=True),
         tied=f.flag("tie_word_embeddings", default=True),
     )
+
+
+def _of_the_authors(f, eps):
+    """Fields of the authors' own program, which the published files hold besides the class's."""
+    f.ignore("activation_function attention_softmax_in_fp32 scale_attention_softmax_in_fp32")
+    f.only("layer_norm_epsilon", eps)
+    f.only("mlp_type", "default")
+    f.only("norm_type", "layer_norm")
+    f.only("scale_attn_weights", True)
 
 
 def write_config(config, kind):
