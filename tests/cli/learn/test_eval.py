@@ -61,3 +61,13 @@ def test_a_text_that_was_changed_is_not_scored(text, tiny, tmp_path, capsys, nam
     capsys.readouterr()
     assert main(["eval", str(tmp_path / "run")]) == 1
     assert f"{name}: token id 65535" in capsys.readouterr().err
+
+
+def test_a_text_that_is_gone_has_a_command_that_brings_it_back(text, tiny, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "--data", str(text), "--out", run, *tiny]) == 0
+    (tmp_path / "run" / "data" / "meta.json").unlink()
+    capsys.readouterr()
+    assert main(["eval", run]) == 1
+    assert f"`tinylm train --resume {run}` prepares the text again" in capsys.readouterr().err
+    assert main(["train", "--resume", run]) == 0 and main(["eval", run]) == 0

@@ -119,6 +119,19 @@ def test_every_field_of_a_checkpoint(run):
     assert try_all(state, lambda: resume(run), seed=1, tries=3) > 100
 
 
+def test_a_tuned_model_of_before_a_field_was_added_is_read(tuned):
+    file = checkpoint.latest(tuned) / "state.json"
+    original = file.read_text()
+    value = json.loads(original)
+    for name in ("rotary_width", "rotation", "qk_norm"):  # added after the first were tuned
+        del value["state"]["gpt"][name]
+    try:
+        write(file, value)
+        open_tuned(tuned)
+    finally:
+        file.write_text(original)
+
+
 def test_every_field_of_a_tuned_checkpoint(tuned):
     state = checkpoint.latest(tuned) / "state.json"
     assert try_all(state, lambda: open_tuned(tuned), seed=2, tries=3) > 100

@@ -90,12 +90,16 @@ def text_of(path, run, tokenizer, trained, aside, bad=None):
         return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
     if not (run / "data").exists():                          # of a fine-tuned model
         raise DataError(f"{run} has no text of its own: give one with --data FILE")
-    data = open_text(run / "data", tokenizer, family)
+    try:
+        data = open_text(run / "data", tokenizer, family)
+        data.val.verify()
+        if not family.causal:                                # other objectives draw from the text
+            data.train.verify()
+    except DataError as error:
+        raise DataError(f"{error}: `tinylm train --resume {run}` prepares the text again, or give "
+                        "one with --data FILE") from None
     if not len(data.val):
         raise DataError(f"{run} kept no text for validation (val_fraction 0): give one with --data FILE")
-    data.val.verify()
-    if not family.causal:                                    # other objectives draw from the text
-        data.train.verify()
     return data
 
 

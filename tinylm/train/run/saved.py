@@ -132,9 +132,15 @@ def _turns(model):
     return angles is None or all(np.isfinite(x).all() for x in angles)
 
 
+# Fields of a GPTConfig that older fine-tuned models do not have, as those models computed.
+ADDED = {"rotary_width": None, "rotation": ["rope"], "qk_norm": None}
+
+
 def _gpt(fields, saved, config):
     """The GPT of a fine-tuned model."""
     described = fields.object("gpt")
+    for name, value in ADDED.items():
+        described.values.setdefault(name, value)
     arrays, numbers = _numbers(saved, fields)
     try:
         shape = GPTConfig(**described.arguments(GPTConfig))
