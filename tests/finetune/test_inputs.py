@@ -5,8 +5,7 @@ from hypothesis import strategies as st
 
 from tests.finetune.tasks.heads_small import INPUTS, SPECIAL
 from tinylm.errors import ConfigError, DataError
-from tinylm.finetune.inputs import EncoderInput, frame, special_of, spread_labels
-from tinylm.pretrain.batch import IGNORE
+from tinylm.finetune.inputs import EncoderInput, frame, special_of
 from tinylm.pretrain.discriminative.pairs import pack
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordPieceTokenizer, WordTokenizer
@@ -72,7 +71,6 @@ def test_a_label_belongs_to_the_first_piece_of_its_word():
     ids, segments, first = read.word_row(["birds", "catches", "the"])
     assert [PIECES[i] for i in ids] == ["[CLS]", "bird", "##s", "catch", "##es", "the", "[SEP]"]
     assert first.tolist() == [1, 3, 5]
-    assert spread_labels([7, 8, 9], first, len(ids)).tolist() == [IGNORE, 7, IGNORE, 8, IGNORE, 9, IGNORE]
 
 
 def test_words_after_a_question_begin_after_its_mark():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError
-from tinylm.pretrain.batch import IGNORE, pad_rows
+from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
 
@@ -42,17 +42,6 @@ def frame(special, first, second=None):
     if second is not None:
         ids += [*second, *mark["sep"]]
     return np.array(ids, np.int64), (np.arange(len(ids)) >= one).astype(np.int64)
-
-
-def spread_labels(labels, first, length):
-    """Labels of words at their first pieces, IGNORE at all other tokens: what a loss over tokens takes.
-
-    labels   (m,) integers;  first (m,) positions
-    returns  (length,) integers
-    """
-    out = np.full(length, IGNORE, np.int64)
-    out[np.asarray(first, np.int64)] = labels
-    return out
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,15 @@ def test_only_the_first_state_is_asked_for_the_class():
     model, batch = encoder(languages=0), objective(False).make_batch(TEXT, Random(0))
     h = tl.Tensor(model.hidden(batch.inputs, **batch.options).numpy(), requires_grad=True)
     logits = model.pair_logits(h)
-    g, = tl.grad(tl.cross_entropy(logits, batch.classes), [h])
+    model.hidden = lambda ids, **options: h
+    loss, metrics = objective(False).loss(model, batch)
+    g, = tl.grad(loss, [h], retain_graph=True)
     assert np.abs(g.numpy()[:, 0]).max() > 0 and not g.numpy()[:, 1:].any()
     z = logits.numpy()                                      # a softmax of two classes is the logistic of their difference
     p = np.exp(z[:, 1]) / np.exp(z).sum(1)
     np.testing.assert_allclose(p, 1 / (1 + np.exp(z[:, 0] - z[:, 1])), rtol=1e-12)
+    chances = np.where(batch.classes == 1, p, 1 - p)
+    assert metrics["pair"] == loss.item() == pytest.approx(-np.log(chances).mean(), rel=1e-12)
 
 
 def test_pairs_of_any_lengths_are_padded():

@@ -19,7 +19,6 @@ from tinylm.pretrain.masked.masked import (
     mask_tokens,
     targets_at,
 )
-from tinylm.pretrain.score import score_tokens
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words
 
@@ -78,7 +77,12 @@ def test_unchanged_tokens_count_too():
     assert np.flatnonzero(targets != IGNORE).tolist() == [3, 6, 8, 9]
     assert RAIN.show(targets[[3, 6, 8, 9]]) == ["raining", "I", "an", "umbrella"]
     logits = Tensor(np.random.default_rng(0).normal(size=(1, 12, RAIN.special.vocab_size)), requires_grad=True)
-    loss, _ = score_tokens(lambda ids, **options: logits, TokenBatch(shown[None], targets[None]))
+    batch = TokenBatch(shown[None], targets[None])
+    loss, metrics = MaskedLM(RAIN.special).loss(lambda ids, **options: logits, batch)
+    z = logits.numpy()[0]
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    by_hand = -sum(log_p[t, x[t]] for t in (3, 6, 8, 9)) / 4            # the words of the text
+    assert loss.item() == pytest.approx(by_hand, rel=1e-12) and metrics["tokens"] == 4
     g, = tl.grad(loss, [logits])
     assert np.flatnonzero(np.abs(g.numpy()[0]).sum(-1)).tolist() == [3, 6, 8, 9]             # exactly 0 elsewhere
 

@@ -1,5 +1,6 @@
 """The span boundary objective: what stands around a span, and that nothing else is asked."""
 import numpy as np
+import pytest
 
 import tinylm as tl
 from tests.pretrain.tiny import bounded
@@ -34,8 +35,15 @@ def test_the_boundary_term_depends_on_the_two_boundary_states_alone():
     model, objective = bounded(), spanbert(SPECIAL, rate=0.5)
     batch = objective.make_batch(TEXT[:1], Random(0))
     h = Tensor(model.hidden(batch.inputs, **batch.options).numpy(), requires_grad=True)
-    said = model.boundary(h, batch.before, batch.after, batch.place, model.tokens.weight)
-    g, = tl.grad(tl.cross_entropy(said, batch.targets), [h])
+    model.hidden = lambda ids, **options: h
+    nothing = Tensor(np.zeros((*batch.inputs.shape, SPECIAL.vocab_size)))
+    model.logits = lambda h: nothing                        # masked LM has no gradient
     counted = batch.targets[0] != IGNORE
+    loss, metrics = objective.loss(model, batch)
+    g, = tl.grad(loss, [h])
+    z = model.boundary(h, batch.before, batch.after, batch.place, model.tokens.weight).numpy()[0]
+    log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    by_hand = -np.mean([log_p[t, batch.targets[0, t]] for t in np.flatnonzero(counted)])
+    assert metrics["boundary"] == pytest.approx(by_hand, rel=1e-12)
     around = set(batch.before[0][counted]) | set(batch.after[0][counted])
     assert set(np.flatnonzero(np.abs(g.numpy()[0]).max(-1))) == around
