@@ -17,9 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 from tests.parity.test_decoders import FAMILIES, relative  # noqa: E402
 from tests.parity.test_decoders import published as made  # noqa: E402
-from tinylm.models.published.build import fill, new_model  # noqa: E402
-from tinylm.models.published.formats import read_gguf  # noqa: E402
-from tinylm.models.published.layouts import gguf as layout  # noqa: E402
+from tinylm.models.published.load import load_pretrained  # noqa: E402
 
 IDS = np.random.default_rng(1).integers(3, 53, (2, 12))
 ARCHITECTURES = {
@@ -138,9 +136,7 @@ def test_a_file_of_the_formats_own_library_gives_the_models_logits(name, tmp_pat
     monkeypatch.setattr("tests.parity.test_decoders.FAMILIES", FAMILIES)
     theirs, arch = made(name), ARCHITECTURES[name]
     write(tmp_path / "model.gguf", theirs, arch)
-    weights = read_gguf(tmp_path / "model.gguf")
-    model = new_model(layout.read_config(weights), np.float64)
-    fill(model, layout.rules(model.config, arch), weights, np.float64, layout=layout)
+    model = load_pretrained(tmp_path / "model.gguf", np.float64, tokenizer=False).model
     expected = theirs(torch.tensor(IDS)).logits.detach().numpy()
     # the weights pass through float32, a relative 6e-8 of each
     assert relative(model(IDS).numpy(), expected) < 1e-5

@@ -4,11 +4,19 @@ Read next: attention/cases.py.
 """
 import numpy as np
 
+from tinylm.autograd import concatenate
 from tinylm.autograd.kernels.cases import qkv
 from tinylm.autograd.primitives.cases import normal
 from tinylm.autograd.registry import call, register
 from tinylm.backend import Random
-from tinylm.nn import LayerNorm, capped_attention, experts, sandwich_norm
+from tinylm.nn import (
+    LayerNorm,
+    SelfAttention,
+    capped_attention,
+    experts,
+    projected,
+    sandwich_norm,
+)
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.feedforward import geglu_tanh
 
@@ -27,6 +35,24 @@ register("nn.capped_attention", capped_attention, lambda rng: [
     call(*qkv(rng, T=3, S=3), 1.0, mask=rng.random((3, 3)) < 0.7)], covers=(), source="Team Gemma 2024 (Gemma 2)")
 register("nn.geglu_tanh", geglu_tanh, lambda rng: [call(normal(rng, 2, 3), normal(rng, 2, 3))], covers=(),
          source="book eq. 2.29 with the tanh form of GELU")
+
+
+def heads_of(attention, x):
+    """Queries, keys and values as one tensor: (B, H + 2 G, T, K)."""
+    return concatenate(list(projected(attention, x)), axis=1)
+
+
+def normed(rng, kind):
+    """A SelfAttention that norms queries and keys, its gains drawn."""
+    made = SelfAttention(8, 4, Random(0, "cases"), kv_heads=2, dtype=np.float64, qk_norm=kind)
+    for parameter in made.parameters():
+        parameter.data[...] = rng.normal(size=parameter.shape)
+    return made
+
+
+register("nn.projected", heads_of, lambda rng: [
+    call(normed(rng, kind), normal(rng, 1, 3, 8)) for kind in ("head", "width")], covers=(),
+         source="Henry et al. 2020 (Qwen3); OLMo 2")
 
 
 def sandwich(x, first, second):

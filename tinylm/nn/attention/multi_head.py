@@ -151,6 +151,8 @@ def projected(attention, x):
 
     With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the weights before it: it cannot grow until
     softmax saturates (Henry et al. 2020, query-key normalization; Dehghani et al. 2023).
+
+    Check: tinylm gradcheck nn.projected
     """
     q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)
     if attention.qk_norm == "head":
