@@ -25,6 +25,9 @@ def test_temperature_goes_from_the_largest_over_the_proportional_to_the_uniform(
 
 
 def test_the_formula_by_hand():
+    # by default T = 1: by size
+    np.testing.assert_allclose(mixture_weights([3, 1]), [0.75, 0.25])
+    np.testing.assert_allclose(MixtureSampler([3, 1]).weights, [0.75, 0.25])
     # sizes 100 and 1, T = 2: roots 10 and 1. (Conneau et al. 2020 with alpha = 0.5)
     np.testing.assert_allclose(mixture_weights([100, 1], 2), [10 / 11, 1 / 11])
     # the small source ten times

@@ -29,6 +29,14 @@ def test_the_line_that_is_wrong_is_named(tmp_path):
         read_labeled(path)
 
 
+@pytest.mark.parametrize("label", ["٣", "３", "1_0", "²", "-1", "1.0", ""])
+def test_a_label_is_written_in_the_digits_0_to_9(tmp_path, label):
+    path = tmp_path / "reviews.txt"
+    path.write_text(f"fine\t1\ngood\t{label}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: needs a sentence, a tab and a whole number"):
+        read_labeled(path)
+
+
 def test_columns_of_a_gzipped_file(tmp_path):
     path = tmp_path / "verses.tsv.gz"
     path.write_bytes(gzip.compress("1\tone\tuno\n2\ttwo\tdos\n".encode()))

@@ -279,6 +279,7 @@ BOS = {
             "added_tokens_decoder.7 is '<|end|>', whose id is 258",
         ),
         ({"added_tokens_decoder": {"x": {"content": "a"}}}, "has the id 'x'"),
+        ({"added_tokens_decoder": {"٢٥٨": {"content": "<|end|>"}}}, "has the id '٢٥٨'"),
         ({"added_tokens_decoder": []}, "added_tokens_decoder is \\[\\]"),
         ({"model_max_length": "long"}, "model_max_length is 'long'"),
     ],

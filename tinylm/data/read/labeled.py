@@ -35,7 +35,7 @@ def read_labeled(path, bad=None):
             continue
         text, _, label = line.rpartition("\t")
         text, label = text.strip(), label.strip()
-        if text and label.isdecimal() and len(label) <= _LONGEST_LABEL:
+        if text and label.isascii() and label.isdecimal() and len(label) <= _LONGEST_LABEL:
             examples.append((text, int(label)))
         else:
             refuse(f"{path}, line {number}: needs a sentence, a tab and a whole number, not "

@@ -128,7 +128,7 @@ def _read(value, where):
         if f"{role}_token" in given:
             found.names[role] = _token(given.raw(f"{role}_token"), f"{where}.{role}_token")
     for i, one in (given.take("added_tokens_decoder", dict | None, None) or {}).items():
-        if not i.isdecimal():
+        if not (i.isascii() and i.isdecimal()):
             raise DataError(f"{where}.added_tokens_decoder has the id {i!r}, which is no number")
         found.added.append(AddedToken.read(one, f"{where}.added_tokens_decoder.{i}", int(i)))
     found.extra = _extra(given)
