@@ -1,4 +1,7 @@
 """Pairs of sentences: packing, negatives, order, and BERT's sum of two losses."""
+from collections import Counter
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -93,6 +96,42 @@ def test_bert_s_gradient_is_the_sum_of_two():
     both, one, other = (tl.grad(part, weight)[0].numpy() for part in (loss, masked, pair))
     np.testing.assert_allclose(both, one + other, rtol=1e-9, atol=1e-14)
     assert objective(False).loss(model, batch)[0].item() == pytest.approx(pair.item(), rel=1e-12)
+
+
+def even(counts, n):
+    """Whether n draws fell evenly: each count within four deviations of a binomial."""
+    p = 1 / len(counts)
+    return all(abs(count - n * p) < 4 * np.sqrt(n * p * (1 - p)) for count in counts)
+
+
+def test_every_pair_and_every_other_sentence_is_drawn_alike():
+    documents = [[[1], [2], [3]], [[4], [5]]]               # three pairs; from the other document 2 or 3
+    found = next_sentence_pairs(documents, Random(0), 3000)
+    negatives = Counter((a[0], b[0]) for a, b, c in found if c == NOT_NEXT)
+    positives = Counter((a[0], b[0]) for a, b, c in found if c == IS_NEXT)
+    assert even([sum(positives.values()), sum(negatives.values())], 3000)
+    assert set(positives) == {(1, 2), (2, 3), (4, 5)}
+    assert even(positives.values(), sum(positives.values()))
+    for first, others in ((1, (4, 5)), (2, (4, 5)), (4, (1, 2, 3))):
+        counts = [negatives.pop((first, other)) for other in others]
+        assert even(counts, sum(counts))
+    assert not negatives
+
+
+def test_a_negative_begins_anywhere_in_the_corpus():
+    corpus = np.arange(10)
+    rows = np.full((4000, 2), 50)                           # halves of one token, which is not in the corpus
+    pairs, classes = NextSentence(corpus, p_negative=1.0)(rows, Random(0))
+    assert (classes == NOT_NEXT).all() and all(first.tolist() == [50] for first, _ in pairs)
+    assert even(np.bincount([second[0] for _, second in pairs], minlength=10), 4000)
+
+
+@pytest.mark.parametrize("kind", [SentencePairs, NextSentence, SentenceOrder])
+def test_an_objective_cannot_be_changed_after_it_was_made(kind):
+    made = {SentencePairs: lambda: objective(), SentenceOrder: SentenceOrder,
+            NextSentence: lambda: NextSentence(np.arange(3))}[kind]()
+    with pytest.raises(FrozenInstanceError):
+        made.p_negative = 0.1
 
 
 def test_without_pairs_it_is_roberta_s_loss():
