@@ -14,7 +14,7 @@ from tinylm.models.published.layouts import LAYOUTS
 from tinylm.models.published.layouts import gguf as gguf_layout
 from tinylm.models.published.layouts.rules import adjacent_pairs, grouped_qkv, linear
 from tinylm.models.published.load import load_pretrained, read_layout
-from tinylm.models.published.save import canonical, kind_of, save_pretrained
+from tinylm.models.published.save import canonical, described_as, kind_of, save_pretrained
 
 KINDS = {"gpt2": "gpt2", "gpt1": "openai-gpt", "llama2-7b": "llama", "llama3.1-8b": "llama", "mistral-7b": "mistral",
          "mixtral-8x7b": "mixtral", "gemma-2b": "gemma", "gemma2-9b": "gemma2", "qwen2-7b": "qwen2", "falcon-7b": "falcon",
@@ -339,3 +339,14 @@ def test_a_neox_may_hold_the_masks_of_older_files(tmp_path):
     write_safetensors(tmp_path / "model.safetensors", tensors | masks)
     after = load_pretrained(tmp_path).model.state_dict()
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("name, changes", [
+    ("gemma2-9b", dict(attention="full", window=None)),
+    ("pythia-160m", dict(rotary_width=None, rope_scaling={"name": "linear", "factor": 2.0})),
+    ("pythia-160m", dict(rope_scaling={"name": "linear", "factor": 2.0}))])
+def test_parts_that_a_family_leaves_unused_are_written(name, changes):
+    kind = KINDS[name]
+    described = described_as(tiny(name, **changes), kind)
+    assert described is not None
+    assert described.get("sliding_window", 1) is not None

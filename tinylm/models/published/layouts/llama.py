@@ -242,6 +242,7 @@ def write_config(config, kind):
         d["use_sliding_window"] = any(windows)
     if kind == "gemma2":
         d |= {
+            "sliding_window": c.window or c.context,  # the class wants one, used or not
             "attn_logit_softcapping": c.attention_cap,
             "final_logit_softcapping": c.logit_cap,
             # an integer there

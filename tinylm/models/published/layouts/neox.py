@@ -55,7 +55,9 @@ def write_config(config, kind):
     c = config
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
     turned = write_rope(c)
-    share = turned["rope_parameters"].setdefault("partial_rotary_factor", 1.0)
+    share = turned["rope_parameters"].get("partial_rotary_factor", 1.0)
+    for section in {"rope_parameters", "rope_scaling"} & turned.keys():  # both must say it
+        turned[section]["partial_rotary_factor"] = share
     return turned | {
         "model_type": kind,
         "architectures": ["GPTNeoXForCausalLM"],
