@@ -168,6 +168,16 @@ def test_a_name_makes_its_own_objective_of_its_own_family(name):
         assert found.choose is choose_tokens
 
 
+@every
+def test_an_objective_and_its_parts_cannot_be_changed_after_they_were_made(name):
+    found = made(name)
+    parts = [getattr(found, field, None) for field in ("task", "pairs", "masked")]
+    parts += [getattr(part, "noise", None) for part in parts]
+    for one in [found, *(part for part in parts if dataclasses.is_dataclass(part))]:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one.rate = 0.5
+
+
 def test_what_is_missing_is_said():
     with pytest.raises(ConfigError, match="did you mean masked"):
         objective("maskd", SPECIAL)

@@ -106,3 +106,15 @@ def test_corruptions_can_follow_each_other():
     x, both = np.arange(1, 21) % 5, noise.Chain(noise.SentencePermutation((END,)), noise.TextInfilling(SPECIAL.mask))
     out = both(*drawn(x, 0))
     assert (out < 12).sum() == 14 and SPECIAL.mask in out   # 30 % of 20 gone
+
+
+def test_replacements_are_the_words_of_their_own_draws():
+    """Row 0 of the draws chooses the places, row 1 the words: 0.0 to 0.9 are five words, twice."""
+    draws = np.stack([np.zeros(10), np.arange(10) / 10, np.full(10, 0.99)])
+    out = noise.TokenReplacement(np.arange(20, 25), rate=1.0)(np.zeros(10, int), draws)
+    assert out.tolist() == [20, 20, 21, 21, 22, 22, 23, 23, 24, 24]
+
+
+def test_a_permutation_is_the_order_of_its_draws():
+    draws = np.array([[0.9, 0.1, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
+    assert noise.TokenPermutation()(np.array([7, 8, 9]), draws).tolist() == [8, 9, 7]
