@@ -129,3 +129,14 @@ def test_denoising_without_noise_is_copying(rng):
     assert np.array_equal(batch.inputs[:, 1:], x) and np.array_equal(batch.targets[:, :-1], x)
     noisy = Seq2SeqLM(SPECIAL, Denoise(TokenMasking(SPECIAL.mask, 1.0))).make_batch(x, Random(0))
     assert (noisy.inputs[:, 1:] == SPECIAL.mask).all() and np.array_equal(noisy.targets, batch.targets)
+
+
+def test_bert_style_masks_the_tokens_with_the_smallest_draws():
+    """30 % of ten tokens are three: those at places 2, 5 and 9."""
+    draws = np.full((2, 10), 0.5)
+    draws[0, [2, 5, 9]] = 0.1, 0.3, 0.2
+    ids = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1])
+    source, target = Masked(SPECIAL, rate=0.3)(ids, draws)
+    chosen = np.isin(np.arange(10), (2, 5, 9))
+    assert source.tolist() == np.where(chosen, SPECIAL.mask, ids).tolist()
+    assert target.tolist() == np.where(chosen, ids, IGNORE).tolist()
