@@ -19,4 +19,4 @@ def test_every_file_on_the_list_is_there_and_still_has_a_wide_line():
 
 def test_the_list_does_not_grow():
     # As long as it was when the limit came down from 132 to 100 columns.
-    assert len(LISTED) <= 739
+    assert len(LISTED) <= 713

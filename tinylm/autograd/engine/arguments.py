@@ -33,10 +33,12 @@ def as_array(x, name):
 
 
 def is_half(x):
+    """True for a Tensor or an array of float16."""
     return getattr(x, "dtype", None) == np.float16
 
 
 def widened(x):
+    """A float16 Tensor in float32; anything else as it is."""
     return x.astype(np.float32) if isinstance(x, Tensor) and is_half(x) else x
 
 
@@ -87,6 +89,7 @@ def _in_float32(arrays, operands):
 
 
 def twin_in_float32(twin):
+    """A twin that calculates in float32 and rounds its result to float16."""
     def wide(*args, **options):
         args = [a.astype(np.float32) if is_half(a) else a for a in args]
         return twin(*args, **options).astype(np.float16)
