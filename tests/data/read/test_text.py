@@ -134,3 +134,13 @@ def test_directories_without_text_are_refused(tmp_path):
     (tmp_path / "b.txt").touch()
     with pytest.raises(DataError, match="all 2 text files .* are empty"):
         read_text(tmp_path)
+
+
+def test_lines_of_json_are_documents_and_not_text(tmp_path):
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"text": "one\\n"}\n{"text": "two", "id": 3}\n')
+    (tmp_path / "plain.txt").write_text("three")
+    assert read_text(tmp_path) == ["three", "one\n", "two"]
+    path.write_text('{"text": "one"}\n{"words": "two"}\n')
+    with pytest.raises(DataError, match=r"some.jsonl, line 2: .* no JSON object with the text"):
+        read_text(path)

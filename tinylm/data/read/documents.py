@@ -5,12 +5,11 @@ document is in memory at a time. Read first: text.py, which reads the characters
 clean/pipeline.py.
 """
 from tinylm.data.read.sources import text_files
-from tinylm.data.read.text import stream_text
+from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError
-from tinylm.reading import json_lines, lines_of, refuse
+from tinylm.reading import lines_of
 
 UNITS = ("auto", "file", "paragraph", "line")
-_JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 
 
 def read_documents(paths, unit="auto", key="text", bad=None):
@@ -30,8 +29,8 @@ def read_documents(paths, unit="auto", key="text", bad=None):
     for file in files:
         if len(files) > 1 and file.is_file() and file.stat().st_size == 0:
             continue                                        # such as __init__.py
-        if unit == "auto" and str(file).lower().endswith(_JSON_LINES):
-            found = _json_lines(file, key, bad)
+        if unit == "auto" and holds_json_lines(file):
+            found = json_texts(file, key, bad)
         elif unit in ("auto", "file"):
             found = ["".join(stream_text(file, bad=bad))]
         else:
@@ -49,12 +48,3 @@ def _paragraphs(chunks):
             yield "\n".join(held)
             held = []
     yield "\n".join(held)
-
-
-def _json_lines(path, key, bad):
-    for number, record in json_lines(path, bad):
-        if not isinstance(record, dict) or not isinstance(record.get(key), str):
-            refuse(f"documents: {path}, line {number}: {record!r:.60} is no JSON object with the "
-                   f"text under {key!r}", bad)
-            continue
-        yield record[key]

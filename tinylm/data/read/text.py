@@ -9,7 +9,14 @@ import io
 
 from tinylm.data.read.sources import shown, text_files, unreadable
 from tinylm.errors import DataError
-from tinylm.reading import blocks, numbered_lines, other_encoding, wrong_encoding
+from tinylm.reading import (
+    blocks,
+    json_lines,
+    numbered_lines,
+    other_encoding,
+    refuse,
+    wrong_encoding,
+)
 
 _BOMS = {"utf-8": codecs.BOM_UTF8}
 
@@ -122,8 +129,29 @@ class _Decoder:
                          f"iconv -f WINDOWS-1252 -t UTF-8 {self.path} > new.txt{self.mend}")
 
 
+def holds_json_lines(path):
+    """True for a file whose name says that each line is a JSON object (may be .gz)."""
+    return str(path).lower().endswith((".jsonl", ".jsonl.gz", ".ndjson"))
+
+
+def json_texts(path, key="text", bad=None):
+    """The text under `key` in every line of a file of JSON objects.
+
+    bad     reading.BadLines that takes lines that cannot be read; by default they raise
+    raises  DataError with file and line for what is no JSON object with such a text
+    """
+    for number, record in json_lines(path, bad):
+        if not isinstance(record, dict) or not isinstance(record.get(key), str):
+            refuse(f"documents: {path}, line {number}: {record!r:.60} is no JSON object with the "
+                   f"text under {key!r}", bad)
+            continue
+        yield record[key]
+
+
 def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     """Every file at `path` as a document that is itself a stream: `prepare(stream_documents(folder), ...)`.
+
+    In a file of JSON lines every line's "text" is a document of its own.
 
     path    a file, folder or pattern, or several of them (sources.py)
     yields  one iterator of str per file, in `text_files` order, to be read before the next is asked for. Empty
@@ -138,7 +166,10 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
         raise DataError(f"read text: all {len(files)} text files in {shown(path)} are empty: "
                         "give files with text in them")
     for file in filled:
-        yield stream_text(file, encoding, chunk_bytes, bad)
+        if holds_json_lines(file):
+            yield from ([text] for text in json_texts(file, bad=bad))
+        else:
+            yield stream_text(file, encoding, chunk_bytes, bad)
 
 
 def read_text(path, encoding="utf-8"):
