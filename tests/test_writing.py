@@ -11,7 +11,7 @@ from tinylm.data.clean.language_id import character_ngrams
 from tinylm.data.measure.answers import answer_words
 from tinylm.data.measure.bias import Swap
 from tinylm.data.read.text import without_repeats
-from tinylm.errors import CheckpointError, ConfigError
+from tinylm.errors import CheckpointError, ConfigError, MissingExtra
 from tinylm.generate.retrieval.bm25 import InvertedIndex
 from tinylm.models.published.chat_template import template_of
 from tinylm.pretrain.words import Words, split
@@ -149,7 +149,8 @@ def search(text):
 
 
 def template(text):
-    with contextlib.suppress(ConfigError, CheckpointError):  # of no form that is known
+    # Of no form that is known; without Jinja the refusal is one step more.
+    with contextlib.suppress(ConfigError, CheckpointError, MissingExtra):
         template_of("{% for message in messages %}<|im_start|>system\n" + text)
 
 
