@@ -14,6 +14,9 @@ import stat
 from collections import Counter
 from pathlib import Path
 
+from tinylm.errors import CheckpointError
+from tinylm.fields import show
+
 LARGEST_JSON = 1 << 28  # bytes; the vocabulary of a large model takes a tenth of that
 DEEPEST = 50  # levels of JSON
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -118,6 +121,21 @@ def read_json(path):
         if size > LARGEST_JSON:
             raise ValueError(f"it has {size} bytes, more than {LARGEST_JSON}")
         return parse_json(file.read())
+
+
+def read_object(path, hint=""):
+    """The object in a JSON file, as read_json() reads it.
+
+    hint     follows the reason why it cannot be read
+    raises   CheckpointError naming the file, if it cannot be read or is no object
+    """
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}{hint}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is {show(found)}; it must be an object {{...}}")
+    return found
 
 
 def parse_json(data):

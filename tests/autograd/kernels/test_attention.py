@@ -224,6 +224,8 @@ def test_rotated_scores_depend_on_the_distance_alone(rng):
 
     np.testing.assert_allclose([score(m + 100, m) for m in (0, 1, 50, 1000)], score(100, 0), rtol=1e-11)
     assert abs(score(100, 0) - score(0, 100)) > 1e-3        # but not on the absolute distance: it has a sign
+    # The last of four pairs turns by 10000^(-3/4) = 1/1000 a position.
+    assert rotary_angles(np.array([1000]), 8, dtype=np.float64)[0][0, -1] == pytest.approx(np.cos(1.0))
 
 
 def test_shapes_that_do_not_fit_are_named():

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tinylm.errors import CheckpointError, ConfigError
-from tinylm.files import read_json
+from tinylm.files import read_object
 from tinylm.models.published import formats
 from tinylm.models.published.build import check_size, fill, new_model
 from tinylm.models.published.chat.found import folder_template, gguf_template
@@ -65,7 +65,8 @@ def load_pretrained(name, dtype=np.float32, tokenizer=True):
     if path.suffix == ".gguf":
         return _from_gguf(path, weights, dtype, tokenizer)
     folder = path if path.is_dir() else path.parent
-    described = _json(folder / "config.json")
+    hint = "; weights in Hugging Face's layout have it beside them"
+    described = read_object(folder / "config.json", hint)
     config, kind = read_layout(described, folder / "config.json", weights)
     check_size(config, weights)
     model = new_model(config, dtype)
@@ -117,16 +118,6 @@ def read_layout(described, where="config.json", weights=None):
         raise CheckpointError(f"{where}: {error}") from error
     fields.finish()
     return config, kind
-
-
-def _json(path):
-    try:
-        found = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}; weights in Hugging Face's layout have it beside them") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is no JSON object")
-    return found
 
 
 __all__ = ["Published", "load_pretrained", "read_layout"]

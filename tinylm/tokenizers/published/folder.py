@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tinylm.errors import CheckpointError, DataError
 from tinylm.fields import of_type, show
-from tinylm.files import read_json
+from tinylm.files import read_object
 from tinylm.tokenizers.base import Tokenizer
 from tinylm.tokenizers.published.agree import agreed
 from tinylm.tokenizers.published.families import from_model
@@ -75,15 +75,7 @@ def begin_of(tokenizer):
 
 def _object(path):
     """The JSON object of a file; {} where there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        found = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is {show(found)}; it must be an object {{...}}")
-    return found
+    return read_object(path) if path.is_file() else {}
 
 
 def _settings(folder):

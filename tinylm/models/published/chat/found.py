@@ -11,7 +11,7 @@ Read first: program.py.
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
-from tinylm.files import open_regular, read_json
+from tinylm.files import open_regular, read_object
 from tinylm.models.published.chat_template import (
     DEFAULT,
     RefusedTemplate,
@@ -108,15 +108,8 @@ def gguf_template(weights, special=()):
 
 
 def _object(path):
-    if not path.is_file():
-        return {}
-    try:
-        found = read_json(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is no JSON object")
-    return found
+    """The JSON object of a file; {} where there is none."""
+    return read_object(path) if path.is_file() else {}
 
 
 def _text(path):
