@@ -5,7 +5,9 @@ from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 readme = here / "README.md"
-version = re.search(r'__version__ = "(.+?)"', (here / "tinylm" / "__init__.py").read_text(encoding="utf-8"))[1]
+version = re.search(
+    r'__version__ = "(.+?)"', (here / "tinylm" / "__init__.py").read_text(encoding="utf-8")
+)[1]
 
 setup(
     name="tinylm",

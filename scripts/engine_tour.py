@@ -1,9 +1,11 @@
-"""A tour of the autograd engine in five stops: no model, no training, every number checkable with pencil and paper.
+"""A tour of the autograd engine in five stops: no model, no training, every number checkable with
+pencil and paper.
 
-Section 2.1.1's transformer rests on one idea: a program made of differentiable steps can be differentiated step by
-step, backwards. Shown here: a chain and its graph; a derivative against a difference quotient; derivatives of
-derivatives; why a checker must not use a cotangent of ones; a fused operation beside its plain twin.
-Takes under a second. `python scripts/engine_tour.py [--seed N] [--device cpu|gpu] [--quick]` (always quick).
+Section 2.1.1's transformer rests on one idea: a program made of differentiable steps can be
+differentiated step by step, backwards. Shown here: a chain and its graph; a derivative against a
+difference quotient; derivatives of derivatives; why a checker must not use a cotangent of ones; a
+fused operation beside its plain twin. Takes under a second. `python scripts/engine_tour.py [--seed
+N] [--device cpu|gpu] [--quick]` (always quick).
 
 Measured output (seed 0, CPU):
 
@@ -37,6 +39,7 @@ Measured output (seed 0, CPU):
             leaf None (8,)
        by the composed one: 22 lines of the same kind
 """
+
 import argparse
 
 import numpy as np
@@ -46,7 +49,10 @@ from tinylm.autograd.kernels import composed
 
 
 def graph_lines(tensor, indent=0):
-    """The recorded operations behind a tensor, one a line, inputs indented below what was made of them."""
+    """The recorded operations behind a tensor, one a line, inputs indented below what was made of
+    them.
+    """
+
     def lines(edge, depth):
         if edge is None:
             return ["  " * depth + "a constant"]
@@ -54,62 +60,90 @@ def graph_lines(tensor, indent=0):
             return ["  " * depth + f"leaf {edge.name} {edge.shape}"]
         below = [line for child in edge.inputs for line in lines(child, depth + 1)]
         return ["  " * depth + f"{edge.op} {edge.shape}"] + below
+
     return lines(tensor._node, indent)
 
 
 def chain(device):
-    """y = (a b + a)^2 at a = 2, b = 3: by hand dy/da = 2 (ab + a)(b + 1) = 64, dy/db = 2 (ab + a) a = 32."""
-    a, b = (tl.Tensor(np.float64(v), requires_grad=True, name=n, device=device) for v, n in ((2.0, "a"), (3.0, "b")))
+    """y = (a b + a)^2 at a = 2, b = 3: by hand dy/da = 2 (ab + a)(b + 1) = 64, dy/db = 2 (ab + a) a
+    = 32.
+    """
+    a, b = (
+        tl.Tensor(np.float64(v), requires_grad=True, name=n, device=device)
+        for v, n in ((2.0, "a"), (3.0, "b"))
+    )
     y = (a * b + a) ** 2
     print("1. y = (a b + a)^2 at a = 2, b = 3, as recorded:")
     print("\n".join("   " + line for line in graph_lines(y)))
     y.backward()
-    print(f"   y = {y.item():g}, dy/da = {a.grad.item():g} (by hand 64), dy/db = {b.grad.item():g} (by hand 32)\n")
+    print(
+        f"   y = {y.item():g}, dy/da = {a.grad.item():g} (by hand 64), dy/db = {b.grad.item():g} (by hand 32)\n"
+    )
 
 
 def difference(device, rng):
     """A derivative against the symmetric difference quotient, for shrinking steps."""
     x = tl.Tensor(rng.normal(size=3), requires_grad=True, device=device)
-    f = lambda v: (tl.tanh(v) * tl.exp(v)).sum()                                        # noqa: E731
+    f = lambda v: (tl.tanh(v) * tl.exp(v)).sum()  # noqa: E731
     (slope,) = tl.grad(f(x), [x])
     print("2. f(x) = sum(tanh(x) exp(x)): the first derivative against (f(x+h) - f(x-h)) / 2h")
     for h in (1e-1, 1e-3, 1e-5, 1e-7):
         step = np.array([h, 0, 0])
-        at = lambda v: f(tl.Tensor(v, device=device)).item()                            # noqa: E731
+        at = lambda v: f(tl.Tensor(v, device=device)).item()  # noqa: E731
         quotient = (at(x.numpy() + step) - at(x.numpy() - step)) / (2 * h)
-        print(f"   h = {h:.0e}: difference quotient {quotient:.12f}, off by {abs(quotient - float(slope.numpy()[0])):.1e}")
+        print(
+            f"   h = {h:.0e}: difference quotient {quotient:.12f}, off by {abs(quotient - float(slope.numpy()[0])):.1e}"
+        )
     print("   the error falls as h^2 until rounding takes over: checkers live between the two\n")
 
 
 def higher_orders(device):
     """x^5 differentiated five times at x = 2: 80, 160, 240, 240, 120."""
     x = tl.Tensor(np.float64(2.0), requires_grad=True, device=device)
-    y, values = x ** 5, []
+    y, values = x**5, []
     for _ in range(5):
         (y,) = tl.grad(y, [x], create_graph=True)
         values.append(f"{y.item():g}")
-    print(f"3. derivatives 1 to 5 of x^5 at 2: {', '.join(values)} (by hand 80, 160, 240, 240, 120)\n")
+    print(
+        f"3. derivatives 1 to 5 of x^5 at 2: {', '.join(values)} (by hand 80, 160, 240, 240, 120)\n"
+    )
 
 
 def blind_checker(device, rng):
-    """The gradient of sum(softmax(x)) is exactly zero, so a wrong rule that returns zero passes such a test."""
+    """The gradient of sum(softmax(x)) is exactly zero, so a wrong rule that returns zero passes
+    such a test.
+    """
     x = tl.Tensor(rng.normal(size=5), requires_grad=True, device=device)
-    ones, = tl.grad(tl.softmax(x), [x], np.ones(5) if device == "cpu" else tl.Tensor(np.ones(5), device=device))
-    random, = tl.grad(tl.softmax(x), [x], tl.Tensor(rng.normal(size=5), device=device))
-    print(f"4. softmax's gradient for a cotangent of ones: largest entry {np.abs(ones.numpy()).max():.0e};")
-    print(f"   for a random one: {np.abs(random.numpy()).max():.2f}. A checker that sums the output sees nothing.\n")
+    (ones,) = tl.grad(
+        tl.softmax(x), [x], np.ones(5) if device == "cpu" else tl.Tensor(np.ones(5), device=device)
+    )
+    (random,) = tl.grad(tl.softmax(x), [x], tl.Tensor(rng.normal(size=5), device=device))
+    print(
+        f"4. softmax's gradient for a cotangent of ones: largest entry {np.abs(ones.numpy()).max():.0e};"
+    )
+    print(
+        f"   for a random one: {np.abs(random.numpy()).max():.2f}. A checker that sums the output sees nothing.\n"
+    )
 
 
 def twins(device, rng):
     """layer_norm by hand and composed of primitives agree to the last digits, forward and backward."""
-    x, gain, bias = (tl.Tensor(rng.normal(size=s), requires_grad=True, device=device) for s in ((4, 8), (8,), (8,)))
+    x, gain, bias = (
+        tl.Tensor(rng.normal(size=s), requires_grad=True, device=device)
+        for s in ((4, 8), (8,), (8,))
+    )
     g = tl.Tensor(rng.normal(size=(4, 8)), device=device)
     worst = 0.0
     fast, plain = tl.layer_norm(x, gain, bias), composed.layer_norm(x, gain, bias)
-    drawn, composed_drawn = graph_lines(fast), graph_lines(plain)                       # before backward frees the graphs
-    for a, b in zip([fast, *tl.grad(fast, [x, gain, bias], g)], [plain, *tl.grad(plain, [x, gain, bias], g)]):
+    drawn = graph_lines(fast)
+    composed_drawn = graph_lines(plain)  # before backward frees the graphs
+    for a, b in zip(
+        [fast, *tl.grad(fast, [x, gain, bias], g)], [plain, *tl.grad(plain, [x, gain, bias], g)]
+    ):
         worst = max(worst, float(np.abs(a.numpy() - b.numpy()).max()))
-    print(f"5. layer_norm, fused against composed, value and three gradients: largest difference {worst:.1e}")
+    print(
+        f"5. layer_norm, fused against composed, value and three gradients: largest difference {worst:.1e}"
+    )
     print("   recorded by the fused one:")
     print("\n".join("      " + line for line in drawn))
     print(f"   by the composed one: {len(composed_drawn)} lines of the same kind\n")
@@ -120,7 +154,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="changes nothing: the tour is always quick")
+    parser.add_argument(
+        "--quick", action="store_true", help="changes nothing: the tour is always quick"
+    )
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     chain(args.device)

@@ -1,8 +1,10 @@
-"""What every test may ask for: devices, a seeded generator, the data folder; and which tests run by default.
+"""What every test may ask for: devices, a seeded generator, the data folder; and which tests run by
+default.
 
-Tests marked `slow` run with `pytest -m slow` or `pytest --slow` (everything). Property tests are drawn anew at a
-desk and are the same in every CI run; HYPOTHESIS_PROFILE=dev or ci chooses by hand.
+Tests marked `slow` run with `pytest -m slow` or `pytest --slow` (everything). Property tests are
+drawn anew at a desk and are the same in every CI run; HYPOTHESIS_PROFILE=dev or ci chooses by hand.
 """
+
 import os
 from pathlib import Path
 
@@ -14,13 +16,20 @@ from tests.strict import strict_backend
 from tinylm import backend as devices
 
 devices.register("strict", strict_backend)
-if "PYTEST_XDIST_WORKER" in os.environ:        # pytest -n: a process for every core, so one thread in each
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # pytest -n: a process for every core, so one thread in each
     devices.blas_threads(1)
 
-# No deadline: a shared machine may pause any single example, and time is not what these tests are about.
+# No deadline: a shared machine may pause any single example, and time is not what these tests are
+# about.
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=30)
-hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+hypothesis.settings.register_profile(
+    "ci", deadline=None, max_examples=50, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
+)
 
 
 def _devices():
@@ -28,7 +37,9 @@ def _devices():
         import cupy
     except ImportError:
         return ["cpu", "strict"]
-    return ["cpu", "strict", "gpu"] if cupy.is_available() else ["cpu", "strict"]
+    if cupy.is_available():
+        return ["cpu", "strict", "gpu"]
+    return ["cpu", "strict"]
 
 
 def pytest_addoption(parser):
@@ -36,7 +47,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if config.getoption("--slow") and config.option.markexpr == "not slow":    # pyproject's default gives way
+    if (
+        config.getoption("--slow") and config.option.markexpr == "not slow"
+    ):  # pyproject's default gives way
         config.option.markexpr = ""
 
 

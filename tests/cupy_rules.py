@@ -1,10 +1,13 @@
 """What CuPy allows: its names, its parameters, and the refusals that follow. See strict.py."""
+
 from pathlib import Path
 
 import numpy as np
 
-DTYPES = set("bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 "
-             "complex64 complex128".split())
+DTYPES = set(
+    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 bfloat16 float32 float64 "
+    "complex64 complex128".split()
+)
 
 
 def _read_api():
@@ -19,16 +22,54 @@ def _read_api():
     tables = {"ufuncs": dict.fromkeys(entries["ufuncs"].split(), [])}
     for section in "functions", "methods":
         rows = [row.strip().rstrip(")").split("(") for row in entries[section].split(";")]
-        tables[section] = {name: parameters.replace(" ", "").split(",") for name, parameters in rows}
+        tables[section] = {
+            name: parameters.replace(" ", "").split(",") for name, parameters in rows
+        }
     return tables
 
 
 API = _read_api()
-SCATTERS = {"add", "subtract", "maximum", "minimum", "bitwise_and", "bitwise_or", "bitwise_xor"}   # cupy.ufunc.at
-CONVERTERS = {"array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"}       # may take host arrays
-MAKERS = {"arange", "array", "asarray", "asanyarray", "empty", "eye", "full", "identity", "linspace", "logspace",
-          "ones", "tri", "zeros", "indices", "tril_indices", "triu_indices", "diag_indices"}
-ZERO_D_HERE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}      # NumPy: a Python number; CuPy: an array
+SCATTERS = {
+    "add",
+    "subtract",
+    "maximum",
+    "minimum",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+}  # cupy.ufunc.at
+CONVERTERS = {
+    "array",
+    "asarray",
+    "asanyarray",
+    "ascontiguousarray",
+    "asfortranarray",
+}  # may take host arrays
+MAKERS = {
+    "arange",
+    "array",
+    "asarray",
+    "asanyarray",
+    "empty",
+    "eye",
+    "full",
+    "identity",
+    "linspace",
+    "logspace",
+    "ones",
+    "tri",
+    "zeros",
+    "indices",
+    "tril_indices",
+    "triu_indices",
+    "diag_indices",
+}
+ZERO_D_HERE = {
+    "allclose",
+    "array_equal",
+    "array_equiv",
+    "count_nonzero",
+}  # NumPy: a Python number; CuPy: an array
 WAITS = {"nonzero", "flatnonzero", "argwhere", "unique", "extract", "compress", "bincount", "isin"}
 
 
@@ -52,7 +93,9 @@ def refuse_signature(section, name, args, kwargs):
 def refuse_host(value):
     """Raise TypeError if a NumPy array hides in `value`. NumPy scalars and Python numbers may pass."""
     if isinstance(value, np.ndarray):
-        raise TypeError(f"Unsupported type {type(value)}: a host array {value.shape} met a device array")
+        raise TypeError(
+            f"Unsupported type {type(value)}: a host array {value.shape} met a device array"
+        )
     if isinstance(value, (list, tuple)):
         for item in value:
             refuse_host(item)
@@ -61,6 +104,8 @@ def refuse_host(value):
 
 
 def refuse_wrap_around(error, name):
-    """Turn NumPy's IndexError for an index array into the louder SilentOnGpu; a bad axis is an error on both."""
+    """Turn NumPy's IndexError for an index array into the louder SilentOnGpu; a bad axis is an
+    error on both.
+    """
     if "out of bounds" in str(error) and not isinstance(error, np.exceptions.AxisError):
         raise SilentOnGpu(f"{name}: {error}; CuPy wraps it around") from None

@@ -3,26 +3,106 @@
 Times of one machine are compared with each other, never with a clock: four times the text may take
 up to eight times as long (linear: four, squared: sixteen), and what is too quick to measure passes.
 """
+
 import time
 
-QUICK = 0.004                                    # seconds: below this a ratio would be noise
-RATIO = 8                                        # between 4 and 16, in the middle as a factor
+QUICK = 0.004  # seconds: below this a ratio would be noise
+RATIO = 8  # between 4 and 16, in the middle as a factor
 
 # One character class each, and the beginnings of things that never end.
 RUNS = (
-    "\t", " ", "\n", " \n", "\u00a0", "a", "A", "1", ".", "-", ",", "'", '"', "(", "[", "{",
-    "<", "&", "@", "#", "_", "/", ":", "$", "|", "…", "\u0301", "\u0301\u0323", "e\u0301",
-    "\u200b", "中", "。", "ก", "あ", "각", "\U0001f600", "\0", "\ud800",
+    "\t",
+    " ",
+    "\n",
+    " \n",
+    "\u00a0",
+    "a",
+    "A",
+    "1",
+    ".",
+    "-",
+    ",",
+    "'",
+    '"',
+    "(",
+    "[",
+    "{",
+    "<",
+    "&",
+    "@",
+    "#",
+    "_",
+    "/",
+    ":",
+    "$",
+    "|",
+    "…",
+    "\u0301",
+    "\u0301\u0323",
+    "e\u0301",
+    "\u200b",
+    "中",
+    "。",
+    "ก",
+    "あ",
+    "각",
+    "\U0001f600",
+    "\0",
+    "\ud800",
 )
 MARKUP = (
-    "<a ", "<p", "</", "<!", "<!--", "<![", "<?", "<script", "</script", "<script>", "<nav>",
-    "</nav>", "<a b=", "<a b='", '<a b="', '<a ">"', "&amp;", "&#", "&a", "]]>", "-->", "{{",
-    "{%", "<|im_start|>",
+    "<a ",
+    "<p",
+    "</",
+    "<!",
+    "<!--",
+    "<![",
+    "<?",
+    "<script",
+    "</script",
+    "<script>",
+    "<nav>",
+    "</nav>",
+    "<a b=",
+    "<a b='",
+    '<a b="',
+    '<a ">"',
+    "&amp;",
+    "&#",
+    "&a",
+    "]]>",
+    "-->",
+    "{{",
+    "{%",
+    "<|im_start|>",
 )
 PHRASES = (
-    "a@", "a.", "a-", "1.", "1-", "1 ", "+1 ", "1:", "::", "(1) ", "AA11 ", "555 1234.",
-    "1.2.3.4 ", "http://", "//", "[1]", "[edit", "word ", "word. ", "word\n", "- ", "• ", "...",
-    "\\frac{", "\\boxed{", "answer is ",
+    "a@",
+    "a.",
+    "a-",
+    "1.",
+    "1-",
+    "1 ",
+    "+1 ",
+    "1:",
+    "::",
+    "(1) ",
+    "AA11 ",
+    "555 1234.",
+    "1.2.3.4 ",
+    "http://",
+    "//",
+    "[1]",
+    "[edit",
+    "word ",
+    "word. ",
+    "word\n",
+    "- ",
+    "• ",
+    "...",
+    "\\frac{",
+    "\\boxed{",
+    "answer is ",
 )
 
 
@@ -50,11 +130,17 @@ def grows(function, run, size=2000, before="", after=""):
     if slow < QUICK or slow / _seconds(function, small, 1) <= RATIO:
         return None
     ratio = _seconds(function, large, 5) / _seconds(function, small, 5)
-    return ratio if ratio > RATIO else None
+    if ratio > RATIO:
+        return ratio
+    return None
 
 
 def superlinear(function, runs, size=2000, befores=("",), afters=("", "x")):
     """[(run, before, after, ratio)] of the texts that take `function` more than linear time."""
-    found = [(run, before, after, grows(function, run, size, before, after))
-             for run in runs for before in befores for after in afters]
+    found = [
+        (run, before, after, grows(function, run, size, before, after))
+        for run in runs
+        for before in befores
+        for after in afters
+    ]
     return [row for row in found if row[-1] is not None]

@@ -1,4 +1,7 @@
-"""Small tools of the numerical tests: leaves on a device, finite differences, and fused against composed."""
+"""Small tools of the numerical tests: leaves on a device, finite differences, and fused against
+composed.
+"""
+
 import numpy as np
 
 import tinylm as tl
@@ -17,12 +20,16 @@ def plain(values, device="cpu"):
 
 def host(x):
     """A Tensor's or array's values as a NumPy array."""
-    return x.numpy() if isinstance(x, tl.Tensor) else to_cpu(x)
+    if isinstance(x, tl.Tensor):
+        return x.numpy()
+    return to_cpu(x)
 
 
 def differences(function, arrays, step=1e-6):
-    """Central differences of a float of NumPy arrays: one gradient per array, with an error of about step**2."""
-    arrays = [np.array(array) for array in arrays]          # 0-d ones too can be written to
+    """Central differences of a float of NumPy arrays: one gradient per array, with an error of
+    about step**2.
+    """
+    arrays = [np.array(array) for array in arrays]  # 0-d ones too can be written to
     gradients = []
     for i, array in enumerate(arrays):
         gradient = np.zeros_like(array)
@@ -37,7 +44,9 @@ def differences(function, arrays, step=1e-6):
 
 
 def gradients(operation, arrays, device="cpu", dtype=np.float64, seed=0):
-    """(output, gradients) of an operation of leaves, contracted with a random cotangent. All NumPy arrays."""
+    """(output, gradients) of an operation of leaves, contracted with a random cotangent. All NumPy
+    arrays.
+    """
     leaves = [leaf(a, device, dtype) for a in arrays]
     out = operation(*leaves)
     cotangent = np.random.default_rng(seed).normal(size=out.shape).astype(dtype)
@@ -48,7 +57,8 @@ def gradients(operation, arrays, device="cpu", dtype=np.float64, seed=0):
 def assert_matches_twin(fused, twin, arrays, device="cpu", tolerance=1e-12):
     """Assert that a fused operation equals its composed twin forward and backward.
 
-    In float64 to `tolerance`; in float32 to 2e-5 of the largest entry: a few hundred roundings of 6e-8.
+    In float64 to `tolerance`; in float32 to 2e-5 of the largest entry: a few hundred roundings of
+    6e-8.
     """
     for dtype, bound in ((np.float64, tolerance), (np.float32, 2e-5)):
         y, grads = gradients(fused, arrays, device, dtype)

@@ -1,11 +1,13 @@
 """A device for machines without a GPU: arrays that wrap NumPy and refuse whatever CuPy refuses.
 
-Code that passes on "strict" will not cross between GPU and CPU by accident, call a function CuPy does not
-have, or take a reduction for a Python number. The rules were read off CuPy 14.2: `cupy_api.txt` holds what it
-offers, `cupy_rules.py` refuses the rest, `strict_array.py` is the array. Where CuPy would go on with a silently
-different answer (an index out of bounds wraps around, duplicates in an assignment race), this device raises.
-Read next: `test_strict.py`, which says each rule as a test.
+Code that passes on "strict" will not cross between GPU and CPU by accident, call a function CuPy
+does not have, or take a reduction for a Python number. The rules were read off CuPy 14.2:
+`cupy_api.txt` holds what it offers, `cupy_rules.py` refuses the rest, `strict_array.py` is the
+array. Where CuPy would go on with a silently different answer (an index out of bounds wraps around,
+duplicates in an assignment race), this device raises. Read next: `test_strict.py`, which says each
+rule as a test.
 """
+
 import functools
 
 import numpy as np
@@ -23,7 +25,9 @@ from tinylm import backend as devices
 
 
 class _Ufunc:
-    """cupy.add and its like: called directly they also scatter (`.at`), which NumPy's dispatch does not reach."""
+    """cupy.add and its like: called directly they also scatter (`.at`), which NumPy's dispatch does
+    not reach.
+    """
 
     def __init__(self, ufunc):
         self.ufunc, self.__name__ = ufunc, ufunc.__name__
@@ -33,7 +37,9 @@ class _Ufunc:
     def __call__(self, *inputs, method="__call__", **kwargs):
         if "out" in kwargs and not isinstance(kwargs["out"], tuple):
             kwargs["out"] = (kwargs["out"],)
-        return call_ufunc(self.ufunc, method, inputs, {k: v for k, v in kwargs.items() if v is not None})
+        return call_ufunc(
+            self.ufunc, method, inputs, {k: v for k, v in kwargs.items() if v is not None}
+        )
 
     def at(self, array, indices, values=None):
         if self.__name__ not in SCATTERS:
@@ -43,25 +49,38 @@ class _Ufunc:
 
 
 class _Module:
-    """What `cupy` is to the GPU: NumPy's names, as far as CuPy has them, making and taking StrictArrays."""
+    """What `cupy` is to the GPU: NumPy's names, as far as CuPy has them, making and taking
+    StrictArrays.
+    """
 
     ndarray = StrictArray
 
     def __getattr__(self, name):
-        found = getattr(np, name)                  # AttributeError from here is the right one
+        found = getattr(np, name)  # AttributeError from here is the right one
         if isinstance(found, np.ufunc) and found.__name__ in API["ufuncs"]:
             return _Ufunc(found)
         if name in API["functions"]:
-            return lambda *args, **kwargs: call_function(found, args, kwargs, host_allowed=name in CONVERTERS)
-        if isinstance(found, (type, float)) or name in {"newaxis", "promote_types", "issubdtype", "broadcast_shapes"}:
+            return lambda *args, **kwargs: call_function(
+                found, args, kwargs, host_allowed=name in CONVERTERS
+            )
+        if isinstance(found, (type, float)) or name in {
+            "newaxis",
+            "promote_types",
+            "issubdtype",
+            "broadcast_shapes",
+        }:
             return found
         raise AttributeError(f"CuPy has no {name!r}")
 
     def asarray(self, a, dtype=None, order=None, *, copy=None):
-        """The array on this device; a host array crosses, as it may where a move is asked for by name."""
+        """The array on this device; a host array crosses, as it may where a move is asked for by
+        name.
+        """
         if isinstance(a, StrictArray):
             same = a if dtype is None or a.dtype == dtype else a.astype(dtype)
-            return same.copy() if copy else same
+            if copy:
+                return same.copy()
+            return same
         return StrictArray(np.array(a, dtype=dtype, order=order or "K"))
 
     def ascontiguousarray(self, a, dtype=None):
@@ -81,7 +100,10 @@ def to_numpy(array):
 
 def strict_backend():
     """The Backend of the device "strict"."""
+
     def philox(key, first, count):
         return StrictArray(devices.philox_arrays(key, first, count))
 
-    return devices.Backend("strict", strict_module, StrictArray, strict_module.asarray, to_numpy, philox)
+    return devices.Backend(
+        "strict", strict_module, StrictArray, strict_module.asarray, to_numpy, philox
+    )

@@ -1,4 +1,5 @@
 """The array of the device "strict": NumPy inside, CuPy's rules outside. See strict.py."""
+
 import collections
 import functools
 
@@ -16,7 +17,8 @@ from tests.cupy_rules import (
     refuse_wrap_around,
 )
 
-# How often the host had to wait for the device, by cause: "float", "bool", "item", "mask", "to_numpy", ...
+# How often the host had to wait for the device, by cause: "float", "bool", "item", "mask",
+# "to_numpy", ...
 synchronizations = collections.Counter()
 
 
@@ -38,13 +40,19 @@ def unwrap(value):
 
 
 def wrap(value, given=()):
-    """`value` with every NumPy array or scalar made a StrictArray; the arrays in `given` come back as themselves."""
+    """`value` with every NumPy array or scalar made a StrictArray; the arrays in `given` come back
+    as themselves.
+    """
     if isinstance(value, (np.ndarray, np.generic)):
         same = [array for array in given if array._host is value]
-        return same[0] if same else StrictArray(value)
+        if same:
+            return same[0]
+        return StrictArray(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(wrap(item, given) for item in value))
-    return type(value)(wrap(item, given) for item in value) if type(value) in (list, tuple) else value
+    if type(value) in (list, tuple):
+        return type(value)(wrap(item, given) for item in value)
+    return value
 
 
 def _strict_in(*values):
@@ -70,8 +78,13 @@ def call_function(function, args, kwargs, host_allowed=False):
     refuse_signature("functions", name, args, kwargs)
     if not host_allowed:
         refuse_host((args, kwargs))
-    if name not in MAKERS | {"einsum", "result_type"} and next(_strict_in(args[:1], kwargs), None) is None:
-        raise TypeError(f"CuPy's {name} wants a device array first, got {type(args[0] if args else None).__name__}")
+    if (
+        name not in MAKERS | {"einsum", "result_type"}
+        and next(_strict_in(args[:1], kwargs), None) is None
+    ):
+        raise TypeError(
+            f"CuPy's {name} wants a device array first, got {type(args[0] if args else None).__name__}"
+        )
     if name in WAITS:
         synchronizations[name] += 1
     try:
@@ -79,7 +92,9 @@ def call_function(function, args, kwargs, host_allowed=False):
     except IndexError as error:
         refuse_wrap_around(error, name)
         raise
-    return StrictArray(result) if name in ZERO_D_HERE and not isinstance(result, StrictArray) else result
+    if name in ZERO_D_HERE and not isinstance(result, StrictArray):
+        return StrictArray(result)
+    return result
 
 
 def call_ufunc(ufunc, method, inputs, kwargs):
@@ -92,14 +107,21 @@ def call_ufunc(ufunc, method, inputs, kwargs):
     for out in kwargs.get("out") or ():
         if not isinstance(out, StrictArray):
             raise TypeError(f"out: unsupported type {type(out)} beside a device array")
-    takes = {"out", "dtype", "casting"} | ({"axes", "axis", "keepdims"} if name == "matmul" else set())
+    takes = {"out", "dtype", "casting"} | (
+        {"axes", "axis", "keepdims"} if name == "matmul" else set()
+    )
     has = {"reduce": ("add", "multiply"), "accumulate": ("add", "multiply"), "reduceat": ("add",)}
     if name not in has.get(method, (name,)):
         raise NotImplementedError(f"`cupy_{name}.{method}` is not supported yet")
     if method in ("reduce", "accumulate", "reduceat"):
-        takes = {"axis", "dtype", "out", "keepdims"} if method == "reduce" else {"axis", "dtype", "out"}
+        if method == "reduce":
+            takes = {"axis", "dtype", "out", "keepdims"}
+        else:
+            takes = {"axis", "dtype", "out"}
     if set(kwargs) - takes:
-        raise TypeError(f"Wrong arguments for CuPy's {name}: {', '.join(sorted(set(kwargs) - takes))}")
+        raise TypeError(
+            f"Wrong arguments for CuPy's {name}: {', '.join(sorted(set(kwargs) - takes))}"
+        )
     return _compute(getattr(ufunc, method), inputs, kwargs)
 
 
@@ -120,19 +142,23 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
     __slots__ = ("_host", "__weakref__")
     __array_priority__ = 100
     __hash__ = None
-    __imatmul__ = None                             # NumPy writes in place, CuPy makes a new array: refuse both
+    __imatmul__ = None  # NumPy writes in place, CuPy makes a new array: refuse both
 
     def __init__(self, host):
-        host = np.asarray(host)                    # a NumPy scalar becomes a 0-d array
+        host = np.asarray(host)  # a NumPy scalar becomes a 0-d array
         if host.dtype.name not in DTYPES:
             raise ValueError(f"Unsupported dtype {host.dtype}")
         self._host = host
 
     def __array__(self, *args, **kwargs):
-        raise TypeError("Implicit conversion to a NumPy array is not allowed: use tinylm.backend.to_cpu(x)")
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed: use tinylm.backend.to_cpu(x)"
+        )
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        return NotImplemented if method == "at" else call_ufunc(ufunc, method, inputs, kwargs)
+        if method == "at":
+            return NotImplemented
+        return call_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         if not function.__module__.startswith("numpy"):
@@ -196,7 +222,7 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
         key = device_index(key)
         arrays = any(isinstance(part, np.ndarray) for part in key)
         if Ellipsis not in [part for part in key if not isinstance(part, np.ndarray)]:
-            key += (Ellipsis,)                     # NumPy gives a scalar for x[0], with the ellipsis a 0-d view
+            key += (Ellipsis,)  # NumPy gives a scalar for x[0], with the ellipsis a 0-d view
         try:
             taken = self._host[key]
         except IndexError as error:
@@ -208,10 +234,16 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __setitem__(self, key, value):
         key = device_index(key)
         refuse_operand(value)
-        if isinstance(value, StrictArray) and value.ndim and any(_is_integers(part) for part in key):
+        if (
+            isinstance(value, StrictArray)
+            and value.ndim
+            and any(_is_integers(part) for part in key)
+        ):
             places = np.arange(self.size).reshape(self.shape)[key]
             if np.unique(places).size < places.size:
-                raise SilentOnGpu("assignment with duplicate indices: which one wins is left to chance on a GPU")
+                raise SilentOnGpu(
+                    "assignment with duplicate indices: which one wins is left to chance on a GPU"
+                )
         self._host[key] = unwrap(value)
 
 
@@ -220,7 +252,9 @@ def _is_integers(part):
 
 
 def device_index(key):
-    """An index as a tuple that NumPy takes; host arrays are refused, lists become arrays as in CuPy."""
+    """An index as a tuple that NumPy takes; host arrays are refused, lists become arrays as in
+    CuPy.
+    """
     parts = []
     for part in key if isinstance(key, tuple) else (key,):
         refuse_host(part)
@@ -246,6 +280,7 @@ def _add_methods():
             except IndexError as error:
                 refuse_wrap_around(error, name)
                 raise
+
         method.__name__ = name
         return method
 

@@ -1,4 +1,5 @@
 """Devices, moves between them, and the Philox streams (Salmon et al. 2011, Random123)."""
+
 import shutil
 import subprocess
 import sys
@@ -25,41 +26,74 @@ from tinylm.errors import DeviceError, DtypeError, MissingExtra
 
 WORD = st.integers(0, 2**64 - 1)
 ONES = 2**64 - 1
-PI = [0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89,
-      0x452821E638D01377, 0xBE5466CF34E90C6C]
+PI = [
+    0x243F6A8885A308D3,
+    0x13198A2E03707344,
+    0xA4093822299F31D0,
+    0x082EFA98EC4E6C89,
+    0x452821E638D01377,
+    0xBE5466CF34E90C6C,
+]
 
 
-@pytest.mark.parametrize("counter, key, answer", [      # philox4x64-10 in Random123's kat_vectors
-    ([0] * 4, [0] * 2, [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]),
-    ([ONES] * 4, [ONES] * 2, [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0]),
-    (PI[:4], PI[4:], [0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6])])
+@pytest.mark.parametrize(
+    "counter, key, answer",
+    [  # philox4x64-10 in Random123's kat_vectors
+        (
+            [0] * 4,
+            [0] * 2,
+            [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B],
+        ),
+        (
+            [ONES] * 4,
+            [ONES] * 2,
+            [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0],
+        ),
+        (
+            PI[:4],
+            PI[4:],
+            [0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6],
+        ),
+    ],
+)
 def test_philox_gives_the_published_answers(counter, key, answer):
     value = sum(word << 64 * i for i, word in enumerate(counter))
-    assert philox_cpu(key, (value - 1) % 2**256, 1).tolist() == answer      # block i is the cipher of i + 1
+    assert (
+        philox_cpu(key, (value - 1) % 2**256, 1).tolist() == answer
+    )  # block i is the cipher of i + 1
 
 
 @given(WORD, WORD, st.integers(0, 2**63), st.integers(0, 70))
 def test_the_readable_philox_equals_numpys(k0, k1, first, count):
-    np.testing.assert_array_equal(philox_arrays((k0, k1), first, count), philox_cpu((k0, k1), first, count))
+    np.testing.assert_array_equal(
+        philox_arrays((k0, k1), first, count), philox_cpu((k0, k1), first, count)
+    )
 
 
 @pytest.mark.skipif(not shutil.which("nvcc"), reason="needs nvcc, the CUDA compiler; no GPU")
 def test_the_gpu_kernel_compiles(tmp_path):
     (tmp_path / "philox.cu").write_text(PHILOX_CUDA)
-    done = subprocess.run(["nvcc", "-arch=sm_80", "-Werror", "all-warnings", "-ptx", "philox.cu"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ["nvcc", "-arch=sm_80", "-Werror", "all-warnings", "-ptx", "philox.cu"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert ".entry philox" in (tmp_path / "philox.ptx").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")
 def test_the_gpu_kernel_run_as_plain_c_gives_the_same_stream(tmp_path):
-    main = """
+    main = (
+        """
     #include <cstdio>
     #define __global__
     struct { unsigned x; } blockIdx, blockDim, threadIdx;
     unsigned long long __umul64hi(unsigned long long a, unsigned long long b) { return (unsigned __int128)a * b >> 64; }
-    """ + PHILOX_CUDA + """
+    """
+        + PHILOX_CUDA
+        + """
     int main() {
         unsigned long long out[4 * 300];
         blockDim.x = 256;
@@ -68,26 +102,41 @@ def test_the_gpu_kernel_run_as_plain_c_gives_the_same_stream(tmp_path):
         for (int i = 0; i < 4 * 300; ++i) printf("%llu ", out[i]);
     }
     """
+    )
     (tmp_path / "philox.cpp").write_text(main)
     subprocess.run(["g++", "-o", "philox", "philox.cpp"], cwd=tmp_path, check=True)
-    words = subprocess.run([tmp_path / "philox"], capture_output=True, text=True, check=True).stdout.split()
-    np.testing.assert_array_equal(np.array(words, np.uint64), philox_cpu((0x123456789ABCDEF, 2**64 - 8), 5, 300))
+    words = subprocess.run(
+        [tmp_path / "philox"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    np.testing.assert_array_equal(
+        np.array(words, np.uint64), philox_cpu((0x123456789ABCDEF, 2**64 - 8), 5, 300)
+    )
 
 
 def test_every_device_draws_the_same_stream(device):
     def draws(on):
         rng = Random(7, "dropout", 3, device=on)
-        return [rng.uniform((5, 3)), rng.uniform((2,), np.float64), rng.bernoulli(0.3, (11,)),
-                rng.integers(-5, 9, (7,)), rng.permutation(13), rng.uniform(), rng.uniform((0, 4)),
-                rng.normal((9,)), rng.normal((9,), np.float64)]
+        return [
+            rng.uniform((5, 3)),
+            rng.uniform((2,), np.float64),
+            rng.bernoulli(0.3, (11,)),
+            rng.integers(-5, 9, (7,)),
+            rng.permutation(13),
+            rng.uniform(),
+            rng.uniform((0, 4)),
+            rng.normal((9,)),
+            rng.normal((9,), np.float64),
+        ]
 
     for here, there in zip(draws("cpu"), draws(device)):
         assert there.dtype == here.dtype and there.shape == here.shape
-        if here.shape == ():                       # one number: NumPy's arithmetic makes it a scalar, CuPy's an array
+        if here.shape == ():  # one number: NumPy's arithmetic makes it a scalar, CuPy's an array
             here, there = np.asarray(here), there if devices.is_array(there) else np.asarray(there)
         assert device_of(there) == device
-        if here.shape == (9,):                     # log and cos may differ in the last bits: 4 ulp at |x| < 8.6
-            np.testing.assert_allclose(to_cpu(there), here, rtol=0, atol=64 * np.finfo(here.dtype).eps)
+        if here.shape == (9,):  # log and cos may differ in the last bits: 4 ulp at |x| < 8.6
+            np.testing.assert_allclose(
+                to_cpu(there), here, rtol=0, atol=64 * np.finfo(here.dtype).eps
+            )
         else:
             np.testing.assert_array_equal(to_cpu(there), here)
 
@@ -95,18 +144,32 @@ def test_every_device_draws_the_same_stream(device):
 def test_streams_draw_without_waiting_for_the_device():
     before = synchronizations.copy()
     rng = Random(0, device="strict")
-    rng.uniform((4,)), rng.normal((4,)), rng.integers(0, 9, (4,)), rng.bernoulli(0.5, (4,)), rng.permutation(4)
+    (
+        rng.uniform((4,)),
+        rng.normal((4,)),
+        rng.integers(0, 9, (4,)),
+        rng.bernoulli(0.5, (4,)),
+        rng.permutation(4),
+    )
     assert synchronizations == before
 
 
-@given(st.integers(0, 9), st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(1, 7),
-       st.sampled_from(["uniform", "uniform64", "normal", "integers", "bernoulli"]))
+@given(
+    st.integers(0, 9),
+    st.lists(st.integers(1, 5), min_size=1, max_size=5),
+    st.integers(1, 7),
+    st.sampled_from(["uniform", "uniform64", "normal", "integers", "bernoulli"]),
+)
 def test_rows_of_all_workers_concatenate_to_the_whole_draw(seed, parts, width, kind):
     def draw(rng, rows):
-        shape = (rows, width)                      # rows rarely end on a block of 8 or 4 lanes: borders are uneven
-        return {"uniform": lambda: rng.uniform(shape), "uniform64": lambda: rng.uniform(shape, np.float64),
-                "normal": lambda: rng.normal(shape), "integers": lambda: rng.integers(0, 1000, shape),
-                "bernoulli": lambda: rng.bernoulli(0.5, shape)}[kind]()
+        shape = (rows, width)  # rows rarely end on a block of 8 or 4 lanes: borders are uneven
+        return {
+            "uniform": lambda: rng.uniform(shape),
+            "uniform64": lambda: rng.uniform(shape, np.float64),
+            "normal": lambda: rng.normal(shape),
+            "integers": lambda: rng.integers(0, 1000, shape),
+            "bernoulli": lambda: rng.bernoulli(0.5, shape),
+        }[kind]()
 
     total, whole = sum(parts), Random(seed)
     expected = [draw(whole, total), draw(whole, total)]
@@ -115,7 +178,7 @@ def test_rows_of_all_workers_concatenate_to_the_whole_draw(seed, parts, width, k
         worker = Random(seed)
         with worker.rows(int(first), total):
             pieces[0].append(draw(worker, rows))
-            pieces[1].append(draw(worker, rows))   # the stream has advanced by the whole batch
+            pieces[1].append(draw(worker, rows))  # the stream has advanced by the whole batch
         assert worker.counter == whole.counter and worker._window is None
     for piece, want in zip(pieces, expected):
         np.testing.assert_array_equal(np.concatenate(piece), want)
@@ -126,10 +189,15 @@ def test_uniform_has_the_moments_and_the_range_of_uniform(dtype):
     n = 200_000
     u = Random(1).uniform((n,), dtype).astype(np.float64)
     assert u.min() >= 0 and u.max() < 1
-    # Moment k has mean 1/(k+1) and variance 1/(2k+1) - 1/(k+1)^2; 5 standard errors fail one honest seed in 2 million.
+    # Moment k has mean 1/(k+1) and variance 1/(2k+1) - 1/(k+1)^2; 5 standard errors fail one honest
+    # seed in 2 million.
     for k in 1, 2, 3, 4:
-        grain = 2.0**-11 if dtype == np.float16 else 0     # its 11 bits are rounded down, by half of this on average
-        assert abs((u**k).mean() - 1 / (k + 1)) < grain + 5 * np.sqrt((1 / (2 * k + 1) - 1 / (k + 1)**2) / n)
+        grain = (
+            2.0**-11 if dtype == np.float16 else 0
+        )  # its 11 bits are rounded down, by half of this on average
+        assert abs((u**k).mean() - 1 / (k + 1)) < grain + 5 * np.sqrt(
+            (1 / (2 * k + 1) - 1 / (k + 1) ** 2) / n
+        )
     # Neighbors are independent: their correlation has standard error 1/sqrt(n).
     assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 5 / np.sqrt(n)
 
@@ -140,9 +208,12 @@ def test_normal_follows_the_normal_distribution(dtype):
 
     n = 100_000
     x = np.sort(Random(2).normal((n,), dtype).astype(np.float64))
-    # Kolmogorov-Smirnov: P(sqrt(n) * distance > 2.2) < 2 exp(-2 * 2.2^2) = 1.3e-4, and the seed is fixed.
+    # Kolmogorov-Smirnov: P(sqrt(n) * distance > 2.2) < 2 exp(-2 * 2.2^2) = 1.3e-4, and the seed is
+    # fixed.
     cdf = np.array([0.5 * (1 + erf(v / 2**0.5)) for v in x])
-    distance = max(np.abs(cdf - np.arange(n) / n).max(), np.abs(cdf - np.arange(1, n + 1) / n).max())
+    distance = max(
+        np.abs(cdf - np.arange(n) / n).max(), np.abs(cdf - np.arange(1, n + 1) / n).max()
+    )
     assert np.sqrt(n) * distance < 2.2
     assert np.isfinite(x).all()
     # Tails: fourth moment 3 with variance (105 - 9) / n.
@@ -155,10 +226,10 @@ def test_integers_are_uniform_over_their_range():
     assert counts.size == high - low
     # Chi-square with 11 degrees of freedom exceeds 37.4 with probability 1e-4.
     expected = n / (high - low)
-    assert ((counts - expected)**2 / expected).sum() < 37.4
+    assert ((counts - expected) ** 2 / expected).sum() < 37.4
 
 
-@given(st.integers(0, 99), st.integers(-2**62, 2**62), st.integers(1, 50))
+@given(st.integers(0, 99), st.integers(-(2**62), 2**62), st.integers(1, 50))
 def test_integers_stay_in_their_range_however_large_it_begins(seed, low, span):
     drawn = Random(seed).integers(low, low + span, (20,))
     assert drawn.dtype == np.int64 and drawn.min() >= low and drawn.max() < low + span
@@ -181,16 +252,26 @@ def test_permutations_are_equally_likely():
     for _ in range(n):
         order = tuple(rng.permutation(3).tolist())
         seen[order] = seen.get(order, 0) + 1
-    # Six orders, expected 1000 each; chi-square with 5 degrees of freedom exceeds 25.7 with probability 1e-4.
-    assert len(seen) == 6 and sum((count - 1000)**2 / 1000 for count in seen.values()) < 25.7
+    # Six orders, expected 1000 each; chi-square with 5 degrees of freedom exceeds 25.7 with
+    # probability 1e-4.
+    assert len(seen) == 6 and sum((count - 1000) ** 2 / 1000 for count in seen.values()) < 25.7
 
 
 def test_children_and_seeds_have_streams_of_their_own():
     parent = Random(0, "model")
-    streams = [parent, parent.child("a"), parent.child("b"), parent.child("a", 1), Random(1, "model"),
-               Random(0), Random(0, "")]
+    streams = [
+        parent,
+        parent.child("a"),
+        parent.child("b"),
+        parent.child("a", 1),
+        Random(1, "model"),
+        Random(0),
+        Random(0, ""),
+    ]
     words = np.concatenate([rng._draw((1000,), 1, np.uint64)[:, 0] for rng in streams])
-    assert np.unique(words).size == words.size     # chance of one repeat among 7000 words of 64 bits: 1.3e-12
+    assert (
+        np.unique(words).size == words.size
+    )  # chance of one repeat among 7000 words of 64 bits: 1.3e-12
     assert Random(0, np.int64(3)).key == Random(0, 3).key
     assert parent.child("a").key == Random(0, "model", "a").key and parent.child("a").counter == 0
 
@@ -204,7 +285,7 @@ def test_the_counter_is_the_whole_state():
     fresh.counter = saved
     for want, again in zip(ahead, [fresh.uniform((4,)), fresh.permutation(5), fresh.normal((2,))]):
         np.testing.assert_array_equal(want, again)
-    assert isinstance(saved, int) and saved == 4   # 15 normals: 30 lanes of 32 bits, 8 to a block
+    assert isinstance(saved, int) and saved == 4  # 15 normals: 30 lanes of 32 bits, 8 to a block
 
 
 def test_replayed_streams_repeat_and_then_go_on():
@@ -224,7 +305,9 @@ def test_replayed_streams_repeat_and_then_go_on():
 def test_nested_watchers_each_see_every_stream_used_inside_them():
     early, late = Random(9, "early"), Random(9, "late")
     with devices.watch_draws() as outer:
-        with devices.watch_draws() as inner:       # at its end both hold the same: they must not be mixed up
+        with (
+            devices.watch_draws() as inner
+        ):  # at its end both hold the same: they must not be mixed up
             early.uniform()
         late.uniform()
     assert [rng for rng, _, _ in inner.values()] == [early]
@@ -235,11 +318,11 @@ def test_arrays_move_between_devices_and_back(device):
     host = np.arange(6, dtype=np.float32).reshape(2, 3).T
     there = to_device(host, device)
     assert device_of(there) == device and devices.is_array(there)
-    assert to_device(there, device) is there       # no copy if it is there already
+    assert to_device(there, device) is there  # no copy if it is there already
     np.testing.assert_array_equal(to_cpu(there), host)
     assert device_of(to_device(there, "cpu")) == "cpu"
     if device != "cpu":
-        to_cpu(there)[...] = -1                    # a move is a copy: the device array is not written through
+        to_cpu(there)[...] = -1  # a move is a copy: the device array is not written through
         np.testing.assert_array_equal(to_cpu(there), host)
 
 
@@ -258,6 +341,7 @@ def test_an_unknown_device_is_named_beside_the_known_ones():
 @pytest.fixture
 def fake_cupy(monkeypatch):
     """Put a module in CuPy's place; the tables of devices are as before at the end."""
+
     def put(module):
         monkeypatch.setitem(sys.modules, "cupy", module)
         backend.cache_clear()
@@ -294,8 +378,16 @@ def test_the_gpu_backend_launches_its_kernel_with_the_right_grid_and_arguments(f
             assert all(type(x) is np.uint64 for x in (first, count, k0, k1))
             out[...] = StrictArray(philox_arrays((k0, k1), first, count))
 
-    fake_cupy(types.SimpleNamespace(is_available=lambda: True, RawKernel=Kernel, ndarray=StrictArray, asnumpy=to_numpy,
-                                    empty=strict_module.empty, asarray=strict_module.asarray))
+    fake_cupy(
+        types.SimpleNamespace(
+            is_available=lambda: True,
+            RawKernel=Kernel,
+            ndarray=StrictArray,
+            asnumpy=to_numpy,
+            empty=strict_module.empty,
+            asarray=strict_module.asarray,
+        )
+    )
     for shape in (300, 5), (3,), (), (0, 2):
         drawn, expected = Random(0, device="gpu").uniform(shape), Random(0).uniform(shape)
         np.testing.assert_array_equal(to_cpu(drawn), expected)

@@ -1,4 +1,5 @@
 """What a mask hides never reaches a loss or a gradient: chosen, not multiplied by 0."""
+
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def test_what_is_hidden_changes_no_loss_and_no_gradient(name, hidden):
     for there in (0.0, hidden):
         values[1, 2] = there
         x = Tensor(values.copy(), requires_grad=True)
-        with np.errstate(all="ignore"):                     # values nobody takes are still computed
+        with np.errstate(all="ignore"):  # values nobody takes are still computed
             loss = LOSSES[name](x)
             loss.backward()
         results.append((loss.numpy(), x.grad.numpy()))

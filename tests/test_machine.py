@@ -1,4 +1,5 @@
 """Freed memory is kept where glibc can, BLAS threads are set and read back, cores are counted."""
+
 import subprocess
 import sys
 
@@ -10,11 +11,17 @@ from tinylm import machine
 def test_keep_freed_memory_takes_effect_on_glibc_and_never_fails():
     import platform
 
-    code = "from tinylm.machine import keep_freed_memory; print(keep_freed_memory())"    # apart: it lasts for a process
-    took = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    # apart: it lasts for a process
+    code = "from tinylm.machine import keep_freed_memory; print(keep_freed_memory())"
+    took = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
     assert took in ("True", "False")
-    if platform.libc_ver()[0] == "glibc" and tuple(map(int, platform.libc_ver()[1].split("."))) >= (2, 35):
-        assert took == "True"                      # older glibc caps the threshold at 32 MiB
+    if platform.libc_ver()[0] == "glibc" and tuple(map(int, platform.libc_ver()[1].split("."))) >= (
+        2,
+        35,
+    ):
+        assert took == "True"  # older glibc caps the threshold at 32 MiB
 
 
 def test_blas_threads_are_set_and_read_back():

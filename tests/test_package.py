@@ -1,4 +1,5 @@
 """What a user types: `import tinylm as tl` and the few names behind it."""
+
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import pytest
 
 import tinylm as tl
 
-# The operations the engine promises, under NumPy's names, and the fused ones under the literature's.
+# The operations the engine promises, under NumPy's names, and the fused ones under the
+# literature's.
 PRIMITIVES = """add sub mul div power neg exp log sqrt tanh sigmoid erf sin cos abs maximum minimum where sum mean max
 min logsumexp cumsum matmul einsum reshape transpose broadcast_to concatenate stack split pad getitem scatter_add
 take_along_axis sort topk clip flip roll expand_dims squeeze swapaxes astype""".split()
@@ -22,8 +24,21 @@ def test_every_promised_name_is_there_and_documented(name):
     assert getattr(tl, name).__doc__, name
 
 
-@pytest.mark.parametrize("name", ["autograd", "backend", "data", "errors", "generate", "models", "nn", "optim",
-                                  "tokenizers", "train"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "autograd",
+        "backend",
+        "data",
+        "errors",
+        "generate",
+        "models",
+        "nn",
+        "optim",
+        "tokenizers",
+        "train",
+    ],
+)
 def test_every_floor_is_reached_by_its_name(name):
     assert getattr(tl, name).__name__ == f"tinylm.{name}"
     assert name in dir(tl)

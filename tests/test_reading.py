@@ -1,4 +1,5 @@
 """Bytes, lines and JSON of users' files: read whole, or refused with file and line."""
+
 import bz2
 import codecs
 import gzip
@@ -58,6 +59,7 @@ def reader(request, tmp_path):
         path = tmp_path / f"a{suffix}{more}"
         path.write_bytes(data)
         return path
+
     return text, read, write
 
 
@@ -65,18 +67,30 @@ def test_a_byte_order_mark_and_gzip_change_nothing(reader):
     text, read, write = reader
     plain = read(write(text.encode()))
     assert read(write(codecs.BOM_UTF8 + text.encode())) == plain
-    assert read(write(gzip.compress(text.encode()),
-        ".gz")) == plain == read(write(gzip.compress(text.encode())))
+    assert (
+        read(write(gzip.compress(text.encode()), ".gz"))
+        == plain
+        == read(write(gzip.compress(text.encode())))
+    )
 
 
-@pytest.mark.parametrize("encoding", [
-    "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be",
-])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "utf-32-le",
+        "utf-32-be",
+    ],
+)
 def test_other_encodings_are_named_with_the_command_that_converts(reader, encoding):
     text, read, write = reader
     path, name = write(text.encode(encoding)), encoding.upper()[:6]
-    with pytest.raises(TinylmError,
-        match=f"a[.].* looks like {name}.*iconv -f {name}.*{path.name}"):
+    with pytest.raises(
+        TinylmError, match=f"a[.].* looks like {name}.*iconv -f {name}.*{path.name}"
+    ):
         read(path)
 
 
@@ -94,7 +108,7 @@ def test_damaged_gzip_is_named(reader, damage):
     if damage == "cut":
         del data[-12:]
     elif damage == "middle":
-        data[len(data) // 2 - 4:len(data) // 2 + 4] = b"\xff" * 8
+        data[len(data) // 2 - 4 : len(data) // 2 + 4] = b"\xff" * 8
     elif damage == "checksum":
         data[-8] ^= 1
     elif damage == "no gzip":
@@ -105,17 +119,26 @@ def test_damaged_gzip_is_named(reader, damage):
         read(write(bytes(data), ".gz"))
 
 
-@pytest.mark.parametrize("data, lines", [
-    (b"a\r\nb\rc\n\nd", ["a", "b", "c", "", "d"]), (b"", []), (b"\n", [""]), (b"a\n", ["a"]),
-    (codecs.BOM_UTF8, [""]), ("a\x85b\u2028c\x0bd\n".encode(), ["a\x85b\u2028c\x0bd"]),
-])
+@pytest.mark.parametrize(
+    "data, lines",
+    [
+        (b"a\r\nb\rc\n\nd", ["a", "b", "c", "", "d"]),
+        (b"", []),
+        (b"\n", [""]),
+        (b"a\n", ["a"]),
+        (codecs.BOM_UTF8, [""]),
+        ("a\x85b\u2028c\x0bd\n".encode(), ["a\x85b\u2028c\x0bd"]),
+    ],
+)
 def test_lines_end_as_in_an_editor_and_nowhere_else(tmp_path, data, lines):
     (tmp_path / "a").write_bytes(data)
     assert list(numbered_lines(tmp_path / "a")) == list(enumerate(lines, 1))
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=2),
-    st.sampled_from(["utf-16-le", "utf-32-be"]))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=2),
+    st.sampled_from(["utf-16-le", "utf-32-be"]),
+)
 @example("中文\n", "utf-16-le")
 def test_no_text_is_taken_for_another_encoding(text, encoding):
     assert other_encoding(text.encode()) is None or text.startswith("\ufffe")
@@ -124,23 +147,42 @@ def test_no_text_is_taken_for_another_encoding(text, encoding):
     assert other_encoding("中文\n第二行\n".encode("utf-16-le")) == "UTF-16LE"
 
 
-@pytest.mark.parametrize("line, reason", [
-    ("{", "Expecting"), ("[" * 100_000, "nested too deeply"),
-    ('{"a":' * 100_000, "nested too deeply"), ("9" * 5000, "digits"),
-    ("NaN", "NaN is no JSON number"), ('{"a": -Infinity}', "Infinity is no"),
-    ('{"text": "a", "text": "b"}', "'text' stands twice"), ("'a'", "Expecting"),
-    ('{"a": 1} x', "Extra data"), ('"a\tb"', "control character"), ("\ufeff{}", "Expecting"),
-    ("", "Expecting"),
-])
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("{", "Expecting"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("9" * 5000, "digits"),
+        ("NaN", "NaN is no JSON number"),
+        ('{"a": -Infinity}', "Infinity is no"),
+        ('{"text": "a", "text": "b"}', "'text' stands twice"),
+        ("'a'", "Expecting"),
+        ('{"a": 1} x', "Extra data"),
+        ('"a\tb"', "control character"),
+        ("\ufeff{}", "Expecting"),
+        ("", "Expecting"),
+    ],
+)
 def test_what_is_no_json_is_a_value_error(line, reason):
     with pytest.raises(ValueError, match=reason):
         strict_json(line)
 
 
 BAD_RECORDS = [
-    b"{", b"[" * 50_000, b'{"text": NaN}', b"9" * 5000, b'{"text": "a", "text": "b"}',
-    b'{"text": "\xff"}', b'{"text": "a\0"}', b"null", b"[]", b'{"text": 3}', b'{"body": "a"}',
-    b"3", b'"text"',
+    b"{",
+    b"[" * 50_000,
+    b'{"text": NaN}',
+    b"9" * 5000,
+    b'{"text": "a", "text": "b"}',
+    b'{"text": "\xff"}',
+    b'{"text": "a\0"}',
+    b"null",
+    b"[]",
+    b'{"text": 3}',
+    b'{"body": "a"}',
+    b"3",
+    b'"text"',
 ]
 
 
@@ -157,9 +199,17 @@ def test_a_bad_line_is_named_or_left_out_and_counted(tmp_path, line):
     assert bad.count == 1 and "a.jsonl, line 2" in bad.report()[1]
 
 
-@pytest.mark.parametrize("line", [
-    b"{", b'{"prompt": 1}', b'{"prompt": "a", "completion": "\\ud800"}', b"\xff", b"[3]", b"{}",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b'{"prompt": 1}',
+        b'{"prompt": "a", "completion": "\\ud800"}',
+        b"\xff",
+        b"[3]",
+        b"{}",
+    ],
+)
 def test_a_bad_sample_is_named_or_left_out_and_counted(tmp_path, line):
     path, good = tmp_path / "a.jsonl", b'{"prompt": "a", "completion": "b"}\n'
     path.write_bytes(good + line + b"\n" + good)
@@ -172,28 +222,43 @@ def test_a_bad_sample_is_named_or_left_out_and_counted(tmp_path, line):
 def test_bad_rows_are_left_out_and_counted(tmp_path):
     path, bad = tmp_path / "a.tsv", BadLines(skip=True)
     path.write_bytes(b"a\t1\nb\n\xff\t2\nc\t3\td\n\t4\ne\t5\n")
-    assert read_columns(path, 0, 1, bad=bad) == [
-        ("a", "1"), ("", "4"), ("e", "5"),
-    ] and bad.count == 3
+    assert (
+        read_columns(path, 0, 1, bad=bad)
+        == [
+            ("a", "1"),
+            ("", "4"),
+            ("e", "5"),
+        ]
+        and bad.count == 3
+    )
     assert read_labeled(path, BadLines(skip=True)) == [("a", 1), ("e", 5)]
 
 
-@pytest.mark.parametrize("text, rows", [
-    ('a,"b, ""c""\nd"\ne,f\n', [("a", 'b, "c"\nd'), ("e", "f")]),
-    ("a,\n,b", [("a", ""), ("", "b")]), ('"","x"\r\n', [("", "x")]),
-    ("\na,b\r\n\r\nc,d\n\n", [("a", "b"), ("c", "d")]),
-])
+@pytest.mark.parametrize(
+    "text, rows",
+    [
+        ('a,"b, ""c""\nd"\ne,f\n', [("a", 'b, "c"\nd'), ("e", "f")]),
+        ("a,\n,b", [("a", ""), ("", "b")]),
+        ('"","x"\r\n', [("", "x")]),
+        ("\na,b\r\n\r\nc,d\n\n", [("a", "b"), ("c", "d")]),
+    ],
+)
 def test_quotes_of_comma_separated_values_hide_commas_and_line_ends(tmp_path, text, rows):
     (tmp_path / "a.csv").write_text(text, newline="")
     assert read_columns(tmp_path / "a.csv", 0, 1) == rows
 
 
-@pytest.mark.parametrize("text, reason", [
-    ('a,b\nc,"d\n', "line 2: a quote"), ('a,b\nc"d",e\n', "line 2: a quote"),
-    ('a,b\n"c"d,e\n', "line 2: a quote"), ("a,b\nc\n", "line 2: has 1 columns"),
-    ("a,b\nc,d,e\n", "line 2: has 3 columns, the lines before have 2"),
-    ('a,b\n""\n', "line 2: has 1 columns"),
-])
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ('a,b\nc,"d\n', "line 2: a quote"),
+        ('a,b\nc"d",e\n', "line 2: a quote"),
+        ('a,b\n"c"d,e\n', "line 2: a quote"),
+        ("a,b\nc\n", "line 2: has 1 columns"),
+        ("a,b\nc,d,e\n", "line 2: has 3 columns, the lines before have 2"),
+        ('a,b\n""\n', "line 2: has 1 columns"),
+    ],
+)
 def test_malformed_comma_separated_values_have_their_line(tmp_path, text, reason):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=reason):
@@ -212,30 +277,70 @@ def test_a_damaged_vocabulary_is_named(tmp_path):
         load_gpt2(tmp_path / "a.json", tmp_path / "merges.txt")
 
 
-@pytest.mark.parametrize("run", [
-    "x", "é", "\n", "\r", "\r\n", " ", "x\n", '"', ",", "\t", '{"text": "a"}\n', "[", "{}\n",
-    "\0",
-])
+@pytest.mark.parametrize(
+    "run",
+    [
+        "x",
+        "é",
+        "\n",
+        "\r",
+        "\r\n",
+        " ",
+        "x\n",
+        '"',
+        ",",
+        "\t",
+        '{"text": "a"}\n',
+        "[",
+        "{}\n",
+        "\0",
+    ],
+)
 def test_time_grows_with_the_length_of_a_file(tmp_path, run):
     def read(text):
         for suffix in (".txt", ".jsonl", ".csv"):
             path = tmp_path / f"a{suffix}"
             path.write_text(text, newline="")
-            for use in (list(numbered_lines(path, BadLines(skip=True))),
-                list(json_lines(path, BadLines(skip=True)))):
+            for use in (
+                list(numbered_lines(path, BadLines(skip=True))),
+                list(json_lines(path, BadLines(skip=True))),
+            ):
                 assert use is not None
         try:
             read_columns(tmp_path / "a.csv", 0)
         except DataError as error:
             assert "line" in str(error)
+
     assert superlinear(read, [run], size=3000) == []
 
 
-SPLICED = st.sampled_from([
-    b"\0", b"\xff", b"\t", b"\n", b'"', b"{", b"[", b"]", b",", b"\xef\xbb\xbf", b"\xff\xfe",
-    b"null", b"1e999", b"NaN", b"-", b".", b"9" * 5000, b"[" * 2000, b"\\ud800", b"\r", b" ",
-    b"true", b":",
-])
+SPLICED = st.sampled_from(
+    [
+        b"\0",
+        b"\xff",
+        b"\t",
+        b"\n",
+        b'"',
+        b"{",
+        b"[",
+        b"]",
+        b",",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe",
+        b"null",
+        b"1e999",
+        b"NaN",
+        b"-",
+        b".",
+        b"9" * 5000,
+        b"[" * 2000,
+        b"\\ud800",
+        b"\r",
+        b" ",
+        b"true",
+        b":",
+    ]
+)
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), SPLICED), min_size=1, max_size=4)
 
 
@@ -245,7 +350,7 @@ def test_damage_of_any_kind_is_an_error_that_names_the_file(tmp_path_factory, na
     data = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
     for place, removed, put in edits:
         at = round(place * len(data))
-        data = data[:at] + put + data[at + removed:]
+        data = data[:at] + put + data[at + removed :]
     path = tmp_path_factory.mktemp("any") / f"a{suffix}"
     path.write_bytes(data)
     try:
@@ -259,6 +364,7 @@ def test_time_grows_with_the_fields_of_an_object():
         fields = ",".join(f'"{i}": 1' for i in range(len(text)))
         with pytest.raises(ValueError, match="'0' stands twice"):
             strict_json(f'{{{fields}, "0": 2}}')
+
     assert superlinear(read, ["a"]) == []
 
 
@@ -290,9 +396,13 @@ def packed(name):
             archive.writestr("a.txt", text)
         return buffer.getvalue()
     # bz2, lzma and gzip are what Python packs with; zstd and PDF are shown by how they begin.
-    return {"bzip2": bz2.compress(text), "xz": lzma.compress(text), "PDF": b"%PDF-1.7\nabc\n",
-            "zstd": b"\x28\xb5\x2f\xfd\nabc\n",
-            "gzip twice": gzip.compress(gzip.compress(text))}[name]
+    return {
+        "bzip2": bz2.compress(text),
+        "xz": lzma.compress(text),
+        "PDF": b"%PDF-1.7\nabc\n",
+        "zstd": b"\x28\xb5\x2f\xfd\nabc\n",
+        "gzip twice": gzip.compress(gzip.compress(text)),
+    }[name]
 
 
 @pytest.mark.parametrize("name", ["bzip2", "xz", "zip", "tar", "PDF", "zstd", "gzip twice"])

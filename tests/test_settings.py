@@ -16,7 +16,11 @@ class Example:
 
 def test_a_setting_is_a_dataclass_field_with_help_and_check():
     field = dataclasses.fields(Example)[0]
-    assert (field.default, field.metadata["help"], field.metadata["check"]) == (1e-3, "learning rate", positive)
+    assert (field.default, field.metadata["help"], field.metadata["check"]) == (
+        1e-3,
+        "learning rate",
+        positive,
+    )
 
 
 def test_a_mutable_default_is_copied_for_every_instance():
@@ -35,12 +39,20 @@ def test_validate_returns_the_instance_and_lets_none_pass():
     assert validate(config) is config
 
 
-@pytest.mark.parametrize("check, good, bad", [
-    (finite, -1e300, math.nan), (above(0), 1e-300, 0), (above(0), 1, -math.inf), (at_least(1), 1, 0),
-    (between(0, 1), 1.0, 1.0000001), (between(0, 1), 0, math.nan), (one_of("cpu", "gpu"), "gpu", "tpu"),
-    (positive, 1, True),                                     # a truth value is no number
-    (positive, 1, "1"),
-])
+@pytest.mark.parametrize(
+    "check, good, bad",
+    [
+        (finite, -1e300, math.nan),
+        (above(0), 1e-300, 0),
+        (above(0), 1, -math.inf),
+        (at_least(1), 1, 0),
+        (between(0, 1), 1.0, 1.0000001),
+        (between(0, 1), 0, math.nan),
+        (one_of("cpu", "gpu"), "gpu", "tpu"),
+        (positive, 1, True),  # a truth value is no number
+        (positive, 1, "1"),
+    ],
+)
 def test_a_check_accepts_its_edge_and_refuses_what_is_beyond(check, good, bad):
     assert check(good) is None
     assert check(bad).startswith("must be")

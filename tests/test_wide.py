@@ -1,4 +1,5 @@
 """Lines have at most 100 columns; the files that had wider ones are on a list that only shrinks."""
+
 import re
 from pathlib import Path
 
@@ -18,5 +19,5 @@ def test_every_file_on_the_list_is_there_and_still_has_a_wide_line():
 
 
 def test_the_list_does_not_grow():
-    # As long as it was when the limit came down from 132 to 100 columns.
-    assert len(LISTED) <= 713
+    # As long as it was when `ruff format` began to break the lines.
+    assert len(LISTED) <= 300

@@ -1,4 +1,5 @@
 """Words in every script: what a word is, where spaces stand between words and where not."""
+
 import contextlib
 import unicodedata
 
@@ -25,17 +26,25 @@ from tinylm.tokenizers.wordpiece import plain_words
 from tinylm.train.run.words import read_dictionary, said_otherwise, sentence_ends, word_starts
 from tinylm.writing import composed, is_unspaced, replaced
 
-HINDI = "नमस्ते दुनिया"                                       # vowels and the virama are marks
+HINDI = "नमस्ते दुनिया"  # vowels and the virama are marks
 THAI = "ภาษาไทย"
 NFD = unicodedata.normalize("NFD", "café")
 
 
-@pytest.mark.parametrize("text, words", [
-    ("我们学习。", ["我", "们", "学", "习", "。"]), ("ひらがな", list("ひらがな")),
-    (HINDI, HINDI.split()), ("ลังก็", ["ลั", "ง", "ก็"]), ("naïve " + NFD, ["naïve", "café"]),
-    ("it's 中a", ["it", "'s", "中", "a"]), ("می\u200cخواهم", ["می\u200cخواهم"]),
-    ("[CLS] a_b", ["[CLS]", "a_b"]), ("한국어 말", ["한국어", "말"]),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("我们学习。", ["我", "们", "学", "习", "。"]),
+        ("ひらがな", list("ひらがな")),
+        (HINDI, HINDI.split()),
+        ("ลังก็", ["ลั", "ง", "ก็"]),
+        ("naïve " + NFD, ["naïve", "café"]),
+        ("it's 中a", ["it", "'s", "中", "a"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("[CLS] a_b", ["[CLS]", "a_b"]),
+        ("한국어 말", ["한국어", "말"]),
+    ],
+)
 def test_words_of_examples_in_every_script(text, words):
     assert split(text) == words
 
@@ -43,7 +52,7 @@ def test_words_of_examples_in_every_script(text, words):
 def test_words_that_someone_has_cut_stay_whole():
     assert split("鲸鱼 是 哺乳 动物 。") == ["鲸鱼", "是", "哺乳", "动物", "。"]
     words = Words("鲸鱼 是 哺乳 动物 。")
-    assert words.show(words.ids("动物")) == ["动物"]         # as in the text, also alone
+    assert words.show(words.ids("动物")) == ["动物"]  # as in the text, also alone
     assert len(split("这是一个很长的句子 那也是一个很长的句子")) == 19
 
 
@@ -52,19 +61,29 @@ def test_one_letter_is_one_word_however_it_is_written():
     assert words.ids(NFD).tolist() == [0]
 
 
-@pytest.mark.parametrize("text, words", [
-    ("我们学习。", ["我", "们", "学", "习", "。"]), (HINDI, HINDI.split()),
-    ("中文abc", ["中", "文", "abc"]), ("ab-cd " + NFD, ["ab-cd", NFD]),
-    ("๑๒๓ 1,000", ["๑๒๓", "1,000"]),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("我们学习。", ["我", "们", "学", "习", "。"]),
+        (HINDI, HINDI.split()),
+        ("中文abc", ["中", "文", "abc"]),
+        ("ab-cd " + NFD, ["ab-cd", NFD]),
+        ("๑๒๓ 1,000", ["๑๒๓", "1,000"]),
+    ],
+)
 def test_the_books_words_in_every_script(text, words):
     assert words_and_punctuation(text) == words
 
 
-@pytest.mark.parametrize("texts, whole", [
-    (["学习", "中文"], False), (["ไทย"], False), (["。", "！", "“"], False),
-    (["é", "ж", "ह", "\u0301"], True),
-])
+@pytest.mark.parametrize(
+    "texts, whole",
+    [
+        (["学习", "中文"], False),
+        (["ไทย"], False),
+        (["。", "！", "“"], False),
+        (["é", "ж", "ह", "\u0301"], True),
+    ],
+)
 def test_a_letter_without_spaces_begins_a_word_of_its_own(texts, whole):
     tokenizer = CharTokenizer("".join(sorted(set("".join(texts)))))
     goes_on = ~word_starts(tokenizer, tokenizer.vocab_size)
@@ -73,7 +92,7 @@ def test_a_letter_without_spaces_begins_a_word_of_its_own(texts, whole):
 
 
 def test_bytes_of_chinese_letters_begin_words_and_go_on_inside():
-    tokenizer = BPETokenizer.train(["a b"], 257)             # single bytes
+    tokenizer = BPETokenizer.train(["a b"], 257)  # single bytes
     starts = word_starts(tokenizer, 257)
     assert starts[tokenizer.encode("中")].tolist() == [True, False, False]
     assert not starts[tokenizer.encode("é")].any() and not starts[tokenizer.encode("ह")].any()
@@ -84,11 +103,19 @@ def test_sentences_end_in_the_marks_of_every_script():
     assert {ends.decode([i]) for i in sentence_ends(ends)} == set(".!?。！？।؟")
 
 
-@pytest.mark.parametrize("text, said", [
-    ("我学习中文", "我learn中文"), ("学习", "learn"), ("学", "study"),
-    ("the 学习 x", "the learn x"), (NFD + "s", NFD + "s"), (NFD, "coffee"), ("नमस्ते", "hello"),
-    ("नमस्तेनम", "नमस्तेनम"),
-])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("我学习中文", "我learn中文"),
+        ("学习", "learn"),
+        ("学", "study"),
+        ("the 学习 x", "the learn x"),
+        (NFD + "s", NFD + "s"),
+        (NFD, "coffee"),
+        ("नमस्ते", "hello"),
+        ("नमस्तेनम", "नमस्तेनम"),
+    ],
+)
 def test_a_dictionary_finds_words_where_no_spaces_are(tmp_path, text, said):
     path = tmp_path / "d.tsv"
     path.write_text("学习\tlearn\n学\tstudy\ncafé\tcoffee\nनमस्ते\thello\n", encoding="utf-8")
@@ -116,19 +143,35 @@ def test_scripts_are_told_by_their_letters():
 MARKS = "\u0301\u0323"
 
 
-@pytest.mark.parametrize("use", [
-    split, words_and_punctuation, plain_words, composed, character_ngrams,
-    lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}), Swap(),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        split,
+        words_and_punctuation,
+        plain_words,
+        composed,
+        character_ngrams,
+        lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}),
+        Swap(),
+    ],
+)
 def test_time_grows_with_the_length_of_a_text(use):
     assert superlinear(use, ("a", "中", MARKS, "'", "[A", "-a", "a ", "1.", "中 ")) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("use", [
-    split, words_and_punctuation, plain_words, composed, character_ngrams,
-    lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}), Swap(),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        split,
+        words_and_punctuation,
+        plain_words,
+        composed,
+        character_ngrams,
+        lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}),
+        Swap(),
+    ],
+)
 def test_time_grows_with_the_length_of_any_text(use):
     assert superlinear(use, (*RUNS, MARKS, "[A", "-a", "1.", "中 ", "n't"), befores=("", "x")) == []
 

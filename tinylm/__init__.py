@@ -4,9 +4,11 @@
     x = tl.Tensor([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward()            # x.grad is 2 x
 
-Tensors and operations stand here under NumPy's names; the parts of a model in tl.nn, optimizers in tl.optim,
-and each floor above in its own package, loaded when first used. `tinylm` on the command line shows what it can do.
+Tensors and operations stand here under NumPy's names; the parts of a model in tl.nn, optimizers in
+tl.optim, and each floor above in its own package, loaded when first used. `tinylm` on the command
+line shows what it can do.
 """
+
 import importlib
 
 from tinylm import autograd as _autograd
@@ -15,8 +17,23 @@ from tinylm.autograd import Tensor, first_order_only, fused, grad, is_recording,
 from tinylm.backend import Random
 
 __version__ = "0.1.0"
-_packages = ("autograd", "backend", "book", "cli", "data", "errors", "finetune", "generate", "models", "nn", "optim", "parallel",
-             "pretrain", "tokenizers", "train")
+_packages = (
+    "autograd",
+    "backend",
+    "book",
+    "cli",
+    "data",
+    "errors",
+    "finetune",
+    "generate",
+    "models",
+    "nn",
+    "optim",
+    "parallel",
+    "pretrain",
+    "tokenizers",
+    "train",
+)
 
 
 def __getattr__(name):

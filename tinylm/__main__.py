@@ -1,4 +1,5 @@
 """`python -m tinylm` is the `tinylm` command."""
+
 import sys
 
 from tinylm.cli import main

@@ -5,6 +5,7 @@ array, `np.exp` runs on the GPU and returns a CuPy array. This file holds what d
 naming devices, moving arrays between them (never silently), making arrays from nothing, and random
 streams that are the same on every device. Read next: `autograd/engine/tensor.py`.
 """
+
 import contextlib
 import functools
 import hashlib
@@ -20,7 +21,9 @@ from tinylm.machine import blas_threads, cores, keep_freed_memory  # noqa: F401 
 
 @dataclass(frozen=True)
 class Backend:
-    """One kind of array. `module` has NumPy's names; `philox(key, first, count)` draws random blocks."""
+    """One kind of array. `module` has NumPy's names; `philox(key, first, count)` draws random
+    blocks.
+    """
 
     name: str
     module: Any
@@ -37,19 +40,22 @@ def philox_cpu(key, first, count):
     returns  (4 * count,) uint64. Block i is the cipher of the 256-bit counter value i + 1: NumPy
              advances the counter before the first block, and the other backends follow it.
     """
-    return np.random.Philox(key=np.array(key, np.uint64), counter=int(first)).random_raw(4 * int(count))
+    return np.random.Philox(key=np.array(key, np.uint64), counter=int(first)).random_raw(
+        4 * int(count)
+    )
 
 
 def philox_arrays(key, first, count):
     """The readable twin of `philox_cpu`: Salmon et al. 2011, ten rounds of multiply, swap and xor.
 
-    A block cipher of a counter, so any block can be computed on its own, on any device, in any order.
+    A block cipher of a counter, so any block can be computed on its own, on any device, in any
+    order.
     """
     low32, half = np.uint64(0xFFFFFFFF), np.uint64(32)
 
-    def multiply(constant, x):                     # 64 x 64 -> (high 64 bits, low 64 bits), from 32-bit halves
+    def multiply(constant, x):  # 64 x 64 -> (high 64 bits, low 64 bits), from 32-bit halves
         c1, c0, x1, x0 = constant >> half, constant & low32, x >> half, x & low32
-        middle = c1 * x0 + (c0 * x0 >> half)       # cannot overflow: (2^32-1)^2 + 2^32 - 1 < 2^64
+        middle = c1 * x0 + (c0 * x0 >> half)  # cannot overflow: (2^32-1)^2 + 2^32 - 1 < 2^64
         high = c1 * x1 + (middle >> half) + ((middle & low32) + c0 * x1 >> half)
         return high, constant * x
 
@@ -60,12 +66,13 @@ def philox_arrays(key, first, count):
         high0, low0 = multiply(np.uint64(0xD2E7470EE14C6C93), v[0])
         high1, low1 = multiply(np.uint64(0xCA5A826395121157), v[2])
         v = [high1 ^ v[1] ^ np.uint64(k0), low1, high0 ^ v[3] ^ np.uint64(k1), low0]
-        k0 = k0 + 0x9E3779B97F4A7C15 & 2**64 - 1   # Weyl sequence: golden ratio and sqrt(3) - 1
+        k0 = k0 + 0x9E3779B97F4A7C15 & 2**64 - 1  # Weyl sequence: golden ratio and sqrt(3) - 1
         k1 = k1 + 0xBB67AE8584CAA73B & 2**64 - 1
     return np.stack(v, axis=1).ravel()
 
 
-# The same cipher for the GPU, one block a thread. tests/test_backend.py compiles it with nvcc where there is one.
+# The same cipher for the GPU, one block a thread. tests/test_backend.py compiles it with nvcc where
+# there is one.
 PHILOX_CUDA = r"""
 extern "C" __global__
 void philox(unsigned long long *out, const unsigned long long first, const unsigned long long count,
@@ -89,17 +96,21 @@ def _gpu_backend():
     try:
         import cupy
     except ImportError:
-        raise MissingExtra("--device gpu needs CuPy: pip install 'tinylm[gpu]' "
-                           "(or cupy-cuda13x to match your CUDA)") from None
+        raise MissingExtra(
+            "--device gpu needs CuPy: pip install 'tinylm[gpu]' "
+            "(or cupy-cuda13x to match your CUDA)"
+        ) from None
     if not cupy.is_available():
-        raise DeviceError("CuPy is installed but finds no GPU (cupy.is_available() is False): "
-                          "use --device cpu, or mend the driver")
+        raise DeviceError(
+            "CuPy is installed but finds no GPU (cupy.is_available() is False): "
+            "use --device cpu, or mend the driver"
+        )
     kernel = cupy.RawKernel(PHILOX_CUDA, "philox")
 
     def philox_gpu(key, first, count):
         out = cupy.empty(4 * count, np.uint64)
         key = [np.uint64(k) for k in key]
-        if count:                                  # CUDA refuses a launch of nothing
+        if count:  # CUDA refuses a launch of nothing
             kernel((-(-count // 256),), (256,), (out, np.uint64(first), np.uint64(count), *key))
         return out
 
@@ -112,7 +123,9 @@ _by_type: dict[type, Backend] = {np.ndarray: _cpu}
 
 
 def register(name, maker):
-    """Add a device: `maker()` returns its Backend when it is first asked for. The tests add a strict one."""
+    """Add a device: `maker()` returns its Backend when it is first asked for. The tests add a
+    strict one.
+    """
     _makers[name] = maker
     backend.cache_clear()
 
@@ -136,7 +149,9 @@ def backend_of(array):
     """The Backend an array lives on."""
     found = _by_type.get(type(array)) or (_cpu if isinstance(array, np.ndarray) else None)
     if found is None:
-        raise DtypeError(f"not an array of a known device: {type(array).__name__}; move it with Tensor(x, device=...)")
+        raise DtypeError(
+            f"not an array of a known device: {type(array).__name__}; move it with Tensor(x, device=...)"
+        )
     return found
 
 
@@ -148,33 +163,40 @@ def device_of(array):
 def to_device(array, device):
     """The array on `device`; no copy if it is there already."""
     here, there = backend_of(array), backend(device)
-    return array if here is there else there.from_numpy(here.to_numpy(array))
+    if here is there:
+        return array
+    return there.from_numpy(here.to_numpy(array))
 
 
 def to_cpu(array):
     """The array as a NumPy array; no copy if it is one."""
-    return array if type(array) is np.ndarray else backend_of(array).to_numpy(array)
+    if type(array) is np.ndarray:
+        return array
+    return backend_of(array).to_numpy(array)
 
 
 class Random:
-    """An explicit random stream: the same seed and the same calls give the same numbers on every device.
+    """An explicit random stream: the same seed and the same calls give the same numbers on every
+    device.
 
     seed, *path   an integer and any names ("dropout", 3): together they pick the stream, so a child
                   stream never overlaps its parent's
     device        where drawn arrays are made
 
     The generator is Philox4x64-10 in counter mode: its whole state is `counter`, the number of
-    256-bit blocks used so far, so it is saved as one integer and rewound by setting it.
-    Integer and bit streams are equal on all devices; floats made with log and cos agree to rounding.
+    256-bit blocks used so far, so it is saved as one integer and rewound by setting it. Integer and
+    bit streams are equal on all devices; floats made with log and cos agree to rounding.
     """
 
     def __init__(self, seed, *path, device="cpu"):
-        path = tuple(int(name) if isinstance(name, np.integer) else name for name in path)   # np.int64(3) is 3
+        path = tuple(
+            int(name) if isinstance(name, np.integer) else name for name in path
+        )  # np.int64(3) is 3
         digest = hashlib.blake2b(repr((int(seed), *path)).encode(), digest_size=16).digest()
         self.seed, self.path, self.device = int(seed), path, device
         self.key = (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
         self.counter = 0
-        self._window = None                        # (first row, rows of the whole batch), see rows()
+        self._window = None  # (first row, rows of the whole batch), see rows()
 
     def child(self, *path):
         """A stream of its own, named below this one, on the same device."""
@@ -182,8 +204,10 @@ class Random:
 
     @contextlib.contextmanager
     def rows(self, first, total):
-        """Draw as one worker of several: a draw of shape (b, ...) gets rows first .. first+b-1 of what
-        a single process would draw with shape (total, ...), and the stream advances by all of it."""
+        """Draw as one worker of several: a draw of shape (b, ...) gets rows first .. first+b-1 of
+        what a single process would draw with shape (total, ...), and the stream advances by all of
+        it.
+        """
         before, self._window = self._window, (first, total)
         try:
             yield self
@@ -198,31 +222,43 @@ class Random:
         row = math.prod(shape[1:]) * lanes
         first, total = self._window or (0, shape[0] if shape else 1)
         start, stop = first * row, (first + (shape[0] if shape else 1)) * row
-        per_block = 32 // np.dtype(dtype).itemsize                   # lanes in 256 bits
+        per_block = 32 // np.dtype(dtype).itemsize  # lanes in 256 bits
         low = start // per_block
-        words = backend(self.device).philox(self.key, self.counter + low, -(-stop // per_block) - low)
+        words = backend(self.device).philox(
+            self.key, self.counter + low, -(-stop // per_block) - low
+        )
         self.counter += -(-total * row // per_block)
-        return words.view(dtype)[start - low * per_block:stop - low * per_block].reshape(*shape, lanes)
+        return words.view(dtype)[start - low * per_block : stop - low * per_block].reshape(
+            *shape, lanes
+        )
 
     def uniform(self, shape=(), dtype=np.float32):
-        """Numbers in [0, 1), of as many random bits as fit: 53 for float64, 24 for float32, 11 for float16."""
+        """Numbers in [0, 1), of as many random bits as fit: 53 for float64, 24 for float32, 11 for
+        float16.
+        """
         if np.dtype(dtype) == np.float64:
             return (self._draw(shape, 1, np.uint64)[..., 0] >> np.uint64(11)) * 2.0**-53
-        kept = 11 if np.dtype(dtype) == np.float16 else 24           # one more would round up to 1
+        kept = 11 if np.dtype(dtype) == np.float16 else 24  # one more would round up to 1
         bits = self._draw(shape, 1, np.uint32)[..., 0] >> np.uint32(32 - kept)
         return (bits.astype(np.float32) * np.float32(2.0**-kept)).astype(dtype, copy=False)
 
     def normal(self, shape=(), dtype=np.float32):
-        """Standard normal numbers by Box and Muller (1958): sqrt(-2 log u) cos(2 pi v). Returns `shape`."""
+        """Standard normal numbers by Box and Muller (1958): sqrt(-2 log u) cos(2 pi v). Returns
+        `shape`.
+        """
         if np.dtype(dtype) == np.float64:
             pair = (self._draw(shape, 2, np.uint64) >> np.uint64(11)) * 2.0**-53
         else:
-            pair = (self._draw(shape, 2, np.uint32) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
-        radius = np.sqrt(-2 * np.log(1 - pair[..., 0]))              # 1 - u is never 0
+            pair = (self._draw(shape, 2, np.uint32) >> np.uint32(8)).astype(
+                np.float32
+            ) * np.float32(2.0**-24)
+        radius = np.sqrt(-2 * np.log(1 - pair[..., 0]))  # 1 - u is never 0
         return (radius * np.cos((2 * math.pi) * pair[..., 1])).astype(dtype, copy=False)
 
     def integers(self, low, high, shape=()):
-        """Integers in [low, high), int64, by multiplying 53 random bits: bias below (high - low) / 2**53."""
+        """Integers in [low, high), int64, by multiplying 53 random bits: bias below (high - low) /
+        2**53.
+        """
         return np.floor(self.uniform(shape, np.float64) * (high - low)).astype(np.int64) + low
 
     def bernoulli(self, p, shape=()):
@@ -242,18 +278,24 @@ _watchers: list[dict] = []
 
 @contextlib.contextmanager
 def watch_draws():
-    """Collect every Random that is used inside, with its state before its first draw. Yields the collection."""
+    """Collect every Random that is used inside, with its state before its first draw. Yields the
+    collection.
+    """
     draws: dict = {}
     _watchers.append(draws)
     try:
         yield draws
     finally:
-        _watchers[:] = [other for other in _watchers if other is not draws]   # by identity: equal dicts may be nested
+        _watchers[:] = [
+            other for other in _watchers if other is not draws
+        ]  # by identity: equal dicts may be nested
 
 
 @contextlib.contextmanager
 def replay_draws(draws):
-    """Inside, the watched streams give again what they gave while they were watched; then they go on as before."""
+    """Inside, the watched streams give again what they gave while they were watched; then they go
+    on as before.
+    """
     streams = [rng for rng, _, _ in draws.values()]
     now = [(rng.counter, rng._window) for rng in streams]
     for rng, counter, window in draws.values():

@@ -2,7 +2,9 @@
 
 
 class TinylmError(Exception):
-    """Base of all deliberate errors; the command line prints its message as one line, without a traceback."""
+    """Base of all deliberate errors; the command line prints its message as one line, without a
+    traceback.
+    """
 
 
 class ShapeError(TinylmError, ValueError):

@@ -156,4 +156,6 @@ def _words(kind):
 def show(value):
     """A value for an error, cut short."""
     text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    if len(text) <= 60:
+        return text
+    return text[:57] + "..."

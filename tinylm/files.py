@@ -107,7 +107,9 @@ def _regular_target(path):
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return path
-    return path if stat.S_ISREG(mode) else None
+    if stat.S_ISREG(mode):
+        return path
+    return None
 
 
 def read_json(path):
@@ -156,7 +158,7 @@ def distinct(pairs):
     """The object of some (name, value); ValueError where a name stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        (twice, _), = Counter(name for name, _ in pairs).most_common(1)
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the field {twice!r:.60} stands twice")
     return found
 

@@ -1,8 +1,9 @@
-"""The machine a process runs on: freed memory that is kept, threads of the matrix products, processor
-cores, and a signal to end.
+"""The machine a process runs on: freed memory that is kept, threads of the matrix products,
+processor cores, and a signal to end.
 
 Read next: backend.py.
 """
+
 import ctypes
 import functools
 import os
@@ -39,15 +40,15 @@ def endings():
 def keep_freed_memory():
     """Ask glibc to keep freed arrays for reuse instead of returning them to the system.
 
-    Without it every large temporary of a training step is unmapped and page-faulted in again: 12-20 % of a
-    step at nanoGPT's CPU size. The trainer calls this once; it does nothing where there is no mallopt.
-    Returns True if it took effect.
+    Without it every large temporary of a training step is unmapped and page-faulted in again: 12-20
+    % of a step at nanoGPT's CPU size. The trainer calls this once; it does nothing where there is
+    no mallopt. Returns True if it took effect.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # malloc.h
+    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
     settings = (M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 64 << 20)
     return all([mallopt(name, value) == 1 for name, value in settings])
 
@@ -56,16 +57,22 @@ def keep_freed_memory():
 def _openblas():
     for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
         library = ctypes.CDLL(str(path))
-        for names in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads"):
+        for names in (
+            "scipy_openblas_{}_num_threads64_",
+            "openblas_{}_num_threads64_",
+            "openblas_{}_num_threads",
+        ):
             if hasattr(library, names.format("set")):
                 return getattr(library, names.format("set")), getattr(library, names.format("get"))
     return None
 
 
 def blas_threads(n=None):
-    """Set how many threads matrix products use (None: leave it). Returns the number now, or None if unknown.
+    """Set how many threads matrix products use (None: leave it). Returns the number now, or None if
+    unknown.
 
-    Works on NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS before starting.
+    Works on NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS before
+    starting.
     """
     found = _openblas()
     if found is None:
@@ -77,4 +84,6 @@ def blas_threads(n=None):
 
 def cores():
     """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

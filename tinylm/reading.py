@@ -4,6 +4,7 @@ Every reader of text goes through here, so each drops a byte order mark, takes g
 encoding, and refuses damage with the file and the line; a reader of many lines may pass over a bad
 one and count it. Read first: files.py; read next: data/read/text.py, which streams text.
 """
+
 import codecs
 import gzip
 import json
@@ -19,8 +20,12 @@ from tinylm.files import distinct
 BLOCK = 1 << 20  # bytes that are read at once
 _GZIP = b"\x1f\x8b"
 # The marks of UTF-32 go first: that of its little-endian form begins with UTF-16's.
-_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
-          codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
 # What is packed otherwise than by gzip, or no text: how it begins, and what makes text of it.
 _OTHER_KINDS = (
@@ -82,10 +87,11 @@ def blocks(path, size=BLOCK):
     """
     line, first = 1, True
     with open(path, "rb") as raw:
-        packed = raw.peek(2)[:2] == _GZIP                   # a pipe cannot go back
+        packed = raw.peek(2)[:2] == _GZIP  # a pipe cannot go back
         if not packed and Path(path).suffix == ".gz":
-            raise DataError(f"{path} is not gzip, though its name ends in .gz: rename it, or "
-                            "fetch it again")
+            raise DataError(
+                f"{path} is not gzip, though its name ends in .gz: rename it, or fetch it again"
+            )
         file = gzip.GzipFile(fileobj=raw) if packed else raw
         try:
             while block := file.read(size):
@@ -95,8 +101,10 @@ def blocks(path, size=BLOCK):
                 yield block
                 line += block.count(b"\n")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{path}, about line {line} when unpacked: the gzip data are "
-                            f"damaged or cut short ({error}): fetch the file again") from None
+            raise DataError(
+                f"{path}, about line {line} when unpacked: the gzip data are "
+                f"damaged or cut short ({error}): fetch the file again"
+            ) from None
 
 
 def _other_kind(head):
@@ -124,13 +132,13 @@ def other_encoding(head):
 def _reads_as(head, name):
     """True if bytes with NULs are text in an encoding of 2 or 4 bytes a character."""
     width, low = int(name[4:6]) // 8, 0 if name.endswith("LE") else -1
-    units = [head[i:i + width] for i in range(0, len(head) - width + 1, width)]
+    units = [head[i : i + width] for i in range(0, len(head) - width + 1, width)]
     # Of a letter below U+0100 all bytes but the lowest are NUL; text has such letters, or at least
     # ends of lines, and no NUL elsewhere.
     ascii_units = sum(unit.count(0) == width - 1 and unit[low] != 0 for unit in units)
     if not ascii_units or any(unit[low] == 0 for unit in units):
         return False
-    try:                                                    # a character may be cut at the end
+    try:  # a character may be cut at the end
         text = codecs.getincrementaldecoder(name)().decode(b"".join(units))
     except UnicodeDecodeError:
         return False
@@ -155,12 +163,14 @@ def wrong_encoding(what, name, path=None):
     what     what the message calls the file
     path     the file, if `what` is not it
     """
-    path = what if path is None else path
+    if path is None:
+        path = what
     convert = f"iconv -f {name} -t UTF-8 {path}"
     if Path(path).suffix == ".gz":
         convert = f"zcat {path} | iconv -f {name} -t UTF-8"
-    return DataError(f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} "
-                     "> new.txt")
+    return DataError(
+        f"{what} looks like {name}, not UTF-8: write it as UTF-8, with: {convert} > new.txt"
+    )
 
 
 def numbered_lines(path, bad=None):
@@ -187,15 +197,17 @@ def numbered_lines(path, bad=None):
                 number += 1
                 yield number, line
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): check that it "
-                        "exists and that you may read it") from None
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}): check that it "
+            "exists and that you may read it"
+        ) from None
 
 
 def _raw_lines(path, head):
     """The lines of a file as bytes, without "\\n". Its first bytes are put into `head`."""
     held = []
     for block in blocks(path):
-        head += block[:_HEAD - len(head)]
+        head += block[: _HEAD - len(head)]
         *whole, rest = block.split(b"\n")
         for line in whole:
             yield b"".join([*held, line])
@@ -227,7 +239,7 @@ def standard_input():
     raises   DataError if it is not UTF-8, with the line and byte, or the name of its encoding
     """
     name, data = "the standard input", getattr(sys.stdin, "buffer", sys.stdin).read()
-    if isinstance(data, str):                               # a stream of text without bytes below
+    if isinstance(data, str):  # a stream of text without bytes below
         return data.removeprefix("\ufeff")
     if found := other_encoding(data[:_HEAD]):
         raise wrong_encoding(name, found, "FILE")
@@ -236,14 +248,16 @@ def standard_input():
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         byte = error.object[error.start]
-        raise DataError(f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8 ({error.reason}): "
-                        "convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8") from None
+        raise DataError(
+            f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8 ({error.reason}): "
+            "convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8"
+        ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def lines_of(chunks):
     """The lines of a text that comes in chunks, without "\\n"; the last may be empty."""
-    held = []                                               # of a line, however many chunks it has
+    held = []  # of a line, however many chunks it has
     for chunk in chunks:
         *whole, rest = chunk.split("\n")
         for line in whole:

@@ -1,9 +1,10 @@
 """A setting: a dataclass field that carries its own help text and its own check.
 
 Every configuration of tinylm is a plain dataclass whose fields are made with `setting`. The command
-line reads the help and the check from the field (tinylm/cli/options.py), `validate` applies the same
-checks to a configuration made in Python, and nothing else needs to know about either.
+line reads the help and the check from the field (tinylm/cli/options.py), `validate` applies the
+same checks to a configuration made in Python, and nothing else needs to know about either.
 """
+
 import dataclasses
 import math
 import os
@@ -57,27 +58,37 @@ def _is_number(value):
 
 def finite(value):
     """A check: the number is neither infinite nor NaN."""
-    return None if _is_number(value) else "must be a finite number"
+    if _is_number(value):
+        return None
+    return "must be a finite number"
 
 
 def above(low):
     """A check: a finite number greater than `low`."""
-    return lambda value: None if _is_number(value) and value > low else f"must be a finite number above {low}"
+    return lambda value: (
+        None if _is_number(value) and value > low else f"must be a finite number above {low}"
+    )
 
 
 def at_least(low):
     """A check: a finite number, `low` or greater."""
-    return lambda value: None if _is_number(value) and value >= low else f"must be a finite number, at least {low}"
+    return lambda value: (
+        None if _is_number(value) and value >= low else f"must be a finite number, at least {low}"
+    )
 
 
 def between(low, high):
     """A check: a number from `low` to `high`, both included."""
-    return lambda value: None if _is_number(value) and low <= value <= high else f"must be between {low} and {high}"
+    return lambda value: (
+        None if _is_number(value) and low <= value <= high else f"must be between {low} and {high}"
+    )
 
 
 def one_of(*choices):
     """A check: one of the values named."""
-    return lambda value: None if value in choices else f"must be one of {', '.join(map(str, choices))}"
+    return lambda value: (
+        None if value in choices else f"must be one of {', '.join(map(str, choices))}"
+    )
 
 
 positive = above(0)

@@ -5,6 +5,7 @@ Tibetan are written without spaces: there each letter is a word of its own, as c
 do about as well as a dictionary in search (Foo & Li 2004). A combining mark belongs to the letter
 before it, a joiner to the letters around it. Read next: data/clean/words.py, which compares words.
 """
+
 import functools
 import unicodedata
 
@@ -12,8 +13,10 @@ import regex
 
 # Scripts without spaces between words, as the members of a character class. The marks of long
 # vowels in Japanese belong to no single script, so they are named.
-UNSPACED = (r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-            r"\p{Tibetan}\u30fc\uff70")
+UNSPACED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+    r"\p{Tibetan}\u30fc\uff70"
+)
 LETTER = rf"[[{UNSPACED}]&&[\p{{L}}\p{{N}}]]"  # of a script without spaces
 SPACED = rf"[[\p{{L}}\p{{N}}_]--[{UNSPACED}]]"  # of the others
 INSIDE = r"[\p{M}\u200c\u200d\u00ad\u2060]"  # what a word goes on with, beside letters
@@ -34,7 +37,9 @@ def stream_safe(text):
 
 def composed(text):
     """`text` with one way to write each letter with its marks (NFC), in linear time."""
-    return text if text.isascii() else unicodedata.normalize("NFC", stream_safe(text))
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", stream_safe(text))
 
 
 def is_unspaced(word):
@@ -54,9 +59,13 @@ def replaced(text, known, other):
              longest of them that stands at a place is the word
     other    function of a word of the text, composed -> what takes its place, or None
     """
+
     def of_match(match):
         found = other(composed(match[0]))
-        return match[0] if found is None else found
+        if found is None:
+            return match[0]
+        return found
+
     return _words_and(frozenset(filter(is_unspaced, known))).sub(of_match, text)
 
 

@@ -28,8 +28,9 @@ Measured output (mean over 3 seeds, with the least and the most):
     unchanged for 1                          2.01   0.992 (0.989 .. 0.996)
     unchanged for 2                          3.01   0.992 (0.989 .. 0.996)
     calibrated to lose 0.005                 1.00   0.987 (0.982 .. 0.996)
-    calibrated: 0.250 (0.250 .. 0.251) of the products; loses 0.005 (0.000 .. 0.009): the claim shows
-    against stopping everywhere at that mean depth: 0.001 (-0.000 .. 0.002), not better for every seed
+    calibrated: 0.250 (0.250 .. 0.251) of the products; loses 0.005 (0.000 .. 0.009): the claim
+    shows against stopping everywhere at that mean depth: 0.001 (-0.000 .. 0.002), not better for
+    every seed
 
      ratio  work                  all tokens       all tokens, at random                  LengthDrop       LengthDrop, at random
        1.0  1.00      0.984 (0.976 .. 0.991)                                  0.971 (0.956 .. 0.987)
@@ -39,15 +40,19 @@ Measured output (mean over 3 seeds, with the least and the most):
        0.6  0.42      0.977 (0.969 .. 0.984)      0.981 (0.971 .. 0.989)      0.958 (0.918 .. 0.987)      0.964 (0.929 .. 0.991)
        0.5  0.32      0.967 (0.953 .. 0.978)      0.967 (0.951 .. 0.984)      0.937 (0.851 .. 0.989)      0.924 (0.813 .. 0.987)
        0.4  0.26      0.955 (0.938 .. 0.971)      0.941 (0.918 .. 0.982)      0.874 (0.667 .. 0.984)      0.884 (0.698 .. 0.982)
-    trained with all tokens, attention against chance, mean over ratios: 0.002 (-0.004 .. 0.005), does not show for every seed
-    trained with LengthDrop, attention against chance, mean over ratios: -0.001 (-0.002 .. -0.000), does not show for every seed
-    LengthDrop against none: -0.028 (-0.084 .. 0.009), does not show for every seed
+    trained with all tokens, attention against chance, mean over ratios: 0.002 (-0.004 .. 0.005),
+    does not show for every seed trained with LengthDrop, attention against chance, mean over
+    ratios: -0.001 (-0.002 .. -0.000), does not show for every seed LengthDrop against none: -0.028
+    (-0.084 .. 0.009), does not show for every seed
 
-Early exit saves three quarters of the work, but so would an encoder of one layer: trained with all exits, the first learns
-nearly everything these sentences ask for. (After 7 epochs instead of 10 layer 1 is right in 0.872 (0.807 .. 0.969), layer 4 in
-0.979; the calibrated exit then needs 1.21 layers and loses nothing.) Which tokens go hardly matters either, perhaps for the
-same reason: they are dropped after the first attention, by which [CLS] has read them. LengthDrop does not help at this size.
+Early exit saves three quarters of the work, but so would an encoder of one layer: trained with all
+exits, the first learns nearly everything these sentences ask for. (After 7 epochs instead of 10
+layer 1 is right in 0.872 (0.807 .. 0.969), layer 4 in 0.979; the calibrated exit then needs 1.21
+layers and loses nothing.) Which tokens go hardly matters either, perhaps for the same reason: they
+are dropped after the first attention, by which [CLS] has read them. LengthDrop does not help at
+this size.
 """
+
 import argparse
 import functools
 import os
@@ -87,22 +92,39 @@ class Bench:
 
     def __init__(self, folder):
         files = sorted(Path(folder, "sentiment").glob("*.txt")) if folder else []
-        labeled = [example for file in files for example in read_labeled(file)] or made_up_reviews(3000)
+        labeled = [example for file in files for example in read_labeled(file)] or made_up_reviews(
+            3000
+        )
         self.train, rest = share_of(labeled, 0.7)
         self.chosen, self.test = share_of(rest, 0.5)
         words = sorted({w.lower() for text, _ in self.train for w in words_and_punctuation(text)})
         special = Special.after(len(words) + 1, sentinels=0)
         ids = {word: i for i, word in enumerate(words)}
-        self.numbers = lambda text: [ids.get(w.lower(), len(words)) for w in words_and_punctuation(text)]
+        self.numbers = lambda text: [
+            ids.get(w.lower(), len(words)) for w in words_and_punctuation(text)
+        ]
         self.task = Classification(EncoderInput(special, None, T))
         self.vocab = special.vocab_size
         for name in ("train", "chosen", "test"):
-            setattr(self, name, [(self.numbers(text), label) for text, label in getattr(self, name)])
+            setattr(
+                self, name, [(self.numbers(text), label) for text, label in getattr(self, name)]
+            )
 
     def encoder(self, seed):
         """A small BERT without pooler and segments."""
-        config = EncoderConfig(self.vocab, T, LAYERS, 4, D, segments=0, pooler=False, head=None, norm_placement="pre",
-                               norm_eps=1e-5, dropout=0.0)
+        config = EncoderConfig(
+            self.vocab,
+            T,
+            LAYERS,
+            4,
+            D,
+            segments=0,
+            pooler=False,
+            head=None,
+            norm_placement="pre",
+            norm_eps=1e-5,
+            dropout=0.0,
+        )
         return Encoder(config, seed)
 
     def fit(self, model, task, seed):
@@ -125,10 +147,15 @@ def joined(bench, model, examples):
 def depth(bench, seed):
     """Early exit: dict name -> (mean depth, accuracy) on the test half."""
     model = bench.fit(EarlyExit(bench.encoder(seed), 2, seed), ExitTask(bench.task), seed)
-    (logits, labels), (chosen, chosen_labels) = (joined(bench, model, part) for part in (bench.test, bench.chosen))
+    (logits, labels), (chosen, chosen_labels) = (
+        joined(bench, model, part) for part in (bench.test, bench.chosen)
+    )
     found = {}
     for layer in range(LAYERS):
-        found[f"always after layer {layer + 1}"] = float(layer + 1), float((logits[layer].argmax(-1) == labels).mean())
+        found[f"always after layer {layer + 1}"] = (
+            float(layer + 1),
+            float((logits[layer].argmax(-1) == labels).mean()),
+        )
     stops = {f"entropy below {h}": entropy_below(h) for h in (0.02, 0.1, 0.3, 0.5, 0.65)}
     stops |= {f"confidence above {p}": confidence_above(p) for p in (0.6, 0.9, 0.99)}
     stops |= {f"unchanged for {n}": unchanged_for(n) for n in (1, 2)}
@@ -145,15 +172,25 @@ def depth(bench, seed):
 
 
 def length(bench, seed):
-    """Dropped tokens: dict (way, ratio) -> (share of the work, accuracy), trained with all tokens and with LengthDrop."""
+    """Dropped tokens: dict (way, ratio) -> (share of the work, accuracy), trained with all tokens
+    and with LengthDrop.
+    """
     chance = np.random.default_rng(seed)
-    at_random = lambda received, keep, mask: length_adaptive.most_significant(chance.random(received.shape), keep, mask)  # noqa: E731
-    test, found = sorted(bench.test, key=lambda example: len(example[0])), {}           # rows of a batch equally long
+
+    def at_random(received, keep, mask):
+        return length_adaptive.most_significant(chance.random(received.shape), keep, mask)
+
+    test = sorted(bench.test, key=lambda example: len(example[0]))
+    found = {}  # rows of a batch equally long
     for training, drop in (("all tokens", 0.0), ("LengthDrop", 0.3)):
-        model = bench.fit(Classifier(LengthAdaptive(bench.encoder(seed), drop), 2, seed=seed), bench.task, seed)
+        model = bench.fit(
+            Classifier(LengthAdaptive(bench.encoder(seed), drop), 2, seed=seed), bench.task, seed
+        )
         for ratio in RATIOS:
             model.encoder.lengths = functools.partial(constant_ratio, layers=LAYERS, ratio=ratio)
-            work = flops(model.encoder.config, 24, model.encoder.lengths(24)) / flops(model.encoder.config, 24)
+            work = flops(model.encoder.config, 24, model.encoder.lengths(24)) / flops(
+                model.encoder.config, 24
+            )
             for way, choose in (("", length_adaptive.most_significant), (", at random", at_random)):
                 if ratio < 1 or not way:
                     model.encoder.choose = choose
@@ -169,17 +206,31 @@ def spread(values):
 def show_depth(found, works):
     """The table of early exit, and whether it beats stopping everywhere at the same layer."""
     print(f"{'early exit':34}{'mean depth':>11}   accuracy")
-    depths, right = ({name: np.array([each[name][i] for each in found]) for name in found[0]} for i in (0, 1))
+    depths, right = (
+        {name: np.array([each[name][i] for each in found]) for name in found[0]} for i in (0, 1)
+    )
     for name in found[0]:
         print(f"{name:34}{depths[name].mean():>11.2f}   {spread(right[name])}")
     name = "calibrated to lose 0.005"
-    fixed = np.array([[each[f"always after layer {layer + 1}"][1] for layer in range(LAYERS)] for each in found])
-    same = np.array([np.interp(d, np.arange(1, LAYERS + 1), row) for d, row in zip(depths[name], fixed)])
+    fixed = np.array(
+        [[each[f"always after layer {layer + 1}"][1] for layer in range(LAYERS)] for each in found]
+    )
+    same = np.array(
+        [np.interp(d, np.arange(1, LAYERS + 1), row) for d, row in zip(depths[name], fixed)]
+    )
     lost = fixed[:, -1] - right[name]
-    print(f"calibrated: {spread(np.array(works))} of the products; loses {spread(lost)}: "
-          + ("the claim shows" if lost.max() <= 0.01 and depths[name].max() < LAYERS else "the claim does not show for every seed"))
-    print(f"against stopping everywhere at that mean depth: {spread(right[name] - same)}, "
-          + ("better for every seed" if (right[name] > same).all() else "not better for every seed"))
+    print(
+        f"calibrated: {spread(np.array(works))} of the products; loses {spread(lost)}: "
+        + (
+            "the claim shows"
+            if lost.max() <= 0.01 and depths[name].max() < LAYERS
+            else "the claim does not show for every seed"
+        )
+    )
+    print(
+        f"against stopping everywhere at that mean depth: {spread(right[name] - same)}, "
+        + ("better for every seed" if (right[name] > same).all() else "not better for every seed")
+    )
 
 
 def show_length(found):
@@ -188,14 +239,23 @@ def show_length(found):
     print(f"\n{'ratio':>6}{'work':>6}" + "".join(f"{way:>28}" for way in ways))
     right = {key: np.array([each[key][1] for each in found]) for key in found[0]}
     for ratio in RATIOS:
-        cells = "".join(f"{spread(right[way, ratio]) if (way, ratio) in right else '':>28}" for way in ways)
+        cells = "".join(
+            f"{spread(right[way, ratio]) if (way, ratio) in right else '':>28}" for way in ways
+        )
         print(f"{ratio:>6}{found[0]['all tokens', ratio][0]:>6.2f}{cells}")
     for training in ("all tokens", "LengthDrop"):
-        gain = np.mean([right[training, r] - right[training + ", at random", r] for r in RATIOS[1:]], axis=0)
-        print(f"trained with {training}, attention against chance, mean over ratios: {spread(gain)}, "
-              + ("shows" if gain.min() > 0 else "does not show for every seed"))
+        gain = np.mean(
+            [right[training, r] - right[training + ", at random", r] for r in RATIOS[1:]], axis=0
+        )
+        print(
+            f"trained with {training}, attention against chance, mean over ratios: {spread(gain)}, "
+            + ("shows" if gain.min() > 0 else "does not show for every seed")
+        )
     gain = np.mean([right["LengthDrop", r] - right["all tokens", r] for r in RATIOS[1:]], axis=0)
-    print(f"LengthDrop against none: {spread(gain)}, " + ("shows" if gain.min() > 0 else "does not show for every seed"))
+    print(
+        f"LengthDrop against none: {spread(gain)}, "
+        + ("shows" if gain.min() > 0 else "does not show for every seed")
+    )
 
 
 def main(argv=None):
@@ -203,11 +263,19 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", choices=("cpu",), help="models this small are not faster elsewhere")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=("cpu",),
+        help="models this small are not faster elsewhere",
+    )
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    bench, seeds = Bench(options.data), range(options.seed, options.seed + (1 if options.quick else 3))
-    print(f"{len(bench.train)} sentences for training, {len(bench.chosen)} for choosing, {len(bench.test)} for testing")
+    bench = Bench(options.data)
+    seeds = range(options.seed, options.seed + (1 if options.quick else 3))
+    print(
+        f"{len(bench.train)} sentences for training, {len(bench.chosen)} for choosing, {len(bench.test)} for testing"
+    )
     depths, works = zip(*[depth(bench, seed) for seed in seeds])
     show_depth(depths, works)
     show_length([length(bench, seed) for seed in seeds])

@@ -1,14 +1,17 @@
-"""Two languages in one encoder: does it find translations, and does a task learnt in one carry over? Book section 1.3.4.
+"""Two languages in one encoder: does it find translations, and does a task learnt in one carry
+over? Book section 1.3.4.
 
-Claims: one encoder with one vocabulary can serve several languages; translation LM, which masks a sentence and its
-translation together, brings the languages nearer to each other than masked LM on each alone; a classifier fine-tuned on
-English then works on the other language without a label in it; and two languages in one model cost each of them something.
-Measured on verses of the Bible in English and Spanish (`--data` or TINYLM_DATA: bitext/bible_en_es.tsv.gz), else on made-up
-English and a made-up language that says the same in other words and another order. Retrieval: of 400 held-out verses, how
-often is the translation the nearest (cosine of mean states of the middle layer, less the mean of the language). Zero-shot: is
-a verse of the Old or the New Testament, fine-tuned on English, asked in Spanish (made-up: is something "old" or "quiet" in
-it). Three seeds. About 8 minutes on one core; --quick under two.
-`python scripts/1_pretraining/cross_lingual.py [--data FOLDER] [--seed N] [--device D] [--quick]`.
+Claims: one encoder with one vocabulary can serve several languages; translation LM, which masks a
+sentence and its translation together, brings the languages nearer to each other than masked LM on
+each alone; a classifier fine-tuned on English then works on the other language without a label in
+it; and two languages in one model cost each of them something. Measured on verses of the Bible in
+English and Spanish (`--data` or TINYLM_DATA: bitext/bible_en_es.tsv.gz), else on made-up English
+and a made-up language that says the same in other words and another order. Retrieval: of 400
+held-out verses, how often is the translation the nearest (cosine of mean states of the middle
+layer, less the mean of the language). Zero-shot: is a verse of the Old or the New Testament,
+fine-tuned on English, asked in Spanish (made-up: is something "old" or "quiet" in it). Three seeds.
+About 8 minutes on one core; --quick under two. `python scripts/1_pretraining/cross_lingual.py
+[--data FOLDER] [--seed N] [--device D] [--quick]`.
 
 Measured output (CPU, the Bible, mean and standard deviation over 3 seeds):
 
@@ -16,16 +19,17 @@ Measured output (CPU, the Bible, mean and standard deviation over 3 seeds):
                              retrieval there          and back         task, 1st  zero-shot in 2nd     taught in 2nd
     masked LM                 0.009 +- 0.005    0.009 +- 0.005    0.682 +- 0.015    0.494 +- 0.006    0.658 +- 0.002
     half translation LM       0.015 +- 0.000    0.021 +- 0.007    0.657 +- 0.034    0.513 +- 0.018    0.654 +- 0.019
-    translation LM retrieves better: does not show in every seed (0.009 -> 0.015)
-    translation LM ... and back: does not show in every seed (0.009 -> 0.021)
-    translation LM helps zero-shot transfer: does not show in every seed (0.494 -> 0.513)
-    zero-shot against a coin: 0.513; labels in the language itself: 0.654
-    masked LM in language 1: 6.150 nats in a model of two languages, 6.052 in one of its own that has read as much of it
-    masked LM in language 2: 6.167 nats in a model of two languages, 6.062 in one of its own that has read as much of it
+    translation LM retrieves better: does not show in every seed (0.009 -> 0.015) translation LM ...
+    and back: does not show in every seed (0.009 -> 0.021) translation LM helps zero-shot transfer:
+    does not show in every seed (0.494 -> 0.513) zero-shot against a coin: 0.513; labels in the
+    language itself: 0.654 masked LM in language 1: 6.150 nats in a model of two languages, 6.052 in
+    one of its own that has read as much of it masked LM in language 2: 6.167 nats in a model of two
+    languages, 6.062 in one of its own that has read as much of it
 
-After 500 steps masked LM has hardly begun to learn (6.1 nats of 8.3), so little of the claims can show; that two languages cost
-each other something does.
+After 500 steps masked LM has hardly begun to learn (6.1 nats of 8.3), so little of the claims can
+show; that two languages cost each other something does.
 """
+
 import argparse
 import os
 from dataclasses import dataclass
@@ -60,8 +64,10 @@ def load(folder):
     """Pairs of texts and a label of each: list of (English, other, 0 or 1)."""
     path = Path(folder or ".") / "bitext" / "bible_en_es.tsv.gz"
     if path.is_file():
-        return [(english, spanish, int(any(name in place for name in NEW_TESTAMENT))) for place, english, spanish
-                in read_columns(path, 0, 1, 2)]
+        return [
+            (english, spanish, int(any(name in place for name in NEW_TESTAMENT)))
+            for place, english, spanish in read_columns(path, 0, 1, 2)
+        ]
     rng, rows = np.random.default_rng(0), []
     for _ in range(1500):
         for line in good_page(rng, 2).replace("\n\n", " ").split(". "):
@@ -71,7 +77,10 @@ def load(folder):
 
 def foreign(text):
     """Every word in another spelling, neighbors in another order."""
-    words = ["".join(chr((ord(c) - 97 + 13) % 26 + 97) if c.islower() else c for c in word) for word in text.lower().split()]
+    words = [
+        "".join(chr((ord(c) - 97 + 13) % 26 + 97) if c.islower() else c for c in word)
+        for word in text.lower().split()
+    ]
     return " ".join(words[i ^ 1] if i ^ 1 < len(words) else words[i] for i in range(len(words)))
 
 
@@ -101,8 +110,18 @@ class Languages:
 
 def pretrained(task, pairs, steps, seed, options, d_model=64):
     """An encoder that has read pairs for some steps of 16 pairs."""
-    config = EncoderConfig(SPECIAL.vocab_size, 2 * LONGEST + 3, n_layer=3, n_head=4, d_model=d_model, segments=0, pooler=False,
-                           norm_placement="pre", norm_eps=1e-5, dropout=0.0)
+    config = EncoderConfig(
+        SPECIAL.vocab_size,
+        2 * LONGEST + 3,
+        n_layer=3,
+        n_head=4,
+        d_model=d_model,
+        segments=0,
+        pooler=False,
+        norm_placement="pre",
+        norm_eps=1e-5,
+        dropout=0.0,
+    )
     model = fit_to_width(Encoder(config, seed), d_model).to(options.device)
     fit(model, task, pairs, steps=steps, batch_size=16, learning_rate=1e-3, seed=seed)
     return model
@@ -113,11 +132,13 @@ def vectors(model, texts, layer):
     found = []
     with no_grad():
         for start in range(0, len(texts), 50):
-            ids, mask = pad_rows([[SPECIAL.cls, *text] for text in texts[start:start + 50]], SPECIAL.pad)
+            ids, mask = pad_rows(
+                [[SPECIAL.cls, *text] for text in texts[start : start + 50]], SPECIAL.pad
+            )
             states = [h.numpy() for h in model.layers(ids, mask=mask)]
             found.append(mean_pool(states[layer], mask))
     found = np.concatenate(found)
-    return unit(found - found.mean(axis=0))                 # what all texts of a language share says nothing
+    return unit(found - found.mean(axis=0))  # what all texts of a language share says nothing
 
 
 def retrieval(model, pairs):
@@ -125,18 +146,33 @@ def retrieval(model, pairs):
     layer = model.config.n_layer // 2
     first, second = (vectors(model, [pair[side] for pair in pairs], layer) for side in (0, 1))
     scores, right = first @ second.T, np.arange(len(pairs))
-    return float(np.mean(scores.argmax(axis=1) == right)), float(np.mean(scores.argmax(axis=0) == right))
+    return float(np.mean(scores.argmax(axis=1) == right)), float(
+        np.mean(scores.argmax(axis=0) == right)
+    )
 
 
 def zero_shot(model, train, test, seed, steps):
-    """Accuracy in both languages of a classifier fine-tuned on the first, then of one fine-tuned on the second."""
+    """Accuracy in both languages of a classifier fine-tuned on the first, then of one fine-tuned on
+    the second.
+    """
     task, accuracies = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2)), []
     state = model.state_dict()
     for taught in (0, 1):
         model.load_state_dict(state)
         classifier = Classifier(model, 2, "mean", seed)
-        fit(classifier, task, [(row[taught], row[2]) for row in train], steps=steps, batch_size=32, learning_rate=3e-4, seed=seed)
-        accuracies += [evaluate(classifier, task, [(row[side], row[2]) for row in test])["accuracy"] for side in (0, 1)]
+        fit(
+            classifier,
+            task,
+            [(row[taught], row[2]) for row in train],
+            steps=steps,
+            batch_size=32,
+            learning_rate=3e-4,
+            seed=seed,
+        )
+        accuracies += [
+            evaluate(classifier, task, [(row[side], row[2]) for row in test])["accuracy"]
+            for side in (0, 1)
+        ]
     model.load_state_dict(state)
     return accuracies[0], accuracies[1], accuracies[3]
 
@@ -154,9 +190,15 @@ def losses(model, test):
 def prepared(options):
     """Rows (ids, ids, label) that are not too long: for learning, and held out."""
     rows = load(options.data)
-    tokenizer = BPETokenizer.train((text for row in rows for text in row[:2]), WORDS, special=())  # one vocabulary for both
-    rows = [(tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist(), label) for a, b, label in rows]
-    rows = [row for row in rows if 4 <= min(map(len, row[:2])) and max(map(len, row[:2])) <= LONGEST]
+    tokenizer = BPETokenizer.train(
+        (text for row in rows for text in row[:2]), WORDS, special=()
+    )  # one vocabulary for both
+    rows = [
+        (tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist(), label) for a, b, label in rows
+    ]
+    rows = [
+        row for row in rows if 4 <= min(map(len, row[:2])) and max(map(len, row[:2])) <= LONGEST
+    ]
     order = np.random.default_rng(0).permutation(len(rows))
     return [rows[i] for i in order[HELD_OUT:]], [rows[i] for i in order[:HELD_OUT]]
 
@@ -179,8 +221,10 @@ def main(argv=None):
     train, test = prepared(options)
     pairs, steps = [row[:2] for row in train], 40 if options.quick else 500
     seeds = range(options.seed, options.seed + (2 if options.quick else 3))
-    print(f"{len(train)} pairs to learn from, {len(test)} held out; {steps} steps of 16 pairs; a guess retrieves "
-          f"{1 / len(test):.4f}")
+    print(
+        f"{len(train)} pairs to learn from, {len(test)} held out; {steps} steps of 16 pairs; a guess retrieves "
+        f"{1 / len(test):.4f}"
+    )
     ways = {"masked LM": Languages(), "half translation LM": Languages(translation=0.5)}
     heads = "retrieval there", "and back", "task, 1st", "zero-shot in 2nd", "taught in 2nd"
     print(" " * 22 + "".join(f"{head:>18}" for head in heads))
@@ -189,13 +233,25 @@ def main(argv=None):
         rows = []
         for seed in seeds:
             model = pretrained(task, pairs, steps, seed, options)
-            rows.append([*retrieval(model, test), *zero_shot(model, balanced(train)[::5], balanced(test), seed, steps // 8),
-                         *losses(model, pairs_of(test))])
+            rows.append(
+                [
+                    *retrieval(model, test),
+                    *zero_shot(model, balanced(train)[::5], balanced(test), seed, steps // 8),
+                    *losses(model, pairs_of(test)),
+                ]
+            )
         found[name] = np.array(rows)
         cells = [f"{column.mean():.3f} +- {column.std(ddof=1):.3f}" for column in found[name].T[:5]]
         print(f"{name:22}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
-    alone = [[losses(pretrained(Languages((side,)), pairs, steps, seed, options), pairs_of(test))[side] for seed in seeds]
-             for side in (0, 1)]
+    alone = [
+        [
+            losses(pretrained(Languages((side,)), pairs, steps, seed, options), pairs_of(test))[
+                side
+            ]
+            for seed in seeds
+        ]
+        for side in (0, 1)
+    ]
     report(found, alone)
 
 
@@ -207,14 +263,24 @@ def pairs_of(rows):
 def report(found, alone):
     """The verdicts."""
     a, b = found["masked LM"], found["half translation LM"]
-    for name, column in (("retrieves better", 0), ("... and back", 1), ("helps zero-shot transfer", 3)):
-        print(f"translation LM {name}: {'shows' if b[:, column].min() > a[:, column].max() else 'does not show in every seed'} "
-              f"({a[:, column].mean():.3f} -> {b[:, column].mean():.3f})")
-    print(f"zero-shot against a coin: {b[:, 3].mean():.3f}; labels in the language itself: {b[:, 4].mean():.3f}")
+    for name, column in (
+        ("retrieves better", 0),
+        ("... and back", 1),
+        ("helps zero-shot transfer", 3),
+    ):
+        print(
+            f"translation LM {name}: {'shows' if b[:, column].min() > a[:, column].max() else 'does not show in every seed'} "
+            f"({a[:, column].mean():.3f} -> {b[:, column].mean():.3f})"
+        )
+    print(
+        f"zero-shot against a coin: {b[:, 3].mean():.3f}; labels in the language itself: {b[:, 4].mean():.3f}"
+    )
     for side in (0, 1):
         both, one = a[:, 5 + side].mean(), np.mean(alone[side])
-        print(f"masked LM in language {side + 1}: {both:.3f} nats in a model of two languages, {one:.3f} in one of its own that "
-              "has read as much of it")
+        print(
+            f"masked LM in language {side + 1}: {both:.3f} nats in a model of two languages, {one:.3f} in one of its own that "
+            "has read as much of it"
+        )
 
 
 if __name__ == "__main__":

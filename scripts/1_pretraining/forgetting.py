@@ -1,13 +1,16 @@
-"""Fine-tuning on one task after the other makes a model forget the first; what helps? Book section 1.4.
+"""Fine-tuning on one task after the other makes a model forget the first; what helps? Book section
+1.4.
 
-Claims: accuracy on an old task falls while the model learns new ones (catastrophic forgetting); mixing in some of the old
-data, replaying a small memory, and holding on to the old parameters (elastic weight consolidation) prevent it. A small
-encoder, pretrained by masked LM, learns three tasks in turn, with a head for each; R[i, j] is the accuracy on task j after
-task i. Forgotten: R[j, j] - R[2, j], the mean over the first two tasks. Every remedy is tried at one or two strengths, and
+Claims: accuracy on an old task falls while the model learns new ones (catastrophic forgetting);
+mixing in some of the old data, replaying a small memory, and holding on to the old parameters
+(elastic weight consolidation) prevent it. A small encoder, pretrained by masked LM, learns three
+tasks in turn, with a head for each; R[i, j] is the accuracy on task j after task i. Forgotten: R[j,
+j] - R[2, j], the mean over the first two tasks. Every remedy is tried at one or two strengths, and
 its price is seen in what is learnt (the diagonal). About 5 minutes on one core; --quick under one.
-`python scripts/1_pretraining/forgetting.py [--data FOLDER] [--seed N] [--device D] [--quick]`. The folder (or TINYLM_DATA) has
-sentiment/uci_*.txt (sentence, tab, 0 or 1); the tasks are then the opinion on products, which of three sites a sentence
-is from, and the opinion on films. Without it, made-up reviews: how many things, of which kind, is one negated.
+`python scripts/1_pretraining/forgetting.py [--data FOLDER] [--seed N] [--device D] [--quick]`. The
+folder (or TINYLM_DATA) has sentiment/uci_*.txt (sentence, tab, 0 or 1); the tasks are then the
+opinion on products, which of three sites a sentence is from, and the opinion on films. Without it,
+made-up reviews: how many things, of which kind, is one negated.
 
 Measured output on made-up reviews (mean +- standard deviation over 3 seeds):
 
@@ -39,11 +42,14 @@ Measured output on made-up reviews (mean +- standard deviation over 3 seeds):
     encoder frozen after it    forgets +0.466 less *; in the end +0.163 *
     * more than twice the standard error over seeds
 
-All remedies keep some of the old; the more of it, the less of the new is learnt in as many updates. Best in the end are as
-many old examples as new ones and an encoder that learns no more; sixty kept examples whose logits are imitated come near. EWC
-at 100 alone costs nothing of the new, and still forgets two thirds of what plain fine-tuning does. On three files of real
-reviews, 500 labels a task, this small model learns little (products 0.66) and forgets 0.045 +- 0.042: there it does not show.
+All remedies keep some of the old; the more of it, the less of the new is learnt in as many updates.
+Best in the end are as many old examples as new ones and an encoder that learns no more; sixty kept
+examples whose logits are imitated come near. EWC at 100 alone costs nothing of the new, and still
+forgets two thirds of what plain fine-tuning does. On three files of real reviews, 500 labels a
+task, this small model learns little (products 0.66) and forgets 0.045 +- 0.042: there it does not
+show.
 """
+
 import argparse
 import os
 from pathlib import Path
@@ -66,8 +72,22 @@ from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}
-THINGS = ({"phone", "battery", "screen", "charger", "case", "camera", "price", "headset", "cable", "keyboard", "speaker"},
-          {"movie", "actor", "plot", "story", "music", "ending", "scene"})
+THINGS = (
+    {
+        "phone",
+        "battery",
+        "screen",
+        "charger",
+        "case",
+        "camera",
+        "price",
+        "headset",
+        "cable",
+        "keyboard",
+        "speaker",
+    },
+    {"movie", "actor", "plot", "story", "music", "ending", "scene"},
+)
 RATE, BATCH = 5e-3, 16
 
 
@@ -83,64 +103,111 @@ def how_many(text):
 
 
 def load(folder, seed, n):
-    """[(name, classes, train, test)] of three tasks, n examples to train on, and all texts for pretraining."""
-    files = [Path(folder) / "sentiment" / f"uci_{name}_labelled.txt" for name in ("amazon_cells", "imdb", "yelp")] if folder else []
+    """[(name, classes, train, test)] of three tasks, n examples to train on, and all texts for
+    pretraining.
+    """
+    if folder:
+        files = [
+            Path(folder) / "sentiment" / f"uci_{name}_labelled.txt"
+            for name in ("amazon_cells", "imdb", "yelp")
+        ]
+    else:
+        files = []
     if files and all(file.is_file() for file in files):
         products, films, meals = map(read_labeled, files)
-        sites = [(text, site) for site, part in enumerate((products, films, meals)) for text, _ in part]
+        sites = [
+            (text, site) for site, part in enumerate((products, films, meals)) for text, _ in part
+        ]
         tasks = [("products", 2, products), ("site", 3, sites), ("films", 2, films)]
         texts = [text for text, _ in sites]
     else:
         reviews = made_up_reviews(5 * n, 0)
-        parts = reviews[:2 * n], reviews[2 * n:4 * n], reviews[-2 * n:]
-        tasks = [("number", 3, [(text, how_many(text)) for text, _ in parts[0]]),
-                 ("kind", 3, [(text, kind_of_thing(text)) for text, _ in parts[1]]),
-                 ("negation", 2, [(text, int(" not " in text)) for text, _ in parts[2]])]
+        parts = reviews[: 2 * n], reviews[2 * n : 4 * n], reviews[-2 * n :]
+        tasks = [
+            ("number", 3, [(text, how_many(text)) for text, _ in parts[0]]),
+            ("kind", 3, [(text, kind_of_thing(text)) for text, _ in parts[1]]),
+            ("negation", 2, [(text, int(" not " in text)) for text, _ in parts[2]]),
+        ]
         texts = [text for text, _ in reviews]
-    shuffled = [(name, classes, [part[i] for i in Random(seed, name).permutation(len(part))]) for name, classes, part in tasks]
-    return [(name, classes, part[:n], part[n:2 * n]) for name, classes, part in shuffled], texts
+    shuffled = [
+        (name, classes, [part[i] for i in Random(seed, name).permutation(len(part))])
+        for name, classes, part in tasks
+    ]
+    return [(name, classes, part[:n], part[n : 2 * n]) for name, classes, part in shuffled], texts
 
 
 def pretrained(texts, tokenizer, options):
     """An encoder's parameters after masked LM on all the texts."""
     special = special_of(tokenizer)
     stream = np.concatenate([np.append(tokenizer.encode(text), special.sep) for text in texts])
-    rows = stream[:len(stream) // 23 * 23].reshape(-1, 23)                          # [CLS] comes in front
+    rows = stream[: len(stream) // 23 * 23].reshape(-1, 23)  # [CLS] comes in front
     model = new_encoder(tokenizer, options)
-    losses = fit(model, MaskedLM(special), rows, steps=50 if options.quick else 400, batch_size=16, learning_rate=5e-3)
-    print(f"masked LM on {stream.size:,} tokens: loss {losses[:10].mean():.2f} -> {losses[-50:].mean():.2f}", flush=True)
+    losses = fit(
+        model,
+        MaskedLM(special),
+        rows,
+        steps=50 if options.quick else 400,
+        batch_size=16,
+        learning_rate=5e-3,
+    )
+    print(
+        f"masked LM on {stream.size:,} tokens: loss {losses[:10].mean():.2f} -> {losses[-50:].mean():.2f}",
+        flush=True,
+    )
     return model.state_dict()
 
 
 def new_encoder(tokenizer, options, state=None):
     """A BERT without segments and pooler."""
-    model = Encoder(EncoderConfig(tokenizer.vocab_size, segments=0, pooler=False, norm_placement="pre", **SIZE), options.seed)
+    model = Encoder(
+        EncoderConfig(tokenizer.vocab_size, segments=0, pooler=False, norm_placement="pre", **SIZE),
+        options.seed,
+    )
     if state is not None:
         model.load_state_dict(state)
     return model.to(options.device)
 
 
 class Learner:
-    """A model that learns tasks in turn by one way; subclass-free: a way is a function (learner, task number, items).
+    """A model that learns tasks in turn by one way; subclass-free: a way is a function (learner,
+    task number, items).
 
     epochs of plain fine-tuning;  seed of heads and order
     """
 
     def __init__(self, encoder, tasks, reader, epochs, seed):
-        self.model = ManyHeads(without_head(encoder), [classes for _, classes, _, _ in tasks], "mean", seed)
-        self.task, self.tasks, self.epochs, self.seed = ManyTasks.of(reader, len(tasks)), tasks, epochs, seed
+        self.model = ManyHeads(
+            without_head(encoder), [classes for _, classes, _, _ in tasks], "mean", seed
+        )
+        self.task = ManyTasks.of(reader, len(tasks))
+        self.tasks = tasks
+        self.epochs = epochs
+        self.seed = seed
         self.memory, self.anchors, self.old = Reservoir(60, seed), [], []
 
     def train(self, i, examples, task=None, heads=None, rate=RATE, epochs=None):
-        """Plain fine-tuning of what is not frozen, on as many updates as the new examples alone would give."""
+        """Plain fine-tuning of what is not frozen, on as many updates as the new examples alone
+        would give.
+        """
         steps = round((epochs or self.epochs) * len(self.tasks[i][2]) / BATCH)
         use_heads(self.model, range(i + 1) if heads is None else heads)
-        fit(self.model, task or self.task, examples, steps=steps, batch_size=BATCH, learning_rate=rate, seed=self.seed + i)
+        fit(
+            self.model,
+            task or self.task,
+            examples,
+            steps=steps,
+            batch_size=BATCH,
+            learning_rate=rate,
+            seed=self.seed + i,
+        )
 
     def matrix(self, way):
         """R of learning all tasks in turn."""
-        return accuracy_matrix(self.tasks, lambda i, task: way(self, i, items(i, task[2])),
-                               lambda j, task: evaluate(self.model, self.task, items(j, task[3]))["accuracy"])
+        return accuracy_matrix(
+            self.tasks,
+            lambda i, task: way(self, i, items(i, task[2])),
+            lambda j, task: evaluate(self.model, self.task, items(j, task[3]))["accuracy"],
+        )
 
 
 def plain(learner, i, new, rate=RATE):
@@ -166,6 +233,7 @@ def anchor(learner, i, new, strength, fisher):
     learner.train(i, new, Penalized(learner.task, *learner.anchors), heads=[i])
     parameters, model, importance = trainable(learner.model.encoder), learner.model, None
     if fisher:
+
         def logits(example):
             batch = learner.task.make_batch([example]).to(parameters["tokens.weight"].device)
             return model(batch.inputs, batch.which, **batch.options)[0][2]
@@ -178,13 +246,20 @@ def anchor(learner, i, new, strength, fisher):
 
 def frozen_after_first(learner, i, new):
     """The encoder learns the first task only; then heads alone."""
-    (freeze(learner.model.encoder) if i else None, learner.train(i, new, heads=[i], rate=RATE if i == 0 else 2e-2))
+    (
+        freeze(learner.model.encoder) if i else None,
+        learner.train(i, new, heads=[i], rate=RATE if i == 0 else 2e-2),
+    )
 
 
 def gradual(learner, i, new):
     """Head first, then one block more at a time, for a fourth of the epochs each."""
-    groups = [["encoder.tokens.*", "encoder.positions.*"], ["encoder.blocks.0.*"], ["encoder.blocks.1.*", "encoder.norm.*"],
-              [f"classifiers.{i}.out.*"]]
+    groups = [
+        ["encoder.tokens.*", "encoder.positions.*"],
+        ["encoder.blocks.0.*"],
+        ["encoder.blocks.1.*", "encoder.norm.*"],
+        [f"classifiers.{i}.out.*"],
+    ]
     for _ in stages(learner.model, groups):
         learner.train(i, new, heads=[i], epochs=learner.epochs / len(groups))
 
@@ -196,12 +271,20 @@ def low_rank(learner, i, new):
     learner.train(i, new, heads=[i])
 
 
-WAYS = {"plain": plain, "a fifth of the rate": lambda *a: plain(*a, RATE / 5), "gradual unfreezing": gradual,
-        "rehearsal, 1 old in 10": lambda *a: rehearse(*a, 0.1), "rehearsal, 1 old per new": lambda *a: rehearse(*a, 1.0),
-        "replay of 60": lambda *a: replay(*a, 0.0), "replay of 60, imitated": lambda *a: replay(*a, 1.5),
-        "L2 to start, 0.1": lambda *a: anchor(*a, 0.1, False), "EWC, 100": lambda *a: anchor(*a, 1e2, True),
-        "EWC, 10000": lambda *a: anchor(*a, 1e4, True), "LoRA after the first": low_rank,
-        "encoder frozen after it": frozen_after_first}
+WAYS = {
+    "plain": plain,
+    "a fifth of the rate": lambda *a: plain(*a, RATE / 5),
+    "gradual unfreezing": gradual,
+    "rehearsal, 1 old in 10": lambda *a: rehearse(*a, 0.1),
+    "rehearsal, 1 old per new": lambda *a: rehearse(*a, 1.0),
+    "replay of 60": lambda *a: replay(*a, 0.0),
+    "replay of 60, imitated": lambda *a: replay(*a, 1.5),
+    "L2 to start, 0.1": lambda *a: anchor(*a, 0.1, False),
+    "EWC, 100": lambda *a: anchor(*a, 1e2, True),
+    "EWC, 10000": lambda *a: anchor(*a, 1e4, True),
+    "LoRA after the first": low_rank,
+    "encoder frozen after it": frozen_after_first,
+}
 
 
 def main(argv=None):
@@ -212,38 +295,66 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    n, epochs, seeds = (100, 1, 2) if options.quick else (500, 8, 3) if options.data else (300, 8, 3)
+    n, epochs, seeds = (
+        (100, 1, 2) if options.quick else (500, 8, 3) if options.data else (300, 8, 3)
+    )
     tasks, texts = load(options.data, options.seed, n)
     tokenizer = train_wordpiece(texts, 2000)
-    state, reader = pretrained(texts, tokenizer, options), EncoderInput.of(tokenizer, SIZE["context"])
-    print(f"{'':26}" + "".join(f"{'learnt ' + name:>18}" for name, *_ in tasks) + f"{'forgotten':>18}{'all in the end':>18}")
+    state = pretrained(texts, tokenizer, options)
+    reader = EncoderInput.of(tokenizer, SIZE["context"])
+    print(
+        f"{'':26}"
+        + "".join(f"{'learnt ' + name:>18}" for name, *_ in tasks)
+        + f"{'forgotten':>18}{'all in the end':>18}"
+    )
     found = {}
     for name, way in WAYS.items():
         runs = []
         for seed in range(options.seed, options.seed + seeds):
             parts = load(options.data, seed, n)[0]
-            runs.append(Learner(new_encoder(tokenizer, options, state), parts, reader, epochs, seed).matrix(way))
-        R = np.array(runs)                                                              # (seeds, tasks, tasks)
-        columns = [*R.diagonal(axis1=1, axis2=2).T, np.array([forgetting(r).mean() for r in R]), R[:, -1].mean(axis=1)]
+            runs.append(
+                Learner(new_encoder(tokenizer, options, state), parts, reader, epochs, seed).matrix(
+                    way
+                )
+            )
+        R = np.array(runs)  # (seeds, tasks, tasks)
+        columns = [
+            *R.diagonal(axis1=1, axis2=2).T,
+            np.array([forgetting(r).mean() for r in R]),
+            R[:, -1].mean(axis=1),
+        ]
         found[name] = columns
-        print(f"{name:26}" + "".join(f"{c.mean():>11.3f} +-{c.std(ddof=1):.3f}" for c in columns), flush=True)
+        print(
+            f"{name:26}" + "".join(f"{c.mean():>11.3f} +-{c.std(ddof=1):.3f}" for c in columns),
+            flush=True,
+        )
         if name == "plain":
-            print("  R of plain fine-tuning, mean over seeds: " + "; ".join(" ".join(f"{x:.2f}" for x in row) for row in R.mean(0)))
+            print(
+                "  R of plain fine-tuning, mean over seeds: "
+                + "; ".join(" ".join(f"{x:.2f}" for x in row) for row in R.mean(0))
+            )
     verdict(found)
 
 
 def verdict(found):
-    """Which claims show: differences to plain fine-tuning, seed by seed, against twice their standard error."""
+    """Which claims show: differences to plain fine-tuning, seed by seed, against twice their
+    standard error.
+    """
+
     def shows(x):
         return x.mean() > 2 * x.std(ddof=1) / np.sqrt(len(x))
 
     lost = found["plain"][-2]
-    print(f"plain fine-tuning forgets {lost.mean():.3f}: the claim {'shows' if shows(lost) else 'does not show'}")
+    print(
+        f"plain fine-tuning forgets {lost.mean():.3f}: the claim {'shows' if shows(lost) else 'does not show'}"
+    )
     for name, columns in found.items():
         if name != "plain":
             less, better = lost - columns[-2], columns[-1] - found["plain"][-1]
-            print(f"{name:26} forgets {less.mean():+.3f} less{' *' if shows(less) else '  '}; in the end {better.mean():+.3f}"
-                  f"{' *' if shows(better) else ''}")
+            print(
+                f"{name:26} forgets {less.mean():+.3f} less{' *' if shows(less) else '  '}; in the end {better.mean():+.3f}"
+                f"{' *' if shows(better) else ''}"
+            )
     print("* more than twice the standard error over seeds")
 
 

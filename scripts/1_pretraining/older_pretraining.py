@@ -1,4 +1,4 @@
-"""Before self-supervision: four older ways to learn from more than the labels   (book section 1.1.1)
+"""Before self-supervision: four older ways to learn from more than the labels (book section 1.1.1)
 
 Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct what the one below says, then
 trained on few labels, does better than one with random weights; (2) a classifier trained on one
@@ -45,6 +45,7 @@ all the words is as good a teacher: a gain of 0.004 would have been seen. In a r
 labels and 100 texts, all the bootstrapping sometimes believed the wrong class (accuracies down to
 0.23 in three seeds).
 """
+
 import argparse
 
 import numpy as np
@@ -88,7 +89,12 @@ def layers(seed, steps):
     pools = patterns(64, rng, prototypes), patterns(2000, rng, prototypes)
     for labels in (16, 64):
         x, which = (part[:labels] for part in pools[0])
-        for name in ("random weights", "layer by layer", "layer by layer, with noise", "supervised transfer"):
+        for name in (
+            "random weights",
+            "layer by layer",
+            "layer by layer, with noise",
+            "supervised transfer",
+        ):
             stack = StackedAutoencoder(WIDTHS, 2, seed, noise=0.3 if "noise" in name else 0.0)
             if "layer by layer" in name:
                 pretrain_layers(stack, unlabeled, steps, seed=seed)
@@ -107,10 +113,14 @@ def texts(n, rng, sure=0.7):
     probability `sure`.
     """
     classes = np.arange(n) % 2
-    own = np.where(rng.uniform((n, 2, WORDS)) < sure, classes[:, None, None], 1 - classes[:, None, None])
+    own = np.where(
+        rng.uniform((n, 2, WORDS)) < sure, classes[:, None, None], 1 - classes[:, None, None]
+    )
     # some words are frequent, most are rare
     words = V // 2 * own + (V // 2 * rng.uniform((n, 2, WORDS)) ** 2).astype(int)
-    return [((a, b), int(c)) for a, b, c in zip(words[:, 0].tolist(), words[:, 1].tolist(), classes)]
+    return [
+        ((a, b), int(c)) for a, b, c in zip(words[:, 0].tolist(), words[:, 1].tolist(), classes)
+    ]
 
 
 def both(x):
@@ -128,13 +138,24 @@ def bootstrapping(seed, n):
     rounds = n // 4
     models = {"eight labels": whole(as_one)}
     for threshold in (0.9, 0.99):
-        models[f"self-training at {threshold}"] = self_training(whole, as_one, [both(x) for x in unlabeled], threshold, 30)[0]
-    models["self-training, surest first"] = co_training(whole, [both], labeled, unlabeled, 2, rounds, seed=seed)[1][0]
-    taught = co_training(sides, [lambda x: x[0], lambda x: x[1]], labeled, unlabeled, 1, rounds, seed=seed)[0]
+        models[f"self-training at {threshold}"] = self_training(
+            whole, as_one, [both(x) for x in unlabeled], threshold, 30
+        )[0]
+    models["self-training, surest first"] = co_training(
+        whole, [both], labeled, unlabeled, 2, rounds, seed=seed
+    )[1][0]
+    taught = co_training(
+        sides, [lambda x: x[0], lambda x: x[1]], labeled, unlabeled, 1, rounds, seed=seed
+    )[0]
     models["all labels"] = whole(as_one + [(both(x), y) for x, y in zip(unlabeled, gold)])
     right = [y for _, y in test]
-    found = {name: float(np.mean(model([both(x) for x, _ in test]).argmax(axis=1) == right)) for name, model in models.items()}
-    found["co-training, two views"] = float(np.mean(taught([x for x, _ in test]).argmax(axis=1) == right))
+    found = {
+        name: float(np.mean(model([both(x) for x, _ in test]).argmax(axis=1) == right))
+        for name, model in models.items()
+    }
+    found["co-training, two views"] = float(
+        np.mean(taught([x for x, _ in test]).argmax(axis=1) == right)
+    )
     return found
 
 
@@ -152,7 +173,10 @@ def main(argv=None):
     print(f"{'accuracy, mean +- sd over seeds':32}{'16 labels':>18}{'64 labels':>18}")
     for name in names:
         rows = [values[name, k] for k in (16, 64)]
-        print(f"{name:32}" + "".join(f"{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}" for row in rows))
+        print(
+            f"{name:32}"
+            + "".join(f"{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}" for row in rows)
+        )
     for k in (16, 64):
         for name in names[1:]:
             claim = Claim(f"{name} beats random weights, {k} labels", "1.1.1", limit=1.0)
@@ -161,12 +185,18 @@ def main(argv=None):
     values = {key: [run[key] for run in runs] for key in runs[0]}
     print("eight labeled texts and unlabeled ones")
     for name, row in values.items():
-        print(f"{name:32}{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}   ({min(row):.3f} .. {max(row):.3f})")
-    best = max((name for name in values if name.startswith("self")), key=lambda name: np.mean(values[name]))
+        print(
+            f"{name:32}{np.mean(row):>10.3f} +- {np.std(row, ddof=1):.3f}   ({min(row):.3f} .. {max(row):.3f})"
+        )
+    best = max(
+        (name for name in values if name.startswith("self")), key=lambda name: np.mean(values[name])
+    )
     two, few = values["co-training, two views"], values["eight labels"]
-    for text, claimed, other in ((f"{best} beats eight labels", values[best], few),
-                                 ("co-training beats eight labels", two, few),
-                                 (f"co-training beats {best}", two, values[best])):
+    for text, claimed, other in (
+        (f"{best} beats eight labels", values[best], few),
+        ("co-training beats eight labels", two, few),
+        (f"co-training beats {best}", two, values[best]),
+    ):
         print(Claim(text, "1.1.1", limit=1.0).line(claimed, other))
 
 

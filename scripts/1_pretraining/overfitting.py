@@ -23,9 +23,11 @@ Measured output with three files of real reviews (mean +- standard deviation ove
     200 labels: early stopping changes the test accuracy by -0.004 +- 0.014
     800 labels: early stopping changes the test accuracy by -0.011 +- 0.034
 
-The first claim shows: all is learnt by heart with 50 labels or 800, and held-out accuracy is not. Of the second only the time
-shows: held-out accuracy does not fall here after its best, it stays, so stopping saves 12 of 20 epochs and gains no accuracy.
+The first claim shows: all is learnt by heart with 50 labels or 800, and held-out accuracy is not.
+Of the second only the time shows: held-out accuracy does not fall here after its best, it stays, so
+stopping saves 12 of 20 epochs and gains no accuracy.
 """
+
 import argparse
 import os
 from pathlib import Path
@@ -49,16 +51,36 @@ SIZES, HELD_OUT, TEST = (50, 200, 800), 200, 800
 def load(folder):
     """Labeled examples."""
     files = sorted(Path(folder).glob("sentiment/*.txt")) if folder else []
-    return [example for path in files for example in read_labeled(path)] if files else made_up_reviews(3000)
+    if files:
+        return [example for path in files for example in read_labeled(path)]
+    return made_up_reviews(3000)
 
 
 def run(examples, tokenizer, n, epochs, patience, seed, device):
-    """Accuracies by epoch on what is learnt and what is held out; of the test set at the end and where stopped; that epoch."""
+    """Accuracies by epoch on what is learnt and what is held out; of the test set at the end and
+    where stopped; that epoch.
+    """
     order = [examples[i] for i in Random(seed, "split").permutation(len(examples))]
-    held_out, test, train = order[:HELD_OUT], order[HELD_OUT:HELD_OUT + TEST], order[HELD_OUT + TEST:][:n]
-    encoder = Encoder(EncoderConfig(tokenizer.vocab_size, 24, 1, 2, 32, d_hidden=64, segments=0, pooler=False, head=None,
-                                    norm_placement="pre"), seed)
-    model, task = Classifier(encoder, 2, "mean", seed).to(device), Classification(EncoderInput.of(tokenizer, 24))
+    held_out = order[:HELD_OUT]
+    test = order[HELD_OUT : HELD_OUT + TEST]
+    train = order[HELD_OUT + TEST :][:n]
+    encoder = Encoder(
+        EncoderConfig(
+            tokenizer.vocab_size,
+            24,
+            1,
+            2,
+            32,
+            d_hidden=64,
+            segments=0,
+            pooler=False,
+            head=None,
+            norm_placement="pre",
+        ),
+        seed,
+    )
+    model = Classifier(encoder, 2, "mean", seed).to(device)
+    task = Classification(EncoderInput.of(tokenizer, 24))
 
     def accuracy(part):
         return evaluate(model, task, part)["accuracy"]
@@ -67,10 +89,21 @@ def run(examples, tokenizer, n, epochs, patience, seed, device):
 
     def after_epoch(epoch, losses):
         learnt.append(accuracy(train))
-        if stopping(epoch, losses) and not chosen:          # it would stop here: note what it would keep, and go on
+        if (
+            stopping(epoch, losses) and not chosen
+        ):  # it would stop here: note what it would keep, and go on
             chosen.append((epoch, {name: value.copy() for name, value in stopping.kept.items()}))
 
-    fit(model, task, train, epochs=epochs, batch_size=min(16, n // 4), learning_rate=5e-3, seed=seed, after_epoch=after_epoch)
+    fit(
+        model,
+        task,
+        train,
+        epochs=epochs,
+        batch_size=min(16, n // 4),
+        learning_rate=5e-3,
+        seed=seed,
+        after_epoch=after_epoch,
+    )
     at_end = accuracy(test)
     epoch, kept = chosen[0] if chosen else (epochs, stopping.kept)
     model.load_state_dict(kept)
@@ -88,23 +121,37 @@ def main(argv=None):
     epochs, seeds = (8, 2) if options.quick else (20, 5)
     examples = load(options.data)
     tokenizer = train_wordpiece([text for text, _ in examples], 2000)
-    print(f"{'labels':>7}{'learnt':>10}{'held out':>10}{'gap':>16}{'test, at the end':>19}{'test, stopped':>17}{'epochs':>9}")
+    print(
+        f"{'labels':>7}{'learnt':>10}{'held out':>10}{'gap':>16}{'test, at the end':>19}{'test, stopped':>17}{'epochs':>9}"
+    )
     gaps, gains = {}, {}
     for n in SIZES[:2] if options.quick else SIZES:
-        runs = [run(examples, tokenizer, n, epochs, 3, seed, options.device) for seed in range(options.seed, options.seed + seeds)]
+        runs = [
+            run(examples, tokenizer, n, epochs, 3, seed, options.device)
+            for seed in range(options.seed, options.seed + seeds)
+        ]
         learnt, held = (np.array([r[k][-1] for r in runs]) for k in (0, 1))
         at_end, stopped, at = (np.array([r[k] for r in runs]) for k in (2, 3, 4))
         gaps[n], gains[n] = learnt - held, stopped - at_end
-        print(f"{n:>7}{learnt.mean():>10.3f}{held.mean():>10.3f}{spread(gaps[n]):>16}{spread(at_end):>19}{spread(stopped):>17}"
-              f"{at.mean():>9.1f}", flush=True)
+        print(
+            f"{n:>7}{learnt.mean():>10.3f}{held.mean():>10.3f}{spread(gaps[n]):>16}{spread(at_end):>19}{spread(stopped):>17}"
+            f"{at.mean():>9.1f}",
+            flush=True,
+        )
         curve = np.mean([r[1] for r in runs], axis=0)
-        print("        held out by epoch: " + " ".join(f"{x:.2f}" for x in curve[:: max(1, epochs // 10)]), flush=True)
+        print(
+            "        held out by epoch: "
+            + " ".join(f"{x:.2f}" for x in curve[:: max(1, epochs // 10)]),
+            flush=True,
+        )
     few, many = min(gaps), max(gaps)
     wider = gaps[few] - gaps[many]
     print(f"the gap is wider with {few} labels than with {many}: {spread(wider)}; {says(wider)}")
     for n, gain in gains.items():
-        print(f"{n} labels: early stopping changes the test accuracy by {spread(gain)}"
-              + (" (more than twice the standard error)" if abs(gain.mean()) > error(gain) else ""))
+        print(
+            f"{n} labels: early stopping changes the test accuracy by {spread(gain)}"
+            + (" (more than twice the standard error)" if abs(gain.mean()) > error(gain) else "")
+        )
 
 
 def error(x):

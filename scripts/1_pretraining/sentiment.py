@@ -16,7 +16,8 @@ bitext/*.tsv.gz (second column) and corpus/*.txt; without it, made-up reviews. A
 reviews is for testing. Five seeds for labels, new weights and order; pre-training runs once. About
 8 minutes on one core; --quick under one.
 
-Measured output (CPU; reviews of Kotzias et al. 2015, unlabeled text from the Bible and Shakespeare; 8 and 4 minutes of one core):
+Measured output (CPU; reviews of Kotzias et al. 2015, unlabeled text from the Bible and Shakespeare;
+8 and 4 minutes of one core):
 
     2400 labeled reviews, 600 for testing; unlabeled text of 1,500,912 tokens
       BERT: 628,989 parameters, 500 steps of 16 rows of 48 tokens, loss 8.22 -> 6.16
@@ -31,12 +32,13 @@ Measured output (CPU; reviews of Kotzias et al. 2015, unlabeled text from the Bi
     ELECTRA from scratch         0.590 +- 0.011     0.582 +- 0.036     0.672 +- 0.012
     ELECTRA pre-trained          0.546 +- 0.015     0.532 +- 0.028     0.615 +- 0.030
     published encoder            0.848 +- 0.023     0.861 +- 0.008     0.895 +- 0.004
-    pre-training helps BERT: +0.006 +- 0.013, +0.014 +- 0.015, -0.003 +- 0.010; shows with no share of the labels
-    pre-training helps GPT: -0.005 +- 0.012, -0.012 +- 0.017, +0.022 +- 0.012; shows with no share of the labels
-    pre-training helps ELECTRA: -0.044 +- 0.009, -0.050 +- 0.021, -0.057 +- 0.016; shows with no share of the labels
-    BERT beats GPT: +0.023 +- 0.014, +0.029 +- 0.011, -0.013 +- 0.013; shows with 30% of the labels
-    BERT beats ELECTRA: +0.050 +- 0.013, +0.063 +- 0.012, +0.054 +- 0.018; shows with 10% and 30% and 100% of the labels
-    the published encoder beats the best of these: +0.249 +- 0.011, +0.265 +- 0.009, +0.207 +- 0.012; shows with 10% and
+    pre-training helps BERT: +0.006 +- 0.013, +0.014 +- 0.015, -0.003 +- 0.010; shows with no share
+    of the labels pre-training helps GPT: -0.005 +- 0.012, -0.012 +- 0.017, +0.022 +- 0.012; shows
+    with no share of the labels pre-training helps ELECTRA: -0.044 +- 0.009, -0.050 +- 0.021, -0.057
+    +- 0.016; shows with no share of the labels BERT beats GPT: +0.023 +- 0.014, +0.029 +- 0.011,
+    -0.013 +- 0.013; shows with 30% of the labels BERT beats ELECTRA: +0.050 +- 0.013, +0.063 +-
+    0.012, +0.054 +- 0.018; shows with 10% and 30% and 100% of the labels the published encoder
+    beats the best of these: +0.249 +- 0.011, +0.265 +- 0.009, +0.207 +- 0.012; shows with 10% and
       30% and 100% of the labels
 
       T5: 658,272 parameters, 614 steps of 16 rows of 48 tokens, loss 8.20 -> 3.97
@@ -48,17 +50,20 @@ Measured output (CPU; reviews of Kotzias et al. 2015, unlabeled text from the Bi
     denoise from scratch         0.578 +- 0.020     0.582 +- 0.022     0.671 +- 0.008
     denoise pre-trained          0.511 +- 0.014     0.546 +- 0.048     0.639 +- 0.051
     published encoder            0.848 +- 0.023     0.861 +- 0.008     0.895 +- 0.004
-    pre-training helps T5: -0.030 +- 0.013, -0.028 +- 0.007, -0.028 +- 0.007; shows with no share of the labels
-    pre-training helps denoise: -0.067 +- 0.014, -0.036 +- 0.017, -0.032 +- 0.019; shows with no share of the labels
-    T5 beats denoise: +0.037 +- 0.012, +0.008 +- 0.012, +0.003 +- 0.017; shows with 10% of the labels
-    the published encoder beats the best of these: +0.300 +- 0.011, +0.301 +- 0.015, +0.241 +- 0.010; shows with 10% and
+    pre-training helps T5: -0.030 +- 0.013, -0.028 +- 0.007, -0.028 +- 0.007; shows with no share of
+    the labels pre-training helps denoise: -0.067 +- 0.014, -0.036 +- 0.017, -0.032 +- 0.019; shows
+    with no share of the labels T5 beats denoise: +0.037 +- 0.012, +0.008 +- 0.012, +0.003 +- 0.017;
+    shows with 10% of the labels the published encoder beats the best of these: +0.300 +- 0.011,
+    +0.301 +- 0.015, +0.241 +- 0.010; shows with 10% and
       30% and 100% of the labels
 
-At this size pre-training does not help, and words counted do better than any network that has read so little; what has read a
-billion sentences does better than both, frozen. A longer budget than 500 steps has not been measured. T5 was first fine-tuned
-to say the label as text; in so few steps it said nearly always the same (0.500 to 0.557), so the encoders of encoder-decoders
-were given a classifier like the others: a choice made after seeing figures.
+At this size pre-training does not help, and words counted do better than any network that has read
+so little; what has read a billion sentences does better than both, frozen. A longer budget than 500
+steps has not been measured. T5 was first fine-tuned to say the label as text; in so few steps it
+said nearly always the same (0.500 to 0.557), so the encoders of encoder-decoders were given a
+classifier like the others: a choice made after seeing figures.
 """
+
 import argparse
 import os
 import time
@@ -89,28 +94,44 @@ from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
 
 SIZE = {"n_layer": 2, "n_head": 4, "d_model": 96, "dropout": 0.0}
-GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}                    # of ELECTRA: half as wide
+GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}  # of ELECTRA: half as wide
 T, B, WORDS, SHARES = 48, 16, 4000, (0.1, 0.3, 1.0)
-READ = 24                                                   # tokens of a review
+READ = 24  # tokens of a review
 SPECIAL = Special.after(WORDS, sentinels=20)
-ENDS_ONLY = Special(SPECIAL.vocab_size, sep=SPECIAL.sep, pad=SPECIAL.pad)               # a GPT answers at [SEP], after the text
+ENDS_ONLY = Special(
+    SPECIAL.vocab_size, sep=SPECIAL.sep, pad=SPECIAL.pad
+)  # a GPT answers at [SEP], after the text
 
 
 def encoder(head, **changes):
     """An encoder without segments and pooler, norms first as in the GPT."""
-    config = {**SIZE, "segments": 0, "pooler": False, "norm_placement": "pre", "norm_eps": 1e-5, "context": T + 2, **changes}
+    config = {
+        **SIZE,
+        "segments": 0,
+        "pooler": False,
+        "norm_placement": "pre",
+        "norm_eps": 1e-5,
+        "context": T + 2,
+        **changes,
+    }
     return EncoderConfig(SPECIAL.vocab_size, head=head, **config)
 
 
 def seq2seq(seed):
     """As many layers as the others, one of them in the decoder."""
     sizes = {**SIZE, "n_layer": 1, "n_decoder_layer": 1}
-    return Seq2Seq(Seq2SeqConfig(SPECIAL.vocab_size, T + 2, norm_placement="pre", start=SPECIAL.start, **sizes), seed)
+    return Seq2Seq(
+        Seq2SeqConfig(
+            SPECIAL.vocab_size, T + 2, norm_placement="pre", start=SPECIAL.start, **sizes
+        ),
+        seed,
+    )
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to pre-train: the objective's name, a model by seed, and what of it is fine-tuned with which [CLS] and [SEP].
+    """A way to pre-train: the objective's name, a model by seed, and what of it is fine-tuned with
+    which [CLS] and [SEP].
 
     pool  how the states become one vector; of an encoder-decoder those of its encoder
     """
@@ -125,10 +146,18 @@ class Kind:
 KINDS = {
     # The first state has learnt nothing from masked LM; the mean of all does better here.
     "BERT": Kind("masked", lambda seed: Encoder(encoder("token"), seed), lambda m: m),
-    "GPT": Kind("causal", lambda seed: GPT(GPTConfig(SPECIAL.vocab_size, T, activation="gelu", **SIZE), seed),
-                lambda m: m, ENDS_ONLY, "last"),
-    "ELECTRA": Kind("replaced", lambda seed: Electra(encoder("replaced"), encoder("token", **GENERATOR), seed),
-                    lambda m: m.discriminator),
+    "GPT": Kind(
+        "causal",
+        lambda seed: GPT(GPTConfig(SPECIAL.vocab_size, T, activation="gelu", **SIZE), seed),
+        lambda m: m,
+        ENDS_ONLY,
+        "last",
+    ),
+    "ELECTRA": Kind(
+        "replaced",
+        lambda seed: Electra(encoder("replaced"), encoder("token", **GENERATOR), seed),
+        lambda m: m.discriminator,
+    ),
     "T5": Kind("sentinels", seq2seq, lambda m: m),
     "denoise": Kind("token-masking", seq2seq, lambda m: m),
 }
@@ -139,10 +168,20 @@ def load(folder):
     files = sorted(Path(folder).glob("sentiment/*.txt")) if folder else []
     if not files:
         return made_up_reviews(3000), [text for text, _ in made_up_reviews(20000, seed=1)]
-    verses = [text for path in sorted(Path(folder).glob("bitext/*.tsv.gz")) for text, in read_columns(path, 1)]
-    corpus = [part for path in sorted(Path(folder).glob("corpus/*.txt")) for part in path.read_text("utf-8").split("\n\n")]
-    return ([(text.lower(), label) for path in files for text, label in read_labeled(path)],
-            [text.lower() for text in verses + corpus])
+    verses = [
+        text
+        for path in sorted(Path(folder).glob("bitext/*.tsv.gz"))
+        for (text,) in read_columns(path, 1)
+    ]
+    corpus = [
+        part
+        for path in sorted(Path(folder).glob("corpus/*.txt"))
+        for part in path.read_text("utf-8").split("\n\n")
+    ]
+    return (
+        [(text.lower(), label) for path in files for text, label in read_labeled(path)],
+        [text.lower() for text in verses + corpus],
+    )
 
 
 def fresh(kind, seed):
@@ -164,9 +203,14 @@ def pretrained(name, rows, options):
     kind = KINDS[name]
     model, task = fresh(kind, options.seed).to(options.device), objective(kind.objective, SPECIAL)
     started, steps = time.perf_counter(), round(options.budget / step_cost(kind, rows))
-    losses = fit(model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed)
-    print(f"  {name}: {model.count_parameters():,} parameters, {steps} steps of {B} rows of {T} tokens, loss "
-          f"{losses[:20].mean():.2f} -> {losses[-50:].mean():.2f}, {time.perf_counter() - started:.0f} s", flush=True)
+    losses = fit(
+        model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed
+    )
+    print(
+        f"  {name}: {model.count_parameters():,} parameters, {steps} steps of {B} rows of {T} tokens, loss "
+        f"{losses[:20].mean():.2f} -> {losses[-50:].mean():.2f}, {time.perf_counter() - started:.0f} s",
+        flush=True,
+    )
     return model.state_dict()
 
 
@@ -177,31 +221,46 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
         model.load_state_dict(state)
     model = Classifier(kind.part(model), 2, kind.pool, seed).to(options.device)
     task = Classification(EncoderInput(kind.special, tokenizer, READ))
-    steps = 10 if options.quick else max(60, len(train) // 16)                          # few labels are read more often
+    steps = 10 if options.quick else max(60, len(train) // 16)  # few labels are read more often
     fit(model, task, train, steps=steps, batch_size=16, learning_rate=5e-4, seed=seed)
     return evaluate(model, task, test)["accuracy"]
 
 
 def bag_of_words(tokenizer, train, test):
     """Accuracy of naive Bayes on the pieces of the texts."""
-    train, test = ([(tokenizer.encode(text), label) for text, label in part] for part in (train, test))
+    train, test = (
+        [(tokenizer.encode(text), label) for text, label in part] for part in (train, test)
+    )
     said = naive_bayes(WORDS, 2)(train)([ids for ids, _ in test]).argmax(axis=1)
     return float(np.mean(said == [label for _, label in test]))
 
 
 class FrozenVectors:
-    """Vectors of a published encoder, each text's computed once, and a linear layer trained on some of them."""
+    """Vectors of a published encoder, each text's computed once, and a linear layer trained on some
+    of them.
+    """
 
     def __init__(self, texts):
-        encode, order = load_sentence_encoder("minilm"), sorted(set(texts), key=len)    # rows of a batch are of like length
-        parts = [encode(order[i:i + 32]) for i in range(0, len(order), 32)]
+        encode = load_sentence_encoder("minilm")
+        order = sorted(set(texts), key=len)  # rows of a batch are of like length
+        parts = [encode(order[i : i + 32]) for i in range(0, len(order), 32)]
         self.vectors = dict(zip(order, np.concatenate(parts)))
 
     def accuracy(self, train, test, seed):
         """Of the layer trained on the first examples, on the second."""
-        train, test = ([(self.vectors[text], label) for text, label in part] for part in (train, test))
+        train, test = (
+            [(self.vectors[text], label) for text, label in part] for part in (train, test)
+        )
         probe = Probe(len(train[0][0]), 2, seed=seed)
-        fit(probe, VectorClassification(), train, steps=400, batch_size=64, learning_rate=0.05, seed=seed)
+        fit(
+            probe,
+            VectorClassification(),
+            train,
+            steps=400,
+            batch_size=64,
+            learning_rate=0.05,
+            seed=seed,
+        )
         return evaluate(probe, VectorClassification(), test)["accuracy"]
 
 
@@ -210,8 +269,9 @@ def all_ways(kinds, states, tokenizer, labeled, test, options):
     ways = {"bag of words": lambda part, seed: bag_of_words(tokenizer, part, test)}
     for name in kinds:
         for how, state in (("from scratch", None), ("pre-trained", states[name])):
-            ways[f"{name} {how}"] = (lambda part, seed, kind=KINDS[name], state=state:
-                                     fine_tuned(kind, state, tokenizer, part, test, seed, options))
+            ways[f"{name} {how}"] = lambda part, seed, kind=KINDS[name], state=state: fine_tuned(
+                kind, state, tokenizer, part, test, seed, options
+            )
     try:
         vectors = FrozenVectors([text for text, _ in labeled])
         ways["published encoder"] = lambda part, seed: vectors.accuracy(part, test, seed)
@@ -222,22 +282,47 @@ def all_ways(kinds, states, tokenizer, labeled, test, options):
 
 def report(ways, kinds, train, seeds):
     """Accuracies by way and share of the labels, and what they say of the claims."""
-    print(f"{'accuracy, mean +- sd':24}" + "".join(f"{f'{share:.0%} of labels':>18}" for share in SHARES))
+    print(
+        f"{'accuracy, mean +- sd':24}"
+        + "".join(f"{f'{share:.0%} of labels':>18}" for share in SHARES)
+    )
     found = {}
     for name, way in ways.items():
-        found[name] = np.array([[way(share_of(train, share, seed)[0], seed) for seed in seeds] for share in SHARES])
-        print(f"{name:24}" + "".join(f"{row.mean():>10.3f} +- {row.std(ddof=1):.3f}" for row in found[name]), flush=True)
+        found[name] = np.array(
+            [[way(share_of(train, share, seed)[0], seed) for seed in seeds] for share in SHARES]
+        )
+        print(
+            f"{name:24}"
+            + "".join(f"{row.mean():>10.3f} +- {row.std(ddof=1):.3f}" for row in found[name]),
+            flush=True,
+        )
     for name in kinds:
-        print(verdict(f"pre-training helps {name}", found[f"{name} pre-trained"] - found[f"{name} from scratch"]))
+        print(
+            verdict(
+                f"pre-training helps {name}",
+                found[f"{name} pre-trained"] - found[f"{name} from scratch"],
+            )
+        )
     for name in kinds[1:]:
-        print(verdict(f"{kinds[0]} beats {name}", found[f"{kinds[0]} pre-trained"] - found[f"{name} pre-trained"]))
+        print(
+            verdict(
+                f"{kinds[0]} beats {name}",
+                found[f"{kinds[0]} pre-trained"] - found[f"{name} pre-trained"],
+            )
+        )
     if "published encoder" in found:
         best = np.max([found[f"{name} pre-trained"] for name in kinds], axis=0)
-        print(verdict("the published encoder beats the best of these", found["published encoder"] - best))
+        print(
+            verdict(
+                "the published encoder beats the best of these", found["published encoder"] - best
+            )
+        )
 
 
 def verdict(claim, gain):
-    """One line: the gain by share, and at which shares it is above twice its standard error. gain: (shares, seeds)."""
+    """One line: the gain by share, and at which shares it is above twice its standard error. gain:
+    (shares, seeds).
+    """
     error = gain.std(axis=1, ddof=1) / np.sqrt(gain.shape[1])
     shows = [f"{share:.0%}" for share, g, e in zip(SHARES, gain.mean(axis=1), error) if g > 2 * e]
     changes = ", ".join(f"{g:+.3f} +- {e:.3f}" for g, e in zip(gain.mean(axis=1), error))
@@ -245,24 +330,37 @@ def verdict(claim, gain):
 
 
 def main(argv=None):
-    """Pretrain each kind once, fine-tune on every share and seed, print the table and what of the claims shows."""
+    """Pretrain each kind once, fine-tune on every share and seed, print the table and what of the
+    claims shows.
+    """
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kinds", default="BERT,GPT")
-    parser.add_argument("--steps", type=int, default=500, help="of BERT's pre-training; the others get as many operations")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=500,
+        help="of BERT's pre-training; the others get as many operations",
+    )
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv, SimpleNamespace())
-    kinds, seeds = options.kinds.split(","), range(options.seed, options.seed + (2 if options.quick else 5))
+    kinds = options.kinds.split(",")
+    seeds = range(options.seed, options.seed + (2 if options.quick else 5))
     labeled, unlabeled = load(options.data)
     train, test = share_of(labeled, 0.8, 0)
-    texts = [text for text, _ in train] * 3 + unlabeled                                 # no test review is read in advance
+    texts = [text for text, _ in train] * 3 + unlabeled  # no test review is read in advance
     texts = [texts[i] for i in Random(options.seed, "texts").permutation(len(texts))]
     tokenizer = BPETokenizer.train(texts, WORDS, special=())
     stream = np.concatenate([np.append(tokenizer.encode(text), SPECIAL.sep) for text in texts])
-    rows = stream[:len(stream) // T * T].reshape(-1, T)                                 # (n, T): text after text, [SEP] after each
-    print(f"{len(train)} labeled reviews, {len(test)} for testing; unlabeled text of {rows.size:,} tokens", flush=True)
+    rows = stream[: len(stream) // T * T].reshape(
+        -1, T
+    )  # (n, T): text after text, [SEP] after each
+    print(
+        f"{len(train)} labeled reviews, {len(test)} for testing; unlabeled text of {rows.size:,} tokens",
+        flush=True,
+    )
     options.budget = step_cost(KINDS["BERT"], rows) * (40 if options.quick else options.steps)
     states = {name: pretrained(name, rows, options) for name in kinds}
     report(all_ways(kinds, states, tokenizer, labeled, test, options), kinds, train, seeds)

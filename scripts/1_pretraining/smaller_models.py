@@ -62,11 +62,13 @@ Measured output (mean over 3 seeds, with the least and the most):
     3 bits, training through rounding helps: +0.088 (+0.062 .. +0.130), shows
     2 bits, training through rounding helps: +0.664 (+0.620 .. +0.707), shows
 
-Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training on; matching hidden states
-(weight 1) costs a student more than it gives; LayerDrop has learned less in 900 steps, and a little training on mends a removal
-better. The teacher is far from done learning, so a student that learns from text and teacher for as long passes it. In NumPy
-only fewer heads and layers save time, as the kFLOP of products for each character say.
+Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training
+on; matching hidden states (weight 1) costs a student more than it gives; LayerDrop has learned less
+in 900 steps, and a little training on mends a removal better. The teacher is far from done
+learning, so a student that learns from text and teacher for as long passes it. In NumPy only fewer
+heads and layers save time, as the kFLOP of products for each character say.
 """
+
 import argparse
 import copy
 from functools import partial
@@ -102,7 +104,8 @@ from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
 
 T, B, D, LAYERS, HEADS, STEPS, RATE = 48, 8, 48, 4, 4, 900, 8e-3
-MORE, EXTRA = ", trained on", 0.125      # what is trained on sees this share of the batches again, at a third of the rate
+MORE = ", trained on"
+EXTRA = 0.125  # what is trained on sees this share of the batches again, at a third of the rate
 TASK = CausalLM()
 
 
@@ -114,12 +117,14 @@ class Bench:
         self.alphabet = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32))
         self.rows = np.lib.stride_tricks.sliding_window_view(self.ids(train), T + 1)[::7]
         unseen = self.ids(test)
-        self.test = unseen[:len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
+        self.test = unseen[: len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
         self.seed, self.device, self.steps, self.found = seed, device, steps, {}
 
     def ids(self, text):
         """Characters as numbers below the size of the alphabet."""
-        return np.searchsorted(self.alphabet, np.frombuffer(text.encode("utf-32-le"), np.uint32)).astype(np.int64)
+        return np.searchsorted(
+            self.alphabet, np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        ).astype(np.int64)
 
     def new(self, layers=LAYERS, seed=0):
         """A fresh GPT."""
@@ -127,19 +132,37 @@ class Bench:
         model = GPT(config, 10 * self.seed + seed)
         for p in model.parameters():
             if p.ndim == 2:
-                p.data *= D**-0.5 / INIT_STD                # GPT-2's small weights are meant for widths of hundreds
+                p.data *= (
+                    D**-0.5 / INIT_STD
+                )  # GPT-2's small weights are meant for widths of hundreds
         return model.to(self.device)
 
     def train(self, model, share=1.0, rate=RATE, task=TASK):
         """Train on the text, `share` of the whole number of steps. Returns the model."""
-        fit(model, task, self.rows, steps=round(share * self.steps), batch_size=B, learning_rate=rate, seed=self.seed)
+        fit(
+            model,
+            task,
+            self.rows,
+            steps=round(share * self.steps),
+            batch_size=B,
+            learning_rate=rate,
+            seed=self.seed,
+        )
         return model
 
     def loss(self, model):
         """Nats a character on text not seen."""
-        batches = [Batch(part[:, :-1], part[:, 1:]).to(self.device) for part in np.array_split(self.test, 4)]
+        batches = [
+            Batch(part[:, :-1], part[:, 1:]).to(self.device)
+            for part in np.array_split(self.test, 4)
+        ]
         with no_grad():
-            return float(np.average([TASK.loss(model.eval(), b)[1]["loss"] for b in batches], weights=[len(b) for b in batches]))
+            return float(
+                np.average(
+                    [TASK.loss(model.eval(), b)[1]["loss"] for b in batches],
+                    weights=[len(b) for b in batches],
+                )
+            )
 
     def measure(self, name, model, nbytes=None, alive=None):
         """Note a model's size, work and loss.
@@ -149,23 +172,40 @@ class Bench:
         with no_grad(), count_operations() as counts:
             model(to_device(self.test[:1, :-1], self.device))
         count = model.count_parameters() if alive is None else alive
-        self.found[name] = count, nbytes or 4 * count, counts.matmul_flops() / T / 1e3, self.loss(model)
+        self.found[name] = (
+            count,
+            nbytes or 4 * count,
+            counts.matmul_flops() / T / 1e3,
+            self.loss(model),
+        )
 
 
 def distillation(bench, teacher):
-    """Students of half the depth, by what they learn from; and one layer's weights in the place of all (ALBERT)."""
+    """Students of half the depth, by what they learn from; and one layer's weights in the place of
+    all (ALBERT).
+    """
     bench.measure("half depth, from the text", bench.train(bench.new(LAYERS // 2, 1)))
-    for name, student, beta in (("half depth, logits", bench.new(LAYERS // 2, 1), 0.0),
-                                ("half depth, logits and hidden states", bench.new(LAYERS // 2, 1), 1.0),
-                                ("half depth, logits, from its layers", keep_layers(teacher, evenly(LAYERS, LAYERS // 2)), 0.0)):
-        bench.measure(name, bench.train(student, task=Distillation(TASK, teacher, alpha=0.5, beta=beta)))
+    for name, student, beta in (
+        ("half depth, logits", bench.new(LAYERS // 2, 1), 0.0),
+        ("half depth, logits and hidden states", bench.new(LAYERS // 2, 1), 1.0),
+        (
+            "half depth, logits, from its layers",
+            keep_layers(teacher, evenly(LAYERS, LAYERS // 2)),
+            0.0,
+        ),
+    ):
+        bench.measure(
+            name, bench.train(student, task=Distillation(TASK, teacher, alpha=0.5, beta=beta))
+        )
     shared = bench.new()
     shared.blocks = shared.blocks[:1] * LAYERS
     bench.measure("one layer's weights for all", bench.train(shared))
 
 
 def pruning(bench, teacher):
-    """Weights set to zero: before and after training on; a bit says where each of the others stands."""
+    """Weights set to zero: before and after training on; a bit says where each of the others
+    stands.
+    """
     for sparsity in (0.5, 0.8, 0.95):
         model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
         prune(model, sparsity)
@@ -178,14 +218,17 @@ def pruning(bench, teacher):
 
 def heads(bench, teacher):
     """Heads removed by importance, at random, and by importance with training on."""
-    rows = bench.rows[::max(1, len(bench.rows) // 64)]
+    rows = bench.rows[:: max(1, len(bench.rows) // 64)]
     batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
     importance = head_importance(teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
     chance = Random(bench.seed, "heads").uniform(importance.shape)
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
         model, name = copy.deepcopy(teacher), f"{count} of {LAYERS * HEADS} heads removed"
         bench.measure(name, remove_heads(model, least_important(importance, count)))
-        bench.measure(name + ", at random", remove_heads(copy.deepcopy(teacher), least_important(chance, count)))
+        bench.measure(
+            name + ", at random",
+            remove_heads(copy.deepcopy(teacher), least_important(chance, count)),
+        )
         bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3))
 
 
@@ -201,14 +244,20 @@ def layers(bench, teacher):
 
 
 def rounding(bench, teacher, trained_on):
-    """Weights of blocks in few bits, a scale for every output: rounded after all training, or for its last part."""
+    """Weights of blocks in few bits, a scale for every output: rounded after all training, or for
+    its last part.
+    """
     for bits in (8, 4, 3, 2):
         model, quantizer = copy.deepcopy(trained_on), partial(symmetric, bits=bits)
         nbytes = bytes_of(model, quantize_weights(model, quantizer))
         bench.measure(f"{bits} bits", model, nbytes)
         if bits < 8:
             model = quantization_aware(copy.deepcopy(teacher), quantizer)
-            bench.measure(f"{bits} bits, trained through rounding", bake(bench.train(model, EXTRA, RATE / 3)), nbytes)
+            bench.measure(
+                f"{bits} bits, trained through rounding",
+                bake(bench.train(model, EXTRA, RATE / 3)),
+                nbytes,
+            )
 
 
 def one_seed(text, seed, device, steps):
@@ -226,14 +275,21 @@ def one_seed(text, seed, device, steps):
 
 def verdicts(loss):
     """What of the claims shows: every seed must agree. loss: dict name -> (seeds,)."""
+
     def less(a, b):
         gain = loss[b] - loss[a]
-        return f"{gain.mean():+.3f} ({gain.min():+.3f} .. {gain.max():+.3f}), " + ("shows" if (gain > 0).all() else "does not show")
+        return f"{gain.mean():+.3f} ({gain.min():+.3f} .. {gain.max():+.3f}), " + (
+            "shows" if (gain > 0).all() else "does not show"
+        )
 
     half, near = "half depth, from the text", loss["teacher" + MORE] + 0.02
     print(f"a teacher's logits help a student: {less('half depth, logits', half)}")
-    print(f"its hidden states help besides: {less('half depth, logits and hidden states', 'half depth, logits')}")
-    print(f"starting from its layers helps: {less('half depth, logits, from its layers', 'half depth, logits')}")
+    print(
+        f"its hidden states help besides: {less('half depth, logits and hidden states', 'half depth, logits')}"
+    )
+    print(
+        f"starting from its layers helps: {less('half depth, logits, from its layers', 'half depth, logits')}"
+    )
     for name in [n for n in loss if n != "teacher" + MORE and (MORE in n or "bits" in n)]:
         if (loss[name] <= near).all():
             print(f"costs at most 0.02: {name}")
@@ -244,7 +300,9 @@ def verdicts(loss):
         name = f"{gone} of {LAYERS} layers removed"
         print(f"{name}, LayerDrop helps: {less(name + ', after LayerDrop', name)}")
     for bits in (4, 3, 2):
-        print(f"{bits} bits, training through rounding helps: {less(f'{bits} bits, trained through rounding', f'{bits} bits')}")
+        print(
+            f"{bits} bits, training through rounding helps: {less(f'{bits} bits, trained through rounding', f'{bits} bits')}"
+        )
 
 
 def main(argv=None):
@@ -255,9 +313,15 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    text = "\n\n".join(read_text(options.data)) if options.data else without_repeats(python_documentation())
+    if options.data:
+        text = "\n\n".join(read_text(options.data))
+    else:
+        text = without_repeats(python_documentation())
     seeds = range(options.seed, options.seed + (1 if options.quick else 3))
-    found = [one_seed(text, seed, options.device, STEPS // 10 if options.quick else STEPS) for seed in seeds]
+    found = [
+        one_seed(text, seed, options.device, STEPS // 10 if options.quick else STEPS)
+        for seed in seeds
+    ]
     print(f"{'':42}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
     loss = {name: np.array([each[name][3] for each in found]) for name in found[0]}
     for name, (count, nbytes, flop, _) in found[0].items():

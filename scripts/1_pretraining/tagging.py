@@ -1,4 +1,5 @@
-"""Parts of speech and names, with and without pre-training, with and without a CRF. Book section 1.4.4, eq. 1.23.
+"""Parts of speech and names, with and without pre-training, with and without a CRF. Book section
+1.4.4, eq. 1.23.
 
 Claims: an encoder pre-trained by masked language modeling tags better than one trained from random
 weights; a name is a sequence of tags, so choosing the best sequence (a CRF, or the rules of BIO
@@ -19,7 +20,8 @@ Measured output (CPU; UD English EWT and WNUT 2017), the lines on names, all +0.
     seed 1: masked LM ends at 6.70 nats, guessing would be 8.29
     seed 2: masked LM ends at 6.68 nats, guessing would be 8.29
 
-    parts of speech: 1600 sentences to learn from, 401 for testing; accuracy over words, % (least .. most)
+    parts of speech: 1600 sentences to learn from, 401 for testing; accuracy over words, % (least ..
+    most)
         each word its most frequent tag                  82.1
         tag by tag, from random weights                  71.0 (69.3 .. 73.3)
         tag by tag, pre-trained                          69.8 (68.4 .. 71.1)
@@ -37,10 +39,10 @@ Measured output (CPU; UD English EWT and WNUT 2017), the lines on names, all +0.
         CRF, BIO rules, from random weights               0.0 (0.0 .. 0.0)
         CRF, BIO rules, pre-trained                       0.0 (0.0 .. 0.0)
 
-    parts of speech, tag by tag: pre-training -1.2 points, better in 1 of 3 seeds: not certain
-    parts of speech, CRF: pre-training -0.9 points, better in 1 of 3 seeds: not certain
-    parts of speech, from random weights: CRF over tag by tag +1.6 points, better in 3 of 3 seeds: shown
-    parts of speech, pre-trained: CRF over tag by tag +1.9 points, better in 3 of 3 seeds: shown
+    parts of speech, tag by tag: pre-training -1.2 points, better in 1 of 3 seeds: not certain parts
+    of speech, CRF: pre-training -0.9 points, better in 1 of 3 seeds: not certain parts of speech,
+    from random weights: CRF over tag by tag +1.6 points, better in 3 of 3 seeds: shown parts of
+    speech, pre-trained: CRF over tag by tag +1.9 points, better in 3 of 3 seeds: shown
 
     names: no claim shows, nothing has been learnt
 
@@ -59,6 +61,7 @@ pre-training on 5,000 sentences does not. The same with `--steps 600`, names alo
         CRF, BIO rules, from random weights              11.3
         CRF, BIO rules, pre-trained                       6.2
 """
+
 import argparse
 import itertools
 import os
@@ -78,12 +81,17 @@ from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
 
-PIECES, LIMIT = 4000, 48                                    # of the vocabulary; of a sentence, the rest is cut
-PRETRAINING, BATCH = 800, 16                                # steps, sentences
+PIECES, LIMIT = 4000, 48  # of the vocabulary; of a sentence, the rest is cut
+PRETRAINING, BATCH = 800, 16  # steps, sentences
 RATE = 2e-3
 KINDS = "from random weights", "pre-trained"
 # name: (with a CRF, answers that must be valid spans)
-HEADS = {"tag by tag": (False, False), "tag by tag, BIO rules": (False, True), "CRF": (True, False), "CRF, BIO rules": (True, True)}
+HEADS = {
+    "tag by tag": (False, False),
+    "tag by tag, BIO rules": (False, True),
+    "CRF": (True, False),
+    "CRF, BIO rules": (True, True),
+}
 
 
 @dataclass(frozen=True)
@@ -107,26 +115,39 @@ class Data:
 
 
 def made_up(count, seed):
-    """Sentences of a small grammar: (words, parts of speech, names as BIO). The words are nonsense; some are noun and verb."""
-    rng, letters = np.random.default_rng(seed), ["ba", "do", "fi", "ku", "le", "mo", "na", "pi", "ro", "su", "ta", "ve"]
-    words = np.random.default_rng(0)                        # the same language for every seed
-    new = (lambda n, k=2: ["".join(words.choice(letters, k)) for _ in range(n)])                       # noqa: E731
+    """Sentences of a small grammar: (words, parts of speech, names as BIO). The words are nonsense;
+    some are noun and verb.
+    """
+    rng = np.random.default_rng(seed)
+    letters = ["ba", "do", "fi", "ku", "le", "mo", "na", "pi", "ro", "su", "ta", "ve"]
+    words = np.random.default_rng(0)  # the same language for every seed
+    new = lambda n, k=2: ["".join(words.choice(letters, k)) for _ in range(n)]  # noqa: E731
     nouns, adjectives, places = new(150), new(50), [w.title() for w in new(60, 3)]
     verbs, people = [*new(60), *nouns[:40]], [w.title() for w in new(80)]
-    pick = (lambda table: table[int(len(table) * rng.random() ** 2)])                                  # noqa: E731
+    pick = lambda table: table[int(len(table) * rng.random() ** 2)]  # noqa: E731
 
     def thing():
-        return [("the", "DET", "O"), *[(pick(adjectives), "ADJ", "O")] * (rng.random() < 0.4), (pick(nouns), "NOUN", "O")]
+        return [
+            ("the", "DET", "O"),
+            *[(pick(adjectives), "ADJ", "O")] * (rng.random() < 0.4),
+            (pick(nouns), "NOUN", "O"),
+        ]
 
     def person():
         kind = "company" if rng.random() < 0.3 else "person"
-        name = [(pick(people), "PROPN", f"B-{kind}"), *[(pick(people), "PROPN", f"I-{kind}")] * (rng.random() < 0.6)]
+        name = [
+            (pick(people), "PROPN", f"B-{kind}"),
+            *[(pick(people), "PROPN", f"I-{kind}")] * (rng.random() < 0.6),
+        ]
         return [*name, *[("Inc", "PROPN", f"I-{kind}")] * (kind == "company")]
 
     sentences = []
     for _ in range(count):
         subject, target = (person() if rng.random() < share else thing() for share in (0.4, 0.2))
-        where = [("in", "ADP", "O"), (pick(places), "PROPN", "B-place")] if rng.random() < 0.4 else []
+        if rng.random() < 0.4:
+            where = [("in", "ADP", "O"), (pick(places), "PROPN", "B-place")]
+        else:
+            where = []
         rows = [*subject, (pick(verbs), "VERB", "O"), *target, *where, (".", "PUNCT", "O")]
         sentences.append(tuple(map(list, zip(*rows))))
     return sentences
@@ -134,16 +155,27 @@ def made_up(count, seed):
 
 def read_tasks(folder):
     """{"parts of speech": Data, "names": Data}, and what they are."""
-    folder = Path(folder) / "tagging" if folder and (Path(folder) / "tagging").is_dir() else Path(folder or "/nowhere")
-    files = [folder / name for name in ("ud_en_ewt_dev.conllu.gz", "wnut17_train.conll.gz", "wnut17_dev.conll.gz")]
+    folder = (
+        Path(folder) / "tagging"
+        if folder and (Path(folder) / "tagging").is_dir()
+        else Path(folder or "/nowhere")
+    )
+    files = [
+        folder / name
+        for name in ("ud_en_ewt_dev.conllu.gz", "wnut17_train.conll.gz", "wnut17_dev.conll.gz")
+    ]
     if not all(file.is_file() for file in files):
         train, test = made_up(2000, 1), made_up(500, 2)
-        return {name: Data(*([(row[0], row[i]) for row in rows] for rows in (train, test)), measure)
-                for i, name, measure in ((1, "parts of speech", "accuracy"), (2, "names", "f1"))}, "a made-up grammar"
+        return {
+            name: Data(*([(row[0], row[i]) for row in rows] for rows in (train, test)), measure)
+            for i, name, measure in ((1, "parts of speech", "accuracy"), (2, "names", "f1"))
+        }, "a made-up grammar"
     sentences = read_conllu(files[0])
     cut = len(sentences) * 4 // 5
-    return {"parts of speech": Data(sentences[:cut], sentences[cut:], "accuracy"),
-            "names": Data(read_conll(files[1]), read_conll(files[2]), "f1")}, "UD English EWT and WNUT 2017"
+    return {
+        "parts of speech": Data(sentences[:cut], sentences[cut:], "accuracy"),
+        "names": Data(read_conll(files[1]), read_conll(files[2]), "f1"),
+    }, "UD English EWT and WNUT 2017"
 
 
 def most_frequent(data):
@@ -154,7 +186,10 @@ def most_frequent(data):
             for table in (counts.setdefault(word, {}), overall):
                 table[tag] = table.get(tag, 0) + 1
     rest = max(overall, key=overall.get)
-    said = [[max(counts[w], key=counts[w].get) if w in counts else rest for w in words] for words, _ in data.test]
+    said = [
+        [max(counts[w], key=counts[w].get) if w in counts else rest for w in words]
+        for words, _ in data.test
+    ]
     return Tagging(None, data.tags).measure(said, data.test)
 
 
@@ -173,16 +208,37 @@ class Masking:
 
 def new_encoder(special, seed, device):
     """The one encoder, norms first."""
-    config = EncoderConfig(special.vocab_size, context=LIMIT, n_layer=2, n_head=4, d_model=64, segments=0, norm_placement="pre",
-                           norm_eps=1e-5, pooler=False, head="token", dropout=0.1)
+    config = EncoderConfig(
+        special.vocab_size,
+        context=LIMIT,
+        n_layer=2,
+        n_head=4,
+        d_model=64,
+        segments=0,
+        norm_placement="pre",
+        norm_eps=1e-5,
+        pooler=False,
+        head="token",
+        dropout=0.1,
+    )
     return fit_to_width(Encoder(config, seed), config.d_model).to(device)
 
 
 def pretrained(inputs, sentences, seed, steps, device):
     """State of an encoder after masked LM on sentences, and its last loss."""
-    rows = [inputs.word_row(words)[0][1:] for words, _ in sentences]                    # the objective puts [CLS] in front
+    rows = [
+        inputs.word_row(words)[0][1:] for words, _ in sentences
+    ]  # the objective puts [CLS] in front
     model = new_encoder(inputs.special, seed, device)
-    losses = fit(model, Masking(MaskedLM(inputs.special)), rows, steps=steps, batch_size=BATCH, learning_rate=RATE, seed=seed)
+    losses = fit(
+        model,
+        Masking(MaskedLM(inputs.special)),
+        rows,
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=RATE,
+        seed=seed,
+    )
     return model.state_dict(), losses[-100:].mean()
 
 
@@ -200,16 +256,30 @@ def run(tasks, seeds, steps, device):
     inputs = EncoderInput.of(tokenizer, LIMIT)
     for seed in seeds:
         state, loss = pretrained(inputs, sentences, seed, steps[0], device)
-        print(f"seed {seed}: masked LM ends at {loss:.2f} nats, guessing would be {np.log(tokenizer.vocab_size):.2f}", flush=True)
+        print(
+            f"seed {seed}: masked LM ends at {loss:.2f} nats, guessing would be {np.log(tokenizer.vocab_size):.2f}",
+            flush=True,
+        )
         for name, kind, crf in itertools.product(tasks, KINDS, (False, True)):
             data, encoder = tasks[name], new_encoder(inputs.special, seed, device)
             if kind == "pre-trained":
                 encoder.load_state_dict(state)
-            model, task = TokenClassifier(without_head(encoder), len(data.tags), crf, seed), Tagging(inputs, data.tags)
-            fit(model, task, data.train, steps=steps[1], batch_size=BATCH, learning_rate=RATE, seed=seed)
+            model = TokenClassifier(without_head(encoder), len(data.tags), crf, seed)
+            task = Tagging(inputs, data.tags)
+            fit(
+                model,
+                task,
+                data.train,
+                steps=steps[1],
+                batch_size=BATCH,
+                learning_rate=RATE,
+                seed=seed,
+            )
             for head in data.heads:
                 if HEADS[head][0] == crf:
-                    found = evaluate(model, replace(task, constrained=HEADS[head][1]), data.test)[data.measure]
+                    found = evaluate(model, replace(task, constrained=HEADS[head][1]), data.test)[
+                        data.measure
+                    ]
                     results.setdefault((name, kind, head), []).append(found)
     return results
 
@@ -217,7 +287,16 @@ def run(tasks, seeds, steps, device):
 def verdict(better, worse):
     """What the seeds say of a claim."""
     wins = sum(a > b for a, b in zip(better, worse))
-    word = "too few to say" if len(better) < 3 else "shown" if wins == len(better) else "not shown" if wins == 0 else "not certain"
+    if len(better) < 3:
+        word = "too few to say"
+    else:
+        if wins == len(better):
+            word = "shown"
+        else:
+            if wins == 0:
+                word = "not shown"
+            else:
+                word = "not certain"
     return f"{100 * np.mean(np.subtract(better, worse)):+.1f} points, better in {wins} of {len(better)} seeds: {word}"
 
 
@@ -232,18 +311,26 @@ def main():
     tasks, source = read_tasks(args.data)
     steps = (100, 60) if args.quick else (PRETRAINING, args.steps)
     seeds, started = range(args.seed, args.seed + (1 if args.quick else 3)), time.process_time()
-    print(f"{source}; {steps[0]} steps of masked LM, {steps[1]} of fine-tuning, {BATCH} sentences each")
+    print(
+        f"{source}; {steps[0]} steps of masked LM, {steps[1]} of fine-tuning, {BATCH} sentences each"
+    )
     results = run(tasks, seeds, steps, args.device)
     for name, data in tasks.items():
         unit = "accuracy over words" if data.measure == "accuracy" else "F1 over whole names"
-        print(f"\n{name}: {len(data.train)} sentences to learn from, {len(data.test)} for testing; {unit}, % (least .. most)")
-        print(f"    {'each word its most frequent tag':<48}{100 * most_frequent(data)[data.measure]:5.1f}")
+        print(
+            f"\n{name}: {len(data.train)} sentences to learn from, {len(data.test)} for testing; {unit}, % (least .. most)"
+        )
+        print(
+            f"    {'each word its most frequent tag':<48}{100 * most_frequent(data)[data.measure]:5.1f}"
+        )
         for head, kind in itertools.product(data.heads, KINDS):
             print(f"    {head + ', ' + kind:<48}{spread(results[name, kind, head])}")
     print()
     for name, data in tasks.items():
         for head in data.heads:
-            print(f"{name}, {head}: pre-training {verdict(*(results[name, kind, head] for kind in reversed(KINDS)))}")
+            print(
+                f"{name}, {head}: pre-training {verdict(*(results[name, kind, head] for kind in reversed(KINDS)))}"
+            )
         for kind, head in itertools.product(KINDS, data.heads[1:]):
             both = (results[name, kind, which] for which in (head, data.heads[0]))
             print(f"{name}, {kind}: {head} over tag by tag {verdict(*both)}")

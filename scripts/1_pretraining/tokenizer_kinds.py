@@ -1,4 +1,5 @@
-"""BPE, WordPiece and Unigram learnt from the same text: how many tokens, how fast; book section 1.1 (tokenization).
+"""BPE, WordPiece and Unigram learnt from the same text: how many tokens, how fast; book section 1.1
+(tokenization).
 
 Claim, from the papers: BPE and Unigram of one size need about the same number of tokens for text
 they have not seen (Kudo 2018, table 1; Bostrom & Durrett 2020), and sampling another segmentation
@@ -21,6 +22,7 @@ Measured output (one core of a shared machine; speeds vary by a factor of two):
     WordPiece                2000      0.2 s    21446           1.78         3.7     5.1
     Unigram needs 1.061 times the tokens of BPE: the claim does not show
 """
+
 import argparse
 import time
 
@@ -40,33 +42,51 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    text = "\n\n".join(read_text(options.data)) if options.data else without_repeats(python_documentation())
-    train, test = split_text(text[:len(text) // 5] if options.quick else text, 0.1)
+    if options.data:
+        text = "\n\n".join(read_text(options.data))
+    else:
+        text = without_repeats(python_documentation())
+    train, test = split_text(text[: len(text) // 5] if options.quick else text, 0.1)
     size = len(test.encode())
-    makers = {"BPE": BPETokenizer.train, "Unigram": UnigramTokenizer.train, "WordPiece": train_wordpiece}
+    makers = {
+        "BPE": BPETokenizer.train,
+        "Unigram": UnigramTokenizer.train,
+        "WordPiece": train_wordpiece,
+    }
     print(f"{size} bytes not seen in training; V = {options.vocab_size} wanted")
-    print(f"{'kind':<22} {'V':>6} {'learnt in':>10} {'tokens':>8} {'bytes a token':>14} {'MB/s first':>11} {'again':>7}")
+    print(
+        f"{'kind':<22} {'V':>6} {'learnt in':>10} {'tokens':>8} {'bytes a token':>14} {'MB/s first':>11} {'again':>7}"
+    )
     counts = {}
     for name, make in makers.items():
         start = time.process_time()
         tokenizer = make(train, options.vocab_size)
         learnt, speeds = time.process_time() - start, []
-        tokenizer.encode(train[:100])                       # compile what is compiled once
+        tokenizer.encode(train[:100])  # compile what is compiled once
         for _ in range(2):
             start = time.process_time()
             tokenizer.encode(train)
             speeds.append(len(train.encode()) / (time.process_time() - start) / 1e6)
         counts[name] = len(tokenizer.encode(test))
-        print(f"{name:<22} {tokenizer.vocab_size:>6} {learnt:>8.1f} s {counts[name]:>8} {size / counts[name]:>14.2f} "
-              f"{speeds[0]:>11.1f} {speeds[1]:>7.1f}")
+        print(
+            f"{name:<22} {tokenizer.vocab_size:>6} {learnt:>8.1f} s {counts[name]:>8} {size / counts[name]:>14.2f} "
+            f"{speeds[0]:>11.1f} {speeds[1]:>7.1f}"
+        )
         if name == "Unigram":
             for power in (1.0, 0.2):
-                drawn = [len(tokenizer.sample(test[:20_000], Random(seed), power)) / len(tokenizer.encode(test[:20_000]))
-                         for seed in range(options.seed, options.seed + 3)]
+                drawn = [
+                    len(tokenizer.sample(test[:20_000], Random(seed), power))
+                    / len(tokenizer.encode(test[:20_000]))
+                    for seed in range(options.seed, options.seed + 3)
+                ]
                 spread = f"({min(drawn):.3f} .. {max(drawn):.3f} over 3 seeds)"
-                print(f"  sampled, power {power:<6} {np.mean(drawn):>28.3f} times the tokens {spread}")
+                print(
+                    f"  sampled, power {power:<6} {np.mean(drawn):>28.3f} times the tokens {spread}"
+                )
     ratio = counts["Unigram"] / counts["BPE"]
-    print(f"Unigram needs {ratio:.3f} times the tokens of BPE: the claim {'shows' if abs(ratio - 1) < 0.05 else 'does not show'}")
+    print(
+        f"Unigram needs {ratio:.3f} times the tokens of BPE: the claim {'shows' if abs(ratio - 1) < 0.05 else 'does not show'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What each way of decoding makes of the same model: how probable, how repetitive, and how many readings it takes.
+"""What each way of decoding makes of the same model: how probable, how repetitive, and how many
+readings it takes.
 
 Book sections 2.1.1 and 2.1.3 (eqs. 2.3, 2.15). Claims: (1) searching for the most probable text
 finds it and is dull: beams reach higher log-probability than sampling and repeat themselves more
@@ -43,6 +44,7 @@ Measured output:
 
 A wider beam need not be better: of width 4 it found less than greedy search did, of width 16 more.
 """
+
 import argparse
 import re
 
@@ -79,7 +81,8 @@ def train(V, tokens, layers, width, steps, seed):
     """A GPT over characters."""
     model = GPT(GPTConfig(V, CONTEXT, n_layer=layers, n_head=4, d_model=width), seed)
     parameters = FlatParameters(model.named_parameters())
-    optimizer, windows = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1), RandomWindows(tokens, CONTEXT, BATCH, seed)
+    optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
+    windows = RandomWindows(tokens, CONTEXT, BATCH, seed)
     for step in range(steps):
         parameters.zero_grad()
         batch = windows.batch(step)
@@ -93,32 +96,52 @@ def train(V, tokens, layers, width, steps, seed):
 
 def methods(model, draft):
     """Name -> function (prompt, seed) -> continuation."""
+
     def sampling(**options):
         return lambda prompt, seed: list(generate(model, prompt, LENGTH, seed=seed, **options))
 
     def beam(width):
         return lambda prompt, seed: beam_search(model, prompt, LENGTH, width)[0].tokens
+
     return {
-        "greedy": sampling(temperature=0), "beam 4": beam(4), "beam 16": beam(16),
-        "diverse beams, last of 3": lambda prompt, seed: diverse_beam_search(model, prompt, LENGTH, 3, 2, 1.0)[-1][0].tokens,
-        "stochastic beam 4, first": lambda prompt, seed: stochastic_beam_search(model, prompt, LENGTH, 4, Random(seed))[0].tokens,
-        "contrastive search": lambda prompt, seed: contrastive_search(model, prompt, LENGTH, 4, 0.6),
-        "contrastive decoding": lambda prompt, seed: contrastive_decode(model, draft, prompt, LENGTH),
-        "sampling": sampling(), "temperature 0.7": sampling(temperature=0.7), "top-k 10": sampling(top_k=10),
-        "top-p 0.9": sampling(top_p=0.9), "min-p 0.1": sampling(min_p=0.1), "typical 0.9": sampling(typical_p=0.9),
-        "epsilon 0.02": sampling(epsilon=0.02), "eta 0.02": sampling(eta=0.02)}
+        "greedy": sampling(temperature=0),
+        "beam 4": beam(4),
+        "beam 16": beam(16),
+        "diverse beams, last of 3": lambda prompt, seed: (
+            diverse_beam_search(model, prompt, LENGTH, 3, 2, 1.0)[-1][0].tokens
+        ),
+        "stochastic beam 4, first": lambda prompt, seed: (
+            stochastic_beam_search(model, prompt, LENGTH, 4, Random(seed))[0].tokens
+        ),
+        "contrastive search": lambda prompt, seed: contrastive_search(
+            model, prompt, LENGTH, 4, 0.6
+        ),
+        "contrastive decoding": lambda prompt, seed: contrastive_decode(
+            model, draft, prompt, LENGTH
+        ),
+        "sampling": sampling(),
+        "temperature 0.7": sampling(temperature=0.7),
+        "top-k 10": sampling(top_k=10),
+        "top-p 0.9": sampling(top_p=0.9),
+        "min-p 0.1": sampling(min_p=0.1),
+        "typical 0.9": sampling(typical_p=0.9),
+        "epsilon 0.02": sampling(epsilon=0.02),
+        "eta 0.02": sampling(eta=0.02),
+    }
 
 
 def repetition(tokens):
     """Share of the pieces of 4 that came before in the same text."""
-    pieces = [tuple(tokens[i:i + 4]) for i in range(len(tokens) - 3)]
+    pieces = [tuple(tokens[i : i + 4]) for i in range(len(tokens) - 3)]
     return 1 - len(set(pieces)) / len(pieces)
 
 
 def measure(model, prompts, continuations):
     """(mean log-probability a token, mean repetition)."""
-    scores = [sequence_logprob(model, [*prompt, *y], reduction="none")[len(prompt) - 1:].mean()
-              for prompt, y in zip(prompts, continuations)]
+    scores = [
+        sequence_logprob(model, [*prompt, *y], reduction="none")[len(prompt) - 1 :].mean()
+        for prompt, y in zip(prompts, continuations)
+    ]
     return np.mean(scores), np.mean([repetition(y) for y in continuations])
 
 
@@ -134,23 +157,35 @@ def run(seed, steps, table, speculation, matched):
     training, held_out = split_text(without_repeats(python_documentation()))
     tokenizer = CharTokenizer.from_text(training + held_out)
     ids, held = tokenizer.encode(training), tokenizer.encode(held_out)
-    model, draft = (train(tokenizer.vocab_size, ids, layers, width, steps, seed) for layers, width in ((2, 96), (1, 32)))
+    model, draft = (
+        train(tokenizer.vocab_size, ids, layers, width, steps, seed)
+        for layers, width in ((2, 96), (1, 32))
+    )
     places = Random(seed, "prompts").permutation(len(held) // CONTEXT)[:PROMPTS] * CONTEXT
-    prompts = [held[p:p + PROMPT].tolist() for p in places]
-    people = [held[p + PROMPT:p + CONTEXT].tolist() for p in places]
+    prompts = [held[p : p + PROMPT].tolist() for p in places]
+    people = [held[p + PROMPT : p + CONTEXT].tolist() for p in places]
     table.setdefault("people (held out)", []).append(measure(model, prompts, people))
     for name, method in methods(model, draft).items():
         found = [list(method(prompt, 1000 * seed + i)) for i, prompt in enumerate(prompts)]
         table.setdefault(name, []).append(measure(model, prompts, found))
     for lookahead in (1, 2, 4, 8):
-        made = [speculative_generate(model, draft, prompt, LENGTH, lookahead, seed=i) for i, prompt in enumerate(prompts)]
-        speculation.setdefault(lookahead, []).append((sum(m.accepted for m in made) / sum(m.drafted for m in made),
-                                                      LENGTH * len(made) / sum(m.readings for m in made)))
+        made = [
+            speculative_generate(model, draft, prompt, LENGTH, lookahead, seed=i)
+            for i, prompt in enumerate(prompts)
+        ]
+        speculation.setdefault(lookahead, []).append(
+            (
+                sum(m.accepted for m in made) / sum(m.drafted for m in made),
+                LENGTH * len(made) / sum(m.readings for m in made),
+            )
+        )
     end = int(tokenizer.encode("\n")[0])
     automaton = TokenAutomaton(Regular(PATTERN), WithEnd(tokenizer), end)
     for i, prompt in enumerate(prompts):
         tokens, whole = constrained_generate(model, prompt, automaton, LENGTH, seed=i)
-        matched.append((bool(re.fullmatch(PATTERN, tokenizer.decode(tokens))), whole, tokenizer.decode(tokens)))
+        matched.append(
+            (bool(re.fullmatch(PATTERN, tokenizer.decode(tokens))), whole, tokenizer.decode(tokens))
+        )
 
 
 def main(argv=None):
@@ -164,23 +199,42 @@ def main(argv=None):
     table, speculation, matched = {}, {}, []
     for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
         run(seed, 60 if options.quick else 400, table, speculation, matched)
-    print("method                      log-probability a token     repetition        mean (least .. most) over seeds")
+    print(
+        "method                      log-probability a token     repetition        mean (least .. most) over seeds"
+    )
     for name, rows in table.items():
         (score, repeated), low, high = np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0)
-        print(f"{name:<26}{score:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){repeated:>10.2f} ({low[1]:.2f} .. {high[1]:.2f})")
-    print("speculative decoding        accepted                    tokens a reading of the large model")
+        print(
+            f"{name:<26}{score:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){repeated:>10.2f} ({low[1]:.2f} .. {high[1]:.2f})"
+        )
+    print(
+        "speculative decoding        accepted                    tokens a reading of the large model"
+    )
     for lookahead, rows in speculation.items():
         (rate, gain), low, high = np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0)
-        print(f"lookahead {lookahead:<16}{rate:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){gain:>14.2f} ({low[1]:.2f} .. {high[1]:.2f})")
+        print(
+            f"lookahead {lookahead:<16}{rate:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){gain:>14.2f} ({low[1]:.2f} .. {high[1]:.2f})"
+        )
     mean = {name: np.mean(rows, 0) for name, rows in table.items()}
     wide, people = mean["beam 16"], mean["people (held out)"]
-    print("claim 1, beams are more probable than samples and repeat more than people: "
-          + ("shows" if wide[0] > mean["sampling"][0] and wide[1] > people[1] else "did NOT show"))
-    print("claim 2, fewer readings than tokens: "
-          + ("shows" if all(min(gain for _, gain in rows) > 1 for rows in speculation.values()) else "did NOT show"))
+    print(
+        "claim 1, beams are more probable than samples and repeat more than people: "
+        + ("shows" if wide[0] > mean["sampling"][0] and wide[1] > people[1] else "did NOT show")
+    )
+    print(
+        "claim 2, fewer readings than tokens: "
+        + (
+            "shows"
+            if all(min(gain for _, gain in rows) > 1 for rows in speculation.values())
+            else "did NOT show"
+        )
+    )
     finished = [text for ok, whole, text in matched if whole and ok]
-    print(f"claim 3, {len(finished)} of {len(matched)} texts ended and match {PATTERN}, the others are beginnings: "
-          + ("shows" if all(ok == whole for ok, whole, _ in matched) else "did NOT show") + f"; one of them: {finished[:1]}")
+    print(
+        f"claim 3, {len(finished)} of {len(matched)} texts ended and match {PATTERN}, the others are beginnings: "
+        + ("shows" if all(ok == whole for ok, whole, _ in matched) else "did NOT show")
+        + f"; one of them: {finished[:1]}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Four generations of language models on the same text: counts, a feed-forward network, an LSTM, a transformer.
+"""Four generations of language models on the same text: counts, a feed-forward network, an LSTM, a
+transformer.
 
 Book section 2.1 tells the history from n-grams over Bengio's network to recurrent networks and
 transformers. Shown: bits per character on held-out text after equal reading, three networks of
@@ -11,7 +12,8 @@ counting has no seed.
 
 Measured output:
 
-    342261 characters of 93 kinds to learn from, 38029 held out; networks read 307200 of them in 300 batches
+    342261 characters of 93 kinds to learn from, 38029 held out; networks read 307200 of them in 300
+    batches
                              numbers  bits/char   lowest  highest  seconds
     5-gram, all text          109000      1.878                        0.1
     5-gram, as much read      103342      1.949                        0.1
@@ -22,6 +24,7 @@ Measured output:
     transformer better than LSTM: no
     the best network (LSTM) better than counting all text: no
 """
+
 import argparse
 import time
 
@@ -42,12 +45,19 @@ BATCH, T = 16, 64
 NETWORKS = {
     "NPLM, 8 characters": (lambda V, seed: FeedForwardNGramLM(9, V, 24, 200, seed=seed), 3e-3),
     "LSTM": (lambda V, seed: RecurrentLM(RecurrentConfig(V, 96, 1, "lstm"), seed), 5e-3),
-    "transformer": (lambda V, seed: GPT(GPTConfig(V, T, 2, 4, 56, norm="rms", positions="rope", bias=False), seed), 5e-3),
+    "transformer": (
+        lambda V, seed: GPT(
+            GPTConfig(V, T, 2, 4, 56, norm="rms", positions="rope", bias=False), seed
+        ),
+        5e-3,
+    ),
 }
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20 times are one."""
+    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
+    times are one.
+    """
     text = without_repeats(python_documentation())
     ids = np.array([ord(c) for c in text])
     kept, counts = np.unique(ids, return_counts=True)
@@ -60,11 +70,12 @@ def characters():
 def bits_of_network(model, test, device):
     """Bits per character of the held-out text, in windows of T characters after their first."""
     n = (len(test) - 1) // T
-    x, y = test[:n * T].reshape(n, T), test[1:n * T + 1].reshape(n, T)
+    x, y = test[: n * T].reshape(n, T), test[1 : n * T + 1].reshape(n, T)
     total = 0.0
     with tl.no_grad():
         for i in range(0, n, 64):
-            logits, target = model(to_device(x[i:i + 64], device)), to_device(y[i:i + 64], device)
+            logits = model(to_device(x[i : i + 64], device))
+            target = to_device(y[i : i + 64], device)
             total += tl.cross_entropy(logits, target, reduction="sum").item()
     return total / (n * T) / np.log(2)
 
@@ -78,7 +89,9 @@ def train(make, lr, text, V, steps, seed, device):
         batch = objective.make_batch(text[starts[:, None] + np.arange(T + 1)])
         optimizer.zero_grad()
         with tl.first_order_only():
-            loss = tl.cross_entropy(model(to_device(batch.inputs, device)), to_device(batch.targets, device))
+            loss = tl.cross_entropy(
+                model(to_device(batch.inputs, device)), to_device(batch.targets, device)
+            )
             loss.backward()
         clip_grad_norm(optimizer.flat, 1.0)
         optimizer.step(lr * cosine(step, steps, warmup=20))
@@ -95,15 +108,19 @@ def main(argv=None):
     seeds, steps = (1, 100) if options.quick else (3, 300)
     text, test, V = characters()
     read = steps * BATCH * T
-    print(f"{len(text)} characters of {V} kinds to learn from, {len(test)} held out; networks read {read} of them "
-          f"in {steps} batches")
+    print(
+        f"{len(text)} characters of {V} kinds to learn from, {len(test)} held out; networks read {read} of them "
+        f"in {steps} batches"
+    )
     print(f"{'':<22}{'numbers':>10}{'bits/char':>11}{'lowest':>9}{'highest':>9}{'seconds':>9}")
     mean = {}
     for name, kept in (("5-gram, all text", text), ("5-gram, as much read", text[:read])):
         began = time.perf_counter()
         lm = NGramLM(5, V, "kneser_ney").fit(kept)
         mean[name] = -lm.logprob(test).mean() / np.log(2)
-        print(f"{name:<22}{lm.count_parameters():>10}{mean[name]:>11.3f}{'':>18}{time.perf_counter() - began:>9.1f}")
+        print(
+            f"{name:<22}{lm.count_parameters():>10}{mean[name]:>11.3f}{'':>18}{time.perf_counter() - began:>9.1f}"
+        )
     lowest, highest = {}, {}
     for name, (make, lr) in NETWORKS.items():
         began, bits = time.perf_counter(), []
@@ -111,13 +128,23 @@ def main(argv=None):
             model = train(make, lr, text, V, steps, seed, options.device)
             bits.append(float(to_cpu(np.asarray(bits_of_network(model, test, options.device)))))
         mean[name], lowest[name], highest[name] = np.mean(bits), min(bits), max(bits)
-        print(f"{name:<22}{model.count_parameters():>10}{mean[name]:>11.3f}{lowest[name]:>9.3f}{highest[name]:>9.3f}"
-              f"{(time.perf_counter() - began) / seeds:>9.1f}")
+        print(
+            f"{name:<22}{model.count_parameters():>10}{mean[name]:>11.3f}{lowest[name]:>9.3f}{highest[name]:>9.3f}"
+            f"{(time.perf_counter() - began) / seeds:>9.1f}"
+        )
     for older, newer in (("NPLM, 8 characters", "LSTM"), ("LSTM", "transformer")):
-        verdict = "yes" if highest[newer] < lowest[older] else "no" if lowest[newer] > highest[older] else "within the spread"
+        if highest[newer] < lowest[older]:
+            verdict = "yes"
+        else:
+            if lowest[newer] > highest[older]:
+                verdict = "no"
+            else:
+                verdict = "within the spread"
         print(f"{newer} better than {older}: {verdict}")
     best = min(lowest, key=mean.get)
-    print(f"the best network ({best}) better than counting all text: {'yes' if highest[best] < mean['5-gram, all text'] else 'no'}")
+    print(
+        f"the best network ({best}) better than counting all text: {'yes' if highest[best] < mean['5-gram, all text'] else 'no'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""The book's Table 2.2 counted: how many parameters the printed sizes give, and which printed heads cannot be.
+"""The book's Table 2.2 counted: how many parameters the printed sizes give, and which printed heads
+cannot be.
 
-Section 2.1.1. Claim: depth, width and heads, with the hidden width and vocabulary of the published configurations, give
-each printed total; where the table prints as many key-value heads as query heads although the model shares them, the
-total gives the misprint away. No training, no memory: a formula. Well under a second; --seed, --device and --quick are
-taken and change nothing. `python scripts/2_1_language_models/model_sizes.py`. Read next: tinylm/models/decoder/sizes.py.
+Section 2.1.1. Claim: depth, width and heads, with the hidden width and vocabulary of the published
+configurations, give each printed total; where the table prints as many key-value heads as query
+heads although the model shares them, the total gives the misprint away. No training, no memory: a
+formula. Well under a second; --seed, --device and --quick are taken and change nothing. `python
+scripts/2_1_language_models/model_sizes.py`. Read next: tinylm/models/decoder/sizes.py.
 
 Measured output:
 
@@ -28,8 +30,10 @@ Measured output:
     falcon-40b       60   8192  128/8     41,303,293,952      40B   128/128: 48.9B
     falcon-180b      80  14848  232/8    178,557,088,768     180B   232/232: 212.6B
     mistral-7b       32   4096   32/8      7,241,732,096       7B   32/32: 8.0B
-    the real heads come nearer to the printed total in 5 of 5 cases; the book's Gemma2 of 37B counts 27B
+    the real heads come nearer to the printed total in 5 of 5 cases; the book's Gemma2 of 37B counts
+    27B
 """
+
 import argparse
 import dataclasses
 
@@ -44,12 +48,17 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true")
     parser.parse_args()
-    print("model".ljust(14) + "    L      D    heads       parameters  printed   with the printed heads")
+    print(
+        "model".ljust(14)
+        + "    L      D    heads       parameters  printed   with the printed heads"
+    )
     nearer = []
     for row in TABLE_2_2:
         if row.preset is None:
-            print(f"{row.model:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{row.n_kv_head:<3} {'-':>16} "
-                  f"{row.billions:7g}B   {row.note}")
+            print(
+                f"{row.model:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{row.n_kv_head:<3} {'-':>16} "
+                f"{row.billions:7g}B   {row.note}"
+            )
             continue
         config, other = preset(row.preset), ""
         count = count_parameters(config)
@@ -57,10 +66,14 @@ def main():
             wrong = count_parameters(dataclasses.replace(config, n_kv_head=row.n_kv_head))
             other = f"{row.n_head}/{row.n_kv_head}: {wrong / 1e9:.1f}B"
             nearer.append(abs(count / 1e9 - row.billions) < abs(wrong / 1e9 - row.billions))
-        print(f"{row.preset:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{config.kv_heads:<3} {count:16,} "
-              f"{row.billions:7g}B   {other}".rstrip())
-    print(f"the real heads come nearer to the printed total in {sum(nearer)} of {len(nearer)} cases; the book's Gemma2 of "
-          "37B counts 27B")
+        print(
+            f"{row.preset:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{config.kv_heads:<3} {count:16,} "
+            f"{row.billions:7g}B   {other}".rstrip()
+        )
+    print(
+        f"the real heads come nearer to the printed total in {sum(nearer)} of {len(nearer)} cases; the book's Gemma2 of "
+        "37B counts 27B"
+    )
 
 
 if __name__ == "__main__":

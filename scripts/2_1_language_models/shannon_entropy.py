@@ -1,4 +1,5 @@
-"""How predictable is the next letter? Shannon's experiment (1951) by counting; book section 2.1, opening.
+"""How predictable is the next letter? Shannon's experiment (1951) by counting; book section 2.1,
+opening.
 
 Claim: the more letters before it are known, the better the next one is predicted. Shown on Python's
 documentation with 27 symbols (a to z and the space): the entropies F_n of the text itself, read in
@@ -27,6 +28,7 @@ Measured output:
         absolute: rises at order 6: too few counts for so long a context
         kneser_ney: falls up to order 6
 """
+
 import argparse
 import re
 
@@ -38,7 +40,7 @@ from tinylm.models.early.ngram import NGramLM, conditional_entropy
 
 ORDERS = (1, 2, 3, 4, 5, 6)
 SMOOTHINGS = ("add_k", "interpolated", "absolute", "kneser_ney")
-SHANNON = {0: 4.76, 1: 4.03, 2: 3.32, 3: 3.1}               # his table for English with 27 symbols
+SHANNON = {0: 4.76, 1: 4.03, 2: 3.32, 3: 3.1}  # his table for English with 27 symbols
 
 
 def letters(text):
@@ -61,17 +63,23 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     tokens = letters(without_repeats(python_documentation()))
-    tokens = tokens[:len(tokens) // 5] if options.quick else tokens
+    if options.quick:
+        tokens = tokens[: len(tokens) // 5]
 
     F = [conditional_entropy(tokens, n, 27) for n in (0, *ORDERS)]
     print(f"F_n of {len(tokens)} letters, bits per letter (circular counts, no smoothing)")
     print("    n       " + "".join(f"{n:>8}" for n in (0, *ORDERS)))
     print("    here    " + "".join(f"{f:>8.3f}" for f in F))
-    print("    Shannon " + "".join(f"{SHANNON[n]:>8.2f}" if n in SHANNON else f"{'-':>8}" for n in (0, *ORDERS)))
+    print(
+        "    Shannon "
+        + "".join(f"{SHANNON[n]:>8.2f}" if n in SHANNON else f"{'-':>8}" for n in (0, *ORDERS))
+    )
     print(f"    never rises: {all(b <= a + 1e-9 for a, b in zip(F, F[1:]))}")
 
     tenths = Random(options.seed, "tenths").permutation(10)[:3].tolist()
-    print(f"held out: bits per letter, mean of {len(tenths)} tenths of the text (largest - smallest)")
+    print(
+        f"held out: bits per letter, mean of {len(tenths)} tenths of the text (largest - smallest)"
+    )
     print("    order        " + "".join(f"{n:>14}" for n in ORDERS))
     rises = {}
     for smoothing in SMOOTHINGS:
@@ -80,12 +88,21 @@ def main(argv=None):
             train, test = held_out(tokens, tenth)
             for i, n in enumerate(ORDERS):
                 bits[i, j] = -NGramLM(n, 27, smoothing).fit(*train).logprob(test).mean() / np.log(2)
-        print(f"    {smoothing:<13}" + "".join(f"{row.mean():>7.3f} ({np.ptp(row):.2f})" for row in bits))
+        print(
+            f"    {smoothing:<13}"
+            + "".join(f"{row.mean():>7.3f} ({np.ptp(row):.2f})" for row in bits)
+        )
         mean = bits.mean(1)
         rises[smoothing] = [n for n, a, b in zip(ORDERS[1:], mean, mean[1:]) if b > a]
     for smoothing, orders in rises.items():
-        print(f"    {smoothing}: " + (f"rises at order {', '.join(map(str, orders))}: too few counts for so long a context"
-                                       if orders else f"falls up to order {ORDERS[-1]}"))
+        print(
+            f"    {smoothing}: "
+            + (
+                f"rises at order {', '.join(map(str, orders))}: too few counts for so long a context"
+                if orders
+                else f"falls up to order {ORDERS[-1]}"
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The book's Table 2.1 with numbers: a model that has read "<s> a b c d </s>" writes b c d after "<s> a".
+"""The book's Table 2.1 with numbers: a model that has read "<s> a b c d </s>" writes b c d after
+"<s> a".
 
 Section 2.1, eqs. 2.1 and 2.3: at each step the most probable token is appended, and the probability
 of the sequence is the product of the factors so far. Claim: after 150 updates on this one string
@@ -17,6 +18,7 @@ Measured output (seed 0, CPU; the last line over 3 seeds):
 
 (the factors in brackets are printed in full).
 """
+
 import argparse
 import math
 
@@ -29,13 +31,14 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
 
 NAMES = ["<s>", "a", "b", "c", "d", "</s>"]
-STRING = np.arange(6)[None]                                 # <s> a b c d </s>
+STRING = np.arange(6)[None]  # <s> a b c d </s>
 
 
 def train(seed, steps, device):
     """A GPT of one block that has read the string `steps` times."""
     model = GPT(GPTConfig(len(NAMES), context=6, n_layer=1, n_head=2, d_model=16), seed).to(device)
-    optimizer, objective = AdamW(FlatParameters(model.named_parameters()), weight_decay=0.0), CausalLM()
+    optimizer = AdamW(FlatParameters(model.named_parameters()), weight_decay=0.0)
+    objective = CausalLM()
     batch = objective.make_batch(STRING).to(device)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -54,13 +57,19 @@ def main():
     ends, shown = [], True
     for seed in range(args.seed, args.seed + 3):
         model = train(seed, 30 if args.quick else 150, args.device)
-        table = trace_generation(model, [0, 1], 3, names=NAMES.__getitem__, show=print if seed == args.seed else None)
+        table = trace_generation(
+            model, [0, 1], 3, names=NAMES.__getitem__, show=print if seed == args.seed else None
+        )
         whole = math.exp(sequence_logprob(model, STRING[0, :5]))
-        shown &= [row.predict for row in table] == NAMES[2:5] and min(row.factor for row in table) > 0.9
+        shown &= [row.predict for row in table] == NAMES[2:5] and min(
+            row.factor for row in table
+        ) > 0.9
         shown &= math.isclose(table[-1].probability, whole, rel_tol=1e-4)
         ends.append(table[-1].probability)
-    print(f"Pr(<s> a b c d) over 3 seeds: {min(ends):.4f} .. {max(ends):.4f}; "
-          f"the claim {'shows' if shown else 'does not show'}")
+    print(
+        f"Pr(<s> a b c d) over 3 seeds: {min(ends):.4f} .. {max(ends):.4f}; "
+        f"the claim {'shows' if shown else 'does not show'}"
+    )
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ Measured output (CPU, mean over 5 seeds, smallest .. largest):
             50               0.9677     0.9663               0.9883
            100               0.9471     0.9424               0.9878
            200               0.9108     0.8965               0.9880
-    different words at the end: 19 of own text alone, 465 with a tenth of it real: what is rare dies out
+    different words at the end: 19 of own text alone, 465 with a tenth of it real: what is rare dies
+    out
 """
+
 import argparse
 import inspect
 import itertools
@@ -54,7 +56,7 @@ def domains(seed):
     parts = {}
     for name, text in whole.items():
         start = int(rng.integers(0, max(1, len(text) - READ - ASKED)))
-        parts[name] = text[start + ASKED:start + ASKED + READ], text[start:start + ASKED]
+        parts[name] = text[start + ASKED : start + ASKED + READ], text[start : start + ASKED]
     return parts
 
 
@@ -64,18 +66,27 @@ def diversity(seed):
     for k in range(1, len(parts) + 1):
         costs = []
         for chosen in itertools.combinations(parts, k):
-            model = CharNGram([parts[name][0][:READ // k] for name in chosen])
+            model = CharNGram([parts[name][0][: READ // k] for name in chosen])
             costs.append(np.mean([model.bits_per_character(asked) for _, asked in parts.values()]))
         found[k] = np.mean(costs)
     return found
 
 
 def collapse(seed):
-    """Variety by generation, words left at the end: (own text alone), (with a tenth of real text), and what theory says."""
-    counts = np.array(list(Counter(without_repeats(python_documentation()).lower().split()).values()), float)
+    """Variety by generation, words left at the end: (own text alone), (with a tenth of real text),
+    and what theory says.
+    """
+    counts = np.array(
+        list(Counter(without_repeats(python_documentation()).lower().split()).values()), float
+    )
     p, rng = counts / counts.sum(), np.random.default_rng(seed)
     own, mixed = (generations(p, DRAWS, ROUNDS, rng, real) for real in (0.0, 0.1))
-    return variety(own), variety(mixed), [int((rows[-1] > 0).sum()) for rows in (own, mixed)], expected_variety(p, DRAWS, ROUNDS)
+    return (
+        variety(own),
+        variety(mixed),
+        [int((rows[-1] > 0).sum()) for rows in (own, mixed)],
+        expected_variety(p, DRAWS, ROUNDS),
+    )
 
 
 def main(argv=None):
@@ -94,15 +105,19 @@ def main(argv=None):
         means.append(column.mean())
         print(f"{k:>12} {column.mean():>14.3f} ({column.min():.3f} .. {column.max():.3f})")
     shows = means == sorted(means, reverse=True)
-    print(f"every further domain helps on all together: the claim {'shows' if shows else 'does not show'}\n")
+    print(
+        f"every further domain helps on all together: the claim {'shows' if shows else 'does not show'}\n"
+    )
     runs = [collapse(seed) for seed in seeds]
     print(f"{'generation':>10} {'variety, own text':>20} {'theory':>10} {'a tenth of it real':>20}")
     for g in (0, ROUNDS // 8, ROUNDS // 4, ROUNDS // 2, ROUNDS):
         own, mixed = (np.mean([run[i][g] for run in runs]) for i in (0, 1))
         print(f"{g:>10} {own:>20.4f} {runs[0][3][g]:>10.4f} {mixed:>20.4f}")
     left = np.mean([run[2] for run in runs], axis=0)
-    print(f"different words at the end: {left[0]:.0f} of own text alone, {left[1]:.0f} with a tenth of it real: what is rare "
-          f"{'dies out' if left[0] < left[1] / 2 else 'does not die out'}")
+    print(
+        f"different words at the end: {left[0]:.0f} of own text alone, {left[1]:.0f} with a tenth of it real: what is rare "
+        f"{'dies out' if left[0] < left[1] / 2 else 'does not die out'}"
+    )
 
 
 if __name__ == "__main__":

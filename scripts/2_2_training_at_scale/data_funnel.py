@@ -1,4 +1,5 @@
-"""What is left of collected text, step by step, and whether that is better to learn from; book section 2.2.1.
+"""What is left of collected text, step by step, and whether that is better to learn from; book
+section 2.2.1.
 
 Claims: filtering removes much of what is collected, and a model trained on as many characters of
 filtered text is better on clean text than one trained on the unfiltered. The corpus is made up and
@@ -43,6 +44,7 @@ Measured output (CPU; the table is that of seed 0):
     bits per character, filtered    0.755  (0.728 .. 0.777 over 3 seeds)
     filtered text is the better teacher at equal size: the claim shows
 """
+
 import argparse
 
 import numpy as np
@@ -59,6 +61,7 @@ def filtered(corpus):
     def documents():
         for text, at[0] in corpus:
             yield text
+
     for text in pipeline(documents()):
         texts.append(text)
         labels.append(at[0])
@@ -66,7 +69,9 @@ def filtered(corpus):
 
 
 def bits_on_clean(texts, characters, clean):
-    """Bits per character on clean text of a model that has read the first `characters` of the texts."""
+    """Bits per character on clean text of a model that has read the first `characters` of the
+    texts.
+    """
     return CharNGram("\n".join(texts)[:characters]).bits_per_character(clean)
 
 
@@ -88,14 +93,31 @@ def main(argv=None):
         junk_gone = junk - sum(label != "good" for label in labels)
         characters = min(60_000, sum(map(len, texts)))
         clean = "\n".join(good_page(np.random.default_rng(10_000 + seed)) for _ in range(3))
-        rows.append((junk_gone / junk, junk_gone / gone, bits_on_clean([text for text, _ in corpus], characters, clean),
-                     bits_on_clean(texts, characters, clean)))
+        rows.append(
+            (
+                junk_gone / junk,
+                junk_gone / gone,
+                bits_on_clean([text for text, _ in corpus], characters, clean),
+                bits_on_clean(texts, characters, clean),
+            )
+        )
     print()
-    for name, values in zip(("recall of junk", "precision", "bits per character, unfiltered", "bits per character, filtered"),
-                            zip(*rows)):
-        print(f"{name:<31} {np.mean(values):.3f}  ({min(values):.3f} .. {max(values):.3f} over 3 seeds)")
+    for name, values in zip(
+        (
+            "recall of junk",
+            "precision",
+            "bits per character, unfiltered",
+            "bits per character, filtered",
+        ),
+        zip(*rows),
+    ):
+        print(
+            f"{name:<31} {np.mean(values):.3f}  ({min(values):.3f} .. {max(values):.3f} over 3 seeds)"
+        )
     shows = all(filtered < unfiltered for _, _, unfiltered, filtered in rows)
-    print(f"filtered text is the better teacher at equal size: the claim {'shows' if shows else 'does not show'}")
+    print(
+        f"filtered text is the better teacher at equal size: the claim {'shows' if shows else 'does not show'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A wider hidden layer at the same model width: the loss against d_h, and what share of the parameters it takes.
+"""A wider hidden layer at the same model width: the loss against d_h, and what share of the
+parameters it takes.
 
 Claim of the book (section 2.2.2): large models make the hidden layer of the feed-forward wide,
 which is where many of their parameters are, 2 d d_h in each of L layers without biases.
@@ -15,14 +16,16 @@ Measured output, mean (least .. most over seeds):
             32    1.00       15424                 27%      2.357 (2.301 .. 2.444)      2.448 (2.402 .. 2.513)
            128    4.00       27712                 59%      2.296 (2.270 .. 2.313)      2.407 (2.285 .. 2.508)
            512   16.00       76864                 85%      2.325 (2.312 .. 2.339)      2.252 (2.218 .. 2.284)
-    every model read the same 380160 characters; 3 seed(s); 53 s of one core
-    each at its better rate, wider is lower every time in the mean, not by more than the spread: the claim shows weakly
+    every model read the same 380160 characters; 3 seed(s); 53 s of one core each at its better
+    rate, wider is lower every time in the mean, not by more than the spread: the claim shows weakly
 
-At its better rate each width is 0.04 to 0.07 nats below the one before in the mean; neighbors overlap, widths a factor of
-16 apart do not. The last step hangs on the rate: at 0.01, and in a run made before this one (300 steps, rates 0.003 and
-0.01), d_h = 512 was no better than 128 (2.256 against 2.234). Steps are few, the rate is chosen by the same held-out loss
-that is shown, and the models differ sixfold in parameters and work.
+At its better rate each width is 0.04 to 0.07 nats below the one before in the mean; neighbors
+overlap, widths a factor of 16 apart do not. The last step hangs on the rate: at 0.01, and in a run
+made before this one (300 steps, rates 0.003 and 0.01), d_h = 512 was no better than 128 (2.256
+against 2.234). Steps are few, the rate is chosen by the same held-out loss that is shown, and the
+models differ sixfold in parameters and work.
 """
+
 import argparse
 import time
 
@@ -48,7 +51,9 @@ WIDTHS, RATES = (8, 32, 128, 512), (1e-2, 2e-2)
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20 times are one."""
+    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
+    times are one.
+    """
     ids = np.array([ord(c) for c in without_repeats(python_documentation())])
     kept, counts = np.unique(ids, return_counts=True)
     kept = kept[counts >= 20]
@@ -58,7 +63,10 @@ def characters():
 
 def build(V, width, seed, device):
     """A small GPT whose feed-forward is `width` wide inside."""
-    return GPT(GPTConfig(V, T, LAYERS, 2, D, d_hidden=width, norm="rms", positions="rope", bias=False), seed).to(device)
+    return GPT(
+        GPTConfig(V, T, LAYERS, 2, D, d_hidden=width, norm="rms", positions="rope", bias=False),
+        seed,
+    ).to(device)
 
 
 def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
@@ -68,8 +76,16 @@ def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
     for step in range(steps):
         ids = windows.batch(step)
         note(ids)
-        train_step(model, objective, optimizer, objective.make_batch(ids).to(device), 0, BATCH,
-                   rate * cosine(step, steps, warmup=20), clip=1.0)
+        train_step(
+            model,
+            objective,
+            optimizer,
+            objective.make_batch(ids).to(device),
+            0,
+            BATCH,
+            rate * cosine(step, steps, warmup=20),
+            clip=1.0,
+        )
     return evaluate(model, objective, EvenWindows(held_out, T), 64, batches=8, device=device)[0]
 
 
@@ -81,29 +97,66 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="one seed, two widths, few steps")
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 50 if args.quick else STEPS
-    widths, reading, began = WIDTHS[::3] if args.quick else WIDTHS, EqualReading(), time.process_time()
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    steps = 50 if args.quick else STEPS
+    widths = WIDTHS[::3] if args.quick else WIDTHS
+    reading = EqualReading()
+    began = time.process_time()
     text, held_out, V = characters()
-    print(f"    {'d_h':>6}{'d_h/d':>8}{'parameters':>12}{'of them 2 d d_h L':>20}"
-          + "".join(f"{f'loss, rate {rate}':>28}" for rate in RATES))
+    print(
+        f"    {'d_h':>6}{'d_h/d':>8}{'parameters':>12}{'of them 2 d d_h L':>20}"
+        + "".join(f"{f'loss, rate {rate}':>28}" for rate in RATES)
+    )
     best = []
     for width in widths:
-        found = [report([held_out_loss(text, held_out, V, width, rate, seed, steps, args.device,
-                                       lambda ids, seed=seed, name=(width, rate): reading.read(name, seed, ids))
-                         for seed in seeds], args.quick) for rate in RATES]
+        found = [
+            report(
+                [
+                    held_out_loss(
+                        text,
+                        held_out,
+                        V,
+                        width,
+                        rate,
+                        seed,
+                        steps,
+                        args.device,
+                        lambda ids, seed=seed, name=(width, rate): reading.read(name, seed, ids),
+                    )
+                    for seed in seeds
+                ],
+                args.quick,
+            )
+            for rate in RATES
+        ]
         count = build(V, width, 0, "cpu").count_parameters()
         best.append(min(found))
-        print(f"    {width:>6}{width / D:>8.2f}{count:>12}{2 * D * width * LAYERS / count:>20.0%}"
-              + "".join(f"{m:.3f} ({a:.3f} .. {b:.3f})".rjust(28) for m, a, b in found), flush=True)
-    print(f"every model read the same {reading.check()} characters; {len(seeds)} seed(s); "
-          f"{time.process_time() - began:.0f} s of one core")
+        print(
+            f"    {width:>6}{width / D:>8.2f}{count:>12}{2 * D * width * LAYERS / count:>20.0%}"
+            + "".join(f"{m:.3f} ({a:.3f} .. {b:.3f})".rjust(28) for m, a, b in found),
+            flush=True,
+        )
+    print(
+        f"every model read the same {reading.check()} characters; {len(seeds)} seed(s); "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
     apart = all(wide[2] < narrow[1] for narrow, wide in zip(best, best[1:]))
     falls = all(wide[0] < narrow[0] for narrow, wide in zip(best, best[1:]))
-    verdict = ("every time, but one seed shows no spread" if falls and args.quick else
-               "every time, by more than the spread: the claim shows" if apart else
-               "every time in the mean, not by more than the spread: the claim shows weakly" if falls else
-               "not every time, but the widest is below the narrowest: the claim shows in part" if best[-1][2] < best[0][1] else
-               "not every time: the claim does not show")
+    if falls and args.quick:
+        verdict = "every time, but one seed shows no spread"
+    else:
+        if apart:
+            verdict = "every time, by more than the spread: the claim shows"
+        else:
+            if falls:
+                verdict = (
+                    "every time in the mean, not by more than the spread: the claim shows weakly"
+                )
+            else:
+                if best[-1][2] < best[0][1]:
+                    verdict = "not every time, but the widest is below the narrowest: the claim shows in part"
+                else:
+                    verdict = "not every time: the claim does not show"
     print(f"each at its better rate, wider is lower {verdict}")
 
 

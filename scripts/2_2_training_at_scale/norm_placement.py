@@ -1,4 +1,5 @@
-"""Where a deep transformer puts its norms decides whether it trains: pre-norm, post-norm, and the norm on the branch.
+"""Where a deep transformer puts its norms decides whether it trains: pre-norm, post-norm, and the
+norm on the branch.
 
 Book section 2.2.2.1: post-norm transformers become unstable with depth, most large models are
 pre-norm. Two measurements. First, at the start, the gradient of the loss by the stream into the
@@ -31,13 +32,16 @@ Measured output (mean over 3 seeds, with the least and the most):
           16   0.001      2.03 (1.90 .. 2.11) 0/3      2.33 (2.28 .. 2.36) 0/3      2.26 (2.12 .. 2.34) 0/3
           16    0.01      1.74 (1.58 .. 1.85) 0/3      2.32 (2.27 .. 2.35) 0/3      2.01 (1.80 .. 2.17) 0/3
           16     0.1      2.21 (2.18 .. 2.24) 0/3      2.33 (2.26 .. 2.36) 0/3      2.24 (2.09 .. 2.35) 0/3
-    at 16 blocks, each at its best rate: pre-norm 1.74 (1.58 .. 1.85), post-norm 2.32 (2.27 .. 2.35): the claim shows
+    at 16 blocks, each at its best rate: pre-norm 1.74 (1.58 .. 1.85), post-norm 2.32 (2.27 ..
+    2.35): the claim shows
 
-No run diverged: at these rates deep post-norm does not blow up, it stays at the loss of symbol frequencies (2.32). The
-gradient at the start does not foretell it: post-norm's is the most even over depth. From GPT-2's start depth hardly
-matters to any placement (post-norm's 38 is its first norm, which divides small embeddings by their size); without a
-residual the gradient vanishes there, and from unit size it does not.
+No run diverged: at these rates deep post-norm does not blow up, it stays at the loss of symbol
+frequencies (2.32). The gradient at the start does not foretell it: post-norm's is the most even
+over depth. From GPT-2's start depth hardly matters to any placement (post-norm's 38 is its first
+norm, which divides small embeddings by their size); without a residual the gradient vanishes there,
+and from unit size it does not.
 """
+
 import argparse
 import math
 
@@ -62,15 +66,19 @@ def bare(x, branch, norm):
 
 def build(depth, placement, seed, device, unit=True):
     """A GPT whose blocks place their norms as named; "none" has no residual. `unit`: see above."""
-    config = GPTConfig(V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement, tied=False)
+    config = GPTConfig(
+        V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement, tied=False
+    )
     model = GPT(config, seed)
     if placement == "none":
         for block in model.blocks:
             block.place = bare
     if unit:
         for name, p in model.named_parameters().items():
-            if p.ndim == 2:                                 # embeddings of size 1; maps that keep the size of their input
-                p.data *= (1.0 if name.startswith(("tokens", "positions")) else p.shape[0] ** -0.5) / p.data.std()
+            if p.ndim == 2:  # embeddings of size 1; maps that keep the size of their input
+                p.data *= (
+                    1.0 if name.startswith(("tokens", "positions")) else p.shape[0] ** -0.5
+                ) / p.data.std()
     return model.to(device)
 
 
@@ -98,11 +106,15 @@ def final_loss(model, rate, seed, device):
     for step in range(STEPS):
         optimizer.zero_grad()
         with tl.first_order_only(), np.errstate(all="ignore"):
-            loss, metrics = objective.loss(model, objective.make_batch(windows.batch(step)).to(device))
+            loss, metrics = objective.loss(
+                model, objective.make_batch(windows.batch(step)).to(device)
+            )
             loss.backward()
             optimizer.step(rate)
         losses.append(metrics["loss"])
-    return float(np.mean(losses[-5:])) if np.isfinite(losses).all() else math.inf
+    if np.isfinite(losses).all():
+        return float(np.mean(losses[-5:]))
+    return math.inf
 
 
 def spread(values, form):
@@ -119,29 +131,43 @@ def show_gradients(seeds, depths, device):
         for depth in depths:
             cells = []
             for placement in (*PLACEMENTS, "none"):
-                norms = np.array([gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds])
+                norms = np.array(
+                    [gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds]
+                )
                 cells.append(spread(norms[:, 0] / norms[:, 1], ".2g"))
             print(f"{depth:8}" + "".join(f"{cell:>29}" for cell in cells))
 
 
 def show_training(seeds, depths, device):
     """Print the second measurement and say whether the claim shows in it."""
-    print(f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
-          "diverged runs")
+    print(
+        f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
+        "diverged runs"
+    )
     print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>29}" for name in PLACEMENTS))
     best = {}
     for depth in depths:
         for rate in RATES:
             cells = []
             for placement in PLACEMENTS:
-                losses = np.array([final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds])
+                losses = np.array(
+                    [final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds]
+                )
                 bad = int((losses > math.log(V)).sum())
                 cells.append(f"{spread(losses, '.2f')} {bad}/{len(losses)}")
-                best[depth, placement] = min([losses, best.get((depth, placement), losses)], key=np.mean)
+                best[depth, placement] = min(
+                    [losses, best.get((depth, placement), losses)], key=np.mean
+                )
             print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>29}" for cell in cells))
     pre, post = best[depths[-1], "pre"], best[depths[-1], "post"]
-    print(f"at {depths[-1]} blocks, each at its best rate: pre-norm {spread(pre, '.2f')}, post-norm {spread(post, '.2f')}: "
-          + ("the claim shows" if pre.max() < post.min() else "the claim does not show, the ranges overlap"))
+    print(
+        f"at {depths[-1]} blocks, each at its best rate: pre-norm {spread(pre, '.2f')}, post-norm {spread(post, '.2f')}: "
+        + (
+            "the claim shows"
+            if pre.max() < post.min()
+            else "the claim does not show, the ranges overlap"
+        )
+    )
 
 
 def main():

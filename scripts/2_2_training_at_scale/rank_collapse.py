@@ -1,4 +1,5 @@
-"""Does the feed-forward keep self-attention from collapsing? Book section 2.2.2 says so; measured here, four stacks.
+"""Does the feed-forward keep self-attention from collapsing? Book section 2.2.2 says so; measured
+here, four stacks.
 
 Claim of the book (after Dong et al. 2021): stacked self-attention makes all rows of its output
 alike, the matrix loses rank, and the feed-forward sub-layer prevents it. Each stack below starts
@@ -28,6 +29,7 @@ Measured output (medians over 10 seeds, with the least and the most):
 
 A larger gain delays the collapse (also by sharpening the attention), it does not prevent it.
 """
+
 import argparse
 
 import numpy as np
@@ -36,7 +38,7 @@ import tinylm as tl
 
 ROWS, D, F, LAYERS, SHOWN = 16, 32, 128, 8, (1, 2, 4, 8)
 GAINS = (1.0, 4.0, 16.0)
-FLOOR = 1e-12                                               # float64 rounding of the mean row; below it all is zero
+FLOOR = 1e-12  # float64 rounding of the mean row; below it all is zero
 
 
 def residual(x):
@@ -46,7 +48,9 @@ def residual(x):
 
 
 def stack(seed, skip, feed_forward, gain, device):
-    """res(X) after each of LAYERS layers: attention, then feed-forward if asked, each with a skip if asked."""
+    """res(X) after each of LAYERS layers: attention, then feed-forward if asked, each with a skip
+    if asked.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(rows, columns, scale=1.0):
@@ -56,7 +60,9 @@ def stack(seed, skip, feed_forward, gain, device):
     for _ in range(LAYERS):
         wq, wk, wv = (draw(D, D) for _ in range(3))
         q, k, v = (x.reshape(1, ROWS, D) @ w for w in (wq, wk, wv))
-        y = tl.attention(*(part.reshape(1, 1, ROWS, D) for part in (q, k, v))).reshape(ROWS, D)     # one head, no mask
+        y = tl.attention(*(part.reshape(1, 1, ROWS, D) for part in (q, k, v))).reshape(
+            ROWS, D
+        )  # one head, no mask
         x = x + y if skip else y
         w1, w2 = draw(D, F, gain), draw(F, D)
         if feed_forward:
@@ -71,26 +77,41 @@ def measure(seeds, device):
     kinds = [("attention", False, False, 1.0), ("attention, skip", True, False, 1.0)]
     kinds += [(f"attention, feed-forward x{gain:g}", False, True, gain) for gain in GAINS]
     kinds += [(f"attention, skip, feed-forward x{gain:g}", True, True, gain) for gain in GAINS]
-    return [(name, np.array([stack(seed, *what, device) for seed in seeds])) for name, *what in kinds]
+    return [
+        (name, np.array([stack(seed, *what, device) for seed in seeds])) for name, *what in kinds
+    ]
 
 
 def show(table):
     """Print the table and say what it shows."""
-    print(f"{'res(X) after layer':34}" + "".join(f"{n:>12}" for n in SHOWN) + "   least and most at the last")
+    print(
+        f"{'res(X) after layer':34}"
+        + "".join(f"{n:>12}" for n in SHOWN)
+        + "   least and most at the last"
+    )
     for name, values in table:
         middle = np.median(values, axis=0)
-        print(f"{name:34}" + "".join(f"{middle[n - 1]:12.1e}" for n in SHOWN)
-              + f"   {values[:, -1].min():.1e} .. {values[:, -1].max():.1e}")
+        print(
+            f"{name:34}"
+            + "".join(f"{middle[n - 1]:12.1e}" for n in SHOWN)
+            + f"   {values[:, -1].min():.1e} .. {values[:, -1].max():.1e}"
+        )
     last, seeds = {name: values[:, -1] for name, values in table}, len(table[0][1])
     print(f"attention alone collapses in every seed: {bool((last['attention'] < FLOOR).all())}")
     for gain in GAINS:
         kept = int((last[f"attention, feed-forward x{gain:g}"] > 0.01).sum())
-        print(f"a feed-forward x{gain:g} without skip keeps a hundredth of X in {kept} of {seeds} seeds")
+        print(
+            f"a feed-forward x{gain:g} without skip keeps a hundredth of X in {kept} of {seeds} seeds"
+        )
     kept = int((last["attention, skip"] > 0.01).sum())
     print(f"a skip without feed-forward does in {kept} of {seeds} seeds")
     saved = any((last[f"attention, feed-forward x{gain:g}"] > 0.01).any() for gain in GAINS)
-    print("the book's claim for the feed-forward " + ("shows at some gains" if saved else "does not show here")
-          + "; the skip connection's part " + ("does" if kept == seeds else "does not show either"))
+    print(
+        "the book's claim for the feed-forward "
+        + ("shows at some gains" if saved else "does not show here")
+        + "; the skip connection's part "
+        + ("does" if kept == seeds else "does not show either")
+    )
 
 
 def main():

@@ -1,4 +1,5 @@
-"""Can the loss of a larger model be foretold from small ones? A grid of tiny GPTs, a law, and one model held out.
+"""Can the loss of a larger model be foretold from small ones? A grid of tiny GPTs, a law, and one
+model held out.
 
 Claim of the book (section 2.2.4): loss falls with parameters and tokens so regularly that a law
 fitted to small runs predicts a large one. Transformers of two layers and widths 8 to 48 read 80,000
@@ -11,16 +12,19 @@ FILE] [--tokens N] [--runs FILE] [--plot FILE] [--seed N] [--device cpu|gpu] [--
 keeps the runs, so that fitting again takes seconds; --quick is 12 short runs and 1, 20 seconds.
 Read next: scaling_shapes.py.
 
-Measured output (2 seeds, 3 of the held-out model; the 63 runs, some numbers and the chart left out):
+Measured output (2 seeds, 3 of the held-out model; the 63 runs, some numbers and the chart left
+out):
 
-    held out: 239520 parameters, 320000 characters, 3 run(s): 1.7567 (1.7494 .. 1.7610); the largest small model has 1.8073
+    held out: 239520 parameters, 320000 characters, 3 run(s): 1.7567 (1.7494 .. 1.7610); the largest
+    small model has 1.8073
     law                         predicted    95 % for one run    truth   error  inside   numbers
     eq. (2.39), Huber              1.8187    1.7313 .. 1.9592   1.7567    3.5%   3 of 3   alpha 0.359, beta 0.128, E 0
     Kaplan's joint law, Huber      1.8119    1.7282 .. 1.8944   1.7567    3.1%   3 of 3   alpha_N 0.152, alpha_D 0.158
     eq. (2.39), squares            1.8315    1.7507 .. 1.9161   1.7567    4.3%   2 of 3   alpha 0.539, beta 0.124, E 0
     eq. (2.37) of N, squares       1.7774    1.7076 .. 1.8500   1.7567    1.2%   3 of 3   alpha 0.631, E 1.75
-    best size for a budget grows as C^a, a = envelope: no optimum inside the grid, parabolas: no bottom inside, eq. (2.39) 0.26
-    characters until a loss of 1.95, by parameters (between runs interpolated):
+    best size for a budget grows as C^a, a = envelope: no optimum inside the grid, parabolas: no
+    bottom inside, eq. (2.39) 0.26 characters until a loss of 1.95, by parameters (between runs
+    interpolated):
             3064: never  5748: never  9200: never  18408: 299797  30688: 252025  64464: 209289
 
       parameters    loss  token right   6 in a row      p^6  brackets
@@ -31,15 +35,18 @@ Measured output (2 seeds, 3 of the held-out model; the 63 runs, some numbers and
     rank correlation of low loss and exact     0.54 over all runs, 0.88 among the best third
     rank correlation of low loss and brackets  0.02 over all runs, 0.06 among the best third
 
-    4 of 4 intervals hold the mean of the held-out runs; the laws are off by 0.021 to 0.075 nats, and to expect no gain
-    over the largest small model is off by 0.051: 1 of 4 do better than that: the claim shows in part
+    4 of 4 intervals hold the mean of the held-out runs; the laws are off by 0.021 to 0.075 nats,
+    and to expect no gain over the largest small model is off by 0.051: 1 of 4 do better than that:
+    the claim shows in part
 
-The intervals are 4 to 8 % wide either way, more than the gain to be foretold, and both joint laws predict less well than "no
-gain". Their form is why: by eq. (2.39) more text gives every size the same, and here four times the text gave the smallest model
-0.17 nats and the largest fitted one 0.42. From a factor of 21 in parameters and 4 in text no irreducible error can be told (E = 0).
-Loss orders the runs by single tokens right, hardly by brackets closed: section 2.2.4's warning. Groups of 6 right are far more
-than p^6: mistakes come together, and rows of blanks are easy.
+The intervals are 4 to 8 % wide either way, more than the gain to be foretold, and both joint laws
+predict less well than "no gain". Their form is why: by eq. (2.39) more text gives every size the
+same, and here four times the text gave the smallest model 0.17 nats and the largest fitted one
+0.42. From a factor of 21 in parameters and 4 in text no irreducible error can be told (E = 0). Loss
+orders the runs by single tokens right, hardly by brackets closed: section 2.2.4's warning. Groups
+of 6 right are far more than p^6: mistakes come together, and rows of blanks are easy.
 """
+
 import argparse
 import math
 
@@ -63,7 +70,9 @@ TASKS = "accuracy", "exact", "brackets"
 
 
 def characters(path):
-    """(ids to learn from, held-out ids, kinds of character) of a text; characters seen fewer than 20 times are one."""
+    """(ids to learn from, held-out ids, kinds of character) of a text; characters seen fewer than
+    20 times are one.
+    """
     text = "\n".join(read_text(path)) if path else without_repeats(python_documentation())
     ids = np.array([ord(c) for c in text])
     kept, counts = np.unique(ids, return_counts=True)
@@ -74,28 +83,56 @@ def characters(path):
 
 
 def probe(brackets):
-    """Two tasks beside the loss: groups of ANSWER tokens right as a whole, and closing brackets foreseen."""
+    """Two tasks beside the loss: groups of ANSWER tokens right as a whole, and closing brackets
+    foreseen.
+    """
+
     def measure(best, targets):
         right = best == targets
-        groups = right[:, :T // ANSWER * ANSWER].reshape(-1, ANSWER)
+        groups = right[:, : T // ANSWER * ANSWER].reshape(-1, ANSWER)
         closing = np.isin(targets, brackets)
-        return {"exact": float(groups.all(1).mean()), "brackets": float(right[closing].mean()) if closing.any() else math.nan}
+        return {
+            "exact": float(groups.all(1).mean()),
+            "brackets": float(right[closing].mean()) if closing.any() else math.nan,
+        }
+
     return measure
 
 
 def sweep(options, widths, tokens, seeds, note):
     """The runs asked for, from the file where it has them."""
     text, held_out, V, brackets = characters(options.data)
-    known = {(r.width, r.tokens, r.seed): r for r in (load_runs(options.runs) if options.runs else [])}
+    known = {
+        (r.width, r.tokens, r.seed): r for r in (load_runs(options.runs) if options.runs else [])
+    }
     runs = []
     for seed in seeds:
         for width in widths:
             for n in tokens:
                 n = n // (T * BATCH) * T * BATCH
                 if (width, n, seed) not in known:
-                    config = GPTConfig(V, T, LAYERS, 2 if width < 48 else 4, width, norm="rms", positions="rope", bias=False,
-                                       tied=False)
-                    run = train_one(config, text, held_out, n, BATCH, 0.32 / width, seed, options.device, probe=probe(brackets))
+                    config = GPTConfig(
+                        V,
+                        T,
+                        LAYERS,
+                        2 if width < 48 else 4,
+                        width,
+                        norm="rms",
+                        positions="rope",
+                        bias=False,
+                        tied=False,
+                    )
+                    run = train_one(
+                        config,
+                        text,
+                        held_out,
+                        n,
+                        BATCH,
+                        0.32 / width,
+                        seed,
+                        options.device,
+                        probe=probe(brackets),
+                    )
                     known[width, n, seed] = run
                     if options.runs:
                         save_run(run, options.runs)
@@ -106,14 +143,21 @@ def sweep(options, widths, tokens, seeds, note):
 
 def arrays(runs):
     """N, D, loss of runs, each (n,). N counts all parameters, as Hoffmann et al. do."""
-    return tuple(np.array([getattr(r, name) for r in runs], float) for name in ("parameters", "tokens", "loss"))
+    return tuple(
+        np.array([getattr(r, name) for r in runs], float)
+        for name in ("parameters", "tokens", "loss")
+    )
 
 
 def grid(runs):
     """Mean loss by size and tokens: (N (a,), D (b,), losses (a, b))."""
     N, D, L = arrays(runs)
     sizes, lengths = np.unique(N), np.unique(D)
-    return sizes, lengths, np.array([[L[(N == n) & (D == d)].mean() for d in lengths] for n in sizes])
+    return (
+        sizes,
+        lengths,
+        np.array([[L[(N == n) & (D == d)].mean() for d in lengths] for n in sizes]),
+    )
 
 
 def predictions(runs, large, seed):
@@ -123,14 +167,24 @@ def predictions(runs, large, seed):
     rows = []
     for name, law in (("eq. (2.39), Huber", JOINT), ("Kaplan's joint law, Huber", KAPLAN)):
         fit = fit_law(law, (N, D), L)
-        thetas = bootstrap(fit, DELTA, 200, seed, groups=N * 1e9 + D)                   # the seeds of one cell go together
-        rows.append((name, fit, *[float(v[0]) for v in bootstrap_prediction(fit, thetas, n[:1], d[:1], seed=seed)]))
+        thetas = bootstrap(
+            fit, DELTA, 200, seed, groups=N * 1e9 + D
+        )  # the seeds of one cell go together
+        rows.append(
+            (
+                name,
+                fit,
+                *[float(v[0]) for v in bootstrap_prediction(fit, thetas, n[:1], d[:1], seed=seed)],
+            )
+        )
     fit = fit_law(JOINT, (N, D), L, np.inf)
     rows.append(("eq. (2.39), squares", fit, *[float(v[0]) for v in prediction(fit, n[:1], d[:1])]))
     longest = D == D.max()
     if longest.sum() > 3:
         fit = fit_law(OFFSET, N[longest], L[longest], np.inf)
-        rows.append(("eq. (2.37) of N, squares", fit, *[float(v[0]) for v in prediction(fit, n[:1])]))
+        rows.append(
+            ("eq. (2.37) of N, squares", fit, *[float(v[0]) for v in prediction(fit, n[:1])])
+        )
     return rows
 
 
@@ -141,59 +195,99 @@ def optimum(runs, fit):
     curves = [(n, D, row) for n, row in zip(N, L)]
     said = []
     C, best, _, _ = envelope(curves, budgets)
-    said.append(f"envelope {exponent(C, best)[1]:.2f} ({len(C)} budgets)" if len(C) > 2 else "envelope: no optimum inside the grid")
+    said.append(
+        f"envelope {exponent(C, best)[1]:.2f} ({len(C)} budgets)"
+        if len(C) > 2
+        else "envelope: no optimum inside the grid"
+    )
     rows = []
     for C in budgets:
-        inside = [(n, math.exp(np.interp(math.log(C / 6 / n), np.log(D), np.log(row)))) for n, row in zip(N, L)
-                  if D[0] <= C / 6 / n <= D[-1]]
+        inside = [
+            (n, math.exp(np.interp(math.log(C / 6 / n), np.log(D), np.log(row))))
+            for n, row in zip(N, L)
+            if D[0] <= C / 6 / n <= D[-1]
+        ]
         if len(inside) > 2:
             rows.append((C, *map(np.array, zip(*inside))))
     C, best, _ = isoflop(rows)
-    said.append(f"parabolas {exponent(C, best)[1]:.2f} ({len(C)} budgets)" if len(C) > 2 else "parabolas: no bottom inside")
+    said.append(
+        f"parabolas {exponent(C, best)[1]:.2f} ({len(C)} budgets)"
+        if len(C) > 2
+        else "parabolas: no bottom inside"
+    )
     law = fit_parametric(*arrays(runs))[0]
-    said.append(f"eq. (2.39) {law.beta / (law.alpha + law.beta):.2f}" if min(law.alpha, law.beta) > 0 else "eq. (2.39): none")
+    said.append(
+        f"eq. (2.39) {law.beta / (law.alpha + law.beta):.2f}"
+        if min(law.alpha, law.beta) > 0
+        else "eq. (2.39): none"
+    )
     print("best size for a budget grows as C^a, a = " + ", ".join(said))
 
 
 def efficiency(runs):
     """Print tokens to a loss, by size."""
     N, D, L = grid(runs)
-    target = math.ceil(L[len(L) // 2, -1] * 20) / 20        # what a middling model reaches at last
-    reached = [math.exp(np.interp(-target, -row, np.log(D))) if row[-1] <= target < row[0] else None for row in L]
-    words = [f"{n:.0f}: " + (f"{d:.0f}" if d else "never" if row[-1] > target else f"under {D[0]:.0f}")
-             for n, d, row in zip(N, reached, L)]
-    print(f"characters until a loss of {target:.2f}, by parameters (between runs interpolated):  " + "  ".join(words))
+    target = math.ceil(L[len(L) // 2, -1] * 20) / 20  # what a middling model reaches at last
+    reached = [
+        math.exp(np.interp(-target, -row, np.log(D))) if row[-1] <= target < row[0] else None
+        for row in L
+    ]
+    words = [
+        f"{n:.0f}: " + (f"{d:.0f}" if d else "never" if row[-1] > target else f"under {D[0]:.0f}")
+        for n, d, row in zip(N, reached, L)
+    ]
+    print(
+        f"characters until a loss of {target:.2f}, by parameters (between runs interpolated):  "
+        + "  ".join(words)
+    )
 
 
 def metrics(runs):
-    """Print what else the runs measured, at the longest text by size, and how well the loss orders it."""
+    """Print what else the runs measured, at the longest text by size, and how well the loss orders
+    it.
+    """
     longest = [r for r in runs if r.tokens == max(r.tokens for r in runs)]
-    print(f"\n{'parameters':>12}{'loss':>8}{'token right':>13}{f'{ANSWER} in a row':>13}{f'p^{ANSWER}':>9}{'brackets':>10}")
+    print(
+        f"\n{'parameters':>12}{'loss':>8}{'token right':>13}{f'{ANSWER} in a row':>13}{f'p^{ANSWER}':>9}{'brackets':>10}"
+    )
     for n in sorted({r.parameters for r in longest}):
         same = [r for r in longest if r.parameters == n]
-        loss, p, exact, brackets = np.mean([(r.loss, *(r.measures[k] for k in TASKS)) for r in same], axis=0)
-        print(f"{n:>12}{loss:>8.3f}{p:>13.3f}{exact:>13.4f}{p ** ANSWER:>9.4f}{brackets:>10.3f}")
-    best = sorted(runs, key=lambda r: r.loss)[:len(runs) // 3]
+        loss, p, exact, brackets = np.mean(
+            [(r.loss, *(r.measures[k] for k in TASKS)) for r in same], axis=0
+        )
+        print(f"{n:>12}{loss:>8.3f}{p:>13.3f}{exact:>13.4f}{p**ANSWER:>9.4f}{brackets:>10.3f}")
+    best = sorted(runs, key=lambda r: r.loss)[: len(runs) // 3]
     for name in TASKS:
-        both = [rank_correlation([-r.loss for r in some], [r.measures[name] for r in some]) for some in (runs, best)]
-        print(f"rank correlation of low loss and {name:<9} {both[0]:.2f} over all runs, {both[1]:.2f} among the best third")
+        both = [
+            rank_correlation([-r.loss for r in some], [r.measures[name] for r in some])
+            for some in (runs, best)
+        ]
+        print(
+            f"rank correlation of low loss and {name:<9} {both[0]:.2f} over all runs, {both[1]:.2f} among the best third"
+        )
 
 
 def chart(runs, large, fit, path):
-    """Draw losses over parameters for each length of text, and the law: characters, or a figure if a path is given."""
+    """Draw losses over parameters for each length of text, and the law: characters, or a figure if
+    a path is given.
+    """
     N, D, L = grid(runs)
     n, _, truth = arrays(large)
     line = np.geomspace(N[0], n[0], 60)
     if not path:
-        top = [("measured, longest text", np.log10(N).tolist(), L[:, -1].tolist()),
-               ("eq. (2.39) fitted to the small", np.log10(line).tolist(), fit(line, D[-1]).tolist()),
-               ("held out", np.log10(n).tolist(), truth.tolist())]
+        top = [
+            ("measured, longest text", np.log10(N).tolist(), L[:, -1].tolist()),
+            ("eq. (2.39) fitted to the small", np.log10(line).tolist(), fit(line, D[-1]).tolist()),
+            ("held out", np.log10(n).tolist(), truth.tolist()),
+        ]
         print("\n" + "\n".join(charplot.lines(top, 90, 12, "held-out loss", "log10 of parameters")))
         return
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]', or leave --plot away") from None
+        raise MissingExtra(
+            "--plot needs matplotlib: pip install 'tinylm[plot]', or leave --plot away"
+        ) from None
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     for d, column in zip(D, L.T):
@@ -209,49 +303,90 @@ def chart(runs, large, fit, path):
 
 
 def verdict(rows, truth, smallest, quick):
-    """Print whether the laws foretold the held-out loss, and better than who expects no gain over the largest small model."""
+    """Print whether the laws foretold the held-out loss, and better than who expects no gain over
+    the largest small model.
+    """
     held, gain = sum(low < truth < high for _, _, _, low, high in rows), abs(smallest - truth)
     errors = [abs(y - truth) for _, _, y, _, _ in rows]
     better = sum(error < gain for error in errors)
     half = len(rows) / 2
-    words = ("one short run, no verdict" if quick else "the claim shows" if held == better == len(rows) else
-             "the claim shows in part" if max(held, better) > half else "the claim does not show at this size")
-    print(f"\n{held} of {len(rows)} intervals hold the mean of the held-out runs; the laws are off by {min(errors):.3f} to "
-          f"{max(errors):.3f} nats, and to expect no gain\nover the largest small model is off by {gain:.3f}: {better} of "
-          f"{len(rows)} do better than that: {words}")
+    if quick:
+        words = "one short run, no verdict"
+    else:
+        if held == better == len(rows):
+            words = "the claim shows"
+        else:
+            if max(held, better) > half:
+                words = "the claim shows in part"
+            else:
+                words = "the claim does not show at this size"
+    print(
+        f"\n{held} of {len(rows)} intervals hold the mean of the held-out runs; the laws are off by {min(errors):.3f} to "
+        f"{max(errors):.3f} nats, and to expect no gain\nover the largest small model is off by {gain:.3f}: {better} of "
+        f"{len(rows)} do better than that: {words}"
+    )
 
 
 def main(argv=None):
     """Train, fit, predict, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="", help="a text; none: Python's documentation")
-    parser.add_argument("--tokens", type=int, default=320_000, help="characters of the longest runs")
-    parser.add_argument("--runs", default="", help="JSON lines: runs that are there are not made again")
-    parser.add_argument("--plot", default="", help="image to write, by matplotlib; none: draw with characters")
+    parser.add_argument(
+        "--tokens", type=int, default=320_000, help="characters of the longest runs"
+    )
+    parser.add_argument(
+        "--runs", default="", help="JSON lines: runs that are there are not made again"
+    )
+    parser.add_argument(
+        "--plot", default="", help="image to write, by matplotlib; none: draw with characters"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="12 short runs of one seed and a smaller model held out")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="12 short runs of one seed and a smaller model held out",
+    )
     options = parser.parse_args(argv)
     backend.blas_threads(1)
-    widths, large_width, top = (WIDTHS[:5:2], 48, options.tokens // 4) if options.quick else (WIDTHS, LARGE, options.tokens)
+    widths, large_width, top = (
+        (WIDTHS[:5:2], 48, options.tokens // 4)
+        if options.quick
+        else (WIDTHS, LARGE, options.tokens)
+    )
     seeds = [options.seed + i for i in range(1 if options.quick else 2)]
     tokens = [int(share * top) for share in (SHARES[1:] if options.quick else SHARES)]
     print(f"{'parameters':>12}{'characters':>12}{'seed':>6}{'loss':>9}{'seconds':>9}")
 
     def note(r):
-        print(f"{r.parameters:>12}{r.tokens:>12}{r.seed:>6}{r.loss:>9.4f}{r.seconds:>9.1f}", flush=True)
+        print(
+            f"{r.parameters:>12}{r.tokens:>12}{r.seed:>6}{r.loss:>9.4f}{r.seconds:>9.1f}",
+            flush=True,
+        )
 
     runs = sweep(options, widths, tokens, seeds, note)
-    large = sweep(options, [large_width], [top], [*seeds, options.seed + 2] if not options.quick else seeds, note)
+    large = sweep(
+        options,
+        [large_width],
+        [top],
+        [*seeds, options.seed + 2] if not options.quick else seeds,
+        note,
+    )
     truth, smallest = arrays(large)[2], grid(runs)[2][-1, -1]
     rows = predictions(runs, large, options.seed)
-    print(f"\nheld out: {large[0].parameters} parameters, {large[0].tokens} characters, {len(large)} run(s): "
-          f"{truth.mean():.4f} ({truth.min():.4f} .. {truth.max():.4f}); the largest small model has {smallest:.4f}")
-    print(f"{'law':<27}{'predicted':>10}{'95 % for one run':>20}{'truth':>9}{'error':>8}{'inside':>8}   numbers")
+    print(
+        f"\nheld out: {large[0].parameters} parameters, {large[0].tokens} characters, {len(large)} run(s): "
+        f"{truth.mean():.4f} ({truth.min():.4f} .. {truth.max():.4f}); the largest small model has {smallest:.4f}"
+    )
+    print(
+        f"{'law':<27}{'predicted':>10}{'95 % for one run':>20}{'truth':>9}{'error':>8}{'inside':>8}   numbers"
+    )
     for name, fit, y, low, high in rows:
         numbers = ", ".join(f"{k} {v:.3g}" for k, v in fit.numbers.items())
-        print(f"{name:<27}{y:>10.4f}{f'{low:.4f} .. {high:.4f}':>20}{truth.mean():>9.4f}{y / truth.mean() - 1:>8.1%}"
-              f"{np.sum((low < truth) & (truth < high)):>4} of {len(truth)}   {numbers}")
+        print(
+            f"{name:<27}{y:>10.4f}{f'{low:.4f} .. {high:.4f}':>20}{truth.mean():>9.4f}{y / truth.mean() - 1:>8.1%}"
+            f"{np.sum((low < truth) & (truth < high)):>4} of {len(truth)}   {numbers}"
+        )
     optimum(runs, rows[0][1])
     efficiency(runs)
     metrics([*runs, *large])

@@ -1,4 +1,5 @@
-"""Laws that are not straight: three phases of learning, two descents, and abilities made by the metric.
+"""Laws that are not straight: three phases of learning, two descents, and abilities made by the
+metric.
 
 Claims of the book (section 2.2.4): (1) test error over data has three phases, flat while there is
 too little to beat a guess, a power law, flat again near the irreducible error (figure 2.3, Hestness
@@ -24,8 +25,8 @@ Measured output, mean (least .. most over seeds):
         16384    2.147 (2.146 .. 2.148) -0.016 (-0.017 .. -0.015)
         65536    2.135 (2.135 .. 2.136) -0.004 (-0.004 .. -0.004)
        262144    2.132 (2.132 .. 2.132) -0.001 (-0.001 .. -0.001)
-    the law with one corner, fitted without the last two rows: irreducible error 2.133 (2.121 .. 2.142), true 2.131;
-    slope above it -1.10 (-1.40 .. -0.84), of counts -1
+    the law with one corner, fitted without the last two rows: irreducible error 2.133 (2.121 ..
+    2.142), true 2.131; slope above it -1.10 (-1.40 .. -0.84), of counts -1
 
     2. least squares on 40 examples, median error of 100 draws
      features    median        mean  expected mean
@@ -54,9 +55,10 @@ Measured output, mean (least .. most over seeds):
            1e+12    0.036         0.9651         0.8371         0.4910         0.1689
            1e+13    0.020         0.9802         0.9048         0.6703         0.3679
 
-    three phases: shows; double descent: shows; a metric can make a jump: shows
-    3 is arithmetic: it says what the metric adds to any smooth improvement, not that every ability is of that kind
+    three phases: shows; double descent: shows; a metric can make a jump: shows 3 is arithmetic: it
+    says what the metric adds to any smooth improvement, not that every ability is of that kind
 """
+
 import argparse
 
 import numpy as np
@@ -75,13 +77,17 @@ EXAMPLES, FEATURES, NOISE = 40, (5, 10, 20, 30, 38, 40, 42, 50, 60, 80, 120, 240
 
 
 def counting_losses(chain, sizes, seed):
-    """Exact expected loss, on new text of a chain, of pair counts with one added to each, by number of pairs counted."""
+    """Exact expected loss, on new text of a chain, of pair counts with one added to each, by number
+    of pairs counted.
+    """
     ids, P, pi = chain.sample(max(sizes) + 1, seed), chain.transition, chain.stationary()
     losses = []
     for size in sizes:
         counts = np.ones(P.shape)
-        np.add.at(counts, (ids[:size], ids[1:size + 1]), 1)
-        losses.append(-float(np.sum(pi[:, None] * P * np.log(counts / counts.sum(1, keepdims=True)))))
+        np.add.at(counts, (ids[:size], ids[1 : size + 1]), 1)
+        losses.append(
+            -float(np.sum(pi[:, None] * P * np.log(counts / counts.sum(1, keepdims=True))))
+        )
     return losses
 
 
@@ -92,8 +98,11 @@ def spread(values, digits=3):
 def three_phases(seeds):
     """Part 1. Returns whether the curve is flat, straight and flat, and the fit finds the entropy."""
     chain = MarkovChain.random(STATES)
-    floor, losses = chain.entropy_rate(), np.array([counting_losses(chain, SIZES, seed) for seed in seeds])
-    print(f"1. counts of pairs of {STATES} symbols: guess log {STATES} = {np.log(STATES):.3f}, entropy {floor:.4f}")
+    floor = chain.entropy_rate()
+    losses = np.array([counting_losses(chain, SIZES, seed) for seed in seeds])
+    print(
+        f"1. counts of pairs of {STATES} symbols: guess log {STATES} = {np.log(STATES):.3f}, entropy {floor:.4f}"
+    )
     print(f"{'pairs':>9}{'loss':>26}{'local slope of the loss':>26}")
     slopes = np.diff(np.log(losses), axis=1) / np.log(4)
     for i, size in enumerate(SIZES):
@@ -101,30 +110,50 @@ def three_phases(seeds):
     early = [fit_law(broken_law(1), SIZES[:-2], row[:-2], np.inf) for row in losses]
     found = [fit.numbers["floor"] for fit in early]
     far = [slope_above_floor(SIZES[-1], fit.numbers["c0"], fit.numbers["breaks"]) for fit in early]
-    print(f"the law with one corner, fitted without the last two rows: irreducible error {spread(found)}, true {floor:.3f};\n"
-          f"slope above it {spread(far, 2)}, of counts -1")
+    print(
+        f"the law with one corner, fitted without the last two rows: irreducible error {spread(found)}, true {floor:.3f};\n"
+        f"slope above it {spread(far, 2)}, of counts -1"
+    )
     s = np.abs(slopes.mean(0))
-    return s[0] < 0.25 * s.max() and s[-1] < 0.25 * s.max() and all(abs(f / floor - 1) < 0.05 for f in found)
+    return (
+        s[0] < 0.25 * s.max()
+        and s[-1] < 0.25 * s.max()
+        and all(abs(f / floor - 1) < 0.05 for f in found)
+    )
 
 
 def double_descent(seeds):
-    """Part 2. Returns whether the error peaks at as many features as examples and falls to a third of that on both sides."""
+    """Part 2. Returns whether the error peaks at as many features as examples and falls to a third
+    of that on both sides.
+    """
     weights = np.full(FEATURES[-1], FEATURES[-1] ** -0.5)
     print(f"\n2. least squares on {EXAMPLES} examples, median error of {20 * len(seeds)} draws")
     print(f"{'features':>9}{'median':>10}{'mean':>12}{'expected mean':>15}")
     medians = {}
     for p in FEATURES:
-        drawn = [measured_risk(EXAMPLES, p, weights, NOISE, 1000 * seed + i, 100) for seed in seeds for i in range(20)]
+        drawn = [
+            measured_risk(EXAMPLES, p, weights, NOISE, 1000 * seed + i, 100)
+            for seed in seeds
+            for i in range(20)
+        ]
         medians[p] = np.median(drawn)
-        print(f"{p:>9}{medians[p]:>10.3f}{np.mean(drawn):>12.3f}{expected_risk(EXAMPLES, p, weights, NOISE):>15.3f}")
+        print(
+            f"{p:>9}{medians[p]:>10.3f}{np.mean(drawn):>12.3f}{expected_risk(EXAMPLES, p, weights, NOISE):>15.3f}"
+        )
     peak = max(medians, key=medians.get)
-    return abs(peak - EXAMPLES) <= 2 and medians[FEATURES[-1]] < medians[peak] / 3 and medians[FEATURES[0]] < medians[peak] / 3
+    return (
+        abs(peak - EXAMPLES) <= 2
+        and medians[FEATURES[-1]] < medians[peak] / 3
+        and medians[FEATURES[0]] < medians[peak] / 3
+    )
 
 
 def sharp_metrics():
     """Part 3. Returns whether the loss is smooth and the exact match is not."""
     sizes, ks = 10.0 ** np.arange(5, 14), (1, 5, 20, 50)
-    loss = power_law(sizes, 2 * 1e5 ** 0.25, -0.25)         # 2 nats a token at 1e5 parameters: made up, and as smooth as can be
+    loss = power_law(
+        sizes, 2 * 1e5**0.25, -0.25
+    )  # 2 nats a token at 1e5 parameters: made up, and as smooth as can be
     p = np.exp(-loss)
     print("\n3. a token's loss that is an exact power law of parameters, and answers of k tokens")
     print(f"{'parameters':>12}{'loss':>9}" + "".join(f"{f'all {k} right':>15}" for k in ks))
@@ -143,10 +172,20 @@ def main(argv=None):
     options = parser.parse_args(argv)
     backend.blas_threads(1)
     seeds = range(options.seed, options.seed + (2 if options.quick else 5))
-    shows = {"three phases": three_phases(seeds), "double descent": double_descent(seeds),
-             "a metric can make a jump": sharp_metrics()}
-    print("\n" + "; ".join(f"{name}: {'shows' if found else 'does not show'}" for name, found in shows.items()))
-    print("3 is arithmetic: it says what the metric adds to any smooth improvement, not that every ability is of that kind")
+    shows = {
+        "three phases": three_phases(seeds),
+        "double descent": double_descent(seeds),
+        "a metric can make a jump": sharp_metrics(),
+    }
+    print(
+        "\n"
+        + "; ".join(
+            f"{name}: {'shows' if found else 'does not show'}" for name, found in shows.items()
+        )
+    )
+    print(
+        "3 is arithmetic: it says what the metric adds to any smooth improvement, not that every ability is of that kind"
+    )
 
 
 if __name__ == "__main__":

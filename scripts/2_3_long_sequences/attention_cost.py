@@ -1,4 +1,5 @@
-"""What attention costs as the sequence grows: operations, time and memory, and how much is cached (sections 2.3.1-2.3.4).
+"""What attention costs as the sequence grows: operations, time and memory, and how much is cached
+(sections 2.3.1-2.3.4).
 
 Claim of the book: dense attention takes time that grows with the square of the length, sparse and
 linear attention with the length itself (section 2.3.2), and the sizes of what is kept are those of
@@ -10,7 +11,8 @@ the most; memory is what one forward and backward allocates at its peak. About h
 
 Measured output (two shared cores):
 
-    1. Operations in matrix products, millions, one head of width 32, and the exponent of their growth
+    1. Operations in matrix products, millions, one head of width 32, and the exponent of their
+       growth
        tokens                        256      512     1024     2048     4096   exponent  book
        dense                        8.39    33.55   134.22   536.87  2147.48      2.000     2
        dense in tiles of 128        6.29    20.97    75.50   285.21  1107.30      1.957     2
@@ -19,7 +21,8 @@ Measured output (two shared cores):
        linear, as a matrix          8.52    34.08   136.31   545.26  2181.04      2.000     2
        linear, chunks of 64         3.21     6.42    12.85    25.69    51.38      1.000     1
 
-    2. Time of forward and backward, ms, median of 5 (least .. most at the longest); exponent of the upper half
+    2. Time of forward and backward, ms, median of 5 (least .. most at the longest); exponent of the
+       upper half
        tokens                        256      512     1024     2048     4096   exponent   spread
        dense                        1.27     3.56    10.89    51.72   206.82       2.17   184.3 .. 464.8
        dense in tiles of 128        1.21     3.58    11.94    44.55   175.38       1.94   138.7 .. 226.3
@@ -40,7 +43,8 @@ Measured output (two shared cores):
        linear, as a matrix          1502     5136    18932    72636   284492       1.97
        linear, chunks of 64          854     1647     3230     6395    12725       0.99
 
-    4. Fig. 2.5: numbers kept and read for the output at position i: width 8, window 4, 8 features, RNN state 16
+    4. Fig. 2.5: numbers kept and read for the output at position i: width 8, window 4, 8 features,
+       RNN state 16
        i                                         0        3       15      255
        (a) standard: kept = read                16       64      256     4096
        (b) sparse: kept                         16       64      256     4096
@@ -57,6 +61,7 @@ Measured output (two shared cores):
        multi-query                                                  512 numbers                                  67,108,864 bytes
        keys shared by pairs of layers                             1,024 numbers                               1,073,741,824 bytes
 """
+
 import argparse
 import time
 import tracemalloc
@@ -85,15 +90,22 @@ def gathered(q, k, v):
 
 def linear(form, **options):
     """A form of linear attention with elu + 1, its output alone."""
+
     def run(q, k, v):
         y = form(elu_features(q), elu_features(k), v, **options)
-        return y[0] if isinstance(y, tuple) else y
+        if isinstance(y, tuple):
+            return y[0]
+        return y
+
     return run
 
 
-KINDS = {                                                   # name: function, exponent that the book says
+KINDS = {  # name: function, exponent that the book says
     "dense": (lambda q, k, v: tl.attention(q, k, v, causal=True), 2),
-    f"dense in tiles of {TILE}": (lambda q, k, v: tl.tiled_attention(q, k, v, causal=True, block_q=TILE, block_k=TILE), 2),
+    f"dense in tiles of {TILE}": (
+        lambda q, k, v: tl.tiled_attention(q, k, v, causal=True, block_q=TILE, block_k=TILE),
+        2,
+    ),
     f"window {WIDTH}, gathered": (gathered, 1),
     f"window {WIDTH}, in blocks": (lambda q, k, v: window_attention(q, k, v, WIDTH), 1),
     "linear, as a matrix": (linear(linear_attention_matrix), 2),
@@ -104,11 +116,18 @@ KINDS = {                                                   # name: function, ex
 def inputs(tokens, seed, device):
     """Random queries, keys and values of one head."""
     rng = np.random.default_rng(seed)
-    return [tl.Tensor(rng.normal(size=(1, 1, tokens, K)).astype(np.float32), requires_grad=True, device=device) for _ in range(3)]
+    return [
+        tl.Tensor(
+            rng.normal(size=(1, 1, tokens, K)).astype(np.float32), requires_grad=True, device=device
+        )
+        for _ in range(3)
+    ]
 
 
 def operations(function, tokens):
-    """Multiplications and additions in the matrix products of one forward pass, counted as they run."""
+    """Multiplications and additions in the matrix products of one forward pass, counted as they
+    run.
+    """
     with count_operations() as counts:
         function(*inputs(tokens, 0, "cpu"))
     return counts.matmul_flops()
@@ -121,7 +140,7 @@ def once(function, tokens, seed, device):
     with tl.first_order_only():
         y = function(*x)
         y.backward(np.ones_like(y.data))
-    backend.to_cpu(x[0].grad.data)                          # waits for the device
+    backend.to_cpu(x[0].grad.data)  # waits for the device
     return time.perf_counter() - start
 
 
@@ -145,62 +164,105 @@ def exponent(lengths, values):
 
 def measure(lengths, repeats, seed, device):
     """Print the three tables: operations, times, bytes."""
-    print(f"1. Operations in matrix products, millions, one head of width {K}, and the exponent of their growth")
-    print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}{'book':>6}")
+    print(
+        f"1. Operations in matrix products, millions, one head of width {K}, and the exponent of their growth"
+    )
+    print(
+        f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}{'book':>6}"
+    )
     for name, (function, book) in KINDS.items():
         counted = [operations(function, n) for n in lengths]
-        print(f"   {name:<24}" + "".join(f"{c / 1e6:9.2f}" for c in counted)
-              + f"{exponent(lengths[-2:], counted[-2:]):11.3f}{book:>6}")
-    print(f"\n2. Time of forward and backward, ms, median of {repeats} (least .. most at the longest); exponent of the upper half")
+        print(
+            f"   {name:<24}"
+            + "".join(f"{c / 1e6:9.2f}" for c in counted)
+            + f"{exponent(lengths[-2:], counted[-2:]):11.3f}{book:>6}"
+        )
+    print(
+        f"\n2. Time of forward and backward, ms, median of {repeats} (least .. most at the longest); exponent of the upper half"
+    )
     print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}   spread")
     upper, medians = len(lengths) // 2, {}
     for name, (function, _) in KINDS.items():
         for n in lengths:
-            once(function, n, seed, device)                 # first calls load and allocate
-        times = np.array([[once(function, n, seed + r, device) for n in lengths] for r in range(repeats)]) * 1e3
+            once(function, n, seed, device)  # first calls load and allocate
+        times = (
+            np.array(
+                [[once(function, n, seed + r, device) for n in lengths] for r in range(repeats)]
+            )
+            * 1e3
+        )
         middle = medians[name] = np.median(times, axis=0)
         slopes = [exponent(lengths[upper:], row[upper:]) for row in times]
-        print(f"   {name:<24}" + "".join(f"{t:9.2f}" for t in middle) + f"{np.median(slopes):11.2f}"
-              f"   {times[:, -1].min():.1f} .. {times[:, -1].max():.1f}")
+        print(
+            f"   {name:<24}" + "".join(f"{t:9.2f}" for t in middle) + f"{np.median(slopes):11.2f}"
+            f"   {times[:, -1].min():.1f} .. {times[:, -1].max():.1f}"
+        )
     verdict(lengths, medians)
     if device == "cpu":
         print("\n3. Memory of forward and backward at its peak, KiB")
         print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}")
         for name, (function, _) in KINDS.items():
             most = [peak(function, n) for n in lengths]
-            print(f"   {name:<24}" + "".join(f"{m / 1024:9.0f}" for m in most) + f"{exponent(lengths[-2:], most[-2:]):11.2f}")
+            print(
+                f"   {name:<24}"
+                + "".join(f"{m / 1024:9.0f}" for m in most)
+                + f"{exponent(lengths[-2:], most[-2:]):11.2f}"
+            )
 
 
 def verdict(lengths, medians):
     """Say from which length on what costs fewer operations is faster too."""
     for name, (_, book) in KINDS.items():
         if book == 1:
-            faster = [n for n, ours, dense in zip(lengths, medians[name], medians["dense"]) if ours < dense]
+            faster = [
+                n
+                for n, ours, dense in zip(lengths, medians[name], medians["dense"])
+                if ours < dense
+            ]
             ratio = medians["dense"][-1] / medians[name][-1]
-            found = (f"faster than dense from {faster[0]} tokens on" if faster else
-                     "nowhere faster than dense here: the claim shows in the operations, not in the time")
+            if faster:
+                found = f"faster than dense from {faster[0]} tokens on"
+            else:
+                found = "nowhere faster than dense here: the claim shows in the operations, not in the time"
             print(f"   {name}: {found}, {ratio:.1f} times at {lengths[-1]}")
 
 
 def caches():
-    """Numbers kept: Fig. 2.5 by position, Fig. 2.7 for a store, Fig. 2.8 by what layers and heads share."""
+    """Numbers kept: Fig. 2.5 by position, Fig. 2.7 for a store, Fig. 2.8 by what layers and heads
+    share.
+    """
     d, feature, state = 8, 8, 16
-    print(f"\n4. Fig. 2.5: numbers kept and read for the output at position i: width {d}, window 4, {feature} features, "
-          f"RNN state {state}")
+    print(
+        f"\n4. Fig. 2.5: numbers kept and read for the output at position i: width {d}, window 4, {feature} features, "
+        f"RNN state {state}"
+    )
     print(f"   {'i':<34}" + "".join(f"{i:>9}" for i in (0, 3, 15, 255)))
-    rows = {"(a) standard: kept = read": lambda i: 2 * (i + 1) * d, "(b) sparse: kept": lambda i: 2 * (i + 1) * d,
-            "(b) sparse: read": lambda i: 2 * min(i + 1, 4) * d, "(c) linear: kept = read": lambda i: feature * (d + 1),
-            "(d) recurrent: kept = read": lambda i: state,
-            "Fig. 2.7(a), window 4, 4 found": lambda i: 2 * (min(i + 1, 4) + min(max(i - 3, 0), 4)) * d}
+    rows = {
+        "(a) standard: kept = read": lambda i: 2 * (i + 1) * d,
+        "(b) sparse: kept": lambda i: 2 * (i + 1) * d,
+        "(b) sparse: read": lambda i: 2 * min(i + 1, 4) * d,
+        "(c) linear: kept = read": lambda i: feature * (d + 1),
+        "(d) recurrent: kept = read": lambda i: state,
+        "Fig. 2.7(a), window 4, 4 found": lambda i: 2 * (min(i + 1, 4) + min(max(i - 3, 0), 4)) * d,
+    }
     for name, numbers in rows.items():
         print(f"   {name:<34}" + "".join(f"{numbers(i):>9}" for i in (0, 3, 15, 255)))
     print("\n5. Fig. 2.8: what a cache holds, 2 L G K m numbers")
-    print(f"   {'':<36}{'2 layers, 4 heads of 8, 16 tokens':>36}{'32 layers, 32 heads of 128, 4096 tokens, fp16':>50}")
-    kinds = {"multi-head": (1, 1, 1), "multi-head, window m/4": (1, 1, 4), "grouped-query, 2 | 8 groups": (1, "g", 1),
-             "multi-query": (1, "1", 1), "keys shared by pairs of layers": (2, 1, 1)}
+    print(
+        f"   {'':<36}{'2 layers, 4 heads of 8, 16 tokens':>36}{'32 layers, 32 heads of 128, 4096 tokens, fp16':>50}"
+    )
+    kinds = {
+        "multi-head": (1, 1, 1),
+        "multi-head, window m/4": (1, 1, 4),
+        "grouped-query, 2 | 8 groups": (1, "g", 1),
+        "multi-query": (1, "1", 1),
+        "keys shared by pairs of layers": (2, 1, 1),
+    }
     for name, (layers, heads, window) in kinds.items():
         small = cache_bytes(2 // layers, 1, {"g": 2, "1": 1}.get(heads, 4), 8, 16 // window, 1)
-        large = cache_bytes(32 // layers, 1, {"g": 8, "1": 1}.get(heads, 32), 128, 4096 // window, 2)
+        large = cache_bytes(
+            32 // layers, 1, {"g": 8, "1": 1}.get(heads, 32), 128, 4096 // window, 2
+        )
         print(f"   {name:<36}{small:>28,} numbers{large:>44,} bytes")
 
 

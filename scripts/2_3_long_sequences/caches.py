@@ -1,11 +1,14 @@
-"""Caches side by side: what each costs in memory, what it does to the predictions, and how it reads a text without end.
+"""Caches side by side: what each costs in memory, what it does to the predictions, and how it reads
+a text without end.
 
-Book sections 2.3.1 and 2.3.3 (eq. 2.53; attention sinks of section 2.3.3.1). Claims: (1) pages change nothing, 8 bits change the
-log-probabilities little for a quarter of float32's memory and a scale for each vector; sharing between layers that were not
-trained for it changes them much. (2) On a text ten times the training length a window with a few first tokens kept reads at a
-steady loss and steady memory, where full attention fails; without those sinks a window does worse. A character-level GPT with RoPE
-(3 layers, width 96, 64 characters) learns Python's documentation for 400 steps. About 2 minutes on two cores for three seeds;
---quick: one seed, 60 steps. `python scripts/2_3_long_sequences/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
+Book sections 2.3.1 and 2.3.3 (eq. 2.53; attention sinks of section 2.3.3.1). Claims: (1) pages
+change nothing, 8 bits change the log-probabilities little for a quarter of float32's memory and a
+scale for each vector; sharing between layers that were not trained for it changes them much. (2) On
+a text ten times the training length a window with a few first tokens kept reads at a steady loss
+and steady memory, where full attention fails; without those sinks a window does worse. A
+character-level GPT with RoPE (3 layers, width 96, 64 characters) learns Python's documentation for
+400 steps. About 2 minutes on two cores for three seeds; --quick: one seed, 60 steps. `python
+scripts/2_3_long_sequences/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
 tinylm/generate/cache/window.py.
 
 Measured output:
@@ -24,12 +27,14 @@ Measured output:
         window 60 + 4 sinks                  1.860 (1.818 .. 1.897)
         window 60 + 4 sinks, shifted         1.823 (1.799 .. 1.841)
         read anew, 32 of 64 at a time        1.835 (1.815 .. 1.849)
-    claim 1: shows
-    claim 2, window and sinks better than full attention: shows; better than a window without: did NOT show in all seeds
+    claim 1: shows claim 2, window and sinks better than full attention: shows; better than a window
+    without: did NOT show in all seeds
 
-Sinks do not help a model this small; kept at their own, ever more distant positions they do a little harm, and moved along with the
-window they do none. The window is enough: with it the loss of the training length holds on.
+Sinks do not help a model this small; kept at their own, ever more distant positions they do a
+little harm, and moved along with the window they do none. The window is enough: with it the loss of
+the training length holds on.
 """
+
 import argparse
 import math
 
@@ -62,9 +67,12 @@ FAR = 10 * T
 
 def train(V, tokens, steps, seed):
     """A GPT with RoPE over characters."""
-    model = GPT(GPTConfig(V, T, n_layer=LAYERS, n_head=HEADS, d_model=WIDTH, positions="rope"), seed)
+    model = GPT(
+        GPTConfig(V, T, n_layer=LAYERS, n_head=HEADS, d_model=WIDTH, positions="rope"), seed
+    )
     parameters = FlatParameters(model.named_parameters())
-    optimizer, windows = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1), RandomWindows(tokens, T, BATCH, seed)
+    optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
+    windows = RandomWindows(tokens, T, BATCH, seed)
     for step in range(steps):
         parameters.zero_grad()
         batch = windows.batch(step)
@@ -77,17 +85,24 @@ def train(V, tokens, steps, seed):
 
 
 def within_the_context(model, ids):
-    """Name -> (bytes, loss in nats, largest change of a log-probability) of one text of T tokens, read token by token."""
+    """Name -> (bytes, loss in nats, largest change of a log-probability) of one text of T tokens,
+    read token by token.
+    """
     lm, K = ModelLM(model), WIDTH // HEADS
     pool = PagePool(T, 16, LAYERS, HEADS, K)
-    caches = {"full": KeyValueCache(LAYERS, 1, HEADS, K), "pages of 16": PagedCache(pool, 1),
-              "16 bit": QuantizedCache(LAYERS, 1, HEADS, K, bits=16), "8 bit": QuantizedCache(LAYERS, 1, HEADS, K, bits=8),
-              "shared by all layers": SharedCache(share_every(LAYERS, LAYERS), 1, HEADS, K)}
+    caches = {
+        "full": KeyValueCache(LAYERS, 1, HEADS, K),
+        "pages of 16": PagedCache(pool, 1),
+        "16 bit": QuantizedCache(LAYERS, 1, HEADS, K, bits=16),
+        "8 bit": QuantizedCache(LAYERS, 1, HEADS, K, bits=8),
+        "shared by all layers": SharedCache(share_every(LAYERS, LAYERS), 1, HEADS, K),
+    }
     results, plain = {}, None
     for name, cache in caches.items():
-        logits = np.concatenate([lm.logits(ids[None, t:t + 1], cache)[0] for t in range(T)])
+        logits = np.concatenate([lm.logits(ids[None, t : t + 1], cache)[0] for t in range(T)])
         logprobs = token_logprobs(logits, ids[1:])
-        plain = logprobs if plain is None else plain
+        if plain is None:
+            plain = logprobs
         nbytes = pool.bytes if name.startswith("pages") else cache.bytes
         results[name] = nbytes, -logprobs.mean(), np.abs(logprobs - plain).max()
     return results
@@ -95,14 +110,25 @@ def within_the_context(model, ids):
 
 def far_beyond_it(model, ids):
     """Name -> loss in nats over tokens 2 T .. 10 T of one text."""
+
     def loss(logits):
-        return -token_logprobs(logits, ids[1:])[2 * T:].mean()
+        return -token_logprobs(logits, ids[1:])[2 * T :].mean()
+
     with no_grad():
-        results = {"full attention, 10 x longer": loss(model(ids[None, :-1], positions=np.arange(FAR)).data[0])}
-    for name, window, sinks, shift in (("window 64", 64, 0, False), ("window 60 + 4 sinks", 60, 4, False),
-                                       ("window 60 + 4 sinks, shifted", 60, 4, True)):
+        results = {
+            "full attention, 10 x longer": loss(
+                model(ids[None, :-1], positions=np.arange(FAR)).data[0]
+            )
+        }
+    for name, window, sinks, shift in (
+        ("window 64", 64, 0, False),
+        ("window 60 + 4 sinks", 60, 4, False),
+        ("window 60 + 4 sinks, shifted", 60, 4, True),
+    ):
         results[name] = loss(StreamingLM(model, window, sinks, shift).logits(ids[None, :-1])[0])
-    results["read anew, 32 of 64 at a time"] = math.log(perplexity(model, ids[2 * T - T // 2:], stride=T // 2))
+    results["read anew, 32 of 64 at a time"] = math.log(
+        perplexity(model, ids[2 * T - T // 2 :], stride=T // 2)
+    )
     return results
 
 
@@ -125,26 +151,53 @@ def main(argv=None):
     near, far = [], []
     for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
         model = train(tokenizer.vocab_size, ids, 60 if options.quick else 400, seed)
-        near.append([within_the_context(model, held[i * 500:i * 500 + T + 1]) for i in range(8)])
-        far.append([far_beyond_it(model, held[i * 3000:i * 3000 + FAR + 1]) for i in range(3)])
-    print(f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: mean over 8 texts (least .. most over seeds)")
-    print("    cache                       bytes    nats a token            largest change of a log-probability")
+        near.append([within_the_context(model, held[i * 500 : i * 500 + T + 1]) for i in range(8)])
+        far.append([far_beyond_it(model, held[i * 3000 : i * 3000 + FAR + 1]) for i in range(3)])
+    print(
+        f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: mean over 8 texts (least .. most over seeds)"
+    )
+    print(
+        "    cache                       bytes    nats a token            largest change of a log-probability"
+    )
     for name in near[0][0]:
-        parts = np.array([[texts[i][name] for i in range(8)] for texts in near])        # (seeds, texts, 3)
-        print(f"    {name:<26}{parts[0, 0, 0]:>7.0f}{show(parts[:, :, 1].mean(1), 3)}{show(parts[:, :, 2].max(1), 5)}")
+        parts = np.array(
+            [[texts[i][name] for i in range(8)] for texts in near]
+        )  # (seeds, texts, 3)
+        print(
+            f"    {name:<26}{parts[0, 0, 0]:>7.0f}{show(parts[:, :, 1].mean(1), 3)}{show(parts[:, :, 2].max(1), 5)}"
+        )
     print(f"tokens {2 * T} .. {FAR} of 3 texts")
     print("    reading                                nats a token")
-    loss = {name: np.array([np.mean([text[name] for text in texts]) for texts in far]) for name in far[0][0]}
+    loss = {
+        name: np.array([np.mean([text[name] for text in texts]) for texts in far])
+        for name in far[0][0]
+    }
     for name, rows in loss.items():
         print(f"    {name:<32}{show(rows, 3)}")
-    small = max(abs(texts[i]["8 bit"][1] - texts[i]["full"][1]) for texts in near for i in range(8)) < 0.01
+    small = (
+        max(abs(texts[i]["8 bit"][1] - texts[i]["full"][1]) for texts in near for i in range(8))
+        < 0.01
+    )
     paged = max(texts[i]["pages of 16"][2] for texts in near for i in range(8)) == 0
-    apart = min(np.mean([text["shared by all layers"][1] - text["full"][1] for text in texts]) for texts in near) > 0.1
+    apart = (
+        min(
+            np.mean([text["shared by all layers"][1] - text["full"][1] for text in texts])
+            for texts in near
+        )
+        > 0.1
+    )
     print("claim 1: " + ("shows" if small and paged and apart else "did NOT show"))
     steady = all(loss["window 60 + 4 sinks"] < loss["full attention, 10 x longer"])
-    print("claim 2, window and sinks better than full attention: " + ("shows" if steady else "did NOT show")
-          + "; better than a window without: "
-          + ("shows" if all(loss["window 60 + 4 sinks"] < loss["window 64"]) else "did NOT show in all seeds"))
+    print(
+        "claim 2, window and sinks better than full attention: "
+        + ("shows" if steady else "did NOT show")
+        + "; better than a window without: "
+        + (
+            "shows"
+            if all(loss["window 60 + 4 sinks"] < loss["window 64"])
+            else "did NOT show in all seeds"
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A language model is a compressor: arithmetic coding turns the loss into bytes, and back into the text.
+"""A language model is a compressor: arithmetic coding turns the loss into bytes, and back into the
+text.
 
 Book section 2.3.6 (Deletang et al. 2024). Claim 1, exact: the code of a text is at most 2 bits
 longer than the model's loss on it, and the text comes back. Claim 2, measured: a small model
@@ -11,7 +12,8 @@ training text is not for those. About 3 minutes on two cores for three seeds; --
 steps, 1,000 bytes. `python scripts/2_3_long_sequences/compression.py [--seed N] [--device cpu]
 [--quick]`. Read next: tinylm/generate/measure/compression.py.
 
-Measured output (on a machine busy with other work: the seconds are several times those of an idle one):
+Measured output (on a machine busy with other work: the seconds are several times those of an idle
+one):
 
     343,064 bytes to learn from, 8,000 held-out bytes (2,932 tokens) to compress, 500 steps
         seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s
@@ -25,10 +27,11 @@ Measured output (on a machine busy with other work: the seconds are several time
         lzma                                  2.691
         zlib, 32 kB of training text before   2.247
         lzma, all training text before        1.838
-    claim 1, at most 2 bits over the loss and the text comes back: shows
-    claim 2, better than general compressors: did NOT show for zlib, 32 kB of training text before; lzma, all
+    claim 1, at most 2 bits over the loss and the text comes back: shows claim 2, better than
+    general compressors: did NOT show for zlib, 32 kB of training text before; lzma, all
         training text before
 """
+
 import argparse
 import bz2
 import lzma
@@ -50,14 +53,20 @@ from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import BPETokenizer
 
-V, CONTEXT, BATCH, LR, WARMUP, START = 1024, 64, 16, 2e-3, 30, [10]           # START: a line break, known to both sides
+V = 1024
+CONTEXT = 64
+BATCH = 16
+LR = 2e-3
+WARMUP = 30
+START = [10]  # START: a line break, known to both sides
 
 
 def train(V, tokens, steps, seed):
     """A GPT over V tokens, trained on (n,) integers."""
     model = GPT(GPTConfig(V, CONTEXT, n_layer=3, n_head=4, d_model=128), seed)
     parameters = FlatParameters(model.named_parameters())
-    optimizer, windows = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1), RandomWindows(tokens, CONTEXT, BATCH, seed)
+    optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
+    windows = RandomWindows(tokens, CONTEXT, BATCH, seed)
     for step in range(steps):
         parameters.zero_grad()
         batch = windows.batch(step)
@@ -70,16 +79,24 @@ def train(V, tokens, steps, seed):
 
 
 def general_compressors(training, text):
-    """Bits per byte of compressors that know nothing of language, without and with the training text."""
+    """Bits per byte of compressors that know nothing of language, without and with the training
+    text.
+    """
+
     def zlib_after(text):
-        packer = zlib.compressobj(9, zdict=training[-2**15:])
+        packer = zlib.compressobj(9, zdict=training[-(2**15) :])
         return len(packer.compress(text) + packer.flush())
 
     def lzma_size(text):
         return len(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME, format=lzma.FORMAT_ALONE))
-    sizes = {"zlib": len(zlib.compress(text, 9)), "bz2": len(bz2.compress(text, 9)), "lzma": lzma_size(text),
-             "zlib, 32 kB of training text before": zlib_after(text),
-             "lzma, all training text before": lzma_size(training + text) - lzma_size(training)}
+
+    sizes = {
+        "zlib": len(zlib.compress(text, 9)),
+        "bz2": len(bz2.compress(text, 9)),
+        "lzma": lzma_size(text),
+        "zlib, 32 kB of training text before": zlib_after(text),
+        "lzma, all training text before": lzma_size(training + text) - lzma_size(training),
+    }
     return {name: 8 * size / len(text) for name, size in sizes.items()}
 
 
@@ -91,12 +108,16 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     keep_freed_memory()
-    training, held_out = (part.encode() for part in split_text(without_repeats(python_documentation())))
-    text = held_out[:1000 if options.quick else 8000]
+    training, held_out = (
+        part.encode() for part in split_text(without_repeats(python_documentation()))
+    )
+    text = held_out[: 1000 if options.quick else 8000]
     tokenizer = BPETokenizer.train([training.decode()], V, special=())
     ids, tokens = tokenizer.encode(text.decode()).tolist(), tokenizer.encode(training.decode())
     steps, rates, exact = 60 if options.quick else 500, [], True
-    print(f"{len(training):,} bytes to learn from, {len(text):,} held-out bytes ({len(ids):,} tokens) to compress, {steps} steps")
+    print(
+        f"{len(training):,} bytes to learn from, {len(text):,} held-out bytes ({len(ids):,} tokens) to compress, {steps} steps"
+    )
     print("    seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s")
     for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
         begun = time.perf_counter()
@@ -107,19 +128,29 @@ def main(argv=None):
         coded = time.perf_counter()
         back = tokenizer.decode_bytes(decompress(model, data, START)) == text
         done = time.perf_counter()
-        exact &= back and len(bits) <= loss + 2 + 1e-6 * len(ids) and len(data) == HEADER + math.ceil(len(bits) / 8)
+        exact &= (
+            back
+            and len(bits) <= loss + 2 + 1e-6 * len(ids)
+            and len(data) == HEADER + math.ceil(len(bits) / 8)
+        )
         rates.append(8 * len(data) / len(text))
-        print(f"    {seed:<6}{loss:>12.1f}{len(bits):>12}{rates[-1]:>11.3f}{str(back):>12}{trained - begun:>9.0f}"
-              f"{(coded - trained) / 2:>8.1f}{done - coded:>10.1f}")
+        print(
+            f"    {seed:<6}{loss:>12.1f}{len(bits):>12}{rates[-1]:>11.3f}{str(back):>12}{trained - begun:>9.0f}"
+            f"{(coded - trained) / 2:>8.1f}{done - coded:>10.1f}"
+        )
     print(f"bits per byte, headers and all (the model's header: {HEADER} bytes)")
     print(f"    {'GPT':<38}{np.mean(rates):.3f} ({min(rates):.3f} .. {max(rates):.3f})")
     others = general_compressors(training, text)
     for name, rate in others.items():
         print(f"    {name:<38}{rate:.3f}")
-    print(f"claim 1, at most 2 bits over the loss and the text comes back: {'shows' if exact else 'did NOT show'}")
+    print(
+        f"claim 1, at most 2 bits over the loss and the text comes back: {'shows' if exact else 'did NOT show'}"
+    )
     worse = [name for name, rate in others.items() if rate <= max(rates)]
-    print("claim 2, better than general compressors: "
-          + (f"did NOT show for {'; '.join(worse)}" if worse else "shows for all of them"))
+    print(
+        "claim 2, better than general compressors: "
+        + (f"did NOT show for {'; '.join(worse)}" if worse else "shows for all of them")
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Repeat a string after a long silence: attention finds it at any distance, a recurrent state must carry it.
+"""Repeat a string after a long silence: attention finds it at any distance, a recurrent state must
+carry it.
 
 Book section 2.3.6 (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016): ten symbols of eight, T
 blanks, then the ten again. Three readers: two layers of attention (RoPE), the same with a sliding
@@ -22,9 +23,11 @@ Measured output:
         LSTM: nine of ten symbols in every run for T in none of these
         the window reaches 46 tokens back: for T in [40] it cannot know, and is at chance: yes
 
-The claim shows: attention does not mind the silence, which to it is a distance like any other; for the LSTM every blank
-is a step in which to forget. Not shown: that an LSTM cannot learn it. It was given no more steps than attention needs.
+The claim shows: attention does not mind the silence, which to it is a distance like any other; for
+the LSTM every blank is a step in which to forget. Not shown: that an LSTM cannot learn it. It was
+given no more steps than attention needs.
 """
+
 import argparse
 import math
 import time
@@ -60,7 +63,7 @@ MODELS = {
     "attention, window": (lambda seed: attention(seed, attention="window", window=WINDOW), 5e-3),
     "LSTM": (lambda seed: RecurrentLM(RecurrentConfig(V, 64, 1, "lstm"), seed), 1e-2),
 }
-REACH = 2 * (WINDOW - 1)                                    # tokens back that two layers of the window carry anything
+REACH = 2 * (WINDOW - 1)  # tokens back that two layers of the window carry anything
 
 
 def answers_of(targets):
@@ -74,8 +77,16 @@ def train(model, rate, blanks, steps, seed, device, note):
     for step in range(steps):
         inputs, targets = copy_memory(BATCH, blanks, SYMBOLS, LENGTH, seed * 1_000_003 + step)
         note(inputs)
-        train_step(model, objective, optimizer, Batch(inputs, answers_of(targets)).to(device), 0, BATCH,
-                   rate * cosine(step, steps, warmup=20), clip=1.0)
+        train_step(
+            model,
+            objective,
+            optimizer,
+            Batch(inputs, answers_of(targets)).to(device),
+            0,
+            BATCH,
+            rate * cosine(step, steps, warmup=20),
+            clip=1.0,
+        )
     return model
 
 
@@ -96,16 +107,33 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="one seed, the shortest silence")
     args = parser.parse_args(argv)
-    seeds, silences = range(args.seed, args.seed + (1 if args.quick else 3)), BLANKS[:1] if args.quick else BLANKS
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    silences = BLANKS[:1] if args.quick else BLANKS
     began, verdicts = time.process_time(), []
-    print(f"symbols right of {LENGTH} after a silence of T blanks: mean (least .. most over seeds); chance {1 / SYMBOLS}")
+    print(
+        f"symbols right of {LENGTH} after a silence of T blanks: mean (least .. most over seeds); chance {1 / SYMBOLS}"
+    )
     print(f"    {'':<20}" + "".join(f"{f'T = {n}':>24}" for n in silences) + "   loss / log 8")
     readings = {blanks: EqualReading() for blanks in silences}
     for name, (make, rate) in MODELS.items():
         cells, losses = [], []
         for blanks in silences:
-            runs = [measure(train(make(seed), rate, blanks, STEPS, seed, args.device,
-                                  partial(readings[blanks].read, name, seed)), blanks, args.device) for seed in seeds]
+            runs = [
+                measure(
+                    train(
+                        make(seed),
+                        rate,
+                        blanks,
+                        STEPS,
+                        seed,
+                        args.device,
+                        partial(readings[blanks].read, name, seed),
+                    ),
+                    blanks,
+                    args.device,
+                )
+                for seed in seeds
+            ]
             right, loss = np.array(runs).T
             mean, least, most = report(right, args.quick)
             cells.append(f"{mean:.2f} ({least:.2f} .. {most:.2f})".rjust(24))
@@ -113,18 +141,27 @@ def main(argv=None):
             verdicts.append((name, blanks, least, most))
         print(f"    {name:<20}" + "".join(cells) + "   " + " ".join(losses), flush=True)
     read = " / ".join(str(reading.check()) for reading in readings.values())
-    print(f"each read the same {read} tokens; {len(seeds)} seed(s); {time.process_time() - began:.0f} s of one core")
+    print(
+        f"each read the same {read} tokens; {len(seeds)} seed(s); {time.process_time() - began:.0f} s of one core"
+    )
     for name in MODELS:
         kept = [blanks for other, blanks, least, _ in verdicts if other == name and least > 0.9]
         print(f"    {name}: nine of ten symbols in every run for T in {kept or 'none of these'}")
-    # Answer i reads input blanks + LENGTH + i and is to give symbol i: both blanks + LENGTH tokens apart.
+    # Answer i reads input blanks + LENGTH + i and is to give symbol i: both blanks + LENGTH tokens
+    # apart.
     hidden = [blanks for blanks in silences if blanks + LENGTH > REACH]
     # A guess: 1280 trials of 1/8 have standard deviation 0.009; four of them, for every run.
     bound = 1 / SYMBOLS + 4 * math.sqrt(1 / SYMBOLS * (1 - 1 / SYMBOLS) / (128 * LENGTH))
-    blind = all(most < bound for name, blanks, _, most in verdicts if name == "attention, window" and blanks in hidden)
+    blind = all(
+        most < bound
+        for name, blanks, _, most in verdicts
+        if name == "attention, window" and blanks in hidden
+    )
     if hidden:
-        print(f"    the window reaches {REACH} tokens back: for T in {hidden} it cannot know, and is at chance: "
-              f"{'yes' if blind else 'NO, something is wrong'}")
+        print(
+            f"    the window reaches {REACH} tokens back: for T in {hidden} it cannot know, and is at chance: "
+            f"{'yes' if blind else 'NO, something is wrong'}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Trained on short texts, then adapted to long ones: what a few steps at the new length add to scaling RoPE alone.
+"""Trained on short texts, then adapted to long ones: what a few steps at the new length add to
+scaling RoPE alone.
 
 Book section 2.3.6: pre-train on short texts, then adapt to long ones; some ability to read on comes
 by itself, but tuning on longer sequences is often more effective. The RoPE model of
@@ -11,7 +12,8 @@ same in every row. About 1 minute on one core. `python scripts/2_3_long_sequence
 
 Measured output:
 
-    perplexity of the same 2048 characters (least .. most over seeds); 3 seed(s), 122880 characters of adaptation, 59 s of one core
+    perplexity of the same 2048 characters (least .. most over seeds); 3 seed(s), 122880 characters
+    of adaptation, 59 s of one core
         before, reading 64                                7.33 (7.28 .. 7.37)
         unscaled, as it was, reading 256                 10.97 (10.61 .. 11.50)
         unscaled, 40 steps at 64, reading 256            11.25 (10.81 .. 11.75)
@@ -22,15 +24,17 @@ Measured output:
         ntk, as it was, reading 256                       8.40 (8.15 .. 8.55)
         ntk, 40 steps at 64, reading 256                  8.35 (8.08 .. 8.49)
         ntk, 40 steps at 256, reading 256                 7.51 (7.47 .. 7.54)
-        unscaled: adapting at 256 better than not, and than as much reading at 64: yes
-        interpolated: adapting at 256 better than not, and than as much reading at 64: not in every seed
-        ntk: adapting at 256 better than not, and than as much reading at 64: yes
+        unscaled: adapting at 256 better than not, and than as much reading at 64: yes interpolated:
+        adapting at 256 better than not, and than as much reading at 64: not in every seed ntk:
+        adapting at 256 better than not, and than as much reading at 64: yes
 
-The claim shows for the plain and the larger base: 40 steps at the new length take back most of the loss, and the larger
-base needs least. For interpolation it does not: steps at the old length help as much, since what must be learned there is
-that neighbors are a quarter as far apart. What did not show: a gain from the longer context; nothing at 256 beats reading
+The claim shows for the plain and the larger base: 40 steps at the new length take back most of the
+loss, and the larger base needs least. For interpolation it does not: steps at the old length help
+as much, since what must be learned there is that neighbors are a quarter as far apart. What did not
+show: a gain from the longer context; nothing at 256 beats reading
 64. Characters of this text hardly need more, and the model is small.
 """
+
 import argparse
 import time
 
@@ -40,7 +44,7 @@ from length_generalization import BATCH, LAST, STEPS, TRAINED, build, characters
 from tinylm.generate.measure.long_context import last_losses
 from tinylm.train.compare import EqualReading, report
 
-LONG, MORE, RATE = 256, 40, 1e-3                            # the new length; steps of adaptation and their rate
+LONG, MORE, RATE = 256, 40, 1e-3  # the new length; steps of adaptation and their rate
 SCALINGS = {"unscaled": "none", "interpolated": "linear", "ntk": "ntk"}
 WAYS = "as it was", f"{MORE} steps at {TRAINED}", f"{MORE} steps at {LONG}"
 
@@ -52,34 +56,58 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="one seed, few steps")
     args = parser.parse_args(argv)
-    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    steps = 100 if args.quick else STEPS
     text, held_out, V = characters()
     texts = held_out[np.arange(64)[:, None] * LONG + np.arange(LONG + 1)]
     found, equal, began = {}, EqualReading(), time.process_time()
     for seed in seeds:
-        base = train(build("rope", V, seed, args.device), text, steps, seed, args.device, lambda ids: None)
-        found.setdefault(("before", f"read {TRAINED}"), []).append(last_losses(base, texts, LAST, TRAINED).mean())
+        base = train(
+            build("rope", V, seed, args.device), text, steps, seed, args.device, lambda ids: None
+        )
+        found.setdefault(("before", f"read {TRAINED}"), []).append(
+            last_losses(base, texts, LAST, TRAINED).mean()
+        )
         for name, scaling in SCALINGS.items():
             for way, length in zip(WAYS, (None, TRAINED, LONG)):
-                model = scaled(base, scaling, LONG / TRAINED)                           # the same weights each time
+                model = scaled(base, scaling, LONG / TRAINED)  # the same weights each time
                 if length:
                     # As many characters at either length: longer texts come fewer at a time.
                     rows, read = BATCH * TRAINED // length, []
-                    train(model, text, MORE, 10**6 + seed, args.device, read.append, length, rows, RATE)
+                    train(
+                        model,
+                        text,
+                        MORE,
+                        10**6 + seed,
+                        args.device,
+                        read.append,
+                        length,
+                        rows,
+                        RATE,
+                    )
                     targets = sum(ids[:, 1:].size for ids in read)
-                    equal.read(name + way, seed, np.zeros(targets))                     # as many, not the same ones
-                found.setdefault((name, way), []).append(last_losses(model, texts, LAST, LONG).mean())
-    print(f"perplexity of the same {texts.shape[0] * LAST} characters (least .. most over seeds); {len(seeds)} seed(s), "
-          f"{equal.check()} characters of adaptation, {time.process_time() - began:.0f} s of one core")
+                    equal.read(name + way, seed, np.zeros(targets))  # as many, not the same ones
+                found.setdefault((name, way), []).append(
+                    last_losses(model, texts, LAST, LONG).mean()
+                )
+    print(
+        f"perplexity of the same {texts.shape[0] * LAST} characters (least .. most over seeds); {len(seeds)} seed(s), "
+        f"{equal.check()} characters of adaptation, {time.process_time() - began:.0f} s of one core"
+    )
     for (name, way), losses in found.items():
         mean, least, most = report(np.exp(losses), args.quick)
-        what = f"{name}, reading {TRAINED}" if name == "before" else f"{name}, {way}, reading {LONG}"
+        if name == "before":
+            what = f"{name}, reading {TRAINED}"
+        else:
+            what = f"{name}, {way}, reading {LONG}"
         print(f"    {what:<46}{mean:>8.2f} ({least:.2f} .. {most:.2f})")
     for name in SCALINGS:
         before, short, long = (np.array(found[name, way]) for way in WAYS)
         gain = np.minimum(before, short) - long
-        print(f"    {name}: adapting at {LONG} better than not, and than as much reading at {TRAINED}: "
-              + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed"))
+        print(
+            f"    {name}: adapting at {LONG} better than not, and than as much reading at {TRAINED}: "
+            + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed")
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""External memory: facts a model never learned, by retrieval-augmented generation and by a nearest-neighbor language model.
+"""External memory: facts a model never learned, by retrieval-augmented generation and by a
+nearest-neighbor language model.
 
 Book section 2.3.3.2, eqs. 2.67-2.69, Fig. 2.7 (b) and (c). Claims: (1) without memory a model
 cannot know facts it never saw; with the right document in its prompt, or with the facts in a
@@ -35,10 +36,12 @@ Measured output:
     claim 2: shows
     claim 3: shows
 
-With three documents the model, trained for 1,000 steps, has learned to copy a digit but not yet to choose which one. With the
-neighbors' share 1.0 a byte that no neighbor names has probability 0. A temperature of 1 instead of a tenth of the usual
-distance lets the four neighbors vote alike, and 0.42 of the facts are right.
+With three documents the model, trained for 1,000 steps, has learned to copy a digit but not yet to
+choose which one. With the neighbors' share 1.0 a byte that no neighbor names has probability 0. A
+temperature of 1 instead of a tenth of the usual distance lets the four neighbors vote alike, and
+0.42 of the facts are right.
 """
+
 import argparse
 import inspect
 import time
@@ -96,40 +99,63 @@ class Questions:
     def __getitem__(self, step):
         texts = []
         for r in range(self.batch):
-            letters, digits = self.rng.permutation(26)[:3].tolist(), self.rng.integers(0, 10, 3).tolist()
-            facts = [f"{LETTERS[i]} is {n}." for i, n in zip(letters, digits)][:r % 4]      # a quarter without a fact
+            letters = self.rng.permutation(26)[:3].tolist()
+            digits = self.rng.integers(0, 10, 3).tolist()
+            facts = [f"{LETTERS[i]} is {n}." for i, n in zip(letters, digits)][
+                : r % 4
+            ]  # a quarter without a fact
             asked = int(self.rng.integers(0, max(1, len(facts)), ()))
             texts.append(rag_prompt(facts, f"{LETTERS[letters[asked]]} is") + str(digits[asked]))
         width = max(map(len, texts)) - 1
-        inputs, targets = np.zeros((self.batch, width), np.int64), np.full((self.batch, width), -100)
+        inputs = np.zeros((self.batch, width), np.int64)
+        targets = np.full((self.batch, width), -100)
         for r, text in enumerate(texts):
             ids = BYTES.encode(text)
-            inputs[r, :len(ids) - 1], targets[r, len(ids) - 2] = ids[:-1], ids[-1]
+            inputs[r, : len(ids) - 1], targets[r, len(ids) - 2] = ids[:-1], ids[-1]
         return inputs, targets
 
 
 def usual_distance(store, k):
-    """The median over stored states of the squared distance to the k-th nearest: the unit of a temperature."""
-    return float(np.median(knn_search(store.keys[::max(1, len(store) // 246)], store.keys, k)[0][:, -1]))
+    """The median over stored states of the squared distance to the k-th nearest: the unit of a
+    temperature.
+    """
+    return float(
+        np.median(knn_search(store.keys[:: max(1, len(store) // 246)], store.keys, k)[0][:, -1])
+    )
 
 
 def facts_by_each_route(seed, steps):
     """Accuracy and mean log Pr(digit) of each way to know the 26 facts of one world."""
-    model = fit(GPT(GPTConfig(256, 96, n_layer=2, n_head=4, d_model=64, positions="rope"), seed), Questions(seed, steps), 3e-3)
+    model = fit(
+        GPT(GPTConfig(256, 96, n_layer=2, n_head=4, d_model=64, positions="rope"), seed),
+        Questions(seed, steps),
+        3e-3,
+    )
     digits = Random(seed, "world").integers(0, 10, 26).tolist()
     documents = [f"{letter} is {digit}." for letter, digit in zip(LETTERS, digits)]
     index, rng = InvertedIndex(documents), Random(seed, "control")
-    records = [BYTES.encode(rag_prompt([], f"{letter} is") + str(digit)) for letter, digit in zip(LETTERS, digits)]
+    records = [
+        BYTES.encode(rag_prompt([], f"{letter} is") + str(digit))
+        for letter, digit in zip(LETTERS, digits)
+    ]
     lm = ModelLM(model)
     store = build_datastore(lm, records)
-    # The model says the same of all letters, so their states are close: votes must fall fast to tell them apart.
+    # The model says the same of all letters, so their states are close: votes must fall fast to
+    # tell them apart.
     sharp = usual_distance(store, 4) / 10
     routes = {
         "no memory": lambda x: (lm, rag_prompt([], x)),
-        "random documents, 2": lambda x: (lm, rag_prompt([documents[i] for i in rng.permutation(26)[:2]], x)),
+        "random documents, 2": lambda x: (
+            lm,
+            rag_prompt([documents[i] for i in rng.permutation(26)[:2]], x),
+        ),
         "RAG, 1 document": lambda x: (lm, RAG(lm, BYTES, index, 1).prompt(x)),
         "RAG, 3 documents": lambda x: (lm, RAG(lm, BYTES, index, 3).prompt(x)),
-        "kNN-LM, share 0.5": lambda x: (KNNLM(lm, store, k=4, share=0.5, temperature=sharp), rag_prompt([], x))}
+        "kNN-LM, share 0.5": lambda x: (
+            KNNLM(lm, store, k=4, share=0.5, temperature=sharp),
+            rag_prompt([], x),
+        ),
+    }
     results = {}
     for name, route in routes.items():
         scores, right = [], 0
@@ -158,19 +184,29 @@ class Windows:
 
 
 def another_domain(seed, steps, stored):
-    """Bits per byte of source code for each share; recall of the clustered index for each number of probes."""
+    """Bits per byte of source code for each share; recall of the clustered index for each number of
+    probes.
+    """
     T = 64
-    documentation = np.frombuffer(split_text(without_repeats(python_documentation()))[0].encode(), np.uint8).astype(np.int64)
-    model = fit(GPT(GPTConfig(256, T, n_layer=2, n_head=4, d_model=64), seed), Windows(documentation, T, 16, seed, steps), 2e-3)
+    documentation = np.frombuffer(
+        split_text(without_repeats(python_documentation()))[0].encode(), np.uint8
+    ).astype(np.int64)
+    model = fit(
+        GPT(GPTConfig(256, T, n_layer=2, n_head=4, d_model=64), seed),
+        Windows(documentation, T, 16, seed, steps),
+        2e-3,
+    )
     code = np.frombuffer(inspect.getsource(argparse).encode(), np.uint8).astype(np.int64)
     cut = len(code) * 3 // 4
-    first = code[cut - stored:cut]
-    lm, test = ModelLM(model), code[cut:cut + 2049]
-    store = build_datastore(lm, [first[i:i + T + 1] for i in range(0, len(first) - T, T)])
+    first = code[cut - stored : cut]
+    lm, test = ModelLM(model), code[cut : cut + 2049]
+    store = build_datastore(lm, [first[i : i + T + 1] for i in range(0, len(first) - T, T)])
     inputs, targets = test[:-1].reshape(-1, T), test[1:].reshape(-1, T)
     bits = {}
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
-        scores = KNNLM(lm, store, k=16, share=share, temperature=usual_distance(store, 8)).logits(inputs)
+        scores = KNNLM(lm, store, k=16, share=share, temperature=usual_distance(store, 8)).logits(
+            inputs
+        )
         with np.errstate(divide="ignore"):
             bits[share] = -np.take_along_axis(scores, targets[..., None], -1).mean() / np.log(2)
     queries = lm.hidden_and_logits(inputs)[0].reshape(-1, 64)[::8]
@@ -195,13 +231,19 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     keep_freed_memory()
-    seeds, begun = range(options.seed, options.seed + (1 if options.quick else 3)), time.perf_counter()
+    seeds = range(options.seed, options.seed + (1 if options.quick else 3))
+    begun = time.perf_counter()
     facts = [facts_by_each_route(seed, 100 if options.quick else 1000) for seed in seeds]
-    print("26 facts never trained on              right                    log Pr(digit); chance 0.10 and -2.30")
+    print(
+        "26 facts never trained on              right                    log Pr(digit); chance 0.10 and -2.30"
+    )
     for name in facts[0]:
         right, score = zip(*(result[name] for result in facts))
         print(f"    {name:<26}{spread(right)}    {spread(score)}")
-    domain = [another_domain(seed, 60 if options.quick else 400, 4000 if options.quick else 24000) for seed in seeds]
+    domain = [
+        another_domain(seed, 60 if options.quick else 400, 4000 if options.quick else 24000)
+        for seed in seeds
+    ]
     print("source code, bits per byte, by the neighbors' share (k = 16)")
     for share in domain[0][0]:
         print(f"    {share:<26}{spread([bits[share] for bits, _ in domain])}")
@@ -213,10 +255,28 @@ def main(argv=None):
 
     def rates(name):
         return [result[name][0] for result in facts]
+
     helped = min(rates("RAG, 1 document") + rates("kNN-LM, share 0.5")) > 0.9
-    print("claim 1: " + ("shows" if helped and max(rates("no memory") + rates("random documents, 2")) < 0.4 else "did NOT show"))
-    print("claim 2: " + ("shows" if all(min(bits.values()) < bits[0.0] for bits, _ in domain) else "did NOT show"))
-    print("claim 3: " + ("shows" if all(found[16][0] > 0.9 and found[16][1] < 0.5 for _, found in domain) else "did NOT show"))
+    print(
+        "claim 1: "
+        + (
+            "shows"
+            if helped and max(rates("no memory") + rates("random documents, 2")) < 0.4
+            else "did NOT show"
+        )
+    )
+    print(
+        "claim 2: "
+        + ("shows" if all(min(bits.values()) < bits[0.0] for bits, _ in domain) else "did NOT show")
+    )
+    print(
+        "claim 3: "
+        + (
+            "shows"
+            if all(found[16][0] > 0.9 and found[16][1] < 0.5 for _, found in domain)
+            else "did NOT show"
+        )
+    )
 
 
 if __name__ == "__main__":

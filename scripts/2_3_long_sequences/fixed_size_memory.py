@@ -1,4 +1,5 @@
-"""Figure 2.6: memories of fixed size side by side, what each holds, and how much of it can be found again.
+"""Figure 2.6: memories of fixed size side by side, what each holds, and how much of it can be found
+again.
 
 Claim of the book (section 2.3.3): a window, an average, a recurrent state and compressed memories
 keep a fixed number of keys and values however long the text is, and pay in what they forget. First
@@ -36,6 +37,7 @@ Measured output:
        the full cache finds 100%; best of the fixed ones: linear, identity, 80%
        every memory smaller than the cache forgets: the claim shows
 """
+
 import argparse
 
 import numpy as np
@@ -49,19 +51,23 @@ from tinylm.nn.memory.segments import compressive, mean_pool
 from tinylm.nn.recurrence.recurrent import GRUCell
 
 TOKENS, WIDTH, SYMBOLS = 64, 32, 16
-SHARPNESS = 40.0                                            # of a query of its own key: e^(40/sqrt 32) over a foreign one
+SHARPNESS = 40.0  # of a query of its own key: e^(40/sqrt 32) over a foreign one
 LAGS = (0, 4, 8, 16, 32, 64)
 
 
 def panels(device):
     """Name -> (memory, tokens taken in at once, size as figure 2.6 writes it)."""
     cell = GRUCell(2, 2, Random(0, device=device), dtype=np.float64)
-    return {"window of 4": (m.window(4), 1, "4 x 2"), "moving average of 4": (m.moving_average(4), 1, "1 x 2"),
-            "cumulative average": (m.cumulative_average(), 1, "1 x 2"),
-            "average, alpha 1/2": (m.exponential_average(0.5), 1, "1 x 2"),
-            "GRU, untrained": (m.recurrent(cell), 1, "1 x 2"),
-            "segments of 2, two": (m.fifo(4), 2, "4 x 2"), "first 1, window 3": (m.first_and_window(1, 3), 1, "4 x 2"),
-            "compressed 2 | recent 4": (compressive(4, 2, mean_pool(2)), 2, "2 x 2 + 4 x 2")}
+    return {
+        "window of 4": (m.window(4), 1, "4 x 2"),
+        "moving average of 4": (m.moving_average(4), 1, "1 x 2"),
+        "cumulative average": (m.cumulative_average(), 1, "1 x 2"),
+        "average, alpha 1/2": (m.exponential_average(0.5), 1, "1 x 2"),
+        "GRU, untrained": (m.recurrent(cell), 1, "1 x 2"),
+        "segments of 2, two": (m.fifo(4), 2, "4 x 2"),
+        "first 1, window 3": (m.first_and_window(1, 3), 1, "4 x 2"),
+        "compressed 2 | recent 4": (compressive(4, 2, mean_pool(2)), 2, "2 x 2 + 4 x 2"),
+    }
 
 
 def figure(device, steps=12):
@@ -73,19 +79,33 @@ def figure(device, steps=12):
     for name, (memory, n, size) in panels(device).items():
         state, cells = None, []
         for start in range(0, steps, n):
-            state = memory.update(x[:, :, start:start + n], x[:, :, start:start + n], state)
+            state = memory.update(x[:, :, start : start + n], x[:, :, start : start + n], state)
             if start + n - 1 in shown:
                 keys = memory.read(state)[0].numpy().ravel()
-                cells.append(" ".join(f"{key:.3g}" if abs(key - round(key)) < 1e-9 else f"{key:.1f}" for key in keys))
-        print(f"   {name:<24}{size:<15}{m.stored_numbers(state):<8}" + "".join(f"{cell:<16}" for cell in cells).rstrip())
+                cells.append(
+                    " ".join(
+                        f"{key:.3g}" if abs(key - round(key)) < 1e-9 else f"{key:.1f}"
+                        for key in keys
+                    )
+                )
+        print(
+            f"   {name:<24}{size:<15}{m.stored_numbers(state):<8}"
+            + "".join(f"{cell:<16}" for cell in cells).rstrip()
+        )
 
 
 def recall_memories(device):
     """Name -> (memory, tokens at once) for the recall."""
-    return {"full cache": (m.full(), 1), "window of 8": (m.window(8), 1), "first 4, window 4": (m.first_and_window(4, 4), 1),
-            "segments of 4, two": (m.fifo(8), 4), "compressed 4 by 4 | recent 4": (compressive(4, 4, mean_pool(4)), 4),
-            "compressed 15 by 4 | recent 4": (compressive(4, 15, mean_pool(4)), 4),
-            "moving average of 8": (m.moving_average(8), 1), "cumulative average": (m.cumulative_average(), 1)}
+    return {
+        "full cache": (m.full(), 1),
+        "window of 8": (m.window(8), 1),
+        "first 4, window 4": (m.first_and_window(4, 4), 1),
+        "segments of 4, two": (m.fifo(8), 4),
+        "compressed 4 by 4 | recent 4": (compressive(4, 4, mean_pool(4)), 4),
+        "compressed 15 by 4 | recent 4": (compressive(4, 15, mean_pool(4)), 4),
+        "moving average of 8": (m.moving_average(8), 1),
+        "cumulative average": (m.cumulative_average(), 1),
+    }
 
 
 def recall(seed, device):
@@ -98,12 +118,14 @@ def recall(seed, device):
     q, found = k * SHARPNESS, {}
 
     def score(answers):
-        return (np.argmax(answers.numpy()[0, 0], axis=-1) == symbols)[::-1]             # the newest first: lag 0, 1, ...
+        return (np.argmax(answers.numpy()[0, 0], axis=-1) == symbols)[
+            ::-1
+        ]  # the newest first: lag 0, 1, ...
 
     for name, (memory, n) in recall_memories(device).items():
         state = None
         for start in range(0, TOKENS, n):
-            state = memory.update(k[:, :, start:start + n], v[:, :, start:start + n], state)
+            state = memory.update(k[:, :, start : start + n], v[:, :, start : start + n], state)
         found[name] = m.stored_numbers(state), score(tl.attention(q, *memory.read(state)))
     for name, features in (("linear, elu + 1", elu_features), ("linear, identity", lambda x: x)):
         _, state = linear_attention_recurrent(features(k), features(k), v)
@@ -113,21 +135,38 @@ def recall(seed, device):
 
 def show(runs):
     """Recall by lag, with the spread over seeds of the whole."""
-    print(f"\n2. Share of {TOKENS} pairs found again, by how many tokens ago they came; {len(runs)} seeds")
+    print(
+        f"\n2. Share of {TOKENS} pairs found again, by how many tokens ago they came; {len(runs)} seeds"
+    )
     spans = list(zip(LAGS, LAGS[1:]))
-    print(f"   {'lag':<31}{'stored':>7}" + "".join(f"{f'{a}-{b - 1}':>8}" for a, b in spans) + f"{'all':>8}  least .. most by seed")
+    print(
+        f"   {'lag':<31}{'stored':>7}"
+        + "".join(f"{f'{a}-{b - 1}':>8}" for a, b in spans)
+        + f"{'all':>8}  least .. most by seed"
+    )
     for name in runs[0]:
-        right = np.array([run[name][1] for run in runs])                                # (seeds, TOKENS)
+        right = np.array([run[name][1] for run in runs])  # (seeds, TOKENS)
         every = right.mean(1)
-        print(f"   {name:<31}{runs[0][name][0]:>7}" + "".join(f"{right[:, a:b].mean():>8.2f}" for a, b in spans)
-              + f"{every.mean():>8.2f}  {every.min():.2f} .. {every.max():.2f}")
+        print(
+            f"   {name:<31}{runs[0][name][0]:>7}"
+            + "".join(f"{right[:, a:b].mean():>8.2f}" for a, b in spans)
+            + f"{every.mean():>8.2f}  {every.min():.2f} .. {every.max():.2f}"
+        )
     full = [run["full cache"][1].mean() for run in runs]
     kept = {name: np.mean([run[name][1].mean() for run in runs]) for name in runs[0]}
     best = max((name for name in kept if name != "full cache"), key=kept.get)
-    print(f"   the full cache finds {np.mean(full):.0%}; best of the fixed ones: {best}, {kept[best]:.0%}")
+    print(
+        f"   the full cache finds {np.mean(full):.0%}; best of the fixed ones: {best}, {kept[best]:.0%}"
+    )
     forget = all(kept[name] < np.mean(full) for name in kept if name != "full cache")
-    print("   " + ("every memory smaller than the cache forgets: the claim shows" if forget else
-                   "a smaller memory finds as much as the cache: the claim does not show here"))
+    print(
+        "   "
+        + (
+            "every memory smaller than the cache forgets: the claim shows"
+            if forget
+            else "a smaller memory finds as much as the cache: the claim does not show here"
+        )
+    )
 
 
 def main():
@@ -139,7 +178,12 @@ def main():
     args = parser.parse_args()
     backend.blas_threads(1)
     figure(args.device)
-    show([recall(seed, args.device) for seed in range(args.seed, args.seed + (2 if args.quick else 10))])
+    show(
+        [
+            recall(seed, args.device)
+            for seed in range(args.seed, args.seed + (2 if args.quick else 10))
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """How far back does a model remember word for word? Passages said twice, of growing length.
 
-Book section 2.3.6 (Liu et al. 2024): a passage is read twice, and again after another passage instead; what a model
-predicts better in the first case it remembers, whatever it knows of the language. No prompt is needed, so none can be
-unlucky. The language is a Markov chain of 32 symbols; models learned from repeated passages of 4 to 24 symbols, 400
-batches of 32, the second time scored; then they are asked for passages of 8 to 96 of a new text, 40 of each length, three
-seeds. Two layers of attention (ALiBi), the same with a window of 17, and an LSTM of 80 units. About 1 minute on one core.
-`python scripts/2_3_long_sequences/forgetting_curve.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is one seed of two models.
+Book section 2.3.6 (Liu et al. 2024): a passage is read twice, and again after another passage
+instead; what a model predicts better in the first case it remembers, whatever it knows of the
+language. No prompt is needed, so none can be unlucky. The language is a Markov chain of 32 symbols;
+models learned from repeated passages of 4 to 24 symbols, 400 batches of 32, the second time scored;
+then they are asked for passages of 8 to 96 of a new text, 40 of each length, three seeds. Two
+layers of attention (ALiBi), the same with a window of 17, and an LSTM of 80 units. About 1 minute
+on one core. `python scripts/2_3_long_sequences/forgetting_curve.py [--seed N] [--device cpu|gpu]
+[--quick]`; --quick is one seed of two models.
 
 Measured output:
 
-    accuracy on a passage said before / said for the first time; their difference (least .. most over seeds)
+    accuracy on a passage said before / said for the first time; their difference (least .. most
+    over seeds)
         passage                           attention                   attention, window                                LSTM
               8   0.63 / 0.09   0.54 (0.52 .. 0.58)   0.44 / 0.10   0.34 (0.33 .. 0.35)   0.44 / 0.14   0.30 (0.24 .. 0.35)
              16   0.50 / 0.11   0.40 (0.30 .. 0.46)   0.42 / 0.10   0.32 (0.30 .. 0.34)   0.31 / 0.15   0.16 (0.15 .. 0.17)
@@ -22,12 +25,14 @@ Measured output:
         LSTM: from 8 to 96 the curve falls; above 0.1 in every run at [8, 16]
         the window reaches 32 tokens back: for passages of [48, 96] its curve stays within 0.01 of 0
 
-The curve falls with the length for all three, attention's above the others at every length. The window stands between up
-to passages of 24 and has nothing left where it cannot reach, as it must; there the LSTM still has a trace. What did not
-show: a model that remembers passages whole; after so little training even the shortest come back in 63 of 100 symbols.
-Accuracy alone would mislead: at 96 symbols the LSTM is right more often than attention (0.22 and 0.20), for it knows more
-of the language (0.20 and 0.13) and remembers less.
+The curve falls with the length for all three, attention's above the others at every length. The
+window stands between up to passages of 24 and has nothing left where it cannot reach, as it must;
+there the LSTM still has a trace. What did not show: a model that remembers passages whole; after so
+little training even the shortest come back in 63 of 100 symbols. Accuracy alone would mislead: at
+96 symbols the LSTM is right more often than attention (0.22 and 0.20), for it knows more of the
+language (0.20 and 0.13) and remembers less.
 """
+
 import argparse
 import time
 from functools import partial
@@ -46,7 +51,9 @@ from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
 from tinylm.train.compare import EqualReading, report
 
-TRAINED, LENGTHS, WINDOW = 24, (8, 16, 24, 48, 96), 17     # of a passage; a repeated text is twice as long
+TRAINED = 24
+LENGTHS = (8, 16, 24, 48, 96)
+WINDOW = 17  # of a passage; a repeated text is twice as long
 STEPS, BATCH, PASSAGES = 400, 32, 40
 V = 32
 CHAIN = MarkovChain.random(V, seed=0, sharpness=1.5)
@@ -63,7 +70,7 @@ MODELS = {
     "attention, window": (lambda seed: attention(seed, attention="window", window=WINDOW), 5e-3),
     "LSTM": (lambda seed: RecurrentLM(RecurrentConfig(V, 80, 1, "lstm"), seed), 1e-2),
 }
-REACH = 2 * (WINDOW - 1)                                    # tokens back that two layers of the window carry anything
+REACH = 2 * (WINDOW - 1)  # tokens back that two layers of the window carry anything
 
 
 def train(model, rate, text, steps, seed, device, note):
@@ -75,9 +82,17 @@ def train(model, rate, text, steps, seed, device, note):
         ids, _ = repeated_passages(text, BATCH, n, seed * 1_000_003 + step)
         note(ids)
         targets = ids[:, 1:].copy()
-        targets[:, :n - 1] = IGNORE
-        train_step(model, objective, optimizer, Batch(ids[:, :-1], targets).to(device), 0, BATCH,
-                   rate * cosine(step, steps, warmup=30), clip=1.0)
+        targets[:, : n - 1] = IGNORE
+        train_step(
+            model,
+            objective,
+            optimizer,
+            Batch(ids[:, :-1], targets).to(device),
+            0,
+            BATCH,
+            rate * cosine(step, steps, warmup=30),
+            clip=1.0,
+        )
     return model
 
 
@@ -88,7 +103,8 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="one seed, two models, few steps")
     args = parser.parse_args(argv)
-    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    steps = 100 if args.quick else STEPS
     text, held_out = CHAIN.sample(20_000, 0), CHAIN.sample(4000, 1)
     began, reading, memory, columns = time.process_time(), EqualReading(), {}, []
     names = ["attention", "LSTM"] if args.quick else list(MODELS)
@@ -96,29 +112,46 @@ def main(argv=None):
         make, rate = MODELS[name]
         curves = []
         for seed in seeds:
-            model = train(make(seed), rate, text, steps, seed, args.device, partial(reading.read, name, seed))
-            curves.append([forgetting_curve(model, *repeated_passages(held_out, PASSAGES, n, 10**9)) for n in LENGTHS])
-        curves = np.array(curves)                                                       # (seeds, lengths, 2)
+            model = train(
+                make(seed), rate, text, steps, seed, args.device, partial(reading.read, name, seed)
+            )
+            curves.append(
+                [
+                    forgetting_curve(model, *repeated_passages(held_out, PASSAGES, n, 10**9))
+                    for n in LENGTHS
+                ]
+            )
+        curves = np.array(curves)  # (seeds, lengths, 2)
         memory[name] = curves[:, :, 0] - curves[:, :, 1]
         columns.append([])
         for (copied, known), difference in zip(curves.mean(0), memory[name].T):
             mean, least, most = report(difference, args.quick)
-            columns[-1].append(f"{copied:.2f} / {known:.2f} {mean:>6.2f} ({least:.2f} .. {most:.2f})".rjust(36))
-    print("accuracy on a passage said before / said for the first time; their difference (least .. most over seeds)")
+            columns[-1].append(
+                f"{copied:.2f} / {known:.2f} {mean:>6.2f} ({least:.2f} .. {most:.2f})".rjust(36)
+            )
+    print(
+        "accuracy on a passage said before / said for the first time; their difference (least .. most over seeds)"
+    )
     print("    passage" + "".join(f"{name:>36}" for name in names))
     for n, cells in zip(LENGTHS, zip(*columns)):
         print(f"    {n:>7}" + "".join(cells))
-    print(f"each read the same {reading.check()} symbols, in passages of 4 to {TRAINED}; {len(seeds)} seed(s); "
-          f"{time.process_time() - began:.0f} s of one core")
+    print(
+        f"each read the same {reading.check()} symbols, in passages of 4 to {TRAINED}; {len(seeds)} seed(s); "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
     hidden = [n for n in LENGTHS if n > REACH]
     for name, found in memory.items():
         falls = "falls" if (found[:, 0] > found[:, -1]).all() else "does not fall in every run"
         kept = [n for n, least in zip(LENGTHS, found.min(0)) if least > 0.1]
-        print(f"    {name}: from {LENGTHS[0]} to {LENGTHS[-1]} the curve {falls}; above 0.1 in every run at {kept or 'no length'}")
+        print(
+            f"    {name}: from {LENGTHS[0]} to {LENGTHS[-1]} the curve {falls}; above 0.1 in every run at {kept or 'no length'}"
+        )
     if "attention, window" in memory:
         # Both halves of a pair are then the same to it but for their first REACH targets.
         worst = max(abs(memory["attention, window"][:, LENGTHS.index(n)]).max() for n in hidden)
-        print(f"    the window reaches {REACH} tokens back: for passages of {hidden} its curve stays within {worst:.2f} of 0")
+        print(
+            f"    the window reaches {REACH} tokens back: for passages of {hidden} its curve stays within {worst:.2f} of 0"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What a text is about fits a small memory, what it says does not: the same reader asked for the gist and for every word.
+"""What a text is about fits a small memory, what it says does not: the same reader asked for the
+gist and for every word.
 
 Book section 2.3.6: whether a long context must be remembered depends on the task; a summary
 distills a few aspects, recall needs everything. An LSTM reads 16 symbols of four, then is asked
@@ -18,10 +19,12 @@ Measured output:
     numbers of state for nine tenths of its best: gist 16, recall 256: the claim shows
     recall needs 32 bits, the smallest state has 128: the limit is what training makes of them
 
-Sixteen numbers hold the gist and more add nothing, while recall still grows at 256. The four numbers fail at both (the gist
-loses 0.57 there, recall 0.41), so what shows is where each task is served, not that the gist suffers less from too little. The
-latter was the first rule for the verdict, and these figures refuted it; the rule printed above was chosen after seeing them.
+Sixteen numbers hold the gist and more add nothing, while recall still grows at 256. The four
+numbers fail at both (the gist loses 0.57 there, recall 0.41), so what shows is where each task is
+served, not that the gist suffers less from too little. The latter was the first rule for the
+verdict, and these figures refuted it; the rule printed above was chosen after seeing them.
 """
+
 import argparse
 import math
 import time
@@ -45,12 +48,16 @@ TASKS = "gist", "recall"
 
 
 def questions(task, rows, seed):
-    """(inputs, targets): the favorite symbol after the last token of a text, or all of a text after it ended."""
+    """(inputs, targets): the favorite symbol after the last token of a text, or all of a text after
+    it ended.
+    """
     if task == "recall":
-        inputs, targets = copy_memory(rows, 0, SYMBOLS, LENGTH, seed)                   # (rows, 2 LENGTH) each
+        inputs, targets = copy_memory(rows, 0, SYMBOLS, LENGTH, seed)  # (rows, 2 LENGTH) each
         return inputs, np.where(targets < SYMBOLS, targets, IGNORE)
     texts, answers = gist(rows, LENGTH, SYMBOLS, seed=seed)
-    inputs = np.concatenate([texts, np.full((rows, LENGTH), SYMBOLS)], axis=1)          # as long as the other's
+    inputs = np.concatenate(
+        [texts, np.full((rows, LENGTH), SYMBOLS)], axis=1
+    )  # as long as the other's
     targets = np.full_like(inputs, IGNORE)
     targets[:, LENGTH] = answers
     return inputs, targets
@@ -63,8 +70,16 @@ def train(width, task, seed, steps, device, note):
     for step in range(steps):
         inputs, targets = questions(task, BATCH, seed * 1_000_003 + step)
         note(inputs)
-        train_step(model, objective, optimizer, Batch(inputs, targets).to(device), 0, BATCH,
-                   RATE * cosine(step, steps, warmup=20), clip=1.0)
+        train_step(
+            model,
+            objective,
+            optimizer,
+            Batch(inputs, targets).to(device),
+            0,
+            BATCH,
+            RATE * cosine(step, steps, warmup=20),
+            clip=1.0,
+        )
     return model
 
 
@@ -83,23 +98,58 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="one seed, two widths, few steps")
     args = parser.parse_args(argv)
-    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    steps = 100 if args.quick else STEPS
     widths, began = WIDTHS[1:3] if args.quick else WIDTHS, time.process_time()
-    print(f"share right, of texts of {LENGTH} symbols: mean (least .. most over seeds); chance {1 / SYMBOLS}")
+    print(
+        f"share right, of texts of {LENGTH} symbols: mean (least .. most over seeds); chance {1 / SYMBOLS}"
+    )
     print(f"    {'numbers of state':<20}" + "".join(f"{2 * width:>22}" for width in widths))
     means, readings = {}, {task: EqualReading() for task in TASKS}
     for task in TASKS:
-        found = [report([accuracy(train(width, task, seed, steps, args.device, partial(readings[task].read, width, seed)),
-                                  task, args.device) for seed in seeds], args.quick) for width in widths]
+        found = [
+            report(
+                [
+                    accuracy(
+                        train(
+                            width,
+                            task,
+                            seed,
+                            steps,
+                            args.device,
+                            partial(readings[task].read, width, seed),
+                        ),
+                        task,
+                        args.device,
+                    )
+                    for seed in seeds
+                ],
+                args.quick,
+            )
+            for width in widths
+        ]
         means[task] = [mean for mean, _, _ in found]
-        print(f"    {task:<20}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found), flush=True)
-    print(f"{readings['gist'].check()} and {readings['recall'].check()} symbols read; {len(seeds)} seed(s); "
-          f"{time.process_time() - began:.0f} s of one core")
-    needed = {task: next(2 * w for w, mean in zip(widths, found) if mean >= 0.9 * max(found)) for task, found in means.items()}
-    print(f"numbers of state for nine tenths of its best: gist {needed['gist']}, recall {needed['recall']}: the claim "
-          + ("shows" if needed["gist"] < needed["recall"] else "does not show"))
+        print(
+            f"    {task:<20}"
+            + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found),
+            flush=True,
+        )
+    print(
+        f"{readings['gist'].check()} and {readings['recall'].check()} symbols read; {len(seeds)} seed(s); "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
+    needed = {
+        task: next(2 * w for w, mean in zip(widths, found) if mean >= 0.9 * max(found))
+        for task, found in means.items()
+    }
+    print(
+        f"numbers of state for nine tenths of its best: gist {needed['gist']}, recall {needed['recall']}: the claim "
+        + ("shows" if needed["gist"] < needed["recall"] else "does not show")
+    )
     bits = LENGTH * math.log2(SYMBOLS)
-    print(f"recall needs {bits:.0f} bits, the smallest state has {2 * widths[0] * 32}: the limit is what training makes of them")
+    print(
+        f"recall needs {bits:.0f} bits, the smallest state has {2 * widths[0] * 32}: the limit is what training makes of them"
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Trained short, tested long: what ways to tell positions make of texts longer than any in training.
+"""Trained short, tested long: what ways to tell positions make of texts longer than any in
+training.
 
-Book section 2.3.5 (Fig. 2.9; eqs. 2.74-2.104): positions that training never met must be extrapolated, or the long text
-interpolated into the trained range. Small transformers of two layers read stretches of 64 characters of Python's
-documentation, all schemes the same ones from one seed, and then held-out text of 64 to 512 characters at a time. Two
-perplexities. Of the last 32 characters of each stretch, with more or less text before them: every column scores the
-same characters, so columns differ by the context alone, and the first column is what a window of 64 gives. Of all
-characters, the stretch cut into pieces that are read one without the other: there a short piece pays for its first
-characters, which have next to no context, so longer looks better than it is. Past its table `learned` reads rows that
-training never touched: they are as they were drawn (std 0.02); there is no weight decay. RoPE is scaled when reading,
-not in training, by length / 64. About 4 minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py [--seed N]
-[--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is one seed, fewer steps and four schemes. Read next:
-extend_context.py, what training at the new length adds.
+Book section 2.3.5 (Fig. 2.9; eqs. 2.74-2.104): positions that training never met must be
+extrapolated, or the long text interpolated into the trained range. Small transformers of two layers
+read stretches of 64 characters of Python's documentation, all schemes the same ones from one seed,
+and then held-out text of 64 to 512 characters at a time. Two perplexities. Of the last 32
+characters of each stretch, with more or less text before them: every column scores the same
+characters, so columns differ by the context alone, and the first column is what a window of 64
+gives. Of all characters, the stretch cut into pieces that are read one without the other: there a
+short piece pays for its first characters, which have next to no context, so longer looks better
+than it is. Past its table `learned` reads rows that training never touched: they are as they were
+drawn (std 0.02); there is no weight decay. RoPE is scaled when reading, not in training, by length
+/ 64. About 4 minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py
+[--seed N] [--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is one seed, fewer steps and four
+schemes. Read next: extend_context.py, what training at the new length adds.
 
 Measured output:
 
@@ -18,8 +21,10 @@ Measured output:
     perplexity of the same 1024 characters, by how many are read up to them
         read at a time                           64                    128                    256                    512
         none                    9.38 (9.33 .. 9.45)    9.84 (9.76 .. 9.94)   9.98 (9.87 .. 10.15) 10.19 (10.10 .. 10.29)
-        learned                 9.34 (9.05 .. 9.60) 10.46 (10.23 .. 10.62) 10.55 (10.37 .. 10.65) 10.80 (10.53 .. 11.02)
-        sinusoidal           10.09 (10.00 .. 10.21) 10.52 (10.44 .. 10.58) 10.75 (10.62 .. 10.82) 10.98 (10.87 .. 11.11)
+        learned                 9.34 (9.05 .. 9.60) 10.46 (10.23 .. 10.62) 10.55 (10.37 .. 10.65)
+                                10.80 (10.53 .. 11.02)
+        sinusoidal           10.09 (10.00 .. 10.21) 10.52 (10.44 .. 10.58) 10.75 (10.62 .. 10.82)
+                             10.98 (10.87 .. 11.11)
         t5                      8.84 (8.83 .. 8.87)    9.55 (9.53 .. 9.56)    9.91 (9.86 .. 9.97) 10.19 (10.12 .. 10.26)
         alibi                   7.38 (7.33 .. 7.41)    7.41 (7.39 .. 7.44)    7.42 (7.39 .. 7.46)    7.43 (7.40 .. 7.49)
         kerple_log              7.34 (7.18 .. 7.57)    7.41 (7.24 .. 7.65)    7.48 (7.27 .. 7.74)    7.53 (7.30 .. 7.79)
@@ -29,14 +34,19 @@ Measured output:
         rope, yarn              6.71 (6.68 .. 6.74)    7.90 (7.82 .. 8.06)   9.73 (9.48 .. 10.07) 11.45 (11.02 .. 11.72)
     perplexity of all 16384 characters, in pieces
         read at a time                           64                    128                    256                    512
-        none                 10.73 (10.68 .. 10.79) 10.94 (10.92 .. 10.98) 11.16 (11.13 .. 11.17) 11.33 (11.32 .. 11.34)
-        learned              10.84 (10.68 .. 10.97) 11.31 (11.19 .. 11.43) 11.57 (11.48 .. 11.69) 11.82 (11.73 .. 11.95)
-        sinusoidal           11.64 (11.55 .. 11.75) 11.79 (11.76 .. 11.84) 11.95 (11.92 .. 11.97) 12.16 (12.10 .. 12.23)
-        t5                   10.29 (10.23 .. 10.35) 10.63 (10.56 .. 10.72) 10.97 (10.94 .. 11.03) 11.30 (11.23 .. 11.37)
+        none                 10.73 (10.68 .. 10.79) 10.94 (10.92 .. 10.98) 11.16 (11.13 .. 11.17)
+                             11.33 (11.32 .. 11.34)
+        learned              10.84 (10.68 .. 10.97) 11.31 (11.19 .. 11.43) 11.57 (11.48 .. 11.69)
+                             11.82 (11.73 .. 11.95)
+        sinusoidal           11.64 (11.55 .. 11.75) 11.79 (11.76 .. 11.84) 11.95 (11.92 .. 11.97)
+                             12.16 (12.10 .. 12.23)
+        t5                   10.29 (10.23 .. 10.35) 10.63 (10.56 .. 10.72) 10.97 (10.94 .. 11.03)
+                             11.30 (11.23 .. 11.37)
         alibi                   8.83 (8.74 .. 8.91)    8.79 (8.70 .. 8.88)    8.78 (8.69 .. 8.87)    8.77 (8.69 .. 8.87)
         kerple_log              8.71 (8.51 .. 8.94)    8.71 (8.50 .. 8.95)    8.73 (8.50 .. 8.97)    8.77 (8.52 .. 9.01)
         rope                    8.01 (7.96 .. 8.04)    8.12 (8.06 .. 8.17)    9.33 (9.23 .. 9.50) 10.85 (10.67 .. 11.19)
-        rope, interpolated      8.01 (7.96 .. 8.04) 10.16 (10.00 .. 10.38) 13.09 (12.54 .. 13.73) 15.09 (14.39 .. 15.48)
+        rope, interpolated      8.01 (7.96 .. 8.04) 10.16 (10.00 .. 10.38) 13.09 (12.54 .. 13.73)
+                                15.09 (14.39 .. 15.48)
         rope, ntk               8.01 (7.96 .. 8.04)    8.10 (8.02 .. 8.16)    8.44 (8.36 .. 8.53)   9.77 (9.57 .. 10.10)
         rope, yarn              8.01 (7.96 .. 8.04)    9.35 (9.26 .. 9.45) 11.22 (10.92 .. 11.47) 13.02 (12.67 .. 13.29)
     the same targets, read with 512 characters instead of 64: perplexity is
@@ -54,14 +64,17 @@ Measured output:
         rope, ntk better than rope alone at 512: not in every seed
         rope, yarn better than rope alone at 512: not in every seed
 
-On the same targets no scheme got better by reading more, and only ALiBi stayed the same: a window of the trained length
-does as well or better. Kerple-log loses 3 %; no positions, tables, waves and buckets lose 9 to 16 %. RoPE is the best by
-far within the trained length and, scaled or not, among the worst at eight times it. Interpolation without fine-tuning is
-worse than doing nothing: text of characters lives on near neighbors, whose angles it presses together. The larger base
-(ntk) does help up to four times the length. What is not shown: 250 steps are few, so schemes that start out local (ALiBi,
-Kerple) or tell exact distances (RoPE) had a head start over what must be learned, and the levels compare the speed of
-learning; it is one text and one size of model; and next characters hardly need what stood 64 characters before.
+On the same targets no scheme got better by reading more, and only ALiBi stayed the same: a window
+of the trained length does as well or better. Kerple-log loses 3 %; no positions, tables, waves and
+buckets lose 9 to 16 %. RoPE is the best by far within the trained length and, scaled or not, among
+the worst at eight times it. Interpolation without fine-tuning is worse than doing nothing: text of
+characters lives on near neighbors, whose angles it presses together. The larger base (ntk) does
+help up to four times the length. What is not shown: 250 steps are few, so schemes that start out
+local (ALiBi, Kerple) or tell exact distances (RoPE) had a head start over what must be learned, and
+the levels compare the speed of learning; it is one text and one size of model; and next characters
+hardly need what stood 64 characters before.
 """
+
 import argparse
 import time
 from dataclasses import replace
@@ -84,12 +97,15 @@ BATCH, STEPS, RATE = 16, 250, 4e-3
 SCHEMES = "none", "learned", "sinusoidal", "t5", "alibi", "kerple_log", "rope"
 MORE = "offset", "kerple_power", "sandwich", "fire"
 ROPE = {"rope, interpolated": "linear", "rope, ntk": "ntk", "rope, yarn": "yarn"}
-# Of the same size as the waves added to them, as Vaswani et al. scale them; other schemes take GPT-2's small start.
+# Of the same size as the waves added to them, as Vaswani et al. scale them; other schemes take
+# GPT-2's small start.
 SCALE = {"sinusoidal": 50.0}
 
 
 def characters():
-    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20 times are one."""
+    """(training ids, held-out ids, V) of Python's documentation; characters seen fewer than 20
+    times are one.
+    """
     ids = np.array([ord(c) for c in without_repeats(python_documentation())])
     kept, counts = np.unique(ids, return_counts=True)
     kept = kept[counts >= 20]
@@ -99,13 +115,23 @@ def characters():
 
 def build(positions, V, seed, device):
     """A GPT of two layers whose tables, if it has any, reach to the longest length."""
-    config = GPTConfig(V, max(LENGTHS), 2, 4, 64, norm="rms", positions=positions, bias=False,
-                       embedding_scale=SCALE.get(positions, 1.0))
+    config = GPTConfig(
+        V,
+        max(LENGTHS),
+        2,
+        4,
+        64,
+        norm="rms",
+        positions=positions,
+        bias=False,
+        embedding_scale=SCALE.get(positions, 1.0),
+    )
     return GPT(config, seed).to(device)
 
 
 def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, rate=RATE):
-    """Train on random stretches of `length`, which seed alone decides; every batch is shown to `note`.
+    """Train on random stretches of `length`, which seed alone decides; every batch is shown to
+    `note`.
 
     No weight decay: rows of a table that training never visits stay exactly as they were drawn.
     """
@@ -115,14 +141,29 @@ def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, ra
         ids = text[rng.integers(0, len(text) - length, (rows,))[:, None] + np.arange(length + 1)]
         note(ids)
         batch = objective.make_batch(ids).to(device)
-        train_step(model, objective, optimizer, batch, 0, rows, rate * cosine(step, steps, warmup=min(20, steps // 5)), clip=1.0)
+        train_step(
+            model,
+            objective,
+            optimizer,
+            batch,
+            0,
+            rows,
+            rate * cosine(step, steps, warmup=min(20, steps // 5)),
+            clip=1.0,
+        )
     return model
 
 
 def scaled(model, name, factor):
     """The same weights under another RoPE scaling, the way a longer text would be read with them."""
     settings = {"linear": {}, "ntk": {}, "yarn": {"trained": TRAINED}, "none": {}}[name]
-    new = GPT(replace(model.config, rope_scaling={"name": name, "factor": factor, **settings} if name != "none" else None), 0)
+    new = GPT(
+        replace(
+            model.config,
+            rope_scaling={"name": name, "factor": factor, **settings} if name != "none" else None,
+        ),
+        0,
+    )
     new.load_state_dict(model.state_dict())
     return new.to(model.parameters()[0].device)
 
@@ -141,24 +182,42 @@ def table(title, found, lengths, single):
     """Print mean perplexity with the least and the most over seeds, a row for each scheme."""
     print(title)
     print(f"    {'read at a time':<20}" + "".join(f"{n:>23}" for n in lengths))
-    for name, losses in found.items():                      # (seeds, lengths)
+    for name, losses in found.items():  # (seeds, lengths)
         cells = [report(np.exp(column), single) for column in np.array(losses).T]
-        print(f"    {name:<20}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(23) for m, a, b in cells), flush=True)
+        print(
+            f"    {name:<20}"
+            + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(23) for m, a, b in cells),
+            flush=True,
+        )
 
 
 def verdicts(found):
-    """Say what of section 2.3.5 showed, by the loss of the last targets at the longest length against the trained one."""
-    print(f"the same targets, read with {LENGTHS[-1]} characters instead of {TRAINED}: perplexity is")
+    """Say what of section 2.3.5 showed, by the loss of the last targets at the longest length
+    against the trained one.
+    """
+    print(
+        f"the same targets, read with {LENGTHS[-1]} characters instead of {TRAINED}: perplexity is"
+    )
     for name, losses in found.items():
         ratio = np.exp(np.array(losses)[:, -1] - np.array(losses)[:, 0])
-        word = "better" if ratio.max() < 1 else "worse" if ratio.min() > 1 else "the same within the spread"
-        print(f"    {name:<20} times {ratio.mean():.3f} ({ratio.min():.3f} .. {ratio.max():.3f}): {word}")
+        if ratio.max() < 1:
+            word = "better"
+        else:
+            if ratio.min() > 1:
+                word = "worse"
+            else:
+                word = "the same within the spread"
+        print(
+            f"    {name:<20} times {ratio.mean():.3f} ({ratio.min():.3f} .. {ratio.max():.3f}): {word}"
+        )
     if "rope" in found:
         plain = np.array(found["rope"])[:, -1]
         for name in ROPE:
             gain = plain - np.array(found[name])[:, -1]
-            print(f"    {name} better than rope alone at {LENGTHS[-1]}: "
-                  + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed"))
+            print(
+                f"    {name} better than rope alone at {LENGTHS[-1]}: "
+                + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed")
+            )
 
 
 def main(argv=None):
@@ -171,7 +230,13 @@ def main(argv=None):
     args = parser.parse_args(argv)
     seeds = range(args.seed, args.seed + (1 if args.quick else 3))
     steps, stretches = (100, 16) if args.quick else (STEPS, 32)
-    schemes = args.schemes.split(",") if args.schemes else ("learned", "t5", "alibi", "rope") if args.quick else SCHEMES
+    if args.schemes:
+        schemes = args.schemes.split(",")
+    else:
+        if args.quick:
+            schemes = ("learned", "t5", "alibi", "rope")
+        else:
+            schemes = SCHEMES
     text, held_out, V = characters()
     longest = max(LENGTHS)
     texts = held_out[np.arange(stretches)[:, None] * longest + np.arange(longest + 1)]
@@ -179,15 +244,30 @@ def main(argv=None):
     began = time.process_time()
     for scheme in schemes:
         for seed in seeds:
-            model = train(build(scheme, V, seed, args.device), text, steps, seed, args.device,
-                          partial(reading.read, scheme, seed))
+            model = train(
+                build(scheme, V, seed, args.device),
+                text,
+                steps,
+                seed,
+                args.device,
+                partial(reading.read, scheme, seed),
+            )
             for name, scaling in {scheme: None, **(ROPE if scheme == "rope" else {})}.items():
                 for found, losses in zip((last, every), losses_by_length(model, texts, scaling)):
                     found.setdefault(name, []).append(losses)
-    print(f"every scheme read the same {reading.check()} characters, {TRAINED} at a time; {len(seeds)} seed(s); "
-          f"{time.process_time() - began:.0f} s of one core")
-    table(f"perplexity of the same {stretches * LAST} characters, by how many are read up to them", last, LENGTHS, args.quick)
-    table(f"perplexity of all {stretches * longest} characters, in pieces", every, LENGTHS, args.quick)
+    print(
+        f"every scheme read the same {reading.check()} characters, {TRAINED} at a time; {len(seeds)} seed(s); "
+        f"{time.process_time() - began:.0f} s of one core"
+    )
+    table(
+        f"perplexity of the same {stretches * LAST} characters, by how many are read up to them",
+        last,
+        LENGTHS,
+        args.quick,
+    )
+    table(
+        f"perplexity of all {stretches * longest} characters, in pieces", every, LENGTHS, args.quick
+    )
     verdicts(last)
 
 

@@ -1,4 +1,5 @@
-"""Long question, long answer, or both: a small model trained on short ones of each kind, asked longer ones.
+"""Long question, long answer, or both: a small model trained on short ones of each kind, asked
+longer ones.
 
 Book section 2.3 tells three kinds of long problems apart: a long context with a short answer, as a
 summary; a short one with a long answer, as a story from keywords; both long, as a translation. Each
@@ -18,9 +19,11 @@ Measured output:
     3 seed(s); 54 s of one core
     worse at 4 x than at the trained length, in every seed: summarize, expand, translate
 
-All three fall with the length. The kinds do not compare with one another: the words of a repeated pattern come again, so
-later answers are easier, and 500 steps do not solve summaries even at the trained length.
+All three fall with the length. The kinds do not compare with one another: the words of a repeated
+pattern come again, so later answers are easier, and 500 steps do not solve summaries even at the
+trained length.
 """
+
 import argparse
 import time
 
@@ -39,8 +42,13 @@ from tinylm.train.compare import report
 
 WORDS, SHORT, GROWTH = 8, 8, (1, 2, 4)
 STEPS, BATCH, RATE = 500, 32, 6e-3
-# Sizes of each kind at length n: n words of which 2 are marked; 4 words written n / 4 times; n words.
-SIZES = {"summarize": lambda n: (n, 2), "expand": lambda n: (4, n // 4), "translate": lambda n: (n,)}
+# Sizes of each kind at length n: n words of which 2 are marked; 4 words written n / 4 times; n
+# words.
+SIZES = {
+    "summarize": lambda n: (n, 2),
+    "expand": lambda n: (4, n // 4),
+    "translate": lambda n: (n,),
+}
 
 
 def batch(kind, length, rows, seed):
@@ -53,17 +61,34 @@ def batch(kind, length, rows, seed):
 
 def train(kind, seed, steps, device):
     """A small GPT trained on texts of 4 to SHORT words; ALiBi, so that no position is new later."""
-    model = GPT(GPTConfig(WORDS + 2, 1024, 2, 4, 64, norm="rms", positions="alibi", bias=False), seed).to(device)
-    optimizer, objective, rng = AdamW(model.named_parameters(), weight_decay=0.0), CausalLM(), np.random.default_rng(seed)
+    model = GPT(
+        GPTConfig(WORDS + 2, 1024, 2, 4, 64, norm="rms", positions="alibi", bias=False), seed
+    ).to(device)
+    optimizer = AdamW(model.named_parameters(), weight_decay=0.0)
+    objective = CausalLM()
+    rng = np.random.default_rng(seed)
     for step in range(steps):
-        length = 4 * int(rng.integers(1, SHORT // 4 + 1)) if kind == "expand" else int(rng.integers(4, SHORT + 1))
-        train_step(model, objective, optimizer, batch(kind, length, BATCH, seed * 1_000_003 + step).to(device), 0, BATCH,
-                   RATE * cosine(step, steps, warmup=20), clip=1.0)
+        if kind == "expand":
+            length = 4 * int(rng.integers(1, SHORT // 4 + 1))
+        else:
+            length = int(rng.integers(4, SHORT + 1))
+        train_step(
+            model,
+            objective,
+            optimizer,
+            batch(kind, length, BATCH, seed * 1_000_003 + step).to(device),
+            0,
+            BATCH,
+            RATE * cosine(step, steps, warmup=20),
+            clip=1.0,
+        )
     return model
 
 
 def accuracy(model, kind, length, device):
-    """Share of the answers' tokens that are right, each read after the right ones before it; 128 new texts."""
+    """Share of the answers' tokens that are right, each read after the right ones before it; 128
+    new texts.
+    """
     new = batch(kind, length, 128, 10**9)
     with tl.no_grad():
         guess = to_cpu(model(to_device(new.inputs, device)).data).argmax(-1)
@@ -78,18 +103,33 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="one seed, few steps")
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, steps = range(args.seed, args.seed + (1 if args.quick else 3)), 100 if args.quick else STEPS
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    steps = 100 if args.quick else STEPS
     began, shorter = time.process_time(), []
-    print(f"share of the answer's tokens right: mean (least .. most over seeds); chance {1 / WORDS:.2f}")
-    print(f"    {'trained to length ' + str(SHORT):<24}" + "".join(f"{f'{n} x ({n * SHORT})':>22}" for n in GROWTH))
+    print(
+        f"share of the answer's tokens right: mean (least .. most over seeds); chance {1 / WORDS:.2f}"
+    )
+    print(
+        f"    {'trained to length ' + str(SHORT):<24}"
+        + "".join(f"{f'{n} x ({n * SHORT})':>22}" for n in GROWTH)
+    )
     for kind in KINDS:
         models = [train(kind, seed, steps, args.device) for seed in seeds]
-        found = [report([accuracy(model, kind, n * SHORT, args.device) for model in models], args.quick) for n in GROWTH]
+        found = [
+            report([accuracy(model, kind, n * SHORT, args.device) for model in models], args.quick)
+            for n in GROWTH
+        ]
         shorter.append(found[-1][2] < found[0][1])
-        print(f"    {kind:<24}" + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found), flush=True)
+        print(
+            f"    {kind:<24}"
+            + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found),
+            flush=True,
+        )
     print(f"{len(seeds)} seed(s); {time.process_time() - began:.0f} s of one core")
-    print(f"worse at {GROWTH[-1]} x than at the trained length, in every seed: "
-          + (", ".join(kind for kind, worse in zip(KINDS, shorter) if worse) or "none"))
+    print(
+        f"worse at {GROWTH[-1]} x than at the trained length, in every seed: "
+        + (", ".join(kind for kind, worse in zip(KINDS, shorter) if worse) or "none")
+    )
 
 
 if __name__ == "__main__":

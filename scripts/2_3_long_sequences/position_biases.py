@@ -1,4 +1,5 @@
-"""How attention is told about distance: the biases of Figure 2.11 and Table 2.4, RoPE's periods, and what decays.
+"""How attention is told about distance: the biases of Figure 2.11 and Table 2.4, RoPE's periods,
+and what decays.
 
 Section 2.3.5. Shown here: the matrices of T5 and ALiBi; every bias of the table against the offset;
 how long each pair of RoPE takes for one turn, before and after scaling; the claim that RoPE's
@@ -7,8 +8,8 @@ rescaled input meet numbers beyond those they have seen. Takes a second. `python
 scripts/2_3_long_sequences/position_biases.py [--seed N] [--device cpu|gpu] [--plot FILE] [--quick]`
 (always quick).
 
-Measured output (seed 0, CPU; only stops 4 and 5 draw random numbers: over seeds 0-2 the errors of stop 5 are
-5.9-7.4 extrapolated and 0.056-0.060 interpolated):
+Measured output (seed 0, CPU; only stops 4 and 5 draw random numbers: over seeds 0-2 the errors of
+stop 5 are 5.9-7.4 extrapolated and 0.056-0.060 interpolated):
 
     1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b =            (b) ALiBi: -beta times
           0                                           0
@@ -27,7 +28,8 @@ Measured output (seed 0, CPU; only stops 4 and 5 draw random numbers: over seeds
        Sandwich, 64                        0.000   -0.623   -2.280   -6.412   -8.441  -10.670  -17.486  -19.643  -23.579
        FIRE's argument at i = 1024         0.000    0.100    0.158    0.232    0.317    0.409    0.602    0.800    1.000
 
-    3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048 positions
+    3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048
+       positions
        pair                     1           2           3           4
        as trained           6.283      62.832     628.319    6283.185
        linear              4.000x      4.000x      4.000x      4.000x
@@ -35,19 +37,22 @@ Measured output (seed 0, CPU; only stops 4 and 5 draw random numbers: over seeds
        YaRN                1.000x      1.000x      3.282x      4.000x   cos, sin x 1.1386
        of 64 pairs at head width 128, 23 never finish a turn within 2048 positions
 
-    4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200 vectors
+    4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200
+       vectors
        distance             0       1       2       4       8      16      32      64     128     256    1024
        mean             1.000   0.966   0.885   0.748   0.706   0.608   0.615   0.437   0.286   0.351   0.264
        +- by vector     0.000   0.016   0.053   0.096   0.096   0.120   0.103   0.115   0.131   0.125   0.112
        +- by seed       0.000   0.001   0.003   0.005   0.004   0.007   0.006   0.010   0.007   0.004   0.005
-       the expected score is the mean of the cosines: 0.58 over distances 0-63 and 0.13 over 1024-2047, but
-       49% of single steps away raise it: a tendency, not the law that a bias lays down
+       the expected score is the mean of the cosines: 0.58 over distances 0-63 and 0.13 over
+       1024-2047, but 49% of single steps away raise it: a tendency, not the law that a bias lays
+       down
 
     5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)
        (a) table         seen 1-10: 0.000   new 11-20: no entry for 10 of 20
        (b) extrapolated  seen 1-10: 0.046   new 11-20: 7.164
        (c) interpolated  new 1-20 read as 0.5 .. 10: 0.060, at half the resolution
 """
+
 import argparse
 
 import numpy as np
@@ -72,7 +77,9 @@ SHADES = " .:-=+*#%@"
 
 def on_cpu(x):
     """A Tensor's or array's values as a NumPy array."""
-    return x.numpy() if isinstance(x, Tensor) else backend.to_cpu(x)
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return backend.to_cpu(x)
 
 
 def figure_2_11(device):
@@ -80,10 +87,15 @@ def figure_2_11(device):
     i = backend.to_device(np.arange(6), device)
     buckets = on_cpu(book_bucket(i[:, None] - i[None, :], last=3, max_distance=5))
     slopes = -on_cpu(AlibiBias(1, slopes=[1.0])(i, i))[0].astype(int)
-    print("1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b =            (b) ALiBi: -beta times")
+    print(
+        "1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b =            (b) ALiBi: -beta times"
+    )
     for row in range(6):
-        cells = [" ".join(str(v) for v in m[row, :row + 1]).ljust(12) for m in (buckets, slopes)]
-        shade = ["".join(SHADES[v * 9 // m.max()] * 2 for v in m[row, :row + 1]).ljust(12) for m in (buckets, np.tril(slopes))]
+        cells = [" ".join(str(v) for v in m[row, : row + 1]).ljust(12) for m in (buckets, slopes)]
+        shade = [
+            "".join(SHADES[v * 9 // m.max()] * 2 for v in m[row, : row + 1]).ljust(12)
+            for m in (buckets, np.tril(slopes))
+        ]
         print(f"      {cells[0]} {shade[0]}                   {cells[1]} {shade[1]}")
     return buckets, slopes
 
@@ -102,7 +114,9 @@ def table_2_4(device):
         "Sandwich, 64": on_cpu(sandwich(there, 64)) - 32,
         "FIRE's argument at i = 1024": f,
     }
-    print("\n2. Table 2.4: bias by offset (Sandwich less its value at 0; T5 learns a number for each bucket)")
+    print(
+        "\n2. Table 2.4: bias by offset (Sandwich less its value at 0; T5 learns a number for each bucket)"
+    )
     print(f"   {'offset':<32}" + "".join(f"{k:>9}" for k in n))
     for name, values in rows.items():
         form = "{:9d}" if values.dtype.kind == "i" else "{:9.3f}"
@@ -112,18 +126,27 @@ def table_2_4(device):
 
 def periods():
     """T_k of eight channels, and of 64 channels scaled four times."""
-    print("\n3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048 positions")
+    print(
+        "\n3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048 positions"
+    )
     width, trained = 8, 2048
     plain = rotary_periods(rotary_frequencies(width))
     print(f"   {'pair':<14}" + "".join(f"{k:>12}" for k in range(1, width // 2 + 1)))
     print(f"   {'as trained':<14}" + "".join(f"{t:>12.3f}" for t in plain))
-    schemes = {"linear": linear(width, factor=4.0), "NTK": ntk(width, factor=4.0),
-               "YaRN": yarn(width, factor=4.0, trained=trained)}
+    schemes = {
+        "linear": linear(width, factor=4.0),
+        "NTK": ntk(width, factor=4.0),
+        "YaRN": yarn(width, factor=4.0, trained=trained),
+    }
     for name, (frequencies, magnitude) in schemes.items():
         ratios = "".join(f"{t:>11.3f}x" for t in rotary_periods(frequencies) / plain)
-        print(f"   {name:<14}{ratios}" + (f"   cos, sin x {magnitude:.4f}" if magnitude != 1 else ""))
+        print(
+            f"   {name:<14}{ratios}" + (f"   cos, sin x {magnitude:.4f}" if magnitude != 1 else "")
+        )
     wide = rotary_periods(rotary_frequencies(128))
-    print(f"   of 64 pairs at head width 128, {(wide > trained).sum()} never finish a turn within {trained} positions")
+    print(
+        f"   of 64 pairs at head width 128, {(wide > trained).sum()} never finish a turn within {trained} positions"
+    )
 
 
 def decay(seed):
@@ -132,46 +155,72 @@ def decay(seed):
     theta, rows = rotary_frequencies(width), []
     for s in range(seed, seed + 5):
         x = np.random.default_rng(s).normal(size=(200, width))
-        turned = rotary_elementwise(np.repeat(x[:, None], len(n), axis=1), n, theta)                # (200, n, K)
-        rows.append((turned @ x[:, :, None])[..., 0] / (x ** 2).sum(-1)[:, None])
-    rows = np.array(rows)                                                                           # (5, 200, n)
+        turned = rotary_elementwise(np.repeat(x[:, None], len(n), axis=1), n, theta)  # (200, n, K)
+        rows.append((turned @ x[:, :, None])[..., 0] / (x**2).sum(-1)[:, None])
+    rows = np.array(rows)  # (5, 200, n)
     mean, spread, between = rows.mean((0, 1)), rows.std(1).mean(0), rows.mean(1).std(0)
-    print("\n4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200 vectors")
-    for name, values in (("distance", n), ("mean", mean), ("+- by vector", spread), ("+- by seed", between)):
-        print(f"   {name:<14}" + "".join(f"{v:>8d}" if name == "distance" else f"{v:>8.3f}" for v in values))
+    print(
+        "\n4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200 vectors"
+    )
+    for name, values in (
+        ("distance", n),
+        ("mean", mean),
+        ("+- by vector", spread),
+        ("+- by seed", between),
+    ):
+        print(
+            f"   {name:<14}"
+            + "".join(f"{v:>8d}" if name == "distance" else f"{v:>8.3f}" for v in values)
+        )
     exact = np.cos(np.arange(2048)[:, None] * theta).mean(-1)
-    print(f"   the expected score is the mean of the cosines: {exact[:64].mean():.2f} over distances 0-63 and "
-          f"{exact[1024:].mean():.2f} over 1024-2047, but")
-    print(f"   {np.mean(np.diff(exact) > 0):.0%} of single steps away raise it: a tendency, not the law that a bias lays down")
+    print(
+        f"   the expected score is the mean of the cosines: {exact[:64].mean():.2f} over distances 0-63 and "
+        f"{exact[1024:].mean():.2f} over 1024-2047, but"
+    )
+    print(
+        f"   {np.mean(np.diff(exact) > 0):.0%} of single steps away raise it: a tendency, not the law that a bias lays down"
+    )
 
 
 def figure_2_9(seed):
-    """Trained on positions 1 .. 10, asked about 1 .. 20: a table, a fitted cubic, and the cubic with positions halved."""
-    def target(i):                                          # what the position means to a later layer
+    """Trained on positions 1 .. 10, asked about 1 .. 20: a table, a fitted cubic, and the cubic
+    with positions halved.
+    """
+
+    def target(i):  # what the position means to a later layer
         return np.sin(i / 3)
 
     rng, seen, new = np.random.default_rng(seed), np.arange(1, 11), np.arange(1, 21)
     cubic = np.polynomial.Polynomial.fit(seen, target(seen) + 0.02 * rng.normal(size=10), 3)
     table = dict(zip(seen, target(seen)))
     print("\n5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)")
-    print(f"   (a) table         seen 1-10: 0.000   new 11-20: no entry for {sum(i not in table for i in new)} of 20")
-    print(f"   (b) extrapolated  seen 1-10: {np.abs(cubic(seen) - target(seen)).max():.3f}   "
-          f"new 11-20: {np.abs(cubic(new[10:]) - target(new[10:])).max():.3f}")
+    print(
+        f"   (a) table         seen 1-10: 0.000   new 11-20: no entry for {sum(i not in table for i in new)} of 20"
+    )
+    print(
+        f"   (b) extrapolated  seen 1-10: {np.abs(cubic(seen) - target(seen)).max():.3f}   "
+        f"new 11-20: {np.abs(cubic(new[10:]) - target(new[10:])).max():.3f}"
+    )
     pressed = interpolate_positions(new, 10, 20)
     error = np.abs(cubic(pressed) - target(pressed)).max()
-    print(f"   (c) interpolated  new 1-20 read as {pressed.min():g} .. {pressed.max():g}: {error:.3f}, at half the resolution")
+    print(
+        f"   (c) interpolated  new 1-20 read as {pressed.min():g} .. {pressed.max():g}: {error:.3f}, at half the resolution"
+    )
 
 
 def plot(path, buckets, slopes, table):
     """Save the matrices and the curves as a picture."""
     try:
         import matplotlib
+
         matplotlib.use("Agg")
         from matplotlib import pyplot
     except ImportError:
         raise MissingExtra("--plot needs matplotlib: pip install 'tinylm[plot]'") from None
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.5))
-    for axis, matrix, title in zip(axes, (buckets, slopes), ("T5 buckets (Fig. 2.11a)", "ALiBi distance (Fig. 2.11b)")):
+    for axis, matrix, title in zip(
+        axes, (buckets, slopes), ("T5 buckets (Fig. 2.11a)", "ALiBi distance (Fig. 2.11b)")
+    ):
         axis.imshow(np.where(np.tri(len(matrix)), matrix, np.nan), cmap="Blues")
         axis.set(title=title, xlabel="key j", ylabel="query i")
     n, rows = table
@@ -189,8 +238,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--plot", metavar="FILE", help="also save the matrices and curves as a picture (matplotlib)")
-    parser.add_argument("--quick", action="store_true", help="changes nothing: this is always quick")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="also save the matrices and curves as a picture (matplotlib)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="changes nothing: this is always quick"
+    )
     args = parser.parse_args()
     matrices = figure_2_11(args.device)
     table = table_2_4(args.device)

@@ -1,10 +1,12 @@
 """Weights of 8 and 4 bits: what they save in memory, cost in time, and lose in accuracy.
 
-Book section 2.3.2 ("8-bit or 16-bit fixed-point" makes memory and throughput better). Shown: bytes, milliseconds and error
-of W x for a W of 1536 x 576, the shape of a feed-forward layer of SmolLM2, kept as float32, in blocks of 8 and of 4 bits, and
-in fixed point with 8 bits throughout. 40 different matrices are multiplied in turn, so that they come from memory, as
-when a model decodes. Time is of this machine's NumPy with one thread; the memory holds anywhere. About 10 seconds.
-`python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick]`; --quick is 8 matrices and 3 rounds.
+Book section 2.3.2 ("8-bit or 16-bit fixed-point" makes memory and throughput better). Shown: bytes,
+milliseconds and error of W x for a W of 1536 x 576, the shape of a feed-forward layer of SmolLM2,
+kept as float32, in blocks of 8 and of 4 bits, and in fixed point with 8 bits throughout. 40
+different matrices are multiplied in turn, so that they come from memory, as when a model decodes.
+Time is of this machine's NumPy with one thread; the memory holds anywhere. About 10 seconds.
+`python scripts/2_3_long_sequences/quantized_weights.py [--seed N] [--device cpu] [--quick]`;
+--quick is 8 matrices and 3 rounds.
 
 Measured output:
 
@@ -19,11 +21,14 @@ Measured output:
     Q8_0: 3.6 times less memory, 1.3 times the time; saves time: no
     Q4_1: 5.3 times less memory, 1.7 times the time; saves time: no
 """
+
 import argparse
 import os
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded; the conversions use one thread too
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before NumPy is loaded; the conversions use one thread too
 
 import numpy as np  # noqa: E402
 
@@ -53,8 +58,13 @@ def ways(matrices):
     kept = [QuantizedMatrix.from_rows(matrix) for matrix in matrices]
     made["8 bits, rows"] = kept[0].nbytes / (R * D), [matrix.matvec for matrix in kept]
     fixed = [to_fixed(matrix.T, axis=0) for matrix in matrices]
-    made["int8 x int8"] = (1 + 4 / D, [lambda x, codes=codes, scale=scale: fixed_linear(x[None], codes, scale)[0]
-                                       for codes, scale in fixed])
+    made["int8 x int8"] = (
+        1 + 4 / D,
+        [
+            lambda x, codes=codes, scale=scale: fixed_linear(x[None], codes, scale)[0]
+            for codes, scale in fixed
+        ],
+    )
     return made
 
 
@@ -63,25 +73,36 @@ def main(seed=0, quick=False):
     matrices = [rng.standard_normal((R, D), dtype=np.float32) for _ in range(8 if quick else 40)]
     x = rng.standard_normal(D, dtype=np.float32)
     exact = [matrix.astype(np.float64) @ x for matrix in matrices]
-    print(f"{'':12} {'bytes/weight':>12} {'ms':>6} {'lowest':>7} {'highest':>7} {'relative error':>15}")
+    print(
+        f"{'':12} {'bytes/weight':>12} {'ms':>6} {'lowest':>7} {'highest':>7} {'relative error':>15}"
+    )
     results = {}
     for name, (nbytes, products) in ways(matrices).items():
         times = milliseconds(products, x, 3 if quick else 15)
-        errors = [np.linalg.norm(product(x) - y) / np.linalg.norm(y) for product, y in zip(products, exact)]
+        errors = [
+            np.linalg.norm(product(x) - y) / np.linalg.norm(y)
+            for product, y in zip(products, exact)
+        ]
         results[name] = nbytes, float(np.median(times)), float(np.mean(errors))
-        print(f"{name:12} {nbytes:12.3f} {results[name][1]:6.2f} {min(times):7.2f} {max(times):7.2f} {results[name][2]:15.1e}")
+        print(
+            f"{name:12} {nbytes:12.3f} {results[name][1]:6.2f} {min(times):7.2f} {max(times):7.2f} {results[name][2]:15.1e}"
+        )
     full = results["float32"]
     for name in ("8 bits, rows", "Q8_0", "Q4_1"):
         nbytes, time_taken, _ = results[name]
-        print(f"{name}: {full[0] / nbytes:.1f} times less memory, {time_taken / full[1]:.1f} times the time; saves time: "
-              f"{'yes' if time_taken < full[1] else 'no'}")
+        print(
+            f"{name}: {full[0] / nbytes:.1f} times less memory, {time_taken / full[1]:.1f} times the time; saves time: "
+            f"{'yes' if time_taken < full[1] else 'no'}"
+        )
     return results
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=["cpu"], default="cpu", help="blocks are multiplied by NumPy alone")
+    parser.add_argument(
+        "--device", choices=["cpu"], default="cpu", help="blocks are multiplied by NumPy alone"
+    )
     parser.add_argument("--quick", action="store_true", help="8 matrices, 3 rounds")
     options = parser.parse_args()
     main(options.seed, options.quick)

@@ -1,4 +1,5 @@
-"""Reading a stream: memories that grow with it and memories that do not, in bytes, work for a token, and recall.
+"""Reading a stream: memories that grow with it and memories that do not, in bytes, work for a
+token, and recall.
 
 Claim of the book (section 2.3.3): memories outside the model remember all of a text and cost more
 with every token, so for a context that grows, memories of fixed size are the ones that last.
@@ -37,10 +38,12 @@ Measured output:
     5 seeds, 12 s of one core. Growing: key-value cache, nearest-neighbor store
     those find everything and the fixed ones do not: the claim shows
 
-At 1024 tokens the growing memories hold 90 times the bytes of the linear state, and what it finds is down to 0.19. A
-fixed memory works for a fixed price per token, and what it holds is bounded: it has to choose what to forget. Nothing
-here was trained; a trained model makes better use of its state, within the same bound.
+At 1024 tokens the growing memories hold 90 times the bytes of the linear state, and what it finds
+is down to 0.19. A fixed memory works for a fixed price per token, and what it holds is bounded: it
+has to choose what to forget. Nothing here was trained; a trained model makes better use of its
+state, within the same bound.
 """
+
 import argparse
 import time
 
@@ -55,9 +58,9 @@ from tinylm.nn.memory import fixed_size as m
 from tinylm.train.compare import report
 
 WIDTH, SYMBOLS, WINDOW = 32, 16, 64
-SHARPNESS = 40.0                                            # of a query of its own key, as in fixed_size_memory.py
+SHARPNESS = 40.0  # of a query of its own key, as in fixed_size_memory.py
 LENGTHS = 64, 256, 1024
-NUMBER = 8                                                  # bytes, float64
+NUMBER = 8  # bytes, float64
 
 
 class Cached:
@@ -94,7 +97,9 @@ class LinearState:
 
 
 class Store:
-    """A datastore outside the model: every key with the symbol it came with, asked for the nearest one."""
+    """A datastore outside the model: every key with the symbol it came with, asked for the nearest
+    one.
+    """
 
     def __init__(self):
         self.keys, self.values, self.compared = [], [], 0
@@ -113,13 +118,20 @@ class Store:
         return sum(x.size for x in self.keys + self.values)
 
 
-MEMORIES = {"key-value cache": lambda: Cached(m.full()), "nearest-neighbor store": Store,
-            f"window of {WINDOW}": lambda: Cached(m.window(WINDOW)), "cumulative average": lambda: Cached(m.cumulative_average()),
-            "linear state, elu + 1": lambda: LinearState(elu_features), "linear state, identity": lambda: LinearState(lambda x: x)}
+MEMORIES = {
+    "key-value cache": lambda: Cached(m.full()),
+    "nearest-neighbor store": Store,
+    f"window of {WINDOW}": lambda: Cached(m.window(WINDOW)),
+    "cumulative average": lambda: Cached(m.cumulative_average()),
+    "linear state, elu + 1": lambda: LinearState(elu_features),
+    "linear state, identity": lambda: LinearState(lambda x: x),
+}
 
 
 def work(memory, k, v, q):
-    """Operations (a multiplication and an addition are two) that one more token takes: added, then asked for."""
+    """Operations (a multiplication and an addition are two) that one more token takes: added, then
+    asked for.
+    """
     before = getattr(memory, "compared", 0)
     with count_operations() as counts:
         memory.add(k, v)
@@ -128,7 +140,9 @@ def work(memory, k, v, q):
 
 
 def stream(length, seed):
-    """One stream into every memory: name -> (bytes, operations for the last token, share of all pairs found at the end)."""
+    """One stream into every memory: name -> (bytes, operations for the last token, share of all
+    pairs found at the end).
+    """
     rng = np.random.default_rng(seed)
     keys = rng.normal(size=(length, WIDTH))
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
@@ -139,10 +153,12 @@ def stream(length, seed):
         memory = make()
         with tl.no_grad():
             for t in range(length - 1):
-                memory.add(k[:, :, t:t + 1], v[:, :, t:t + 1])
+                memory.add(k[:, :, t : t + 1], v[:, :, t : t + 1])
             last = slice(length - 1, length)
             operations = work(memory, k[:, :, last], v[:, :, last], q[:, :, last])
-            answers = np.concatenate([memory.ask(q[:, :, t:t + 1]).numpy()[0, 0] for t in range(length)])
+            answers = np.concatenate(
+                [memory.ask(q[:, :, t : t + 1]).numpy()[0, 0] for t in range(length)]
+            )
         found[name] = memory.stored() * NUMBER, operations, (answers.argmax(-1) == symbols).mean()
     return found
 
@@ -151,28 +167,52 @@ def main(argv=None):
     """Read streams of each length, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
-    parser.add_argument("--device", default="cpu", choices=("cpu",), help="the store searches on the CPU")
-    parser.add_argument("--quick", action="store_true", help="2 seeds instead of 5, the longest stream left out")
+    parser.add_argument(
+        "--device", default="cpu", choices=("cpu",), help="the store searches on the CPU"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="2 seeds instead of 5, the longest stream left out"
+    )
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, lengths = range(args.seed, args.seed + (2 if args.quick else 5)), LENGTHS[:-1] if args.quick else LENGTHS
-    began, runs = time.process_time(), {length: [stream(length, seed) for seed in seeds] for length in lengths}
-    for column, title in enumerate(("bytes", "operations for one more token: taken in, and asked once")):
+    seeds = range(args.seed, args.seed + (2 if args.quick else 5))
+    lengths = LENGTHS[:-1] if args.quick else LENGTHS
+    began = time.process_time()
+    runs = {length: [stream(length, seed) for seed in seeds] for length in lengths}
+    for column, title in enumerate(
+        ("bytes", "operations for one more token: taken in, and asked once")
+    ):
         print(f"{title}\n    {'tokens read':<26}" + "".join(f"{length:>20}" for length in lengths))
         for name in MEMORIES:
-            print(f"    {name:<26}" + "".join(f"{runs[length][0][name][column]:>20}" for length in lengths))
-    print(f"share of all pairs found again, by seed mean (least .. most); a guess finds {1 / SYMBOLS:.2f}")
+            print(
+                f"    {name:<26}"
+                + "".join(f"{runs[length][0][name][column]:>20}" for length in lengths)
+            )
+    print(
+        f"share of all pairs found again, by seed mean (least .. most); a guess finds {1 / SYMBOLS:.2f}"
+    )
     recall = {}
     for name in MEMORIES:
         recall[name] = [report([run[name][2] for run in runs[length]]) for length in lengths]
-        print(f"    {name:<26}" + "".join(f"{a:.2f} ({b:.2f} .. {c:.2f})".rjust(20) for a, b, c in recall[name]))
+        print(
+            f"    {name:<26}"
+            + "".join(f"{a:.2f} ({b:.2f} .. {c:.2f})".rjust(20) for a, b, c in recall[name])
+        )
     first, last = runs[lengths[0]][0], runs[lengths[-1]][0]
     grow = [name for name in MEMORIES if last[name][0] > first[name][0]]
     fixed = [name for name in MEMORIES if name not in grow]
-    kept = min(recall[name][-1][1] for name in grow) == 1 and max(recall[name][-1][2] for name in fixed) < 1
-    print(f"{len(seeds)} seeds, {time.process_time() - began:.0f} s of one core. Growing: {', '.join(grow)}\n"
-          + ("those find everything and the fixed ones do not: the claim shows" if kept else
-             "finding everything and growing do not go together: the claim does not show"))
+    kept = (
+        min(recall[name][-1][1] for name in grow) == 1
+        and max(recall[name][-1][2] for name in fixed) < 1
+    )
+    print(
+        f"{len(seeds)} seeds, {time.process_time() - began:.0f} s of one core. Growing: {', '.join(grow)}\n"
+        + (
+            "those find everything and the fixed ones do not: the claim shows"
+            if kept
+            else "finding everything and growing do not go together: the claim does not show"
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A context of six facts, read whole, cut short, put into weights, or squeezed into a few vectors: what is still known?
+"""A context of six facts, read whole, cut short, put into weights, or squeezed into a few vectors:
+what is still known?
 
 Book sections 3.3.2.1 to 3.3.2.3: a context may be distilled into weights (eq. 3.13), into gist
 tokens, into a soft context (eq. 3.25), or into the summaries of an AutoCompressor (Fig. 3.8), and
@@ -12,7 +13,8 @@ finetune/context/context_distillation.py.
 
 Measured output:
 
-    columns: of a context of 6 tokens, those still read. tokens right, chance 0.17; divergence from the teacher with
+    columns: of a context of 6 tokens, those still read. tokens right, chance 0.17; divergence from
+    the teacher with
         the whole context, nats a token; mean (least .. most over seeds)
     any context, asked about new contexts
                          columns            tokens right              divergence
@@ -37,26 +39,31 @@ Measured output:
         soft 3                 3     0.80 (0.44 .. 1.00)     0.21 (0.01 .. 0.56)
         soft 6                 6     0.96 (0.88 .. 1.00)     0.00 (0.00 .. 0.01)
         random 6               6     0.17 (0.16 .. 0.17)     5.66 (4.80 .. 6.14)
-    3 seed(s); 420 s of one core
-    the context matters: whole context > cut to 4 > cut to 2 > none: by divergence it shows; by tokens right not in
+    3 seed(s); 420 s of one core the context matters: whole context > cut to 4 > cut to 2 > none: by
+    divergence it shows; by tokens right not in
         every seed
-    two gist tokens tell more than two facts can: gist 2 > at best 2: by divergence not in every seed
-    more gist tokens tell more: gist 4 > gist 2 > gist 1: by divergence it shows; by tokens right it shows
-    two summaries tell more than two facts can: replace 2 > at best 2: by divergence it shows
-    summaries put side by side tell more than replaced ones: accumulate 2 > replace 2: by divergence not in every
+    two gist tokens tell more than two facts can: gist 2 > at best 2: by divergence not in every
+    seed more gist tokens tell more: gist 4 > gist 2 > gist 1: by divergence it shows; by tokens
+    right it shows two summaries tell more than two facts can: replace 2 > at best 2: by divergence
+    it shows summaries put side by side tell more than replaced ones: accumulate 2 > replace 2: by
+    divergence not in every
         seed; by tokens right not in every seed
     weights hold the context: into weights > none: by divergence it shows; by tokens right it shows
-    trained vectors and not any vectors: soft 1 > random 6: by divergence it shows; by tokens right it shows
-    more vectors hold more: soft 6 > soft 3 > soft 2 > soft 1: by divergence it shows; by tokens right not in every seed
+    trained vectors and not any vectors: soft 1 > random 6: by divergence it shows; by tokens right
+    it shows more vectors hold more: soft 6 > soft 3 > soft 2 > soft 1: by divergence it shows; by
+    tokens right not in every seed
 
-Weights, and as many vectors as the context has tokens, hold it whole, also for questions that were not fitted; half as many
-come near in two seeds of three. For contexts not seen in training, two summary vectors tell more than any two facts could,
-in every seed; two gist tokens do in one seed only, and the spread says why: 500 steps are few, and when a compressor
-finds its trick is chance. The cuts were trained for 150 steps and are far from what they could be, so the bound stands for
-them. "none" is the teacher itself without its context. The first rule for verdicts compared the ranges over seeds, and
-compressors with the trained cuts, which flattered the compressors; pairs within a seed and the bound came after seeing
-figures. Seeds were run side by side on a busy machine, "replace 2" in a run of its own, and their times added up.
+Weights, and as many vectors as the context has tokens, hold it whole, also for questions that were
+not fitted; half as many come near in two seeds of three. For contexts not seen in training, two
+summary vectors tell more than any two facts could, in every seed; two gist tokens do in one seed
+only, and the spread says why: 500 steps are few, and when a compressor finds its trick is chance.
+The cuts were trained for 150 steps and are far from what they could be, so the bound stands for
+them. "none" is the teacher itself without its context. The first rule for verdicts compared the
+ranges over seeds, and compressors with the trained cuts, which flattered the compressors; pairs
+within a seed and the bound came after seeing figures. Seeds were run side by side on a busy
+machine, "replace 2" in a run of its own, and their times added up.
 """
+
 import argparse
 import dataclasses
 import time
@@ -75,10 +82,24 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.train.compare import report
 
 PLACES, WALK, BATCH = 6, 6, 64
-FACTS = PLACES**2                                           # ids: a fact a -> b is a PLACES + b, the place a is FACTS + a
-STEPS, ADAPT, CUT, FEW = 300, 500, 150, 100                 # of the teacher, a compressor, a cut, what is fitted to one context
-ANY = ("whole context", "none", "cut to 2", "at best 2", "cut to 4", "at best 4", "gist 1", "gist 2", "gist 4", "replace 2",
-       "accumulate 2")
+FACTS = PLACES**2  # ids: a fact a -> b is a PLACES + b, the place a is FACTS + a
+STEPS = 300
+ADAPT = 500
+CUT = 150
+FEW = 100  # of the teacher, a compressor, a cut, what is fitted to one context
+ANY = (
+    "whole context",
+    "none",
+    "cut to 2",
+    "at best 2",
+    "cut to 4",
+    "at best 4",
+    "gist 1",
+    "gist 2",
+    "gist 4",
+    "replace 2",
+    "accumulate 2",
+)
 ONE = ("whole context", "none", "into weights", "soft 1", "soft 2", "soft 3", "soft 6", "random 6")
 COLUMNS = {"whole context": PLACES, "none": 0, "into weights": 0}
 
@@ -95,18 +116,23 @@ def question(leads, context, rng):
     answer = [way[-1]]
     for _ in range(WALK):
         answer.append(int(leads[answer[-1]]))
-    return ContextExample(context, tuple(FACTS + a for a in way), tuple(FACTS + a for a in answer[1:]))
+    return ContextExample(
+        context, tuple(FACTS + a for a in way), tuple(FACTS + a for a in answer[1:])
+    )
 
 
 def questions(count, seed, same=None):
-    """Questions about contexts of their own, or, with `same` given, all about the context drawn from that seed."""
-    rng, about = np.random.default_rng(seed), None if same is None else permutation_facts(np.random.default_rng(same))
+    """Questions about contexts of their own, or, with `same` given, all about the context drawn
+    from that seed.
+    """
+    rng = np.random.default_rng(seed)
+    about = None if same is None else permutation_facts(np.random.default_rng(same))
     return [question(*(about or permutation_facts(rng)), rng) for _ in range(count)]
 
 
 def short(examples, keep):
     """The same examples, with the last `keep` tokens of the context as the short one."""
-    return [dataclasses.replace(e, short=e.context[len(e.context) - keep:]) for e in examples]
+    return [dataclasses.replace(e, short=e.context[len(e.context) - keep :]) for e in examples]
 
 
 def new_questions(examples, others):
@@ -116,7 +142,9 @@ def new_questions(examples, others):
 
 
 def make_model(seed, device):
-    """Untied, and with embeddings ten times GPT-2's: with 0.02 the same model learnt nothing in 400 steps."""
+    """Untied, and with embeddings ten times GPT-2's: with 0.02 the same model learnt nothing in 400
+    steps.
+    """
     model = GPT(GPTConfig(FACTS + PLACES, 24, 2, 4, 64, norm="rms", bias=False, tied=False), seed)
     model.tokens.weight.data *= 10
     return model.to(device)
@@ -130,68 +158,119 @@ def copy(model):
 
 
 def at_best(examples, keep):
-    """The least divergence of any reader of the last `keep` facts, from a teacher that is sure: a place whose fact is neither
-    kept nor said on the way leads with equal chance to each place that nothing known leads to."""
+    """The least divergence of any reader of the last `keep` facts, from a teacher that is sure: a
+    place whose fact is neither kept nor said on the way leads with equal chance to each place that
+    nothing known leads to.
+    """
     nats = []
     for e in examples:
-        known = dict(divmod(fact, PLACES) for fact in e.context[len(e.context) - keep:])
+        known = dict(divmod(fact, PLACES) for fact in e.context[len(e.context) - keep :])
         way = [place - FACTS for place in (e.question[-1], *e.answer)]
         for a, b in zip(way, way[1:]):
             nats.append(0.0 if a in known else np.log(PLACES - len(known)))
             known[a] = b
-    return np.nan, float(np.mean(nats))                     # tokens right: no figure, it depends on how a reader guesses
+    return np.nan, float(
+        np.mean(nats)
+    )  # tokens right: no figure, it depends on how a reader guesses
 
 
 def measure(student, teacher, examples):
     """(share of the answers' tokens that are right, divergence from the teacher in nats a token)."""
     task = ContextDistillation(teacher)
-    loss = task.loss(student.eval(), task.make_batch(examples).to(teacher.tokens.weight.device))[1]["loss"]
+    loss = task.loss(student.eval(), task.make_batch(examples).to(teacher.tokens.weight.device))[1][
+        "loss"
+    ]
     return evaluate(student, task, examples)["agreement"], loss
 
 
 def learnt(student, teacher, examples, steps, seed, rate):
     """A student after distillation."""
-    fit(student, ContextDistillation(teacher), examples, steps=steps, batch_size=BATCH, learning_rate=rate, weight_decay=0.0,
-        seed=seed)
+    fit(
+        student,
+        ContextDistillation(teacher),
+        examples,
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=rate,
+        weight_decay=0.0,
+        seed=seed,
+    )
     return student
 
 
 def any_context(teacher, seed, steps):
     """Students for whatever context comes, asked about new ones: name -> (right, divergence)."""
     data, test = questions(steps * BATCH, [seed, 1]), questions(256, [seed, 2])
-    found = {"whole context": measure(teacher, teacher, short(test, PLACES)), "none": measure(teacher, teacher, test)}
+    found = {
+        "whole context": measure(teacher, teacher, short(test, PLACES)),
+        "none": measure(teacher, teacher, test),
+    }
     makers = {f"gist {k}": lambda k=k: GistCompressor(copy(teacher), k, seed) for k in (1, 2, 4)}
-    makers["replace 2"] = lambda: AutoCompressor(copy(teacher), 2, "replace", bptt=None, segment=3, seed=seed)
-    makers["accumulate 2"] = lambda: AutoCompressor(copy(teacher), 1, "accumulate", bptt=None, segment=3, seed=seed)
+    makers["replace 2"] = lambda: AutoCompressor(
+        copy(teacher), 2, "replace", bptt=None, segment=3, seed=seed
+    )
+    makers["accumulate 2"] = lambda: AutoCompressor(
+        copy(teacher), 1, "accumulate", bptt=None, segment=3, seed=seed
+    )
     for keep in (2, 4):
         student = learnt(copy(teacher), teacher, short(data, keep), min(steps, CUT), seed, 1e-3)
-        found[f"cut to {keep}"], found[f"at best {keep}"] = measure(student, teacher, short(test, keep)), at_best(test, keep)
+        found[f"cut to {keep}"], found[f"at best {keep}"] = (
+            measure(student, teacher, short(test, keep)),
+            at_best(test, keep),
+        )
     for name, make in makers.items():
         found[name] = measure(learnt(make(), teacher, data, steps, seed, 2e-3), teacher, test)
     return found
 
 
 def one_context(teacher, seed, steps):
-    """Students of one context, fitted to 64 questions that the teacher answers, asked others: name -> (right, divergence)."""
-    asked = hard_targets(teacher, questions(64, [seed, 4], same=[seed, 3]), WALK)       # no gold answers
+    """Students of one context, fitted to 64 questions that the teacher answers, asked others: name
+    -> (right, divergence).
+    """
+    asked = hard_targets(teacher, questions(64, [seed, 4], same=[seed, 3]), WALK)  # no gold answers
     test = new_questions(asked, questions(256, [seed, 5], same=[seed, 3]))
-    found = {"whole context": measure(teacher, teacher, short(test, PLACES)), "none": measure(teacher, teacher, test)}
-    found["into weights"] = measure(learnt(copy(teacher), teacher, asked, steps, seed, 1e-3), teacher, test)
+    found = {
+        "whole context": measure(teacher, teacher, short(test, PLACES)),
+        "none": measure(teacher, teacher, test),
+    }
+    found["into weights"] = measure(
+        learnt(copy(teacher), teacher, asked, steps, seed, 1e-3), teacher, test
+    )
     for kappa in (1, 2, 3, 6):
-        soft = compress_context(teacher, ContextDistillation(teacher), asked, kappa, seed, steps=steps, batch_size=32,
-                                learning_rate=0.05)
+        soft = compress_context(
+            teacher,
+            ContextDistillation(teacher),
+            asked,
+            kappa,
+            seed,
+            steps=steps,
+            batch_size=32,
+            learning_rate=0.05,
+        )
         found[f"soft {kappa}"] = measure(soft, teacher, test)
-    found["random 6"] = measure(SoftContext(teacher, random_context(teacher, PLACES, seed + 1)), teacher, test)
+    found["random 6"] = measure(
+        SoftContext(teacher, random_context(teacher, PLACES, seed + 1)), teacher, test
+    )
     return found
 
 
 def run(seed, scale, device):
     """Both tables of one seed."""
     teacher = make_model(seed, device)
-    steps = round(STEPS * max(scale, 0.8))                  # half a teacher would teach nothing
-    fit(teacher, AnswerLikelihood(), short(questions(20_000, [seed, 0]), PLACES), steps=steps, batch_size=BATCH,
-        learning_rate=3e-3, weight_decay=0.0, seed=seed)
-    return any_context(teacher, seed, round(ADAPT * scale)), one_context(teacher, seed, round(FEW * scale))
+    steps = round(STEPS * max(scale, 0.8))  # half a teacher would teach nothing
+    fit(
+        teacher,
+        AnswerLikelihood(),
+        short(questions(20_000, [seed, 0]), PLACES),
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+        seed=seed,
+    )
+    return any_context(teacher, seed, round(ADAPT * scale)), one_context(
+        teacher, seed, round(FEW * scale)
+    )
 
 
 def show(title, names, tables, quick):
@@ -201,17 +280,30 @@ def show(title, names, tables, quick):
     for name in names:
         measured = [report([table[name][i] for table in tables], quick) for i in (0, 1)]
         columns = COLUMNS[name] if name in COLUMNS else int(name.split()[-1])
-        print(f"    {name:<16}{columns:>8}" + "".join(("-" if np.isnan(m) else f"{m:.2f} ({low:.2f} .. {high:.2f})").rjust(24)
-                                                       for m, low, high in measured))
+        print(
+            f"    {name:<16}{columns:>8}"
+            + "".join(
+                ("-" if np.isnan(m) else f"{m:.2f} ({low:.2f} .. {high:.2f})").rjust(24)
+                for m, low, high in measured
+            )
+        )
 
 
 def verdict(claim, ranking, tables):
     """Whether in every seed each of a ranking does better than the next, by either measure."""
     pairs = [(table[a], table[b]) for table in tables for a, b in zip(ranking, ranking[1:])]
-    found = {"divergence": all(a[1] < b[1] for a, b in pairs), "tokens right": all(a[0] > b[0] for a, b in pairs)}
-    print(f"{claim}: {' > '.join(ranking)}: " + "; ".join(
-        f"by {measure} {'it shows' if shows else 'not in every seed'}" for measure, shows in found.items()
-        if measure == "divergence" or not np.isnan(pairs).any()))
+    found = {
+        "divergence": all(a[1] < b[1] for a, b in pairs),
+        "tokens right": all(a[0] > b[0] for a, b in pairs),
+    }
+    print(
+        f"{claim}: {' > '.join(ranking)}: "
+        + "; ".join(
+            f"by {measure} {'it shows' if shows else 'not in every seed'}"
+            for measure, shows in found.items()
+            if measure == "divergence" or not np.isnan(pairs).any()
+        )
+    )
 
 
 def main(argv=None):
@@ -223,10 +315,13 @@ def main(argv=None):
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began = time.process_time()
-    seeds, scale = range(args.seed, args.seed + (1 if args.quick else 3)), 0.25 if args.quick else 1.0
+    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
+    scale = 0.25 if args.quick else 1.0
     tables = [run(seed, scale, args.device) for seed in seeds]
-    print(f"columns: of a context of {PLACES} tokens, those still read. tokens right, chance {1 / PLACES:.2f}; divergence from the "
-          "teacher with the whole context, nats a token; mean (least .. most over seeds)")
+    print(
+        f"columns: of a context of {PLACES} tokens, those still read. tokens right, chance {1 / PLACES:.2f}; divergence from the "
+        "teacher with the whole context, nats a token; mean (least .. most over seeds)"
+    )
     general, single = ([both[i] for both in tables] for i in (0, 1))
     show("any context, asked about new contexts", ANY, general, args.quick)
     show("one context, asked new questions", ONE, single, args.quick)
@@ -235,7 +330,11 @@ def main(argv=None):
     verdict("two gist tokens tell more than two facts can", ["gist 2", "at best 2"], general)
     verdict("more gist tokens tell more", ["gist 4", "gist 2", "gist 1"], general)
     verdict("two summaries tell more than two facts can", ["replace 2", "at best 2"], general)
-    verdict("summaries put side by side tell more than replaced ones", ["accumulate 2", "replace 2"], general)
+    verdict(
+        "summaries put side by side tell more than replaced ones",
+        ["accumulate 2", "replace 2"],
+        general,
+    )
     verdict("weights hold the context", ["into weights", "none"], single)
     verdict("trained vectors and not any vectors", ["soft 1", "random 6"], single)
     verdict("more vectors hold more", ["soft 6", "soft 3", "soft 2", "soft 1"], single)

@@ -1,13 +1,17 @@
-"""Full fine-tuning, and ten ways to train less: what each trains, stores and reaches on the same tasks and data.
+"""Full fine-tuning, and ten ways to train less: what each trains, stores and reaches on the same
+tasks and data.
 
-Book section 3.3.2.2, Fig. 3.7 (and 3.3.2's claim that prompts learnt as vectors can take the place of words). A GPT of two
-layers is pretrained on rewriting six letters: an order (copy, reverse, rotate) and a step in the alphabet (0, 1, 3),
-said twice by a word each in front, in all pairs but one; or by four blanks, and then any may be meant. It is then
-adapted to three tasks from 200 examples without words: one it was pretrained on (rotate, 1), the pair left out (reverse, 3),
-and an order it never saw (places 0, 2, 4, 1, 3, 5). Prompts and prefixes are four vectors in the place of the words; all other
-methods read blanks there. Learning rates are the best of two to four tried on these tasks, with a seed that is not in the table.
-About 3.5 minutes on one core. `python scripts/3_prompting/peft_comparison.py [--seed N] [--device cpu|gpu] [--quick] [--rates]`;
---quick is one seed and few steps, --rates prints the choice of rates. Read next: tinylm/finetune/peft/lora.py.
+Book section 3.3.2.2, Fig. 3.7 (and 3.3.2's claim that prompts learnt as vectors can take the place
+of words). A GPT of two layers is pretrained on rewriting six letters: an order (copy, reverse,
+rotate) and a step in the alphabet (0, 1, 3), said twice by a word each in front, in all pairs but
+one; or by four blanks, and then any may be meant. It is then adapted to three tasks from 200
+examples without words: one it was pretrained on (rotate, 1), the pair left out (reverse, 3), and an
+order it never saw (places 0, 2, 4, 1, 3, 5). Prompts and prefixes are four vectors in the place of
+the words; all other methods read blanks there. Learning rates are the best of two to four tried on
+these tasks, with a seed that is not in the table. About 3.5 minutes on one core. `python
+scripts/3_prompting/peft_comparison.py [--seed N] [--device cpu|gpu] [--quick] [--rates]`; --quick
+is one seed and few steps, --rates prints the choice of rates. Read next:
+tinylm/finetune/peft/lora.py.
 
 Measured output:
 
@@ -26,16 +30,20 @@ Measured output:
     prefix, keys and values         768     3072    1.1   100.0 +-  0.0    95.7 +-  1.0     0.2 +-  0.0
     prompt tuning                   192      768    1.2    99.9 +-  0.1    81.0 +-  5.8     0.3 +-  0.1
     p-tuning (LSTM)               16584      768    1.4    99.9 +-  0.2    94.1 +-  0.9     0.2 +-  0.0
-    exact rows of 500, percent, mean +- standard deviation over 3 seed(s); 150 steps of 32 of 200 examples
-    nearest to the prompt learnt for (rotate, 1), with cosines: rotate 0.80, letter 0.49, 0 0.65, letter 0.39
+    exact rows of 500, percent, mean +- standard deviation over 3 seed(s); 150 steps of 32 of 200
+    examples nearest to the prompt learnt for (rotate, 1), with cosines: rotate 0.80, letter 0.49, 0
+    0.65, letter 0.39
 
-What the model can do already, vectors in front call up as well as words or better, with 192 to 768 numbers: the claim shows,
-also for a pair of skills that never stood together. What it cannot do, they do not teach: on the new order every prompt and
-prefix is at 0, and LoRA on all maps, not full fine-tuning, is best. These figures are of 150 steps and one pretrained model
-(seeds draw examples and starts); adapters and the last layer come behind the attention that this task has to redirect, and are
-slow here: they were not tried for longer. Of the four vectors learnt for (rotate, 1) one, which began as the word 3, came to lie
-near the word rotate; the others are near nothing that says the task.
+What the model can do already, vectors in front call up as well as words or better, with 192 to 768
+numbers: the claim shows, also for a pair of skills that never stood together. What it cannot do,
+they do not teach: on the new order every prompt and prefix is at 0, and LoRA on all maps, not full
+fine-tuning, is best. These figures are of 150 steps and one pretrained model (seeds draw examples
+and starts); adapters and the last layer come behind the attention that this task has to redirect,
+and are slow here: they were not tried for longer. Of the four vectors learnt for (rotate, 1) one,
+which began as the word 3, came to lie near the word rotate; the others are near nothing that says
+the task.
 """
+
 import argparse
 import time
 
@@ -66,12 +74,16 @@ from tinylm.pretrain import IGNORE, Batch
 LETTERS, LENGTH = 10, 6
 ORDERS = {"copy": range(6), "reverse": range(5, -1, -1), "rotate": (2, 3, 4, 5, 0, 1)}
 STEPS = 0, 1, 3
-END, BLANK = LETTERS, LETTERS + 1                           # after the letters to rewrite; in front, in the place of words
+END, BLANK = LETTERS, LETTERS + 1  # after the letters to rewrite; in front, in the place of words
 WORDS = {word: BLANK + 1 + i for i, word in enumerate((*ORDERS, *STEPS))}
 PAIRS = [(o, s) for o in ORDERS for s in STEPS]
-TASKS = {"seen": (ORDERS["rotate"], 1), "new pair": (ORDERS["reverse"], 3), "new order": ((0, 2, 4, 1, 3, 5), 1)}
+TASKS = {
+    "seen": (ORDERS["rotate"], 1),
+    "new pair": (ORDERS["reverse"], 3),
+    "new order": ((0, 2, 4, 1, 3, 5), 1),
+}
 HARD = {"seen": ("rotate", 1), "new pair": ("reverse", 3)}
-R, N = 4, 4                                                 # rank and width; vectors of a prompt or prefix
+R, N = 4, 4  # rank and width; vectors of a prompt or prefix
 EXAMPLES, HELD_OUT, BATCH = 200, 500, 32
 D = 48
 CONFIG = GPTConfig(BLANK + 7, N + 2 * LENGTH, 2, 4, D)
@@ -80,7 +92,9 @@ CONFIG = GPTConfig(BLANK + 7, N + 2 * LENGTH, 2, 4, D)
 def rows(order, step, n, rng):
     """n rows of letters, END, and the letters rewritten: (n, 13)."""
     letters = rng.integers(0, LETTERS, (n, LENGTH))
-    return np.concatenate([letters, np.full((n, 1), END), (letters[:, list(order)] + step) % LETTERS], axis=1)
+    return np.concatenate(
+        [letters, np.full((n, 1), END), (letters[:, list(order)] + step) % LETTERS], axis=1
+    )
 
 
 class Rewriting:
@@ -96,11 +110,15 @@ class Rewriting:
         loss = cross_entropy(model(batch.inputs), batch.targets, ignore_index=IGNORE)
         return loss, {"tokens": batch.tokens, "loss": loss.item()}
 
-    def predict(self, model, batch):                        # greedy decoding is right just where each next letter is
+    def predict(self, model, batch):  # greedy decoding is right just where each next letter is
         return list(backend.to_cpu(np.argmax(model(batch.inputs).data[:, -LENGTH:], axis=-1)))
 
     def measure(self, answers, examples):
-        return {"accuracy": float(np.mean(np.all(np.array(answers) == np.array(examples)[:, -LENGTH:], axis=1)))}
+        return {
+            "accuracy": float(
+                np.mean(np.all(np.array(answers) == np.array(examples)[:, -LENGTH:], axis=1))
+            )
+        }
 
 
 def said(order, step):
@@ -109,19 +127,30 @@ def said(order, step):
 
 
 def pretrain(seed, steps, device):
-    """A GPT that rewrites as words in front say, or in any way it knows behind blanks (a quarter of the rows)."""
+    """A GPT that rewrites as words in front say, or in any way it knows behind blanks (a quarter of
+    the rows).
+    """
     model, rng = GPT(CONFIG, seed).to(device), Random(seed, "pretraining")
 
     def mixed(n):
         known, made = [pair for pair in PAIRS if pair != HARD["new pair"]], []
         for order, step in known:
             row = rows(ORDERS[order], step, n // len(known), rng)
-            front = np.where(rng.uniform((len(row), 1)) < 0.75, said(order, step), BLANK)        # (n, 4)
+            front = np.where(rng.uniform((len(row), 1)) < 0.75, said(order, step), BLANK)  # (n, 4)
             made += list(np.concatenate([front, row], axis=1))
         return made
 
     examples = mixed(min(steps, 400) * 64)
-    fit(model, Rewriting(), examples, steps=steps, batch_size=64, learning_rate=4e-3, weight_decay=0.01, seed=seed)
+    fit(
+        model,
+        Rewriting(),
+        examples,
+        steps=steps,
+        batch_size=64,
+        learning_rate=4e-3,
+        weight_decay=0.01,
+        seed=seed,
+    )
     return model
 
 
@@ -134,10 +163,12 @@ def p_tuning(model, seed):
 
 def behind_blanks(change):
     """A change of the model as a method: its input comes behind four blanks."""
+
     def make(model, seed):
         prompted = hybrid(model, [[BLANK] * N, INPUT])
         change(model, seed)
         return prompted
+
     return make
 
 
@@ -146,13 +177,21 @@ METHODS = {
     "full fine-tuning": (behind_blanks(lambda model, seed: unfreeze(model)), 3e-3),
     "last layer": (behind_blanks(lambda model, seed: last_layers(model, 1)), 3e-2),
     "bitfit": (behind_blanks(lambda model, seed: bitfit(model)), 1e-1),
-    "lora q, v": (behind_blanks(lambda model, seed: lora(model, "qkv", r=R, alpha=2 * R, parts="qv", seed=seed)), 1e-2),
+    "lora q, v": (
+        behind_blanks(
+            lambda model, seed: lora(model, "qkv", r=R, alpha=2 * R, parts="qv", seed=seed)
+        ),
+        1e-2,
+    ),
     "lora all": (behind_blanks(lambda model, seed: lora(model, r=R, alpha=2 * R, seed=seed)), 3e-2),
     "adapters, Houlsby": (behind_blanks(lambda model, seed: houlsby(model, R, seed=seed)), 1e-1),
     "ia3": (behind_blanks(lambda model, seed: ia3(model)), 1e-1),
     "prefix, states": (lambda model, seed: hidden_prefix(model, N, seed=seed), 1e-1),
     "prefix, keys and values": (lambda model, seed: key_value_prefix(model, N, seed=seed), 1e-1),
-    "prompt tuning": (lambda model, seed: prompt_tuning(model, vocabulary_start(model.tokens.weight, N, seed)), 1e-1),
+    "prompt tuning": (
+        lambda model, seed: prompt_tuning(model, vocabulary_start(model.tokens.weight, N, seed)),
+        1e-1,
+    ),
     "p-tuning (LSTM)": (p_tuning, 3e-2),
 }
 RATES = 3e-3, 1e-2, 3e-2, 1e-1
@@ -172,13 +211,29 @@ def data(task, seed):
 
 
 def adapt(base, name, task, seed, steps, rate=None):
-    """Train a method on a task: (accuracy on held-out rows, numbers trained, seconds, the tuned model)."""
+    """Train a method on a task: (accuracy on held-out rows, numbers trained, seconds, the tuned
+    model).
+    """
     make, usual = METHODS[name]
     tuned, (train, held_out) = make(fresh(base), seed), data(task, seed)
     began = time.process_time()
-    fit(tuned, Rewriting(), train, steps=steps, batch_size=BATCH, learning_rate=rate or usual, weight_decay=0.0, seed=seed)
+    fit(
+        tuned,
+        Rewriting(),
+        train,
+        steps=steps,
+        batch_size=BATCH,
+        learning_rate=rate or usual,
+        weight_decay=0.0,
+        seed=seed,
+    )
     seconds = time.process_time() - began
-    return evaluate(tuned, Rewriting(), held_out, 250)["accuracy"], count_trainable(tuned), seconds, tuned
+    return (
+        evaluate(tuned, Rewriting(), held_out, 250)["accuracy"],
+        count_trainable(tuned),
+        seconds,
+        tuned,
+    )
 
 
 def words(base, task, seed):
@@ -189,7 +244,9 @@ def words(base, task, seed):
     def prompted(pair):
         return hybrid(model, [said(*pair), INPUT])
 
-    best = HARD.get(task) or max(PAIRS, key=lambda pair: evaluate(prompted(pair), Rewriting(), train, 250)["accuracy"])
+    best = HARD.get(task) or max(
+        PAIRS, key=lambda pair: evaluate(prompted(pair), Rewriting(), train, 250)["accuracy"]
+    )
     return evaluate(prompted(best), Rewriting(), held_out, 250)["accuracy"]
 
 
@@ -199,23 +256,39 @@ def shown(values):
 
 
 def choose_rates(base, steps):
-    """Print what each method reaches at each rate, the mean over tasks, with a seed that the table does not use."""
+    """Print what each method reaches at each rate, the mean over tasks, with a seed that the table
+    does not use.
+    """
     for name in METHODS:
-        reached = [np.mean([adapt(base, name, task, 1000, steps, rate)[0] for task in TASKS]) for rate in RATES]
-        print(f"    {name:<26}" + "".join(f"{rate:>9g}: {100 * a:4.1f}" for rate, a in zip(RATES, reached)), flush=True)
+        reached = [
+            np.mean([adapt(base, name, task, 1000, steps, rate)[0] for task in TASKS])
+            for rate in RATES
+        ]
+        print(
+            f"    {name:<26}"
+            + "".join(f"{rate:>9g}: {100 * a:4.1f}" for rate, a in zip(RATES, reached)),
+            flush=True,
+        )
 
 
 def table(base, seeds, steps):
     """Print the table."""
     formula = {**counts(base.config, R, N), "full fine-tuning": base.count_parameters()}
-    print(f"    {'':<26}{'trained':>9}{'bytes':>9}{'s':>7}" + "".join(f"{task:>16}" for task in TASKS))
+    print(
+        f"    {'':<26}{'trained':>9}{'bytes':>9}{'s':>7}" + "".join(f"{task:>16}" for task in TASKS)
+    )
     found = {"no words": {}, "words": {}}
     for task in TASKS:
         found["words"][task] = [words(base, task, seed) for seed in seeds]
         blank = hybrid(fresh(base), [[BLANK] * N, INPUT])
-        found["no words"][task] = [evaluate(blank, Rewriting(), data(task, seed)[1], 250)["accuracy"] for seed in seeds]
+        found["no words"][task] = [
+            evaluate(blank, Rewriting(), data(task, seed)[1], 250)["accuracy"] for seed in seeds
+        ]
     for name in found:
-        print(f"    {name:<26}{0:>9}{0:>9}{0:>7}" + "".join(f"{shown(found[name][task]):>16}" for task in TASKS))
+        print(
+            f"    {name:<26}{0:>9}{0:>9}{0:>7}"
+            + "".join(f"{shown(found[name][task]):>16}" for task in TASKS)
+        )
     for name in METHODS:
         found[name], spent = {}, []
         for task in TASKS:
@@ -223,18 +296,27 @@ def table(base, seeds, steps):
             found[name][task], trained = [run[0] for run in runs], runs[0][1]
             spent += [run[2] for run in runs]
         if formula.get(name, trained) != trained:
-            raise AssertionError(f"{name} trains {trained} numbers, and {formula[name]} by its formula")
-        print(f"    {name:<26}{trained:>9}{4 * (N * D if 'p-tuning' in name else trained):>9}{np.mean(spent):>7.1f}"
-              + "".join(f"{shown(found[name][task]):>16}" for task in TASKS), flush=True)
+            raise AssertionError(
+                f"{name} trains {trained} numbers, and {formula[name]} by its formula"
+            )
+        print(
+            f"    {name:<26}{trained:>9}{4 * (N * D if 'p-tuning' in name else trained):>9}{np.mean(spent):>7.1f}"
+            + "".join(f"{shown(found[name][task]):>16}" for task in TASKS),
+            flush=True,
+        )
 
 
 def read_prompt(base, seed, steps):
     """Say which words a learnt prompt is nearest to."""
     tuned = adapt(base, "prompt tuning", "seen", seed, steps)[3]
     names = {i: str(word) for word, i in WORDS.items()}
-    ids, cosines = nearest_words(next(iter(trainable(tuned).values())), tuned.model.tokens.weight, 1)
-    nearest = ", ".join(f"{names.get(i, 'end' if i == END else 'letter')} {c:.2f}"
-                        for i, c in zip(ids[:, 0].tolist(), cosines[:, 0]))
+    ids, cosines = nearest_words(
+        next(iter(trainable(tuned).values())), tuned.model.tokens.weight, 1
+    )
+    nearest = ", ".join(
+        f"{names.get(i, 'end' if i == END else 'letter')} {c:.2f}"
+        for i, c in zip(ids[:, 0].tolist(), cosines[:, 0])
+    )
     print(f"nearest to the prompt learnt for (rotate, 1), with cosines: {nearest}")
 
 
@@ -243,20 +325,33 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="one seed and few steps: the form of the table, not its figures")
-    parser.add_argument("--rates", action="store_true", help="show how learning rates were chosen, instead of the table")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one seed and few steps: the form of the table, not its figures",
+    )
+    parser.add_argument(
+        "--rates",
+        action="store_true",
+        help="show how learning rates were chosen, instead of the table",
+    )
     args = parser.parse_args(argv)
     backend.blas_threads(1)
     began, seeds = time.process_time(), range(args.seed, args.seed + (1 if args.quick else 3))
     pretraining, steps = (60, 10) if args.quick else (1500, 150)
     base = pretrain(args.seed, pretraining, args.device)
     pretrained = time.process_time() - began
-    print(f"pretrained {base.count_parameters()} parameters for {pretraining} steps, {pretrained:.0f} s", flush=True)
+    print(
+        f"pretrained {base.count_parameters()} parameters for {pretraining} steps, {pretrained:.0f} s",
+        flush=True,
+    )
     if args.rates:
         return choose_rates(base, steps)
     table(base, seeds, steps)
-    print(f"exact rows of {HELD_OUT}, percent, mean +- standard deviation over {len(seeds)} seed(s); {steps} steps of {BATCH} of "
-          f"{EXAMPLES} examples")
+    print(
+        f"exact rows of {HELD_OUT}, percent, mean +- standard deviation over {len(seeds)} seed(s); {steps} steps of {BATCH} of "
+        f"{EXAMPLES} examples"
+    )
     read_prompt(base, args.seed, steps)
     print(f"{time.process_time() - began:.0f} s of one core")
 

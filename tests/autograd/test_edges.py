@@ -236,10 +236,8 @@ def test_a_weight_of_zero_hides_what_is_not_finite():
 
 @pytest.mark.parametrize("options", [{}, {"reduction": "sum"}, {"reduction": "none"}])
 def test_cross_entropy_and_its_twin_choose_what_counts(options):
-    values, targets = (
-        np.array([[-inf, 0, 1], [-inf, 0, 1], [nan, 0, inf]]),
-        np.array([1, -100, -100]),
-    )
+    values = np.array([[-inf, 0, 1], [-inf, 0, 1], [nan, 0, inf]])
+    targets = np.array([1, -100, -100])
     x, y = (T(values, requires_grad=True) for _ in range(2))
     losses = tl.cross_entropy(x, targets, **options), composed.cross_entropy(y, targets, **options)
     np.testing.assert_allclose(*(loss.numpy() for loss in losses))

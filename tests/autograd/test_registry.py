@@ -1,4 +1,5 @@
 """Nothing differentiable is without an entry, and every entry reaches what it answers for."""
+
 import inspect
 
 import numpy as np
@@ -16,13 +17,23 @@ ENTRIES = registry.load_all()
 
 # Public functions of tinylm.autograd that are no functions of Tensors to differentiate
 NOT_DIFFERENTIABLE = {
-    "grad": "the differentiation itself", "no_grad": "a context", "first_order_only": "a context",
-    "is_recording": "returns a bool", "fused": "makes operations", "primitive": "makes operations",
+    "grad": "the differentiation itself",
+    "no_grad": "a context",
+    "first_order_only": "a context",
+    "is_recording": "returns a bool",
+    "fused": "makes operations",
+    "primitive": "makes operations",
     "checkpoint": "runs a given function; its gradient equality is in test_checkpoint.py",
-    "gradcheck": "the check itself", "assert_gradients": "the check itself",
-    "argmax": "returns integers", "argmin": "returns integers", "floor": "flat between its steps",
-    "ceil": "flat between its steps", "round": "flat between its steps", "sign": "flat between its steps",
-    "count_operations": "a context", "find_nonfinite": "a context",
+    "gradcheck": "the check itself",
+    "assert_gradients": "the check itself",
+    "argmax": "returns integers",
+    "argmin": "returns integers",
+    "floor": "flat between its steps",
+    "ceil": "flat between its steps",
+    "round": "flat between its steps",
+    "sign": "flat between its steps",
+    "count_operations": "a context",
+    "find_nonfinite": "a context",
 }
 
 
@@ -32,7 +43,11 @@ def test_every_recorded_operation_has_an_entry_that_answers_for_it():
 
 
 def test_every_public_function_has_an_entry():
-    public = {name for name, f in vars(autograd).items() if inspect.isfunction(f) and not name.startswith("_")}
+    public = {
+        name
+        for name, f in vars(autograd).items()
+        if inspect.isfunction(f) and not name.startswith("_")
+    }
     missing = public - set(ENTRIES) - set(NOT_DIFFERENTIABLE)
     assert not missing, f"register cases for {sorted(missing)}, or say in this file why not"
     assert set(NOT_DIFFERENTIABLE) <= public, "this list names functions that are gone"
@@ -41,7 +56,7 @@ def test_every_public_function_has_an_entry():
 @pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.covers])
 def test_an_entry_runs_the_operations_that_it_answers_for(name):
     entry, ran = ENTRIES[name], set()
-    watch = lambda label, *rest: ran.add(label)                             # noqa: E731
+    watch = lambda label, *rest: ran.add(label)  # noqa: E731
     tensor.observers.append(watch)
     try:
         for drawn in entry.calls():
@@ -60,7 +75,10 @@ def test_no_entry_loosens_a_tolerance_beyond_one_in_a_million():
 
 def test_the_same_seed_draws_the_same_calls():
     for entry in ENTRIES.values():
-        first, second = (Subject(entry.function, c.args, c.options) for c in (entry.calls(3)[0], entry.calls(3)[0]))
+        first, second = (
+            Subject(entry.function, c.args, c.options)
+            for c in (entry.calls(3)[0], entry.calls(3)[0])
+        )
         with first, second:
             np.testing.assert_array_equal(first.values(), second.values())
 
@@ -72,8 +90,12 @@ def test_draws_keep_away_from_kinks():
 
 
 def test_a_draw_that_cannot_keep_away_is_an_error():
-    entry = registry.Entry("always at a kink", abs, lambda rng: [registry.call(np.zeros(2))],
-                           avoid=lambda x: np.min(np.abs(x)))
+    entry = registry.Entry(
+        "always at a kink",
+        abs,
+        lambda rng: [registry.call(np.zeros(2))],
+        avoid=lambda x: np.min(np.abs(x)),
+    )
     with pytest.raises(ConfigError, match="1000 draws"):
         entry.calls()
 

@@ -4,12 +4,22 @@ from tinylm import book
 from tinylm.errors import DataError
 
 HEADING = "id\tsection\tconcept\tsymbol\ttest\tscript\n"
-SMALL = HEADING + "".join("\t".join(row) + "\n" for row in [
-    ("X-1", "2.1.1, eq (2.6)", "Scaled dot-product attention", "tinylm.backend:Random", "-", "-"),
-    ("X-2", "2.1.10", "Causal mask", "tinylm.errors", "-", "tinylm book"),
-    ("X-3", "2.1.1", "Cross attention; see rope", "tinylm.book:rows", "-", "-"),
-    ("X-4", "2.3", "Rotary positions (RoPE)", "tinylm.book.find", "-", "-"),
-])
+SMALL = HEADING + "".join(
+    "\t".join(row) + "\n"
+    for row in [
+        (
+            "X-1",
+            "2.1.1, eq (2.6)",
+            "Scaled dot-product attention",
+            "tinylm.backend:Random",
+            "-",
+            "-",
+        ),
+        ("X-2", "2.1.10", "Causal mask", "tinylm.errors", "-", "tinylm book"),
+        ("X-3", "2.1.1", "Cross attention; see rope", "tinylm.book:rows", "-", "-"),
+        ("X-4", "2.3", "Rotary positions (RoPE)", "tinylm.book.find", "-", "-"),
+    ]
+)
 
 
 @pytest.fixture
@@ -38,17 +48,20 @@ def test_an_id_finds_its_row_alone_in_any_case(table):
 
 def test_words_must_all_occur_and_a_concept_in_order_comes_first(table):
     assert ids(book.find(table, "attention cross")) == ["X-3"]
-    assert ids(book.find(table, "find")) == ["X-4"]          # only in the symbol
+    assert ids(book.find(table, "find")) == ["X-4"]  # only in the symbol
     assert ids(book.find(table, "book")) == ["X-2", "X-3", "X-4"]
     assert book.find(table, "quaternion") == []
 
 
-@pytest.mark.parametrize("text, complaint", [
-    ("id\tconcept\n", "first line must be id, section, concept, symbol, test, script"),
-    (HEADING + "A\t1\tb\n", "line 2: a row has 6 columns"),
-    (HEADING + "A\t1\tb\t\t-\t-\n", "line 2: a row has 6 columns, '-' where there is nothing"),
-    (SMALL + "X-1\t2\tb\t-\t-\t-\n", "line 6: X-1 was already in 2.tsv, line 2"),
-])
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ("id\tconcept\n", "first line must be id, section, concept, symbol, test, script"),
+        (HEADING + "A\t1\tb\n", "line 2: a row has 6 columns"),
+        (HEADING + "A\t1\tb\t\t-\t-\n", "line 2: a row has 6 columns, '-' where there is nothing"),
+        (SMALL + "X-1\t2\tb\t-\t-\t-\n", "line 6: X-1 was already in 2.tsv, line 2"),
+    ],
+)
 def test_a_table_that_is_wrong_is_named_with_its_line(tmp_path, text, complaint):
     (tmp_path / "2.tsv").write_text(text)
     with pytest.raises(DataError) as error:

@@ -1,6 +1,6 @@
 import pytest
 
-TEXT = "the cat sat on the mat and the dog sat on the log. " * 12          # 612 bytes
+TEXT = "the cat sat on the mat and the dog sat on the log. " * 12  # 612 bytes
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +14,17 @@ def text(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny():
     """Settings of a model so small that three steps take no time."""
-    return ["--tokenizer=bytes", "--n-layer=1", "--n-head=1", "--d-model=8", "--context=8", "--steps=3",
-            "--batch-size=2", "--warmup=0", "--workers=1"]
+    return [
+        "--tokenizer=bytes",
+        "--n-layer=1",
+        "--n-head=1",
+        "--d-model=8",
+        "--context=8",
+        "--steps=3",
+        "--batch-size=2",
+        "--warmup=0",
+        "--workers=1",
+    ]
 
 
 @pytest.fixture(scope="session")

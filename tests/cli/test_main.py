@@ -12,14 +12,19 @@ from tinylm.errors import ConfigError
 @pytest.fixture
 def verb(monkeypatch):
     """Put a function in place of `tinylm book`."""
+
     def install(function):
-        monkeypatch.setitem(sys.modules, "tinylm.cli.look.book", types.SimpleNamespace(main=function))
+        monkeypatch.setitem(
+            sys.modules, "tinylm.cli.look.book", types.SimpleNamespace(main=function)
+        )
+
     return install
 
 
 def raiser(error):
     def main(argv):
         raise error
+
     return main
 
 
@@ -48,11 +53,17 @@ def test_an_unknown_verb_with_nothing_near_names_all(capsys):
     assert ", ".join(VERBS) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error, line", [
-    (ConfigError("steps must be\n  positive"), "tinylm book: steps must be positive\n"),
-    (FileNotFoundError(2, "No such file", "x.txt"), "tinylm book: [Errno 2] No such file: 'x.txt'\n"),
-    (MemoryError(), "tinylm book: MemoryError\n"),
-])
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (ConfigError("steps must be\n  positive"), "tinylm book: steps must be positive\n"),
+        (
+            FileNotFoundError(2, "No such file", "x.txt"),
+            "tinylm book: [Errno 2] No such file: 'x.txt'\n",
+        ),
+        (MemoryError(), "tinylm book: MemoryError\n"),
+    ],
+)
 def test_a_deliberate_error_is_one_line_on_stderr(verb, capsys, monkeypatch, error, line):
     monkeypatch.delenv("TINYLM_DEBUG", raising=False)
     verb(raiser(error))
@@ -86,6 +97,7 @@ def test_sigterm_ends_with_143_and_what_was_begun_is_cleaned_up(verb):
             signal.raise_signal(signal.SIGTERM)
         finally:
             cleaned.append(True)
+
     verb(work)
     assert main(["book"]) == 143 and cleaned == [True]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -105,18 +117,25 @@ def test_the_words_after_the_verb_reach_it(verb):
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error():
-    # The reading end is closed before anything is written, so the command always meets a broken pipe.
+    # The reading end is closed before anything is written, so the command always meets a broken
+    # pipe.
     code = "import sys; sys.stdin.read(); from tinylm.cli import main; sys.exit(main([]))"
-    command = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    command = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     command.stdout.close()
     command.stdin.close()
     assert command.stderr.read() == b""
-    assert command.wait() == 141                             # 128 + SIGPIPE
+    assert command.wait() == 141  # 128 + SIGPIPE
 
 
 def test_the_command_starts_without_any_verb_or_optional_library():
-    code = ("import sys; from tinylm.cli import main; main([]); heavy = ('matplotlib', 'tqdm', 'torch', 'cupy');"
-            "print([name for name in sys.modules if name.startswith('tinylm.cli.') or name in heavy])")
+    code = (
+        "import sys; from tinylm.cli import main; main([]); heavy = ('matplotlib', 'tqdm', 'torch', 'cupy');"
+        "print([name for name in sys.modules if name.startswith('tinylm.cli.') or name in heavy])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"

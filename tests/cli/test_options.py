@@ -38,8 +38,14 @@ def test_no_words_give_the_defaults():
 
 
 def test_every_spelling_of_a_setting_means_the_same():
-    spellings = (["--learning-rate", "0.5"], ["--learning_rate", "0.5"], ["--learning-rate=0.5"],
-                 ["--set", "learning_rate=0.5"], ["--set", "learning-rate=0.5"], ["--set=learning_rate=0.5"])
+    spellings = (
+        ["--learning-rate", "0.5"],
+        ["--learning_rate", "0.5"],
+        ["--learning-rate=0.5"],
+        ["--set", "learning_rate=0.5"],
+        ["--set", "learning-rate=0.5"],
+        ["--set=learning_rate=0.5"],
+    )
     assert {parse(words, Training).learning_rate for words in spellings} == {0.5}
 
 
@@ -70,10 +76,17 @@ def test_an_integer_that_is_none_is_refused(word):
         parse([f"--n-layer={word}"], Model)
 
 
-@pytest.mark.parametrize("words, value", [
-    ([], True), (["--tied"], True), (["--no-tied"], False), (["--tied", "false"], False), (["--tied=off"], False),
-    (["--set", "tied=no"], False),
-])
+@pytest.mark.parametrize(
+    "words, value",
+    [
+        ([], True),
+        (["--tied"], True),
+        (["--no-tied"], False),
+        (["--tied", "false"], False),
+        (["--tied=off"], False),
+        (["--set", "tied=no"], False),
+    ],
+)
 def test_a_truth_value_is_a_switch_or_a_word(words, value):
     assert parse(words, Model).tied is value
 
@@ -124,11 +137,15 @@ def test_infinity_is_a_number_where_the_field_does_not_mind():
 
 
 def test_an_unknown_setting_names_the_near_ones():
-    with pytest.raises(ConfigError, match="no setting named 'lerning-rate': did you mean --learning-rate"):
+    with pytest.raises(
+        ConfigError, match="no setting named 'lerning-rate': did you mean --learning-rate"
+    ):
         parse(["--lerning-rate", "1"], Training)
     with pytest.raises(ConfigError, match="did you mean --n-layer"):
         parse(["--set", "layer=3"], Model)
-    with pytest.raises(ConfigError, match=r"did you mean --n-layer\?"):      # one letter wrong: nothing else is meant
+    with pytest.raises(
+        ConfigError, match=r"did you mean --n-layer\?"
+    ):  # one letter wrong: nothing else is meant
         parse(["--n-layr", "3"], Model)
 
 
@@ -206,11 +223,26 @@ def test_given_receives_only_what_the_user_named():
 
 def test_help_names_every_setting_with_type_default_and_help(capsys):
     with pytest.raises(SystemExit) as done:
-        parse(["--help", "--n-layer", "2"], Model, Training, verb="train", about="Train.", examples=("tinylm train",))
+        parse(
+            ["--help", "--n-layer", "2"],
+            Model,
+            Training,
+            verb="train",
+            about="Train.",
+            examples=("tinylm train",),
+        )
     text = capsys.readouterr().out
     assert done.value.code == 0 and text.startswith("usage: tinylm train [--setting value ...]")
-    for part in ("--n-layer INT", "blocks (default 4)", "--[no-]tied", "--activation gelu|swiglu",
-                 "--betas NUMBER,NUMBER", "(default 0.9,0.95)", "--learning-rate NUMBER", "(default 0.001)"):
+    for part in (
+        "--n-layer INT",
+        "blocks (default 4)",
+        "--[no-]tied",
+        "--activation gelu|swiglu",
+        "--betas NUMBER,NUMBER",
+        "(default 0.9,0.95)",
+        "--learning-rate NUMBER",
+        "(default 0.001)",
+    ):
         assert part in text
 
 

@@ -1,4 +1,5 @@
 """Early stopping: when it stops, and what it goes back to."""
+
 import numpy as np
 import pytest
 
@@ -19,9 +20,18 @@ def test_it_stops_after_patience_epochs_without_improvement_and_goes_back():
         return next(epochs)
 
     stopping = EarlyStopping(model, measure, patience=2)
-    losses = fit(model, Classification(ENCODER_INPUT), word_task(0), epochs=5, batch_size=16, after_epoch=stopping)
-    assert stopping.history == [0.5, 0.7, 0.7, 0.6] and stopping.best_epoch == 2        # equal is not better
-    assert len(losses) == 4 * 3                             # 48 examples in batches of 16
+    losses = fit(
+        model,
+        Classification(ENCODER_INPUT),
+        word_task(0),
+        epochs=5,
+        batch_size=16,
+        after_epoch=stopping,
+    )
+    assert (
+        stopping.history == [0.5, 0.7, 0.7, 0.6] and stopping.best_epoch == 2
+    )  # equal is not better
+    assert len(losses) == 4 * 3  # 48 examples in batches of 16
     stopping.restore()
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, states[1][name])
@@ -31,7 +41,9 @@ def test_measuring_changes_nothing_in_the_training():
     found, task, others = [], Classification(ENCODER_INPUT), word_task(0, seed=1)
     for patience in (None, 9):
         model = Classifier(encoder(), 2)
-        stopping = patience and EarlyStopping(model, lambda m=model: evaluate(m, task, others)["accuracy"], patience)
+        stopping = patience and EarlyStopping(
+            model, lambda m=model: evaluate(m, task, others)["accuracy"], patience
+        )
         found.append(fit(model, task, word_task(0), epochs=2, after_epoch=stopping))
     np.testing.assert_array_equal(*found)
 
@@ -39,6 +51,8 @@ def test_measuring_changes_nothing_in_the_training():
 def test_without_an_epoch_there_is_nothing_to_go_back_to():
     model = Classifier(encoder(), 2)
     before = model.state_dict()["out.weight"]
-    np.testing.assert_array_equal(EarlyStopping(model, lambda: 0.0).restore().state_dict()["out.weight"], before)
+    np.testing.assert_array_equal(
+        EarlyStopping(model, lambda: 0.0).restore().state_dict()["out.weight"], before
+    )
     with pytest.raises(ConfigError, match="at least 1 epoch"):
         EarlyStopping(model, lambda: 0.0, patience=0)

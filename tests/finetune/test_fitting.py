@@ -1,4 +1,5 @@
 """Fine-tuning a model on a list of examples: order, exactness, what is left untouched, how it ends."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ from tinylm.pretrain.batch import Batch
 class TwoLayers(Module):
     def __init__(self, seed=0):
         rng = Random(seed)
-        self.first, self.last = Linear(3, 4, rng, std=1.0, dtype=np.float64), Linear(4, 2, rng, std=1.0, dtype=np.float64)
+        self.first = Linear(3, 4, rng, std=1.0, dtype=np.float64)
+        self.last = Linear(4, 2, rng, std=1.0, dtype=np.float64)
 
     def __call__(self, x):
         return self.last(self.first(x).tanh())
@@ -48,15 +50,17 @@ def examples(n, seed=1):
 def test_fitting_learns_what_can_be_learnt():
     model, data = TwoLayers(), examples(64)
     losses = fit(model, Sign(), data, epochs=20, batch_size=16, learning_rate=0.05)
-    assert len(losses) == 80                                                             # 20 epochs of 64 / 16 batches
-    assert evaluate(model, Sign(), data)["accuracy"] > 0.95                              # a line separates the classes
+    assert len(losses) == 80  # 20 epochs of 64 / 16 batches
+    assert evaluate(model, Sign(), data)["accuracy"] > 0.95  # a line separates the classes
     assert losses[-4:].mean() < losses[:4].mean() / 2
 
 
 def test_an_epoch_reads_every_example_once():
     batches = Shuffled(list(range(10)), 4)
     first = [i for step in range(3) for i in batches.batch(step, 0, 4)]
-    assert sorted(first[:10]) == list(range(10)) and first[10:] == first[:2]             # 3 batches of 4: two are filled up
+    assert (
+        sorted(first[:10]) == list(range(10)) and first[10:] == first[:2]
+    )  # 3 batches of 4: two are filled up
     second = [i for step in range(3, 6) for i in batches.batch(step, 0, 4)]
     assert sorted(second[:10]) == list(range(10)) and second != first
 
@@ -87,15 +91,24 @@ def test_what_is_frozen_stays_bit_for_bit():
     before = model.state_dict()
     fit(model, Sign(), examples(16), learning_rate=0.1)
     after = model.state_dict()
-    assert [name for name in before if np.array_equal(before[name], after[name])] == ["first.weight", "first.bias"]
+    assert [name for name in before if np.array_equal(before[name], after[name])] == [
+        "first.weight",
+        "first.bias",
+    ]
     assert model.first.weight.grad is None
 
 
 def test_training_ends_when_after_epoch_says_so():
     seen = []
-    losses = fit(TwoLayers(), Sign(), examples(16), epochs=5, batch_size=8,
-                 after_epoch=lambda epoch, losses: seen.append((epoch, len(losses))) or epoch == 2)
-    assert seen == [(1, 2), (2, 4)] and len(losses) == 4                                 # two batches an epoch
+    losses = fit(
+        TwoLayers(),
+        Sign(),
+        examples(16),
+        epochs=5,
+        batch_size=8,
+        after_epoch=lambda epoch, losses: seen.append((epoch, len(losses))) or epoch == 2,
+    )
+    assert seen == [(1, 2), (2, 4)] and len(losses) == 4  # two batches an epoch
 
 
 def test_mistakes_are_explained():

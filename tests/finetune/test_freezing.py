@@ -1,4 +1,5 @@
 """Frozen parameters get no gradient and are still parameters."""
+
 import numpy as np
 import pytest
 
@@ -20,14 +21,21 @@ IDS = np.array([[1, 2, 3, 4]])
 
 
 def encoder():
-    return Encoder(EncoderConfig(vocab_size=11, context=4, n_layer=2, n_head=2, d_model=8, dropout=0.0), dtype=np.float64)
+    return Encoder(
+        EncoderConfig(vocab_size=11, context=4, n_layer=2, n_head=2, d_model=8, dropout=0.0),
+        dtype=np.float64,
+    )
 
 
 def test_a_frozen_model_is_saved_loaded_and_counted_like_any_other():
     model = encoder()
     names, size = list(model.named_parameters()), model.count_parameters()
     freeze(model)
-    assert list(model.named_parameters()) == names and model.count_parameters() == size and count_trainable(model) == 0
+    assert (
+        list(model.named_parameters()) == names
+        and model.count_parameters() == size
+        and count_trainable(model) == 0
+    )
     other = Encoder(model.config, seed=1, dtype=np.float64)
     other.load_state_dict(model.state_dict())
     assert np.array_equal(other(IDS).data, model(IDS).data)
@@ -44,7 +52,7 @@ def test_only_what_matches_gets_a_gradient():
 
 def test_counts_are_those_of_the_shapes():
     model = only(encoder(), "blocks.*.attention.qkv.*")
-    assert count_trainable(model) == 2 * (8 * 24 + 24)                                   # two layers, D = 8, biases
+    assert count_trainable(model) == 2 * (8 * 24 + 24)  # two layers, D = 8, biases
     unfreeze(model)
     assert count_trainable(model) == model.count_parameters()
 
@@ -56,11 +64,26 @@ def test_a_pattern_that_matches_nothing_is_an_error():
 
 def test_the_model_thaws_from_its_end():
     model, thawed = encoder(), []
-    for _ in stages(model, [["tokens.*", "positions.*", "segments.*", "embedding_norm.*"], ["blocks.0.*"], ["blocks.1.*"]]):
-        thawed.append({name.split(".")[0] + name.split(".")[1] * name.startswith("blocks") for name in trainable(model)})
+    for _ in stages(
+        model,
+        [
+            ["tokens.*", "positions.*", "segments.*", "embedding_norm.*"],
+            ["blocks.0.*"],
+            ["blocks.1.*"],
+        ],
+    ):
+        thawed.append(
+            {
+                name.split(".")[0] + name.split(".")[1] * name.startswith("blocks")
+                for name in trainable(model)
+            }
+        )
     assert len(thawed) == 3
-    assert thawed == [{"blocks1"}, {"blocks0", "blocks1"},
-                      {"blocks0", "blocks1", "tokens", "positions", "segments", "embedding_norm"}]
+    assert thawed == [
+        {"blocks1"},
+        {"blocks0", "blocks1"},
+        {"blocks0", "blocks1", "tokens", "positions", "segments", "embedding_norm"},
+    ]
 
 
 def test_frozen_for_a_while():

@@ -11,7 +11,19 @@ from tinylm.pretrain.special import Special
 from tinylm.tokenizers import WordPieceTokenizer, WordTokenizer
 
 CLS, SEP, PAD = SPECIAL.cls, SPECIAL.sep, SPECIAL.pad
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "early", "bird", "##s", "catch", "##es"]
+PIECES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "the",
+    "early",
+    "bird",
+    "##s",
+    "catch",
+    "##es",
+]
 WORDS = st.lists(st.integers(0, 19), max_size=9)
 
 
@@ -23,7 +35,7 @@ def test_one_text_stands_between_its_marks():
 @given(x=WORDS, y=WORDS)
 def test_a_pair_has_n_plus_m_plus_3_tokens_and_two_segments(x, y):
     ids, segments = INPUTS.row((x, y))
-    assert len(ids) == len(x) + len(y) + 3                  # n + m + 2 is the last index
+    assert len(ids) == len(x) + len(y) + 3  # n + m + 2 is the last index
     assert ids.tolist() == [CLS, *x, SEP, *y, SEP]
     assert segments.tolist() == [0] * (len(x) + 2) + [1] * (len(y) + 1)
     for mine, theirs in zip((ids, segments), pack(SPECIAL, x, y)):
@@ -36,7 +48,7 @@ def test_the_longer_text_is_cut_first(x, y, limit):
     first, second = int(np.sum(segments == 0)) - 2, int(np.sum(segments == 1)) - 1
     assert len(ids) == min(limit, len(x) + len(y) + 3)
     if first < len(x):
-        assert first >= second - 1                          # what was cut is not shorter than what stayed
+        assert first >= second - 1  # what was cut is not shorter than what stayed
     if second < len(y):
         assert second >= first - 1
 
@@ -48,7 +60,9 @@ def test_bert_rows_are_those_of_the_wordpiece_tokenizer(limit):
     for text in ("the early birds", ("the early", "bird catches")):
         ids, segments = read.row(text)
         expected = tokenizer.framed(*(text if isinstance(text, tuple) else (text,)), limit=limit)
-        if limit is None or not isinstance(text, tuple):    # of two equally long ones, either may be cut first
+        if limit is None or not isinstance(
+            text, tuple
+        ):  # of two equally long ones, either may be cut first
             np.testing.assert_array_equal(ids, expected[0])
             np.testing.assert_array_equal(segments, expected[1])
 
@@ -58,7 +72,7 @@ def test_rows_are_padded_at_their_ends_and_the_mask_says_where():
     assert ids.tolist() == [[CLS, 1, SEP, PAD, PAD, PAD], [CLS, 2, 3, SEP, 4, SEP]]
     assert fields["mask"].tolist() == [[True] * 3 + [False] * 3, [True] * 6]
     assert fields["segments"].tolist() == [[0] * 6, [0, 0, 0, 0, 1, 1]]
-    assert INPUTS.rows([[1], [2]])[1]["mask"] is None       # attention has nothing to hide
+    assert INPUTS.rows([[1], [2]])[1]["mask"] is None  # attention has nothing to hide
 
 
 def test_a_vocabulary_without_marks_does_without_them():
@@ -80,7 +94,7 @@ def test_words_after_a_question_begin_after_its_mark():
 
 
 def test_words_whose_first_piece_does_not_fit_are_left_out():
-    words = ["birds", "the", "catches"]                     # 2 + 1 + 2 pieces
+    words = ["birds", "the", "catches"]  # 2 + 1 + 2 pieces
     for limit, pieces, first in ((7, 5, [1, 3, 4]), (6, 4, [1, 3, 4]), (5, 3, [1, 3]), (3, 1, [1])):
         ids, _, found = EncoderInput.of(WordPieceTokenizer(PIECES), limit).word_row(words)
         assert len(ids) == pieces + 2 and found.tolist() == first
@@ -90,12 +104,25 @@ def test_words_whose_first_piece_does_not_fit_are_left_out():
 
 def test_a_word_without_pieces_is_unknown():
     read = EncoderInput.of(WordPieceTokenizer(PIECES))
-    assert [PIECES[i] for i in read.word_row(["the", "\u200b", "bird"])[0]] == ["[CLS]", "the", "[UNK]", "bird", "[SEP]"]
+    assert [PIECES[i] for i in read.word_row(["the", "\u200b", "bird"])[0]] == [
+        "[CLS]",
+        "the",
+        "[UNK]",
+        "bird",
+        "[SEP]",
+    ]
 
 
 def test_special_ids_are_found_by_their_usual_names():
     found = special_of(WordTokenizer(["a", "b"], ("<pad>", "<s>", "</s>", "<cls>")))
-    assert (found.pad, found.start, found.end, found.cls, found.sep, found.others) == (2, 3, 4, 5, None, (6,))
+    assert (found.pad, found.start, found.end, found.cls, found.sep, found.others) == (
+        2,
+        3,
+        4,
+        5,
+        None,
+        (6,),
+    )
 
 
 def test_mistakes_are_explained():

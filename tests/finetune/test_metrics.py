@@ -29,7 +29,7 @@ def test_matthews_is_1_for_right_minus_1_for_reversed_0_for_one_answer():
     assert matthews(gold, gold) == 1
     assert matthews([0, 1, 0, 1], gold) == -1
     assert matthews([1, 1, 1, 1], gold) == 0
-    assert matthews([1, 0, 0, 1], gold) == 0                # right half of the time in both classes
+    assert matthews([1, 0, 0, 1], gold) == 0  # right half of the time in both classes
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=20))
@@ -40,7 +40,9 @@ def test_matthews_of_two_classes_is_pearsons_correlation(pairs):
 
 def test_matthews_of_three_classes_by_hand():
     # 5 of 6 right; answers (2, 3, 1), truth (2, 2, 2): (5 * 6 - 12) / sqrt((36 - 14) (36 - 12))
-    assert matthews([0, 0, 1, 1, 2, 1], [0, 0, 1, 2, 2, 1]) == pytest.approx(18 / (22 * 24) ** 0.5, abs=1e-12)
+    assert matthews([0, 0, 1, 1, 2, 1], [0, 0, 1, 2, 2, 1]) == pytest.approx(
+        18 / (22 * 24) ** 0.5, abs=1e-12
+    )
 
 
 def test_the_confusion_has_the_truth_in_rows():
@@ -48,7 +50,7 @@ def test_the_confusion_has_the_truth_in_rows():
 
 
 def test_f1_by_hand():
-    assert f1([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5            # precision 1/2, recall 1/2
+    assert f1([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5  # precision 1/2, recall 1/2
     assert f1([0], [0]) == 1.0
 
 
@@ -56,7 +58,9 @@ def test_correlations_by_hand():
     assert pearson([1, 2, 3], [2, 4, 6]) == pytest.approx(1, abs=1e-15)
     assert pearson([1, 2, 3], [3, 2, 1]) == pytest.approx(-1, abs=1e-15)
     assert pearson([1, 2, 3], [5, 5, 5]) == 0
-    assert pearson([0.1] * 3, [0.1] * 3) == 0                # whose mean is 0.10000000000000002: rounding is no variation
+    assert (
+        pearson([0.1] * 3, [0.1] * 3) == 0
+    )  # whose mean is 0.10000000000000002: rounding is no variation
     assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1, abs=1e-15)
     assert pearson([1, 2, 3, 4], [1, 10, 100, 1000]) < 0.9
     assert ranks([30, 10, 30, 20]).tolist() == [2.5, 0, 2.5, 1]
@@ -73,7 +77,7 @@ def test_an_entity_counts_only_whole():
     gold = [[("ORG", 0, 2), ("PER", 3, 4)], []]
     found = entity_f1([[("ORG", 0, 1), ("PER", 3, 4)], []], gold)
     assert found == {"precision": 0.5, "recall": 0.5, "f1": 0.5}
-    assert entity_f1([[("PER", 0, 2)], []], gold)["f1"] == 0                            # of another type
+    assert entity_f1([[("PER", 0, 2)], []], gold)["f1"] == 0  # of another type
     assert entity_f1(gold, gold) == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
     assert entity_f1([[]], [[]])["f1"] == 1.0
 

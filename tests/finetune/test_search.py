@@ -1,4 +1,5 @@
 """Every setting is tried from the same start, and the best comes first."""
+
 import numpy as np
 import pytest
 
@@ -20,10 +21,13 @@ def test_all_combinations_are_tried_from_the_start_and_sorted():
     grid = {"learning_rate": [1e-9, 2e-2], "steps": [1, 25]}
     rows = grid_search(start, TASK, examples(), examples(), grid, seeds=(0, 1), batch_size=3)
     assert len(starts) == 2 * 2 * 2 and {(row["learning_rate"], row["steps"]) for row in rows} == {
-        (rate, steps) for rate in (1e-9, 2e-2) for steps in (1, 25)}
+        (rate, steps) for rate in (1e-9, 2e-2) for steps in (1, 25)
+    }
     means = [row["mean"] for row in rows]
-    assert means == sorted(means, reverse=True) and all(row["lowest"] <= row["mean"] <= row["highest"] for row in rows)
-    assert (rows[0]["learning_rate"], rows[0]["steps"]) == (2e-2, 25)                    # the only one that trains
+    assert means == sorted(means, reverse=True) and all(
+        row["lowest"] <= row["mean"] <= row["highest"] for row in rows
+    )
+    assert (rows[0]["learning_rate"], rows[0]["steps"]) == (2e-2, 25)  # the only one that trains
     assert means[0] > means[1]
 
 

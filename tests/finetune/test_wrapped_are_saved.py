@@ -1,4 +1,5 @@
 """Every changed model saves and loads to the same answers, in each of its states, or refuses."""
+
 import functools
 import importlib
 import json
@@ -114,25 +115,33 @@ def gpt(change, **options):
 MADE = {
     "lora": gpt(lora, r=2),
     "lora of queries": lambda seed: lora(decoder(seed), "qkv", parts="q", r=2),
-    "lora with dropout": gpt(lora, r=2, dropout=0.3), "lora of a quantized base": quantized,
+    "lora with dropout": gpt(lora, r=2, dropout=0.3),
+    "lora of a quantized base": quantized,
     "lora of another kind": lambda seed: quantized(seed, "Q4_1"),
     "lora of 8 bits": lambda seed: quantized(seed, "Q8_0"),
     "lora of an encoder": lambda seed: Classifier(lora(encoder(seed), r=2), 3, seed=seed),
-    "ia3": gpt(ia3), "houlsby": gpt(houlsby, r=3), "pfeiffer": gpt(pfeiffer, r=3),
+    "ia3": gpt(ia3),
+    "houlsby": gpt(houlsby, r=3),
+    "pfeiffer": gpt(pfeiffer, r=3),
     "ia3 of an encoder-decoder": lambda seed: ia3(seq2seq(seed)),
     "keys and values": gpt(key_value_prefix, n=2),
     "made keys and values": gpt(key_value_prefix, n=2, d_hidden=4),
     "states": gpt(hidden_prefix, n=2),
     "states as keys and values": lambda seed: as_key_values(hidden_prefix(decoder(seed), 2)),
-    "prompt": prompted, "prompt of a network": lambda seed: prompted(seed, prompt_encoder.MLP),
+    "prompt": prompted,
+    "prompt of a network": lambda seed: prompted(seed, prompt_encoder.MLP),
     "prompt of two networks": lambda seed: prompted(seed, prompt_encoder.BidirectionalLSTM),
-    "hybrid": hybrid, "prompt of an encoder-decoder": prompted_seq2seq,
+    "hybrid": hybrid,
+    "prompt of an encoder-decoder": prompted_seq2seq,
     "biases alone": lambda seed: only(decoder(seed), "*.bias"),
-    "pruned": pruned, "by movement": lambda seed: movement(decoder(seed), 0.5),
-    "rounded": rounded, "rounded, activations too": lambda seed: rounded(seed, 4, 6),
+    "pruned": pruned,
+    "by movement": lambda seed: movement(decoder(seed), 0.5),
+    "rounded": rounded,
+    "rounded, activations too": lambda seed: rounded(seed, 4, 6),
     "layers dropped": lambda seed: with_layer_drop(decoder(seed), 0.3),
     "student": lambda seed: Student(decoder(seed), 1, 16, 8, Random(seed, "maps"), np.float64),
-    "exits": lambda seed: EarlyExit(encoder(seed), 3, seed), "shorter": shorter,
+    "exits": lambda seed: EarlyExit(encoder(seed), 3, seed),
+    "shorter": shorter,
     "classifier": lambda seed: Classifier(encoder(seed), 3, seed=seed),
     "regressor": lambda seed: Regressor(encoder(seed), seed=seed),
     "many heads": lambda seed: ManyHeads(encoder(seed), [2, 3], seed=seed),
@@ -219,9 +228,23 @@ def trainer_of(model):
     return Trainer(model, CausalLM(), AdamW(flat), lambda step, a, b: rows[a:b], 2, 1e-2)
 
 
-@pytest.mark.parametrize("name", [
-    "lora", "lora with dropout", "lora of a quantized base", "ia3", "houlsby", "keys and values",
-    "states", "prompt", "biases alone", "pruned", "by movement", "rounded"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lora",
+        "lora with dropout",
+        "lora of a quantized base",
+        "ia3",
+        "houlsby",
+        "keys and values",
+        "states",
+        "prompt",
+        "biases alone",
+        "pruned",
+        "by movement",
+        "rounded",
+    ],
+)
 def test_a_trainer_goes_on_from_its_state_as_if_it_had_never_stopped(name):
     whole, first, again = (trainer_of(trained(name)) for _ in range(3))
     again.model.load_state_dict(other_weights(name).state_dict())
@@ -241,8 +264,12 @@ def test_every_module_of_fine_tuning_is_among_them():
     while waiting:
         subclasses = waiting.pop().__subclasses__()
         waiting += subclasses
-        theirs |= {each for each in subclasses if each.__module__.startswith("tinylm.finetune.")
-                   and not each.__module__.endswith(".cases")}
+        theirs |= {
+            each
+            for each in subclasses
+            if each.__module__.startswith("tinylm.finetune.")
+            and not each.__module__.endswith(".cases")
+        }
     assert not theirs - here, f"add to MADE: {sorted(each.__name__ for each in theirs - here)}"
 
 
@@ -254,9 +281,13 @@ def test_merged_it_refuses_and_unmerged_or_baked_it_is_saved(name, tmp_path):
     model, state = trained(name), trained(name).state_dict()
     expected = answers(model)
     merge(model)
-    for refused in (model.state_dict, lambda: model.load_state_dict(state),
-                    lambda: trained_state(model), lambda: load_trained(model, {}),
-                    lambda: save_trained(model, tmp_path / "file")):
+    for refused in (
+        model.state_dict,
+        lambda: model.load_state_dict(state),
+        lambda: trained_state(model),
+        lambda: load_trained(model, {}),
+        lambda: save_trained(model, tmp_path / "file"),
+    ):
         with pytest.raises(CheckpointError, match="unmerge|bake"):
             refused()
     assert not (tmp_path / "file").exists()
@@ -271,9 +302,16 @@ def test_merged_it_refuses_and_unmerged_or_baked_it_is_saved(name, tmp_path):
     assert_same(plain, merged)
 
 
-@pytest.mark.parametrize("name, bake_it", [
-    ("pruned", reweight.bake), ("by movement", reweight.bake), ("rounded", reweight.bake),
-    ("layers dropped", without_layer_drop), ("houlsby", None)])
+@pytest.mark.parametrize(
+    "name, bake_it",
+    [
+        ("pruned", reweight.bake),
+        ("by movement", reweight.bake),
+        ("rounded", reweight.bake),
+        ("layers dropped", without_layer_drop),
+        ("houlsby", None),
+    ],
+)
 def test_a_changed_model_and_a_plain_one_are_not_taken_for_each_other(name, bake_it):
     model, plain = trained(name), decoder(1)
     for one, other in (model, plain), (plain, model):
@@ -285,18 +323,25 @@ def test_a_changed_model_and_a_plain_one_are_not_taken_for_each_other(name, bake
         assert_same(plain, answers(baked))
 
 
-@pytest.mark.parametrize("here, there", [
-    (lambda: rounded(0), lambda: rounded(0, bits=5)),
-    (lambda: rounded(0), lambda: rounded(0, 4, 6)),
-    (lambda: rounded(0), lambda: rounded(0, make=quantize.asymmetric)),
-    (lambda: rounded(0, 4, 6), lambda: rounded(0, 4, 7)),
-    (lambda: lora(decoder(0), "qkv", parts="q", r=2),
-     lambda: lora(decoder(0), "qkv", parts="k", r=2)),
-    (lambda: hybrid(0), lambda: hybrid(0, (4, 3))), (lambda: hybrid(0), lambda: hybrid(0, (4,))),
-    (lambda: shorter(0), lambda: shorter(0, None)),
-    (lambda: shorter(0), lambda: shorter(0, lambda T: [max(T // 3, 1)])),
-    (lambda: quantized(0, "Q4_0"), lambda: quantized(0, "Q4_1")),
-    (lambda: quantized(0, "Q4_0"), lambda: quantized(0, "Q8_0"))])
+@pytest.mark.parametrize(
+    "here, there",
+    [
+        (lambda: rounded(0), lambda: rounded(0, bits=5)),
+        (lambda: rounded(0), lambda: rounded(0, 4, 6)),
+        (lambda: rounded(0), lambda: rounded(0, make=quantize.asymmetric)),
+        (lambda: rounded(0, 4, 6), lambda: rounded(0, 4, 7)),
+        (
+            lambda: lora(decoder(0), "qkv", parts="q", r=2),
+            lambda: lora(decoder(0), "qkv", parts="k", r=2),
+        ),
+        (lambda: hybrid(0), lambda: hybrid(0, (4, 3))),
+        (lambda: hybrid(0), lambda: hybrid(0, (4,))),
+        (lambda: shorter(0), lambda: shorter(0, None)),
+        (lambda: shorter(0), lambda: shorter(0, lambda T: [max(T // 3, 1)])),
+        (lambda: quantized(0, "Q4_0"), lambda: quantized(0, "Q4_1")),
+        (lambda: quantized(0, "Q4_0"), lambda: quantized(0, "Q8_0")),
+    ],
+)
 def test_models_changed_in_another_way_are_refused_and_stay_as_they_were(here, there):
     model, state = here().eval(), there().state_dict()
     before = answers(model)
@@ -307,9 +352,10 @@ def test_models_changed_in_another_way_are_refused_and_stay_as_they_were(here, t
 
 def test_scales_sparsities_and_masks_come_from_what_is_saved():
     for here, there in (
-            (lora(decoder(0), r=2, alpha=4), lora(decoder(1), r=2, alpha=32)),
-            (movement(decoder(0), 0.7), movement(decoder(1), 0.2)),
-            (pruned(0, 0.7), pruned(1, 0.2))):
+        (lora(decoder(0), r=2, alpha=4), lora(decoder(1), r=2, alpha=32)),
+        (movement(decoder(0), 0.7), movement(decoder(1), 0.2)),
+        (pruned(0, 0.7), pruned(1, 0.2)),
+    ):
         for p in here.parameters():
             p.assign_(p.data + 0.1)
         there.load_state_dict(here.state_dict())
@@ -332,12 +378,20 @@ def test_what_was_saved_without_its_settings_is_refused_with_the_way_to_go_on():
     load_trained(model, {**trained_state(model), **old})
 
 
-@pytest.mark.parametrize("change", [
-    lambda model: lora(model, r=2), lambda model: merge(lora(model, r=2)), lambda model: ia3(model),
-    lambda model: houlsby(model, 2), lambda model: with_layer_drop(model, 0.2),
-    lambda model: movement(model, 0.5), lambda model: hidden_prefix(model, 2),
-    lambda model: quantize.quantization_aware(model, quantize.symmetric),
-    lambda model: [prune(model, 0.5), model][1]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: lora(model, r=2),
+        lambda model: merge(lora(model, r=2)),
+        lambda model: ia3(model),
+        lambda model: houlsby(model, 2),
+        lambda model: with_layer_drop(model, 0.2),
+        lambda model: movement(model, 0.5),
+        lambda model: hidden_prefix(model, 2),
+        lambda model: quantize.quantization_aware(model, quantize.symmetric),
+        lambda model: [prune(model, 0.5), model][1],
+    ],
+)
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_published_layouts_are_written_of_plain_models_alone(kind, change, tmp_path):
     folder = tmp_path / "out"

@@ -1,4 +1,5 @@
 """Models inside others train on every device, dropout too: its stream moves with the parameters."""
+
 import numpy as np
 import pytest
 
@@ -27,7 +28,12 @@ IDS = [np.array([1, 2, 3, 4]), np.array([4, 3, 2, 1])]
 
 
 def gpt(**changes):
-    return GPT(GPTConfig(vocab_size=11, context=24, n_layer=2, n_head=2, d_model=32, dropout=0.1, **changes), seed=1)
+    return GPT(
+        GPTConfig(
+            vocab_size=11, context=24, n_layer=2, n_head=2, d_model=32, dropout=0.1, **changes
+        ),
+        seed=1,
+    )
 
 
 def prompted():
@@ -38,7 +44,11 @@ def prompted():
 WRAPPED = {
     "regressor": (lambda: Regressor(encoder(dropout=0.1)), Regression(INPUTS), TEXTS),
     "exits": (lambda: EarlyExit(encoder(dropout=0.1), 2), ExitTask(Classification(INPUTS)), TEXTS),
-    "shortened": (lambda: Classifier(LengthAdaptive(encoder(dropout=0.1)), 2), Classification(INPUTS), TEXTS),
+    "shortened": (
+        lambda: Classifier(LengthAdaptive(encoder(dropout=0.1)), 2),
+        Classification(INPUTS),
+        TEXTS,
+    ),
     "prompt": (prompted, CausalLM(), IDS),
     "keys and values": (lambda: key_value_prefix(gpt(), 2), CausalLM(), IDS),
     "states": (lambda: hidden_prefix(gpt(), 2), CausalLM(), IDS),
@@ -49,8 +59,10 @@ WRAPPED = {
 @pytest.mark.parametrize("name", WRAPPED)
 def test_what_stands_around_a_model_moves_its_dropout_too(name, device):
     make, task, examples = WRAPPED[name]
-    here, there = (fit(make().to(place), task, examples, steps=2, batch_size=2) for place in ("cpu", device))
-    np.testing.assert_allclose(there, here, rtol=1e-5)      # float32
+    here, there = (
+        fit(make().to(place), task, examples, steps=2, batch_size=2) for place in ("cpu", device)
+    )
+    np.testing.assert_allclose(there, here, rtol=1e-5)  # float32
 
 
 @pytest.mark.parametrize("moved_first", [True, False])

@@ -1,4 +1,7 @@
-"""The loop: streaming, stopping, batches, the sliding window, seeds; and that generated strings are samples."""
+"""The loop: streaming, stopping, batches, the sliding window, seeds; and that generated strings are
+samples.
+"""
+
 import warnings
 
 import numpy as np
@@ -35,26 +38,41 @@ class Script:
     def next_logits(self, tokens, cache):
         cache.tokens = np.concatenate([cache.tokens, tokens], axis=1)
         at = cache.length - self.prompt_length
-        return 1e3 * np.eye(256)[[self.bytes[at] if at < len(self.bytes) else 0]]    # e^-1000 for all others
+        return (
+            1e3 * np.eye(256)[[self.bytes[at] if at < len(self.bytes) else 0]]
+        )  # e^-1000 for all others
 
 
-PROMPTS = [[3, 1], [0, 4, 2, 2, 1, 3, 0, 2, 2, 4, 1], [1], [2, 2, 3, 1, 0, 0, 4, 1]]    # around the context of 8
+PROMPTS = [
+    [3, 1],
+    [0, 4, 2, 2, 1, 3, 0, 2, 2, 4, 1],
+    [1],
+    [2, 2, 3, 1, 0, 0, 4, 1],
+]  # around the context of 8
 
 
 def silent(message):
     """A notice that nobody needs."""
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "n_kv_head": 1}, {"norm_placement": "post"}],
-                         ids=["learned", "rope", "post-norm"])
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "repetition_penalty": 1.2, "top_k": 4}],
-                         ids=["greedy", "sampled"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"positions": "rope", "n_kv_head": 1}, {"norm_placement": "post"}],
+    ids=["learned", "rope", "post-norm"],
+)
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": 0}, {"temperature": 0.8, "repetition_penalty": 1.2, "top_k": 4}],
+    ids=["greedy", "sampled"],
+)
 def test_every_row_of_a_batch_gets_what_it_gets_alone(gpt, changes, options):
     model = gpt(context=8, **changes)
     # 20 tokens past a context of 8: every row slides its window several times, at different steps
     together = generate_batch(model, PROMPTS, 20, seed=5, notice=silent, **options)
     for r, prompt in enumerate(PROMPTS):
-        assert together[r] == list(generate(model, prompt, 20, seed=5 + r, notice=silent, **options))
+        assert together[r] == list(
+            generate(model, prompt, 20, seed=5 + r, notice=silent, **options)
+        )
 
 
 def test_rows_that_end_early_leave_the_others_as_they_are(gpt):
@@ -62,7 +80,7 @@ def test_rows_that_end_early_leave_the_others_as_they_are(gpt):
     together = generate_batch(model, PROMPTS, 20, seed=5, eos=2, notice=silent)
     for r, prompt in enumerate(PROMPTS):
         assert together[r] == list(generate(model, prompt, 20, seed=5 + r, eos=2, notice=silent))
-    assert len({len(row) for row in together}) > 1          # they did end at different times
+    assert len({len(row) for row in together}) > 1  # they did end at different times
     assert all(2 not in row[:-1] for row in together)
 
 
@@ -96,14 +114,18 @@ def test_sampled_strings_follow_the_enumerated_distribution(assert_sampled_from)
     n = 5_000
     rows = generate_batch(lm, [[1]] * n, 3, eos=2)
     index = {tuple(string): i for i, string in enumerate(strings)}
-    drawn = [index[tuple(row + [2] * (3 - len(row)))] for row in rows]      # after eos there is only more of it
+    drawn = [
+        index[tuple(row + [2] * (3 - len(row)))] for row in rows
+    ]  # after eos there is only more of it
     assert_sampled_from(np.bincount(drawn, minlength=len(strings)), exact)
 
 
 def test_a_gpt_samples_strings_with_the_probabilities_it_gives_them(gpt, assert_sampled_from):
     model = gpt(vocab_size=3, context=3)
     strings = np.stack(np.meshgrid(*[range(3)] * 3, indexing="ij"), -1).reshape(-1, 3)  # all 27
-    exact = np.exp(sequence_logprob(model, np.concatenate([np.zeros((27, 1), int), strings], axis=1)))
+    exact = np.exp(
+        sequence_logprob(model, np.concatenate([np.zeros((27, 1), int), strings], axis=1))
+    )
     rows = np.array(generate_batch(model, [[0]] * 4_000, 3))
     assert_sampled_from(np.bincount(rows @ [9, 3, 1], minlength=27), exact)
 
@@ -124,16 +146,23 @@ def test_past_the_context_generation_goes_on_from_the_last_half(gpt):
     lm = ModelLM(gpt(context=6))
     rows = Rows(lm, [[0, 1, 2, 3, 4]])
     rows.next_logits()
-    for token, window in (1, [0, 1, 2, 3, 4, 1]), (2, [4, 1, 2]):   # a 6th token fits; a 7th: the last 3 are read anew
+    for token, window in (
+        (1, [0, 1, 2, 3, 4, 1]),
+        (2, [4, 1, 2]),
+    ):  # a 6th token fits; a 7th: the last 3 are read anew
         rows.append([token])
-        np.testing.assert_allclose(rows.next_logits(), lm.logits(np.array([window]))[:, -1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            rows.next_logits(), lm.logits(np.array([window]))[:, -1], rtol=0, atol=1e-12
+        )
 
 
 def test_a_prompt_longer_than_the_context_is_cut_and_said_so(gpt):
     model, notices = gpt(context=4), []
     tokens = list(generate(model, [0, 1, 2, 3, 4, 0], 1, temperature=0, notice=notices.append))
-    assert notices == ["the prompt has 6 tokens, more than the context of 4: its last 4 are kept, the first 2 are not "
-                       "seen by the model"]
+    assert notices == [
+        "the prompt has 6 tokens, more than the context of 4: its last 4 are kept, the first 2 are not "
+        "seen by the model"
+    ]
     assert tokens == list(generate(model, [2, 3, 4, 0], 1, temperature=0))
     with pytest.warns(UserWarning, match="its last 4 are kept"):
         generate(model, [0] * 5, 1)
@@ -146,13 +175,17 @@ def test_text_ends_before_a_stop_string_that_crosses_token_borders():
     lm, tokenizer = Script("one\n\ntwo", 2), ByteTokenizer()
     assert generate_text(lm, tokenizer, "ab", 8, stop="\n\n") == "one"
     assert bytes(generate(lm, list(b"ab"), 8, stop=["\n\nt", "zzz"], tokenizer=tokenizer)) == b"one"
-    assert generate_text(lm, tokenizer, "ab", 4, stop="\n\n") == "one\n"    # never completed, so it is text
+    assert (
+        generate_text(lm, tokenizer, "ab", 4, stop="\n\n") == "one\n"
+    )  # never completed, so it is text
 
 
 def test_text_is_streamed_in_whole_characters():
     lm = Script("aé€b", 1)
     assert list(stream_text(lm, ByteTokenizer(), "x", 7)) == ["a", "é", "€", "b"]
-    assert generate_text(lm, ByteTokenizer(), "x", 2) == "a\ufffd"      # half a character at the end is shown as broken
+    assert (
+        generate_text(lm, ByteTokenizer(), "x", 2) == "a\ufffd"
+    )  # half a character at the end is shown as broken
 
 
 def test_the_end_token_ends_text_and_is_given_out_last():
@@ -183,7 +216,7 @@ def test_a_repetition_penalty_counts_the_prompt_and_what_was_generated(gpt):
             scores[i] = scores[i] / 2 if scores[i] > 0 else scores[i] * 2
         sequence.append(int(np.argmax(scores)))
     assert list(generate(lm, [3, 1], 6, temperature=0, repetition_penalty=2)) == sequence[2:]
-    assert sequence[2:] != list(generate(lm, [3, 1], 6, temperature=0))     # it made a difference
+    assert sequence[2:] != list(generate(lm, [3, 1], 6, temperature=0))  # it made a difference
 
 
 def test_nothing_is_generated_for_no_tokens_or_no_prompts(gpt):
@@ -191,10 +224,17 @@ def test_nothing_is_generated_for_no_tokens_or_no_prompts(gpt):
     assert generate_batch(gpt(), [], 5) == []
 
 
-@pytest.mark.parametrize("prompt, error, message", [
-    ([], ShapeError, "at least one token"), ([[0, 1]], ShapeError, r"\(1, 2\)"),
-    ([0, 7], DataError, "token id 7 .* vocabulary of 5"),
-    ("text", DataError, "generate_text"), ([0.5], DataError, "float64")], ids=str)
+@pytest.mark.parametrize(
+    "prompt, error, message",
+    [
+        ([], ShapeError, "at least one token"),
+        ([[0, 1]], ShapeError, r"\(1, 2\)"),
+        ([0, 7], DataError, "token id 7 .* vocabulary of 5"),
+        ("text", DataError, "generate_text"),
+        ([0.5], DataError, "float64"),
+    ],
+    ids=str,
+)
 def test_bad_prompts_are_refused_at_the_call(gpt, prompt, error, message):
     with pytest.raises(error, match=message):
         generate(gpt(), prompt, 3)

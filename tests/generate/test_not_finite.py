@@ -1,4 +1,5 @@
 """Every way to choose a token refuses logits that are nan, all -inf, or +inf, with one message."""
+
 import numpy as np
 import pytest
 
@@ -23,19 +24,30 @@ from tinylm.train.evaluation import perplexity as perplexity_of_loss
 MESSAGE = "of the logits has no finite maximum"
 NAN, INF = float("nan"), float("inf")
 ROWS = {
-    "one nan": [0.0, NAN, 1.0, 2.0], "all nan": [NAN] * 4, "nan and -inf": [-INF, NAN, -INF, -INF],
-    "all -inf": [-INF] * 4, "+inf": [0.0, INF, 1.0, 2.0]}
+    "one nan": [0.0, NAN, 1.0, 2.0],
+    "all nan": [NAN] * 4,
+    "nan and -inf": [-INF, NAN, -INF, -INF],
+    "all -inf": [-INF] * 4,
+    "+inf": [0.0, INF, 1.0, 2.0],
+}
 PURE = {
-    "temperature": lambda x: sample.temperature(x, 0.5), "top_k": lambda x: sample.top_k(x, 2),
-    "top_k of all": lambda x: sample.top_k(x, 9), "top_p": lambda x: sample.top_p(x, 0.9),
-    "min_p": lambda x: sample.min_p(x, 0.1), "min_p 0": lambda x: sample.min_p(x, 0),
-    "typical": lambda x: sample.typical(x, 0.9), "epsilon": lambda x: sample.epsilon(x, 0.1),
-    "eta": lambda x: sample.eta(x, 0.1), "greedy": sample.greedy,
-    "draw": lambda x: sample.draw(x, [0.5]), "probabilities": sample.probabilities,
+    "temperature": lambda x: sample.temperature(x, 0.5),
+    "top_k": lambda x: sample.top_k(x, 2),
+    "top_k of all": lambda x: sample.top_k(x, 9),
+    "top_p": lambda x: sample.top_p(x, 0.9),
+    "min_p": lambda x: sample.min_p(x, 0.1),
+    "min_p 0": lambda x: sample.min_p(x, 0),
+    "typical": lambda x: sample.typical(x, 0.9),
+    "epsilon": lambda x: sample.epsilon(x, 0.1),
+    "eta": lambda x: sample.eta(x, 0.1),
+    "greedy": sample.greedy,
+    "draw": lambda x: sample.draw(x, [0.5]),
+    "probabilities": sample.probabilities,
     "gumbel": lambda x: sample.draw_gumbel(x, np.full((1, 4), 0.5)),
     "contrastive, expert": lambda x: contrastive.contrastive_scores(x, np.zeros((1, 4))),
     "contrastive, amateur": lambda x: contrastive.contrastive_scores(np.zeros((1, 4)), x),
-    "compression": lambda x: counts(x[0])}
+    "compression": lambda x: counts(x[0]),
+}
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -65,7 +77,8 @@ class Broken:
         return scores
 
     def logits(self, tokens, cache=None):
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         return self._spoilt(self.inner.logits(tokens, cache), cache, tokens)
 
     def next_logits(self, tokens, cache=None):
@@ -80,10 +93,18 @@ GPT = make_gpt(vocab_size=257, context=32)
 GOOD, TOKENIZER, PROMPT = ModelLM(GPT), ByteTokenizer(("<end>",)), [1, 2, 3]
 ANY = TokenAutomaton(StringSet([bytes([1]) * 20]), TOKENIZER, 256)
 OPTIONS = {
-    "sampled": {}, "warm": {"temperature": 2.0}, "greedy": {"temperature": 0}, "k": {"top_k": 3},
-    "k 1": {"top_k": 1}, "p": {"top_p": 0.9}, "m": {"min_p": 0.1}, "typical": {"typical_p": 0.9},
-    "epsilon": {"epsilon": 0.01}, "eta": {"eta": 0.01},
-    "penalty": {"repetition_penalty": 1.3, "temperature": 0}}
+    "sampled": {},
+    "warm": {"temperature": 2.0},
+    "greedy": {"temperature": 0},
+    "k": {"top_k": 3},
+    "k 1": {"top_k": 1},
+    "p": {"top_p": 0.9},
+    "m": {"min_p": 0.1},
+    "typical": {"typical_p": 0.9},
+    "epsilon": {"epsilon": 0.01},
+    "eta": {"eta": 0.01},
+    "penalty": {"repetition_penalty": 1.3, "temperature": 0},
+}
 
 
 def plain(options):
@@ -105,10 +126,11 @@ WAYS = {
     "contrastive, amateur": lambda lm: contrastive.contrastive_decode(GOOD, lm, PROMPT, 5),
     "contrastive search": lambda lm: contrastive.contrastive_search(lm, PROMPT, 5),
     "constrained": lambda lm: constrained_generate(lm, PROMPT, ANY, 5),
-    "trace": lambda lm: trace_generation(lm, PROMPT, 5, show=None)}
+    "trace": lambda lm: trace_generation(lm, PROMPT, 5, show=None),
+}
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")       # inf - inf on the way to the refusal
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # inf - inf on the way to the refusal
 @pytest.mark.parametrize("bad", ["nan", "-inf", "+inf"])
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_generate_refuses_a_model_that_breaks_on_the_way(way, bad):
@@ -142,7 +164,7 @@ def test_no_order_is_made_of_nan():
 def test_perplexity_of_nan_is_nan_and_of_what_overflows_inf():
     assert np.isnan(perplexity_of_loss(NAN)) and perplexity_of_loss(1e4) == INF
     assert np.isnan(perplexity(Broken("nan", from_length=1), [1, 2, 3]))
-    assert perplexity(Far(), [0, 1, 1]) == INF              # -log Pr is 1e5 a token
+    assert perplexity(Far(), [0, 1, 1]) == INF  # -log Pr is 1e5 a token
     lm = NGramLM(2, 3, "add_k").fit(np.array([0, 1, 2]))
     for logprob, expected in (-1e5, INF), (NAN, NAN), (-INF, INF):
         lm.logprob = lambda sequence, value=logprob: np.array([value])
@@ -166,8 +188,10 @@ def test_functions_of_the_last_axis_alone_take_any_shape(rng, shape):
     logits = rng.normal(size=shape)
     p = sample.probabilities(logits)
     np.testing.assert_allclose(p.sum(axis=-1), 1)
-    np.testing.assert_allclose(sample.probabilities(sample.temperature(logits, 2.0)), p ** 0.5
-                               / (p ** 0.5).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(
+        sample.probabilities(sample.temperature(logits, 2.0)),
+        p**0.5 / (p**0.5).sum(axis=-1, keepdims=True),
+    )
     logits[..., 1] = NAN
     for function in sample.probabilities, sample.greedy, lambda x: sample.min_p(x, 0.1):
         with pytest.raises(DataError, match=MESSAGE):

@@ -1,4 +1,7 @@
-"""Filters and sampling, each against its definition; draws against exact distributions by chi-square."""
+"""Filters and sampling, each against its definition; draws against exact distributions by
+chi-square.
+"""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +14,9 @@ from tinylm.generate.sample import Sampling, Uniforms
 
 INF = np.inf
 # Whole and half numbers: ties come often, and adding to them is exact.
-rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=9).map(lambda row: np.array([row]))
+rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=9).map(
+    lambda row: np.array([row])
+)
 
 
 def kept(logits):
@@ -29,10 +34,10 @@ def test_top_p_keeps_the_shortest_list_of_best_tokens_that_reaches_p(logits, p):
     probabilities = sample.probabilities(logits)[0]
     best = sorted(range(logits.size), key=lambda i: (-logits[0, i], i))
     left = kept(sample.top_p(logits, p))
-    assert left == sorted(best[:len(left)])                 # the best ones, nothing skipped
+    assert left == sorted(best[: len(left)])  # the best ones, nothing skipped
     rounding = 1e-9
     assert probabilities[left].sum() >= p - rounding
-    assert probabilities[best[:len(left) - 1]].sum() < p + rounding     # one fewer would not do
+    assert probabilities[best[: len(left) - 1]].sum() < p + rounding  # one fewer would not do
 
 
 @given(rows, st.floats(0.0, 1.0))
@@ -40,15 +45,25 @@ def test_min_p_keeps_what_is_at_least_p_times_the_best(logits, p):
     probabilities = sample.probabilities(logits)[0]
     ratios, rounding = probabilities / probabilities.max(), 1e-12
     left = kept(sample.min_p(logits, p))
-    assert set(np.flatnonzero(ratios >= p + rounding)) <= set(left) <= set(np.flatnonzero(ratios >= p - rounding))
+    assert (
+        set(np.flatnonzero(ratios >= p + rounding))
+        <= set(left)
+        <= set(np.flatnonzero(ratios >= p - rounding))
+    )
     assert int(np.argmax(logits)) in left
 
 
 def test_filters_work_row_by_row():
     logits = np.array([[3.0, 1.0, 2.0, 0.0], [0.0, 5.0, 5.0, 5.0], [1.0, 1.0, 1.0, 1.0]])
-    for keep in (lambda x: sample.top_k(x, 2), lambda x: sample.top_p(x, 0.7), lambda x: sample.min_p(x, 0.5),
-                 lambda x: sample.temperature(x, 0.3)):
-        np.testing.assert_array_equal(keep(logits), np.concatenate([keep(row[None]) for row in logits]))
+    for keep in (
+        lambda x: sample.top_k(x, 2),
+        lambda x: sample.top_p(x, 0.7),
+        lambda x: sample.min_p(x, 0.5),
+        lambda x: sample.temperature(x, 0.3),
+    ):
+        np.testing.assert_array_equal(
+            keep(logits), np.concatenate([keep(row[None]) for row in logits])
+        )
 
 
 def test_temperature_divides_and_stays_finite_where_division_would_overflow():
@@ -71,8 +86,13 @@ def test_repetition_penalty_pushes_down_what_was_seen_whatever_its_sign():
 def test_filters_apply_in_the_documented_order():
     logits, seen = np.array([[4.0, 3.0, 2.0, 1.0, 0.0]]), sample.seen_tokens([[0]], 5)
     options = Sampling(temperature=2.0, top_k=4, top_p=0.8, min_p=0.5, repetition_penalty=4.0)
-    by_hand = sample.min_p(sample.top_p(sample.top_k(sample.temperature(
-        sample.repetition_penalty(logits, seen, 4.0), 2.0), 4), 0.8), 0.5)
+    by_hand = sample.min_p(
+        sample.top_p(
+            sample.top_k(sample.temperature(sample.repetition_penalty(logits, seen, 4.0), 2.0), 4),
+            0.8,
+        ),
+        0.5,
+    )
     np.testing.assert_array_equal(sample.filtered(logits, options, seen), by_hand)
     with pytest.raises(ShapeError, match="needs `seen`"):
         sample.filtered(logits, options)
@@ -87,7 +107,13 @@ def test_greedy_is_temperature_zero_is_top_k_one_and_the_limit_of_small_temperat
     best = logits.argmax(axis=1)
     streams = [Uniforms(r) for r in range(50)]
     # at 1e-6 a gap of 1e-4 between the best two is already e^-100; these 50 rows have none smaller
-    for options in {"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}, {"top_p": 1e-9}, {"min_p": 1.0}:
+    for options in (
+        {"temperature": 0},
+        {"top_k": 1},
+        {"temperature": 1e-6},
+        {"top_p": 1e-9},
+        {"min_p": 1.0},
+    ):
         assert (sample.choose(logits, Sampling(**options), streams) == best).all()
 
 
@@ -101,7 +127,7 @@ def test_draw_inverts_the_cumulative_distribution(logits, u):
 
 def test_draw_never_takes_a_token_of_probability_zero():
     logits = np.array([[-INF, 0.0, -INF, 1.0, -INF]])
-    for u in 0.0, np.nextafter(1.0, 0.0):                   # the ends of the range
+    for u in 0.0, np.nextafter(1.0, 0.0):  # the ends of the range
         assert sample.draw(logits, [u])[0] in (1, 3)
 
 
@@ -112,33 +138,56 @@ def test_draw_and_gumbel_sample_the_same_exact_distribution(assert_sampled_from)
     logits = np.array([0.0, 1.5, -2.0, 0.3, -INF, 0.9])
     exact, many = sample.probabilities(logits[None])[0], np.broadcast_to(logits, (N, 6))
     rng = Random(3)
-    assert_sampled_from(np.bincount(sample.draw(many, rng.uniform(N, np.float64)), minlength=6), exact)
-    assert_sampled_from(np.bincount(sample.draw_gumbel(many, rng.uniform((N, 6), np.float64)), minlength=6), exact)
+    assert_sampled_from(
+        np.bincount(sample.draw(many, rng.uniform(N, np.float64)), minlength=6), exact
+    )
+    assert_sampled_from(
+        np.bincount(sample.draw_gumbel(many, rng.uniform((N, 6), np.float64)), minlength=6), exact
+    )
 
 
 def test_filtered_draws_follow_the_renormalized_distribution(assert_sampled_from):
     logits = np.log(np.array([[0.4, 0.3, 0.2, 0.06, 0.04]]))
-    options = Sampling(top_k=4, top_p=0.9)                  # 0.04 goes; of the rest (sum 0.96) 0.9 is reached by three
-    drawn = sample.draw(np.broadcast_to(sample.filtered(logits, options), (N, 5)), Random(4).uniform(N, np.float64))
+    options = Sampling(
+        top_k=4, top_p=0.9
+    )  # 0.04 goes; of the rest (sum 0.96) 0.9 is reached by three
+    drawn = sample.draw(
+        np.broadcast_to(sample.filtered(logits, options), (N, 5)), Random(4).uniform(N, np.float64)
+    )
     assert_sampled_from(np.bincount(drawn, minlength=5), np.array([4, 3, 2, 0, 0]) / 9)
 
 
 def test_a_biased_sampler_is_caught(assert_sampled_from):
     exact = np.array([0.25, 0.25, 0.25, 0.25])
-    counts = np.round(N * np.array([0.265, 0.25, 0.25, 0.235]))     # chi-square 72 over 4 cells; the bound is 33
+    counts = np.round(
+        N * np.array([0.265, 0.25, 0.25, 0.235])
+    )  # chi-square 72 over 4 cells; the bound is 33
     with pytest.raises(AssertionError, match="chi-square"):
         assert_sampled_from(counts, exact)
 
 
 def test_streams_are_their_seed():
-    first, again, other = ([stream.next() for _ in range(100)] for stream in map(Uniforms, (1, 1, 2)))
+    first, again, other = (
+        [stream.next() for _ in range(100)] for stream in map(Uniforms, (1, 1, 2))
+    )
     assert first == again != other
     assert all(0 <= u < 1 for u in first)
 
 
-@pytest.mark.parametrize("bad", [
-    {"temperature": -1}, {"temperature": float("nan")}, {"top_k": 0}, {"top_k": 2.5}, {"top_p": 0}, {"top_p": 1.1},
-    {"min_p": -0.1}, {"repetition_penalty": 0}], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_k": 2.5},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"repetition_penalty": 0},
+    ],
+    ids=str,
+)
 def test_impossible_options_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         Sampling(**bad)

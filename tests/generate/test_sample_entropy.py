@@ -1,4 +1,5 @@
 """Typical, epsilon and eta sampling against their definitions."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,9 @@ from tinylm.backend import Random
 from tinylm.generate import sample
 from tinylm.generate.sample import Sampling
 
-rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=9).map(lambda row: np.array([row]))
+rows = st.lists(st.integers(-8, 8).map(lambda n: n / 2), min_size=1, max_size=9).map(
+    lambda row: np.array([row])
+)
 
 
 def kept(logits):
@@ -25,7 +28,9 @@ def test_entropy_by_hand():
 
 
 @given(rows, st.floats(0.01, 1.0))
-def test_typical_keeps_the_shortest_list_of_tokens_nearest_the_mean_surprise_that_reaches_p(logits, p):
+def test_typical_keeps_the_shortest_list_of_tokens_nearest_the_mean_surprise_that_reaches_p(
+    logits, p
+):
     probability = sample.probabilities(logits)[0]
     distance = np.abs(-np.log(probability) - sample.entropy(probability[None])[0, 0])
     left, rounding = kept(sample.typical(logits, p)), 1e-9
@@ -37,7 +42,8 @@ def test_typical_keeps_the_shortest_list_of_tokens_nearest_the_mean_surprise_tha
 
 
 def test_typical_may_drop_the_most_probable_token():
-    # surprises 0.92 and 2.30 (six times), entropy 1.75: 2.30 is 0.56 away and 0.92 is 0.83 away; four tokens pass 0.35
+    # surprises 0.92 and 2.30 (six times), entropy 1.75: 2.30 is 0.56 away and 0.92 is 0.83 away;
+    # four tokens pass 0.35
     left = kept(sample.typical(logs(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1), 0.35))
     assert left == [1, 2, 3, 4]
 
@@ -54,7 +60,8 @@ def test_epsilon_keeps_what_is_probable_enough_and_always_the_best(logits, e):
 
 def test_eta_is_epsilon_at_a_bound_that_falls_with_entropy():
     sharp, flat = logs(0.97, 0.01, 0.01, 0.01), logs(0.25, 0.25, 0.25, 0.25)
-    # sharp: entropy 0.168, bound min(0.04, 0.2 e^-0.168 = 0.169) = 0.04; flat: min(0.3, sqrt(.3) / 4 = 0.137) = 0.137
+    # sharp: entropy 0.168, bound min(0.04, 0.2 e^-0.168 = 0.169) = 0.04; flat: min(0.3, sqrt(.3) /
+    # 4 = 0.137) = 0.137
     assert kept(sample.eta(sharp, 0.04)) == [0]
     assert kept(sample.eta(flat, 0.3)) == [0, 1, 2, 3] and kept(sample.epsilon(flat, 0.3)) == [0]
 
@@ -68,8 +75,10 @@ def test_tokens_ruled_out_before_stay_out():
 def test_they_come_last_and_draws_follow_the_renormalized_distribution(assert_sampled_from):
     logits = logs(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     n = 20_000
-    drawn = sample.draw(np.broadcast_to(sample.filtered(logits, Sampling(typical_p=0.35)), (n, 7)),
-                        Random(4).uniform(n, np.float64))
+    drawn = sample.draw(
+        np.broadcast_to(sample.filtered(logits, Sampling(typical_p=0.35)), (n, 7)),
+        Random(4).uniform(n, np.float64),
+    )
     assert_sampled_from(np.bincount(drawn, minlength=7), np.array([0, 1, 1, 1, 1, 0, 0]) / 4)
     options = Sampling(top_p=0.95, typical_p=0.7, epsilon=0.05, eta=0.1)
     by_hand = sample.eta(sample.epsilon(sample.typical(sample.top_p(logits, 0.95), 0.7), 0.05), 0.1)

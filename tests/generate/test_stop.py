@@ -1,4 +1,5 @@
 """Stop strings and the end token: nothing handed out that must be taken back, nothing lost."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +24,8 @@ def test_any_cutting_of_the_text_gives_the_text_before_the_first_stop_string(tex
         given_out += piece
         if found:
             break
-    # A piece is searched as it comes: the first stop string to be complete decides, and of those the earliest.
+    # A piece is searched as it comes: the first stop string to be complete decides, and of those
+    # the earliest.
     ends = [text.find(s) + len(s) for s in stops if s in text]
     assert found == bool(ends)
     if not found:
@@ -31,14 +33,14 @@ def test_any_cutting_of_the_text_gives_the_text_before_the_first_stop_string(tex
     else:
         arrived = next(border for border in borders[1:] if border >= min(ends))
         places = [text[:arrived].find(s) for s in stops if s in text[:arrived]]
-        assert given_out == text[:min(places)].encode()
+        assert given_out == text[: min(places)].encode()
 
 
 def test_only_what_may_begin_a_stop_string_is_held_back():
     finder = StopStrings(["abc"])
     assert finder.feed(b"xa") == (b"x", False)
     assert finder.feed(b"b") == (b"", False)
-    assert finder.feed(b"d") == (b"abd", False)             # it was none
+    assert finder.feed(b"d") == (b"abd", False)  # it was none
     assert finder.feed(b"abc") == (b"", True)
 
 

@@ -1,4 +1,5 @@
 """The book's Table 2.1 as data: its very rows, and numbers that multiply up."""
+
 import math
 
 import numpy as np
@@ -18,11 +19,23 @@ def test_the_rows_are_those_of_table_2_1():
     table = trace_generation(alphabet(), [0, 1], 3, names=NAMES.__getitem__, show=None)
     assert [(row.context, row.predict, row.rule, row.product) for row in table] == [
         ("<s> a", "b", "argmax_{x2 in V} Pr(x2 | <s> a)", "Pr(<s>) Pr(a|<s>) Pr(b|<s> a)"),
-        ("<s> a b", "c", "argmax_{x3 in V} Pr(x3 | <s> a b)", "Pr(<s>) Pr(a|<s>) Pr(b|<s> a) Pr(c|<s> a b)"),
-        ("<s> a b c", "d", "argmax_{x4 in V} Pr(x4 | <s> a b c)",
-         "Pr(<s>) Pr(a|<s>) Pr(b|<s> a) Pr(c|<s> a b) Pr(d|<s> a b c)")]
+        (
+            "<s> a b",
+            "c",
+            "argmax_{x3 in V} Pr(x3 | <s> a b)",
+            "Pr(<s>) Pr(a|<s>) Pr(b|<s> a) Pr(c|<s> a b)",
+        ),
+        (
+            "<s> a b c",
+            "d",
+            "argmax_{x4 in V} Pr(x4 | <s> a b c)",
+            "Pr(<s>) Pr(a|<s>) Pr(b|<s> a) Pr(c|<s> a b) Pr(d|<s> a b c)",
+        ),
+    ]
     # Pr(a|<s>) = .6 is in the first row already
-    np.testing.assert_allclose([row.probability for row in table], [0.6**2, 0.6**3, 0.6**4], rtol=1e-12)
+    np.testing.assert_allclose(
+        [row.probability for row in table], [0.6**2, 0.6**3, 0.6**4], rtol=1e-12
+    )
 
 
 def test_each_probability_is_the_one_before_times_the_last_factor(gpt):
@@ -41,5 +54,8 @@ def test_the_table_is_shown_and_ends_with_the_end_token():
     table = trace_generation(alphabet(), [0], 4, eos=2, names=NAMES.__getitem__, show=shown.append)
     assert [row.predict for row in table] == ["a", "b"]
     lines = shown[0].splitlines()
-    assert lines[0].split() == "Context Predict Decision rule Sequence probability Factor Value".split()
+    assert (
+        lines[0].split()
+        == "Context Predict Decision rule Sequence probability Factor Value".split()
+    )
     assert len(lines) == 3 and lines[2].endswith("0.6000  0.36")

@@ -1,4 +1,7 @@
-"""Mixture of experts: choices and capacity worked by hand, equality with one dense layer, drops, penalties."""
+"""Mixture of experts: choices and capacity worked by hand, equality with one dense layer, drops,
+penalties.
+"""
+
 import numpy as np
 import pytest
 
@@ -37,26 +40,35 @@ def test_one_expert_is_weighed_by_its_probability_and_two_by_their_shares(device
     p = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
     np.testing.assert_allclose(host(one.gates)[:, 0], p.max(-1))
     np.testing.assert_allclose(host(two.gates).sum(-1), 1)
-    np.testing.assert_allclose(host(two.gates)[:, 0], 1 / (1 + np.exp(-1.0)))       # the best two are 1 apart in every row
+    np.testing.assert_allclose(
+        host(two.gates)[:, 0], 1 / (1 + np.exp(-1.0))
+    )  # the best two are 1 apart in every row
     np.testing.assert_array_equal(host(two.load), [4, 2, 2])
     assert one.dropped == two.dropped == 0
 
 
 def test_full_experts_drop_later_tokens_and_second_choices_first(device):
-    # Capacity: ceil(factor * 4 * 1 / 3) = 2 for factor 1.25, so the third token that wants expert 0 goes away empty.
-    assert capacity(4, 3, 1, 1.25) == 2 and capacity(4, 3, 2, 1.0) == 3 and capacity(8, 4, 1, 1.0) == 2
+    # Capacity: ceil(factor * 4 * 1 / 3) = 2 for factor 1.25, so the third token that wants expert 0
+    # goes away empty.
+    assert (
+        capacity(4, 3, 1, 1.25) == 2 and capacity(4, 3, 2, 1.0) == 3 and capacity(8, 4, 1, 1.0) == 2
+    )
     one = route(tl.Tensor(LOGITS, device=device), 1, 1.25)
     np.testing.assert_array_equal(host(one.kept)[:, 0], [True, True, False, True])
     np.testing.assert_array_equal(host(one.load), [2, 0, 1])
-    # Two choices, room for 3: expert 0 is first choice of three tokens, so the last token's second choice is dropped.
+    # Two choices, room for 3: expert 0 is first choice of three tokens, so the last token's second
+    # choice is dropped.
     two = route(tl.Tensor(LOGITS, device=device), 2, 1.0)
-    np.testing.assert_array_equal(host(two.kept), [[True, True], [True, True], [True, True], [True, False]])
+    np.testing.assert_array_equal(
+        host(two.kept), [[True, True], [True, True], [True, True], [True, False]]
+    )
     assert one.dropped == two.dropped == 1 and int(host(two.load).sum()) == 4 * 2 - 1
 
 
 @pytest.mark.parametrize("k,activation", [(2, "gelu"), (3, "swiglu")])
 def test_experts_with_the_same_weights_are_one_dense_feed_forward(device, rng, k, activation):
-    # The shares of k > 1 choices add up to 1; for k = 1 the output is the dense one times the probability.
+    # The shares of k > 1 choices add up to 1; for k = 1 the output is the dense one times the
+    # probability.
     moe = layer(k=k, activation=activation)
     for expert in moe.experts[1:]:
         expert.load_state_dict(moe.experts[0].state_dict())
@@ -76,19 +88,25 @@ def test_one_expert_equals_the_dense_layer_times_its_probability(rng):
     for expert in moe.experts[1:]:
         expert.load_state_dict(moe.experts[0].state_dict())
     gate = moe.route(x).gates.numpy()
-    np.testing.assert_allclose(moe(x).numpy(), gate * moe.experts[0](x).numpy(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        moe(x).numpy(), gate * moe.experts[0](x).numpy(), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_each_token_is_computed_by_its_experts(rng):
     moe, x = layer(k=2), tl.Tensor(rng.normal(size=(7, 3)))
     routing, y = moe.route(x), moe(x).numpy()
     for t in range(7):
-        expected = sum(routing.gates.numpy()[t, j] * moe.experts[routing.experts[t, j]](x[t:t + 1]).numpy()[0] for j in range(2))
+        expected = sum(
+            routing.gates.numpy()[t, j]
+            * moe.experts[routing.experts[t, j]](x[t : t + 1]).numpy()[0]
+            for j in range(2)
+        )
         np.testing.assert_allclose(y[t], expected, rtol=1e-12, atol=1e-15)
 
 
 def test_a_dropped_token_passes_on_its_residual_connection_alone(rng):
-    moe = layer(k=1, capacity_factor=0.1)                   # room for ceil(0.1 * 8 / 3) = 1 token in each expert
+    moe = layer(k=1, capacity_factor=0.1)  # room for ceil(0.1 * 8 / 3) = 1 token in each expert
     x = leaf(rng.normal(size=(8, 3)))
     routing, y = moe.route(x), x + moe(x)
     gone = ~routing.kept[:, 0]
@@ -99,15 +117,18 @@ def test_a_dropped_token_passes_on_its_residual_connection_alone(rng):
 
 
 def test_the_balance_loss_is_one_when_even_and_e_when_one_expert_has_all():
-    even = tl.Tensor(np.eye(4) * 1e-9)                      # equal probabilities, each expert the best once
+    even = tl.Tensor(np.eye(4) * 1e-9)  # equal probabilities, each expert the best once
     np.testing.assert_allclose(load_balancing_loss(even, np.arange(4)[:, None]).item(), 1)
     one = tl.Tensor(np.tile([50.0, 0, 0, 0], (5, 1)))
-    np.testing.assert_allclose(load_balancing_loss(one, np.zeros((5, 1), int)).item(), 4, rtol=1e-12)
+    np.testing.assert_allclose(
+        load_balancing_loss(one, np.zeros((5, 1), int)).item(), 4, rtol=1e-12
+    )
     np.testing.assert_allclose(router_z_loss(tl.Tensor(np.zeros((3, 4)))).item(), np.log(4) ** 2)
 
 
 def test_the_balance_loss_evens_out_the_load():
-    # All tokens prefer expert 0 at first (a large bias direction); training on the penalty alone spreads them.
+    # All tokens prefer expert 0 at first (a large bias direction); training on the penalty alone
+    # spreads them.
     moe = MixtureOfExperts(4, 2, Random(0), experts=4, dtype=np.float64, balance=1.0, z=0.0)
     x = np.random.default_rng(0).normal(size=(64, 4))
     x[:, 0] = 1
@@ -119,7 +140,7 @@ def test_the_balance_loss_evens_out_the_load():
         moe.forward_with_auxiliary(tl.Tensor(x))[1].backward()
         optimizer.step()
     after = moe.route(tl.Tensor(x)).load
-    assert before[0] >= 60 and after.max() <= 32            # even would be 16 each
+    assert before[0] >= 60 and after.max() <= 32  # even would be 16 each
 
 
 class Two(Module):
@@ -137,14 +158,16 @@ def test_penalties_are_collected_only_where_asked_for(rng):
     names = list(model.named_parameters())
     with collect_auxiliary(model) as penalties:
         y = model(x)
-        assert list(model.named_parameters()) == names      # what is collected is no parameter
+        assert list(model.named_parameters()) == names  # what is collected is no parameter
     first, auxiliary = model.layers[0].forward_with_auxiliary(x)
     second = model.layers[1].forward_with_auxiliary(x + first)[1]
-    np.testing.assert_allclose([p.item() for p in penalties], [auxiliary.item(), second.item()], rtol=1e-14)
+    np.testing.assert_allclose(
+        [p.item() for p in penalties], [auxiliary.item(), second.item()], rtol=1e-14
+    )
     (y.sum() * 0.0 + sum(penalties)).backward()
     assert np.abs(model.layers[0].router.weight.grad.numpy()).max() > 0
     model(x)
-    assert len(penalties) == 2                              # closed
+    assert len(penalties) == 2  # closed
     with no_grad(), collect_auxiliary(model) as penalties:
         model(x)
     assert penalties == []
@@ -185,8 +208,11 @@ def padded_experts(rng, bad, **options):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("bad", [7.0, np.nan, np.inf, 1e200])
-@pytest.mark.parametrize("options", [dict(k=1), dict(k=2), dict(k=1, capacity_factor=1.0), dict(k=2, capacity_factor=0.6)],
-                         ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [dict(k=1), dict(k=2), dict(k=1, capacity_factor=1.0), dict(k=2, capacity_factor=0.6)],
+    ids=str,
+)
 def test_padding_is_routed_nowhere_takes_no_room_and_no_penalty(rng, bad, options):
     moe, x, tokens = padded_experts(rng, bad, **options)
     y, auxiliary = moe.forward_with_auxiliary(tl.Tensor(x), REAL)
@@ -207,7 +233,9 @@ def test_gradients_of_penalties_know_no_padding(rng):
         moe.zero_grad()
         at = leaf(inputs)
         moe.forward_with_auxiliary(at, mask)[1].backward()
-        slopes.append((moe.router.weight.grad.data, at.grad.data if mask is None else at.grad.data[REAL]))
+        slopes.append(
+            (moe.router.weight.grad.data, at.grad.data if mask is None else at.grad.data[REAL])
+        )
         assert mask is None or not at.grad.data[~REAL].any()
     for a, b in zip(*slopes):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-16)
@@ -223,7 +251,9 @@ def test_the_mask_reaches_every_layer_of_a_model_while_penalties_are_collected(r
     with collect_auxiliary(model) as expected:
         alone = model(tl.Tensor(x[REAL]))
     np.testing.assert_allclose(y.data[REAL], alone.data, rtol=1e-13)
-    np.testing.assert_allclose([p.item() for p in penalties], [p.item() for p in expected], rtol=1e-13)
+    np.testing.assert_allclose(
+        [p.item() for p in penalties], [p.item() for p in expected], rtol=1e-13
+    )
 
 
 def test_nothing_but_padding_costs_nothing(rng):
@@ -232,13 +262,21 @@ def test_nothing_but_padding_costs_nothing(rng):
         at = leaf(np.full(shape, 5.0))
         y, auxiliary = moe.forward_with_auxiliary(at, np.zeros(shape[:2], bool))
         (y.sum() + auxiliary).backward()
-        assert y.shape == shape and not y.data.any() and auxiliary.item() == 0 and not at.grad.data.any()
+        assert (
+            y.shape == shape
+            and not y.data.any()
+            and auxiliary.item() == 0
+            and not at.grad.data.any()
+        )
 
 
 def test_masks_of_experts_are_bool_and_fit():
     logits = tl.Tensor(LOGITS)
-    for way in (lambda mask: route(logits, 1, mask=mask), lambda mask: router_z_loss(logits, mask),
-                lambda mask: load_balancing_loss(logits, np.zeros((4, 1), int), mask)):
+    for way in (
+        lambda mask: route(logits, 1, mask=mask),
+        lambda mask: router_z_loss(logits, mask),
+        lambda mask: load_balancing_loss(logits, np.zeros((4, 1), int), mask),
+    ):
         with pytest.raises(DtypeError, match="must be bool"):
             way(np.ones(4))
         with pytest.raises(ShapeError, match="one entry for each"):

@@ -1,4 +1,5 @@
 """Feed-forward sub-layers against their equations   (book eqs. 2.25-2.31)."""
+
 import numpy as np
 import pytest
 
@@ -13,7 +14,9 @@ def test_a_plain_feed_forward_is_two_maps_around_an_activation(device, rng, acti
     layer = FeedForward(4, 6, Random(0), activation, dtype=np.float64).to(device)
     x = Tensor(rng.normal(size=(2, 3, 4)), device=device)
     h = ACTIVATIONS[activation](x @ layer.hidden.weight + layer.hidden.bias)
-    np.testing.assert_allclose(host(layer(x)), host(h @ layer.out.weight + layer.out.bias), rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(
+        host(layer(x)), host(h @ layer.out.weight + layer.out.bias), rtol=1e-11, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("gate, activation", [("swiglu", silu), ("geglu", gelu)])
@@ -25,7 +28,8 @@ def test_a_gated_feed_forward_is_three_maps(device, rng, gate, activation):
 
 
 def test_a_gate_whose_values_are_all_one_is_a_plain_feed_forward(rng):
-    gated, plain_ = GatedFeedForward(4, 6, Random(0), "geglu", bias=True), FeedForward(4, 6, Random(0), "gelu")
+    gated = GatedFeedForward(4, 6, Random(0), "geglu", bias=True)
+    plain_ = FeedForward(4, 6, Random(0), "gelu")
     gated.up.weight.assign_(0.0)
     gated.up.bias.assign_(1.0)
     plain_.hidden, plain_.out = gated.gate, gated.out
@@ -36,7 +40,9 @@ def test_a_gate_whose_values_are_all_one_is_a_plain_feed_forward(rng):
 def test_positions_do_not_mix(rng):
     layer = FeedForward(4, 6, Random(0))
     x, order = rng.normal(size=(5, 4)).astype(np.float32), np.array([3, 1, 4, 0, 2])
-    np.testing.assert_allclose(layer(Tensor(x[order])).numpy(), layer(Tensor(x)).numpy()[order], rtol=1e-6)
+    np.testing.assert_allclose(
+        layer(Tensor(x[order])).numpy(), layer(Tensor(x)).numpy()[order], rtol=1e-6
+    )
 
 
 def test_without_biases_zero_gives_zero_and_the_count_falls_exactly():

@@ -1,4 +1,5 @@
 """Linear maps and embeddings as modules, and how they start."""
+
 import numpy as np
 import pytest
 
@@ -12,7 +13,9 @@ def test_a_linear_module_is_the_books_h_w_plus_b(device, rng):
     layer = Linear(4, 3, Random(0), dtype=np.float64).to(device)
     layer.bias.assign_(plain([1.0, 2.0, 3.0], device))
     h = rng.normal(size=(2, 4))
-    np.testing.assert_allclose(host(layer(Tensor(h, device=device))), h @ host(layer.weight) + [1, 2, 3], rtol=1e-13)
+    np.testing.assert_allclose(
+        host(layer(Tensor(h, device=device))), h @ host(layer.weight) + [1, 2, 3], rtol=1e-13
+    )
 
 
 def test_without_bias_there_is_none_and_zero_gives_zero():
@@ -23,7 +26,9 @@ def test_without_bias_there_is_none_and_zero_gives_zero():
 
 def test_no_bias_equals_a_bias_of_zero(rng):
     x = Tensor(rng.normal(size=(2, 4)).astype(np.float32))
-    np.testing.assert_array_equal(Linear(4, 3, Random(0), bias=False)(x).numpy(), Linear(4, 3, Random(0))(x).numpy())
+    np.testing.assert_array_equal(
+        Linear(4, 3, Random(0), bias=False)(x).numpy(), Linear(4, 3, Random(0))(x).numpy()
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -31,8 +36,8 @@ def test_weights_start_normal_with_the_asked_deviation(dtype):
     weight = normal_parameter((200, 500), Random(0), INIT_STD, dtype).numpy()
     n = weight.size
     assert weight.dtype == dtype
-    assert abs(weight.mean()) < 5 * INIT_STD / n**0.5       # five standard errors of a mean,
-    assert abs(weight.std() / INIT_STD - 1) < 5 / (2 * n) ** 0.5    # and of a deviation
+    assert abs(weight.mean()) < 5 * INIT_STD / n**0.5  # five standard errors of a mean,
+    assert abs(weight.std() / INIT_STD - 1) < 5 / (2 * n) ** 0.5  # and of a deviation
 
 
 def test_the_same_seed_starts_the_same():

@@ -1,4 +1,5 @@
 """Finding parameters in plain attributes, and saving and loading them by name."""
+
 import numpy as np
 import pytest
 
@@ -16,14 +17,24 @@ class Net(Module):
         rng = Random(0)
         self.first = Linear(2, 3, rng)
         self.layers = [Linear(3, 3, rng, bias=False), LayerNorm(3)]
-        self.table = {"a": tl.Tensor(np.ones(4, np.float32), requires_grad=True), "b": (Embedding(5, 3, rng),)}
+        self.table = {
+            "a": tl.Tensor(np.ones(4, np.float32), requires_grad=True),
+            "b": (Embedding(5, 3, rng),),
+        }
         self.constant = tl.Tensor(np.ones(7))
         self.tied = self.first.weight
         self.size = 3
 
 
-NAMES = ["first.weight", "first.bias", "layers.0.weight", "layers.1.gain", "layers.1.bias", "table.a",
-         "table.b.0.weight"]
+NAMES = [
+    "first.weight",
+    "first.bias",
+    "layers.0.weight",
+    "layers.1.gain",
+    "layers.1.bias",
+    "table.a",
+    "table.b.0.weight",
+]
 
 
 def test_parameters_are_found_in_attributes_lists_dicts_and_modules_in_order():
@@ -54,7 +65,7 @@ def test_training_mode_reaches_every_module():
     assert all(m.training for m in net.modules())
     assert net.eval() is net and not any(m.training for m in net.modules())
     assert net.train() is net and all(m.training for m in net.modules())
-    assert len(net.modules()) == 5                          # the net, two maps, a norm, an embedding
+    assert len(net.modules()) == 5  # the net, two maps, a norm, an embedding
 
 
 def test_state_is_a_copy_and_comes_back_bit_for_bit():

@@ -1,4 +1,5 @@
 """Norm layers and the three places a block may put them   (book eqs. 2.4, 2.5)."""
+
 import numpy as np
 import pytest
 
@@ -47,7 +48,9 @@ def test_post_norm_rows_have_mean_zero_and_variance_one_at_any_depth(rng, x):
     for _ in range(6):
         h = post_norm(h, f, n)
         np.testing.assert_allclose(h.numpy().mean(-1), 0, atol=1e-14)
-        np.testing.assert_allclose(h.numpy().var(-1), 1, rtol=1e-4)     # 1 - eps / variance, eps = 1e-5
+        np.testing.assert_allclose(
+            h.numpy().var(-1), 1, rtol=1e-4
+        )  # 1 - eps / variance, eps = 1e-5
 
 
 def test_a_branch_of_zero_is_the_identity_before_and_on_the_branch_but_not_after(x):
@@ -59,14 +62,16 @@ def test_a_branch_of_zero_is_the_identity_before_and_on_the_branch_but_not_after
 @pytest.mark.parametrize("place", [pre_norm, branch_norm])
 def test_the_residual_carries_the_gradient_unchanged(rng, x, place):
     f, n, v = matrix_branch(rng), norm(), rng.normal(size=(3, 8))
-    whole, = grad(place(x, f, n), [x], v)
-    branch, = grad(place(x, f, n) - x, [x], v)
+    (whole,) = grad(place(x, f, n), [x], v)
+    (branch,) = grad(place(x, f, n) - x, [x], v)
     # the Jacobian contains + I
     np.testing.assert_allclose(whole.numpy() - branch.numpy(), v, rtol=1e-12, atol=1e-12)
 
 
 def test_depth_shrinks_the_gradient_without_a_residual_and_not_with_one(rng):
-    weights = [Tensor(rng.normal(size=(8, 8)) * 0.1) for _ in range(20)]        # each branch shrinks by about 0.3
+    weights = [
+        Tensor(rng.normal(size=(8, 8)) * 0.1) for _ in range(20)
+    ]  # each branch shrinks by about 0.3
 
     def size(residual):
         x = leaf(rng.normal(size=(1, 8)))

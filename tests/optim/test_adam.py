@@ -1,4 +1,5 @@
 """Adam and AdamW against their published algorithm, written out for one number at a time."""
+
 import math
 
 import numpy as np
@@ -34,8 +35,9 @@ def test_adamw_is_its_algorithm_and_decays_matrices_only(device, rng):
         give(flat, g, device)
         optimizer.step()
     for i, (start, decay) in enumerate([(1.0, 0.2), (-2.0, 0.2), (3.0, 0.0)]):
-        assert host(flat.data)[i] == pytest.approx(written_out(start, gradients[:, i], 0.1, 0.8, 0.9, 1e-3, decay),
-                                                   rel=1e-13)
+        assert host(flat.data)[i] == pytest.approx(
+            written_out(start, gradients[:, i], 0.1, 0.8, 0.9, 1e-3, decay), rel=1e-13
+        )
 
 
 @pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
@@ -44,7 +46,7 @@ def test_the_first_step_has_the_length_of_the_learning_rate(size):
     optimizer = Adam(flat, lr=0.01)
     give(flat, np.array([size, -size]))
     optimizer.step()
-    np.testing.assert_allclose(flat.data, [-0.01, 0.01], rtol=2e-4)     # up to eps / |g| = 1e-8 / 1e-4
+    np.testing.assert_allclose(flat.data, [-0.01, 0.01], rtol=2e-4)  # up to eps / |g| = 1e-8 / 1e-4
 
 
 def test_adam_is_adamw_without_decay():
@@ -53,7 +55,7 @@ def test_adam_is_adamw_without_decay():
 
 def test_blocks_of_the_buffer_change_nothing(monkeypatch, rng):
     results = []
-    for block in (1 << 15, 5, 1):                           # 5 cuts across the border of the decayed part
+    for block in (1 << 15, 5, 1):  # 5 cuts across the border of the decayed part
         monkeypatch.setattr(adam_module, "BLOCK", block)
         flat = FlatParameters([leaf(np.ones((3, 4))), leaf(np.ones(7))])
         optimizer = AdamW(flat, lr=0.1)

@@ -1,4 +1,5 @@
 """One buffer for all parameters, one for all gradients."""
+
 import copy
 import pickle
 
@@ -13,8 +14,12 @@ from tinylm.optim.flat import clip_factor
 
 
 def parameters(device="cpu"):
-    return {"gain": leaf([1.0, 2.0], device), "w": leaf([[3.0, 4.0], [5.0, 6.0]], device), "b": leaf([7.0], device),
-            "v": leaf([[8.0]], device)}
+    return {
+        "gain": leaf([1.0, 2.0], device),
+        "w": leaf([[3.0, 4.0], [5.0, 6.0]], device),
+        "b": leaf([7.0], device),
+        "v": leaf([[8.0]], device),
+    }
 
 
 def test_matrices_come_first_then_vectors_in_order(device):
@@ -86,8 +91,10 @@ def test_gradients_by_name_are_views_in_the_parameters_shapes():
 def test_the_norm_is_of_all_gradients_together(device):
     named = parameters(device)
     flat = FlatParameters(named)
-    ((named["w"] * plain([[1.0, 2.0], [2.0, 0.0]], device)).sum() + named["b"].sum() * 4.0).backward()
-    assert grad_norm(flat) == pytest.approx(5.0)            # sqrt(1 + 4 + 4 + 16)
+    (
+        (named["w"] * plain([[1.0, 2.0], [2.0, 0.0]], device)).sum() + named["b"].sum() * 4.0
+    ).backward()
+    assert grad_norm(flat) == pytest.approx(5.0)  # sqrt(1 + 4 + 4 + 16)
 
 
 @pytest.mark.parametrize("limit, after", [(2.5, 2.5), (5.0, 5.0), (100.0, 5.0)])
@@ -96,7 +103,9 @@ def test_clipping_scales_only_what_is_too_long(device, limit, after):
     flat = FlatParameters(named)
     (named["gain"] * plain([3.0, 4.0], device)).sum().backward()
     assert clip_grad_norm(flat, limit) == pytest.approx(5.0)
-    np.testing.assert_allclose(host(named["gain"].grad), np.array([3.0, 4.0]) * after / 5, rtol=1e-15)
+    np.testing.assert_allclose(
+        host(named["gain"].grad), np.array([3.0, 4.0]) * after / 5, rtol=1e-15
+    )
 
 
 def test_clipping_needs_the_buffer_of_gradients():
@@ -104,8 +113,9 @@ def test_clipping_needs_the_buffer_of_gradients():
         clip_grad_norm([leaf([1.0])], 1.0)
 
 
-@pytest.mark.parametrize("norm, limit, factor", [
-    (10, 2.5, 0.25), (2, 2, 1), (1, 4, 1), (5, np.inf, 1), (0, 0, 1)])
+@pytest.mark.parametrize(
+    "norm, limit, factor", [(10, 2.5, 0.25), (2, 2, 1), (1, 4, 1), (5, np.inf, 1), (0, 0, 1)]
+)
 def test_only_a_longer_gradient_is_shortened(norm, limit, factor):
     assert clip_factor(norm, limit) == factor
 
@@ -126,7 +136,7 @@ def test_an_optimizer_takes_a_module_as_it_is():
 def test_a_copy_of_model_and_optimizer_trains_on_its_own(copied):
     module = tl.nn.LayerNorm(2)
     twin, optimizer = copied((module, tl.optim.SGD(module, lr=1.0)))
-    twin(np.ones((1, 2), np.float32)).sum().backward()      # dL/dbias = 1 for each
+    twin(np.ones((1, 2), np.float32)).sum().backward()  # dL/dbias = 1 for each
     optimizer.step()
     np.testing.assert_array_equal(twin.bias.numpy(), [-1, -1])
     np.testing.assert_array_equal(module.bias.numpy(), [0, 0])

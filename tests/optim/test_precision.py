@@ -1,4 +1,5 @@
 """Optimizer state and norms of float16 live in float32, and no square of a gradient disappears."""
+
 import numpy as np
 import pytest
 
@@ -28,8 +29,11 @@ def updated(make, values, gradients, dtype):
     return p.numpy().astype(float), optimizer
 
 
-MAKE = {"AdamW": lambda p: AdamW(p, lr=0.1), "Momentum": lambda p: Momentum(p, lr=1e-3),
-        "SGD": lambda p: SGD(p, lr=1e-3)}
+MAKE = {
+    "AdamW": lambda p: AdamW(p, lr=0.1),
+    "Momentum": lambda p: Momentum(p, lr=1e-3),
+    "SGD": lambda p: SGD(p, lr=1e-3),
+}
 # zero, subnormal, ordinary, and a gradient whose square is beyond float16
 GRADIENTS = [[0.0, 1e-7, 0.5, 1000.0], [0.0, -1e-7, 0.25, 300.0]]
 

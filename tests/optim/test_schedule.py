@@ -1,4 +1,5 @@
 """Schedules at the points where their value is known."""
+
 import math
 
 import pytest
@@ -39,15 +40,20 @@ def test_linear_falls_evenly():
 
 
 def test_inverse_square_root_halves_when_steps_quadruple():
-    assert inverse_sqrt(99, 1000, warmup=99) == 1.0         # step + 1 = 100 = warmup + 1
+    assert inverse_sqrt(99, 1000, warmup=99) == 1.0  # step + 1 = 100 = warmup + 1
     assert inverse_sqrt(399, 1000, warmup=99) == pytest.approx(0.5)
-    assert inverse_sqrt(49, 1000, warmup=99) == pytest.approx(0.5)      # half of the warm-up
+    assert inverse_sqrt(49, 1000, warmup=99) == pytest.approx(0.5)  # half of the warm-up
     assert inverse_sqrt(10**9, 1000, warmup=99, floor=0.01) == 0.01
 
 
 def test_warmup_stable_decay_has_three_parts():
-    values = [SCHEDULES["warmup_stable_decay"](s, 100, warmup=10, floor=0.0, decay=0.2) for s in range(100)]
-    assert values[0] == pytest.approx(1 / 11) and values[10:81] == [1.0] * 71       # decay is steps 80 .. 99
+    values = [
+        SCHEDULES["warmup_stable_decay"](s, 100, warmup=10, floor=0.0, decay=0.2)
+        for s in range(100)
+    ]
+    assert (
+        values[0] == pytest.approx(1 / 11) and values[10:81] == [1.0] * 71
+    )  # decay is steps 80 .. 99
     assert values[99] == pytest.approx(0.0) and values[80] > values[90] > values[98]
 
 
@@ -57,7 +63,9 @@ def test_constant_stays():
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @given(steps=st.integers(1, 300), warmup=st.integers(0, 50), floor=st.floats(0, 1))
-def test_every_schedule_stays_between_zero_and_one_and_falls_after_the_warm_up(name, steps, warmup, floor):
+def test_every_schedule_stays_between_zero_and_one_and_falls_after_the_warm_up(
+    name, steps, warmup, floor
+):
     values = [SCHEDULES[name](s, steps, warmup=warmup, floor=floor) for s in range(steps)]
     assert all(0 <= v <= 1 + 1e-12 for v in values)
     assert values[0] > 0 or steps == 1 or floor == 0
@@ -67,20 +75,32 @@ def test_every_schedule_stays_between_zero_and_one_and_falls_after_the_warm_up(n
 
 def test_unknown_names_list_the_known():
     assert schedule.schedule("cosine") is cosine
-    with pytest.raises(ConfigError, match="no schedule named 'exponential': choose one of constant, cosine"):
+    with pytest.raises(
+        ConfigError, match="no schedule named 'exponential': choose one of constant, cosine"
+    ):
         schedule.schedule("exponential")
 
 
 def test_a_batch_grows_in_equal_steps():
-    assert [batch_size_ramp(s, 8, 32, 8) for s in (0, 1, 2, 4, 6, 8, 100)] == [8, 8, 16, 24, 32, 32, 32]
+    assert [batch_size_ramp(s, 8, 32, 8) for s in (0, 1, 2, 4, 6, 8, 100)] == [
+        8,
+        8,
+        16,
+        24,
+        32,
+        32,
+        32,
+    ]
     assert batch_size_ramp(0, 8, 8, 5) == 8
     with pytest.raises(ConfigError, match="12 is not a multiple of 8"):
         batch_size_ramp(0, 8, 12, 5)
 
 
-@pytest.mark.parametrize("warmup, steps, found", [
-    (100, 1000, 100), (9, 10, 9), (10, 10, 1), (100, 50, 5), (1, 1, 0), (0, 1, 0)])
+@pytest.mark.parametrize(
+    "warmup, steps, found",
+    [(100, 1000, 100), (9, 10, 9), (10, 10, 1), (100, 50, 5), (1, 1, 0), (0, 1, 0)],
+)
 def test_warm_up_leaves_steps_at_the_full_rate(warmup, steps, found):
     assert warm_up_steps(warmup, steps) == found
-    for one in (constant, cosine, linear):                   # the full rate is reached
+    for one in (constant, cosine, linear):  # the full rate is reached
         assert max(one(step, steps, found) for step in range(steps)) == 1.0

@@ -1,4 +1,5 @@
 """Gradient descent and momentum by hand."""
+
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ def descend(optimizer, p, steps):
 
 def test_a_step_is_minus_the_rate_times_the_gradient(device):
     p = leaf([8.0], device)
-    assert descend(SGD([p], lr=0.5), p, 3) == [4.0, 2.0, 1.0]       # each step halves
+    assert descend(SGD([p], lr=0.5), p, 3) == [4.0, 2.0, 1.0]  # each step halves
 
 
 def test_decay_shrinks_matrices_and_leaves_vectors():
@@ -37,19 +38,23 @@ def test_momentum_remembers(device):
 
 def test_nesterov_looks_ahead():
     p = leaf([8.0])
-    # u = 8, step 0.5 (8 + 0.5 * 8) = 6, p = 2; u = 0.5 * 8 + 2 = 6, step 0.5 (2 + 3) = 2.5, p = -0.5
+    # u = 8, step 0.5 (8 + 0.5 * 8) = 6, p = 2; u = 0.5 * 8 + 2 = 6, step 0.5 (2 + 3) = 2.5, p =
+    # -0.5
     assert descend(Momentum([p], lr=0.5, momentum=0.5, nesterov=True), p, 2) == [2.0, -0.5]
 
 
 def test_momentum_decay_is_part_of_the_gradient():
     matrix = leaf([[8.0]])
-    assert descend(Momentum([matrix], lr=0.5, momentum=0.0, weight_decay=0.25), matrix, 1) == [8 - 0.5 * (8 + 2)]
+    assert descend(Momentum([matrix], lr=0.5, momentum=0.0, weight_decay=0.25), matrix, 1) == [
+        8 - 0.5 * (8 + 2)
+    ]
 
 
 def test_no_momentum_is_plain_descent():
     a, b = leaf([3.0]), leaf([3.0])
-    assert descend(SGD([a], lr=0.1), a, 4) == pytest.approx(descend(Momentum([b], lr=0.1, momentum=0.0), b, 4),
-                                                            rel=1e-15)
+    assert descend(SGD([a], lr=0.1), a, 4) == pytest.approx(
+        descend(Momentum([b], lr=0.1, momentum=0.0), b, 4), rel=1e-15
+    )
 
 
 @pytest.mark.parametrize("make", [lambda p: SGD([p], lr=0.1), lambda p: Momentum([p], lr=0.1)])
@@ -76,7 +81,7 @@ def test_state_comes_back():
 
 def test_weight_decay_of_float16_is_added_in_float32():
     p = tl.Tensor(np.full((1, 1), 1e-3, np.float16), requires_grad=True)
-    optimizer = Momentum([p], lr=1.0, weight_decay=1e-5)    # 1e-5 * 1e-3 is no float16
+    optimizer = Momentum([p], lr=1.0, weight_decay=1e-5)  # 1e-5 * 1e-3 is no float16
     p.grad = tl.Tensor(np.zeros((1, 1), np.float16))
     optimizer.step()
     np.testing.assert_allclose(optimizer.velocity, 1e-8, rtol=1e-3)

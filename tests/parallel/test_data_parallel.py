@@ -1,14 +1,16 @@
-"""The gradient of a batch is the sum of its parts' gradients (book eq. 2.33), and the plain average is not.
+"""The gradient of a batch is the sum of its parts' gradients (book eq. 2.33), and the plain average
+is not.
 
-The model is least squares, whose gradient is written down by hand: for the mean of (x.w - y)^2 over n rows it is
-2/n X^T (X w - y).
+The model is least squares, whose gradient is written down by hand: for the mean of (x.w - y)^2 over
+n rows it is 2/n X^T (X w - y).
 """
+
 import numpy as np
 import pytest
 
 from tinylm.parallel import average_gradients, launch, share_rows, token_weight
 
-ROWS, WIDTH = 11, 5                                              # 2, 3 and 4 do not divide 11: the shards are unequal
+ROWS, WIDTH = 11, 5  # 2, 3 and 4 do not divide 11: the shards are unequal
 
 
 def problem():
@@ -35,7 +37,9 @@ def weighted(comm):
 @pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_the_weighted_sum_of_shard_gradients_is_the_gradient_of_the_batch(workers):
     everyones = launch(weighted, workers, capacity=4096)
-    np.testing.assert_allclose(everyones[0], mean_gradient(*problem()), rtol=1e-13)     # 11 float64 terms, reordered
+    np.testing.assert_allclose(
+        everyones[0], mean_gradient(*problem()), rtol=1e-13
+    )  # 11 float64 terms, reordered
     for other in everyones:
         assert other.tobytes() == everyones[0].tobytes()
 
@@ -48,7 +52,7 @@ def naive(comm):
 def test_the_plain_average_of_unequal_shards_is_wrong(workers):
     exact = mean_gradient(*problem())
     error = np.abs(launch(naive, workers, capacity=4096) - exact).max() / np.abs(exact).max()
-    assert error > 1e-3                                          # wrong in the third digit, not by rounding
+    assert error > 1e-3  # wrong in the third digit, not by rounding
 
 
 def idle(comm):
@@ -59,7 +63,7 @@ def idle(comm):
 def test_a_worker_without_tokens_weighs_nothing():
     got, expected, none = launch(idle, 2, capacity=4096)
     np.testing.assert_array_equal(got, expected)
-    assert none == 0.0                                           # and no tokens anywhere is no division by zero
+    assert none == 0.0  # and no tokens anywhere is no division by zero
 
 
 def train(comm, steps, lr):
@@ -70,7 +74,9 @@ def train(comm, steps, lr):
     w[:] = w0
     start, stop = comm.slice(WIDTH)
     for _ in range(steps):
-        gradient[:] = mean_gradient(x[first:last], y[first:last], w) * token_weight(comm, last - first)
+        gradient[:] = mean_gradient(x[first:last], y[first:last], w) * token_weight(
+            comm, last - first
+        )
         comm.reduce_scatter_(gradient)
         w[start:stop] -= lr * gradient[start:stop]
         comm.all_gather_(w)
@@ -79,8 +85,9 @@ def train(comm, steps, lr):
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_sharded_training_follows_training_in_one_process(workers):
-    everyones, alone = launch(train, workers, 20, 0.05, capacity=1 << 16), launch(train, 1, 20, 0.05)
-    np.testing.assert_allclose(everyones[0], alone[0], rtol=1e-12)                      # 20 steps of rounding
+    everyones = launch(train, workers, 20, 0.05, capacity=1 << 16)
+    alone = launch(train, 1, 20, 0.05)
+    np.testing.assert_allclose(everyones[0], alone[0], rtol=1e-12)  # 20 steps of rounding
     assert all(w.tobytes() == everyones[0].tobytes() for w in everyones)
 
 

@@ -1,4 +1,7 @@
-"""Workers start together and end together: results, failures, kills, Ctrl-C, and nothing left behind."""
+"""Workers start together and end together: results, failures, kills, Ctrl-C, and nothing left
+behind.
+"""
+
 import os
 import signal
 import subprocess
@@ -21,13 +24,14 @@ launch_module = sys.modules[launch_function.__module__]
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind():
     """After every test: no child of this process, no open descriptor more, no name in /dev/shm."""
+
     def traces():
         names = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
         return {n for n in names if n.startswith("sem.") or "mp-" in n}, len(os.listdir("/dev/fd"))
 
     before = traces()
     yield
-    with pytest.raises(ChildProcessError):                       # waitpid's way of saying: no child, not even a zombie
+    with pytest.raises(ChildProcessError):  # waitpid's way of saying: no child, not even a zombie
         os.waitpid(-1, os.WNOHANG)
     assert traces() == before
 
@@ -40,11 +44,13 @@ def test_rank_0s_result_is_returned_and_arguments_need_no_pickling():
 
     result = launch(body, 3, lambda r: r - 10, **SMALL)
     assert result[:2] == (-10, 3)
-    np.testing.assert_array_equal(result[2], 3 * local + 3)      # local three times over, plus 0 + 1 + 2
+    np.testing.assert_array_equal(
+        result[2], 3 * local + 3
+    )  # local three times over, plus 0 + 1 + 2
 
 
 def test_a_result_longer_than_a_pipe_holds_is_returned():
-    assert launch(lambda comm: b"x" * 300_000, 2, **SMALL) == b"x" * 300_000        # a pipe holds 64 KiB
+    assert launch(lambda comm: b"x" * 300_000, 2, **SMALL) == b"x" * 300_000  # a pipe holds 64 KiB
 
 
 def test_one_worker_runs_right_here():
@@ -61,14 +67,20 @@ def test_workers_use_one_blas_thread_and_the_parent_keeps_its_own():
 def fail_on(comm, rank):
     if comm.rank == rank:
         raise ValueError("a reason")
-    comm.barrier()                                               # the others wait for what never comes
+    comm.barrier()  # the others wait for what never comes
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_the_first_failure_is_reported_with_its_traceback(rank):
-    with pytest.raises(WorkerError, match=f"worker {rank} of 3 failed: ValueError: a reason") as caught:
+    with pytest.raises(
+        WorkerError, match=f"worker {rank} of 3 failed: ValueError: a reason"
+    ) as caught:
         launch(fail_on, 3, rank, **SMALL)
-    assert (caught.value.rank, caught.value.type, caught.value.message) == (rank, "ValueError", "a reason")
+    assert (caught.value.rank, caught.value.type, caught.value.message) == (
+        rank,
+        "ValueError",
+        "a reason",
+    )
     assert "in fail_on" in caught.value.traceback and "in fail_on" in str(caught.value.__cause__)
 
 
@@ -128,11 +140,22 @@ def test_default_workers_divide_the_batch_and_fit_the_cores(monkeypatch):
 
 
 def program(body):
-    """A Python process that runs `body` with two workers at hand; its output ends when it and they have ended."""
-    text = "import os, signal, sys\nimport numpy as np\nfrom tinylm.parallel import launch, launcher\n" + textwrap.dedent(body)
+    """A Python process that runs `body` with two workers at hand; its output ends when it and they
+    have ended.
+    """
+    text = (
+        "import os, signal, sys\nimport numpy as np\nfrom tinylm.parallel import launch, launcher\n"
+        + textwrap.dedent(body)
+    )
     environment = {**os.environ, "PYTHONPATH": str(Path(launch_module.__file__).parents[2])}
-    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=environment, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 WAITING = """
@@ -147,12 +170,14 @@ WAITING = """
 """
 
 
-@pytest.mark.parametrize("extra", ["", "import ctypes; ctypes.CDLL = lambda name: object()"], ids=["prctl", "pipe"])
+@pytest.mark.parametrize(
+    "extra", ["", "import ctypes; ctypes.CDLL = lambda name: object()"], ids=["prctl", "pipe"]
+)
 def test_workers_end_when_their_parent_is_killed(extra):
     with program(WAITING.format(extra=extra)) as parent:
         assert parent.stdout.readline() == "ready\n"
         parent.kill()
-        assert parent.stdout.read() == ""                        # end of file: the last worker has let go of the pipe
+        assert parent.stdout.read() == ""  # end of file: the last worker has let go of the pipe
 
 
 def test_ctrl_c_is_for_the_workers_to_finish_by_themselves():
@@ -170,7 +195,7 @@ def test_ctrl_c_is_for_the_workers_to_finish_by_themselves():
     """
     with program(body) as parent:
         assert parent.stdout.readline() == "ready\n"
-        os.killpg(parent.pid, signal.SIGINT)                     # what a terminal does
+        os.killpg(parent.pid, signal.SIGINT)  # what a terminal does
         assert parent.stdout.read() == "saved\n"
 
 
@@ -194,8 +219,8 @@ def test_a_second_ctrl_c_ends_workers_that_do_not_listen():
         launch(body, 2, capacity=4096)
     """
     with program(body) as parent:
-        while parent.stdout.readline():                          # one press for each answer, in case two became one,
-            os.killpg(parent.pid, signal.SIGINT)                 # until nobody is left to answer
+        while parent.stdout.readline():  # one press for each answer, in case two became one,
+            os.killpg(parent.pid, signal.SIGINT)  # until nobody is left to answer
         assert "KeyboardInterrupt" in parent.stderr.read()
 
 
@@ -214,8 +239,8 @@ def test_sigint_to_the_parent_alone_is_handed_to_the_workers_once():
     """
     with program(body) as parent:
         assert parent.stdout.readline() == "ready\n"
-        parent.send_signal(signal.SIGINT)                        # what `kill -INT` and process managers do
-        parent.send_signal(signal.SIGINT)                        # `timeout -s INT` sends two: one Ctrl-C
+        parent.send_signal(signal.SIGINT)  # what `kill -INT` and process managers do
+        parent.send_signal(signal.SIGINT)  # `timeout -s INT` sends two: one Ctrl-C
         assert parent.stdout.read() == "saved 1\n"
 
 
@@ -234,7 +259,7 @@ def test_sigterm_to_the_parent_alone_is_handed_to_the_workers():
     """
     with program(body) as parent:
         assert parent.stdout.readline() == "ready\n"
-        parent.terminate()                                       # what a scheduler does: one process, not the group
+        parent.terminate()  # what a scheduler does: one process, not the group
         assert parent.stdout.read() == "saved\n"
 
 

@@ -2,6 +2,7 @@
 
 The programs are written here in the ways of published ones: every construct that those use.
 """
+
 import json
 import random
 from datetime import datetime
@@ -184,30 +185,62 @@ PARTS = """{{ bos_token }}{% for message in messages %}
 {%- endif -%}
 {{ '<e>\\n' }}{% endfor %}{{ 'model' if add_generation_prompt }}"""
 
-OURS = {"dates": DATES, "alternates": ALTERNATES, "thinks": THINKS, "macros": MACROS,
-        "parts": PARTS}
-TOOLS = [{"type": "function", "function": {
-    "name": "add", "description": "Adds <two> numbers & \"more\", é.", "return": {"type": "number"},
-    "parameters": {"type": "object", "properties": {
-        "x": {"type": "number"}, "y": {"type": ["integer", "string"]},
-        "z": {"type": "array", "items": {"type": "string"}}}, "required": ["x"]}}}]
-TEXTS = ["a", " What is 2+2?\n", "", "<think>\nhm\n</think>\n\nfour", "<tool>x</tool>",
-         "é\u2028\t'\"&<>", "{{ 7 * 7 }}{% raw %}", "</s><s>[INST]"]
+OURS = {
+    "dates": DATES,
+    "alternates": ALTERNATES,
+    "thinks": THINKS,
+    "macros": MACROS,
+    "parts": PARTS,
+}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "description": 'Adds <two> numbers & "more", é.',
+            "return": {"type": "number"},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "x": {"type": "number"},
+                    "y": {"type": ["integer", "string"]},
+                    "z": {"type": "array", "items": {"type": "string"}},
+                },
+                "required": ["x"],
+            },
+        },
+    }
+]
+TEXTS = [
+    "a",
+    " What is 2+2?\n",
+    "",
+    "<think>\nhm\n</think>\n\nfour",
+    "<tool>x</tool>",
+    "é\u2028\t'\"&<>",
+    "{{ 7 * 7 }}{% raw %}",
+    "</s><s>[INST]",
+]
 
 
 def conversation(rng):
     """Some messages: turns, a system message perhaps, calls of tools, parts, thoughts, nulls."""
-    messages = [{"role": "system", "content": rng.choice(TEXTS)}] if rng.random() < .4 else []
+    messages = [{"role": "system", "content": rng.choice(TEXTS)}] if rng.random() < 0.4 else []
     for _ in range(rng.randint(1, 4)):
         messages.append({"role": "user", "content": rng.choice(TEXTS)})
-        if rng.random() < .2:
+        if rng.random() < 0.2:
             call = {"name": "add", "arguments": {"x": 1, "s": rng.choice(TEXTS)}}
-            messages += [{"role": "assistant", "content": None, "tool_calls": [{
-                "id": "a", "type": "function", "function": call}]},
-                {"role": "tool", "name": "add", "content": rng.choice(TEXTS)}]
-        if rng.random() < .8:
+            messages += [
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "a", "type": "function", "function": call}],
+                },
+                {"role": "tool", "name": "add", "content": rng.choice(TEXTS)},
+            ]
+        if rng.random() < 0.8:
             messages.append({"role": "assistant", "content": rng.choice(TEXTS)})
-            if rng.random() < .2:
+            if rng.random() < 0.2:
                 messages[-1]["reasoning_content"] = rng.choice(TEXTS)
     return messages
 
@@ -217,7 +250,8 @@ def theirs(program, messages, add_prompt, **given):
     messages = [{k: v for k, v in m.items() if v is not None} for m in messages]
     try:
         (text,), _ = oracle.render_jinja_template(
-            [messages], chat_template=program, add_generation_prompt=add_prompt, **TOKENS, **given)
+            [messages], chat_template=program, add_generation_prompt=add_prompt, **TOKENS, **given
+        )
         return text
     except Exception:
         return None
@@ -228,19 +262,19 @@ def test_the_text_is_transformers_own(name):
     program, rng, refused = {**PROGRAMS, **OURS}[name], random.Random(name), 0
     template = template_of(program, TOKENS)
     for _ in range(60):
-        messages, add_prompt = conversation(rng), rng.random() < .5
+        messages, add_prompt = conversation(rng), rng.random() < 0.5
         given = {}
-        if name in ("dates", "alternates", "macros") and rng.random() < .5:
+        if name in ("dates", "alternates", "macros") and rng.random() < 0.5:
             given["tools"] = TOOLS
-        if name == "macros" and rng.random() < .5:
+        if name == "macros" and rng.random() < 0.5:
             given["documents"] = [{"title": "t", "text": rng.choice(TEXTS)}]
-        if name == "thinks" and rng.random() < .5:
-            given["enable_thinking"] = rng.random() < .5
+        if name == "thinks" and rng.random() < 0.5:
+            given["enable_thinking"] = rng.random() < 0.5
         expected = theirs(program, messages, add_prompt, **given)
         plain = all(set(m) == {"role", "content"} and m["role"] != "tool" for m in messages)
         if expected is None or name in PROGRAMS and not plain:
             refused += 1
-            with pytest.raises(DataError):        # a function here refuses what would be dropped
+            with pytest.raises(DataError):  # a function here refuses what would be dropped
                 template.text(messages, add_prompt, **given)
         else:
             assert template.text(messages, add_prompt, **given) == expected
@@ -253,7 +287,7 @@ def test_text_in_parts(name):
     messages = [{"role": "user", "content": parts}]
     if name == "parts":
         assert template_of(PARTS, TOKENS).text(messages) == theirs(PARTS, messages, True)
-    else:                                         # it adds texts: the parts are one text
+    else:  # it adds texts: the parts are one text
         joined = [{"role": "user", "content": " a b"}]
         assert template_of(DATES, TOKENS).text(messages) == theirs(DATES, joined, True)
 
@@ -266,29 +300,38 @@ def test_the_date_is_the_one_given():
     assert datetime.now().strftime("%b %Y") in template_of(DATES, TOKENS).text(messages)
 
 
-BLOCKS = ("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}"
-          "{% generation %}{{ m.content + eos_token }}{% endgeneration %}{% else %}{{ m.content }}"
-          "{% endif %}{% endfor %}")
+BLOCKS = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' }}{% if m.role == 'assistant' %}"
+    "{% generation %}{{ m.content + eos_token }}{% endgeneration %}{% else %}{{ m.content }}"
+    "{% endif %}{% endfor %}"
+)
 
 
 def test_generation_blocks_cover_the_same_characters():
-    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b</s>"},
-                {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b</s>"},
+        {"role": "user", "content": "c"},
+        {"role": "assistant", "content": "d"},
+    ]
     (text,), (spans,) = oracle.render_jinja_template(
-        [messages], chat_template=BLOCKS, return_assistant_tokens_mask=True, **TOKENS)
+        [messages], chat_template=BLOCKS, return_assistant_tokens_mask=True, **TOKENS
+    )
     pieces, said = template_of(BLOCKS, TOKENS, ("<s>", "</s>")).spans(messages)
     ours = "".join(("1" if told else "0") * len(piece) for piece, told in zip(pieces, said))
     assert "".join(pieces) == text
-    assert ours == "".join("1" if any(a <= i < b for a, b in spans) else "0"
-                           for i in range(len(text)))
+    assert ours == "".join(
+        "1" if any(a <= i < b for a, b in spans) else "0" for i in range(len(text))
+    )
 
 
 FORMS = {
     "brackets": "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
-                "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}"
-                "{{ ' ' + m.content + ' ' + eos_token + bos_token }}{% endif %}{% endfor %}",
+    "{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}"
+    "{{ ' ' + m.content + ' ' + eos_token + bos_token }}{% endif %}{% endfor %}",
     "marks": "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}"
-             "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"}
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}",
+}
 SPACES = ["hi", " hi", "hi hi ", "é\n", "", "<think>hi", " \n x "]
 
 
@@ -300,19 +343,39 @@ def made_tokenizer(kind):
         made = lib.Tokenizer(lib.models.BPE({one: i for i, one in enumerate(alphabet)}, []))
         made.pre_tokenizer = lib.pre_tokenizers.ByteLevel(add_prefix_space=False)
     else:
-        tokens = ["<unk>", *(f"<0x{i:02X}>" for i in range(256)), *map(chr, range(32, 127)),
-                  "▁", "▁▁", "▁h", "hi", "▁hi"]
+        tokens = [
+            "<unk>",
+            *(f"<0x{i:02X}>" for i in range(256)),
+            *map(chr, range(32, 127)),
+            "▁",
+            "▁▁",
+            "▁h",
+            "hi",
+            "▁hi",
+        ]
         merges = [("▁", "▁"), ("▁", "h"), ("h", "i"), ("▁h", "i")]
-        made = lib.Tokenizer(lib.models.BPE({one: i for i, one in enumerate(tokens)}, merges,
-                                            unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+        made = lib.Tokenizer(
+            lib.models.BPE(
+                {one: i for i, one in enumerate(tokens)},
+                merges,
+                unk_token="<unk>",
+                fuse_unk=True,
+                byte_fallback=True,
+            )
+        )
         if kind == "prepended":
-            made.normalizer = lib.normalizers.Sequence([
-                lib.normalizers.Prepend("▁"), lib.normalizers.Replace(" ", "▁")])
+            made.normalizer = lib.normalizers.Sequence(
+                [lib.normalizers.Prepend("▁"), lib.normalizers.Replace(" ", "▁")]
+            )
         else:
             made.pre_tokenizer = lib.pre_tokenizers.Metaspace(prepend_scheme=kind, split=False)
     made.add_special_tokens([lib.AddedToken(one, normalized=False) for one in TOKENS.values()])
-    made.add_special_tokens([lib.AddedToken(one, normalized=False, rstrip=True)
-                             for one in ("<|user|>", "<|assistant|>", "<|end|>")])
+    made.add_special_tokens(
+        [
+            lib.AddedToken(one, normalized=False, rstrip=True)
+            for one in ("<|user|>", "<|assistant|>", "<|end|>")
+        ]
+    )
     made.add_tokens([lib.AddedToken("<think>", normalized=False)])
     return made
 
@@ -326,14 +389,17 @@ def test_the_ids_are_transformers_own(kind, form):
     ours = PipelineTokenizer(json.loads(made.to_str()))
     template = template_of(FORMS[form], TOKENS, tuple(ours.special))
     for _ in range(25):
-        talk = [{"role": ("user", "assistant")[i % 2], "content": rng.choice(SPACES)}
-                for i in range(rng.randint(1, 4))]
+        talk = [
+            {"role": ("user", "assistant")[i % 2], "content": rng.choice(SPACES)}
+            for i in range(rng.randint(1, 4))
+        ]
         asked = len(talk) % 2 == 1
-        expected = theirs_.apply_chat_template(talk, chat_template=FORMS[form],
-                                               add_generation_prompt=asked, return_dict=False)
+        expected = theirs_.apply_chat_template(
+            talk, chat_template=FORMS[form], add_generation_prompt=asked, return_dict=False
+        )
         assert template.encode(ours, talk, asked).tolist() == expected
-        if not asked:                             # and learning reads what is asked with
+        if not asked:  # and learning reads what is asked with
             learnt = encode_conversation(ours, template, talk)
-            assert learnt.ids.tolist() == expected[:len(learnt)]
-            answer = expected[:len(learnt)][learnt.prompt:]
+            assert learnt.ids.tolist() == expected[: len(learnt)]
+            answer = expected[: len(learnt)][learnt.prompt :]
             assert answer[-1] == ours.special["</s>" if form == "brackets" else "<|end|>"]

@@ -1,4 +1,5 @@
 """Programs drawn at random from all that the sandbox allows: transformers' text, or a refusal."""
+
 import random
 
 import pytest
@@ -24,19 +25,21 @@ METHODS = """.split(',');.strip();.upper();.startswith('a');.endswith('c');.repl
 VALUES = VALUES.replace("\n", "|").split("|")
 FILTERS, TESTS, METHODS = (text.replace("\n", ";").split(";") for text in (FILTERS, TESTS, METHODS))
 OPERATORS = "+ - * / // % ~ == != < and or in".split()
-TALKS = ([{"role": "user", "content": "a,b c"}, {"role": "assistant", "content": "Yo <x>\n"}],
-         [{"role": "system", "content": "3"}, {"role": "user", "content": " abc "}])
+TALKS = (
+    [{"role": "user", "content": "a,b c"}, {"role": "assistant", "content": "Yo <x>\n"}],
+    [{"role": "system", "content": "3"}, {"role": "user", "content": " abc "}],
+)
 
 
 def expression(rng, depth=0):
     made = rng.choice(VALUES)
     for _ in range(rng.randint(0, 2)):
         kind = rng.random()
-        if kind < .4:
+        if kind < 0.4:
             made = f"({made})|{rng.choice(FILTERS)}"
-        elif kind < .75:
+        elif kind < 0.75:
             made = f"({made}){rng.choice(METHODS)}"
-        elif kind < .85 and depth < 2:
+        elif kind < 0.85 and depth < 2:
             made = f"({made} {rng.choice(OPERATORS)} {expression(rng, depth + 1)})"
         else:
             made = f"({made} is {rng.choice(['', 'not '])}{rng.choice(TESTS)})"
@@ -45,13 +48,23 @@ def expression(rng, depth=0):
 
 def statement(rng, depth=0):
     value, inner = expression(rng), "" if depth > 1 else statement(rng, depth + 1)
-    return rng.choice([
-        "{{ V }}", "{{ V }} ", "{% for item in V %}{{ loop.index }}I{{ loop.last }}{% endfor %}",
-        "{% if V %}yI{% else %}n{% endif %}\n", "{% set x = V %}I",
-        "{% filter trim %}I{% endfilter %}",
-        "{% set ns.n = V %}{{ ns.n }}", "{% set x %}I{% endset %}{{ x|length }}",
-        "{% macro f(item, b=3) %}I{{ b }}{% endmacro %}{{ f(V) }}"]).replace("V", value).replace(
-            "I", inner)
+    return (
+        rng.choice(
+            [
+                "{{ V }}",
+                "{{ V }} ",
+                "{% for item in V %}{{ loop.index }}I{{ loop.last }}{% endfor %}",
+                "{% if V %}yI{% else %}n{% endif %}\n",
+                "{% set x = V %}I",
+                "{% filter trim %}I{% endfilter %}",
+                "{% set ns.n = V %}{{ ns.n }}",
+                "{% set x %}I{% endset %}{{ x|length }}",
+                "{% macro f(item, b=3) %}I{{ b }}{% endmacro %}{{ f(V) }}",
+            ]
+        )
+        .replace("V", value)
+        .replace("I", inner)
+    )
 
 
 def test_programs_drawn_at_random():
@@ -60,14 +73,15 @@ def test_programs_drawn_at_random():
         program = "{% set ns = namespace(n=0) %}" + statement(rng) + statement(rng)
         for messages in TALKS:
             try:
-                (theirs,), _ = oracle.render_jinja_template([messages], chat_template=program,
-                                                            bos_token="<s>")
+                (theirs,), _ = oracle.render_jinja_template(
+                    [messages], chat_template=program, bos_token="<s>"
+                )
             except Exception:
                 theirs = None
             try:
                 ours = JinjaTemplate(program, {"bos_token": "<s>"}).text(messages, False)
             except TinylmError:
-                continue                          # refused: never another text
+                continue  # refused: never another text
             assert ours == theirs, program
             same += 1
     assert same > 100

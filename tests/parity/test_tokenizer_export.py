@@ -70,7 +70,9 @@ SPECIAL = ("<|endoftext|>", "<|end|>")
 
 def _unigram(pattern="gpt2", **options):
     made = UnigramTokenizer.train(CORPUS, 400, SPECIAL, pattern)
-    return made if not options else _no_bytes(made, **options)
+    if not options:
+        return made
+    return _no_bytes(made, **options)
 
 
 def _no_bytes(made, **options):

@@ -94,10 +94,8 @@ def test_vocabularies_without_tokenizer_json_are_read_as_their_classes_do(
     (tmp_path / "tokenizer_config.json").write_text(
         json.dumps({"tokenizer_class": name, **settings})
     )
-    theirs, ours = (
-        getattr(transformers, name).from_pretrained(tmp_path),
-        read_tokenizer(tmp_path, {}).tokenizer,
-    )
+    theirs = getattr(transformers, name).from_pretrained(tmp_path)
+    ours = read_tokenizer(tmp_path, {}).tokenizer
     rng = random.Random(name)
     for _ in range(40):
         text = "".join(rng.choice(TEXTS) for _ in range(6))

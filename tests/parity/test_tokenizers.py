@@ -164,10 +164,8 @@ def llama2(unk_token="<unk>", byte_fallback=True, fuse_unk=True, modern=False):
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
     if modern:
-        made.normalizer, made.pre_tokenizer = (
-            None,
-            pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
-        )
+        made.normalizer = None
+        made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     made.decoder = decoders.Sequence(
         [
             decoders.Replace("▁", " "),

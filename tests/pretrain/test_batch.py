@@ -1,4 +1,5 @@
 """Batches: padding, optional fields, and what counts as rows of ids."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +9,11 @@ from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, TokenBatch, as_rows, pad
 
 def test_short_rows_are_filled_up():
     ids, filled = pad_rows([[1, 2, 3], [], [4]], fill=9)
-    assert ids.tolist() == [[1, 2, 3], [9, 9, 9], [4, 9, 9]] and filled.sum(axis=1).tolist() == [3, 0, 1]
+    assert ids.tolist() == [[1, 2, 3], [9, 9, 9], [4, 9, 9]] and filled.sum(axis=1).tolist() == [
+        3,
+        0,
+        1,
+    ]
     assert pad_rows([[1]], 0, width=3)[0].tolist() == [[1, 0, 0]]
 
 
@@ -19,7 +24,9 @@ def test_fields_that_are_not_there_stay_away():
 
 
 def test_unsigned_and_wrong_rows():
-    assert as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64          # token files hold uint16; IGNORE is negative
+    assert (
+        as_rows(np.array([[1, 2]], np.uint16), "x").dtype == np.int64
+    )  # token files hold uint16; IGNORE is negative
     with pytest.raises(tl.errors.ShapeError, match="x: sequences have shape"):
         as_rows([1, 2], "x")
     with pytest.raises(tl.errors.DtypeError, match="float64"):

@@ -1,4 +1,7 @@
-"""Translation LM and code switching: the whale of the book, and what one language tells about the other."""
+"""Translation LM and code switching: the whale of the book, and what one language tells about the
+other.
+"""
+
 import numpy as np
 import pytest
 
@@ -28,17 +31,27 @@ WHALE = Words("鲸鱼 是 哺乳 动物 。", "Whales are mammals .")
 
 
 def whale(**options):
-    return pack_bilingual(WHALE.special, WHALE.ids("鲸鱼 是 哺乳 动物 。"), WHALE.ids("Whales are mammals ."), **options)
+    return pack_bilingual(
+        WHALE.special,
+        WHALE.ids("鲸鱼 是 哺乳 动物 。"),
+        WHALE.ids("Whales are mammals ."),
+        **options,
+    )
 
 
 def test_the_whale_is_packed_and_masked_in_both_languages():
     """Fig. 1.7."""
     ids, languages, positions = whale()
-    assert " ".join(WHALE.show(ids)) == "[CLS] 鲸鱼 是 哺乳 动物 。 [SEP] Whales are mammals . [SEP]"
+    assert (
+        " ".join(WHALE.show(ids)) == "[CLS] 鲸鱼 是 哺乳 动物 。 [SEP] Whales are mammals . [SEP]"
+    )
     assert languages.tolist() == [0] * 7 + [1] * 5 and positions.tolist() == list(range(12))
     chosen = np.isin(np.arange(12), (1, 3, 8, 9))
     masked = mask_tokens(ids, chosen, WHALE.special.mask)
-    assert " ".join(WHALE.show(masked)) == "[CLS] [MASK] 是 [MASK] 动物 。 [SEP] Whales [MASK] [MASK] . [SEP]"
+    assert (
+        " ".join(WHALE.show(masked))
+        == "[CLS] [MASK] 是 [MASK] 动物 。 [SEP] Whales [MASK] [MASK] . [SEP]"
+    )
     assert WHALE.show(targets_at(ids, chosen)[chosen]) == ["鲸鱼", "哺乳", "are", "mammals"]
     assert whale(restart=True)[2].tolist() == [*range(7), *range(5)]
 
@@ -58,10 +71,10 @@ def test_a_word_is_predicted_from_the_other_language(apart):
     model = encoder(languages=0)
     ids = np.array([[SPECIAL.cls, SPECIAL.mask, 1, SPECIAL.sep, 2, 3, SPECIAL.sep]])
     second = np.arange(7) >= 4
-    mask = (second[:, None] == second)[None] if apart else None          # each language sees itself alone
+    mask = (second[:, None] == second)[None] if apart else None  # each language sees itself alone
     e = tl.Tensor(model.embed(ids).numpy(), requires_grad=True)
     model.embed = lambda *args: e
-    g, = tl.grad(model(ids, mask=mask)[0, 1, 0], [e])
+    (g,) = tl.grad(model(ids, mask=mask)[0, 1, 0], [e])
     assert (np.abs(g.numpy()[0, 4:]).max() > 1e-6) == (not apart)
     if apart:
         assert not g.numpy()[0, 4:].any()
@@ -70,12 +83,15 @@ def test_a_word_is_predicted_from_the_other_language(apart):
 def test_no_language_is_told_unless_asked_for():
     batch = TranslationLM(MaskedLM(SPECIAL)).make_batch(PAIRS, Random(0))
     assert batch.languages is None and batch.positions is None
-    model = encoder()                                       # language embeddings of zero are a model without any
+    model = encoder()  # language embeddings of zero are a model without any
     told = TranslationLM(MaskedLM(SPECIAL), (0, 1)).make_batch(PAIRS, Random(0))
     model.languages.weight.data[...] = 0
     silent = encoder(languages=0)
-    silent.load_state_dict({n: v for n, v in model.state_dict().items() if not n.startswith("languages")})
-    with_zeros, without = MaskedLM(SPECIAL).loss(model, told)[0], MaskedLM(SPECIAL).loss(silent, batch)[0]
+    silent.load_state_dict(
+        {n: v for n, v in model.state_dict().items() if not n.startswith("languages")}
+    )
+    with_zeros = MaskedLM(SPECIAL).loss(model, told)[0]
+    without = MaskedLM(SPECIAL).loss(silent, batch)[0]
     assert with_zeros.item() == pytest.approx(without.item(), rel=1e-12)
 
 
@@ -83,8 +99,16 @@ def test_words_are_said_in_the_other_language():
     dictionary = np.full((8, 2), -1)
     dictionary[1], dictionary[2, 0] = (5, 6), 7
     ids = np.array([0, 1, 1, 2, 2])
-    out = switch_code(ids, np.array([True, True, True, True, False]), dictionary, np.array([0, 0.1, 0.9, 0.9, 0]))
-    assert out.tolist() == [0, 5, 6, 7, 2]                  # 0 has no translation, 1 has two, the last was not chosen
+    out = switch_code(
+        ids, np.array([True, True, True, True, False]), dictionary, np.array([0, 0.1, 0.9, 0.9, 0])
+    )
+    assert out.tolist() == [
+        0,
+        5,
+        6,
+        7,
+        2,
+    ]  # 0 has no translation, 1 has two, the last was not chosen
 
 
 def test_a_text_may_mix_languages_without_saying_so():
@@ -92,16 +116,24 @@ def test_a_text_may_mix_languages_without_saying_so():
     text = "周末 我们 打算 去 做 hiking ， 你 想 一起 来 吗 ？"
     words = Words(text)
     batch = MaskedLM(words.special).make_batch(words.ids(text)[None], Random(0))
-    assert words.show(words.ids(text)) == text.split() and batch.languages is None and batch.tokens == 2       # 15 % of 13
+    assert (
+        words.show(words.ids(text)) == text.split()
+        and batch.languages is None
+        and batch.tokens == 2
+    )  # 15 % of 13
 
 
 def test_switched_words_are_what_is_predicted(rng):
     dictionary = np.where(np.arange(SPECIAL.vocab_size) < 2, 3, -1)[:, None]
     x = rng.integers(0, 3, (200, 20))
-    batch = CodeSwitched(MaskedLM(SPECIAL, rate=1.0, shares=(0, 0, 1)), dictionary, rate=0.5).make_batch(x, Random(0))
+    batch = CodeSwitched(
+        MaskedLM(SPECIAL, rate=1.0, shares=(0, 0, 1)), dictionary, rate=0.5
+    ).make_batch(x, Random(0))
     said = batch.targets[:, 1:]
     n = (x < 2).sum()
-    assert abs((said == 3).sum() - n / 2) < 4 * np.sqrt(n / 4) and np.array_equal(said[x == 2], x[x == 2])
+    assert abs((said == 3).sum() - n / 2) < 4 * np.sqrt(n / 4) and np.array_equal(
+        said[x == 2], x[x == 2]
+    )
     none = CodeSwitched(MaskedLM(SPECIAL), dictionary, rate=0.0).make_batch(x, Random(0))
     assert np.isin(none.targets, [IGNORE, 0, 1, 2]).all()
     with pytest.raises(ConfigError, match="needs \\(V, n\\)"):
@@ -109,14 +141,20 @@ def test_switched_words_are_what_is_predicted(rng):
     assert isinstance(batch, TokenBatch)
 
 
-ENGLISH, GERMAN = "the house is big and the garden is small. " * 20, "das haus ist groß und der garten ist klein. " * 20
+ENGLISH = "the house is big and the garden is small. " * 20
+GERMAN = "das haus ist groß und der garten ist klein. " * 20
 
 
 def bilingual():
-    """A vocabulary of both languages, its special ids with one for each language, and two rows of 12 tokens, tagged."""
+    """A vocabulary of both languages, its special ids with one for each language, and two rows of
+    12 tokens, tagged.
+    """
     tokenizer = BPETokenizer.train([ENGLISH, GERMAN], 320)
     special = Special.after(tokenizer.vocab_size, sentinels=0, others=2)
-    rows = [[language, *tokenizer.encode(text)[:12]] for language, text in zip(special.others, (ENGLISH, GERMAN))]
+    rows = [
+        [language, *tokenizer.encode(text)[:12]]
+        for language, text in zip(special.others, (ENGLISH, GERMAN))
+    ]
     return tokenizer, special, np.array(rows)
 
 
@@ -128,7 +166,9 @@ def test_one_vocabulary_writes_every_language():
     """No unknown word in either, and pieces that both use: what is learnt of them serves both."""
     tokenizer, special, _ = bilingual()
     ids = [tokenizer.encode(text) for text in (ENGLISH, GERMAN)]
-    assert [tokenizer.decode(i) for i in ids] == [ENGLISH, GERMAN] and not special.among(np.concatenate(ids)).any()
+    assert [tokenizer.decode(i) for i in ids] == [ENGLISH, GERMAN] and not special.among(
+        np.concatenate(ids)
+    ).any()
     shared = {tokenizer.decode([i]) for i in set(ids[0].tolist()) & set(ids[1].tolist())}
     assert "." in shared and " garten" not in shared
 
@@ -137,15 +177,26 @@ def test_the_language_closes_the_source_and_is_what_the_decoder_reads_first():
     tokenizer, special, rows = bilingual()
     batch = MultilingualLM(special, denoising(special)).make_batch(rows, Random(0))
     plain = Seq2SeqLM(special, denoising(special)).make_batch(rows[:, 1:], Random(0))
-    assert batch.decoder[:, 0].tolist() == list(special.others) and np.array_equal(batch.decoder[:, 1:], plain.decoder[:, 1:])
-    assert [source[mask][-1] for source, mask in zip(batch.inputs, batch.mask)] == list(special.others)
-    assert np.array_equal(batch.targets[:, :12], rows[:, 1:]) and (batch.targets[:, 12] == special.end).all()
+    assert batch.decoder[:, 0].tolist() == list(special.others) and np.array_equal(
+        batch.decoder[:, 1:], plain.decoder[:, 1:]
+    )
+    assert [source[mask][-1] for source, mask in zip(batch.inputs, batch.mask)] == list(
+        special.others
+    )
+    assert (
+        np.array_equal(batch.targets[:, :12], rows[:, 1:])
+        and (batch.targets[:, 12] == special.end).all()
+    )
     with pytest.raises(ConfigError, match="row 1 begins with .*put its language in front"):
-        MultilingualLM(special, denoising(special)).make_batch(np.stack([rows[0], rows[1, ::-1]]), Random(0))
+        MultilingualLM(special, denoising(special)).make_batch(
+            np.stack([rows[0], rows[1, ::-1]]), Random(0)
+        )
 
 
 def test_one_table_of_embeddings_serves_both_sides_and_is_told_the_language():
-    """Shared by encoder, decoder and output layer; the other language asked for, other probabilities."""
+    """Shared by encoder, decoder and output layer; the other language asked for, other
+    probabilities.
+    """
     _, special, rows = bilingual()
     sizes = SIZES | dict(vocab_size=special.vocab_size)
     model = ready(build(tiny("mbart-large", **sizes), 0, dtype=np.float64).eval())
@@ -156,8 +207,13 @@ def test_one_table_of_embeddings_serves_both_sides_and_is_told_the_language():
     loss, metrics = objective.loss(model, batch)
     other = batch.decoder.copy()
     other[:, 0] = special.others[::-1]
-    assert metrics["tokens"] == 26                          # 12 tokens and </s>, twice
-    assert abs(model(batch.inputs, other, source_mask=batch.mask).numpy() - model(batch.inputs, batch.decoder,
-                                                                                 source_mask=batch.mask).numpy()).max() > 1e-6
-    g, = tl.grad(loss, [model.tokens.weight])
+    assert metrics["tokens"] == 26  # 12 tokens and </s>, twice
+    assert (
+        abs(
+            model(batch.inputs, other, source_mask=batch.mask).numpy()
+            - model(batch.inputs, batch.decoder, source_mask=batch.mask).numpy()
+        ).max()
+        > 1e-6
+    )
+    (g,) = tl.grad(loss, [model.tokens.weight])
     assert np.abs(g.numpy()[list(special.others)]).min() > 0

@@ -1,4 +1,5 @@
 """The objectives do what their texts say, and the check rejects every objective that is wrong."""
+
 import numpy as np
 import pytest
 
@@ -23,8 +24,11 @@ def test_an_objective_is_what_its_text_says(name):
 @pytest.mark.parametrize("name", CHECKED)
 def test_every_wrong_objective_is_rejected(name):
     """Some errors are no errors on some draws: a class of one row, a guess that is never right."""
-    accepted = [wrong.what for wrong in mutants(name)
-                if not any(fault(name, wrong, Random(seed)) for seed in SEEDS)]
+    accepted = [
+        wrong.what
+        for wrong in mutants(name)
+        if not any(fault(name, wrong, Random(seed)) for seed in SEEDS)
+    ]
     assert not accepted
 
 
@@ -38,7 +42,8 @@ PLANTED = [
     ("sentence-order", pairs, "SWAPPED", 0),
     ("masked", masked, "targets_at", lambda ids, chosen: np.where(chosen, moved(ids), IGNORE)),
     ("token-masking", seq2seq, "shifted", lambda targets, start, mask: targets),
-    ("contrastive", contrastive, "unit", lambda x: x)]
+    ("contrastive", contrastive, "unit", lambda x: x),
+]
 
 
 def moved(ids):
@@ -53,7 +58,13 @@ def test_an_error_in_the_code_is_found(name, module, function, wrong, monkeypatc
 
 def test_there_are_mutants_of_every_kind_of_error():
     found = {wrong.what for name in CHECKED for wrong in mutants(name)}
-    assert found >= {"labels inverted", "labels by mask position", "classes inverted",
-                     "targets one place later", "a sum for a mean", "[CLS] is judged",
-                     "the decoder reads the target"}
+    assert found >= {
+        "labels inverted",
+        "labels by mask position",
+        "classes inverted",
+        "targets one place later",
+        "a sum for a mean",
+        "[CLS] is judged",
+        "the decoder reads the target",
+    }
     assert sum(len(mutants(name)) for name in CHECKED) >= 100

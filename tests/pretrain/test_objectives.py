@@ -1,4 +1,7 @@
-"""What every objective has in common: pure batches, rows on their own, losses that can be cut and put together."""
+"""What every objective has in common: pure batches, rows on their own, losses that can be cut and
+put together.
+"""
+
 import dataclasses
 
 import numpy as np
@@ -34,7 +37,11 @@ every = pytest.mark.parametrize("name", OBJECTIVES)
 
 
 def fields(batch):
-    return {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch) if getattr(batch, f.name) is not None}
+    return {
+        f.name: getattr(batch, f.name)
+        for f in dataclasses.fields(batch)
+        if getattr(batch, f.name) is not None
+    }
 
 
 @every
@@ -49,11 +56,13 @@ def test_a_worker_draws_its_rows_of_the_whole_batch(name):
     for row in range(2):
         rng = Random(3, "x")
         with rng.rows(row, 2):
-            alone = fields(made(name).make_batch(text_for(name)[row:row + 1], rng))
+            alone = fields(made(name).make_batch(text_for(name)[row : row + 1], rng))
         for field, values in alone.items():
-            width = values.shape[1:2]                       # a worker pads to its own longest row
-            cut = whole[field][row, :width[0]] if width else whole[field][row]
-            np.testing.assert_array_equal(cut[..., :values.shape[-1]] if values.ndim > 2 else cut, values[0])
+            width = values.shape[1:2]  # a worker pads to its own longest row
+            cut = whole[field][row, : width[0]] if width else whole[field][row]
+            np.testing.assert_array_equal(
+                cut[..., : values.shape[-1]] if values.ndim > 2 else cut, values[0]
+            )
 
 
 @every
@@ -85,10 +94,14 @@ def test_a_batch_trains_its_model(name):
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "contrastive"])
 def test_micro_batches_add_up_to_the_batch(name):
-    """sum_k (n_k / n) M_k = M, as train/step.py needs it; contrastive losses say themselves that they do not."""
+    """sum_k (n_k / n) M_k = M, as train/step.py needs it; contrastive losses say themselves that
+    they do not.
+    """
     model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))
     whole, parts = made(name).loss(model, batch)[0].item(), [batch.rows(0, 1), batch.rows(1, 2)]
-    added = sum(part.tokens / batch.tokens * made(name).loss(model, part)[0].item() for part in parts)
+    added = sum(
+        part.tokens / batch.tokens * made(name).loss(model, part)[0].item() for part in parts
+    )
     assert added == pytest.approx(whole, rel=1e-12)
 
 
@@ -99,13 +112,26 @@ def test_the_trainer_trains_it_in_any_cut(name):
     for micro_batch in (0, 1):
         model = model_for(name)
         optimizer = AdamW(FlatParameters(model.named_parameters()), lr=1e-2)
-        trainer = Trainer(model, made(name), optimizer, lambda step, start, stop: text_for(name)[start:stop], 2, 1e-2,
-                          micro_batch=micro_batch)
+        trainer = Trainer(
+            model,
+            made(name),
+            optimizer,
+            lambda step, start, stop: text_for(name)[start:stop],
+            2,
+            1e-2,
+            micro_batch=micro_batch,
+        )
         assert trainer.run(3)
         trained.append(np.concatenate([p.data.ravel() for p in model.parameters()]))
-    # AdamW divides by the root of tiny second moments: rounding of 1e-16 in a gradient grows where that gradient is 0.
+    # AdamW divides by the root of tiny second moments: rounding of 1e-16 in a gradient grows where
+    # that gradient is 0.
     np.testing.assert_allclose(trained[0], trained[1], rtol=0, atol=1e-6)
-    assert np.abs(trained[0] - np.concatenate([p.data.ravel() for p in model_for(name).parameters()])).max() > 1e-3
+    assert (
+        np.abs(
+            trained[0] - np.concatenate([p.data.ravel() for p in model_for(name).parameters()])
+        ).max()
+        > 1e-3
+    )
 
 
 @every
@@ -113,10 +139,14 @@ def test_it_runs_on_every_device(name, device):
     model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))
     here = made(name).loss(model, batch)[0].item()
     there = made(name).loss(model.to(device), batch.to(device))[0].item()
-    assert there == pytest.approx(here, rel=1e-10)          # the same sums, in another order
+    assert there == pytest.approx(here, rel=1e-10)  # the same sums, in another order
 
 
-ENCODERS = [name for name, kind in OBJECTIVES.items() if kind.trains[0] == "encoder" and name != "contrastive"]
+ENCODERS = [
+    name
+    for name, kind in OBJECTIVES.items()
+    if kind.trains[0] == "encoder" and name != "contrastive"
+]
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -128,28 +158,49 @@ def test_special_tokens_are_never_predicted_by_an_encoder(name):
 
 def test_every_objective_has_a_family_and_an_architecture():
     assert {kind.family for kind in OBJECTIVES.values()} == set(FAMILIES) and len(FAMILIES) == 5
-    assert all(set(kind.trains) <= {"encoder", "decoder", "seq2seq"} and kind.trains for kind in OBJECTIVES.values())
+    assert all(
+        set(kind.trains) <= {"encoder", "decoder", "seq2seq"} and kind.trains
+        for kind in OBJECTIVES.values()
+    )
 
 
 # The class of every objective, and the part that tells it apart; the families of Table 1.1.
 MADE = {
-    "causal": (CausalLM, "language modeling"), "prefix": (PrefixLM, "language modeling"),
+    "causal": (CausalLM, "language modeling"),
+    "prefix": (PrefixLM, "language modeling"),
     "prefix-seq2seq": ((Seq2SeqLM, PrefixTask), "language modeling"),
-    "fim": (FillInMiddle, "language modeling"), "multi-token": (MultiTokenLM, "language modeling"),
-    "masked": (MaskedLM, "masked LM"), "whole-word": ((MaskedLM, WholeWords), "masked LM"),
-    "spans": ((MaskedLM, GeometricSpans), "masked LM"), "span-boundary": (SpanBoundaryLM, "masked LM"),
-    "mass": ((Seq2SeqLM, Fragment), "masked LM"), "bert-style": ((Seq2SeqLM, Masked), "masked LM"),
-    "translation": (TranslationLM, "masked LM"), "code-switching": (CodeSwitched, "masked LM"),
+    "fim": (FillInMiddle, "language modeling"),
+    "multi-token": (MultiTokenLM, "language modeling"),
+    "masked": (MaskedLM, "masked LM"),
+    "whole-word": ((MaskedLM, WholeWords), "masked LM"),
+    "spans": ((MaskedLM, GeometricSpans), "masked LM"),
+    "span-boundary": (SpanBoundaryLM, "masked LM"),
+    "mass": ((Seq2SeqLM, Fragment), "masked LM"),
+    "bert-style": ((Seq2SeqLM, Masked), "masked LM"),
+    "translation": (TranslationLM, "masked LM"),
+    "code-switching": (CodeSwitched, "masked LM"),
     "permuted": (PermutedLM, "permuted LM"),
     "next-sentence": ((SentencePairs, NextSentence), "discriminative training"),
     "sentence-order": ((SentencePairs, SentenceOrder), "discriminative training"),
     "bert": ((SentencePairs, NextSentence), "masked LM"),
     "replaced": (ReplacedTokens, "discriminative training"),
     "contrastive": (SentenceEmbedding, "discriminative training"),
-    **{name: ((Seq2SeqLM, Denoise), "denoising") for name in (
-        "token-masking", "token-deletion", "text-infilling", "sentence-permutation",
-        "document-rotation", "token-permutation", "token-replacement", "bart")},
-    "sentinels": ((Seq2SeqLM, Sentinels), "denoising"), "ul2": (Seq2SeqLM, "denoising")}
+    **{
+        name: ((Seq2SeqLM, Denoise), "denoising")
+        for name in (
+            "token-masking",
+            "token-deletion",
+            "text-infilling",
+            "sentence-permutation",
+            "document-rotation",
+            "token-permutation",
+            "token-replacement",
+            "bart",
+        )
+    },
+    "sentinels": ((Seq2SeqLM, Sentinels), "denoising"),
+    "ul2": (Seq2SeqLM, "denoising"),
+}
 
 
 @every
@@ -157,7 +208,7 @@ def test_a_name_makes_its_own_objective_of_its_own_family(name):
     wanted, family = MADE[name]
     assert OBJECTIVES[name].family == family
     found = made(name)
-    if isinstance(wanted, tuple):                           # and the part in it that tells it apart
+    if isinstance(wanted, tuple):  # and the part in it that tells it apart
         wanted, part = wanted
         parts = [getattr(found, field, None) for field in ("task", "choose", "pairs")]
         assert any(type(one) is part for one in parts), parts

@@ -1,4 +1,5 @@
 """Real models of every kind in the smallest sizes, and a batch of every objective for them."""
+
 import numpy as np
 
 from tinylm.backend import Random
@@ -37,7 +38,9 @@ def electra(seed=0):
 
 def decoder(seed=0, **changes):
     """A GPT."""
-    return ready(GPT(GPTConfig(**SIZES | dict(context=14, dropout=0.0) | changes), seed, np.float64).eval())
+    return ready(
+        GPT(GPTConfig(**SIZES | dict(context=14, dropout=0.0) | changes), seed, np.float64).eval()
+    )
 
 
 def seq2seq(seed=0):
@@ -50,8 +53,15 @@ def xlnet(seed=0):
     return ready(build(tiny("xlnet-base", **SIZES), seed, dtype=np.float64).eval())
 
 
-MODELS = {"replaced": electra, "span-boundary": bounded, "permuted": xlnet, "causal": decoder, "fim": decoder,
-          "translation": encoder, "multi-token": lambda seed=0: ready(MultiTokenHeads(decoder(seed), 4, 1).eval())}
+MODELS = {
+    "replaced": electra,
+    "span-boundary": bounded,
+    "permuted": xlnet,
+    "causal": decoder,
+    "fim": decoder,
+    "translation": encoder,
+    "multi-token": lambda seed=0: ready(MultiTokenHeads(decoder(seed), 4, 1).eval()),
+}
 
 
 def model_for(name, seed=0):
@@ -65,7 +75,9 @@ def model_for(name, seed=0):
 
 def text_for(name, rows=None):
     """What the objective of this name reads."""
-    return PAIRS[:rows] if name == "translation" else TEXT[:rows]
+    if name == "translation":
+        return PAIRS[:rows]
+    return TEXT[:rows]
 
 
 def made(name):

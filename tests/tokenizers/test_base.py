@@ -1,4 +1,5 @@
 """The protocol, kept by every kind of tokenizer."""
+
 import io
 import json
 
@@ -53,7 +54,12 @@ def test_plain_text_never_becomes_a_special_token(tokenizer, text):
 @every_kind
 def test_the_longest_of_overlapping_special_tokens_wins(tokenizer):
     ids = tokenizer.encode("<|end|>" * 3 + "the<é>", allow_special=True)
-    assert [tokenizer.token_bytes(i).decode() for i in ids] == ["<|end|><|end|>", "<|end|>", "the", "<é>"]
+    assert [tokenizer.token_bytes(i).decode() for i in ids] == [
+        "<|end|><|end|>",
+        "<|end|>",
+        "the",
+        "<é>",
+    ]
     assert [tokenizer.special[tokenizer.token_bytes(i).decode()] for i in ids] == ids.tolist()
 
 
@@ -61,10 +67,16 @@ def test_the_longest_of_overlapping_special_tokens_wins(tokenizer):
 @given(text=TEXT, chunk=st.integers(1, 8), part=st.integers(1, 8), allow_special=st.booleans())
 @settings(max_examples=200)  # short examples, and rare ones are what it is about
 def test_a_stream_encodes_as_the_whole(tokenizer, text, chunk, part, allow_special):
-    whole = tokenizer.encode(text, allow_special).tolist()  # shorter than one chunk of `encode`, so never cut
+    whole = tokenizer.encode(
+        text, allow_special
+    ).tolist()  # shorter than one chunk of `encode`, so never cut
     data = text.encode()
-    sources = [io.BytesIO(data), io.StringIO(text, newline=""), io.StringIO(text, newline="").readlines(),
-               [data[i:i + part] for i in range(0, len(data), part)]]
+    sources = [
+        io.BytesIO(data),
+        io.StringIO(text, newline=""),
+        io.StringIO(text, newline="").readlines(),
+        [data[i : i + part] for i in range(0, len(data), part)],
+    ]
     for source in sources:
         chunks = list(tokenizer.encode_stream(source, chunk, allow_special))
         assert all(c.dtype == np.int32 for c in chunks)
@@ -90,7 +102,9 @@ def test_nothing_encodes_to_nothing(tokenizer):
 def test_an_id_outside_the_vocabulary_is_named(tokenizer):
     size = tokenizer.vocab_size
     for token in (size, -1):
-        with pytest.raises(DataError, match=f"token id {token} at position 1 is outside the vocabulary of {size}"):
+        with pytest.raises(
+            DataError, match=f"token id {token} at position 1 is outside the vocabulary of {size}"
+        ):
             tokenizer.decode([0, token])
         with pytest.raises(DataError, match=f"token id {token} "):
             tokenizer.token_bytes(token)
@@ -105,7 +119,9 @@ def test_ids_that_are_no_sequence_of_integers_are_refused():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint64])
 def test_ids_of_any_integer_type_decode(dtype):
-    assert ByteTokenizer().decode(np.array([[104, 0], [105, 0]], dtype)[:, 0]) == "hi"  # strided, too
+    assert (
+        ByteTokenizer().decode(np.array([[104, 0], [105, 0]], dtype)[:, 0]) == "hi"
+    )  # strided, too
 
 
 def test_broken_utf8_shows_as_the_replacement_character():
@@ -129,8 +145,11 @@ def test_text_must_be_str():
 
 @pytest.mark.parametrize("special", [["a", "a"], [""], "name", [3]])
 def test_special_tokens_are_distinct_names(special):
-    for make in (ByteTokenizer, lambda names: CharTokenizer("xyz", names),
-                 lambda names: BPETokenizer.train("text", 300, names)):
+    for make in (
+        ByteTokenizer,
+        lambda names: CharTokenizer("xyz", names),
+        lambda names: BPETokenizer.train("text", 300, names),
+    ):
         with pytest.raises(DataError, match="list of distinct names"):
             make(special)
 
@@ -144,7 +163,10 @@ def test_saving_and_loading_change_nothing(tokenizer, tmp_path):
     assert again.special == tokenizer.special and again.vocab_size == tokenizer.vocab_size
     text = "".join(SPECIAL) + TEXTS[0]
     for allow_special in (False, True):
-        assert again.encode(text, allow_special).tolist() == tokenizer.encode(text, allow_special).tolist()
+        assert (
+            again.encode(text, allow_special).tolist()
+            == tokenizer.encode(text, allow_special).tolist()
+        )
 
 
 @every_kind
@@ -158,14 +180,16 @@ def test_a_damaged_file_is_one_clear_error(tokenizer, tmp_path):
     path = tmp_path / "tokenizer.json"
     tokenizer.save(path)
     whole = path.read_bytes()
-    for damage in (whole[:-1], whole[:len(whole) // 2], b"", b"\xff" + whole, b"[]", b"3"):
+    for damage in (whole[:-1], whole[: len(whole) // 2], b"", b"\xff" + whole, b"[]", b"3"):
         path.write_bytes(damage)
         with pytest.raises(CheckpointError, match="tokenizer.json"):
             tokenizers.load(path)
     described = tokenizer.to_dict()
     for key in described:
         edits = [{key: 3}, {key: [1]}, {key: [None, 2]}, {key: "!!"}, {}]
-        for edit in edits[:3] + edits[4:] if key == "unk" else edits:  # "!!" is a possible name for <unk>
+        for edit in (
+            edits[:3] + edits[4:] if key == "unk" else edits
+        ):  # "!!" is a possible name for <unk>
             path.write_text(json.dumps({k: v for k, v in described.items() if k != key} | edit))
             with pytest.raises(CheckpointError, match="tokenizer.json"):
                 tokenizers.load(path)
@@ -183,7 +207,11 @@ def test_saving_over_a_file_that_cannot_be_replaced_loses_nothing(tmp_path):
     ByteTokenizer().save(path)
     before = path.read_bytes()
     broken = ByteTokenizer()
-    broken.to_dict = lambda: {"kind": "\ud800"}  # has no UTF-8, so it fails while writing, as a full disk would
+    broken.to_dict = lambda: {
+        "kind": "\ud800"
+    }  # has no UTF-8, so it fails while writing, as a full disk would
     with pytest.raises(UnicodeEncodeError):
         broken.save(path)
-    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["tokenizer.json"]
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [
+        "tokenizer.json"
+    ]

@@ -1,4 +1,5 @@
 """Byte-level BPE encodes by its merges, quickly for pieces of any length."""
+
 import io
 import random
 
@@ -11,7 +12,12 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.tokenizers import BPETokenizer, bpe, from_dict
 from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
 
-TEXTS = ["the cat and the hat", "the hat of that cat", "a cat, a hat; 12 cats' hats", "aaaa aaaaaaaa"]
+TEXTS = [
+    "the cat and the hat",
+    "the hat of that cat",
+    "a cat, a hat; 12 cats' hats",
+    "aaaa aaaaaaaa",
+]
 TOKENIZER = BPETokenizer.train(TEXTS, 300, min_count=1)
 
 
@@ -20,20 +26,26 @@ def encode_by_definition(tokenizer, piece):
     ids = list(piece)  # a trained vocabulary numbers bytes by value
     for rank, (left, right) in enumerate(tokenizer.merges):
         for i in range(len(ids)):
-            if ids[i:i + 2] == [left, right]:
-                ids[i:i + 2] = [256 + rank]
+            if ids[i : i + 2] == [left, right]:
+                ids[i : i + 2] = [256 + rank]
     return ids
 
 
 @given(st.text(st.sampled_from("thecaf 12,;'é"), max_size=40))
 def test_encoding_applies_the_merges_in_order(text):
-    expected = [i for piece in TOKENIZER.pattern.pieces(text) for i in encode_by_definition(TOKENIZER, piece.encode())]
+    expected = [
+        i
+        for piece in TOKENIZER.pattern.pieces(text)
+        for i in encode_by_definition(TOKENIZER, piece.encode())
+    ]
     assert TOKENIZER.encode(text).tolist() == expected
 
 
 @st.composite
 def merge_tables(draw):
-    """Random merges over a few ids, and not only such as training makes: later ones may enable earlier ones."""
+    """Random merges over a few ids, and not only such as training makes: later ones may enable
+    earlier ones.
+    """
     pair = st.tuples(st.integers(0, 5), st.integers(0, 5))
     pairs = draw(st.lists(pair, unique=True, max_size=12))
     return {p: rank for rank, p in enumerate(pairs)}, [draw(st.integers(0, 5)) for _ in pairs]
@@ -73,8 +85,9 @@ def test_a_very_long_piece_takes_work_in_proportion():
     n = 100_000
     ids = merge_long([ord("a")] * n, Counted(TOKENIZER._ranks), TOKENIZER._products)
     assert TOKENIZER.decode(ids) == "a" * n
-    # Each pair is looked up once at first, each heap entry once when it comes up, two new pairs after each of the
-    # fewer than n merges; and an entry exists for at most n + 2n pairs: n + 3n + 2n.
+    # Each pair is looked up once at first, each heap entry once when it comes up, two new pairs
+    # after each of the fewer than n merges; and an entry exists for at most n + 2n pairs: n + 3n +
+    # 2n.
     assert Counted.looked_up < 6 * n
 
 
@@ -94,7 +107,13 @@ def test_training_takes_any_source(tmp_path):
     text = "\n".join(TEXTS)
     (tmp_path / "text").write_text(text)
     expected = BPETokenizer.train(text, 290).to_dict()
-    for source in (tmp_path / "text", io.StringIO(text), io.BytesIO(text.encode()), iter([text]), [text.encode()]):
+    for source in (
+        tmp_path / "text",
+        io.StringIO(text),
+        io.BytesIO(text.encode()),
+        iter([text]),
+        [text.encode()],
+    ):
         assert BPETokenizer.train(source, 290).to_dict() == expected
 
 
@@ -132,7 +151,9 @@ def test_ids_can_be_changed_by_their_owner():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ConfigError, match="vocab_size 256 is too small: 256 bytes and 1 special tokens need 257"):
+    with pytest.raises(
+        ConfigError, match="vocab_size 256 is too small: 256 bytes and 1 special tokens need 257"
+    ):
         BPETokenizer.train("text", 256)
     with pytest.raises(ConfigError, match="min_count is 0"):
         BPETokenizer.train("text", 300, min_count=0)
@@ -141,25 +162,32 @@ def test_impossible_settings_are_refused():
 BYTES = [bytes([value]) for value in range(256)]
 
 
-@pytest.mark.parametrize(("tokens", "merges", "special", "message"), [
-    (BYTES[:-1], [], {}, "lacks 1 of the 256 bytes, the first 0xff"),
-    (BYTES + [b"a"], [], {}, "two ids for the same bytes"),
-    (BYTES, [(97, 98)], {}, r"merge 0 joins the ids \(97, 98\)"),
-    (BYTES, [(97, 256)], {}, r"merge 0 joins the ids \(97, 256\)"),
-    (BYTES + [b"ab"], [(97, 98)] * 2, {}, r"merge 1 of the ids \(97, 98\) is merge 0 already"),
-    (BYTES + [None], [], {}, "do not fill the 1 ids"),
-    (BYTES, [], {"<|end|>": 256}, "do not fill the 0 ids"),
-])
+@pytest.mark.parametrize(
+    ("tokens", "merges", "special", "message"),
+    [
+        (BYTES[:-1], [], {}, "lacks 1 of the 256 bytes, the first 0xff"),
+        (BYTES + [b"a"], [], {}, "two ids for the same bytes"),
+        (BYTES, [(97, 98)], {}, r"merge 0 joins the ids \(97, 98\)"),
+        (BYTES, [(97, 256)], {}, r"merge 0 joins the ids \(97, 256\)"),
+        (BYTES + [b"ab"], [(97, 98)] * 2, {}, r"merge 1 of the ids \(97, 98\) is merge 0 already"),
+        (BYTES + [None], [], {}, "do not fill the 1 ids"),
+        (BYTES, [], {"<|end|>": 256}, "do not fill the 0 ids"),
+    ],
+)
 def test_parts_that_do_not_fit_together_are_refused(tokens, merges, special, message):
     with pytest.raises(DataError, match=message):
         BPETokenizer(tokens, merges, special)
 
 
 def test_a_partial_vocabulary_leaves_out_the_bytes_it_lacks():
-    tokens = [bytes([value]) for value in range(256) if value != 0xF1]  # as SmolLM2's, which never saw planes 4 to 7
+    tokens = [
+        bytes([value]) for value in range(256) if value != 0xF1
+    ]  # as SmolLM2's, which never saw planes 4 to 7
     with pytest.raises(DataError, match="lacks 1 of the 256 bytes, the first 0xf1"):
         BPETokenizer(tokens, [])
     tokenizer = BPETokenizer(tokens, [], partial=True)
-    assert tokenizer.decode_bytes(tokenizer.encode("a\U00040000b")) == b"a\x80\x80\x80b"  # U+40000 is F1 80 80 80
+    assert (
+        tokenizer.decode_bytes(tokenizer.encode("a\U00040000b")) == b"a\x80\x80\x80b"
+    )  # U+40000 is F1 80 80 80
     again = from_dict(tokenizer.to_dict())
     assert again.encode("a\U00040000b").tolist() == tokenizer.encode("a\U00040000b").tolist()

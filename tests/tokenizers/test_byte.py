@@ -1,4 +1,5 @@
 """One token for each byte."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

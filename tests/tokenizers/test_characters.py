@@ -1,4 +1,5 @@
 """One token for each character."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,11 @@ from tinylm.tokenizers import CharTokenizer
 
 def test_ids_follow_the_order_of_code_points():
     tokenizer = CharTokenizer.from_text("hello", special=["<pad>"])
-    assert tokenizer.characters == "ehlo" and tokenizer.special == {"<pad>": 4} and tokenizer.vocab_size == 5
+    assert (
+        tokenizer.characters == "ehlo"
+        and tokenizer.special == {"<pad>": 4}
+        and tokenizer.vocab_size == 5
+    )
     assert tokenizer.encode("hello").tolist() == [1, 0, 2, 2, 3]
 
 
@@ -20,15 +25,22 @@ def test_a_text_is_written_with_its_own_characters(text):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-@pytest.mark.parametrize("stranger", ["a", "m", "z", "🙂", "\ud800"])  # below, between, above the known ones; no text
+@pytest.mark.parametrize(
+    "stranger", ["a", "m", "z", "🙂", "\ud800"]
+)  # below, between, above the known ones; no text
 def test_an_unknown_character_is_named_with_its_position(stranger):
-    with pytest.raises(DataError, match=rf"\(U\+{ord(stranger):04X}\) at position 2 is not among the 3 .* unk="):
+    with pytest.raises(
+        DataError, match=rf"\(U\+{ord(stranger):04X}\) at position 2 is not among the 3 .* unk="
+    ):
         CharTokenizer("bnx").encode("bn" + stranger)
 
 
 def test_the_position_counts_from_the_start_of_the_stream():
     tokenizer = CharTokenizer("ab", special=["<s>"])
-    for encode in (tokenizer.encode, lambda text, special: list(tokenizer.encode_stream(iter(text), 1, special))):
+    for encode in (
+        tokenizer.encode,
+        lambda text, special: list(tokenizer.encode_stream(iter(text), 1, special)),
+    ):
         with pytest.raises(DataError, match=r"'\?' .* at position 7 "):
             encode("ab<s>ab?", True)
         with pytest.raises(DataError, match=r"'\?' .* at position 1 "):
@@ -42,7 +54,10 @@ def test_an_unknown_character_can_become_a_special_token():
     assert tokenizer.special == {"<pad>": 2, "<unk>": 3}
     assert tokenizer.encode("a?b🙂").tolist() == [0, 3, 1, 3]
     assert tokenizer.decode([0, 3]) == "a<unk>"
-    assert CharTokenizer("ab", ["<unk>", "<pad>"], unk="<unk>").special == {"<unk>": 2, "<pad>": 3}  # added once
+    assert CharTokenizer("ab", ["<unk>", "<pad>"], unk="<unk>").special == {
+        "<unk>": 2,
+        "<pad>": 3,
+    }  # added once
 
 
 def test_an_empty_alphabet_knows_nothing():

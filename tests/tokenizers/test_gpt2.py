@@ -1,4 +1,7 @@
-"""GPT-2's files give GPT-2's ids. With TINYLM_DATA set, $TINYLM_DATA/tokenizer holds the published pair."""
+"""GPT-2's files give GPT-2's ids. With TINYLM_DATA set, $TINYLM_DATA/tokenizer holds the published
+pair.
+"""
+
 import json
 import os
 from pathlib import Path
@@ -12,8 +15,10 @@ from tinylm.tokenizers import BPETokenizer, CharTokenizer, load_gpt2, save_gpt2
 
 FOLDER = Path(os.environ.get("TINYLM_DATA", ""), "tokenizer")
 PUBLISHED = [FOLDER / "gpt2_encoder.json", FOLDER / "gpt2_vocab.bpe"]
-needs_published = pytest.mark.skipif(not ("TINYLM_DATA" in os.environ and all(p.is_file() for p in PUBLISHED)),
-                                     reason="TINYLM_DATA does not name a folder with GPT-2's vocabulary")
+needs_published = pytest.mark.skipif(
+    not ("TINYLM_DATA" in os.environ and all(p.is_file() for p in PUBLISHED)),
+    reason="TINYLM_DATA does not name a folder with GPT-2's vocabulary",
+)
 AWKWARD = st.text(st.sampled_from(" \n\t'sldevrtmALLthe1²٣é中́\x85\x1c\u2028\xa0-.🙂"), max_size=40)
 TEXT = st.lists(st.one_of(st.text(), AWKWARD, st.just("<|endoftext|>")), max_size=3).map("".join)
 TEXTS = ["the cat and the hat's 12 ########", "là-haut, déjà là ... ...", "中文中文 🙂🙂🙂"]
@@ -26,7 +31,9 @@ def published():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A small tokenizer, and the folder where it lies in the published format under its later names."""
+    """A small tokenizer, and the folder where it lies in the published format under its later
+    names.
+    """
     folder = tmp_path_factory.mktemp("small")
     tokenizer = BPETokenizer.train(TEXTS, 320)
     save_gpt2(tokenizer, folder / "vocab.json", folder / "merges.txt")
@@ -34,15 +41,21 @@ def small(tmp_path_factory):
 
 
 @needs_published
-@pytest.mark.parametrize(("text", "ids"), [
-    ("Hello world", [15496, 995]),
-    ("Hello, world!", [15496, 11, 995, 0]),
-    ("The quick brown fox jumps over the lazy dog", [464, 2068, 7586, 21831, 18045, 625, 262, 16931, 3290]),
-    ("\n", [198]),
-    ("\n\n", [628]),
-    (" ", [220]),
-    ("<|endoftext|>", [27, 91, 437, 1659, 5239, 91, 29]),
-])
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("Hello world", [15496, 995]),
+        ("Hello, world!", [15496, 11, 995, 0]),
+        (
+            "The quick brown fox jumps over the lazy dog",
+            [464, 2068, 7586, 21831, 18045, 625, 262, 16931, 3290],
+        ),
+        ("\n", [198]),
+        ("\n\n", [628]),
+        (" ", [220]),
+        ("<|endoftext|>", [27, 91, 437, 1659, 5239, 91, 29]),
+    ],
+)
 def test_known_ids_of_gpt2(published, text, ids):
     assert published.encode(text).tolist() == ids
     assert published.decode(ids) == text
@@ -58,16 +71,23 @@ def test_gpt2_has_its_tokens(published):
 @needs_published
 def test_the_published_files_are_written_again_letter_for_letter(published, tmp_path):
     save_gpt2(published, tmp_path / "encoder.json", tmp_path / "vocab.bpe")
-    assert json.loads((tmp_path / "encoder.json").read_text()) == json.loads(PUBLISHED[0].read_text())
+    assert json.loads((tmp_path / "encoder.json").read_text()) == json.loads(
+        PUBLISHED[0].read_text()
+    )
     assert (tmp_path / "vocab.bpe").read_bytes() == PUBLISHED[1].read_bytes()
 
 
 def in_tiktoken(tokenizer):
     tiktoken = pytest.importorskip("tiktoken")
     ordinary = set(range(tokenizer.vocab_size)) - set(tokenizer.special.values())
-    # tiktoken ranks a merge by the id of what it makes, which holds for GPT-2's ids and for those of `train`.
-    return tiktoken.Encoding("local", pat_str=tokenizer.pattern.split.pattern, special_tokens=tokenizer.special,
-                             mergeable_ranks={tokenizer.token_bytes(i): i for i in sorted(ordinary)})
+    # tiktoken ranks a merge by the id of what it makes, which holds for GPT-2's ids and for those
+    # of `train`.
+    return tiktoken.Encoding(
+        "local",
+        pat_str=tokenizer.pattern.split.pattern,
+        special_tokens=tokenizer.special,
+        mergeable_ranks={tokenizer.token_bytes(i): i for i in sorted(ordinary)},
+    )
 
 
 def in_transformers(tokenizer, folder):
@@ -82,7 +102,9 @@ def test_tiktoken_gives_the_same_ids(small, text):
     tokenizer, _ = small
     other = in_tiktoken(tokenizer)
     assert tokenizer.encode(text).tolist() == other.encode_ordinary(text)
-    assert tokenizer.encode(text, allow_special=True).tolist() == other.encode(text, allowed_special="all")
+    assert tokenizer.encode(text, allow_special=True).tolist() == other.encode(
+        text, allowed_special="all"
+    )
 
 
 def test_transformers_gives_the_same_ids(small):
@@ -91,8 +113,11 @@ def test_transformers_gives_the_same_ids(small):
 
     @given(TEXT)
     def same(text):
-        # transformers turns the name of a special token into the token wherever it stands in the text.
-        assert tokenizer.encode(text, allow_special=True).tolist() == other.encode(text, add_special_tokens=False)
+        # transformers turns the name of a special token into the token wherever it stands in the
+        # text.
+        assert tokenizer.encode(text, allow_special=True).tolist() == other.encode(
+            text, add_special_tokens=False
+        )
 
     same()
 
@@ -113,7 +138,9 @@ def test_saving_and_loading_keep_the_ids(small):
     tokenizer, folder = small
     again = load_gpt2(folder / "vocab.json", folder / "merges.txt")
     assert again.to_dict() == tokenizer.to_dict()
-    assert any(again.token_bytes(left) == b"#" for left, _ in again.merges)  # a merge line that looks like a comment
+    assert any(
+        again.token_bytes(left) == b"#" for left, _ in again.merges
+    )  # a merge line that looks like a comment
 
 
 def test_the_version_line_may_be_absent(small, tmp_path):
@@ -134,14 +161,25 @@ def test_special_tokens_may_stand_anywhere(small, tmp_path):
     assert again.encode(TEXTS[0]).tolist() == (tokenizer.encode(TEXTS[0]) + 2).tolist()
 
 
-@pytest.mark.parametrize(("file", "edit", "message"), [
-    ("vocab.json", lambda text: text[:-5], "vocab.json is not JSON"),
-    ("vocab.json", lambda text: "[1, 2]", "vocab.json does not map tokens to ids"),
-    ("vocab.json", lambda text: text.replace(": 7,", ": 8,"), "vocab.json: the ids .* each once"),
-    ("merges.txt", lambda text: text.replace("version: 0.2\n", "version: 0.2\nhalf\n"), "merges.txt, line 2: 'half'"),
-    ("merges.txt", lambda text: text + "\n\n", "merges.txt, line .*: ''"),
-    ("merges.txt", lambda text: text + "zz top\n", "'zz' is in a merge but not in"),
-])
+@pytest.mark.parametrize(
+    ("file", "edit", "message"),
+    [
+        ("vocab.json", lambda text: text[:-5], "vocab.json is not JSON"),
+        ("vocab.json", lambda text: "[1, 2]", "vocab.json does not map tokens to ids"),
+        (
+            "vocab.json",
+            lambda text: text.replace(": 7,", ": 8,"),
+            "vocab.json: the ids .* each once",
+        ),
+        (
+            "merges.txt",
+            lambda text: text.replace("version: 0.2\n", "version: 0.2\nhalf\n"),
+            "merges.txt, line 2: 'half'",
+        ),
+        ("merges.txt", lambda text: text + "\n\n", "merges.txt, line .*: ''"),
+        ("merges.txt", lambda text: text + "zz top\n", "'zz' is in a merge but not in"),
+    ],
+)
 def test_a_damaged_file_is_named(small, tmp_path, file, edit, message):
     for name in ("vocab.json", "merges.txt"):
         text = (small[1] / name).read_text()

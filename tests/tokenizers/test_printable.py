@@ -1,4 +1,5 @@
 """GPT-2's printable alphabet is a bijection between the 256 bytes and visible characters."""
+
 import pytest
 
 from tinylm.errors import DataError
@@ -15,7 +16,8 @@ def test_every_byte_has_its_own_visible_character():
 
 def test_known_characters_of_the_published_table():
     assert to_printable(b" the\n!") == "ĠtheĊ!"
-    # Soft hyphen 0xad is the last hidden byte: 33 controls and space, 0x7f-0xa0 (34), then it is number 67.
+    # Soft hyphen 0xad is the last hidden byte: 33 controls and space, 0x7f-0xa0 (34), then it is
+    # number 67.
     assert BYTE_TO_CHARACTER[0xAD] == chr(256 + 67)
 
 

@@ -9,8 +9,25 @@ from tinylm.errors import CheckpointError, DataError
 from tinylm.tokenizers import WordPieceTokenizer
 from tinylm.tokenizers.wordpiece import plain_words
 
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##aff", "##able", "##a", "want", "##ed", "##s", ",", "!", "你", "a",
-          "ea"]
+PIECES = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "un",
+    "##aff",
+    "##able",
+    "##a",
+    "want",
+    "##ed",
+    "##s",
+    ",",
+    "!",
+    "你",
+    "a",
+    "ea",
+]
 
 
 @pytest.fixture
@@ -32,23 +49,37 @@ def test_words_are_cut_into_the_longest_pieces_from_the_left(tokenizer):
 
 
 def test_a_word_that_cannot_be_cut_is_unknown_as_a_whole(tokenizer):
-    assert cut(tokenizer, "unaffx want") == ["[UNK]", "want"]                           # "un", "##aff" would fit
-    assert cut(tokenizer, "a" * 101) == ["[UNK]"]                                       # 100 characters are the longest word
+    assert cut(tokenizer, "unaffx want") == ["[UNK]", "want"]  # "un", "##aff" would fit
+    assert cut(tokenizer, "a" * 101) == ["[UNK]"]  # 100 characters are the longest word
     assert cut(WordPieceTokenizer([*PIECES, "##aa"]), "a" * 99)[0] == "a"
 
 
 def test_greedy_does_not_look_back(tokenizer):
-    # "ea" + "ts" has no pieces, though "e" + "ats" might: the longest first piece is never given up.
+    # "ea" + "ts" has no pieces, though "e" + "ats" might: the longest first piece is never given
+    # up.
     assert cut(WordPieceTokenizer(["[UNK]", "e", "ea", "##ats"]), "eats") == ["[UNK]"]
 
 
 def test_text_is_made_plain_first():
     assert words("UnAffable, Wörld!") == ["unaffable", ",", "world", "!"]
     assert words("UnAffable, Wörld!", lower=False) == ["UnAffable", ",", "Wörld", "!"]
-    assert words("ab\u00ad\u0000\ufffd\u200bcd\te\u3000f\n") == ["abcd", "e", "f"]      # controls go, white space parts
+    assert words("ab\u00ad\u0000\ufffd\u200bcd\te\u3000f\n") == [
+        "abcd",
+        "e",
+        "f",
+    ]  # controls go, white space parts
     assert words("我爱NLP") == ["我", "爱", "nlp"]
-    assert words("$1.50^2`~") == ["$", "1", ".", "50", "^", "2", "`", "~"]              # all ASCII signs, not only punctuation
-    assert words("İstanbul ΟΔΟΣ") == ["istanbul", "οδοσ"]                               # character by character: no final sigma
+    assert words("$1.50^2`~") == [
+        "$",
+        "1",
+        ".",
+        "50",
+        "^",
+        "2",
+        "`",
+        "~",
+    ]  # all ASCII signs, not only punctuation
+    assert words("İstanbul ΟΔΟΣ") == ["istanbul", "οδοσ"]  # character by character: no final sigma
 
 
 def test_decoding_gives_the_words(tokenizer):
@@ -65,7 +96,15 @@ def test_texts_are_framed_as_bert_reads_them(tokenizer):
 
 def test_a_limit_takes_from_the_longer_text(tokenizer):
     ids, segments = tokenizer.framed("a a a a a", "want a", limit=7)
-    assert [PIECES[i] for i in ids] == ["[CLS]", "a", "a", "[SEP]", "want", "a", "[SEP]"] and segments.sum() == 3
+    assert [PIECES[i] for i in ids] == [
+        "[CLS]",
+        "a",
+        "a",
+        "[SEP]",
+        "want",
+        "a",
+        "[SEP]",
+    ] and segments.sum() == 3
     assert len(tokenizer.framed("a " * 50, limit=8)[0]) == 8
 
 
@@ -85,7 +124,9 @@ def test_it_is_saved_and_loaded(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "t.json")
     again = tokenizers.load(tmp_path / "t.json")
     assert again.to_dict() == tokenizer.to_dict() == json.loads(json.dumps(tokenizer.to_dict()))
-    np.testing.assert_array_equal(again.encode("unaffable, wanted"), tokenizer.encode("unaffable, wanted"))
+    np.testing.assert_array_equal(
+        again.encode("unaffable, wanted"), tokenizer.encode("unaffable, wanted")
+    )
 
 
 def test_vocabularies_that_are_none_are_refused(tmp_path):
@@ -104,7 +145,9 @@ def reference(data_dir, lower):
     if not path.is_file():
         pytest.skip("the folder of texts has no bert_uncased_vocab.txt")
     mine = WordPieceTokenizer.from_vocabulary(path, lower)
-    other = transformers.BertTokenizer(vocab={p: i for i, p in enumerate(mine.pieces)}, do_lower_case=lower)
+    other = transformers.BertTokenizer(
+        vocab={p: i for i, p in enumerate(mine.pieces)}, do_lower_case=lower
+    )
     return mine, lambda text: other(text, add_special_tokens=False)["input_ids"]
 
 
@@ -122,10 +165,15 @@ def test_ids_are_those_of_bert_on_text_of_many_languages(data_dir, lower):
 @pytest.mark.parametrize("lower", [True, False])
 def test_every_settled_character_is_treated_as_bert_does(data_dir, lower):
     mine, other = reference(data_dir, lower)
-    # Characters whose kind has been the same since Unicode 3.2: the two libraries know Unicode of different years.
+    # Characters whose kind has been the same since Unicode 3.2: the two libraries know Unicode of
+    # different years.
     old = unicodedata.ucd_3_2_0
-    points = [c for c in map(chr, range(0x20000)) if old.category(c) == unicodedata.category(c) not in ("Cn", "Cs")]
+    points = [
+        c
+        for c in map(chr, range(0x20000))
+        if old.category(c) == unicodedata.category(c) not in ("Cn", "Cs")
+    ]
     assert len(points) > 50_000
     for start in range(0, len(points), 1000):
-        text = " ".join(f"a{c}b" for c in points[start:start + 1000])
+        text = " ".join(f"a{c}b" for c in points[start : start + 1000])
         assert mine.encode(text).tolist() == other(text)

@@ -1,4 +1,5 @@
 """The book's units: words, punctuation marks, and the endings an apostrophe attaches."""
+
 import pytest
 import regex
 from hypothesis import given
@@ -9,12 +10,23 @@ from tinylm.errors import DataError
 from tinylm.tokenizers import WordTokenizer, words_and_punctuation
 
 
-@pytest.mark.parametrize("text, words", [
-    ("I love the food here. It's amazing!", "I love the food here . It 's amazing !"),          # the book's example
-    ("The puppies are frolicking outside the house.", "The puppies are frolicking outside the house ."),
-    ("I don't, can't; we'll they’re", "I do n't , ca n't ; we 'll they ’re"),
-    ("3,000.5 well-known (co-op)", "3,000.5 well-known ( co-op )"), ("naïve Ünal été", "naïve Ünal été"), ("", ""),
-])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "I love the food here. It's amazing!",
+            "I love the food here . It 's amazing !",
+        ),  # the book's example
+        (
+            "The puppies are frolicking outside the house.",
+            "The puppies are frolicking outside the house .",
+        ),
+        ("I don't, can't; we'll they’re", "I do n't , ca n't ; we 'll they ’re"),
+        ("3,000.5 well-known (co-op)", "3,000.5 well-known ( co-op )"),
+        ("naïve Ünal été", "naïve Ünal été"),
+        ("", ""),
+    ],
+)
 def test_words_and_punctuation_stand_alone(text, words):
     assert words_and_punctuation(text) == words.split()
 
@@ -32,9 +44,14 @@ def test_a_stream_encodes_as_the_whole(text, chunk):
 
 
 def test_frequent_words_are_kept_and_the_others_unknown():
-    tokenizer = WordTokenizer.from_text("the cat and the dog and the bird", most=2, special=["[CLS]"])
+    tokenizer = WordTokenizer.from_text(
+        "the cat and the dog and the bird", most=2, special=["[CLS]"]
+    )
     assert tokenizer.words == ["the", "and"] and tokenizer.special == {"[CLS]": 2, "<unk>": 3}
-    assert tokenizer.encode("the cat and").tolist() == [0, 3, 1] and tokenizer.decode([0, 1]) == "the and"
+    assert (
+        tokenizer.encode("the cat and").tolist() == [0, 3, 1]
+        and tokenizer.decode([0, 1]) == "the and"
+    )
 
 
 def test_saving_and_loading_change_nothing(tmp_path):

@@ -1,4 +1,7 @@
-"""Right answers are counted where a batch asks, and set against what always saying the commonest gets."""
+"""Right answers are counted where a batch asks, and set against what always saying the commonest
+gets.
+"""
+
 import numpy as np
 import pytest
 
@@ -15,7 +18,9 @@ def test_there_is_an_answer_for_every_question(name):
     said, right = answers(model_for(name), made(name), batch)
     asked = {"replaced": lambda: batch.judged.sum(), "contrastive": lambda: 0}
     pairs = getattr(batch, "classes", None)
-    count = asked.get(name, lambda: (batch.targets != IGNORE).sum() if pairs is None else len(batch))()
+    count = asked.get(
+        name, lambda: (batch.targets != IGNORE).sum() if pairs is None else len(batch)
+    )()
     assert said.shape == right.shape == (count,)
     if pairs is not None:
         assert np.array_equal(right, batch.classes)
@@ -25,7 +30,9 @@ def test_the_answer_is_the_most_probable_token():
     model, batch = model_for("masked"), made("masked").make_batch(text_for("masked"), Random(1))
     said, right = answers(model, made("masked"), batch)
     counts = batch.targets != IGNORE
-    assert np.array_equal(said, model(batch.inputs).numpy().argmax(-1)[counts]) and np.array_equal(right, batch.targets[counts])
+    assert np.array_equal(said, model(batch.inputs).numpy().argmax(-1)[counts]) and np.array_equal(
+        right, batch.targets[counts]
+    )
 
 
 class Rows:
@@ -37,9 +44,11 @@ def test_a_model_that_says_one_token_gets_the_share_of_that_token():
     model = model_for("masked")
     for parameter in model.head.named_parameters().values():
         parameter.data[...] = 0
-    model.head.bias.data[1] = 1.0                           # always token 1
+    model.head.bias.data[1] = 1.0  # always token 1
     share, count, commonest = accuracy(model, made("masked"), Rows(), 2)
-    batches = [made("masked").make_batch(text_for("masked"), Random(0, "evaluate", i)) for i in range(3)]
+    batches = [
+        made("masked").make_batch(text_for("masked"), Random(0, "evaluate", i)) for i in range(3)
+    ]
     right = np.concatenate([b.targets[b.targets != IGNORE] for b in batches])
     assert count == len(right) and share == np.mean(right == 1)
     assert commonest == np.bincount(right).max() / len(right)

@@ -1,4 +1,5 @@
 """A text is the same on every process, and a process on its own needs no other."""
+
 import pytest
 
 from tinylm.parallel import launch, obstacle

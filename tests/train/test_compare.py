@@ -1,4 +1,5 @@
 """Comparisons of runs: several seeds and prompts, and the same tokens read by all."""
+
 import numpy as np
 import pytest
 
@@ -33,7 +34,7 @@ def test_models_that_read_different_tokens_are_not_compared():
         for seed in (0, 1):
             equal.read(name, seed, ids + seed)
             equal.read(name, seed, ids)
-    assert equal.check() == 2 * 24      # two batches of 12 from each of two seeds
+    assert equal.check() == 2 * 24  # two batches of 12 from each of two seeds
     equal.read("a", 2, ids)
     with pytest.raises(DataError, match="b has no run of seed 2"):
         equal.check()
@@ -50,21 +51,27 @@ PRINTED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 10: 2.22
 def test_quantiles_of_students_t_are_the_printed_ones(freedom, printed):
     assert student_quantile(0.975, freedom) == pytest.approx(printed, abs=6e-4)
     assert student_cdf(0.0, freedom) == 0.5
-    assert student_cdf(1.0, 1) == pytest.approx(0.75)       # Cauchy: 1/2 + atan(1)/pi
+    assert student_cdf(1.0, 1) == pytest.approx(0.75)  # Cauchy: 1/2 + atan(1)/pi
 
 
 BASE = np.array([0.50, 0.60, 0.55, 0.52, 0.58])
 NOISE = np.array([0.01, -0.01, 0.02, -0.02, 0.00])
 
 
-@pytest.mark.parametrize("gain, claim, word", [
-    (0.10, {}, SHOWS), (-0.10, {}, OPPOSITE), (0.005, {}, TOO_SMALL),
-    (0.10, {"least": 0.2}, TOO_SMALL),                      # a gain, and not one that matters
-    (-0.10, {"larger": False}, SHOWS), (0.10, {"larger": False}, OPPOSITE),
-    # the other side has 0.55 of 0.551 already
-    (0.005, {"limit": 0.551, "least": 0.01}, BY_DESIGN),
-    (0.005, {"limit": 1.0, "least": 0.01}, TOO_SMALL),
-])
+@pytest.mark.parametrize(
+    "gain, claim, word",
+    [
+        (0.10, {}, SHOWS),
+        (-0.10, {}, OPPOSITE),
+        (0.005, {}, TOO_SMALL),
+        (0.10, {"least": 0.2}, TOO_SMALL),  # a gain, and not one that matters
+        (-0.10, {"larger": False}, SHOWS),
+        (0.10, {"larger": False}, OPPOSITE),
+        # the other side has 0.55 of 0.551 already
+        (0.005, {"limit": 0.551, "least": 0.01}, BY_DESIGN),
+        (0.005, {"limit": 1.0, "least": 0.01}, TOO_SMALL),
+    ],
+)
 def test_one_rule_gives_four_verdicts(gain, claim, word):
     verdict = Claim("it helps", "1.2", **claim).judge(BASE + gain + NOISE, BASE)
     assert verdict.word == word

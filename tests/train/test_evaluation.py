@@ -1,4 +1,5 @@
 """Evaluation counts every token once, and does not disturb training."""
+
 import math
 
 import numpy as np
@@ -25,24 +26,28 @@ class Bigram(Module):
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_every_token_but_the_first_is_scored_once(batch_size):
-    model, tokens = Bigram(), tiny_tokens(100)             # 99 targets: 12 windows of 8, and 3 left over
+    model, tokens = Bigram(), tiny_tokens(100)  # 99 targets: 12 windows of 8, and 3 left over
     log_p = model.table - np.log(np.exp(model.table).sum(1, keepdims=True))
     loss, count = evaluate(model, CausalLM(), EvenWindows(tokens, T), batch_size)
     assert count == 99
     assert loss == pytest.approx(-np.mean(log_p[tokens[:-1], tokens[1:]]), rel=1e-13)
-    assert model.training                                  # as it was before
+    assert model.training  # as it was before
 
 
 def test_dropout_is_off_and_its_stream_untouched():
     model = tiny_model(dropout=0.5)
-    first, second = (evaluate(model, CausalLM(), EvenWindows(tiny_tokens(), T), 4)[0] for _ in range(2))
+    first, second = (
+        evaluate(model, CausalLM(), EvenWindows(tiny_tokens(), T), 4)[0] for _ in range(2)
+    )
     assert first == second and model.rng.counter == 0 and model.training
 
 
 def test_a_part_of_the_text_can_be_scored():
     loss, count = evaluate(tiny_model(), CausalLM(), EvenWindows(tiny_tokens(), T), 4, batches=3)
     assert count == 3 * 4 * T
-    assert loss == pytest.approx(math.log(V), abs=0.05)    # an untrained model: logits of spread 0.02 * sqrt(16)
+    assert loss == pytest.approx(
+        math.log(V), abs=0.05
+    )  # an untrained model: logits of spread 0.02 * sqrt(16)
 
 
 def score(comm):
@@ -55,8 +60,12 @@ def test_workers_score_the_same_text_together():
 
 
 def test_bits_per_byte_undo_the_tokenizer():
-    assert bits_per_byte(math.log(256), 10, 10) == pytest.approx(8, rel=1e-15)       # uniform bytes: 8 bits each
-    assert bits_per_byte(math.log(16), 10, 40) == pytest.approx(1, rel=1e-15)        # 4 bits for tokens of 4 bytes
+    assert bits_per_byte(math.log(256), 10, 10) == pytest.approx(
+        8, rel=1e-15
+    )  # uniform bytes: 8 bits each
+    assert bits_per_byte(math.log(16), 10, 40) == pytest.approx(
+        1, rel=1e-15
+    )  # 4 bits for tokens of 4 bytes
     assert perplexity(math.log(50)) == pytest.approx(50, rel=1e-14) and perplexity(1e4) == math.inf
 
 
@@ -65,7 +74,9 @@ def test_a_random_objective_is_scored_on_the_same_corruption_every_time():
         def make_batch(self, sequences, rng=None):
             return super().make_batch(np.where(rng.bernoulli(0.5, sequences.shape), 0, sequences))
 
-    scores = {evaluate(Bigram(), Corrupting(), EvenWindows(tiny_tokens(100), T), 4) for _ in range(3)}
+    scores = {
+        evaluate(Bigram(), Corrupting(), EvenWindows(tiny_tokens(100), T), 4) for _ in range(3)
+    }
     assert len(scores) == 1
 
 

@@ -1,4 +1,5 @@
 """Ctrl-C asks first and insists second; SIGTERM asks, however often it comes."""
+
 import signal
 import threading
 
@@ -34,7 +35,7 @@ def test_first_ctrl_c_sets_the_flag_and_one_a_moment_later_acts(monkeypatch):
             signal.raise_signal(signal.SIGINT)
             assert asked and said == [1]
             signal.raise_signal(signal.SIGINT)
-            assert asked and said == [1]                   # `timeout -s INT` sends two at once
+            assert asked and said == [1]  # `timeout -s INT` sends two at once
             monkeypatch.setattr(interrupt, "ONE_PRESS", 0)
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
@@ -47,7 +48,7 @@ def test_sigterm_sets_the_flag_and_may_come_twice():
         # from the scheduler and from the parent process
         signal.raise_signal(signal.SIGTERM)
         assert asked.signal == signal.SIGTERM and said == [1]
-        with pytest.raises(KeyboardInterrupt):             # the user at the terminal insists
+        with pytest.raises(KeyboardInterrupt):  # the user at the terminal insists
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -63,7 +64,7 @@ def test_sighup_asks_like_sigterm(hangup):
 
 @needs_hangup
 def test_sighup_that_is_ignored_stays_ignored(hangup):
-    hangup(signal.SIG_IGN)                                 # as nohup does
+    hangup(signal.SIG_IGN)  # as nohup does
     with finish_first() as asked:
         signal.raise_signal(signal.SIGHUP)
         assert not asked
@@ -72,6 +73,7 @@ def test_sighup_that_is_ignored_stays_ignored(hangup):
 def test_a_terminal_that_is_gone_does_not_keep_from_saving():
     def say():
         raise OSError(5, "Input/output error")
+
     with finish_first(say) as asked:
         signal.raise_signal(signal.SIGTERM)
         assert asked
@@ -98,6 +100,7 @@ def test_a_thread_without_signals_trains_all_the_same():
     def work():
         with finish_first() as asked:
             found.append(bool(asked))
+
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
@@ -110,10 +113,10 @@ def test_inside_another_it_is_the_same_flag():
         with finish_first(lambda: said.append("inner")) as inner:
             signal.raise_signal(signal.SIGTERM)
             assert inner is outer and said == ["inner"]
-        assert signal.getsignal(signal.SIGTERM) is not before      # still taken, after the inner
+        assert signal.getsignal(signal.SIGTERM) is not before  # still taken, after the inner
         with finish_first(lambda: said.append("later")) as later:  # what has come is told at once
             assert later.signal == signal.SIGTERM and said == ["inner", "later"]
-        with pytest.raises(KeyboardInterrupt):                     # Ctrl-C after it insists
+        with pytest.raises(KeyboardInterrupt):  # Ctrl-C after it insists
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
     with finish_first() as fresh:

@@ -1,4 +1,5 @@
 """The log is JSON lines, readable at any moment, and continues where its run does."""
+
 import errno
 import json
 import math
@@ -27,10 +28,12 @@ def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
 def test_going_on_from_a_step_drops_the_lines_after_it(tmp_path):
     log = write_steps(tmp_path, 1, 5)
     log.write("validation", step=5, loss=2.0)
-    log.file.write('{"event": "step", "st')                # what a killed process leaves
+    log.file.write('{"event": "step", "st')  # what a killed process leaves
     log.close()
     write_steps(tmp_path, 4, 6, after=3).close()
-    assert [(event["event"], event["step"]) for event in read(tmp_path)] == [("step", s) for s in (1, 2, 3, 4, 5, 6)]
+    assert [(event["event"], event["step"]) for event in read(tmp_path)] == [
+        ("step", s) for s in (1, 2, 3, 4, 5, 6)
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
 
 
@@ -41,6 +44,7 @@ def test_every_line_is_strict_json(tmp_path):
 
     def refuse(name):
         raise ValueError(name)
+
     assert json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=refuse)["loss"] is None
 
 
@@ -50,6 +54,7 @@ def test_a_disk_that_refuses_is_one_clear_error(tmp_path):
     class Full:
         def write(self, text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     log.file = Full()
     with pytest.raises(TrainingError, match="log.jsonl .No space left.*checkpoints are untouched"):
         log.write("step", step=1)
@@ -62,15 +67,34 @@ def line(**values):
 
 
 DAMAGED = {
-    "half": line()[:20], "no json": b"garbage", "no utf-8": b"\xff\xfe{}", "zeros": b"\0" * 50,
-    "deep": b"[" * 100_000, "deep object": b'{"a":' * 100_000, "deep value": line(loss=[])[:-2] + b"[" * 100_000,
-    "digits": line()[:-4] + b"1" * 5000 + b"}", "list": b"[]", "number": b"1", "null": b"null",
-    "no event": b'{"step": 1}', "event is a list": line(event=[]), "no step": b'{"event": "step", "loss": 1}',
-    "no loss": b'{"event": "step", "step": 2}', "loss is text": line(loss="1"), "loss is true": line(loss=True),
-    "loss is nan": line(loss=math.nan), "loss is infinite": line(loss=1.0)[:-4] + b"1e999}",
-    "loss is huge": line(loss=10**400), "lr is a list": line(lr=[1]), "step is null": line(step=None),
-    "step is text": line(step="2"), "step is half": line(step=1.5), "step is nan": line(step=math.nan),
-    "step is true": line(step=True), "step is below 0": line(step=-1), "step is huge": line(step=10**400),
+    "half": line()[:20],
+    "no json": b"garbage",
+    "no utf-8": b"\xff\xfe{}",
+    "zeros": b"\0" * 50,
+    "deep": b"[" * 100_000,
+    "deep object": b'{"a":' * 100_000,
+    "deep value": line(loss=[])[:-2] + b"[" * 100_000,
+    "digits": line()[:-4] + b"1" * 5000 + b"}",
+    "list": b"[]",
+    "number": b"1",
+    "null": b"null",
+    "no event": b'{"step": 1}',
+    "event is a list": line(event=[]),
+    "no step": b'{"event": "step", "loss": 1}',
+    "no loss": b'{"event": "step", "step": 2}',
+    "loss is text": line(loss="1"),
+    "loss is true": line(loss=True),
+    "loss is nan": line(loss=math.nan),
+    "loss is infinite": line(loss=1.0)[:-4] + b"1e999}",
+    "loss is huge": line(loss=10**400),
+    "lr is a list": line(lr=[1]),
+    "step is null": line(step=None),
+    "step is text": line(step="2"),
+    "step is half": line(step=1.5),
+    "step is nan": line(step=math.nan),
+    "step is true": line(step=True),
+    "step is below 0": line(step=-1),
+    "step is huge": line(step=10**400),
     "step is an object": line(step={}),
 }
 
@@ -120,8 +144,10 @@ def test_a_pipe_in_place_of_a_log_is_refused_at_once(tmp_path):
 
 
 def test_a_giant_line_is_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_module, "_LONGEST", 100)        # bytes; a line of a step has about 50
-    (tmp_path / "log.jsonl").write_bytes(line(step=1) + b"\n" + b"\0" * 250 + b"\n" + line(step=3) + b"\n")
+    monkeypatch.setattr(log_module, "_LONGEST", 100)  # bytes; a line of a step has about 50
+    (tmp_path / "log.jsonl").write_bytes(
+        line(step=1) + b"\n" + b"\0" * 250 + b"\n" + line(step=3) + b"\n"
+    )
     found = list(log_module.scan(tmp_path / "log.jsonl"))
     assert max(len(raw) for _, raw, _ in found) <= 100
     assert [(number, event["step"]) for number, _, event in found if event] == [(1, 1), (3, 3)]

@@ -159,8 +159,17 @@ def test_any_header_is_one_error(saved, header, version):
     refused_without_memory(saved, "model.npz is damaged: array 'w' cannot be read")
 
 
-@pytest.mark.parametrize("array", [np.float32(3), np.zeros((2, 0)), np.ones((1, 2, 3), np.int64),
-                                   np.array([True]), np.array([1j]), np.arange(3, dtype=">f4")])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.float32(3),
+        np.zeros((2, 0)),
+        np.ones((1, 2, 3), np.int64),
+        np.array([True]),
+        np.array([1j]),
+        np.arange(3, dtype=">f4"),
+    ],
+)
 def test_arrays_of_every_kind_come_back(tmp_path, array):
     checkpoint.save(tmp_path / "c", {"model": {"w": np.asarray(array)}}, {})
     found = checkpoint.load(tmp_path / "c").arrays["model"]["w"]

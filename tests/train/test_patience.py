@@ -1,4 +1,5 @@
 """Early stopping: when it stops, what it keeps, and that a run that goes on stops at the same step."""
+
 import dataclasses
 import math
 
@@ -14,8 +15,17 @@ from tinylm.train.run.session import Session
 
 def test_it_is_lost_after_so_many_validations_without_a_lower_loss():
     patience = Patience(2)
-    assert [(patience.sees(step, loss), patience.lost) for step, loss in enumerate((3.0, 2.0, 2.0, 1.9, 2.5, math.nan), 1)] == [
-        (True, False), (True, False), (False, False), (True, False), (False, False), (False, True)]
+    assert [
+        (patience.sees(step, loss), patience.lost)
+        for step, loss in enumerate((3.0, 2.0, 2.0, 1.9, 2.5, math.nan), 1)
+    ] == [
+        (True, False),
+        (True, False),
+        (False, False),
+        (True, False),
+        (False, False),
+        (False, True),
+    ]
     assert (patience.best_loss, patience.best_step) == (1.9, 4)
 
 
@@ -31,7 +41,7 @@ def test_it_goes_on_from_its_state():
     one.sees(1, 2.0), one.sees(2, 2.0)
     other.load_state(one.state())
     assert not other.lost and not other.sees(3, 2.0) and other.lost
-    other.load_state(None)                                  # a checkpoint from before there was patience
+    other.load_state(None)  # a checkpoint from before there was patience
     assert other.lost
 
 
@@ -44,11 +54,20 @@ def scripted(monkeypatch):
     def validate(self, batches):
         found = real(self, batches)
         return {**found, "validation_loss": losses.get(self.trainer.step, 9.0)}
+
     monkeypatch.setattr(Session, "validate", validate)
 
 
 def settings(folder, **changes):
-    return tiny_config(folder, steps=40, patience=2, eval_every=2, checkpoint_every=3, schedule="constant", **changes)
+    return tiny_config(
+        folder,
+        steps=40,
+        patience=2,
+        eval_every=2,
+        checkpoint_every=3,
+        schedule="constant",
+        **changes,
+    )
 
 
 def test_a_run_stops_and_keeps_the_best_checkpoint(scripted, tmp_path):
@@ -57,19 +76,33 @@ def test_a_run_stops_and_keeps_the_best_checkpoint(scripted, tmp_path):
     # Lowest at step 4; the validations of 6 and 8 are the two that were borne.
     assert summary["step"] == 8 and summary["best"]["step"] == 4 and not summary["interrupted"]
     assert list(checkpoint.steps(tmp_path / "run")) == [4, 8]
-    assert said[-1].endswith(f"lowest validation loss was 2.0000 at step 4: {tmp_path}/run/checkpoints/step-000004")
+    assert said[-1].endswith(
+        f"lowest validation loss was 2.0000 at step 4: {tmp_path}/run/checkpoints/step-000004"
+    )
     again = []
     assert train_run(TrainConfig(resume=str(tmp_path / "run")), None, again.append)["step"] == 8
-    assert any("the run ended at step 8, the lowest validation loss was 2.0000 at step 4: give a larger --patience" in line
-               for line in again)
+    assert any(
+        "the run ended at step 8, the lowest validation loss was 2.0000 at step 4: give a larger --patience"
+        in line
+        for line in again
+    )
 
 
 def test_a_run_that_goes_on_stops_at_the_same_step(scripted, tmp_path):
     (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
     train_run(settings(tmp_path / "whole"), None, quiet)
-    train_run(dataclasses.replace(settings(tmp_path / "parts"), steps=7), None, quiet)      # one of the two validations borne
-    assert train_run(TrainConfig(resume=str(tmp_path / "parts" / "run"), steps=40), None, quiet)["step"] == 8
-    (arrays, state), (others, other) = (final(tmp_path / name / "run") for name in ("parts", "whole"))
+    train_run(
+        dataclasses.replace(settings(tmp_path / "parts"), steps=7), None, quiet
+    )  # one of the two validations borne
+    assert (
+        train_run(TrainConfig(resume=str(tmp_path / "parts" / "run"), steps=40), None, quiet)[
+            "step"
+        ]
+        == 8
+    )
+    (arrays, state), (others, other) = (
+        final(tmp_path / name / "run") for name in ("parts", "whole")
+    )
     assert state == other and same_bits(arrays["model"], others["model"])
 
 

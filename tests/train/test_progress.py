@@ -1,4 +1,5 @@
 """The live line rewrites itself on a terminal and stays quiet elsewhere."""
+
 import io
 
 import pytest
@@ -22,14 +23,20 @@ def test_clock_reads_as_people_write_it():
 
 
 def test_no_terminal_gets_a_line_now_and_then():
-    stream, times = io.StringIO(), iter(range(0, 100))     # a second passes with every look at the clock
+    stream = io.StringIO()
+    times = iter(range(0, 100))  # a second passes with every look at the clock
     shown = Progress(0, 30, stream, now=lambda: next(times))
     for step in range(1, 31):
         shown.update(step, 2.0, 1000, 0.5)
     shown.close()
     lines = stream.getvalue().splitlines()
-    assert [line.split()[1] for line in lines] == ["1/30", "11/30", "21/30", "30/30"]        # every 10 s, and the last
-    assert "loss 2.000  1,000 tokens/s  norm 0.50  0:29 left" in lines[0]                    # 1 step took 1 s
+    assert [line.split()[1] for line in lines] == [
+        "1/30",
+        "11/30",
+        "21/30",
+        "30/30",
+    ]  # every 10 s, and the last
+    assert "loss 2.000  1,000 tokens/s  norm 0.50  0:29 left" in lines[0]  # 1 step took 1 s
     assert "\r" not in stream.getvalue()
 
 
@@ -42,8 +49,8 @@ def test_terminal_gets_one_line_that_is_rewritten(plain):
     shown.update(3, 2.0, 1000, 0.5)
     shown.close()
     first, second, *_ = stream.getvalue().split("\r")[1:]
-    assert len(second) == len(first)                       # a shorter line wipes out the longer one before
-    assert stream.getvalue().count("\n") == 2              # the note's, and the last
+    assert len(second) == len(first)  # a shorter line wipes out the longer one before
+    assert stream.getvalue().count("\n") == 2  # the note's, and the last
     assert stream.getvalue().endswith("left\n")
 
 
@@ -51,7 +58,9 @@ def test_a_run_that_goes_on_counts_from_where_it_is():
     stream, times = io.StringIO(), iter(range(0, 100))
     shown = Progress(90, 100, stream, now=lambda: next(times))
     shown.update(91, 2.0, 1000, 0.5)
-    assert "91/100" in stream.getvalue() and "0:09 left" in stream.getvalue()                # not 9/91 of a second
+    assert (
+        "91/100" in stream.getvalue() and "0:09 left" in stream.getvalue()
+    )  # not 9/91 of a second
 
 
 def test_tqdm_is_used_if_it_is_there():
@@ -62,4 +71,8 @@ def test_tqdm_is_used_if_it_is_there():
     shown.update(2, 2.0, 1000, 0.5)
     shown.note("saved")
     shown.close()
-    assert "2/2" in stream.getvalue() and "norm 0.50" in stream.getvalue() and "saved\n" in stream.getvalue()
+    assert (
+        "2/2" in stream.getvalue()
+        and "norm 0.50" in stream.getvalue()
+        and "saved\n" in stream.getvalue()
+    )

@@ -1,4 +1,5 @@
 """One step is the same mathematics however the batch is cut: into micro-batches, or among workers."""
+
 import os
 import signal
 
@@ -13,9 +14,12 @@ from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train.step import random_streams, train_step
 
-needs_workers = pytest.mark.skipif(obstacle() is not None, reason="no shared-memory workers on this system")
+needs_workers = pytest.mark.skipif(
+    obstacle() is not None, reason="no shared-memory workers on this system"
+)
 
-# Sums in another order differ by rounding: float64 eps is 2e-16, gradients pass through some 10**3 additions.
+# Sums in another order differ by rounding: float64 eps is 2e-16, gradients pass through some 10**3
+# additions.
 ROUNDING = dict(rtol=1e-11, atol=1e-13)
 
 
@@ -41,26 +45,32 @@ def test_one_sgd_step_is_theta_minus_lr_times_gradient(rng):
     batch, model = uneven_batch(rng), tiny_model()
     before = model.state_dict()
     CausalLM().loss(model, batch)[0].backward()
-    expected = {name: before[name] - 0.5 * p.grad.numpy() for name, p in model.named_parameters().items()}
+    expected = {
+        name: before[name] - 0.5 * p.grad.numpy() for name, p in model.named_parameters().items()
+    }
     after = step_of(batch, optimizer=SGD, lr=0.5)[3].state_dict()
     for name in expected:
         np.testing.assert_allclose(after[name], expected[name], **ROUNDING)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("micro_batch", [1, 2, 4, 5])      # 4 and 5 leave a smaller one at the end
+@pytest.mark.parametrize("micro_batch", [1, 2, 4, 5])  # 4 and 5 leave a smaller one at the end
 def test_micro_batches_add_up_to_the_batch(rng, micro_batch, dropout):
     batch = uneven_batch(rng)
     whole, grad, after, model = step_of(batch, 0, dropout)
     cut, cut_grad, cut_after, cut_model = step_of(batch, micro_batch, dropout)
-    assert cut.loss == pytest.approx(whole.loss, rel=1e-13) and cut.tokens == whole.tokens == 25       # 8+1+5+0+3+8
+    assert (
+        cut.loss == pytest.approx(whole.loss, rel=1e-13) and cut.tokens == whole.tokens == 25
+    )  # 8+1+5+0+3+8
     np.testing.assert_allclose(cut_grad, grad, **ROUNDING)
     assert random_streams(cut_model)[0].counter == random_streams(model)[0].counter
     assert (random_streams(model)[0].counter > 0) == (dropout > 0)
 
 
 def test_averaging_micro_batches_without_weights_would_be_wrong(rng):
-    """The test above can fail: with unequal counts the plain mean of the parts' means is another number."""
+    """The test above can fail: with unequal counts the plain mean of the parts' means is another
+    number.
+    """
     batch = uneven_batch(rng)
     parts = [step_of(batch.rows(i, i + 1))[0].loss for i in range(B)]
     assert abs(np.mean(parts) - step_of(batch)[0].loss) > 0.1
@@ -71,7 +81,7 @@ def test_clipping_scales_the_gradient_to_the_limit(rng):
     free, grad, after, _ = step_of(batch, optimizer=SGD, lr=1.0)
     clipped, _, clipped_after, _ = step_of(batch, optimizer=SGD, lr=1.0, clip=free.grad_norm / 4)
     before = FlatParameters(tiny_model().named_parameters()).data
-    per_target = len(batch) / free.tokens                      # the buffer holds gradients per row of the batch
+    per_target = len(batch) / free.tokens  # the buffer holds gradients per row of the batch
     assert free.grad_norm == pytest.approx(np.linalg.norm(grad) * per_target, rel=1e-12)
     assert clipped.grad_norm == free.grad_norm
     np.testing.assert_allclose(before - clipped_after, (before - after) / 4, **ROUNDING)
@@ -86,9 +96,10 @@ def test_by_default_the_batch_is_read_at_once_and_nothing_is_clipped(rng):
         def loss(self, model, batch):
             self.sizes.append(len(batch))
             return super().loss(model, batch)
+
     batch, model = uneven_batch(rng), tiny_model()
     for parameter in model.parameters():
-        parameter.data *= 30                                # a gradient that is longer than 1
+        parameter.data *= 30  # a gradient that is longer than 1
     optimizer = SGD(FlatParameters(model.named_parameters()))
     before = optimizer.flat.data.copy()
     step = train_step(model, Counting(), optimizer, batch, 0, B, 1.0)
@@ -102,7 +113,9 @@ def test_a_step_is_the_same_on_every_device(device, dropout):
     for _ in range(2):
         want, got = expected.advance(), found.advance()
         assert got.loss == pytest.approx(want.loss, rel=1e-12)
-    np.testing.assert_allclose(to_cpu(found.optimizer.flat.data), expected.optimizer.flat.data, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        to_cpu(found.optimizer.flat.data), expected.optimizer.flat.data, rtol=1e-9, atol=1e-12
+    )
 
 
 class Uneven(CausalLM):
@@ -117,12 +130,17 @@ def train_some(comm, folder, steps, dropout, micro_batch):
     trainer = tiny_trainer(comm, dropout, objective=Uneven(), micro_batch=micro_batch)
     losses = [trainer.advance().loss for _ in range(steps)]
     arrays, state = trainer.state()
-    np.savez(os.path.join(folder, f"{comm.size}-{comm.rank}.npz"), losses=losses, data=trainer.optimizer.flat.data,
-             **arrays["optimizer"], counters=[s["counter"] for s in state["random"]])
+    np.savez(
+        os.path.join(folder, f"{comm.size}-{comm.rank}.npz"),
+        losses=losses,
+        data=trainer.optimizer.flat.data,
+        **arrays["optimizer"],
+        counters=[s["counter"] for s in state["random"]],
+    )
 
 
 @needs_workers
-@pytest.mark.parametrize("workers", [2, 4])                # 6 rows do not divide by 4: shares of 1, 2, 1, 2
+@pytest.mark.parametrize("workers", [2, 4])  # 6 rows do not divide by 4: shares of 1, 2, 1, 2
 @pytest.mark.parametrize("dropout, micro_batch", [(0.0, 0), (0.3, 2)])
 def test_workers_compute_what_one_process_does(tmp_path, workers, dropout, micro_batch):
     launch(train_some, 1, tmp_path, 5, dropout, 0)
@@ -132,10 +150,12 @@ def test_workers_compute_what_one_process_does(tmp_path, workers, dropout, micro
         together = np.load(tmp_path / f"{workers}-{rank}.npz")
         assert np.array_equal(together["counters"], alone["counters"])
         np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-10)
-        for name in ("data", "m", "v"):                    # 5 steps of Adam divide by roots of tiny v
+        for name in ("data", "m", "v"):  # 5 steps of Adam divide by roots of tiny v
             np.testing.assert_allclose(together[name], alone[name], rtol=1e-6, atol=1e-9)
         first = np.load(tmp_path / f"{workers}-0.npz")
-        assert all(np.array_equal(together[name], first[name]) for name in together.files)      # ranks agree to the bit
+        assert all(
+            np.array_equal(together[name], first[name]) for name in together.files
+        )  # ranks agree to the bit
 
 
 def one_stops(comm):
@@ -146,7 +166,7 @@ def one_stops(comm):
 
 @needs_workers
 def test_all_workers_stop_when_one_is_asked():
-    assert launch(one_stops, 2) == [signal.SIGTERM, None]    # which signal it was, they know too
+    assert launch(one_stops, 2) == [signal.SIGTERM, None]  # which signal it was, they know too
 
 
 def poisoned(comm):
@@ -157,8 +177,11 @@ def poisoned(comm):
         def loss(self, model, batch, reduction="mean"):
             loss, metrics = super().loss(model, batch, reduction)
             found = (batch.inputs == sick).all(1).any()
-            return (loss * np.inf, {**metrics, "loss": np.inf}) if found else (loss, metrics)
-    sick = batches(0, 4, 5)[0, :-1]                        # row 4, which only the second worker sees
+            if found:
+                return (loss * np.inf, {**metrics, "loss": np.inf})
+            return (loss, metrics)
+
+    sick = batches(0, 4, 5)[0, :-1]  # row 4, which only the second worker sees
     trainer.objective, before = Poison(), trainer.optimizer.flat.data.copy()
     try:
         trainer.advance()
@@ -169,5 +192,5 @@ def poisoned(comm):
 
 @needs_workers
 def test_all_workers_name_the_rows_that_one_saw_fail():
-    message = launch(poisoned, 2)                          # what rank 0 says, whose own rows are fine
+    message = launch(poisoned, 2)  # what rank 0 says, whose own rows are fine
     assert "step 1: the loss is inf; in rows 3 to 5 of batch 0, first mul" in message

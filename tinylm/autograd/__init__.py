@@ -5,8 +5,10 @@ primitives  one line of forward, one derivative per argument
 kernels     the fused operations, derived by hand on arrays, beside their plain twins
 check       why any of it should be believed
 
-Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is checked.
+Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is
+checked.
 """
+
 from tinylm.autograd import methods
 from tinylm.autograd.check.gradcheck import assert_gradients, gradcheck
 from tinylm.autograd.engine.backward import grad

@@ -1,4 +1,5 @@
 """Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
+
 import numpy as np
 
 from tinylm.autograd.engine import backward
@@ -15,23 +16,31 @@ from tinylm.errors import GraphError
 
 
 def _flat(shape):
-    return tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        return tuple(shape[0])
+    return tuple(shape)
 
 
 def _setitem(self, index, values):
-    """x[index] = values, outside the graph: for leaves and buffers inside no_grad(), like assign_()."""
+    """x[index] = values, outside the graph: for leaves and buffers inside no_grad(), like
+    assign_().
+    """
     whole = self.data
     with no_grad():
         if self.requires_grad or self._node is not None or getattr(values, "requires_grad", False):
-            raise GraphError("x[index] = ...: a tensor with a gradient is not assigned in place: use where() or scatter_add(), "
-                             "or change x.detach()")
+            raise GraphError(
+                "x[index] = ...: a tensor with a gradient is not assigned in place: use where() or scatter_add(), "
+                "or change x.detach()"
+            )
         whole[indexing._plain(index)] = values.data if isinstance(values, Tensor) else values
         self._version[0] += 1
 
 
 def _as_numpy(self, dtype=None, copy=None):
     if self.requires_grad:
-        raise GraphError("NumPy would lose the gradient of this tensor: use a function of tinylm, or x.numpy() for the values")
+        raise GraphError(
+            "NumPy would lose the gradient of this tensor: use a function of tinylm, or x.numpy() for the values"
+        )
     return np.array(self.numpy(), dtype, copy=copy)
 
 
@@ -40,13 +49,37 @@ def _method(operation):
 
 
 def _attach():
-    binary = {"add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul, "truediv": elementwise.div,
-              "pow": elementwise.power, "matmul": products.matmul}
+    binary = {
+        "add": elementwise.add,
+        "sub": elementwise.sub,
+        "mul": elementwise.mul,
+        "truediv": elementwise.div,
+        "pow": elementwise.power,
+        "matmul": products.matmul,
+    }
     for name, operation in binary.items():
-        setattr(Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other))
-        setattr(Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
-    for name in ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip",
-                 "floor", "ceil", "sign", "round"):
+        setattr(
+            Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other)
+        )
+        setattr(
+            Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self)
+        )
+    for name in (
+        "exp",
+        "log",
+        "sqrt",
+        "tanh",
+        "sigmoid",
+        "erf",
+        "sin",
+        "cos",
+        "abs",
+        "clip",
+        "floor",
+        "ceil",
+        "sign",
+        "round",
+    ):
         setattr(Tensor, name, _method(getattr(elementwise, name)))
     for name in ("sum", "mean", "prod", "max", "min", "logsumexp", "argmax", "argmin"):
         setattr(Tensor, name, _method(getattr(reductions, name)))
@@ -58,7 +91,8 @@ def _attach():
     Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
     Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
     Tensor.transpose = lambda self, *axes: shaping.transpose(
-        self, axes=None if axes in ((), (None,)) else _flat(axes))
+        self, axes=None if axes in ((), (None,)) else _flat(axes)
+    )
     Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
     Tensor.tolist = lambda self: self.numpy().tolist()
     Tensor.T = property(lambda self: shaping.transpose(self))
@@ -70,13 +104,27 @@ def _attach():
     Tensor.__float__ = lambda self: float(self.data)
     Tensor.__int__ = lambda self: int(self.data)
     Tensor.__bool__ = lambda self: bool(self.data)
-    Tensor.__format__ = lambda self, spec: format(self.item() if spec and self.size == 1 else repr(self), spec)
+    Tensor.__format__ = lambda self, spec: format(
+        self.item() if spec and self.size == 1 else repr(self), spec
+    )
     Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
     Tensor.__array__ = _as_numpy
-    for name in ("lt", "le", "gt", "ge", "eq", "ne"):       # comparisons give plain bool arrays: nothing to differentiate
+    for name in (
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "eq",
+        "ne",
+    ):  # comparisons give plain bool arrays: nothing to differentiate
         method = f"__{name}__"
-        setattr(Tensor, method, lambda self, other, method=method:
-                getattr(self.data, method)(other.data if isinstance(other, Tensor) else other))
+        setattr(
+            Tensor,
+            method,
+            lambda self, other, method=method: getattr(self.data, method)(
+                other.data if isinstance(other, Tensor) else other
+            ),
+        )
     Tensor.__hash__ = object.__hash__
     Tensor.backward = backward.backward
 

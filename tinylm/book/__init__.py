@@ -1,8 +1,10 @@
-"""The index of the book: one row for each concept, with the symbol, the test and the script that carry it.
+"""The index of the book: one row for each concept, with the symbol, the test and the script that
+carry it.
 
-The rows are the .tsv tables beside this file, one for each chapter: id, section, concept, symbol, test,
-script, with tabs between and "-" for none. Read next: check.py, which resolves every row.
+The rows are the .tsv tables beside this file, one for each chapter: id, section, concept, symbol,
+test, script, with tabs between and "-" for none. Read next: check.py, which resolves every row.
 """
+
 import csv
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,20 +16,20 @@ from tinylm.errors import DataError
 class Row:
     """One concept. `symbol` and `test` may name several things with spaces between."""
 
-    id: str           # C2a-C06
-    section: str      # "2.1.1, eq (2.6)"
-    concept: str      # a few words
-    symbol: str       # tinylm.nn.attention.multi_head:causal_attention, or a dotted name
-    test: str         # tests/nn/attention/test_multi_head.py::test_causal_mask_hides_the_future
-    script: str       # scripts/engine_tour.py, or a command: tinylm train
+    id: str  # C2a-C06
+    section: str  # "2.1.1, eq (2.6)"
+    concept: str  # a few words
+    symbol: str  # tinylm.nn.attention.multi_head:causal_attention, or a dotted name
+    test: str  # tests/nn/attention/test_multi_head.py::test_causal_mask_hides_the_future
+    script: str  # scripts/engine_tour.py, or a command: tinylm train
 
 
 def rows(folder=None):
     """Every row of every table, in the order of the chapters.
 
     folder   where the .tsv tables are; None: beside this file
-    raises   DataError, with file and line, for a wrong heading, a row with too many or too few columns, an
-             empty column, or an id that came before
+    raises   DataError, with file and line, for a wrong heading, a row with too many or too few
+             columns, an empty column, or an id that came before
     """
     found, seen = [], {}
     for table in sorted(Path(folder or Path(__file__).parent).glob("*.tsv")):
@@ -36,14 +38,20 @@ def rows(folder=None):
             columns = [field.name for field in fields(Row)]
             if line == 1:
                 if values != columns:
-                    raise DataError(f"{table.name}: the first line must be {', '.join(columns)}, with tabs between")
+                    raise DataError(
+                        f"{table.name}: the first line must be {', '.join(columns)}, with tabs between"
+                    )
                 continue
             if len(values) != len(columns) or not all(value.strip() for value in values):
-                raise DataError(f"{table.name}, line {line}: a row has {len(columns)} columns, "
-                                "'-' where there is nothing")
+                raise DataError(
+                    f"{table.name}, line {line}: a row has {len(columns)} columns, "
+                    "'-' where there is nothing"
+                )
             row = Row(*(value.strip() for value in values))
             if row.id in seen:
-                raise DataError(f"{table.name}, line {line}: {row.id} was already in {seen[row.id]}")
+                raise DataError(
+                    f"{table.name}, line {line}: {row.id} was already in {seen[row.id]}"
+                )
             seen[row.id] = f"{table.name}, line {line}"
             found.append(row)
     return found
@@ -58,7 +66,8 @@ def find(table, query):
     """The rows that a reader means: by id, by section (2.1 holds 2.1.1), else by words.
 
     table    list of Row
-    query    "C2a-C06", "2.1.1", or words that all occur in id, section, concept, symbol, test or script
+    query    "C2a-C06", "2.1.1", or words that all occur in id, section, concept, symbol, test or
+             script
     returns  list of Row, rows whose concept has the words before rows that have them elsewhere
     """
     asked = query.strip().lower()
@@ -66,7 +75,11 @@ def find(table, query):
     if by_id:
         return by_id
     if asked and asked[0].isdigit():
-        return [row for row in table if f"{section_number(row)}.".startswith(asked.rstrip(".") + ".")]
+        return [
+            row for row in table if f"{section_number(row)}.".startswith(asked.rstrip(".") + ".")
+        ]
     words = asked.split()
-    hits = [row for row in table if all(word in " ".join(vars(row).values()).lower() for word in words)]
+    hits = [
+        row for row in table if all(word in " ".join(vars(row).values()).lower() for word in words)
+    ]
     return sorted(hits, key=lambda row: not all(word in row.concept.lower() for word in words))

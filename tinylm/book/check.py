@@ -1,7 +1,9 @@
-"""Does the index tell the truth? Every symbol must import, every test and every script must be there.
+"""Does the index tell the truth? Every symbol must import, every test and every script must be
+there.
 
 Symbols are imported; tests are looked up in the syntax tree of their file, so nothing is run.
 """
+
 import ast
 import importlib
 import importlib.util
@@ -12,7 +14,8 @@ import tinylm
 
 
 def repository():
-    """The folder that holds tests/ and scripts/ beside tinylm/, or None when only the package is installed.
+    """The folder that holds tests/ and scripts/ beside tinylm/, or None when only the package is
+    installed.
 
     An installed package that is asked from inside a checkout answers for that checkout.
     """
@@ -55,13 +58,15 @@ def _longest_module(dotted):
         try:
             if importlib.util.find_spec(name):
                 return name, parts[stop:]
-        except (ImportError, ValueError):                    # the parent is no package
+        except (ImportError, ValueError):  # the parent is no package
             continue
     return parts[0], parts[1:]
 
 
 def location(symbol):
-    """(path, line) where a symbol is written. A constant is looked up in the syntax tree of its module."""
+    """(path, line) where a symbol is written. A constant is looked up in the syntax tree of its
+    module.
+    """
     found = resolve(symbol)
     try:
         found = inspect.unwrap(found)
@@ -69,8 +74,11 @@ def location(symbol):
             return Path(inspect.getsourcefile(found)), 1
         return Path(inspect.getsourcefile(found)), inspect.getsourcelines(found)[1]
     except (TypeError, OSError):
-        module = importlib.import_module(symbol.partition(":")[0] if ":" in symbol else _longest_module(symbol)[0])
-        path, last = Path(inspect.getsourcefile(module)), symbol.replace(":", ".").rsplit(".", 1)[-1]
+        module = importlib.import_module(
+            symbol.partition(":")[0] if ":" in symbol else _longest_module(symbol)[0]
+        )
+        path = Path(inspect.getsourcefile(module))
+        last = symbol.replace(":", ".").rsplit(".", 1)[-1]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Name) and node.id == last and isinstance(node.ctx, ast.Store):
                 return path, node.lineno
@@ -90,7 +98,10 @@ def test_complaint(test, root):
         return f"test file {path} is not there"
     scope = ast.parse((root / path).read_text(encoding="utf-8")).body
     for part in parts:
-        node = next((n for n in scope if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == part), None)
+        node = next(
+            (n for n in scope if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name == part),
+            None,
+        )
         if node is None:
             return f"{path} has no {part!r}"
         scope = node.body
@@ -98,11 +109,17 @@ def test_complaint(test, root):
 
 
 def script_complaint(script, root, verbs=()):
-    """What is wrong with a script path or a `tinylm VERB` command, or None. `verbs` are those that exist."""
+    """What is wrong with a script path or a `tinylm VERB` command, or None. `verbs` are those that
+    exist.
+    """
     first, *rest = script.split()
     if first == "tinylm":
-        return None if rest and rest[0] in verbs else f"tinylm has no verb {' '.join(rest[:1])!r}"
-    return None if root is None or (root / first).is_file() else f"script {first} is not there"
+        if rest and rest[0] in verbs:
+            return None
+        return f"tinylm has no verb {' '.join(rest[:1])!r}"
+    if root is None or (root / first).is_file():
+        return None
+    return f"script {first} is not there"
 
 
 def complaints(table, root=None, verbs=()):

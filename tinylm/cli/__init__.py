@@ -1,8 +1,10 @@
-"""The `tinylm` command: a table of verbs, one file a verb in four rooms, each imported when it is used.
+"""The `tinylm` command: a table of verbs, one file a verb in four rooms, each imported when it is
+used.
 
 An error that tinylm raises on purpose is one line on stderr; a bug keeps its traceback, and
 TINYLM_DEBUG=1 shows the traceback of every error. Read next: options.py, then a verb.
 """
+
 import contextlib
 import difflib
 import importlib
@@ -15,18 +17,36 @@ from tinylm.errors import TinylmError
 from tinylm.machine import Terminated, endings
 
 VERBS = {  # verb: (what it does, an example)
-    "train": ("train a small model on text: a GPT, or any objective", "tinylm train --data book.txt --steps 500"),
-    "finetune": ("teach a trained model to follow instructions", "tinylm finetune RUN --data instructions.jsonl"),
-    "generate": ("continue a prompt with a trained model", 'tinylm generate RUN "The with statement"'),
+    "train": (
+        "train a small model on text: a GPT, or any objective",
+        "tinylm train --data book.txt --steps 500",
+    ),
+    "finetune": (
+        "teach a trained model to follow instructions",
+        "tinylm finetune RUN --data instructions.jsonl",
+    ),
+    "generate": (
+        "continue a prompt with a trained model",
+        'tinylm generate RUN "The with statement"',
+    ),
     "chat": ("talk with a model tuned to follow instructions", "tinylm chat smollm2"),
     "export": ("write a run for Hugging Face's library to open", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
     "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
-    "tokenize": ("show how a text is cut into tokens", 'tinylm tokenize "Hello, world" --tokenizer RUN'),
-    "corrupt": ("show what a pretraining objective makes of a text", 'tinylm corrupt --objective sentinels "To be or not to be"'),
+    "tokenize": (
+        "show how a text is cut into tokens",
+        'tinylm tokenize "Hello, world" --tokenizer RUN',
+    ),
+    "corrupt": (
+        "show what a pretraining objective makes of a text",
+        'tinylm corrupt --objective sentinels "To be or not to be"',
+    ),
     "data": ("clean, filter and deduplicate text", "tinylm data pages.jsonl --report"),
-    "embed": ("vectors of sentences, and how near they lie", 'tinylm embed minilm "A cat sits" "A dog runs"'),
+    "embed": (
+        "vectors of sentences, and how near they lie",
+        'tinylm embed minilm "A cat sits" "A dog runs"',
+    ),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
     "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
@@ -42,10 +62,16 @@ MODULES = {verb: f"tinylm.cli.{room}.{verb}" for room, verbs in ROOMS.items() fo
 
 def overview():
     """What `tinylm` alone prints: every verb, what it does, and an example that runs."""
-    lines = ["tinylm: Foundations of Large Language Models as running code, on one small autograd engine", ""]
+    lines = [
+        "tinylm: Foundations of Large Language Models as running code, on one small autograd engine",
+        "",
+    ]
     for verb, (purpose, example) in VERBS.items():
         lines += [f"  {verb:<10} {purpose}", f"  {'':<10}   {example}"]
-    lines += ["", "Start with `tinylm train`: no argument, no download. `tinylm VERB --help` shows the settings."]
+    lines += [
+        "",
+        "Start with `tinylm train`: no argument, no download. `tinylm VERB --help` shows the settings.",
+    ]
     return "\n".join(lines)
 
 
@@ -53,18 +79,19 @@ def main(argv=None):
     """Run one verb.
 
     argv     the words after `tinylm`; None takes them from the command line
-    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
+    returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130
+             Ctrl-C, 143 SIGTERM, 129 SIGHUP
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         with _terminated_raises():
             status = _dispatch(argv)
         return _flushed(status)
-    except BrokenPipeError:                                  # `tinylm book | head`: the reader has had enough
+    except BrokenPipeError:  # `tinylm book | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt as stopped:
-        with contextlib.suppress(OSError):                   # the terminal may be gone
+        with contextlib.suppress(OSError):  # the terminal may be gone
             print(file=sys.stderr)
         return 128 + (stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT)
 
@@ -75,15 +102,15 @@ def _flushed(status):
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError:                                          # the terminal is gone, and nobody is told
+    except OSError:  # the terminal is gone, and nobody is told
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status
 
 
 @contextlib.contextmanager
 def _terminated_raises():
-    """Inside, SIGTERM and SIGHUP are raised as Terminated, so that half-written files are removed as
-    after Ctrl-C.
+    """Inside, SIGTERM and SIGHUP are raised as Terminated, so that half-written files are removed
+    as after Ctrl-C.
 
     Does nothing outside the main thread, or where the caller handles or ignores them.
     """
@@ -111,6 +138,7 @@ def _dispatch(argv):
     verb = argv[0]
     if verb == "--version":
         from tinylm import __version__
+
         print("tinylm", __version__)
         return 0
     if verb not in VERBS:
@@ -120,10 +148,13 @@ def _dispatch(argv):
         return 2
     try:
         return importlib.import_module(MODULES[verb]).main(argv[1:]) or 0
-    except SystemExit as done:                               # --help and --show-config have printed all there is
+    except SystemExit as done:  # --help and --show-config have printed all there is
         return done.code or 0
     except (TinylmError, OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError) or os.environ.get("TINYLM_DEBUG", "0") not in ("", "0"):
+        if isinstance(error, BrokenPipeError) or os.environ.get("TINYLM_DEBUG", "0") not in (
+            "",
+            "0",
+        ):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"tinylm {verb}: {message}", file=sys.stderr)

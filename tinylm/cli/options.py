@@ -1,9 +1,11 @@
-"""From words on the command line to dataclasses: every field is `--field value`, `--help` writes itself.
+"""From words on the command line to dataclasses: every field is `--field value`, `--help` writes
+itself.
 
-A verb names the dataclasses it takes; their fields (made with tinylm.settings.setting) carry
-name, type, default, help and check, so there is nothing else to declare and nothing to keep in step.
-Read next: values.py, which turns one word into a value of a field's type.
+A verb names the dataclasses it takes; their fields (made with tinylm.settings.setting) carry name,
+type, default, help and check, so there is nothing else to declare and nothing to keep in step. Read
+next: values.py, which turns one word into a value of a field's type.
 """
+
 import contextlib
 import dataclasses
 import difflib
@@ -22,13 +24,13 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
 
     argv         list of words
     classes      dataclasses; field names must not repeat among them
-    positionals  names of the plain words: "RUN" is needed, "[PROMPT]" may be left out, "RUN..." is one or
-                 more, "[RUN...]" any number
+    positionals  names of the plain words: "RUN" is needed, "[PROMPT]" may be left out, "RUN..." is
+                 one or more, "[RUN...]" any number
     given        a dict that receives the fields the user named, with their values
-    returns      one instance of each class, then the plain words as a list (only if `positionals` is given);
-                 a lone instance is returned as itself
-    raises       ConfigError for an unknown setting (with the near ones), a word that is not of the field's
-                 type, a value its check refuses, or too many or too few plain words
+    returns      one instance of each class, then the plain words as a list (only if `positionals`
+                 is given); a lone instance is returned as itself
+    raises       ConfigError for an unknown setting (with the near ones), a word that is not of the
+                 field's type, a value its check refuses, or too many or too few plain words
     --help and --show-config print and raise SystemExit(0).
     """
     fields = _fields(classes)
@@ -45,7 +47,9 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
     if not positionals:
         if words:
             raise ConfigError(_no_plain_words(words, fields))
-        return instances[0] if len(instances) == 1 else tuple(instances)
+        if len(instances) == 1:
+            return instances[0]
+        return tuple(instances)
     _count(words, positionals, verb, fields)
     return *instances, words
 
@@ -68,7 +72,11 @@ def build(cls, values):
     """An instance of a dataclass from the values that are its own, every check applied."""
     from tinylm.settings import validate
 
-    missing = [f.name for f in _settable(cls) if f.name not in values and _default(f) is dataclasses.MISSING]
+    missing = [
+        f.name
+        for f in _settable(cls)
+        if f.name not in values and _default(f) is dataclasses.MISSING
+    ]
     if missing:
         raise ConfigError(f"needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
     return validate(cls(**{f.name: values[f.name] for f in _settable(cls) if f.name in values}))
@@ -79,7 +87,9 @@ def _settable(cls):
 
 
 def _default(field):
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    if field.default_factory is dataclasses.MISSING:
+        return field.default
+    return field.default_factory()
 
 
 def _fields(classes):
@@ -124,7 +134,9 @@ def _read(argv, fields, needed=0):
                 chosen[name] += _further(argv)
                 last = name
         elif re.match(r"-[A-Za-z]", word):
-            raise ConfigError(f"no option {word!r}: settings have two dashes, as in --seed 1; --help lists them")
+            raise ConfigError(
+                f"no option {word!r}: settings have two dashes, as in --seed 1; --help lists them"
+            )
         else:
             words.append(word)
     while last and len(words) < needed and len(chosen[last]) > 1:
@@ -150,7 +162,12 @@ def _named(key, text, fields, argv):
         if fields[name][1] is bool:
             return name, argv.pop(0) if argv and argv[0] in ("true", "false") else "true"
         return name, _next(argv, f"--{key}", show_type(fields[name][1]))
-    if name.startswith("no_") and text is None and name[3:] in fields and fields[name[3:]][1] is bool:
+    if (
+        name.startswith("no_")
+        and text is None
+        and name[3:] in fields
+        and fields[name[3:]][1] is bool
+    ):
         return name[3:], "false"
     options = " or ".join("--" + other.replace("_", "-") for other in _near(name, fields))
     hint = f"did you mean {options}?" if options else "--help lists them all"
@@ -158,21 +175,29 @@ def _named(key, text, fields, argv):
 
 
 def _near(name, fields):
-    """The fields that a wrong name may mean: spelled alike, or with a part or the help text speaking of it."""
+    """The fields that a wrong name may mean: spelled alike, or with a part or the help text
+    speaking of it.
+    """
     if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.8):
         return misspelt
     found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
     words = name.split("_")
     for other, (field, _) in fields.items():
-        said = re.findall(r"[a-z]+", f"{other} {field.metadata.get('help', '')}".lower().replace("_", " "))
-        if other not in found and all(difflib.get_close_matches(word, said, n=1, cutoff=0.8) for word in words):
+        said = re.findall(
+            r"[a-z]+", f"{other} {field.metadata.get('help', '')}".lower().replace("_", " ")
+        )
+        if other not in found and all(
+            difflib.get_close_matches(word, said, n=1, cutoff=0.8) for word in words
+        ):
             found.append(other)
     return found[:4]
 
 
 def _next(argv, option, what):
     if not argv or argv[0].startswith("--"):
-        raise ConfigError(f"{option} needs a value ({what}); one that starts with dashes goes as {option}=VALUE")
+        raise ConfigError(
+            f"{option} needs a value ({what}); one that starts with dashes goes as {option}=VALUE"
+        )
     return argv.pop(0)
 
 
@@ -181,7 +206,9 @@ def _count(words, positionals, verb, fields=()):
     most = None if any("..." in p for p in positionals) else len(positionals)
     usage = f"tinylm {verb} {' '.join(positionals)}"
     if len(words) < needed:
-        raise ConfigError(f"needs {' '.join(p for p in positionals if not p.startswith('['))}: {usage}")
+        raise ConfigError(
+            f"needs {' '.join(p for p in positionals if not p.startswith('['))}: {usage}"
+        )
     if most is not None and len(words) > most:
         meant = "quote a text that has spaces"
         if "data" in fields:
@@ -190,11 +217,20 @@ def _count(words, positionals, verb, fields=()):
 
 
 def help_text(fields, verb, about, positionals=(), examples=()):
-    """The page that --help prints: usage, purpose, examples, every setting with type, default and help."""
-    lines = [f"usage: tinylm {verb} {' '.join(positionals)}".rstrip() + (" [--setting value ...]" if fields else "")]
+    """The page that --help prints: usage, purpose, examples, every setting with type, default and
+    help.
+    """
+    lines = [
+        f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
+        + (" [--setting value ...]" if fields else "")
+    ]
     lines += ["", about.strip()] if about else []
     lines += [""] + [f"  {example}" for example in examples] if examples else []
-    lines += ["", "settings (also --set key=value; --show-config prints the values in use):"] if fields else []
+    lines += (
+        ["", "settings (also --set key=value; --show-config prints the values in use):"]
+        if fields
+        else []
+    )
     for name, (field, kind) in fields.items():
         default = _default(field)
         option = name.replace("_", "-")
@@ -205,7 +241,9 @@ def help_text(fields, verb, about, positionals=(), examples=()):
 
 
 def config_text(instances):
-    """What --show-config prints: `name = value` with the help text, and the default where the value is not it."""
+    """What --show-config prints: `name = value` with the help text, and the default where the value
+    is not it.
+    """
     lines = []
     for instance in instances:
         for field in dataclasses.fields(instance):
@@ -224,7 +262,11 @@ def _show(value):
         return repr(value)
     if isinstance(value, (tuple, list)):
         return ",".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
 
 
 def _two_columns(left, right, at=34):

@@ -1,7 +1,10 @@
-"""One word of the command line as a value of a field's type: int, float, str, bool, Optional, tuple, Literal, Path.
+"""One word of the command line as a value of a field's type: int, float, str, bool, Optional,
+tuple, Literal, Path.
 
-The other way round, `show_type` names a type in a help page. Read next: options.py, which calls both.
+The other way round, `show_type` names a type in a help page. Read next: options.py, which calls
+both.
 """
+
 import types
 import typing
 from pathlib import Path
@@ -14,9 +17,10 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 def read_value(text, kind, name):
     """`text` as a value of type `kind`.
 
-    kind     int (also 1e3 and 12_000), float (also inf and nan: a field's check refuses them where they are
-             nonsense), str, bool, Path, Optional[kind] ("none" is None), Literal[...], tuple[kind, ...] and
-             tuple[kind, kind] (commas between), except tuple[str, ...], which is one text
+    kind     int (also 1e3 and 12_000), float (also inf and nan: a field's check refuses them where
+             they are nonsense), str, bool, Path, Optional[kind] ("none" is None), Literal[...],
+             tuple[kind, ...] and tuple[kind, kind] (commas between), except tuple[str, ...], which
+             is one text
     raises   ConfigError naming `name`, the type and the text
     """
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
@@ -36,16 +40,22 @@ def read_value(text, kind, name):
     if kind not in (int, float, str, Path, typing.Any):
         raise TypeError(f"a setting of type {kind} cannot be read from the command line: {name}")
     try:
-        return _read_int(text) if kind is int else text if kind is typing.Any else kind(text)
+        if kind is int:
+            return _read_int(text)
+        if kind is typing.Any:
+            return text
+        return kind(text)
     except (ValueError, OverflowError):
-        raise ConfigError(f"{name} must be {'an integer' if kind is int else 'a number'}, not {text!r}") from None
+        raise ConfigError(
+            f"{name} must be {'an integer' if kind is int else 'a number'}, not {text!r}"
+        ) from None
 
 
 def _read_int(text):
     try:
         return int(text)
     except ValueError:
-        value = float(text)                                  # 1e3 is an integer too
+        value = float(text)  # 1e3 is an integer too
         if value != int(value):
             raise
         return int(value)
@@ -55,7 +65,7 @@ def _read_union(text, parts, name):
     if type(None) in parts and text.lower() in ("none", "null"):
         return None
     kinds = [part for part in parts if part is not type(None)]
-    for kind in kinds[:-1]:                                  # int | str: the first type that fits
+    for kind in kinds[:-1]:  # int | str: the first type that fits
         try:
             return read_value(text, kind, name)
         except ConfigError:
@@ -82,5 +92,7 @@ def show_type(kind):
         return "|".join(map(str, parts))
     if kind is tuple or origin is tuple:
         parts = parts or (str, ...)
-        return show_type(parts[0]) + ("..." if parts[-1] is ... else "," + ",".join(map(show_type, parts[1:])))
+        return show_type(parts[0]) + (
+            "..." if parts[-1] is ... else "," + ",".join(map(show_type, parts[1:]))
+        )
     return {int: "INT", float: "NUMBER", bool: "true|false", Path: "PATH"}.get(kind, "TEXT")

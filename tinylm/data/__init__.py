@@ -1,7 +1,7 @@
 """Text on its way to a model   (book section 2.2.1, data preparation).
 
-Everything here is NumPy on the CPU and imports neither autograd nor the tokenizers: a tokenizer is any object with
-`encode_stream(chunks)` and `vocab_size`. The rooms, in the order of the way:
+Everything here is NumPy on the CPU and imports neither autograd nor the tokenizers: a tokenizer is
+any object with `encode_stream(chunks)` and `vocab_size`. The rooms, in the order of the way:
 
     read       from files to texts and examples
     clean      what is kept of them: cleaning, quality, duplicates, contamination, privacy
@@ -10,6 +10,7 @@ Everything here is NumPy on the CPU and imports neither autograd nor the tokeniz
     synthetic  corpora whose answer is known
     measure    memorization, bias, collapse, exact match and overlap
 """
+
 from tinylm.data.batches.packing import BestFitPacking, GreedyPacking, Packed, best_fit
 from tinylm.data.batches.prepare import Prepared, prepare
 from tinylm.data.batches.split import split_documents, split_text
@@ -33,9 +34,40 @@ from tinylm.data.read.text import (
 from tinylm.data.synthetic.markov import MarkovChain, copy_task, cycle
 
 __all__ = [
-    "BestFitPacking", "Contamination", "EvenWindows", "ExactDuplicates", "GreedyPacking", "LanguageId", "MarkovChain",
-    "Masker", "MinHash", "MixtureSampler", "NearDuplicates", "Packed", "Pipeline", "Prepared", "RandomWindows",
-    "ShardWriter", "Shards", "Step", "TokenFile", "TokenWriter", "best_fit", "copy_task", "cycle", "masked",
-    "mixture_weights", "prepare", "python_documentation", "read_documents", "read_text", "split_documents",
-    "split_text", "standard_steps", "stream_documents", "stream_text", "without_repeats", "write_tokens",
+    "BestFitPacking",
+    "Contamination",
+    "EvenWindows",
+    "ExactDuplicates",
+    "GreedyPacking",
+    "LanguageId",
+    "MarkovChain",
+    "Masker",
+    "MinHash",
+    "MixtureSampler",
+    "NearDuplicates",
+    "Packed",
+    "Pipeline",
+    "Prepared",
+    "RandomWindows",
+    "ShardWriter",
+    "Shards",
+    "Step",
+    "TokenFile",
+    "TokenWriter",
+    "best_fit",
+    "copy_task",
+    "cycle",
+    "masked",
+    "mixture_weights",
+    "prepare",
+    "python_documentation",
+    "read_documents",
+    "read_text",
+    "split_documents",
+    "split_text",
+    "standard_steps",
+    "stream_documents",
+    "stream_text",
+    "without_repeats",
+    "write_tokens",
 ]

@@ -1,7 +1,8 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
-A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`, `predict(model, batch)`,
-`measure(answers, examples)`. Read fitting.py first, then freezing.py and inputs.py.
+A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`,
+`predict(model, batch)`, `measure(answers, examples)`. Read fitting.py first, then freezing.py and
+inputs.py.
 
     encoder, inputs = pretrained_part("runs/masked")         # from_run.py: what `tinylm train --objective masked` left
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
@@ -9,7 +10,8 @@ A task is an objective that also answers: `make_batch(examples, rng)`, `loss(mod
 
 The rooms:
 
-    tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks said as text
+    tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks said as
+               text
     peft       LoRA, adapters, IA3, prefixes, soft prompts: few parameters are trained
     compress   distillation, pruning, quantization, early exit
     context    a long context distilled into weights, gist tokens or vectors
@@ -17,5 +19,6 @@ The rooms:
     continual  forgetting, and what helps against it
     export     a run, tuned or not, as a folder that other libraries open
 """
+
 from tinylm.finetune.fitting import answers, evaluate, fit
 from tinylm.finetune.freezing import freeze, only, trainable, unfreeze

@@ -1,16 +1,20 @@
-"""Early stopping: fine-tuning ends when held-out examples say that it no longer helps   (book section 1.4)
+"""Early stopping: fine-tuning ends when held-out examples say that it no longer helps   (book
+section 1.4)
 
-A pretrained model is large and labeled data are few, so it soon fits them to the letter. What it is like on examples that it
-does not learn from tells when; the parameters of the best moment are kept. The held-out accuracy it chose by is too good by
-the choice, so a third set must say how good the model is. Read next: fitting.py, whose after_epoch this is.
+A pretrained model is large and labeled data are few, so it soon fits them to the letter. What it is
+like on examples that it does not learn from tells when; the parameters of the best moment are kept.
+The held-out accuracy it chose by is too good by the choice, so a third set must say how good the
+model is. Read next: fitting.py, whose after_epoch this is.
 """
+
 import math
 
 from tinylm.errors import ConfigError
 
 
 class EarlyStopping:
-    """For fit(after_epoch=...): stop when `patience` epochs in a row were no better, and go back to the best.
+    """For fit(after_epoch=...): stop when `patience` epochs in a row were no better, and go back to
+    the best.
 
     model     whose parameters are kept
     measure   () -> float of held-out examples, larger is better: accuracy, or minus the loss
@@ -35,7 +39,9 @@ class EarlyStopping:
     @property
     def best_epoch(self):
         """The epoch, from 1, after which it was best first; 0 if nothing was measured."""
-        return self.history.index(self.best) + 1 if self.kept is not None else 0
+        if self.kept is not None:
+            return self.history.index(self.best) + 1
+        return 0
 
     def restore(self):
         """Give the model back the parameters of its best epoch. Returns the model."""

@@ -1,9 +1,11 @@
-"""Which parameters are trained: all, some by name, or more and more of them   (book sections 1.1.2, 1.4, 3.3.2.2).
+"""Which parameters are trained: all, some by name, or more and more of them   (book sections 1.1.2,
+1.4, 3.3.2.2).
 
-A frozen parameter requires no gradient, so backward passes stop early and optimizers leave it alone; it is saved and
-moved like any other. Partial fine-tuning is a pattern: `only(model, "*.bias")` is BitFit (Ben Zaken et al. 2022).
-Read next: fitting.py.
+A frozen parameter requires no gradient, so backward passes stop early and optimizers leave it
+alone; it is saved and moved like any other. Partial fine-tuning is a pattern: `only(model,
+"*.bias")` is BitFit (Ben Zaken et al. 2022). Read next: fitting.py.
 """
+
 import contextlib
 import fnmatch
 
@@ -50,13 +52,17 @@ def matching(model, *patterns):
     idle = [pattern for pattern, names in found.items() if not names]
     if idle:
         some = ", ".join(list(named)[:4])
-        raise ConfigError(f"no parameter is named like {', '.join(idle)}; names look like {some}: print(model) shows them all")
+        raise ConfigError(
+            f"no parameter is named like {', '.join(idle)}; names look like {some}: print(model) shows them all"
+        )
     chosen = {name for names in found.values() for name in names}
     return {name: p for name, p in named.items() if name in chosen}
 
 
 def only(model, *patterns):
-    """Freeze all parameters but those that match. Returns the model; patterns and errors as in matching()."""
+    """Freeze all parameters but those that match. Returns the model; patterns and errors as in
+    matching().
+    """
     chosen = matching(model, *patterns)
     freeze(model)
     unfreeze(chosen)
@@ -85,10 +91,13 @@ def frozen(model):
 
 
 def stages(model, groups):
-    """Gradual unfreezing: the last group alone, then one more from the end at a time   (Howard & Ruder 2018).
+    """Gradual unfreezing: the last group alone, then one more from the end at a time   (Howard &
+    Ruder 2018).
 
-    groups   lists of name patterns from the input upwards, such as [["tokens.*"], ["blocks.0.*"], ["head.*"]]
-    yields   len(groups) times the number of the stage, the model frozen but for the groups that have thawed; train in between
+    groups   lists of name patterns from the input upwards, such as [["tokens.*"], ["blocks.0.*"],
+             ["head.*"]]
+    yields   len(groups) times the number of the stage, the model frozen but for the groups that
+             have thawed; train in between
     raises   as matching(), before anything is frozen
     """
     thawing = [matching(model, *patterns) for patterns in groups]

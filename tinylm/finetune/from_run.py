@@ -1,4 +1,5 @@
-"""From what `tinylm train` left to what is fine-tuned: the model without its pretraining head, and how it reads texts.
+"""From what `tinylm train` left to what is fine-tuned: the model without its pretraining head, and
+how it reads texts.
 
     encoder, inputs = pretrained_part("runs/masked")
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
@@ -6,6 +7,7 @@
 
 Read next: tasks/heads.py, tasks/classify.py.
 """
+
 from dataclasses import replace
 
 from tinylm.finetune.inputs import EncoderInput
@@ -18,15 +20,18 @@ def pretrained_part(path):
     """What a run has trained, ready for a task.
 
     path     a run, or a checkpoint directory
-    returns  (model, EncoderInput): an Encoder without its head (of ELECTRA the discriminator), a GPT or a Seq2Seq as it is; and its
-             tokenizer and special ids, texts cut to what it reads
+    returns  (model, EncoderInput): an Encoder without its head (of ELECTRA the discriminator), a
+             GPT or a Seq2Seq as it is; and its tokenizer and special ids, texts cut to what it
+             reads
     raises   CheckpointError if there is no run, or it is damaged
     """
     model, tokenizer, config = load_run(path)
     special = family_of(config, tokenizer.vocab_size).special
-    model = model.discriminator if isinstance(model, Electra) else getattr(model, "model", model)   # without multi-token's heads
+    model = (
+        model.discriminator if isinstance(model, Electra) else getattr(model, "model", model)
+    )  # without multi-token's heads
     if isinstance(model, Encoder):
         model = without_head(model)
-    if special.pad is None:                                  # a GPT's vocabulary has none, and needs none: what is behind a text
-        special = replace(special, pad=0)                    # is seen by no token of it, whatever stands there
+    if special.pad is None:  # a GPT's vocabulary has none, and needs none: what is behind a text
+        special = replace(special, pad=0)  # is seen by no token of it, whatever stands there
     return model, EncoderInput(special, tokenizer, getattr(model.config, "context", None))

@@ -1,12 +1,14 @@
-"""Decoding: from a language model to text. Read protocol/, then sample.py, stop.py and loop.py; the rooms:
+"""Decoding: from a language model to text. Read protocol/, then sample.py, stop.py and loop.py; the
+rooms:
 
-    protocol    what every decoder is written against, and scores of given texts
-    cache       keys and values kept: all, the last n, in pages, in few bits, shared
-    fast        one sequence as fast as NumPy can
-    strategies  beams, contrast, speculation, constraints
-    retrieval   nearest neighbors, BM25, kNN-LM, RAG
-    measure     long contexts, foresight, compression
+protocol    what every decoder is written against, and scores of given texts
+cache       keys and values kept: all, the last n, in pages, in few bits, shared
+fast        one sequence as fast as NumPy can
+strategies  beams, contrast, speculation, constraints
+retrieval   nearest neighbors, BM25, kNN-LM, RAG
+measure     long contexts, foresight, compression
 """
+
 from tinylm.generate.cache.key_value import KeyValueCache, cache_bytes
 from tinylm.generate.cache.paged import PagedCache, PagePool
 from tinylm.generate.cache.quantized import QuantizedCache
@@ -48,11 +50,49 @@ from tinylm.generate.strategies.speculative import speculative_generate
 from tinylm.generate.strategies.stochastic_beam import stochastic_beam_search
 from tinylm.generate.trace import trace_generation
 
-__all__ = ["as_language_model", "beam_search", "build_datastore", "cache_bytes", "ClusteredIndex", "compress",
-           "conditional_logprob", "constrained_generate", "ConstrainedLM", "contrastive_decode", "contrastive_search",
-           "decompress", "diverse_beam_search", "EnumerableLM", "exhaustive_map", "FastDecoder", "generate",
-           "generate_batch", "generate_text", "gnmt_penalty", "InvertedIndex", "KeyValueCache", "knn_search", "KNNLM",
-           "ModelLM", "PagedCache", "PagePool", "perplexity", "power_penalty", "QuantizedCache", "RAG", "Regular",
-           "rescore_nbest", "Sampling", "sequence_logprob", "SharedCache", "speculative_generate",
-           "stochastic_beam_search", "stream_text", "StreamingLM", "StringSet", "TokenAutomaton", "trace_generation",
-           "WindowCache"]
+__all__ = [
+    "as_language_model",
+    "beam_search",
+    "build_datastore",
+    "cache_bytes",
+    "ClusteredIndex",
+    "compress",
+    "conditional_logprob",
+    "constrained_generate",
+    "ConstrainedLM",
+    "contrastive_decode",
+    "contrastive_search",
+    "decompress",
+    "diverse_beam_search",
+    "EnumerableLM",
+    "exhaustive_map",
+    "FastDecoder",
+    "generate",
+    "generate_batch",
+    "generate_text",
+    "gnmt_penalty",
+    "InvertedIndex",
+    "KeyValueCache",
+    "knn_search",
+    "KNNLM",
+    "ModelLM",
+    "PagedCache",
+    "PagePool",
+    "perplexity",
+    "power_penalty",
+    "QuantizedCache",
+    "RAG",
+    "Regular",
+    "rescore_nbest",
+    "Sampling",
+    "sequence_logprob",
+    "SharedCache",
+    "speculative_generate",
+    "stochastic_beam_search",
+    "stream_text",
+    "StreamingLM",
+    "StringSet",
+    "TokenAutomaton",
+    "trace_generation",
+    "WindowCache",
+]

@@ -1,10 +1,12 @@
 """Choosing the next token: pure functions from logits (B, V) to tokens (B,).
 
-`filtered` applies what `Sampling` asks for in this order, each filter on what the one before left over:
-repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw` then samples from the softmax of the result
-(book section 2.1.1, "selected according to this distribution"), or `greedy` takes its maximum (eq. 2.3).
-Randomness comes in as uniform numbers, so every function here is deterministic. Read next: loop.py.
+`filtered` applies what `Sampling` asks for in this order, each filter on what the one before left
+over: repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw` then
+samples from the softmax of the result (book section 2.1.1, "selected according to this
+distribution"), or `greedy` takes its maximum (eq. 2.3). Randomness comes in as uniform numbers, so
+every function here is deterministic. Read next: loop.py.
 """
+
 import dataclasses
 import math
 
@@ -20,21 +22,37 @@ def _top_p_range(value):
 
 
 def _count(value):
-    return None if isinstance(value, (int, np.integer)) and value >= 1 else "must be a whole number, 1 or more"
+    if isinstance(value, (int, np.integer)) and value >= 1:
+        return None
+    return "must be a whole number, 1 or more"
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
     """How the next token is chosen. The default samples from the model's own distribution."""
 
-    temperature: float = setting(1.0, "divides the logits; 0 takes the most probable token", at_least(0))
+    temperature: float = setting(
+        1.0, "divides the logits; 0 takes the most probable token", at_least(0)
+    )
     top_k: int | None = setting(None, "keep the k most probable tokens", _count)
-    top_p: float | None = setting(None, "keep the fewest tokens whose probability reaches p", _top_p_range)
-    min_p: float | None = setting(None, "keep tokens at least p times as probable as the best", between(0, 1))
-    typical_p: float | None = setting(None, "keep the tokens of most usual surprise that reach p", _top_p_range)
-    epsilon: float | None = setting(None, "keep tokens of probability epsilon or more", between(0, 1))
-    eta: float | None = setting(None, "as epsilon, but lower where the model is unsure", between(0, 1))
-    repetition_penalty: float = setting(1.0, "makes tokens seen before less likely (above 1)", above(0))
+    top_p: float | None = setting(
+        None, "keep the fewest tokens whose probability reaches p", _top_p_range
+    )
+    min_p: float | None = setting(
+        None, "keep tokens at least p times as probable as the best", between(0, 1)
+    )
+    typical_p: float | None = setting(
+        None, "keep the tokens of most usual surprise that reach p", _top_p_range
+    )
+    epsilon: float | None = setting(
+        None, "keep tokens of probability epsilon or more", between(0, 1)
+    )
+    eta: float | None = setting(
+        None, "as epsilon, but lower where the model is unsure", between(0, 1)
+    )
+    repetition_penalty: float = setting(
+        1.0, "makes tokens seen before less likely (above 1)", above(0)
+    )
 
     def __post_init__(self):
         validate(self)
@@ -50,16 +68,19 @@ def highest(logits):
 
     raises  DataError if a row has a NaN, or no finite maximum: nothing is ruled out then, or all is
     """
-    top = logits.max(axis=-1)                               # NaN if one of the row is
+    top = logits.max(axis=-1)  # NaN if one of the row is
     for row, value in enumerate(np.ravel(top).tolist()):
         if not math.isfinite(value):
-            raise DataError(f"row {row} of the logits has no finite maximum ({value}): the model's "
-                            "parameters are not finite, or every token was ruled out")
+            raise DataError(
+                f"row {row} of the logits has no finite maximum ({value}): the model's "
+                "parameters are not finite, or every token was ruled out"
+            )
     return top
 
 
 def repetition_penalty(logits, seen, penalty):
-    """Divide positive logits of tokens seen before by `penalty`, multiply negative ones   (Keskar et al. 2019, CTRL)
+    """Divide positive logits of tokens seen before by `penalty`, multiply negative ones (Keskar et
+    al. 2019, CTRL)
 
     logits   (B, V);  seen (B, V) bool, see `seen_tokens`
     returns  (B, V)
@@ -78,27 +99,32 @@ def seen_tokens(rows, vocab_size):
 def temperature(logits, t):
     """Logits of softmax(logits / t)   (t -> 0: the maximum; t -> infinity: uniform).
 
-    The maximum is subtracted first, which changes no probability and keeps small t from overflowing. Returns (B, V).
+    The maximum is subtracted first, which changes no probability and keeps small t from
+    overflowing. Returns (B, V).
     """
-    with np.errstate(over="ignore"):                        # a score too far below the best to be written: -inf
+    with np.errstate(over="ignore"):  # a score too far below the best to be written: -inf
         return (logits - highest(logits)[..., None]) / t
 
 
 def top_k(logits, k):
-    """The k largest logits; the others become -inf   (Fan et al. 2018). Of equal logits the lowest ids stay. (B, V)."""
+    """The k largest logits; the others become -inf   (Fan et al. 2018). Of equal logits the lowest
+    ids stay. (B, V).
+    """
     highest(logits)
     if k >= logits.shape[-1]:
         return logits
-    smallest = np.partition(logits, -k, axis=-1)[:, -k:-k + 1 or None]                  # (B, 1), the k-th largest
+    smallest = np.partition(logits, -k, axis=-1)[:, -k : -k + 1 or None]  # (B, 1), the k-th largest
     above_it, equal = logits > smallest, logits == smallest
     room = k - above_it.sum(axis=-1, keepdims=True)
     return np.where(above_it | (equal & (equal.cumsum(axis=-1) <= room)), logits, -np.inf)
 
 
 def top_p(logits, p):
-    """The smallest set of most probable tokens whose probability reaches p; the others -inf   (Holtzman et al. 2020)
+    """The smallest set of most probable tokens whose probability reaches p; the others -inf
+    (Holtzman et al. 2020)
 
-    The token that crosses p is kept, so at least one is. Of equal logits the lowest ids come first. Returns (B, V).
+    The token that crosses p is kept, so at least one is. Of equal logits the lowest ids come first.
+    Returns (B, V).
     """
     return _first_that_reach(p, np.argsort(-logits, axis=-1, kind="stable"), logits)
 
@@ -106,14 +132,16 @@ def top_p(logits, p):
 def _first_that_reach(p, order, logits):
     """Logits of the first tokens in `order` (B, V) whose probability reaches p; the others -inf."""
     ordered = np.take_along_axis(probabilities(logits), order, axis=-1)
-    before = np.cumsum(ordered, axis=-1) - ordered          # probability of all that come first
+    before = np.cumsum(ordered, axis=-1) - ordered  # probability of all that come first
     kept = np.empty(logits.shape, bool)
     np.put_along_axis(kept, order, before < p, axis=-1)
     return np.where(kept, logits, -np.inf)
 
 
 def min_p(logits, p):
-    """Tokens at least p times as probable as the most probable one; the others -inf   (Nguyen et al. 2024). (B, V)."""
+    """Tokens at least p times as probable as the most probable one; the others -inf   (Nguyen et
+    al. 2024). (B, V).
+    """
     top = highest(logits)
     if p == 0:
         return logits
@@ -121,10 +149,11 @@ def min_p(logits, p):
 
 
 def typical(logits, p):
-    """Tokens whose surprise is nearest its mean, as few as reach p; the others -inf   (Meister et al. 2023)
+    """Tokens whose surprise is nearest its mean, as few as reach p; the others -inf   (Meister et
+    al. 2023)
 
-    Surprise is -log Pr(x), its mean the entropy: text of people stays near it, so the most probable token may go.
-    Of equally near tokens the lowest ids come first. Returns (B, V).
+    Surprise is -log Pr(x), its mean the entropy: text of people stays near it, so the most probable
+    token may go. Of equally near tokens the lowest ids come first. Returns (B, V).
     """
     probability = probabilities(logits)
     with np.errstate(divide="ignore"):
@@ -134,7 +163,8 @@ def typical(logits, p):
 
 
 def epsilon(logits, e):
-    """Tokens of probability e or more; the others -inf. The most probable one always stays   (Hewitt et al. 2022)
+    """Tokens of probability e or more; the others -inf. The most probable one always stays (Hewitt
+    et al. 2022)
 
     e  a number, or (B, 1). Returns (B, V).
     """
@@ -144,11 +174,12 @@ def epsilon(logits, e):
 
 
 def eta(logits, e):
-    """Epsilon sampling with the bound min(e, sqrt(e) exp(-entropy)): a flat distribution keeps more   (Hewitt et al. 2022)
+    """Epsilon sampling with the bound min(e, sqrt(e) exp(-entropy)): a flat distribution keeps
+    more   (Hewitt et al. 2022)
 
     Returns (B, V).
     """
-    return epsilon(logits, np.minimum(e, e ** 0.5 * np.exp(-entropy(probabilities(logits)))))
+    return epsilon(logits, np.minimum(e, e**0.5 * np.exp(-entropy(probabilities(logits)))))
 
 
 def entropy(probability):
@@ -171,15 +202,23 @@ def filtered(logits, sampling, seen=None):
     """
     if sampling.repetition_penalty != 1:
         if seen is None:
-            raise ShapeError("filtered: a repetition penalty needs `seen`, the tokens that came before")
+            raise ShapeError(
+                "filtered: a repetition penalty needs `seen`, the tokens that came before"
+            )
         logits = repetition_penalty(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return logits
     if sampling.temperature != 1:
         logits = temperature(logits, sampling.temperature)
     s = sampling
-    for keep, bound in ((top_k, s.top_k), (top_p, s.top_p), (min_p, s.min_p), (typical, s.typical_p), (epsilon, s.epsilon),
-                        (eta, s.eta)):
+    for keep, bound in (
+        (top_k, s.top_k),
+        (top_p, s.top_p),
+        (min_p, s.min_p),
+        (typical, s.typical_p),
+        (epsilon, s.epsilon),
+        (eta, s.eta),
+    ):
         if bound is not None:
             logits = keep(logits, bound)
     return logits
@@ -199,28 +238,36 @@ def draw(logits, uniform):
 
     logits   (B, V), -inf for impossible tokens
     uniform  (B,) numbers in [0, 1), one a row
-    returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of probability 0
+    returns  (B,): the first token whose cumulative weight exceeds uniform * total; so never one of
+             probability 0
     raises   DataError if a row has a NaN, or no finite maximum
     """
     top = highest(logits)
     heights = np.exp(logits - top[:, None], dtype=np.float64).cumsum(axis=-1)
-    # u < 1 in float64 makes u * total < total, also after rounding, so the place found is at most V - 1.
-    return np.array([row.searchsorted(u * row[-1], side="right") for row, u in zip(heights, uniform)])
+    # u < 1 in float64 makes u * total < total, also after rounding, so the place found is at most V
+    # - 1.
+    return np.array(
+        [row.searchsorted(u * row[-1], side="right") for row, u in zip(heights, uniform)]
+    )
 
 
 def draw_gumbel(logits, uniform):
-    """A token from softmax(logits) as the maximum of logits plus Gumbel noise -log(-log u)   (Gumbel 1954)
+    """A token from softmax(logits) as the maximum of logits plus Gumbel noise -log(-log u) (Gumbel
+    1954)
 
-    uniform  (B, V) numbers in [0, 1), one a token. The same distribution as `draw`, not the same tokens
+    uniform  (B, V) numbers in [0, 1), one a token. The same distribution as `draw`, not the same
+             tokens
     returns  (B,)
     """
     highest(logits)
-    smallest = np.finfo(np.float64).tiny                    # u = 0 would give log 0
+    smallest = np.finfo(np.float64).tiny  # u = 0 would give log 0
     return np.argmax(logits - np.log(-np.log(np.maximum(uniform, smallest))), axis=-1)
 
 
 class Uniforms:
-    """Uniform numbers for one row, one a token: the stream `Random(seed, "sample")`, drawn 64 at a time for speed."""
+    """Uniform numbers for one row, one a token: the stream `Random(seed, "sample")`, drawn 64 at a
+    time for speed.
+    """
 
     def __init__(self, seed):
         self._rng, self._drawn = Random(seed, "sample"), []
@@ -240,6 +287,6 @@ def choose(logits, sampling, streams, seen=None):
     raises   DataError if a row of logits has a NaN, or no finite maximum
     """
     logits = filtered(logits, sampling, seen)
-    if sampling.is_greedy:                                  # top-k's one survivor is the maximum
+    if sampling.is_greedy:  # top-k's one survivor is the maximum
         return greedy(logits)
     return draw(logits, [stream.next() for stream in streams])

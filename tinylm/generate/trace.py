@@ -1,8 +1,9 @@
 """Generation laid open, step by step: the book's Table 2.1 for any model and any prefix.
 
-Each row says what the context was, which token was predicted, by which rule, and the probability of the
-whole sequence so far as the product it is (eqs. 2.1 and 2.3). Read next: strategies/beam.py.
+Each row says what the context was, which token was predicted, by which rule, and the probability of
+the whole sequence so far as the product it is (eqs. 2.1 and 2.3). Read next: strategies/beam.py.
 """
+
 import dataclasses
 import math
 
@@ -19,12 +20,12 @@ from tinylm.generate.sample import greedy
 class TraceRow:
     """One step of generation, one row of Table 2.1."""
 
-    context: str            # "<s> a"
-    predict: str            # "b"
-    rule: str               # "argmax_{x2 in V} Pr(x2 | <s> a)"
-    product: str            # "Pr(<s>) Pr(a|<s>) Pr(b|<s> a)"
-    factor: float           # Pr(b | <s> a), the last factor
-    probability: float      # of the sequence so far, x_0 given
+    context: str  # "<s> a"
+    predict: str  # "b"
+    rule: str  # "argmax_{x2 in V} Pr(x2 | <s> a)"
+    product: str  # "Pr(<s>) Pr(a|<s>) Pr(b|<s> a)"
+    factor: float  # Pr(b | <s> a), the last factor
+    probability: float  # of the sequence so far, x_0 given
 
 
 def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=print):
@@ -50,10 +51,14 @@ def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=prin
         context, step = " ".join(words), float(scores[token])
         total += step
         words.append(name(token))
-        factors = [f"Pr({words[0]})"] + [f"Pr({words[i]}|{' '.join(words[:i])})" for i in range(1, len(words))]
+        factors = [f"Pr({words[0]})"] + [
+            f"Pr({words[i]}|{' '.join(words[:i])})" for i in range(1, len(words))
+        ]
         variable = f"x{len(sequence)}"
         rule = f"argmax_{{{variable} in V}} Pr({variable} | {context})"
-        table.append(TraceRow(context, words[-1], rule, " ".join(factors), math.exp(step), math.exp(total)))
+        table.append(
+            TraceRow(context, words[-1], rule, " ".join(factors), math.exp(step), math.exp(total))
+        )
         sequence.append(token)
         rows.append([token])
         if token == eos:
@@ -66,7 +71,18 @@ def trace_generation(lm, prompt_ids, max_tokens, eos=None, names=None, show=prin
 def format_trace(table):
     """The rows as a text table, one line a step."""
     header = ("Context", "Predict", "Decision rule", "Sequence probability", "Factor", "Value")
-    lines = [header] + [(row.context, row.predict, row.rule, row.product, f"{row.factor:.4f}", f"{row.probability:.4g}")
-                        for row in table]
+    lines = [header] + [
+        (
+            row.context,
+            row.predict,
+            row.rule,
+            row.product,
+            f"{row.factor:.4f}",
+            f"{row.probability:.4g}",
+        )
+        for row in table
+    ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )

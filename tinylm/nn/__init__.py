@@ -1,8 +1,9 @@
 """Modules: the parts a model is put together from.
 
-Read module.py first, then linear.py, norm.py, feedforward.py, experts.py, and the rooms attention/, position/, memory/
-(book section 2.3.3), recurrence/; block.py puts parts together.
+Read module.py first, then linear.py, norm.py, feedforward.py, experts.py, and the rooms attention/,
+position/, memory/ (book section 2.3.3), recurrence/; block.py puts parts together.
 """
+
 from tinylm.nn.attention.multi_head import (
     CrossAttention,
     SelfAttention,

@@ -1,7 +1,10 @@
-"""A transformer block: attention and feed-forward, each around the residual stream   (book eqs. 2.4, 2.5).
+"""A transformer block: attention and feed-forward, each around the residual stream (book eqs. 2.4,
+2.5).
 
-What a block is made of is handed in; how the parts are arranged is a function of norm.py. Read next: models/decoder/gpt.py.
+What a block is made of is handed in; how the parts are arranged is a function of norm.py. Read
+next: models/decoder/gpt.py.
 """
+
 from tinylm.autograd import dropout
 from tinylm.nn.module import Module
 
@@ -30,16 +33,19 @@ class Block(Module):
         norms = iter(self.norms)
         x = self.place(x, lambda h: dropout(self.attention(h, **options), p, self.rng), next(norms))
         if self.cross is not None:
-            x = self.place(x, lambda h: dropout(self.cross(h, memory, memory_mask), p, self.rng), next(norms))
+            x = self.place(
+                x, lambda h: dropout(self.cross(h, memory, memory_mask), p, self.rng), next(norms)
+            )
         forward = self.feed_forward if real is None else lambda h: self.feed_forward(h, real)
         return self.place(x, lambda h: dropout(forward(h), p, self.rng), next(norms))
 
 
 class ParallelBlock(Module):
-    """x + attention(norm(x)) + feed_forward(norm(x)): both read the same stream, so they can run at the same time
-    (Wang & Komatsuzaki 2021; PaLM, Falcon).
+    """x + attention(norm(x)) + feed_forward(norm(x)): both read the same stream, so they can run at
+    the same time (Wang & Komatsuzaki 2021; PaLM, Falcon).
 
-    norms    one that both branches read through (PaLM, Falcon 7B), or one each (GPT-NeoX, Falcon 40B)
+    norms    one that both branches read through (PaLM, Falcon 7B), or one each (GPT-NeoX, Falcon
+             40B)
     others   as in Block
     """
 
@@ -53,4 +59,8 @@ class ParallelBlock(Module):
         first = self.norms[0](x)
         second = first if len(self.norms) == 1 else self.norms[1](x)
         forward = self.feed_forward(second) if real is None else self.feed_forward(second, real)
-        return x + dropout(self.attention(first, **options), p, self.rng) + dropout(forward, p, self.rng)
+        return (
+            x
+            + dropout(self.attention(first, **options), p, self.rng)
+            + dropout(forward, p, self.rng)
+        )

@@ -1,7 +1,9 @@
-"""How to check parts that families of decoders add: capped scores, GeGLU of tanh, norms on both sides, mixtures of experts.
+"""How to check parts that families of decoders add: capped scores, GeGLU of tanh, norms on both
+sides, mixtures of experts.
 
 Read next: attention/cases.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import concatenate
@@ -22,7 +24,9 @@ from tinylm.nn.feedforward import geglu_tanh
 
 
 def module(kind, *sizes, **options):
-    """A module in float64 with weights of size one, so that no derivative is too small to be checked."""
+    """A module in float64 with weights of size one, so that no derivative is too small to be
+    checked.
+    """
     made = kind(*sizes, Random(int(np.prod(sizes)), "cases"), dtype=np.float64, **options)
     for name, parameter in made.named_parameters().items():
         if parameter.size and np.std(parameter.data) < 0.1 and not name.endswith("bias"):
@@ -30,11 +34,24 @@ def module(kind, *sizes, **options):
     return made
 
 
-register("nn.capped_attention", capped_attention, lambda rng: [
-    call(*qkv(rng), 2.0, causal=True), call(*qkv(rng, H=4, G=2), 0.5, scale=0.3),
-    call(*qkv(rng, T=3, S=3), 1.0, mask=rng.random((3, 3)) < 0.7)], covers=(), source="Team Gemma 2024 (Gemma 2)")
-register("nn.geglu_tanh", geglu_tanh, lambda rng: [call(normal(rng, 2, 3), normal(rng, 2, 3))], covers=(),
-         source="book eq. 2.29 with the tanh form of GELU")
+register(
+    "nn.capped_attention",
+    capped_attention,
+    lambda rng: [
+        call(*qkv(rng), 2.0, causal=True),
+        call(*qkv(rng, H=4, G=2), 0.5, scale=0.3),
+        call(*qkv(rng, T=3, S=3), 1.0, mask=rng.random((3, 3)) < 0.7),
+    ],
+    covers=(),
+    source="Team Gemma 2024 (Gemma 2)",
+)
+register(
+    "nn.geglu_tanh",
+    geglu_tanh,
+    lambda rng: [call(normal(rng, 2, 3), normal(rng, 2, 3))],
+    covers=(),
+    source="book eq. 2.29 with the tanh form of GELU",
+)
 
 
 def heads_of(attention, x):
@@ -50,9 +67,13 @@ def normed(rng, kind):
     return made
 
 
-register("nn.projected", heads_of, lambda rng: [
-    call(normed(rng, kind), normal(rng, 1, 3, 8)) for kind in ("head", "width")], covers=(),
-         source="Henry et al. 2020 (Qwen3); OLMo 2")
+register(
+    "nn.projected",
+    heads_of,
+    lambda rng: [call(normed(rng, kind), normal(rng, 1, 3, 8)) for kind in ("head", "width")],
+    covers=(),
+    source="Henry et al. 2020 (Qwen3); OLMo 2",
+)
 
 
 def sandwich(x, first, second):
@@ -60,14 +81,23 @@ def sandwich(x, first, second):
     return sandwich_norm(x, lambda h: h * h, (first, second))
 
 
-register("nn.sandwich_norm", sandwich, lambda rng: [
-    call(normal(rng, 2, 4), *(LayerNorm(4, dtype=np.float64) for _ in range(2)))], covers=(), source="Gemma 2; Ding et al. 2021")
+register(
+    "nn.sandwich_norm",
+    sandwich,
+    lambda rng: [call(normal(rng, 2, 4), *(LayerNorm(4, dtype=np.float64) for _ in range(2)))],
+    covers=(),
+    source="Gemma 2; Ding et al. 2021",
+)
 
 
 def _between_experts(logits, k):
-    """How far the last chosen expert's score is from the first that is not chosen: there the choice jumps."""
+    """How far the last chosen expert's score is from the first that is not chosen: there the choice
+    jumps.
+    """
     order = np.sort(logits, axis=-1)
-    return np.min(np.abs(order[..., -k] - order[..., -k - 1])) if k < order.shape[-1] else np.inf
+    if k < order.shape[-1]:
+        return np.min(np.abs(order[..., -k] - order[..., -k - 1]))
+    return np.inf
 
 
 def _to_border(layer, x):
@@ -76,15 +106,46 @@ def _to_border(layer, x):
 
 def _layers(rng):
     sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
-    return [call(module(MixtureOfExperts, 2, 1, **sizes), normal(rng, 2, 2, 2)),
-            call(module(MixtureOfExperts, 2, 1, k=2, activation="swiglu", bias=False, capacity_factor=0.6, **sizes),
-                 normal(rng, 3, 2))]
+    return [
+        call(module(MixtureOfExperts, 2, 1, **sizes), normal(rng, 2, 2, 2)),
+        call(
+            module(
+                MixtureOfExperts,
+                2,
+                1,
+                k=2,
+                activation="swiglu",
+                bias=False,
+                capacity_factor=0.6,
+                **sizes,
+            ),
+            normal(rng, 3, 2),
+        ),
+    ]
 
 
-register("nn.MixtureOfExperts", lambda layer, x: layer.forward_with_auxiliary(x), _layers, avoid=_to_border, covers=(),
-         source="Fedus et al. 2022; Lepikhin et al. 2021")
-register("load_balancing_loss", experts.load_balancing_loss, lambda rng: [
-    call(normal(rng, 4, 3), np.array([[0], [2], [2], [1]])), call(normal(rng, 3, 4), np.array([[0, 1], [3, 1], [1, 2]]))],
-    covers=(), source="Fedus et al. 2022, eq. 4")
-register("router_z_loss", experts.router_z_loss, lambda rng: [call(normal(rng, 4, 3)), call(normal(rng, 1, 2))], covers=(),
-         source="Zoph et al. 2022, eq. 5")
+register(
+    "nn.MixtureOfExperts",
+    lambda layer, x: layer.forward_with_auxiliary(x),
+    _layers,
+    avoid=_to_border,
+    covers=(),
+    source="Fedus et al. 2022; Lepikhin et al. 2021",
+)
+register(
+    "load_balancing_loss",
+    experts.load_balancing_loss,
+    lambda rng: [
+        call(normal(rng, 4, 3), np.array([[0], [2], [2], [1]])),
+        call(normal(rng, 3, 4), np.array([[0, 1], [3, 1], [1, 2]])),
+    ],
+    covers=(),
+    source="Fedus et al. 2022, eq. 4",
+)
+register(
+    "router_z_loss",
+    experts.router_z_loss,
+    lambda rng: [call(normal(rng, 4, 3)), call(normal(rng, 1, 2))],
+    covers=(),
+    source="Zoph et al. 2022, eq. 5",
+)

@@ -1,25 +1,32 @@
 """Linear maps and token embeddings, with their initialization. Read next: norm.py."""
+
 import numpy as np
 
 from tinylm.autograd import Tensor, embedding, linear
 from tinylm.errors import ConfigError
 from tinylm.nn.module import Module
 
-# Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to 1/sqrt(3 * 768).
+# Standard deviation of GPT-2's initial weights (Radford et al. 2019); for width 768 close to
+# 1/sqrt(3 * 768).
 INIT_STD = 0.02
 
 
 def normal_parameter(shape, rng, std, dtype=np.float32):
-    """A parameter drawn from a normal distribution with mean 0; with rng None, a placeholder of that shape without memory."""
+    """A parameter drawn from a normal distribution with mean 0; with rng None, a placeholder of
+    that shape without memory.
+    """
     if rng is None:
         return Tensor(np.broadcast_to(np.zeros((), dtype), shape), requires_grad=True)
     if not hasattr(rng, "bernoulli"):
-        raise ConfigError(f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}")
+        raise ConfigError(
+            f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}"
+        )
     return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
 
 
 def undecayed(parameter):
-    """Mark a parameter of two or more axes that is neither a map nor an embedding: weight decay passes it over.
+    """Mark a parameter of two or more axes that is neither a map nor an embedding: weight decay
+    passes it over.
 
     Returns it. optim.flat.decays reads the mark.
     """
@@ -28,13 +35,14 @@ def undecayed(parameter):
 
 
 def fit_to_width(module, d_model):
-    """Give the fresh matrices of a narrow model the spread that suits its width: sqrt(768 / D) times as much.
+    """Give the fresh matrices of a narrow model the spread that suits its width: sqrt(768 / D)
+    times as much.
 
-    INIT_STD is meant for 768; a narrow masked LM that starts from it stays longer at the loss of guessing by frequency.
-    Returns the module.
+    INIT_STD is meant for 768; a narrow masked LM that starts from it stays longer at the loss of
+    guessing by frequency. Returns the module.
     """
     for p in module.parameters():
-        if getattr(p, "decays", p.ndim >= 2):                                           # a map or an embedding
+        if getattr(p, "decays", p.ndim >= 2):  # a map or an embedding
             p.assign_(p.data * (768 / d_model) ** 0.5)
     return module
 
@@ -42,7 +50,8 @@ def fit_to_width(module, d_model):
 class Linear(Module):
     """x W + b, with W (d_in, d_out): the orientation of the book's h W.
 
-    std   of the initial weights; residual projections use std / sqrt(2 L), so that the sum over L blocks of
+    std   of the initial weights; residual projections use std / sqrt(2 L), so that the sum over L
+          blocks of
           two branches each keeps its variance   (Radford et al. 2019)
     bias  False leaves it out   (book eq. 2.31)
     """
@@ -52,7 +61,7 @@ class Linear(Module):
         self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True) if bias else None
 
     def __call__(self, x):
-        return linear(x, self.weight, self.bias)                                        # (..., d_in) -> (..., d_out)
+        return linear(x, self.weight, self.bias)  # (..., d_in) -> (..., d_out)
 
 
 class Embedding(Module):
@@ -62,4 +71,4 @@ class Embedding(Module):
         self.weight = normal_parameter((rows, d_model), rng, std, dtype)
 
     def __call__(self, ids):
-        return embedding(ids, self.weight)                                              # (...) -> (..., D)
+        return embedding(ids, self.weight)  # (...) -> (..., D)

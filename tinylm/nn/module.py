@@ -1,7 +1,9 @@
-"""Module: an object whose parameters are found by looking at its attributes. No registration, no metaclass.
+"""Module: an object whose parameters are found by looking at its attributes. No registration, no
+metaclass.
 
 Read next: linear.py for the smallest one.
 """
+
 import contextlib
 
 import numpy as np
@@ -51,7 +53,9 @@ def _modules_by_name(value, prefix, seen):
 
 @contextlib.contextmanager
 def evaluating(module):
-    """While this is entered, dropout is off in a module and all below it; afterwards each is in the mode it was in."""
+    """While this is entered, dropout is off in a module and all below it; afterwards each is in the
+    mode it was in.
+    """
     active = [each for each in module.modules() if each.training]
     for each in active:
         each.training = False
@@ -66,25 +70,33 @@ def _outline(value, indent):
     """One line for every parameter and every module below, as print() shows them."""
     for name, child in _children(value):
         if isinstance(child, Tensor):
-            yield f"{indent}{name}  {child.shape}" + ("  frozen" if getattr(child, "frozen", False) else "")
+            yield f"{indent}{name}  {child.shape}" + (
+                "  frozen" if getattr(child, "frozen", False) else ""
+            )
         elif isinstance(child, (Module, list, tuple, dict)):
             below = list(_outline(child, indent + "  "))
             if below or isinstance(child, Module):
-                yield f"{indent}{name}" + (f": {type(child).__name__}" if isinstance(child, Module) else "")
+                yield f"{indent}{name}" + (
+                    f": {type(child).__name__}" if isinstance(child, Module) else ""
+                )
             yield from below
 
 
 class Module:
-    """Base of everything with parameters: Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
+    """Base of everything with parameters: Tensors that require a gradient, in attributes, lists,
+    dicts or sub-modules.
 
-    A frozen parameter (finetune/freezing.py) requires none and is still one: saved, moved and counted.
-    A subclass sets attributes in __init__ and computes in __call__. `training` tells dropout whether to act.
+    A frozen parameter (finetune/freezing.py) requires none and is still one: saved, moved and
+    counted. A subclass sets attributes in __init__ and computes in __call__. `training` tells
+    dropout whether to act.
     """
 
     training = True
 
     def named_parameters(self):
-        """Name -> parameter, in attribute order; a parameter reachable by two names counts once, under the first."""
+        """Name -> parameter, in attribute order; a parameter reachable by two names counts once,
+        under the first.
+        """
         return dict(_walk(self, "", set()))
 
     def parameters(self):
@@ -98,8 +110,11 @@ class Module:
             value = waiting.pop()
             if isinstance(value, Module):
                 found.setdefault(id(value), value)
-            waiting += [child for _, child in _children(value)
-                        if isinstance(child, (Module, list, tuple, dict)) and id(child) not in found]
+            waiting += [
+                child
+                for _, child in _children(value)
+                if isinstance(child, (Module, list, tuple, dict)) and id(child) not in found
+            ]
         return list(found.values())
 
     def count_parameters(self):
@@ -122,7 +137,9 @@ class Module:
         return self.train(False)
 
     def to(self, device):
-        """Move every parameter, and every stream that dropout draws from, to a device, in place. Returns the module."""
+        """Move every parameter, and every stream that dropout draws from, to a device, in place.
+        Returns the module.
+        """
         for p in self.parameters():
             if p.device != device:
                 p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
@@ -132,24 +149,29 @@ class Module:
         return self
 
     def __repr__(self):
-        return f"{type(self).__name__}: {self.count_parameters():,} parameters\n" + "\n".join(_outline(self, "  "))
+        return f"{type(self).__name__}: {self.count_parameters():,} parameters\n" + "\n".join(
+            _outline(self, "  ")
+        )
 
     def settings(self):
-        """Arrays beside the parameters that decide what this module computes, by name: saved and loaded with them.
+        """Arrays beside the parameters that decide what this module computes, by name: saved and
+        loaded with them.
 
         Such as a mask, packed weights, or a scale. By default there are none
         """
         return {}
 
     def check_settings(self, arrays):
-        """Whether settings that are about to be loaded can be taken: by default if they are those that are there.
+        """Whether settings that are about to be loaded can be taken: by default if they are those
+        that are there.
 
         arrays   some of settings(), of the same shapes
         returns  None, or what is the matter with them
         """
         mine = self.settings()
-        differing = [name for name in arrays
-                     if not np.array_equal(arrays[name], backend.to_cpu(mine[name]))]
+        differing = [
+            name for name in arrays if not np.array_equal(arrays[name], backend.to_cpu(mine[name]))
+        ]
         if differing:
             return f"{', '.join(differing)} is another: change the model as it was changed before saving"
 
@@ -183,7 +205,9 @@ class Module:
 
         raises  CheckpointError for a module in a state that cannot be saved
         """
-        return {name: np.array(backend.to_cpu(array)) for name, array in self.named_arrays().items()}
+        return {
+            name: np.array(backend.to_cpu(array)) for name, array in self.named_arrays().items()
+        }
 
     def load_state_dict(self, state, strict=True):
         """Overwrite the parameters and settings with arrays by name.
@@ -193,13 +217,26 @@ class Module:
         """
         parameters, mine = self.named_parameters(), self.named_arrays()
         missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
-        wrong = [f"{n}: {np.shape(state[n])}, needs {p.shape}" for n, p in mine.items()
-                 if n in state and np.shape(state[n]) != p.shape]
-        problems = [f"{what} {', '.join(names)}" for what, names in
-                    (("missing", missing * strict), ("unknown", unknown * strict), ("of another shape", wrong)) if names]
+        wrong = [
+            f"{n}: {np.shape(state[n])}, needs {p.shape}"
+            for n, p in mine.items()
+            if n in state and np.shape(state[n]) != p.shape
+        ]
+        problems = [
+            f"{what} {', '.join(names)}"
+            for what, names in (
+                ("missing", missing * strict),
+                ("unknown", unknown * strict),
+                ("of another shape", wrong),
+            )
+            if names
+        ]
         settings = [] if wrong else list(self._settings_in(state))
-        problems += [f"{prefix}{problem}" for prefix, module, arrays in settings
-                     if (problem := module.check_settings(arrays))]
+        problems += [
+            f"{prefix}{problem}"
+            for prefix, module, arrays in settings
+            if (problem := module.check_settings(arrays))
+        ]
         if problems:
             raise CheckpointError(f"load_state_dict: {'; '.join(problems)}")
         for _, module, arrays in settings:
@@ -213,7 +250,10 @@ class Module:
     def _settings_in(self, state):
         """(dotted name, module, its settings in `state`) of every module that has some there."""
         for prefix, module in _modules_by_name(self, "", set()):
-            arrays = {name: np.asarray(state[prefix + name]).astype(array.dtype, copy=False)
-                      for name, array in module.settings().items() if prefix + name in state}
+            arrays = {
+                name: np.asarray(state[prefix + name]).astype(array.dtype, copy=False)
+                for name, array in module.settings().items()
+                if prefix + name in state
+            }
             if arrays:
                 yield prefix, module, arrays

@@ -1,4 +1,5 @@
 """Normalization layers, and where a block places them. Read next: feedforward.py."""
+
 import numpy as np
 
 from tinylm.autograd import Tensor, layer_norm, rms_norm
@@ -18,7 +19,9 @@ class LayerNorm(Module):
 
 
 class RMSNorm(Module):
-    """Root-mean-square normalization with learned gain   (book eq. 2.24); it has no bias, whatever is asked for."""
+    """Root-mean-square normalization with learned gain   (book eq. 2.24); it has no bias, whatever
+    is asked for.
+    """
 
     def __init__(self, d_model, bias=False, eps=1e-6, dtype=np.float32):
         self.gain = Tensor(np.ones(d_model, dtype), requires_grad=True)
@@ -42,12 +45,16 @@ def post_norm(x, branch, norm):
 
 
 def branch_norm(x, branch, norm):
-    """x + norm(F(x)): what book eq. 2.5 prints as pre-norm; the branch's output is normalized (as in OLMo 2)."""
+    """x + norm(F(x)): what book eq. 2.5 prints as pre-norm; the branch's output is normalized (as
+    in OLMo 2).
+    """
     return x + norm(branch(x))
 
 
 def sandwich_norm(x, branch, norms):
-    """x + outer(F(inner(x))), norms the pair (inner, outer): normalized on both sides of the branch (as in Gemma 2)."""
+    """x + outer(F(inner(x))), norms the pair (inner, outer): normalized on both sides of the branch
+    (as in Gemma 2).
+    """
     inner, outer = norms
     return x + outer(branch(inner(x)))
 

@@ -1,4 +1,5 @@
 """Optimizers and schedules. Read flat.py first: the one buffer that all of them update."""
+
 from tinylm.optim import schedule
 from tinylm.optim.adam import Adam, AdamW
 from tinylm.optim.flat import FlatParameters, clip_grad_norm, grad_norm

@@ -1,4 +1,5 @@
 """Gradient descent, plain and with momentum   (book eq. 2.32). Read next: adam.py."""
+
 import numpy as np
 
 from tinylm.optim.flat import flatten, wide, wide_zeros
@@ -19,8 +20,14 @@ class SGD:
         self.flat.zero_grad()
 
     def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
-        lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
+        """One update of elements start .. stop-1 of the flat buffer, with the gradient times
+        `scale`.
+        """
+        if lr is None:
+            lr = self.lr
+        if stop is None:
+            stop = len(self.flat)
+        flat = self.flat
         gradient = flat.collect()
         for part in flat.decayed(start, stop):
             flat.data[part] *= 1 - lr * self.weight_decay
@@ -37,7 +44,8 @@ class SGD:
 
 
 class Momentum:
-    """u <- momentum * u + g;  theta <- theta - lr * u   (Polyak 1964, in the form of Sutskever et al. 2013)
+    """u <- momentum * u + g;   theta <- theta - lr * u   (Polyak 1964, in the form of Sutskever et
+    al. 2013)
 
     parameters    FlatParameters, or a dict or list of Tensors
     nesterov      step along g + momentum * u instead: the gradient looked up ahead
@@ -54,11 +62,17 @@ class Momentum:
         self.flat.zero_grad()
 
     def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer, with the gradient times `scale`."""
-        lr, stop, flat = self.lr if lr is None else lr, len(self.flat) if stop is None else stop, self.flat
+        """One update of elements start .. stop-1 of the flat buffer, with the gradient times
+        `scale`.
+        """
+        if lr is None:
+            lr = self.lr
+        if stop is None:
+            stop = len(self.flat)
+        flat = self.flat
         g = wide(flat.collect()[start:stop]) * scale
         for part in flat.decayed(start, stop):
-            g[part.start - start:part.stop - start] += self.weight_decay * wide(flat.data[part])
+            g[part.start - start : part.stop - start] += self.weight_decay * wide(flat.data[part])
         u = self.velocity[start:stop]
         u *= self.momentum
         u += g

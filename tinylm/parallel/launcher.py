@@ -1,10 +1,12 @@
 """Start workers, watch them, and end them all together.
 
-`launch` forks one process per worker and waits beside them. Whatever happens to one happens to all: the first
-error ends the others and is raised here; if this process dies, they die. One worker per core with one BLAS thread
-each beats one process with BLAS threads on small models, because everything between the matrix products runs in
-parallel too (DESIGN.md has the figures). Read next: `communicate/shared.py`.
+`launch` forks one process per worker and waits beside them. Whatever happens to one happens to all:
+the first error ends the others and is raised here; if this process dies, they die. One worker per
+core with one BLAS thread each beats one process with BLAS threads on small models, because
+everything between the matrix products runs in parallel too (DESIGN.md has the figures). Read next:
+`communicate/shared.py`.
 """
+
 import contextlib
 import ctypes
 import os
@@ -24,9 +26,9 @@ from tinylm.parallel.communicate.communicator import SingleProcess
 from tinylm.parallel.communicate.memory import Memory
 from tinylm.parallel.communicate.shared import SharedMemory
 
-GRACE = 5.0               # seconds that workers have to end by themselves once Ctrl-C has ended one of them
-HAND_ON = 0.3             # seconds after which workers get a Ctrl-C that this process alone may have had
-POLL = 0.05               # seconds between looks at the workers while no pipe stirs
+GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
+HAND_ON = 0.3  # seconds after which workers get a Ctrl-C that this process alone may have had
+POLL = 0.05  # seconds between looks at the workers while no pipe stirs
 
 
 def obstacle():
@@ -34,20 +36,26 @@ def obstacle():
     if not hasattr(os, "fork") or sys.platform in ("emscripten", "wasi"):
         return "this system cannot fork; use one process, whose matrix products use all cores by BLAS threads"
     if sys.platform == "darwin" and blas_threads() is None:
-        return ("NumPy is built on Apple's Accelerate here, which does not survive a fork; use one process, whose "
-                "matrix products use all cores by themselves")
+        return (
+            "NumPy is built on Apple's Accelerate here, which does not survive a fork; use one process, whose "
+            "matrix products use all cores by themselves"
+        )
     return None
 
 
 def default_workers(batch_size):
-    """The largest number of workers, up to one per core, that divides `batch_size`; 1 where there is an obstacle."""
+    """The largest number of workers, up to one per core, that divides `batch_size`; 1 where there
+    is an obstacle.
+    """
     limit = 1 if obstacle() else min(cores(), batch_size)
     return max([w for w in range(1, limit + 1) if batch_size % w == 0], default=1)
 
 
 @dataclass
 class Worker:
-    """What the parent knows of one worker. `status` is None while it runs; `report` is what came through its pipe."""
+    """What the parent knows of one worker. `status` is None while it runs; `report` is what came
+    through its pipe.
+    """
 
     pid: int
     pipe: int
@@ -73,7 +81,9 @@ class Worker:
         return self.status is not None
 
     def outcome(self):
-        """(failure, result) of an ended worker; failure is None or (time, type name, message, traceback text)."""
+        """(failure, result) of an ended worker; failure is None or (time, type name, message,
+        traceback text).
+        """
         if self.status < 0:
             known = -self.status in set(signal.Signals)
             name = signal.Signals(-self.status).name if known else f"signal {-self.status}"
@@ -86,20 +96,26 @@ class Worker:
 
 
 def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
-    """Run function(communicator, *args) in `workers` processes on this machine and return what rank 0 returns.
+    """Run function(communicator, *args) in `workers` processes on this machine and return what rank
+    0 returns.
 
-    function   any callable; forked, not pickled, so a closure will do, and what it reads is already in memory
+    function   any callable; forked, not pickled, so a closure will do, and what it reads is already
+               in memory
     workers    1: called right here with a SingleProcess communicator, BLAS threads left as they are
-    capacity   bytes of shared memory each worker may get from `empty`; reserved, only taken when used
-    mailbox    bytes through which other arrays pass at a time, and of messages that wait unreceived for each pair
+    capacity   bytes of shared memory each worker may get from `empty`; reserved, only taken when
+               used
+    mailbox    bytes through which other arrays pass at a time, and of messages that wait unreceived
+               for each pair
     returns    rank 0's result, pickled through a pipe: keep it small; large arrays belong in files
-    raises     WorkerError, with .rank, .type, .message and .traceback of the first worker that failed or was killed,
-               once all others have been ended. KeyboardInterrupt if a worker let Ctrl-C through, Terminated if SIGTERM
-               or SIGHUP came to this process and ended one.
+    raises     WorkerError, with .rank, .type, .message and .traceback of the first worker that
+               failed or was killed, once all others have been ended. KeyboardInterrupt if a worker
+               let Ctrl-C through, Terminated if SIGTERM or SIGHUP came to this process and ended
+               one.
 
-    A terminal's Ctrl-C reaches the workers as well as this process; `kill -INT` reaches one process, and this one hands
-    it on. They may finish by themselves, and if all do, the result is returned; a second Ctrl-C ends them. SIGTERM is
-    sent to one process only: this one hands it to the workers, and SIGHUP as well, unless it is ignored.
+    A terminal's Ctrl-C reaches the workers as well as this process; `kill -INT` reaches one
+    process, and this one hands it on. They may finish by themselves, and if all do, the result is
+    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to
+    the workers, and SIGHUP as well, unless it is ignored.
     """
     if workers == 1:
         return function(SingleProcess(), *args)
@@ -116,12 +132,12 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
     restore = [on_signal(signal.SIGINT, lambda *_: interrupts.press())]
     restore += [on_signal(number, terminated) for number in endings()]
     threads = blas_threads()
-    blas_threads(1)                                          # before the fork: a worker never starts BLAS threads
-    lifeline, parent_end = os.pipe()                         # reads end-of-file when this process is gone
+    blas_threads(1)  # before the fork: a worker never starts BLAS threads
+    lifeline, parent_end = os.pipe()  # reads end-of-file when this process is gone
     try:
         for rank in range(workers):
             running.append(fork_worker(function, args, memory, rank, lifeline, parent_end))
-        if interrupts.terminated:                            # it came while some were not there yet
+        if interrupts.terminated:  # it came while some were not there yet
             hand_on(interrupts.terminated, running)
         if threads:
             blas_threads(threads)
@@ -154,20 +170,25 @@ class Interrupts(list):
             self.append(now)
 
     def due(self):
-        """Whether the workers have had the time that a terminal takes to reach them, and now need the signal from
-        here."""
+        """Whether the workers have had the time that a terminal takes to reach them, and now need
+        the signal from here.
+        """
         return bool(self) and not self.handed_on and time.monotonic() - self[0] >= HAND_ON
 
 
 def hand_on(number, running):
-    """Send a signal to the workers that are still there, rank 0 first: it is the one that answers for all."""
+    """Send a signal to the workers that are still there, rank 0 first: it is the one that answers
+    for all.
+    """
     for worker in running:
-        if worker.status is None:                            # not reaped, so the pid is still this worker's
+        if worker.status is None:  # not reaped, so the pid is still this worker's
             os.kill(worker.pid, number)
 
 
 def on_signal(number, handler):
-    """Let `handler` take a signal. Returns what puts the old handler back; does nothing outside the main thread."""
+    """Let `handler` take a signal. Returns what puts the old handler back; does nothing outside the
+    main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     before = signal.signal(number, handler)
@@ -183,7 +204,7 @@ def flush():
 
 def fork_worker(function, args, memory, rank, lifeline, parent_end):
     """Start worker `rank`. Returns its Worker; in the new process it does not return."""
-    flush()                                                  # or both processes would write what is buffered
+    flush()  # or both processes would write what is buffered
     parent = os.getpid()
     read, write = os.pipe()
     pid = os.fork()
@@ -204,7 +225,7 @@ def fork_worker(function, args, memory, rank, lifeline, parent_end):
             pipe.write(report)
         status = 0
     finally:
-        os._exit(status)                                     # none of the parent's clean-up is this process's business
+        os._exit(status)  # none of the parent's clean-up is this process's business
 
 
 def run(function, args, memory):
@@ -220,19 +241,23 @@ def run(function, args, memory):
 
 
 def die_with(parent, lifeline):
-    """End this process when its parent ends, even by kill -9: by the kernel on Linux, elsewhere by a watched pipe."""
+    """End this process when its parent ends, even by kill -9: by the kernel on Linux, elsewhere by
+    a watched pipe.
+    """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    PR_SET_PDEATHSIG = 1                                     # linux/prctl.h
+    PR_SET_PDEATHSIG = 1  # linux/prctl.h
     if prctl is None or prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         threading.Thread(target=lambda: (os.read(lifeline, 1), os._exit(1)), daemon=True).start()
-    if os.getppid() != parent:                               # it was gone before we asked
+    if os.getppid() != parent:  # it was gone before we asked
         os._exit(1)
 
 
 def supervise(running, interrupts):
-    """Wait until all have ended, or one has failed. Returns None or the first failure, its rank in front.
+    """Wait until all have ended, or one has failed. Returns None or the first failure, its rank in
+    front.
 
-    After a Ctrl-C the others get a while to end by themselves; at the second Ctrl-C there is no more waiting.
+    After a Ctrl-C the others get a while to end by themselves; at the second Ctrl-C there is no
+    more waiting.
     """
     failures, deadline = [], float("inf")
     with selectors.DefaultSelector() as pipes:
@@ -255,18 +280,26 @@ def supervise(running, interrupts):
     failures = failed(running)
     if not failures and len(interrupts) > 1:
         return 0, 0.0, "KeyboardInterrupt", "", ""
-    return failures[0] if failures else None
+    if failures:
+        return failures[0]
+    return None
 
 
 def let_through(failure, interrupts):
     """Whether a worker ended because it did not handle the signal that this process was sent too."""
     kind, came = failure[2], interrupts.terminated
-    return (interrupts and kind == "KeyboardInterrupt") or (came and kind in (came.name, "Terminated"))
+    return (interrupts and kind == "KeyboardInterrupt") or (
+        came and kind in (came.name, "Terminated")
+    )
 
 
 def failed(running):
-    """(rank, time, type name, message, traceback) of the workers that have ended in failure, the earliest first."""
-    outcomes = [(rank, worker.outcome()[0]) for rank, worker in enumerate(running) if worker.ended()]
+    """(rank, time, type name, message, traceback) of the workers that have ended in failure, the
+    earliest first.
+    """
+    outcomes = [
+        (rank, worker.outcome()[0]) for rank, worker in enumerate(running) if worker.ended()
+    ]
     return sorted([(rank, *failure) for rank, failure in outcomes if failure], key=lambda f: f[1])
 
 
@@ -286,7 +319,9 @@ def raise_failure(first, workers, interrupts):
     """Raise the first failure as this process's own."""
     rank, _, kind, message, trace = first
     if let_through(first, interrupts):
-        raise KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated(interrupts.terminated)
+        raise (
+            KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated(interrupts.terminated)
+        )
     error = WorkerError(f"worker {rank} of {workers} failed: {kind}: {message}")
     error.rank, error.type, error.message, error.traceback = rank, kind, message, trace
     raise error from (RuntimeError(f"in worker {rank}:\n{trace}") if trace else None)

@@ -1,9 +1,11 @@
-"""Pretraining objectives (book chapter 1 and section 2.1.2): turn sequences into a task, then score a model on it.
+"""Pretraining objectives (book chapter 1 and section 2.1.2): turn sequences into a task, then score
+a model on it.
 
-An objective has two methods. `make_batch(sequences, rng) -> Batch` is pure and seeded; `loss(model, batch)` gives
-(mean loss in nats per target, {"tokens": targets that count, "loss": the mean as a float}). The trainer knows nothing
-else about what is learned. Read batch.py and special.py, then the rooms: the families of the book's Table 1.1
-(permuted language modeling lives in masked/), and what came before them:
+An objective has two methods. `make_batch(sequences, rng) -> Batch` is pure and seeded; `loss(model,
+batch)` gives (mean loss in nats per target, {"tokens": targets that count, "loss": the mean as a
+float}). The trainer knows nothing else about what is learned. Read batch.py and special.py, then
+the rooms: the families of the book's Table 1.1 (permuted language modeling lives in masked/), and
+what came before them:
 
     language        causal, prefix, fill in the middle, several tokens at once
     masked          BERT, spans, XLNet's permutations
@@ -11,8 +13,10 @@ else about what is learned. Read batch.py and special.py, then the rooms: the fa
     denoising       BART, T5, UL2
     early           layer by layer, self-training, co-training
 
-objectives.py names them all; table.py derives Table 1.1; languages.py, visible.py and words.py serve several of them.
+objectives.py names them all; table.py derives Table 1.1; languages.py, visible.py and words.py
+serve several of them.
 """
+
 from tinylm.pretrain.batch import IGNORE, Batch, Seq2SeqBatch, TokenBatch
 from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
 from tinylm.pretrain.discriminative.replaced import ReplacedTokens
@@ -24,5 +28,22 @@ from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.objectives import OBJECTIVES, objective
 from tinylm.pretrain.special import Special
 
-__all__ = ["Batch", "CausalLM", "IGNORE", "MaskedLM", "MultiTokenHeads", "MultiTokenLM", "OBJECTIVES", "PermutedLM", "PrefixLM",
-           "ReplacedTokens", "Seq2SeqBatch", "Seq2SeqLM", "Special", "StaticMasks", "TokenBatch", "log_likelihood", "objective"]
+__all__ = [
+    "Batch",
+    "CausalLM",
+    "IGNORE",
+    "MaskedLM",
+    "MultiTokenHeads",
+    "MultiTokenLM",
+    "OBJECTIVES",
+    "PermutedLM",
+    "PrefixLM",
+    "ReplacedTokens",
+    "Seq2SeqBatch",
+    "Seq2SeqLM",
+    "Special",
+    "StaticMasks",
+    "TokenBatch",
+    "log_likelihood",
+    "objective",
+]

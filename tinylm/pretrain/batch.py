@@ -1,8 +1,10 @@
 """What an objective hands to a model: inputs, and the targets its outputs are scored against.
 
-Rows are independent, so a batch may be cut anywhere between them: into micro-batches, or among workers. Targets that
-do not count (padding, positions that are not masked) are IGNORE. Read next: language/causal.py; score.py.
+Rows are independent, so a batch may be cut anywhere between them: into micro-batches, or among
+workers. Targets that do not count (padding, positions that are not masked) are IGNORE. Read next:
+language/causal.py; score.py.
 """
+
 import dataclasses
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from tinylm.backend import to_device
 from tinylm.errors import DtypeError, ShapeError
 
-IGNORE = -100            # the usual marker for "nothing to predict here"; never a token id
+IGNORE = -100  # the usual marker for "nothing to predict here"; never a token id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +44,18 @@ class Batch:
 
     def _map(self, change):
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return dataclasses.replace(self, **{name: change(v) for name, v in values.items() if v is not None})
+        return dataclasses.replace(
+            self, **{name: change(v) for name, v in values.items() if v is not None}
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenBatch(Batch):
-    """For a single stack that predicts at the places where it reads: encoders, and decoders with a mask of their own.
+    """For a single stack that predicts at the places where it reads: encoders, and decoders with a
+    mask of their own.
 
-    mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) which sees which; None: all see all
+    mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) which sees
+               which; None: all see all
     segments, languages, positions, order  (B, T) integers, or None
     """
 
@@ -81,11 +87,14 @@ class Seq2SeqBatch(Batch):
 def as_rows(sequences, operation, shortest=1):
     """Sequences as (B, T) int64.
 
-    raises   ShapeError unless they are (B, T) with T >= shortest, DtypeError unless they are integers
+    raises   ShapeError unless they are (B, T) with T >= shortest, DtypeError unless they are
+             integers
     """
     sequences = np.asarray(sequences)
     if sequences.ndim != 2 or sequences.shape[1] < shortest:
-        raise ShapeError(f"{operation}: sequences have shape {sequences.shape}, needs (B, T) with T >= {shortest}")
+        raise ShapeError(
+            f"{operation}: sequences have shape {sequences.shape}, needs (B, T) with T >= {shortest}"
+        )
     if sequences.dtype.kind not in "iu":
         raise DtypeError(f"{operation}: sequences are {sequences.dtype}, not integer token ids")
     return sequences.astype(np.int64, copy=False)
@@ -100,8 +109,9 @@ def pad_rows(rows, fill, width=None):
     returns  (B, width) int64, and (B, width) bool, True where a row has a token
     """
     lengths = np.array([len(row) for row in rows], np.int64)
-    width = int(lengths.max(initial=0)) if width is None else width
-    filled = np.arange(width) < lengths[:, None]                                        # (B, width)
+    if width is None:
+        width = int(lengths.max(initial=0))
+    filled = np.arange(width) < lengths[:, None]  # (B, width)
     out = np.full(filled.shape, fill, np.int64)
     if len(rows):
         out[filled] = np.concatenate(rows)

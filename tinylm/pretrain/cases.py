@@ -1,7 +1,10 @@
-"""How to check the objectives: each loss on the least model that has its parts, on a batch drawn once.
+"""How to check the objectives: each loss on the least model that has its parts, on a batch drawn
+once.
 
-The models they are for are checked on the floor below; here a table of embeddings and a linear map take their place.
+The models they are for are checked on the floor below; here a table of embeddings and a linear map
+take their place.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, linear, stack
@@ -19,13 +22,20 @@ from tinylm.pretrain.special import Special
 SPECIAL = Special.after(4, sentinels=3, others=3)
 TEXT = np.array([[0, 1, 2, 3, 1, 0], [3, 3, 0, 2, 1, 2]])
 PAIRS = [(TEXT[0, :2], TEXT[0, 3:5]), (TEXT[1, :3], TEXT[1, 4:])]
-# What some objectives need besides: a corpus for negatives, word beginnings, the end of a sentence, translations.
-MORE = dict(corpus=np.array([2, 0, 1, 1, 3, 2, 0, 3]), starts=np.arange(SPECIAL.vocab_size) != 1, ends=np.array([2]),
-            dictionary=np.where(np.arange(SPECIAL.vocab_size) < 2, 3, -1)[:, None])
+# What some objectives need besides: a corpus for negatives, word beginnings, the end of a sentence,
+# translations.
+MORE = dict(
+    corpus=np.array([2, 0, 1, 1, 3, 2, 0, 3]),
+    starts=np.arange(SPECIAL.vocab_size) != 1,
+    ends=np.array([2]),
+    dictionary=np.where(np.arange(SPECIAL.vocab_size) < 2, 3, -1)[:, None],
+)
 
 
 class Reader(Module):
-    """All the parts that losses ask for: states of tokens that know of the others, and linear maps of them."""
+    """All the parts that losses ask for: states of tokens that know of the others, and linear maps
+    of them.
+    """
 
     def __init__(self, rng):
         self.tokens = Embedding(SPECIAL.vocab_size, 2, Random(0), dtype=np.float64)
@@ -34,7 +44,7 @@ class Reader(Module):
 
     def hidden(self, ids, mask=None, **options):
         h = self.tokens(ids)
-        return h + (h * h).mean(axis=1, keepdims=True)                                  # (B, T, 2)
+        return h + (h * h).mean(axis=1, keepdims=True)  # (B, T, 2)
 
     def logits(self, h):
         return linear(h, self.out)
@@ -44,7 +54,9 @@ class Reader(Module):
 
     def __call__(self, ids, *decoder, source_mask=None, **options):
         h = self.hidden(ids)
-        return self.logits(self.tokens(decoder[0]) + h.mean(axis=1, keepdims=True) if decoder else h)
+        return self.logits(
+            self.tokens(decoder[0]) + h.mean(axis=1, keepdims=True) if decoder else h
+        )
 
 
 class Pair(Module):
@@ -73,7 +85,11 @@ class Bounded(Reader):
 
     def __init__(self, rng):
         Reader.__init__(self, rng)
-        self.boundary = ready(SpanBoundaryHead(2, SPECIAL.vocab_size, Random(int(rng.integers(99))), 3, dtype=np.float64))
+        self.boundary = ready(
+            SpanBoundaryHead(
+                2, SPECIAL.vocab_size, Random(int(rng.integers(99))), 3, dtype=np.float64
+            )
+        )
 
 
 def weight(rng, *shape):
@@ -90,7 +106,9 @@ def _draw(name):
     made = objective(name, SPECIAL, **MORE)
     model = {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}.get(name, Reader)
     text = PAIRS if name == "translation" else TEXT
-    return lambda rng: [call(model(rng), made, made.make_batch(text, Random(int(rng.integers(99)), name)))]
+    return lambda rng: [
+        call(model(rng), made, made.make_batch(text, Random(int(rng.integers(99)), name)))
+    ]
 
 
 def _paired(rng):
@@ -101,28 +119,83 @@ def _paired(rng):
     return call(model, made, made.make_batch(PAIRS))
 
 
-# One objective for every loss that is written differently; the others differ in what they make of a text.
-for _name in ("causal", "prefix", "multi-token", "masked", "span-boundary", "bert", "replaced", "contrastive", "mass", "sentinels"):
+# One objective for every loss that is written differently; the others differ in what they make of a
+# text.
+for _name in (
+    "causal",
+    "prefix",
+    "multi-token",
+    "masked",
+    "span-boundary",
+    "bert",
+    "replaced",
+    "contrastive",
+    "mass",
+    "sentinels",
+):
     _section = OBJECTIVES[_name].section
-    register(f"pretrain.{_name}", loss_of, _draw(_name), covers=(),
-             source=f"book section {_section}" if _section[0].isdigit() else _section)
+    register(
+        f"pretrain.{_name}",
+        loss_of,
+        _draw(_name),
+        covers=(),
+        source=f"book section {_section}" if _section[0].isdigit() else _section,
+    )
 
-register("pretrain.info_nce", contrastive.info_nce, lambda rng: [
-    call(normal(rng, 3, 2), normal(rng, 3, 2), temperature=0.5, symmetric=both) for both in (False, True)], covers=(),
-    source="Gao et al. 2021; Radford et al. 2021")
-register("pretrain.clip_loss", contrastive.clip_loss, lambda rng: [
-    call(normal(rng, 3, 2), normal(rng, 3, 2), np.array(0.7))], covers=(),
-    source="Radford et al. 2021")
-register("pretrain.paired", loss_of, lambda rng: [_paired(rng)], covers=(),
-         source="Radford et al. 2021")
-register("pretrain.bilinear_score", contrastive.bilinear_score, lambda rng: [
-    call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 2, 2))], covers=(),
-         source="book Table 1.1")
-register("pretrain.mean_pool", contrastive.mean_pool, lambda rng: [
-    call(normal(rng, 2, 3, 2), mask=np.array([[True, True, False], [True, True, True]])), call(normal(rng, 2, 3, 2))], covers=())
-register("pretrain.detection_losses", detection_losses, lambda rng: [
-    call(normal(rng, 2, 3), np.array([[0, 1, 1], [1, 0, 0]]))], covers=(),
-         source="Clark et al. 2020")
-register("pretrain.fooling_loss", lambda logits, **options: fooling_loss(logits, **options), lambda rng: [
-    call(normal(rng, 2, 3, 4), tokens=np.array([[0, 3, 1], [2, 2, 0]]), rewards=rng.normal(size=(2, 3)),
-         targets=np.array([[0, -100, 1], [2, 2, -100]]))], covers=(), source="Clark et al. 2020, appendix F")
+register(
+    "pretrain.info_nce",
+    contrastive.info_nce,
+    lambda rng: [
+        call(normal(rng, 3, 2), normal(rng, 3, 2), temperature=0.5, symmetric=both)
+        for both in (False, True)
+    ],
+    covers=(),
+    source="Gao et al. 2021; Radford et al. 2021",
+)
+register(
+    "pretrain.clip_loss",
+    contrastive.clip_loss,
+    lambda rng: [call(normal(rng, 3, 2), normal(rng, 3, 2), np.array(0.7))],
+    covers=(),
+    source="Radford et al. 2021",
+)
+register(
+    "pretrain.paired", loss_of, lambda rng: [_paired(rng)], covers=(), source="Radford et al. 2021"
+)
+register(
+    "pretrain.bilinear_score",
+    contrastive.bilinear_score,
+    lambda rng: [call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 2, 2))],
+    covers=(),
+    source="book Table 1.1",
+)
+register(
+    "pretrain.mean_pool",
+    contrastive.mean_pool,
+    lambda rng: [
+        call(normal(rng, 2, 3, 2), mask=np.array([[True, True, False], [True, True, True]])),
+        call(normal(rng, 2, 3, 2)),
+    ],
+    covers=(),
+)
+register(
+    "pretrain.detection_losses",
+    detection_losses,
+    lambda rng: [call(normal(rng, 2, 3), np.array([[0, 1, 1], [1, 0, 0]]))],
+    covers=(),
+    source="Clark et al. 2020",
+)
+register(
+    "pretrain.fooling_loss",
+    lambda logits, **options: fooling_loss(logits, **options),
+    lambda rng: [
+        call(
+            normal(rng, 2, 3, 4),
+            tokens=np.array([[0, 3, 1], [2, 2, 0]]),
+            rewards=rng.normal(size=(2, 3)),
+            targets=np.array([[0, -100, 1], [2, 2, -100]]),
+        )
+    ],
+    covers=(),
+    source="Clark et al. 2020, appendix F",
+)

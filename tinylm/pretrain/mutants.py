@@ -5,6 +5,7 @@ shifted, a mean over the wrong count. `fault` computes what an objective should 
 from the probabilities of a model, in loops and without the code of the objectives; `mutants` are
 the objectives with one such error. The same for derivatives: autograd/check/mutants.py.
 """
+
 import dataclasses
 from collections.abc import Callable
 
@@ -15,15 +16,23 @@ from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.cases import MORE, SPECIAL, Pair, Reader
 from tinylm.pretrain.objectives import objective
 
-DENOISERS = ("token-masking", "token-deletion", "text-infilling", "sentence-permutation",
-             "document-rotation", "token-permutation", "token-replacement", "bart")
+DENOISERS = (
+    "token-masking",
+    "token-deletion",
+    "text-infilling",
+    "sentence-permutation",
+    "document-rotation",
+    "token-permutation",
+    "token-replacement",
+    "bart",
+)
 MASKED = "masked", "whole-word", "spans"
 PAIRS = "next-sentence", "sentence-order", "bert"
 CHECKED = ("causal", *MASKED, *PAIRS, "replaced", "contrastive", *DENOISERS)
 # No two neighbors alike, and no row the reverse or the rotation of itself: every shift is visible.
 TEXT = np.array([[0, 1, 2, 3, 1, 0, 2, 1, 3, 2], [3, 1, 3, 0, 2, 1, 2, 0, 1, 3]])
-GIVEN = dict(MORE, corpus=np.tile(TEXT.reshape(-1), 2))     # longer than a row, for negatives
-TOLERANCE = 1e-9              # float64 sums of some 20 terms, in another order
+GIVEN = dict(MORE, corpus=np.tile(TEXT.reshape(-1), 2))  # longer than a row, for negatives
+TOLERANCE = 1e-9  # float64 sums of some 20 terms, in another order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,15 +88,17 @@ def mutants(name):
     batches = dict(COMMON_BATCH, **BATCH.get(_rule(name), {}))
     losses = dict(COMMON_LOSS, **LOSS.get(_rule(name), {}))
     if name in ("contrastive", "next-sentence", "sentence-order"):
-        batches.pop("targets one place later")              # they predict no token
+        batches.pop("targets one place later")  # they predict no token
         batches.pop("targets one place sooner")
     if name in CORRUPTED:
         batches["another text is corrupted"] = _set(inputs=_other_words)
-    return ([Wrong(what, made, batch=change) for what, change in batches.items()]
-            + [Wrong(what, made, change=change) for what, change in losses.items()])
+    return [Wrong(what, made, batch=change) for what, change in batches.items()] + [
+        Wrong(what, made, change=change) for what, change in losses.items()
+    ]
 
 
 # What each kind of objective should do: (name, model, batch) -> (fault of the batch, loss)
+
 
 def _causal(name, model, batch):
     for row, inputs, targets in zip(TEXT, batch.inputs, batch.targets):
@@ -126,9 +137,11 @@ def _pairs(name, model, batch):
         if batch.segments[b].tolist() != [int(t > marks[0]) for t in range(len(shown))]:
             return "the segments do not change after the first [SEP]", 0
         ordered = np.array_equal([t for t in shown if t < 4], row)
-        losses.append(-log_p[b, 0 if ordered else 1])       # class 0: as in the text
-        said = [-_log_p(model.logits(model.hidden(batch.inputs)))[b, t, batch.targets[b, t]]
-                for t in np.flatnonzero(batch.targets[b] != IGNORE)]
+        losses.append(-log_p[b, 0 if ordered else 1])  # class 0: as in the text
+        said = [
+            -_log_p(model.logits(model.hidden(batch.inputs)))[b, t, batch.targets[b, t]]
+            for t in np.flatnonzero(batch.targets[b] != IGNORE)
+        ]
         losses[-1] += np.mean(said) if said else 0
     return "", np.mean(losses)
 
@@ -145,11 +158,14 @@ def _replaced(name, model, batch):
         places = np.flatnonzero(batch.targets[b] != IGNORE)
         masked.append(-np.mean([log_p[b, t, batch.original[b, t]] for t in places]))
         for t in places:
-            sums = np.cumsum(np.exp(log_p[b, t]))           # the first that passes the draw
+            sums = np.cumsum(np.exp(log_p[b, t]))  # the first that passes the draw
             generated[b, t] = np.flatnonzero(sums > batch.draws[b, t])[0]
     z = model.discriminator(generated).data
-    detection = [np.log1p(np.exp(-z[b, t] if generated[b, t] != batch.original[b, t] else z[b, t]))
-                 for b, t in np.ndindex(2, z.shape[1]) if t]
+    detection = [
+        np.log1p(np.exp(-z[b, t] if generated[b, t] != batch.original[b, t] else z[b, t]))
+        for b, t in np.ndindex(2, z.shape[1])
+        if t
+    ]
     return "", np.mean(masked) + 50 * np.mean(detection)
 
 
@@ -158,7 +174,7 @@ def _contrastive(name, model, batch):
         return "the model reads another text", 0
     a = model.hidden(batch.inputs).data[:, 0]
     a = a / np.sqrt((a * a).sum(1, keepdims=True))
-    scores = a @ a.T / 0.05                                 # of both readings, which are alike here
+    scores = a @ a.T / 0.05  # of both readings, which are alike here
     return "", -np.mean([scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(2)])
 
 
@@ -201,7 +217,8 @@ CORRUPTED = {
     "sentence-permutation": lambda source, row: sorted(source) == sorted(row),
     "token-permutation": lambda source, row: sorted(source) == sorted(row),
     "document-rotation": lambda source, row: any(source == row[i:] + row[:i] for i in range(10)),
-    "token-replacement": _some_replaced}
+    "token-replacement": _some_replaced,
+}
 
 
 def _rule(name):
@@ -221,10 +238,12 @@ def _with_cls():
 
 # The errors
 
+
 def _set(**changes):
     """A change of the fields of a batch, each from its own value."""
     return lambda batch: dataclasses.replace(
-        batch, **{field: change(getattr(batch, field)) for field, change in changes.items()})
+        batch, **{field: change(getattr(batch, field)) for field, change in changes.items()}
+    )
 
 
 def _later(array):
@@ -261,22 +280,35 @@ def _label_difference(right, model, batch, places, only_right=False):
 COMMON_BATCH = {
     "targets one place later": _set(targets=_later),
     "targets one place sooner": _set(targets=_sooner),
-    "inputs one place later": _set(inputs=_later)}
+    "inputs one place later": _set(inputs=_later),
+}
 COMMON_LOSS = {
     "a sum for a mean": lambda loss, right, model, batch: loss * batch.tokens,
-    "divided by one too many":
-        lambda loss, right, model, batch: loss * batch.tokens / (batch.tokens + 1),
-    "the sign": lambda loss, right, model, batch: -loss}
+    "divided by one too many": lambda loss, right, model, batch: (
+        loss * batch.tokens / (batch.tokens + 1)
+    ),
+    "the sign": lambda loss, right, model, batch: -loss,
+}
 BATCH = {
-    _pairs: {"classes inverted": _set(classes=lambda c: 1 - c),
-             "segments inverted": _set(segments=lambda s: 1 - s),
-             "segments one place later": _set(segments=_later)},
-    _replaced: {"[CLS] is judged": _set(judged=np.ones_like),
-                "judged one place later": _set(judged=_later),
-                "the generator reads what it predicts":
-                    lambda batch: dataclasses.replace(batch, inputs=batch.original)},
-    _denoising: {"the decoder reads the target":
-                     lambda batch: dataclasses.replace(batch, decoder=batch.targets),
-                 "the decoder is one place later": _set(decoder=_later)}}
-LOSS = {_replaced: {"labels inverted": _inverted_labels,
-                    "labels by mask position": _labels_by_place}}
+    _pairs: {
+        "classes inverted": _set(classes=lambda c: 1 - c),
+        "segments inverted": _set(segments=lambda s: 1 - s),
+        "segments one place later": _set(segments=_later),
+    },
+    _replaced: {
+        "[CLS] is judged": _set(judged=np.ones_like),
+        "judged one place later": _set(judged=_later),
+        "the generator reads what it predicts": lambda batch: dataclasses.replace(
+            batch, inputs=batch.original
+        ),
+    },
+    _denoising: {
+        "the decoder reads the target": lambda batch: dataclasses.replace(
+            batch, decoder=batch.targets
+        ),
+        "the decoder is one place later": _set(decoder=_later),
+    },
+}
+LOSS = {
+    _replaced: {"labels inverted": _inverted_labels, "labels by mask position": _labels_by_place}
+}

@@ -1,9 +1,11 @@
 """From logits to the number that is minimized: means over targets, and means over rows.
 
-A loss that is a mean over n targets can be cut into micro-batches and put together again with weights n_k / n
-(train/step.py). A sum of several means, such as BERT's, cannot, because each has its own n; it becomes a mean over rows
-of what each row loses, and its batch counts rows. Read next: masked/masked.py; discriminative/pairs.py.
+A loss that is a mean over n targets can be cut into micro-batches and put together again with
+weights n_k / n (train/step.py). A sum of several means, such as BERT's, cannot, because each has
+its own n; it becomes a mean over rows of what each row loses, and its batch counts rows. Read next:
+masked/masked.py; discriminative/pairs.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import cross_entropy
@@ -18,7 +20,8 @@ def score(logits, targets, **options):
 
     logits   (..., V) Tensor;  targets (...) integers, IGNORE where nothing counts
     options  label_smoothing, z_loss: see cross_entropy
-    returns  (Tensor (), {"tokens": targets that count, "loss": float}): what an objective's loss returns
+    returns  (Tensor (), {"tokens": targets that count, "loss": float}): what an objective's loss
+             returns
     """
     loss = cross_entropy(logits, targets, ignore_index=IGNORE, **options)
     return loss, {"tokens": int(np.count_nonzero(targets != IGNORE)), "loss": float(loss.item())}
@@ -27,8 +30,8 @@ def score(logits, targets, **options):
 def score_tokens(model, batch, **options):
     """The loss of a TokenBatch; the output layer is computed only where something is to be said.
 
-    model    called as model(inputs, **batch.options) -> logits (B, T, V); where it has hidden() and logits(), and not a
-             prediction order, its output layer sees the chosen positions alone
+    model    called as model(inputs, **batch.options) -> logits (B, T, V); where it has hidden() and
+             logits(), and not a prediction order, its output layer sees the chosen positions alone
     returns  as score()
     """
     if batch.order is not None or not hasattr(model, "hidden"):
@@ -41,7 +44,7 @@ def chosen(h, targets):
     """Hidden states and targets where a target counts: (B, T, D), (B, T) -> (n, D), (n,)."""
     flat = targets.reshape(-1)
     at = np.flatnonzero(flat != IGNORE)
-    return h.reshape(-1, h.shape[-1])[at], flat[at]                                     # (B, T, D) -> (n, D)
+    return h.reshape(-1, h.shape[-1])[at], flat[at]  # (B, T, D) -> (n, D)
 
 
 def padding_options(model, held):
@@ -62,11 +65,12 @@ def row_means(losses, counts):
     losses  (B, T) Tensor;  counts (B, T) bool;  returns (B,) Tensor
     """
     counts = bool_mask(counts, "row_means", "counts", bias=None)
-    return mean_where(losses, counts, axis=1)                                           # (B, T) -> (B,)
+    return mean_where(losses, counts, axis=1)  # (B, T) -> (B,)
 
 
 def masked_row_mean(model, h, targets):
-    """The mean over rows of the mean cross-entropy of each row's targets; the output layer sees only these.
+    """The mean over rows of the mean cross-entropy of each row's targets; the output layer sees
+    only these.
 
     model    with logits();  h (B, T, D) its hidden states
     targets  (B, T), IGNORE where nothing counts
@@ -74,9 +78,11 @@ def masked_row_mean(model, h, targets):
     """
     states, wanted = chosen(h, targets)
     counts = targets != IGNORE
-    share = 1 / (np.maximum(counts.sum(axis=1), 1) * len(targets))                      # (B,): a target's part of the mean
-    weight = np.broadcast_to(share[:, None], targets.shape)[counts].astype(h.dtype)     # (n,)
-    logits = model.logits(states)                                                       # (n, D) -> (n, V)
+    share = 1 / (
+        np.maximum(counts.sum(axis=1), 1) * len(targets)
+    )  # (B,): a target's part of the mean
+    weight = np.broadcast_to(share[:, None], targets.shape)[counts].astype(h.dtype)  # (n,)
+    logits = model.logits(states)  # (n, D) -> (n, V)
     return (cross_entropy(logits, wanted, reduction="none") * weight).sum(), logits
 
 
@@ -87,4 +93,8 @@ def score_rows(loss, rows, **parts):
     rows         how many
     returns      (loss, {"tokens": rows, "loss": float, name: float ...})
     """
-    return loss, {"tokens": rows, "loss": float(loss.item()), **{name: float(part.item()) for name, part in parts.items()}}
+    return loss, {
+        "tokens": rows,
+        "loss": float(loss.item()),
+        **{name: float(part.item()) for name, part in parts.items()},
+    }

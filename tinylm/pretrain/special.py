@@ -1,8 +1,10 @@
 """Ids that mean something of their own: [CLS], [MASK], sentinels and the like   (book section 1.2).
 
-Corruptions never mask or replace them, and random replacements are never drawn from them. A published vocabulary has
-them somewhere in its middle; one that has none gets them after its last word. Read next: masked/masked.py.
+Corruptions never mask or replace them, and random replacements are never drawn from them. A
+published vocabulary has them somewhere in its middle; one that has none gets them after its last
+word. Read next: masked/masked.py.
 """
+
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,18 +44,26 @@ class Special:
 
     @classmethod
     def after(cls, words, sentinels=100, others=0):
-        """All of them, numbered from `words` on, for a vocabulary of `words` ids that has none of them."""
+        """All of them, numbered from `words` on, for a vocabulary of `words` ids that has none of
+        them.
+        """
         first = words + len(NAMES)
         last = first + sentinels + others
-        return cls(last, **{name: words + i for i, name in enumerate(NAMES)},
-                   sentinels=tuple(range(first, first + sentinels)), others=tuple(range(first + sentinels, last)))
+        return cls(
+            last,
+            **{name: words + i for i, name in enumerate(NAMES)},
+            sentinels=tuple(range(first, first + sentinels)),
+            others=tuple(range(first + sentinels, last)),
+        )
 
     def need(self, operation, *names):
         """Raise ConfigError unless the vocabulary has all of these."""
         missing = [name for name in names if not self.__dict__[name] and self.__dict__[name] != 0]
         if missing:
-            raise ConfigError(f"{operation}: the vocabulary has no special id for {', '.join(missing)}: give it one, as "
-                              "Special.after does")
+            raise ConfigError(
+                f"{operation}: the vocabulary has no special id for {', '.join(missing)}: give it one, as "
+                "Special.after does"
+            )
 
     @cached_property
     def ids(self):
@@ -81,9 +91,22 @@ class Special:
                 return SHOWN[field.name]
         if i in self.sentinels:
             number = self.sentinels.index(i)
-            return f"[{'XYZ'[number]}]" if number < 3 else f"[X{number}]"
-        return f"[#{self.others.index(i)}]" if i in self.others else None
+            if number < 3:
+                return f"[{'XYZ'[number]}]"
+            return f"[X{number}]"
+        if i in self.others:
+            return f"[#{self.others.index(i)}]"
+        return None
 
 
-SHOWN = {"cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "pad": "[PAD]", "start": "<s>", "end": "</s>",
-         "prefix": "[PRE]", "suffix": "[SUF]", "middle": "[MID]"}
+SHOWN = {
+    "cls": "[CLS]",
+    "sep": "[SEP]",
+    "mask": "[MASK]",
+    "pad": "[PAD]",
+    "start": "<s>",
+    "end": "</s>",
+    "prefix": "[PRE]",
+    "suffix": "[SUF]",
+    "middle": "[MID]",
+}

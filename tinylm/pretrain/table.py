@@ -1,9 +1,11 @@
-"""Book table 1.1: fifteen pre-training tasks on one sentence, worked out by the code   (book section 1.2.4)
+"""Book table 1.1: fifteen pre-training tasks on one sentence, worked out by the code (book section
+1.2.4)
 
-Inputs and outputs are as the book prints them: [C] and [M] for [CLS] and [MASK], a number behind a word for the order in
-which it is generated, _ where nothing is predicted, and ~word~ for one that is struck out.
-Read next: objectives.py, which has a name for each.
+Inputs and outputs are as the book prints them: [C] and [M] for [CLS] and [MASK], a number behind a
+word for the order in which it is generated, _ where nothing is predicted, and ~word~ for one that
+is struck out. Read next: objectives.py, which has a name for each.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +57,8 @@ def plain(ids):
 
 def numbered(ids, order=None):
     """Ids with the order in which they are generated; from left to right if None."""
-    order = range(1, len(ids) + 1) if order is None else order
+    if order is None:
+        order = range(1, len(ids) + 1)
     return " ".join(f"{plain([i])}{n}" for i, n in zip(ids, order))
 
 
@@ -71,7 +74,7 @@ def at(*places):
 
 def permuted(x):
     """The sentence with the places in the order 4 6 7 5 1 3 2, counted from 1."""
-    order = np.array([0, 4, 6, 7, 5, 1, 3, 2])                              # [C] is given
+    order = np.array([0, 4, 6, 7, 5, 1, 3, 2])  # [C] is given
     batch = PermutedLM(WORDS.special).with_order(np.array([[WORDS.special.cls, *x]]), order[None])
     return plain(batch.inputs[0]), numbered(batch.targets[0, 1:], np.argsort(order)[1:])
 
@@ -82,7 +85,9 @@ def table_1_1():
     both, mask = np.concatenate([x, WORDS.ids(SECOND)]), special.mask
     causal = CausalLM().make_batch(np.array([[special.start, *x]])).targets[0]
     prefix, rest = prefix_split(x, 3)
-    bert = mask_tokens(replace_tokens(x, at(3), np.full(7, WORDS.ids("playing")[0])), at(2, 5), mask)
+    bert = mask_tokens(
+        replace_tokens(x, at(3), np.full(7, WORDS.ids("playing")[0])), at(2, 5), mask
+    )
     mass, mass_target = fragment(x, 2, 3, mask)
     pair, _ = pack(special, x, WORDS.ids("Birds eat worms ."))
     deleted = " ".join(f"~{word}~" if gone else word for word, gone in zip(WORDS.show(x), at(2, 5)))
@@ -92,18 +97,56 @@ def table_1_1():
     rows = [
         ("Causal LM", (D, S), "", numbered(causal), "causal"),
         ("Prefix LM", (D, S), read(prefix), numbered(rest), "prefix"),
-        ("Masked LM", (E, S), read(mask_tokens(x, at(2, 5), mask)), plain(targets_at(x, at(2, 5))), "masked"),
+        (
+            "Masked LM",
+            (E, S),
+            read(mask_tokens(x, at(2, 5), mask)),
+            plain(targets_at(x, at(2, 5))),
+            "masked",
+        ),
         ("MASS-style", (E, S), read(mass), plain(mass_target), "mass"),
         ("BERT-style", (E, S), read(bert), plain(targets_at(x, at(1, 2, 3, 5))), "bert-style"),
         ("Permuted LM", (E,), *permuted(x), "permuted"),
-        ("Next Sentence Prediction", (E,), plain(pair[pair != special.sep]), "Pr(IsNext | representation-of-[C])", "next-sentence"),
-        ("Sentence Comparison", (E,), "encode a sentence as h_a and another as h_b", "Score(h_a,h_b)", "contrastive"),
-        ("Token Classification", (E,), read(x), " ".join(f"Pr(.|{word})" for word in WORDS.show(x)), "replaced"),
-        ("Token Reordering", (S,), read(permute_tokens(x, [6, 1, 4, 3, 0, 2, 5])), numbered(x), "token-permutation"),
+        (
+            "Next Sentence Prediction",
+            (E,),
+            plain(pair[pair != special.sep]),
+            "Pr(IsNext | representation-of-[C])",
+            "next-sentence",
+        ),
+        (
+            "Sentence Comparison",
+            (E,),
+            "encode a sentence as h_a and another as h_b",
+            "Score(h_a,h_b)",
+            "contrastive",
+        ),
+        (
+            "Token Classification",
+            (E,),
+            read(x),
+            " ".join(f"Pr(.|{word})" for word in WORDS.show(x)),
+            "replaced",
+        ),
+        (
+            "Token Reordering",
+            (S,),
+            read(permute_tokens(x, [6, 1, 4, 3, 0, 2, 5])),
+            numbered(x),
+            "token-permutation",
+        ),
         ("Token Deletion", (S,), "[C] " + deleted, numbered(x), "token-deletion"),
-        ("Span Masking", (S,), read(infill(x, [2, 3], [0, 3], mask)), numbered(x), "text-infilling"),
+        (
+            "Span Masking",
+            (S,),
+            read(infill(x, [2, 3], [0, 3], mask)),
+            numbered(x),
+            "text-infilling",
+        ),
         ("Sentinel Masking", (S,), read(spans), numbered(spans_target), "sentinels"),
         ("Sentence Reordering", (S,), read(swapped), numbered(both), "sentence-permutation"),
         ("Document Rotation", (S,), read(rotate(both, 3)), numbered(both), "document-rotation"),
     ]
-    return [Row(method, E in where, D in where, S in where, *shown) for method, where, *shown in rows]
+    return [
+        Row(method, E in where, D in where, S in where, *shown) for method, where, *shown in rows
+    ]

@@ -1,8 +1,11 @@
-"""Who sees whom: the attention pattern of a batch, and its picture in text   (book Fig. 1.3; D2L 11.9)
+"""Who sees whom: the attention pattern of a batch, and its picture in text   (book Fig. 1.3; D2L
+11.9)
 
-Rows are queries, columns are keys. A decoder's pattern is a triangle, an encoder's a square, a prefix LM's a square and a
-triangle; a prediction order scatters the triangle. Read next: language/prefix.py, masked/permuted.py.
+Rows are queries, columns are keys. A decoder's pattern is a triangle, an encoder's a square, a
+prefix LM's a square and a triangle; a prediction order scatters the triangle. Read next:
+language/prefix.py, masked/permuted.py.
 """
+
 import numpy as np
 
 from tinylm.nn.attention.two_stream import permutation_mask
@@ -24,18 +27,25 @@ def full_mask(T):
 def patterns(batch, row=0):
     """The attention patterns under which a row of a batch is read.
 
-    returns  {name: bool (queries, keys)}: "attention"; for a prediction order "content" and "query"; for an
-             encoder-decoder "encoder", "decoder" and "cross"
+    returns  {name: bool (queries, keys)}: "attention"; for a prediction order "content" and
+             "query"; for an encoder-decoder "encoder", "decoder" and "cross"
     """
     if isinstance(batch, Seq2SeqBatch):
         S, T = batch.inputs.shape[1], batch.targets.shape[1]
         held = np.ones(S, bool) if batch.mask is None else batch.mask[row]
-        return {"encoder": np.broadcast_to(held, (S, S)), "decoder": causal_mask(T), "cross": np.broadcast_to(held, (T, S))}
+        return {
+            "encoder": np.broadcast_to(held, (S, S)),
+            "decoder": causal_mask(T),
+            "cross": np.broadcast_to(held, (T, S)),
+        }
     T = batch.inputs.shape[1]
     if not isinstance(batch, TokenBatch):
         return {"attention": causal_mask(T)}
     if batch.order is not None:
-        return {"content": permutation_mask(batch.order[row], strict=False), "query": permutation_mask(batch.order[row])}
+        return {
+            "content": permutation_mask(batch.order[row], strict=False),
+            "query": permutation_mask(batch.order[row]),
+        }
     if batch.mask is None:
         return {"attention": full_mask(T)}
     return {"attention": np.broadcast_to(batch.mask[row], (T, T))}
@@ -48,10 +58,14 @@ def picture(mask, queries, keys=None):
     queries, keys  T and S words to write beside it; the keys are the queries if None
     returns        list of T + 1 lines: numbers of the keys, then a query a line
     """
-    keys = queries if keys is None else keys
+    if keys is None:
+        keys = queries
     name, number = max(map(len, queries), default=0), max(len(str(len(queries) - 1)), 1)
     cell = len(str(max(len(keys) - 1, 0)))
     lines = [" " * (name + number + 2) + " ".join(f"{j:>{cell}}" for j in range(len(keys)))]
     for i, (word, row) in enumerate(zip(queries, mask)):
-        lines.append(f"{word:<{name}} {i:>{number}} " + " ".join(f"{SEEN if seen else HIDDEN:>{cell}}" for seen in row))
+        lines.append(
+            f"{word:<{name}} {i:>{number}} "
+            + " ".join(f"{SEEN if seen else HIDDEN:>{cell}}" for seen in row)
+        )
     return lines

@@ -1,5 +1,6 @@
 """Words as ids, for texts short enough to look at: what examples and `tinylm corrupt` use in place
 of a tokenizer."""
+
 import numpy as np
 import regex
 
@@ -22,7 +23,8 @@ def split(text, cut=None):
     cut  whether someone has; None: as the text looks
     """
     text = composed(text)
-    cut = is_cut(text) if cut is None else cut
+    if cut is None:
+        cut = is_cut(text)
     return (_CUT if cut else _PIECE).findall(text)
 
 
@@ -47,8 +49,11 @@ class Words:
         self.words = list(dict.fromkeys(found))
         self.special = Special.after(len(self.words), sentinels, others=3)
         self._ids = {word: i for i, word in enumerate(self.words)}
-        self._ids |= {self.special.name(int(i)): int(i) for i in self.special.ids
-            if self.special.name(int(i)) not in self._ids}
+        self._ids |= {
+            self.special.name(int(i)): int(i)
+            for i in self.special.ids
+            if self.special.name(int(i)) not in self._ids
+        }
 
     def ids(self, text):
         """(T,) int64. Raises KeyError for a word that is not in the texts."""
@@ -56,5 +61,7 @@ class Words:
 
     def show(self, ids):
         """The words of ids, IGNORE as _: a list."""
-        return ["_" if i == IGNORE else self.words[i] if i < len(self.words)
-            else self.special.name(i) for i in map(int, ids)]
+        return [
+            "_" if i == IGNORE else self.words[i] if i < len(self.words) else self.special.name(i)
+            for i in map(int, ids)
+        ]

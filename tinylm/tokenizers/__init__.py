@@ -1,6 +1,7 @@
 """Tokenizers: from text to token ids and back.
 
-Every kind speaks one small protocol, so that a model is trained, sampled and saved without knowing which:
+Every kind speaks one small protocol, so that a model is trained, sampled and saved without knowing
+which:
 
     tokenizer.vocab_size                          V; ids are 0 .. V - 1
     tokenizer.encode(text, allow_special=False)   str -> (T,) int32
@@ -13,16 +14,19 @@ Every kind speaks one small protocol, so that a model is trained, sampled and sa
     tokenizer.to_dict(), from_dict(described)     JSON-able, to lie in a checkpoint
     tokenizer.save(path), load(path)              the same as a file
 
-Special tokens stand for what is not text: the end of a document, padding, a mask. Plain text never encodes to
-one, even if it spells its name, unless `allow_special=True`. For valid text and any tokenizer without an unknown
-token, decode(encode(text)) == text.
+Special tokens stand for what is not text: the end of a document, padding, a mask. Plain text never
+encodes to one, even if it spells its name, unless `allow_special=True`. For valid text and any
+tokenizer without an unknown token, decode(encode(text)) == text.
 
-Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained in
-bpe_train.py), `WordPieceTokenizer` (wordpiece.py, trained in wordpiece_train.py), `UnigramTokenizer` (unigram.py,
-trained in unigram_train.py), `WordTokenizer` (words.py); `load_gpt2` (gpt2.py) reads GPT-2's files; `PipelineTokenizer` (published/) is
-whatever a tokenizer.json describes, `PieceTokenizer` a model of SentencePiece, and `read_tokenizer` reads a folder of published weights. To add a kind,
-derive from `Tokenizer` (base.py) and list it in KINDS. Read first: characters.py.
+Kinds: `CharTokenizer` (characters.py), `ByteTokenizer` (byte.py), `BPETokenizer` (bpe.py, trained
+in bpe_train.py), `WordPieceTokenizer` (wordpiece.py, trained in wordpiece_train.py),
+`UnigramTokenizer` (unigram.py, trained in unigram_train.py), `WordTokenizer` (words.py);
+`load_gpt2` (gpt2.py) reads GPT-2's files; `PipelineTokenizer` (published/) is whatever a
+tokenizer.json describes, `PieceTokenizer` a model of SentencePiece, and `read_tokenizer` reads a
+folder of published weights. To add a kind, derive from `Tokenizer` (base.py) and list it in KINDS.
+Read first: characters.py.
 """
+
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError, DataError
@@ -44,17 +48,55 @@ from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.tokenizers.words import WordTokenizer, words_and_punctuation
 
-__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "FolderTokenizer", "KINDS", "PieceTokenizer", "PipelineTokenizer", "Tokenizer", "UnigramTokenizer", "WordPieceTokenizer",
-           "WordTokenizer", "from_dict", "load", "load_gpt2", "read_tokenizer",
-           "save_gpt2", "train_wordpiece", "words_and_punctuation"]
+__all__ = [
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "FolderTokenizer",
+    "KINDS",
+    "PieceTokenizer",
+    "PipelineTokenizer",
+    "Tokenizer",
+    "UnigramTokenizer",
+    "WordPieceTokenizer",
+    "WordTokenizer",
+    "from_dict",
+    "load",
+    "load_gpt2",
+    "read_tokenizer",
+    "save_gpt2",
+    "train_wordpiece",
+    "words_and_punctuation",
+]
 
-KINDS = {kind.kind: kind for kind in (CharTokenizer, ByteTokenizer, BPETokenizer, WordPieceTokenizer, UnigramTokenizer,
-                                      WordTokenizer, PipelineTokenizer, PieceTokenizer)}
+KINDS = {
+    kind.kind: kind
+    for kind in (
+        CharTokenizer,
+        ByteTokenizer,
+        BPETokenizer,
+        WordPieceTokenizer,
+        UnigramTokenizer,
+        WordTokenizer,
+        PipelineTokenizer,
+        PieceTokenizer,
+    )
+}
 
 
 # What JSON gives for a field of a description, whatever the kind of tokenizer.
-_TYPES = {"tokens": list, "merges": list, "pieces": list, "scores": list, "words": list,
-          "pipeline": dict, "characters": str, "lower": bool, "partial": bool, "prefix": bool}
+_TYPES = {
+    "tokens": list,
+    "merges": list,
+    "pieces": list,
+    "scores": list,
+    "words": list,
+    "pipeline": dict,
+    "characters": str,
+    "lower": bool,
+    "partial": bool,
+    "prefix": bool,
+}
 
 
 def from_dict(described):
@@ -68,13 +110,22 @@ def from_dict(described):
     special = dict if kind in ("bpe", "unigram") else list
     for name, wanted in {**_TYPES, "special": special}.items():
         if name in described and not isinstance(described[name], wanted):
-            raise DataError(f"description of a {kind} tokenizer is damaged: {name} is "
-                            f"{show(described[name])}, not a {wanted.__name__}")
+            raise DataError(
+                f"description of a {kind} tokenizer is damaged: {name} is "
+                f"{show(described[name])}, not a {wanted.__name__}"
+            )
     try:
         return KINDS[kind].from_dict(described)
     except KeyError as error:
         raise DataError(f"description of a {kind} tokenizer lacks {error}") from error
-    except (ArithmeticError, AttributeError, ConfigError, IndexError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        ConfigError,
+        IndexError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DataError(f"description of a {kind} tokenizer is damaged: {error}") from error
 
 
@@ -91,23 +142,31 @@ def load(path):
     """Read a tokenizer that `save` wrote, or one that others published.
 
     path    a file, or a folder of a run or of published weights
-    raises  CheckpointError naming the file, if it is missing, cut short, or edited into something impossible
+    raises  CheckpointError naming the file, if it is missing, cut short, or edited into something
+            impossible
     """
     path = Path(path)
     if path.is_dir() and not _is_own(path / "tokenizer.json"):
         found = read_tokenizer(path).tokenizer
         if found is None:
-            raise CheckpointError(f"{path} holds no tokenizer: no tokenizer.json, tokenizer.model, "
-                                  "vocab.json with merges.txt, or vocab.txt")
+            raise CheckpointError(
+                f"{path} holds no tokenizer: no tokenizer.json, tokenizer.model, "
+                "vocab.json with merges.txt, or vocab.txt"
+            )
         return found
-    path = path / "tokenizer.json" if path.is_dir() else path
+    if path.is_dir():
+        path = path / "tokenizer.json"
     try:
         described = read_json(path)
         published = isinstance(described, dict) and "kind" not in described and "model" in described
-        return PipelineTokenizer(described) if published else from_dict(described)
+        if published:
+            return PipelineTokenizer(described)
+        return from_dict(described)
     except OSError as error:
         raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
     except DataError as error:
         raise CheckpointError(f"tokenizer {path}: {error}") from error
     except ValueError as error:  # not JSON, or not UTF-8
-        raise CheckpointError(f"tokenizer {path} is cut short or no tokenizer file ({error}); save it again") from error
+        raise CheckpointError(
+            f"tokenizer {path} is cut short or no tokenizer file ({error}); save it again"
+        ) from error

@@ -1,9 +1,10 @@
 """What all tokenizers share: special tokens, decoding, streaming, and files.
 
-A kind of tokenizer is a table of bytes, one entry for each token id, plus a way to encode plain text. It writes
-`encode_plain`, `last_cut`, `to_dict` and `from_dict`; everything else stands here. Read next: `characters.py`,
-the simplest kind; `stream.py`, how text larger than memory is cut.
+A kind of tokenizer is a table of bytes, one entry for each token id, plus a way to encode plain
+text. It writes `encode_plain`, `last_cut`, `to_dict` and `from_dict`; everything else stands here.
+Read next: `characters.py`, the simplest kind; `stream.py`, how text larger than memory is cut.
 """
+
 import json
 
 import numpy as np
@@ -16,7 +17,8 @@ from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_p
 class Tokenizer:
     """A two-way table between text and token ids; see the package's docstring for the protocol.
 
-    token_bytes  list of V bytes objects: what each id decodes to; a special token decodes to its name
+    token_bytes  list of V bytes objects: what each id decodes to; a special token decodes to its
+                 name
     special      {name: id} of the special tokens
     """
 
@@ -25,7 +27,9 @@ class Tokenizer:
     def __init__(self, token_bytes, special):
         for name, token in special.items():
             if not name or token_bytes[token] != utf8(name):
-                raise DataError(f"special token {name!r} with id {token}: its bytes must be its name, and not empty")
+                raise DataError(
+                    f"special token {name!r} with id {token}: its bytes must be its name, and not empty"
+                )
         self.special = dict(special)
         self._token_bytes = token_bytes
         self._special_pattern = special_pattern(self.special)
@@ -40,15 +44,22 @@ class Tokenizer:
         """The token ids of `text`.
 
         text           str
-        allow_special  False: the name of a special token in the text is plain text, so that no input can forge
-                       one. True: it becomes the special token (the longest name where several begin)
+        allow_special  False: the name of a special token in the text is plain text, so that no
+                       input can forge one. True: it becomes the special token (the longest name
+                       where several begin)
         returns        (T,) int32
         raises         DataError for text that this tokenizer cannot represent, with the position
         """
         if not isinstance(text, str):
-            raise DataError(f"encode: text is {type(text).__name__}, not str; decode bytes first (.decode('utf-8'))")
+            raise DataError(
+                f"encode: text is {type(text).__name__}, not str; decode bytes first (.decode('utf-8'))"
+            )
         parts = list(self.encode_stream(text, allow_special=allow_special))
-        return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else np.empty(0, np.int32)
+        if len(parts) > 1:
+            return np.concatenate(parts)
+        if parts:
+            return parts[0]
+        return np.empty(0, np.int32)
 
     def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
         """The token ids of a text that need not fit in memory, chunk by chunk.
@@ -60,7 +71,9 @@ class Tokenizer:
         """
         special = self._special_pattern if allow_special else None
         parts = read_text(source, chunk_bytes)
-        for position, text in certain_chunks(parts, chunk_bytes, self.last_cut, special, self._longest_special):
+        for position, text in certain_chunks(
+            parts, chunk_bytes, self.last_cut, special, self._longest_special
+        ):
             yield self._encode_chunk(text, position, special)
 
     def _encode_chunk(self, text, position, special):
@@ -68,13 +81,17 @@ class Tokenizer:
             return self.encode_plain(text, position)
         ids, at = [], 0
         for match in special.finditer(text):
-            ids += [self.encode_plain(text[at:match.start()], position + at), [self.special[match.group()]]]
+            ids += [
+                self.encode_plain(text[at : match.start()], position + at),
+                [self.special[match.group()]],
+            ]
             at = match.end()
         ids.append(self.encode_plain(text[at:], position + at))
         return np.concatenate(ids, dtype=np.int32)
 
     def decode(self, ids):
-        """The text of token ids. Bytes that are not UTF-8, as in a character half generated, become U+FFFD.
+        """The text of token ids. Bytes that are not UTF-8, as in a character half generated, become
+        U+FFFD.
 
         ids      (T,) integers, array or sequence
         returns  str
@@ -87,12 +104,16 @@ class Tokenizer:
 
         ids      (T,) integers, array or sequence
         returns  bytes
-        raises   DataError for an id outside the vocabulary or not an integer, ShapeError if ids are not 1-D
+        raises   DataError for an id outside the vocabulary or not an integer, ShapeError if ids are
+                 not 1-D
         """
-        ids = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
+        if not isinstance(ids, np.ndarray):
+            ids = np.array(list(ids))
         if ids.ndim != 1:
-            raise ShapeError(f"decode: ids have shape {ids.shape}, but one sequence (T,) is decoded at a time; "
-                             "loop over the rows of a batch")
+            raise ShapeError(
+                f"decode: ids have shape {ids.shape}, but one sequence (T,) is decoded at a time; "
+                "loop over the rows of a batch"
+            )
         if ids.size == 0:
             return b""
         if ids.dtype.kind not in "iu":
@@ -100,8 +121,10 @@ class Tokenizer:
         outside = (ids < 0) | (ids >= self.vocab_size)
         if outside.any():
             where = int(outside.argmax())
-            raise DataError(f"decode: token id {int(ids[where])} at position {where} is outside the vocabulary of "
-                            f"{self.vocab_size} (0 to {self.vocab_size - 1}); was it made by another tokenizer?")
+            raise DataError(
+                f"decode: token id {int(ids[where])} at position {where} is outside the vocabulary of "
+                f"{self.vocab_size} (0 to {self.vocab_size - 1}); was it made by another tokenizer?"
+            )
         return b"".join(map(self._token_bytes.__getitem__, memoryview(ids)))
 
     def token_bytes(self, token):
@@ -119,21 +142,26 @@ class Tokenizer:
         try:
             write_text(path, json.dumps(self.to_dict(), ensure_ascii=False))
         except OSError as error:
-            raise DataError(f"tokenizer: {path} cannot be written ({error.strerror or error}): free "
-                            "space, or choose another path") from None
+            raise DataError(
+                f"tokenizer: {path} cannot be written ({error.strerror or error}): free "
+                "space, or choose another path"
+            ) from None
 
 
 def utf8(text, position=0):
     """`text` as UTF-8.
 
-    raises  DataError with the place of a lone surrogate, `position` being that of the text in a longer one
+    raises  DataError with the place of a lone surrogate, `position` being that of the text in a
+            longer one
     """
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(f"text holds the lone surrogate U+{ord(text[error.start]):04X} at position "
-                        f"{position + error.start}, which is not a character and has no UTF-8; remove it "
-                        "(text.encode('utf-8', 'replace').decode())") from None
+        raise DataError(
+            f"text holds the lone surrogate U+{ord(text[error.start]):04X} at position "
+            f"{position + error.start}, which is not a character and has no UTF-8; remove it "
+            "(text.encode('utf-8', 'replace').decode())"
+        ) from None
 
 
 def numbered(names, first):
@@ -142,6 +170,10 @@ def numbered(names, first):
     raises  DataError if a name is empty or given twice, or if `names` is a single string
     """
     given = names if isinstance(names, str) else list(names)
-    if given is names or not all(isinstance(name, str) and name for name in given) or len(set(given)) < len(given):
+    if (
+        given is names
+        or not all(isinstance(name, str) and name for name in given)
+        or len(set(given)) < len(given)
+    ):
         raise DataError(f"special tokens must be a list of distinct names, got {given!r}")
     return {name: first + i for i, name in enumerate(given)}

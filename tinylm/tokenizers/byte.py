@@ -1,8 +1,9 @@
 """One token for each byte of UTF-8: 256 tokens write every text there is, with nothing to train.
 
-ByT5 (Xue et al. 2022) models text this way. The price is length: one token a byte, two to four for a character
-outside ASCII. Read next: `bpe.py`, which starts here and merges.
+ByT5 (Xue et al. 2022) models text this way. The price is length: one token a byte, two to four for
+a character outside ASCII. Read next: `bpe.py`, which starts here and merges.
 """
+
 import numpy as np
 
 from tinylm.tokenizers.base import Tokenizer, numbered, utf8
@@ -18,10 +19,14 @@ class ByteTokenizer(Tokenizer):
 
     def __init__(self, special=()):
         special = numbered(special, 256)
-        super().__init__([bytes([value]) for value in range(256)] + [utf8(name) for name in special], special)
+        super().__init__(
+            [bytes([value]) for value in range(256)] + [utf8(name) for name in special], special
+        )
 
     def encode_plain(self, text, position=0):
-        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for error messages."""
+        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for
+        error messages.
+        """
         return np.frombuffer(utf8(text, position), np.uint8).astype(np.int32)
 
     def last_cut(self, text, start, stop):

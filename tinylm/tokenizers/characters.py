@@ -1,8 +1,9 @@
 """One token for each character: the smallest vocabulary that a small alphabet allows.
 
-Good for toy tasks and for nanoGPT's Shakespeare. The price: long sequences, and no way to write a character
-that the vocabulary was not built with. Read next: `byte.py`, which can write anything.
+Good for toy tasks and for nanoGPT's Shakespeare. The price: long sequences, and no way to write a
+character that the vocabulary was not built with. Read next: `byte.py`, which can write anything.
 """
+
 import numpy as np
 
 from tinylm.errors import DataError
@@ -14,8 +15,8 @@ class CharTokenizer(Tokenizer):
 
     characters  string of distinct characters
     special     names of special tokens
-    unk         None: an unknown character is an error. A name such as "<unk>": it becomes that special token
-                (added to the special tokens if it is not among them)
+    unk         None: an unknown character is an error. A name such as "<unk>": it becomes that
+                special token (added to the special tokens if it is not among them)
     raises      DataError for a character given twice
     """
 
@@ -31,8 +32,11 @@ class CharTokenizer(Tokenizer):
             twice = next(c for i, c in enumerate(characters) if c in characters[:i])
             raise DataError(f"character {twice!r} is in the vocabulary twice; each may stand once")
         points = _code_points(characters)
-        # From code point to id, for all characters at once; the last entry serves every point beyond the table.
-        self._ids = np.full(int(points.max(initial=0)) + 2, -1 if unk is None else special[unk], np.int32)
+        # From code point to id, for all characters at once; the last entry serves every point
+        # beyond the table.
+        self._ids = np.full(
+            int(points.max(initial=0)) + 2, -1 if unk is None else special[unk], np.int32
+        )
         self._ids[points] = np.arange(len(points))
 
     @classmethod
@@ -41,14 +45,18 @@ class CharTokenizer(Tokenizer):
         return cls("".join(sorted(set(text))), special, unk)
 
     def encode_plain(self, text, position=0):
-        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for error messages."""
+        """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for
+        error messages.
+        """
         points = _code_points(text)
         ids = self._ids[np.minimum(points, len(self._ids) - 1)]
         if self.unk is None and (ids < 0).any():
             at = int((ids < 0).argmax())
-            raise DataError(f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is not among "
-                            f"the {len(self.characters)} of this tokenizer; build it from text that has the character, "
-                            "or with unk='<unk>'")
+            raise DataError(
+                f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is not among "
+                f"the {len(self.characters)} of this tokenizer; build it from text that has the character, "
+                "or with unk='<unk>'"
+            )
         return ids
 
     def last_cut(self, text, start, stop):
@@ -57,7 +65,12 @@ class CharTokenizer(Tokenizer):
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`."""
-        return {"kind": self.kind, "characters": self.characters, "special": list(self.special), "unk": self.unk}
+        return {
+            "kind": self.kind,
+            "characters": self.characters,
+            "special": list(self.special),
+            "unk": self.unk,
+        }
 
     @classmethod
     def from_dict(cls, described):

@@ -1,10 +1,11 @@
 """GPT-2's vocabulary: read and write the pair of files in which it was published.
 
 `encoder.json` gives each token its id, {"!": 0, ..., "Ġthe": 262, ..., "<|endoftext|>": 50256};
-`vocab.bpe` lists the 50,000 merges, first learnt first, one "left right" a line after a version line. Bytes are
-written in the alphabet of `printable.py`. RoBERTa, BART and many others publish theirs as `vocab.json` and
-`merges.txt`, the same format under other names. Radford et al. 2019.
+`vocab.bpe` lists the 50,000 merges, first learnt first, one "left right" a line after a version
+line. Bytes are written in the alphabet of `printable.py`. RoBERTa, BART and many others publish
+theirs as `vocab.json` and `merges.txt`, the same format under other names. Radford et al. 2019.
 """
+
 import json
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def load_gpt2(encoder, merges):
     """
     ids = read_encoder(Path(encoder))
     pairs = read_merges(Path(merges))
-    made = {to_printable(bytes([value])) for value in range(256)} | {left + right for left, right in pairs}
+    made = {to_printable(bytes([value])) for value in range(256)} | {
+        left + right for left, right in pairs
+    }
     tokens, special = [None] * len(ids), {}
     for written, i in ids.items():
         if written in made:
@@ -34,30 +37,43 @@ def load_gpt2(encoder, merges):
             special[written] = i
     lacking = [name for pair in pairs for name in (*pair, "".join(pair)) if name not in ids]
     if lacking:
-        raise DataError(f"{merges}: {lacking[0]!r} is in a merge but not in {encoder}; take both files from one place")
+        raise DataError(
+            f"{merges}: {lacking[0]!r} is in a merge but not in {encoder}; take both files from one place"
+        )
     return BPETokenizer(tokens, [(ids[left], ids[right]) for left, right in pairs], special)
 
 
 def save_gpt2(tokenizer, encoder, merges):
-    """Write a BPETokenizer as GPT-2's pair of files, for `load_gpt2` or any other reader of the format.
+    """Write a BPETokenizer as GPT-2's pair of files, for `load_gpt2` or any other reader of the
+    format.
 
     encoder, merges  paths to write
-    raises           DataError if the tokenizer has no merges or does not split text as GPT-2 does, or if a
-                     special token is written like an ordinary one
+    raises           DataError if the tokenizer has no merges or does not split text as GPT-2 does,
+                     or if a special token is written like an ordinary one
     """
     if not isinstance(tokenizer, BPETokenizer):
-        raise DataError(f"save_gpt2: a {type(tokenizer).__name__} has no merges to write; use tokenizer.save")
+        raise DataError(
+            f"save_gpt2: a {type(tokenizer).__name__} has no merges to write; use tokenizer.save"
+        )
     if tokenizer.pattern.name != "gpt2":
-        raise DataError(f"save_gpt2: the split pattern is {tokenizer.pattern.name!r}, and the format implies 'gpt2'; "
-                        "use tokenizer.save")
+        raise DataError(
+            f"save_gpt2: the split pattern is {tokenizer.pattern.name!r}, and the format implies 'gpt2'; "
+            "use tokenizer.save"
+        )
     written = [to_printable(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     for name, i in tokenizer.special.items():
         written[i] = name
     ids = {name: i for i, name in enumerate(written)}
     for name, i in tokenizer.special.items():
         if ids[name] != i or written.count(name) > 1:
-            raise DataError(f"save_gpt2: the special token {name!r} is written like an ordinary token; rename it")
-    lines = ["#version: 0.2", *(f"{written[left]} {written[right]}" for left, right in tokenizer.merges), ""]
+            raise DataError(
+                f"save_gpt2: the special token {name!r} is written like an ordinary token; rename it"
+            )
+    lines = [
+        "#version: 0.2",
+        *(f"{written[left]} {written[right]}" for left, right in tokenizer.merges),
+        "",
+    ]
     write_text(encoder, json.dumps(ids))
     write_text(merges, "\n".join(lines))
 
@@ -69,11 +85,17 @@ def read_encoder(path):
     except DataError as error:
         raise DataError(f"cannot read the vocabulary file {path}: {error}") from error
     except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error}); it may have been cut short, fetch it again") from error
+        raise DataError(
+            f"{path} is not JSON ({error}); it may have been cut short, fetch it again"
+        ) from error
     if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
-        raise DataError(f"{path} does not map tokens to ids; the encoder file comes first, the merges second")
+        raise DataError(
+            f"{path} does not map tokens to ids; the encoder file comes first, the merges second"
+        )
     if sorted(ids.values()) != list(range(len(ids))):
-        raise DataError(f"{path}: the ids of its {len(ids)} tokens are not 0 to {len(ids) - 1}, each once")
+        raise DataError(
+            f"{path}: the ids of its {len(ids)} tokens are not 0 to {len(ids) - 1}, each once"
+        )
     return ids
 
 
@@ -81,10 +103,12 @@ def read_merges(path):
     """[(left, right)] as written."""
     pairs = []
     for number, line in numbered_lines(path):
-        if number == 1 and line.startswith("#version"):     # only there: "# #" is a merge
+        if number == 1 and line.startswith("#version"):  # only there: "# #" is a merge
             continue
         pair = tuple(line.split(" "))
         if len(pair) != 2 or not all(pair):
-            raise DataError(f"{path}, line {number}: {line!r} is not a merge 'left right'; the file is damaged")
+            raise DataError(
+                f"{path}, line {number}: {line!r} is not a merge 'left right'; the file is damaged"
+            )
         pairs.append(pair)
     return pairs

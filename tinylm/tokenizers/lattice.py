@@ -1,13 +1,15 @@
 """All the ways to cut one text into pieces, as a lattice, and the four questions asked of it.
 
-Nodes are the positions 0 .. n between characters; an edge is a piece of the vocabulary that stands there. A path from
-0 to n is a segmentation, its log-probability the sum of its pieces' (Kudo 2018, eq. 1). The number of paths grows
-exponentially, the work here linearly with n: the best path (Viterbi), the n best, the sum over all (forward), a
-draw in proportion to probability (forward filtering, backward sampling). Read next: unigram.py, unigram_train.py.
+Nodes are the positions 0 .. n between characters; an edge is a piece of the vocabulary that stands
+there. A path from 0 to n is a segmentation, its log-probability the sum of its pieces' (Kudo 2018,
+eq. 1). The number of paths grows exponentially, the work here linearly with n: the best path
+(Viterbi), the n best, the sum over all (forward), a draw in proportion to probability (forward
+filtering, backward sampling). Read next: unigram.py, unigram_train.py.
 
-A lattice is a list: `arriving[e]` holds the edges (start, token, log-probability) that end at position e. A path is a
-list of (start, end, token).
+A lattice is a list: `arriving[e]` holds the edges (start, token, log-probability) that end at
+position e. A path is a list of (start, end, token).
 """
+
 import heapq
 from math import exp, inf, log
 
@@ -20,12 +22,17 @@ def edges(text, pieces, longest, unknown=None):
     text      str of n characters
     pieces    {piece: (token, log-probability)}
     longest   characters of the longest piece
-    unknown   (token, log-probability) of an edge over every character that is no piece itself; None: no such edge
+    unknown   (token, log-probability) of an edge over every character that is no piece itself;
+              None: no such edge
     returns   list of n + 1 lists of (start, token, log-probability), starts ascending
     """
     arriving, get = [[]], pieces.get
     for end in range(1, len(text) + 1):
-        here = [(start, *found) for start in range(max(0, end - longest), end) if (found := get(text[start:end]))]
+        here = [
+            (start, *found)
+            for start in range(max(0, end - longest), end)
+            if (found := get(text[start:end]))
+        ]
         if unknown is not None and (not here or here[-1][0] < end - 1):
             here.append((end - 1, *unknown))
         arriving.append(here)
@@ -49,8 +56,10 @@ def best(arriving):
     path, end = [], len(arriving) - 1
     while end:
         if back[end] is None:
-            raise DataError(f"segment: no pieces of the vocabulary cover the text up to character {end}: "
-                            "give the vocabulary every single character, or an unknown token")
+            raise DataError(
+                f"segment: no pieces of the vocabulary cover the text up to character {end}: "
+                "give the vocabulary every single character, or an unknown token"
+            )
         start, token, _ = back[end]
         path.append((start, end, token))
         end = start
@@ -60,15 +69,18 @@ def best(arriving):
 def n_best(arriving, n):
     """The n most probable paths, best first; fewer where there are fewer.
 
-    The k-th best path to a node ends with an edge and goes on with one of the k best paths to where the edge starts,
-    so n partial paths at every node are enough.
+    The k-th best path to a node ends with an edge and goes on with one of the k best paths to where
+    the edge starts, so n partial paths at every node are enough.
 
     returns  list of (log-probability, path)
     """
-    kept = [[(0.0, None, None)]]                            # per node: (score, edge, rank among the paths to its start)
+    kept = [[(0.0, None, None)]]  # per node: (score, edge, rank among the paths to its start)
     for end, here in enumerate(arriving[1:], 1):
-        ways = ((score + edge[2], (edge[0], end, edge[1]), rank)
-                for edge in here for rank, (score, _, _) in enumerate(kept[edge[0]]))
+        ways = (
+            (score + edge[2], (edge[0], end, edge[1]), rank)
+            for edge in here
+            for rank, (score, _, _) in enumerate(kept[edge[0]])
+        )
         kept.append(heapq.nlargest(n, ways, key=lambda way: way[0]))
     return [(way[0], _traced(kept, way)) for way in kept[-1]]
 
@@ -93,19 +105,24 @@ def forward(arriving, power=1.0):
 
 
 def backward(arriving, power=1.0):
-    """For every node, the log of the summed probability**power of all ways from it to the end. Mirror of `forward`."""
+    """For every node, the log of the summed probability**power of all ways from it to the end.
+    Mirror of `forward`.
+    """
     leaving = [[] for _ in arriving]
     for end, here in enumerate(arriving):
         for start, _, score in here:
             leaving[start].append((end, score))
     sums = [0.0]
     for ahead in leaving[-2::-1]:
-        sums.append(_log_sum([sums[len(arriving) - 1 - end] + power * score for end, score in ahead]))
+        sums.append(
+            _log_sum([sums[len(arriving) - 1 - end] + power * score for end, score in ahead])
+        )
     return sums[::-1]
 
 
 def expected_counts(arriving):
-    """How often each token occurs in a segmentation, on average over all of them weighted by probability.
+    """How often each token occurs in a segmentation, on average over all of them weighted by
+    probability.
 
     An edge from s to e lies on paths of total probability forward[s] * p(edge) * backward[e].
 
@@ -115,17 +132,22 @@ def expected_counts(arriving):
     counts = {}
     for end, here in enumerate(arriving):
         for start, token, score in here:
-            counts[token] = counts.get(token, 0.0) + exp(before[start] + score + after[end] - before[-1])
+            counts[token] = counts.get(token, 0.0) + exp(
+                before[start] + score + after[end] - before[-1]
+            )
     return counts
 
 
 def sample(arriving, uniform, power=1.0):
-    """A path drawn with probability proportional to probability**power, exactly, from the last piece to the first.
+    """A path drawn with probability proportional to probability**power, exactly, from the last
+    piece to the first.
 
-    Given that a path passes node e, its edge into e from s has probability forward[s] * p(edge)**power / forward[e].
+    Given that a path passes node e, its edge into e from s has probability forward[s] *
+    p(edge)**power / forward[e].
 
     uniform  function () -> a number from [0, 1)
-    power    0 draws all paths alike, 1 from the model, infinity is `best` (Kudo 2018, section 3.3: alpha)
+    power    0 draws all paths alike, 1 from the model, infinity is `best` (Kudo 2018, section 3.3:
+             alpha)
     """
     before = forward(arriving, power)
     path, end = [], len(arriving) - 1
@@ -139,7 +161,9 @@ def sample(arriving, uniform, power=1.0):
                     break
                 level -= chance
         if chosen is None:
-            raise DataError(f"sample: no pieces of the vocabulary cover the text up to character {end}")
+            raise DataError(
+                f"sample: no pieces of the vocabulary cover the text up to character {end}"
+            )
         path.append(chosen)
         end = chosen[0]
     return path[::-1]
@@ -147,4 +171,6 @@ def sample(arriving, uniform, power=1.0):
 
 def _log_sum(values):
     top = max(values, default=-inf)
-    return top if top == -inf else top + log(sum(exp(value - top) for value in values))
+    if top == -inf:
+        return top
+    return top + log(sum(exp(value - top) for value in values))

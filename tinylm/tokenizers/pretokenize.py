@@ -1,12 +1,15 @@
-r"""Pre-tokens: the pieces of text inside which BPE may merge, and where a text may be cut before it is read whole.
+r"""Pre-tokens: the pieces of text inside which BPE may merge, and where a text may be cut before it
+is read whole.
 
-BPE left alone would learn tokens such as "dog." and "dog!" that waste the vocabulary on one word, so GPT-2
-(Radford et al. 2019, section 2.2) first splits text into runs of letters, of digits, of other signs, each with
-the space before it, and of white space; merges never cross a border. Read next: `bpe_train.py`.
+BPE left alone would learn tokens such as "dog." and "dog!" that waste the vocabulary on one word,
+so GPT-2 (Radford et al. 2019, section 2.2) first splits text into runs of letters, of digits, of
+other signs, each with the space before it, and of white space; merges never cross a border. Read
+next: `bpe_train.py`.
 
-A *certain cut* is a position c at which, whatever comes before and after in the text,
-split(text) == split(text[:c]) + split(text[c:]). It lets a file larger than memory be split chunk by chunk.
+A *certain cut* is a position c at which, whatever comes before and after in the text, split(text)
+== split(text[:c]) + split(text[c:]). It lets a file larger than memory be split chunk by chunk.
 """
+
 from collections import Counter
 from dataclasses import dataclass
 
@@ -18,7 +21,9 @@ from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_p
 
 @dataclass(frozen=True)
 class SplitPattern:
-    """A way to split text into pieces: `split` matches one piece, `cut` (searched backwards) one certain cut."""
+    """A way to split text into pieces: `split` matches one piece, `cut` (searched backwards) one
+    certain cut.
+    """
 
     name: str
     split: regex.Pattern
@@ -31,41 +36,53 @@ class SplitPattern:
     def last_cut(self, text, start, stop):
         """The last certain cut c of `text` with start < c < stop, or `start` if there is none."""
         match = self.cut.search(text, start, stop)
-        return match.start() if match else start
+        if match:
+            return match.start()
+        return start
 
 
-# GPT-2's pattern, letter for letter: English contractions; [space]letters; [space]digits; [space]other signs;
-# white space, which leaves its last character to the word that follows; white space.
+# GPT-2's pattern, letter for letter: English contractions; [space]letters; [space]digits;
+# [space]other signs; white space, which leaves its last character to the word that follows; white
+# space.
 _GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
-# Every match above is [space] + one run of one class (letters, digits, other), or white space, or a contraction,
-# which goes from other to letters. So no match goes on past: the end of a run of letters; the end of a run of
-# digits; other signs followed by a space or digit. The look-ahead (?!\S) concerns white space only, and what
-# stands before these cuts never ends in white space, so it sees the same character with and without the cut.
+# Every match above is [space] + one run of one class (letters, digits, other), or white space, or a
+# contraction, which goes from other to letters. So no match goes on past: the end of a run of
+# letters; the end of a run of digits; other signs followed by a space or digit. The look-ahead
+# (?!\S) concerns white space only, and what stands before these cuts never ends in white space, so
+# it sees the same character with and without the cut.
 _GPT2_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?=[\s\p{N}])"
 
 GPT2 = SplitPattern("gpt2", regex.compile(_GPT2_SPLIT), regex.compile(_GPT2_CUT))
 
-# GPT-2's pattern with every digit a piece of its own, which helps arithmetic: StarCoder, Cohere's Command R, SmolLM.
-# Published as two passes, digits first; here in one: white space before a digit stands before a border, and stays whole.
+# GPT-2's pattern with every digit a piece of its own, which helps arithmetic: StarCoder, Cohere's
+# Command R, SmolLM. Published as two passes, digits first; here in one: white space before a digit
+# stands before a border, and stays whole.
 _DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
-_DIGITS_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})|(?=\p{N})|(?<=[^\s\p{L}\p{N}])(?=\s)"  # and around any digit
+# and around any digit
+_DIGITS_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})|(?=\p{N})|(?<=[^\s\p{L}\p{N}])(?=\s)"
 GPT2_DIGITS = SplitPattern("gpt2-digits", regex.compile(_DIGITS_SPLIT), regex.compile(_DIGITS_CUT))
 
-# LLaMA 3 (after GPT-4): contractions of either case; letters take one sign before them; three digits at the most; other
-# signs take the ends of lines after them; ends of lines take white space before them. Qwen 2: so too, but single digits.
-_LINES_SPLIT = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
-                r"\s*[\r\n]+|\s+(?!\S)|\s+")
+# LLaMA 3 (after GPT-4): contractions of either case; letters take one sign before them; three
+# digits at the most; other signs take the ends of lines after them; ends of lines take white space
+# before them. Qwen 2: so too, but single digits.
+_LINES_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 # As for GPT-2; but after other signs, the end of a line belongs to them.
 _LINES_CUT = r"(?r)(?<=\p{L})(?=\P{L})|(?<=\p{N})(?=\P{N})|(?<=[^\s\p{L}\p{N}])(?=[^\S\r\n]|\p{N})"
 LLAMA3 = SplitPattern("llama3", regex.compile(_LINES_SPLIT), regex.compile(_LINES_CUT))
-QWEN2 = SplitPattern("qwen2", regex.compile(_LINES_SPLIT.replace("{1,3}", "")), regex.compile(_LINES_CUT))
+QWEN2 = SplitPattern(
+    "qwen2", regex.compile(_LINES_SPLIT.replace("{1,3}", "")), regex.compile(_LINES_CUT)
+)
 
-# Runs without a space, each with the space before it: what SentencePiece's pieces cannot cross (Kudo & Richardson 2018).
-# Every space begins a piece, so any position before one is a border.
+# Runs without a space, each with the space before it: what SentencePiece's pieces cannot cross
+# (Kudo & Richardson 2018). Every space begins a piece, so any position before one is a border.
 SPACES = SplitPattern("spaces", regex.compile(r" ?[^ ]+| "), regex.compile(r"(?r)(?= )"))
 
-# The text as one piece: BPE as first described (Gage 1994). It has no certain cut, so a stream is held whole.
+# The text as one piece: BPE as first described (Gage 1994). It has no certain cut, so a stream is
+# held whole.
 WHOLE = SplitPattern("whole", regex.compile(r"(?s).+"), regex.compile(r"(?!)"))
 
 PATTERNS = {pattern.name: pattern for pattern in (GPT2, GPT2_DIGITS, LLAMA3, QWEN2, SPACES, WHOLE)}
@@ -84,8 +101,8 @@ def pattern_named(name):
 def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
     """How often each piece occurs in `texts`: all that training needs to know of a corpus.
 
-    texts    a text, a Path, an open file, or an iterable of texts. Pieces never span two texts; only one chunk
-             of text and the counts of distinct pieces are in memory
+    texts    a text, a Path, an open file, or an iterable of texts. Pieces never span two texts;
+             only one chunk of text and the counts of distinct pieces are in memory
     special  names that the text is split at first; they are counted nowhere
     returns  Counter {piece: occurrences}
     """
@@ -94,7 +111,9 @@ def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
     one_text = isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__")
     counts = Counter()
     for text in [texts] if one_text else texts:
-        for _, part in certain_chunks(read_text(text, chunk), chunk, pattern.last_cut, border, longest):
+        for _, part in certain_chunks(
+            read_text(text, chunk), chunk, pattern.last_cut, border, longest
+        ):
             for plain in border.split(part) if border else [part]:
                 counts.update(pattern.pieces(plain))
     return counts

@@ -1,9 +1,11 @@
 """Text that arrives in parts: decode it, and re-cut it where cutting cannot change the tokens.
 
-A tokenizer looks ahead (is the next character still part of this word? does a special token begin here?), so
-a file cannot be encoded in blocks of fixed size. `certain_chunks` holds back the end of what it has read until
-it knows a position where any tokenization has a border. Read next: `base.py`, which encodes the chunks.
+A tokenizer looks ahead (is the next character still part of this word? does a special token begin
+here?), so a file cannot be encoded in blocks of fixed size. `certain_chunks` holds back the end of
+what it has read until it knows a position where any tokenization has a border. Read next:
+`base.py`, which encodes the chunks.
 """
+
 import codecs
 import itertools
 import os
@@ -13,16 +15,20 @@ import regex
 from tinylm.errors import DataError
 from tinylm.reading import blocks, other_encoding, wrong_encoding
 
-CHUNK = 1 << 18  # bytes of text in work at a time: beyond this, encoding gets no faster and memory grows
+CHUNK = (
+    1 << 18
+)  # bytes of text in work at a time: beyond this, encoding gets no faster and memory grows
 
 
 def read_text(source, chunk_bytes=CHUNK):
     """The text of `source` in parts of at most `chunk_bytes` characters.
 
-    source   str: the text itself; Path: a file of UTF-8; an open file, text or binary (UTF-8); or an iterable of
-             str or bytes, such as the lines of a file, whose concatenation is the text
+    source   str: the text itself; Path: a file of UTF-8; an open file, text or binary (UTF-8); or
+             an iterable of str or bytes, such as the lines of a file, whose concatenation is the
+             text
     yields   str
-    raises   DataError if a file cannot be read, or with the offset of the first byte that is not UTF-8
+    raises   DataError if a file cannot be read, or with the offset of the first byte that is not
+             UTF-8
     """
     if chunk_bytes < 1:
         raise DataError(f"read_text: chunk_bytes is {chunk_bytes}; it must be 1 or more")
@@ -39,12 +45,14 @@ def read_text(source, chunk_bytes=CHUNK):
 def _of_file(path, chunk_bytes):
     """The text of a file, plain or gzip, without its byte order mark."""
     try:
-        parts = blocks(path, max(chunk_bytes, 4))           # 4: a byte order mark must arrive whole
+        parts = blocks(path, max(chunk_bytes, 4))  # 4: a byte order mark must arrive whole
         first = next(parts, b"")
         if name := other_encoding(first):
             raise wrong_encoding(os.fspath(path), name)
         plain = first.removeprefix(codecs.BOM_UTF8)
-        yield from _text(itertools.chain([plain], parts), chunk_bytes, os.fspath(path), len(first) - len(plain))
+        yield from _text(
+            itertools.chain([plain], parts), chunk_bytes, os.fspath(path), len(first) - len(plain)
+        )
     except OSError as error:
         raise DataError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
 
@@ -56,7 +64,7 @@ def _text(parts, chunk_bytes, name="text", offset=0):
         if not isinstance(part, str):
             part, offset = _decoded(decoder, part, offset, name), offset + len(part)
         for start in range(0, len(part), chunk_bytes):
-            yield part[start:start + chunk_bytes]
+            yield part[start : start + chunk_bytes]
     _decoded(decoder, b"", offset, name, final=True)
 
 
@@ -67,32 +75,44 @@ def _blocks(file, size):
             yield block
     except UnicodeDecodeError as error:  # a file opened as text decodes itself
         byte, name = error.object[error.start], getattr(file, "name", "text file")
-        raise DataError(f"{name} holds the byte 0x{byte:02x}, which is not {error.encoding} ({error.reason}); "
-                        "open the file with its own encoding") from None
+        raise DataError(
+            f"{name} holds the byte 0x{byte:02x}, which is not {error.encoding} ({error.reason}); "
+            "open the file with its own encoding"
+        ) from None
 
 
 def _decoded(decoder, data, offset, name, final=False):
-    """The characters completed by `data`, the bytes from `offset` on; a character cut short waits for its rest."""
+    """The characters completed by `data`, the bytes from `offset` on; a character cut short waits
+    for its rest.
+    """
     waiting = len(decoder.getstate()[0])
     try:
         return decoder.decode(data, final)
     except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-                        f"{offset - waiting + error.start} ({error.reason}); convert the file to UTF-8 "
-                        "(iconv -f latin1 -t utf-8), or open it with its own encoding") from None
+        raise DataError(
+            f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+            f"{offset - waiting + error.start} ({error.reason}); convert the file to UTF-8 "
+            "(iconv -f latin1 -t utf-8), or open it with its own encoding"
+        ) from None
 
 
 def special_pattern(names):
-    """A pattern that finds the special tokens `names`, the longest where several begin; None without names."""
-    return regex.compile("|".join(map(regex.escape, sorted(names, key=len, reverse=True)))) if names else None
+    """A pattern that finds the special tokens `names`, the longest where several begin; None
+    without names.
+    """
+    if names:
+        return regex.compile("|".join(map(regex.escape, sorted(names, key=len, reverse=True))))
+    return None
 
 
 def certain_chunks(parts, size, last_cut, special=None, longest=0):
     """Re-cut a text so that encoding the chunks one by one gives the tokens of the whole.
 
     parts     iterable of str
-    size      characters to gather before a cut is sought; a chunk may be longer where no cut is certain
-    last_cut  function (text, start, stop) -> the last certain cut c, start < c <= stop, or `start` if none
+    size      characters to gather before a cut is sought; a chunk may be longer where no cut is
+              certain
+    last_cut  function (text, start, stop) -> the last certain cut c, start < c <= stop, or `start`
+              if none
     special   compiled pattern of special tokens, or None if they count as plain text
     longest   characters in the longest special token
     yields    (position of the chunk in the text, chunk)
@@ -109,19 +129,26 @@ def certain_chunks(parts, size, last_cut, special=None, longest=0):
             yield position, text[:cut]
         position += cut
         held, have = [text[cut:]], len(text) - cut
-        need = max(size, 2 * have)  # a long uncut run is searched again only when doubled: linear in all
+        need = max(
+            size, 2 * have
+        )  # a long uncut run is searched again only when doubled: linear in all
     if have:
         yield position, "".join(held)
 
 
 def _certain_cut(text, last_cut, special, longest):
-    """The last position before which the tokens of `text` do not depend on what follows it; 0 if there is none."""
+    """The last position before which the tokens of `text` do not depend on what follows it; 0 if
+    there is none.
+    """
     start, stop = 0, len(text)
     if special:
-        # A special token that begins at `stop` or later may not have come in whole, nor a longer one in its place.
+        # A special token that begins at `stop` or later may not have come in whole, nor a longer
+        # one in its place.
         stop = len(text) - longest + 1
         for match in special.finditer(text):
             if match.start() >= stop:
                 break
             start = match.end()
-    return last_cut(text, start, stop) if start < stop else start
+    if start < stop:
+        return last_cut(text, start, stop)
+    return start

@@ -1,17 +1,22 @@
-"""Learning a Unigram vocabulary: begin with far too many pieces, and take away those that the text misses least.
+"""Learning a Unigram vocabulary: begin with far too many pieces, and take away those that the text
+misses least.
 
 Kudo 2018, section 3.2:
   1. Seed: single characters, and the substrings of words with the largest occurrences * length.
-  2. EM: with the pieces' probabilities, how often does each piece occur, averaged over all segmentations of every word
-     (forward-backward)? Those counts, divided by their sum, are the new probabilities. No step lowers the likelihood.
-  3. Prune: without a piece, its occurrences fall back on the best other way to write it; the loss in log-likelihood is
-     about count * (log p(piece) - log p(other way)). The quarter with the smallest loss goes; characters stay.
+  2. EM: with the pieces' probabilities, how often does each piece occur, averaged over all
+     segmentations of every word (forward-backward)? Those counts, divided by their sum, are the new
+     probabilities. No step lowers the likelihood.
+  3. Prune: without a piece, its occurrences fall back on the best other way to write it; the loss
+     in log-likelihood is about count * (log p(piece) - log p(other way)). The quarter with the
+     smallest loss goes; characters stay.
   4. Repeat 2 and 3 until the size is right.
 
-All words stand in one lattice of flat arrays and are worked on position by position, so a step costs a few array
-operations. `lattice.py` has the same sums for one word, in plain loops. SentencePiece differs in the update: it takes
-exp(digamma(count)), which favors few pieces, and no longer maximizes the likelihood. Read next: unigram.py.
+All words stand in one lattice of flat arrays and are worked on position by position, so a step
+costs a few array operations. `lattice.py` has the same sums for one word, in plain loops.
+SentencePiece differs in the update: it takes exp(digamma(count)), which favors few pieces, and no
+longer maximizes the likelihood. Read next: unigram.py.
 """
+
 from collections import Counter
 
 import numpy as np
@@ -19,10 +24,10 @@ import numpy as np
 from tinylm.errors import ConfigError
 from tinylm.writing import has_unspaced
 
-SHRINK = 0.75                                               # kept by a pruning round, as in SentencePiece
-EM_STEPS = 2                                                # before each pruning, likewise
-SEED_FACTOR, SEED_LEAST = 10, 20_000                        # pieces at the start, as a multiple of those wanted, at least
-LONGEST_WORD = 256                                          # characters; a longer word teaches nothing and costs much
+SHRINK = 0.75  # kept by a pruning round, as in SentencePiece
+EM_STEPS = 2  # before each pruning, likewise
+SEED_FACTOR, SEED_LEAST = 10, 20_000  # pieces at the start, as a multiple of those wanted, at least
+LONGEST_WORD = 256  # characters; a longer word teaches nothing and costs much
 
 
 def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, progress=None):
@@ -36,16 +41,21 @@ def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, pro
     raises    ConfigError if the characters alone are more than `size`, or a setting makes no sense
     """
     if not 0 < coverage <= 1 or longest < 1:
-        raise ConfigError(f"unigram: coverage {coverage} must be in (0, 1] and longest {longest} at least 1")
+        raise ConfigError(
+            f"unigram: coverage {coverage} must be in (0, 1] and longest {longest} at least 1"
+        )
     characters = covered_characters(counts, coverage)
     if len(characters) > size:
-        raise ConfigError(f"unigram: {len(characters)} characters do not fit into {size} pieces: "
-                          f"raise vocab_size, or lower coverage from {coverage}")
+        raise ConfigError(
+            f"unigram: {len(characters)} characters do not fit into {size} pieces: "
+            f"raise vocab_size, or lower coverage from {coverage}"
+        )
     words = _covered_words(counts, set(characters))
     pieces, scores = seed_pieces(words, characters, max(SEED_FACTOR * size, SEED_LEAST), longest)
     lattices = WordLattices(list(words), pieces)
     weights = np.array(list(words.values()), np.float64)
-    other_ways, row = WordLattices(pieces, pieces, whole=False), np.arange(len(pieces))      # of writing each piece
+    other_ways = WordLattices(pieces, pieces, whole=False)
+    row = np.arange(len(pieces))  # of writing each piece
     while True:
         for _ in range(em_steps):
             expected = lattices.expected(scores, weights)[0]
@@ -53,7 +63,9 @@ def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, pro
         if len(pieces) == size or len(pieces) == len(characters):
             break
         other = other_ways.best(scores)[row]
-        kept = _most_needed(scores, expected, other, len(characters), max(size, int(SHRINK * len(pieces))))
+        kept = _most_needed(
+            scores, expected, other, len(characters), max(size, int(SHRINK * len(pieces)))
+        )
         lattices, other_ways = (l.only(kept, len(pieces)) for l in (lattices, other_ways))
         pieces, scores, row = [pieces[i] for i in kept], scores[kept], row[kept]
         if progress is not None:
@@ -73,7 +85,9 @@ def covered_characters(counts, coverage):
             seen[character] += n
     ordered = sorted(seen, key=lambda c: (-seen[c], c))
     total, covered = sum(seen.values()), np.cumsum([seen[c] for c in ordered], dtype=np.int64)
-    return ordered[:int(np.searchsorted(covered, coverage * total)) + 1] if ordered else []
+    if ordered:
+        return ordered[: int(np.searchsorted(covered, coverage * total)) + 1]
+    return []
 
 
 def _covered_words(counts, characters):
@@ -86,12 +100,16 @@ def _covered_words(counts, characters):
         if characters.issuperset(word):
             parts = [word]
         else:
-            parts = "".join(c if c in characters else "\ud800" for c in word).split("\ud800")   # in no text: no character
+            parts = "".join(c if c in characters else "\ud800" for c in word).split(
+                "\ud800"
+            )  # in no text: no character
         for part in parts:
             if len(part) > LONGEST_WORD and not has_unspaced(part):
                 continue
-            for start in range(0, len(part), LONGEST_WORD):  # where no spaces are, a word is a sentence
-                words[part[start:start + LONGEST_WORD]] += n
+            for start in range(
+                0, len(part), LONGEST_WORD
+            ):  # where no spaces are, a word is a sentence
+                words[part[start : start + LONGEST_WORD]] += n
     return words
 
 
@@ -106,26 +124,34 @@ def seed_pieces(words, characters, most, longest):
             for stop in range(start + 1, min(len(word), start + longest) + 1):
                 seen[word[start:stop]] += n
     gains = {piece: n * len(piece) for piece, n in seen.items() if n > 1 and len(piece) > 1}
-    chosen = sorted(gains, key=lambda piece: (-gains[piece], piece))[:max(most - len(characters), 0)]
+    chosen = sorted(gains, key=lambda piece: (-gains[piece], piece))[
+        : max(most - len(characters), 0)
+    ]
     weights = [max(seen[c], 1) for c in characters] + [gains[piece] for piece in chosen]
     return list(characters) + chosen, _log_shares(np.array(weights, np.float64))
 
 
 def _log_shares(counts):
-    counts = np.maximum(counts, 1e-300)                     # a piece that is used nowhere: improbable, but a number
+    counts = np.maximum(counts, 1e-300)  # a piece that is used nowhere: improbable, but a number
     return np.log(counts / counts.sum())
 
 
 def _most_needed(scores, expected, other, n_characters, size):
-    """The indices of the `size` pieces that stay: all characters, which come first, and those whose loss is largest.
+    """The indices of the `size` pieces that stay: all characters, which come first, and those whose
+    loss is largest.
 
-    scores, expected, other  (N,) log-probability, expected occurrences, log-probability of the best other way
+    scores, expected, other  (N,) log-probability, expected occurrences, log-probability of the best
+                             other way
     """
     longer = np.arange(n_characters, len(scores))
     loss = expected[longer] * (scores[longer] - other[longer])
     order = longer[np.argsort(-loss, kind="stable")]
-    needed = order[expected[order] > 1e-9]                  # what no segmentation uses is no loss, whatever the size
-    return np.sort(np.concatenate([np.arange(n_characters), needed[:size - n_characters]])).astype(np.int64)
+    needed = order[
+        expected[order] > 1e-9
+    ]  # what no segmentation uses is no loss, whatever the size
+    return np.sort(np.concatenate([np.arange(n_characters), needed[: size - n_characters]])).astype(
+        np.int64
+    )
 
 
 class WordLattices:
@@ -135,14 +161,16 @@ class WordLattices:
     pieces  list of str
     whole   False leaves out the edge that is the whole word: all other ways to write it
 
-    Position t of word w is node first[w] + t. Edges are grouped by the position where they end (`ahead`) or begin
-    (`behind`): once all words are done up to a position, its edges are one array operation.
+    Position t of word w is node first[w] + t. Edges are grouped by the position where they end
+    (`ahead`) or begin (`behind`): once all words are done up to a position, its edges are one array
+    operation.
     """
 
     def __init__(self, words, pieces, whole=True):
-        index, longest = {piece: i for i, piece in enumerate(pieces)}, max(map(len, pieces), default=0)
+        index = {piece: i for i, piece in enumerate(pieces)}
+        longest = max(map(len, pieces), default=0)
         sizes = np.array([len(word) for word in words], np.int64)
-        self.last = np.cumsum(sizes + 1) - 1                # the node at the end of each word
+        self.last = np.cumsum(sizes + 1) - 1  # the node at the end of each word
         self.first = self.last - sizes
         sources, targets, found = [], [], []
         for word, node in zip(words, self.first.tolist()):
@@ -158,13 +186,15 @@ class WordLattices:
 
     def _set(self, source, target, piece):
         self.source, self.target, self.piece = source, target, piece
-        self.word = np.searchsorted(self.last, source)      # the word of each edge
+        self.word = np.searchsorted(self.last, source)  # the word of each edge
         begin = self.first[self.word]
         self.ahead = _groups(target - begin, target)
-        self.behind = _groups(begin - source, source)       # positions descending
+        self.behind = _groups(begin - source, source)  # positions descending
 
     def only(self, kept, before):
-        """The lattices of the pieces `kept`, indices among the `before` there were; new index = place in `kept`."""
+        """The lattices of the pieces `kept`, indices among the `before` there were; new index =
+        place in `kept`.
+        """
         new = np.full(before, -1, np.int64)
         new[kept] = np.arange(len(kept))
         stays = new[self.piece] >= 0
@@ -182,8 +212,12 @@ class WordLattices:
         return sums
 
     def best(self, scores):
-        """The log-probability of each word's best path, (words,); minus infinity where there is none."""
-        return self._swept(scores, self.ahead, self.first, self.source, self.target, np.maximum)[self.last]
+        """The log-probability of each word's best path, (words,); minus infinity where there is
+        none.
+        """
+        return self._swept(scores, self.ahead, self.first, self.source, self.target, np.maximum)[
+            self.last
+        ]
 
     def expected(self, scores, weights):
         """The E step.
@@ -194,14 +228,18 @@ class WordLattices:
         """
         before = self._swept(scores, self.ahead, self.first, self.source, self.target, np.logaddexp)
         after = self._swept(scores, self.behind, self.last, self.target, self.source, np.logaddexp)
-        totals = before[self.last]                          # log-probability of each word
-        chance = np.exp(before[self.source] + scores[self.piece] + after[self.target] - totals[self.word])
+        totals = before[self.last]  # log-probability of each word
+        chance = np.exp(
+            before[self.source] + scores[self.piece] + after[self.target] - totals[self.word]
+        )
         counts = np.bincount(self.piece, weights[self.word] * chance, minlength=len(scores))
         return counts, float(weights @ totals)
 
 
 def _groups(position, node):
-    """Edges by position, ascending: list of (edge indices sorted by node, where in them each node's edges begin)."""
+    """Edges by position, ascending: list of (edge indices sorted by node, where in them each node's
+    edges begin).
+    """
     order = np.lexsort((node, position))
     cuts = np.flatnonzero(np.diff(position[order])) + 1
     groups = []

@@ -1,10 +1,12 @@
-"""WordPiece as BERT applies it: words are cut greedily into the longest pieces that the vocabulary has
-(Schuster & Nakajima 2012; Devlin et al. 2019; book section 1.3.1).
+"""WordPiece as BERT applies it: words are cut greedily into the longest pieces that the vocabulary
+has (Schuster & Nakajima 2012; Devlin et al. 2019; book section 1.3.1).
 
-First the text is made plain: control characters go, accents and case too if asked, signs and Chinese characters stand
-alone. Then every word is cut from its left; a piece that continues a word begins with "##". What was made plain does
-not come back: decoding gives the words, not the text. Read next: bpe.py, which merges instead.
+First the text is made plain: control characters go, accents and case too if asked, signs and
+Chinese characters stand alone. Then every word is cut from its left; a piece that continues a word
+begins with "##". What was made plain does not come back: decoding gives the words, not the text.
+Read next: bpe.py, which merges instead.
 """
+
 import unicodedata
 
 import numpy as np
@@ -15,12 +17,20 @@ from tinylm.tokenizers.base import Tokenizer, utf8
 from tinylm.writing import stream_safe
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-LONGEST_WORD = 100                                          # characters; a longer one is unknown, as in BERT's own code
-_REMEMBERED = 1 << 16                                       # words whose pieces are kept at most
+LONGEST_WORD = 100  # characters; a longer one is unknown, as in BERT's own code
+_REMEMBERED = 1 << 16  # words whose pieces are kept at most
 
 # The blocks of Chinese characters in BERT's own code.
-_CHINESE = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF),
-            (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
+_CHINESE = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
 
 
 class _Characters(dict):
@@ -40,28 +50,41 @@ def _clean(c):
         return " "
     if c in "\0\ufffd" or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co"):
         return ""
-    return f" {c} " if any(low <= ord(c) <= high for low, high in _CHINESE) else c
+    if any(low <= ord(c) <= high for low, high in _CHINESE):
+        return f" {c} "
+    return c
 
 
 def _is_sign(c):
     """Punctuation, and every ASCII character that is no letter, digit or space."""
-    return c.isascii() and c.isprintable() and not c.isalnum() and c != " " or unicodedata.category(c)[0] == "P"
+    return (
+        c.isascii()
+        and c.isprintable()
+        and not c.isalnum()
+        and c != " "
+        or unicodedata.category(c)[0] == "P"
+    )
 
 
 def _apart(c):
-    return f" {c} " if _is_sign(c) else c
+    if _is_sign(c):
+        return f" {c} "
+    return c
 
 
 def _lowered(c):
     """Lower case, accents gone: for text taken apart into letters and accents (NFD)."""
-    return "" if unicodedata.category(c) == "Mn" else _apart(c.lower())
+    if unicodedata.category(c) == "Mn":
+        return ""
+    return _apart(c.lower())
 
 
 _CLEAN, _APART, _LOWERED = map(_Characters, (_clean, _apart, _lowered))
 
 
 def plain_words(text, lower=True):
-    """The words of a text as BERT reads it: split at white space and around signs, cleaned, lower case if `lower`.
+    """The words of a text as BERT reads it: split at white space and around signs, cleaned, lower
+    case if `lower`.
 
     text     str
     returns  list of str
@@ -76,8 +99,8 @@ def plain_words(text, lower=True):
 class WordPieceTokenizer(Tokenizer):
     """Words cut into pieces.
 
-    pieces   the vocabulary in the order of ids; "##" begins a piece that continues a word. The names in SPECIAL are
-             special tokens where they are in it
+    pieces   the vocabulary in the order of ids; "##" begins a piece that continues a word. The
+             names in SPECIAL are special tokens where they are in it
     lower    make text lower case and take accents off
     raises   DataError for a piece given twice, or a vocabulary without [UNK]
     """
@@ -87,27 +110,42 @@ class WordPieceTokenizer(Tokenizer):
     def __init__(self, pieces, lower=True):
         pieces = list(pieces)
         special = {piece: i for i, piece in enumerate(pieces) if piece in SPECIAL}
-        super().__init__([utf8(p) if p in special else utf8(p[2:]) if p.startswith("##") and len(p) > 2 else utf8(" " + p)
-                          for p in pieces], special)
+        super().__init__(
+            [
+                utf8(p)
+                if p in special
+                else utf8(p[2:])
+                if p.startswith("##") and len(p) > 2
+                else utf8(" " + p)
+                for p in pieces
+            ],
+            special,
+        )
         self.pieces, self.lower = pieces, lower
         self._ids = {piece: i for i, piece in enumerate(pieces)}
         if len(self._ids) < len(pieces):
             twice = next(p for i, p in enumerate(pieces) if self._ids[p] != i)
             raise DataError(f"piece {twice!r} is in the vocabulary twice; each may stand once")
         if "[UNK]" not in special:
-            raise DataError("the vocabulary has no [UNK], which stands for words that cannot be cut into pieces; add it")
+            raise DataError(
+                "the vocabulary has no [UNK], which stands for words that cannot be cut into pieces; add it"
+            )
         self._longest, self._known = max(map(len, pieces)), {"": ()}
 
     @classmethod
     def from_vocabulary(cls, path, lower=True):
-        """The tokenizer of a vocab.txt, one piece a line. Raises CheckpointError if the file cannot be read."""
+        """The tokenizer of a vocab.txt, one piece a line. Raises CheckpointError if the file cannot
+        be read.
+        """
         try:
             return cls([line for _, line in numbered_lines(path)], lower)
         except DataError as error:
             raise CheckpointError(f"cannot read the vocabulary {path}: {error}") from error
 
     def cut(self, word):
-        """The ids of one word's pieces: always the longest that fits next; [UNK] alone if one does not. Returns a tuple."""
+        """The ids of one word's pieces: always the longest that fits next; [UNK] alone if one does
+        not. Returns a tuple.
+        """
         if len(word) > LONGEST_WORD:
             return (self.special["[UNK]"],)
         ids, start = [], 0
@@ -149,13 +187,21 @@ class WordPieceTokenizer(Tokenizer):
             longest = max(range(len(texts)), key=lambda i: (len(texts[i]), i))
             texts[longest] = texts[longest][:-1]
         end = [self.special["[SEP]"]]
-        parts = [np.concatenate([start, text, end]) for start, text in zip(([self.special["[CLS]"]], []), texts)]
+        parts = [
+            np.concatenate([start, text, end])
+            for start, text in zip(([self.special["[CLS]"]], []), texts)
+        ]
         segments = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
         return np.concatenate(parts).astype(np.int32), segments.astype(np.int32)
 
     def decode(self, ids):
-        """The words of token ids with spaces between, [UNK] among them; what they were made from is not known any more."""
-        data = b"".join(b" " + self._token_bytes[i] if self._is_special(i) else self._token_bytes[i] for i in self._checked(ids))
+        """The words of token ids with spaces between, [UNK] among them; what they were made from is
+        not known any more.
+        """
+        data = b"".join(
+            b" " + self._token_bytes[i] if self._is_special(i) else self._token_bytes[i]
+            for i in self._checked(ids)
+        )
         return data.decode("utf-8", errors="replace").removeprefix(" ")
 
     def _checked(self, ids):

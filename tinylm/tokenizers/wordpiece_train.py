@@ -1,16 +1,18 @@
 """Learning WordPiece: merge the neighbors that attract each other most, not the most frequent ones.
 
-Schuster & Nakajima 2012 grow a vocabulary by the merge that raises the likelihood of the text most under a language
-model; their trainer was never published. Under the unigram model of pieces, joining one occurrence of a b gains
-log p(ab) - log p(a) - log p(b), so pairs are ranked by
+Schuster & Nakajima 2012 grow a vocabulary by the merge that raises the likelihood of the text most
+under a language model; their trainer was never published. Under the unigram model of pieces,
+joining one occurrence of a b gains log p(ab) - log p(a) - log p(b), so pairs are ranked by
 
     score(a, b) = count(ab) / (count(a) * count(b)),
 
-the form in which the method is usually given. A pair that always stands together wins even when rare, so only pairs seen
-`min_count` times are looked at. Of equal scores the more frequent pair goes first, then the smaller (left, right) ids.
-A merge changes count(a) and count(b), thereby the scores of all their pairs, up as well as down; so scores live in
-arrays and are compared anew each time, and only the counts are kept up step by step. Read next: wordpiece.py.
+the form in which the method is usually given. A pair that always stands together wins even when
+rare, so only pairs seen `min_count` times are looked at. Of equal scores the more frequent pair
+goes first, then the smaller (left, right) ids. A merge changes count(a) and count(b), thereby the
+scores of all their pairs, up as well as down; so scores live in arrays and are compared anew each
+time, and only the counts are kept up step by step. Read next: wordpiece.py.
 """
+
 from collections import Counter, defaultdict
 from itertools import pairwise
 
@@ -22,7 +24,8 @@ from tinylm.tokenizers.wordpiece import LONGEST_WORD, SPECIAL, WordPieceTokenize
 
 
 def train_wordpiece(texts, vocab_size, lower=True, special=SPECIAL, min_count=2, progress=None):
-    """A WordPieceTokenizer whose vocabulary is learnt from text: special tokens, characters, then merges.
+    """A WordPieceTokenizer whose vocabulary is learnt from text: special tokens, characters, then
+    merges.
 
     texts       a text, a Path, an open file, or an iterable of texts, which need not fit in memory
     vocab_size  V wanted; smaller if the pairs of the text run out
@@ -36,13 +39,19 @@ def train_wordpiece(texts, vocab_size, lower=True, special=SPECIAL, min_count=2,
     alphabet = learn_alphabet(counts, min_count)
     n_merges = vocab_size - len(special) - len(alphabet)
     if n_merges < 0:
-        raise ConfigError(f"vocab_size {vocab_size} is too small: {len(special)} special tokens and {len(alphabet)} "
-                          f"characters, at the start of a word and within, need {len(special) + len(alphabet)}")
-    return WordPieceTokenizer([*special, *learn_wordpieces(counts, alphabet, n_merges, min_count, progress)], lower)
+        raise ConfigError(
+            f"vocab_size {vocab_size} is too small: {len(special)} special tokens and {len(alphabet)} "
+            f"characters, at the start of a word and within, need {len(special) + len(alphabet)}"
+        )
+    return WordPieceTokenizer(
+        [*special, *learn_wordpieces(counts, alphabet, n_merges, min_count, progress)], lower
+    )
 
 
 def count_words(texts, lower=True, chunk=CHUNK):
-    """How often each word occurs, words being those of `wordpiece.plain_words`. Memory: the distinct words."""
+    """How often each word occurs, words being those of `wordpiece.plain_words`. Memory: the
+    distinct words.
+    """
     one_text = isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__")
     counts = Counter()
     for text in [texts] if one_text else texts:
@@ -57,7 +66,9 @@ def _last_space(text, start, stop):
 
 def as_pieces(word):
     """A word as its characters: "cat" -> ["c", "##a", "##t"]."""
-    return [word[0], *("##" + c for c in word[1:])] if word else []
+    if word:
+        return [word[0], *("##" + c for c in word[1:])]
+    return []
 
 
 def learn_alphabet(counts, min_count=1):
@@ -75,9 +86,13 @@ def joined(left, right):
 
 
 def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
-    """The rule above, word for word; far too slow for more than a few kilobytes. As `learn_wordpieces`."""
+    """The rule above, word for word; far too slow for more than a few kilobytes. As
+    `learn_wordpieces`.
+    """
     pieces, rank = list(alphabet), {piece: i for i, piece in enumerate(alphabet)}
-    words = {word: as_pieces(word) for word in counts if all(piece in rank for piece in as_pieces(word))}
+    words = {
+        word: as_pieces(word) for word in counts if all(piece in rank for piece in as_pieces(word))
+    }
     for _ in range(n_merges):
         single, pairs = Counter(), Counter()
         for word, parts in words.items():
@@ -88,13 +103,21 @@ def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
         common = [pair for pair, n in pairs.items() if n >= min_count]
         if not common:
             break
-        left, right = min(common, key=lambda p: (-pairs[p] / (single[p[0]] * single[p[1]]), -pairs[p], rank[p[0]], rank[p[1]]))
+        left, right = min(
+            common,
+            key=lambda p: (
+                -pairs[p] / (single[p[0]] * single[p[1]]),
+                -pairs[p],
+                rank[p[0]],
+                rank[p[1]],
+            ),
+        )
         rank[joined(left, right)] = len(pieces)
         pieces.append(joined(left, right))
         for parts in words.values():
             for i in range(len(parts)):
-                if parts[i:i + 2] == [left, right]:
-                    parts[i:i + 2] = [pieces[-1]]
+                if parts[i : i + 2] == [left, right]:
+                    parts[i : i + 2] = [pieces[-1]]
     return pieces
 
 
@@ -108,7 +131,10 @@ def learn_wordpieces(counts, alphabet, n_merges, min_count=2, progress=None):
     returns    list of str
     """
     state = _Pairs(counts, alphabet)
-    while len(state.pieces) < len(alphabet) + n_merges and (slot := state.strongest(min_count)) is not None:
+    while (
+        len(state.pieces) < len(alphabet) + n_merges
+        and (slot := state.strongest(min_count)) is not None
+    ):
         state.merge(slot)
         if progress is not None:
             progress(len(state.pieces) - len(alphabet), n_merges)
@@ -116,7 +142,9 @@ def learn_wordpieces(counts, alphabet, n_merges, min_count=2, progress=None):
 
 
 class _Pairs:
-    """All words as lists of piece ids; per distinct pair a slot of the arrays left, right, count, and the words it is in."""
+    """All words as lists of piece ids; per distinct pair a slot of the arrays left, right, count,
+    and the words it is in.
+    """
 
     def __init__(self, counts, alphabet):
         self.pieces = list(alphabet)
@@ -127,8 +155,12 @@ class _Pairs:
             if None not in parts:
                 self.words.append(parts)
                 self.weights.append(n)
-        self.single = np.zeros(2 * len(self.pieces) + 64)   # occurrences of each piece; floats are exact up to 2^53
-        self.left, self.right, self.count = np.zeros(64, np.int64), np.zeros(64, np.int64), np.zeros(64)
+        self.single = np.zeros(
+            2 * len(self.pieces) + 64
+        )  # occurrences of each piece; floats are exact up to 2^53
+        self.left = np.zeros(64, np.int64)
+        self.right = np.zeros(64, np.int64)
+        self.count = np.zeros(64)
         self.slots, self.places = {}, defaultdict(set)
         for w, (parts, n) in enumerate(zip(self.words, self.weights)):
             self._add(w, parts, n)
@@ -137,7 +169,7 @@ class _Pairs:
         for part in parts:
             self.single[part] += n
         for pair in pairwise(parts):
-            slot = self._slot(pair)                         # may make room: before self.count is looked at
+            slot = self._slot(pair)  # may make room: before self.count is looked at
             self.count[slot] += n
             self.places[pair].add(w)
 
@@ -146,8 +178,10 @@ class _Pairs:
         if slot is None:
             slot = self.slots[pair] = len(self.slots)
             if slot == len(self.left):
-                self.left, self.right, self.count = (np.concatenate([a, np.zeros_like(a)])
-                                                     for a in (self.left, self.right, self.count))
+                self.left, self.right, self.count = (
+                    np.concatenate([a, np.zeros_like(a)])
+                    for a in (self.left, self.right, self.count)
+                )
             self.left[slot], self.right[slot] = pair
         return slot
 
@@ -174,6 +208,6 @@ class _Pairs:
             i = 0
             while i < len(parts) - 1:
                 if parts[i] == left and parts[i + 1] == right:
-                    parts[i:i + 2] = [new]
+                    parts[i : i + 2] = [new]
                 i += 1
             self._add(w, parts, n)

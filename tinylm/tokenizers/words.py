@@ -1,10 +1,11 @@
 """Words and punctuation marks: the units in which the book's examples are written.
 
-The book counts tokens as an English reader would: words, punctuation apart, and the endings that an apostrophe
-attaches ("It's" is "It" and "'s"; section 1.1, footnotes 1 and 3), which is how the Penn Treebank cuts (Marcus et al.
-1993). Every word is one row of the vocabulary, so a text always has words outside it. Read next: wordpiece.py, which
-cuts those up instead.
+The book counts tokens as an English reader would: words, punctuation apart, and the endings that an
+apostrophe attaches ("It's" is "It" and "'s"; section 1.1, footnotes 1 and 3), which is how the Penn
+Treebank cuts (Marcus et al. 1993). Every word is one row of the vocabulary, so a text always has
+words outside it. Read next: wordpiece.py, which cuts those up instead.
 """
+
 from collections import Counter
 
 import numpy as np
@@ -14,17 +15,21 @@ from tinylm.errors import DataError
 from tinylm.tokenizers.base import Tokenizer, numbered, utf8
 from tinylm.writing import INSIDE, LETTER, UNSPACED
 
-# In this order: a word that "n't" ends, without it; "n't"; other endings; numbers; letters of scripts
-# without spaces, each a word; words, with hyphens inside; signs.
+# In this order: a word that "n't" ends, without it; "n't"; other endings; numbers; letters of
+# scripts without spaces, each a word; words, with hyphens inside; signs.
 _WORD = rf"[[\p{{L}}--[{UNSPACED}]]{INSIDE}]+"
-_UNIT = regex.compile(rf"""{_WORD}(?=[nN]['’][tT]\b)|[nN]['’][tT]\b|['’](?i:s|re|ve|ll|d|m)\b"""
-                      rf"""|\p{{N}}+(?:[.,]\p{{N}}+)*|{LETTER}{INSIDE}*"""
-                      rf"""|{_WORD}(?:-{_WORD})*|\S""", regex.V1)
-_CUT = regex.compile(r"(?r)(?=\s)")                         # no unit holds white space
+_UNIT = regex.compile(
+    rf"""{_WORD}(?=[nN]['’][tT]\b)|[nN]['’][tT]\b|['’](?i:s|re|ve|ll|d|m)\b"""
+    rf"""|\p{{N}}+(?:[.,]\p{{N}}+)*|{LETTER}{INSIDE}*"""
+    rf"""|{_WORD}(?:-{_WORD})*|\S""",
+    regex.V1,
+)
+_CUT = regex.compile(r"(?r)(?=\s)")  # no unit holds white space
 
 
 def words_and_punctuation(text):
-    """The words and punctuation marks of a text, in order; white space goes   (book section 1.1, footnote 3)
+    """The words and punctuation marks of a text, in order; white space goes   (book section 1.1,
+    footnote 3)
 
     text     str
     returns  list of str: "It's amazing!" -> ["It", "'s", "amazing", "!"]
@@ -37,7 +42,8 @@ class WordTokenizer(Tokenizer):
 
     words    list of distinct str
     special  names of special tokens
-    unk      name of the special token that stands for every other word; added if it is not among them
+    unk      name of the special token that stands for every other word; added if it is not among
+             them
     raises   DataError for a word given twice
     """
 
@@ -62,12 +68,16 @@ class WordTokenizer(Tokenizer):
     def encode_plain(self, text, position=0):
         """The ids of `text`, (T,) int32; a word outside the vocabulary becomes the unknown token."""
         unknown = self.special[self.unk]
-        return np.array([self._ids.get(word, unknown) for word in words_and_punctuation(text)], np.int32)
+        return np.array(
+            [self._ids.get(word, unknown) for word in words_and_punctuation(text)], np.int32
+        )
 
     def last_cut(self, text, start, stop):
         """No word holds white space, so a text may be cut before any."""
         match = _CUT.search(text, start + 1, stop)
-        return match.start() if match else start
+        if match:
+            return match.start()
+        return start
 
     def decode(self, ids):
         """The words with spaces between; where none stood in the text is not known any more."""
@@ -75,7 +85,12 @@ class WordTokenizer(Tokenizer):
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`."""
-        return {"kind": self.kind, "words": self.words, "special": list(self.special), "unk": self.unk}
+        return {
+            "kind": self.kind,
+            "words": self.words,
+            "special": list(self.special),
+            "unk": self.unk,
+        }
 
     @classmethod
     def from_dict(cls, described):

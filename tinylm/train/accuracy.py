@@ -1,8 +1,10 @@
-"""How much of what is asked is answered right: the share of correct predictions, for every objective.
+"""How much of what is asked is answered right: the share of correct predictions, for every
+objective.
 
-A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers can, with what guessing
-gives. Read next: evaluation.py, the loss on the same rows.
+A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers
+can, with what guessing gives. Read next: evaluation.py, the loss on the same rows.
 """
+
 import itertools
 
 import numpy as np
@@ -20,8 +22,8 @@ from tinylm.pretrain.score import chosen
 def answers(model, objective, batch):
     """What a model says where a batch asks, and what is right.
 
-    returns  (n,) and (n,) integers: ids of tokens; classes of pairs; whether a token was replaced. Of a text in two
-             readings (contrastive) nothing is asked: (0,) and (0,)
+    returns  (n,) and (n,) integers: ids of tokens; classes of pairs; whether a token was replaced.
+             Of a text in two readings (contrastive) nothing is asked: (0,) and (0,)
     """
     if isinstance(objective, SentenceEmbedding):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -29,7 +31,9 @@ def answers(model, objective, batch):
         _, logits = _generator(model.generator, batch)
         filled = objective.fill(logits, batch)
         said = model.discriminator(filled, **batch.options).data > 0
-        return _flat(said[batch.judged]), _flat(replaced_labels(to_cpu(batch.original), to_cpu(filled))[to_cpu(batch.judged)])
+        return _flat(said[batch.judged]), _flat(
+            replaced_labels(to_cpu(batch.original), to_cpu(filled))[to_cpu(batch.judged)]
+        )
     if isinstance(batch, PairBatch):
         h = model.hidden(batch.inputs, **batch.options)
         return _flat(model.pair_logits(h).data.argmax(axis=-1)), _flat(batch.classes)
@@ -54,12 +58,13 @@ def _flat(array):
 
 
 def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
-    """The share of right answers on rows, with dropout off; on the corruptions that evaluate() draws.
+    """The share of right answers on rows, with dropout off; on the corruptions that evaluate()
+    draws.
 
     rows     EvenWindows, or what has its batches(batch_size)
     batches  how many, from the start; 0: all
-    returns  (share or None where nothing is asked, how many answers, the share of the commonest right answer: what a
-             model gets that always says the same)
+    returns  (share or None where nothing is asked, how many answers, the share of the commonest
+             right answer: what a model gets that always says the same)
     """
     said, right = [], []
     with evaluating(model), no_grad():
@@ -70,4 +75,8 @@ def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
     said, right = np.concatenate(said), np.concatenate(right)
     if not len(right):
         return None, 0, None
-    return float(np.mean(said == right)), len(right), float(np.unique(right, return_counts=True)[1].max() / len(right))
+    return (
+        float(np.mean(said == right)),
+        len(right),
+        float(np.unique(right, return_counts=True)[1].max() / len(right)),
+    )

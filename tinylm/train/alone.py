@@ -1,12 +1,16 @@
-"""The communicator of a process on its own, and a text sent to all processes, as training needs them.
+"""The communicator of a process on its own, and a text sent to all processes, as training needs
+them.
 
 Several processes bring their own communicator (parallel/communicate/). Read next: step.py.
 """
+
 import numpy as np
 
 
 class Alone:
-    """The communicator of a process on its own, as far as training needs one: nothing to add, nothing to fetch."""
+    """The communicator of a process on its own, as far as training needs one: nothing to add,
+    nothing to fetch.
+    """
 
     rank, size = 0, 1
 

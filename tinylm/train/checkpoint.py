@@ -1,13 +1,16 @@
-"""Checkpoints that survive anything: a directory written aside, checked by checksums, renamed when complete.
+"""Checkpoints that survive anything: a directory written aside, checked by checksums, renamed when
+complete.
 
     RUN/checkpoints/step-000500/state.json      configuration, tokenizer, scalars, and what each array must be
                                 model.npz       one array per parameter
                                 optimizer.npz   one array per moment
 
-A rename is atomic, so a directory without ".tmp-" in its name is complete, whenever the process or the machine died.
-Everything is verified on loading: state.json carries the SHA-256 of its content and of every array, so a file cut
-short or edited gives one error that names it. Read next: npz.py, how arrays are kept; trainer.py.
+A rename is atomic, so a directory without ".tmp-" in its name is complete, whenever the process or
+the machine died. Everything is verified on loading: state.json carries the SHA-256 of its content
+and of every array, so a file cut short or edited gives one error that names it. Read next: npz.py,
+how arrays are kept; trainer.py.
 """
+
 import contextlib
 import hashlib
 import json
@@ -48,15 +51,18 @@ def save(path, arrays, state):
     path    must not exist
     arrays  {file: {name: array}}; each file becomes file.npz; arrays of any device
     state   JSON-able dict
-    raises  CheckpointError if the disk is full or may not be written; nothing that was there before has been touched
+    raises  CheckpointError if the disk is full or may not be written; nothing that was there before
+            has been touched
     """
     path = Path(path)
     aside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
         if path.exists():
             raise CheckpointError(f"save checkpoint: {path} exists already")
-        described = {file: {name: npz.describe(array) for name, array in members.items()}
-                     for file, members in arrays.items()}
+        described = {
+            file: {name: npz.describe(array) for name, array in members.items()}
+            for file, members in arrays.items()
+        }
         aside.mkdir(parents=True)
         for file, members in arrays.items():
             with open(aside / f"{file}.npz", "wb") as out:
@@ -70,8 +76,10 @@ def save(path, arrays, state):
         os.rename(aside, path)
         _directory_to_disk(path.parent)
     except OSError as error:
-        raise CheckpointError(f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier checkpoints "
-                              "are untouched: free space or permit writing, then go on with --resume") from None
+        raise CheckpointError(
+            f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier checkpoints "
+            "are untouched: free space or permit writing, then go on with --resume"
+        ) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -155,7 +163,9 @@ def _to_disk(file):
 
 
 def _directory_to_disk(path):
-    """Make a rename or a new file durable; some systems cannot sync a directory, and do it by themselves."""
+    """Make a rename or a new file durable; some systems cannot sync a directory, and do it by
+    themselves.
+    """
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -167,7 +177,11 @@ def _directory_to_disk(path):
 def steps(run):
     """{step: path} of the complete checkpoints of a run, oldest first."""
     area = Path(run) / AREA
-    found = [(_NAME.fullmatch(path.name), path) for path in (area.iterdir() if area.is_dir() else ()) if path.is_dir()]
+    found = [
+        (_NAME.fullmatch(path.name), path)
+        for path in (area.iterdir() if area.is_dir() else ())
+        if path.is_dir()
+    ]
     return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 
@@ -186,7 +200,9 @@ def find(path):
     if (path / STATE).exists() or _NAME.fullmatch(path.name):
         return path.resolve().parent.parent, path
     if not path.is_dir():
-        raise CheckpointError(f"no run at {str(path)!r}: give the directory that `tinylm train` printed")
+        raise CheckpointError(
+            f"no run at {str(path)!r}: give the directory that `tinylm train` printed"
+        )
     newest = latest(path)
     if newest is None and not any((path / part).exists() for part in _OF_A_RUN):
         raise CheckpointError(
@@ -194,17 +210,21 @@ def find(path):
             "that `tinylm train` printed"
         )
     if newest is None:
-        raise CheckpointError(f"{path} holds no complete checkpoint: the run ended before its first, or is not that far yet. "
-                              "Start it again: `tinylm train` with another --out, or remove this directory first")
+        raise CheckpointError(
+            f"{path} holds no complete checkpoint: the run ended before its first, or is not that far yet. "
+            "Start it again: `tinylm train` with another --out, or remove this directory first"
+        )
     return path, newest
 
 
 def save_step(run, step, arrays, state, keep=2, best=None):
-    """Write RUN/checkpoints/step-N and then remove all but the newest `keep`, and what killed processes left behind.
+    """Write RUN/checkpoints/step-N and then remove all but the newest `keep`, and what killed
+    processes left behind.
 
     best     another step whose checkpoint stays, or None
 
-    A checkpoint of this very step that exists is kept as it is: it was verified complete by its rename.
+    A checkpoint of this very step that exists is kept as it is: it was verified complete by its
+    rename.
     returns  its path
     """
     path = Path(run) / AREA / f"step-{step:06d}"
@@ -212,9 +232,12 @@ def save_step(run, step, arrays, state, keep=2, best=None):
         save(path, arrays, state)
     old = [other for n, other in list(steps(run).items())[:-keep] if n != best]
     for stale in [*old, *(p for p in path.parent.iterdir() if ".tmp-" in p.name)]:
-        doomed = stale if ".tmp-" in stale.name else stale.with_name(f"{stale.name}.tmp-{os.getpid()}")
+        if ".tmp-" in stale.name:
+            doomed = stale
+        else:
+            doomed = stale.with_name(f"{stale.name}.tmp-{os.getpid()}")
         with contextlib.suppress(OSError):
             if doomed is not stale:
-                os.rename(stale, doomed)                  # a half-removed checkpoint must not look complete
+                os.rename(stale, doomed)  # a half-removed checkpoint must not look complete
             shutil.rmtree(doomed)
     return path

@@ -92,7 +92,9 @@ class Verdict:
 
     def __str__(self):
         found = f"{self.effect:+.3g} [{self.low:+.3g}, {self.high:+.3g}], {self.seeds} seeds: {self.word}"
-        return f"{found}; {self.seen:.2g} could have been seen" if self.word == TOO_SMALL else found
+        if self.word == TOO_SMALL:
+            return f"{found}; {self.seen:.2g} could have been seen"
+        return found
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,10 @@ class Claim:
             raise ConfigError(f"judge: {min(len(a), len(b))} seed has no spread: give two or more")
         sign = 1.0 if self.larger else -1.0
         effect = sign * (a.mean() - b.mean())
-        half = (
-            _half_width(sign * (a - b), None, self.level)
-            if paired
-            else _half_width(a, b, self.level)
-        )
+        if paired:
+            half = _half_width(sign * (a - b), None, self.level)
+        else:
+            half = _half_width(a, b, self.level)
         low, high = effect - half, effect + half
         return Verdict(
             self._word(low, high, sign * b.mean()), effect, low, high, len(a), half + self.least
@@ -165,9 +166,10 @@ def _half_width(a, b, level):
     degrees = [len(values) - 1 for values in (a, b) if values is not None]
     # Welch and Satterthwaite's degrees of freedom, rounded down; those of one sample are n - 1.
     share = sum(square**2 / n for square, n in zip(squares, degrees))
-    freedom = (
-        degrees[0] if len(squares) == 1 or not share else max(int(sum(squares) ** 2 / share), 1)
-    )
+    if len(squares) == 1 or not share:
+        freedom = degrees[0]
+    else:
+        freedom = max(int(sum(squares) ** 2 / share), 1)
     return student_quantile(0.5 + level / 2, freedom) * error
 
 

@@ -1,8 +1,11 @@
-"""How good is a model on a text: mean loss, perplexity, bits per byte   (book section 2.1.2 and eq. 1.5).
+"""How good is a model on a text: mean loss, perplexity, bits per byte   (book section 2.1.2 and eq.
+1.5).
 
-Nats per token depend on the tokenizer; bits per byte = nats * tokens / (bytes * ln 2) do not. Windows stand side by
-side, so every token but the first is predicted once, with at most a context of text before it.
+Nats per token depend on the tokenizer; bits per byte = nats * tokens / (bytes * ln 2) do not.
+Windows stand side by side, so every token but the first is predicted once, with at most a context
+of text before it.
 """
+
 import itertools
 import math
 
@@ -26,7 +29,8 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
     with evaluating(model), no_grad():
         chosen = itertools.islice(windows.batches(batch_size), batches or None)
         for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
-            # an objective that corrupts at random draws the same every time: validations can be compared
+            # an objective that corrupts at random draws the same every time: validations can be
+            # compared
             batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
             _, metrics = objective.loss(model, batch)
             total += metrics["loss"] * metrics["tokens"]
@@ -41,5 +45,10 @@ def bits_per_byte(loss, tokens, nbytes):
 
 
 def perplexity(loss):
-    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that overflows, nan of nan."""
-    return math.inf if loss >= 709 else math.exp(loss)                      # ln(largest float64) is 709.78
+    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that
+    overflows, nan of nan.
+    """
+    # ln(largest float64) is 709.78
+    if loss >= 709:
+        return math.inf
+    return math.exp(loss)

@@ -4,6 +4,7 @@ A terminal sends Ctrl-C (SIGINT), a scheduler or `kill` sends SIGTERM when the t
 over, and a terminal that is closed sends SIGHUP, which `nohup` has the process ignore. All of them
 mean: finish the step, save, end. A second Ctrl-C, a moment later, stops at once.
 """
+
 import contextlib
 import os
 import signal
@@ -13,8 +14,9 @@ import time
 from tinylm.machine import ONE_PRESS, endings
 
 # All that may ask; where several have come, the exit code is that of the first here.
-STOPS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT")
-              if hasattr(signal, name))
+STOPS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
+)
 
 
 class Asked:
@@ -52,9 +54,9 @@ def finish_first(say=lambda: None):
             _outer.clear()
 
 
-_outer = []                # the Asked of the outermost finish_first() that is open
+_outer = []  # the Asked of the outermost finish_first() that is open
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_outer.clear)       # a worker handles its own
+    os.register_at_fork(after_in_child=_outer.clear)  # a worker handles its own
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def _told(asked, say):
 
 
 def _call(say):
-    with contextlib.suppress(OSError):                     # the terminal is gone: saving goes on
+    with contextlib.suppress(OSError):  # the terminal is gone: saving goes on
         say()
 
 

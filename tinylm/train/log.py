@@ -4,10 +4,11 @@
     {"event": "step", "step": 1, "loss": 6.24, "lr": 2e-05, "grad_norm": 2.1, "tokens": 1024, ...}
     {"event": "validation", "step": 250, "loss": 3.1, "perplexity": 22.2, "bits_per_byte": 1.9}
 
-`step` counts finished updates. When a run goes on from step N, lines of later steps are dropped: they will be
-written again. A line that is damaged is passed over and counted; it keeps nobody from going on.
-Read next: cli/look/plot.py, which draws it.
+`step` counts finished updates. When a run goes on from step N, lines of later steps are dropped:
+they will be written again. A line that is damaged is passed over and counted; it keeps nobody from
+going on. Read next: cli/look/plot.py, which draws it.
 """
+
 import errno
 import itertools
 import json
@@ -20,9 +21,9 @@ from tinylm.files import WholeFile, parse_json
 
 NAME = "log.jsonl"
 _NUMBERS = ("loss", "lr", "grad_norm", "tokens_per_second", "perplexity", "bits_per_byte")
-_MOST_STEPS = 2**53        # as many as a float counts
-_LARGEST = 1e300           # the difference of two is still finite
-_LONGEST = 1 << 24         # bytes of a line: the paths of a large corpus take a tenth of that
+_MOST_STEPS = 2**53  # as many as a float counts
+_LARGEST = 1e300  # the difference of two is still finite
+_LONGEST = 1 << 24  # bytes of a line: the paths of a large corpus take a tenth of that
 
 
 class Log:
@@ -38,18 +39,20 @@ class Log:
     def __init__(self, run, after=None):
         self.path, self.damaged = Path(run) / NAME, 0
         try:
-            if self.path.is_fifo():                          # opening it would wait for a reader
+            if self.path.is_fifo():  # opening it would wait for a reader
                 raise OSError(errno.EINVAL, "it is a pipe")
             if after is not None and self.path.is_file():
                 self.damaged = _truncate(self.path, after)
-            self.file = open(self.path, "a", encoding="utf-8", buffering=1)      # a line at a time
+            self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # a line at a time
         except OSError as error:
             raise self._failed(error) from None
 
     def write(self, event, **values):
         """Append one event; numbers that JSON does not know (inf, nan) become null."""
         try:
-            self.file.write(json.dumps({"event": event, **{k: _plain(v) for k, v in values.items()}}) + "\n")
+            self.file.write(
+                json.dumps({"event": event, **{k: _plain(v) for k, v in values.items()}}) + "\n"
+            )
         except OSError as error:
             raise self._failed(error) from None
 
@@ -61,8 +64,10 @@ class Log:
             pass
 
     def _failed(self, error):
-        return TrainingError(f"cannot write {self.path} ({error.strerror or error}); saved checkpoints are untouched: "
-                             "free space or permit writing")
+        return TrainingError(
+            f"cannot write {self.path} ({error.strerror or error}); saved checkpoints are untouched: "
+            "free space or permit writing"
+        )
 
 
 def read(path, report=lambda line: None):
@@ -104,7 +109,7 @@ def scan(path, parse=None):
                 event = (parse or _event)(parse_json(line))
             except ValueError:
                 event = None
-            whole = line.endswith(b"\n") or len(line) == _LONGEST      # of a longer one each piece
+            whole = line.endswith(b"\n") or len(line) == _LONGEST  # of a longer one each piece
             if line.strip() and (event is not None or whole):
                 yield number, line.rstrip(b"\r\n"), event
             number += line.endswith(b"\n")
@@ -123,7 +128,7 @@ def _event(value):
     for name in _NUMBERS:
         number = value.get(name)
         if number is not None and not (type(number) in (int, float) and abs(number) < _LARGEST):
-            raise ValueError(f"{name} {number!r}")          # text, true, nan, 1e999
+            raise ValueError(f"{name} {number!r}")  # text, true, nan, 1e999
     return value
 
 
@@ -132,7 +137,9 @@ def _truncate(path, step):
     damaged, before = sum(event is None for _, _, event in scan(path)), path
     if damaged:
         # It may be another file than a log, by a link or by mistake: nobody's lines are lost.
-        names = (path.with_name(f"{path.stem}.damaged-{i}{path.suffix}") for i in itertools.count(1))
+        names = (
+            path.with_name(f"{path.stem}.damaged-{i}{path.suffix}") for i in itertools.count(1)
+        )
         before = next(name for name in names if not os.path.lexists(name))
         os.rename(path, before)
     with WholeFile(path) as kept:
@@ -143,4 +150,6 @@ def _truncate(path, step):
 
 
 def _plain(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -46,6 +46,7 @@ UNREADABLE = (
     zlib.error,
 )
 
+
 def describe(array):
     """What a checkpoint says of an array: {"shape", "dtype", "sha256"}."""
     array = to_cpu(array)
@@ -56,6 +57,7 @@ def describe(array):
         )
     dtype = array.dtype.str
     return {"shape": list(array.shape), "dtype": dtype, "sha256": _checksum(array)}
+
 
 def described(fields, name):
     """The description of an array out of a file, checked: {"shape", "dtype", "sha256"}.
@@ -70,8 +72,10 @@ def described(fields, name):
     one.take("sha256", _is_sha256, "64 hexadecimal digits")
     return dict(one.values)
 
+
 def _is_sha256(value):
     return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
 
 def _is_dtype(value):
     if not isinstance(value, str) or not _DTYPE.fullmatch(value):
@@ -81,6 +85,7 @@ def _is_dtype(value):
     except TypeError:
         return False
 
+
 def write(out, members):
     """What np.savez writes, but never a pickle, and without time stamps: the same bytes for the
     same arrays."""
@@ -89,6 +94,7 @@ def write(out, members):
             info = zipfile.ZipInfo(f"{name}.npy")
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, to_cpu(array), allow_pickle=False)
+
 
 def read(path, members):
     """The arrays of a file.
@@ -106,6 +112,7 @@ def read(path, members):
         raise CheckpointError(
             f"checkpoint file {path} cannot be read ({error.strerror or error})"
         ) from None
+
 
 def _read(path, file, members):
     size = os.fstat(file.fileno()).st_size
@@ -128,6 +135,7 @@ def _read(path, file, members):
             name: _array(path, archive, found[f"{name}.npy"], name, expected)
             for name, expected in members.items()
         }
+
 
 def _array(path, archive, info, name, expected):
     """One array, once its header is what is expected."""
@@ -160,6 +168,7 @@ def _array(path, archive, info, name, expected):
     check("sha256", _checksum(array))
     return array
 
+
 def _header(member):
     """(shape, whether in Fortran's order, dtype) of NumPy's format; nothing of the data is read.
 
@@ -177,13 +186,16 @@ def _header(member):
     shape = tuple(int(size) for size in sizes.split(",") if size.strip())
     return shape, fortran == "True", np.dtype(descr)
 
+
 def nbytes(description):
     """How many bytes an array of that description takes."""
     return math.prod(description["shape"]) * np.dtype(description["dtype"]).itemsize
 
+
 def _checksum(array):
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return hashlib.sha256(data).hexdigest()
+
 
 def check_expected(path, members, expected):
     """Compare what a checkpoint says it holds with what the model needs, before anything is read.
@@ -207,11 +219,13 @@ def check_expected(path, members, expected):
                 f"model that state.json describes needs {np.dtype(dtype).str} of {list(shape)}"
             )
 
+
 def damaged(path, why):
     """The error for a file that was changed."""
     return CheckpointError(
         f"checkpoint file {path} is damaged: {why}; use another checkpoint of the run"
     )
+
 
 def refused(path, name=None):
     """The error for a file that may run code."""

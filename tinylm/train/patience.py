@@ -1,9 +1,10 @@
-"""When to stop: the validation loss has not fallen for a while   (book section 1.3.1; early stopping, Prechelt 1998).
+"""When to stop: the validation loss has not fallen for a while   (book section 1.3.1; early
+stopping, Prechelt 1998).
 
-More steps make the training loss fall further, but from some step on what is learnt is the training text alone. The
-count is part of a checkpoint, so that a run that goes on stops where one that never stopped would. Read next: run/session.py.
+More steps make the training loss fall further, but from some step on what is learnt is the training
+text alone. The count is part of a checkpoint, so that a run that goes on stops where one that never
+stopped would. Read next: run/session.py.
 """
-
 
 from tinylm.fields import Fields, of_type
 
@@ -20,7 +21,9 @@ class Patience:
         self.validations, self.best_loss, self.best_step, self.waited = validations, None, None, 0
 
     def sees(self, step, loss):
-        """Take note of the validation loss at a step. Returns True if it is the lowest; a loss that is NaN never is."""
+        """Take note of the validation loss at a step. Returns True if it is the lowest; a loss that
+        is NaN never is.
+        """
         if not (loss < (float("inf") if self.best_loss is None else self.best_loss)):
             self.waited += 1
             return False

@@ -1,31 +1,38 @@
 """The live line of a training run: step, loss, tokens per second, gradient norm, time left.
 
-On a terminal it is one line that is rewritten (by tqdm if it is installed); elsewhere, as in a file or in CI, a plain
-line now and then.
+On a terminal it is one line that is rewritten (by tqdm if it is installed); elsewhere, as in a file
+or in CI, a plain line now and then.
 """
+
 import functools
 import sys
 import time
 
-EVERY = 10.0             # seconds between plain lines where the output is no terminal
-REDRAW = 0.1             # seconds between redraws of the live line: quicker than that nobody reads
+EVERY = 10.0  # seconds between plain lines where the output is no terminal
+REDRAW = 0.1  # seconds between redraws of the live line: quicker than that nobody reads
 
 
 def clock(seconds):
     """Seconds as m:ss or h:mm:ss."""
     seconds = int(seconds + 0.5)
     hours, minutes = seconds // 3600, seconds // 60 % 60
-    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{seconds % 60:02}"
+    return f"{minutes}:{seconds % 60:02}"
 
 
 def _if_it_can_be_shown(method):
-    """`method`, which does nothing where the terminal is gone or the disk is full: training goes on."""
+    """`method`, which does nothing where the terminal is gone or the disk is full: training goes
+    on.
+    """
+
     @functools.wraps(method)
     def show(self, *args):
         try:
             return method(self, *args)
         except OSError:
             return None
+
     return show
 
 
@@ -46,7 +53,9 @@ class Progress:
 
     @_if_it_can_be_shown
     def update(self, step, loss, per_second, grad_norm):
-        """Say that `step` steps are done, with the loss and how much is learnt from in a second, and draw it if it is time to."""
+        """Say that `step` steps are done, with the loss and how much is learnt from in a second,
+        and draw it if it is time to.
+        """
         if self.bar is not None:
             figures = f"loss {loss:.3f}, {per_second:,.0f} {self.unit}/s, norm {grad_norm:.2f}"
             self.bar.set_postfix_str(figures, refresh=False)
@@ -54,8 +63,10 @@ class Progress:
             return
         now = self.now()
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
-        self.last = (f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
-                     f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}  {clock(left)} left")
+        self.last = (
+            f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
+            f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}  {clock(left)} left"
+        )
         if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
             self._show(now)
 
@@ -97,4 +108,6 @@ def _tqdm(first, steps, stream):
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm(total=steps, initial=first, file=stream, dynamic_ncols=True, unit="step", mininterval=REDRAW)
+    return tqdm(
+        total=steps, initial=first, file=stream, dynamic_ncols=True, unit="step", mininterval=REDRAW
+    )

@@ -1,14 +1,15 @@
 """One training step, for one process or several: micro-batches, exact averaging, a shared update.
 
-With n_k the targets that count in micro-batch k and n = sum_k n_k over the whole batch on all workers, the gradient of
-the mean loss is
+With n_k the targets that count in micro-batch k and n = sum_k n_k over the whole batch on all
+workers, the gradient of the mean loss is
 
     dM = sum_k (n_k / n) dM_k        (book section 2.2.3, eq. 2.33, for a mean instead of a sum)
 
-so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over micro-batches in the
-flat buffer, over workers by the communicator. Each worker then updates its own slice of the parameters, and the
-slices are exchanged. Read next: trainer.py, which calls this.
+so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over
+micro-batches in the flat buffer, over workers by the communicator. Each worker then updates its own
+slice of the parameters, and the slices are exchanged. Read next: trainer.py, which calls this.
 """
+
 import contextlib
 import math
 from dataclasses import dataclass
@@ -40,11 +41,24 @@ class Step:
     updated: bool
 
 
-def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, micro_batch=0, comm=ALONE, stop=None,
-               streams=None):
+def train_step(
+    model,
+    objective,
+    optimizer,
+    batch,
+    first,
+    total,
+    lr,
+    clip=0.0,
+    micro_batch=0,
+    comm=ALONE,
+    stop=None,
+    streams=None,
+):
     """Update the parameters once.
 
-    optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a slice
+    optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a
+                 slice
     batch        this worker's rows
     first,total  they are rows first .. first+len(batch)-1 of a batch of `total` rows
     lr, clip     learning rate; largest gradient norm (0: any)
@@ -56,10 +70,13 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     returns      Step
     """
     flat, streams = optimizer.flat, random_streams(model) if streams is None else streams
-    # How many targets count in the whole batch is known only after the workers have met. To meet once less, gradients are
-    # taken per row of the batch, and the factor rows / targets is applied after. Rows, because each worker knows them; the
-    # width of its rows may be its own, where they are padded to its longest.
-    loss = accumulate(model, objective, flat, passes(streams, batch, first, total, micro_batch), total)
+    # How many targets count in the whole batch is known only after the workers have met. To meet
+    # once less, gradients are taken per row of the batch, and the factor rows / targets is applied
+    # after. Rows, because each worker knows them; the width of its rows may be its own, where they
+    # are padded to its longest.
+    loss = accumulate(
+        model, objective, flat, passes(streams, batch, first, total, micro_batch), total
+    )
     flat.collect()
     start, end = comm.slice(len(flat))
     comm.reduce_scatter_(flat.grad)
@@ -70,7 +87,7 @@ def train_step(model, objective, optimizer, batch, first, total, lr, clip=0.0, m
     loss, norm = loss * factor, math.sqrt(square) * factor if square >= 0 else math.nan
     updated = math.isfinite(loss) and math.isfinite(norm)
     if updated:
-        clipped = clip_factor(norm, clip or math.inf)       # 0: any norm will do
+        clipped = clip_factor(norm, clip or math.inf)  # 0: any norm will do
         optimizer.step(lr, start, end, scale=factor * clipped)
         comm.all_gather_(flat.data)
     return Step(loss, norm, int(tokens), marked(stops), updated)
@@ -93,10 +110,11 @@ def accumulate(model, objective, flat, micro_batches, tokens):
 
 
 def passes(streams, batch, first, total, micro_batch=0):
-    """Yield the micro-batches of a batch, each with the random streams set so that any cut draws the same numbers.
+    """Yield the micro-batches of a batch, each with the random streams set so that any cut draws
+    the same numbers.
 
-    Every micro-batch starts from the same counters and draws its own rows of the whole batch (Random.rows), so
-    dropout does not depend on the size of micro-batches or the number of workers.
+    Every micro-batch starts from the same counters and draws its own rows of the whole batch
+    (Random.rows), so dropout does not depend on the size of micro-batches or the number of workers.
     """
     size = micro_batch or max(len(batch), 1)
     counters = [rng.counter for rng in streams]
@@ -110,7 +128,9 @@ def passes(streams, batch, first, total, micro_batch=0):
 
 
 def random_streams(model):
-    """The random streams a model draws from while training (dropout), each once, in the order of its modules."""
+    """The random streams a model draws from while training (dropout), each once, in the order of
+    its modules.
+    """
     streams = [getattr(module, "rng", None) for module in model.modules()]
     found = {id(rng): rng for rng in streams if isinstance(rng, Random)}
     return list(found.values())

@@ -1,4 +1,5 @@
 """What the checker says: of right functions, of each way to be wrong, and of a user's own code."""
+
 import json
 
 import numpy as np
@@ -31,7 +32,9 @@ def wrong_square(x, factor=3.0):
 
 def test_a_right_function_passes_to_third_order():
     report = gradcheck(softplus, POINT, order=3)
-    assert report and report.first < 1e-9 and report.second < 1e-9          # far inside the 1e-7 that is asked
+    assert (
+        report and report.first < 1e-9 and report.second < 1e-9
+    )  # far inside the 1e-7 that is asked
     assert "ok" in str(report)
     assert json.loads(json.dumps(report.as_dict()))["verdict"] == "ok"
 
@@ -39,8 +42,8 @@ def test_a_right_function_passes_to_third_order():
 def test_a_wrong_derivative_is_named_with_place_and_both_numbers():
     report = gradcheck(wrong_square, POINT)
     assert not report and report.verdict == "wrong"
-    assert "index (0,)" in report.detail                                    # -2: the engine says -6, truth is -4
-    assert report.first == pytest.approx(1 / 3)                             # |6 - 4| / 6
+    assert "index (0,)" in report.detail  # -2: the engine says -6, truth is -4
+    assert report.first == pytest.approx(1 / 3)  # |6 - 4| / 6
 
 
 def test_an_error_of_one_in_a_million_is_found():
@@ -94,7 +97,7 @@ def test_a_steep_function_is_measured_with_smaller_steps():
 def test_a_severed_graph_is_wrong():
     report = gradcheck(lambda x: x * x.detach(), POINT)
     assert report.verdict == "wrong"
-    report = gradcheck(lambda x: (x * 2, Tensor(x.data**2)), POINT)         # one output recorded, one not
+    report = gradcheck(lambda x: (x * 2, Tensor(x.data**2)), POINT)  # one output recorded, one not
     assert report.verdict == "wrong"
 
 
@@ -108,8 +111,9 @@ def test_nothing_recorded_is_an_error_that_says_so():
 
 
 def test_a_second_order_cut_from_the_graph_is_found_only_at_order_two():
-    def cut(x):                                             # the slope is kept as a constant
+    def cut(x):  # the slope is kept as a constant
         return record("cut", x.data**2, (x,), lambda g, node: [g * (2 * x.data)])
+
     assert gradcheck(cut, POINT)
     assert gradcheck(cut, POINT, order=2).verdict == "wrong"
 
@@ -136,9 +140,11 @@ def test_constants_pass_through():
 
 def test_tensors_that_require_a_gradient_are_checked_wherever_they_stand():
     bias = Tensor(np.ones(2), requires_grad=True)
-    assert gradcheck(ad.linear, np.ones((3, 2)), np.eye(2), bias=bias).points > gradcheck(
-        ad.linear, np.ones((3, 2)), np.eye(2), bias=bias.detach()).points
-    assert gradcheck(lambda parts: ad.concatenate(parts), [POINT, POINT])   # and inside lists
+    assert (
+        gradcheck(ad.linear, np.ones((3, 2)), np.eye(2), bias=bias).points
+        > gradcheck(ad.linear, np.ones((3, 2)), np.eye(2), bias=bias.detach()).points
+    )
+    assert gradcheck(lambda parts: ad.concatenate(parts), [POINT, POINT])  # and inside lists
 
 
 def test_the_given_arrays_are_left_as_they_were():
@@ -167,7 +173,7 @@ def test_the_parameters_of_a_module_are_checked_in_float64_and_put_back():
     module = Scale()
     memory = module.gain.data
     assert gradcheck(module, POINT)
-    assert gradcheck(lambda m, x: m(x), module, POINT)                      # as an argument too
+    assert gradcheck(lambda m, x: m(x), module, POINT)  # as an argument too
     assert module.gain.data is memory and memory.dtype == np.float32
     assert "'gain' index" in gradcheck(Scale(3.0), POINT).detail
 
@@ -175,7 +181,7 @@ def test_the_parameters_of_a_module_are_checked_in_float64_and_put_back():
 def test_a_function_may_differentiate_inside():
     def product(x, v):
         g = ad.grad((x * x * x).sum(), [x], create_graph=True)[0]
-        return ad.grad((g * v).sum(), [x], create_graph=True)[0]            # Hessian times v = 6 x v
+        return ad.grad((g * v).sum(), [x], create_graph=True)[0]  # Hessian times v = 6 x v
 
     assert gradcheck(product, POINT, np.array([1.0, 2.0, -1.0]), order=2)
 
@@ -195,15 +201,23 @@ def test_unknown_settings_are_errors():
 
 def test_a_short_dtype_that_is_widened_or_rounded_twice_is_rejected():
     assert gradcheck(ad.exp, POINT, dtype="float32")
-    assert "float64 result" in gradcheck(lambda x: ad.mul(x, np.ones(3)), POINT, dtype="float32").detail
-    half = gradcheck(lambda x: ad.astype(ad.astype(x, np.float16), x.dtype) * 1.0 if x.dtype == np.float32 else x,
-                     np.array([1.2345]), dtype="float32")
-    assert half.verdict == "wrong"                                          # float16 keeps 11 bits of 1.2345
+    assert (
+        "float64 result"
+        in gradcheck(lambda x: ad.mul(x, np.ones(3)), POINT, dtype="float32").detail
+    )
+    half = gradcheck(
+        lambda x: (
+            ad.astype(ad.astype(x, np.float16), x.dtype) * 1.0 if x.dtype == np.float32 else x
+        ),
+        np.array([1.2345]),
+        dtype="float32",
+    )
+    assert half.verdict == "wrong"  # float16 keeps 11 bits of 1.2345
 
 
 def test_names_select_by_name_pattern_or_part():
     entries = dict.fromkeys(["exp", "softmax", "log_softmax", "attention", "self_attention"])
-    assert select("attention", entries) == ["attention"]                    # a whole name means itself alone
+    assert select("attention", entries) == ["attention"]  # a whole name means itself alone
     assert select(["*max"], entries) == ["softmax", "log_softmax"]
     assert select(["attent", "exp"], entries) == ["exp", "attention", "self_attention"]
     assert select(None, entries) == list(entries)
@@ -214,8 +228,14 @@ def test_names_select_by_name_pattern_or_part():
 def test_run_checks_gives_one_row_per_entry_and_dtype():
     rows = run_checks(["exp", "softmax"], dtypes=("float64", "float32"))
     assert [(r.name, r.dtype, r.verdict) for r in rows] == [
-        ("exp", "float64", "ok"), ("exp", "float32", "ok"), ("softmax", "float64", "ok"), ("softmax", "float32", "ok")]
-    assert rows[0].second is not None and rows[1].second is None            # short dtypes are compared at first order
+        ("exp", "float64", "ok"),
+        ("exp", "float32", "ok"),
+        ("softmax", "float64", "ok"),
+        ("softmax", "float32", "ok"),
+    ]
+    assert (
+        rows[0].second is not None and rows[1].second is None
+    )  # short dtypes are compared at first order
 
 
 USER = """
@@ -240,6 +260,7 @@ def user(tmp_path):
     def write(extra=""):
         (tmp_path / "mine.py").write_text(USER + extra)
         return f"{tmp_path}/mine.py"
+
     return write
 
 
@@ -259,8 +280,14 @@ def test_a_user_is_told_how_to_give_inputs(user):
         check_code(f"{user()}:wide")
 
 
-@pytest.mark.parametrize("where, said", [("mine.py", "write package.file:callable"), ("nowhere.py:f", "cannot open"),
-                                         ("no.such.package:f", "cannot open")])
+@pytest.mark.parametrize(
+    "where, said",
+    [
+        ("mine.py", "write package.file:callable"),
+        ("nowhere.py:f", "cannot open"),
+        ("no.such.package:f", "cannot open"),
+    ],
+)
 def test_a_place_that_is_not_there_is_one_clear_error(where, said):
     with pytest.raises(ConfigError, match=said):
         check_code(where)

@@ -1,4 +1,7 @@
-"""The checker checked: every wrong derivative is rejected, and a lazier checker would have let many through."""
+"""The checker checked: every wrong derivative is rejected, and a lazier checker would have let many
+through.
+"""
+
 import numpy as np
 import pytest
 
@@ -17,11 +20,14 @@ from tinylm.autograd.engine import operation
 
 MUTANTS, LEFT_OUT = all_mutants()
 NAMES = [*own(operation.primitives), *own(operation.fused_operations)]
-# Operations with many arguments and options, whose mutants take seconds each: checked with the slow tests.
+# Operations with many arguments and options, whose mutants take seconds each: checked with the slow
+# tests.
 LONG = {"attention", "tiled_attention", "self_attention", "gru_scan", "lstm_scan"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
+)
 def test_every_wrong_derivative_is_rejected(name):
     accepted = [str(m) for m in MUTANTS if m.name == name and not rejected(m)]
     assert not accepted
@@ -29,7 +35,8 @@ def test_every_wrong_derivative_is_rejected(name):
 
 def test_there_are_mutants_of_every_derivative_and_they_are_many():
     for name in NAMES:
-        # the mechanical changes, the averaged cotangent and one more: of the graph (primitive) or of the twin (fused)
+        # the mechanical changes, the averaged cotangent and one more: of the graph (primitive) or
+        # of the twin (fused)
         assert sum(m.name == name for m in MUTANTS) >= len(CHANGES) + 2, name
     # 940 at this writing, 108 of them written by hand; a drop means that a rule lost its mutants
     assert len(MUTANTS) >= 900
@@ -38,7 +45,7 @@ def test_there_are_mutants_of_every_derivative_and_they_are_many():
 def test_mutants_are_left_out_only_for_a_reason():
     assert {(m.name, m.what) for m, _ in LEFT_OUT} == set(SAME)
     assert all(reason for _, reason in LEFT_OUT)
-    assert len(LEFT_OUT) <= 12                                              # two operations of two arguments give pairs
+    assert len(LEFT_OUT) <= 12  # two operations of two arguments give pairs
 
 
 def test_what_is_left_out_is_indeed_no_error():
@@ -48,7 +55,7 @@ def test_what_is_left_out_is_indeed_no_error():
 
 
 def test_a_planted_mutant_is_gone_afterwards():
-    for mutant in (MUTANTS[0], MUTANTS[-1]):                                # one of a rule, one of a fused operation
+    for mutant in (MUTANTS[0], MUTANTS[-1]):  # one of a rule, one of a fused operation
         with planted(mutant):
             pass
         assert check_entry(entry_for(mutant.name))
@@ -58,9 +65,15 @@ def test_an_all_ones_cotangent_would_let_wrong_derivatives_through():
     lazy = {"order": 1, "mode": "directions", "cotangent": lambda rng, shape: np.ones(shape)}
     averaged = [m for m in MUTANTS if m.what == AVERAGED]
     let_through = [m for m in averaged if not rejected(m, **lazy)]
-    assert len(let_through) == len(averaged)            # the average of ones is ones: every single one of them passes
-    zeros = {m.name: m for m in MUTANTS if m.what == "zero" and m.argument == 0 and m.place == "kernel"}
-    assert not rejected(zeros["softmax"], **lazy)       # probabilities sum to 1: their gradient along ones is zero
+    assert len(let_through) == len(
+        averaged
+    )  # the average of ones is ones: every single one of them passes
+    zeros = {
+        m.name: m for m in MUTANTS if m.what == "zero" and m.argument == 0 and m.place == "kernel"
+    }
+    assert not rejected(
+        zeros["softmax"], **lazy
+    )  # probabilities sum to 1: their gradient along ones is zero
     assert rejected(zeros["softmax"])
 
 

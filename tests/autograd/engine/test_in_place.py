@@ -3,6 +3,7 @@
 Every entry of the register is run, and then its output, its inputs, or the caller's arrays of ids
 and masks are overwritten before backward.
 """
+
 import numpy as np
 import pytest
 
@@ -25,17 +26,24 @@ def leaves(value):
 
 def fresh(value):
     """Arguments as their caller holds them: floating-point arrays as Tensors, others copied."""
-    value = np.asarray(value) if isinstance(value, np.floating) else value
+    if isinstance(value, np.floating):
+        value = np.asarray(value)
     if isinstance(value, np.ndarray):
         floating = value.dtype.kind == "f"
-        return tl.Tensor(value.copy(), requires_grad=True) if floating else value.copy()
-    return type(value)(map(fresh, value)) if type(value) in (list, tuple) else value
+        if floating:
+            return tl.Tensor(value.copy(), requires_grad=True)
+        return value.copy()
+    if type(value) in (list, tuple):
+        return type(value)(map(fresh, value))
+    return value
 
 
 def choices(value):
     """Arrays of ids and masks among the arguments."""
     if isinstance(value, np.ndarray):
-        return [value] if value.dtype.kind in "iub" else []
+        if value.dtype.kind in "iub":
+            return [value]
+        return []
     if not isinstance(value, (list, tuple)):
         return []
     return [a for part in value for a in choices(part)]

@@ -1,4 +1,5 @@
 """Defining an operation: what `primitive` and `fused` take, register and refuse."""
+
 import inspect
 
 import numpy as np
@@ -18,7 +19,7 @@ def test_ten_lines_define_a_new_differentiable_operation():
 
     x = leaf([1.0, -3.0])
     softsign(x).sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), [1 / 4, 1 / 16], rtol=1e-15)         # 1 / (1 + |x|)^2
+    np.testing.assert_allclose(x.grad.numpy(), [1 / 4, 1 / 16], rtol=1e-15)  # 1 / (1 + |x|)^2
 
 
 def test_users_operations_stay_out_of_the_register_of_tinylm():
@@ -36,11 +37,16 @@ def test_users_operations_stay_out_of_the_register_of_tinylm():
 
 
 def test_everything_registered_is_documented():
-    undocumented = [name for name, operation in (*primitives.items(), *fused_operations.items())
-                    if not operation.__doc__ and not hasattr(tl, name)]
+    undocumented = [
+        name
+        for name, operation in (*primitives.items(), *fused_operations.items())
+        if not operation.__doc__ and not hasattr(tl, name)
+    ]
     assert not undocumented
     for name in primitives | fused_operations:
-        public = getattr(tl, {"pow": "power"}.get(name, name), None)     # those of higher floors stand in their own packages
+        public = getattr(
+            tl, {"pow": "power"}.get(name, name), None
+        )  # those of higher floors stand in their own packages
         assert public is None or public.__doc__, name
 
 
@@ -70,8 +76,11 @@ def test_rules_with_options_get_them_by_position_or_name():
     def scale(a, times=1.0):
         return a * times
 
-    for y, expected in ((scale(leaf([1.0])), 1.0), (scale(leaf([1.0]), 3.0), 3.0),
-                        (scale(leaf([1.0]), times=3.0), 3.0)):
+    for y, expected in (
+        (scale(leaf([1.0])), 1.0),
+        (scale(leaf([1.0]), 3.0), 3.0),
+        (scale(leaf([1.0]), times=3.0), 3.0),
+    ):
         assert y.item() == expected
 
 
@@ -86,9 +95,17 @@ def test_variadic_rules_know_their_place():
 
 def test_unbroadcast_sums_what_broadcasting_repeated(device, rng):
     g = tl.Tensor(rng.normal(size=(4, 2, 3)), device=device)
-    for shape, axes in (((2, 3), (0,)), ((1, 3), (0, 1)), ((3,), (0, 1)), ((4, 1, 3), (1,)), ((), (0, 1, 2)),
-                        ((1, 1, 1), (0, 1, 2))):
-        np.testing.assert_allclose(unbroadcast(g, shape).numpy(), g.numpy().sum(axes).reshape(shape), rtol=1e-13)
+    for shape, axes in (
+        ((2, 3), (0,)),
+        ((1, 3), (0, 1)),
+        ((3,), (0, 1)),
+        ((4, 1, 3), (1,)),
+        ((), (0, 1, 2)),
+        ((1, 1, 1), (0, 1, 2)),
+    ):
+        np.testing.assert_allclose(
+            unbroadcast(g, shape).numpy(), g.numpy().sum(axes).reshape(shape), rtol=1e-13
+        )
     assert unbroadcast(g, (4, 2, 3)) is g
 
 
@@ -110,7 +127,9 @@ def test_full_reductions_stay_arrays():
 
 
 def test_what_cannot_be_an_argument_is_refused():
-    with pytest.raises(DtypeError, match="exp: cannot use a dict; pass a Tensor, an array or a number"):
+    with pytest.raises(
+        DtypeError, match="exp: cannot use a dict; pass a Tensor, an array or a number"
+    ):
         tl.exp({})
     with pytest.raises(ShapeError):
         tl.exp(tl.Tensor([1.0])) + tl.Tensor([[1.0, 2.0]]) @ tl.Tensor([1.0])
@@ -127,7 +146,9 @@ def test_numpys_complaints_about_a_fused_operation_are_named_and_typed():
 
 def test_a_tensor_behaves_as_a_number_a_sequence_and_an_array_where_no_gradient_is_lost():
     x = leaf([[1.0, 2.0], [3.0, 4.0]])
-    assert f"{x.sum():.2f}" == "10.00" and f"{x[0, 0]}".startswith("Tensor(1.") and int(x[1, 0]) == 3
+    assert (
+        f"{x.sum():.2f}" == "10.00" and f"{x[0, 0]}".startswith("Tensor(1.") and int(x[1, 0]) == 3
+    )
     assert [row.shape for row in x] == [(2,), (2,)]
     np.testing.assert_array_equal(np.asarray(x.detach()), [[1, 2], [3, 4]])
     with pytest.raises(GraphError, match="NumPy would lose the gradient"):
@@ -148,7 +169,7 @@ def test_operands_go_by_keyword_too():
 def test_an_operand_by_keyword_never_takes_the_place_of_another():
     x = tl.Tensor(np.ones((2, 3)))
     with pytest.raises(TypeError, match="layer_norm: bias is given, but not gain"):
-        tl.layer_norm(x, bias=np.ones(3))                   # the bias would fit as a gain
+        tl.layer_norm(x, bias=np.ones(3))  # the bias would fit as a gain
     with pytest.raises(TypeError, match="linear: bias is given, but not weight"):
         tl.linear(x, bias=np.ones((3, 3)))
     with pytest.raises(TypeError, match="sub: b is given, but not a"):

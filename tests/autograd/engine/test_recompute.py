@@ -1,4 +1,5 @@
 """checkpoint() changes what is kept, never what is computed."""
+
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ def losses_and_gradients(run, device, layers=3, seed=0):
 
 def assert_equal(first, second):
     for a, b in zip(first, second):
-        np.testing.assert_array_equal(a, b)                 # the same operations on the same values: bit for bit
+        np.testing.assert_array_equal(a, b)  # the same operations on the same values: bit for bit
 
 
 def stack(ws, x, wrap=lambda f, x: f(x), rng=None):
@@ -35,13 +36,17 @@ def stack(ws, x, wrap=lambda f, x: f(x), rng=None):
 
 
 def test_gradients_equal_including_parameters_only_the_function_knows(device):
-    assert_equal(losses_and_gradients(stack, device),
-                 losses_and_gradients(lambda ws, x: stack(ws, x, checkpoint), device))
+    assert_equal(
+        losses_and_gradients(stack, device),
+        losses_and_gradients(lambda ws, x: stack(ws, x, checkpoint), device),
+    )
 
 
 def test_dropout_drops_the_same_again(device):
     def run(wrap):
-        return losses_and_gradients(lambda ws, x: stack(ws, x, wrap, Random(3, device=device)), device)
+        return losses_and_gradients(
+            lambda ws, x: stack(ws, x, wrap, Random(3, device=device)), device
+        )
 
     assert_equal(run(lambda f, x: f(x)), run(checkpoint))
 
@@ -56,7 +61,9 @@ def test_the_stream_goes_on_as_if_nothing_was_replayed():
 
 def test_checkpoints_nest(device):
     def nested(ws, x):
-        return checkpoint(lambda a: stack(ws[1:], checkpoint(lambda b: layer(ws[0], b), a), checkpoint), x)
+        return checkpoint(
+            lambda a: stack(ws[1:], checkpoint(lambda b: layer(ws[0], b), a), checkpoint), x
+        )
 
     assert_equal(losses_and_gradients(stack, device), losses_and_gradients(nested, device))
 
@@ -72,8 +79,12 @@ def test_several_inputs_and_constants_and_a_retained_graph():
 
 def test_higher_derivatives_pass_through():
     x = leaf([0.3, -1.2])
-    for order_one, order_two in [[tl.grad(f(x).sum(), [x], create_graph=True)[0]
-                                  for f in (tl.gelu, lambda a: checkpoint(tl.gelu, a))]]:
+    for order_one, order_two in [
+        [
+            tl.grad(f(x).sum(), [x], create_graph=True)[0]
+            for f in (tl.gelu, lambda a: checkpoint(tl.gelu, a))
+        ]
+    ]:
         first, second = (tl.grad(g.sum(), [x])[0].numpy() for g in (order_one, order_two))
         np.testing.assert_allclose(first, second, rtol=1e-14)
 
@@ -101,7 +112,8 @@ def test_the_peak_of_live_bytes_falls_from_all_layers_to_one():
                 y = wrap(lambda a: tl.tanh(tl.sin(tl.tanh(tl.sin(a)))), y)
             y.sum().backward()
         peaks.append(counts.peak_bytes)
-    # Plain: 4 results in each of 8 layers are needed. Checkpointed: 8 borders, and one layer's 4 with its backward.
+    # Plain: 4 results in each of 8 layers are needed. Checkpointed: 8 borders, and one layer's 4
+    # with its backward.
     assert peaks[0] > 32 * n * 8
     assert peaks[1] < 20 * n * 8
 

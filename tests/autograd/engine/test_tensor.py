@@ -1,4 +1,5 @@
 """The walk backwards: every node once, in any graph, leaving what it should and freeing the rest."""
+
 import threading
 
 import numpy as np
@@ -37,12 +38,12 @@ def test_a_diamond_1_000_deep_visits_each_node_once_not_each_path():
     same, visits = counted()
     x = leaf(1.0)
     y = x
-    for _ in range(1_000):                                  # 2**1000 paths, 1,000 nodes
+    for _ in range(1_000):  # 2**1000 paths, 1,000 nodes
         y = same(y) * 0.5
         y = y + y
     y.backward()
     assert len(visits) == 1_000
-    assert x.grad.item() == 1.0                             # each level doubles a half
+    assert x.grad.item() == 1.0  # each level doubles a half
 
 
 def test_the_order_of_the_walk_does_not_depend_on_who_is_asked_first():
@@ -50,7 +51,7 @@ def test_the_order_of_the_walk_does_not_depend_on_who_is_asked_first():
     x = leaf(3.0)
     a = same(x)
     b = a * 2.0
-    c = b * a                                               # c = 2 x**2; a is used on two levels
+    c = b * a  # c = 2 x**2; a is used on two levels
     (a + c).backward()
     assert len(visits) == 1
     assert x.grad.item() == 1 + 4 * 3.0
@@ -67,10 +68,10 @@ def test_a_long_chain_is_freed_without_recursion():
             for i in range(50_000):
                 y = tl.silu(y) if i % 5 == 0 else y * 1.0
             del y
-        except BaseException as error:                      # noqa: BLE001 - a thread's exception would be lost
+        except BaseException as error:  # noqa: BLE001 - a thread's exception would be lost
             failures.append(error)
 
-    before = threading.stack_size(256 * 1024)               # a recursive destructor would need some 10 MB
+    before = threading.stack_size(256 * 1024)  # a recursive destructor would need some 10 MB
     try:
         thread = threading.Thread(target=build_and_drop)
         thread.start()
@@ -105,7 +106,9 @@ def test_retain_graph_gives_exactly_the_same_again(device, rng):
         passes.append([host(leaf_.grad).copy() for leaf_ in (x, w, g)])
     for again in passes[1:]:
         for first, other in zip(passes[0], again):
-            np.testing.assert_array_equal(first, other)     # bit for bit: no rule spoils what it was given
+            np.testing.assert_array_equal(
+                first, other
+            )  # bit for bit: no rule spoils what it was given
 
 
 def test_gradients_accumulate_until_they_are_forgotten(device):
@@ -120,7 +123,7 @@ def test_gradients_accumulate_until_they_are_forgotten(device):
 
 def test_a_tensor_used_twice_receives_both_cotangents(device):
     x = leaf([1.0, 2.0], device)
-    (x + x).sum().backward()                                # add hands one array to both sides
+    (x + x).sum().backward()  # add hands one array to both sides
     np.testing.assert_array_equal(host(x.grad), [2.0, 2.0])
     x.grad = None
     (x * x * x).sum().backward()
@@ -131,7 +134,7 @@ def test_leaves_that_share_a_cotangent_do_not_share_a_gradient(device):
     x, y = leaf([1.0, 2.0], device), leaf([3.0, 4.0], device)
     z = (x + y) * 1.0
     z.sum().backward()
-    (x * 5.0).sum().backward()                              # adds to x.grad in place
+    (x * 5.0).sum().backward()  # adds to x.grad in place
     np.testing.assert_array_equal(host(x.grad), [6.0, 6.0])
     np.testing.assert_array_equal(host(y.grad), [1.0, 1.0])
 
@@ -140,7 +143,7 @@ def test_a_result_read_by_many_fused_operations_sums_them_all(device, rng):
     values = rng.normal(size=(3, 4))
 
     def build(x):
-        y = x * 1.0                                         # interior: fused cotangents meet in one array
+        y = x * 1.0  # interior: fused cotangents meet in one array
         return tl.gelu(y) + tl.silu(y) + tl.softmax(y) + tl.swiglu(y, y) + y
 
     x = leaf(values, device)
@@ -168,7 +171,7 @@ def test_a_backward_inside_a_backward_rule_works():
     def rule(g, y, a):
         z = leaf(a.numpy())
         with recording(True):
-            (z * z * z).sum().backward()                    # a walk of its own, inside the outer walk
+            (z * z * z).sum().backward()  # a walk of its own, inside the outer walk
         inner_gradients.append(z.grad.numpy().copy())
         return g * z.grad
 
@@ -178,7 +181,7 @@ def test_a_backward_inside_a_backward_rule_works():
 
     x = leaf([1.0, 2.0])
     (cube(x) * 2.0).sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [6.0, 24.0])      # 2 * 3 x**2
+    np.testing.assert_array_equal(x.grad.numpy(), [6.0, 24.0])  # 2 * 3 x**2
     assert len(inner_gradients) == 1
 
 
@@ -186,7 +189,7 @@ def test_retain_grad_keeps_an_intermediate_gradient(device):
     x = leaf([1.0, 2.0], device)
     y = (x * 3.0).retain_grad()
     (y * y).sum().backward()
-    np.testing.assert_array_equal(host(y.grad), [6.0, 12.0])        # 2 y
+    np.testing.assert_array_equal(host(y.grad), [6.0, 12.0])  # 2 y
     assert (x * 3.0).grad is None
 
 
@@ -195,7 +198,7 @@ def test_detach_cuts_the_graph_and_shares_the_memory():
     d = (x * 2.0).detach()
     assert not d.requires_grad and d.grad is None
     (x * d).sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])       # d is a constant
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])  # d is a constant
     assert x.detach().data is x.data
 
 
@@ -208,7 +211,7 @@ def test_no_grad_records_nothing_and_ends():
     with pytest.raises(GraphError, match="nothing was recorded"):
         y.sum().backward()
     with pytest.raises(ZeroDivisionError), tl.no_grad():
-        1 / 0                                               # noqa: B018
+        1 / 0  # noqa: B018
     assert tl.is_recording()
 
 
@@ -225,7 +228,7 @@ def test_no_grad_in_one_thread_leaves_another_alone():
     thread.start()
     assert entered.wait(10)
     x = leaf([2.0])
-    y = x * x                                               # recorded here while the other thread is inside no_grad()
+    y = x * x  # recorded here while the other thread is inside no_grad()
     leave.set()
     thread.join()
     assert seen == [False] and y.requires_grad
@@ -244,7 +247,7 @@ def test_cotangents_must_fit():
         (x * x).backward()
     with pytest.raises(ShapeError, match=r"cotangent has shape \(3,\), the output \(2,\)"):
         (x * x).backward(np.ones(3))
-    (x * x).backward([1.0, 10.0])                           # a list will do
+    (x * x).backward([1.0, 10.0])  # a list will do
     np.testing.assert_array_equal(x.grad.numpy(), [2.0, 40.0])
 
 
@@ -253,7 +256,9 @@ def test_a_rule_of_the_wrong_shape_is_named():
     def wrong(a):
         return a * 1.0
 
-    with pytest.raises(ShapeError, match=r"derivative for a leaf has shape \(\), but the value has shape \(2,\)"):
+    with pytest.raises(
+        ShapeError, match=r"derivative for a leaf has shape \(\), but the value has shape \(2,\)"
+    ):
         wrong(leaf([1.0, 2.0])).sum().backward()
 
 

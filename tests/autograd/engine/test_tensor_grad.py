@@ -1,4 +1,7 @@
-"""Gradients as results: `grad()`, dtypes, arrays on the left, and the slots of an optimizer's buffer."""
+"""Gradients as results: `grad()`, dtypes, arrays on the left, and the slots of an optimizer's
+buffer.
+"""
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,7 @@ def test_grad_leaves_every_grad_alone_and_reaches_interior_results(device):
     z = (y * y).sum()
     gy, gx = tl.grad(z, [y, x])
     np.testing.assert_array_equal(host(gy), [6.0, 16.0])
-    np.testing.assert_array_equal(host(gx), [18.0, 64.0])           # 2 x w**2
+    np.testing.assert_array_equal(host(gx), [18.0, 64.0])  # 2 x w**2
     assert x.grad is None and w.grad is None and y.grad is None
 
 
@@ -36,7 +39,13 @@ def test_a_name_asked_for_twice_is_given_twice():
 
 def test_float32_stays_float32_beside_python_numbers(device):
     x = leaf([1.0, 2.0], device, np.float32)
-    y = ((2 * x + 1.5) / 3 - 0.1) ** 2 + 2.0**x + tl.maximum(x, 0.5) + tl.clip(x, 0.0, 1.5) + tl.where(x > 1.5, x, 0.0)
+    y = (
+        ((2 * x + 1.5) / 3 - 0.1) ** 2
+        + 2.0**x
+        + tl.maximum(x, 0.5)
+        + tl.clip(x, 0.0, 1.5)
+        + tl.where(x > 1.5, x, 0.0)
+    )
     assert y.dtype == np.float32
     y.sum().backward()
     assert x.grad.dtype == np.float32
@@ -51,15 +60,21 @@ def test_mixed_precision_computes_in_the_wider_and_returns_each_its_own(device):
     np.testing.assert_array_equal(host(x.grad), [3.0, 4.0])
 
 
-@pytest.mark.parametrize("operator, expected",
-                         [("__add__", 1.0), ("__sub__", -1.0), ("__mul__", 5.0), ("__truediv__", -5 / 4)])
+@pytest.mark.parametrize(
+    "operator, expected",
+    [("__add__", 1.0), ("__sub__", -1.0), ("__mul__", 5.0), ("__truediv__", -5 / 4)],
+)
 def test_an_array_on_the_left_gives_a_tensor(device, operator, expected):
     array, x = plain([5.0], device), leaf([2.0], device)
-    y = {"__add__": lambda: array + x, "__sub__": lambda: array - x, "__mul__": lambda: array * x,
-         "__truediv__": lambda: array / x}[operator]()
+    y = {
+        "__add__": lambda: array + x,
+        "__sub__": lambda: array - x,
+        "__mul__": lambda: array * x,
+        "__truediv__": lambda: array / x,
+    }[operator]()
     assert isinstance(y, tl.Tensor)
     y.sum().backward()
-    assert host(x.grad)[0] == expected                      # at x = 2: d(5/x)/dx = -5/4
+    assert host(x.grad)[0] == expected  # at x = 2: d(5/x)/dx = -5/4
 
 
 def test_an_array_on_the_left_of_a_product_gives_a_tensor(device):
@@ -75,11 +90,15 @@ def test_a_slot_receives_the_gradient_and_later_uses_are_added(device, rng):
     y.sum().backward(retain_graph=True)
     assert w._grad.data is w.slot
     once = host(flat.grad).copy()
-    np.testing.assert_allclose(once.reshape(3, 2), np.repeat(host(x).sum(0)[:, None], 2, 1), rtol=1e-12)
-    y.sum().backward()                                      # a second backward() adds in the buffer
+    np.testing.assert_allclose(
+        once.reshape(3, 2), np.repeat(host(x).sum(0)[:, None], 2, 1), rtol=1e-12
+    )
+    y.sum().backward()  # a second backward() adds in the buffer
     np.testing.assert_array_equal(host(flat.grad), 2 * once)
     flat.zero_grad()
-    (linear(x, w) + linear(x, w) + x @ w).sum().backward()  # two fused uses and a primitive one, in one pass
+    (
+        linear(x, w) + linear(x, w) + x @ w
+    ).sum().backward()  # two fused uses and a primitive one, in one pass
     np.testing.assert_allclose(host(flat.grad), 3 * once, rtol=1e-12)
     assert w._grad.data is w.slot
 
@@ -89,7 +108,7 @@ def test_grad_does_not_touch_the_slot(device, rng):
     flat = FlatParameters([w])
     flat.grad[...] = 7.0
     x1, x2 = (tl.Tensor(rng.normal(size=(1, 3)), device=device) for _ in range(2))
-    g, = tl.grad((linear(x1, w) + linear(x2, w)).sum(), [w])
+    (g,) = tl.grad((linear(x1, w) + linear(x2, w)).sum(), [w])
     np.testing.assert_allclose(host(g), (host(x1) + host(x2)).T @ np.ones((1, 2)), rtol=1e-12)
     np.testing.assert_array_equal(host(flat.grad), 7.0)
 

@@ -1,4 +1,5 @@
 """What a graph keeps alive: nothing in cycles, nothing after backward, little on the way."""
+
 import gc
 import tracemalloc
 import weakref
@@ -61,8 +62,9 @@ def test_retain_grad_makes_no_cycle(no_collector):
 
 
 def test_backward_frees_the_graph_as_it_goes():
-    # 64 layers of tanh keep one 128 kB result each (8 MB in all). Going back, each is dropped once used, so the
-    # peak during backward stays near what forward had, not twice that; three arrays are in flight at a time.
+    # 64 layers of tanh keep one 128 kB result each (8 MB in all). Going back, each is dropped once
+    # used, so the peak during backward stays near what forward had, not twice that; three arrays
+    # are in flight at a time.
     n, layers = 16384, 64
     x = leaf(np.ones(n))
     tracemalloc.start()
@@ -77,14 +79,14 @@ def test_backward_frees_the_graph_as_it_goes():
     tracemalloc.stop()
     assert held > layers * n * 8
     assert peak < held + 5 * n * 8
-    assert after < 4 * n * 8                                # y, x.grad and small change
+    assert after < 4 * n * 8  # y, x.grad and small change
 
 
 def test_an_input_is_freed_where_no_rule_reads_it():
     x = leaf(np.ones(1000))
     a = x + 2.0
     held = weakref.ref(a.data)
-    y = (a + 1.0).sum()                                     # add and sum keep shapes only
+    y = (a + 1.0).sum()  # add and sum keep shapes only
     del a
     assert held() is None
     y.backward()
@@ -94,10 +96,10 @@ def test_an_input_is_freed_where_no_rule_reads_it():
 def test_a_whole_training_step_of_a_gpt_leaves_no_garbage(no_collector):
     model = GPT(GPTConfig(vocab_size=7, context=6, n_layer=2, n_head=2, d_model=8, dropout=0.1))
     ids = np.arange(6)[None] % 7
-    gc.collect()                                            # what importing and building left behind
+    gc.collect()  # what importing and building left behind
     loss = tl.cross_entropy(model(ids), ids)
     node = weakref.ref(loss._node)
     loss.backward()
     del loss
     assert node() is None
-    assert gc.collect() == 0                                # not one object was waiting in a cycle
+    assert gc.collect() == 0  # not one object was waiting in a cycle

@@ -1,4 +1,5 @@
 """In-place changes: whatever a recorded operation still needs may not change behind its back."""
+
 import numpy as np
 import pytest
 
@@ -18,8 +19,17 @@ def test_assign_changes_a_leaf_in_place_for_later_operations(device):
     np.testing.assert_array_equal(host(x.grad), [6.0, 8.0])
 
 
-@pytest.mark.parametrize("build", [lambda x: x * x, lambda x: tl.exp(x) * x, lambda x: gelu(x), lambda x: x @ x,
-                                   lambda x: checkpoint(gelu, x), lambda x: linear(x[None], x[:, None])])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: x * x,
+        lambda x: tl.exp(x) * x,
+        lambda x: gelu(x),
+        lambda x: x @ x,
+        lambda x: checkpoint(gelu, x),
+        lambda x: linear(x[None], x[:, None]),
+    ],
+)
 def test_changing_an_input_that_is_still_needed_is_an_error_by_name(build):
     x = leaf([1.0, 2.0], name="weights")
     y = build(x).sum()
@@ -32,13 +42,15 @@ def test_the_error_names_the_tensor_and_the_operation():
     x = leaf([1.0, 2.0], name="gain")
     y = (x * x).sum()
     x.assign_([3.0, 4.0])
-    with pytest.raises(GraphError, match=r"gain was changed in place after mul used it \(version 1, recorded 0\)"):
+    with pytest.raises(
+        GraphError, match=r"gain was changed in place after mul used it \(version 1, recorded 0\)"
+    ):
         y.backward()
 
 
 def test_a_change_of_what_no_rule_reads_is_allowed():
     x = leaf([1.0, 2.0])
-    y = (x + 1.0).reshape(2, 1).sum()                       # linear operations keep shapes, not values
+    y = (x + 1.0).reshape(2, 1).sum()  # linear operations keep shapes, not values
     x.assign_([3.0, 4.0])
     y.backward()
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
@@ -46,7 +58,7 @@ def test_a_change_of_what_no_rule_reads_is_allowed():
 
 def test_changing_a_result_that_its_own_rule_reads_is_an_error():
     x = leaf([1.0, 2.0])
-    y = tl.exp(x)                                           # d exp = exp: the rule reads the result
+    y = tl.exp(x)  # d exp = exp: the rule reads the result
     with tl.no_grad():
         y.assign_([0.0, 0.0])
     with pytest.raises(GraphError, match="its result was changed in place after exp"):
@@ -85,7 +97,7 @@ def test_a_view_shares_the_version_of_what_it_views():
     base.assign_(np.zeros(4))
     with pytest.raises(GraphError, match="changed in place"):
         y.backward()
-    z = (x * base[np.array([0, 1])]).sum()                  # integer arrays copy: nothing to fear
+    z = (x * base[np.array([0, 1])]).sum()  # integer arrays copy: nothing to fear
     base.assign_(np.ones(4))
     z.backward()
 
@@ -104,7 +116,7 @@ def test_an_optimizer_step_before_backward_is_an_error():
 def test_create_graph_through_a_fused_operation_checks_versions_too():
     x = leaf([1.0, 2.0])
     y = gelu(x).sum()
-    x.assign_([3.0, 4.0])                                   # the twin would recompute from the new values
+    x.assign_([3.0, 4.0])  # the twin would recompute from the new values
     with pytest.raises(GraphError, match="changed in place after gelu"):
         tl.grad(y, [x], create_graph=True)
 
@@ -113,6 +125,6 @@ def test_a_gradient_that_a_graph_has_read_stays_what_it_was():
     x, w = leaf([1.0, 2.0]), leaf([1.0, 1.0])
     (x * x).sum().backward()
     y = (w * x.grad).sum()
-    (x * x).sum().backward()                                # x.grad grows, the array that was read does not
+    (x * x).sum().backward()  # x.grad grows, the array that was read does not
     np.testing.assert_array_equal(tl.grad(y, [w])[0].data, [2, 4])
     np.testing.assert_array_equal(x.grad.data, [4, 8])

@@ -1,4 +1,7 @@
-"""Swish, the sigmoid GELU, GLU and the cross-entropy against a distribution: values, limits and slopes."""
+"""Swish, the sigmoid GELU, GLU and the cross-entropy against a distribution: values, limits and
+slopes.
+"""
+
 import numpy as np
 import pytest
 
@@ -10,10 +13,13 @@ X = np.linspace(-6, 6, 241)
 
 
 def test_swish_goes_from_half_the_identity_through_silu_to_relu():
-    np.testing.assert_array_equal(tl.swish(X, 0.0).numpy(), X / 2)                     # sigmoid(0) = 1/2
+    np.testing.assert_array_equal(tl.swish(X, 0.0).numpy(), X / 2)  # sigmoid(0) = 1/2
     np.testing.assert_allclose(tl.swish(X, 1.0).numpy(), tl.silu(tl.Tensor(X)).numpy(), rtol=1e-14)
-    np.testing.assert_allclose(tl.swish(np.array([1.0, -1.0])).numpy(), [0.7310585786, -0.2689414214], atol=5e-11)
-    # |swish - relu| = |x| / (1 + exp(c |x|)) <= 0.28/c: it is u/(1+e^u)/c, whose maximum over u is 0.2785
+    np.testing.assert_allclose(
+        tl.swish(np.array([1.0, -1.0])).numpy(), [0.7310585786, -0.2689414214], atol=5e-11
+    )
+    # |swish - relu| = |x| / (1 + exp(c |x|)) <= 0.28/c: it is u/(1+e^u)/c, whose maximum over u is
+    # 0.2785
     for c in (10.0, 100.0, 1000.0):
         assert np.abs(tl.swish(X, c).numpy() - np.maximum(X, 0)).max() <= 0.2785 / c
 
@@ -21,7 +27,7 @@ def test_swish_goes_from_half_the_identity_through_silu_to_relu():
 def test_swish_at_1_702_is_close_to_gelu():
     np.testing.assert_allclose(tl.gelu_sigmoid(np.array([1.0])).numpy(), [0.8457957659], atol=5e-11)
     error = np.abs(tl.gelu_sigmoid(X).numpy() - tl.gelu(tl.Tensor(X)).numpy()).max()
-    assert 0.020 < error < 0.021                            # 0.0203, near |x| = 2.2: close, not equal
+    assert 0.020 < error < 0.021  # 0.0203, near |x| = 2.2: close, not equal
 
 
 def test_the_slope_of_swish_is_learnt_like_any_parameter(device, rng):
@@ -37,15 +43,21 @@ def test_glu_is_a_sigmoid_gate_and_an_open_gate_lets_all_through(device, rng):
     gate, up = rng.normal(size=(2, 5)), rng.normal(size=(2, 5))
     y = host(tl.glu(leaf(gate, device), leaf(up, device)))
     np.testing.assert_allclose(y, up / (1 + np.exp(-gate)), rtol=1e-14)
-    np.testing.assert_allclose(tl.glu(tl.Tensor(np.full((2, 5), 40.0)), tl.Tensor(up)).numpy(), up, rtol=1e-15)  # e^-40
-    np.testing.assert_array_equal(tl.glu(tl.Tensor(np.zeros((2, 5))), tl.Tensor(up)).numpy(), up / 2)
+    np.testing.assert_allclose(
+        tl.glu(tl.Tensor(np.full((2, 5), 40.0)), tl.Tensor(up)).numpy(), up, rtol=1e-15
+    )  # e^-40
+    np.testing.assert_array_equal(
+        tl.glu(tl.Tensor(np.zeros((2, 5))), tl.Tensor(up)).numpy(), up / 2
+    )
 
 
 def test_gelu_is_x_times_the_share_of_normal_draws_below_it(rng):
     draws, x = np.sort(rng.normal(size=1_000_000)), np.array([-2.0, -0.5, 0.3, 1.7])
     share = np.searchsorted(draws, x) / len(draws)
     # a share of 10^6 draws has a standard deviation of at most 0.0005; times |x| <= 2, five of them
-    np.testing.assert_allclose(tl.gelu(tl.Tensor(x)).numpy(), x * share, rtol=0, atol=5 * 0.0005 * 2)
+    np.testing.assert_allclose(
+        tl.gelu(tl.Tensor(x)).numpy(), x * share, rtol=0, atol=5 * 0.0005 * 2
+    )
 
 
 def test_one_hot_distributions_give_cross_entropy_and_the_gradient_is_p_minus_gold(device, rng):
@@ -66,8 +78,10 @@ def test_no_prediction_costs_less_than_the_entropy_of_the_gold_distribution(rng)
     entropy = -np.sum(gold * np.log(gold))
     best = tl.soft_cross_entropy(tl.Tensor(np.log(gold)), gold).item()
     assert best == pytest.approx(entropy, rel=1e-13)
-    assert tl.soft_cross_entropy(tl.Tensor(np.log(gold) + 7), gold).item() == pytest.approx(entropy, rel=1e-12)
-    for _ in range(20):                                     # and everything else costs more, by the divergence
+    assert tl.soft_cross_entropy(tl.Tensor(np.log(gold) + 7), gold).item() == pytest.approx(
+        entropy, rel=1e-12
+    )
+    for _ in range(20):  # and everything else costs more, by the divergence
         other = np.log(gold) + 0.1 * rng.normal(size=6)
         assert tl.soft_cross_entropy(tl.Tensor(other), gold).item() > entropy
 

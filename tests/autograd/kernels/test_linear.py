@@ -1,4 +1,5 @@
 """Fused linear maps and embeddings: equal to their twins, exact on duplicates, clear about bad ids."""
+
 import numpy as np
 import pytest
 
@@ -19,16 +20,26 @@ def test_linear_equals_its_twin(device, rng, lead):
 
 @pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
 def test_unembedding_equals_its_twin(device, rng, lead):
-    assert_matches_twin(tl.unembedding, composed.unembedding, [rng.normal(size=(*lead, 4)), rng.normal(size=(6, 4))],
-                        device)
+    assert_matches_twin(
+        tl.unembedding,
+        composed.unembedding,
+        [rng.normal(size=(*lead, 4)), rng.normal(size=(6, 4))],
+        device,
+    )
 
 
-@pytest.mark.parametrize("rows", [7, 600])                  # below and above the size where the algorithm changes, 512
+@pytest.mark.parametrize(
+    "rows", [7, 600]
+)  # below and above the size where the algorithm changes, 512
 @pytest.mark.parametrize("shape", [(), (5,), (2, 9), (0,)])
 def test_embedding_equals_its_twin_with_duplicate_ids(device, rng, rows, shape):
     ids = plain(rng.integers(0, 4, shape) + rows - 4, device)
-    assert_matches_twin(lambda w: tl.embedding(ids, w), lambda w: composed.embedding(ids, w),
-                        [rng.normal(size=(rows, 3))], device)
+    assert_matches_twin(
+        lambda w: tl.embedding(ids, w),
+        lambda w: composed.embedding(ids, w),
+        [rng.normal(size=(rows, 3))],
+        device,
+    )
 
 
 @pytest.mark.parametrize("rows", [5, 700])
@@ -37,7 +48,7 @@ def test_rows_of_equal_ids_add_up(rng, rows):
     expected = np.zeros((rows, 3))
     np.add.at(expected, ids, g)
     np.testing.assert_allclose(add_rows(ids, g, rows), expected, rtol=1e-13, atol=1e-14)
-    out = np.full((rows, 3), np.nan)                        # a dirty buffer is overwritten
+    out = np.full((rows, 3), np.nan)  # a dirty buffer is overwritten
     assert add_rows(ids, g, rows, out) is out
     np.testing.assert_allclose(out, expected, rtol=1e-13, atol=1e-14)
 
@@ -45,8 +56,10 @@ def test_rows_of_equal_ids_add_up(rng, rows):
 @pytest.mark.parametrize("bad", [-1, 50257])
 def test_an_id_outside_the_vocabulary_is_named_with_its_size(bad):
     table = tl.Tensor(np.zeros((50257, 1), np.float32))
-    place = r"position \(.*1.*, .*2.*\)"                    # row 1, column 2
-    with pytest.raises(DataError, match=f"embedding: token id {bad} at {place} is outside the vocabulary of 50257"):
+    place = r"position \(.*1.*, .*2.*\)"  # row 1, column 2
+    with pytest.raises(
+        DataError, match=f"embedding: token id {bad} at {place} is outside the vocabulary of 50257"
+    ):
         tl.embedding(np.array([[0, 1, 2], [3, 4, bad]]), table)
     with pytest.raises(DataError, match="token ids must be integers, not float64"):
         tl.embedding(np.array([0.5]), table)
@@ -72,7 +85,7 @@ def test_a_tied_table_with_a_slot_gets_the_same(device, rng):
     flat = FlatParameters([owned])
     np.testing.assert_array_equal(gradient(owned), gradient(free))
     flat.zero_grad()
-    np.testing.assert_array_equal(gradient(owned), gradient(free) / 2)      # free has accumulated twice
+    np.testing.assert_array_equal(gradient(owned), gradient(free) / 2)  # free has accumulated twice
 
 
 def test_gradients_of_weights_do_not_need_gradients_of_inputs(rng):
@@ -94,8 +107,15 @@ def test_a_linear_map_of_a_transposed_input_is_right(device, rng):
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ShapeError, match=r"linear: inner sizes differ, \(2, 3\) @ \(4, 5\)"):
         tl.linear(tl.Tensor(np.ones((2, 3))), tl.Tensor(np.ones((4, 5))))
-    with pytest.raises(ShapeError, match=r"unembedding: widths differ, \(2, 3\) and table \(5, 4\)"):
+    with pytest.raises(
+        ShapeError, match=r"unembedding: widths differ, \(2, 3\) and table \(5, 4\)"
+    ):
         tl.unembedding(tl.Tensor(np.ones((2, 3))), tl.Tensor(np.ones((5, 4))))
-    for weight, bias in (((3, 5), (1,)), ((3,), None)):     # a bias of (1,) would broadcast, but its gradient would not
-        with pytest.raises(ShapeError, match=r"linear: needs a weight \(D, F\) and a bias \(F,\) or none"):
+    for weight, bias in (
+        ((3, 5), (1,)),
+        ((3,), None),
+    ):  # a bias of (1,) would broadcast, but its gradient would not
+        with pytest.raises(
+            ShapeError, match=r"linear: needs a weight \(D, F\) and a bias \(F,\) or none"
+        ):
             tl.linear(np.ones((2, 3)), np.ones(weight), bias and np.ones(bias))

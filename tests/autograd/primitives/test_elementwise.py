@@ -1,4 +1,5 @@
 """Elementwise primitives against NumPy, with every broadcast, and their slopes against differences."""
+
 import math
 
 import hypothesis.extra.numpy as hnp
@@ -11,23 +12,36 @@ import tinylm as tl
 from tests.numeric import differences, gradients, host, leaf, plain
 from tinylm.errors import DtypeError, ShapeError
 
-DEVICES = ["cpu", "strict"]                                 # hypothesis does not take function-scoped fixtures
+DEVICES = ["cpu", "strict"]  # hypothesis does not take function-scoped fixtures
 SHAPES = hnp.mutually_broadcastable_shapes(num_shapes=2, min_dims=0, max_dims=3, max_side=3)
 
 # name: (operation, NumPy's, interval that keeps away from kinks and poles)
 UNARY = {
-    "neg": (lambda a: -a, np.negative, (-2, 2)), "exp": (tl.exp, np.exp, (-2, 2)), "log": (tl.log, np.log, (0.3, 3)),
-    "sqrt": (tl.sqrt, np.sqrt, (0.3, 3)), "tanh": (tl.tanh, np.tanh, (-2, 2)), "sin": (tl.sin, np.sin, (-2, 2)),
-    "cos": (tl.cos, np.cos, (-2, 2)), "sigmoid": (tl.sigmoid, lambda a: 1 / (1 + np.exp(-a)), (-2, 2)),
-    "erf": (tl.erf, np.vectorize(math.erf, otypes=[float]), (-2, 2)), "abs": (tl.abs, np.abs, (0.3, 3)),
+    "neg": (lambda a: -a, np.negative, (-2, 2)),
+    "exp": (tl.exp, np.exp, (-2, 2)),
+    "log": (tl.log, np.log, (0.3, 3)),
+    "sqrt": (tl.sqrt, np.sqrt, (0.3, 3)),
+    "tanh": (tl.tanh, np.tanh, (-2, 2)),
+    "sin": (tl.sin, np.sin, (-2, 2)),
+    "cos": (tl.cos, np.cos, (-2, 2)),
+    "sigmoid": (tl.sigmoid, lambda a: 1 / (1 + np.exp(-a)), (-2, 2)),
+    "erf": (tl.erf, np.vectorize(math.erf, otypes=[float]), (-2, 2)),
+    "abs": (tl.abs, np.abs, (0.3, 3)),
     "relu": (tl.relu, lambda a: np.maximum(a, 0), (0.3, 3)),
     "clip": (lambda a: tl.clip(a, 0.0, 5.0), lambda a: a, (0.3, 3)),
-    "square": (lambda a: a**2, np.square, (-2, 2)), "cube": (lambda a: a**3, lambda a: a**3, (-2, 2)),
-    "root": (lambda a: a**0.5, np.sqrt, (0.3, 3)), "two to the": (lambda a: 2.0**a, np.exp2, (-2, 2)),
+    "square": (lambda a: a**2, np.square, (-2, 2)),
+    "cube": (lambda a: a**3, lambda a: a**3, (-2, 2)),
+    "root": (lambda a: a**0.5, np.sqrt, (0.3, 3)),
+    "two to the": (lambda a: 2.0**a, np.exp2, (-2, 2)),
 }
 BINARY = {
-    "add": (tl.add, np.add), "sub": (tl.sub, np.subtract), "mul": (tl.mul, np.multiply), "div": (tl.div, np.divide),
-    "pow": (tl.power, np.power), "maximum": (tl.maximum, np.maximum), "minimum": (tl.minimum, np.minimum),
+    "add": (tl.add, np.add),
+    "sub": (tl.sub, np.subtract),
+    "mul": (tl.mul, np.multiply),
+    "div": (tl.div, np.divide),
+    "pow": (tl.power, np.power),
+    "maximum": (tl.maximum, np.maximum),
+    "minimum": (tl.minimum, np.minimum),
     "where": (lambda a, b: tl.where(a.data > b.data, a, b), np.maximum),
 }
 
@@ -36,19 +50,27 @@ def check(operation, numpy_operation, arrays, device):
     y, grads = gradients(operation, arrays, device)
     expected = np.asarray(numpy_operation(*arrays))
     assert y.shape == expected.shape
-    np.testing.assert_allclose(y, expected, rtol=1e-15, atol=1e-15 * (1 + np.max(np.abs(expected), initial=0)))
-    cotangent = np.random.default_rng(0).normal(size=y.shape)       # the one that gradients() draws
-    numeric = differences(lambda *values: float(np.sum(cotangent * numpy_operation(*values))), arrays)
+    np.testing.assert_allclose(
+        y, expected, rtol=1e-15, atol=1e-15 * (1 + np.max(np.abs(expected), initial=0))
+    )
+    cotangent = np.random.default_rng(0).normal(size=y.shape)  # the one that gradients() draws
+    numeric = differences(
+        lambda *values: float(np.sum(cotangent * numpy_operation(*values))), arrays
+    )
     for got, wanted in zip(grads, numeric):
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", UNARY)
-@given(shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), seed=st.integers(0, 99))
+@given(
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3), seed=st.integers(0, 99)
+)
 def test_functions_of_one_array_are_numpys_with_the_right_slope(name, device, shape, seed):
     operation, numpy_operation, (low, high) = UNARY[name]
-    check(operation, numpy_operation, [np.random.default_rng(seed).uniform(low, high, shape)], device)
+    check(
+        operation, numpy_operation, [np.random.default_rng(seed).uniform(low, high, shape)], device
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -62,22 +84,37 @@ def test_functions_of_two_arrays_broadcast_like_numpys_and_sum_back(name, device
     check(*BINARY[name], arrays, device)
 
 
-@pytest.mark.parametrize("operation", [
-    lambda x: 3 - x, lambda x: 3 * x, lambda x: 3 / x, lambda x: x / 3, lambda x: 3**x, lambda x: x**3, lambda x: x - 3,
-    lambda x: tl.maximum(3, x), lambda x: tl.minimum(x, 1.5)])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: 3 - x,
+        lambda x: 3 * x,
+        lambda x: 3 / x,
+        lambda x: x / 3,
+        lambda x: 3**x,
+        lambda x: x**3,
+        lambda x: x - 3,
+        lambda x: tl.maximum(3, x),
+        lambda x: tl.minimum(x, 1.5),
+    ],
+)
 def test_python_numbers_stand_on_either_side(device, operation):
     values = np.array([0.5, 2.0])
     y, grads = gradients(operation, [values], device)
     numpy_side = host(operation(tl.Tensor(values, device=device)))
     np.testing.assert_array_equal(y, numpy_side)
     cotangent = np.random.default_rng(0).normal(size=2)
-    wanted = differences(lambda v: float(np.sum(cotangent * operation(tl.Tensor(v)).numpy())), [values])[0]
+    wanted = differences(
+        lambda v: float(np.sum(cotangent * operation(tl.Tensor(v)).numpy())), [values]
+    )[0]
     np.testing.assert_allclose(grads[0], wanted, rtol=1e-7, atol=1e-8)
 
 
 def test_ties_share_the_gradient_in_halves(device):
     for operation in (tl.maximum, tl.minimum):
-        _, (a, b) = gradients(lambda a, b, op=operation: op(a, b) * 1.0, [np.ones(1), np.ones(1)], device)
+        _, (a, b) = gradients(
+            lambda a, b, op=operation: op(a, b) * 1.0, [np.ones(1), np.ones(1)], device
+        )
         np.testing.assert_array_equal(a, b)
         assert a[0] + b[0] == pytest.approx(np.random.default_rng(0).normal(size=1)[0])
 
@@ -91,11 +128,11 @@ def test_conventions_at_kinks_and_poles(device):
 
     assert slope(tl.abs, 0.0) == 0.0
     assert slope(tl.relu, 0.0) == 0.0
-    assert slope(lambda a: tl.clip(a, 0.0, 1.0), 1.0) == 1.0        # borders count as inside
+    assert slope(lambda a: tl.clip(a, 0.0, 1.0), 1.0) == 1.0  # borders count as inside
     assert slope(lambda a: tl.clip(a, 0.0, 1.0), 1.5) == 0.0
     assert slope(lambda a: a**0, 0.0) == 0.0
     assert slope(lambda a: a**1, 0.0) == 1.0
-    assert slope(lambda a: 0.0**a, 2.0) == 0.0                      # 0**b = 0 for all b > 0
+    assert slope(lambda a: 0.0**a, 2.0) == 0.0  # 0**b = 0 for all b > 0
     assert slope(tl.sqrt, 0.0) == np.inf
 
 
@@ -111,7 +148,7 @@ def test_where_sends_each_cotangent_to_the_side_that_was_taken(device):
     _, (a, b) = gradients(lambda a, b: tl.where(mask, a, b), [np.zeros(3), np.zeros(1)], device)
     cotangent = np.random.default_rng(0).normal(size=3)
     np.testing.assert_allclose(a, cotangent * [1, 0, 1])
-    np.testing.assert_allclose(b, cotangent[1:2])                   # (1,) was broadcast to (3,)
+    np.testing.assert_allclose(b, cotangent[1:2])  # (1,) was broadcast to (3,)
 
 
 def test_astype_converts_there_and_the_gradient_back(device):
@@ -132,8 +169,12 @@ def test_shapes_that_do_not_broadcast_are_named_with_the_operation():
 
 def test_comparisons_give_plain_masks(device):
     x = leaf([1.0, 2.0], device)
-    for mask, expected in ((x > 1.5, [False, True]), (x <= x, [True, True]), (x == 1.0, [True, False]),
-                           (x != 1.0, [False, True])):
+    for mask, expected in (
+        (x > 1.5, [False, True]),
+        (x <= x, [True, True]),
+        (x == 1.0, [True, False]),
+        (x != 1.0, [False, True]),
+    ):
         assert not isinstance(mask, tl.Tensor)
         np.testing.assert_array_equal(host(mask), expected)
 
@@ -161,7 +202,7 @@ def test_relu_keeps_nan():
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, bool])
 @pytest.mark.parametrize("name", ["sigmoid", "softplus", "erf"])
 def test_functions_of_integers_are_those_of_the_same_floats(name, dtype):
-    values = np.array([-128, 3, 0, 100]).astype(dtype)      # |-128| is no int8, exp(100) no float16
+    values = np.array([-128, 3, 0, 100]).astype(dtype)  # |-128| is no int8, exp(100) no float16
     function = getattr(tl, name)
     expected = function(tl.Tensor(values.astype(np.float64)))
     np.testing.assert_array_equal(function(tl.Tensor(values)).numpy(), expected.numpy())
@@ -178,7 +219,7 @@ def test_what_complex_numbers_do_not_have_is_refused(name):
 
 def test_an_infinite_cotangent_stays_on_the_side_that_was_taken():
     a, b = leaf(np.array([1.0, 3.0, 2.0])), leaf(np.array([2.0, 1.0, 2.0]))
-    tl.maximum(a, b).backward(np.full(3, np.inf))           # 0 x inf would be nan
+    tl.maximum(a, b).backward(np.full(3, np.inf))  # 0 x inf would be nan
     np.testing.assert_array_equal(a.grad.numpy(), [0, np.inf, np.inf])
     np.testing.assert_array_equal(b.grad.numpy(), [np.inf, 0, np.inf])
     a.grad = b.grad = None
@@ -187,7 +228,7 @@ def test_an_infinite_cotangent_stays_on_the_side_that_was_taken():
     a.grad = None
     tl.max(a).backward(np.inf)
     np.testing.assert_array_equal(a.grad.numpy(), [0, np.inf, 0])
-    for exponent in (0, np.zeros(3)):                       # a constant, as in torch
+    for exponent in (0, np.zeros(3)):  # a constant, as in torch
         a.grad = None
         tl.power(a, exponent).backward(np.full(3, np.inf))
         np.testing.assert_array_equal(a.grad.numpy(), [0, 0, 0])
@@ -195,10 +236,10 @@ def test_an_infinite_cotangent_stays_on_the_side_that_was_taken():
 
 def test_the_slope_of_a_quotient_does_not_overflow_on_the_way():
     a, b = (tl.Tensor(np.full(1, 1e20, np.float32), requires_grad=True) for _ in range(2))
-    (a / b * 1e20).backward(np.ones(1, np.float32))         # -g a / b^2 with g = 1e20
+    (a / b * 1e20).backward(np.ones(1, np.float32))  # -g a / b^2 with g = 1e20
     np.testing.assert_allclose(b.grad.numpy(), [-1.0], rtol=1e-6)
     a, b = (tl.Tensor(np.full(1, x, np.float32), requires_grad=True) for x in (1e38, 1e18))
-    (a / b).backward(np.full(1, 1e19, np.float32))          # g a / b = 1e39, but g a / b^2 = 1e21
+    (a / b).backward(np.full(1, 1e19, np.float32))  # g a / b = 1e39, but g a / b^2 = 1e21
     np.testing.assert_allclose(b.grad.numpy(), [-1e21], rtol=1e-6)
 
 

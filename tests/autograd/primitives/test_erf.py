@@ -1,4 +1,5 @@
 """Our own error function against the C library's."""
+
 import math
 
 import numpy as np
@@ -9,9 +10,14 @@ from tinylm.autograd.primitives.erf import erf
 
 
 def test_erf_is_within_3e_16_of_the_c_library(device):
-    # 40,001 points over all three ranges of the approximation, their borders at 0.46875 and 4 among them.
-    x = np.concatenate([np.linspace(-6, 6, 40_001),
-                        [0.46875, -0.46875, 4.0, -4.0, np.nextafter(0.46875, 1), np.nextafter(4, 5)]])
+    # 40,001 points over all three ranges of the approximation, their borders at 0.46875 and 4 among
+    # them.
+    x = np.concatenate(
+        [
+            np.linspace(-6, 6, 40_001),
+            [0.46875, -0.46875, 4.0, -4.0, np.nextafter(0.46875, 1), np.nextafter(4, 5)],
+        ]
+    )
     expected = np.array([math.erf(v) for v in x])
     # as its docstring states: 1.5 units in the last place
     assert np.max(np.abs(host(erf(plain(x, device))) - expected)) <= 3e-16
@@ -40,7 +46,7 @@ def test_the_ends_are_exact_and_quiet(device):
 def test_erf_is_odd_and_monotone():
     x = np.linspace(0, 6, 5001)
     np.testing.assert_array_equal(erf(-x), -erf(x))
-    assert (np.diff(erf(x)) >= -1.2e-16).all()              # never falls by more than the last bit
+    assert (np.diff(erf(x)) >= -1.2e-16).all()  # never falls by more than the last bit
 
 
 @pytest.mark.parametrize("x", [0.5, 3, -2.0])

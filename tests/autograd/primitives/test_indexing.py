@@ -1,4 +1,5 @@
 """Indexing as NumPy does it; an element read twice receives both cotangents."""
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -11,15 +12,26 @@ from tinylm.errors import ShapeError
 
 MASK = np.array([[True, False, True], [False, False, True]])
 INDICES = {
-    "integer": 1, "negative": -1, "slice": slice(0, 1), "step": (slice(None), slice(2, None, -2)),
+    "integer": 1,
+    "negative": -1,
+    "slice": slice(0, 1),
+    "step": (slice(None), slice(2, None, -2)),
     "reversed": slice(None, None, -1),
-    "ellipsis": (..., 1), "new axis": (slice(None), None, 2), "ellipsis and none": (None, ..., slice(1, 3), None),
-    "duplicates": np.array([0, 1, 0, 0]), "list": [1, 1], "pairs": (np.array([0, 0, 1]), np.array([2, 2, 0])),
-    "negative duplicates": np.array([-1, 1, -2]), "broadcast pairs": (np.array([[0], [1]]), np.array([[0, 0, 2]])),
-    "mask": MASK, "row mask": np.array([False, True]), "mask of nothing": np.zeros((2, 3), bool),
+    "ellipsis": (..., 1),
+    "new axis": (slice(None), None, 2),
+    "ellipsis and none": (None, ..., slice(1, 3), None),
+    "duplicates": np.array([0, 1, 0, 0]),
+    "list": [1, 1],
+    "pairs": (np.array([0, 0, 1]), np.array([2, 2, 0])),
+    "negative duplicates": np.array([-1, 1, -2]),
+    "broadcast pairs": (np.array([[0], [1]]), np.array([[0, 0, 2]])),
+    "mask": MASK,
+    "row mask": np.array([False, True]),
+    "mask of nothing": np.zeros((2, 3), bool),
     "mask and slice": (slice(None), np.array([True, False, True])),
     "integers and slice": (np.array([1, 1]), slice(0, 2)),
-    "split integers": (np.array([0, 1, 1]), slice(None), np.array([3, 3, 0])), "empty slice": slice(1, 1),
+    "split integers": (np.array([0, 1, 1]), slice(None), np.array([3, 3, 0])),
+    "empty slice": slice(1, 1),
 }
 
 
@@ -28,7 +40,8 @@ def test_every_index_reads_like_numpy_and_scatters_back(device, rng, index):
     values = rng.normal(size=(2, 3, 4))
     parts = index if isinstance(index, tuple) else (index,)
     moved = tuple(plain(i, device) if isinstance(i, np.ndarray) else i for i in parts)
-    moved = moved if isinstance(index, tuple) else moved[0]
+    if not isinstance(index, tuple):
+        moved = moved[0]
     y, (g,) = gradients(lambda a: a[moved], [values], device)
     np.testing.assert_array_equal(y, values[index])
     expected = np.zeros_like(values)
@@ -76,7 +89,9 @@ def test_scatter_add_sums_duplicates_and_its_gradient_gathers(device, rng):
 def test_take_along_axis_is_numpys(device, rng, axis):
     values = rng.normal(size=(3, 3))
     indices = np.array([[0, 0, 2], [1, 1, 1]]) if axis == 0 else np.array([[0, 0], [2, 1], [1, 1]])
-    y, (g,) = gradients(lambda a: tl.take_along_axis(a, plain(indices, device), axis), [values], device)
+    y, (g,) = gradients(
+        lambda a: tl.take_along_axis(a, plain(indices, device), axis), [values], device
+    )
     np.testing.assert_array_equal(y, np.take_along_axis(values, indices, axis))
     expected, cotangent = np.zeros((3, 3)), np.random.default_rng(0).normal(size=y.shape)
     for at in np.ndindex(*indices.shape):
@@ -92,7 +107,9 @@ def test_sort_sends_each_cotangent_where_its_value_came_from(device, axis):
     y, (g,) = gradients(lambda a: tl.sort(a, axis=axis), [values], device)
     np.testing.assert_array_equal(y, np.sort(values, axis))
     back = np.zeros_like(values)
-    np.put_along_axis(back, np.argsort(values, axis), np.random.default_rng(0).normal(size=(2, 3)), axis)
+    np.put_along_axis(
+        back, np.argsort(values, axis), np.random.default_rng(0).normal(size=(2, 3)), axis
+    )
     np.testing.assert_array_equal(g, back)
 
 
@@ -116,21 +133,24 @@ def test_impossible_indices_are_named():
 
 
 def test_topk_puts_nan_before_every_number():
-    values, indices = tl.topk(tl.Tensor([1.0, np.nan, 3.0]), 2)     # as torch does
+    values, indices = tl.topk(tl.Tensor([1.0, np.nan, 3.0]), 2)  # as torch does
     assert np.array_equal(indices, [1, 2])
     assert np.array_equal(values.numpy(), [np.nan, 3.0], equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint64, np.int64, bool, np.float16])
 def test_topk_orders_every_dtype(dtype):
-    limits = np.finfo(dtype) if dtype is np.float16 else np.iinfo(np.int8 if dtype is bool else dtype)
-    ends = [dtype(limits.min), dtype(limits.max)]           # -0 and -min of integers are themselves
+    if dtype is np.float16:
+        limits = np.finfo(dtype)
+    else:
+        limits = np.iinfo(np.int8 if dtype is bool else dtype)
+    ends = [dtype(limits.min), dtype(limits.max)]  # -0 and -min of integers are themselves
     values = np.array([0, ends[0], 3, ends[1], 3], dtype)
     top, indices = tl.topk(tl.Tensor(values), 5)
     np.testing.assert_array_equal(top.numpy(), np.sort(values)[::-1])
     np.testing.assert_array_equal(values[indices], top.numpy())
     ties = top.numpy()[1:] == top.numpy()[:-1]
-    assert np.all(np.diff(indices)[ties] > 0)               # the earlier of equals first
+    assert np.all(np.diff(indices)[ties] > 0)  # the earlier of equals first
 
 
 def test_sort_without_an_axis_is_numpys(rng):
@@ -143,7 +163,7 @@ def test_sort_without_an_axis_is_numpys(rng):
 
 
 def test_many_values_for_one_place_keep_their_digits(rng):
-    ones = tl.Tensor(np.ones(5000, np.float16))             # 2048 + 1 is 2048 in float16
+    ones = tl.Tensor(np.ones(5000, np.float16))  # 2048 + 1 is 2048 in float16
     assert tl.scatter_add((2,), np.zeros(5000, int), ones).numpy()[0] == 5000
     w = tl.Tensor(np.zeros(2, np.float32), requires_grad=True)
     g = (rng.random(100_000) + 0.1).astype(np.float32)

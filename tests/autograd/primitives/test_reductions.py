@@ -1,4 +1,5 @@
 """Reductions over every kind of axis argument, against NumPy and against differences."""
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -14,13 +15,22 @@ def logsumexp(a, axis=None, keepdims=False):
     return np.log(np.sum(np.exp(a), axis=axis, keepdims=keepdims))
 
 
-REDUCTIONS = {"sum": (tl.sum, np.sum), "mean": (tl.mean, np.mean), "max": (tl.max, np.max), "min": (tl.min, np.min),
-              "logsumexp": (tl.logsumexp, logsumexp)}
+REDUCTIONS = {
+    "sum": (tl.sum, np.sum),
+    "mean": (tl.mean, np.mean),
+    "max": (tl.max, np.max),
+    "min": (tl.min, np.min),
+    "logsumexp": (tl.logsumexp, logsumexp),
+}
 
 
 @pytest.mark.parametrize("device", ["cpu", "strict"])
 @pytest.mark.parametrize("name", REDUCTIONS)
-@given(shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3), keepdims=st.booleans(), data=st.data())
+@given(
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3),
+    keepdims=st.booleans(),
+    data=st.data(),
+)
 def test_reductions_are_numpys_over_any_axes(name, device, shape, keepdims, data):
     operation, numpy_operation = REDUCTIONS[name]
     axis = data.draw(st.none() | hnp.valid_tuple_axes(len(shape), min_size=1)) if shape else None
@@ -34,8 +44,10 @@ def test_reductions_are_numpys_over_any_axes(name, device, shape, keepdims, data
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected, rtol=1e-14)
     cotangent = np.random.default_rng(0).normal(size=y.shape)
-    numeric = differences(lambda v: float(np.sum(cotangent * numpy_operation(v, axis=axis, keepdims=keepdims))),
-                          [values])[0]
+    numeric = differences(
+        lambda v: float(np.sum(cotangent * numpy_operation(v, axis=axis, keepdims=keepdims))),
+        [values],
+    )[0]
     np.testing.assert_allclose(g, numeric, rtol=1e-6, atol=1e-8)
 
 
@@ -44,7 +56,7 @@ def test_equal_extremes_share_the_gradient_evenly(device):
     x.max(axis=1).sum().backward()
     np.testing.assert_array_equal(host(x.grad), [[0.5, 0.5, 0], [0, 0.5, 0.5]])
     x.grad = None
-    (-x).min().backward()                                   # the smallest of -x is -3, twice
+    (-x).min().backward()  # the smallest of -x is -3, twice
     np.testing.assert_array_equal(host(x.grad), [[0, 0, 0], [0, -0.5, -0.5]])
 
 
@@ -63,7 +75,9 @@ def test_cumsum_runs_forward_and_its_gradient_backward(device, rng, axis):
     y, (g,) = gradients(lambda a: a.cumsum(axis), [values], device)
     np.testing.assert_allclose(y, np.cumsum(values, axis), rtol=1e-14)
     cotangent = np.random.default_rng(0).normal(size=(3, 4))
-    np.testing.assert_allclose(g, np.flip(np.cumsum(np.flip(cotangent, axis), axis), axis), rtol=1e-13)
+    np.testing.assert_allclose(
+        g, np.flip(np.cumsum(np.flip(cotangent, axis), axis), axis), rtol=1e-13
+    )
 
 
 def test_mean_of_float32_stays_float32(device):
@@ -79,11 +93,23 @@ def test_variance_and_deviation_are_numpys(rng, device):
     for axis in (None, 0, (0, 2)):
         t = tl.Tensor(x, device=device)
         np.testing.assert_allclose(t.var(axis=axis).numpy(), x.var(axis=axis), rtol=1e-14)
-        np.testing.assert_allclose(tl.std(t, axis=axis, keepdims=True).numpy(), x.std(axis=axis, keepdims=True), rtol=1e-14)
+        np.testing.assert_allclose(
+            tl.std(t, axis=axis, keepdims=True).numpy(), x.std(axis=axis, keepdims=True), rtol=1e-14
+        )
 
 
-TAKE_AN_AXIS = ["sum", "mean", "max", "min", "prod", "logsumexp", "norm", "cumsum", "softmax",
-                "squeeze"]
+TAKE_AN_AXIS = [
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "prod",
+    "logsumexp",
+    "norm",
+    "cumsum",
+    "softmax",
+    "squeeze",
+]
 
 
 @pytest.mark.parametrize("name", TAKE_AN_AXIS)
@@ -106,7 +132,7 @@ def test_cumsum_without_an_axis_runs_over_all_values(rng):
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, bool, np.int32])
 def test_products_of_integers_have_numpys_dtype(dtype):
-    values = np.array([100, 120, 3]).astype(dtype)          # 36000 is no int8
+    values = np.array([100, 120, 3]).astype(dtype)  # 36000 is no int8
     y = tl.prod(tl.Tensor(values)).numpy()
     assert y == np.prod(values) and y.dtype == np.prod(values).dtype
 
@@ -129,20 +155,22 @@ def test_a_product_of_nothing_is_a_constant_of_the_graph():
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
 def test_logsumexp_of_integers_is_that_of_floats(dtype):
-    values = np.array([100, -100, 3]).astype(dtype)         # -100 - 100 is no int8
+    values = np.array([100, -100, 3]).astype(dtype)  # -100 - 100 is no int8
     y = tl.logsumexp(tl.Tensor(values))
     np.testing.assert_allclose(y.numpy(), tl.logsumexp(tl.Tensor(values.astype(float))).numpy())
 
 
 @pytest.mark.parametrize("n", [2, 3, 768])
 def test_deviations_of_float32_survive_an_offset(n, rng):
-    x = (rng.normal(size=n) + 1e6).astype(np.float32)       # the mean itself has steps of 0.06
+    x = (rng.normal(size=n) + 1e6).astype(np.float32)  # the mean itself has steps of 0.06
     np.testing.assert_allclose(tl.std(tl.Tensor(x)).numpy(), np.std(x.astype(float)), rtol=1e-6)
     np.testing.assert_allclose(tl.var(tl.Tensor(x)).numpy(), np.var(x.astype(float)), rtol=1e-6)
 
 
 def test_a_constant_has_no_deviation_and_no_slope():
-    x = tl.Tensor(np.full(7, 0.1, np.float32), requires_grad=True)      # a rounded mean differs from 0.1
+    x = tl.Tensor(
+        np.full(7, 0.1, np.float32), requires_grad=True
+    )  # a rounded mean differs from 0.1
     y = tl.std(x)
     y.backward()
     assert y.numpy() == 0 and not np.any(x.grad.numpy())
@@ -151,7 +179,7 @@ def test_a_constant_has_no_deviation_and_no_slope():
 def test_lengths_at_the_ends_of_float32_have_finite_slopes():
     largest = np.finfo(np.float32).max
     x = tl.Tensor(np.array([largest], np.float32), requires_grad=True)
-    tl.norm(x).backward(np.float32(5))                      # 5 x 3.4e38 on the way would be infinite
+    tl.norm(x).backward(np.float32(5))  # 5 x 3.4e38 on the way would be infinite
     np.testing.assert_allclose(x.grad.numpy(), [5])
     y = tl.std(tl.Tensor(np.array([largest, -largest], np.float32)))
     np.testing.assert_allclose(y.numpy(), largest, rtol=1e-6)
@@ -177,7 +205,7 @@ def test_mean_squares_of_float16_may_pass_its_range_on_the_way():
 
 @pytest.mark.parametrize("name", ["sum", "mean"])
 def test_several_short_axes_are_a_long_sum_too(name, rng):
-    x = (rng.random((100, 100, 100, 3)) + 0.1).astype(np.float32)           # a million rows
+    x = (rng.random((100, 100, 100, 3)) + 0.1).astype(np.float32)  # a million rows
     y = getattr(tl, name)(tl.Tensor(x), axis=(0, 1, 2)).numpy()
     exact = getattr(np, name)(x.astype(np.float64), axis=(0, 1, 2))
     np.testing.assert_allclose(y, exact, rtol=1e-6)

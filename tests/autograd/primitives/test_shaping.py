@@ -1,4 +1,5 @@
 """Operations that move values: forward is NumPy's, and the cotangent moves back the same way."""
+
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
@@ -14,21 +15,36 @@ CASES = {
     "reshape": (lambda a: a.reshape(4, -1), lambda a: a.reshape(4, -1)),
     "reshape tuple": (lambda a: tl.reshape(a, (3, 8)), lambda a: a.reshape(3, 8)),
     "transpose": (lambda a: a.transpose(2, 0, 1), lambda a: a.transpose(2, 0, 1)),
-    "transpose negative": (lambda a: tl.transpose(a, axes=(-1, 0, -2)), lambda a: a.transpose(-1, 0, -2)),
+    "transpose negative": (
+        lambda a: tl.transpose(a, axes=(-1, 0, -2)),
+        lambda a: a.transpose(-1, 0, -2),
+    ),
     "T": (lambda a: a.T, lambda a: a.T),
     "swapaxes": (lambda a: a.swapaxes(0, -1), lambda a: a.swapaxes(0, -1)),
     "expand_dims": (lambda a: tl.expand_dims(a, -2), lambda a: np.expand_dims(a, -2)),
     "squeeze": (lambda a: tl.expand_dims(a, 1).squeeze(1), lambda a: a),
-    "broadcast_to": (lambda a: tl.broadcast_to(a, (5, 2, 3, 4)), lambda a: np.broadcast_to(a, (5, 2, 3, 4))),
-    "broadcast_to length one": (lambda a: tl.broadcast_to(a[:, :1], (2, 6, 4)),
-                                lambda a: np.broadcast_to(a[:, :1], (2, 6, 4))),
-    "concatenate": (lambda a: tl.concatenate([a, a * 2.0, a[:, :1]], axis=-2),
-                    lambda a: np.concatenate([a, a * 2.0, a[:, :1]], axis=-2)),
+    "broadcast_to": (
+        lambda a: tl.broadcast_to(a, (5, 2, 3, 4)),
+        lambda a: np.broadcast_to(a, (5, 2, 3, 4)),
+    ),
+    "broadcast_to length one": (
+        lambda a: tl.broadcast_to(a[:, :1], (2, 6, 4)),
+        lambda a: np.broadcast_to(a[:, :1], (2, 6, 4)),
+    ),
+    "concatenate": (
+        lambda a: tl.concatenate([a, a * 2.0, a[:, :1]], axis=-2),
+        lambda a: np.concatenate([a, a * 2.0, a[:, :1]], axis=-2),
+    ),
     "stack": (lambda a: tl.stack([a, a * 2.0], axis=-1), lambda a: np.stack([a, a * 2.0], axis=-1)),
     "split": (lambda a: tl.split(a, 2, axis=2)[1], lambda a: np.split(a, 2, axis=2)[1]),
-    "split at": (lambda a: tl.concatenate(tl.split(a, [1, 3], axis=-1)[::-1], -1),
-                 lambda a: np.concatenate(np.split(a, [1, 3], axis=-1)[::-1], -1)),
-    "pad": (lambda a: tl.pad(a, [(1, 0), (0, 0), (2, 3)]), lambda a: np.pad(a, [(1, 0), (0, 0), (2, 3)])),
+    "split at": (
+        lambda a: tl.concatenate(tl.split(a, [1, 3], axis=-1)[::-1], -1),
+        lambda a: np.concatenate(np.split(a, [1, 3], axis=-1)[::-1], -1),
+    ),
+    "pad": (
+        lambda a: tl.pad(a, [(1, 0), (0, 0), (2, 3)]),
+        lambda a: np.pad(a, [(1, 0), (0, 0), (2, 3)]),
+    ),
     "pad all": (lambda a: tl.pad(a, (1, 2)), lambda a: np.pad(a, (1, 2))),
     "flip": (lambda a: tl.flip(a, axis=1), lambda a: np.flip(a, 1)),
     "flip all": (tl.flip, np.flip),
@@ -44,7 +60,8 @@ def test_values_and_cotangents_move_together(device, rng, operation, numpy_opera
     values = rng.normal(size=(2, 3, 4))
     y, (g,) = gradients(operation, [values], device)
     np.testing.assert_array_equal(y, numpy_operation(values))
-    # The map is linear: <cotangent, f(e_i)> for every unit vector e_i is the gradient, but for the order of sums.
+    # The map is linear: <cotangent, f(e_i)> for every unit vector e_i is the gradient, but for the
+    # order of sums.
     cotangent = np.random.default_rng(0).normal(size=y.shape)
     units = np.eye(values.size).reshape(-1, *values.shape)
     expected = [np.sum(cotangent * numpy_operation(unit)) for unit in units]
@@ -87,7 +104,9 @@ def test_impossible_shapes_are_named():
     x = tl.Tensor(np.ones((2, 3)))
     with pytest.raises(ShapeError, match=r"reshape: .*\(2, 3\)"):
         x.reshape(4, 2)
-    with pytest.raises(ShapeError, match="split: axis 1 has length 3, which does not divide into 2 equal parts"):
+    with pytest.raises(
+        ShapeError, match="split: axis 1 has length 3, which does not divide into 2 equal parts"
+    ):
         tl.split(x, 2, axis=1)
     with pytest.raises(ShapeError, match=r"squeeze: axis 1 of shape \(2, 3\) has length 3, not 1"):
         x.squeeze(1)

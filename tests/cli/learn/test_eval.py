@@ -20,14 +20,16 @@ def test_the_validation_text_scores_as_training_said(run, capsys):
 
 def test_the_three_numbers_are_one(run, text, capsys):
     found = result(capsys, run, "--data", text)
-    assert found["tokens"] == text.stat().st_size - 1        # one byte a token, and the first is not predicted
+    assert (
+        found["tokens"] == text.stat().st_size - 1
+    )  # one byte a token, and the first is not predicted
     assert found["perplexity"] == pytest.approx(math.exp(found["loss"]), rel=1e-12)
     assert found["bits_per_byte"] == pytest.approx(found["loss"] / math.log(2), rel=1e-12)
 
 
 def test_the_batch_size_does_not_change_the_score(run, text, capsys):
     losses = [result(capsys, run, "--data", text, "--batch-size", size)["loss"] for size in (1, 64)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)   # float32 sums in another order
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # float32 sums in another order
 
 
 def test_lines_for_people(run, capsys):
@@ -43,7 +45,9 @@ def test_nothing_is_left_in_the_run(run, text, capsys):
     assert sorted(run.rglob("*")) == before
 
 
-@pytest.mark.parametrize("argv, words", [(["nowhere"], "no run at 'nowhere'"), (["RUN", "--data", "none"], "none")])
+@pytest.mark.parametrize(
+    "argv, words", [(["nowhere"], "no run at 'nowhere'"), (["RUN", "--data", "none"], "none")]
+)
 def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
     assert main(["eval", *(str(run) if word == "RUN" else word for word in argv)]) == 1
     error = capsys.readouterr().err
@@ -56,7 +60,7 @@ def test_a_text_that_was_changed_is_not_scored(text, tiny, tmp_path, capsys, nam
     assert main([*argv, *tiny]) == 0
     file = tmp_path / "run" / "data" / name
     data = bytearray(file.read_bytes())
-    data[80:82] = b"\xff\xff"                                # an id that no vocabulary has
+    data[80:82] = b"\xff\xff"  # an id that no vocabulary has
     file.write_bytes(data)
     capsys.readouterr()
     assert main(["eval", str(tmp_path / "run")]) == 1

@@ -11,9 +11,21 @@ from tinylm.errors import CheckpointError, ConfigError
 from tinylm.train import load_run
 from tinylm.train.run.directory import lock
 
-SAMPLES = [{"instruction": "Who sat?", "output": "the cat"}, {"instruction": "Where?", "input": "the dog", "output": "on the log"},
-           {"messages": [{"role": role, "content": content} for role, content in (
-               ("user", "hi"), ("assistant", "ho"), ("user", "and?"), ("assistant", "bye"))]}] * 3
+SAMPLES = [
+    {"instruction": "Who sat?", "output": "the cat"},
+    {"instruction": "Where?", "input": "the dog", "output": "on the log"},
+    {
+        "messages": [
+            {"role": role, "content": content}
+            for role, content in (
+                ("user", "hi"),
+                ("assistant", "ho"),
+                ("user", "and?"),
+                ("assistant", "bye"),
+            )
+        ]
+    },
+] * 3
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +53,30 @@ def tuned(base, data, tmp_path_factory):
 
 
 def test_it_says_what_is_learnt_and_what_became_of_it(base, data, tmp_path, capsys):
-    assert main(["finetune", str(base), "--data", str(data), "--out", str(tmp_path / "out"), "--steps", "3"]) == 0
+    assert (
+        main(
+            [
+                "finetune",
+                str(base),
+                "--data",
+                str(data),
+                "--out",
+                str(tmp_path / "out"),
+                "--steps",
+                "3",
+            ]
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
-    # 3 x (1+8+1+7+1, 1+14+1+10+1, 1+2+1+2+1+1+4+1+3+1) tokens, of them answers with their ends 8 + 11 + 3 + 4
+    # 3 x (1+8+1+7+1, 1+14+1+10+1, 1+2+1+2+1+1+4+1+3+1) tokens, of them answers with their ends 8 +
+    # 11 + 3 + 4
     assert "data: 9 samples, 186 tokens, of which 78 are answers" in out
-    assert "conversations written as roles" in out and "after 3 steps" in out and f"tinylm chat {tmp_path / 'out'}" in out
+    assert (
+        "conversations written as roles" in out
+        and "after 3 steps" in out
+        and f"tinylm chat {tmp_path / 'out'}" in out
+    )
     assert "step 3/3" in err
 
 
@@ -62,42 +93,84 @@ def test_the_result_is_talked_with(tuned, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Who sat?\n"))
     assert main(["chat", str(tuned), "--max-tokens", "20"]) == 0
     said = capsys.readouterr().out
-    assert said.count("\n") == 1 and len(said) < 15 and "<|" not in said                 # it ends by itself, with no mark to see
+    assert (
+        said.count("\n") == 1 and len(said) < 15 and "<|" not in said
+    )  # it ends by itself, with no mark to see
 
 
 def test_the_result_answers_and_is_scored(tuned, text, capsys):
     assert main(["generate", str(tuned), "Who sat?", "--max-tokens", "12"]) == 0
-    assert "Who sat?" not in capsys.readouterr().out         # it is asked, not continued
+    assert "Who sat?" not in capsys.readouterr().out  # it is asked, not continued
     assert main(["eval", str(tuned), "--data", str(text)]) == 0
 
 
 def test_tuning_goes_on_from_a_tuned_model(tuned, data, tmp_path):
-    assert main(["finetune", str(tuned), "--data", str(data), "--out", str(tmp_path / "more"), "--steps=1", "--turns=last"]) == 0
-    assert load_run(tmp_path / "more")[0].config.vocab_size == load_run(tuned)[0].config.vocab_size      # no marks twice
+    assert (
+        main(
+            [
+                "finetune",
+                str(tuned),
+                "--data",
+                str(data),
+                "--out",
+                str(tmp_path / "more"),
+                "--steps=1",
+                "--turns=last",
+            ]
+        )
+        == 0
+    )
+    assert (
+        load_run(tmp_path / "more")[0].config.vocab_size == load_run(tuned)[0].config.vocab_size
+    )  # no marks twice
 
 
 def test_a_low_rank_change_is_merged_and_the_rest_stays(base, data, tmp_path, capsys):
     out = tmp_path / "lora"
-    assert main(["finetune", str(base), "--data", str(data), "--out", str(out), "--steps", "2", "--lora", "2", "--pack"]) == 0
+    assert (
+        main(
+            [
+                "finetune",
+                str(base),
+                "--data",
+                str(data),
+                "--out",
+                str(out),
+                "--steps",
+                "2",
+                "--lora",
+                "2",
+                "--pack",
+            ]
+        )
+        == 0
+    )
     before, after = load_run(base)[0].state_dict(), load_run(out)[0].state_dict()
     assert before.keys() == after.keys()
-    changed = {name for name in before if before[name].shape == after[name].shape and (before[name] != after[name]).any()}
+    changed = {
+        name
+        for name in before
+        if before[name].shape == after[name].shape and (before[name] != after[name]).any()
+    }
     assert changed and all(name.endswith(".weight") and "norm" not in name for name in changed)
     change = after["blocks.0.attention.qkv.weight"] - before["blocks.0.attention.qkv.weight"]
     s = np.linalg.svd(change, compute_uv=False)
-    assert s[2] < 1e-5 * s[0]                                # rank 2, but for float32's rounding
+    assert s[2] < 1e-5 * s[0]  # rank 2, but for float32's rounding
 
 
 def test_published_weights_are_tuned(tmp_path, data, capsys, monkeypatch):
     from tinylm.models import GPT, GPTConfig
     from tinylm.models.published.save import save_pretrained
     from tinylm.tokenizers import BPETokenizer, save_gpt2
+
     tokenizer = BPETokenizer.train(["the cat sat on the mat " * 9], 270)
     parts = dict(norm="rms", positions="rope", activation="swiglu", bias=False, d_hidden=16)
     config = GPTConfig(tokenizer.vocab_size, 48, 1, 1, 8, **parts)
     save_pretrained(GPT(config, 0), tmp_path / "llama")
     save_gpt2(tokenizer, tmp_path / "llama" / "vocab.json", tmp_path / "llama" / "merges.txt")
-    (tmp_path / "llama" / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    (tmp_path / "llama" / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "GPT2Tokenizer"}'
+    )
     monkeypatch.chdir(tmp_path)
     assert main(["finetune", "llama", "--data", str(data), "--steps", "2"]) == 0
     model, _, _ = load_run("runs/llama-tuned")
@@ -111,17 +184,25 @@ def test_a_second_result_gets_a_name_of_its_own(base, data):
         assert (base.parent / name / "checkpoints").is_dir()
 
 
-@pytest.mark.parametrize("argv, words", [
-    ([], "needs --data"), (["--data", "DATA"], "needs RUN"), (["RUN", "--data", "nothing.jsonl"], "no file or directory 'nothing.jsonl'"),
-    (["nowhere", "--data", "DATA"], "no run at 'nowhere'"), (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
-    (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
-    (["RUN", "--data", "DATA", "--out", "RUN"], "is not written over"),
-    (["SHORT", "--data", "DATA"], "take a model with a longer one"),
-])
-def test_what_cannot_be_done_is_one_line(argv, words, base, run, data, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ([], "needs --data"),
+        (["--data", "DATA"], "needs RUN"),
+        (["RUN", "--data", "nothing.jsonl"], "no file or directory 'nothing.jsonl'"),
+        (["nowhere", "--data", "DATA"], "no run at 'nowhere'"),
+        (["RUN", "--data", "DATA", "--lora", "99"], "rank 99 of a map"),
+        (["RUN", "--data", "DATA", "--template", "nice"], "no chat template 'nice'"),
+        (["RUN", "--data", "DATA", "--out", "RUN"], "is not written over"),
+        (["SHORT", "--data", "DATA"], "take a model with a longer one"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    argv, words, base, run, data, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     named = {"RUN": base, "DATA": data, "SHORT": run}
-    if "SHORT" in argv:                                      # a context of 8, and a question that is longer
+    if "SHORT" in argv:  # a context of 8, and a question that is longer
         named["DATA"] = tmp_path / "long.jsonl"
         named["DATA"].write_text(json.dumps(SAMPLES[1]))
     assert main(["finetune", *(str(named.get(word, word)) for word in argv)]) == 1
@@ -130,35 +211,87 @@ def test_what_cannot_be_done_is_one_line(argv, words, base, run, data, tmp_path,
 
 
 def test_what_is_no_decoder_is_refused_before_it_is_trained(data, text, tiny, tmp_path, capsys):
-    assert main(["train", "--objective=masked", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--objective=masked",
+                "--data",
+                str(text),
+                "--out",
+                str(tmp_path / "run"),
+                *tiny,
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
-    assert main(["finetune", str(tmp_path / "run"), "--data", str(data), "--out", str(tmp_path / "out")]) == 1
-    assert "an encoder tells what is hidden" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert (
+        main(
+            ["finetune", str(tmp_path / "run"), "--data", str(data), "--out", str(tmp_path / "out")]
+        )
+        == 1
+    )
+    assert (
+        "an encoder tells what is hidden" in capsys.readouterr().err
+        and not (tmp_path / "out").exists()
+    )
 
 
 def test_other_verbs_say_what_a_tuned_model_lacks(tuned, capsys):
-    assert main(["eval", str(tuned)]) == 1 and "give one with --data FILE" in capsys.readouterr().err
-    assert main(["train", "--resume", str(tuned)]) == 1 and f"`tinylm finetune {tuned} --data FILE`" in capsys.readouterr().err
+    assert (
+        main(["eval", str(tuned)]) == 1 and "give one with --data FILE" in capsys.readouterr().err
+    )
+    assert (
+        main(["train", "--resume", str(tuned)]) == 1
+        and f"`tinylm finetune {tuned} --data FILE`" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_tuning_that_is_stopped_is_saved(base, data, tmp_path, monkeypatch, number, status):
     from tinylm.train.trainer import Trainer
+
     advance = Trainer.advance
 
     def press(self, stop=False):
         if self.step == 1 and not stop:
             signal.raise_signal(number)
         return advance(self, stop)
+
     monkeypatch.setattr(Trainer, "advance", press)
-    assert main(["finetune", str(base), "--data", str(data), "--out", str(tmp_path / "out"), "--steps", "30"]) == status
+    assert (
+        main(
+            [
+                "finetune",
+                str(base),
+                "--data",
+                str(data),
+                "--out",
+                str(tmp_path / "out"),
+                "--steps",
+                "30",
+            ]
+        )
+        == status
+    )
     load_run(tmp_path / "out")
 
 
 def test_bad_samples_are_left_out_and_counted(base, data, tmp_path, capsys):
     damaged = tmp_path / "damaged.jsonl"
-    damaged.write_bytes(b'{"prompt": NaN}\n' + data.read_bytes() + b"\n" + b'{"prompt": "a"}\n\xff\n')
-    argv = ["finetune", str(base), "--data", str(damaged), "--out", str(tmp_path / "out"), "--steps=1"]
+    damaged.write_bytes(
+        b'{"prompt": NaN}\n' + data.read_bytes() + b"\n" + b'{"prompt": "a"}\n\xff\n'
+    )
+    argv = [
+        "finetune",
+        str(base),
+        "--data",
+        str(damaged),
+        "--out",
+        str(tmp_path / "out"),
+        "--steps=1",
+    ]
     assert main(argv) == 1
     error = capsys.readouterr().err
     assert "line 1" in error and "--skip-bad" in error
@@ -190,10 +323,11 @@ def test_two_tunings_do_not_share_a_directory(base, data, tmp_path, monkeypatch,
             lock(out)
         seen.append(1)
         return real(*args, **options)
+
     monkeypatch.setattr(fitting, "fit", fit)
     assert main(["finetune", str(base), "--data", str(data), "--out", out, "--steps", "1"]) == 0
     assert seen
-    lock(out).close()                                        # and it is free afterwards
+    lock(out).close()  # and it is free afterwards
     assert main(["finetune", str(base), "--data", str(data), "--out", out, "--steps", "1"]) == 1
     said = capsys.readouterr().err
     assert "is not written over: choose another --out" in said and "--resume" not in said
@@ -208,9 +342,10 @@ def test_a_signal_after_training_loses_nothing(base, data, tmp_path, monkeypatch
 
     def hit(*args, **options):
         calls.append(1)
-        if when == "saved" or len(calls) == 2:               # the first scoring is before training
+        if when == "saved" or len(calls) == 2:  # the first scoring is before training
             signal.raise_signal(signal.SIGTERM)
         return real(*args, **options)
+
     monkeypatch.setattr(module, name, hit)
     argv = ["--data", str(data), "--out", str(tmp_path / "out"), "--steps", "2"]
     status = main(["finetune", str(base), *argv])

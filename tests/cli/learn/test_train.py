@@ -25,8 +25,15 @@ def test_training_ends_with_a_sample_and_the_commands_that_go_on(text, tiny, tmp
     out = str(tmp_path / "run")
     assert main(["train", "--data", str(text), "--out", out, *tiny]) == 0
     said = capsys.readouterr().out
-    for words in ("validation loss", "bits per byte", "A sample, 200 tokens after", f"tinylm generate {out} '",
-                  f"tinylm eval {out}", f"tinylm plot {out}", f"tinylm train --resume {out} --steps 6"):
+    for words in (
+        "validation loss",
+        "bits per byte",
+        "A sample, 200 tokens after",
+        f"tinylm generate {out} '",
+        f"tinylm eval {out}",
+        f"tinylm plot {out}",
+        f"tinylm train --resume {out} --steps 6",
+    ):
         assert words in said
 
 
@@ -62,26 +69,46 @@ def test_the_command_that_the_end_prints_for_going_on_works(run, tmp_path):
     again = tmp_path / "run"
     shutil.copytree(run, again)
     assert main(["train", "--resume", str(again), "--steps", "6"]) == 0
-    steps = [json.loads(line).get("step") for line in (again / "log.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line).get("step") for line in (again / "log.jsonl").read_text().splitlines()
+    ]
     assert max(steps) == 6
 
 
 def test_a_resumed_run_keeps_the_bits_of_one_that_never_stopped(text, tiny, tmp_path):
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
-    settings = ["--data", str(text), *tiny, "--schedule", "constant"]    # a schedule that does not look at the end
+    settings = [
+        "--data",
+        str(text),
+        *tiny,
+        "--schedule",
+        "constant",
+    ]  # a schedule that does not look at the end
     assert main(["train", "--out", whole, *settings, "--steps", "4"]) == 0
     assert main(["train", "--out", parts, *settings, "--steps", "2"]) == 0
     assert main(["train", "--resume", parts, "--steps", "4"]) == 0
-    assert all(np.array_equal(a, b) for a, b in zip(weights(whole).values(), weights(parts).values(), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(weights(whole).values(), weights(parts).values(), strict=True)
+    )
 
 
-@pytest.mark.parametrize("argv, words", [
-    (["--lr", "inf"], "lr must be a finite number above 0, not inf"), (["--data", "none.txt"], "none.txt"),
-    (["--n-head", "3"], "d_model 128 does not divide into 3 heads"), (["--resume", "nowhere"], "no run at 'nowhere'"),
-    (["--learning-rate", "1"], "did you mean --lr or --min-lr"), (["--device", "tpu"], "no device named 'tpu'"),
-    (["--workers", "17"], "17 workers cannot share a batch of 16"), (["RUN"], "takes no plain words, met 'RUN'"),
-])
-def test_bad_settings_are_one_line_and_leave_nothing_behind(argv, words, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--lr", "inf"], "lr must be a finite number above 0, not inf"),
+        (["--data", "none.txt"], "none.txt"),
+        (["--n-head", "3"], "d_model 128 does not divide into 3 heads"),
+        (["--resume", "nowhere"], "no run at 'nowhere'"),
+        (["--learning-rate", "1"], "did you mean --lr or --min-lr"),
+        (["--device", "tpu"], "no device named 'tpu'"),
+        (["--workers", "17"], "17 workers cannot share a batch of 16"),
+        (["RUN"], "takes no plain words, met 'RUN'"),
+    ],
+)
+def test_bad_settings_are_one_line_and_leave_nothing_behind(
+    argv, words, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     assert main(["train", *argv]) == 1
     error = capsys.readouterr().err
@@ -89,13 +116,21 @@ def test_bad_settings_are_one_line_and_leave_nothing_behind(argv, words, tmp_pat
     assert list(tmp_path.rglob("checkpoints")) == [] and list(tmp_path.glob("runs/*")) == []
 
 
-@pytest.mark.parametrize("data, words", [
-    (b"", "is empty"), (b"\x00\x01\x02" * 99, "is a binary file"), (b"caf\xe9 " * 99, "byte 0xe9 at offset 3"),
-    (b"short", "fewer than one window"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"", "is empty"),
+        (b"\x00\x01\x02" * 99, "is a binary file"),
+        (b"caf\xe9 " * 99, "byte 0xe9 at offset 3"),
+        (b"short", "fewer than one window"),
+    ],
+)
 def test_a_text_that_is_none_is_one_line(data, words, tiny, tmp_path, capsys):
     (tmp_path / "bad.txt").write_bytes(data)
-    assert main(["train", "--data", str(tmp_path / "bad.txt"), "--out", str(tmp_path / "run"), *tiny]) == 1
+    assert (
+        main(["train", "--data", str(tmp_path / "bad.txt"), "--out", str(tmp_path / "run"), *tiny])
+        == 1
+    )
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
 
@@ -104,7 +139,9 @@ def test_a_run_is_not_written_over(run, text, tiny, capsys):
     before = weights(run)
     assert main(["train", "--data", str(text), "--out", str(run), *tiny]) == 1
     assert f"go on with --resume {run}" in capsys.readouterr().err
-    assert all(np.array_equal(a, b) for a, b in zip(before.values(), weights(run).values(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(before.values(), weights(run).values(), strict=True)
+    )
 
 
 def test_going_on_with_another_model_names_what_differs(run, capsys):
@@ -115,7 +152,9 @@ def test_going_on_with_another_model_names_what_differs(run, capsys):
 def test_ctrl_c_saves_and_ends_with_130(text, tiny, tmp_path, monkeypatch, capsys):
     from tinylm.train.trainer import Trainer
 
-    def stop_at_once(self, steps, after_step=None, **others):            # what the trainer does after the first Ctrl-C
+    def stop_at_once(
+        self, steps, after_step=None, **others
+    ):  # what the trainer does after the first Ctrl-C
         return False
 
     monkeypatch.setattr(Trainer, "run", stop_at_once)
@@ -133,18 +172,26 @@ def test_show_config_trains_nothing(tmp_path, monkeypatch, capsys):
 def test_the_number_of_workers_is_said_when_it_is_chosen():
     said = []
     assert workers_for(TrainConfig(workers=3), said.append) == 3 and said == []
-    assert workers_for(TrainConfig(batch_size=1), said.append) == 1      # one row cannot be shared
+    assert workers_for(TrainConfig(batch_size=1), said.append) == 1  # one row cannot be shared
     assert said[0].startswith("workers: 1 (")
     assert workers_for(TrainConfig(device="gpu"), said.append) == 1
 
 
-@pytest.mark.parametrize("text, prompt", [("ly cut. The dog sat on", "The dog sat"), ("abcdefghijkl", "abcdefgh"),
-                                          ("x\n\tif alone\n", "if alone"), ("\ufffdab", "ab")])
+@pytest.mark.parametrize(
+    "text, prompt",
+    [
+        ("ly cut. The dog sat on", "The dog sat"),
+        ("abcdefghijkl", "abcdefgh"),
+        ("x\n\tif alone\n", "if alone"),
+        ("\ufffdab", "ab"),
+    ],
+)
 def test_the_prompt_of_the_sample_is_a_piece_of_the_text(text, prompt):
     class Run:
         class data:
             class val(list):
                 tokens = [0]
+
             val = val([0])
 
         class tokenizer:
@@ -159,7 +206,9 @@ def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
 
 
 class Job:
-    """`tinylm train` with no end in sight, which has trained some steps; ended when the block is left."""
+    """`tinylm train` with no end in sight, which has trained some steps; ended when the block is
+    left.
+    """
 
     def __init__(self, text, tiny, out, workers, **options):
         self.out = out
@@ -206,8 +255,10 @@ def nohup():
 
 
 @needs_fork
-@pytest.mark.parametrize("workers, name, code", [("1", "SIGTERM", 143), ("2", "SIGTERM", 143),
-                                                 ("1", "SIGHUP", 129), ("2", "SIGHUP", 129)])
+@pytest.mark.parametrize(
+    "workers, name, code",
+    [("1", "SIGTERM", 143), ("2", "SIGTERM", 143), ("1", "SIGHUP", 129), ("2", "SIGHUP", 129)],
+)
 def test_a_signal_to_end_saves_first(text, tiny, tmp_path, workers, name, code):
     """The process is started as a scheduler starts it, and the signal comes to it alone."""
     out = tmp_path / "run"
@@ -220,7 +271,9 @@ def test_a_signal_to_end_saves_first(text, tiny, tmp_path, workers, name, code):
 
 def test_bad_lines_of_a_text_are_left_out_and_counted(tmp_path, tiny, capsys):
     book = tmp_path / "book.txt"
-    book.write_bytes(b"the cat sat on the mat\n" * 20 + b"caf\xe9\n" + b"the dog sat on the log\n" * 20)
+    book.write_bytes(
+        b"the cat sat on the mat\n" * 20 + b"caf\xe9\n" + b"the dog sat on the log\n" * 20
+    )
     argv = ["train", "--data", str(book), "--out", str(tmp_path / "run"), *tiny]
     assert main(argv) == 1
     error = capsys.readouterr().err
@@ -237,7 +290,16 @@ def test_bad_lines_of_a_text_are_left_out_and_counted(tmp_path, tiny, capsys):
 def test_bad_pairs_are_left_out_and_counted(tmp_path, tiny, capsys):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("the cat\tdie katze\n" * 20 + "no translation\n" + "the dog\tder hund\n" * 20)
-    argv = ["train", "--data", str(pairs), "--objective=translation", "--out", str(tmp_path / "run"), *tiny, "--context=64"]
+    argv = [
+        "train",
+        "--data",
+        str(pairs),
+        "--objective=translation",
+        "--out",
+        str(tmp_path / "run"),
+        *tiny,
+        "--context=64",
+    ]
     assert main(argv) == 1
     error = capsys.readouterr().err
     assert "line 21" in error and "--skip-bad" in error
@@ -274,17 +336,18 @@ def test_a_run_under_nohup_goes_on_without_its_terminal(text, tiny, tmp_path):
     with Job(text, tiny, tmp_path / "run", "2", preexec_fn=nohup) as job:
         job.process.send_signal(signal.SIGHUP)
         job.process.send_signal(signal.SIGTERM)
-        assert job.ended()[0] == 143                         # SIGHUP, which came first, would have given 129
+        assert job.ended()[0] == 143  # SIGHUP, which came first, would have given 129
 
 
 @needs_fork
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_terminal_that_is_closed_does_not_keep_a_run_from_saving(text, tiny, tmp_path, workers):
     import pty
+
     ours, theirs = pty.openpty()
     streams = {"stdout": theirs, "stderr": theirs, "stdin": theirs, "start_new_session": True}
     with Job(text, tiny, tmp_path / "run", workers, preexec_fn=no_nohup, **streams) as job:
-        os.close(theirs), os.close(ours)                     # from now on all output is an error
+        os.close(theirs), os.close(ours)  # from now on all output is an error
         job.process.send_signal(signal.SIGHUP)
         assert job.ended()[0] == 129
     assert checkpoint.latest(tmp_path / "run")
@@ -298,6 +361,7 @@ def test_a_worker_ended_before_it_trains_gives_its_code(text, tiny, tmp_path, mo
 
     def ended(function, workers):
         raise Ended("worker 1 of 2 failed: SIGTERM: the process was killed")
+
     monkeypatch.setattr("tinylm.parallel.launcher.launch", ended)
     assert main(["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]) == 143
     assert "worker 1 of 2 failed" in capsys.readouterr().out
@@ -308,6 +372,7 @@ def test_a_run_ended_before_anything_is_saved_can_be_begun_again(text, tiny, tmp
 
     def ended(function, workers):
         raise Terminated
+
     argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
     with monkeypatch.context() as patched:
         patched.setattr("tinylm.parallel.launcher.launch", ended)
@@ -318,11 +383,13 @@ def test_a_run_ended_before_anything_is_saved_can_be_begun_again(text, tiny, tmp
 
 def test_a_signal_while_the_model_is_made_finds_a_step_to_finish(text, tiny, tmp_path, monkeypatch):
     from tinylm.train.run import session
+
     real = session.new_model
 
     def hit(*args):
         signal.raise_signal(signal.SIGTERM)
         return real(*args)
+
     monkeypatch.setattr(session, "new_model", hit)
     argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
     assert main([*argv, "--steps=1000000"]) == 143

@@ -12,7 +12,12 @@ def dots(row):
 
 
 def test_no_line_is_wider_than_asked():
-    drawn = lines([("a", range(1000), [math.sin(i / 50) for i in range(1000)])], width=60, height=10, x_label="step")
+    drawn = lines(
+        [("a", range(1000), [math.sin(i / 50) for i in range(1000)])],
+        width=60,
+        height=10,
+        x_label="step",
+    )
     assert max(map(len, drawn)) <= 60
 
 
@@ -22,13 +27,21 @@ def test_the_plotting_area_has_the_height_asked():
 
 
 def test_a_rising_line_runs_from_the_lower_left_to_the_upper_right():
-    area = [line for line in lines([("", [0, 1], [0, 1])], width=40, height=8) if "│" in line or "┤" in line]
+    area = [
+        line
+        for line in lines([("", [0, 1], [0, 1])], width=40, height=8)
+        if "│" in line or "┤" in line
+    ]
     firsts = [dots(line)[0] for line in area]
     assert firsts == sorted(firsts, reverse=True) and len(set(firsts)) == 8
 
 
 def test_the_first_and_last_point_touch_both_edges():
-    area = [line for line in lines([("", [3, 7], [5, 5])], width=40, height=5) if "│" in line or "┤" in line]
+    area = [
+        line
+        for line in lines([("", [3, 7], [5, 5])], width=40, height=5)
+        if "│" in line or "┤" in line
+    ]
     middle = next(line for line in area if dots(line))
     start = max(middle.find("│"), middle.find("┤"))
     assert (dots(middle)[0], dots(middle)[-1]) == (start + 1, 39)
@@ -74,21 +87,32 @@ def test_a_single_point_and_huge_or_tiny_values_are_drawn():
 
 
 def test_points_of_one_dot_column_are_averaged():
-    # 4,000 points that alternate between 0 and 2 on about 70 dot columns: their mean, 1, is drawn as a line.
-    # A line fills 34 characters less its letters; a row without a line has none.
+    # 4,000 points that alternate between 0 and 2 on about 70 dot columns: their mean, 1, is drawn
+    # as a line. A line fills 34 characters less its letters; a row without a line has none.
     alternating = ("", range(4000), [i % 2 * 2 for i in range(4000)])
-    area = lines([alternating, ("", [0, 3999], [0, 0]), ("", [0, 3999], [2, 2])], width=40, height=9)[:9]
+    area = lines(
+        [alternating, ("", [0, 3999], [0, 0]), ("", [0, 3999], [2, 2])], width=40, height=9
+    )[:9]
     assert [len(dots(line)) > 25 for line in area] == [row in (0, 4, 8) for row in range(9)]
 
 
-@pytest.mark.parametrize("low, high, most, expected", [(0, 10, 5, [0, 2, 4, 6, 8, 10]), (1.5, 4.2, 4, [2, 3, 4]),
-                                                       (-1, 1, 4, [-1, -0.5, 0, 0.5, 1])])
+@pytest.mark.parametrize(
+    "low, high, most, expected",
+    [(0, 10, 5, [0, 2, 4, 6, 8, 10]), (1.5, 4.2, 4, [2, 3, 4]), (-1, 1, 4, [-1, -0.5, 0, 0.5, 1])],
+)
 def test_ticks_are_round_numbers(low, high, most, expected):
     assert ticks(low, high, most) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("values, texts", [([0, 0.0005, 0.001], ["0", "0.0005", "0.001"]), ([100, 200], ["100", "200"]),
-                                           ([1000, 1002], ["1000", "1002"]), ([0.1 * 3, 0.4], ["0.3", "0.4"]),
-                                           ([2000000, 4000000], ["2000000", "4000000"])])
+@pytest.mark.parametrize(
+    "values, texts",
+    [
+        ([0, 0.0005, 0.001], ["0", "0.0005", "0.001"]),
+        ([100, 200], ["100", "200"]),
+        ([1000, 1002], ["1000", "1002"]),
+        ([0.1 * 3, 0.4], ["0.3", "0.4"]),
+        ([2000000, 4000000], ["2000000", "4000000"]),
+    ],
+)
 def test_tick_labels_are_short_and_exact(values, texts):
     assert tick_labels(values) == texts

@@ -17,14 +17,27 @@ def test_the_list_names_every_objective_one_a_line(capsys):
 def test_every_objective_has_a_picture(name, capsys):
     assert main(["corrupt", "--objective", name]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"{name}: {OBJECTIVES[name].about}") and "■" in text and max(map(len, text.splitlines())) <= 160
+    assert (
+        text.startswith(f"{name}: {OBJECTIVES[name].about}")
+        and "■" in text
+        and max(map(len, text.splitlines())) <= 160
+    )
 
 
 def test_the_picture_of_a_causal_model():
-    assert shown("causal", "a b .")[3:] == ["input   <s> a b", "target  a   b .", "mask    ■   ■ ■", "",
-                                            "mask: the loss counts what is marked ■", "",
-                                            "attention: a row sees the columns marked ■", "      0 1 2",
-                                            "<s> 0 ■ · ·", "a   1 ■ ■ ·", "b   2 ■ ■ ■"]
+    assert shown("causal", "a b .")[3:] == [
+        "input   <s> a b",
+        "target  a   b .",
+        "mask    ■   ■ ■",
+        "",
+        "mask: the loss counts what is marked ■",
+        "",
+        "attention: a row sees the columns marked ■",
+        "      0 1 2",
+        "<s> 0 ■ · ·",
+        "a   1 ■ ■ ·",
+        "b   2 ■ ■ ■",
+    ]
 
 
 def test_the_seed_decides_what_is_drawn():
@@ -34,17 +47,30 @@ def test_the_seed_decides_what_is_drawn():
 
 def test_a_source_and_a_target_have_three_patterns():
     lines = shown("sentinels", "The early bird catches the worm .")
-    assert [line.split(":")[0] for line in lines if line.endswith("■") and "row sees" in line] == ["encoder", "decoder", "cross"]
+    assert [line.split(":")[0] for line in lines if line.endswith("■") and "row sees" in line] == [
+        "encoder",
+        "decoder",
+        "cross",
+    ]
     assert any("[X]" in line for line in lines if line.startswith("source"))
 
 
 def test_code_is_switched_where_there_is_a_translation():
-    assert any("Vogel" in line or "frühe" in line for seed in range(20) for line in shown("code-switching", "The early bird", seed))
+    assert any(
+        "Vogel" in line or "frühe" in line
+        for seed in range(20)
+        for line in shown("code-switching", "The early bird", seed)
+    )
 
 
-@pytest.mark.parametrize("argv, words", [
-    (["--objective", "maskd"], "did you mean masked"), (["one"], "fewer than two words"),
-    (["--objective", "translation", "no bar here"], f'with | between them, "{PAIR}", not 1')])
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["--objective", "maskd"], "did you mean masked"),
+        (["one"], "fewer than two words"),
+        (["--objective", "translation", "no bar here"], f'with | between them, "{PAIR}", not 1'),
+    ],
+)
 def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["corrupt", *argv]) == 1
     error = capsys.readouterr().err

@@ -31,25 +31,47 @@ def test_what_is_left_is_written_as_shards(pages, tmp_path, capsys):
 
 
 def test_thresholds_and_lists_come_from_the_command_line(tmp_path, capsys):
-    (tmp_path / "text.txt").write_text("Ada sat with the dog of the house and slept.\n\n"
-                                       "The frog sat with a dog, and it was good.\n\n"
-                                       "Le chat est sur la table et il dort.\n")
+    (tmp_path / "text.txt").write_text(
+        "Ada sat with the dog of the house and slept.\n\n"
+        "The frog sat with a dog, and it was good.\n\n"
+        "Le chat est sur la table et il dort.\n"
+    )
     (tmp_path / "names.txt").write_text("Ada\n")
     (tmp_path / "words.txt").write_text("frog\n")
-    argv = ["data", str(tmp_path / "text.txt"), "--documents", "paragraph", "--min-words", "5", "--without", "sentences",
-            "--without", "repeated n-grams", "--names", str(tmp_path / "names.txt"),
-            "--toxic-words", str(tmp_path / "words.txt")]
+    argv = [
+        "data",
+        str(tmp_path / "text.txt"),
+        "--documents",
+        "paragraph",
+        "--min-words",
+        "5",
+        "--without",
+        "sentences",
+        "--without",
+        "repeated n-grams",
+        "--names",
+        str(tmp_path / "names.txt"),
+        "--toxic-words",
+        str(tmp_path / "words.txt"),
+    ]
     assert main([*argv, "--out", str(tmp_path / "one")]) == 0
-    assert list(Shards(tmp_path / "one").stream()) == ["[NAME] sat with the dog of the house and slept."]
+    assert list(Shards(tmp_path / "one").stream()) == [
+        "[NAME] sat with the dog of the house and slept."
+    ]
     assert main([*argv, "--out", str(tmp_path / "two"), "--languages", "fr"]) == 0
     assert list(Shards(tmp_path / "two").stream()) == ["Le chat est sur la table et il dort."]
 
 
-@pytest.mark.parametrize("argv, words", [
-    (["x.txt"], "nothing asked for"), (["none.txt", "--report"], "none.txt"), ([], "needs FILE..."),
-    (["x.txt", "--report", "--without", "nothing"], "no step 'nothing'"),
-    (["x.txt", "--report", "--languages", "xx"], "no sample of 'xx'"),
-])
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["x.txt"], "nothing asked for"),
+        (["none.txt", "--report"], "none.txt"),
+        ([], "needs FILE..."),
+        (["x.txt", "--report", "--without", "nothing"], "no step 'nothing'"),
+        (["x.txt", "--report", "--languages", "xx"], "no sample of 'xx'"),
+    ],
+)
 def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["data", *argv]) == 1
     error = capsys.readouterr().err
@@ -66,8 +88,11 @@ def test_when_most_goes_the_rules_and_the_ways_around_them_are_named(tmp_path, c
     rule = next(line for line in told.splitlines() if "it dropped 1 of 1" in line)
     assert rule.split()[:2] == ["--without", "code"] or "--without '" in rule
     # Every way that is named is one that is taken.
-    names = [line.split("--without ")[1].split(" it dropped")[0].strip().strip("'")
-             for line in told.splitlines() if line.startswith("  --without ")]
+    names = [
+        line.split("--without ")[1].split(" it dropped")[0].strip().strip("'")
+        for line in told.splitlines()
+        if line.startswith("  --without ")
+    ]
     again = ["data", str(program), "--report"]
     for name in names:
         again += ["--without", name]
@@ -92,7 +117,7 @@ def test_half_kept_is_not_commented(tmp_path, capsys):
     argv = ["data", f"{tmp_path}/*.py", "--report", "--preset", "code"]
     assert main(argv) == 0
     told = capsys.readouterr().out
-    assert "kept 1 of 2" in told and "--without 'line length'" in told   # most of the bytes went
+    assert "kept 1 of 2" in told and "--without 'line length'" in told  # most of the bytes went
     assert main([*argv, "--without", "line length"]) == 0
     assert "more than half" not in capsys.readouterr().out
 
@@ -105,7 +130,9 @@ def test_settings_of_prose_are_refused_for_code(pages, capsys):
 def test_one_bad_line_of_many_is_left_out_and_counted(pages, tmp_path, capsys):
     lines = open(pages, "rb").read().splitlines(keepends=True)
     damaged = tmp_path / "damaged.jsonl"
-    damaged.write_bytes(b"".join([*lines[:3], b'{"text": \n', *lines[3:9], b'{"text": "\xff"}\n', *lines[9:]]))
+    damaged.write_bytes(
+        b"".join([*lines[:3], b'{"text": \n', *lines[3:9], b'{"text": "\xff"}\n', *lines[9:]])
+    )
     assert main(["data", str(damaged), "--report"]) == 1
     error = capsys.readouterr().err
     assert "damaged.jsonl, line 4" in error and "--skip-bad" in error

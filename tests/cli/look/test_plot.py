@@ -13,7 +13,9 @@ def step(i, **more):
 
 def write(folder, records, tail=""):
     folder.mkdir(exist_ok=True)
-    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records) + tail)
+    (folder / "log.jsonl").write_text(
+        "".join(json.dumps(record) + "\n" for record in records) + tail
+    )
     return str(folder)
 
 
@@ -26,10 +28,16 @@ def run(tmp_path):
 def test_a_run_is_drawn_in_characters_with_its_three_panels(run, capsys):
     assert main(["plot", run, "--width", "60"]) == 0
     text = capsys.readouterr().out
-    for words in ("loss (nats per token)", "learning rate", "gradient norm", "a training", "b validation",
-                  "last 1.667"):                             # 5 / 3, the third loss
+    for words in (
+        "loss (nats per token)",
+        "learning rate",
+        "gradient norm",
+        "a training",
+        "b validation",
+        "last 1.667",
+    ):  # 5 / 3, the third loss
         assert words in text
-    assert "\x1b" not in text                                # the output is no terminal
+    assert "\x1b" not in text  # the output is no terminal
 
 
 def test_several_runs_are_told_apart_by_name(run, tmp_path):
@@ -49,11 +57,21 @@ def test_damaged_lines_are_passed_over_and_counted(tmp_path, capsys):
     assert main(["plot", run, "--width", "60"]) == 0
     shown = capsys.readouterr()
     assert "2 damaged lines passed over, the first is line 2: b'garbage'" in shown.err
-    assert "lowest 2.5 at 2" in shown.out                    # 5 / 2, the loss of step 2
+    assert "lowest 2.5 at 2" in shown.out  # 5 / 2, the loss of step 2
 
 
-@pytest.mark.parametrize("change", [{"loss": 10**400}, {"loss": "1"}, {"lr": [1]}, {"grad_norm": True},
-                                    {"loss": float("nan")}, {"step": 10**400}, {"step": "1"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 10**400},
+        {"loss": "1"},
+        {"lr": [1]},
+        {"grad_norm": True},
+        {"loss": float("nan")},
+        {"step": 10**400},
+        {"step": "1"},
+    ],
+)
 def test_values_that_cannot_be_drawn_are_damage(tmp_path, capsys, change):
     run = write(tmp_path / "r", [step(1), step(2, **change), step(3)])
     assert main(["plot", run, "--width", "60"]) == 0

@@ -22,15 +22,23 @@ def test_bytes_are_the_tokenizer_when_none_is_named(capsys):
 def test_a_tokenizer_is_learnt_saved_and_used(tmp_path, capsys):
     (tmp_path / "text.txt").write_text("low lower lowest " * 20)
     out = str(tmp_path / "tok.json")
-    # 256 bytes, 4 merges, one special token. The merges make "low" and " low" first: they stand in every word.
-    assert main(["tokenize", "--train", str(tmp_path / "text.txt"), "--vocab-size", "261", "--out", out]) == 0
+    # 256 bytes, 4 merges, one special token. The merges make "low" and " low" first: they stand in
+    # every word.
+    assert (
+        main(
+            ["tokenize", "--train", str(tmp_path / "text.txt"), "--vocab-size", "261", "--out", out]
+        )
+        == 0
+    )
     assert "261 tokens, saved" in capsys.readouterr().out
     assert main(["tokenize", "low low", "--tokenizer", out]) == 0
     assert capsys.readouterr().out.splitlines()[2] == "low│ low"
 
 
 @pytest.mark.parametrize("train, out", [("text.txt", "text.txt"), (".", "link.json")])
-def test_the_text_that_is_learnt_from_is_not_written_over(tmp_path, monkeypatch, train, out, capsys):
+def test_the_text_that_is_learnt_from_is_not_written_over(
+    tmp_path, monkeypatch, train, out, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text("low lower lowest " * 20)
     (tmp_path / "link.json").symlink_to("text.txt")
@@ -44,7 +52,22 @@ def test_other_kinds_of_vocabulary_are_learnt_too(tmp_path, kind, whole, capsys)
     (tmp_path / "text.txt").write_text("low lower lowest, " * 20)
     out = str(tmp_path / "tok.json")
     # room for every word of three: the commonest pieces are words
-    assert main(["tokenize", "--train", str(tmp_path / "text.txt"), "--kind", kind, "--vocab-size", "300", "--out", out]) == 0
+    assert (
+        main(
+            [
+                "tokenize",
+                "--train",
+                str(tmp_path / "text.txt"),
+                "--kind",
+                kind,
+                "--vocab-size",
+                "300",
+                "--out",
+                out,
+            ]
+        )
+        == 0
+    )
     assert main(["tokenize", "low lower", "--tokenizer", out]) == 0
     assert f"│{whole}" in capsys.readouterr().out
 
@@ -56,7 +79,7 @@ def test_a_vocabulary_is_learnt_from_several_files_folders_and_patterns(tmp_path
     out, where = str(tmp_path / "tokenizer.json"), [tmp_path / "a.txt", tmp_path / "src"]
     argv = ["tokenize", "xyuvzw", "--train", *map(str, where), f"{tmp_path}/*.md"]
     assert main([*argv, "--vocab-size", "262", "--out", out]) == 0
-    assert "3 tokens, 6 characters" in capsys.readouterr().out          # a merge from each of them
+    assert "3 tokens, 6 characters" in capsys.readouterr().out  # a merge from each of them
 
 
 def test_special_tokens_are_read_only_when_asked_for():
@@ -66,11 +89,22 @@ def test_special_tokens_are_read_only_when_asked_for():
 
 
 def test_an_empty_text_has_no_tokens():
-    assert pieces(tokenizers.ByteTokenizer(), "")[0] == "0 tokens, 0 characters, 0 bytes; vocabulary 256"
+    assert (
+        pieces(tokenizers.ByteTokenizer(), "")[0]
+        == "0 tokens, 0 characters, 0 bytes; vocabulary 256"
+    )
 
 
-@pytest.mark.parametrize("part, text", [(b"a b", "a b"), (b"\n\t", "\\n\\t"), (b"\x1b[31m", "\\x1b[31m"),
-                                        (b"\xff", "\\xff"), ("é".encode(), "é")])
+@pytest.mark.parametrize(
+    "part, text",
+    [
+        (b"a b", "a b"),
+        (b"\n\t", "\\n\\t"),
+        (b"\x1b[31m", "\\x1b[31m"),
+        (b"\xff", "\\xff"),
+        ("é".encode(), "é"),
+    ],
+)
 def test_no_piece_breaks_the_line_or_steers_the_terminal(part, text):
     assert visible(part) == text
 
@@ -85,24 +119,41 @@ def test_a_dash_reads_the_standard_input(monkeypatch, capsys):
 def test_gpt2_files_are_found_under_both_names(tmp_path, names):
     made = tokenizers.BPETokenizer.train("low lower " * 9, 260, special=())
     tokenizers.save_gpt2(made, *(tmp_path / name for name in names))
-    assert named(f"gpt2:{tmp_path}").encode("low lower").tolist() == made.encode("low lower").tolist()
+    assert (
+        named(f"gpt2:{tmp_path}").encode("low lower").tolist() == made.encode("low lower").tolist()
+    )
 
 
-@pytest.mark.parametrize("argv, words", [
-    ([], 'needs a text: tinylm tokenize "Hello, world"'), (["x", "--tokenizer", "none.json"], "none.json"),
-    (["x", "--tokenizer", "gpt2:nowhere"], "nowhere holds no GPT-2 vocabulary: it takes encoder.json with vocab.bpe"),
-    (["--train", "none.txt"], "none.txt"),
-    (["--train", "none.txt", "--vocab-size", "256"], "vocab_size must be a finite number, at least 257"),
-])
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        ([], 'needs a text: tinylm tokenize "Hello, world"'),
+        (["x", "--tokenizer", "none.json"], "none.json"),
+        (
+            ["x", "--tokenizer", "gpt2:nowhere"],
+            "nowhere holds no GPT-2 vocabulary: it takes encoder.json with vocab.bpe",
+        ),
+        (["--train", "none.txt"], "none.txt"),
+        (
+            ["--train", "none.txt", "--vocab-size", "256"],
+            "vocab_size must be a finite number, at least 257",
+        ),
+    ],
+)
 def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["tokenize", *argv]) == 1
     error = capsys.readouterr().err
     assert words in error and error.startswith("tinylm tokenize: ") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("data, words", [
-    (b"\xef\xbb\xbfab\r\nc", None), ("ab\nc".encode("utf-16"), "looks like UTF-16"), (b"a\nb\xff", "line 2: byte 0xff"),
-])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"\xef\xbb\xbfab\r\nc", None),
+        ("ab\nc".encode("utf-16"), "looks like UTF-16"),
+        (b"a\nb\xff", "line 2: byte 0xff"),
+    ],
+)
 def test_the_standard_input_is_read_as_files_are(data, words, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
     assert main(["tokenize", "-"]) == (1 if words else 0)

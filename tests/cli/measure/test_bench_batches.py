@@ -1,4 +1,7 @@
-"""`tinylm bench batches`: every objective can be measured; the figures themselves are a matter of the machine."""
+"""`tinylm bench batches`: every objective can be measured; the figures themselves are a matter of
+the machine.
+"""
+
 import json
 
 from tinylm.cli import main
@@ -22,8 +25,12 @@ def test_a_row_says_how_long_a_batch_and_a_step_take_and_what_is_above_the_aim()
 
 
 def test_the_verb_prints_them(monkeypatch, capsys):
-    monkeypatch.setattr("tinylm.cli.measure.bench_batches.batches",
-                        lambda rounds: iter([{"objective": "masked", "make_batch": 1e-3, "step": 0.1, "share": 0.0099}]))
+    monkeypatch.setattr(
+        "tinylm.cli.measure.bench_batches.batches",
+        lambda rounds: iter(
+            [{"objective": "masked", "make_batch": 1e-3, "step": 0.1, "share": 0.0099}]
+        ),
+    )
     assert main(["bench", "batches"]) == 0
     assert "masked" in capsys.readouterr().out
     assert main(["bench", "batches", "--json"]) == 0

@@ -28,7 +28,17 @@ def own(tmp_path):
 def test_a_table_has_a_row_for_each_name_and_a_count(capsys):
     assert main(["gradcheck", "softmax", "exp"]) == 0
     head, *rows, count = capsys.readouterr().out.splitlines()
-    assert head.split() == ["name", "1st", "order", "2nd", "order", "points", "dtype", "device", "verdict"]
+    assert head.split() == [
+        "name",
+        "1st",
+        "order",
+        "2nd",
+        "order",
+        "points",
+        "dtype",
+        "device",
+        "verdict",
+    ]
     assert {row.split()[0] for row in rows} == {"exp", "softmax"} and len(rows) == 2
     assert all(row.split()[-3:] == ["float64", "cpu", "ok"] for row in rows)
     assert count.startswith("2 checked, 0 failed")
@@ -37,7 +47,10 @@ def test_a_table_has_a_row_for_each_name_and_a_count(capsys):
 def test_json_is_a_list_of_reports(capsys):
     assert main(["gradcheck", "exp", "--json", "--dtype", "float64", "--dtype", "float32"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["dtype"], row["verdict"]) for row in rows] == [("float64", "ok"), ("float32", "ok")]
+    assert [(row["dtype"], row["verdict"]) for row in rows] == [
+        ("float64", "ok"),
+        ("float32", "ok"),
+    ]
 
 
 def test_code_of_the_user_is_checked(own, capsys):
@@ -65,11 +78,16 @@ def test_the_list_names_every_entry(capsys):
     assert capsys.readouterr().out.split() == list(registry.load_all())
 
 
-@pytest.mark.parametrize("argv, words", [
-    (["sofmax"], "did you mean softmax"), (["exp", "--dtype", "float8"], "dtype 'float8' is not one of float64"),
-    (["exp", "--module", "a:b"], "--module checks a:b alone"), (["--module", "nowhere"], "package.file:callable"),
-    (["exp", "--device", "tpu"], "no device named 'tpu'"),
-])
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["sofmax"], "did you mean softmax"),
+        (["exp", "--dtype", "float8"], "dtype 'float8' is not one of float64"),
+        (["exp", "--module", "a:b"], "--module checks a:b alone"),
+        (["--module", "nowhere"], "package.file:callable"),
+        (["exp", "--device", "tpu"], "no device named 'tpu'"),
+    ],
+)
 def test_what_cannot_be_done_is_one_line(argv, words, capsys):
     assert main(["gradcheck", *argv]) == 1
     error = capsys.readouterr().err

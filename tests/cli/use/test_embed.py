@@ -13,9 +13,19 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
 def folder(tmp_path_factory):
     """A tiny encoder in Hugging Face's layout."""
     path = tmp_path_factory.mktemp("encoder")
-    save_pretrained(build(tiny("minilm-l6", vocab_size=13)), path, described=dict(
-        model_type="bert", vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-        max_position_embeddings=16))
+    save_pretrained(
+        build(tiny("minilm-l6", vocab_size=13)),
+        path,
+        described=dict(
+            model_type="bert",
+            vocab_size=13,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=24,
+            max_position_embeddings=16,
+        ),
+    )
     (path / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     return str(path)
 

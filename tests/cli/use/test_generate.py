@@ -14,7 +14,9 @@ def output(capsys, *argv):
 def test_the_prompt_comes_first_and_the_text_has_the_length_asked(run, capsys):
     text = output(capsys, run, "the cat", "--max-tokens", "5", "--top-k", "1")
     # Greedy, one byte a token: the prompt, at most five characters more, and the line's end.
-    assert text.startswith("the cat") and text.endswith("\n") and len(text) <= len("the cat") + 5 + 1
+    assert (
+        text.startswith("the cat") and text.endswith("\n") and len(text) <= len("the cat") + 5 + 1
+    )
 
 
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(run, capsys):
@@ -43,24 +45,45 @@ def test_a_dash_reads_the_prompt_from_the_standard_input(run, capsys, monkeypatc
 
 
 def test_a_prompt_longer_than_the_context_says_what_is_kept(run, capsys):
-    assert main(["generate", str(run), "nine char", "--max-tokens", "1"]) == 0       # the context is 8
-    assert "tinylm generate: the prompt has 9 tokens, more than the context of 8: its last 8" in capsys.readouterr().err
+    assert main(["generate", str(run), "nine char", "--max-tokens", "1"]) == 0  # the context is 8
+    assert (
+        "tinylm generate: the prompt has 9 tokens, more than the context of 8: its last 8"
+        in capsys.readouterr().err
+    )
 
 
 def test_beams_show_the_most_probable_texts_best_first(run, capsys):
     one = output(capsys, run, "the", "--beams", "4", "--max-tokens", "5")
-    assert one.startswith("the") and one == output(capsys, run, "the", "--beams", "4", "--max-tokens", "5", "--seed", "9")
+    assert one.startswith("the") and one == output(
+        capsys, run, "the", "--beams", "4", "--max-tokens", "5", "--seed", "9"
+    )
     three = output(capsys, run, "the", "--beams", "4", "--max-tokens", "5", "--num", "3")
-    scores = [float(line.split()[2].rstrip(",")) for line in three.splitlines() if line.startswith("--- log-probability")]
+    scores = [
+        float(line.split()[2].rstrip(","))
+        for line in three.splitlines()
+        if line.startswith("--- log-probability")
+    ]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True) and f"\n{one}" in three
 
 
-@pytest.mark.parametrize("argv, words", [
-    (["nowhere", "x"], "no run at 'nowhere'"), ([], "needs RUN"), (["RUN", "a", "b"], "one word too many, 'b'"),
-    (["RUN", "x", "--temperature", "-1"], "temperature must be a finite number, at least 0, not -1.0"),
-    (["RUN", "x", "--top-p", "0"], "top_p must be above 0"), (["RUN", "x", "--topk", "3"], "did you mean --top-k"),
-    (["RUN", "x", "--beams", "2", "--top-k", "3"], "leave out --stop and the options of sampling"),
-])
+@pytest.mark.parametrize(
+    "argv, words",
+    [
+        (["nowhere", "x"], "no run at 'nowhere'"),
+        ([], "needs RUN"),
+        (["RUN", "a", "b"], "one word too many, 'b'"),
+        (
+            ["RUN", "x", "--temperature", "-1"],
+            "temperature must be a finite number, at least 0, not -1.0",
+        ),
+        (["RUN", "x", "--top-p", "0"], "top_p must be above 0"),
+        (["RUN", "x", "--topk", "3"], "did you mean --top-k"),
+        (
+            ["RUN", "x", "--beams", "2", "--top-k", "3"],
+            "leave out --stop and the options of sampling",
+        ),
+    ],
+)
 def test_what_cannot_be_done_is_one_line(argv, words, run, capsys):
     assert main(["generate", *(str(run) if word == "RUN" else word for word in argv)]) == 1
     error = capsys.readouterr().err

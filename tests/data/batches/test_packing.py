@@ -1,4 +1,5 @@
 """Packing loses nothing, repeats nothing, keeps documents apart and can start at any row."""
+
 from collections import Counter
 
 import numpy as np
@@ -28,7 +29,7 @@ def with_ends(corpus):
 @given(corpora, lengths, st.integers(0, 3))
 def test_greedy_packing_loses_and_repeats_no_token(corpus, length, seed):
     packing = GreedyPacking(arrays(corpus), length, END, seed)
-    rows = packing.rows(0, packing.epoch_tokens)           # N rows of T are exactly T epochs of N tokens
+    rows = packing.rows(0, packing.epoch_tokens)  # N rows of T are exactly T epochs of N tokens
     expected = Counter({token: count * length for token, count in with_ends(corpus).items()})
     assert Counter(rows.tokens.ravel().tolist()) == expected and rows.segments.min() >= 0
 
@@ -36,12 +37,12 @@ def test_greedy_packing_loses_and_repeats_no_token(corpus, length, seed):
 @given(corpora, lengths, st.integers(0, 3))
 def test_greedy_packing_writes_whole_documents_one_after_another(corpus, length, seed):
     packing = GreedyPacking(arrays(corpus), length, END, seed)
-    stream = packing.rows(0, packing.epoch_tokens).tokens.ravel()[:packing.epoch_tokens].tolist()
+    stream = packing.rows(0, packing.epoch_tokens).tokens.ravel()[: packing.epoch_tokens].tolist()
     found = []
-    while stream:                                          # the first epoch, parted at its end-of-text tokens
+    while stream:  # the first epoch, parted at its end-of-text tokens
         end = stream.index(END)
         found.append(stream[:end])
-        stream = stream[end + 1:]
+        stream = stream[end + 1 :]
     assert sorted(found) == sorted(corpus)
 
 
@@ -58,12 +59,15 @@ def test_best_fit_packing_loses_and_repeats_no_token_in_any_epoch(corpus, length
 def test_best_fit_packing_cuts_only_documents_longer_than_a_row(corpus, length, seed):
     packing = BestFitPacking(arrays(corpus), length, END, seed)
     rows = packing.rows(0, packing.rows_per_epoch)
-    pieces = Counter(tuple(tokens[segments == s].tolist()) for tokens, segments in zip(rows.tokens, rows.segments)
-                     for s in range(segments.max() + 1))
+    pieces = Counter(
+        tuple(tokens[segments == s].tolist())
+        for tokens, segments in zip(rows.tokens, rows.segments)
+        for s in range(segments.max() + 1)
+    )
     expected = Counter()
     for document in corpus:
         whole = document + [END]
-        expected.update(tuple(whole[i:i + length]) for i in range(0, len(whole), length))
+        expected.update(tuple(whole[i : i + length]) for i in range(0, len(whole), length))
     assert pieces == expected
 
 
@@ -96,14 +100,18 @@ def test_mask_and_targets_stay_within_a_piece_and_in_the_past(packing, corpus, l
     for b in range(4):
         for t in range(length):
             for s in range(length):
-                assert visible[b, 0, t, s] == (s <= t and rows.segments[b, t] == rows.segments[b, s])
+                assert visible[b, 0, t, s] == (
+                    s <= t and rows.segments[b, t] == rows.segments[b, s]
+                )
             follows = t + 1 < length and rows.segments[b, t + 1] == rows.segments[b, t] >= 0
             assert targets[b, t] == (rows.tokens[b, t + 1] if follows else -100)
 
 
 @packings
 def test_order_changes_with_epoch_and_seed(packing):
-    corpus = [np.array([i, i]) for i in range(30)]         # with END three tokens: one document fills one row
+    corpus = [
+        np.array([i, i]) for i in range(30)
+    ]  # with END three tokens: one document fills one row
     make = packing(corpus, 3, END, seed=0)
     orders = [make.rows(first, 30).tokens[:, 0].tolist() for first in (0, 30)]
     orders.append(packing(corpus, 3, END, seed=1).rows(0, 30).tokens[:, 0].tolist())
@@ -133,7 +141,8 @@ def test_best_fit_bins_hold_everything_within_their_capacity(sizes):
     assert sorted(i for b in bins for i in b) == list(range(len(sizes)))
     loads = [sum(sizes[i] for i in b) for b in bins]
     assert max(loads) <= 20
-    # Any-fit: what stands in a later bin had no room in an earlier one, so two bins never fit into one.
+    # Any-fit: what stands in a later bin had no room in an earlier one, so two bins never fit into
+    # one.
     assert len(loads) < 2 or sum(sorted(loads)[:2]) > 20
 
 
@@ -150,7 +159,9 @@ def fewest_bins(sizes, capacity):
             return
         for load in sorted(set(loads)):
             if load + sizes[i] <= capacity:
-                place(i + 1, [*loads[:(at := loads.index(load))], load + sizes[i], *loads[at + 1:]])
+                place(
+                    i + 1, [*loads[: (at := loads.index(load))], load + sizes[i], *loads[at + 1 :]]
+                )
         place(i + 1, [*loads, sizes[i]])
 
     sizes = sorted(sizes, reverse=True)
@@ -164,5 +175,6 @@ def test_best_fit_is_within_johnsons_bound_of_the_fewest_bins(sizes):
 
 
 def test_best_fit_chooses_the_tightest_bin():
-    # 7 and 5 open bins with room 3 and 5; 3 fits both and fills the first, where worst fit would take the second.
+    # 7 and 5 open bins with room 3 and 5; 3 fits both and fills the first, where worst fit would
+    # take the second.
     assert best_fit([7, 5, 3], 10) == [[0, 2], [1]]

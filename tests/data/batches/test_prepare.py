@@ -1,4 +1,5 @@
 """Preparing text: both sides together are the text, the counts are right, and memory stays flat."""
+
 import hashlib
 import importlib
 import json
@@ -27,7 +28,7 @@ class Utf8:
 
 
 class Wrong(Utf8):
-    vocab_size = 100                                       # below the ids of small letters
+    vocab_size = 100  # below the ids of small letters
 
 
 def decoded(tokens):
@@ -38,12 +39,16 @@ texts = st.text(st.characters(blacklist_categories=("Cs",)), min_size=2, max_siz
 
 
 @given(texts, st.sampled_from([0.1, 0.5]), st.integers(1, 7))
-def test_one_text_is_cut_at_a_character_and_comes_back_whole(tmp_path_factory, text, fraction, chunk):
+def test_one_text_is_cut_at_a_character_and_comes_back_whole(
+    tmp_path_factory, text, fraction, chunk
+):
     out = tmp_path_factory.mktemp("corpus")
-    chunks = (text[i:i + chunk] for i in range(0, len(text), chunk))
+    chunks = (text[i : i + chunk] for i in range(0, len(text), chunk))
     made = prepare([chunks], Utf8(), out, fraction)
     train, val = decoded(made.train.tokens), decoded(made.val.tokens)
-    assert train + val == text and len(train) == min(max(int(len(text) * (1 - fraction)), 1), len(text) - 1)
+    assert train + val == text and len(train) == min(
+        max(int(len(text) * (1 - fraction)), 1), len(text) - 1
+    )
     for side, part in (("train", train), ("val", val)):
         assert made.meta[side]["characters"] == len(part)
         assert made.meta[side]["bytes"] == made.meta[side]["tokens"] == len(part.encode())
@@ -51,13 +56,21 @@ def test_one_text_is_cut_at_a_character_and_comes_back_whole(tmp_path_factory, t
     assert {file.name for file in out.iterdir()} == {"train.bin", "val.bin", "meta.json"}
 
 
-@given(st.lists(st.text("abé", max_size=9), min_size=2, max_size=9).filter(lambda d: len({*d} - {""}) > 1))
+@given(
+    st.lists(st.text("abé", max_size=9), min_size=2, max_size=9).filter(
+        lambda d: len({*d} - {""}) > 1
+    )
+)
 def test_documents_stay_whole_end_with_the_end_token_and_do_not_leak(tmp_path_factory, documents):
     made = prepare(documents, Utf8(), tmp_path_factory.mktemp("corpus"), 0.3, seed=1)
     sides = [[decoded(d) for d in side.documents] for side in (made.train, made.val)]
     assert sorted(sides[0] + sides[1]) == sorted(d for d in documents if d)
     assert not set(sides[0]) & set(sides[1])
-    assert all(d[-1] == 256 and (d[:-1] < 256).all() for side in (made.train, made.val) for d in side.documents)
+    assert all(
+        d[-1] == 256 and (d[:-1] < 256).all()
+        for side in (made.train, made.val)
+        for d in side.documents
+    )
     assert made.meta["end_of_text"] == 256 and made.meta["val"]["documents"] == len(sides[1])
 
 
@@ -94,7 +107,7 @@ def test_same_text_and_seed_give_the_same_files(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    line = "the same line again and again, é\n" * 1000     # 34,000 bytes
+    line = "the same line again and again, é\n" * 1000  # 34,000 bytes
 
     def peak(lines, out):
         tracemalloc.start()
@@ -103,10 +116,12 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         tracemalloc.stop()
         return peak
 
-    peak(10, tmp_path / "warm")                            # imports and caches
-    small, large = peak(60, tmp_path / "small"), peak(600, tmp_path / "large")       # 2 MB and 20 MB
+    peak(10, tmp_path / "warm")  # imports and caches
+    small, large = peak(60, tmp_path / "small"), peak(600, tmp_path / "large")  # 2 MB and 20 MB
     assert Prepared.open(tmp_path / "large").meta["train"]["bytes"] > 18_000_000
-    assert large < small + 200_000 and large < 8_000_000   # chunks of 256 kB with int32 ids: 20 times below 20 MB * 8
+    assert (
+        large < small + 200_000 and large < 8_000_000
+    )  # chunks of 256 kB with int32 ids: 20 times below 20 MB * 8
 
 
 @pytest.mark.parametrize("texts", ["", [], ["", ""], [iter([])]])
@@ -123,9 +138,10 @@ def test_bad_input_leaves_the_older_preparation(tmp_path):
 
     prepare("older text", Utf8(), tmp_path)
     for texts, tokenizer, message in [
-            ([broken()], Utf8(), "cut off"),
-            ("new text", Wrong(), "token id 110.*vocabulary of 100"),                    # 110 is n
-            ("a\ud800b", Utf8(), "document 0 has .* at character 1, half of a surrogate")]:
+        ([broken()], Utf8(), "cut off"),
+        ("new text", Wrong(), "token id 110.*vocabulary of 100"),  # 110 is n
+        ("a\ud800b", Utf8(), "document 0 has .* at character 1, half of a surrogate"),
+    ]:
         with pytest.raises(DataError, match=message):
             prepare(texts, tokenizer, tmp_path)
         made = Prepared.open(tmp_path)
@@ -145,7 +161,9 @@ def test_missing_damaged_and_foreign_preparations_are_refused(tmp_path):
     with pytest.raises(DataError, match="no prepared text in"):
         Prepared.open(tmp_path)
     prepare("some text", Utf8(), tmp_path)
-    with pytest.raises(DataError, match="token id 120, out of range for a vocabulary of 65"):     # 120 is x
+    with pytest.raises(
+        DataError, match="token id 120, out of range for a vocabulary of 65"
+    ):  # 120 is x
         Prepared.open(tmp_path, vocab_size=65)
     (tmp_path / "meta.json").write_text(json.dumps({})[:1])
     with pytest.raises(DataError, match="meta.json is damaged"):

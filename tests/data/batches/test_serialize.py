@@ -1,4 +1,5 @@
 """Text, whole numbers and real numbers share one sequence of ids."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,21 +19,31 @@ from tinylm.errors import ConfigError, DataError
 
 
 def test_the_ends_of_the_range_by_hand():
-    assert number_tokens([-256, 0, 256, 1e9]).tolist() == [OFFSET, OFFSET + 512, OFFSET + 1023, OFFSET + 1023]
+    assert number_tokens([-256, 0, 256, 1e9]).tolist() == [
+        OFFSET,
+        OFFSET + 512,
+        OFFSET + 1023,
+        OFFSET + 1023,
+    ]
     assert mu_law(256.0) == 1 and mu_law(0.0) == 0
-    assert mu_law(1.0) == pytest.approx(np.log(101) / np.log(25601))                     # mu 100, M 256
+    assert mu_law(1.0) == pytest.approx(np.log(101) / np.log(25601))  # mu 100, M 256
 
 
 @given(st.lists(st.floats(-256, 256), max_size=20))
 def test_what_is_read_back_lies_in_the_same_bin(values):
     back = numbers_of(number_tokens(values))
-    assert np.all(np.abs(mu_law(back) - mu_law(np.array(values))) <= 1 / BINS + 1e-12)   # half of a bin of width 2 / 1024
+    assert np.all(
+        np.abs(mu_law(back) - mu_law(np.array(values))) <= 1 / BINS + 1e-12
+    )  # half of a bin of width 2 / 1024
     assert np.array_equal(number_tokens(back), number_tokens(values))
 
 
 @given(st.lists(st.floats(-1, 1), max_size=20))
 def test_actions_are_not_squeezed_twice(values):
-    assert np.all(np.abs(numbers_of(number_tokens(values, squeezed=True), squeezed=True) - values) <= 1 / BINS + 1e-12)
+    assert np.all(
+        np.abs(numbers_of(number_tokens(values, squeezed=True), squeezed=True) - values)
+        <= 1 / BINS + 1e-12
+    )
 
 
 @given(st.floats(-1, 1))

@@ -1,4 +1,5 @@
 """Validation text is never training text."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from tinylm.errors import ConfigError, DataError
 
 fractions = st.floats(0.01, 0.95)
 # Few letters, so that equal documents are common.
-corpora = st.lists(st.text("ab", min_size=1, max_size=6), min_size=2, max_size=20).filter(lambda d: len(set(d)) > 1)
+corpora = st.lists(st.text("ab", min_size=1, max_size=6), min_size=2, max_size=20).filter(
+    lambda d: len(set(d)) > 1
+)
 
 
 @given(st.text(min_size=2), fractions)
@@ -22,12 +25,12 @@ def test_a_single_text_is_cut_once_and_nothing_is_lost(text, fraction):
 
 
 def test_the_cut_is_where_nanogpt_cuts_tiny_shakespeare():
-    assert cut_point(1_115_394, 0.1) == 1_003_854          # int(0.9 * n) in nanoGPT's batches/prepare.py
+    assert cut_point(1_115_394, 0.1) == 1_003_854  # int(0.9 * n) in nanoGPT's batches/prepare.py
 
 
 @given(st.integers(20, 200), fractions)
 def test_no_training_window_reaches_into_validation(n, fraction):
-    tokens = np.arange(n)                                  # each token is its own position
+    tokens = np.arange(n)  # each token is its own position
     train, val = split_text(tokens, fraction)
     if len(train) > 4:
         assert RandomWindows(train, 4, batch_size=50).batch(0).max() < val.min()
@@ -42,22 +45,26 @@ def test_equal_documents_stand_on_one_side_and_none_is_lost(documents, fraction,
 
 
 @given(corpora, fractions, st.integers(0, 5))
-def test_no_further_document_would_bring_validation_nearer_to_its_fraction(documents, fraction, seed):
+def test_no_further_document_would_bring_validation_nearer_to_its_fraction(
+    documents, fraction, seed
+):
     train, val = split_documents(documents, fraction, seed)
     goal = fraction * sum(map(len, documents))
     gap = goal - sum(map(len, val))
-    if len(set(train)) > 1:                                # training keeps its last document whatever the fraction
+    if len(set(train)) > 1:  # training keeps its last document whatever the fraction
         sizes = {text: len(text) * documents.count(text) for text in train}
         assert all(abs(gap - size) >= abs(gap) - 1e-9 for size in sizes.values())
 
 
 def test_the_side_of_a_document_does_not_depend_on_where_it_stands():
-    documents = [f"document {i}" for i in range(50)]       # of equal length but for the digits
+    documents = [f"document {i}" for i in range(50)]  # of equal length but for the digits
     assert set(split_documents(documents)[1]) == set(split_documents(documents[::-1])[1])
 
 
 def test_seeds_choose_different_validation_documents():
-    documents = [f"document {i:02d}" for i in range(50)]   # 5 of 50: two seeds agree once in 2 million
+    documents = [
+        f"document {i:02d}" for i in range(50)
+    ]  # 5 of 50: two seeds agree once in 2 million
     first, second = (split_documents(documents, 0.1, seed)[1] for seed in (0, 1))
     assert len(first) == len(second) == 5 and first != second
 

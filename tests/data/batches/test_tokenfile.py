@@ -1,4 +1,5 @@
 """A token file gives back what was written, or says what is wrong with it."""
+
 import os
 
 import numpy as np
@@ -11,12 +12,17 @@ from tinylm.data.batches.tokenfile import HEADER_BYTES, TokenFile, TokenWriter, 
 from tinylm.errors import DataError, DtypeError
 
 
-@given(st.lists(st.lists(st.integers(0, 299), max_size=9), max_size=6), st.sampled_from([300, 2**16, 2**16 + 1]))
-def test_tokens_and_documents_come_back_as_they_were_written(tmp_path_factory, documents, vocab_size):
+@given(
+    st.lists(st.lists(st.integers(0, 299), max_size=9), max_size=6),
+    st.sampled_from([300, 2**16, 2**16 + 1]),
+)
+def test_tokens_and_documents_come_back_as_they_were_written(
+    tmp_path_factory, documents, vocab_size
+):
     path = tmp_path_factory.mktemp("tokens") / "a.bin"
     with TokenWriter(path, vocab_size) as out:
         for document in documents:
-            out.append(document[:3])                       # in two pieces
+            out.append(document[:3])  # in two pieces
             out.append(np.array(document[3:], np.int32))
             out.end_document()
     file = TokenFile.open(path, vocab_size)
@@ -48,9 +54,13 @@ def test_a_file_without_marked_documents_is_one_document(tmp_path):
         file.documents[1]
 
 
-@pytest.mark.parametrize("ids, shown", [([1, 300], "300 at position 6"), ([-1], "-1 at position 5")])
+@pytest.mark.parametrize(
+    "ids, shown", [([1, 300], "300 at position 6"), ([-1], "-1 at position 5")]
+)
 def test_an_id_outside_the_vocabulary_is_named_and_nothing_is_left(tmp_path, ids, shown):
-    with pytest.raises(DataError, match=f"token id {shown} is out of range for a vocabulary of 256"):
+    with pytest.raises(
+        DataError, match=f"token id {shown} is out of range for a vocabulary of 256"
+    ):
         with TokenWriter(tmp_path / "a.bin", 256) as out:
             out.append([0] * 5)
             out.append(ids)
@@ -70,7 +80,9 @@ def test_a_vocabulary_that_does_not_fit_is_refused(tmp_path, vocab_size):
 
 def test_a_model_with_a_smaller_vocabulary_is_told_before_it_reads_a_token(tmp_path):
     write_tokens(tmp_path / "a.bin", [5, 99], vocab_size=100)
-    with pytest.raises(DataError, match="token id 99, out of range for a vocabulary of 65 .it was written for 100"):
+    with pytest.raises(
+        DataError, match="token id 99, out of range for a vocabulary of 65 .it was written for 100"
+    ):
         TokenFile.open(tmp_path / "a.bin", vocab_size=65)
 
 
@@ -79,12 +91,14 @@ def test_every_truncation_is_noticed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("tokens") / "a.bin"
     write_tokens(path, [1, 2, 3, 4, 5], vocab_size=6)
     whole = path.read_bytes()
-    path.write_bytes(whole[:data.draw(st.integers(0, len(whole) - 1))])
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(DataError, match="truncated|not a token file"):
         TokenFile.open(path)
 
 
-@given(st.integers(8, HEADER_BYTES - 9), st.integers(1, 255))    # magic is tested below; the last 8 bytes are unused
+@given(
+    st.integers(8, HEADER_BYTES - 9), st.integers(1, 255)
+)  # magic is tested below; the last 8 bytes are unused
 def test_every_changed_header_byte_is_noticed(tmp_path_factory, at, flip):
     path = tmp_path_factory.mktemp("tokens") / "a.bin"
     write_tokens(path, [1, 2, 3], vocab_size=6)
@@ -98,9 +112,12 @@ def test_every_changed_header_byte_is_noticed(tmp_path_factory, at, flip):
 def test_verify_notices_a_changed_token(tmp_path):
     path = tmp_path / "a.bin"
     write_tokens(path, [1, 2, 3], vocab_size=6)
-    for changed, message in [(4, "does not match its checksum"), (7, "token id 7 at position 1.*vocabulary of 6")]:
+    for changed, message in [
+        (4, "does not match its checksum"),
+        (7, "token id 7 at position 1.*vocabulary of 6"),
+    ]:
         damaged = bytearray(path.read_bytes())
-        damaged[HEADER_BYTES + 2] = changed                # low byte of the second uint16
+        damaged[HEADER_BYTES + 2] = changed  # low byte of the second uint16
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=message):
             TokenFile.open(path).verify()
@@ -160,11 +177,11 @@ def test_a_changed_end_of_a_document_is_noticed(tmp_path):
             out.end_document()
     TokenFile.open(tmp_path / "t.bin").verify()
     data = bytearray((tmp_path / "t.bin").read_bytes())
-    data[-16] = 2                                            # the first of two ends, of 8 bytes each
+    data[-16] = 2  # the first of two ends, of 8 bytes each
     (tmp_path / "t.bin").write_bytes(data)
     with pytest.raises(DataError, match="does not match its checksum"):
         TokenFile.open(tmp_path / "t.bin").verify()
-    data[56:60] = bytes(4)                                   # a file of before ends had a checksum
+    data[56:60] = bytes(4)  # a file of before ends had a checksum
     data[-16] = 3
     (tmp_path / "t.bin").write_bytes(data)
     TokenFile.open(tmp_path / "t.bin").verify()

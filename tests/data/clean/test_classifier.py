@@ -1,4 +1,5 @@
 """Good text learnt from examples."""
+
 import numpy as np
 import pytest
 
@@ -31,13 +32,17 @@ def test_some_of_the_doubtful_gets_through(learnt, probability, monkeypatch):
     n, rule = 2000, learnt.keeps_some(alpha=3.0)
     kept = sum(rule(f"text {i}") for i in range(n))
     chance = (2 - probability) ** -3.0
-    assert abs(kept - n * chance) < 4 * np.sqrt(n * chance * (1 - chance))        # four standard deviations
+    assert abs(kept - n * chance) < 4 * np.sqrt(
+        n * chance * (1 - chance)
+    )  # four standard deviations
     assert rule("text 7") == rule("text 7")
 
 
 def test_features_have_length_one():
     rows, values = hashed_words("the cat and the cat", 1 << 10)
-    assert (values**2).sum() == pytest.approx(1) and len(rows) == 6     # the, cat, and; the cat, cat and, and the
+    assert (values**2).sum() == pytest.approx(1) and len(
+        rows
+    ) == 6  # the, cat, and; the cat, cat and, and the
 
 
 def test_one_kind_of_text_teaches_nothing():

@@ -1,4 +1,5 @@
 """Characters, markup and C4's rules."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,32 +13,46 @@ def test_writing_in_one_way_twice_is_once(text):
     assert cleaning.normalized(once) == once
 
 
-@pytest.mark.parametrize("text, clean", [
-    ("e\u0301", "é"), ("a\r\nb\rc\u2028d", "a\nb\nc\nd"), ("a\u00a0\u3000b  \n", "a b"), ("a\x00\x07\ufeff\u200bb", "ab"),
-    ("a\n\n\n\nb\n", "a\n\nb"), ("\tindented", "\tindented"),
-])
+@pytest.mark.parametrize(
+    "text, clean",
+    [
+        ("e\u0301", "é"),
+        ("a\r\nb\rc\u2028d", "a\nb\nc\nd"),
+        ("a\u00a0\u3000b  \n", "a b"),
+        ("a\x00\x07\ufeff\u200bb", "ab"),
+        ("a\n\n\n\nb\n", "a\n\nb"),
+        ("\tindented", "\tindented"),
+    ],
+)
 def test_each_thing_is_written_in_one_way(text, clean):
     assert cleaning.normalized(text) == clean
 
 
 def test_a_page_of_html_becomes_what_a_browser_shows():
-    page = ("<html><head><title>T</title><style>p {}</style></head><body><nav><a>Home</a></nav>"
-            "<p>One &amp; <b>two</b>.</p><p>Three<br/>four</p><script>x = '<p>no</p>'</script></body></html>")
+    page = (
+        "<html><head><title>T</title><style>p {}</style></head><body><nav><a>Home</a></nav>"
+        "<p>One &amp; <b>two</b>.</p><p>Three<br/>four</p><script>x = '<p>no</p>'</script></body></html>"
+    )
     assert cleaning.without_markup(page).split() == ["One", "&", "two.", "Three", "four"]
-    assert "\n" in cleaning.without_markup(page)            # paragraphs are lines
+    assert "\n" in cleaning.without_markup(page)  # paragraphs are lines
     assert cleaning.without_markup(cleaning.without_markup(page)) == cleaning.without_markup(page)
 
 
-@pytest.mark.parametrize("text", ["if a < b and c > d: pass", "x &amp; y", "", "no markup\n\nat all"])
+@pytest.mark.parametrize(
+    "text", ["if a < b and c > d: pass", "x &amp; y", "", "no markup\n\nat all"]
+)
 def test_text_without_html_stays_as_it_is(text):
     assert cleaning.without_markup(text) == text
 
 
 def test_lines_that_are_no_sentences_go():
-    text = ("Home | About | Contact\nThis line is a whole sentence.\nToo short.\nAnd this one asks a question, no?\n\n\n"
-            "Please enable JavaScript in your browser now.\nWe value you: read our cookie policy today.\n这是一个很长的句子。")
-    assert cleaning.sentence_lines(text) == ("This line is a whole sentence.\nAnd this one asks a question, no?\n\n"
-                                             "这是一个很长的句子。")
+    text = (
+        "Home | About | Contact\nThis line is a whole sentence.\nToo short.\nAnd this one asks a question, no?\n\n\n"
+        "Please enable JavaScript in your browser now.\nWe value you: read our cookie policy today.\n这是一个很长的句子。"
+    )
+    assert cleaning.sentence_lines(text) == (
+        "This line is a whole sentence.\nAnd this one asks a question, no?\n\n这是一个很长的句子。"
+    )
 
 
 @given(st.text("ab .\n!", max_size=80))
@@ -54,10 +69,18 @@ def test_pages_by_what_they_hold():
     assert cleaning.without_citations("Water[12] is wet[citation needed][edit].") == "Water is wet."
 
 
-@pytest.mark.parametrize("url, allowed", [
-    ("https://example.org/page", True), ("http://www.bad.com/x", False), ("bad.com", False), ("https://notbad.com", True),
-    ("https://ok.org/casino-games", False), ("https://ok.org/casinos", True), ("ftp://ok.org", False),
-])
+@pytest.mark.parametrize(
+    "url, allowed",
+    [
+        ("https://example.org/page", True),
+        ("http://www.bad.com/x", False),
+        ("bad.com", False),
+        ("https://notbad.com", True),
+        ("https://ok.org/casino-games", False),
+        ("https://ok.org/casinos", True),
+        ("ftp://ok.org", False),
+    ],
+)
 def test_pages_are_refused_by_host_and_by_word(url, allowed):
     assert cleaning.url_allowed(url, blocked=["bad.com"], words=["casino"]) is allowed
 

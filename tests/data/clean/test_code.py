@@ -1,4 +1,5 @@
 """Rules for programs."""
+
 import pytest
 
 from tinylm.data.clean.code import enough_letters, short_lines, tidied
@@ -14,7 +15,7 @@ def test_indentation_brackets_and_blank_lines_stay():
 
 
 def test_minified_and_generated_files_go():
-    long = "x=1;" * 300                                     # 1200 characters in a line
+    long = "x=1;" * 300  # 1200 characters in a line
     assert short_lines()(PROGRAM) and not short_lines()(PROGRAM + long)
     assert not short_lines()("\n".join(["a" * 101] * 3)) and short_lines()("a" * 100)
     assert enough_letters()(PROGRAM) and not enough_letters()("{}[]();," * 10 + "a")

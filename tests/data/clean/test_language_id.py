@@ -1,4 +1,5 @@
 """Languages told apart by their letters."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,39 +12,65 @@ from tinylm.errors import ConfigError, DataError
 ALL = LanguageId()
 
 
-@pytest.mark.parametrize("language, text", [
-    ("en", "The weather was fine this morning, so we walked to the market."),
-    ("de", "Das Wetter war heute Morgen schön, deshalb gingen wir zum Markt."),
-    ("fr", "Il faisait beau ce matin, alors nous sommes allés au marché."),
-    ("es", "Hacía buen tiempo esta mañana, así que caminamos hasta el mercado."),
-    ("it", "Stamattina il tempo era bello, quindi siamo andati al mercato."),
-    ("nl", "Het weer was mooi vanmorgen, dus liepen we naar de markt."),
-    ("tr", "Bu sabah hava güzeldi, bu yüzden pazara yürüdük."),
-    ("ru", "Сегодня утром погода была хорошая, и мы пошли на рынок."),
-    ("el", "Ο καιρός ήταν καλός σήμερα το πρωί και πήγαμε στην αγορά."),
-    ("zh", "今天早上天气很好，所以我们走路去市场。"), ("ja", "今朝は天気が良かったので、市場まで歩きました。"),
-])
+@pytest.mark.parametrize(
+    "language, text",
+    [
+        ("en", "The weather was fine this morning, so we walked to the market."),
+        ("de", "Das Wetter war heute Morgen schön, deshalb gingen wir zum Markt."),
+        ("fr", "Il faisait beau ce matin, alors nous sommes allés au marché."),
+        ("es", "Hacía buen tiempo esta mañana, así que caminamos hasta el mercado."),
+        ("it", "Stamattina il tempo era bello, quindi siamo andati al mercato."),
+        ("nl", "Het weer was mooi vanmorgen, dus liepen we naar de markt."),
+        ("tr", "Bu sabah hava güzeldi, bu yüzden pazara yürüdük."),
+        ("ru", "Сегодня утром погода была хорошая, и мы пошли на рынок."),
+        ("el", "Ο καιρός ήταν καλός σήμερα το πρωί και πήγαμε στην αγορά."),
+        ("zh", "今天早上天气很好，所以我们走路去市场。"),
+        ("ja", "今朝は天気が良かったので、市場まで歩きました。"),
+    ],
+)
 def test_a_sentence_tells_its_language(language, text):
     assert ALL.detect(text)[0] == language
 
 
 def test_halves_of_the_samples_recognize_the_other_halves():
-    half = LanguageId({name: text[:len(text) // 2] for name, text in SAMPLES.items()})
-    pieces = [(name, text[i:i + 120]) for name, text in SAMPLES.items() for i in range(len(text) // 2, len(text) - 119, 120)]
+    half = LanguageId({name: text[: len(text) // 2] for name, text in SAMPLES.items()})
+    pieces = [
+        (name, text[i : i + 120])
+        for name, text in SAMPLES.items()
+        for i in range(len(text) // 2, len(text) - 119, 120)
+    ]
     right = sum(half.detect(piece)[0] == name for name, piece in pieces)
-    # Measured: all of about 80. Spanish and Portuguese, Indonesian and Swahili are near; one in 20 may go wrong.
+    # Measured: all of about 80. Spanish and Portuguese, Indonesian and Swahili are near; one in 20
+    # may go wrong.
     assert right >= 0.95 * len(pieces) and len(pieces) > 60
 
 
 def test_paragraphs_of_the_declaration_are_told_apart(data_dir):
-    path, codes = data_dir / "bitext" / "udhr_multi.tsv", {"eng": "en", "fra": "fr", "deu_1996": "de", "spa": "es", "ita": "it",
-                                                          "por_PT": "pt", "nld": "nl", "ind": "id", "swh": "sw", "tur": "tr"}
+    path = data_dir / "bitext" / "udhr_multi.tsv"
+    codes = {
+        "eng": "en",
+        "fra": "fr",
+        "deu_1996": "de",
+        "spa": "es",
+        "ita": "it",
+        "por_PT": "pt",
+        "nld": "nl",
+        "ind": "id",
+        "swh": "sw",
+        "tur": "tr",
+    }
     if not path.is_file():
         pytest.skip("the declaration in many languages is not there")
     rows = [line.rstrip("\n").split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-    held_out = [(codes[name], text) for name, i, text in rows if name in codes and i.isdigit() and int(i) >= 30 and len(text) > 40]
+    held_out = [
+        (codes[name], text)
+        for name, i, text in rows
+        if name in codes and i.isdigit() and int(i) >= 30 and len(text) > 40
+    ]
     right = sum(ALL.detect(text)[0] == language for language, text in held_out)
-    assert right >= 0.98 * len(held_out) and len(held_out) > 300       # paragraphs after the samples; Latin script only
+    assert (
+        right >= 0.98 * len(held_out) and len(held_out) > 300
+    )  # paragraphs after the samples; Latin script only
 
 
 @given(st.text(max_size=60))
@@ -62,7 +89,9 @@ def test_text_without_letters_has_no_language():
 
 def test_a_rule_keeps_the_languages_it_names():
     keep = ALL.keeps("en", "de")
-    assert keep("This is certainly an English sentence.") and keep("Das ist ganz bestimmt ein deutscher Satz.")
+    assert keep("This is certainly an English sentence.") and keep(
+        "Das ist ganz bestimmt ein deutscher Satz."
+    )
     assert not keep("Ceci est certainement une phrase française.")
     with pytest.raises(DataError, match="no sample of 'xx'"):
         ALL.keeps("xx")

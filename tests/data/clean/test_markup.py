@@ -1,4 +1,5 @@
 """The text of pages against Python's own parser of HTML, where pages are well formed."""
+
 from html.parser import HTMLParser
 
 from hypothesis import given
@@ -6,19 +7,44 @@ from hypothesis import strategies as st
 
 from tinylm.data.clean.markup import without_markup
 
-WORDS = st.sampled_from([
-    "text ", "a &amp; b", "x &lt; y", "\n", "&nbsp;é", "3 > 2", "&#65;", "AT&T ", "it's \"q\"",
-    "<br>", "<br/>", "<img src=x/>", "<!-- <p> -->", "<!---->", "<!DOCTYPE html>", "<?xml?>",
-])
-ATTRIBUTES = st.sampled_from([
-    "", " class='x y'", ' href="a>b"', " id=z", ' title="it\'s"', " hidden", "\na = 'b'\n",
-])
+WORDS = st.sampled_from(
+    [
+        "text ",
+        "a &amp; b",
+        "x &lt; y",
+        "\n",
+        "&nbsp;é",
+        "3 > 2",
+        "&#65;",
+        "AT&T ",
+        'it\'s "q"',
+        "<br>",
+        "<br/>",
+        "<img src=x/>",
+        "<!-- <p> -->",
+        "<!---->",
+        "<!DOCTYPE html>",
+        "<?xml?>",
+    ]
+)
+ATTRIBUTES = st.sampled_from(
+    [
+        "",
+        " class='x y'",
+        ' href="a>b"',
+        " id=z",
+        ' title="it\'s"',
+        " hidden",
+        "\na = 'b'\n",
+    ]
+)
 TAGS = st.sampled_from(["p", "DIV", "span", "a", "b", "li", "table", "td", "h1", "textile"])
 
 
 def element(inside):
     return st.tuples(TAGS, ATTRIBUTES, st.lists(inside, max_size=3)).map(
-        lambda made: f"<{made[0]}{made[1]}>{''.join(made[2])}</{made[0].lower()}>")
+        lambda made: f"<{made[0]}{made[1]}>{''.join(made[2])}</{made[0].lower()}>"
+    )
 
 
 class Shown(HTMLParser):

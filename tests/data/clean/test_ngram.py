@@ -1,4 +1,5 @@
 """A model of characters is a distribution, and good text is what it finds cheap."""
+
 import math
 
 import numpy as np
@@ -18,7 +19,8 @@ def test_the_probabilities_of_the_next_character_sum_to_one(text, context, order
 
 
 def test_witten_bell_by_hand():
-    # "aab" of order 1: a twice, b once, two kinds. P(a) = (2 + 2 / 4) / (3 + 2), of an alphabet of 4.
+    # "aab" of order 1: a twice, b once, two kinds. P(a) = (2 + 2 / 4) / (3 + 2), of an alphabet of
+    # 4.
     model = CharNGram("aab", 1, alphabet=4)
     assert [model.probability("", c) for c in "abz"] == pytest.approx([2.5 / 5, 1.5 / 5, 0.5 / 5])
     assert model.bits_per_character("ab") == pytest.approx(-math.log2(0.5 * 0.3) / 2)
@@ -29,7 +31,7 @@ def test_text_like_the_reference_is_cheap_and_junk_is_not():
     model = CharNGram(good_page(rng) for _ in range(20))
     apart = [good_page(rng) for _ in range(20)]
     rule = cheap_enough(model.bits_per_character, threshold(model.bits_per_character, apart, 1.0))
-    assert all(map(rule, apart))                            # that is what a part of 1.0 means
+    assert all(map(rule, apart))  # that is what a part of 1.0 means
     for kind in ("gibberish", "digits", "foreign", "code"):
         assert not rule(bad_page(kind, rng, apart[0])), kind
 

@@ -1,4 +1,5 @@
 """Known junk goes, known good text stays, and every step says what it did."""
+
 from collections import Counter
 
 import numpy as np
@@ -11,7 +12,17 @@ from tinylm.data.synthetic.junk import KINDS, good_page, labelled_corpus
 from tinylm.errors import ConfigError
 
 CORPUS = labelled_corpus(160)
-PURE = ["placeholder", "code", "sentences", "language", "word count", "symbols", "stop words", "repeated n-grams", "toxic words"]
+PURE = [
+    "placeholder",
+    "code",
+    "sentences",
+    "language",
+    "word count",
+    "symbols",
+    "stop words",
+    "repeated n-grams",
+    "toxic words",
+]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +33,7 @@ def done():
     def documents():
         for text, label[0] in CORPUS:
             yield text
+
     for text in pipeline(documents()):
         left[label[0]] += 1
         kept.append(text)
@@ -33,8 +45,10 @@ def test_recall_and_precision_on_known_junk(done):
     there = Counter(label for _, label in CORPUS)
     assert set(there) == {"good", *KINDS}
     junk = len(CORPUS) - there["good"]
-    removed_junk, removed_good = junk - (sum(left.values()) - left["good"]), there["good"] - left["good"]
-    # Measured over 600 pages: recall 283 of 286, precision 1. What stays are near copies on the border of similarity 0.8.
+    removed_junk = junk - (sum(left.values()) - left["good"])
+    removed_good = there["good"] - left["good"]
+    # Measured over 600 pages: recall 283 of 286, precision 1. What stays are near copies on the
+    # border of similarity 0.8.
     assert removed_good == 0
     assert removed_junk >= 0.95 * junk
     assert all(left[kind] == 0 for kind in KINDS if kind != "near copy")
@@ -53,12 +67,18 @@ def test_every_document_and_byte_is_accounted_for(done):
     assert pipeline.seen - sum(step.dropped for step in pipeline.steps) == pipeline.kept
     for step, after in zip(pipeline.steps, pipeline.steps[1:]):
         assert (step.seen - step.dropped, step.bytes_out) == (after.seen, after.bytes_in)
-    assert pipeline.bytes_out == sum(len(text.encode()) for text in kept) == pipeline.steps[-1].bytes_out
+    assert (
+        pipeline.bytes_out
+        == sum(len(text.encode()) for text in kept)
+        == pipeline.steps[-1].bytes_out
+    )
 
 
 def test_pages_come_out_clean(done):
     _, kept, _ = done
-    assert not any("<" in text or "@" in text for text in kept) and any("[EMAIL]" in text for text in kept)
+    assert not any("<" in text or "@" in text for text in kept) and any(
+        "[EMAIL]" in text for text in kept
+    )
 
 
 @given(st.permutations(PURE))
@@ -73,17 +93,29 @@ def test_the_order_of_pure_rules_does_not_matter(order):
 def test_the_report_names_every_step_and_the_whole(done):
     pipeline, _, _ = done
     lines = pipeline.report()
-    assert [line.split("  ")[0].strip() for line in lines[1:-2]] == [step.name for step in pipeline.steps]
+    assert [line.split("  ")[0].strip() for line in lines[1:-2]] == [
+        step.name for step in pipeline.steps
+    ]
     assert f"kept {pipeline.kept} of 160 documents" in lines[-1]
     markup = next(step for step in pipeline.steps if step.name == "markup")
-    assert markup.changed == sum(text.startswith("<html") for text, _ in CORPUS) and len(markup.examples) == 2
+    assert (
+        markup.changed == sum(text.startswith("<html") for text, _ in CORPUS)
+        and len(markup.examples) == 2
+    )
 
 
 def test_steps_count_by_hand():
-    pipeline = Pipeline([Step("lower", change=str.lower), Step("short", rule=lambda text: len(text) < 3)], show=1)
+    pipeline = Pipeline(
+        [Step("lower", change=str.lower), Step("short", rule=lambda text: len(text) < 3)], show=1
+    )
     assert list(pipeline(["A", "b", "long", "Ö"])) == ["a", "b", "ö"]
     lower, short = pipeline.steps
-    assert (lower.seen, lower.changed, lower.dropped, lower.bytes_in) == (4, 2, 0, 8)           # Ö takes two bytes
+    assert (lower.seen, lower.changed, lower.dropped, lower.bytes_in) == (
+        4,
+        2,
+        0,
+        8,
+    )  # Ö takes two bytes
     assert (short.seen, short.dropped, short.bytes_out, short.examples) == (4, 1, 4, [("long", "")])
 
 
@@ -91,7 +123,9 @@ def test_good_text_that_costs_too_much_by_the_reference_goes():
     rng = np.random.default_rng(5)
     reference = [good_page(rng) for _ in range(20)]
     steps = [step for step in standard_steps(reference=reference) if step.name == "reference"]
-    other = "".join(chr((ord(c) - 97 + 13) % 26 + 97) if c.islower() else c for c in reference[0])       # rot13
+    other = "".join(
+        chr((ord(c) - 97 + 13) % 26 + 97) if c.islower() else c for c in reference[0]
+    )  # rot13
     assert list(Pipeline(steps)([other, reference[1]])) == [reference[1]]
 
 

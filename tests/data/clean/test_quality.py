@@ -1,16 +1,25 @@
 """Gopher's rules at their borders."""
+
 import pytest
 
 from tinylm.data.clean import quality
 
 
-@pytest.mark.parametrize("rule, kept, dropped", [
-    (quality.word_count(2, 3), "a b", "a"), (quality.word_count(2, 3), "a b c", "a b c d"),
-    (quality.mean_word_length(3, 10), "the word", "a b c d"), (quality.mean_word_length(3, 10), "a" * 10, "a" * 11),
-    (quality.few_symbols(0.1), "w " * 10 + "#", "w # "), (quality.few_symbols(0.1), "w " * 9 + "end...", "so... and..."),
-    (quality.few_bullets(0.9), "- a\n" * 9 + "b", "- a\n- b"), (quality.few_ellipses(0.3), "a...\nb\nc\nd", "a...\nb…\nc\nd"),
-    (quality.alphabetic_words(0.8), "a b c d 1", "a b c 1 2"), (quality.has_stop_words(2), "The end of it", "the the the"),
-])
+@pytest.mark.parametrize(
+    "rule, kept, dropped",
+    [
+        (quality.word_count(2, 3), "a b", "a"),
+        (quality.word_count(2, 3), "a b c", "a b c d"),
+        (quality.mean_word_length(3, 10), "the word", "a b c d"),
+        (quality.mean_word_length(3, 10), "a" * 10, "a" * 11),
+        (quality.few_symbols(0.1), "w " * 10 + "#", "w # "),
+        (quality.few_symbols(0.1), "w " * 9 + "end...", "so... and..."),
+        (quality.few_bullets(0.9), "- a\n" * 9 + "b", "- a\n- b"),
+        (quality.few_ellipses(0.3), "a...\nb\nc\nd", "a...\nb…\nc\nd"),
+        (quality.alphabetic_words(0.8), "a b c d 1", "a b c 1 2"),
+        (quality.has_stop_words(2), "The end of it", "the the the"),
+    ],
+)
 def test_a_rule_keeps_up_to_its_border_and_not_beyond(rule, kept, dropped):
     assert rule(kept) and not rule(dropped)
 

@@ -1,4 +1,5 @@
 """How much of a text was in it before."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +14,15 @@ def test_repeated_lines_are_counted_after_their_first():
 
 
 def test_the_top_ngram_by_hand():
-    words = "a cat a cat a dog".split()                     # "a cat" twice: 8 of the 12 letters
+    words = "a cat a cat a dog".split()  # "a cat" twice: 8 of the 12 letters
     assert repetition.top_ngram_share(words, 2) == pytest.approx(2 * 4 / 12)
     assert repetition.top_ngram_share("all words differ here".split(), 2) == 0.0
 
 
 def test_repeated_ngrams_by_hand():
-    words = "one two three four one two three five".split()         # the second "one two three": 11 of 37 letters
+    words = (
+        "one two three four one two three five".split()
+    )  # the second "one two three": 11 of 37 letters
     assert repetition.repeated_ngram_share(words, 3) == pytest.approx(11 / sum(map(len, words)))
     assert repetition.repeated_ngram_share(words, 4) == 0.0
 
@@ -27,15 +30,21 @@ def test_repeated_ngrams_by_hand():
 @given(st.lists(st.sampled_from(["a", "bb", "ccc"]), max_size=30), st.integers(1, 5))
 def test_shares_are_shares_and_fall_with_n(words, n):
     share = repetition.repeated_ngram_share(words, n)
-    assert 0 <= share <= 1 and repetition.repeated_ngram_share(words, n + 1) <= share      # a longer repeat holds shorter
+    assert (
+        0 <= share <= 1 and repetition.repeated_ngram_share(words, n + 1) <= share
+    )  # a longer repeat holds shorter
 
 
 def test_rules_keep_prose_and_drop_refrains():
-    prose = "\n\n".join(f"Sentence {i} speaks about {word} and nothing else at all." for i, word in enumerate(
-        "rivers roads bread letters winter ships stone music".split()))
+    prose = "\n\n".join(
+        f"Sentence {i} speaks about {word} and nothing else at all."
+        for i, word in enumerate("rivers roads bread letters winter ships stone music".split())
+    )
     for name, rule in repetition.gopher_repetition().items():
         assert rule("") and (rule(prose) or name == "repeated n-grams")
     assert not repetition.few_repeated_lines()("la la la\n" * 5)
     assert not repetition.few_repeated_paragraphs()("la la\n\n" * 5)
     assert not repetition.few_repeated_ngrams()("again and again " * 20)
-    assert repetition.few_repeated_ngrams()("The quick brown fox jumps over a lazy dog while seven wizards box")
+    assert repetition.few_repeated_ngrams()(
+        "The quick brown fox jumps over a lazy dog while seven wizards box"
+    )

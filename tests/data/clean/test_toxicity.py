@@ -1,4 +1,5 @@
 """Words of a list, whole and in either case."""
+
 import pytest
 
 from tinylm.data.clean.toxicity import WordList, read_words

@@ -1,4 +1,5 @@
 """Scores of answers against references: worked examples, and what holds for all sequences."""
+
 import itertools
 
 import pytest
@@ -8,23 +9,33 @@ from hypothesis import strategies as st
 from tinylm.data.measure import answers as m
 from tinylm.data.synthetic.long_kinds import expand, summarize, translate
 
-tokens = st.lists(st.integers(0, 3), max_size=7)            # few symbols, so that much is in common
+tokens = st.lists(st.integers(0, 3), max_size=7)  # few symbols, so that much is in common
 
 
 def test_words_of_an_answer_lose_case_punctuation_and_articles():
-    assert m.answer_words("The Eiffel Tower, in  a city: Paris!") == ["eiffel", "tower", "in", "city", "paris"]
+    assert m.answer_words("The Eiffel Tower, in  a city: Paris!") == [
+        "eiffel",
+        "tower",
+        "in",
+        "city",
+        "paris",
+    ]
     assert m.exact_match(m.answer_words("The Paris."), m.answer_words("paris")) == 1
     assert m.exact_match("ab", "abc") == 0
 
 
 def test_scores_by_hand():
     reference, candidate = "police killed the gunman".split(), "police kill the gunman".split()
-    assert m.rouge_l(candidate, reference) == pytest.approx(3 / 4)              # Lin 2004, section 3: police the gunman
+    assert m.rouge_l(candidate, reference) == pytest.approx(
+        3 / 4
+    )  # Lin 2004, section 3: police the gunman
     swapped = "the gunman kill police".split()
-    assert m.rouge_l(swapped, reference) == pytest.approx(2 / 4)                # there too: the gunman
-    assert m.token_f1(swapped, reference) == pytest.approx(3 / 4)               # police, the, gunman, in any order
-    assert m.token_f1("aab", "abbc") == pytest.approx(2 * 2 / (3 + 4))          # one a, one b: 2/3 and 2/4
-    assert m.longest_common_subsequence("ABCBDAB", "BDCABA") == 4               # Cormen et al.: BCBA
+    assert m.rouge_l(swapped, reference) == pytest.approx(2 / 4)  # there too: the gunman
+    assert m.token_f1(swapped, reference) == pytest.approx(
+        3 / 4
+    )  # police, the, gunman, in any order
+    assert m.token_f1("aab", "abbc") == pytest.approx(2 * 2 / (3 + 4))  # one a, one b: 2/3 and 2/4
+    assert m.longest_common_subsequence("ABCBDAB", "BDCABA") == 4  # Cormen et al.: BCBA
 
 
 def test_empty_answers_match_only_each_other():
@@ -39,7 +50,7 @@ def test_the_best_reference_counts():
 @given(tokens, tokens)
 def test_order_costs_and_a_match_is_all(a, b):
     assert 0 <= m.exact_match(a, b) <= m.rouge_l(a, b) <= m.token_f1(a, b) <= 1
-    assert (m.rouge_l(a, b) == 1) == (a == b)               # 2 c = |a| + |b| only where the common part is both
+    assert (m.rouge_l(a, b) == 1) == (a == b)  # 2 c = |a| + |b| only where the common part is both
     assert (m.token_f1(a, b) == 1) == (sorted(a) == sorted(b))
     assert m.rouge_l(a, b) == m.rouge_l(b, a) and m.token_f1(a, b) == m.token_f1(b, a)
 
@@ -47,7 +58,9 @@ def test_order_costs_and_a_match_is_all(a, b):
 @given(tokens, tokens)
 def test_the_longest_common_subsequence_is_the_longest_of_all_that_are_common(a, b):
     of_b = {part for n in range(len(b) + 1) for part in itertools.combinations(b, n)}
-    longest = max(n for n in range(len(a) + 1) if any(part in of_b for part in itertools.combinations(a, n)))
+    longest = max(
+        n for n in range(len(a) + 1) if any(part in of_b for part in itertools.combinations(a, n))
+    )
     assert m.longest_common_subsequence(a, b) == longest
 
 
@@ -56,4 +69,6 @@ def test_small_long_tasks_are_scored_by_them(ids, answers):
     for row in ids:
         gold = list(row[-answers:])
         assert m.exact_match(gold, gold) == m.rouge_l(gold, gold) == 1
-        assert m.rouge_l(gold[:-1], gold) == pytest.approx(2 * (answers - 1) / (2 * answers - 1))     # one word short
+        assert m.rouge_l(gold[:-1], gold) == pytest.approx(
+            2 * (answers - 1) / (2 * answers - 1)
+        )  # one word short

@@ -1,4 +1,5 @@
 """What the text pairs, the model pairs; balanced text leaves it no preference."""
+
 import math
 
 import pytest
@@ -23,11 +24,19 @@ def test_the_probe_finds_the_odds_of_the_text(she, he):
 
 def test_balancing_leaves_no_preference():
     model = CharNGram(balanced(corpus(90, 10)), order=8)
-    assert log_odds(model.log_probability, "The nurse said that {} was late.", "she", "he") == pytest.approx(0, abs=0.05)
+    assert log_odds(
+        model.log_probability, "The nurse said that {} was late.", "she", "he"
+    ) == pytest.approx(0, abs=0.05)
 
 
-@given(st.lists(st.sampled_from([w for pair in PAIRS for w in pair] + ["nurse", "The", "then"])
-                .flatmap(lambda w: st.sampled_from([w, w.capitalize()])), max_size=10).map(" ".join))
+@given(
+    st.lists(
+        st.sampled_from([w for pair in PAIRS for w in pair] + ["nurse", "The", "then"]).flatmap(
+            lambda w: st.sampled_from([w, w.capitalize()])
+        ),
+        max_size=10,
+    ).map(" ".join)
+)
 def test_swapping_twice_gives_the_text_back(text):
     assert Swap()(Swap()(text)) == text
 

@@ -1,4 +1,5 @@
 """Exposure says how many bits of a secret a model gives away."""
+
 import math
 
 import numpy as np
@@ -23,13 +24,16 @@ def trained_exposure(copies, change=lambda text: text):
 
 def test_exposure_is_the_rank_in_bits():
     loss = {"s": 3.0, "a": 1.0, "b": 2.0, "c": 5.0}.__getitem__
-    assert exposure(loss, "s", "abc") == pytest.approx(math.log2(4) - math.log2(3))      # third of four
-    assert exposure(loss, "a", "sbc") == 2.0                # first of four: all bits
-    assert exposure(lambda text: 0.0, "s", "abc") == pytest.approx(math.log2(4 / 2.5))   # ties count half
+    assert exposure(loss, "s", "abc") == pytest.approx(math.log2(4) - math.log2(3))  # third of four
+    assert exposure(loss, "a", "sbc") == 2.0  # first of four: all bits
+    assert exposure(lambda text: 0.0, "s", "abc") == pytest.approx(
+        math.log2(4 / 2.5)
+    )  # ties count half
 
 
 def test_exposure_of_the_unseen_averages_to_log2_e():
-    # The rank r of 256 is uniform: the mean of log2 256 - log2 r tends to log2 e = 1.44 (here 1.42).
+    # The rank r of 256 is uniform: the mean of log2 256 - log2 r tends to log2 e = 1.44 (here
+    # 1.42).
     scores = np.random.default_rng(0).permutation(256)
     loss = dict(zip(SECRETS, scores.tolist())).__getitem__
     mean = np.mean([exposure(loss, s, SECRETS) for s in SECRETS])
@@ -39,8 +43,8 @@ def test_exposure_of_the_unseen_averages_to_log2_e():
 
 def test_copies_expose_a_secret_and_masking_hides_it():
     none, many = trained_exposure(0), trained_exposure(8)
-    assert many == 8.0                                      # log2 256: it ranks first
-    assert none < 5.0                                       # 1.44 on average; above 5 once in 32
+    assert many == 8.0  # log2 256: it ranks first
+    assert none < 5.0  # 1.44 on average; above 5 once in 32
     assert trained_exposure(1) >= none
     assert trained_exposure(8, Masker()) < 5.0
 

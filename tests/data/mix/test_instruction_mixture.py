@@ -1,4 +1,5 @@
 """Tasks are balanced, counted and filtered as asked."""
+
 import itertools
 import math
 from collections import Counter
@@ -20,12 +21,18 @@ from tinylm.data.mix.instruction_mixture import (
 from tinylm.data.read.instructions import Conversation, Instruction
 from tinylm.errors import ConfigError
 
-SAMPLES = [Instruction(f"{task} {i}", "yes", task=task) for task, n in (("a", 1), ("b", 4), ("c", 16)) for i in range(n)]
+SAMPLES = [
+    Instruction(f"{task} {i}", "yes", task=task)
+    for task, n in (("a", 1), ("b", 4), ("c", 16))
+    for i in range(n)
+]
 
 
 def test_weights_are_powers_of_the_sizes():
     assert task_weights(SAMPLES) == pytest.approx({"a": 1 / 21, "b": 4 / 21, "c": 16 / 21})
-    assert task_weights(SAMPLES, temperature=2) == pytest.approx({"a": 1 / 7, "b": 2 / 7, "c": 4 / 7})     # roots of 1, 4, 16
+    assert task_weights(SAMPLES, temperature=2) == pytest.approx(
+        {"a": 1 / 7, "b": 2 / 7, "c": 4 / 7}
+    )  # roots of 1, 4, 16
     assert task_weights(SAMPLES, temperature=math.inf) == pytest.approx(dict.fromkeys("abc", 1 / 3))
     assert task_weights(SAMPLES, limit=4) == pytest.approx({"a": 1 / 9, "b": 4 / 9, "c": 4 / 9})
 
@@ -36,8 +43,12 @@ def test_a_mixture_has_the_shares_asked_and_reads_each_task_evenly():
     # 1000 each, +- 4 standard deviations of sqrt(3000 * 1/3 * 2/3) = 26
     assert all(abs(counts[task] - 1000) < 104 for task in "abc")
     of_b = Counter(sample.instruction for sample in drawn if sample.task == "b")
-    assert max(of_b.values()) - min(of_b.values()) <= 1      # whole epochs, and one begun
-    assert mix_tasks(SAMPLES, 3000, temperature=math.inf, seed=1) == drawn != mix_tasks(SAMPLES, 3000, math.inf, seed=2)
+    assert max(of_b.values()) - min(of_b.values()) <= 1  # whole epochs, and one begun
+    assert (
+        mix_tasks(SAMPLES, 3000, temperature=math.inf, seed=1)
+        == drawn
+        != mix_tasks(SAMPLES, 3000, math.inf, seed=2)
+    )
 
 
 def test_fewer_tasks_are_among_more():
@@ -48,10 +59,20 @@ def test_fewer_tasks_are_among_more():
 
 
 def test_filters_count_what_they_take():
-    samples = [*(Instruction("q", answer) for answer in ("", "q", "a", "a", "a" * 99)), Conversation((("user", "a"),))]
-    kept, reasons = filtered(samples, empty_answer, answer_repeats_question, longer_than(50), seen_before())
+    samples = [
+        *(Instruction("q", answer) for answer in ("", "q", "a", "a", "a" * 99)),
+        Conversation((("user", "a"),)),
+    ]
+    kept, reasons = filtered(
+        samples, empty_answer, answer_repeats_question, longer_than(50), seen_before()
+    )
     assert kept == [samples[2]]
-    assert reasons == {"empty answer": 2, "answer repeats the question": 1, "too long": 1, "seen before": 1}
+    assert reasons == {
+        "empty answer": 2,
+        "answer repeats the question": 1,
+        "too long": 1,
+        "seen before": 1,
+    }
 
 
 def test_a_judge_is_a_filter():
@@ -60,9 +81,11 @@ def test_a_judge_is_a_filter():
 
 
 def test_instructions_among_pretraining_text_have_the_share_asked():
-    drawn = list(itertools.islice(mix_datasets(["text"] * 7, ["told", "asked"], 0.25, seed=2), 2000))
+    drawn = list(
+        itertools.islice(mix_datasets(["text"] * 7, ["told", "asked"], 0.25, seed=2), 2000)
+    )
     share = sum(document != "text" for document in drawn) / 2000
-    assert abs(share - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 2000)                         # four standard deviations
+    assert abs(share - 0.25) < 4 * math.sqrt(0.25 * 0.75 / 2000)  # four standard deviations
     assert abs(drawn.count("told") - drawn.count("asked")) <= 1
     assert set(itertools.islice(mix_datasets(["text"], [], 0), 10)) == {"text"}
     with pytest.raises(ConfigError, match="ratio 2 must be from 0 to 1"):

@@ -1,4 +1,5 @@
 """Sources in the proportions asked for, and the same ones after resuming."""
+
 import itertools
 import math
 
@@ -44,7 +45,9 @@ def test_draws_have_the_weights():
 @given(st.integers(0, 5000), st.integers(0, 3000))
 def test_a_draw_depends_on_its_position_alone(first, count):
     sampler = MixtureSampler([1, 2], seed=3)
-    assert sampler.sources(first, count).tolist() == sampler.sources(0, first + count)[first:].tolist()
+    assert (
+        sampler.sources(first, count).tolist() == sampler.sources(0, first + count)[first:].tolist()
+    )
 
 
 def test_documents_are_mixed_and_resumed():
@@ -63,9 +66,9 @@ def test_mixed_documents_come_from_the_sources_that_are_drawn():
     for source, text in enumerate(("abc", "XY", "7")):
         documents = [d for s, d in mixed if s == source]
         assert documents == list(itertools.islice(itertools.cycle(text), len(documents)))
-        assert len(documents) > 100                         # one in ten at the least
+        assert len(documents) > 100  # one in ten at the least
     for first in (1, 1023, 1024, 1025, 2100):
-        assert list(itertools.islice(sampler.mix(makers, first), 300)) == mixed[first:first + 300]
+        assert list(itertools.islice(sampler.mix(makers, first), 300)) == mixed[first : first + 300]
 
 
 def chain_text(letters, n):
@@ -87,8 +90,8 @@ def test_a_temperature_gives_to_the_small_language_and_takes_a_little_from_the_l
         model = CharNGram(text for _, text in itertools.islice(sampler.mix(makers), 60))
         bits.append([model.bits_per_character(chain_text(letters, 999)) for letters in languages])
     (large, small), (large_even, small_even) = bits
-    assert small_even < small and large_even > large        # one gains, the other pays
-    assert small - small_even > large_even - large          # more than the other pays
+    assert small_even < small and large_even > large  # one gains, the other pays
+    assert small - small_even > large_even - large  # more than the other pays
 
 
 def test_impossible_mixtures_are_refused():

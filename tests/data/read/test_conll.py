@@ -24,14 +24,21 @@ UNIVERSAL = """# sent_id = 1
 
 def test_words_and_tags_are_read_sentence_by_sentence(tmp_path):
     file = tmp_path / "a.conll"
-    file.write_text("-DOCSTART- O\n\nIn\tO\nNew\tB-location\nYork\tI-location\n\n\t\nHi\tO", encoding="utf-8")
-    assert read_conll(file) == [(["In", "New", "York"], ["O", "B-location", "I-location"]), (["Hi"], ["O"])]
+    file.write_text(
+        "-DOCSTART- O\n\nIn\tO\nNew\tB-location\nYork\tI-location\n\n\t\nHi\tO", encoding="utf-8"
+    )
+    assert read_conll(file) == [
+        (["In", "New", "York"], ["O", "B-location", "I-location"]),
+        (["Hi"], ["O"]),
+    ]
 
 
 def test_columns_are_chosen_by_number(tmp_path):
     file = tmp_path / "a.conll"
     file.write_text("U.N. NNP I-NP I-ORG\n", encoding="utf-8")
-    assert read_conll(file, tag=1) == [(["U.N."], ["NNP"])] and read_conll(file) == [(["U.N."], ["I-ORG"])]
+    assert read_conll(file, tag=1) == [(["U.N."], ["NNP"])] and read_conll(file) == [
+        (["U.N."], ["I-ORG"])
+    ]
 
 
 def test_of_conllu_the_syntactic_words_are_read(tmp_path):

@@ -1,4 +1,5 @@
 """What one document is."""
+
 import gzip
 import json
 
@@ -8,10 +9,15 @@ from tinylm.data.read.documents import read_documents
 from tinylm.errors import ConfigError, DataError
 
 
-@pytest.mark.parametrize("unit, documents", [
-    ("auto", ["one\ntwo\n\n \nthree\n"]), ("file", ["one\ntwo\n\n \nthree\n"]), ("paragraph", ["one\ntwo", "three"]),
-    ("line", ["one", "two", "three"]),
-])
+@pytest.mark.parametrize(
+    "unit, documents",
+    [
+        ("auto", ["one\ntwo\n\n \nthree\n"]),
+        ("file", ["one\ntwo\n\n \nthree\n"]),
+        ("paragraph", ["one\ntwo", "three"]),
+        ("line", ["one", "two", "three"]),
+    ],
+)
 def test_text_files_are_cut_as_asked(tmp_path, unit, documents):
     (tmp_path / "a.txt").write_text("one\ntwo\n\n \nthree\n")
     assert list(read_documents([tmp_path / "a.txt"], unit)) == documents
@@ -20,7 +26,12 @@ def test_text_files_are_cut_as_asked(tmp_path, unit, documents):
 @pytest.mark.parametrize("name, opener", [("a.jsonl", open), ("a.jsonl.gz", gzip.open)])
 def test_lines_of_json_are_documents(tmp_path, name, opener):
     with opener(tmp_path / name, "wt", encoding="utf-8") as file:
-        file.write(json.dumps({"text": "one\ntwo"}) + "\n\n" + json.dumps({"text": "three", "id": 3}) + "\n")
+        file.write(
+            json.dumps({"text": "one\ntwo"})
+            + "\n\n"
+            + json.dumps({"text": "three", "id": 3})
+            + "\n"
+        )
     assert list(read_documents([tmp_path / name])) == ["one\ntwo", "three"]
 
 

@@ -1,4 +1,5 @@
 """Labeled sentences and pairs are read strictly, and parts of them are fair."""
+
 import gzip
 from collections import Counter
 
@@ -14,7 +15,11 @@ from tinylm.errors import ConfigError, DataError
 def test_a_label_is_what_stands_after_the_last_tab(tmp_path):
     path = tmp_path / "reviews.txt"
     path.write_bytes("So good.\t1\r\nA tab\there.  \t0\n\nNext\x85line\t1\n".encode())
-    assert read_labeled(path) == [("So good.", 1), ("A tab\there.", 0), ("Next\x85line", 1)]      # \x85 ends no line
+    assert read_labeled(path) == [
+        ("So good.", 1),
+        ("A tab\there.", 0),
+        ("Next\x85line", 1),
+    ]  # \x85 ends no line
 
 
 def test_the_line_that_is_wrong_is_named(tmp_path):
@@ -45,7 +50,12 @@ def test_columns_of_a_gzipped_file(tmp_path):
         read_columns(path, 3)
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.floats(0.01, 1.0), st.floats(0.01, 1.0), st.integers(0, 5))
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.floats(0.01, 1.0),
+    st.floats(0.01, 1.0),
+    st.integers(0, 5),
+)
 def test_every_label_keeps_its_share_and_smaller_parts_lie_in_larger(labels, low, high, seed):
     low, high = sorted((low, high))
     examples = [(i, label) for i, label in enumerate(labels)]

@@ -1,4 +1,5 @@
 """Every document comes back once, in any order, in memory that does not grow."""
+
 import gzip
 import json
 import math
@@ -29,13 +30,17 @@ def test_documents_come_back_as_they_were(corpus):
 @pytest.mark.parametrize("buffer", [0, 1, 10, 1000])
 def test_an_epoch_is_every_document_once(corpus, buffer):
     epochs = [list(corpus.stream(epoch, seed=4, buffer=buffer)) for epoch in (0, 1)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(TEXTS) and epochs[0] != epochs[1] != TEXTS
+    assert (
+        sorted(epochs[0]) == sorted(epochs[1]) == sorted(TEXTS) and epochs[0] != epochs[1] != TEXTS
+    )
     assert epochs[0] == list(corpus.stream(0, seed=4, buffer=buffer))
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50])
 def test_workers_together_read_everything_once(corpus, size):
-    parts = [text for rank in range(size) for text in corpus.stream(2, buffer=5, rank=rank, size=size)]
+    parts = [
+        text for rank in range(size) for text in corpus.stream(2, buffer=5, rank=rank, size=size)
+    ]
     assert sorted(parts) == sorted(TEXTS)
 
 
@@ -55,12 +60,13 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         tracemalloc.start()
         with ShardWriter(tmp_path / name, shard_bytes=100_000) as shards:
             for i in range(documents):
-                shards.add(f"{i} " * 500)                   # about 2 KB each: 0.4 MB and 4.5 MB
+                shards.add(f"{i} " * 500)  # about 2 KB each: 0.4 MB and 4.5 MB
         for text in Shards(tmp_path / name).stream(0, buffer=20):
             assert text
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # The same buffer and file blocks; the index grows by 100 bytes a shard. Ten times the text, not a tenth more memory.
+    # The same buffer and file blocks; the index grows by 100 bytes a shard. Ten times the text, not
+    # a tenth more memory.
     assert peaks[1] < 1.1 * peaks[0] + 100_000
 
 
@@ -69,7 +75,10 @@ def test_the_same_documents_make_the_same_files(tmp_path):
         with ShardWriter(tmp_path / name, 300) as shards:
             for text in TEXTS:
                 shards.add(text)
-    files = [sorted((path.name, path.read_bytes()) for path in (tmp_path / name).iterdir()) for name in "ab"]
+    files = [
+        sorted((path.name, path.read_bytes()) for path in (tmp_path / name).iterdir())
+        for name in "ab"
+    ]
     assert files[0] == files[1]
 
 
@@ -89,7 +98,12 @@ def test_a_corpus_is_never_written_over(corpus):
 def test_damage_is_named(corpus):
     path = corpus.folder / corpus.shards[2]["name"]
     whole = path.read_bytes()
-    for damage in (whole[:-10], whole[:20], b"text", (corpus.folder / corpus.shards[1]["name"]).read_bytes()):
+    for damage in (
+        whole[:-10],
+        whole[:20],
+        b"text",
+        (corpus.folder / corpus.shards[1]["name"]).read_bytes(),
+    ):
         path.write_bytes(damage)
         with pytest.raises(DataError, match=path.name):
             list(corpus.stream())
@@ -103,7 +117,9 @@ def test_a_worker_must_be_one_of_them(corpus):
         next(corpus.stream(rank=2, size=2))
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "..", "a/b", "a\0", None, 3, ["a"]])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "", "..", "a/b", "a\0", None, 3, ["a"]]
+)
 def test_the_names_in_an_index_stay_in_the_folder(tmp_path, name):
     with ShardWriter(tmp_path / "c") as shards:
         shards.add("text")
@@ -139,7 +155,9 @@ def test_every_field_of_an_index_is_checked(tmp_path, field, value):
         Shards(tmp_path / "c")
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{}", b'{"text": 1}', b"[" * 100_000, b"\xff", b"1" * 5000])
+@pytest.mark.parametrize(
+    "line", [b"[]", b"{}", b'{"text": 1}', b"[" * 100_000, b"\xff", b"1" * 5000]
+)
 def test_a_line_that_is_no_document_is_an_error(tmp_path, line):
     with ShardWriter(tmp_path / "c") as shards:
         shards.add("text")

@@ -1,4 +1,5 @@
 """Which files a text is read from."""
+
 import gzip
 import os
 
@@ -29,7 +30,13 @@ def names(found, folder):
 def test_a_folder_gives_its_text_and_code_by_name_and_counts_the_rest(folder):
     found = find_texts(folder)
     assert names(found.files, folder) == [
-        "README", "a/m.txt", "a/z.md", "b.py", "empty.py", "notes.json"]
+        "README",
+        "a/m.txt",
+        "a/z.md",
+        "b.py",
+        "empty.py",
+        "notes.json",
+    ]
     assert found.left_out == {".bin": 1, ".png": 1, "without a suffix": 1}
     assert found.left_out_line().startswith("3 left out that are no text by their names")
     assert find_texts(folder / "b.py").left_out_line() == ""
@@ -37,13 +44,14 @@ def test_a_folder_gives_its_text_and_code_by_name_and_counts_the_rest(folder):
 
 def test_files_folders_and_patterns_come_in_the_order_given_each_file_once(folder):
     os.symlink(folder / "b.py", folder / "a" / "link.py")
-    found = text_files([folder / "b.py", f"{folder}/*.json", folder / "a", f"{folder}/./b.py",
-                        f"{folder}/**/*.md"])
+    found = text_files(
+        [folder / "b.py", f"{folder}/*.json", folder / "a", f"{folder}/./b.py", f"{folder}/**/*.md"]
+    )
     assert names(found, folder) == ["b.py", "notes.json", "a/m.txt", "a/z.md"]
 
 
 def test_a_pattern_takes_what_is_text_and_a_named_file_is_read_or_refused(folder):
-    assert names(text_files(f"{folder}/*b*"), folder) == ["b.py"]        # a.bin matches too
+    assert names(text_files(f"{folder}/*b*"), folder) == ["b.py"]  # a.bin matches too
     (folder / "odd.xyz").write_text("text")
     assert read_text(folder / "odd.xyz") == ["text"]
     with pytest.raises(DataError, match="a.bin' is a binary file"):
@@ -60,7 +68,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(folder):
 
 
 def test_a_pipe_in_a_folder_is_not_opened(folder):
-    os.mkfifo(folder / "pipe")                              # opening it would wait for a writer
+    os.mkfifo(folder / "pipe")  # opening it would wait for a writer
     os.mkfifo(folder / "pipe.txt")
     assert not any("pipe" in name for name in names(text_files(folder), folder))
 

@@ -1,4 +1,5 @@
 """Text arrives whole and unchanged, or not at all with one clear reason."""
+
 import sys
 
 import pytest
@@ -29,7 +30,7 @@ def read_back(tmp_path_factory, data, **kwargs):
 def test_python_documentation_is_long_deterministic_english():
     text = python_documentation()
     assert text == python_documentation()
-    assert len(text) > 400_000                             # 465,000 in 3.11; versions differ by some thousands
+    assert len(text) > 400_000  # 465,000 in 3.11; versions differ by some thousands
     assert 'The "assert" statement' in text and text.endswith("\n")
 
 
@@ -40,7 +41,7 @@ def test_a_python_without_pydoc_data_is_told_what_to_do(monkeypatch):
 
 
 def test_without_repeats_keeps_the_first_of_equal_paragraphs_and_every_short_one():
-    long, short = "x" * 80, "----"                         # 80: the shortest paragraph that counts as a repeat
+    long, short = "x" * 80, "----"  # 80: the shortest paragraph that counts as a repeat
     text = "\n\n".join([short, long, short, long, "end"])
     assert without_repeats(text) == "\n\n".join([short, long, short, "end"])
 
@@ -53,17 +54,22 @@ def test_without_repeats_is_idempotent_and_loses_no_paragraph(paragraphs):
 
 
 @given(st.text(characters, min_size=1), st.integers(1, 9))
-@example("é€😀" * 5, 4)                                     # characters of 2, 3 and 4 bytes, cut by every chunk size
+@example("é€😀" * 5, 4)  # characters of 2, 3 and 4 bytes, cut by every chunk size
 def test_any_chunk_size_gives_the_text_back(tmp_path_factory, text, chunk_bytes):
-    text = text.removeprefix("\ufeff") or "a"              # at the start it would be a byte order mark
+    text = text.removeprefix("\ufeff") or "a"  # at the start it would be a byte order mark
     pieces = read_back(tmp_path_factory, text.encode(), chunk_bytes=chunk_bytes)
     assert "".join(pieces) == text and all(pieces)
 
 
-@given(st.integers(1, 9))                                  # 1: shorter than the mark itself
-def test_byte_order_mark_and_crlf_are_dropped_wherever_the_chunks_fall(tmp_path_factory, chunk_bytes):
+@given(st.integers(1, 9))  # 1: shorter than the mark itself
+def test_byte_order_mark_and_crlf_are_dropped_wherever_the_chunks_fall(
+    tmp_path_factory, chunk_bytes
+):
     data = b"\xef\xbb\xbf" + "é one\r\ntwo\r\n\r\nthree\r".encode()
-    assert "".join(read_back(tmp_path_factory, data, chunk_bytes=chunk_bytes)) == "é one\ntwo\n\nthree\n"
+    assert (
+        "".join(read_back(tmp_path_factory, data, chunk_bytes=chunk_bytes))
+        == "é one\ntwo\n\nthree\n"
+    )
 
 
 def test_a_file_of_only_a_byte_order_mark_yields_nothing(tmp_path_factory):
@@ -73,7 +79,9 @@ def test_a_file_of_only_a_byte_order_mark_yields_nothing(tmp_path_factory):
 @given(st.text(characters, max_size=30), st.integers(4, 40))
 def test_undecodable_bytes_are_named_with_their_exact_offset(tmp_path_factory, before, chunk_bytes):
     data = before.removeprefix("\ufeff").encode()
-    with pytest.raises(DataError, match=rf"a\.txt' is not utf-8: byte 0xe9 at offset {len(data)} .*iconv"):
+    with pytest.raises(
+        DataError, match=rf"a\.txt' is not utf-8: byte 0xe9 at offset {len(data)} .*iconv"
+    ):
         read_back(tmp_path_factory, data + b"\xe9 latin", chunk_bytes=chunk_bytes)
 
 
@@ -83,8 +91,16 @@ def test_a_character_cut_off_at_the_end_of_the_file_is_undecodable(tmp_path_fact
 
 
 def test_another_encoding_is_read_when_it_is_named(tmp_path_factory):
-    assert "".join(read_back(tmp_path_factory, "né\r\n".encode("latin-1"), encoding="latin-1")) == "né\n"
-    assert "".join(read_back(tmp_path_factory, "né".encode("utf-16"), encoding="utf-16", chunk_bytes=5)) == "né"
+    assert (
+        "".join(read_back(tmp_path_factory, "né\r\n".encode("latin-1"), encoding="latin-1"))
+        == "né\n"
+    )
+    assert (
+        "".join(
+            read_back(tmp_path_factory, "né".encode("utf-16"), encoding="utf-16", chunk_bytes=5)
+        )
+        == "né"
+    )
 
 
 @pytest.mark.parametrize("data, offset", [(b"abc\0def", 3), (b"\x89PNG\r\n\x1a\n\0\0", 8)])
@@ -109,7 +125,7 @@ def test_empty_and_missing_files_are_named(tmp_path):
 def test_an_unreadable_file_is_named_with_the_systems_reason(tmp_path, monkeypatch):
     (tmp_path / "secret.txt").write_text("x")
 
-    def refuse(path, *args):                               # chmod does not stop root, under whom tests may run
+    def refuse(path, *args):  # chmod does not stop root, under whom tests may run
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(reading, "open", refuse, raising=False)
@@ -123,8 +139,16 @@ def test_a_directory_is_read_recursively_in_name_order_without_other_files(tmp_p
         (tmp_path / name).write_text(name)
     (tmp_path / "empty.txt").touch()
     assert read_text(tmp_path) == ["C.TXT", "a.rst", "a/z.md", "b.txt"]
-    assert [file.name for file in text_files(tmp_path)] == ["C.TXT", "a.rst", "z.md", "b.txt", "empty.txt"]
-    assert ["".join(chunks) for chunks in stream_documents(tmp_path, chunk_bytes=4)] == read_text(tmp_path)
+    assert [file.name for file in text_files(tmp_path)] == [
+        "C.TXT",
+        "a.rst",
+        "z.md",
+        "b.txt",
+        "empty.txt",
+    ]
+    assert ["".join(chunks) for chunks in stream_documents(tmp_path, chunk_bytes=4)] == read_text(
+        tmp_path
+    )
 
 
 def test_directories_without_text_are_refused(tmp_path):

@@ -1,4 +1,5 @@
 """Three kinds of long problems: every answer follows from its question."""
+
 import numpy as np
 import pytest
 
@@ -11,8 +12,11 @@ def marked(x):
     return [x[i + 1] for i in range(len(x) - 1) if x[i] == k.MARK]
 
 
-TASKS = [("summarize", (40, 5), marked), ("expand", (4, 6), lambda x: list(x) * 6),
-         ("translate", (30,), lambda x: [k.WORDS + k.dictionary(8)[w - k.WORDS] for w in x])]
+TASKS = [
+    ("summarize", (40, 5), marked),
+    ("expand", (4, 6), lambda x: list(x) * 6),
+    ("translate", (30,), lambda x: [k.WORDS + k.dictionary(8)[w - k.WORDS] for w in x]),
+]
 
 
 @pytest.mark.parametrize("name, sizes, reference", TASKS)
@@ -20,7 +24,7 @@ def test_the_answer_is_what_a_loop_finds(name, sizes, reference):
     ids, answers = k.KINDS[name](50, *sizes)
     assert (ids[:, -answers - 1] == k.ASK).all() and (ids == k.ASK).sum() == len(ids)
     for row in ids:
-        assert list(row[-answers:]) == reference(row[:-answers - 1])
+        assert list(row[-answers:]) == reference(row[: -answers - 1])
 
 
 @pytest.mark.parametrize("name, sizes, reference", TASKS)
@@ -38,8 +42,14 @@ def test_kinds_are_long_in_question_answer_or_both():
 
 def test_marks_can_stand_at_every_word():
     ids, _ = k.summarize(400, 5, 1)
-    assert set((ids[:, :6] == k.MARK).argmax(1)) == {0, 1, 2, 3, 4}            # 400 rows miss one of 5 with p < 1e-37
-    whole, _ = k.summarize(2, 5, 5)                         # all words are marked: x is MARK word MARK word ...
+    assert set((ids[:, :6] == k.MARK).argmax(1)) == {
+        0,
+        1,
+        2,
+        3,
+        4,
+    }  # 400 rows miss one of 5 with p < 1e-37
+    whole, _ = k.summarize(2, 5, 5)  # all words are marked: x is MARK word MARK word ...
     assert (whole[:, 0:10:2] == k.MARK).all() and (whole[:, 1:10:2] >= k.WORDS).all()
 
 

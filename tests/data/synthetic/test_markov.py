@@ -1,4 +1,5 @@
 """Synthetic corpora have the entropy they claim."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,5 +50,5 @@ def test_a_cycle_repeats_and_each_token_decides_the_next():
 def test_a_copy_is_the_string_a_separator_and_the_string(rows, length, V, seed):
     batch = copy_task(rows, length, V, seed)
     assert batch.shape == (rows, 2 * length + 1) and (batch[:, length] == V - 1).all()
-    assert (batch[:, :length] == batch[:, length + 1:]).all()
+    assert (batch[:, :length] == batch[:, length + 1 :]).all()
     assert length == 0 or batch[:, :length].max() < V - 1

@@ -1,4 +1,5 @@
 """Small models, and tasks to train them a few steps, for tests of what makes models smaller."""
+
 import numpy as np
 
 from tests.finetune.tasks.heads_small import INPUTS, decoder, encoder

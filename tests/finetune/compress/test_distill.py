@@ -1,4 +1,5 @@
 """Distillation: nothing to learn from oneself, the limits, and what is matched."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,9 +43,11 @@ def test_a_model_learns_nothing_from_itself(beta, gamma):
     distillation = Distillation(task, gpt(), alpha=1.0, beta=beta, gamma=gamma, heads=4)
     loss, found = distillation.loss(model, distillation.make_batch(TEXT, Random(0)))
     loss.backward()
-    assert loss.item() == 0 and found["tokens"] == 2                        # rows
+    assert loss.item() == 0 and found["tokens"] == 2  # rows
     for p in model.parameters():
-        assert p.grad is None or abs(p.grad.numpy()).max() < 1e-15          # sums of probabilities are 1 to rounding
+        assert (
+            p.grad is None or abs(p.grad.numpy()).max() < 1e-15
+        )  # sums of probabilities are 1 to rounding
 
 
 def test_the_teacher_gets_no_gradient():
@@ -57,10 +60,13 @@ def test_the_teacher_gets_no_gradient():
 @given(rows=st.integers(1, 4), classes=st.integers(2, 6), seed=st.integers(0, 999))
 def test_for_large_temperatures_logits_are_matched(rows, classes, seed):
     rng = np.random.default_rng(seed)
-    student, teacher = Tensor(rng.normal(size=(rows, classes)), requires_grad=True), rng.normal(size=(rows, classes))
+    student = Tensor(rng.normal(size=(rows, classes)), requires_grad=True)
+    teacher = rng.normal(size=(rows, classes))
     pairs = [(soft_loss(student, teacher, 1e4), 1), (logit_matching(student, teacher), 1)]
     values, slopes = [p.item() for p, _ in pairs], [grad(p, [student])[0].numpy() for p, _ in pairs]
-    np.testing.assert_allclose(values[0], values[1], rtol=1e-2, atol=1e-6)  # what is left is of the order 1 / tau, times (z - mean)
+    np.testing.assert_allclose(
+        values[0], values[1], rtol=1e-2, atol=1e-6
+    )  # what is left is of the order 1 / tau, times (z - mean)
     np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-3)
     d = student.numpy() - teacher
     d -= d.mean(axis=1, keepdims=True)
@@ -68,15 +74,25 @@ def test_for_large_temperatures_logits_are_matched(rows, classes, seed):
 
 
 def test_alpha_0_is_training_and_alpha_1_needs_no_labels(rng):
-    student, teacher, targets = Tensor(rng.normal(size=(3, 4))), rng.normal(size=(3, 4)), np.array([0, 3, 1])
-    assert mixed_loss(student, teacher, targets, alpha=0).item() == pytest.approx(cross_entropy(student, targets).item())
-    assert mixed_loss(student, teacher, targets, alpha=1).item() == pytest.approx(soft_loss(student, teacher).item())
+    student = Tensor(rng.normal(size=(3, 4)))
+    teacher = rng.normal(size=(3, 4))
+    targets = np.array([0, 3, 1])
+    assert mixed_loss(student, teacher, targets, alpha=0).item() == pytest.approx(
+        cross_entropy(student, targets).item()
+    )
+    assert mixed_loss(student, teacher, targets, alpha=1).item() == pytest.approx(
+        soft_loss(student, teacher).item()
+    )
 
 
 def test_the_gradient_at_temperature_1_is_the_difference_of_probabilities(rng):
     student, teacher = Tensor(rng.normal(size=(3, 4)), requires_grad=True), rng.normal(size=(3, 4))
     soft_loss(student, teacher, 1.0).backward()
-    np.testing.assert_allclose(student.grad.numpy(), (softmax(student).numpy() - softmax(Tensor(teacher)).numpy()) / 3, atol=1e-15)
+    np.testing.assert_allclose(
+        student.grad.numpy(),
+        (softmax(student).numpy() - softmax(Tensor(teacher)).numpy()) / 3,
+        atol=1e-15,
+    )
 
 
 def test_cosine_ignores_length(rng):
@@ -89,7 +105,10 @@ def test_the_map_between_widths_is_the_least_squares_one(rng):
     # hidden_loss is quadratic in W, so its gradient is zero at the closed form and there alone.
     narrow, true = rng.normal(size=(2, 6, 3)), rng.normal(size=(3, 5))
     wide = narrow @ true
-    W = Tensor(np.linalg.lstsq(narrow.reshape(-1, 3), wide.reshape(-1, 5), rcond=None)[0], requires_grad=True)
+    W = Tensor(
+        np.linalg.lstsq(narrow.reshape(-1, 3), wide.reshape(-1, 5), rcond=None)[0],
+        requires_grad=True,
+    )
     loss = hidden_loss([Tensor(narrow)], [wide], [(0, 0)], [W])
     np.testing.assert_allclose(W.numpy(), true, atol=1e-12)
     assert loss.item() < 1e-25 and abs(grad(loss, [W])[0].numpy()).max() < 1e-12
@@ -105,13 +124,21 @@ def test_padding_is_not_matched(rng):
 
 
 def test_layers_are_mapped_evenly_from_embeddings_to_the_last():
-    assert uniform_map(4, 12) == [(0, 0), (1, 3), (2, 6), (3, 9), (4, 12)]  # TinyBERT 4 of BERT-base: g(m) = 3 m
+    assert uniform_map(4, 12) == [
+        (0, 0),
+        (1, 3),
+        (2, 6),
+        (3, 9),
+        (4, 12),
+    ]  # TinyBERT 4 of BERT-base: g(m) = 3 m
     assert uniform_map(3, 3) == [(0, 0), (1, 1), (2, 2), (3, 3)]
     with pytest.raises(ConfigError, match="student of 3 layers"):
         uniform_map(3, 2)
 
 
-@pytest.mark.parametrize("build", [lambda: layered(3), lambda: gpt(3), lambda: layered(3, layer_groups=1)])
+@pytest.mark.parametrize(
+    "build", [lambda: layered(3), lambda: gpt(3), lambda: layered(3, layer_groups=1)]
+)
 def test_watching_sees_every_state_and_changes_nothing(build):
     model = build()
     wanted = model.hidden(IDS).numpy()
@@ -148,7 +175,9 @@ def test_a_student_of_another_width_learns_its_maps_along():
 
 def test_a_classifier_is_distilled_with_its_own_outputs():
     (student, task), (teacher, _) = classifier(1), classifier(2)
-    distillation = Distillation(task, teacher, whole, beta=1.0, gamma=1.0, heads=2, core=lambda model: model.encoder)
+    distillation = Distillation(
+        task, teacher, whole, beta=1.0, gamma=1.0, heads=2, core=lambda model: model.encoder
+    )
     losses = fit(student, distillation, examples(), steps=10, batch_size=12, learning_rate=1e-2)
     assert losses[-1] < losses[0]
 
@@ -159,33 +188,63 @@ def test_on_every_device(device):
     loss, _ = distillation.loss(model, distillation.make_batch(TEXT, Random(0)).to(device))
     loss.backward()
     cpu = Distillation(CausalLM(), gpt(2, seed=1), beta=1.0, gamma=1.0)
-    assert loss.item() == pytest.approx(cpu.loss(gpt(1), cpu.make_batch(TEXT, Random(0)))[0].item(), rel=1e-12)
-    assert hidden_loss([Tensor(to_device(np.ones((2, 6, 3)), device))], [to_device(np.zeros((2, 6, 3)), device)], [(0, 0)],
-                       mask=to_device(MASK, device)).item() == 1
+    assert loss.item() == pytest.approx(
+        cpu.loss(gpt(1), cpu.make_batch(TEXT, Random(0)))[0].item(), rel=1e-12
+    )
+    assert (
+        hidden_loss(
+            [Tensor(to_device(np.ones((2, 6, 3)), device))],
+            [to_device(np.zeros((2, 6, 3)), device)],
+            [(0, 0)],
+            mask=to_device(MASK, device),
+        ).item()
+        == 1
+    )
 
 
 def test_answers_in_one_row_are_distilled_as_in_rows_of_their_own():
     a, b, c = encode_sft([1, 2, 3], [4, 5]), encode_sft([6, 7, 1], [8, 2]), encode_sft([1], [2, 3])
     distillation = Distillation(InstructionTuning(), gpt(seed=1), beta=0.5, gamma=1.0, heads=2)
-    apart, packed = ([distillation.loss(gpt(), distillation.make_batch(rows, None))[0].item() for rows in batches]
-                     for batches in ([[a, b], [c]], [[[a, b], [c]]]))       # a and b are equally long; c is padded beside them
-    assert packed[0] == pytest.approx(np.mean(apart), rel=1e-10)            # neither neighbors nor padding count
+    apart, packed = (
+        [
+            distillation.loss(gpt(), distillation.make_batch(rows, None))[0].item()
+            for rows in batches
+        ]
+        for batches in ([[a, b], [c]], [[[a, b], [c]]])
+    )  # a and b are equally long; c is padded beside them
+    assert packed[0] == pytest.approx(
+        np.mean(apart), rel=1e-10
+    )  # neither neighbors nor padding count
 
 
 def cut(distillation, student, batch):
     """Loss and gradients of a batch, whole and row by row."""
     for size in (len(batch), 1):
         flat = FlatParameters(student.named_parameters())
-        loss = accumulate(student, distillation, flat, (batch.rows(i, i + size) for i in range(0, len(batch), size)), batch.tokens)
+        loss = accumulate(
+            student,
+            distillation,
+            flat,
+            (batch.rows(i, i + size) for i in range(0, len(batch), size)),
+            batch.tokens,
+        )
         flat.collect()
         yield loss, flat.grad.copy()
 
 
 @pytest.mark.parametrize("beta, gamma", [(0, 0), (1, 0), (0, 1), (0.5, 0.5)])
 def test_it_does_not_matter_how_a_batch_is_cut(beta, gamma):
-    samples = [encode_sft([1, 2, 3], [4, 5]), encode_sft([6, 7], [8]), encode_sft([1], [2, 3, 4, 5, 6, 7])]
-    distillation = Distillation(InstructionTuning(), gpt(2, seed=1), beta=beta, gamma=gamma, heads=2)
-    (whole_loss, whole_grad), (loss, slope) = cut(distillation, gpt(), distillation.make_batch(samples, None))
+    samples = [
+        encode_sft([1, 2, 3], [4, 5]),
+        encode_sft([6, 7], [8]),
+        encode_sft([1], [2, 3, 4, 5, 6, 7]),
+    ]
+    distillation = Distillation(
+        InstructionTuning(), gpt(2, seed=1), beta=beta, gamma=gamma, heads=2
+    )
+    (whole_loss, whole_grad), (loss, slope) = cut(
+        distillation, gpt(), distillation.make_batch(samples, None)
+    )
     assert loss == pytest.approx(whole_loss, rel=1e-12)
     np.testing.assert_allclose(slope, whole_grad, rtol=1e-9, atol=1e-12)
 
@@ -193,12 +252,19 @@ def test_it_does_not_matter_how_a_batch_is_cut(beta, gamma):
 def test_rows_without_a_label_are_learned_from_the_teacher_alone():
     (student, task), (teacher, _) = classifier(1), classifier(2)
     texts = examples(4)
-    mixed, soft, hard = (Distillation(task, teacher, whole, alpha=alpha, core=lambda model: model.encoder) for alpha in (0.5, 1, 0))
+    mixed, soft, hard = (
+        Distillation(task, teacher, whole, alpha=alpha, core=lambda model: model.encoder)
+        for alpha in (0.5, 1, 0)
+    )
     some = [(text, label if i else None) for i, (text, label) in enumerate(texts)]
-    value = {name: [d.loss(student, d.make_batch(rows, None))[0].item() for rows in (some, some[1:])]
-             for name, d in (("mixed", mixed), ("soft", soft), ("hard", hard))}
+    value = {
+        name: [d.loss(student, d.make_batch(rows, None))[0].item() for rows in (some, some[1:])]
+        for name, d in (("mixed", mixed), ("soft", soft), ("hard", hard))
+    }
     assert value["mixed"][0] == pytest.approx((value["soft"][0] + value["hard"][0]) / 2, rel=1e-12)
-    assert value["hard"][0] == pytest.approx(value["hard"][1] * 3 / 4, rel=1e-12)      # 3 of 4 rows have a label
+    assert value["hard"][0] == pytest.approx(
+        value["hard"][1] * 3 / 4, rel=1e-12
+    )  # 3 of 4 rows have a label
     assert value["soft"][0] != pytest.approx(value["soft"][1], rel=1e-3)
     (loss, slope), (cut_loss, cut_slope) = cut(mixed, student, mixed.make_batch(some, None))
     assert cut_loss == pytest.approx(loss, rel=1e-12)
@@ -230,12 +296,16 @@ def test_with_alpha_1_texts_without_labels_teach():
     (student, task), (teacher, _) = classifier(1), classifier(2)
     distillation = Distillation(task, teacher, whole, alpha=1.0, core=lambda model: model.encoder)
     labeled, bare = examples(4), [(text, None) for text, _ in examples(4)]
-    found = [distillation.loss(student, distillation.make_batch(rows, None)) for rows in (labeled, bare)]
+    found = [
+        distillation.loss(student, distillation.make_batch(rows, None)) for rows in (labeled, bare)
+    ]
     assert found[1][0].item() == found[0][0].item() > 0 and found[1][1]["tokens"] == 4
-    assert fit(student, distillation, bare, steps=1)[0] == pytest.approx(found[0][0].item(), rel=1e-12)
+    assert fit(student, distillation, bare, steps=1)[0] == pytest.approx(
+        found[0][0].item(), rel=1e-12
+    )
 
 
 def test_distances_in_float16_are_squared_in_float32():
-    apart = np.array([[[300, 0, 0, 0]]], np.float16)        # 300^2 is no float16, a quarter of it is
+    apart = np.array([[[300, 0, 0, 0]]], np.float16)  # 300^2 is no float16, a quarter of it is
     loss = hidden_loss([Tensor(apart)], [np.zeros_like(apart)], [(0, 0)])
     np.testing.assert_allclose(loss.numpy(), 22500, rtol=1e-3)

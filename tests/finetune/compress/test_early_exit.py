@@ -1,4 +1,7 @@
-"""Early exit: the extremes are the first and the last layer, and what leaves is what would have left."""
+"""Early exit: the extremes are the first and the last layer, and what leaves is what would have
+left.
+"""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,7 +41,12 @@ def test_the_extremes_are_the_last_and_the_first_layer(norm, pool, device):
     model = built(norm_placement=norm, pool=pool).to(device)
     ids, mask = to_device(IDS, device), to_device(MASK, device)
     every = model(ids, mask).numpy()
-    for stop, layer in ((entropy_below(0), 4), (entropy_below(np.inf), 1), (confidence_above(1), 4), (confidence_above(0), 1)):
+    for stop, layer in (
+        (entropy_below(0), 4),
+        (entropy_below(np.inf), 1),
+        (confidence_above(1), 4),
+        (confidence_above(0), 1),
+    ):
         logits, left = model.infer(ids, stop, mask)
         np.testing.assert_allclose(Tensor(logits).numpy(), every[layer - 1], rtol=1e-12, atol=1e-12)
         assert (Tensor(left).numpy() == layer).all()
@@ -59,29 +67,40 @@ def test_what_has_left_costs_nothing_more():
     for block in model.encoder.blocks:
         inner = block.feed_forward
         block.feed_forward = lambda h, inner=inner: rows.append(len(h.data)) or inner(h)
-    _, left = model.infer(IDS, lambda history: np.array([True, False]) if len(history) == 2 else np.zeros(history.shape[1], bool))
+    _, left = model.infer(
+        IDS,
+        lambda history: (
+            np.array([True, False]) if len(history) == 2 else np.zeros(history.shape[1], bool)
+        ),
+    )
     assert rows == [2, 2, 1, 1] and left.tolist() == [2, 4]
 
 
 def test_patience_waits_for_confirmations():
     a, b = [2.0, 0.0], [0.0, 1.0]
-    logits = np.array([a, b, b, b])[:, None]                                # what four layers say of one sequence
-    assert exit_layers(logits, unchanged_for(2))[0] == 4                    # b, confirmed by two more
+    logits = np.array([a, b, b, b])[:, None]  # what four layers say of one sequence
+    assert exit_layers(logits, unchanged_for(2))[0] == 4  # b, confirmed by two more
     assert exit_layers(logits, unchanged_for(1))[0] == 3
     assert exit_layers(np.array([a, a, b, b])[:, None], unchanged_for(1))[0] == 2
-    assert exit_layers(np.array([a, b, a, b])[:, None], unchanged_for(1))[0] == 4       # never: full depth
+    assert (
+        exit_layers(np.array([a, b, a, b])[:, None], unchanged_for(1))[0] == 4
+    )  # never: full depth
 
 
 def test_entropy_by_hand():
-    np.testing.assert_allclose(entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]])),
-                               [np.log(2), 0.75 * np.log(4 / 3) + 0.25 * np.log(4)])
-    assert entropy(np.array([1000.0, 0.0])) == 0                            # nothing overflows
+    np.testing.assert_allclose(
+        entropy(np.array([[0.0, 0.0], [0.0, np.log(3)]])),
+        [np.log(2), 0.75 * np.log(4 / 3) + 0.25 * np.log(4)],
+    )
+    assert entropy(np.array([1000.0, 0.0])) == 0  # nothing overflows
 
 
 @given(seed=st.integers(0, 999))
 def test_depth_never_grows_with_the_threshold(seed):
     logits = np.random.default_rng(seed).normal(size=(5, 8, 3)) * 3
-    depths = [exit_layers(logits, entropy_below(t)) for t in (0, 0.2, 0.5, 0.8, 1.2)]       # log 3 = 1.1 is the largest
+    depths = [
+        exit_layers(logits, entropy_below(t)) for t in (0, 0.2, 0.5, 0.8, 1.2)
+    ]  # log 3 = 1.1 is the largest
     assert all((a >= b).all() for a, b in zip(depths, depths[1:]))
     assert (depths[0] == 5).all() and (depths[-1] == 1).all()
 
@@ -89,7 +108,9 @@ def test_depth_never_grows_with_the_threshold(seed):
 def test_losses_of_exits_are_weighted_by_depth(rng):
     logits, targets = Tensor(rng.normal(size=(3, 4, 2))), np.array([0, 1, 1, 0])
     each = [cross_entropy(logits[layer], targets).item() for layer in range(3)]
-    assert exit_loss(logits, targets).item() == pytest.approx((each[0] + 2 * each[1] + 3 * each[2]) / 6)
+    assert exit_loss(logits, targets).item() == pytest.approx(
+        (each[0] + 2 * each[1] + 3 * each[2]) / 6
+    )
     assert exit_loss(logits, targets, (0, 0, 1)).item() == pytest.approx(each[2])
 
 
@@ -97,14 +118,18 @@ def test_all_exits_learn():
     model, task = built(2, 2), ExitTask(Classification(INPUTS))
     losses = fit(model, task, examples(24), steps=30, batch_size=24, learning_rate=3e-3)
     assert losses[-1] < losses[0]
-    assert evaluate(model, task, examples(24))["accuracy"] > 0.8            # 24 texts learned by heart
+    assert evaluate(model, task, examples(24))["accuracy"] > 0.8  # 24 texts learned by heart
 
 
 def test_calibration_finds_the_least_depth_that_is_good_enough():
     right, wrong = [3.0, 0.0], [0.0, 1.0]
-    logits = np.array([[right, wrong], [right, wrong], [right, right]])     # one easy and one hard sequence, both class 0
+    logits = np.array(
+        [[right, wrong], [right, wrong], [right, right]]
+    )  # one easy and one hard sequence, both class 0
     targets = np.array([0, 0])
-    stops = {t: entropy_below(t) for t in (0.0, 0.3, 9.0)}                  # entropies: 0.19 of right, 0.58 of wrong
+    stops = {
+        t: entropy_below(t) for t in (0.0, 0.3, 9.0)
+    }  # entropies: 0.19 of right, 0.58 of wrong
     assert trade_off(logits, targets, stops) == [(0.0, 3.0, 1.0), (0.3, 2.0, 1.0), (9.0, 1.0, 0.5)]
     assert calibrate(logits, targets, stops) == (0.3, 2.0, 1.0)
     assert calibrate(logits, targets, stops, allowed=0.5) == (9.0, 1.0, 0.5)
@@ -119,12 +144,20 @@ def test_the_last_exit_answers_as_the_task_answers(device):
     said = answers(model, numbered, texts)
     assert all(type(i) is int for i in said)
     assert answers(model, named, [(x, None) for x, _ in texts]) == [("no", "yes")[i] for i in said]
-    assert evaluate(model, named, [(x, ("no", "yes")[i]) for (x, _), i in zip(texts, said)])["accuracy"] == 1
+    assert (
+        evaluate(model, named, [(x, ("no", "yes")[i]) for (x, _), i in zip(texts, said)])[
+            "accuracy"
+        ]
+        == 1
+    )
 
 
 def test_texts_without_a_label_do_not_weigh():
     known, task = examples(4), ExitTask(Classification(INPUTS))
-    alone, among = (fit(built(2, 2), task, rows, steps=1, batch_size=8)[0] for rows in (known, known + [([1, 2], None)] * 4))
+    alone, among = (
+        fit(built(2, 2), task, rows, steps=1, batch_size=8)[0]
+        for rows in (known, known + [([1, 2], None)] * 4)
+    )
     assert among == pytest.approx(alone, rel=1e-12)
 
 

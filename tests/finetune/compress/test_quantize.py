@@ -1,4 +1,5 @@
 """Quantization: how far a weight can move, what comes back, and learning through the rounding."""
+
 from functools import partial
 
 import numpy as np
@@ -27,13 +28,25 @@ SHARES = st.sampled_from(["matrix", "output", 1, 2, 4])
 
 
 @WAYS
-@given(rows=st.integers(1, 4), columns=st.integers(1, 5), bits=st.integers(2, 12), share=SHARES, seed=st.integers(0, 999),
-       shift=st.sampled_from([0.0, -3.0, 3.0]))
-def test_no_weight_moves_by_more_than_half_a_step_and_again_it_does_not_move(way, rows, columns, bits, share, seed, shift):
-    weight = np.random.default_rng(seed).normal(size=(4 * rows, columns)) + shift      # also all of one sign
+@given(
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 5),
+    bits=st.integers(2, 12),
+    share=SHARES,
+    seed=st.integers(0, 999),
+    shift=st.sampled_from([0.0, -3.0, 3.0]),
+)
+def test_no_weight_moves_by_more_than_half_a_step_and_again_it_does_not_move(
+    way, rows, columns, bits, share, seed, shift
+):
+    weight = (
+        np.random.default_rng(seed).normal(size=(4 * rows, columns)) + shift
+    )  # also all of one sign
     made = way(weight, bits, share)
     scale = np.broadcast_to(made.scale, made.codes.shape).reshape(weight.shape)
-    assert (abs(weight - made.dequantize()) <= scale / 2 * (1 + 1e-9)).all()           # float64: nine digits to spare
+    assert (
+        abs(weight - made.dequantize()) <= scale / 2 * (1 + 1e-9)
+    ).all()  # float64: nine digits to spare
     again = way(made.dequantize(), bits, share)
     numbers = [q.codes - (0 if q.zero is None else q.zero) for q in (made, again)]
     np.testing.assert_array_equal(*numbers)
@@ -42,39 +55,46 @@ def test_no_weight_moves_by_more_than_half_a_step_and_again_it_does_not_move(way
 
 @WAYS
 def test_zeros_stay_zero(way):
-    weight = np.array([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]])                               # a column of zeros has no scale
+    weight = np.array([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]])  # a column of zeros has no scale
     np.testing.assert_array_equal(way(weight, 4).dequantize() == 0, weight == 0)
 
 
 @WAYS
 def test_many_bits_are_the_identity_and_finer_scales_are_no_worse(way, rng):
     weight = rng.normal(size=(64, 8)) * np.exp(rng.normal(size=(64, 8)))
-    error = {share: ((weight - way(weight, 4, share).dequantize()) ** 2).mean() for share in ("matrix", "output", 16)}
-    assert error[16] < error["output"] < error["matrix"]                               # outliers spoil a scale for fewer
-    assert abs(weight - way(weight, 16).dequantize()).max() < 1e-3                      # range about 30, 65,535 steps
+    error = {
+        share: ((weight - way(weight, 4, share).dequantize()) ** 2).mean()
+        for share in ("matrix", "output", 16)
+    }
+    assert error[16] < error["output"] < error["matrix"]  # outliers spoil a scale for fewer
+    assert abs(weight - way(weight, 16).dequantize()).max() < 1e-3  # range about 30, 65,535 steps
 
 
 def test_by_hand():
-    made = symmetric(np.array([[7.0], [-3.2], [0.4]]), 4)                               # step 1, codes up to 7
+    made = symmetric(np.array([[7.0], [-3.2], [0.4]]), 4)  # step 1, codes up to 7
     np.testing.assert_array_equal(made.codes[:, :, 0], [[7, -3, 0]])
-    made = asymmetric(np.array([[14.0], [-1.0], [3.4]]), 4)                             # step 15 / 15, codes -8 .. 7
-    np.testing.assert_array_equal(made.codes[:, :, 0], [[7, -8, -4]])                         # z = -7: 3.4 is code 3 - 7
+    made = asymmetric(np.array([[14.0], [-1.0], [3.4]]), 4)  # step 15 / 15, codes -8 .. 7
+    np.testing.assert_array_equal(made.codes[:, :, 0], [[7, -8, -4]])  # z = -7: 3.4 is code 3 - 7
     np.testing.assert_array_equal(made.dequantize()[:, 0], [14, -1, 3])
 
 
 def test_one_sided_weights_gain_from_a_zero_point(rng):
-    weight = rng.uniform(1, 2, size=(32, 4))                                            # symmetric wastes all negative codes
+    weight = rng.uniform(1, 2, size=(32, 4))  # symmetric wastes all negative codes
     errors = [abs(weight - way(weight, 4).dequantize()).mean() for way in (symmetric, asymmetric)]
-    assert errors[1] < 0.6 * errors[0]                                                  # the step is 2/15 against 2/7: 0.47
+    assert errors[1] < 0.6 * errors[0]  # the step is 2/15 against 2/7: 0.47
 
 
 @WAYS
-@pytest.mark.parametrize("bits, share", [(8, "output"), (8, 4), (4, "output"), (4, "matrix"), (4, 4), (4, 3)])
+@pytest.mark.parametrize(
+    "bits, share", [(8, "output"), (8, 4), (4, "output"), (4, "matrix"), (4, 4), (4, 3)]
+)
 def test_packing_comes_back_and_multiplies_the_same(way, bits, share, rng):
     weight = rng.normal(size=(12, 5)).astype(np.float32)
     made = way(weight, bits, share)
     packed = made.packed()
-    np.testing.assert_allclose(packed.dequantize(), made.dequantize().T, atol=1e-6)     # -s z is rounded to float32
+    np.testing.assert_allclose(
+        packed.dequantize(), made.dequantize().T, atol=1e-6
+    )  # -s z is rounded to float32
     assert packed.codes.nbytes == 12 * 5 * bits // 8
     x = rng.normal(size=(3, 12)).astype(np.float32)
     np.testing.assert_allclose(packed.matmul(x), x @ made.dequantize(), atol=1e-5)
@@ -97,7 +117,8 @@ def test_bytes_are_those_of_codes_and_scales():
     model = layered(1, dtype=np.float32)
     full = bytes_of(model, {})
     made = quantize_weights(model, partial(symmetric, bits=4))
-    # 16 x 48, 16 x 16, 16 x 24 and 24 x 16 weights at 4 bytes become half a byte each and 4 bytes for each output.
+    # 16 x 48, 16 x 16, 16 x 24 and 24 x 16 weights at 4 bytes become half a byte each and 4 bytes
+    # for each output.
     assert full - bytes_of(model, made) == 1792 * 3.5 - 4 * (48 + 16 + 24 + 16)
     assert full == 4 * model.count_parameters()
 
@@ -128,12 +149,14 @@ def test_training_aware_of_rounding_ends_in_the_rounded_model(device):
 def test_the_weight_behind_the_rounding_learns():
     # From 0.3 a step of 1 always rounds to 0; gradients add up behind it until it rounds to 1.
     weight = Tensor(np.array([[0.3], [7.0]]), requires_grad=True)
-    see = FakeQuantize(partial(symmetric, bits=4))                                      # 7 sets the step to 1
+    see = FakeQuantize(partial(symmetric, bits=4))  # 7 sets the step to 1
     for _ in range(10):
         weight.grad = None
         ((see(weight)[0, 0] - 1.0) ** 2).backward()
         weight.assign_(weight.data - 0.05 * weight.grad.data)
-    assert see(weight).numpy()[0, 0] == 1 and weight.numpy()[0, 0] < 0.7                # and there the gradient stops
+    assert (
+        see(weight).numpy()[0, 0] == 1 and weight.numpy()[0, 0] < 0.7
+    )  # and there the gradient stops
 
 
 def test_aware_training_runs_with_fit():
@@ -156,7 +179,8 @@ def test_half_precision_weights_have_scales_that_keep_the_bound_too(way, bits, r
     made = way(weight, bits)
     assert made.scale.dtype == np.float32
     scale = np.broadcast_to(made.scale, made.codes.shape).reshape(weight.shape)
-    # float32: what is subtracted is rounded by 2^-24 of a weight, far below 1e-3 of a step even with 12 bits.
+    # float32: what is subtracted is rounded by 2^-24 of a weight, far below 1e-3 of a step even
+    # with 12 bits.
     assert (abs(weight.astype(np.float64) - made.dequantize()) <= scale / 2 * (1 + 1e-3)).all()
     assert FakeQuantize(partial(way, bits=bits))(Tensor(weight)).dtype == np.float16
 

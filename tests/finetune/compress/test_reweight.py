@@ -1,4 +1,5 @@
 """Weights seen through a function, and the one operation that is not the derivative of its value."""
+
 import numpy as np
 import pytest
 
@@ -28,8 +29,10 @@ def test_straight_through_gives_the_value_and_passes_the_cotangent_unchanged(dev
 
 def test_it_is_declared_not_to_be_a_derivative_and_is_none(rng):
     assert registry.load_all()["straight_through"].reason == NOT_DERIVATIVES["straight_through"]
-    x = Tensor(np.array([0.2, 1.3, -0.6]), requires_grad=True)                        # not halfway between whole numbers
-    assert not gradcheck(lambda x: straight_through(x, np.rint(x.data)), x)           # a derivative would be 0 here
+    x = Tensor(np.array([0.2, 1.3, -0.6]), requires_grad=True)  # not halfway between whole numbers
+    assert not gradcheck(
+        lambda x: straight_through(x, np.rint(x.data)), x
+    )  # a derivative would be 0 here
 
 
 def test_its_value_is_a_copy_that_later_changes_do_not_reach():
@@ -43,7 +46,9 @@ def test_names_of_parameters_stay():
     model, before = layered(), list(layered().state_dict())
     reweight(model, lambda name, weight: lambda w: w, "blocks.*")
     assert list(model.state_dict()) == before
-    assert len([m for m in linear_maps(model, "blocks.*").values() if isinstance(m, Reweighted)]) == 12   # 3 layers of 4 maps
+    assert (
+        len([m for m in linear_maps(model, "blocks.*").values() if isinstance(m, Reweighted)]) == 12
+    )  # 3 layers of 4 maps
 
 
 def test_baking_computes_the_same_with_plain_maps():
@@ -65,8 +70,12 @@ def test_layers_that_share_weights_share_the_change():
 def test_the_input_can_be_changed_too(rng):
     model = layered(1)
     wanted = model.blocks[0].feed_forward(Tensor(rng.normal(size=(2, 16))) * 0.0).numpy()
-    reweight(model, lambda name, weight: lambda w: w, "feed_forward.hidden", before=lambda x: x * 0.0)
-    np.testing.assert_array_equal(model.blocks[0].feed_forward(Tensor(rng.normal(size=(2, 16)))).numpy(), wanted)
+    reweight(
+        model, lambda name, weight: lambda w: w, "feed_forward.hidden", before=lambda x: x * 0.0
+    )
+    np.testing.assert_array_equal(
+        model.blocks[0].feed_forward(Tensor(rng.normal(size=(2, 16)))).numpy(), wanted
+    )
 
 
 def test_a_pattern_that_matches_nothing_is_an_error():

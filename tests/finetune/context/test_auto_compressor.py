@@ -1,4 +1,7 @@
-"""AutoCompressor: shapes of the memory, what depends on what, and gradients that stop where they should."""
+"""AutoCompressor: shapes of the memory, what depends on what, and gradients that stop where they
+should.
+"""
+
 import dataclasses
 
 import numpy as np
@@ -31,11 +34,18 @@ def compressor(mode="replace", kappa=2, bptt=2, segment=4, **changes):
 def segment_losses(model, ids, cuts):
     """The states that predict each segment, and sigma after each, as arrays."""
     with no_grad():
-        return [(h.data, sigma[0].data) for h, sigma in model.segments(ids, np.ones_like(ids, bool), cuts)]
+        return [
+            (h.data, sigma[0].data)
+            for h, sigma in model.segments(ids, np.ones_like(ids, bool), cuts)
+        ]
 
 
 def test_segments_are_counted_from_the_end():
-    assert fixed_cuts(12, 4) == [4, 8] and fixed_cuts(10, 4) == [2, 6] and fixed_cuts(4, 4) == fixed_cuts(3, 4) == []
+    assert (
+        fixed_cuts(12, 4) == [4, 8]
+        and fixed_cuts(10, 4) == [2, 6]
+        and fixed_cuts(4, 4) == fixed_cuts(3, 4) == []
+    )
     for seed in range(20):
         edges = [*random_cuts(30, 3, 6, Random(seed)), 30]
         lengths = np.diff(edges)
@@ -47,7 +57,11 @@ def test_segments_are_counted_from_the_end():
 def test_the_memory_keeps_its_size_or_grows_by_kappa_a_segment(mode):
     model = compressor(mode)
     shapes = [sigma.shape for _, sigma in segment_losses(model, TEXTS, [4, 8])]
-    assert shapes == [(2, 2, 8), (2, 2 if mode == "replace" else 4, 8), (2, 2 if mode == "replace" else 6, 8)]
+    assert shapes == [
+        (2, 2, 8),
+        (2, 2 if mode == "replace" else 4, 8),
+        (2, 2 if mode == "replace" else 6, 8),
+    ]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -55,22 +69,25 @@ def test_one_segment_is_ordinary_language_modeling(mode):
     model = compressor(mode)
     loss, metrics = SegmentedLM(12).loss(model, SegmentedLM(12).make_batch(list(TEXTS)))
     ordinary, counted = CausalLM().loss(model.model, CausalLM().make_batch(TEXTS))
-    assert loss.item() == pytest.approx(ordinary.item(), rel=1e-13) and metrics["tokens"] == counted["tokens"] == 2 * 11
+    assert (
+        loss.item() == pytest.approx(ordinary.item(), rel=1e-13)
+        and metrics["tokens"] == counted["tokens"] == 2 * 11
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_segment_depends_on_those_before_and_not_on_those_after(mode):
     model, changed = compressor(mode), TEXTS.copy()
-    changed[:, 5] = (changed[:, 5] + 1) % V                 # a token of the second of three segments
+    changed[:, 5] = (changed[:, 5] + 1) % V  # a token of the second of three segments
     was, now = (segment_losses(model, ids, [4, 8]) for ids in (TEXTS, changed))
     np.testing.assert_array_equal(was[0][0], now[0][0])
-    assert np.abs(was[2][0] - now[2][0]).max() > 1e-6       # through sigma alone
+    assert np.abs(was[2][0] - now[2][0]).max() > 1e-6  # through sigma alone
 
 
 def test_the_figures_sizes_two_summary_tokens_after_segments_of_four():
-    model = compressor("replace", kappa=2, segment=4)       # Fig. 3.8
+    model = compressor("replace", kappa=2, segment=4)  # Fig. 3.8
     h, sigma = model.step(None, TEXTS[:, :4], np.ones((2, 4), bool))
-    assert h.shape == (2, 3, 8) and sigma[0].shape == (2, 2, 8)                         # nothing predicts the first token
+    assert h.shape == (2, 3, 8) and sigma[0].shape == (2, 2, 8)  # nothing predicts the first token
     h, sigma = model.step(sigma, TEXTS[:, 4:8], np.ones((2, 4), bool))
     assert h.shape == (2, 4, 8) and sigma[0].shape == (2, 2, 8)
 
@@ -78,15 +95,21 @@ def test_the_figures_sizes_two_summary_tokens_after_segments_of_four():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("positions", ["learned", "rope"])
 def test_rows_of_different_lengths_give_what_they_give_alone(mode, positions):
-    assert_padding_changes_nothing(lambda model, batch: model.read(batch), compressor(mode, segment=2, positions=positions))
+    assert_padding_changes_nothing(
+        lambda model, batch: model.read(batch), compressor(mode, segment=2, positions=positions)
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("contexts", [((), ()), ((), (1, 2, 3))])
 def test_without_context_there_is_no_summary_and_the_question_stands_alone(mode, contexts):
     model = compressor(mode, segment=2)
-    batch = make_batch([dataclasses.replace(e, context=c, short=()) for e, c in zip(EXAMPLES, contexts)])
-    np.testing.assert_allclose(model.read(batch).data[0], read_short(model.model, batch).data[0], rtol=0, atol=1e-12)
+    batch = make_batch(
+        [dataclasses.replace(e, context=c, short=()) for e, c in zip(EXAMPLES, contexts)]
+    )
+    np.testing.assert_allclose(
+        model.read(batch).data[0], read_short(model.model, batch).data[0], rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -96,16 +119,20 @@ def test_texts_of_different_lengths_lose_what_they_lose_alone(mode):
     together, metrics = task.loss(model, task.make_batch(rows))
     alone = [task.loss(model, task.make_batch([row])) for row in rows]
     assert metrics["tokens"] == 11 + 4 + 1 == sum(m["tokens"] for _, m in alone)
-    assert together.item() == pytest.approx(sum(loss.item() * m["tokens"] for loss, m in alone) / 16, rel=1e-12)
+    assert together.item() == pytest.approx(
+        sum(loss.item() * m["tokens"] for loss, m in alone) / 16, rel=1e-12
+    )
 
 
 def frozen_loss(model, batch, given):
-    """The loss of segments of 3 where the sigma that enters a segment named in `given` is that array."""
+    """The loss of segments of 3 where the sigma that enters a segment named in `given` is that
+    array.
+    """
     real_stopped = model.stopped
     entering = {}
 
     def stopped(sigma, left):
-        i = 4 - left                                        # which of four segments sigma enters
+        i = 4 - left  # which of four segments sigma enters
         if i in given:
             return Tensor(given[i]), sigma[1]
         entering[i] = None if sigma is None else sigma[0].data.copy()
@@ -125,10 +152,13 @@ def test_gradients_are_those_with_the_sigma_before_each_group_held_fixed(mode, b
     model = compressor(mode, kappa=1, bptt=bptt)
     batch = SegmentedLM(3).make_batch(list(TEXTS))
     _, entering = frozen_loss(model, batch, {})
-    # Four segments; counted from the last: groups of two begin at the third (2), of three at the second (1).
+    # Four segments; counted from the last: groups of two begin at the third (2), of three at the
+    # second (1).
     starts = {2: [2], 3: [1], None: []}[bptt]
     given = {i: entering[i] for i in starts}
-    assert frozen_loss(model, batch, given)[0] == pytest.approx(SegmentedLM(3).loss(model, batch)[0].item(), rel=1e-13)
+    assert frozen_loss(model, batch, given)[0] == pytest.approx(
+        SegmentedLM(3).loss(model, batch)[0].item(), rel=1e-13
+    )
     for parameter in (model.summary, model.model.tokens.weight):
         exact = grad(SegmentedLM(3).loss(model, batch)[0], [parameter])[0].data
         for at in ((0, 0), (0, 5)):
@@ -138,7 +168,8 @@ def test_gradients_are_those_with_the_sigma_before_each_group_held_fixed(mode, b
                 parameter.data[at] = value + sign * step
                 sides.append(frozen_loss(model, batch, given)[0])
             parameter.data[at] = value
-            # Central differences with step 1e-5: an error of about 1e-10 from the third derivative, as much from rounding.
+            # Central differences with step 1e-5: an error of about 1e-10 from the third derivative,
+            # as much from rounding.
             assert exact[at] == pytest.approx((sides[0] - sides[1]) / (2 * step), abs=1e-8)
 
 
@@ -169,12 +200,18 @@ def test_drawn_segments_are_the_same_for_every_row_and_every_worker():
 
 def test_it_is_trained_by_language_modeling_over_drawn_segments():
     model, task = compressor("accumulate", bptt=None, context=40), SegmentedLM(3, 5)
-    losses = fit(model, task, [tuple(row) for row in TEXTS], steps=60, batch_size=2, learning_rate=1e-2)
-    assert losses[-5:].mean() < losses[0] / 2               # two texts are soon known by heart
+    losses = fit(
+        model, task, [tuple(row) for row in TEXTS], steps=60, batch_size=2, learning_rate=1e-2
+    )
+    assert losses[-5:].mean() < losses[0] / 2  # two texts are soon known by heart
 
 
 def test_impossible_settings_are_refused():
-    for changes, match in (({"mode": "append"}, "append"), ({"kappa": 0}, "kappa 0"), ({"bptt": 1}, "bptt 1")):
+    for changes, match in (
+        ({"mode": "append"}, "append"),
+        ({"kappa": 0}, "kappa 0"),
+        ({"bptt": 1}, "bptt 1"),
+    ):
         with pytest.raises(ConfigError, match=match):
             AutoCompressor(gpt(), **{"kappa": 1, **changes})
     with pytest.raises(ConfigError, match="low <= high"):

@@ -1,4 +1,5 @@
 """Every way to read a context gives the same loss and gradients on every device."""
+
 import numpy as np
 import pytest
 
@@ -17,7 +18,9 @@ from tinylm.finetune.context.soft_context import (
 )
 
 STUDENTS = {
-    "model": gpt, "gist": lambda: GistCompressor(gpt(), 2), "soft": lambda: SoftContext(gpt(), random_context(gpt(), 2)),
+    "model": gpt,
+    "gist": lambda: GistCompressor(gpt(), 2),
+    "soft": lambda: SoftContext(gpt(), random_context(gpt(), 2)),
     "replace": lambda: AutoCompressor(gpt(), 2, "replace", segment=2),
     "accumulate": lambda: AutoCompressor(gpt(), 2, "accumulate", segment=2),
 }
@@ -30,7 +33,15 @@ def test_students_learn_the_same_on_every_device(name, device):
         loss, metrics = task.loss(student, make_batch(EXAMPLES).to(device))
         loss.backward()
         said = answers(student, task, EXAMPLES)
-        return metrics["loss"], {n: to_cpu(p.grad.data) for n, p in student.named_parameters().items() if p.grad is not None}, said
+        return (
+            metrics["loss"],
+            {
+                n: to_cpu(p.grad.data)
+                for n, p in student.named_parameters().items()
+                if p.grad is not None
+            },
+            said,
+        )
 
     (here, mine, said), (there, theirs, also) = outcome("cpu"), outcome(device)
     assert there == pytest.approx(here, rel=1e-12) and said == also
@@ -56,4 +67,6 @@ def test_contexts_are_compressed_on_every_device(device):
     soft = compress_context(model, ContextDistillation(), examples, 2, steps=1)
     assert soft.sigma.device == device
     whole = SoftContext(model, token_context(model, EXAMPLES[0].context))
-    assert ContextDistillation().loss(whole, make_batch(examples).to(device))[1]["loss"] == pytest.approx(0, abs=1e-12)
+    assert ContextDistillation().loss(whole, make_batch(examples).to(device))[1][
+        "loss"
+    ] == pytest.approx(0, abs=1e-12)

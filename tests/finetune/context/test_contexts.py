@@ -1,4 +1,5 @@
 """Contexts, questions and answers side by side: padding moves nothing."""
+
 import numpy as np
 import pytest
 
@@ -29,16 +30,26 @@ def test_rows_end_at_the_last_column():
 
 
 def test_a_batch_holds_every_part_in_columns_of_its_own():
-    assert BATCH.inputs.tolist() == [[0, 2, 6], [1, 4, 1], [0, 0, 0]] and BATCH.real.sum(axis=1).tolist() == [2, 3, 1]
-    assert BATCH.targets.tolist() == [[5, 3, IGNORE], [6, IGNORE, IGNORE], [1, 2, 3]] and BATCH.tokens == 2 + 1 + 3
+    assert BATCH.inputs.tolist() == [[0, 2, 6], [1, 4, 1], [0, 0, 0]] and BATCH.real.sum(
+        axis=1
+    ).tolist() == [2, 3, 1]
+    assert (
+        BATCH.targets.tolist() == [[5, 3, IGNORE], [6, IGNORE, IGNORE], [1, 2, 3]]
+        and BATCH.tokens == 2 + 1 + 3
+    )
     assert BATCH.context.shape == (3, 5) and BATCH.short.shape == (3, 3) and BATCH.teacher is None
     assert BATCH.rows(1, 2).context.tolist() == [[0, 0, 0, 2, 0]]
 
 
 def test_positions_count_tokens_and_not_columns():
     model = gpt()
-    _, real, positions = layout([tokens(model, BATCH.context, BATCH.context_real), vectors(model.tokens.weight[:2], 3),
-                                 tokens(model, BATCH.inputs, BATCH.real)])
+    _, real, positions = layout(
+        [
+            tokens(model, BATCH.context, BATCH.context_real),
+            vectors(model.tokens.weight[:2], 3),
+            tokens(model, BATCH.inputs, BATCH.real),
+        ]
+    )
     for r, p in zip(real, positions):
         assert p[r].tolist() == list(range(r.sum()))
 
@@ -52,14 +63,16 @@ def test_rows_of_different_lengths_give_what_they_give_alone(read, positions):
 def test_reading_a_context_is_reading_the_tokens_in_a_row():
     model, e = gpt(), EXAMPLES[0]
     whole = model(np.array([[*e.context, *e.question, *e.answer[:-1]]])).data[0, -2:]
-    np.testing.assert_allclose(read_context(model, BATCH).data[0, :2], whole, rtol=0, atol=1e-12)      # rounding
+    np.testing.assert_allclose(
+        read_context(model, BATCH).data[0, :2], whole, rtol=0, atol=1e-12
+    )  # rounding
 
 
 def test_models_that_count_columns_refuse_padding_between_tokens():
     model = gpt(positions="alibi")
     with pytest.raises(ConfigError, match="alibi"):
         read_context(model, BATCH)
-    read_context(model, make_batch(EXAMPLES[:1]))           # without padding there is nothing to refuse
+    read_context(model, make_batch(EXAMPLES[:1]))  # without padding there is nothing to refuse
 
 
 def test_examples_without_question_or_answer_are_refused():

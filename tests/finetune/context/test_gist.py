@@ -1,4 +1,5 @@
 """Gist tokens: what the mask hides, and that a kept gist is as good as the prompt behind the mask."""
+
 import dataclasses
 
 import numpy as np
@@ -23,12 +24,14 @@ def gist(k=2, **changes):
 
 
 def test_the_mask_of_two_gist_tokens_after_two_of_a_prompt():
-    rows = ["x.....",
-            "xx....",
-            "xxx...",                                       # the gist tokens see the prompt and each other
-            "xxxx..",
-            "..xxx.",                                       # what follows sees the gist tokens and itself
-            "..xxxx"]
+    rows = [
+        "x.....",
+        "xx....",
+        "xxx...",  # the gist tokens see the prompt and each other
+        "xxxx..",
+        "..xxx.",  # what follows sees the gist tokens and itself
+        "..xxxx",
+    ]
     assert gist_mask(2, 2, 6).tolist() == [[c == "x" for c in row] for row in rows]
 
 
@@ -42,7 +45,9 @@ def test_without_prompt_the_mask_is_causal_and_what_does_not_fit_is_refused():
 
 @pytest.mark.parametrize("positions", ["learned", "rope"])
 def test_rows_of_different_lengths_give_what_they_give_alone(positions):
-    assert_padding_changes_nothing(lambda model, batch: model.read(batch), gist(positions=positions))
+    assert_padding_changes_nothing(
+        lambda model, batch: model.read(batch), gist(positions=positions)
+    )
 
 
 @pytest.mark.parametrize("positions", ["learned", "rope"])
@@ -50,23 +55,32 @@ def test_rows_of_different_lengths_give_what_they_give_alone(positions):
 def test_a_kept_gist_gives_what_the_whole_masked_run_gives(positions, kv_heads):
     model = gist(3, positions=positions, n_kv_head=kv_heads)
     kept = model.compress(BATCH.context, BATCH.context_real)
-    assert kept[0].length == 3 and kept[1].tolist() == [5 + 3, 2 + 3, 3 + 3]            # positions go on after |c| + k
+    assert kept[0].length == 3 and kept[1].tolist() == [
+        5 + 3,
+        2 + 3,
+        3 + 3,
+    ]  # positions go on after |c| + k
     blind = dataclasses.replace(BATCH, context=None, context_real=None)
     whole = model.read(BATCH).data
-    for _ in range(2):                                      # reading leaves the gist as it was
-        np.testing.assert_allclose(model.read_compressed(kept, blind).data, whole, rtol=0, atol=1e-12)
+    for _ in range(2):  # reading leaves the gist as it was
+        np.testing.assert_allclose(
+            model.read_compressed(kept, blind).data, whole, rtol=0, atol=1e-12
+        )
 
 
 def test_changing_the_prompt_after_the_gist_was_kept_changes_nothing_and_before_it_does():
     model = gist()
     kept = model.compress(BATCH.context, BATCH.context_real)
     other = dataclasses.replace(BATCH, context=(BATCH.context + 1) % V)
-    np.testing.assert_array_equal(model.read_compressed(kept, other).data, model.read_compressed(kept, BATCH).data)
+    np.testing.assert_array_equal(
+        model.read_compressed(kept, other).data, model.read_compressed(kept, BATCH).data
+    )
     assert np.abs(model.read(other).data - model.read(BATCH).data).max() > 1e-3
 
 
 def test_what_follows_the_gist_sees_the_prompt_only_through_it():
-    # In the first layer gist tokens are the same whatever the prompt is. With one layer nothing can pass.
+    # In the first layer gist tokens are the same whatever the prompt is. With one layer nothing can
+    # pass.
     model = gist(n_layer=1)
     other = dataclasses.replace(BATCH, context=(BATCH.context + 1) % V)
     np.testing.assert_array_equal(model.read(other).data, model.read(BATCH).data)
@@ -92,17 +106,24 @@ def test_gist_vectors_alone_are_trained_where_the_model_is_frozen():
     freeze(model.model)
     before = model.state_dict()
     fit(model, AnswerLikelihood(), EXAMPLES, steps=3)
-    changed = {name for name, value in model.state_dict().items() if not np.array_equal(value, before[name])}
+    changed = {
+        name
+        for name, value in model.state_dict().items()
+        if not np.array_equal(value, before[name])
+    }
     assert changed == {"gist"}
 
 
 def test_training_brings_it_nearer_to_the_model_that_sees_the_prompt():
     task, rng = ContextDistillation(gpt()), np.random.default_rng(0)
-    examples = [ContextExample(tuple(rng.integers(0, V, 4)), tuple(rng.integers(0, V, 2)), (0,)) for _ in range(24)]
+    examples = [
+        ContextExample(tuple(rng.integers(0, V, 4)), tuple(rng.integers(0, V, 2)), (0,))
+        for _ in range(24)
+    ]
     model, batch = gist(), make_batch(examples)
     before = task.loss(model, batch)[0].item()
     fit(model, task, examples, steps=60, batch_size=8, learning_rate=1e-2)
-    assert task.loss(model, batch)[0].item() < before / 3   # 0.22 before, 0.023 after
+    assert task.loss(model, batch)[0].item() < before / 3  # 0.22 before, 0.023 after
 
 
 def test_a_gist_is_made_and_read_without_dropout_by_a_model_in_training_too():

@@ -1,4 +1,7 @@
-"""Losses between distributions of whole answers: by listing all 27 answers of 3 tokens out of 3, and by drawing them."""
+"""Losses between distributions of whole answers: by listing all 27 answers of 3 tokens out of 3,
+and by drawing them.
+"""
+
 import numpy as np
 import pytest
 
@@ -31,31 +34,49 @@ def tables(seed):
 
 
 def test_exact_losses_of_table_models_are_their_sums():
-    teacher, student, t, s = EnumerableLM.random(3, N, 4), EnumerableLM.random(3, N, 5), tables(4), tables(5)
-    losses = [f(teacher, student, (1,), (1,), N).item()
-              for f in (sd.sequence_cross_entropy, sd.sequence_kl, sd.sequence_kl_by_tokens, sd.sequence_reverse_kl)]
+    teacher = EnumerableLM.random(3, N, 4)
+    student = EnumerableLM.random(3, N, 5)
+    t = tables(4)
+    s = tables(5)
+    losses = [
+        f(teacher, student, (1,), (1,), N).item()
+        for f in (
+            sd.sequence_cross_entropy,
+            sd.sequence_kl,
+            sd.sequence_kl_by_tokens,
+            sd.sequence_reverse_kl,
+        )
+    ]
     p, q, kl = np.exp(t), np.exp(s), np.exp(t) @ (t - s)
-    np.testing.assert_allclose(losses, [-p @ s, kl, kl, q @ (s - t)], rtol=1e-12)       # rounding of 27 terms
+    np.testing.assert_allclose(
+        losses, [-p @ s, kl, kl, q @ (s - t)], rtol=1e-12
+    )  # rounding of 27 terms
 
 
 def test_answers_have_the_probabilities_that_scoring_gives_them():
     model = gpt(vocab_size=3)
     answers = sd.all_answers(3, N)
     found = sd.answer_log_probability(model, PROMPT, answers).data
-    np.testing.assert_allclose(found, [conditional_logprob(model, PROMPT, y) for y in answers], atol=1e-12)
+    np.testing.assert_allclose(
+        found, [conditional_logprob(model, PROMPT, y) for y in answers], atol=1e-12
+    )
     assert np.exp(found).sum() == pytest.approx(1, rel=1e-12) and len(answers) == 27
 
 
 def test_the_divergence_of_answers_is_the_sum_of_those_of_tokens_value_and_gradient():
     teacher, student = pair()
-    whole, by_tokens = (f(teacher, student, PROMPT, SHORT, N) for f in (sd.sequence_kl, sd.sequence_kl_by_tokens))
+    whole, by_tokens = (
+        f(teacher, student, PROMPT, SHORT, N) for f in (sd.sequence_kl, sd.sequence_kl_by_tokens)
+    )
     assert by_tokens.item() == pytest.approx(whole.item(), rel=1e-12) and whole.item() > 0
     np.testing.assert_allclose(gradients(by_tokens, student), gradients(whole, student), atol=1e-12)
 
 
 def test_the_gradient_of_the_divergence_is_that_of_the_cross_entropy():
     teacher, student = pair()
-    loss, cost = (f(teacher, student, PROMPT, SHORT, N) for f in (sd.sequence_kl, sd.sequence_cross_entropy))
+    loss, cost = (
+        f(teacher, student, PROMPT, SHORT, N) for f in (sd.sequence_kl, sd.sequence_cross_entropy)
+    )
     np.testing.assert_allclose(gradients(loss, student), gradients(cost, student), atol=1e-12)
     entropy = sd.sequence_cross_entropy(teacher, teacher, PROMPT, PROMPT, N).item()
     assert cost.item() - entropy == pytest.approx(loss.item(), rel=1e-12)
@@ -72,7 +93,9 @@ def test_the_reverse_divergence_is_differentiated_through_its_weights_too():
             with no_grad():
                 sides.append(sd.sequence_reverse_kl(teacher, student, PROMPT, SHORT, N).item())
         table.data[at] = value
-        assert exact[at] == pytest.approx((sides[0] - sides[1]) / (2 * step), abs=1e-8)          # central differences: step^2
+        assert exact[at] == pytest.approx(
+            (sides[0] - sides[1]) / (2 * step), abs=1e-8
+        )  # central differences: step^2
 
 
 @pytest.mark.parametrize("loss", [sd.sequence_kl, sd.sequence_kl_by_tokens, sd.sequence_reverse_kl])
@@ -85,16 +108,23 @@ def test_a_student_equal_to_its_teacher_has_no_divergence_and_no_gradient(loss):
     assert all(p.grad is None for p in teacher.parameters())
 
 
-@pytest.mark.parametrize("exact, sampled", [(sd.sequence_cross_entropy, sd.sampled_cross_entropy),
-                                            (sd.sequence_kl_by_tokens, sd.sampled_kl)])
+@pytest.mark.parametrize(
+    "exact, sampled",
+    [
+        (sd.sequence_cross_entropy, sd.sampled_cross_entropy),
+        (sd.sequence_kl_by_tokens, sd.sampled_kl),
+    ],
+)
 def test_drawn_answers_estimate_the_sum_without_bias(exact, sampled, monkeypatch):
     teacher, student = pair()
     answers, values = sd.all_answers(3, N), []
-    for y in answers:                                       # a mean over draws: its expectation is a sum over what can be drawn
+    for y in answers:  # a mean over draws: its expectation is a sum over what can be drawn
         monkeypatch.setattr(sd, "draw", lambda *_, y=y: y[None])
         values.append(sampled(teacher, student, PROMPT, SHORT, N, 1).item())
     chance = np.exp(sd.answer_log_probability(teacher, PROMPT, answers).data)
-    assert chance @ values == pytest.approx(exact(teacher, student, PROMPT, SHORT, N).item(), rel=1e-12)
+    assert chance @ values == pytest.approx(
+        exact(teacher, student, PROMPT, SHORT, N).item(), rel=1e-12
+    )
 
 
 def test_a_thousand_drawn_answers_come_near_the_sum():
@@ -104,8 +134,10 @@ def test_a_thousand_drawn_answers_come_near_the_sum():
         truth = sd.sequence_cross_entropy(teacher, student, PROMPT, SHORT, N).item()
         estimate = sd.sampled_cross_entropy(teacher, student, PROMPT, SHORT, N, draws).item()
         chance = np.exp(sd.answer_log_probability(teacher, PROMPT, answers).data)
-        deviation = np.sqrt(chance @ (-sd.answer_log_probability(student, SHORT, answers).data - truth) ** 2 / draws)
-    assert abs(estimate - truth) < 4 * deviation            # four standard errors
+        deviation = np.sqrt(
+            chance @ (-sd.answer_log_probability(student, SHORT, answers).data - truth) ** 2 / draws
+        )
+    assert abs(estimate - truth) < 4 * deviation  # four standard errors
 
 
 def test_answers_are_drawn_from_the_teacher():
@@ -123,14 +155,21 @@ def test_hard_targets_are_supervised_fine_tuning_on_what_the_teacher_says():
     said = sd.hard_targets(teacher, EXAMPLES, 2)
     loss, _ = AnswerLikelihood().loss(student, make_batch(said))
     by_hand = [-conditional_logprob(student, [*e.short, *e.question], e.answer) for e in said]
-    assert loss.item() == pytest.approx(np.sum(by_hand) / 6, rel=1e-12)                 # three answers of two tokens
+    assert loss.item() == pytest.approx(
+        np.sum(by_hand) / 6, rel=1e-12
+    )  # three answers of two tokens
 
 
 def test_hard_targets_are_the_limit_of_a_teacher_that_is_sure():
-    tables = [np.eye(3)[np.zeros((3,) * i, int) + 1] * (1 - 2e-9) + 1e-9 * (1 - np.eye(3)[1]) for i in (1, 2, 3)]
-    teacher, (_, student) = EnumerableLM(tables), pair()                                # it says 1 1 1
+    tables = [
+        np.eye(3)[np.zeros((3,) * i, int) + 1] * (1 - 2e-9) + 1e-9 * (1 - np.eye(3)[1])
+        for i in (1, 2, 3)
+    ]
+    teacher, (_, student) = EnumerableLM(tables), pair()  # it says 1 1 1
     loss = sd.sequence_cross_entropy(teacher, student, (1,), SHORT, N).item()
-    assert loss == pytest.approx(-conditional_logprob(student, SHORT, (1, 1, 1)), abs=1e-6)       # 1e-9 from sure, times log-odds
+    assert loss == pytest.approx(
+        -conditional_logprob(student, SHORT, (1, 1, 1)), abs=1e-6
+    )  # 1e-9 from sure, times log-odds
 
 
 def test_a_beam_as_wide_as_all_answers_finds_the_best_one_and_a_narrow_one_no_better():
@@ -147,7 +186,7 @@ def test_drawn_targets_follow_the_seed_and_forget_what_the_teacher_said_before()
     one, same, other = (sd.sampled_targets(model, e * 8, 3, seed=s) for s in (0, 0, 1))
     assert one == same and one != other and one[0].teacher is None and len(one[0].answer) == 3
     ended = sd.sampled_targets(model, e * 8, 3, eos=one[0].answer[0])
-    assert ended[0].answer == one[0].answer[:1]             # the end token is the last
+    assert ended[0].answer == one[0].answer[:1]  # the end token is the last
 
 
 def test_divergence_by_tokens_along_drawn_answers_is_a_task():
@@ -157,10 +196,14 @@ def test_divergence_by_tokens_along_drawn_answers_is_a_task():
     e = drawn[0]
     by_hand = []
     for example in drawn:
-        t, s = (sd.answer_scores(m, [*c, *e.question], np.array([example.answer[:-1]])).data
-                for m, c in ((teacher, e.context), (student, e.short)))
+        t, s = (
+            sd.answer_scores(m, [*c, *e.question], np.array([example.answer[:-1]])).data
+            for m, c in ((teacher, e.context), (student, e.short))
+        )
         by_hand.append((np.exp(t) * (t - s)).sum())
-    assert loss.item() == pytest.approx(np.mean(by_hand) / 3, rel=1e-12)                # a mean over tokens, three an answer
+    assert loss.item() == pytest.approx(
+        np.mean(by_hand) / 3, rel=1e-12
+    )  # a mean over tokens, three an answer
 
 
 def test_too_many_answers_are_refused():

@@ -1,4 +1,5 @@
 """A tiny GPT in float64, and examples with contexts and questions of different lengths."""
+
 import numpy as np
 
 from tinylm.finetune.context.contexts import ContextExample, make_batch
@@ -11,7 +12,10 @@ V = 7
 
 def gpt(seed=0, **changes):
     """A model whose derivatives are large enough to be seen."""
-    sizes = dict(vocab_size=V, context=24, n_layer=2, n_head=2, d_model=8, d_hidden=12, dropout=0.0) | changes
+    sizes = (
+        dict(vocab_size=V, context=24, n_layer=2, n_head=2, d_model=8, d_hidden=12, dropout=0.0)
+        | changes
+    )
     return ready(GPT(GPTConfig(**sizes), seed, np.float64).eval())
 
 
@@ -20,7 +24,9 @@ EXAMPLES = [
     ContextExample((2, 0), (1, 4, 1), (6,), short=(2, 2, 5)),
     ContextExample((6, 6, 1), (0,), (1, 2, 3)),
 ]
-ONES = [make_batch([example]) for example in EXAMPLES]      # each example in a batch of its own: no padding at all
+ONES = [
+    make_batch([example]) for example in EXAMPLES
+]  # each example in a batch of its own: no padding at all
 BATCH = make_batch(EXAMPLES)
 
 
@@ -33,4 +39,4 @@ def assert_padding_changes_nothing(read, model):
     """A row among others gives what it gives alone, to rounding."""
     together = read(model, BATCH).data
     for row, alone in zip(together, rows_alone(read, model)):
-        np.testing.assert_allclose(row[:len(alone)], alone, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(row[: len(alone)], alone, rtol=0, atol=1e-12)

@@ -1,4 +1,5 @@
 """A small encoder, and tasks on the same texts that ask for different things."""
+
 import numpy as np
 
 from tinylm.backend import Random
@@ -13,7 +14,15 @@ ENCODER_INPUT = EncoderInput(SPECIAL)
 
 def encoder(seed=0, dtype=np.float32):
     """A BERT of one layer without dropout."""
-    sizes = dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, d_model=16, d_hidden=16, context=8, dropout=0.0)
+    sizes = dict(
+        vocab_size=SPECIAL.vocab_size,
+        n_layer=1,
+        n_head=2,
+        d_model=16,
+        d_hidden=16,
+        context=8,
+        dropout=0.0,
+    )
     return build(tiny("bert-base-uncased", **sizes), seed, dtype=dtype)
 
 

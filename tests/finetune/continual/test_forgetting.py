@@ -1,4 +1,7 @@
-"""The accuracy matrix by hand, and the two limits: a frozen encoder forgets nothing, opposite labels force forgetting."""
+"""The accuracy matrix by hand, and the two limits: a frozen encoder forgets nothing, opposite
+labels force forgetting.
+"""
+
 import numpy as np
 import pytest
 
@@ -16,30 +19,36 @@ from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items, us
 from tinylm.finetune.fitting import evaluate, fit
 from tinylm.finetune.freezing import freeze
 
-R = np.array([[0.9, 0.5, 0.4],
-              [0.6, 0.8, 0.5],
-              [0.7, 0.6, 0.9]])
+R = np.array([[0.9, 0.5, 0.4], [0.6, 0.8, 0.5], [0.7, 0.6, 0.9]])
 
 
 def test_the_numbers_of_a_matrix_by_hand():
     np.testing.assert_allclose(forgetting(R), [0.9 - 0.7, 0.8 - 0.6])
     np.testing.assert_allclose(backward_transfer(R), -0.2)
-    np.testing.assert_allclose(forward_transfer(R, [0.5, 0.5, 0.5]), (0.0 + 0.0) / 2)  # R[0, 1] and R[1, 2] are 0.5 too
+    np.testing.assert_allclose(
+        forward_transfer(R, [0.5, 0.5, 0.5]), (0.0 + 0.0) / 2
+    )  # R[0, 1] and R[1, 2] are 0.5 too
     np.testing.assert_allclose(final_accuracy(R), (0.7 + 0.6 + 0.9) / 3)
     later = R.copy()
-    later[1, 0] = 0.95                                      # the first task was at its best after the second
+    later[1, 0] = 0.95  # the first task was at its best after the second
     np.testing.assert_allclose(forgetting_from_peak(later), [0.25, 0.2])
 
 
 def test_one_task_has_nothing_to_forget():
-    assert forgetting([[0.7]]).shape == (0,) and backward_transfer([[0.7]]) == 0 and forward_transfer([[0.7]], [0.5]) == 0
+    assert (
+        forgetting([[0.7]]).shape == (0,)
+        and backward_transfer([[0.7]]) == 0
+        and forward_transfer([[0.7]], [0.5]) == 0
+    )
     with pytest.raises(ShapeError, match="must be square"):
         forgetting(R[:2])
 
 
 def test_the_matrix_has_a_row_for_every_moment_and_a_column_for_every_task():
     learnt = []
-    found = accuracy_matrix("ab", lambda i, task: learnt.append(task), lambda j, task: len(learnt) + 10 * j)
+    found = accuracy_matrix(
+        "ab", lambda i, task: learnt.append(task), lambda j, task: len(learnt) + 10 * j
+    )
     assert learnt == ["a", "b"]
     np.testing.assert_array_equal(found, [[1, 11], [2, 12]])
 
@@ -49,9 +58,19 @@ def sequence(model, tasks, learning_rate):
     task = ManyTasks.of(ENCODER_INPUT, len(tasks))
 
     def learn(i, examples):
-        fit(use_heads(model, [i]), task, items(i, examples), epochs=8, batch_size=8, learning_rate=learning_rate, weight_decay=0.1)
+        fit(
+            use_heads(model, [i]),
+            task,
+            items(i, examples),
+            epochs=8,
+            batch_size=8,
+            learning_rate=learning_rate,
+            weight_decay=0.1,
+        )
 
-    return accuracy_matrix(tasks, learn, lambda j, examples: evaluate(model, task, items(j, examples))["accuracy"])
+    return accuracy_matrix(
+        tasks, learn, lambda j, examples: evaluate(model, task, items(j, examples))["accuracy"]
+    )
 
 
 def test_a_frozen_encoder_with_a_head_for_each_task_forgets_nothing():
@@ -59,14 +78,22 @@ def test_a_frozen_encoder_with_a_head_for_each_task_forgets_nothing():
     model = ManyHeads(encoder(), (2, 2), "mean")
     freeze(model.encoder)
     found = sequence(model, tasks, 0.5)
-    np.testing.assert_array_equal(forgetting(found), 0)     # exactly: nothing that the first answers depend on was changed
-    assert found[0, 0] > 0.6                                # and something was learnt
+    np.testing.assert_array_equal(
+        forgetting(found), 0
+    )  # exactly: nothing that the first answers depend on was changed
+    assert found[0, 0] > 0.6  # and something was learnt
 
 
 def test_the_heads_of_other_tasks_are_left_bit_for_bit():
     model = ManyHeads(encoder(), (2, 2))
     before = model.classifiers[0].state_dict()["out.weight"]
-    fit(use_heads(model, [1]), ManyTasks.of(ENCODER_INPUT, 2), items(1, word_task(1)), epochs=1, weight_decay=0.5)
+    fit(
+        use_heads(model, [1]),
+        ManyTasks.of(ENCODER_INPUT, 2),
+        items(1, word_task(1)),
+        epochs=1,
+        weight_decay=0.5,
+    )
     np.testing.assert_array_equal(model.classifiers[0].state_dict()["out.weight"], before)
     assert all(p.requires_grad for p in use_heads(model, [0, 1]).parameters())
 
@@ -80,6 +107,8 @@ def test_opposite_labels_under_one_head_force_forgetting():
     def learn(i, part):
         fit(model, task, items(0, part), epochs=6, batch_size=8, learning_rate=0.02)
 
-    found = accuracy_matrix(tasks, learn, lambda j, part: evaluate(model, task, items(0, part))["accuracy"])
-    np.testing.assert_allclose(found.sum(axis=1), 1)        # what is right for one is wrong for the other
+    found = accuracy_matrix(
+        tasks, learn, lambda j, part: evaluate(model, task, items(0, part))["accuracy"]
+    )
+    np.testing.assert_allclose(found.sum(axis=1), 1)  # what is right for one is wrong for the other
     assert found[0, 0] > 0.9 and forgetting(found)[0] > 0.8

@@ -1,4 +1,5 @@
 """Batches of several tasks: each row has its own head, and logits that were said are said again."""
+
 import numpy as np
 import pytest
 
@@ -24,15 +25,18 @@ def test_a_batch_of_two_tasks_scores_each_row_with_its_own_head():
 
 
 def test_what_was_said_is_said_again():
-    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
+    model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
+    task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
     examples = [Item(0, [1, 2], 1), Item(1, [3], 2)]
     kept = with_logits(model, task, examples, batch_size=1)
     plain = task.loss(model, task.make_batch(examples))[0].item()
     same = task.loss(model, task.make_batch(kept))[0].item()
-    np.testing.assert_allclose(same, plain)                 # it still says the same
+    np.testing.assert_allclose(same, plain)  # it still says the same
     kept[1].said[0] += 1.0
     other = task.loss(model, task.make_batch(kept))[0].item()
-    np.testing.assert_allclose(other, plain + 2.0 / 3 / 2)  # 2 * 1^2 as a mean over 3 classes, over 2 rows
+    np.testing.assert_allclose(
+        other, plain + 2.0 / 3 / 2
+    )  # 2 * 1^2 as a mean over 3 classes, over 2 rows
 
 
 def test_another_device_says_the_same_of_many_tasks(device):
@@ -47,8 +51,12 @@ def test_another_device_says_the_same_of_many_tasks(device):
 
 
 def test_rows_that_nothing_was_said_about_are_only_labeled():
-    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
-    examples = [Item(0, [1, 2], 1), Item(1, [3], 2)]        # the one without logits has more classes than the one with
+    model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
+    task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
+    examples = [
+        Item(0, [1, 2], 1),
+        Item(1, [3], 2),
+    ]  # the one without logits has more classes than the one with
     kept = with_logits(model, task, examples[:1]) + examples[1:]
     plain = task.loss(model, task.make_batch(examples))[0].item()
     np.testing.assert_allclose(task.loss(model, task.make_batch(kept))[0].item(), plain)
@@ -68,7 +76,8 @@ def test_a_classifier_of_one_task_is_what_many_heads_are_made_of():
 
 
 def test_logits_of_a_float64_model_are_kept_as_exactly():
-    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=1.0)
+    model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
+    task = ManyTasks.of(ENCODER_INPUT, 2, imitate=1.0)
     kept = with_logits(model, task, [Item(0, [1, 2], 1), Item(1, [3], 2)])
     batch = task.make_batch(kept)
     assert batch.said.dtype == np.float64
@@ -76,25 +85,29 @@ def test_logits_of_a_float64_model_are_kept_as_exactly():
 
 
 def test_rows_without_a_label_count_for_what_was_said():
-    model, task = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval(), ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
+    model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
+    task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
     examples = [Item(0, [1, 2], 1), Item(1, [3], None, said=np.zeros(3)), Item(1, [4], None)]
     batch = task.make_batch(examples)
-    assert batch.tokens == 2                                # the third row asks for nothing
+    assert batch.tokens == 2  # the third row asks for nothing
     parts = [batch.rows(i, i + 1) for i in range(3)]
     assert [part.tokens for part in parts] == [1, 1, 0]
-    whole, losses = task.loss(model, batch)[0].item(), [task.loss(model, part)[0].item() for part in parts]
-    np.testing.assert_allclose(whole, np.dot(losses, [1 / 2, 1 / 2, 0]))               # micro-batches, weighted by what counts
+    whole = task.loss(model, batch)[0].item()
+    losses = [task.loss(model, part)[0].item() for part in parts]
+    np.testing.assert_allclose(
+        whole, np.dot(losses, [1 / 2, 1 / 2, 0])
+    )  # micro-batches, weighted by what counts
     z = model(batch.inputs, batch.which, **batch.options)[1][2].numpy()[0]
     np.testing.assert_allclose(losses[1], 2.0 * (z * z).mean())
-    assert ManyTasks.of(ENCODER_INPUT, 2).make_batch(examples).tokens == 1             # nothing is imitated
+    assert ManyTasks.of(ENCODER_INPUT, 2).make_batch(examples).tokens == 1  # nothing is imitated
 
 
 def test_classes_that_nothing_was_said_about_take_no_part_however_large():
     model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
     task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
     spoken = [Item(1, [3], None, said=np.zeros(2)), Item(1, [4], None, said=np.zeros(3))]
-    batch = task.make_batch(spoken)                         # of the first row class 2 is not known
-    model.classifiers[1].out.bias.data[2] = 1e200           # its square is infinite
+    batch = task.make_batch(spoken)  # of the first row class 2 is not known
+    model.classifiers[1].out.bias.data[2] = 1e200  # its square is infinite
     z = model(batch.inputs, batch.which, **batch.options)[0][2].numpy()[0]
     loss = task.loss(model, batch.rows(0, 1))[0].item()
     np.testing.assert_allclose(loss, 2.0 * (z[:2] ** 2).mean())

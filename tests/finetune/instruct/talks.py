@@ -1,4 +1,5 @@
 """A tiny model and conversations to tune it on."""
+
 import numpy as np
 
 from tinylm.finetune.instruct.conversations import MARKS, ROLES, encode_samples
@@ -6,7 +7,7 @@ from tinylm.finetune.instruct.vocabulary import add_special
 from tinylm.models import GPT, GPTConfig
 from tinylm.tokenizers import ByteTokenizer
 
-TOKENIZER = add_special(ByteTokenizer(), MARKS)              # 256 bytes, and 256 .. 259 the marks
+TOKENIZER = add_special(ByteTokenizer(), MARKS)  # 256 bytes, and 256 .. 259 the marks
 END = TOKENIZER.special["<|end|>"]
 
 
@@ -14,8 +15,18 @@ def said(*turns):
     return [{"role": role, "content": content} for role, content in turns]
 
 
-TALK = said(("system", "Be brief."), ("user", "hi"), ("assistant", "yo"), ("user", "2+2?"), ("assistant", "4."))
-TALKS = [TALK, said(("user", "a"), ("assistant", "bcd")), said(("user", "what?"), ("assistant", "no"), ("user", "."))]
+TALK = said(
+    ("system", "Be brief."),
+    ("user", "hi"),
+    ("assistant", "yo"),
+    ("user", "2+2?"),
+    ("assistant", "4."),
+)
+TALKS = [
+    TALK,
+    said(("user", "a"), ("assistant", "bcd")),
+    said(("user", "what?"), ("assistant", "no"), ("user", ".")),
+]
 
 
 def examples(samples=TALKS):

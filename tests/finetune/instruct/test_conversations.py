@@ -1,4 +1,5 @@
 """Which tokens of a conversation are the model's to say, to the token."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,8 +23,20 @@ from tinylm.models.published.chat_template import TEMPLATES
 from tinylm.pretrain.batch import IGNORE
 from tinylm.tokenizers import ByteTokenizer
 
-SPECIAL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|begin_of_text|>",
-           "<start_of_turn>", "<end_of_turn>", "<bos>", "<s>", "</s>", *MARKS]
+SPECIAL = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|begin_of_text|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<bos>",
+    "<s>",
+    "</s>",
+    *MARKS,
+]
 EVERY_MARK = add_special(ByteTokenizer(), SPECIAL)
 
 
@@ -32,9 +45,10 @@ def test_the_books_example_ignores_seven_tokens_and_learns_five():
     ids = {word: i for i, word in enumerate(dict.fromkeys(words))}
     x, y = ([ids[word] for word in part] for part in (words[:7], words[7:]))
     sample = encode_sft(x, y)
-    assert sample.answer.tolist() == [False] * 7 + [True] * 5                            # the context; The result is 4 .
+    assert sample.answer.tolist() == [False] * 7 + [True] * 5  # the context; The result is 4 .
     targets = sample.targets()
-    # Shifted by one, rows 0 .. 10 predict tokens 1 .. 11: rows 6 .. 10 count, and row 6 reads the last token of the context.
+    # Shifted by one, rows 0 .. 10 predict tokens 1 .. 11: rows 6 .. 10 count, and row 6 reads the
+    # last token of the context.
     assert np.flatnonzero(targets != IGNORE).tolist() == [6, 7, 8, 9, 10]
     assert targets[6:].tolist() == y and sample.prompt == 7 and sample.first_answer().tolist() == y
 
@@ -47,29 +61,36 @@ def test_context_and_answer_need_a_token_each(x, y):
 
 def test_our_template_is_made_of_marks():
     assert ROLES.text(TALK[:2]) == "<|system|>Be brief.<|user|>hi<|assistant|>"
-    assert TOKENIZER.decode(examples()[0].ids) == ("<|system|>Be brief.<|user|>hi<|assistant|>yo<|end|>"
-                                                   "<|user|>2+2?<|assistant|>4.<|end|>")
+    assert TOKENIZER.decode(examples()[0].ids) == (
+        "<|system|>Be brief.<|user|>hi<|assistant|>yo<|end|><|user|>2+2?<|assistant|>4.<|end|>"
+    )
 
 
 @pytest.mark.parametrize("name", ["roles", *TEMPLATES])
 def test_the_answers_and_their_end_marks_are_learnt_and_nothing_else(name):
     template = chat_template(name)
-    talk = TALK if name in ("roles", "chatml", "llama3", "llama2", "zephyr") else TALK[1:]               # the others have no system
+    talk = (
+        TALK if name in ("roles", "chatml", "llama3", "llama2", "zephyr") else TALK[1:]
+    )  # the others have no system
     one = encode_conversation(EVERY_MARK, template, talk)
-    space = " " if name == "llama2" else ""                                              # it writes spaces around answers
+    space = " " if name == "llama2" else ""  # it writes spaces around answers
     learnt = EVERY_MARK.decode(one.ids[one.answer])
     assert learnt == "".join(f"{space}{answer}{space}{template.end}" for answer in ("yo", "4."))
     whole = template.encode(EVERY_MARK, talk, add_prompt=False)
-    np.testing.assert_array_equal(one.ids, whole[:len(one.ids)])                         # and what is after the last is left out
+    np.testing.assert_array_equal(
+        one.ids, whole[: len(one.ids)]
+    )  # and what is after the last is left out
     asked = template.encode(EVERY_MARK, talk[:-1], add_prompt=True)
-    np.testing.assert_array_equal(one.ids[:len(asked)], asked)                           # the model is asked with the same ids
+    np.testing.assert_array_equal(
+        one.ids[: len(asked)], asked
+    )  # the model is asked with the same ids
 
 
 def test_the_mask_of_a_conversation_is_that_of_its_turns_one_after_another():
     whole = examples()[0]
     turns = [encode_conversation(TOKENIZER, ROLES, TALK[:n], turns="last").answer for n in (3, 5)]
     expected = turns[1].copy()
-    expected[:len(turns[0])] |= turns[0]
+    expected[: len(turns[0])] |= turns[0]
     np.testing.assert_array_equal(whole.answer, expected)
 
 
@@ -78,10 +99,14 @@ def test_the_last_turn_alone_can_be_learnt():
     assert TOKENIZER.decode(one.ids[one.answer]) == "4.<|end|>"
 
 
-@given(st.lists(st.sampled_from(["a", " ", "<|end|>", "<|assistant|>", "\n"]), max_size=8).map("".join))
+@given(
+    st.lists(st.sampled_from(["a", " ", "<|end|>", "<|assistant|>", "\n"]), max_size=8).map("".join)
+)
 def test_no_text_forges_an_end_or_a_turn(content):
     one = encode_conversation(TOKENIZER, ROLES, said(("user", content), ("assistant", content)))
-    assert (one.ids >= 256).sum() == 3 and (one.ids == END).sum() == 1                   # <|user|>, <|assistant|>, <|end|>
+    assert (one.ids >= 256).sum() == 3 and (
+        one.ids == END
+    ).sum() == 1  # <|user|>, <|assistant|>, <|end|>
     assert one.answer.sum() == len(TOKENIZER.encode(content)) + 1
 
 
@@ -97,10 +122,12 @@ def test_an_unknown_template_is_refused_with_the_names():
 
 def test_what_does_not_fit_is_cut_and_what_has_no_answer_left_is_dropped():
     lengths = [len(one) for one in examples()]
-    # Inputs are one token fewer than the sequence: the whole of the first needs a context of its length - 1.
+    # Inputs are one token fewer than the sequence: the whole of the first needs a context of its
+    # length - 1.
     assert encode_samples(TOKENIZER, ROLES, TALKS, lengths[0] - 1)[1:] == (0, 0)
     kept, cut, dropped = encode_samples(TOKENIZER, ROLES, TALKS, 10)
-    # First: its system information alone has 10 tokens, no answer is left. Third: 1 + 5 + 1 of the question, "no", the end: 10.
+    # First: its system information alone has 10 tokens, no answer is left. Third: 1 + 5 + 1 of the
+    # question, "no", the end: 10.
     assert [len(one) for one in kept] == [7, 10] and (cut, dropped) == (0, 1)
     kept, cut, dropped = encode_samples(TOKENIZER, ROLES, TALKS[2:], 8)
     assert (cut, dropped) == (1, 0) and TOKENIZER.decode(kept[0].ids[kept[0].answer]) == "no"
@@ -117,7 +144,9 @@ def test_packed_rows_hold_every_example_once_and_are_not_too_long(lengths):
     rows = pack(made, 29)
     assert sorted(one.ids[0] for row in rows for one in row) == list(range(len(lengths)))
     assert max(sum(len(one) - 1 for one in row) for row in rows) <= 29
-    assert packing_efficiency(rows, 29) == pytest.approx(sum(n - 1 for n in lengths) / (29 * len(rows)))
+    assert packing_efficiency(rows, 29) == pytest.approx(
+        sum(n - 1 for n in lengths) / (29 * len(rows))
+    )
 
 
 def test_an_example_longer_than_a_row_is_named():
@@ -130,29 +159,41 @@ def test_the_published_template_of_smollm2_is_masked_to_the_token():
     from tinylm.models.published.chat_template import template_of
     from tinylm.models.published.formats.gguf import read_gguf
     from tinylm.models.published.formats.gguf_tokenizer import tokenizer_of
+
     weights = read_gguf(installed("smollm2"))
-    tokenizer, template = tokenizer_of(weights), template_of(weights.metadata["tokenizer.chat_template"])
-    talk = said(("user", "What is 2 + 2?"), ("assistant", "It is 4, of course."), ("user", "And 3 + 3?"), ("assistant", "6."))
+    tokenizer = tokenizer_of(weights)
+    template = template_of(weights.metadata["tokenizer.chat_template"])
+    talk = said(
+        ("user", "What is 2 + 2?"),
+        ("assistant", "It is 4, of course."),
+        ("user", "And 3 + 3?"),
+        ("assistant", "6."),
+    )
     one = encode_conversation(tokenizer, template, talk)
     assert tokenizer.decode(one.ids[one.answer]) == "It is 4, of course.<|im_end|>6.<|im_end|>"
     whole = template.encode(tokenizer, talk, add_prompt=False)
-    np.testing.assert_array_equal(one.ids, whole[:-1])                                   # but for the line break after the end
+    np.testing.assert_array_equal(one.ids, whole[:-1])  # but for the line break after the end
     asked = template.encode(tokenizer, talk[:1])
-    np.testing.assert_array_equal(one.ids[:one.prompt], asked)
+    np.testing.assert_array_equal(one.ids[: one.prompt], asked)
 
 
 def jinja_template(program):
     pytest.importorskip("jinja2")
     from tinylm.models.published.chat_template import template_of
+
     return template_of(program, {"eos_token": "<|end|>"}, MARKS)
 
 
 TURN = "{{ '<|' + m.role + '|>' + m.content + ('<|end|>' if m.role == 'assistant' else '') }}"
-PROGRAM = ("{% for m in messages %}" + TURN + "{% endfor %}"
-           "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}")
-BLOCKS = PROGRAM.replace(TURN, "{% if m.role == 'assistant' %}{{ '<|assistant|>' }}{% generation %}"
-                         "{{ m.content + '<|end|>' }}{% endgeneration %}{% else %}" + TURN
-                         + "{% endif %}")
+PROGRAM = (
+    "{% for m in messages %}" + TURN + "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+BLOCKS = PROGRAM.replace(
+    TURN,
+    "{% if m.role == 'assistant' %}{{ '<|assistant|>' }}{% generation %}"
+    "{{ m.content + '<|end|>' }}{% endgeneration %}{% else %}" + TURN + "{% endif %}",
+)
 
 
 @pytest.mark.parametrize("program", [PROGRAM, BLOCKS])
@@ -162,13 +203,15 @@ def test_a_models_own_program_learns_the_answers_alone(program, turns, asked):
     one = encode_conversation(TOKENIZER, jinja_template(program), TALK, turns, asked)
     np.testing.assert_array_equal(one.ids, ours.ids)
     np.testing.assert_array_equal(one.answer, ours.answer)
-    assert TOKENIZER.decode(one.ids[one.answer]) == ("4.<|end|>" if turns == "last" or asked
-                                                     else "yo<|end|>4.<|end|>")
+    assert TOKENIZER.decode(one.ids[one.answer]) == (
+        "4.<|end|>" if turns == "last" or asked else "yo<|end|>4.<|end|>"
+    )
 
 
 @pytest.mark.parametrize("program", [PROGRAM, BLOCKS])
 def test_answers_of_a_prompt_are_not_learnt(program):
     from tinylm.data.read.instructions import as_sample
+
     sample = as_sample({"prompt": TALK[:4], "completion": TALK[4:]})
     (one,), _, _ = encode_samples(TOKENIZER, jinja_template(program), [sample])
     assert TOKENIZER.decode(one.ids[one.answer]) == "4.<|end|>"
@@ -178,15 +221,20 @@ def test_answers_of_a_prompt_are_not_learnt(program):
 
 def test_tools_reach_the_program():
     from tinylm.data.read.instructions import as_sample
+
     program = "{% if tools %}{{ tools[0].name }}{% endif %}" + PROGRAM
     sample = as_sample({"messages": TALK, "tools": [{"name": "add"}]})
     (one,), _, _ = encode_samples(TOKENIZER, jinja_template(program), [sample])
     assert TOKENIZER.decode(one.ids).startswith("add<|system|>Be brief.")
 
 
-@pytest.mark.parametrize("program", [
-    PROGRAM.replace("m.content", "(m.content if loop.last else m.content[:1])"),   # cut when old
-    PROGRAM.replace("'<|assistant|>' }}{% endif", "'<|assistant|>think' }}{% endif")])
+@pytest.mark.parametrize(
+    "program",
+    [
+        PROGRAM.replace("m.content", "(m.content if loop.last else m.content[:1])"),  # cut when old
+        PROGRAM.replace("'<|assistant|>' }}{% endif", "'<|assistant|>think' }}{% endif"),
+    ],
+)
 def test_a_program_whose_beginnings_differ_is_refused_by_name(program):
     template = jinja_template(program)
     with pytest.raises(DataError, match="the template 'its own program' writes .* something else"):

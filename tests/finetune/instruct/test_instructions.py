@@ -1,4 +1,5 @@
 """The loss of instruction tuning: on answers alone, in one pass, packed or not."""
+
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.score import score
 
 TASK = InstructionTuning()
-EXACT = dict(rtol=1e-12, atol=1e-12)                         # sums of a few dozen float64 terms of size 1 to 10
+EXACT = dict(rtol=1e-12, atol=1e-12)  # sums of a few dozen float64 terms of size 1 to 10
 
 
 def total(found):
@@ -38,9 +39,11 @@ def test_the_loss_of_a_sample_is_minus_log_pr_of_the_answer():
 
 def test_it_is_the_loss_of_the_whole_minus_that_of_the_prompt():
     m, one = model(), examples()[1]
-    whole = total(InstructionTuning(whole=True).loss(m, InstructionTuning(whole=True).make_batch([one])))
+    whole = total(
+        InstructionTuning(whole=True).loss(m, InstructionTuning(whole=True).make_batch([one]))
+    )
     causal = total(CausalLM().loss(m, CausalLM().make_batch(one.ids[None])))
-    prompt = total(CausalLM().loss(m, CausalLM().make_batch(one.ids[None, :one.prompt])))
+    prompt = total(CausalLM().loss(m, CausalLM().make_batch(one.ids[None, : one.prompt])))
     np.testing.assert_allclose(whole, causal, **EXACT)
     np.testing.assert_allclose(total(TASK.loss(m, TASK.make_batch([one]))), whole - prompt, **EXACT)
 
@@ -48,30 +51,40 @@ def test_it_is_the_loss_of_the_whole_minus_that_of_the_prompt():
 def test_no_gradient_reaches_the_logits_where_the_prompt_is_predicted():
     one = examples()[0]
     batch = TASK.make_batch([one])
-    logits = Tensor(np.random.default_rng(0).normal(size=(*batch.targets.shape, TOKENIZER.vocab_size)), requires_grad=True)
+    logits = Tensor(
+        np.random.default_rng(0).normal(size=(*batch.targets.shape, TOKENIZER.vocab_size)),
+        requires_grad=True,
+    )
     (g,) = grad(score(logits, batch.targets)[0], [logits])
-    said_here = one.answer[1:]                               # row t says token t + 1
-    assert (g.data[0, ~said_here] == 0).all()                # exactly
+    said_here = one.answer[1:]  # row t says token t + 1
+    assert (g.data[0, ~said_here] == 0).all()  # exactly
     assert (np.abs(g.data[0, said_here]).max(axis=-1) > 0).all()
-    assert said_here[one.prompt - 1] and not said_here[:one.prompt - 1].any()            # first at the last token of the prompt
+    assert (
+        said_here[one.prompt - 1] and not said_here[: one.prompt - 1].any()
+    )  # first at the last token of the prompt
 
 
 def test_parameters_do_get_gradient_through_the_prompt():
     m, batch = model(positions="learned"), TASK.make_batch([encode_sft([5, 6, 7], [8, 9])])
     (g,) = grad(TASK.loss(m, batch)[0], [m.tokens.weight])
-    # Tied weights: every row has a part from the output layer. Untie by asking what changes if only inputs change.
+    # Tied weights: every row has a part from the output layer. Untie by asking what changes if only
+    # inputs change.
     other = model(positions="learned")
     x = other.tokens(batch.inputs).detach()
     x.requires_grad = True
     h = other.transform(other.place(x, np.arange(4)), np.arange(4))
     (through,) = grad(score(other.logits(h), batch.targets)[0], [x])
-    assert np.abs(through.data[0, 0]).max() > 1e-6 and np.abs(g.data[5]).max() > 0       # token 5 stands in the prompt alone
+    assert (
+        np.abs(through.data[0, 0]).max() > 1e-6 and np.abs(g.data[5]).max() > 0
+    )  # token 5 stands in the prompt alone
 
 
 def test_what_the_prompt_says_next_does_not_matter_but_what_it_says_does():
     m = model()
+
     def loss(ids, answer):
         return TASK.loss(m, TASK.make_batch([Encoded(np.array(ids), np.array(answer))]))[0].item()
+
     mask = [False, False, False, True]
     assert loss([1, 2, 3, 4], mask) != loss([1, 9, 3, 4], mask)
     batch = TASK.make_batch([Encoded(np.array([1, 2, 3, 4]), np.array(mask))])
@@ -84,21 +97,34 @@ def test_loss_and_gradient_are_those_of_torch():
     values = np.random.default_rng(1).normal(size=(*batch.targets.shape, TOKENIZER.vocab_size))
     ours, theirs = Tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
     loss = score(ours, batch.targets)[0]
-    expected = torch.nn.functional.cross_entropy(theirs.flatten(0, 1), torch.tensor(batch.targets).flatten(), ignore_index=IGNORE)
+    expected = torch.nn.functional.cross_entropy(
+        theirs.flatten(0, 1), torch.tensor(batch.targets).flatten(), ignore_index=IGNORE
+    )
     expected.backward()
     np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-13)
-    np.testing.assert_allclose(grad(loss, [ours])[0].data, theirs.grad.numpy(), rtol=1e-11, atol=1e-17)
+    np.testing.assert_allclose(
+        grad(loss, [ours])[0].data, theirs.grad.numpy(), rtol=1e-11, atol=1e-17
+    )
 
 
 def test_one_pass_over_a_conversation_is_the_sum_over_its_turns():
     m = model()
     once = TASK.loss(m, TASK.make_batch([encode_conversation(TOKENIZER, ROLES, TALK)]))
-    turns = [TASK.loss(m, TASK.make_batch([encode_conversation(TOKENIZER, ROLES, TALK[:n], turns="last")])) for n in (3, 5)]
+    turns = [
+        TASK.loss(
+            m, TASK.make_batch([encode_conversation(TOKENIZER, ROLES, TALK[:n], turns="last")])
+        )
+        for n in (3, 5)
+    ]
     np.testing.assert_allclose(total(once), sum(map(total, turns)), **EXACT)
-    # As means over tokens, turns weigh by theirs: (n_1 m_1 + n_2 m_2) / (n_1 + n_2). So do gradients.
+    # As means over tokens, turns weigh by theirs: (n_1 m_1 + n_2 m_2) / (n_1 + n_2). So do
+    # gradients.
     weights = [found[1]["tokens"] / once[1]["tokens"] for found in turns]
     parameters = m.parameters()
-    expected = [sum(w * g.data for w, g in zip(weights, gs)) for gs in zip(*(grad(loss, parameters) for loss, _ in turns))]
+    expected = [
+        sum(w * g.data for w, g in zip(weights, gs))
+        for gs in zip(*(grad(loss, parameters) for loss, _ in turns))
+    ]
     for g, e in zip(grad(once[0], parameters), expected):
         np.testing.assert_allclose(g.data, e, **EXACT)
     assert sum(weights) == 1
@@ -108,7 +134,7 @@ def test_one_pass_over_a_conversation_is_the_sum_over_its_turns():
 def test_packed_rows_cost_what_separate_ones_do(positions):
     m, made = model(positions=positions), [*examples(), encode_sft([1, 2], [3])]
     rows = pack(made, 30)
-    assert [len(row) for row in rows] == [2, 2]              # inputs: 25 and 2, 9 and 6
+    assert [len(row) for row in rows] == [2, 2]  # inputs: 25 and 2, 9 and 6
     packed, alone = TASK.make_batch(rows), TASK.make_batch(made)
     assert packed.tokens == alone.tokens
     (one, _), (other, _) = TASK.loss(m, packed), TASK.loss(m, alone)
@@ -119,10 +145,15 @@ def test_packed_rows_cost_what_separate_ones_do(positions):
 
 def test_a_packed_conversation_is_blind_to_its_neighbors():
     m, made = model(), examples()
-    changed = encode_conversation(TOKENIZER, ROLES, said(("user", "b"), ("assistant", "xyz")))           # as long as the second
+    changed = encode_conversation(
+        TOKENIZER, ROLES, said(("user", "b"), ("assistant", "xyz"))
+    )  # as long as the second
     rows = [TASK.make_batch([[made[0], second]]) for second in (made[1], changed)]
     n = len(made[0]) - 1
-    first, other = (m.hidden(batch.inputs, positions=batch.positions, mask=batch.visible()).data for batch in rows)
+    first, other = (
+        m.hidden(batch.inputs, positions=batch.positions, mask=batch.visible()).data
+        for batch in rows
+    )
     np.testing.assert_array_equal(first[:, :n], other[:, :n])
     swapped = TASK.make_batch([[changed, made[0]]])
     h = m.hidden(swapped.inputs, positions=swapped.positions, mask=swapped.visible()).data
@@ -169,9 +200,13 @@ def test_it_learns_to_answer_and_to_end():
 
 def test_system_information_can_change_the_answer():
     m = model(np.float32)
-    talks = [said(("system", s), ("user", "ok?"), ("assistant", a)) for s, a in (("+", "yes"), ("-", "no"))]
-    made, task = encode_samples(TOKENIZER, ROLES, talks)[0], InstructionTuning(tokenizer=TOKENIZER, end=END)
-    assert not made[0].answer[:made[0].prompt].any()         # and it is not learnt itself
+    talks = [
+        said(("system", s), ("user", "ok?"), ("assistant", a))
+        for s, a in (("+", "yes"), ("-", "no"))
+    ]
+    made = encode_samples(TOKENIZER, ROLES, talks)[0]
+    task = InstructionTuning(tokenizer=TOKENIZER, end=END)
+    assert not made[0].answer[: made[0].prompt].any()  # and it is not learnt itself
     fit(m, task, made, steps=150, batch_size=2, learning_rate=1e-2)
     assert task.predict(m, task.make_batch(made)) == ["yes", "no"]
 
@@ -191,7 +226,9 @@ def test_validation_is_the_mean_over_all_answer_tokens():
 
 def test_batches_can_be_cut_and_moved():
     batch = TASK.make_batch([[one] for one in examples()], Random(0))
-    assert batch.rows(1, 3).segments.shape[0] == 2 and batch.to("cpu").prompt.tolist() == [one.prompt for one in examples()]
+    assert batch.rows(1, 3).segments.shape[0] == 2 and batch.to("cpu").prompt.tolist() == [
+        one.prompt for one in examples()
+    ]
     assert len(TALKS) == len(batch)
 
 
@@ -202,7 +239,9 @@ def test_every_device_computes_the_same(device):
     m.to(device)
     np.testing.assert_allclose(TASK.loss(m, here.to(device))[0].item(), expected, **EXACT)
     assert task.predict(m, task.make_batch(examples()).to(device)) == answers
-    np.testing.assert_allclose(answer_loss(m, TASK, pack(examples(), 30), device=device)[0], expected, **EXACT)
+    np.testing.assert_allclose(
+        answer_loss(m, TASK, pack(examples(), 30), device=device)[0], expected, **EXACT
+    )
 
 
 def test_an_example_without_an_answer_is_not_asked():

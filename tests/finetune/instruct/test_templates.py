@@ -1,4 +1,5 @@
 """Prompt templates say what the book prints, and a label is chosen by its probability."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,34 +19,58 @@ from tinylm.tokenizers import ByteTokenizer, words_and_punctuation
 
 def test_the_books_template_and_its_instance():
     template = TEMPLATES["grammar.question"]
-    assert template.text == "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____"
+    assert (
+        template.text
+        == "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____"
+    )
     prompt, answer = template.pair("Yes", sentence="John seems happy today.")
-    assert prompt == "John seems happy today.\nQuestion: Is this sentence grammatically correct?\nAnswer:"
+    assert (
+        prompt
+        == "John seems happy today.\nQuestion: Is this sentence grammatically correct?\nAnswer:"
+    )
     assert answer == " Yes"
     # The book prints the instance with spaces around its tokens; as tokens the two are the same.
-    printed = "John seems happy today.\nQuestion : Is this sentence grammatically correct?\nAnswer :"
+    printed = (
+        "John seems happy today.\nQuestion : Is this sentence grammatically correct?\nAnswer :"
+    )
     assert words_and_punctuation(prompt) == words_and_punctuation(printed)
 
 
-@pytest.mark.parametrize("style, text", [
-    ("question", "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\nAnswer: _____"),
-    ("instruction", "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____"),
-    ("code", "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____"),
-])
+@pytest.mark.parametrize(
+    "style, text",
+    [
+        (
+            "question",
+            "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\nAnswer: _____",
+        ),
+        ("instruction", "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____"),
+        (
+            "code",
+            "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____",
+        ),
+    ],
+)
 def test_translation_in_three_styles(style, text):
     template = TEMPLATES[f"translate.{style}"]
     assert template.text == text
-    assert "".join(template.pair("你好", sentence="Hello")) == text.replace("{*sentence*}", "Hello").replace("_____", "你好")
+    assert "".join(template.pair("你好", sentence="Hello")) == text.replace(
+        "{*sentence*}", "Hello"
+    ).replace("_____", "你好")
 
 
 def test_without_a_blank_the_prompt_is_the_text_and_the_answer_the_next_line():
     assert TEMPLATES["grammar.read"].pair("Yes", sentence="It is.") == (
-        "Read the following sentence, and answer whether it is grammatically correct.\nIt is.", "\nYes")
+        "Read the following sentence, and answer whether it is grammatically correct.\nIt is.",
+        "\nYes",
+    )
 
 
 def test_both_ways_to_write_a_slot_are_read():
     template = PromptTemplate("{*a*} and {b}, {{not}} { this }: {*a*}")
-    assert template.slots == ("a", "b") and template.format(a="1", b="2") == "1 and 2, {not} { this }: 1"
+    assert (
+        template.slots == ("a", "b")
+        and template.format(a="1", b="2") == "1 and 2, {not} { this }: 1"
+    )
 
 
 @given(st.text(alphabet="{}*ab_", max_size=20))
@@ -69,7 +94,9 @@ def test_the_blank_stands_at_the_end():
 
 
 def test_system_information_goes_first():
-    assert with_system("Hi", "You are a helpful assistant and should not output toxic content.").startswith("You are a helpful")
+    assert with_system(
+        "Hi", "You are a helpful assistant and should not output toxic content."
+    ).startswith("You are a helpful")
     assert with_system("Hi", "") == "Hi"
 
 
@@ -78,11 +105,10 @@ def test_tokens_saved_is_arithmetic():
     assert tokens_saved(ByteTokenizer(), "Translate!", "To B", 5) == (30, 0.6)
 
 
-
-
 @pytest.fixture
 def lm():
     from tests.finetune.instruct.talks import model
+
     return model()
 
 

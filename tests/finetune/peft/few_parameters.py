@@ -1,4 +1,7 @@
-"""What every method that trains few parameters is held to: only what it declares learns, the rest stays to the bit."""
+"""What every method that trains few parameters is held to: only what it declares learns, the rest
+stays to the bit.
+"""
+
 import numpy as np
 
 from tinylm.finetune import fit, trainable
@@ -24,7 +27,8 @@ def encoder(name="bert-base-uncased", **changes):
 
 
 def assert_only_these_learn(model, count, expected=None, learning_rate=0.05):
-    """The trained numbers are `count`; they and they alone get gradients; training moves them and nothing else.
+    """The trained numbers are `count`; they and they alone get gradients; training moves them and
+    nothing else.
 
     expected  names of what learns; by default whatever is not frozen
     """
@@ -36,7 +40,9 @@ def assert_only_these_learn(model, count, expected=None, learning_rate=0.05):
     got = {name for name, p in named.items() if p.grad is not None}
     assert got == set(trainable(model)) == (expected or set(trainable(model)))
     before = model.state_dict()
-    losses = fit(model, task, list(rows), steps=6, batch_size=4, learning_rate=learning_rate, warmup=0.0)
+    losses = fit(
+        model, task, list(rows), steps=6, batch_size=4, learning_rate=learning_rate, warmup=0.0
+    )
     after = model.state_dict()
     assert {n for n in named if not np.array_equal(before[n], after[n])} <= got
     assert any(not np.array_equal(before[n], after[n]) for n in got) and losses[-1] < losses[0]

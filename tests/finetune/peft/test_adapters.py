@@ -1,4 +1,5 @@
 """Adapters: the identity at first, 2Dr + r + D numbers each, in the two places of the papers."""
+
 import numpy as np
 import pytest
 
@@ -11,7 +12,8 @@ from tinylm.nn.norm import PLACEMENTS
 
 
 def test_an_adapter_is_the_formula_of_the_book():
-    adapter, h = Adapter(5, 3, Random(0), "relu", np.float64), np.random.default_rng(0).normal(size=(2, 5))
+    adapter = Adapter(5, 3, Random(0), "relu", np.float64)
+    h = np.random.default_rng(0).normal(size=(2, 5))
     adapter.up.weight.data[...] = Random(1).normal((3, 5), np.float64)
     down, up = adapter.down, adapter.up
     a = h + np.maximum(h @ down.weight.data + down.bias.data, 0) @ up.weight.data + up.bias.data
@@ -40,7 +42,9 @@ def test_the_adapter_stands_before_the_residual_is_added():
     block.feed_forward.adapter.up.bias.data[...] = 7.0
     inner = block.feed_forward.base
     mid = PLACEMENTS["pre"](x, block.attention, block.norms[0])
-    assert np.allclose(block(x).numpy(), (mid + inner(block.norms[1](mid)) + 7.0).numpy(), rtol=1e-14)
+    assert np.allclose(
+        block(x).numpy(), (mid + inner(block.norms[1](mid)) + 7.0).numpy(), rtol=1e-14
+    )
 
 
 def test_taking_adapters_away_gives_the_base_back():

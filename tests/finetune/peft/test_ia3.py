@@ -1,4 +1,5 @@
 """IA3: three vectors a layer, ones at first, and foldable."""
+
 import numpy as np
 import pytest
 
@@ -15,7 +16,10 @@ def test_before_training_the_model_is_the_base_to_the_bit():
     assert np.array_equal(ia3(model)(IDS).numpy(), before)
 
 
-@pytest.mark.parametrize("changes", [{}, dict(n_kv_head=1, activation="swiglu", norm="rms", positions="rope", bias=False)])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, dict(n_kv_head=1, activation="swiglu", norm="rms", positions="rope", bias=False)],
+)
 def test_only_three_vectors_a_layer_learn(changes):
     model = ia3(gpt(**changes))
     G, K, F = model.config.kv_heads, 4, 12
@@ -28,7 +32,9 @@ def test_queries_are_not_scaled_and_keys_and_values_are():
     for scale, value in zip(qkv.scales, (2.0, 3.0)):
         scale.data[...] = value
     x = np.random.default_rng(0).normal(size=(1, 8))
-    expected = qkv.base(x).numpy() * np.repeat([1.0, 2.0, 3.0], 8)           # 2 heads of 4: 8 columns of each
+    expected = qkv.base(x).numpy() * np.repeat(
+        [1.0, 2.0, 3.0], 8
+    )  # 2 heads of 4: 8 columns of each
     assert np.allclose(qkv(x).numpy(), expected, rtol=1e-15)
 
 
@@ -51,4 +57,6 @@ def test_in_an_encoder_decoder_it_scales_cross_attention_too():
     assert np.array_equal(ia3(model)(*inputs).numpy(), before)
     c = model.config
     width = c.n_head * c.key_width
-    assert count_trainable(model) == 2 * (2 * width + 12) + 2 * (4 * width + 12)            # encoder layers; decoder layers
+    assert count_trainable(model) == 2 * (2 * width + 12) + 2 * (
+        4 * width + 12
+    )  # encoder layers; decoder layers

@@ -1,4 +1,5 @@
 """LoRA: what it starts from, what it trains, and that it can be folded away and back."""
+
 import numpy as np
 import pytest
 
@@ -49,16 +50,20 @@ def test_only_a_and_b_learn_and_there_are_r_times_in_plus_out_of_them():
 
 
 def test_queries_and_values_alone_change_with_a_pair_each():
-    model = lora(gpt(n_kv_head=1), "qkv", r=2, parts="qv")                   # K = 4: columns q 0..8, k 8..12, v 12..16
+    model = lora(
+        gpt(n_kv_head=1), "qkv", r=2, parts="qv"
+    )  # K = 4: columns q 0..8, k 8..12, v 12..16
     attention = model.blocks[0].attention
     assert attention.qkv.columns == [(0, 8), (12, 16)]
     assert_only_these_learn(model, 2 * 2 * ((8 + 8) + (8 + 4)))
     change = attention.qkv.change(np.ones((1, 8))).numpy()
-    assert np.all(change[:, 8:12] == 0) and np.all(change[:, :8] != 0) and np.all(change[:, 12:] != 0)
+    assert (
+        np.all(change[:, 8:12] == 0) and np.all(change[:, :8] != 0) and np.all(change[:, 12:] != 0)
+    )
 
 
 def test_cross_attention_has_keys_and_values_and_no_other_parts():
-    cross = encoder("bart-base").decoder.blocks[0].cross                     # 2 heads of 4: keys 0..8, values 8..16
+    cross = encoder("bart-base").decoder.blocks[0].cross  # 2 heads of 4: keys 0..8, values 8..16
     assert columns_of(cross, "kv", "v") == [(8, 16)]
     with pytest.raises(ConfigError, match="^kv of a CrossAttention has no parts q"):
         columns_of(cross, "kv", "q")
@@ -76,7 +81,9 @@ def test_it_goes_around_linears_of_encoders_and_encoder_decoders(name):
     learnt(model)
     changed = model(*inputs).numpy()
     assert not np.allclose(changed, before)
-    assert np.allclose(merge(model)(*inputs).numpy(), changed, rtol=0, atol=1e-12 * abs(changed).max())
+    assert np.allclose(
+        merge(model)(*inputs).numpy(), changed, rtol=0, atol=1e-12 * abs(changed).max()
+    )
     # each set of shared weights counts once: ALBERT's two layers are one
     layers = {"bert-base-uncased": 2, "bart-base": 4, "t5-small": 4, "albert-base-v2": 1}[name]
     width = model.config.n_head * getattr(model.config, "key_width", 4)
@@ -91,8 +98,10 @@ def test_merged_equals_unmerged_and_unmerging_restores_the_bits(dtype, tolerance
     apart = model(IDS).numpy()
     together = merge(model)(IDS).numpy()
     assert np.abs(together - apart).max() <= tolerance * np.abs(apart).max()
-    assert not np.array_equal(model.blocks[0].attention.qkv.base.weight.data, base["blocks.0.attention.qkv.base.weight"])
-    merge(model)                                                             # twice is once
+    assert not np.array_equal(
+        model.blocks[0].attention.qkv.base.weight.data, base["blocks.0.attention.qkv.base.weight"]
+    )
+    merge(model)  # twice is once
     unmerge(model)
     assert all(np.array_equal(p.data, base[n]) for n, p in model.named_parameters().items())
     assert np.array_equal(model(IDS).numpy(), apart)
@@ -104,7 +113,9 @@ def test_a_baked_model_is_plain_again_and_generates_the_same():
     said = list(generate(model, [1, 2], 8, temperature=1.0, seed=4))
     bake(model)
     assert set(model.named_parameters()) == names and not places(model, LoRA)
-    assert list(generate(model, [1, 2], 8, temperature=1.0, seed=4)) == said            # by the fast decoder now
+    assert (
+        list(generate(model, [1, 2], 8, temperature=1.0, seed=4)) == said
+    )  # by the fast decoder now
 
 
 def test_alpha_over_r_scales_the_change():
@@ -113,7 +124,9 @@ def test_alpha_over_r_scales_the_change():
     for part in (one, two):
         part.b[0].data[...] = 1
     x = np.ones((1, 3))
-    assert np.allclose(two.change(x).numpy(), 3 * one.change(x).numpy(), rtol=1e-14)      # 6/2 against 2/2
+    assert np.allclose(
+        two.change(x).numpy(), 3 * one.change(x).numpy(), rtol=1e-14
+    )  # 6/2 against 2/2
     assert np.allclose(one.change(x).numpy(), x @ one.a[0].numpy() @ one.b[0].numpy(), rtol=1e-14)
 
 
@@ -128,7 +141,9 @@ def test_dropout_acts_on_the_change_alone_and_only_while_training():
 def test_a_task_is_kept_as_its_own_arrays_and_put_on_another_copy_of_the_base(tmp_path):
     tuned = learnt(lora(gpt(), "qkv", r=2))
     save_trained(tuned, tmp_path / "task.safetensors", {"r": "2"})
-    assert (tmp_path / "task.safetensors").stat().st_size < 8 * count_trainable(tuned) + 2000         # arrays and a header
+    assert (tmp_path / "task.safetensors").stat().st_size < 8 * count_trainable(
+        tuned
+    ) + 2000  # arrays and a header
     other = lora(gpt(), "qkv", r=2, seed=5)
     read_trained(other, tmp_path / "task.safetensors")
     assert np.array_equal(other(IDS).numpy(), tuned(IDS).numpy())
@@ -147,7 +162,9 @@ def test_unwrapping_without_merging_gives_the_base_back():
 
 def test_a_pattern_that_matches_nothing_is_refused_before_anything_changes():
     model = gpt()
-    with pytest.raises(ConfigError, match="no part is named like qvk; there are blocks.0.attention.qkv"):
+    with pytest.raises(
+        ConfigError, match="no part is named like qvk; there are blocks.0.attention.qkv"
+    ):
         lora(model, "qvk")
     assert count_trainable(model) == model.count_parameters()
     with pytest.raises(ConfigError, match="rank 9"):
@@ -158,14 +175,14 @@ def test_a_pattern_that_matches_nothing_is_refused_before_anything_changes():
 
 @pytest.mark.parametrize("kind, bytes_a_weight", [("Q8_0", 1.125), ("Q4_1", 0.75)])
 def test_it_learns_over_a_frozen_quantized_base(kind, bytes_a_weight):
-    sizes = dict(d_model=64, d_hidden=64, n_head=2)                          # two blocks of 32: Q4 stores them in pairs
+    sizes = dict(d_model=64, d_hidden=64, n_head=2)  # two blocks of 32: Q4 stores them in pairs
     model, floats = gpt(np.float32, **sizes), gpt(np.float32, **sizes)
     before, after = quantize_linears(model, kind=kind)
-    assert before == 4 * 2 * 6 * 64 * 64                                     # qkv takes three squares of 64
-    assert after == before / 4 * bytes_a_weight                              # codes, and float32 scales (and offsets) of blocks
+    assert before == 4 * 2 * 6 * 64 * 64  # qkv takes three squares of 64
+    assert after == before / 4 * bytes_a_weight  # codes, and float32 scales (and offsets) of blocks
     for _, _, _, q in places(floats, Linear):
         packed = QuantizedLinear(q, kind)
-        q.weight.data[...] = packed.matrix.dequantize().T                    # the same values, as floats
+        q.weight.data[...] = packed.matrix.dequantize().T  # the same values, as floats
     expected = floats(IDS).numpy()
     # The same sums of 64 terms, but BLAS may add them in another order: sqrt(64) roundings of 6e-8
     # of the logits' size in each of eight products one after the other, four a layer, make 4e-6;
@@ -178,7 +195,8 @@ def test_it_learns_over_a_frozen_quantized_base(kind, bytes_a_weight):
     assert_only_these_learn(model, 2 * 4 * ((64 + 192) + (64 + 64)), learning_rate=0.01)
     assert_only_these_learn(floats, 2 * 4 * ((64 + 192) + (64 + 64)), learning_rate=0.01)
     assert np.array_equal(quantized.matrix.codes, codes)
-    # the same training over the same values: apart by float32 rounding through six steps of Adam, which divides by sqrt(v)
+    # the same training over the same values: apart by float32 rounding through six steps of Adam,
+    # which divides by sqrt(v)
     assert np.allclose(model(IDS).numpy(), floats(IDS).numpy(), rtol=0, atol=1e-3)
     with pytest.raises(ConfigError, match="QuantizedLinear cannot take"):
         merge(model)
@@ -186,7 +204,7 @@ def test_it_learns_over_a_frozen_quantized_base(kind, bytes_a_weight):
 
 def test_a_model_without_linear_maps_is_refused_and_stays_trainable():
     model = gpt()
-    prune(model, 0.5)                                       # its maps are seen through a mask now
+    prune(model, 0.5)  # its maps are seen through a mask now
     with pytest.raises(ConfigError, match="no Linear.*bake"):
         lora(model, r=2)
     assert trainable(model)
@@ -194,7 +212,7 @@ def test_a_model_without_linear_maps_is_refused_and_stays_trainable():
 
 @pytest.mark.parametrize("change", [lambda model: houlsby(model, 2), ia3])
 def test_what_would_train_nothing_is_refused(change):
-    model = Classifier(encoder(), 2).out                    # a Linear alone
+    model = Classifier(encoder(), 2).out  # a Linear alone
     model.tokens, model.config = encoder().tokens, encoder().config
     with pytest.raises(ConfigError, match="nothing would be trained"):
         change(model)
@@ -208,13 +226,13 @@ class Bare(Module):
         self.table = Linear(5, 5, Random(0, "table"), dtype=np.float64)
 
     def __call__(self, ids):
-        return self.table(Tensor(np.eye(5)[ids]))           # (B, T) -> (B, T, 5)
+        return self.table(Tensor(np.eye(5)[ids]))  # (B, T) -> (B, T, 5)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_a_module_without_random_numbers_is_trained_with_a_change_beside_it(dropout):
     model, rows = lora(Bare(), r=2, dropout=dropout), np.array([[0, 1, 2, 3], [4, 3, 2, 1]])
-    assert len(random_streams(model)) == (dropout > 0)      # a stream of its own, only where it draws
+    assert len(random_streams(model)) == (dropout > 0)  # a stream of its own, only where it draws
     optimizer = AdamW(FlatParameters(trainable(model)))
     trainer = Trainer(model, CausalLM(), optimizer, lambda step, a, b: rows[a:b], 2, 0.05)
     first = trainer.advance().loss
@@ -222,6 +240,6 @@ def test_a_module_without_random_numbers_is_trained_with_a_change_beside_it(drop
     assert trainer.advance().loss < first
     again = lora(Bare(), r=2, dropout=dropout)
     draws = [lora(Bare(), r=2, dropout=dropout, seed=s).train()(rows).numpy() for s in (0, 0)]
-    np.testing.assert_array_equal(*draws)                   # the same seed, the same bits
+    np.testing.assert_array_equal(*draws)  # the same seed, the same bits
     again.load_state_dict(model.state_dict())
     np.testing.assert_array_equal(again.eval()(rows).numpy(), model.eval()(rows).numpy())

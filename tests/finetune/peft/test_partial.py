@@ -1,4 +1,5 @@
 """Partial fine-tuning: which parameters a name of a method means, and that the others stay."""
+
 import pytest
 
 from tests.finetune.peft.few_parameters import assert_only_these_learn, encoder, gpt

@@ -1,4 +1,5 @@
 """Prefix tuning in both forms: what they have in common, what they count, and where they begin."""
+
 import numpy as np
 import pytest
 
@@ -21,10 +22,16 @@ from tinylm.finetune.peft.prompt_encoder import PromptEncoder
 from tinylm.finetune.peft.soft_prompts import prompt_tuning, text_start
 from tinylm.generate import generate
 
-SHAPES = [{}, {"positions": "rope", "n_kv_head": 1, "norm": "rms"}, {"norm_placement": "post"}, {"norm_placement": "branch"},
-          {"norm_placement": "sandwich"}, {"norm_placement": "parallel"},
-          {"positions": "rope", "qk_norm": "head", "rotary_width": 2, "rotation": ("none", "rope")},
-          {"positions": "rope", "qk_norm": "width", "n_kv_head": 1, "norm_placement": "branch"}]
+SHAPES = [
+    {},
+    {"positions": "rope", "n_kv_head": 1, "norm": "rms"},
+    {"norm_placement": "post"},
+    {"norm_placement": "branch"},
+    {"norm_placement": "sandwich"},
+    {"norm_placement": "parallel"},
+    {"positions": "rope", "qk_norm": "head", "rotary_width": 2, "rotation": ("none", "rope")},
+    {"positions": "rope", "qk_norm": "width", "n_kv_head": 1, "norm_placement": "branch"},
+]
 
 
 def shaken(tuned):
@@ -39,7 +46,9 @@ def test_states_in_front_are_keys_and_values_made_of_them(changes):
     states = shaken(hidden_prefix(gpt(**changes), 3))
     said = states(IDS).numpy()
     pairs = as_key_values(states)
-    assert np.allclose(pairs(IDS).numpy(), said, rtol=0, atol=1e-12)         # float64, sums in another order
+    assert np.allclose(
+        pairs(IDS).numpy(), said, rtol=0, atol=1e-12
+    )  # float64, sums in another order
     assert not any(isinstance(block, PrefixedBlock) for block in pairs.model.blocks)
 
 
@@ -47,14 +56,20 @@ def test_the_layer_reads_prefix_and_text_and_gives_out_the_text():
     tuned = shaken(hidden_prefix(gpt(n_layer=1), 2))
     wrapped, h = tuned.model.blocks[0], np.random.default_rng(0).normal(size=(1, 4, 8))
     whole = wrapped.base(np.concatenate([wrapped.states.numpy()[None], h], axis=1)).numpy()
-    assert np.array_equal(wrapped(h).numpy(), whole[:, 2:])                  # eq. 3.21: H[-m-1:]
+    assert np.array_equal(wrapped(h).numpy(), whole[:, 2:])  # eq. 3.21: H[-m-1:]
 
 
 def test_a_head_mixes_what_it_reads_in_prefix_and_text():
     rng = np.random.default_rng(0)
-    q, (kp, vp), (kh, vh) = rng.normal(size=(1, 1, 1, 4)), rng.normal(size=(2, 1, 1, 3, 4)), rng.normal(size=(2, 1, 1, 5, 4))
+    q, (kp, vp), (kh, vh) = (
+        rng.normal(size=(1, 1, 1, 4)),
+        rng.normal(size=(2, 1, 1, 3, 4)),
+        rng.normal(size=(2, 1, 1, 5, 4)),
+    )
     both = attention(q, np.concatenate([kp, kh], 2), np.concatenate([vp, vh], 2)).numpy()
-    in_prefix, in_text = (np.exp(q @ k.swapaxes(-1, -2) / 2).sum() for k in (kp, kh))     # 1/sqrt(K) = 1/2
+    in_prefix, in_text = (
+        np.exp(q @ k.swapaxes(-1, -2) / 2).sum() for k in (kp, kh)
+    )  # 1/sqrt(K) = 1/2
     share = in_prefix / (in_prefix + in_text)
     mixture = share * attention(q, kp, vp).numpy() + (1 - share) * attention(q, kh, vh).numpy()
     assert np.allclose(both, mixture, rtol=1e-13)
@@ -69,8 +84,12 @@ def test_no_prefix_is_the_base(form):
 
 def test_only_the_prefix_learns_and_its_size_is_the_formulas():
     L, n, D, G, K = 2, 3, 8, 1, 4
-    assert_only_these_learn(hidden_prefix(gpt(n_kv_head=1), n), L * n * D, {f"model.blocks.{i}.states" for i in (0, 1)})
-    assert_only_these_learn(key_value_prefix(gpt(n_kv_head=1), n), 2 * L * n * G * K, {"source.keys_values"})
+    assert_only_these_learn(
+        hidden_prefix(gpt(n_kv_head=1), n), L * n * D, {f"model.blocks.{i}.states" for i in (0, 1)}
+    )
+    assert_only_these_learn(
+        key_value_prefix(gpt(n_kv_head=1), n), 2 * L * n * G * K, {"source.keys_values"}
+    )
     # u (n, 8), W (8, 5), b, W' (5, 2 L G K), b'
     made = key_value_prefix(gpt(n_kv_head=1), n, d_hidden=5)
     assert_only_these_learn(made, n * 8 + 9 * 5 + 6 * (2 * L * G * K))
@@ -79,17 +98,31 @@ def test_only_the_prefix_learns_and_its_size_is_the_formulas():
 def test_after_training_the_network_can_be_dropped():
     made = shaken(key_value_prefix(gpt(), 3, d_hidden=5))
     kept = key_value_prefix(gpt(), start=made.exported())
-    assert isinstance(made.source, Reparametrized) and np.array_equal(kept(IDS).numpy(), made(IDS).numpy())
+    assert isinstance(made.source, Reparametrized) and np.array_equal(
+        kept(IDS).numpy(), made(IDS).numpy()
+    )
 
 
 def test_a_prefix_that_starts_as_a_read_text_says_what_the_text_does():
     model, words = gpt(positions="rope"), [7, 0, 10]
     hard = model(np.concatenate([np.broadcast_to(words, (2, 3)), IDS], axis=1)).numpy()[:, 3:]
-    assert np.allclose(key_value_prefix(model, start=prompt_keys_values(model, words))(IDS).numpy(), hard, rtol=0, atol=1e-12)
+    assert np.allclose(
+        key_value_prefix(model, start=prompt_keys_values(model, words))(IDS).numpy(),
+        hard,
+        rtol=0,
+        atol=1e-12,
+    )
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope"}, {"positions": "alibi"},
-                                     {"attention": ("window", "full"), "window": 4}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"positions": "rope"},
+        {"positions": "alibi"},
+        {"attention": ("window", "full"), "window": 4},
+    ],
+)
 def test_an_exported_prefix_generates_at_the_positions_it_was_trained_at(changes):
     tuned = shaken(key_value_prefix(gpt(**changes), 3))
     lm = PrefixedLM(tuned.model, tuned.exported())
@@ -112,7 +145,12 @@ def test_a_mask_hides_text_and_not_the_prefix():
     padded = np.concatenate([np.array([[0], [0]]), IDS], axis=1)
     mask, positions = (np.arange(6) > 0)[None, None, None], np.maximum(np.arange(6) - 1, 0) + 2
     for model in (tuned, states):
-        assert np.allclose(model(padded, mask=mask, positions=positions).numpy()[:, 1:], model(IDS).numpy(), rtol=0, atol=1e-12)
+        assert np.allclose(
+            model(padded, mask=mask, positions=positions).numpy()[:, 1:],
+            model(IDS).numpy(),
+            rtol=0,
+            atol=1e-12,
+        )
 
 
 def test_states_in_front_of_an_encoders_layers():
@@ -125,8 +163,11 @@ def test_states_in_front_of_an_encoders_layers():
 
 
 def test_what_a_prefix_cannot_stand_in_front_of_is_refused():
-    for model, why in ((gpt(positions="alibi"), "distance"), (gpt(attention=("window",), window=2), "distance"),
-                       (encoder("albert-base-v2"), "share their weights")):
+    for model, why in (
+        (gpt(positions="alibi"), "distance"),
+        (gpt(attention=("window",), window=2), "distance"),
+        (encoder("albert-base-v2"), "share their weights"),
+    ):
         with pytest.raises(ConfigError, match=why):
             hidden_prefix(model, 2)
     with pytest.raises(ConfigError, match="do not fit the context of 16"):
@@ -149,7 +190,11 @@ def test_on_every_device_prefixes_and_prompts_say_and_generate_the_same(device):
         lm = PrefixedLM(model, pairs.exported())
         soft = prompt_tuning(model, PromptEncoder(text_start(model.tokens.weight, [1, 2])))
         soft.model.tokens.sources[0] = soft.model.tokens.sources[0].cached()
-        said += [soft(ids).numpy(), to_cpu(language_model(soft).logits(IDS)), houlsby(lora(model, r=2), 2)(ids).numpy()]
+        said += [
+            soft(ids).numpy(),
+            to_cpu(language_model(soft).logits(IDS)),
+            houlsby(lora(model, r=2), 2)(ids).numpy(),
+        ]
         made[place] = said, list(generate(lm, [5], 4, temperature=0.0))
     for here, there in zip(made["cpu"][0], made[device][0], strict=True):
         assert np.allclose(here, there, rtol=0, atol=1e-12)
@@ -161,7 +206,9 @@ def test_a_prefix_of_turned_states_may_be_moved_after_it_is_made(device):
     said = tuned(IDS).numpy()
     tuned.to(device)
     assert np.allclose(tuned(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12)
-    assert np.allclose(as_key_values(tuned)(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12)
+    assert np.allclose(
+        as_key_values(tuned)(to_device(IDS, device)).numpy(), said, rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("form", [hidden_prefix, key_value_prefix])
@@ -169,4 +216,4 @@ def test_a_prefix_needs_a_number_or_a_start(form):
     model = gpt()
     with pytest.raises(ConfigError, match=f"{form.__name__}: give n"):
         form(model)
-    assert all(p.requires_grad for p in model.parameters())                 # nothing was done
+    assert all(p.requires_grad for p in model.parameters())  # nothing was done

@@ -1,4 +1,5 @@
 """P-tuning: vectors behind a network, whose output may be kept in its place."""
+
 import numpy as np
 import pytest
 
@@ -8,11 +9,17 @@ from tinylm.finetune.peft.prompt_encoder import MLP, BidirectionalLSTM, PromptEn
 from tinylm.finetune.peft.soft_prompts import prompt_tuning
 
 START = np.random.default_rng(0).normal(size=(3, 8))
-NETWORKS = {"mlp": lambda: MLP(8, 6, 8, Random(0), np.float64), "lstm": lambda: BidirectionalLSTM(8, 5, 8, Random(0), np.float64),
-            "transformer": lambda: transformer(8, 2, Random(0), np.float64)}
-SIZES = {"mlp": 9 * 6 + 7 * 8,
-         "lstm": 2 * (8 * 20 + 20 + 5 * 20) + (11 * 5 + 6 * 8),              # two LSTMs of width 5, the MLP 10 -> 5 -> 8
-         "transformer": 9 * 24 + 9 * 8 + 9 * 32 + 33 * 8 + 2 * 16}
+NETWORKS = {
+    "mlp": lambda: MLP(8, 6, 8, Random(0), np.float64),
+    "lstm": lambda: BidirectionalLSTM(8, 5, 8, Random(0), np.float64),
+    "transformer": lambda: transformer(8, 2, Random(0), np.float64),
+}
+SIZES = {
+    "mlp": 9 * 6 + 7 * 8,
+    "lstm": 2 * (8 * 20 + 20 + 5 * 20)
+    + (11 * 5 + 6 * 8),  # two LSTMs of width 5, the MLP 10 -> 5 -> 8
+    "transformer": 9 * 24 + 9 * 8 + 9 * 32 + 33 * 8 + 2 * 16,
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -26,7 +33,10 @@ def test_vectors_and_network_learn_and_what_is_kept_says_the_same(name):
 
 
 def test_without_a_network_it_is_prompt_tuning():
-    assert np.array_equal(prompt_tuning(gpt(), PromptEncoder(START))(IDS).numpy(), prompt_tuning(gpt(), START)(IDS).numpy())
+    assert np.array_equal(
+        prompt_tuning(gpt(), PromptEncoder(START))(IDS).numpy(),
+        prompt_tuning(gpt(), START)(IDS).numpy(),
+    )
 
 
 @pytest.mark.parametrize("name, sees", [("mlp", False), ("lstm", True), ("transformer", True)])

@@ -1,4 +1,7 @@
-"""Soft prompts: exactly the hard prompt where they start as one, in every arrangement, and only they learn."""
+"""Soft prompts: exactly the hard prompt where they start as one, in every arrangement, and only
+they learn.
+"""
+
 import numpy as np
 import pytest
 
@@ -39,12 +42,15 @@ def behind(prompt, ids=IDS):
     return np.concatenate([np.broadcast_to(prompt, (len(ids), len(prompt))), ids], axis=1)
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "tied": False}, {"positions": "alibi"}, {"embedding_scale": 3.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"positions": "rope", "tied": False}, {"positions": "alibi"}, {"embedding_scale": 3.0}],
+)
 def test_a_prompt_that_starts_as_words_is_those_words_exactly(changes):
     model = gpt(**changes)
     hidden, hard = model.hidden(behind(WORDS)).numpy()[:, 3:], model(behind(WORDS)).numpy()[:, 3:]
     soft = prompt_tuning(model, text_start(model.tokens.weight, WORDS))
-    assert np.array_equal(soft.hidden(IDS).numpy(), hidden)     # the same products, the same order
+    assert np.array_equal(soft.hidden(IDS).numpy(), hidden)  # the same products, the same order
     assert_same_logits(soft(IDS).numpy(), hard)
 
 
@@ -62,7 +68,9 @@ def test_in_an_encoder_too_with_padding_and_segments():
 
 def test_and_in_front_of_an_encoder_decoders_source():
     model, mask = encoder("t5-small"), np.array([[True] * 5, [True] * 3 + [False] * 2])
-    hard = model(behind(WORDS), IDS[:, :2], np.pad(mask, ((0, 0), (3, 0)), constant_values=True)).numpy()
+    hard = model(
+        behind(WORDS), IDS[:, :2], np.pad(mask, ((0, 0), (3, 0)), constant_values=True)
+    ).numpy()
     ids = soft_tokens(model).add(SoftPrompt(text_start(model.tokens.weight, WORDS)))
     assert np.array_equal(PromptedSeq2Seq(model, ids)(IDS, IDS[:, :2], mask).numpy(), hard)
 
@@ -78,7 +86,16 @@ def test_training_from_a_hard_prompt_goes_below_its_loss():
     examples = list(IDS)
     start = task.loss(lambda ids: model(behind(WORDS, ids))[:, 3:], task.make_batch(IDS))[0].item()
     soft = prompt_tuning(model, text_start(model.tokens.weight, WORDS))
-    losses = fit(soft, task, examples, steps=20, batch_size=2, learning_rate=0.05, warmup=0.0, weight_decay=0.0)
+    losses = fit(
+        soft,
+        task,
+        examples,
+        steps=20,
+        batch_size=2,
+        learning_rate=0.05,
+        warmup=0.0,
+        weight_decay=0.0,
+    )
     assert losses[0] == pytest.approx(start, rel=1e-12) and losses[-1] < 0.9 * start
 
 
@@ -88,7 +105,7 @@ def test_two_tasks_share_a_batch_as_if_they_ran_alone():
     first, second = (table.add(SoftPrompt(random_start(table.weight, 2, seed))) for seed in (1, 2))
     rows = [np.concatenate([first, IDS[0]]), np.concatenate([second, IDS[1]])]
     together = model(np.stack(rows)).numpy()
-    for i, row in enumerate(rows):                                           # float64, products of another height
+    for i, row in enumerate(rows):  # float64, products of another height
         assert np.allclose(together[i], model(row[None]).numpy()[0], rtol=0, atol=1e-12)
 
 
@@ -102,23 +119,31 @@ def test_a_pattern_keeps_its_order_and_learns_in_its_soft_places_alone():
     assert tuned.before.tolist() == [12, 13, 2, 0, 1, 14] and tuned.after.tolist() == [3]
     assert tuned.wrap(IDS[:1]).tolist() == [[12, 13, 2, 0, 1, 14, *IDS[0], 3]]
     assert tuned(IDS).shape == (2, 5, 12) and tuned.last(IDS).shape == (2, 12)
-    assert_only_these_learn(tuned, 3 * 8, {"model.tokens.sources.0.vectors", "model.tokens.sources.1.vectors"})
+    assert_only_these_learn(
+        tuned, 3 * 8, {"model.tokens.sources.0.vectors", "model.tokens.sources.1.vectors"}
+    )
 
 
 def test_without_soft_places_a_pattern_is_a_hard_prompt_and_without_words_prompt_tuning():
     model = gpt()
     hidden, hard = model.hidden(behind(WORDS)).numpy()[:, 3:], model(behind(WORDS)).numpy()[:, 3:]
     words = hybrid(gpt(), [WORDS, INPUT])
-    assert np.array_equal(words.hidden(IDS).numpy(), hidden)    # the same products, the same order
+    assert np.array_equal(words.hidden(IDS).numpy(), hidden)  # the same products, the same order
     assert_same_logits(words(IDS).numpy(), hard)
     start = vocabulary_start(model.tokens.weight, 4, seed=0)
-    assert np.array_equal(hybrid(gpt(), [Soft(4), INPUT])(IDS).numpy(), prompt_tuning(gpt(), start)(IDS).numpy())
+    assert np.array_equal(
+        hybrid(gpt(), [Soft(4), INPUT])(IDS).numpy(), prompt_tuning(gpt(), start)(IDS).numpy()
+    )
 
 
 def test_what_follows_the_whole_pattern_is_scored_there():
     model = gpt()
     whole = np.concatenate([behind(WORDS), np.array([[4], [4]])], axis=1)
-    assert np.allclose(hybrid(gpt(), [WORDS, INPUT, [4]]).last(IDS).numpy(), model(whole).numpy()[:, -1], rtol=1e-13)
+    assert np.allclose(
+        hybrid(gpt(), [WORDS, INPUT, [4]]).last(IDS).numpy(),
+        model(whole).numpy()[:, -1],
+        rtol=1e-13,
+    )
 
 
 def test_starts_from_words_are_words_and_drawn_ones_are_as_large():
@@ -126,7 +151,8 @@ def test_starts_from_words_are_words_and_drawn_ones_are_as_large():
     start = vocabulary_start(table, 6, seed=1)
     ids, cosines = nearest_words(start, table, 1)
     assert np.array_equal(table.numpy()[ids[:, 0]], start) and np.allclose(cosines, 1)
-    # 8000 draws: the standard error of a standard deviation is 1/sqrt(2 * 8000), below one percent; five of them
+    # 8000 draws: the standard error of a standard deviation is 1/sqrt(2 * 8000), below one percent;
+    # five of them
     assert np.std(random_start(table, 1000)) == pytest.approx(np.std(table.numpy()), rel=0.04)
 
 

@@ -15,13 +15,29 @@ TASK = Classification(INPUTS)
 
 def test_a_review_is_told_positive_by_a_fine_tuned_encoder():
     text = "I love the food here. It's amazing!"
-    good, bad = [text, "I love it!", "The food is amazing."], ["I hate the food.", "It's terrible here!", "I hate it."]
-    assert words_and_punctuation(text) == ["I", "love", "the", "food", "here", ".", "It", "'s", "amazing", "!"]
+    good = [text, "I love it!", "The food is amazing."]
+    bad = ["I hate the food.", "It's terrible here!", "I hate it."]
+    assert words_and_punctuation(text) == [
+        "I",
+        "love",
+        "the",
+        "food",
+        "here",
+        ".",
+        "It",
+        "'s",
+        "amazing",
+        "!",
+    ]
     marks = ("<pad>", "<cls>", "<sep>")
     tokenizer = WordTokenizer.from_text(" ".join(good + bad), special=marks)
     task = Classification(EncoderInput.of(tokenizer), ("positive", "negative", "neutral"))
     model = Classifier(encoder(vocab_size=tokenizer.vocab_size), 3)
-    examples = [*((t, "positive") for t in good[1:]), *((t, "negative") for t in bad), ("The food is here.", "neutral")]
+    examples = [
+        *((t, "positive") for t in good[1:]),
+        *((t, "negative") for t in bad),
+        ("The food is here.", "neutral"),
+    ]
     fit(model, task, examples, epochs=40, batch_size=6, learning_rate=3e-3)
     assert evaluate(model, task, examples)["accuracy"] == 1.0
     assert answers(model, task, [(text, None)]) == ["positive"]
@@ -35,14 +51,20 @@ def test_a_uniform_head_loses_log_of_the_classes():
 
 
 def test_the_loss_is_the_same_in_micro_batches_as_in_one():
-    model, task, examples = encoder(dropout=0.1), TASK, [(text, i % 2) for i, text in enumerate(texts(8))]
+    model = encoder(dropout=0.1)
+    task = TASK
+    examples = [(text, i % 2) for i, text in enumerate(texts(8))]
     states = model.state_dict()
     found = []
     for micro in (0, 3):
         model = encoder(dropout=0.1)
         model.load_state_dict(states)
-        found.append(fit(Classifier(model, 2), task, examples, epochs=2, batch_size=8, micro_batch=micro))
-    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-9)                   # sums in another order, three updates
+        found.append(
+            fit(Classifier(model, 2), task, examples, epochs=2, batch_size=8, micro_batch=micro)
+        )
+    np.testing.assert_allclose(
+        found[0], found[1], rtol=0, atol=1e-9
+    )  # sums in another order, three updates
 
 
 def test_labels_may_be_names_or_missing():
@@ -53,18 +75,19 @@ def test_labels_may_be_names_or_missing():
 
 
 def test_a_pair_task_that_needs_both_texts_is_learnt():
-    # Equivalence: the second text holds the words of the first, or one of them is another. Neither text tells alone.
+    # Equivalence: the second text holds the words of the first, or one of them is another. Neither
+    # text tells alone.
     rng = np.random.default_rng(0)
     examples = []
     for i in range(256):
         first = rng.permutation(8)[:2]
         second = first.copy()
-        second[i % 2:1] = 8 + rng.integers(4) if i % 2 == 0 else second[:0]
+        second[i % 2 : 1] = 8 + rng.integers(4) if i % 2 == 0 else second[:0]
         examples.append(((first.tolist(), second.tolist()), i % 2))
     assert sum(label for _, label in examples) == 128
     model = Classifier(untrained(d_hidden=32), 2, "mean")
     fit(model, TASK, examples, epochs=6, learning_rate=5e-3)
-    assert evaluate(model, TASK, examples)["accuracy"] > 0.9                            # guessing is 0.5
+    assert evaluate(model, TASK, examples)["accuracy"] > 0.9  # guessing is 0.5
 
 
 def test_the_order_of_a_pair_matters_through_segments_and_positions():
@@ -72,7 +95,10 @@ def test_the_order_of_a_pair_matters_through_segments_and_positions():
     a, b = TASK.make_batch([(([1, 2], [3, 4]), 0)]), TASK.make_batch([(([3, 4], [1, 2]), 0)])
     first, second = (model(x.inputs, **x.options).numpy() for x in (a, b))
     assert np.abs(first - second).max() > 1e-4
-    for table in (model.encoder.segments, model.encoder.positions.table):               # without both, a pair is a set
+    for table in (
+        model.encoder.segments,
+        model.encoder.positions.table,
+    ):  # without both, a pair is a set
         table.weight.data[...] = 0
     first, second = (model(x.inputs, **x.options).numpy() for x in (a, b))
     np.testing.assert_allclose(first, second, rtol=0, atol=1e-12)
@@ -83,12 +109,16 @@ def test_a_linear_target_is_recovered():
     examples = [(text, float(np.mean(np.array(text) < 10))) for text in texts(128)]
     fit(model, task, examples, epochs=12, learning_rate=5e-3)
     found = evaluate(model, task, examples)
-    assert found["mse"] < 0.2 * np.var([y for _, y in examples]) and found["pearson"] > 0.9 and found["spearman"] > 0.85
+    assert (
+        found["mse"] < 0.2 * np.var([y for _, y in examples])
+        and found["pearson"] > 0.9
+        and found["spearman"] > 0.85
+    )
 
 
 def test_the_error_of_a_regression_by_hand():
     model, task = Regressor(encoder()).eval(), Regression(INPUTS)
-    model.score.out.weight.data[...] = 0                    # a score of 1/2
+    model.score.out.weight.data[...] = 0  # a score of 1/2
     batch = task.make_batch([([1], 1.0), ([2, 3], 0.25)])
     assert task.loss(model, batch)[0].item() == pytest.approx((0.5**2 + 0.25**2) / 2, abs=1e-15)
 
@@ -102,7 +132,9 @@ def test_choices_are_scored_as_pairs_and_compared():
     pair = TASK.make_batch([(([1, 2], [4, 5, 6]), 0)])
     assert scores[0, 1] == pytest.approx(model(pair.inputs, **pair.options).item(), abs=1e-12)
     log_p = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-    assert task.loss(model, batch)[0].item() == pytest.approx(-(log_p[0, 1] + log_p[1, 0]) / 2, abs=1e-12)
+    assert task.loss(model, batch)[0].item() == pytest.approx(
+        -(log_p[0, 1] + log_p[1, 0]) / 2, abs=1e-12
+    )
     assert answers(model, task, examples) == scores.argmax(axis=1).tolist()
     with pytest.raises(DataError, match="1, 3"):
         task.make_batch([examples[0], (([8], [[9]]), 0)])
@@ -111,13 +143,13 @@ def test_choices_are_scored_as_pairs_and_compared():
 def test_a_decoder_is_fine_tuned_the_same_way():
     model, examples = Classifier(decoder(), 2), [(text, int(text[0] < 10)) for text in texts(64)]
     fit(model, TASK, examples, epochs=20, learning_rate=5e-3)
-    assert evaluate(model, TASK, examples)["accuracy"] > 0.9                            # guessing is 0.5
+    assert evaluate(model, TASK, examples)["accuracy"] > 0.9  # guessing is 0.5
 
 
 @pytest.mark.parametrize("label", [-100.0, -100.5])
 def test_every_number_is_a_label(label):
     model, task = Regressor(encoder(), bounded=False), Regression(INPUTS)
-    rows = [([1, 2], label), ([3], 0.0)]                    # -100 marks what is no label in other tasks
+    rows = [([1, 2], label), ([3], 0.0)]  # -100 marks what is no label in other tasks
     batch = task.make_batch(rows)
     assert batch.tokens == 2
     expected = task.loss(model, batch)[1]["loss"]

@@ -10,19 +10,29 @@ from tinylm.autograd import Tensor
 from tinylm.errors import ShapeError
 from tinylm.finetune.tasks.crf import LinearChain, log_partition, path_score, viterbi
 
-EXACT = 1e-12                                               # the same sums in another order, float64
+EXACT = 1e-12  # the same sums in another order, float64
 
 
 def drawn(seed, m, K, B=1):
     """Emissions (B, m, K), transitions, start, stop."""
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(B, m, K)), rng.normal(size=(K, K)), rng.normal(size=K), rng.normal(size=K)
+    return (
+        rng.normal(size=(B, m, K)),
+        rng.normal(size=(K, K)),
+        rng.normal(size=K),
+        rng.normal(size=K),
+    )
 
 
 def all_scores(e, A, start, stop):
     """Every sequence of tags with its score."""
-    return {y: start[y[0]] + stop[y[-1]] + sum(e[i, t] for i, t in enumerate(y)) + sum(A[a, b] for a, b in zip(y, y[1:]))
-            for y in itertools.product(range(e.shape[1]), repeat=len(e))}
+    return {
+        y: start[y[0]]
+        + stop[y[-1]]
+        + sum(e[i, t] for i, t in enumerate(y))
+        + sum(A[a, b] for a, b in zip(y, y[1:]))
+        for y in itertools.product(range(e.shape[1]), repeat=len(e))
+    }
 
 
 @given(seed=st.integers(0, 10**6), m=st.integers(1, 5), K=st.integers(1, 4))
@@ -32,7 +42,9 @@ def test_forward_recursion_and_viterbi_equal_enumeration(seed, m, K):
     Z = np.logaddexp.reduce(list(scores.values()))
     assert log_partition(*map(Tensor, (e, *rest))).item() == pytest.approx(Z, abs=EXACT)
     tags, best = viterbi(e[0], *rest)
-    assert tuple(tags) == max(scores, key=scores.get) and best == pytest.approx(max(scores.values()), abs=EXACT)
+    assert tuple(tags) == max(scores, key=scores.get) and best == pytest.approx(
+        max(scores.values()), abs=EXACT
+    )
     found = path_score(Tensor(e), tags[None], *map(Tensor, rest)).item()
     assert found == pytest.approx(best, abs=EXACT)
 
@@ -58,7 +70,9 @@ def test_padding_changes_nothing():
     assert tags[1].tolist() == [*short, 0, 0, 0] and scores[1] == pytest.approx(score, abs=EXACT)
     gold = np.array([[0, 1, 2, 1, 0], [2, 1, -100, -100, -100]])
     found = path_score(Tensor(e), gold, *map(Tensor, rest), held).numpy()
-    assert found[1] == pytest.approx(path_score(Tensor(e[1:, :2]), gold[1:, :2], *map(Tensor, rest)).item(), abs=EXACT)
+    assert found[1] == pytest.approx(
+        path_score(Tensor(e[1:, :2]), gold[1:, :2], *map(Tensor, rest)).item(), abs=EXACT
+    )
 
 
 def test_without_transitions_the_best_is_the_best_of_each_word():
@@ -104,11 +118,14 @@ def test_a_forbidden_transition_beyond_a_rows_words_changes_nothing():
     emissions, tags = np.arange(6.0).reshape(1, 3, 2), np.array([[1, 0, 0]])
     held = np.array([[True, True, False]])
     padded = chain(tl.Tensor(emissions), tags, held).numpy()
-    np.testing.assert_allclose(padded, chain(tl.Tensor(emissions[:, :2]), tags[:, :2]).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        padded, chain(tl.Tensor(emissions[:, :2]), tags[:, :2]).numpy(), rtol=1e-12
+    )
 
 
 def test_the_loss_of_a_long_float16_text_keeps_its_digits(rng):
-    # log Z and the score are near 600, where float16 has steps of 1/2, and their difference is small
+    # log Z and the score are near 600, where float16 has steps of 1/2, and their difference is
+    # small
     emissions, tags = rng.normal(size=(1, 100, 3)).astype(np.float16), np.zeros((1, 100), int)
     emissions[..., 0] += 6
     narrow, wide = LinearChain(3, np.float16), LinearChain(3, np.float64)

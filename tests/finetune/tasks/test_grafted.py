@@ -19,7 +19,11 @@ MASK = SOURCE != SPECIAL.pad
 
 def config(**changes):
     """A decoder of one layer."""
-    return tiny("bart-base", **dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, start=SPECIAL.start, dropout=0.0) | changes)
+    return tiny(
+        "bart-base",
+        **dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, start=SPECIAL.start, dropout=0.0)
+        | changes,
+    )
 
 
 def test_the_encoders_weights_are_copied_and_its_heads_left():
@@ -35,11 +39,13 @@ def test_the_encoders_weights_are_copied_and_its_heads_left():
 def test_the_decoder_reads_the_encoders_states():
     bert = encoder().eval()
     model = ready(Grafted(bert, config())).eval()
-    np.testing.assert_array_equal(model.encode(SOURCE, MASK).numpy(), bert.hidden(SOURCE, mask=MASK).numpy())
+    np.testing.assert_array_equal(
+        model.encode(SOURCE, MASK).numpy(), bert.hidden(SOURCE, mask=MASK).numpy()
+    )
     logits = model(SOURCE, TARGET, MASK)
     assert logits.shape == (2, 4, SPECIAL.vocab_size)
     keys, values = model.memory_pairs(model.encode(SOURCE, MASK))[0]
-    assert keys.shape == values.shape == (2, 2, 4, 8)       # B, H, S, K
+    assert keys.shape == values.shape == (2, 2, 4, 8)  # B, H, S, K
     changed = SOURCE.copy()
     changed[0, 1] = 7
     assert np.abs(model(changed, TARGET, MASK).numpy()[0] - logits.numpy()[0]).max() > 1e-3
@@ -47,15 +53,25 @@ def test_the_decoder_reads_the_encoders_states():
 
 def test_an_adapter_that_changes_nothing_is_no_adapter():
     bert = encoder()
-    plain, adapted = Grafted(bert, config()).eval(), Grafted(bert, config(), identity_adapter(16, np.float64)).eval()
-    np.testing.assert_allclose(adapted(SOURCE, TARGET, MASK).numpy(), plain(SOURCE, TARGET, MASK).numpy(), rtol=0, atol=EXACT)
+    plain = Grafted(bert, config()).eval()
+    adapted = Grafted(bert, config(), identity_adapter(16, np.float64)).eval()
+    np.testing.assert_allclose(
+        adapted(SOURCE, TARGET, MASK).numpy(),
+        plain(SOURCE, TARGET, MASK).numpy(),
+        rtol=0,
+        atol=EXACT,
+    )
     assert adapted.count_parameters() - plain.count_parameters() == 16 * 16 + 16
 
 
 def test_gradients_reach_the_encoder_through_the_adapter():
     model = Grafted(encoder(), config(d_model=12), "linear").eval()
     model(SOURCE, TARGET, MASK).sum().backward()
-    for name in ("adapter.weight", "encoder.blocks.0.attention.qkv.weight", "encoder.tokens.weight"):
+    for name in (
+        "adapter.weight",
+        "encoder.blocks.0.attention.qkv.weight",
+        "encoder.tokens.weight",
+    ):
         assert np.abs(model.named_parameters()[name].grad.numpy()).max() > 0, name
 
 
@@ -65,13 +81,19 @@ def test_other_widths_need_an_adapter():
 
 
 def test_the_two_sides_may_have_vocabularies_of_their_own():
-    model = Grafted(encoder(), config(vocab_size=11, start=10), "linear").eval()        # sources reach 28, targets 10
+    model = Grafted(
+        encoder(), config(vocab_size=11, start=10), "linear"
+    ).eval()  # sources reach 28, targets 10
     lm = Conditional(model, SOURCE, MASK)
     target = np.array([[10, 4, 8, 2], [10, 7, 7, 1]])
-    np.testing.assert_allclose(lm.logits(target), model(SOURCE, target, MASK).numpy(), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        lm.logits(target), model(SOURCE, target, MASK).numpy(), rtol=0, atol=EXACT
+    )
     cache = lm.new_cache(2)
     parts = [lm.logits(target[:, :2], cache), lm.logits(target[:, 2:], cache)]
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), model(SOURCE, target, MASK).numpy(), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        np.concatenate(parts, axis=1), model(SOURCE, target, MASK).numpy(), rtol=0, atol=EXACT
+    )
 
 
 def test_a_model_can_be_saved_and_moved(device):
@@ -86,10 +108,13 @@ def test_a_model_can_be_saved_and_moved(device):
 @pytest.mark.slow
 def test_reversal_is_learnt_and_decoded():
     model = Grafted(untrained(d_model=32, d_hidden=64, n_layer=2), config(d_model=32, d_hidden=64))
-    task, examples = Answering(SPECIAL, framed=True, longest=8), [(text, text[::-1]) for text in texts(600, high=6)]
+    task = Answering(SPECIAL, framed=True, longest=8)
+    examples = [(text, text[::-1]) for text in texts(600, high=6)]
     held = [(text, text[::-1]) for text in texts(100, seed=1, high=6)]
     before = task.loss(model.eval(), task.make_batch(held))[0].item()
     fit(model, task, examples, epochs=30, learning_rate=5e-3)
     assert task.loss(model, task.make_batch(held))[0].item() < 0.3 * before
-    assert evaluate(model, task, held)["exact"] > 0.8       # texts that were not learnt, mostly: 20^3 to 20^5 there are
+    assert (
+        evaluate(model, task, held)["exact"] > 0.8
+    )  # texts that were not learnt, mostly: 20^3 to 20^5 there are
     assert answers(model, task, [([1, 2, 3], None)]) == [[3, 2, 1]]

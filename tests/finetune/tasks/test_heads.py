@@ -20,7 +20,7 @@ from tinylm.finetune.tasks.heads import (
 )
 from tinylm.models.encoder.encoder import without_head
 
-EXACT = 1e-12                                               # the same sums in another order, float64
+EXACT = 1e-12  # the same sums in another order, float64
 IDS, FIELDS = INPUTS.rows([[1, 2, 3], [4, 5, 6, 7, 8]])
 
 
@@ -45,7 +45,9 @@ def test_the_gradient_of_a_linear_head_is_p_minus_y_times_h_cls():
     logits = model(IDS[:1])
     cross_entropy(logits, np.array([gold])).backward()
     p = softmax(logits.numpy()[0])
-    np.testing.assert_allclose(model.out.weight.grad.numpy(), np.outer(h, p - np.eye(3)[gold]), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        model.out.weight.grad.numpy(), np.outer(h, p - np.eye(3)[gold]), rtol=0, atol=EXACT
+    )
     np.testing.assert_allclose(model.out.bias.grad.numpy(), p - np.eye(3)[gold], rtol=0, atol=EXACT)
 
 
@@ -59,15 +61,21 @@ def test_fine_tuning_starts_from_the_pretrained_encoder_and_changes_all_of_it():
         np.testing.assert_array_equal(p.numpy(), before[name])
     batch = task.make_batch(examples)
     task.loss(model, batch)[0].backward()
-    unused = ("pooler.weight", "pooler.bias")               # this head reads h_cls itself
+    unused = ("pooler.weight", "pooler.bias")  # this head reads h_cls itself
     for name, p in model.named_parameters().items():
         if not name.endswith(unused):
             assert np.abs(p.grad.numpy()).max() > 0, name
     fit(model, task, examples, epochs=1, batch_size=8, learning_rate=0.0)
     for name, p in model.encoder.named_parameters().items():
-        np.testing.assert_array_equal(p.numpy(), before[name])                          # a learning rate of 0 changes nothing
+        np.testing.assert_array_equal(
+            p.numpy(), before[name]
+        )  # a learning rate of 0 changes nothing
     fit(model, task, examples, epochs=1, batch_size=8, weight_decay=0.0, clip=0.0)
-    changed = [name for name, p in model.encoder.named_parameters().items() if (p.numpy() != before[name]).any()]
+    changed = [
+        name
+        for name, p in model.encoder.named_parameters().items()
+        if (p.numpy() != before[name]).any()
+    ]
     assert set(before) - set(changed) == set(unused)
 
 
@@ -75,7 +83,11 @@ def test_a_new_head_leaves_the_encoder_to_the_last_bit():
     model = Classifier(encoder(), 2, "mean")
     before = model.encoder.state_dict()
     other = replace_head(model, 4, seed=1)
-    assert other.encoder is model.encoder and other.pool is model.pool and other.out.weight.shape == (16, 4)
+    assert (
+        other.encoder is model.encoder
+        and other.pool is model.pool
+        and other.out.weight.shape == (16, 4)
+    )
     for name, array in other.encoder.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -83,7 +95,9 @@ def test_a_new_head_leaves_the_encoder_to_the_last_bit():
 def test_padding_does_not_change_the_answer():
     for pool in ("first", "pooler", "mean", "last"):
         model = Classifier(encoder(), 2, pool).eval()
-        np.testing.assert_allclose(model(IDS, **FIELDS).numpy()[0], model(IDS[:1, :5]).numpy()[0], rtol=0, atol=EXACT)
+        np.testing.assert_allclose(
+            model(IDS, **FIELDS).numpy()[0], model(IDS[:1, :5]).numpy()[0], rtol=0, atol=EXACT
+        )
 
 
 def test_the_pooler_is_the_encoders_own():
@@ -105,9 +119,11 @@ def test_of_a_decoder_only_the_last_state_has_seen_all():
     x = Tensor(gpt.tokens(IDS).numpy(), requires_grad=True)
     h = gpt.transform(gpt.place(x, np.arange(7)), np.arange(7))
     for i in (0, 3, 6):
-        g, = tl.grad(h[1, i, 0], [x], retain_graph=True)
+        (g,) = tl.grad(h[1, i, 0], [x], retain_graph=True)
         size = np.abs(g.numpy()[1]).max(axis=1)
-        assert (size[:i + 1] > 0).all() and (size[i + 1:] == 0).all()                   # d h_i / d e_j = 0 for j > i
+        assert (size[: i + 1] > 0).all() and (
+            size[i + 1 :] == 0
+        ).all()  # d h_i / d e_j = 0 for j > i
 
 
 def test_the_encoder_of_an_encoder_decoder_serves_too():
@@ -123,14 +139,16 @@ def test_segments_reach_only_models_that_know_them():
     with_segments = hidden_states(bert, pair, **fields).numpy()
     assert np.abs(with_segments - hidden_states(bert, pair).numpy()).max() > 1e-3
     plain = encoder(segments=0)
-    np.testing.assert_array_equal(hidden_states(plain, pair, **fields).numpy(), hidden_states(plain, pair).numpy())
+    np.testing.assert_array_equal(
+        hidden_states(plain, pair, **fields).numpy(), hidden_states(plain, pair).numpy()
+    )
 
 
 def test_a_bounded_score_lies_between_0_and_1():
     bert = encoder()
     bounded, free = Regressor(bert).eval(), Regressor(bert, bounded=False).eval()
     for model in (bounded, free):
-        model.score.out.weight.data *= 1000                 # scores far from 0
+        model.score.out.weight.data *= 1000  # scores far from 0
     y, z = bounded(IDS, **FIELDS).numpy(), free(IDS, **FIELDS).numpy()
     assert y.shape == (2,) and (y >= 0).all() and (y <= 1).all()
     np.testing.assert_allclose(y, 1 / (1 + np.exp(-z)), rtol=0, atol=EXACT)
@@ -160,16 +178,23 @@ def test_a_classifier_reads_a_decoder_behind_a_prompt_or_prefix():
     prompted = prompt_tuning(gpt := decoder(), text_start(gpt.tokens.weight, [7, 0]))
     words = np.concatenate([np.tile([7, 0], (2, 1)), ids], axis=1)
     expected = plain(words, np.pad(fields["mask"], ((0, 0), (2, 0)), constant_values=True)).numpy()
-    np.testing.assert_allclose(Classifier(prompted, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        Classifier(prompted, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT
+    )
     words_cached = key_value_prefix(gpt := decoder(), start=prompt_keys_values(gpt, [7, 0]))
-    np.testing.assert_allclose(Classifier(words_cached, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        Classifier(words_cached, 3).eval()(ids, **fields).numpy(), expected, rtol=0, atol=EXACT
+    )
 
 
-@pytest.mark.parametrize("wrap", [lambda m: prompt_tuning(m, random_start(m.tokens.weight, 2)), lambda m: hidden_prefix(m, 2)])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda m: prompt_tuning(m, random_start(m.tokens.weight, 2)), lambda m: hidden_prefix(m, 2)],
+)
 @pytest.mark.parametrize("make, pool", [(encoder, None), (encoder, "mean"), (decoder, None)])
 def test_what_stands_around_a_model_and_its_head_are_learnt_together(wrap, make, pool):
     model, task = Classifier(wrap(make(dtype=np.float32)), 2, pool), Classification(INPUTS)
     before = model.state_dict()
     fit(model, task, [(text, text[0] % 2) for text in texts(8)], steps=3, batch_size=4)
     moved = {name for name, p in model.state_dict().items() if not np.array_equal(p, before[name])}
-    assert moved == set(trainable(model)) and len(moved) > 2               # the head's two, and the vectors
+    assert moved == set(trainable(model)) and len(moved) > 2  # the head's two, and the vectors

@@ -28,7 +28,9 @@ def tokens_of(model):
     for name in ("tokens", "encoder", "model", "score"):
         inner = getattr(model, name, None)
         if inner is not None:
-            return inner.weight if name == "tokens" else tokens_of(inner)
+            if name == "tokens":
+                return inner.weight
+            return tokens_of(inner)
     raise AssertionError("no table of tokens")
 
 

@@ -26,19 +26,43 @@ GOLD = np.array([[0, 2], [1, 1]])
 
 def test_the_best_span_of_the_example():
     begin, end = np.log([0.1, 0.6, 0.3]), np.log([0.5, 0.2, 0.3])
-    assert (begin.argmax(), end.argmax()) == (1, 0)         # each best alone is no span: it ends before it begins
+    assert (begin.argmax(), end.argmax()) == (
+        1,
+        0,
+    )  # each best alone is no span: it ends before it begins
     first, last = best_span(begin, end)
-    assert (first + 1, last + 1) == (2, 3) and np.exp(begin[first] + end[last]) == pytest.approx(0.18, abs=1e-15)
+    assert (first + 1, last + 1) == (2, 3) and np.exp(begin[first] + end[last]) == pytest.approx(
+        0.18, abs=1e-15
+    )
 
 
-@given(seed=st.integers(0, 10**6), n=st.integers(1, 12), longest=st.one_of(st.none(), st.integers(1, 13)), whole=st.booleans())
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 12),
+    longest=st.one_of(st.none(), st.integers(1, 13)),
+    whole=st.booleans(),
+)
 def test_the_best_span_is_that_of_enumeration(seed, n, longest, whole):
     rng = np.random.default_rng(seed)
-    begin, end = rng.normal(size=(2, n)) if not whole else rng.integers(-2, 3, size=(2, n)).astype(float)     # ties too
-    spans = [(begin[a] + end[b], -b, -a) for b in range(n) for a in range(b + 1) if longest is None or b - a < longest]
+    begin, end = (
+        rng.normal(size=(2, n)) if not whole else rng.integers(-2, 3, size=(2, n)).astype(float)
+    )  # ties too
+    spans = [
+        (begin[a] + end[b], -b, -a)
+        for b in range(n)
+        for a in range(b + 1)
+        if longest is None or b - a < longest
+    ]
     score, b, a = max(spans)
-    assert best_span(begin, end, longest) == (-a, -b) or not whole and score == pytest.approx(
-        begin[best_span(begin, end, longest)[0]] + end[best_span(begin, end, longest)[1]], abs=EXACT)
+    assert (
+        best_span(begin, end, longest) == (-a, -b)
+        or not whole
+        and score
+        == pytest.approx(
+            begin[best_span(begin, end, longest)[0]] + end[best_span(begin, end, longest)[1]],
+            abs=EXACT,
+        )
+    )
 
 
 def test_words_without_probability_are_not_chosen():
@@ -60,8 +84,10 @@ def test_the_binary_loss_by_hand():
     found = binary_span_loss(Tensor(z), GOLD, HELD).numpy()
     p = 1 / (1 + np.exp(-z))
     for row, n in enumerate((3, 2)):
-        true = np.arange(n)[:, None] == GOLD[row]           # (n, 2): where the answer begins, where it ends
-        assert found[row] == pytest.approx(-np.log(np.where(true, p[row, :n], 1 - p[row, :n])).sum() / n, abs=EXACT)
+        true = np.arange(n)[:, None] == GOLD[row]  # (n, 2): where the answer begins, where it ends
+        assert found[row] == pytest.approx(
+            -np.log(np.where(true, p[row, :n], 1 - p[row, :n])).sum() / n, abs=EXACT
+        )
 
 
 def test_the_binary_loss_is_stable_for_any_logit():
@@ -77,12 +103,17 @@ def test_rows_without_an_answer_and_words_beyond_a_row_cost_nothing():
         gold = np.array([[IGNORE, IGNORE], [0, 1]])
         found = loss(z, gold, HELD)
         found.sum().backward()
-        assert found.numpy()[0] == 0 and (z.grad.numpy()[0] == 0).all() and (z.grad.numpy()[1, 2] == 0).all()
+        assert (
+            found.numpy()[0] == 0
+            and (z.grad.numpy()[0] == 0).all()
+            and (z.grad.numpy()[1, 2] == 0).all()
+        )
         assert np.abs(z.grad.numpy()[1, :2]).min() > 0
 
 
 def test_the_printed_loss_of_one_distribution_would_not_know_the_answer():
-    # -(1/n) sum_j log p_j of a softmax: the gold span does not occur in it, and all words alike are its minimum.
+    # -(1/n) sum_j log p_j of a softmax: the gold span does not occur in it, and all words alike are
+    # its minimum.
     rng, n = np.random.default_rng(3), 5
     uniform = np.log(n)
     for _ in range(20):
@@ -105,7 +136,10 @@ def test_probabilities_of_words_sum_to_one_beyond_a_row_they_are_0():
 def test_no_word_of_the_question_is_asked():
     task, model = SpanPrediction(INPUTS), SpanPredictor(encoder()).eval()
     batch = task.make_batch([(([1, 2], [3, 4, 5]), (1, 2)), (([6], [7]), None)])
-    assert batch.words.tolist() == [[4, 5, 6], [3, 0, 0]] and batch.targets.tolist() == [[1, 2], [IGNORE, IGNORE]]
+    assert batch.words.tolist() == [[4, 5, 6], [3, 0, 0]] and batch.targets.tolist() == [
+        [1, 2],
+        [IGNORE, IGNORE],
+    ]
     states = {}
     hidden = model.encoder.hidden
 
@@ -116,11 +150,16 @@ def test_no_word_of_the_question_is_asked():
     model.encoder.hidden = watched
     task.loss(model, batch)[0].backward()
     size = np.abs(states["h"].grad.numpy()).max(axis=-1)
-    assert (size[0, :4] == 0).all() and (size[0, 4:7] > 0).all() and (size[0, 7:] == 0).all() and (size[1] == 0).all()
+    assert (
+        (size[0, :4] == 0).all()
+        and (size[0, 4:7] > 0).all()
+        and (size[0, 7:] == 0).all()
+        and (size[1] == 0).all()
+    )
 
 
 def test_an_answer_that_is_cut_off_counts_as_none():
-    task = SpanPrediction(EncoderInput(SPECIAL, limit=7))   # marks and question leave 3 words
+    task = SpanPrediction(EncoderInput(SPECIAL, limit=7))  # marks and question leave 3 words
     examples = [(([1], [2, 3, 4, 5]), (2, 2)), (([1], [2, 3, 4, 5]), (2, 3))]
     assert task.make_batch(examples).targets.tolist() == [[2, 2], [IGNORE, IGNORE]]
     with pytest.raises(DataError, match="no span of a text of 4 words"):
@@ -135,19 +174,27 @@ def test_answers_are_found_by_a_trained_model(kind):
         text = [max(word, 2) for word in text]
         first = int(rng.integers(len(text)))
         last = int(rng.integers(first, len(text))) + 1
-        examples.append((([2], [*text[:first], 0, *text[first:last - 1], 1, *text[last - 1:]]), (first, last)))
+        examples.append(
+            (
+                ([2], [*text[:first], 0, *text[first : last - 1], 1, *text[last - 1 :]]),
+                (first, last),
+            )
+        )
     model, task = SpanPredictor(untrained()), SpanPrediction(INPUTS, kind)
     fit(model, task, examples, epochs=12, learning_rate=1e-2)
     found = evaluate(model, task, examples)
-    assert found["exact"] > 0.9 and found["f1"] >= found["exact"]                       # of about 20 spans a text
+    assert found["exact"] > 0.9 and found["f1"] >= found["exact"]  # of about 20 spans a text
 
 
 def test_spans_run_on_every_device(device):
     examples = [(([1, 2], [3, 4, 5]), (1, 2)), (([6], [7]), (0, 0))]
     for kind in ("softmax", "binary"):
         task = SpanPrediction(INPUTS, kind)
-        batch, models = task.make_batch(examples), [SpanPredictor(encoder()).eval().to(place) for place in ("cpu", device)]
-        losses = [task.loss(m, batch.to(place))[0].item() for m, place in zip(models, ("cpu", device))]
+        batch = task.make_batch(examples)
+        models = [SpanPredictor(encoder()).eval().to(place) for place in ("cpu", device)]
+        losses = [
+            task.loss(m, batch.to(place))[0].item() for m, place in zip(models, ("cpu", device))
+        ]
         assert losses[0] == pytest.approx(losses[1], abs=EXACT)
         assert task.predict(models[1], batch.to(device)) == task.predict(models[0], batch)
 

@@ -18,7 +18,9 @@ from tinylm.finetune.tasks.tagging import (
 from tinylm.pretrain.batch import IGNORE
 
 BIO = ("O", "B-A", "I-A", "B-B", "I-B")
-LENGTHS = st.lists(st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 3), st.integers(1, 3)), max_size=5)
+LENGTHS = st.lists(
+    st.tuples(st.sampled_from(["A", "B"]), st.integers(0, 3), st.integers(1, 3)), max_size=5
+)
 
 
 def test_the_example_of_the_book():
@@ -40,10 +42,12 @@ def test_decoding_undoes_encoding(parts, rest):
 def test_encoding_undoes_decoding_but_for_an_i_that_continues_nothing(tags):
     again = bio_encode(bio_decode(tags), len(tags))
     transitions, start = bio_constraints(BIO)
-    valid = all(np.isfinite(transitions[BIO.index(a), BIO.index(b)]) for a, b in zip(tags, tags[1:]))
+    valid = all(
+        np.isfinite(transitions[BIO.index(a), BIO.index(b)]) for a, b in zip(tags, tags[1:])
+    )
     valid &= not tags or np.isfinite(start[BIO.index(tags[0])])
     assert (again == tags) == valid
-    assert [t[1:] for t in again] == [t[1:] for t in tags]                              # such an I becomes a B; no more changes
+    assert [t[1:] for t in again] == [t[1:] for t in tags]  # such an I becomes a B; no more changes
 
 
 def test_spans_that_lie_badly_are_refused():
@@ -54,7 +58,7 @@ def test_spans_that_lie_badly_are_refused():
 
 def test_the_best_valid_sequence_is_not_the_best_tag_of_each_word():
     tags, p = ("B", "I", "O"), np.array([[0.2, 0.5, 0.3], [0.1, 0.6, 0.3]])
-    assert p.argmax(axis=1).tolist() == [1, 1]              # I I, in which nothing begins
+    assert p.argmax(axis=1).tolist() == [1, 1]  # I I, in which nothing begins
     transitions, start = bio_constraints(tags)
     best, score = viterbi(np.log(p), transitions, start)
     assert [tags[i] for i in best] == ["B", "I"] and np.exp(score) == pytest.approx(0.12, abs=1e-15)
@@ -71,7 +75,7 @@ def test_the_loss_is_the_mean_over_words_and_asks_no_mark():
     batch = task.make_batch([([1, 2, 3], ["O", "B-A", "I-A"]), ([4], ["O"])])
     assert batch.words.tolist() == [[1, 2, 3], [1, 0, 0]] and batch.held.sum() == 4
     emissions = model(batch).numpy()
-    assert emissions.shape == (2, 3, 5)                     # one distribution for each word
+    assert emissions.shape == (2, 3, 5)  # one distribution for each word
     h = model.encoder.hidden(batch.inputs, **batch.options).numpy()
     expected = h[0, 1:4] @ model.out.weight.numpy() + model.out.bias.numpy()
     np.testing.assert_allclose(emissions[0], expected, rtol=0, atol=1e-12)
@@ -80,13 +84,17 @@ def test_the_loss_is_the_mean_over_words_and_asks_no_mark():
     loss, said = task.loss(model, batch)
     assert loss.item() == pytest.approx(by_hand, abs=1e-12) and said["tokens"] == batch.tokens == 4
     model.out.weight.data[...] = 0
-    assert task.loss(model, batch)[0].item() == pytest.approx(np.log(5), abs=1e-12)     # uniform: log |tags|
+    assert task.loss(model, batch)[0].item() == pytest.approx(
+        np.log(5), abs=1e-12
+    )  # uniform: log |tags|
 
 
 def test_a_new_crf_loses_what_independent_tags_lose():
     task, bert = Tagging(INPUTS, BIO), encoder()
     batch = task.make_batch([([1, 2, 3], ["O", "B-A", "I-A"]), ([4], ["O"]), ([5, 6], None)])
-    plain, crf = (task.loss(TokenClassifier(bert, 5, crf).eval(), batch)[0].item() for crf in (False, True))
+    plain, crf = (
+        task.loss(TokenClassifier(bert, 5, crf).eval(), batch)[0].item() for crf in (False, True)
+    )
     assert crf == pytest.approx(plain, abs=1e-12)
 
 
@@ -95,7 +103,9 @@ def test_rows_without_tags_cost_nothing():
     for crf in (False, True):
         model = TokenClassifier(encoder(), 5, crf).eval()
         known, both = [([1, 2], ["O", "O"])], [([1, 2], ["O", "O"]), ([3], None)]
-        losses = [task.loss(model, task.make_batch(examples))[0].item() for examples in (known, both)]
+        losses = [
+            task.loss(model, task.make_batch(examples))[0].item() for examples in (known, both)
+        ]
         assert losses[0] == pytest.approx(losses[1], abs=1e-12)
 
 
@@ -104,7 +114,7 @@ def test_constrained_answers_can_always_be_read_as_spans():
     transitions, start = bio_constraints(BIO)
     for crf in (False, True):
         model = TokenClassifier(encoder(), 5, crf)
-        model.out.weight.data *= 50                         # tags that are far from each other, and often invalid
+        model.out.weight.data *= 50  # tags that are far from each other, and often invalid
         for tags in answers(model, task, [(text, None) for text in texts(20, high=12)]):
             assert bio_encode(bio_decode(tags), len(tags)) == tags
 
@@ -114,7 +124,7 @@ def test_words_beyond_the_limit_are_answered_with_the_first_tag():
     examples = [([1, 2, 3], ["O", "O", "B-A"])]
     assert task.make_batch(examples).targets.tolist() == [[0, 0]]
     model = TokenClassifier(encoder(), 5)
-    model.out.bias.data[0] = 1000                           # always O
+    model.out.bias.data[0] = 1000  # always O
     assert evaluate(model, task, examples)["accuracy"] == pytest.approx(2 / 3)
 
 
@@ -141,18 +151,24 @@ def test_an_unknown_tag_is_named():
 
 
 def test_tagging_runs_on_every_device(device):
-    task, examples = Tagging(INPUTS, BIO, constrained=True), [([1, 2, 3], ["O", "B-A", "I-A"]), ([4], ["O"])]
+    task = Tagging(INPUTS, BIO, constrained=True)
+    examples = [([1, 2, 3], ["O", "B-A", "I-A"]), ([4], ["O"])]
     batch = task.make_batch(examples)
     for crf in (False, True):
-        here, there = (TokenClassifier(encoder(), 5, crf).eval().to(place) for place in ("cpu", device))
-        assert task.loss(there, batch.to(device))[0].item() == pytest.approx(task.loss(here, batch)[0].item(), abs=1e-12)
+        here, there = (
+            TokenClassifier(encoder(), 5, crf).eval().to(place) for place in ("cpu", device)
+        )
+        assert task.loss(there, batch.to(device))[0].item() == pytest.approx(
+            task.loss(here, batch)[0].item(), abs=1e-12
+        )
         assert task.predict(there, batch.to(device)) == task.predict(here, batch)
     assert batch.targets.tolist() == [[0, 1, 2], [0, IGNORE, IGNORE]]
 
 
 @pytest.mark.slow
 def test_a_causal_model_cannot_tag_by_what_comes_next():
-    # A word's tag says what the next word is. A decoder reads the words to the left alone: it can only guess.
+    # A word's tag says what the next word is. A decoder reads the words to the left alone: it can
+    # only guess.
     def tagged(text):
         return text, ["low" if word < 10 else "high" for word in text[1:]] + ["low"]
 
@@ -160,8 +176,12 @@ def test_a_causal_model_cannot_tag_by_what_comes_next():
     for base in (untrained(d_hidden=32), decoder(dtype=np.float32, positions="learned")):
         model = TokenClassifier(base, 2)
         fit(model, task, [tagged(text) for text in texts(256)], epochs=15, learning_rate=1e-2)
-        found.append(evaluate(model, task, [tagged(text) for text in texts(256, seed=1)])["accuracy"])
-    assert found[0] > 0.9 and found[1] < 0.7                # the last word's tag is given: 1 of 5 words, so guessing is 0.6
+        found.append(
+            evaluate(model, task, [tagged(text) for text in texts(256, seed=1)])["accuracy"]
+        )
+    assert (
+        found[0] > 0.9 and found[1] < 0.7
+    )  # the last word's tag is given: 1 of 5 words, so guessing is 0.6
 
 
 @pytest.mark.parametrize("crf", [False, True])

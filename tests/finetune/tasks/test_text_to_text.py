@@ -19,7 +19,9 @@ TASK = Answering(SPECIAL, longest=6)
 def test_the_source_says_the_task():
     example = summarize("the article", "the")
     assert example.source == "summarize: the article" and example.target == "the"
-    assert [e.source for e in say_label("sentiment:", [("I love it", "positive")])] == ["sentiment: I love it"]
+    assert [e.source for e in say_label("sentiment:", [("I love it", "positive")])] == [
+        "sentiment: I love it"
+    ]
 
 
 def test_targets_end_in_the_end_mark_and_the_decoder_reads_them_shifted():
@@ -28,7 +30,9 @@ def test_targets_end_in_the_end_mark_and_the_decoder_reads_them_shifted():
     assert batch.inputs.tolist() == [[cls, 1, 2], [cls, 4, pad]]
     assert batch.targets.tolist() == [[3, end, IGNORE], [5, 6, end]]
     assert batch.decoder.tolist() == [[start, 3, pad], [start, 5, 6]]
-    assert Answering(SPECIAL, framed=True).make_batch([([1], [2])]).inputs.tolist() == [[cls, 1, SPECIAL.sep]]
+    assert Answering(SPECIAL, framed=True).make_batch([([1], [2])]).inputs.tolist() == [
+        [cls, 1, SPECIAL.sep]
+    ]
 
 
 def test_a_batch_of_mixed_tasks_has_the_gradient_of_its_parts():
@@ -43,50 +47,86 @@ def test_a_batch_of_mixed_tasks_has_the_gradient_of_its_parts():
         counts.append(said["tokens"])
     assert counts == [4, 4, 8]
     for first, second, both in zip(*grads):
-        np.testing.assert_allclose((counts[0] * first + counts[1] * second) / counts[2], both, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            (counts[0] * first + counts[1] * second) / counts[2], both, rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.slow
 def test_fine_tuning_adds_no_layer_and_learns_to_answer_and_to_stop():
-    # Two tasks in one stream: say the word that is first in the alphabet, or both words in its order.
+    # Two tasks in one stream: say the word that is first in the alphabet, or both words in its
+    # order.
     words = ["ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen"]
     tokenizer = WordTokenizer([*words, "first", "both", ":"], ("<pad>", "<s>", "</s>"))
     special = special_of(tokenizer)
-    examples = [TextToText(task, f"{a} {b}", " ".join(sorted([a, b])[:1 if task == "first:" else 2]))
-                for a in words for b in words if a != b for task in ("first:", "both:")]
+    examples = [
+        TextToText(task, f"{a} {b}", " ".join(sorted([a, b])[: 1 if task == "first:" else 2]))
+        for a in words
+        for b in words
+        if a != b
+        for task in ("first:", "both:")
+    ]
     examples = [examples[i] for i in np.random.default_rng(0).permutation(len(examples))]
     held, seen = examples[:12], examples[12:]
-    model = seq2seq(dtype=np.float32, vocab_size=tokenizer.vocab_size, start=special.start, d_model=32, d_hidden=64)
+    model = seq2seq(
+        dtype=np.float32,
+        vocab_size=tokenizer.vocab_size,
+        start=special.start,
+        d_model=32,
+        d_hidden=64,
+    )
     task = Answering(special, tokenizer, longest=6)
     before = {name: p.shape for name, p in model.named_parameters().items()}
     loss = task.loss(model.eval(), task.make_batch(held))[0].item()
     fit(model, task, seen, epochs=30, batch_size=10, learning_rate=5e-3)
-    assert task.loss(model, task.make_batch(held))[0].item() < 0.3 * loss               # nats of pairs it was not trained on
+    assert (
+        task.loss(model, task.make_batch(held))[0].item() < 0.3 * loss
+    )  # nats of pairs it was not trained on
     assert evaluate(model, task, held)["exact"] > 0.8
     assert {name: p.shape for name, p in model.named_parameters().items()} == before
-    assert {len(said.split()) for said in answers(model, task, held)} == {1, 2}         # as each task wants; the limit is 6
+    assert {len(said.split()) for said in answers(model, task, held)} == {
+        1,
+        2,
+    }  # as each task wants; the limit is 6
 
 
 def test_a_decoder_says_the_label_as_text():
-    tokenizer = WordTokenizer(["good", "bad", "fine", "poor", "is", "it", ":", "positive", "negative"], ("</s>",))
+    tokenizer = WordTokenizer(
+        ["good", "bad", "fine", "poor", "is", "it", ":", "positive", "negative"], ("</s>",)
+    )
     special = Special(tokenizer.vocab_size, end=tokenizer.special["</s>"])
-    reviews = [("it is good", "positive"), ("it is bad", "negative"), ("fine", "positive"), ("poor", "negative")]
+    reviews = [
+        ("it is good", "positive"),
+        ("it is bad", "negative"),
+        ("fine", "positive"),
+        ("poor", "negative"),
+    ]
     examples = [prompt_and_answer(e, special, tokenizer) for e in say_label("it is:", reviews)]
     end = special.end
     assert examples[0].ids.tolist() == [5, 4, 6, 5, 4, 0, end, 7, end]
-    assert examples[0].targets().tolist() == [IGNORE] * 6 + [7, end]                    # the loss is on the answer alone
-    model, task = decoder(vocab_size=tokenizer.vocab_size), InstructionTuning(tokenizer=tokenizer, end=end, max_tokens=3)
+    assert examples[0].targets().tolist() == [IGNORE] * 6 + [
+        7,
+        end,
+    ]  # the loss is on the answer alone
+    model = decoder(vocab_size=tokenizer.vocab_size)
+    task = InstructionTuning(tokenizer=tokenizer, end=end, max_tokens=3)
     names = list(model.named_parameters())
     fit(model, task, examples, epochs=40, batch_size=4, learning_rate=5e-3)
-    assert evaluate(model, task, examples)["accuracy"] == 1.0 and list(model.named_parameters()) == names
+    assert (
+        evaluate(model, task, examples)["accuracy"] == 1.0
+        and list(model.named_parameters()) == names
+    )
 
 
 def test_probabilities_of_all_targets_of_a_length_sum_to_one():
-    # Pr(y | x) = prod_t Pr(y_t | y_<t, x): over all 3^3 targets, words 0 to 2 being the whole vocabulary.
+    # Pr(y | x) = prod_t Pr(y_t | y_<t, x): over all 3^3 targets, words 0 to 2 being the whole
+    # vocabulary.
     model = ready(seq2seq(vocab_size=3, start=0)).eval()
     source = np.array([[1, 2, 2]] * 27)
     targets = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(27, 3)
-    logits = model(source, np.concatenate([np.zeros((27, 1), int), targets[:, :-1]], axis=1)).numpy()
+    logits = model(
+        source, np.concatenate([np.zeros((27, 1), int), targets[:, :-1]], axis=1)
+    ).numpy()
     log_p = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     p = np.exp(np.take_along_axis(log_p, targets[..., None], -1).sum(axis=(1, 2)))
     assert p.sum() == pytest.approx(1, abs=1e-12) and np.ptp(p) > 1e-3

@@ -1,4 +1,7 @@
-"""Supervised pretraining and transfer: the model of one task, with a new last layer, is where another task starts."""
+"""Supervised pretraining and transfer: the model of one task, with a new last layer, is where
+another task starts.
+"""
+
 import numpy as np
 
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
@@ -10,7 +13,14 @@ from tinylm.finetune.tasks.heads import Classifier, replace_head
 def pretrained():
     """A classifier that has learnt a first task."""
     model = Classifier(encoder(), 2, "mean")
-    fit(model, Classification(ENCODER_INPUT), word_task(0), epochs=6, batch_size=8, learning_rate=0.02)
+    fit(
+        model,
+        Classification(ENCODER_INPUT),
+        word_task(0),
+        epochs=6,
+        batch_size=8,
+        learning_rate=0.02,
+    )
     return model
 
 
@@ -21,7 +31,9 @@ def test_the_sequence_model_is_kept_bit_for_bit_and_the_last_layer_is_new():
     for name, value in new.encoder.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
     assert new.out.weight.shape == (16, 3) and new.pool is old.pool
-    np.testing.assert_array_equal(new.out.weight.numpy(), Classifier(encoder(), 3, seed=5).out.weight.numpy())
+    np.testing.assert_array_equal(
+        new.out.weight.numpy(), Classifier(encoder(), 3, seed=5).out.weight.numpy()
+    )
 
 
 def test_learning_the_second_task_reaches_the_sequence_model():
@@ -33,7 +45,18 @@ def test_learning_the_second_task_reaches_the_sequence_model():
 
 
 def test_a_related_task_is_learnt_from_fewer_steps_than_from_scratch():
-    opposite = [(text, 1 - label) for text, label in word_task(0, seed=1)]             # the same question, the answers renamed
-    ends = [fit(model, Classification(ENCODER_INPUT), opposite, steps=18, batch_size=8, learning_rate=0.02)[-6:].mean()
-            for model in (replace_head(pretrained(), 2), Classifier(encoder(), 2, "mean"))]
-    assert ends[0] < 0.5 * ends[1]                          # fixed seeds: the encoder knows what to look at
+    opposite = [
+        (text, 1 - label) for text, label in word_task(0, seed=1)
+    ]  # the same question, the answers renamed
+    ends = [
+        fit(
+            model,
+            Classification(ENCODER_INPUT),
+            opposite,
+            steps=18,
+            batch_size=8,
+            learning_rate=0.02,
+        )[-6:].mean()
+        for model in (replace_head(pretrained(), 2), Classifier(encoder(), 2, "mean"))
+    ]
+    assert ends[0] < 0.5 * ends[1]  # fixed seeds: the encoder knows what to look at

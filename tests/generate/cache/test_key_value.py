@@ -1,4 +1,5 @@
 """The key-value cache: the same numbers as without it, in the memory the formula says."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +10,10 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate import KeyValueCache, ModelLM, cache_bytes
 
 T = 8
-MODELS = [make_gpt(context=T),
-          make_gpt(context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu")]
+MODELS = [
+    make_gpt(context=T),
+    make_gpt(context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu"),
+]
 IDS = np.random.default_rng(1).integers(0, 5, (2, T))
 WHOLE = [ModelLM(model).logits(IDS) for model in MODELS]
 
@@ -45,10 +48,14 @@ def test_selected_rows_go_on_alone_also_twice():
 
 
 def test_bytes_follow_the_formula():
-    lm = ModelLM(make_gpt(context=T, n_layer=3, n_head=4, n_kv_head=2, d_model=16, dtype=np.float32))
+    lm = ModelLM(
+        make_gpt(context=T, n_layer=3, n_head=4, n_kv_head=2, d_model=16, dtype=np.float32)
+    )
     cache = lm.new_cache(5)
     lm.logits(np.zeros((5, 7), int), cache)
-    assert cache.bytes == cache_bytes(3, 5, 2, 4, 7, 4) == 2 * 3 * 5 * 2 * 4 * 7 * 4    # 2 L B G K length itemsize
+    assert (
+        cache.bytes == cache_bytes(3, 5, 2, 4, 7, 4) == 2 * 3 * 5 * 2 * 4 * 7 * 4
+    )  # 2 L B G K length itemsize
     assert cache.length == 7
 
 
@@ -57,7 +64,7 @@ def test_room_grows_by_doubling_and_keeps_what_is_stored(rng):
     stored = rng.normal(size=(1, 2, 9, 3))
     rooms = []
     for t in range(9):
-        k, v = cache.update(0, stored[:, :, t:t + 1], -stored[:, :, t:t + 1])
+        k, v = cache.update(0, stored[:, :, t : t + 1], -stored[:, :, t : t + 1])
         rooms.append(cache.capacity)
     assert rooms == [1, 2, 4, 4, 8, 8, 8, 8, 16]
     np.testing.assert_array_equal(k, stored)

@@ -1,4 +1,7 @@
-"""Blocks, tables and counts under random use: always the contiguous cache's content, never a lost block."""
+"""Blocks, tables and counts under random use: always the contiguous cache's content, never a lost
+block.
+"""
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -41,7 +44,7 @@ class PagedAgainstPlain(RuleBasedStateMachine):
         before = list(table.blocks), table.length, self.pool.counts.copy(), list(self.pool.free)
         try:
             self.pool.reserve(table, n)
-        except ConfigError:                                 # the pool is full: nothing has changed
+        except ConfigError:  # the pool is full: nothing has changed
             assert (table.blocks, table.length, self.pool.free) == (before[0], before[1], before[3])
             assert (self.pool.counts == before[2]).all()
             return
@@ -77,12 +80,16 @@ class PagedAgainstPlain(RuleBasedStateMachine):
             for layer in range(L):
                 k, v = self.pool.read(table, layer, table.length)
                 assert k.shape == (G, len(numbers), K)
-                np.testing.assert_array_equal(k, np.broadcast_to(np.array(numbers)[None, :, None], k.shape) + 1000 * layer)
+                np.testing.assert_array_equal(
+                    k, np.broadcast_to(np.array(numbers)[None, :, None], k.shape) + 1000 * layer
+                )
                 np.testing.assert_array_equal(v, -k)
 
     @invariant()
     def no_block_is_lost_or_counted_wrong(self):
-        held = np.bincount([block for table, _ in self.live for block in table.blocks], minlength=BLOCKS)
+        held = np.bincount(
+            [block for table, _ in self.live for block in table.blocks], minlength=BLOCKS
+        )
         np.testing.assert_array_equal(self.pool.counts, held)
         assert sorted(self.pool.free) == np.flatnonzero(held == 0).tolist()
 
@@ -92,7 +99,9 @@ class PagedAgainstPlain(RuleBasedStateMachine):
 
 
 def test_tables_in_a_pool_behave_like_plain_lists_under_any_use():
-    run_state_machine_as_test(PagedAgainstPlain, settings=settings(max_examples=30, stateful_step_count=30))
+    run_state_machine_as_test(
+        PagedAgainstPlain, settings=settings(max_examples=30, stateful_step_count=30)
+    )
 
 
 T = 8
@@ -107,7 +116,9 @@ def test_a_model_reads_the_same_from_pages(size):
     parts = [lm.logits(IDS[:, a:b], cache) for a, b in ((0, 3), (3, 4), (4, T))]
     # float64 rounding of a few hundred additions of numbers near 1
     np.testing.assert_allclose(np.concatenate(parts, axis=1), lm.logits(IDS), rtol=0, atol=1e-12)
-    assert pool.bytes == cache_bytes(2, 2, 2, 2, -(-T // size) * size, 8)               # whole blocks for each row
+    assert pool.bytes == cache_bytes(
+        2, 2, 2, 2, -(-T // size) * size, 8
+    )  # whole blocks for each row
     cache.release()
     assert pool.bytes == 0 and len(pool.free) == 40
 
@@ -116,17 +127,21 @@ def test_beams_share_their_past_and_part_where_they_differ():
     lm, pool = ModelLM(MODEL), PagePool(40, 2, 2, 2, 2, np.float64)
     cache = PagedCache(pool, 2)
     lm.logits(IDS[:, :5], cache)
-    assert len(pool.free) == 40 - 6                         # two rows of 5 tokens: 3 blocks each
+    assert len(pool.free) == 40 - 6  # two rows of 5 tokens: 3 blocks each
     cache.select([0, 0, 0, 1])
-    assert len(pool.free) == 40 - 6                         # copies cost nothing yet
+    assert len(pool.free) == 40 - 6  # copies cost nothing yet
     tokens = np.array([[1], [2], [3], [4]])
     after = lm.logits(tokens, cache)
-    assert len(pool.free) == 40 - 6 - 2                     # two of three copies of the half-full block
+    assert len(pool.free) == 40 - 6 - 2  # two of three copies of the half-full block
     whole = lm.logits(np.concatenate([IDS[[0, 0, 0, 1], :5], tokens], axis=1))
     np.testing.assert_allclose(after[:, 0], whole[:, 5], rtol=0, atol=1e-12)
     cache.crop(4)
-    np.testing.assert_allclose(lm.logits(tokens, cache)[:, 0],
-                               lm.logits(np.concatenate([IDS[[0, 0, 0, 1], :4], tokens], axis=1))[:, 4], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        lm.logits(tokens, cache)[:, 0],
+        lm.logits(np.concatenate([IDS[[0, 0, 0, 1], :4], tokens], axis=1))[:, 4],
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def test_a_full_pool_and_wrong_shapes_say_what_is_missing():

@@ -1,4 +1,7 @@
-"""Layers that share keys and values against the model written out with the owner's in the other layers."""
+"""Layers that share keys and values against the model written out with the owner's in the other
+layers.
+"""
+
 import numpy as np
 import pytest
 
@@ -43,7 +46,9 @@ def test_it_can_be_cut_and_rows_chosen():
     lm.logits(IDS[:, :5], cache)
     cache.crop(3)
     cache.select([1, 0, 0])
-    np.testing.assert_allclose(lm.logits(IDS[[1, 0, 0], 3:], cache), offline[[1, 0, 0], 3:], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        lm.logits(IDS[[1, 0, 0], 3:], cache), offline[[1, 0, 0], 3:], rtol=0, atol=1e-12
+    )
 
 
 def test_groups_of_neighbors_and_impossible_owners():

@@ -1,4 +1,7 @@
-"""What a cache costs: the formula of the book on its own examples, and the share that grouped heads keep."""
+"""What a cache costs: the formula of the book on its own examples, and the share that grouped heads
+keep.
+"""
+
 import numpy as np
 
 from tinylm.generate import KeyValueCache, cache_bytes
@@ -14,7 +17,11 @@ def test_grouped_heads_and_windows_shrink_the_cache_by_their_share():
 
 def test_seven_billion_parameters_read_4096_tokens_with_two_gibibytes():
     # L = 32, H = 32, K = 128, fp16
-    assert [cache_bytes(32, 1, heads, 128, 4096, 2) for heads in (32, 8, 1)] == [2_147_483_648, 536_870_912, 67_108_864]
+    assert [cache_bytes(32, 1, heads, 128, 4096, 2) for heads in (32, 8, 1)] == [
+        2_147_483_648,
+        536_870_912,
+        67_108_864,
+    ]
 
 
 def test_the_live_cache_measures_what_the_formula_says():

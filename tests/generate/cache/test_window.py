@@ -1,4 +1,7 @@
-"""Caches of fixed size against a mask over everything; the vectors of the book's notes; memory that stops growing."""
+"""Caches of fixed size against a mask over everything; the vectors of the book's notes; memory that
+stops growing.
+"""
+
 import numpy as np
 import pytest
 
@@ -11,14 +14,16 @@ from tinylm.generate.protocol.streaming import StreamingLM, rotary_turn
 from tinylm.nn import rotary_angles
 
 T = 14
-MODEL = make_gpt(context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu")
+MODEL = make_gpt(
+    context=T, n_head=4, n_kv_head=2, positions="rope", norm="rms", activation="swiglu"
+)
 IDS = np.random.default_rng(1).integers(0, 5, (2, T))
 VALUES = np.array([[1.0, 0], [0, 1], [1, 1], [2, -1]])
 
 
 def window_mask(T, window, sinks):
     i, j = np.arange(T)[:, None], np.arange(T)
-    return (i - j < window) | (j < sinks)                   # (T, T); the causal mask comes on top
+    return (i - j < window) | (j < sinks)  # (T, T); the causal mask comes on top
 
 
 @pytest.mark.parametrize("window, sinks", [(1, 0), (4, 0), (3, 2), (5, 1), (20, 0), (10, 4)])
@@ -32,14 +37,18 @@ def test_one_token_at_a_time_equals_the_mask_in_all_layers(window, sinks):
     np.testing.assert_allclose(np.concatenate(parts, axis=1), offline, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("window, sinks, expected", [(2, 0, [11 / 7, -1 / 7]), (1, 1, [1.8, -0.8]), (4, 0, [1.2, 0.1])])
+@pytest.mark.parametrize(
+    "window, sinks, expected", [(2, 0, [11 / 7, -1 / 7]), (1, 1, [1.8, -0.8]), (4, 0, [1.2, 0.1])]
+)
 def test_worked_example_of_four_tokens(window, sinks, expected):
     # scores log 1 .. log 4: weights 1, 2, 3, 4 before they are normalized over what is visible
     cache = WindowCache(1, 1, 1, 2, window, sinks, np.float64)
     for weight, value in zip((1, 2, 3, 4), VALUES):
         k = np.array([2**0.5 * np.log(weight), 0.7]).reshape(1, 1, 1, 2)
         keys, values = cache.update(0, k, value.reshape(1, 1, 1, 2))
-    out = attention(Tensor(np.array([1.0, 0]).reshape(1, 1, 1, 2)), Tensor(keys), Tensor(values)).data[0, 0, 0]
+    out = attention(
+        Tensor(np.array([1.0, 0]).reshape(1, 1, 1, 2)), Tensor(keys), Tensor(values)
+    ).data[0, 0, 0]
     np.testing.assert_allclose(out, expected, rtol=1e-12)
 
 
@@ -49,7 +58,8 @@ def turned(x, positions):
 
 
 def test_shifted_sinks_meet_queries_at_distances_inside_the_cache(rng):
-    # the definition: keys before rotation, given the positions 0 .. stored - 1 in the cache anew at every step
+    # the definition: keys before rotation, given the positions 0 .. stored - 1 in the cache anew at
+    # every step
     B, G, K, window, sinks, n = 1, 2, 6, 3, 2, 12
     k, v, q = (rng.normal(size=(n, B, G, 1, K)) for _ in range(3))
     cache = WindowCache(1, B, G, K, window, sinks, np.float64, turn=rotary_turn(K))
@@ -59,7 +69,9 @@ def test_shifted_sinks_meet_queries_at_distances_inside_the_cache(rng):
         held = [j for j in range(t + 1) if j < sinks or t - j < window]
         places = np.arange(len(held))
         raw, rows = (np.concatenate([part[j] for j in held], axis=2) for part in (k, v))
-        want = attention(Tensor(turned(q[t], places[-1:])), Tensor(turned(raw, places)), Tensor(rows)).data
+        want = attention(
+            Tensor(turned(q[t], places[-1:])), Tensor(turned(raw, places)), Tensor(rows)
+        ).data
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
@@ -68,7 +80,9 @@ def test_memory_stops_growing_and_follows_the_formula():
     cache = lm.new_cache(3)
     for t in range(10):
         lm.next_logits(np.zeros((3, 1), int), cache)
-        assert cache.bytes == cache_bytes(2, 3, 2, 2, min(t + 1, 6), 8)                 # L, B, G, K = 8 / 4, float64
+        assert cache.bytes == cache_bytes(
+            2, 3, 2, 2, min(t + 1, 6), 8
+        )  # L, B, G, K = 8 / 4, float64
     assert cache.bytes == cache._array.nbytes
 
 
@@ -105,11 +119,18 @@ def test_what_cannot_be_is_refused():
         WindowCache(1, 1, 1, 2, 0)
 
 
-@pytest.mark.parametrize("parts, message", [
-    (dict(rotation=("rope", "none")), "rotation rope, none"), (dict(rotary_width=2), "rotary_width 2")])
+@pytest.mark.parametrize(
+    "parts, message",
+    [
+        (dict(rotation=("rope", "none")), "rotation rope, none"),
+        (dict(rotary_width=2), "rotary_width 2"),
+    ],
+)
 def test_keys_that_turn_in_part_are_not_turned_back_in_the_cache(parts, message):
-    model = make_gpt(context=T, d_model=16, n_head=4, n_layer=2, positions="rope", qk_norm="head", **parts)
+    model = make_gpt(
+        context=T, d_model=16, n_head=4, n_layer=2, positions="rope", qk_norm="head", **parts
+    )
     with pytest.raises(ConfigError, match=message):
         StreamingLM(model, 4, 1, shift=True)
-    offline = model(IDS, mask=window_mask(T, 4, 1)).data    # without shifting they stay as they are
+    offline = model(IDS, mask=window_mask(T, 4, 1)).data  # without shifting they stay as they are
     np.testing.assert_allclose(StreamingLM(model, 4, 1).logits(IDS), offline, rtol=0, atol=1e-12)

@@ -1,4 +1,5 @@
 """The text comes back, in as many bits as the loss says."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,8 +20,9 @@ from tinylm.generate.measure.compression import (
     encode_tokens,
 )
 
-# A token: the interval is cut at 62 bits for counts of 32, so its width is off by at most 2^-28 of itself (it is never
-# narrower than 2^60), and counts are off by V / 2^32 of a probability: for V <= 256 together below 1e-7 bits.
+# A token: the interval is cut at 62 bits for counts of 32, so its width is off by at most 2^-28 of
+# itself (it is never narrower than 2^60), and counts are off by V / 2^32 of a probability: for V <=
+# 256 together below 1e-7 bits.
 PER_TOKEN = 1e-7
 
 
@@ -36,8 +38,14 @@ def test_a_token_of_probability_zero_can_still_be_coded():
     assert counts(np.array([0.0, -np.inf])).tolist() == [TOTAL - 1, 1]
 
 
-@given(st.lists(st.lists(st.integers(1, 2**20), min_size=3, max_size=3).flatmap(
-    lambda row: st.tuples(st.just(row), st.integers(0, 2))), max_size=40))
+@given(
+    st.lists(
+        st.lists(st.integers(1, 2**20), min_size=3, max_size=3).flatmap(
+            lambda row: st.tuples(st.just(row), st.integers(0, 2))
+        ),
+        max_size=40,
+    )
+)
 def test_any_sequence_of_distributions_goes_through_and_costs_its_code_length(steps):
     encoder, loss, tables = Encoder(), 0.0, []
     for row, token in steps:
@@ -65,7 +73,7 @@ def test_extreme_probabilities_at_the_middle_of_the_interval():
 def test_the_uniform_model_takes_log_v_bits_a_token():
     lm = EnumerableLM([np.full((4,) * (i + 1), 0.25) for i in (1, 2, 3)])
     bits, loss = encode_tokens(lm, [3, 0, 2], [0])
-    assert loss == 6 and 6 <= len(bits) <= 8                # 3 log2 4 = 6
+    assert loss == 6 and 6 <= len(bits) <= 8  # 3 log2 4 = 6
 
 
 def test_likely_strings_are_short_on_average_the_entropy():
@@ -77,13 +85,18 @@ def test_likely_strings_are_short_on_average_the_entropy():
     assert (sizes <= -np.log2(p) + 2 + 4 * PER_TOKEN).all()
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "n_kv_head": 1}], ids=["learned", "rope"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"positions": "rope", "n_kv_head": 1}], ids=["learned", "rope"]
+)
 def test_a_text_longer_than_the_context_comes_back_at_the_size_of_its_loss(gpt, changes, rng):
     model, ids = gpt(context=8, dtype=np.float32, **changes), rng.integers(0, 5, 60).tolist()
     data = compress(model, ids, [0])
     assert decompress(model, data, [0]) == ids
     bits, loss = encode_tokens(fastest(ModelLM(model)), ids, [0])
-    assert len(data) == HEADER + -(-len(bits) // 8) and loss - 1e-6 <= len(bits) <= loss + 2 + 60 * PER_TOKEN
+    assert (
+        len(data) == HEADER + -(-len(bits) // 8)
+        and loss - 1e-6 <= len(bits) <= loss + 2 + 60 * PER_TOKEN
+    )
 
 
 def test_damage_is_noticed(gpt, rng):
@@ -91,11 +104,15 @@ def test_damage_is_noticed(gpt, rng):
     data = compress(model, ids, [0])
     flipped = bytearray(data)
     flipped[HEADER + 3] ^= 16
-    for bad, words in ((data[:5], "header"), (bytes(flipped), "check sum"), (data[:HEADER + 2], "ends before")):
+    for bad, words in (
+        (data[:5], "header"),
+        (bytes(flipped), "check sum"),
+        (data[: HEADER + 2], "ends before"),
+    ):
         with pytest.raises(DataError, match=words):
             decompress(model, bad, [0])
     with pytest.raises(DataError, match="check sum|ends before"):
-        decompress(gpt(context=8, seed=1), data, [0])       # another model
+        decompress(gpt(context=8, seed=1), data, [0])  # another model
 
 
 def test_an_empty_text_is_a_header_and_two_bits():

@@ -1,4 +1,5 @@
 """What a state tells of later tokens, and a model whose losses do not reach back."""
+
 import numpy as np
 import pytest
 
@@ -13,7 +14,11 @@ V, T = 5, 8
 
 def model(**options):
     """Two layers in float64, away from the start, where attention is nearly uniform."""
-    made = GPT(GPTConfig(vocab_size=V, context=T, n_layer=2, n_head=4, d_model=8, **options), seed=1, dtype=np.float64)
+    made = GPT(
+        GPTConfig(vocab_size=V, context=T, n_layer=2, n_head=4, d_model=8, **options),
+        seed=1,
+        dtype=np.float64,
+    )
     rng = np.random.default_rng(2)
     for p in made.parameters():
         p.data[...] += 0.3 * rng.normal(size=p.shape)
@@ -30,6 +35,7 @@ def states_and_losses(gpt, ids, targets):
             x.retain_grad()
             into.append(x)
             return block(x, **options)
+
         return run
 
     blocks, gpt.blocks = gpt.blocks, [spy(block) for block in gpt.blocks]
@@ -38,10 +44,18 @@ def states_and_losses(gpt, ids, targets):
     return into, losses.reshape(-1)
 
 
-@pytest.mark.parametrize("options", [
-    {}, dict(positions="rope", n_kv_head=2, norm="rms"), dict(attention=("full", "window"), window=3),
-    dict(positions="alibi"), dict(positions="rope", qk_norm="head", rotation=("none", "rope")),
-    dict(positions="rope", qk_norm="width", rotary_width=2)], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        dict(positions="rope", n_kv_head=2, norm="rms"),
+        dict(attention=("full", "window"), window=3),
+        dict(positions="alibi"),
+        dict(positions="rope", qk_norm="head", rotation=("none", "rope")),
+        dict(positions="rope", qk_norm="width", rotary_width=2),
+    ],
+    ids=str,
+)
 def test_a_myopic_model_says_the_same_and_no_loss_reaches_back(options, rng):
     whole = model(**options)
     near = myopic(whole)
@@ -52,16 +66,19 @@ def test_a_myopic_model_says_the_same_and_no_loss_reaches_back(options, rng):
             into, losses = states_and_losses(gpt, ids, targets)
             losses[t].backward()
             for x in into:
-                rows = np.abs(x.grad.numpy()[0]).max(-1)                                # (T,)
-                assert rows[t] > 0 and (rows[t + 1:] == 0).all()
+                rows = np.abs(x.grad.numpy()[0]).max(-1)  # (T,)
+                assert rows[t] > 0 and (rows[t + 1 :] == 0).all()
                 assert (rows[:t].max() > 0) if reaches else (rows[:t] == 0).all()
 
 
 def test_with_one_token_myopia_changes_no_gradient(rng):
     whole = model()
     near = myopic(whole)
-    ids, targets = rng.integers(0, V, (3, 1)), rng.integers(0, V, (3, 1))               # nothing earlier to reach
-    grads = [tl.grad(tl.cross_entropy(gpt(ids), targets), whole.parameters()) for gpt in (whole, near)]
+    ids = rng.integers(0, V, (3, 1))
+    targets = rng.integers(0, V, (3, 1))  # nothing earlier to reach
+    grads = [
+        tl.grad(tl.cross_entropy(gpt(ids), targets), whole.parameters()) for gpt in (whole, near)
+    ]
     for a, b in zip(*grads):
         np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-10, atol=1e-14)
 
@@ -92,20 +109,27 @@ def test_a_probe_finds_what_is_linear_and_no_more_than_the_unigram_in_noise(rng)
     assert LinearProbe(states[:2000], tokens[:2000], V).accuracy(states[2000:], tokens[2000:]) == 1
     noise = rng.normal(size=(4000, 12))
     found = LinearProbe(noise[:2000], tokens[:2000], V).accuracy(noise[2000:], tokens[2000:])
-    assert abs(found - 1 / V) < 0.036                       # 4 sqrt(0.2 * 0.8 / 2000), four standard deviations
+    assert abs(found - 1 / V) < 0.036  # 4 sqrt(0.2 * 0.8 / 2000), four standard deviations
     assert unigram_accuracy(np.array([1, 1, 0]), np.array([1, 0, 0, 1])) == 0.5
 
 
 def test_a_trained_state_tells_more_of_later_tokens_than_their_frequencies_do():
     rng = np.random.default_rng(0)
-    small = GPT(GPTConfig(vocab_size=V, context=12, n_layer=2, n_head=2, d_model=32, positions="rope", norm="rms"), seed=0)
+    small = GPT(
+        GPTConfig(
+            vocab_size=V, context=12, n_layer=2, n_head=2, d_model=32, positions="rope", norm="rms"
+        ),
+        seed=0,
+    )
     optimizer = AdamW(FlatParameters(small.named_parameters()), weight_decay=0.0)
 
-    def texts(rows):                                        # three words at random, over and over: x_{t+2} = x_{t-1}
+    def texts(rows):  # three words at random, over and over: x_{t+2} = x_{t-1}
         return np.tile(rng.integers(0, V, (rows, 3)), (1, 4))
 
     def measured(ahead):
-        """(accuracy of a probe on new texts, of the unigram), both from where the text decides what comes."""
+        """(accuracy of a probe on new texts, of the unigram), both from where the text decides what
+        comes.
+        """
         pairs = []
         for ids in (texts(200), texts(200)):
             with tl.no_grad():
@@ -119,9 +143,10 @@ def test_a_trained_state_tells_more_of_later_tokens_than_their_frequencies_do():
         optimizer.zero_grad()
         tl.cross_entropy(small(ids[:, :-1])[:, 2:], ids[:, 3:]).backward()
         optimizer.step(1e-2)
-    # From seeds 0 .. 3, one ahead: 0.57 .. 0.61 before training, 0.93 .. 0.97 after, what it was trained for. Two ahead:
-    # 0.46 .. 0.63 after, where the unigram gets 0.2; but 0.87 .. 0.88 before, so this training prepares nothing here: an
-    # untrained state holds the last words as they came, a trained one has made room for the next.
+    # From seeds 0 .. 3, one ahead: 0.57 .. 0.61 before training, 0.93 .. 0.97 after, what it was
+    # trained for. Two ahead: 0.46 .. 0.63 after, where the unigram gets 0.2; but 0.87 .. 0.88
+    # before, so this training prepares nothing here: an untrained state holds the last words as
+    # they came, a trained one has made room for the next.
     (one, _), (two, unigram) = measured(1), measured(2)
     assert one > before and one > 0.9
     assert two > 2 * unigram

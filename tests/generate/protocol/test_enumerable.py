@@ -1,4 +1,5 @@
 """EnumerableLM: the model whose every expectation is a finite sum."""
+
 import numpy as np
 import pytest
 
@@ -11,14 +12,17 @@ def test_probabilities_of_all_strings_sum_to_one(eos):
     for bos in range(4):
         strings, probabilities = EnumerableLM.random(4, 3, seed=1, eos=eos).all_strings(bos)
         assert abs(probabilities.sum() - 1) < 1e-12
-        # without eos 4^3; with it 3^3 that never end, and 1 + 3 + 9 that end at the first, second, third token
+        # without eos 4^3; with it 3^3 that never end, and 1 + 3 + 9 that end at the first, second,
+        # third token
         assert len(strings) == (64 if eos is None else 27 + 13)
 
 
 def test_nothing_but_eos_follows_eos():
     lm = EnumerableLM.random(3, 4, eos=1)
     np.testing.assert_array_equal(np.exp(lm.next_logits(np.array([[0, 2, 1]]))), [[0, 1, 0]])
-    assert (lm.tables[2][0, 2, 1] == [0, 1, 0]).all() and (lm.tables[2][1, 2, 2] > 0).all()     # x_0 = eos does not end
+    assert (lm.tables[2][0, 2, 1] == [0, 1, 0]).all() and (
+        lm.tables[2][1, 2, 2] > 0
+    ).all()  # x_0 = eos does not end
 
 
 def test_probability_is_the_exponential_of_the_logprob():

@@ -1,4 +1,5 @@
 """ModelLM: a model behind the protocol, and the checks of what it is asked to read."""
+
 import numpy as np
 import pytest
 
@@ -22,15 +23,22 @@ def test_changing_a_future_token_leaves_earlier_logits_bit_identical(gpt):
         assert (after[0, j] != before[0, j]).any()
 
 
-@pytest.mark.parametrize("changes", [{}, {"positions": "rope", "n_kv_head": 1}], ids=["learned", "rope, one kv head"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"positions": "rope", "n_kv_head": 1}], ids=["learned", "rope, one kv head"]
+)
 def test_padding_at_the_left_changes_nothing(gpt, changes):
     lm, short, long = ModelLM(gpt(**changes)), [3, 1], [0, 4, 2, 2, 1]
     cache = lm.new_cache(2, padding=[3, 0])
-    together = [lm.next_logits(np.array([[0, 0, 0, *short], long]), cache), lm.next_logits(np.array([[4], [3]]), cache)]
+    together = [
+        lm.next_logits(np.array([[0, 0, 0, *short], long]), cache),
+        lm.next_logits(np.array([[4], [3]]), cache),
+    ]
     for row, prompt, new in (0, short, 4), (1, long, 3):
         alone = lm.new_cache(1)
         for logits, ids in zip(together, (prompt, [new])):
-            np.testing.assert_allclose(logits[row], lm.next_logits(np.array([ids]), alone)[0], rtol=0, atol=1e-12)
+            np.testing.assert_allclose(
+                logits[row], lm.next_logits(np.array([ids]), alone)[0], rtol=0, atol=1e-12
+            )
 
 
 def test_dropout_is_off_while_reading_and_training_mode_is_given_back(gpt):
@@ -51,11 +59,15 @@ def test_reading_past_the_context_is_refused(gpt):
     lm = ModelLM(gpt(context=4))
     cache = lm.new_cache(1)
     lm.logits(np.array([[0, 1, 2]]), cache)
-    with pytest.raises(ShapeError, match="3 tokens in the cache and 2 new ones go past the context of 4"):
+    with pytest.raises(
+        ShapeError, match="3 tokens in the cache and 2 new ones go past the context of 4"
+    ):
         lm.logits(np.array([[0, 1]]), cache)
 
 
-@pytest.mark.parametrize("tokens", [[0, 1], [[]], np.zeros((0, 2), int)], ids=["one axis", "no tokens", "no rows"])
+@pytest.mark.parametrize(
+    "tokens", [[0, 1], [[]], np.zeros((0, 2), int)], ids=["one axis", "no tokens", "no rows"]
+)
 def test_tokens_of_the_wrong_shape_are_refused(gpt, tokens):
     with pytest.raises(ShapeError, match=r"\(B, T\)"):
         ModelLM(gpt()).logits(np.array(tokens))

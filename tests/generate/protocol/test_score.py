@@ -1,4 +1,7 @@
-"""Scores of strings: the chain rule, padding, the start token, perplexity, and the most probable string."""
+"""Scores of strings: the chain rule, padding, the start token, perplexity, and the most probable
+string.
+"""
+
 import itertools
 import math
 
@@ -32,8 +35,12 @@ def test_probabilities_of_all_strings_over_three_letters_sum_to_one(gpt, trained
     model = gpt(vocab_size=3, context=4)
     if trained:
         train_a_little(model, np.array([[0, 1, 2, 0, 1], [0, 2, 2, 1, 0]]))
-        assert sequence_logprob(model, [0, 1, 2, 0, 1]) > math.log(0.2)     # chance is 1/81, the best is 1/2
-    strings = np.array([(0, *rest) for rest in itertools.product(range(3), repeat=4)])  # 81 of them after x_0 = 0
+        assert sequence_logprob(model, [0, 1, 2, 0, 1]) > math.log(
+            0.2
+        )  # chance is 1/81, the best is 1/2
+    strings = np.array(
+        [(0, *rest) for rest in itertools.product(range(3), repeat=4)]
+    )  # 81 of them after x_0 = 0
     assert abs(np.exp(sequence_logprob(model, strings)).sum() - 1) < 1e-12
 
 
@@ -49,9 +56,13 @@ def test_the_logprob_is_the_log_of_the_product_and_does_not_underflow(gpt):
     lm = ModelLM(gpt(context=2000))
     ids = np.random.default_rng(0).integers(0, 5, 2001)
     terms = sequence_logprob(lm, ids, reduction="none")
-    np.testing.assert_allclose(sequence_logprob(lm, ids[:9]), math.log(np.prod(np.exp(terms[:8]))), rtol=1e-12)
-    assert np.prod(np.exp(terms)) == 0.0                    # 5^-2000 is far below the smallest float64
-    assert -2000 * 10 < sequence_logprob(lm, ids) < -2000   # log 5 = 1.6 a token, spread parameters make it more
+    np.testing.assert_allclose(
+        sequence_logprob(lm, ids[:9]), math.log(np.prod(np.exp(terms[:8]))), rtol=1e-12
+    )
+    assert np.prod(np.exp(terms)) == 0.0  # 5^-2000 is far below the smallest float64
+    assert (
+        -2000 * 10 < sequence_logprob(lm, ids) < -2000
+    )  # log 5 = 1.6 a token, spread parameters make it more
 
 
 def test_the_start_token_gets_no_term_but_matters(gpt):
@@ -66,7 +77,9 @@ def test_padding_changes_nothing(gpt, pad):
     model, rows = gpt(), [[0, 1, 2, 3], [4, 1], [2]]
     padded = np.array([row + [pad] * (6 - len(row)) for row in rows])
     sums = sequence_logprob(model, padded, lengths=[4, 2, 1])
-    np.testing.assert_allclose(sums, [sequence_logprob(model, row) for row in rows], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        sums, [sequence_logprob(model, row) for row in rows], rtol=0, atol=1e-12
+    )
     assert (sequence_logprob(model, padded, lengths=[4, 2, 1], reduction="none")[1, 1:] == 0).all()
 
 
@@ -90,8 +103,8 @@ def test_perplexity_of_a_long_text_scores_each_token_once_with_what_fits_before_
         total = 0.0
         for first in range(1, 11, stride):
             last = min(first + stride, 11)
-            for i in range(first, last):                    # windows of 5 tokens end where the stride ends
-                total += conditional_logprob(lm, ids[max(0, last - 5):i], ids[i:i + 1])
+            for i in range(first, last):  # windows of 5 tokens end where the stride ends
+                total += conditional_logprob(lm, ids[max(0, last - 5) : i], ids[i : i + 1])
         assert abs(perplexity(lm, ids, stride) - math.exp(-total / 10)) < 1e-9
 
 
@@ -139,8 +152,10 @@ def test_bad_input_is_refused(gpt):
 
 
 def test_logprobs_of_many_tokens_are_those_of_each(rng):
-    logits, targets = rng.normal(size=(7, 2**19)), rng.integers(0, 2**19, 7)            # two rows at a time
+    logits, targets = rng.normal(size=(7, 2**19)), rng.integers(0, 2**19, 7)  # two rows at a time
     each = [token_logprobs(row[None], [target])[0] for row, target in zip(logits, targets)]
     np.testing.assert_array_equal(token_logprobs(logits, targets), each)
     # the log of the mean of e^x, x normal, is 0.5; over 2^19 of them its standard error is 0.002
-    np.testing.assert_allclose(each, logits[np.arange(7), targets] - math.log(2**19) - 0.5, rtol=0, atol=0.02)
+    np.testing.assert_allclose(
+        each, logits[np.arange(7), targets] - math.log(2**19) - 0.5, rtol=0, atol=0.02
+    )

@@ -1,4 +1,7 @@
-"""The nearest-neighbor language model: the worked example, its two limits, and what eq. 2.67 says if taken literally."""
+"""The nearest-neighbor language model: the worked example, its two limits, and what eq. 2.67 says
+if taken literally.
+"""
+
 import numpy as np
 import pytest
 
@@ -18,15 +21,19 @@ TEXTS = [[0, 1, 2, 3, 4, 1, 2], [3, 3, 1, 0, 4]]
 
 
 def test_worked_example():
-    # neighbors (distance, token): (0, a), (ln 2, b), (ln 4, a): weights 1, 1/2, 1/4; a has 5/4 of 7/4
+    # neighbors (distance, token): (0, a), (ln 2, b), (ln 4, a): weights 1, 1/2, 1/4; a has 5/4 of
+    # 7/4
     knn = knn_probabilities(np.array([[0, LN2, 2 * LN2]]), np.array([[0, 1, 0]]), 4)
     np.testing.assert_allclose(knn, [[5 / 7, 2 / 7, 0, 0]], rtol=1e-14)
     mixed = 0.25 * knn + 0.75 * np.array([0.1, 0.2, 0.3, 0.4])
-    np.testing.assert_allclose(mixed, [[0.2535714, 0.2214286, 0.225, 0.3]], atol=5e-8)  # the digits printed
+    np.testing.assert_allclose(
+        mixed, [[0.2535714, 0.2214286, 0.225, 0.3]], atol=5e-8
+    )  # the digits printed
 
 
 def test_the_equation_as_printed_prefers_tokens_that_were_never_retrieved():
-    # softmax of minus (d_a, d_b, 0, 0) = -(1, 2, 0, 0); with infinity instead of 0 it is right, for single votes
+    # softmax of minus (d_a, d_b, 0, 0) = -(1, 2, 0, 0); with infinity instead of 0 it is right, for
+    # single votes
     printed = np.exp(log_softmax(-np.array([1.0, 2.0, 0.0, 0.0])))
     np.testing.assert_allclose(printed, [0.146963, 0.054065, 0.399486, 0.399486], atol=5e-7)
     corrected = knn_probabilities(np.array([[1.0, 2.0]]), np.array([[0, 1]]), 4)
@@ -52,13 +59,19 @@ def test_every_vector_keeps_its_token_when_others_are_added():
     assert grown.keys.tolist() == [[0, 0], [3, 0], [0, 1]] and grown.tokens.tolist() == [7, 5, 2]
     distances, tokens = grown.search(np.array([[0.0, 1.0], [3.0, 0.0]]), 2)
     assert tokens.tolist() == [[2, 7], [5, 7]] and distances.tolist() == [[0, 1], [0, 9]]
-    distances, tokens = store.search(np.array([[1.0, 0.0]]), 9)         # two entries are all there are
+    distances, tokens = store.search(np.array([[1.0, 0.0]]), 9)  # two entries are all there are
     assert tokens.tolist() == [[7, 5]] and distances.tolist() == [[1, 4]]
 
 
-@pytest.mark.parametrize("keys, tokens", [
-    (np.zeros((2, 3)), np.zeros(3, int)), (np.zeros(2), np.zeros(2, int)),
-    (np.zeros((2, 3)), np.zeros((2, 1), int)), (np.zeros(2), np.zeros((2, 3)))])
+@pytest.mark.parametrize(
+    "keys, tokens",
+    [
+        (np.zeros((2, 3)), np.zeros(3, int)),
+        (np.zeros(2), np.zeros(2, int)),
+        (np.zeros((2, 3)), np.zeros((2, 1), int)),
+        (np.zeros(2), np.zeros((2, 3))),
+    ],
+)
 def test_a_datastore_needs_a_token_for_each_vector(keys, tokens):
     with pytest.raises(ShapeError, match=r"must be \(N, D\) and \(N,\)"):
         Datastore(keys, tokens)
@@ -67,8 +80,11 @@ def test_a_datastore_needs_a_token_for_each_vector(keys, tokens):
 def test_share_zero_is_the_model_and_share_one_the_neighbors(gpt, store):
     model, ids = gpt(), np.array([TEXTS[0]])
     plain = log_softmax(ModelLM(model).logits(ids))
-    np.testing.assert_allclose(KNNLM(model, store, share=0.0).logits(ids), plain, rtol=0, atol=1e-12)
-    # at a stored position the nearest state is itself, at distance 0: as t -> 0 only its token is left
+    np.testing.assert_allclose(
+        KNNLM(model, store, share=0.0).logits(ids), plain, rtol=0, atol=1e-12
+    )
+    # at a stored position the nearest state is itself, at distance 0: as t -> 0 only its token is
+    # left
     alone = np.exp(KNNLM(model, store, k=3, share=1.0, temperature=1e-9).logits(ids))[0, :-1]
     np.testing.assert_allclose(alone, np.eye(5)[TEXTS[0][1:]], rtol=0, atol=1e-12)
 
@@ -106,7 +122,12 @@ def test_a_position_does_not_find_itself_when_read_with_other_rounding(gpt, stor
 def test_all_clusters_give_what_the_exact_store_gives(gpt, store):
     model, ids = gpt(), np.array([TEXTS[1]])
     exact = KNNLM(model, store, k=4).logits(ids)
-    np.testing.assert_allclose(KNNLM(model, ClusteredDatastore(store, 3, probes=3), k=4).logits(ids), exact, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        KNNLM(model, ClusteredDatastore(store, 3, probes=3), k=4).logits(ids),
+        exact,
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 def test_it_is_a_language_model_like_any_other_and_changes_no_weight(gpt, store):
@@ -115,7 +136,7 @@ def test_it_is_a_language_model_like_any_other_and_changes_no_weight(gpt, store)
     lm = KNNLM(model, build_datastore(model, TEXTS), share=0.5)
     tokens = list(generate(lm, [0], 8, temperature=0))
     steps, sequence = 0.0, [0]
-    for token in tokens:                                    # uncached, one prefix at a time
+    for token in tokens:  # uncached, one prefix at a time
         row = lm.logits(np.array([sequence]))[0, -1]
         assert token == row.argmax()
         steps += row[token]

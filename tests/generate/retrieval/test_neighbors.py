@@ -1,4 +1,5 @@
 """Nearest neighbors against sorting everything; clusters that find all when all are looked at."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +19,8 @@ def by_sorting(query, keys, k, metric):
 @given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from(["l2", "ip"]))
 def test_it_is_sorting_by_distance_then_index(seed, k, metric):
     rng = np.random.default_rng(seed)
-    queries, keys = rng.integers(-2, 3, (4, 3)).astype(float), rng.integers(-2, 3, (12, 3)).astype(float)
+    queries = rng.integers(-2, 3, (4, 3)).astype(float)
+    keys = rng.integers(-2, 3, (12, 3)).astype(float)
     distances, indices = knn_search(queries, keys, k, metric)
     for query, d, order in zip(queries, distances, indices):
         want = by_sorting(query, keys, k, metric)
@@ -26,7 +28,7 @@ def test_it_is_sorting_by_distance_then_index(seed, k, metric):
 
 
 def test_a_stored_vector_is_at_distance_zero_from_itself_even_far_from_the_origin(rng):
-    keys = 1e6 + rng.normal(size=(300, 8))                  # |q|^2 - 2 q.k + |k|^2 alone would be off by about 1e-3
+    keys = 1e6 + rng.normal(size=(300, 8))  # |q|^2 - 2 q.k + |k|^2 alone would be off by about 1e-3
     distances, indices = knn_search(keys, keys, 2)
     assert (distances[:, 0] == 0).all() and (indices[:, 0] == np.arange(300)).all()
     exact = ((keys - keys[indices[:, 1]]) ** 2).sum(axis=1)
@@ -54,8 +56,14 @@ def test_k_means_finds_clouds_that_are_far_apart(rng):
     middles = np.array([[0.0, 0], [100, 0], [0, 100]])
     points = np.concatenate([middle + rng.normal(size=(40, 2)) for middle in middles])
     centers, of = k_means(points, 3, seed=1)
-    assert [len(set(of[i:i + 40].tolist())) for i in (0, 40, 80)] == [1, 1, 1] and len(set(of.tolist())) == 3
-    np.testing.assert_allclose(centers[of], np.repeat([points[i:i + 40].mean(0) for i in (0, 40, 80)], 40, axis=0), atol=1e-12)
+    assert [len(set(of[i : i + 40].tolist())) for i in (0, 40, 80)] == [1, 1, 1] and len(
+        set(of.tolist())
+    ) == 3
+    np.testing.assert_allclose(
+        centers[of],
+        np.repeat([points[i : i + 40].mean(0) for i in (0, 40, 80)], 40, axis=0),
+        atol=1e-12,
+    )
 
 
 def test_looking_into_all_clusters_is_the_exact_search(rng):
@@ -69,7 +77,8 @@ def test_looking_into_all_clusters_is_the_exact_search(rng):
 
 
 def test_recall_grows_with_the_clusters_looked_at(rng):
-    # a single probe sees a part of the keys, so it cannot find more than a search that sees those and others
+    # a single probe sees a part of the keys, so it cannot find more than a search that sees those
+    # and others
     queries, keys = rng.normal(size=(50, 4)), rng.normal(size=(500, 4))
     index, exact = ClusteredIndex(keys, 22), knn_search(queries, keys, 10)[1]
     found = [recall(index.search(queries, 10, probes)[1], exact) for probes in (1, 4, 22)]

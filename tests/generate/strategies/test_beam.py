@@ -1,4 +1,5 @@
 """Beam search between greedy and exhaustive search; length penalties; when to stop; diverse groups."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from tinylm.generate.strategies.beam import (
 )
 
 V, LENGTH = 3, 4
-MANY = V**LENGTH                                            # a beam of all strings forgets none
+MANY = V**LENGTH  # a beam of all strings forgets none
 seeds = st.integers(0, 10_000)
 
 
@@ -48,7 +49,9 @@ def test_the_n_best_list_of_a_full_beam_is_the_list_of_all_strings_in_order(seed
     lm = EnumerableLM.random(V, LENGTH, seed, eos=2)
     score = {y: p / (penalty(len(y)) if penalty else 1) for y, p in all_completions(lm, 2).items()}
     found = beam_search(lm, [0], LENGTH, width=MANY, eos=2, n_best=7, length_penalty=penalty)
-    np.testing.assert_allclose([h.score for h in found], sorted(score.values(), reverse=True)[:7], rtol=1e-12)
+    np.testing.assert_allclose(
+        [h.score for h in found], sorted(score.values(), reverse=True)[:7], rtol=1e-12
+    )
     assert all(abs(h.score - score[h.tokens]) < 1e-12 for h in found)
 
 
@@ -59,7 +62,10 @@ def test_scores_are_sums_of_token_scores_and_lie_between_nothing_and_the_maximum
     _, most = exhaustive_map(lm, [1], LENGTH)
     assert len(found) == width == len({h.tokens for h in found})
     for h in found:
-        assert abs(h.logprob - conditional_logprob(lm, [1], h.tokens)) < 1e-12 and h.logprob <= most + 1e-12
+        assert (
+            abs(h.logprob - conditional_logprob(lm, [1], h.tokens)) < 1e-12
+            and h.logprob <= most + 1e-12
+        )
 
 
 def test_width_two_finds_what_greedy_search_misses():
@@ -74,12 +80,17 @@ def test_width_two_finds_what_greedy_search_misses():
 
 def test_penalties_by_hand():
     assert (power_penalty(0)(7), power_penalty(1)(7)) == (1, 7)
-    assert gnmt_penalty(1)(7) == 2 and gnmt_penalty(0.6)(1) == 1        # (5 + 7) / 6 = 2, (5 + 1) / 6 = 1
+    assert gnmt_penalty(1)(7) == 2 and gnmt_penalty(0.6)(1) == 1  # (5 + 7) / 6 = 2, (5 + 1) / 6 = 1
 
 
 def test_a_length_penalty_turns_a_short_winner_into_a_long_one():
-    # eos = 1 at once: log 0.5 = -0.693. The other way 0.5 x 0.9 x 0.9: -0.904 in all, -0.301 a token
-    tables = [np.full((2, 2), 0.5), np.broadcast_to([0.9, 0.1], (2, 2, 2)), np.broadcast_to([0.9, 0.1], (2, 2, 2, 2))]
+    # eos = 1 at once: log 0.5 = -0.693. The other way 0.5 x 0.9 x 0.9: -0.904 in all, -0.301 a
+    # token
+    tables = [
+        np.full((2, 2), 0.5),
+        np.broadcast_to([0.9, 0.1], (2, 2, 2)),
+        np.broadcast_to([0.9, 0.1], (2, 2, 2, 2)),
+    ]
     lm = EnumerableLM(tables, eos=1)
     assert beam_search(lm, [0], 3, width=2, eos=1)[0].tokens == (1,)
     best = beam_search(lm, [0], 3, width=2, eos=1, length_penalty=power_penalty(1))[0]
@@ -90,7 +101,10 @@ def test_a_length_penalty_turns_a_short_winner_into_a_long_one():
 def test_counting_stops_early_and_never_finds_better_strings(seed, width):
     lm = EnumerableLM.random(V, LENGTH, seed, eos=2)
     options = {"width": width, "eos": 2, "length_penalty": power_penalty(1)}
-    assert beam_search(lm, [0], LENGTH, stopping="count", **options)[0].score <= beam_search(lm, [0], LENGTH, **options)[0].score
+    assert (
+        beam_search(lm, [0], LENGTH, stopping="count", **options)[0].score
+        <= beam_search(lm, [0], LENGTH, **options)[0].score
+    )
 
 
 def test_a_beam_over_a_transformer_follows_its_cache(gpt):
@@ -110,12 +124,17 @@ def test_groups_that_do_not_mind_each_other_all_find_the_same(seed):
 
 def test_groups_that_mind_a_great_deal_never_choose_the_same_token_at_the_same_step():
     lm = EnumerableLM.random(4, 3, seed=1)
-    strings = [group[0].tokens for group in diverse_beam_search(lm, [0], 3, groups=4, width=1, strength=1e6)]
+    strings = [
+        group[0].tokens
+        for group in diverse_beam_search(lm, [0], 3, groups=4, width=1, strength=1e6)
+    ]
     for step in zip(*strings):
-        assert sorted(step) == [0, 1, 2, 3]                 # four groups share four tokens out
+        assert sorted(step) == [0, 1, 2, 3]  # four groups share four tokens out
     # the cost decides, but is no part of the scores
-    assert all(abs(group[0].logprob - conditional_logprob(lm, [0], group[0].tokens)) < 1e-12
-               for group in diverse_beam_search(lm, [0], 3, groups=4, width=1, strength=1e6))
+    assert all(
+        abs(group[0].logprob - conditional_logprob(lm, [0], group[0].tokens)) < 1e-12
+        for group in diverse_beam_search(lm, [0], 3, groups=4, width=1, strength=1e6)
+    )
 
 
 @pytest.mark.parametrize("bad", [{"width": 0}, {"max_length": 0}, {"stopping": "soon"}], ids=str)

@@ -1,4 +1,5 @@
 """Decoding inside a language: every text is in it, and the probabilities are the renormalized ones."""
+
 import re
 
 import numpy as np
@@ -59,13 +60,14 @@ def test_whole_texts_match_and_cut_ones_are_beginnings(pattern, seed):
 
 def test_a_token_may_span_several_characters_and_is_refused_if_the_last_one_does_not_fit():
     automaton = TokenAutomaton(Regular("ab1?"), LETTERS, END)
-    assert set(automaton.following(automaton.start)) == {0, 2}                          # a, ab; not ba, 12
+    assert set(automaton.following(automaton.start)) == {0, 2}  # a, ab; not ba, 12
     after = automaton.following(automaton.start)[2]
-    assert set(automaton.following(after)) == {4, END}                                  # 1 or the end; not 12
+    assert set(automaton.following(after)) == {4, END}  # 1 or the end; not 12
 
 
 def test_tokens_that_lead_into_a_dead_end_are_left_out():
-    # "1" begins "12", but no token begins with "2": only the whole "12" will do; "-" is followed by either
+    # "1" begins "12", but no token begins with "2": only the whole "12" will do; "-" is followed by
+    # either
     automaton = TokenAutomaton(StringSet(["12", "-1"]), LETTERS, END)
     assert set(automaton.following(automaton.start)) == {5, 6}
     bytes_too = Pieces(*(bytes([i]) for i in range(256)), b"12")
@@ -75,13 +77,16 @@ def test_tokens_that_lead_into_a_dead_end_are_left_out():
 
 def test_only_strings_of_the_set_come_out_whatever_their_tokens():
     automaton = TokenAutomaton(StringSet(["abba", "a1", "12"]), LETTERS, END)
-    found = {LETTERS.text(constrained_generate(MODEL, [0], automaton, 8, seed=seed)[0]) for seed in range(60)}
-    assert found == {b"abba", b"a1", b"12"}                 # 60 draws of three likely strings
+    found = {
+        LETTERS.text(constrained_generate(MODEL, [0], automaton, 8, seed=seed)[0])
+        for seed in range(60)
+    }
+    assert found == {b"abba", b"a1", b"12"}  # 60 draws of three likely strings
 
 
 def test_a_long_string_takes_no_more_memory_than_its_bytes():
     long = StringSet([b"ab" * 10_000, b"ab" * 9_999 + b"c", b""])
-    assert len(long._children) == 20_000 + 2                # the root, one node a byte, and the c
+    assert len(long._children) == 20_000 + 2  # the root, one node a byte, and the c
     state = long.start
     assert long.accepts(state) and long.step(state, ord("b")) is None
     for byte in b"ab" * 10_000:
@@ -90,14 +95,16 @@ def test_a_long_string_takes_no_more_memory_than_its_bytes():
 
 
 def test_draws_follow_the_distribution_renormalized_at_every_step(assert_sampled_from):
-    names = Pieces(b"a", b"b")                              # 2 is the end
+    names = Pieces(b"a", b"b")  # 2 is the end
     lm = EnumerableLM.random(3, 3, seed=7, eos=2)
     automaton = TokenAutomaton(StringSet(["a", "ab", "ba"]), names, 2)
+
     def allowed(prefix, tokens):
         p = probabilities(lm.next_logits(np.array([[0, *prefix]])))[0]
         return p[tokens] / p[tokens].sum()
+
     first, second = allowed([], [0, 1]), allowed([0], [1, 2])
-    exact = [first[0] * second[1], first[0] * second[0], first[1]]                      # a, ab, ba: then all is forced
+    exact = [first[0] * second[1], first[0] * second[0], first[1]]  # a, ab, ba: then all is forced
     counts = dict.fromkeys([(0,), (0, 1), (1, 0)], 0)
     for seed in range(3000):
         tokens, whole = constrained_generate(lm, [0], automaton, 3, seed=seed)
@@ -108,7 +115,10 @@ def test_draws_follow_the_distribution_renormalized_at_every_step(assert_sampled
 
 def test_beam_search_and_speculation_work_under_the_constraint_unchanged():
     automaton = TokenAutomaton(Regular("(ab|ba)+-1"), LETTERS, END)
-    lm, draft = (ConstrainedLM(model, automaton, [0, 3]) for model in (MODEL, make_gpt(vocab_size=8, context=24, seed=1)))
+    lm, draft = (
+        ConstrainedLM(model, automaton, [0, 3])
+        for model in (MODEL, make_gpt(vocab_size=8, context=24, seed=1))
+    )
     for h in beam_search(lm, [0, 3], 20, width=4, eos=END, n_best=3):
         assert h.tokens[-1] != END or re.fullmatch(b"(ab|ba)+-1", LETTERS.text(h.tokens))
     for seed in range(5):
@@ -118,7 +128,7 @@ def test_beam_search_and_speculation_work_under_the_constraint_unchanged():
 
 def test_masked_scores_of_allowed_tokens_are_the_models_own():
     automaton = TokenAutomaton(Regular("(ab)*"), LETTERS, END)
-    tokens = np.array([[0, 3, 0, 1]])                       # prompt 0 3, then a b
+    tokens = np.array([[0, 3, 0, 1]])  # prompt 0 3, then a b
     masked = ConstrainedLM(MODEL, automaton, [0, 3]).logits(tokens)
     plain = ModelLM(MODEL).logits(tokens)
     np.testing.assert_array_equal(masked[:, 0], plain[:, 0])
@@ -129,11 +139,11 @@ def test_masked_scores_of_allowed_tokens_are_the_models_own():
 
 def test_a_language_with_too_many_states_is_refused_and_one_without_strings(monkeypatch):
     monkeypatch.setattr(constrained, "LISTED_STATES", 1000)
-    many = Regular("(a|b)*a(a|b){20}")                      # 2^21 states; no token for every byte
+    many = Regular("(a|b)*a(a|b){20}")  # 2^21 states; no token for every byte
     with pytest.raises(ConfigError, match="1,000 states"):
         TokenAutomaton(many, LETTERS, END)
     every_byte = Pieces(*(bytes([i]) for i in range(256)))
-    whole = TokenAutomaton(many, every_byte, 256)           # nothing is listed
+    whole = TokenAutomaton(many, every_byte, 256)  # nothing is listed
     assert set(whole.following(whole.start)) == {ord("a"), ord("b")}
     for tokenizer, end in (LETTERS, END), (every_byte, 256):
         with pytest.raises(DataError, match="no string of the language"):
@@ -188,4 +198,4 @@ def test_only_tokens_whose_first_byte_may_come_are_read():
     tokenizer = Pieces(*(bytes([i]) for i in range(256)), *words)
     automaton = TokenAutomaton(Counted("[0-9]{3}"), tokenizer, 756)
     assert set(automaton.following(automaton.start)) == set(b"0123456789")
-    assert Counted.steps == 256                             # a step for each first byte; no word is begun
+    assert Counted.steps == 256  # a step for each first byte; no word is begun

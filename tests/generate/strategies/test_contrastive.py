@@ -1,4 +1,5 @@
 """Contrastive decoding and search against their formulas computed without caches."""
+
 import numpy as np
 import pytest
 
@@ -14,7 +15,8 @@ from tinylm.generate.strategies.contrastive import (
 
 def test_scores_by_hand():
     expert, amateur = np.log([[0.5, 0.4, 0.06, 0.04]]), np.log([[0.8, 0.1, 0.05, 0.05]])
-    # plausible from 0.1 x 0.5 = 0.05 on: 0.04 is out, though its ratio 0.8 beats token 0's 0.625; 0.4 / 0.1 wins
+    # plausible from 0.1 x 0.5 = 0.05 on: 0.04 is out, though its ratio 0.8 beats token 0's 0.625;
+    # 0.4 / 0.1 wins
     scores = contrastive_scores(expert, amateur, 0.1)
     np.testing.assert_allclose(scores[0, :3], np.log([0.5 / 0.8, 4.0, 1.2]), rtol=1e-12)
     assert scores[0, 3] == -np.inf and scores.argmax() == 1
@@ -30,17 +32,21 @@ def test_decoding_takes_the_best_score_at_every_step(gpt):
 
 def test_alpha_one_is_greedy_decoding(gpt):
     expert, amateur = gpt(context=16), gpt(context=16, seed=1)
-    assert contrastive_decode(expert, amateur, [1], 12, 1.0) == list(generate(expert, [1], 12, temperature=0))
+    assert contrastive_decode(expert, amateur, [1], 12, 1.0) == list(
+        generate(expert, [1], 12, temperature=0)
+    )
 
 
 def searched(lm, sequence, k, alpha):
     """One step of contrastive search from its definition, everything read anew."""
     hidden, logits = lm.hidden_and_logits(np.array([sequence]))
     p = np.exp(log_softmax(logits[0, -1]))
+
     def score(token):
         after = lm.hidden_and_logits(np.array([[*sequence, token]]))[0][0, -1]
         cosines = hidden[0] @ after / (np.linalg.norm(hidden[0], axis=1) * np.linalg.norm(after))
         return (1 - alpha) * p[token] - alpha * cosines.max()
+
     return max(np.argsort(-p, kind="stable")[:k].tolist(), key=score)
 
 
@@ -55,15 +61,20 @@ def test_search_takes_what_the_formula_says(gpt, k, alpha):
 @pytest.mark.parametrize("options", [{"k": 1}, {"alpha": 0.0}], ids=str)
 def test_without_choice_or_penalty_it_is_greedy_search(gpt, options):
     model = gpt(context=16)
-    assert contrastive_search(model, [1], 12, **options) == list(generate(model, [1], 12, temperature=0))
+    assert contrastive_search(model, [1], 12, **options) == list(
+        generate(model, [1], 12, temperature=0)
+    )
 
 
 def test_both_end_with_the_end_token(gpt):
     model = gpt(context=32)
     free = contrastive_search(model, [1], 20)
-    assert contrastive_search(model, [1], 20, eos=free[3]) == free[:free.index(free[3]) + 1]
+    assert contrastive_search(model, [1], 20, eos=free[3]) == free[: free.index(free[3]) + 1]
     free = contrastive_decode(model, gpt(context=32, seed=1), [1], 20)
-    assert contrastive_decode(model, gpt(context=32, seed=1), [1], 20, eos=free[3]) == free[:free.index(free[3]) + 1]
+    assert (
+        contrastive_decode(model, gpt(context=32, seed=1), [1], 20, eos=free[3])
+        == free[: free.index(free[3]) + 1]
+    )
 
 
 def test_what_cannot_be_is_refused(gpt):

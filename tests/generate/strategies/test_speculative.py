@@ -1,4 +1,5 @@
 """Speculative decoding gives the large model's distribution, whatever drafts."""
+
 from fractions import Fraction
 
 import numpy as np
@@ -26,9 +27,13 @@ def test_accepting_and_drawing_again_gives_the_target_exactly(p, q):
     # and the code computes these
     P, Q = np.array(p, float), np.array(q, float)
     rounding = 1e-15 * 4
-    assert all(abs(acceptance(P, Q, x) - float(min(1, p[x] / q[x]))) < rounding for x in range(4) if q[x])
+    assert all(
+        abs(acceptance(P, Q, x) - float(min(1, p[x] / q[x]))) < rounding for x in range(4) if q[x]
+    )
     if sum(left):
-        np.testing.assert_allclose(residual(P, Q), np.array([part / sum(left) for part in left], float), atol=2e-15)
+        np.testing.assert_allclose(
+            residual(P, Q), np.array([part / sum(left) for part in left], float), atol=2e-15
+        )
     else:
         np.testing.assert_array_equal(residual(P, Q), P)
 
@@ -51,14 +56,23 @@ def sampled(lm, draft, runs, **options):
 def exact(lm, sampling):
     """Probability of every string when each step draws from the filtered distribution."""
     strings, _ = lm.all_strings()
+
     def step(prefix):
         return probabilities(filtered(lm.next_logits(np.array([prefix])), sampling))[0]
-    return np.array([np.prod([step([0, *string[:i]])[string[i]] for i in range(len(string))]) for string in strings])
+
+    return np.array(
+        [
+            np.prod([step([0, *string[:i]])[string[i]] for i in range(len(string))])
+            for string in strings
+        ]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lookahead", [1, 2, 5])
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 2}], ids=["plain", "filtered"])
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.7, "top_k": 2}], ids=["plain", "filtered"]
+)
 def test_strings_have_the_large_models_distribution(lookahead, options, assert_sampled_from):
     lm, draft = EnumerableLM.random(3, 3, seed=0), EnumerableLM.random(3, 3, seed=1)
     counts, _ = sampled(lm, draft, 4000, lookahead=lookahead, **options)
@@ -74,11 +88,15 @@ def test_strings_have_the_large_models_distribution_in_short(assert_sampled_from
 def test_a_draft_like_the_model_is_always_accepted_and_saves_readings():
     lm = EnumerableLM.random(3, 4, seed=0)
     found = speculative_generate(lm, lm, [0], 4, lookahead=3)
-    assert found.acceptance_rate == 1 and (found.drafted, found.readings) == (3, 1)     # three drafted, one for free
+    assert found.acceptance_rate == 1 and (found.drafted, found.readings) == (
+        3,
+        1,
+    )  # three drafted, one for free
 
 
 def test_a_draft_is_accepted_as_often_as_the_distributions_overlap():
-    # one token drafted a run: min(p, q) in sum. 2,000 runs: standard error at most sqrt(.25 / 2000) = 0.0112; five of them
+    # one token drafted a run: min(p, q) in sum. 2,000 runs: standard error at most sqrt(.25 / 2000)
+    # = 0.0112; five of them
     lm, draft = EnumerableLM.random(3, 2, seed=0), EnumerableLM.random(3, 2, seed=1)
     p, q = (np.exp(log_softmax(model.next_logits(np.array([[0]]))))[0] for model in (lm, draft))
     _, rate = sampled(lm, draft, 2000, lookahead=1)
@@ -102,8 +120,11 @@ def test_it_ends_with_the_end_token(gpt):
 
 def test_models_that_do_not_fit_are_refused(gpt):
     model = gpt(context=8)
-    for draft, count, options, words in [(gpt(vocab_size=6), 2, {}, "vocabularies"), (model, 9, {}, "do not fit"),
-                                         (model, 2, {"lookahead": 0}, "lookahead"),
-                                         (model, 2, {"repetition_penalty": 1.5}, "repetition penalty")]:
+    for draft, count, options, words in [
+        (gpt(vocab_size=6), 2, {}, "vocabularies"),
+        (model, 9, {}, "do not fit"),
+        (model, 2, {"lookahead": 0}, "lookahead"),
+        (model, 2, {"repetition_penalty": 1.5}, "repetition penalty"),
+    ]:
         with pytest.raises(ConfigError, match=words):
             speculative_generate(model, draft, [0], count, **options)

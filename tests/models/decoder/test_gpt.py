@@ -1,4 +1,5 @@
 """The GPT: published sizes, causality to the last bit, and a whole training step on every device."""
+
 import math
 
 import numpy as np
@@ -15,9 +16,20 @@ from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 
 TINY = dict(vocab_size=11, context=8, n_layer=2, n_head=4, d_model=8)
 SHAPES = {
-    "gpt2": {}, "post-norm": dict(norm_placement="post"), "branch norm": dict(norm_placement="branch"),
-    "llama": dict(norm="rms", activation="swiglu", positions="rope", n_kv_head=2, d_hidden=20, bias=False, tied=False),
-    "multi-query": dict(n_kv_head=1, activation="geglu"), "relu": dict(activation="relu", bias=False),
+    "gpt2": {},
+    "post-norm": dict(norm_placement="post"),
+    "branch norm": dict(norm_placement="branch"),
+    "llama": dict(
+        norm="rms",
+        activation="swiglu",
+        positions="rope",
+        n_kv_head=2,
+        d_hidden=20,
+        bias=False,
+        tied=False,
+    ),
+    "multi-query": dict(n_kv_head=1, activation="geglu"),
+    "relu": dict(activation="relu", bias=False),
     "silu": dict(activation="silu", norm="rms"),
 }
 
@@ -29,7 +41,12 @@ def ids(rng):
 
 def closed_form(c):
     """Parameters of a GPT, counted by hand: table, positions, blocks, last norm, head."""
-    V, D, L, G, K, b = c.vocab_size, c.d_model, c.n_layer, c.n_kv_head or c.n_head, c.d_model // c.n_head, int(c.bias)
+    V = c.vocab_size
+    D = c.d_model
+    L = c.n_layer
+    G = c.n_kv_head or c.n_head
+    K = c.d_model // c.n_head
+    b = int(c.bias)
     F, maps = c.d_hidden or 4 * D, 3 if c.activation in ("swiglu", "geglu") else 2
     qkv = D + 2 * G * K
     norm = D * (1 + (b if c.norm == "layer" else 0))
@@ -48,10 +65,25 @@ PUBLISHED = {
     "GPT-1, 117M": (dict(vocab_size=40478, context=512, norm_placement="post"), 116_534_784),
     "GPT-2 small": (dict(vocab_size=50257), 124_439_808),
     "GPT-2, 1.5B": (dict(vocab_size=50257, n_layer=48, n_head=25, d_model=1600), 1_557_611_200),
-    "GPT-3, 175B": (dict(vocab_size=50257, context=2048, n_layer=96, n_head=96, d_model=12288), 174_604_259_328),
-    "LLaMA2, 7B": (dict(vocab_size=32000, n_layer=32, n_head=32, d_model=4096, d_hidden=11008, norm="rms",
-                        activation="swiglu",
-                        positions="rope", bias=False, tied=False), 6_738_415_616),
+    "GPT-3, 175B": (
+        dict(vocab_size=50257, context=2048, n_layer=96, n_head=96, d_model=12288),
+        174_604_259_328,
+    ),
+    "LLaMA2, 7B": (
+        dict(
+            vocab_size=32000,
+            n_layer=32,
+            n_head=32,
+            d_model=4096,
+            d_hidden=11008,
+            norm="rms",
+            activation="swiglu",
+            positions="rope",
+            bias=False,
+            tied=False,
+        ),
+        6_738_415_616,
+    ),
 }
 
 
@@ -98,12 +130,14 @@ def test_a_training_step_is_the_same_on_every_device(device, options, ids):
     losses, parameters = step(device)
     expected_losses, expected = step("cpu")
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-6)
-    # Adam's first steps divide by |g|: where g is zero but for rounding, a parameter may move by the step, 0.01 each.
+    # Adam's first steps divide by |g|: where g is zero but for rounding, a parameter may move by
+    # the step, 0.01 each.
     assert np.mean(np.abs(parameters - expected) > 1e-5) < 0.01
 
 
 def test_the_initial_loss_is_near_the_entropy_of_a_uniform_guess(ids):
-    # Weights of 0.02 make logits of order 0.02: the loss exceeds log V by half their variance, far below 0.01.
+    # Weights of 0.02 make logits of order 0.02: the loss exceeds log V by half their variance, far
+    # below 0.01.
     loss = tl.cross_entropy(GPT(GPTConfig(**TINY))(ids), np.roll(ids, -1, 1))
     assert abs(loss.item() - math.log(11)) < 0.01
 
@@ -116,18 +150,23 @@ def test_one_batch_can_be_learned_by_heart(ids):
         loss = tl.cross_entropy(model(ids), np.roll(ids, -1, 1))
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.05                               # from log 11 = 2.4
+    assert loss.item() < 0.05  # from log 11 = 2.4
 
 
 def test_residual_projections_start_smaller_by_the_root_of_the_branches():
     model = GPT(GPTConfig(vocab_size=5, context=4, n_layer=8, n_head=2, d_model=64))
-    plain_, residual = ([getattr(getattr(b, part), name).weight.numpy().std() for b in model.blocks]
-                        for part, name in (("attention", "qkv"), ("attention", "out")))
-    assert np.mean(residual) / np.mean(plain_) == pytest.approx(1 / 4, rel=0.02)     # 1/sqrt(2 * 8); 8 * 4096 draws
+    plain_, residual = (
+        [getattr(getattr(b, part), name).weight.numpy().std() for b in model.blocks]
+        for part, name in (("attention", "qkv"), ("attention", "out"))
+    )
+    assert np.mean(residual) / np.mean(plain_) == pytest.approx(
+        1 / 4, rel=0.02
+    )  # 1/sqrt(2 * 8); 8 * 4096 draws
 
 
 def test_a_tied_head_is_the_table_and_gets_both_gradients(ids):
-    tied, untied = GPT(GPTConfig(**TINY), dtype=np.float64), GPT(GPTConfig(**TINY | dict(tied=False)), dtype=np.float64)
+    tied = GPT(GPTConfig(**TINY), dtype=np.float64)
+    untied = GPT(GPTConfig(**TINY | dict(tied=False)), dtype=np.float64)
     state = tied.state_dict()
     untied.load_state_dict(state | {"head": state["tokens.weight"].T})
     for model in (tied, untied):
@@ -151,7 +190,7 @@ def test_reading_in_chunks_through_a_cache_gives_the_same_logits(device, options
         cache = KeyValueCache(2, 2, config.n_kv_head or 4, 2, np.float64, device)
         parts, start = [], 0
         for n in chunks:
-            parts.append(host(model(plain(ids[:, start:start + n], device), cache=cache)))
+            parts.append(host(model(plain(ids[:, start : start + n], device), cache=cache)))
             start += n
     np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=1e-11, atol=1e-14)
 
@@ -178,7 +217,9 @@ def test_precision_is_the_dtype_asked_for(ids):
         model = GPT(GPTConfig(**TINY), dtype=dtype)
         logits = model(ids)
         logits.sum().backward()
-        assert logits.dtype == dtype and {p.grad.dtype for p in model.parameters()} == {np.dtype(dtype)}
+        assert logits.dtype == dtype and {p.grad.dtype for p in model.parameters()} == {
+            np.dtype(dtype)
+        }
 
 
 def test_bad_inputs_are_named():
@@ -189,13 +230,19 @@ def test_bad_inputs_are_named():
         model(np.array([[0, 11]]))
 
 
-@pytest.mark.parametrize("options, message", [
-    (dict(norm="batch"), "norm = 'batch' is not one of layer, rms"),
-    (dict(activation="step"), "activation = 'step' is not one of"),
-    (dict(norm_placement="middle"), "norm_placement = 'middle' is not one of pre, post, branch"),
-    (dict(n_layer=0), "n_layer = 0 must be at least 1"),
-    (dict(positions="rope", d_model=12), "the head width 3 must be even"),
-])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(norm="batch"), "norm = 'batch' is not one of layer, rms"),
+        (dict(activation="step"), "activation = 'step' is not one of"),
+        (
+            dict(norm_placement="middle"),
+            "norm_placement = 'middle' is not one of pre, post, branch",
+        ),
+        (dict(n_layer=0), "n_layer = 0 must be at least 1"),
+        (dict(positions="rope", d_model=12), "the head width 3 must be even"),
+    ],
+)
 def test_impossible_configurations_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         GPTConfig(**TINY | options)

@@ -1,4 +1,7 @@
-"""The GPT as one function: its derivative, its distributions, what positions are for, and the last norm of pre-norm."""
+"""The GPT as one function: its derivative, its distributions, what positions are for, and the last
+norm of pre-norm.
+"""
+
 import numpy as np
 import pytest
 
@@ -14,17 +17,25 @@ TINY = dict(vocab_size=7, context=6, n_layer=2, n_head=2, d_model=4)
 LLAMA = dict(norm="rms", activation="swiglu", positions="rope", n_kv_head=1, bias=False, tied=False)
 
 
-@pytest.mark.parametrize("options", [{}, {"norm_placement": "post"}, {"norm_placement": "branch"}, LLAMA],
-                         ids=["gpt2", "post-norm", "branch norm", "llama"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"norm_placement": "post"}, {"norm_placement": "branch"}, LLAMA],
+    ids=["gpt2", "post-norm", "branch norm", "llama"],
+)
 def test_the_gradient_of_the_whole_model_is_what_differences_say(options, rng):
-    """From embeddings to loss: every parameter of a spread-out model, against central differences in float64."""
-    model = GPT(GPTConfig(**TINY | options | {"vocab_size": 5, "context": 3, "d_hidden": 3}), dtype=np.float64)
-    for p in model.parameters():                            # away from the start, where attention is nearly uniform
+    """From embeddings to loss: every parameter of a spread-out model, against central differences
+    in float64.
+    """
+    model = GPT(
+        GPTConfig(**TINY | options | {"vocab_size": 5, "context": 3, "d_hidden": 3}),
+        dtype=np.float64,
+    )
+    for p in model.parameters():  # away from the start, where attention is nearly uniform
         p.data[...] += 0.3 * rng.normal(size=p.shape)
     ids, targets = rng.integers(0, 5, (2, 3)), rng.integers(0, 5, (2, 3))
     report = gradcheck(lambda m: tl.cross_entropy(m(ids), targets), model)
     assert report, report
-    assert report.points >= model.count_parameters()        # each of them was looked at
+    assert report.points >= model.count_parameters()  # each of them was looked at
 
 
 def test_the_loss_gathers_the_log_probability_at_the_index_of_the_target(rng):
@@ -35,7 +46,9 @@ def test_the_loss_gathers_the_log_probability_at_the_index_of_the_target(rng):
     p = tl.softmax(logits).numpy()
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-14)
     picked = np.take_along_axis(np.log(p), targets[..., None], -1)[..., 0]
-    np.testing.assert_allclose(tl.cross_entropy(logits, targets, reduction="none").numpy(), -picked, rtol=1e-12)
+    np.testing.assert_allclose(
+        tl.cross_entropy(logits, targets, reduction="none").numpy(), -picked, rtol=1e-12
+    )
 
 
 def test_no_embedding_of_the_future_has_a_gradient(rng):
@@ -44,24 +57,30 @@ def test_no_embedding_of_the_future_has_a_gradient(rng):
     for i in range(6):
         model.zero_grad()
         (model.hidden(ids)[:, i] * rng.normal(size=4)).sum().backward()
-        by_token = np.abs(model.tokens.weight.grad.numpy()).sum(-1)[:6]     # token j stands at place j only
-        assert (by_token[:i + 1] > 0).all() and (by_token[i + 1:] == 0).all()
+        by_token = np.abs(model.tokens.weight.grad.numpy()).sum(-1)[
+            :6
+        ]  # token j stands at place j only
+        assert (by_token[: i + 1] > 0).all() and (by_token[i + 1 :] == 0).all()
 
 
 def test_one_trunk_serves_encoding_and_prediction(rng):
     model, ids = GPT(GPTConfig(**TINY)), rng.integers(0, 7, (2, 6))
     h = model.hidden(ids)
-    assert h.shape == (2, 6, 4)                             # a vector per token
+    assert h.shape == (2, 6, 4)  # a vector per token
     np.testing.assert_array_equal(model.logits(h).numpy(), model(ids).numpy())
 
 
 def bidirectional_layer(x, positions=None):
     """Attention that sees both ways and a feed-forward, around the residual stream."""
     rng = Random(3)
-    attention, hidden = (part(4, 2, rng, causal=False, dtype=np.float64) if part is SelfAttention else
-                         part(4, 8, rng, dtype=np.float64) for part in (SelfAttention, FeedForward))
+    attention, hidden = (
+        part(4, 2, rng, causal=False, dtype=np.float64)
+        if part is SelfAttention
+        else part(4, 8, rng, dtype=np.float64)
+        for part in (SelfAttention, FeedForward)
+    )
     for p in attention.parameters() + hidden.parameters():
-        p.data[...] *= 25                                   # of size 1/2: attention is uneven and the branches matter
+        p.data[...] *= 25  # of size 1/2: attention is uneven and the branches matter
     x = tl.Tensor(x)
     if positions is not None:
         x = LearnedPositions(5, 4, rng, std=1.0, dtype=np.float64)(x, positions)
@@ -79,16 +98,21 @@ def test_without_positions_a_layer_does_not_know_the_order_of_its_tokens(rng):
 
 
 def test_pre_norm_needs_a_last_norm_because_its_stream_grows(rng):
-    """Unit branches add up: after 2 L of them the stream's variance is near 2 L + 1, and the last norm makes it 1."""
-    weights, norm = [rng.normal(size=(64, 64)) / 8 for _ in range(32)], LayerNorm(64, dtype=np.float64)
+    """Unit branches add up: after 2 L of them the stream's variance is near 2 L + 1, and the last
+    norm makes it 1.
+    """
+    weights = [rng.normal(size=(64, 64)) / 8 for _ in range(32)]
+    norm = LayerNorm(64, dtype=np.float64)
     h = tl.Tensor(rng.normal(size=(100, 64)))
-    for w in weights:                                       # a branch keeps the variance 1 that its norm gives it
+    for w in weights:  # a branch keeps the variance 1 that its norm gives it
         h = PLACEMENTS["pre"](h, lambda x, w=w: x @ w, norm)
     variance = h.numpy().var(-1).mean()
-    assert 33 * 0.8 < variance < 33 * 1.2                   # 33 independent terms of variance 1, 6,400 numbers
+    assert 33 * 0.8 < variance < 33 * 1.2  # 33 independent terms of variance 1, 6,400 numbers
     np.testing.assert_allclose(norm(h).numpy().var(-1), 1, rtol=1e-5)
     model = GPT(GPTConfig(**TINY))
-    assert model.norm is not None and GPT(GPTConfig(**TINY | {"norm_placement": "post"})).norm is None
+    assert (
+        model.norm is not None and GPT(GPTConfig(**TINY | {"norm_placement": "post"})).norm is None
+    )
 
 
 def test_positions_never_visited_get_no_gradient_and_stay_as_they_were(rng):
@@ -99,13 +123,19 @@ def test_positions_never_visited_get_no_gradient_and_stay_as_they_were(rng):
         optimizer.zero_grad()
         tl.cross_entropy(model(ids), ids).backward()
         optimizer.step()
-    after, gradient = (x.numpy() for x in (model.positions.table.weight, model.positions.table.weight.grad))
-    assert (gradient[4:] == 0).all() and np.array_equal(after[4:], before[4:])      # 4 tokens were read, of 6 places
+    after, gradient = (
+        x.numpy() for x in (model.positions.table.weight, model.positions.table.weight.grad)
+    )
+    assert (gradient[4:] == 0).all() and np.array_equal(
+        after[4:], before[4:]
+    )  # 4 tokens were read, of 6 places
     assert (gradient[:4] != 0).any(-1).all() and (after[:4] != before[:4]).any(-1).all()
 
 
 def test_the_target_of_a_decoder_is_its_input_shifted_by_one():
-    tokenizer = CharTokenizer("".join(sorted(set("I love this red car"))), special=["<bos>", "<eos>"])
+    tokenizer = CharTokenizer(
+        "".join(sorted(set("I love this red car"))), special=["<bos>", "<eos>"]
+    )
     ids = tokenizer.encode("<bos>I love this red car<eos>", allow_special=True)
     batch = CausalLM().make_batch(np.array([ids]))
     assert tokenizer.decode(batch.inputs[0]) == "<bos>I love this red car"

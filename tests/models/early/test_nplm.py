@@ -1,4 +1,5 @@
 """The neural n-gram model: size, causality, learning, and what counting cannot do."""
+
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ def test_the_number_of_parameters_is_bengios(direct):
     n, V, m, h = 4, 50, 6, 7
     expected = V * (1 + h) + h * (1 + (n - 1) * m) + (V + 1) * m + direct * V * (n - 1) * m
     assert FeedForwardNGramLM(n, V, m, h, direct).count_parameters() == expected
-    assert expected < V ** n / 1000                         # a table would have 6.25 million entries
+    assert expected < V**n / 1000  # a table would have 6.25 million entries
 
 
 def test_a_position_sees_the_tokens_of_its_window_and_no_other(rng):
@@ -35,16 +36,17 @@ def test_a_position_sees_the_tokens_of_its_window_and_no_other(rng):
     changed = ids.copy()
     changed[0, 4] = 5
     differs = np.abs(model(ids).numpy() - model(changed).numpy()).max(-1)[0] > 1e-9
-    np.testing.assert_array_equal(np.flatnonzero(differs), [4, 5])                     # order 3: two tokens of context
+    np.testing.assert_array_equal(np.flatnonzero(differs), [4, 5])  # order 3: two tokens of context
 
 
 def test_it_learns_a_repeated_pattern_by_heart():
     _, loss = fitted(FeedForwardNGramLM(3, 4, 4, 8), np.tile([0, 1, 1, 2, 3, 2], 6)[None], 200)
-    assert loss < 0.01                                      # two tokens of context decide the next; the first target costs nothing
+    assert loss < 0.01  # two tokens of context decide the next; the first target costs nothing
 
 
 def test_words_used_alike_share_what_was_learned_of_one_of_them():
-    # Words of one class are followed by words of the other; each of the 288 pairs is legal, half of them are seen.
+    # Words of one class are followed by words of the other; each of the 288 pairs is legal, half of
+    # them are seen.
     rng, N = np.random.default_rng(0), 12
     legal = [pair for a in range(N) for b in range(N, 2 * N) for pair in ((a, b), (b, a))]
     order = rng.permutation(len(legal))
@@ -54,9 +56,12 @@ def test_words_used_alike_share_what_was_learned_of_one_of_them():
     p = np.exp(model.logits(np.arange(2 * N)[:, None])[:, 0])
     p /= p.sum(-1, keepdims=True)
     counts = NGramLM(2, 2 * N, "add_k", 1.0).fit(*seen)
-    neural, counted = np.mean([p[a, b] for a, b in unseen]), np.mean([counts.prob([a], b) for a, b in unseen])
+    neural = np.mean([p[a, b] for a, b in unseen])
+    counted = np.mean([counts.prob([a], b) for a, b in unseen])
     illegal = p[:N, :N].mean()
-    assert neural > counted and neural > 5 * illegal        # counting gives a legal and an illegal unseen pair the same
+    assert (
+        neural > counted and neural > 5 * illegal
+    )  # counting gives a legal and an illegal unseen pair the same
 
 
 def test_it_predicts_new_text_better_than_add_one_counts():
@@ -68,14 +73,18 @@ def test_it_predicts_new_text_better_than_add_one_counts():
     counts = NGramLM(3, 12, "add_k", 1.0).fit(train)
     model, _ = fitted(FeedForwardNGramLM(3, 12, 4, 16, seed=0), train[None], 80, lr=0.01)
     logits = model(test[None, :-1]).numpy()[0].astype(np.float64)
-    neural = -(logits - np.log(np.exp(logits).sum(-1, keepdims=True)))[np.arange(len(test) - 1), test[1:]].mean()
+    neural = -(logits - np.log(np.exp(logits).sum(-1, keepdims=True)))[
+        np.arange(len(test) - 1), test[1:]
+    ].mean()
     assert neural < -counts.logprob(test)[1:].mean()
 
 
 def test_generate_decodes_from_it_alone_and_in_a_batch():
     model = FeedForwardNGramLM(3, 6, 4, 5, seed=2)
     prompts = [[1, 2, 3], [4], [5, 0]]
-    assert generate_batch(model, prompts, 6, seed=1) == [list(generate(model, p, 6, seed=1 + r)) for r, p in enumerate(prompts)]
+    assert generate_batch(model, prompts, 6, seed=1) == [
+        list(generate(model, p, 6, seed=1 + r)) for r, p in enumerate(prompts)
+    ]
 
 
 def test_impossible_sizes_are_named():

@@ -1,4 +1,5 @@
 """Recurrent language models: states of one size, reading in parts, padding, decoding, learning."""
+
 import numpy as np
 import pytest
 
@@ -12,7 +13,9 @@ KINDS = ("rnn", "gru", "lstm", "mamba")
 
 
 def model(cell="lstm", n_layer=2, **options):
-    return RecurrentLM(RecurrentConfig(7, 8, n_layer, cell, d_state=4, **options), seed=0, dtype=np.float64)
+    return RecurrentLM(
+        RecurrentConfig(7, 8, n_layer, cell, d_state=4, **options), seed=0, dtype=np.float64
+    )
 
 
 @pytest.mark.parametrize("cell", KINDS)
@@ -21,7 +24,9 @@ def test_logits_do_not_see_the_future_and_go_on_from_a_state(rng, cell):
     whole = lm(ids).numpy()
     first, state = lm.read(ids[:, :4])
     rest, _ = lm.read(ids[:, 4:], detach(state))
-    np.testing.assert_allclose(np.concatenate([first.numpy(), rest.numpy()], 1), whole, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        np.concatenate([first.numpy(), rest.numpy()], 1), whole, rtol=1e-10, atol=1e-12
+    )
     assert whole.shape == (2, 9, 7)
 
 
@@ -32,14 +37,20 @@ def test_the_state_has_the_same_bytes_however_much_was_read(rng, cell):
     for T in (1, 30, 200):
         lm.next_logits(rng.integers(0, 7, (1, T)), cache)
         sizes.add(cache.bytes)
-    # per layer: H numbers, 2 H for the LSTM; Mamba: E = 16 channels, 3 inputs of the convolution and 4 states each
-    assert sizes == {2 * 8 * {"rnn": 8, "gru": 8, "lstm": 16, "mamba": 16 * (3 + 4)}[cell]} and cache.length == 231
+    # per layer: H numbers, 2 H for the LSTM; Mamba: E = 16 channels, 3 inputs of the convolution
+    # and 4 states each
+    assert (
+        sizes == {2 * 8 * {"rnn": 8, "gru": 8, "lstm": 16, "mamba": 16 * (3 + 4)}[cell]}
+        and cache.length == 231
+    )
 
 
 @pytest.mark.parametrize("cell", KINDS)
 def test_a_batch_generates_what_each_prompt_gives_alone(cell):
     lm, prompts = model(cell), [[1, 2, 3, 4, 5], [6], [0, 3, 3]]
-    assert generate_batch(lm, prompts, 6, seed=4) == [list(generate(lm, p, 6, seed=4 + r)) for r, p in enumerate(prompts)]
+    assert generate_batch(lm, prompts, 6, seed=4) == [
+        list(generate(lm, p, 6, seed=4 + r)) for r, p in enumerate(prompts)
+    ]
 
 
 def test_a_cut_cache_reads_again_and_rows_can_be_chosen(rng):
@@ -49,7 +60,9 @@ def test_a_cut_cache_reads_again_and_rows_can_be_chosen(rng):
     cache.crop(4)
     np.testing.assert_allclose(lm.logits(ids[:, 4:6], cache), whole[:, 4:6], rtol=1e-10, atol=1e-12)
     cache.select([1, 1, 0])
-    np.testing.assert_allclose(lm.next_logits(ids[[1, 1, 0], 6:], cache), whole[[1, 1, 0], -1], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        lm.next_logits(ids[[1, 1, 0], 6:], cache), whole[[1, 1, 0], -1], rtol=1e-10, atol=1e-12
+    )
 
 
 def test_padding_is_not_read_wherever_the_columns_are_cut(rng):
@@ -57,14 +70,17 @@ def test_padding_is_not_read_wherever_the_columns_are_cut(rng):
     padded, alone = np.concatenate([rng.integers(0, 7, (1, 3)), ids], 1), lm.logits(ids)
     for cut in (1, 3, 5):
         cache = lm.new_cache(1, np.array([3]))
-        out = np.concatenate([lm.logits(padded[:, :cut], cache), lm.logits(padded[:, cut:], cache)], 1)
+        out = np.concatenate(
+            [lm.logits(padded[:, :cut], cache), lm.logits(padded[:, cut:], cache)], 1
+        )
         np.testing.assert_allclose(out[:, 3:], alone, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell,tied", [("lstm", True), ("gru", False)])
 def test_it_learns_a_cycle(cell, tied):
     lm, objective = RecurrentLM(RecurrentConfig(5, 12, 1, cell, tied=tied), seed=0), CausalLM()
-    optimizer, batch = AdamW(lm.named_parameters(), lr=0.02, weight_decay=0.0), objective.make_batch(np.arange(24)[None] % 5)
+    optimizer = AdamW(lm.named_parameters(), lr=0.02, weight_decay=0.0)
+    batch = objective.make_batch(np.arange(24)[None] % 5)
     for _ in range(80):
         optimizer.zero_grad()
         loss, _ = objective.loss(lm, batch)

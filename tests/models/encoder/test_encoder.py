@@ -1,4 +1,5 @@
 """What makes an encoder an encoder, and its relatives relatives."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig, disti
 from tinylm.models.encoder.presets import build, electra_pair, preset, tiny
 
 IDS = np.array([[1, 4, 2, 7, 5], [3, 9, 4, 8, 1]])
-EXACT = 1e-12                                               # the same sums in another order, float64
+EXACT = 1e-12  # the same sums in another order, float64
 
 
 def model(name="bert-base-uncased", seed=0, **changes):
@@ -23,7 +24,9 @@ def model(name="bert-base-uncased", seed=0, **changes):
 
 
 def embedded(encoder, embeddings, **inputs):
-    """Hidden states as a function of what the first block reads, so that its derivative can be asked for."""
+    """Hidden states as a function of what the first block reads, so that its derivative can be
+    asked for.
+    """
     encoder.embed = lambda *args: embeddings
     try:
         return encoder.hidden(IDS[:1], **inputs)
@@ -36,15 +39,20 @@ def test_every_position_sees_every_other_and_itself():
     e = Tensor(bert.embed(IDS[:1]).numpy(), requires_grad=True)
     h = embedded(bert, e)
     for i in range(5):
-        g, = tl.grad(h[0, i, 0], [e], retain_graph=True)
-        assert (np.abs(g.numpy()[0]).max(axis=1) > 1e-6).all()                          # no position is without influence
+        (g,) = tl.grad(h[0, i, 0], [e], retain_graph=True)
+        assert (np.abs(g.numpy()[0]).max(axis=1) > 1e-6).all()  # no position is without influence
 
 
 def test_padding_is_not_seen_and_changes_nothing():
     for name in ("bert-base-uncased", "roberta-base"):
         bert, mask = model(name), np.array([[True] * 5 + [False] * 2])
         padded = np.concatenate([IDS[:1], [[6, 6]]], axis=1)
-        np.testing.assert_allclose(bert.hidden(padded, mask=mask).numpy()[:, :5], bert.hidden(IDS[:1]).numpy(), rtol=0, atol=EXACT)
+        np.testing.assert_allclose(
+            bert.hidden(padded, mask=mask).numpy()[:, :5],
+            bert.hidden(IDS[:1]).numpy(),
+            rtol=0,
+            atol=EXACT,
+        )
 
 
 def test_roberta_counts_positions_over_tokens_alone():
@@ -66,12 +74,18 @@ def test_a_permutation_mask_is_a_causal_mask_on_reordered_tokens():
 def test_without_positions_an_encoder_does_not_know_the_order():
     bert, order = model(), np.array([3, 0, 4, 1, 2])
     bert.positions.table.weight.data[...] = 0
-    np.testing.assert_allclose(bert.hidden(IDS[:, order]).numpy(), bert.hidden(IDS).numpy()[:, order], rtol=0, atol=EXACT)
+    np.testing.assert_allclose(
+        bert.hidden(IDS[:, order]).numpy(), bert.hidden(IDS).numpy()[:, order], rtol=0, atol=EXACT
+    )
 
 
 def test_embeddings_are_the_sum_of_token_position_and_segment():
     bert, segments = model(), np.array([[0, 0, 0, 1, 1]])
-    plain = bert.tokens.weight.numpy()[IDS[:1]] + bert.positions.table.weight.numpy()[:5] + bert.segments.weight.numpy()[segments]
+    plain = (
+        bert.tokens.weight.numpy()[IDS[:1]]
+        + bert.positions.table.weight.numpy()[:5]
+        + bert.segments.weight.numpy()[segments]
+    )
     expected = bert.embedding_norm(Tensor(plain)).numpy()
     np.testing.assert_allclose(bert.embed(IDS[:1], segments).numpy(), expected, rtol=0, atol=EXACT)
     one_hot = np.eye(31)[IDS[:1]] @ bert.tokens.weight.numpy()
@@ -90,7 +104,7 @@ def test_a_token_that_occurs_twice_gathers_both_gradients():
         weights[0, place] = np.arange(48.0).reshape(3, 16)[place]
         (bert.embed(same) * Tensor(weights)).sum().backward()
         alone.append(bert.tokens.weight.grad.numpy()[4])
-    np.testing.assert_allclose(both, alone[0] + alone[1], rtol=0, atol=1e-10)           # values up to 50
+    np.testing.assert_allclose(both, alone[0] + alone[1], rtol=0, atol=1e-10)  # values up to 50
 
 
 def test_languages_of_zero_are_no_languages_and_must_be_said():
@@ -120,31 +134,50 @@ def test_probabilities_of_every_position_sum_to_one():
     assert p.shape == (2, 5, 31)
 
 
-@pytest.mark.parametrize("name, whole, bare", [
-    ("bert-base-uncased", 110_106_428, 109_482_240), ("bert-large-uncased", 336_226_108, 335_141_888),
-    ("albert-base-v2", 11_813_810, 11_683_584), ("distilbert-base-uncased", 66_985_530, 66_362_880),
-    ("minilm-l6", 22_713_216, 22_713_216)])
+@pytest.mark.parametrize(
+    "name, whole, bare",
+    [
+        ("bert-base-uncased", 110_106_428, 109_482_240),
+        ("bert-large-uncased", 336_226_108, 335_141_888),
+        ("albert-base-v2", 11_813_810, 11_683_584),
+        ("distilbert-base-uncased", 66_985_530, 66_362_880),
+        ("minilm-l6", 22_713_216, 22_713_216),
+    ],
+)
 def test_the_published_counts(name, whole, bare):
     assert build(preset(name), None).count_parameters() == whole
     assert build(preset(name, head=None, classes=0), None).count_parameters() == bare
 
 
 def test_roberta_base_has_the_124_6_million_of_its_name_with_a_pooler():
-    assert build(preset("roberta-base", head=None, pooler=True), None).count_parameters() == 124_645_632
+    assert (
+        build(preset("roberta-base", head=None, pooler=True), None).count_parameters()
+        == 124_645_632
+    )
 
 
 def test_bert_large_with_fourteen_layers_would_have_two_thirds_of_its_parameters():
     # 340 million is only right for 24 layers; 14 is a misprint.
-    count = build(preset("bert-large-uncased", n_layer=14, head=None, classes=0), None).count_parameters()
+    count = build(
+        preset("bert-large-uncased", n_layer=14, head=None, classes=0), None
+    ).count_parameters()
     assert count == 335_141_888 - 10 * 12_596_224
 
 
-@given(V=st.integers(1, 50), P=st.integers(1, 20), S=st.integers(0, 3), L=st.integers(1, 4), K=st.integers(1, 4),
-       H=st.integers(1, 4), F=st.integers(1, 40), classes=st.integers(0, 3))
+@given(
+    V=st.integers(1, 50),
+    P=st.integers(1, 20),
+    S=st.integers(0, 3),
+    L=st.integers(1, 4),
+    K=st.integers(1, 4),
+    H=st.integers(1, 4),
+    F=st.integers(1, 40),
+    classes=st.integers(0, 3),
+)
 def test_the_count_is_the_formula(V, P, S, L, K, H, F, classes):
     D = H * K
-    layer = 4 * (D * D + D) + 2 * D + (D * F + F) + (F * D + D) + 2 * D                 # 12 D^2 + 13 D for F = 4 D
-    heads = D * D + D + (D * D + D + 2 * D + V) + classes * (D + 1)                     # pooler, token head, classes
+    layer = 4 * (D * D + D) + 2 * D + (D * F + F) + (F * D + D) + 2 * D  # 12 D^2 + 13 D for F = 4 D
+    heads = D * D + D + (D * D + D + 2 * D + V) + classes * (D + 1)  # pooler, token head, classes
     made = Encoder(EncoderConfig(V, P, L, H, D, F, segments=S, classes=classes), None)
     assert made.count_parameters() == (V + P + S) * D + 2 * D + L * layer + heads
 
@@ -158,21 +191,33 @@ def test_narrow_embeddings_save_what_the_formula_says():
     wide, narrow = model(head=None), model(head=None, d_embed=6)
     V, P, S, D, E = 31, 16, 2, 16, 6
     # Tables and their norm in width E instead of D, and a map (E, D) with its bias.
-    assert wide.count_parameters() - narrow.count_parameters() == (V + P + S + 2) * (D - E) - (E * D + D)
+    assert wide.count_parameters() - narrow.count_parameters() == (V + P + S + 2) * (D - E) - (
+        E * D + D
+    )
 
 
 def test_shared_layers_gather_the_gradients_of_their_copies():
     albert = model("albert-base-v2", n_layer=3)
     apart = model("albert-base-v2", n_layer=3, layer_groups=None)
     state = albert.state_dict()
-    apart.load_state_dict({n: state[n.replace(f"blocks.{n.split('.')[1]}", "blocks.0", 1) if n.startswith("blocks") else n]
-                           for n in apart.named_parameters()})
+    apart.load_state_dict(
+        {
+            n: state[
+                n.replace(f"blocks.{n.split('.')[1]}", "blocks.0", 1)
+                if n.startswith("blocks")
+                else n
+            ]
+            for n in apart.named_parameters()
+        }
+    )
     for m in (albert, apart):
         (m(IDS) * Tensor(np.cos(np.arange(310.0)).reshape(2, 5, 31))).sum().backward()
     np.testing.assert_allclose(apart(IDS).numpy(), albert(IDS).numpy(), rtol=0, atol=EXACT)
     for name, p in albert.blocks[0].named_parameters().items():
         copies = sum(block.named_parameters()[name].grad.numpy() for block in apart.blocks)
-        np.testing.assert_allclose(p.grad.numpy(), copies, rtol=0, atol=1e-10 * max(1, np.abs(copies).max()))
+        np.testing.assert_allclose(
+            p.grad.numpy(), copies, rtol=0, atol=1e-10 * max(1, np.abs(copies).max())
+        )
 
 
 def test_layer_groups_follow_one_another():
@@ -183,7 +228,9 @@ def test_layer_groups_follow_one_another():
 def test_post_norm_rows_have_mean_zero_and_variance_one():
     h = build(tiny("bert-base-uncased"), dtype=np.float64).eval().hidden(IDS).numpy()
     np.testing.assert_allclose(h.mean(-1), 0, atol=EXACT)
-    np.testing.assert_allclose(h.var(-1), 1, atol=1e-10)    # 1e-12 is added to the variance of branches near size one
+    np.testing.assert_allclose(
+        h.var(-1), 1, atol=1e-10
+    )  # 1e-12 is added to the variance of branches near size one
 
 
 def test_a_branch_of_zeros_leaves_the_norm_alone():
@@ -214,14 +261,31 @@ def test_distilbert_starts_as_every_other_layer_of_its_teacher():
             np.testing.assert_array_equal(p.numpy(), q.numpy())
             assert p is not q
     np.testing.assert_array_equal(student.tokens.weight.numpy(), teacher.tokens.weight.numpy())
-    np.testing.assert_array_equal(distilled(teacher, [3]).blocks[0].attention.qkv.weight.numpy(),
-                                  teacher.blocks[3].attention.qkv.weight.numpy())
+    np.testing.assert_array_equal(
+        distilled(teacher, [3]).blocks[0].attention.qkv.weight.numpy(),
+        teacher.blocks[3].attention.qkv.weight.numpy(),
+    )
 
 
 def test_an_electra_pair_shares_its_tables():
-    made = electra_pair("electra-base", vocab_size=31, n_layer=1, d_model=16, d_embed=6, n_head=2, d_hidden=24, context=16)
-    shared = sum(getattr(made.generator, part).count_parameters() for part in ("tokens", "positions", "segments"))
-    assert made.count_parameters() == made.generator.count_parameters() + made.discriminator.count_parameters() - shared
+    made = electra_pair(
+        "electra-base",
+        vocab_size=31,
+        n_layer=1,
+        d_model=16,
+        d_embed=6,
+        n_head=2,
+        d_hidden=24,
+        context=16,
+    )
+    shared = sum(
+        getattr(made.generator, part).count_parameters()
+        for part in ("tokens", "positions", "segments")
+    )
+    assert (
+        made.count_parameters()
+        == made.generator.count_parameters() + made.discriminator.count_parameters() - shared
+    )
     made.eval()
     made.generator(IDS).sum().backward()
     assert made.discriminator.tokens.weight.grad is not None
@@ -240,10 +304,16 @@ def test_pooling_reads_the_first_position_and_pairs_are_told_from_it():
     assert bert.pair_logits(h).shape == (2, 2)
 
 
-@pytest.mark.parametrize("fields, message", [
-    (dict(head="mlm"), "head = 'mlm' is not one of token"), (dict(n_layer=0), "n_layer = 0 must be at least 1"),
-    (dict(layer_groups=13), "from 1 to n_layer = 12"), (dict(classes=2, pooler=False), "set pooler"),
-    (dict(norm_placement="branch"), "not one of post, pre")])
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        (dict(head="mlm"), "head = 'mlm' is not one of token"),
+        (dict(n_layer=0), "n_layer = 0 must be at least 1"),
+        (dict(layer_groups=13), "from 1 to n_layer = 12"),
+        (dict(classes=2, pooler=False), "set pooler"),
+        (dict(norm_placement="branch"), "not one of post, pre"),
+    ],
+)
 def test_a_configuration_that_makes_no_sense_is_refused(fields, message):
     with pytest.raises(ConfigError, match=message):
         EncoderConfig(**fields)
@@ -269,6 +339,7 @@ def test_dropout_acts_in_training_alone():
 
 def test_it_runs_on_every_device(device):
     bert = model().to(device)
-    ids, mask = tl.backend.to_device(IDS, device), tl.backend.to_device(np.ones((2, 5), bool), device)
+    ids = tl.backend.to_device(IDS, device)
+    mask = tl.backend.to_device(np.ones((2, 5), bool), device)
     logits = bert(ids, mask=mask)
     np.testing.assert_allclose(logits.numpy(), model()(IDS).numpy(), rtol=0, atol=1e-10)

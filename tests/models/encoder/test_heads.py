@@ -12,9 +12,13 @@ TABLE = Tensor(np.random.default_rng(2).normal(size=(11, 8)))
 def test_the_token_head_ends_in_the_embedding_table():
     head = TokenHead(8, 8, 11, Random(0), dtype=np.float64)
     x = layer_norm(gelu(head.dense(Tensor(H))), head.norm.gain, head.norm.bias, eps=1e-12)
-    np.testing.assert_allclose(head(Tensor(H), TABLE).numpy(), x.numpy() @ TABLE.numpy().T, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        head(Tensor(H), TABLE).numpy(), x.numpy() @ TABLE.numpy().T, rtol=0, atol=1e-12
+    )
     plain = TokenHead(8, 8, 11, Random(0), plain=True, dtype=np.float64)
-    np.testing.assert_allclose(plain(Tensor(H), TABLE).numpy(), H @ TABLE.numpy().T, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        plain(Tensor(H), TABLE).numpy(), H @ TABLE.numpy().T, rtol=0, atol=1e-12
+    )
 
 
 def test_the_replaced_head_gives_one_number_a_position():
@@ -27,7 +31,9 @@ def test_the_span_head_reads_the_two_boundaries_and_the_place_alone():
     before, after, place = np.array([[1], [0]]), np.array([[4], [3]]), np.array([[0], [1]])
     logits = head(h, before, after, place, TABLE)
     assert logits.shape == (2, 1, 11)
-    gradient, = tl.grad(logits, [h], cotangent=Tensor(np.random.default_rng(3).normal(size=(2, 1, 11))))
+    (gradient,) = tl.grad(
+        logits, [h], cotangent=Tensor(np.random.default_rng(3).normal(size=(2, 1, 11)))
+    )
     read = np.abs(gradient.numpy()).max(-1) > 0
     assert [np.flatnonzero(row).tolist() for row in read] == [[1, 4], [0, 3]]
     other = head(h, before, after, 1 - place, TABLE)

@@ -29,8 +29,21 @@ def test_every_family_has_a_small_model_of_the_same_parts(name):
 
 
 def test_tiny_keeps_the_words_and_changes_the_sizes():
-    sizes = {"vocab_size", "n_layer", "n_head", "d_model", "d_hidden", "context", "d_embed", "languages", "head_width", "buckets",
-             "max_distance", "embedding_scale", "logit_scale"}
+    sizes = {
+        "vocab_size",
+        "n_layer",
+        "n_head",
+        "d_model",
+        "d_hidden",
+        "context",
+        "d_embed",
+        "languages",
+        "head_width",
+        "buckets",
+        "max_distance",
+        "embedding_scale",
+        "logit_scale",
+    }
     for name in FAMILIES:
         whole, small = dataclasses.asdict(preset(name)), dataclasses.asdict(tiny(name))
         assert {k for k in whole if whole[k] != small[k]} <= sizes
@@ -38,7 +51,7 @@ def test_tiny_keeps_the_words_and_changes_the_sizes():
 
 def test_placeholders_count_without_memory():
     model = build(preset("t5-11b"), None)
-    assert model.count_parameters() == 11_307_321_344       # 45 GB in float32, were they there
+    assert model.count_parameters() == 11_307_321_344  # 45 GB in float32, were they there
     assert all(p.data.strides == (0,) * p.ndim or p.ndim < 2 for p in model.parameters())
 
 

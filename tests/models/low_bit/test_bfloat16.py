@@ -1,4 +1,5 @@
 """bfloat16 is the upper half of float32, rounded to nearest even."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,14 +15,17 @@ def test_every_bfloat16_comes_back():
     assert np.isnan(widen(narrow(widen(bits[nan])))).all()
 
 
-@pytest.mark.parametrize(("value", "rounded"), [
-    (1 + 2 ** -8, 1),                 # half way between 1 and 1 + 2^-7: to the even mantissa, 0
-    (1 + 3 * 2 ** -8, 1 + 2 ** -6),   # half way between odd 1 and even 2
-    (1 + 2 ** -8 + 2 ** -20, 1 + 2 ** -7),  # a little more than half
-    (3.3895313892515355e38, 3.3895313892515355e38),  # the largest: 2^127 * (2 - 2^-7)
-    (3.4e38, np.inf),                 # beyond it by more than half a step
-    (2.0 ** -133, 2.0 ** -133),       # the least above 0
-])
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [
+        (1 + 2**-8, 1),  # half way between 1 and 1 + 2^-7: to the even mantissa, 0
+        (1 + 3 * 2**-8, 1 + 2**-6),  # half way between odd 1 and even 2
+        (1 + 2**-8 + 2**-20, 1 + 2**-7),  # a little more than half
+        (3.3895313892515355e38, 3.3895313892515355e38),  # the largest: 2^127 * (2 - 2^-7)
+        (3.4e38, np.inf),  # beyond it by more than half a step
+        (2.0**-133, 2.0**-133),  # the least above 0
+    ],
+)
 def test_ties_go_to_even(value, rounded):
     assert simulate(np.float32(value)) == np.float32(rounded)
     assert simulate(np.float32(-value)) == -np.float32(rounded)
@@ -38,7 +42,9 @@ def test_rounding_is_torch_s(values):
     np.testing.assert_array_equal(simulate(values), torch.tensor(values).bfloat16().float().numpy())
 
 
-@given(st.lists(st.floats(2.0 ** -126, 2.0 ** 126, width=32), min_size=1, max_size=50))
+@given(st.lists(st.floats(2.0**-126, 2.0**126, width=32), min_size=1, max_size=50))
 def test_the_relative_error_is_at_most_two_to_the_minus_eight(values):
-    values = np.array(values, np.float32)  # 8 bits of mantissa with the hidden one: half a last place is 2^-8
-    assert (np.abs(simulate(values).astype(np.float64) - values) <= 2.0 ** -8 * values).all()
+    values = np.array(
+        values, np.float32
+    )  # 8 bits of mantissa with the hidden one: half a last place is 2^-8
+    assert (np.abs(simulate(values).astype(np.float64) - values) <= 2.0**-8 * values).all()

@@ -1,4 +1,5 @@
 """Products of small integers stand for products of real numbers."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,9 +20,9 @@ def test_no_number_moves_by_more_than_half_a_step(values, bits):
     values = np.array(values)
     codes, scale = to_fixed(values, bits)
     step = float(scale[0])
-    # The scale itself is a float32: relative error 2^-24, or below its smallest normal number an error of 2^-150, either times
-    # the largest code, 2^15.
-    assert (np.abs(values - codes * step) <= step / 2 + np.abs(values) * 2.0 ** -23 + 2.0 ** -135).all()
+    # The scale itself is a float32: relative error 2^-24, or below its smallest normal number an
+    # error of 2^-150, either times the largest code, 2^15.
+    assert (np.abs(values - codes * step) <= step / 2 + np.abs(values) * 2.0**-23 + 2.0**-135).all()
 
 
 def test_codes_are_their_own_codes(rng):
@@ -40,13 +41,18 @@ def test_a_row_has_its_own_scale(rng):
 
 def test_sixteen_bits_are_256_times_as_fine(rng):
     x = rng.standard_normal(1000)
-    error = {bits: np.abs(x - codes * scale.astype(np.float64)).max() for bits in (8, 16) for codes, scale in [to_fixed(x, bits)]}
+    error = {
+        bits: np.abs(x - codes * scale.astype(np.float64)).max()
+        for bits in (8, 16)
+        for codes, scale in [to_fixed(x, bits)]
+    }
     assert error[16] < error[8] / 200  # steps are 32767 / 127 = 258 times as small
 
 
 @pytest.mark.parametrize("inner", [1, 1040, 1041, 5000])  # 1040 products are summed at a time
 def test_integer_products_are_exact(inner, rng):
-    a, b = rng.integers(-127, 128, (3, inner)).astype(np.int8), rng.integers(-127, 128, (inner, 4)).astype(np.int8)
+    a = rng.integers(-127, 128, (3, inner)).astype(np.int8)
+    b = rng.integers(-127, 128, (inner, 4)).astype(np.int8)
     a[0], b[:, 0] = 127, 127  # the largest sum
     np.testing.assert_array_equal(integer_product(a, b), a.astype(np.int64) @ b.astype(np.int64))
 
@@ -54,7 +60,8 @@ def test_integer_products_are_exact(inner, rng):
 def test_a_linear_map_in_eight_bits(rng):
     x, w = rng.standard_normal((8, 256)), rng.standard_normal((256, 16))
     y = fixed_linear(x, *to_fixed(w, axis=0))
-    # Rounding x and w by at most half a step, about 3/127/2 each: their errors add up as 16 = sqrt(256) independent ones.
+    # Rounding x and w by at most half a step, about 3/127/2 each: their errors add up as 16 =
+    # sqrt(256) independent ones.
     assert np.sqrt(np.mean((y - x @ w) ** 2)) < 0.02 * np.sqrt(np.mean((x @ w) ** 2))
 
 

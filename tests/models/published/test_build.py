@@ -1,4 +1,5 @@
 """Every tensor of a file finds its place, is known to be of no use, or is an error."""
+
 import numpy as np
 import pytest
 
@@ -16,10 +17,17 @@ def folder(tmp_path):
     model = build(tiny("bart-base"), 1)
     c = model.config
     sizes = dict(
-        vocab_size=c.vocab_size, d_model=c.d_model, max_position_embeddings=c.context,
-        encoder_layers=c.n_layer, decoder_layers=c.decoder_layers, encoder_attention_heads=c.n_head,
-        decoder_attention_heads=c.n_head, encoder_ffn_dim=c.d_hidden, decoder_ffn_dim=c.d_hidden,
-        decoder_start_token_id=c.start)
+        vocab_size=c.vocab_size,
+        d_model=c.d_model,
+        max_position_embeddings=c.context,
+        encoder_layers=c.n_layer,
+        decoder_layers=c.decoder_layers,
+        encoder_attention_heads=c.n_head,
+        decoder_attention_heads=c.n_head,
+        encoder_ffn_dim=c.d_hidden,
+        decoder_ffn_dim=c.d_hidden,
+        decoder_start_token_id=c.start,
+    )
     save_pretrained(model, tmp_path, described=BART | sizes)
     return tmp_path
 

@@ -16,19 +16,30 @@ from tinylm.models.published.sentence_encoder import (
 from tinylm.tokenizers import WordPieceTokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
-BERT = dict(model_type="bert", vocab_size=13, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
-            max_position_embeddings=16)
+BERT = dict(
+    model_type="bert",
+    vocab_size=13,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=24,
+    max_position_embeddings=16,
+)
 
 
 @pytest.fixture
 def encoder():
-    return SentenceEncoder(build(tiny("minilm-l6", vocab_size=13), 1, dtype=np.float64), WordPieceTokenizer(PIECES))
+    return SentenceEncoder(
+        build(tiny("minilm-l6", vocab_size=13), 1, dtype=np.float64), WordPieceTokenizer(PIECES)
+    )
 
 
 def test_the_mean_leaves_padding_out():
     h = np.array([[[1.0, 2], [3, 4], [100, 100]]])
     np.testing.assert_array_equal(mean_pool(h, np.array([[True, True, False]])), [[2, 3]])
-    np.testing.assert_array_equal(mean_pool(h, np.zeros((1, 3), bool)), [[0, 0]])       # and nothing is divided by zero
+    np.testing.assert_array_equal(
+        mean_pool(h, np.zeros((1, 3), bool)), [[0, 0]]
+    )  # and nothing is divided by zero
     assert np.linalg.norm(unit(np.array([3.0, 4]))) == 1
 
 
@@ -44,7 +55,10 @@ def test_a_text_gets_the_same_vector_alone_and_among_others(encoder):
 
 def test_a_text_too_long_loses_its_end(encoder):
     ids, mask = encoder.batch(["a " * 40, "b"])
-    assert ids.shape == (2, 16) and mask.sum(axis=1).tolist() == [16, 3]                # the context of the tiny model
+    assert ids.shape == (2, 16) and mask.sum(axis=1).tolist() == [
+        16,
+        3,
+    ]  # the context of the tiny model
     assert ids[0, -1] == ids[1, 2] == 3 and ids[1, 3:].max() == 0
 
 
@@ -58,7 +72,9 @@ def saved(folder, model=None, **config):
 def test_a_folder_becomes_the_model_that_was_saved(tmp_path):
     model = saved(tmp_path).eval()
     encoder = load_sentence_encoder(tmp_path)
-    np.testing.assert_array_equal(encoder(["a b"]), SentenceEncoder(model, WordPieceTokenizer(PIECES))(["a b"]))
+    np.testing.assert_array_equal(
+        encoder(["a b"]), SentenceEncoder(model, WordPieceTokenizer(PIECES))(["a b"])
+    )
     assert encoder.encoder.head is None and encoder.encoder.pooler is not None
 
 
@@ -69,26 +85,62 @@ def read_config(described, names=None):
 def test_what_is_in_the_file_decides_on_heads():
     bare = read_config(BERT, ["embeddings.word_embeddings.weight"])
     assert (bare.head, bare.pooler, bare.classes) == (None, False, 0)
-    whole = read_config(BERT, ["bert.pooler.dense.weight", "cls.predictions.transform.dense.weight", "cls.seq_relationship.weight"])
+    whole = read_config(
+        BERT,
+        [
+            "bert.pooler.dense.weight",
+            "cls.predictions.transform.dense.weight",
+            "cls.seq_relationship.weight",
+        ],
+    )
     assert (whole.head, whole.pooler, whole.classes) == ("token", True, 2)
     electra = BERT | dict(model_type="electra", embedding_size=16)
     assert read_config(electra, ["discriminator_predictions.dense.weight"]).head == "replaced"
 
 
 def test_published_configurations_are_the_presets():
-    described = dict(model_type="bert", vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
-                     intermediate_size=1536, max_position_embeddings=512)
+    described = dict(
+        model_type="bert",
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        max_position_embeddings=512,
+    )
     assert read_config(described, ["pooler.dense.weight"]) == preset("minilm-l6", d_hidden=1536)
-    t5 = dict(model_type="t5", vocab_size=32128, d_model=512, d_ff=1024, d_kv=64, num_heads=6, num_layers=8,
-              feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    t5 = dict(
+        model_type="t5",
+        vocab_size=32128,
+        d_model=512,
+        d_ff=1024,
+        d_kv=64,
+        num_heads=6,
+        num_layers=8,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+    )
     assert read_config(t5) == preset("t5-v1.1-small")
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(model_type="squeezebert"), "a model of type 'squeezebert' is not read here, but gpt2"),
-    (dict(hidden_act="mish"), "hidden_act = 'mish' is not read here, but one of gelu, gelu_new"),
-    (dict(position_embedding_type="relative_key"), "position_embedding_type = 'relative_key' .* but 'absolute'"),
-    (dict(hidden_size=None), "lacks hidden_size")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            dict(model_type="squeezebert"),
+            "a model of type 'squeezebert' is not read here, but gpt2",
+        ),
+        (
+            dict(hidden_act="mish"),
+            "hidden_act = 'mish' is not read here, but one of gelu, gelu_new",
+        ),
+        (
+            dict(position_embedding_type="relative_key"),
+            "position_embedding_type = 'relative_key' .* but 'absolute'",
+        ),
+        (dict(hidden_size=None), "lacks hidden_size"),
+    ],
+)
 def test_a_configuration_that_is_not_known_is_refused(change, message):
     with pytest.raises(CheckpointError, match=message):
         read_config(BERT | change)
@@ -103,27 +155,47 @@ def test_damaged_folders_are_named(tmp_path):
         load_sentence_encoder(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | dict(num_hidden_layers=3)))
-    with pytest.raises(CheckpointError, match="has no tensor 'bert.encoder.layer.2"):          # those of a third layer
+    with pytest.raises(
+        CheckpointError, match="has no tensor 'bert.encoder.layer.2"
+    ):  # those of a third layer
         load_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config | dict(hidden_size=8)))
-    with pytest.raises(CheckpointError, match=r"gives tokens.weight the shape \(13, 16\), .* \(13, 8\)"):
+    with pytest.raises(
+        CheckpointError, match=r"gives tokens.weight the shape \(13, 16\), .* \(13, 8\)"
+    ):
         load_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("words", [dict(num_hidden_layers=10**9), dict(hidden_size=10**12), dict(max_position_embeddings=10**9),
-                                   dict(vocab_size="13"), dict(intermediate_size=1.5), dict(num_hidden_layers=-1),
-                                   dict(hidden_size=None)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        dict(num_hidden_layers=10**9),
+        dict(hidden_size=10**12),
+        dict(max_position_embeddings=10**9),
+        dict(vocab_size="13"),
+        dict(intermediate_size=1.5),
+        dict(num_hidden_layers=-1),
+        dict(hidden_size=None),
+    ],
+)
 def test_a_description_that_the_weights_cannot_fill_makes_nothing(tmp_path, words):
     saved(tmp_path, **words)
     with pytest.raises(CheckpointError, match="config.json|its configuration describes"):
         load_pretrained(tmp_path)
 
 
-@pytest.mark.parametrize("name, text", [
-    ("config.json", "[" * 100_000), ("config.json", "9" * 5000), ("tokenizer_config.json", "{"),
-    ("tokenizer_config.json", "[]"), ("tokenizer_config.json", '{"do_lower_case": "no"}'),
-    ("sentence_bert_config.json", '{"max_seq_length": true}'), ("sentence_bert_config.json", "[" * 9999),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("config.json", "[" * 100_000),
+        ("config.json", "9" * 5000),
+        ("tokenizer_config.json", "{"),
+        ("tokenizer_config.json", "[]"),
+        ("tokenizer_config.json", '{"do_lower_case": "no"}'),
+        ("sentence_bert_config.json", '{"max_seq_length": true}'),
+        ("sentence_bert_config.json", "[" * 9999),
+    ],
+)
 def test_a_damaged_file_beside_the_weights_is_named(tmp_path, name, text):
     saved(tmp_path)
     (tmp_path / "vocab.txt").write_text("\n".join(PIECES))

@@ -1,4 +1,7 @@
-"""Linear attention: three forms that are equal, exact integers, a state of fixed size, and what its features can do."""
+"""Linear attention: three forms that are equal, exact integers, a state of fixed size, and what its
+features can do.
+"""
+
 import numpy as np
 import pytest
 
@@ -28,23 +31,38 @@ def test_the_worked_example_is_exact_in_integers():
         y, state = la.linear_attention_recurrent(q[:, :, now], k[:, :, now], v[:, :, now], state)
         states.append(host(state)[0, 0])
         np.testing.assert_array_equal(host(y)[0, 0, 0], [[1, 2], [2.5, 3.5], [3, 4]][t])
-    np.testing.assert_array_equal(np.array(states)[..., :2], [[[1, 2], [0, 0]], [[4, 6], [3, 4]], [[4, 6], [13, 16]]])  # mu
-    np.testing.assert_array_equal(np.array(states)[..., 2], [[1, 0], [2, 1], [2, 3]])                                # nu
-    for form in (la.linear_attention_matrix, lambda *a: la.linear_attention_chunked(*a, chunk=2)[0]):
+    np.testing.assert_array_equal(
+        np.array(states)[..., :2], [[[1, 2], [0, 0]], [[4, 6], [3, 4]], [[4, 6], [13, 16]]]
+    )  # mu
+    np.testing.assert_array_equal(np.array(states)[..., 2], [[1, 0], [2, 1], [2, 3]])  # nu
+    for form in (
+        la.linear_attention_matrix,
+        lambda *a: la.linear_attention_chunked(*a, chunk=2)[0],
+    ):
         np.testing.assert_array_equal(host(form(q, k, v))[0, 0], [[1, 2], [2.5, 3.5], [3, 4]])
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 11, 50])     # 2, 3, 4 do not divide 11
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 11, 50])  # 2, 3, 4 do not divide 11
 def test_the_three_forms_are_equal_forward_and_backward(rng, chunk):
     arrays = features(rng)
-    assert_matches_twin(lambda *a: la.linear_attention_chunked(*a, chunk=chunk)[0], la.linear_attention_matrix, arrays)
-    assert_matches_twin(lambda *a: la.linear_attention_recurrent(*a)[0], la.linear_attention_matrix, arrays)
+    assert_matches_twin(
+        lambda *a: la.linear_attention_chunked(*a, chunk=chunk)[0],
+        la.linear_attention_matrix,
+        arrays,
+    )
+    assert_matches_twin(
+        lambda *a: la.linear_attention_recurrent(*a)[0], la.linear_attention_matrix, arrays
+    )
 
 
 def test_they_run_on_every_device(device, rng):
     q, k, v = features(rng, 5)
-    assert_matches_twin(lambda *a: la.linear_attention_chunked(*map(la.elu_features, a[:2]), a[2], chunk=2)[0],
-                        lambda *a: la.linear_attention_matrix(*map(la.elu_features, a[:2]), a[2]), [q - 1, k - 1, v], device)
+    assert_matches_twin(
+        lambda *a: la.linear_attention_chunked(*map(la.elu_features, a[:2]), a[2], chunk=2)[0],
+        lambda *a: la.linear_attention_matrix(*map(la.elu_features, a[:2]), a[2]),
+        [q - 1, k - 1, v],
+        device,
+    )
     x, w = rng.normal(size=(2, 3)), rng.normal(size=(4, 3))
     there = la.random_features(leaf(x, device), plain(w, device))
     np.testing.assert_allclose(host(there), host(la.random_features(leaf(x), w)), rtol=1e-13)
@@ -55,7 +73,10 @@ def test_they_run_on_every_device(device, rng):
 def test_a_state_goes_on_where_it_ended(rng, cuts):
     q, k, v = map(tl.Tensor, features(rng))
     whole, last = la.linear_attention_chunked(q, k, v, chunk=3)
-    for form in (la.linear_attention_recurrent, lambda *a: la.linear_attention_chunked(*a, chunk=2)):
+    for form in (
+        la.linear_attention_recurrent,
+        lambda *a: la.linear_attention_chunked(*a, chunk=2),
+    ):
         parts, state, start = [], None, 0
         for n in cuts:
             now = slice(start, start + n)
@@ -74,28 +95,34 @@ def test_the_state_does_not_grow_and_the_work_is_linear(rng):
             _, state = la.linear_attention_chunked(q, k, v, chunk=16)
         sizes.append(state.size)
         work.append(counts.matmul_flops())
-    assert sizes == [B * H * F * (J + 1)] * 3               # F rows of mu and nu
+    assert sizes == [B * H * F * (J + 1)] * 3  # F rows of mu and nu
     assert work[1] == 2 * work[0] and work[2] == 2 * work[1]
-    # per token: its chunk's scores 2 C F, their mixture 2 C (J+1), the state in and out 2 F (J+1) twice
+    # per token: its chunk's scores 2 C F, their mixture 2 C (J+1), the state in and out 2 F (J+1)
+    # twice
     assert work[0] == B * H * 32 * (2 * 16 * F + 2 * 16 * (J + 1) + 4 * F * (J + 1))
 
 
 def test_weights_are_a_distribution_over_the_past(rng):
     q, k, _ = features(rng)
-    eye = np.broadcast_to(np.eye(T), (B, H, T, T)).copy()   # values that show the weights
+    eye = np.broadcast_to(np.eye(T), (B, H, T, T)).copy()  # values that show the weights
     weights = host(la.linear_attention_chunked(*map(tl.Tensor, (q, k, eye)), chunk=4)[0])
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-13)
     assert (weights >= 0).all() and not np.triu(weights, 1).any()
     first = q.copy()
     k[:, :, 7:] += 1
     again = host(la.linear_attention_chunked(*map(tl.Tensor, (first, k, eye)), chunk=4)[0])
-    np.testing.assert_array_equal(weights[:, :, :7], again[:, :, :7])                   # the future is hidden bit for bit
+    np.testing.assert_array_equal(
+        weights[:, :, :7], again[:, :, :7]
+    )  # the future is hidden bit for bit
 
 
 def test_a_query_with_no_feature_in_common_gets_zero_and_a_finite_gradient(rng):
     q, k, v = features(rng, 4)
     q[:, :, 2] = 0.0
-    for form in (la.linear_attention_matrix, lambda *a: la.linear_attention_chunked(*a, chunk=3)[0]):
+    for form in (
+        la.linear_attention_matrix,
+        lambda *a: la.linear_attention_chunked(*a, chunk=3)[0],
+    ):
         y, grads = gradients(form, [q, k, v])
         np.testing.assert_array_equal(y[:, :, 2], 0)
         assert all(np.isfinite(g).all() for g in grads)
@@ -103,27 +130,34 @@ def test_a_query_with_no_feature_in_common_gets_zero_and_a_finite_gradient(rng):
 
 def test_features_are_what_they_say(rng):
     x = np.array([-2.0, -1e-9, 0.0, 1e-9, 3.0])
-    np.testing.assert_allclose(host(la.elu_features(tl.Tensor(x))), [np.exp(-2), 1, 1, 1, 4], atol=2e-9)
+    np.testing.assert_allclose(
+        host(la.elu_features(tl.Tensor(x))), [np.exp(-2), 1, 1, 1, 4], atol=2e-9
+    )
     _, (slope,) = gradients(la.elu_features, [x])
     cotangent = np.random.default_rng(0).normal(size=5)
-    np.testing.assert_allclose(slope, cotangent * [np.exp(-2), 1, 1, 1, 1], atol=4e-9)  # no jump of the slope at 0
+    np.testing.assert_allclose(
+        slope, cotangent * [np.exp(-2), 1, 1, 1, 1], atol=4e-9
+    )  # no jump of the slope at 0
     assert np.isfinite(host(la.elu_features(tl.Tensor(np.array([800.0, -800.0]))))).all()
     q, k = rng.normal(size=(2, 6, 3))
     s = (q * k).sum(-1)
-    product = (host(la.taylor_features(tl.Tensor(q))) * host(la.taylor_features(tl.Tensor(k)))).sum(-1)
+    product = (host(la.taylor_features(tl.Tensor(q))) * host(la.taylor_features(tl.Tensor(k)))).sum(
+        -1
+    )
     np.testing.assert_allclose(product, 1 + s + s * s / 2, rtol=1e-13)
 
 
 def test_orthogonal_directions_are_orthogonal_and_as_long_as_normal_ones():
     w = la.orthogonal_directions(Random(0), 64 * 40, 64)
     np.testing.assert_allclose(w[:64] @ w[:64].T, np.diag((w[:64] ** 2).sum(1)), atol=1e-10)
-    # |w|^2 is chi-square with 64 degrees: mean 64, deviation sqrt(128); over 2560 draws 4 errors of the mean are 0.9
-    assert abs((w ** 2).sum(1).mean() - 64) < 0.9
+    # |w|^2 is chi-square with 64 degrees: mean 64, deviation sqrt(128); over 2560 draws 4 errors of
+    # the mean are 0.9
+    assert abs((w**2).sum(1).mean() - 64) < 0.9
 
 
 def test_random_features_approximate_softmax_and_the_error_falls_as_the_root_of_their_number():
     rng = np.random.default_rng(0)
-    q, k = rng.normal(size=(2, 8, 4)) / 4 ** 0.25 * 0.7
+    q, k = rng.normal(size=(2, 8, 4)) / 4**0.25 * 0.7
     exact = np.exp(q @ k.T)
     error = {}
     for count in (64, 1024):
@@ -136,15 +170,20 @@ def test_random_features_approximate_softmax_and_the_error_falls_as_the_root_of_
         error[count] = np.sqrt(((draws - exact) ** 2).mean())
         # the mean of 60 draws is within 5 of its own errors of exp(q.k), at 64 pairs at once
         assert (np.abs(draws.mean(0) - exact) < 5 * draws.std(0) / np.sqrt(60)).all()
-    # sixteen times the features: a quarter of the error, +- 4 * 1/sqrt(2 * 60) of it for 60 draws (heavy tails: doubled)
+    # sixteen times the features: a quarter of the error, +- 4 * 1/sqrt(2 * 60) of it for 60 draws
+    # (heavy tails: doubled)
     assert 2.0 < error[64] / error[1024] < 8.0
 
 
 def test_elu_attention_is_not_an_approximation_of_softmax(rng):
     q, k, v = (rng.normal(size=(1, 1, 8, 4)) * 2 for _ in range(3))
     exact = host(tl.attention(*map(tl.Tensor, (q, k, v)), causal=True))
-    y = host(la.linear_attention_matrix(la.elu_features(tl.Tensor(q)), la.elu_features(tl.Tensor(k)), tl.Tensor(v)))
-    assert np.abs(exact - y)[0, 0, 1:].max() > 0.3          # values are of size 2: another model
+    y = host(
+        la.linear_attention_matrix(
+            la.elu_features(tl.Tensor(q)), la.elu_features(tl.Tensor(k)), tl.Tensor(v)
+        )
+    )
+    assert np.abs(exact - y)[0, 0, 1:].max() > 0.3  # values are of size 2: another model
 
 
 def test_the_module_streams_what_it_computes_at_once(rng):
@@ -153,11 +192,11 @@ def test_the_module_streams_what_it_computes_at_once(rng):
     whole, last = layer(x)
     state, parts = None, []
     for t in range(9):
-        y, state = layer(x[:, t:t + 1], state)
+        y, state = layer(x[:, t : t + 1], state)
         parts.append(host(y))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), host(whole), rtol=1e-11)
     np.testing.assert_allclose(host(state), host(last), rtol=1e-11)
-    assert state.shape == (B, 2, 3, 4)                      # H, F = K = 3, J + 1 = 4
+    assert state.shape == (B, 2, 3, 4)  # H, F = K = 3, J + 1 = 4
 
 
 def test_what_does_not_fit_is_refused(rng):

@@ -1,4 +1,5 @@
 """Sharing across layers: keys and values, or weights; what is saved, and where gradients meet."""
+
 import numpy as np
 import pytest
 
@@ -22,7 +23,7 @@ def layers(kind, share, **options):
     made = shared_layers(kind, L, share, D, H, Random(0), dtype=np.float64, **options)
     for module in made:
         for p in module.parameters():
-            p.data[...] *= 20                               # standard deviation 0.4: attention that is not even
+            p.data[...] *= 20  # standard deviation 0.4: attention that is not even
     return made
 
 
@@ -54,7 +55,7 @@ def test_every_other_layer_halves_the_cache(rng):
             _, shared = module(x, shared)
             stored[id(shared[0])] = shared
         numbers = sum(k.size + v.size for k, v in stored.values())
-        assert numbers == owners * 2 * B * 2 * T * (D // H)                             # owners, k and v, B, G, T, K
+        assert numbers == owners * 2 * B * 2 * T * (D // H)  # owners, k and v, B, G, T, K
 
 
 def test_the_map_that_owns_keys_hears_from_every_layer_that_reads_them(rng):
@@ -68,16 +69,18 @@ def test_the_map_that_owns_keys_hears_from_every_layer_that_reads_them(rng):
 
     y, shared = gradient(True)
     y.sum().backward()
-    assert np.abs(host(below.kv.weight.grad)).max() > 0     # the upper layer alone already teaches the lower one's map
+    assert (
+        np.abs(host(below.kv.weight.grad)).max() > 0
+    )  # the upper layer alone already teaches the lower one's map
     assert below.q.weight.grad is None
     first = host(below.kv.weight.grad).copy()
     y0, _ = below(leaf(x))
-    y0.sum().backward()                                     # and what the layer itself sends is added to it
+    y0.sum().backward()  # and what the layer itself sends is added to it
     assert (host(below.kv.weight.grad) != first).any()
     below.zero_grad()
     y, _ = gradient(False)
     y.sum().backward()
-    assert below.kv.weight.grad is None                     # without the shared path nothing comes
+    assert below.kv.weight.grad is None  # without the shared path nothing comes
 
 
 def test_shared_weights_are_one_object_and_spare_queries_and_keys(rng):
@@ -92,7 +95,9 @@ def test_shared_weights_are_one_object_and_spare_queries_and_keys(rng):
     K = D // H
     assert full.matmul_flops() == 2 * B * T * 4 * D * D + 2 * 2 * B * H * T * T * K
     assert spared.matmul_flops() == 2 * B * T * 2 * D * D + 2 * B * H * T * T * K
-    assert above.count_parameters() == 2 * (D * D + D) and below.count_parameters() == 4 * (D * D + D)
+    assert above.count_parameters() == 2 * (D * D + D) and below.count_parameters() == 4 * (
+        D * D + D
+    )
     np.testing.assert_allclose(host(weights).sum(-1), 1, rtol=1e-13)
     assert not np.triu(host(weights), 1).any()
 

@@ -1,4 +1,7 @@
-"""Gathered attention equals dense attention under the mask, costs what it says, and sees as far as it should."""
+"""Gathered attention equals dense attention under the mask, costs what it says, and sees as far as
+it should.
+"""
+
 import numpy as np
 import pytest
 
@@ -25,7 +28,10 @@ QUERY = np.array([[1.0, 0.0]])
 
 
 def heads(rng, kv_heads=H, keys=T, width=K):
-    return [rng.normal(size=(B, *shape)) for shape in ((H, T, K), (kv_heads, keys, K), (kv_heads, keys, width))]
+    return [
+        rng.normal(size=(B, *shape))
+        for shape in ((H, T, K), (kv_heads, keys, K), (kv_heads, keys, width))
+    ]
 
 
 def shaped(*arrays):
@@ -33,25 +39,44 @@ def shaped(*arrays):
     return [tl.Tensor(x[None, None]) for x in arrays]
 
 
-@pytest.mark.parametrize("chosen, weights, output", [
-    ([1, 3], [1 / 3, 2 / 3], [4 / 3, -1 / 3]), ([2, 3], [3 / 7, 4 / 7], [11 / 7, -1 / 7]), ([0, 3], [0.2, 0.8], [1.8, -0.8]),
-    ([0, 1, 2, 3], [0.1, 0.2, 0.3, 0.4], [1.2, 0.1]), ([2], [1.0], [1.0, 1.0])])
+@pytest.mark.parametrize(
+    "chosen, weights, output",
+    [
+        ([1, 3], [1 / 3, 2 / 3], [4 / 3, -1 / 3]),
+        ([2, 3], [3 / 7, 4 / 7], [11 / 7, -1 / 7]),
+        ([0, 3], [0.2, 0.8], [1.8, -0.8]),
+        ([0, 1, 2, 3], [0.1, 0.2, 0.3, 0.4], [1.2, 0.1]),
+        ([2], [1.0], [1.0, 1.0]),
+    ],
+)
 def test_weights_are_normalized_over_the_set_alone(chosen, weights, output):
     index = np.array([chosen])
-    np.testing.assert_allclose(host(sparse_attention(*shaped(QUERY, KEYS, V), index))[0, 0, 0], output, rtol=1e-14)
-    eye = np.eye(4)                                         # values that show the weights themselves
+    np.testing.assert_allclose(
+        host(sparse_attention(*shaped(QUERY, KEYS, V), index))[0, 0, 0], output, rtol=1e-14
+    )
+    eye = np.eye(4)  # values that show the weights themselves
     shown = host(sparse_attention(*shaped(QUERY, KEYS, eye), index))[0, 0, 0][chosen]
     np.testing.assert_allclose(shown, weights, rtol=1e-14)
     dense = np.array([0.1, 0.2, 0.3, 0.4])[chosen]
-    assert len(chosen) == 4 or (shown > dense).all()        # alpha' > alpha wherever some mass was left out
-    np.testing.assert_allclose(shown / dense, 1 / dense.sum(), rtol=1e-14)              # by one factor for all
+    assert (
+        len(chosen) == 4 or (shown > dense).all()
+    )  # alpha' > alpha wherever some mass was left out
+    np.testing.assert_allclose(shown / dense, 1 / dense.sum(), rtol=1e-14)  # by one factor for all
 
 
 def masks(rng):
-    return {"window": p.window(T, width=3), "sinks": p.window(T, width=2) | p.first_tokens(T, count=2),
-            "strided": p.strided(T, stride=3), "dilated": p.dilated(T, width=2, step=3), "blocks": p.blocks(T, size=4),
-            "random": p.random_keys(T, count=3, rng=Random(0)), "all": np.tri(T, dtype=bool), "holes": rng.random((T, T)) < 0.3,
-            "by head": rng.random((H, T, T)) < 0.5, "by row": rng.random((B, H, T, T)) < 0.5}
+    return {
+        "window": p.window(T, width=3),
+        "sinks": p.window(T, width=2) | p.first_tokens(T, count=2),
+        "strided": p.strided(T, stride=3),
+        "dilated": p.dilated(T, width=2, step=3),
+        "blocks": p.blocks(T, size=4),
+        "random": p.random_keys(T, count=3, rng=Random(0)),
+        "all": np.tri(T, dtype=bool),
+        "holes": rng.random((T, T)) < 0.3,
+        "by head": rng.random((H, T, T)) < 0.5,
+        "by row": rng.random((B, H, T, T)) < 0.5,
+    }
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
@@ -59,33 +84,49 @@ def masks(rng):
 def test_gathering_equals_dense_attention_under_the_mask(rng, name, kv_heads):
     mask = masks(rng)[name]
     table = p.index_sets(mask)
-    assert_matches_twin(lambda *a: sparse_attention(*a, *table), lambda *a: composed.attention(*a, mask=mask),
-                        heads(rng, kv_heads, width=K + 1))
+    assert_matches_twin(
+        lambda *a: sparse_attention(*a, *table),
+        lambda *a: composed.attention(*a, mask=mask),
+        heads(rng, kv_heads, width=K + 1),
+    )
 
 
 def test_it_runs_on_every_device(device, rng):
     mask = p.window(3, T, width=4, like=plain(np.zeros(1), device))
     q, k, v = heads(rng, 2)
     table = p.index_sets(mask)
-    assert_matches_twin(lambda *a: sparse_attention(*a, *table), lambda *a: composed.attention(*a, mask=mask), [q[:, :, :3], k, v],
-                        device)
-    assert_matches_twin(lambda *a: window_attention(*a, width=2), lambda *a: tl.attention(*a, mask=p.window(T, width=2, like=mask)),
-                        [q, k, v], device)
+    assert_matches_twin(
+        lambda *a: sparse_attention(*a, *table),
+        lambda *a: composed.attention(*a, mask=mask),
+        [q[:, :, :3], k, v],
+        device,
+    )
+    assert_matches_twin(
+        lambda *a: window_attention(*a, width=2),
+        lambda *a: tl.attention(*a, mask=p.window(T, width=2, like=mask)),
+        [q, k, v],
+        device,
+    )
 
 
 @pytest.mark.parametrize("kv_heads", [1, 4])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 9, 30])
 def test_the_window_in_blocks_equals_the_mask(rng, width, kv_heads):
     mask = p.window(T, width=width)
-    assert_matches_twin(lambda *a: window_attention(*a, width=width, scale=0.4),
-                        lambda *a: composed.attention(*a, mask=mask, scale=0.4), heads(rng, kv_heads, width=K + 1))
+    assert_matches_twin(
+        lambda *a: window_attention(*a, width=width, scale=0.4),
+        lambda *a: composed.attention(*a, mask=mask, scale=0.4),
+        heads(rng, kv_heads, width=K + 1),
+    )
 
 
 def test_a_window_of_one_returns_the_value_and_a_wide_one_is_dense(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     # e^s v / e^s: three roundings
     np.testing.assert_allclose(host(window_attention(q, k, v, 1)), host(v), rtol=1e-15)
-    np.testing.assert_array_equal(host(window_attention(q, k, v, T)), host(tl.attention(q, k, v, causal=True)))
+    np.testing.assert_array_equal(
+        host(window_attention(q, k, v, T)), host(tl.attention(q, k, v, causal=True))
+    )
 
 
 def test_operations_are_those_of_the_sets_and_no_more(rng):
@@ -111,7 +152,7 @@ def test_the_receptive_field_of_layers_ends_where_it_should(rng):
         y = y + window_attention(y, y, y, w)
     (gradient,) = tl.grad(y[0, 0, tokens - 1].sum(), [x])
     reached = np.abs(host(gradient)[0, 0]).sum(1) > 0
-    first = tokens - 1 - layers * (w - 1)                   # L(w - 1) + 1 tokens, the last included
+    first = tokens - 1 - layers * (w - 1)  # L(w - 1) + 1 tokens, the last included
     np.testing.assert_array_equal(reached, np.arange(tokens) >= first)
 
 
@@ -119,11 +160,17 @@ def test_top_k_is_sparse_attention_over_the_largest_scores(rng):
     q, k, v = heads(rng, 2)
     keys = np.repeat(k, H // 2, axis=1)
     scores = np.where(np.tri(T, dtype=bool), q @ keys.swapaxes(-1, -2), -np.inf)
-    limit = -np.sort(-scores, axis=-1)[..., 2:3]            # the third largest; -inf where fewer are visible
+    limit = -np.sort(-scores, axis=-1)[..., 2:3]  # the third largest; -inf where fewer are visible
     mask = (scores >= limit) & np.isfinite(scores)
-    assert_matches_twin(lambda *a: topk_attention(*a, count=3), lambda *a: composed.attention(*a, mask=mask), [q, k, v])
+    assert_matches_twin(
+        lambda *a: topk_attention(*a, count=3),
+        lambda *a: composed.attention(*a, mask=mask),
+        [q, k, v],
+    )
     dense = composed.attention(*map(tl.Tensor, (q, k, v)), causal=True)
-    np.testing.assert_allclose(host(topk_attention(*map(tl.Tensor, (q, k, v)), count=T)), host(dense), rtol=1e-12)
+    np.testing.assert_allclose(
+        host(topk_attention(*map(tl.Tensor, (q, k, v)), count=T)), host(dense), rtol=1e-12
+    )
 
 
 def test_nearest_by_distance_is_nearest_by_product_only_for_keys_of_equal_length(rng):
@@ -139,7 +186,9 @@ def test_nearest_by_distance_is_nearest_by_product_only_for_keys_of_equal_length
         return -((q[:, None] - k[None]) ** 2).sum(-1)
 
     assert (chosen(k, product) != chosen(k, minus_distance)).any()
-    unit = k / np.linalg.norm(k, axis=1, keepdims=True)     # |q - k|^2 = |q|^2 + 1 - 2 q.k: the same order
+    unit = k / np.linalg.norm(
+        k, axis=1, keepdims=True
+    )  # |q - k|^2 = |q|^2 + 1 - 2 q.k: the same order
     np.testing.assert_array_equal(chosen(unit, product), chosen(unit, minus_distance))
 
 
@@ -150,7 +199,9 @@ def test_an_empty_set_gives_zero_and_no_gradient(rng):
     y, grads = gradients(lambda *a: sparse_attention(*a, index, visible), heads(rng))
     np.testing.assert_array_equal(y[:, :, 4], 0)
     assert all(np.isfinite(g).all() for g in grads)
-    weights, norm = visible_softmax(tl.Tensor(np.zeros((2, 3))), np.array([[True, True, False], [False] * 3]))
+    weights, norm = visible_softmax(
+        tl.Tensor(np.zeros((2, 3))), np.array([[True, True, False], [False] * 3])
+    )
     np.testing.assert_allclose(host(weights), [[0.5, 0.5, 0], [0, 0, 0]])
     np.testing.assert_allclose(host(norm), [[np.log(2)], [-np.inf]])
 
@@ -165,7 +216,7 @@ def test_what_does_not_fit_is_refused(rng):
 
 def test_a_nan_among_the_keys_is_chosen_and_shown(rng):
     q, k, v = (tl.Tensor(rng.normal(size=(1, 1, 4, 2))) for _ in range(3))
-    k.data[0, 0, 1, 0] = np.nan                             # seen by queries 1, 2, 3
+    k.data[0, 0, 1, 0] = np.nan  # seen by queries 1, 2, 3
     y = topk_attention(q, k, v, 2).numpy()
     assert np.isfinite(y[0, 0, 0]).all()
     assert np.isnan(y[0, 0, 1:]).all()
@@ -173,6 +224,6 @@ def test_a_nan_among_the_keys_is_chosen_and_shown(rng):
 
 def test_at_least_one_key_must_be_chosen(rng):
     q = tl.Tensor(rng.normal(size=(1, 1, 4, 2)))
-    for count in (0, -1):                                   # a slice up to -1 would choose all but one
+    for count in (0, -1):  # a slice up to -1 would choose all but one
         with pytest.raises(ConfigError, match="count must be 1 or more"):
             topk_attention(q, q, q, count)

@@ -1,4 +1,5 @@
 """Every way to attend: masks are bool, nothing seen gives zeros, what is hidden does not count."""
+
 import tracemalloc
 
 import numpy as np
@@ -44,8 +45,19 @@ def test_an_additive_mask_is_refused_also_as_a_tensor(way):
         way(*map(tl.Tensor, drawn()[:3]), additive)
 
 
-@pytest.mark.parametrize("shape", [(T + 2,), (T, T + 2), (T + 1, T), (B, 1, T, T + 1),
-                                   (H + 1, T, T), (B + 1, 1, 1, T), (1, B, H, T, T)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (T + 2,),
+        (T, T + 2),
+        (T + 1, T),
+        (B, 1, T, T + 1),
+        (H + 1, T, T),
+        (B + 1, 1, 1, T),
+        (1, B, H, T, T),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("way", MASKED.values(), ids=MASKED)
 def test_masks_that_do_not_fit_are_named(way, shape):
     with pytest.raises(ShapeError, match="mask of shape|far_visible of shape"):
@@ -72,14 +84,14 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_none(way):
     np.testing.assert_array_equal(gradients[0][:, :, 1], 0)
     assert all(np.isfinite(x).all() for x in (y, *gradients))
     blind = run(way, drawn(), np.zeros_like(MASK))
-    assert all(not x.any() for x in blind)                  # nobody sees anything
+    assert all(not x.any() for x in blind)  # nobody sees anything
 
 
 @pytest.mark.parametrize("way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE])
 def test_a_query_that_sees_nothing_changes_nothing_for_others(way):
     arrays = drawn()
     before = run(way, arrays, MASK)
-    arrays[0][:, :, 1], arrays[3][:, :, 1] = 7.0, -3.0      # another query there, another cotangent
+    arrays[0][:, :, 1], arrays[3][:, :, 1] = 7.0, -3.0  # another query there, another cotangent
     after = run(way, arrays, MASK)
     for x, y in zip(before, after):
         np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-15)
@@ -92,7 +104,7 @@ def test_what_no_query_sees_reaches_nothing(way, bad):
     arrays = drawn()
     expected = run(way, arrays, MASK)
     for x in arrays[1:3]:
-        x[:, :, 2, 1] = bad                                 # key and value 2, hidden from all
+        x[:, :, 2, 1] = bad  # key and value 2, hidden from all
     for was, now in zip(expected, run(way, arrays, MASK)):
         np.testing.assert_allclose(now, was, rtol=1e-12, atol=1e-15)
 
@@ -110,7 +122,7 @@ def unseeing(arrays, bad, at):
 @pytest.mark.parametrize("way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE])
 def test_what_one_query_sees_reaches_no_other(way, bad):
     arrays, mask = drawn(), np.tri(T, dtype=bool)
-    arrays[3][:, :, -1] = 0                                 # of whoever sees the last key
+    arrays[3][:, :, -1] = 0  # of whoever sees the last key
     y, dq, dk, dv = run(way, arrays, mask)
     now = run(way, unseeing(arrays, bad, -1), mask)
     np.testing.assert_allclose(now[0][:, :, :-1], y[:, :, :-1], rtol=1e-12, atol=1e-15)
@@ -118,13 +130,11 @@ def test_what_one_query_sees_reaches_no_other(way, bad):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@pytest.mark.parametrize(
-    "way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE]
-)
+@pytest.mark.parametrize("way", [*MASKED.values(), *BY_TABLE.values()], ids=[*MASKED, *BY_TABLE])
 def test_a_query_that_is_no_number_spoils_what_it_sees_alone(way):
     arrays, mask = drawn(), np.tri(T, dtype=bool)
     expected = run(way, arrays, mask)
-    arrays[0][:, :, 0] = np.nan                             # it sees the first key alone
+    arrays[0][:, :, 0] = np.nan  # it sees the first key alone
     for now, was in zip(run(way, arrays, mask), expected):
         np.testing.assert_allclose(now[:, :, 1:], was[:, :, 1:], rtol=1e-12, atol=1e-15)
 
@@ -149,7 +159,7 @@ def test_a_cotangent_that_is_nan_reaches_only_what_its_query_saw(way, groups):
     k, v = k[:, :groups], v[:, :groups]
     expected = run(lambda *a: way(*a, causal=True), [q, k, v, g])
     g = g.copy()
-    g[:, :, 0] = np.nan                                 # it saw the first key alone
+    g[:, :, 0] = np.nan  # it saw the first key alone
     now = run(lambda *a: way(*a, causal=True), [q, k, v, g])
     for x, was in zip(now[1:], expected[1:]):
         np.testing.assert_allclose(x[:, :, 1:], was[:, :, 1:], rtol=1e-12)
@@ -160,7 +170,7 @@ def test_a_cotangent_that_is_nan_reaches_only_what_its_query_saw(way, groups):
 @pytest.mark.parametrize("way", [*OWN.values(), *CHOSEN.values()], ids=[*OWN, *CHOSEN])
 def test_what_is_seen_and_not_a_number_stays_that(way):
     arrays = drawn()
-    arrays[2][:, :, 0] = np.nan                             # the first query sees itself
+    arrays[2][:, :, 0] = np.nan  # the first query sees itself
     assert np.isnan(run(way, arrays)[0][:, :, 0]).all()
 
 
@@ -168,7 +178,7 @@ def test_what_is_seen_and_not_a_number_stays_that(way):
 def test_more_queries_than_keys_leave_the_first_without_any(way):
     q, k, v, g = drawn()
     y, *gradients = run(OWN[way], [q, k[:, :, :3], v[:, :, :3], g])
-    np.testing.assert_array_equal(y[:, :, :2], 0)           # the last query sees the last key
+    np.testing.assert_array_equal(y[:, :, :2], 0)  # the last query sees the last key
     np.testing.assert_array_equal(gradients[0][:, :, :2], 0)
     assert y[:, :, 2:].any() and all(np.isfinite(x).all() for x in gradients)
 
@@ -193,7 +203,7 @@ def test_values_of_nothing_but_nan_take_no_more_memory_than_others():
         run(OWN["capped"], [q, k, v, g])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 40 * 256 * 256 * 8                        # one of pairs is as much as 64
+    assert peak < 40 * 256 * 256 * 8  # one of pairs is as much as 64
 
 
 def test_a_second_derivative_leaves_out_what_is_hidden():

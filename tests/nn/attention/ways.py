@@ -2,6 +2,7 @@
 
 mask is (T, S) bool. Ways that know no masks but their own (windows, causality) are in OWN.
 """
+
 import numpy as np
 
 import tinylm as tl
@@ -30,21 +31,23 @@ def far(k, v, T):
 
 
 def all_far(q, k, v, mask):
-    some = np.zeros_like(mask)                              # of the local keys nothing is seen
+    some = np.zeros_like(mask)  # of the local keys nothing is seen
     return retrieved.joint_attention(q, k, v, *far(k, v, q.shape[2]), far_visible=mask, mask=some)
 
 
 def half_far(q, k, v, mask):
-    y = retrieved.gated_attention(q, k, v, *far(k, v, q.shape[2]), 0.5, far_visible=mask, mask=mask,
-                                  causal=False)
+    y = retrieved.gated_attention(
+        q, k, v, *far(k, v, q.shape[2]), 0.5, far_visible=mask, mask=mask, causal=False
+    )
     return y
 
 
 def in_a_module(q, k, v, mask, **options):
     """SelfAttention's own arithmetic, its projections taken out: what it would do with q, k, v."""
     H, width = q.shape[1], q.shape[3]
-    module = SelfAttention(H * width, H, Random(0), bias=False, causal=False,
-                           dtype=np.float64, **options)
+    module = SelfAttention(
+        H * width, H, Random(0), bias=False, causal=False, dtype=np.float64, **options
+    )
     module.qkv, module.out = (lambda x: x), (lambda x: x)
     return unmerged(module(packed(q, k, v), mask=mask), H)
 
@@ -87,7 +90,6 @@ def packed_attention(q, k, v, mask):
     return unmerged(tl.self_attention(packed(q, k, v), H, mask=mask, causal=False), H)
 
 
-
 ZERO_BIAS = tl.Tensor(np.zeros((1, 1)))
 MASKED = {
     "attention": lambda q, k, v, mask: tl.attention(q, k, v, mask=mask),
@@ -98,13 +100,16 @@ MASKED = {
     "self_attention": packed_attention,
     "tiled": lambda q, k, v, mask: tl.tiled_attention(q, k, v, mask=mask, block_q=2, block_k=2),
     "tiled, causal": lambda q, k, v, mask: tl.tiled_attention(
-        q, k, v, mask=mask, causal=True, block_k=3),
+        q, k, v, mask=mask, causal=True, block_k=3
+    ),
     "tiled, grouped": lambda q, k, v, mask: tl.tiled_attention(q, k[:, :1], v[:, :1], mask=mask),
     "capped": lambda q, k, v, mask: capped_attention(q, k, v, 5.0, mask=mask),
     "capped, grouped": lambda q, k, v, mask: capped_attention(
-        q, k[:, :1], v[:, :1], 5.0, mask=mask),
+        q, k[:, :1], v[:, :1], 5.0, mask=mask
+    ),
     "by heads": lambda q, k, v, mask: capped_attention(
-        q, k, v, 5.0, mask=np.stack([mask] * max(q.shape[1], 1))),
+        q, k, v, 5.0, mask=np.stack([mask] * max(q.shape[1], 1))
+    ),
     "Shaw": shaw,
     "retrieved": all_far,
     "gated": half_far,
@@ -124,17 +129,21 @@ OWN = {
     "window": lambda q, k, v: sparse.window_attention(q, k, v, 2),
     "wide window": lambda q, k, v: sparse.window_attention(q, k, v, 9),
     "sparse": lambda q, k, v: sparse.sparse_attention(
-        q, k, v, *index_sets(np.tri(q.shape[2], dtype=bool))),
+        q, k, v, *index_sets(np.tri(q.shape[2], dtype=bool))
+    ),
     "linear, matrix": lambda q, k, v: linear.linear_attention_matrix(q * q, k * k, v),
     "linear, recurrent": lambda q, k, v: linear.linear_attention_recurrent(q * q, k * k, v)[0],
     "linear, chunks": lambda q, k, v: linear.linear_attention_chunked(q * q, k * k, v, chunk=2)[0],
     "memory": lambda q, k, v: fixed_size.stream(fixed_size.fifo(3), q, k, v)[0],
     "rotated memory": lambda q, k, v: fixed_size.stream(
-        fixed_size.fifo(3), q, k, v, attend=fixed_size.attend_rotated)[0],
+        fixed_size.fifo(3), q, k, v, attend=fixed_size.attend_rotated
+    )[0],
     "first and window": lambda q, k, v: fixed_size.stream(
-        fixed_size.first_and_window(1, 2), q, k, v)[0],
+        fixed_size.first_and_window(1, 2), q, k, v
+    )[0],
     "compressive": lambda q, k, v: fixed_size.stream(
-        segments.compressive(2, 2, segments.mean_pool(1)), q, k, v, segment=2)[0],
+        segments.compressive(2, 2, segments.mean_pool(1)), q, k, v, segment=2
+    )[0],
     "infini": lambda q, k, v: segments.infini_attention(q, k, v, tl.Tensor(np.zeros(2)))[0],
 }
 # Those that choose keys by their scores: a nan may take another key's place.

@@ -1,4 +1,5 @@
 """Memories of fixed size: each against its own definition, worked numbers, and what it forgets."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +19,9 @@ B, H, G, T, K, J = 2, 4, 2, 12, 4, 3
 
 
 def heads(rng, tokens=T):
-    return [rng.normal(size=(B, *shape)) for shape in ((H, tokens, K), (G, tokens, K), (G, tokens, J))]
+    return [
+        rng.normal(size=(B, *shape)) for shape in ((H, tokens, K), (G, tokens, K), (G, tokens, J))
+    ]
 
 
 def scalars(*values):
@@ -32,7 +35,7 @@ def trace(memory, *segments):
     for values in segments:
         state = memory.update(scalars(*values), scalars(*values), state)
         keys, held = map(host, memory.read(state))
-        np.testing.assert_array_equal(keys, held)           # keys and values are treated alike
+        np.testing.assert_array_equal(keys, held)  # keys and values are treated alike
         seen.append(keys.ravel().tolist())
     return seen
 
@@ -47,10 +50,16 @@ def test_remembering_everything_is_causal_attention(device, rng, segment):
 
 
 MASKED = {
-    "window 3": (m.window(3), 1, p.window(T, width=3)), "window 1": (m.window(1), 1, np.eye(T, dtype=bool)),
+    "window 3": (m.window(3), 1, p.window(T, width=3)),
+    "window 1": (m.window(1), 1, np.eye(T, dtype=bool)),
     "window wider than all": (m.window(20), 1, np.tri(T, dtype=bool)),
-    "two segments of 3": (m.fifo(6), 3, p.blocks(T, size=3, back=1)), "one segment of 4": (m.fifo(4), 4, p.blocks(T, size=4)),
-    "sinks and window": (m.first_and_window(2, 3), 1, p.first_tokens(T, count=2) | p.window(T, width=3)),
+    "two segments of 3": (m.fifo(6), 3, p.blocks(T, size=3, back=1)),
+    "one segment of 4": (m.fifo(4), 4, p.blocks(T, size=4)),
+    "sinks and window": (
+        m.first_and_window(2, 3),
+        1,
+        p.first_tokens(T, count=2) | p.window(T, width=3),
+    ),
     "no sinks": (m.first_and_window(0, 3), 1, p.window(T, width=3)),
 }
 
@@ -66,24 +75,43 @@ def test_a_memory_that_keeps_pairs_is_attention_under_a_mask(rng, name):
 
 
 def test_a_segment_queue_shows_one_to_two_segments_of_the_past():
-    assert p.blocks(T, size=3, back=1)[6:9].sum(1).tolist() == [4, 5, 6]                # n + 1 .. 2 n for n = 3
-    assert trace(m.fifo(4), (0, 1), (2, 3), (4, 5), (6, 7)) == [[0, 1], [0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6, 7]]
+    assert p.blocks(T, size=3, back=1)[6:9].sum(1).tolist() == [4, 5, 6]  # n + 1 .. 2 n for n = 3
+    assert trace(m.fifo(4), (0, 1), (2, 3), (4, 5), (6, 7)) == [
+        [0, 1],
+        [0, 1, 2, 3],
+        [2, 3, 4, 5],
+        [4, 5, 6, 7],
+    ]
 
 
 def test_the_order_of_pairs_in_a_memory_does_not_matter(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     order = rng.permutation(T)
     one = m.attend(q[:, :, -1:], k, v)
-    np.testing.assert_allclose(host(m.attend(q[:, :, -1:], k[:, :, order], v[:, :, order])), host(one), rtol=1e-12)
+    np.testing.assert_allclose(
+        host(m.attend(q[:, :, -1:], k[:, :, order], v[:, :, order])), host(one), rtol=1e-12
+    )
 
 
 def test_averages_are_the_worked_numbers():
     assert trace(m.cumulative_average(), [2], [4], [9]) == [[2], [3], [5]]
     one_to_five = [[1], [2], [3], [4], [5]]
-    assert trace(m.moving_average(3), *one_to_five) == [[1], [1.5], [2], [3], [4]]      # fewer at the start: their mean
+    assert trace(m.moving_average(3), *one_to_five) == [
+        [1],
+        [1.5],
+        [2],
+        [3],
+        [4],
+    ]  # fewer at the start: their mean
     weighted = trace(m.weighted_average(np.array([1.0, 2, 3])), *one_to_five)
     np.testing.assert_allclose(np.ravel(weighted), [1, 8 / 5, 14 / 6, 20 / 6, 26 / 6], rtol=1e-14)
-    assert trace(m.first_and_window(1, 2), *one_to_five) == [[1], [1, 2], [1, 2, 3], [1, 3, 4], [1, 4, 5]]
+    assert trace(m.first_and_window(1, 2), *one_to_five) == [
+        [1],
+        [1, 2],
+        [1, 2, 3],
+        [1, 3, 4],
+        [1, 4, 5],
+    ]
     assert trace(m.first_and_window(2, 2), (1, 2, 3), (4, 5)) == [[1, 2, 3], [1, 2, 4, 5]]
 
 
@@ -93,7 +121,9 @@ def test_weighted_averages_have_their_limits(rng):
     def held(memory):
         return np.ravel(trace(memory, *[[x] for x in k]))
 
-    np.testing.assert_allclose(held(m.weighted_average(np.full(4, 0.3))), held(m.moving_average(4)), rtol=1e-13)
+    np.testing.assert_allclose(
+        held(m.weighted_average(np.full(4, 0.3))), held(m.moving_average(4)), rtol=1e-13
+    )
     np.testing.assert_allclose(held(m.weighted_average(np.array([0, 0, 1.0]))), k, rtol=1e-15)
     doubled, plain = (held(m.weighted_average(np.array(w))) for w in ([2.0, 4], [1.0, 2]))
     np.testing.assert_allclose(doubled, plain, rtol=1e-14)  # only ratios count
@@ -101,7 +131,8 @@ def test_weighted_averages_have_their_limits(rng):
 
 
 def test_the_recursion_of_the_cumulative_average_does_not_drift():
-    # Each of 10^5 steps rounds a mean of size 1 by 1e-16; errors shrink with 1/i as they are averaged in
+    # Each of 10^5 steps rounds a mean of size 1 by 1e-16; errors shrink with 1/i as they are
+    # averaged in
     values = np.random.default_rng(0).normal(size=100_000) + 1
     mean = 0.0
     for i, x in enumerate(values):
@@ -113,12 +144,17 @@ def test_the_recursion_of_the_cumulative_average_does_not_drift():
     assert count == 300
 
 
-@pytest.mark.parametrize("memory", [m.moving_average(3), m.cumulative_average(), m.exponential_average(0.5)],
-                         ids=["moving", "cumulative", "exponential"])
+@pytest.mark.parametrize(
+    "memory",
+    [m.moving_average(3), m.cumulative_average(), m.exponential_average(0.5)],
+    ids=["moving", "cumulative", "exponential"],
+)
 def test_one_pair_alone_makes_the_query_and_the_key_irrelevant(rng, memory):
     arrays = heads(rng, 6)
     y, (by_q, by_k, by_v) = gradients(lambda *a: m.stream(memory, *a)[0], arrays)
-    np.testing.assert_allclose(by_q, 0, atol=1e-14)         # e^s / e^s is 1 whatever s, but for two roundings
+    np.testing.assert_allclose(
+        by_q, 0, atol=1e-14
+    )  # e^s / e^s is 1 whatever s, but for two roundings
     np.testing.assert_allclose(by_k, 0, atol=1e-14)
     assert np.abs(by_v).max() > 0
     again = host(m.stream(memory, *map(tl.Tensor, (arrays[0] * 3, arrays[1] + 5, arrays[2])))[0])
@@ -130,30 +166,44 @@ def test_the_exponential_average_is_mega_and_a_convolution(rng):
     alpha, delta = rng.uniform(0.2, 0.9, size=(2, K))
     memory, state, held = m.exponential_average(alpha, delta), None, []
     for t in range(T):
-        state = memory.update(tl.Tensor(k[:, :, t:t + 1]), tl.Tensor(v[:, :, t:t + 1]), state)
+        state = memory.update(tl.Tensor(k[:, :, t : t + 1]), tl.Tensor(v[:, :, t : t + 1]), state)
         held.append(host(state[0])[0, 0, 0])
-    np.testing.assert_allclose(held, host(mega(tl.Tensor(k[0]), tl.Tensor(alpha), tl.Tensor(delta)))[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        held, host(mega(tl.Tensor(k[0]), tl.Tensor(alpha), tl.Tensor(delta)))[0], rtol=1e-12
+    )
     lag = np.arange(T)[:, None] - np.arange(T)
-    kernel = np.where(lag[..., None] >= 0, alpha * (1 - alpha * delta) ** np.maximum(lag, 0)[..., None], 0)
+    kernel = np.where(
+        lag[..., None] >= 0, alpha * (1 - alpha * delta) ** np.maximum(lag, 0)[..., None], 0
+    )
     np.testing.assert_allclose(held, np.einsum("tsk,sk->tk", kernel, k[0, 0]), rtol=1e-12)
 
 
 def test_update_rules_are_one_interface(rng):
-    """Windows, averages and linear attention said as Mem = f((k, v), Mem_before), with the same results (eq. 2.58)."""
+    """Windows, averages and linear attention said as Mem = f((k, v), Mem_before), with the same
+    results (eq. 2.58).
+    """
     q, k, v = map(tl.Tensor, heads(rng))
+
     # f of eq. 2.57 as a cell: reads a pair and the state (pair, i)
     def averaged(k, v, s):
         i = 0 if s is None else s[2]
-        return (k, v, 1) if s is None else ((k + i * s[0]) / (i + 1), (v + i * s[1]) / (i + 1), i + 1)
+        if s is None:
+            return (k, v, 1)
+        return ((k + i * s[0]) / (i + 1), (v + i * s[1]) / (i + 1), i + 1)
 
     ours, theirs = m.Memory(averaged, lambda s: s[:2]), m.cumulative_average()
-    np.testing.assert_allclose(host(m.stream(ours, q, k, v)[0]), host(m.stream(theirs, q, k, v)[0]), rtol=1e-12)
-    # f = "add": outer products summed; read by a product instead of a softmax this is linear attention
+    np.testing.assert_allclose(
+        host(m.stream(ours, q, k, v)[0]), host(m.stream(theirs, q, k, v)[0]), rtol=1e-12
+    )
+    # f = "add": outer products summed; read by a product instead of a softmax this is linear
+    # attention
     ones = np.ones((B, G, 1, 1))
 
     def added(k, v, s):
         pair = la.elu_features(k).swapaxes(-1, -2) @ tl.concatenate([v, ones], axis=-1)
-        return pair if s is None else s + pair
+        if s is None:
+            return pair
+        return s + pair
 
     def by_product(q, state, _):
         y = la.elu_features(q) @ state
@@ -173,14 +223,16 @@ def test_a_recurrent_cell_remembers_in_a_state_of_one_pair(rng):
     assert [x.shape for x in m.recurrent(cell).read(state)] == [(B, G, 1, K), (B, G, 1, J)]
     assert m.stored_numbers(state) == B * G * (K + J)
     y[:, :, -1].sum().backward()
-    assert (np.abs(host(v.grad)).sum((0, 1, 3)) > 0).all()  # the gradient goes through time to the first token
+    assert (
+        np.abs(host(v.grad)).sum((0, 1, 3)) > 0
+    ).all()  # the gradient goes through time to the first token
 
 
 def test_sizes_stay_fixed_and_are_those_of_figure_2_6(rng):
     """Pairs read and numbers stored, for one head whose keys and values are one number wide."""
-    expected = {                                            # name: memory, segment, pairs read, numbers stored
+    expected = {  # name: memory, segment, pairs read, numbers stored
         "window, 4 x 2": (m.window(4), 1, 4, 8),
-        "moving average, 1 x 2": (m.moving_average(4), 1, 1, 8),            # reads one pair, must keep four
+        "moving average, 1 x 2": (m.moving_average(4), 1, 1, 8),  # reads one pair, must keep four
         "cumulative average": (m.cumulative_average(), 1, 1, 2),
         "exponential average": (m.exponential_average(0.5), 1, 1, 2),
         "recurrent, 1 x 2": (m.recurrent(GRUCell(2, 2, Random(0), dtype=np.float64)), 1, 1, 2),
@@ -190,8 +242,10 @@ def test_sizes_stay_fixed_and_are_those_of_figure_2_6(rng):
     for name, (memory, segment, pairs, numbers) in expected.items():
         x = tl.Tensor(rng.normal(size=(1, 1, 40, 1)))
         sizes = []
-        for tokens in (20, 40):                             # after warming up it no longer grows
-            state = m.stream(memory, x[:, :, :tokens], x[:, :, :tokens], x[:, :, :tokens], segment)[1]
+        for tokens in (20, 40):  # after warming up it no longer grows
+            state = m.stream(memory, x[:, :, :tokens], x[:, :, :tokens], x[:, :, :tokens], segment)[
+                1
+            ]
             sizes.append((memory.read(state)[0].shape[2], m.stored_numbers(state)))
         assert sizes == [(pairs, numbers)] * 2, name
     assert m.stored_numbers(m.stream(m.full(), x, x, x)[1]) == 80
@@ -201,7 +255,12 @@ def test_positions_counted_inside_the_memory_never_exceed_it(device, rng):
     q, k, v = (leaf(x, device) for x in heads(rng, 6))
     near = m.attend_rotated(q[:, :, -2:], k, v)
     cos, sin = rotary_angles(plain(np.arange(6), device), K, dtype=np.float64)
-    turned = tl.attention(tl.rotary(q[:, :, -2:], cos=cos[4:], sin=sin[4:]), tl.rotary(k, cos=cos, sin=sin), v, causal=True)
+    turned = tl.attention(
+        tl.rotary(q[:, :, -2:], cos=cos[4:], sin=sin[4:]),
+        tl.rotary(k, cos=cos, sin=sin),
+        v,
+        causal=True,
+    )
     np.testing.assert_allclose(host(near), host(turned), rtol=1e-12)
 
 
@@ -210,13 +269,20 @@ def test_inside_a_window_positions_in_the_memory_are_positions_in_the_text(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     y = m.stream(m.window(4), q, k, v, attend=m.attend_rotated)[0]
     cos, sin = rotary_angles(np.arange(T), K, dtype=np.float64)
-    whole = tl.attention(tl.rotary(q, cos=cos, sin=sin), tl.rotary(k, cos=cos, sin=sin), v, mask=p.window(T, width=4))
+    whole = tl.attention(
+        tl.rotary(q, cos=cos, sin=sin), tl.rotary(k, cos=cos, sin=sin), v, mask=p.window(T, width=4)
+    )
     np.testing.assert_allclose(host(y), host(whole), rtol=1e-11)
-    # with sinks a gap opens: they stand closer in the memory than in the text, so it is another model
+    # with sinks a gap opens: they stand closer in the memory than in the text, so it is another
+    # model
     y = m.stream(m.first_and_window(1, 3), q, k, v, attend=m.attend_rotated)[0]
     mask = p.window(T, width=3) | p.first_tokens(T, count=1)
-    whole = tl.attention(tl.rotary(q, cos=cos, sin=sin), tl.rotary(k, cos=cos, sin=sin), v, mask=mask)
-    np.testing.assert_allclose(host(y)[:, :, :4], host(whole)[:, :, :4], rtol=1e-11)    # nothing is dropped yet
+    whole = tl.attention(
+        tl.rotary(q, cos=cos, sin=sin), tl.rotary(k, cos=cos, sin=sin), v, mask=mask
+    )
+    np.testing.assert_allclose(
+        host(y)[:, :, :4], host(whole)[:, :, :4], rtol=1e-11
+    )  # nothing is dropped yet
     assert np.abs(host(y) - host(whole))[:, :, 5:].max() > 1e-3
 
 

@@ -1,4 +1,7 @@
-"""A frozen model learns to work with a memory: only the gate between them moves   (book section 2.3.6)."""
+"""A frozen model learns to work with a memory: only the gate between them moves   (book section
+2.3.6).
+"""
+
 import numpy as np
 
 from tests.numeric import host
@@ -17,7 +20,7 @@ def test_training_moves_the_gate_and_not_one_bit_of_the_frozen_model(device, rng
     base = SelfAttention(D, H, Random(0), dtype=np.float64).to(device)
     for p in base.parameters():
         p.requires_grad = False
-        p.data[...] *= 15                                   # from 0.02 to about 1 / sqrt(D): outputs that differ by more than dust
+        p.data[...] *= 15  # from 0.02 to about 1 / sqrt(D): outputs that differ by more than dust
     # The store is what the same projections made of an earlier text.
     x, earlier = (Tensor(rng.normal(size=(B, n, D)), device=device) for n in (T, STORED))
     q, k, v = split_heads(base.qkv(x), H, H)
@@ -35,13 +38,16 @@ def test_training_moves_the_gate_and_not_one_bit_of_the_frozen_model(device, rng
     before, losses = {name: value.tobytes() for name, value in base.state_dict().items()}, []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = ((base.out(merge_heads(gated_attention(q, k, v, *far, gate()))) - wanted) ** 2).mean()
+        loss = (
+            (base.out(merge_heads(gated_attention(q, k, v, *far, gate()))) - wanted) ** 2
+        ).mean()
         loss.backward()
         assert all(p.grad is None for p in base.parameters()) and (host(gate.b.grad) != 0).all()
         losses.append(float(loss.item()))
         optimizer.step()
     assert {name: value.tobytes() for name, value in base.state_dict().items()} == before
-    # Adam moves b by at most about 0.1 a step: 4 after 40, sigmoid(+-4) = 0.98 and 0.02; 0.9 leaves room for smaller steps.
+    # Adam moves b by at most about 0.1 a step: 4 after 40, sigmoid(+-4) = 0.98 and 0.02; 0.9 leaves
+    # room for smaller steps.
     g = host(gate()).ravel()
     assert g[0] > 0.9 and g[1] < 0.1
-    assert losses[-1] < 0.05 * losses[0]                    # quadratic in 1 - g: from 0.5^2 to below 0.1^2, 1/25
+    assert losses[-1] < 0.05 * losses[0]  # quadratic in 1 - g: from 0.5^2 to below 0.1^2, 1/25

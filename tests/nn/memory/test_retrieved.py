@@ -1,4 +1,5 @@
 """Attention to retrieved keys: joined, gated, and when the two are the same."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +19,9 @@ def heads(rng):
 
 
 def outside(mask):
-    """Index lists of what a causal query does not see locally: for keys that are positions of the same sequence."""
+    """Index lists of what a causal query does not see locally: for keys that are positions of the
+    same sequence.
+    """
     return p.index_sets(np.tri(T, dtype=bool) & ~mask)
 
 
@@ -28,7 +31,9 @@ def test_local_and_all_the_rest_together_are_full_attention(device, rng):
     there = plain(mask, device)
 
     def joined(q, k, v):
-        return knn.joint_attention(q, k, v, gather_keys(k, index, H), gather_keys(v, index, H), visible, mask=there)
+        return knn.joint_attention(
+            q, k, v, gather_keys(k, index, H), gather_keys(v, index, H), visible, mask=there
+        )
 
     arrays = heads(rng)
     y, grads = gradients(joined, arrays, device)
@@ -41,7 +46,7 @@ def test_a_key_that_is_also_local_counts_twice_unless_hidden(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     mask = p.window(T, width=3)
     scores = host(q) @ np.repeat(host(k), 2, axis=1).swapaxes(-1, -2)
-    index, visible = top_keys(scores, T)                    # everything is retrieved, the local keys too
+    index, visible = top_keys(scores, T)  # everything is retrieved, the local keys too
     far = gather_keys(k, index, H), gather_keys(v, index, H)
     full = host(tl.attention(q, k, v, causal=True))
     twice = host(knn.joint_attention(q, k, v, *far, visible, mask=mask))
@@ -61,14 +66,16 @@ def test_the_worked_example_of_the_gate():
     local, far, local_norm, far_norm = knn.separate_attention(*worked())
     np.testing.assert_allclose(host(local)[0, 0, 0], [11 / 7, -1 / 7], rtol=1e-14)
     np.testing.assert_allclose(host(far)[0, 0, 0], [1 / 3, 2 / 3], rtol=1e-14)
-    np.testing.assert_allclose(np.exp([host(local_norm).item(), host(far_norm).item()]), [7, 3], rtol=1e-14)
+    np.testing.assert_allclose(
+        np.exp([host(local_norm).item(), host(far_norm).item()]), [7, 3], rtol=1e-14
+    )
     share = knn.local_share(local_norm, far_norm)
     np.testing.assert_allclose(host(share).item(), 0.7, rtol=1e-14)
     for y in (knn.gated_attention(*worked(), share), knn.joint_attention(*worked())):
         np.testing.assert_allclose(host(y)[0, 0, 0], [1.2, 0.1], rtol=1e-13)
 
 
-@pytest.mark.parametrize("size", [1.0, 300.0])             # scores of 1 and of 10^5: beyond what exp can hold
+@pytest.mark.parametrize("size", [1.0, 300.0])  # scores of 1 and of 10^5: beyond what exp can hold
 def test_one_gate_makes_the_two_the_same_and_no_other(rng, size):
     q, k, v = heads(rng)
     far = [tl.Tensor(rng.normal(size=(B, H, T, 3, width))) for width in (K, J)]
@@ -77,10 +84,12 @@ def test_one_gate_makes_the_two_the_same_and_no_other(rng, size):
     local, away, *norms = knn.separate_attention(q, k, v, *far, visible)
     joint = host(knn.joint_attention(q, k, v, *far, visible))
     gate = knn.local_share(*norms)
-    np.testing.assert_allclose(host(knn.gated_attention(q, k, v, *far, gate, visible)), joint, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        host(knn.gated_attention(q, k, v, *far, gate, visible)), joint, rtol=1e-9, atol=1e-10
+    )
     assert np.abs(host(knn.gated_attention(q, k, v, *far, 0.5, visible)) - joint).max() > 1e-2
     nothing = ~visible.any(-1)
-    assert (host(gate)[..., 0][nothing] == 1).all()         # nothing retrieved: the local part has all
+    assert (host(gate)[..., 0][nothing] == 1).all()  # nothing retrieved: the local part has all
 
 
 def test_a_gate_of_one_is_local_and_of_zero_retrieved_only(rng):
@@ -90,8 +99,10 @@ def test_a_gate_of_one_is_local_and_of_zero_retrieved_only(rng):
     np.testing.assert_array_equal(host(knn.gated_attention(q, k, v, *far, 1.0)), host(local))
     np.testing.assert_array_equal(host(knn.gated_attention(q, k, v, *far, 0.0)), host(away))
     np.testing.assert_allclose(host(local), host(tl.attention(q, k, v, causal=True)), rtol=1e-12)
-    each = [tl.attention(q[:, :, t:t + 1], far[0][:, :, t], far[1][:, :, t]) for t in range(T)]
-    np.testing.assert_allclose(host(away), np.concatenate([host(x) for x in each], axis=2), rtol=1e-12)
+    each = [tl.attention(q[:, :, t : t + 1], far[0][:, :, t], far[1][:, :, t]) for t in range(T)]
+    np.testing.assert_allclose(
+        host(away), np.concatenate([host(x) for x in each], axis=2), rtol=1e-12
+    )
 
 
 def test_a_gate_per_head_begins_even_and_learns_while_the_store_does_not(rng):

@@ -1,4 +1,5 @@
 """Segment memories: what they equal, where their gradients stop, and how much they hold."""
+
 import numpy as np
 import pytest
 
@@ -14,26 +15,29 @@ from tinylm.nn.memory import fixed_size as m
 from tinylm.nn.memory import segments as sm
 from tinylm.nn.position.bias import AlibiBias, OffsetBias
 
-B, T, D, N = 2, 12, 6, 4                                    # N tokens in a segment
+B, T, D, N = 2, 12, 6, 4  # N tokens in a segment
 
 
 def layer(memory, bias=None):
     made = sm.SegmentRecurrentAttention(D, 2, Random(0), memory, bias, dtype=np.float64)
     for weight in (made.q.weight, made.kv.weight, made.out.weight):
-        weight.data[...] *= 20                              # standard deviation 0.4: attention that is not even
+        weight.data[...] *= 20  # standard deviation 0.4: attention that is not even
     return made
 
 
 def by_segments(made, x, detach=True):
     outputs, past = [], None
     for start in range(0, T, N):
-        y, past = made(x[:, start:start + N], past, detach=detach)
+        y, past = made(x[:, start : start + N], past, detach=detach)
         outputs.append(y)
     return outputs, past
 
 
-@pytest.mark.parametrize("bias", [None, AlibiBias(2), OffsetBias(2, Random(1), max_offset=T, std=1.0, dtype=np.float64)],
-                         ids=["none", "alibi", "learned"])
+@pytest.mark.parametrize(
+    "bias",
+    [None, AlibiBias(2), OffsetBias(2, Random(1), max_offset=T, std=1.0, dtype=np.float64)],
+    ids=["none", "alibi", "learned"],
+)
 def test_with_the_whole_past_segments_equal_full_attention(rng, bias):
     made, x = layer(T, bias), rng.normal(size=(B, T, D))
     positions = np.arange(T)
@@ -42,9 +46,13 @@ def test_with_the_whole_past_segments_equal_full_attention(rng, bias):
         kv = made.kv(x).reshape(B, T, 4, 3).transpose(0, 2, 1, 3)
         q = made.q(x).reshape(B, T, 2, 3).transpose(0, 2, 1, 3)
         scores = None if bias is None else made.bias(positions, positions)
-        return made.out(merge_heads(tl.attention(q, kv[:, :2], kv[:, 2:], bias=scores, causal=True)))
+        return made.out(
+            merge_heads(tl.attention(q, kv[:, :2], kv[:, 2:], bias=scores, causal=True))
+        )
 
-    y, (g,) = gradients(lambda x: tl.concatenate(by_segments(made, x, detach=False)[0], axis=1), [x])
+    y, (g,) = gradients(
+        lambda x: tl.concatenate(by_segments(made, x, detach=False)[0], axis=1), [x]
+    )
     y2, (g2,) = gradients(whole, [x])
     np.testing.assert_allclose(y, y2, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(g, g2, rtol=1e-10, atol=1e-12)
@@ -76,7 +84,7 @@ def test_how_far_a_token_is_felt_grows_by_the_memory_with_every_layer(rng):
     def last(x, depth):
         layers, pasts = [layer(N) for _ in range(depth)], [None] * depth
         for start in range(0, 5 * N, N):
-            h = tl.Tensor(x[:, start:start + N])
+            h = tl.Tensor(x[:, start : start + N])
             for i, made in enumerate(layers):
                 y, pasts[i] = made(h, pasts[i])
                 h = h + y
@@ -88,23 +96,33 @@ def test_how_far_a_token_is_felt_grows_by_the_memory_with_every_layer(rng):
             moved = x.copy()
             moved[0, t] += 1.0
             felt.append((last(moved, depth) != last(x, depth)).any())
-        assert np.argmax(felt) == 4 * N - depth * N         # one more segment with every layer
+        assert np.argmax(felt) == 4 * N - depth * N  # one more segment with every layer
 
 
 def test_what_falls_out_of_the_compressive_memory_is_squeezed():
     memory = sm.compressive(4, 2, sm.mean_pool(2))
     seen = trace(memory, (0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
-    assert seen == [[0, 1], [0, 1, 2, 3], [0.5, 2, 3, 4, 5], [0.5, 2.5, 4, 5, 6, 7], [2.5, 4.5, 6, 7, 8, 9]]
+    assert seen == [
+        [0, 1],
+        [0, 1, 2, 3],
+        [0.5, 2, 3, 4, 5],
+        [0.5, 2.5, 4, 5, 6, 7],
+        [2.5, 4.5, 6, 7, 8, 9],
+    ]
     largest = trace(sm.compressive(2, 1, sm.max_pool(2)), (0, 1), (2, 3), (4, 5))
     assert largest == [[0, 1], [1, 2, 3], [3, 4, 5]]
-    span = 4 + 2 * 2                                        # n_mem + c n_cmem tokens have a part in it
-    felt = [any(trace(memory, *[(x == t, x + 1 == t) for x in range(0, 20, 2)])[-1]) for t in range(20)]
+    span = 4 + 2 * 2  # n_mem + c n_cmem tokens have a part in it
+    felt = [
+        any(trace(memory, *[(x == t, x + 1 == t) for x in range(0, 20, 2)])[-1]) for t in range(20)
+    ]
     assert sum(felt) == span and all(felt[-span:])
 
 
 def test_a_rate_of_one_is_one_long_queue(rng):
     arrays = heads(rng)
-    y, grads = gradients(lambda *a: m.stream(sm.compressive(4, 4, sm.mean_pool(1)), *a, segment=2)[0], arrays)
+    y, grads = gradients(
+        lambda *a: m.stream(sm.compressive(4, 4, sm.mean_pool(1)), *a, segment=2)[0], arrays
+    )
     y2, grads2 = gradients(lambda *a: m.stream(m.fifo(8), *a, segment=2)[0], arrays)
     for a, b in zip([y, *grads], [y2, *grads2]):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
@@ -143,11 +161,15 @@ def test_infini_attention_is_linear_attention_of_earlier_segments_beside_exact_a
         # linear attention where a query sees the segments before its own only
         scores = host(la.elu_features(q)) @ host(la.elu_features(k)).swapaxes(-1, -2)
         scores = scores * (np.arange(T)[:, None] // N > np.arange(T) // N)
-        memory = np.divide(scores @ host(v), scores.sum(-1, keepdims=True), where=scores.sum(-1, keepdims=True) > 0,
-                           out=np.zeros(v.shape))
+        memory = np.divide(
+            scores @ host(v),
+            scores.sum(-1, keepdims=True),
+            where=scores.sum(-1, keepdims=True) > 0,
+            out=np.zeros(v.shape),
+        )
         share = {"memory": 1.0, "inside": 0.0, "both": 0.5}[part]
         np.testing.assert_allclose(y, share * memory + (1 - share) * inside, rtol=1e-11, atol=1e-13)
-    assert state.shape == (B, 2, 3, 4)                      # however many segments
+    assert state.shape == (B, 2, 3, 4)  # however many segments
 
 
 def test_memory_tokens_carry_what_lies_beyond_the_segment(rng):
@@ -156,13 +178,15 @@ def test_memory_tokens_carry_what_lies_beyond_the_segment(rng):
     x = leaf(rng.normal(size=(B, 3 * N, D)))
     memory, outputs = None, []
     for start in range(0, 3 * N, N):
-        y, memory = rmt(x[:, start:start + N], memory)
+        y, memory = rmt(x[:, start : start + N], memory)
         outputs.append(y)
     assert outputs[0].shape == (B, N, D) and memory.shape == (B, 2, D)
     outputs[-1].sum().backward()
-    assert (np.abs(host(x.grad)).sum((0, 2)) > 0).all()     # the third segment feels the first through the tokens
+    assert (
+        np.abs(host(x.grad)).sum((0, 2)) > 0
+    ).all()  # the third segment feels the first through the tokens
     x.grad = None
-    rmt(x[:, 2 * N:])[0].sum().backward()                   # without memory it feels only itself
+    rmt(x[:, 2 * N :])[0].sum().backward()  # without memory it feels only itself
     np.testing.assert_array_equal(np.abs(host(x.grad)).sum((0, 2)) > 0, np.arange(3 * N) >= 2 * N)
 
 
@@ -173,5 +197,5 @@ def test_a_block_recurrent_state_keeps_its_size_and_can_keep_everything(rng):
     for _ in range(3):
         y, state = cell(x, state)
     assert y.shape == (B, N, D) and state.shape == (B, 3, D)
-    cell.gate.data[...] = 800.0                             # sigmoid = 1: the state is handed on unchanged
+    cell.gate.data[...] = 800.0  # sigmoid = 1: the state is handed on unchanged
     np.testing.assert_array_equal(host(cell(x, state)[1]), host(state))

@@ -1,4 +1,5 @@
 """Everything learned about positions has an entry for the gradient check, and passes it."""
+
 import pytest
 
 from tinylm.autograd import registry
@@ -7,8 +8,17 @@ from tinylm.backend import Random
 from tinylm.nn.position.bias import POSITION_BIASES
 from tinylm.nn.position.cases import register  # noqa: F401  (the import registers)
 
-NAMES = ["OffsetBias", "T5Bias", "KerplePowerBias", "KerpleLogBias", "FireBias", "LearnedPositions", "ShawRelative",
-         "relative_shift", "rotary_adjacent"]
+NAMES = [
+    "OffsetBias",
+    "T5Bias",
+    "KerplePowerBias",
+    "KerpleLogBias",
+    "FireBias",
+    "LearnedPositions",
+    "ShawRelative",
+    "relative_shift",
+    "rotary_adjacent",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,5 +34,7 @@ def test_float32_gradients_agree_with_float64_ones_on_every_device(name, device)
 
 
 def test_every_bias_with_parameters_has_an_entry():
-    learned = [cls.__name__ for cls in POSITION_BIASES.values() if cls(2, Random(0)).count_parameters()]
+    learned = [
+        cls.__name__ for cls in POSITION_BIASES.values() if cls(2, Random(0)).count_parameters()
+    ]
     assert learned and all(f"nn.{name}" in registry.ENTRIES for name in learned)

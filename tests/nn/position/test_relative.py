@@ -1,4 +1,7 @@
-"""Relative key and value vectors: zero tables, the definition pair by pair, the shift trick, caches, blind queries."""
+"""Relative key and value vectors: zero tables, the definition pair by pair, the shift trick,
+caches, blind queries.
+"""
+
 import numpy as np
 import pytest
 
@@ -40,10 +43,12 @@ def test_every_pair_adds_the_vectors_of_its_clipped_offset(rng):
 
 def test_the_shift_trick_equals_the_lookup(device, rng):
     q, table = rng.normal(size=(B, H, T, K)), rng.normal(size=(2 * T - 1, K))
-    looked_up = np.einsum("bhtk,tsk->bhts", q, table[relative_index(np.arange(T), np.arange(T), T - 1)])
+    looked_up = np.einsum(
+        "bhtk,tsk->bhts", q, table[relative_index(np.arange(T), np.arange(T), T - 1)]
+    )
     shifted = relative_shift(tl.Tensor(q @ table.T, device=device))
     np.testing.assert_allclose(host(shifted), looked_up, rtol=1e-12)
-    with pytest.raises(ShapeError, match="9"):              # 5 queries have 9 offsets
+    with pytest.raises(ShapeError, match="9"):  # 5 queries have 9 offsets
         relative_shift(tl.Tensor(np.zeros((T, T))))
 
 
@@ -61,8 +66,14 @@ def test_each_sequence_may_have_positions_of_its_own(device, rng):
     layer = shaw(device=device)
     both = host(layer(q, k, v, plain(places, device), plain(places, device)))
     for b in range(B):
-        alone = layer(q[b:b + 1], k[b:b + 1], v[b:b + 1], plain(places[b], device), plain(places[b], device))
-        np.testing.assert_allclose(both[b:b + 1], host(alone), rtol=1e-13)
+        alone = layer(
+            q[b : b + 1],
+            k[b : b + 1],
+            v[b : b + 1],
+            plain(places[b], device),
+            plain(places[b], device),
+        )
+        np.testing.assert_allclose(both[b : b + 1], host(alone), rtol=1e-13)
 
 
 def test_a_query_that_sees_nothing_gets_zeros(rng):

@@ -1,4 +1,5 @@
 """Positions: a learned vector per place, and the angles of rotary embeddings."""
+
 import numpy as np
 
 from tests.numeric import host, plain

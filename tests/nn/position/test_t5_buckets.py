@@ -1,4 +1,5 @@
 """T5's buckets: the tables of the worked examples, exact borders, both ways to count."""
+
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ def test_the_matrix_of_figure_2_11(device):
     i = plain(np.arange(6), device)
     buckets = host(book_bucket(i[:, None] - i[None, :], last=3, max_distance=5))
     rows = [[0], [1, 0], [2, 1, 0], [2, 2, 1, 0], [3, 2, 2, 1, 0], [3, 3, 2, 2, 1, 0]]
-    assert [row[:i + 1].tolist() for i, row in enumerate(buckets)] == rows
+    assert [row[: i + 1].tolist() for i, row in enumerate(buckets)] == rows
 
 
 def test_borders_of_32_buckets_up_to_distance_1024():
@@ -36,14 +37,19 @@ def test_borders_of_the_default_32_buckets_up_to_distance_128():
 
 
 def test_a_border_that_floating_point_misses_is_exact():
-    # log(128/16) / log(1024/16) * 16 is 8 exactly; log(128) - log(16) over log(1024) - log(16) gives 7.999...
+    # log(128/16) / log(1024/16) * 16 is 8 exactly; log(128) - log(16) over log(1024) - log(16)
+    # gives 7.999...
     careless = 16 + int((np.log(128) - np.log(16)) / (np.log(1024) - np.log(16)) * 16)
     assert careless == 23 and t5_bucket(np.array([127, 128]), 32, 1024).tolist() == [23, 24]
 
 
-@pytest.mark.parametrize("last, distance", [(3, 5), (7, 20), (15, 64), (31, 128), (31, 1024), (63, 512)])
+@pytest.mark.parametrize(
+    "last, distance", [(3, 5), (7, 20), (15, 64), (31, 128), (31, 1024), (63, 512)]
+)
 def test_for_odd_n_b_the_book_counts_as_t5_does(last, distance):
-    np.testing.assert_array_equal(book_bucket(FAR, last, distance), t5_bucket(FAR, last + 1, distance))
+    np.testing.assert_array_equal(
+        book_bucket(FAR, last, distance), t5_bucket(FAR, last + 1, distance)
+    )
 
 
 @pytest.mark.parametrize("last, distance", [(3, 5), (31, 128), (32, 1024), (10, 1000)])
@@ -58,7 +64,8 @@ def test_causal_buckets_put_the_future_into_bucket_0():
 
 
 def test_bidirectional_buckets_give_each_side_half():
-    # 8 buckets, 4 a side, 2 of them exact; then borders at 2 and 2 * sqrt(8/2) = 4. Keys after the query count from 4.
+    # 8 buckets, 4 a side, 2 of them exact; then borders at 2 and 2 * sqrt(8/2) = 4. Keys after the
+    # query count from 4.
     offset = np.array([0, 1, 2, 3, 4, 100, -1, -2, -3, -4, -100])
     assert t5_bucket(offset, 8, 8, bidirectional=True).tolist() == [0, 1, 2, 2, 3, 3, 5, 6, 6, 7, 7]
 

@@ -1,4 +1,7 @@
-"""Recurrent cells and scans: hand-worked steps, fused against plain, splitting a sequence, remembering, torch."""
+"""Recurrent cells and scans: hand-worked steps, fused against plain, splitting a sequence,
+remembering, torch.
+"""
+
 import numpy as np
 import pytest
 
@@ -53,17 +56,26 @@ def test_fused_scans_equal_their_steps(device, rng, B, T, H):
     assert_matches_twin(lstm_scan, lstm_by_steps, [*four, h, c], device)
 
 
-@pytest.mark.parametrize("gates,scan,steps", [(3, gru_scan, gru_by_steps), (4, lstm_scan, lstm_by_steps)])
+@pytest.mark.parametrize(
+    "gates,scan,steps", [(3, gru_scan, gru_by_steps), (4, lstm_scan, lstm_by_steps)]
+)
 def test_gradients_add_up_where_the_inputs_are_used_twice(rng, gates, scan, steps):
-    # A second use of the inputs reaches them before the scan does, so the walk adds to the scan's array in place.
+    # A second use of the inputs reaches them before the scan does, so the walk adds to the scan's
+    # array in place.
     H = 3
-    x, W, zeros = rng.normal(size=(2, 4, gates * H)), rng.normal(size=(H, gates * H)), np.zeros((2, H))
+    x = rng.normal(size=(2, 4, gates * H))
+    W = rng.normal(size=(H, gates * H))
+    zeros = np.zeros((2, H))
 
     def twice(way):
         def f(x, W):
             x = x * 1.0
-            y = way(x, W, zeros[0], tl.Tensor(zeros)) if gates == 3 else way(x, W, tl.Tensor(zeros), tl.Tensor(zeros))[0]
+            if gates == 3:
+                y = way(x, W, zeros[0], tl.Tensor(zeros))
+            else:
+                y = way(x, W, tl.Tensor(zeros), tl.Tensor(zeros))[0]
             return y * (x * x)[..., :H]
+
         return gradients(f, [x, W])[1]
 
     for fused, plainly in zip(twice(scan), twice(steps)):
@@ -76,7 +88,9 @@ def test_a_sequence_read_in_parts_equals_one_read_at_once_and_cells_step_by_step
     whole, end = module(x)
     first, state = module(x[:, :3])
     rest, parts_end = module(x[:, 3:], state)
-    np.testing.assert_allclose(np.concatenate([first.numpy(), rest.numpy()], axis=1), whole.numpy(), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(
+        np.concatenate([first.numpy(), rest.numpy()], axis=1), whole.numpy(), rtol=1e-13, atol=1e-14
+    )
     state = module.initial_state(2)
     for t in range(7):
         state = module.cell(x[:, t], state)
@@ -87,14 +101,16 @@ def test_a_sequence_read_in_parts_equals_one_read_at_once_and_cells_step_by_step
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_truncated_backpropagation_equals_the_full_one_when_its_window_covers_the_sequence(rng, kind):
+def test_truncated_backpropagation_equals_the_full_one_when_its_window_covers_the_sequence(
+    rng, kind
+):
     x = rng.normal(size=(2, 6, 3))
 
     def gradient(window):
         module = recurrent(kind)
         state = module.initial_state(2)
         for start in range(0, 6, window):
-            y, state = module(tl.Tensor(x[:, start:start + window]), state)
+            y, state = module(tl.Tensor(x[:, start : start + window]), state)
             (y * y).sum().backward()
             state = tuple(part.detach() for part in state)
         return np.concatenate([p.grad.numpy().ravel() for p in module.parameters()])
@@ -102,8 +118,12 @@ def test_truncated_backpropagation_equals_the_full_one_when_its_window_covers_th
     full, module = gradient(6), recurrent(kind)
     y, _ = module(tl.Tensor(x))
     (y * y).sum().backward()
-    np.testing.assert_array_equal(full, np.concatenate([p.grad.numpy().ravel() for p in module.parameters()]))
-    assert np.abs(gradient(2) - full).max() > 1e-3          # a window of two loses what came from further back
+    np.testing.assert_array_equal(
+        full, np.concatenate([p.grad.numpy().ravel() for p in module.parameters()])
+    )
+    assert (
+        np.abs(gradient(2) - full).max() > 1e-3
+    )  # a window of two loses what came from further back
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -120,7 +140,8 @@ def test_outputs_do_not_see_the_future_and_the_state_has_one_size(rng, kind):
 
 @pytest.mark.slow
 def test_an_lstm_learns_to_recall_a_symbol_after_a_delay():
-    # The first of 10 symbols is asked for at the end; the other nine say nothing. Chance is log 4 = 1.386 nats.
+    # The first of 10 symbols is asked for at the end; the other nine say nothing. Chance is log 4 =
+    # 1.386 nats.
     rng, T, V = Random(0, "delay"), 10, 4
     module, head = Recurrent(LSTMCell(V, 16, Random(1))), Linear(16, V, Random(2), std=0.25)
     optimizer = AdamW(module.parameters() + head.parameters(), lr=0.02, weight_decay=0.0)
@@ -131,7 +152,7 @@ def test_an_lstm_learns_to_recall_a_symbol_after_a_delay():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.1                                # a tenth of a nat: the symbol is known
+    assert loss.item() < 0.1  # a tenth of a nat: the symbol is known
 
 
 def test_shapes_that_do_not_fit_are_named():
@@ -145,12 +166,19 @@ def test_shapes_that_do_not_fit_are_named():
 
 def test_forget_gates_begin_open():
     cell = LSTMCell(2, 3, Random(0))
-    np.testing.assert_array_equal(cell.input.bias.numpy(), [0] * 3 + [1] * 3 + [0] * 6)      # input, forget, candidate, output
+    np.testing.assert_array_equal(
+        cell.input.bias.numpy(), [0] * 3 + [1] * 3 + [0] * 6
+    )  # input, forget, candidate, output
 
 
 def test_scans_run_on_any_device(device, rng):
     x = leaf(rng.normal(size=(2, 3, 8)), device)
-    y = lstm_scan(x, plain(rng.normal(size=(2, 8)), device), plain(np.zeros((2, 2)), device), plain(np.zeros((2, 2)), device))
+    y = lstm_scan(
+        x,
+        plain(rng.normal(size=(2, 8)), device),
+        plain(np.zeros((2, 2)), device),
+        plain(np.zeros((2, 2)), device),
+    )
     y[0].sum().backward()
     assert np.isfinite(host(x.grad)).all()
 
@@ -159,7 +187,9 @@ def test_scans_run_on_any_device(device, rng):
 def test_outputs_and_gradients_are_those_of_torch(rng, kind):
     torch = pytest.importorskip("torch")
     x, module = rng.normal(size=(2, 5, 3)), recurrent(kind)
-    theirs = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[kind](3, 4, batch_first=True, dtype=torch.float64)
+    theirs = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[kind](
+        3, 4, batch_first=True, dtype=torch.float64
+    )
     W, b, cell = module.cell.input.weight.data, module.cell.input.bias.data, module.cell
     b[...] = rng.normal(size=b.shape)
     hidden_bias = np.zeros_like(b)
@@ -178,7 +208,13 @@ def test_outputs_and_gradients_are_those_of_torch(rng, kind):
     mine.backward(tl.Tensor(g))
     np.testing.assert_allclose(mine.numpy(), y.detach().numpy(), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(ours_x.grad.numpy(), theirs_x.grad.numpy(), rtol=1e-11, atol=1e-13)
-    np.testing.assert_allclose(cell.weight.grad.numpy(), theirs.weight_hh_l0.grad.numpy().T, rtol=1e-11, atol=1e-13)
-    np.testing.assert_allclose(cell.input.weight.grad.numpy(), theirs.weight_ih_l0.grad.numpy().T, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(
+        cell.weight.grad.numpy(), theirs.weight_hh_l0.grad.numpy().T, rtol=1e-11, atol=1e-13
+    )
+    np.testing.assert_allclose(
+        cell.input.weight.grad.numpy(), theirs.weight_ih_l0.grad.numpy().T, rtol=1e-11, atol=1e-13
+    )
     if kind == "gru":
-        np.testing.assert_allclose(cell.bias.grad.numpy(), theirs.bias_hh_l0.grad.numpy()[8:], rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(
+            cell.bias.grad.numpy(), theirs.bias_hh_l0.grad.numpy()[8:], rtol=1e-11, atol=1e-13
+        )

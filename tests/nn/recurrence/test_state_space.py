@@ -1,4 +1,7 @@
-"""Linear recurrences: three groupings, one result; the selective scan and Mamba's block; the moving average."""
+"""Linear recurrences: three groupings, one result; the selective scan and Mamba's block; the moving
+average.
+"""
+
 import numpy as np
 import pytest
 
@@ -20,7 +23,7 @@ from tinylm.nn.recurrence.state_space import (
 WAYS = [linear_recurrence, recurrence_by_doubling, recurrence_by_steps]
 
 
-@pytest.mark.parametrize("T", [2, 3, 4, 5, 9, 16, 17])   # near squares and powers of two
+@pytest.mark.parametrize("T", [2, 3, 4, 5, 9, 16, 17])  # near squares and powers of two
 def test_chunks_doubling_and_steps_are_equal_forward_and_backward(device, rng, T):
     a, b = rng.uniform(-1, 1, (2, T, 3)), rng.normal(size=(2, T, 3))
     for way in WAYS[:2]:
@@ -35,7 +38,9 @@ def test_one_token_is_its_own_input(rng):
 
 def test_a_constant_decay_of_one_is_a_running_sum(rng):
     b = rng.normal(size=(1, 12, 2))
-    np.testing.assert_allclose(linear_recurrence(np.ones_like(b), b).numpy(), b.cumsum(1), rtol=1e-12)
+    np.testing.assert_allclose(
+        linear_recurrence(np.ones_like(b), b).numpy(), b.cumsum(1), rtol=1e-12
+    )
 
 
 def test_a_zero_decay_forgets_everything_before_it(rng):
@@ -44,30 +49,47 @@ def test_a_zero_decay_forgets_everything_before_it(rng):
     changed = b.copy()
     changed[:, :6] += 5
     for way in WAYS:
-        before, after = (way(tl.Tensor(a), tl.Tensor(entering)).numpy() for entering in (b, changed))
+        before, after = (
+            way(tl.Tensor(a), tl.Tensor(entering)).numpy() for entering in (b, changed)
+        )
         np.testing.assert_array_equal(before[:, 6:], after[:, 6:])
 
 
 def scan_inputs(rng, T=11, B=2, E=3, N=4):
-    return (rng.normal(size=(B, T, E)), rng.uniform(0.1, 2, (B, T, E)), -rng.uniform(0.2, 2, (E, N)), rng.normal(size=(B, T, N)),
-            rng.normal(size=(B, T, N)), rng.normal(size=E), rng.normal(size=(B, E, N)))
+    return (
+        rng.normal(size=(B, T, E)),
+        rng.uniform(0.1, 2, (B, T, E)),
+        -rng.uniform(0.2, 2, (E, N)),
+        rng.normal(size=(B, T, N)),
+        rng.normal(size=(B, T, N)),
+        rng.normal(size=E),
+        rng.normal(size=(B, E, N)),
+    )
 
 
 def test_the_selective_scan_is_its_recurrence(device, rng):
     x, step, A, B, C, skip, h = scan_inputs(rng)
     expected, state = [], h
     for t in range(x.shape[1]):
-        state = np.exp(step[:, t, :, None] * A) * state + (step[:, t] * x[:, t])[..., None] * B[:, t, None]
+        state = (
+            np.exp(step[:, t, :, None] * A) * state
+            + (step[:, t] * x[:, t])[..., None] * B[:, t, None]
+        )
         expected.append((state * C[:, t, None]).sum(-1) + skip * x[:, t])
     for way in WAYS:
-        y, end = selective_scan(*(tl.Tensor(v, device=device) for v in (x, step, A, B, C, skip, h)), recurrence=way)
+        y, end = selective_scan(
+            *(tl.Tensor(v, device=device) for v in (x, step, A, B, C, skip, h)), recurrence=way
+        )
         np.testing.assert_allclose(host(y), np.stack(expected, 1), rtol=1e-11, atol=1e-12)
         np.testing.assert_allclose(host(end), state, rtol=1e-11, atol=1e-12)
 
 
 def test_all_ways_give_the_selective_scan_one_gradient(rng):
     inputs = scan_inputs(rng)
-    found = [gradients(lambda *a, way=way: selective_scan(*a, recurrence=way)[0], inputs)[1] for way in WAYS]
+    found = [
+        gradients(lambda *a, way=way: selective_scan(*a, recurrence=way)[0], inputs)[1]
+        for way in WAYS
+    ]
     for other in found[1:]:
         for a, b in zip(found[0], other):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-11)
@@ -81,7 +103,12 @@ def test_mamba_read_in_parts_equals_read_at_once(rng):
     module, x = block(), tl.Tensor(rng.normal(size=(2, 9, 4)))
     whole, end = module(x)
     parts, state = [], None
-    for start, stop in ((0, 1), (1, 2), (2, 6), (6, 9)):    # shorter and longer than the convolution of 4
+    for start, stop in (
+        (0, 1),
+        (1, 2),
+        (2, 6),
+        (6, 9),
+    ):  # shorter and longer than the convolution of 4
         y, state = module(x[:, start:stop], state)
         parts.append(y.numpy())
     np.testing.assert_allclose(np.concatenate(parts, 1), whole.numpy(), rtol=1e-11, atol=1e-13)
@@ -99,12 +126,14 @@ def test_mamba_does_not_see_the_future(rng):
 
 
 def test_mamba_begins_with_steps_between_a_thousandth_and_a_tenth():
-    steps = softplus(block().step.bias).numpy()             # Gu & Dao 2023, section 3.6
+    steps = softplus(block().step.bias).numpy()  # Gu & Dao 2023, section 3.6
     assert (steps > 0.001 - 1e-9).all() and (steps < 0.1 + 1e-9).all()
 
 
 def test_softplus_is_exact_at_both_ends():
-    np.testing.assert_allclose(softplus(tl.Tensor(np.array([-800.0, 0.0, 800.0]))).numpy(), [0, np.log(2), 800])
+    np.testing.assert_allclose(
+        softplus(tl.Tensor(np.array([-800.0, 0.0, 800.0]))).numpy(), [0, np.log(2), 800]
+    )
 
 
 def test_the_moving_average_is_a_convolution_and_with_delta_one_the_usual_average(device, rng):
@@ -122,7 +151,8 @@ def test_shapes_that_differ_are_named():
 
 
 def test_a_moving_average_that_forgets_at_once_is_its_input(rng):
-    x, ones = rng.normal(size=(1, 4, 2)), np.ones(2)        # alpha = delta = 1: nothing of the past is kept
+    x = rng.normal(size=(1, 4, 2))
+    ones = np.ones(2)  # alpha = delta = 1: nothing of the past is kept
     assert_matches_twin(moving_average_by_convolution, moving_average, [x, ones, ones])
     y = moving_average_by_convolution(tl.Tensor(x), tl.Tensor(ones), tl.Tensor(ones))
     np.testing.assert_array_equal(y.numpy(), x)

@@ -1,7 +1,10 @@
-"""One body of statements about collectives, run on every engine: one process, and 2, 3 and 4 sharing memory.
+"""One body of statements about collectives, run on every engine: one process, and 2, 3 and 4
+sharing memory.
 
-The reference is NumPy on all ranks' arrays at once, which every rank can make because the data come from a seed.
+The reference is NumPy on all ranks' arrays at once, which every rank can make because the data come
+from a seed.
 """
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +14,7 @@ from tinylm.errors import ConfigError, DtypeError, ShapeError, WorkerError
 from tinylm.parallel import launch
 from tinylm.parallel.communicate.communicator import share
 
-MAILBOX = 4096                        # bytes, the least there is: more than 1,024 float32 go in several chunks
+MAILBOX = 4096  # bytes, the least there is: more than 1,024 float32 go in several chunks
 SIZES = (1, 2, 3, 4)
 DTYPES = (np.float32, np.float64, np.float16, np.int64, np.int8, np.bool_)
 
@@ -23,14 +26,20 @@ def run(request):
 
 
 def arrays(seed, size, shape, dtype):
-    """What each rank holds: (size, *shape). Integers of size 31 at most: sums of 4 are exact in every dtype."""
+    """What each rank holds: (size, *shape). Integers of size 31 at most: sums of 4 are exact in
+    every dtype.
+    """
     return np.random.default_rng(seed).integers(-31, 32, (size, *shape)).astype(dtype)
 
 
 def rough(seed, size, shape, dtype=np.float32):
-    """What each rank holds, of very unequal magnitudes: the order of summing shows in the last bits."""
+    """What each rank holds, of very unequal magnitudes: the order of summing shows in the last
+    bits.
+    """
     rng = np.random.default_rng(seed)
-    return (rng.standard_normal((size, *shape)) * 10.0 ** rng.integers(-4, 5, (size, *shape))).astype(dtype)
+    return (
+        rng.standard_normal((size, *shape)) * 10.0 ** rng.integers(-4, 5, (size, *shape))
+    ).astype(dtype)
 
 
 def in_order(parts):
@@ -75,19 +84,24 @@ def every_collective(comm, seed, shape, dtype, where):
     same(copy, all_arrays[root])
     rows = arrays(seed + 1, size, (size * 2, *shape), dtype)
     total = np.add.reduce(rows, axis=0, dtype=dtype)
-    same(comm.reduce_scatter(place(comm, rows[rank], where)), total[2 * rank:2 * rank + 2])
-    if rank % 2 == 0:                                                # some receive first, so any length can go round
+    same(comm.reduce_scatter(place(comm, rows[rank], where)), total[2 * rank : 2 * rank + 2])
+    if rank % 2 == 0:  # some receive first, so any length can go round
         comm.send(mine, (rank + 1) % size)
     same(comm.recv(mine, (rank - 1) % size), all_arrays[rank - 1])
     if rank % 2 == 1:
         comm.send(mine, (rank + 1) % size)
-    same(mine, all_arrays[rank])                                     # nothing but the in-place operations changed it
+    same(mine, all_arrays[rank])  # nothing but the in-place operations changed it
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**20), dtype=st.sampled_from(DTYPES),
-       where=st.sampled_from(["window", "ordinary", "strided"]),
-       shape=st.lists(st.sampled_from([0, 1, 2, 3, 5, 17, 40]), max_size=3).map(tuple))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    seed=st.integers(0, 2**20),
+    dtype=st.sampled_from(DTYPES),
+    where=st.sampled_from(["window", "ordinary", "strided"]),
+    shape=st.lists(st.sampled_from([0, 1, 2, 3, 5, 17, 40]), max_size=3).map(tuple),
+)
 def test_collectives_equal_numpy(run, seed, shape, dtype, where):
     run(every_collective, seed, shape, dtype, where)
 
@@ -104,14 +118,16 @@ def sharded(comm, n, where):
 
 
 @pytest.mark.parametrize("where", ["window", "ordinary"])
-@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 33, 1024, 1025, 70_001])   # about a share, a mailbox, a chunk
+@pytest.mark.parametrize(
+    "n", [0, 1, 15, 16, 17, 33, 1024, 1025, 70_001]
+)  # about a share, a mailbox, a chunk
 def test_reduce_scatter_then_all_gather_is_all_reduce_to_the_bit(run, n, where):
     run(sharded, n, where)
 
 
 def mixed(comm):
     where = "window" if comm.rank % 2 else "ordinary"
-    for n in (10, 3000):                                                    # within and beyond one mailbox
+    for n in (10, 3000):  # within and beyond one mailbox
         values = rough(6, comm.size, (n,))
         same(comm.all_reduce(place(comm, values[comm.rank], where)), in_order(values))
         same(comm.all_gather(place(comm, values[comm.rank], where)), values.reshape(-1))
@@ -125,7 +141,9 @@ def test_ranks_may_keep_their_arrays_in_different_places(run):
 
 
 def transpose_back(comm, width):
-    """Rank i gives rank j an array of i + 2j rows, so all lengths differ and rank 0 gives itself none."""
+    """Rank i gives rank j an array of i + 2j rows, so all lengths differ and rank 0 gives itself
+    none.
+    """
     size, rank = comm.size, comm.rank
     give = [np.full((rank + 2 * j, width), 10 * rank + j, np.float32) for j in range(size)]
     got = comm.all_to_all(give)
@@ -135,7 +153,9 @@ def transpose_back(comm, width):
         same(again, first)
 
 
-@pytest.mark.parametrize("width", [0, 1, 700])                  # 700 columns of float32: one row is most of a mailbox
+@pytest.mark.parametrize(
+    "width", [0, 1, 700]
+)  # 700 columns of float32: one row is most of a mailbox
 def test_all_to_all_twice_gives_back_what_was_put_in(run, width):
     run(transpose_back, width)
 
@@ -149,13 +169,13 @@ def ring(comm, n):
         same(comm.recv(np.empty(n, np.int32), left), np.full(n, 10 * left + k, np.int32))
 
 
-@pytest.mark.parametrize("n", [0, 1, 256])                       # 256 int32: one of the channel's four slots each
+@pytest.mark.parametrize("n", [0, 1, 256])  # 256 int32: one of the channel's four slots each
 def test_a_ring_of_sends_no_larger_than_the_mailbox_does_not_deadlock(run, n):
     run(ring, n)
 
 
 def long_message(comm):
-    message = np.arange(50_000, dtype=np.float64)               # 400 kB: a hundred times the mailbox
+    message = np.arange(50_000, dtype=np.float64)  # 400 kB: a hundred times the mailbox
     if comm.rank == 0:
         comm.send(message, comm.size - 1)
     if comm.rank == comm.size - 1:
@@ -167,7 +187,9 @@ def test_a_message_longer_than_the_mailbox_arrives_in_parts(run):
 
 
 def groups(comm):
-    """Even and odd ranks apart, the order reversed by the key; then the whole again; then a group of rank 0 alone."""
+    """Even and odd ranks apart, the order reversed by the key; then the whole again; then a group
+    of rank 0 alone.
+    """
     half = comm.split(comm.rank % 2, key=-comm.rank)
     members = [r for r in reversed(range(comm.size)) if r % 2 == comm.rank % 2]
     assert (half.size, half.rank) == (len(members), members.index(comm.rank))
@@ -188,16 +210,35 @@ def test_split_makes_groups_that_work_beside_the_whole(run):
 
 
 def counted(comm):
-    size, rank, n = comm.size, comm.rank, 64 * comm.size        # divides evenly: every rank's share is 64 elements
+    size = comm.size
+    rank = comm.rank
+    n = 64 * comm.size  # divides evenly: every rank's share is 64 elements
     array = np.zeros(n, np.float32)
-    comm.reduce_scatter_(array), comm.all_gather_(array), comm.all_gather(array), comm.broadcast(array), comm.barrier()
-    comm.reduce_scatter(array), comm.all_to_all([np.zeros(5, np.float32)] * size), comm.send(array, (rank + 1) % size)
+    (
+        comm.reduce_scatter_(array),
+        comm.all_gather_(array),
+        comm.all_gather(array),
+        comm.broadcast(array),
+        comm.barrier(),
+    )
+    (
+        comm.reduce_scatter(array),
+        comm.all_to_all([np.zeros(5, np.float32)] * size),
+        comm.send(array, (rank + 1) % size),
+    )
     comm.recv(array, (rank - 1) % size)
     others = size - 1
     assert comm.bytes_sent == {
-        "reduce_scatter_": 4 * 64 * others, "all_gather_": 4 * 64 * others,       # together 2 (n-1)/n of the array
-        "reduce_scatter": 4 * 64 * others, "all_gather": 4 * n * others, "broadcast": 4 * n * others * (rank == 0),
-        "all_to_all": 4 * 5 * others, "send": 4 * n * (size > 1), "recv": 0, "barrier": 0}
+        "reduce_scatter_": 4 * 64 * others,
+        "all_gather_": 4 * 64 * others,  # together 2 (n-1)/n of the array
+        "reduce_scatter": 4 * 64 * others,
+        "all_gather": 4 * n * others,
+        "broadcast": 4 * n * others * (rank == 0),
+        "all_to_all": 4 * 5 * others,
+        "send": 4 * n * (size > 1),
+        "recv": 0,
+        "barrier": 0,
+    }
     assert set(comm.calls.values()) == {1}
 
 
@@ -206,7 +247,7 @@ def test_bytes_sent_are_those_that_leave_the_rank(run):
 
 
 def reduced_in_shares(comm):
-    n = 16 * 1024 * comm.size                                   # beyond what every rank adds up for itself
+    n = 16 * 1024 * comm.size  # beyond what every rank adds up for itself
     comm.all_reduce(comm.empty(n))
     assert comm.bytes_sent["all_reduce"] == 2 * (comm.size - 1) * n * 4 // comm.size
 
@@ -254,7 +295,9 @@ def disagree(comm):
     """Shapes, dtypes and operations that differ between ranks: all ranks hear of it, and can go on."""
     odd = comm.rank == 1
     for mine in (np.zeros(3 + odd), np.zeros(3, np.float32 if odd else np.float64)):
-        with pytest.raises(ShapeError, match=r"rank 0 calls all_reduce sum of float64 \(3,\); rank 1 calls"):
+        with pytest.raises(
+            ShapeError, match=r"rank 0 calls all_reduce sum of float64 \(3,\); rank 1 calls"
+        ):
             comm.all_reduce(mine)
     with pytest.raises(ShapeError, match="rank 0 calls barrier; rank 1 calls all_gather"):
         comm.all_gather(np.zeros(2)) if odd else comm.barrier()
@@ -272,7 +315,10 @@ def wrong_message(comm):
     if comm.rank == 0:
         comm.send(np.zeros(4, np.int32), 1)
     else:
-        with pytest.raises(ShapeError, match=r"rank 1 expects float32 \(2, 2\) from rank 0, which sent int32 \(4,\)"):
+        with pytest.raises(
+            ShapeError,
+            match=r"rank 1 expects float32 \(2, 2\) from rank 0, which sent int32 \(4,\)",
+        ):
             comm.recv(np.zeros((2, 2), np.float32), 0)
 
 

@@ -1,4 +1,5 @@
 """BART's corruptions: the book's sentences, and what each keeps."""
+
 from collections import Counter
 
 import numpy as np
@@ -29,24 +30,41 @@ def at(size, *places):
 
 def test_masking_deletion_and_infilling_of_the_book_s_sentence():
     x, mask = PUPPIES.ids("The puppies are frolicking outside the house ."), PUPPIES.special.mask
-    assert shown(PUPPIES, mask_tokens(x, at(8, 3, 5), mask)) == "The puppies are [MASK] outside [MASK] house ."
+    assert (
+        shown(PUPPIES, mask_tokens(x, at(8, 3, 5), mask))
+        == "The puppies are [MASK] outside [MASK] house ."
+    )
     assert shown(PUPPIES, noise.delete_tokens(x, at(8, 3, 5))) == "The puppies are outside house ."
     # A span of none between The and puppies, and "frolicking outside the".
-    assert shown(PUPPIES, noise.infill(x, [1, 3], [0, 3], mask)) == "The [MASK] puppies are [MASK] house ."
-    assert shown(PUPPIES, mask_tokens(x, at(8, 3, 5, 6), mask)) == "The puppies are [MASK] outside [MASK] [MASK] ."
+    assert (
+        shown(PUPPIES, noise.infill(x, [1, 3], [0, 3], mask))
+        == "The [MASK] puppies are [MASK] house ."
+    )
+    assert (
+        shown(PUPPIES, mask_tokens(x, at(8, 3, 5, 6), mask))
+        == "The puppies are [MASK] outside [MASK] [MASK] ."
+    )
 
 
 def test_sentences_are_reordered_and_documents_turned():
     x = WORK.ids("Hard work leads to success . Success brings happiness .")
     parts = noise.sentences(x, WORK.ids("."))
-    assert shown(WORK, noise.permute_sentences(parts, [1, 0])) == "Success brings happiness . Hard work leads to success ."
+    assert (
+        shown(WORK, noise.permute_sentences(parts, [1, 0]))
+        == "Success brings happiness . Hard work leads to success ."
+    )
     assert np.array_equal(noise.permute_sentences(parts, [0, 1]), x)
-    assert shown(WORK, noise.rotate(x, 2)) == "leads to success . Success brings happiness . Hard work"
+    assert (
+        shown(WORK, noise.rotate(x, 2)) == "leads to success . Success brings happiness . Hard work"
+    )
     assert np.array_equal(noise.rotate(noise.rotate(x, 3), len(x) - 3), x)
 
 
 def test_a_last_sentence_may_have_no_end():
-    assert [part.tolist() for part in noise.sentences(np.array([1, 2, 0, 3]), [0])] == [[1, 2, 0], [3]]
+    assert [part.tolist() for part in noise.sentences(np.array([1, 2, 0, 3]), [0])] == [
+        [1, 2, 0],
+        [3],
+    ]
     assert noise.sentences(np.zeros(0, int), [0]) == []
 
 
@@ -62,15 +80,25 @@ def test_what_each_corruption_keeps(row, seed):
     x, draws = drawn(row, seed)
     T, u = len(x), max(1, round(0.15 * len(x)))
     masked = noise.TokenMasking(SPECIAL.mask)(x, draws)
-    assert len(masked) == T and (masked == SPECIAL.mask).sum() == u and np.array_equal(masked[masked < 12], x[masked < 12])
+    assert (
+        len(masked) == T
+        and (masked == SPECIAL.mask).sum() == u
+        and np.array_equal(masked[masked < 12], x[masked < 12])
+    )
     deleted = noise.TokenDeletion()(x, draws)
     rest = iter(x)
-    assert len(deleted) == T - u and all(any(token == other for other in rest) for token in deleted)    # a subsequence
+    assert len(deleted) == T - u and all(
+        any(token == other for other in rest) for token in deleted
+    )  # a subsequence
     filled = noise.TextInfilling(SPECIAL.mask)(x, draws)
     rest = iter(x)
     assert all(any(token == other for other in rest) for token in filled if token != SPECIAL.mask)
     assert (filled < 12).sum() == T - max(1, round(0.3 * T))
-    for permuted in (noise.SentencePermutation((END,)), noise.DocumentRotation(), noise.TokenPermutation()):
+    for permuted in (
+        noise.SentencePermutation((END,)),
+        noise.DocumentRotation(),
+        noise.TokenPermutation(),
+    ):
         assert Counter(permuted(x, draws).tolist()) == Counter(row)
     replaced = noise.TokenReplacement(SPECIAL.ordinary)(x, draws)
     assert len(replaced) == T and (replaced != x).sum() <= u and (replaced < 12).all()
@@ -79,7 +107,7 @@ def test_what_each_corruption_keeps(row, seed):
 def test_all_sentence_orders_and_all_rotations_come():
     x = np.array([1, 0, 2, 0, 3, 0])
     draws = Random(0).uniform((300, noise.DRAWS, 7), np.float64)
-    assert len({tuple(noise.SentencePermutation((END,))(x, row)) for row in draws}) == 6                # 3!
+    assert len({tuple(noise.SentencePermutation((END,))(x, row)) for row in draws}) == 6  # 3!
     assert len({tuple(noise.DocumentRotation()(np.arange(6), row)) for row in draws}) == 6
 
 
@@ -87,9 +115,14 @@ def test_a_mixture_takes_its_parts_as_often_as_its_weights_say():
     draws = Random(0).uniform((4000, noise.DRAWS, 3), np.float64)
     mixture = noise.Mixture((None, None, None), (0.5, 0.2, 0.3))
     counts = Counter(mixture.pick(row) for row in draws)
-    assert all(abs(counts[i] - 4000 * p) < 4 * np.sqrt(4000 * p * (1 - p)) for i, p in enumerate(mixture.weights))
+    assert all(
+        abs(counts[i] - 4000 * p) < 4 * np.sqrt(4000 * p * (1 - p))
+        for i, p in enumerate(mixture.weights)
+    )
     counts = Counter(noise.bart(SPECIAL, [END]).pick(row) for row in draws)
-    assert sorted(counts) == [0, 1, 2, 3, 4] and max(abs(n - 800) for n in counts.values()) < 4 * np.sqrt(4000 * 0.16)
+    assert sorted(counts) == [0, 1, 2, 3, 4] and max(
+        abs(n - 800) for n in counts.values()
+    ) < 4 * np.sqrt(4000 * 0.16)
     with pytest.raises(ConfigError, match="2 probabilities"):
         noise.Mixture((None, None), (0.5, 0.6))
 
@@ -97,15 +130,18 @@ def test_a_mixture_takes_its_parts_as_often_as_its_weights_say():
 def test_the_choice_of_a_part_does_not_fix_what_it_draws():
     """The choice reads a row of numbers that no corruption reads."""
     x, draws = np.arange(8), Random(0).uniform((400, noise.DRAWS, 9), np.float64)
-    rotations = [noise.Mixture((noise.DocumentRotation(), noise.TokenDeletion()))(x, row) for row in draws]
+    rotations = [
+        noise.Mixture((noise.DocumentRotation(), noise.TokenDeletion()))(x, row) for row in draws
+    ]
     assert len({tuple(row) for row in rotations if len(row) == 8}) == 8
 
 
 def test_corruptions_can_follow_each_other():
     """BART's final model: sentences permuted, then spans filled in."""
-    x, both = np.arange(1, 21) % 5, noise.Chain(noise.SentencePermutation((END,)), noise.TextInfilling(SPECIAL.mask))
+    x = np.arange(1, 21) % 5
+    both = noise.Chain(noise.SentencePermutation((END,)), noise.TextInfilling(SPECIAL.mask))
     out = both(*drawn(x, 0))
-    assert (out < 12).sum() == 14 and SPECIAL.mask in out   # 30 % of 20 gone
+    assert (out < 12).sum() == 14 and SPECIAL.mask in out  # 30 % of 20 gone
 
 
 def test_replacements_are_the_words_of_their_own_draws():

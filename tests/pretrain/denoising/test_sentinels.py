@@ -1,4 +1,5 @@
 """Sentinel spans: the three printed examples, and nothing is lost."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,11 +15,26 @@ from tinylm.pretrain.words import Words
 SPECIAL = Special.after(9, sentinels=40, others=3)
 
 
-@pytest.mark.parametrize("text, places, close, source, target", [
-    ("The puppies are frolicking outside the house .", (3, 5, 6), True,
-     "The puppies are [X] outside [Y] .", "[X] frolicking [Y] the house [Z]"),
-    ("The kitten is chasing the ball .", (2, 3, 5, 6), False, "The kitten [X] the [Y]", "[X] is chasing [Y] ball ."),
-    ("I love this red car", (1, 3, 4), True, "I [X] this [Y]", "[X] love [Y] red car [Z]")])
+@pytest.mark.parametrize(
+    "text, places, close, source, target",
+    [
+        (
+            "The puppies are frolicking outside the house .",
+            (3, 5, 6),
+            True,
+            "The puppies are [X] outside [Y] .",
+            "[X] frolicking [Y] the house [Z]",
+        ),
+        (
+            "The kitten is chasing the ball .",
+            (2, 3, 5, 6),
+            False,
+            "The kitten [X] the [Y]",
+            "[X] is chasing [Y] ball .",
+        ),
+        ("I love this red car", (1, 3, 4), True, "I [X] this [Y]", "[X] love [Y] red car [Z]"),
+    ],
+)
 def test_the_printed_examples(text, places, close, source, target):
     words = Words(text)
     x = words.ids(text)
@@ -31,7 +47,9 @@ def test_the_printed_examples(text, places, close, source, target):
 def test_source_and_target_together_say_the_text(tokens, close):
     x, chosen = np.array([t for t, _ in tokens], int), np.array([c for _, c in tokens], bool)
     source, target = sentinel_spans(x, chosen, SPECIAL.sentinels, close)
-    spans = sum(1 for i, c in enumerate(chosen) if c and (i == 0 or not chosen[i - 1]))      # neighbors are one span
+    spans = sum(
+        1 for i, c in enumerate(chosen) if c and (i == 0 or not chosen[i - 1])
+    )  # neighbors are one span
     assert len(source) + len(target) == len(x) + 2 * spans + close
     assert np.array_equal(reconstruct(source, target, SPECIAL.sentinels), x)
 
@@ -41,7 +59,13 @@ def test_masking_nothing_and_everything():
     source, target = sentinel_spans(x, np.zeros(3, bool), SPECIAL.sentinels)
     assert np.array_equal(source, x) and target.tolist() == [SPECIAL.sentinels[0]]
     source, target = sentinel_spans(x, np.ones(3, bool), SPECIAL.sentinels)
-    assert source.tolist() == [SPECIAL.sentinels[0]] and target.tolist() == [SPECIAL.sentinels[0], 4, 5, 6, SPECIAL.sentinels[1]]
+    assert source.tolist() == [SPECIAL.sentinels[0]] and target.tolist() == [
+        SPECIAL.sentinels[0],
+        4,
+        5,
+        6,
+        SPECIAL.sentinels[1],
+    ]
 
 
 @pytest.mark.parametrize("lengths", ["partition", "geometric", "poisson"])
@@ -49,10 +73,13 @@ def test_the_task_masks_its_share(lengths):
     draws = Random(0).uniform((50, DRAWS, 101), np.float64)
     for row in draws:
         source, target = Sentinels(SPECIAL, lengths=lengths)(np.arange(100) % 9, row)
-        assert (source < 9).sum() == 85 and (target < 9).sum() == 15                        # 15 % of 100
+        assert (source < 9).sum() == 85 and (target < 9).sum() == 15  # 15 % of 100
         assert np.array_equal(reconstruct(source, target, SPECIAL.sentinels), np.arange(100) % 9)
-        assert lengths != "partition" or (source >= 9).sum() == 5                           # 15 tokens in spans of 3
-    assert Sentinels(SPECIAL, mode=SPECIAL.others[0])(np.arange(100) % 9, row)[0][0] == SPECIAL.others[0]
+        assert lengths != "partition" or (source >= 9).sum() == 5  # 15 tokens in spans of 3
+    assert (
+        Sentinels(SPECIAL, mode=SPECIAL.others[0])(np.arange(100) % 9, row)[0][0]
+        == SPECIAL.others[0]
+    )
 
 
 def test_what_does_not_work_is_said():

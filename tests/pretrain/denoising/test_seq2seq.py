@@ -1,4 +1,5 @@
 """Encoder-decoder objectives: what the decoder reads and says, and how many of its words count."""
+
 import itertools
 
 import numpy as np
@@ -67,7 +68,10 @@ def test_mass_lies_between_bert_style_and_language_modeling():
     source, target = fragment(x, 2, 3, kitten.special.mask)
     assert kitten.show(source) == "The kitten [MASK] [MASK] [MASK] ball .".split()
     assert kitten.show(target) == "_ _ is chasing the _ _".split()
-    assert all(np.array_equal(a, b) for a, b in zip(fragment(x, 4, 1, 9), masked_pair(x, np.arange(7) == 4, 9)))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(fragment(x, 4, 1, 9), masked_pair(x, np.arange(7) == 4, 9))
+    )
     whole = one(*fragment(WORDS.ids(OUT), 0, 8, MASK))
     assert shown(whole.inputs[0]) == "[CLS]" + " [MASK]" * 8 and shown(whole.targets[0]) == OUT
     assert shown(whole.decoder[0]) == "<s> The puppies are frolicking outside the house"
@@ -78,10 +82,13 @@ def test_the_tasks_draw_their_share(rng):
     fragments = Seq2SeqLM(SPECIAL, Fragment(SPECIAL), end=False).make_batch(x, Random(0))
     for row in fragments.targets:
         places = np.flatnonzero(row != IGNORE)
-        assert len(places) == 10 and places[-1] - places[0] == 9                            # half of 20, in one run
+        assert len(places) == 10 and places[-1] - places[0] == 9  # half of 20, in one run
     assert len({int(np.flatnonzero(row != IGNORE)[0]) for row in fragments.targets}) > 5
     masked = Seq2SeqLM(SPECIAL, Masked(SPECIAL), end=False).make_batch(x, Random(0))
-    assert ((masked.targets != IGNORE).sum(1) == 3).all() and masked.inputs.shape == (30, 21)      # 15 % of 20
+    assert ((masked.targets != IGNORE).sum(1) == 3).all() and masked.inputs.shape == (
+        30,
+        21,
+    )  # 15 % of 20
 
 
 def test_padding_is_marked_in_the_source_and_ignored_in_the_target():
@@ -96,17 +103,24 @@ def test_padding_is_marked_in_the_source_and_ignored_in_the_target():
 
 
 def test_padding_changes_no_loss():
-    model, pairs = seq2seq(), [(np.array([1, 2]), np.array([3])), (np.array([1]), np.array([2, 3, 0]))]
+    model = seq2seq()
+    pairs = [(np.array([1, 2]), np.array([3])), (np.array([1]), np.array([2, 3, 0]))]
     objective = Seq2SeqLM(SPECIAL, None)
     sums = [objective.loss(model, seq2seq_batch(part, SPECIAL)) for part in (pairs[:1], pairs[1:])]
     together = objective.loss(model, seq2seq_batch(pairs, SPECIAL))[0].item()
-    assert together == pytest.approx(sum(m["tokens"] * m["loss"] for _, m in sums) / 6, rel=1e-12)       # 2 + 4 targets
+    assert together == pytest.approx(
+        sum(m["tokens"] * m["loss"] for _, m in sums) / 6, rel=1e-12
+    )  # 2 + 4 targets
 
 
 def test_logits_where_nothing_is_predicted_have_no_gradient():
     batch = one(*masked_pair(WORDS.ids(OUT), at(3, 5), MASK))
-    logits = tl.Tensor(np.random.default_rng(0).normal(size=(1, 8, WORDS.special.vocab_size)), requires_grad=True)
-    g, = tl.grad(Seq2SeqLM(WORDS.special, None).loss(lambda *ids, **masks: logits, batch)[0], [logits])
+    logits = tl.Tensor(
+        np.random.default_rng(0).normal(size=(1, 8, WORDS.special.vocab_size)), requires_grad=True
+    )
+    (g,) = tl.grad(
+        Seq2SeqLM(WORDS.special, None).loss(lambda *ids, **masks: logits, batch)[0], [logits]
+    )
     assert np.flatnonzero(np.abs(g.numpy()[0]).sum(-1)).tolist() == [3, 5]
 
 
@@ -119,8 +133,8 @@ def test_the_chances_of_all_targets_sum_to_one():
     batch = seq2seq_batch([(source, target) for target in targets], SPECIAL, end=False)
     objective = Seq2SeqLM(SPECIAL, None, end=False)
     rows = (batch.rows(i, i + 1) for i in range(len(targets)))
-    total = sum(np.exp(-2 * objective.loss(model, row)[1]["loss"]) for row in rows)     # 2 tokens each
-    assert total == pytest.approx(1, rel=1e-12)             # V^2 strings
+    total = sum(np.exp(-2 * objective.loss(model, row)[1]["loss"]) for row in rows)  # 2 tokens each
+    assert total == pytest.approx(1, rel=1e-12)  # V^2 strings
 
 
 def test_denoising_without_noise_is_copying(rng):
@@ -128,7 +142,9 @@ def test_denoising_without_noise_is_copying(rng):
     batch = Seq2SeqLM(SPECIAL, Denoise(lambda ids, draws: ids)).make_batch(x, Random(0))
     assert np.array_equal(batch.inputs[:, 1:], x) and np.array_equal(batch.targets[:, :-1], x)
     noisy = Seq2SeqLM(SPECIAL, Denoise(TokenMasking(SPECIAL.mask, 1.0))).make_batch(x, Random(0))
-    assert (noisy.inputs[:, 1:] == SPECIAL.mask).all() and np.array_equal(noisy.targets, batch.targets)
+    assert (noisy.inputs[:, 1:] == SPECIAL.mask).all() and np.array_equal(
+        noisy.targets, batch.targets
+    )
 
 
 def test_bert_style_masks_the_tokens_with_the_smallest_draws():

@@ -1,4 +1,5 @@
 """Text to text: the four examples of the book, scores as text, mixtures of tasks."""
+
 from decimal import Decimal
 
 import numpy as np
@@ -16,18 +17,35 @@ from tinylm.pretrain.denoising.text_to_text import (
 )
 
 EXAMPLES = [
-    (TextToText("Translate from Chinese to English:", "你好！", "Hello!"),
-     "[CLS] Translate from Chinese to English: 你好！ → <s> Hello!"),
-    (TextToText("Answer:", "when was Albert Einstein born?", "He was born on March 14, 1879."),
-     "[CLS] Answer: when was Albert Einstein born? → <s> He was born on March 14, 1879."),
-    (TextToText("Simplify:", "the professor, who has published numerous papers in his field, will be giving a lecture on the topic "
-                "next week.", "The experienced professor will give a lecture next week."),
-     "[CLS] Simplify: the professor, who has published numerous papers in his field, will be giving a lecture on the topic next "
-     "week. → <s> The experienced professor will give a lecture next week."),
-    (TextToText("Score the translation from English to Chinese.", "English: when in Rome, do as the Romans do. "
-                "Chinese: 人 在 罗马 就 像 罗马 人 一样 做事 。", number_to_text(0.81)),
-     "[CLS] Score the translation from English to Chinese. English: when in Rome, do as the Romans do. "
-     "Chinese: 人 在 罗马 就 像 罗马 人 一样 做事 。 → <s> 0.81")]
+    (
+        TextToText("Translate from Chinese to English:", "你好！", "Hello!"),
+        "[CLS] Translate from Chinese to English: 你好！ → <s> Hello!",
+    ),
+    (
+        TextToText("Answer:", "when was Albert Einstein born?", "He was born on March 14, 1879."),
+        "[CLS] Answer: when was Albert Einstein born? → <s> He was born on March 14, 1879.",
+    ),
+    (
+        TextToText(
+            "Simplify:",
+            "the professor, who has published numerous papers in his field, will be giving a lecture on the topic "
+            "next week.",
+            "The experienced professor will give a lecture next week.",
+        ),
+        "[CLS] Simplify: the professor, who has published numerous papers in his field, will be giving a lecture on the topic next "
+        "week. → <s> The experienced professor will give a lecture next week.",
+    ),
+    (
+        TextToText(
+            "Score the translation from English to Chinese.",
+            "English: when in Rome, do as the Romans do. "
+            "Chinese: 人 在 罗马 就 像 罗马 人 一样 做事 。",
+            number_to_text(0.81),
+        ),
+        "[CLS] Score the translation from English to Chinese. English: when in Rome, do as the Romans do. "
+        "Chinese: 人 在 罗马 就 像 罗马 人 一样 做事 。 → <s> 0.81",
+    ),
+]
 
 
 @pytest.mark.parametrize("example, line", EXAMPLES)
@@ -36,21 +54,38 @@ def test_the_examples_of_the_book(example, line):
 
 
 def test_a_task_may_come_without_instruction():
-    assert str(TextToText("", "x", "y")) == "[CLS] x → <s> y" and parse("[CLS] x → <s> y") == TextToText("", "x", "y")
+    assert str(TextToText("", "x", "y")) == "[CLS] x → <s> y" and parse(
+        "[CLS] x → <s> y"
+    ) == TextToText("", "x", "y")
 
 
 def test_a_score_is_a_text():
-    assert number_to_text(3.71, step=0.2) == "3.8" and number_to_text(2, step=1) == "2" and text_to_number("0.81") == 0.81
+    assert (
+        number_to_text(3.71, step=0.2) == "3.8"
+        and number_to_text(2, step=1) == "2"
+        and text_to_number("0.81") == 0.81
+    )
     assert text_to_number("about one") is None and text_to_number("nan") is None
 
 
-@pytest.mark.parametrize("x, step, text", [
-    (0.3, 0.25, "0.25"), (0.4, 0.25, "0.50"), (7, 2.5, "7.5"), (8, 2.5, "7.5"), (123, 50, "100"),
-    (0.35, 0.1, "0.4"),  # halfway between 0.3 and 0.4: the even one
-    (3.05, 0.1, "3.0"),  # also halfway; 3.05 / 0.1 in floats is 30.499..
-    (-0.3, 0.25, "-0.25"), (-0.1, 0.25, "0.00"), (1e-7, 1e-7, "0.0000001"),
-    (1e20, 0.01, "100000000000000000000.00"), (0.81, 0.01, "0.81"),
-    (np.float32(0.81), 0.01, "0.81")])
+@pytest.mark.parametrize(
+    "x, step, text",
+    [
+        (0.3, 0.25, "0.25"),
+        (0.4, 0.25, "0.50"),
+        (7, 2.5, "7.5"),
+        (8, 2.5, "7.5"),
+        (123, 50, "100"),
+        (0.35, 0.1, "0.4"),  # halfway between 0.3 and 0.4: the even one
+        (3.05, 0.1, "3.0"),  # also halfway; 3.05 / 0.1 in floats is 30.499..
+        (-0.3, 0.25, "-0.25"),
+        (-0.1, 0.25, "0.00"),
+        (1e-7, 1e-7, "0.0000001"),
+        (1e20, 0.01, "100000000000000000000.00"),
+        (0.81, 0.01, "0.81"),
+        (np.float32(0.81), 0.01, "0.81"),
+    ],
+)
 def test_a_score_as_text_is_a_multiple_of_the_step(x, step, text):
     assert number_to_text(x, step) == text
     assert Decimal(text) % Decimal(str(step)) == 0
@@ -66,17 +101,47 @@ def test_what_has_no_multiple_is_refused():
             number_to_text(x)
 
 
-@pytest.mark.parametrize("text, number", [
-    ("0.81", 0.81), (" 3.8 ", 3.8), ("-2", -2), ("+2.", 2), (".5", 0.5), ("1e3", 1000),
-    ("1E-3", 0.001)])
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("0.81", 0.81),
+        (" 3.8 ", 3.8),
+        ("-2", -2),
+        ("+2.", 2),
+        (".5", 0.5),
+        ("1e3", 1000),
+        ("1E-3", 0.001),
+    ],
+)
 def test_a_number_is_read_from_its_text(text, number):
     assert text_to_number(text) == number
 
 
-@pytest.mark.parametrize("text", [
-    "1_0", "0.8_1", "٣", "３.８", "१२", "0.٨", "1,5", "0x10", "1e", "", ".", "-", "about one",
-    "nan", "inf", "1e999",
-    "1 2", "3.8.", "²", "½"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1_0",
+        "0.8_1",
+        "٣",
+        "３.８",
+        "१२",
+        "0.٨",
+        "1,5",
+        "0x10",
+        "1e",
+        "",
+        ".",
+        "-",
+        "about one",
+        "nan",
+        "inf",
+        "1e999",
+        "1 2",
+        "3.8.",
+        "²",
+        "½",
+    ],
+)
 def test_any_other_text_is_no_number(text):
     assert text_to_number(text) is None
 

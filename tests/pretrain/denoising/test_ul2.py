@@ -1,4 +1,5 @@
 """UL2: every denoiser announces itself, and none loses a token."""
+
 import numpy as np
 import pytest
 
@@ -25,14 +26,27 @@ def test_seven_denoisers_each_with_its_mode():
 
 def test_the_sequential_denoiser_is_prefix_lm_with_a_sentinel():
     source, target = Sequential(SPECIAL, S)(np.arange(8), np.full((DRAWS, 9), 0.5))
-    assert source.tolist() == [S, 0, 1, 2, 3, SPECIAL.sentinels[0]] and target.tolist() == [SPECIAL.sentinels[0], 4, 5, 6, 7]
+    assert source.tolist() == [S, 0, 1, 2, 3, SPECIAL.sentinels[0]] and target.tolist() == [
+        SPECIAL.sentinels[0],
+        4,
+        5,
+        6,
+        7,
+    ]
 
 
 def test_long_spans_make_few_sentinels():
     mixture, x = ul2(SPECIAL), np.arange(100) % 9
     row = Random(1).uniform((DRAWS, 101), np.float64)
     spans = [int(np.isin(part(x, row)[0], SPECIAL.sentinels).sum()) for part in mixture.parts[:6]]
-    assert spans == [5, 2, 17, 6, 1, 1]                     # 15/3, 15/8, 50/3, 50/8, 15/64, 50/64, rounded, at least one
+    assert spans == [
+        5,
+        2,
+        17,
+        6,
+        1,
+        1,
+    ]  # 15/3, 15/8, 50/3, 50/8, 15/64, 50/64, rounded, at least one
 
 
 def test_mode_tokens_are_needed():

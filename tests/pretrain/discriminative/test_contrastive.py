@@ -1,4 +1,5 @@
 """Contrastive losses: their values where they are known, and scores of pairs of sentences."""
+
 import numpy as np
 import pytest
 
@@ -30,9 +31,13 @@ def vectors(rng, B=4, D=3):
 def test_scores_of_two_sentences(rng):
     a, b = vectors(rng), vectors(rng)
     np.testing.assert_allclose(cosine_score(a, b).numpy(), cosine_score(b, a).numpy(), rtol=1e-12)
-    np.testing.assert_allclose(cosine_score(a * 3, b * 0.1).numpy(), cosine_score(a, b).numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        cosine_score(a * 3, b * 0.1).numpy(), cosine_score(a, b).numpy(), rtol=1e-9
+    )
     np.testing.assert_allclose(cosine_score(a, a).numpy(), 1, rtol=1e-9)  # 1e-12 under the root
-    np.testing.assert_allclose(bilinear_score(a, b, tl.Tensor(np.eye(3))).numpy(), dot_score(a, b).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(
+        bilinear_score(a, b, tl.Tensor(np.eye(3))).numpy(), dot_score(a, b).numpy(), rtol=1e-12
+    )
 
 
 def test_one_row_has_nothing_to_choose_and_equal_scores_cost_log_B(rng):
@@ -44,7 +49,9 @@ def test_one_row_has_nothing_to_choose_and_equal_scores_cost_log_B(rng):
 
 def test_the_symmetric_loss_does_not_care_which_side_is_which(rng):
     a, b = vectors(rng), vectors(rng)
-    assert info_nce(a, b, symmetric=True).item() == pytest.approx(info_nce(b, a, symmetric=True).item(), rel=1e-12)
+    assert info_nce(a, b, symmetric=True).item() == pytest.approx(
+        info_nce(b, a, symmetric=True).item(), rel=1e-12
+    )
     assert info_nce(a, b).item() != pytest.approx(info_nce(b, a).item(), rel=1e-3)
 
 
@@ -52,7 +59,9 @@ def test_by_hand(rng):
     a, b = vectors(rng), vectors(rng)
     x, y = (v.numpy() / np.linalg.norm(v.numpy(), axis=1, keepdims=True) for v in (a, b))
     scores = np.exp(x @ y.T / 0.5)
-    assert info_nce(a, b, 0.5).item() == pytest.approx(-np.log(np.diag(scores) / scores.sum(1)).mean(), rel=1e-9)
+    assert info_nce(a, b, 0.5).item() == pytest.approx(
+        -np.log(np.diag(scores) / scores.sum(1)).mean(), rel=1e-9
+    )
 
 
 def test_both_directions_by_hand(rng):
@@ -63,7 +72,7 @@ def test_both_directions_by_hand(rng):
     there, back = np.diag(chances) / chances.sum(1), np.diag(chances) / chances.sum(0)
     by_hand = (-np.log(there).mean() - np.log(back).mean()) / 2
     assert info_nce(a, b, 0.5, symmetric=True).item() == pytest.approx(by_hand, rel=1e-9)
-    log_scale = tl.Tensor(np.array(np.log(2)))              # 1 / 0.5
+    log_scale = tl.Tensor(np.array(np.log(2)))  # 1 / 0.5
     assert clip_loss(a, b, log_scale).item() == pytest.approx(by_hand, rel=1e-9)
 
 
@@ -102,7 +111,7 @@ def test_clip_starts_at_the_temperature_of_the_paper_and_reads_with_two_encoders
     assert np.exp(model.log_scale.item()) == pytest.approx(1 / 0.07, rel=1e-12)
     batch = objective.make_batch(PAIRS)
     a, b = (v.numpy() for v in objective.embed(model, batch))
-    ids = np.array([SPECIAL.cls, *PAIRS[0][0]])             # the first text alone, without padding
+    ids = np.array([SPECIAL.cls, *PAIRS[0][0]])  # the first text alone, without padding
     state = model.first.hidden(ids[None]).numpy()[:, 0]
     np.testing.assert_allclose(a[:1], state @ model.first_map.numpy(), rtol=1e-10)
     ids = np.array([SPECIAL.cls, *PAIRS[1][1]])
@@ -127,13 +136,18 @@ def test_padding_changes_no_vector_of_a_pair():
 def test_clip_trains_both_encoders_and_the_temperature_which_comes_back_from_its_limit():
     model, objective = clip_model(), PairEmbedding(SPECIAL)
     optimizer = SGD(FlatParameters(model.named_parameters()), lr=0.1)
-    model.log_scale.data[...] = np.log(1e4)                 # as after an update that went too far
+    model.log_scale.data[...] = np.log(1e4)  # as after an update that went too far
     batch = objective.make_batch([*PAIRS, (PAIRS[0][1], PAIRS[1][0])])
     first = objective.loss(model, batch)[0]
     assert np.exp(model.log_scale.item()) == pytest.approx(100, rel=1e-12)
     first.backward()
-    for part in (model.first_map, model.second_map, model.log_scale, model.first.tokens.weight,
-                 model.second.tokens.weight):
+    for part in (
+        model.first_map,
+        model.second_map,
+        model.log_scale,
+        model.first.tokens.weight,
+        model.second.tokens.weight,
+    ):
         assert np.abs(part.grad.numpy()).max() > 0
     optimizer.step()
     assert model.log_scale.item() != pytest.approx(np.log(100), abs=1e-9)
@@ -142,7 +156,7 @@ def test_clip_trains_both_encoders_and_the_temperature_which_comes_back_from_its
 def test_clip_learns_which_text_belongs_to_which():
     model, objective = clip_model(), PairEmbedding(SPECIAL)
     optimizer = AdamW(FlatParameters(model.named_parameters()), lr=1e-2)
-    rows = lambda step, start, stop: PAIRS[start:stop]      # noqa: E731
+    rows = lambda step, start, stop: PAIRS[start:stop]  # noqa: E731
     trainer = Trainer(model, objective, optimizer, rows, 2, 1e-2)
     before = objective.loss(model, objective.make_batch(PAIRS))[0].item()
     assert trainer.run(20)
@@ -151,7 +165,9 @@ def test_clip_learns_which_text_belongs_to_which():
 
 def test_padding_is_not_in_the_mean(rng):
     h = tl.Tensor(rng.normal(size=(1, 3, 2)))
-    np.testing.assert_allclose(mean_pool(h, np.array([[True, True, False]])).numpy(), h.numpy()[:, :2].mean(1), rtol=1e-12)
+    np.testing.assert_allclose(
+        mean_pool(h, np.array([[True, True, False]])).numpy(), h.numpy()[:, :2].mean(1), rtol=1e-12
+    )
     np.testing.assert_allclose(mean_pool(h).numpy(), h.numpy().mean(1), rtol=1e-12)
 
 
@@ -159,9 +175,13 @@ def test_padding_is_not_in_the_mean(rng):
 def test_two_readings_differ_by_dropout_alone(pool):
     objective = SentenceEmbedding(SPECIAL, pool=pool)
     batch, model = objective.make_batch(TEXT), encoder(languages=0, dropout=0.3)
-    assert np.array_equal(objective.embed(model, batch).numpy(), objective.embed(model, batch).numpy())
+    assert np.array_equal(
+        objective.embed(model, batch).numpy(), objective.embed(model, batch).numpy()
+    )
     model.train()
-    assert not np.array_equal(objective.embed(model, batch).numpy(), objective.embed(model, batch).numpy())
+    assert not np.array_equal(
+        objective.embed(model, batch).numpy(), objective.embed(model, batch).numpy()
+    )
     assert objective.loss(model, batch)[1]["tokens"] == batch.tokens == 2
 
 
@@ -180,6 +200,6 @@ def test_means_and_directions_of_float16_are_taken_in_float32():
     h = tl.Tensor(np.full((1, 400, 2), 300.0, np.float16))  # the sum, 120 000, is no float16
     shown = np.arange(400)[None] < 399
     np.testing.assert_array_equal(mean_pool(h, shown).numpy(), [[300, 300]])
-    for value in (0.0, 1e-4):                               # 1e-12 is no float16 either
+    for value in (0.0, 1e-4):  # 1e-12 is no float16 either
         direction = unit(tl.Tensor(np.full((1, 4), value, np.float16))).numpy()
         np.testing.assert_allclose(direction, np.full((1, 4), 0.5 * (value > 0)), atol=1e-3)

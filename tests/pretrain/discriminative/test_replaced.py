@@ -1,4 +1,5 @@
 """Replaced-token detection: labels by comparison, samples of the softmax, separate gradients."""
+
 import numpy as np
 import pytest
 
@@ -38,7 +39,7 @@ class Guesser:
 
     def hidden(self, ids, mask=None):
         h = np.zeros((*ids.shape, SPECIAL.vocab_size))
-        h[MASKED, GUESSES] = 800.0                          # softmax: exactly 1 for the guess
+        h[MASKED, GUESSES] = 800.0  # softmax: exactly 1 for the guess
         return tl.Tensor(h)
 
     def logits(self, h):
@@ -53,8 +54,13 @@ def guessed_batch():
     """ORIGINAL masked at MASKED, in row 1 the last token not judged."""
     judged = np.ones(ORIGINAL.shape, bool)
     judged[:, 0] = judged[1, 4] = False
-    return ReplacedBatch(mask_tokens(ORIGINAL, MASKED, SPECIAL.mask), targets_at(ORIGINAL, MASKED),
-                         original=ORIGINAL, draws=np.full(ORIGINAL.shape, 0.5), judged=judged)
+    return ReplacedBatch(
+        mask_tokens(ORIGINAL, MASKED, SPECIAL.mask),
+        targets_at(ORIGINAL, MASKED),
+        original=ORIGINAL,
+        draws=np.full(ORIGINAL.shape, 0.5),
+        judged=judged,
+    )
 
 
 def test_the_loss_of_the_discriminator_by_hand():
@@ -63,7 +69,7 @@ def test_the_loss_of_the_discriminator_by_hand():
     model = Guesser(z)
     metrics = ReplacedTokens(SPECIAL).loss(model, guessed_batch())[1]
     assert model.read.tolist() == [[SPECIAL.cls, 0, 1, 2, 2], [SPECIAL.cls, 0, 2, 1, 0]]
-    p = 1 / (1 + np.exp(-z))                                # probability of "replaced"
+    p = 1 / (1 + np.exp(-z))  # probability of "replaced"
     original, replaced = -np.log(1 - p), -np.log(p)
     first = (original[0, 1] + original[0, 2] + original[0, 3] + replaced[0, 4]) / 4
     second = (replaced[1, 1] + original[1, 2] + original[1, 3]) / 3
@@ -91,7 +97,7 @@ def test_the_generator_reads_nothing_but_masks_where_it_predicts(rng):
     text = rng.integers(0, 4, (40, 40))
     batch = ReplacedTokens(SPECIAL).make_batch(text, Random(0))
     chosen = batch.targets != IGNORE
-    assert chosen.sum() == 40 * 6                           # 15 % of 40 in every row
+    assert chosen.sum() == 40 * 6  # 15 % of 40 in every row
     assert (batch.inputs[chosen] == SPECIAL.mask).all()
     assert np.array_equal(batch.inputs[~chosen], batch.original[~chosen])
     assert np.array_equal(batch.original[:, 1:], text)
@@ -121,7 +127,7 @@ def test_samples_have_the_probabilities_of_the_softmax():
     logits = np.log(p + 1e-300)
     drawn = sample_from(np.broadcast_to(logits, (8000, 4)), Random(0).uniform((8000,), np.float64))
     counts = np.bincount(drawn, minlength=4)
-    deviations = np.sqrt(8000 * p * (1 - p))                # of a binomial; none for p = 0
+    deviations = np.sqrt(8000 * p * (1 - p))  # of a binomial; none for p = 0
     assert (abs(counts - 8000 * p) <= 4 * deviations).all()
     assert sample_from(np.zeros((1, 3)), np.array([1 - 1e-16])).item() == 2
 
@@ -171,9 +177,9 @@ def test_the_policy_gradient_is_on_average_that_of_the_expected_reward(rng):
     p = np.exp(logits.numpy()[0, 0]) / np.exp(logits.numpy()).sum()
     average = 0
     for v in range(V):
-        surrogate = fooling_loss(logits, np.array([[v]]), rewards[None, v:v + 1], np.array([[0]]))
+        surrogate = fooling_loss(logits, np.array([[v]]), rewards[None, v : v + 1], np.array([[0]]))
         average = average + p[v] * tl.grad(surrogate, [logits])[0].numpy()
-    exact, = tl.grad(-(softmax(logits) * rewards).sum(), [logits])
+    (exact,) = tl.grad(-(softmax(logits) * rewards).sum(), [logits])
     np.testing.assert_allclose(average, exact.numpy(), rtol=1e-10, atol=1e-14)
     ignored = fooling_loss(logits, np.array([[2]]), np.array([[3.0]]), np.array([[IGNORE]]))
     assert ignored.item() == 0

@@ -1,4 +1,5 @@
 """Co-training: two views teach each other; two equal views are one."""
+
 import numpy as np
 import pytest
 
@@ -7,15 +8,19 @@ from tinylm.errors import ConfigError
 from tinylm.pretrain.early.co_training import co_training, most_confident, together
 from tinylm.pretrain.early.naive_bayes import naive_bayes
 
-V = 12                                                      # words of each view; six are of each class
+V = 12  # words of each view; six are of each class
 
 
 def two_views(n, seed, words=3):
-    """Examples (view 0, view 1), independent given the class: a text's words are of its class with probability 0.8."""
+    """Examples (view 0, view 1), independent given the class: a text's words are of its class with
+    probability 0.8.
+    """
     rng = Random(seed)
     labels = np.arange(n) % 2
     own = rng.uniform((n, 2, words)) < 0.8
-    ids = rng.integers(0, V // 2, (n, 2, words)) + V // 2 * np.where(own, labels[:, None, None], 1 - labels[:, None, None])
+    ids = rng.integers(0, V // 2, (n, 2, words)) + V // 2 * np.where(
+        own, labels[:, None, None], 1 - labels[:, None, None]
+    )
     return [(tuple(map(tuple, x.tolist())), int(y)) for x, y in zip(ids, labels)]
 
 
@@ -39,7 +44,7 @@ def test_each_class_gets_its_most_probable_rows():
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     assert most_confident(p, 1) == [(0.9, 0, 0), (0.8, 2, 1)]
     np.testing.assert_allclose(together([p[:1], np.array([[0.5, 0.5]])]).argmax(1), [0])
-    np.testing.assert_allclose(together([p, p]), p)         # of two that agree to the letter, one
+    np.testing.assert_allclose(together([p, p]), p)  # of two that agree to the letter, one
 
 
 def test_two_equal_views_are_self_training():
@@ -54,9 +59,13 @@ def test_two_equal_views_are_self_training():
 
 def test_no_round_is_the_supervised_model():
     data = two_views(20, 0)
-    probabilities, models, history = co_training(naive_bayes(V, 2), [first], data[:4], [x for x, _ in data[4:]], rounds=0)
+    probabilities, models, history = co_training(
+        naive_bayes(V, 2), [first], data[:4], [x for x, _ in data[4:]], rounds=0
+    )
     assert history == []
-    np.testing.assert_array_equal(models[0]([(0,)]), naive_bayes(V, 2)([(first(x), y) for x, y in data[:4]])([(0,)]))
+    np.testing.assert_array_equal(
+        models[0]([(0,)]), naive_bayes(V, 2)([(first(x), y) for x, y in data[:4]])([(0,)])
+    )
 
 
 def test_independent_views_improve_on_the_labels_alone():
@@ -68,14 +77,17 @@ def test_independent_views_improve_on_the_labels_alone():
         plain = co_training(learn, [first, second], labeled, [], rounds=0)[0]
         taught = co_training(learn, [first, second], labeled, unlabeled, per_class=2, rounds=40)[0]
         gains.append(accuracy(taught, test) - accuracy(plain, test))
-    # Four labels against four and 160 that the views gave each other: fixed seeds, so the gain is a fixed number
+    # Four labels against four and 160 that the views gave each other: fixed seeds, so the gain is a
+    # fixed number
     assert np.mean(gains) > 0.1 and np.min(gains) > -0.02
 
 
 def test_every_text_is_labeled_at_most_once_and_the_pool_limits_the_choice():
     data = two_views(40, 1)
-    history = co_training(naive_bayes(V, 2), [first, second], data[:4], [x for x, _ in data[4:]], pool=10, rounds=50)[2]
+    history = co_training(
+        naive_bayes(V, 2), [first, second], data[:4], [x for x, _ in data[4:]], pool=10, rounds=50
+    )[2]
     rows = [row for labels in history for row in labels]
-    assert sorted(rows) == list(range(36))                  # all of the unlabeled in the end, each once
+    assert sorted(rows) == list(range(36))  # all of the unlabeled in the end, each once
     with pytest.raises(ConfigError, match="some of both"):
         co_training(naive_bayes(V, 2), [], data[:4], [])

@@ -1,4 +1,5 @@
 """Yarowsky's decision lists on plants that live and plants that make things."""
+
 import math
 
 import pytest
@@ -11,8 +12,15 @@ from tinylm.pretrain.early.decision_list import (
     yarowsky,
 )
 
-CONTEXTS = [{"life", "animal"}, {"animal", "species"}, {"species", "grow"},
-            {"manufacturing", "worker"}, {"worker", "union"}, {"union", "strike"}, {"strange"}]
+CONTEXTS = [
+    {"life", "animal"},
+    {"animal", "species"},
+    {"species", "grow"},
+    {"manufacturing", "worker"},
+    {"worker", "union"},
+    {"union", "strike"},
+    {"strange"},
+]
 SEEDS = {"life": "living", "manufacturing": "factory"}
 
 
@@ -25,7 +33,10 @@ def test_rules_are_ordered_by_their_log_ratio():
 
 def test_only_the_surest_rule_decides():
     rules = [(3.0, "a", "x"), (2.0, "b", "y"), (1.9, "c", "y")]
-    assert decide(rules, {"a", "b", "c"}) == ("x", 3.0)     # 3.0 against 2.0 + 1.9: nothing is added up
+    assert decide(rules, {"a", "b", "c"}) == (
+        "x",
+        3.0,
+    )  # 3.0 against 2.0 + 1.9: nothing is added up
 
 
 def test_seeds_spread_round_by_round_to_a_fixed_point():
@@ -34,14 +45,20 @@ def test_seeds_spread_round_by_round_to_a_fixed_point():
     assert history[1][1] == "living" and history[1][4] == "factory"
     assert labels == ["living"] * 3 + ["factory"] * 3 + [None]
     assert len(history) < 20 and yarowsky(CONTEXTS, SEEDS, rounds=len(history))[0] == labels
-    assert rules[0][0] == math.inf                          # seeds stay
+    assert rules[0][0] == math.inf  # seeds stay
 
 
 def test_one_sense_per_discourse_labels_what_no_rule_reaches():
-    assert one_sense_per_discourse(["x", None, "y", "x", None], [0, 0, 0, 0, 1]) == ["x", "x", "x", "x", None]
-    assert one_sense_per_discourse(["x", "y"], [0, 0]) == ["x", "y"]                   # a tie
+    assert one_sense_per_discourse(["x", None, "y", "x", None], [0, 0, 0, 0, 1]) == [
+        "x",
+        "x",
+        "x",
+        "x",
+        None,
+    ]
+    assert one_sense_per_discourse(["x", "y"], [0, 0]) == ["x", "y"]  # a tie
     labels, _, _ = yarowsky(CONTEXTS, SEEDS, discourses=[0, 0, 0, 1, 1, 2, 0])
-    assert labels[6] == "living"                            # a strange context in a text about living plants
+    assert labels[6] == "living"  # a strange context in a text about living plants
 
 
 def test_it_needs_a_seed():

@@ -1,4 +1,7 @@
-"""Layer-wise pretraining: the error by hand, one layer at a time, and the linear case, whose optimum is known."""
+"""Layer-wise pretraining: the error by hand, one layer at a time, and the linear case, whose
+optimum is known.
+"""
+
 import numpy as np
 import pytest
 
@@ -28,7 +31,7 @@ def test_the_error_of_bits_by_hand():
     # s(0) = 1/2 costs log 2 whatever u is; s(log 3) = 3/4 for a bit that is 1 costs -log(3/4)
     np.testing.assert_allclose(bit_cross_entropy(Tensor(a), u).item(), np.log(2) - np.log(0.75))
     sure = bit_cross_entropy(Tensor(np.array([[800.0, -800.0]])), np.array([[1.0, 0.0]]))
-    assert sure.item() == 0                                 # and no overflow
+    assert sure.item() == 0  # and no overflow
 
 
 def test_a_linear_autoencoder_finds_the_principal_components(rng):
@@ -36,8 +39,15 @@ def test_a_linear_autoencoder_finds_the_principal_components(rng):
     x -= x.mean(axis=0)
     for tied in (True, False):
         layer = Autoencoder(5, 2, Random(0), identity, squared_error, tied=tied, dtype=np.float64)
-        for lr in (3e-2, 3e-3, 3e-4):                       # Adam ends within a step of the optimum: ever shorter ones
-            minimize(lambda rows, _, layer=layer: layer.loss(x[rows]), layer.named_parameters(), 40, 250, 40, lr)
+        for lr in (3e-2, 3e-3, 3e-4):  # Adam ends within a step of the optimum: ever shorter ones
+            minimize(
+                lambda rows, _, layer=layer: layer.loss(x[rows]),
+                layer.named_parameters(),
+                40,
+                250,
+                40,
+                lr,
+            )
         discarded = np.linalg.svd(x, compute_uv=False)[2:] ** 2
         # No linear map of rank 2 does better (Eckart & Young 1936)
         np.testing.assert_allclose(layer.loss(x).item(), discarded.sum() / 40, rtol=1e-6)
@@ -51,11 +61,15 @@ def test_one_layer_learns_at_a_time_and_its_error_falls(rng):
     assert all(curve[-5:].mean() < curve[:5].mean() for curve in curves) and len(curves) == 2
     after = stack.state_dict()
     assert not np.array_equal(after["layers.0.weight"], before["layers.0.weight"])
-    np.testing.assert_array_equal(after["out.weight"], before["out.weight"])            # the classifier has its own phase
+    np.testing.assert_array_equal(
+        after["out.weight"], before["out.weight"]
+    )  # the classifier has its own phase
     alone = StackedAutoencoder((8, 4), 2, dtype=np.float64)
-    alone.layers[0].load_state_dict({name.removeprefix("layers.0."): before[name] for name in first})
+    alone.layers[0].load_state_dict(
+        {name.removeprefix("layers.0."): before[name] for name in first}
+    )
     pretrain_layers(alone, u, 60, lr=0.05)
-    for name in first:                                      # the first layer is what it would be without a second
+    for name in first:  # the first layer is what it would be without a second
         np.testing.assert_array_equal(after[name], alone.state_dict()[name])
 
 
@@ -63,8 +77,8 @@ def test_noise_falls_on_what_is_read_not_on_what_is_to_be_given_back():
     layer, u = Autoencoder(6, 3, Random(0), noise=1.0, dtype=np.float64), np.ones((2, 6))
     layer.weight.data += 1.0
     silent = layer.error(layer.decode(layer.encode(Tensor(np.zeros((2, 6))))), u).item()
-    assert layer.loss(u, Random(1)).item() == silent        # everything lost: as if it read zeros
-    assert layer.loss(u).item() != silent                   # without draws, without noise
+    assert layer.loss(u, Random(1)).item() == silent  # everything lost: as if it read zeros
+    assert layer.loss(u).item() != silent  # without draws, without noise
 
 
 def test_the_supervised_phase_goes_on_from_there_and_leaves_decoders_alone(rng):
@@ -72,7 +86,7 @@ def test_the_supervised_phase_goes_on_from_there_and_leaves_decoders_alone(rng):
     pretrain_layers(stack, u, 60, lr=0.05)
     before = stack.state_dict()
     losses = train_classifier(stack, u, u[:, 0].astype(int), 150, lr=0.05)
-    assert losses[-10:].mean() < 0.1 < losses[0]            # the label is one of the two causes
+    assert losses[-10:].mean() < 0.1 < losses[0]  # the label is one of the two causes
     after = stack.state_dict()
     for name in before:
         assert np.array_equal(before[name], after[name]) == (".back" in name)

@@ -1,4 +1,5 @@
 """Self-training: limits of the threshold, no look at true labels, and a case where it helps."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +9,8 @@ from tinylm.pretrain.early.self_training import pseudo_labels, self_training
 
 LEARN = naive_bayes(6, 2)
 SEEDS = [([0], 0), ([3], 1)]
-# Words 0-2 are of class 0, words 3-5 of class 1; 0 and 1 share texts, 1 and 2 too: what is learnt passes along the chain.
+# Words 0-2 are of class 0, words 3-5 of class 1; 0 and 1 share texts, 1 and 2 too: what is learnt
+# passes along the chain.
 CHAIN = [[0, 1], [3, 4], [1, 2], [4, 5]]
 
 
@@ -30,11 +32,11 @@ def test_at_zero_everything_is_labeled_every_round():
 
 def test_what_is_learnt_passes_along_a_chain_until_nothing_changes():
     supervised = LEARN(SEEDS)(CHAIN)
-    np.testing.assert_allclose(supervised[2:], 0.5)         # words 1, 2, 4, 5 are in no seed
+    np.testing.assert_allclose(supervised[2:], 0.5)  # words 1, 2, 4, 5 are in no seed
     p, history = self_training(LEARN, SEEDS, CHAIN, threshold=0.6)
-    assert history[0] == {0: 0, 1: 1}                       # only texts with a seed word in the first round
+    assert history[0] == {0: 0, 1: 1}  # only texts with a seed word in the first round
     assert history[-1] == {0: 0, 1: 1, 2: 0, 3: 1}
-    assert p([[2]])[0, 0] > 0.6 and len(history) < 10       # it ended by itself
+    assert p([[2]])[0, 0] > 0.6 and len(history) < 10  # it ended by itself
 
 
 def test_a_learner_is_shown_no_true_label_of_an_unlabeled_text():
@@ -45,7 +47,10 @@ def test_a_learner_is_shown_no_true_label_of_an_unlabeled_text():
         return lambda inputs: np.tile([0.2, 0.8], (len(inputs), 1))
 
     self_training(learn, [("seed", 0)], ["a", "b"], threshold=0.5)
-    assert shown == [[0], [0, 1, 1]]                        # what the model says (1), and once, for it says the same again
+    assert shown == [
+        [0],
+        [0, 1, 1],
+    ]  # what the model says (1), and once, for it says the same again
 
 
 def test_there_must_be_a_first_model():

@@ -1,4 +1,7 @@
-"""The causal objective: what it scores, what it leaves out, and that it is the log-probability of a sequence."""
+"""The causal objective: what it scores, what it leaves out, and that it is the log-probability of a
+sequence.
+"""
+
 import itertools
 import math
 
@@ -30,7 +33,7 @@ def test_inputs_and_targets_are_the_sequence_shifted_by_one():
 def test_uniform_model_loses_log_V_per_token(rng):
     batch = CausalLM().make_batch(rng.integers(0, V, (3, 9)))
     loss, metrics = CausalLM().loss(uniform, batch)
-    assert loss.item() == pytest.approx(math.log(V), rel=1e-14)      # float64 rounding
+    assert loss.item() == pytest.approx(math.log(V), rel=1e-14)  # float64 rounding
     assert metrics == {"tokens": 3 * 8, "loss": loss.item()}
 
 
@@ -40,7 +43,10 @@ def test_sum_is_mean_times_tokens(rng):
     mean, metrics = CausalLM(ignore=0).loss(model, batch)
     total, of_sum = CausalLM(ignore=0).loss(model, batch, reduction="sum")
     assert total.item() == pytest.approx(mean.item() * metrics["tokens"], rel=1e-14)
-    assert of_sum["loss"] == pytest.approx(metrics["loss"], rel=1e-14) and of_sum["tokens"] == metrics["tokens"]
+    assert (
+        of_sum["loss"] == pytest.approx(metrics["loss"], rel=1e-14)
+        and of_sum["tokens"] == metrics["tokens"]
+    )
 
 
 def test_padding_changes_nothing(rng):
@@ -49,7 +55,9 @@ def test_padding_changes_nothing(rng):
     padded = np.concatenate([sequences, np.full((4, 3), pad)], axis=1)
     plain, longer = objective.make_batch(sequences), objective.make_batch(padded)
     assert longer.tokens == plain.tokens == 4 * 5 and (longer.targets == IGNORE).sum() == 4 * 3
-    assert objective.loss(model, longer)[0].item() == pytest.approx(objective.loss(model, plain)[0].item(), rel=1e-14)
+    assert objective.loss(model, longer)[0].item() == pytest.approx(
+        objective.loss(model, plain)[0].item(), rel=1e-14
+    )
 
 
 def test_a_batch_with_nothing_to_predict_loses_nothing():
@@ -59,26 +67,34 @@ def test_a_batch_with_nothing_to_predict_loses_nothing():
 
 
 def test_log_likelihood_is_the_product_of_next_token_probabilities(rng):
-    """Eq. 2.13 and eq. 1.5: the chain rule, multiplied out by hand for a model given as a table of probabilities."""
+    """Eq. 2.13 and eq. 1.5: the chain rule, multiplied out by hand for a model given as a table of
+    probabilities.
+    """
     table = rng.normal(size=(V, V))
     p = np.exp(table) / np.exp(table).sum(1, keepdims=True)
     sequences = rng.integers(0, V, (6, 5))
     by_hand = [math.prod(p[a, b] for a, b in itertools.pairwise(x)) for x in sequences]
     batch = CausalLM().make_batch(sequences)
     found = log_likelihood(bigram(table), batch)
-    np.testing.assert_allclose(np.exp(found.numpy()), by_hand, rtol=1e-12)       # 4 factors in float64
+    np.testing.assert_allclose(np.exp(found.numpy()), by_hand, rtol=1e-12)  # 4 factors in float64
     loss, metrics = CausalLM().loss(bigram(table), batch)
     assert -loss.item() * metrics["tokens"] == pytest.approx(found.numpy().sum(), rel=1e-12)
 
 
 def test_probabilities_of_all_continuations_sum_to_one(rng):
-    strings = np.array([(0, *rest) for rest in itertools.product(range(3), repeat=4)])    # 81 strings over 3 letters
-    total = np.exp(log_likelihood(bigram(rng.normal(size=(3, 3))), CausalLM().make_batch(strings)).numpy()).sum()
+    strings = np.array(
+        [(0, *rest) for rest in itertools.product(range(3), repeat=4)]
+    )  # 81 strings over 3 letters
+    total = np.exp(
+        log_likelihood(bigram(rng.normal(size=(3, 3))), CausalLM().make_batch(strings)).numpy()
+    ).sum()
     assert total == pytest.approx(1, abs=1e-13)
 
 
 def test_maximum_likelihood_bigram_is_the_table_of_counts(rng):
-    """Eq. 2.14: among bigram models the relative counts have the least loss, and it is their conditional entropy."""
+    """Eq. 2.14: among bigram models the relative counts have the least loss, and it is their
+    conditional entropy.
+    """
     sequences = rng.integers(0, V, (8, 40))
     counts = np.zeros((V, V))
     np.add.at(counts, (sequences[:, :-1], sequences[:, 1:]), 1)

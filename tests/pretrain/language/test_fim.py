@@ -1,4 +1,5 @@
 """Fill in the middle: both orders, their way back, and rows that keep their length."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -33,13 +34,15 @@ def test_rows_keep_their_length_and_the_share_is_kept(rng):
     batch = FillInMiddle(SPECIAL, rate=0.5).make_batch(x, Random(0))
     whole = np.concatenate([batch.inputs, batch.targets[:, -1:]], axis=1)
     moved = (whole == SPECIAL.middle).any(1)
-    assert batch.inputs.shape == (400, 11) and abs(moved.sum() - 200) < 4 * 10     # four standard deviations: sqrt(400 / 4)
+    assert (
+        batch.inputs.shape == (400, 11) and abs(moved.sum() - 200) < 4 * 10
+    )  # four standard deviations: sqrt(400 / 4)
     assert np.array_equal(whole[~moved], x[~moved])
-    suffix_first = whole[moved][:, 1] == SPECIAL.suffix     # SPM, and PSM with an empty prefix
+    suffix_first = whole[moved][:, 1] == SPECIAL.suffix  # SPM, and PSM with an empty prefix
     assert 0.5 < suffix_first.mean() < 0.7
     for row, text in zip(whole[moved], x[moved]):
         if row[1] != SPECIAL.suffix:
-            assert restore(row, None, SPECIAL).tolist() == text[:8].tolist()                # 12 less four marks
+            assert restore(row, None, SPECIAL).tolist() == text[:8].tolist()  # 12 less four marks
 
 
 def test_no_share_is_causal_language_modeling(rng):

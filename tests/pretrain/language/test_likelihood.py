@@ -1,4 +1,7 @@
-"""Maximum likelihood seen three ways: gradient descent finds the table of counts, and what is left is entropy."""
+"""Maximum likelihood seen three ways: gradient descent finds the table of counts, and what is left
+is entropy.
+"""
+
 import numpy as np
 import pytest
 
@@ -28,28 +31,36 @@ def test_gradient_descent_on_a_bigram_model_ends_at_the_table_of_counts():
         optimizer.step()
     p, counts = counted(ids)
     learnt = np.exp(table.numpy()) / np.exp(table.numpy()).sum(1, keepdims=True)
-    np.testing.assert_allclose(learnt, p, atol=1e-6)        # the loss is convex; 1500 steps of 4 have converged
+    np.testing.assert_allclose(
+        learnt, p, atol=1e-6
+    )  # the loss is convex; 1500 steps of 4 have converged
     assert loss.item() == pytest.approx(-(counts * np.log(p)).sum() / counts.sum(), abs=1e-9)
 
 
 def test_the_least_loss_is_entropy_and_the_rest_is_divergence(rng):
-    """-log-likelihood per token = H(empirical) + KL(empirical || model): minimizing one minimizes the other."""
+    """-log-likelihood per token = H(empirical) + KL(empirical || model): minimizing one minimizes
+    the other.
+    """
     ids = rng.integers(0, V, (3, 50))
     p, counts = counted(ids)
     share = counts / counts.sum()
     for _ in range(5):
         scores = rng.normal(size=(V, V))
         q = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-        loss = CausalLM().loss(lambda x, s=scores: Tensor(s[x]), CausalLM().make_batch(ids))[0].item()
+        loss = (
+            CausalLM().loss(lambda x, s=scores: Tensor(s[x]), CausalLM().make_batch(ids))[0].item()
+        )
         entropy, divergence = -(share * np.log(p)).sum(), (share * np.log(p / q)).sum()
         assert loss == pytest.approx(entropy + divergence, rel=1e-12) and divergence > 0
 
 
 def test_a_batch_scores_its_sequences_as_alone_and_in_any_order(rng):
     scores, ids = rng.normal(size=(V, V)), rng.integers(0, V, (5, 7))
-    model = lambda x: Tensor(scores[x])                                                 # noqa: E731
+    model = lambda x: Tensor(scores[x])  # noqa: E731
     together = log_likelihood(model, CausalLM().make_batch(ids)).numpy()
     alone = [log_likelihood(model, CausalLM().make_batch(row[None])).numpy()[0] for row in ids]
     np.testing.assert_allclose(together, alone, rtol=1e-14)
     order = [3, 0, 4, 2, 1]
-    np.testing.assert_array_equal(log_likelihood(model, CausalLM().make_batch(ids[order])).numpy(), together[order])
+    np.testing.assert_array_equal(
+        log_likelihood(model, CausalLM().make_batch(ids[order])).numpy(), together[order]
+    )

@@ -1,4 +1,5 @@
 """Multi-token prediction: what is said where, and that one token is causal language modeling."""
+
 import numpy as np
 import pytest
 
@@ -32,8 +33,13 @@ def test_the_first_head_is_the_model_itself_and_no_head_sees_the_future(position
     other[0, 3:] = 0
     logits = heads(X).numpy()
     np.testing.assert_allclose(logits[:, :, 0], model(X).numpy(), rtol=1e-12)
-    assert np.array_equal(heads(other).numpy()[:, :3], logits[:, :3]) and logits.shape == (1, 5, 3, model.config.vocab_size)
-    assert np.abs(logits[:, :, 1] - logits[:, :, 2]).max() > 1e-6                           # the further heads are their own
+    assert np.array_equal(heads(other).numpy()[:, :3], logits[:, :3]) and logits.shape == (
+        1,
+        5,
+        3,
+        model.config.vocab_size,
+    )
+    assert np.abs(logits[:, :, 1] - logits[:, :, 2]).max() > 1e-6  # the further heads are their own
 
 
 def test_heads_are_made_like_the_first_layer_which_may_not_turn():

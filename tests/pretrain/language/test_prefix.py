@@ -1,4 +1,5 @@
 """Prefix LM: the mask, the two forms, and that the prefix is not scored."""
+
 import numpy as np
 import pytest
 
@@ -17,11 +18,15 @@ PUPPIES = Words("The puppies are frolicking outside the house .")
 
 @pytest.mark.parametrize("T", [1, 4, 7])
 def test_the_mask_lies_between_causal_and_full(T):
-    assert np.array_equal(prefix_mask(T, 0), causal_mask(T)) and np.array_equal(prefix_mask(T, 1), causal_mask(T))
+    assert np.array_equal(prefix_mask(T, 0), causal_mask(T)) and np.array_equal(
+        prefix_mask(T, 1), causal_mask(T)
+    )
     assert np.array_equal(prefix_mask(T, T), full_mask(T))
     for k in range(T + 1):
         assert prefix_mask(T, k).sum() == T * (T + 1) // 2 + k * (k - 1) // 2
-    assert np.array_equal(prefix_mask(T, np.arange(T)), np.stack([prefix_mask(T, k) for k in range(T)]))
+    assert np.array_equal(
+        prefix_mask(T, np.arange(T)), np.stack([prefix_mask(T, k) for k in range(T)])
+    )
 
 
 def test_the_book_s_sentence_is_split_into_source_and_target():
@@ -35,20 +40,27 @@ def test_the_book_s_sentence_is_split_into_source_and_target():
 def test_only_what_follows_the_prefix_is_predicted():
     x = np.array([[5, 6, 7, 8, 9]])
     batch = PrefixLM().with_prefix(x, np.array([3]))
-    assert batch.inputs.tolist() == [[5, 6, 7, 8]] and batch.targets.tolist() == [[IGNORE, IGNORE, 8, 9]]
+    assert batch.inputs.tolist() == [[5, 6, 7, 8]] and batch.targets.tolist() == [
+        [IGNORE, IGNORE, 8, 9]
+    ]
     assert np.array_equal(batch.mask[0], prefix_mask(4, 3))
 
 
 def test_a_prefix_of_one_token_is_causal_language_modeling():
     batch = PrefixLM(longest=0.0).make_batch(np.array([[5, 6, 7, 8, 9]]), Random(0))
-    assert batch.targets.tolist() == [[6, 7, 8, 9]] and np.array_equal(batch.mask[0], causal_mask(4))
+    assert batch.targets.tolist() == [[6, 7, 8, 9]] and np.array_equal(
+        batch.mask[0], causal_mask(4)
+    )
 
 
 def test_prefixes_are_of_every_length_and_leave_something_to_predict(rng):
     x = rng.integers(0, 9, (400, 6))
     counts = (PrefixLM().make_batch(x, Random(0)).targets != IGNORE).sum(1)
     assert set(counts) == {1, 2, 3, 4, 5}
-    lengths = {len(PrefixTask()(row, np.full((5, 7), u))[0]) for row, u in zip(x, np.linspace(0, 0.999, 400))}
+    lengths = {
+        len(PrefixTask()(row, np.full((5, 7), u))[0])
+        for row, u in zip(x, np.linspace(0, 0.999, 400))
+    }
     assert lengths == {1, 2, 3, 4, 5}
 
 
@@ -60,7 +72,7 @@ def test_the_prefix_is_seen_from_both_sides_and_the_rest_from_one():
     model.embed = lambda *args: e
     h = model.hidden(batch.inputs, mask=batch.mask)
     for i in range(5):
-        g, = tl.grad(h[0, i, 0], [e], retain_graph=True)
+        (g,) = tl.grad(h[0, i, 0], [e], retain_graph=True)
         assert np.array_equal(np.abs(g.numpy()[0]).max(-1) > 1e-12, prefix_mask(5, k)[i])
 
 

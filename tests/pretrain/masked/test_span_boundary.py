@@ -1,4 +1,5 @@
 """The span boundary objective: what stands around a span, and that nothing else is asked."""
+
 import numpy as np
 import pytest
 
@@ -20,14 +21,20 @@ def test_the_tokens_around_a_span_and_the_place_in_it():
 
 def test_a_span_at_the_end_of_a_row_is_its_own_boundary():
     before, after, place = boundaries(np.array([[False, True, True]]))
-    assert before[0, 1:].tolist() == [0, 0] and after[0, 1:].tolist() == [2, 2] and place[0, 1:].tolist() == [0, 1]
+    assert (
+        before[0, 1:].tolist() == [0, 0]
+        and after[0, 1:].tolist() == [2, 2]
+        and place[0, 1:].tolist() == [0, 1]
+    )
 
 
 def test_it_adds_to_masked_lm():
     model, objective = bounded(), spanbert(SPECIAL)
     batch = objective.make_batch(TEXT, Random(0))
     loss, metrics = objective.loss(model, batch)
-    np.testing.assert_allclose(metrics["masked"], MaskedLM(SPECIAL).loss(model, batch)[0].item(), rtol=1e-12)
+    np.testing.assert_allclose(
+        metrics["masked"], MaskedLM(SPECIAL).loss(model, batch)[0].item(), rtol=1e-12
+    )
     np.testing.assert_allclose(metrics["loss"], metrics["masked"] + metrics["boundary"], rtol=1e-12)
 
 
@@ -37,10 +44,10 @@ def test_the_boundary_term_depends_on_the_two_boundary_states_alone():
     h = Tensor(model.hidden(batch.inputs, **batch.options).numpy(), requires_grad=True)
     model.hidden = lambda ids, **options: h
     nothing = Tensor(np.zeros((*batch.inputs.shape, SPECIAL.vocab_size)))
-    model.logits = lambda h: nothing                        # masked LM has no gradient
+    model.logits = lambda h: nothing  # masked LM has no gradient
     counted = batch.targets[0] != IGNORE
     loss, metrics = objective.loss(model, batch)
-    g, = tl.grad(loss, [h])
+    (g,) = tl.grad(loss, [h])
     z = model.boundary(h, batch.before, batch.after, batch.place, model.tokens.weight).numpy()[0]
     log_p = z - np.log(np.exp(z).sum(-1, keepdims=True))
     by_hand = -np.mean([log_p[t, batch.targets[0, t]] for t in np.flatnonzero(counted)])

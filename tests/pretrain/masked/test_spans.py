@@ -1,4 +1,5 @@
 """Spans: lengths have the distributions of the papers, places do not touch."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,20 +13,27 @@ from tinylm.pretrain.masked import spans
 def test_geometric_lengths_have_the_mean_of_the_paper():
     lengths = spans.geometric_lengths(Random(0).uniform((20000,), np.float64))
     q = 0.8
-    mean = 5 - 10 * q ** 10 / (1 - q ** 10)
-    assert mean == pytest.approx(3.797, abs=5e-4)           # SpanBERT, section 3.1: 3.8
-    assert abs(lengths.mean() - mean) < 4 * lengths.std() / np.sqrt(20000) and lengths.min() == 1 and lengths.max() == 10
+    mean = 5 - 10 * q**10 / (1 - q**10)
+    assert mean == pytest.approx(3.797, abs=5e-4)  # SpanBERT, section 3.1: 3.8
+    assert (
+        abs(lengths.mean() - mean) < 4 * lengths.std() / np.sqrt(20000)
+        and lengths.min() == 1
+        and lengths.max() == 10
+    )
 
 
 def test_poisson_lengths_have_mean_and_variance_three():
     lengths = spans.poisson_lengths(Random(0).uniform((20000,), np.float64))
     assert abs(lengths.mean() - 3) < 4 * np.sqrt(3 / 20000)
-    # The variance of a sample variance is (mu_4 - sigma^4) / n, for a Poisson number (3 + 27 - 9) / n; four of its roots.
+    # The variance of a sample variance is (mu_4 - sigma^4) / n, for a Poisson number (3 + 27 - 9) /
+    # n; four of its roots.
     assert abs(lengths.var() - 3) < 4 * np.sqrt(21 / 20000)
     assert (lengths == 0).mean() == pytest.approx(np.exp(-3), abs=4 * np.sqrt(np.exp(-3) / 20000))
 
 
-@pytest.mark.parametrize("layout", [spans.geometric_spans, spans.poisson_spans, spans.partition_spans])
+@pytest.mark.parametrize(
+    "layout", [spans.geometric_spans, spans.poisson_spans, spans.partition_spans]
+)
 @given(size=st.integers(1, 40), rate=st.floats(0, 1), seed=st.integers(0, 2**31))
 def test_spans_cover_their_share_and_leave_a_token_between_them(layout, size, rate, seed):
     starts, lengths = layout(size, rate, Random(seed).uniform((2, size + 1), np.float64))
@@ -46,11 +54,17 @@ def test_every_layout_is_as_likely():
 def test_a_partition_has_all_ways_alike():
     draws = Random(0).uniform((6000, 4), np.float64)
     found = [tuple(spans.partition(4, 2, row)) for row in draws]
-    assert all(abs(found.count(pair) - 2000) < 4 * np.sqrt(6000 * 2 / 9) for pair in [(1, 3), (2, 2), (3, 1)])
+    assert all(
+        abs(found.count(pair) - 2000) < 4 * np.sqrt(6000 * 2 / 9)
+        for pair in [(1, 3), (2, 2), (3, 1)]
+    )
 
 
 def test_lengths_are_used_until_the_total_is_reached():
-    assert spans.fill(np.array([2, 3, 4]), 4).tolist() == [2, 2] and spans.fill(np.array([5]), 0).tolist() == []
+    assert (
+        spans.fill(np.array([2, 3, 4]), 4).tolist() == [2, 2]
+        and spans.fill(np.array([5]), 0).tolist() == []
+    )
     with pytest.raises(ConfigError, match="do not cover 9 tokens"):
         spans.fill(np.array([2, 3]), 9)
     with pytest.raises(ConfigError, match="3 spans of 6 tokens in 7 leave 1"):
@@ -58,5 +72,7 @@ def test_lengths_are_used_until_the_total_is_reached():
 
 
 def test_a_span_of_nothing_lies_before_its_token():
-    starts = spans.place([0, 3], 7, np.array([0.9, 0.8, 0.1, 0.2, 0.9, 0, 0, 0]))     # kept tokens on the left: 2 and 3
-    assert starts.tolist() == [2, 3]                        # as in Table 1.1: The kitten [M] is [M] .
+    starts = spans.place(
+        [0, 3], 7, np.array([0.9, 0.8, 0.1, 0.2, 0.9, 0, 0, 0])
+    )  # kept tokens on the left: 2 and 3
+    assert starts.tolist() == [2, 3]  # as in Table 1.1: The kitten [M] is [M] .

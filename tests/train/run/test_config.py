@@ -1,4 +1,7 @@
-"""A configuration refuses what cannot work before anything is computed, and knows what a run must keep."""
+"""A configuration refuses what cannot work before anything is computed, and knows what a run must
+keep.
+"""
+
 import dataclasses
 import json
 import math
@@ -10,23 +13,29 @@ from tinylm.models import GPTConfig
 from tinylm.train.run.config import MAY_CHANGE, TrainConfig, as_json, continued, from_json
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"lr": math.inf}, "lr must be a finite number above 0, not inf"),
-    ({"lr": math.nan}, "lr must be a finite number"),
-    ({"lr": 0.0}, "lr must be a finite number above 0"),
-    ({"min_lr": 1.0}, "min_lr 1 is above lr 0.004"),
-    ({"context": 0}, "context must be .* at least 1, not 0"),
-    ({"steps": 0}, "steps must be"),
-    ({"batch_size": 0}, "batch_size must be"),
-    ({"d_model": 10, "n_head": 4}, "d_model 10 does not divide into 4 heads: choose a multiple, such as 12"),
-    ({"n_kv_head": 3}, "n_head 4 is not a multiple of n_kv_head 3"),
-    ({"dropout": 1.0}, "dropout must be below 1, not 1.0"),
-    ({"betas": (0.9, 1.0)}, r"betas must be two numbers in \[0, 1\)"),
-    ({"schedule": "cosinus"}, "schedule must be one of constant, cosine"),
-    ({"dtype": "float16"}, "dtype must be one of float32, float64"),
-    ({"batch_size": 3, "workers": 4}, "4 workers cannot share a batch of 3"),
-    ({"workers": 2, "device": "gpu"}, "2 workers share memory of the cpu"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"lr": math.inf}, "lr must be a finite number above 0, not inf"),
+        ({"lr": math.nan}, "lr must be a finite number"),
+        ({"lr": 0.0}, "lr must be a finite number above 0"),
+        ({"min_lr": 1.0}, "min_lr 1 is above lr 0.004"),
+        ({"context": 0}, "context must be .* at least 1, not 0"),
+        ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        (
+            {"d_model": 10, "n_head": 4},
+            "d_model 10 does not divide into 4 heads: choose a multiple, such as 12",
+        ),
+        ({"n_kv_head": 3}, "n_head 4 is not a multiple of n_kv_head 3"),
+        ({"dropout": 1.0}, "dropout must be below 1, not 1.0"),
+        ({"betas": (0.9, 1.0)}, r"betas must be two numbers in \[0, 1\)"),
+        ({"schedule": "cosinus"}, "schedule must be one of constant, cosine"),
+        ({"dtype": "float16"}, "dtype must be one of float32, float64"),
+        ({"batch_size": 3, "workers": 4}, "4 workers cannot share a batch of 3"),
+        ({"workers": 2, "device": "gpu"}, "2 workers share memory of the cpu"),
+    ],
+)
 def test_impossible_values_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**changes).check()
@@ -38,10 +47,27 @@ def test_defaults_are_possible_and_every_field_is_explained():
 
 
 def test_every_part_that_gpt_2_and_llama_differ_in_can_be_chosen():
-    chosen = {f.name for f in dataclasses.fields(GPTConfig)} & {f.name for f in dataclasses.fields(TrainConfig)}
-    assert chosen >= {"norm", "norm_placement", "activation", "positions", "rope_base", "bias", "tied", "n_kv_head", "d_hidden"}
+    chosen = {f.name for f in dataclasses.fields(GPTConfig)} & {
+        f.name for f in dataclasses.fields(TrainConfig)
+    }
+    assert chosen >= {
+        "norm",
+        "norm_placement",
+        "activation",
+        "positions",
+        "rope_base",
+        "bias",
+        "tied",
+        "n_kv_head",
+        "d_hidden",
+    }
     model = TrainConfig(norm="rms", activation="swiglu", n_kv_head=2).model(77)
-    assert (model.vocab_size, model.norm, model.activation, model.n_kv_head) == (77, "rms", "swiglu", 2)
+    assert (model.vocab_size, model.norm, model.activation, model.n_kv_head) == (
+        77,
+        "rms",
+        "swiglu",
+        2,
+    )
 
 
 def test_a_configuration_survives_json():
@@ -63,9 +89,13 @@ def test_a_configuration_of_another_version_is_refused():
 
 def test_differing_settings_are_listed_with_both_values():
     saved = TrainConfig(d_model=64, batch_size=8, lr=1e-3)
-    with pytest.raises(CheckpointError, match="d_model is 64 there and 32 here, batch_size is 8 there and 4 here"):
+    with pytest.raises(
+        CheckpointError, match="d_model is 64 there and 32 here, batch_size is 8 there and 4 here"
+    ):
         continued(saved, TrainConfig(d_model=32, batch_size=4))
-    with pytest.raises(CheckpointError, match="d_model is 64 there and 128 here"):      # the default, but asked for
+    with pytest.raises(
+        CheckpointError, match="d_model is 64 there and 128 here"
+    ):  # the default, but asked for
         continued(saved, TrainConfig(), given=["d_model"])
 
 
@@ -75,5 +105,7 @@ def test_length_and_rate_may_change_when_a_run_goes_on():
     assert continued(saved, TrainConfig(resume="there", steps=200)) == longer
     assert continued(saved, TrainConfig(), given=[]) == saved
     assert continued(saved, TrainConfig(), given=["steps"]).steps == TrainConfig().steps
-    assert set(saved.fingerprint()) | set(MAY_CHANGE) == {f.name for f in dataclasses.fields(TrainConfig)}
+    assert set(saved.fingerprint()) | set(MAY_CHANGE) == {
+        f.name for f in dataclasses.fields(TrainConfig)
+    }
     assert set(MAY_CHANGE).isdisjoint(saved.fingerprint())

@@ -1,4 +1,7 @@
-"""Every objective, from its name to a run: it trains, is loaded again, goes on to the same bits, and refuses what cannot be."""
+"""Every objective, from its name to a run: it trains, is loaded again, goes on to the same bits,
+and refuses what cannot be.
+"""
+
 import dataclasses
 import functools
 
@@ -25,14 +28,32 @@ PAIRS = "".join(f"the cat {i}\tdie katze {i}\n" for i in range(10)) * 3
 
 
 def config_for(folder, name, architecture=None, **changes):
-    """A TrainConfig of an objective, with the files it needs: 3 steps, a text of 24 characters over and over."""
+    """A TrainConfig of an objective, with the files it needs: 3 steps, a text of 24 characters over
+    and over.
+    """
     folder.mkdir(exist_ok=True)
     (folder / "text.txt").write_text(TEXT)
     (folder / "pairs.tsv").write_text(PAIRS)
-    (folder / "words.tsv").write_text("a\te\n")             # single characters: tokens of the tokenizer "chars"
-    more = {"translation": {"data": str(folder / "pairs.tsv")}, "code-switching": {"dictionary": str(folder / "words.tsv")}}
-    values = dict(objective=name, architecture=architecture, context=12, steps=3, lr=1e-2, warmup=0, n_layer=1, dropout=0.0,
-                  schedule="constant", eval_every=0, checkpoint_every=0)
+    (folder / "words.tsv").write_text(
+        "a\te\n"
+    )  # single characters: tokens of the tokenizer "chars"
+    more = {
+        "translation": {"data": str(folder / "pairs.tsv")},
+        "code-switching": {"dictionary": str(folder / "words.tsv")},
+    }
+    values = dict(
+        objective=name,
+        architecture=architecture,
+        context=12,
+        steps=3,
+        lr=1e-2,
+        warmup=0,
+        n_layer=1,
+        dropout=0.0,
+        schedule="constant",
+        eval_every=0,
+        checkpoint_every=0,
+    )
     return tiny_config(folder, **{**values, **more.get(name, {}), **changes})
 
 
@@ -41,19 +62,36 @@ def test_every_objective_trains_and_is_loaded_again(tmp_path, name, architecture
     config = config_for(tmp_path, name, architecture, steps=12)
     summary = train_run(prepare_run(config, quiet), None, quiet)
     history = [loss for (event, _), loss in losses(tmp_path / "run").items() if event == "step"]
-    # A text that repeats itself every 24 tokens: whatever is asked, its first steps are the easiest to gain.
+    # A text that repeats itself every 24 tokens: whatever is asked, its first steps are the easiest
+    # to gain.
     assert np.isfinite(history).all() and np.mean(history[-4:]) < np.mean(history[:2])
     assert np.isfinite(summary["validation_loss"])
     assert ("bits_per_byte" in summary) == ((name, architecture) == ("causal", "decoder"))
     model, tokenizer, saved = load_run(tmp_path / "run")
     assert (saved.objective, saved.architecture) == (name, architecture)
     loaded = model.state_dict()
-    assert all(np.array_equal(loaded[key], array) for key, array in final(tmp_path / "run")[0]["model"].items())
+    assert all(
+        np.array_equal(loaded[key], array)
+        for key, array in final(tmp_path / "run")[0]["model"].items()
+    )
 
 
-@pytest.mark.parametrize("name, kind", [
-    ("causal", GPT), ("fim", GPT), ("multi-token", MultiTokenHeads), ("prefix", Encoder), ("masked", Encoder), ("bert", Encoder),
-    ("replaced", Electra), ("permuted", XLNet), ("mass", Seq2Seq), ("bart", Seq2Seq), ("ul2", Seq2Seq)])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("causal", GPT),
+        ("fim", GPT),
+        ("multi-token", MultiTokenHeads),
+        ("prefix", Encoder),
+        ("masked", Encoder),
+        ("bert", Encoder),
+        ("replaced", Electra),
+        ("permuted", XLNet),
+        ("mass", Seq2Seq),
+        ("bart", Seq2Seq),
+        ("ul2", Seq2Seq),
+    ],
+)
 def test_a_run_gives_its_kind_of_model_back(tmp_path, name, kind):
     config = config_for(tmp_path, name)
     model = new_model(config, family_of(config, 20))
@@ -61,10 +99,14 @@ def test_a_run_gives_its_kind_of_model_back(tmp_path, name, kind):
 
 
 def test_special_ids_come_after_the_words_and_plain_models_have_none(tmp_path):
-    causal, masked, spans = (family_of(config_for(tmp_path, name), 20).special for name in ("causal", "masked", "sentinels"))
+    causal, masked, spans = (
+        family_of(config_for(tmp_path, name), 20).special
+        for name in ("causal", "masked", "sentinels")
+    )
     assert causal.vocab_size == 20 and len(causal.ids) == 0
-    assert masked.mask >= 20 and masked.vocab_size == 29     # nine names, see special.NAMES
-    # 12 tokens, at most half of them masked in spans of 3: 2 marks, one that closes, and 3 to spare.
+    assert masked.mask >= 20 and masked.vocab_size == 29  # nine names, see special.NAMES
+    # 12 tokens, at most half of them masked in spans of 3: 2 marks, one that closes, and 3 to
+    # spare.
     assert spans.vocab_size == 29 + 12 // 6 + 4
 
 
@@ -84,31 +126,46 @@ def test_code_switching_goes_on_with_the_dictionary_it_began_with(tmp_path):
 
 
 def resumed(folder, name, between=lambda folder: None):
-    """6 steps at once, and 3 and 3: the same bits; dropout on, so that its stream is gone on with too."""
-    whole, parts = (config_for(folder / part, name, dropout=0.1, steps=steps, checkpoint_every=3)
-                    for part, steps in (("whole", 6), ("parts", 3)))
+    """6 steps at once, and 3 and 3: the same bits; dropout on, so that its stream is gone on with
+    too.
+    """
+    whole, parts = (
+        config_for(folder / part, name, dropout=0.1, steps=steps, checkpoint_every=3)
+        for part, steps in (("whole", 6), ("parts", 3))
+    )
     train_run(whole, None, quiet)
     train_run(parts, None, quiet)
     between(folder / "parts")
     train_run(TrainConfig(resume=str(folder / "parts" / "run"), steps=6), None, quiet)
     (arrays, state), (others, other) = (final(folder / part / "run") for part in ("whole", "parts"))
-    assert state == other and losses(folder / "whole" / "run").items() <= losses(folder / "parts" / "run").items()
-    assert all(arrays["model"][key].tobytes() == others["model"][key].tobytes() for key in arrays["model"])
+    assert (
+        state == other
+        and losses(folder / "whole" / "run").items() <= losses(folder / "parts" / "run").items()
+    )
+    assert all(
+        arrays["model"][key].tobytes() == others["model"][key].tobytes() for key in arrays["model"]
+    )
 
 
 def test_two_stages_go_on_to_the_same_bits_and_leave_far_positions_alone(tmp_path):
-    """5 short steps of 8, cut in the middle of the short ones; a causal model, whose rows are its context."""
+    """5 short steps of 8, cut in the middle of the short ones; a causal model, whose rows are its
+    context.
+    """
     stages = dict(short_context=4, short_steps=5, weight_decay=0.0, checkpoint_every=4, steps=8)
     train_run(config_for(tmp_path / "whole", "causal", **stages), None, quiet)
     train_run(config_for(tmp_path / "parts", "causal", **{**stages, "steps": 3}), None, quiet)
     parts = tmp_path / "parts" / "run"
     fresh = GPT(config_for(tmp_path, "causal").model(len(set(TEXT))), 1337)
     positions = final(parts)[0]["model"]["positions.table.weight"]
-    assert np.array_equal(positions[4:], fresh.positions.table.weight.numpy()[4:])     # beyond the short rows: no gradient yet
+    assert np.array_equal(
+        positions[4:], fresh.positions.table.weight.numpy()[4:]
+    )  # beyond the short rows: no gradient yet
     assert not np.array_equal(positions[:4], fresh.positions.table.weight.numpy()[:4])
     train_run(TrainConfig(resume=str(parts), steps=8), None, quiet)
     (arrays, state), (others, other) = final(tmp_path / "whole" / "run"), final(parts)
-    assert state == other and all(arrays["model"][k].tobytes() == others["model"][k].tobytes() for k in arrays["model"])
+    assert state == other and all(
+        arrays["model"][k].tobytes() == others["model"][k].tobytes() for k in arrays["model"]
+    )
     assert not np.array_equal(others["model"]["positions.table.weight"][4:], positions[4:])
 
 
@@ -117,9 +174,14 @@ def test_two_workers_train_masked_lm_as_one_does(tmp_path):
     one, two = (config_for(tmp_path / part, "masked", dtype="float64") for part in ("one", "two"))
     train_run(one, None, quiet)
     launch(functools.partial(together, config=two), 2)
-    (arrays, state), (others, other) = final(tmp_path / "one" / "run"), final(tmp_path / "two" / "run")
+    (arrays, state), (others, other) = (
+        final(tmp_path / "one" / "run"),
+        final(tmp_path / "two" / "run"),
+    )
     assert state == other
-    for name, array in arrays["model"].items():             # sums in another order, and Adam divides by roots of tiny numbers
+    for name, array in arrays[
+        "model"
+    ].items():  # sums in another order, and Adam divides by roots of tiny numbers
         np.testing.assert_allclose(others["model"][name], array, rtol=1e-5, atol=1e-9)
 
 
@@ -133,7 +195,8 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
     model, tokenizer, _ = load_run(tmp_path / "run")
     cut, ids = decoder_of(model, config, tokenizer.vocab_size), tokenizer.encode("the cat")[None]
     V = tokenizer.vocab_size
-    # float32 logits of size 0.3: a product with fewer columns may add in another order, by an ulp or two of 0.3
+    # float32 logits of size 0.3: a product with fewer columns may add in another order, by an ulp
+    # or two of 0.3
     np.testing.assert_allclose(cut(ids).numpy(), model(ids).numpy()[..., :V], rtol=0, atol=1e-7)
     for name in ("masked", "bart"):
         other = dataclasses.replace(config, objective=name)
@@ -141,23 +204,50 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
             decoder_of(new_model(other, family_of(other, V)), other, V)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"objective": "maskd"}, "objective must be a name that `tinylm corrupt --list` shows, such as mask"),
-    ({"objective": "masked", "architecture": "decoder"}, "masked trains encoder or seq2seq here, not decoder"),
-    ({"objective": "bart", "architecture": "encoder"}, "bart trains seq2seq here, not encoder"),
-    ({"objective": "masked", "positions": "rope"}, "no choice of positions: leave --positions away"),
-    ({"objective": "prefix", "norm": "rms"}, "prefix: its model has no choice of norm"),
-    ({"objective": "bart", "n_kv_head": 2}, "no choice of n_kv_head: leave --n-kv-head away"),
-    ({"objective": "masked", "norm_placement": "branch"}, "norm_placement pre or post, not branch"),
-    ({"objective": "permuted", "activation": "swiglu"}, "no gated feed-forward"),
-    ({"objective": "masked", "context": 1}, "rows of 1 tokens are too short, context must be at least 2"),
-    ({"objective": "fim", "context": 3}, "context must be at least 4"),
-    ({"objective": "translation"}, "needs pairs: --data FILE with lines sentence<TAB>translation"),
-    ({"objective": "code-switching"}, "needs --dictionary FILE with lines word<TAB>translation"),
-    ({"objective": "masked", "dictionary": "d.tsv"}, "no use for a dictionary: leave --dictionary away"),
-    ({"short_context": 8}, "short_context 8 and short_steps 0: give both or none"),
-    ({"short_context": 128, "short_steps": 5}, "no more tokens than the context of 64"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"objective": "maskd"},
+            "objective must be a name that `tinylm corrupt --list` shows, such as mask",
+        ),
+        (
+            {"objective": "masked", "architecture": "decoder"},
+            "masked trains encoder or seq2seq here, not decoder",
+        ),
+        ({"objective": "bart", "architecture": "encoder"}, "bart trains seq2seq here, not encoder"),
+        (
+            {"objective": "masked", "positions": "rope"},
+            "no choice of positions: leave --positions away",
+        ),
+        ({"objective": "prefix", "norm": "rms"}, "prefix: its model has no choice of norm"),
+        ({"objective": "bart", "n_kv_head": 2}, "no choice of n_kv_head: leave --n-kv-head away"),
+        (
+            {"objective": "masked", "norm_placement": "branch"},
+            "norm_placement pre or post, not branch",
+        ),
+        ({"objective": "permuted", "activation": "swiglu"}, "no gated feed-forward"),
+        (
+            {"objective": "masked", "context": 1},
+            "rows of 1 tokens are too short, context must be at least 2",
+        ),
+        ({"objective": "fim", "context": 3}, "context must be at least 4"),
+        (
+            {"objective": "translation"},
+            "needs pairs: --data FILE with lines sentence<TAB>translation",
+        ),
+        (
+            {"objective": "code-switching"},
+            "needs --dictionary FILE with lines word<TAB>translation",
+        ),
+        (
+            {"objective": "masked", "dictionary": "d.tsv"},
+            "no use for a dictionary: leave --dictionary away",
+        ),
+        ({"short_context": 8}, "short_context 8 and short_steps 0: give both or none"),
+        ({"short_context": 128, "short_steps": 5}, "no more tokens than the context of 64"),
+    ],
+)
 def test_what_cannot_be_trained_is_said_before_anything_is_made(changes, message):
     with pytest.raises(ConfigError, match=message):
         TrainConfig(**changes).check()

@@ -1,4 +1,7 @@
-"""A run from its configuration to its end: what it leaves behind, and that it goes on as if it had never stopped."""
+"""A run from its configuration to its end: what it leaves behind, and that it goes on as if it had
+never stopped.
+"""
+
 import dataclasses
 import errno
 import json
@@ -42,13 +45,23 @@ def final(run):
 
 
 def same_run(a, b):
-    """True if two runs ended in the same bits (parameters, moments, random streams, step) and had the same losses."""
+    """True if two runs ended in the same bits (parameters, moments, random streams, step) and had
+    the same losses.
+    """
     (arrays, state), (others, other) = final(a), final(b)
-    return state == other and losses(a) == losses(b) and all(same_bits(arrays[file], others[file]) for file in arrays)
+    return (
+        state == other
+        and losses(a) == losses(b)
+        and all(same_bits(arrays[file], others[file]) for file in arrays)
+    )
 
 
 def losses(run):
-    return {(e["event"], e["step"]): e["loss"] for e in logs.read(run) if e["event"] in ("step", "validation")}
+    return {
+        (e["event"], e["step"]): e["loss"]
+        for e in logs.read(run)
+        if e["event"] in ("step", "validation")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +74,22 @@ def whole(tmp_path_factory):
 
 def test_a_run_leaves_everything_in_its_directory(whole):
     run, summary = whole
-    assert {p.name for p in run.iterdir()} == {"checkpoints", "config.json", "data", "lock", "log.jsonl", "tokenizer.json"}
-    assert list(checkpoint.steps(run)) == [6, 8]           # every 3 steps and the last; 2 are kept
+    assert {p.name for p in run.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "data",
+        "lock",
+        "log.jsonl",
+        "tokenizer.json",
+    }
+    assert list(checkpoint.steps(run)) == [6, 8]  # every 3 steps and the last; 2 are kept
     events = logs.read(run)
-    assert [e["event"] for e in events if e["event"] != "step"] == ["start", "validation", "validation", "end"]
+    assert [e["event"] for e in events if e["event"] != "step"] == [
+        "start",
+        "validation",
+        "validation",
+        "end",
+    ]
     assert [e["step"] for e in events if e["event"] == "step"] == list(range(1, 9))
     assert {"loss", "lr", "grad_norm", "tokens", "tokens_per_second", "seconds"} <= events[1].keys()
     assert events[1]["tokens"] == 4 * 8
@@ -75,22 +100,32 @@ def test_a_run_leaves_everything_in_its_directory(whole):
 
 
 def test_validation_covers_the_whole_validation_text_in_bits_per_byte(whole):
-    """TEXT is ASCII and tokens are characters: a token is a byte, so bits per byte are nats over log 2."""
+    """TEXT is ASCII and tokens are characters: a token is a byte, so bits per byte are nats over
+    log 2.
+    """
     run, summary = whole
     assert logs.read(run)[-2]["tokens"] == len(TEXT) - int(0.9 * len(TEXT)) - 1
-    assert summary["bits_per_byte"] == pytest.approx(summary["validation_loss"] / math.log(2), rel=1e-12)
+    assert summary["bits_per_byte"] == pytest.approx(
+        summary["validation_loss"] / math.log(2), rel=1e-12
+    )
 
 
 def test_learning_rate_follows_the_schedule(whole):
     rates = [e["lr"] for e in logs.read(whole[0]) if e["event"] == "step"]
     config = TrainConfig()
-    assert rates[0] == pytest.approx(config.peak_lr / 3) and rates[2] == pytest.approx(config.peak_lr)        # 2 steps of warm-up
+    assert rates[0] == pytest.approx(config.peak_lr / 3) and rates[2] == pytest.approx(
+        config.peak_lr
+    )  # 2 steps of warm-up
     assert rates[-1] == pytest.approx(config.peak_lr / 10)
 
 
 def test_a_run_loads_as_the_model_that_was_trained(whole):
     model, tokenizer, config = load_run(whole[0])
-    assert not model.training and config.d_model == 16 and tokenizer.decode(tokenizer.encode("the cat")) == "the cat"
+    assert (
+        not model.training
+        and config.d_model == 16
+        and tokenizer.decode(tokenizer.encode("the cat")) == "the cat"
+    )
     arrays, _ = final(whole[0])
     assert same_bits(model.state_dict(), arrays["model"])
     older, _, _ = load_run(checkpoint.steps(whole[0])[6])
@@ -110,12 +145,14 @@ def test_how_often_a_run_is_looked_at_does_not_change_it(whole, tmp_path):
 def interrupt_at(monkeypatch, step, number=signal.SIGINT):
     """Press Ctrl-C, or send another signal, while that step is in work."""
     from tinylm.train.trainer import Trainer
+
     advance = Trainer.advance
 
     def press(self, stop=False):
         if self.step == step - 1 and not stop:
             signal.raise_signal(number)
         return advance(self, stop)
+
     monkeypatch.setattr(Trainer, "advance", press)
 
 
@@ -127,7 +164,7 @@ def test_ctrl_c_saves_and_the_run_goes_on_to_the_same_bits(whole, tmp_path, monk
     run = tmp_path / "run"
     assert summary["interrupted"] and "validation_loss" not in summary
     assert said[-1].endswith(f"go on with: tinylm train --resume {run}")
-    assert checkpoint.latest(run).name == "step-000005"    # pressed in step 4, agreed on in step 5
+    assert checkpoint.latest(run).name == "step-000005"  # pressed in step 4, agreed on in step 5
     train(TrainConfig(resume=str(run)))
     assert same_run(run, whole[0])
 
@@ -142,9 +179,11 @@ def test_sigterm_saves_like_ctrl_c(whole, tmp_path, monkeypatch):
 
 
 @needs_fork
-@pytest.mark.parametrize("nth", [1, 2, 4, 5])              # the directory, a file, the last file, the rename
+@pytest.mark.parametrize("nth", [1, 2, 4, 5])  # the directory, a file, the last file, the rename
 def test_kill_9_in_the_middle_of_a_checkpoint(whole, tmp_path, nth):
-    """Killed while step 6 is being saved: the run goes on from step 3, to the bits of a run that never stopped."""
+    """Killed while step 6 is being saved: the run goes on from step 3, to the bits of a run that
+    never stopped.
+    """
     child = os.fork()
     if child == 0:
         seen = []
@@ -154,6 +193,7 @@ def test_kill_9_in_the_middle_of_a_checkpoint(whole, tmp_path, nth):
                 seen.append(event)
                 if len(seen) == nth:
                     os.kill(os.getpid(), signal.SIGKILL)
+
         try:
             sys.addaudithook(hook)
             train(tiny_config(tmp_path))
@@ -162,7 +202,7 @@ def test_kill_9_in_the_middle_of_a_checkpoint(whole, tmp_path, nth):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     run = tmp_path / "run"
     assert checkpoint.latest(run).name == "step-000003"
-    assert logs.read(run)[-1]["step"] == 6                 # steps 4 to 6 were logged, and are dropped now
+    assert logs.read(run)[-1]["step"] == 6  # steps 4 to 6 were logged, and are dropped now
     train(TrainConfig(resume=str(run)))
     assert same_run(run, whole[0])
     assert not list((run / "checkpoints").glob("*.tmp-*"))
@@ -175,6 +215,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_saved(tmp_path, monkeypatch
         if checkpoint.latest(tmp_path / "run"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(handle)
+
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="step-000006 .No space left"):
         train(tiny_config(tmp_path))
@@ -190,7 +231,9 @@ def train_together(comm, config):
 
 @needs_fork
 def test_a_run_goes_on_with_another_number_of_workers(whole, tmp_path):
-    """2 workers for 5 steps, then 1, then 3: the same numbers up to the rounding of sums in another order."""
+    """2 workers for 5 steps, then 1, then 3: the same numbers up to the rounding of sums in another
+    order.
+    """
     run = tmp_path / "run"
     config = tiny_config(tmp_path, dtype="float64", min_lr=2e-3, schedule="constant")
     launch(train_together, 2, dataclasses.replace(config, steps=5))
@@ -200,7 +243,9 @@ def test_a_run_goes_on_with_another_number_of_workers(whole, tmp_path):
     (arrays, state), (expected, expected_state) = final(run), final(tmp_path / "alone")
     assert state == expected_state
     for file in expected:
-        for name, array in expected[file].items():         # 8 steps of Adam, which divides by roots of tiny numbers
+        for name, array in expected[
+            file
+        ].items():  # 8 steps of Adam, which divides by roots of tiny numbers
             np.testing.assert_allclose(arrays[file][name], array, rtol=1e-5, atol=1e-9)
 
 
@@ -211,8 +256,15 @@ def test_a_failing_worker_ends_the_run_with_its_error(tmp_path, monkeypatch):
         launch(train_together, 2, tiny_config(tmp_path, val_fraction=0.0))
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "empty"), (b"\x00\x01\x02", "binary"), (b"caf\xe9 au lait", "offset 3"), (b"short", "fewer than one window")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "empty"),
+        (b"\x00\x01\x02", "binary"),
+        (b"caf\xe9 au lait", "offset 3"),
+        (b"short", "fewer than one window"),
+    ],
+)
 def test_bad_text_is_one_clear_error_and_leaves_no_directory(tmp_path, content, message):
     (tmp_path / "text.txt").write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -222,7 +274,9 @@ def test_bad_text_is_one_clear_error_and_leaves_no_directory(tmp_path, content, 
 
 def test_a_run_is_never_written_over(whole):
     before = (whole[0] / "log.jsonl").read_text()
-    with pytest.raises(ConfigError, match="is there already and is not written over: go on with --resume"):
+    with pytest.raises(
+        ConfigError, match="is there already and is not written over: go on with --resume"
+    ):
         train(tiny_config(whole[0].parent))
     with pytest.raises(ConfigError, match="leave --out elsewhere away"):
         train(TrainConfig(resume=str(whole[0]), out="elsewhere"))
@@ -237,7 +291,9 @@ def test_runs_without_a_name_do_not_meet(tmp_path, monkeypatch):
 
 
 def test_another_configuration_is_refused_with_both_values(whole):
-    with pytest.raises(CheckpointError, match="n_layer is 2 there and 3 here, seed is 1337 there and 5 here"):
+    with pytest.raises(
+        CheckpointError, match="n_layer is 2 there and 3 here, seed is 1337 there and 5 here"
+    ):
         prepare_run(TrainConfig(resume=str(whole[0]), n_layer=3, seed=5), quiet)
 
 
@@ -247,18 +303,23 @@ def test_another_text_is_refused(tmp_path):
     (tmp_path / "run" / "data" / "train.bin").unlink()
     with pytest.raises(CheckpointError, match="trained on another text"):
         prepare_run(TrainConfig(resume=str(tmp_path / "run")), quiet)
-    (tmp_path / "text.txt").write_text(TEXT)               # the tokens can be made again from the same text
+    (tmp_path / "text.txt").write_text(TEXT)  # the tokens can be made again from the same text
     assert prepare_run(TrainConfig(resume=str(tmp_path / "run")), quiet).data.train
 
 
 def test_a_fork_of_history_is_refused(whole):
-    with pytest.raises(CheckpointError, match="later checkpoints, step-000008: remove them to go on from step-000006"):
+    with pytest.raises(
+        CheckpointError,
+        match="later checkpoints, step-000008: remove them to go on from step-000006",
+    ):
         prepare_run(TrainConfig(resume=str(checkpoint.steps(whole[0])[6])), quiet)
 
 
 def test_a_rate_that_is_too_high_ends_with_the_step_and_the_operation(tmp_path):
     config = tiny_config(tmp_path, lr=1e30, min_lr=0.0, warmup=0, clip=0.0, steps=50)
-    cause = r"step \d+: the (loss|gradient norm) is (nan|inf); in rows 0 to 3 of batch \d+, first \w+\("
+    cause = (
+        r"step \d+: the (loss|gradient norm) is (nan|inf); in rows 0 to 3 of batch \d+, first \w+\("
+    )
     with pytest.raises(TrainingError, match=cause):
         train(config)
 
@@ -272,7 +333,9 @@ def test_every_kind_of_tokenizer_can_be_used(whole, tmp_path, tokenizer):
     letters = len(set(TEXT))
     sizes = {"bytes": 256, "chars": letters, "bpe": 270, "file": 256, "run": letters}
     assert run.tokenizer.vocab_size == sizes[tokenizer]
-    assert run.tokenizer.decode(np.concatenate([run.data.train.tokens, run.data.val.tokens])) == TEXT
+    assert (
+        run.tokenizer.decode(np.concatenate([run.data.train.tokens, run.data.val.tokens])) == TEXT
+    )
 
 
 def test_an_unknown_tokenizer_is_refused(tmp_path):

@@ -1,4 +1,7 @@
-"""What a tokenizer tells about words: where they begin, where sentences end, how they are said in another language."""
+"""What a tokenizer tells about words: where they begin, where sentences end, how they are said in
+another language.
+"""
+
 import numpy as np
 import pytest
 
@@ -18,14 +21,16 @@ TEXT = "the cat sleeps. the dog runs! the cat runs. " * 40
 @pytest.fixture(scope="module")
 def bpe():
     """Whole words of TEXT as tokens, each with the space before it."""
-    return BPETokenizer.train([said_otherwise(TEXT, {"cat": ["katze"], "dog": ["hund"]}), TEXT], 300)
+    return BPETokenizer.train(
+        [said_otherwise(TEXT, {"cat": ["katze"], "dog": ["hund"]}), TEXT], 300
+    )
 
 
 def test_a_token_with_a_space_or_a_sign_in_front_begins_a_word(bpe):
     starts = word_starts(bpe, bpe.vocab_size + 2)
     assert starts[bpe.encode(" cat.")].tolist() == [True, True]
-    assert not starts[bpe.encode("é")].any()                # bytes of one letter: none is a word
-    assert starts[-2:].all()                                # special ids stand alone
+    assert not starts[bpe.encode("é")].any()  # bytes of one letter: none is a word
+    assert starts[-2:].all()  # special ids stand alone
 
 
 def test_pieces_of_wordpiece_continue_words():
@@ -55,11 +60,16 @@ def test_a_dictionary_is_read_and_bad_lines_are_named(tmp_path):
 
 
 def test_words_are_exchanged_whole():
-    assert said_otherwise("the cat, catty cat", {"cat": ["katze", "kater"]}) == "the katze kater, catty katze kater"
+    assert (
+        said_otherwise("the cat, catty cat", {"cat": ["katze", "kater"]})
+        == "the katze kater, catty katze kater"
+    )
 
 
 def test_only_words_of_one_token_in_both_languages_are_switched(bpe):
-    table = dictionary_table({"cat": ["katze"], "dog": ["hund"], "the": ["unheardof"]}, bpe, bpe.vocab_size + 9)
+    table = dictionary_table(
+        {"cat": ["katze"], "dog": ["hund"], "the": ["unheardof"]}, bpe, bpe.vocab_size + 9
+    )
     cat, katze, the = (int(bpe.encode(" " + word)[0]) for word in ("cat", "katze", "the"))
     assert table.shape[0] == bpe.vocab_size + 9
     assert katze in table[cat] and (table[the] == -1).all() and (table[-9:] == -1).all()

@@ -1,4 +1,5 @@
 """Formulas equal what the engine counts: operations in products and bytes held, to the last one."""
+
 import dataclasses
 import gc
 import tracemalloc
@@ -27,14 +28,24 @@ from tinylm.train.scaling.accounting import (
 
 B, T = 3, 7
 GPT2_LIKE = GPTConfig(53, T, 2, 4, 24, d_hidden=40)
-LLAMA_LIKE = GPTConfig(53, T, 3, 4, 24, 2, 40, "rms", activation="swiglu", positions="rope", bias=False, tied=False)
-CONFIGS = [GPT2_LIKE, LLAMA_LIKE, dataclasses.replace(GPT2_LIKE, positions="rope", activation="silu", n_kv_head=1),
-           dataclasses.replace(LLAMA_LIKE, head_width=10, positions="learned", tied=True, activation="gelu")]
+LLAMA_LIKE = GPTConfig(
+    53, T, 3, 4, 24, 2, 40, "rms", activation="swiglu", positions="rope", bias=False, tied=False
+)
+CONFIGS = [
+    GPT2_LIKE,
+    LLAMA_LIKE,
+    dataclasses.replace(GPT2_LIKE, positions="rope", activation="silu", n_kv_head=1),
+    dataclasses.replace(
+        LLAMA_LIKE, head_width=10, positions="learned", tied=True, activation="gelu"
+    ),
+]
 
 
 def loss_of(config, dtype=np.float32):
     model, objective = GPT(config, dtype=dtype), CausalLM()
-    batch = objective.make_batch(np.random.default_rng(0).integers(0, config.vocab_size, (B, T + 1)))
+    batch = objective.make_batch(
+        np.random.default_rng(0).integers(0, config.vocab_size, (B, T + 1))
+    )
     return model, lambda: objective.loss(model, batch)[0]
 
 
@@ -59,11 +70,15 @@ def test_six_n_d_is_the_count_without_scores_for_the_parameters_that_multiply():
 
 
 def test_the_rule_is_right_within_a_tenth_for_gpt3_and_far_off_for_a_tiny_model():
-    large = dataclasses.replace(preset("gpt3-175b"), attention=("full",))               # its banded layers counted in full
+    large = dataclasses.replace(
+        preset("gpt3-175b"), attention=("full",)
+    )  # its banded layers counted in full
     n = large.context
     assert step_flops(large, 1, n) / training_flops(count_parameters(large), n) == pytest.approx(
-        1 + 2048 / (6 * 12288), abs=5e-3)                    # scores take 4 T D where the rest takes 24 D^2
-    # scores take 2 T / (12 D) of what the blocks take: for T = 10 D that is more than everything else
+        1 + 2048 / (6 * 12288), abs=5e-3
+    )  # scores take 4 T D where the rest takes 24 D^2
+    # scores take 2 T / (12 D) of what the blocks take: for T = 10 D that is more than everything
+    # else
     tiny = GPTConfig(53, 80, 2, 2, 8)
     assert step_flops(tiny, 1, 80) / training_flops(count_parameters(tiny), 80) > 1.5
 
@@ -78,7 +93,7 @@ def test_kaplans_count_leaves_tables_out():
 def test_bytes_are_those_that_numpy_holds(config, dtype):
     model, loss = loss_of(config, dtype)
     optimizer = AdamW(model.named_parameters())
-    loss()                                                  # what is made once, and kept, is made now
+    loss()  # what is made once, and kept, is made now
     gc.collect()
     only_arrays = [tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)]
     tracemalloc.start()
@@ -91,7 +106,10 @@ def test_bytes_are_those_that_numpy_holds(config, dtype):
         tracemalloc.stop()
     formula = memory(config, B, T, dtype)
     assert counts.live_bytes == formula.results
-    assert sum(difference.size_diff for difference in after.compare_to(before, "filename")) == formula.activations
+    assert (
+        sum(difference.size_diff for difference in after.compare_to(before, "filename"))
+        == formula.activations
+    )
     flat = optimizer.flat
     assert (flat.data.nbytes, flat.grad.nbytes) == (formula.parameters, formula.gradients)
     assert optimizer.m.nbytes + optimizer.v.nbytes == formula.moments
@@ -101,8 +119,12 @@ def test_bytes_are_those_that_numpy_holds(config, dtype):
 
 def test_activations_grow_with_the_batch_and_the_square_of_the_length():
     one, two, long = (memory(GPT2_LIKE, b, t) for b, t in ((1, T), (2, T), (1, 2 * T)))
-    assert two.parameters == one.parameters and two.activations == pytest.approx(2 * one.activations, rel=0.01)
-    assert long.saved - 2 * one.saved == 4 * 2 * 4 * 2 * T * T          # 4 bytes x 2 layers x 4 heads x ((2T)^2 - 2 T^2)
+    assert two.parameters == one.parameters and two.activations == pytest.approx(
+        2 * one.activations, rel=0.01
+    )
+    assert (
+        long.saved - 2 * one.saved == 4 * 2 * 4 * 2 * T * T
+    )  # 4 bytes x 2 layers x 4 heads x ((2T)^2 - 2 T^2)
 
 
 def test_what_is_not_written_down_is_refused():
@@ -110,7 +132,11 @@ def test_what_is_not_written_down_is_refused():
         product_flops(dataclasses.replace(GPT2_LIKE, feed_forward="experts", experts=4), B, T)
     with pytest.raises(ConfigError, match="count_operations"):
         memory(dataclasses.replace(GPT2_LIKE, dropout=0.1), B, T)
-    for parts in ({"qk_norm": "head"}, {"positions": "rope", "rotary_width": 2}, {"positions": "rope", "rotation": "none"}):
+    for parts in (
+        {"qk_norm": "head"},
+        {"positions": "rope", "rotary_width": 2},
+        {"positions": "rope", "rotation": "none"},
+    ):
         with pytest.raises(ConfigError, match="count_operations"):
             memory(dataclasses.replace(GPT2_LIKE, **parts), B, T)
     with pytest.raises(ConfigError, match="not one of float32, mixed"):
@@ -119,6 +145,8 @@ def test_what_is_not_written_down_is_refused():
 
 def test_the_bill_of_a_large_model():
     assert training_flops(175e9, 300e9) == 3.15e23
-    assert training_memory(175e9) == training_memory(175e9, "float32") == 16 * 175e9    # 2.8 TB: no single device holds it
+    assert (
+        training_memory(175e9) == training_memory(175e9, "float32") == 16 * 175e9
+    )  # 2.8 TB: no single device holds it
     # 3.15e23 / (1000 x 312e12 x 0.3) = 3.365e6 s
     assert training_days(175e9, 300e9, 1000, 312e12, 0.3) == pytest.approx(38.95, abs=0.01)

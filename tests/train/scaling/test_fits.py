@@ -1,4 +1,5 @@
 """Fits find the law that made the data, resist what does not belong to it, and are minima."""
+
 import numpy as np
 import pytest
 
@@ -37,7 +38,9 @@ def test_least_squares_in_logs_is_the_straight_line_through_them():
     noisy = power_law(X, 5, -0.3) * np.exp(0.1 * np.random.default_rng(1).normal(size=len(X)))
     slope, height = np.polyfit(np.log(X), np.log(noisy), 1)
     fit = fit_law(POWER, X, noisy, np.inf)
-    assert [fit.numbers["alpha"], np.log(fit.numbers["A"])] == pytest.approx([-slope, height], rel=1e-7)
+    assert [fit.numbers["alpha"], np.log(fit.numbers["A"])] == pytest.approx(
+        [-slope, height], rel=1e-7
+    )
 
 
 def test_the_irreducible_error_is_found():
@@ -65,7 +68,9 @@ def test_with_endless_data_the_joint_law_is_the_offset_law():
 
 def test_kaplans_joint_law_comes_back():
     fit = fit_law(KAPLAN, (N, D), kaplan_loss(N, D))
-    assert fit.numbers == pytest.approx({"alpha_N": 0.076, "alpha_D": 0.095, "N_c": 8.8e13, "D_c": 5.4e13}, rel=1e-4)
+    assert fit.numbers == pytest.approx(
+        {"alpha_N": 0.076, "alpha_D": 0.095, "N_c": 8.8e13, "D_c": 5.4e13}, rel=1e-4
+    )
 
 
 def test_a_broken_law_is_fitted_through_its_corner():
@@ -74,7 +79,9 @@ def test_a_broken_law_is_fitted_through_its_corner():
     fit = fit_law(broken_law(1), x, truth)
     np.testing.assert_allclose(fit(x), truth, rtol=1e-4)
     assert fit.numbers["breaks"][0] == pytest.approx((0.4, 1e3, 0.5), rel=0.05)
-    assert np.abs(fit_law(OFFSET, x, truth).residuals).max() > 0.05     # no law without a corner is near it
+    assert (
+        np.abs(fit_law(OFFSET, x, truth).residuals).max() > 0.05
+    )  # no law without a corner is near it
 
 
 def test_one_run_that_diverged_does_not_bend_a_huber_fit():
@@ -84,10 +91,21 @@ def test_one_run_that_diverged_does_not_bend_a_huber_fit():
     assert robust == pytest.approx(1.5, abs=1e-3) and abs(squares - 1.5) > 0.02
 
 
-@pytest.mark.parametrize("law, columns_used", [(POWER, 1), (OFFSET, 1), (JOINT, 2), (KAPLAN, 2), (broken_law(0), 1),
-                                               (broken_law(2), 1), (sum_of_powers(1, None), 2)])
+@pytest.mark.parametrize(
+    "law, columns_used",
+    [
+        (POWER, 1),
+        (OFFSET, 1),
+        (JOINT, 2),
+        (KAPLAN, 2),
+        (broken_law(0), 1),
+        (broken_law(2), 1),
+        (sum_of_powers(1, None), 2),
+    ],
+)
 def test_derivatives_by_hand_are_those_of_differences(law, columns_used):
-    # central differences of step h = 1e-6 are right to h^2 and to rounding 1e-16/h = 1e-10, times the size of the numbers
+    # central differences of step h = 1e-6 are right to h^2 and to rounding 1e-16/h = 1e-10, times
+    # the size of the numbers
     rng = np.random.default_rng(0)
     logs, theta = rng.uniform(2, 6, (5, columns_used)), rng.uniform(0.2, 1.5, (3, len(law.names)))
     J = law.log_loss(theta, logs)[1]
@@ -97,7 +115,9 @@ def test_derivatives_by_hand_are_those_of_differences(law, columns_used):
 
 
 def chinchilla_objective(theta, delta):
-    """Mean Huber loss of Chinchilla's law in recorded operations; theta Tensor (5,): log A, alpha, log B, beta, log E."""
+    """Mean Huber loss of Chinchilla's law in recorded operations; theta Tensor (5,): log A, alpha,
+    log B, beta, log E.
+    """
     n, d, y = np.log(N), np.log(D), np.log(noisy_losses())
     parts = tl.stack([theta[0] - theta[1] * n, theta[2] - theta[3] * d, theta[4] + 0 * n])
     r = tl.abs(tl.logsumexp(parts, axis=0) - y)
@@ -116,7 +136,9 @@ def test_autograd_finds_no_slope_left_at_the_fit(delta):
     assert objective.item() == pytest.approx(fit.objective, rel=1e-12)
     gradient = tl.grad(objective, [theta])[0].numpy()
     start = tl.Tensor(fit.theta + 0.05, requires_grad=True)
-    steep = tl.grad(chinchilla_objective(start, 1e3 if np.isinf(delta) else delta), [start])[0].numpy()
+    steep = tl.grad(chinchilla_objective(start, 1e3 if np.isinf(delta) else delta), [start])[
+        0
+    ].numpy()
     assert np.abs(gradient).max() < 1e-4 * np.abs(steep).max()
 
 
@@ -124,7 +146,9 @@ def test_no_start_of_a_hundred_ends_lower():
     fit = fit_law(JOINT, (N, D), noisy_losses())
     rng = np.random.default_rng(0)
     others = fit.theta + rng.normal(size=(100, 5)) * [1, 0.1, 1, 0.1, 0.3]
-    assert descend(JOINT, others, fit.logs, fit.log_losses[None])[1].min() >= fit.objective * (1 - 1e-4)
+    assert descend(JOINT, others, fit.logs, fit.log_losses[None])[1].min() >= fit.objective * (
+        1 - 1e-4
+    )
 
 
 def test_no_start_ever_gets_worse():
@@ -135,7 +159,7 @@ def test_no_start_ever_gets_worse():
 
 
 def test_huber_is_square_near_zero_straight_beyond_and_smooth_between():
-    assert huber(np.array([0.5, -3.0]), 1.0).tolist() == [0.125, 2.5]   # 0.5^2/2;  1 (3 - 1/2)
+    assert huber(np.array([0.5, -3.0]), 1.0).tolist() == [0.125, 2.5]  # 0.5^2/2;  1 (3 - 1/2)
     slope = [(huber(1 + h, 1.0) - huber(1.0, 1.0)) / h for h in (1e-7, -1e-7)]
     assert slope == pytest.approx([1, 1], abs=1e-6)
 
@@ -143,7 +167,9 @@ def test_huber_is_square_near_zero_straight_beyond_and_smooth_between():
 def test_weights_are_repetitions():
     y, logs = np.log(noisy_losses()), columns(N, D)
     times, start = np.arange(len(N)) % 3, np.array([[5.0, 0.3, 5.0, 0.3, 0.5]])
-    repeated = descend(JOINT, start, np.repeat(logs, times, axis=0), np.repeat(y, times)[None], np.inf)
+    repeated = descend(
+        JOINT, start, np.repeat(logs, times, axis=0), np.repeat(y, times)[None], np.inf
+    )
     weighted = descend(JOINT, start, logs, y[None], np.inf, weights=times[None].astype(float))
     assert weighted[1] == pytest.approx(repeated[1], rel=1e-9)
 

@@ -1,4 +1,5 @@
 """Intervals hold the truth as often as they say, on laws that are known."""
+
 import numpy as np
 import pytest
 
@@ -17,8 +18,16 @@ from tinylm.train.scaling.laws import CHINCHILLA, power_law
 X = np.geomspace(1e3, 1e7, 12)
 
 
-@pytest.mark.parametrize("p, dof, t", [(0.975, 1, 12.706), (0.975, 10, 2.228), (0.95, 5, 2.015), (0.975, 1000, 1.962),
-                                       (0.025, 10, -2.228)])
+@pytest.mark.parametrize(
+    "p, dof, t",
+    [
+        (0.975, 1, 12.706),
+        (0.975, 10, 2.228),
+        (0.95, 5, 2.015),
+        (0.975, 1000, 1.962),
+        (0.025, 10, -2.228),
+    ],
+)
 def test_students_t_is_the_printed_table(p, dof, t):
     assert t_quantile(p, dof) == pytest.approx(t, abs=6e-4)
 
@@ -26,15 +35,21 @@ def test_students_t_is_the_printed_table(p, dof, t):
 def test_for_a_straight_line_the_delta_method_is_the_textbooks():
     noisy = power_law(X, 5, -0.3) * np.exp(0.1 * np.random.default_rng(1).normal(size=len(X)))
     fit = fit_law(POWER, X, noisy, np.inf)
-    (_, _), by_numpy = np.polyfit(np.log(X), np.log(noisy), 1, cov=True)                # scaled by RSS / (n - 2) as well
+    (_, _), by_numpy = np.polyfit(
+        np.log(X), np.log(noisy), 1, cov=True
+    )  # scaled by RSS / (n - 2) as well
     assert covariance(fit)[0][1, 1] == pytest.approx(by_numpy[0, 0], rel=1e-6)
     low, high = confidence(fit)["alpha"]
-    assert (high - low) / 2 == pytest.approx(t_quantile(0.975, 10) * by_numpy[0, 0] ** 0.5, rel=1e-6)
+    assert (high - low) / 2 == pytest.approx(
+        t_quantile(0.975, 10) * by_numpy[0, 0] ** 0.5, rel=1e-6
+    )
 
 
 def noisy_fit(seed, spread=0.02):
     truth = power_law(X, 5, -0.3, 1.5)
-    return fit_law(OFFSET, X, truth * np.exp(spread * np.random.default_rng(seed).normal(size=len(X))), np.inf)
+    return fit_law(
+        OFFSET, X, truth * np.exp(spread * np.random.default_rng(seed).normal(size=len(X))), np.inf
+    )
 
 
 def test_an_interval_for_a_run_is_wider_than_for_the_law_and_widens_outside_the_data():
@@ -51,14 +66,16 @@ def test_the_bootstrap_is_seeded_and_as_wide_as_the_delta_method():
     assert np.array_equal(thetas, bootstrap(fit, np.inf, 200, seed=5))
     ends = np.quantile(thetas[:, 1], [0.025, 0.975])
     low, high = confidence(fit)["alpha"]
-    assert 0.4 < (ends[1] - ends[0]) / (high - low) < 1.6               # 12 runs: the two agree roughly
+    assert 0.4 < (ends[1] - ends[0]) / (high - low) < 1.6  # 12 runs: the two agree roughly
     y, low, high = bootstrap_prediction(fit, thetas, 1e8)
     assert low < y < high
 
 
 def test_runs_of_a_group_are_drawn_together():
     fit = noisy_fit(0)
-    thetas = bootstrap(fit, np.inf, 50, groups=np.zeros(12))            # one group: every resample is the data
+    thetas = bootstrap(
+        fit, np.inf, 50, groups=np.zeros(12)
+    )  # one group: every resample is the data
     np.testing.assert_allclose(thetas, np.repeat(fit.theta[None], 50, 0), rtol=1e-6)
 
 
@@ -69,7 +86,8 @@ def test_as_many_runs_as_numbers_leave_no_spread():
 
 @pytest.mark.slow
 def test_intervals_hold_the_truth_nineteen_times_in_twenty():
-    # 200 data sets: a coverage of 0.95 is seen as 0.95 +- 3 * 0.015; the law is not straight, so a little more is allowed
+    # 200 data sets: a coverage of 0.95 is seen as 0.95 +- 3 * 0.015; the law is not straight, so a
+    # little more is allowed
     exponents = new_runs = laws = 0
     for seed in range(200):
         fit = noisy_fit(seed)
@@ -86,12 +104,15 @@ def test_intervals_hold_the_truth_nineteen_times_in_twenty():
 
 @pytest.mark.slow
 def test_bootstrap_intervals_hold_a_new_run_too():
-    # 80 data sets of 30 runs, 5 numbers: 0.95 is seen as 0.95 +- 0.073; resampling is a little too sure of few runs
+    # 80 data sets of 30 runs, 5 numbers: 0.95 is seen as 0.95 +- 0.073; resampling is a little too
+    # sure of few runs
     N, D = np.repeat(np.geomspace(1e6, 1e8, 6), 5), np.tile(np.geomspace(1e7, 1e9, 5), 6)
     held = 0
     for seed in range(80):
         rng = np.random.default_rng(seed)
         fit = fit_law(JOINT, (N, D), CHINCHILLA(N, D) * np.exp(0.02 * rng.normal(size=30)), np.inf)
-        _, low, high = bootstrap_prediction(fit, bootstrap(fit, np.inf, 100, seed, steps=60), 1e9, 1e10)
+        _, low, high = bootstrap_prediction(
+            fit, bootstrap(fit, np.inf, 100, seed, steps=60), 1e9, 1e10
+        )
         held += low < CHINCHILLA(1e9, 1e10) * np.exp(0.02 * rng.normal()) < high
     assert held / 80 > 0.80

@@ -1,13 +1,26 @@
 """The table of published models, divided and multiplied out."""
+
 import pytest
 
 from tinylm.train.scaling.registry import MODELS, find, table, table_2_3_losses
 
 
-@pytest.mark.parametrize("name, parameters, tokens", [
-    ("BERT-large", 350e6, 250e9), ("RoBERTa-large", 350e6, 2000e9), ("T5-11B", 11e9, 1000e9), ("T5-XXL encoder", 4.6e9, None),
-    ("GPT", 100e6, None), ("GPT-2", 1.5e9, None), ("GPT-3", 175e9, 300e9), ("MT-NLG", 530e9, 270e9), ("Gopher", 280e9, 300e9),
-    ("Chinchilla", 70e9, 1.4e12), ("PaLM", 540e9, 780e9)])
+@pytest.mark.parametrize(
+    "name, parameters, tokens",
+    [
+        ("BERT-large", 350e6, 250e9),
+        ("RoBERTa-large", 350e6, 2000e9),
+        ("T5-11B", 11e9, 1000e9),
+        ("T5-XXL encoder", 4.6e9, None),
+        ("GPT", 100e6, None),
+        ("GPT-2", 1.5e9, None),
+        ("GPT-3", 175e9, 300e9),
+        ("MT-NLG", 530e9, 270e9),
+        ("Gopher", 280e9, 300e9),
+        ("Chinchilla", 70e9, 1.4e12),
+        ("PaLM", 540e9, 780e9),
+    ],
+)
 def test_the_numbers_are_those_that_are_printed(name, parameters, tokens):
     row = find(name)
     assert (row.parameters, row.tokens) == (parameters, tokens)
@@ -21,21 +34,32 @@ def test_parti_has_four_sizes_and_llama_2_read_two_fifths_more():
 
 def test_chinchilla_and_gopher_took_about_the_same_compute():
     gopher, chinchilla = find("Gopher"), find("Chinchilla")
-    assert gopher.flops == 5.04e23 and chinchilla.flops == pytest.approx(5.88e23)       # 6 x 280e9 x 300e9, 6 x 70e9 x 1.4e12
+    assert gopher.flops == 5.04e23 and chinchilla.flops == pytest.approx(
+        5.88e23
+    )  # 6 x 280e9 x 300e9, 6 x 70e9 x 1.4e12
     assert chinchilla.flops / gopher.flops == pytest.approx(1.17, abs=5e-3)
-    assert gopher.tokens_per_parameter == pytest.approx(1.07, abs=5e-3) and chinchilla.tokens_per_parameter == 20
-    assert chinchilla.predicted_loss < gopher.predicted_loss                            # 1.9366 and 1.9933
+    assert (
+        gopher.tokens_per_parameter == pytest.approx(1.07, abs=5e-3)
+        and chinchilla.tokens_per_parameter == 20
+    )
+    assert chinchilla.predicted_loss < gopher.predicted_loss  # 1.9366 and 1.9933
 
 
 def test_gpt3_took_3646_days_of_a_petaflop():
     assert find("GPT-3").flops == 3.15e23 and round(find("GPT-3").pf_days) == 3646
-    assert find("GPT-3").parameters / find("GPT-2").parameters > 100                    # "two orders of magnitude"
+    assert find("GPT-3").parameters / find("GPT-2").parameters > 100  # "two orders of magnitude"
 
 
-@pytest.mark.parametrize("name, row", [
-    # N and D in billions, D / N, 6 N D, that over 8.64e19 a day, and the loss of the law
-    ("GPT-3", "175B 300B 1.714 3.15e+23 3646"), ("Chinchilla", "70B 1400B 20 5.88e+23 6806"),
-    ("Gopher", "280B 300B 1.071 5.04e+23 5833"), ("PaLM", "540B 780B 1.444 2.53e+24 29250")])
+@pytest.mark.parametrize(
+    "name, row",
+    [
+        # N and D in billions, D / N, 6 N D, that over 8.64e19 a day, and the loss of the law
+        ("GPT-3", "175B 300B 1.714 3.15e+23 3646"),
+        ("Chinchilla", "70B 1400B 20 5.88e+23 6806"),
+        ("Gopher", "280B 300B 1.071 5.04e+23 5833"),
+        ("PaLM", "540B 780B 1.444 2.53e+24 29250"),
+    ],
+)
 def test_the_columns_of_the_table_by_hand(name, row):
     lines = [line.split() for line in table()]
     assert lines[0] == ["model", "N", "D", "D/N", "6ND", "PF-days", "eq.", "2.39"]
@@ -53,7 +77,9 @@ def test_a_model_that_predicts_no_next_token_has_no_loss_in_the_table():
 
 def test_a_row_without_tokens_says_so():
     assert find("GPT-2").flops is None and find("GPT-2").predicted_loss is None
-    assert find("BERT-large").flops == 5.25e20 and find("BERT-large").predicted_loss is None     # it predicts no next token
+    assert (
+        find("BERT-large").flops == 5.25e20 and find("BERT-large").predicted_loss is None
+    )  # it predicts no next token
     line = next(line for line in table() if line.startswith("GPT-2"))
     assert line.split() == ["GPT-2", "1.5B", "-", "-", "-", "-", "-"]
     with pytest.raises(KeyError, match="not one of"):
@@ -63,6 +89,8 @@ def test_a_row_without_tokens_says_so():
 def test_the_law_prefers_more_text_for_table_2_3():
     losses = table_2_3_losses()
     fewest, most = losses["LLaMA2-65B"]
-    assert most < fewest and most == pytest.approx(1.9387758, abs=5e-8)                 # the vector of eq. (2.39) at 65e9, 1.4e12
+    assert most < fewest and most == pytest.approx(
+        1.9387758, abs=5e-8
+    )  # the vector of eq. (2.39) at 65e9, 1.4e12
     # Falcon: 180e9 and 3.5e12 tokens, the largest product of the table, has the lowest loss
     assert min(losses, key=lambda name: losses[name][1]) == "Falcon-180B"

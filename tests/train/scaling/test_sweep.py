@@ -1,4 +1,5 @@
 """Runs read their text once, are the same from the same seed, and come back from their file."""
+
 import json
 
 import numpy as np
@@ -19,16 +20,33 @@ CONFIG = GPTConfig(V, T, 1, 2, 16, norm="rms", positions="rope", bias=False)
 
 def test_every_token_is_a_target_once_and_no_other():
     ids = np.arange(1000)
-    targets = np.concatenate([windows[:, 1:].ravel() for windows in one_pass(ids, T, 500, BATCH, 0)])
-    assert len(targets) == len(set(targets)) == 480         # 500 // 32 = 15 batches of 32 targets
+    targets = np.concatenate(
+        [windows[:, 1:].ravel() for windows in one_pass(ids, T, 500, BATCH, 0)]
+    )
+    assert len(targets) == len(set(targets)) == 480  # 500 // 32 = 15 batches of 32 targets
     more = np.concatenate([windows[:, 1:].ravel() for windows in one_pass(ids, T, 992, BATCH, 0)])
-    assert sorted(more) == list(range(1, 993)) and more[:480].tolist() == targets.tolist() != sorted(targets)
-    with pytest.raises(DataError, match="992 tokens in windows of 8, 4 at a time, from a text of 992"):
-        list(one_pass(ids[:992], T, 992, BATCH, 0))         # the last of 992 targets would be token 992, the 993rd
+    assert sorted(more) == list(range(1, 993)) and more[
+        :480
+    ].tolist() == targets.tolist() != sorted(targets)
+    with pytest.raises(
+        DataError, match="992 tokens in windows of 8, 4 at a time, from a text of 992"
+    ):
+        list(
+            one_pass(ids[:992], T, 992, BATCH, 0)
+        )  # the last of 992 targets would be token 992, the 993rd
 
 
 def test_a_run_says_what_it_was_and_is_a_function_of_its_seed(tmp_path):
-    run = train_one(CONFIG, TEXT, HELD_OUT, 2000, BATCH, 1e-2, seed=3, probe=lambda best, targets: {"shape": list(best.shape)})
+    run = train_one(
+        CONFIG,
+        TEXT,
+        HELD_OUT,
+        2000,
+        BATCH,
+        1e-2,
+        seed=3,
+        probe=lambda best, targets: {"shape": list(best.shape)},
+    )
     steps = 2000 // (T * BATCH)
     assert (run.width, run.layers, run.tokens, run.seed) == (16, 1, steps * T * BATCH, 3)
     assert run.parameters == count_parameters(CONFIG) == run.non_embedding + V * 16
@@ -39,7 +57,10 @@ def test_a_run_says_what_it_was_and_is_a_function_of_its_seed(tmp_path):
     assert again.loss == run.loss and again.curve == run.curve
     save_run(run, tmp_path / "runs.jsonl")
     save_run(run, tmp_path / "runs.jsonl")
-    assert load_runs(tmp_path / "runs.jsonl") == [run, run] and load_runs(tmp_path / "none.jsonl") == []
+    assert (
+        load_runs(tmp_path / "runs.jsonl") == [run, run]
+        and load_runs(tmp_path / "none.jsonl") == []
+    )
 
 
 def test_a_file_that_was_cut_short_is_read_up_to_there(tmp_path):
@@ -49,7 +70,9 @@ def test_a_file_that_was_cut_short_is_read_up_to_there(tmp_path):
     path.write_text(whole + whole[:40])
     assert load_runs(path) == [run]
     said, found = [], json.loads(whole)
-    wrong = [{**found, name: value} for name in found for value in (None, "a", [1], {"a": []}, True)]
+    wrong = [
+        {**found, name: value} for name in found for value in (None, "a", [1], {"a": []}, True)
+    ]
     wrong += [{**found, "loss": 10**400}, {**found, "more": 1}, [], 1]
     lines = [whole[:40], "[" * 100_000, *map(json.dumps, wrong)]
     path.write_bytes(b"\xff\n" + "\n".join([*lines, whole]).encode())
@@ -61,8 +84,12 @@ def test_a_file_that_was_cut_short_is_read_up_to_there(tmp_path):
 
 @pytest.mark.slow
 def test_more_text_from_a_known_source_brings_the_loss_down_towards_its_entropy():
-    losses = [train_one(CONFIG, TEXT, HELD_OUT, n, BATCH, 1e-2).loss for n in (1_000, 2_000, 4_000, 8_000, 16_000)]
-    # What the true probabilities lose on this very held-out text; windows leave its first token out, as here.
+    losses = [
+        train_one(CONFIG, TEXT, HELD_OUT, n, BATCH, 1e-2).loss
+        for n in (1_000, 2_000, 4_000, 8_000, 16_000)
+    ]
+    # What the true probabilities lose on this very held-out text; windows leave its first token
+    # out, as here.
     best = -float(np.mean(np.log(CHAIN.transition[HELD_OUT[:-1], HELD_OUT[1:]])))
     excess = np.array(losses) - best
-    assert np.all(np.diff(excess) < 0) and 0 < excess[-1] < excess[0] / 10             # 16 times the text
+    assert np.all(np.diff(excess) < 0) and 0 < excess[-1] < excess[0] / 10  # 16 times the text

@@ -1,10 +1,11 @@
 """Derivatives by differences: what gradcheck.py holds against the engine.
 
-A `Subject` is a function bound to its floating-point inputs, which can be moved along a direction; `Gradient` is
-its gradient as another such function, so that second order is first order once more. `measure` differentiates
-along a direction by a five-point stencil, `examine` with shrinking steps, and tells a kink from a wrong rule.
-Read next: gradcheck.py.
+A `Subject` is a function bound to its floating-point inputs, which can be moved along a direction;
+`Gradient` is its gradient as another such function, so that second order is first order once more.
+`measure` differentiates along a direction by a five-point stencil, `examine` with shrinking steps,
+and tells a kink from a wrong rule. Read next: gradcheck.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -12,18 +13,21 @@ from tinylm.autograd.engine.backward import grad
 from tinylm.autograd.engine.tensor import Tensor, recording
 from tinylm.errors import GraphError
 
-# Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for functions of size one.
+# Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for
+# functions of size one.
 STEP = 1e-3
 SMALLER = (1e-3, 1e-4, 1e-5, 1e-6)
 
 
 class Subject:
-    """A function with its differentiable inputs found, copied in `dtype` to `device`, and free to be moved.
+    """A function with its differentiable inputs found, copied in `dtype` to `device`, and free to
+    be moved.
 
-    Inputs are: floating-point arrays among the positional arguments (also inside lists and tuples), Tensors that
-    require a gradient anywhere, and the parameters of the function and of arguments that have parameters. Arrays
-    given by keyword, Tensors that require no gradient, integers, None and all else are constants. Use it in a
-    `with`: parameters get their own memory back at its end. Random streams are rewound before every run.
+    Inputs are: floating-point arrays among the positional arguments (also inside lists and tuples),
+    Tensors that require a gradient anywhere, and the parameters of the function and of arguments
+    that have parameters. Arrays given by keyword, Tensors that require no gradient, integers, None
+    and all else are constants. Use it in a `with`: parameters get their own memory back at its end.
+    Random streams are rewound before every run.
     """
 
     def __init__(self, function, args, options, dtype=np.float64, device="cpu"):
@@ -38,7 +42,7 @@ class Subject:
         self._draws = draws
         try:
             self.values()
-        except GraphError:                                  # the function itself differentiates something
+        except GraphError:  # the function itself differentiates something
             self._needs_tape = True
 
     def __enter__(self):
@@ -53,15 +57,21 @@ class Subject:
             if value.dtype.kind != "f":
                 return value.to(self.device)
             copy = Tensor(self._cast(value.data), value.requires_grad, value.name)
-            return self._leaf(copy, label) if value.requires_grad else copy
-        if isinstance(value, np.floating):                  # what NumPy makes of a 0-d array as soon as it computes
+            if value.requires_grad:
+                return self._leaf(copy, label)
+            return copy
+        if isinstance(value, np.floating):  # what NumPy makes of a 0-d array as soon as it computes
             value = np.asarray(value)
         if backend.is_array(value):
             if value.dtype.kind != "f":
                 return backend.to_device(value, self.device)
-            return self._leaf(Tensor(self._cast(value), True), label) if positional else self._cast(value)
+            if positional:
+                return self._leaf(Tensor(self._cast(value), True), label)
+            return self._cast(value)
         if type(value) in (list, tuple):
-            return type(value)(self._bind(v, f"{label}[{i}]", positional) for i, v in enumerate(value))
+            return type(value)(
+                self._bind(v, f"{label}[{i}]", positional) for i, v in enumerate(value)
+            )
         self._adopt(value, f"{label} ")
         return value
 
@@ -82,10 +92,12 @@ class Subject:
         else:
             return
         for name, parameter in named.items():
-            if not any(parameter is known for known in [*self.leaves, *(p for p, _ in self._before)]):
+            if not any(
+                parameter is known for known in [*self.leaves, *(p for p, _ in self._before)]
+            ):
                 self._before.append((parameter, parameter.data))
                 parameter.data = self._cast(parameter.data)
-                if parameter.requires_grad:                 # a frozen one is a constant
+                if parameter.requires_grad:  # a frozen one is a constant
                     self._leaf(parameter, label + name)
 
     def run(self):
@@ -100,7 +112,9 @@ class Subject:
 
 
 class Gradient:
-    """The gradient of a subject, contracted with cotangents, as a function of its inputs and of the cotangents."""
+    """The gradient of a subject, contracted with cotangents, as a function of its inputs and of the
+    cotangents.
+    """
 
     def __init__(self, inner, cotangents):
         self.inner, self.device, self.dtype = inner, inner.device, inner.dtype
@@ -112,22 +126,31 @@ class Gradient:
         return pull(self.inner.run(), self.inner.leaves, self.cotangents, create_graph)
 
     def values(self):
-        return flat(self.run(create_graph=False))           # the plain backward pass, fused kernels included
+        return flat(self.run(create_graph=False))  # the plain backward pass, fused kernels included
 
 
 def tensors(result):
     """The floating-point Tensors of a result: itself, or the members of a tuple, list or dict."""
     if isinstance(result, Tensor):
-        return [result] if result.dtype.kind == "f" else []
+        if result.dtype.kind == "f":
+            return [result]
+        return []
     if isinstance(result, dict):
         result = list(result.values())
-    return [t for part in result for t in tensors(part)] if isinstance(result, (tuple, list)) else []
+    if isinstance(result, (tuple, list)):
+        return [t for part in result for t in tensors(part)]
+    return []
 
 
 def pull(outputs, leaves, cotangents, create_graph=False):
-    """Transposed Jacobian times cotangents: one Tensor per leaf. Outputs without a graph contribute nothing."""
-    parts = [grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
-             for y, w in zip(outputs, cotangents) if y.requires_grad]
+    """Transposed Jacobian times cotangents: one Tensor per leaf. Outputs without a graph contribute
+    nothing.
+    """
+    parts = [
+        grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
+        for y, w in zip(outputs, cotangents)
+        if y.requires_grad
+    ]
     total = parts[0] if parts else [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
     for part in parts[1:]:
         total = [a + b for a, b in zip(total, part)]
@@ -136,25 +159,36 @@ def pull(outputs, leaves, cotangents, create_graph=False):
 
 def flat(parts):
     """Tensors or arrays as one NumPy vector of float64."""
-    arrays = [backend.to_cpu(p.data if isinstance(p, Tensor) else p).astype(np.float64).reshape(-1) for p in parts]
-    return np.concatenate(arrays) if arrays else np.zeros(0)
+    arrays = [
+        backend.to_cpu(p.data if isinstance(p, Tensor) else p).astype(np.float64).reshape(-1)
+        for p in parts
+    ]
+    if arrays:
+        return np.concatenate(arrays)
+    return np.zeros(0)
 
 
 def parts_of(vector, like, device, dtype=np.float64):
     """A vector cut into arrays of the shapes of `like`, on a device."""
     borders = np.cumsum([0] + [x.size for x in like])
-    return [backend.to_device(np.asarray(vector[i:j].reshape(x.shape), dtype), device)
-            for x, i, j in zip(like, borders, borders[1:])]
+    return [
+        backend.to_device(np.asarray(vector[i:j].reshape(x.shape), dtype), device)
+        for x, i, j in zip(like, borders, borders[1:])
+    ]
 
 
 def values_along(subject, direction, steps):
-    """The values of a subject at x + t * direction for every t in steps, one row each. The inputs are put back."""
+    """The values of a subject at x + t * direction for every t in steps, one row each. The inputs
+    are put back.
+    """
     before = [leaf.data for leaf in subject.leaves]
     x = flat(before)
     rows = []
     try:
         for t in steps:
-            for leaf, data in zip(subject.leaves, parts_of(x + t * direction, before, subject.device)):
+            for leaf, data in zip(
+                subject.leaves, parts_of(x + t * direction, before, subject.device)
+            ):
                 leaf.data = data
             rows.append(subject.values())
     finally:
@@ -164,26 +198,31 @@ def values_along(subject, direction, steps):
 
 
 def unit_of(subject, direction):
-    """The unit of the steps: one, or more where inputs are so large that a step would drown in their rounding."""
+    """The unit of the steps: one, or more where inputs are so large that a step would drown in
+    their rounding.
+    """
     return max(1.0, 1e-3 * np.max(np.abs(flat(subject.leaves))[direction != 0], initial=0))
 
 
 def measure(subject, direction, step=STEP):
     """The derivative of a subject's values along a direction, by five points: (n_out,)."""
-    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 8 times the one less the other has no h^3.
+    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 8 times the one less
+    # the other has no h^3.
     h = step * unit_of(subject, direction)
     low2, low, high, high2 = values_along(subject, direction, (-2 * h, -h, h, 2 * h))
     return (8 * (high - low) - (high2 - low2)) / (12 * h)
 
 
 def examine(subject, direction):
-    """The derivative again with ever smaller steps: (derivative (n_out,), True if there is a kink or a jump).
+    """The derivative again with ever smaller steps: (derivative (n_out,), True if there is a kink
+    or a jump).
 
-    The estimate that the next smaller step changes least is taken, element by element: which one is decided by the
-    differences alone. Where a function is smooth, its two one-sided slopes approach each other with the step;
-    where a kink or a jump is near, they keep their distance, or grow apart, over some tenfold smaller step.
+    The estimate that the next smaller step changes least is taken, element by element: which one is
+    decided by the differences alone. Where a function is smooth, its two one-sided slopes approach
+    each other with the step; where a kink or a jump is near, they keep their distance, or grow
+    apart, over some tenfold smaller step.
     """
-    estimates = np.array([measure(subject, direction, step) for step in SMALLER])           # (steps, n_out)
+    estimates = np.array([measure(subject, direction, step) for step in SMALLER])  # (steps, n_out)
     change = np.abs(np.diff(estimates, axis=0))
     change = np.where(np.isfinite(change), change, np.inf)
     best = np.take_along_axis(estimates[1:], np.argmin(change, axis=0)[None], axis=0)[0]
@@ -192,6 +231,8 @@ def examine(subject, direction):
     forward = (values_along(subject, direction, steps[:, 0]) - here) / steps
     backward = (here - values_along(subject, direction, -steps[:, 0])) / steps
     gap = np.abs(forward - backward)
-    noise = 1e-14 * np.max(np.abs(here), initial=1) / steps + 1e-4 * (np.abs(forward) + np.abs(backward))
+    noise = 1e-14 * np.max(np.abs(here), initial=1) / steps + 1e-4 * (
+        np.abs(forward) + np.abs(backward)
+    )
     stays = (gap[1:] > 0.5 * gap[:-1]) & (gap[1:] > noise[1:])
     return best, bool(np.any(stays)) or not np.all(np.isfinite(gap))

@@ -1,10 +1,12 @@
 """The checker: is a derivative what the function does?
 
-`gradcheck` asks it of any function, `run_checks` of every registered one. A random cotangent always (under all
-ones a softmax that returns no gradient at all would pass); every element at small sizes, random directions at
-large ones; the gradient's own gradient the same way; the plain twins of fused operations, and <u, Jv> = <J^T u, v>,
-which needs no step size. Why the checker itself may be believed: mutants.py. Read next: registry.py.
+`gradcheck` asks it of any function, `run_checks` of every registered one. A random cotangent always
+(under all ones a softmax that returns no gradient at all would pass); every element at small sizes,
+random directions at large ones; the gradient's own gradient the same way; the plain twins of fused
+operations, and <u, Jv> = <J^T u, v>, which needs no step size. Why the checker itself may be
+believed: mutants.py. Read next: registry.py.
 """
+
 import difflib
 import fnmatch
 from dataclasses import asdict, dataclass
@@ -17,8 +19,9 @@ from tinylm.autograd.check import compare, user_code
 from tinylm.autograd.check.differences import Gradient, Subject
 from tinylm.errors import ConfigError, TinylmError
 
-# Largest relative error by dtype. float64 is held against differences, good to 1e-9 and better; the others against the
-# float64 gradient at the same point: a score of 80 alone costs float32 80 rounding errors of 2**-24 in its exponential.
+# Largest relative error by dtype. float64 is held against differences, good to 1e-9 and better; the
+# others against the float64 gradient at the same point: a score of 80 alone costs float32 80
+# rounding errors of 2**-24 in its exponential.
 TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 3e-2}
 
 
@@ -26,10 +29,13 @@ TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 3e-2}
 class Report:
     """What a check found; true if all is well.
 
-    verdict  "ok", "wrong", "kink" (the point lies at one: nothing is proved), "not repeatable" or "error"
-    first    worst relative error of the first derivatives; second: of the second ones, None if not asked
+    verdict  "ok", "wrong", "kink" (the point lies at one: nothing is proved), "not repeatable" or
+             "error"
+    first    worst relative error of the first derivatives; second: of the second ones, None if not
+             asked
     points   numbers compared
     """
+
     name: str
     verdict: str = "ok"
     first: float | None = None
@@ -45,8 +51,10 @@ class Report:
     def __str__(self):
         measured = ("first", self.first), ("second", self.second)
         errors = ", ".join(f"{label} order {e:.1e}" for label, e in measured if e is not None)
-        return f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, " \
-               f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
+        return (
+            f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, "
+            f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
+        )
 
     def as_dict(self):
         """A dictionary of plain values, for --json."""
@@ -64,16 +72,30 @@ def random_cotangent(rng, shape):
     return rng.normal(size=shape)
 
 
-def gradcheck(function, *args, order=1, tolerance=None, mode="auto", seed=0, dtype="float64", device="cpu", name=None,
-              cotangent=random_cotangent, **options):
+def gradcheck(
+    function,
+    *args,
+    order=1,
+    tolerance=None,
+    mode="auto",
+    seed=0,
+    dtype="float64",
+    device="cpu",
+    name=None,
+    cotangent=random_cotangent,
+    **options,
+):
     """Check the derivatives of a function of Tensors against differences.
 
-    function   takes Tensors and returns a Tensor, or several; or a module, whose parameters are then checked too
-    args       floating-point arrays and Tensors that require a gradient are differentiated, all else is constant
+    function   takes Tensors and returns a Tensor, or several; or a module, whose parameters are
+               then checked too
+    args       floating-point arrays and Tensors that require a gradient are differentiated, all
+               else is constant
     options    passed to the function; arrays among them are constants
     order      2 checks the gradient's gradient too
     tolerance  largest relative error; by dtype from TOLERANCE if not given
-    mode       "full": every entry of the Jacobian; "directions": random ones; "auto" decides by size
+    mode       "full": every entry of the Jacobian; "directions": random ones; "auto" decides by
+               size
     dtype      below float64, gradients are compared with those in float64 at the same point
     returns    a Report, true if the derivatives are right; print it to see the errors
     raises     GraphError if nothing is differentiable, and whatever the function raises
@@ -94,7 +116,17 @@ def assert_gradients(function, *args, **settings):
         raise AssertionError(str(report))
 
 
-def _check(report, function, args, options, order=1, tolerance=None, seed=0, mode="auto", cotangent=random_cotangent):
+def _check(
+    report,
+    function,
+    args,
+    options,
+    order=1,
+    tolerance=None,
+    seed=0,
+    mode="auto",
+    cotangent=random_cotangent,
+):
     """Run the comparisons and write what they find into the report."""
     rng = np.random.default_rng(seed)
     device, tolerance = report.backend, tolerance or TOLERANCE[report.dtype]
@@ -104,7 +136,9 @@ def _check(report, function, args, options, order=1, tolerance=None, seed=0, mod
             return report
         with Subject(function, args, options, np.float64, device) as subject:
             outputs = compare.require_graph(report.name, subject)
-            weights = [backend.to_device(np.asarray(cotangent(rng, y.shape)), device) for y in outputs]
+            weights = [
+                backend.to_device(np.asarray(cotangent(rng, y.shape)), device) for y in outputs
+            ]
             compare.repeatable(subject, weights)
             for level in range(1, order + 1):
                 compare.jacobian(report, subject, level, mode, tolerance, rng, cotangent)
@@ -112,7 +146,10 @@ def _check(report, function, args, options, order=1, tolerance=None, seed=0, mod
                     subject, plain = Gradient(subject, weights), subject
                     if level == 1:
                         compare.two_ways(plain, subject, weights, rng)
-                    weights = [backend.to_device(np.asarray(rng.normal(size=x.shape)), device) for x in plain.leaves]
+                    weights = [
+                        backend.to_device(np.asarray(rng.normal(size=x.shape)), device)
+                        for x in plain.leaves
+                    ]
     except compare.Found as found:
         report.verdict, report.detail = found.args
     return report
@@ -121,30 +158,48 @@ def _check(report, function, args, options, order=1, tolerance=None, seed=0, mod
 def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
     """Check registered entries. Returns a list of Reports, one per entry and dtype.
 
-    names   names or patterns ("soft*"); a word that is no name selects every name that holds it; None for all
+    names   names or patterns ("soft*"); a word that is no name selects every name that holds it;
+            None for all
     raises  ConfigError for a name that selects nothing
     """
     entries = registry.load_all()
-    return [check_entry(entries[name], dtype, device, seed) for name in select(names, entries) for dtype in dtypes]
+    return [
+        check_entry(entries[name], dtype, device, seed)
+        for name in select(names, entries)
+        for dtype in dtypes
+    ]
 
 
 def select(names, entries):
     """The entry names that `names` select, in the order of the register."""
     chosen = set()
     for word in [names] if isinstance(names, str) else list(names or entries):
-        found = [word] if word in entries else [n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()]
+        if word in entries:
+            found = [word]
+        else:
+            found = [
+                n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()
+            ]
         if not found:
             near = difflib.get_close_matches(word, entries, 3)
-            raise ConfigError(f"gradcheck: no entry is named like {word!r}"
-                              + (f": did you mean {', '.join(near)}?" if near else ": tinylm gradcheck --list"))
+            raise ConfigError(
+                f"gradcheck: no entry is named like {word!r}"
+                + (f": did you mean {', '.join(near)}?" if near else ": tinylm gradcheck --list")
+            )
         chosen.update(found)
     return [name for name in entries if name in chosen]
 
 
 def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
-    """All drawn calls of an entry in one Report: the worst errors, and the first verdict that is not "ok"."""
+    """All drawn calls of an entry in one Report: the worst errors, and the first verdict that is
+    not "ok".
+    """
     report = Report(entry.name, dtype=dtype, backend=device)
-    settings = {"order": entry.order, "tolerance": entry.tolerance if dtype == "float64" else None, **settings}
+    settings = {
+        "order": entry.order,
+        "tolerance": entry.tolerance if dtype == "float64" else None,
+        **settings,
+    }
     for i, drawn in enumerate(entry.calls(seed)):
         try:
             _check(report, entry.function, drawn.args, drawn.options, seed=seed + i, **settings)
@@ -157,11 +212,16 @@ def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
 
 
 def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
-    """Check a user's function or module, named as "package.file:callable" or "path/file.py:callable".
+    """Check a user's function or module, named as "package.file:callable" or
+    "path/file.py:callable".
 
-    Inputs come from the callable's `example(rng)` or the `inputs(rng)` of its file; see usercode.arguments.
+    Inputs come from the callable's `example(rng)` or the `inputs(rng)` of its file; see
+    usercode.arguments.
     returns  one Report per dtype
     raises   ConfigError, saying how to give inputs, if it cannot be found or called
     """
     function, args = user_code.arguments(*user_code.find(where), np.random.default_rng(seed))
-    return [gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where) for dtype in dtypes]
+    return [
+        gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where)
+        for dtype in dtypes
+    ]

@@ -1,9 +1,12 @@
-"""Why the checker may be believed: wrong derivatives, made on purpose, every one of which it must reject.
+"""Why the checker may be believed: wrong derivatives, made on purpose, every one of which it must
+reject.
 
-For every rule of every operation the usual ways to be wrong are made mechanically here; the errors that people
-really make are written out in known_errors.py. `planted` puts a mutant in place of the right rule, `rejected` runs
-the same check as always. A mutant that is mathematically the right rule is left out, with its reason in SAME.
+For every rule of every operation the usual ways to be wrong are made mechanically here; the errors
+that people really make are written out in known_errors.py. `planted` puts a mutant in place of the
+right rule, `rejected` runs the same check as always. A mutant that is mathematically the right rule
+is left out, with its reason in SAME.
 """
+
 import contextlib
 import warnings
 from collections.abc import Callable
@@ -23,11 +26,14 @@ from tinylm.autograd.primitives.shaping import broadcast_to, flip, reshape, roll
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong derivative of the operation `name` by one of its arguments; `wrong` is put in `place`."""
+    """A wrong derivative of the operation `name` by one of its arguments; `wrong` is put in
+    `place`.
+    """
+
     name: str
     argument: int
     what: str
-    place: str                                              # "rule" (primitive), "kernel" or "twin" (fused)
+    place: str  # "rule" (primitive), "kernel" or "twin" (fused)
     wrong: Callable
 
     def __str__(self):
@@ -64,25 +70,37 @@ SUM_IS_MEAN = "broadcasting undone by a mean"
 SUM_IS_FIRST = "broadcasting undone by taking the first"
 
 PIECEWISE = "piecewise linear: where it is smooth it has no second derivative to lose"
-SAME = {("add", OTHER): "both derivatives are the cotangent itself",
-        **{(name, VALUES_CUT): PIECEWISE for name in ("abs", "maximum", "minimum", "where", "clip", "max", "min")}}
-NO_DERIVATIVE = {("embedding", 0), ("cross_entropy", 1)}    # integer arguments
+SAME = {
+    ("add", OTHER): "both derivatives are the cotangent itself",
+    **{
+        (name, VALUES_CUT): PIECEWISE
+        for name in ("abs", "maximum", "minimum", "where", "clip", "max", "min")
+    },
+}
+NO_DERIVATIVE = {("embedding", 0), ("cross_entropy", 1)}  # integer arguments
 
 
 def _array(x):
-    return x.data if isinstance(x, Tensor) else x
+    if isinstance(x, Tensor):
+        return x.data
+    return x
 
 
 def _cut(x):
-    return Tensor(x.data) if isinstance(x, Tensor) else x
+    if isinstance(x, Tensor):
+        return Tensor(x.data)
+    return x
 
 
 def _average(g):
-    return broadcast_to(mean(g), g.shape) if isinstance(g, Tensor) else np.full_like(g, np.mean(g))
+    if isinstance(g, Tensor):
+        return broadcast_to(mean(g), g.shape)
+    return np.full_like(g, np.mean(g))
 
 
 def _wrong_rule(op, argument, right, what):
     """A primitive's rule with one error."""
+
     def rule(*given, **options):
         first, (g, y, *args) = (given[:1], given[1:]) if op.variadic else ((), given)
         if what == AVERAGED:
@@ -93,15 +111,19 @@ def _wrong_rule(op, argument, right, what):
             return right(*first, g, _cut(y), *map(_cut, args), **options)
         if what == OTHER:
             other = (first[0] + 1) % len(args) if op.variadic else _others(op, argument)[0]
-            return right(other, g, y, *args, **options) if op.variadic else op_rules[op.name][other](g, y, *args,
-                **options)
+            if op.variadic:
+                return right(other, g, y, *args, **options)
+            return op_rules[op.name][other](g, y, *args, **options)
         d = right(*first, g, y, *args, **options)
         if what in (SUM_IS_MEAN, SUM_IS_FIRST):
             shape = args[argument].shape
             full = broadcast_to(d, g.shape)
             total = unbroadcast(full, shape)
-            return total * (total.size / full.size) if what == SUM_IS_MEAN else _first(full, shape)
+            if what == SUM_IS_MEAN:
+                return total * (total.size / full.size)
+            return _first(full, shape)
         return CHANGES[what](d, g)
+
     return rule
 
 
@@ -111,7 +133,7 @@ def _first(full, shape):
     return full[tuple(slice(0, n) for n in shape)]
 
 
-op_rules = {}                                               # the right rules, kept while one of them is replaced
+op_rules = {}  # the right rules, kept while one of them is replaced
 
 
 def _others(op, argument):
@@ -134,7 +156,10 @@ def _of_primitive(name, op):
 
 
 def _wrong_kernel(right, i, change):
-    """A fused kernel whose backward is changed: change(derivatives, g, out, args, options) -> derivative i."""
+    """A fused kernel whose backward is changed: change(derivatives, g, out, args, options) ->
+    derivative i.
+    """
+
     def kernel(*args, keep, **options):
         out, backward = right(*args, keep=keep, **options)
 
@@ -143,7 +168,9 @@ def _wrong_kernel(right, i, change):
             if i < len(parts) and parts[i] is not None:
                 parts[i] = np.asarray(_array(change(backward, parts, g, out, args, options)))
             return parts
+
         return out, wrong
+
     return kernel
 
 
@@ -157,22 +184,46 @@ def _of_fused(name, op):
     for i in range(count):
         if (name, i) in NO_DERIVATIVE:
             continue
-        changes = {what: lambda backward, parts, g, *rest, i=i, change=change: change(parts[i], g) for what,
-            change in CHANGES.items()}
+        changes = {
+            what: lambda backward, parts, g, *rest, i=i, change=change: change(parts[i], g)
+            for what, change in CHANGES.items()
+        }
         changes[AVERAGED] = lambda backward, parts, g, *rest, i=i: _formed(backward(_average(g)))[i]
         others = [j for j in range(count) if j != i and (name, j) not in NO_DERIVATIVE]
         if others:
             changes[OTHER] = lambda backward, parts, g, *rest, j=others[0]: parts[j]
         for what, change in changes.items():
             yield Mutant(name, i, what, "kernel", _wrong_kernel(right, i, change))
-        yield Mutant(name, i, "twin that takes the argument for a constant", "twin", lambda *args, i=i, **options:
-                     twin(*[_cut(a) if j == i else a for j, a in enumerate(args)], **options))
+        yield Mutant(
+            name,
+            i,
+            "twin that takes the argument for a constant",
+            "twin",
+            lambda *args, i=i, **options: twin(
+                *[_cut(a) if j == i else a for j, a in enumerate(args)], **options
+            ),
+        )
     for i, what, wrong in known_errors.FUSED.get(name, ()):
-        yield Mutant(name, i, what, "kernel", _wrong_kernel(right, i, lambda backward, parts, g, out, args, options,
-            i=i, wrong=wrong:
-                                                           wrong(g, out, parts[i], *args, **options)))
-    yield Mutant(name, 0, "twin larger by one part in 10^9", "twin", lambda *args,
-        **options: twin(*args, **options) * (1 + 1e-9))
+        yield Mutant(
+            name,
+            i,
+            what,
+            "kernel",
+            _wrong_kernel(
+                right,
+                i,
+                lambda backward, parts, g, out, args, options, i=i, wrong=wrong: wrong(
+                    g, out, parts[i], *args, **options
+                ),
+            ),
+        )
+    yield Mutant(
+        name,
+        0,
+        "twin larger by one part in 10^9",
+        "twin",
+        lambda *args, **options: twin(*args, **options) * (1 + 1e-9),
+    )
 
 
 def own(operations):
@@ -181,11 +232,15 @@ def own(operations):
 
 
 def all_mutants():
-    """(mutants, left out): a list of Mutants, and those that are no errors as (Mutant, reason) pairs."""
+    """(mutants, left out): a list of Mutants, and those that are no errors as (Mutant, reason)
+    pairs.
+    """
     made = [m for name, op in own(operation.primitives).items() for m in _of_primitive(name, op)]
     made += [m for name, op in own(operation.fused_operations).items() for m in _of_fused(name, op)]
-    return ([m for m in made if (m.name, m.what) not in SAME],
-            [(m, SAME[m.name, m.what]) for m in made if (m.name, m.what) in SAME])
+    return (
+        [m for m in made if (m.name, m.what) not in SAME],
+        [(m, SAME[m.name, m.what]) for m in made if (m.name, m.what) in SAME],
+    )
 
 
 @contextlib.contextmanager
@@ -212,16 +267,19 @@ def entry_for(name):
 
 
 def rejected(mutant, **settings):
-    """How the check of the operation's own entry ends: "" if it accepts the mutant, else what it says.
+    """How the check of the operation's own entry ends: "" if it accepts the mutant, else what it
+    says.
 
     A verdict of "kink" or "not repeatable" would be no proof and does not count.
     """
     with planted(mutant), warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")                     # wrong rules may divide by zero
+        warnings.simplefilter("ignore")  # wrong rules may divide by zero
         try:
             report = check_entry(entry_for(mutant.name), **{"order": 1, **settings})
             if report and "order" not in settings:
                 report = check_entry(entry_for(mutant.name), **settings)
-        except Exception as error:                          # a rule so wrong that backward stops is found too
+        except Exception as error:  # a rule so wrong that backward stops is found too
             return f"{type(error).__name__}: {error}"
-    return report.detail if report.verdict in ("wrong", "error") else ""
+    if report.verdict in ("wrong", "error"):
+        return report.detail
+    return ""

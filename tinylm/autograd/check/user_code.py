@@ -2,6 +2,7 @@
 
 Read next: gradcheck.py, `check_code`.
 """
+
 import importlib
 import importlib.util
 import inspect
@@ -13,7 +14,13 @@ import numpy as np
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.errors import ConfigError
 
-GUESSES = ((3, 4), (4,), (2, 3, 4), (4, 4), ())             # shapes tried for every argument where no inputs are given
+GUESSES = (
+    (3, 4),
+    (4,),
+    (2, 3, 4),
+    (4, 4),
+    (),
+)  # shapes tried for every argument where no inputs are given
 
 HOW = """give inputs in one of two ways, beside the callable:
     def inputs(rng): return (rng.normal(size=(3, 4)),)               # rng is a numpy Generator
@@ -24,7 +31,9 @@ def find(where):
     """The callable that "package.file:name" or "path/to/file.py:name" means, and its module."""
     place, colon, name = where.rpartition(":")
     if not colon:
-        raise ConfigError(f"gradcheck: {where!r}: write package.file:callable or path/to/file.py:callable")
+        raise ConfigError(
+            f"gradcheck: {where!r}: write package.file:callable or path/to/file.py:callable"
+        )
     try:
         if place.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)
@@ -32,7 +41,7 @@ def find(where):
             spec.loader.exec_module(module)
         else:
             if "" not in sys.path:
-                sys.path.insert(0, "")                      # the user's package in the folder the command runs in
+                sys.path.insert(0, "")  # the user's package in the folder the command runs in
             module = importlib.import_module(place)
     except (ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(f"gradcheck: cannot open {place!r}: {error}") from None
@@ -40,7 +49,9 @@ def find(where):
     for part in name.split("."):
         if not hasattr(found, part):
             has = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-            raise ConfigError(f"gradcheck: {place} has no {name!r}; it has {', '.join(has) or 'no callables'}")
+            raise ConfigError(
+                f"gradcheck: {place} has no {name!r}; it has {', '.join(has) or 'no callables'}"
+            )
         found = getattr(found, part)
     return found, module
 
@@ -48,16 +59,19 @@ def find(where):
 def arguments(function, module, rng):
     """The callable ready to call (a class is made without arguments) and its inputs.
 
-    The inputs are those of function.example(rng), else of module.inputs(rng), else arrays of a few shapes are
-    tried for every required positional argument. Raises ConfigError, saying how to give them, if none will do.
+    The inputs are those of function.example(rng), else of module.inputs(rng), else arrays of a few
+    shapes are tried for every required positional argument. Raises ConfigError, saying how to give
+    them, if none will do.
     """
     example = getattr(function, "example", None)
     if isinstance(function, type):
         try:
             function = function()
         except TypeError as error:
-            raise ConfigError(f"gradcheck: {function.__name__} cannot be made without arguments ({error}): name a "
-                              "function, or an object that is ready to call") from None
+            raise ConfigError(
+                f"gradcheck: {function.__name__} cannot be made without arguments ({error}): name a "
+                "function, or an object that is ready to call"
+            ) from None
         example = getattr(function, "example", None)
     if not callable(function):
         raise ConfigError(f"gradcheck: {function!r} is not callable")
@@ -65,15 +79,20 @@ def arguments(function, module, rng):
     if draw is not None:
         args = draw(rng)
         return function, args if isinstance(args, tuple) else (args,)
-    needed = [p for p in inspect.signature(function).parameters.values()
-              if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     said = []
     for shape in GUESSES:
         args = tuple(np.asarray(rng.normal(size=shape)) for _ in needed)
         try:
             function(*[Tensor(a, requires_grad=True) for a in args])
             return function, args
-        except Exception as error:                          # user code may raise anything; the first complaint is shown
+        except Exception as error:  # user code may raise anything; the first complaint is shown
             said.append(f"{type(error).__name__}: {error}")
     name = getattr(function, "__name__", type(function).__name__)
-    raise ConfigError(f"gradcheck: {name} does not take {len(needed)} arrays of shape {GUESSES[0]} ({said[0]}); {HOW}")
+    raise ConfigError(
+        f"gradcheck: {name} does not take {len(needed)} arrays of shape {GUESSES[0]} ({said[0]}); {HOW}"
+    )

@@ -39,7 +39,9 @@ def is_half(x):
 
 def widened(x):
     """A float16 Tensor in float32; anything else as it is."""
-    return x.astype(np.float32) if isinstance(x, Tensor) and is_half(x) else x
+    if isinstance(x, Tensor) and is_half(x):
+        return x.astype(np.float32)
+    return x
 
 
 def _is_call_error(error, function, args, options):
@@ -90,6 +92,7 @@ def _in_float32(arrays, operands):
 
 def twin_in_float32(twin):
     """A twin that calculates in float32 and rounds its result to float16."""
+
     def wide(*args, **options):
         args = [a.astype(np.float32) if is_half(a) else a for a in args]
         return twin(*args, **options).astype(np.float16)

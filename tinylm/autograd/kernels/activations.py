@@ -1,8 +1,9 @@
 """Fused activations. Each keeps its slope from the forward pass, so that backward is one product.
 
-No `x**3`: np.power on float32 costs as much as 500 multiplications. Scratch arrays are written with `out=`
-and reused within an operation, which is half of what makes these fast. Read next: losses.py.
+No `x**3`: np.power on float32 costs as much as 500 multiplications. Scratch arrays are written with
+`out=` and reused within an operation, which is half of what makes these fast. Read next: losses.py.
 """
+
 import math
 
 import numpy as np
@@ -15,10 +16,14 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def _scalars_too(kernel):
-    """Lets a kernel that writes with `out=` take 0-d arrays, which NumPy's arithmetic turns into scalars."""
+    """Lets a kernel that writes with `out=` take 0-d arrays, which NumPy's arithmetic turns into
+    scalars.
+    """
+
     def on_array(x, keep):
         y, slope = kernel(np.atleast_1d(x), keep)
         return y.reshape(x.shape), slope if slope is None else slope.reshape(x.shape)
+
     return on_array
 
 
@@ -29,9 +34,9 @@ def _gelu_tanh(x, keep):
     #   y = x p,   y' = p + x p' = p + 2 x p (1 - p) u',   u' = c (1 + 3 * 0.044715 x^2)
     # exp() is NumPy's fastest transcendental everywhere; tanh() is faster only with AVX-512.
     c = math.sqrt(2 / math.pi)
-    with np.errstate(over="ignore"):                        # exp(-2u) may be infinite: then p is 0, as it should
+    with np.errstate(over="ignore"):  # exp(-2u) may be infinite: then p is 0, as it should
         square = x * x
-        np.minimum(square, 1e4, out=square)                 # p is 0 or 1 there already; inf * 0 would be nan
+        np.minimum(square, 1e4, out=square)  # p is 0 or 1 there already; inf * 0 would be nan
         p = square * (-2 * 0.044715 * c)
         p -= 2 * c
         p *= x
@@ -41,7 +46,7 @@ def _gelu_tanh(x, keep):
     if not keep:
         return np.multiply(x, p, out=square), None
     y = x * p
-    slope = square                                          # its memory becomes 2 x p (1 - p) u' + p
+    slope = square  # its memory becomes 2 x p (1 - p) u' + p
     slope *= 6 * 0.044715 * c
     slope += 2 * c
     slope *= 1 - p
@@ -83,21 +88,27 @@ def _silu(x, keep):
 
 @fused(composed.gelu_tanh)
 def gelu_tanh(x, *, keep):
-    """GELU by its tanh approximation   (Hendrycks & Gimpel 2016; what GPT-2 uses). Elementwise, returns x's shape."""
+    """GELU by its tanh approximation   (Hendrycks & Gimpel 2016; what GPT-2 uses). Elementwise,
+    returns x's shape.
+    """
     y, slope = _gelu_tanh(x, keep)
     return y, lambda g: (g * slope,)
 
 
 @fused(composed.gelu)
 def gelu(x, *, keep):
-    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27). Elementwise, returns x's shape."""
+    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27). Elementwise, returns
+    x's shape.
+    """
     y, slope = _gelu(x, keep)
     return y, lambda g: (g * slope,)
 
 
 @fused(composed.silu)
 def silu(x, *, keep):
-    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017). Elementwise."""
+    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017).
+    Elementwise.
+    """
     y, slope = _silu(x, keep)
     return y, lambda g: (g * slope,)
 
@@ -105,58 +116,75 @@ def silu(x, *, keep):
 def _gated(activation, gate, up, keep):
     """activation(gate) * up, and the backward of both."""
     if gate.shape != up.shape:
-        raise ShapeError(f"gated activation: gate {gate.shape} and up {up.shape} must have one shape")
+        raise ShapeError(
+            f"gated activation: gate {gate.shape} and up {up.shape} must have one shape"
+        )
     value, slope = activation(gate, keep)
     return value * up, lambda g: (g * slope * up, g * value)
 
 
 @fused(composed.swiglu)
 def swiglu(gate, up, *, keep):
-    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020). gate and up of one shape, (..., F)."""
+    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020). gate and up of one shape,
+    (..., F).
+    """
     return _gated(_silu, gate, up, keep)
 
 
 @fused(composed.geglu)
 def geglu(gate, up, *, keep):
-    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020). gate and up of one shape, (..., F)."""
+    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020). gate and up of one shape,
+    (..., F).
+    """
     return _gated(_gelu, gate, up, keep)
 
 
 def dropout(x, p, rng):
-    """Set each value to 0 with probability p and scale the others by 1/(1-p)   (Srivastava et al. 2014)
+    """Set each value to 0 with probability p and scale the others by 1/(1-p)   (Srivastava et al.
+    2014)
 
     x        Tensor of any shape; its leading axis is the batch, see Random.rows
     p        in [0, 1); 0 returns x itself and draws nothing
     rng      backend.Random: the mask is drawn from it, so a replayed stream gives the same mask
     returns  x's shape, with the same mean
     """
-    return x if p == 0 else mul(x, kept_scaled(x.shape, p, rng, x.dtype))
+    if p == 0:
+        return x
+    return mul(x, kept_scaled(x.shape, p, rng, x.dtype))
 
 
 def kept_scaled(shape, p, rng, dtype):
-    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped. ConfigError if p is not in [0, 1)."""
+    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped. ConfigError if p is not in
+    [0, 1).
+    """
     if not 0 <= p < 1:
         raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
     if not hasattr(rng, "bernoulli"):
-        raise ConfigError(f"dropout: rng must be a stream of random numbers, tinylm.Random(seed), not {rng!r}")
+        raise ConfigError(
+            f"dropout: rng must be a stream of random numbers, tinylm.Random(seed), not {rng!r}"
+        )
     return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))
 
 
-# Below: no kernel of their own, a line of primitives each, differentiable to any order. Book section 2.2.2.
+# Below: no kernel of their own, a line of primitives each, differentiable to any order. Book
+# section 2.2.2.
+
 
 def swish(x, c=1.0):
     """Swish: x sigmoid(c x)   (book section 2.2.2; Ramachandran et al. 2017)
 
     x        Tensor or array of any shape
-    c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is close to gelu;
-             the larger, the closer to relu
+    c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is
+             close to gelu; the larger, the closer to relu
     returns  x's shape
     """
     return mul(x, sigmoid(mul(x, c)))
 
 
 def gelu_sigmoid(x):
-    """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016), within 0.021 of gelu everywhere."""
+    """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016), within 0.021 of gelu
+    everywhere.
+    """
     return swish(x, 1.702)
 
 

@@ -5,6 +5,7 @@ Two operations share one kernel: `attention` takes queries, keys and values; `se
 them packed as one projection makes them, and never copies them apart. Read next:
 nn/attention/multi_head.py.
 """
+
 import functools
 import math
 
@@ -34,26 +35,32 @@ class ScoresOverflow(Exception):
 
 def in_float64_on_overflow(kernel):
     """Decorator: an attention kernel whose scores overflow in float32 is run again in float64."""
+
     @functools.wraps(kernel)
     def checked(*arrays, **options):
         try:
             return kernel(*arrays, **options)
         except ScoresOverflow:
             dtype = arrays[0].dtype
-        out, backward = kernel(*(a if a is None else a.astype(np.float64) for a in arrays), **options)
+        out, backward = kernel(
+            *(a if a is None else a.astype(np.float64) for a in arrays), **options
+        )
 
         def narrow(d):
-            if callable(d):                                 # a gradient that is computed if it is wanted
+            if callable(d):  # a gradient that is computed if it is wanted
                 return lambda out: d(None).astype(dtype)
-            return d if d is None else d.astype(dtype)
+            if d is None:
+                return d
+            return d.astype(dtype)
 
         return out.astype(dtype), lambda g: [narrow(d) for d in backward(g.astype(np.float64))]
+
     return checked
 
 
 def _check_overflow(q, k, scale, scores):
     if q.dtype.itemsize < 8 and not all_finite(scores) and all_finite(q, k):
-        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):            # and not a bias of -inf
+        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):  # and not a bias of -inf
             raise ScoresOverflow
 
 
@@ -207,8 +214,16 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     check_heads("attention", q, k, v)
     check_bias(bias, "attention")
     dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
-    return _attention(q, k, v, bias, mask=own_mask(mask, "attention", q, k, v, bias, shape=(*q.shape[:3], k.shape[2])), causal=causal, scale=scale,
-                      dropped=dropped)
+    return _attention(
+        q,
+        k,
+        v,
+        bias,
+        mask=own_mask(mask, "attention", q, k, v, bias, shape=(*q.shape[:3], k.shape[2])),
+        causal=causal,
+        scale=scale,
+        dropped=dropped,
+    )
 
 
 @fused(composed.attention, name="attention", reads="both")
@@ -226,13 +241,36 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     weights, inverse = _forward(q5, k5, v5, b5, mask, causal, scale, d5, y, y)
 
     def backward(g):
-        dq, dk, dv = np.empty_like(q5, order="C"), np.empty_like(k, order="C"), np.empty_like(v, order="C")
-        ds = _backward(g.reshape(*grouped, T, J), q5, k5, v5, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv,
-                       dq, dk, dv)
+        dq = np.empty_like(q5, order="C")
+        dk = np.empty_like(k, order="C")
+        dv = np.empty_like(v, order="C")
+        ds = _backward(
+            g.reshape(*grouped, T, J),
+            q5,
+            k5,
+            v5,
+            y,
+            weights,
+            inverse,
+            scale,
+            d5,
+            mask,
+            causal,
+            dq,
+            dk,
+            dv,
+            dq,
+            dk,
+            dv,
+        )
 
         def by_bias(out):
             full = ds.reshape(B, H, T, S)
-            axes = tuple(i for i, n in enumerate((1,) * (4 - bias.ndim) + bias.shape) if n == 1 and full.shape[i] != 1)
+            axes = tuple(
+                i
+                for i, n in enumerate((1,) * (4 - bias.ndim) + bias.shape)
+                if n == 1 and full.shape[i] != 1
+            )
             return np.sum(full, axis=axes, keepdims=True).reshape(bias.shape)
 
         return dq.reshape(q.shape), dk, dv, by_bias if bias is not None else None
@@ -240,7 +278,17 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     return y.reshape(B, H, T, J), backward
 
 
-def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropout=0.0, rng=None):
+def self_attention(
+    qkv,
+    heads,
+    kv_heads=None,
+    rotation=None,
+    mask=None,
+    causal=True,
+    scale=None,
+    dropout=0.0,
+    rng=None,
+):
     """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11,
     before W^head)
 
@@ -254,14 +302,26 @@ def self_attention(qkv, heads, kv_heads=None, rotation=None, mask=None, causal=T
     """
     G = heads if kv_heads is None else kv_heads
     if qkv.ndim != 3 or min(heads, G) < 1:
-        raise ShapeError(f"self_attention: {qkv.shape} for {heads} query and {G} key-value heads: need (B, T, (H + 2G) K) "
-                         "and at least one head")
+        raise ShapeError(
+            f"self_attention: {qkv.shape} for {heads} query and {G} key-value heads: need (B, T, (H + 2G) K) "
+            "and at least one head"
+        )
     B, T, width = qkv.shape
     if width % (heads + 2 * G) or heads % G:
-        raise ShapeError(f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads")
+        raise ShapeError(
+            f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads"
+        )
     dropped = kept_scaled((B, heads, T, T), dropout, rng, qkv.dtype) if dropout else None
-    return _self_attention(qkv, heads=heads, kv_heads=G, rotation=rotation, causal=causal, scale=scale,
-                           mask=own_mask(mask, "self_attention", qkv, bias=None, shape=(B, heads, T, T)), dropped=dropped)
+    return _self_attention(
+        qkv,
+        heads=heads,
+        kv_heads=G,
+        rotation=rotation,
+        causal=causal,
+        scale=scale,
+        mask=own_mask(mask, "self_attention", qkv, bias=None, shape=(B, heads, T, T)),
+        dropped=dropped,
+    )
 
 
 @fused(composed.self_attention, name="self_attention", reads="both")
@@ -276,7 +336,7 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     def parts(packed):
         # (B, H+2G, T, K)
         x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)
-        return x[:, :heads].reshape(B, G, R, T, K), x[:, heads:heads + G], x[:, heads + G:]
+        return x[:, :heads].reshape(B, G, R, T, K), x[:, heads : heads + G], x[:, heads + G :]
 
     q, k, v = parts(qkv)
     if rotation is not None:
@@ -294,11 +354,11 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
         dq, dk, dv = parts(packed)
         g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
         _backward(g, q, k, v, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv, packed)
-        if rotation is not None:                            # the transpose of a rotation turns back
+        if rotation is not None:  # the transpose of a rotation turns back
             cos, sin = rotation
             dq[...] = _rotate(dq.reshape(B, heads, T, K), cos, -sin).reshape(dq.shape)
             dk[...] = _rotate(dk, cos, -sin)
-        return packed,
+        return (packed,)
 
     return out, backward
 

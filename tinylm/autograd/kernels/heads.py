@@ -2,6 +2,7 @@
 
 Read next: masks.py, attention.py.
 """
+
 import math
 
 from tinylm.errors import ConfigError, ShapeError
@@ -23,8 +24,9 @@ def check_heads(operation, q, k, v=None):
     if min(H, G) < 1:
         raise ShapeError(f"{given}: there must be at least one head")
     if H % G:
-        raise ShapeError(f"{given} do not fit: {H} query heads do not share {G} key-value heads "
-                         "evenly")
+        raise ShapeError(
+            f"{given} do not fit: {H} query heads do not share {G} key-value heads evenly"
+        )
 
 
 def even_heads(name, d_model, heads, kv_heads=None, width=None):
@@ -39,10 +41,14 @@ def even_heads(name, d_model, heads, kv_heads=None, width=None):
     if uneven and kv_heads is None:
         raise ConfigError(f"{name}: width {d_model} does not divide into {heads} heads")
     if uneven or heads % (kv_heads or heads):
-        raise ConfigError(f"{name}: width {d_model}, {heads} heads and {kv_heads} key-value heads "
-                          "do not divide evenly")
+        raise ConfigError(
+            f"{name}: width {d_model}, {heads} heads and {kv_heads} key-value heads "
+            "do not divide evenly"
+        )
 
 
 def score_scale(K, scale=None):
     """The scale of scores: 1/sqrt(K) unless given; heads of width 0 have scores of 0 with any."""
-    return 1 / math.sqrt(max(K, 1)) if scale is None else scale
+    if scale is None:
+        return 1 / math.sqrt(max(K, 1))
+    return scale

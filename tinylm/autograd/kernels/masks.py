@@ -4,6 +4,7 @@
 left out by `where`. That takes a few passes more, made only where something was not finite.
 Read next: attention.py.
 """
+
 import math
 
 import numpy as np
@@ -35,13 +36,15 @@ def bool_mask(mask, operation, name="mask", bias="bias=", shape=None):
         array = np.asarray(array)
     if array.dtype.kind == "b":
         if shape is not None and not _broadcasts(array.shape, shape):
-            raise ShapeError(f"{operation}: {name} of shape {array.shape} does not broadcast to "
-                             f"{shape}")
+            raise ShapeError(
+                f"{operation}: {name} of shape {array.shape} does not broadcast to {shape}"
+            )
         return array
     additive = f"{name} == 0" if bias is None else f"{name} == 0 (or {bias}{name})"
     raise DtypeError(
         f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} for "
-        f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)")
+        f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)"
+    )
 
 
 def _broadcasts(shape, to):
@@ -52,14 +55,17 @@ def _broadcasts(shape, to):
 def check_bias(bias, operation):
     """Raise DtypeError for a bool bias: it would add 1 where it is True, and hide nothing."""
     if bias is not None and bias.dtype.kind == "b":
-        raise DtypeError(f"{operation}: bias is bool: what hides is given as mask=; a bias is added"
-                         " to scores")
+        raise DtypeError(
+            f"{operation}: bias is bool: what hides is given as mask=; a bias is added to scores"
+        )
 
 
 def own_mask(mask, operation, *operands, **naming):
     """bool_mask(), and a copy where backward reads it: the array may be filled anew before that."""
     mask = bool_mask(mask, operation, **naming)
-    return mask.copy() if mask is not None and wants_grad(operands) else mask
+    if mask is not None and wants_grad(operands):
+        return mask.copy()
+    return mask
 
 
 def all_finite(*arrays):
@@ -87,12 +93,13 @@ def seen_matmul(a, b, seen):
     finite = np.isfinite(b)
     sums = a @ np.where(finite, b, 0)
     seen = np.broadcast_to(seen, (*seen.shape[:-2], *a.shape[-2:]))
-    touched = seen.astype(a.dtype) @ (~finite).astype(a.dtype) > 0                  # (..., T, J)
+    touched = seen.astype(a.dtype) @ (~finite).astype(a.dtype) > 0  # (..., T, J)
     return np.where(touched, a @ b, sums)
 
 
 # The same of recorded operations. Each is the other's derivative, so every order leaves out what is
 # hidden; the quick way, a plain product, is taken where everything is finite.
+
 
 def _by_weights(g, y, weights, v, seen):
     return scores_of_seen(g, v, seen=seen)
@@ -173,7 +180,7 @@ def visible_softmax(scores, visible=None):
     scores   Tensor (..., n);  visible bool that broadcasts to it, or None
     returns  weights (..., n), and the log of each row's sum of exponentials (..., 1), -inf for none
     """
-    if scores.shape[-1] == 0:                               # no key at all, and so no maximum
+    if scores.shape[-1] == 0:  # no key at all, and so no maximum
         return scores, Tensor(np.full_like(scores.data, -np.inf, shape=(*scores.shape[:-1], 1)))
     if visible is not None:
         scores = where(visible, scores, -np.inf)

@@ -1,7 +1,9 @@
-"""Operations on rows of a matrix that several fused operations share: sums, inner products, scatter-add, a check of ids.
+"""Operations on rows of a matrix that several fused operations share: sums, inner products,
+scatter-add, a check of ids.
 
 Read next: linear.py.
 """
+
 import math
 
 import numpy as np
@@ -9,8 +11,8 @@ import numpy as np
 from tinylm import backend
 from tinylm.errors import DataError
 
-RUN = 128                                                   # rows in one chain of additions
-BLOCK = 4096                                                # rows in one product with one-hot rows
+RUN = 128  # rows in one chain of additions
+BLOCK = 4096  # rows in one product with one-hot rows
 
 
 def as_rows(x):
@@ -21,15 +23,17 @@ def as_rows(x):
 
 
 def column_sums(x, out=None):
-    """Sum of the rows of x (n, F) -> (F,), as products with ones: BLAS is faster than a reduction along axis 0.
+    """Sum of the rows of x (n, F) -> (F,), as products with ones: BLAS is faster than a reduction
+    along axis 0.
 
-    At most RUN rows are added in one chain: a sum of 100,000 rows in one product keeps five digits, this one six.
+    At most RUN rows are added in one chain: a sum of 100,000 rows in one product keeps five digits,
+    this one six.
     """
     n = len(x)
     whole = n - n % RUN
-    if n <= 8 * RUN:                                        # BLAS keeps several sums going: seven digits still
+    if n <= 8 * RUN:  # BLAS keeps several sums going: seven digits still
         return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
-    sums = np.ones_like(x, shape=(RUN,)) @ x[:whole].reshape(-1, RUN, x.shape[1])       # (n / RUN, F)
+    sums = np.ones_like(x, shape=(RUN,)) @ x[:whole].reshape(-1, RUN, x.shape[1])  # (n / RUN, F)
     if whole < n:
         sums[-1] += np.ones_like(x, shape=(n - whole,)) @ x[whole:]
     return column_sums(sums, out)
@@ -56,7 +60,9 @@ def outer_sum(x, g, out=None):
 
 def row_dots(x, y):
     """Inner products of matching rows, (..., n) -> (...)."""
-    return np.vecdot(x, y) if type(x) is np.ndarray else np.sum(x * y, axis=-1)
+    if type(x) is np.ndarray:
+        return np.vecdot(x, y)
+    return np.sum(x * y, axis=-1)
 
 
 def add_rows(ids, g, rows, out=None):
@@ -68,7 +74,7 @@ def add_rows(ids, g, rows, out=None):
         out = np.zeros_like(g, shape=(rows, g.shape[1]))
         backend.backend_of(out).module.add.at(out, ids, g)
         return out
-    if rows <= 512:                                         # a small table: one product with the one-hot matrix
+    if rows <= 512:  # a small table: one product with the one-hot matrix
         out = np.matmul(_one_hot(ids[:BLOCK], rows, g.dtype).T, g[:BLOCK], out=out)
         for start in range(BLOCK, len(ids), BLOCK):
             block = slice(start, start + BLOCK)
@@ -78,8 +84,8 @@ def add_rows(ids, g, rows, out=None):
         out = np.zeros((rows, g.shape[1]), g.dtype)
     else:
         out[...] = 0
-    if len(ids):                                            # a large one: sort, then add up runs of equal ids
-        order = np.argsort(ids, kind="stable")              # (np.add.at takes a little longer; DESIGN.md)
+    if len(ids):  # a large one: sort, then add up runs of equal ids
+        order = np.argsort(ids, kind="stable")  # (np.add.at takes a little longer; DESIGN.md)
         ids, sums = _sum_runs(ids[order], g[order])
         out[ids] = sums
     return out
@@ -92,7 +98,9 @@ def _one_hot(ids, rows, dtype):
 
 
 def _sum_runs(ids, g):
-    """The distinct ids of sorted `ids` (n,), and the sum of the rows of g (n, D) for each, at most RUN in one chain."""
+    """The distinct ids of sorted `ids` (n,), and the sum of the rows of g (n, D) for each, at most
+    RUN in one chain.
+    """
     while True:
         new = np.concatenate(([True], ids[1:] != ids[:-1]))
         starts = np.flatnonzero(new)
@@ -113,5 +121,7 @@ def check_ids(ids, vocab_size, operation):
     if ids.size and type(ids) is np.ndarray and (ids.min() < 0 or ids.max() >= vocab_size):
         bad = np.flatnonzero((ids < 0) | (ids >= vocab_size))[0]
         place = tuple(int(i) for i in np.unravel_index(bad, ids.shape))
-        raise DataError(f"{operation}: token id {ids.flat[bad]} at position {place} is outside the "
-                        f"vocabulary of {vocab_size}: encode the text with this model's tokenizer")
+        raise DataError(
+            f"{operation}: token id {ids.flat[bad]} at position {place} is outside the "
+            f"vocabulary of {vocab_size}: encode the text with this model's tokenizer"
+        )

@@ -1,9 +1,11 @@
-"""How to check every primitive: one entry each, with the shapes and options that reach all of its cases.
+"""How to check every primitive: one entry each, with the shapes and options that reach all of its
+cases.
 
-Every operation sees scalars, broadcasting, repeated reads and odd axes here, because that is where derivatives
-go wrong; values keep away from kinks (`avoid`). Read next: kernels/cases.py, then check/mutants.py, which shows that
-these draws catch wrong rules.
+Every operation sees scalars, broadcasting, repeated reads and odd axes here, because that is where
+derivatives go wrong; values keep away from kinks (`avoid`). Read next: kernels/cases.py, then
+check/mutants.py, which shows that these draws catch wrong rules.
 """
+
 import numpy as np
 
 from tinylm import autograd as ad
@@ -21,14 +23,20 @@ def uniform(rng, low, high, *shape):
 
 
 def apart(rng, *shape):
-    """Values of which no two are nearer than 0.2, in random order: for what sorts or picks extremes."""
+    """Values of which no two are nearer than 0.2, in random order: for what sorts or picks
+    extremes.
+    """
     n = int(np.prod(shape))
     return ((rng.permutation(n) - n / 2) * 0.3 + rng.uniform(0, 0.1, n)).reshape(shape)
 
 
 def spacing(values, axis=None):
-    """The smallest distance between two values along an axis (or anywhere): how far extremes are from changing."""
-    values = np.sort(values.reshape(-1) if axis is None else values, axis=-1 if axis is None else axis)
+    """The smallest distance between two values along an axis (or anywhere): how far extremes are
+    from changing.
+    """
+    values = np.sort(
+        values.reshape(-1) if axis is None else values, axis=-1 if axis is None else axis
+    )
     return np.min(np.diff(values, axis=-1 if axis is None else axis), initial=np.inf)
 
 
@@ -39,25 +47,50 @@ def nearest(values, *points):
 
 # Elementwise, one argument: the interval its values are drawn from, the points where it has a kink
 UNARY = {
-    "neg": (-2, 2), "exp": (-2, 2), "log": (0.3, 3), "sqrt": (0.3, 3), "tanh": (-2, 2), "sigmoid": (-4, 4),
-    "erf": (-2, 2), "softplus": (-4, 4),
-    "sin": (-3, 3), "cos": (-3, 3), "abs": (-2, 2, 0.0), "relu": (-2, 2, 0.0),
+    "neg": (-2, 2),
+    "exp": (-2, 2),
+    "log": (0.3, 3),
+    "sqrt": (0.3, 3),
+    "tanh": (-2, 2),
+    "sigmoid": (-4, 4),
+    "erf": (-2, 2),
+    "softplus": (-4, 4),
+    "sin": (-3, 3),
+    "cos": (-3, 3),
+    "abs": (-2, 2, 0.0),
+    "relu": (-2, 2, 0.0),
 }
 for name, (low, high, *kinks) in UNARY.items():
-    register(name, getattr(ad, name), lambda rng, low=low,
-        high=high: [call(uniform(rng, low, high, *shape)) for shape in [(), (5,), (2, 3)]],
-             avoid=(lambda x, kinks=kinks: nearest(x, *kinks)) if kinks else None,
-             covers=(name,) if name != "relu" else (), source="book eq. 2.26" if name == "relu" else "")
+    register(
+        name,
+        getattr(ad, name),
+        lambda rng, low=low, high=high: [
+            call(uniform(rng, low, high, *shape)) for shape in [(), (5,), (2, 3)]
+        ],
+        avoid=(lambda x, kinks=kinks: nearest(x, *kinks)) if kinks else None,
+        covers=(name,) if name != "relu" else (),
+        source="book eq. 2.26" if name == "relu" else "",
+    )
 
-# Elementwise, two arguments: equal shapes, broadcasting on either side and on both, a scalar and a plain number
-SHAPES = [((3, 4), (3, 4)), ((2, 3), (3,)), ((3,), (2, 3)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((1, 3), (2, 3))]
+# Elementwise, two arguments: equal shapes, broadcasting on either side and on both, a scalar and a
+# plain number
+SHAPES = [
+    ((3, 4), (3, 4)),
+    ((2, 3), (3,)),
+    ((3,), (2, 3)),
+    ((2, 1, 3), (4, 1)),
+    ((), (2, 2)),
+    ((1, 3), (2, 3)),
+]
 
 
 def pairs(draw):
     """Draws for an elementwise operation with two arguments, each made by draw(rng, *shape)."""
+
     def calls(rng):
         both = [call(draw(rng, *a), draw(rng, *b)) for a, b in SHAPES]
         return [*both, call(draw(rng, 3), 1.7), call(1.7, draw(rng, 3))]
+
     return calls
 
 
@@ -72,125 +105,335 @@ register("mul", ad.mul, pairs(normal))
 register("div", ad.div, pairs(away_from_zero))
 register("maximum", ad.maximum, pairs(normal), avoid=lambda a, b: np.min(np.abs(a - b)))
 register("minimum", ad.minimum, pairs(normal), avoid=lambda a, b: np.min(np.abs(a - b)))
-register("power", ad.power, lambda rng: [
-    *pairs(lambda rng, *shape: uniform(rng, 0.4, 2, *shape))(rng),
-    *(call(away_from_zero(rng, 4), n) for n in (0, 1, 2, 3, -1, -2)),               # whole powers of negative bases too
-    call(uniform(rng, 0.4, 2, 4), 0.5), call(uniform(rng, 0.4, 2, 3), np.array([0.0, 1.0, 2.5]))], covers=("pow",))
-register("where", ad.where, lambda rng: [
-    call(rng.random((3, 4)) < 0.5, normal(rng, 3, 4), normal(rng, 3, 4)),
-    call(rng.random((3, 1)) < 0.5, normal(rng, 2, 1, 4), normal(rng, 4)),
-    call(np.array([True, False, True]), normal(rng, 3), 0.0),
-    call(np.array([True, False, False]), -1.0, normal(rng, 3))])
-register("clip", ad.clip, lambda rng: [
-    call(normal(rng, 3, 4), low=-0.5, high=0.8), call(normal(rng, 5), low=0.1), call(normal(rng, 5), high=0.1)],
-    avoid=lambda x, low=None, high=None: nearest(x, *(b for b in (low, high) if b is not None)))
+register(
+    "power",
+    ad.power,
+    lambda rng: [
+        *pairs(lambda rng, *shape: uniform(rng, 0.4, 2, *shape))(rng),
+        *(
+            call(away_from_zero(rng, 4), n) for n in (0, 1, 2, 3, -1, -2)
+        ),  # whole powers of negative bases too
+        call(uniform(rng, 0.4, 2, 4), 0.5),
+        call(uniform(rng, 0.4, 2, 3), np.array([0.0, 1.0, 2.5])),
+    ],
+    covers=("pow",),
+)
+register(
+    "where",
+    ad.where,
+    lambda rng: [
+        call(rng.random((3, 4)) < 0.5, normal(rng, 3, 4), normal(rng, 3, 4)),
+        call(rng.random((3, 1)) < 0.5, normal(rng, 2, 1, 4), normal(rng, 4)),
+        call(np.array([True, False, True]), normal(rng, 3), 0.0),
+        call(np.array([True, False, False]), -1.0, normal(rng, 3)),
+    ],
+)
+register(
+    "clip",
+    ad.clip,
+    lambda rng: [
+        call(normal(rng, 3, 4), low=-0.5, high=0.8),
+        call(normal(rng, 5), low=0.1),
+        call(normal(rng, 5), high=0.1),
+    ],
+    avoid=lambda x, low=None, high=None: nearest(x, *(b for b in (low, high) if b is not None)),
+)
 
 
 def astype(x):
-    """To float64, and back if it was shorter: a second conversion would hide a sign error of the first."""
+    """To float64, and back if it was shorter: a second conversion would hide a sign error of the
+    first.
+    """
     wide = ad.astype(x, np.float64)
-    return wide if wide.dtype == x.dtype else ad.astype(wide, x.dtype)
+    if wide.dtype == x.dtype:
+        return wide
+    return ad.astype(wide, x.dtype)
 
 
 register("astype", astype, lambda rng: [call(normal(rng, 2, 3))])
 
 # Moving values
-register("reshape", ad.reshape, lambda rng: [
-    call(normal(rng, 2, 6), (3, 4)), call(normal(rng, 2, 3, 2), (-1, 2)), call(normal(rng, 1, 1), ()),
-    call(normal(rng, 4), (2, 1, 2))])
-register("transpose", ad.transpose, lambda rng: [
-    call(normal(rng, 2, 2, 2), (-1, 0, 1)), call(normal(rng, 2, 3)), call(normal(rng, 2, 3, 4), (1, 2, 0)),
-    call(normal(rng, 3))])
-register("swapaxes", ad.swapaxes, lambda rng: [call(normal(rng, 2, 3, 2), 0, -1), call(normal(rng, 2, 2), 1, 0)],
-    covers=())
-register("broadcast_to", ad.broadcast_to, lambda rng: [
-    call(normal(rng, 3), (2, 3)), call(normal(rng, 2, 1, 2), (3, 2, 4, 2)), call(normal(rng), (2, 2)),
-    call(normal(rng, 2, 3), (2, 3))])
-register("expand_dims", ad.expand_dims, lambda rng: [call(normal(rng, 2, 3), axis) for axis in (0, 1, -1)], covers=())
-register("squeeze", ad.squeeze, lambda rng: [
-    call(normal(rng, 2, 1, 3, 1)), call(normal(rng, 1, 2, 1), axis=-1)], covers=())
-register("concatenate", ad.concatenate, lambda rng: [
-    call([normal(rng, 2, 3), normal(rng, 1, 3)]), call([normal(rng, 2)]),
-    call([normal(rng, 2, 1), normal(rng, 2, 3), normal(rng, 2, 1)], axis=-1)])
-register("stack", ad.stack, lambda rng: [
-    call([normal(rng, 2, 3), normal(rng, 2, 3)]), call([normal(rng, 3), normal(rng, 3), normal(rng, 3)], axis=-1)],
-    covers=())
-register("split", ad.split, lambda rng: [
-    call(normal(rng, 4, 3), 2), call(normal(rng, 2, 5), [1, 3], axis=-1)], covers=())
-register("pad", ad.pad, lambda rng: [
-    call(normal(rng, 2, 3), ((1, 0), (0, 2))), call(normal(rng, 3), (2, 1)), call(normal(rng, 2, 2), ((0, 0), (1, 1)))])
-register("flip", ad.flip, lambda rng: [
-    call(normal(rng, 3, 4)), call(normal(rng, 3, 4), axis=1), call(normal(rng, 2, 3, 2), axis=(0, -1))])
-register("roll", ad.roll, lambda rng: [
-    call(normal(rng, 3, 4), 1), call(normal(rng, 3, 4), -1, axis=0), call(normal(rng, 3, 3), (1, 2), axis=(0, 1))])
+register(
+    "reshape",
+    ad.reshape,
+    lambda rng: [
+        call(normal(rng, 2, 6), (3, 4)),
+        call(normal(rng, 2, 3, 2), (-1, 2)),
+        call(normal(rng, 1, 1), ()),
+        call(normal(rng, 4), (2, 1, 2)),
+    ],
+)
+register(
+    "transpose",
+    ad.transpose,
+    lambda rng: [
+        call(normal(rng, 2, 2, 2), (-1, 0, 1)),
+        call(normal(rng, 2, 3)),
+        call(normal(rng, 2, 3, 4), (1, 2, 0)),
+        call(normal(rng, 3)),
+    ],
+)
+register(
+    "swapaxes",
+    ad.swapaxes,
+    lambda rng: [call(normal(rng, 2, 3, 2), 0, -1), call(normal(rng, 2, 2), 1, 0)],
+    covers=(),
+)
+register(
+    "broadcast_to",
+    ad.broadcast_to,
+    lambda rng: [
+        call(normal(rng, 3), (2, 3)),
+        call(normal(rng, 2, 1, 2), (3, 2, 4, 2)),
+        call(normal(rng), (2, 2)),
+        call(normal(rng, 2, 3), (2, 3)),
+    ],
+)
+register(
+    "expand_dims",
+    ad.expand_dims,
+    lambda rng: [call(normal(rng, 2, 3), axis) for axis in (0, 1, -1)],
+    covers=(),
+)
+register(
+    "squeeze",
+    ad.squeeze,
+    lambda rng: [call(normal(rng, 2, 1, 3, 1)), call(normal(rng, 1, 2, 1), axis=-1)],
+    covers=(),
+)
+register(
+    "concatenate",
+    ad.concatenate,
+    lambda rng: [
+        call([normal(rng, 2, 3), normal(rng, 1, 3)]),
+        call([normal(rng, 2)]),
+        call([normal(rng, 2, 1), normal(rng, 2, 3), normal(rng, 2, 1)], axis=-1),
+    ],
+)
+register(
+    "stack",
+    ad.stack,
+    lambda rng: [
+        call([normal(rng, 2, 3), normal(rng, 2, 3)]),
+        call([normal(rng, 3), normal(rng, 3), normal(rng, 3)], axis=-1),
+    ],
+    covers=(),
+)
+register(
+    "split",
+    ad.split,
+    lambda rng: [call(normal(rng, 4, 3), 2), call(normal(rng, 2, 5), [1, 3], axis=-1)],
+    covers=(),
+)
+register(
+    "pad",
+    ad.pad,
+    lambda rng: [
+        call(normal(rng, 2, 3), ((1, 0), (0, 2))),
+        call(normal(rng, 3), (2, 1)),
+        call(normal(rng, 2, 2), ((0, 0), (1, 1))),
+    ],
+)
+register(
+    "flip",
+    ad.flip,
+    lambda rng: [
+        call(normal(rng, 3, 4)),
+        call(normal(rng, 3, 4), axis=1),
+        call(normal(rng, 2, 3, 2), axis=(0, -1)),
+    ],
+)
+register(
+    "roll",
+    ad.roll,
+    lambda rng: [
+        call(normal(rng, 3, 4), 1),
+        call(normal(rng, 3, 4), -1, axis=0),
+        call(normal(rng, 3, 3), (1, 2), axis=(0, 1)),
+    ],
+)
 register("ravel", ad.ravel, lambda rng: [call(normal(rng, 2, 3)), call(normal(rng))], covers=())
-register("repeat", ad.repeat, lambda rng: [
-    call(normal(rng, 2, 3), 2), call(normal(rng, 2, 3), 3, axis=-1),
-    call(normal(rng, 3, 2), [2, 0, 1], axis=0)], covers=())
+register(
+    "repeat",
+    ad.repeat,
+    lambda rng: [
+        call(normal(rng, 2, 3), 2),
+        call(normal(rng, 2, 3), 3, axis=-1),
+        call(normal(rng, 3, 2), [2, 0, 1], axis=0),
+    ],
+    covers=(),
+)
 for name in ("tril", "triu"):
-    register(name, getattr(ad, name), lambda rng: [
-        call(normal(rng, 3, 3)), call(normal(rng, 2, 3, 4), k=1), call(normal(rng, 4, 2), k=-1)])
+    register(
+        name,
+        getattr(ad, name),
+        lambda rng: [
+            call(normal(rng, 3, 3)),
+            call(normal(rng, 2, 3, 4), k=1),
+            call(normal(rng, 4, 2), k=-1),
+        ],
+    )
 
 # Picking values: slices, integers, new axes, integer arrays with duplicates, masks, and mixtures
 INDICES = [
-    ((5,), 2), ((5,), slice(1, 4)), ((6,), slice(None, None, -2)), ((3, 4), (slice(None), 1)),
-    ((3, 4), (None, Ellipsis, slice(0, 2))), ((4,), np.array([0, 2, 2, 2])), ((3, 2), np.array([[1, 1], [0, 1]])),
-    ((3, 4), (np.array([0, 2, 0]), np.array([1, 3, 1]))), ((2, 3, 2), (slice(None), np.array([0, 0, 2]))),
-    ((3, 3), (slice(1, None), np.array([2, 2]), None)), ((4,), [1, 1, -3]),
-    ((2, 3), np.array([[True, False, True], [False, True, False]])), ((3, 2), np.array([True, False, True])),
+    ((5,), 2),
+    ((5,), slice(1, 4)),
+    ((6,), slice(None, None, -2)),
+    ((3, 4), (slice(None), 1)),
+    ((3, 4), (None, Ellipsis, slice(0, 2))),
+    ((4,), np.array([0, 2, 2, 2])),
+    ((3, 2), np.array([[1, 1], [0, 1]])),
+    ((3, 4), (np.array([0, 2, 0]), np.array([1, 3, 1]))),
+    ((2, 3, 2), (slice(None), np.array([0, 0, 2]))),
+    ((3, 3), (slice(1, None), np.array([2, 2]), None)),
+    ((4,), [1, 1, -3]),
+    ((2, 3), np.array([[True, False, True], [False, True, False]])),
+    ((3, 2), np.array([True, False, True])),
 ]
-register("getitem", ad.getitem, lambda rng: [call(normal(rng, *shape), index) for shape, index in INDICES])
-register("scatter_add", lambda values, shape, index: ad.scatter_add(shape, index, values),
-         lambda rng: [call(normal(rng, *np.empty(shape)[index].shape), shape, index) for shape, index in INDICES])
-register("take_along_axis", ad.take_along_axis, lambda rng: [
-    call(normal(rng, 3, 4), rng.integers(0, 4, (3, 2)), axis=-1),
-    call(normal(rng, 3, 2), np.array([[1, 1], [0, 1], [0, 1], [2, 1]]), axis=0),
-    call(normal(rng, 2, 3, 2), rng.integers(0, 3, (2, 1, 2)), axis=1)], covers=())
-register("sort", ad.sort, lambda rng: [
-    call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
-    avoid=lambda x, axis=None: spacing(x), covers=())
-register("topk", ad.topk, lambda rng: [
-    call(apart(rng, 6), 2), call(apart(rng, 3, 4), 3), call(apart(rng, 3, 4), 1, axis=0)],
-    avoid=lambda x, k, axis=-1: spacing(x), covers=())
+register(
+    "getitem",
+    ad.getitem,
+    lambda rng: [call(normal(rng, *shape), index) for shape, index in INDICES],
+)
+register(
+    "scatter_add",
+    lambda values, shape, index: ad.scatter_add(shape, index, values),
+    lambda rng: [
+        call(normal(rng, *np.empty(shape)[index].shape), shape, index) for shape, index in INDICES
+    ],
+)
+register(
+    "take_along_axis",
+    ad.take_along_axis,
+    lambda rng: [
+        call(normal(rng, 3, 4), rng.integers(0, 4, (3, 2)), axis=-1),
+        call(normal(rng, 3, 2), np.array([[1, 1], [0, 1], [0, 1], [2, 1]]), axis=0),
+        call(normal(rng, 2, 3, 2), rng.integers(0, 3, (2, 1, 2)), axis=1),
+    ],
+    covers=(),
+)
+register(
+    "sort",
+    ad.sort,
+    lambda rng: [call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
+    avoid=lambda x, axis=None: spacing(x),
+    covers=(),
+)
+register(
+    "topk",
+    ad.topk,
+    lambda rng: [
+        call(apart(rng, 6), 2),
+        call(apart(rng, 3, 4), 3),
+        call(apart(rng, 3, 4), 1, axis=0),
+    ],
+    avoid=lambda x, k, axis=-1: spacing(x),
+    covers=(),
+)
 
 
 # Reductions: no axis, one, several, negative, kept or not
 def reductions(draw):
     """Draws that reduce over every kind of axis argument."""
     return lambda rng: [
-        call(draw(rng, 2, 3)), call(draw(rng, 2, 3), axis=0), call(draw(rng, 2, 3), axis=-1, keepdims=True),
-        call(draw(rng, 2, 3, 2), axis=(0, 2)), call(draw(rng, 2, 3, 2), axis=(1, -1), keepdims=True),
-        call(draw(rng, 4)), call(draw(rng))]
+        call(draw(rng, 2, 3)),
+        call(draw(rng, 2, 3), axis=0),
+        call(draw(rng, 2, 3), axis=-1, keepdims=True),
+        call(draw(rng, 2, 3, 2), axis=(0, 2)),
+        call(draw(rng, 2, 3, 2), axis=(1, -1), keepdims=True),
+        call(draw(rng, 4)),
+        call(draw(rng)),
+    ]
 
 
 register("sum", ad.sum, reductions(normal))
 register("mean", ad.mean, reductions(normal))
 register("var", ad.var, reductions(normal), covers=())
-register("std", ad.std, lambda rng: [c for c in reductions(apart)(rng) if c.args[0].ndim], covers=())      # of one value: no slope
+register(
+    "std", ad.std, lambda rng: [c for c in reductions(apart)(rng) if c.args[0].ndim], covers=()
+)  # of one value: no slope
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))
-register("norm", ad.norm, lambda rng: [c for c in reductions(normal)(rng) if c.args[0].ndim],
-         avoid=lambda x, **options: nearest(x, 0.0), covers=())
-register("prod", ad.prod, lambda rng: [
-    *reductions(away_from_zero)(rng), call(np.array([0.0, 2.0, 3.0])),      # a zero has a derivative
-    call(normal(rng, 7, 2), axis=0)], covers=())
-register("weigh", ad.weigh, lambda rng: [
-    call(normal(rng, 2, 3), normal(rng, 2, 3)), call(normal(rng, 2, 3), normal(rng, 3)),
-    call(np.array([0.0, 1.0, 0.0]), normal(rng, 3))], covers=())
-register("cumsum", ad.cumsum, lambda rng: [
-    call(normal(rng, 5), axis=0), call(normal(rng, 2, 3), axis=0), call(normal(rng, 2, 3, 2), axis=-2)])
+register(
+    "norm",
+    ad.norm,
+    lambda rng: [c for c in reductions(normal)(rng) if c.args[0].ndim],
+    avoid=lambda x, **options: nearest(x, 0.0),
+    covers=(),
+)
+register(
+    "prod",
+    ad.prod,
+    lambda rng: [
+        *reductions(away_from_zero)(rng),
+        call(np.array([0.0, 2.0, 3.0])),  # a zero has a derivative
+        call(normal(rng, 7, 2), axis=0),
+    ],
+    covers=(),
+)
+register(
+    "weigh",
+    ad.weigh,
+    lambda rng: [
+        call(normal(rng, 2, 3), normal(rng, 2, 3)),
+        call(normal(rng, 2, 3), normal(rng, 3)),
+        call(np.array([0.0, 1.0, 0.0]), normal(rng, 3)),
+    ],
+    covers=(),
+)
+register(
+    "cumsum",
+    ad.cumsum,
+    lambda rng: [
+        call(normal(rng, 5), axis=0),
+        call(normal(rng, 2, 3), axis=0),
+        call(normal(rng, 2, 3, 2), axis=-2),
+    ],
+)
 
 # Products
-register("matmul", ad.matmul, lambda rng: [call(normal(rng, *a), normal(rng, *b)) for a, b in [
-    ((3, 3), (3, 3)), ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,)), ((2, 2, 3), (2, 3, 2)),
-    ((2, 2, 3), (3, 2)), ((2, 3), (2, 3, 2)), ((2, 1, 2, 3), (3, 3, 2)), ((3,), (2, 3, 2)), ((2, 2, 3), (3,)),
-    ((1, 2, 2), (3, 2, 2))]])
-register("einsum", lambda subscripts, *operands: ad.einsum(subscripts, *operands), lambda rng: [
-    call(subscripts, *[normal(rng, *shape) for shape in shapes]) for subscripts, *shapes in [
-        ("ij,jk->ik", (2, 3), (3, 2)), ("ij,jk->ik", (3, 3), (3, 3)), ("ij->ji", (2, 3)), ("ij->i", (2, 3)),
-        ("i,i->", (4,), (4,)),
-        ("bhtk,bhsk->bhts", (1, 2, 2, 3), (1, 2, 3, 3)), ("ij,k->j", (2, 3), (2,)),
-        ("bi,ij,bj->b", (2, 3), (3, 3), (2, 3)),
-        ("...ij,...jk", (2, 2, 3), (3, 2)), ("ji", (2, 3)), ("ii", (3, 3)), ("iji->ij", (2, 3, 2)),
-        ("i,i->", (2,), (1,)), ("i...->...", (2, 3))]])
+register(
+    "matmul",
+    ad.matmul,
+    lambda rng: [
+        call(normal(rng, *a), normal(rng, *b))
+        for a, b in [
+            ((3, 3), (3, 3)),
+            ((2, 3), (3, 4)),
+            ((3,), (3,)),
+            ((3,), (3, 2)),
+            ((2, 3), (3,)),
+            ((2, 2, 3), (2, 3, 2)),
+            ((2, 2, 3), (3, 2)),
+            ((2, 3), (2, 3, 2)),
+            ((2, 1, 2, 3), (3, 3, 2)),
+            ((3,), (2, 3, 2)),
+            ((2, 2, 3), (3,)),
+            ((1, 2, 2), (3, 2, 2)),
+        ]
+    ],
+)
+register(
+    "einsum",
+    lambda subscripts, *operands: ad.einsum(subscripts, *operands),
+    lambda rng: [
+        call(subscripts, *[normal(rng, *shape) for shape in shapes])
+        for subscripts, *shapes in [
+            ("ij,jk->ik", (2, 3), (3, 2)),
+            ("ij,jk->ik", (3, 3), (3, 3)),
+            ("ij->ji", (2, 3)),
+            ("ij->i", (2, 3)),
+            ("i,i->", (4,), (4,)),
+            ("bhtk,bhsk->bhts", (1, 2, 2, 3), (1, 2, 3, 3)),
+            ("ij,k->j", (2, 3), (2,)),
+            ("bi,ij,bj->b", (2, 3), (3, 3), (2, 3)),
+            ("...ij,...jk", (2, 2, 3), (3, 2)),
+            ("ji", (2, 3)),
+            ("ii", (3, 3)),
+            ("iji->ij", (2, 3, 2)),
+            ("i,i->", (2,), (1,)),
+            ("i...->...", (2, 3)),
+        ]
+    ],
+)

@@ -1,9 +1,12 @@
-"""Elementwise primitives: one line of forward, one derivative per argument, in differentiable operations.
+"""Elementwise primitives: one line of forward, one derivative per argument, in differentiable
+operations.
 
-Read a rule as mathematics: with y = f(a, b) and g = dL/dy, the entries are dL/da and dL/db. Sums that undo
-broadcasting are added by the engine. The rules are themselves recorded when a graph of the backward pass is
-wanted, so derivatives of every order follow from this table. Read next: shaping.py, products.py.
+Read a rule as mathematics: with y = f(a, b) and g = dL/dy, the entries are dL/da and dL/db. Sums
+that undo broadcasting are added by the engine. The rules are themselves recorded when a graph of
+the backward pass is wanted, so derivatives of every order follow from this table. Read next:
+shaping.py, products.py.
 """
+
 import math
 
 import numpy as np
@@ -21,6 +24,7 @@ def _elementwise(name, forward, *rules, doc, linear=False):
     return operation
 
 
+# fmt: off
 add = _elementwise("add", lambda a, b: np.add(a, b), lambda g, y, a, b: g, lambda g, y, a, b: g, doc="a + b", linear=True)
 sub = _elementwise("sub", lambda a, b: np.subtract(a, b), lambda g, y, a, b: g, lambda g, y, a, b: -g, doc="a - b", linear=True)
 mul = _elementwise("mul", lambda a, b: np.multiply(a, b), lambda g, y, a, b: g * b, lambda g, y, a, b: g * a, doc="a * b")
@@ -34,6 +38,7 @@ tanh = _elementwise("tanh", lambda a: np.tanh(a), lambda g, y, a: g * (1 - y * y
 sin = _elementwise("sin", lambda a: np.sin(a), lambda g, y, a: g * cos(a), doc="Sine of an angle in radians")
 cos = _elementwise("cos", lambda a: np.cos(a), lambda g, y, a: -g * sin(a), doc="Cosine of an angle in radians")
 abs = _elementwise("abs", lambda a: np.abs(a), lambda g, y, a: g * np.sign(a.data), doc="Absolute value; derivative 0 at 0")
+# fmt: on
 
 
 def _reals(name, a):
@@ -51,50 +56,63 @@ def _sigmoid(a):
 
 
 def _stable_sigmoid(a):
-    e = np.exp(-np.abs(a))                                  # in (0, 1]: never overflows
+    e = np.exp(-np.abs(a))  # in (0, 1]: never overflows
     return np.where(np.less(a, 0), e, 1) / (1 + e)
 
 
+# fmt: off
 sigmoid = _elementwise("sigmoid", _sigmoid, lambda g, y, a: g * y * (1 - y), doc="1 / (1 + exp(-a)), stable at both ends")
 softplus = _elementwise("softplus", lambda a: np.logaddexp(_reals("softplus", a), 0), lambda g, y, a: g * sigmoid(a),
                         doc="log(1 + exp(a)), positive and never overflowing; -softplus(-a) is log sigmoid(a)")
 erf = _elementwise("erf", lambda x: _erf(_reals("erf", x)), lambda g, y, a: g * (2 / math.sqrt(math.pi)) * exp(-a * a),
                    doc="Error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to a; float64-accurate, see erf.py")
+# fmt: on
 
 
 def _power(a, b):
-    if type(b) in (int, float) and b in (2, 3):             # np.power on float32 costs 500 multiplications
-        return a * a if b == 2 else a * a * a
+    if type(b) in (int, float) and b in (2, 3):  # np.power on float32 costs 500 multiplications
+        if b == 2:
+            return a * a
+        return a * a * a
     return np.power(a, b)
 
 
-def _power_by_base(g, y, a, b):                             # b a^(b-1); 0 where a and b are 0
+def _power_by_base(g, y, a, b):  # b a^(b-1); 0 where a and b are 0
     if isinstance(b, (int, float)):
-        return g * b * a ** (b - 1) if b else where(np.ones_like(g.data, bool), 0.0, g)
+        if b:
+            return g * b * a ** (b - 1)
+        return where(np.ones_like(g.data, bool), 0.0, g)
     with np.errstate(divide="ignore", over="ignore"):
         flat = (_values(b) == 0) & ~(np.isfinite(1 / _values(a)) & np.isfinite(g.data))
-    d = g * b * power(where(flat, 1.0, a), b - 1)           # not cut off elsewhere: its slope by b at b = 0 is 1/a
+    d = (
+        g * b * power(where(flat, 1.0, a), b - 1)
+    )  # not cut off elsewhere: its slope by b at b = 0 is 1/a
     return where(flat, 0.0, d)
 
 
-def _power_by_exponent(g, y, a, b):                         # y log a; 0 at a = 0, its limit for b > 0
+def _power_by_exponent(g, y, a, b):  # y log a; 0 at a = 0, its limit for b > 0
     cut = (_values(a) == 0) & (_values(b) >= 0)
     return where(cut, 0.0, g * y * log(where(cut, 1.0, a)))
 
 
+# fmt: off
 power = _elementwise("pow", _power, _power_by_base, _power_by_exponent,
                      doc="a to the power b. The derivative by b is 0 where a = 0 and b >= 0, and nan where a < 0")
+# fmt: on
 
 
 def _values(x):
-    return x.data if isinstance(x, Tensor) else x
+    if isinstance(x, Tensor):
+        return x.data
+    return x
 
 
-def _to_larger(g, a, b):                                    # of a: g where larger, g/2 at a tie, g if one is nan
+def _to_larger(g, a, b):  # of a: g where larger, g/2 at a tie, g if one is nan
     a, b = _values(a), _values(b)
     return where(np.less(a, b), 0.0, where(np.equal(a, b), g * 0.5, g))
 
 
+# fmt: off
 maximum = _elementwise("maximum", lambda a, b: np.maximum(a, b),
                        lambda g, y, a, b: _to_larger(g, a, b),
                        lambda g, y, a, b: _to_larger(g, b, a),
@@ -103,23 +121,33 @@ minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
                        lambda g, y, a, b: _to_larger(g, b, a),
                        lambda g, y, a, b: _to_larger(g, a, b),
                        doc="The smaller of a and b; a tie shares the gradient in halves")
+# fmt: on
 
 
-@primitive(None, lambda g, y, c, a, b: where(c, g, 0.0), lambda g, y, c, a, b: where(c, 0.0, g), broadcasts=True)
+@primitive(
+    None,
+    lambda g, y, c, a, b: where(c, g, 0.0),
+    lambda g, y, c, a, b: where(c, 0.0, g),
+    broadcasts=True,
+)
 def where(condition, a, b):
-    """a where the condition holds, else b. Elementwise with broadcasting; the condition is a bool array, not differentiated."""
+    """a where the condition holds, else b. Elementwise with broadcasting; the condition is a bool
+    array, not differentiated.
+    """
     return np.where(condition, a, b)
 
 
 def _inside(g, y, a, low=None, high=None):
     outside = False if low is None else np.less(a.data, low)
-    outside = outside if high is None else outside | np.greater(a.data, high)
+    if high is not None:
+        outside = outside | np.greater(a.data, high)
     return where(outside, 0.0, g)
 
 
 @primitive(_inside)
 def clip(a, low=None, high=None):
-    """a limited to [low, high]; the gradient passes where a is inside (borders included). low, high: numbers, or None.
+    """a limited to [low, high]; the gradient passes where a is inside (borders included). low,
+    high: numbers, or None.
 
     A nan stays nan, and the gradient passes it.
     """
@@ -128,7 +156,9 @@ def clip(a, low=None, high=None):
 
 @primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)
 def astype(a, dtype):
-    """a converted to another dtype; the gradient is converted back. Integers and bools carry no gradient."""
+    """a converted to another dtype; the gradient is converted back. Integers and bools carry no
+    gradient.
+    """
     return a.astype(dtype)
 
 
@@ -137,14 +167,17 @@ def relu(a):
     if isinstance(a, Tensor) and a.dtype.kind == "c":
         raise DtypeError(f"relu: is not defined for {a.dtype}: take the real part first")
     # `not <= 0` instead of `> 0`: a nan stays nan
-    return clip(a, low=0.0) if not isinstance(a, Tensor) else where(~(a.data <= 0), a, 0.0)
+    if not isinstance(a, Tensor):
+        return clip(a, low=0.0)
+    return where(~(a.data <= 0), a, 0.0)
 
 
 def weigh(weights, values):
-    """weights * values, and 0 where the weight is 0, however large the value: 0 * inf is nan, an expectation is not.
+    """weights * values, and 0 where the weight is 0, however large the value: 0 * inf is nan, an
+    expectation is not.
 
-    weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a weight is 0 and its
-             value not finite, neither gets a gradient.
+    weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a
+             weight is 0 and its value not finite, neither gets a gradient.
     """
     hidden = (_values(weights) == 0) & ~np.isfinite(_values(values))
     return mul(weights, where(hidden, 0.0, values))
@@ -153,6 +186,7 @@ def weigh(weights, values):
 def _stepwise(name, function, doc):
     def operation(a):
         return Tensor(function(_values(a)))
+
     operation.__name__ = operation.__qualname__ = name
     operation = composite(operation)
     operation.__doc__ = f"{doc} Its derivative is 0 or undefined: the result carries no gradient."
@@ -166,5 +200,7 @@ sign = _stepwise("sign", np.sign, "-1, 0 or 1, elementwise; nan stays nan.")
 
 @composite
 def round(a, decimals=0):
-    """a rounded to so many decimals, halves to even. Its derivative is 0: the result carries no gradient."""
+    """a rounded to so many decimals, halves to even. Its derivative is 0: the result carries no
+    gradient.
+    """
     return Tensor(np.round(_values(a), decimals))

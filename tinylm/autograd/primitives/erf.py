@@ -1,12 +1,15 @@
 """The error function, vectorized: NumPy has none, and the exact GELU needs one.
 
-W. J. Cody's rational Chebyshev approximations (Math. Comp. 23, 1969), the ones behind many C libraries:
-three ranges of |x|, in each a ratio of two polynomials. Read next: kernels/activations.py, which uses it.
+W. J. Cody's rational Chebyshev approximations (Math. Comp. 23, 1969), the ones behind many C
+libraries: three ranges of |x|, in each a ratio of two polynomials. Read next:
+kernels/activations.py, which uses it.
 """
+
 import math
 
 import numpy as np
 
+# fmt: off
 # Cody's coefficients, highest power first. erf(x) = x R(x^2) below 0.46875; erfc(x) = exp(-x^2) R(x) up to 4;
 # erfc(x) = exp(-x^2)/x (1/sqrt(pi) - R(1/x^2)/x^2) beyond.
 _SMALL = ((1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
@@ -19,12 +22,13 @@ _LARGE = ((1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-
            1.60837851487422766e-2, 6.58749161529837803e-4),
           (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
            2.33520497626869185e-3))
+# fmt: on
 
 
 def _ratio(coefficients, x):
     top, bottom = coefficients
     p, q = x * top[0] + top[1], x * bottom[0] + bottom[1]
-    for a, b in zip(top[2:], bottom[2:]):                   # Horner's rule, in place
+    for a, b in zip(top[2:], bottom[2:]):  # Horner's rule, in place
         p *= x
         p += a
         q *= x
@@ -41,9 +45,9 @@ def erf(x):
     """
     if isinstance(x, (int, float)):
         return math.erf(x)
-    if x.dtype == np.float16:                               # the polynomials reach 10^5, beyond its largest number
+    if x.dtype == np.float16:  # the polynomials reach 10^5, beyond its largest number
         return erf(x.astype(np.float32)).astype(np.float16)
-    a = np.minimum(np.abs(x), 30.0)                         # erf is 1 there, and exp(-900) is 0; keeps inf*0 away
+    a = np.minimum(np.abs(x), 30.0)  # erf is 1 there, and exp(-900) is 0; keeps inf*0 away
     small = x * _ratio(_SMALL, np.minimum(a, 0.46875) ** 2)
     tail = np.exp(-a * a)
     middle = 1 - tail * _ratio(_MIDDLE, np.minimum(a, 4.0))

@@ -1,7 +1,9 @@
 """Primitives that pick values: what is read twice gets both cotangents, what is not read gets none.
 
-`getitem` and `scatter_add` are each other's derivative, so both have all orders. Read next: reductions.py.
+`getitem` and `scatter_add` are each other's derivative, so both have all orders. Read next:
+reductions.py.
 """
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
@@ -15,19 +17,25 @@ def _plain(index):
     """An index with Tensors replaced by their arrays."""
     if isinstance(index, tuple):
         return tuple(_plain(i) for i in index)
-    return index.data if isinstance(index, Tensor) else index
+    if isinstance(index, Tensor):
+        return index.data
+    return index
 
 
 def _kept(index, inside=False):
-    """The index as backward needs it, its arrays copied so that the caller may reuse a buffer of ids.
+    """The index as backward needs it, its arrays copied so that the caller may reuse a buffer of
+    ids.
 
-    An index that is one array is copied by the operation itself, as any array of ids among its options.
+    An index that is one array is copied by the operation itself, as any array of ids among its
+    options.
     """
     if isinstance(index, tuple):
         return tuple(_kept(i, inside=True) for i in index)
     if isinstance(index, list):
         return list(index)
-    return index.copy() if backend.is_array(index) and inside else index
+    if backend.is_array(index) and inside:
+        return index.copy()
+    return index
 
 
 def _repeats(index):
@@ -43,22 +51,33 @@ def _getitem(a, index):
 
 @composite
 def getitem(a, index):
-    """a[index] with everything NumPy allows: slices, integers, None, ..., integer arrays with duplicates, bool masks."""
+    """a[index] with everything NumPy allows: slices, integers, None, ..., integer arrays with
+    duplicates, bool masks.
+    """
     index = _plain(index)
-    index = _kept(index) if wants_grad([a]) else index
+    if wants_grad([a]):
+        index = _kept(index)
     out = _getitem(a, index=index)
-    if isinstance(a, Tensor) and np.may_share_memory(out.data, a.data) if type(out.data) is np.ndarray else False:
+    if (
+        isinstance(a, Tensor) and np.may_share_memory(out.data, a.data)
+        if type(out.data) is np.ndarray
+        else False
+    ):
         out._version = a._version
     return out
 
 
-@primitive(lambda g, y, values, shape, index: _getitem(g, index=index), linear=True, name="scatter_add")
+@primitive(
+    lambda g, y, values, shape, index: _getitem(g, index=index), linear=True, name="scatter_add"
+)
 def _scatter_add(values, shape, index):
     out = np.zeros_like(values, shape=shape)
     if not _repeats(index):
         out[index] = values
     elif type(out) is np.ndarray:
-        wide = np.float64 if out.dtype.kind == "f" else out.dtype           # one chain of additions: rounded once
+        wide = (
+            np.float64 if out.dtype.kind == "f" else out.dtype
+        )  # one chain of additions: rounded once
         out = out.astype(wide)
         np.add.at(out, index, np.asarray(values, wide))
         out = out.astype(np.asarray(values).dtype, copy=False)
@@ -69,7 +88,8 @@ def _scatter_add(values, shape, index):
 
 @composite
 def scatter_add(shape, index, values):
-    """Zeros of `shape` with values added at `index`; an element named several times receives the sum.
+    """Zeros of `shape` with values added at `index`; an element named several times receives the
+    sum.
 
     shape    tuple of ints
     index    anything that indexes an array of that shape
@@ -77,7 +97,8 @@ def scatter_add(shape, index, values):
     returns  Tensor of `shape`
     """
     index = _plain(index)
-    index = _kept(index) if wants_grad([values]) else index
+    if wants_grad([values]):
+        index = _kept(index)
     return _scatter_add(values, shape=tuple(shape), index=index)
 
 
@@ -89,7 +110,11 @@ def _along(a_shape, indices, axis):
         if i == axis:
             index.append(indices)
         else:
-            index.append(np.arange(indices.shape[i], like=indices).reshape((-1,) + (1,) * (len(a_shape) - 1 - i)))
+            index.append(
+                np.arange(indices.shape[i], like=indices).reshape(
+                    (-1,) + (1,) * (len(a_shape) - 1 - i)
+                )
+            )
     return tuple(index)
 
 
@@ -101,11 +126,14 @@ def take_along_axis(a, indices, axis):
     returns  Tensor of the shape of indices
     """
     a, indices = a if isinstance(a, Tensor) else Tensor(a), _plain(indices)
-    indices = indices if backend.is_array(indices) else np.asarray(indices)
+    if not backend.is_array(indices):
+        indices = np.asarray(indices)
     axis = normalize_axis_index(axis, a.ndim)
     others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis]
     if indices.ndim != a.ndim or any(n != m for n, m in others):
-        raise ShapeError(f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} outside axis {axis}")
+        raise ShapeError(
+            f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} outside axis {axis}"
+        )
     return getitem(a, _along(a.shape, indices, axis))
 
 
@@ -124,14 +152,16 @@ def sort(a, axis=-1):
 def topk(a, k, axis=-1):
     """The k largest values along an axis, largest first, and their positions.
 
-    returns  (Tensor of values, integer array of indices); among equal values the first position wins,
-             and nan comes before every number, as in torch
+    returns  (Tensor of values, integer array of indices); among equal values the first position
+             wins, and nan comes before every number, as in torch
     """
     values = _plain(a)
     if not 0 < k <= values.shape[axis]:
-        raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}")
-    # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep their order, and
-    # nothing is negated, which unsigned integers could not be.
+        raise ShapeError(
+            f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}"
+        )
+    # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep
+    # their order, and nothing is negated, which unsigned integers could not be.
     backwards = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
     order = values.shape[axis] - 1 - np.flip(backwards, axis)
     indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]

@@ -2,6 +2,7 @@
 
 Read next: indexing.py for moves that may repeat or drop values.
 """
+
 import builtins
 import operator
 
@@ -15,11 +16,17 @@ from tinylm.errors import ShapeError
 
 @primitive(lambda g, y, a, shape: reshape(g, a.shape), linear=True, view=True)
 def reshape(a, shape):
-    """The values of a in row-major order in another shape; one entry may be -1. Returns a Tensor of `shape`."""
+    """The values of a in row-major order in another shape; one entry may be -1. Returns a Tensor of
+    `shape`.
+    """
     return np.reshape(a, shape)
 
 
-@primitive(lambda g, y, a, axes=None: transpose(g, None if axes is None else _inverse(axes)), linear=True, view=True)
+@primitive(
+    lambda g, y, a, axes=None: transpose(g, None if axes is None else _inverse(axes)),
+    linear=True,
+    view=True,
+)
 def transpose(a, axes=None):
     """The axes of a in another order; reversed if none is given (book notation: a^T)."""
     return np.transpose(a, axes)
@@ -31,7 +38,9 @@ def _inverse(axes):
 
 @primitive(lambda g, y, a, shape: unbroadcast(g, a.shape), linear=True, view=True)
 def broadcast_to(a, shape):
-    """a repeated along its missing and length-one axes up to `shape`, without a copy; the derivative sums them again."""
+    """a repeated along its missing and length-one axes up to `shape`, without a copy; the
+    derivative sums them again.
+    """
     return np.broadcast_to(a, shape)
 
 
@@ -53,12 +62,19 @@ def expand_dims(a, axis):
 
 @composite
 def squeeze(a, axis=None):
-    """a without its axes of length one, or without the given ones. Raises ShapeError if one of those is longer."""
+    """a without its axes of length one, or without the given ones. Raises ShapeError if one of
+    those is longer.
+    """
     ones = tuple(i for i, n in enumerate(a.shape) if n == 1)
-    axes = ones if axis is None or (a.ndim == 0 and axis in (0, -1)) else normalize_axis_tuple(axis, a.ndim)
+    if axis is None or (a.ndim == 0 and axis in (0, -1)):
+        axes = ones
+    else:
+        axes = normalize_axis_tuple(axis, a.ndim)
     longer = [i for i in axes if i not in ones]
     if longer:
-        raise ShapeError(f"squeeze: axis {longer[0]} of shape {a.shape} has length {a.shape[longer[0]]}, not 1")
+        raise ShapeError(
+            f"squeeze: axis {longer[0]} of shape {a.shape} has length {a.shape[longer[0]]}, not 1"
+        )
     return reshape(a, shape=tuple(n for i, n in enumerate(a.shape) if i not in axes))
 
 
@@ -70,12 +86,16 @@ def ravel(a):
 
 @composite
 def repeat(a, repeats, axis=None):
-    """Every entry along an axis (of ravel(a) if none is given) repeated; the derivative adds up the repetitions.
+    """Every entry along an axis (of ravel(a) if none is given) repeated; the derivative adds up the
+    repetitions.
 
     repeats  int, or one int per entry
     """
-    a = a if isinstance(a, Tensor) else Tensor(a)
-    a, axis = (ravel(a), 0) if axis is None or a.ndim == 0 else (a, normalize_axis_tuple(axis, a.ndim)[0])
+    if not isinstance(a, Tensor):
+        a = Tensor(a)
+    a, axis = (
+        (ravel(a), 0) if axis is None or a.ndim == 0 else (a, normalize_axis_tuple(axis, a.ndim)[0])
+    )
     positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
     return a[(slice(None),) * axis + (positions,)]
 
@@ -104,12 +124,15 @@ def concatenate(arrays, axis=0):
 @composite
 def stack(arrays, axis=0):
     """Arrays of one shape joined along a new axis."""
-    return concatenate([expand_dims(a if isinstance(a, Tensor) else Tensor(a), axis) for a in arrays], axis=axis)
+    return concatenate(
+        [expand_dims(a if isinstance(a, Tensor) else Tensor(a), axis) for a in arrays], axis=axis
+    )
 
 
 @composite
 def split(a, sections, axis=0):
-    """a cut along an axis into `sections` equal parts, or at the given positions. Returns a list of Tensors.
+    """a cut along an axis into `sections` equal parts, or at the given positions. Returns a list of
+    Tensors.
 
     Raises ShapeError if the axis does not divide evenly.
     """
@@ -117,24 +140,35 @@ def split(a, sections, axis=0):
     if np.ndim(sections) == 0:
         parts = operator.index(sections)
         if parts < 1 or n % parts:
-            raise ShapeError(f"split: axis {axis} has length {n}, which does not divide into {parts} equal parts")
+            raise ShapeError(
+                f"split: axis {axis} has length {n}, which does not divide into {parts} equal parts"
+            )
         sections = [n // parts * i for i in range(1, parts)]
     borders = [0, *sections, n]
     return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in zip(borders, borders[1:])]
 
 
-@primitive(lambda g, y, a, widths: g[tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape))],
-           linear=True, name="pad")
+@primitive(
+    lambda g, y, a, widths: g[
+        tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape))
+    ],
+    linear=True,
+    name="pad",
+)
 def _pad(a, widths):
     return np.pad(a, widths)
 
 
 @composite
 def pad(a, widths):
-    """a with zeros around it. widths: one (before, after) pair per axis, or one pair or number for all."""
+    """a with zeros around it. widths: one (before, after) pair per axis, or one pair or number for
+    all.
+    """
     widths = np.asarray(widths)
     if widths.dtype.kind not in "iu" or (widths.ndim and widths.shape[-1] != 2):
-        raise ShapeError(f"pad: widths {widths.tolist()} must be a whole number or pairs (before, after)")
+        raise ShapeError(
+            f"pad: widths {widths.tolist()} must be a whole number or pairs (before, after)"
+        )
     pairs = np.broadcast_to(widths, (a.ndim, 2)).tolist()
     return _pad(a, widths=tuple(map(tuple, pairs)))
 
@@ -152,7 +186,9 @@ def roll(a, shift, axis=None):
 
 
 def _negate(shift):
-    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+    if isinstance(shift, (tuple, list)):
+        return tuple(-s for s in shift)
+    return -shift
 
 
 def _matrices(name, a):

@@ -3,6 +3,7 @@
 The square of 1e20 does not fit into float32, though the deviation and the length do: large values
 are divided by a constant first. Read next: products.py.
 """
+
 import math
 
 import numpy as np
@@ -17,7 +18,8 @@ from tinylm.errors import DtypeError
 
 def _wide(name, a):
     """a as a Tensor, float16 in float32 for its squares to fit; and the dtype of the result."""
-    a = a if isinstance(a, Tensor) else Tensor(a)
+    if not isinstance(a, Tensor):
+        a = Tensor(a)
     dtype = a.dtype if a.dtype.kind == "f" else np.dtype(float)
     if a.dtype.kind == "c":
         raise DtypeError(f"{name}: is not defined for {a.dtype}: take abs() first")
@@ -26,7 +28,8 @@ def _wide(name, a):
 
 def scale_of_squares(a, axis, small=True):
     """What to divide a by along `axis` so that squares do not overflow (nor vanish, if `small`)."""
-    a = a.data if isinstance(a, Tensor) else a
+    if isinstance(a, Tensor):
+        a = a.data
     if a.size == 0 or a.dtype.kind != "f":
         return 1.0
     peak = np.max(np.abs(a), axis=axis, keepdims=True)
@@ -48,7 +51,9 @@ def centered(a, axis):
 
 
 def _narrow(x, dtype):
-    return x if x.dtype == dtype else x.astype(dtype)
+    if x.dtype == dtype:
+        return x
+    return x.astype(dtype)
 
 
 @composite
@@ -75,7 +80,7 @@ def mean_square(a, axis=None):
 def var(a, axis=None, keepdims=False):
     """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
     wide, dtype = _wide("var", a)
-    large = scale_of_squares(wide, axis, small=False)       # a distance may not be finite
+    large = scale_of_squares(wide, axis, small=False)  # a distance may not be finite
     distances = centered(wide / large, axis) * large
     return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
 
@@ -87,13 +92,14 @@ def std(a, axis=None, keepdims=False):
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
     """
     wide, dtype = _wide("std", a)
-    large = scale_of_squares(wide, axis, small=False)       # a distance may not be finite
+    large = scale_of_squares(wide, axis, small=False)  # a distance may not be finite
     distances = centered(wide / large, axis)
     scale = scale_of_squares(distances, axis)
     spread = mean((distances / scale) ** 2, axis=axis, keepdims=True)
-    flat = spread.data == 0                                 # False for nan, which stays nan
+    flat = spread.data == 0  # False for nan, which stays nan
     root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale * large
-    root = root if keepdims else reshape(root, shape=reduced(wide.shape, axis))
+    if not keepdims:
+        root = reshape(root, shape=reduced(wide.shape, axis))
     return _narrow(root, dtype)
 
 
@@ -105,5 +111,6 @@ def norm(a, axis=None, keepdims=False):
     squares = sum((wide / scale) ** 2, axis=axis, keepdims=True)
     zero = squares.data == 0
     root = where(zero, 0.0, sqrt(where(zero, 1.0, squares))) * scale
-    root = root if keepdims else reshape(root, shape=reduced(wide.shape, axis))
+    if not keepdims:
+        root = reshape(root, shape=reduced(wide.shape, axis))
     return _narrow(root, dtype)

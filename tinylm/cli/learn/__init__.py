@@ -1,2 +1,3 @@
-"""Verbs that train and evaluate: train.py, finetune.py, eval.py; showcase.py is how `tinylm train` ends.
+"""Verbs that train and evaluate: train.py, finetune.py, eval.py; showcase.py is how `tinylm train`
+ends.
 """

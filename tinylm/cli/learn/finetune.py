@@ -1,10 +1,13 @@
-"""`tinylm finetune RUN --data FILE`: teach a trained model to follow instructions, its loss on the answers alone.
+"""`tinylm finetune RUN --data FILE`: teach a trained model to follow instructions, its loss on the
+answers alone.
 
-RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file or a folder of weights.
-FILE has one sample a line, {"instruction": ..., "input": ..., "output": ...}, {"prompt": ..., "completion": ...} or
-{"messages": [{"role": ..., "content": ...}, ...]}, or is a JSON list of such.
-The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends early and saves.
+RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file
+or a folder of weights. FILE has one sample a line, {"instruction": ..., "input": ..., "output":
+...}, {"prompt": ..., "completion": ...} or {"messages": [{"role": ..., "content": ...}, ...]}, or
+is a JSON list of such. The result is a run of its own: `tinylm chat` talks with it. Ctrl-C ends
+early and saves.
 """
+
 import dataclasses
 import shlex
 import signal
@@ -20,31 +23,53 @@ from tinylm.machine import Terminated
 from tinylm.reading import BadLines
 from tinylm.settings import above, at_least, between, one_of, positive, setting
 
-EXAMPLES = "tinylm finetune RUN --data instructions.jsonl", "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1"
+EXAMPLES = (
+    "tinylm finetune RUN --data instructions.jsonl",
+    "tinylm finetune smollm2 --data talks.jsonl --lora 8 --epochs 1",
+)
 
 
 @dataclass
 class FinetuneConfig:
     """What `tinylm finetune` takes."""
 
-    data: tuple[str, ...] = setting(help="instructions or conversations, files of JSON lines or a "
-                                    "JSON list; may be .gz, folders, patterns", several=True)
+    data: tuple[str, ...] = setting(
+        help="instructions or conversations, files of JSON lines or a "
+        "JSON list; may be .gz, folders, patterns",
+        several=True,
+    )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
-    val_fraction: float = setting(0.1, "part of the samples kept for validation; 0: none", between(0, 0.9))
+    val_fraction: float = setting(
+        0.1, "part of the samples kept for validation; 0: none", between(0, 0.9)
+    )
     epochs: float = setting(3.0, "times the samples are read", positive)
     steps: int | None = setting(None, "updates; none: as many as the epochs have", at_least(1))
     batch_size: int = setting(16, "samples (with --pack: rows) of a batch", at_least(1))
-    micro_batch: int = setting(0, "of these differentiated at a time; 0: all. Fewer need less memory", at_least(0))
-    lr: float = setting(3e-4, "highest learning rate, after a warm-up and before a straight fall to 0", positive)
+    micro_batch: int = setting(
+        0, "of these differentiated at a time; 0: all. Fewer need less memory", at_least(0)
+    )
+    lr: float = setting(
+        3e-4, "highest learning rate, after a warm-up and before a straight fall to 0", positive
+    )
     warmup: float = setting(0.1, "share of the steps that warm up", between(0, 1))
     weight_decay: float = setting(0.01, "of matrices", at_least(0))
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
-    lora: int = setting(0, "rank of a low-rank change, trained in place of the matrices and merged into them; 0: all weights",
-                        at_least(0))
-    lora_alpha: float | None = setting(None, "the change is scaled by alpha / rank; none: twice the rank", above(0))
-    turns: str = setting("all", "answers of a conversation that are learnt: all, or the last", one_of("all", "last"))
-    template: str = setting("", "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; none: as "
-                                "the model was tuned before, or roles")
+    lora: int = setting(
+        0,
+        "rank of a low-rank change, trained in place of the matrices and merged into them; 0: all weights",
+        at_least(0),
+    )
+    lora_alpha: float | None = setting(
+        None, "the change is scaled by alpha / rank; none: twice the rank", above(0)
+    )
+    turns: str = setting(
+        "all", "answers of a conversation that are learnt: all, or the last", one_of("all", "last")
+    )
+    template: str = setting(
+        "",
+        "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; none: as "
+        "the model was tuned before, or roles",
+    )
     pack: bool = setting(False, "put several samples in a row, so that little is padding")
     whole: bool = setting(False, "take the loss on questions too, as in pre-training")
     seed: int = setting(1337, "of the order of samples, the split, and new weights")
@@ -58,13 +83,20 @@ def main(argv):
     from tinylm.train.checkpoint import latest
     from tinylm.train.run.directory import begin
 
-    config, (name,) = parse(argv, FinetuneConfig, positionals=("RUN",), verb="finetune", about=__doc__, examples=EXAMPLES)
+    config, (name,) = parse(
+        argv,
+        FinetuneConfig,
+        positionals=("RUN",),
+        verb="finetune",
+        about=__doc__,
+        examples=EXAMPLES,
+    )
     backend(config.device)
     begun = begin(config.out, report, _beside(name))
     try:
         return _tuned(config, name, begun.path)
     except BaseException:
-        if latest(begun.path) is None:                        # what is saved stays
+        if latest(begun.path) is None:  # what is saved stays
             begun.undo()
         raise
     finally:
@@ -80,38 +112,55 @@ def _tuned(config, name, directory):
     model, tokenizer, template, base = _opened(name, config)
     task, train, held = _examples(config, model, tokenizer, template, report)
     model.to(config.device)
-    report(f"model: {model.count_parameters():,} parameters, of which {count_trainable(model):,} are trained; "
-           f"conversations written as {template.name}")
-    asked = dataclasses.replace(task, whole=False)            # --whole or not, validation is on answers: figures compare
+    report(
+        f"model: {model.count_parameters():,} parameters, of which {count_trainable(model):,} are trained; "
+        f"conversations written as {template.name}"
+    )
+    asked = dataclasses.replace(
+        task, whole=False
+    )  # --whole or not, validation is on answers: figures compare
     before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
     with finish_first() as signals:
         done, stopped_by = _tune(config, model, task, train)
         if config.lora:
             from tinylm.finetune.peft.merging import bake
+
             bake(model)
     stopped_by, after = stopped_by or signals.signal, None
-    if held and not stopped_by:                               # who asks for an end waits for no figure
+    if held and not stopped_by:  # who asks for an end waits for no figure
         try:
             after = answer_loss(model, asked, held, config.batch_size, config.device)[0]
-            report(f"held back: {before:.4f} nats per answer token before, {after:.4f} after "
-                   f"{done} steps")
+            report(
+                f"held back: {before:.4f} nats per answer token before, {after:.4f} after "
+                f"{done} steps"
+            )
         except KeyboardInterrupt as stopped:
             stopped_by = _signal_of(stopped)
-    with finish_first():                                      # a second SIGTERM does not end it
+    with finish_first():  # a second SIGTERM does not end it
         _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
     where = shlex.quote(str(directory))
-    report(f"saved in {directory}" + (f", after {done} steps" if stopped_by else "") + f". Go on with\n  tinylm chat {where}\n"
-           f"  tinylm generate {where} {shlex.quote(_question(config))}")
-    return 128 + stopped_by if stopped_by else None           # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
+    report(
+        f"saved in {directory}"
+        + (f", after {done} steps" if stopped_by else "")
+        + f". Go on with\n  tinylm chat {where}\n"
+        f"  tinylm generate {where} {shlex.quote(_question(config))}"
+    )
+    return (
+        128 + stopped_by if stopped_by else None
+    )  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
 
 
 def _signal_of(stopped):
     """The signal behind a KeyboardInterrupt."""
-    return stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT
+    if isinstance(stopped, Terminated):
+        return stopped.signal
+    return signal.SIGINT
 
 
 def _opened(name, config):
-    """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in their places."""
+    """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in
+    their places.
+    """
     from tinylm.cli.use.open_model import check_decoder, is_published
     from tinylm.finetune.freezing import unfreeze
     from tinylm.finetune.instruct.conversations import MARKS, ROLES, chat_template
@@ -120,15 +169,22 @@ def _opened(name, config):
 
     if is_published(name):
         from tinylm.models.published.load import load_pretrained
+
         published = load_pretrained(name)
         check_decoder(name, published.model)
-        model, tokenizer, template, base = published.model, published.tokenizer, published.template, None
+        model = published.model
+        tokenizer = published.tokenizer
+        template = published.template
+        base = None
         if tokenizer is None:
-            raise ConfigError(f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...)")
+            raise ConfigError(
+                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...)"
+            )
     else:
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
         from tinylm.train.run.build import decoder_of
+
         model, tokenizer, base = load_run(name)
         model = decoder_of(model, base, tokenizer.vocab_size)
         template = template_of_run(name)
@@ -138,7 +194,7 @@ def _opened(name, config):
     grow_vocabulary(model, max(model.config.vocab_size, tokenizer.vocab_size), config.seed)
     if config.lora:
         lora(model, r=config.lora, alpha=config.lora_alpha or 2 * config.lora, seed=config.seed)
-        if tokenizer.vocab_size > known:                      # the new marks' rows must be learnt
+        if tokenizer.vocab_size > known:  # the new marks' rows must be learnt
             unfreeze([model.tokens] if model.head is None else [model.tokens, model.head])
     return model, tokenizer, template, base
 
@@ -148,7 +204,11 @@ def _marks(template):
     from tinylm.models.published.chat_template import Mark
 
     asked, said = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
-    return list(dict.fromkeys(str(piece) for piece in template.pieces([asked, said]) if isinstance(piece, Mark)))
+    return list(
+        dict.fromkeys(
+            str(piece) for piece in template.pieces([asked, said]) if isinstance(piece, Mark)
+        )
+    )
 
 
 def _examples(config, model, tokenizer, template, report):
@@ -166,11 +226,19 @@ def _examples(config, model, tokenizer, template, report):
         report(line)
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
     if not examples:
-        raise DataError(f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer in the context of "
-                        f"{context} tokens: take a model with a longer one")
+        raise DataError(
+            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer in the context of "
+            f"{context} tokens: take a model with a longer one"
+        )
     tokens, said = sum(map(len, examples)), sum(int(one.answer.sum()) for one in examples)
-    report(f"data: {len(examples):,} samples, {tokens:,} tokens, of which {said:,} are answers" + "".join(
-        f"; {count} {what} by the context of {context}" for count, what in ((cut, "cut"), (dropped, "left out")) if count))
+    report(
+        f"data: {len(examples):,} samples, {tokens:,} tokens, of which {said:,} are answers"
+        + "".join(
+            f"; {count} {what} by the context of {context}"
+            for count, what in ((cut, "cut"), (dropped, "left out"))
+            if count
+        )
+    )
     order = Random(config.seed, "held back").permutation(len(examples)).tolist()
     first = min(round(config.val_fraction * len(examples)), len(examples) - 1)
     held, train = [examples[i] for i in order[:first]], [examples[i] for i in order[first:]]
@@ -192,12 +260,28 @@ def _tune(config, model, task, examples):
 
     def show(step, seconds):
         losses.append(step.loss)
-        progress.update(len(losses), float(np.mean(losses[-20:])), step.tokens / seconds, step.grad_norm)
+        progress.update(
+            len(losses), float(np.mean(losses[-20:])), step.tokens / seconds, step.grad_norm
+        )
 
     try:
-        fit(model, task, examples, steps=steps, batch_size=config.batch_size, learning_rate=config.lr, warmup=config.warmup,
-            weight_decay=config.weight_decay, clip=config.clip, seed=config.seed, micro_batch=config.micro_batch, after_step=show)
-    except KeyboardInterrupt as stopped:                      # the step in work is done, and the weights are as after it
+        fit(
+            model,
+            task,
+            examples,
+            steps=steps,
+            batch_size=config.batch_size,
+            learning_rate=config.lr,
+            warmup=config.warmup,
+            weight_decay=config.weight_decay,
+            clip=config.clip,
+            seed=config.seed,
+            micro_batch=config.micro_batch,
+            after_step=show,
+        )
+    except (
+        KeyboardInterrupt
+    ) as stopped:  # the step in work is done, and the weights are as after it
         model.eval()
         return len(losses), _signal_of(stopped)
     finally:
@@ -209,7 +293,12 @@ def _save(directory, name, config, model, tokenizer, template, base, steps, loss
     from tinylm.finetune.instruct.saved import save_tuned
     from tinylm.train.run.config import as_json
 
-    settings = as_json(config) | {"run": str(name), "steps": steps, "held_back_before": losses[0], "held_back_after": losses[1]}
+    settings = as_json(config) | {
+        "run": str(name),
+        "steps": steps,
+        "held_back_before": losses[0],
+        "held_back_after": losses[1],
+    }
     save_tuned(directory, model, tokenizer, template, base, steps, settings)
 
 

@@ -1,19 +1,21 @@
 """How `tinylm train` ends: what the model has learnt to do, shown on the validation text.
 
-A decoder goes on with a text, an encoder tells hidden tokens, an encoder-decoder mends a corrupted text; and the share of
-right answers is set against the share that guessing the commonest would give. Read next: train/accuracy.py.
+A decoder goes on with a text, an encoder tells hidden tokens, an encoder-decoder mends a corrupted
+text; and the share of right answers is set against the share that guessing the commonest would
+give. Read next: train/accuracy.py.
 """
+
 import itertools
 import re
 import shlex
 
 import numpy as np
 
-SAMPLE = 200             # tokens of a sample
-EXCERPT = 400            # tokens of the text that are searched for a prompt
-GUESSES = 3              # best guesses shown for a hidden token
-HIDDEN = 4               # tokens hidden in an example
-SCORED = 20              # batches of which the share of right answers is taken
+SAMPLE = 200  # tokens of a sample
+EXCERPT = 400  # tokens of the text that are searched for a prompt
+GUESSES = 3  # best guesses shown for a hidden token
+HIDDEN = 4  # tokens hidden in an example
+SCORED = 20  # batches of which the share of right answers is taken
 
 
 def closing(run, summary):
@@ -29,12 +31,18 @@ def closing(run, summary):
     lines += ["", "Go on with"]
     if generates:
         lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
-    lines += [f"  tinylm eval {where}", f"  tinylm plot {where}", f"  tinylm train --resume {where} --steps {2 * summary['step']}"]
+    lines += [
+        f"  tinylm eval {where}",
+        f"  tinylm plot {where}",
+        f"  tinylm train --resume {where} --steps {2 * summary['step']}",
+    ]
     return "\n".join(lines)
 
 
 def example(run, model, family):
-    """Lines that show the model at its work; none for pairs of sentences, where the share of right answers says it all."""
+    """Lines that show the model at its work; none for pairs of sentences, where the share of right
+    answers says it all.
+    """
     from tinylm.autograd import no_grad
 
     with no_grad():
@@ -57,15 +65,19 @@ def sample(run, model):
     from tinylm.train.run.build import decoder_of
 
     prompt, decoder = some_words(run), decoder_of(model, run.config, run.tokenizer.vocab_size)
-    text = generate_text(decoder, run.tokenizer, prompt, SAMPLE, seed=run.config.seed, temperature=0.8, notice=None)
+    text = generate_text(
+        decoder, run.tokenizer, prompt, SAMPLE, seed=run.config.seed, temperature=0.8, notice=None
+    )
     return [f"A sample, {SAMPLE} tokens after {prompt!r}, temperature 0.8:", "", prompt + text]
 
 
 def some_words(run):
-    """A prompt that the tokenizer surely knows: the first few words of the validation text, or of the text."""
+    """A prompt that the tokenizer surely knows: the first few words of the validation text, or of
+    the text.
+    """
     side = run.data.val if len(run.data.val) else run.data.train
     text = run.tokenizer.decode(side.tokens[:EXCERPT])
-    for first in ("[A-Z]", "[A-Za-z]"):                      # the beginning of a sentence, if there is one
+    for first in ("[A-Z]", "[A-Za-z]"):  # the beginning of a sentence, if there is one
         if found := re.search(rf"(?<=\s){first}[^\s\ufffd]*( [^\s\ufffd]+){{1,2}}", text):
             return found[0]
     return text.strip("\ufffd")[:8]
@@ -74,10 +86,14 @@ def some_words(run):
 def excerpt(run, tokens):
     """`tokens` ids of the validation text, or of the text, from the beginning of a word on."""
     side = run.data.val if len(run.data.val) else run.data.train
-    ids = np.asarray(side.tokens[:EXCERPT + tokens], np.int64)
-    starts = [i for i in range(1, len(ids) - tokens) if run.tokenizer.token_bytes(int(ids[i]))[:1].isspace()]
+    ids = np.asarray(side.tokens[: EXCERPT + tokens], np.int64)
+    starts = [
+        i
+        for i in range(1, len(ids) - tokens)
+        if run.tokenizer.token_bytes(int(ids[i]))[:1].isspace()
+    ]
     first = starts[0] if starts else 0
-    return ids[first:first + tokens]
+    return ids[first : first + tokens]
 
 
 def written(ids, run, special):
@@ -85,7 +101,11 @@ def written(ids, run, special):
     words, parts = run.tokenizer.vocab_size, []
     for marks, group in itertools.groupby(map(int, ids), lambda i: i >= words):
         same = list(group)
-        parts.append(" " + " ".join(special.name(i) for i in same) + " " if marks else run.tokenizer.decode(same))
+        parts.append(
+            " " + " ".join(special.name(i) for i in same) + " "
+            if marks
+            else run.tokenizer.decode(same)
+        )
     return " ".join("".join(parts).split())
 
 
@@ -94,9 +114,17 @@ def guessed(place, logits, right, run, special):
     p = np.exp(logits.astype(np.float64) - logits.max())
     p /= p.sum()
     best = np.argsort(-p, kind="stable")[:GUESSES]
-    names = [(special.name(int(i)) if i >= run.tokenizer.vocab_size else repr(run.tokenizer.decode([int(i)]))) for i in best]
-    return (f"  {place:>3}  {repr(run.tokenizer.decode([int(right)])):<14} "
-            + ", ".join(f"{name} {100 * p[i]:.0f} %" for name, i in zip(names, best)))
+    names = [
+        (
+            special.name(int(i))
+            if i >= run.tokenizer.vocab_size
+            else repr(run.tokenizer.decode([int(i)]))
+        )
+        for i in best
+    ]
+    return f"  {place:>3}  {repr(run.tokenizer.decode([int(right)])):<14} " + ", ".join(
+        f"{name} {100 * p[i]:.0f} %" for name, i in zip(names, best)
+    )
 
 
 def filled(run, model, family):
@@ -117,16 +145,28 @@ def filled(run, model, family):
     hidden[places] = special.mask
     logits = _logits(model, family, ids, hidden, places, options)
     who = "generator" if family.name == "replaced" else "model"
-    return [f"Hidden tokens, each with the {who}'s best guesses:", "", f"  {written(hidden, run, special)}", "",
-            *(guessed(i + 1, row, ids[place], run, special) for i, (place, row) in enumerate(zip(places, logits)))]
+    return [
+        f"Hidden tokens, each with the {who}'s best guesses:",
+        "",
+        f"  {written(hidden, run, special)}",
+        "",
+        *(
+            guessed(i + 1, row, ids[place], run, special)
+            for i, (place, row) in enumerate(zip(places, logits))
+        ),
+    ]
 
 
 def _logits(model, family, ids, hidden, places, options):
-    """(n, V): what a model says at the hidden places. XLNet reads no mask: the places come last in its order."""
+    """(n, V): what a model says at the hidden places. XLNet reads no mask: the places come last in
+    its order.
+    """
     if family.name == "permuted":
         others = np.setdiff1d(np.arange(len(ids)), places)
         orders = [np.concatenate([others, [p], places[places != p]]) for p in places]
-        return np.stack([model(ids[None], order=order[None]).numpy()[0, p] for order, p in zip(orders, places)])
+        return np.stack(
+            [model(ids[None], order=order[None]).numpy()[0, p] for order, p in zip(orders, places)]
+        )
     reader = getattr(model, "generator", model)
     return reader.logits(reader.hidden(hidden[None], **options)[:, places]).numpy()[0]
 
@@ -142,14 +182,32 @@ def mended(run, model, family):
     row = excerpt(run, min(run.config.context, 32))
     batch = run.objective().make_batch(row[None], Random(run.config.seed, "closing"))
     source, target = batch.inputs[0], batch.targets[0]
-    lines = ["A text, what the encoder reads of it, and what the decoder says:", "", f"  text   {written(row, run, special)}",
-             f"  reads  {written(source, run, special)}"]
-    if (target == IGNORE).any():                             # it says the hidden places alone: nothing to generate freely
+    lines = [
+        "A text, what the encoder reads of it, and what the decoder says:",
+        "",
+        f"  text   {written(row, run, special)}",
+        f"  reads  {written(source, run, special)}",
+    ]
+    if (target == IGNORE).any():  # it says the hidden places alone: nothing to generate freely
         places = np.flatnonzero(target != IGNORE)
         logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).numpy()[0, places]
-        return lines + ["", *(guessed(p + 1, row, target[p], run, special) for p, row in zip(places[:2 * HIDDEN], logits))]
-    said = list(generate(Conditional(model, source), [special.start], 2 * len(target), eos=special.end, temperature=0.0,
-                         notice=None))
+        return lines + [
+            "",
+            *(
+                guessed(p + 1, row, target[p], run, special)
+                for p, row in zip(places[: 2 * HIDDEN], logits)
+            ),
+        ]
+    said = list(
+        generate(
+            Conditional(model, source),
+            [special.start],
+            2 * len(target),
+            eos=special.end,
+            temperature=0.0,
+            notice=None,
+        )
+    )
     return lines + [f"  says   {written(said, run, special)}"]
 
 
@@ -162,9 +220,16 @@ def middle(run, model, family):
     prompt = [special.prefix, *row[:first], special.suffix, *row[second:], special.middle]
     room = max(1, run.config.context - len(prompt))
     said = list(generate(model, prompt, room, eos=special.end, temperature=0.0, notice=None))
-    before, was, after = (written(part, run, special) for part in (row[:first], row[first:second], row[second:]))
-    return ["A text whose middle is left out, the middle that the model writes, and the author's:", "",
-            f"  {before} [...] {after}", f"  model   {written(said, run, special)}", f"  author  {was}"]
+    before, was, after = (
+        written(part, run, special) for part in (row[:first], row[first:second], row[second:])
+    )
+    return [
+        "A text whose middle is left out, the middle that the model writes, and the author's:",
+        "",
+        f"  {before} [...] {after}",
+        f"  model   {written(said, run, special)}",
+        f"  author  {was}",
+    ]
 
 
 def continued(run, model):
@@ -178,7 +243,12 @@ def continued(run, model):
         h = model.hidden(np.array(ids)[None], mask=prefix_mask(len(ids), k)[None])
         ids += greedy(model.logits(h[:, -1:]).numpy()[0]).tolist()
     text = [" ".join(run.tokenizer.decode(part).split()) for part in (ids[:k], ids[k:])]
-    return ["A prefix, and how the model goes on, the most probable token each time:", "", f"  {text[0]}", f"  -> {text[1]}"]
+    return [
+        "A prefix, and how the model goes on, the most probable token each time:",
+        "",
+        f"  {text[0]}",
+        f"  -> {text[1]}",
+    ]
 
 
 def shares(run, model):
@@ -189,13 +259,19 @@ def shares(run, model):
     if rows is None:
         return []
     share, count, commonest = accuracy(model, run.objective(), rows, run.config.batch_size, SCORED)
-    return [] if share is None else in_words(share, count, commonest)
+    if share is None:
+        return []
+    return in_words(share, count, commonest)
 
 
 def in_words(share, count, commonest):
     """What accuracy() returns, as lines."""
-    lines = [f"Right answers on the validation text: {share:.1%} of {count:,} (always the commonest one: {commonest:.1%})"]
+    lines = [
+        f"Right answers on the validation text: {share:.1%} of {count:,} (always the commonest one: {commonest:.1%})"
+    ]
     if share < 1.1 * commonest:
-        lines.append("It hardly does better than guessing yet. A few answers a row teach less a step than all next tokens do: "
-                     "give it more --steps and a larger --batch-size, such as 64.")
+        lines.append(
+            "It hardly does better than guessing yet. A few answers a row teach less a step than all next tokens do: "
+            "give it more --steps and a larger --batch-size, such as 64."
+        )
     return lines

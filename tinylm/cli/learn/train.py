@@ -1,13 +1,21 @@
-"""`tinylm train`: train a small model and end with what it can do. Without a setting: a GPT, on Python's own English.
+"""`tinylm train`: train a small model and end with what it can do. Without a setting: a GPT, on
+Python's own English.
 
-`--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that belongs to it.
-`--resume RUN` goes on with a run, to the same bits as if it had never stopped. Ctrl-C and SIGTERM save and say how to go on.
+`--objective NAME` trains any objective that `tinylm corrupt --list` names, with the model that
+belongs to it. `--resume RUN` goes on with a run, to the same bits as if it had never stopped.
+Ctrl-C and SIGTERM save and say how to go on.
 """
+
 from tinylm.cli.options import parse, report
 from tinylm.errors import WorkerError
 
-EXAMPLES = ("tinylm train", "tinylm train --data book.txt --tokenizer chars", "tinylm train --objective masked",
-            "tinylm train --objective translation --data pairs.tsv", "tinylm train --resume RUN")
+EXAMPLES = (
+    "tinylm train",
+    "tinylm train --data book.txt --tokenizer chars",
+    "tinylm train --objective masked",
+    "tinylm train --objective translation --data pairs.tsv",
+    "tinylm train --resume RUN",
+)
 
 
 def main(argv):
@@ -20,7 +28,7 @@ def main(argv):
 
     given = {}
     config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
-    backend(config.device)                                   # a missing device is told before anything is made
+    backend(config.device)  # a missing device is told before anything is made
     run = prepare_run(config, report, given)
     try:
         summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
@@ -30,25 +38,30 @@ def main(argv):
             raise
         run.undo()
         report(f"{error}; what is saved is in {run.directory}")
-        return 128 + ended                                   # somebody ended a worker before it trained
-    except KeyboardInterrupt:                                # and others signals, before anything is trained
+        return 128 + ended  # somebody ended a worker before it trained
+    except KeyboardInterrupt:  # and others signals, before anything is trained
         run.undo()
         raise
     finally:
         run.lock.close()
     if summary["interrupted"]:
-        return 128 + summary["signal"]                       # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
+        return 128 + summary["signal"]  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
     report(closing(run, summary))
 
 
 def workers_for(config, report):
-    """How many processes to train with: those asked for, else as many as the cores and the batch allow."""
+    """How many processes to train with: those asked for, else as many as the cores and the batch
+    allow.
+    """
     from tinylm.machine import cores
     from tinylm.parallel.launcher import default_workers, obstacle
 
     if config.workers or config.device != "cpu":
         return config.workers or 1
     workers = default_workers(config.batch_size)
-    why = obstacle() or f"chosen for {cores()} cores and a batch of {config.batch_size}; --workers N sets it"
+    why = (
+        obstacle()
+        or f"chosen for {cores()} cores and a batch of {config.batch_size}; --workers N sets it"
+    )
     report(f"workers: {workers} ({why})")
     return workers

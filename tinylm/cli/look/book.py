@@ -1,7 +1,9 @@
 """`tinylm book`: from a section, a word or an id of the book to the code, the test and the script.
 
-`tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the index.
+`tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the
+index.
 """
+
 import os
 import shutil
 import textwrap
@@ -20,17 +22,28 @@ from tinylm.settings import setting
 class BookConfig:
     """What `tinylm book` takes."""
 
-    check: bool = setting(False, "resolve every row: symbols import, tests and scripts are there; exit 1 if one is not")
+    check: bool = setting(
+        False,
+        "resolve every row: symbols import, tests and scripts are there; exit 1 if one is not",
+    )
 
 
 def main(argv):
     """Look something up in the index of the book, or check the index."""
-    config, words = parse(argv, BookConfig, positionals=("[SECTION|WORD|ID...]",), verb="book", about=__doc__,
-                          examples=("tinylm book 2.1.1", "tinylm book rope", "tinylm book C2a-C06"))
+    config, words = parse(
+        argv,
+        BookConfig,
+        positionals=("[SECTION|WORD|ID...]",),
+        verb="book",
+        about=__doc__,
+        examples=("tinylm book 2.1.1", "tinylm book rope", "tinylm book C2a-C06"),
+    )
     table = book.rows()
     found = book.find(table, " ".join(words)) if words else table
     if not found:
-        raise DataError(f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections")
+        raise DataError(
+            f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections"
+        )
     if config.check:
         return _check(found)
     print("\n\n".join(describe(row) for row in found) if words else overview(table))
@@ -41,7 +54,10 @@ def overview(table):
     """Sections with how many concepts each."""
     counts = Counter(book.section_number(row) for row in table)
     head = f"{len(table)} concepts; `tinylm book 2.1`, `tinylm book WORD` and `tinylm book ID` show them"
-    return "\n".join([head, ""] + [f"  {section:<8} {counts[section]:4}" for section in sorted(counts, key=_in_order)])
+    return "\n".join(
+        [head, ""]
+        + [f"  {section:<8} {counts[section]:4}" for section in sorted(counts, key=_in_order)]
+    )
 
 
 def _in_order(section):
@@ -50,29 +66,41 @@ def _in_order(section):
 
 def describe(row):
     """One concept in a few lines: the idea, where it is written, what proves it, what shows it."""
-    lines, width = [f"{row.id}  {row.concept}  (section {row.section})"], shutil.get_terminal_size().columns
+    lines = [f"{row.id}  {row.concept}  (section {row.section})"]
+    width = shutil.get_terminal_size().columns
     for symbol in check.names(row.symbol):
         try:
             path, line = check.location(symbol)
-            lines += textwrap.wrap(check.idea(symbol), width, initial_indent="  idea    ", subsequent_indent=" " * 10)
+            lines += textwrap.wrap(
+                check.idea(symbol), width, initial_indent="  idea    ", subsequent_indent=" " * 10
+            )
             lines.append(f"  code    {_short(path)}:{line}  {symbol}")
         except LookupError as error:
             lines.append(f"  code    {symbol}: {error}")
     lines += [f"  proof   {test}" for test in check.names(row.test)]
     if row.script != "-":
-        lines.append(f"  show    {row.script if row.script.startswith('tinylm ') else 'python ' + row.script}")
+        lines.append(
+            f"  show    {row.script if row.script.startswith('tinylm ') else 'python ' + row.script}"
+        )
     return "\n".join(lines)
 
 
 def _short(path):
     near = os.path.relpath(path)
-    return str(path) if near.startswith("..") else near
+    if near.startswith(".."):
+        return str(path)
+    return near
 
 
 def _check(table):
     root = check.repository()
     wrong = check.complaints(table, root, VERBS)
     print(*wrong, sep="\n", end="\n" if wrong else "")
-    note = "" if root else "; tests and scripts not looked for: run this in a checkout of the repository"
+    if root:
+        note = ""
+    else:
+        note = "; tests and scripts not looked for: run this in a checkout of the repository"
     print(f"{len(table)} rows, {len(wrong)} wrong{note}")
-    return 1 if wrong else 0
+    if wrong:
+        return 1
+    return 0

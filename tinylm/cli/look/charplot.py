@@ -1,14 +1,16 @@
-"""Curves in a terminal: braille characters hold 2 x 4 dots each, so 80 columns draw 160 points across.
+"""Curves in a terminal: braille characters hold 2 x 4 dots each, so 80 columns draw 160 points
+across.
 
-Pure functions, text in and text out. Points that fall on one dot column are averaged. Several curves
-are told apart by a letter that rides on each of them, and by color where the caller asks for it. Read
-next: plot.py, which reads the logs of runs.
+Pure functions, text in and text out. Points that fall on one dot column are averaged. Several
+curves are told apart by a letter that rides on each of them, and by color where the caller asks for
+it. Read next: plot.py, which reads the logs of runs.
 """
+
 import math
 
 # Unicode braille: the dot at (row, column) of a cell is one bit above U+2800.
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-COLORS = (36, 33, 35, 32, 34, 31)                            # cyan, yellow, magenta, green, blue, red
+COLORS = (36, 33, 35, 32, 34, 31)  # cyan, yellow, magenta, green, blue, red
 
 
 def lines(series, width=80, height=16, title="", x_label="", color=False):
@@ -32,28 +34,35 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     y_ticks = ticks(*_span([y for _, y in points]), height // 3 + 1)
     labels = tick_labels(y_ticks)
     margin = max(map(len, labels))
-    inner = width - margin - 2                               # one space, one axis character
+    inner = width - margin - 2  # one space, one axis character
     y_low, y_high = _span([y for _, y in points])
 
-    def place(point):                                        # (x, y) -> dot (column from left, row from top)
+    def place(point):  # (x, y) -> dot (column from left, row from top)
         column = round((point[0] - x_low) / (x_high - x_low) * (2 * inner - 1))
         return column, round((y_high - point[1]) / (y_high - y_low) * (4 * height - 1))
 
-    cells = {}                                               # (row, column) -> [dots, curve, letter]
+    cells = {}  # (row, column) -> [dots, curve, letter]
     for index, (_, curve) in enumerate(curves):
         _draw(cells, [p and place(p) for p in curve], index)
     if len(curves) > 1:
         for index, (_, curve) in enumerate(curves):
             _letter(cells, [place(p) for p in curve if p], index, len(curves), inner)
-    at_row = {round((y_high - y) / (y_high - y_low) * (height - 1)): label for y, label in zip(y_ticks, labels)}
+    at_row = {
+        round((y_high - y) / (y_high - y_low) * (height - 1)): label
+        for y, label in zip(y_ticks, labels)
+    }
     drawn = [title] * bool(title)
     for row in range(height):
         label = at_row.get(row, "")
         body = "".join(_cell(cells.get((row, column)), color) for column in range(inner))
         drawn.append(f"{label:>{margin}} {'┤' if label else '│'}{body}".rstrip())
     drawn += _x_axis(x_low, x_high, margin, inner, x_label)
-    names = [(f"{letter(i)} " if len(curves) > 1 else "") + name for i, (name, _) in enumerate(curves)]
-    return drawn + [" " * (margin + 2) + _paint(name, i, color) for i, name in enumerate(names) if curves[i][0]]
+    names = [
+        (f"{letter(i)} " if len(curves) > 1 else "") + name for i, (name, _) in enumerate(curves)
+    ]
+    return drawn + [
+        " " * (margin + 2) + _paint(name, i, color) for i, name in enumerate(names) if curves[i][0]
+    ]
 
 
 def ticks(low, high, most):
@@ -69,16 +78,22 @@ def tick_labels(values):
     """The shortest texts that tell the ticks apart."""
     for digits in range(1, 16):
         texts = [f"{value:.{digits}g}" for value in values]
-        exact = all(math.isclose(float(t), v, rel_tol=1e-6, abs_tol=1e-300) for t, v in zip(texts, values))
+        exact = all(
+            math.isclose(float(t), v, rel_tol=1e-6, abs_tol=1e-300) for t, v in zip(texts, values)
+        )
         if exact and len(set(texts)) == len(texts):
             break
-    plain = [f"{float(text):.0f}" if "e+" in text and abs(float(text)) < 1e7 else text for text in texts]
+    plain = [
+        f"{float(text):.0f}" if "e+" in text and abs(float(text)) < 1e7 else text for text in texts
+    ]
     return ["0" if float(text) == 0 else text for text in plain]
 
 
 def _finite(xs, ys):
-    return [(float(x), float(y)) if y is not None and math.isfinite(x) and math.isfinite(y) else None
-            for x, y in zip(xs, ys)]
+    return [
+        (float(x), float(y)) if y is not None and math.isfinite(x) and math.isfinite(y) else None
+        for x, y in zip(xs, ys)
+    ]
 
 
 def _average(curve, bucket):
@@ -89,7 +104,7 @@ def _average(curve, bucket):
             means.append(tuple(sum(values) / len(group) for values in zip(*group)))
             group = []
         if point is None:
-            means.append(None)                               # a gap stays a gap
+            means.append(None)  # a gap stays a gap
         else:
             group.append(point)
     return means[:-1]
@@ -97,8 +112,10 @@ def _average(curve, bucket):
 
 def _span(values):
     low, high = min(values), max(values)
-    room = abs(high) * 0.5 or 1.0                            # a flat curve is drawn in the middle
-    return (low, high) if high - low > 1e-12 * abs(high) else (low - room, high + room)
+    room = abs(high) * 0.5 or 1.0  # a flat curve is drawn in the middle
+    if high - low > 1e-12 * abs(high):
+        return (low, high)
+    return (low - room, high + room)
 
 
 def _draw(cells, dots, index):
@@ -118,7 +135,9 @@ def _draw(cells, dots, index):
 
 
 def _letter(cells, dots, index, count, inner):
-    """Put the letter of a curve on it about every quarter of the width, each curve at places of its own."""
+    """Put the letter of a curve on it about every quarter of the width, each curve at places of its
+    own.
+    """
     placed = set()
     for x, y in dots:
         quarter = x // 2 - inner * index // (4 * count)
@@ -134,11 +153,15 @@ def letter(index):
 
 
 def _paint(text, index, color):
-    return f"\x1b[{COLORS[index % len(COLORS)]}m{text}\x1b[0m" if color else text
+    if color:
+        return f"\x1b[{COLORS[index % len(COLORS)]}m{text}\x1b[0m"
+    return text
 
 
 def _cell(cell, color):
-    return _paint(cell[2] or chr(0x2800 + cell[0]), cell[1], color) if cell else " "
+    if cell:
+        return _paint(cell[2] or chr(0x2800 + cell[0]), cell[1], color)
+    return " "
 
 
 def _x_axis(low, high, margin, inner, x_label):
@@ -147,9 +170,8 @@ def _x_axis(low, high, margin, inner, x_label):
     for value, text in zip(values, tick_labels(values)):
         column = round((value - low) / (high - low) * (inner - 1))
         start = max(0, min(column - len(text) // 2, inner - len(text)))
-        if all(c == " " for c in under[max(0, start - 1):start + len(text) + 1]):
+        if all(c == " " for c in under[max(0, start - 1) : start + len(text) + 1]):
             rule[column] = "┬"
-            under[start:start + len(text)] = text
+            under[start : start + len(text)] = text
     axis = [" " * margin + " └" + "".join(rule), " " * (margin + 2) + "".join(under).rstrip()]
     return axis + ([" " * (margin + 2) + x_label.center(inner).rstrip()] if x_label else [])
-

@@ -1,8 +1,10 @@
-"""`tinylm corrupt "text" --objective NAME`: what an objective makes of a text, and who may see whom.
+"""`tinylm corrupt "text" --objective NAME`: what an objective makes of a text, and who may see
+whom.
 
-The text is cut into words, not into the tokens of a model, so that the picture can be read. `--list` names the
-objectives. A pair of translations is written with | between them.
+The text is cut into words, not into the tokens of a model, so that the picture can be read.
+`--list` names the objectives. A pair of translations is written with | between them.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,23 @@ from tinylm.settings import setting
 TEXT = "The early bird catches the worm . The second mouse gets the cheese ."
 PAIR = "Whales are mammals . | Wale sind Säugetiere ."
 CORPUS = "Apples grow on trees . A cat sleeps on the windowsill all day ."
-DICTIONARY = {"the": "der", "The": "Der", "bird": "Vogel", "mouse": "Maus", "cheese": "Käse", "worm": "Wurm", "early": "frühe",
-              "second": "zweite", "I": "ich", "is": "ist", "and": "und", "we": "wir", "to": "zu", "house": "Haus", "book": "Buch"}
+DICTIONARY = {
+    "the": "der",
+    "The": "Der",
+    "bird": "Vogel",
+    "mouse": "Maus",
+    "cheese": "Käse",
+    "worm": "Wurm",
+    "early": "frühe",
+    "second": "zweite",
+    "I": "ich",
+    "is": "ist",
+    "and": "und",
+    "we": "wir",
+    "to": "zu",
+    "house": "Haus",
+    "book": "Buch",
+}
 
 
 @dataclass
@@ -30,20 +47,37 @@ class CorruptConfig:
 
 def main(argv):
     """Show what an objective makes of a text."""
-    config, words = parse(argv, CorruptConfig, positionals=("[TEXT]",), verb="corrupt", about=__doc__, examples=(
-        "tinylm corrupt --list", 'tinylm corrupt --objective sentinels "The early bird catches the worm ."',
-        "tinylm corrupt --objective permuted --seed 3", f'tinylm corrupt --objective translation "{PAIR}"'))
+    config, words = parse(
+        argv,
+        CorruptConfig,
+        positionals=("[TEXT]",),
+        verb="corrupt",
+        about=__doc__,
+        examples=(
+            "tinylm corrupt --list",
+            'tinylm corrupt --objective sentinels "The early bird catches the worm ."',
+            "tinylm corrupt --objective permuted --seed 3",
+            f'tinylm corrupt --objective translation "{PAIR}"',
+        ),
+    )
     if config.list:
         from tinylm.pretrain.objectives import OBJECTIVES
 
-        print("\n".join(f"{name:<21} {kind.about}" for name, kind in OBJECTIVES.items() if config.family in kind.family))
+        print(
+            "\n".join(
+                f"{name:<21} {kind.about}"
+                for name, kind in OBJECTIVES.items()
+                if config.family in kind.family
+            )
+        )
         return
     text = words[0] if words else PAIR if config.objective == "translation" else TEXT
     print("\n".join(shown(config.objective, text, config.seed)))
 
 
 def shown(name, text, seed=0):
-    """What `tinylm corrupt` prints: the rows of the batch, word under word, and the attention patterns.
+    """What `tinylm corrupt` prints: the rows of the batch, word under word, and the attention
+    patterns.
 
     returns  list of lines
     raises   DataError if the text is too short, ConfigError for an unknown objective
@@ -55,27 +89,48 @@ def shown(name, text, seed=0):
 
     if len(split(text)) < 2:
         raise DataError(f"{text!r} has fewer than two words: give a sentence")
-    words = Words(text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ())
+    words = Words(
+        text.replace("|", " "), CORPUS, *DICTIONARY.values() if name == "code-switching" else ()
+    )
     ends = [i for mark in ".!?" if mark in words.words for i in words.ids(mark)]
-    made = objective(name, words.special, corpus=words.ids(CORPUS), starts=np.ones(words.special.vocab_size, bool),
-                     ends=ends or [-1], dictionary=_dictionary(words))
+    made = objective(
+        name,
+        words.special,
+        corpus=words.ids(CORPUS),
+        starts=np.ones(words.special.vocab_size, bool),
+        ends=ends or [-1],
+        dictionary=_dictionary(words),
+    )
     batch = made.make_batch(_sequences(name, text, words), Random(seed, "corrupt"))
     kind, rows = OBJECTIVES[name], _rows(batch, words)
-    lines = [f"{name}: {kind.about}", f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}", "",
-             *_aligned(rows)]
+    lines = [
+        f"{name}: {kind.about}",
+        f"{kind.family}; trains {', '.join(kind.trains)}; {_source(kind.section)}",
+        "",
+        *_aligned(rows),
+    ]
     if name == "contrastive":
-        lines += ["", "target: the same sentence read a second time, under other dropout, among all sentences of the batch"]
+        lines += [
+            "",
+            "target: the same sentence read a second time, under other dropout, among all sentences of the batch",
+        ]
     elif any(row[0] == "mask" for row in rows):
         lines += ["", "mask: the loss counts what is marked ■"]
     keys, says = words.show(batch.inputs[0]), dict(rows).get("reads", words.show(batch.inputs[0]))
     for which, mask in patterns(batch).items():
         queries = keys if which in ("attention", "content", "query", "encoder") else says
-        lines += ["", f"{which}: a row sees the columns marked ■", *picture(mask, queries, keys if which != "decoder" else says)]
+        lines += [
+            "",
+            f"{which}: a row sees the columns marked ■",
+            *picture(mask, queries, keys if which != "decoder" else says),
+        ]
     return lines
 
 
 def _source(section):
-    return f"book section {section}" if section[0].isdigit() else section
+    if section[0].isdigit():
+        return f"book section {section}"
+    return section
 
 
 def _dictionary(words):
@@ -90,24 +145,36 @@ def _sequences(name, text, words):
     parts = [words.ids(part) for part in text.split("|")]
     if name == "translation":
         if len(parts) != 2:
-            raise ConfigError(f'objective translation needs two sentences with | between them, "{PAIR}", not {len(parts)}')
+            raise ConfigError(
+                f'objective translation needs two sentences with | between them, "{PAIR}", not {len(parts)}'
+            )
         return [tuple(parts)]
     ids = np.concatenate(parts)
-    if name == "fim":                                        # rows keep their length: the marks take the place of the last tokens
+    if name == "fim":  # rows keep their length: the marks take the place of the last tokens
         return np.concatenate([ids, [words.special.pad] * 4])[None]
-    # A decoder's first input stands for the beginning of the text; what an encoder reads first is [CLS].
-    return np.concatenate([[words.special.start], ids] if name in ("causal", "prefix", "multi-token") else [ids])[None]
+    # A decoder's first input stands for the beginning of the text; what an encoder reads first is
+    # [CLS].
+    return np.concatenate(
+        [[words.special.start], ids] if name in ("causal", "prefix", "multi-token") else [ids]
+    )[None]
 
 
 def _rows(batch, words):
     """(name, words) of everything the first row of a batch holds."""
     rows, inputs = [], batch.inputs[0]
     if hasattr(batch, "decoder"):
-        return [("source", words.show(inputs)), ("reads", words.show(batch.decoder[0])), ("target", words.show(batch.targets[0])),
-                _mask(batch.targets[0])]
+        return [
+            ("source", words.show(inputs)),
+            ("reads", words.show(batch.decoder[0])),
+            ("target", words.show(batch.targets[0])),
+            _mask(batch.targets[0]),
+        ]
     rows.append(("input", words.show(inputs)))
     if batch.targets.ndim == 3:
-        return rows + [(f"target {k + 1}", words.show(batch.targets[0, :, k])) for k in range(batch.targets.shape[2])]
+        return rows + [
+            (f"target {k + 1}", words.show(batch.targets[0, :, k]))
+            for k in range(batch.targets.shape[2])
+        ]
     if batch.targets.shape[1] == len(inputs):
         rows += [("target", words.show(batch.targets[0])), _mask(batch.targets[0])]
     for name in ("segments", "languages", "positions", "before", "after"):
@@ -138,11 +205,21 @@ def _replaced(batch, words):
     drawn = sample_from(np.broadcast_to(logits, (*batch.draws.shape, len(logits))), batch.draws)
     filled = np.where(batch.targets == IGNORE, batch.original, drawn)
     labels = replaced_labels(batch.original, filled)[0]
-    return [("generated", words.show(filled[0])), ("label", [str(v) if j else "_" for v, j in zip(labels, batch.judged[0])])]
+    return [
+        ("generated", words.show(filled[0])),
+        ("label", [str(v) if j else "_" for v, j in zip(labels, batch.judged[0])]),
+    ]
 
 
 def _aligned(rows):
     """Rows of words, one under the other."""
-    wide = [max(len(row[i]) for _, row in rows if i < len(row)) for i in range(max(len(row) for _, row in rows))]
+    wide = [
+        max(len(row[i]) for _, row in rows if i < len(row))
+        for i in range(max(len(row) for _, row in rows))
+    ]
     name = max(len(name) for name, _ in rows)
-    return [f"{title:<{name}}  " + " ".join(f"{word:<{width}}" for word, width in zip(row, wide)).rstrip() for title, row in rows]
+    return [
+        f"{title:<{name}}  "
+        + " ".join(f"{word:<{width}}" for word, width in zip(row, wide)).rstrip()
+        for title, row in rows
+    ]

@@ -6,6 +6,7 @@ has the thresholds of C4 and Gopher, made for web pages; `--preset code` has rul
 language, sentences or stop words, line lengths instead, and indentation stays. `--without STEP`
 leaves a step out. `--out DIR` writes what is left as compressed shards.
 """
+
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
@@ -19,30 +20,51 @@ class DataConfig:
 
     report: bool = setting(False, "print what each step did")
     out: str = setting("", "write what is left into this new folder")
-    documents: str = setting("auto", "what is one document: file, paragraph, line; auto: file, or line of .jsonl")
+    documents: str = setting(
+        "auto", "what is one document: file, paragraph, line; auto: file, or line of .jsonl"
+    )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
     show: int = setting(0, "examples to print of what each step removed or changed", at_least(0))
-    preset: str = setting("prose", "rules for prose (web pages, articles, books) or for code",
-                          one_of("prose", "code"))
-    languages: tuple[str, ...] = setting((), "languages to keep, as ISO 639-1 codes; 'all' keeps "
-                                         "every language; none: en, and all of code")
-    min_words: int | None = setting(None, "words of the shortest document kept; none: 50 of prose, "
-                                    "0 of code", at_least(0))
-    similarity: float = setting(0.8, "near copies share this part of their word 5-grams", at_least(0))
+    preset: str = setting(
+        "prose", "rules for prose (web pages, articles, books) or for code", one_of("prose", "code")
+    )
+    languages: tuple[str, ...] = setting(
+        (),
+        "languages to keep, as ISO 639-1 codes; 'all' keeps "
+        "every language; none: en, and all of code",
+    )
+    min_words: int | None = setting(
+        None, "words of the shortest document kept; none: 50 of prose, 0 of code", at_least(0)
+    )
+    similarity: float = setting(
+        0.8, "near copies share this part of their word 5-grams", at_least(0)
+    )
     toxic_words: str = setting("", "file of words, one a line, in place of the few built in")
     toxic_most: float = setting(0.01, "part of a document's words that may be toxic", at_least(0))
     names: str = setting("", "file of names to mask, one a line")
     reference: str = setting("", "file or folder of good text: what is unlike it goes")
-    held_out: str = setting("", "file or folder of test texts: what holds one of their word 13-grams goes")
+    held_out: str = setting(
+        "", "file or folder of test texts: what holds one of their word 13-grams goes"
+    )
     without: tuple[str, ...] = setting((), "leave a step out; may be given several times")
     shard_mb: int = setting(64, "megabytes of text in one shard, with --out", at_least(1))
 
 
 def main(argv):
     """Run the steps over the documents, count, and write or show the rest."""
-    config, words = parse(argv, DataConfig, positionals=("FILE...",), verb="data", about=__doc__, examples=(
-        "tinylm data pages.jsonl --report", "tinylm data src/ --preset code --out clean", "tinylm data books/ --documents paragraph --report --show 2 --min-words 20",
-        "tinylm data pages.jsonl --held-out test.txt --out clean"))
+    config, words = parse(
+        argv,
+        DataConfig,
+        positionals=("FILE...",),
+        verb="data",
+        about=__doc__,
+        examples=(
+            "tinylm data pages.jsonl --report",
+            "tinylm data src/ --preset code --out clean",
+            "tinylm data books/ --documents paragraph --report --show 2 --min-words 20",
+            "tinylm data pages.jsonl --held-out test.txt --out clean",
+        ),
+    )
     from tinylm.data.clean.pipeline import Pipeline
     from tinylm.data.read.documents import read_documents
     from tinylm.data.read.shards import ShardWriter
@@ -50,7 +72,9 @@ def main(argv):
     from tinylm.reading import BadLines
 
     if not (config.report or config.out or config.show):
-        raise ConfigError("nothing asked for: --report shows what each step removes, --out DIR writes what is left")
+        raise ConfigError(
+            "nothing asked for: --report shows what each step removes, --out DIR writes what is left"
+        )
     pipeline = Pipeline(steps(config), config.show)
     if left_out := find_texts(words).left_out_line():
         print(left_out)
@@ -68,7 +92,7 @@ def main(argv):
             print("\n".join(example(step.name, before, after)))
     for line in bad.report():
         print(line)
-    print("\n".join(pipeline.report()[0 if config.report else -1:]))
+    print("\n".join(pipeline.report()[0 if config.report else -1 :]))
     print("\n".join(losses(config, pipeline)), end="")
     if config.out:
         print(f"written to {config.out}: {len(shards.shards)} shards")
@@ -83,15 +107,26 @@ def steps(config):
     held_out = paragraphs(config.held_out) if config.held_out else None
     if config.preset == "code":
         if config.languages or config.reference or config.toxic_words:
-            raise ConfigError("--preset code has no rule for --languages, --reference or "
-                              "--toxic-words: leave them away, or take --preset prose")
+            raise ConfigError(
+                "--preset code has no rule for --languages, --reference or "
+                "--toxic-words: leave them away, or take --preset prose"
+            )
         return code_steps(config.min_words or 0, config.similarity, names, held_out, config.without)
     languages = config.languages or ("en",)
     min_words = 50 if config.min_words is None else config.min_words
     toxic = read_words(config.toxic_words) if config.toxic_words else None
     reference = paragraphs(config.reference) if config.reference else None
-    return standard_steps(() if "all" in languages else languages, min_words, config.similarity,
-                          toxic, config.toxic_most, names, reference, held_out, config.without)
+    return standard_steps(
+        () if "all" in languages else languages,
+        min_words,
+        config.similarity,
+        toxic,
+        config.toxic_most,
+        names,
+        reference,
+        held_out,
+        config.without,
+    )
 
 
 def paragraphs(path):
@@ -105,8 +140,9 @@ def losses(config, pipeline):
     """What took more than half, with the ways around it, as lines; none if half is left."""
     lines = pipeline.losses()
     if lines and config.preset == "prose":
-        lines.append("  also: --preset code for programs, --languages all, --min-words N for short "
-                     "documents")
+        lines.append(
+            "  also: --preset code for programs, --languages all, --min-words N for short documents"
+        )
     return lines and [*lines, ""]
 
 
@@ -114,11 +150,16 @@ def example(name, before, after, width=100):
     """A document that a step dropped, or the place where a change begins, as lines."""
     if not after:
         return [f"{name} dropped: {_short(before, 0, width)}"]
-    at = next((i for i, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after)))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after))
+    )
     start = max(0, at - width // 4)
-    return [f"{name} changed: {_short(before, start, width)}", f"{'':>{len(name)}}      to: {_short(after, start, width)}"]
+    return [
+        f"{name} changed: {_short(before, start, width)}",
+        f"{'':>{len(name)}}      to: {_short(after, start, width)}",
+    ]
 
 
 def _short(text, start, width):
-    shown = " ".join(text[start:start + width].split())
+    shown = " ".join(text[start : start + width].split())
     return ("..." if start else "") + shown + ("..." if start + width < len(text) else "")

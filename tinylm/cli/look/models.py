@@ -1,8 +1,10 @@
-"""`tinylm models`: the families of language models, their sizes and what distinguishes them from GPT-2.
+"""`tinylm models`: the families of language models, their sizes and what distinguishes them from
+GPT-2.
 
-`tinylm models NAME` shows one: every part, and where its parameters are. Nothing is downloaded or built: counts are a
-formula (models/decoder/sizes.py).
+`tinylm models NAME` shows one: every part, and where its parameters are. Nothing is downloaded or
+built: counts are a formula (models/decoder/sizes.py).
 """
+
 import dataclasses
 from dataclasses import dataclass
 
@@ -17,13 +19,25 @@ SHORT = "n_kv_head", "head_width", "norm_eps", "rope_base"
 class ModelsSettings:
     """What `tinylm models` takes."""
 
-    parts: bool = setting(False, "in the list, show all differences from GPT-2 and not only the first few")
+    parts: bool = setting(
+        False, "in the list, show all differences from GPT-2 and not only the first few"
+    )
 
 
 def main(argv):
     """Print the list, or one model."""
-    settings, names = parse(argv, ModelsSettings, positionals=("[NAME...]",), verb="models", about=__doc__,
-                            examples=("tinylm models", "tinylm models llama3-8b", "tinylm models gemma2-9b mixtral-8x7b"))
+    settings, names = parse(
+        argv,
+        ModelsSettings,
+        positionals=("[NAME...]",),
+        verb="models",
+        about=__doc__,
+        examples=(
+            "tinylm models",
+            "tinylm models llama3-8b",
+            "tinylm models gemma2-9b mixtral-8x7b",
+        ),
+    )
     print("\n\n".join(describe(name) for name in names) if names else table(settings.parts))
     return 0
 
@@ -36,21 +50,30 @@ def table(whole=False):
     lines = [f"{'model':<15}{'parameters':>16}{'L':>5}{'D':>7}{'heads':>9}{'F':>7}  unlike GPT-2"]
     for name in FAMILIES:
         c = preset(name)
-        unlike = ", ".join(word(field, value) for field, value in differences(c).items() if field not in SHORT)
+        unlike = ", ".join(
+            word(field, value) for field, value in differences(c).items() if field not in SHORT
+        )
         heads = f"{c.n_head}/{c.kv_heads}"
         line = f"{name:<15}{count_parameters(c):>16,}{c.n_layer:>5}{c.d_model:>7}{heads:>9}{c.hidden_width:>7}  {unlike}"
         lines.append(line.rstrip() if whole or len(line) <= 140 else line[:137] + "...")
     lines += ["", f"{'encoders and encoder-decoders':<31}{'parameters':>16}", *other_families()]
-    lines += ["", "heads: of queries / of keys and values.  `tinylm models NAME` shows one; in Python, GPT(preset(NAME)).",
-              "Published weights: `tinylm generate smollm2 \"...\"`, or a file or folder in their place."]
+    lines += [
+        "",
+        "heads: of queries / of keys and values.  `tinylm models NAME` shows one; in Python, GPT(preset(NAME)).",
+        'Published weights: `tinylm generate smollm2 "..."`, or a file or folder in their place.',
+    ]
     return "\n".join(lines)
 
 
 def other_families():
-    """The families of the other two kinds, a line each: name, parameters with their heads, and a remark."""
+    """The families of the other two kinds, a line each: name, parameters with their heads, and a
+    remark.
+    """
     from tinylm.models.encoder import presets as other
 
-    sizes = {name: other.build(other.preset(name), None).count_parameters() for name in other.FAMILIES}     # placeholders
+    sizes = {
+        name: other.build(other.preset(name), None).count_parameters() for name in other.FAMILIES
+    }  # placeholders
     return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
 
 
@@ -61,14 +84,24 @@ def describe_other(name):
     c = other.preset(name)
     total, note = other.build(c, None).count_parameters(), other.note(name)
     lines = [f"{name}: {total:,} parameters with its heads" + (f" ({note})" if note else "")]
-    return "\n".join(lines + [f"    {f.name} = {getattr(c, f.name)}" for f in dataclasses.fields(c)
-                              if getattr(c, f.name) is not None])
+    return "\n".join(
+        lines
+        + [
+            f"    {f.name} = {getattr(c, f.name)}"
+            for f in dataclasses.fields(c)
+            if getattr(c, f.name) is not None
+        ]
+    )
 
 
 def word(field, value):
     """A difference as one word where that says it."""
     if value is True or value is False:
-        return field if value else "untied" if field == "tied" else f"no {field}"
+        if value:
+            return field
+        if field == "tied":
+            return "untied"
+        return f"no {field}"
     if isinstance(value, tuple):
         return f"{field}: {'-'.join(value)}"
     if isinstance(value, dict):
@@ -99,8 +132,10 @@ def describe(name):
         lines.append(f"  {count_active(c):,} of them for each token")
     blocks = sum(count_block(c, i) for i in range(c.n_layer))
     lines.append(f"  embeddings and output {count_embeddings(c):,}; {c.n_layer} blocks {blocks:,}")
-    lines.append(f"  cache: {2 * c.n_layer * c.kv_heads * c.key_width * 2:,} bytes a token in 16 bits "
-                 "(keys and values of all layers)")
+    lines.append(
+        f"  cache: {2 * c.n_layer * c.kv_heads * c.key_width * 2:,} bytes a token in 16 bits "
+        "(keys and values of all layers)"
+    )
     for f in dataclasses.fields(c):
         value = getattr(c, f.name)
         if value is not None or f.name in unlike:
@@ -108,6 +143,8 @@ def describe(name):
     lines.append("  * unlike GPT-2")
     for row in TABLE_2_2:
         if row.preset == name:
-            lines.append(f"  Table 2.2 prints {row.billions:g}B, {row.n_layer} layers, width {row.d_model}, heads "
-                         f"{row.n_head}/{row.n_kv_head}" + (f": {row.note}" if row.note else ""))
+            lines.append(
+                f"  Table 2.2 prints {row.billions:g}B, {row.n_layer} layers, width {row.d_model}, heads "
+                f"{row.n_head}/{row.n_kv_head}" + (f": {row.note}" if row.note else "")
+            )
     return "\n".join(lines)

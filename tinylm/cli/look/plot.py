@@ -1,7 +1,9 @@
-"""`tinylm plot RUN...`: loss, learning rate and gradient norm of one or several runs, from their logs.
+"""`tinylm plot RUN...`: loss, learning rate and gradient norm of one or several runs, from their
+logs.
 
 With --out a PNG, SVG or PDF by matplotlib; without, characters in the terminal (charplot.py).
 """
+
 import functools
 import shutil
 import sys
@@ -15,14 +17,20 @@ from tinylm.files import WholeFile
 from tinylm.settings import at_least, setting
 from tinylm.train.log import NAME, read
 
-PANELS = (("loss", "loss (nats per token)"), ("lr", "learning rate"), ("grad_norm", "gradient norm"))
+PANELS = (
+    ("loss", "loss (nats per token)"),
+    ("lr", "learning rate"),
+    ("grad_norm", "gradient norm"),
+)
 
 
 @dataclass
 class PlotConfig:
     """What `tinylm plot` takes."""
 
-    out: str = setting("", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters")
+    out: str = setting(
+        "", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters"
+    )
     width: int = setting(0, "characters of a line; 0 asks the terminal", at_least(0))
     height: int = setting(14, "characters of height of each drawing", at_least(4))
     color: bool = setting(True, "color, when the output is a terminal")
@@ -30,8 +38,14 @@ class PlotConfig:
 
 def main(argv):
     """Draw the runs named in argv."""
-    config, names = parse(argv, PlotConfig, positionals=("RUN...",), verb="plot", about=__doc__,
-                          examples=("tinylm plot RUN", "tinylm plot RUN RUN2 --out curves.png"))
+    config, names = parse(
+        argv,
+        PlotConfig,
+        positionals=("RUN...",),
+        verb="plot",
+        about=__doc__,
+        examples=("tinylm plot RUN", "tinylm plot RUN RUN2 --out curves.png"),
+    )
     warn = functools.partial(print, file=sys.stderr)
     runs = [(name, read_log(name, warn)) for name in names]
     if config.out:
@@ -40,9 +54,13 @@ def main(argv):
         return
     width = config.width or min(shutil.get_terminal_size().columns, 120)
     for key, title in PANELS:
-        series = [(f"{name} {summary(xs, ys)}".strip(), xs, ys) for name, xs, ys in curves(runs, key)]
+        series = [
+            (f"{name} {summary(xs, ys)}".strip(), xs, ys) for name, xs, ys in curves(runs, key)
+        ]
         if any(xs for _, xs, _ in series):
-            drawn = charplot.lines(series, width, config.height, title, "step", config.color and sys.stdout.isatty())
+            drawn = charplot.lines(
+                series, width, config.height, title, "step", config.color and sys.stdout.isatty()
+            )
             print("\n".join(drawn), end="\n\n")
 
 
@@ -51,13 +69,15 @@ def read_log(run, report=lambda line: None):
 
     run      a run directory, or a log.jsonl itself
     report   told how many damaged lines were passed over
-    returns  {"step": {step: record}, "validation": {step: record}}. A step that was trained twice, because
-             a run was resumed from an earlier checkpoint, counts as it went last.
+    returns  {"step": {step: record}, "validation": {step: record}}. A step that was trained twice,
+             because a run was resumed from an earlier checkpoint, counts as it went last.
     raises   DataError if there is no log, or no finished step in it
     """
     path = Path(run) / NAME if Path(run).is_dir() else Path(run)
     if not path.is_file():
-        raise DataError(f"no log at {path}: give the directory of a run (`tinylm train` prints its name)")
+        raise DataError(
+            f"no log at {path}: give the directory of a run (`tinylm train` prints its name)"
+        )
     log = {"step": {}, "validation": {}}
     for record in read(path, report):
         if record["event"] in log:
@@ -68,12 +88,18 @@ def read_log(run, report=lambda line: None):
 
 
 def curves(runs, key):
-    """The curves of one panel, as list of (name, xs, ys). The loss panel shows validation beside training."""
+    """The curves of one panel, as list of (name, xs, ys). The loss panel shows validation beside
+    training.
+    """
     found = []
     for name, log in runs:
         label = Path(name).name or name
-        for event in ("step", "validation")[:2 if key == "loss" else 1]:
-            points = sorted((step, r[key]) for step, r in log[event].items() if isinstance(r.get(key), (int, float)))
+        for event in ("step", "validation")[: 2 if key == "loss" else 1]:
+            points = sorted(
+                (step, r[key])
+                for step, r in log[event].items()
+                if isinstance(r.get(key), (int, float))
+            )
             words = [label] if len(runs) > 1 else []
             words += [{"step": "training"}.get(event, event)] if key == "loss" else []
             if points:
@@ -82,24 +108,36 @@ def curves(runs, key):
 
 
 def summary(xs, ys):
-    """What a drawing of averages hides: the last value, the lowest and the highest, and where they were."""
+    """What a drawing of averages hides: the last value, the lowest and the highest, and where they
+    were.
+    """
     low, high = min(zip(ys, xs)), max(zip(ys, xs))
     return f"last {ys[-1]:.4g}, lowest {low[0]:.4g} at {low[1]}, highest {high[0]:.4g} at {high[1]}"
 
 
 def save_figure(runs, out):
-    """Draw the three panels with matplotlib and write them to `out`; the ending of the name picks the format."""
+    """Draw the three panels with matplotlib and write them to `out`; the ending of the name picks
+    the format.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("--out needs matplotlib: pip install 'tinylm[plot]', or leave --out away") from None
+        raise MissingExtra(
+            "--out needs matplotlib: pip install 'tinylm[plot]', or leave --out away"
+        ) from None
     if Path(out).suffix.lower() not in (".png", ".svg", ".pdf"):
         raise ConfigError(f"out must end in .png, .svg or .pdf, not {Path(out).name!r}")
     figure = Figure(figsize=(8, 9), layout="constrained")
     for axes, (key, title) in zip(figure.subplots(len(PANELS), sharex=True), PANELS):
         for name, xs, ys in curves(runs, key):
             validation = name.endswith("validation")
-            axes.plot(xs, ys, "--" if validation else "-", label=name or None, linewidth=2 if validation else 1)
+            axes.plot(
+                xs,
+                ys,
+                "--" if validation else "-",
+                label=name or None,
+                linewidth=2 if validation else 1,
+            )
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:

@@ -1,8 +1,10 @@
-"""`tinylm tokenize "text"`: how a tokenizer cuts a text, piece by piece; `--train FILE` learns a tokenizer.
+"""`tinylm tokenize "text"`: how a tokenizer cuts a text, piece by piece; `--train FILE` learns a
+tokenizer.
 
-The tokenizer is the one of a run, a saved file, published weights (a folder, a GGUF file), `bytes`, or
-GPT-2's published pair of files (`gpt2:DIR`).
+The tokenizer is the one of a run, a saved file, published weights (a folder, a GGUF file), `bytes`,
+or GPT-2's published pair of files (`gpt2:DIR`).
 """
+
 import itertools
 import os
 from dataclasses import dataclass
@@ -20,29 +22,55 @@ GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))
 class TokenizeConfig:
     """What `tinylm tokenize` takes."""
 
-    tokenizer: str = setting("bytes", "a run, a saved tokenizer, published weights, "
-                             "bytes, or gpt2:DIR with GPT-2's two files")
+    tokenizer: str = setting(
+        "bytes",
+        "a run, a saved tokenizer, published weights, bytes, or gpt2:DIR with GPT-2's two files",
+    )
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
-    train: tuple[str, ...] = setting((), "learn a vocabulary from these files, folders and "
-                                     "patterns of text; a TEXT to cut stands before", several=True)
-    skip_bad: bool = setting(False, "with --train: "
-                             "leave out lines that cannot be read, and count them")
-    kind: str = setting("bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece"))
-    vocab_size: int = setting(512, "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
-                              at_least(257))
+    train: tuple[str, ...] = setting(
+        (),
+        "learn a vocabulary from these files, folders and "
+        "patterns of text; a TEXT to cut stands before",
+        several=True,
+    )
+    skip_bad: bool = setting(
+        False, "with --train: leave out lines that cannot be read, and count them"
+    )
+    kind: str = setting(
+        "bpe", "with --train: bpe, unigram or wordpiece", one_of("bpe", "unigram", "wordpiece")
+    )
+    vocab_size: int = setting(
+        512,
+        "with --train: tokens wanted, among them 256 bytes (not wordpiece) and special tokens",
+        at_least(257),
+    )
     out: str = setting("tokenizer.json", "with --train: where the tokenizer is saved")
 
 
 def main(argv):
     """Show the pieces of a text, or learn a tokenizer."""
-    config, words = parse(argv, TokenizeConfig, positionals=("[TEXT]",), verb="tokenize", about=__doc__, examples=(
-        'tinylm tokenize "Hello, world"', "tinylm tokenize --train book.txt --vocab-size 512 --out tokenizer.json",
-        'tinylm tokenize "Hello, world" --tokenizer tokenizer.json', "cat book.txt | tinylm tokenize -"))
+    config, words = parse(
+        argv,
+        TokenizeConfig,
+        positionals=("[TEXT]",),
+        verb="tokenize",
+        about=__doc__,
+        examples=(
+            'tinylm tokenize "Hello, world"',
+            "tinylm tokenize --train book.txt --vocab-size 512 --out tokenizer.json",
+            'tinylm tokenize "Hello, world" --tokenizer tokenizer.json',
+            "cat book.txt | tinylm tokenize -",
+        ),
+    )
     if config.train:
         tokenizer = learn(config)
-        print(f"{tokenizer.vocab_size} tokens, saved: tinylm tokenize \"some text\" --tokenizer {config.out}")
+        print(
+            f'{tokenizer.vocab_size} tokens, saved: tinylm tokenize "some text" --tokenizer {config.out}'
+        )
     elif not words:
-        raise ConfigError('needs a text: tinylm tokenize "Hello, world"; "-" reads it from the standard input')
+        raise ConfigError(
+            'needs a text: tinylm tokenize "Hello, world"; "-" reads it from the standard input'
+        )
     else:
         tokenizer = named(config.tokenizer)
     if words:
@@ -73,22 +101,32 @@ def named(name):
         raise ConfigError(f"tokenizer: {folder} holds no GPT-2 vocabulary: it takes {wanted}")
     if name in PUBLISHED or name.endswith(".gguf"):
         path = find_weights(name)
-        return tokenizer_of(read_gguf(path)) if path.suffix == ".gguf" else tokenizers.load(path)
+        if path.suffix == ".gguf":
+            return tokenizer_of(read_gguf(path))
+        return tokenizers.load(path)
     return tokenizers.load(name)
 
 
 def learn(config):
-    """Learn a vocabulary from the files at config.train and save it at config.out. Returns the tokenizer."""
+    """Learn a vocabulary from the files at config.train and save it at config.out. Returns the
+    tokenizer.
+    """
     from tinylm.data import stream_documents
     from tinylm.data.read.sources import text_files
     from tinylm.reading import BadLines
     from tinylm.tokenizers import BPETokenizer, UnigramTokenizer, train_wordpiece
 
-    train = {"bpe": BPETokenizer.train, "unigram": UnigramTokenizer.train, "wordpiece": train_wordpiece}[config.kind]
+    train = {
+        "bpe": BPETokenizer.train,
+        "unigram": UnigramTokenizer.train,
+        "wordpiece": train_wordpiece,
+    }[config.kind]
     out = os.path.realpath(config.out)
     if out in map(os.path.realpath, text_files(config.train)):
-        raise ConfigError(f"--out {config.out} is a text that is learnt from, and would be written "
-                          "over: choose another name")
+        raise ConfigError(
+            f"--out {config.out} is a text that is learnt from, and would be written "
+            "over: choose another name"
+        )
     bad = BadLines(config.skip_bad)
     parts = itertools.chain.from_iterable(stream_documents(config.train, bad=bad))
     tokenizer = train(parts, config.vocab_size)
@@ -99,7 +137,8 @@ def learn(config):
 
 
 def pieces(tokenizer, text, special=False):
-    """What `tinylm tokenize` prints: the text with its cuts, then each token with id, place and bytes.
+    """What `tinylm tokenize` prints: the text with its cuts, then each token with id, place and
+    bytes.
 
     returns  list of str. A piece that is not whole characters shows its bytes as \\xNN
     """
@@ -108,8 +147,13 @@ def pieces(tokenizer, text, special=False):
     shown = [visible(part) for part in parts]
     size = len(text.encode())
     rate = f", {size / len(ids):.2f} bytes a token" if ids else ""
-    lines = [f"{len(ids)} tokens, {len(text)} characters, {size} bytes{rate}; vocabulary {tokenizer.vocab_size}",
-             "", "│".join(shown), "", f"{'id':>8} {'byte':>6}  piece"]
+    lines = [
+        f"{len(ids)} tokens, {len(text)} characters, {size} bytes{rate}; vocabulary {tokenizer.vocab_size}",
+        "",
+        "│".join(shown),
+        "",
+        f"{'id':>8} {'byte':>6}  piece",
+    ]
     at = 0
     for i, part, piece in zip(ids, parts, shown):
         lines.append(f"{i:8} {at:6}  '{piece}'")

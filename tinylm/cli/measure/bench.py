@@ -1,11 +1,13 @@
-"""`tinylm bench`: the same work by tinylm and by every peer that is installed, in turn, on this machine.
+"""`tinylm bench`: the same work by tinylm and by every peer that is installed, in turn, on this
+machine.
 
-Machines are shared and change their speed from minute to minute, so seconds of one run say little. Each
-contestant is a process of its own; they take turns on the same weights and batches, and what counts is the
-ratio within a round. The losses must agree to 1e-4, or it was not the same work.
-`tinylm bench batches` measures something else: what making a batch costs beside a training step, for every objective.
-Read next: contestants.py, what runs inside those processes; bench_batches.py.
+Machines are shared and change their speed from minute to minute, so seconds of one run say little.
+Each contestant is a process of its own; they take turns on the same weights and batches, and what
+counts is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
+`tinylm bench batches` measures something else: what making a batch costs beside a training step,
+for every objective. Read next: contestants.py, what runs inside those processes; bench_batches.py.
 """
+
 import json
 import statistics
 import subprocess
@@ -26,9 +28,13 @@ from tinylm.settings import at_least, setting
 class BenchSettings:
     """What `tinylm bench` measures."""
 
-    rounds: int = setting(7, "turns that every contestant takes after a warm-up; each gives one ratio", at_least(1))
+    rounds: int = setting(
+        7, "turns that every contestant takes after a warm-up; each gives one ratio", at_least(1)
+    )
     seconds: float = setting(1.0, "about how long a turn lasts", at_least(0.01))
-    workers: int = setting(2, "processes of tinylm's parallel contestant; 1 leaves it out", at_least(1))
+    workers: int = setting(
+        2, "processes of tinylm's parallel contestant; 1 leaves it out", at_least(1)
+    )
     decoding: bool = setting(True, "also measure decoding with a cache at batch 1")
     training: bool = setting(True, "measure training steps")
     peers: bool = setting(True, "run the peers that are installed (torch eager and torch.compile)")
@@ -36,12 +42,19 @@ class BenchSettings:
 
 
 class Contestant:
-    """A process that waits, takes `n` steps when told, and says how long they took and what they gave."""
+    """A process that waits, takes `n` steps when told, and says how long they took and what they
+    gave.
+    """
 
     def __init__(self, label, **job):
         self.label, self.job = label, job
-        self.process = subprocess.Popen([sys.executable, "-m", "tinylm.cli.measure.contestants", json.dumps(job)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tinylm.cli.measure.contestants", json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.seconds, self.values = [], []
 
     def turn(self, steps):
@@ -56,29 +69,43 @@ class Contestant:
         return answer["seconds"] / steps
 
     def close(self):
-        """End the process. Returns its peak memory in bytes, or the last line it said on stderr if it failed."""
+        """End the process. Returns its peak memory in bytes, or the last line it said on stderr if
+        it failed.
+        """
         try:
             out, err = self.process.communicate("0\n", timeout=60)
             return json.loads(out.splitlines()[-1])["peak_bytes"]
         except (ValueError, KeyError, IndexError, BrokenPipeError, subprocess.TimeoutExpired):
             self.process.kill()
-            err = self.process.stderr.read() if not self.process.stderr.closed else err
+            if not self.process.stderr.closed:
+                err = self.process.stderr.read()
             return (err.strip().splitlines() or ["no message"])[-1]
 
 
 def contestants_for(kind, settings):
-    """(label, job) of everybody who takes part; the first is the reference that ratios are taken against."""
+    """(label, job) of everybody who takes part; the first is the reference that ratios are taken
+    against.
+    """
     jobs = []
     if settings.peers and _installed("torch"):
-        jobs += [("torch eager", {"who": "torch"}), ("torch.compile", {"who": "torch", "compile": True})]
+        jobs += [
+            ("torch eager", {"who": "torch"}),
+            ("torch.compile", {"who": "torch", "compile": True}),
+        ]
     jobs += [("tinylm, 1 process", {"who": "tinylm", "workers": 1})]
     if kind == "training" and settings.workers > 1:
-        jobs += [(f"tinylm, {settings.workers} processes", {"who": "tinylm", "workers": settings.workers})]
+        jobs += [
+            (
+                f"tinylm, {settings.workers} processes",
+                {"who": "tinylm", "workers": settings.workers},
+            )
+        ]
     return jobs
 
 
 def _installed(name):
     import importlib.util
+
     return importlib.util.find_spec(name) is not None
 
 
@@ -87,9 +114,12 @@ def measure(work, kind, settings, folder, say):
     path = Path(folder) / f"{work}.npz"
     weights = initial_weights(WORKS[work], decoding=kind == "decoding")
     np.savez(path, batches=batches(WORKS[work]), **weights)
-    field = [Contestant(label, kind=kind, work=work, file=str(path), **job) for label, job in contestants_for(kind, settings)]
+    field = [
+        Contestant(label, kind=kind, work=work, file=str(path), **job)
+        for label, job in contestants_for(kind, settings)
+    ]
     steps, out = {}, {}
-    for c in field:                                          # the warm-up: compiles, fills caches, and sets the length of a turn
+    for c in field:  # the warm-up: compiles, fills caches, and sets the length of a turn
         c.turn(1)
         once = c.turn(2)
         if once is None:
@@ -102,16 +132,30 @@ def measure(work, kind, settings, folder, say):
             c.seconds.append(c.turn(steps[c]))
         say(f"{work} {kind}: round {r + 1} of {settings.rounds}")
     peaks = {c.label: c.close() for c in field}
-    return {"work": work, "kind": kind, "skipped": out, "contestants": [_row(c, field[0], peaks) for c in field]}
+    return {
+        "work": work,
+        "kind": kind,
+        "skipped": out,
+        "contestants": [_row(c, field[0], peaks) for c in field],
+    }
 
 
 def _row(c, reference, peaks):
     ratios = [a / b for a, b in zip(reference.seconds, c.seconds)]
     n = min(len(c.values), len(reference.values), 3)
     apart = max(abs(a - b) for a, b in zip(c.values[:n], reference.values[:n]))
-    return {"label": c.label, "seconds": statistics.median(c.seconds), "ratio_min": min(ratios),
-            "ratio_median": statistics.median(ratios), "ratio_max": max(ratios), "values": c.values[:n], "apart": apart,
-            "peak_bytes": peaks[c.label], "memory_ratio": peaks[c.label] / peaks[reference.label], "tokens": c.job.get("tokens")}
+    return {
+        "label": c.label,
+        "seconds": statistics.median(c.seconds),
+        "ratio_min": min(ratios),
+        "ratio_median": statistics.median(ratios),
+        "ratio_max": max(ratios),
+        "values": c.values[:n],
+        "apart": apart,
+        "peak_bytes": peaks[c.label],
+        "memory_ratio": peaks[c.label] / peaks[reference.label],
+        "tokens": c.job.get("tokens"),
+    }
 
 
 def table(result):
@@ -119,15 +163,21 @@ def table(result):
     work, rows = WORKS[result["work"]], result["contestants"]
     reference = rows[0]["label"]
     tokens = 1 if result["kind"] == "decoding" else work.batch * work.context
-    lines = [f"{result['work']} {result['kind']}: {work.describe()}",
-             f"  {'':<22}{'ms/step' if tokens > 1 else 'ms/token':>10}{'tokens/s':>11}"
-             f"   times as fast as {reference}: min  median  max{'peak MiB':>11}{'of it':>7}"]
+    lines = [
+        f"{result['work']} {result['kind']}: {work.describe()}",
+        f"  {'':<22}{'ms/step' if tokens > 1 else 'ms/token':>10}{'tokens/s':>11}"
+        f"   times as fast as {reference}: min  median  max{'peak MiB':>11}{'of it':>7}",
+    ]
     for row in rows:
-        lines.append(f"  {row['label']:<22}{1e3 * row['seconds']:>10.3f}{tokens / row['seconds']:>11.0f}"
-                     f"{'':>{20 + len(reference)}}{row['ratio_min']:>6.2f}{row['ratio_median']:>8.2f}{row['ratio_max']:>5.2f}"
-                     f"{row['peak_bytes'] / 2**20:>11.0f}{row['memory_ratio']:>7.2f}")
+        lines.append(
+            f"  {row['label']:<22}{1e3 * row['seconds']:>10.3f}{tokens / row['seconds']:>11.0f}"
+            f"{'':>{20 + len(reference)}}{row['ratio_min']:>6.2f}{row['ratio_median']:>8.2f}{row['ratio_max']:>5.2f}"
+            f"{row['peak_bytes'] / 2**20:>11.0f}{row['memory_ratio']:>7.2f}"
+        )
         if row["apart"] > 1e-4:
-            lines.append(f"  {row['label']}: NOT THE SAME WORK, first values differ by {row['apart']:.1e}: {row['values']}")
+            lines.append(
+                f"  {row['label']}: NOT THE SAME WORK, first values differ by {row['apart']:.1e}: {row['values']}"
+            )
     lines += [f"  {label}: left out ({reason})" for label, reason in result["skipped"].items()]
     return "\n".join(lines)
 
@@ -136,7 +186,8 @@ def bench_batches(settings):
     """`tinylm bench batches`."""
     from tinylm.cli.measure.bench_batches import HEAD, batches, line, verdict
 
-    found, shown = [], (lambda text: None) if settings.json else lambda text: print(text, flush=True)
+    found = []
+    shown = (lambda text: None) if settings.json else lambda text: print(text, flush=True)
     shown(HEAD)
     for row in batches(settings.rounds):
         found.append(row)
@@ -149,14 +200,26 @@ def bench_batches(settings):
 
 def main(argv):
     """The verb: works to measure as plain words, all of them by default."""
-    settings, words = parse(argv, BenchSettings, positionals=("[WORK...]",), verb="bench", about=__doc__.split("Read next")[0],
-                            examples=("tinylm bench", "tinylm bench W1 --rounds 11", "tinylm bench W3 --no-decoding --json",
-                                      "tinylm bench batches"))
+    settings, words = parse(
+        argv,
+        BenchSettings,
+        positionals=("[WORK...]",),
+        verb="bench",
+        about=__doc__.split("Read next")[0],
+        examples=(
+            "tinylm bench",
+            "tinylm bench W1 --rounds 11",
+            "tinylm bench W3 --no-decoding --json",
+            "tinylm bench batches",
+        ),
+    )
     if words == ["batches"]:
         return bench_batches(settings)
     unknown = [w for w in words if w not in WORKS]
     if unknown:
-        raise ConfigError(f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches alone")
+        raise ConfigError(
+            f"no work {unknown[0]!r}: choose from {', '.join(WORKS)}, or batches alone"
+        )
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
     results, shown = [], not settings.json
@@ -175,8 +238,10 @@ def main(argv):
     if settings.json:
         print(json.dumps(results, indent=1))
     elif settings.workers > 1 and settings.training:
-        print("Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the peers are one process with\n"
-              "as many threads as there are cores. Memory of several processes counts pages they share once for each.")
+        print(
+            "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the peers are one process with\n"
+            "as many threads as there are cores. Memory of several processes counts pages they share once for each."
+        )
     if any(row["apart"] > 1e-4 for result in results for row in result["contestants"]):
         raise TinylmError("the contestants did not do the same work: see the rows marked above")
     return 0

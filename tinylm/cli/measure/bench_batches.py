@@ -1,8 +1,11 @@
-"""`tinylm bench batches`: what making a batch costs beside a training step on it, for every objective.
+"""`tinylm bench batches`: what making a batch costs beside a training step on it, for every
+objective.
 
-Corruption is done while the step waits, so its share of a step is time lost. The model is the one that `tinylm train` makes
-by default, on bytes; the batches are of Python's own English. Read next: train/run/families.py.
+Corruption is done while the step waits, so its share of a step is time lost. The model is the one
+that `tinylm train` makes by default, on bytes; the batches are of Python's own English. Read next:
+train/run/families.py.
 """
+
 import statistics
 import time
 
@@ -18,8 +21,11 @@ from tinylm.train import TrainConfig, train_step
 from tinylm.train.run.build import new_model, new_objective
 from tinylm.train.run.families import choices, family_of
 
-TARGET = 0.05            # of a step: what a batch may cost
-MORE = {"translation": {"data": "pairs"}, "code-switching": {"dictionary": "letters"}}           # stand-ins; nothing is read
+TARGET = 0.05  # of a step: what a batch may cost
+MORE = {
+    "translation": {"data": "pairs"},
+    "code-switching": {"dictionary": "letters"},
+}  # stand-ins; nothing is read
 LETTERS = {chr(i): [chr(i).upper()] for i in range(ord("a"), ord("z") + 1)}
 
 
@@ -29,7 +35,9 @@ def prepared(name, text, **sizes):
     text     (n,) ids of bytes
     sizes    fields of TrainConfig
     """
-    config = TrainConfig(objective=name, architecture=choices(name)[0], **MORE.get(name, {}), **sizes).check()
+    config = TrainConfig(
+        objective=name, architecture=choices(name)[0], **MORE.get(name, {}), **sizes
+    ).check()
     family = family_of(config, 256)
     objective = new_objective(family, ByteTokenizer(), text, LETTERS)
     length = config.context if family.shifted else config.context - 1
@@ -37,7 +45,9 @@ def prepared(name, text, **sizes):
 
     def batch(step):
         drawn = rows.batch(step)
-        return [(row[:len(row) // 2], row[len(row) // 2:]) for row in drawn] if family.pairs else drawn
+        if family.pairs:
+            return [(row[: len(row) // 2], row[len(row) // 2 :]) for row in drawn]
+        return drawn
 
     return objective, new_model(config, family), batch
 
@@ -47,7 +57,7 @@ def measured(name, text, rounds, **sizes):
     objective, model, rows = prepared(name, text, **sizes)
     optimizer = AdamW(FlatParameters(model.named_parameters()), 1e-3)
     making, training = [], []
-    for step in range(rounds + 1):                           # the first warms up
+    for step in range(rounds + 1):  # the first warms up
         sequences = rows(step)
         start = time.perf_counter()
         batch = objective.make_batch(sequences, Random(0, "bench", step))
@@ -55,11 +65,17 @@ def measured(name, text, rounds, **sizes):
         train_step(model, objective, optimizer, batch, 0, len(batch), 1e-3, 1.0)
         making.append(made - start)
         training.append(time.perf_counter() - made)
-    return {"objective": name, "make_batch": statistics.median(making[1:]), "step": statistics.median(training[1:])}
+    return {
+        "objective": name,
+        "make_batch": statistics.median(making[1:]),
+        "step": statistics.median(training[1:]),
+    }
 
 
 def batches(rounds, names=OBJECTIVES, **sizes):
-    """Yield measured() for every objective, with the share that making a batch takes of both together."""
+    """Yield measured() for every objective, with the share that making a batch takes of both
+    together.
+    """
     from tinylm.data import python_documentation
 
     keep_freed_memory()
@@ -69,14 +85,18 @@ def batches(rounds, names=OBJECTIVES, **sizes):
         yield {**row, "share": row["make_batch"] / (row["make_batch"] + row["step"])}
 
 
-HEAD = ("making a batch beside a training step on it, the default model of each objective:\n"
-        f"  {'':<22}{'make_batch ms':>14}{'step ms':>10}{'share':>8}")
+HEAD = (
+    "making a batch beside a training step on it, the default model of each objective:\n"
+    f"  {'':<22}{'make_batch ms':>14}{'step ms':>10}{'share':>8}"
+)
 
 
 def line(row):
     """What batches() yields, as a line."""
-    return (f"  {row['objective']:<22}{1e3 * row['make_batch']:>14.3f}{1e3 * row['step']:>10.1f}{row['share']:>8.2%}"
-            + ("  above the aim" if row["share"] > TARGET else ""))
+    return (
+        f"  {row['objective']:<22}{1e3 * row['make_batch']:>14.3f}{1e3 * row['step']:>10.1f}{row['share']:>8.2%}"
+        + ("  above the aim" if row["share"] > TARGET else "")
+    )
 
 
 def verdict(rows):

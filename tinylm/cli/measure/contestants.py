@@ -1,9 +1,12 @@
-"""The processes that `tinylm bench` sets against each other. Each reads how many steps to take from stdin, one number
-a line, and answers with the seconds they took and what they gave (losses, or the largest logit of each token).
+"""The processes that `tinylm bench` sets against each other. Each reads how many steps to take from
+stdin, one number a line, and answers with the seconds they took and what they gave (losses, or the
+largest logit of each token).
 
-`tinylm` trains with the trainer's own step, with one process or several; `torch` is the same architecture in
-torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all cores. Read next: peer_torch.py.
+`tinylm` trains with the trainer's own step, with one process or several; `torch` is the same
+architecture in torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all
+cores. Read next: peer_torch.py.
 """
+
 import json
 import resource
 import sys
@@ -33,12 +36,25 @@ def tinylm_training(job, data, comm):
     total = len(data["batches"][0])
 
     def step(i):
-        return train_step(model, objective, optimizer, mine[i % len(mine)], rows[0], total, ADAMW["lr"], CLIP, comm=comm).loss
+        return train_step(
+            model,
+            objective,
+            optimizer,
+            mine[i % len(mine)],
+            rows[0],
+            total,
+            ADAMW["lr"],
+            CLIP,
+            comm=comm,
+        ).loss
+
     return step
 
 
 def tinylm_decoding(job, data, comm):
-    """A function that decodes one more token greedily and returns its logit; starts over when the work's length is reached."""
+    """A function that decodes one more token greedily and returns its logit; starts over when the
+    work's length is reached.
+    """
     from tinylm.generate.fast.folded import FastDecoder
     from tinylm.models import GPT
 
@@ -54,17 +70,22 @@ def tinylm_decoding(job, data, comm):
         logits = decoder.next_logits(np.array([[state["token"]]]), state["cache"])[0]
         state["token"] = int(np.argmax(logits))
         return logits[state["token"]]
+
     return step
 
 
 def peak_bytes():
     """Peak resident memory of this process, in bytes."""
     try:
-        status = Path("/proc/self/status").read_text()       # of this program alone; getrusage also remembers who forked it
+        status = Path(
+            "/proc/self/status"
+        ).read_text()  # of this program alone; getrusage also remembers who forked it
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
+        if sys.platform == "darwin":
+            return peak
+        return 1024 * peak
 
 
 def serve(make_step, job, data, comm):
@@ -82,7 +103,10 @@ def serve(make_step, job, data, comm):
         seconds = time.perf_counter() - start
         i += n
         if comm.rank == 0:
-            print(json.dumps({"seconds": seconds, "values": [float(v) for v in values[:3]]}), flush=True)
+            print(
+                json.dumps({"seconds": seconds, "values": [float(v) for v in values[:3]]}),
+                flush=True,
+            )
     total = float(comm.all_reduce(np.array([float(peak_bytes())]))[0])
     if comm.rank == 0:
         print(json.dumps({"peak_bytes": total}), flush=True)
@@ -91,16 +115,24 @@ def serve(make_step, job, data, comm):
 def main(job):
     """Run one contestant to its end."""
     with np.load(job["file"]) as archive:
-        data = dict(archive)                                 # read here: forked workers would share the file's position
+        data = dict(archive)  # read here: forked workers would share the file's position
     if job["who"] == "torch":
         from tinylm.cli.measure.peer_torch import torch_decoding, torch_training
         from tinylm.parallel import SingleProcess
-        return serve(torch_training if job["kind"] == "training" else torch_decoding, job, data, SingleProcess())
+
+        return serve(
+            torch_training if job["kind"] == "training" else torch_decoding,
+            job,
+            data,
+            SingleProcess(),
+        )
     from tinylm.parallel.launcher import launch
+
     make = tinylm_training if job["kind"] == "training" else tinylm_decoding
     if make is tinylm_decoding:
         from tinylm.machine import blas_threads
-        blas_threads(1)                                      # matrix-vector products gain nothing from a second thread
+
+        blas_threads(1)  # matrix-vector products gain nothing from a second thread
     launch(lambda comm: serve(make, job, data, comm), job["workers"])
 
 

@@ -1,8 +1,10 @@
-"""`tinylm gradcheck`: compare every derivative in tinylm, or your own, with differences; exit 1 if one is wrong.
+"""`tinylm gradcheck`: compare every derivative in tinylm, or your own, with differences; exit 1 if
+one is wrong.
 
-Names select entries ("softmax", "soft*", or a word that they hold). --module checks a function or module of yours:
-beside it, `def inputs(rng)` returns the arguments to call it with.
+Names select entries ("softmax", "soft*", or a word that they hold). --module checks a function or
+module of yours: beside it, `def inputs(rng)` returns the arguments to call it with.
 """
+
 import json
 import math
 from dataclasses import dataclass
@@ -17,8 +19,12 @@ class GradcheckConfig:
     """What `tinylm gradcheck` takes."""
 
     module: str = setting("", "your own: package.file:callable, or path/to/file.py:callable")
-    order: int = setting(2, "with --module: 2 checks the derivative of the derivative too", between(1, 2))
-    dtype: tuple[str, ...] = setting(("float64",), "float64, float32 or float16; may be given several times")
+    order: int = setting(
+        2, "with --module: 2 checks the derivative of the derivative too", between(1, 2)
+    )
+    dtype: tuple[str, ...] = setting(
+        ("float64",), "float64, float32 or float16; may be given several times"
+    )
     device: str = setting("cpu", "cpu or gpu")
     seed: int = setting(0, "of the points and cotangents drawn")
     json: bool = setting(False, "print a JSON list instead of a table")
@@ -31,44 +37,78 @@ def main(argv):
     from tinylm.autograd.check import gradcheck
     from tinylm.backend import backend
 
-    config, names = parse(argv, GradcheckConfig, positionals=("[NAME...]",), verb="gradcheck", about=__doc__, examples=(
-        "tinylm gradcheck", "tinylm gradcheck attention 'soft*'", "tinylm gradcheck --module my_file.py:my_function"))
+    config, names = parse(
+        argv,
+        GradcheckConfig,
+        positionals=("[NAME...]",),
+        verb="gradcheck",
+        about=__doc__,
+        examples=(
+            "tinylm gradcheck",
+            "tinylm gradcheck attention 'soft*'",
+            "tinylm gradcheck --module my_file.py:my_function",
+        ),
+    )
     if config.module and names:
-        raise ConfigError(f"--module checks {config.module} alone: leave {' '.join(names)} away, or run it separately")
+        raise ConfigError(
+            f"--module checks {config.module} alone: leave {' '.join(names)} away, or run it separately"
+        )
     if unknown := [dtype for dtype in config.dtype if dtype not in gradcheck.TOLERANCE]:
         raise ConfigError(f"dtype {unknown[0]!r} is not one of {', '.join(gradcheck.TOLERANCE)}")
     backend(config.device)
     if config.module:
         chosen = [config.module]
-        reports = gradcheck.check_code(config.module, config.dtype, config.device, config.seed, config.order)
+        reports = gradcheck.check_code(
+            config.module, config.dtype, config.device, config.seed, config.order
+        )
     else:
         chosen = gradcheck.select(names or None, registry.load_all())
         if config.list:
             print("\n".join(chosen))
             return 0
-        reports = (row for name in chosen for row in gradcheck.run_checks([name], config.device, config.dtype, config.seed))
-    return print_json(reports) if config.json else print_table(reports, max(map(len, chosen), default=4))
+        reports = (
+            row
+            for name in chosen
+            for row in gradcheck.run_checks([name], config.device, config.dtype, config.seed)
+        )
+    if config.json:
+        return print_json(reports)
+    return print_table(reports, max(map(len, chosen), default=4))
 
 
 def print_json(reports):
     """A JSON list with one object for each Report; a number that JSON does not know becomes text."""
     rows = [report.as_dict() for report in reports]
-    plain = [{key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-              for key, value in row.items()} for row in rows]
+    plain = [
+        {
+            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
     print(json.dumps(plain, indent=1))
     return int(any(row["verdict"] != "ok" for row in rows))
 
 
 def print_table(reports, width):
     """A row for each Report as it comes, the reason under each that failed, and the count."""
-    print(f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  {'dtype':<7}  {'device':<6}  verdict")
+    print(
+        f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  {'dtype':<7}  {'device':<6}  verdict"
+    )
     done = failed = 0
     for row in reports:
-        first, second = ("-" if error is None else f"{error:.1e}" for error in (row.first, row.second))
-        print(f"{row.name:<{width}}  {first:>9}  {second:>9}  {row.points:>7,}  {row.dtype:<7}  {row.backend:<6}  "
-              f"{row.verdict}", flush=True)
+        first, second = (
+            "-" if error is None else f"{error:.1e}" for error in (row.first, row.second)
+        )
+        print(
+            f"{row.name:<{width}}  {first:>9}  {second:>9}  {row.points:>7,}  {row.dtype:<7}  {row.backend:<6}  "
+            f"{row.verdict}",
+            flush=True,
+        )
         if not row:
             print(f"    {row.detail}")
         done, failed = done + 1, failed + (not row)
-    print(f"{done} checked, {failed} failed; errors are the worst relative ones, against the derivative by differences")
+    print(
+        f"{done} checked, {failed} failed; errors are the worst relative ones, against the derivative by differences"
+    )
     return int(failed > 0)

@@ -1,8 +1,10 @@
-"""The peer of `tinylm bench`: the same GPT in torch, written the way that is fastest there. Used only to measure.
+"""The peer of `tinylm bench`: the same GPT in torch, written the way that is fastest there. Used
+only to measure.
 
-Fused attention (scaled_dot_product_attention), fused AdamW, all cores; the same function to the last constant, so
-that losses can be compared.
+Fused attention (scaled_dot_product_attention), fused AdamW, all cores; the same function to the
+last constant, so that losses can be compared.
 """
+
 import numpy as np
 
 from tinylm.cli.measure.workloads import ADAMW, CLIP, WORKS
@@ -26,40 +28,65 @@ def _model(work, config, data):
 
         def forward(self, x, cache=None, at=0):
             B, T, _ = x.shape
-            q, k, v = (part.view(B, T, H, D // H).transpose(1, 2) for part in self.qkv(self.norm1(x)).split(D, dim=2))
+            q, k, v = (
+                part.view(B, T, H, D // H).transpose(1, 2)
+                for part in self.qkv(self.norm1(x)).split(D, dim=2)
+            )
             if cache is None:
                 y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             else:
-                cache[0][:, :, at:at + T], cache[1][:, :, at:at + T] = k, v
-                y = F.scaled_dot_product_attention(q, cache[0][:, :, :at + T], cache[1][:, :, :at + T])
+                cache[0][:, :, at : at + T], cache[1][:, :, at : at + T] = k, v
+                y = F.scaled_dot_product_attention(
+                    q, cache[0][:, :, : at + T], cache[1][:, :, : at + T]
+                )
             x = x + self.proj(y.transpose(1, 2).reshape(B, T, D))
             return x + self.out(F.gelu(self.hidden(self.norm2(x)), approximate="tanh"))
 
     class Peer(nn.Module):
         def __init__(self):
             super().__init__()
-            self.tokens, self.positions = nn.Embedding(config.vocab_size, D), nn.Embedding(config.context, D)
-            self.blocks, self.norm = nn.ModuleList(Block() for _ in range(work.n_layer)), nn.LayerNorm(D)
+            self.tokens = nn.Embedding(config.vocab_size, D)
+            self.positions = nn.Embedding(config.context, D)
+            self.blocks = nn.ModuleList(Block() for _ in range(work.n_layer))
+            self.norm = nn.LayerNorm(D)
 
         def forward(self, ids, caches=None, at=0):
-            x = self.tokens(ids) + self.positions.weight[at:at + ids.shape[1]]
+            x = self.tokens(ids) + self.positions.weight[at : at + ids.shape[1]]
             for i, block in enumerate(self.blocks):
                 x = block(x, None if caches is None else caches[i], at)
             return F.linear(self.norm(x), self.tokens.weight)
 
-    names = {"tokens.weight": "tokens.weight", "positions.table.weight": "positions.weight", "norm.gain": "norm.weight",
-             "norm.bias": "norm.bias"}
+    names = {
+        "tokens.weight": "tokens.weight",
+        "positions.table.weight": "positions.weight",
+        "norm.gain": "norm.weight",
+        "norm.bias": "norm.bias",
+    }
     for i in range(work.n_layer):
         for n in range(2):
-            names |= {f"blocks.{i}.norms.{n}.gain": f"blocks.{i}.norm{n + 1}.weight",
-                      f"blocks.{i}.norms.{n}.bias": f"blocks.{i}.norm{n + 1}.bias"}
-        for ours, theirs in (("attention.qkv", "qkv"), ("attention.out", "proj"), ("feed_forward.hidden", "hidden"),
-                             ("feed_forward.out", "out")):
-            names |= {f"blocks.{i}.{ours}.{p}": f"blocks.{i}.{theirs}.{p}" for p in ("weight", "bias")}
+            names |= {
+                f"blocks.{i}.norms.{n}.gain": f"blocks.{i}.norm{n + 1}.weight",
+                f"blocks.{i}.norms.{n}.bias": f"blocks.{i}.norm{n + 1}.bias",
+            }
+        for ours, theirs in (
+            ("attention.qkv", "qkv"),
+            ("attention.out", "proj"),
+            ("feed_forward.hidden", "hidden"),
+            ("feed_forward.out", "out"),
+        ):
+            names |= {
+                f"blocks.{i}.{ours}.{p}": f"blocks.{i}.{theirs}.{p}" for p in ("weight", "bias")
+            }
     model = Peer()
-    linear = ("qkv.weight", "proj.weight", "hidden.weight", "out.weight")                # torch keeps (out, in)
-    model.load_state_dict({new: torch.from_numpy(np.ascontiguousarray(data[old].T if new.endswith(linear) else data[old]))
-                           for old, new in names.items()})
+    linear = ("qkv.weight", "proj.weight", "hidden.weight", "out.weight")  # torch keeps (out, in)
+    model.load_state_dict(
+        {
+            new: torch.from_numpy(
+                np.ascontiguousarray(data[old].T if new.endswith(linear) else data[old])
+            )
+            for old, new in names.items()
+        }
+    )
     return model
 
 
@@ -71,9 +98,16 @@ def torch_training(job, data, comm):
     torch.set_num_threads(cores())
     work = WORKS[job["work"]]
     model = _model(work, work.config(), data)
-    groups = [{"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": ADAMW["weight_decay"]},
-              {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=ADAMW["lr"], betas=ADAMW["betas"], eps=ADAMW["eps"], fused=True)
+    groups = [
+        {
+            "params": [p for p in model.parameters() if p.ndim >= 2],
+            "weight_decay": ADAMW["weight_decay"],
+        },
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(
+        groups, lr=ADAMW["lr"], betas=ADAMW["betas"], eps=ADAMW["eps"], fused=True
+    )
     forward = torch.compile(model) if job.get("compile") else model
     all_batches = torch.from_numpy(data["batches"])
 
@@ -86,6 +120,7 @@ def torch_training(job, data, comm):
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         return loss.item()
+
     return step
 
 
@@ -110,4 +145,5 @@ def torch_decoding(job, data, comm):
         logits = forward(state["token"], caches, at)[0, -1]
         value, state["token"] = logits.max(), logits.argmax().view(1, 1)
         return value.item()
+
     return step

@@ -1,4 +1,7 @@
-"""The works that `tinylm bench` measures: sizes, batches and initial weights, the same for every contestant."""
+"""The works that `tinylm bench` measures: sizes, batches and initial weights, the same for every
+contestant.
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +17,8 @@ class Work:
     n_layer: int
     n_head: int
     d_model: int
-    context: int               # T
-    batch: int                 # B
+    context: int  # T
+    batch: int  # B
     vocab_size: int = 65
     decode_tokens: int = 200
 
@@ -26,14 +29,18 @@ class Work:
 
     def describe(self):
         """One line of sizes."""
-        return (f"{self.n_layer} layers, {self.n_head} heads, width {self.d_model}, T {self.context}, batch {self.batch}, "
-                f"vocabulary {self.vocab_size}")
+        return (
+            f"{self.n_layer} layers, {self.n_head} heads, width {self.d_model}, T {self.context}, batch {self.batch}, "
+            f"vocabulary {self.vocab_size}"
+        )
 
 
-WORKS = {"W1": Work(4, 4, 128, 64, 12),                      # nanoGPT's configuration for a CPU
-         "W2": Work(6, 6, 384, 256, 8),                      # nanoGPT's for a GPU, with a smaller batch
-         "W3": Work(2, 4, 64, 32, 8),
-         "W4": Work(4, 4, 128, 128, 8, vocab_size=512)}      # the size at which several small libraries publish figures
+WORKS = {
+    "W1": Work(4, 4, 128, 64, 12),  # nanoGPT's configuration for a CPU
+    "W2": Work(6, 6, 384, 256, 8),  # nanoGPT's for a GPU, with a smaller batch
+    "W3": Work(2, 4, 64, 32, 8),
+    "W4": Work(4, 4, 128, 128, 8, vocab_size=512),
+}  # the size at which several small libraries publish figures
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 CLIP = 1.0
 
@@ -45,4 +52,6 @@ def batches(work, count=16):
 
 def initial_weights(work, decoding=False):
     """Name -> array: the weights every contestant starts from."""
-    return {name: np.array(p) for name, p in GPT(work.config(decoding), seed=1).state_dict().items()}
+    return {
+        name: np.array(p) for name, p in GPT(work.config(decoding), seed=1).state_dict().items()
+    }

@@ -1,2 +1,3 @@
-"""Verbs that use a model: generate.py, chat.py, export.py, embed.py; open_model.py opens a run or published weights.
+"""Verbs that use a model: generate.py, chat.py, export.py, embed.py; open_model.py opens a run or
+published weights.
 """

@@ -1,9 +1,10 @@
 """`tinylm embed minilm "text" "text" ...`: vectors of sentences, and how near their meanings lie.
 
-The number between two sentences is the cosine of the angle of their vectors: 1 for the same direction, 0 for
-unrelated ones. The weights are published ones (`minilm`) or a folder with an encoder; the text "-" stands for the
-lines of the standard input.
+The number between two sentences is the cosine of the angle of their vectors: 1 for the same
+direction, 0 for unrelated ones. The weights are published ones (`minilm`) or a folder with an
+encoder; the text "-" stands for the lines of the standard input.
 """
+
 from dataclasses import dataclass
 
 from tinylm.cli.options import parse
@@ -23,9 +24,17 @@ def main(argv):
     """Print the vector of one text, or the table of cosines of several."""
     import numpy as np
 
-    config, (name, *texts) = parse(argv, EmbedConfig, positionals=("WEIGHTS", "TEXT..."), verb="embed", about=__doc__, examples=(
-        'tinylm embed minilm "A cat sits outside" "A dog plays in the garden" "The price of oil rose"',
-        "cat lines.txt | tinylm embed minilm - --out vectors.npy"))
+    config, (name, *texts) = parse(
+        argv,
+        EmbedConfig,
+        positionals=("WEIGHTS", "TEXT..."),
+        verb="embed",
+        about=__doc__,
+        examples=(
+            'tinylm embed minilm "A cat sits outside" "A dog plays in the garden" "The price of oil rose"',
+            "cat lines.txt | tinylm embed minilm - --out vectors.npy",
+        ),
+    )
     from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
@@ -46,7 +55,7 @@ def table(texts, cosines, width=60):
     numbers = range(1, len(texts) + 1)
     lines = ["  ".join(f"{n:>6}" for n in numbers)]
     for n, text, row in zip(numbers, texts, cosines):
-        shown = text if len(text) <= width else text[:width - 3] + "..."
+        shown = text if len(text) <= width else text[: width - 3] + "..."
         lines.append("  ".join(f"{x:6.3f}" for x in row) + f"  {n} {shown}")
     return "\n".join(lines)
 
@@ -54,4 +63,6 @@ def table(texts, cosines, width=60):
 def _lines():
     """The lines of the standard input; only a line feed ends one."""
     *whole, rest = standard_input().split("\n")
-    return [*whole, rest] if rest else whole
+    if rest:
+        return [*whole, rest]
+    return whole

@@ -1,10 +1,12 @@
 """`tinylm generate RUN "prompt"`: continue a text with a trained model, shown as it comes.
 
-RUN is a run of `tinylm train`, a name of published weights (smollm2), a .gguf or .safetensors file, or a folder in
-Hugging Face's layout. A model tuned to follow instructions is asked the prompt and answers, with its most probable words
-unless told otherwise; --raw lets it continue the text instead. Without a prompt the model begins a text of its own;
-the prompt "-" is read from the standard input.
+RUN is a run of `tinylm train`, a name of published weights (smollm2), a .gguf or .safetensors file,
+or a folder in Hugging Face's layout. A model tuned to follow instructions is asked the prompt and
+answers, with its most probable words unless told otherwise; --raw lets it continue the text
+instead. Without a prompt the model begins a text of its own; the prompt "-" is read from the
+standard input.
 """
+
 import functools
 import sys
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from tinylm.cli.options import parse
 from tinylm.reading import standard_input
 from tinylm.settings import at_least, one_of, setting
 
-EXAMPLES = 'tinylm generate RUN "The with statement"', ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 "
-                                                                  "--num 3"), \
-    'tinylm generate smollm2 "What is the capital of Japan?" --stats'
+EXAMPLES = (
+    'tinylm generate RUN "The with statement"',
+    ("tinylm generate RUN Note --temperature 0.7 --top-p 0.9 --num 3"),
+    'tinylm generate smollm2 "What is the capital of Japan?" --stats',
+)
 
 
 @dataclass
@@ -25,14 +29,26 @@ class GenerateConfig:
     max_tokens: int = setting(200, "tokens to generate at most", at_least(0))
     stop: tuple[str, ...] = setting((), "end before this text; may be given several times")
     num: int = setting(1, "samples, each with a seed of its own", at_least(1))
-    beams: int = setting(1, "above 1: beam search of this width instead of sampling, shown when it is done", at_least(1))
-    length_penalty: float = setting(0.0, "of a beam: score = log-probability / tokens^penalty", at_least(0))
+    beams: int = setting(
+        1,
+        "above 1: beam search of this width instead of sampling, shown when it is done",
+        at_least(1),
+    )
+    length_penalty: float = setting(
+        0.0, "of a beam: score = log-probability / tokens^penalty", at_least(0)
+    )
     seed: int = setting(1337, "of the first sample; the next ones count on from it")
     echo: bool = setting(True, "show the prompt before what follows it")
     device: str = setting("cpu", "cpu or gpu")
-    raw: bool = setting(False, "continue the prompt as plain text, without the chat template of the model")
-    bits: str = setting("32", "of a weight while decoding published weights: 32, 8 or 4", one_of("32", "8", "4"))
-    stats: bool = setting(False, "then say how fast it was, and the share of the memory's bandwidth")
+    raw: bool = setting(
+        False, "continue the prompt as plain text, without the chat template of the model"
+    )
+    bits: str = setting(
+        "32", "of a weight while decoding published weights: 32, 8 or 4", one_of("32", "8", "4")
+    )
+    stats: bool = setting(
+        False, "then say how fast it was, and the share of the memory's bandwidth"
+    )
 
 
 def main(argv):
@@ -42,23 +58,51 @@ def main(argv):
     from tinylm.generate.fast.fastest import fastest
 
     given = {}
-    config, sampling, (path, *prompt) = parse(argv, GenerateConfig, Sampling, positionals=("RUN", "[PROMPT]"),
-                                              verb="generate", about=__doc__, examples=EXAMPLES, given=given)
+    config, sampling, (path, *prompt) = parse(
+        argv,
+        GenerateConfig,
+        Sampling,
+        positionals=("RUN", "[PROMPT]"),
+        verb="generate",
+        about=__doc__,
+        examples=EXAMPLES,
+        given=given,
+    )
     opened = open_model(path, config.device, BITS[config.bits])
     asked = opened.template is not None and not config.raw
     sampling = opened.sampling(sampling, given, asked)
     prompt = "".join(prompt)
-    prompt = standard_input() if prompt == "-" else prompt or ("" if opened.start is not None else "\n")
+    prompt = (
+        standard_input() if prompt == "-" else prompt or ("" if opened.start is not None else "\n")
+    )
     question = [{"role": "user", "content": prompt}]
-    start = opened.template.encode(opened.tokenizer, question) if asked else opened.prompt_ids(prompt)
+    if asked:
+        start = opened.template.encode(opened.tokenizer, question)
+    else:
+        start = opened.prompt_ids(prompt)
     if config.beams > 1:
-        _beams(config, set(given) & set(sampling), opened, start, "" if asked or not config.echo else prompt)
+        _beams(
+            config,
+            set(given) & set(sampling),
+            opened,
+            start,
+            "" if asked or not config.echo else prompt,
+        )
         return
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
         timer = Timer()
-        pieces = stream_text(lm, opened.tokenizer, start, config.max_tokens, eos=opened.ends,
-                             seed=config.seed + i, stop=config.stop, notice=_notice if i == 0 else None, **sampling)
+        pieces = stream_text(
+            lm,
+            opened.tokenizer,
+            start,
+            config.max_tokens,
+            eos=opened.ends,
+            seed=config.seed + i,
+            stop=config.stop,
+            notice=_notice if i == 0 else None,
+            **sampling,
+        )
         if config.num > 1:
             show(f"{'' if i == 0 else chr(10)}--- seed {config.seed + i}\n")
         if config.echo and not asked:
@@ -75,13 +119,25 @@ def _beams(config, sampling, opened, start, shown):
     from tinylm.generate import beam_search, power_penalty
 
     if sampling or config.stop:
-        raise ConfigError("--beams searches for the most probable text: leave out --stop and the options of sampling")
+        raise ConfigError(
+            "--beams searches for the most probable text: leave out --stop and the options of sampling"
+        )
     tokenizer = opened.tokenizer
-    found = beam_search(opened.lm, start, max(1, config.max_tokens), config.beams, opened.eos, config.num,
-                        power_penalty(config.length_penalty), notice=_notice)
+    found = beam_search(
+        opened.lm,
+        start,
+        max(1, config.max_tokens),
+        config.beams,
+        opened.eos,
+        config.num,
+        power_penalty(config.length_penalty),
+        notice=_notice,
+    )
     for i, best in enumerate(found):
         if config.num > 1:
-            print(f"{chr(10) if i else ''}--- log-probability {best.logprob:.3f}, score {best.score:.3f}")
+            print(
+                f"{chr(10) if i else ''}--- log-probability {best.logprob:.3f}, score {best.score:.3f}"
+            )
         print(shown + tokenizer.decode([token for token in best.tokens if token != opened.eos]))
 
 

@@ -1,4 +1,7 @@
-"""What `tinylm generate` and `tinylm chat` are pointed at: a run of `tinylm train`, or weights that others published."""
+"""What `tinylm generate` and `tinylm chat` are pointed at: a run of `tinylm train`, or weights that
+others published.
+"""
+
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,12 +53,18 @@ class Opened:
 
 
 def is_published(name):
-    """True for a name of formats.PUBLISHED, a file of weights, or a folder in Hugging Face's layout."""
+    """True for a name of formats.PUBLISHED, a file of weights, or a folder in Hugging Face's
+    layout.
+    """
     from tinylm.models.published.formats.found import PUBLISHED
     from tinylm.models.published.formats.safetensors import INDEX, SINGLE
 
     path = Path(name)
-    return name in PUBLISHED or path.suffix in (".gguf", ".safetensors") or any((path / file).is_file() for file in (SINGLE, INDEX))
+    return (
+        name in PUBLISHED
+        or path.suffix in (".gguf", ".safetensors")
+        or any((path / file).is_file() for file in (SINGLE, INDEX))
+    )
 
 
 def open_model(name, device="cpu", bits=None):
@@ -76,6 +85,7 @@ def open_model(name, device="cpu", bits=None):
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
         from tinylm.train.run.build import decoder_of
+
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
@@ -87,13 +97,17 @@ def open_model(name, device="cpu", bits=None):
         from tinylm.finetune.export.folder import prompt_begin
         from tinylm.models.published.generation import read_generation
         from tinylm.models.published.load import load_pretrained
+
         published = load_pretrained(name)
         model, tokenizer, template = published.model, published.tokenizer, published.template
         if tokenizer is None:
-            raise ConfigError(f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...); in Python, "
-                              "tinylm.models.published.load.load_pretrained gives the model alone")
+            raise ConfigError(
+                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...); in Python, "
+                "tinylm.models.published.load.load_pretrained gives the model alone"
+            )
         eos = published.special.get("eos", next(iter(published.ends), None))
-        eos = _end(name, tokenizer, template, eos) if template else eos
+        if template:
+            eos = _end(name, tokenizer, template, eos)
         check_decoder(name, model)
         start = published.special.get("bos", eos)
         begin = published.begin or prompt_begin(published.path)
@@ -109,23 +123,29 @@ def check_decoder(name, model):
     from tinylm.models import GPT
 
     if not isinstance(model, GPT):
-        raise ConfigError(f"{name} is of type {type(model).__name__} and does not go on with a text, as decoders such as GPT-2 "
-                          "and LLaMA do; tinylm.models.published.load.load_pretrained gives the model in Python")
+        raise ConfigError(
+            f"{name} is of type {type(model).__name__} and does not go on with a text, as decoders such as GPT-2 "
+            "and LLaMA do; tinylm.models.published.load.load_pretrained gives the model in Python"
+        )
 
 
 def _end(name, tokenizer, template, eos):
     """The id that ends an answer: the template's, or that of a text where it names none."""
-    ours = getattr(template, "turns", None) is not None       # of a program, the end was looked for
+    ours = getattr(template, "turns", None) is not None  # of a program, the end was looked for
     if template.end is None or not ours and template.end not in tokenizer.special:
         return eos
     if template.end not in tokenizer.special:
-        raise CheckpointError(f"{name}: its tokenizer has no {template.end!r}, which ends an answer "
-                              f"in its chat template {template.name}")
+        raise CheckpointError(
+            f"{name}: its tokenizer has no {template.end!r}, which ends an answer "
+            f"in its chat template {template.name}"
+        )
     return tokenizer.special[template.end]
 
 
 class Timer:
-    """Counts tokens and seconds of a stream: `for piece in timer.watch(pieces)`, the first apart, which reads the prompt."""
+    """Counts tokens and seconds of a stream: `for piece in timer.watch(pieces)`, the first apart,
+    which reads the prompt.
+    """
 
     def __init__(self):
         self.first, self.rest, self.count = 0.0, 0.0, 0
@@ -143,7 +163,9 @@ class Timer:
             begun = time.perf_counter()
 
     def report(self, lm):
-        """A line about speed and, for a model larger than the caches, the share of the machine's memory bandwidth."""
+        """A line about speed and, for a model larger than the caches, the share of the machine's
+        memory bandwidth.
+        """
         from tinylm.generate.fast.direct import DirectDecoder, memory_bandwidth
         from tinylm.generate.fast.fastest import fastest
 
@@ -155,5 +177,7 @@ class Timer:
             return text
         nbytes, bandwidth = decoder.weight_bytes(), memory_bandwidth()
         rate = nbytes * self.count / self.rest
-        return (f"{text}; each reads {nbytes / 1e6:.0f} MB of weights: {rate / 1e9:.1f} GB/s, "
-                f"{rate / bandwidth:.0%} of the {bandwidth / 1e9:.1f} GB/s that this machine reads")
+        return (
+            f"{text}; each reads {nbytes / 1e6:.0f} MB of weights: {rate / 1e9:.1f} GB/s, "
+            f"{rate / bandwidth:.0%} of the {bandwidth / 1e9:.1f} GB/s that this machine reads"
+        )

@@ -1,10 +1,12 @@
-"""From text to `train.bin` and `val.bin`: split, encode, count, in memory that does not grow with the corpus.
+"""From text to `train.bin` and `val.bin`: split, encode, count, in memory that does not grow with
+the corpus.
 
-The text is first copied to a file of its own while its length and checksum are taken, because a split by fraction
-has to know the whole; then each side is read back and encoded as a stream. Losses are per token and tokens differ
-between tokenizers, so the bytes each side had are kept: bits per byte compare what nats per token cannot.
-Book section 2.2.1. Read next: `windows.py`.
+The text is first copied to a file of its own while its length and checksum are taken, because a
+split by fraction has to know the whole; then each side is read back and encoded as a stream. Losses
+are per token and tokens differ between tokenizers, so the bytes each side had are kept: bits per
+byte compare what nats per token cannot. Book section 2.2.1. Read next: `windows.py`.
 """
+
 import array
 import codecs
 import contextlib
@@ -21,9 +23,9 @@ from tinylm.fields import LARGEST, Fields, of_type
 from tinylm.files import open_fresh, read_json, write_text
 
 META = "meta.json"
-PREPARED = "train.bin", "val.bin", META                    # what lies there; the description last
+PREPARED = "train.bin", "val.bin", META  # what lies there; the description last
 END_OF_TEXT = "<|endoftext|>"
-_CHUNK = 1 << 18                                           # bytes of text in memory at once
+_CHUNK = 1 << 18  # bytes of text in memory at once
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Prepared:
     """A prepared corpus.
 
     train, val  TokenFile; val has no token where val_fraction was 0
-    meta        what meta.json holds: vocab_size, sha256 of the text, val_fraction, seed, end_of_text, and for each of
-                "train" and "val" the counts of documents, characters, bytes (UTF-8) and tokens
+    meta        what meta.json holds: vocab_size, sha256 of the text, val_fraction, seed,
+                end_of_text, and for each of "train" and "val" the counts of documents, characters,
+                bytes (UTF-8) and tokens
     """
 
     directory: Path
@@ -42,25 +45,37 @@ class Prepared:
 
     @classmethod
     def open(cls, directory, vocab_size=None):
-        """Open what `prepare` wrote. Raises DataError if it is missing, damaged, or for another vocabulary."""
+        """Open what `prepare` wrote. Raises DataError if it is missing, damaged, or for another
+        vocabulary.
+        """
         directory = Path(directory)
         try:
             meta = read_json(directory / META)
         except OSError as error:
-            raise DataError(f"open corpus: no prepared text in {directory} ({error.strerror}): "
-                            "run prepare first") from None
+            raise DataError(
+                f"open corpus: no prepared text in {directory} ({error.strerror}): "
+                "run prepare first"
+            ) from None
         except ValueError as error:
-            raise DataError(f"open corpus: {directory / META} is damaged ({error}): prepare the text again") from None
+            raise DataError(
+                f"open corpus: {directory / META} is damaged ({error}): prepare the text again"
+            ) from None
         _check_meta(meta, f"open corpus: {directory / META} is damaged")
-        sides = {side: TokenFile.open(directory / f"{side}.bin", vocab_size) for side in ("train", "val")}
+        sides = {
+            side: TokenFile.open(directory / f"{side}.bin", vocab_size) for side in ("train", "val")
+        }
         for side, tokens in sides.items():
             if (len(tokens), tokens.crc) != (meta[side]["tokens"], meta[side]["crc"]):
-                raise DataError(f"open corpus: {directory}/{side}.bin is not the file {META} describes: "
-                                "a preparation was cut short; prepare the text again")
+                raise DataError(
+                    f"open corpus: {directory}/{side}.bin is not the file {META} describes: "
+                    "a preparation was cut short; prepare the text again"
+                )
         return cls(directory, sides["train"], sides["val"], meta)
 
     def verify(self):
-        """Read every token once and compare with the checksums. Raises DataError for a changed byte."""
+        """Read every token once and compare with the checksums. Raises DataError for a changed
+        byte.
+        """
         for tokens in (self.train, self.val):
             tokens.verify()
 
@@ -98,15 +113,17 @@ def _check_meta(meta, where):
 def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=None):
     """Split and encode a corpus into `out_dir`.
 
-    texts         one str, or an iterable of documents; a document is a str or an iterator of str chunks, so
-                  `stream_documents(path)` streams files larger than memory
+    texts         one str, or an iterable of documents; a document is a str or an iterator of str
+                  chunks, so `stream_documents(path)` streams files larger than memory
     tokenizer     has `vocab_size` and `encode_stream(chunks)`, an iterator of id arrays
-    val_fraction  of the characters. One document is cut once, its end validates; several are dealt out whole, equal
-                  ones together (see split.py).
+    val_fraction  of the characters. One document is cut once, its end validates; several are dealt
+                  out whole, equal ones together (see split.py).
     seed          which documents validate
-    end_of_text   id put after each of several documents; by default the tokenizer's "<|endoftext|>", if it has one
+    end_of_text   id put after each of several documents; by default the tokenizer's
+                  "<|endoftext|>", if it has one
     returns       Prepared. Memory: a few chunks of text, and a few hundred bytes a document.
-    raises        DataError, and whatever the source of the text raises; an older preparation is kept then
+    raises        DataError, and whatever the source of the text raises; an older preparation is
+                  kept then
     """
     check_fraction(val_fraction)
     out_dir = Path(out_dir)
@@ -116,10 +133,12 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
         index = _spool([texts] if isinstance(texts, str) else texts, spool, seed)
         return _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text)
     except OSError as error:
-        raise DataError(f"prepare: {error.filename or out_dir} cannot be written ({error.strerror}): "
-                        "free space or choose another directory") from None
+        raise DataError(
+            f"prepare: {error.filename or out_dir} cannot be written ({error.strerror}): "
+            "free space or choose another directory"
+        ) from None
     finally:
-        with contextlib.suppress(OSError):                 # it was never made
+        with contextlib.suppress(OSError):  # it was never made
             spool.unlink()
 
 
@@ -127,7 +146,7 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
 class _Index:
     """What is known of each document in the spool, and of the whole."""
 
-    ends: array.array                                      # bytes
+    ends: array.array  # bytes
     characters: array.array
     digests: list
     sha256: str
@@ -143,9 +162,11 @@ def _spool(documents, path, seed):
                 try:
                     data = chunk.encode()
                 except UnicodeEncodeError as error:
-                    raise DataError(f"prepare: document {len(index.ends)} has {chunk[error.start]!r} at character "
-                                    f"{characters + error.start}, half of a surrogate pair and no character: "
-                                    "read the text with errors='strict'") from None
+                    raise DataError(
+                        f"prepare: document {len(index.ends)} has {chunk[error.start]!r} at character "
+                        f"{characters + error.start}, half of a surrogate pair and no character: "
+                        "read the text with errors='strict'"
+                    ) from None
                 file.write(data)
                 hashed.update(data)
                 whole.update(data)
@@ -161,10 +182,12 @@ def _spool(documents, path, seed):
 
 
 def _pieces(document):
-    """A long str in slices, so that its encoded copy is never whole in memory; an iterator of chunks as it is."""
+    """A long str in slices, so that its encoded copy is never whole in memory; an iterator of
+    chunks as it is.
+    """
     if not isinstance(document, str):
         return document
-    return (document[i:i + _CHUNK] for i in range(0, len(document), _CHUNK))
+    return (document[i : i + _CHUNK] for i in range(0, len(document), _CHUNK))
 
 
 def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
@@ -172,8 +195,13 @@ def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
     if several and end_of_text is None:
         end_of_text = (getattr(tokenizer, "special", None) or {}).get(END_OF_TEXT)
     with contextlib.ExitStack() as stack:
-        files = {side: TokenWriter(out_dir / f"{side}.bin", tokenizer.vocab_size) for side in ("train", "val")}
-        writers = {side: _Side(stack.enter_context(tokens), tokenizer) for side, tokens in files.items()}
+        files = {
+            side: TokenWriter(out_dir / f"{side}.bin", tokenizer.vocab_size)
+            for side in ("train", "val")
+        }
+        writers = {
+            side: _Side(stack.enter_context(tokens), tokenizer) for side, tokens in files.items()
+        }
         file = stack.enter_context(open(spool, "rb"))
         if several:
             validates = validation_documents(index.digests, index.characters, val_fraction)
@@ -185,10 +213,18 @@ def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
             cut = cut_point(index.characters[0], val_fraction)
             writers["train"].add(_between(_characters(file, 0, index.ends[0]), 0, cut))
             if val_fraction:
-                writers["val"].add(_between(_characters(file, 0, index.ends[0]), cut, index.characters[0]))
-    meta = {"format": 1, "vocab_size": int(tokenizer.vocab_size), "sha256": index.sha256, "val_fraction": val_fraction,
-            "seed": seed, "end_of_text": end_of_text if several else None,
-            **{side: writer.counts() for side, writer in writers.items()}}
+                writers["val"].add(
+                    _between(_characters(file, 0, index.ends[0]), cut, index.characters[0])
+                )
+    meta = {
+        "format": 1,
+        "vocab_size": int(tokenizer.vocab_size),
+        "sha256": index.sha256,
+        "val_fraction": val_fraction,
+        "seed": seed,
+        "end_of_text": end_of_text if several else None,
+        **{side: writer.counts() for side, writer in writers.items()},
+    }
     write_text(out_dir / META, json.dumps(meta, indent=2) + "\n")
     return Prepared.open(out_dir)
 
@@ -214,8 +250,13 @@ class _Side:
             yield chunk
 
     def counts(self):
-        return {"documents": len(self.tokens.ends), "characters": self.characters, "bytes": self.bytes,
-                "tokens": self.tokens.count, "crc": self.tokens.crc}
+        return {
+            "documents": len(self.tokens.ends),
+            "characters": self.characters,
+            "bytes": self.bytes,
+            "tokens": self.tokens.count,
+            "crc": self.tokens.crc,
+        }
 
 
 def _characters(file, start, end):
@@ -233,7 +274,7 @@ def _between(chunks, start, stop):
     """Characters start .. stop-1 of a text that comes in chunks."""
     at = 0
     for chunk in chunks:
-        part = chunk[max(start - at, 0):max(stop - at, 0)]
+        part = chunk[max(start - at, 0) : max(stop - at, 0)]
         at += len(chunk)
         if part:
             yield part

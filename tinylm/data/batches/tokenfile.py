@@ -1,10 +1,13 @@
-"""Token ids in a file that is mapped, not read: a corpus of any size costs no memory and opens at once.
+"""Token ids in a file that is mapped, not read: a corpus of any size costs no memory and opens at
+once.
 
-The format is 64 bytes of header, the ids as little-endian uint16 (vocabularies up to 65,536) or uint32, then the
-ends of the documents as uint64. It is not `.npy` because that header holds the shape before the data, while a stream
-learns its length last, and because it has no place for the vocabulary size, which is what catches the commonest
-mistake: ids of one tokenizer given to a model of another. Neither holds pickled objects. Read next: `windows.py`.
+The format is 64 bytes of header, the ids as little-endian uint16 (vocabularies up to 65,536) or
+uint32, then the ends of the documents as uint64. It is not `.npy` because that header holds the
+shape before the data, while a stream learns its length last, and because it has no place for the
+vocabulary size, which is what catches the commonest mistake: ids of one tokenizer given to a model
+of another. Neither holds pickled objects. Read next: `windows.py`.
 """
+
 import array
 import os
 import struct
@@ -18,30 +21,36 @@ from tinylm.errors import DataError, DtypeError
 from tinylm.files import WholeFile, open_regular
 
 MAGIC, VERSION = b"TINYLMTK", 1
-# magic, version, bytes per id, ids, vocabulary size, largest id, documents, crc of the ids; then a crc of all that
+# magic, version, bytes per id, ids, vocabulary size, largest id, documents, crc of the ids; then a
+# crc of all that
 _HEADER = struct.Struct("<8sIIQQQQI")
 # the crc of the header, and one of the ends; 0: there is none, in files of before there was one
 _CHECKS = struct.Struct("<II")
 HEADER_BYTES = 64
-_CHUNK = 1 << 20                                           # ids looked at once where a whole file is walked
+_CHUNK = 1 << 20  # ids looked at once where a whole file is walked
 
 
 def check_ids(ids, vocab_size, first=0, operation="token ids"):
     """`ids` as a 1-d integer array, each in [0, vocab_size).
 
     first    position of ids[0] in its text, for the message
-    raises   DataError with the id, its position and the vocabulary size; DtypeError if they are not integers
+    raises   DataError with the id, its position and the vocabulary size; DtypeError if they are not
+             integers
     """
     ids = np.asarray(ids)
     if ids.size == 0:
         return ids.reshape(0).astype(np.int64)
     if ids.dtype.kind not in "iu":
-        raise DtypeError(f"{operation}: ids are {ids.dtype}, not integers: encode the text with a tokenizer first")
+        raise DtypeError(
+            f"{operation}: ids are {ids.dtype}, not integers: encode the text with a tokenizer first"
+        )
     ids = ids.reshape(-1)
     if ids.min() < 0 or ids.max() >= vocab_size:
         at = int(np.flatnonzero((ids < 0) | (ids >= vocab_size))[0])
-        raise DataError(f"{operation}: token id {ids[at]} at position {first + at} is out of range for a vocabulary of "
-                        f"{vocab_size} (ids 0 to {vocab_size - 1}): use the tokenizer that belongs to this vocabulary")
+        raise DataError(
+            f"{operation}: token id {ids[at]} at position {first + at} is out of range for a vocabulary of "
+            f"{vocab_size} (ids 0 to {vocab_size - 1}): use the tokenizer that belongs to this vocabulary"
+        )
     return ids
 
 
@@ -53,13 +62,16 @@ class TokenWriter:
             for ids in tokenizer.encode_stream(chunks):
                 out.append(ids)
 
-    `end_document()` marks the end of a document (8 bytes of memory each until the end). Leaving the block by an
-    exception removes the part. Raises DataError for ids outside the vocabulary and for a disk that refuses.
+    `end_document()` marks the end of a document (8 bytes of memory each until the end). Leaving the
+    block by an exception removes the part. Raises DataError for ids outside the vocabulary and for
+    a disk that refuses.
     """
 
     def __init__(self, path, vocab_size):
         if not 1 <= vocab_size <= 2**32:
-            raise DataError(f"write tokens: a vocabulary of {vocab_size} does not fit 32 bits: it must be 1 to 2**32")
+            raise DataError(
+                f"write tokens: a vocabulary of {vocab_size} does not fit 32 bits: it must be 1 to 2**32"
+            )
         self.path, self.vocab_size = Path(path), int(vocab_size)
         self.dtype = np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
         self.count, self.largest, self.crc, self.ends = 0, 0, 0, array.array("Q")
@@ -87,8 +99,16 @@ class TokenWriter:
         padding = -self.count * self.dtype.itemsize % 8
         ends = np.array(self.ends, "<u8").tobytes()
         self._try(self._file.write, bytes(padding) + ends)
-        header = _HEADER.pack(MAGIC, VERSION, self.dtype.itemsize, self.count, self.vocab_size, self.largest,
-                              len(self.ends), self.crc)
+        header = _HEADER.pack(
+            MAGIC,
+            VERSION,
+            self.dtype.itemsize,
+            self.count,
+            self.vocab_size,
+            self.largest,
+            len(self.ends),
+            self.crc,
+        )
         self._try(self._file.seek, 0)
         self._try(self._file.write, header + _CHECKS.pack(zlib.crc32(header), zlib.crc32(ends)))
         self._try(self._whole.keep)
@@ -103,8 +123,10 @@ class TokenWriter:
         except OSError as error:
             if hasattr(self, "_whole"):
                 self.discard()
-            raise DataError(f"write tokens: {self.path} cannot be written ({error.strerror or error}): free space or "
-                            "choose another directory; nothing that was there is lost") from None
+            raise DataError(
+                f"write tokens: {self.path} cannot be written ({error.strerror or error}): free space or "
+                "choose another directory; nothing that was there is lost"
+            ) from None
 
     def __enter__(self):
         return self
@@ -122,7 +144,9 @@ def write_tokens(path, ids, vocab_size):
 
 @dataclass(frozen=True)
 class Documents:
-    """The documents of a token array as a sequence of views. `ends` (N,) are positions just after each one."""
+    """The documents of a token array as a sequence of views. `ends` (N,) are positions just after
+    each one.
+    """
 
     tokens: np.ndarray
     ends: np.ndarray
@@ -131,8 +155,8 @@ class Documents:
         return len(self.ends)
 
     def __getitem__(self, i):
-        i = range(len(self.ends))[i]                       # negative counts from the end; IndexError beyond it
-        return self.tokens[int(self.ends[i - 1]) if i else 0:int(self.ends[i])]
+        i = range(len(self.ends))[i]  # negative counts from the end; IndexError beyond it
+        return self.tokens[int(self.ends[i - 1]) if i else 0 : int(self.ends[i])]
 
     def sizes(self):
         """The lengths of all documents, (N,) int64, without touching the tokens."""
@@ -141,9 +165,10 @@ class Documents:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """An open token file. `tokens` (n,) is a read-only view of the disk; `documents` is a sequence of such views,
-    one for the whole file where no ends were marked; `crc` is the checksum of the ids, `ends_crc`
-    that of the ends, or 0."""
+    """An open token file. `tokens` (n,) is a read-only view of the disk; `documents` is a sequence
+    of such views, one for the whole file where no ends were marked; `crc` is the checksum of the
+    ids, `ends_crc` that of the ends, or 0.
+    """
 
     path: Path
     tokens: np.ndarray
@@ -158,8 +183,9 @@ class TokenFile:
         """Map the token file at `path`.
 
         vocab_size  of the model that will read it, if known
-        raises      DataError: missing, not a token file, truncated, damaged header, or holding an id that
-                    `vocab_size` does not have (the header knows the largest, so no token is read)
+        raises      DataError: missing, not a token file, truncated, damaged header, or holding an
+                    id that `vocab_size` does not have (the header knows the largest, so no token is
+                    read)
         """
         path = Path(path)
         try:
@@ -167,21 +193,32 @@ class TokenFile:
                 start = file.read(HEADER_BYTES)
                 length = os.fstat(file.fileno()).st_size
         except OSError as error:
-            raise DataError(f"open tokens: {path} cannot be read ({error.strerror or error}): "
-                            "prepare the text first, or check the path") from None
+            raise DataError(
+                f"open tokens: {path} cannot be read ({error.strerror or error}): "
+                "prepare the text first, or check the path"
+            ) from None
         if not start.startswith(MAGIC):
-            raise DataError(f"open tokens: {path} is not a token file (it starts with {start[:8]!r}, not {MAGIC!r}): "
-                            "write it with tinylm.data.batches.prepare or tinylm.data.write_tokens")
+            raise DataError(
+                f"open tokens: {path} is not a token file (it starts with {start[:8]!r}, not {MAGIC!r}): "
+                "write it with tinylm.data.batches.prepare or tinylm.data.write_tokens"
+            )
         itemsize, count, vocabulary, largest, documents, crc = _parse_header(path, start)
         ends_at = HEADER_BYTES + count * itemsize + (-count * itemsize % 8)
         if length != ends_at + 8 * documents:
-            raise DataError(f"open tokens: {path} has {length} bytes, but {count} tokens and {documents} documents "
-                            f"take {ends_at + 8 * documents}: it is truncated or was changed; prepare the text again")
+            raise DataError(
+                f"open tokens: {path} has {length} bytes, but {count} tokens and {documents} documents "
+                f"take {ends_at + 8 * documents}: it is truncated or was changed; prepare the text again"
+            )
         if vocab_size is not None and count and largest >= vocab_size:
-            raise DataError(f"open tokens: {path} holds token id {largest}, out of range for a vocabulary of "
-                            f"{vocab_size} (it was written for {vocabulary}): use the tokenizer it was prepared with")
+            raise DataError(
+                f"open tokens: {path} holds token id {largest}, out of range for a vocabulary of "
+                f"{vocab_size} (it was written for {vocabulary}): use the tokenizer it was prepared with"
+            )
         tokens = _mapped(path, f"<u{itemsize}", HEADER_BYTES, count)
-        ends = _mapped(path, "<u8", ends_at, documents) if documents else np.array([count], np.uint64)
+        if documents:
+            ends = _mapped(path, "<u8", ends_at, documents)
+        else:
+            ends = np.array([count], np.uint64)
         ends_crc = _CHECKS.unpack_from(start, _HEADER.size)[1] if documents else 0
         return cls(path, tokens, vocabulary, largest, Documents(tokens, ends), crc, ends_crc)
 
@@ -192,34 +229,49 @@ class TokenFile:
         """Read everything once and compare it with the header. Raises DataError for a changed byte."""
         crc = 0
         for first in range(0, len(self.tokens), _CHUNK):
-            ids = check_ids(self.tokens[first:first + _CHUNK], self.vocab_size, first, f"verify {self.path.name}")
+            ids = check_ids(
+                self.tokens[first : first + _CHUNK],
+                self.vocab_size,
+                first,
+                f"verify {self.path.name}",
+            )
             crc = zlib.crc32(np.ascontiguousarray(ids).data.cast("B"), crc)
         ends = np.asarray(self.documents.ends, np.int64)
         ends_crc = zlib.crc32(np.ascontiguousarray(self.documents.ends))
         damaged = self.ends_crc and ends_crc != self.ends_crc
         damaged = damaged or (np.diff(ends, prepend=0) < 0).any() or ends[-1] > len(self.tokens)
         if crc != self.crc or damaged:
-            raise DataError(f"verify tokens: {self.path} does not match its checksum: it was changed after it was "
-                            "written; prepare the text again")
+            raise DataError(
+                f"verify tokens: {self.path} does not match its checksum: it was changed after it was "
+                "written; prepare the text again"
+            )
 
 
 def _parse_header(path, start):
     if len(start) < HEADER_BYTES:
-        raise DataError(f"open tokens: {path} ends after {len(start)} of the {HEADER_BYTES} bytes of its header: "
-                        "it is truncated; prepare the text again")
-    packed = start[:_HEADER.size]
+        raise DataError(
+            f"open tokens: {path} ends after {len(start)} of the {HEADER_BYTES} bytes of its header: "
+            "it is truncated; prepare the text again"
+        )
+    packed = start[: _HEADER.size]
     _, version, itemsize, *rest = _HEADER.unpack(packed)
     if zlib.crc32(packed) != _CHECKS.unpack_from(start, _HEADER.size)[0]:
-        raise DataError(f"open tokens: {path} has a damaged header (its checksum differs): prepare the text again")
+        raise DataError(
+            f"open tokens: {path} has a damaged header (its checksum differs): prepare the text again"
+        )
     if version != VERSION:
-        raise DataError(f"open tokens: {path} is of format version {version}, this tinylm reads {VERSION}: "
-                        "prepare the text again, or use the tinylm that wrote it")
+        raise DataError(
+            f"open tokens: {path} is of format version {version}, this tinylm reads {VERSION}: "
+            "prepare the text again, or use the tinylm that wrote it"
+        )
     if itemsize not in (2, 4):
-        raise DataError(f"open tokens: {path} has ids of {itemsize} bytes, and not of 2 or 4: prepare the text again")
+        raise DataError(
+            f"open tokens: {path} has ids of {itemsize} bytes, and not of 2 or 4: prepare the text again"
+        )
     return itemsize, *rest
 
 
 def _mapped(path, dtype, offset, count):
-    if count == 0:                                         # nothing to map, and mmap refuses an empty range
+    if count == 0:  # nothing to map, and mmap refuses an empty range
         return np.empty(0, dtype)
     return np.asarray(np.memmap(path, dtype, "r", offset, (count,)))

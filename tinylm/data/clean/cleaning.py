@@ -1,10 +1,12 @@
 """Making text of what was found: characters, and C4's rules on lines and pages.
 
-Each rule is one small pure function: a *change* takes a text and returns a text, a *rule* returns True for a text to keep.
-The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the web falls to them (book section 2.2.1: Penedo
-et al. 2023 removed nearly 90 %). Read next: markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which applies them one after
-another and counts.
+Each rule is one small pure function: a *change* takes a text and returns a text, a *rule* returns
+True for a text to keep. The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the
+web falls to them (book section 2.2.1: Penedo et al. 2023 removed nearly 90 %). Read next:
+markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which applies them one
+after another and counts.
 """
+
 from urllib.parse import urlsplit
 
 import regex
@@ -20,9 +22,11 @@ _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
 def normalized(text):
-    """One way to write each thing: Unicode NFC, "\\n" for every end of line, a space for every kind of space.
+    """One way to write each thing: Unicode NFC, "\\n" for every end of line, a space for every kind
+    of space.
 
-    Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one. Twice is once.
+    Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one.
+    Twice is once.
     """
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
     text = _SPACES.sub(" ", composed(text))
@@ -32,7 +36,9 @@ def normalized(text):
 
 
 _CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
-_POLICY = regex.compile(r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
+_POLICY = regex.compile(
+    r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
+)
 # What ends a sentence in any script (Unicode's Sentence_Terminal, which lacks the strokes of
 # Tibetan), quotes and brackets after it.
 _LINE_END = regex.compile(r"(?:[\p{STerm}\u0f0d-\u0f11\u0f14][\"'”’)」』）】》]?|[\"」』])\Z")
@@ -46,10 +52,12 @@ def without_citations(text):
 
 
 def sentence_lines(text, least=5):
-    """The lines that are sentences: they end in a terminal mark and have `least` words or more (C4).
+    """The lines that are sentences: they end in a terminal mark and have `least` words or more
+    (C4).
 
-    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between paragraphs stay. Where there
-    are no spaces each letter counts as a word; a line in Thai or Lao, which have no full stop, needs none.
+    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between
+    paragraphs stay. Where there are no spaces each letter counts as a word; a line in Thai or Lao,
+    which have no full stop, needs none.
     """
     kept = []
     for line in text.split("\n"):
@@ -73,8 +81,11 @@ def no_code(text):
     return "{" not in text
 
 
-_SENTENCE_END = regex.compile(r"[.!?][\"'”’)]*(?=\s|\Z)|[\p{STerm}\u0f0d-\u0f11\u0f14--[.!?]]"
-                              r"|[\p{Thai}\p{Lao}](?=\s|\Z)", regex.V1)
+_SENTENCE_END = regex.compile(
+    r"[.!?][\"'”’)]*(?=\s|\Z)|[\p{STerm}\u0f0d-\u0f11\u0f14--[.!?]]"
+    r"|[\p{Thai}\p{Lao}](?=\s|\Z)",
+    regex.V1,
+)
 
 
 def at_least_sentences(least=3):
@@ -98,7 +109,7 @@ def url_allowed(url, blocked=(), words=()):
     try:
         parts = urlsplit(url if _SCHEME.match(url) else "//" + url)
         host = (parts.hostname or "").rstrip(".")
-    except ValueError:                                      # "[1": no address at all
+    except ValueError:  # "[1": no address at all
         return False
     if parts.scheme not in ("", "http", "https"):
         return False

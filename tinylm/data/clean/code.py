@@ -4,6 +4,7 @@ Code has no sentences, repeats its lines, and means something by its spaces, so 
 Gopher drop all of it. What is left out here was written by programs: generated tables, minified
 scripts, data. Read next: pipeline.py.
 """
+
 import regex
 
 _BREAKS = regex.compile(r"\r\n?")
@@ -19,15 +20,19 @@ def tidied(text):
 
 def short_lines(mean=100, longest=1000):
     """A rule: lines have at most `mean` characters on average and none has more than `longest`."""
+
     def rule(text):
         sizes = [len(line) for line in text.split("\n")]
         return max(sizes) <= longest and sum(sizes) <= mean * len(sizes)
+
     return rule
 
 
 def enough_letters(least=0.25):
     """A rule: of the characters that are not spaces a part is letters or digits."""
+
     def rule(text):
         shown = [c for c in text if not c.isspace()]
         return sum(map(str.isalnum, shown)) >= least * len(shown)
+
     return rule

@@ -1,12 +1,14 @@
 """The same text twice: word for word, and nearly.
 
-Copies make a model recite (Lee et al. 2022) and put training text into the validation set. Exact copies share a hash.
-Near copies share most of their word n-grams: their Jaccard similarity |A and B| / |A or B| is high. MinHash (Broder 1997)
-estimates it from small signatures: under a random order of all n-grams, two sets have the same first element with
-probability exactly their similarity. Locality-sensitive hashing (Indyk & Motwani 1998) cuts a signature into bands and
-compares only texts that agree on all rows of some band, so the work does not grow with the square of the corpus. Book
-section 2.2.1. Read next: contamination.py.
+Copies make a model recite (Lee et al. 2022) and put training text into the validation set. Exact
+copies share a hash. Near copies share most of their word n-grams: their Jaccard similarity |A and
+B| / |A or B| is high. MinHash (Broder 1997) estimates it from small signatures: under a random
+order of all n-grams, two sets have the same first element with probability exactly their
+similarity. Locality-sensitive hashing (Indyk & Motwani 1998) cuts a signature into bands and
+compares only texts that agree on all rows of some band, so the work does not grow with the square
+of the corpus. Book section 2.2.1. Read next: contamination.py.
 """
+
 import hashlib
 import zlib
 from array import array
@@ -23,8 +25,8 @@ from tinylm.writing import composed
 class ExactDuplicates:
     """A rule with a memory: True for a text that was not seen before.
 
-    key  function text -> str of what is compared; by default the text without differences in white space or
-         in how letters with marks are written (NFC)
+    key  function text -> str of what is compared; by default the text without differences in white
+         space or in how letters with marks are written (NFC)
 
     Memory: 16 bytes of hash a text, in a set.
     """
@@ -33,14 +35,17 @@ class ExactDuplicates:
         self.key, self.seen = key or (lambda text: " ".join(composed(text).split())), set()
 
     def __call__(self, text):
-        digest = hashlib.blake2b(self.key(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = hashlib.blake2b(
+            self.key(text).encode("utf-8", "surrogatepass"), digest_size=16
+        ).digest()
         new = digest not in self.seen
         self.seen.add(digest)
         return new
 
 
 def shingles(text, n=5):
-    """The distinct n-grams of words of a text, each as a 64-bit hash; of a shorter text, all its words as one.
+    """The distinct n-grams of words of a text, each as a 64-bit hash; of a shorter text, all its
+    words as one.
 
     Of a text without words its characters count, white space aside: "!!!" is no copy of "***".
 
@@ -51,8 +56,8 @@ def shingles(text, n=5):
     hashes = np.array(codes, np.uint64)
     n = min(n, max(len(hashes), 1))
     total = np.zeros(max(len(hashes) - n + 1, 1), np.uint64)
-    for i in range(n if len(hashes) else 0):               # a polynomial in the words' hashes, modulo 2^64
-        total = total * np.uint64(0x9E3779B97F4A7C15) + hashes[i:len(hashes) - n + 1 + i]
+    for i in range(n if len(hashes) else 0):  # a polynomial in the words' hashes, modulo 2^64
+        total = total * np.uint64(0x9E3779B97F4A7C15) + hashes[i : len(hashes) - n + 1 + i]
     return np.unique(_mixed(total))
 
 
@@ -70,7 +75,8 @@ def jaccard(a, b):
 
 
 class MinHash:
-    """Signatures whose share of equal entries estimates the Jaccard similarity, with variance s (1 - s) / length.
+    """Signatures whose share of equal entries estimates the Jaccard similarity, with variance s (1
+    - s) / length.
 
     length   entries P of a signature
     n        words of a shingle
@@ -80,17 +86,18 @@ class MinHash:
     def __init__(self, length=128, n=5, seed=0):
         self.n = n
         random = Random(seed, "minhash").uniform((4, length), np.float64)
-        # A random order of 64-bit hashes: multiply by an odd number and add, modulo 2^64, and look at the upper 32 bits
-        # (Dietzfelbinger et al. 1997).
-        high, low = (random[:2] * 2.0**32).astype(np.uint64), (random[2:] * 2.0**32).astype(np.uint64)
-        factors = (high << np.uint64(32)) | low             # (2, P)
+        # A random order of 64-bit hashes: multiply by an odd number and add, modulo 2^64, and look
+        # at the upper 32 bits (Dietzfelbinger et al. 1997).
+        high = (random[:2] * 2.0**32).astype(np.uint64)
+        low = (random[2:] * 2.0**32).astype(np.uint64)
+        factors = (high << np.uint64(32)) | low  # (2, P)
         self.multiply, self.add = factors[0] | np.uint64(1), factors[1]
 
     def __call__(self, text):
         """The signature of a text: (P,) uint32."""
         found, least = shingles(text, self.n), np.full(len(self.multiply), 2**32 - 1, np.uint64)
-        for start in range(0, len(found), 1024):            # a table of at most 1024 x P at a time
-            ranks = found[start:start + 1024, None] * self.multiply + self.add                   # (S, 1) -> (S, P)
+        for start in range(0, len(found), 1024):  # a table of at most 1024 x P at a time
+            ranks = found[start : start + 1024, None] * self.multiply + self.add  # (S, 1) -> (S, P)
             least = np.minimum(least, (ranks >> np.uint64(32)).min(0))
         return least.astype(np.uint32)
 
@@ -101,15 +108,21 @@ def lsh_probability(similarity, bands, rows):
 
 
 def choose_bands(length, similarity, recall=0.95):
-    """The bands that compare the fewest unlike texts, of those that find `recall` of the pairs at the threshold.
+    """The bands that compare the fewest unlike texts, of those that find `recall` of the pairs at
+    the threshold.
 
     length      entries of a signature
     similarity  threshold s
     returns     (bands, rows) with bands * rows <= length
     """
-    fitting = [(length // rows, rows) for rows in range(1, length + 1)
-               if lsh_probability(similarity, length // rows, rows) >= recall]
-    return fitting[-1] if fitting else (length, 1)
+    fitting = [
+        (length // rows, rows)
+        for rows in range(1, length + 1)
+        if lsh_probability(similarity, length // rows, rows) >= recall
+    ]
+    if fitting:
+        return fitting[-1]
+    return (length, 1)
 
 
 class NearDuplicates:
@@ -120,12 +133,15 @@ class NearDuplicates:
     recall       of pairs at the threshold, the part that shall be compared
     raises       ConfigError for a similarity outside (0, 1]
 
-    Memory: 4 * length bytes of signature and one small entry per band, about 2 KB a kept text; nothing of the text.
+    Memory: 4 * length bytes of signature and one small entry per band, about 2 KB a kept text;
+    nothing of the text.
     """
 
     def __init__(self, similarity=0.8, length=128, n=5, recall=0.95, seed=0):
         if not 0 < similarity <= 1:
-            raise ConfigError(f"near duplicates: similarity is {similarity}, which is not in (0, 1]")
+            raise ConfigError(
+                f"near duplicates: similarity is {similarity}, which is not in (0, 1]"
+            )
         self.similarity, self.minhash = similarity, MinHash(length, n, seed)
         self.bands, self.rows = choose_bands(length, similarity, recall)
         self.signatures = np.empty((64, length), np.uint32)
@@ -134,7 +150,10 @@ class NearDuplicates:
 
     def __call__(self, text):
         signature = self.minhash(text)
-        keys = [part.tobytes() for part in signature[:self.bands * self.rows].reshape(self.bands, self.rows)]
+        keys = [
+            part.tobytes()
+            for part in signature[: self.bands * self.rows].reshape(self.bands, self.rows)
+        ]
         near = {i for bucket, key in zip(self.buckets, keys) for i in bucket.get(key, ())}
         if near and (self.signatures[sorted(near)] == signature).mean(1).max() >= self.similarity:
             return False

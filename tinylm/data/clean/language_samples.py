@@ -1,9 +1,11 @@
 """A paragraph or two in sixteen languages, from which `language_id.py` learns what they look like.
 
-The preamble of the Universal Declaration of Human Rights (United Nations 1948), whose translations are free to
-reproduce. The keys are ISO 639-1 codes. About 1,250 characters each, and 450 of Chinese and Japanese.
+The preamble of the Universal Declaration of Human Rights (United Nations 1948), whose translations
+are free to reproduce. The keys are ISO 639-1 codes. About 1,250 characters each, and 450 of Chinese
+and Japanese.
 """
 
+# fmt: off
 SAMPLES = {
     "ar": (
         'لمّا كان الاعتراف بالكرامة المتأصلة في جميع أعضاء الأسرة البشرية وبحقوقهم المتساوية الثابتة هو أساس '
@@ -244,3 +246,4 @@ SAMPLES = {
         ',努力通过教诲和教育促进对权利和自由的尊重,并通过国家的和国际的渐进措施,使这些权利和自由在各会员国'
         '本身人民及在其管辖下领土的人民中得到普遍和有效的承认和遵行;'),
 }
+# fmt: on

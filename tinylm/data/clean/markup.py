@@ -3,22 +3,26 @@
 Tags are found by the rules of the HTML standard (WHATWG, section 13.2.5), as far as they decide
 what is text; no page is malformed, and each character is passed once. Read next: cleaning.py.
 """
+
 import html
 from collections import Counter
 
 import regex
 
-_BLOCKS = frozenset((
-    "address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 head "
-    "header hr html li main nav ol p pre section table td th title tr ul"
-).split())
+_BLOCKS = frozenset(
+    (
+        "address article aside blockquote body br dd div dl dt footer form h1 h2 h3 h4 h5 h6 head "
+        "header hr html li main nav ol p pre section table td th title tr ul"
+    ).split()
+)
 # Elements that are no reading matter, with what stands inside them.
-_UNREAD = frozenset((
-    "script style noscript template svg nav footer form button select option head iframe"
-).split())
+_UNREAD = frozenset(
+    ("script style noscript template svg nav footer form button select option head iframe").split()
+)
 _MARKUP = regex.compile(
     r"(?i)</(?:html|body|div|p|span|a|li|ul|table|tr|td|h[1-6]|script|style|b|i|em|strong)\s*>"
-    r"|<br\s*/?>")
+    r"|<br\s*/?>"
+)
 _TAG = regex.compile(r"<(/?)([A-Za-z][^\s/>\0]*)")
 _COMMENT_END = regex.compile(r"--!?>")
 # Inside these, markup is no markup up to their own end tag.
@@ -67,7 +71,7 @@ class _Page:
         elif kind == "start":
             self.unread.append(value)
             self.depth[value] += 1
-        elif self.depth[value]:                             # and whatever was left open inside
+        elif self.depth[value]:  # and whatever was left open inside
             while (closed := self.unread.pop()) != value:
                 self.depth[closed] -= 1
             self.depth[value] -= 1
@@ -78,12 +82,12 @@ def _pieces(text):
     last, quotes, at = text.rfind(">"), True, 0
     while at < len(text):
         mark = text.find("<", at)
-        if mark < 0 or mark > last:                         # no tag ends any more
+        if mark < 0 or mark > last:  # no tag ends any more
             break
         yield "text", text[at:mark]
         at = mark
         if text.startswith("<!--", mark):
-            end = _COMMENT_END.search(text, mark + 2)       # "<!-->" is a whole comment
+            end = _COMMENT_END.search(text, mark + 2)  # "<!-->" is a whole comment
             if end is None:
                 return
             at = end.end()
@@ -97,13 +101,13 @@ def _pieces(text):
             # A quote that hides all ">" up to the end: from here on even a quoted ">" ends a tag.
             quotes = end is not None
             at = end.end() if quotes else text.find(">", mark) + 1
-            name, end_of_tag = tag[2].lower(), text[max(mark, at - _LAST):at]
+            name, end_of_tag = tag[2].lower(), text[max(mark, at - _LAST) : at]
             closes = end_of_tag.endswith("/>") and not _IN_VALUE.search(end_of_tag)
             if tag[1]:
                 yield "end", name
                 continue
             yield "start", name
-            if closes:                                      # <svg/>
+            if closes:  # <svg/>
                 yield "end", name
             elif name in _RAW_END:
                 end = _RAW_END[name].search(text, at)

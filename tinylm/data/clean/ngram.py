@@ -1,10 +1,12 @@
 """A language model small enough to judge every document: characters, counted.
 
-CCNet (Wenzek et al. 2020) ranks web pages by the perplexity that a model of Wikipedia gives them: prose like the
-reference is cheap, tables, spam and other languages cost much. This one interpolates character n-grams of all orders
-(Witten & Bell 1991): P(c | h) = (count(hc) + kinds(h) P(c | shorter h)) / (count(h) + kinds(h)), kinds(h) being how many
-different characters followed h. Read next: classifier.py, the other way to learn what is good; measure/memorization.py.
+CCNet (Wenzek et al. 2020) ranks web pages by the perplexity that a model of Wikipedia gives them:
+prose like the reference is cheap, tables, spam and other languages cost much. This one interpolates
+character n-grams of all orders (Witten & Bell 1991): P(c | h) = (count(hc) + kinds(h) P(c | shorter
+h)) / (count(h) + kinds(h)), kinds(h) being how many different characters followed h. Read next:
+classifier.py, the other way to learn what is good; measure/memorization.py.
 """
+
 import math
 from collections import Counter
 
@@ -16,7 +18,8 @@ class CharNGram:
 
     texts     str, or iterable of str: what it counts
     order     characters of a context and its continuation together, 1 or more
-    alphabet  how many characters there are, the unseen ones included: the uniform end of the interpolation
+    alphabet  how many characters there are, the unseen ones included: the uniform end of the
+              interpolation
     raises    ConfigError, DataError for an empty text
     """
 
@@ -26,9 +29,9 @@ class CharNGram:
         self.order, self.alphabet = order, alphabet
         self.counts, self.total, self.kinds = Counter(), Counter(), Counter()
         for text in [texts] if isinstance(texts, str) else texts:
-            text = "\0" * (order - 1) + text                # the beginning is a context of its own
+            text = "\0" * (order - 1) + text  # the beginning is a context of its own
             for n in range(1, order + 1):
-                self.counts.update(text[i - n:i] for i in range(order, len(text) + 1))
+                self.counts.update(text[i - n : i] for i in range(order, len(text) + 1))
         for ngram, n in self.counts.items():
             self.total[ngram[:-1]] += n
             self.kinds[ngram[:-1]] += 1
@@ -42,24 +45,32 @@ class CharNGram:
         for start in range(len(context), len(context) - self.order, -1):
             h = context[start:]
             if start < 0 or (seen := total.get(h)) is None:
-                break                                       # a longer context was not seen either
+                break  # a longer context was not seen either
             p = (counts.get(h + character, 0) + kinds[h] * p) / (seen + kinds[h])
         return p
 
     def log_probability(self, text):
         """log of the probability of a text, in nats."""
         text = "\0" * (self.order - 1) + text
-        return sum(math.log(self.probability(text[i - self.order + 1:i], text[i])) for i in range(self.order - 1, len(text)))
+        return sum(
+            math.log(self.probability(text[i - self.order + 1 : i], text[i]))
+            for i in range(self.order - 1, len(text))
+        )
 
     def bits_per_character(self, text):
-        """What a character costs on average; 2 to that power is the perplexity. 0 for an empty text."""
-        return -self.log_probability(text) / math.log(2) / len(text) if text else 0.0
+        """What a character costs on average; 2 to that power is the perplexity. 0 for an empty
+        text.
+        """
+        if text:
+            return -self.log_probability(text) / math.log(2) / len(text)
+        return 0.0
 
 
 def cheap_enough(score, most, characters=2000):
     """The rule that a text costs at most `most`.
 
-    score       function text -> number: `CharNGram(...).bits_per_character`, or the loss of any language model
+    score       function text -> number: `CharNGram(...).bits_per_character`, or the loss of any
+                language model
     most        the largest score to keep; `threshold` finds it from texts known to be good
     characters  how many are looked at, the first ones
     """
@@ -70,5 +81,7 @@ def threshold(score, texts, part=0.95, characters=2000):
     """The score that the given part of good texts does not exceed."""
     scores = sorted(score(text[:characters]) for text in texts)
     if not scores or not 0 < part <= 1:
-        raise ConfigError(f"threshold: {len(scores)} texts and part {part}: give texts, and a part in (0, 1]")
+        raise ConfigError(
+            f"threshold: {len(scores)} texts and part {part}: give texts, and a part in (0, 1]"
+        )
     return scores[math.ceil(part * len(scores)) - 1]

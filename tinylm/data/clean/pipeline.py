@@ -1,10 +1,12 @@
 """From what was collected to what is trained on: steps in a row, each counted.
 
-Most of what is collected goes (book section 2.2.1: of web pages up to 90 %, Penedo et al. 2023), so the question is always
-which step took what. A step is a *rule* (text -> keep it?) or a *change* (text -> text); pure rules may stand in any
-order, rules with a memory (duplicates) see what is left before them. Documents pass one by one: memory is that of one
-document and of the steps. Read first: cleaning.py, quality.py, dedup.py, privacy.py.
+Most of what is collected goes (book section 2.2.1: of web pages up to 90 %, Penedo et al. 2023), so
+the question is always which step took what. A step is a *rule* (text -> keep it?) or a *change*
+(text -> text); pure rules may stand in any order, rules with a memory (duplicates) see what is left
+before them. Documents pass one by one: memory is that of one document and of the steps. Read first:
+cleaning.py, quality.py, dedup.py, privacy.py.
 """
+
 import itertools
 import shlex
 from collections.abc import Callable
@@ -79,7 +81,9 @@ class Pipeline:
         names = [step.name for step in self.steps]
         for step in self.steps:
             if names.count(step.name) > 1 or step.rule is None and step.change is None:
-                raise ConfigError(f"pipeline: step {step.name!r} stands twice, or is neither a rule nor a change")
+                raise ConfigError(
+                    f"pipeline: step {step.name!r} stands twice, or is neither a rule nor a change"
+                )
         self.seen = self.kept = self.bytes_in = self.bytes_out = 0
 
     def __call__(self, documents):
@@ -97,15 +101,24 @@ class Pipeline:
                 yield text
 
     def report(self):
-        """What each step did, as lines of a table: documents in, dropped and changed, and the part of all bytes left."""
+        """What each step did, as lines of a table: documents in, dropped and changed, and the part
+        of all bytes left.
+        """
         width = max([len(step.name) for step in self.steps] + [9])
-        lines = [f"{'step':<{width}} {'in':>9} {'dropped':>9} {'of these':>9} {'changed':>9} {'bytes left':>12} {'of all':>7}"]
+        lines = [
+            f"{'step':<{width}} {'in':>9} {'dropped':>9} {'of these':>9} {'changed':>9} {'bytes left':>12} {'of all':>7}"
+        ]
         for step in self.steps:
-            lines.append(f"{step.name:<{width}} {step.seen:>9,} {step.dropped:>9,} {_part(step.dropped, step.seen):>9} "
-                         f"{step.changed:>9,} {step.bytes_out:>12,} {_part(step.bytes_out, self.bytes_in):>7}")
-        return [*lines, "", f"kept {self.kept:,} of {self.seen:,} documents ({_part(self.kept, self.seen)}), "
-                            f"{self.bytes_out:,} of {self.bytes_in:,} bytes ({_part(self.bytes_out, self.bytes_in)})"]
-
+            lines.append(
+                f"{step.name:<{width}} {step.seen:>9,} {step.dropped:>9,} {_part(step.dropped, step.seen):>9} "
+                f"{step.changed:>9,} {step.bytes_out:>12,} {_part(step.bytes_out, self.bytes_in):>7}"
+            )
+        return [
+            *lines,
+            "",
+            f"kept {self.kept:,} of {self.seen:,} documents ({_part(self.kept, self.seen)}), "
+            f"{self.bytes_out:,} of {self.bytes_in:,} bytes ({_part(self.bytes_out, self.bytes_in)})",
+        ]
 
     def losses(self):
         """The steps that took most, if more than half went, as lines that name the way around each.
@@ -118,17 +131,30 @@ class Pipeline:
         guilty.sort(key=lambda step: (step.dropped, step.bytes_in - step.bytes_out), reverse=True)
         lines = ["more than half went; a rule is left out with --without NAME:"]
         for step in guilty[:8]:
-            lines.append(f"  --without {shlex.quote(step.name):<22} it dropped {step.dropped:,} of "
-                         f"{step.seen:,} documents, and {step.bytes_in - step.bytes_out:,} bytes")
+            lines.append(
+                f"  --without {shlex.quote(step.name):<22} it dropped {step.dropped:,} of "
+                f"{step.seen:,} documents, and {step.bytes_in - step.bytes_out:,} bytes"
+            )
         return lines
 
 
 def _part(a, b):
-    return f"{100 * a / b:.1f} %" if b else "-"
+    if b:
+        return f"{100 * a / b:.1f} %"
+    return "-"
 
 
-def standard_steps(languages=("en",), min_words=50, similarity=0.8, toxic_words=None, toxic_most=0.01, names=(),
-                   reference=None, held_out=None, without=()):
+def standard_steps(
+    languages=("en",),
+    min_words=50,
+    similarity=0.8,
+    toxic_words=None,
+    toxic_most=0.01,
+    names=(),
+    reference=None,
+    held_out=None,
+    without=(),
+):
     """The usual steps in the usual order, with the thresholds of their papers.
 
     languages    that are kept; Gopher's rule on stop words is applied to English alone. Empty: all
@@ -137,17 +163,22 @@ def standard_steps(languages=("en",), min_words=50, similarity=0.8, toxic_words=
     toxic_words  list of str; by default a few examples
     toxic_most   part of the words of a document that may be among them
     names        of people, to be masked
-    reference    texts known to be good: what costs a model of them more than 95 % of themselves do goes. A part of
-                 them is kept apart to find that cost
+    reference    texts known to be good: what costs a model of them more than 95 % of themselves do
+                 goes. A part of them is kept apart to find that cost
     held_out     texts of the test set, which must not be trained on
     without      names of steps to leave out
     returns      list of Step
     raises       ConfigError for a name in `without` that is no step
     """
-    steps = [Step("characters", change=cleaning.normalized), Step("markup", change=cleaning.without_markup),
-             Step("citations", change=cleaning.without_citations),
-             Step("sentence lines", change=cleaning.sentence_lines), Step("placeholder", cleaning.no_placeholder),
-             Step("code", cleaning.no_code), Step("sentences", cleaning.at_least_sentences())]
+    steps = [
+        Step("characters", change=cleaning.normalized),
+        Step("markup", change=cleaning.without_markup),
+        Step("citations", change=cleaning.without_citations),
+        Step("sentence lines", change=cleaning.sentence_lines),
+        Step("placeholder", cleaning.no_placeholder),
+        Step("code", cleaning.no_code),
+        Step("sentences", cleaning.at_least_sentences()),
+    ]
     if languages:
         steps.append(Step("language", LanguageId().keeps(*languages)))
     quality = gopher_quality(min_words)
@@ -157,8 +188,11 @@ def standard_steps(languages=("en",), min_words=50, similarity=0.8, toxic_words=
     if reference is not None:
         steps.append(Step("reference", _like(list(reference))))
     words = WordList() if toxic_words is None else WordList(toxic_words)
-    steps += [Step("toxic words", words.clean(toxic_most)), Step("exact copies", ExactDuplicates()),
-              Step("near copies", NearDuplicates(similarity))]
+    steps += [
+        Step("toxic words", words.clean(toxic_most)),
+        Step("exact copies", ExactDuplicates()),
+        Step("near copies", NearDuplicates(similarity)),
+    ]
     if held_out is not None:
         steps.append(Step("test set", Contamination(held_out)))
     steps.append(Step("personal data", change=Masker(names=names)))
@@ -170,11 +204,14 @@ def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=())
 
     The arguments and what is raised are those of standard_steps.
     """
-    steps = [Step("characters", change=code.tidied), Step("line length", code.short_lines()),
-             Step("letters", code.enough_letters()),
-             Step("word count", word_count(min_words)),
-             Step("exact copies", ExactDuplicates()),
-             Step("near copies", NearDuplicates(similarity))]
+    steps = [
+        Step("characters", change=code.tidied),
+        Step("line length", code.short_lines()),
+        Step("letters", code.enough_letters()),
+        Step("word count", word_count(min_words)),
+        Step("exact copies", ExactDuplicates()),
+        Step("near copies", NearDuplicates(similarity)),
+    ]
     if held_out is not None:
         steps.append(Step("test set", Contamination(held_out)))
     steps.append(Step("personal data", change=Masker(names=names)))
@@ -184,7 +221,8 @@ def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=())
 def _leaving_out(steps, without, sometimes):
     """The steps without those named; ConfigError for a name that is no step.
 
-    sometimes   names of steps that only some settings bring: without those, nothing is to be left out
+    sometimes   names of steps that only some settings bring: without those, nothing is to be left
+                out
     """
     known = [step.name for step in steps]
     for name in without:
@@ -194,9 +232,15 @@ def _leaving_out(steps, without, sometimes):
 
 
 def _like(texts):
-    """The rule that a text costs no more than 95 % of good texts do, by a model of the others among them."""
+    """The rule that a text costs no more than 95 % of good texts do, by a model of the others among
+    them.
+    """
     if len(texts) < 10:
-        raise ConfigError(f"pipeline: {len(texts)} reference texts are too few to know what good text costs: give 10 or more")
+        raise ConfigError(
+            f"pipeline: {len(texts)} reference texts are too few to know what good text costs: give 10 or more"
+        )
     apart = texts[::5]
-    score = CharNGram(itertools.chain.from_iterable(texts[i::5] for i in range(1, 5))).bits_per_character
+    score = CharNGram(
+        itertools.chain.from_iterable(texts[i::5] for i in range(1, 5))
+    ).bits_per_character
     return cheap_enough(score, threshold(score, apart))

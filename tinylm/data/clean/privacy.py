@@ -1,10 +1,12 @@
 """Personal data out of a text: addresses, numbers and names give way to a word for what they were.
 
-Language models repeat what they were trained on (book section 2.2.1; Carlini et al. 2021), so what must not be
-repeated must not be in the text. Each kind is a pattern and, where there is one, a check of its digits, so that few
-innocent numbers go. Placeholders match no pattern: masking twice is masking once. Patterns know form, not meaning; a
-name is found only if it is given. Read next: measure/memorization.py, which measures what a model gives away.
+Language models repeat what they were trained on (book section 2.2.1; Carlini et al. 2021), so what
+must not be repeated must not be in the text. Each kind is a pattern and, where there is one, a
+check of its digits, so that few innocent numbers go. Placeholders match no pattern: masking twice
+is masking once. Patterns know form, not meaning; a name is found only if it is given. Read next:
+measure/memorization.py, which measures what a model gives away.
 """
+
 import ipaddress
 import unicodedata
 from collections import Counter
@@ -18,7 +20,9 @@ from tinylm.writing import is_unspaced, stream_safe
 def _luhn(text):
     """Whether the digits end in their Luhn check digit (ISO/IEC 7812), as payment cards' do."""
     digits = [int(c) for c in text if c.isdigit()][::-1]
-    return sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) in range(0, 1000, 10)
+    return sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) in range(
+        0, 1000, 10
+    )
 
 
 def _iban(text):
@@ -28,7 +32,9 @@ def _iban(text):
 
 
 def _ip(text):
-    """An address of either kind. Short forms such as "1::2" are slices of code more often: three groups, or "::1"."""
+    """An address of either kind. Short forms such as "1::2" are slices of code more often: three
+    groups, or "::1".
+    """
     if ":" in text and sum(map(bool, text.split(":"))) < 3 and text != "::1":
         return False
     try:
@@ -45,17 +51,30 @@ def _telephone(text):
 
 _NUMBER = regex.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+|\+?[0-9]+\.[0-9]+")
 
-# kind: (pattern, check). In this order: what contains another kind goes before it. [0-9], as \d is every script's digits.
+# kind: (pattern, check). In this order: what contains another kind goes before it. [0-9], as \d is
+# every script's digits.
 _KINDS = {
     # At most 126 labels of 63 characters (RFC 1035), so that no search of one is long.
-    "EMAIL": (r"(?<![\w.+%-])[\w.+%-]++@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,126}"
-              r"[A-Za-z]{2,24}(?![\w@-])", None),
+    "EMAIL": (
+        r"(?<![\w.+%-])[\w.+%-]++@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,126}"
+        r"[A-Za-z]{2,24}(?![\w@-])",
+        None,
+    ),
     "IBAN": (r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", _iban),
-    "IP": (r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.[0-9])", _ip),
+    "IP": (
+        r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.[0-9])",
+        _ip,
+    ),
     "CARD": (r"(?<![\w.-])[0-9](?:[ -]?[0-9]){12,18}(?![\w-])", _luhn),
-    "ID": (r"(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])", None),   # US social security
-    "PHONE": (r"(?<![\w.+(-])(?:\+[1-9][0-9]{0,2}[ .-]?(?:\(?[0-9]{1,4}\)?[ .-]?){1,4}[0-9]{2,4}"
-              r"|(?:\([0-9]{2,5}\) ?|[0-9]{2,5}[ .-])[0-9]{3,4}[ .-]?[0-9]{3,4})(?![\w-]|\.[0-9])", _telephone),
+    "ID": (
+        r"(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])",
+        None,
+    ),  # US social security
+    "PHONE": (
+        r"(?<![\w.+(-])(?:\+[1-9][0-9]{0,2}[ .-]?(?:\(?[0-9]{1,4}\)?[ .-]?){1,4}[0-9]{2,4}"
+        r"|(?:\([0-9]{2,5}\) ?|[0-9]{2,5}[ .-])[0-9]{3,4}[ .-]?[0-9]{3,4})(?![\w-]|\.[0-9])",
+        _telephone,
+    ),
 }
 KINDS = tuple(_KINDS)
 
@@ -69,8 +88,10 @@ _PATTERNS = {kind: (_compiled(pattern), check) for kind, (pattern, check) in _KI
 # The same where a placeholder stands before: that is a border. An address has 64 characters before
 # its @ (RFC 5321), so that no try is long.
 _BORDER = regex.compile(r"\(\?<![^)]*\)")
-_AFTER_MASK = {kind: (_compiled(_BORDER.sub("", pattern).replace("++@", "{1,64}+@")), check)
-               for kind, (pattern, check) in _KINDS.items()}
+_AFTER_MASK = {
+    kind: (_compiled(_BORDER.sub("", pattern).replace("++@", "{1,64}+@")), check)
+    for kind, (pattern, check) in _KINDS.items()
+}
 
 
 def _written(names):
@@ -88,7 +109,6 @@ def _whole(name):
     before = "" if is_unspaced(name) else rf"(?<![{first}\[])"
     after = "" if is_unspaced(name[-1]) else rf"(?![{last}\]])"
     return before + regex.escape(name) + after
-
 
 
 class Masker:
@@ -109,7 +129,8 @@ class Masker:
         self.found = Counter()
 
     def __call__(self, text):
-        # What was masked may have hidden the border of something else: again, until nothing is found.
+        # What was masked may have hidden the border of something else: again, until nothing is
+        # found.
         while (after := self._once(text)) != text:
             text = after
         return text
@@ -121,12 +142,12 @@ class Masker:
 
     def _pieces(self, text, kind, pattern, check):
         """`text` in pieces, what is of one kind masked."""
-        at = start = 0                                      # of what is still to be given, to be searched
+        at = start = 0  # of what is still to be given, to be searched
         while match := pattern.search(text, start):
             start = match.end()
             if check is not None and not check(match.group()):
                 continue
-            yield text[at:match.start()]
+            yield text[at : match.start()]
             # What begins where a masked one ends had no border before. It is masked at once: in a
             # row of a thousand, a pass for each would take a thousand passes.
             here = kind
@@ -147,7 +168,8 @@ class Masker:
 
 
 def guarded(generate, masker=None, secrets=()):
-    """A generator of text whose answers are looked at before anyone sees them   (book section 2.2.1: at run time)
+    """A generator of text whose answers are looked at before anyone sees them (book section 2.2.1:
+    at run time)
 
     generate  function (*arguments) -> str
     masker    Masker; by default all KINDS
@@ -157,11 +179,15 @@ def guarded(generate, masker=None, secrets=()):
     masker = masker or Masker()
     secrets = ["".join(secret.split()) for secret in _written(secrets) if secret.strip()]
     patterns = [r"\s*".join(map(regex.escape, secret)) for secret in secrets]
-    hidden = regex.compile("|".join(sorted(patterns, key=len, reverse=True)), regex.IGNORECASE) if patterns else None
+    if patterns:
+        hidden = regex.compile("|".join(sorted(patterns, key=len, reverse=True)), regex.IGNORECASE)
+    else:
+        hidden = None
 
     def answer(*arguments, **named):
         text = generate(*arguments, **named)
         return masker(hidden.sub("[SECRET]", text) if hidden else text)
+
     return answer
 
 

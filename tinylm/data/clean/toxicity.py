@@ -1,16 +1,30 @@
 """Words that a page for everyone does without.
 
-The crudest filter there is, and the one that C4 used (Raffel et al. 2020, section 2.2): a page with a word of a list goes.
-It also removes whoever speaks about such words, and dialects more than others (Dodge et al. 2021): so here the share
-of such words decides, and the list is the user's. The few words below only show the form. Book section 2.2.1.
-Read next: privacy.py.
+The crudest filter there is, and the one that C4 used (Raffel et al. 2020, section 2.2): a page with
+a word of a list goes. It also removes whoever speaks about such words, and dialects more than
+others (Dodge et al. 2021): so here the share of such words decides, and the list is the user's. The
+few words below only show the form. Book section 2.2.1. Read next: privacy.py.
 """
+
 from tinylm.data.clean.words import words as words_in
 from tinylm.reading import numbered_lines
 
 # Common English obscenities; a list for use names many more, in every language of the corpus.
-EXAMPLE_WORDS = ("asshole", "bastard", "bitch", "bullshit", "cunt", "dickhead", "fuck", "fucker", "fucking", "motherfucker",
-                 "shit", "slut", "whore")
+EXAMPLE_WORDS = (
+    "asshole",
+    "bastard",
+    "bitch",
+    "bullshit",
+    "cunt",
+    "dickhead",
+    "fuck",
+    "fucker",
+    "fucking",
+    "motherfucker",
+    "shit",
+    "slut",
+    "whore",
+)
 
 
 def read_words(path):
@@ -35,7 +49,10 @@ class WordList:
     def share(self, text):
         """The part of the words of a text that a phrase of the list begins at."""
         words = words_in(text)
-        hits = sum(any(tuple(words[i:i + n]) in self.phrases for n in range(1, self.longest + 1)) for i in range(len(words)))
+        hits = sum(
+            any(tuple(words[i : i + n]) in self.phrases for n in range(1, self.longest + 1))
+            for i in range(len(words))
+        )
         return hits / max(len(words), 1)
 
     def clean(self, most=0.01):

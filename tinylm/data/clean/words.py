@@ -4,6 +4,7 @@ In scripts without spaces each letter is a word of its own (writing.py). Two wor
 their NFKC forms are, without regard to case (Unicode's UAX #15 and UAX #31). Read next:
 quality.py, dedup.py; generate/retrieval/bm25.py.
 """
+
 import unicodedata
 
 import regex
@@ -26,7 +27,7 @@ _SHORT_WORDS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}]")
 def comparable(text):
     """`text` in the form in which words are compared: NFKC, case folded, without joiners."""
     folded = unicodedata.normalize("NFKC", stream_safe(text.translate(_JOINERS))).casefold()
-    return unicodedata.normalize("NFC", folded)             # folding may take a letter apart again
+    return unicodedata.normalize("NFC", folded)  # folding may take a letter apart again
 
 
 def words(text):
@@ -49,4 +50,6 @@ def pieces_per_word(pieces):
     if not mostly_unspaced(pieces):
         return 1
     short = sum(_SHORT_WORDS.match(piece) is not None for piece in pieces)
-    return 2 if 2 * short > len(pieces) else 4
+    if 2 * short > len(pieces):
+        return 2
+    return 4

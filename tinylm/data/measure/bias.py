@@ -1,19 +1,36 @@
 """Does the text pair some words with one gender? Measured on a model, and mended in the data.
 
-A corpus in which nurses are women teaches a model that they are (book section 2.2.1). The probe asks a model for both
-continuations of the same sentence and compares; counterfactual augmentation (Zhao et al. 2018; Lu et al. 2020) adds every
-document once more with the gendered words swapped, after which both are equally frequent everywhere. Word lists
-know no grammar: "her" is "him" or "his", and the swap settles for one. Read next: mix/mixture.py.
+A corpus in which nurses are women teaches a model that they are (book section 2.2.1). The probe
+asks a model for both continuations of the same sentence and compares; counterfactual augmentation
+(Zhao et al. 2018; Lu et al. 2020) adds every document once more with the gendered words swapped,
+after which both are equally frequent everywhere. Word lists know no grammar: "her" is "him" or
+"his", and the swap settles for one. Read next: mix/mixture.py.
 """
+
 from tinylm.writing import composed, replaced
 
-PAIRS = (("he", "she"), ("him", "her"), ("himself", "herself"), ("man", "woman"), ("men", "women"), ("boy", "girl"),
-         ("boys", "girls"), ("father", "mother"), ("son", "daughter"), ("brother", "sister"), ("husband", "wife"),
-         ("mr", "ms"), ("sir", "madam"), ("king", "queen"), ("uncle", "aunt"))
+PAIRS = (
+    ("he", "she"),
+    ("him", "her"),
+    ("himself", "herself"),
+    ("man", "woman"),
+    ("men", "women"),
+    ("boy", "girl"),
+    ("boys", "girls"),
+    ("father", "mother"),
+    ("son", "daughter"),
+    ("brother", "sister"),
+    ("husband", "wife"),
+    ("mr", "ms"),
+    ("sir", "madam"),
+    ("king", "queen"),
+    ("uncle", "aunt"),
+)
 
 
 def log_odds(log_probability, template, first, second):
-    """log P(template with first) - log P(template with second), in nats: 0 for a model without a preference.
+    """log P(template with first) - log P(template with second), in nats: 0 for a model without a
+    preference.
 
     log_probability  function text -> number, `CharNGram.log_probability` or a language model's
     template         str with one "{}", such as "The nurse said that {}"
@@ -24,7 +41,8 @@ def log_odds(log_probability, template, first, second):
 class Swap:
     """A change of texts: each word of a pair becomes the other, keeping "he", "He" and "HE" apart.
 
-    pairs  of words in lower case; a word may stand in one pair only, so that swapping twice gives the text back
+    pairs  of words in lower case; a word may stand in one pair only, so that swapping twice gives
+           the text back
     """
 
     def __init__(self, pairs=PAIRS):
@@ -37,7 +55,11 @@ class Swap:
         other = self.other.get(word.lower())
         if other is None:
             return None
-        return other.upper() if word.isupper() and len(word) > 1 else other.capitalize() if word[0].isupper() else other
+        if word.isupper() and len(word) > 1:
+            return other.upper()
+        if word[0].isupper():
+            return other.capitalize()
+        return other
 
 
 def balanced(documents, swap=None):

@@ -1,12 +1,14 @@
 """Learning from what a model wrote: the rare dies out   (book section 2.2.1; Shumailov et al. 2024)
 
-The smallest model there is, a table of probabilities, counts n words drawn from its predecessor, and so on. A word that is not
-drawn once is gone for good. The chance H = 1 - sum p^2 that two draws differ shrinks on average by 1 - 1/n a generation,
+The smallest model there is, a table of probabilities, counts n words drawn from its predecessor,
+and so on. A word that is not drawn once is gone for good. The chance H = 1 - sum p^2 that two draws
+differ shrinks on average by 1 - 1/n a generation,
 
     E[H_g] = H_0 (1 - 1/n)^g        (the same sum as genetic drift: Wright 1931)
 
 until one word is left. Real text mixed in every time stops the decay.
 """
+
 import numpy as np
 
 from tinylm.errors import ConfigError
@@ -32,7 +34,9 @@ def generations(p, n, rounds, rng, real=0.0):
     returns  (rounds + 1, V), the first of them p
     """
     if not 0 <= real <= 1 or n < 1:
-        raise ConfigError(f"generations: {n} draws with a share {real} of real text: needs at least 1 and a share in [0, 1]")
+        raise ConfigError(
+            f"generations: {n} draws with a share {real} of real text: needs at least 1 and a share in [0, 1]"
+        )
     found, kept = [np.asarray(p, np.float64)], round(real * n)
     for _ in range(rounds):
         counts = rng.multinomial(n - kept, found[-1]) + rng.multinomial(kept, found[0])

@@ -1,14 +1,16 @@
 """How much of one training text does a model know by heart?
 
-Put a random secret, a *canary*, into the training text, and see how high the trained model ranks it among all secrets that
-could have been (Carlini et al. 2019):
+Put a random secret, a *canary*, into the training text, and see how high the trained model ranks it
+among all secrets that could have been (Carlini et al. 2019):
 
     exposure(s) = log2 (number of candidates) - log2 (rank of s by loss)
 
-A canary that was never seen ranks anywhere, and has exposure 1.44 = log2 e on average; one that ranks first
-has log2 of the number of candidates, all its bits. Exposure grows with the copies, which is why near duplicates and
-personal data are removed (book section 2.2.1; clean/dedup.py, clean/privacy.py). A model is any function text -> loss.
+A canary that was never seen ranks anywhere, and has exposure 1.44 = log2 e on average; one that
+ranks first has log2 of the number of candidates, all its bits. Exposure grows with the copies,
+which is why near duplicates and personal data are removed (book section 2.2.1; clean/dedup.py,
+clean/privacy.py). A model is any function text -> loss.
 """
+
 import math
 
 import numpy as np
@@ -36,7 +38,8 @@ def with_canary(documents, canary, copies, seed=0):
 
 
 def exposure(loss, canary, candidates):
-    """log2 of the number of candidates over the rank of the canary among them, the smallest loss being rank 1.
+    """log2 of the number of candidates over the rank of the canary among them, the smallest loss
+    being rank 1.
 
     loss        function text -> number, such as minus the log-probability
     canary      str

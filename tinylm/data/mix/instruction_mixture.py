@@ -1,10 +1,13 @@
-"""Which instructions a model is tuned on: how many tasks, how much of each, and which samples are good enough.
+"""Which instructions a model is tuned on: how many tasks, how much of each, and which samples are
+good enough.
 
-What counts in instruction data is the number of kinds of tasks (Chung et al. 2022), their balance, and quality before
-quantity: a thousand good samples can do what fifty thousand do (Zhou et al. 2023, LIMA; Chen et al. 2023, AlpaGasus, which
-keeps what a judge scores high). Instructions can also be put into the pre-training text itself, the first of the book's two
-methods (section 2.1.3). Read next: finetune/instruct/conversations.py.
+What counts in instruction data is the number of kinds of tasks (Chung et al. 2022), their balance,
+and quality before quantity: a thousand good samples can do what fifty thousand do (Zhou et al.
+2023, LIMA; Chen et al. 2023, AlpaGasus, which keeps what a judge scores high). Instructions can
+also be put into the pre-training text itself, the first of the book's two methods (section 2.1.3).
+Read next: finetune/instruct/conversations.py.
 """
+
 import itertools
 from collections import Counter
 from functools import lru_cache
@@ -17,7 +20,9 @@ from tinylm.errors import ConfigError
 
 
 def by_task(samples):
-    """Samples sorted into their tasks: dict name -> list, names and samples in the order of appearance."""
+    """Samples sorted into their tasks: dict name -> list, names and samples in the order of
+    appearance.
+    """
     found = {}
     for sample in samples:
         found.setdefault(sample.task, []).append(sample)
@@ -27,7 +32,8 @@ def by_task(samples):
 def some_tasks(samples, count, seed=0):
     """The samples of `count` tasks drawn at random; for the same seed, fewer tasks are among more.
 
-    That last property makes a curve over the number of tasks one of growing sets, and its noise smaller.
+    That last property makes a curve over the number of tasks one of growing sets, and its noise
+    smaller.
     raises   ConfigError if there are not so many tasks
     """
     tasks = list(by_task(samples))
@@ -38,7 +44,8 @@ def some_tasks(samples, count, seed=0):
 
 
 def task_weights(samples, temperature=1.0, limit=np.inf):
-    """The chance of each task when samples are drawn: min(n, limit)^(1/temperature), normalized   (Raffel et al. 2020, 3.5.2)
+    """The chance of each task when samples are drawn: min(n, limit)^(1/temperature), normalized
+    (Raffel et al. 2020, 3.5.2)
 
     limit    samples of a task that count at most, so that a huge task does not drown the others
     returns  dict name -> chance
@@ -51,7 +58,8 @@ def task_weights(samples, temperature=1.0, limit=np.inf):
 
 
 def mix_tasks(samples, count, temperature=1.0, limit=np.inf, seed=0):
-    """`count` samples, each of a task drawn by task_weights; a task is read through in a shuffled order, again and again.
+    """`count` samples, each of a task drawn by task_weights; a task is read through in a shuffled
+    order, again and again.
 
     returns  list
     """
@@ -75,8 +83,9 @@ def _order(n, seed, source, epoch):
 def filtered(samples, *complaints):
     """The samples that nobody complains of.
 
-    complaints  functions sample -> why it is not wanted, or None; the first complaint counts. A judge that scores
-                (AlpaGasus) is one: lambda sample: None if score(sample) >= 4.5 else "scored low"
+    complaints  functions sample -> why it is not wanted, or None; the first complaint counts. A
+                judge that scores (AlpaGasus) is one: lambda sample: None if score(sample) >= 4.5
+                else "scored low"
     returns     list of samples kept, Counter of complaints
     """
     kept, reasons = [], Counter()
@@ -92,15 +101,21 @@ def filtered(samples, *complaints):
 def empty_answer(sample):
     """A complaint: some answer has nothing in it, or there is none."""
     said = [message["content"] for message in sample.messages() if message["role"] == "assistant"]
-    return None if said and all(map(str.strip, said)) else "empty answer"
+    if said and all(map(str.strip, said)):
+        return None
+    return "empty answer"
 
 
 def answer_repeats_question(sample):
     """A complaint: an answer is what was just asked, word for word."""
     messages = sample.messages()
-    same = any(after["role"] == "assistant" and after["content"].strip() == before["content"].strip()
-               for before, after in itertools.pairwise(messages))
-    return "answer repeats the question" if same else None
+    same = any(
+        after["role"] == "assistant" and after["content"].strip() == before["content"].strip()
+        for before, after in itertools.pairwise(messages)
+    )
+    if same:
+        return "answer repeats the question"
+    return None
 
 
 def seen_before():
@@ -113,20 +128,27 @@ def seen_before():
             return "seen before"
         seen.add(told)
         return None
+
     return complain
 
 
 def longer_than(characters):
     """A complaint: the conversation has more characters than that."""
+
     def complain(sample):
-        return "too long" if sum(len(message["content"]) for message in sample.messages()) > characters else None
+        if sum(len(message["content"]) for message in sample.messages()) > characters:
+            return "too long"
+        return None
+
     return complain
 
 
 def mix_datasets(corpus, instructions, ratio, seed=0):
-    """Pre-training text with instructions among it: the book's first method of teaching them   (section 2.1.3)
+    """Pre-training text with instructions among it: the book's first method of teaching them
+    (section 2.1.3)
 
-    corpus        list of documents: texts or token ids, whatever the instructions are written as too
+    corpus        list of documents: texts or token ids, whatever the instructions are written as
+                  too
     instructions  list of the same kind
     ratio         share of documents that are instructions, in [0, 1]
     yields        documents without end; each side begins anew when it is through
@@ -135,5 +157,7 @@ def mix_datasets(corpus, instructions, ratio, seed=0):
         raise ConfigError(f"mix_datasets: ratio {ratio} must be from 0 to 1")
     sides = [(corpus, 1 - ratio), (instructions, ratio)]
     used = [(side, weight) for side, weight in sides if weight > 0]
-    mixed = MixtureSampler([weight for _, weight in used], seed=seed).mix([lambda side=side: side for side, _ in used])
+    mixed = MixtureSampler([weight for _, weight in used], seed=seed).mix(
+        [lambda side=side: side for side, _ in used]
+    )
     return (document for _, document in mixed)

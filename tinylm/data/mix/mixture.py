@@ -1,12 +1,16 @@
-"""Several sources in one stream: web, books, code; English and the languages of which there is little.
+"""Several sources in one stream: web, books, code; English and the languages of which there is
+little.
 
-Drawn in proportion to their sizes, small sources hardly count. With a temperature T the chance of source i is
+Drawn in proportion to their sizes, small sources hardly count. With a temperature T the chance of
+source i is
 
     p_i = n_i^(1/T) / sum_j n_j^(1/T),
 
-T = 1 being proportional and T -> infinity uniform (Conneau et al. 2020, who write alpha = 1/T; book section 2.2.1). What a
-small source gains in weight it pays in repetition: `epochs` says how often each is read. Read next: read/shards.py.
+T = 1 being proportional and T -> infinity uniform (Conneau et al. 2020, who write alpha = 1/T; book
+section 2.2.1). What a small source gains in weight it pays in repetition: `epochs` says how often
+each is read. Read next: read/shards.py.
 """
+
 import itertools
 import math
 
@@ -26,21 +30,28 @@ def mixture_weights(sizes, temperature=1.0):
     """
     sizes = np.asarray(sizes, np.float64)
     if sizes.ndim != 1 or not len(sizes) or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ConfigError(f"mixture: sizes are {sizes.tolist()}; every source needs a positive number")
+        raise ConfigError(
+            f"mixture: sizes are {sizes.tolist()}; every source needs a positive number"
+        )
     if not temperature > 0:
-        raise ConfigError(f"mixture: temperature is {temperature}; it must be positive (1: by size, inf: all alike)")
+        raise ConfigError(
+            f"mixture: temperature is {temperature}; it must be positive (1: by size, inf: all alike)"
+        )
     logs = np.log(sizes) / temperature if temperature != math.inf else np.zeros(len(sizes))
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
 
 def epochs(sizes, weights, total):
-    """How often each source is read through when `total` is drawn from all: total * p_i / n_i. Returns (N,) float64."""
+    """How often each source is read through when `total` is drawn from all: total * p_i / n_i.
+    Returns (N,) float64.
+    """
     return total * np.asarray(weights, np.float64) / np.asarray(sizes, np.float64)
 
 
 class MixtureSampler:
-    """Which source comes next, as a function of the position: any worker knows it, and a run resumes from one integer.
+    """Which source comes next, as a function of the position: any worker knows it, and a run
+    resumes from one integer.
 
     weights      (N,) positive numbers, in proportion to which sources are drawn at temperature 1
     temperature  see `mixture_weights`
@@ -48,7 +59,7 @@ class MixtureSampler:
 
     def __init__(self, weights, temperature=1.0, seed=0):
         self.weights, self.seed = mixture_weights(weights, temperature), int(seed)
-        self._limits = np.cumsum(self.weights)[:-1]         # the last limit is 1
+        self._limits = np.cumsum(self.weights)[:-1]  # the last limit is 1
 
     def sources(self, first, count):
         """The sources of the draws first .. first+count-1. Returns (count,) int64 in 0 .. N - 1."""
@@ -56,7 +67,7 @@ class MixtureSampler:
         for block in range(first // 1024, (first + count - 1) // 1024 + 1):
             drawn.append(Random(self.seed, "mixture", block).uniform((1024,), np.float64))
         start = first - first // 1024 * 1024
-        u = np.concatenate(drawn)[start:start + count] if drawn else np.empty(0)
+        u = np.concatenate(drawn)[start : start + count] if drawn else np.empty(0)
         return np.searchsorted(self._limits, u, side="right")
 
     def mix(self, makers, first=0):
@@ -77,6 +88,8 @@ class MixtureSampler:
                     streams[source] = iter(makers[source]())
                     document = next(streams[source], None)
                     if document is None:
-                        raise ConfigError(f"mixture: source {source} has no document: take it out of the mixture")
+                        raise ConfigError(
+                            f"mixture: source {source} has no document: take it out of the mixture"
+                        )
                 if at >= first:
                     yield source, document

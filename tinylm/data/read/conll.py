@@ -7,6 +7,7 @@
 Columns are counted as conlleval, the shared tasks' own script, counts them: every line of a file
 has as many as the first. Read next: conllu.py; finetune/tasks/tagging.py, which learns the tags.
 """
+
 import re
 
 from tinylm.data.read.conllu import read_conllu as read_conllu
@@ -44,13 +45,18 @@ def read_conll(path, word=0, tag=-1, scheme=""):
         words, tags = [], []
         for number, line in block:
             row = _columns(path, number, line)
-            width = len(row) if width is None else width
+            if width is None:
+                width = len(row)
             if len(row) < need:
-                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), "
-                                f"a word and a tag need {need}")
+                raise DataError(
+                    f"{path}, line {number}: {line!r:.80} has {len(row)} column(s), "
+                    f"a word and a tag need {need}"
+                )
             if len(row) != width:
-                raise DataError(f"{path}, line {number}: {line!r:.80} has {len(row)} columns, "
-                                f"the lines before have {width}")
+                raise DataError(
+                    f"{path}, line {number}: {line!r:.80} has {len(row)} columns, "
+                    f"the lines before have {width}"
+                )
             words.append(row[word])
             tags.append(row[tag])
         numbers.append([number for number, _ in block])
@@ -82,8 +88,9 @@ def _columns(path, number, line):
         return [cell for cell in line.split(" ") if cell]
     row = [cell.strip(" ") for cell in line.split("\t")]
     if "" in row:
-        raise DataError(f"{path}, line {number}: column {row.index('') + 1} of {line!r:.80} is "
-                        "empty")
+        raise DataError(
+            f"{path}, line {number}: column {row.index('') + 1} of {line!r:.80} is empty"
+        )
     return row
 
 
@@ -97,7 +104,7 @@ def _check_scheme(path, numbers, tags, scheme):
     if None in faults:
         return
     number, what = max(faults)
-    mend = "" if scheme else "; scheme=\"any\" reads tags unchecked"
+    mend = "" if scheme else '; scheme="any" reads tags unchecked'
     raise DataError(f"{path}, line {number}: {what}{mend}")
 
 
@@ -118,7 +125,9 @@ def _fault(numbers, tags, scheme):
 def _mark(tag, scheme):
     """(mark, type) of a tag, None if the scheme has no such."""
     mark, _, kind = tag.partition("-")
-    return (mark, kind) if kind and len(mark) == 1 and mark in _MARKS[scheme] else None
+    if kind and len(mark) == 1 and mark in _MARKS[scheme]:
+        return (mark, kind)
+    return None
 
 
 def _follows(before, now, scheme):
@@ -144,7 +153,9 @@ def write_conll(path, sentences):
     for words, tags in sentences:
         odd = [x for x in (*words, *tags) if x.split() != [x]]
         if len(words) != len(tags) or odd:
-            raise DataError(f"write_conll: {len(words)} words and {len(tags)} tags must be as "
-                            f"many, without white space: {words}")
+            raise DataError(
+                f"write_conll: {len(words)} words and {len(tags)} tags must be as "
+                f"many, without white space: {words}"
+            )
         text += [f"{w}\t{t}\n" for w, t in zip(words, tags)] + ["\n"]
     write_text(path, "".join(text))

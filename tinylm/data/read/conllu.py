@@ -10,18 +10,22 @@
 What the format's own validator refuses at its level 1, and heads that are no tree, is refused.
 Read next: finetune/tasks/tagging.py.
 """
+
 import re
 
 from tinylm.errors import DataError
 from tinylm.reading import numbered_lines
 
 _NUMBER = "[1-9][0-9]{0,8}"
-_ID = re.compile(rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})"
-                 rf"|(?P<after>0|{_NUMBER})\.(?P<empty>{_NUMBER})")
+_ID = re.compile(
+    rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})"
+    rf"|(?P<after>0|{_NUMBER})\.(?P<empty>{_NUMBER})"
+)
 _HEAD = re.compile(rf"_|0|{_NUMBER}")
 _NAMES = "ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC".split()
-UPOS = frozenset("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB "
-                 "X _".split())
+UPOS = frozenset(
+    "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X _".split()
+)
 _MAY_HAVE_SPACES = ("FORM", "LEMMA", "MISC")
 _FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
 
@@ -74,8 +78,10 @@ class _Sentence:
         self.line = number
         if line.startswith("#"):
             if self.started:
-                raise DataError("is a comment inside a sentence: comments stand before its "
-                                "first word, and an empty line ends a sentence")
+                raise DataError(
+                    "is a comment inside a sentence: comments stand before its "
+                    "first word, and an empty line ends a sentence"
+                )
             return
         self.started = True
         row = line.split("\t")
@@ -83,8 +89,7 @@ class _Sentence:
             raise DataError(f"has {len(row)} columns between tabs, CoNLL-U has 10")
         for name, cell in zip(_NAMES, row):
             if not cell or cell != cell.strip():
-                raise DataError(f"has an empty {name}, or spaces around it: \"_\" stands for "
-                                "nothing")
+                raise DataError(f'has an empty {name}, or spaces around it: "_" stands for nothing')
             if name not in _MAY_HAVE_SPACES and len(cell.split()) > 1:
                 raise DataError(f"has white space inside {name}")
         found = _ID.fullmatch(row[0])
@@ -102,8 +107,9 @@ class _Sentence:
         if number != len(self.rows) + 1:
             raise DataError(f"has the ID {number} where {len(self.rows) + 1} is next")
         if row[3] not in UPOS:
-            raise DataError(f"has the UPOS {row[3]!r:.40}, which is none of "
-                            f"{' '.join(sorted(UPOS))}")
+            raise DataError(
+                f"has the UPOS {row[3]!r:.40}, which is none of {' '.join(sorted(UPOS))}"
+            )
         if not _HEAD.fullmatch(row[6]):
             raise DataError(f"has the HEAD {row[6]!r:.40}: a head is the ID of a word, or 0")
         if row[6] == str(number):
@@ -114,8 +120,10 @@ class _Sentence:
 
     def _token(self, first, last, row):
         if first != len(self.rows) + 1 or last <= first or first <= self.token_end:
-            raise DataError(f"has the ID {first}-{last}: a range stands before its first word, "
-                            "has two words or more, and none of another range")
+            raise DataError(
+                f"has the ID {first}-{last}: a range stands before its first word, "
+                "has two words or more, and none of another range"
+            )
         # Typo=Yes may stand in FEATS; all else is told of the words.
         if any(row[i] != "_" for i in (2, 3, 4, 6, 7, 8)) or row[5] not in ("_", "Typo=Yes"):
             raise DataError("is a range: only FORM and MISC, and Typo=Yes, may stand in it")
@@ -123,8 +131,9 @@ class _Sentence:
 
     def _empty(self, after, empty, row):
         if after != len(self.rows) or empty != self.empty + 1:
-            raise DataError(f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} "
-                            "would be next")
+            raise DataError(
+                f"has the ID {after}.{empty}: {len(self.rows)}.{self.empty + 1} would be next"
+            )
         if row[6] != "_" or row[7] != "_":
             raise DataError("is an empty node, which has no HEAD and no DEPREL")
         self.empty = empty
@@ -172,5 +181,6 @@ def _check_features(cell):
     features = [] if cell == "_" else cell.split("|")
     names = [feature.partition("=")[0] for feature in features]
     if not all(map(_FEATURE.fullmatch, features)) or len(set(names)) < len(names):
-        raise DataError(f"has the FEATS {cell!r:.80}: Name=Value|Name=Value is the form, each "
-                        "name once")
+        raise DataError(
+            f"has the FEATS {cell!r:.80}: Name=Value|Name=Value is the form, each name once"
+        )

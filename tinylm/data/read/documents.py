@@ -4,6 +4,7 @@ What counts as one document decides what filters judge and duplicates are compar
 document is in memory at a time. Read first: text.py, which reads the characters; read next:
 clean/pipeline.py.
 """
+
 from tinylm.data.read.sources import text_files
 from tinylm.data.read.text import holds_json_lines, json_texts, stream_text
 from tinylm.errors import ConfigError
@@ -28,7 +29,7 @@ def read_documents(paths, unit="auto", key="text", bad=None):
     files = text_files(paths)
     for file in files:
         if len(files) > 1 and file.is_file() and file.stat().st_size == 0:
-            continue                                        # such as __init__.py
+            continue  # such as __init__.py
         if unit == "auto" and holds_json_lines(file):
             found = json_texts(file, key, bad)
         elif unit in ("auto", "file"):

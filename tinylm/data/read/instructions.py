@@ -1,10 +1,13 @@
 """Instructions and their answers, from the files in which people keep them   (book section 2.1.3)
 
-A sample of fine-tuning data says what is to be done, maybe on what, and what a good answer is; a conversation is several of
-these in turns. Files differ in the names of their fields only: Alpaca's instruction / input / output, the seed tasks of
-self-instruct (Wang et al. 2023), prompt / completion, OpenAI's messages, ShareGPT's conversations (messages.py), and pairs of
-a chosen and a rejected answer. A field whose meaning would be passed over is refused. Read next: mix/instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
+A sample of fine-tuning data says what is to be done, maybe on what, and what a good answer is; a
+conversation is several of these in turns. Files differ in the names of their fields only: Alpaca's
+instruction / input / output, the seed tasks of self-instruct (Wang et al. 2023), prompt /
+completion, OpenAI's messages, ShareGPT's conversations (messages.py), and pairs of a chosen and a
+rejected answer. A field whose meaning would be passed over is refused. Read next:
+mix/instruction_mixture.py; finetune/instruct/conversations.py, which makes tokens of them.
 """
+
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +19,8 @@ from tinylm.reading import json_values, numbered_lines, refuse, strict_json
 
 @dataclass(frozen=True)
 class Instruction:
-    """One sample (x, y): x is system information, an instruction and what the user gives with it; y is the output.
+    """One sample (x, y): x is system information, an instruction and what the user gives with it; y
+    is the output.
 
     task     name of the kind of task, for mixtures; "" if it has none
     """
@@ -30,12 +34,18 @@ class Instruction:
     @property
     def user(self):
         """What the user says: the instruction and, on the next line, the input."""
-        return f"{self.instruction}\n{self.input}" if self.input else self.instruction
+        if self.input:
+            return f"{self.instruction}\n{self.input}"
+        return self.instruction
 
     def messages(self):
         """The sample as a conversation of one turn: list of {"role", "content"}."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": self.user}, {"role": "assistant", "content": self.output}]
+        return [
+            *system,
+            {"role": "user", "content": self.user},
+            {"role": "assistant", "content": self.output},
+        ]
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,10 @@ class Conversation:
     def messages(self):
         """list of {"role", "content", ...}."""
         more = self.more or ({},) * len(self.turns)
-        return [{"role": role, "content": content, **rest}
-                for (role, content), rest in zip(self.turns, more)]
+        return [
+            {"role": role, "content": content, **rest}
+            for (role, content), rest in zip(self.turns, more)
+        ]
 
 
 @dataclass(frozen=True)
@@ -74,17 +86,20 @@ class Preference:
 def read_instructions(path, bad=None):
     """The samples of a file of instructions or conversations.
 
-    path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this module. Of a pair of a
-             chosen and a rejected answer, "output" counts, or else the chosen one
+    path     a JSON file with a list, or JSON lines (may be .gz); fields: see the docstring of this
+             module. Of a pair of a chosen and a rejected answer, "output" counts, or else the
+             chosen one
     bad      reading.BadLines that takes records that cannot be read; by default they raise
-    returns  list of Instruction and Conversation, in the order of the file; a seed task gives one for each of its instances
+    returns  list of Instruction and Conversation, in the order of the file; a seed task gives one
+             for each of its instances
     raises   DataError with the place of the first that cannot be read, or if there is none
     """
     return _read(path, _samples, bad)
 
 
 def read_preferences(path, bad=None):
-    """The pairs of a file with "chosen" and "rejected", and "prompt" or "instruction" (and "input").
+    """The pairs of a file with "chosen" and "rejected", and "prompt" or "instruction" (and
+    "input").
 
     returns  list of Preference
     raises   as read_instructions
@@ -93,13 +108,16 @@ def read_preferences(path, bad=None):
 
 
 def as_sample(record):
-    """An Instruction or a Conversation of a dict with the fields of a file, or of a list of messages.
+    """An Instruction or a Conversation of a dict with the fields of a file, or of a list of
+    messages.
 
     raises   DataError if nothing of the kind is in it, or it holds several
     """
     found = _samples({"messages": record} if isinstance(record, list) else record)
     if len(found) != 1:
-        raise DataError(f"as_sample: the record has {len(found)} instances; it must have one: {record!r:.100}")
+        raise DataError(
+            f"as_sample: the record has {len(found)} instances; it must have one: {record!r:.100}"
+        )
     return found[0]
 
 
@@ -111,21 +129,25 @@ def _read(path, make, bad):
         except DataError as error:
             refuse(f"{path}, {place}: {error}", bad)
     if not found:
-        raise DataError(f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count))
+        raise DataError(
+            f"{path} holds no sample at all" + " that can be read" * bool(bad and bad.count)
+        )
     return found
 
 
 def _records(path, bad):
     """(where, parsed JSON) of every record of a file."""
-    lines = list(numbered_lines(path, bad))                 # once: a pipe cannot be read again
+    lines = list(numbered_lines(path, bad))  # once: a pipe cannot be read again
     first = next((line for _, line in lines if line.strip()), "")
     if not first.lstrip().startswith("["):
         return ((f"line {number}", record) for number, record in json_values(lines, path, bad))
     try:
         found = strict_json("\n".join(line for _, line in lines))
     except ValueError as error:
-        raise DataError(f"instructions: {path}, the list is no JSON ({error}): give a list of "
-                        "objects, or one object a line") from None
+        raise DataError(
+            f"instructions: {path}, the list is no JSON ({error}): give a list of "
+            "objects, or one object a line"
+        ) from None
     return [(f"record {i}", record) for i, record in enumerate(found, 1)]
 
 
@@ -147,8 +169,10 @@ def _samples(record):
         messages = read_messages(record["chosen"])
         return [_talk(messages, record, ("chosen", "rejected"), task, system)]
     if not asked or not answers:
-        raise DataError(f"the fields {', '.join(map(repr, record)) or '(none)'} are of no form that is known: instruction, input, "
-                        "output; prompt, completion; messages; conversations; instruction, instances")
+        raise DataError(
+            f"the fields {', '.join(map(repr, record)) or '(none)'} are of no form that is known: instruction, input, "
+            "output; prompt, completion; messages; conversations; instruction, instances"
+        )
     _one_of(asked)
     _one_of(answers)
     pair = [asked[0], answers[0]]
@@ -166,16 +190,20 @@ _ANSWERS = ("output", "completion", "response", "answer", "chosen")
 _INPUT, _SYSTEM = ("input", "context"), ("system", "system_prompt")
 _GIVEN = ("tools", "documents", "chat_template_kwargs")
 # What says where a sample comes from, and changes nothing about it.
-_ABOUT = frozenset("""id idx index name source category is_classification prompt_id text url license
-    lang language dataset created_at timestamp split topic title subset""".split())
+_ABOUT = frozenset(
+    """id idx index name source category is_classification prompt_id text url license
+    lang language dataset created_at timestamp split topic title subset""".split()
+)
 
 
 def _only(record, *names):
     """Refuse a field whose meaning would be passed over."""
     unread = [name for name in record if name not in (*names, *_ABOUT)]
     if unread:
-        raise DataError(f"the field {unread[0]!r} is not read in a sample of this form; take it "
-                        "out, or write what it means into the text")
+        raise DataError(
+            f"the field {unread[0]!r} is not read in a sample of this form; take it "
+            "out, or write what it means into the text"
+        )
 
 
 def _found(record, names):
@@ -185,14 +213,17 @@ def _found(record, names):
 def _one_of(names):
     """Refuse two names of the same thing."""
     if len(names) > 1:
-        raise DataError(f"the fields {names[0]!r} and {names[1]!r} are both there: which of them "
-                        "counts?")
+        raise DataError(
+            f"the fields {names[0]!r} and {names[1]!r} are both there: which of them counts?"
+        )
 
 
 def _system(record):
     names = _found(record, _SYSTEM)
     _one_of(names)
-    return _text(record, names[0], "") if names else ""
+    if names:
+        return _text(record, names[0], "")
+    return ""
 
 
 def _seed_task(record, task, system):
@@ -205,8 +236,9 @@ def _seed_task(record, task, system):
         _only(one, "output", *_INPUT)
     task = task or _text(record, "name", "")
     asked = _text(record, "instruction")
-    return [Instruction(asked, _text(one, "output"), _input(one), system, task)
-            for one in instances]
+    return [
+        Instruction(asked, _text(one, "output"), _input(one), system, task) for one in instances
+    ]
 
 
 def _conversation(record, talks, task, system):
@@ -215,8 +247,9 @@ def _conversation(record, talks, task, system):
     messages = read_messages(record[talks[0]])
     first = next((message["content"] for message in messages if message["role"] == "user"), None)
     if record.get("prompt", first) != first:
-        raise DataError("the field 'prompt' is not the first message of the user in the "
-                        "conversation beside it")
+        raise DataError(
+            "the field 'prompt' is not the first message of the user in the conversation beside it"
+        )
     return _talk(messages, record, (talks[0], "prompt"), task, system)
 
 
@@ -235,8 +268,10 @@ def _talk(messages, record, fields, task, system, asked=0):
     if system:
         messages, asked = [{"role": "system", "content": system}, *messages], asked + bool(asked)
     turns = tuple((message["role"], message["content"]) for message in messages)
-    more = tuple({key: value for key, value in message.items() if key not in ("role", "content")}
-                 for message in messages)
+    more = tuple(
+        {key: value for key, value in message.items() if key not in ("role", "content")}
+        for message in messages
+    )
     return Conversation(turns, task, more if any(more) else (), asked, _given(record))
 
 
@@ -245,7 +280,7 @@ def _given(record):
     found = {}
     for name in ("tools", "documents"):
         value = record.get(name)
-        if isinstance(value, str):                           # files with one column of text a field
+        if isinstance(value, str):  # files with one column of text a field
             try:
                 value = strict_json(value)
             except ValueError as error:
@@ -280,25 +315,35 @@ def _messages_preference(record):
     prompt = read_messages(record["prompt"]) if "prompt" in record else []
     chosen, rejected = (prompt + read_messages(record[name]) for name in ("chosen", "rejected"))
     roles = [[message["role"] for message in messages] for messages in (chosen, rejected)]
-    if roles != [["user", "assistant"]] * 2 or chosen[0] != rejected[0] or any(
-            set(message) - {"role", "content"} for message in chosen + rejected):
-        raise DataError("a pair of lists of messages is read where both are one question, the "
-                        "same, and one answer")
+    if (
+        roles != [["user", "assistant"]] * 2
+        or chosen[0] != rejected[0]
+        or any(set(message) - {"role", "content"} for message in chosen + rejected)
+    ):
+        raise DataError(
+            "a pair of lists of messages is read where both are one question, the "
+            "same, and one answer"
+        )
     return Preference(chosen[0]["content"], chosen[1]["content"], rejected[1]["content"])
 
 
 _NEEDED = object()
-_HALF = re.compile("[\ud800-\udfff]")                   # of a pair of surrogates (UTF-16)
+_HALF = re.compile("[\ud800-\udfff]")  # of a pair of surrogates (UTF-16)
 
 
 def _text(record, field, default=_NEEDED):
     value = record.get(field, default)
-    if value is None and default is not _NEEDED:             # null where a field may be left out
+    if value is None and default is not _NEEDED:  # null where a field may be left out
         return default
     if not isinstance(value, str):
-        raise DataError(f"the field {field!r} " + ("is missing" if value is _NEEDED else f"must be text, not {value!r:.60}"))
-    if not value.isascii() and _HALF.search(value):          # what no file of UTF-8 can hold
-        raise DataError(f"the field {field!r} has half a character (\\ud800 to \\udfff): {value!r:.60}")
+        raise DataError(
+            f"the field {field!r} "
+            + ("is missing" if value is _NEEDED else f"must be text, not {value!r:.60}")
+        )
+    if not value.isascii() and _HALF.search(value):  # what no file of UTF-8 can hold
+        raise DataError(
+            f"the field {field!r} has half a character (\\ud800 to \\udfff): {value!r:.60}"
+        )
     return value
 
 
@@ -306,27 +351,57 @@ def _input(record):
     names = _found(record, _INPUT)
     _one_of(names)
     text = _text(record, names[0], "") if names else ""
-    return "" if text.strip().lower() == "<noinput>" else text           # how self-instruct writes that there is none
+    return (
+        "" if text.strip().lower() == "<noinput>" else text
+    )  # how self-instruct writes that there is none
 
 
 # The book's own samples: three phrasings of one task, and four more kinds of tasks (section 2.1.3).
 _SENTENCE = "LLMs are powerful models but are expensive to build."
 BOOK_EXAMPLES = (
-    Instruction("Read the following sentence, and answer whether it is grammatically correct.", "Yes", _SENTENCE, task="grammar"),
-    Instruction(f"{_SENTENCE}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No", "Yes", task="grammar"),
-    Instruction("Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors.", "Yes",
-                _SENTENCE, task="grammar"),
-    Instruction("Write a short story about three characters.", "At twilight Andy, his loyal dog Rocket and his friend Jane came "
-                "upon a hidden garden of ancient trees, where the wind whispered. There they shared their dreams and secrets, and "
-                "under the stars they made a pact to look for magic in the ordinary: the real adventure was the time they spent "
-                "together, each day a treasure to be discovered.",
-                "Character 1: A boy named Andy.\nCharacter 2: Andy's dog.\nCharacter 3: Andy's friend, Jane.", task="story"),
-    Instruction("Show me a recipe for making ice cream.", "Ingredients: 2 cups heavy cream, 1 cup milk, 3/4 cup sugar, 2 teaspoons "
-                "vanilla extract, a pinch of salt.\n1. Whisk everything until the sugar dissolves.\n2. Chill in the fridge for 2 "
-                "hours.\n3. Freeze in a shallow dish, stirring every 30 minutes, 3 or 4 times.\n4. Freeze until solid, 2 hours."
-                "\n5. Serve.", task="recipe"),
-    Instruction("If you buy 5 apples and each apple costs $1.20, how much do you spend in total?", "$6.00", task="arithmetic"),
-    Instruction("Write a Python program to calculate the sum of squares of the following numbers.",
-                "numbers = [1,2,10,-9,78]\nsum_of_squares = sum(x**2 for x in numbers)\nprint(sum_of_squares)", "1 2 10 -9 78",
-                task="code"),
+    Instruction(
+        "Read the following sentence, and answer whether it is grammatically correct.",
+        "Yes",
+        _SENTENCE,
+        task="grammar",
+    ),
+    Instruction(
+        f"{_SENTENCE}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No",
+        "Yes",
+        task="grammar",
+    ),
+    Instruction(
+        "Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors.",
+        "Yes",
+        _SENTENCE,
+        task="grammar",
+    ),
+    Instruction(
+        "Write a short story about three characters.",
+        "At twilight Andy, his loyal dog Rocket and his friend Jane came "
+        "upon a hidden garden of ancient trees, where the wind whispered. There they shared their dreams and secrets, and "
+        "under the stars they made a pact to look for magic in the ordinary: the real adventure was the time they spent "
+        "together, each day a treasure to be discovered.",
+        "Character 1: A boy named Andy.\nCharacter 2: Andy's dog.\nCharacter 3: Andy's friend, Jane.",
+        task="story",
+    ),
+    Instruction(
+        "Show me a recipe for making ice cream.",
+        "Ingredients: 2 cups heavy cream, 1 cup milk, 3/4 cup sugar, 2 teaspoons "
+        "vanilla extract, a pinch of salt.\n1. Whisk everything until the sugar dissolves.\n2. Chill in the fridge for 2 "
+        "hours.\n3. Freeze in a shallow dish, stirring every 30 minutes, 3 or 4 times.\n4. Freeze until solid, 2 hours."
+        "\n5. Serve.",
+        task="recipe",
+    ),
+    Instruction(
+        "If you buy 5 apples and each apple costs $1.20, how much do you spend in total?",
+        "$6.00",
+        task="arithmetic",
+    ),
+    Instruction(
+        "Write a Python program to calculate the sum of squares of the following numbers.",
+        "numbers = [1,2,10,-9,78]\nsum_of_squares = sum(x**2 for x in numbers)\nprint(sum_of_squares)",
+        "1 2 10 -9 78",
+        task="code",
+    ),
 )

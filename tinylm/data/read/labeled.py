@@ -6,6 +6,7 @@ Features", Kotzias et al. 2015, has 3,000 reviews in this form). Columns: betwee
 are letters like others (IANA, text/tab-separated-values), or in a .csv between commas, where quotes
 hide commas and ends of lines (RFC 4180). Read next: synthetic/reviews.py, made-up ones.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,11 @@ def read_labeled(path, bad=None):
         if text and label.isascii() and label.isdecimal() and len(label) <= _LONGEST_LABEL:
             examples.append((text, int(label)))
         else:
-            refuse(f"{path}, line {number}: needs a sentence, a tab and a whole number, not "
-                   f"{line[:60]!r}", bad)
+            refuse(
+                f"{path}, line {number}: needs a sentence, a tab and a whole number, not "
+                f"{line[:60]!r}",
+                bad,
+            )
     return examples
 
 
@@ -54,13 +58,17 @@ def read_columns(path, *columns, bad=None):
     found, rows, width = _csv_rows(path) if ".csv" in suffixes else _tab_rows(path, bad), [], None
     for number, cells in found:
         if len(cells) <= max(columns):
-            refuse(f"{path}, line {number}: has {len(cells)} columns, needs {max(columns) + 1}",
-                bad)
+            refuse(
+                f"{path}, line {number}: has {len(cells)} columns, needs {max(columns) + 1}", bad
+            )
             continue
-        width = len(cells) if width is None else width
+        if width is None:
+            width = len(cells)
         if len(cells) != width:
-            refuse(f"{path}, line {number}: has {len(cells)} columns, the lines before have "
-                   f"{width}", bad)
+            refuse(
+                f"{path}, line {number}: has {len(cells)} columns, the lines before have {width}",
+                bad,
+            )
             continue
         rows.append(tuple(cells[c].strip() for c in columns))
     return rows
@@ -68,8 +76,9 @@ def read_columns(path, *columns, bad=None):
 
 def _tab_rows(path, bad):
     """(number of the line, cells) of every line that holds something."""
-    return ((number, line.split("\t")) for number, line in numbered_lines(path, bad)
-        if line.strip())
+    return (
+        (number, line.split("\t")) for number, line in numbered_lines(path, bad) if line.strip()
+    )
 
 
 def _csv_rows(path):
@@ -81,10 +90,12 @@ def _csv_rows(path):
     while at < len(text):
         match = _CSV.match(text, at)
         if match is None:
-            raise DataError(f"{path}, line {line}: a quote stands inside a field, or is not "
-                            "closed: a field "
-                            'with quotes, commas or ends of lines is "quoted", its quotes doubled '
-                            '("")')
+            raise DataError(
+                f"{path}, line {line}: a quote stands inside a field, or is not "
+                "closed: a field "
+                'with quotes, commas or ends of lines is "quoted", its quotes doubled '
+                '("")'
+            )
         quoted, plain, end = match.groups()
         cells.append(plain if quoted is None else quoted.replace('""', '"'))
         line += match[0].count("\n")
@@ -109,6 +120,7 @@ def share_of(examples, share, seed=0):
     order, taken = np.random.default_rng(seed).permutation(len(examples)), set()
     for label in sorted(set(labels)):
         mine = [i for i in order if labels[i] == label]
-        taken.update(mine[:max(1, round(share * len(mine)))])
-    return [e for i, e in enumerate(examples) if i in taken], [e for i, e in enumerate(examples)
-        if i not in taken]
+        taken.update(mine[: max(1, round(share * len(mine)))])
+    return [e for i, e in enumerate(examples) if i in taken], [
+        e for i, e in enumerate(examples) if i not in taken
+    ]

@@ -9,6 +9,7 @@
 All of a message is read or refused: an image, a weight of the message, a role that is not known.
 Read next: instructions.py.
 """
+
 from tinylm.errors import DataError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -28,30 +29,42 @@ def read_messages(value):
     objects = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
     forms = [form for form in _FORMS if objects and all(form[0] in one for one in value)]
     if not forms:
-        raise DataError("a conversation is a list of objects with 'role' and 'content', or with "
-                        f"'from' and 'value', not {value!r:.60}")
+        raise DataError(
+            "a conversation is a list of objects with 'role' and 'content', or with "
+            f"'from' and 'value', not {value!r:.60}"
+        )
     return [_message(one, *forms[0]) for one in value]
 
 
 def _message(one, role, content):
     said = one[role]
-    said = _ALSO.get(said, said) if isinstance(said, str) else said
+    if isinstance(said, str):
+        said = _ALSO.get(said, said)
     if said not in ROLES:
         raise DataError(f"a message is of role {said!r:.60}; the roles are {', '.join(ROLES)}")
-    more = {key: value for key, value in one.items()
-            if value is not None and key not in (role, content)}
+    more = {
+        key: value for key, value in one.items() if value is not None and key not in (role, content)
+    }
     unread = sorted(set(more) - {*_TEXTS, "tool_calls"})
     if unread:
-        raise DataError(f"a message has the field {unread[0]!r}, which is not read here: take it "
-                        "out, or write what it means into the content")
+        raise DataError(
+            f"a message has the field {unread[0]!r}, which is not read here: take it "
+            "out, or write what it means into the content"
+        )
     for key in _TEXTS:
         if not isinstance(more.get(key, ""), str):
             raise DataError(f"the field {key!r} must be text, not {more[key]!r:.60}")
     calls = more.get("tool_calls")
-    if calls is not None and not (isinstance(calls, list) and said == "assistant" and calls
-                                  and all(isinstance(call, dict) for call in calls)):
-        raise DataError("the field 'tool_calls' must be a list of objects in a message of the "
-                        f"assistant, not {calls!r:.60}")
+    if calls is not None and not (
+        isinstance(calls, list)
+        and said == "assistant"
+        and calls
+        and all(isinstance(call, dict) for call in calls)
+    ):
+        raise DataError(
+            "the field 'tool_calls' must be a list of objects in a message of the "
+            f"assistant, not {calls!r:.60}"
+        )
     if one.get(content) is None and calls:
         return {"role": said, "content": None, **more}
     if content not in one:
@@ -76,11 +89,14 @@ def joined_parts(content, where):
 def _part_text(part, where):
     if isinstance(part, str):
         return part
-    part = part if isinstance(part, dict) else {"type": type(part).__name__}
+    if not isinstance(part, dict):
+        part = {"type": type(part).__name__}
     kept = {key: value for key, value in part.items() if value is not None}
     if kept.get("type", "text") != "text" or not isinstance(kept.get("text"), str):
-        raise DataError(f"{where} has a part of type {kept.get('type')!r}; only parts of type "
-                        "'text' with a text are read")
+        raise DataError(
+            f"{where} has a part of type {kept.get('type')!r}; only parts of type "
+            "'text' with a text are read"
+        )
     extra = sorted(set(kept) - {"type", "text"})
     if extra:
         raise DataError(f"{where} has a part with the field {extra[0]!r}, which is not read here")

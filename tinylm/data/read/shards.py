@@ -1,10 +1,12 @@
 """A corpus in many files, read as one stream in memory that does not grow with it.
 
-Documents are written one JSON line each into shards of about equal size, compressed, with an index of what each holds. A
-reader passes through the shards in an order of its own for every epoch and mixes their documents in a buffer: nearly a
-shuffle, with as many documents in memory as the buffer has room for. Workers share the shards among them without
-talking. Book section 2.2.1. Read next: batches/prepare.py, which makes tokens of a stream of documents.
+Documents are written one JSON line each into shards of about equal size, compressed, with an index
+of what each holds. A reader passes through the shards in an order of its own for every epoch and
+mixes their documents in a buffer: nearly a shuffle, with as many documents in memory as the buffer
+has room for. Workers share the shards among them without talking. Book section 2.2.1. Read next:
+batches/prepare.py, which makes tokens of a stream of documents.
 """
+
 import gzip
 import json
 import zlib
@@ -33,7 +35,9 @@ class ShardWriter:
         self.folder, self.shard_bytes = Path(folder), shard_bytes
         self.shards, self._file = [], None
         if (self.folder / INDEX).exists():
-            raise DataError(f"shards: {folder} holds a corpus already: choose another folder or remove it")
+            raise DataError(
+                f"shards: {folder} holds a corpus already: choose another folder or remove it"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -44,14 +48,20 @@ class ShardWriter:
 
     def add(self, text):
         """Append one document, a str."""
-        line = json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        line = (
+            json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        )
         if self._file is None:
             name = f"{len(self.shards):05d}.jsonl.gz"
-            try:                                                     # "x": never over what is there
-                self._file = gzip.GzipFile(self.folder / name, "xb", compresslevel=6, mtime=0)  # same text, same file
+            try:  # "x": never over what is there
+                self._file = gzip.GzipFile(
+                    self.folder / name, "xb", compresslevel=6, mtime=0
+                )  # same text, same file
             except FileExistsError:
-                raise DataError(f"shards: {self.folder / name} is there already and is not written over: choose another "
-                                "folder, or remove the file") from None
+                raise DataError(
+                    f"shards: {self.folder / name} is there already and is not written over: choose another "
+                    "folder, or remove the file"
+                ) from None
             self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})
         self._file.write(line)
         shard = self.shards[-1]
@@ -86,7 +96,9 @@ class Shards:
         try:
             index = read_json(self.folder / INDEX)
         except OSError as error:
-            raise DataError(f"shards: {folder} has no {INDEX} ({error.strerror}): its writing was not finished") from None
+            raise DataError(
+                f"shards: {folder} has no {INDEX} ({error.strerror}): its writing was not finished"
+            ) from None
         except ValueError as error:
             raise DataError(f"shards: {self.folder / INDEX} is damaged ({error})") from None
         fields = Fields(index, f"shards: {self.folder / INDEX} is damaged", DataError)
@@ -109,7 +121,9 @@ class Shards:
         return self.documents
 
     def read(self, shard):
-        """The documents of one shard, in order. Yields str; raises DataError at the end if it was changed or cut short."""
+        """The documents of one shard, in order. Yields str; raises DataError at the end if it was
+        changed or cut short.
+        """
         path, crc, documents = self.folder / shard["name"], 0, 0
         try:
             with open_regular(path) as packed, gzip.open(packed, "rb") as file:
@@ -119,23 +133,41 @@ class Shards:
                     if not isinstance(text, str):
                         raise ValueError(f"document {documents} is no text")
                     yield text
-        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
-            raise DataError(f"shards: {path} cannot be read ({error}): write the corpus again") from None
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+            zlib.error,
+        ) as error:
+            raise DataError(
+                f"shards: {path} cannot be read ({error}): write the corpus again"
+            ) from None
         if (crc, documents) != (shard["crc"], shard["documents"]):
-            raise DataError(f"shards: {path} is not the file that {INDEX} describes: write the corpus again")
+            raise DataError(
+                f"shards: {path} is not the file that {INDEX} describes: write the corpus again"
+            )
 
     def stream(self, epoch=None, seed=0, buffer=0, rank=0, size=1, skip=0):
         """The documents of one epoch.
 
-        epoch   None: in the order they were written. Otherwise shards in a random order, a function of (seed, epoch)
-        buffer  documents held back and drawn from at random: the more, the nearer to a shuffle of all
-        rank, size  shards number rank, rank + size, ... of that order: together, workers read everything once
+        epoch   None: in the order they were written. Otherwise shards in a random order, a function
+                of (seed, epoch)
+        buffer  documents held back and drawn from at random: the more, the nearer to a shuffle of
+                all
+        rank, size  shards number rank, rank + size, ... of that order: together, workers read
+                    everything once
         skip    documents to pass over, of those this call would yield: where to resume
         yields  str. Memory: `buffer` documents and a block of one file
         """
         if not 0 <= rank < size:
             raise ConfigError(f"shards: rank {rank} is not one of {size} readers (0 to {size - 1})")
-        order = range(len(self.shards)) if epoch is None else Random(seed, "shards", epoch).permutation(len(self.shards))
+        if epoch is None:
+            order = range(len(self.shards))
+        else:
+            order = Random(seed, "shards", epoch).permutation(len(self.shards))
         found = (text for i in list(order)[rank::size] for text in self.read(self.shards[int(i)]))
         if epoch is not None and buffer > 1:
             found = _mixed(found, buffer, Random(seed, "buffer", epoch, rank))

@@ -4,6 +4,7 @@ A file that is named is read whatever its name (a binary one is refused when it 
 In a folder, or by a pattern, only what is text by its name is taken; the rest is counted.
 Read next: text.py.
 """
+
 import glob
 import os
 from collections import Counter
@@ -13,15 +14,87 @@ from pathlib import Path
 from tinylm.errors import DataError
 
 PROSE = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".srt")
-CODE = (".py", ".pyi", ".ipynb", ".js", ".mjs", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala",
-        ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".cu", ".cs", ".go", ".rs", ".swift",
-        ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".hs", ".ml", ".mli", ".clj", ".el",
-        ".lisp", ".scm", ".ex", ".exs", ".erl", ".dart", ".f90", ".f", ".m", ".sql", ".sh", ".bash",
-        ".zsh", ".bat", ".ps1", ".s", ".asm", ".v", ".vhd", ".cmake", ".mk", ".diff", ".patch")
-DATA = (".html", ".htm", ".xml", ".css", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml",
-        ".yml", ".toml", ".ini", ".cfg", ".conf", ".log", ".bib")
+CODE = (
+    ".py",
+    ".pyi",
+    ".ipynb",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".jsx",
+    ".tsx",
+    ".java",
+    ".kt",
+    ".scala",
+    ".c",
+    ".h",
+    ".cc",
+    ".cpp",
+    ".cxx",
+    ".hpp",
+    ".hh",
+    ".cu",
+    ".cs",
+    ".go",
+    ".rs",
+    ".swift",
+    ".rb",
+    ".php",
+    ".pl",
+    ".pm",
+    ".lua",
+    ".r",
+    ".jl",
+    ".hs",
+    ".ml",
+    ".mli",
+    ".clj",
+    ".el",
+    ".lisp",
+    ".scm",
+    ".ex",
+    ".exs",
+    ".erl",
+    ".dart",
+    ".f90",
+    ".f",
+    ".m",
+    ".sql",
+    ".sh",
+    ".bash",
+    ".zsh",
+    ".bat",
+    ".ps1",
+    ".s",
+    ".asm",
+    ".v",
+    ".vhd",
+    ".cmake",
+    ".mk",
+    ".diff",
+    ".patch",
+)
+DATA = (
+    ".html",
+    ".htm",
+    ".xml",
+    ".css",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".ini",
+    ".cfg",
+    ".conf",
+    ".log",
+    ".bib",
+)
 TEXT_SUFFIXES = PROSE + CODE + DATA
-SNIFFED = 4096                                              # bytes of a file without a suffix
+SNIFFED = 4096  # bytes of a file without a suffix
 
 
 @dataclass
@@ -41,8 +114,10 @@ class Found:
             return ""
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in self.left_out.most_common(5))
         more = ", ..." if len(self.left_out) > 5 else ""
-        return (f"{sum(self.left_out.values()):,} left out that are no text by their names: "
-                f"{kinds}{more} (a file given with its path is read whatever its name)")
+        return (
+            f"{sum(self.left_out.values()):,} left out that are no text by their names: "
+            f"{kinds}{more} (a file given with its path is read whatever its name)"
+        )
 
 
 def find_texts(paths):
@@ -74,7 +149,9 @@ def shown(paths):
 
 
 def _several(paths):
-    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    if isinstance(paths, (str, os.PathLike)):
+        return [paths]
+    return list(paths)
 
 
 def _at(path, left_out):
@@ -88,8 +165,10 @@ def _at(path, left_out):
             return _matching(path, left_out)
     except OSError as error:
         raise unreadable(path, error) from None
-    raise DataError(f"read text: no file or directory {str(path)!r}: check the path "
-                    f"(relative paths start at {os.getcwd()!r})")
+    raise DataError(
+        f"read text: no file or directory {str(path)!r}: check the path "
+        f"(relative paths start at {os.getcwd()!r})"
+    )
 
 
 def _matching(pattern, left_out):
@@ -102,8 +181,10 @@ def _matching(pattern, left_out):
         elif path.is_file():
             found.append(path)
     if not found:
-        raise DataError(f"read text: no file matches {str(pattern)!r}: check the pattern "
-                        f"(relative ones start at {os.getcwd()!r})")
+        raise DataError(
+            f"read text: no file matches {str(pattern)!r}: check the pattern "
+            f"(relative ones start at {os.getcwd()!r})"
+        )
     return _texts_among(pattern, dict.fromkeys(found), left_out, base=Path())
 
 
@@ -117,7 +198,8 @@ def _walk(folder):
 
 def _texts_among(path, files, left_out, base=None):
     """Those that are text by their names, in the order of the names; the others are counted."""
-    base = path if base is None else base
+    if base is None:
+        base = path
     taken = []
     for file in sorted(files, key=lambda file: Path(os.path.relpath(file, base)).as_posix()):
         if _is_text(file):
@@ -125,17 +207,19 @@ def _texts_among(path, files, left_out, base=None):
         else:
             left_out[file.suffix.lower() or "without a suffix"] += 1
     if not taken:
-        raise DataError(f"read text: directory {str(path)!r} holds no text file: files must have "
-                        f"no suffix or one of {' '.join(TEXT_SUFFIXES)}; name others one by one")
+        raise DataError(
+            f"read text: directory {str(path)!r} holds no text file: files must have "
+            f"no suffix or one of {' '.join(TEXT_SUFFIXES)}; name others one by one"
+        )
     return taken
 
 
 def _is_text(file):
     """True by the suffix; without one (README, LICENSE) if the beginning is UTF-8."""
-    if file.exists() and not file.is_file():                # a pipe would wait for ever
+    if file.exists() and not file.is_file():  # a pipe would wait for ever
         return False
     suffix = file.suffix.lower()
-    if suffix == ".gz":                                     # unpacked when it is read
+    if suffix == ".gz":  # unpacked when it is read
         return file.with_suffix("").suffix.lower() in TEXT_SUFFIXES
     if suffix:
         return suffix in TEXT_SUFFIXES
@@ -148,9 +232,11 @@ def _is_text(file):
 
 def unreadable(path, error):
     """The DataError of a file that the system does not give."""
-    return DataError(f"read text: {str(error.filename or path)!r} cannot be read "
-                     f"({error.strerror or error}): "
-                     "check that it exists and that you may read it (ls -l)")
+    return DataError(
+        f"read text: {str(error.filename or path)!r} cannot be read "
+        f"({error.strerror or error}): "
+        "check that it exists and that you may read it (ls -l)"
+    )
 
 
 def _raise(error):

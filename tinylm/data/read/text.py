@@ -1,9 +1,11 @@
 """Where text comes from: the English inside every CPython, or one's own files, read strictly.
 
-Training data is the one input nobody looks at twice, so a file that is not the text it claims to be is refused
-with its name, the place and the mend, never read with replacement characters. Files are read in chunks that never
-cut a character, so a corpus may be larger than memory. Book section 2.2.1. Read next: `batches/split.py`, `batches/prepare.py`.
+Training data is the one input nobody looks at twice, so a file that is not the text it claims to be
+is refused with its name, the place and the mend, never read with replacement characters. Files are
+read in chunks that never cut a character, so a corpus may be larger than memory. Book section
+2.2.1. Read next: `batches/split.py`, `batches/prepare.py`.
 """
+
 import codecs
 import io
 
@@ -22,26 +24,30 @@ _BOMS = {"utf-8": codecs.BOM_UTF8}
 
 
 def python_documentation():
-    """The language reference that `help()` shows, as one text: the default corpus, on every machine already.
+    """The language reference that `help()` shows, as one text: the default corpus, on every machine
+    already.
 
-    returns  str, the topics of `pydoc_data.topics` in alphabetical order with a blank line between: about 465,000
-             characters, the same for the same Python version. About a fifth of it are paragraphs that several
-             topics share; `without_repeats` leaves them out, which a fair validation split needs.
+    returns  str, the topics of `pydoc_data.topics` in alphabetical order with a blank line between:
+             about 465,000 characters, the same for the same Python version. About a fifth of it are
+             paragraphs that several topics share; `without_repeats` leaves them out, which a fair
+             validation split needs.
     raises   DataError where a distribution has removed pydoc_data
     """
     try:
         from pydoc_data.topics import topics
     except ImportError:
-        raise DataError("this Python comes without pydoc_data, the built-in corpus (a stripped distribution): "
-                        "give a text of your own with --data FILE, or use the Python from python.org") from None
+        raise DataError(
+            "this Python comes without pydoc_data, the built-in corpus (a stripped distribution): "
+            "give a text of your own with --data FILE, or use the Python from python.org"
+        ) from None
     return "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
 
 
 def without_repeats(text, shortest=80):
     """`text` without the paragraphs that already stood earlier in it, word for word.
 
-    A contiguous split of a text that repeats itself puts the same paragraphs on both sides, and validation then
-    rewards memory (Lee et al. 2022, deduplicating training data).
+    A contiguous split of a text that repeats itself puts the same paragraphs on both sides, and
+    validation then rewards memory (Lee et al. 2022, deduplicating training data).
 
     shortest  characters; shorter paragraphs (headings, rules, one-line examples) are always kept
     returns   str; paragraphs are what blank lines separate. Applying it twice changes nothing more.
@@ -62,8 +68,9 @@ def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     chunk_bytes  how much is read at once; no piece cuts a character or a line ending in two
     bad          reading.BadLines that takes lines that are not UTF-8; by default they raise
     yields       non-empty str. A byte order mark is dropped; CRLF and lone CR become LF.
-    raises       DataError, when it gets there: missing, unreadable, empty, damaged gzip, binary (a NUL byte), in
-                 another encoding, or a byte that is not of the encoding, with its line and offset
+    raises       DataError, when it gets there: missing, unreadable, empty, damaged gzip, binary (a
+                 NUL byte), in another encoding, or a byte that is not of the encoding, with its
+                 line and offset
     """
     if bad is not None and bad.skip:
         yield from (f"{line}\n" for _, line in numbered_lines(path, bad))
@@ -72,7 +79,7 @@ def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     reader = _Decoder(path, encoding, "" if bad is None else "; --skip-bad leaves such lines out")
     mark = _BOMS.get(codecs.lookup(encoding).name, b"")
     try:
-        for chunk in blocks(path, max(chunk_bytes, 4)):     # 4: a byte order mark must arrive whole
+        for chunk in blocks(path, max(chunk_bytes, 4)):  # 4: a byte order mark must arrive whole
             skip = len(mark) if not reader.seen and mark and chunk.startswith(mark) else 0
             if text := newlines.decode(reader(chunk, skip)):
                 yield text
@@ -94,8 +101,8 @@ class _Decoder:
 
     def __call__(self, chunk, skip=0, final=False):
         """The characters completed by `chunk`, of which the first `skip` bytes are no text."""
-        self.head += chunk[:4096 - len(self.head)]
-        pending = len(self.decoder.getstate()[0])           # bytes of a character whose rest comes now
+        self.head += chunk[: 4096 - len(self.head)]
+        pending = len(self.decoder.getstate()[0])  # bytes of a character whose rest comes now
         try:
             text = self.decoder.decode(chunk[skip:], final)
         except UnicodeDecodeError as error:
@@ -117,16 +124,20 @@ class _Decoder:
 
     def binary(self, nul):
         """The DataError for the NUL byte `nul` of a chunk."""
-        return DataError(f"read text: {str(self.path)!r} is a binary file (a NUL byte at offset {self.seen + nul}): "
-                         "give plain text")
+        return DataError(
+            f"read text: {str(self.path)!r} is a binary file (a NUL byte at offset {self.seen + nul}): "
+            "give plain text"
+        )
 
     def not_encoded(self, error, chunk, at):
         """The DataError for byte `at` of a chunk, which may belong to a character begun before it."""
-        line = self.lines + chunk[:max(at, 0)].count(b"\n") + 1
+        line = self.lines + chunk[: max(at, 0)].count(b"\n") + 1
         byte = error.object[error.start]
-        return DataError(f"read text: {str(self.path)!r} is not {self.encoding}: byte 0x{byte:02x} at offset "
-                         f"{self.seen + at} ({error.reason}), line {line}: convert it, for example with: "
-                         f"iconv -f WINDOWS-1252 -t UTF-8 {self.path} > new.txt{self.mend}")
+        return DataError(
+            f"read text: {str(self.path)!r} is not {self.encoding}: byte 0x{byte:02x} at offset "
+            f"{self.seen + at} ({error.reason}), line {line}: convert it, for example with: "
+            f"iconv -f WINDOWS-1252 -t UTF-8 {self.path} > new.txt{self.mend}"
+        )
 
 
 def holds_json_lines(path):
@@ -142,20 +153,25 @@ def json_texts(path, key="text", bad=None):
     """
     for number, record in json_lines(path, bad):
         if not isinstance(record, dict) or not isinstance(record.get(key), str):
-            refuse(f"documents: {path}, line {number}: {record!r:.60} is no JSON object with the "
-                   f"text under {key!r}", bad)
+            refuse(
+                f"documents: {path}, line {number}: {record!r:.60} is no JSON object with the "
+                f"text under {key!r}",
+                bad,
+            )
             continue
         yield record[key]
 
 
 def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
-    """Every file at `path` as a document that is itself a stream: `prepare(stream_documents(folder), ...)`.
+    """Every file at `path` as a document that is itself a stream:
+    `prepare(stream_documents(folder), ...)`.
 
     In a file of JSON lines every line's "text" is a document of its own.
 
     path    a file, folder or pattern, or several of them (sources.py)
-    yields  one iterator of str per file, in `text_files` order, to be read before the next is asked for. Empty
-            files among others are passed over; DataError if all are empty, and as `stream_text`.
+    yields  one iterator of str per file, in `text_files` order, to be read before the next is asked
+            for. Empty files among others are passed over; DataError if all are empty, and as
+            `stream_text`.
     """
     files = text_files(path)
     try:
@@ -163,8 +179,10 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     except OSError as error:
         raise unreadable(path, error) from None
     if not filled:
-        raise DataError(f"read text: all {len(files)} text files in {shown(path)} are empty: "
-                        "give files with text in them")
+        raise DataError(
+            f"read text: all {len(files)} text files in {shown(path)} are empty: "
+            "give files with text in them"
+        )
     for file in filled:
         if holds_json_lines(file):
             yield from ([text] for text in json_texts(file, bad=bad))
@@ -173,5 +191,7 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
 
 
 def read_text(path, encoding="utf-8"):
-    """The documents at `path`, in memory: one str per file (see `text_files`, `stream_text` for what is raised)."""
+    """The documents at `path`, in memory: one str per file (see `text_files`, `stream_text` for
+    what is raised).
+    """
     return ["".join(chunks) for chunks in stream_documents(path, encoding)]

@@ -1,5 +1,5 @@
 """Corpora whose answer is known, for tests and experiments.
 
-markov.py (known entropy), junk.py (known junk), reviews.py, told_facts.py, long_tasks.py and long_kinds.py (questions
-about something far back in the text).
+markov.py (known entropy), junk.py (known junk), reviews.py, told_facts.py, long_tasks.py and
+long_kinds.py (questions about something far back in the text).
 """

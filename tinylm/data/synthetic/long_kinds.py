@@ -1,16 +1,19 @@
-"""The three kinds of long-sequence problems, as tasks small enough to know every answer of   (book section 2.3).
+"""The three kinds of long-sequence problems, as tasks small enough to know every answer of   (book
+section 2.3).
 
-Pr(y | x) is hard for a long context x, for a long answer y, or for both: a summary of a long text (long x, short y), a
-story from a few keywords (short x, long y), the translation of a document (both long). Each function here is one kind
-reduced to what makes it long. A row is [x, ASK, y]. Read next: long_tasks.py, where the answer is one thing said long ago.
+Pr(y | x) is hard for a long context x, for a long answer y, or for both: a summary of a long text
+(long x, short y), a story from a few keywords (short x, long y), the translation of a document
+(both long). Each function here is one kind reduced to what makes it long. A row is [x, ASK, y].
+Read next: long_tasks.py, where the answer is one thing said long ago.
 """
+
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.errors import DataError
 
-MARK, ASK = 0, 1               # "the next token matters", "now answer"
-WORDS = 2                      # ids of words begin here
+MARK, ASK = 0, 1  # "the next token matters", "now answer"
+WORDS = 2  # ids of words begin here
 
 
 def _words(rows, length, words, seed, name):
@@ -22,15 +25,20 @@ def _row(x, y):
 
 
 def summarize(rows, length, marked, words=8, seed=0):
-    """Long x, short y: a stream of `length` words, of which some have MARK before them; y is those, in order.
+    """Long x, short y: a stream of `length` words, of which some have MARK before them; y is those,
+    in order.
 
     marked   how many, at most `length`
     returns  (ids (rows, length + 2 marked + 1), tokens of the answer: `marked`)
     """
     if not 1 <= marked <= length:
-        raise DataError(f"summarize: {marked} marked words of {length}: needs 1 or more, and no more than there are")
+        raise DataError(
+            f"summarize: {marked} marked words of {length}: needs 1 or more, and no more than there are"
+        )
     text, draw = _words(rows, length, words, seed, "stream"), Random(seed, "marks")
-    chosen = np.sort(np.argsort(draw.uniform((rows, length), np.float64), axis=1)[:, :marked], axis=1)
+    chosen = np.sort(
+        np.argsort(draw.uniform((rows, length), np.float64), axis=1)[:, :marked], axis=1
+    )
     x = np.full((rows, length + marked), MARK)
     is_chosen = np.zeros((rows, length), bool)
     np.put_along_axis(is_chosen, chosen, True, axis=1)
@@ -49,7 +57,8 @@ def expand(rows, length, times, words=8, seed=0):
 
 
 def translate(rows, length, words=8, seed=0):
-    """Long x, long y: every word in the other language, word by word: w becomes dictionary(words)[w].
+    """Long x, long y: every word in the other language, word by word: w becomes
+    dictionary(words)[w].
 
     returns  (ids (rows, 2 length + 1), tokens of the answer: length)
     """

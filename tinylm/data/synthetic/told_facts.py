@@ -1,37 +1,58 @@
-"""A small world told in statements, and questions about it: what a model knows against what it does when it is asked.
+"""A small world told in statements, and questions about it: what a model knows against what it does
+when it is asked.
 
-Every animal, bird, fish and tree has a color, a home, a friend, ... drawn at random, so nothing can be guessed. Stories state
-these facts and never ask; instructions ask in other words. Half of the names are kept for tests: a right answer about them was
-learnt from stories. A task is an aspect of a kind of things, so there are 28 tasks, some of which are never used in tuning.
-Book section 2.1.3; see scripts/2_1_language_models/instruction_tuning.py.
+Every animal, bird, fish and tree has a color, a home, a friend, ... drawn at random, so nothing can
+be guessed. Stories state these facts and never ask; instructions ask in other words. Half of the
+names are kept for tests: a right answer about them was learnt from stories. A task is an aspect of
+a kind of things, so there are 28 tasks, some of which are never used in tuning. Book section 2.1.3;
+see scripts/2_1_language_models/instruction_tuning.py.
 """
+
 import numpy as np
 
 from tinylm.backend import Random
 from tinylm.data.read.instructions import Instruction
 
-KINDS = {"animal": "cat dog fox cow pig goat deer wolf bear lion hare mole",
-         "bird": "owl crow hawk swan duck dove wren lark gull rook kite tern",
-         "fish": "eel cod carp pike tuna bass sole hake ling dace roach perch",
-         "tree": "oak elm ash fir pine yew palm birch beech alder maple cedar"}
-ASPECTS = {  # what is known of each of these, the eight values that it may have, and three words for it
+KINDS = {
+    "animal": "cat dog fox cow pig goat deer wolf bear lion hare mole",
+    "bird": "owl crow hawk swan duck dove wren lark gull rook kite tern",
+    "fish": "eel cod carp pike tuna bass sole hake ling dace roach perch",
+    "tree": "oak elm ash fir pine yew palm birch beech alder maple cedar",
+}
+# what is known of each of these, the eight values that it may have, and three words for it
+ASPECTS = {
     "color": ("red blue green pink gray black white brown", "color hue shade"),
     "food": ("rice corn soup cake milk salt jam tea", "food meal diet"),
     "home": ("rome oslo lima kiev bonn cairo delhi paris", "home town place"),
     "friend": ("anna bob carl dora emil fred gina hugo", "friend mate pal"),
     "number": ("one two three four five six seven eight", "number figure count"),
     "tool": ("saw axe pen rope nail fork spade brush", "tool gadget device"),
-    "day": ("monday tuesday wednesday thursday friday saturday sunday birthday", "day date time")}
+    "day": ("monday tuesday wednesday thursday friday saturday sunday birthday", "day date time"),
+}
 STATEMENTS = ("the {a} of the {e} is {v} .", "a {e} has as its {a} {v} .", "{e} , {a} {v} .")
-FRAMES = ("tell me the {a} of the {e}", "{e} : {a} ?", "what {a} has this {k} , the {e} ?",
-          "i want to know which {a} a {e} may have !")                               # the last for tests
-FORMS = {"long": "please read the following name of a {k} and then tell me what {a} it has : {e}",
-         "short": "tell the {a} : {e}", "word": "{a} ! {e}"}
+FRAMES = (
+    "tell me the {a} of the {e}",
+    "{e} : {a} ?",
+    "what {a} has this {k} , the {e} ?",
+    "i want to know which {a} a {e} may have !",
+)  # the last for tests
+FORMS = {
+    "long": "please read the following name of a {k} and then tell me what {a} it has : {e}",
+    "short": "tell the {a} : {e}",
+    "word": "{a} ! {e}",
+}
 ALL = [(aspect, kind) for aspect in ASPECTS for kind in KINDS]
-NEW_ASPECT = [task for task in ALL if task[0] == "day"]                              # never asked for in tuning
-NEW_PAIR = [("color", "bird"), ("food", "tree"), ("home", "animal"), ("friend", "fish"), ("number", "bird"), ("tool", "animal")]
+NEW_ASPECT = [task for task in ALL if task[0] == "day"]  # never asked for in tuning
+NEW_PAIR = [
+    ("color", "bird"),
+    ("food", "tree"),
+    ("home", "animal"),
+    ("friend", "fish"),
+    ("number", "bird"),
+    ("tool", "animal"),
+]
 KNOWN = [task for task in ALL if task not in NEW_ASPECT + NEW_PAIR]
-TUNE, TEST = slice(0, 6), slice(6, 12)                                               # of the names of a kind
+TUNE, TEST = slice(0, 6), slice(6, 12)  # of the names of a kind
 
 
 def pick(choices, rng):
@@ -47,21 +68,31 @@ class World:
 
     def __init__(self, seed):
         rng = Random(seed, "facts")
-        self.facts = {(aspect, name): pick(ASPECTS[aspect][0].split(), rng)
-                      for aspect in ASPECTS for names in KINDS.values() for name in names.split()}
+        self.facts = {
+            (aspect, name): pick(ASPECTS[aspect][0].split(), rng)
+            for aspect in ASPECTS
+            for names in KINDS.values()
+            for name in names.split()
+        }
 
     def text(self, frame, task, rng, words=(0, 1, 2), names=slice(0, 12)):
         """(frame with its slots filled, the value) for a random name of the task's kind."""
         aspect, kind = task
         name = pick(KINDS[kind].split()[names], rng)
         value = self.facts[aspect, name]
-        return frame.format(a=ASPECTS[aspect][1].split()[pick(words, rng)], e=name, k=kind, v=value), value
+        return frame.format(
+            a=ASPECTS[aspect][1].split()[pick(words, rng)], e=name, k=kind, v=value
+        ), value
 
     def story(self, rng):
         """Statements in a row, 40 words at least."""
         kind = pick(list(KINDS), rng)
-        return " ".join([f"the {pick(KINDS[kind].split(), rng)} is a {kind} .",
-                         *(self.text(pick(STATEMENTS, rng), pick(ALL, rng), rng)[0] for _ in range(6))])
+        return " ".join(
+            [
+                f"the {pick(KINDS[kind].split(), rng)} is a {kind} .",
+                *(self.text(pick(STATEMENTS, rng), pick(ALL, rng), rng)[0] for _ in range(6)),
+            ]
+        )
 
     def asked(self, tasks, count, rng, frames=FRAMES[:3], words=(0, 1), noise=0.0, names=TUNE):
         """`count` instructions, the tasks in turn.
@@ -83,5 +114,12 @@ class World:
 
 def vocabulary():
     """Every word that is used, sorted: for a WordTokenizer."""
-    texts = [*STATEMENTS, *FRAMES, *FORMS.values(), *KINDS, *KINDS.values(), *(" ".join(said) for said in ASPECTS.values())]
+    texts = [
+        *STATEMENTS,
+        *FRAMES,
+        *FORMS.values(),
+        *KINDS,
+        *KINDS.values(),
+        *(" ".join(said) for said in ASPECTS.values()),
+    ]
     return sorted({word for text in texts for word in text.split() if "{" not in word})

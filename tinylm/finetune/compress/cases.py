@@ -1,8 +1,11 @@
-"""How to check what makes models smaller: losses of distillation, weights under masks, exits, shortened encoders.
+"""How to check what makes models smaller: losses of distillation, weights under masks, exits,
+shortened encoders.
 
-`straight_through` is not the derivative of its value, on purpose. It is checked where the two agree, when the value is the
-argument itself (as with infinitely many bits); tests say what it does elsewhere.
+`straight_through` is not the derivative of its value, on purpose. It is checked where the two
+agree, when the value is the argument itself (as with infinitely many bits); tests say what it does
+elsewhere.
 """
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -25,11 +28,24 @@ from tinylm.models.early.cases import ready
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Linear
 
-# The operations that are declared not to be the derivative of what they compute, and what they are instead.
-NOT_DERIVATIVES = {"straight_through": "the cotangent passes unchanged; its own derivative would be 0 almost everywhere"}
+# The operations that are declared not to be the derivative of what they compute, and what they are
+# instead.
+NOT_DERIVATIVES = {
+    "straight_through": "the cotangent passes unchanged; its own derivative would be 0 almost everywhere"
+}
 
-TINY = EncoderConfig(vocab_size=7, context=5, n_layer=2, n_head=2, d_model=4, d_hidden=6, head=None, pooler=False, dropout=0.0,
-                     norm_eps=1e-5)
+TINY = EncoderConfig(
+    vocab_size=7,
+    context=5,
+    n_layer=2,
+    n_head=2,
+    d_model=4,
+    d_hidden=6,
+    head=None,
+    pooler=False,
+    dropout=0.0,
+    norm_eps=1e-5,
+)
 IDS, MASK = np.array([[0, 3, 1, 2, 6], [0, 5, 4, 4, 0]]), np.arange(5) < np.array([[5], [4]])
 
 
@@ -38,30 +54,106 @@ def encoder(rng):
     return ready(Encoder(TINY, int(rng.integers(99)), np.float64))
 
 
-register("straight_through", lambda x: straight_through(x, x.data.copy()), lambda rng: [call(normal(rng, 2, 3))],
-         source="Bengio et al. 2013", reason=NOT_DERIVATIVES["straight_through"])
-register("finetune.soft_loss", soft_loss, lambda rng: [
-    call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)), temperature=tau) for tau in (1.0, 3.0)], covers=(),
-    source="Hinton et al. 2015")
-register("finetune.mixed_loss", mixed_loss, lambda rng: [
-    call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)), targets=np.array([0, 3, 1]), alpha=0.3)], covers=())
-register("finetune.logit_matching", logit_matching, lambda rng: [
-    call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)))], covers=())
-register("finetune.cosine_loss", cosine_loss, lambda rng: [call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)))], covers=(),
-         source="Sanh et al. 2019")
-register("finetune.hidden_loss", lambda a, b, w, **options: hidden_loss([a, b], maps=[w, w], **options), lambda rng: [
-    call(normal(rng, 2, 5, 3), normal(rng, 2, 5, 3), normal(rng, 3, 2), teacher=[rng.normal(size=(2, 5, 2)) for _ in range(3)],
-         layer_map=[(0, 0), (1, 2)], mask=mask) for mask in (None, MASK)], covers=(), source="Jiao et al. 2020")
-register("finetune.relation_loss", lambda a, b, **options: relation_loss([a, b], **options), lambda rng: [
-    call(normal(rng, 2, 5, 4), normal(rng, 2, 5, 2), teacher=[rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 6))], heads=2,
-         mask=mask, causal=causal) for mask, causal in ((None, False), (MASK, True))], covers=(), source="Wang et al. 2021")
-register("finetune.exit_loss", exit_loss, lambda rng: [
-    call(normal(rng, 2, 3, 4), targets=np.array([0, 3, 1]), weights=w) for w in (None, (1, 0.5))], covers=(),
-    source="Zhou et al. 2020")
-register("finetune.EarlyExit", lambda model, ids, mask: model(ids, mask), lambda rng: [
-    call(ready(EarlyExit(encoder(rng), 3, pool="mean")), IDS, MASK)], covers=(), source="Xin et al. 2020")
-register("finetune.shortened", lambda model, ids, lengths, mask: shortened(model, ids, lengths, mask)[0], lambda rng: [
-    call(encoder(rng), IDS, (4, 2), MASK), call(encoder(rng), IDS, (3, 3), None)], covers=(), source="Goyal et al. 2020")
+register(
+    "straight_through",
+    lambda x: straight_through(x, x.data.copy()),
+    lambda rng: [call(normal(rng, 2, 3))],
+    source="Bengio et al. 2013",
+    reason=NOT_DERIVATIVES["straight_through"],
+)
+register(
+    "finetune.soft_loss",
+    soft_loss,
+    lambda rng: [
+        call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)), temperature=tau)
+        for tau in (1.0, 3.0)
+    ],
+    covers=(),
+    source="Hinton et al. 2015",
+)
+register(
+    "finetune.mixed_loss",
+    mixed_loss,
+    lambda rng: [
+        call(
+            normal(rng, 3, 4),
+            teacher=rng.normal(size=(3, 4)),
+            targets=np.array([0, 3, 1]),
+            alpha=0.3,
+        )
+    ],
+    covers=(),
+)
+register(
+    "finetune.logit_matching",
+    logit_matching,
+    lambda rng: [call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)))],
+    covers=(),
+)
+register(
+    "finetune.cosine_loss",
+    cosine_loss,
+    lambda rng: [call(normal(rng, 3, 4), teacher=rng.normal(size=(3, 4)))],
+    covers=(),
+    source="Sanh et al. 2019",
+)
+register(
+    "finetune.hidden_loss",
+    lambda a, b, w, **options: hidden_loss([a, b], maps=[w, w], **options),
+    lambda rng: [
+        call(
+            normal(rng, 2, 5, 3),
+            normal(rng, 2, 5, 3),
+            normal(rng, 3, 2),
+            teacher=[rng.normal(size=(2, 5, 2)) for _ in range(3)],
+            layer_map=[(0, 0), (1, 2)],
+            mask=mask,
+        )
+        for mask in (None, MASK)
+    ],
+    covers=(),
+    source="Jiao et al. 2020",
+)
+register(
+    "finetune.relation_loss",
+    lambda a, b, **options: relation_loss([a, b], **options),
+    lambda rng: [
+        call(
+            normal(rng, 2, 5, 4),
+            normal(rng, 2, 5, 2),
+            teacher=[rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, 6))],
+            heads=2,
+            mask=mask,
+            causal=causal,
+        )
+        for mask, causal in ((None, False), (MASK, True))
+    ],
+    covers=(),
+    source="Wang et al. 2021",
+)
+register(
+    "finetune.exit_loss",
+    exit_loss,
+    lambda rng: [
+        call(normal(rng, 2, 3, 4), targets=np.array([0, 3, 1]), weights=w) for w in (None, (1, 0.5))
+    ],
+    covers=(),
+    source="Zhou et al. 2020",
+)
+register(
+    "finetune.EarlyExit",
+    lambda model, ids, mask: model(ids, mask),
+    lambda rng: [call(ready(EarlyExit(encoder(rng), 3, pool="mean")), IDS, MASK)],
+    covers=(),
+    source="Xin et al. 2020",
+)
+register(
+    "finetune.shortened",
+    lambda model, ids, lengths, mask: shortened(model, ids, lengths, mask)[0],
+    lambda rng: [call(encoder(rng), IDS, (4, 2), MASK), call(encoder(rng), IDS, (3, 3), None)],
+    covers=(),
+    source="Goyal et al. 2020",
+)
 
 
 def _gated(model, gates, ids):
@@ -69,9 +161,22 @@ def _gated(model, gates, ids):
         return model.hidden(ids)
 
 
-register("finetune.gated", _gated, lambda rng: [call(encoder(rng), normal(rng, *shape), IDS) for shape in ((2,), (2, 2))],
-         covers=(), source="Michel et al. 2019")
+register(
+    "finetune.gated",
+    _gated,
+    lambda rng: [call(encoder(rng), normal(rng, *shape), IDS) for shape in ((2,), (2, 2))],
+    covers=(),
+    source="Michel et al. 2019",
+)
 MASKED = np.arange(6).reshape(3, 2) % 3 > 0
-register("finetune.Mask", lambda layer, x: layer(x), lambda rng: [
-    call(ready(Reweighted(Linear(3, 2, Random(0), dtype=np.float64), Mask(MASKED))), normal(rng, 4, 3))],
-    covers=())
+register(
+    "finetune.Mask",
+    lambda layer, x: layer(x),
+    lambda rng: [
+        call(
+            ready(Reweighted(Linear(3, 2, Random(0), dtype=np.float64), Mask(MASKED))),
+            normal(rng, 4, 3),
+        )
+    ],
+    covers=(),
+)

@@ -1,12 +1,16 @@
-"""Distillation: a small model learns what a large one says   (book section 1.3.3; Hinton et al. 2015)
+"""Distillation: a small model learns what a large one says   (book section 1.3.3; Hinton et al.
+2015)
 
-    L = alpha tau^2 KL(softmax(z_T / tau) || softmax(z_S / tau)) + (1 - alpha) cross-entropy with the labels
+    L = alpha tau^2 KL(softmax(z_T / tau) || softmax(z_S / tau)) + (1 - alpha) cross-entropy with
+    the labels
       + beta |h_S W - h_T|^2 + gamma KL of attention relations
 
-The teacher's probabilities say more than a label: which wrong answers are nearly right. tau^2 keeps the size of the gradient
-when tau grows; in the limit logits are matched. Hidden states (MobileBERT, TinyBERT) and relations between tokens
-(MiniLM) of layers can be matched besides. models/encoder/encoder.py makes DistilBERT's student from the teacher's own layers.
+The teacher's probabilities say more than a label: which wrong answers are nearly right. tau^2 keeps
+the size of the gradient when tau grows; in the limit logits are matched. Hidden states (MobileBERT,
+TinyBERT) and relations between tokens (MiniLM) of layers can be matched besides.
+models/encoder/encoder.py makes DistilBERT's student from the teacher's own layers.
 """
+
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +31,9 @@ from tinylm.pretrain.score import chosen, score_rows
 
 
 class Seen:
-    """What watch() saw: states, the L + 1 inputs and outputs of blocks; qkv, the packed projections of every layer."""
+    """What watch() saw: states, the L + 1 inputs and outputs of blocks; qkv, the packed projections
+    of every layer.
+    """
 
     def __init__(self):
         self.states, self.qkv = [], []
@@ -35,11 +41,15 @@ class Seen:
 
 @contextlib.contextmanager
 def watch(model):
-    """While this is entered, forward passes of a model with blocks leave their states in what is yielded, a Seen.
+    """While this is entered, forward passes of a model with blocks leave their states in what is
+    yielded, a Seen.
 
-    One pass for one Seen. States are those between blocks, before the last norm of a pre-norm model.
+    One pass for one Seen. States are those between blocks, before the last norm of a pre-norm
+    model.
     """
-    seen, blocks, found = Seen(), model.blocks, {id(block.attention): block.attention for block in model.blocks}
+    seen = Seen()
+    blocks = model.blocks
+    found = {id(block.attention): block.attention for block in model.blocks}
     maps = {key: attention.qkv for key, attention in found.items()}
 
     def spy_block(block):
@@ -48,12 +58,14 @@ def watch(model):
                 seen.states.append(x)
             seen.states.append(block(x, *args, **options))
             return seen.states[-1]
+
         return call
 
     def spy_qkv(inner):
         def call(x):
             seen.qkv.append(inner(x))
             return seen.qkv[-1]
+
         return call
 
     model.blocks = [spy_block(block) for block in blocks]
@@ -68,20 +80,26 @@ def watch(model):
 
 
 def token_outputs(model, batch):
-    """Logits and targets of a language model, causal or masked, where something is to be said: (n, V), (n,)."""
+    """Logits and targets of a language model, causal or masked, where something is to be said: (n,
+    V), (n,).
+    """
     h, targets = chosen(model.hidden(batch.inputs, **getattr(batch, "options", {})), batch.targets)
     return model.logits(h), targets
 
 
 class Student(Module):
-    """A student with one learned map for every pair of layers, for widths that differ; only .model is used afterwards.
+    """A student with one learned map for every pair of layers, for widths that differ; only .model
+    is used afterwards.
 
     maps  each (D_S, D_T)
     """
 
     def __init__(self, model, pairs, d_student, d_teacher, rng, dtype=np.float32):
         self.model = model
-        self.maps = [Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype).weight for _ in range(pairs)]
+        self.maps = [
+            Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype).weight
+            for _ in range(pairs)
+        ]
 
 
 @dataclass(frozen=True)
@@ -119,8 +137,8 @@ class DistillationBatch:
 class Distillation:
     """A task whose answers are a teacher's, to be trained by fit().
 
-    Every term is a mean over rows of a mean over what a row holds, so that it does not matter how a batch is cut. A label
-    that is not known adds nothing to the cross-entropy of its row.
+    Every term is a mean over rows of a mean over what a row holds, so that it does not matter how a
+    batch is cut. A label that is not known adds nothing to the cross-entropy of its row.
 
     task         whose batches these are
     teacher      Module; it is put into evaluation mode and gets no gradient
@@ -163,22 +181,38 @@ class Distillation:
         weights = place_weights(batch.targets, len(targets))
         loss = mixed_loss(logits, answer, targets, self.temperature, self.alpha, weights)
         mask = getattr(batch, "mask", None)
-        visible = mask[:, None] if mask is not None and mask.ndim == 3 else batch.visible() if hasattr(batch, "visible") else None
-        mask = mask if mask is not None and mask.ndim == 2 else None
+        if mask is not None and mask.ndim == 3:
+            visible = mask[:, None]
+        else:
+            if hasattr(batch, "visible"):
+                visible = batch.visible()
+            else:
+                visible = None
+        if not (mask is not None and mask.ndim == 2):
+            mask = None
         if self.beta:
             pairs = self.layer_map or uniform_map(len(mine.states) - 1, len(theirs.states) - 1)
             loss = loss + hidden_loss(mine.states, theirs.states, pairs, maps, mask) * self.beta
         if self.gamma:
             last = [self.core(m).blocks[-1].attention for m in (student, self.teacher)]
-            parts = [packed_parts(attention, seen.qkv[-1]) for attention, seen in zip(last, (mine, theirs))]
-            loss = loss + relation_loss(*parts, self.heads, mask, last[0].causal, visible) * self.gamma
+            parts = [
+                packed_parts(attention, seen.qkv[-1])
+                for attention, seen in zip(last, (mine, theirs))
+            ]
+            loss = (
+                loss + relation_loss(*parts, self.heads, mask, last[0].causal, visible) * self.gamma
+            )
         return score_rows(loss, rows)
 
     def _watch(self, model):
-        return watch(self.core(model)) if self.beta or self.gamma else contextlib.nullcontext()
+        if self.beta or self.gamma:
+            return watch(self.core(model))
+        return contextlib.nullcontext()
 
 
 def packed_parts(attention, qkv):
-    """Queries, keys and values of a packed projection: (B, T, (H + 2 G) K) -> (B, T, H K), (B, T, G K) twice."""
+    """Queries, keys and values of a packed projection: (B, T, (H + 2 G) K) -> (B, T, H K), (B, T, G
+    K) twice.
+    """
     q, k = attention.heads * attention.width, attention.kv_heads * attention.width
-    return [qkv[..., :q], qkv[..., q:q + k], qkv[..., q + k:]]
+    return [qkv[..., :q], qkv[..., q : q + k], qkv[..., q + k :]]

@@ -1,10 +1,12 @@
 """Depth-adaptive inference: stop at the layer whose answer is good enough   (book section 1.3.3)
 
-Every layer has a small classifier of its own. A sequence leaves when the entropy of its answer is low (DeeBERT; Xin et al.
-2020), when the answer is sure, or when it has not changed for P layers (PABEE; Zhou et al. 2020). Those that have left are
-taken out of the batch, so that deeper layers really have less to do. A threshold is chosen on data that was not trained on:
-`calibrate` finds the least depth for a given loss of accuracy. Read next: length_adaptive.py.
+Every layer has a small classifier of its own. A sequence leaves when the entropy of its answer is
+low (DeeBERT; Xin et al. 2020), when the answer is sure, or when it has not changed for P layers
+(PABEE; Zhou et al. 2020). Those that have left are taken out of the batch, so that deeper layers
+really have less to do. A threshold is chosen on data that was not trained on: `calibrate` finds the
+least depth for a given loss of accuracy. Read next: length_adaptive.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +28,15 @@ class EarlyExit(Module):
 
     def __init__(self, encoder, classes, seed=0, pool="first"):
         if not hasattr(encoder, "layers"):
-            raise ConfigError(f"EarlyExit: a {type(encoder).__name__} does not show the states of its layers: give the "
-                              "Encoder itself")
+            raise ConfigError(
+                f"EarlyExit: a {type(encoder).__name__} does not show the states of its layers: give the "
+                "Encoder itself"
+            )
         self.encoder, self.pool = encoder, POOLS[pool]
         rng, width = Random(seed, "exits"), encoder.config.d_model
-        self.exits = [Linear(width, classes, rng, dtype=encoder.tokens.weight.dtype) for _ in encoder.blocks]
+        self.exits = [
+            Linear(width, classes, rng, dtype=encoder.tokens.weight.dtype) for _ in encoder.blocks
+        ]
 
     def __call__(self, ids, mask=None, **options):
         """Logits after every layer, (L, B, C); arguments as Encoder.layers()."""
@@ -41,12 +47,15 @@ class EarlyExit(Module):
         """Answers without more layers than each sequence needs, dropout off.
 
         ids      (B, T) integers;  mask (B, T) bool or None;  segments (B, T) integers or None
-        stop     which of the b sequences left leave: function of their logits so far, (l, b, C) -> (b,) bool
+        stop     which of the b sequences left leave: function of their logits so far, (l, b, C) ->
+                 (b,) bool
         returns  logits (B, C) and the layer, from 1, after which each left, (B,): arrays
         """
         encoder, last = self.encoder, len(self.exits)
-        rows = np.arange(len(ids), like=ids)                # who is still here
-        answer = np.empty_like(encoder.tokens.weight.data, shape=(len(ids), self.exits[0].weight.shape[1]))
+        rows = np.arange(len(ids), like=ids)  # who is still here
+        answer = np.empty_like(
+            encoder.tokens.weight.data, shape=(len(ids), self.exits[0].weight.shape[1])
+        )
         left = np.zeros_like(rows)
         history = np.empty_like(answer, shape=(0, *answer.shape))
         with evaluating(self), no_grad():
@@ -55,7 +64,9 @@ class EarlyExit(Module):
                 seen = None if mask is None else mask[rows]
                 x = block(x, mask=None if seen is None else seen[:, None, None, :])
                 h = encoder.norm(x) if encoder.norm is not None and layer == last else x
-                history = np.concatenate([history, out(self.pool(encoder, h, seen)).data[None]])                # (l, b, C)
+                history = np.concatenate(
+                    [history, out(self.pool(encoder, h, seen)).data[None]]
+                )  # (l, b, C)
                 leave = stop(history) if layer < last else np.ones_like(rows, dtype=bool)
                 answer[rows[leave]], left[rows[leave]] = history[-1][leave], layer
                 rows, x, history = rows[~leave], x[~leave], history[:, ~leave]
@@ -65,7 +76,8 @@ class EarlyExit(Module):
 
 
 def exit_loss(logits, targets, weights=None):
-    """Weighted mean of the cross-entropies of all exits; by default layer l weighs l, for late ones can do more   (PABEE, eq. 4)
+    """Weighted mean of the cross-entropies of all exits; by default layer l weighs l, for late ones
+    can do more   (PABEE, eq. 4)
 
     logits   (L, B, C) Tensor;  targets (B,) integers;  weights (L,) numbers, or None
     """
@@ -73,7 +85,9 @@ def exit_loss(logits, targets, weights=None):
     weights = np.arange(1, L + 1) if weights is None else np.asarray(weights)
     total = 0.0
     for layer in range(L):
-        total = total + cross_entropy(logits[layer], targets) * float(weights[layer] / weights.sum())
+        total = total + cross_entropy(logits[layer], targets) * float(
+            weights[layer] / weights.sum()
+        )
     return total
 
 
@@ -94,7 +108,11 @@ class ExitTask:
 
     def loss(self, model, batch):
         """See exit_loss()."""
-        loss = exit_loss(model(batch.inputs, **getattr(batch, "options", {})), batch.targets.reshape(-1), self.weights)
+        loss = exit_loss(
+            model(batch.inputs, **getattr(batch, "options", {})),
+            batch.targets.reshape(-1),
+            self.weights,
+        )
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):
@@ -119,7 +137,9 @@ def entropy(logits):
 
 
 def entropy_below(threshold):
-    """Leave when the entropy is below the threshold: never for 0 or less, at once for infinity   (DeeBERT)."""
+    """Leave when the entropy is below the threshold: never for 0 or less, at once for infinity
+    (DeeBERT).
+    """
     return lambda history: entropy(history[-1]) < threshold
 
 
@@ -130,16 +150,20 @@ def confidence_above(threshold):
 
 def unchanged_for(patience):
     """Leave when the answer has been confirmed by `patience` layers in a row   (PABEE)."""
+
     def stop(history):
-        said = history.argmax(axis=-1)                                                  # (l, b)
+        said = history.argmax(axis=-1)  # (l, b)
         if len(said) <= patience:
             return np.zeros_like(said[0], dtype=bool)
-        return (said[len(said) - 1 - patience:] == said[-1]).all(axis=0)
+        return (said[len(said) - 1 - patience :] == said[-1]).all(axis=0)
+
     return stop
 
 
 def exit_layers(logits, stop):
-    """After which layer each sequence would leave, from the logits of all layers: (L, N, C) array -> (N,) from 1."""
+    """After which layer each sequence would leave, from the logits of all layers: (L, N, C) array
+    -> (N,) from 1.
+    """
     L, N, _ = logits.shape
     left = np.full_like(logits, L, shape=(N,), dtype=np.int64)
     for layer in range(L - 1, 0, -1):
@@ -163,7 +187,8 @@ def trade_off(logits, targets, stops):
 
 
 def calibrate(logits, targets, stops, allowed=0.0):
-    """The way of stopping with the least mean depth that loses at most `allowed` accuracy against full depth.
+    """The way of stopping with the least mean depth that loses at most `allowed` accuracy against
+    full depth.
 
     logits, targets  of data that was not trained on, and is not what the result is reported on
     returns          (name, mean depth, accuracy);  raises ConfigError if none is good enough
@@ -171,6 +196,8 @@ def calibrate(logits, targets, stops, allowed=0.0):
     full = float((logits[-1].argmax(axis=-1) == targets).mean())
     good = [row for row in trade_off(logits, targets, stops) if row[2] >= full - allowed]
     if not good:
-        raise ConfigError(f"calibrate: every way of stopping loses more than {allowed} of the accuracy {full:.3f}: allow more, or "
-                          "offer one that never stops")
+        raise ConfigError(
+            f"calibrate: every way of stopping loses more than {allowed} of the accuracy {full:.3f}: allow more, or "
+            "offer one that never stops"
+        )
     return min(good, key=lambda row: row[1])

@@ -1,10 +1,13 @@
-"""Pruning of single weights: set most of them to zero, and keep them there   (book section 1.3.3; Gale et al. 2019)
+"""Pruning of single weights: set most of them to zero, and keep them there   (book section 1.3.3;
+Gale et al. 2019)
 
-Magnitude pruning drops the smallest weights, of each matrix or of all together, at once or along a schedule; a mask keeps
-them at zero while the rest is trained on. Movement pruning drops those that training moves towards zero; the lottery
-ticket trains what is left from where it began. Zeros save memory when they are stored sparsely, and time only with
-kernels for them, which NumPy has not: what makes a model faster here is structured.py, read next.
+Magnitude pruning drops the smallest weights, of each matrix or of all together, at once or along a
+schedule; a mask keeps them at zero while the rest is trained on. Movement pruning drops those that
+training moves towards zero; the lottery ticket trains what is left from where it began. Zeros save
+memory when they are stored sparsely, and time only with kernels for them, which NumPy has not: what
+makes a model faster here is structured.py, read next.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, no_grad, where
@@ -21,7 +24,7 @@ from tinylm.finetune.wrap import places
 from tinylm.nn import Module
 from tinylm.nn.linear import undecayed
 
-BLOCKS = "blocks.*"         # the linear maps of a transformer's blocks, wherever it sits in a model
+BLOCKS = "blocks.*"  # the linear maps of a transformer's blocks, wherever it sits in a model
 
 
 def largest(scores, sparsity):
@@ -36,9 +39,11 @@ def largest(scores, sparsity):
         raise ConfigError(f"pruning: sparsity {sparsity} is a share of the weights, from 0 to 1")
     flat = np.concatenate([score.reshape(-1) for score in scores.values()])
     keep = np.ones(flat.size, bool)
-    keep[np.argsort(flat, kind="stable")[:round(sparsity * flat.size)]] = False
+    keep[np.argsort(flat, kind="stable")[: round(sparsity * flat.size)]] = False
     ends = np.cumsum([score.size for score in scores.values()])[:-1]
-    return {name: part.reshape(scores[name].shape) for name, part in zip(scores, np.split(keep, ends))}
+    return {
+        name: part.reshape(scores[name].shape) for name, part in zip(scores, np.split(keep, ends))
+    }
 
 
 def largest_of_each(scores, sparsity):
@@ -49,8 +54,9 @@ def largest_of_each(scores, sparsity):
 class Mask(Module):
     """W where the mask is True, 0 elsewhere; so is the gradient.
 
-    A weight that is 0 when it is masked stays 0 under any optimizer that starts then: its gradient, its moments and its
-    decay are 0. An optimizer that still has momentum may move it; what the layer multiplies with is 0 all the same.
+    A weight that is 0 when it is masked stays 0 under any optimizer that starts then: its gradient,
+    its moments and its decay are 0. An optimizer that still has momentum may move it; what the
+    layer multiplies with is 0 all the same.
     """
 
     def __init__(self, mask):
@@ -76,24 +82,30 @@ class Mask(Module):
 def effective(model, pattern=BLOCKS):
     """What the linear maps multiply with: dict name -> array, on the CPU."""
     with no_grad():
-        return {name: (m.change(m.weight) if isinstance(m, Reweighted) else m.weight).numpy()
-                for name, m in linear_maps(model, pattern).items()}
+        return {
+            name: (m.change(m.weight) if isinstance(m, Reweighted) else m.weight).numpy()
+            for name, m in linear_maps(model, pattern).items()
+        }
 
 
 def prune(model, sparsity, choose=largest, pattern=BLOCKS, scores=None):
-    """Magnitude pruning, in place: the smallest weights become 0 and are held there. What was pruned before stays pruned.
+    """Magnitude pruning, in place: the smallest weights become 0 and are held there. What was
+    pruned before stays pruned.
 
     sparsity  share of the weights that are 0 afterwards
     choose    largest, or largest_of_each
     pattern   of the names of linear maps; embeddings, gains and biases are never pruned
-    scores    dict name -> array on the CPU that decides in place of |W| among the weights that are not 0
+    scores    dict name -> array on the CPU that decides in place of |W| among the weights that are
+              not 0
     returns   dict name -> mask, bool array
     """
     weights = effective(model, pattern)
     if scores is None:
         scores = {name: abs(weight) for name, weight in weights.items()}
     else:
-        scores = {name: np.where(weight == 0, -np.inf, scores[name]) for name, weight in weights.items()}
+        scores = {
+            name: np.where(weight == 0, -np.inf, scores[name]) for name, weight in weights.items()
+        }
     masks = choose(scores, sparsity)
     for m in reweight(model, lambda name, weight: Mask(masks[name]), pattern).values():
         settle(m)
@@ -107,7 +119,8 @@ def sparsity_of(model, pattern=BLOCKS):
 
 
 def gradual_sparsity(step, steps, final, initial=0.0):
-    """The cubic schedule: fast while there is much to spare, slow at the end   (Zhu & Gupta 2017, eq. 1)
+    """The cubic schedule: fast while there is much to spare, slow at the end   (Zhu & Gupta 2017,
+    eq. 1)
 
     s = s_f + (s_0 - s_f) (1 - t / n)^3
 
@@ -118,8 +131,10 @@ def gradual_sparsity(step, steps, final, initial=0.0):
 
 
 def rewind(model, state):
-    """Put back the weights of a state_dict() and prune them by the masks in place: the ticket   (Frankle & Carbin 2019)"""
-    masks = model.named_settings()                          # of the state as it was before pruning there are none
+    """Put back the weights of a state_dict() and prune them by the masks in place: the ticket
+    (Frankle & Carbin 2019)
+    """
+    masks = model.named_settings()  # of the state as it was before pruning there are none
     model.load_state_dict({**masks, **{name: state[name] for name in model.named_parameters()}})
     for _, _, _, m in places(model, Reweighted):
         if isinstance(m.change, Mask):
@@ -128,9 +143,11 @@ def rewind(model, state):
 
 
 def lottery_ticket(model, train, sparsity, rounds=1, **options):
-    """Train, prune, put back the first weights, and again: a sparse network that trains from its start   (Frankle & Carbin 2019)
+    """Train, prune, put back the first weights, and again: a sparse network that trains from its
+    start   (Frankle & Carbin 2019)
 
-    train     called as train(model) before each round's pruning; the ticket that is left is not trained yet
+    train     called as train(model) before each round's pruning; the ticket that is left is not
+              trained yet
     sparsity  in the end; every round drops the same share of what is left
     options   of prune()
     returns   dict name -> mask
@@ -144,10 +161,11 @@ def lottery_ticket(model, train, sparsity, rounds=1, **options):
 
 
 class Movement(Module):
-    """W where a learned score is among the largest, 0 elsewhere   (movement pruning; Sanh et al. 2020)
+    """W where a learned score is among the largest, 0 elsewhere   (movement pruning; Sanh et al.
+    2020)
 
-    Going backward the choice counts as the score itself, so dL/dS = dL/dW' * W: under gradient descent S grows where W
-    moves away from 0 and falls where it shrinks, whatever W's size.
+    Going backward the choice counts as the score itself, so dL/dS = dL/dW' * W: under gradient
+    descent S grows where W moves away from 0 and falls where it shrinks, whatever W's size.
 
     weight    (d_in, d_out) Tensor;  sparsity share dropped, to be changed along a schedule
     """
@@ -173,7 +191,9 @@ class Movement(Module):
 
 
 def movement(model, sparsity, pattern=BLOCKS):
-    """Prune by movement, in place: adds scores, or gives those that are there another sparsity. Returns the model."""
+    """Prune by movement, in place: adds scores, or gives those that are there another sparsity.
+    Returns the model.
+    """
     there = [change for _, _, _, change in places(model, Movement)]
     for change in there:
         change.sparsity = sparsity

@@ -1,13 +1,16 @@
-"""Quantization: weights as small integers with a scale, after training or during it   (book section 1.3.3; Shen et al. 2020)
+"""Quantization: weights as small integers with a scale, after training or during it   (book section
+1.3.3; Shen et al. 2020)
 
     symmetric    s = max|w| / (2^(b-1) - 1),             q = round(w / s),       w ~ s q
     asymmetric   s = (max w - min w) / (2^b - 1),        q = round(w / s) + z,   w ~ s (q - z)
 
-with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w - s (q - z)| <= s / 2.
-Rounding after training costs accuracy when there are few bits; trained on through the rounding (straight-through
-estimator) a model learns to live with it. Read next: peft/quantized_base.py, layers whose weights stay packed;
-models/low_bit/quantized.py, products with them.
+with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w
+- s (q - z)| <= s / 2. Rounding after training costs accuracy when there are few bits; trained on
+through the rounding (straight-through estimator) a model learns to live with it. Read next:
+peft/quantized_base.py, layers whose weights stay packed; models/low_bit/quantized.py, products with
+them.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +45,20 @@ class Quantized:
     @property
     def nbytes(self):
         """Bytes of memory: `bits` for each code, 4 for each scale and each zero."""
-        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size * (1 if self.zero is None else 2)
+        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size * (
+            1 if self.zero is None else 2
+        )
 
     def dequantize(self):
         """s (q - z), (d_in, d_out), in the dtype of the scale."""
         codes = self.codes.astype(self.scale.dtype)
-        return ((codes if self.zero is None else codes - self.zero) * self.scale).reshape(self.shape)
+        return ((codes if self.zero is None else codes - self.zero) * self.scale).reshape(
+            self.shape
+        )
 
     def packed(self):
-        """For products without unpacking first: a QuantizedMatrix (d_out, d_in), on the CPU, codes of 4 bits two in a byte.
+        """For products without unpacking first: a QuantizedMatrix (d_out, d_in), on the CPU, codes
+        of 4 bits two in a byte.
 
         raises  ConfigError for bits other than 4 and 8, ShapeError for 4 bits and an odd d_in
         """
@@ -60,32 +68,47 @@ class Quantized:
         if self.bits == 4 and d_in % 2:
             raise ShapeError(f"Quantized.packed: {d_in} inputs, but codes of 4 bits come in pairs")
         groups = len(self.codes)
-        codes = to_cpu(self.codes).reshape(d_in, d_out).T                               # (d_out, d_in)
+        codes = to_cpu(self.codes).reshape(d_in, d_out).T  # (d_out, d_in)
         scale = np.broadcast_to(to_cpu(self.scale)[:, 0], (groups, d_out)).astype(np.float32)
-        lift = 8 if self.bits == 4 else 0                   # nibbles have no sign
-        offset = None if self.zero is None else -scale * (np.broadcast_to(to_cpu(self.zero)[:, 0], scale.shape) + np.float32(lift))
+        lift = 8 if self.bits == 4 else 0  # nibbles have no sign
+        if self.zero is None:
+            offset = None
+        else:
+            offset = -scale * (
+                np.broadcast_to(to_cpu(self.zero)[:, 0], scale.shape) + np.float32(lift)
+            )
         codes = pack_halves(codes, lift, d_in) if self.bits == 4 else np.ascontiguousarray(codes)
-        return QuantizedMatrix((d_out, d_in), self.bits, codes, scale, offset, lift if offset is None else 0)
+        return QuantizedMatrix(
+            (d_out, d_in), self.bits, codes, scale, offset, lift if offset is None else 0
+        )
 
 
 def _blocks(weight, bits, share):
-    """The matrix cut into blocks that share a scale: (n, g, d_out), in float32 at least, and the axes of a block."""
+    """The matrix cut into blocks that share a scale: (n, g, d_out), in float32 at least, and the
+    axes of a block.
+    """
     if not 2 <= bits <= 16:
         raise ConfigError(f"quantize: {bits} bits; 2 to 16 are possible")
     d_in, d_out = weight.shape
     size = d_in if share in ("matrix", "output") else share
     if not isinstance(size, int) or size < 1 or d_in % size:
-        raise ConfigError(f"quantize: a scale for each {share!r}: 'matrix', 'output', or a group size that divides {d_in} inputs")
+        raise ConfigError(
+            f"quantize: a scale for each {share!r}: 'matrix', 'output', or a group size that divides {d_in} inputs"
+        )
     return _wide(weight).reshape(-1, size, d_out), (1, 2) if share == "matrix" else (1,)
 
 
 def _wide(x):
-    """x in float32 at least: a scale rounded to float16 would move weights by more than half a step."""
+    """x in float32 at least: a scale rounded to float16 would move weights by more than half a
+    step.
+    """
     return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
 def _integers(bits):
-    return np.int8 if bits <= 8 else np.int16
+    if bits <= 8:
+        return np.int8
+    return np.int16
 
 
 def symmetric(weight, bits=8, share="output"):
@@ -105,7 +128,8 @@ def symmetric(weight, bits=8, share="output"):
 
 
 def asymmetric(weight, bits=8, share="output"):
-    """Codes from -2^(b-1) to 2^(b-1) - 1 for the range from the least to the largest weight, 0 included.
+    """Codes from -2^(b-1) to 2^(b-1) - 1 for the range from the least to the largest weight, 0
+    included.
 
     Arguments and result as in symmetric().
     """
@@ -114,24 +138,29 @@ def asymmetric(weight, bits=8, share="output"):
     least = np.minimum(blocks.min(axis=axes, keepdims=True), 0)
     scale = (np.maximum(blocks.max(axis=axes, keepdims=True), 0) - least) / (high - low)
     scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)
-    # floor(x + 1/2) moves with whole numbers, which rint does not where x is halfway: both ends get the end codes.
-    nearest = lambda x: np.floor(x + 0.5)                                               # noqa: E731
+    # floor(x + 1/2) moves with whole numbers, which rint does not where x is halfway: both ends get
+    # the end codes.
+    nearest = lambda x: np.floor(x + 0.5)  # noqa: E731
     zero = (low - nearest(least / scale)).astype(blocks.dtype)
     codes = np.clip(nearest(blocks / scale) + zero, low, high).astype(_integers(bits))
     return Quantized(codes, scale, zero, bits)
 
 
 class FakeQuantize(Module):
-    """W rounded as `quantizer` rounds it, and the gradient as if it were not: for quantization-aware training.
+    """W rounded as `quantizer` rounds it, and the gradient as if it were not: for
+    quantization-aware training.
 
-    quantizer  array -> Quantized, such as functools.partial(symmetric, bits=4); scales follow the weights
+    quantizer  array -> Quantized, such as functools.partial(symmetric, bits=4); scales follow the
+               weights
     """
 
     def __init__(self, quantizer):
         self.quantizer = quantizer
 
     def marks(self, weight):
-        """What tells quantizers of (d_in, d_out) weights apart: what becomes of two columns, (d_in, 2)."""
+        """What tells quantizers of (d_in, d_out) weights apart: what becomes of two columns, (d_in,
+        2).
+        """
         columns = probe(2, weight.shape[0]).T * np.array([1.0, 3.0])
         return {"quantizer": self.quantizer(columns).dequantize()}
 
@@ -140,7 +169,8 @@ class FakeQuantize(Module):
 
 
 def round_activations(x, bits=8):
-    """Activations rounded with a scale for every token, found while running; the gradient passes   (Jacob et al. 2018)
+    """Activations rounded with a scale for every token, found while running; the gradient passes
+    (Jacob et al. 2018)
 
     x  (..., D) Tensor -> (..., D)
     """

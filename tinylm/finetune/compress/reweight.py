@@ -1,11 +1,12 @@
 """A weight seen through a function: a layer multiplies with change(W), and W is what is trained.
 
-Pruning multiplies W by a mask, movement pruning learns the mask, quantization-aware training rounds W.
-`reweight` puts such a change around the linear maps of a model; names of parameters stay, and masks and
-marks of the change are saved beside them, so that weights are loaded into a model changed alike. Steps
-(rounding, choosing the largest) have the derivative 0 or none; `straight_through` says which one is used in its place.
-Read next: prune.py, quantize.py.
+Pruning multiplies W by a mask, movement pruning learns the mask, quantization-aware training rounds
+W. `reweight` puts such a change around the linear maps of a model; names of parameters stay, and
+masks and marks of the change are saved beside them, so that weights are loaded into a model changed
+alike. Steps (rounding, choosing the largest) have the derivative 0 or none; `straight_through` says
+which one is used in its place. Read next: prune.py, quantize.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, linear, no_grad
@@ -17,10 +18,11 @@ from tinylm.nn import Linear, Module
 
 @primitive(lambda g, y, x, value: g, linear=True)
 def straight_through(x, value):
-    """`value` going forward, the derivative of x going backward: dL/dx = dL/dy   (Bengio et al. 2013)
+    """`value` going forward, the derivative of x going backward: dL/dx = dL/dy   (Bengio et al.
+    2013)
 
-    Not a derivative, on purpose: `value` is a step function of x whose own derivative is 0 almost everywhere, and nothing
-    would be learned from that.
+    Not a derivative, on purpose: `value` is a step function of x whose own derivative is 0 almost
+    everywhere, and nothing would be learned from that.
 
     x        (...) Tensor
     value    (...) array, made from x by the caller
@@ -49,7 +51,9 @@ class Reweighted(Module):
         return found
 
     def __call__(self, x):
-        return linear(x if self.before is None else self.before(x), self.change(self.weight), self.bias)
+        return linear(
+            x if self.before is None else self.before(x), self.change(self.weight), self.bias
+        )
 
 
 def probe(rows, width):
@@ -58,7 +62,8 @@ def probe(rows, width):
 
 
 def linear_maps(model, pattern):
-    """The linear maps of a model whose name matches, seen through something or not: dict name -> Linear or Reweighted.
+    """The linear maps of a model whose name matches, seen through something or not: dict name ->
+    Linear or Reweighted.
 
     pattern  as in parts.places(), such as "blocks.*" or "attention.qkv";  raises as it does
     """
@@ -66,17 +71,22 @@ def linear_maps(model, pattern):
 
 
 def reweight(model, make, pattern, before=None):
-    """See the weights of linear maps through a change, in place; what they were seen through before is replaced.
+    """See the weights of linear maps through a change, in place; what they were seen through before
+    is replaced.
 
     make     (name, weight Tensor) -> change, see Reweighted
     returns  dict name -> Reweighted;  raises as parts.places()
     """
-    return {name: put(holder, key, Reweighted(inner, make(name, inner.weight), before))
-            for name, holder, key, inner in places(model, (Linear, Reweighted), pattern)}
+    return {
+        name: put(holder, key, Reweighted(inner, make(name, inner.weight), before))
+        for name, holder, key, inner in places(model, (Linear, Reweighted), pattern)
+    }
 
 
 def bake(model):
-    """Make change(W) the weight, and plain Linear maps again: what is left when training is done. Returns the model."""
+    """Make change(W) the weight, and plain Linear maps again: what is left when training is done.
+    Returns the model.
+    """
     for _, holder, key, inner in places(model, Reweighted):
         settle(inner)
         plain = Linear.__new__(Linear)

@@ -1,4 +1,7 @@
-"""How to check divergences and what reads contexts through vectors: everything is composed of recorded operations."""
+"""How to check divergences and what reads contexts through vectors: everything is composed of
+recorded operations.
+"""
+
 import numpy as np
 
 from tinylm.autograd import concatenate
@@ -16,19 +19,37 @@ from tinylm.models.early.cases import ready
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
 MASK = np.array([[True, False, True]])
 BATCH = make_batch([ContextExample((1, 3, 2), (0,), (2, 1)), ContextExample((2,), (3, 1), (1,))])
-FIELDS = BATCH.inputs, BATCH.targets, BATCH.real, BATCH.context, BATCH.context_real, BATCH.short, BATCH.short_real
+FIELDS = (
+    BATCH.inputs,
+    BATCH.targets,
+    BATCH.real,
+    BATCH.context,
+    BATCH.context_real,
+    BATCH.short,
+    BATCH.short_real,
+)
 
 
 def gpt(rng, **changes):
     """A GPT of one layer with large weights."""
-    sizes = dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0) | changes
+    sizes = (
+        dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0)
+        | changes
+    )
     return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64).eval())
 
 
 for _name, _divergence in (("kl", kl), ("reverse_kl", reverse_kl)):
-    register(f"finetune.{_name}", _divergence, lambda rng: [
-        call(normal(rng, 3, 4), normal(rng, 3, 4)), call(normal(rng, 1, 3, 2), normal(rng, 1, 3, 2), temperature=2.0, mask=MASK)],
-        covers=(), source="book eq. 3.16")
+    register(
+        f"finetune.{_name}",
+        _divergence,
+        lambda rng: [
+            call(normal(rng, 3, 4), normal(rng, 3, 4)),
+            call(normal(rng, 1, 3, 2), normal(rng, 1, 3, 2), temperature=2.0, mask=MASK),
+        ],
+        covers=(),
+        source="book eq. 3.16",
+    )
 
 
 def reading(model, *fields):
@@ -41,20 +62,50 @@ def learner(make, **changes):
     return lambda rng: [call(ready(make(gpt(rng, **changes))), *FIELDS)]
 
 
-register("finetune.GistCompressor", reading, learner(lambda model: GistCompressor(model, 1), n_layer=2), order=1, reason=ONCE,
-         covers=(), source="Mu et al. 2023")
-register("finetune.SoftContext", reading, learner(lambda model: SoftContext(model, random_context(model, 2))), order=1,
-         reason=ONCE, covers=(), source="book eqs. 3.23-3.25")
+register(
+    "finetune.GistCompressor",
+    reading,
+    learner(lambda model: GistCompressor(model, 1), n_layer=2),
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Mu et al. 2023",
+)
+register(
+    "finetune.SoftContext",
+    reading,
+    learner(lambda model: SoftContext(model, random_context(model, 2))),
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book eqs. 3.23-3.25",
+)
 
 
 def compressed(model, ids, targets, real, *fields):
-    """Both uses of an AutoCompressor: the loss over segments of two tokens, and answers about a context."""
+    """Both uses of an AutoCompressor: the loss over segments of two tokens, and answers about a
+    context.
+    """
     states = [h for h, _ in model.segments(ids, real, [1, 3])]
     return model.model.logits(concatenate(states, axis=1)), model.read(ContextBatch(*fields))
 
 
 TEXTS = SegmentedLM(2).make_batch([(1, 0, 3, 2, 2), (3, 1, 0)])
 for _mode in ("replace", "accumulate"):
-    register(f"finetune.AutoCompressor({_mode})", compressed, lambda rng, mode=_mode: [
-        call(ready(AutoCompressor(gpt(rng), 1, mode, bptt=None, segment=2)), TEXTS.inputs, TEXTS.targets, TEXTS.real, *FIELDS)],
-        order=1, reason=ONCE, covers=(), source="Chevalier et al. 2023")
+    register(
+        f"finetune.AutoCompressor({_mode})",
+        compressed,
+        lambda rng, mode=_mode: [
+            call(
+                ready(AutoCompressor(gpt(rng), 1, mode, bptt=None, segment=2)),
+                TEXTS.inputs,
+                TEXTS.targets,
+                TEXTS.real,
+                *FIELDS,
+            )
+        ],
+        order=1,
+        reason=ONCE,
+        covers=(),
+        source="Chevalier et al. 2023",
+    )

@@ -1,4 +1,5 @@
 """How to check the remedies against forgetting: penalties, and losses over several tasks."""
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -14,13 +15,27 @@ SPECIAL = Special.after(4, sentinels=0)
 
 
 def draws(rng):
-    """The penalty of two parameters, each as important as any other, and with an importance of its own."""
+    """The penalty of two parameters, each as important as any other, and with an importance of its
+    own.
+    """
     fixed = {"start": [rng.normal(size=(2, 3)), rng.normal(size=3)], "strength": 0.7}
-    return [call([normal(rng, 2, 3), normal(rng, 3)], **fixed),
-            call([normal(rng, 2, 3), normal(rng, 3)], importance=[rng.random((2, 3)), rng.random(3)], **fixed)]
+    return [
+        call([normal(rng, 2, 3), normal(rng, 3)], **fixed),
+        call(
+            [normal(rng, 2, 3), normal(rng, 3)],
+            importance=[rng.random((2, 3)), rng.random(3)],
+            **fixed,
+        ),
+    ]
 
 
-register("finetune.Anchor", moved_apart, draws, covers=(), source="Kirkpatrick et al. 2017; Li et al. 2018")
+register(
+    "finetune.Anchor",
+    moved_apart,
+    draws,
+    covers=(),
+    source="Kirkpatrick et al. 2017; Li et al. 2018",
+)
 
 
 def loss_of(model, task, batch):
@@ -29,14 +44,38 @@ def loss_of(model, task, batch):
 
 
 def two_tasks(rng):
-    """A small encoder with heads of two and three classes, and a batch of both with logits to imitate."""
-    encoder = build(tiny("bert-base-uncased", vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, d_model=4, d_hidden=3, context=6,
-                         dropout=0.0), int(rng.integers(99)), dtype=np.float64)
+    """A small encoder with heads of two and three classes, and a batch of both with logits to
+    imitate.
+    """
+    encoder = build(
+        tiny(
+            "bert-base-uncased",
+            vocab_size=SPECIAL.vocab_size,
+            n_layer=1,
+            n_head=2,
+            d_model=4,
+            d_hidden=3,
+            context=6,
+            dropout=0.0,
+        ),
+        int(rng.integers(99)),
+        dtype=np.float64,
+    )
     task = ManyTasks.of(EncoderInput(SPECIAL), 2, imitate=0.5)
-    batch = task.make_batch([Item(0, [1, 2], 1), Item(1, [3], 2, said=np.array([0.5, -1.0, 0.2])),
-                             Item(0, [0, 3], 0, said=np.array([1.0, 0.0]))])
+    batch = task.make_batch(
+        [
+            Item(0, [1, 2], 1),
+            Item(1, [3], 2, said=np.array([0.5, -1.0, 0.2])),
+            Item(0, [0, 3], 0, said=np.array([1.0, 0.0])),
+        ]
+    )
     return call(ready(ManyHeads(encoder, (2, 3)).eval()), task, batch)
 
 
-register("finetune.ManyTasks", loss_of, lambda rng: [two_tasks(rng)], covers=(),
-         source="Buzzega et al. 2020")
+register(
+    "finetune.ManyTasks",
+    loss_of,
+    lambda rng: [two_tasks(rng)],
+    covers=(),
+    source="Buzzega et al. 2020",
+)

@@ -1,10 +1,11 @@
 """One encoder, several tasks, a head for each: what forgetting is measured on   (book section 1.4)
 
-An example says which task it is of, so examples of several tasks make one batch: rehearsal and replay are nothing but
-longer lists of examples. An example may also hold the logits that a former model gave it; then the model is trained to say
-them again, beside the label (Buzzega et al. 2020: DER++; CLEAR does so with policies, Rolnick et al. 2019).
-Read next: rehearsal.py, forgetting.py.
+An example says which task it is of, so examples of several tasks make one batch: rehearsal and
+replay are nothing but longer lists of examples. An example may also hold the logits that a former
+model gave it; then the model is trained to say them again, beside the label (Buzzega et al. 2020:
+DER++; CLEAR does so with policies, Rolnick et al. 2019). Read next: rehearsal.py, forgetting.py.
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,15 +71,18 @@ class ManyHeads(Module):
         self.classifiers = [Classifier(encoder, n, pool, seed + i) for i, n in enumerate(classes)]
 
     def __call__(self, inputs, which, **options):
-        """Logits by task: (B, T) integers, (B,) integers -> list of (task, its rows (n,), logits (n, classes))."""
-        x = self.classifiers[0].features(inputs, **options)                             # (B, T) -> (B, D)
+        """Logits by task: (B, T) integers, (B,) integers -> list of (task, its rows (n,), logits
+        (n, classes)).
+        """
+        x = self.classifiers[0].features(inputs, **options)  # (B, T) -> (B, D)
         x = dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng)
         rows = [(k, np.flatnonzero(which == k)) for k in range(len(self.classifiers))]
         return [(k, at, self.classifiers[k].out(x[at])) for k, at in rows if len(at)]
 
 
 def use_heads(model, tasks):
-    """Train the heads of these tasks and freeze those of all others: weight decay shrinks even what gets no gradient.
+    """Train the heads of these tasks and freeze those of all others: weight decay shrinks even what
+    gets no gradient.
 
     model    ManyHeads;  tasks  numbers.  Returns the model
     """
@@ -92,7 +96,8 @@ class ManyTasks:
     """Mean cross-entropy over rows of any of several tasks, for ManyHeads; its examples are Items.
 
     tasks    Classifications that read their texts in the same way
-    imitate  weight of the mean squared difference from logits that were said before: alpha of DER++; 0: they are left out
+    imitate  weight of the mean squared difference from logits that were said before: alpha of
+             DER++; 0: they are left out
     """
 
     tasks: tuple
@@ -100,7 +105,9 @@ class ManyTasks:
 
     def __post_init__(self):
         if not self.tasks or any(task.inputs != self.tasks[0].inputs for task in self.tasks):
-            raise ConfigError(f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, and one EncoderInput for all")
+            raise ConfigError(
+                f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, and one EncoderInput for all"
+            )
 
     @classmethod
     def of(cls, inputs, n, imitate=0.0):
@@ -111,17 +118,21 @@ class ManyTasks:
         """list of Items -> ManyBatch."""
         ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
         targets = np.array([self.tasks[x.task].label(x.label) for x in examples], np.int64)
-        former, said = [np.asarray(x.said) for x in examples if x.said is not None and self.imitate], None
+        former = [np.asarray(x.said) for x in examples if x.said is not None and self.imitate]
+        said = None
         if former:
             dtype = np.result_type(np.float32, *former)
             said = np.full((len(examples), max(map(len, former))), np.nan, dtype)
             for row, x in zip(said, examples):
                 if x.said is not None:
-                    row[:len(x.said)] = x.said
-        return ManyBatch(ids, targets, **fields, which=np.array([x.task for x in examples], np.int64), said=said)
+                    row[: len(x.said)] = x.said
+        return ManyBatch(
+            ids, targets, **fields, which=np.array([x.task for x in examples], np.int64), said=said
+        )
 
     def loss(self, model, batch):
-        """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the mean over classes of
+        """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the
+        mean over classes of
         (logits - said)^2), where some were said   (DER++; Buzzega et al. 2020)
         """
         loss, n = 0.0, max(batch.tokens, 1)
@@ -129,11 +140,13 @@ class ManyTasks:
             label_losses = cross_entropy(logits, batch.targets[at], reduction="none")
             loss = loss + (label_losses / n).sum()
             if self.imitate and batch.said is not None:
-                width = min(logits.shape[1], batch.said.shape[1])                       # said may be of tasks with fewer classes
-                said = batch.said[at][:, :width].astype(logits.dtype)                   # (n, C)
+                width = min(
+                    logits.shape[1], batch.said.shape[1]
+                )  # said may be of tasks with fewer classes
+                said = batch.said[at][:, :width].astype(logits.dtype)  # (n, C)
                 known = ~np.isnan(said)
                 error = where(known, logits[:, :width] - np.where(known, said, 0), 0.0)
-                row_errors = mean_where(error * error, known, axis=1)                   # (n,)
+                row_errors = mean_where(error * error, known, axis=1)  # (n,)
                 loss = loss + self.imitate * (row_errors / n).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
@@ -159,8 +172,9 @@ def with_logits(model, task, examples, batch_size=64):
     said = []
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
-            part = examples[start:start + batch_size]
-            batch, logits = task.make_batch(part).to(model.encoder.tokens.weight.device), [None] * len(part)
+            part = examples[start : start + batch_size]
+            batch = task.make_batch(part).to(model.encoder.tokens.weight.device)
+            logits = [None] * len(part)
             for _, at, z in model(batch.inputs, batch.which, **batch.options):
                 for row, values in zip(at.tolist(), np.array(z.numpy())):
                     logits[row] = values

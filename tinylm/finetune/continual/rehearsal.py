@@ -1,16 +1,19 @@
 """Rehearsal: learn the new with some of the old mixed in   (book section 1.4)
 
-The plainest remedy for forgetting, and hard to beat. If the old data are at hand, a share of them is mixed into the new; if
-they passed by in a stream, a reservoir keeps a fair sample of all of it in bounded memory (experience replay, Rolnick et al.
-2019). Also what the old model said can be kept and imitated (behavior cloning there; dark experience replay, Buzzega et al.
-2020): see many_tasks.py. Read next: anchors.py, which keeps no examples at all.
+The plainest remedy for forgetting, and hard to beat. If the old data are at hand, a share of them
+is mixed into the new; if they passed by in a stream, a reservoir keeps a fair sample of all of it
+in bounded memory (experience replay, Rolnick et al. 2019). Also what the old model said can be kept
+and imitated (behavior cloning there; dark experience replay, Buzzega et al. 2020): see
+many_tasks.py. Read next: anchors.py, which keeps no examples at all.
 """
+
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
 def draw(examples, n, seed=0):
-    """n of the examples, drawn without repeats as long as there are enough; then everything once more.
+    """n of the examples, drawn without repeats as long as there are enough; then everything once
+    more.
 
     returns  list of n; empty for n = 0
     """
@@ -19,7 +22,7 @@ def draw(examples, n, seed=0):
     chosen = []
     for round_ in range(-(-n // max(len(examples), 1))):
         order = Random(seed, "rehearsal", round_).permutation(len(examples))
-        chosen += [examples[i] for i in order[:n - len(chosen)]]
+        chosen += [examples[i] for i in order[: n - len(chosen)]]
     return chosen
 
 
@@ -36,10 +39,13 @@ def with_rehearsal(new, old, ratio, seed=0):
 
 
 class Reservoir:
-    """A uniform sample of a stream of unknown length: whatever has passed is in it with the same probability.
+    """A uniform sample of a stream of unknown length: whatever has passed is in it with the same
+    probability.
 
-    Algorithm R (Vitter 1985): the t-th item takes a random place among t; if that place is in the reservoir, it replaces what
-    is there.   P(item is kept) = capacity / t for all items, by induction: a new one enters with capacity / t, and an old one,
+    Algorithm R (Vitter 1985): the t-th item takes a random place among t; if that place is in the
+    reservoir, it replaces what
+    is there.   P(item is kept) = capacity / t for all items, by induction: a new one enters with
+                capacity / t, and an old one,
     there with capacity / (t - 1), stays with 1 - (capacity / t)(1 / capacity) = (t - 1) / t.
 
     capacity  items at most

@@ -132,10 +132,14 @@ def _plain(text):
 
 
 def _listed(value):
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value
 
 
 def _number(value):
     if isinstance(value, float):
-        return f"{value:.4f} nats per answer token" if math.isfinite(value) else str(value)
+        if math.isfinite(value):
+            return f"{value:.4f} nats per answer token"
+        return str(value)
     return value

@@ -146,7 +146,9 @@ def prompt_begin(path):
 def _listed(folder):
     """{file: checksum} of an earlier export; {} for a folder that is none."""
     files = _manifest(folder).get("files")
-    return files if isinstance(files, dict) else {}
+    if isinstance(files, dict):
+        return files
+    return {}
 
 
 def _manifest(folder):
@@ -158,7 +160,9 @@ def _manifest(folder):
         found = read_json(path)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if isinstance(found, dict):
+        return found
+    return {}
 
 
 def _sum(path):

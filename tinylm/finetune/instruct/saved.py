@@ -1,9 +1,10 @@
 """A fine-tuned model as a run on disk, opened by every verb that opens a run.
 
-The layout is that of a training run, one checkpoint with the newest weights (train/checkpoint.py). Beside the tokenizer it
-says how conversations are written, and the whole configuration of the model, which of published weights no run has.
-Read next: cli/learn/finetune.py.
+The layout is that of a training run, one checkpoint with the newest weights (train/checkpoint.py).
+Beside the tokenizer it says how conversations are written, and the whole configuration of the
+model, which of published weights no run has. Read next: cli/learn/finetune.py.
 """
+
 import dataclasses
 import json
 from pathlib import Path
@@ -28,16 +29,26 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
     step       updates it was tuned for
     settings   JSON-able dict, kept to be read
     returns    path of the checkpoint
-    raises     CheckpointError if it cannot be written, or the model is no plain GPT, which is what a run is opened as
+    raises     CheckpointError if it cannot be written, or the model is no plain GPT, which is what
+               a run is opened as
     """
     directory, config = Path(directory), described(model, base)
     arrays = {"model": model.named_arrays()}
     _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
     chat = None if template is None else as_dict(template)
-    path = checkpoints.save_step(directory, step, arrays, {
-        "config": as_json(dataclasses.replace(config, out=str(directory))), "gpt": dataclasses.asdict(model.config),
-        "tokenizer": tokenizer.to_dict(), "chat_template": chat, "finetune": settings or {}})
+    path = checkpoints.save_step(
+        directory,
+        step,
+        arrays,
+        {
+            "config": as_json(dataclasses.replace(config, out=str(directory))),
+            "gpt": dataclasses.asdict(model.config),
+            "tokenizer": tokenizer.to_dict(),
+            "chat_template": chat,
+            "finetune": settings or {},
+        },
+    )
     tokenizer.save(directory / "tokenizer.json")
     shown = {"gpt": dataclasses.asdict(model.config), "finetune": settings or {}}
     write_text(directory / "config.json", json.dumps(shown, indent=2) + "\n")
@@ -49,18 +60,22 @@ def _check_plain(model, arrays):
     plain = GPT(model.config, seed=None).named_parameters()
     strange = sorted(set(arrays) ^ set(plain))
     if strange:
-        raise CheckpointError(f"save_tuned: the model is no plain GPT ({', '.join(strange[:3])}): bake() what can be "
-                              "written into its weights, or keep what was added with save_trained()")
+        raise CheckpointError(
+            f"save_tuned: the model is no plain GPT ({', '.join(strange[:3])}): bake() what can be "
+            "written into its weights, or keep what was added with save_trained()"
+        )
 
 
 def described(model, base=None):
-    """A TrainConfig that comes as near to a model as such a configuration can: its sizes, and the parts it has words for."""
+    """A TrainConfig that comes as near to a model as such a configuration can: its sizes, and the
+    parts it has words for.
+    """
     fields = {name: getattr(model.config, name) for name in MODEL}
     dtype = str(model.parameters()[0].dtype)
     config = dataclasses.replace(base or TrainConfig(steps=1), **fields, dtype=dtype, resume="")
     try:
         return config.check()
-    except ConfigError:                                       # parts that no run is made of: "gpt" in the checkpoint counts
+    except ConfigError:  # parts that no run is made of: "gpt" in the checkpoint counts
         return dataclasses.replace(TrainConfig(steps=1), context=model.config.context, dtype=dtype)
 
 
@@ -76,16 +91,27 @@ def template_of_run(path):
     try:
         return of_dict(chat)
     except ConfigError as error:
-        raise CheckpointError(f"{saved.path}: its chat template is of another version of tinylm: {error}") from None
+        raise CheckpointError(
+            f"{saved.path}: its chat template is of another version of tinylm: {error}"
+        ) from None
 
 
 def as_dict(template):
     """A template as JSON: the name of a function here, or the program of the model."""
     if isinstance(template, ChatTemplate):
-        return {"name": template.name, "default": template.default, "begin": template.begin,
-                "end": template.end, "program": template.program}
-    return {"name": template.name, "program": template.program, "tokens": template.tokens,
-            "special": list(template.special)}
+        return {
+            "name": template.name,
+            "default": template.default,
+            "begin": template.begin,
+            "end": template.end,
+            "program": template.program,
+        }
+    return {
+        "name": template.name,
+        "program": template.program,
+        "tokens": template.tokens,
+        "special": list(template.special),
+    }
 
 
 def of_dict(chat):
@@ -93,28 +119,37 @@ def of_dict(chat):
 
     raises   ConfigError for a name that is not known; CheckpointError for fields of wrong types
     """
+
     def optional(name, kind, what):
         fits = (lambda value: of_type(value, kind)) if name in chat else None
-        return chat.take(name, fits, what) if fits else None
+        if fits:
+            return chat.take(name, fits, what)
+        return None
 
     name = chat.text("name")
     program = chat.values.get("program")
     if "tokens" not in chat:
         template = chat_template(name, optional("default", str | None, "a text or null"))
-        found = {field: optional(field, str | None, "a text or null")
-                 for field in ("begin", "end", "program") if field in chat}
+        found = {
+            field: optional(field, str | None, "a text or null")
+            for field in ("begin", "end", "program")
+            if field in chat
+        }
         return dataclasses.replace(template, **found)
     tokens = chat.take("tokens", _names_tokens, "an object of texts and lists of texts, or null")
     special = chat.take("special", _texts, "a list of texts")
     try:
         return template_of(program, tokens, special, name)
-    except MissingExtra as error:                 # the weights can be used without it
+    except MissingExtra as error:  # the weights can be used without it
         return RefusedTemplate(error, program)
 
 
 def _names_tokens(value):
-    return value is None or isinstance(value, dict) and all(
-        text is None or of_type(text, str) or _texts(text) for text in value.values())
+    return (
+        value is None
+        or isinstance(value, dict)
+        and all(text is None or of_type(text, str) or _texts(text) for text in value.values())
+    )
 
 
 def _texts(value):

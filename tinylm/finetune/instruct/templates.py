@@ -4,10 +4,12 @@
     Question: Is this sentence grammatically correct?
     Answer: _____
 
-is how the book writes one (section 2.1.3); {sentence}, as in Python's format, is read the same, and {{ and }} are braces.
-Slots are filled in one pass over the template, so braces in what users say are only braces. One task can be put in many
-ways; a model tuned on several answers to others besides. Read next: instructions.py; data/read/instructions.py.
+is how the book writes one (section 2.1.3); {sentence}, as in Python's format, is read the same, and
+{{ and }} are braces. Slots are filled in one pass over the template, so braces in what users say
+are only braces. One task can be put in many ways; a model tuned on several answers to others
+besides. Read next: instructions.py; data/read/instructions.py.
 """
+
 import re
 from dataclasses import dataclass
 
@@ -23,17 +25,21 @@ _BLANK = "_____"
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A text with slots, which may end in a blank "_____"; without one the answer goes on the next line.
+    """A text with slots, which may end in a blank "_____"; without one the answer goes on the next
+    line.
 
-    raises   ConfigError if there is text after the blank: what a model continues must stand before it
+    raises   ConfigError if there is text after the blank: what a model continues must stand before
+             it
     """
 
     text: str
 
     def __post_init__(self):
         if _BLANK in self.text and not self.text.rstrip().endswith(_BLANK):
-            raise ConfigError(f"PromptTemplate: the blank {_BLANK} must stand at the end, for a model writes on from what is "
-                              f"before it: {self.text[-80:]!r}")
+            raise ConfigError(
+                f"PromptTemplate: the blank {_BLANK} must stand at the end, for a model writes on from what is "
+                f"before it: {self.text[-80:]!r}"
+            )
 
     @property
     def slots(self):
@@ -44,58 +50,80 @@ class PromptTemplate:
         """The prompt, up to the blank and without the space before it, which belongs to the answer.
 
         values   str for each slot
-        raises   DataError for a slot without a value, a value without a slot, or one that is no text
+        raises   DataError for a slot without a value, a value without a slot, or one that is no
+                 text
         """
         return self._cut(values)[0]
 
     def pair(self, output, **values):
-        """(prompt, answer), which joined are the text with `output` in the blank: " Yes" has the space that stood before it."""
+        """(prompt, answer), which joined are the text with `output` in the blank: " Yes" has the
+        space that stood before it.
+        """
         prompt, space = self._cut(values)
         return prompt, space + output
 
     def _cut(self, values):
-        missing, extra = sorted(set(self.slots) - set(values)), sorted(set(values) - set(self.slots))
+        missing = sorted(set(self.slots) - set(values))
+        extra = sorted(set(values) - set(self.slots))
         if missing or extra:
-            what = f"no value for {', '.join(missing)}" if missing else f"no slot for {', '.join(extra)}"
-            raise DataError(f"PromptTemplate: {what}; its slots are {', '.join(self.slots) or '(none)'}")
+            if missing:
+                what = f"no value for {', '.join(missing)}"
+            else:
+                what = f"no slot for {', '.join(extra)}"
+            raise DataError(
+                f"PromptTemplate: {what}; its slots are {', '.join(self.slots) or '(none)'}"
+            )
         for name, value in values.items():
             if not isinstance(value, str):
-                raise DataError(f"PromptTemplate: the value of {name} is {type(value).__name__}, not text")
+                raise DataError(
+                    f"PromptTemplate: the value of {name} is {type(value).__name__}, not text"
+                )
         before, space = self.text, "\n"
         if _BLANK in self.text:
             before = self.text.rstrip().removesuffix(_BLANK)
-            before, space = before.rstrip(" "), before[len(before.rstrip(" ")):]
+            before, space = before.rstrip(" "), before[len(before.rstrip(" ")) :]
         return _PIECE.sub(lambda found: _filled(found, values), before), space
 
 
 def _filled(found, values):
     name = found[1] or found[2]
-    return values[name] if name else found[0][0]
+    if name:
+        return values[name]
+    return found[0][0]
 
 
-# The book's templates (section 2.1.3): a question, three phrasings of one binary task, and three styles for translation.
-TEMPLATES = {name: PromptTemplate(text) for name, text in {
-    "grammar.question": "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____",
-    "grammar.read": "Read the following sentence, and answer whether it is grammatically correct.\n{*sentence*}",
-    "grammar.choices": "{*sentence*}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No",
-    "grammar.yes_or_no": "Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors."
-                         "\n{*sentence*}",
-    "translate.question": "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\nAnswer: _____",
-    "translate.instruction": "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____",
-    "translate.code": "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____",
-    "translate.full": "Translate the following sentence from English to Chinese.\n{*sentence*}",
-    "translate.short": "Translate English to Chinese.\n{*sentence*}",
-    "translate.word": "Translate!\n{*sentence*}",
-}.items()}
+# The book's templates (section 2.1.3): a question, three phrasings of one binary task, and three
+# styles for translation.
+TEMPLATES = {
+    name: PromptTemplate(text)
+    for name, text in {
+        "grammar.question": "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____",
+        "grammar.read": "Read the following sentence, and answer whether it is grammatically correct.\n{*sentence*}",
+        "grammar.choices": "{*sentence*}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No",
+        "grammar.yes_or_no": "Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors."
+        "\n{*sentence*}",
+        "translate.question": "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\nAnswer: _____",
+        "translate.instruction": "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____",
+        "translate.code": "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____",
+        "translate.full": "Translate the following sentence from English to Chinese.\n{*sentence*}",
+        "translate.short": "Translate English to Chinese.\n{*sentence*}",
+        "translate.word": "Translate!\n{*sentence*}",
+    }.items()
+}
 
 
 def with_system(prompt, system):
-    """A plain prompt after system information, which says how to behave   (book section 2.1.3, footnote 5)."""
-    return f"{system}\n{prompt}" if system else prompt
+    """A plain prompt after system information, which says how to behave   (book section 2.1.3,
+    footnote 5).
+    """
+    if system:
+        return f"{system}\n{prompt}"
+    return prompt
 
 
 def tokens_saved(tokenizer, long, short, prompts):
-    """Tokens that `prompts` uses of a shorter instruction save, and their share of the long one's   (book section 3.3.2)
+    """Tokens that `prompts` uses of a shorter instruction save, and their share of the long one's
+    (book section 3.3.2)
 
     returns  (tokens, share of the instruction's tokens)
     """
@@ -104,10 +132,11 @@ def tokens_saved(tokenizer, long, short, prompts):
 
 
 def classify_by_likelihood(lm, x, labels, per_token=False):
-    """The answer that the model finds most probable, of those that count as one   (book section 2.1.3)
+    """The answer that the model finds most probable, of those that count as one   (book section
+    2.1.3)
 
-    "Yes" is the answer if Pr(Yes | x) is the greatest. A label of several tokens has the product of their probabilities;
-    long labels are then rarely chosen, which the mean of the logarithms mends.
+    "Yes" is the answer if Pr(Yes | x) is the greatest. A label of several tokens has the product of
+    their probabilities; long labels are then rarely chosen, which the mean of the logarithms mends.
 
     lm         language model (generate/protocol/language_model.py) or a model of tinylm.models
     x          (m,) ids of the prompt
@@ -120,8 +149,9 @@ def classify_by_likelihood(lm, x, labels, per_token=False):
         raise DataError("classify_by_likelihood: give at least one label, and no empty one")
     rows = [[*map(int, x), *map(int, label)] for label in labels]
     lengths = np.array([len(row) for row in rows])
-    padded = np.array([row + [0] * (lengths.max() - len(row)) for row in rows])                          # (n, T)
-    terms = sequence_logprob(as_language_model(lm), padded, lengths, reduction="none")                   # (n, T - 1)
-    scores = terms[:, len(x) - 1:].sum(axis=1)                                                           # (n,)
-    scores = scores / (lengths - len(x)) if per_token else scores
+    padded = np.array([row + [0] * (lengths.max() - len(row)) for row in rows])  # (n, T)
+    terms = sequence_logprob(as_language_model(lm), padded, lengths, reduction="none")  # (n, T - 1)
+    scores = terms[:, len(x) - 1 :].sum(axis=1)  # (n,)
+    if per_token:
+        scores = scores / (lengths - len(x))
     return int(scores.argmax()), np.exp(log_softmax(scores))

@@ -1,4 +1,5 @@
-"""Training few parameters: low-rank changes, adapters, prefixes, soft prompts, scaling vectors   (book section 3.3.2).
+"""Training few parameters: low-rank changes, adapters, prefixes, soft prompts, scaling vectors
+(book section 3.3.2).
 
 Read lora.py first.
 """

@@ -1,18 +1,21 @@
-"""Adapters: small layers put between those of a frozen model   (book section 3.3.2.2, Fig. 3.7 d; Houlsby et al. 2019)
+"""Adapters: small layers put between those of a frozen model   (book section 3.3.2.2, Fig. 3.7 d;
+Houlsby et al. 2019)
 
     a(h) = h + sigma(h W_down + b_down) W_up + b_up        W_down (D, r), W_up (r, D): 2 D r + r + D numbers
 
-W_up and b_up begin at zero, so before training a is the identity to the bit. Houlsby et al. put one after attention and one
-after the feed-forward, before each is added to the residual stream; Pfeiffer et al. (2021) keep only the second. The bend
-in the middle cannot be folded into weights: unlike LoRA, an adapter costs time when it is used. Read next: lora.py.
+W_up and b_up begin at zero, so before training a is the identity to the bit. Houlsby et al. put one
+after attention and one after the feed-forward, before each is added to the residual stream;
+Pfeiffer et al. (2021) keep only the second. The bend in the middle cannot be folded into weights:
+unlike LoRA, an adapter costs time when it is used. Read next: lora.py.
 """
+
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import ACTIVATIONS, Block, Linear, Module, ParallelBlock
 
-DOWN_STD = 1e-2                                             # Houlsby et al. 2019, section 3.6: any value up to this does
+DOWN_STD = 1e-2  # Houlsby et al. 2019, section 3.6: any value up to this does
 
 
 class Adapter(Module):
@@ -23,16 +26,21 @@ class Adapter(Module):
 
     def __init__(self, d_model, r, rng, activation="gelu", dtype="float32"):
         if r < 1 or activation not in ACTIVATIONS:
-            raise ConfigError(f"Adapter: width {r} must be at least 1, activation {activation!r} one of {', '.join(ACTIVATIONS)}")
+            raise ConfigError(
+                f"Adapter: width {r} must be at least 1, activation {activation!r} one of {', '.join(ACTIVATIONS)}"
+            )
         self.activation = ACTIVATIONS[activation]
-        self.down, self.up = Linear(d_model, r, rng, std=DOWN_STD, dtype=dtype), Linear(r, d_model, rng, std=0.0, dtype=dtype)
+        self.down = Linear(d_model, r, rng, std=DOWN_STD, dtype=dtype)
+        self.up = Linear(r, d_model, rng, std=0.0, dtype=dtype)
 
     def __call__(self, h):
-        return h + self.up(self.activation(self.down(h)))                               # (..., D) -> (..., r) -> (..., D)
+        return h + self.up(self.activation(self.down(h)))  # (..., D) -> (..., r) -> (..., D)
 
 
 class Adapted(Module):
-    """A module with an adapter behind it: whatever it takes, what it returns goes through the adapter."""
+    """A module with an adapter behind it: whatever it takes, what it returns goes through the
+    adapter.
+    """
 
     def __init__(self, base, adapter):
         self.base, self.adapter = base, adapter
@@ -42,7 +50,9 @@ class Adapted(Module):
 
 
 def houlsby(model, r, activation="gelu", seed=0):
-    """Freeze a model and put adapters of width r behind every attention and feed-forward, in place. Returns it."""
+    """Freeze a model and put adapters of width r behind every attention and feed-forward, in place.
+    Returns it.
+    """
     return _adapt(model, ("attention", "feed_forward"), r, activation, seed)
 
 
@@ -55,11 +65,15 @@ def _adapt(model, sub_layers, r, activation, seed):
     weight, width = model.tokens.weight, model.config.d_model
     blocks = places(model, (Block, ParallelBlock))
     if not blocks:
-        raise ConfigError(f"adapters: a {type(model).__name__} has no Block to put them into, so nothing would be trained: "
-                          "take lora()")
+        raise ConfigError(
+            f"adapters: a {type(model).__name__} has no Block to put them into, so nothing would be trained: "
+            "take lora()"
+        )
     freeze(model)
     for name, _, _, block in blocks:
         for part in sub_layers:
-            adapter = Adapter(width, r, Random(seed, "adapter", name, part), activation, weight.dtype).to(weight.device)
+            adapter = Adapter(
+                width, r, Random(seed, "adapter", name, part), activation, weight.dtype
+            ).to(weight.device)
             put(block, part, Adapted(getattr(block, part), adapter))
     return model

@@ -1,7 +1,10 @@
-"""How to check what is trained in place of the whole model: by itself, and inside a tiny GPT that is frozen.
+"""How to check what is trained in place of the whole model: by itself, and inside a tiny GPT that
+is frozen.
 
-What is frozen is no parameter to differentiate, so these entries also say what learns. Read next: lora.py.
+What is frozen is no parameter to differentiate, so these entries also say what learns. Read next:
+lora.py.
 """
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -47,31 +50,108 @@ def apply(module, x):
     return module(x)
 
 
-register("finetune.LoRA", apply, lambda rng: [
-    call(moved(LoRA(line(rng), 2, 3, Random(0)), rng), normal(rng, 2, 3)),
-    call(moved(LoRA(line(rng), 1, 3, Random(0), [(0, 1), (2, 3)]), rng), normal(rng, 1, 2, 3))],
-    covers=(), source="Hu et al. 2022")
-register("finetune.Adapter", apply, lambda rng: [
-    call(moved(Adapted(line(rng), Adapter(4, 2, Random(0), dtype=np.float64)), rng), normal(rng, 2, 3))],
-    covers=(), source="Houlsby et al. 2019")
-register("finetune.IA3", apply, lambda rng: [
-    call(moved(ScaledOutput(line(rng), [(1, 2), (2, 4)]), rng), normal(rng, 2, 3)),
-    call(moved(ScaledInput(line(rng)), rng), normal(rng, 2, 3))], covers=(), source="Liu et al. 2022")
-register("finetune.QuantizedLinear", apply, lambda rng: [call(QuantizedLinear(line(rng, 32, 2)), normal(rng, 2, 32))],
-         covers=(), source="Dettmers et al. 2023")
-register("finetune.PromptEncoder", lambda encoder: encoder(), lambda rng: [
-    call(moved(PromptEncoder(np.zeros((2, 3)), network), rng)) for network in (
-        None, BidirectionalLSTM(3, 2, 3, Random(0), np.float64), transformer(3, 1, Random(0), np.float64))],
-    order=1, reason=ONCE, covers=(), source="Liu et al. 2021")
+register(
+    "finetune.LoRA",
+    apply,
+    lambda rng: [
+        call(moved(LoRA(line(rng), 2, 3, Random(0)), rng), normal(rng, 2, 3)),
+        call(moved(LoRA(line(rng), 1, 3, Random(0), [(0, 1), (2, 3)]), rng), normal(rng, 1, 2, 3)),
+    ],
+    covers=(),
+    source="Hu et al. 2022",
+)
+register(
+    "finetune.Adapter",
+    apply,
+    lambda rng: [
+        call(
+            moved(Adapted(line(rng), Adapter(4, 2, Random(0), dtype=np.float64)), rng),
+            normal(rng, 2, 3),
+        )
+    ],
+    covers=(),
+    source="Houlsby et al. 2019",
+)
+register(
+    "finetune.IA3",
+    apply,
+    lambda rng: [
+        call(moved(ScaledOutput(line(rng), [(1, 2), (2, 4)]), rng), normal(rng, 2, 3)),
+        call(moved(ScaledInput(line(rng)), rng), normal(rng, 2, 3)),
+    ],
+    covers=(),
+    source="Liu et al. 2022",
+)
+register(
+    "finetune.QuantizedLinear",
+    apply,
+    lambda rng: [call(QuantizedLinear(line(rng, 32, 2)), normal(rng, 2, 32))],
+    covers=(),
+    source="Dettmers et al. 2023",
+)
+register(
+    "finetune.PromptEncoder",
+    lambda encoder: encoder(),
+    lambda rng: [
+        call(moved(PromptEncoder(np.zeros((2, 3)), network), rng))
+        for network in (
+            None,
+            BidirectionalLSTM(3, 2, 3, Random(0), np.float64),
+            transformer(3, 1, Random(0), np.float64),
+        )
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Liu et al. 2021",
+)
 # An MLP's ReLU has a kink at 0: its biases are put where no unit is near it.
-register("finetune.MLP", lambda mlp, x: mlp(x), lambda rng: [call(MLP(3, 2, 4, Random(0), np.float64), normal(rng, 2, 3))],
-         avoid=lambda mlp, x: np.min(np.abs(mlp.hidden(x).numpy())), covers=(), source="Liu et al. 2021")
-register("finetune.Reparametrized", lambda source: source(), lambda rng: [
-    call(Reparametrized((2, 2, 1, 2, 2), 3, 2, Random(0), np.float64))], covers=(), source="Li & Liang 2021")
-register("finetune.prompt_tuning", lambda tuned, ids: tuned(ids), lambda rng: [
-    call(hybrid(gpt(rng), [SoftPrompt(rng.normal(size=(2, 4))), [3], SoftPrompt(rng.normal(size=(1, 4))), INPUT]), IDS)],
-    order=1, reason=ONCE, covers=(), source="Lester et al. 2021")
-register("finetune.prefix_tuning", lambda tuned, ids: tuned(ids), lambda rng: [
-    call(moved(hidden_prefix(gpt(rng), 2), rng), IDS),
-    call(moved(key_value_prefix(gpt(rng, n_kv_head=1, positions="rope"), 2), rng), IDS)],
-    order=1, reason=ONCE, covers=(), source="book eqs. 3.19-3.22")
+register(
+    "finetune.MLP",
+    lambda mlp, x: mlp(x),
+    lambda rng: [call(MLP(3, 2, 4, Random(0), np.float64), normal(rng, 2, 3))],
+    avoid=lambda mlp, x: np.min(np.abs(mlp.hidden(x).numpy())),
+    covers=(),
+    source="Liu et al. 2021",
+)
+register(
+    "finetune.Reparametrized",
+    lambda source: source(),
+    lambda rng: [call(Reparametrized((2, 2, 1, 2, 2), 3, 2, Random(0), np.float64))],
+    covers=(),
+    source="Li & Liang 2021",
+)
+register(
+    "finetune.prompt_tuning",
+    lambda tuned, ids: tuned(ids),
+    lambda rng: [
+        call(
+            hybrid(
+                gpt(rng),
+                [
+                    SoftPrompt(rng.normal(size=(2, 4))),
+                    [3],
+                    SoftPrompt(rng.normal(size=(1, 4))),
+                    INPUT,
+                ],
+            ),
+            IDS,
+        )
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Lester et al. 2021",
+)
+register(
+    "finetune.prefix_tuning",
+    lambda tuned, ids: tuned(ids),
+    lambda rng: [
+        call(moved(hidden_prefix(gpt(rng), 2), rng), IDS),
+        call(moved(key_value_prefix(gpt(rng, n_kv_head=1, positions="rope"), 2), rng), IDS),
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book eqs. 3.19-3.22",
+)

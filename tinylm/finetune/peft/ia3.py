@@ -1,10 +1,13 @@
-"""IA3: three vectors a layer that make keys, values and hidden units larger or smaller   (Liu et al. 2022)
+"""IA3: three vectors a layer that make keys, values and hidden units larger or smaller (Liu et al.
+2022)
 
     keys * l_k,   values * l_v,   (hidden units of the feed-forward) * l_ff        all ones at first: nothing has changed
 
-Far fewer numbers than LoRA: 2 G K + F a layer. A scaled output is a map with scaled columns and a scaled input one with
-scaled rows, so all of it can be folded into the weights (merging.py). Read next: lora.py.
+Far fewer numbers than LoRA: 2 G K + F a layer. A scaled output is a map with scaled columns and a
+scaled input one with scaled rows, so all of it can be folded into the weights (merging.py). Read
+next: lora.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, concatenate
@@ -32,7 +35,9 @@ class ScaledOutput(Module):
 
     def __call__(self, x):
         y = self.base(x)
-        return y if self.original is not None else y * self.factors()
+        if self.original is not None:
+            return y
+        return y * self.factors()
 
     def settings(self):
         """Which outputs are scaled, which the lengths of the vectors do not tell."""
@@ -48,7 +53,9 @@ class ScaledOutput(Module):
         for (start, stop), scale in zip(self.columns, self.scales):
             pieces += [Tensor(np.ones_like(scale.data, shape=(start - at,))), scale]
             at = stop
-        return concatenate([*pieces, Tensor(np.ones_like(self.scales[0].data, shape=(d_out - at,)))], axis=0)
+        return concatenate(
+            [*pieces, Tensor(np.ones_like(self.scales[0].data, shape=(d_out - at,)))], axis=0
+        )
 
     def folded(self):
         """[weight, bias] of the one map that this is."""
@@ -64,7 +71,9 @@ class ScaledInput(Module):
         self.scale = _ones(base.weight.shape[0], base.weight)
 
     def __call__(self, x):
-        return self.base(x) if self.original is not None else self.base(x * self.scale)
+        if self.original is not None:
+            return self.base(x)
+        return self.base(x * self.scale)
 
     def unsavable(self):
         """See merging.py."""
@@ -73,15 +82,22 @@ class ScaledInput(Module):
     def folded(self):
         """[weight, bias] of the one map that this is."""
         bias = self.base.bias
-        return [self.base.weight.data * self.scale.data[:, None], None if bias is None else bias.data]
+        return [
+            self.base.weight.data * self.scale.data[:, None],
+            None if bias is None else bias.data,
+        ]
 
 
 def ia3(model):
-    """Freeze a model and put IA3's vectors into every layer, in place: attention, cross-attention and feed-forward. Returns it."""
+    """Freeze a model and put IA3's vectors into every layer, in place: attention, cross-attention
+    and feed-forward. Returns it.
+    """
     parts = places(model, (SelfAttention, CrossAttention, FeedForward, GatedFeedForward))
     if not parts:
-        raise ConfigError(f"ia3: a {type(model).__name__} has no attention or feed-forward to scale, so nothing would be "
-                          "trained: take lora()")
+        raise ConfigError(
+            f"ia3: a {type(model).__name__} has no attention or feed-forward to scale, so nothing would be "
+            "trained: take lora()"
+        )
     freeze(model)
     for _, _, _, part in parts:
         if isinstance(part, (FeedForward, GatedFeedForward)):

@@ -1,20 +1,27 @@
-"""Training a part of the model's own parameters   (book section 3.3.2.2, Fig. 3.7 c; Lialin et al. 2023)
+"""Training a part of the model's own parameters   (book section 3.3.2.2, Fig. 3.7 c; Lialin et al.
+2023)
 
-Nothing is added: some parameters stay as free as in full fine-tuning, the others are frozen. Which, is a pattern of names,
-so each method here is one line over freezing.only(). Read next: freezing.py; lora.py.
+Nothing is added: some parameters stay as free as in full fine-tuning, the others are frozen. Which,
+is a pattern of names, so each method here is one line over freezing.only(). Read next: freezing.py;
+lora.py.
 """
+
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import only
 
 
 def bitfit(model):
-    """Train every bias, of linear maps and of norms, and nothing else   (Ben Zaken et al. 2022, BitFit). Returns the model."""
+    """Train every bias, of linear maps and of norms, and nothing else   (Ben Zaken et al. 2022,
+    BitFit). Returns the model.
+    """
     return only(model, "*.bias")
 
 
 def norms_only(model):
     """Train gains and biases of normalization layers, and nothing else. Returns the model."""
-    return only(model, "*norm*")                            # of blocks, behind them, of an encoder's embeddings, in any wrapper
+    return only(
+        model, "*norm*"
+    )  # of blocks, behind them, of an encoder's embeddings, in any wrapper
 
 
 def last_layers(model, k):

@@ -1,14 +1,18 @@
-"""Prefix tuning: learnt states in front of the text in every layer   (Li & Liang 2021; book eqs. 3.19-3.22, Fig. 3.5)
+"""Prefix tuning: learnt states in front of the text in every layer   (Li & Liang 2021; book eqs.
+3.19-3.22, Fig. 3.5)
 
-As the book has it, every layer l reads p^l_0 .. p^l_n in front of the text's states, and what it makes of them is cut off:
+As the book has it, every layer l reads p^l_0 .. p^l_n in front of the text's states, and what it
+makes of them is cut off:
 
     H^l = [p^l ; h^l] (3.20)    h^(l+1) = Layer(H^l) without its first n rows (3.21)    L n D numbers to learn
 
-All that the text sees of p^l are its keys and values, norm(p) W_K and norm(p) W_V, so one may as well learn those, which is
-what implementations do: 2 L n G K numbers, and the prefix is a cache like that of n tokens read before. In both forms
-a head's output is a mixture, lambda attention(x, prefix) + (1 - lambda) attention(x, text), and the text's tokens stand at
-positions n, n + 1, ... as they do behind a cache. Read next: prompt_cache.py; soft_prompts.py.
+All that the text sees of p^l are its keys and values, norm(p) W_K and norm(p) W_V, so one may as
+well learn those, which is what implementations do: 2 L n G K numbers, and the prefix is a cache
+like that of n tokens read before. In both forms a head's output is a mixture, lambda attention(x,
+prefix) + (1 - lambda) attention(x, text), and the text's tokens stand at positions n, n + 1, ... as
+they do behind a cache. Read next: prompt_cache.py; soft_prompts.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, broadcast_to, concatenate, no_grad, rotary, tanh
@@ -28,7 +32,9 @@ from tinylm.nn import (
 
 
 class KeysValues(Module):
-    """Keys and values of n prefixes as they are: called, returns (L, 2, G, n, K). `start` is such an array, copied."""
+    """Keys and values of n prefixes as they are: called, returns (L, 2, G, n, K). `start` is such
+    an array, copied.
+    """
 
     def __init__(self, start):
         self.keys_values = Tensor(np.array(start), requires_grad=True)
@@ -38,8 +44,8 @@ class KeysValues(Module):
 
 
 class Reparametrized(Module):
-    """Keys and values made from n vectors by tanh(u W + b) W' + b', which learns more steadily than they do alone
-    (Li & Liang 2021, section 4.3). After training only what it returns is kept.
+    """Keys and values made from n vectors by tanh(u W + b) W' + b', which learns more steadily than
+    they do alone (Li & Liang 2021, section 4.3). After training only what it returns is kept.
 
     shape    (L, 2, G, n, K);  width of the vectors u;  d_hidden of the network
     """
@@ -47,17 +53,18 @@ class Reparametrized(Module):
     def __init__(self, shape, width, d_hidden, rng, dtype=np.float32):
         self.shape = L, _, G, n, K = shape
         self.vectors = normal_parameter((n, width), rng, 1.0, dtype)
-        self.hidden = Linear(width, d_hidden, rng, std=width ** -0.5, dtype=dtype)
-        self.out = Linear(d_hidden, L * 2 * G * K, rng, std=d_hidden ** -0.5, dtype=dtype)
+        self.hidden = Linear(width, d_hidden, rng, std=width**-0.5, dtype=dtype)
+        self.out = Linear(d_hidden, L * 2 * G * K, rng, std=d_hidden**-0.5, dtype=dtype)
 
     def __call__(self):
         L, two, G, n, K = self.shape
-        made = self.out(tanh(self.hidden(self.vectors)))                                # (n, L 2 G K)
-        return made.reshape(n, L, two, G, K).transpose(1, 2, 3, 0, 4)                   # -> (L, 2, G, n, K)
+        made = self.out(tanh(self.hidden(self.vectors)))  # (n, L 2 G K)
+        return made.reshape(n, L, two, G, K).transpose(1, 2, 3, 0, 4)  # -> (L, 2, G, n, K)
 
 
 class LearntCache:
-    """A prefix in the place of a cache: every layer finds its keys and values in front of the text's; nothing is kept.
+    """A prefix in the place of a cache: every layer finds its keys and values in front of the
+    text's; nothing is kept.
 
     keys_values  Tensor (L, 2, G, n, K)
     """
@@ -68,8 +75,12 @@ class LearntCache:
     def joined(self, layer, k, v):
         """k, v (B, G, T, K) of the text -> (B, G, n + T, K) each, the prefix in front."""
         B, G, _, K = k.shape
-        return tuple(concatenate([broadcast_to(self.keys_values[layer, i], (B, G, self.length, K)), x], axis=2)
-                     for i, x in enumerate((k, v)))
+        return tuple(
+            concatenate(
+                [broadcast_to(self.keys_values[layer, i], (B, G, self.length, K)), x], axis=2
+            )
+            for i, x in enumerate((k, v))
+        )
 
 
 class PrefixTuned(Module):
@@ -87,7 +98,9 @@ class PrefixTuned(Module):
         return self.model.config
 
     def hidden(self, ids, positions=None, mask=None):
-        """Last hidden states, (B, T) -> (B, T, D); arguments as GPT.hidden, positions of the text count from n."""
+        """Last hidden states, (B, T) -> (B, T, D); arguments as GPT.hidden, positions of the text
+        count from n.
+        """
         keys_values = self.source()
         n = keys_values.shape[3]
         if n == 0:
@@ -103,14 +116,22 @@ class PrefixTuned(Module):
         return self.model.logits(h)
 
     def exported(self):
-        """The prefix as an array (L, 2, G, n, K), for prompt_cache.PrefixedLM, or a KeysValues without its network."""
+        """The prefix as an array (L, 2, G, n, K), for prompt_cache.PrefixedLM, or a KeysValues
+        without its network.
+        """
         with no_grad():
             return np.array(self.source().numpy())
 
 
 def _in_front(mask, n, rows=0):
-    """A mask for n more keys in front, which all may see, and `rows` more queries: (..., T|1, S) -> (..., rows + T|1, n + S)."""
-    return np.pad(mask, [(0, 0)] * (mask.ndim - 2) + [(rows if mask.shape[-2] > 1 else 0, 0), (n, 0)], constant_values=True)
+    """A mask for n more keys in front, which all may see, and `rows` more queries: (..., T|1, S) ->
+    (..., rows + T|1, n + S).
+    """
+    return np.pad(
+        mask,
+        [(0, 0)] * (mask.ndim - 2) + [(rows if mask.shape[-2] > 1 else 0, 0), (n, 0)],
+        constant_values=True,
+    )
 
 
 def _needs_one(name, n, start):
@@ -122,7 +143,8 @@ def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
     """Freeze a GPT and learn keys and values in front of every layer's: 2 L n G K numbers.
 
     n         prefixes, drawn at random;  or start (L, 2, G, n, K), such as prompt_cache.prompt_keys_values of a text
-    d_hidden  of the network that makes them while training (Reparametrized); None: they are learnt as they are
+    d_hidden  of the network that makes them while training (Reparametrized); None: they are learnt
+              as they are
     returns   PrefixTuned
     raises    ConfigError without n and start
     """
@@ -133,15 +155,20 @@ def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
     freeze(model)
     if d_hidden is not None:
         if start is not None:
-            raise ConfigError("key_value_prefix: a network makes its own start: give n and d_hidden, or start")
+            raise ConfigError(
+                "key_value_prefix: a network makes its own start: give n and d_hidden, or start"
+            )
         source = Reparametrized(shape, c.d_model, d_hidden, rng, weight.dtype)
     else:
-        source = KeysValues(rng.normal(shape, np.float64).astype(weight.dtype) if start is None else start)
+        source = KeysValues(
+            rng.normal(shape, np.float64).astype(weight.dtype) if start is None else start
+        )
     return PrefixTuned(model, source.to(weight.device))
 
 
 class PrefixedBlock(Module):
-    """A block that reads learnt states in front of the text's, and gives out the text's alone   (book eqs. 3.20, 3.21)
+    """A block that reads learnt states in front of the text's, and gives out the text's alone
+    (book eqs. 3.20, 3.21)
 
     states    (n, D) Tensor
     rotation  (cos, sin) of positions 0 .. n-1, or None
@@ -152,23 +179,29 @@ class PrefixedBlock(Module):
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         if cache is not None:
-            raise ConfigError("prefix: states in front of every layer are not kept in caches: use as_key_values() to generate")
+            raise ConfigError(
+                "prefix: states in front of every layer are not kept in caches: use as_key_values() to generate"
+            )
         (B, _, D), n = x.shape, self.states.shape[0]
         if rotation is not None:
-            rotation = tuple(np.concatenate([np.broadcast_to(own, (*its.shape[:-2], *own.shape)), its], axis=-2)
-                             for own, its in zip(self._turns(), rotation))
+            rotation = tuple(
+                np.concatenate([np.broadcast_to(own, (*its.shape[:-2], *own.shape)), its], axis=-2)
+                for own, its in zip(self._turns(), rotation)
+            )
         mask = None if mask is None else _in_front(mask, n, n)
-        h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)              # (B, n + T, D)
-        return self.base(h, rotation=rotation, mask=mask)[:, n:]                        # (B, T, D)
+        h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)  # (B, n + T, D)
+        return self.base(h, rotation=rotation, mask=mask)[:, n:]  # (B, T, D)
 
     def keys_values(self):
-        """What the text sees of the states: norm(P) W_K and norm(P) W_V, turned to positions 0 .. n-1: (2, G, n, K) array."""
+        """What the text sees of the states: norm(P) W_K and norm(P) W_V, turned to positions 0 ..
+        n-1: (2, G, n, K) array.
+        """
         block, h = self.base, self.states
         if isinstance(block, ParallelBlock) or block.place is pre_norm:
             h = block.norms[0](h)
         elif block.place is sandwich_norm:
             h = block.norms[0][0](h)
-        _, k, v = projected(block.attention, h[None])                                   # (1, G, n, K)
+        _, k, v = projected(block.attention, h[None])  # (1, G, n, K)
         if self.own_rotation is not None:
             cos, sin = self._turns()
             k = rotary(k, cos=cos, sin=sin)
@@ -196,10 +229,12 @@ class HiddenPrefixTuned(Module):
 
     def hidden(self, ids, *args, **options):
         """Last hidden states of the text, (B, T) -> (B, T, D); arguments as the model's."""
-        if hasattr(self.model, "transform") and options.get("positions") is None:       # a GPT
+        if hasattr(self.model, "transform") and options.get("positions") is None:  # a GPT
             c, stop = self.config, self.n + ids.shape[1]
             if stop > c.context:
-                raise ConfigError(f"prefix: {self.n} states and {ids.shape[1]} tokens do not fit the context of {c.context}")
+                raise ConfigError(
+                    f"prefix: {self.n} states and {ids.shape[1]} tokens do not fit the context of {c.context}"
+                )
             options["positions"] = np.arange(self.n, stop, like=ids)
         return self.model.hidden(ids, *args, **options)
 
@@ -212,38 +247,52 @@ class HiddenPrefixTuned(Module):
 
 
 def hidden_prefix(model, n=None, start=None, seed=0):
-    """Freeze a GPT or Encoder and learn n states in front of every layer, in place: L n D numbers   (book eqs. 3.19-3.22)
+    """Freeze a GPT or Encoder and learn n states in front of every layer, in place: L n D numbers
+    (book eqs. 3.19-3.22)
 
     n        states, drawn as large as the token embeddings;  or start (L, n, D), such as prompt_cache.hidden_states_of_prompt
     returns  HiddenPrefixTuned
-    raises   ConfigError for a model whose layers share weights, or that tells distances by biases or windows: a state
-             without a place has no distance. Also without n and start
+    raises   ConfigError for a model whose layers share weights, or that tells distances by biases
+             or windows: a state without a place has no distance. Also without n and start
     """
     _needs_one("hidden_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     if len({id(block) for block in model.blocks}) < len(model.blocks):
-        raise ConfigError("hidden_prefix: layers of this model share their weights, and with them they would share prefixes")
+        raise ConfigError(
+            "hidden_prefix: layers of this model share their weights, and with them they would share prefixes"
+        )
     if getattr(model, "position_bias", None) is not None or "window" in getattr(c, "attention", ()):
-        raise ConfigError("hidden_prefix: score biases and windows go by distance, which a state has not: use key_value_prefix")
+        raise ConfigError(
+            "hidden_prefix: score biases and windows go by distance, which a state has not: use key_value_prefix"
+        )
     if start is None:
         std = float(np.std(weight.data))
-        start = (Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64) * std).astype(weight.dtype)
+        start = (Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64) * std).astype(
+            weight.dtype
+        )
     n, rotations = start.shape[1], [None] * len(model.blocks)
     if hasattr(model, "rotations"):
         rotations = model.rotations(to_device(np.arange(n), weight.device), weight.dtype)
     freeze(model)
-    model.blocks = [PrefixedBlock(block, Tensor(to_device(np.array(states), weight.device), requires_grad=True), rotation)
-                    for block, states, rotation in zip(model.blocks, start, rotations)]
+    model.blocks = [
+        PrefixedBlock(
+            block, Tensor(to_device(np.array(states), weight.device), requires_grad=True), rotation
+        )
+        for block, states, rotation in zip(model.blocks, start, rotations)
+    ]
     return HiddenPrefixTuned(model, n)
 
 
 def as_key_values(tuned):
-    """A GPT behind a hidden prefix as one behind keys and values, which says the same and can generate.
+    """A GPT behind a hidden prefix as one behind keys and values, which says the same and can
+    generate.
 
     tuned    HiddenPrefixTuned; its model gets its own blocks back
     returns  PrefixTuned
     """
     with no_grad():
-        keys_values = np.stack([block.keys_values() for block in tuned.model.blocks])   # (L, 2, G, n, K)
+        keys_values = np.stack(
+            [block.keys_values() for block in tuned.model.blocks]
+        )  # (L, 2, G, n, K)
     unwrap(tuned.model, PrefixedBlock)
     return key_value_prefix(tuned.model, start=keys_values)

@@ -1,13 +1,16 @@
-"""Soft prompts: vectors that are learnt, where a prompt has the embeddings of words   (book section 3.3.2.2)
+"""Soft prompts: vectors that are learnt, where a prompt has the embeddings of words   (book section
+3.3.2.2)
 
     [ p_0 .. p_n ; e_0 .. e_m ]                     prompt tuning (Lester et al. 2021; Fig. 3.6): n D numbers
     [ p_0 .. p_n ; q_0 .. q_m' ; e_0 .. e_m ]       hybrid: words of a hard prompt q among them (Liu et al. 2023)
 
-The vectors are made ids of their own, V and up: `SoftTokens` stands where the embedding table stood and looks ids below V
-up in the table, others among the vectors. So a soft prompt is a sequence of ids like any other, may stand anywhere, in
-encoders as in decoders, and two rows of a batch may carry two tasks' prompts. Nothing else of the model is touched.
-Read next: prompt_encoder.py (P-tuning); prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
+The vectors are made ids of their own, V and up: `SoftTokens` stands where the embedding table stood
+and looks ids below V up in the table, others among the vectors. So a soft prompt is a sequence of
+ids like any other, may stand anywhere, in encoders as in decoders, and two rows of a batch may
+carry two tasks' prompts. Nothing else of the model is touched. Read next: prompt_encoder.py
+(P-tuning); prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +23,7 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import Module
 from tinylm.nn.experts import has_experts
 
-INPUT = "<input>"                                           # in a pattern: where the text goes
+INPUT = "<input>"  # in a pattern: where the text goes
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Soft:
 
 
 class SoftPrompt(Module):
-    """n vectors of their own. `start` is an array (n, D), copied: from random_start, vocabulary_start or text_start."""
+    """n vectors of their own. `start` is an array (n, D), copied: from random_start,
+    vocabulary_start or text_start.
+    """
 
     def __init__(self, start):
         self.vectors = Tensor(np.array(start), requires_grad=True)
@@ -41,18 +46,26 @@ class SoftPrompt(Module):
 
 
 def random_start(table, n, seed=0):
-    """Vectors drawn as large as the vocabulary's: normal, of the table's standard deviation. Returns (n, D)."""
+    """Vectors drawn as large as the vocabulary's: normal, of the table's standard deviation.
+    Returns (n, D).
+    """
     std = float(np.std(to_cpu(table.data)))
-    return (Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64) * std).astype(table.dtype)
+    return (Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64) * std).astype(
+        table.dtype
+    )
 
 
 def vocabulary_start(table, n, seed=0):
-    """The embeddings of n tokens drawn at random (Lester et al. 2021 draw among the 5,000 most frequent). Returns (n, D)."""
+    """The embeddings of n tokens drawn at random (Lester et al. 2021 draw among the 5,000 most
+    frequent). Returns (n, D).
+    """
     return to_cpu(table.data)[Random(seed, "soft prompt").integers(0, table.shape[0], (n,))]
 
 
 def text_start(table, ids):
-    """The embeddings of a hard prompt: before training, the soft prompt is that prompt, exactly. Returns (n, D)."""
+    """The embeddings of a hard prompt: before training, the soft prompt is that prompt, exactly.
+    Returns (n, D).
+    """
     return to_cpu(table.data)[np.asarray(ids)]
 
 
@@ -76,7 +89,9 @@ class SoftTokens(Module):
         first = self.base.weight.shape[0] + sum(s().shape[0] for s in self.sources)
         n, width = source().shape
         if width != self.base.weight.shape[1]:
-            raise ShapeError(f"SoftTokens: vectors are {width} wide, the embeddings of this model {self.base.weight.shape[1]}")
+            raise ShapeError(
+                f"SoftTokens: vectors are {width} wide, the embeddings of this model {self.base.weight.shape[1]}"
+            )
         self.sources.append(source.to(self.base.weight.device))
         return np.arange(first, first + n)
 
@@ -85,9 +100,11 @@ class SoftTokens(Module):
         soft = ids >= V
         if not self.sources or not np.any(soft):
             return self.base(ids)
-        table = concatenate([source() for source in self.sources], axis=0)              # (n, D)
+        table = concatenate([source() for source in self.sources], axis=0)  # (n, D)
         learnt = embedding(np.where(soft, ids - V, 0), table)
-        return where(soft[..., None], learnt, self.base(np.where(soft, 0, ids)))        # (B, T) -> (B, T, D)
+        return where(
+            soft[..., None], learnt, self.base(np.where(soft, 0, ids))
+        )  # (B, T) -> (B, T, D)
 
 
 def soft_tokens(model):
@@ -113,9 +130,13 @@ class Prompted(Module):
         return self.model.config
 
     def wrap(self, ids):
-        """The whole of what the model reads: (B, T) -> (B, n + T + m). Rows with anything behind must be of one length."""
-        sides = [np.broadcast_to(to_device(side, self.model.tokens.weight.device), (len(ids), len(side)))
-                 for side in (self.before, self.after)]
+        """The whole of what the model reads: (B, T) -> (B, n + T + m). Rows with anything behind
+        must be of one length.
+        """
+        sides = [
+            np.broadcast_to(to_device(side, self.model.tokens.weight.device), (len(ids), len(side)))
+            for side in (self.before, self.after)
+        ]
         return np.concatenate([sides[0], ids, sides[1]], axis=1)
 
     def settings(self):
@@ -125,18 +146,21 @@ class Prompted(Module):
     def hidden(self, ids, segments=None, mask=None):
         """Last hidden states of the input, (B, T) -> (B, T, D).
 
-        segments, mask  (B, T), of an Encoder; the prompt is visible and of segment 0. Rows of a GPT are padded at their
-                        ends, where causality hides the padding: only its experts are told the mask
+        segments, mask  (B, T), of an Encoder; the prompt is visible and of segment 0. Rows of a GPT
+                        are padded at their ends, where causality hides the padding: only its
+                        experts are told the mask
         """
         n = len(self.before)
-        return self._all(ids, segments, mask)[:, n:n + ids.shape[1]]
+        return self._all(ids, segments, mask)[:, n : n + ids.shape[1]]
 
     def __call__(self, ids, segments=None, mask=None):
         """Logits of the input's positions, (B, T) -> (B, T, V)."""
         return self.logits(self.hidden(ids, segments, mask))
 
     def last(self, ids):
-        """Scores of what comes after all of it, (B, T) -> (B, V): what a prompt that ends in a question asks."""
+        """Scores of what comes after all of it, (B, T) -> (B, V): what a prompt that ends in a
+        question asks.
+        """
         return self.logits(self._all(ids)[:, -1:])[:, 0]
 
     def logits(self, h):
@@ -147,10 +171,12 @@ class Prompted(Module):
         if isinstance(self.model, GPT):
             return self.model.hidden(self.wrap(ids), **self._padding(ids, mask))
         sides = (0, 0), (len(self.before), len(self.after))
-        more = {name: np.pad(value, sides, constant_values=fill)
-                for name, value, fill in (("segments", segments, 0), ("mask", mask, True)) if value is not None}
+        more = {
+            name: np.pad(value, sides, constant_values=fill)
+            for name, value, fill in (("segments", segments, 0), ("mask", mask, True))
+            if value is not None
+        }
         return self.model.hidden(self.wrap(ids), **more)
-
 
     def _padding(self, ids, mask):
         """What a GPT is told of padding: nothing, but of layers of experts."""
@@ -173,22 +199,29 @@ def prompt_tuning(model, start):
 def hybrid(model, pattern, tokenizer=None, seed=0):
     """Freeze a model and put its input into a pattern of learnt vectors and words.
 
-    pattern    list of Soft(n), SoftPrompt or PromptEncoder (learnt), texts or lists of ids (words), and INPUT, once:
-               [Soft(4), "Translate:", Soft(2), INPUT]
+    pattern    list of Soft(n), SoftPrompt or PromptEncoder (learnt), texts or lists of ids (words),
+               and INPUT, once: [Soft(4), "Translate:", Soft(2), INPUT]
     tokenizer  has encode(text); needed for texts alone
     returns    Prompted
     """
     if pattern.count(INPUT) != 1:
-        raise ConfigError(f"hybrid: the pattern has {pattern.count(INPUT)} places for the input; it needs exactly one INPUT")
+        raise ConfigError(
+            f"hybrid: the pattern has {pattern.count(INPUT)} places for the input; it needs exactly one INPUT"
+        )
     if tokenizer is None and any(isinstance(part, str) and part != INPUT for part in pattern):
-        raise ConfigError("hybrid: the pattern has texts: give the tokenizer, or ids in place of texts")
+        raise ConfigError(
+            "hybrid: the pattern has texts: give the tokenizer, or ids in place of texts"
+        )
     freeze(model)
     table, sides = soft_tokens(model), [[]]
     for i, part in enumerate(pattern):
         if isinstance(part, str) and part == INPUT:
             sides.append([])
         elif isinstance(part, (Soft, Module)):
-            source = SoftPrompt(vocabulary_start(table.weight, part.n, seed + i)) if isinstance(part, Soft) else part
+            if isinstance(part, Soft):
+                source = SoftPrompt(vocabulary_start(table.weight, part.n, seed + i))
+            else:
+                source = part
             sides[-1].extend(table.add(source).tolist())
         else:
             sides[-1].extend(tokenizer.encode(part) if isinstance(part, str) else part)
@@ -196,7 +229,9 @@ def hybrid(model, pattern, tokenizer=None, seed=0):
 
 
 class PromptedSeq2Seq(Module):
-    """An encoder-decoder that reads every source behind a prompt, as T5 was prompt-tuned; arguments as in Prompted."""
+    """An encoder-decoder that reads every source behind a prompt, as T5 was prompt-tuned; arguments
+    as in Prompted.
+    """
 
     def __init__(self, model, before):
         self.model, self.training, self.before = model, model.training, np.asarray(before, np.int64)
@@ -207,19 +242,27 @@ class PromptedSeq2Seq(Module):
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of the target, as models.Seq2Seq."""
-        before = np.broadcast_to(to_device(self.before, self.model.tokens.weight.device), (len(source), len(self.before)))
-        seen = None if source_mask is None else np.pad(source_mask, ((0, 0), (len(self.before), 0)), constant_values=True)
+        before = np.broadcast_to(
+            to_device(self.before, self.model.tokens.weight.device), (len(source), len(self.before))
+        )
+        if source_mask is None:
+            seen = None
+        else:
+            seen = np.pad(source_mask, ((0, 0), (len(self.before), 0)), constant_values=True)
         return self.model(np.concatenate([before, source], axis=1), target, seen, target_mask)
 
 
 def nearest_words(vectors, table, k=5):
-    """The words whose embeddings point most nearly where learnt vectors do: what, if anything, the prompt says.
+    """The words whose embeddings point most nearly where learnt vectors do: what, if anything, the
+    prompt says.
 
     vectors  (n, D) array or Tensor;  table (V, D) of embeddings
     returns  ids (n, k), nearest first, and their cosines (n, k)
     """
-    x, y = (to_cpu(a.data if isinstance(a, Tensor) else a).astype(np.float64) for a in (vectors, table))
+    x, y = (
+        to_cpu(a.data if isinstance(a, Tensor) else a).astype(np.float64) for a in (vectors, table)
+    )
     x, y = (a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12) for a in (x, y))
-    cosines = x @ y.T                                                                   # (n, V)
+    cosines = x @ y.T  # (n, V)
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     return order, np.take_along_axis(cosines, order, axis=1)

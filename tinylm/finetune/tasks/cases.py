@@ -1,4 +1,7 @@
-"""How to check the heads and their losses: the CRF, both readings of the span loss, and each head on a tiny encoder."""
+"""How to check the heads and their losses: the CRF, both readings of the span loss, and each head
+on a tiny encoder.
+"""
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -26,21 +29,45 @@ SPECIAL = Special.after(4, sentinels=0)
 INPUTS = EncoderInput(SPECIAL)
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
 HELD = np.array([[True, True, True], [True, True, False]])
-SHORT, LONG = [0, 1], [3, 3, 2]                             # two texts, so that a row is padded
+SHORT, LONG = [0, 1], [3, 3, 2]  # two texts, so that a row is padded
 
 
 def encoder(rng):
-    """The least BERT; the norm it begins with, and its pooler, stand for all of its weights, which have entries of their own."""
-    sizes = dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, d_model=4, d_hidden=3, context=12, head=None, classes=0)
+    """The least BERT; the norm it begins with, and its pooler, stand for all of its weights, which
+    have entries of their own.
+    """
+    sizes = dict(
+        vocab_size=SPECIAL.vocab_size,
+        n_layer=1,
+        n_head=2,
+        d_model=4,
+        d_hidden=3,
+        context=12,
+        head=None,
+        classes=0,
+    )
     model = build(tiny("bert-base-uncased", **sizes), int(rng.integers(99)), dtype=np.float64)
     return only(ready(model), "embedding_norm.*", "pooler.*")
 
 
 def grafted(rng):
     """An encoder of width 4 under a decoder of width 6."""
-    sizes = dict(vocab_size=SPECIAL.vocab_size, n_layer=1, n_head=2, d_model=6, d_hidden=3, context=6, start=SPECIAL.start)
-    return only(ready(Grafted(encoder(rng), tiny("bart-base", **sizes), "linear")), "encoder.embedding_norm.*", "adapter.*",
-                "decoder.embedding_norm.*", "decoder.blocks.0.cross.out.*")
+    sizes = dict(
+        vocab_size=SPECIAL.vocab_size,
+        n_layer=1,
+        n_head=2,
+        d_model=6,
+        d_hidden=3,
+        context=6,
+        start=SPECIAL.start,
+    )
+    return only(
+        ready(Grafted(encoder(rng), tiny("bart-base", **sizes), "linear")),
+        "encoder.embedding_norm.*",
+        "adapter.*",
+        "decoder.embedding_norm.*",
+        "decoder.blocks.0.cross.out.*",
+    )
 
 
 def loss_of(model, task, examples):
@@ -51,21 +78,62 @@ def loss_of(model, task, examples):
 TAGGED = [(SHORT, "ab"), (LONG, "bba")]
 # name: (head on an encoder, task, examples)
 HEADS = {
-    "Classification": (lambda e: Classifier(e, 3, "mean"), Classification(INPUTS), [(SHORT, 2), ((LONG, SHORT), 0)]),
-    "Classification(pooler)": (lambda e: Classifier(e, 2, "pooler"), Classification(INPUTS), [(SHORT, 1)]),
-    "MultipleChoice": (lambda e: Classifier(e, 1), MultipleChoice(INPUTS), [((SHORT, [LONG, SHORT]), 1)]),
+    "Classification": (
+        lambda e: Classifier(e, 3, "mean"),
+        Classification(INPUTS),
+        [(SHORT, 2), ((LONG, SHORT), 0)],
+    ),
+    "Classification(pooler)": (
+        lambda e: Classifier(e, 2, "pooler"),
+        Classification(INPUTS),
+        [(SHORT, 1)],
+    ),
+    "MultipleChoice": (
+        lambda e: Classifier(e, 1),
+        MultipleChoice(INPUTS),
+        [((SHORT, [LONG, SHORT]), 1)],
+    ),
     "Regression": (Regressor, Regression(INPUTS), [(SHORT, 0.25), ((LONG, SHORT), 0.5)]),
     "Tagging": (lambda e: TokenClassifier(e, 2), Tagging(INPUTS, ("a", "b")), TAGGED),
-    "Tagging(crf)": (lambda e: TokenClassifier(e, 2, crf=True), Tagging(INPUTS, ("a", "b")), TAGGED),
-    "SpanPrediction": (SpanPredictor, SpanPrediction(INPUTS), [((SHORT, LONG), (0, 1)), ((LONG, SHORT), None)]),
-    "SpanPrediction(binary)": (SpanPredictor, SpanPrediction(INPUTS, "binary"), [((SHORT, LONG), (0, 1))]),
+    "Tagging(crf)": (
+        lambda e: TokenClassifier(e, 2, crf=True),
+        Tagging(INPUTS, ("a", "b")),
+        TAGGED,
+    ),
+    "SpanPrediction": (
+        SpanPredictor,
+        SpanPrediction(INPUTS),
+        [((SHORT, LONG), (0, 1)), ((LONG, SHORT), None)],
+    ),
+    "SpanPrediction(binary)": (
+        SpanPredictor,
+        SpanPrediction(INPUTS, "binary"),
+        [((SHORT, LONG), (0, 1))],
+    ),
 }
 for _name, (_head, _task, _examples) in HEADS.items():
-    register(f"finetune.{_name}", loss_of, lambda rng, head=_head, task=_task, examples=_examples: [
-        call(ready(head(encoder(rng)).eval()), task, examples)], order=1, reason=ONCE, covers=(), source="book section 1.4")
-register("finetune.Grafted", loss_of, lambda rng: [
-    call(grafted(rng).eval(), Answering(SPECIAL, framed=True), [(SHORT, LONG), (LONG, SHORT)])],
-    order=1, reason=ONCE, covers=(), source="book section 1.4.6")
+    register(
+        f"finetune.{_name}",
+        loss_of,
+        lambda rng, head=_head, task=_task, examples=_examples: [
+            call(ready(head(encoder(rng)).eval()), task, examples)
+        ],
+        order=1,
+        reason=ONCE,
+        covers=(),
+        source="book section 1.4",
+    )
+register(
+    "finetune.Grafted",
+    loss_of,
+    lambda rng: [
+        call(grafted(rng).eval(), Answering(SPECIAL, framed=True), [(SHORT, LONG), (LONG, SHORT)])
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book section 1.4.6",
+)
 
 
 def chain(rng, K):
@@ -77,15 +145,47 @@ def chain(rng, K):
 
 
 GOLD = np.array([[0, 2, 1], [1, 1, -100]])
-register("finetune.log_partition", log_partition, lambda rng: [
-    call(normal(rng, 2, 3, 2), normal(rng, 2, 2), normal(rng, 2), normal(rng, 2), held=HELD),
-    call(normal(rng, 1, 1, 2), normal(rng, 2, 2), normal(rng, 2), normal(rng, 2))], covers=(), source="Lafferty et al. 2001")
-register("finetune.path_score", lambda *scores, tags, held: path_score(scores[0], tags, *scores[1:], held), lambda rng: [
-    call(normal(rng, 2, 3, 3), normal(rng, 3, 3), normal(rng, 3), normal(rng, 3), tags=GOLD, held=HELD)], covers=(),
-    source="Lafferty et al. 2001")
-register("finetune.LinearChain", lambda model, e, tags, held: model(e, tags, held), lambda rng: [
-    call(chain(rng, 3), normal(rng, 2, 3, 3), GOLD, HELD)], covers=(), source="Lafferty et al. 2001")
+register(
+    "finetune.log_partition",
+    log_partition,
+    lambda rng: [
+        call(normal(rng, 2, 3, 2), normal(rng, 2, 2), normal(rng, 2), normal(rng, 2), held=HELD),
+        call(normal(rng, 1, 1, 2), normal(rng, 2, 2), normal(rng, 2), normal(rng, 2)),
+    ],
+    covers=(),
+    source="Lafferty et al. 2001",
+)
+register(
+    "finetune.path_score",
+    lambda *scores, tags, held: path_score(scores[0], tags, *scores[1:], held),
+    lambda rng: [
+        call(
+            normal(rng, 2, 3, 3),
+            normal(rng, 3, 3),
+            normal(rng, 3),
+            normal(rng, 3),
+            tags=GOLD,
+            held=HELD,
+        )
+    ],
+    covers=(),
+    source="Lafferty et al. 2001",
+)
+register(
+    "finetune.LinearChain",
+    lambda model, e, tags, held: model(e, tags, held),
+    lambda rng: [call(chain(rng, 3), normal(rng, 2, 3, 3), GOLD, HELD)],
+    covers=(),
+    source="Lafferty et al. 2001",
+)
 for _loss in (softmax_span_loss, binary_span_loss):
-    register(f"finetune.{_loss.__name__}", _loss, lambda rng: [
-        call(normal(rng, 2, 3, 2), np.array([[0, 2], [1, 1]]), HELD),
-        call(normal(rng, 2, 3, 2), np.array([[-100, -100], [0, 1]]), HELD)], covers=(), source="book eq. 1.24")
+    register(
+        f"finetune.{_loss.__name__}",
+        _loss,
+        lambda rng: [
+            call(normal(rng, 2, 3, 2), np.array([[0, 2], [1, 1]]), HELD),
+            call(normal(rng, 2, 3, 2), np.array([[-100, -100], [0, 1]]), HELD),
+        ],
+        covers=(),
+        source="book eq. 1.24",
+    )

@@ -1,10 +1,13 @@
-"""Tasks with one answer for a text or a pair of texts: a class, a number, a choice   (book sections 1.4.1-1.4.3).
+"""Tasks with one answer for a text or a pair of texts: a class, a number, a choice   (book sections
+1.4.1-1.4.3).
 
-An example is (text, label), the text a str, a sequence of ids, or a tuple of two of these. Grammaticality and sentiment
-are classes of one text; equivalence and entailment classes of a pair; similarity is a number; which ending a story has
-(SWAG) is a choice: every pair of context and ending gets a score, and softmax goes over the endings.
-Read next: probe.py, the head alone; tagging.py.
+An example is (text, label), the text a str, a sequence of ids, or a tuple of two of these.
+Grammaticality and sentiment are classes of one text; equivalence and entailment classes of a pair;
+similarity is a number; which ending a story has (SWAG) is a choice: every pair of context and
+ending gets a score, and softmax goes over the endings. Read next: probe.py, the head alone;
+tagging.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +32,25 @@ class Classification:
     classes: tuple | None = None
 
     def label(self, name):
-        """The number of a class; IGNORE for None, a label that is not known. DataError for a name that is none."""
+        """The number of a class; IGNORE for None, a label that is not known. DataError for a name
+        that is none.
+        """
         if name is None or self.classes is None:
-            return IGNORE if name is None else int(name)
+            if name is None:
+                return IGNORE
+            return int(name)
         if name not in self.classes:
-            raise DataError(f"Classification: the label {name!r} is not one of {', '.join(map(str, self.classes))}")
+            raise DataError(
+                f"Classification: the label {name!r} is not one of {', '.join(map(str, self.classes))}"
+            )
         return self.classes.index(name)
 
     def make_batch(self, examples, rng=None):
         """examples: list of (text, label) -> TokenBatch with targets (B,)."""
         ids, fields = self.inputs.rows([text for text, _ in examples])
-        return TokenBatch(ids, np.array([self.label(label) for _, label in examples], np.int64), **fields)
+        return TokenBatch(
+            ids, np.array([self.label(label) for _, label in examples], np.int64), **fields
+        )
 
     def loss(self, model, batch):
         """Mean of -log Pr(class | text)."""
@@ -68,14 +79,18 @@ class NumberBatch(TokenBatch):
 
 @dataclass(frozen=True)
 class Regression:
-    """Mean squared error of a number. For a heads.Regressor; its labels lie between 0 and 1 if it is bounded."""
+    """Mean squared error of a number. For a heads.Regressor; its labels lie between 0 and 1 if it
+    is bounded.
+    """
 
     inputs: EncoderInput
 
     def make_batch(self, examples, rng=None):
         """examples: list of (text, number) -> NumberBatch with targets (B,) of floats."""
         ids, fields = self.inputs.rows([text for text, _ in examples])
-        return NumberBatch(ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields)
+        return NumberBatch(
+            ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields
+        )
 
     def loss(self, model, batch):
         """Mean of (score - number)^2."""
@@ -90,15 +105,20 @@ class Regression:
     def measure(self, answers, examples):
         """mse, and correlation by value (pearson) and by rank (spearman)."""
         gold = [y for _, y in examples]
-        return {"mse": float(np.mean((np.array(answers) - gold) ** 2)), "pearson": metrics.pearson(answers, gold),
-                "spearman": metrics.spearman(answers, gold)}
+        return {
+            "mse": float(np.mean((np.array(answers) - gold) ** 2)),
+            "pearson": metrics.pearson(answers, gold),
+            "spearman": metrics.spearman(answers, gold),
+        }
 
 
 @dataclass(frozen=True)
 class MultipleChoice:
-    """Which of several continuations: softmax over the scores of (context, choice)   (Zellers et al. 2018; Devlin et al. 2019).
+    """Which of several continuations: softmax over the scores of (context, choice) (Zellers et al.
+    2018; Devlin et al. 2019).
 
-    For a heads.Classifier with one class. Examples are ((context, choices), index), with as many choices in each.
+    For a heads.Classifier with one class. Examples are ((context, choices), index), with as many
+    choices in each.
     """
 
     inputs: EncoderInput
@@ -107,16 +127,31 @@ class MultipleChoice:
         """-> TokenBatch with inputs (B, C, T), targets (B,)."""
         counts = {len(choices) for (_, choices), _ in examples}
         if len(counts) != 1:
-            raise DataError(f"MultipleChoice: examples with {sorted(counts)} choices in one batch: give all as many")
-        ids, fields = self.inputs.rows([(context, choice) for (context, choices), _ in examples for choice in choices])
+            raise DataError(
+                f"MultipleChoice: examples with {sorted(counts)} choices in one batch: give all as many"
+            )
+        ids, fields = self.inputs.rows(
+            [(context, choice) for (context, choices), _ in examples for choice in choices]
+        )
         shape = (len(examples), counts.pop(), -1)
         targets = np.array([IGNORE if label is None else label for _, label in examples], np.int64)
-        return TokenBatch(ids.reshape(shape), targets, **{k: v if v is None else v.reshape(shape) for k, v in fields.items()})
+        return TokenBatch(
+            ids.reshape(shape),
+            targets,
+            **{k: v if v is None else v.reshape(shape) for k, v in fields.items()},
+        )
 
     def scores(self, model, batch):
-        """(B, C) Tensor: one choice of all rows after the other, so that dropout draws by rows of the batch."""
-        rows = [{name: value[:, c] for name, value in batch.options.items()} for c in range(batch.inputs.shape[1])]
-        return stack([model(batch.inputs[:, c], **options)[:, 0] for c, options in enumerate(rows)], axis=-1)
+        """(B, C) Tensor: one choice of all rows after the other, so that dropout draws by rows of
+        the batch.
+        """
+        rows = [
+            {name: value[:, c] for name, value in batch.options.items()}
+            for c in range(batch.inputs.shape[1])
+        ]
+        return stack(
+            [model(batch.inputs[:, c], **options)[:, 0] for c, options in enumerate(rows)], axis=-1
+        )
 
     def loss(self, model, batch):
         """Mean of -log Pr(choice | context and all choices)."""

@@ -1,14 +1,18 @@
-"""A linear-chain conditional random field: tags that know of their neighbors   (Lafferty et al. 2001; book section 1.4.4).
+"""A linear-chain conditional random field: tags that know of their neighbors   (Lafferty et al.
+2001; book section 1.4.4).
 
-With emissions e (a score of every tag for every word) and transitions A (a score of every tag after every other),
+With emissions e (a score of every tag for every word) and transitions A (a score of every tag after
+every other),
 
     score(x, y) = a_{y_1} + sum_i e_{i, y_i} + sum_i A_{y_i, y_{i+1}} + b_{y_m},      Pr(y | x) = exp(score(x, y)) / Z(x)
 
-Z sums over all K^m sequences; the forward recursion does so in O(m K^2), because the sum over the beginnings that end in tag
-j depends on the words after them through j alone: alpha_{i+1, j} = e_{i+1, j} + logsumexp over k of (alpha_{i, k} + A_{k, j}).
-Where A is the same for all pairs, tags are independent and this is the loss of eq. 1.23. With max in place of logsumexp
-the recursion finds the best sequence: viterbi (Huang 2009).
+Z sums over all K^m sequences; the forward recursion does so in O(m K^2), because the sum over the
+beginnings that end in tag j depends on the words after them through j alone: alpha_{i+1, j} =
+e_{i+1, j} + logsumexp over k of (alpha_{i, k} + A_{k, j}). Where A is the same for all pairs, tags
+are independent and this is the loss of eq. 1.23. With max in place of logsumexp the recursion finds
+the best sequence: viterbi (Huang 2009).
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, logsumexp, take_along_axis, where
@@ -26,22 +30,30 @@ def log_partition(emissions, transitions, start, stop, held=None):
     returns      (B,) Tensor
     """
     if held is not None:
-        emissions = where(held[..., None], emissions, 0.0)  # padding may hold inf or nan: not even 0 times those
-    alpha = emissions[:, 0] + start                                                     # (B, K)
+        emissions = where(
+            held[..., None], emissions, 0.0
+        )  # padding may hold inf or nan: not even 0 times those
+    alpha = emissions[:, 0] + start  # (B, K)
     for i in range(1, emissions.shape[1]):
-        after = logsumexp(alpha[:, :, None] + transitions, axis=1) + emissions[:, i]    # (B, K, K) -> (B, K)
+        after = (
+            logsumexp(alpha[:, :, None] + transitions, axis=1) + emissions[:, i]
+        )  # (B, K, K) -> (B, K)
         alpha = after if held is None else where(held[:, i, None], after, alpha)
-    return logsumexp(alpha + stop, axis=-1)                                             # (B, K) -> (B,)
+    return logsumexp(alpha + stop, axis=-1)  # (B, K) -> (B,)
 
 
 def path_score(emissions, tags, transitions, start, stop, held=None):
-    """score(x, y) of the given tags, (B, m) integers; other arguments as in log_partition. Returns (B,) Tensor."""
-    held = np.ones_like(tags, dtype=bool) if held is None else held
+    """score(x, y) of the given tags, (B, m) integers; other arguments as in log_partition. Returns
+    (B,) Tensor.
+    """
+    if held is None:
+        held = np.ones_like(tags, dtype=bool)
     tags = np.where(held, tags, 0)
-    # chosen, not multiplied: a transition of -inf beyond a row's words counts 0, and -inf * 0 is nan
+    # chosen, not multiplied: a transition of -inf beyond a row's words counts 0, and -inf * 0 is
+    # nan
     at_word = where(held, take_along_axis(emissions, tags[..., None], -1)[..., 0], 0.0)  # (B, m)
-    between = where(held[:, 1:], transitions[tags[:, :-1], tags[:, 1:]], 0.0)           # (B, m - 1)
-    last = tags[np.arange(len(tags), like=tags), np.sum(held, axis=1) - 1]              # (B,)
+    between = where(held[:, 1:], transitions[tags[:, :-1], tags[:, 1:]], 0.0)  # (B, m - 1)
+    last = tags[np.arange(len(tags), like=tags), np.sum(held, axis=1) - 1]  # (B,)
     return at_word.sum(axis=1) + between.sum(axis=1) + start[tags[:, 0]] + stop[last]
 
 
@@ -53,27 +65,37 @@ class LinearChain(Module):
 
     def __init__(self, tags, dtype=np.float32):
         self.transitions = undecayed(Tensor(np.zeros((tags, tags), dtype), requires_grad=True))
-        self.start, self.stop = (Tensor(np.zeros(tags, dtype), requires_grad=True) for _ in range(2))
+        self.start, self.stop = (
+            Tensor(np.zeros(tags, dtype), requires_grad=True) for _ in range(2)
+        )
 
     def __call__(self, emissions, tags, held=None):
         """-log Pr(tags | x) of every row: (B, m, K), (B, m) -> (B,). At least 0."""
         own = self.transitions, self.start, self.stop
         dtype = emissions.dtype
-        if dtype == np.float16:                             # two numbers that grow with the text: 1000 has steps of 1/2
+        if dtype == np.float16:  # two numbers that grow with the text: 1000 has steps of 1/2
             emissions, *own = (x.astype(np.float32) for x in (emissions, *own))
         loss = log_partition(emissions, *own, held) - path_score(emissions, tags, *own, held)
-        return loss if loss.dtype == dtype else loss.astype(dtype)
+        if loss.dtype == dtype:
+            return loss
+        return loss.astype(dtype)
 
     def best(self, emissions, held=None, allowed=None):
-        """The most probable tags of every row: see viterbi. emissions a Tensor or an array; allowed as bio_constraints gives."""
-        scores = [np.asarray(getattr(a, "numpy", lambda a=a: a)()) for a in (emissions, self.transitions, self.start, self.stop)]
+        """The most probable tags of every row: see viterbi. emissions a Tensor or an array; allowed
+        as bio_constraints gives.
+        """
+        scores = [
+            np.asarray(getattr(a, "numpy", lambda a=a: a)())
+            for a in (emissions, self.transitions, self.start, self.stop)
+        ]
         if allowed is not None:
             scores[1], scores[2] = scores[1] + allowed[0], scores[2] + allowed[1]
         return viterbi(*scores, held)
 
 
 def viterbi(emissions, transitions=0.0, start=0.0, stop=0.0, held=None):
-    """The sequence of tags with the highest score, in O(m K^2); of several the one whose last tags come first.
+    """The sequence of tags with the highest score, in O(m K^2); of several the one whose last tags
+    come first.
 
     emissions    (m, K) or (B, m, K) array: log-probabilities, or scores of a CRF
     transitions  (K, K), -inf for what may not follow;  start, stop (K,);  held as in log_partition
@@ -82,18 +104,23 @@ def viterbi(emissions, transitions=0.0, start=0.0, stop=0.0, held=None):
     """
     e = np.asarray(emissions)
     if e.ndim not in (2, 3) or not e.shape[-2]:
-        raise ShapeError(f"viterbi: emissions of shape {e.shape}, needs (m, K) or (B, m, K) with at least one word")
+        raise ShapeError(
+            f"viterbi: emissions of shape {e.shape}, needs (m, K) or (B, m, K) with at least one word"
+        )
     if e.ndim == 2:
         tags, score = viterbi(e[None], transitions, start, stop)
         return tags[0], score[0]
     B, m, K = e.shape
     rows, held = np.arange(B), np.ones((B, m), bool) if held is None else held
-    best, came_from = e[:, 0] + start, np.empty((m, B, K), np.int64)                    # (B, K): of sequences that end in a tag
+    best = e[:, 0] + start
+    came_from = np.empty((m, B, K), np.int64)  # (B, K): of sequences that end in a tag
     for i in range(1, m):
-        ways = best[:, :, None] + transitions                                           # (B, K before, K after)
+        ways = best[:, :, None] + transitions  # (B, K before, K after)
         came_from[i] = ways.argmax(axis=1)
         best = np.where(held[:, i, None], ways.max(axis=1) + e[:, i], best)
-        came_from[i] = np.where(held[:, i, None], came_from[i], np.arange(K))           # padding: stay where the row ended
+        came_from[i] = np.where(
+            held[:, i, None], came_from[i], np.arange(K)
+        )  # padding: stay where the row ended
     final = best + stop
     tags = np.empty((B, m), np.int64)
     tags[:, -1] = final.argmax(axis=-1)

@@ -1,10 +1,13 @@
-"""What is put on top of a pretrained model: Predict_omega(BERT_theta(x))   (book eqs. 1.3, 1.21, section 1.4).
+"""What is put on top of a pretrained model: Predict_omega(BERT_theta(x))   (book eqs. 1.3, 1.21,
+section 1.4).
 
-The model gives a state for every token; a pooling makes one vector of them, a new linear map of that what the task asks
-for. Encoders have the first state h_cls, which sees the whole text; in a decoder only the last does. All of it is
-trained together (Devlin et al. 2019), or the head alone (freezing.freeze(model.encoder): a linear probe).
-Read next: classify.py for the tasks; tagging.py, spans.py for heads with one answer a word.
+The model gives a state for every token; a pooling makes one vector of them, a new linear map of
+that what the task asks for. Encoders have the first state h_cls, which sees the whole text; in a
+decoder only the last does. All of it is trained together (Devlin et al. 2019), or the head alone
+(freezing.freeze(model.encoder): a linear probe). Read next: classify.py for the tasks; tagging.py,
+spans.py for heads with one answer a word.
 """
+
 import numpy as np
 
 from tinylm.autograd import dropout, sigmoid
@@ -19,7 +22,9 @@ from tinylm.pretrain.score import padding_options
 
 
 def innermost(model):
-    """The model itself, of one that stands inside others as their `model`, such as behind a prefix or a soft prompt."""
+    """The model itself, of one that stands inside others as their `model`, such as behind a prefix
+    or a soft prompt.
+    """
     while hasattr(model, "model"):
         model = model.model
     return model
@@ -36,8 +41,10 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
     if isinstance(innermost(model), GPT):
         mask = bool_mask(mask, "hidden_states", bias=None)
         if mask is not None and bool(np.any(mask[:, 1:] & ~mask[:, :-1])):
-            raise DataError("hidden_states: a decoder reads from left to right, so its rows are padded at their ends: "
-                            "move the padding behind the tokens")
+            raise DataError(
+                "hidden_states: a decoder reads from left to right, so its rows are padded at their ends: "
+                "move the padding behind the tokens"
+            )
         # Causal: no token sees the padding after it. Experts, though, must not count it.
         return model.hidden(inputs, **padding_options(model, mask), **options)
     if isinstance(model, Seq2Seq):
@@ -49,7 +56,9 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
 
 def _tokens_there(name, h):
     if h.shape[1] == 0:
-        raise ShapeError(f"{name}: hidden states {h.shape} are of no token: a text needs at least one")
+        raise ShapeError(
+            f"{name}: hidden states {h.shape} are of no token: a text needs at least one"
+        )
 
 
 def first_state(model, h, mask=None):
@@ -62,8 +71,10 @@ def first_state(model, h, mask=None):
 
 
 def pooled_state(model, h, mask=None):
-    """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D) -> (B, D)."""
-    return innermost(model).pool(first_state(model, h, mask)[:, None])                  # (B, D) -> (B, 1, D)
+    """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D)
+    -> (B, D).
+    """
+    return innermost(model).pool(first_state(model, h, mask)[:, None])  # (B, D) -> (B, 1, D)
 
 
 def mean_state(model, h, mask=None):
@@ -72,7 +83,9 @@ def mean_state(model, h, mask=None):
 
 
 def last_state(model, h, mask=None):
-    """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)   (Radford et al. 2018)."""
+    """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)
+    (Radford et al. 2018).
+    """
     _tokens_there("last_state", h)
     if mask is None:
         return h[:, -1]
@@ -85,7 +98,9 @@ POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last
 
 
 def pool_for(model, name=None):
-    """The pooling of that name; by default the one that sees all of the text: last for a decoder, else first."""
+    """The pooling of that name; by default the one that sees all of the text: last for a decoder,
+    else first.
+    """
     name = name or ("last" if isinstance(innermost(model), GPT) else "first")
     if name not in POOLS:
         raise ConfigError(f"no pooling {name!r}; there are {', '.join(POOLS)}")
@@ -95,8 +110,8 @@ def pool_for(model, name=None):
 class Classifier(Module):
     """A model with a linear layer on one vector of the text: logits of classes.
 
-    encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq; not copied. Also one
-             of these behind a prompt or prefix (finetune.peft)
+    encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq;
+             not copied. Also one of these behind a prompt or prefix (finetune.peft)
     classes  how many
     pool     first | pooler | mean | last; None: first, of a GPT last
     seed     of the new layer's weights; the encoder's are as they come
@@ -105,7 +120,9 @@ class Classifier(Module):
     def __init__(self, encoder, classes, pool=None, seed=0):
         model = innermost(encoder)
         self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), model.rng
-        self.out = Linear(model.config.d_model, classes, Random(seed, "head"), dtype=model.tokens.weight.dtype)
+        self.out = Linear(
+            model.config.d_model, classes, Random(seed, "head"), dtype=model.tokens.weight.dtype
+        )
         self.out.to(model.tokens.weight.device)
 
     def features(self, inputs, mask=None, **options):
@@ -131,11 +148,14 @@ class Regressor(Module):
     def __call__(self, inputs, **options):
         """(B, T) integers -> (B,)."""
         y = self.score(inputs, **options)[:, 0]
-        return sigmoid(y) if self.bounded else y
+        if self.bounded:
+            return sigmoid(y)
+        return y
 
 
 def replace_head(model, classes, seed=0):
-    """A Classifier for another task on the same encoder, not copied, with a new last layer   (book Fig. 1.1).
+    """A Classifier for another task on the same encoder, not copied, with a new last layer   (book
+    Fig. 1.1).
 
     model    Classifier
     """

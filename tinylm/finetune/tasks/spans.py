@@ -1,15 +1,20 @@
-"""Answers that are spans of a text: where they begin and end   (book section 1.4.5, eqs. 1.24, 1.25; Seo et al. 2017).
+"""Answers that are spans of a text: where they begin and end (book section 1.4.5, eqs. 1.24, 1.25;
+Seo et al. 2017).
 
-A question and a text are read as a pair; two linear maps of a word's state say how probable it is that the answer begins,
-and ends, there. Words of the question are not asked. Printed, the loss is -(1/n) sum_j (log p_j^beg + log p_j^end) over all
-words j. It can be read in two ways, both here:
+A question and a text are read as a pair; two linear maps of a word's state say how probable it is
+that the answer begins, and ends, there. Words of the question are not asked. Printed, the loss is
+-(1/n) sum_j (log p_j^beg + log p_j^end) over all words j. It can be read in two ways, both here:
 
-    softmax   p is a distribution over words, and the loss is -(log p_{s}^beg + log p_{e}^end) at the gold span (BERT)
-    binary    p_j is the probability of what is true of word j, that the answer begins there or that it does not
+    softmax   p is a distribution over words, and the loss is -(log p_{s}^beg + log p_{e}^end) at
+              the gold span (BERT)
+    binary    p_j is the probability of what is true of word j, that the answer begins there or that
+              it does not
 
-Summed over all j of one distribution it would know no gold span, and be least when all words are alike.
-The answer is the span j_1 <= j_2 with the highest log p_{j_1}^beg + log p_{j_2}^end. Read next: classify.py.
+Summed over all j of one distribution it would know no gold span, and be least when all words are
+alike. The answer is the span j_1 <= j_2 with the highest log p_{j_1}^beg + log p_{j_2}^end. Read
+next: classify.py.
 """
+
 from collections import deque
 from dataclasses import dataclass
 
@@ -27,12 +32,16 @@ from tinylm.pretrain.batch import IGNORE, pad_rows
 
 
 class SpanPredictor(Module):
-    """An encoder with two linear maps on the state of every word of the text. Not copied; seed of the new weights."""
+    """An encoder with two linear maps on the state of every word of the text. Not copied; seed of
+    the new weights.
+    """
 
     def __init__(self, encoder, seed=0):
         model = innermost(encoder)
         self.encoder, self.rng = encoder, model.rng
-        self.out = Linear(model.config.d_model, 2, Random(seed, "head"), dtype=model.tokens.weight.dtype)
+        self.out = Linear(
+            model.config.d_model, 2, Random(seed, "head"), dtype=model.tokens.weight.dtype
+        )
         self.to(model.tokens.weight.device)
 
     def __call__(self, batch):
@@ -42,12 +51,16 @@ class SpanPredictor(Module):
 
 
 def both_ways(logits):
-    """log Pr(yes), log Pr(no) of a yes-or-no logit z, stable for any z: two classes with logits z and 0."""
+    """log Pr(yes), log Pr(no) of a yes-or-no logit z, stable for any z: two classes with logits z
+    and 0.
+    """
     return -softplus(-logits), -softplus(logits)
 
 
 def softmax_log_p(logits, held):
-    """log p of beginning (..., 0) and ending (..., 1) as distributions over the words held: (B, m, 2) -> (B, m, 2)."""
+    """log p of beginning (..., 0) and ending (..., 1) as distributions over the words held: (B, m,
+    2) -> (B, m, 2).
+    """
     return log_softmax(where(held[:, :, None], logits, -np.inf), axis=1)
 
 
@@ -60,23 +73,28 @@ def softmax_span_loss(logits, gold, held):
     """-(log p_s^beg + log p_e^end), one number for every row   (Devlin et al. 2019)
 
     logits   (B, m, 2);  held (B, m) bool, True for words
-    gold     (B, 2) integers, first and last word of the answer; IGNORE where there is none, which costs nothing
+    gold     (B, 2) integers, first and last word of the answer; IGNORE where there is none, which
+             costs nothing
     returns  (B,)
     """
-    counts = gold != IGNORE                                                             # (B, 2)
-    at_gold = take_along_axis(logits, np.where(counts, gold, 0)[:, None, :], 1)[:, 0]   # (B, m, 2) -> (B, 2)
-    total = logsumexp(where(held[:, :, None], logits, -np.inf), axis=1)                 # (B, 2)
+    counts = gold != IGNORE  # (B, 2)
+    at_gold = take_along_axis(logits, np.where(counts, gold, 0)[:, None, :], 1)[
+        :, 0
+    ]  # (B, m, 2) -> (B, 2)
+    total = logsumexp(where(held[:, :, None], logits, -np.inf), axis=1)  # (B, 2)
     return where(counts, total - at_gold, 0.0).sum(axis=-1)
 
 
 def binary_span_loss(logits, gold, held):
-    """-(1/n) sum_j (log p_j^beg + log p_j^end), p_j the probability of what is true of word j; arguments and result as above."""
+    """-(1/n) sum_j (log p_j^beg + log p_j^end), p_j the probability of what is true of word j;
+    arguments and result as above.
+    """
     m = logits.shape[1]
-    true = (np.arange(m, like=gold)[None, :, None] == gold[:, None, :])                 # (B, m, 2)
+    true = np.arange(m, like=gold)[None, :, None] == gold[:, None, :]  # (B, m, 2)
     counts = held[:, :, None] & (gold != IGNORE)[:, None, :]
-    yes, no = both_ways(where(counts, logits, 0.0))         # padding may hold anything
-    losses = where(counts, where(true, -yes, -no), 0.0)                                 # (B, m, 2)
-    many = np.maximum(held.sum(axis=1), 1).astype(logits.dtype)                         # (B,)
+    yes, no = both_ways(where(counts, logits, 0.0))  # padding may hold anything
+    losses = where(counts, where(true, -yes, -no), 0.0)  # (B, m, 2)
+    many = np.maximum(held.sum(axis=1), 1).astype(logits.dtype)  # (B,)
     return (losses / many[:, None, None]).sum(axis=(1, 2))  # in float16 a sum may not be finite
 
 
@@ -88,14 +106,23 @@ def best_span(begin, end, longest=None):
 
     begin, end  (n,) log-probabilities
     longest     most words in the span; None: any number
-    returns     (j1, j2), both in the span; of several the one that ends first, and of these the one that begins first
+    returns     (j1, j2), both in the span; of several the one that ends first, and of these the one
+                that begins first
     raises      ShapeError unless both are (n,) with n >= 1, and longest at least 1
     """
     begin, end = np.asarray(begin), np.asarray(end)
-    if begin.ndim != 1 or begin.shape != end.shape or not len(begin) or longest is not None and longest < 1:
-        raise ShapeError(f"best_span: begin {begin.shape}, end {end.shape}, longest {longest}: needs two (n,) and a word or more")
-    # The best beginning for j2 is a running maximum. With a limit it may drop out on the left; then the next best takes
-    # its place, so beginnings are kept that no later one is better than.
+    if (
+        begin.ndim != 1
+        or begin.shape != end.shape
+        or not len(begin)
+        or longest is not None
+        and longest < 1
+    ):
+        raise ShapeError(
+            f"best_span: begin {begin.shape}, end {end.shape}, longest {longest}: needs two (n,) and a word or more"
+        )
+    # The best beginning for j2 is a running maximum. With a limit it may drop out on the left; then
+    # the next best takes its place, so beginnings are kept that no later one is better than.
     best, answer, begins = -np.inf, (0, 0), deque()
     for j, (b, e) in enumerate(zip(begin.tolist(), end.tolist())):
         while begins and begin[begins[-1]] < b:
@@ -110,9 +137,11 @@ def best_span(begin, end, longest=None):
 
 @dataclass(frozen=True)
 class SpanPrediction:
-    """The task of a SpanPredictor; an example is ((question, words), (first, last)), numbers of words, or None.
+    """The task of a SpanPredictor; an example is ((question, words), (first, last)), numbers of
+    words, or None.
 
-    inputs   EncoderInput; a question is never cut, a text loses its end, and an answer that is cut off counts as none
+    inputs   EncoderInput; a question is never cut, a text loses its end, and an answer that is cut
+             off counts as none
     kind     softmax | binary, how p is read
     longest  most words in an answer, None: any number
     """
@@ -122,16 +151,22 @@ class SpanPrediction:
     longest: int | None = None
 
     def make_batch(self, examples, rng=None):
-        """-> WordBatch with targets (B, 2). DataError for a text without words, or an answer that is no span of it."""
+        """-> WordBatch with targets (B, 2). DataError for a text without words, or an answer that
+        is no span of it.
+        """
         rows = [self.inputs.word_row(words, question) for (question, words), _ in examples]
         ids, fields = self.inputs.padded([row[:2] for row in rows])
         places, held = pad_rows([first for *_, first in rows], 0)
         gold = np.full((len(rows), 2), IGNORE, np.int64)
         for i, (((_, words), span), (*_, first)) in enumerate(zip(examples, rows)):
             if not len(words):
-                raise DataError("SpanPrediction: a text has no words, and so no span that could be the answer")
+                raise DataError(
+                    "SpanPrediction: a text has no words, and so no span that could be the answer"
+                )
             if span is not None and not 0 <= span[0] <= span[1] < len(words):
-                raise DataError(f"SpanPrediction: the answer {span} is no span of a text of {len(words)} words")
+                raise DataError(
+                    f"SpanPrediction: the answer {span} is no span of a text of {len(words)} words"
+                )
             if span is not None and span[1] < len(first):
                 gold[i] = span
         return WordBatch(ids, gold, **fields, words=places, held=held)
@@ -139,7 +174,7 @@ class SpanPrediction:
     def loss(self, model, batch):
         """The mean over rows with an answer."""
         losses = LOSSES[self.kind][0](model(batch), batch.targets, batch.held)
-        answers = max(batch.tokens / 2, 1)                  # a row with an answer has two targets
+        answers = max(batch.tokens / 2, 1)  # a row with an answer has two targets
         loss = (losses / answers).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
@@ -150,6 +185,10 @@ class SpanPrediction:
 
     def measure(self, answers, examples):
         """exact: both ends right; f1: of the words in common   (Rajpurkar et al. 2016)."""
-        pairs = [(range(a, b + 1), range(s, e + 1)) for (a, b), (_, (s, e)) in zip(answers, examples)]
-        return {"exact": float(np.mean([said == true for said, true in pairs])),
-                "f1": float(np.mean([metrics.token_f1(said, true) for said, true in pairs]))}
+        pairs = [
+            (range(a, b + 1), range(s, e + 1)) for (a, b), (_, (s, e)) in zip(answers, examples)
+        ]
+        return {
+            "exact": float(np.mean([said == true for said, true in pairs])),
+            "f1": float(np.mean([metrics.token_f1(said, true) for said, true in pairs])),
+        }

@@ -2,11 +2,12 @@
 
     Loss = -(1/m) sum_{i=1..m} log p_i(tag_i)
 
-A word is told from the state of its first piece; [CLS], [SEP] and other pieces are not asked. Entities are spans of words,
-written as tags: B-ORG begins one of type ORG, I-ORG goes on, O is none (Ramshaw & Marcus 1995). Words tagged one by one may
-say what no spans can say, an I with no B before it; the best sequence that is one comes from crf.viterbi.
-Read next: crf.py; spans.py.
+A word is told from the state of its first piece; [CLS], [SEP] and other pieces are not asked.
+Entities are spans of words, written as tags: B-ORG begins one of type ORG, I-ORG goes on, O is none
+(Ramshaw & Marcus 1995). Words tagged one by one may say what no spans can say, an I with no B
+before it; the best sequence that is one comes from crf.viterbi. Read next: crf.py; spans.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,9 @@ OUTSIDE = "O"
 def _mark(tag):
     """B, I, or "" for a tag that is neither, such as O or a part of speech (INTJ)."""
     mark = tag.partition("-")[0]
-    return mark if mark in ("B", "I") else ""
+    if mark in ("B", "I"):
+        return mark
+    return ""
 
 
 def bio_encode(spans, length):
@@ -42,14 +45,16 @@ def bio_encode(spans, length):
     tags = [OUTSIDE] * length
     for kind, start, stop in spans:
         if not 0 <= start < stop <= length or any(tag != OUTSIDE for tag in tags[start:stop]):
-            raise DataError(f"bio_encode: the span {(kind, start, stop)} lies outside {length} words or upon another span")
+            raise DataError(
+                f"bio_encode: the span {(kind, start, stop)} lies outside {length} words or upon another span"
+            )
         tags[start:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - start - 1)]
     return tags
 
 
 def bio_decode(tags):
-    """The entities that tags say: (type, start, stop) each, in order. An I that continues nothing begins one, as in CoNLL's
-    own evaluation.
+    """The entities that tags say: (type, start, stop) each, in order. An I that continues nothing
+    begins one, as in CoNLL's own evaluation.
     """
     spans, kind, start = [], None, 0
     for i, tag in enumerate([*tags, OUTSIDE]):
@@ -71,7 +76,9 @@ def bio_constraints(tags):
     inside = [tag.partition("-")[2] if _mark(tag) == "I" else None for tag in tags]
     kinds = [tag.partition("-")[2] if _mark(tag) else None for tag in tags]
     allowed = [[after is None or kind == after for after in inside] for kind in kinds]
-    return np.where(allowed, 0.0, -np.inf), np.where([kind is None for kind in inside], 0.0, -np.inf)
+    return np.where(allowed, 0.0, -np.inf), np.where(
+        [kind is None for kind in inside], 0.0, -np.inf
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class WordBatch(TokenBatch):
 
 def word_states(model, batch):
     """The states of the words of a WordBatch, those of their first pieces: (B, m, D)."""
-    h = hidden_states(model, batch.inputs, **batch.options)                             # (B, T, D)
+    h = hidden_states(model, batch.inputs, **batch.options)  # (B, T, D)
     return h[np.arange(len(batch.words), like=batch.words)[:, None], batch.words]
 
 
@@ -115,7 +122,8 @@ class TokenClassifier(Module):
 
 @dataclass(frozen=True)
 class Tagging:
-    """The task of a TokenClassifier; an example is (words, tags), tags None where they are not known.
+    """The task of a TokenClassifier; an example is (words, tags), tags None where they are not
+    known.
 
     inputs       EncoderInput
     tags         names of the tags; the first is said of words that did not fit
@@ -133,21 +141,31 @@ class Tagging:
         ids, fields = self.inputs.padded([row[:2] for row in rows])
         places, held = pad_rows([first for *_, first in rows], 0)
         try:
-            targets = [np.full(len(first), IGNORE) if tags is None else [number[tag] for tag in tags[:len(first)]]
-                       for (_, tags), (*_, first) in zip(examples, rows)]
+            targets = [
+                np.full(len(first), IGNORE)
+                if tags is None
+                else [number[tag] for tag in tags[: len(first)]]
+                for (_, tags), (*_, first) in zip(examples, rows)
+            ]
         except KeyError as error:
-            raise DataError(f"Tagging: the tag {error} is not one of {', '.join(self.tags)}") from None
-        return WordBatch(ids, pad_rows(targets, IGNORE, places.shape[1])[0], **fields, words=places, held=held)
+            raise DataError(
+                f"Tagging: the tag {error} is not one of {', '.join(self.tags)}"
+            ) from None
+        return WordBatch(
+            ids, pad_rows(targets, IGNORE, places.shape[1])[0], **fields, words=places, held=held
+        )
 
     def loss(self, model, batch):
-        """-log Pr(tags | words), as a mean over words   (book eq. 1.23); of a CRF the sentence's, shared among its words."""
+        """-log Pr(tags | words), as a mean over words   (book eq. 1.23); of a CRF the sentence's,
+        shared among its words.
+        """
         emissions = model(batch)
         if model.chain is None:
             return score(emissions, batch.targets)
-        if not batch.words.shape[1]:                        # no row has a word: nothing is asked
+        if not batch.words.shape[1]:  # no row has a word: nothing is asked
             return emissions[:0].sum(), {"tokens": 0, "loss": 0.0}
-        known = batch.targets[:, 0] != IGNORE               # rows with tags, and at least one word
-        losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held)        # (B,)
+        known = batch.targets[:, 0] != IGNORE  # rows with tags, and at least one word
+        losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held)  # (B,)
         losses = where(known, losses, 0.0)
         loss = (losses / max(batch.tokens, 1)).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
@@ -169,8 +187,17 @@ class Tagging:
     def measure(self, answers, examples):
         """accuracy over words; precision, recall and f1 of entities too where tags are BIO."""
         gold = [list(tags) for _, tags in examples]
-        said = [[*tags, *[self.tags[0]] * (len(right) - len(tags))] for tags, right in zip(answers, gold)]
-        found = {"accuracy": metrics.accuracy([t for row in said for t in row], [t for row in gold for t in row])}
+        said = [
+            [*tags, *[self.tags[0]] * (len(right) - len(tags))]
+            for tags, right in zip(answers, gold)
+        ]
+        found = {
+            "accuracy": metrics.accuracy(
+                [t for row in said for t in row], [t for row in gold for t in row]
+            )
+        }
         if any(_mark(tag) == "B" for tag in self.tags):
-            found |= metrics.entity_f1([bio_decode(row) for row in said], [bio_decode(row) for row in gold])
+            found |= metrics.entity_f1(
+                [bio_decode(row) for row in said], [bio_decode(row) for row in gold]
+            )
         return found

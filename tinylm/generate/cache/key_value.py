@@ -1,9 +1,11 @@
 """The key-value cache: what attention remembers of the tokens it has read.
 
-Key and value of a token never change once it is read (the causal mask hides the future from it), so a new
-token needs only its own query against the stored keys: T steps cost O(T) attention rows instead of O(T^2)
-(book section 2.1.1, the autoregressive step; section 2.3 on its memory). Read next: protocol/language_model.py.
+Key and value of a token never change once it is read (the causal mask hides the future from it), so
+a new token needs only its own query against the stored keys: T steps cost O(T) attention rows
+instead of O(T^2) (book section 2.1.1, the autoregressive step; section 2.3 on its memory). Read
+next: protocol/language_model.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -11,7 +13,9 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def cache_bytes(layers, batch, kv_heads, head_width, length, itemsize):
-    """Memory of a full cache of `length` tokens, in bytes: keys and values, 2 L B G K length itemsize."""
+    """Memory of a full cache of `length` tokens, in bytes: keys and values, 2 L B G K length
+    itemsize.
+    """
     return 2 * layers * batch * kv_heads * head_width * length * itemsize
 
 
@@ -20,18 +24,35 @@ class KeyValueCache:
 
     layers, batch, kv_heads, head_width  L, B, G, K
     dtype, device  of the stored arrays
-    capacity       tokens to make room for at once; more room is made by doubling, so that n tokens cost O(n) copying
-    padding        (B,) integers: leading columns of each row that hold no token (prompts of unequal length are
-                   aligned at their ends); None for none. The cache only carries it: the model's mask hides them
+    capacity       tokens to make room for at once; more room is made by doubling, so that n tokens
+                   cost O(n) copying
+    padding        (B,) integers: leading columns of each row that hold no token (prompts of unequal
+                   length are aligned at their ends); None for none. The cache only carries it: the
+                   model's mask hides them
 
     A model calls `update` once a layer, first layer to last; `length` moves on with the last.
     """
 
-    def __init__(self, layers, batch, kv_heads, head_width, dtype=np.float32, device="cpu", capacity=0, padding=None):
+    def __init__(
+        self,
+        layers,
+        batch,
+        kv_heads,
+        head_width,
+        dtype=np.float32,
+        device="cpu",
+        capacity=0,
+        padding=None,
+    ):
         if min(layers, batch, kv_heads, head_width) < 1:
-            raise ConfigError(f"KeyValueCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
-                              f"head_width {head_width}: each must be 1 or more")
-        self.layers, self.batch, self.kv_heads, self.head_width = layers, batch, kv_heads, head_width
+            raise ConfigError(
+                f"KeyValueCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
+                f"head_width {head_width}: each must be 1 or more"
+            )
+        self.layers = layers
+        self.batch = batch
+        self.kv_heads = kv_heads
+        self.head_width = head_width
         self.dtype, self.device = np.dtype(dtype), device
         self.length, self.padding = 0, check_padding(padding, batch)
         # All layers in one array, keys then values, so that a decoder can slice them at once.
@@ -46,20 +67,30 @@ class KeyValueCache:
     @property
     def bytes(self):
         """Memory of the tokens stored (not of the room kept free): `cache_bytes` of this cache."""
-        return cache_bytes(self.layers, self.batch, self.kv_heads, self.head_width, self.length, self.dtype.itemsize)
+        return cache_bytes(
+            self.layers,
+            self.batch,
+            self.kv_heads,
+            self.head_width,
+            self.length,
+            self.dtype.itemsize,
+        )
 
     def update(self, layer, k, v):
         """Store the keys and values of T new tokens and return all of the layer's.
 
         layer    0 .. L-1
         k, v     (B, G, T, K) arrays
-        returns  (B, G, length + T, K) keys and values, views into the cache: read them, do not keep them
+        returns  (B, G, length + T, K) keys and values, views into the cache: read them, do not keep
+                 them
         raises   ShapeError if k or v does not fit the cache
         """
         fits = (self.batch, self.kv_heads, k.shape[2], self.head_width) if k.ndim == 4 else None
         if k.shape != fits or v.shape != fits:
-            raise ShapeError(f"KeyValueCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
-                             f"({self.batch}, {self.kv_heads}, T, {self.head_width})")
+            raise ShapeError(
+                f"KeyValueCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
+                f"({self.batch}, {self.kv_heads}, T, {self.head_width})"
+            )
         start, stop = self.length, self.length + k.shape[2]
         keys, values = self.arrays(stop)[layer]
         keys[:, :, start:stop] = k
@@ -69,12 +100,14 @@ class KeyValueCache:
         return keys[:, :, :stop], values[:, :, :stop]
 
     def arrays(self, stop):
-        """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, for code that writes into it by itself."""
+        """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, for code that writes
+        into it by itself.
+        """
         if stop > self.capacity:
             shape = list(self._array.shape)
             shape[4] = max(stop, 2 * self.capacity)
             bigger = backend.backend(self.device).module.zeros(tuple(shape), self.dtype)
-            bigger[..., :self.length, :] = self._array[..., :self.length, :]
+            bigger[..., : self.length, :] = self._array[..., : self.length, :]
             self._array = bigger
         return self._array
 
@@ -86,7 +119,8 @@ class KeyValueCache:
         self.length = checked_crop(length, self.length)
 
     def select(self, rows):
-        """Keep the given rows of the batch, in the given order; a row may be named twice (beam search).
+        """Keep the given rows of the batch, in the given order; a row may be named twice (beam
+        search).
 
         rows  (n,) integers
         """
@@ -105,9 +139,13 @@ def check_padding(padding, batch):
         return None
     padding = np.asarray(padding)
     if padding.shape != (batch,) or padding.dtype.kind not in "iu" or (padding < 0).any():
-        raise ShapeError(f"padding must be one number of columns, 0 or more, for each of {batch} rows, "
-                         f"not {padding.tolist()}")
-    return padding if padding.any() else None
+        raise ShapeError(
+            f"padding must be one number of columns, 0 or more, for each of {batch} rows, "
+            f"not {padding.tolist()}"
+        )
+    if padding.any():
+        return padding
+    return None
 
 
 def checked_crop(length, now):

@@ -1,10 +1,12 @@
 """A paged cache: keys and values in blocks of a shared pool   (Kwon et al. 2023, PagedAttention).
 
-Sequences of unknown length need no room reserved: each has a table of blocks, like the pages of a process, and less than
-one block is wasted. Copies of a sequence (beam search, several samples of one prompt) share its blocks; a count says how
-many tables hold a block, and whoever writes into a shared one copies it first. A kernel would read the blocks in place;
-here they are gathered for attention, which costs time, not stored memory. Read next: quantized.py.
+Sequences of unknown length need no room reserved: each has a table of blocks, like the pages of a
+process, and less than one block is wasted. Copies of a sequence (beam search, several samples of
+one prompt) share its blocks; a count says how many tables hold a block, and whoever writes into a
+shared one copies it first. A kernel would read the blocks in place; here they are gathered for
+attention, which costs time, not stored memory. Read next: quantized.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -26,11 +28,18 @@ class PagePool:
     layers, kv_heads, head_width, dtype, device  as in KeyValueCache
     """
 
-    def __init__(self, blocks, block_size, layers, kv_heads, head_width, dtype=np.float32, device="cpu"):
+    def __init__(
+        self, blocks, block_size, layers, kv_heads, head_width, dtype=np.float32, device="cpu"
+    ):
         if min(blocks, block_size, layers, kv_heads, head_width) < 1:
-            raise ConfigError(f"PagePool: blocks {blocks}, block_size {block_size}, layers {layers}, kv_heads {kv_heads}, "
-                              f"head_width {head_width}: each must be 1 or more")
-        self.block_size, self.layers, self.kv_heads, self.head_width = block_size, layers, kv_heads, head_width
+            raise ConfigError(
+                f"PagePool: blocks {blocks}, block_size {block_size}, layers {layers}, kv_heads {kv_heads}, "
+                f"head_width {head_width}: each must be 1 or more"
+            )
+        self.block_size = block_size
+        self.layers = layers
+        self.kv_heads = kv_heads
+        self.head_width = head_width
         self.dtype, self.device = np.dtype(dtype), device
         self.counts, self.free = np.zeros(blocks, np.int64), list(range(blocks))[::-1]
         shape = layers, 2, blocks, kv_heads, block_size, head_width
@@ -40,7 +49,9 @@ class PagePool:
     def bytes(self):
         """Memory of the blocks in use: `cache_bytes` of so many times block_size tokens."""
         tokens = (len(self.counts) - len(self.free)) * self.block_size
-        return cache_bytes(self.layers, 1, self.kv_heads, self.head_width, tokens, self.dtype.itemsize)
+        return cache_bytes(
+            self.layers, 1, self.kv_heads, self.head_width, tokens, self.dtype.itemsize
+        )
 
     def reserve(self, table, tokens):
         """Make room in a table for so many more tokens, and make the places they go to its own.
@@ -48,27 +59,40 @@ class PagePool:
         raises  ConfigError if the pool has too few free blocks; the table is then as it was
         """
         size, needed = self.block_size, -(-(table.length + tokens) // self.block_size)
-        first = table.length // size                        # where the next token goes
-        shared = [i for i in range(first, min(needed, len(table.blocks))) if self.counts[table.blocks[i]] > 1]
+        first = table.length // size  # where the next token goes
+        shared = [
+            i
+            for i in range(first, min(needed, len(table.blocks)))
+            if self.counts[table.blocks[i]] > 1
+        ]
         more = max(needed - len(table.blocks), 0)
         if len(shared) + more > len(self.free):
-            raise ConfigError(f"PagePool: {len(shared) + more} blocks are needed and {len(self.free)} of {len(self.counts)} are "
-                              "free; make a larger pool, or release sequences")
-        for i in shared:                                    # copy on write
+            raise ConfigError(
+                f"PagePool: {len(shared) + more} blocks are needed and {len(self.free)} of {len(self.counts)} are "
+                "free; make a larger pool, or release sequences"
+            )
+        for i in shared:  # copy on write
             old, table.blocks[i] = table.blocks[i], self._new()
             self._array[:, :, table.blocks[i]] = self._array[:, :, old]
             self._release(old)
         table.blocks += [self._new() for _ in range(more)]
 
     def write(self, table, layer, k, v):
-        """Put the keys and values of T tokens, (G, T, K) each, after the table's last; `reserve` came before."""
+        """Put the keys and values of T tokens, (G, T, K) each, after the table's last; `reserve`
+        came before.
+        """
         for i, t in enumerate(range(table.length, table.length + k.shape[1])):
             block, place = table.blocks[t // self.block_size], t % self.block_size
-            self._array[layer, 0, block, :, place], self._array[layer, 1, block, :, place] = k[:, i], v[:, i]
+            self._array[layer, 0, block, :, place], self._array[layer, 1, block, :, place] = (
+                k[:, i],
+                v[:, i],
+            )
 
     def read(self, table, layer, length):
         """Keys and values of a table's first `length` tokens: (G, length, K) twice."""
-        blocks = self._array[layer][:, table.blocks[:-(-length // self.block_size)]]     # (2, n, G, block_size, K)
+        blocks = self._array[layer][
+            :, table.blocks[: -(-length // self.block_size)]
+        ]  # (2, n, G, block_size, K)
         _, n, G, size, K = blocks.shape
         return blocks.transpose(0, 2, 1, 3, 4).reshape(2, G, n * size, K)[:, :, :length]
 
@@ -97,7 +121,8 @@ class PagePool:
 
 
 class PagedCache:
-    """The cache of B rows in a PagePool, as a model uses it (key_value.py). Call `release` when done with it.
+    """The cache of B rows in a PagePool, as a model uses it (key_value.py). Call `release` when
+    done with it.
 
     pool     a PagePool, which several caches may share
     padding  as in KeyValueCache
@@ -108,14 +133,20 @@ class PagedCache:
         self.padding = check_padding(padding, batch)
 
     def update(self, layer, k, v):
-        """Store T new tokens of a layer: (B, G, T, K) arrays; returns all of the layer's, (B, G, length + T, K) twice."""
+        """Store T new tokens of a layer: (B, G, T, K) arrays; returns all of the layer's, (B, G,
+        length + T, K) twice.
+        """
         pool, B, T = self.pool, len(self.tables), k.shape[2] if k.ndim == 4 else 0
         fits = B, pool.kv_heads, T, pool.head_width
         if k.shape != fits or v.shape != fits:
-            raise ShapeError(f"PagedCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
-                             f"({B}, {pool.kv_heads}, T, {pool.head_width})")
+            raise ShapeError(
+                f"PagedCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
+                f"({B}, {pool.kv_heads}, T, {pool.head_width})"
+            )
         stop, module = self.length + T, backend.backend(pool.device).module
-        keys, values = (module.empty((B, pool.kv_heads, stop, pool.head_width), pool.dtype) for _ in range(2))
+        keys, values = (
+            module.empty((B, pool.kv_heads, stop, pool.head_width), pool.dtype) for _ in range(2)
+        )
         for b, table in enumerate(self.tables):
             if layer == 0:
                 pool.reserve(table, T)

@@ -1,18 +1,22 @@
-"""Decoding a large model one token at a time: every weight is read once, where it lies   (book section 2.3.2).
+"""Decoding a large model one token at a time: every weight is read once, where it lies   (book
+section 2.3.2).
 
-The product of a vector with a matrix does two operations for each weight it reads, and a core could do a hundred in the
-time: so decoding a model larger than the caches takes the time of reading it, bytes / bandwidth, and everything else is
-noise. Two things follow. Weights are not copied or folded as in folded.py (the memory would double, the time stay);
-and fewer bits for a weight are less time, if unpacking them costs less than reading them did. With NumPy it costs more:
+The product of a vector with a matrix does two operations for each weight it reads, and a core could
+do a hundred in the time: so decoding a model larger than the caches takes the time of reading it,
+bytes / bandwidth, and everything else is noise. Two things follow. Weights are not copied or folded
+as in folded.py (the memory would double, the time stay); and fewer bits for a weight are less time,
+if unpacking them costs less than reading them did. With NumPy it costs more:
 
     SmolLM2-135M, two cores, batch 1     MB a token   tokens/s   GB/s   of the memory's 22 to 30
     float32                                     538         38     20   67 to 87 %
     8 bits (Q8_0)                               151         18    2.7
     4 bits (Q4_1)                               101         13    1.3
 
-so 8 and 4 bits are here for memory, not for speed: a code becomes a float32 in a pass of its own, where llama.cpp
-multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it. Read next: models/low_bit/quantized.py.
+so 8 and 4 bits are here for memory, not for speed: a code becomes a float32 in a pass of its own,
+where llama.cpp multiplies it in a register. `decoding_speed` and `memory_bandwidth` measure it.
+Read next: models/low_bit/quantized.py.
 """
+
 import threading
 import time
 
@@ -24,11 +28,12 @@ from tinylm.models.low_bit.quantized import QuantizedMatrix
 
 
 class DirectDecoder(FastDecoder):
-    """A GPT as a language model for one sequence at a time, on the CPU, reading the model's own arrays.
+    """A GPT as a language model for one sequence at a time, on the CPU, reading the model's own
+    arrays.
 
     model    a GPT that fast.supports() accepts
-    bits     None: the weights as they are. 8 or 4: copies in so many bits ("Q8_0", "Q4_1": blocks of 32 with a scale),
-             made here; embeddings are looked up in the model's own table
+    bits     None: the weights as they are. 8 or 4: copies in so many bits ("Q8_0", "Q4_1": blocks
+             of 32 with a scale), made here; embeddings are looked up in the model's own table
     raises   ConfigError for another model
 
     Inputs of several tokens are read by the model itself, with all bits.
@@ -38,35 +43,55 @@ class DirectDecoder(FastDecoder):
         c = self._begin(model)
         matrix = _products(bits)
         self.activation, before, after = _activation(c.activation, self.dtype)
-        self.before, self.after = before, after             # factors that folded.py folds into the weights around a GELU
+        self.before = before
+        self.after = after  # factors that folded.py folds into the weights around a GELU
         self.layers = []
         for block in model.blocks:
             forward = block.feed_forward
             rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            self.layers.append((block.norms[0], matrix(block.attention.qkv), matrix(block.attention.out), block.norms[1],
-                                [matrix(linear) for linear in rising], matrix(forward.out)))
-        self.tokens, self.position_table = model.tokens.weight.data, model.positions and model.positions.table.weight.data
+            self.layers.append(
+                (
+                    block.norms[0],
+                    matrix(block.attention.qkv),
+                    matrix(block.attention.out),
+                    block.norms[1],
+                    [matrix(linear) for linear in rising],
+                    matrix(forward.out),
+                )
+            )
+        self.tokens = model.tokens.weight.data
+        self.position_table = model.positions and model.positions.table.weight.data
         self.norm = model.norm
         self.mean_of = np.full(c.d_model, self.inverse_width, self.dtype)
         self.head = matrix(_Plain(self.tokens.T if model.head is None else model.head.data))
         self._end(c.hidden_width * (2 if c.activation in GATES else 1), c.hidden_width)
-        self.parts = np.split(self.hidden, len(self.layers[0][4]))                      # gate and up, or all of it
+        self.parts = np.split(self.hidden, len(self.layers[0][4]))  # gate and up, or all of it
 
     def weight_bytes(self):
         """Bytes of weights that one token reads."""
-        products = [p for layer in self.layers for p in (layer[1], layer[2], *layer[4], layer[5])] + [self.head]
+        products = [
+            p for layer in self.layers for p in (layer[1], layer[2], *layer[4], layer[5])
+        ] + [self.head]
         return sum(p.nbytes for p in products)
 
     def step(self, token, cache):
-        """Read one token; returns the stream after the last block and norm, (D + 1,), its last entry unused."""
+        """Read one token; returns the stream after the last block and norm, (D + 1,), its last
+        entry unused.
+        """
         x, n, y, t = self.stream, self.normed[:-1], self.change, cache.length
-        stored = cache.arrays(t + 1)[:, :, 0]                                           # (L, 2, G, capacity, K)
-        stored = stored[..., t, :], stored[:, 0, :, :t + 1].swapaxes(2, 3), stored[:, 1, :, :t + 1]
+        stored = cache.arrays(t + 1)[:, :, 0]  # (L, 2, G, capacity, K)
+        stored = (
+            stored[..., t, :],
+            stored[:, 0, :, : t + 1].swapaxes(2, 3),
+            stored[:, 1, :, : t + 1],
+        )
         np.multiply(self.tokens[token], self.dtype.type(self.config.embedding_scale), x)
         if self.position_table is not None:
             x += self.position_table[t]
         attended, activated = self.attended[:-1], self.activated[:-1]
-        for (norm, into_qkv, out_of_heads, norm2, rising, out_of_hidden), *memory in zip(self.layers, *stored):
+        for (norm, into_qkv, out_of_heads, norm2, rising, out_of_hidden), *memory in zip(
+            self.layers, *stored
+        ):
             self._norm(x, norm)
             into_qkv(n, self.qkv)
             self.queries *= self.scale
@@ -98,8 +123,11 @@ class DirectDecoder(FastDecoder):
             n += norm.bias.data
 
     def _scores(self, last):
-        scores, cap = self.head(last[:-1], np.empty(self.vocab_size, self.dtype)), self.config.logit_cap
-        return scores if cap is None else np.tanh(scores / cap) * cap
+        scores = self.head(last[:-1], np.empty(self.vocab_size, self.dtype))
+        cap = self.config.logit_cap
+        if cap is None:
+            return scores
+        return np.tanh(scores / cap) * cap
 
 
 class _Plain:
@@ -135,11 +163,13 @@ def _products(bits):
     def make(linear):
         weight = linear.array if isinstance(linear, _Plain) else linear.weight.data
         return _Product(weight, None if linear.bias is None else linear.bias.data, bits)
+
     return make
 
 
 def memory_bandwidth(megabytes=256, repeats=5):
-    """How fast this machine reads memory, in bytes a second: as many threads as cores, each summing up its own part.
+    """How fast this machine reads memory, in bytes a second: as many threads as cores, each summing
+    up its own part.
 
     megabytes  in all; far more than the caches
     returns    the best of `repeats`, for whatever else runs only takes away
@@ -163,14 +193,22 @@ def decoding_speed(decoder, tokens=32, start=1):
     """Time greedy decoding.
 
     decoder  DirectDecoder
-    returns  dict: seconds (the median of a token), tokens_per_second, bytes_per_token, bandwidth (bytes a second), and
-             share, the part of the machine's memory bandwidth that reading the weights took
+    returns  dict: seconds (the median of a token), tokens_per_second, bytes_per_token, bandwidth
+             (bytes a second), and share, the part of the machine's memory bandwidth that reading
+             the weights took
     """
     cache, token, seconds = decoder.new_cache(), start, []
     for _ in range(tokens):
         begun = time.perf_counter()
         token = int(decoder.next_logits(np.array([[token]]), cache)[0].argmax())
         seconds.append(time.perf_counter() - begun)
-    bandwidth, nbytes, median = memory_bandwidth(), decoder.weight_bytes(), sorted(seconds)[len(seconds) // 2]
-    return {"seconds": median, "tokens_per_second": 1 / median, "bytes_per_token": nbytes, "bandwidth": bandwidth,
-            "share": nbytes / median / bandwidth}
+    bandwidth = memory_bandwidth()
+    nbytes = decoder.weight_bytes()
+    median = sorted(seconds)[len(seconds) // 2]
+    return {
+        "seconds": median,
+        "tokens_per_second": 1 / median,
+        "bytes_per_token": nbytes,
+        "bandwidth": bandwidth,
+        "share": nbytes / median / bandwidth,
+    }

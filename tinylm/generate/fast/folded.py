@@ -1,21 +1,27 @@
-"""Decoding one sequence fast: what a GPT computes for one token, on vectors, with as few NumPy calls as can be.
+"""Decoding one sequence fast: what a GPT computes for one token, on vectors, with as few NumPy
+calls as can be.
 
-One token through a small model is some hundred tiny operations, so the time goes into calling them, not into
-arithmetic. `FastDecoder` takes a snapshot of the weights once and folds into them whatever does not depend on the
-token; a step is then about twenty calls a layer. Same numbers as the model up to rounding. What is folded:
+One token through a small model is some hundred tiny operations, so the time goes into calling them,
+not into arithmetic. `FastDecoder` takes a snapshot of the weights once and folds into them whatever
+does not depend on the token; a step is then about twenty calls a layer. Same numbers as the model
+up to rounding. What is folded:
 
   gain, bias   norm(x) W + b = n (gain W) + (bias W + b), n the normalized x without gain and bias
-  mean         a layer norm first subtracts the mean of the residual stream. All that is ever added to the stream
-               (embeddings, positions, outputs of attention and feed-forward) has its mean taken out of the weights
-               that make it, so the stream always has mean 0 and layer norm is the shorter RMS norm
+  mean         a layer norm first subtracts the mean of the residual stream. All that is ever added
+               to the stream (embeddings, positions, outputs of attention and feed-forward) has its
+               mean taken out of the weights that make it, so the stream always has mean 0 and layer
+               norm is the shorter RMS norm
   scale        1/sqrt(K) of attention goes into the query weights
-  bias again   every vector carries a 1 at its end and every matrix its bias as the last row: one product does both
-  constants    those of the tanh GELU go into the matrices around it; the others are 0-d arrays, which NumPy takes in
-               half the time it needs for a Python number
+  bias again   every vector carries a 1 at its end and every matrix its bias as the last row: one
+               product does both
+  constants    those of the tanh GELU go into the matrices around it; the others are 0-d arrays,
+               which NumPy takes in half the time it needs for a Python number
 
-Pre-norm only: the other placements read the stream itself. A model too large for the caches gains nothing from this
-and would be held twice: see direct.py. Read next: autograd/kernels/attention.py, the same in full.
+Pre-norm only: the other placements read the stream itself. A model too large for the caches gains
+nothing from this and would be held twice: see direct.py. Read next: autograd/kernels/attention.py,
+the same in full.
 """
+
 import math
 
 import numpy as np
@@ -28,11 +34,22 @@ from tinylm.nn import ACTIVATIONS, GATES
 from tinylm.nn.position.rotary_scaling import BY_LENGTH
 
 # The parts whose mathematics stands below.
-PLAIN = {GPT, nn.Block, nn.SelfAttention, nn.FeedForward, nn.GatedFeedForward, nn.Embedding, nn.LearnedPositions,
-         nn.LayerNorm, nn.RMSNorm, nn.Linear}
+PLAIN = {
+    GPT,
+    nn.Block,
+    nn.SelfAttention,
+    nn.FeedForward,
+    nn.GatedFeedForward,
+    nn.Embedding,
+    nn.LearnedPositions,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.Linear,
+}
 
-# Attention weights are exp(score) without subtracting the maximum while their sums stay in this range, where neither
-# overflow nor lost digits are near in float32; the careful way is taken otherwise.
+# Attention weights are exp(score) without subtracting the maximum while their sums stay in this
+# range, where neither overflow nor lost digits are near in float32; the careful way is taken
+# otherwise.
 LEAST_SUM, LARGEST_SUM = 1e-26, 1e26
 # exp() of this is above LARGEST_SUM and far from overflow.
 LARGEST_SCORE = 60.0
@@ -40,17 +57,29 @@ LARGEST_SCORE = 60.0
 TOGETHER = 5
 
 
-
-
 def supports(model):
-    """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say) is not plain."""
-    return (type(model) is GPT and model.tokens.weight.device == "cpu" and model.embedding_norm is None
-            and model.config.positions in ("learned", "rope") and set(model.config.attention) == {"full"}
-            and (model.config.rope_scaling or {}).get("name") not in BY_LENGTH and not model.config.scale_by_layer
-            and model.config.qk_norm is None and "none" not in model.config.rotation
-            and all(type(part) in PLAIN for part in model.modules())
-            and all(block.place is nn.pre_norm and block.attention.causal and block.attention.cap is None
-                    and all(norm.eps == model.norm.eps for norm in block.norms) for block in model.blocks))
+    """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say)
+    is not plain.
+    """
+    return (
+        type(model) is GPT
+        and model.tokens.weight.device == "cpu"
+        and model.embedding_norm is None
+        and model.config.positions in ("learned", "rope")
+        and set(model.config.attention) == {"full"}
+        and (model.config.rope_scaling or {}).get("name") not in BY_LENGTH
+        and not model.config.scale_by_layer
+        and model.config.qk_norm is None
+        and "none" not in model.config.rotation
+        and all(type(part) in PLAIN for part in model.modules())
+        and all(
+            block.place is nn.pre_norm
+            and block.attention.causal
+            and block.attention.cap is None
+            and all(norm.eps == model.norm.eps for norm in block.norms)
+            for block in model.blocks
+        )
+    )
 
 
 class FastDecoder:
@@ -59,7 +88,8 @@ class FastDecoder:
     model    a GPT that `supports` accepts. Its weights are copied: after training, make a new one
     raises   ConfigError for another model
 
-    Follows the protocol of protocol/language_model.py for batch 1. Long inputs are read by the model itself, into the same cache.
+    Follows the protocol of protocol/language_model.py for batch 1. Long inputs are read by the
+    model itself, into the same cache.
     """
 
     def __init__(self, model):
@@ -67,33 +97,52 @@ class FastDecoder:
         H, G, K = self.heads, self.groups, self.width
         self.activation, before, after = _activation(c.activation, dtype)
         query_scale = np.ones((H + 2 * G) * K)
-        query_scale[:H * K] = self.scale
+        query_scale[: H * K] = self.scale
         centered = c.norm == "layer"
 
-        self.embeddings = _into_stream(model.tokens.weight, None, centered, c.embedding_scale)   # (V + 1, D); last row unused
-        self.positions = model.positions and _into_stream(model.positions.table.weight, None, centered)
+        self.embeddings = _into_stream(
+            model.tokens.weight, None, centered, c.embedding_scale
+        )  # (V + 1, D); last row unused
+        self.positions = model.positions and _into_stream(
+            model.positions.table.weight, None, centered
+        )
         self.layers = []
         for block in model.blocks:
             qkv, out, forward = block.attention.qkv, block.attention.out, block.feed_forward
             rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            rising = [_from_stream(block.norms[1], linear.weight, linear.bias, before) for linear in rising]
-            self.layers.append((_from_stream(block.norms[0], qkv.weight, qkv.bias, query_scale),   # (D+1, (H+2G) K)
-                                _into_stream(out.weight, out.bias, centered),                   # (D+1, D)
-                                np.hstack(rising),                                              # (D+1, F) or (D+1, 2F)
-                                _into_stream(forward.out.weight, forward.out.bias, centered, after)))   # (F+1, D)
-        self.head = _from_stream(model.norm, model.tokens.weight.T if model.head is None else model.head)
+            rising = [
+                _from_stream(block.norms[1], linear.weight, linear.bias, before)
+                for linear in rising
+            ]
+            self.layers.append(
+                (
+                    _from_stream(
+                        block.norms[0], qkv.weight, qkv.bias, query_scale
+                    ),  # (D+1, (H+2G) K)
+                    _into_stream(out.weight, out.bias, centered),  # (D+1, D)
+                    np.hstack(rising),  # (D+1, F) or (D+1, 2F)
+                    _into_stream(forward.out.weight, forward.out.bias, centered, after),
+                )
+            )  # (F+1, D)
+        self.head = _from_stream(
+            model.norm, model.tokens.weight.T if model.head is None else model.head
+        )
 
         self._end(self.layers[0][2].shape[1], self.layers[0][3].shape[0] - 1)
 
     def _begin(self, model):
         """Sizes, scale of the scores and rotations; returns the configuration."""
         if not supports(model):
-            raise ConfigError("FastDecoder: only a pre-norm GPT of plain parts on the CPU; use ModelLM for this model")
+            raise ConfigError(
+                "FastDecoder: only a pre-norm GPT of plain parts on the CPU; use ModelLM for this model"
+            )
         self.model, c = ModelLM(model), model.config
         self.vocab_size, self.context, self.config = c.vocab_size, c.context, c
         self.heads, self.groups, self.width = c.n_head, c.kv_heads, c.key_width
         self.scale = c.attention_scale or 1 / math.sqrt(self.width)
-        self.dtype, self.eps, self.inverse_width = model.tokens.weight.dtype, model.norm.eps, 1 / c.d_model
+        self.dtype = model.tokens.weight.dtype
+        self.eps = model.norm.eps
+        self.inverse_width = 1 / c.d_model
         self._make_room(min(c.context, 1024))
         return c
 
@@ -103,7 +152,8 @@ class FastDecoder:
         self.ones = np.ones(tokens, self.dtype)
 
     def _end(self, rising, F):
-        """Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in the last row.
+        """Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in
+        the last row.
 
         rising   what goes up to the hidden layer: F, or 2 F if gated
         """
@@ -112,15 +162,26 @@ class FastDecoder:
         self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, rising))
         self.normed, self.attended, self.activated = (np.ones(n + 1, dtype) for n in (D, H * K, F))
         self.qkv = np.empty((H + 2 * G) * K, dtype)
-        self.queries, self.new = self.qkv[:H * K].reshape(G, H // G, K), self.qkv[H * K:].reshape(2, G, K)
-        self.turned = self.qkv[:(H + G) * K].reshape(H + G, 2, -1) if K % 2 == 0 else None   # queries and keys in two halves
-        self.mixed, self.mixed_rows = self.attended[:-1].reshape(G, H // G, K), self.attended[:-1].reshape(H, K)
+        self.queries, self.new = (
+            self.qkv[: H * K].reshape(G, H // G, K),
+            self.qkv[H * K :].reshape(2, G, K),
+        )
+        self.turned = (
+            self.qkv[: (H + G) * K].reshape(H + G, 2, -1) if K % 2 == 0 else None
+        )  # queries and keys in two halves
+        self.mixed, self.mixed_rows = (
+            self.attended[:-1].reshape(G, H // G, K),
+            self.attended[:-1].reshape(H, K),
+        )
 
     def new_cache(self, batch=1, padding=None):
         """An empty cache. Raises ShapeError for a batch other than 1."""
         if batch != 1 or padding is not None:
-            raise ShapeError(f"FastDecoder: one sequence, without padding, not {batch}; use ModelLM for batches")
-        # A longer one grows by doubling: pages come in pieces of 2 MB, so room that is not used would be taken too.
+            raise ShapeError(
+                f"FastDecoder: one sequence, without padding, not {batch}; use ModelLM for batches"
+            )
+        # A longer one grows by doubling: pages come in pieces of 2 MB, so room that is not used
+        # would be taken too.
         return self.model.new_cache(1, capacity=min(self.context, 1024))
 
     def logits(self, tokens, cache=None):
@@ -133,12 +194,20 @@ class FastDecoder:
         """Scores of the token after the last of `tokens`: (1, T) -> (1, V)."""
         tokens = np.asarray(tokens)
         past = 0 if cache is None else cache.length
-        few = tokens.ndim == 2 and len(tokens) == 1 and tokens.size < TOGETHER and tokens.dtype.kind in "iu"
+        few = (
+            tokens.ndim == 2
+            and len(tokens) == 1
+            and tokens.size < TOGETHER
+            and tokens.dtype.kind in "iu"
+        )
         ids = tokens[0].tolist() if few else ()
         if not ids or past + len(ids) > self.context or min(ids) < 0 or max(ids) >= self.vocab_size:
-            return self.model.next_logits(tokens, cache)    # which also says what is wrong, if something is
-        cache = self.new_cache() if cache is None else cache
-        with np.errstate(over="ignore"):                    # e^-gate of swiglu: 0 is right
+            return self.model.next_logits(
+                tokens, cache
+            )  # which also says what is wrong, if something is
+        if cache is None:
+            cache = self.new_cache()
+        with np.errstate(over="ignore"):  # e^-gate of swiglu: 0 is right
             for token in ids:
                 last = self.step(token, cache)
         return self._scores(last)[None]
@@ -146,26 +215,40 @@ class FastDecoder:
     def _scores(self, last):
         """The output layer: (D+1,) -> (V,)."""
         scores, cap = last.dot(self.head), self.config.logit_cap
-        return scores if cap is None else np.tanh(scores / cap) * cap
+        if cap is None:
+            return scores
+        return np.tanh(scores / cap) * cap
 
     def step(self, token, cache):
-        """Read one token; returns the normalized stream after the last block, (D + 1,) with its 1 at the end."""
-        x, change, hidden, normed, activated = self.stream, self.change, self.hidden, self.normed, self.activated
+        """Read one token; returns the normalized stream after the last block, (D + 1,) with its 1
+        at the end.
+        """
+        x = self.stream
+        change = self.change
+        hidden = self.hidden
+        normed = self.normed
+        activated = self.activated
         t = cache.length
-        stored = cache.arrays(t + 1)[:, :, 0]                                           # (L, 2, G, capacity, K)
-        stored = stored[..., t, :], stored[:, 0, :, :t + 1].swapaxes(2, 3), stored[:, 1, :, :t + 1]
+        stored = cache.arrays(t + 1)[:, :, 0]  # (L, 2, G, capacity, K)
+        stored = (
+            stored[..., t, :],
+            stored[:, 0, :, : t + 1].swapaxes(2, 3),
+            stored[:, 1, :, : t + 1],
+        )
         if t >= len(self.ones):
             self._make_room(min(self.context, 2 * t))
         self._embed(token, t)
-        for (into_qkv, out_of_heads, into_hidden, out_of_hidden), *memory in zip(self.layers, *stored):
+        for (into_qkv, out_of_heads, into_hidden, out_of_hidden), *memory in zip(
+            self.layers, *stored
+        ):
             self._normalize(x)
-            normed.dot(into_qkv, self.qkv)                                              # (D+1,) -> ((H+2G) K,)
+            normed.dot(into_qkv, self.qkv)  # (D+1,) -> ((H+2G) K,)
             self._attend(t, *memory)
-            np.add(x, self.attended.dot(out_of_heads, change), x)                       # (D+1,) -> (D,)
+            np.add(x, self.attended.dot(out_of_heads, change), x)  # (D+1,) -> (D,)
             self._normalize(x)
-            normed.dot(into_hidden, hidden)                                             # (D+1,) -> (F,); (2F,) if gated
+            normed.dot(into_hidden, hidden)  # (D+1,) -> (F,); (2F,) if gated
             self.activation(hidden, activated[:-1])
-            np.add(x, activated.dot(out_of_hidden, change), x)                          # (F+1,) -> (D,)
+            np.add(x, activated.dot(out_of_hidden, change), x)  # (F+1,) -> (D,)
         cache.length = t + 1
         self._normalize(x)
         return normed
@@ -188,34 +271,48 @@ class FastDecoder:
         """
         if self.rotation is not None:
             cos, sin = self.rotation[0][t], self.rotation[1][t]
-            first, second = self.turned[:, 0], self.turned[:, 1]                        # (H+G, K/2)
-            self.turned[:, 0], self.turned[:, 1] = first * cos - second * sin, first * sin + second * cos
+            first, second = self.turned[:, 0], self.turned[:, 1]  # (H+G, K/2)
+            self.turned[:, 0], self.turned[:, 1] = (
+                first * cos - second * sin,
+                first * sin + second * cos,
+            )
         np.copyto(new, self.new)
-        scores = np.matmul(self.queries, keys)                                          # (G, R, t+1)
+        scores = np.matmul(self.queries, keys)  # (G, R, t+1)
         # Larger scores are cut off, and the sum tells. No inf may enter the product: with AVX-512
         # BLAS raised the flag of an invalid operation, a warning though the sums were right.
         weights = np.minimum(scores, self.ceiling)
         np.exp(weights, weights)
-        total = weights.reshape(self.heads, -1).dot(self.ones[:t + 1])                  # (H,)
+        total = weights.reshape(self.heads, -1).dot(self.ones[: t + 1])  # (H,)
         sums = total.tolist()
         if not (min(sums) > LEAST_SUM and max(sums) < LARGEST_SUM):
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             total = weights.sum(axis=-1).reshape(-1)
-        np.matmul(weights, values, self.mixed)                                          # (G, R, K), which is (H, K)
+        np.matmul(weights, values, self.mixed)  # (G, R, K), which is (H, K)
         np.divide(self.mixed_rows, total[:, None], self.mixed_rows)
 
 
 def _into_stream(weight, bias, centered, factor=1.0):
-    """A matrix that writes to the residual stream, bias in an extra last row: (n, D), (D,) -> (n + 1, D)."""
-    full = np.vstack([weight.data * factor, np.zeros(weight.shape[1]) if bias is None else bias.data], dtype=np.float64)
+    """A matrix that writes to the residual stream, bias in an extra last row: (n, D), (D,) -> (n +
+    1, D).
+    """
+    full = np.vstack(
+        [weight.data * factor, np.zeros(weight.shape[1]) if bias is None else bias.data],
+        dtype=np.float64,
+    )
     return (full - full.mean(axis=1, keepdims=True) * centered).astype(weight.dtype)
 
 
 def _from_stream(norm, weight, bias=None, factor=1.0):
-    """A norm's gain and bias and the linear map after it as one matrix: (D, n), (n,) -> (D + 1, n), times `factor`."""
+    """A norm's gain and bias and the linear map after it as one matrix: (D, n), (n,) -> (D + 1, n),
+    times `factor`.
+    """
     shift = getattr(norm, "bias", None)
     W = weight.data.astype(np.float64)
-    last = np.zeros(W.shape[1]) + (0 if bias is None else bias.data) + (0 if shift is None else shift.data @ W)
+    last = (
+        np.zeros(W.shape[1])
+        + (0 if bias is None else bias.data)
+        + (0 if shift is None else shift.data @ W)
+    )
     return (np.vstack([norm.gain.data[:, None] * W, last]) * factor).astype(weight.dtype)
 
 
@@ -223,23 +320,32 @@ def _activation(name, dtype):
     """(function (hidden, out) on vectors, factor of the matrix before, factor of the matrix after)."""
     one = np.ones((), dtype)
     if name == "swiglu":
-        def swiglu(hidden, out):                            # gate / (1 + e^-gate) * up; where e^-gate overflows this is 0
-            gate, up = hidden[:len(out)], hidden[len(out):]
+
+        def swiglu(hidden, out):  # gate / (1 + e^-gate) * up; where e^-gate overflows this is 0
+            gate, up = hidden[: len(out)], hidden[len(out) :]
             np.negative(gate, out)
             np.exp(out, out)
             np.add(out, one, out)
             np.divide(gate, out, out)
             np.multiply(out, up, out)
+
         return swiglu, 1.0, 1.0
     if name in GATES:
-        return lambda hidden, out: np.copyto(out, GATES[name](hidden[:len(out)], hidden[len(out):]).data), 1.0, 1.0
+        return (
+            lambda hidden, out: np.copyto(
+                out, GATES[name](hidden[: len(out)], hidden[len(out) :]).data
+            ),
+            1.0,
+            1.0,
+        )
     if name == "relu":
         zero = np.zeros((), dtype)
         return lambda hidden, out: np.maximum(hidden, zero, out=out), 1.0, 1.0
     if name != "gelu_tanh":
         return lambda hidden, out: np.copyto(out, ACTIVATIONS[name](hidden).data), 1.0, 1.0
-    # gelu(x) = x/2 (1 + tanh(c (x + a x^3))), c = sqrt(2/pi), a = 0.044715. With h = s x and s^3 = a c the argument of
-    # tanh is h (h^2 + c/s), so s goes into the matrix before, 1/(2s) into the one after, and six calls are left.
+    # gelu(x) = x/2 (1 + tanh(c (x + a x^3))), c = sqrt(2/pi), a = 0.044715. With h = s x and s^3 =
+    # a c the argument of tanh is h (h^2 + c/s), so s goes into the matrix before, 1/(2s) into the
+    # one after, and six calls are left.
     c = math.sqrt(2 / math.pi)
     s = (0.044715 * c) ** (1 / 3)
     shift = np.array(c / s, dtype)
@@ -251,4 +357,5 @@ def _activation(name, dtype):
         np.tanh(out, out)
         np.add(out, one, out)
         np.multiply(out, hidden, out)
+
     return gelu_tanh, s, 1 / (2 * s)

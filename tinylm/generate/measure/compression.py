@@ -1,12 +1,15 @@
-"""Arithmetic coding: a language model is a compressor   (Rissanen 1976; Witten, Neal and Cleary 1987; Deletang et al. 2024).
+"""Arithmetic coding: a language model is a compressor   (Rissanen 1976; Witten, Neal and Cleary
+1987; Deletang et al. 2024).
 
-The code of a text is a number in [0, 1). Each token narrows an interval by its probability, and an interval of width
-Pr(text) holds a number of at most -log2 Pr(text) + 2 bits: the compressed size is the loss. Whoever has the same model
-narrows the same way and reads the text back. Everything is in integers: probabilities are rounded to counts that sum to
-2^32, so both sides agree bit for bit as long as the model gives both the same logits. They read token by token through
-the same calls for that reason; another machine or BLAS may round differently, which the check sum then reports. Read
+The code of a text is a number in [0, 1). Each token narrows an interval by its probability, and an
+interval of width Pr(text) holds a number of at most -log2 Pr(text) + 2 bits: the compressed size is
+the loss. Whoever has the same model narrows the same way and reads the text back. Everything is in
+integers: probabilities are rounded to counts that sum to 2^32, so both sides agree bit for bit as
+long as the model gives both the same logits. They read token by token through the same calls for
+that reason; another machine or BLAS may round differently, which the check sum then reports. Read
 next: the script compression.py.
 """
+
 import math
 import zlib
 
@@ -19,21 +22,21 @@ from tinylm.generate.protocol.language_model import as_language_model, check_ids
 from tinylm.generate.protocol.score import log_softmax
 from tinylm.generate.sample import probabilities
 
-TOTAL = 2**32                                               # counts of a distribution sum to this
-BITS = 62                                                   # of the interval's ends
+TOTAL = 2**32  # counts of a distribution sum to this
+BITS = 62  # of the interval's ends
 WHOLE, HALF, QUARTER = 1 << BITS, 1 << BITS - 1, 1 << BITS - 2
-HEADER = 8                                                  # bytes: tokens in the text, check sum of the tokens
+HEADER = 8  # bytes: tokens in the text, check sum of the tokens
 
 
 def counts(logits):
     """A distribution as whole numbers that sum to 2^32, each at least 1: (V,) -> (V,) int64.
 
-    A token of probability 0 can still be coded, in 32 bits; what is lost against exact probabilities is at most
-    V / 2^32 of each of them, or V / 2^32 nats a token.
+    A token of probability 0 can still be coded, in 32 bits; what is lost against exact
+    probabilities is at most V / 2^32 of each of them, or V / 2^32 nats a token.
     """
     p = probabilities(np.asarray(logits, np.float64)[None])[0]
     out = 1 + np.floor(p * (TOTAL - len(p))).astype(np.int64)
-    out[int(np.argmax(p))] += TOTAL - int(out.sum())        # what rounding down left over: at most V
+    out[int(np.argmax(p))] += TOTAL - int(out.sum())  # what rounding down left over: at most V
     return out
 
 
@@ -46,22 +49,29 @@ class Encoder:
     def encode(self, start, stop):
         """Take in a token whose counts are start .. stop of TOTAL."""
         width = self.high - self.low + 1
-        self.low, self.high = self.low + width * start // TOTAL, self.low + width * stop // TOTAL - 1
+        self.low, self.high = (
+            self.low + width * start // TOTAL,
+            self.low + width * stop // TOTAL - 1,
+        )
         while True:
             if self.high < HALF:
                 self._write(0)
             elif self.low >= HALF:
                 self._write(1)
                 self._shift(HALF)
-            elif self.low >= QUARTER and self.high < HALF + QUARTER:    # around the middle: the next bit is not known, but
-                self.pending += 1                                       # the one after it is its opposite
+            elif (
+                self.low >= QUARTER and self.high < HALF + QUARTER
+            ):  # around the middle: the next bit is not known, but
+                self.pending += 1  # the one after it is its opposite
                 self._shift(QUARTER)
             else:
                 return
             self.low, self.high = 2 * self.low, 2 * self.high + 1
 
     def finish(self):
-        """End with the two bits that name a number inside the interval. Returns all bits, a list of 0 and 1."""
+        """End with the two bits that name a number inside the interval. Returns all bits, a list of
+        0 and 1.
+        """
         self.pending += 1
         self._write(int(self.low >= QUARTER))
         return self.bits
@@ -91,7 +101,10 @@ class Decoder:
         place = ((self.value - self.low + 1) * TOTAL - 1) // width
         token = int(np.searchsorted(heights, place, side="right"))
         start = int(heights[token - 1]) if token else 0
-        self.low, self.high = self.low + width * start // TOTAL, self.low + width * int(heights[token]) // TOTAL - 1
+        self.low, self.high = (
+            self.low + width * start // TOTAL,
+            self.low + width * int(heights[token]) // TOTAL - 1,
+        )
         while True:
             if self.high < HALF:
                 by = 0
@@ -101,15 +114,19 @@ class Decoder:
                 by = QUARTER
             else:
                 return token
-            self.low, self.high, self.value = 2 * (self.low - by), 2 * (self.high - by) + 1, self.value - by
+            self.low = 2 * (self.low - by)
+            self.high = 2 * (self.high - by) + 1
+            self.value = self.value - by
             self._read()
 
     def _read(self):
         bit = next(self._bits, None)
-        if bit is None:                                     # a whole code is read at most BITS - 2 beyond its end
+        if bit is None:  # a whole code is read at most BITS - 2 beyond its end
             self._missing += 1
             if self._missing > BITS:
-                raise DataError("decompress: the code ends before its text: the bytes are cut off or damaged")
+                raise DataError(
+                    "decompress: the code ends before its text: the bytes are cut off or damaged"
+                )
         self.value = 2 * self.value + (bit or 0)
 
 
@@ -133,17 +150,23 @@ def encode_tokens(lm, ids, start):
 def compress(lm, ids, start):
     """Tokens as bytes: an 8-byte header, and the bits of `encode_tokens` in whole bytes.
 
-    Texts longer than the context are read as in `generate`: half a window is read anew where it is full.
+    Texts longer than the context are read as in `generate`: half a window is read anew where it is
+    full.
     """
     lm = fastest(as_language_model(lm))
     bits, _ = encode_tokens(lm, ids, start)
-    return len(ids).to_bytes(4, "big") + _check_sum(ids) + np.packbits(np.array(bits, np.uint8)).tobytes()
+    return (
+        len(ids).to_bytes(4, "big")
+        + _check_sum(ids)
+        + np.packbits(np.array(bits, np.uint8)).tobytes()
+    )
 
 
 def decompress(lm, data, start):
     """The tokens of `compress`: list of int.
 
-    raises  DataError if the bytes are cut off or not made by this model on a machine that rounds alike
+    raises  DataError if the bytes are cut off or not made by this model on a machine that rounds
+            alike
     """
     if len(data) < HEADER:
         raise DataError(f"decompress: {len(data)} bytes, but the header alone is {HEADER}")
@@ -154,8 +177,10 @@ def decompress(lm, data, start):
         ids.append(decoder.decode(np.cumsum(counts(rows.next_logits()[0]))))
         rows.append(ids[-1:])
     if _check_sum(ids) != data[4:HEADER]:
-        raise DataError("decompress: the check sum does not fit: the bytes are damaged, or written with another model, other "
-                        "start tokens, or where arithmetic rounds differently")
+        raise DataError(
+            "decompress: the check sum does not fit: the bytes are damaged, or written with another model, other "
+            "start tokens, or where arithmetic rounds differently"
+        )
     return ids
 
 

@@ -1,10 +1,13 @@
-"""Does a model at token t already know later tokens? Linear probes, and a model that cannot prepare   (book section 2.3.6).
+"""Does a model at token t already know later tokens? Linear probes, and a model that cannot
+prepare   (book section 2.3.6).
 
-Training sums the losses of all positions, so the state at t is shaped by its own target and, through keys and values,
-by every later one. A probe asks what it holds: a linear map from h_t to token t + n (Pal et al. 2023, Future Lens). The
-control is myopic training (Wu et al. 2024): the same forward pass, with no gradient from a loss into earlier
-positions. What a myopic model still tells of the future is what served its present. Read next: models/decoder/gpt.py.
+Training sums the losses of all positions, so the state at t is shaped by its own target and,
+through keys and values, by every later one. A probe asks what it holds: a linear map from h_t to
+token t + n (Pal et al. 2023, Future Lens). The control is myopic training (Wu et al. 2024): the
+same forward pass, with no gradient from a loss into earlier positions. What a myopic model still
+tells of the future is what served its present. Read next: models/decoder/gpt.py.
 """
+
 import copy
 
 import numpy as np
@@ -33,8 +36,10 @@ def future_pairs(hidden, ids, ahead):
     """
     T = ids.shape[1]
     if not 1 <= ahead < T or hidden.shape[:2] != ids.shape:
-        raise ShapeError(f"future_pairs: hidden {hidden.shape}, ids {ids.shape}, {ahead} ahead: needs (B, T, D), (B, T) and 1 to "
-                         f"{T - 1}")
+        raise ShapeError(
+            f"future_pairs: hidden {hidden.shape}, ids {ids.shape}, {ahead} ahead: needs (B, T, D), (B, T) and 1 to "
+            f"{T - 1}"
+        )
     return hidden[:, :-ahead].reshape(-1, hidden.shape[2]), ids[:, ahead:].reshape(-1)
 
 
@@ -42,18 +47,20 @@ class LinearProbe:
     """A linear map from states to scores of tokens, by least squares to one-hot targets.
 
     states   (n, D) array;  tokens (n,) integers below vocab_size
-    ridge    added to the diagonal, as a share of its mean: keeps the solution finite where states are few or flat
+    ridge    added to the diagonal, as a share of its mean: keeps the solution finite where states
+             are few or flat
 
-    Least squares has one exact answer, so nothing of what is found depends on how the probe was trained.
+    Least squares has one exact answer, so nothing of what is found depends on how the probe was
+    trained.
     """
 
     def __init__(self, states, tokens, vocab_size, ridge=1e-6):
         states = to_cpu(states).astype(np.float64)
         self.mean = states.mean(0)
-        x = _with_one(states - self.mean)                                               # (n, D + 1)
+        x = _with_one(states - self.mean)  # (n, D + 1)
         gram = x.T @ x
         gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
-        self.weight = np.linalg.solve(gram, x.T @ np.eye(vocab_size)[to_cpu(tokens)])   # (D + 1, V)
+        self.weight = np.linalg.solve(gram, x.T @ np.eye(vocab_size)[to_cpu(tokens)])  # (D + 1, V)
 
     def __call__(self, states):
         """The token of the largest score, (n, D) -> (n,)."""
@@ -69,15 +76,18 @@ def _with_one(x):
 
 
 def unigram_accuracy(seen, tokens):
-    """The baseline without any state: always the token most frequent in `seen`. Share of `tokens` that it gets right."""
+    """The baseline without any state: always the token most frequent in `seen`. Share of `tokens`
+    that it gets right.
+    """
     return float((tokens == np.bincount(seen).argmax()).mean())
 
 
 def myopic(model):
-    """The same GPT, on the same parameters, whose losses do not reach earlier positions   (Wu et al. 2024).
+    """The same GPT, on the same parameters, whose losses do not reach earlier positions (Wu et al.
+    2024).
 
-    Keys and values of other positions count as constants, a position's own do not: logits are the model's, and the
-    derivative of loss_t by any state of position s < t is exactly zero.
+    Keys and values of other positions count as constants, a position's own do not: logits are the
+    model's, and the derivative of loss_t by any state of position s < t is exactly zero.
 
     returns  a GPT that shares the parameters with `model`: training one trains both
     raises   ConfigError where attention is capped, or drops weights while it trains
@@ -90,20 +100,28 @@ def myopic(model):
 
 
 class MyopicAttention(Module):
-    """Causal self-attention with the projections of another, constants in place of all keys and values but one's own."""
+    """Causal self-attention with the projections of another, constants in place of all keys and
+    values but one's own.
+    """
 
     def __init__(self, attention):
         if attention.cap is not None or attention.dropout or not attention.causal:
-            raise ConfigError("MyopicAttention: attention must be causal, without a cap on scores and without dropout of weights")
+            raise ConfigError(
+                "MyopicAttention: attention must be causal, without a cap on scores and without dropout of weights"
+            )
         self.qkv, self.out = attention.qkv, attention.out
-        self.qk_norm, self.q_norm, self.k_norm = attention.qk_norm, attention.q_norm, attention.k_norm
+        self.qk_norm = attention.qk_norm
+        self.q_norm = attention.q_norm
+        self.k_norm = attention.k_norm
         self.heads, self.kv_heads, self.scale = attention.heads, attention.kv_heads, attention.scale
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """x (B, T, D) -> (B, T, D), as in SelfAttention; there is no cache in training."""
         if cache is not None:
-            raise ConfigError("MyopicAttention: it is for training; generate with the model it was made from")
-        q, k, v = projected(self, x)                                                    # (B, H, T, K), (B, G, T, K) twice
+            raise ConfigError(
+                "MyopicAttention: it is for training; generate with the model it was made from"
+            )
+        q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
         (B, H, T, K), G = q.shape, k.shape[1]
@@ -112,16 +130,21 @@ class MyopicAttention(Module):
         own = np.eye(T, dtype=bool, like=x.data)
         mask = bool_mask(mask, "MyopicAttention", shape=(B, H, T, T))
         seen = np.tri(T, dtype=bool, like=x.data)
-        seen = seen if mask is None else seen & mask
+        if mask is not None:
+            seen = seen & mask
         grouped = grouped_mask(seen, (B, H, T, T), G)
-        itself = np.any(grouped & own, axis=-1)[..., None]                              # is not hidden from itself
+        itself = np.any(grouped & own, axis=-1)[..., None]  # is not hidden from itself
         own_k, own_v = (where(itself, part, 0.0) for part in (k, v))
         all_k, all_v = k.detach(), v.detach()
-        scores = seen_scores(q, all_k, grouped)                                         # (B, G, H/G, T, T)
-        scores = where(own, (q * own_k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
-        scores = scores if bias is None else scores + bias
+        scores = seen_scores(q, all_k, grouped)  # (B, G, H/G, T, T)
+        scores = (
+            where(own, (q * own_k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
+        )
+        if bias is not None:
+            scores = scores + bias
         weights = visible_softmax(scores, seen)[0].reshape(B, G, H // G, T, T)
-        # v - v.detach() is zero and has v's gradient: each position's own value, weighted by the diagonal.
+        # v - v.detach() is zero and has v's gradient: each position's own value, weighted by the
+        # diagonal.
         diagonal = where(own, weights, 0.0).sum(axis=-1, keepdims=True)
         y = seen_mix(weights, all_v, grouped) + diagonal * (own_v - own_v.detach())
         return self.out(merge_heads(y.reshape(B, H, T, K)))

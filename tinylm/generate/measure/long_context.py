@@ -1,9 +1,11 @@
-"""Does a model use what it read long ago? Losses by context, answers, forgetting curves   (book section 2.3.6).
+"""Does a model use what it read long ago? Losses by context, answers, forgetting curves   (book
+section 2.3.6).
 
-Perplexity is the plain measure, exp of the mean loss, and mostly tells how well a model knows the last few words; that
-is why it is measured here on the same targets with more and less text before them. The tasks of data/synthetic/long_tasks.py ask
-for one thing said long ago. The section ends with what such measurements do not show.
-Read next: protocol/score.py, perplexity of a text of any length; train/compare.py, fair comparisons.
+Perplexity is the plain measure, exp of the mean loss, and mostly tells how well a model knows the
+last few words; that is why it is measured here on the same targets with more and less text before
+them. The tasks of data/synthetic/long_tasks.py ask for one thing said long ago. The section ends
+with what such measurements do not show. Read next: protocol/score.py, perplexity of a text of any
+length; train/compare.py, fair comparisons.
 """
 
 import numpy as np
@@ -13,73 +15,87 @@ from tinylm.errors import DataError, ShapeError
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import token_logprobs
 
-ROWS = 16                      # read at a time: scores of long texts over all words take memory
+ROWS = 16  # read at a time: scores of long texts over all words take memory
 
 
 def last_losses(lm, ids, last, context=None):
     """Nats of the last `last` tokens of every text, with only so much of it before them.
 
     ids      (rows, n) whole texts
-    context  tokens read, those just before the final one: 1 or more, at least `last`; None for all n - 1. The first of
-             the scored tokens is given context - last + 1 of them, the final one all
-    returns  (rows, last) float64. Different contexts score the same targets, so that only the context differs
+    context  tokens read, those just before the final one: 1 or more, at least `last`; None for all
+             n - 1. The first of the scored tokens is given context - last + 1 of them, the final
+             one all
+    returns  (rows, last) float64. Different contexts score the same targets, so that only the
+             context differs
     """
     lm, ids = as_language_model(lm), np.asarray(ids)
-    context = ids.shape[1] - 1 if context is None else context
+    if context is None:
+        context = ids.shape[1] - 1
     if not 1 <= last <= context < ids.shape[1]:
-        raise ShapeError(f"last_losses: {last} targets given {context} tokens, in texts of {ids.shape[1]}: needs "
-                         f"1 <= targets <= context <= {ids.shape[1] - 1}")
+        raise ShapeError(
+            f"last_losses: {last} targets given {context} tokens, in texts of {ids.shape[1]}: needs "
+            f"1 <= targets <= context <= {ids.shape[1] - 1}"
+        )
     parts = []
     for start in range(0, len(ids), ROWS):
-        rows = ids[start:start + ROWS, -context - 1:]
-        logits = backend.to_cpu(lm.logits(rows[:, :-1])[:, -last:])                     # (b, last, V)
-        parts.append(token_logprobs(logits.reshape(-1, logits.shape[-1]), rows[:, -last:].ravel()).reshape(-1, last))
+        rows = ids[start : start + ROWS, -context - 1 :]
+        logits = backend.to_cpu(lm.logits(rows[:, :-1])[:, -last:])  # (b, last, V)
+        parts.append(
+            token_logprobs(logits.reshape(-1, logits.shape[-1]), rows[:, -last:].ravel()).reshape(
+                -1, last
+            )
+        )
     return -np.concatenate(parts)
 
 
 def chunk_losses(lm, ids, length):
-    """Nats of every token but the first, the texts cut into pieces that are read one without the other.
+    """Nats of every token but the first, the texts cut into pieces that are read one without the
+    other.
 
     ids      (rows, n) with n - 1 a multiple of `length`
-    returns  (rows, n - 1). The first targets of a piece have next to no context, however long the text: an artefact that
-             makes short pieces look worse (a sliding window pays for having less of it; see score.perplexity)
+    returns  (rows, n - 1). The first targets of a piece have next to no context, however long the
+             text: an artefact that makes short pieces look worse (a sliding window pays for having
+             less of it; see score.perplexity)
     """
     ids = np.asarray(ids)
     rows, n = ids.shape
     if (n - 1) % length:
         raise ShapeError(f"chunk_losses: {n - 1} targets do not fall into pieces of {length}")
-    at = np.arange(0, n - 1, length)[:, None] + np.arange(length + 1)                   # (pieces, length + 1)
+    at = np.arange(0, n - 1, length)[:, None] + np.arange(length + 1)  # (pieces, length + 1)
     return last_losses(lm, ids[:, at].reshape(-1, length + 1), length).reshape(rows, n - 1)
 
 
 def answers_right(lm, ids, answers):
-    """Which rows get all of their last `answers` tokens right by the largest score. Returns (rows,) bool.
+    """Which rows get all of their last `answers` tokens right by the largest score. Returns (rows,)
+    bool.
 
-    Read with the right answers before it (teacher forcing): all right exactly where greedy decoding writes them all.
+    Read with the right answers before it (teacher forcing): all right exactly where greedy decoding
+    writes them all.
     """
     return predicted_right(lm, ids, answers).all(axis=1)
 
 
 def predicted_right(lm, ids, last):
-    """Which of the last `last` tokens have the largest score, each given all before it: (rows, n) -> (rows, last) bool."""
+    """Which of the last `last` tokens have the largest score, each given all before it: (rows, n)
+    -> (rows, last) bool.
+    """
     lm, ids, parts = as_language_model(lm), np.asarray(ids), []
     for start in range(0, len(ids), ROWS):
-        rows = ids[start:start + ROWS]
-        logits = backend.to_cpu(lm.logits(rows[:, :-1])[:, -last:])                     # (b, last, V)
+        rows = ids[start : start + ROWS]
+        logits = backend.to_cpu(lm.logits(rows[:, :-1])[:, -last:])  # (b, last, V)
         parts.append(logits.argmax(-1) == rows[:, -last:])
     return np.concatenate(parts)
 
 
 def forgetting_curve(lm, copies, controls):
-    """Accuracy on a passage said before, and on the same passage said for the first time   (Liu et al. 2024)
+    """Accuracy on a passage said before, and on the same passage said for the first time   (Liu et
+    al. 2024)
 
     copies, controls  (rows, 2 n) of data.long_tasks.repeated_passages
-    returns  (copy accuracy, language modeling accuracy) over the second halves; memory is the first minus the second, 0
-             for a model that cannot look back so far
+    returns  (copy accuracy, language modeling accuracy) over the second halves; memory is the first
+             minus the second, 0 for a model that cannot look back so far
     """
     half = copies.shape[1] // 2
     if copies.shape != controls.shape or (copies[:, half:] != controls[:, half:]).any():
         raise DataError("forgetting_curve: copies and controls must end with the same passages")
     return tuple(float(predicted_right(lm, ids, half).mean()) for ids in (copies, controls))
-
-

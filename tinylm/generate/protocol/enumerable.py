@@ -1,9 +1,11 @@
 """A language model so small that everything about it can be computed by listing all strings.
 
-Vocabulary 2-5, length 1-4: at most 625 strings, each conditional distribution written down in a table. It is the
-exact answer that stochastic estimators are tested against: a sampled mean, a policy gradient, a bound.
-Book eq. 2.1 is here a product of table entries. Read next: score.py, sample.py.
+Vocabulary 2-5, length 1-4: at most 625 strings, each conditional distribution written down in a
+table. It is the exact answer that stochastic estimators are tested against: a sampled mean, a
+policy gradient, a bound. Book eq. 2.1 is here a product of table entries. Read next: score.py,
+sample.py.
 """
+
 import itertools
 
 import numpy as np
@@ -27,7 +29,7 @@ class TokenCache:
 
     def crop(self, length):
         """Forget all columns from `length` on."""
-        self.tokens = self.tokens[:, :checked_crop(length, self.length)]
+        self.tokens = self.tokens[:, : checked_crop(length, self.length)]
 
     def select(self, rows):
         """Keep the given rows, in the given order."""
@@ -39,26 +41,33 @@ class TokenCache:
 class EnumerableLM:
     """Pr(x_i | x_0 .. x_{i-1}) by table lookup, for i = 1 .. length.
 
-    tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(. | x_0 .. x_{i-1})
-    eos      id of the end-of-string token, or None. After it the only string is more of it, so that strings of one
-             length cover the strings that ended early, with probabilities that still sum to 1
+    tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(. |
+             x_0 .. x_{i-1})
+    eos      id of the end-of-string token, or None. After it the only string is more of it, so that
+             strings of one length cover the strings that ended early, with probabilities that still
+             sum to 1
     raises   ConfigError if a table has the wrong shape or a distribution does not sum to 1
 
-    It follows the protocol of language_model.py; its context is `length`. Logits are log-probabilities.
+    It follows the protocol of language_model.py; its context is `length`. Logits are
+    log-probabilities.
     """
 
     def __init__(self, tables, eos=None):
         self.vocab_size, self.context, self.eos = tables[0].shape[-1], len(tables), eos
         for i, table in enumerate(tables, 1):
             if table.shape != (self.vocab_size,) * (i + 1):
-                raise ConfigError(f"EnumerableLM: table {i} has shape {table.shape}, "
-                                  f"it must be {(self.vocab_size,) * (i + 1)}")
+                raise ConfigError(
+                    f"EnumerableLM: table {i} has shape {table.shape}, "
+                    f"it must be {(self.vocab_size,) * (i + 1)}"
+                )
             if (table < 0).any() or not np.allclose(table.sum(-1), 1, rtol=0, atol=1e-9):
                 raise ConfigError(f"EnumerableLM: a distribution in table {i} does not sum to 1")
         self.tables = [np.array(table, np.float64) for table in tables]
         if eos is not None:
             for table in self.tables[1:]:
-                for place in range(1, table.ndim - 1):      # an x_1 or later that is eos; x_0 may be (GPT-2 begins so)
+                for place in range(
+                    1, table.ndim - 1
+                ):  # an x_1 or later that is eos; x_0 may be (GPT-2 begins so)
                     table.swapaxes(0, place)[eos] = np.arange(self.vocab_size) == eos
 
     @classmethod
@@ -68,10 +77,15 @@ class EnumerableLM:
         vocab_size  2 to 5;  length 1 to 4
         """
         if not 2 <= vocab_size <= 5 or not 1 <= length <= 4:
-            raise ConfigError(f"EnumerableLM.random: vocabulary {vocab_size} and length {length} must be 2-5 and 1-4, "
-                              "or listing every string is no longer quick")
+            raise ConfigError(
+                f"EnumerableLM.random: vocabulary {vocab_size} and length {length} must be 2-5 and 1-4, "
+                "or listing every string is no longer quick"
+            )
         rng = Random(seed, "enumerable")
-        scores = [np.exp(spread * rng.normal((vocab_size,) * (i + 1), np.float64)) for i in range(1, length + 1)]
+        scores = [
+            np.exp(spread * rng.normal((vocab_size,) * (i + 1), np.float64))
+            for i in range(1, length + 1)
+        ]
         return cls([score / score.sum(-1, keepdims=True) for score in scores], eos)
 
     def new_cache(self, batch, padding=None):
@@ -81,15 +95,16 @@ class EnumerableLM:
     def logits(self, tokens, cache=None):
         """log Pr(. | everything up to here) after each of `tokens`: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         before = cache.length
         cache.tokens = np.concatenate([cache.tokens, tokens], axis=1)
-        out = np.zeros((*tokens.shape, self.vocab_size))    # what follows padding is never read
+        out = np.zeros((*tokens.shape, self.vocab_size))  # what follows padding is never read
         for b, row in enumerate(cache.tokens):
             first = 0 if cache.padding is None else cache.padding[b]
             for t in range(max(before, first), cache.length):
-                prefix = tuple(row[first:t + 1])
-                with np.errstate(divide="ignore"):          # log 0 = -inf is the right score
+                prefix = tuple(row[first : t + 1])
+                with np.errstate(divide="ignore"):  # log 0 = -inf is the right score
                     out[b, t - before] = np.log(self.tables[len(prefix) - 1][prefix])
         return out
 
@@ -100,8 +115,8 @@ class EnumerableLM:
     def all_strings(self, bos=0):
         """Every string x_1 .. x_length after x_0 = bos, with its probability.
 
-        returns  (strings (n, length) int64, probabilities (n,) float64, their sum 1); with eos, only strings in which
-                 nothing but eos follows eos
+        returns  (strings (n, length) int64, probabilities (n,) float64, their sum 1); with eos,
+                 only strings in which nothing but eos follows eos
         """
         strings = np.array(list(itertools.product(range(self.vocab_size), repeat=self.context)))
         if self.eos is not None:
@@ -112,9 +127,13 @@ class EnumerableLM:
     def probability(self, string, bos=0):
         """Pr(string | x_0 = bos), the product of eq. 2.1, of a string of at most `length` tokens."""
         whole = (bos, *(int(x) for x in string))
-        return float(np.prod([self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))]))
+        return float(
+            np.prod([self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))])
+        )
 
     def expectation(self, f, bos=0):
-        """Sum over all strings of Pr(string) f(string): the exact mean of f, a function of (length,) integer arrays."""
+        """Sum over all strings of Pr(string) f(string): the exact mean of f, a function of
+        (length,) integer arrays.
+        """
         strings, probabilities = self.all_strings(bos)
         return sum(p * f(string) for string, p in zip(strings, probabilities))

@@ -4,20 +4,23 @@ A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2
 
     vocab_size   V
     context      most tokens it reads at once, or None for no limit
-    new_cache(batch, padding=None)   an empty memory for B rows, with `length` (columns read), `padding`,
-                 `crop(length)` and `select(rows)`. padding (B,) counts leading columns of a row that are no tokens
-    logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the cache, which grows
-                 by T; returns (B, T, V): row t scores the token after tokens[:, t]. Without a cache nothing is kept
+    new_cache(batch, padding=None)   an empty memory for B rows, with `length` (columns read),
+                 `padding`, `crop(length)` and `select(rows)`. padding (B,) counts leading columns
+                 of a row that are no tokens
+    logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the
+                 cache, which grows by T; returns (B, T, V): row t scores the token after tokens[:,
+                 t]. Without a cache nothing is kept
     next_logits(tokens, cache=None)  the same for the last position alone, (B, V)
 
 and, where a model has hidden states to show (contrastive search, kNN-LM),
 
     hidden_and_logits(tokens, cache=None)   (B, T, D) what the output layer reads, and (B, T, V)
 
-Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder (fast/folded.py) and on
-`EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0 is given: it is never scored.
-Read next: enumerable.py, then loop.py.
+Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder
+(fast/folded.py) and on `EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0
+is given: it is never scored. Read next: enumerable.py, then loop.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -27,33 +30,51 @@ from tinylm.generate.cache.key_value import KeyValueCache
 
 
 class ModelLM:
-    """A `models.GPT` (or anything called as model(ids, cache=, positions=, mask=)) as a language model.
+    """A `models.GPT` (or anything called as model(ids, cache=, positions=, mask=)) as a language
+    model.
 
-    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. It is put into evaluation
-             mode for each call and left as it was found
+    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. It is
+             put into evaluation mode for each call and left as it was found
     """
 
     def __init__(self, model):
         self.model, self.config = model, model.config
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
-        self._weight = model.parameters()[0]                # knows the device and the dtype
+        self._weight = model.parameters()[0]  # knows the device and the dtype
 
     def new_cache(self, batch, padding=None, capacity=0):
-        """An empty KeyValueCache for B rows, of the model's device and dtype, with room for `capacity` tokens."""
+        """An empty KeyValueCache for B rows, of the model's device and dtype, with room for
+        `capacity` tokens.
+        """
         c = self.config
-        return KeyValueCache(c.n_layer, batch, c.n_kv_head or c.n_head, _key_width(c), self._weight.dtype,
-                             self._weight.device, capacity, padding)
+        return KeyValueCache(
+            c.n_layer,
+            batch,
+            c.n_kv_head or c.n_head,
+            _key_width(c),
+            self._weight.dtype,
+            self._weight.device,
+            capacity,
+            padding,
+        )
 
     def logits(self, tokens, cache=None):
-        """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on the model's device."""
+        """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on the model's
+        device.
+        """
         return self._run(self.model, tokens, cache)
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         if not hasattr(self.model, "hidden"):
             return self.logits(tokens, cache)[:, -1]
-        # The output layer is the largest product of a small model: apply it to the one position asked for.
-        return self._run(lambda ids, **more: self.model.logits(self.model.hidden(ids, **more)[:, -1]), tokens, cache)
+        # The output layer is the largest product of a small model: apply it to the one position
+        # asked for.
+        return self._run(
+            lambda ids, **more: self.model.logits(self.model.hidden(ids, **more)[:, -1]),
+            tokens,
+            cache,
+        )
 
     def hidden_and_logits(self, tokens, cache=None):
         """The states that the output layer reads, and its scores: (B, T) -> (B, T, D), (B, T, V).
@@ -61,7 +82,9 @@ class ModelLM:
         raises  ConfigError for a model without `hidden` and `logits`
         """
         if not hasattr(self.model, "hidden"):
-            raise ConfigError(f"a {type(self.model).__name__} does not show its hidden states: it has no method `hidden`")
+            raise ConfigError(
+                f"a {type(self.model).__name__} does not show its hidden states: it has no method `hidden`"
+            )
         states = []
 
         def run(ids, **more):
@@ -74,7 +97,9 @@ class ModelLM:
     def _run(self, function, tokens, cache):
         tokens = check_tokens(tokens, self, cache)
         parts, device = (tokens, *padded(tokens.shape[1], cache)), self._weight.device
-        ids, positions, mask = (part if part is None else backend.to_device(part, device) for part in parts)
+        ids, positions, mask = (
+            part if part is None else backend.to_device(part, device) for part in parts
+        )
         training = getattr(self.model, "training", False)
         if training:
             self.model.eval()
@@ -100,41 +125,56 @@ def padded(T, cache):
     if cache is None or cache.padding is None:
         return None, None
     columns, start = np.arange(cache.length + T), cache.padding[:, None]
-    return np.maximum(columns[cache.length:] - start, 0), (columns >= start)[:, None, None, :]
+    return np.maximum(columns[cache.length :] - start, 0), (columns >= start)[:, None, None, :]
 
 
 def check_tokens(tokens, lm, cache=None):
     """`tokens` as a (B, T) NumPy array that `lm` can read after what is in `cache`.
 
-    raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError for an id outside the vocabulary
+    raises  ShapeError if it is not (B, T), T >= 1, or goes past the context; DataError for an id
+            outside the vocabulary
     """
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
-        raise ShapeError(f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1")
+        raise ShapeError(
+            f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1"
+        )
     check_ids(tokens, lm.vocab_size)
     before = 0 if cache is None else cache.length
     if lm.context is not None and before + tokens.shape[1] > lm.context:
-        raise ShapeError(f"{before} tokens in the cache and {tokens.shape[1]} new ones go past the context of "
-                         f"{lm.context}; read fewer at a time (generate() slides its window by itself)")
+        raise ShapeError(
+            f"{before} tokens in the cache and {tokens.shape[1]} new ones go past the context of "
+            f"{lm.context}; read fewer at a time (generate() slides its window by itself)"
+        )
     return tokens
 
 
 def check_ids(ids, vocab_size):
-    """Raise DataError, naming the id and the vocabulary size, if an id is not an integer in [0, vocab_size)."""
+    """Raise DataError, naming the id and the vocabulary size, if an id is not an integer in [0,
+    vocab_size).
+    """
     ids = np.asarray(ids)
     if ids.size and ids.dtype.kind not in "iu":
-        raise DataError(f"token ids have dtype {ids.dtype}, but they are integers; encode text with a tokenizer first")
+        raise DataError(
+            f"token ids have dtype {ids.dtype}, but they are integers; encode text with a tokenizer first"
+        )
     outside = (ids < 0) | (ids >= vocab_size)
     if outside.any():
-        raise DataError(f"token id {int(ids[outside][0])} is outside the vocabulary of {vocab_size} "
-                        f"(0 to {vocab_size - 1}); was the text encoded with another tokenizer?")
+        raise DataError(
+            f"token id {int(ids[outside][0])} is outside the vocabulary of {vocab_size} "
+            f"(0 to {vocab_size - 1}); was the text encoded with another tokenizer?"
+        )
 
 
 def as_language_model(model):
-    """`model` itself if it follows the protocol, a ModelLM around it if it is a model of `tinylm.models`."""
+    """`model` itself if it follows the protocol, a ModelLM around it if it is a model of
+    `tinylm.models`.
+    """
     if hasattr(model, "next_logits"):
         return model
     if hasattr(model, "config") and callable(model):
         return ModelLM(model)
-    raise ConfigError(f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with "
-                      "the protocol of tinylm/generate/protocol/language_model.py")
+    raise ConfigError(
+        f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with "
+        "the protocol of tinylm/generate/protocol/language_model.py"
+    )

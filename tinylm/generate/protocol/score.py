@@ -1,9 +1,10 @@
 """Scoring strings: log-probability, perplexity, and the most probable string by trying all of them.
 
 log Pr(x_0 .. x_m) = sum over i of log Pr(x_i | x_0 .. x_{i-1})   (book eqs. 2.1, 2.2), where x_0 is given: Pr(x_0) = 1
-and it gets no term (book section 2.1, footnotes 1-3). Conditional generation looks for the y with the largest
-log Pr(y | x) (eq. 2.15). Read next: trace.py.
+and it gets no term (book section 2.1, footnotes 1-3). Conditional generation looks for the y with
+the largest log Pr(y | x) (eq. 2.15). Read next: trace.py.
 """
+
 import itertools
 import math
 
@@ -27,8 +28,8 @@ def token_logprobs(logits, targets):
     """
     out, step = np.empty(len(targets)), max(1, 2**20 // logits.shape[-1])
     for i in range(0, len(targets), step):
-        rows = log_softmax(logits[i:i + step])
-        out[i:i + step] = rows[np.arange(len(rows)), targets[i:i + step]]
+        rows = log_softmax(logits[i : i + step])
+        out[i : i + step] = rows[np.arange(len(rows)), targets[i : i + step]]
     return out
 
 
@@ -36,69 +37,94 @@ def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
     """log Pr(x_1 .. x_m | x_0)   (book eq. 2.2), in nats
 
     lm         a language model (language_model.py) or a model of tinylm.models
-    ids        (T,) one sequence x_0 .. x_m, or (B, T) padded at the right with anything inside the vocabulary
-    lengths    (B,) tokens of each row that count; all unless given. Padding does not change the result
-    reduction  "sum": float64 number, (B,) for a batch; "none": the terms, (T - 1,) or (B, T - 1), 0 for padding
-    raises     ShapeError for an empty sequence, lengths that do not fit, or more tokens than the context
+    ids        (T,) one sequence x_0 .. x_m, or (B, T) padded at the right with anything inside the
+               vocabulary
+    lengths    (B,) tokens of each row that count; all unless given. Padding does not change the
+               result
+    reduction  "sum": float64 number, (B,) for a batch; "none": the terms, (T - 1,) or (B, T - 1), 0
+               for padding
+    raises     ShapeError for an empty sequence, lengths that do not fit, or more tokens than the
+               context
     """
     if reduction not in ("sum", "none"):
         raise ConfigError(f"sequence_logprob: reduction {reduction!r} is not one of 'sum', 'none'")
     lm, ids = as_language_model(lm), np.asarray(ids)
     batch = ids if ids.ndim == 2 else ids[None]
     if batch.ndim != 2 or batch.size == 0:
-        raise ShapeError(f"sequence_logprob: ids have shape {ids.shape}; give (T,) or (B, T), at least x_0 in each row")
+        raise ShapeError(
+            f"sequence_logprob: ids have shape {ids.shape}; give (T,) or (B, T), at least x_0 in each row"
+        )
     check_ids(batch, lm.vocab_size)
     B, T = batch.shape
     terms = np.zeros((B, T - 1))
-    if T > 1:                                               # x_0 alone has no term
-        logits = backend.to_cpu(lm.logits(batch[:, :-1]))                               # (B, T-1, V)
-        terms = token_logprobs(logits.reshape(-1, lm.vocab_size), batch[:, 1:].ravel()).reshape(B, T - 1)
+    if T > 1:  # x_0 alone has no term
+        logits = backend.to_cpu(lm.logits(batch[:, :-1]))  # (B, T-1, V)
+        terms = token_logprobs(logits.reshape(-1, lm.vocab_size), batch[:, 1:].ravel()).reshape(
+            B, T - 1
+        )
     if lengths is not None:
         lengths = np.asarray(lengths)
         if lengths.shape != (B,) or (lengths < 1).any() or (lengths > T).any():
-            raise ShapeError(f"sequence_logprob: lengths {lengths.tolist()} must be {B} numbers from 1 to {T}")
+            raise ShapeError(
+                f"sequence_logprob: lengths {lengths.tolist()} must be {B} numbers from 1 to {T}"
+            )
         terms = np.where(np.arange(1, T) < lengths[:, None], terms, 0.0)
     result = terms if reduction == "none" else terms.sum(axis=-1)
-    return result if ids.ndim == 2 else result[0]
+    if ids.ndim == 2:
+        return result
+    return result[0]
 
 
 def conditional_logprob(lm, x, y, reduction="sum"):
-    """log Pr(y | x) = sum over j of log Pr(y_j | x, y_1 .. y_{j-1})   (book eq. 2.15, the score of a completion)
+    """log Pr(y | x) = sum over j of log Pr(y_j | x, y_1 .. y_{j-1}) (book eq. 2.15, the score of a
+    completion)
 
     x        (m,) context, at least one token;  y (n,) continuation
     returns  a float, or the n terms with reduction "none"
     """
     if len(x) == 0:
-        raise ShapeError("conditional_logprob: the context x is empty; begin it with the tokenizer's start token")
-    terms = sequence_logprob(lm, [*np.asarray(x).tolist(), *np.asarray(y).tolist()], reduction="none")[len(x) - 1:]
-    return terms if reduction == "none" else float(terms.sum())
+        raise ShapeError(
+            "conditional_logprob: the context x is empty; begin it with the tokenizer's start token"
+        )
+    terms = sequence_logprob(
+        lm, [*np.asarray(x).tolist(), *np.asarray(y).tolist()], reduction="none"
+    )[len(x) - 1 :]
+    if reduction == "none":
+        return terms
+    return float(terms.sum())
 
 
 def perplexity(lm, ids, stride=None):
-    """exp(-mean log Pr(x_i | what came before)) over x_1 .. x_m: how many tokens it is as good as choosing between.
+    """exp(-mean log Pr(x_i | what came before)) over x_1 .. x_m: how many tokens it is as good as
+    choosing between.
 
-    ids      (T,) a text of any length. Past the model's context it is read in windows: the next `stride` tokens are
-             scored given all that still fits before them
-    stride   1 to the context; the context unless given (fastest; smaller gives each token more to go on)
+    ids      (T,) a text of any length. Past the model's context it is read in windows: the next
+             `stride` tokens are scored given all that still fits before them
+    stride   1 to the context; the context unless given (fastest; smaller gives each token more to
+             go on)
     """
     lm, ids = as_language_model(lm), np.asarray(ids)
     if ids.ndim != 1 or len(ids) < 2:
-        raise ShapeError(f"perplexity: ids have shape {ids.shape}; it needs one text (T,) of at least 2 tokens")
+        raise ShapeError(
+            f"perplexity: ids have shape {ids.shape}; it needs one text (T,) of at least 2 tokens"
+        )
     window = len(ids) - 1 if lm.context is None else lm.context
-    stride = window if stride is None else stride
+    if stride is None:
+        stride = window
     if not 1 <= stride <= window:
         raise ConfigError(f"perplexity: stride {stride} is not between 1 and the context, {window}")
     total = 0.0
-    for first in range(1, len(ids), stride):                # score ids[first:last]
+    for first in range(1, len(ids), stride):  # score ids[first:last]
         last = min(first + stride, len(ids))
         start = max(0, last - window - 1)
-        total += sequence_logprob(lm, ids[start:last], reduction="none")[first - start - 1:].sum()
-    with np.errstate(over="ignore"):                        # inf where that overflows, nan of nan
+        total += sequence_logprob(lm, ids[start:last], reduction="none")[first - start - 1 :].sum()
+    with np.errstate(over="ignore"):  # inf where that overflows, nan of nan
         return float(np.exp(-total / (len(ids) - 1)))
 
 
 def exhaustive_map(lm, x, max_length, eos=None):
-    """The most probable completion by scoring all of them: argmax over y of log Pr(y | x)   (book eq. 2.15)
+    """The most probable completion by scoring all of them: argmax over y of log Pr(y | x)   (book
+    eq. 2.15)
 
     x           (m,) context
     max_length  n: every y has n tokens, or fewer where it ends with eos
@@ -106,18 +132,22 @@ def exhaustive_map(lm, x, max_length, eos=None):
     raises      ConfigError where there would be more than 100,000 strings
     """
     lm = as_language_model(lm)
-    if lm.vocab_size ** max_length > 100_000:
-        raise ConfigError(f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many; use a beam search")
+    if lm.vocab_size**max_length > 100_000:
+        raise ConfigError(
+            f"exhaustive_map: {lm.vocab_size}^{max_length} strings are too many; use a beam search"
+        )
     best, best_score = None, -math.inf
     for y in itertools.product(range(lm.vocab_size), repeat=max_length):
         if eos is not None and eos in y[:-1]:
             end = y.index(eos) + 1
-            if any(y[end:]):                                # a string that ends early is tried once: as (.., eos, 0, 0)
+            if any(y[end:]):  # a string that ends early is tried once: as (.., eos, 0, 0)
                 continue
             y = y[:end]
         score = conditional_logprob(lm, x, y)
         if math.isnan(score):
-            raise DataError(f"exhaustive_map: log Pr of {y} is nan: the model's logits are not finite")
+            raise DataError(
+                f"exhaustive_map: log Pr of {y} is nan: the model's logits are not finite"
+            )
         if score > best_score or best is None:
             best, best_score = y, score
     return best, best_score

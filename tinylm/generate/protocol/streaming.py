@@ -1,7 +1,9 @@
-"""A GPT with rotary positions as a language model without end, through a cache of fixed size   (book eq. 2.53).
+"""A GPT with rotary positions as a language model without end, through a cache of fixed size (book
+eq. 2.53).
 
 Read next: cache/window.py, the cache itself.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -13,24 +15,31 @@ from tinylm.nn import rotary_angles
 
 
 def rotary_turn(head_width, base=10000.0):
-    """The `turn` of a model with RoPE: a rotated key turned on by n positions is the key rotated there, R_n R_p = R_(p+n).
+    """The `turn` of a model with RoPE: a rotated key turned on by n positions is the key rotated
+    there, R_n R_p = R_(p+n).
 
     returns  function (keys (B, G, S, K), n) -> keys
     """
+
     def turn(keys, n):
-        cos, sin = (backend.to_device(part, backend.device_of(keys))
-                    for part in rotary_angles(np.array([n]), head_width, base, keys.dtype))
+        cos, sin = (
+            backend.to_device(part, backend.device_of(keys))
+            for part in rotary_angles(np.array([n]), head_width, base, keys.dtype)
+        )
         with no_grad():
             return rotary(Tensor(keys), cos=cos, sin=sin).data
+
     return turn
 
 
 class StreamingLM:
-    """A GPT with RoPE as a language model without end: token by token through a cache of fixed size (protocol/language_model.py).
+    """A GPT with RoPE as a language model without end: token by token through a cache of fixed size
+    (protocol/language_model.py).
 
     model    a GPT whose positions are "rope", with full attention in all layers
     window   n_c;  sinks as in WindowCache
-    shift    True: positions count inside the cache, so that no distance is longer than window + sinks
+    shift    True: positions count inside the cache, so that no distance is longer than window +
+             sinks
     """
 
     context = None
@@ -38,11 +47,15 @@ class StreamingLM:
     def __init__(self, model, window, sinks=0, shift=False):
         c = model.config
         if c.positions != "rope" or any(kind != "full" for kind in c.attention) or c.rope_scaling:
-            raise ConfigError("StreamingLM: it needs a model with plain RoPE and full attention; positions added to embeddings or "
-                              "scores do not travel with the keys")
+            raise ConfigError(
+                "StreamingLM: it needs a model with plain RoPE and full attention; positions added to embeddings or "
+                "scores do not travel with the keys"
+            )
         if shift and (c.rotary_width is not None or "none" in c.rotation):
-            raise ConfigError(f"StreamingLM: with shift every pair of every layer must turn, not rotary_width "
-                              f"{c.rotary_width} and rotation {', '.join(c.rotation)}: keys are turned back in the cache")
+            raise ConfigError(
+                f"StreamingLM: with shift every pair of every layer must turn, not rotary_width "
+                f"{c.rotary_width} and rotation {', '.join(c.rotation)}: keys are turned back in the cache"
+            )
         self.model, self.config, self.vocab_size = model, c, c.vocab_size
         self.window, self.sinks, self.shift = window, sinks, shift
 
@@ -51,13 +64,23 @@ class StreamingLM:
         if padding is not None:
             raise ShapeError("StreamingLM: rows of a batch must be equally long; it has no padding")
         c, weight = self.config, self.model.parameters()[0]
-        return WindowCache(c.n_layer, batch, c.n_kv_head or c.n_head, c.key_width, self.window, self.sinks, weight.dtype,
-                           weight.device, rotary_turn(c.key_width, c.rope_base) if self.shift else None)
+        return WindowCache(
+            c.n_layer,
+            batch,
+            c.n_kv_head or c.n_head,
+            c.key_width,
+            self.window,
+            self.sinks,
+            weight.dtype,
+            weight.device,
+            rotary_turn(c.key_width, c.rope_base) if self.shift else None,
+        )
 
     def logits(self, tokens, cache=None):
         """Scores after each of `tokens`, which are read one by one: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         device, training = self.model.parameters()[0].device, self.model.training
         ids, columns = backend.to_device(tokens, device), []
         self.model.eval()
@@ -65,7 +88,9 @@ class StreamingLM:
             with no_grad():
                 for t in range(tokens.shape[1]):
                     position = backend.to_device(np.array([cache.length]), device)
-                    columns.append(self.model(ids[:, t:t + 1], cache=cache, positions=position).data)
+                    columns.append(
+                        self.model(ids[:, t : t + 1], cache=cache, positions=position).data
+                    )
         finally:
             if training:
                 self.model.train()

@@ -1,11 +1,15 @@
-"""The k-nearest-neighbor language model: a datastore of what came next   (book eqs. 2.67, 2.68; Khandelwal et al. 2020).
+"""The k-nearest-neighbor language model: a datastore of what came next   (book eqs. 2.67, 2.68;
+Khandelwal et al. 2020).
 
-Every position of a text is stored as (hidden state, next token). At inference the k states closest to the present one
-vote for their tokens, and the vote is mixed with the model's own distribution. No weight changes.
-Eq. 2.67 as printed gives a token that was never retrieved distance 0, the best there is; meant is no probability at all,
-and the votes of equal tokens add up:  Pr_knn(v) = sum of exp(-d_j / t) over j with w_j = v, divided by all. Read next:
+Every position of a text is stored as (hidden state, next token). At inference the k states closest
+to the present one vote for their tokens, and the vote is mixed with the model's own distribution.
+No weight changes. Eq. 2.67 as printed gives a token that was never retrieved distance 0, the best
+there is; meant is no probability at all,
+and the votes of equal tokens add up:  Pr_knn(v) = sum of exp(-d_j / t) over j with w_j = v, divided
+                                       by all. Read next:
 bm25.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -28,7 +32,9 @@ class Datastore:
     def __init__(self, keys, tokens):
         self.keys, self.tokens = np.asarray(keys), np.asarray(tokens)
         if self.keys.ndim != 2 or self.tokens.shape != self.keys.shape[:1]:
-            raise ShapeError(f"Datastore: keys {self.keys.shape} and tokens {self.tokens.shape} must be (N, D) and (N,)")
+            raise ShapeError(
+                f"Datastore: keys {self.keys.shape} and tokens {self.tokens.shape} must be (N, D) and (N,)"
+            )
 
     def __len__(self):
         return len(self.tokens)
@@ -38,7 +44,9 @@ class Datastore:
         return Datastore(np.concatenate([self.keys, keys]), np.concatenate([self.tokens, tokens]))
 
     def search(self, queries, k):
-        """(squared distances (n, k), tokens (n, k)), closest first; equals in the order they were added."""
+        """(squared distances (n, k), tokens (n, k)), closest first; equals in the order they were
+        added.
+        """
         distances, places = knn_search(queries, self.keys, min(k, len(self)))
         return distances, self.tokens[places]
 
@@ -47,7 +55,9 @@ class ClusteredDatastore:
     """A Datastore that searches the `probes` nearest of its clusters: faster, and it may miss some."""
 
     def __init__(self, store, clusters, probes, seed=0):
-        self.index, self.tokens, self.probes = ClusteredIndex(store.keys, clusters, seed), store.tokens, probes
+        self.index = ClusteredIndex(store.keys, clusters, seed)
+        self.tokens = store.tokens
+        self.probes = probes
 
     def __len__(self):
         return len(self.tokens)
@@ -59,7 +69,8 @@ class ClusteredDatastore:
 
 
 def build_datastore(lm, sequences):
-    """The datastore of a text: the state after each token but the last, and the token that followed.
+    """The datastore of a text: the state after each token but the last, and the token that
+    followed.
 
     lm         a language model with `hidden_and_logits` (protocol/language_model.py)
     sequences  lists of integers, each read on its own and no longer than the context + 1
@@ -68,13 +79,14 @@ def build_datastore(lm, sequences):
     for sequence in sequences:
         sequence = np.asarray(sequence)
         hidden, _ = lm.hidden_and_logits(sequence[None, :-1])
-        keys.append(backend.to_cpu(hidden)[0])                                          # (T-1, D)
+        keys.append(backend.to_cpu(hidden)[0])  # (T-1, D)
         tokens.append(sequence[1:])
     return Datastore(np.concatenate(keys), np.concatenate(tokens))
 
 
 def knn_probabilities(distances, tokens, vocab_size, temperature=1.0):
-    """The neighbors' vote: Pr(v) = sum over j with w_j = v of exp(-d_j / t), divided by the sum over all j.
+    """The neighbors' vote: Pr(v) = sum over j with w_j = v of exp(-d_j / t), divided by the sum
+    over all j.
 
     distances  (n, k), inf for no neighbor;  tokens (n, k);  temperature t > 0
     returns    (n, V) float64
@@ -82,7 +94,7 @@ def knn_probabilities(distances, tokens, vocab_size, temperature=1.0):
     scores = -np.asarray(distances, np.float64) / temperature
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     out = np.zeros((len(weights), vocab_size))
-    np.add.at(out, (np.arange(len(weights))[:, None], tokens), weights)                 # equal tokens add up
+    np.add.at(out, (np.arange(len(weights))[:, None], tokens), weights)  # equal tokens add up
     return out / weights.sum(axis=-1, keepdims=True)
 
 
@@ -98,10 +110,18 @@ class KNNLM:
 
     def __init__(self, lm, store, k=8, share=0.25, temperature=1.0, leave_out=False):
         if not 0 <= share <= 1 or k < 1 or temperature <= 0:
-            raise ConfigError(f"KNNLM: share {share} must be from 0 to 1, k {k} at least 1, temperature {temperature} above 0")
+            raise ConfigError(
+                f"KNNLM: share {share} must be from 0 to 1, k {k} at least 1, temperature {temperature} above 0"
+            )
         self.lm = as_language_model(lm)
-        self.vocab_size, self.context, self.new_cache = self.lm.vocab_size, self.lm.context, self.lm.new_cache
-        self.store, self.k, self.share, self.temperature, self.leave_out = store, k, share, temperature, leave_out
+        self.vocab_size = self.lm.vocab_size
+        self.context = self.lm.context
+        self.new_cache = self.lm.new_cache
+        self.store = store
+        self.k = k
+        self.share = share
+        self.temperature = temperature
+        self.leave_out = leave_out
 
     def logits(self, tokens, cache=None):
         """Log-probabilities of the mixture: (B, T) -> (B, T, V) float64."""
@@ -118,9 +138,11 @@ class KNNLM:
         voting = np.isfinite(distances).any(axis=1)
         votes = np.zeros((B * T, V))
         votes[voting] = knn_probabilities(distances[voting], found[voting], V, self.temperature)
-        share = np.where(voting, self.share, 0.0)[:, None]                              # no neighbor: the model alone
+        share = np.where(voting, self.share, 0.0)[:, None]  # no neighbor: the model alone
         with np.errstate(divide="ignore"):
-            mixed = np.log(share * votes + (1 - share) * np.exp(log_softmax(scores.reshape(B * T, V))))
+            mixed = np.log(
+                share * votes + (1 - share) * np.exp(log_softmax(scores.reshape(B * T, V)))
+            )
         return mixed.reshape(B, T, V)
 
     def next_logits(self, tokens, cache=None):

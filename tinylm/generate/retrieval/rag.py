@@ -1,18 +1,21 @@
-"""Retrieval-augmented generation: look up, put what was found before the question, go on   (book eq. 2.69; Lewis et al. 2020).
+"""Retrieval-augmented generation: look up, put what was found before the question, go on (book eq.
+2.69; Lewis et al. 2020).
 
-x' = g(c_1, .., c_k, x) and then Pr(y | x'): only the input changes, any retriever and any language model will do.
-Read next: measure/compression.py.
+x' = g(c_1, .., c_k, x) and then Pr(y | x'): only the input changes, any retriever and any language
+model will do. Read next: measure/compression.py.
 """
+
 from tinylm.generate.loop import generate_text
 from tinylm.generate.protocol.score import conditional_logprob
 
-BLANK = "_____"                                             # where the model writes
+BLANK = "_____"  # where the model writes
 
 
 def fill_template(pieces, x):
     """The book's template with its slots filled: message, input, and the blank.
 
-    pieces   list of str, most relevant first; none: the message line is left out, the model answers by itself
+    pieces   list of str, most relevant first; none: the message line is left out, the model answers
+             by itself
     returns  str, "message = c_1 ... c_k", "input: x", "output: _____" on a line each
     """
     message = [f"message = {' '.join(pieces)}"] if pieces else []
@@ -36,7 +39,12 @@ class RAG:
     """
 
     def __init__(self, lm, tokenizer, retriever, k=1, expand=None, bos=None):
-        self.lm, self.tokenizer, self.retriever, self.k, self.expand, self.bos = lm, tokenizer, retriever, k, expand, bos
+        self.lm = lm
+        self.tokenizer = tokenizer
+        self.retriever = retriever
+        self.k = k
+        self.expand = expand
+        self.bos = bos
 
     def retrieve(self, x):
         """The pieces for an input, most relevant first."""
@@ -50,9 +58,13 @@ class RAG:
 
     def answer(self, x, max_tokens, **options):
         """Generate the output: str. Options as in `generate_text`."""
-        return generate_text(self.lm, self.tokenizer, self.prompt(x), max_tokens, bos=self.bos, **options)
+        return generate_text(
+            self.lm, self.tokenizer, self.prompt(x), max_tokens, bos=self.bos, **options
+        )
 
     def logprob(self, x, y):
         """log Pr(y | x') of an output text."""
         start = [] if self.bos is None else [self.bos]
-        return conditional_logprob(self.lm, [*start, *self.tokenizer.encode(self.prompt(x))], self.tokenizer.encode(y))
+        return conditional_logprob(
+            self.lm, [*start, *self.tokenizer.encode(self.prompt(x))], self.tokenizer.encode(y)
+        )

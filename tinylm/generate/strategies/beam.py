@@ -1,10 +1,13 @@
-"""Beam search: keep the n best unfinished strings at every step   (the search for eq. 2.15's argmax; Sutskever et al. 2014).
+"""Beam search: keep the n best unfinished strings at every step (the search for eq. 2.15's argmax;
+Sutskever et al. 2014).
 
-Width 1 is greedy search, a width of all strings is the exhaustive search; between them nothing is promised, and a
-wider beam finds strings the model likes better, not strings people like better. Long strings have many factors
-below 1, so scores may be divided by a length penalty (Wu et al. 2016). Diverse beam search (Vijayakumar et al. 2018)
-runs groups one after the other, each paying for tokens the earlier groups chose. Read next: stochastic_beam.py.
+Width 1 is greedy search, a width of all strings is the exhaustive search; between them nothing is
+promised, and a wider beam finds strings the model likes better, not strings people like better.
+Long strings have many factors below 1, so scores may be divided by a length penalty (Wu et al.
+2016). Diverse beam search (Vijayakumar et al. 2018) runs groups one after the other, each paying
+for tokens the earlier groups chose. Read next: stochastic_beam.py.
 """
+
 import dataclasses
 import math
 import warnings
@@ -22,18 +25,22 @@ from tinylm.generate.sample import highest
 class Hypothesis:
     """A finished string."""
 
-    tokens: tuple           # y_1 .. y_n, with the end token if it came
-    logprob: float          # log Pr(y | x)
-    score: float            # logprob over its length penalty: what the list is ordered by
+    tokens: tuple  # y_1 .. y_n, with the end token if it came
+    logprob: float  # log Pr(y | x)
+    score: float  # logprob over its length penalty: what the list is ordered by
 
 
 def power_penalty(alpha):
-    """The length penalty n^alpha: alpha 0 scores by log-probability, 1 by log-probability per token."""
+    """The length penalty n^alpha: alpha 0 scores by log-probability, 1 by log-probability per
+    token.
+    """
     return lambda n: float(n) ** alpha
 
 
 def gnmt_penalty(alpha):
-    """The length penalty ((5 + n) / 6)^alpha of Google's translation system   (Wu et al. 2016, eq. 14)."""
+    """The length penalty ((5 + n) / 6)^alpha of Google's translation system   (Wu et al. 2016, eq.
+    14).
+    """
     return lambda n: ((5.0 + n) / 6.0) ** alpha
 
 
@@ -57,18 +64,22 @@ class Beam:
         """
         logits = self.rows.next_logits()
         highest(logits)
-        totals = self.totals[:, None] + log_softmax(logits)                             # (n, V)
-        order = np.argsort(-(totals - toll).ravel(), kind="stable")[:2 * self.width]    # twice: some end here
+        totals = self.totals[:, None] + log_softmax(logits)  # (n, V)
+        order = np.argsort(-(totals - toll).ravel(), kind="stable")[
+            : 2 * self.width
+        ]  # twice: some end here
         parents, tokens = np.unravel_index(order, totals.shape)
         n, kept, chosen = len(self.rows.tokens[0]) - self.start + 1, [], []
         for rank, (parent, token) in enumerate(zip(parents.tolist(), tokens.tolist())):
             total = float(totals[parent, token])
             if total == -math.inf or len(kept) == self.width:
                 continue
-            if n == self.max_length or token == self.eos:   # an end must be among the best `width`, as all others must
+            if (
+                n == self.max_length or token == self.eos
+            ):  # an end must be among the best `width`, as all others must
                 if rank < self.width:
                     chosen.append(token)
-                    string = (*self.rows.tokens[parent][self.start:], token)
+                    string = (*self.rows.tokens[parent][self.start :], token)
                     self.finished.append(Hypothesis(string, total, total / self.penalty(n)))
             else:
                 kept.append((parent, token, total))
@@ -84,8 +95,9 @@ class Beam:
         return len(self.totals) > 0
 
     def best_to_come(self):
-        """No unfinished string can end with a higher score: its log-probability only falls, so the largest penalty
-        still ahead bounds it."""
+        """No unfinished string can end with a higher score: its log-probability only falls, so the
+        largest penalty still ahead bounds it.
+        """
         n = len(self.rows.tokens[0]) - self.start
         return self.totals.max() / max(self.penalty(m) for m in range(n + 1, self.max_length + 1))
 
@@ -100,7 +112,17 @@ STOPPING = {
 }
 
 
-def beam_search(lm, x, max_length, width=4, eos=None, n_best=1, length_penalty=None, stopping="bound", notice=warnings.warn):
+def beam_search(
+    lm,
+    x,
+    max_length,
+    width=4,
+    eos=None,
+    n_best=1,
+    length_penalty=None,
+    stopping="bound",
+    notice=warnings.warn,
+):
     """The best completions y of x that a beam finds, by log Pr(y | x) / penalty(|y|).
 
     lm              a model of tinylm.models, or a language model (protocol/language_model.py)
@@ -109,9 +131,11 @@ def beam_search(lm, x, max_length, width=4, eos=None, n_best=1, length_penalty=N
     width           strings kept at every step
     eos             id of the end token, or None: then every y has max_length tokens
     n_best          strings to return at most; up to `width` make sense
-    length_penalty  function of the length, not falling: power_penalty(a), gnmt_penalty(a); None: no penalty
+    length_penalty  function of the length, not falling: power_penalty(a), gnmt_penalty(a); None: no
+                    penalty
     stopping        "bound" or "count", see STOPPING
-    returns         list of Hypothesis, best first; of equal scores the lower ids at the first difference come first
+    returns         list of Hypothesis, best first; of equal scores the lower ids at the first
+                    difference come first
     raises          ConfigError for an impossible width, length or rule
     """
     _check("beam_search", width, max_length, stopping)
@@ -128,14 +152,27 @@ def _done(beam, n_best, stopping):
     return len(beam.finished) >= n_best and beam.best_to_come() <= beam.best(n_best)[-1].score
 
 
-def diverse_beam_search(lm, x, max_length, groups=3, width=2, strength=0.5, eos=None, length_penalty=None, notice=warnings.warn):
-    """Beam searches that keep out of each other's way   (Vijayakumar et al. 2018, with Hamming diversity)
+def diverse_beam_search(
+    lm,
+    x,
+    max_length,
+    groups=3,
+    width=2,
+    strength=0.5,
+    eos=None,
+    length_penalty=None,
+    notice=warnings.warn,
+):
+    """Beam searches that keep out of each other's way   (Vijayakumar et al. 2018, with Hamming
+    diversity)
 
     groups    beams, advanced in turn at every step
     width     strings in each
-    strength  what a token costs for every time an earlier group chose it at this step; 0: all groups find the same
+    strength  what a token costs for every time an earlier group chose it at this step; 0: all
+              groups find the same
     others    as in `beam_search`
-    returns   one list of Hypothesis a group, best first; their log-probabilities and scores are without the cost
+    returns   one list of Hypothesis a group, best first; their log-probabilities and scores are
+              without the cost
     """
     _check("diverse_beam_search", min(groups, width), max_length, "bound")
     lm, penalty = as_language_model(lm), length_penalty or power_penalty(0)

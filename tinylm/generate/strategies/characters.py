@@ -5,16 +5,17 @@ text holds. An automaton need not distinguish 1,114,112 characters: those that l
 are one kind, and a pattern has few. UTF-8 text is read byte by byte: what the bytes so far leave
 open is a block of code points, 64 times smaller with each byte. Read next: expression.py.
 """
+
 import functools
 import re
 from bisect import bisect_right
 
-LAST = 0x10FFFF                                             # the last code point
-SURROGATES = (0xD800, 0xDFFF)                               # halves of UTF-16 pairs, never in UTF-8
-NOWHERE = 0                                                 # the kind of what lies in no set
+LAST = 0x10FFFF  # the last code point
+SURROGATES = (0xD800, 0xDFFF)  # halves of UTF-16 pairs, never in UTF-8
+NOWHERE = 0  # the kind of what lies in no set
 # Characters of two, three and four bytes begin here; a longer spelling of a smaller one is not
 # UTF-8.
-LEAST = {1: 0x80, 2: 0x800, 3: 0x10000}                     # by the number of bytes after the first
+LEAST = {1: 0x80, 2: 0x800, 3: 0x10000}  # by the number of bytes after the first
 
 
 def merged(ranges):
@@ -73,14 +74,14 @@ class Alphabet:
         for start in sorted(flips):
             inside ^= flips[start]
             pieces.append((start, kinds.setdefault(inside, len(kinds))))
-        self.pieces = tuple(pieces)                         # (start, kind), up to the next start
+        self.pieces = tuple(pieces)  # (start, kind), up to the next start
         self._inside, self._members = list(kinds), {}
         self.ascii = [kind for byte in range(128) for _, kind in cut(self.pieces, byte, 1)]
         self._blocks = {byte: self._block(byte) for byte in range(0xC2, 0xF5)}
 
     def members(self, kind):
         """The numbers of the sets that a kind lies in; of NOWHERE, none."""
-        if kind not in self._members:                       # few of the kinds are met
+        if kind not in self._members:  # few of the kinds are met
             self._members[kind] = _bits(self._inside[kind])
         return self._members[kind]
 
@@ -89,10 +90,10 @@ class Alphabet:
         return self._blocks.get(byte)
 
     def _block(self, byte):
-        after = 1 + (byte >= 0xE0) + (byte >= 0xF0)         # bytes to come
-        first = (byte & (0x3F >> after)) * 64 ** after
+        after = 1 + (byte >= 0xE0) + (byte >= 0xF0)  # bytes to come
+        first = (byte & (0x3F >> after)) * 64**after
         hidden = max(LEAST[after] - first, 0)  # code points that have a shorter spelling
-        seen = cut(self.pieces, first + hidden, 64 ** after - hidden)
+        seen = cut(self.pieces, first + hidden, 64**after - hidden)
         if hidden:
             seen = ((0, NOWHERE), *((start + hidden, kind) for start, kind in seen))
         return after, seen
@@ -112,5 +113,5 @@ def cut(pieces, first, size):
 
 def _bits(number):
     """The positions of the ones of a number."""
-    digits = bin(number)[:1:-1]                             # lowest first
+    digits = bin(number)[:1:-1]  # lowest first
     return frozenset(at for at, digit in enumerate(digits) if digit == "1")

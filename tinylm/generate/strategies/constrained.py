@@ -1,11 +1,14 @@
 """Constrained decoding: only what keeps the text inside a language   (Willard and Louf 2023).
 
-An automaton over bytes (a regular expression, or a set of strings as a trie) becomes one over tokens: a token may come
-if its bytes lead from the present state to a live one. `ConstrainedLM` gives all other tokens probability 0 and is
-again a language model, so sampling, beam search and speculative decoding work under the constraint unchanged.
-The distribution is renormalized step by step. That is not Pr(y | y in the language): a step cannot know how much
-probability its continuations lose later; to rank a finite set of strings, score each (rerank.py). Read next: rerank.py.
+An automaton over bytes (a regular expression, or a set of strings as a trie) becomes one over
+tokens: a token may come if its bytes lead from the present state to a live one. `ConstrainedLM`
+gives all other tokens probability 0 and is again a language model, so sampling, beam search and
+speculative decoding work under the constraint unchanged. The distribution is renormalized step by
+step. That is not Pr(y | y in the language): a step cannot know how much probability its
+continuations lose later; to rank a finite set of strings, score each (rerank.py). Read next:
+rerank.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -13,12 +16,13 @@ from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.loop import check_prompt, generate
 from tinylm.generate.protocol.language_model import as_language_model, check_tokens
 
-ENDED = object()                                            # the state after the end token
-NO_STRING = ("TokenAutomaton: no string of the language can be spelled with the tokens of this "
-             "tokenizer")
+ENDED = object()  # the state after the end token
+NO_STRING = (
+    "TokenAutomaton: no string of the language can be spelled with the tokens of this tokenizer"
+)
 # Where all states are listed there could be 2^places of them, each with a whole vocabulary.
 LISTED_STATES = 50_000
-KEPT_TOKENS = 2_000_000                                     # (state, token) pairs held at a time
+KEPT_TOKENS = 2_000_000  # (state, token) pairs held at a time
 
 
 class StringSet:
@@ -28,9 +32,14 @@ class StringSet:
     """
 
     def __init__(self, strings):
-        whole = [string.encode("utf-8") if isinstance(string, str) else bytes(string) for string in strings]
+        whole = [
+            string.encode("utf-8") if isinstance(string, str) else bytes(string)
+            for string in strings
+        ]
         if not whole:
-            raise ConfigError("StringSet: no strings, so nothing could be generated; give at least one")
+            raise ConfigError(
+                "StringSet: no strings, so nothing could be generated; give at least one"
+            )
         # A state is the number of a node; memory grows with the bytes, not with all beginnings.
         self.start, self._children, self._whole = 0, [{}], set()
         for string in whole:
@@ -59,7 +68,8 @@ class TokenAutomaton:
 
     automaton   has start, step(state, byte) -> state or None, accepts(state): Regular, StringSet
     tokenizer   has vocab_size and token_bytes(id)
-    eos         id of the token that ends the text: allowed where the text is a whole string, and the only one after it
+    eos         id of the token that ends the text: allowed where the text is a whole string, and
+                the only one after it
     raises      DataError if no string of the language can be spelled with these tokens
 
     With a token for every single byte each state can go on. Without, a token may lead where no
@@ -69,13 +79,15 @@ class TokenAutomaton:
 
     def __init__(self, automaton, tokenizer, eos):
         if not 0 <= eos < tokenizer.vocab_size:
-            raise ConfigError(f"TokenAutomaton: the end token {eos} is not in a vocabulary of {tokenizer.vocab_size}")
+            raise ConfigError(
+                f"TokenAutomaton: the end token {eos} is not in a vocabulary of {tokenizer.vocab_size}"
+            )
         self.automaton, self.eos, self.vocab_size = automaton, eos, tokenizer.vocab_size
         special = set(getattr(tokenizer, "special", {}).values()) | {eos}
-        self._by_first, single = {}, set()                  # first byte -> [(token, bytes)]
+        self._by_first, single = {}, set()  # first byte -> [(token, bytes)]
         for token in sorted(set(range(self.vocab_size)) - special):
             data = tokenizer.token_bytes(token)
-            if data:                                        # one without bytes leads nowhere, for ever
+            if data:  # one without bytes leads nowhere, for ever
                 self._by_first.setdefault(data[0], []).append((token, data))
             if len(data) == 1:
                 single.add(data)
@@ -92,7 +104,7 @@ class TokenAutomaton:
             return {self.eos: ENDED}
         if state not in self._following:
             found = {self.eos: ENDED} if self.automaton.accepts(state) else {}
-            for byte, tokens in self._by_first.items():     # most first bytes rule out all of theirs
+            for byte, tokens in self._by_first.items():  # most first bytes rule out all of theirs
                 first = self.automaton.step(state, byte)
                 for token, data in tokens if first is not None else ():
                     after = first
@@ -114,9 +126,9 @@ class TokenAutomaton:
         self._kept += len(found)
 
     def _leave_out_dead_ends(self):
-        self._forget = False                                # what is listed must stay
+        self._forget = False  # what is listed must stay
         into, new, ending = {self.start: []}, [self.start], []
-        while new:                                          # all states, and from where each is reached
+        while new:  # all states, and from where each is reached
             state = new.pop()
             for after in self.following(state).values():
                 if after is ENDED:
@@ -128,7 +140,7 @@ class TokenAutomaton:
                     new.append(after)
                 into[after].append(state)
         live = set()
-        while ending:                                       # backwards from those that may end
+        while ending:  # backwards from those that may end
             state = ending.pop()
             if state not in live:
                 live.add(state)
@@ -136,16 +148,20 @@ class TokenAutomaton:
         if self.start not in live:
             raise DataError(NO_STRING)
         live.add(ENDED)
-        self._following = {state: {token: after for token, after in self.following(state).items() if after in live}
-                           for state in live}
+        self._following = {
+            state: {token: after for token, after in self.following(state).items() if after in live}
+            for state in live
+        }
 
     def _check_listed(self, states):
         if states < LISTED_STATES and self._kept <= KEPT_TOKENS:
             return
-        raise ConfigError(f"TokenAutomaton: the language has more than {LISTED_STATES:,} states or "
-                          f"{KEPT_TOKENS:,} tokens in them, the limits where the tokenizer lacks "
-                          "tokens for single bytes; lower the counts of the expression, or take "
-                          "a tokenizer with a token for every byte")
+        raise ConfigError(
+            f"TokenAutomaton: the language has more than {LISTED_STATES:,} states or "
+            f"{KEPT_TOKENS:,} tokens in them, the limits where the tokenizer lacks "
+            "tokens for single bytes; lower the counts of the expression, or take "
+            "a tokenizer with a token for every byte"
+        )
 
     def mask(self, state):
         """(V,): 0 for tokens that may come, -inf for the others."""
@@ -158,7 +174,9 @@ class ConstrainedCache:
     """The cache of the model inside, and the state of each row."""
 
     def __init__(self, inner, batch):
-        self.inner, self.padding, self.states = inner, None, [[] for _ in range(batch)]     # state before each column
+        self.inner = inner
+        self.padding = None
+        self.states = [[] for _ in range(batch)]  # state before each column
 
     @property
     def length(self):
@@ -181,7 +199,8 @@ class ConstrainedLM:
 
     lm         the model inside
     automaton  a TokenAutomaton
-    prompt     (T,) integers, free of the constraint: it begins after them. Prompt and text must fit the context
+    prompt     (T,) integers, free of the constraint: it begins after them. Prompt and text must fit
+               the context
     """
 
     def __init__(self, lm, automaton, prompt):
@@ -189,7 +208,9 @@ class ConstrainedLM:
         self.prompt = check_prompt(prompt, self.lm)
         self.vocab_size, self.context = self.lm.vocab_size, self.lm.context
         if automaton.vocab_size != self.vocab_size:
-            raise ConfigError(f"ConstrainedLM: the tokenizer has {automaton.vocab_size} tokens, the model {self.vocab_size}")
+            raise ConfigError(
+                f"ConstrainedLM: the tokenizer has {automaton.vocab_size} tokens, the model {self.vocab_size}"
+            )
 
     def new_cache(self, batch, padding=None):
         """An empty cache for B rows, without padding."""
@@ -200,7 +221,8 @@ class ConstrainedLM:
     def logits(self, tokens, cache=None):
         """Scores after each of `tokens`, -inf for what the language forbids: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         before = cache.length
         scores = np.array(backend.to_cpu(self.lm.logits(tokens, cache.inner)), np.float64)
         for b, row in enumerate(tokens.tolist()):
@@ -218,8 +240,10 @@ class ConstrainedLM:
         """The state after column t."""
         if t < len(self.prompt):
             if token != self.prompt[t]:
-                raise ShapeError(f"ConstrainedLM: column {t} is {token}, not the prompt's {self.prompt[t]}: prompt and text "
-                                 f"do not fit the context of {self.context}, or another prompt is read")
+                raise ShapeError(
+                    f"ConstrainedLM: column {t} is {token}, not the prompt's {self.prompt[t]}: prompt and text "
+                    f"do not fit the context of {self.context}, or another prompt is read"
+                )
             return self.automaton.start
         following = self.automaton.following(states[t - 1])
         if token not in following:
@@ -233,13 +257,15 @@ def constrained_generate(lm, prompt_ids, automaton, max_tokens, *, seed=0, **sam
     automaton   a TokenAutomaton
     max_tokens  at most, the end token included
     others      as in `generate`
-    returns     (tokens without the end token, True if they are a whole string of the language: False if they ran
-                out of tokens, whatever they are then a beginning of one)
+    returns     (tokens without the end token, True if they are a whole string of the language:
+                False if they ran out of tokens, whatever they are then a beginning of one)
     """
     lm = ConstrainedLM(lm, automaton, prompt_ids)
     if lm.context is not None and len(lm.prompt) + max_tokens - 1 > lm.context:
-        raise ConfigError(f"constrained_generate: {len(lm.prompt)} prompt tokens and {max_tokens} more do not fit the context "
-                          f"of {lm.context}; ask for fewer")
+        raise ConfigError(
+            f"constrained_generate: {len(lm.prompt)} prompt tokens and {max_tokens} more do not fit the context "
+            f"of {lm.context}; ask for fewer"
+        )
     tokens = list(generate(lm, prompt_ids, max_tokens, seed=seed, eos=automaton.eos, **sampling))
     if tokens and tokens[-1] == automaton.eos:
         return tokens[:-1], True

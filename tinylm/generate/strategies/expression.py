@@ -6,6 +6,7 @@ Understood, with the meaning of `re` for str: characters, . [ ] [^ ], ranges, \\
 anchors, references, look-around, flags, named groups, possessive forms. A pattern may come from
 anyone, so depth, counts and size have limits. Read next: regular.py.
 """
+
 import functools
 import unicodedata
 from typing import NamedTuple
@@ -13,16 +14,21 @@ from typing import NamedTuple
 from tinylm.errors import ConfigError
 from tinylm.generate.strategies.characters import category, complement, merged
 
-NESTING = 64                                                # groups inside groups
-REPEATS = 4096                                              # the largest m or n of {m,n}
+NESTING = 64  # groups inside groups
+REPEATS = 4096  # the largest m or n of {m,n}
 PLACES = 8192  # places of the automaton, repetitions written out
 
 CONTROLS = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
-HEX = {"x": 2, "u": 4, "U": 8}                              # digits after \x, \u, \U
+HEX = {"x": 2, "u": 4, "U": 8}  # digits after \x, \u, \U
 WHOLE = "the whole text is matched anyhow: leave it out"
-ANCHORS = {"^": WHOLE, "$": WHOLE, "\\A": WHOLE, "\\Z": WHOLE,
-           "\\b": "spell out what may stand beside the word",
-           "\\B": "spell out what may stand beside the place"}
+ANCHORS = {
+    "^": WHOLE,
+    "$": WHOLE,
+    "\\A": WHOLE,
+    "\\Z": WHOLE,
+    "\\b": "spell out what may stand beside the word",
+    "\\B": "spell out what may stand beside the place",
+}
 
 
 class Characters(NamedTuple):
@@ -82,15 +88,15 @@ class _Parser:
     def fail(self, what):
         shown = repr(self.pattern)
         if len(shown) > 80:
-            shown = repr(self.pattern[max(self.at - 20, 0):self.at + 20]) + " in it"
+            shown = repr(self.pattern[max(self.at - 20, 0) : self.at + 20]) + " in it"
         raise ConfigError(f"regular expression {shown}, position {self.at}: {what}")
 
     def peek(self):
-        return self.pattern[self.at:self.at + 1]
+        return self.pattern[self.at : self.at + 1]
 
     def take(self):
         self.at += 1
-        return self.pattern[self.at - 1:self.at]
+        return self.pattern[self.at - 1 : self.at]
 
     def took(self, text):
         """True, and past it, if `text` comes next."""
@@ -101,8 +107,10 @@ class _Parser:
     def sized(self, size):
         """`size`, refused if too large."""
         if size > PLACES:
-            self.fail(f"with its repetitions written out the expression has {size:,} places or "
-                      f"more; the limit is {PLACES:,}: lower the counts, or generate in parts")
+            self.fail(
+                f"with its repetitions written out the expression has {size:,} places or "
+                f"more; the limit is {PLACES:,}: lower the counts, or generate in parts"
+            )
         return size
 
     def alternatives(self):
@@ -118,7 +126,7 @@ class _Parser:
         parts, size = [], 0
         while self.peek() not in ("", "|", ")"):
             part = self.repeated()
-            if part.size:                                   # the empty text adds nothing
+            if part.size:  # the empty text adds nothing
                 parts.append(part)
             size = self.sized(size + part.size)
         if len(parts) == 1:
@@ -134,10 +142,10 @@ class _Parser:
             return part
         if self.took("+"):
             self.fail("a possessive repetition is no regular one; leave out its last +")
-        self.took("?")                                      # lazy: the same whole strings
+        self.took("?")  # lazy: the same whole strings
         if self.counts() is not None:
             self.fail("a repetition of a repetition; put the inner one in parentheses")
-        if part.size == 0:                                  # the empty text again and again
+        if part.size == 0:  # the empty text again and again
             return part
         low, high = counts
         copies = max(low, 1) if high is None else high
@@ -155,7 +163,7 @@ class _Parser:
             return None
         low, comma = self.digits(), self.took(",")
         high = self.digits() if comma else low
-        if not self.took("}"):                              # then { is a character like others
+        if not self.took("}"):  # then { is a character like others
             self.at = here
             return None
         low, high = self.number(low or "0"), self.number(high) if high else None
@@ -167,7 +175,7 @@ class _Parser:
         begin = self.at
         while self.peek() and self.peek() in "0123456789":
             self.at += 1
-        return self.pattern[begin:self.at]
+        return self.pattern[begin : self.at]
 
     def number(self, digits):
         digits = digits.lstrip("0") or "0"
@@ -223,13 +231,15 @@ class _Parser:
 
     @staticmethod
     def single(ranges):
-        return isinstance(ranges, list)                     # what a category gives is a tuple
+        return isinstance(ranges, list)  # what a category gives is a tuple
 
     def member(self):
         c = self.take()
         if not c:
             self.fail("']' is missing")
-        return self.escaped(inside=True) if c == "\\" else [(ord(c), ord(c))]
+        if c == "\\":
+            return self.escaped(inside=True)
+        return [(ord(c), ord(c))]
 
     def escaped(self, inside):
         """What a backslash begins: a tuple for a category, inside [ ] a list for a character."""
@@ -240,13 +250,15 @@ class _Parser:
         if not inside and anchor in ANCHORS:
             self.fail(f"the anchor {anchor} is not taken: {ANCHORS[anchor]}")
         code = self.code(c, inside)
-        return [(code, code)] if inside else merged([(code, code)])
+        if inside:
+            return [(code, code)]
+        return merged([(code, code)])
 
     def code(self, c, inside):
         """The code point after a backslash and c."""
         if c in CONTROLS:
             return CONTROLS[c]
-        if c == "b":                                        # only in [ ]: elsewhere it is an anchor
+        if c == "b":  # only in [ ]: elsewhere it is an anchor
             return 8
         if c in HEX:
             return self.hexadecimal(c, HEX[c])
@@ -259,7 +271,7 @@ class _Parser:
         return ord(c)
 
     def hexadecimal(self, c, count):
-        digits = self.pattern[self.at:self.at + count]
+        digits = self.pattern[self.at : self.at + count]
         if len(digits) < count or not set(digits) <= set("0123456789abcdefABCDEF"):
             self.fail(f"the escape \\{c} takes {count} hexadecimal digits")
         self.at += count
@@ -271,7 +283,7 @@ class _Parser:
         end = self.pattern.find("}", self.at)
         if self.peek() != "{" or end < 0:
             self.fail("the escape \\N is \\N{NAME OF A CHARACTER}")
-        name, self.at = self.pattern[self.at + 1:end], end + 1
+        name, self.at = self.pattern[self.at + 1 : end], end + 1
         try:
             return ord(unicodedata.lookup(name))
         except (KeyError, TypeError):  # TypeError: a name of several characters
@@ -292,4 +304,4 @@ class _Parser:
         end = self.at
         while end < min(self.at + most, len(self.pattern)) and self.pattern[end] in "01234567":
             end += 1
-        return self.pattern[self.at:end]
+        return self.pattern[self.at : end]

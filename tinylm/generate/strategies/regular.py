@@ -6,12 +6,13 @@ exactly one state and no text is read twice. There can be 2^places of them, so a
 it is met and forgotten when there are too many. Characters are read as their UTF-8 bytes; the whole
 text is matched as by re.fullmatch. Read next: constrained.py.
 """
+
 from array import array
 
 from tinylm.generate.strategies.characters import Alphabet, cut
 from tinylm.generate.strategies.expression import Characters, Either, Repeat, Sequence, parse
 
-END = 0                                                     # the place after the last character
+END = 0  # the place after the last character
 FORK = None  # what a place without a character waits for
 STATES = 4096  # states that are kept before all are forgotten
 
@@ -54,9 +55,9 @@ class Places:
             self.leads[loop] = [first, after]
             if tree.low == 0:
                 return loop
-            copies -= 1                                     # r{2,} is r r+
+            copies -= 1  # r{2,} is r r+
         else:
-            for _ in range(tree.high - tree.low):           # (r(r(r)?)?)?: few places in a state
+            for _ in range(tree.high - tree.low):  # (r(r(r)?)?)?: few places in a state
                 first = self.add(FORK, [self.build(tree.part, first), after])
         for _ in range(copies):
             first = self.build(tree.part, first)
@@ -90,7 +91,9 @@ class Places:
                 new += self.leads[place]
             else:
                 found.append(place)
-        return array("H", sorted(found)).tobytes() if found else None
+        if found:
+            return array("H", sorted(found)).tobytes()
+        return None
 
 
 class Regular:
@@ -107,7 +110,7 @@ class Regular:
         self.places = Places(parse(pattern))
         self.alphabet = Alphabet(list(self.places.sets))
         self.start = self.places.reached([self.places.first]) or b""
-        self._moves = {}                                    # (state, kind) -> state after it
+        self._moves = {}  # (state, kind) -> state after it
 
     def step(self, state, byte):
         """The state after one byte, or None: no string of the language goes on so."""
@@ -157,7 +160,7 @@ class Regular:
     def matches(self, data):
         """True if `data`, bytes or str, is a string of the language."""
         if isinstance(data, str):
-            data = data.encode("utf-8", "surrogatepass")    # lone surrogates match nothing
+            data = data.encode("utf-8", "surrogatepass")  # lone surrogates match nothing
         state = self.start
         for byte in data:
             state = self.step(state, byte)

@@ -1,10 +1,13 @@
-"""Speculative decoding: a small model drafts, the large one checks many tokens in one reading (Leviathan et al. 2023).
+"""Speculative decoding: a small model drafts, the large one checks many tokens in one reading
+(Leviathan et al. 2023).
 
-A drafted token x ~ q is accepted with probability min(1, p(x) / q(x)); if it is refused, another is drawn from
+A drafted token x ~ q is accepted with probability min(1, p(x) / q(x)); if it is refused, another is
+drawn from
 (p - q)+ / sum (p - q)+. What comes out has distribution p exactly:  q min(1, p/q) = min(p, q), and the refused mass
 1 - sum min(p, q) = sum (p - q)+ is given out as (p - q)+.  The sum is p. A draft is accepted with probability
 sum min(p, q), one minus the total variation distance. Read next: contrastive.py.
 """
+
 import dataclasses
 
 import numpy as np
@@ -20,15 +23,17 @@ from tinylm.generate.sample import Uniforms, filtered, greedy, probabilities
 class Speculation:
     """What was generated, and what it took."""
 
-    tokens: list            # the continuation
-    drafted: int            # tokens the draft model proposed and the large model judged
-    accepted: int           # of them, accepted
-    readings: int           # calls of the large model, its first reading of the prompt among them
+    tokens: list  # the continuation
+    drafted: int  # tokens the draft model proposed and the large model judged
+    accepted: int  # of them, accepted
+    readings: int  # calls of the large model, its first reading of the prompt among them
 
     @property
     def acceptance_rate(self):
         """Accepted over judged; 0 if nothing was drafted."""
-        return self.accepted / self.drafted if self.drafted else 0.0
+        if self.drafted:
+            return self.accepted / self.drafted
+        return 0.0
 
 
 def acceptance(p, q, token):
@@ -37,14 +42,20 @@ def acceptance(p, q, token):
 
 
 def residual(p, q):
-    """What is drawn from after a refusal: (p - q)+ over its sum; p itself where p = q, which is never refused. (V,)."""
+    """What is drawn from after a refusal: (p - q)+ over its sum; p itself where p = q, which is
+    never refused. (V,).
+    """
     left = np.maximum(p - q, 0)
     total = left.sum()
-    return left / total if total > 0 else p
+    if total > 0:
+        return left / total
+    return p
 
 
 def distributions(logits, sampling):
-    """The distributions that `sampling` draws from, in float64: (n, V) -> (n, V); one-hot if it is greedy."""
+    """The distributions that `sampling` draws from, in float64: (n, V) -> (n, V); one-hot if it is
+    greedy.
+    """
     logits = filtered(logits, sampling)
     if sampling.is_greedy:
         return np.eye(logits.shape[-1])[greedy(logits)]
@@ -52,7 +63,9 @@ def distributions(logits, sampling):
 
 
 def take(p, u):
-    """The token at which the cumulative distribution of p (V,) passes u in [0, 1); never one of probability 0."""
+    """The token at which the cumulative distribution of p (V,) passes u in [0, 1); never one of
+    probability 0.
+    """
     heights = np.cumsum(p)
     return int(np.searchsorted(heights, u * heights[-1], side="right"))
 
@@ -64,16 +77,21 @@ class Reader:
         self.lm, self.cache = lm, lm.new_cache(1)
 
     def scores(self, sequence, last):
-        """Logits after each of the last `last` tokens of `sequence`, reading what is new: (last, V)."""
+        """Logits after each of the last `last` tokens of `sequence`, reading what is new: (last,
+        V).
+        """
         start = min(self.cache.length, len(sequence) - last)
         self.cache.crop(start)
         return backend.to_cpu(self.lm.logits(np.array([sequence[start:]]), self.cache))[0, -last:]
 
 
-def speculative_generate(lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, **sampling):
+def speculative_generate(
+    lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, **sampling
+):
     """Generate from `lm` with the help of `draft`, distributed as `lm` alone would generate.
 
-    lm, draft   language models over the same vocabulary; any pair is correct, a similar pair is fast
+    lm, draft   language models over the same vocabulary; any pair is correct, a similar pair is
+                fast
     prompt_ids  (T,) integers, at least one; prompt and continuation must fit both contexts
     lookahead   tokens drafted before the large model reads them all at once
     **sampling  fields of Sampling, applied to both models; no repetition penalty
@@ -88,10 +106,14 @@ def speculative_generate(lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed
     drafted = accepted = readings = 0
     while len(sequence) < end:
         checked, guesses, Q = len(sequence), [], []
-        for _ in range(min(lookahead, end - len(sequence) - 1)):                        # one token is the large model's own
+        for _ in range(
+            min(lookahead, end - len(sequence) - 1)
+        ):  # one token is the large model's own
             Q.append(distributions(small.scores(sequence + guesses, 1), sampling)[0])
             guesses.append(take(Q[-1], stream.next()))
-        P = distributions(large.scores(sequence + guesses, len(guesses) + 1), sampling)  # (guesses + 1, V)
+        P = distributions(
+            large.scores(sequence + guesses, len(guesses) + 1), sampling
+        )  # (guesses + 1, V)
         readings += 1
         for p, q, token in zip(P, Q, guesses):
             drafted += 1
@@ -103,7 +125,9 @@ def speculative_generate(lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed
             if token == eos:
                 break
         else:
-            sequence.append(take(P[-1], stream.next()))     # all accepted: the large model's next token is free
+            sequence.append(
+                take(P[-1], stream.next())
+            )  # all accepted: the large model's next token is free
         if eos is not None and eos in sequence[checked:]:
             break
     return Speculation(sequence[start:], drafted, accepted, readings)
@@ -111,13 +135,19 @@ def speculative_generate(lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed
 
 def _check(lm, draft, length, lookahead, sampling):
     if lm.vocab_size != draft.vocab_size:
-        raise ConfigError(f"speculative_generate: vocabularies of {lm.vocab_size} and {draft.vocab_size} tokens; the draft "
-                          "model must use the same tokenizer")
+        raise ConfigError(
+            f"speculative_generate: vocabularies of {lm.vocab_size} and {draft.vocab_size} tokens; the draft "
+            "model must use the same tokenizer"
+        )
     if lookahead < 1:
         raise ConfigError(f"speculative_generate: lookahead {lookahead} must be 1 or more")
     if sampling.repetition_penalty != 1:
-        raise ConfigError("speculative_generate: a repetition penalty depends on tokens not yet accepted; leave it at 1")
+        raise ConfigError(
+            "speculative_generate: a repetition penalty depends on tokens not yet accepted; leave it at 1"
+        )
     for name, context in ("large", lm.context), ("draft", draft.context):
         if context is not None and length > context:
-            raise ConfigError(f"speculative_generate: prompt and continuation of {length} tokens do not fit the {name} "
-                              f"model's context of {context}; ask for fewer tokens")
+            raise ConfigError(
+                f"speculative_generate: prompt and continuation of {length} tokens do not fit the {name} "
+                f"model's context of {context}; ask for fewer tokens"
+            )

@@ -1,10 +1,13 @@
-"""Stochastic beam search: k different strings drawn from the model, without replacement   (Kool, van Hoof, Welling 2019).
+"""Stochastic beam search: k different strings drawn from the model, without replacement (Kool, van
+Hoof, Welling 2019).
 
-The k largest of log Pr(y) + Gumbel noise over all strings y are a sample without replacement (Gumbel top-k). The maximum
-of the noisy scores below a prefix is again Gumbel around the prefix's own log-probability, so noise can be drawn top down:
-first the maximum of a prefix, then its children's noise given that maximum. A beam of width k therefore finds the k
-largest exactly, without listing strings. Read next: speculative.py.
+The k largest of log Pr(y) + Gumbel noise over all strings y are a sample without replacement
+(Gumbel top-k). The maximum of the noisy scores below a prefix is again Gumbel around the prefix's
+own log-probability, so noise can be drawn top down: first the maximum of a prefix, then its
+children's noise given that maximum. A beam of width k therefore finds the k largest exactly,
+without listing strings. Read next: speculative.py.
 """
+
 import dataclasses
 import itertools
 import warnings
@@ -23,19 +26,21 @@ class Draw:
     """One string of a sample without replacement."""
 
     tokens: tuple
-    logprob: float          # log Pr(y | x)
-    noisy: float            # logprob plus Gumbel noise: what the sample is ordered by
+    logprob: float  # log Pr(y | x)
+    noisy: float  # logprob plus Gumbel noise: what the sample is ordered by
 
 
 def gumbel_given_maximum(location, maximum, uniform):
-    """Gumbel variables with these locations, given that the largest of them is `maximum`   (Kool et al. 2019, appendix B)
+    """Gumbel variables with these locations, given that the largest of them is `maximum`   (Kool et
+    al. 2019, appendix B)
 
     location  (..., V), -inf for what cannot come;  maximum (...);  uniform (..., V) numbers in (0, 1)
     returns   (..., V), largest = maximum
     """
-    free = location - np.log(-np.log(uniform))                                          # without the condition
+    free = location - np.log(-np.log(uniform))  # without the condition
     top = free.max(axis=-1, keepdims=True)
-    # Each is Gumbel cut off at `maximum`: -log(e^-maximum - e^-top + e^-free), written so that nothing overflows.
+    # Each is Gumbel cut off at `maximum`: -log(e^-maximum - e^-top + e^-free), written so that
+    # nothing overflows.
     with np.errstate(divide="ignore", invalid="ignore"):
         v = maximum[..., None] - free + np.log1p(-np.exp(free - top))
         cut = maximum[..., None] - np.maximum(v, 0) - np.log1p(np.exp(-np.abs(v)))
@@ -48,21 +53,26 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
 
     max_length  tokens of y, fewer where it ends with eos;  k  strings
     rng         a Random; two numbers for each token looked at
-    returns     list of Draw, in the order drawn: fewer than k if there are no more strings of positive probability
+    returns     list of Draw, in the order drawn: fewer than k if there are no more strings of
+                positive probability
     """
     if k < 1 or max_length < 1:
-        raise ConfigError(f"stochastic_beam_search: k {k} and max_length {max_length} must be 1 or more")
+        raise ConfigError(
+            f"stochastic_beam_search: k {k} and max_length {max_length} must be 1 or more"
+        )
     lm = as_language_model(lm)
     prompt = check_prompt(x, lm)
     rows, tiny = Rows(lm, [prompt], notice), np.finfo(np.float64).tiny
-    totals, maxima, finished = np.zeros(1), -np.log(-np.log(np.maximum(rng.uniform(1, np.float64), tiny))), []
+    totals = np.zeros(1)
+    maxima = -np.log(-np.log(np.maximum(rng.uniform(1, np.float64), tiny)))
+    finished = []
     for n in range(1, max_length + 1):
         logits = rows.next_logits()
         highest(logits)
-        children = totals[:, None] + log_softmax(logits)                                # (rows, V)
+        children = totals[:, None] + log_softmax(logits)  # (rows, V)
         uniform = np.maximum(rng.uniform(children.shape, np.float64), tiny)
         noisy = gumbel_given_maximum(children, maxima, uniform)
-        best = [(done.noisy, done) for done in finished]                                # they stay in the race
+        best = [(done.noisy, done) for done in finished]  # they stay in the race
         for flat in np.argsort(-noisy, axis=None, kind="stable")[:k]:
             parent, token = divmod(int(flat), lm.vocab_size)
             if children[parent, token] > -np.inf:
@@ -71,8 +81,14 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
         going = [found for _, found in best if not isinstance(found, Draw)]
         finished = [found for _, found in best if isinstance(found, Draw)]
         ended = [pair for pair in going if pair[1] == eos or n == max_length]
-        finished += [Draw((*rows.tokens[parent][len(prompt):], token), float(children[parent, token]),
-                          float(noisy[parent, token])) for parent, token in ended]
+        finished += [
+            Draw(
+                (*rows.tokens[parent][len(prompt) :], token),
+                float(children[parent, token]),
+                float(noisy[parent, token]),
+            )
+            for parent, token in ended
+        ]
         going = [pair for pair in going if pair not in ended]
         if not going:
             break
@@ -84,21 +100,25 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
 
 
 def importance_weights(draws):
-    """Weights of all but the last draw, with which the sum of weight f(y) has mean E[f(y)]   (Kool et al. 2019, section 4.2)
+    """Weights of all but the last draw, with which the sum of weight f(y) has mean E[f(y)]   (Kool
+    et al. 2019, section 4.2)
 
-    The last draw only sets the threshold t: a string is among the others if its noisy score exceeds t, which happens
-    with probability q = 1 - exp(-exp(log Pr(y) - t)); its weight is Pr(y) / q.
+    The last draw only sets the threshold t: a string is among the others if its noisy score exceeds
+    t, which happens with probability q = 1 - exp(-exp(log Pr(y) - t)); its weight is Pr(y) / q.
 
     returns  (k - 1,) float64
     """
     if len(draws) < 2:
-        raise ShapeError("importance_weights: the last draw is the threshold, so it needs at least two")
+        raise ShapeError(
+            "importance_weights: the last draw is the threshold, so it needs at least two"
+        )
     logprob = np.array([draw.logprob for draw in draws[:-1]])
     return np.exp(logprob) / -np.expm1(-np.exp(logprob - draws[-1].noisy))
 
 
 def ordered_sample_probabilities(probabilities, k):
-    """Probability of every ordered sample of k of n things without replacement: product of p_i / (1 - those before).
+    """Probability of every ordered sample of k of n things without replacement: product of p_i / (1
+    - those before).
 
     probabilities  (n,) summing to 1
     returns        dict from index tuples (i_1, .., i_k) to float

@@ -1,9 +1,10 @@
 """GPTConfig: a decoder-only language model as a choice of parts   (book section 2.1.1, Table 2.2).
 
-Every family from GPT-1 to Gemma 2 is these few words set differently; what a word stands for is looked up in a
-dictionary of parts (NORMS, ACTIVATIONS, PLACEMENTS, ...). Read next: gpt.py, which builds the model;
-presets.py, the families; sizes.py, how many parameters each has.
+Every family from GPT-1 to Gemma 2 is these few words set differently; what a word stands for is
+looked up in a dictionary of parts (NORMS, ACTIVATIONS, PLACEMENTS, ...). Read next: gpt.py, which
+builds the model; presets.py, the families; sizes.py, how many parameters each has.
 """
+
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
@@ -11,8 +12,9 @@ from tinylm.nn import ACTIVATIONS, GATES, NORMS, PLACEMENTS
 from tinylm.nn.position.bias import POSITION_BIASES
 from tinylm.nn.position.rotary_scaling import SCALINGS
 
-# How many norms a block has, and of which arrangement, by the word for it. The words of PLACEMENTS put one norm at each
-# branch; sandwich two; in the parallel block both branches read the stream through one norm, or through one each.
+# How many norms a block has, and of which arrangement, by the word for it. The words of PLACEMENTS
+# put one norm at each branch; sandwich two; in the parallel block both branches read the stream
+# through one norm, or through one each.
 NORMS_PER_BLOCK = {**dict.fromkeys(PLACEMENTS, 2), "sandwich": 4, "parallel": 1, "parallel_pair": 2}
 ATTENTION = "full", "window"
 FEED_FORWARD = "dense", "experts"
@@ -23,96 +25,138 @@ POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES, "alibi_in
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What a GPT is made of; sizes in the book's symbols. The defaults are GPT-2's, the smallest one's sizes."""
+    """What a GPT is made of; sizes in the book's symbols. The defaults are GPT-2's, the smallest
+    one's sizes.
+    """
 
-    vocab_size: int                       # V
-    context: int = 1024                   # longest sequence, in tokens
-    n_layer: int = 12                     # L
-    n_head: int = 12                      # H
-    d_model: int = 768                    # D
-    n_kv_head: int | None = None          # G; H if None
-    d_hidden: int | None = None           # F; 4 D if None
-    norm: str = "layer"                   # layer | rms
-    norm_placement: str = "pre"           # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x)) |
+    vocab_size: int  # V
+    context: int = 1024  # longest sequence, in tokens
+    n_layer: int = 12  # L
+    n_head: int = 12  # H
+    d_model: int = 768  # D
+    n_kv_head: int | None = None  # G; H if None
+    d_hidden: int | None = None  # F; 4 D if None
+    norm: str = "layer"  # layer | rms
+    norm_placement: str = (
+        "pre"  # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x)) |
+    )
     #                                       sandwich: x + norm'(F(norm(x))) | parallel: x + A(norm(x)) + F(norm(x)) |
     #                                       parallel_pair: x + A(norm(x)) + F(norm'(x))
-    activation: str = "gelu_tanh"         # gelu_tanh | gelu | relu | silu | swiglu | geglu | geglu_tanh | glu
-    positions: str = "learned"            # learned | sinusoidal | rope | none | a bias of attention: alibi, t5, ...
+    activation: str = (
+        "gelu_tanh"  # gelu_tanh | gelu | relu | silu | swiglu | geglu | geglu_tanh | glu
+    )
+    positions: str = (
+        "learned"  # learned | sinusoidal | rope | none | a bias of attention: alibi, t5, ...
+    )
     rope_base: float = 10000.0
-    bias: bool = True                     # in linear maps and layer norms
-    tied: bool = True                     # output weights are the embedding table
+    bias: bool = True  # in linear maps and layer norms
+    tied: bool = True  # output weights are the embedding table
     dropout: float = 0.0
-    head_width: int | None = None         # K; D / H if None
-    qkv_bias: bool | None = None          # in the query, key and value maps; as `bias` if None
-    mlp_bias: bool | None = None          # in the maps of the feed-forward; as `bias` if None
-    norm_bias: bool | None = None         # in layer norms; as `bias` if None
-    norm_eps: float | None = None         # 1e-5 in layer norms and 1e-6 in RMS norms if None
-    rope_scaling: dict | None = None      # {"name": of SCALINGS, its settings ...}
-    rotary_width: int | None = None       # R: the first R / 2 pairs of a head turn; all K / 2 if None
-    rotation: tuple = ("rope",)           # rope | none, layer by layer, repeated to the last layer
-    qk_norm: str | None = None            # RMS norm of queries and keys: over each head | the width of all heads
-    embedding_scale: float = 1.0          # times the token embeddings, not the tied output weights
-    embedding_norm: bool = False          # a layer norm after the embeddings
-    attention: tuple = ("full",)          # full | window, layer by layer, repeated to the last layer
-    window: int | None = None             # tokens a query of a window layer sees, itself among them
+    head_width: int | None = None  # K; D / H if None
+    qkv_bias: bool | None = None  # in the query, key and value maps; as `bias` if None
+    mlp_bias: bool | None = None  # in the maps of the feed-forward; as `bias` if None
+    norm_bias: bool | None = None  # in layer norms; as `bias` if None
+    norm_eps: float | None = None  # 1e-5 in layer norms and 1e-6 in RMS norms if None
+    rope_scaling: dict | None = None  # {"name": of SCALINGS, its settings ...}
+    rotary_width: int | None = None  # R: the first R / 2 pairs of a head turn; all K / 2 if None
+    rotation: tuple = ("rope",)  # rope | none, layer by layer, repeated to the last layer
+    qk_norm: str | None = (
+        None  # RMS norm of queries and keys: over each head | the width of all heads
+    )
+    embedding_scale: float = 1.0  # times the token embeddings, not the tied output weights
+    embedding_norm: bool = False  # a layer norm after the embeddings
+    attention: tuple = ("full",)  # full | window, layer by layer, repeated to the last layer
+    window: int | None = None  # tokens a query of a window layer sees, itself among them
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
-    scale_by_layer: bool = False          # scores of layer l, from 0, are divided by l + 1
-    attention_cap: float | None = None    # c: scores become c tanh(score / c)
-    logit_cap: float | None = None        # the same of the logits
-    feed_forward: tuple = ("dense",)      # dense | experts, layer by layer, repeated to the last layer
-    experts: int = 0                      # in each layer of experts; every one is a feed-forward
+    scale_by_layer: bool = False  # scores of layer l, from 0, are divided by l + 1
+    attention_cap: float | None = None  # c: scores become c tanh(score / c)
+    logit_cap: float | None = None  # the same of the logits
+    feed_forward: tuple = ("dense",)  # dense | experts, layer by layer, repeated to the last layer
+    experts: int = 0  # in each layer of experts; every one is a feed-forward
     experts_per_token: int = 2
-    gates: str = "probability"            # of one expert per token: its probability | share: 1, as of all chosen
+    gates: str = (
+        "probability"  # of one expert per token: its probability | share: 1, as of all chosen
+    )
 
     def __post_init__(self):
-        for field in ("attention", "feed_forward", "rotation"):                                   # lists, as JSON gives them
-            object.__setattr__(self, field, (value,) if isinstance(value := getattr(self, field), str) else tuple(value))
-        choices = {"norm": NORMS, "norm_placement": NORMS_PER_BLOCK, "activation": {**ACTIVATIONS, **GATES},
-                   "positions": POSITIONS, "attention": ATTENTION, "feed_forward": FEED_FORWARD,
-                   "rotation": ROTATION}
+        for field in ("attention", "feed_forward", "rotation"):  # lists, as JSON gives them
+            object.__setattr__(
+                self,
+                field,
+                (value,) if isinstance(value := getattr(self, field), str) else tuple(value),
+            )
+        choices = {
+            "norm": NORMS,
+            "norm_placement": NORMS_PER_BLOCK,
+            "activation": {**ACTIVATIONS, **GATES},
+            "positions": POSITIONS,
+            "attention": ATTENTION,
+            "feed_forward": FEED_FORWARD,
+            "rotation": ROTATION,
+        }
         for field, allowed in choices.items():
             value = getattr(self, field)
             if value == ():
                 raise ConfigError(f"GPTConfig: {field} is empty: give a word for a layer at least")
             for word in value if isinstance(value, tuple) else (value,):
                 if word not in allowed:
-                    raise ConfigError(f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}")
+                    raise ConfigError(
+                        f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}"
+                    )
         sizes = ["vocab_size", "context", "n_layer", "n_head", "d_model"]
-        sizes += ["window"] * ("window" in self.attention) + ["experts"] * ("experts" in self.feed_forward)
+        sizes += ["window"] * ("window" in self.attention) + ["experts"] * (
+            "experts" in self.feed_forward
+        )
         for field in sizes:
             if (getattr(self, field) or 0) < 1:
                 raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
         self._check_numbers()
         self._check_rotation()
         if self.positions == "rope" and self.key_width % 2:
-            raise ConfigError(f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even")
+            raise ConfigError(
+                f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even"
+            )
         if self.rope_scaling is not None and self.rope_scaling.get("name") not in SCALINGS:
-            raise ConfigError(f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}")
+            raise ConfigError(
+                f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}"
+            )
         if self.attention_cap is not None and self.dropout:
-            raise ConfigError("GPTConfig: capped attention has no dropout of its weights; set dropout to 0")
+            raise ConfigError(
+                "GPTConfig: capped attention has no dropout of its weights; set dropout to 0"
+            )
 
     def _check_rotation(self):
         if self.qk_norm not in QK_NORMS:
-            raise ConfigError(f"GPTConfig: qk_norm = {self.qk_norm!r} is not one of None, head, width")
+            raise ConfigError(
+                f"GPTConfig: qk_norm = {self.qk_norm!r} is not one of None, head, width"
+            )
         turned = self.positions == "rope"
         if not turned and (self.rotary_width is not None or "none" in self.rotation):
-            raise ConfigError("GPTConfig: rotary_width and rotation are of positions 'rope', "
-                              f"not {self.positions!r}")
+            raise ConfigError(
+                "GPTConfig: rotary_width and rotation are of positions 'rope', "
+                f"not {self.positions!r}"
+            )
         R = self.rotary_width
         if R is not None and (R % 2 or not 2 <= R <= self.key_width):
-            raise ConfigError(f"GPTConfig: rotary_width = {R} must be even, from 2 to the head width "
-                              f"{self.key_width}")
+            raise ConfigError(
+                f"GPTConfig: rotary_width = {R} must be even, from 2 to the head width "
+                f"{self.key_width}"
+            )
 
         for name in ("factors", "short", "long"):
             factors = (self.rope_scaling or {}).get(name)
             if factors is not None and len(factors) != self.turned_width // 2:
-                raise ConfigError(f"GPTConfig: rope_scaling has {len(factors)} numbers for {name}, and "
-                                  f"{self.turned_width // 2} pairs turn: one each")
+                raise ConfigError(
+                    f"GPTConfig: rope_scaling has {len(factors)} numbers for {name}, and "
+                    f"{self.turned_width // 2} pairs turn: one each"
+                )
 
     def _check_numbers(self):
         if not self.key_width or self.n_head % self.kv_heads:
-            raise ConfigError(f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
-                              f"no multiple of {self.kv_heads} key-value heads")
+            raise ConfigError(
+                f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
+                f"no multiple of {self.kv_heads} key-value heads"
+            )
         if self.gates not in ("probability", "share"):
             raise ConfigError(f"GPTConfig: gates = {self.gates!r} is not one of probability, share")
         for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
@@ -122,8 +166,9 @@ class GPTConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"GPTConfig: dropout = {self.dropout} must be in [0, 1)")
         if "experts" in self.feed_forward and not 1 <= self.experts_per_token <= self.experts:
-            raise ConfigError(f"GPTConfig: experts_per_token = {self.experts_per_token} of "
-                              f"{self.experts} experts")
+            raise ConfigError(
+                f"GPTConfig: experts_per_token = {self.experts_per_token} of {self.experts} experts"
+            )
 
     @property
     def key_width(self):

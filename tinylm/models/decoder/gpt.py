@@ -1,10 +1,12 @@
 """GPT: a decoder-only transformer   (book section 2.1.1, Fig. 2.1; Radford et al. 2019).
 
-Embeddings, L blocks of attention and feed-forward around a residual stream, a softmax over the vocabulary.
-Special here: the parts are picked by name, so that norm placement, norm, activation, positions, grouped heads,
-windows and experts are each one word of the configuration; the tied head shares the embedding table. With the defaults
-it is GPT-2; with rms, swiglu, rope and no bias it is the LLaMA shape. Read next: presets.py, the published families.
+Embeddings, L blocks of attention and feed-forward around a residual stream, a softmax over the
+vocabulary. Special here: the parts are picked by name, so that norm placement, norm, activation,
+positions, grouped heads, windows and experts are each one word of the configuration; the tied head
+shares the embedding table. With the defaults it is GPT-2; with rms, swiglu, rope and no bias it is
+the LLaMA shape. Read next: presets.py, the published families.
 """
+
 import numpy as np
 
 from tinylm import backend, nn
@@ -26,7 +28,9 @@ def make_norm(config, dtype):
     """One normalization of a configuration."""
     c = config
     eps = {} if c.norm_eps is None else {"eps": c.norm_eps}
-    return NORMS[c.norm](c.d_model, bias=c.bias if c.norm_bias is None else c.norm_bias, dtype=dtype, **eps)
+    return NORMS[c.norm](
+        c.d_model, bias=c.bias if c.norm_bias is None else c.norm_bias, dtype=dtype, **eps
+    )
 
 
 def make_feed_forward(config, rng, layer, out_std, dtype):
@@ -40,19 +44,35 @@ def make_feed_forward(config, rng, layer, out_std, dtype):
 
 
 def make_block(config, rng, dtype, layer=0):
-    """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only placeholders."""
+    """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only
+    placeholders.
+    """
     c = config
-    out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5                                      # 2 L branches add up
+    out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5  # 2 L branches add up
     scale = c.attention_scale
     if c.scale_by_layer:
-        scale = (scale or c.key_width ** -0.5) / (layer + 1)
-    attention = nn.SelfAttention(c.d_model, c.n_head, rng, c.n_kv_head, width=c.head_width,
-                                 bias=c.bias if c.qkv_bias is None else c.qkv_bias, out_bias=c.bias, scale=scale,
-                                 cap=c.attention_cap, out_std=out_std, dropout=c.dropout, dtype=dtype,
-                                 qk_norm=c.qk_norm, qk_eps=c.norm_eps or 1e-6)
+        scale = (scale or c.key_width**-0.5) / (layer + 1)
+    attention = nn.SelfAttention(
+        c.d_model,
+        c.n_head,
+        rng,
+        c.n_kv_head,
+        width=c.head_width,
+        bias=c.bias if c.qkv_bias is None else c.qkv_bias,
+        out_bias=c.bias,
+        scale=scale,
+        cap=c.attention_cap,
+        out_std=out_std,
+        dropout=c.dropout,
+        dtype=dtype,
+        qk_norm=c.qk_norm,
+        qk_eps=c.norm_eps or 1e-6,
+    )
     hidden = make_feed_forward(c, rng, layer, out_std, dtype)
     if c.norm_placement in ("parallel", "parallel_pair"):
-        norms = [make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)]
+        norms = [
+            make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)
+        ]
         return nn.ParallelBlock(attention, hidden, norms, rng, c.dropout)
     if c.norm_placement == "sandwich":
         norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]
@@ -68,17 +88,22 @@ def make_positions(config, rng, dtype):
         return nn.LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
     if c.positions == "sinusoidal":
         return SinusoidalPositions(c.d_model), None
-    if c.positions == "alibi_in_root":                      # the book's, eq. 2.83: beside q k^T, under its root
-        return None, AlibiBias(c.n_head, slopes=alibi_slopes(c.n_head) * c.key_width ** -0.5, dtype=dtype)
-    return None, POSITION_BIASES[c.positions](c.n_head, rng, dtype=dtype) if c.positions in POSITION_BIASES else None
+    if c.positions == "alibi_in_root":  # the book's, eq. 2.83: beside q k^T, under its root
+        return None, AlibiBias(
+            c.n_head, slopes=alibi_slopes(c.n_head) * c.key_width**-0.5, dtype=dtype
+        )
+    return None, POSITION_BIASES[c.positions](
+        c.n_head, rng, dtype=dtype
+    ) if c.positions in POSITION_BIASES else None
 
 
 class GPT(Module):
     """A language model: token ids in, logits of the next token out at every position.
 
     config  GPTConfig
-    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are placeholders that take no
-            memory, to be replaced by published weights (published/load.py)
+    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are
+            placeholders that take no memory, to be replaced by published weights
+            (published/load.py)
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
@@ -91,35 +116,49 @@ class GPT(Module):
         self.embedding_norm = make_norm(c, dtype) if c.embedding_norm else None
         self.blocks = [make_block(c, rng, dtype, layer) for layer in range(c.n_layer)]
         self.norm = make_norm(c, dtype) if c.norm_placement != "post" else None
-        self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, nn.INIT_STD, dtype)
+        self.head = (
+            None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, nn.INIT_STD, dtype)
+        )
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng                                                   # drawn from after initialization: dropout
+                module.rng = self.rng  # drawn from after initialization: dropout
 
     def __call__(self, ids, cache=None, positions=None, mask=None):
         """Logits of every next token   (book eq. 2.12).
 
         ids        (B, T) integers
-        cache      keys and values of earlier tokens (generate/cache/key_value.py); T counts the new tokens only
+        cache      keys and values of earlier tokens (generate/cache/key_value.py); T counts the new
+                   tokens only
         positions  (T,) or (B, T) integers; by default they continue from the cache, or from 0
-        mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask. A column that it hides
-                   from every query is padding: experts do not count it
+        mask       bool, broadcasts to (B, H, T, S), True = visible, on top of the causal mask. A
+                   column that it hides from every query is padding: experts do not count it
         returns    (B, T, V)
-        raises     ShapeError if ids are not (B, T), or reach beyond the context where positions are not given;
-                   DataError for an id, or a position given, that has no row in its table
+        raises     ShapeError if ids are not (B, T), or reach beyond the context where positions are
+                   not given; DataError for an id, or a position given, that has no row in its table
         """
         return self.logits(self.hidden(ids, cache, positions, mask))
 
     def hidden(self, ids, cache=None, positions=None, mask=None):
         """The residual stream after the last block and norm, (B, T, D); arguments as in __call__."""
-        c, ids = self.config, ids.data if isinstance(ids, Tensor) else np.asarray(ids) if isinstance(ids, list) else ids
+        c = self.config
+        ids = (
+            ids.data
+            if isinstance(ids, Tensor)
+            else np.asarray(ids)
+            if isinstance(ids, list)
+            else ids
+        )
         if ids.ndim != 2:
-            raise ShapeError(f"GPT: ids of shape {ids.shape}, needs (B, T): one sequence is a batch of one, ids[None]")
+            raise ShapeError(
+                f"GPT: ids of shape {ids.shape}, needs (B, T): one sequence is a batch of one, ids[None]"
+            )
         if positions is None:
             past = cache.length if cache is not None else 0
             positions = np.arange(past, past + ids.shape[1], like=ids)
             if past + ids.shape[1] > c.context:
-                raise ShapeError(f"GPT: {past + ids.shape[1]} tokens do not fit the context of {c.context}: shorten the input")
+                raise ShapeError(
+                    f"GPT: {past + ids.shape[1]} tokens do not fit the context of {c.context}: shorten the input"
+                )
         return self.transform(self.place(self.tokens(ids), positions), positions, cache, mask)
 
     def transform(self, x, positions, cache=None, mask=None):
@@ -130,12 +169,20 @@ class GPT(Module):
         returns    (B, T, D)
         """
         c, T, past = self.config, x.shape[1], cache.length if cache is not None else 0
-        # Distances, for windows and biases, are those between columns: padding and packing do not change them.
+        # Distances, for windows and biases, are those between columns: padding and packing do not
+        # change them.
         queries, keys = (np.arange(start, past + T, like=x.data) for start in (past, 0))
-        masks = {kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window) for kind in c.attention}
-        bias = None if self.position_bias is None else self.position_bias(queries, keys)          # (1|H, T, S)
-        if isinstance(self.position_bias, FireBias):        # the one bias that also asks how far a query is from its start
-            bias = self.position_bias(queries, keys, positions)                                   # (H, T, S), (B, H, T, S)
+        masks = {
+            kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window)
+            for kind in c.attention
+        }
+        bias = (
+            None if self.position_bias is None else self.position_bias(queries, keys)
+        )  # (1|H, T, S)
+        if isinstance(
+            self.position_bias, FireBias
+        ):  # the one bias that also asks how far a query is from its start
+            bias = self.position_bias(queries, keys, positions)  # (H, T, S), (B, H, T, S)
         rotations = self.rotations(positions, x.dtype)
         real = real_tokens(mask, *x.shape[:2]) if "experts" in c.feed_forward else None
         for layer, block in enumerate(self.blocks):
@@ -143,12 +190,22 @@ class GPT(Module):
                 options = {"real": real}
             else:
                 options = {}
-            x = block(x, rotation=rotations[layer], mask=masks[c.layer("attention", layer)], bias=bias, cache=cache, layer=layer,
-                      **options)
-        return x if self.norm is None else self.norm(x)
+            x = block(
+                x,
+                rotation=rotations[layer],
+                mask=masks[c.layer("attention", layer)],
+                bias=bias,
+                cache=cache,
+                layer=layer,
+                **options,
+            )
+        if self.norm is None:
+            return x
+        return self.norm(x)
 
     def place(self, x, positions):
-        """What the first block reads, from vectors in place of tokens: rows of the table, or learnt ones (soft prompts).
+        """What the first block reads, from vectors in place of tokens: rows of the table, or learnt
+        ones (soft prompts).
 
         x          (B, T, D) Tensor;  positions (T,) or (B, T) integers
         returns    (B, T, D): scaled, with positions, normed, dropped out, as the configuration says
@@ -165,8 +222,8 @@ class GPT(Module):
     def rotation(self, positions, dtype):
         """Cosines and sines that turn queries and keys at these positions, or None without RoPE.
 
-        Each is (T, K/2) or (B, 1, T, K/2). Where only the first R/2 pairs of a head turn (GPT-NeoX; Black et al.
-        2022), the angle of the others is 0: whatever turns a head then knows about it.
+        Each is (T, K/2) or (B, 1, T, K/2). Where only the first R/2 pairs of a head turn (GPT-NeoX;
+        Black et al. 2022), the angle of the others is 0: whatever turns a head then knows about it.
         """
         c = self.config
         if c.positions != "rope":
@@ -178,10 +235,14 @@ class GPT(Module):
             settings = {name: value for name, value in c.rope_scaling.items() if name != "name"}
             name = c.rope_scaling["name"]
             angles = scaled_rotary_angles(positions, R, name, c.rope_base, dtype, **settings)
-        return with_resting_pairs(*angles, rest) if rest else angles
+        if rest:
+            return with_resting_pairs(*angles, rest)
+        return angles
 
     def rotations(self, positions, dtype):
-        """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023, SmolLM 3)."""
+        """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023,
+        SmolLM 3).
+        """
         c, turned = self.config, self.rotation(positions, dtype)
         return [turned if c.layer("rotation", i) == "rope" else None for i in range(c.n_layer)]
 
@@ -189,7 +250,10 @@ class GPT(Module):
         """The output layer: (B, T, D) -> (B, T, V)."""
         x = unembedding(x, self.tokens.weight) if self.head is None else linear(x, self.head)
         cap = self.config.logit_cap
-        return x if cap is None else tanh(x / cap) * cap                                # Gemma 2
+        # Gemma 2
+        if cap is None:
+            return x
+        return tanh(x / cap) * cap
 
     def to(self, device):
         """Move parameters and the dropout stream to a device. Returns the model."""
@@ -214,7 +278,7 @@ def real_tokens(mask, B, T):
     if mask is None:
         return None
     mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
-    seen = mask.any(axis=(1, 2))[:, -T:]                                                # (B|1, T|1)
+    seen = mask.any(axis=(1, 2))[:, -T:]  # (B|1, T|1)
     if seen.all():
         return None
     return seen | np.zeros_like(seen, shape=(B, T))
@@ -231,5 +295,7 @@ def narrowed(mask, queries, keys, window):
     mask = bool_mask(mask, "GPT", shape=(*np.shape(mask)[:-2], len(queries), len(keys)))
     if len(keys) <= window:
         return mask
-    near = queries[:, None] - keys[None, :] < window                                    # (T, S)
-    return near if mask is None else mask & near
+    near = queries[:, None] - keys[None, :] < window  # (T, S)
+    if mask is None:
+        return near
+    return mask & near

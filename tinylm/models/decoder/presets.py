@@ -1,33 +1,50 @@
-"""The families of decoder-only language models, each as its differences from GPT-2   (book section 2.1, Table 2.2).
+"""The families of decoder-only language models, each as its differences from GPT-2   (book section
+2.1, Table 2.2).
 
-Depth, width and heads are in the book's table; hidden width, vocabulary, head width and context are recalled from the
-published configurations, and the counts agree with the published ones to the last parameter where those are known
-(sizes.py). `tinylm models` prints this file as a table. Read next: published/load.py, which reads their weights.
+Depth, width and heads are in the book's table; hidden width, vocabulary, head width and context are
+recalled from the published configurations, and the counts agree with the published ones to the last
+parameter where those are known (sizes.py). `tinylm models` prints this file as a table. Read next:
+published/load.py, which reads their weights.
 """
+
 import dataclasses
 import difflib
 
 from tinylm.errors import ConfigError
 from tinylm.models.decoder.config import GPTConfig
 
+# fmt: off
 # What the families have in common, as differences from the defaults of GPTConfig, which are GPT-2's.
 LLAMA = dict(norm="rms", activation="swiglu", positions="rope", bias=False, tied=False)
 GEMMA = LLAMA | dict(activation="geglu_tanh", tied=True, vocab_size=256000, context=8192, head_width=256)
 QWEN2 = LLAMA | dict(qkv_bias=True, rope_base=1e6, context=32768)
 FALCON = dict(positions="rope", activation="gelu", bias=False, norm_bias=True, vocab_size=65024, context=2048)
 GPT3 = dict(vocab_size=50257, context=2048, attention=("full", "window"), window=256)
+# fmt: on
 
 
 def _sizes(n_layer, d_model, n_head, n_kv_head=None, d_hidden=None, **others):
-    return dict(n_layer=n_layer, d_model=d_model, n_head=n_head, n_kv_head=n_kv_head, d_hidden=d_hidden) | others
+    return (
+        dict(
+            n_layer=n_layer, d_model=d_model, n_head=n_head, n_kv_head=n_kv_head, d_hidden=d_hidden
+        )
+        | others
+    )
 
 
 def _gemma2(*sizes, **others):
-    capped = dict(norm_placement="sandwich", attention=("window", "full"), window=4096, attention_cap=50.0, logit_cap=30.0)
+    capped = dict(
+        norm_placement="sandwich",
+        attention=("window", "full"),
+        window=4096,
+        attention_cap=50.0,
+        logit_cap=30.0,
+    )
     made = GEMMA | capped | _sizes(*sizes) | others
     return made | dict(embedding_scale=made["d_model"] ** 0.5)
 
 
+# fmt: off
 LLAMA1, LLAMA2, LLAMA3 = (LLAMA | dict(vocab_size=v, context=c, rope_base=base, norm_eps=eps) for v, c, base, eps in
                           ((32000, 2048, 1e4, 1e-6), (32000, 4096, 1e4, 1e-5), (128256, 8192, 5e5, 1e-5)))
 LLAMA31 = LLAMA3 | dict(context=131072, rope_scaling={"name": "llama3", "factor": 8.0, "trained": 8192, "low": 1.0, "high": 4.0})
@@ -112,6 +129,7 @@ NOTES = {
     "pythia": "only the first quarter of a head turns",
     "gemma2": "norms on both sides of a branch, windows in every other layer, soft caps on scores and logits",
 }
+# fmt: on
 
 
 def preset(name, **changes):
@@ -123,12 +141,16 @@ def preset(name, **changes):
     """
     if name not in FAMILIES:
         near = difflib.get_close_matches(name, FAMILIES, n=4, cutoff=0.4)
-        raise ConfigError(f"no model {name!r}: " + (f"did you mean {' or '.join(near)}?" if near else "`tinylm models` lists them"))
+        raise ConfigError(
+            f"no model {name!r}: "
+            + (f"did you mean {' or '.join(near)}?" if near else "`tinylm models` lists them")
+        )
     return GPTConfig(**FAMILIES[name] | changes)
 
 
 def tiny(name, **changes):
-    """A model of the same parts in sizes for tests: the same words, two heads for each key-value head at most.
+    """A model of the same parts in sizes for tests: the same words, two heads for each key-value
+    head at most.
 
     name     of FAMILIES
     returns  GPTConfig of about 10^4 parameters
@@ -136,17 +158,31 @@ def tiny(name, **changes):
     c = preset(name)
     grouped = None if c.kv_heads == c.n_head else 1 if c.kv_heads == 1 else 2
     layers = max(2, len(c.attention), len(c.feed_forward), len(c.rotation))
-    sizes = dict(vocab_size=31, context=16, n_layer=layers, n_head=4, n_kv_head=grouped,
-                 d_model=16, d_hidden=24, head_width=c.head_width and 6, rotary_width=c.rotary_width and 2, window=c.window and 3, experts=min(c.experts, 4),
-                 embedding_scale=1.0 if c.embedding_scale == 1 else 4.0)                # sqrt(D)
+    sizes = dict(
+        vocab_size=31,
+        context=16,
+        n_layer=layers,
+        n_head=4,
+        n_kv_head=grouped,
+        d_model=16,
+        d_hidden=24,
+        head_width=c.head_width and 6,
+        rotary_width=c.rotary_width and 2,
+        window=c.window and 3,
+        experts=min(c.experts, 4),
+        embedding_scale=1.0 if c.embedding_scale == 1 else 4.0,
+    )  # sqrt(D)
     return dataclasses.replace(c, **sizes | changes)
 
 
 def differences(config):
     """What distinguishes a configuration from GPT-2, sizes aside: {field: value}."""
     sizes = {"vocab_size", "context", "n_layer", "n_head", "d_model", "d_hidden"}
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config)
-            if f.name not in sizes and getattr(config, f.name) != f.default}
+    return {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.name not in sizes and getattr(config, f.name) != f.default
+    }
 
 
 def note(name):

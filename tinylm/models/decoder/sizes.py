@@ -1,18 +1,25 @@
 """How many parameters a language model has, in closed form, and the book's Table 2.2.
 
-The book prints depth, width, heads and a rounded total. Hidden width, vocabulary, tying and head width are not in
-the table: they are recalled from the models' published configurations (presets.py). With them every total comes
-out, and that is evidence: where the table prints as many key-value heads as query heads for LLaMA2-70B, Mistral and
-Falcon, only the smaller number of the real models fits the printed total. Read next: presets.py.
+The book prints depth, width, heads and a rounded total. Hidden width, vocabulary, tying and head
+width are not in the table: they are recalled from the models' published configurations
+(presets.py). With them every total comes out, and that is evidence: where the table prints as many
+key-value heads as query heads for LLaMA2-70B, Mistral and Falcon, only the smaller number of the
+real models fits the printed total. Read next: presets.py.
 """
+
 from dataclasses import dataclass
 
 from tinylm.models.decoder.config import NORMS_PER_BLOCK
 from tinylm.nn import GATES
 
 # Learned numbers of a bias of attention, for H heads (nn/position/bias.py with its own defaults).
-_BIAS = {"offset": lambda H: 513 * H, "t5": lambda H: 32 * H, "kerple_power": lambda H: 2 * H, "kerple_log": lambda H: 2 * H,
-         "fire": lambda H: 1 + 2 * 32 + 33 * H}
+_BIAS = {
+    "offset": lambda H: 513 * H,
+    "t5": lambda H: 32 * H,
+    "kerple_power": lambda H: 2 * H,
+    "kerple_log": lambda H: 2 * H,
+    "fire": lambda H: 1 + 2 * 32 + 33 * H,
+}
 
 
 def count_parameters(config):
@@ -22,31 +29,48 @@ def count_parameters(config):
     returns  int: embeddings + blocks + last norm
     """
     blocks = sum(count_block(config, layer) for layer in range(config.n_layer))
-    return count_embeddings(config) + blocks + (config.norm_placement != "post") * count_norm(config)
+    return (
+        count_embeddings(config) + blocks + (config.norm_placement != "post") * count_norm(config)
+    )
 
 
 def count_active(config):
     """How many of them one token is multiplied with: of the experts, only those it is sent to."""
     c = config
     idle = (c.experts - c.experts_per_token) * count_feed_forward(c)
-    return count_parameters(c) - sum(idle for layer in range(c.n_layer) if c.layer("feed_forward", layer) == "experts")
+    return count_parameters(c) - sum(
+        idle for layer in range(c.n_layer) if c.layer("feed_forward", layer) == "experts"
+    )
 
 
 def count_embeddings(config):
-    """Token table, output weights if they are not the same, and positions: V D (2 V D if not tied) + context D."""
+    """Token table, output weights if they are not the same, and positions: V D (2 V D if not tied)
+    + context D.
+    """
     c = config
-    positions = c.context * c.d_model if c.positions == "learned" else _BIAS.get(c.positions, lambda H: 0)(c.n_head)
-    return c.d_model * c.vocab_size * (1 if c.tied else 2) + positions + c.embedding_norm * count_norm(c)
+    if c.positions == "learned":
+        positions = c.context * c.d_model
+    else:
+        positions = _BIAS.get(c.positions, lambda H: 0)(c.n_head)
+    return (
+        c.d_model * c.vocab_size * (1 if c.tied else 2)
+        + positions
+        + c.embedding_norm * count_norm(c)
+    )
 
 
 def count_norm(config):
     """One normalization: D gains, and D biases if it has them; RMS norms have none."""
-    bias = config.norm == "layer" and (config.bias if config.norm_bias is None else config.norm_bias)
+    bias = config.norm == "layer" and (
+        config.bias if config.norm_bias is None else config.norm_bias
+    )
     return config.d_model * (1 + bias)
 
 
 def count_attention(config):
-    """Queries, keys, values and output: (2 H + 2 G) K D, biases, and gains of normed queries and keys: 2 K or (H + G) K."""
+    """Queries, keys, values and output: (2 H + 2 G) K D, biases, and gains of normed queries and
+    keys: 2 K or (H + G) K.
+    """
     c = config
     qkv, heads = (c.n_head + 2 * c.kv_heads) * c.key_width, c.n_head * c.key_width
     qkv_bias = c.bias if c.qkv_bias is None else c.qkv_bias
@@ -73,7 +97,8 @@ def count_block(config, layer=0):
 
 @dataclass(frozen=True)
 class Printed:
-    """A row of Table 2.2 as the book prints it: billions of parameters, depth, width, query and key-value heads.
+    """A row of Table 2.2 as the book prints it: billions of parameters, depth, width, query and
+    key-value heads.
 
     preset   its name in presets.py, None where there is none
     note     what is wrong in the row, or why it is not counted
@@ -91,6 +116,7 @@ class Printed:
 
 _GROUPED = "the real model groups its heads: with the printed number the total would be {:.2f}B"
 
+# fmt: off
 TABLE_2_2 = (
     Printed("GPT-1", 0.117, 12, 768, 12, 12, "gpt1"),
     Printed("GPT-2", 1.5, 48, 1600, 25, 25, "gpt2-xl"),
@@ -113,3 +139,4 @@ TABLE_2_2 = (
     Printed("Falcon", 180, 80, 14848, 232, 232, "falcon-180b", _GROUPED.format(212.64)),
     Printed("Mistral", 7, 32, 4096, 32, 32, "mistral-7b", _GROUPED.format(8.05)),
 )
+# fmt: on

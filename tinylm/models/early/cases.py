@@ -1,4 +1,7 @@
-"""How to check the earlier language models: the neural n-gram model, word2vec, GloVe, and recurrent language models."""
+"""How to check the earlier language models: the neural n-gram model, word2vec, GloVe, and recurrent
+language models.
+"""
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal, uniform
@@ -13,39 +16,103 @@ IDS = np.array([[0, 2, 2, 1], [3, 0, 1, 1]])
 
 
 def ready(model):
-    """A model whose small initial weights are as large as the others, so that every derivative is large enough to be checked."""
+    """A model whose small initial weights are as large as the others, so that every derivative is
+    large enough to be checked.
+    """
     for parameter in model.parameters():
         if 0 < np.std(parameter.data) < 0.1:
             parameter.data *= 0.5 / np.std(parameter.data)
     return model
 
 
-register("models.FeedForwardNGramLM", lambda model, ids: model(ids), lambda rng: [
-    call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, int(rng.integers(99)), np.float64)), IDS) for direct in (True, False)],
-    covers=(), source="Bengio et al. 2003")
+register(
+    "models.FeedForwardNGramLM",
+    lambda model, ids: model(ids),
+    lambda rng: [
+        call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, int(rng.integers(99)), np.float64)), IDS)
+        for direct in (True, False)
+    ],
+    covers=(),
+    source="Bengio et al. 2003",
+)
 for _cell in ("rnn", "gru", "lstm", "mamba"):
-    register(f"models.RecurrentLM({_cell})", lambda model, ids: model(ids), lambda rng, cell=_cell: [
-        call(ready(RecurrentLM(RecurrentConfig(4, 3, n, cell, 2, tied=n == 1), int(rng.integers(99)), np.float64)), IDS[:1, :3])
-        for n in ((1,) if cell == "mamba" else (1, 2))], covers=(), source="book section 2.3.3")
+    register(
+        f"models.RecurrentLM({_cell})",
+        lambda model, ids: model(ids),
+        lambda rng, cell=_cell: [
+            call(
+                ready(
+                    RecurrentLM(
+                        RecurrentConfig(4, 3, n, cell, 2, tied=n == 1),
+                        int(rng.integers(99)),
+                        np.float64,
+                    )
+                ),
+                IDS[:1, :3],
+            )
+            for n in ((1,) if cell == "mamba" else (1, 2))
+        ],
+        covers=(),
+        source="book section 2.3.3",
+    )
 
-CENTERS, AROUND, DRAWN = np.array([0, 1, 1]), np.array([2, 3, 0]), np.array([[1, 3], [0, 0], [2, 1]])
-register("models.SkipGram", lambda model, centers, around, drawn: (model.loss(centers, around, drawn),
-                                                                   model.softmax_loss(centers, around)),
-         lambda rng: [call(SkipGram(4, 3, int(rng.integers(99)), np.float64), CENTERS, AROUND, DRAWN)],
-         covers=(), source="Mikolov et al. 2013")
-register("models.CBOW", lambda model, around, centers, drawn: (model.loss(around, centers, drawn),
-                                                               model.softmax_loss(around, centers)),
-         lambda rng: [call(CBOW(4, 3, int(rng.integers(99)), np.float64), DRAWN, CENTERS, DRAWN + 0)],
-         covers=(), source="Mikolov et al. 2013")
-register("negative_sampling_loss", word2vec.negative_sampling_loss, lambda rng: [
-    call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 3, 4, 2))], covers=(), source="Mikolov et al. 2013, eq. 4")
-register("models.word2vec.expected_loss", lambda scores, **options: word2vec.expected_loss(scores, **options), lambda rng: [
-    call(normal(rng, 3, 3), counts=uniform(rng, 1, 5, 3, 3), negatives=2, noise=np.array([0.5, 0.3, 0.2]))], covers=(),
-    source="Levy & Goldberg 2014")
-register("log_sigmoid", word2vec.log_sigmoid, lambda rng: [call(normal(rng, 5)), call(uniform(rng, -30, -5, 3))], covers=())
+CENTERS = np.array([0, 1, 1])
+AROUND = np.array([2, 3, 0])
+DRAWN = np.array([[1, 3], [0, 0], [2, 1]])
+register(
+    "models.SkipGram",
+    lambda model, centers, around, drawn: (
+        model.loss(centers, around, drawn),
+        model.softmax_loss(centers, around),
+    ),
+    lambda rng: [call(SkipGram(4, 3, int(rng.integers(99)), np.float64), CENTERS, AROUND, DRAWN)],
+    covers=(),
+    source="Mikolov et al. 2013",
+)
+register(
+    "models.CBOW",
+    lambda model, around, centers, drawn: (
+        model.loss(around, centers, drawn),
+        model.softmax_loss(around, centers),
+    ),
+    lambda rng: [call(CBOW(4, 3, int(rng.integers(99)), np.float64), DRAWN, CENTERS, DRAWN + 0)],
+    covers=(),
+    source="Mikolov et al. 2013",
+)
+register(
+    "negative_sampling_loss",
+    word2vec.negative_sampling_loss,
+    lambda rng: [call(normal(rng, 3, 2), normal(rng, 3, 2), normal(rng, 3, 4, 2))],
+    covers=(),
+    source="Mikolov et al. 2013, eq. 4",
+)
+register(
+    "models.word2vec.expected_loss",
+    lambda scores, **options: word2vec.expected_loss(scores, **options),
+    lambda rng: [
+        call(
+            normal(rng, 3, 3),
+            counts=uniform(rng, 1, 5, 3, 3),
+            negatives=2,
+            noise=np.array([0.5, 0.3, 0.2]),
+        )
+    ],
+    covers=(),
+    source="Levy & Goldberg 2014",
+)
+register(
+    "log_sigmoid",
+    word2vec.log_sigmoid,
+    lambda rng: [call(normal(rng, 5)), call(uniform(rng, -30, -5, 3))],
+    covers=(),
+)
 
 
 I, J, X = np.array([0, 1, 1, 3]), np.array([2, 2, 0, 3]), np.array([1.5, 40.0, 2.0, 300.0])
-register("models.GloVe", lambda model, i, j, counts: model.loss(i, j, counts), lambda rng: [
-    call(ready(GloVe(4, 3, int(rng.integers(99)), np.float64)), I, J, counts=X)], covers=(),
-    source="Pennington et al. 2014, eq. 8")
+register(
+    "models.GloVe",
+    lambda model, i, j, counts: model.loss(i, j, counts),
+    lambda rng: [call(ready(GloVe(4, 3, int(rng.integers(99)), np.float64)), I, J, counts=X)],
+    covers=(),
+    source="Pennington et al. 2014, eq. 8",
+)

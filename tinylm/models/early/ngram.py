@@ -1,11 +1,14 @@
-"""Count-based language models: Pr(x_i | x_0 .. x_{i-1}) from how often n-grams occurred   (book section 2.1, opening).
+"""Count-based language models: Pr(x_i | x_0 .. x_{i-1}) from how often n-grams occurred   (book
+section 2.1, opening).
 
-Shannon's experiment (1951) asks how predictable a letter is given the n - 1 before it; an n-gram model answers by
-counting. Counting fails for what was never seen, so probability is taken from the seen and given to the unseen:
-smoothing. Chen & Goodman (1999) compare the ways; Kneser & Ney (1995) is the best of them. An n-gram is kept as one
-integer, its symbols the digits, so that a table is a sorted array and looking up is a binary search.
-Read next: nplm.py, which replaces the table by a network.
+Shannon's experiment (1951) asks how predictable a letter is given the n - 1 before it; an n-gram
+model answers by counting. Counting fails for what was never seen, so probability is taken from the
+seen and given to the unseen: smoothing. Chen & Goodman (1999) compare the ways; Kneser & Ney (1995)
+is the best of them. An n-gram is kept as one integer, its symbols the digits, so that a table is a
+sorted array and looking up is a binary search. Read next: nplm.py, which replaces the table by a
+network.
 """
+
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError, ShapeError
@@ -29,13 +32,17 @@ class TokenHistory:
     def append(self, tokens):
         """Add columns (B, T) of tokens."""
         if tokens.shape[0] != len(self.tokens):
-            raise ShapeError(f"cache: {tokens.shape[0]} rows of tokens for a cache of {len(self.tokens)}")
+            raise ShapeError(
+                f"cache: {tokens.shape[0]} rows of tokens for a cache of {len(self.tokens)}"
+            )
         self.tokens = np.concatenate([self.tokens, tokens], axis=1)
 
     def crop(self, length):
         """Forget all columns from `length` on."""
         if not 0 <= length <= self.length:
-            raise ShapeError(f"crop: the cache holds {self.length} tokens and cannot be cut to {length}")
+            raise ShapeError(
+                f"crop: the cache holds {self.length} tokens and cannot be cut to {length}"
+            )
         self.tokens = self.tokens[:, :length]
 
     def select(self, rows):
@@ -55,20 +62,28 @@ def windows(tokens, width, bos, first=0, padding=None):
     tokens = np.asarray(tokens)
     if padding is not None:
         tokens = np.where(np.arange(tokens.shape[1]) < padding[:, None], bos, tokens)
-    padded = np.concatenate([np.full((len(tokens), width), bos), tokens], axis=1)       # (B, width + S)
-    return np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, 1 + first:]
+    padded = np.concatenate([np.full((len(tokens), width), bos), tokens], axis=1)  # (B, width + S)
+    return np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, 1 + first :]
 
 
 def check_tokens(tokens, vocab_size):
-    """`tokens` as a (B, T) array of ids; ShapeError or DataError, naming the value, if they are not."""
+    """`tokens` as a (B, T) array of ids; ShapeError or DataError, naming the value, if they are
+    not.
+    """
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
-        raise ShapeError(f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1")
+        raise ShapeError(
+            f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1"
+        )
     if tokens.dtype.kind not in "iu":
-        raise DataError(f"token ids have dtype {tokens.dtype}, but they are integers: encode text with a tokenizer first")
+        raise DataError(
+            f"token ids have dtype {tokens.dtype}, but they are integers: encode text with a tokenizer first"
+        )
     if tokens.min() < 0 or tokens.max() >= vocab_size:
         bad = tokens[(tokens < 0) | (tokens >= vocab_size)][0]
-        raise DataError(f"token id {bad} is outside the vocabulary of {vocab_size}: was the text encoded with another tokenizer?")
+        raise DataError(
+            f"token id {bad} is outside the vocabulary of {vocab_size}: was the text encoded with another tokenizer?"
+        )
     return tokens
 
 
@@ -81,7 +96,7 @@ class _Table:
 
     def __init__(self, keys, counts, base):
         self.keys, self.counts = keys, counts
-        contexts = keys // base                             # sorted, since keys are
+        contexts = keys // base  # sorted, since keys are
         starts = np.flatnonzero(np.concatenate([[True], contexts[1:] != contexts[:-1]]))
         self.contexts = contexts[starts]
         self.totals = np.add.reduceat(counts, starts)
@@ -107,18 +122,25 @@ def _interpolated(c, total, kinds, lower, V, option):
 
 
 def _discounted(c, total, kinds, lower, V, option):
-    # What is taken, option from each of `kinds` different words, is what the lower order gets to spend.
+    # What is taken, option from each of `kinds` different words, is what the lower order gets to
+    # spend.
     seen = (np.maximum(c - option, 0) + option * kinds * lower) / np.maximum(total, 1)
     return np.where(total > 0, seen, lower)
 
 
 # Name -> (how one order is made from its counts and the order below, default option)
-SMOOTHINGS = {"mle": (_mle, None), "add_k": (_add_k, 1.0), "interpolated": (_interpolated, 0.7),
-              "absolute": (_discounted, None), "kneser_ney": (_discounted, None)}
+SMOOTHINGS = {
+    "mle": (_mle, None),
+    "add_k": (_add_k, 1.0),
+    "interpolated": (_interpolated, 0.7),
+    "absolute": (_discounted, None),
+    "kneser_ney": (_discounted, None),
+}
 
 
 class NGramLM:
-    """An n-gram language model. It follows the language model protocol of generate/, so that it can be decoded from.
+    """An n-gram language model. It follows the language model protocol of generate/, so that it can
+    be decoded from.
 
     order       n: the next token is predicted from the n - 1 before it
     vocab_size  V; the id V is used inside for "before the beginning"
@@ -126,43 +148,61 @@ class NGramLM:
                 add_k         (c(h, w) + k) / (c(h) + k V)
                 interpolated  weight c(h, w) / c(h) + (1 - weight) P(w | shorter h)          (Jelinek & Mercer 1980)
                 absolute      max(c(h, w) - d, 0) / c(h) + d kinds(h) / c(h) P(w | shorter h)   (Ney et al. 1994)
-                kneser_ney    the same, but below order n a word counts once for each different word before it:
-                              "Francisco" is frequent and follows "San" only
+                kneser_ney    the same, but below order n a word counts once for each different word
+                              before it: "Francisco" is frequent and follows "San" only
                 Below order 1 stands 1/V.
-    option      k, weight, or d; by default 1, 0.7, and n1 / (n1 + 2 n2) with n1, n2 n-grams seen once and twice
+    option      k, weight, or d; by default 1, 0.7, and n1 / (n1 + 2 n2) with n1, n2 n-grams seen
+                once and twice
     raises      ConfigError
     """
 
-    context = None                                          # reads any length; all but the last n - 1 tokens are ignored
+    context = None  # reads any length; all but the last n - 1 tokens are ignored
 
     def __init__(self, order, vocab_size, smoothing="kneser_ney", option=None):
         if smoothing not in SMOOTHINGS:
-            raise ConfigError(f"NGramLM: smoothing {smoothing!r} is not one of {', '.join(SMOOTHINGS)}")
-        if order < 1 or vocab_size < 1 or (vocab_size + 1) ** order >= 2 ** 63:
-            raise ConfigError(f"NGramLM: order {order} over {vocab_size} tokens: both at least 1, and (V + 1)^n must fit 63 bits")
-        self.order, self.vocab_size, self.smoothing, self.bos, self.base = order, vocab_size, smoothing, vocab_size, vocab_size + 1
+            raise ConfigError(
+                f"NGramLM: smoothing {smoothing!r} is not one of {', '.join(SMOOTHINGS)}"
+            )
+        if order < 1 or vocab_size < 1 or (vocab_size + 1) ** order >= 2**63:
+            raise ConfigError(
+                f"NGramLM: order {order} over {vocab_size} tokens: both at least 1, and (V + 1)^n must fit 63 bits"
+            )
+        self.order = order
+        self.vocab_size = vocab_size
+        self.smoothing = smoothing
+        self.bos = vocab_size
+        self.base = vocab_size + 1
         self.option = SMOOTHINGS[smoothing][1] if option is None else option
         self.tables, self.options = [], []
 
     def fit(self, *sequences):
-        """Count. Each sequence (T,) of integers is read on its own, from its beginning. Returns the model."""
+        """Count. Each sequence (T,) of integers is read on its own, from its beginning. Returns the
+        model.
+        """
         n, base = self.order, self.base
-        grams = np.concatenate([windows(check_tokens([s], self.vocab_size), n, self.bos)[0] for s in sequences])    # (N, n)
-        digits = base ** np.arange(n, dtype=np.int64)[::-1]                             # the last token is the last digit
+        grams = np.concatenate(
+            [windows(check_tokens([s], self.vocab_size), n, self.bos)[0] for s in sequences]
+        )  # (N, n)
+        digits = base ** np.arange(n, dtype=np.int64)[::-1]  # the last token is the last digit
         self.tables = []
         for k in range(n, 0, -1):
-            if k < n and self.smoothing == "kneser_ney":                                # one for each different word before it
-                keys, counts = np.unique(self.tables[0].keys % base ** k, return_counts=True)
+            if k < n and self.smoothing == "kneser_ney":  # one for each different word before it
+                keys, counts = np.unique(self.tables[0].keys % base**k, return_counts=True)
             else:
-                keys, counts = np.unique(grams[:, n - k:] @ digits[n - k:], return_counts=True)
+                keys, counts = np.unique(grams[:, n - k :] @ digits[n - k :], return_counts=True)
             self.tables.insert(0, _Table(keys, counts, base))
-        self.options = [self.option if self.option is not None else self._discount(table) for table in self.tables]
+        self.options = [
+            self.option if self.option is not None else self._discount(table)
+            for table in self.tables
+        ]
         return self
 
     @staticmethod
     def _discount(table):
         once, twice = (int((table.counts == c).sum()) for c in (1, 2))
-        return once / (once + 2 * twice) if once and twice else 0.75                    # 0.75: usual where there is too little
+        return (
+            once / (once + 2 * twice) if once and twice else 0.75
+        )  # 0.75: usual where there is too little
 
     def prob(self, contexts, tokens):
         """Pr(token | context), elementwise with broadcasting.
@@ -176,12 +216,15 @@ class NGramLM:
         n, base, V = self.order, self.base, self.vocab_size
         contexts, p = np.asarray(contexts, np.int64), 1 / V
         combine = SMOOTHINGS[self.smoothing][0]
-        lowest = n if self.smoothing in ("mle", "add_k") else 1                         # those two have no lower orders
+        lowest = n if self.smoothing in ("mle", "add_k") else 1  # those two have no lower orders
         for k in range(lowest, n + 1):
             table, option = self.tables[k - 1], self.options[k - 1]
-            context = contexts[..., n - k:] @ base ** np.arange(k - 1, dtype=np.int64)[::-1]
+            context = contexts[..., n - k :] @ base ** np.arange(k - 1, dtype=np.int64)[::-1]
             c = table.find(table.keys, table.counts, context * base + tokens)
-            total, kinds = (table.find(table.contexts, values, context) for values in (table.totals, table.kinds))
+            total, kinds = (
+                table.find(table.contexts, values, context)
+                for values in (table.totals, table.kinds)
+            )
             p = combine(c, total, kinds, p, V, option)
         return p
 
@@ -190,21 +233,27 @@ class NGramLM:
         return self.prob(np.asarray(contexts)[..., None, :], np.arange(self.vocab_size))
 
     def logprob(self, sequence):
-        """log Pr of each token of a (T,) sequence given those before it, from its beginning. Returns (T,), in nats."""
-        grams = windows(check_tokens([sequence], self.vocab_size), self.order, self.bos)[0]             # (T, n)
-        with np.errstate(divide="ignore"):                                              # log 0 = -inf is the right answer
+        """log Pr of each token of a (T,) sequence given those before it, from its beginning.
+        Returns (T,), in nats.
+        """
+        grams = windows(check_tokens([sequence], self.vocab_size), self.order, self.bos)[
+            0
+        ]  # (T, n)
+        with np.errstate(divide="ignore"):  # log 0 = -inf is the right answer
             return np.log(self.prob(grams[:, :-1], grams[:, -1]))
 
     def perplexity(self, sequence):
         """exp of the mean negative log-probability of a (T,) sequence."""
-        with np.errstate(over="ignore"):                    # inf where that overflows, nan of nan
+        with np.errstate(over="ignore"):  # inf where that overflows, nan of nan
             return float(np.exp(-self.logprob(sequence).mean()))
 
     def sample(self, length, rng, prompt=()):
-        """`length` tokens drawn one after the other after `prompt`. rng: backend.Random. Returns (length,) int64."""
+        """`length` tokens drawn one after the other after `prompt`. rng: backend.Random. Returns
+        (length,) int64.
+        """
         tokens = [self.bos] * (self.order - 1) + list(prompt)
         for u in rng.uniform((length,), np.float64):
-            upto = np.cumsum(self.distribution(tokens[len(tokens) - self.order + 1:]))
+            upto = np.cumsum(self.distribution(tokens[len(tokens) - self.order + 1 :]))
             tokens.append(int(np.searchsorted(upto, u * upto[-1], side="right")))
         return np.array(tokens[-length:] if length else [], np.int64)
 
@@ -219,7 +268,8 @@ class NGramLM:
     def logits(self, tokens, cache=None):
         """log Pr(. | everything up to here) after each of `tokens`: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self.vocab_size)
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         before = cache.length
         cache.append(tokens)
         contexts = windows(cache.tokens, self.order, self.bos, before, cache.padding)[..., 1:]
@@ -234,20 +284,23 @@ class NGramLM:
 def block_entropy(tokens, n):
     """The entropy of the n-grams of a text read in a circle, in bits.
 
-    tokens  (T,) integers. In a circle every n-gram has a successor and a predecessor, so all orders have T of them
+    tokens  (T,) integers. In a circle every n-gram has a successor and a predecessor, so all orders
+            have T of them
     """
     tokens = np.unique(np.asarray(tokens), return_inverse=True)[1]
     keys = np.zeros(len(tokens), np.int64)
-    for i in range(n):                                      # renumbered after each symbol, so that keys stay below T V
+    for i in range(n):  # renumbered after each symbol, so that keys stay below T V
         keys = np.unique(keys * (tokens.max() + 1) + np.roll(tokens, -i), return_inverse=True)[1]
     p = np.bincount(keys) / len(tokens)
     return float(-(p * np.log2(p)).sum())
 
 
 def conditional_entropy(tokens, n, vocab_size=None):
-    """Shannon's F_n, the entropy of a symbol given the n - 1 before it, of a text read in a circle, in bits.
+    """Shannon's F_n, the entropy of a symbol given the n - 1 before it, of a text read in a circle,
+    in bits.
 
-    n           F_0 is log2 V; F_n = H(n-grams) - H((n-1)-grams) never rises with n: conditioning reduces entropy
+    n           F_0 is log2 V; F_n = H(n-grams) - H((n-1)-grams) never rises with n: conditioning
+                reduces entropy
     vocab_size  V, needed for F_0 only
     """
     if n == 0:

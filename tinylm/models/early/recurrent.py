@@ -1,9 +1,12 @@
-"""A language model over any recurrent module: embed, read with a state of fixed size, score   (book section 2.3.3).
+"""A language model over any recurrent module: embed, read with a state of fixed size, score   (book
+section 2.3.3).
 
-RNN, GRU, LSTM and Mamba differ in one word of the configuration. Whatever the length of the text, what is remembered
-of it has the same size; a transformer's cache grows with every token. Recurrent language models: Mikolov et al. 2010;
-their states as representations: Sutskever et al. 2014, Peters et al. 2018 (book section 2.1). Read next: decoder/gpt.py.
+RNN, GRU, LSTM and Mamba differ in one word of the configuration. Whatever the length of the text,
+what is remembered of it has the same size; a transformer's cache grows with every token. Recurrent
+language models: Mikolov et al. 2010; their states as representations: Sutskever et al. 2014, Peters
+et al. 2018 (book section 2.1). Read next: decoder/gpt.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,23 +25,28 @@ from tinylm.nn.recurrence.state_space import MambaBlock
 class RecurrentConfig:
     """What a recurrent language model is made of."""
 
-    vocab_size: int                       # V
-    d_model: int = 128                    # D: embedding and state
-    n_layer: int = 1                      # L
-    cell: str = "lstm"                    # rnn | gru | lstm | mamba
-    d_state: int = 16                     # N, states per channel of mamba
-    tied: bool = True                     # output weights are the embedding table
-    context: int | None = None            # no limit: the state has one size
+    vocab_size: int  # V
+    d_model: int = 128  # D: embedding and state
+    n_layer: int = 1  # L
+    cell: str = "lstm"  # rnn | gru | lstm | mamba
+    d_state: int = 16  # N, states per channel of mamba
+    tied: bool = True  # output weights are the embedding table
+    context: int | None = None  # no limit: the state has one size
 
     def __post_init__(self):
         if self.cell not in (*CELLS, "mamba"):
-            raise ConfigError(f"RecurrentConfig: cell {self.cell!r} is not one of {', '.join((*CELLS, 'mamba'))}")
+            raise ConfigError(
+                f"RecurrentConfig: cell {self.cell!r} is not one of {', '.join((*CELLS, 'mamba'))}"
+            )
         if min(self.vocab_size, self.d_model, self.n_layer, self.d_state) < 1:
-            raise ConfigError("RecurrentConfig: vocab_size, d_model, n_layer and d_state must be at least 1")
+            raise ConfigError(
+                "RecurrentConfig: vocab_size, d_model, n_layer and d_state must be at least 1"
+            )
 
 
 class RecurrentLM(Module):
-    """Token ids in, logits of the next token out, a state handed on; also a language model of generate/'s protocol.
+    """Token ids in, logits of the next token out, a state handed on; also a language model of
+    generate/'s protocol.
 
     config  RecurrentConfig;  seed, dtype of the parameters
     Layers are stacked around a residual stream, x + F(norm(x)), as in GPT.
@@ -47,12 +55,18 @@ class RecurrentLM(Module):
     def __init__(self, config, seed=0, dtype=np.float32):
         c, rng = config, Random(seed, "init")
         self.config, self.vocab_size, self.context = c, c.vocab_size, c.context
-        self.tokens = Embedding(c.vocab_size, c.d_model, rng, std=c.d_model ** -0.5, dtype=dtype)
+        self.tokens = Embedding(c.vocab_size, c.d_model, rng, std=c.d_model**-0.5, dtype=dtype)
         self.norms = [LayerNorm(c.d_model, dtype=dtype) for _ in range(c.n_layer)]
-        self.layers = [MambaBlock(c.d_model, rng, d_state=c.d_state, dtype=dtype) if c.cell == "mamba"
-                       else Recurrent(CELLS[c.cell](c.d_model, c.d_model, rng, dtype)) for _ in range(c.n_layer)]
+        self.layers = [
+            MambaBlock(c.d_model, rng, d_state=c.d_state, dtype=dtype)
+            if c.cell == "mamba"
+            else Recurrent(CELLS[c.cell](c.d_model, c.d_model, rng, dtype))
+            for _ in range(c.n_layer)
+        ]
         self.norm = LayerNorm(c.d_model, dtype=dtype)
-        self.head = None if c.tied else Linear(c.d_model, c.vocab_size, rng, bias=False, dtype=dtype)
+        self.head = (
+            None if c.tied else Linear(c.d_model, c.vocab_size, rng, bias=False, dtype=dtype)
+        )
 
     def __call__(self, ids):
         """Logits of every next token, from the beginning: ids (B, T) -> (B, T, V)."""
@@ -62,10 +76,12 @@ class RecurrentLM(Module):
         """Read T more tokens.
 
         ids      (B, T) integers
-        state    what an earlier call returned; None begins anew. Cut it off with `detach` for truncated backpropagation
+        state    what an earlier call returned; None begins anew. Cut it off with `detach` for
+                 truncated backpropagation
         returns  (logits (B, T, V), state: for each layer a tuple of Tensors whose first axis is B)
         """
-        x, new = self.tokens(ids.data if isinstance(ids, Tensor) else ids), []          # (B, T) -> (B, T, D)
+        x = self.tokens(ids.data if isinstance(ids, Tensor) else ids)
+        new = []  # (B, T) -> (B, T, D)
         for norm, layer, old in zip(self.norms, self.layers, state or [None] * len(self.layers)):
             y, state_after = layer(norm(x), old)
             x = x + y
@@ -80,28 +96,38 @@ class RecurrentLM(Module):
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`, as an array: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self.vocab_size)
-        cache = self.new_cache(len(tokens)) if cache is None else cache
+        if cache is None:
+            cache = self.new_cache(len(tokens))
         with no_grad():
-            if cache.state is None:                         # cut: the state cannot go back, so what is left is read again
+            if cache.state is None:  # cut: the state cannot go back, so what is left is read again
                 self._read_from(cache, cache.history.tokens, 0)
             before = cache.length
             cache.history.append(tokens)
             return self._read_from(cache, tokens, before)
 
     def _read_from(self, cache, tokens, before):
-        """Advance the cache's state over columns `before`, ...; rows start anew where their padding ends."""
+        """Advance the cache's state over columns `before`, ...; rows start anew where their padding
+        ends.
+        """
         if cache.state is None:
             cache.state = [layer.initial_state(len(tokens)) for layer in self.layers]
         padding, parts, stop = cache.history.padding, [], before + tokens.shape[1]
-        begins = [] if padding is None else [n for n in np.unique(padding).tolist() if before < n < stop]
+        if padding is None:
+            begins = []
+        else:
+            begins = [n for n in np.unique(padding).tolist() if before < n < stop]
         tokens = backend.to_device(tokens, self.tokens.weight.device)
         for start, end in zip([before, *begins], [*begins, stop]):
             if padding is not None and start:
                 cache.restart(padding == start)
             if end > start:
-                logits, cache.state = self.read(tokens[:, start - before:end - before], cache.state)
+                logits, cache.state = self.read(
+                    tokens[:, start - before : end - before], cache.state
+                )
                 parts.append(logits.data)
-        return np.concatenate(parts, axis=1) if parts else None
+        if parts:
+            return np.concatenate(parts, axis=1)
+        return None
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
@@ -109,14 +135,18 @@ class RecurrentLM(Module):
 
 
 def detach(state):
-    """A state cut off from the graph: where truncated backpropagation through time stops (Williams & Peng 1990)."""
+    """A state cut off from the graph: where truncated backpropagation through time stops (Williams
+    & Peng 1990).
+    """
     return [tuple(part.detach() for part in layer) for layer in state]
 
 
 class StateCache:
-    """What a recurrent language model remembers: a state of fixed size, `bytes` of it, however many tokens were read.
+    """What a recurrent language model remembers: a state of fixed size, `bytes` of it, however many
+    tokens were read.
 
-    The ids of the tokens are kept beside it for `crop` alone: a state cannot be taken back, so it is computed anew.
+    The ids of the tokens are kept beside it for `crop` alone: a state cannot be taken back, so it
+    is computed anew.
     """
 
     def __init__(self, state, batch, padding=None):
@@ -138,8 +168,11 @@ class StateCache:
 
     def restart(self, rows):
         """Begin anew in the rows (B,) where it is True."""
-        def fresh(part):                                    # zeros, whatever the padding before has left there
-            new = backend.to_device(np.asarray(rows), part.device).reshape(-1, *(1,) * (part.ndim - 1))
+
+        def fresh(part):  # zeros, whatever the padding before has left there
+            new = backend.to_device(np.asarray(rows), part.device).reshape(
+                -1, *(1,) * (part.ndim - 1)
+            )
             return where(new, 0.0, part)
 
         self.state = [tuple(fresh(part) for part in layer) for layer in self.state]
@@ -149,4 +182,7 @@ class StateCache:
         rows = np.array([int(row) for row in rows], np.int64)
         self.history.select(rows)
         if self.state is not None:
-            self.state = [tuple(part[backend.to_device(rows, part.device)] for part in layer) for layer in self.state]
+            self.state = [
+                tuple(part[backend.to_device(rows, part.device)] for part in layer)
+                for layer in self.state
+            ]

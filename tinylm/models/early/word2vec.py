@@ -1,9 +1,12 @@
-"""Word vectors from a simple prediction task: skip-gram and CBOW   (Mikolov et al. 2013; book sections 1.1, 2.1).
+"""Word vectors from a simple prediction task: skip-gram and CBOW   (Mikolov et al. 2013; book
+sections 1.1, 2.1).
 
-No hidden layer, no word order: the vector of a word must predict the words around it (skip-gram), or the mean of the
-vectors around it must predict the word (CBOW). A softmax over the vocabulary is the plain way; negative sampling
-asks only to tell the true word from K drawn ones. Words used alike get vectors alike. Read next: recurrent.py.
+No hidden layer, no word order: the vector of a word must predict the words around it (skip-gram),
+or the mean of the vectors around it must predict the word (CBOW). A softmax over the vocabulary is
+the plain way; negative sampling asks only to tell the true word from K drawn ones. Words used alike
+get vectors alike. Read next: recurrent.py.
 """
+
 import numpy as np
 
 from tinylm.autograd import cross_entropy, embedding, softplus, unembedding
@@ -25,8 +28,10 @@ def negative_sampling_loss(hidden, true, drawn):
     drawn    (n, K, D)  u_k: output vectors of words drawn from the noise
     returns  Tensor ()
     """
-    return -(log_sigmoid((hidden * true).sum(axis=-1))
-             + log_sigmoid(-(hidden.reshape(len(hidden), 1, -1) * drawn).sum(axis=-1)).sum(axis=-1)).mean()
+    return -(
+        log_sigmoid((hidden * true).sum(axis=-1))
+        + log_sigmoid(-(hidden.reshape(len(hidden), 1, -1) * drawn).sum(axis=-1)).sum(axis=-1)
+    ).mean()
 
 
 def expected_loss(scores, counts, negatives, noise):
@@ -34,16 +39,20 @@ def expected_loss(scores, counts, negatives, noise):
 
     scores   (V, V)  u_o . v_c for all centers c (rows) and contexts o
     counts   (V, V)  how often o stood around c;  negatives K;  noise (V,) probabilities
-    returns  Tensor (), per pair. Its minimum over all matrices of scores is PMI(c, o) - log K if the noise is the
-             distribution of contexts (Levy & Goldberg 2014)
+    returns  Tensor (), per pair. Its minimum over all matrices of scores is PMI(c, o) - log K if
+             the noise is the distribution of contexts (Levy & Goldberg 2014)
     """
     total = counts.sum()
-    drawn = counts.sum(1, keepdims=True) * noise                                        # (V, V): draws of o beside c
-    return -(log_sigmoid(scores) * (counts / total) + log_sigmoid(-scores) * (negatives * drawn / total)).sum()
+    drawn = counts.sum(1, keepdims=True) * noise  # (V, V): draws of o beside c
+    return -(
+        log_sigmoid(scores) * (counts / total) + log_sigmoid(-scores) * (negatives * drawn / total)
+    ).sum()
 
 
 def noise_distribution(counts, power=0.75):
-    """Pr(w) ~ count(w)^power: between the frequencies (1) and even (0), so that rare words are drawn more often."""
+    """Pr(w) ~ count(w)^power: between the frequencies (1) and even (0), so that rare words are
+    drawn more often.
+    """
     weights = np.asarray(counts, np.float64) ** power
     if weights.sum() <= 0:
         raise DataError("noise_distribution: all counts are zero: count the training text first")
@@ -57,9 +66,11 @@ def draw(probabilities, shape, rng):
 
 
 def subsample(tokens, rng, threshold=1e-5):
-    """Leave out frequent words at random: one of frequency f stays with probability min(1, sqrt(threshold / f)).
+    """Leave out frequent words at random: one of frequency f stays with probability min(1,
+    sqrt(threshold / f)).
 
-    tokens  (T,) integers. "the" stands beside everything and says little. Returns the tokens that stay
+    tokens  (T,) integers. "the" stands beside everything and says little. Returns the tokens that
+            stay
     """
     tokens = np.asarray(tokens)
     frequency = np.bincount(tokens)[tokens] / max(len(tokens), 1)
@@ -75,9 +86,13 @@ def skip_gram_pairs(tokens, window):
     tokens = np.asarray(tokens)
     shifts = [(tokens[s:], tokens[:-s]) for s in range(1, min(window, len(tokens) - 1) + 1)]
     if not shifts:
-        raise ConfigError(f"skip_gram_pairs: window {window} on {len(tokens)} tokens gives no pair: both must be larger")
-    return (np.concatenate([part for later, sooner in shifts for part in (later, sooner)]),
-            np.concatenate([part for later, sooner in shifts for part in (sooner, later)]))
+        raise ConfigError(
+            f"skip_gram_pairs: window {window} on {len(tokens)} tokens gives no pair: both must be larger"
+        )
+    return (
+        np.concatenate([part for later, sooner in shifts for part in (later, sooner)]),
+        np.concatenate([part for later, sooner in shifts for part in (sooner, later)]),
+    )
 
 
 def cbow_windows(tokens, window):
@@ -91,22 +106,31 @@ def cbow_windows(tokens, window):
 
 
 class SkipGram(Module):
-    """A word predicts each word near it. Two vectors per word: v when it predicts, u when it is predicted.
+    """A word predicts each word near it. Two vectors per word: v when it predicts, u when it is
+    predicted.
 
     vocab_size V;  d_model D;  seed, dtype of the parameters. Afterwards `words` is the table of vectors
     """
 
     def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
         rng = Random(seed, "init")
-        self.words, self.outputs = (normal_parameter((vocab_size, d_model), rng, d_model ** -0.5, dtype) for _ in range(2))
+        self.words, self.outputs = (
+            normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype) for _ in range(2)
+        )
 
     def hidden(self, centers):
         """(n,) -> (n, D)."""
         return embedding(centers, self.words)
 
     def loss(self, centers, contexts, negatives):
-        """Negative sampling: centers (n,), contexts (n,), negatives (n, K) drawn from the noise. Returns Tensor ()."""
-        return negative_sampling_loss(self.hidden(centers), embedding(contexts, self.outputs), embedding(negatives, self.outputs))
+        """Negative sampling: centers (n,), contexts (n,), negatives (n, K) drawn from the noise.
+        Returns Tensor ().
+        """
+        return negative_sampling_loss(
+            self.hidden(centers),
+            embedding(contexts, self.outputs),
+            embedding(negatives, self.outputs),
+        )
 
     def softmax_loss(self, centers, contexts):
         """The same task with a softmax over the whole vocabulary: mean cross-entropy, Tensor ()."""
@@ -118,15 +142,23 @@ class CBOW(Module):
 
     def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
         rng = Random(seed, "init")
-        self.words, self.outputs = (normal_parameter((vocab_size, d_model), rng, d_model ** -0.5, dtype) for _ in range(2))
+        self.words, self.outputs = (
+            normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype) for _ in range(2)
+        )
 
     def hidden(self, contexts):
         """(n, c) -> (n, D)."""
         return embedding(contexts, self.words).mean(axis=1)
 
     def loss(self, contexts, centers, negatives):
-        """Negative sampling: contexts (n, c), centers (n,), negatives (n, K) drawn from the noise. Returns Tensor ()."""
-        return negative_sampling_loss(self.hidden(contexts), embedding(centers, self.outputs), embedding(negatives, self.outputs))
+        """Negative sampling: contexts (n, c), centers (n,), negatives (n, K) drawn from the noise.
+        Returns Tensor ().
+        """
+        return negative_sampling_loss(
+            self.hidden(contexts),
+            embedding(centers, self.outputs),
+            embedding(negatives, self.outputs),
+        )
 
     def softmax_loss(self, contexts, centers):
         """The same task with a softmax over the whole vocabulary: mean cross-entropy, Tensor ()."""

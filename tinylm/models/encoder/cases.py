@@ -1,4 +1,7 @@
-"""How to check whole encoders, encoder-decoders and XLNet: tiny ones, every head, every kind of mask."""
+"""How to check whole encoders, encoder-decoders and XLNet: tiny ones, every head, every kind of
+mask.
+"""
+
 import numpy as np
 
 from tinylm.autograd.primitives.cases import normal
@@ -20,25 +23,59 @@ SIZES = dict(vocab_size=5, n_layer=2, n_head=2, d_model=4, d_hidden=3)
 def small(name, rng, **changes):
     """A tiny model of a family, with weights large enough for every derivative to show."""
     more = dict(context=4, d_embed=3 if preset(name).d_embed else None) if name in ENCODERS else {}
-    return ready(build(tiny(name, **SIZES | more | changes), int(rng.integers(99)), dtype=np.float64).eval())
+    return ready(
+        build(tiny(name, **SIZES | more | changes), int(rng.integers(99)), dtype=np.float64).eval()
+    )
 
 
 def encoder(model, ids, segments=None, mask=None):
     """All that an encoder says: hidden states of tokens, the head's logits, the classes of a pair."""
     languages = segments if model.config.languages else None
     h = model.hidden(ids, segments if model.config.segments > 1 else None, mask, languages)
-    said = [h, model.logits(h)] if mask is None else [h[:, :2], model.logits(h[:, :2])]      # the third is padding of one row
-    return said if model.classifier is None else [*said, model.pair_logits(h)]
+    said = (
+        [h, model.logits(h)] if mask is None else [h[:, :2], model.logits(h[:, :2])]
+    )  # the third is padding of one row
+    if model.classifier is None:
+        return said
+    return [*said, model.pair_logits(h)]
 
 
 MASKED = "bert-base-uncased", "roberta-base"
-for _name in ("bert-base-uncased", "roberta-base", "albert-base-v2", "electra-small", "distilbert-base-uncased", "xlm-15"):
-    register(f"models.Encoder({_name})", encoder, lambda rng, name=_name: [
-        call(small(name, rng, n_layer=2 if "albert" in name else 1), IDS, SEGMENTS, *[MASK] * (name in MASKED))],
-        order=1, reason=ONCE, covers=(), source="book section 1.3")
-register("models.Encoder(pre-norm)", encoder, lambda rng: [
-    call(small("bert-base-uncased", rng, norm_placement="pre", n_layer=1), IDS, SEGMENTS)],
-    order=1, reason=ONCE, covers=(), source="book eq. 2.5")
+for _name in (
+    "bert-base-uncased",
+    "roberta-base",
+    "albert-base-v2",
+    "electra-small",
+    "distilbert-base-uncased",
+    "xlm-15",
+):
+    register(
+        f"models.Encoder({_name})",
+        encoder,
+        lambda rng, name=_name: [
+            call(
+                small(name, rng, n_layer=2 if "albert" in name else 1),
+                IDS,
+                SEGMENTS,
+                *[MASK] * (name in MASKED),
+            )
+        ],
+        order=1,
+        reason=ONCE,
+        covers=(),
+        source="book section 1.3",
+    )
+register(
+    "models.Encoder(pre-norm)",
+    encoder,
+    lambda rng: [
+        call(small("bert-base-uncased", rng, norm_placement="pre", n_layer=1), IDS, SEGMENTS)
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="book eq. 2.5",
+)
 
 
 def electra(rng):
@@ -48,40 +85,90 @@ def electra(rng):
     return ready(Electra(*pair, int(rng.integers(99)), np.float64).eval())
 
 
-register("models.Electra", lambda model, ids: (model.generator(ids), model.discriminator(ids)),
-         lambda rng: [call(electra(rng), IDS)], order=1, reason=ONCE, covers=(), source="Clark et al. 2020")
+register(
+    "models.Electra",
+    lambda model, ids: (model.generator(ids), model.discriminator(ids)),
+    lambda rng: [call(electra(rng), IDS)],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Clark et al. 2020",
+)
 # Four features: three that GELU has made small are often nearly equal, and a layer norm of such,
 # with no eps to speak of, multiplies rounding: in float32 one draw of twenty is off by 1.2e-5 or
 # more, with four by 5e-6.
-register("models.SpanBoundaryHead", lambda head, *inputs: head(*inputs), lambda rng: [
-    call(ready(SpanBoundaryHead(4, 4, Random(int(rng.integers(99))), 2, dtype=np.float64)),
-         normal(rng, 2, 3, 4), np.array([[0], [1]]), np.array([[2], [2]]), np.array([[0], [1]]),
-         normal(rng, 4, 4))],
-    covers=(), source="Joshi et al. 2020")
+register(
+    "models.SpanBoundaryHead",
+    lambda head, *inputs: head(*inputs),
+    lambda rng: [
+        call(
+            ready(SpanBoundaryHead(4, 4, Random(int(rng.integers(99))), 2, dtype=np.float64)),
+            normal(rng, 2, 3, 4),
+            np.array([[0], [1]]),
+            np.array([[2], [2]]),
+            np.array([[0], [1]]),
+            normal(rng, 4, 4),
+        )
+    ],
+    covers=(),
+    source="Joshi et al. 2020",
+)
 
 for _name in ("t5-small", "t5-v1.1-small", "bart-base", "mbart-large"):
     # ReLU has a kink wherever a hidden unit is near 0; the rest of T5 is the same with GELU.
-    register(f"models.Seq2Seq({_name})", lambda model, *ids, **masks: model(*ids, **masks), lambda rng, name=_name: [
-        call(small(name, rng, n_layer=1, **{"activation": "gelu"} if name == "t5-small" else {}), IDS, IDS[:, :2],
-             source_mask=MASK)],
-        order=1, reason=ONCE, covers=(), source="book section 1.2.3")
+    register(
+        f"models.Seq2Seq({_name})",
+        lambda model, *ids, **masks: model(*ids, **masks),
+        lambda rng, name=_name: [
+            call(
+                small(name, rng, n_layer=1, **{"activation": "gelu"} if name == "t5-small" else {}),
+                IDS,
+                IDS[:, :2],
+                source_mask=MASK,
+            )
+        ],
+        order=1,
+        reason=ONCE,
+        covers=(),
+        source="book section 1.2.3",
+    )
 
 ORDER = np.array([[2, 0, 1], [0, 2, 1]])
-register("models.XLNet", lambda model, ids, **options: model(ids, **options), lambda rng: [
-    call(small("xlnet-base", rng, n_layer=1), IDS, order=ORDER, segments=SEGMENTS),
-    call(small("xlnet-base", rng, n_layer=1), IDS, segments=SEGMENTS, mask=MASK)],
-    order=1, reason=ONCE, covers=(), source="Yang et al. 2019")
+register(
+    "models.XLNet",
+    lambda model, ids, **options: model(ids, **options),
+    lambda rng: [
+        call(small("xlnet-base", rng, n_layer=1), IDS, order=ORDER, segments=SEGMENTS),
+        call(small("xlnet-base", rng, n_layer=1), IDS, segments=SEGMENTS, mask=MASK),
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Yang et al. 2019",
+)
 
 
 def relative(module, content, query, order, segments):
     """Both streams of one attention."""
     (q, k, v), (g, _, _) = module.project(content), module.project(query)
-    waves, other = relative_waves(3, 4, order, content.dtype), (segments[:, :, None] != segments[:, None])[:, None]
+    waves = relative_waves(3, 4, order, content.dtype)
+    other = (segments[:, :, None] != segments[:, None])[:, None]
     see, strictly = (permutation_mask(order, strict)[:, None] for strict in (False, True))
     return module(q, k, v, waves, see, other), module(g, k, v, waves, strictly, other)
 
 
-register("nn.RelativeAttention", relative, lambda rng: [
-    call(ready(RelativeAttention(4, 2, Random(int(rng.integers(99))), dtype=np.float64)), normal(rng, 2, 3, 4),
-         normal(rng, 2, 3, 4), ORDER, SEGMENTS)],
-    covers=(), source="Yang et al. 2019; Dai et al. 2019")
+register(
+    "nn.RelativeAttention",
+    relative,
+    lambda rng: [
+        call(
+            ready(RelativeAttention(4, 2, Random(int(rng.integers(99))), dtype=np.float64)),
+            normal(rng, 2, 3, 4),
+            normal(rng, 2, 3, 4),
+            ORDER,
+            SEGMENTS,
+        )
+    ],
+    covers=(),
+    source="Yang et al. 2019; Dai et al. 2019",
+)

@@ -1,10 +1,12 @@
 """Encoders: BERT and its family   (book sections 1.2.2, 1.3; Devlin et al. 2019).
 
-Every position sees every other, so a hidden state stands for a token in its whole sentence. What is trained is the
-encoder with a head on top; what is used is the encoder. The members of the family differ in a few words of the
-configuration: segments or languages added to the embeddings, narrow embeddings, layers that share their weights.
-Read next: presets.py for what those words are, heads.py, seq2seq.py.
+Every position sees every other, so a hidden state stands for a token in its whole sentence. What is
+trained is the encoder with a head on top; what is used is the encoder. The members of the family
+differ in a few words of the configuration: segments or languages added to the embeddings, narrow
+embeddings, layers that share their weights. Read next: presets.py for what those words are,
+heads.py, seq2seq.py.
 """
+
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -37,44 +39,64 @@ HEADS = ("token", "token_plain", "replaced", None)
 class EncoderConfig:
     """What an encoder is made of; the defaults are BERT-base."""
 
-    vocab_size: int = 30522               # V
-    context: int = 512                    # longest sequence, in tokens
-    n_layer: int = 12                     # L
-    n_head: int = 12                      # H
-    d_model: int = 768                    # D
-    d_hidden: int | None = None           # F; 4 D if None
-    d_embed: int | None = None            # width of the embeddings; D if None, else a map leads up to D
-    segments: int = 2                     # kinds of segments, 0 for none
-    languages: int = 0                    # languages with an embedding of their own, 0 for none
-    first_position: int = 0               # row of the first token in the table of positions
-    layer_groups: int | None = None       # sets of layer weights; None: every layer its own, 1: all share one
-    norm_placement: str = "post"          # post: norm(x + F(x)), the embeddings are normed | pre: the output is
+    vocab_size: int = 30522  # V
+    context: int = 512  # longest sequence, in tokens
+    n_layer: int = 12  # L
+    n_head: int = 12  # H
+    d_model: int = 768  # D
+    d_hidden: int | None = None  # F; 4 D if None
+    d_embed: int | None = None  # width of the embeddings; D if None, else a map leads up to D
+    segments: int = 2  # kinds of segments, 0 for none
+    languages: int = 0  # languages with an embedding of their own, 0 for none
+    first_position: int = 0  # row of the first token in the table of positions
+    layer_groups: int | None = (
+        None  # sets of layer weights; None: every layer its own, 1: all share one
+    )
+    norm_placement: str = (
+        "post"  # post: norm(x + F(x)), the embeddings are normed | pre: the output is
+    )
     activation: str = "gelu"
-    head_activation: str | None = None    # of the head; as in the layers if None
+    head_activation: str | None = None  # of the head; as in the layers if None
     norm_eps: float = 1e-12
-    pooler: bool = True                   # tanh(h_0 W + b): one vector for the sequence
-    classes: int = 0                      # of a pair of sentences, told from the pooled vector: 2 for NSP and SOP
-    head: str | None = "token"            # token | token_plain | replaced | None
+    pooler: bool = True  # tanh(h_0 W + b): one vector for the sequence
+    classes: int = 0  # of a pair of sentences, told from the pooled vector: 2 for NSP and SOP
+    head: str | None = "token"  # token | token_plain | replaced | None
     dropout: float = 0.1
 
     def __post_init__(self):
-        for field, allowed in {"norm_placement": ("post", "pre"), "activation": (*ACTIVATIONS, *GATES), "head": HEADS}.items():
+        for field, allowed in {
+            "norm_placement": ("post", "pre"),
+            "activation": (*ACTIVATIONS, *GATES),
+            "head": HEADS,
+        }.items():
             if getattr(self, field) not in allowed:
-                raise ConfigError(f"EncoderConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(map(str, allowed))}")
+                raise ConfigError(
+                    f"EncoderConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(map(str, allowed))}"
+                )
         for field in ("vocab_size", "context", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
-                raise ConfigError(f"EncoderConfig: {field} = {getattr(self, field)} must be at least 1")
+                raise ConfigError(
+                    f"EncoderConfig: {field} = {getattr(self, field)} must be at least 1"
+                )
         if self.layer_groups is not None and not 1 <= self.layer_groups <= self.n_layer:
-            raise ConfigError(f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to n_layer = {self.n_layer}")
+            raise ConfigError(
+                f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to n_layer = {self.n_layer}"
+            )
         if self.classes and not self.pooler:
-            raise ConfigError(f"EncoderConfig: classes = {self.classes} are told from the pooled vector: set pooler")
+            raise ConfigError(
+                f"EncoderConfig: classes = {self.classes} are told from the pooled vector: set pooler"
+            )
 
 
 def encoder_block(config, rng, dtype):
     """One block in which every position sees every other."""
     c = config
-    attention = SelfAttention(c.d_model, c.n_head, rng, causal=False, dropout=c.dropout, dtype=dtype)
-    hidden = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, True, dtype=dtype)
+    attention = SelfAttention(
+        c.d_model, c.n_head, rng, causal=False, dropout=c.dropout, dtype=dtype
+    )
+    hidden = feed_forward(c.activation)(
+        c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, True, dtype=dtype
+    )
     norms = [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)]
     return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
@@ -83,8 +105,8 @@ class Encoder(Module):
     """Token ids in, a hidden state for every token out; and what the head makes of it.
 
     config  EncoderConfig
-    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are placeholders that take no
-            memory, to be replaced by published weights
+    seed    of the initial weights and of dropout; None: nothing is drawn and matrices are
+            placeholders that take no memory, to be replaced by published weights
     dtype   of the parameters: np.float32, or np.float64 for checks
     """
 
@@ -97,18 +119,22 @@ class Encoder(Module):
         self.positions = LearnedPositions(c.first_position + c.context, width, rng, dtype=dtype)
         self.segments = Embedding(c.segments, width, rng, dtype=dtype) if c.segments else None
         self.languages = Embedding(c.languages, width, rng, dtype=dtype) if c.languages else None
-        self.embedding_norm = LayerNorm(width, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "post" else None
+        self.embedding_norm = (
+            LayerNorm(width, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "post" else None
+        )
         self.widen = Linear(width, c.d_model, rng, dtype=dtype) if c.d_embed else None
         groups = c.layer_groups or c.n_layer
         blocks = [encoder_block(c, rng, dtype) for _ in range(groups)]
         self.blocks = [blocks[layer * groups // c.n_layer] for layer in range(c.n_layer)]
-        self.norm = LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "pre" else None
+        self.norm = (
+            LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "pre" else None
+        )
         self.pooler = Linear(c.d_model, c.d_model, rng, dtype=dtype) if c.pooler else None
         self.classifier = Linear(c.d_model, c.classes, rng, dtype=dtype) if c.classes else None
         self.head = self._new_head(rng, width, dtype)
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng                                                   # drawn from after initialization: dropout
+                module.rng = self.rng  # drawn from after initialization: dropout
 
     def _new_head(self, rng, width, dtype):
         c = self.config
@@ -117,10 +143,21 @@ class Encoder(Module):
             return None
         if c.head == "replaced":
             return ReplacedHead(c.d_model, rng, activation, dtype)
-        return TokenHead(c.d_model, width, c.vocab_size, rng, activation, c.norm_eps, c.head == "token_plain", dtype)
+        return TokenHead(
+            c.d_model,
+            width,
+            c.vocab_size,
+            rng,
+            activation,
+            c.norm_eps,
+            c.head == "token_plain",
+            dtype,
+        )
 
     def __call__(self, ids, segments=None, mask=None, languages=None, positions=None):
-        """What the head says: logits of every token (B, T, V), or of its being replaced (B, T); arguments as in layers()."""
+        """What the head says: logits of every token (B, T, V), or of its being replaced (B, T);
+        arguments as in layers().
+        """
         return self.logits(self.hidden(ids, segments, mask, languages, positions))
 
     def layers(self, ids, segments=None, mask=None, languages=None, positions=None):
@@ -128,10 +165,11 @@ class Encoder(Module):
 
         ids        (B, T) integers
         segments   (B, T) integers, 0 for the first sentence, 1 for the second; all 0 by default   (book eq. 1.20)
-        mask       bool, True = visible: (B, T) which positions hold a token; or (1|B, T, T) which sees which
+        mask       bool, True = visible: (B, T) which positions hold a token; or (1|B, T, T) which
+                   sees which
         languages  (B, T) integers, or one for all, where the model has languages
-        positions  (T,) or (B, T) integers from 0; by default counted from each row's first token, for models whose
-                   first_position is not 0 over tokens alone
+        positions  (T,) or (B, T) integers from 0; by default counted from each row's first token,
+                   for models whose first_position is not 0 over tokens alone
         yields     L + 1 Tensors (of a pre-norm model the last is normed)
         raises     ShapeError if the sequence is longer than the context
         """
@@ -139,7 +177,7 @@ class Encoder(Module):
         x = self.embed(ids, segments, mask, languages, positions)
         yield x
         if mask is not None:
-            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]             # (B, 1, 1|T, T)
+            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]  # (B, 1, 1|T, T)
         for i, block in enumerate(self.blocks):
             x = block(x, mask=mask)
             yield x if self.norm is None or i < len(self.blocks) - 1 else self.norm(x)
@@ -149,30 +187,44 @@ class Encoder(Module):
         return deque(self.layers(ids, segments, mask, languages, positions), maxlen=1)[0]
 
     def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
-        """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20). Returns (B, T, D)."""
+        """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20).
+        Returns (B, T, D).
+        """
         c, T = self.config, ids.shape[-1]
         mask = checked_mask(mask, ids)
         if positions is None:
             if T > c.context:
-                raise ShapeError(f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input")
+                raise ShapeError(
+                    f"Encoder: {T} tokens do not fit the context of {c.context}: shorten the input"
+                )
             positions = columns_of_tokens(ids, mask)
             if c.first_position and mask is not None and mask.ndim == 2:
-                positions = np.cumsum(mask, axis=-1) * mask - 1                         # the row before the first is padding's
-        x = self.positions(self.tokens(ids), positions + c.first_position)              # (B, T) -> (B, T, E)
+                positions = (
+                    np.cumsum(mask, axis=-1) * mask - 1
+                )  # the row before the first is padding's
+        x = self.positions(self.tokens(ids), positions + c.first_position)  # (B, T) -> (B, T, E)
         if self.segments is not None:
             x = x + self.segments(np.zeros_like(ids) if segments is None else segments)
         if self.languages is not None:
             if languages is None:
-                raise ConfigError(f"Encoder: this model has {c.languages} languages: say which with languages=")
+                raise ConfigError(
+                    f"Encoder: this model has {c.languages} languages: say which with languages="
+                )
             x = x + self.languages(np.zeros_like(ids) + languages)
-        x = x if self.embedding_norm is None else self.embedding_norm(x)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
         x = dropout(x, c.dropout if self.training else 0.0, self.rng)
-        return x if self.widen is None else self.widen(x)                               # (B, T, E) -> (B, T, D)
+        # (B, T, E) -> (B, T, D)
+        if self.widen is None:
+            return x
+        return self.widen(x)
 
     def logits(self, h):
         """What the head makes of hidden states (B, T, D)   (book eq. 1.9)."""
         if self.head is None:
-            raise ConfigError("Encoder: this model has no head: use hidden(), or set head in its configuration")
+            raise ConfigError(
+                "Encoder: this model has no head: use hidden(), or set head in its configuration"
+            )
         return self.head(h, self.tokens.weight)
 
     def pool(self, h):
@@ -180,13 +232,19 @@ class Encoder(Module):
         if self.pooler is None:
             raise ConfigError("Encoder: this model has no pooler: take h[:, 0] or the mean of h")
         if h.shape[1] == 0:
-            raise ShapeError(f"Encoder: hidden states {h.shape} are of no token, so there is no first one to pool")
+            raise ShapeError(
+                f"Encoder: hidden states {h.shape} are of no token, so there is no first one to pool"
+            )
         return tanh(self.pooler(h[:, 0]))
 
     def pair_logits(self, h):
-        """Logits of the classes of a pair of sentences, (B, T, D) -> (B, classes)   (book eq. 1.19)."""
+        """Logits of the classes of a pair of sentences, (B, T, D) -> (B, classes)   (book eq.
+        1.19).
+        """
         if self.classifier is None:
-            raise ConfigError("Encoder: this model tells no classes: set classes in its configuration")
+            raise ConfigError(
+                "Encoder: this model tells no classes: set classes in its configuration"
+            )
         return self.classifier(self.pool(h))
 
     def to(self, device):
@@ -196,29 +254,40 @@ class Encoder(Module):
 
 
 def checked_mask(mask, ids):
-    """A mask as layers() takes it, (B, T) or (1|B, T, T) for ids (B, T); None for None. Raises DtypeError, ShapeError."""
+    """A mask as layers() takes it, (B, T) or (1|B, T, T) for ids (B, T); None for None. Raises
+    DtypeError, ShapeError.
+    """
     mask, (B, T) = bool_mask(mask, "Encoder", bias=None), ids.shape
     if mask is not None and mask.shape not in ((B, T), (B, T, T), (1, T, T)):
-        raise ShapeError(f"Encoder: a mask of shape {mask.shape} for ids {ids.shape}: give (B, T), which positions hold a "
-                         "token, or (1|B, T, T), which sees which")
+        raise ShapeError(
+            f"Encoder: a mask of shape {mask.shape} for ids {ids.shape}: give (B, T), which positions hold a "
+            "token, or (1|B, T, T), which sees which"
+        )
     return mask
 
 
 def without_head(model):
-    """The encoder that is left when pre-training is done: the same weights, not copied, without heads   (book section 1.2.2)."""
+    """The encoder that is left when pre-training is done: the same weights, not copied, without
+    heads   (book section 1.2.2).
+    """
     bare = Encoder.__new__(Encoder)
-    vars(bare).update(vars(model), head=None, classifier=None, config=replace(model.config, head=None, classes=0))
+    vars(bare).update(
+        vars(model), head=None, classifier=None, config=replace(model.config, head=None, classes=0)
+    )
     return bare
 
 
 def distilled(teacher, keep=None, seed=0):
-    """A DistilBERT: some layers of the teacher, no segments, no pooler; it starts from the teacher's weights (copies)
+    """A DistilBERT: some layers of the teacher, no segments, no pooler; it starts from the
+    teacher's weights (copies)
 
     keep     the teacher's layers, in order; every other one by default   (Sanh et al. 2019)
     returns  Encoder
     """
     keep = list(range(0, teacher.config.n_layer, 2) if keep is None else keep)
-    config = replace(teacher.config, n_layer=len(keep), segments=0, pooler=False, classes=0, layer_groups=None)
+    config = replace(
+        teacher.config, n_layer=len(keep), segments=0, pooler=False, classes=0, layer_groups=None
+    )
     student = Encoder(config, seed, teacher.tokens.weight.dtype)
     for part in ("tokens", "positions", "languages", "embedding_norm", "widen", "norm", "head"):
         if getattr(student, part) is not None:
@@ -229,22 +298,29 @@ def distilled(teacher, keep=None, seed=0):
 
 
 class Electra(Module):
-    """A small generator that fills masks, and the discriminator that is wanted   (Clark et al. 2020; book section 1.2.2.3)
+    """A small generator that fills masks, and the discriminator that is wanted (Clark et al. 2020;
+    book section 1.2.2.3)
 
     The two share their tables of tokens, positions and segments.
 
-    discriminator, generator  EncoderConfigs with heads "replaced" and "token" and embeddings of one width
+    discriminator, generator  EncoderConfigs with heads "replaced" and "token" and embeddings of one
+                              width
     """
 
     def __init__(self, discriminator, generator, seed=0, dtype=np.float32):
         if discriminator.head != "replaced" or generator.head != "token":
-            raise ConfigError(f"Electra: heads {discriminator.head!r} and {generator.head!r}: they must be 'replaced' and 'token'")
-        self.discriminator, self.generator = Encoder(discriminator, seed, dtype), Encoder(generator, seed + 1, dtype)
+            raise ConfigError(
+                f"Electra: heads {discriminator.head!r} and {generator.head!r}: they must be 'replaced' and 'token'"
+            )
+        self.discriminator = Encoder(discriminator, seed, dtype)
+        self.generator = Encoder(generator, seed + 1, dtype)
         for part in ("tokens", "positions", "segments"):
             mine, others = getattr(self.discriminator, part), getattr(self.generator, part)
             shapes = [[p.shape for p in m.parameters()] if m else None for m in (mine, others)]
             if shapes[0] != shapes[1]:
-                raise ConfigError(f"Electra: tables of {part} have shapes {shapes[0]} and {shapes[1]}; they must agree")
+                raise ConfigError(
+                    f"Electra: tables of {part} have shapes {shapes[0]} and {shapes[1]}; they must agree"
+                )
             setattr(self.generator, part, mine)
 
     def to(self, device):

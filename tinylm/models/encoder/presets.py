@@ -1,11 +1,13 @@
-"""The families of encoders and encoder-decoders, each as its differences from BERT-base, BART-base and XLNet-base
-(book sections 1.2, 1.3).
+"""The families of encoders and encoder-decoders, each as its differences from BERT-base, BART-base
+and XLNet-base (book sections 1.2, 1.3).
 
-Each encoder has the head it was trained with, so that its count is that of the whole pre-trained model; what is
-published is often the count without heads (`preset(name, head=None, classes=0)`: 109,482,240 for BERT-base). Sizes are
-recalled from the published configurations; tests hold the counts against Hugging Face's classes.
-Read next: encoder.py, seq2seq.py, xlnet.py, which read these words.
+Each encoder has the head it was trained with, so that its count is that of the whole pre-trained
+model; what is published is often the count without heads (`preset(name, head=None, classes=0)`:
+109,482,240 for BERT-base). Sizes are recalled from the published configurations; tests hold the
+counts against Hugging Face's classes. Read next: encoder.py, seq2seq.py, xlnet.py, which read these
+words.
 """
+
 import dataclasses
 import difflib
 
@@ -14,6 +16,7 @@ from tinylm.models.encoder.encoder import Electra, Encoder, EncoderConfig
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 
+# fmt: off
 # What the families have in common, as differences from the defaults.
 ROBERTA = dict(vocab_size=50265, segments=1, first_position=2, norm_eps=1e-5)           # no second sentence: no NSP
 XLMR = ROBERTA | dict(vocab_size=250002)
@@ -27,6 +30,7 @@ T5 = dict(vocab_size=32128, context=None, norm="rms", norm_placement="pre", norm
 T511 = T5 | dict(activation="geglu_tanh", tied=False)
 BART = dict(first_position=2, start=2)
 MBART = BART | dict(vocab_size=250027, norm_placement="pre")
+# fmt: on
 
 
 def _sizes(n_layer, d_model, n_head, d_hidden=None, **others):
@@ -35,7 +39,9 @@ def _sizes(n_layer, d_model, n_head, d_hidden=None, **others):
 
 def _t5(*sizes, **others):
     made = _sizes(*sizes) | others
-    return T5 | made | dict(logit_scale=made["d_model"] ** -0.5)                        # the tied table has entries of size 1
+    return (
+        T5 | made | dict(logit_scale=made["d_model"] ** -0.5)
+    )  # the tied table has entries of size 1
 
 
 def _mbart(*sizes):
@@ -43,6 +49,7 @@ def _mbart(*sizes):
     return MBART | made | dict(embedding_scale=made["d_model"] ** 0.5)
 
 
+# fmt: off
 #                                                             L     D     H     F
 ENCODERS = {
     "bert-base-uncased": dict(classes=2),                                               # classes: NSP
@@ -108,6 +115,7 @@ NOTES = {
     "mass": "sizes of the paper (section 4.1); its heads and positions from its code",
     "xlnet": "two streams, relative positions and segments",
 }
+# fmt: on
 
 
 def preset(name, **changes):
@@ -126,27 +134,44 @@ def preset(name, **changes):
 
 
 def build(config, seed=0, **options):
-    """The model of a configuration of any of the three kinds; seed None: placeholders for published weights."""
+    """The model of a configuration of any of the three kinds; seed None: placeholders for published
+    weights.
+    """
     kind = {EncoderConfig: Encoder, Seq2SeqConfig: Seq2Seq, XLNetConfig: XLNet}[type(config)]
     return kind(config, seed, **options)
 
 
 def electra_pair(name, seed=0, **changes):
-    """Discriminator and generator with shared tables; name of ELECTRA_PAIRS, changes as in preset. Returns Electra."""
+    """Discriminator and generator with shared tables; name of ELECTRA_PAIRS, changes as in preset.
+    Returns Electra.
+    """
     if name not in ELECTRA_PAIRS:
         raise ConfigError(f"electra_pair: no pair {name!r}; there are {', '.join(ELECTRA_PAIRS)}")
     return Electra(preset(name, **changes), preset(ELECTRA_PAIRS[name], **changes), seed)
 
 
 def tiny(name, **changes):
-    """A model of the same parts in sizes for tests: about 10^4 parameters. Returns its configuration."""
+    """A model of the same parts in sizes for tests: about 10^4 parameters. Returns its
+    configuration.
+    """
     c = preset(name)
     sizes = dict(vocab_size=31, n_layer=2, n_head=4, d_model=16, d_hidden=24)
     if isinstance(c, EncoderConfig):
-        sizes |= dict(context=16, d_embed=c.d_embed and 6, languages=min(c.languages, 3), layer_groups=c.layer_groups)
+        sizes |= dict(
+            context=16,
+            d_embed=c.d_embed and 6,
+            languages=min(c.languages, 3),
+            layer_groups=c.layer_groups,
+        )
     if isinstance(c, Seq2SeqConfig):
-        sizes |= dict(context=c.context and 16, head_width=c.head_width and 6, buckets=6, max_distance=8,
-                      embedding_scale=4.0 if c.embedding_scale != 1 else 1.0, logit_scale=0.25 if c.logit_scale != 1 else 1.0)
+        sizes |= dict(
+            context=c.context and 16,
+            head_width=c.head_width and 6,
+            buckets=6,
+            max_distance=8,
+            embedding_scale=4.0 if c.embedding_scale != 1 else 1.0,
+            logit_scale=0.25 if c.logit_scale != 1 else 1.0,
+        )
     return dataclasses.replace(c, **sizes | changes)
 
 

@@ -1,10 +1,11 @@
 """Encoder-decoders: T5, BART, mBART, MASS   (book section 1.2.3; Vaswani et al. 2017).
 
-The encoder reads the whole source, every position seeing every other; the decoder writes the target from left to
-right, each token seeing the tokens before it and, by cross-attention, all of the source. T5 and BART share this and
-differ in their parts: where norms stand, how positions are told, what scales what.
-Read next: presets.py; generate/protocol/conditional.py, which decodes.
+The encoder reads the whole source, every position seeing every other; the decoder writes the target
+from left to right, each token seeing the tokens before it and, by cross-attention, all of the
+source. T5 and BART share this and differ in their parts: where norms stand, how positions are told,
+what scales what. Read next: presets.py; generate/protocol/conditional.py, which decodes.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,40 +37,52 @@ from tinylm.nn.position.learned import columns_of_tokens
 class Seq2SeqConfig:
     """What an encoder-decoder is made of; the defaults are BART-base."""
 
-    vocab_size: int = 50265               # V
-    context: int | None = 1024            # longest source and longest target, in tokens; None: any length (t5 positions)
-    n_layer: int = 6                      # L of the encoder
-    n_decoder_layer: int | None = None    # L of the decoder; as the encoder if None
-    n_head: int = 12                      # H
-    d_model: int = 768                    # D
-    d_hidden: int | None = None           # F; 4 D if None
-    head_width: int | None = None         # K; D / H if None
-    norm: str = "layer"                   # layer | rms
-    norm_placement: str = "post"          # post: norm(x + F(x)) | pre: x + F(norm(x)), and the output is normed
+    vocab_size: int = 50265  # V
+    context: int | None = (
+        1024  # longest source and longest target, in tokens; None: any length (t5 positions)
+    )
+    n_layer: int = 6  # L of the encoder
+    n_decoder_layer: int | None = None  # L of the decoder; as the encoder if None
+    n_head: int = 12  # H
+    d_model: int = 768  # D
+    d_hidden: int | None = None  # F; 4 D if None
+    head_width: int | None = None  # K; D / H if None
+    norm: str = "layer"  # layer | rms
+    norm_placement: str = (
+        "post"  # post: norm(x + F(x)) | pre: x + F(norm(x)), and the output is normed
+    )
     norm_eps: float = 1e-5
     embedding_norm: bool = True
     activation: str = "gelu"
-    positions: str = "learned"            # learned | t5: a bias of the scores, shared by all layers of a side
-    first_position: int = 0               # row of the first token in the table of positions
-    buckets: int = 32                     # of the t5 bias
+    positions: str = "learned"  # learned | t5: a bias of the scores, shared by all layers of a side
+    first_position: int = 0  # row of the first token in the table of positions
+    buckets: int = 32  # of the t5 bias
     max_distance: int = 128
-    bias: bool = True                     # in linear maps and layer norms
+    bias: bool = True  # in linear maps and layer norms
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None, T5 1
-    embedding_scale: float = 1.0          # times the token embeddings, not the tied output weights
-    logit_scale: float = 1.0              # times the hidden states before the output weights
-    embedding_std: float = INIT_STD       # of the initial token embeddings
-    tied: bool = True                     # output weights are the embedding table
-    start: int = 0                        # the token that every target begins with
+    embedding_scale: float = 1.0  # times the token embeddings, not the tied output weights
+    logit_scale: float = 1.0  # times the hidden states before the output weights
+    embedding_std: float = INIT_STD  # of the initial token embeddings
+    tied: bool = True  # output weights are the embedding table
+    start: int = 0  # the token that every target begins with
     dropout: float = 0.1
 
     def __post_init__(self):
-        for field, allowed in {"norm": NORMS, "norm_placement": ("post", "pre"), "activation": (*ACTIVATIONS, *GATES),
-                               "positions": ("learned", "t5")}.items():
+        for field, allowed in {
+            "norm": NORMS,
+            "norm_placement": ("post", "pre"),
+            "activation": (*ACTIVATIONS, *GATES),
+            "positions": ("learned", "t5"),
+        }.items():
             if getattr(self, field) not in allowed:
-                raise ConfigError(f"Seq2SeqConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(allowed)}")
+                raise ConfigError(
+                    f"Seq2SeqConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(allowed)}"
+                )
         for field in ("vocab_size", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
-                raise ConfigError(f"Seq2SeqConfig: {field} = {getattr(self, field)} must be at least 1")
+                raise ConfigError(
+                    f"Seq2SeqConfig: {field} = {getattr(self, field)} must be at least 1"
+                )
         if self.positions == "learned" and not self.context:
             raise ConfigError("Seq2SeqConfig: learned positions need a context: how many there are")
 
@@ -89,7 +102,8 @@ class Seq2SeqConfig:
 
 
 class Stack(Module):
-    """One side of the model: positions, blocks, and the norms before and after. Two of these are the whole.
+    """One side of the model: positions, blocks, and the norms before and after. Two of these are
+    the whole.
 
     decoder  True: causal, with cross-attention in every block
     """
@@ -97,22 +111,43 @@ class Stack(Module):
     def __init__(self, config, rng, dtype, decoder):
         c = self.config = config
         learned = c.positions == "learned"
-        self.positions = LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype) if learned else None
-        self.bias = None if learned else T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype)
+        self.positions = (
+            LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype)
+            if learned
+            else None
+        )
+        self.bias = (
+            None
+            if learned
+            else T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype)
+        )
         self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
-        self.blocks = [self._block(rng, dtype, decoder) for _ in range(c.decoder_layers if decoder else c.n_layer)]
+        self.blocks = [
+            self._block(rng, dtype, decoder)
+            for _ in range(c.decoder_layers if decoder else c.n_layer)
+        ]
         self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None
 
     def _block(self, rng, dtype, decoder):
         c = self.config
-        shared = {"width": c.head_width, "bias": c.bias, "scale": c.attention_scale, "dropout": c.dropout, "dtype": dtype}
+        shared = {
+            "width": c.head_width,
+            "bias": c.bias,
+            "scale": c.attention_scale,
+            "dropout": c.dropout,
+            "dtype": dtype,
+        }
         attention = SelfAttention(c.d_model, c.n_head, rng, causal=decoder, **shared)
         cross = CrossAttention(c.d_model, c.n_head, rng, **shared) if decoder else None
-        hidden = feed_forward(c.activation)(c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype)
+        hidden = feed_forward(c.activation)(
+            c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype
+        )
         norms = [c.new_norm(dtype) for _ in range(3 if decoder else 2)]
         return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
 
-    def __call__(self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None):
+    def __call__(
+        self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None
+    ):
         """Run the blocks.
 
         x          (B, T, D) token embeddings; rng of dropout
@@ -126,21 +161,27 @@ class Stack(Module):
         if self.positions is not None:
             if positions is None:
                 if past + T > c.context:
-                    raise ShapeError(f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: shorten the input")
+                    raise ShapeError(
+                        f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: shorten the input"
+                    )
                 positions = columns[past:]
             x = self.positions(x, positions + c.first_position)
-        x = x if self.embedding_norm is None else self.embedding_norm(x)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
         x = dropout(x, c.dropout if self.training else 0.0, rng)
         # Distances are those between columns: padding in front does not change them.
-        bias = None if self.bias is None else self.bias(columns[past:], columns)        # (H, T, S)
+        bias = None if self.bias is None else self.bias(columns[past:], columns)  # (H, T, S)
         for layer, block in enumerate(self.blocks):
             met = memory[layer] if isinstance(memory, list) else memory
             x = block(x, met, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
-        return x if self.norm is None else self.norm(x)
+        if self.norm is None:
+            return x
+        return self.norm(x)
 
 
 class Seq2Seq(Module):
-    """Pr(target | source): a source and the target so far in, logits of every next target token out.
+    """Pr(target | source): a source and the target so far in, logits of every next target token
+    out.
 
     config, seed, dtype  as in Encoder; config is a Seq2SeqConfig
     """
@@ -151,10 +192,12 @@ class Seq2Seq(Module):
         self.rng = Random(seed or 0, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, c.embedding_std, dtype)
         self.encoder, self.decoder = (Stack(c, rng, dtype, decoder) for decoder in (False, True))
-        self.head = None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
+        self.head = (
+            None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
+        )
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng                                                   # drawn from after initialization: dropout
+                module.rng = self.rng  # drawn from after initialization: dropout
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of every next token of the target   (book eq. 1.15)
@@ -165,14 +208,20 @@ class Seq2Seq(Module):
         """
         memory = self.encode(source, source_mask)
         positions = places(target, target_mask)
-        return self.logits(self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask)))
+        return self.logits(
+            self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask))
+        )
 
     def encode(self, source, mask=None):
         """The memory of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""
-        return self.encoder(self.embed(source), self.rng, positions=places(source, mask), mask=wide(mask))
+        return self.encoder(
+            self.embed(source), self.rng, positions=places(source, mask), mask=wide(mask)
+        )
 
     def memory_pairs(self, memory):
-        """Keys and values of the memory for every decoder layer: what a decoding computes once. A list of pairs (B, H, S, K)."""
+        """Keys and values of the memory for every decoder layer: what a decoding computes once. A
+        list of pairs (B, H, S, K).
+        """
         return [block.cross.keys_values(memory) for block in self.decoder.blocks]
 
     def decode(self, target, memory, memory_mask=None, cache=None, positions=None, mask=None):
@@ -180,22 +229,30 @@ class Seq2Seq(Module):
 
         target       (B, T) integers; with a cache only the new ones
         memory       what encode returned, or memory_pairs of it;  memory_mask (B, S) bool, True for tokens
-        cache        keys and values of earlier target tokens (generate/cache/key_value.py); these are appended
+        cache        keys and values of earlier target tokens (generate/cache/key_value.py); these
+                     are appended
         positions    (T,) or (B, T);  mask bool that broadcasts to (B, H, T, past + T), on top of the causal mask
         returns      (B, T, D)
         """
         past = 0 if cache is None else cache.length
-        return self.decoder(self.embed(target), self.rng, past, positions, mask, memory, wide(memory_mask), cache)
+        return self.decoder(
+            self.embed(target), self.rng, past, positions, mask, memory, wide(memory_mask), cache
+        )
 
     def embed(self, ids):
         """Token embeddings, scaled: (B, T) -> (B, T, D)."""
         x = self.tokens(ids)
-        return x if self.config.embedding_scale == 1 else x * self.config.embedding_scale
+        if self.config.embedding_scale == 1:
+            return x
+        return x * self.config.embedding_scale
 
     def logits(self, h):
         """The output layer: (B, T, D) -> (B, T, V)."""
-        h = h if self.config.logit_scale == 1 else h * self.config.logit_scale
-        return unembedding(h, self.tokens.weight) if self.head is None else linear(h, self.head)
+        if self.config.logit_scale != 1:
+            h = h * self.config.logit_scale
+        if self.head is None:
+            return unembedding(h, self.tokens.weight)
+        return linear(h, self.head)
 
     def to(self, device):
         """Move parameters and the dropout stream to a device. Returns the model."""
@@ -204,9 +261,13 @@ class Seq2Seq(Module):
 
 
 def places(ids, mask):
-    """Positions of (B, T) ids where padding in front moves tokens; None where they are counted from the first column."""
+    """Positions of (B, T) ids where padding in front moves tokens; None where they are counted from
+    the first column.
+    """
     positions = columns_of_tokens(ids, bool_mask(mask, "Seq2Seq", bias=None, shape=ids.shape))
-    return positions if positions.ndim == 2 else None
+    if positions.ndim == 2:
+        return positions
+    return None
 
 
 def wide(mask):
@@ -214,4 +275,6 @@ def wide(mask):
     mask = bool_mask(mask, "Seq2Seq", bias=None)
     if mask is not None and mask.ndim != 2:
         raise ShapeError(f"Seq2Seq: a mask of shape {mask.shape}: give (B, S), True for tokens")
-    return None if mask is None else mask[:, None, None, :]
+    if mask is None:
+        return None
+    return mask[:, None, None, :]

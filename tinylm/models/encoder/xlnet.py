@@ -1,9 +1,12 @@
-"""XLNet: tokens predicted in every order, from both sides at once   (Yang et al. 2019; book section 1.2.2.2).
+"""XLNet: tokens predicted in every order, from both sides at once   (Yang et al. 2019; book section
+1.2.2.2).
 
-An encoder that is trained like a language model: Pr(x) is a product over any order of the positions, so that a token
-is predicted from tokens on its left and right, and no [MASK] is ever read. Special here: two streams
-(nn/attention/two_stream.py), relative positions, and relative segments. Read next: pretrain/, which draws the orders.
+An encoder that is trained like a language model: Pr(x) is a product over any order of the
+positions, so that a token is predicted from tokens on its left and right, and no [MASK] is ever
+read. Special here: two streams (nn/attention/two_stream.py), relative positions, and relative
+segments. Read next: pretrain/, which draws the orders.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,26 +28,31 @@ from tinylm.nn.attention.two_stream import (
 class XLNetConfig:
     """What an XLNet is made of; the defaults are XLNet-base."""
 
-    vocab_size: int = 32000               # V
-    n_layer: int = 12                     # L
-    n_head: int = 12                      # H
-    d_model: int = 768                    # D
-    d_hidden: int | None = None           # F; 4 D if None
-    segments: bool = True                 # tell tokens of the same segment from those of others
+    vocab_size: int = 32000  # V
+    n_layer: int = 12  # L
+    n_head: int = 12  # H
+    d_model: int = 768  # D
+    d_hidden: int | None = None  # F; 4 D if None
+    segments: bool = True  # tell tokens of the same segment from those of others
     activation: str = "gelu"
     norm_eps: float = 1e-12
     dropout: float = 0.1
 
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"XLNetConfig: activation = {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
+            raise ConfigError(
+                f"XLNetConfig: activation = {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
+            )
         for field in ("vocab_size", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
-                raise ConfigError(f"XLNetConfig: {field} = {getattr(self, field)} must be at least 1")
+                raise ConfigError(
+                    f"XLNetConfig: {field} = {getattr(self, field)} must be at least 1"
+                )
 
 
 class XLNet(Module):
-    """Token ids in, a hidden state for every token out; with an order, a prediction of every token from those before it.
+    """Token ids in, a hidden state for every token out; with an order, a prediction of every token
+    from those before it.
 
     config, seed, dtype  as in Encoder; config is an XLNetConfig
     """
@@ -54,12 +62,14 @@ class XLNet(Module):
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
-        self.nobody = normal_parameter((c.d_model,), rng, 0.02, dtype)                  # a query before it has read anything
+        self.nobody = normal_parameter(
+            (c.d_model,), rng, 0.02, dtype
+        )  # a query before it has read anything
         self.blocks = [self._block(rng, dtype) for _ in range(c.n_layer)]
         self.bias = Tensor(np.zeros(c.vocab_size, dtype), requires_grad=True)
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng                                                   # drawn from after initialization: dropout
+                module.rng = self.rng  # drawn from after initialization: dropout
 
     def _block(self, rng, dtype):
         c = self.config
@@ -71,15 +81,17 @@ class XLNet(Module):
     def __call__(self, ids, order=None, segments=None, mask=None):
         """Logits of the token at every position, (B, T, V).
 
-        order    the predictions of the query stream: what each token is, given those before it in the order.
-                 None: logits of the content stream, which has seen the tokens themselves
+        order    the predictions of the query stream: what each token is, given those before it in
+                 the order. None: logits of the content stream, which has seen the tokens themselves
         others   as in streams()
         """
         content, query = self.streams(ids, order, segments, mask)
         return self.logits(content if query is None else query)
 
     def hidden(self, ids, segments=None, mask=None):
-        """The content stream when everything sees everything: what is used after pre-training, (B, T, D)."""
+        """The content stream when everything sees everything: what is used after pre-training, (B,
+        T, D).
+        """
         return self.streams(ids, None, segments, mask)[0]
 
     def streams(self, ids, order=None, segments=None, mask=None):
@@ -91,27 +103,34 @@ class XLNet(Module):
         mask      (B, T) bool, True for tokens; None if all are
         returns   content (B, T, D), query (B, T, D) or None without an order
         """
-        c, (B, T), mask = self.config, ids.shape, bool_mask(mask, "XLNet", bias=None, shape=ids.shape)
+        c, (B, T), mask = (
+            self.config,
+            ids.shape,
+            bool_mask(mask, "XLNet", bias=None, shape=ids.shape),
+        )
         p = c.dropout if self.training else 0.0
-        content = dropout(self.tokens(ids), p, self.rng)                                # (B, T) -> (B, T, D)
+        content = dropout(self.tokens(ids), p, self.rng)  # (B, T) -> (B, T, D)
         query, visible, strictly = None, None, None
         if order is not None:
             query = dropout(broadcast_to(self.nobody, (B, T, c.d_model)), p, self.rng)
             visible, strictly = (permutation_mask(order, strict) for strict in (False, True))
-            visible, strictly = (m[..., None, :, :] for m in (visible, strictly))       # (B, 1, T, T), or (1, T, T)
+            visible, strictly = (
+                m[..., None, :, :] for m in (visible, strictly)
+            )  # (B, 1, T, T), or (1, T, T)
         if mask is not None:
             mask = np.broadcast_to(mask, (B, T))
             tokens = mask[:, None, None, :]
             columns = np.arange(T, like=ids)
-            own = columns[:, None] == columns                                           # padding sees itself: no row is empty
+            own = columns[:, None] == columns  # padding sees itself: no row is empty
             visible = tokens | own if visible is None else visible & (tokens | own)
             strictly = None if strictly is None else strictly & tokens
         other = None
         if c.segments:
-            segments = np.zeros_like(ids) if segments is None else segments
-            other = (segments[:, :, None] != segments[:, None, :])[:, None]             # (B, 1, T, T)
+            if segments is None:
+                segments = np.zeros_like(ids)
+            other = (segments[:, :, None] != segments[:, None, :])[:, None]  # (B, 1, T, T)
         waves = Tensor(relative_waves(T, c.d_model, ids, content.dtype))
-        with self.rng.rows(0, len(waves)):                  # shared by all sequences: the same on every worker
+        with self.rng.rows(0, len(waves)):  # shared by all sequences: the same on every worker
             waves = dropout(waves, p, self.rng)
         for block in self.blocks:
             content, query = block(content, query, waves, visible, strictly, other)

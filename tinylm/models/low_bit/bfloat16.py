@@ -1,10 +1,11 @@
 """bfloat16: the upper half of a float32, the number most language models are published in.
 
-It has float32's 8 bits of exponent and 7 of its 23 bits of mantissa, so widening is a shift by 16 bits and exact, and
-narrowing is rounding, to nearest with ties to even as the hardware does. NumPy has no such type: here a bfloat16 is
-the uint16 of its bits. Book section 2.3.2 (low-precision implementation). Read next:
-`published/formats/mapped.py`, which reads files.
+It has float32's 8 bits of exponent and 7 of its 23 bits of mantissa, so widening is a shift by 16
+bits and exact, and narrowing is rounding, to nearest with ties to even as the hardware does. NumPy
+has no such type: here a bfloat16 is the uint16 of its bits. Book section 2.3.2 (low-precision
+implementation). Read next: `published/formats/mapped.py`, which reads files.
 """
+
 import numpy as np
 
 
@@ -22,17 +23,22 @@ def narrow(values):
     """The bits of the nearest bfloat16 of each float32; ties go to the even one.
 
     values   (...) float32
-    returns  (...) uint16. What is beyond the largest bfloat16 by half a step or more becomes infinite; not-a-number stays one
+    returns  (...) uint16. What is beyond the largest bfloat16 by half a step or more becomes
+             infinite; not-a-number stays one
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    # Adding just under half of the last place kept, plus 1 if that place is odd, carries into it exactly when rounding
-    # to nearest even goes up. The carry may ripple into the exponent, which is right: the mantissa is then 0.
+    # Adding just under half of the last place kept, plus 1 if that place is odd, carries into it
+    # exactly when rounding to nearest even goes up. The carry may ripple into the exponent, which
+    # is right: the mantissa is then 0.
     rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
-    # The carry could turn a NaN into an infinity or zero; a NaN keeps its upper bits, and one of the mantissa is set.
+    # The carry could turn a NaN into an infinity or zero; a NaN keeps its upper bits, and one of
+    # the mantissa is set.
     nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
     return np.where(nan, bits >> np.uint32(16) | np.uint32(0x40), rounded).astype(np.uint16)
 
 
 def simulate(values):
-    """`values` as a bfloat16 would hold them, in float32: what a bfloat16 computation loses, without its speed."""
+    """`values` as a bfloat16 would hold them, in float32: what a bfloat16 computation loses,
+    without its speed.
+    """
     return widen(narrow(values)).reshape(np.shape(values))

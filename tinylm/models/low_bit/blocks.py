@@ -1,11 +1,13 @@
 """Quantized blocks: 32 or 256 weights share a scale, and each keeps 4 to 8 bits.
 
-Every format of GGUF here is an affine code: weight = scale * code + offset, with one scale (and one offset, or none) for
-each group of 16 or 32 neighbors in a row. The formats differ only in how codes, scales and offsets are packed
-into bytes, so each is one function `bytes -> (codes, scale, offset)`, and dequantizing is one line for all.
-"Q4_0" reads: 4 bits, symmetric; a final 1: with an offset; K: 256 weights whose group scales are quantized in turn
-(ggml-quants.c of llama.cpp defines them). Book section 2.3.2. Read next: `quantized.py`, which multiplies with them.
+Every format of GGUF here is an affine code: weight = scale * code + offset, with one scale (and one
+offset, or none) for each group of 16 or 32 neighbors in a row. The formats differ only in how
+codes, scales and offsets are packed into bytes, so each is one function `bytes -> (codes, scale,
+offset)`, and dequantizing is one line for all. "Q4_0" reads: 4 bits, symmetric; a final 1: with an
+offset; K: 256 weights whose group scales are quantized in turn (ggml-quants.c of llama.cpp defines
+them). Book section 2.3.2. Read next: `quantized.py`, which multiplies with them.
 """
+
 import math
 from dataclasses import dataclass
 from typing import Callable
@@ -14,7 +16,8 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError, ShapeError
 
-# Blocks unpacked at a time: the intermediate arrays of 2048 * 32 weights stay in the second-level cache (0.5 MB).
+# Blocks unpacked at a time: the intermediate arrays of 2048 * 32 weights stay in the second-level
+# cache (0.5 MB).
 _WEIGHTS_AT_A_TIME = 1 << 16
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -36,66 +39,80 @@ class BlockFormat:
 
 
 def _halves(blocks, start, stop):
-    """float16 numbers in the bytes start..stop of each block, as float32: (n, nbytes) -> (n, (stop - start) / 2)."""
+    """float16 numbers in the bytes start..stop of each block, as float32: (n, nbytes) -> (n, (stop
+    - start) / 2).
+    """
     return np.ascontiguousarray(blocks[:, start:stop]).view("<f2").astype(np.float32)
 
 
 def _nibbles(packed):
-    """(..., m) bytes -> (..., 2m): all low halves, then all high halves, as a block of 2m weights keeps them."""
+    """(..., m) bytes -> (..., 2m): all low halves, then all high halves, as a block of 2m weights
+    keeps them.
+    """
     return np.concatenate([packed & 15, packed >> 4], axis=-1)
 
 
 def _fifth_bits(blocks, start):
-    """The 32 bits from byte `start` of each block, shifted to the fifth place: (n, nbytes) -> (n, 32) of 0 and 16."""
-    return np.unpackbits(blocks[:, start:start + 4], axis=1, bitorder="little") << 4
+    """The 32 bits from byte `start` of each block, shifted to the fifth place: (n, nbytes) -> (n,
+    32) of 0 and 16.
+    """
+    return np.unpackbits(blocks[:, start : start + 4], axis=1, bitorder="little") << 4
 
 
-def _q8_0(blocks):                               # scale float16 | 32 codes of 8 bits
+def _q8_0(blocks):  # scale float16 | 32 codes of 8 bits
     return blocks[:, 2:].view(np.int8), _halves(blocks, 0, 2), None
 
 
-def _q4_0(blocks):                               # scale float16 | 32 codes of 4 bits, 8 meaning 0
+def _q4_0(blocks):  # scale float16 | 32 codes of 4 bits, 8 meaning 0
     return _nibbles(blocks[:, 2:]).view(np.int8) - np.int8(8), _halves(blocks, 0, 2), None
 
 
-def _q4_1(blocks):                               # scale, offset float16 | 32 codes of 4 bits
+def _q4_1(blocks):  # scale, offset float16 | 32 codes of 4 bits
     return _nibbles(blocks[:, 4:]), _halves(blocks, 0, 2), _halves(blocks, 2, 4)
 
 
-def _q5_0(blocks):                               # scale float16 | 32 fifth bits | 32 codes of 4 bits; 16 means 0
+def _q5_0(blocks):  # scale float16 | 32 fifth bits | 32 codes of 4 bits; 16 means 0
     codes = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)
     return codes.view(np.int8) - np.int8(16), _halves(blocks, 0, 2), None
 
 
-def _q5_1(blocks):                               # scale, offset float16 | 32 fifth bits | 32 codes of 4 bits
-    return _nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4), _halves(blocks, 0, 2), _halves(blocks, 2, 4)
+def _q5_1(blocks):  # scale, offset float16 | 32 fifth bits | 32 codes of 4 bits
+    return (
+        _nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4),
+        _halves(blocks, 0, 2),
+        _halves(blocks, 2, 4),
+    )
 
 
 def _k_scales(blocks):
     """Scales and offsets of the 8 groups of a K block: 6 bits each, times a float16 for the block.
 
-    Bytes 0-1 scale of scales, 2-3 scale of offsets, 4-15 the codes: bytes 0-3 of those hold the scales of groups 0-3 and 4-7
-    the offsets, in 6 bits; 8-11 the lower 4 bits for groups 4-7, whose upper 2 bits fill up bytes 0-7.
+    Bytes 0-1 scale of scales, 2-3 scale of offsets, 4-15 the codes: bytes 0-3 of those hold the
+    scales of groups 0-3 and 4-7 the offsets, in 6 bits; 8-11 the lower 4 bits for groups 4-7, whose
+    upper 2 bits fill up bytes 0-7.
     """
     first, second, third = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
-    scale = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)    # (n, 8)
+    scale = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)  # (n, 8)
     offset = np.concatenate([second & 63, (third >> 4) | (second >> 6) << 4], axis=1)
     return _halves(blocks, 0, 2) * scale, -(_halves(blocks, 2, 4) * offset)
 
 
-def _q4_k(blocks):                               # group scales (16 bytes) | 4 x 32 bytes, each two groups of 32 codes
+def _q4_k(blocks):  # group scales (16 bytes) | 4 x 32 bytes, each two groups of 32 codes
     return (_nibbles(blocks[:, 16:].reshape(-1, 4, 32)).reshape(-1, 256), *_k_scales(blocks))
 
 
-def _q5_k(blocks):                               # group scales (16) | fifth bits: bit g of byte i is group g's code i | as Q4_K
-    fifth = (blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1) << 4         # (n, 8, 32)
-    return (_nibbles(blocks[:, 48:].reshape(-1, 4, 32)).reshape(-1, 256) | fifth.reshape(-1, 256), *_k_scales(blocks))
+def _q5_k(blocks):  # group scales (16) | fifth bits: bit g of byte i is group g's code i | as Q4_K
+    fifth = (blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1) << 4  # (n, 8, 32)
+    return (
+        _nibbles(blocks[:, 48:].reshape(-1, 4, 32)).reshape(-1, 256) | fifth.reshape(-1, 256),
+        *_k_scales(blocks),
+    )
 
 
-def _q6_k(blocks):                               # 128 low halves | 64 upper pairs | 16 group scales int8 | scale float16
-    low = _nibbles(blocks[:, :128].reshape(-1, 2, 64))                                          # (n, 2, 128)
+def _q6_k(blocks):  # 128 low halves | 64 upper pairs | 16 group scales int8 | scale float16
+    low = _nibbles(blocks[:, :128].reshape(-1, 2, 64))  # (n, 2, 128)
     pairs = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
-    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> pairs & 3) << 4                         # (n, 2, 4, 32)
+    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> pairs & 3) << 4  # (n, 2, 4, 32)
     codes = (low.reshape(-1, 256) | high.reshape(-1, 256)).view(np.int8) - np.int8(32)
     return codes, _halves(blocks, 208, 210) * blocks[:, 192:208].view(np.int8), None
 
@@ -122,11 +139,13 @@ def dequantize(raw, kind, shape):
     """
     block = FORMATS[kind]
     blocks = raw.reshape(-1, block.nbytes)
-    out = np.empty((math.prod(shape) // block.weights, block.weights // block.group, block.group), np.float32)
+    out = np.empty(
+        (math.prod(shape) // block.weights, block.weights // block.group, block.group), np.float32
+    )
     step = _WEIGHTS_AT_A_TIME // block.weights
     for start in range(0, len(blocks), step):
-        codes, scale, offset = block.split(blocks[start:start + step])
-        part = out[start:start + step]                                     # (n, groups, group)
+        codes, scale, offset = block.split(blocks[start : start + step])
+        part = out[start : start + step]  # (n, groups, group)
         np.multiply(codes.reshape(part.shape), scale[..., None], out=part)
         if offset is not None:
             part += offset[..., None]
@@ -139,20 +158,27 @@ def quantize(array, kind):
     array    (..., D) floats, D a multiple of 32
     kind     "Q8_0", "Q4_0" or "Q4_1"
     returns  (..., D / 32 * bytes of a block) uint8, for `dequantize`
-    raises   ConfigError for another kind, ShapeError for another D, DataError for weights that no float16 scale can reach
+    raises   ConfigError for another kind, ShapeError for another D, DataError for weights that no
+             float16 scale can reach
     """
     if kind not in _ENCODERS:
-        raise ConfigError(f"quantize: {kind!r} cannot be made here; there are {', '.join(_ENCODERS)}")
+        raise ConfigError(
+            f"quantize: {kind!r} cannot be made here; there are {', '.join(_ENCODERS)}"
+        )
     array = np.asarray(array, np.float32)
     if array.ndim == 0 or array.shape[-1] % 32:
-        raise ShapeError(f"quantize: the last axis of {array.shape} is not a multiple of 32, the weights of a block")
+        raise ShapeError(
+            f"quantize: the last axis of {array.shape} is not a multiple of 32, the weights of a block"
+        )
     if array.size and not np.abs(array).max() <= _LARGEST:  # so put, it is true for NaN too
-        raise DataError(f"quantize: weights must be finite and at most {_LARGEST:.0f} in size, for scales are float16")
+        raise DataError(
+            f"quantize: weights must be finite and at most {_LARGEST:.0f} in size, for scales are float16"
+        )
     rows = array.reshape(-1, 32)
     out = np.empty((len(rows), FORMATS[kind].nbytes), np.uint8)
     step = _WEIGHTS_AT_A_TIME // 32
     for start in range(0, len(rows), step):
-        out[start:start + step] = _ENCODERS[kind](rows[start:start + step])
+        out[start : start + step] = _ENCODERS[kind](rows[start : start + step])
     return out.reshape(*array.shape[:-1], array.shape[-1] // 32 * FORMATS[kind].nbytes)
 
 
@@ -174,12 +200,15 @@ def _pack(codes):
 def _to_q8_0(rows):
     scale = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
     scaled = rows * _inverse(scale)
-    codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)   # half away from zero, as C's roundf
+    codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(
+        np.int8
+    )  # half away from zero, as C's roundf
     return np.concatenate([_as_bytes(scale), codes.view(np.uint8)], axis=1)
 
 
 def _to_q4_0(rows):
-    # The weight of largest size gets the code -8, which has no +8 opposite it: so the scale takes its sign, negated.
+    # The weight of largest size gets the code -8, which has no +8 opposite it: so the scale takes
+    # its sign, negated.
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
     scale = largest / np.float32(-8)
     codes = np.minimum(rows * _inverse(scale) + np.float32(8.5), 15).astype(np.uint8)

@@ -1,20 +1,24 @@
-"""Fixed-point arithmetic: real numbers as integers with a shared scale, and products of integers alone.
+"""Fixed-point arithmetic: real numbers as integers with a shared scale, and products of integers
+alone.
 
     s = max|x| / (2^(bits-1) - 1),   q = round(x / s),   x ~ s q,   |x - s q| <= s / 2
     y = x W  ~  s_x s_W (q_x q_W)    with q_x q_W summed exactly in 32 bits
 
-Book section 2.3.2 ("8-bit or 16-bit fixed-point"). Processors have instructions for products of int8 and NumPy has not:
-its integer `@` is a plain loop, measured 8 times slower than what is below for one vector and 70 times for 64. A float32
-holds every integer up to 2^24, so BLAS's product of int8 codes is the exact integer as long as no more than 1040 =
-2^24 // 127^2 are summed; longer sums are cut into such pieces. So the arithmetic here is that of integers, exactly, and its
-speed that of floats. For memory and speed, `quantized.py`. Rounding has no derivative: this is for trained models.
+Book section 2.3.2 ("8-bit or 16-bit fixed-point"). Processors have instructions for products of
+int8 and NumPy has not: its integer `@` is a plain loop, measured 8 times slower than what is below
+for one vector and 70 times for 64. A float32 holds every integer up to 2^24, so BLAS's product of
+int8 codes is the exact integer as long as no more than 1040 = 2^24 // 127^2 are summed; longer sums
+are cut into such pieces. So the arithmetic here is that of integers, exactly, and its speed that of
+floats. For memory and speed, `quantized.py`. Rounding has no derivative: this is for trained
+models.
 """
+
 import numpy as np
 
 from tinylm.errors import ConfigError, DataError, ShapeError
 
-_EXACT = (1 << 24) // 127 ** 2          # int8 products that a float32 sums exactly
-_LONGEST = ((1 << 31) - 1) // 127 ** 2  # int8 products that an int32 sums without overflow: 133,144
+_EXACT = (1 << 24) // 127**2  # int8 products that a float32 sums exactly
+_LONGEST = ((1 << 31) - 1) // 127**2  # int8 products that an int32 sums without overflow: 133,144
 
 
 def to_fixed(x, bits=8, axis=None):
@@ -22,19 +26,25 @@ def to_fixed(x, bits=8, axis=None):
 
     x        array of finite floats
     bits     8 or 16
-    axis     None: one scale for all. Else the axis, or axes, that share a scale: -1 gives each row of a matrix its own
-    returns  (codes int8 or int16 of x's shape, scale float32 that broadcasts against them); x ~ codes * scale
+    axis     None: one scale for all. Else the axis, or axes, that share a scale: -1 gives each row
+             of a matrix its own
+    returns  (codes int8 or int16 of x's shape, scale float32 that broadcasts against them); x ~
+             codes * scale
     raises   ConfigError for other bits, DataError if a number is not finite
     """
     if bits not in (8, 16):
         raise ConfigError(f"to_fixed: {bits} bits; there are 8 and 16")
     x = np.asarray(x)
     if not np.isfinite(x).all():
-        raise DataError("to_fixed: numbers must be finite; an infinity would make every other code 0")
+        raise DataError(
+            "to_fixed: numbers must be finite; an infinity would make every other code 0"
+        )
     largest = (1 << bits - 1) - 1
     scale = (np.abs(x).max(axis=axis, keepdims=True, initial=0) / largest).astype(np.float32)
     divisor = np.where(scale == 0, 1, scale)  # zeros are coded as 0 with the scale 0
-    return np.clip(np.rint(x / divisor), -largest, largest).astype(np.int8 if bits == 8 else np.int16), scale
+    return np.clip(np.rint(x / divisor), -largest, largest).astype(
+        np.int8 if bits == 8 else np.int16
+    ), scale
 
 
 def integer_product(a, b):
@@ -48,7 +58,9 @@ def integer_product(a, b):
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ShapeError(f"integer_product: inner sizes differ, {a.shape} @ {b.shape}")
     if a.shape[1] > _LONGEST:
-        raise ShapeError(f"integer_product: sums of {a.shape[1]} products may overflow 32 bits; at most {_LONGEST} are safe")
+        raise ShapeError(
+            f"integer_product: sums of {a.shape[1]} products may overflow 32 bits; at most {_LONGEST} are safe"
+        )
     total = np.zeros((a.shape[0], b.shape[1]), np.int32)
     for start in range(0, a.shape[1], _EXACT):
         piece = slice(start, start + _EXACT)

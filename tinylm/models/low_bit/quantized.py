@@ -1,16 +1,19 @@
 """A matrix that stays in 8 or 4 bits and is multiplied so.
 
-A language model that decodes one token multiplies every weight by one number, so the time goes into moving weights,
-and memory into holding them. Here W keeps its codes, 1 or 1/2 byte a weight, and float32 scales for each group of g:
+A language model that decodes one token multiplies every weight by one number, so the time goes into
+moving weights, and memory into holding them. Here W keeps its codes, 1 or 1/2 byte a weight, and
+float32 scales for each group of g:
 
     y_r = sum over groups b of  scale_rb * (sum over i in b of code_ri x_i)  +  offset_rb * (sum over i in b of x_i)
 
-so scales multiply sums, not weights: the only work for each weight is the conversion of its code to float32, and
-BLAS's product. Rows are converted in slices that stay in the cache; float32 weights never touch memory.
-Integers throughout gain nothing: NumPy has no fast integer product (see `fixedpoint.py`).
+so scales multiply sums, not weights: the only work for each weight is the conversion of its code to
+float32, and BLAS's product. Rows are converted in slices that stay in the cache; float32 weights
+never touch memory. Integers throughout gain nothing: NumPy has no fast integer product (see
+`fixedpoint.py`).
 
-Memory against speed, on one core of an AMD EPYC: milliseconds for W of 49,152 x 576 (SmolLM2's embedding, which is also its
-output) times 1, 8 and 64 vectors. Medians, in a machine whose memory others use too: they vary by a fifth and more.
+Memory against speed, on one core of an AMD EPYC: milliseconds for W of 49,152 x 576 (SmolLM2's
+embedding, which is also its output) times 1, 8 and 64 vectors. Medians, in a machine whose memory
+others use too: they vary by a fifth and more.
 
                       bytes a weight      1     8    64
     float32                4            8.6    28    56
@@ -19,11 +22,13 @@ output) times 1, 8 and 64 vectors. Medians, in a machine whose memory others use
     Q4_1                   0.75          15    58   103
     Q4_0                   0.625         19    48    96
 
-So 8 bits take 4 times less memory for 1.1 to 1.6 times the time, 4 bits 5 to 6 times less for 2 times the time: NumPy spends
-half of it on converting codes through memory, which a compiled kernel does within registers, gaining time as well.
-SmolLM2 whole takes 538 MB in float32 and 112 MB in its own blocks. Where float32 fits, it is the faster choice here.
-Book section 2.3.2. Read next: `fixedpoint.py`.
+So 8 bits take 4 times less memory for 1.1 to 1.6 times the time, 4 bits 5 to 6 times less for 2
+times the time: NumPy spends half of it on converting codes through memory, which a compiled kernel
+does within registers, gaining time as well. SmolLM2 whole takes 538 MB in float32 and 112 MB in its
+own blocks. Where float32 fits, it is the faster choice here. Book section 2.3.2. Read next:
+`fixedpoint.py`.
 """
+
 import threading
 
 import numpy as np
@@ -32,16 +37,17 @@ from tinylm.errors import CheckpointError, ShapeError
 from tinylm.models.low_bit.blocks import FORMATS, quantize
 from tinylm.models.low_bit.fixedpoint import to_fixed
 
-_SLICE = 1 << 18            # float32 numbers converted at a time: 1 MB, measured best of 2^14 to 2^19
+_SLICE = 1 << 18  # float32 numbers converted at a time: 1 MB, measured best of 2^14 to 2^19
 _local = threading.local()  # each thread has its own scratch
 
 
 class QuantizedMatrix:
-    """A matrix (R, D), rows first as published: `matvec` and `matmul` give W x for each x of width D.
+    """A matrix (R, D), rows first as published: `matvec` and `matmul` give W x for each x of width
+    D.
 
     bits    8 or 4
-    codes   (R, C) int8 or uint8; for 4 bits (R, C / 2) uint8, the low halves being the first C / 2 columns.
-            C is D, for 4 bits rounded up to an even number of groups
+    codes   (R, C) int8 or uint8; for 4 bits (R, C / 2) uint8, the low halves being the first C / 2
+            columns. C is D, for 4 bits rounded up to an even number of groups
     scale   (C / g, R) float32
     offset  (C / g, R) float32, or None
     zero    the code of 4 bits that stands for 0, where there is no offset
@@ -61,8 +67,10 @@ class QuantizedMatrix:
         """
         entry = weights.entry(name)
         if entry.kind not in FORMATS or not entry.known:
-            raise CheckpointError(f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with "
-                                  "weights[name], and quantize it with QuantizedMatrix.from_array")
+            raise CheckpointError(
+                f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with "
+                "weights[name], and quantize it with QuantizedMatrix.from_array"
+            )
         return cls.from_blocks(entry.raw, entry.kind, entry.shape)
 
     @classmethod
@@ -83,15 +91,26 @@ class QuantizedMatrix:
         matrix = None
         step = max(1, _SLICE // max(D, 1))
         for start in range(0, R, step):
-            codes, scale, offset = block.split(blocks[start:start + step].reshape(-1, block.nbytes))
+            codes, scale, offset = block.split(
+                blocks[start : start + step].reshape(-1, block.nbytes)
+            )
             if matrix is None:
-                matrix = cls(shape, bits, np.empty((R, padded * block.group * bits // 8), np.uint8 if bits == 4 else codes.dtype),
-                             np.zeros((padded, R), np.float32),
-                             None if offset is None else np.zeros((padded, R), np.float32),
-                             8 if codes.dtype == np.int8 and bits == 4 else 0)
+                matrix = cls(
+                    shape,
+                    bits,
+                    np.empty(
+                        (R, padded * block.group * bits // 8),
+                        np.uint8 if bits == 4 else codes.dtype,
+                    ),
+                    np.zeros((padded, R), np.float32),
+                    None if offset is None else np.zeros((padded, R), np.float32),
+                    8 if codes.dtype == np.int8 and bits == 4 else 0,
+                )
             rows = slice(start, start + step)
             codes = codes.reshape(-1, D)
-            matrix.codes[rows] = codes if bits == 8 else pack_halves(codes, matrix.zero, padded * block.group)
+            matrix.codes[rows] = (
+                codes if bits == 8 else pack_halves(codes, matrix.zero, padded * block.group)
+            )
             matrix.scale[:groups, rows] = scale.reshape(-1, groups).T
             if offset is not None:
                 matrix.offset[:groups, rows] = offset.reshape(-1, groups).T
@@ -104,7 +123,8 @@ class QuantizedMatrix:
 
     @classmethod
     def from_rows(cls, array):
-        """Quantize a matrix (R, D) to 8 bits with one scale for each row: the fastest to multiply, and less exact than Q8_0.
+        """Quantize a matrix (R, D) to 8 bits with one scale for each row: the fastest to multiply,
+        and less exact than Q8_0.
 
         array    (R, D) finite floats, any D
         """
@@ -114,7 +134,11 @@ class QuantizedMatrix:
     @property
     def nbytes(self):
         """Bytes of memory that codes, scales and offsets take."""
-        return self.codes.nbytes + self.scale.nbytes + (0 if self.offset is None else self.offset.nbytes)
+        return (
+            self.codes.nbytes
+            + self.scale.nbytes
+            + (0 if self.offset is None else self.offset.nbytes)
+        )
 
     def __repr__(self):
         return f"QuantizedMatrix({self.shape[0]} x {self.shape[1]}, {self.bits} bits, {self.nbytes / 2**20:.1f} MiB)"
@@ -123,7 +147,7 @@ class QuantizedMatrix:
         """The matrix in float32, (R, D)."""
         out = np.empty(self.shape, np.float32)
         for rows in self._slices():
-            out[rows] = self._weights(rows)[:, :self.shape[1]]
+            out[rows] = self._weights(rows)[:, : self.shape[1]]
         return out
 
     def matvec(self, x):
@@ -137,12 +161,14 @@ class QuantizedMatrix:
         if x.shape != self.shape[1:]:
             raise ShapeError(f"matvec: {self.shape} @ {x.shape}, but x must be ({self.shape[1]},)")
         groups = len(self.scale)
-        x = self._pad(x).reshape(groups, -1, 1)                                      # (D,) -> (b, g, 1)
-        sums = x.sum(axis=(1, 2))                                                    # (b,)
+        x = self._pad(x).reshape(groups, -1, 1)  # (D,) -> (b, g, 1)
+        sums = x.sum(axis=(1, 2))  # (b,)
         y = np.empty(self.shape[0], np.float32)
         for rows in self._slices():
-            codes = self._codes(rows)                                                # (r, C)
-            partial = codes.reshape(len(codes), groups, -1).transpose(1, 0, 2) @ x   # (b, r, g) @ (b, g, 1) -> (b, r, 1)
+            codes = self._codes(rows)  # (r, C)
+            partial = (
+                codes.reshape(len(codes), groups, -1).transpose(1, 0, 2) @ x
+            )  # (b, r, g) @ (b, g, 1) -> (b, r, 1)
             partial = partial[..., 0]
             if self.zero:
                 partial -= self.zero * sums[:, None]
@@ -153,7 +179,8 @@ class QuantizedMatrix:
         return y
 
     def matmul(self, x):
-        """x Wᵀ: W times each vector of x. For several vectors, slices of W are dequantized once and serve all.
+        """x Wᵀ: W times each vector of x. For several vectors, slices of W are dequantized once and
+        serve all.
 
         x        (..., D) floats
         returns  (..., R) float32
@@ -161,7 +188,9 @@ class QuantizedMatrix:
         """
         x = np.asarray(x, np.float32)
         if x.shape[-1:] != self.shape[1:]:
-            raise ShapeError(f"matmul: {x.shape} @ {self.shape[::-1]}, but the last axis of x must be {self.shape[1]}")
+            raise ShapeError(
+                f"matmul: {x.shape} @ {self.shape[::-1]}, but the last axis of x must be {self.shape[1]}"
+            )
         flat = x.reshape(-1, self.shape[1])
         y = np.empty((len(flat), self.shape[0]), np.float32)
         if len(flat) == 1:
@@ -174,15 +203,22 @@ class QuantizedMatrix:
 
     def _slices(self):
         step = max(1, _SLICE // max(self.shape[1], 1))
-        return [slice(start, min(start + step, self.shape[0])) for start in range(0, self.shape[0], step)]
+        return [
+            slice(start, min(start + step, self.shape[0]))
+            for start in range(0, self.shape[0], step)
+        ]
 
     def _pad(self, x):
         """x with zeros for the columns that fill the last group of two."""
         lacking = self.codes.shape[1] * 8 // self.bits - x.shape[-1]
-        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, lacking)]) if lacking else x
+        if lacking:
+            return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, lacking)])
+        return x
 
     def _codes(self, rows):
-        """The codes of some rows as float32, (r, C), in this thread's scratch: valid until the next call."""
+        """The codes of some rows as float32, (r, C), in this thread's scratch: valid until the next
+        call.
+        """
         packed = self.codes[rows]
         if self.bits == 8:
             out = _scratch(packed.shape)
@@ -199,7 +235,7 @@ class QuantizedMatrix:
         codes = self._codes(rows)
         if self.zero:
             codes -= self.zero
-        grouped = codes.reshape(len(codes), len(self.scale), -1)                     # (r, b, g)
+        grouped = codes.reshape(len(codes), len(self.scale), -1)  # (r, b, g)
         grouped *= self.scale[:, rows].T[..., None]
         if self.offset is not None:
             grouped += self.offset[:, rows].T[..., None]
@@ -209,8 +245,8 @@ class QuantizedMatrix:
 def pack_halves(codes, zero, columns):
     """(r, D) codes -> (r, columns / 2) bytes; columns beyond D get the code of 0."""
     unsigned = np.full((len(codes), columns), zero, np.uint8)
-    unsigned[:, :codes.shape[1]] = codes + codes.dtype.type(zero)
-    return unsigned[:, :columns // 2] | unsigned[:, columns // 2:] << 4
+    unsigned[:, : codes.shape[1]] = codes + codes.dtype.type(zero)
+    return unsigned[:, : columns // 2] | unsigned[:, columns // 2 :] << 4
 
 
 def _scratch(shape):

@@ -12,6 +12,7 @@ A template gives marks and text apart, and only marks become special tokens. (LL
 mark turns by plain text, "[INST]": there the model itself cannot tell.) Book section 3.1
 (prompts), 4.1 (instruction data). Read next: chat/builtin.py; generate/loop.py.
 """
+
 from dataclasses import dataclass, replace
 
 from tinylm.errors import ConfigError, TinylmError
@@ -43,8 +44,10 @@ def template_of(program, tokens=None, special=(), name="its own program"):
              what is no program, or may not run
     """
     if not isinstance(program, str):
-        made = {key: template_of(text, tokens, special, f"{name} {key}")
-                for key, text in _named(program, name).items()}
+        made = {
+            key: template_of(text, tokens, special, f"{name} {key}")
+            for key, text in _named(program, name).items()
+        }
         return NamedTemplates(made, name, tokens, tuple(special))
     if not program.strip():
         raise ConfigError(f"{name}: the chat template is empty")
@@ -61,8 +64,9 @@ def template_of(program, tokens=None, special=(), name="its own program"):
     found = {field: tokens.get(name) for field, name in named.items()}
     lacking = [named[field] for field, text in found.items() if not text]
     if lacking and (template.name in ("llama2", "llama3") or "end" in found and not found["end"]):
-        raise ConfigError(f"{name}: the chat template writes {lacking[0]}, and the tokenizer's "
-                          "settings name none")
+        raise ConfigError(
+            f"{name}: the chat template writes {lacking[0]}, and the tokenizer's settings name none"
+        )
     return replace(template, **found)
 
 
@@ -76,18 +80,24 @@ def _named(programs, name):
         pairs = [(one.get("name"), one.get("template")) for one in programs]
         strange = [key for one in programs for key in one if key not in ("name", "template")]
         if strange:
-            raise ConfigError(f"{name}: a named template has the field {strange[0]!r}; it has a "
-                              "name and a template")
+            raise ConfigError(
+                f"{name}: a named template has the field {strange[0]!r}; it has a "
+                "name and a template"
+            )
     elif isinstance(programs, dict):
         pairs = list(programs.items())
     else:
-        raise ConfigError(f"{name}: a chat template is a program, or a list of objects with name "
-                          f"and template, not {programs!r:.60}")
+        raise ConfigError(
+            f"{name}: a chat template is a program, or a list of objects with name "
+            f"and template, not {programs!r:.60}"
+        )
     texts = all(isinstance(text, str) for pair in pairs for text in pair)
     found = dict(pairs) if texts else {}
     if len(found) < len(pairs) or not found:
-        raise ConfigError(f"{name}: named chat templates need a name each, all different, and a "
-                          f"program, got {programs!r:.80}")
+        raise ConfigError(
+            f"{name}: named chat templates need a name each, all different, and a "
+            f"program, got {programs!r:.80}"
+        )
     return found
 
 
@@ -107,8 +117,9 @@ class NamedTemplates:
     def named(self, name):
         """The template of a name; ConfigError that lists the names."""
         if name not in self.templates:
-            raise ConfigError(f"{self.name} has no chat template {name!r}; it has "
-                              f"{', '.join(self.templates)}")
+            raise ConfigError(
+                f"{self.name} has no chat template {name!r}; it has {', '.join(self.templates)}"
+            )
         return self.templates[name]
 
     def _choose(self, tools=None):
@@ -184,5 +195,16 @@ def template_or_refusal(program, tokens=None, special=(), name="its own program"
         return RefusedTemplate(error, program)
 
 
-__all__ = ["ROLES", "TEMPLATES", "ChatTemplate", "JinjaTemplate", "Mark", "NamedTemplates",
-           "RefusedTemplate", "program_of", "template_of", "template_or_refusal", "tokens_of"]
+__all__ = [
+    "ROLES",
+    "TEMPLATES",
+    "ChatTemplate",
+    "JinjaTemplate",
+    "Mark",
+    "NamedTemplates",
+    "RefusedTemplate",
+    "program_of",
+    "template_of",
+    "template_or_refusal",
+    "tokens_of",
+]

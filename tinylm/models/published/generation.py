@@ -95,10 +95,8 @@ def _sampling(given):
     if penalty is not None and penalty != 1:
         found["repetition_penalty"] = _above(given, "repetition_penalty", penalty)
     sampled = given.take("do_sample", bool | None, None)
-    temperature, top_k = (
-        given.take("temperature", float | None, None),
-        given.take("top_k", int | None, _TOP_K),
-    )
+    temperature = given.take("temperature", float | None, None)
+    top_k = given.take("top_k", int | None, _TOP_K)
     filters = {}
     for theirs, (ours, off) in _FILTERS.items():
         value = given.take(theirs, float | None, None)

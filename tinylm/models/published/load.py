@@ -10,6 +10,7 @@ No weight is drawn before it is read: the model is made of placeholders, and eac
 becomes a parameter in turn, so memory holds the model once and one tensor besides. Read next:
 layouts/rules.py.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,7 +111,9 @@ def read_layout(described, where="config.json", weights=None):
     """
     kind = Fields(described, where).described.get("model_type")
     if not isinstance(kind, str) or kind not in LAYOUTS:
-        raise CheckpointError(f"{where}: a model of type {kind!r} is not read here, but {', '.join(LAYOUTS)}")
+        raise CheckpointError(
+            f"{where}: a model of type {kind!r} is not read here, but {', '.join(LAYOUTS)}"
+        )
     fields = Fields(LEFT_OUT.get(kind, {}) | described, where)
     try:
         config = LAYOUTS[kind].read_config(fields, weights)

@@ -109,7 +109,8 @@ def _encoder(model):
     if c.head == "replaced" and c.norm_placement != "post":
         _refuse("norm_placement", c.norm_placement, "'post'", "electra")
     kind = "megatron-bert" if c.norm_placement == "pre" else "bert"
-    kind = "electra" if c.head == "replaced" else kind
+    if c.head == "replaced":
+        kind = "electra"
     described = {
         "model_type": kind,
         "architectures": [_class(kind, c)],
@@ -145,7 +146,9 @@ def _class(kind, c):
         return f"{name}ForPreTraining"
     if c.head:
         return f"{name}ForMaskedLM"
-    return f"{name}ForNextSentencePrediction" if c.classes else f"{name}Model"
+    if c.classes:
+        return f"{name}ForNextSentencePrediction"
+    return f"{name}Model"
 
 
 def _seq2seq(model):

@@ -124,8 +124,7 @@ def differences(config, other):
 
 
 def canonical(config):
-    """The same model with nothing left to defaults, as a dict to compare; dropout is no part of it.
-    """
+    """The same model with nothing left to defaults, as a dict to compare; without dropout."""
     c, layers = config, range(config.n_layer)
     attention, feed_forward, rotation = (
         [c.layer(field, i) for i in layers] for field in ("attention", "feed_forward", "rotation")

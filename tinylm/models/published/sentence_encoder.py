@@ -5,6 +5,7 @@ Two sentences that mean alike lie close together in angle. `tinylm embed` shows 
 weights.
 Read next: encoder/encoder.py.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ class SentenceEncoder:
         rows = [self.tokenizer.framed(text, limit=self.limit)[0] for text in texts]
         ids = np.full((len(rows), max(map(len, rows))), self.pad, np.int64)
         for row, line in zip(ids, rows):
-            row[:len(line)] = line
+            row[: len(line)] = line
         return ids, np.arange(ids.shape[1]) < np.array([len(line) for line in rows])[:, None]
 
     def __call__(self, texts):
@@ -78,13 +79,18 @@ def load_sentence_encoder(name="minilm", dtype=np.float32):
     published = load_pretrained(folder, dtype)
     encoder, tokenizer = published.model, published.tokenizer
     if not isinstance(encoder, Encoder):
-        raise ConfigError(f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one")
+        raise ConfigError(
+            f"{name!r} is a {type(encoder).__name__}, not an encoder; `minilm` is one"
+        )
     if tokenizer is None or not hasattr(tokenizer, "framed"):
-        raise ConfigError(f"{name!r} is no encoder of sentences: {folder} holds no tokenizer.json or "
-                          "vocab.txt; `minilm` is one")
+        raise ConfigError(
+            f"{name!r} is no encoder of sentences: {folder} holds no tokenizer.json or "
+            "vocab.txt; `minilm` is one"
+        )
     limit = _setting(folder / "sentence_bert_config.json", "max_seq_length", int)
-    return SentenceEncoder(encoder, tokenizer, limit or encoder.config.context,
-                           published.special.get("pad", 0))
+    return SentenceEncoder(
+        encoder, tokenizer, limit or encoder.config.context, published.special.get("pad", 0)
+    )
 
 
 def _setting(path, name, kind):

@@ -1,8 +1,10 @@
-"""How to check the learned positions: tables, biases of attention, relative vectors, rotation of neighboring pairs.
+"""How to check the learned positions: tables, biases of attention, relative vectors, rotation of
+neighboring pairs.
 
-Positions are drawn with a past (queries that start after the first key), so that a cache is covered, and reach
-into the widest bucket of every scheme.
+Positions are drawn with a past (queries that start after the first key), so that a cache is
+covered, and reach into the widest bucket of every scheme.
 """
+
 import numpy as np
 
 from tinylm.autograd.kernels.cases import angles
@@ -21,14 +23,21 @@ def stream(rng):
 
 
 def bias_calls(name, **settings):
-    """A whole sequence, a query after a past of seven, and two sequences with positions of their own."""
+    """A whole sequence, a query after a past of seven, and two sequences with positions of their
+    own.
+    """
+
     def draw(rng):
         def module():
             return POSITION_BIASES[name](2, stream(rng), dtype=np.float64, **settings)
 
         both = np.array([[0, 1, 2], [4, 5, 9]])
-        return [call(module(), np.arange(4), np.arange(4)), call(module(), np.array([7, 8]), np.arange(9)),
-                call(module(), both, both)]
+        return [
+            call(module(), np.arange(4), np.arange(4)),
+            call(module(), np.array([7, 8]), np.arange(9)),
+            call(module(), both, both),
+        ]
+
     return draw
 
 
@@ -44,18 +53,61 @@ def fire_kink(module, query_positions, key_positions):
     return nearest(z[..., None] * module.hidden.weight.numpy()[0] + module.hidden.bias.numpy(), 0.0)
 
 
-register("nn.OffsetBias", bias, bias_calls("offset", max_offset=9), covers=(), source="book section 2.3.5")
-register("nn.T5Bias", bias, bias_calls("t5", buckets=6, max_distance=8, bidirectional=True), covers=(),
-         source="book eq. 2.79")
-register("nn.KerplePowerBias", bias, bias_calls("kerple_power"), covers=(), source="book Table 2.4; Chi et al. 2022")
-register("nn.KerpleLogBias", bias, bias_calls("kerple_log"), covers=(), source="book Table 2.4; Chi et al. 2022")
-register("nn.FireBias", bias, bias_calls("fire", hidden=3, threshold=5), avoid=fire_kink, covers=(),
-         source="book Table 2.4; Li et al. 2024")
+register(
+    "nn.OffsetBias",
+    bias,
+    bias_calls("offset", max_offset=9),
+    covers=(),
+    source="book section 2.3.5",
+)
+register(
+    "nn.T5Bias",
+    bias,
+    bias_calls("t5", buckets=6, max_distance=8, bidirectional=True),
+    covers=(),
+    source="book eq. 2.79",
+)
+register(
+    "nn.KerplePowerBias",
+    bias,
+    bias_calls("kerple_power"),
+    covers=(),
+    source="book Table 2.4; Chi et al. 2022",
+)
+register(
+    "nn.KerpleLogBias",
+    bias,
+    bias_calls("kerple_log"),
+    covers=(),
+    source="book Table 2.4; Chi et al. 2022",
+)
+register(
+    "nn.FireBias",
+    bias,
+    bias_calls("fire", hidden=3, threshold=5),
+    avoid=fire_kink,
+    covers=(),
+    source="book Table 2.4; Li et al. 2024",
+)
 
-register("nn.LearnedPositions", lambda module, x, positions: module(x, positions), lambda rng: [
-    call(LearnedPositions(5, 3, stream(rng), dtype=np.float64), normal(rng, 2, 4, 3), np.arange(4)),
-    call(LearnedPositions(5, 2, stream(rng), dtype=np.float64), normal(rng, 2, 2, 2), np.array([[0, 1], [1, 1]]))],
-    covers=(), source="book eq. 2.74")
+register(
+    "nn.LearnedPositions",
+    lambda module, x, positions: module(x, positions),
+    lambda rng: [
+        call(
+            LearnedPositions(5, 3, stream(rng), dtype=np.float64),
+            normal(rng, 2, 4, 3),
+            np.arange(4),
+        ),
+        call(
+            LearnedPositions(5, 2, stream(rng), dtype=np.float64),
+            normal(rng, 2, 2, 2),
+            np.array([[0, 1], [1, 1]]),
+        ),
+    ],
+    covers=(),
+    source="book eq. 2.74",
+)
 
 
 def shaw_call(rng, queries, keys, visible=None, std=1.0):
@@ -66,13 +118,29 @@ def shaw_call(rng, queries, keys, visible=None, std=1.0):
     return call(module, q, k, v, queries, keys, mask=visible)
 
 
-register("nn.ShawRelative", lambda module, *args, **options: module(*args, **options), lambda rng: [
-    shaw_call(rng, np.arange(3), np.arange(3)),
-    shaw_call(rng, np.array([3, 4]), np.arange(5), np.tri(2, 5, 3, dtype=bool)),
-    shaw_call(rng, np.array([[0, 1], [2, 5]]), np.array([[0, 1], [2, 5]]), np.array([[True, False], [True, True]]))],
-    covers=(), source="Shaw et al. 2018")
-register("nn.relative_shift", relative_shift, lambda rng: [call(normal(rng, 3, 5)), call(normal(rng, 2, 2, 3))],
-         covers=(), source="Dai et al. 2019")
+register(
+    "nn.ShawRelative",
+    lambda module, *args, **options: module(*args, **options),
+    lambda rng: [
+        shaw_call(rng, np.arange(3), np.arange(3)),
+        shaw_call(rng, np.array([3, 4]), np.arange(5), np.tri(2, 5, 3, dtype=bool)),
+        shaw_call(
+            rng,
+            np.array([[0, 1], [2, 5]]),
+            np.array([[0, 1], [2, 5]]),
+            np.array([[True, False], [True, True]]),
+        ),
+    ],
+    covers=(),
+    source="Shaw et al. 2018",
+)
+register(
+    "nn.relative_shift",
+    relative_shift,
+    lambda rng: [call(normal(rng, 3, 5)), call(normal(rng, 2, 2, 3))],
+    covers=(),
+    source="Dai et al. 2019",
+)
 
 
 def adjacent_call(rng, shape, angle_shape):
@@ -81,6 +149,13 @@ def adjacent_call(rng, shape, angle_shape):
     return call(normal(rng, *shape), cos=cos, sin=sin)
 
 
-register("nn.rotary_adjacent", rotary_adjacent, lambda rng: [
-    adjacent_call(rng, (3, 4), (3, 2)), adjacent_call(rng, (2, 2, 3, 4), (2, 1, 3, 2))],
-    covers=(), source="book eq. 2.93")
+register(
+    "nn.rotary_adjacent",
+    rotary_adjacent,
+    lambda rng: [
+        adjacent_call(rng, (3, 4), (3, 2)),
+        adjacent_call(rng, (2, 2, 3, 4), (2, 1, 3, 2)),
+    ],
+    covers=(),
+    source="book eq. 2.93",
+)

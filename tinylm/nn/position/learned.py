@@ -1,4 +1,7 @@
-"""A learned vector added to each embedding, one per position   (book section 2.1.1). Read next: sinusoidal.py."""
+"""A learned vector added to each embedding, one per position   (book section 2.1.1). Read next:
+sinusoidal.py.
+"""
+
 import numpy as np
 
 from tinylm.nn.linear import INIT_STD, Embedding
@@ -17,13 +20,17 @@ class LearnedPositions(Module):
 
 
 def columns_of_tokens(ids, mask=None):
-    """Positions counted in columns, from each row's first token: padding in front moves none of them.
+    """Positions counted in columns, from each row's first token: padding in front moves none of
+    them.
 
-    ids (B, T) or (T,);  mask (B, T) bool, True for tokens; anything else: no row begins with padding
+    ids (B, T) or (T,);  mask (B, T) bool, True for tokens; anything else: no row begins with
+                         padding
     returns  (T,) integers, or (B, T) where a row begins with padding, which gets position 0
     """
     columns = np.arange(ids.shape[-1], like=ids)
     if mask is None or mask.ndim != 2 or 0 in mask.shape:
         return columns
-    first = np.argmax(mask, axis=1)[:, None]                                            # (B, 1)
-    return np.maximum(columns - first, 0) if bool((first > 0).any()) else columns
+    first = np.argmax(mask, axis=1)[:, None]  # (B, 1)
+    if bool((first > 0).any()):
+        return np.maximum(columns - first, 0)
+    return columns

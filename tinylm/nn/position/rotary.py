@@ -1,7 +1,9 @@
-"""Rotary positions: queries and keys are turned by an angle that grows with the position   (book section 2.3.5).
+"""Rotary positions: queries and keys are turned by an angle that grows with the position   (book
+section 2.3.5).
 
 Read next: rotary_forms.py.
 """
+
 import numpy as np
 
 from tinylm import backend
@@ -26,12 +28,13 @@ def turns(positions, frequencies, dtype=np.float32, magnitude=1.0):
     """
     angles = positions[..., None] * backend.to_device(frequencies, backend.device_of(positions))
     if angles.ndim == 3:
-        angles = angles[:, None]                                                        # (B, T, K/2) -> (B, 1, T, K/2)
+        angles = angles[:, None]  # (B, T, K/2) -> (B, 1, T, K/2)
     return (magnitude * np.cos(angles)).astype(dtype), (magnitude * np.sin(angles)).astype(dtype)
 
 
 def rotary_angles(positions, width, base=10000.0, dtype=np.float32):
-    """Cosine and sine of position * base^(-2i/K), for pairs i = 0 .. K/2 - 1   (book section 2.3.5; Su et al. 2021)
+    """Cosine and sine of position * base^(-2i/K), for pairs i = 0 .. K/2 - 1   (book section 2.3.5;
+    Su et al. 2021)
 
     positions  (T,) or (B, T) integers
     width      K, the head width; even

@@ -1,13 +1,17 @@
-"""RoPE beyond the length it was trained on: change how fast each pair turns   (book section 2.3.5, eqs. 2.99-2.104).
+"""RoPE beyond the length it was trained on: change how fast each pair turns   (book section 2.3.5,
+eqs. 2.99-2.104).
 
-Trained on m_l positions and read on m = s m_l, a model meets angles it has never seen. Position interpolation slows
-every pair by s; a larger base slows the last pair by s and the first not at all; YaRN slows only the pairs that
-never finished a turn in training; LongRoPE searches a factor for each pair. Every scheme here is a function
-(width, base, ...) -> (frequencies (K/2,) float64, magnitude), the magnitude multiplying cosine and sine.
+Trained on m_l positions and read on m = s m_l, a model meets angles it has never seen. Position
+interpolation slows every pair by s; a larger base slows the last pair by s and the first not at
+all; YaRN slows only the pairs that never finished a turn in training; LongRoPE searches a factor
+for each pair. Every scheme here is a function (width, base, ...) -> (frequencies (K/2,) float64,
+magnitude), the magnitude multiplying cosine and sine.
 
-Keys in a cache were turned with the frequencies of their time: with dynamic_ntk, whose frequencies change with the
-length, cache keys before rotation or decode with the frequencies of the final length. Read next: bias.py.
+Keys in a cache were turned with the frequencies of their time: with dynamic_ntk, whose frequencies
+change with the length, cache keys before rotation or decode with the frequencies of the final
+length. Read next: bias.py.
 """
+
 import math
 
 import numpy as np
@@ -23,7 +27,9 @@ def interpolate_positions(positions, trained, length):
     trained    m_l, the longest length in training;  length  m, the length to be read
     returns    numbers of the same shape, the same if the length is one that was trained
     """
-    return positions * (trained / length) if length > trained else positions
+    if length > trained:
+        return positions * (trained / length)
+    return positions
 
 
 def unscaled(width, base=10000.0):
@@ -32,47 +38,63 @@ def unscaled(width, base=10000.0):
 
 
 def linear(width, base=10000.0, *, factor):
-    """Position interpolation seen from the frequencies: theta_k / s, every period s times as long   (book eq. 2.99)."""
+    """Position interpolation seen from the frequencies: theta_k / s, every period s times as long
+    (book eq. 2.99).
+    """
     return rotary_frequencies(width, base) / _checked(factor), 1.0
 
 
 def ntk_base(width, base, factor):
-    """lambda b, with lambda = s^(K/(K-2)): then the last pair turns s times slower   (book eqs. 2.101, 2.102)
+    """lambda b, with lambda = s^(K/(K-2)): then the last pair turns s times slower   (book eqs.
+    2.101, 2.102)
 
     raises   ConfigError for K = 2, whose only pair has frequency 1 for any base
     """
     if width <= 2:
-        raise ConfigError(f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: use linear")
+        raise ConfigError(
+            f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: use linear"
+        )
     return base * _checked(factor) ** (width / (width - 2))
 
 
 def ntk(width, base=10000.0, *, factor):
-    """A larger base: the first pair keeps its frequency, the last has it divided by s   (book eqs. 2.103, 2.104)."""
+    """A larger base: the first pair keeps its frequency, the last has it divided by s   (book eqs.
+    2.103, 2.104).
+    """
     return rotary_frequencies(width, ntk_base(width, base, factor)), 1.0
 
 
 def dynamic_ntk(width, base=10000.0, *, trained, length, factor=1.0):
-    """ntk() with s = factor (length / trained) - (factor - 1) as the sequence grows: 1 up to the trained length.
+    """ntk() with s = factor (length / trained) - (factor - 1) as the sequence grows: 1 up to the
+    trained length.
 
-    factor  of published configurations: a longer sequence is taken for so many times as long; 1 is the plain rule
+    factor  of published configurations: a longer sequence is taken for so many times as long; 1 is
+            the plain rule
     """
     return ntk(width, base, factor=max(1.0, factor * length / trained - (factor - 1)))
 
 
 def yarn_magnitude(factor):
-    """0.1 ln s + 1: on cosine and sine, so that scores grow by its square: a temperature   (Peng et al. 2024)."""
-    return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0
+    """0.1 ln s + 1: on cosine and sine, so that scores grow by its square: a temperature   (Peng et
+    al. 2024).
+    """
+    if factor > 1:
+        return 0.1 * math.log(factor) + 1.0
+    return 1.0
 
 
 def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
-    """NTK by parts: pairs with many turns in training stay, those with few are interpolated   (Peng et al. 2024)
+    """NTK by parts: pairs with many turns in training stay, those with few are interpolated   (Peng
+    et al. 2024)
 
     factor    s;  trained  m_l, the length of the original training
-    fast      pairs that made at least this many turns within m_l keep their frequency (the paper's beta)
-    slow      pairs that made at most this many have it divided by s (its alpha); between, a ramp linear in the turns
+    fast      pairs that made at least this many turns within m_l keep their frequency (the paper's
+              beta)
+    slow      pairs that made at most this many have it divided by s (its alpha); between, a ramp
+              linear in the turns
     """
     frequencies = rotary_frequencies(width, base)
-    done = trained * frequencies / (2 * math.pi)                                        # turns within m_l
+    done = trained * frequencies / (2 * math.pi)  # turns within m_l
     kept = np.clip((done - slow) / (fast - slow), 0, 1)
     return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
 
@@ -80,16 +102,19 @@ def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
 def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, magnitude=None):
     """yarn() as its authors' code and Hugging Face compute it, so what published YaRN weights need.
 
-    The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make `fast` and `slow` turns.
+    The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make
+    `fast` and `slow` turns.
     magnitude  instead of yarn_magnitude(factor)
     """
-    def index(turns_made):                                  # where trained * base^(-2k/K) / 2 pi = turns_made
+
+    def index(turns_made):  # where trained * base^(-2k/K) / 2 pi = turns_made
         return width * math.log(trained / (turns_made * 2 * math.pi)) / (2 * math.log(base))
 
     low, high = max(math.floor(index(fast)), 0), min(math.ceil(index(slow)), width - 1)
     kept = 1 - np.clip((np.arange(width // 2) - low) / (high - low if high > low else 0.001), 0, 1)
     frequencies = rotary_frequencies(width, base)
-    magnitude = yarn_magnitude(factor) if magnitude is None else magnitude
+    if magnitude is None:
+        magnitude = yarn_magnitude(factor)
     return frequencies * kept + frequencies / _checked(factor) * (1 - kept), magnitude
 
 
@@ -99,7 +124,7 @@ def llama3(width, base=500000.0, *, factor, trained, low=1.0, high=4.0):
 
 
 def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
-    """A factor of its own for every pair, found by a search   (Ding et al. 2024; see search_factors)
+    """A factor of its own for every pair, found by a search (Ding et al. 2024; see search_factors)
 
     factors  (K/2,) divisors of the frequencies
     factor   s = m / m_l;  trained  m_l: the magnitude is sqrt(1 + ln s / ln m_l) if s > 1, else 1
@@ -107,26 +132,41 @@ def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
     """
     factors = np.asarray(factors, np.float64)
     if factors.shape != (width // 2,):
-        raise ConfigError(f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): one each")
+        raise ConfigError(
+            f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): one each"
+        )
     magnitude = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
     return rotary_frequencies(width, base) / factors, magnitude
 
 
-def longrope_by_length(width, base=10000.0, *, short, long, trained, length, factor=1.0, magnitude=None):
+def longrope_by_length(
+    width, base=10000.0, *, short, long, trained, length, factor=1.0, magnitude=None
+):
     """longrope() as Phi-3 has it: one set of factors up to the trained length, another beyond."""
     factors = long if length > trained else short
     frequencies, usual = longrope(width, base, factors=factors, factor=factor, trained=trained)
     return frequencies, usual if magnitude is None else magnitude
 
 
-# Schemes whose frequencies depend on how long the sequence is: they need `length`, and serve no table made ahead.
+# Schemes whose frequencies depend on how long the sequence is: they need `length`, and serve no
+# table made ahead.
 BY_LENGTH = "dynamic_ntk", "longrope_by_length"
-SCALINGS = {"none": unscaled, "linear": linear, "ntk": ntk, "dynamic_ntk": dynamic_ntk, "yarn": yarn,
-            "yarn_by_index": yarn_by_index, "llama3": llama3, "longrope": longrope,
-            "longrope_by_length": longrope_by_length}
+SCALINGS = {
+    "none": unscaled,
+    "linear": linear,
+    "ntk": ntk,
+    "dynamic_ntk": dynamic_ntk,
+    "yarn": yarn,
+    "yarn_by_index": yarn_by_index,
+    "llama3": llama3,
+    "longrope": longrope,
+    "longrope_by_length": longrope_by_length,
+}
 
 
-def scaled_rotary_angles(positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings):
+def scaled_rotary_angles(
+    positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings
+):
     """rotary_angles() with the frequencies of a scheme
 
     positions   (T,) or (B, T) integers
@@ -144,14 +184,16 @@ def scaled_rotary_angles(positions, width, scaling, base=10000.0, dtype=np.float
     scaled = turns(positions, frequencies, dtype, magnitude)
     if not keep_first:
         return scaled
-    early = (positions < keep_first)[..., None]                                         # (T, 1) or (B, T, 1)
-    early = early[:, None] if early.ndim == 3 else early
+    early = (positions < keep_first)[..., None]  # (T, 1) or (B, T, 1)
+    if early.ndim == 3:
+        early = early[:, None]
     plain = turns(positions, rotary_frequencies(width, base), dtype, magnitude)
     return tuple(np.where(early, old, new) for old, new in zip(plain, scaled))
 
 
 def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, keep_first=(0,)):
-    """LongRoPE's factors by evolution: mutate the best, keep what scores better   (Ding et al. 2024, section 3)
+    """LongRoPE's factors by evolution: mutate the best, keep what scores better (Ding et al. 2024,
+    section 3)
 
     score       (factors (K/2,), keep_first) -> number, smaller is better: perplexity on long text
     start       list of (K/2,) factors to begin with: all s is position interpolation
@@ -161,8 +203,14 @@ def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, 
     keep_first  choices for how many first tokens stay unscaled
     returns     (factors, keep_first, score), never worse than the best start
     """
-    best = min(((score(np.asarray(f, np.float64), n), np.asarray(f, np.float64), n) for f in start for n in keep_first),
-               key=lambda found: found[0])
+    best = min(
+        (
+            (score(np.asarray(f, np.float64), n), np.asarray(f, np.float64), n)
+            for f in start
+            for n in keep_first
+        ),
+        key=lambda found: found[0],
+    )
     for _ in range(rounds):
         _, parent, first = best
         for _ in range(children):
@@ -177,5 +225,7 @@ def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, 
 
 def _checked(factor):
     if factor < 1:
-        raise ConfigError(f"rotary scaling: factor {factor} must be at least 1: it is the new length over the old one")
+        raise ConfigError(
+            f"rotary scaling: factor {factor} must be at least 1: it is the new length over the old one"
+        )
     return factor

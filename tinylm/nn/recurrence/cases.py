@@ -2,6 +2,7 @@
 
 Read next: autograd/check/mutants.py, which plants them.
 """
+
 import numpy as np
 
 from tinylm.autograd.check import known_errors
@@ -14,24 +15,49 @@ from tinylm.nn.recurrence import recurrent, state_space
 from tinylm.nn.recurrence.recurrent import CELLS, Recurrent
 from tinylm.nn.recurrence.state_space import MambaBlock
 
-register("gru_scan", recurrent.gru_scan, lambda rng: [
-    call(normal(rng, B, T, 3 * H), normal(rng, H, 3 * H), normal(rng, H), normal(rng, B, H))
-    for B, T, H in [(2, 3, 2), (1, 1, 3)]], source="Cho et al. 2014")
-register("lstm_scan", recurrent.lstm_scan, lambda rng: [
-    call(normal(rng, B, T, 4 * H), normal(rng, H, 4 * H), normal(rng, B, H), normal(rng, B, H))
-    for B, T, H in [(2, 3, 2), (1, 1, 3)]], source="Hochreiter & Schmidhuber 1997")
-register("linear_recurrence", state_space.linear_recurrence, lambda rng: [
-    call(normal(rng, *shape), normal(rng, *shape)) for shape in [(2, 5, 3), (1, 1, 2), (2, 2), (1, 10, 1, 2)]],
-    source="Gu & Dao 2023; Blelloch 1990")
+register(
+    "gru_scan",
+    recurrent.gru_scan,
+    lambda rng: [
+        call(normal(rng, B, T, 3 * H), normal(rng, H, 3 * H), normal(rng, H), normal(rng, B, H))
+        for B, T, H in [(2, 3, 2), (1, 1, 3)]
+    ],
+    source="Cho et al. 2014",
+)
+register(
+    "lstm_scan",
+    recurrent.lstm_scan,
+    lambda rng: [
+        call(normal(rng, B, T, 4 * H), normal(rng, H, 4 * H), normal(rng, B, H), normal(rng, B, H))
+        for B, T, H in [(2, 3, 2), (1, 1, 3)]
+    ],
+    source="Hochreiter & Schmidhuber 1997",
+)
+register(
+    "linear_recurrence",
+    state_space.linear_recurrence,
+    lambda rng: [
+        call(normal(rng, *shape), normal(rng, *shape))
+        for shape in [(2, 5, 3), (1, 1, 2), (2, 2), (1, 10, 1, 2)]
+    ],
+    source="Gu & Dao 2023; Blelloch 1990",
+)
 
 
 def _by_one_step(step, argument):
-    """The derivative of a scan as if the state before each step were a constant: time is not gone back through."""
+    """The derivative of a scan as if the state before each step were a constant: time is not gone
+    back through.
+    """
+
     def wrong(g, out, right, inputs, weight, *rest):
         leaves = [Tensor(inputs, requires_grad=True), Tensor(weight, requires_grad=True)]
         with recording(True):
-            total = sum((step(t, *leaves, out, *rest) * np.take(g, t, axis=-2)).sum() for t in range(inputs.shape[1]))
+            total = sum(
+                (step(t, *leaves, out, *rest) * np.take(g, t, axis=-2)).sum()
+                for t in range(inputs.shape[1])
+            )
         return grad(total, leaves)[argument].data
+
     return wrong
 
 
@@ -45,7 +71,9 @@ def _lstm_step(t, inputs, weight, out, h, c):
 
 
 for _name, _step in (("gru_scan", _gru_step), ("lstm_scan", _lstm_step)):
-    known_errors.FUSED[_name] = [(i, "the state before taken for a constant", _by_one_step(_step, i)) for i in (0, 1)]
+    known_errors.FUSED[_name] = [
+        (i, "the state before taken for a constant", _by_one_step(_step, i)) for i in (0, 1)
+    ]
 
 
 def read(module, x, *state):
@@ -54,27 +82,81 @@ def read(module, x, *state):
 
 
 for _name, _cell in CELLS.items():
-    register(f"nn.{_cell.__name__}", lambda cell, x, *state: cell(x, state), lambda rng, kind=_cell, n=_cell.__name__: [
-        call(module(kind, 3, 2), normal(rng, 2, 3), *(normal(rng, 2, 2) for _ in range(2 if n == "LSTMCell" else 1)))], covers=())
-    register(f"nn.Recurrent({_name})", read, lambda rng, kind=_cell, n=_cell.__name__: [
-        call(Recurrent(module(kind, 2, 2)), normal(rng, 2, 3, 2)),
-        call(Recurrent(module(kind, 2, 2)), normal(rng, 1, 2, 2),
-             *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)))], covers=(), source="book section 2.3.3")
+    register(
+        f"nn.{_cell.__name__}",
+        lambda cell, x, *state: cell(x, state),
+        lambda rng, kind=_cell, n=_cell.__name__: [
+            call(
+                module(kind, 3, 2),
+                normal(rng, 2, 3),
+                *(normal(rng, 2, 2) for _ in range(2 if n == "LSTMCell" else 1)),
+            )
+        ],
+        covers=(),
+    )
+    register(
+        f"nn.Recurrent({_name})",
+        read,
+        lambda rng, kind=_cell, n=_cell.__name__: [
+            call(Recurrent(module(kind, 2, 2)), normal(rng, 2, 3, 2)),
+            call(
+                Recurrent(module(kind, 2, 2)),
+                normal(rng, 1, 2, 2),
+                *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)),
+            ),
+        ],
+        covers=(),
+        source="book section 2.3.3",
+    )
 
 
 def _scan_inputs(rng, B=2, T=4, E=2, N=3):
-    return (normal(rng, B, T, E), uniform(rng, 0.2, 1.5, B, T, E), -uniform(rng, 0.3, 2, E, N), normal(rng, B, T, N),
-            normal(rng, B, T, N), normal(rng, E))
+    return (
+        normal(rng, B, T, E),
+        uniform(rng, 0.2, 1.5, B, T, E),
+        -uniform(rng, 0.3, 2, E, N),
+        normal(rng, B, T, N),
+        normal(rng, B, T, N),
+        normal(rng, E),
+    )
 
 
-register("selective_scan", lambda *args, **options: state_space.selective_scan(*args, **options), lambda rng: [
-    call(*_scan_inputs(rng)), call(*_scan_inputs(rng), normal(rng, 2, 2, 3)),
-    *(call(*_scan_inputs(rng, 1, 3), recurrence=way)
-      for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling))], covers=(), source="Gu & Dao 2023")
-register("nn.MambaBlock", read, lambda rng: [
-    call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 1, 3, 2)),
-    call(module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1), normal(rng, 1, 2, 2), normal(rng, 1, 1, 2),
-         normal(rng, 1, 2, 1))], covers=(), source="Gu & Dao 2023")
+register(
+    "selective_scan",
+    lambda *args, **options: state_space.selective_scan(*args, **options),
+    lambda rng: [
+        call(*_scan_inputs(rng)),
+        call(*_scan_inputs(rng), normal(rng, 2, 2, 3)),
+        *(
+            call(*_scan_inputs(rng, 1, 3), recurrence=way)
+            for way in (state_space.recurrence_by_steps, state_space.recurrence_by_doubling)
+        ),
+    ],
+    covers=(),
+    source="Gu & Dao 2023",
+)
+register(
+    "nn.MambaBlock",
+    read,
+    lambda rng: [
+        call(module(MambaBlock, 2, d_inner=2, d_state=2, width=3, rank=1), normal(rng, 1, 3, 2)),
+        call(
+            module(MambaBlock, 2, d_inner=2, d_state=1, width=2, rank=1),
+            normal(rng, 1, 2, 2),
+            normal(rng, 1, 1, 2),
+            normal(rng, 1, 2, 1),
+        ),
+    ],
+    covers=(),
+    source="Gu & Dao 2023",
+)
 for _name in ("moving_average", "moving_average_by_convolution"):
-    register(_name, getattr(state_space, _name), lambda rng: [
-        call(normal(rng, 2, 4, 3), uniform(rng, 0.2, 0.9, 3), uniform(rng, 0.2, 0.9, 3))], covers=(), source="Ma et al. 2023")
+    register(
+        _name,
+        getattr(state_space, _name),
+        lambda rng: [
+            call(normal(rng, 2, 4, 3), uniform(rng, 0.2, 0.9, 3), uniform(rng, 0.2, 0.9, 3))
+        ],
+        covers=(),
+        source="Ma et al. 2023",
+    )

@@ -1,9 +1,12 @@
-"""What parallel code may ask of the other processes: the communicator protocol, and its engine of one process.
+"""What parallel code may ask of the other processes: the communicator protocol, and its engine of
+one process.
 
-Training in parallel (book section 2.2.3) is arithmetic plus a handful of collective operations. Code is written
-against this protocol alone, so the same lines run in one process (`SingleProcess`, here) and in several on one
-machine (`shared.py`). Names and meanings are MPI's. Read next: `data_parallel.py`, then `shared.py`.
+Training in parallel (book section 2.2.3) is arithmetic plus a handful of collective operations.
+Code is written against this protocol alone, so the same lines run in one process (`SingleProcess`,
+here) and in several on one machine (`shared.py`). Names and meanings are MPI's. Read next:
+`data_parallel.py`, then `shared.py`.
 """
+
 import abc
 import functools
 from collections import Counter, deque
@@ -14,11 +17,15 @@ from tinylm.backend import is_array
 from tinylm.errors import ConfigError, DtypeError, ShapeError
 
 OPERATIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum}
-ALIGN = 16            # elements: 64 bytes of float32, a cache line, so that two ranks never write the same one
+ALIGN = (
+    16  # elements: 64 bytes of float32, a cache line, so that two ranks never write the same one
+)
 
 
 def share(n, rank, size):
-    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last shorter or empty."""
+    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last
+    shorter or empty.
+    """
     width = -(-n // (size * ALIGN)) * ALIGN
     return min(rank * width, n), min((rank + 1) * width, n)
 
@@ -26,22 +33,30 @@ def share(n, rank, size):
 def operation(name):
     """The two-argument NumPy function of 'sum', 'max' or 'min'."""
     if name not in OPERATIONS:
-        raise ConfigError(f"all_reduce: no operation {name!r}, choose one of {', '.join(OPERATIONS)}")
+        raise ConfigError(
+            f"all_reduce: no operation {name!r}, choose one of {', '.join(OPERATIONS)}"
+        )
     return OPERATIONS[name]
 
 
 def check_array(call, array):
     """Raise DtypeError unless `array` is an array of plain numbers."""
     if not is_array(array) or array.dtype.hasobject:
-        raise DtypeError(f"{call}: needs an array of numbers, got {getattr(array, 'dtype', type(array).__name__)}; "
-                         "wrap a number as np.array(x)")
+        raise DtypeError(
+            f"{call}: needs an array of numbers, got {getattr(array, 'dtype', type(array).__name__)}; "
+            "wrap a number as np.array(x)"
+        )
 
 
 def check_flat(call, flat):
-    """Raise unless `flat` is a contiguous 1-D array, whose slices the sharded operations can address."""
+    """Raise unless `flat` is a contiguous 1-D array, whose slices the sharded operations can
+    address.
+    """
     check_array(call, flat)
     if flat.ndim != 1 or not flat.flags.c_contiguous:
-        raise ShapeError(f"{call}: needs a contiguous 1-D array, got shape {flat.shape} with strides {flat.strides}")
+        raise ShapeError(
+            f"{call}: needs a contiguous 1-D array, got shape {flat.shape} with strides {flat.strides}"
+        )
 
 
 def check_rank(call, rank, size):
@@ -51,36 +66,45 @@ def check_rank(call, rank, size):
 
 
 def check_rows(array, size):
-    """How many rows of `array` each of `size` ranks gets in a reduce_scatter; ShapeError if it does not divide."""
+    """How many rows of `array` each of `size` ranks gets in a reduce_scatter; ShapeError if it does
+    not divide.
+    """
     check_array("reduce_scatter", array)
     if array.ndim == 0 or array.shape[0] % size:
-        raise ShapeError(f"reduce_scatter: the first axis of {array.shape} does not divide into {size} ranks; "
-                         "reduce_scatter_ takes any length")
+        raise ShapeError(
+            f"reduce_scatter: the first axis of {array.shape} does not divide into {size} ranks; "
+            "reduce_scatter_ takes any length"
+        )
     return array.shape[0] // size
 
 
 def check_parcels(arrays, size):
-    """(dtype, shape of a row) common to the `size` arrays of an all_to_all; ShapeError if there is none."""
+    """(dtype, shape of a row) common to the `size` arrays of an all_to_all; ShapeError if there is
+    none.
+    """
     for array in arrays:
         check_array("all_to_all", array)
     kinds = {(array.dtype, array.shape[1:]) for array in arrays}
     if len(arrays) != size or len(kinds) != 1 or any(array.ndim == 0 for array in arrays):
-        raise ShapeError(f"all_to_all: needs {size} arrays, one for each rank, alike but for their first axis; "
-                         f"got {', '.join(f'{a.dtype} {a.shape}' for a in arrays) or 'none'}")
+        raise ShapeError(
+            f"all_to_all: needs {size} arrays, one for each rank, alike but for their first axis; "
+            f"got {', '.join(f'{a.dtype} {a.shape}' for a in arrays) or 'none'}"
+        )
     return kinds.pop()
 
 
 class Communicator(abc.ABC):
     """A group of `size` processes seen from the one numbered `rank` (0 .. size-1).
 
-    Collective operations (all but send and recv) are called by every rank of the group, in the same order, with
-    arrays of the same dtype and shape unless said otherwise. They return when this rank's result is ready and
-    its arrays are its own again.
+    Collective operations (all but send and recv) are called by every rank of the group, in the same
+    order, with arrays of the same dtype and shape unless said otherwise. They return when this
+    rank's result is ready and its arrays are its own again.
 
-    Deterministic: a sum is taken over ranks 0, 1, .., size-1 in that order, element by element, so every rank
-    gets the same bits and a second run gets them again.
+    Deterministic: a sum is taken over ranks 0, 1, .., size-1 in that order, element by element, so
+    every rank gets the same bits and a second run gets them again.
 
-    raises ShapeError, on every rank, when the ranks disagree on operation, dtype or shape; it says who called what.
+    raises ShapeError, on every rank, when the ranks disagree on operation, dtype or shape; it says
+    who called what.
 
     calls        Counter: operation name -> times called by this rank
     bytes_sent   Counter: operation name -> bytes of this rank's data that went to other ranks
@@ -89,19 +113,22 @@ class Communicator(abc.ABC):
     def __init__(self, rank, size):
         self.rank, self.size = rank, size
         self.calls, self.bytes_sent = Counter(), Counter()
-        self._to_self = deque()                     # messages a rank sends to itself
+        self._to_self = deque()  # messages a rank sends to itself
 
     def _count(self, call, nbytes):
         self.calls[call] += 1
         self.bytes_sent[call] += int(nbytes)
 
     def slice(self, n):
-        """This rank's (start, stop) of n elements: the part that reduce_scatter_ and all_gather_ give it."""
+        """This rank's (start, stop) of n elements: the part that reduce_scatter_ and all_gather_
+        give it.
+        """
         return share(n, self.rank, self.size)
 
     @abc.abstractmethod
     def all_reduce(self, array, op="sum"):
-        """Combine the ranks' arrays element by element, in place: array := sum (or max, min) over ranks.
+        """Combine the ranks' arrays element by element, in place: array := sum (or max, min) over
+        ranks.
 
         array    any shape; a number is passed as np.array(x)
         op       'sum', 'max' or 'min'
@@ -110,11 +137,15 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def all_gather(self, array):
-        """Everybody's arrays one after another: (n, ...) on each rank -> (size * n, ...) on all. 0-d counts as (1,)."""
+        """Everybody's arrays one after another: (n, ...) on each rank -> (size * n, ...) on all.
+        0-d counts as (1,).
+        """
 
     @abc.abstractmethod
     def reduce_scatter(self, array):
-        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), from row rank*n/size. `size` divides n."""
+        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), from row rank*n/size.
+        `size` divides n.
+        """
 
     @abc.abstractmethod
     def broadcast(self, array, root=0):
@@ -122,15 +153,19 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def all_to_all(self, arrays):
-        """Rank i's arrays[j] becomes item i of what rank j gets; done twice it gives back what was put in.
+        """Rank i's arrays[j] becomes item i of what rank j gets; done twice it gives back what was
+        put in.
 
-        arrays   list of `size` arrays (n, ...), alike in dtype and row shape; each may have its own n
+        arrays   list of `size` arrays (n, ...), alike in dtype and row shape; each may have its own
+                 n
         returns  list of `size` fresh arrays, item i from rank i
         """
 
     @abc.abstractmethod
     def send(self, array, to):
-        """Send a copy of `array` to rank `to`. May wait for the receiver if it is large (the engine says)."""
+        """Send a copy of `array` to rank `to`. May wait for the receiver if it is large (the engine
+        says).
+        """
 
     @abc.abstractmethod
     def recv(self, like, source):
@@ -142,10 +177,11 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def split(self, color, key=0):
-        """The communicator of the ranks that gave the same `color` (an integer), ordered by (key, rank).
+        """The communicator of the ranks that gave the same `color` (an integer), ordered by (key,
+        rank).
 
-        color = None: this rank joins no group and gets None. A pair of ranks must use the groups it shares in
-        the same order on both sides.
+        color = None: this rank joins no group and gets None. A pair of ranks must use the groups it
+        shares in the same order on both sides.
         """
 
     @abc.abstractmethod
@@ -154,19 +190,24 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def empty(self, shape, dtype=np.float32):
-        """An uninitialized array where collectives on it are fastest. Kept as long as the communicator."""
+        """An uninitialized array where collectives on it are fastest. Kept as long as the
+        communicator.
+        """
 
     @abc.abstractmethod
     def reduce_scatter_(self, flat):
-        """With start, stop = slice(len(flat)): flat[start:stop] := sum over ranks of their flat[start:stop].
+        """With start, stop = slice(len(flat)): flat[start:stop] := sum over ranks of their
+        flat[start:stop].
 
-        flat     (n,) contiguous, any n. What it holds outside start..stop afterwards is not specified
+        flat     (n,) contiguous, any n. What it holds outside start..stop afterwards is not
+                 specified
         returns  flat[start:stop], a view
         """
 
     @abc.abstractmethod
     def all_gather_(self, flat):
-        """Copy every rank's slice of its flat into everybody's flat. After reduce_scatter_ it makes an all_reduce.
+        """Copy every rank's slice of its flat into everybody's flat. After reduce_scatter_ it makes
+        an all_reduce.
 
         flat     (n,) contiguous, any n
         returns  flat
@@ -216,7 +257,9 @@ class SingleProcess(Communicator):
 
     def split(self, color, key=0):
         self._count("split", 0)
-        return None if color is None else SingleProcess()
+        if color is None:
+            return None
+        return SingleProcess()
 
     def barrier(self):
         self._count("barrier", 0)
@@ -240,16 +283,20 @@ def describe(array):
     return _describe(np.dtype(array.dtype), tuple(array.shape))
 
 
-@functools.lru_cache(maxsize=256)                  # a dtype's name takes NumPy longer than a meeting of two workers
+@functools.lru_cache(maxsize=256)  # a dtype's name takes NumPy longer than a meeting of two workers
 def _describe(dtype, shape):
     return f"{dtype} {shape}"
 
 
 def take_own(queue, like, rank):
-    """recv from oneself: the oldest array in `queue`. Raises if there is none, or not the one expected."""
+    """recv from oneself: the oldest array in `queue`. Raises if there is none, or not the one
+    expected.
+    """
     if not queue:
         raise ConfigError(f"recv: rank {rank} waits for a message from itself but has sent none")
     if describe(queue[0]) != describe(like):
-        raise ShapeError(f"recv: rank {rank} expects {describe(like)} from rank {rank}, "
-                         f"which sent {describe(queue[0])}")
+        raise ShapeError(
+            f"recv: rank {rank} expects {describe(like)} from rank {rank}, "
+            f"which sent {describe(queue[0])}"
+        )
     return queue.popleft()

@@ -1,12 +1,15 @@
-"""Three ways to make an all-reduce out of messages between two ranks (book section 2.3.1 names the operation).
+"""Three ways to make an all-reduce out of messages between two ranks (book section 2.3.1 names the
+operation).
 
-A communicator has its own `all_reduce`; these show what one costs on machines that can only send and receive, and
-count the same on any engine. For n ranks and an array of S bytes, the busiest rank sends
+A communicator has its own `all_reduce`; these show what one costs on machines that can only send
+and receive, and count the same on any engine. For n ranks and an array of S bytes, the busiest rank
+sends
     naive   (n-1) S                    to rank 0, which adds up and sends back
     tree    log2(n) S, rounded up      partners at distance 1, 2, 4, .. add up in pairs, then the same way back
     ring    2 (n-1)/n S                n pieces go round twice: added up on the first round, spread on the second
 All return the array, summed in place, with the same bits on every rank.
 """
+
 import numpy as np
 
 from tinylm.errors import ShapeError
@@ -42,7 +45,9 @@ def tree_all_reduce(comm, array):
 
 
 def pass_on(comm, piece, like):
-    """Send `piece` to the right neighbor and return what comes from the left; even ranks send first, so none waits."""
+    """Send `piece` to the right neighbor and return what comes from the left; even ranks send
+    first, so none waits.
+    """
     if comm.rank % 2 == 0:
         comm.send(piece, (comm.rank + 1) % comm.size)
     came = comm.recv(like, (comm.rank - 1) % comm.size)
@@ -52,16 +57,19 @@ def pass_on(comm, piece, like):
 
 
 def ring_all_reduce(comm, array):
-    """A reduce-scatter round and an all-gather round, n-1 steps each, one n-th of the array at a time.
+    """A reduce-scatter round and an all-gather round, n-1 steps each, one n-th of the array at a
+    time.
 
     array    contiguous, any shape; pieces are as equal as they can be
     raises   ShapeError if it is not contiguous
     """
     if not array.flags.c_contiguous:
-        raise ShapeError(f"ring_all_reduce: {array.shape} with strides {array.strides} is not contiguous; pass a copy")
+        raise ShapeError(
+            f"ring_all_reduce: {array.shape} with strides {array.strides} is not contiguous; pass a copy"
+        )
     n, rank = comm.size, comm.rank
-    pieces = np.array_split(array.reshape(-1), n)                # views
-    for step in range(n - 1):                                    # piece k starts at rank k and ends, summed, at k - 1
+    pieces = np.array_split(array.reshape(-1), n)  # views
+    for step in range(n - 1):  # piece k starts at rank k and ends, summed, at k - 1
         gone, came = (rank - step) % n, (rank - step - 1) % n
         pieces[came] += pass_on(comm, pieces[gone], pieces[came])
     for step in range(n - 1):

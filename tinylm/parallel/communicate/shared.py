@@ -1,10 +1,12 @@
 """Processes on one machine that share memory: the communicator behind `--workers N`.
 
-Each worker has a window of shared memory that all can read. A collective on arrays made by `empty()` is two
-meetings of the workers with reads of each other's windows between them: nobody copies anything to send it. Other
-arrays pass through each worker's mailbox in chunks. `memory.py` holds the layout and the semaphores;
-`launcher.py` starts the workers. The sums: book section 2.2.3, eq. (2.33).
+Each worker has a window of shared memory that all can read. A collective on arrays made by
+`empty()` is two meetings of the workers with reads of each other's windows between them: nobody
+copies anything to send it. Other arrays pass through each worker's mailbox in chunks. `memory.py`
+holds the layout and the semaphores; `launcher.py` starts the workers. The sums: book section 2.2.3,
+eq. (2.33).
 """
+
 import numpy as np
 
 from tinylm.errors import ShapeError
@@ -22,33 +24,40 @@ from tinylm.parallel.communicate.communicator import (
 )
 from tinylm.parallel.communicate.memory import NOTE
 
-SMALL = 1 << 15            # bytes: below it an all_reduce lets every rank add up everything, one meeting less
-CHUNK = 1 << 16            # elements added up at a time, so that the partial sum stays in the cache
+SMALL = 1 << 15  # bytes: below it an all_reduce lets every rank add up everything, one meeting less
+CHUNK = 1 << 16  # elements added up at a time, so that the partial sum stays in the cache
 
 
 def fold(ufunc, parts, out):
-    """out := parts[0] + parts[1] + .. in that order (+ being `ufunc`). `out` may be one of the parts."""
+    """out := parts[0] + parts[1] + .. in that order (+ being `ufunc`). `out` may be one of the
+    parts.
+    """
     if len(parts) == 1:
         out[...] = parts[0]
     for low in range(0, len(out) if len(parts) > 1 else 0, CHUNK):
-        *first, last = [part[low:low + CHUNK] for part in parts]
+        *first, last = [part[low : low + CHUNK] for part in parts]
         total = first[0]
         for i, part in enumerate(first[1:]):
-            total = ufunc(total, part, out=None if i == 0 else total)        # never into a part: others read it
-        ufunc(total, last, out=out[low:low + CHUNK])
+            total = ufunc(
+                total, part, out=None if i == 0 else total
+            )  # never into a part: others read it
+        ufunc(total, last, out=out[low : low + CHUNK])
 
 
 class SharedMemory(Communicator):
-    """One worker's end of the shared-memory communicator. Made by `launch`; `split` makes those of sub-groups.
+    """One worker's end of the shared-memory communicator. Made by `launch`; `split` makes those of
+    sub-groups.
 
     memory    the launch's `memory.Memory`, entered
     members   worker numbers of the group in rank order; None: all of them
 
-    send returns at once while the channel to that worker has room: `mailbox` bytes, in four slots of a quarter
-    each. So a ring in which everybody sends to the right and then receives from the left cannot deadlock while
-    messages are no larger than the mailbox; larger ones wait for their receiver.
+    send returns at once while the channel to that worker has room: `mailbox` bytes, in four slots
+    of a quarter each. So a ring in which everybody sends to the right and then receives from the
+    left cannot deadlock while messages are no larger than the mailbox; larger ones wait for their
+    receiver.
 
-    After a ShapeError on all ranks the communicator can still be used; after one from recv it cannot.
+    After a ShapeError on all ranks the communicator can still be used; after one from recv it
+    cannot.
     """
 
     def __init__(self, memory, members=None):
@@ -60,7 +69,9 @@ class SharedMemory(Communicator):
         self._group = "" if members is None else f" in the group of workers {self._members}"
 
     def _meet(self):
-        """Return when every rank of the group has come here; all they wrote before can then be read."""
+        """Return when every rank of the group has come here; all they wrote before can then be
+        read.
+        """
         for announce in self._announce:
             announce()
         wait = self._memory.wait
@@ -74,8 +85,9 @@ class SharedMemory(Communicator):
         mine       (counts[rank],) contiguous array
         counts     elements that each rank shows, known to all
         in_place   False: show a copy, because the caller overwrites `mine` while others look
-        yields     (first, parts): parts[r] is a view of rank r's elements first .. first+len(parts[r])-1.
-                   One round if all arrays lie in windows, else as many as the longest needs mailboxes.
+        yields     (first, parts): parts[r] is a view of rank r's elements first ..
+                   first+len(parts[r])-1. One round if all arrays lie in windows, else as many as
+                   the longest needs mailboxes.
         """
         memory, members = self._memory, self._members
         step = memory.mailbox // mine.dtype.itemsize
@@ -87,23 +99,37 @@ class SharedMemory(Communicator):
         shown = [o >= 0 for o, count in zip(offsets, counts) if count]
         if all(shown):
             if shown:
-                yield 0, [memory.view(memory.window_of(m) + max(o, 0), count, mine.dtype)
-                          for m, o, count in zip(members, offsets, counts)]
+                yield (
+                    0,
+                    [
+                        memory.view(memory.window_of(m) + max(o, 0), count, mine.dtype)
+                        for m, o, count in zip(members, offsets, counts)
+                    ],
+                )
         else:
-            if any(shown):                           # some in windows, some not: those in windows post a copy as well
+            if any(shown):  # some in windows, some not: those in windows post a copy as well
                 self._post(mine[:step])
                 self._meet()
             for first in range(0, max(counts), step):
                 if first:
-                    self._meet()                     # all have read the chunk before
-                    self._post(mine[first:first + step])
+                    self._meet()  # all have read the chunk before
+                    self._post(mine[first : first + step])
                     self._meet()
-                yield first, [memory.view(memory.mailbox_of(m), min(max(count - first, 0), step), mine.dtype)
-                              for m, count in zip(members, counts)]
+                yield (
+                    first,
+                    [
+                        memory.view(
+                            memory.mailbox_of(m), min(max(count - first, 0), step), mine.dtype
+                        )
+                        for m, count in zip(members, counts)
+                    ],
+                )
         self._meet()
 
     def _post(self, chunk):
-        self._memory.view(self._memory.mailbox_of(self._memory.rank), len(chunk), chunk.dtype)[...] = chunk
+        self._memory.view(self._memory.mailbox_of(self._memory.rank), len(chunk), chunk.dtype)[
+            ...
+        ] = chunk
 
     def _agree(self, call, offset=-1):
         """Meet, and raise ShapeError on every rank if they have not all come for the same call."""
@@ -112,8 +138,10 @@ class SharedMemory(Communicator):
         self._meet()
         calls = [memory.read_note(memory.note_of(m))[1] for m in self._members]
         if calls.count(calls[self.rank]) != self.size:
-            self._meet()                             # all have read all notes before anyone goes on
-            calls = [f"rank {r} calls {text.decode(errors='replace')}" for r, text in enumerate(calls)]
+            self._meet()  # all have read all notes before anyone goes on
+            calls = [
+                f"rank {r} calls {text.decode(errors='replace')}" for r, text in enumerate(calls)
+            ]
             raise ShapeError(f"the ranks disagree: {'; '.join(calls)}")
 
     def _reduce_share(self, call, ufunc, flat):
@@ -122,7 +150,7 @@ class SharedMemory(Communicator):
         for first, parts in self._exchange(call, flat, [len(flat)] * self.size):
             low, high = max(first, start), min(first + len(parts[0]), stop)
             if low < high:
-                fold(ufunc, [part[low - first:high - first] for part in parts], flat[low:high])
+                fold(ufunc, [part[low - first : high - first] for part in parts], flat[low:high])
         return (len(flat) - (stop - start)) * flat.itemsize
 
     def _gather_shares(self, call, flat):
@@ -133,7 +161,7 @@ class SharedMemory(Communicator):
             for r, part in enumerate(parts):
                 if r != self.rank:
                     at = shares[r][0] + first
-                    flat[at:at + len(part)] = part
+                    flat[at : at + len(part)] = part
         return (stop - start) * flat.itemsize * (self.size - 1)
 
     def _gather(self, call, array):
@@ -141,14 +169,14 @@ class SharedMemory(Communicator):
         gathered = np.empty((self.size, array.size), array.dtype)
         for first, parts in self._exchange(call, array, [array.size] * self.size):
             for r, part in enumerate(parts):
-                gathered[r, first:first + len(part)] = part
+                gathered[r, first : first + len(part)] = part
         return gathered
 
     def all_reduce(self, array, op="sum"):
         ufunc = operation(op)
         check_array("all_reduce", array)
         call = f"all_reduce {op} of {describe(array)}"
-        flat = array.reshape(-1)                                             # a copy if array is not contiguous
+        flat = array.reshape(-1)  # a copy if array is not contiguous
         if array.nbytes <= min(SMALL, self._memory.mailbox):
             for _, parts in self._exchange(call, flat, [flat.size] * self.size, in_place=False):
                 fold(ufunc, parts, flat)
@@ -165,17 +193,23 @@ class SharedMemory(Communicator):
         gathered = self._gather(f"all_gather of {describe(array)}", array.reshape(-1))
         self._count("all_gather", array.nbytes * (self.size - 1))
         rows, *row = array.shape or (1,)
-        return gathered.reshape(self.size * rows, *row)                      # (size, n * ...) -> (size * n, ...)
+        return gathered.reshape(self.size * rows, *row)  # (size, n * ...) -> (size * n, ...)
 
     def reduce_scatter(self, array):
         rows = check_rows(array, self.size)
         flat = array.reshape(-1)
         width = flat.size // self.size
         start, out = self.rank * width, np.empty(width, array.dtype)
-        for first, parts in self._exchange(f"reduce_scatter of {describe(array)}", flat, [flat.size] * self.size):
+        for first, parts in self._exchange(
+            f"reduce_scatter of {describe(array)}", flat, [flat.size] * self.size
+        ):
             low, high = max(first, start), min(first + len(parts[0]), start + width)
             if low < high:
-                fold(np.add, [part[low - first:high - first] for part in parts], out[low - start:high - start])
+                fold(
+                    np.add,
+                    [part[low - first : high - first] for part in parts],
+                    out[low - start : high - start],
+                )
         self._count("reduce_scatter", array.nbytes - out.nbytes)
         return out.reshape(rows, *array.shape[1:])
 
@@ -186,7 +220,7 @@ class SharedMemory(Communicator):
         call = f"broadcast from rank {root} of {describe(array)}"
         for first, parts in self._exchange(call, flat if is_root else flat[:0], counts):
             if not is_root:
-                flat[first:first + len(parts[root])] = parts[root]
+                flat[first : first + len(parts[root])] = parts[root]
         if not array.flags.c_contiguous and not is_root:
             array[...] = flat.reshape(array.shape)
         self._count("broadcast", array.nbytes * (self.size - 1) * is_root)
@@ -195,9 +229,9 @@ class SharedMemory(Communicator):
     def all_to_all(self, arrays):
         dtype, row = check_parcels(arrays, self.size)
         call = f"all_to_all of {dtype} rows {row}"
-        rows = self._gather(call, np.array([len(a) for a in arrays]))        # (size, size): from i to j
+        rows = self._gather(call, np.array([len(a) for a in arrays]))  # (size, size): from i to j
         width = int(np.prod(row, dtype=int))
-        ends = np.cumsum(rows, axis=1) * width                               # in what each rank shows
+        ends = np.cumsum(rows, axis=1) * width  # in what each rank shows
         out = [np.empty(rows[i, self.rank] * width, dtype) for i in range(self.size)]
         mine = np.concatenate([a.reshape(-1) for a in arrays])
         for first, parts in self._exchange(call, mine, ends[:, -1].tolist()):
@@ -205,7 +239,7 @@ class SharedMemory(Communicator):
                 start, stop = ends[i, self.rank] - out[i].size, ends[i, self.rank]
                 low, high = max(first, start), min(first + len(part), stop)
                 if low < high:
-                    out[i][low - start:high - start] = part[low - first:high - first]
+                    out[i][low - start : high - start] = part[low - first : high - first]
         self._count("all_to_all", mine.nbytes - arrays[self.rank].nbytes)
         return [flat.reshape(n, *row) for flat, n in zip(out, rows[:, self.rank])]
 
@@ -219,7 +253,8 @@ class SharedMemory(Communicator):
         call = (describe(array) + self._group).encode()
         for first in range(0, max(data.size, 1), memory.slot):
             memory.wait(memory.room[memory.rank][peer].acquire, peer)
-            at, chunk = memory.slot_of(memory.rank, peer, memory.sent[peer]), data[first:first + memory.slot]
+            at = memory.slot_of(memory.rank, peer, memory.sent[peer])
+            chunk = data[first : first + memory.slot]
             memory.write_note(at, -1, call)
             memory.view(at + NOTE, chunk.size, np.uint8)[...] = chunk
             memory.sent[peer] += 1
@@ -235,11 +270,14 @@ class SharedMemory(Communicator):
         data, call = out.reshape(-1).view(np.uint8), (describe(like) + self._group).encode()
         for first in range(0, max(data.size, 1), memory.slot):
             memory.wait(memory.filled[peer][memory.rank].acquire, peer)
-            at, chunk = memory.slot_of(peer, memory.rank, memory.received[peer]), data[first:first + memory.slot]
+            at = memory.slot_of(peer, memory.rank, memory.received[peer])
+            chunk = data[first : first + memory.slot]
             sent = memory.read_note(at)[1]
             if sent != call:
-                raise ShapeError(f"recv: rank {self.rank} expects {call.decode()} from rank {source}, "
-                                 f"which sent {sent.decode(errors='replace')}")
+                raise ShapeError(
+                    f"recv: rank {self.rank} expects {call.decode()} from rank {source}, "
+                    f"which sent {sent.decode(errors='replace')}"
+                )
             chunk[...] = memory.view(at + NOTE, chunk.size, np.uint8)
             memory.received[peer] += 1
             memory.room[peer][memory.rank].release()
@@ -247,7 +285,7 @@ class SharedMemory(Communicator):
 
     def split(self, color, key=0):
         mine = np.array([color is not None, color or 0, key], np.int64)
-        table = self._gather("split", mine)                                  # (size, 3)
+        table = self._gather("split", mine)  # (size, 3)
         self._count("split", 0)
         if color is None:
             return None
@@ -257,7 +295,7 @@ class SharedMemory(Communicator):
 
     def barrier(self):
         self._agree("barrier")
-        self._meet()                                                         # the notes are read: they may be rewritten
+        self._meet()  # the notes are read: they may be rewritten
         self._count("barrier", 0)
 
     def empty(self, shape, dtype=np.float32):
@@ -265,7 +303,10 @@ class SharedMemory(Communicator):
 
     def reduce_scatter_(self, flat):
         check_flat("reduce_scatter_", flat)
-        self._count("reduce_scatter_", self._reduce_share(f"reduce_scatter_ of {describe(flat)}", np.add, flat))
+        self._count(
+            "reduce_scatter_",
+            self._reduce_share(f"reduce_scatter_ of {describe(flat)}", np.add, flat),
+        )
         start, stop = self.slice(len(flat))
         return flat[start:stop]
 

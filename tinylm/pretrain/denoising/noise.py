@@ -1,9 +1,12 @@
-"""Corruptions for denoising: BART's five, token reordering and replacement, and their mixture   (book section 1.2.3.2)
+"""Corruptions for denoising: BART's five, token reordering and replacement, and their mixture
+(book section 1.2.3.2)
 
-Each comes twice: a plain function that is told what to do (which tokens, which spans, which order), and a dataclass
-that draws it. Those that draw are called as noise(ids, draws) -> ids with draws (5, T + 1) uniform numbers in [0, 1) for
-a row of T tokens, and are pure: the same numbers, the same corruption. Read next: seq2seq.py, which trains on them.
+Each comes twice: a plain function that is told what to do (which tokens, which spans, which order),
+and a dataclass that draws it. Those that draw are called as noise(ids, draws) -> ids with draws (5,
+T + 1) uniform numbers in [0, 1) for a row of T tokens, and are pure: the same numbers, the same
+corruption. Read next: seq2seq.py, which trains on them.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +16,8 @@ from tinylm.pretrain.masked.choose import budget
 from tinylm.pretrain.masked.masked import mask_tokens
 from tinylm.pretrain.masked.spans import poisson_spans
 
-DRAWS = 5                # rows of uniform numbers that one row of text may use: four for a corruption, one for a choice
+# rows of uniform numbers that one row of text may use: four for a corruption, one for a choice
+DRAWS = 5
 
 
 def delete_tokens(ids, chosen):
@@ -63,7 +67,7 @@ def replace_tokens(ids, chosen, others):
 def _share(size, rate, draws):
     """A random subset of `rate` of the positions: bool (size,)."""
     chosen = np.zeros(size, bool)
-    chosen[np.argsort(draws[:size])[:int(budget(np.ones(size, bool), rate))]] = True
+    chosen[np.argsort(draws[:size])[: int(budget(np.ones(size, bool), rate))]] = True
     return chosen
 
 
@@ -108,7 +112,9 @@ class SentencePermutation:
 
     def __call__(self, ids, draws):
         parts = sentences(ids, self.ends)
-        return permute_sentences(parts, np.argsort(draws[0][:len(parts)])) if parts else ids
+        if parts:
+            return permute_sentences(parts, np.argsort(draws[0][: len(parts)]))
+        return ids
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ class TokenPermutation:
     """All tokens in random order."""
 
     def __call__(self, ids, draws):
-        return permute_tokens(ids, np.argsort(draws[0][:len(ids)]))
+        return permute_tokens(ids, np.argsort(draws[0][: len(ids)]))
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class TokenReplacement:
     rate: float = 0.15
 
     def __call__(self, ids, draws):
-        others = np.asarray(self.words)[(draws[1][:len(ids)] * len(self.words)).astype(np.int64)]
+        others = np.asarray(self.words)[(draws[1][: len(ids)] * len(self.words)).astype(np.int64)]
         return replace_tokens(ids, _share(len(ids), self.rate, draws[0]), others)
 
 
@@ -143,14 +149,15 @@ class TokenReplacement:
 class Chain:
     """Two corruptions: BART's final choice is sentence permutation, then text infilling.
 
-    first   leaves the row as long as it is, or shortens it: the draws are for as many tokens as the text has
+    first   leaves the row as long as it is, or shortens it: the draws are for as many tokens as the
+            text has
     """
 
     first: object
     second: object
 
     def __call__(self, ids, draws):
-        return self.second(self.first(ids, draws), draws[[2, 3, 0, 1, 4]])              # fresh rows come first
+        return self.second(self.first(ids, draws), draws[[2, 3, 0, 1, 4]])  # fresh rows come first
 
 
 @dataclass(frozen=True)
@@ -165,9 +172,14 @@ class Mixture:
     weights: tuple | None = None
 
     def __post_init__(self):
-        if self.weights is not None and (len(self.weights) != len(self.parts) or min(self.weights) < 0 or
-                                         abs(sum(self.weights) - 1) > 1e-9):
-            raise ConfigError(f"Mixture: weights {self.weights} must be {len(self.parts)} probabilities that sum to 1")
+        if self.weights is not None and (
+            len(self.weights) != len(self.parts)
+            or min(self.weights) < 0
+            or abs(sum(self.weights) - 1) > 1e-9
+        ):
+            raise ConfigError(
+                f"Mixture: weights {self.weights} must be {len(self.parts)} probabilities that sum to 1"
+            )
 
     def pick(self, draws):
         """The index of the part that these draws choose."""
@@ -180,7 +192,16 @@ class Mixture:
 
 
 def bart(special, ends):
-    """BART's five corruptions with equal weights: masking, deletion, infilling, sentence permutation, rotation."""
+    """BART's five corruptions with equal weights: masking, deletion, infilling, sentence
+    permutation, rotation.
+    """
     special.need("bart", "mask")
-    return Mixture((TokenMasking(special.mask), TokenDeletion(), TextInfilling(special.mask), SentencePermutation(tuple(ends)),
-                    DocumentRotation()))
+    return Mixture(
+        (
+            TokenMasking(special.mask),
+            TokenDeletion(),
+            TextInfilling(special.mask),
+            SentencePermutation(tuple(ends)),
+            DocumentRotation(),
+        )
+    )

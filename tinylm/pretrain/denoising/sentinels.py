@@ -1,10 +1,13 @@
-"""Sentinel spans: every span becomes one mark, and the target says what each mark stood for   (T5; book section 1.2.3.1)
+"""Sentinel spans: every span becomes one mark, and the target says what each mark stood for   (T5;
+book section 1.2.3.1)
 
     The puppies are [X] outside [Y] .   ->   [X] frolicking [Y] the house [Z]
 
-Source and target together are little longer than the text, so that a step costs less than reconstructing all of it.
-The target ends in one more sentinel. Read next: masked/spans.py for the lengths and places; ul2.py.
+Source and target together are little longer than the text, so that a step costs less than
+reconstructing all of it. The target ends in one more sentinel. Read next: masked/spans.py for the
+lengths and places; ul2.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,17 +30,20 @@ def sentinel_spans(ids, chosen, sentinels, close=True):
     starts = chosen & ~np.concatenate([[False], chosen[:-1]])
     spans = int(starts.sum())
     if spans + close > len(sentinels):
-        raise ConfigError(f"sentinel_spans: {spans} spans need {spans + close} sentinels, there are {len(sentinels)}: "
-                          "make the spans longer or the vocabulary larger")
-    marks = np.asarray(sentinels, np.int64)[:spans + close]
-    at = np.cumsum(starts) - 1                                              # the number of the span up to here
+        raise ConfigError(
+            f"sentinel_spans: {spans} spans need {spans + close} sentinels, there are {len(sentinels)}: "
+            "make the spans longer or the vocabulary larger"
+        )
+    marks = np.asarray(sentinels, np.int64)[: spans + close]
+    at = np.cumsum(starts) - 1  # the number of the span up to here
     source = np.where(starts, marks[np.maximum(at, 0)] if spans else 0, ids)[~chosen | starts]
     target = np.insert(ids[chosen], np.flatnonzero(starts[chosen]), marks[:spans])
     return source, np.concatenate([target, marks[spans:]])
 
 
 def reconstruct(source, target, sentinels):
-    """The text that sentinel_spans was given: each sentinel of the source filled with what the target says about it.
+    """The text that sentinel_spans was given: each sentinel of the source filled with what the
+    target says about it.
 
     raises   DataError if the target says nothing about a sentinel of the source
     """
@@ -80,10 +86,14 @@ class Sentinels:
 
     def __post_init__(self):
         if self.lengths not in SPANS:
-            raise ConfigError(f"Sentinels: lengths = {self.lengths!r} is not one of {', '.join(SPANS)}")
+            raise ConfigError(
+                f"Sentinels: lengths = {self.lengths!r} is not one of {', '.join(SPANS)}"
+            )
 
     def __call__(self, ids, draws):
         more = {"p": 1 / self.mean} if self.lengths == "geometric" else {"mean": self.mean}
         starts, lengths = SPANS[self.lengths](len(ids), self.rate, draws, **more)
-        source, target = sentinel_spans(ids, positions(starts, lengths, len(ids)), self.special.sentinels, self.close)
+        source, target = sentinel_spans(
+            ids, positions(starts, lengths, len(ids)), self.special.sentinels, self.close
+        )
         return (source if self.mode is None else np.concatenate([[self.mode], source])), target

@@ -1,10 +1,13 @@
-"""Encoder-decoder objectives: a source is read, a target is said   (book sections 1.2.3.1, 1.2.3.2; eqs. 1.15, 1.16)
+"""Encoder-decoder objectives: a source is read, a target is said   (book sections 1.2.3.1, 1.2.3.2;
+eqs. 1.15, 1.16)
 
-What differs between prefix LM, MASS, BERT-style masking, denoising and T5's spans is only how a row of text becomes a
-source and a target. That is a task: task(ids, draws) -> (source, target), a pure function of the row and of uniform
-numbers (noise.py). A target may hold IGNORE where nothing is predicted; the decoder reads [MASK] there.
-Read next: sentinels.py, language/prefix.py, ul2.py for more tasks.
+What differs between prefix LM, MASS, BERT-style masking, denoising and T5's spans is only how a row
+of text becomes a source and a target. That is a task: task(ids, draws) -> (source, target), a pure
+function of the row and of uniform numbers (noise.py). A target may hold IGNORE where nothing is
+predicted; the decoder reads [MASK] there. Read next: sentinels.py, language/prefix.py, ul2.py for
+more tasks.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +22,9 @@ from tinylm.pretrain.special import Special
 
 
 def shifted(targets, start, mask=None):
-    """What a decoder reads: <s>, then the targets without the last; [MASK] where a target is IGNORE. (B, T) -> (B, T)."""
+    """What a decoder reads: <s>, then the targets without the last; [MASK] where a target is
+    IGNORE. (B, T) -> (B, T).
+    """
     front = np.full((len(targets), 1), start, targets.dtype)
     said = targets if mask is None else np.where(targets == IGNORE, mask, targets)
     return np.concatenate([front, said[:, :-1]], axis=1)
@@ -28,7 +33,8 @@ def shifted(targets, start, mask=None):
 def seq2seq_batch(pairs, special, end=True):
     """Sources and targets of any lengths as one batch.
 
-    pairs    list of (source, target), integer sequences; [CLS] goes in front of sources if special has cls
+    pairs    list of (source, target), integer sequences; [CLS] goes in front of sources if special
+             has cls
     end      </s> after every target, if special has end
     returns  Seq2SeqBatch
     """
@@ -37,7 +43,8 @@ def seq2seq_batch(pairs, special, end=True):
     last = [special.end] if end and special.end is not None else []
     source, mask = pad_rows([[*first, *pair[0]] for pair in pairs], special.pad)
     targets, filled = pad_rows([[*pair[1], *last] for pair in pairs], IGNORE)
-    # Nothing is predicted from padding, so that what the decoder reads there does not matter; [PAD] is in every vocabulary.
+    # Nothing is predicted from padding, so that what the decoder reads there does not matter; [PAD]
+    # is in every vocabulary.
     hidden = special.pad if special.mask is None else special.mask
     decoder = np.where(filled, shifted(targets, special.start, hidden), special.pad)
     return Seq2SeqBatch(source, targets, decoder, mask)
@@ -57,32 +64,42 @@ class Seq2SeqLM:
     end: bool = True
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch. Every row draws its own numbers."""
+        """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch. Every row draws its own
+        numbers.
+        """
         sequences = as_rows(sequences, "Seq2SeqLM.make_batch")
         draws = rng.uniform((len(sequences), DRAWS, sequences.shape[1] + 1), np.float64)
         pairs = [self.task(row, numbers) for row, numbers in zip(sequences, draws)]
         return seq2seq_batch(pairs, self.special, self.end)
 
     def loss(self, model, batch):
-        """Mean cross-entropy of the targets. The model is called as model(source, target, source_mask=) -> (B, T, V)."""
+        """Mean cross-entropy of the targets. The model is called as model(source, target,
+        source_mask=) -> (B, T, V).
+        """
         return score(model(batch.inputs, batch.decoder, source_mask=batch.mask), batch.targets)
 
 
 def masked_pair(ids, chosen, mask):
-    """Predict at the masked positions alone: source with [MASK], target with IGNORE elsewhere (BERT-style, MASS)."""
+    """Predict at the masked positions alone: source with [MASK], target with IGNORE elsewhere
+    (BERT-style, MASS).
+    """
     return mask_tokens(ids, chosen, mask), targets_at(ids, chosen)
 
 
 @dataclass(frozen=True)
 class Masked:
-    """BERT-style training of an encoder-decoder: single tokens are masked, and only they are predicted."""
+    """BERT-style training of an encoder-decoder: single tokens are masked, and only they are
+    predicted.
+    """
 
     special: Special
     rate: float = 0.15
 
     def __call__(self, ids, draws):
         chosen = np.zeros(len(ids), bool)
-        chosen[np.argsort(draws[0][:len(ids)])[:int(budget(np.ones(len(ids), bool), self.rate))]] = True
+        chosen[
+            np.argsort(draws[0][: len(ids)])[: int(budget(np.ones(len(ids), bool), self.rate))]
+        ] = True
         return masked_pair(ids, chosen, self.special.mask)
 
 
@@ -109,7 +126,8 @@ def fragment(ids, start, k, mask):
 
 @dataclass(frozen=True)
 class Denoise:
-    """Reconstruct the whole row from a corrupted one   (eq. 1.16; BART): the loss counts every token.
+    """Reconstruct the whole row from a corrupted one   (eq. 1.16; BART): the loss counts every
+    token.
 
     noise   a corruption of noise.py
     """

@@ -1,9 +1,11 @@
-"""Text to text: every task as a source that says what to do, and a target   (T5; book section 1.2.3.1, Fig. 1.4)
+"""Text to text: every task as a source that says what to do, and a target   (T5; book section
+1.2.3.1, Fig. 1.4)
 
     [CLS] Translate from Chinese to English: 你好！ → <s> Hello!
 
 One model, one loss, any number of tasks; even a score is said as text. Read next: seq2seq.py.
 """
+
 import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
@@ -14,7 +16,7 @@ from tinylm.errors import ConfigError, DataError
 
 ARROW = " → "
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DIGITS = 700               # a quotient of two float64 has fewer digits before its point
+_DIGITS = 700  # a quotient of two float64 has fewer digits before its point
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class TextToText:
     @property
     def source(self):
         """What the encoder reads."""
-        return f"{self.instruction} {self.text}" if self.instruction and self.text else self.instruction + self.text
+        if self.instruction and self.text:
+            return f"{self.instruction} {self.text}"
+        return self.instruction + self.text
 
     def __str__(self):
         return f"[CLS] {self.source}{ARROW}<s> {self.target}"
@@ -82,11 +86,14 @@ def text_to_number(text):
     the digits of every other script.
     """
     value = float(text) if _NUMBER.fullmatch(text.strip()) else np.inf
-    return value if np.isfinite(value) else None
+    if np.isfinite(value):
+        return value
+    return None
 
 
 def mixture_rates(sizes, limit=np.inf, temperature=1.0):
-    """How often each task is drawn: r_i proportional to min(n_i, limit)^(1/temperature)   (Raffel et al. 2020, section 3.5.2)
+    """How often each task is drawn: r_i proportional to min(n_i, limit)^(1/temperature) (Raffel et
+    al. 2020, section 3.5.2)
 
     sizes        (n,) examples of each task;  limit counts no more than so many
     temperature  1: in proportion;  infinite: all alike
@@ -95,7 +102,9 @@ def mixture_rates(sizes, limit=np.inf, temperature=1.0):
     """
     sizes = np.asarray(sizes, np.float64)
     if sizes.ndim != 1 or not len(sizes) or sizes.min() <= 0 or temperature <= 0:
-        raise ConfigError(f"mixture_rates: sizes {sizes} and temperature {temperature} must be positive")
+        raise ConfigError(
+            f"mixture_rates: sizes {sizes} and temperature {temperature} must be positive"
+        )
     rates = np.minimum(sizes, limit) ** (1 / temperature)
     return rates / rates.sum()
 

@@ -1,4 +1,5 @@
-"""UL2: a mixture of denoisers, each announced by a mode token   (Tay et al. 2022; extends book section 1.2.4)
+"""UL2: a mixture of denoisers, each announced by a mode token   (Tay et al. 2022; extends book
+section 1.2.4)
 
     [R]  regular: short spans, few of them                 as T5
     [S]  sequential: everything after a prefix             as prefix LM
@@ -6,6 +7,7 @@
 
 Each is a task of seq2seq.py; their mixture is one too. Read next: sentinels.py, language/prefix.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +40,12 @@ def ul2(special, modes=None, weights=None):
     modes    ids of [R], [S], [X]; the first three of special.others if None
     returns  Mixture
     """
-    modes = special.others[:3] if modes is None else modes
+    if modes is None:
+        modes = special.others[:3]
     if len(modes) != 3:
-        raise ConfigError(f"ul2: {len(modes)} mode tokens, needs three: give Special others, or modes=")
+        raise ConfigError(
+            f"ul2: {len(modes)} mode tokens, needs three: give Special others, or modes="
+        )
     r, s, x = modes
     settings = [(r, 3, 0.15), (r, 8, 0.15), (x, 3, 0.5), (x, 8, 0.5), (x, 64, 0.15), (x, 64, 0.5)]
     parts = [Sentinels(special, rate, mean, mode=mode) for mode, mean, rate in settings]

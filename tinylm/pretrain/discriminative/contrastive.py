@@ -7,6 +7,7 @@ two encoders, and learns the temperature. The other rows are the negatives, so t
 not the same when a batch is cut into micro-batches: then only those of the micro-batch are.
 Read next: models/published/sentence_encoder.py.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -31,15 +32,15 @@ from tinylm.pretrain.batch import TokenBatch, pad_rows
 from tinylm.pretrain.masked.masked import with_cls, without_padding
 from tinylm.pretrain.special import Special
 
-FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0                # Radford et al. 2021, section 2.5
+FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0  # Radford et al. 2021, section 2.5
 POOLS = "first", "mean"
 
 
 def unit(x, eps=1e-12):
     """x / |x|: (..., D) -> (..., D). A zero vector stays zero."""
-    if x.dtype == np.float16:                               # which has no number as small as eps
+    if x.dtype == np.float16:  # which has no number as small as eps
         return unit(x.astype(np.float32), eps).astype(np.float16)
-    s = scale_of_squares(x, -1, small=False)                # 1, but where squares would overflow
+    s = scale_of_squares(x, -1, small=False)  # 1, but where squares would overflow
     return x / s / sqrt(((x / s) ** 2).sum(axis=-1, keepdims=True) + eps / s / s)
 
 
@@ -69,7 +70,7 @@ def info_nce(a, b, temperature=0.05, symmetric=False):
     """
     if a.shape != b.shape or a.ndim != 2:
         raise ShapeError(f"info_nce: {a.shape} and {b.shape} must be the same (B, D)")
-    scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature                     # (B, B)
+    scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, B)
     gold = np.arange(len(a.data), like=a.data).astype(np.int64)
     loss = cross_entropy(scores, gold)
     if not symmetric:
@@ -87,7 +88,7 @@ def clip_loss(a, b, log_scale):
     raises     ShapeError as info_nce
     Check: tinylm gradcheck pretrain.clip_loss
     """
-    temperature = exp(-minimum(log_scale, math.log(LARGEST_SCALE)))                     # 1 / scale
+    temperature = exp(-minimum(log_scale, math.log(LARGEST_SCALE)))  # 1 / scale
     return info_nce(a, b, temperature, symmetric=True)
 
 
@@ -95,7 +96,7 @@ def mean_pool(h, mask=None):
     """The mean of the hidden states of tokens: (B, T, D), mask (B, T) bool or None -> (B, D)."""
     if mask is None:
         return h.mean(axis=1)
-    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]                           # (B, T, 1)
+    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]  # (B, T, 1)
     return mean_where(h, mask, axis=1)
 
 
@@ -159,7 +160,8 @@ class PairedEncoders(Module):
         rng = Random(seed, "init")
         self.first, self.second = first, second
         self.first_map, self.second_map = (
-            normal_parameter((D, d_embed), rng, D ** -0.5, dtype) for D in widths)
+            normal_parameter((D, d_embed), rng, D**-0.5, dtype) for D in widths
+        )
         start = np.array(math.log(FIRST_SCALE), dtype)
         self.log_scale = Tensor(start, requires_grad=True)
 
@@ -202,7 +204,7 @@ class PairEmbedding:
         firsts, seconds = zip(*pairs)
         ids, mask = self._rows(firsts)
         second, second_mask = self._rows(seconds)
-        once = np.zeros((len(ids), 1), np.int64)            # every row counts once
+        once = np.zeros((len(ids), 1), np.int64)  # every row counts once
         return PairedBatch(ids, once, mask, second=second, second_mask=second_mask)
 
     def _rows(self, texts):
@@ -216,8 +218,8 @@ class PairEmbedding:
 
     def embed(self, model, batch):
         """The vectors of the firsts and of the seconds, (B, E) each; model is a PairedEncoders."""
-        h = model.first.hidden(batch.inputs, **batch.options)                           # (B, T, D)
-        h_second = model.second.hidden(batch.second, mask=batch.second_mask)            # (B, S, D)
+        h = model.first.hidden(batch.inputs, **batch.options)  # (B, T, D)
+        h_second = model.second.hidden(batch.second, mask=batch.second_mask)  # (B, S, D)
         a = matmul(_pooled(h, batch.mask, self.pool), model.first_map)
         b = matmul(_pooled(h_second, batch.second_mask, self.pool), model.second_map)
         return a, b

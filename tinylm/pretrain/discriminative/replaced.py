@@ -5,6 +5,7 @@ classifies every token as original or replaced. A token that the generator happe
 counts as original. No gradient passes through the sampling: the generator learns by masked LM
 alone. Read next: models/encoder/encoder.py (Electra).
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ def detection_losses(logits, labels):
     logits   z (B, T);  labels (B, T), 1 where replaced
     returns  (B, T)
     """
-    classes = stack([np.zeros_like(logits.data), logits], axis=-1)                      # (B, T, 2)
+    classes = stack([np.zeros_like(logits.data), logits], axis=-1)  # (B, T, 2)
     return cross_entropy(classes, labels, reduction="none")
 
 
@@ -87,8 +88,9 @@ class ReplacedTokens:
         ids = with_cls(sequences, self.special)
         draws = rng.uniform(ids.shape, np.float64)
         judged = ~self.special.among(ids)
-        return ReplacedBatch(batch.inputs, batch.targets, batch.mask,
-                             original=ids, draws=draws, judged=judged)
+        return ReplacedBatch(
+            batch.inputs, batch.targets, batch.mask, original=ids, draws=draws, judged=judged
+        )
 
     def fill(self, logits, batch):
         """The text with the generator's samples at the n masked places.

@@ -1,10 +1,13 @@
-"""Which sense has a word here? Decision lists that grow from a few seeds   (Yarowsky 1995; book section 1.1.1)
+"""Which sense has a word here? Decision lists that grow from a few seeds   (Yarowsky 1995; book
+section 1.1.1)
 
-A plant beside "life" lives, beside "manufacturing" it does not. From a few such seeds more collocations are learnt, each
-with log Pr(sense A | c) / Pr(sense B | c); the surest rule that applies decides alone. What the list is sure of is labeled and
-learnt from in turn. A word also keeps its sense throughout a text, which labels what no rule reaches and corrects slips.
-This is the first self-training in language processing. Read next: self_training.py.
+A plant beside "life" lives, beside "manufacturing" it does not. From a few such seeds more
+collocations are learnt, each with log Pr(sense A | c) / Pr(sense B | c); the surest rule that
+applies decides alone. What the list is sure of is labeled and learnt from in turn. A word also
+keeps its sense throughout a text, which labels what no rule reaches and corrects slips. This is the
+first self-training in language processing. Read next: self_training.py.
 """
+
 import math
 from collections import Counter
 
@@ -37,12 +40,17 @@ def decision_list(contexts, labels, smoothing=0.1):
 
 
 def decide(rules, context):
-    """(sense, log ratio) of the first rule whose collocation is there; (None, 0.0) if there is none."""
-    return next(((sense, ratio) for ratio, feature, sense in rules if feature in context), (None, 0.0))
+    """(sense, log ratio) of the first rule whose collocation is there; (None, 0.0) if there is
+    none.
+    """
+    return next(
+        ((sense, ratio) for ratio, feature, sense in rules if feature in context), (None, 0.0)
+    )
 
 
 def one_sense_per_discourse(labels, discourses):
-    """Give all occurrences in a text the sense that most of its labeled ones have; a tie changes nothing.
+    """Give all occurrences in a text the sense that most of its labeled ones have; a tie changes
+    nothing.
 
     labels, discourses  lists: sense or None, and the text it is in
     returns             list of senses or None
@@ -64,10 +72,12 @@ def yarowsky(contexts, seeds, discourses=None, threshold=1.0, rounds=20, smoothi
 
     contexts    list of sets of collocations
     seeds       dict collocation -> sense; they stay rules, above all others
-    discourses  list that says which text a context is from, or None: one sense per discourse is not used
+    discourses  list that says which text a context is from, or None: one sense per discourse is not
+                used
     threshold   least log ratio of a rule that labels
     rounds      most rounds; it ends when no label changes
-    returns     (labels, None where nothing decides; the last decision list; labels after every round)
+    returns     (labels, None where nothing decides; the last decision list; labels after every
+                round)
     """
     if not seeds:
         raise ConfigError("yarowsky: no seed: name at least one collocation of each sense")
@@ -80,5 +90,7 @@ def yarowsky(contexts, seeds, discourses=None, threshold=1.0, rounds=20, smoothi
         if history and labels == history[-1]:
             break
         history.append(labels)
-        rules = first + [rule for rule in decision_list(contexts, labels, smoothing) if rule[0] >= threshold]
+        rules = first + [
+            rule for rule in decision_list(contexts, labels, smoothing) if rule[0] >= threshold
+        ]
     return labels, rules, history

@@ -1,11 +1,14 @@
-"""Greedy layer-wise pretraining: each layer first learns to reconstruct what the one below says   (book section 1.1.1)
+"""Greedy layer-wise pretraining: each layer first learns to reconstruct what the one below says
+(book section 1.1.1)
 
-How deep networks were started before there was enough labeled data (Bengio et al. 2006; Erhan et al. 2010). A layer
-z = s(u W + b) is trained with a decoder u' = z W^T + c to give back its input u; then it is frozen, and z is the input of
-the next. Afterwards the decoders are not used any more and the whole stack is trained on labels. With noise put on the input,
-the clean input to be given back, a layer may be wider than what it reads (Vincent et al. 2008): the ancestor of masked LM.
-Read next: denoising/noise.py, where whole transformers are trained to undo noise.
+How deep networks were started before there was enough labeled data (Bengio et al. 2006; Erhan et
+al. 2010). A layer z = s(u W + b) is trained with a decoder u' = z W^T + c to give back its input u;
+then it is frozen, and z is the input of the next. Afterwards the decoders are not used any more and
+the whole stack is trained on labels. With noise put on the input, the clean input to be given back,
+a layer may be wider than what it reads (Vincent et al. 2008): the ancestor of masked LM. Read next:
+denoising/noise.py, where whole transformers are trained to undo noise.
 """
+
 import numpy as np
 
 from tinylm.autograd import Tensor, cross_entropy, linear, no_grad, sigmoid, softplus, weigh
@@ -17,16 +20,19 @@ from tinylm.optim import Adam
 
 
 def bit_cross_entropy(logits, bits):
-    """-sum_k [u_k log s(a_k) + (1 - u_k) log(1 - s(a_k))], averaged over rows   (book section 1.1.1)
+    """-sum_k [u_k log s(a_k) + (1 - u_k) log(1 - s(a_k))], averaged over rows (book section 1.1.1)
 
     logits   (n, d) Tensor a;  bits (n, d) values u in [0, 1]
-    returns  Tensor (). Its least value for given u is the entropy of u, not 0, unless all u are 0 or 1
+    returns  Tensor (). Its least value for given u is the entropy of u, not 0, unless all u are 0
+             or 1
     """
     return (weigh(bits, softplus(-logits)) + weigh(1 - bits, softplus(logits))).sum(axis=-1).mean()
 
 
 def squared_error(outputs, inputs):
-    """sum_k (u'_k - u_k)^2, averaged over rows: outputs (n, d) Tensor, inputs (n, d). Returns Tensor ()."""
+    """sum_k (u'_k - u_k)^2, averaged over rows: outputs (n, d) Tensor, inputs (n, d). Returns
+    Tensor ().
+    """
     difference = outputs - inputs
     return mean_square(difference) * difference.shape[-1]
 
@@ -37,7 +43,8 @@ def identity(x):
 
 
 class Autoencoder(Module):
-    """One layer and its decoder, whose matrix is the transpose of the layer's unless it is given its own.
+    """One layer and its decoder, whose matrix is the transpose of the layer's unless it is given
+    its own.
 
     d_in, d_out  width of what it reads and says
     rng          backend.Random of the initial weights
@@ -47,11 +54,21 @@ class Autoencoder(Module):
     noise        probability that an input is replaced by 0 while learning to reconstruct
     """
 
-    def __init__(self, d_in, d_out, rng, activate=sigmoid, error=bit_cross_entropy, tied=True, noise=0.0, dtype=np.float32):
+    def __init__(
+        self,
+        d_in,
+        d_out,
+        rng,
+        activate=sigmoid,
+        error=bit_cross_entropy,
+        tied=True,
+        noise=0.0,
+        dtype=np.float32,
+    ):
         self.activate, self.error, self.noise = activate, error, noise
-        self.weight = normal_parameter((d_in, d_out), rng, d_in ** -0.5, dtype)
+        self.weight = normal_parameter((d_in, d_out), rng, d_in**-0.5, dtype)
         self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
-        self.back = None if tied else normal_parameter((d_out, d_in), rng, d_out ** -0.5, dtype)
+        self.back = None if tied else normal_parameter((d_out, d_in), rng, d_out**-0.5, dtype)
         self.back_bias = Tensor(np.zeros(d_in, dtype), requires_grad=True)
 
     def encode(self, u):
@@ -59,12 +76,19 @@ class Autoencoder(Module):
         return self.activate(linear(u, self.weight, self.bias))
 
     def decode(self, z):
-        """(n, d_out) -> (n, d_in): what `error` compares with the input; logits for bit_cross_entropy."""
+        """(n, d_out) -> (n, d_in): what `error` compares with the input; logits for
+        bit_cross_entropy.
+        """
         return linear(z, self.weight.T if self.back is None else self.back, self.back_bias)
 
     def loss(self, u, rng=None):
-        """Reconstruction error of u (n, d_in) array, whose entries are lost with probability `noise` by draws of rng."""
-        seen = u if not self.noise or rng is None else u * (rng.uniform(u.shape) >= self.noise).astype(u.dtype)
+        """Reconstruction error of u (n, d_in) array, whose entries are lost with probability
+        `noise` by draws of rng.
+        """
+        if not self.noise or rng is None:
+            seen = u
+        else:
+            seen = u * (rng.uniform(u.shape) >= self.noise).astype(u.dtype)
         return self.error(self.decode(self.encode(Tensor(seen))), u)
 
 
@@ -78,15 +102,19 @@ class StackedAutoencoder(Module):
 
     def __init__(self, widths, classes, seed=0, dtype=np.float32, **options):
         if len(widths) < 2:
-            raise ConfigError(f"StackedAutoencoder: widths {tuple(widths)} need the width of the input and of one layer at least")
+            raise ConfigError(
+                f"StackedAutoencoder: widths {tuple(widths)} need the width of the input and of one layer at least"
+            )
         rng = Random(seed, "init")
-        self.layers = [Autoencoder(a, b, rng, dtype=dtype, **options) for a, b in zip(widths, widths[1:])]
+        self.layers = [
+            Autoencoder(a, b, rng, dtype=dtype, **options) for a, b in zip(widths, widths[1:])
+        ]
         self.out = Linear(widths[-1], classes, rng, dtype=dtype)
 
     def __call__(self, x):
         """Logits: (n, d_0) -> (n, classes)."""
         for layer in self.layers:
-            x = layer.encode(x)                                                         # (n, d_l) -> (n, d_{l+1})
+            x = layer.encode(x)  # (n, d_l) -> (n, d_{l+1})
         return self.out(x)
 
     def supervised_parameters(self):
@@ -112,7 +140,8 @@ def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
 
 
 def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
-    """Train the layers from the bottom up, each on what the trained ones below it say; only one changes at a time.
+    """Train the layers from the bottom up, each on what the trained ones below it say; only one
+    changes at a time.
 
     stack    StackedAutoencoder;  inputs (n, d_0) array without labels
     steps    updates of each layer
@@ -120,14 +149,32 @@ def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
     """
     curves = []
     for depth, layer in enumerate(stack.layers):
-        curves.append(minimize(lambda rows, rng, layer=layer, u=inputs: layer.loss(u[rows], rng), layer.named_parameters(),
-                               len(inputs), steps, batch_size, lr, seed + depth))
+        curves.append(
+            minimize(
+                lambda rows, rng, layer=layer, u=inputs: layer.loss(u[rows], rng),
+                layer.named_parameters(),
+                len(inputs),
+                steps,
+                batch_size,
+                lr,
+                seed + depth,
+            )
+        )
         with no_grad():
-            inputs = layer.encode(Tensor(inputs)).numpy()                               # (n, d_l) -> (n, d_{l+1})
+            inputs = layer.encode(Tensor(inputs)).numpy()  # (n, d_l) -> (n, d_{l+1})
     return curves
 
 
 def train_classifier(stack, inputs, labels, steps, batch_size=32, lr=1e-2, seed=0):
-    """The supervised phase: all layers together, by cross-entropy. inputs (n, d_0), labels (n,). Returns (steps,) losses."""
-    return minimize(lambda rows, rng: cross_entropy(stack(Tensor(inputs[rows])), labels[rows]), stack.supervised_parameters(),
-                    len(inputs), steps, batch_size, lr, seed)
+    """The supervised phase: all layers together, by cross-entropy. inputs (n, d_0), labels (n,).
+    Returns (steps,) losses.
+    """
+    return minimize(
+        lambda rows, rng: cross_entropy(stack(Tensor(inputs[rows])), labels[rows]),
+        stack.supervised_parameters(),
+        len(inputs),
+        steps,
+        batch_size,
+        lr,
+        seed,
+    )

@@ -1,8 +1,11 @@
-"""Naive Bayes on bags of words: the classifier that learns in one pass of counting   (McCallum & Nigam 1998)
+"""Naive Bayes on bags of words: the classifier that learns in one pass of counting   (McCallum &
+Nigam 1998)
 
-Each class draws the words of a text independently. Far from true, and hard to beat with a dozen examples, which is why the
-bootstrapping of the 1990s was done with it. Read next: self_training.py, co_training.py.
+Each class draws the words of a text independently. Far from true, and hard to beat with a dozen
+examples, which is why the bootstrapping of the 1990s was done with it. Read next: self_training.py,
+co_training.py.
 """
+
 import numpy as np
 
 from tinylm.errors import DataError
@@ -14,8 +17,10 @@ def naive_bayes(vocab_size, classes, smoothing=1.0):
     vocab_size  V: inputs are lists of integers below V, of any length
     classes     C: labels are integers below C
     smoothing   added to every count   (Laplace: 1)
-    returns     learn(examples) -> probabilities(inputs) -> (n, C) array; examples is a list of (words, label)
+    returns     learn(examples) -> probabilities(inputs) -> (n, C) array; examples is a list of
+                (words, label)
     """
+
     def learn(examples):
         if not examples:
             raise DataError("naive_bayes: no examples to count")
@@ -23,13 +28,22 @@ def naive_bayes(vocab_size, classes, smoothing=1.0):
         for words, label in examples:
             counts[label] += np.bincount(np.asarray(words, np.int64), minlength=vocab_size)
             priors[label] += 1
-        log_words = np.log(counts / counts.sum(axis=1, keepdims=True))                  # (C, V): log Pr(word | class)
+        log_words = np.log(
+            counts / counts.sum(axis=1, keepdims=True)
+        )  # (C, V): log Pr(word | class)
         log_prior = np.log(priors / priors.sum())
 
         def probabilities(inputs):
-            scores = np.array([log_prior + log_words[:, np.asarray(words, np.int64)].sum(axis=1) for words in inputs])
-            scores = np.exp(scores.reshape(-1, classes) - scores.reshape(-1, classes).max(axis=1, keepdims=True))
-            return scores / scores.sum(axis=1, keepdims=True)                           # (n, C)
+            scores = np.array(
+                [
+                    log_prior + log_words[:, np.asarray(words, np.int64)].sum(axis=1)
+                    for words in inputs
+                ]
+            )
+            scores = np.exp(
+                scores.reshape(-1, classes) - scores.reshape(-1, classes).max(axis=1, keepdims=True)
+            )
+            return scores / scores.sum(axis=1, keepdims=True)  # (n, C)
 
         return probabilities
 

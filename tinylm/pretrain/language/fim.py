@@ -1,11 +1,13 @@
-"""Fill in the middle: a decoder that reads the end of a text before it writes the middle   (Bavarian et al. 2022)
+"""Fill in the middle: a decoder that reads the end of a text before it writes the middle (Bavarian
+et al. 2022)
 
     PSM   [PRE] prefix [SUF] suffix [MID] middle </s>
     SPM   [PRE] [SUF] suffix [MID] prefix middle </s>
 
-The text is cut in three at random and put together again in another order; the model and the loss are those of causal
-language modeling. Read next: causal.py.
+The text is cut in three at random and put together again in another order; the model and the loss
+are those of causal language modeling. Read next: causal.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +28,10 @@ def fill_in_middle(ids, first, second, special, suffix_first=False):
     prefix, middle, suffix = ids[:first], ids[first:second], ids[second:]
     pre, suf, mid = [special.prefix], [special.suffix], [special.middle]
     last = [] if special.end is None else [special.end]
-    parts = [pre, suf, suffix, mid, prefix, middle, last] if suffix_first else [pre, prefix, suf, suffix, mid, middle, last]
+    if suffix_first:
+        parts = [pre, suf, suffix, mid, prefix, middle, last]
+    else:
+        parts = [pre, prefix, suf, suffix, mid, middle, last]
     return np.concatenate(parts).astype(np.int64)
 
 
@@ -37,23 +42,28 @@ def restore(ids, prefix_length, special):
     raises          DataError if the marks are not there
     """
     ids = np.asarray(ids)
-    places = [np.flatnonzero(ids == mark) for mark in (special.prefix, special.suffix, special.middle)]
+    places = [
+        np.flatnonzero(ids == mark) for mark in (special.prefix, special.suffix, special.middle)
+    ]
     if any(len(found) != 1 for found in places):
         raise DataError("restore: the text does not have [PRE], [SUF] and [MID] once each")
     pre, suf, mid = (int(found[0]) for found in places)
-    ids = ids[:-1] if special.end is not None and ids[-1] == special.end else ids
-    before, suffix, after = ids[pre + 1:suf], ids[suf + 1:mid], ids[mid + 1:]
-    if len(before):                                                         # PSM; with no prefix the two are the same
+    if special.end is not None and ids[-1] == special.end:
+        ids = ids[:-1]
+    before, suffix, after = ids[pre + 1 : suf], ids[suf + 1 : mid], ids[mid + 1 :]
+    if len(before):  # PSM; with no prefix the two are the same
         return np.concatenate([before, after, suffix])
     return np.concatenate([after[:prefix_length], after[prefix_length:], suffix])
 
 
 @dataclass(frozen=True)
 class FillInMiddle:
-    """Causal language modeling on texts of which a share has its middle last. Rows keep their length.
+    """Causal language modeling on texts of which a share has its middle last. Rows keep their
+    length.
 
     special       Special, with prefix, suffix and middle
-    rate          share of the rows that is cut and put together anew; the paper finds 0.5 to 0.9 to cost nothing elsewhere
+    rate          share of the rows that is cut and put together anew; the paper finds 0.5 to 0.9 to
+                  cost nothing elsewhere
     suffix_first  share of these in SPM order
     """
 
@@ -64,20 +74,31 @@ class FillInMiddle:
     def __post_init__(self):
         self.special.need("FillInMiddle", "prefix", "suffix", "middle")
         if not (0 <= self.rate <= 1 and 0 <= self.suffix_first <= 1):
-            raise ConfigError(f"FillInMiddle: rate {self.rate} and suffix_first {self.suffix_first} must be from 0 to 1")
+            raise ConfigError(
+                f"FillInMiddle: rate {self.rate} and suffix_first {self.suffix_first} must be from 0 to 1"
+            )
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T + 1) -> Batch (B, T); a row that is cut loses its last tokens to the marks."""
+        """sequences (B, T + 1) -> Batch (B, T); a row that is cut loses its last tokens to the
+        marks.
+        """
         sequences = as_rows(sequences, "FillInMiddle.make_batch", shortest=2).copy()
         B, width = sequences.shape
         room = width - (3 if self.special.end is None else 4)
         if room < 1:
-            raise ShapeError(f"FillInMiddle.make_batch: rows of {width} tokens have no room for the marks: make them longer")
+            raise ShapeError(
+                f"FillInMiddle.make_batch: rows of {width} tokens have no room for the marks: make them longer"
+            )
         draws = rng.uniform((B, 4), np.float64)
         for row in np.flatnonzero(draws[:, 0] < self.rate):
             first, second = sorted(int(u * (room + 1)) for u in draws[row, 2:])
-            sequences[row] = fill_in_middle(sequences[row, :room], first, second, self.special,
-                                            draws[row, 1] < self.suffix_first)
+            sequences[row] = fill_in_middle(
+                sequences[row, :room],
+                first,
+                second,
+                self.special,
+                draws[row, 1] < self.suffix_first,
+            )
         return CausalLM(ignore=self.special.pad).make_batch(sequences)
 
     def loss(self, model, batch):

@@ -1,9 +1,11 @@
-"""Prefix language modeling: read the beginning at once, then go on word by word   (book section 1.2.3.1; Table 1.1)
+"""Prefix language modeling: read the beginning at once, then go on word by word   (book section
+1.2.3.1; Table 1.1)
 
-Within the prefix every token sees every other; after it, attention is causal. In one stack that is a mask (UniLM; Dong
-et al. 2019); in an encoder-decoder the encoder reads the prefix. Only what follows the prefix is predicted.
-Read next: denoising/seq2seq.py for the second form.
+Within the prefix every token sees every other; after it, attention is causal. In one stack that is
+a mask (UniLM; Dong et al. 2019); in an encoder-decoder the encoder reads the prefix. Only what
+follows the prefix is predicted. Read next: denoising/seq2seq.py for the second form.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +44,8 @@ class PrefixLM:
         """Draw a prefix of k tokens for each row, 1 <= k <= T.
 
         sequences  (B, T + 1) integers
-        returns    TokenBatch of inputs x_0 .. x_{T-1}, targets x_1 .. x_T without those of the prefix, mask (B, T, T)
+        returns    TokenBatch of inputs x_0 .. x_{T-1}, targets x_1 .. x_T without those of the
+                   prefix, mask (B, T, T)
         raises     ShapeError if there is nothing to predict
         """
         sequences = as_rows(sequences, "PrefixLM.make_batch", shortest=2)
@@ -52,18 +55,26 @@ class PrefixLM:
 
     def with_prefix(self, sequences, k):
         """The batch for given prefix lengths k (B,)."""
-        inputs, targets = sequences[:, :-1], sequences[:, 1:]                           # (B, T + 1) -> (B, T) each
+        inputs, targets = sequences[:, :-1], sequences[:, 1:]  # (B, T + 1) -> (B, T) each
         T = inputs.shape[1]
-        return TokenBatch(inputs, np.where(np.arange(1, T + 1) >= k[:, None], targets, IGNORE), prefix_mask(T, k))
+        return TokenBatch(
+            inputs, np.where(np.arange(1, T + 1) >= k[:, None], targets, IGNORE), prefix_mask(T, k)
+        )
 
     def loss(self, model, batch):
-        """Mean cross-entropy after the prefix. The model is an Encoder, or takes mask= (B, T, T) as one does.
+        """Mean cross-entropy after the prefix. The model is an Encoder, or takes mask= (B, T, T) as
+        one does.
 
         raises   ConfigError if its attention is causal, which would hide the prefix from itself
         """
-        if any(getattr(getattr(block, "attention", None), "causal", False) for block in getattr(model, "blocks", ())):
-            raise ConfigError("PrefixLM.loss: this model's attention is causal, so its prefix could not be read at once: use an "
-                              "Encoder, which takes any mask, or an encoder-decoder with PrefixTask")
+        if any(
+            getattr(getattr(block, "attention", None), "causal", False)
+            for block in getattr(model, "blocks", ())
+        ):
+            raise ConfigError(
+                "PrefixLM.loss: this model's attention is causal, so its prefix could not be read at once: use an "
+                "Encoder, which takes any mask, or an encoder-decoder with PrefixTask"
+            )
         return score_tokens(model, batch)
 
 
@@ -79,5 +90,6 @@ class PrefixTask:
 
     def __call__(self, ids, draws):
         """ids (T,), draws (5, T + 1) uniform numbers -> source (k,), target (T - k,), 1 <= k < T."""
-        low, high = max(1, round(self.shortest * len(ids))), max(1, min(round(self.longest * len(ids)), len(ids) - 1))
+        low = max(1, round(self.shortest * len(ids)))
+        high = max(1, min(round(self.longest * len(ids)), len(ids) - 1))
         return prefix_split(ids, low + int(draws[0, 0] * (max(high, low) - low + 1)))

@@ -1,8 +1,11 @@
-"""Which tokens a corruption touches: single tokens, or whole words   (book sections 1.2.2.1, 1.3.1.1).
+"""Which tokens a corruption touches: single tokens, or whole words   (book sections 1.2.2.1,
+1.3.1.1).
 
-A fixed share of every row is chosen, rounded to whole tokens, so that rows of one length weigh the same. Every chooser
-is `choose(ids, eligible, rng, rate) -> bool (B, T)` and touches nothing that is not eligible. Read next: spans.py.
+A fixed share of every row is chosen, rounded to whole tokens, so that rows of one length weigh the
+same. Every chooser is `choose(ids, eligible, rng, rate) -> bool (B, T)` and touches nothing that is
+not eligible. Read next: spans.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +14,8 @@ from tinylm.errors import ConfigError
 
 
 def budget(eligible, rate):
-    """How many tokens of each row are chosen: rate of those eligible, rounded, at least one unless the rate is 0.
+    """How many tokens of each row are chosen: rate of those eligible, rounded, at least one unless
+    the rate is 0.
 
     eligible  (..., T) bool;  rate in [0, 1];  returns (...) int64
     """
@@ -27,15 +31,15 @@ def choose_tokens(ids, eligible, rng, rate=0.15):
     ids       (B, T) integers (not looked at);  eligible (B, T) bool;  rate share of the eligible ones
     returns   bool (B, T)
     """
-    draws = np.where(eligible, rng.uniform(eligible.shape, np.float64), 2.0)            # the others come last
+    draws = np.where(eligible, rng.uniform(eligible.shape, np.float64), 2.0)  # the others come last
     rank = np.argsort(np.argsort(draws, axis=1), axis=1)
     return rank < budget(eligible, rate)[:, None]
 
 
 @dataclass(frozen=True)
 class WholeWords:
-    """All tokens of a word or none: words in random order, as many as fit the share, but at least one
-    (whole-word masking; Devlin et al. 2019, the models of May 2019).
+    """All tokens of a word or none: words in random order, as many as fit the share, but at least
+    one (whole-word masking; Devlin et al. 2019, the models of May 2019).
 
     starts   (V,) bool: which ids begin a word; the pieces of WordPiece that begin with ## do not
     """
@@ -47,16 +51,22 @@ class WholeWords:
         begins = self.starts[ids] | ~eligible
         begins[:, 1:] |= ~eligible[:, :-1]
         begins[:, 0] = True
-        word = np.cumsum(begins, axis=1) - 1                                            # (B, T): the number of its word
-        draws = np.take_along_axis(rng.uniform((B, T), np.float64), word, axis=1)       # one number a word
-        order = np.argsort(np.where(eligible, draws, 2.0), axis=1, kind="stable")       # words stay whole
+        word = np.cumsum(begins, axis=1) - 1  # (B, T): the number of its word
+        draws = np.take_along_axis(
+            rng.uniform((B, T), np.float64), word, axis=1
+        )  # one number a word
+        order = np.argsort(
+            np.where(eligible, draws, 2.0), axis=1, kind="stable"
+        )  # words stay whole
         word = np.take_along_axis(word, order, axis=1)
         last = np.ones((B, T), bool)
         last[:, :-1] = word[:, 1:] != word[:, :-1]
         ends = np.where(last, np.arange(1, T + 1), T)
-        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]                    # tokens up to the end of this word
+        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[
+            :, ::-1
+        ]  # tokens up to the end of this word
         wanted = budget(eligible, rate)[:, None]
-        picked = (ends <= np.where(wanted > 0, np.maximum(wanted, ends[:, :1]), 0))
+        picked = ends <= np.where(wanted > 0, np.maximum(wanted, ends[:, :1]), 0)
         chosen = np.empty((B, T), bool)
         np.put_along_axis(chosen, order, picked, axis=1)
         return chosen & eligible

@@ -1,10 +1,13 @@
-"""Masked language modeling: hide some tokens and predict them from both sides   (book eqs. 1.10-1.12, 1.18; BERT)
+"""Masked language modeling: hide some tokens and predict them from both sides   (book eqs.
+1.10-1.12, 1.18; BERT)
 
-Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are; all of them are
-predicted, also those that stay. Masks are drawn anew each time a text is read (dynamic) unless fixed by StaticMasks.
-Masked tokens are predicted independently of each other; permuted.py does not assume that.
-Read next: choose.py for what is chosen, discriminative/pairs.py for the rest of BERT.
+Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are;
+all of them are predicted, also those that stay. Masks are drawn anew each time a text is read
+(dynamic) unless fixed by StaticMasks. Masked tokens are predicted independently of each other;
+permuted.py does not assume that. Read next: choose.py for what is chosen, discriminative/pairs.py
+for the rest of BERT.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,9 +53,13 @@ def with_cls(sequences, special, operation="with_cls"):
 
 
 def without_padding(ids, special):
-    """Which positions hold a token, (B, T) bool; None if all do, so that attention has nothing to hide."""
+    """Which positions hold a token, (B, T) bool; None if all do, so that attention has nothing to
+    hide.
+    """
     held = None if special.pad is None else ids != special.pad
-    return None if held is None or held.all() else held
+    if held is None or held.all():
+        return None
+    return held
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,9 @@ class MaskedLM:
     def __post_init__(self):
         self.special.need("MaskedLM", "mask")
         if len(self.shares) != 3 or min(self.shares) < 0 or abs(sum(self.shares) - 1) > 1e-9:
-            raise ConfigError(f"MaskedLM: shares {self.shares} must be three probabilities that sum to 1")
+            raise ConfigError(
+                f"MaskedLM: shares {self.shares} must be three probabilities that sum to 1"
+            )
 
     def make_batch(self, sequences, rng):
         """sequences (B, T) integers; rng a tinylm Random -> TokenBatch, with [CLS] (B, T + 1)."""
@@ -93,8 +102,8 @@ class MaskedLM:
 
 @dataclass(frozen=True)
 class StaticMasks:
-    """Another objective's masks, drawn once: the same sequence is corrupted in the same way whenever it is met
-    (BERT's preprocessing; RoBERTa went over to dynamic masks).
+    """Another objective's masks, drawn once: the same sequence is corrupted in the same way
+    whenever it is met (BERT's preprocessing; RoBERTa went over to dynamic masks).
     """
 
     objective: MaskedLM
@@ -103,8 +112,14 @@ class StaticMasks:
     def make_batch(self, sequences, rng=None):
         """As the objective's, but what is drawn depends on the sequence alone."""
         sequences = as_rows(sequences, "StaticMasks.make_batch")
-        parts = [self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex())) for row in sequences]
-        inputs, targets = (np.concatenate([getattr(part, name) for part in parts]) for name in ("inputs", "targets"))
+        parts = [
+            self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex()))
+            for row in sequences
+        ]
+        inputs, targets = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("inputs", "targets")
+        )
         return TokenBatch(inputs, targets, without_padding(inputs, self.objective.special))
 
     def loss(self, model, batch):
@@ -113,13 +128,14 @@ class StaticMasks:
 
 
 def causal_from_masked(ids, mask):
-    """Causal prediction as a special case: every right context masked in turn   (book section 1.2.2.1).
+    """Causal prediction as a special case: every right context masked in turn   (book section
+    1.2.2.1).
 
     ids      (T,) integers
     returns  Batch of T - 1 rows: row t has x_0 .. x_t and then [MASK]; its one target is x_{t+1}
     """
     T = len(ids)
     at = np.arange(T)
-    inputs = np.where(at <= at[:-1, None], ids, mask)                                   # (T - 1, T)
+    inputs = np.where(at <= at[:-1, None], ids, mask)  # (T - 1, T)
     targets = np.where(at == at[1:, None], ids, IGNORE)
     return TokenBatch(inputs, targets)

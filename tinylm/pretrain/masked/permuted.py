@@ -1,10 +1,13 @@
-"""Permuted language modeling: predict tokens in a random order, from both sides   (book eqs. 1.13, 1.14; XLNet)
+"""Permuted language modeling: predict tokens in a random order, from both sides   (book eqs. 1.13,
+1.14; XLNet)
 
-The text keeps its order and every token its position; what is permuted is who is predicted from whom. A mask that lets
-each position see itself, as the book's figure 1.3 (c) draws it, gives the answer away at the position where it is asked
-for; the loss here therefore needs two streams (nn/attention/two_stream.py): the query stream never sees its own token.
-Read next: models/encoder/xlnet.py.
+The text keeps its order and every token its position; what is permuted is who is predicted from
+whom. A mask that lets each position see itself, as the book's figure 1.3 (c) draws it, gives the
+answer away at the position where it is asked for; the loss here therefore needs two streams
+(nn/attention/two_stream.py): the query stream never sees its own token. Read next:
+models/encoder/xlnet.py.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +23,9 @@ __all__ = ["PermutedLM", "conditions", "permutation_mask"]
 
 
 def conditions(order):
-    """What each position is predicted from: {position: the set of positions before it in the order}."""
+    """What each position is predicted from: {position: the set of positions before it in the
+    order}.
+    """
     return {int(z): {int(j) for j in order[:t]} for t, z in enumerate(order)}
 
 
@@ -28,8 +33,10 @@ def conditions(order):
 class PermutedLM:
     """XLNet's objective.
 
-    special  Special; rows get [CLS] in front if it has cls: it comes first in every order and is not predicted
-    share    of the positions that are predicted, the last of the order, which see most; XLNet takes 1/6 to 1/7
+    special  Special; rows get [CLS] in front if it has cls: it comes first in every order and is
+             not predicted
+    share    of the positions that are predicted, the last of the order, which see most; XLNet takes
+             1/6 to 1/7
     """
 
     special: Special
@@ -40,10 +47,12 @@ class PermutedLM:
             raise ConfigError(f"PermutedLM: a share of {self.share} must be above 0 and at most 1")
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T) -> TokenBatch with order (B, T): order[:, t] is predicted at step t, position 0 at step 0."""
+        """sequences (B, T) -> TokenBatch with order (B, T): order[:, t] is predicted at step t,
+        position 0 at step 0.
+        """
         ids = with_cls(sequences, self.special, "PermutedLM.make_batch")
         draws = rng.uniform(ids.shape, np.float64)
-        draws[:, 0] = -1.0                                                              # the first token starts every order
+        draws[:, 0] = -1.0  # the first token starts every order
         return self.with_order(ids, np.argsort(draws, axis=1))
 
     def with_order(self, ids, order):
@@ -56,5 +65,7 @@ class PermutedLM:
         return TokenBatch(ids, np.where(counts, ids, IGNORE), held, order=order)
 
     def loss(self, model, batch):
-        """Mean of -log Pr(x_{z_t} | x_{z_<t}). model(inputs, order=, mask=) gives the logits of its query stream (B, T, V)."""
+        """Mean of -log Pr(x_{z_t} | x_{z_<t}). model(inputs, order=, mask=) gives the logits of its
+        query stream (B, T, V).
+        """
         return score_tokens(model, batch)

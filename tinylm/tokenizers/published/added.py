@@ -46,7 +46,8 @@ class AddedToken:
         """
         given = Described(value, name)
         given.only("__type", "AddedToken")
-        number = given.take("id", int) if number is None else number
+        if number is None:
+            number = given.take("id", int)
         if not 0 <= number < MOST_IDS:
             raise given.wrong("id", number, f"a whole number from 0 to {MOST_IDS - 1}")
         content, special = given.take("content", str), given.take("special", bool, special)
@@ -104,7 +105,9 @@ class Finder:
                 parts.append((at, start, None))
             parts.append((start, stop, token))
             at = stop
-        return [*parts, (at, len(text), None)] if at < len(text) else parts
+        if at < len(text):
+            return [*parts, (at, len(text), None)]
+        return parts
 
 
 def _in_word(text, start, stop):

@@ -12,14 +12,12 @@ from tinylm.errors import DataError
 from tinylm.fields import show
 from tinylm.tokenizers.published.added import AddedToken
 
-_ACCENTS, _BERT = (
-    "strip_accents",
-    {
-        "do_lower_case": "lowercase",
-        "strip_accents": "strip_accents",
-        "tokenize_chinese_chars": "handle_chinese_chars",
-    },
-)
+_ACCENTS = "strip_accents"
+_BERT = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 
 
 def agreed(described, settings, older=None, built=False):
@@ -45,7 +43,9 @@ def agreed(described, settings, older=None, built=False):
 
 
 def _kind(value):
-    return value.get("type") if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return value.get("type")
+    return None
 
 
 def parts_of(value, kind):
@@ -75,7 +75,8 @@ def _with_tokens(described, settings, older):
             if isinstance(one, list) and one and isinstance(one[0], str)
         }
     listed = described.get("added_tokens") or []
-    listed = listed if isinstance(listed, list) else []
+    if not isinstance(listed, list):
+        listed = []
     tokens = {}
     for i, one in enumerate(listed):
         token = AddedToken.read(one, f"tokenizer.json.added_tokens[{i}]")

@@ -119,7 +119,9 @@ class CharacterMap:
         found = self.prefixes(data)
         if self._goes_on(data):
             return None
-        return self.text_at(found[-1][1]) if found else c
+        if found:
+            return self.text_at(found[-1][1])
+        return c
 
     def _goes_on(self, data):
         """Whether a longer key begins with these bytes."""

@@ -50,7 +50,9 @@ def cut_of(described, added):
     split = _plain(described.get("pre_tokenizer"))
     pattern = next((pattern for known, pattern in _KNOWN if known == split), None)
     if pattern is None or not composed:
-        return pattern.last_cut if pattern else None
+        if pattern:
+            return pattern.last_cut
+        return None
     # A character of ASCII is never composed with what stands before it.
     search = regex.compile(
         f"(?r)(?:{pattern.cut.pattern.removeprefix('(?r)')})(?=[\\0-\\x7f])"
@@ -58,7 +60,9 @@ def cut_of(described, added):
 
     def last_cut(text, start, stop):
         match = search(text, start, stop)
-        return match.start() if match else start
+        if match:
+            return match.start()
+        return start
 
     return last_cut
 

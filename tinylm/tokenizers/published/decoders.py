@@ -27,7 +27,9 @@ _CLEANED = (
 
 def decoder(value, name="decoder"):
     """The function of a description; for null the tokens with spaces between."""
-    return spaced if value is None else built(value, name, KINDS)
+    if value is None:
+        return spaced
+    return built(value, name, KINDS)
 
 
 def spaced(tokens):
@@ -87,7 +89,9 @@ def _wordpiece(described):
         for token in tokens[1:]:
             begins = token.startswith(inside)
             found.append(token[len(inside) :] if begins else " " + token)
-        return [cleaned(token) for token in found] if clean else found
+        if clean:
+            return [cleaned(token) for token in found]
+        return found
 
     return apply
 

@@ -74,7 +74,9 @@ def _family(name, kind):
         return _CLASSES.get(name.removesuffix("Fast").removesuffix("Tokenizer"))
     if name is None and kind is None:
         return "llama"
-    return _TYPES.get(kind) if name is None and isinstance(kind, str) else None
+    if name is None and isinstance(kind, str):
+        return _TYPES.get(kind)
+    return None
 
 
 def _llama(described, settings):
@@ -142,10 +144,8 @@ def _with_added(described, settings, older):
     """The pieces with the tokens that the settings add: those with ids at their places, others at
     the end.
     """
-    pieces, added = (
-        list(described["pieces"]),
-        {one["content"]: one for one in described.get("added", [])},
-    )
+    pieces = list(described["pieces"])
+    added = {one["content"]: one for one in described.get("added", [])}
     listed = sorted(
         [(token.id, token.content, vars(token)) for token in settings.added]
         + [(i, content, {"id": i, "content": content}) for content, i in older.items()],

@@ -53,7 +53,8 @@ def read_tokenizer(folder, config=None):
     raises   CheckpointError naming the file, field and value that is damaged or not read here
     """
     folder = Path(folder)
-    config = _object(folder / "config.json") if config is None else config
+    if config is None:
+        config = _object(folder / "config.json")
     try:
         settings = _settings(folder)
         tokenizer = _tokenizer(folder, settings, config)
@@ -75,7 +76,9 @@ def begin_of(tokenizer):
 
 def _object(path):
     """The JSON object of a file; {} where there is none."""
-    return read_object(path) if path.is_file() else {}
+    if path.is_file():
+        return read_object(path)
+    return {}
 
 
 def _settings(folder):
@@ -159,4 +162,6 @@ def _ends(folder, config, special):
         ids = _ids(values.get("eos_token_id"), f"{where}.eos_token_id")
         if ids:
             return tuple(ids)
-    return (special["eos"],) if "eos" in special else ()
+    if "eos" in special:
+        return (special["eos"],)
+    return ()

@@ -17,7 +17,9 @@ PLAIN = [("A", 0)], [("A", 0), ("B", 1)]
 
 def frame(value, name="post_processor"):
     """The frame of a description; for null the texts alone."""
-    return PLAIN if value is None else built(value, name, KINDS)
+    if value is None:
+        return PLAIN
+    return built(value, name, KINDS)
 
 
 def _sequence(described):
@@ -28,7 +30,9 @@ def _sequence(described):
             f"{described.name}.processors puts special tokens around the text twice, which is not "
             f"read here"
         )
-    return framing[0] if framing else PLAIN
+    if framing:
+        return framing[0]
+    return PLAIN
 
 
 def _byte_level(described):

@@ -33,7 +33,9 @@ def _kind_of(value):
         return "BPE"
     if isinstance(value.get("vocab"), list):
         return "Unigram"
-    return "WordPiece" if "continuing_subword_prefix" in value else "WordLevel"
+    if "continuing_subword_prefix" in value:
+        return "WordPiece"
+    return "WordLevel"
 
 
 def _vocabulary(described):
@@ -67,13 +69,11 @@ class MergeModel:
     def __init__(
         self, ids, merges, unknown=None, fuse=False, fallback=False, whole=False, inside="", last=""
     ):
-        self.ids, self.unknown, self.fuse, self.fallback, self.whole = (
-            ids,
-            unknown,
-            fuse,
-            fallback,
-            whole,
-        )
+        self.ids = ids
+        self.unknown = unknown
+        self.fuse = fuse
+        self.fallback = fallback
+        self.whole = whole
         self.inside, self.last = inside, last
         self._ranks, self._products = {}, []
         for rank, (left, right) in enumerate(merges):
@@ -96,11 +96,9 @@ class MergeModel:
 
     def _characters(self, piece):
         """The ids before any merge."""
-        found, unknown, end = (
-            [],
-            False,
-            len(piece) - 1,
-        )  # unknown: a token that waits to be fused with the next
+        found = []
+        unknown = False
+        end = len(piece) - 1  # unknown: a token that waits to be fused with the next
         for i, c in enumerate(piece):
             token = f"{self.inside if i else ''}{c}{self.last if i == end else ''}"
             if token in self.ids:
@@ -116,13 +114,17 @@ class MergeModel:
                 if unknown and not self.fuse:
                     found.append(self._unknown_id(token))
                 unknown = True
-        return [*found, self._unknown_id(piece)] if unknown else found
+        if unknown:
+            return [*found, self._unknown_id(piece)]
+        return found
 
     def _bytes(self, token):
         if not self.fallback:
             return None
         found = [self.ids.get(BYTE_NAMES[value]) for value in token.encode("utf-8")]
-        return None if None in found else found
+        if None in found:
+            return None
+        return found
 
     def _unknown_id(self, piece):
         if self.unknown not in self.ids:

@@ -39,7 +39,9 @@ _NMT_SPACE = regex.compile("[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufe
 
 def normalizer(value, name="normalizer"):
     """The function str -> str of a description; None, the identity, for null."""
-    return None if value is None else built(value, name, KINDS)
+    if value is None:
+        return None
+    return built(value, name, KINDS)
 
 
 def in_form(form, text):
@@ -62,7 +64,9 @@ def lowered(text):
     """Lower case of every character by itself: no look at the end of a word, where Greek has
     another sigma.
     """
-    return text.lower() if "Σ" not in text else "".join(map(str.lower, text))
+    if "Σ" not in text:
+        return text.lower()
+    return "".join(map(str.lower, text))
 
 
 def _sequence(described):
@@ -81,8 +85,11 @@ def _strip(described):
     right = described.take("strip_right", bool, True)
 
     def apply(text):
-        text = _LEFT.sub("", text) if left else text
-        return _RIGHT.sub("", text) if right else text
+        if left:
+            text = _LEFT.sub("", text)
+        if right:
+            return _RIGHT.sub("", text)
+        return text
 
     return apply
 
@@ -118,17 +125,18 @@ def pattern_of(described):
     given.close()
     if kind == "String" and not found:
         raise given.wrong(kind, found, "a text that is not empty")
-    return compiled(found, f"{given.name}.Regex") if kind == "Regex" else found
+    if kind == "Regex":
+        return compiled(found, f"{given.name}.Regex")
+    return found
 
 
 def _bert(described):
-    clean, chinese = (
-        described.take("clean_text", bool, True),
-        described.take("handle_chinese_chars", bool, True),
-    )
+    clean = described.take("clean_text", bool, True)
+    chinese = described.take("handle_chinese_chars", bool, True)
     lower = described.take("lowercase", bool, True)
     accents = described.take("strip_accents", bool | None, None)
-    accents = lower if accents is None else accents
+    if accents is None:
+        accents = lower
 
     def apply(text):
         if clean:
@@ -137,7 +145,9 @@ def _bert(described):
             text = _CHINESE.sub(r" \1 ", text)
         if accents:
             text = _ACCENTS.sub("", in_form("NFD", text))
-        return lowered(text) if lower else text
+        if lower:
+            return lowered(text)
+        return text
 
     return apply
 

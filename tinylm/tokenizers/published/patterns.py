@@ -67,7 +67,8 @@ def _translated(pattern, name):
             continue
         if c == "\\":
             made, length = _escape(pattern, at, depth, name)
-            item = item if depth else begin
+            if not depth:
+                item = begin
         elif depth:
             made, length = _in_set(pattern, at, name)
             depth += (c == "[" and made == "[") - (c == "]")
@@ -89,8 +90,12 @@ def _item(made, begin, item, open_groups):
     if made.startswith("(") and not made.endswith(")"):
         open_groups.append(begin)
     if made == ")":
-        return open_groups.pop() if open_groups else begin
-    return item if made in "*+?{}" else begin
+        if open_groups:
+            return open_groups.pop()
+        return begin
+    if made in "*+?{}":
+        return item
+    return begin
 
 
 def _escape(pattern, at, in_set, name):

@@ -143,7 +143,8 @@ class PieceTokenizer(Tokenizer):
     def _part(self, text, prefix):
         """The ids of a part without special tokens, a list."""
         ids = []
-        text = self._before(text) if self._before else text
+        if self._before:
+            text = self._before(text)
         for part, user in self._normalized(text, prefix):
             if user:
                 ids.append(self._ids[part])
@@ -158,7 +159,8 @@ class PieceTokenizer(Tokenizer):
         """The text as it is cut: list of (part, whether it is a piece that is always cut out)."""
         done, after_space = [MARK] if prefix else [], self._squeeze
         for chunk in self._chunks(text):
-            chunk = chunk.lstrip(" ") if after_space else chunk
+            if after_space:
+                chunk = chunk.lstrip(" ")
             if chunk:
                 after_space = self._squeeze and chunk.endswith(" ")
                 done.append(chunk.replace(" ", MARK))
@@ -167,7 +169,9 @@ class PieceTokenizer(Tokenizer):
 
     def _split(self, text):
         if self._users is None or not self._ranked:  # there their scores see to it
-            return [(text, False)] if text else []
+            if text:
+                return [(text, False)]
+            return []
         found, at = [], 0
         for match in self._users.finditer(text):
             found += [(text[at : match.start()], False), (match.group(), True)]
@@ -200,7 +204,8 @@ class PieceTokenizer(Tokenizer):
         """The text of token ids; the space that stands for the mark before the text is taken
         off.
         """
-        ids = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
+        if not isinstance(ids, np.ndarray):
+            ids = np.array(list(ids))
         super().decode_bytes(ids)  # the checks of all tokenizers
         hidden = set(self.special.values()) if skip_special else ()
         parts = [self._token_bytes[i] for i in ids.tolist() if i not in hidden]

@@ -92,11 +92,9 @@ class PipelineTokenizer(Tokenizer):
             )
 
     def _shown(self, token):
-        return (
-            self._normalize(token.content)
-            if token.normalized and self._normalize
-            else token.content
-        )
+        if token.normalized and self._normalize:
+            return self._normalize(token.content)
+        return token.content
 
     @property
     def vocab_size(self):
@@ -115,7 +113,9 @@ class PipelineTokenizer(Tokenizer):
 
     def last_cut(self, text, start, stop):
         """The last certain cut, or `start`."""
-        return self._cut(text, start, stop) if self._cut else start
+        if self._cut:
+            return self._cut(text, start, stop)
+        return start
 
     def encode_plain(self, text, position=0):
         """The ids of a text in which no special token is looked for."""
@@ -133,7 +133,8 @@ class PipelineTokenizer(Tokenizer):
 
     def _encode_part(self, text, special, first, found):
         first = first and self._begins(text)
-        text = self._normalize(text) if self._normalize else text
+        if self._normalize:
+            text = self._normalize(text)
         for start, stop, token in self._normal.cut(text, special):
             if token is not None:
                 found += array("i", [token.id]).tobytes()
@@ -173,7 +174,9 @@ class PipelineTokenizer(Tokenizer):
         skipped = set(self.special.values()) if skip_special else ()
         tokens = [self.tokens[i] for i in ids.tolist() if i not in skipped]
         text = "".join(self._decode([token for token in tokens if token is not None]))
-        return cleaned(text) if self.clean else text
+        if self.clean:
+            return cleaned(text)
+        return text
 
     @property
     def _token_bytes(self):

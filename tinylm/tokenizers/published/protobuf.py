@@ -91,7 +91,10 @@ def message(data, names, where, ignored=()):
 
 def _value(value, kind, where):
     if kind == "int":
-        return value - (1 << 64) if value >> 63 else value  # negative ones are written in 64 bits
+        # negative ones are written in 64 bits
+        if value >> 63:
+            return value - (1 << 64)
+        return value
     if kind == "bool":
         return value != 0
     if kind == "float":

@@ -49,7 +49,9 @@ class Vocabulary:
         found = {byte_of(text): i for i, (text, _, kind) in pieces if kind == BYTE}
         if found and set(found) != set(range(256)):
             raise DataError(f"{len(found)} of the 256 bytes have a piece; all must, or none")
-        return [found[value] for value in range(256)] if found else None
+        if found:
+            return [found[value] for value in range(256)]
+        return None
 
     def with_unknown(self, found):
         """Ids, with bytes or the unknown piece where there is none.

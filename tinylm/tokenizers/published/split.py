@@ -132,7 +132,9 @@ class Marked:
             wanted = self.scheme == "always" or self.scheme == "first" and first and i == 0
             if wanted and not piece.startswith(self.mark):
                 pieces[i] = self.mark + piece
-        return self.split(pieces, first) if self.split else (pieces, first)
+        if self.split:
+            return self.split(pieces, first)
+        return (pieces, first)
 
 
 def printable(pieces, first):
@@ -142,7 +144,9 @@ def printable(pieces, first):
 
 def pre_tokenizer(value, name="pre_tokenizer"):
     """The steps of a description, in order: a list; empty for null."""
-    return [] if value is None else built(value, name, KINDS)
+    if value is None:
+        return []
+    return built(value, name, KINDS)
 
 
 def _sequence(described):
@@ -184,9 +188,7 @@ def scheme_of(described):
 
 def _digits(described):
     return [
-        Splitter(
-            _DIGIT, "isolated" if described.take("individual_digits", bool) else "contiguous"
-        )
+        Splitter(_DIGIT, "isolated" if described.take("individual_digits", bool) else "contiguous")
     ]
 
 

@@ -102,7 +102,8 @@ def _vocabulary(tokenizer, written):
     ids = {}
     for i in range(tokenizer.vocab_size):
         token = special.get(i)
-        token = written(i) if token is None else token
+        if token is None:
+            token = written(i)
         if token in ids:
             name = next(name for name in (special.get(i), special.get(ids[token])) if name)
             raise ConfigError(

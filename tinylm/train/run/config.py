@@ -1,8 +1,11 @@
-"""Everything that decides a training run, in one dataclass: data, model, optimization, and how the run is kept.
+"""Everything that decides a training run, in one dataclass: data, model, optimization, and how the
+run is kept.
 
-The defaults are the run that `tinylm train` makes on two cores within two minutes. What must not change when a run
-goes on is its `fingerprint`; the rest (how long, how fast, how often) may. Read next: run.py.
+The defaults are the run that `tinylm train` makes on two cores within two minutes. What must not
+change when a run goes on is its `fingerprint`; the rest (how long, how fast, how often) may. Read
+next: run.py.
 """
+
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,23 +25,37 @@ def below_one(value):
 
 def two_decays(value):
     """A check: two numbers in [0, 1), as Adam needs."""
-    return None if len(value) == 2 and not any(map(below_one, value)) else "must be two numbers in [0, 1)"
+    if len(value) == 2 and not any(map(below_one, value)):
+        return None
+    return "must be two numbers in [0, 1)"
 
 
 @dataclass
 class TrainConfig:
     """A training run. `setting` gives each field its help and check; see settings.py."""
 
-    objective: str = setting("causal", "what is learnt from the text; `tinylm corrupt --list` names and shows them",
-                             known_objective)
-    architecture: str | None = setting(None, "of causal and prefix decoder or seq2seq, of masked encoder or seq2seq; "
-                                       "none: the first", one_of("encoder", "decoder", "seq2seq"))
-    data: tuple[str, ...] = setting((), "text to learn: files, folders of text or code, patterns; "
-                                    "none: the English in Python's own help; for translation lines "
-                                    "of sentence<TAB>translation", several=True)
+    objective: str = setting(
+        "causal",
+        "what is learnt from the text; `tinylm corrupt --list` names and shows them",
+        known_objective,
+    )
+    architecture: str | None = setting(
+        None,
+        "of causal and prefix decoder or seq2seq, of masked encoder or seq2seq; none: the first",
+        one_of("encoder", "decoder", "seq2seq"),
+    )
+    data: tuple[str, ...] = setting(
+        (),
+        "text to learn: files, folders of text or code, patterns; "
+        "none: the English in Python's own help; for translation lines "
+        "of sentence<TAB>translation",
+        several=True,
+    )
     skip_bad: bool = setting(False, "leave out lines that cannot be read, and count them")
     dictionary: str = setting("", "for code-switching: a file with lines word<TAB>translation")
-    tokenizer: str = setting("bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved")
+    tokenizer: str = setting(
+        "bpe", "chars, bytes, bpe (learnt from the text), or a tokenizer file that was saved"
+    )
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
 
@@ -46,46 +63,87 @@ class TrainConfig:
     n_head: int = setting(4, "attention heads", at_least(1))
     n_kv_head: int | None = setting(None, "key-value heads; none: as many as heads", at_least(1))
     d_model: int = setting(128, "width of the residual stream", at_least(1))
-    d_hidden: int | None = setting(None, "width of the feed-forward; none: four times d_model", at_least(1))
+    d_hidden: int | None = setting(
+        None, "width of the feed-forward; none: four times d_model", at_least(1)
+    )
     context: int = setting(64, "longest sequence, in tokens", at_least(1))
     norm: str = setting("layer", "layer or rms", one_of("layer", "rms"))
-    norm_placement: str = setting("pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch"))
-    activation: str = setting("gelu_tanh", "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu, glu",
-                              one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu", "glu"))
-    positions: str = setting("learned", "learned, rope, sinusoidal, alibi or none",
-                             one_of("learned", "rope", "sinusoidal", "alibi", "none"))
+    norm_placement: str = setting(
+        "pre", "pre, post, or branch (the book's)", one_of("pre", "post", "branch")
+    )
+    activation: str = setting(
+        "gelu_tanh",
+        "of the feed-forward: gelu_tanh, gelu, relu, silu, swiglu, geglu, glu",
+        one_of("gelu_tanh", "gelu", "relu", "silu", "swiglu", "geglu", "glu"),
+    )
+    positions: str = setting(
+        "learned",
+        "learned, rope, sinusoidal, alibi or none",
+        one_of("learned", "rope", "sinusoidal", "alibi", "none"),
+    )
     rope_base: float = setting(10000.0, "longest wavelength of rope, over 2 pi", positive)
     bias: bool = setting(True, "biases in linear maps and layer norms")
     tied: bool = setting(True, "output weights are the embedding table")
-    dropout: float = setting(0.0, "probability of dropping an activation while training; contrastive takes 0.1 for 0",
-                             below_one)
+    dropout: float = setting(
+        0.0,
+        "probability of dropping an activation while training; contrastive takes 0.1 for 0",
+        below_one,
+    )
 
-    steps: int = setting(1000, "updates of the parameters, counted from the start of the run", at_least(1))
-    short_context: int = setting(0, "tokens of the rows of the first short_steps steps; 0: context from the start",
-                                 at_least(0))
-    short_steps: int = setting(0, "steps with short rows before the full ones; BERT: 90 % of all", at_least(0))
-    patience: int = setting(0, "end when so many validations in a row brought no lower loss; 0: only after steps",
-                            at_least(0))
+    steps: int = setting(
+        1000, "updates of the parameters, counted from the start of the run", at_least(1)
+    )
+    short_context: int = setting(
+        0,
+        "tokens of the rows of the first short_steps steps; 0: context from the start",
+        at_least(0),
+    )
+    short_steps: int = setting(
+        0, "steps with short rows before the full ones; BERT: 90 % of all", at_least(0)
+    )
+    patience: int = setting(
+        0,
+        "end when so many validations in a row brought no lower loss; 0: only after steps",
+        at_least(0),
+    )
     batch_size: int = setting(16, "windows of a whole batch, over all workers", at_least(1))
-    micro_batch: int = setting(0, "windows a worker differentiates at a time; 0: all of its own", at_least(0))
-    lr: float | None = setting(None, "peak learning rate; none: 4e-3 where a decoder says the next token, else 1e-3", positive)
-    min_lr: float | None = setting(None, "learning rate at the end; none: a tenth of lr", at_least(0))
-    warmup: int = setting(100, "steps of linear warm-up; a tenth of a run that is not longer",
-                          at_least(0))
+    micro_batch: int = setting(
+        0, "windows a worker differentiates at a time; 0: all of its own", at_least(0)
+    )
+    lr: float | None = setting(
+        None,
+        "peak learning rate; none: 4e-3 where a decoder says the next token, else 1e-3",
+        positive,
+    )
+    min_lr: float | None = setting(
+        None, "learning rate at the end; none: a tenth of lr", at_least(0)
+    )
+    warmup: int = setting(
+        100, "steps of linear warm-up; a tenth of a run that is not longer", at_least(0)
+    )
     schedule: str = setting("cosine", ", ".join(SCHEDULES), one_of(*SCHEDULES))
     weight_decay: float = setting(0.1, "of matrices, per step and unit learning rate", at_least(0))
-    betas: tuple[float, float] = setting((0.9, 0.99), "decays of AdamW's two running means", two_decays)
+    betas: tuple[float, float] = setting(
+        (0.9, 0.99), "decays of AdamW's two running means", two_decays
+    )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
 
     seed: int = setting(1337, "of weights, batches and dropout")
     dtype: str = setting("float32", "float32 or float64", one_of("float32", "float64"))
     device: str = setting("cpu", "cpu or gpu")
-    workers: int = setting(0, "processes that share the batch; 0: chosen from the cores", at_least(0))
+    workers: int = setting(
+        0, "processes that share the batch; 0: chosen from the cores", at_least(0)
+    )
 
     eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
-    eval_batches: int = setting(20, "batches of a validation on the way; 0: the whole validation text, as at the end",
-                                at_least(0))
-    checkpoint_every: int = setting(250, "steps between checkpoints; 0: only at the end", at_least(0))
+    eval_batches: int = setting(
+        20,
+        "batches of a validation on the way; 0: the whole validation text, as at the end",
+        at_least(0),
+    )
+    checkpoint_every: int = setting(
+        250, "steps between checkpoints; 0: only at the end", at_least(0)
+    )
     keep: int = setting(2, "checkpoints kept, the newest", at_least(1))
     out: str = setting("", "directory of the run; none: runs/ and the time")
     resume: str = setting("", "a run, or a checkpoint in it, to go on with")
@@ -95,40 +153,66 @@ class TrainConfig:
         self.data = paths(self.data)
 
     def check(self):
-        """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the configuration."""
+        """Raise ConfigError for a value, or a pair of values, that cannot work. Returns the
+        configuration.
+        """
         validate(self)
         heads = self.n_kv_head or self.n_head
         if self.d_model % self.n_head:
-            raise ConfigError(f"d_model {self.d_model} does not divide into {self.n_head} heads: "
-                              f"choose a multiple, such as {-(-self.d_model // self.n_head) * self.n_head}")
+            raise ConfigError(
+                f"d_model {self.d_model} does not divide into {self.n_head} heads: "
+                f"choose a multiple, such as {-(-self.d_model // self.n_head) * self.n_head}"
+            )
         if self.n_head % heads:
-            raise ConfigError(f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: "
-                              "every key-value head serves equally many heads")
+            raise ConfigError(
+                f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: "
+                "every key-value head serves equally many heads"
+            )
         if self.min_lr is not None and self.min_lr > self.peak_lr:
-            raise ConfigError(f"min_lr {self.min_lr:g} is above lr {self.peak_lr:g}: after warm-up the rate only falls")
+            raise ConfigError(
+                f"min_lr {self.min_lr:g} is above lr {self.peak_lr:g}: after warm-up the rate only falls"
+            )
         if self.workers > self.batch_size:
-            raise ConfigError(f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row")
+            raise ConfigError(
+                f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row"
+            )
         if self.workers > 1 and self.device != "cpu":
-            raise ConfigError(f"{self.workers} workers share memory of the cpu, not the {self.device}: use --workers 1")
+            raise ConfigError(
+                f"{self.workers} workers share memory of the cpu, not the {self.device}: use --workers 1"
+            )
         if bool(self.short_context) != bool(self.short_steps) or self.short_context > self.context:
-            raise ConfigError(f"short_context {self.short_context} and short_steps {self.short_steps}: give both or none, and "
-                              f"no more tokens than the context of {self.context}")
+            raise ConfigError(
+                f"short_context {self.short_context} and short_steps {self.short_steps}: give both or none, and "
+                f"no more tokens than the context of {self.context}"
+            )
         if self.patience and not (self.eval_every and self.val_fraction):
-            raise ConfigError("patience waits for a lower validation loss: it needs eval_every and val_fraction above 0")
+            raise ConfigError(
+                "patience waits for a lower validation loss: it needs eval_every and val_fraction above 0"
+            )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int) and abs(value) > LARGEST:
-                raise ConfigError(f"{field.name} {show(value)} is too large: it must be below 2**63")
+                raise ConfigError(
+                    f"{field.name} {show(value)} is too large: it must be below 2**63"
+                )
         if self.batch_size * self.context > MOST_TOKENS:
-            raise ConfigError(f"batch_size {self.batch_size} x context {self.context} are more than "
-                              f"{MOST_TOKENS:,} tokens in a batch: choose fewer")
+            raise ConfigError(
+                f"batch_size {self.batch_size} x context {self.context} are more than "
+                f"{MOST_TOKENS:,} tokens in a batch: choose fewer"
+            )
         check_family(self)
         return self
 
     @property
     def peak_lr(self):
-        """The highest learning rate. Where few tokens are predicted, gradients are noisier and want smaller steps."""
-        return (4e-3 if self.objective in SHIFTED else 1e-3) if self.lr is None else self.lr
+        """The highest learning rate. Where few tokens are predicted, gradients are noisier and want
+        smaller steps.
+        """
+        if self.lr is None:
+            if self.objective in SHIFTED:
+                return 4e-3
+            return 1e-3
+        return self.lr
 
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
@@ -141,29 +225,59 @@ class TrainConfig:
         return warm_up_steps(self.warmup, self.steps)
 
     def model(self, vocab_size):
-        """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer tokens than asked)."""
-        return GPTConfig(**{**{name: getattr(self, name) for name in MODEL}, "vocab_size": vocab_size})
+        """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer
+        tokens than asked).
+        """
+        return GPTConfig(
+            **{**{name: getattr(self, name) for name in MODEL}, "vocab_size": vocab_size}
+        )
 
     def fingerprint(self):
-        """What decides the model, the data order and the update rule: {name: value}. A run keeps it to its end."""
+        """What decides the model, the data order and the update rule: {name: value}. A run keeps it
+        to its end.
+        """
         return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
 
 
-# The fields of a GPTConfig that a run chooses; the others, which only published families need, keep their defaults.
-MODEL = [field.name for field in dataclasses.fields(GPTConfig) if field.name in TrainConfig.__dataclass_fields__]
+# The fields of a GPTConfig that a run chooses; the others, which only published families need, keep
+# their defaults.
+MODEL = [
+    field.name
+    for field in dataclasses.fields(GPTConfig)
+    if field.name in TrainConfig.__dataclass_fields__
+]
 
 # Of a batch: more than any machine that trains by this program has memory for.
 MOST_TOKENS = 1 << 28
 
 # What may differ between two parts of one run.
-MAY_CHANGE = ("steps", "patience", "lr", "min_lr", "warmup", "schedule", "clip", "micro_batch", "device", "workers",
-              "eval_every", "eval_batches", "checkpoint_every", "keep", "out", "resume")
+MAY_CHANGE = (
+    "steps",
+    "patience",
+    "lr",
+    "min_lr",
+    "warmup",
+    "schedule",
+    "clip",
+    "micro_batch",
+    "device",
+    "workers",
+    "eval_every",
+    "eval_batches",
+    "checkpoint_every",
+    "keep",
+    "out",
+    "resume",
+)
 
 
 def as_json(config):
     """A dataclass as JSON knows it: {name: value}, tuples as lists, paths as text."""
     plain = {tuple: list, Path: str}
-    return {name: plain.get(type(value), lambda x: x)(value) for name, value in dataclasses.asdict(config).items()}
+    return {
+        name: plain.get(type(value), lambda x: x)(value)
+        for name, value in dataclasses.asdict(config).items()
+    }
 
 
 ADDED = {"skip_bad": False}  # settings that older runs do not have, as those runs were trained
@@ -178,12 +292,14 @@ def from_json(values, source):
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     if isinstance(values, dict):
         values = {**ADDED, **values}
-        if isinstance(values.get("data"), str):              # one path, as older runs have it
+        if isinstance(values.get("data"), str):  # one path, as older runs have it
             values["data"] = [values["data"]] if values["data"] else []
     if not isinstance(values, dict) or set(values) != names:
         other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
-        raise CheckpointError(f"{source}: the configuration is of another version of tinylm, it differs in "
-                              f"{', '.join(other)}")
+        raise CheckpointError(
+            f"{source}: the configuration is of another version of tinylm, it differs in "
+            f"{', '.join(other)}"
+        )
     fields = Fields(values, f"{source}: the configuration is impossible")
     try:
         return TrainConfig(**fields.arguments(TrainConfig)).check()
@@ -192,7 +308,8 @@ def from_json(values, source):
 
 
 def continued(saved, asked, given=None, source="checkpoint"):
-    """The configuration with which a run goes on: the saved one, with what was asked for where that may change.
+    """The configuration with which a run goes on: the saved one, with what was asked for where that
+    may change.
 
     saved, asked  TrainConfig
     given         names the user has set; None: those whose value is not the default
@@ -203,8 +320,12 @@ def continued(saved, asked, given=None, source="checkpoint"):
     given = {name for name in new if new[name] != fresh[name]} if given is None else set(given)
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
     if differing:
-        raise CheckpointError(f"{source} is of another configuration: " + ", ".join(
-            f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing) +
-            "; leave these settings away to go on, or start a new run without --resume")
+        raise CheckpointError(
+            f"{source} is of another configuration: "
+            + ", ".join(
+                f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing
+            )
+            + "; leave these settings away to go on, or start a new run without --resume"
+        )
     changed = given & (set(MAY_CHANGE) - {"out"})
     return dataclasses.replace(saved, **{name: getattr(asked, name) for name in changed}).check()

@@ -1,9 +1,11 @@
-"""The rows a run trains on and validates on: windows of a text, short ones first if asked for, or pairs of translations.
+"""The rows a run trains on and validates on: windows of a text, short ones first if asked for, or
+pairs of translations.
 
-Every kind has what trainer and validation ask for, `batch(step, start, stop)` or `batches(batch_size)`, and is a pure
-function of step and seed, so that a run goes on where it stopped.
-Read next: data/batches/windows.py.
+Every kind has what trainer and validation ask for, `batch(step, start, stop)` or
+`batches(batch_size)`, and is a pure function of step and seed, so that a run goes on where it
+stopped. Read next: data/batches/windows.py.
 """
+
 import numpy as np
 
 from tinylm.backend import Random
@@ -11,12 +13,13 @@ from tinylm.data import EvenWindows, RandomWindows
 from tinylm.errors import DataError
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 
-LEAST_ROWS = 1024           # that a batch may have of any text, however short
+LEAST_ROWS = 1024  # that a batch may have of any text, however short
 
 
 class TwoStages:
-    """Short rows in the first steps, full ones after: attention costs T^2, and most can be learnt from near tokens
-    (BERT: 90 % of the steps with 128 tokens, then 512; Devlin et al. 2019, appendix A.2; book section 1.3.1).
+    """Short rows in the first steps, full ones after: attention costs T^2, and most can be learnt
+    from near tokens (BERT: 90 % of the steps with 128 tokens, then 512; Devlin et al. 2019,
+    appendix A.2; book section 1.3.1).
 
     short, full  rows with batch(step, start, stop)
     steps        how many steps are short, counted from the start of the run
@@ -31,8 +34,9 @@ class TwoStages:
 
 
 class WholeWindows(EvenWindows):
-    """EvenWindows of one length, for objectives that a few tokens would be too few for: what is left over at the end is
-    dropped, unless it is all there is."""
+    """EvenWindows of one length, for objectives that a few tokens would be too few for: what is
+    left over at the end is dropped, unless it is all there is.
+    """
 
     def __init__(self, tokens, length):
         super().__init__(tokens, length)
@@ -40,7 +44,8 @@ class WholeWindows(EvenWindows):
 
 
 class PairTokenizer:
-    """Encodes a line `sentence<TAB>translation` as ids of the one, [SEP], ids of the other; for data.prepare.
+    """Encodes a line `sentence<TAB>translation` as ids of the one, [SEP], ids of the other; for
+    data.prepare.
 
     tokenizer   of both languages
     sep         id of [SEP];  vocab_size  with the special ids
@@ -66,13 +71,20 @@ class RandomPairs:
     """
 
     def __init__(self, file, sep, room, batch_size, seed=0):
-        self.documents, self.sep, self.room, self.batch_size, self.seed = file.documents, sep, room, batch_size, seed
+        self.documents = file.documents
+        self.sep = sep
+        self.room = room
+        self.batch_size = batch_size
+        self.seed = seed
         _some(file)
 
     def batch(self, step, start=0, stop=None):
         """Rows start .. stop-1 of the batch of `step`: a list of (first, second)."""
-        stop = self.batch_size if stop is None else stop
-        drawn = Random(self.seed, "pairs", int(step)).integers(0, len(self.documents), (stop,))[start:]
+        if stop is None:
+            stop = self.batch_size
+        drawn = Random(self.seed, "pairs", int(step)).integers(0, len(self.documents), (stop,))[
+            start:
+        ]
         return [split_pair(self.documents[int(i)], self.sep, self.room) for i in drawn]
 
 
@@ -92,13 +104,17 @@ class EvenPairs:
 
 def _some(file):
     if not len(file):
-        raise DataError(f"{file.path.name} holds no pair: give more lines, or another --val-fraction")
+        raise DataError(
+            f"{file.path.name} holds no pair: give more lines, or another --val-fraction"
+        )
 
 
 def split_pair(ids, sep, room):
-    """A document of PairTokenizer as (first, second), shortened to `room` tokens together, the longer one first."""
+    """A document of PairTokenizer as (first, second), shortened to `room` tokens together, the
+    longer one first.
+    """
     cut = int(np.argmax(ids == sep))
-    return truncate_pair(ids[:cut].tolist(), ids[cut + 1:].tolist(), room)
+    return truncate_pair(ids[:cut].tolist(), ids[cut + 1 :].tolist(), room)
 
 
 def training_rows(config, file, family):
@@ -111,9 +127,11 @@ def training_rows(config, file, family):
     raises   DataError if the text is too short, or a batch has more rows than the text has tokens
     """
     if config.batch_size > max(len(file.tokens), LEAST_ROWS):
-        raise DataError(f"batch_size {config.batch_size}: so many rows would repeat a text of "
-                        f"{len(file.tokens)} tokens within a batch: choose a smaller batch, or give "
-                        "a longer text")
+        raise DataError(
+            f"batch_size {config.batch_size}: so many rows would repeat a text of "
+            f"{len(file.tokens)} tokens within a batch: choose a smaller batch, or give "
+            "a longer text"
+        )
 
     def drawn(tokens):
         if family.pairs:
@@ -121,16 +139,24 @@ def training_rows(config, file, family):
         return RandomWindows(file.tokens, tokens - _beyond(family), config.batch_size, config.seed)
 
     full = drawn(config.context)
-    return TwoStages(drawn(config.short_context), full, config.short_steps) if config.short_steps else full
+    if config.short_steps:
+        return TwoStages(drawn(config.short_context), full, config.short_steps)
+    return full
 
 
 def validation_rows(config, file, family):
     """What a run is scored on: rows with batches(batch_size); arguments as in training_rows."""
     if family.pairs:
         return EvenPairs(file, family.special.sep, config.context)
-    return (EvenWindows if family.causal else WholeWindows)(file.tokens, config.context - _beyond(family))
+    return (EvenWindows if family.causal else WholeWindows)(
+        file.tokens, config.context - _beyond(family)
+    )
 
 
 def _beyond(family):
-    """Windows hold one token more than their length, the last target: 0 for who needs it, 1 for who is given one less."""
-    return 0 if family.shifted else 1
+    """Windows hold one token more than their length, the last target: 0 for who needs it, 1 for who
+    is given one less.
+    """
+    if family.shifted:
+        return 0
+    return 1

@@ -1,8 +1,11 @@
-"""The text of a run: where it comes from, the tokenizer that is learnt from it, and its tokens on disk.
+"""The text of a run: where it comes from, the tokenizer that is learnt from it, and its tokens on
+disk.
 
-Text is read as documents, each a stream, so that it may be larger than memory. Pairs of translations are documents of one
-line, `sentence<TAB>translation`. Read next: data/batches/prepare.py; rows.py, what is drawn from the tokens.
+Text is read as documents, each a stream, so that it may be larger than memory. Pairs of
+translations are documents of one line, `sentence<TAB>translation`. Read next:
+data/batches/prepare.py; rows.py, what is drawn from the tokens.
 """
+
 import itertools
 import shutil
 from pathlib import Path
@@ -21,14 +24,15 @@ from tinylm.reading import BadLines, numbered_lines, refuse
 from tinylm.train.run.rows import PairTokenizer
 from tinylm.train.run.words import read_dictionary, said_otherwise
 
-DICTIONARY = "dictionary.tsv"                                # in the directory of a run, as it was when the run began
+DICTIONARY = "dictionary.tsv"  # in the directory of a run, as it was when the run began
 
 
 def make_tokenizer(config):
     """The tokenizer that a configuration asks for, learnt from its text if it is learnt.
 
-    Characters and merges are taken from the whole text: the validation part must be writable too, and which merges
-    exist says next to nothing about it. With a dictionary they are also taken from the text as it reads translated.
+    Characters and merges are taken from the whole text: the validation part must be writable too,
+    and which merges exist says next to nothing about it. With a dictionary they are also taken from
+    the text as it reads translated.
     """
     several = config.data and config.objective != "translation" and len(text_files(config.data)) > 1
     special = (END_OF_TEXT,) if several else ()
@@ -41,7 +45,9 @@ def make_tokenizer(config):
         return tokenizers.BPETokenizer.train(_chunks(config), config.vocab_size, special)
     path = Path(config.tokenizer)
     if not path.exists():
-        raise ConfigError(f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there")
+        raise ConfigError(
+            f"tokenizer {config.tokenizer!r} is neither chars, bytes, bpe nor a file that is there"
+        )
     return tokenizers.load(path)
 
 
@@ -50,7 +56,8 @@ def documents(config, bad=None):
 
     bad  BadLines for what cannot be read; by default one as the configuration has it
     """
-    bad = BadLines(config.skip_bad) if bad is None else bad
+    if bad is None:
+        bad = BadLines(config.skip_bad)
     if config.objective == "translation":
         return translations(config.data, bad)
     if config.data:
@@ -75,7 +82,9 @@ def _chunks(config):
     if not config.dictionary:
         return chunks
     dictionary = read_dictionary(config.dictionary)
-    return itertools.chain.from_iterable((chunk, said_otherwise(chunk, dictionary)) for chunk in chunks)
+    return itertools.chain.from_iterable(
+        (chunk, said_otherwise(chunk, dictionary)) for chunk in chunks
+    )
 
 
 def translations(path, bad=None):
@@ -85,7 +94,8 @@ def translations(path, bad=None):
 
     bad      reading.BadLines that takes lines that cannot be read; by default they raise
     yields   "sentence\\ttranslation"
-    raises   DataError with file and number of a line that has no two columns, or if there are fewer than two pairs
+    raises   DataError with file and number of a line that has no two columns, or if there are fewer
+             than two pairs
     """
     count = 0
     for file in text_files(path):
@@ -94,14 +104,19 @@ def translations(path, bad=None):
                 continue
             columns = [column.strip() for column in line.split("\t")]
             if len(columns) < 2 or not all(columns[:2]):
-                refuse(f"pairs {file}, line {number}: {line.strip()[:60]!r} is not "
-                       "sentence<TAB>translation", bad)
+                refuse(
+                    f"pairs {file}, line {number}: {line.strip()[:60]!r} is not "
+                    "sentence<TAB>translation",
+                    bad,
+                )
                 continue
             count += 1
             yield "\t".join(columns[:2])
     if count < 2:
-        raise DataError(f"pairs {shown(path)}: {count} lines of sentence<TAB>translation are too "
-                        "few: give two at least")
+        raise DataError(
+            f"pairs {shown(path)}: {count} lines of sentence<TAB>translation are too "
+            "few: give two at least"
+        )
 
 
 def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None, bad=None):
@@ -113,25 +128,39 @@ def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=N
     if data is None and not family.pairs:
         found = documents(config, bad)
     else:
-        bad = BadLines(config.skip_bad) if bad is None else bad
+        if bad is None:
+            bad = BadLines(config.skip_bad)
         source = config.data if data is None else data
         found = translations(source, bad) if family.pairs else stream_documents(source, bad=bad)
-    encoder = PairTokenizer(tokenizer, family.special.sep, family.special.vocab_size) if family.pairs else tokenizer
-    return prepare(found, encoder, directory, config.val_fraction if val_fraction is None else val_fraction, config.seed)
+    if family.pairs:
+        encoder = PairTokenizer(tokenizer, family.special.sep, family.special.vocab_size)
+    else:
+        encoder = tokenizer
+    return prepare(
+        found,
+        encoder,
+        directory,
+        config.val_fraction if val_fraction is None else val_fraction,
+        config.seed,
+    )
 
 
 def open_text(directory, tokenizer, family):
     """What prepare_text wrote there."""
-    return Prepared.open(directory, family.special.vocab_size if family.pairs else tokenizer.vocab_size)
+    return Prepared.open(
+        directory, family.special.vocab_size if family.pairs else tokenizer.vocab_size
+    )
 
 
 def keep_dictionary(config, directory):
     """Copy the dictionary of a new run into its directory: going on needs the same one."""
     if config.dictionary:
-        read_dictionary(config.dictionary)                               # what is wrong with it is told now
+        read_dictionary(config.dictionary)  # what is wrong with it is told now
         shutil.copyfile(config.dictionary, Path(directory) / DICTIONARY)
 
 
 def kept_dictionary(config, directory):
     """The dictionary that a run began with, {word: [translations]}, or None."""
-    return read_dictionary(Path(directory) / DICTIONARY) if config.dictionary else None
+    if config.dictionary:
+        return read_dictionary(Path(directory) / DICTIONARY)
+    return None

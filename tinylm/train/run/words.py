@@ -1,8 +1,11 @@
-"""What some objectives ask of a tokenizer: where words begin, which tokens end a sentence, how words are said elsewhere.
+"""What some objectives ask of a tokenizer: where words begin, which tokens end a sentence, how
+words are said elsewhere.
 
-A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first character is no
-letter, digit or part of a longer character. Read next: build.py, which hands these to the objectives.
+A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first
+character is no letter, digit or part of a longer character. Read next: build.py, which hands these
+to the objectives.
 """
+
 import functools
 import itertools
 
@@ -21,7 +24,8 @@ def word_starts(tokenizer, vocab_size):
     """Which ids begin a word, for whole-word masking.
 
     vocab_size  at least the tokenizer's; further ids begin words of their own
-    returns     (vocab_size,) bool. Spaces and signs begin one, letters after them in the same token belong to it
+    returns     (vocab_size,) bool. Spaces and signs begin one, letters after them in the same token
+                belong to it
     """
     starts = np.ones(vocab_size, bool)
     for token in range(tokenizer.vocab_size):
@@ -30,10 +34,11 @@ def word_starts(tokenizer, vocab_size):
 
 
 def _may_go_on(data):
-    """True if the first character of a token's bytes goes on with a word: a letter, digit or mark of
-    a script with spaces between words, or a part of a character that may be one."""
+    """True if the first character of a token's bytes goes on with a word: a letter, digit or mark
+    of a script with spaces between words, or a part of a character that may be one.
+    """
     first = data[:1]
-    if first < b"\xc0":                                     # ASCII, or the inside of a character
+    if first < b"\xc0":  # ASCII, or the inside of a character
         return first.isalnum() or first >= b"\x80"
     size = 2 + (first >= b"\xe0") + (first >= b"\xf0")
     return _begins_spaced(data[:size], size)
@@ -42,7 +47,7 @@ def _may_go_on(data):
 @functools.lru_cache(maxsize=None)
 def _begins_spaced(head, size):
     """True if most letters whose UTF-8 of `size` bytes begins with `head` go on with a word."""
-    tails = itertools.product(range(0x80, 0xc0), repeat=min(size - len(head), 2))
+    tails = itertools.product(range(0x80, 0xC0), repeat=min(size - len(head), 2))
     data = (head + bytes(tail) + b"\x80" * (size - len(head) - len(tail)) for tail in tails)
     letters = "".join(one.decode("utf-8", "ignore") for one in data)
     go_on = len(_GOES_ON.findall(letters))
@@ -50,17 +55,22 @@ def _begins_spaced(head, size):
 
 
 def sentence_ends(tokenizer):
-    """The ids of tokens that end a sentence: in . ! ? or what other scripts have for them, spaces and
-    closing quotes and brackets after it apart: (n,) integers."""
-    ends = [token for token in range(tokenizer.vocab_size)
-            if _SENTENCE_END.search(tokenizer.token_bytes(token).decode("utf-8", "replace"))]
+    """The ids of tokens that end a sentence: in . ! ? or what other scripts have for them, spaces
+    and closing quotes and brackets after it apart: (n,) integers.
+    """
+    ends = [
+        token
+        for token in range(tokenizer.vocab_size)
+        if _SENTENCE_END.search(tokenizer.token_bytes(token).decode("utf-8", "replace"))
+    ]
     return np.array(ends, np.int64)
 
 
 def read_dictionary(path):
     """A dictionary of words.
 
-    path     a file, a line `word<TAB>translation`; a word may have several lines; lines that begin with # are passed over
+    path     a file, a line `word<TAB>translation`; a word may have several lines; lines that begin
+             with # are passed over
     returns  {word: [translations]}
     raises   DataError with the number of a line that is not of that form, or if there is no line
     """
@@ -80,20 +90,29 @@ def _entries(path):
             continue
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) < 2 or not all(columns[:2]):
-            raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation")
+            raise DataError(
+                f"{path}, line {number}: {line.strip()[:60]!r} is not word<TAB>translation"
+            )
         found.setdefault(composed(columns[0]), []).append(columns[1])
     return found
 
 
 def said_otherwise(text, dictionary):
-    """`text` with every word that has translations in place of it, so that a tokenizer learns the other words too."""
+    """`text` with every word that has translations in place of it, so that a tokenizer learns the
+    other words too.
+    """
+
     def translated(word):
-        return " ".join(dictionary[word]) if word in dictionary else None
+        if word in dictionary:
+            return " ".join(dictionary[word])
+        return None
+
     return replaced(text, dictionary, translated)
 
 
 def dictionary_table(dictionary, tokenizer, vocab_size):
-    """Translations as ids, for CodeSwitched: only words that are one token on both sides can be switched.
+    """Translations as ids, for CodeSwitched: only words that are one token on both sides can be
+    switched.
 
     dictionary  {word: [translations]}
     returns     (vocab_size, n) int64, -1 where there is none or no more
@@ -101,19 +120,25 @@ def dictionary_table(dictionary, tokenizer, vocab_size):
     """
     table = {}
     for word, translations in dictionary.items():
-        for front in ("", " "):                              # BPE keeps the space before a word in its token
+        for front in ("", " "):  # BPE keeps the space before a word in its token
             source = _single(tokenizer, front + word)
             targets = [_single(tokenizer, front + other) for other in translations]
             for target in targets:
-                if source is not None and target is not None and target not in table.setdefault(source, []):
+                if (
+                    source is not None
+                    and target is not None
+                    and target not in table.setdefault(source, [])
+                ):
                     table[source].append(target)
     widest = max(map(len, table.values()), default=0)
     if not widest:
-        raise ConfigError(f"code-switching: none of {len(dictionary)} words is a single token in both languages: use a larger "
-                          "vocab_size, or a dictionary of words that the text has")
+        raise ConfigError(
+            f"code-switching: none of {len(dictionary)} words is a single token in both languages: use a larger "
+            "vocab_size, or a dictionary of words that the text has"
+        )
     out = np.full((vocab_size, widest), -1, np.int64)
     for source, targets in table.items():
-        out[source, :len(targets)] = targets
+        out[source, : len(targets)] = targets
     return out
 
 
@@ -121,6 +146,8 @@ def _single(tokenizer, text):
     """The id of a text that is one token, or None."""
     try:
         ids = tokenizer.encode(text)
-    except DataError:                                        # a character that the tokenizer does not have
+    except DataError:  # a character that the tokenizer does not have
         return None
-    return int(ids[0]) if len(ids) == 1 else None
+    if len(ids) == 1:
+        return int(ids[0])
+    return None

@@ -1,10 +1,13 @@
-"""How much text large models were trained on: the book's Table 2.3 (section 2.2.1), and what it says per parameter.
+"""How much text large models were trained on: the book's Table 2.3 (section 2.2.1), and what it
+says per parameter.
 
-Two of the table's names are not the models of the papers it cites: "LLaMA2-65B" is LLaMA-65B (Touvron et al. 2023a; LLaMA 2 has
-no such size) and "PaLM-450B" is PaLM with 540 billion parameters (Chowdhery et al. 2022). Parameters are those of the
-papers. Hoffmann et al. 2022 found about 20 tokens a parameter best for a training budget; what has
-to be cheap to run is trained far longer. Read next: data/mix/mixture.py.
+Two of the table's names are not the models of the papers it cites: "LLaMA2-65B" is LLaMA-65B
+(Touvron et al. 2023a; LLaMA 2 has no such size) and "PaLM-450B" is PaLM with 540 billion parameters
+(Chowdhery et al. 2022). Parameters are those of the papers. Hoffmann et al. 2022 found about 20
+tokens a parameter best for a training budget; what has to be cheap to run is trained far longer.
+Read next: data/mix/mixture.py.
 """
+
 from dataclasses import dataclass
 
 
@@ -29,6 +32,7 @@ class Amount:
         return tuple(n / self.parameters for n in self.tokens)
 
 
+# fmt: off
 TABLE_2_3 = (
     Amount("GPT3-175B", 175e9, (0.5e12, 0.5e12), ("webpages", "books", "Wikipedia")),
     Amount("Falcon-180B", 180e9, (3.5e12, 3.5e12), ("webpages", "books", "conversations", "code", "technical articles")),
@@ -36,3 +40,4 @@ TABLE_2_3 = (
     Amount("PaLM-450B", 540e9, (0.78e12, 0.78e12), ("webpages", "books", "conversations", "code", "Wikipedia", "news")),
     Amount("Gemma-7B", 7e9, (6e12, 6e12), ("webpages", "mathematics", "code")),
 )
+# fmt: on

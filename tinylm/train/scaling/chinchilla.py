@@ -1,11 +1,14 @@
-"""How large a model for so much compute: the optimum of a law in closed form, and three ways to find it from runs.
+"""How large a model for so much compute: the optimum of a law in closed form, and three ways to
+find it from runs.
 
-With C = 6 N D, minimizing A/N^alpha + B/D^beta gives N* = G (C/6)^(beta/(alpha+beta)), D* = (C/6)/N*, with
-G = (alpha A / (beta B))^(1/(alpha+beta)): at the optimum the two errors fall equally fast (book section 2.2.4; Hoffmann et al.
-2022, eq. 4). The paper's three approaches: the lower envelope of training curves; parabolas through runs of equal compute; a
-fitted law. The rounded constants of eq. (2.39) give more than the famous 20 tokens a parameter, 93 at Chinchilla's own
+With C = 6 N D, minimizing A/N^alpha + B/D^beta gives N* = G (C/6)^(beta/(alpha+beta)), D* =
+(C/6)/N*, with G = (alpha A / (beta B))^(1/(alpha+beta)): at the optimum the two errors fall equally
+fast (book section 2.2.4; Hoffmann et al. 2022, eq. 4). The paper's three approaches: the lower
+envelope of training curves; parabolas through runs of equal compute; a fitted law. The rounded
+constants of eq. (2.39) give more than the famous 20 tokens a parameter, 93 at Chinchilla's own
 compute; only the paper's first two approaches give about 20. Read next: sweep.py.
 """
+
 import numpy as np
 
 from tinylm.errors import ConfigError
@@ -18,13 +21,16 @@ def compute_optimal(C, law=CHINCHILLA, per_token=6.0):
 
     C          operations, number or array;  per_token  operations per parameter and token
     returns    (N, D, loss)
-    raises     ConfigError if an exponent is not positive: then more of one is no better, and there is no optimum
+    raises     ConfigError if an exponent is not positive: then more of one is no better, and there
+               is no optimum
     """
     if min(law.alpha, law.beta) <= 0:
-        raise ConfigError(f"compute_optimal: alpha {law.alpha:g} and beta {law.beta:g} must be positive")
+        raise ConfigError(
+            f"compute_optimal: alpha {law.alpha:g} and beta {law.beta:g} must be positive"
+        )
     both = law.alpha + law.beta
     G = (law.alpha * law.A / (law.beta * law.B)) ** (1 / both)
-    product = np.asarray(C, float) / per_token              # N D
+    product = np.asarray(C, float) / per_token  # N D
     N = G * product ** (law.beta / both)
     return N, product / N, law(N, product / N)
 
@@ -35,7 +41,9 @@ def minimal_compute(target, law=CHINCHILLA, per_token=6.0):
     raises   ConfigError if the target is not above the irreducible error: nothing reaches it
     """
     if not target > law.E:
-        raise ConfigError(f"minimal_compute: a loss of {target:g} is not above the irreducible {law.E:g}: no compute reaches it")
+        raise ConfigError(
+            f"minimal_compute: a loss of {target:g} is not above the irreducible {law.E:g}: no compute reaches it"
+        )
     # Both reducible terms are powers of C/6 with the same exponent g = alpha beta / (alpha + beta).
     g = law.alpha * law.beta / (law.alpha + law.beta)
     at_one = compute_optimal(per_token, law, per_token)[2] - law.E
@@ -43,7 +51,9 @@ def minimal_compute(target, law=CHINCHILLA, per_token=6.0):
 
 
 def tokens_to_reach(target, N, law=CHINCHILLA):
-    """Tokens after which a model of N parameters has a loss, inf if it never has: larger models need fewer."""
+    """Tokens after which a model of N parameters has a loss, inf if it never has: larger models
+    need fewer.
+    """
     room = target - law.E - law.A * np.asarray(N, float) ** -law.alpha
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(room > 0, (law.B / np.where(room > 0, room, 1)) ** (1 / law.beta), np.inf)
@@ -54,8 +64,9 @@ def envelope(curves, budgets, per_token=6.0):
 
     curves   list of (N, tokens (n,) rising, losses (n,)) of single runs
     budgets  operations (m,)
-    returns  (budgets, N, D, loss) where at least two curves reach and the lowest is neither the smallest nor the largest model
-             of those that do: at an end of the row the optimum may lie outside
+    returns  (budgets, N, D, loss) where at least two curves reach and the lowest is neither the
+             smallest nor the largest model of those that do: at an end of the row the optimum may
+             lie outside
     """
     found, order = [], sorted(curves, key=lambda curve: curve[0])
     for C in np.asarray(budgets, float):
@@ -63,7 +74,9 @@ def envelope(curves, budgets, per_token=6.0):
         for N, tokens, losses in order:
             D = C / (per_token * N)
             if tokens[0] <= D <= tokens[-1]:
-                at.append((float(np.exp(np.interp(np.log(D), np.log(tokens), np.log(losses)))), N, D))
+                at.append(
+                    (float(np.exp(np.interp(np.log(D), np.log(tokens), np.log(losses)))), N, D)
+                )
         if len(at) > 2 and min(at) not in (at[0], at[-1]):
             loss, N, D = min(at)
             found.append((C, N, D, loss))
@@ -74,13 +87,16 @@ def isoflop(runs):
     """Approach 2: for runs of equal compute, the bottom of a parabola of the loss over log N.
 
     runs     list of (C, N (n,), losses (n,)), n >= 3, one for each budget
-    returns  (budgets, N, loss at the bottom) for the parabolas that open upward and whose bottom lies between the runs
+    returns  (budgets, N, loss at the bottom) for the parabolas that open upward and whose bottom
+             lies between the runs
     raises   ConfigError for fewer than three runs of a budget
     """
     found = []
     for C, N, losses in runs:
         if len(N) < 3:
-            raise ConfigError(f"isoflop: {len(N)} runs of {C:g} operations make no parabola: give at least 3")
+            raise ConfigError(
+                f"isoflop: {len(N)} runs of {C:g} operations make no parabola: give at least 3"
+            )
         x = np.log(np.asarray(N, float))
         a, b, c = np.polyfit(x - x.mean(), losses, 2)
         bottom = -b / (2 * a) + x.mean() if a > 0 else np.nan
@@ -96,7 +112,9 @@ def exponent(budgets, sizes, delta=DELTA):
 
 
 def fit_parametric(N, D, losses, delta=DELTA):
-    """Approach 3: the law A/N^alpha + B/D^beta + E by Huber's loss on log losses. Returns (Parametric, Fit)."""
+    """Approach 3: the law A/N^alpha + B/D^beta + E by Huber's loss on log losses. Returns
+    (Parametric, Fit).
+    """
     fit = fit_law(JOINT, (N, D), losses, delta)
     n = fit.numbers
     return Parametric(n["A"], n["alpha"], n["B"], n["beta"], n["E"]), fit

@@ -1,26 +1,30 @@
-"""More is not always better: the test error of least squares that rises, peaks and falls again   (book section 2.2.4).
+"""More is not always better: the test error of least squares that rises, peaks and falls again
+(book section 2.2.4).
 
-Fit n examples with the first p of d features, by least squares, and by the solution of least norm when p > n. As p comes
-near n the fit has just enough freedom to pass through the noise of every example, and pays for it between them; with more
-features there are many such fits, and the one of least norm is tame (Belkin et al. 2019; for networks Nakkiran et al. 2020).
-For Gaussian features the expected error is known for every p (Breiman & Freedman 1983; Belkin, Hsu & Xu 2020), so the peak
-needs no faith.
+Fit n examples with the first p of d features, by least squares, and by the solution of least norm
+when p > n. As p comes near n the fit has just enough freedom to pass through the noise of every
+example, and pays for it between them; with more features there are many such fits, and the one of
+least norm is tame (Belkin et al. 2019; for networks Nakkiran et al. 2020). For Gaussian features
+the expected error is known for every p (Breiman & Freedman 1983; Belkin, Hsu & Xu 2020), so the
+peak needs no faith.
 """
+
 import numpy as np
 
 from tinylm.backend import Random
 
 
 def expected_risk(n, p, weights, noise):
-    """Mean squared error on new examples, its own noise included, over draws of n examples with Gaussian features.
+    """Mean squared error on new examples, its own noise included, over draws of n examples with
+    Gaussian features.
 
     n        examples;  p  features used, the first of the d
     weights  (d,) of the truth y = x . weights + noise;  noise  standard deviation
     returns  float; inf for n - 1 <= p <= n + 1, where the mean does not exist
     """
-    used, left = float(np.sum(weights[:p] ** 2)), float(np.sum(weights[p:] ** 2)) + noise ** 2
-    # Features that are left out are noise to the fit. Below n: variance left * p/(n-p-1). Above: the least-norm solution sees
-    # only the n directions of the examples, n/p of `used`.
+    used, left = float(np.sum(weights[:p] ** 2)), float(np.sum(weights[p:] ** 2)) + noise**2
+    # Features that are left out are noise to the fit. Below n: variance left * p/(n-p-1). Above:
+    # the least-norm solution sees only the n directions of the examples, n/p of `used`.
     if p < n - 1:
         return left * (1 + p / (n - p - 1))
     if p > n + 1:
@@ -29,7 +33,9 @@ def expected_risk(n, p, weights, noise):
 
 
 def measured_risk(n, p, weights, noise, seed, tests=400):
-    """The same, measured once: fit n drawn examples by least norm, and average the squared error of `tests` new ones."""
+    """The same, measured once: fit n drawn examples by least norm, and average the squared error of
+    `tests` new ones.
+    """
     rng = Random(seed, "double descent", n, p)
     d = len(weights)
     x = np.asarray(rng.normal((n + tests, d), np.float64))

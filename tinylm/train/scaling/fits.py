@@ -1,15 +1,19 @@
-"""Estimating a law from runs: Huber's loss on log losses, from many starts at once   (book section 2.2.4; Hoffmann et al. 2022).
+"""Estimating a law from runs: Huber's loss on log losses, from many starts at once   (book section
+2.2.4; Hoffmann et al. 2022).
 
-Errors of a loss are relative, so laws are compared in logs; one diverged run must not bend the law, so what is far off counts
-linearly (Huber). In logs the sum of power terms is a logsumexp: with theta = (a, b, e) and so on,
+Errors of a loss are relative, so laws are compared in logs; one diverged run must not bend the law,
+so what is far off counts linearly (Huber). In logs the sum of power terms is a logsumexp: with
+theta = (a, b, e) and so on,
 
     log(A N^-alpha + B D^-beta + E) = logsumexp(log A - alpha log N, log B - beta log D, log E).
 
-The objective has many hollows, so a grid of starts goes down together: every step below is one batch of small linear systems.
-Step: Levenberg-Marquardt on the weighted squares that lie above Huber's loss and touch it at the present residual, weight
-min(1, delta/|r|). A step that does not lower the loss is undone and damped more, so no start ever gets worse.
-Derivatives are written by hand here and compared with tinylm.autograd in the tests. Read next: intervals.py.
+The objective has many hollows, so a grid of starts goes down together: every step below is one
+batch of small linear systems. Step: Levenberg-Marquardt on the weighted squares that lie above
+Huber's loss and touch it at the present residual, weight min(1, delta/|r|). A step that does not
+lower the loss is undone and damped more, so no start ever gets worse. Derivatives are written by
+hand here and compared with tinylm.autograd in the tests. Read next: intervals.py.
 """
+
 import itertools
 from dataclasses import dataclass
 
@@ -17,7 +21,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError, ShapeError
 
-DELTA = 1e-3            # Hoffmann et al. 2022: relative errors above a thousandth count linearly
+DELTA = 1e-3  # Hoffmann et al. 2022: relative errors above a thousandth count linearly
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Law:
     """A law as the fit sees it.
 
     names      of the numbers in theta
-    log_loss   (theta (S, P), logs (n, k)) -> (log losses (S, n), their derivatives (S, n, P)); logs are of the sizes
+    log_loss   (theta (S, P), logs (n, k)) -> (log losses (S, n), their derivatives (S, n, P)); logs
+               are of the sizes
     starts     (logs (n, k), log losses (n,)) -> (S, P): where to begin
     read       theta (P,) -> dict of the law's own numbers
     """
@@ -38,7 +43,8 @@ class Law:
 
 @dataclass(frozen=True)
 class Fit:
-    """A law with its numbers. Calling it with sizes (n,), one array for each column, gives losses (n,).
+    """A law with its numbers. Calling it with sizes (n,), one array for each column, gives losses
+    (n,).
 
     theta      (P,);  logs (n, k) and log_losses (n,) it was fitted to;  objective  mean of Huber's loss there
     """
@@ -69,13 +75,21 @@ class Fit:
 
 
 def columns(*sizes):
-    """Logs of sizes side by side: k times (n,) or numbers -> (n, k). ShapeError if they differ in length or are not positive."""
+    """Logs of sizes side by side: k times (n,) or numbers -> (n, k). ShapeError if they differ in
+    length or are not positive.
+    """
     try:
-        x = np.stack(np.broadcast_arrays(*[np.atleast_1d(np.asarray(s, float)) for s in sizes]), axis=-1)
+        x = np.stack(
+            np.broadcast_arrays(*[np.atleast_1d(np.asarray(s, float)) for s in sizes]), axis=-1
+        )
     except ValueError:
-        raise ShapeError(f"columns: sizes have shapes {[np.shape(s) for s in sizes]}: give one number for each run") from None
+        raise ShapeError(
+            f"columns: sizes have shapes {[np.shape(s) for s in sizes]}: give one number for each run"
+        ) from None
     if x.ndim != 2 or not np.all(x > 0):
-        raise ShapeError(f"columns: sizes must be positive numbers in a row, got shape {x.shape[:-1]}, smallest {x.min()}")
+        raise ShapeError(
+            f"columns: sizes must be positive numbers in a row, got shape {x.shape[:-1]}, smallest {x.min()}"
+        )
     return np.log(x)
 
 
@@ -90,16 +104,21 @@ def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
 
     law      Law;  sizes  a tuple of one array (n,) for each size the law takes, or the one;  losses  (n,) in nats, positive
     delta    where Huber's loss turns linear, in log units; np.inf for least squares
-    starts   (S, P); the law's own grid if None. All go some steps by least squares, the best `keep` on by Huber's loss
+    starts   (S, P); the law's own grid if None. All go some steps by least squares, the best `keep`
+             on by Huber's loss
     returns  Fit
     raises   ShapeError; ConfigError if there are fewer runs than numbers to estimate
     """
     logs = columns(*sizes) if isinstance(sizes, tuple) else columns(sizes)
     losses = np.asarray(losses, float)
     if losses.shape != logs.shape[:1] or not np.all(losses > 0):
-        raise ShapeError(f"fit_law: {losses.shape} losses for {len(logs)} runs: give one positive loss for each")
+        raise ShapeError(
+            f"fit_law: {losses.shape} losses for {len(logs)} runs: give one positive loss for each"
+        )
     if len(losses) < len(law.names):
-        raise ConfigError(f"fit_law: {len(losses)} runs cannot tell {len(law.names)} numbers ({', '.join(law.names)}): add runs")
+        raise ConfigError(
+            f"fit_law: {len(losses)} runs cannot tell {len(law.names)} numbers ({', '.join(law.names)}): add runs"
+        )
     y = np.log(losses)
     theta = law.starts(logs, y) if starts is None else np.atleast_2d(np.asarray(starts, float))
     theta, cost = descend(law, theta, logs, y[None], np.inf, 20)
@@ -126,7 +145,7 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
         return np.where(np.isfinite(cost), cost, np.inf)
 
     with np.errstate(all="ignore"):
-        going = np.arange(len(theta))                       # the starts that still move
+        going = np.arange(len(theta))  # the starts that still move
         fitted, J = law.log_loss(theta, logs)
         r = y - fitted
         cost, damping = cost_of(r, going), np.full(len(theta), 1e-3)
@@ -134,11 +153,15 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
         for _ in range(steps):
             w = counts[going] * np.minimum(1, delta / np.maximum(np.abs(r), 1e-300))
             w[~np.isfinite(r)] = 0
-            JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)                       # (S, P, n)
-            H = JW @ np.nan_to_num(J)                                                   # (S, P, P)
-            gradient = JW @ np.nan_to_num(r)[..., None]                                 # (S, P, 1)
-            diagonal = np.einsum("spp->sp", H) + 1e-12 * np.trace(H, axis1=1, axis2=2)[:, None] + 1e-300
-            step = np.linalg.solve(H + damping[:, None, None] * diagonal[:, :, None] * np.eye(P), gradient)[..., 0]
+            JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)  # (S, P, n)
+            H = JW @ np.nan_to_num(J)  # (S, P, P)
+            gradient = JW @ np.nan_to_num(r)[..., None]  # (S, P, 1)
+            diagonal = (
+                np.einsum("spp->sp", H) + 1e-12 * np.trace(H, axis1=1, axis2=2)[:, None] + 1e-300
+            )
+            step = np.linalg.solve(
+                H + damping[:, None, None] * diagonal[:, :, None] * np.eye(P), gradient
+            )[..., 0]
             tried = theta[going] + step
             fitted, J_new = law.log_loss(tried, logs)
             r_new = y[going] - fitted
@@ -154,28 +177,42 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
             moving = ~((gain <= tolerance * cost) & (better | (damping > 1e8)) | (cost < 1e-30))
             if not moving.any():
                 break
-            going, r, J, cost, damping = going[moving], r[moving], J[moving], cost[moving], damping[moving]
+            going = going[moving]
+            r = r[moving]
+            J = J[moving]
+            cost = cost[moving]
+            damping = damping[moving]
     return theta, final
 
 
 def sum_of_powers(*terms):
-    """The law log L = logsumexp over terms of (log A_t - alpha_t log x_t): eqs. (2.36) to (2.39) in one.
+    """The law log L = logsumexp over terms of (log A_t - alpha_t log x_t): eqs. (2.36) to (2.39) in
+    one.
 
-    terms    column of sizes each term falls with, None for a constant: (0,) is (2.36), (0, None) is (2.37), (0, 1, None) is
-             (2.38) and (2.39)
-    returns  Law; its numbers are A, alpha for each column (B, beta for the second, ...) and E for the constant
+    terms    column of sizes each term falls with, None for a constant: (0,) is (2.36), (0, None) is
+             (2.37), (0, 1, None) is (2.38) and (2.39)
+    returns  Law; its numbers are A, alpha for each column (B, beta for the second, ...) and E for
+             the constant
     """
     letters = [("A", "alpha"), ("B", "beta"), ("C", "gamma")]
-    names = sum((("log E",) if t is None else (f"log {letters[t][0]}", letters[t][1]) for t in terms), ())
+    names = sum(
+        (("log E",) if t is None else (f"log {letters[t][0]}", letters[t][1]) for t in terms), ()
+    )
     places = list(itertools.accumulate([1 if t is None else 2 for t in terms], initial=0))
 
     def log_loss(theta, logs):
-        parts = np.stack([theta[:, p, None] - (0 if t is None else theta[:, p + 1, None] * logs[:, t])
-                          + np.zeros(len(logs)) for t, p in zip(terms, places)])        # (terms, S, n)
+        parts = np.stack(
+            [
+                theta[:, p, None]
+                - (0 if t is None else theta[:, p + 1, None] * logs[:, t])
+                + np.zeros(len(logs))
+                for t, p in zip(terms, places)
+            ]
+        )  # (terms, S, n)
         top = parts.max(0)
         share = np.exp(parts - top)
         whole = share.sum(0)
-        share /= whole                                      # d logsumexp / d part: the part of the loss that is this term
+        share /= whole  # d logsumexp / d part: the part of the loss that is this term
         J = np.empty((*top.shape, len(names)))
         for s, t, p in zip(share, terms, places):
             J[..., p] = s
@@ -188,12 +225,18 @@ def sum_of_powers(*terms):
         middle, level, choices = logs.mean(0), np.median(y), []
         for t in terms:
             at = [level + np.log(share) for share in (0.03, 0.3, 0.9)]
-            choices.append([(a,) for a in at] if t is None else
-                           [(a + slope * middle[t], slope) for a in at for slope in (0.05, 0.2, 0.5, 1.0)])
+            choices.append(
+                [(a,) for a in at]
+                if t is None
+                else [(a + slope * middle[t], slope) for a in at for slope in (0.05, 0.2, 0.5, 1.0)]
+            )
         return np.array([sum(each, ()) for each in itertools.product(*choices)])
 
     def read(theta):
-        return {name.removeprefix("log "): float(np.exp(v) if name.startswith("log ") else v) for name, v in zip(names, theta)}
+        return {
+            name.removeprefix("log "): float(np.exp(v) if name.startswith("log ") else v)
+            for name, v in zip(names, theta)
+        }
 
     return Law(names, log_loss, starts, read)
 

@@ -1,8 +1,11 @@
-"""Published models: parameters, tokens they read, operations that took, and what the law predicts   (D2L 11.9; book Table 2.3).
+"""Published models: parameters, tokens they read, operations that took, and what the law predicts
+(D2L 11.9; book Table 2.3).
 
-The numbers are those that the texts print, two with the papers' correction. A row with no tokens says so; C = 6 N D is only as good
-as both of its numbers. The architectures, and parameters to the last one, are in models/decoder/sizes.py. Read next: laws.py.
+The numbers are those that the texts print, two with the papers' correction. A row with no tokens
+says so; C = 6 N D is only as good as both of its numbers. The architectures, and parameters to the
+last one, are in models/decoder/sizes.py. Read next: laws.py.
 """
+
 from dataclasses import dataclass
 
 from tinylm.train.scaling.accounting import training_flops
@@ -12,7 +15,9 @@ from tinylm.train.scaling.laws import CHINCHILLA, PF_DAY
 
 @dataclass(frozen=True)
 class Published:
-    """A model. parameters N; tokens D that training read, None where the text gives none; causal: it predicts next tokens."""
+    """A model. parameters N; tokens D that training read, None where the text gives none; causal:
+    it predicts next tokens.
+    """
 
     name: str
     parameters: float
@@ -23,23 +28,34 @@ class Published:
     @property
     def flops(self):
         """6 N D, or None."""
-        return None if self.tokens is None else training_flops(self.parameters, self.tokens)
+        if self.tokens is None:
+            return None
+        return training_flops(self.parameters, self.tokens)
 
     @property
     def pf_days(self):
         """The same in days of a petaflop per second."""
-        return None if self.tokens is None else self.flops / PF_DAY
+        if self.tokens is None:
+            return None
+        return self.flops / PF_DAY
 
     @property
     def tokens_per_parameter(self):
-        return None if self.tokens is None else self.tokens / self.parameters
+        if self.tokens is None:
+            return None
+        return self.tokens / self.parameters
 
     @property
     def predicted_loss(self):
-        """Of eq. (2.39). It was fitted to one family on one text; for others it is a number to compare with, no more."""
-        return None if self.tokens is None or not self.causal else float(CHINCHILLA(self.parameters, self.tokens))
+        """Of eq. (2.39). It was fitted to one family on one text; for others it is a number to
+        compare with, no more.
+        """
+        if self.tokens is None or not self.causal:
+            return None
+        return float(CHINCHILLA(self.parameters, self.tokens))
 
 
+# fmt: off
 MODELS = (
     Published("BERT-large", 350e6, 250e9, "the paper: 340 million; 250 billion tokens seen, about 40 times over its text", False),
     Published("RoBERTa-large", 350e6, 2000e9, "BERT's size; 2000 billion tokens seen", False),
@@ -58,6 +74,7 @@ MODELS = (
     Published("Parti", 3e9, None, "", False),
     Published("Parti", 20e9, None, "", False),
 )
+# fmt: on
 
 
 def find(name):
@@ -73,14 +90,23 @@ def table(models=MODELS):
     lines = [f"{'model':<16}{'N':>9}{'D':>9}{'D/N':>9}{'6ND':>10}{'PF-days':>10}{'eq. 2.39':>10}"]
     for row in models:
         if row.tokens is None:
-            lines.append(f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{'-':>9}{'-':>9}{'-':>10}{'-':>10}{'-':>10}")
+            lines.append(
+                f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{'-':>9}{'-':>9}{'-':>10}{'-':>10}{'-':>10}"
+            )
         else:
-            lines.append(f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{row.tokens / 1e9:>8.0f}B{row.tokens_per_parameter:>9.4g}"
-                         f"{row.flops:>10.2e}{row.pf_days:>10.0f}"
-                         + (f"{row.predicted_loss:>10.4f}" if row.causal else f"{'-':>10}"))
+            lines.append(
+                f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{row.tokens / 1e9:>8.0f}B{row.tokens_per_parameter:>9.4g}"
+                f"{row.flops:>10.2e}{row.pf_days:>10.0f}"
+                + (f"{row.predicted_loss:>10.4f}" if row.causal else f"{'-':>10}")
+            )
     return lines
 
 
 def table_2_3_losses():
-    """What eq. (2.39) predicts for the book's Table 2.3: {printed name: (for its fewest tokens, for its most)}."""
-    return {row.book: tuple(float(CHINCHILLA(row.parameters, n)) for n in row.tokens) for row in TABLE_2_3}
+    """What eq. (2.39) predicts for the book's Table 2.3: {printed name: (for its fewest tokens, for
+    its most)}.
+    """
+    return {
+        row.book: tuple(float(CHINCHILLA(row.parameters, n)) for n in row.tokens)
+        for row in TABLE_2_3
+    }

@@ -1,10 +1,13 @@
-"""Abilities that seem to appear at once: a smooth loss seen through a sharp metric   (book section 2.2.4, Wei et al. 2022b).
+"""Abilities that seem to appear at once: a smooth loss seen through a sharp metric   (book section
+2.2.4, Wei et al. 2022b).
 
-An answer of k tokens counts only if every token is right. If a token is right with probability p, and the tokens' mistakes are
-independent, the answer is with p^k: nothing for long, then a jump, while p and the loss, -log p, improve evenly. That part of
-"emergence" is made by the metric (Schaeffer et al. 2023); whether there is another part, this formula cannot say.
-The second half: a lower loss does not promise a better task (section 2.2.4, end), so agreement is measured by ranks.
+An answer of k tokens counts only if every token is right. If a token is right with probability p,
+and the tokens' mistakes are independent, the answer is with p^k: nothing for long, then a jump,
+while p and the loss, -log p, improve evenly. That part of "emergence" is made by the metric
+(Schaeffer et al. 2023); whether there is another part, this formula cannot say. The second half: a
+lower loss does not promise a better task (section 2.2.4, end), so agreement is measured by ranks.
 """
+
 import math
 
 import numpy as np
@@ -18,7 +21,8 @@ def exact_match(p, k):
 
 
 def sharpness(p, k):
-    """Relative gain of the exact match for a small relative gain of p: d log(p^k) / d log p = k, as differences see it.
+    """Relative gain of the exact match for a small relative gain of p: d log(p^k) / d log p = k, as
+    differences see it.
 
     p        (n,) probabilities in order of model size
     returns  (n - 1,) log gain of p^k between neighbors
@@ -35,10 +39,16 @@ def ranks(x):
 
 
 def rank_correlation(x, y):
-    """Spearman's: the correlation of ranks, 1 if the one order is the other, -1 if it is reversed, nan if one is constant."""
+    """Spearman's: the correlation of ranks, 1 if the one order is the other, -1 if it is reversed,
+    nan if one is constant.
+    """
     x, y = ranks(x), ranks(y)
     if len(x) != len(y) or len(x) < 2:
-        raise ShapeError(f"rank_correlation: {len(x)} and {len(y)} numbers: give two rows of the same length, at least 2")
+        raise ShapeError(
+            f"rank_correlation: {len(x)} and {len(y)} numbers: give two rows of the same length, at least 2"
+        )
     x, y = x - x.mean(), y - y.mean()
     size = math.sqrt(float(x @ x) * float(y @ y))
-    return float(x @ y) / size if size else math.nan
+    if size:
+        return float(x @ y) / size
+    return math.nan

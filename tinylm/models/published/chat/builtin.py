@@ -3,6 +3,7 @@
 Each writes exactly what the program of its family writes, and refuses the rest: a role the
 program would drop or a field it would not read. Read first: pieces.py. Read next: normal.py.
 """
+
 from dataclasses import dataclass
 from typing import Callable
 
@@ -57,11 +58,13 @@ class ChatTemplate:
         """{"role", "content"} of a message that has nothing else."""
         extra = sorted(set(message) - {"role", "content"})
         if message["role"] not in ROLES:
-            raise DataError(f"chat: message {i} needs a role of {', '.join(ROLES)}, got "
-                            f"{message['role']!r:.80}")
+            raise DataError(
+                f"chat: message {i} needs a role of {', '.join(ROLES)}, got {message['role']!r:.80}"
+            )
         if extra:
-            raise DataError(f"chat: the template {self.name!r} does not read {extra[0]!r} of "
-                            f"message {i}")
+            raise DataError(
+                f"chat: the template {self.name!r} does not read {extra[0]!r} of message {i}"
+            )
         return {"role": message["role"], "content": content_text(message, f"message {i}")}
 
     def spans(self, messages, special=None, **given):
@@ -95,6 +98,7 @@ def _chatml(messages, add_prompt, template):
 
 def _llama3(messages, add_prompt, template):
     """<|start_header_id|>role<|end_header_id|>, content<|eot_id|>."""
+
     def header(role):
         return [Mark("<|start_header_id|>"), role, Mark("<|end_header_id|>"), "\n\n"]
 
@@ -109,8 +113,10 @@ def _zephyr(messages, add_prompt, template):
     pieces = []
     for message in messages:
         if message["role"] not in ROLES[:3]:
-            raise DataError(f"chat: with the template {template.name!r} a message of role "
-                            f"{message['role']!r} would not be written")
+            raise DataError(
+                f"chat: with the template {template.name!r} a message of role "
+                f"{message['role']!r} would not be written"
+            )
         pieces += [f"<|{message['role']}|>\n{message['content']}", Mark(template.end), "\n"]
     return pieces + ["<|assistant|>\n"] * add_prompt
 
@@ -160,9 +166,11 @@ def _llama2(messages, add_prompt, template):
 def _alternating(messages, template):
     for i, message in enumerate(messages):
         if message["role"] != ("user", "assistant")[i % 2]:
-            raise DataError(f"chat: with the template {template.name!r}, user and assistant take "
-                            "turns, user first and no system message, but message "
-                            f"{i} is of role {message['role']!r}")
+            raise DataError(
+                f"chat: with the template {template.name!r}, user and assistant take "
+                "turns, user first and no system message, but message "
+                f"{i} is of role {message['role']!r}"
+            )
 
 
 def _roles(messages, add_prompt, template):
@@ -179,13 +187,17 @@ def _roles(messages, add_prompt, template):
 ROLES_TEMPLATE = ChatTemplate("roles", _roles, "<|end|>")
 ROLES_MARKS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
-TEMPLATES = {template.name: template for template in (
-    ChatTemplate("chatml", _chatml, "<|im_end|>"),
-    ChatTemplate("llama3", _llama3, "<|eot_id|>", "<|begin_of_text|>"),
-    ChatTemplate("gemma", _gemma, "<end_of_turn>", "<bos>"),
-    ChatTemplate("llama2", _llama2, "</s>", "<s>"),
-    ChatTemplate("mistral", _mistral, "</s>", "<s>"),
-    ChatTemplate("zephyr", _zephyr, "</s>"))}
+TEMPLATES = {
+    template.name: template
+    for template in (
+        ChatTemplate("chatml", _chatml, "<|im_end|>"),
+        ChatTemplate("llama3", _llama3, "<|eot_id|>", "<|begin_of_text|>"),
+        ChatTemplate("gemma", _gemma, "<end_of_turn>", "<bos>"),
+        ChatTemplate("llama2", _llama2, "</s>", "<s>"),
+        ChatTemplate("mistral", _mistral, "</s>", "<s>"),
+        ChatTemplate("zephyr", _zephyr, "</s>"),
+    )
+}
 
 # Which program is which family: fingerprints (normal.py) of the programs in the tests of this file.
 FINGERPRINTS = {

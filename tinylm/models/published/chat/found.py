@@ -8,6 +8,7 @@
 
 Read first: program.py.
 """
+
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
@@ -18,11 +19,26 @@ from tinylm.models.published.chat_template import (
     template_or_refusal,
 )
 
-_LARGEST = 1 << 20                # bytes of a program that are read; so long a one is refused later
-_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
-           "mask_token")
-_GGUF = {"bos": "bos", "eos": "eos", "unknown": "unk", "seperator": "sep", "separator": "sep",
-         "padding": "pad", "cls": "cls", "mask": "mask"}
+_LARGEST = 1 << 20  # bytes of a program that are read; so long a one is refused later
+_TOKENS = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_GGUF = {
+    "bos": "bos",
+    "eos": "eos",
+    "unknown": "unk",
+    "seperator": "sep",
+    "separator": "sep",
+    "padding": "pad",
+    "cls": "cls",
+    "mask": "mask",
+}
 
 
 def folder_template(folder, special=()):
@@ -41,12 +57,15 @@ def folder_template(folder, special=()):
     own = folder / "chat_template.jinja"
     if own.is_file():
         source, program = own.name, _text(own)
-    more = {path.stem: _text(path)
-            for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    more = {
+        path.stem: _text(path)
+        for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    }
     if more and isinstance(program, str):
         program = {DEFAULT: program}
     if more:
-        program = {**(program or {}), **more} if isinstance(program or {}, dict) else program
+        if isinstance(program or {}, dict):
+            program = {**(program or {}), **more}
     try:
         tokens = token_names(config, _object(folder / "special_tokens_map.json"))
     except ConfigError as error:
@@ -69,11 +88,13 @@ def token_names(config, older=None):
         found |= {name: _content(value, name) for name, value in more.items()}
     listed = config.get("additional_special_tokens") or []
     if not isinstance(listed, list):
-        raise ConfigError(f"tokenizer_config.json: additional_special_tokens is a list, not "
-                          f"{listed!r:.60}")
+        raise ConfigError(
+            f"tokenizer_config.json: additional_special_tokens is a list, not {listed!r:.60}"
+        )
     if listed:
-        found["additional_special_tokens"] = [_content(value, "additional_special_tokens")
-                                              for value in listed]
+        found["additional_special_tokens"] = [
+            _content(value, "additional_special_tokens") for value in listed
+        ]
     return found
 
 
@@ -81,8 +102,9 @@ def _content(value, name):
     """The text of a token: a str, or an object with it as "content"."""
     text = value.get("content") if isinstance(value, dict) else value
     if not isinstance(text, str):
-        raise ConfigError(f"tokenizer_config.json: {name} is a text or an object with content, not "
-                          f"{value!r:.60}")
+        raise ConfigError(
+            f"tokenizer_config.json: {name} is a text or an object with content, not {value!r:.60}"
+        )
     return text
 
 
@@ -94,8 +116,11 @@ def gguf_template(weights, special=()):
     """
     settings, key = weights.metadata, "tokenizer.chat_template"
     program = settings.get(key)
-    named = {name.removeprefix(f"{key}."): text for name, text in settings.items()
-             if name.startswith(f"{key}.")}
+    named = {
+        name.removeprefix(f"{key}."): text
+        for name, text in settings.items()
+        if name.startswith(f"{key}.")
+    }
     if named:
         program = ({DEFAULT: program} if program is not None else {}) | named
     tokens = settings.get("tokenizer.ggml.tokens") or []
@@ -109,7 +134,9 @@ def gguf_template(weights, special=()):
 
 def _object(path):
     """The JSON object of a file; {} where there is none."""
-    return read_object(path) if path.is_file() else {}
+    if path.is_file():
+        return read_object(path)
+    return {}
 
 
 def _text(path):

@@ -3,6 +3,7 @@
 Each counts what it is given and what it makes (limits.py), and refuses beforehand what would grow
 beyond the room. Read next: sandbox.py.
 """
+
 import functools
 import json
 import re
@@ -16,21 +17,27 @@ from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
 FILTERS = (
     "abs capitalize count d default dictsort e escape first float indent int items join last "
     "length list lower map max min reject rejectattr replace reverse round safe select selectattr "
-    "sort string title trim unique upper").split()
+    "sort string title trim unique upper"
+).split()
 TESTS = (
     "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable "
     "le lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper "
-    "== != > >= < <=").split()
+    "== != > >= < <="
+).split()
 _OF_TEXT = frozenset(
-    "capitalize e escape indent lower replace safe string title trim upper".split())
+    "capitalize e escape indent lower replace safe string title trim upper".split()
+)
 METHODS = {
     str: "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit "
-         "islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix "
-         "removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines startswith "
-         "strip swapcase title upper",
-    dict: "copy get items keys values", list: "copy count index", tuple: "count index"}
+    "islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix "
+    "removesuffix replace rfind rindex rpartition rsplit rstrip split splitlines startswith "
+    "strip swapcase title upper",
+    dict: "copy get items keys values",
+    list: "copy count index",
+    tuple: "count index",
+}
 METHODS = {kind: frozenset(names.split()) for kind, names in METHODS.items()}
-_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")   # strftime's widths could ask for any length
+_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")  # strftime's widths could ask for any length
 
 
 def callable_here(function):
@@ -77,12 +84,13 @@ def _guarded(name, function, test=False):
             args = (*args[:first], *given)
         for value in given:
             if not test or isinstance(value, (str, list, tuple, dict, *VIEWS)):
-                meter.check(value)                # a test may be put to anything: `f is defined`
+                meter.check(value)  # a test may be put to anything: `f is defined`
         _grows(name, meter, given, kwargs)
         made = function(*args, **kwargs)
-        if hasattr(made, "__next__"):             # truthy and without a length, as it was
+        if hasattr(made, "__next__"):  # truthy and without a length, as it was
             return iter([meter.check(item) for item in made])
         return meter.check(made)
+
     return run
 
 
@@ -106,8 +114,9 @@ def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
     wide = len(indent) if isinstance(indent, str) else int(indent or 0)
     if wide > 16 or any(len(part) > 16 for part in separators or ()):
         refuse("JSON so far indented")
-    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=separators,
-                               sort_keys=sort_keys)
+    encoder = json.JSONEncoder(
+        ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
     text, length = [], 0
     for chunk in encoder.iterencode(value):
         text.append(chunk)
@@ -164,5 +173,10 @@ def tests():
     return {name: _guarded(name, known[name], test=True) for name in TESTS}
 
 
-FUNCTIONS = {"raise_exception": raise_exception, "strftime_now": strftime_now,
-             "namespace": namespace, "dict": mapping, "range": numbers}
+FUNCTIONS = {
+    "raise_exception": raise_exception,
+    "strftime_now": strftime_now,
+    "namespace": namespace,
+    "dict": mapping,
+    "range": numbers,
+}

@@ -4,6 +4,7 @@ A program is parsed by Jinja; what is not on the lists is refused by name, and e
 value grows or is written gets a call to a method of `Sandbox`: `{{ a ~ b }}` becomes
 `written(joined(a, b))`. Read next: sandbox.py.
 """
+
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
@@ -11,13 +12,51 @@ from tinylm.models.published.chat.functions import FILTERS, TESTS
 from tinylm.models.published.chat.limits import check_name, refuse
 
 _NODES = (
-    nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Assign,
-    nodes.AssignBlock, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With, nodes.Scope,
-    nodes.Break, nodes.Continue, nodes.Name, nodes.NSRef, nodes.Const, nodes.Tuple, nodes.List,
-    nodes.Dict, nodes.Pair, nodes.Keyword, nodes.CondExpr, nodes.Filter, nodes.Test, nodes.Call,
-    nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.Concat, nodes.Compare, nodes.Operand,
-    nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Neg, nodes.Pos,
-    nodes.Not, nodes.And, nodes.Or, nodes.ExtensionAttribute)
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.For,
+    nodes.If,
+    nodes.Assign,
+    nodes.AssignBlock,
+    nodes.Macro,
+    nodes.CallBlock,
+    nodes.FilterBlock,
+    nodes.With,
+    nodes.Scope,
+    nodes.Break,
+    nodes.Continue,
+    nodes.Name,
+    nodes.NSRef,
+    nodes.Const,
+    nodes.Tuple,
+    nodes.List,
+    nodes.Dict,
+    nodes.Pair,
+    nodes.Keyword,
+    nodes.CondExpr,
+    nodes.Filter,
+    nodes.Test,
+    nodes.Call,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Slice,
+    nodes.Concat,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Neg,
+    nodes.Pos,
+    nodes.Not,
+    nodes.And,
+    nodes.Or,
+    nodes.ExtensionAttribute,
+)
 
 
 class Guard(NodeTransformer):
@@ -83,18 +122,24 @@ class Guard(NodeTransformer):
 
     def visit_Getitem(self, node):
         self.generic_visit(node)
-        return _call("made", node) if isinstance(node.arg, nodes.Slice) else node
+        if isinstance(node.arg, nodes.Slice):
+            return _call("made", node)
+        return node
 
     def _container(self, node):
         self.generic_visit(node)
         stored = getattr(node, "ctx", "load") == "store"
-        return node if stored else _call("made", node)
+        if stored:
+            return node
+        return _call("made", node)
 
     visit_List = visit_Tuple = visit_Dict = _container
 
 
 def _constant(node):
-    return nodes.Const(node.data) if isinstance(node, nodes.TemplateData) else node
+    if isinstance(node, nodes.TemplateData):
+        return nodes.Const(node.data)
+    return node
 
 
 def _call(method, *args):

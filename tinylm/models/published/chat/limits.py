@@ -5,6 +5,7 @@ nest loops, or call itself. Nothing here looks at a clock: the same program on t
 always ends in the same way. Containers of a program cannot be changed, so the size of each is
 computed once. Read next: sandbox.py, which calls this at every operation that can grow.
 """
+
 from contextvars import ContextVar
 
 from jinja2.runtime import Undefined
@@ -13,15 +14,15 @@ from tinylm.errors import ConfigError
 
 # What a program may do, and more for long talks: some look at each character for images.
 _STEPS, _STEPS_PER_VALUE, _STEPS_PER_CHARACTER = 200_000, 1_000, 10
-_ROOM, _ROOM_PER_CHARACTER = 1_000_000, 20        # characters of a text, and of all that is written
-_DEPTH = 64                                       # macros inside macros
-_DIGITS = 1_000                                   # bits of a whole number
-_CHARACTERS_PER_STEP = 256                        # copying so many costs as much as a step
+_ROOM, _ROOM_PER_CHARACTER = 1_000_000, 20  # characters of a text, and of all that is written
+_DEPTH = 64  # macros inside macros
+_DIGITS = 1_000  # bits of a whole number
+_CHARACTERS_PER_STEP = 256  # copying so many costs as much as a step
 
 _SINGLE = (bool, float, type(None), Undefined)
 VIEWS = range, type(iter([])), type({}.keys()), type({}.values()), type({}.items())
 
-RUN = ContextVar("run")                           # the Run of the rendering that is under way
+RUN = ContextVar("run")  # the Run of the rendering that is under way
 
 
 def refuse(what):
@@ -63,14 +64,18 @@ class Meter:
         """Take steps from those that are left."""
         self.steps -= steps
         if self.steps < 0:
-            raise ConfigError("chat template: the program does not come to an end within the "
-                              "steps that a conversation of this length may need")
+            raise ConfigError(
+                "chat template: the program does not come to an end within the "
+                "steps that a conversation of this length may need"
+            )
 
     def fits(self, size):
         """Refuse a value of this size before it is made."""
         if size > self.room:
-            raise ConfigError(f"chat template: the program makes a value of {size:,} characters; "
-                              f"{self.room:,} are allowed for this conversation")
+            raise ConfigError(
+                f"chat template: the program makes a value of {size:,} characters; "
+                f"{self.room:,} are allowed for this conversation"
+            )
 
     def write(self, text):
         """Count a text that is written; returns it."""
@@ -100,11 +105,13 @@ class Meter:
             self.digits(value.bit_length())
             return 1
         if not isinstance(value, (list, tuple, dict)):
-            raise ConfigError(f"chat template: the program uses a {type(value).__name__} as a "
-                              "value; it may use texts, numbers, lists and mappings")
+            raise ConfigError(
+                f"chat template: the program uses a {type(value).__name__} as a "
+                "value; it may use texts, numbers, lists and mappings"
+            )
         if id(value) not in self._sizes:
             parts = [*value, *value.values()] if isinstance(value, dict) else value
-            self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))   # kept, so the id stays
+            self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))  # kept, so the id stays
         return self._sizes[id(value)][1]
 
     def digits(self, bits):

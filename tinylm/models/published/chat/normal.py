@@ -5,15 +5,18 @@ with "\\n" or a line break inside a literal. A program is cut here as Jinja cuts
 trimmed, into what is written and what is computed; what is left differs only where the programs do.
 No Jinja is needed for that. Read next: builtin.py, which knows some programs by their fingerprint.
 """
+
 import hashlib
 import re
 
-_LONGEST = 10_000                                 # characters; those known here have 1,000
+_LONGEST = 10_000  # characters; those known here have 1,000
 _OPEN = re.compile(r"\{[{%#]")
 _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _TOKEN = re.compile(
     r"\s+|(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")|(?P<name>[^\W\d]\w*)"
-    r"|(?P<number>\d[\d_.eE]*)|(?P<sign>==|!=|>=|<=|//|\*\*|[-+*/%~<>=.:|,;()\[\]{}])", re.DOTALL)
+    r"|(?P<number>\d[\d_.eE]*)|(?P<sign>==|!=|>=|<=|//|\*\*|[-+*/%~<>=.:|,;()\[\]{}])",
+    re.DOTALL,
+)
 # A ChatML program that writes a system message of its own holds it as one literal.
 _DEFAULT = re.compile(r"<\|im_start\|>system\n([^<>]+)<\|im_end\|>\n")
 
@@ -31,8 +34,7 @@ def fingerprint(program):
     if len(defaults) > 1:
         return None, None
     tokens = [("default", "") if token[1] in defaults else token for token in tokens]
-    return (hashlib.sha256(repr(tokens).encode()).hexdigest(),
-            next(iter(defaults.values()), None))
+    return (hashlib.sha256(repr(tokens).encode()).hexdigest(), next(iter(defaults.values()), None))
 
 
 def canonical(program):
@@ -42,15 +44,16 @@ def canonical(program):
     (trim_blocks and lstrip_blocks are on, the last line break is dropped).
     """
     program = re.sub(r"\r\n|\r", "\n", program)
-    program = program[:-1] if program.endswith("\n") else program
+    if program.endswith("\n"):
+        program = program[:-1]
     found, at, starts_line = [], 0, True
     while True:
         opened = _OPEN.search(program, at)
-        data = program[at:opened.start() if opened else len(program)]
+        data = program[at : opened.start() if opened else len(program)]
         if not opened:
             return _joined([*found, ("data", data)])
         kind, start = opened[0], opened.end()
-        sign = program[start:start + 1] if program[start:start + 1] in ("-", "+") else ""
+        sign = program[start : start + 1] if program[start : start + 1] in ("-", "+") else ""
         found.append(("data", _stripped(data, kind, sign, starts_line)))
         tokens, end, closing = _tag(program, start + len(sign), kind)
         if tokens is None or ("name", "raw") in tokens[1:2]:
@@ -59,7 +62,7 @@ def canonical(program):
         at = end
         if closing == "-":
             at = end + len(program[end:]) - len(program[end:].lstrip())
-        elif kind != "{{" and closing != "+" and program[end:end + 1] == "\n":
+        elif kind != "{{" and closing != "+" and program[end : end + 1] == "\n":
             at = end + 1
         starts_line = at > end and program[at - 1] == "\n"
 
@@ -79,8 +82,10 @@ def _tag(program, at, kind):
     close = _CLOSE[kind]
     if kind == "{#":
         found = program.find(close, at)
-        closing = program[found - 1] if program[found - 1:found] in ("-", "+") else ""
-        return ([], found + 2, closing) if found >= 0 else (None, 0, "")
+        closing = program[found - 1] if program[found - 1 : found] in ("-", "+") else ""
+        if found >= 0:
+            return ([], found + 2, closing)
+        return (None, 0, "")
     tokens, depth = [("open", kind)], 0
     while at < len(program):
         ended = re.compile(f"([-+]?){re.escape(close)}").match(program, at)

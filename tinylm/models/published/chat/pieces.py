@@ -3,6 +3,7 @@
 A template gives a list of pieces. A Mark becomes one special token; any other str is text and
 becomes ordinary tokens, whatever it says. Read next: builtin.py.
 """
+
 import re
 
 import numpy as np
@@ -37,7 +38,7 @@ def encode_pieces(tokenizer, pieces, name, before=()):
     runs, ids, at = merged(pieces), [], sum(map(len, before))
     last = merged(before)[-2:] or [Mark()]
     if last[-1].isspace() and getattr(flags.get(last[0]), "rstrip", False):
-        last = last[:1]                           # of that text nothing was left by the mark
+        last = last[:1]  # of that text nothing was left by the mark
     for left, piece, right in zip([last[-1], *runs], runs, [*runs[1:], Mark()]):
         at += len(piece)
         if isinstance(piece, Mark):
@@ -45,7 +46,7 @@ def encode_pieces(tokenizer, pieces, name, before=()):
             continue
         start = at - len(piece)
         if isinstance(left, Mark) and getattr(flags.get(left), "rstrip", False):
-            start += len(piece) - len(piece.lstrip())    # the mark takes the white space behind it
+            start += len(piece) - len(piece.lstrip())  # the mark takes the white space behind it
             piece = piece.lstrip()
         if getattr(flags.get(right), "lstrip", False):
             piece = piece.rstrip()
@@ -53,7 +54,9 @@ def encode_pieces(tokenizer, pieces, name, before=()):
             ids.append(_continued(tokenizer, left, piece, start))
         elif piece:
             ids.append(tokenizer.encode_plain(piece, start))
-    return np.concatenate(ids, dtype=np.int32) if ids else np.zeros(0, np.int32)
+    if ids:
+        return np.concatenate(ids, dtype=np.int32)
+    return np.zeros(0, np.int32)
 
 
 def _continued(tokenizer, left, text, at):
@@ -62,6 +65,7 @@ def _continued(tokenizer, left, text, at):
     Some tokenizers put a space before each text. What follows the ids of a text before it, if
     these stay as they are, is free of that.
     """
+
     def encoded(some, start):
         return tokenizer.encode_plain(some, start).tolist()
 
@@ -69,16 +73,18 @@ def _continued(tokenizer, left, text, at):
         for context in (left, "\n", "."):
             start = max(at - len(context), 0)
             known, whole = encoded(context, start), encoded(context + text, start)
-            if whole[:len(known)] == known:
-                return whole[len(known):]
+            if whole[: len(known)] == known:
+                return whole[len(known) :]
     return encoded(text, at)
 
 
 def _id(tokenizer, mark, name):
     if mark not in tokenizer.special:
         has = ", ".join(list(tokenizer.special)[:8])
-        raise DataError(f"chat: the template {name!r} needs the special token {str(mark)!r}, and "
-                        f"the tokenizer has {has}; it is the template of another model")
+        raise DataError(
+            f"chat: the template {name!r} needs the special token {str(mark)!r}, and "
+            f"the tokenizer has {has}; it is the template of another model"
+        )
     return tokenizer.special[mark]
 
 
@@ -97,7 +103,9 @@ def merged(pieces):
 def cut(text, special):
     """A text as marks, where the name of a special token stands, and what is between them."""
     if not special:
-        return [text] if text else []
+        if text:
+            return [text]
+        return []
     longest_first = sorted(special, key=len, reverse=True)
     parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
     pieces = [Mark(part) if i % 2 else part for i, part in enumerate(parts)]
@@ -130,8 +138,10 @@ def plain(value, where):
         return [plain(item, where) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {str.__str__(key): plain(item, where) for key, item in value.items()}
-    raise DataError(f"chat: {where} holds a {type(value).__name__}; texts, numbers, null, lists "
-                    "and objects can be written")
+    raise DataError(
+        f"chat: {where} holds a {type(value).__name__}; texts, numbers, null, lists "
+        "and objects can be written"
+    )
 
 
 def content_text(message, where="a message"):
@@ -140,5 +150,14 @@ def content_text(message, where="a message"):
     return joined_parts(message.get("content"), f"chat: {where}")
 
 
-__all__ = ["ROLES", "Mark", "content_text", "cut", "encode_pieces", "encode_whole", "merged",
-           "plain", "plain_messages"]
+__all__ = [
+    "ROLES",
+    "Mark",
+    "content_text",
+    "cut",
+    "encode_pieces",
+    "encode_whole",
+    "merged",
+    "plain",
+    "plain_messages",
+]

@@ -6,6 +6,7 @@ occurs nowhere else: what carries the sign is text, what does not is the program
 the signs away must give the first text again; a program that looks at its messages so closely that
 the signs change the result refuses that message. Read first: sandbox.py.
 """
+
 import functools
 import re
 import warnings
@@ -22,8 +23,8 @@ from tinylm.models.published.chat.pieces import (
     plain_messages,
 )
 
-_LONGEST, _MOST_TAGS = 200_000, 2_000             # published programs: 30,000 characters, 400 tags
-_SIGNS = 0xE000                                   # Unicode's private characters begin here
+_LONGEST, _MOST_TAGS = 200_000, 2_000  # published programs: 30,000 characters, 400 tags
+_SIGNS = 0xE000  # Unicode's private characters begin here
 _PLACEMENTS = ("{token}{after}", "{before}{token}", "{first}{before}{rest}")
 
 
@@ -44,16 +45,17 @@ def compiled(program):
     except ImportError as error:
         raise MissingExtra(
             f"the chat template {program[:60]!r}... is a program that is not one of those "
-            'written out here; rendering it needs Jinja: pip install "tinylm[chat]"') from error
+            'written out here; rendering it needs Jinja: pip install "tinylm[chat]"'
+        ) from error
     sandbox = Sandbox()
     try:
-        with warnings.catch_warnings():           # Python's, about the code that Jinja makes
+        with warnings.catch_warnings():  # Python's, about the code that Jinja makes
             warnings.simplefilter("ignore")
             template = sandbox.guarded(program)
         return template, frozenset(meta.find_undeclared_variables(sandbox.parse(program)))
     except TinylmError:
         raise
-    except Exception as error:                    # a stranger's program may fail in any way
+    except Exception as error:  # a stranger's program may fail in any way
         said = f"{type(error).__name__}: {error}"
         raise ConfigError(f"chat template: not a program that can be run: {said:.300}") from None
 
@@ -77,7 +79,7 @@ class JinjaTemplate:
     default = None
 
     def __post_init__(self):
-        compiled(self.program)                    # refused here rather than at the first message
+        compiled(self.program)  # refused here rather than at the first message
 
     @property
     def begin(self):
@@ -89,13 +91,20 @@ class JinjaTemplate:
         """The mark that ends an answer: the first special token the program writes after one."""
         answer = "an answer of the assistant"
         try:
-            text = self.text([{"role": "user", "content": "a question"},
-                              {"role": "assistant", "content": answer}], add_prompt=False)
+            text = self.text(
+                [
+                    {"role": "user", "content": "a question"},
+                    {"role": "assistant", "content": answer},
+                ],
+                add_prompt=False,
+            )
         except TinylmError:
             return self.tokens.get("eos_token")
         after = text.rpartition(answer)[2] if answer in text else ""
         marks = [piece for piece in cut(after, self.special) if isinstance(piece, Mark)]
-        return str(marks[0]) if marks else self.tokens.get("eos_token")
+        if marks:
+            return str(marks[0])
+        return self.tokens.get("eos_token")
 
     def text(self, messages, add_prompt=True, **given):
         """The conversation as the program writes it.
@@ -121,15 +130,17 @@ class JinjaTemplate:
             signed = _mapped(messages, functools.partial(sign, edges=True))
             told = variables | {name: _mapped(variables[name], sign) for name in given}
             if (signed, told) == (messages, variables):
-                return cut(whole, special)        # nothing in the messages looks like a mark
+                return cut(whole, special)  # nothing in the messages looks like a mark
             try:
                 text = self._render(signed, add_prompt, told)
             except DataError:
                 continue
             if text.replace(before, "").replace(after, "") == whole:
                 return _cut_signed(text, special, before, after)
-        raise DataError(f"chat: a message holds the name of a special token, and the template "
-                        f"{self.name!r} cannot write it as text; take it out of the message")
+        raise DataError(
+            f"chat: a message holds the name of a special token, and the template "
+            f"{self.name!r} cannot write it as text; take it out of the message"
+        )
 
     def spans(self, messages, special=None, **given):
         """(pieces, list of bool): which pieces stand between {% generation %} and its end.
@@ -143,8 +154,10 @@ class JinjaTemplate:
         marks = _unused(2, whole, self.program, repr(plainly))
         text = self._render(plainly[0], False, plainly[1], marks)
         if text.replace(marks[0], "").replace(marks[1], "") != whole:
-            raise DataError(f"chat: the template {self.name!r} changes what stands between its "
-                            "generation blocks, so the answers cannot be told apart")
+            raise DataError(
+                f"chat: the template {self.name!r} changes what stands between its "
+                "generation blocks, so the answers cannot be told apart"
+            )
         return _in_blocks(self.pieces(messages, False, special, **given), text, marks)
 
     def encode(self, tokenizer, messages, add_prompt=True, **given):
@@ -158,34 +171,48 @@ class JinjaTemplate:
     def _variables(self, given):
         """What the program is given besides the messages, refused where it does not read it."""
         read = compiled(self.program)[1]
-        unread = sorted(name for name, value in given.items()
-                        if value is not None and name not in read
-                        or name in ("messages", "add_generation_prompt"))
+        unread = sorted(
+            name
+            for name, value in given.items()
+            if value is not None
+            and name not in read
+            or name in ("messages", "add_generation_prompt")
+        )
         if unread:
-            raise DataError(f"chat: the template {self.name!r} does not read {unread[0]!r}; "
-                            f"it reads {', '.join(sorted(read))}")
+            raise DataError(
+                f"chat: the template {self.name!r} does not read {unread[0]!r}; "
+                f"it reads {', '.join(sorted(read))}"
+            )
         own = {"tools": None, "documents": None, **self.tokens}
         return plain(own | given, "what the template is given")
 
     def _read(self, messages):
         """Messages as plain data; a list of text parts is joined for a program that reads none."""
         messages = [_thoughts(message) for message in plain_messages(messages)]
-        listed = [i for i, message in enumerate(messages)
-                  if isinstance(message.get("content"), list) and message["role"] != "tool"]
-        for i in listed:                          # an image has no pixels here: refused, not marked
+        listed = [
+            i
+            for i, message in enumerate(messages)
+            if isinstance(message.get("content"), list) and message["role"] != "tool"
+        ]
+        for i in listed:  # an image has no pixels here: refused, not marked
             content_text(messages[i], f"message {i}")
         if not listed:
             return messages
         parted = self._reads_parts
-        return [message if parted or i not in listed
-                else message | {"content": content_text(message, f"message {i}")}
-                for i, message in enumerate(messages)]
+        return [
+            message
+            if parted or i not in listed
+            else message | {"content": content_text(message, f"message {i}")}
+            for i, message in enumerate(messages)
+        ]
 
     @functools.cached_property
     def _reads_parts(self):
         """Whether of a list with one text part the text is written, and not the list itself."""
+
         def written(content):
             return self._render([{"role": "user", "content": content}], False, self._variables({}))
+
         try:
             parts, plain_text = written([{"type": "text", "text": "a question"}]), written("text")
         except TinylmError:
@@ -201,17 +228,20 @@ class JinjaTemplate:
             run = Run(Meter(*measured([messages, variables])), lambda: now, marks)
             token = RUN.set(run)
             try:
-                return template.render(messages=messages, add_generation_prompt=add_prompt,
-                                       **variables)
+                return template.render(
+                    messages=messages, add_generation_prompt=add_prompt, **variables
+                )
             finally:
                 RUN.reset(token)
         except TinylmError:
             raise
-        except Exception as error:                # a stranger's program may fail in any way
+        except Exception as error:  # a stranger's program may fail in any way
             if type(error).__name__ == "SecurityError":
                 raise ConfigError(f"chat template: {error}"[:300]) from None
-            raise DataError(f"chat: the template {self.name!r} cannot write this conversation: "
-                            f"{type(error).__name__}: {str(error)[:200]}") from None
+            raise DataError(
+                f"chat: the template {self.name!r} cannot write this conversation: "
+                f"{type(error).__name__}: {str(error)[:200]}"
+            ) from None
 
 
 def _thoughts(message):
@@ -238,8 +268,10 @@ def _mapped(value, function):
     if isinstance(value, str):
         return function(value)
     if isinstance(value, dict):
-        return {key: item if key in ("role", "type") else _mapped(item, function)
-                for key, item in value.items()}
+        return {
+            key: item if key in ("role", "type") else _mapped(item, function)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_mapped(item, function) for item in value]
     return value
@@ -253,8 +285,9 @@ def _sign(special, form, before, after, text, edges=False):
     pieces = cut(text, special)
     for i, piece in enumerate(pieces):
         if isinstance(piece, Mark):
-            pieces[i] = form.format(token=piece, first=piece[:1], rest=piece[1:], before=before,
-                                    after=after)
+            pieces[i] = form.format(
+                token=piece, first=piece[:1], rest=piece[1:], before=before, after=after
+            )
         if isinstance(piece, Mark) or not edges:
             continue
         starts, ends = _edges(special)
@@ -284,8 +317,10 @@ def _cut_signed(text, special, before, after):
     """Marks and texts: a special token with a sign before or after it is text."""
     names = "|".join(map(re.escape, sorted(special, key=len, reverse=True)))
     parts = re.split(f"(?<!{before})({names})(?!{after})", text)
-    pieces = [Mark(part) if i % 2 else part.replace(before, "").replace(after, "")
-              for i, part in enumerate(parts)]
+    pieces = [
+        Mark(part) if i % 2 else part.replace(before, "").replace(after, "")
+        for i, part in enumerate(parts)
+    ]
     return [piece for piece in pieces if piece]
 
 
@@ -304,8 +339,13 @@ def _in_blocks(pieces, text, marks):
                 spans.append((start, at))
     found, said, at = [], [], 0
     for piece in pieces:
-        bounds = sorted({0, len(piece), *(place - at for span in spans for place in span
-                                          if 0 < place - at < len(piece))})
+        bounds = sorted(
+            {
+                0,
+                len(piece),
+                *(place - at for span in spans for place in span if 0 < place - at < len(piece)),
+            }
+        )
         if isinstance(piece, Mark) and len(bounds) > 2:
             raise DataError("chat: a generation block begins or ends inside a special token")
         for left, right in zip(bounds, bounds[1:]):

@@ -9,6 +9,7 @@ every operation that can grow is counted (limits.py).
 
 Read first: limits.py, functions.py, grammar.py.
 """
+
 import functools
 import re
 
@@ -30,8 +31,10 @@ from tinylm.models.published.chat.functions import (
 from tinylm.models.published.chat.grammar import Guard
 from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
 
-_LOOP = frozenset("changed cycle depth depth0 first index index0 last length nextitem previtem "
-                  "revindex revindex0".split())
+_LOOP = frozenset(
+    "changed cycle depth depth0 first index index0 last length nextitem previtem "
+    "revindex revindex0".split()
+)
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{3}|\*)")
 
 
@@ -59,8 +62,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(["+", "*", "%", "**"])
 
     def __init__(self):
-        super().__init__(trim_blocks=True, lstrip_blocks=True, optimized=False,
-                         extensions=[Generation, loopcontrols])
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            optimized=False,
+            extensions=[Generation, loopcontrols],
+        )
         self.filters, self.tests, self.globals = filters(), tests(), dict(FUNCTIONS)
 
     def guarded(self, program):
@@ -135,13 +142,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def _attribute(self, obj, name):
         check_name(name)
         if isinstance(obj, Undefined):
-            return getattr(obj, name)             # raises Jinja's own error, which names it
+            return getattr(obj, name)  # raises Jinja's own error, which names it
         for kind, names in METHODS.items():
             if isinstance(obj, kind) and name in names:
                 return Method(obj, name)
         if isinstance(obj, LoopContext) and name in _LOOP:
             value = getattr(obj, name)
-            return callable_here(functools.partial(value)) if callable(value) else value
+            if callable(value):
+                return callable_here(functools.partial(value))
+            return value
         if isinstance(obj, Namespace):
             return getattr(obj, name, self.undefined(obj=obj, name=name))
         if hasattr(obj, name):

@@ -4,14 +4,17 @@ A model that was tuned here carries its template out as a program in Jinja, as p
 Each program below writes what the function of its name in builtin.py writes; read back it is that
 function again, without Jinja. Read first: builtin.py.
 """
+
 import functools
 
 from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.models.published.chat.normal import fingerprint
 
 _EACH, _END = "{% for m in messages %}", "{% endfor %}"
-_TURNS = ("{% if m['role'] != ('user', 'assistant')[loop.index0 % 2] %}"
-          "{{ raise_exception('user and assistant take turns, user first') }}{% endif %}")
+_TURNS = (
+    "{% if m['role'] != ('user', 'assistant')[loop.index0 % 2] %}"
+    "{{ raise_exception('user and assistant take turns, user first') }}{% endif %}"
+)
 
 
 def _asked(opening):
@@ -20,27 +23,33 @@ def _asked(opening):
 
 OWN = {
     "roles": _EACH + "{{ '<|' + m['role'] + '|>' + m['content'] }}"
-             "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}" + _END
-             + _asked("<|assistant|>"),
-    "chatml": _EACH + r"{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
-              + _END + _asked(r"<|im_start|>assistant\n"),
+    "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}" + _END + _asked("<|assistant|>"),
+    "chatml": _EACH
+    + r"{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    + _END
+    + _asked(r"<|im_start|>assistant\n"),
     "llama3": "{{ bos_token }}" + _EACH + r"{{ '<|start_header_id|>' + m['role'] + "
-              r"'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}" + _END
-              + _asked(r"<|start_header_id|>assistant<|end_header_id|>\n\n"),
+    r"'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}"
+    + _END
+    + _asked(r"<|start_header_id|>assistant<|end_header_id|>\n\n"),
     "gemma": "{{ bos_token }}" + _EACH + _TURNS + "{{ '<start_of_turn>' + "
-             r"('model' if m['role'] == 'assistant' else 'user') + '\n' + m['content'] | trim + "
-             r"'<end_of_turn>\n' }}" + _END + _asked(r"<start_of_turn>model\n"),
+    r"('model' if m['role'] == 'assistant' else 'user') + '\n' + m['content'] | trim + "
+    r"'<end_of_turn>\n' }}" + _END + _asked(r"<start_of_turn>model\n"),
     "llama2": "{% set told = '' %}{% if messages[0]['role'] == 'system' %}"
-              r"{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
-              "{% set messages = messages[1:] %}{% endif %}" + _EACH + _TURNS
-              + "{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + "
-              "((told if loop.first else '') + m['content']) | trim + ' [/INST]' }}{% else %}"
-              "{{ ' ' + m['content'] | trim + ' ' + eos_token }}{% endif %}" + _END,
+    r"{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}"
+    + _EACH
+    + _TURNS
+    + "{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + "
+    "((told if loop.first else '') + m['content']) | trim + ' [/INST]' }}{% else %}"
+    "{{ ' ' + m['content'] | trim + ' ' + eos_token }}{% endif %}" + _END,
     "mistral": "{{ bos_token }}" + _EACH + _TURNS + "{% if m['role'] == 'user' %}"
-               "{{ '[INST] ' + m['content'] + ' [/INST]' }}{% else %}"
-               "{{ m['content'] + eos_token }}{% endif %}" + _END,
-    "zephyr": _EACH + r"{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}" + _END
-              + _asked(r"<|assistant|>\n"),
+    "{{ '[INST] ' + m['content'] + ' [/INST]' }}{% else %}"
+    "{{ m['content'] + eos_token }}{% endif %}" + _END,
+    "zephyr": _EACH
+    + r"{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}"
+    + _END
+    + _asked(r"<|assistant|>\n"),
 }
 
 
@@ -55,8 +64,12 @@ def program_of(template):
         return OWN[template.name]
     told = template.default.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")
     literal = rf"'<|im_start|>system\n{told}<|im_end|>\n'"
-    return ("{% if messages[0]['role'] != 'system' %}{{ " + literal + " }}{% endif %}"
-            + OWN[template.name])
+    return (
+        "{% if messages[0]['role'] != 'system' %}{{ "
+        + literal
+        + " }}{% endif %}"
+        + OWN[template.name]
+    )
 
 
 def tokens_of(template):

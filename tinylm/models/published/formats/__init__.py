@@ -1,16 +1,20 @@
-"""File formats of published weights: from a path to arrays by name, settings, tokenizer and chat template.
+"""File formats of published weights: from a path to arrays by name, settings, tokenizer and chat
+template.
 
     weights = read_weights(find_weights("smollm2"))      GGUF or safetensors, one file or shards
     weights["token_embd.weight"]                         an array, read when asked for
     weights.metadata                                     what the file says about itself
-    tokenizer, template = tokenizer_of(weights), template_of(weights.metadata["tokenizer.chat_template"])
-    ids = template.encode(tokenizer, [{"role": "user", "content": "Hi"}])
+    tokenizer, template = tokenizer_of(weights),
+    template_of(weights.metadata["tokenizer.chat_template"]) ids = template.encode(tokenizer,
+    [{"role": "user", "content": "Hi"}])
     QuantizedMatrix.from_file(weights, "token_embd.weight").matvec(x)    multiplied in 8 or 4 bits
     write_sharded(folder, {name: array})                 for Hugging Face to read
 
-Files are strangers': whatever they hold, the answer is arrays or one CheckpointError that names file and tensor. What the
-names mean to a model stands with the model families. Read first: `mapped.py`.
+Files are strangers': whatever they hold, the answer is arrays or one CheckpointError that names
+file and tensor. What the names mean to a model stands with the model families. Read first:
+`mapped.py`.
 """
+
 from pathlib import Path
 
 from tinylm.models.low_bit.quantized import QuantizedMatrix
@@ -25,11 +29,29 @@ from tinylm.models.published.formats.safetensors import (
     write_sharded,
 )
 
-__all__ = ["ChatTemplate", "PUBLISHED", "QuantizedMatrix", "TEMPLATES", "WeightFile", "find_weights", "read_gguf",
-           "read_safetensors", "read_weights", "end_ids", "special_ids", "template_of", "tokenizer_of", "write_safetensors",
-           "write_sharded"]
+__all__ = [
+    "ChatTemplate",
+    "PUBLISHED",
+    "QuantizedMatrix",
+    "TEMPLATES",
+    "WeightFile",
+    "find_weights",
+    "read_gguf",
+    "read_safetensors",
+    "read_weights",
+    "end_ids",
+    "special_ids",
+    "template_of",
+    "tokenizer_of",
+    "write_safetensors",
+    "write_sharded",
+]
 
 
 def read_weights(path):
-    """Open weights of either format: a .gguf file, a .safetensors file, an index of shards, or a folder of those."""
-    return read_gguf(path) if Path(path).suffix == ".gguf" else read_safetensors(path)
+    """Open weights of either format: a .gguf file, a .safetensors file, an index of shards, or a
+    folder of those.
+    """
+    if Path(path).suffix == ".gguf":
+        return read_gguf(path)
+    return read_safetensors(path)

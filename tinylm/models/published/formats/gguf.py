@@ -1,14 +1,16 @@
-"""GGUF: the file format of llama.cpp, one file with weights in quantized blocks, settings, tokenizer and chat template.
+"""GGUF: the file format of llama.cpp, one file with weights in quantized blocks, settings,
+tokenizer and chat template.
 
     "GGUF", version (2 or 3), number of tensors, number of settings
     settings   name, type, value: {"llama.block_count": 30, "tokenizer.ggml.tokens": [...], ...}
     tensors    name, axes, type, offset
     the rest   the tensors, each at a multiple of the alignment; offsets count from here
 
-All little-endian, lengths in 64 bits. Axes are given fastest first: a matrix of 3 rows and 2 columns is "2, 3"; here it is
-(3, 2), as everywhere in NumPy. The format: docs/gguf.md of ggml. Read next: `low_bit/blocks.py`, how weights take 4 bits;
-`gguf_tokenizer.py`.
+All little-endian, lengths in 64 bits. Axes are given fastest first: a matrix of 3 rows and 2
+columns is "2, 3"; here it is (3, 2), as everywhere in NumPy. The format: docs/gguf.md of ggml. Read
+next: `low_bit/blocks.py`, how weights take 4 bits; `gguf_tokenizer.py`.
 """
+
 import bisect
 import struct
 
@@ -24,26 +26,71 @@ from tinylm.models.published.formats.mapped import (
 )
 
 # ggml's numbers of tensor types; those that are not read here have names too, for the message.
-TENSOR_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K",
-                24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
-_NOT_READ = {9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S",
-             20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
+TENSOR_TYPES = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    6: "Q5_0",
+    7: "Q5_1",
+    8: "Q8_0",
+    12: "Q4_K",
+    13: "Q5_K",
+    14: "Q6_K",
+    24: "I8",
+    25: "I16",
+    26: "I32",
+    27: "I64",
+    28: "F64",
+    30: "BF16",
+}
+_NOT_READ = {
+    9: "Q8_1",
+    10: "Q2_K",
+    11: "Q3_K",
+    15: "Q8_K",
+    16: "IQ2_XXS",
+    17: "IQ2_XS",
+    18: "IQ3_XXS",
+    19: "IQ1_S",
+    20: "IQ4_NL",
+    21: "IQ3_S",
+    22: "IQ2_S",
+    23: "IQ4_XS",
+    29: "IQ1_M",
+    34: "TQ1_0",
+    35: "TQ2_0",
+    39: "MXFP4",
+}
 
 # Types of settings. The numbers, then three that need code.
-_NUMBERS = {0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 10: "<u8", 11: "<i8", 12: "<f8"}
+_NUMBERS = {
+    0: "<u1",
+    1: "<i1",
+    2: "<u2",
+    3: "<i2",
+    4: "<u4",
+    5: "<i4",
+    6: "<f4",
+    10: "<u8",
+    11: "<i8",
+    12: "<f8",
+}
 _BOOL, _STRING, _ARRAY = 7, 8, 9
 
-_MOST_AXES = 4        # ggml's limit
-_DEEPEST = 4          # arrays within arrays; writers use one level
-_ALIGNMENT = 32       # where the settings do not give general.alignment
+_MOST_AXES = 4  # ggml's limit
+_DEEPEST = 4  # arrays within arrays; writers use one level
+_ALIGNMENT = 32  # where the settings do not give general.alignment
 
 
 def read_gguf(path):
     """Open a GGUF file; tensors are read, and blocks become float32, when asked for.
 
     path     of the file
-    returns  WeightFile; its metadata are the settings, with arrays of numbers as NumPy arrays and of strings as lists
-    raises   CheckpointError naming the file, and the setting or tensor, that is damaged or of an unknown type
+    returns  WeightFile; its metadata are the settings, with arrays of numbers as NumPy arrays and
+             of strings as lists
+    raises   CheckpointError naming the file, and the setting or tensor, that is damaged or of an
+             unknown type
     """
     data = map_bytes(path)
     cursor = _Cursor(path, data)
@@ -51,10 +98,14 @@ def read_gguf(path):
         raise CheckpointError(f"{path} is no GGUF file: it does not begin with the letters GGUF")
     version = cursor.number("<u4")
     if version not in (2, 3):
-        why = "it is written for big-endian machines" if version & 0xFFFF == 0 else "versions 2 and 3 are read"
+        if version & 0xFFFF == 0:
+            why = "it is written for big-endian machines"
+        else:
+            why = "versions 2 and 3 are read"
         raise CheckpointError(f"{path}: GGUF version {version}; {why}")
     n_tensors, n_settings = cursor.number("<u8"), cursor.number("<u8")
-    # A setting takes 13 bytes or more and a tensor 24, so these numbers have a limit before any loop runs.
+    # A setting takes 13 bytes or more and a tensor 24, so these numbers have a limit before any
+    # loop runs.
     cursor.check(13 * n_settings + 24 * n_tensors, f"{n_settings} settings and {n_tensors} tensors")
     metadata = {}
     for _ in range(n_settings):
@@ -71,8 +122,10 @@ def _described(cursor):
     name = cursor.string("the name of a tensor")
     n_axes = cursor.number("<u4")
     if n_axes > _MOST_AXES:
-        raise CheckpointError(f"{cursor.path}: tensor {name!r} has {n_axes} axes, and at most {_MOST_AXES} are possible; the "
-                              "file is damaged")
+        raise CheckpointError(
+            f"{cursor.path}: tensor {name!r} has {n_axes} axes, and at most {_MOST_AXES} are possible; the "
+            "file is damaged"
+        )
     shape = tuple(cursor.number("<u8") for _ in range(n_axes))[::-1]
     return name, shape, cursor.number("<u4"), cursor.number("<u8")
 
@@ -80,7 +133,12 @@ def _described(cursor):
 def _entries(path, data, end, described, metadata):
     """{name: Entry}, checked: kinds known, within the file, aligned, no two at one place."""
     alignment = metadata.get("general.alignment", _ALIGNMENT)
-    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1) or alignment > 1 << 20:
+    if (
+        not isinstance(alignment, int)
+        or alignment < 1
+        or alignment & (alignment - 1)
+        or alignment > 1 << 20
+    ):
         raise CheckpointError(f"{path}: general.alignment is {alignment!r}, not a power of 2")
     start = -(-end // alignment) * alignment
     entries = {}
@@ -89,14 +147,20 @@ def _entries(path, data, end, described, metadata):
         known = number in TENSOR_TYPES
         try:
             if not known and number not in _NOT_READ:
-                raise ValueError(f"its type {number} (unknown) is not read here, but {', '.join(TENSOR_TYPES.values())}")
+                raise ValueError(
+                    f"its type {number} (unknown) is not read here, but {', '.join(TENSOR_TYPES.values())}"
+                )
             kind = TENSOR_TYPES[number] if known else _NOT_READ[number]
             nbytes = size_of(kind, shape) if known else _to_next(stops, offset)
             if offset % alignment:
-                raise ValueError(f"it begins at {offset}, not at a multiple of {alignment}; the file is damaged")
+                raise ValueError(
+                    f"it begins at {offset}, not at a multiple of {alignment}; the file is damaged"
+                )
             if start + offset + nbytes > data.size:
-                raise ValueError(f"shape {shape} of {kind} ends at byte {start + offset + nbytes}, and the file at "
-                                 f"{data.size}; it is cut short or damaged")
+                raise ValueError(
+                    f"shape {shape} of {kind} ends at byte {start + offset + nbytes}, and the file at "
+                    f"{data.size}; it is cut short or damaged"
+                )
             if name in entries:
                 raise ValueError("it stands twice; the file is damaged")
         except ValueError as error:
@@ -109,7 +173,9 @@ def _entries(path, data, end, described, metadata):
 def _to_next(stops, offset):
     """The bytes from `offset` to the next tensor, or to the end of the file; stops are sorted."""
     place = bisect.bisect_right(stops, offset)
-    return stops[place] - offset if place < len(stops) else 0
+    if place < len(stops):
+        return stops[place] - offset
+    return 0
 
 
 class _Cursor:
@@ -120,13 +186,15 @@ class _Cursor:
 
     def check(self, nbytes, what):
         if nbytes > len(self.view) - self.at:
-            raise CheckpointError(f"{self.path}: {what} should take {nbytes} bytes, and {len(self.view) - self.at} follow; the "
-                                  "file is cut short or damaged")
+            raise CheckpointError(
+                f"{self.path}: {what} should take {nbytes} bytes, and {len(self.view) - self.at} follow; the "
+                "file is cut short or damaged"
+            )
 
     def take(self, nbytes, what):
         self.check(nbytes, what)
         self.at += nbytes
-        return self.view[self.at - nbytes:self.at]
+        return self.view[self.at - nbytes : self.at]
 
     def number(self, code, what="a number"):
         """One number of NumPy's type `code`, as Python's int or float."""
@@ -137,7 +205,9 @@ class _Cursor:
         try:
             return str(text, "utf-8")
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{self.path}: {what} is not UTF-8 ({error.reason}); the file is damaged") from error
+            raise CheckpointError(
+                f"{self.path}: {what} is not UTF-8 ({error.reason}); the file is damaged"
+            ) from error
 
     def value(self, kind, what, depth=0):
         """One value of a setting, of any type."""
@@ -149,21 +219,27 @@ class _Cursor:
             return self.string(what)
         if kind == _ARRAY and depth < _DEEPEST:
             return self.array(what, depth)
-        raise CheckpointError(f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the file is "
-                              "damaged")
+        raise CheckpointError(
+            f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the file is "
+            "damaged"
+        )
 
     def array(self, what, depth):
         kind, length = self.number("<u4", what), self.number("<u8", what)
-        if kind in _NUMBERS:                    # where it lies, for it may be large
+        if kind in _NUMBERS:  # where it lies, for it may be large
             code = _NUMBERS[kind]
             return np.frombuffer(self.take(length * int(code[2]), what), code)
-        self.check(length * {_BOOL: 1, _STRING: 8}.get(kind, 12), what)  # at least: an empty string, an empty array
+        self.check(
+            length * {_BOOL: 1, _STRING: 8}.get(kind, 12), what
+        )  # at least: an empty string, an empty array
         if kind == _STRING:
             return self.strings(length, what)
         return [self.value(kind, what, depth + 1) for _ in range(length)]
 
     def strings(self, length, what):
-        """As `string`, `length` times, in a loop of its own: a vocabulary and its merges are 100,000 of them."""
+        """As `string`, `length` times, in a loop of its own: a vocabulary and its merges are
+        100,000 of them.
+        """
         unpack, view, at, found = struct.Struct("<Q").unpack_from, self.view, self.at, []
         last = len(view) - 8
         try:
@@ -171,7 +247,7 @@ class _Cursor:
                 stop = at + 8 + unpack(view, at)[0] if at <= last else len(view) + 1
                 if stop > len(view):
                     break
-                found.append(str(view[at + 8:stop], "utf-8"))
+                found.append(str(view[at + 8 : stop], "utf-8"))
                 at = stop
         except UnicodeDecodeError:
             pass
@@ -182,5 +258,7 @@ class _Cursor:
 
     def truth(self, byte, what):
         if byte > 1:
-            raise CheckpointError(f"{self.path}: {what} is the byte {byte}, but only 0 and 1 are truth values")
+            raise CheckpointError(
+                f"{self.path}: {what} is the byte {byte}, but only 0 and 1 are truth values"
+            )
         return bool(byte)

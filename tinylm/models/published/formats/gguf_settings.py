@@ -121,7 +121,9 @@ class Settings:
 
     def on(self, name, default):
         """A switch."""
-        return default if self.switches[name] is None else self.switches[name]
+        if self.switches[name] is None:
+            return default
+        return self.switches[name]
 
     def scores(self):
         """V finite numbers."""

@@ -1,13 +1,15 @@
 """Tensors that stay in their file until they are asked for.
 
-A file of weights is mapped into memory, not read: the operating system brings in the pages that are touched and may
-drop them again. `weights["name"]` of plain numbers is a read-only window on the file and costs nothing; what must
-be converted (bfloat16, quantized blocks) costs exactly the one array it becomes. So a model loads in the time its
-own copy takes, and memory never holds the weights twice.
+A file of weights is mapped into memory, not read: the operating system brings in the pages that are
+touched and may drop them again. `weights["name"]` of plain numbers is a read-only window on the
+file and costs nothing; what must be converted (bfloat16, quantized blocks) costs exactly the one
+array it becomes. So a model loads in the time its own copy takes, and memory never holds the
+weights twice.
 
-The layout is checked before anything is mapped to an array: a file is someone else's, and may be cut short or made to
-harm. Read next: `safetensors.py` and `gguf.py`, which find the entries.
+The layout is checked before anything is mapped to an array: a file is someone else's, and may be
+cut short or made to harm. Read next: `safetensors.py` and `gguf.py`, which find the entries.
 """
+
 import math
 import os
 from collections.abc import Mapping
@@ -19,21 +21,48 @@ from tinylm.errors import CheckpointError
 from tinylm.models.low_bit.bfloat16 import widen
 from tinylm.models.low_bit.blocks import FORMATS, dequantize
 
-# Plain numbers, little-endian as every format of weights has them; in the order in which safetensors files have them.
-DTYPES = {"U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U32": "<u4", "I32": "<i4", "BF16": "<u2", "F16": "<f2",
-          "U16": "<u2", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}
+# Plain numbers, little-endian as every format of weights has them; in the order in which
+# safetensors files have them.
+DTYPES = {
+    "U64": "<u8",
+    "I64": "<i8",
+    "F64": "<f8",
+    "F32": "<f4",
+    "U32": "<u4",
+    "I32": "<i4",
+    "BF16": "<u2",
+    "F16": "<f2",
+    "U16": "<u2",
+    "I16": "<i2",
+    "I8": "i1",
+    "U8": "u1",
+    "BOOL": "?",
+}
 
-# Bits of a number whose kind has no array here: such a tensor is refused when it is asked for, its neighbors are read.
-UNREAD = {"C64": 64, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6,
-          "F6_E3M2": 6, "F4": 4, "I4": 4, "U4": 4}
+# Bits of a number whose kind has no array here: such a tensor is refused when it is asked for, its
+# neighbors are read.
+UNREAD = {
+    "C64": 64,
+    "F8_E4M3": 8,
+    "F8_E5M2": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "F4": 4,
+    "I4": 4,
+    "U4": 4,
+}
 
-_MOST_AXES = 64             # NumPy has no more
-_MOST_BYTES = 1 << 63       # what a size in bytes can count
+_MOST_AXES = 64  # NumPy has no more
+_MOST_BYTES = 1 << 63  # what a size in bytes can count
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: from byte `start` of the mapped file `data`, `nbytes` long, numbers of `kind`, in `shape`.
+    """Where a tensor lies: from byte `start` of the mapped file `data`, `nbytes` long, numbers of
+    `kind`, in `shape`.
 
     known  False: no array can be made of it, for `kind` is not read here
     """
@@ -48,7 +77,7 @@ class Entry:
     @property
     def raw(self):
         """Its bytes, (nbytes,) uint8, a read-only window on the file."""
-        return self.data[self.start:self.start + self.nbytes]
+        return self.data[self.start : self.start + self.nbytes]
 
 
 class WeightFile(Mapping):
@@ -58,8 +87,9 @@ class WeightFile(Mapping):
     metadata  dict: what the file says about itself
     entries   {name: Entry}
 
-    Arrays are read-only and have NumPy's order of axes, rows first. bfloat16 and quantized blocks come as float32,
-    all else in its own type. The files must not change while they are open: the pages are theirs.
+    Arrays are read-only and have NumPy's order of axes, rows first. bfloat16 and quantized blocks
+    come as float32, all else in its own type. The files must not change while they are open: the
+    pages are theirs.
     """
 
     def __init__(self, path, metadata, entries):
@@ -68,8 +98,10 @@ class WeightFile(Mapping):
     def __getitem__(self, name):
         entry = self.entry(name)
         if not entry.known:
-            raise CheckpointError(f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read here, but "
-                                  f"{', '.join([*DTYPES, *FORMATS])}: convert it, for example to BF16")
+            raise CheckpointError(
+                f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read here, but "
+                f"{', '.join([*DTYPES, *FORMATS])}: convert it, for example to BF16"
+            )
         try:
             return to_array(entry.raw, entry.kind, entry.shape)
         except ValueError as error:
@@ -86,7 +118,9 @@ class WeightFile(Mapping):
 
     def get(self, name, default=None):
         """The tensor, or `default` where there is none."""
-        return self[name] if name in self.entries else default
+        if name in self.entries:
+            return self[name]
+        return default
 
     def entry(self, name):
         """The Entry of a tensor: its kind, shape and bytes, without converting it.
@@ -95,7 +129,9 @@ class WeightFile(Mapping):
         """
         if name not in self.entries:
             some = ", ".join(list(self.entries)[:4])
-            raise CheckpointError(f"{self.path} has no tensor {name!r}; it has {len(self)}: {some}, ...")
+            raise CheckpointError(
+                f"{self.path} has no tensor {name!r}; it has {len(self)}: {some}, ..."
+            )
         return self.entries[name]
 
     def shape(self, name):
@@ -113,7 +149,8 @@ def to_array(raw, kind, shape):
     raw      (n,) uint8
     kind     a name of DTYPES or of blocks.FORMATS
     shape    of the result
-    returns  a view of `raw` where the numbers can be used as they lie, else a new array: float32 for BF16 and blocks
+    returns  a view of `raw` where the numbers can be used as they lie, else a new array: float32
+             for BF16 and blocks
     raises   ValueError for truth values other than 0 and 1
     """
     if kind in FORMATS:
@@ -124,7 +161,9 @@ def to_array(raw, kind, shape):
         array = raw.view(DTYPES[kind]).reshape(shape)
         if kind == "BF16":
             array = widen(array)
-        elif not array.flags.aligned:  # the writer did not pad its header, and BLAS would copy at each use
+        elif (
+            not array.flags.aligned
+        ):  # the writer did not pad its header, and BLAS would copy at each use
             array = array.copy()
     array.flags.writeable = False
     return array
@@ -137,18 +176,24 @@ def size_of(kind, shape):
     """
     if len(shape) > _MOST_AXES:
         raise ValueError(f"{len(shape)} axes, and an array has at most {_MOST_AXES}")
-    if math.prod(max(n, 1) for n in shape) * 8 >= _MOST_BYTES:  # zeros as 1: NumPy refuses (0, 2**63) as well
+    if (
+        math.prod(max(n, 1) for n in shape) * 8 >= _MOST_BYTES
+    ):  # zeros as 1: NumPy refuses (0, 2**63) as well
         raise ValueError("it is larger than any memory")
     if kind in UNREAD:
         bits = math.prod(shape) * UNREAD[kind]
         if bits % 8:
-            raise ValueError(f"shape {list(shape)} of {kind} is {bits} bits, which fill no whole number of bytes")
+            raise ValueError(
+                f"shape {list(shape)} of {kind} is {bits} bits, which fill no whole number of bytes"
+            )
         return bits // 8
     if kind not in FORMATS:
         return math.prod(shape) * np.dtype(DTYPES[kind]).itemsize
     block = FORMATS[kind]
     if not shape or shape[-1] % block.weights:
-        raise ValueError(f"{kind} comes in blocks of {block.weights} along the last axis, which is {shape[-1:]}")
+        raise ValueError(
+            f"{kind} comes in blocks of {block.weights} along the last axis, which is {shape[-1:]}"
+        )
     return math.prod(shape) // block.weights * block.nbytes
 
 
@@ -160,22 +205,33 @@ def map_bytes(path):
     try:
         size = os.stat(path).st_size
         if not os.path.isfile(path) or size == 0:
-            raise CheckpointError(f"{path} is {'empty' if os.path.isfile(path) else 'not a file'}; it should hold weights")
+            raise CheckpointError(
+                f"{path} is {'empty' if os.path.isfile(path) else 'not a file'}; it should hold weights"
+            )
         return np.asarray(np.memmap(path, np.uint8, mode="r"))
     except OSError as error:
-        raise CheckpointError(f"cannot read the weights {path}: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"cannot read the weights {path}: {error.strerror or error}"
+        ) from error
 
 
 def check_overlaps(path, entries):
-    """Refuse tensors that share bytes: each would be trained, converted or freed as if it were alone.
+    """Refuse tensors that share bytes: each would be trained, converted or freed as if it were
+    alone.
 
     entries  {name: Entry} of one file
     returns  [(start, stop, name)] in the order of the file, empty tensors left out
     raises   CheckpointError naming two tensors
     """
-    spans = sorted((entry.start, entry.start + entry.nbytes, name) for name, entry in entries.items() if entry.nbytes)
+    spans = sorted(
+        (entry.start, entry.start + entry.nbytes, name)
+        for name, entry in entries.items()
+        if entry.nbytes
+    )
     for (_, stop, name), (start, _, following) in zip(spans, spans[1:]):
         if start < stop:
-            raise CheckpointError(f"{path}: tensors {name!r} and {following!r} overlap, the first ends at byte {stop} and "
-                                  f"the second begins at {start}; the file is damaged")
+            raise CheckpointError(
+                f"{path}: tensors {name!r} and {following!r} overlap, the first ends at byte {stop} and "
+                f"the second begins at {start}; the file is damaged"
+            )
     return spans

@@ -1,13 +1,16 @@
-"""safetensors: the file format of weights on Hugging Face, read and written with nothing but NumPy and JSON.
+"""safetensors: the file format of weights on Hugging Face, read and written with nothing but NumPy
+and JSON.
 
     8 bytes   n, the length of the header, little-endian
-    n bytes   JSON {"name": {"dtype": "F32", "shape": [3, 2], "data_offsets": [from, to]}, "__metadata__": {str: str}}
+    n bytes   JSON {"name": {"dtype": "F32", "shape": [3, 2], "data_offsets": [from, to]},
+              "__metadata__": {str: str}}
     the rest  the tensors one after another, without gaps; offsets count from here
 
-Nothing in it is executed, and every tensor can be mapped where it lies. Large models are cut into several such
-files ("shards") with an index, model.safetensors.index.json, that says which holds what.
-The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
+Nothing in it is executed, and every tensor can be mapped where it lies. Large models are cut into
+several such files ("shards") with an index, model.safetensors.index.json, that says which holds
+what. The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
 """
+
 import json
 import struct
 from collections import Counter
@@ -30,15 +33,18 @@ from tinylm.models.published.formats.mapped import (
 )
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-_LARGEST_HEADER = 100_000_000  # as the reference implementation: a header of names is never this long
+_LARGEST_HEADER = (
+    100_000_000  # as the reference implementation: a header of names is never this long
+)
 _LARGEST_INDEX = 100_000_000
-_SHARD = 5 * 10**9             # bytes a shard; Hugging Face's own habit
+_SHARD = 5 * 10**9  # bytes a shard; Hugging Face's own habit
 
 
 def read_safetensors(path):
     """Open weights in Hugging Face's layout; tensors are read when asked for.
 
-    path     a .safetensors file, an index .json of shards, or a folder that holds model.safetensors or its index
+    path     a .safetensors file, an index .json of shards, or a folder that holds model.safetensors
+             or its index
     returns  WeightFile
     raises   CheckpointError naming the file, and the tensor, that is damaged or missing
     """
@@ -48,68 +54,102 @@ def read_safetensors(path):
         if not found:
             raise CheckpointError(f"{path} holds neither {SINGLE} nor {INDEX}")
         path = found[0]
-    return _read_sharded(path) if path.suffix == ".json" else _read_single(path)
+    if path.suffix == ".json":
+        return _read_sharded(path)
+    return _read_single(path)
 
 
 def _read_single(path):
     data = map_bytes(path)
     start, header = _header(path, data)
     metadata = header.pop("__metadata__", None)
-    metadata = {} if metadata is None else metadata                     # null: there is none
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise CheckpointError(f"{path}: __metadata__ does not map strings to strings; the file is damaged")
+    # null: there is none
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
+        raise CheckpointError(
+            f"{path}: __metadata__ does not map strings to strings; the file is damaged"
+        )
     entries = {}
     for name, described in header.items():
         try:
             entries[name] = _entry(described, data, start)
         except ValueError as error:
-            raise CheckpointError(f"{path}: tensor {name!r}: {error}; the file is damaged") from error
+            raise CheckpointError(
+                f"{path}: tensor {name!r}: {error}; the file is damaged"
+            ) from error
     check_overlaps(path, entries)
     end = start
-    for first, stop, name in sorted((one.start, one.start + one.nbytes, name) for name, one in entries.items()):
+    for first, stop, name in sorted(
+        (one.start, one.start + one.nbytes, name) for name, one in entries.items()
+    ):
         if first != end:
-            raise CheckpointError(f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is damaged")
+            raise CheckpointError(
+                f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is damaged"
+            )
         end = stop
     if end != data.size:
-        raise CheckpointError(f"{path}: {data.size - end} bytes at its end belong to no tensor; the file is damaged")
+        raise CheckpointError(
+            f"{path}: {data.size - end} bytes at its end belong to no tensor; the file is damaged"
+        )
     return WeightFile(path, metadata, entries)
 
 
 def _header(path, data):
     """(where the tensors begin, the parsed header)."""
     if data.size < 8:
-        raise CheckpointError(f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its header's length")
+        raise CheckpointError(
+            f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its header's length"
+        )
     length = struct.unpack("<Q", data[:8].tobytes())[0]
     if length > min(data.size - 8, _LARGEST_HEADER):
-        raise CheckpointError(f"{path}: the header should be {length} bytes long, but {data.size - 8} follow"
-                              f" and {_LARGEST_HEADER} are allowed; the file is cut short, or is no safetensors file")
-    text = data[8:8 + length].tobytes()
+        raise CheckpointError(
+            f"{path}: the header should be {length} bytes long, but {data.size - 8} follow"
+            f" and {_LARGEST_HEADER} are allowed; the file is cut short, or is no safetensors file"
+        )
+    text = data[8 : 8 + length].tobytes()
     header = _parse(path, text)
     if not text.startswith(b"{"):
-        raise CheckpointError(f"{path}: the header begins with {text[:8]!r} and not with '{{', as the format wants it")
+        raise CheckpointError(
+            f"{path}: the header begins with {text[:8]!r} and not with '{{', as the format wants it"
+        )
     return 8 + length, header
 
 
 def _parse(path, text):
     """The JSON object in `text`, bytes, in which no key stands twice."""
+
     def distinct(pairs):
         made = dict(pairs)
         if len(made) < len(pairs):
-            (twice, _), = Counter(key for key, _ in pairs).most_common(1)
-            raise CheckpointError(f"{path}: {twice!r} stands twice in the header; the file is damaged")
+            ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+            raise CheckpointError(
+                f"{path}: {twice!r} stands twice in the header; the file is damaged"
+            )
         return made
 
     try:
         parsed = json.loads(text.decode("utf-8"), object_pairs_hook=distinct)
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path}: the header is not UTF-8 (byte {error.start}); it is damaged or no such file") from error
-    except (ValueError, RecursionError) as error:  # no JSON; an integer of thousands of digits; nested too deep
-        raise CheckpointError(f"{path}: the header is not JSON ({error}); the file is damaged") from error
+        raise CheckpointError(
+            f"{path}: the header is not UTF-8 (byte {error.start}); it is damaged or no such file"
+        ) from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # no JSON; an integer of thousands of digits; nested too deep
+        raise CheckpointError(
+            f"{path}: the header is not JSON ({error}); the file is damaged"
+        ) from error
     if not isinstance(parsed, dict):
         raise CheckpointError(f"{path}: the header is no JSON object; the file is damaged")
     half = next((name for name in parsed if not _is_unicode(name)), None)
     if half is not None:
-        raise CheckpointError(f"{path}: the name {half!r} has half a surrogate pair, which is no character; the file is damaged")
+        raise CheckpointError(
+            f"{path}: the name {half!r} has half a surrogate pair, which is no character; the file is damaged"
+        )
     return parsed
 
 
@@ -135,23 +175,37 @@ def _entry(described, data, start):
         if not isinstance(numbers, list) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError(f"{what} {str(numbers)[:60]} is not a list of integers from 0 on")
     if len(offsets) != 2 or not offsets[0] <= offsets[1] <= data.size - start:
-        raise ValueError(f"data_offsets {offsets} are not within the {data.size - start} bytes of tensors")
+        raise ValueError(
+            f"data_offsets {offsets} are not within the {data.size - start} bytes of tensors"
+        )
     nbytes = offsets[1] - offsets[0]
     known = kind in DTYPES
-    needed = size_of(kind, shape) if known or kind in UNREAD else nbytes      # of a kind never heard of: whatever it has
+    needed = (
+        size_of(kind, shape) if known or kind in UNREAD else nbytes
+    )  # of a kind never heard of: whatever it has
     if nbytes != needed:
-        raise ValueError(f"shape {shape} of {kind} needs {needed} bytes, and data_offsets give {nbytes}")
+        raise ValueError(
+            f"shape {shape} of {kind} needs {needed} bytes, and data_offsets give {nbytes}"
+        )
     return Entry(kind, tuple(shape), data, start + offsets[0], nbytes, known)
 
 
 def _read_sharded(path):
     data = map_bytes(path)
     if data.size > _LARGEST_INDEX:
-        raise CheckpointError(f"{path} has {data.size} bytes, and an index at most {_LARGEST_INDEX}")
+        raise CheckpointError(
+            f"{path} has {data.size} bytes, and an index at most {_LARGEST_INDEX}"
+        )
     index = _parse(path, data.tobytes())
     place, metadata = index.get("weight_map"), index.get("metadata", {})
-    if not isinstance(place, dict) or not place or not all(isinstance(file, str) for file in place.values()):
-        raise CheckpointError(f"{path}: weight_map does not say which file holds each tensor; the index is damaged")
+    if (
+        not isinstance(place, dict)
+        or not place
+        or not all(isinstance(file, str) for file in place.values())
+    ):
+        raise CheckpointError(
+            f"{path}: weight_map does not say which file holds each tensor; the index is damaged"
+        )
     shards = {file: _shard(path, file) for file in dict.fromkeys(place.values())}
     entries = {name: shards[file].entry(name) for name, file in place.items()}
     for file, shard in shards.items():
@@ -161,12 +215,20 @@ def _read_sharded(path):
 
 def _shard(path, file):
     """The WeightFile of a shard that the index at `path` names."""
-    if Path(file).name != file or "\0" in file:  # "../../secret" or an absolute path: a file of someone else's choice
-        raise CheckpointError(f"{path}: shard {file!r} is not a plain name of a file beside the index")
+    if (
+        Path(file).name != file or "\0" in file
+    ):  # "../../secret" or an absolute path: a file of someone else's choice
+        raise CheckpointError(
+            f"{path}: shard {file!r} is not a plain name of a file beside the index"
+        )
     if not file.endswith(".safetensors"):
-        raise CheckpointError(f"{path}: shard {file!r} is not read here, but shards that end in .safetensors")
+        raise CheckpointError(
+            f"{path}: shard {file!r} is not read here, but shards that end in .safetensors"
+        )
     if not (path.parent / file).is_file():
-        raise CheckpointError(f"{path} names the shard {file!r}, which is not there; copy all shards beside the index")
+        raise CheckpointError(
+            f"{path} names the shard {file!r}, which is not there; copy all shards beside the index"
+        )
     return _read_single(path.parent / file)
 
 
@@ -175,8 +237,10 @@ def _check_named(path, file, shard, place):
     for name in shard:
         if place.get(name) != file:
             there = f"places it in {place[name]!r}" if name in place else "does not name it"
-            raise CheckpointError(f"{shard.path} holds the tensor {name!r}, and {path.name} {there}; the index belongs to "
-                                  "other shards")
+            raise CheckpointError(
+                f"{shard.path} holds the tensor {name!r}, and {path.name} {there}; the index belongs to "
+                "other shards"
+            )
 
 
 def write_safetensors(path, tensors, metadata=None, kind=None):
@@ -185,8 +249,10 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
     path      of the file; a reader never sees it half written
     tensors   {name: array}, arrays of any device, written one after another
     metadata  {str: str}; Hugging Face wants to know for which library, {"format": "pt"}
-    kind      None: each array as it is. "F64", "F32", "F16" or "BF16": floating-point arrays converted to this
-    raises    DtypeError for an array that the format has no name for, CheckpointError if the disk is full or may not be written
+    kind      None: each array as it is. "F64", "F32", "F16" or "BF16": floating-point arrays
+              converted to this
+    raises    DtypeError for an array that the format has no name for, CheckpointError if the disk
+              is full or may not be written
     """
     path = Path(path)
     kinds = {name: _kind_of(name, array, kind) for name, array in tensors.items()}
@@ -207,12 +273,15 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
             for name in order:
                 out.write(_numbers(tensors[name], kinds[name]).data)
     except OSError as error:
-        raise CheckpointError(f"cannot write the weights {path}: {error.strerror or error}; free space or permit writing, then "
-                              "save again") from error
+        raise CheckpointError(
+            f"cannot write the weights {path}: {error.strerror or error}; free space or permit writing, then "
+            "save again"
+        ) from error
 
 
 def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD):
-    """Write model.safetensors into `folder`, or, if it would be larger than a shard, several and their index.
+    """Write model.safetensors into `folder`, or, if it would be larger than a shard, several and
+    their index.
 
     folder       made if it is not there
     shard_bytes  no shard is larger, but for a single tensor that is
@@ -243,17 +312,23 @@ def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD)
 
 
 def _kind_of(name, array, kind):
-    """The format's name for the numbers of `array`, floating-point ones taken as `kind` if it is not None."""
+    """The format's name for the numbers of `array`, floating-point ones taken as `kind` if it is
+    not None.
+    """
     dtype = np.dtype(array.dtype)
     if dtype.kind == "f" and kind is not None:
         if kind not in ("F64", "F32", "F16", "BF16"):
-            raise DtypeError(f"write safetensors: {kind!r} is no kind of floating-point number; there are F64, F32, F16, BF16")
+            raise DtypeError(
+                f"write safetensors: {kind!r} is no kind of floating-point number; there are F64, F32, F16, BF16"
+            )
         return kind
     for known, code in DTYPES.items():
         if np.dtype(code) == dtype.newbyteorder("<") and known != "BF16":
             return known
-    raise DtypeError(f"write safetensors: tensor {name!r} has dtype {dtype}, which the format has no name for; convert it to "
-                     "float32")
+    raise DtypeError(
+        f"write safetensors: tensor {name!r} has dtype {dtype}, which the format has no name for; convert it to "
+        "float32"
+    )
 
 
 def _numbers(array, kind):

@@ -88,4 +88,6 @@ LEFT_OUT = {
 def prefix_of(kind):
     """What names of a family's tensors begin with, unless the model has no head."""
     layout = LAYOUTS[kind]
-    return layout.PREFIXES[kind] if hasattr(layout, "PREFIXES") else layout.PREFIX
+    if hasattr(layout, "PREFIXES"):
+        return layout.PREFIXES[kind]
+    return layout.PREFIX

@@ -50,7 +50,8 @@ def read_config(f, names=None):
     kind = f.described["model_type"]
     config = (_distilbert if kind == "distilbert" else _bert)(f, kind)
     untied = not f.flag("tie_word_embeddings", default=True)
-    config = config if names is None else _parts_there(config, kind, names)
+    if names is not None:
+        config = _parts_there(config, kind, names)
     if kind in ROBERTA or (kind == "electra" and config.head == "token"):
         config = replace(config, head_activation="gelu")  # whatever hidden_act is
     if untied and config.head in ("token", "token_plain"):

@@ -22,10 +22,8 @@ ACTIVATION = {
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     heads = f.integer("num_attention_heads", "n_head")
-    new, several = (
-        f.flag("new_decoder_architecture", default=False),
-        f.flag("multi_query", default=True),
-    )
+    new = f.flag("new_decoder_architecture", default=False)
+    several = f.flag("multi_query", default=True)
     kv_heads = f.integer("num_kv_heads", "n_head_kv", default=heads)
     if not new:
         kv_heads = 1 if several else heads
@@ -57,8 +55,12 @@ def _placement(f, new):
     if norms not in (1, 2):
         f.refuse("num_ln_in_parallel_attn", norms, "1 or 2")
     if new:
-        return "parallel_pair" if norms == 2 else "parallel"
-    return "parallel" if parallel else "pre"
+        if norms == 2:
+            return "parallel_pair"
+        return "parallel"
+    if parallel:
+        return "parallel"
+    return "pre"
 
 
 def write_config(config, kind):

@@ -114,7 +114,9 @@ class Fields:
         for value in values if table else ():
             if not isinstance(value, str) or value not in table:
                 self.refuse(name, value, f"a list of {', '.join(table)}")
-        return [table[value] for value in values] if table else values
+        if table:
+            return [table[value] for value in values]
+        return values
 
     def numbers(self, name, default=REQUIRED):
         """A list of finite numbers."""
@@ -129,7 +131,9 @@ class Fields:
         own.
         """
         name, value = self._found(names, None)
-        return None if name is None else Fields(value, f"{self.where}: {name}")
+        if name is None:
+            return None
+        return Fields(value, f"{self.where}: {name}")
 
     def only(self, name, *allowed):
         """Refuse any value but these; not given is allowed."""

@@ -59,7 +59,9 @@ class Settings(Fields):
         return super()._found([self._whole(name) for name in names], default)
 
     def _whole(self, name):
-        return name if name.startswith(self.start) else self.start + name
+        if name.startswith(self.start):
+            return name
+        return self.start + name
 
 
 def read_config(weights):
@@ -197,7 +199,9 @@ def _scaling(f, weights):
             "fast": f.number("rope.scaling.yarn_beta_fast", default=32.0),
             "slow": f.number("rope.scaling.yarn_beta_slow", default=1.0),
         }
-    return None if named == "none" or factor == 1 else {"name": "linear", "factor": factor}
+    if named == "none" or factor == 1:
+        return None
+    return {"name": "linear", "factor": factor}
 
 
 def _by_length(f, weights, trained):

@@ -193,8 +193,7 @@ def _attention(f, kind, layers):
 
 
 def _unlisted(kind, layers, first):
-    """Kinds of layers that a file leaves to its family: `layers` of them, an absurd number cut off.
-    """
+    """Kinds of layers that a file leaves to its family: `layers` of them, an absurd number cut."""
     if kind == "gemma2":
         return ["window", "full"]
     if kind in WINDOWS:

@@ -60,7 +60,9 @@ def _turned(f, share, width):
 def _trained(f, context, above):
     """original_max_position_embeddings: one beside the section goes before one inside it."""
     inside = f.integer("original_max_position_embeddings", default=context)
-    return inside if above is None else above
+    if above is None:
+        return inside
+    return above
 
 
 def _factor(f, default=REQUIRED):
@@ -110,7 +112,9 @@ def _yarn(f, context, trained):
 
 
 def _temperature(factor, scale):
-    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+    if factor > 1:
+        return 0.1 * scale * math.log(factor) + 1.0
+    return 1.0
 
 
 def _longrope(f, context, trained):
@@ -191,10 +195,14 @@ def write_rope(config):
 def _share(turned, width):
     """A share of `width` that is `turned` again when their product is rounded down."""
     share = turned / width
-    return share if int(width * share) == turned else math.nextafter(share, 1)
+    if int(width * share) == turned:
+        return share
+    return math.nextafter(share, 1)
 
 
 def trained_context(config):
     """max_position_embeddings: the length before dynamic scaling sets in."""
     scaling = config.rope_scaling or {}
-    return scaling["trained"] if scaling.get("name") == "dynamic_ntk" else config.context
+    if scaling.get("name") == "dynamic_ntk":
+        return scaling["trained"]
+    return config.context

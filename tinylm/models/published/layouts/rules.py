@@ -4,6 +4,7 @@ Three things differ: torch keeps a linear map as (out, in), the transpose of our
 values are three matrices there and one here, or one in another order of rows; and some gains are
 published less 1. Each is a kind of rule. Read next: gpt2.py.
 """
+
 from dataclasses import dataclass
 from typing import Callable
 
@@ -34,16 +35,20 @@ class Rule:
 
 
 def check_unchanged(model, names, all_of_them=True):
-    """Refuse to write a model that is not made of these parameters alone: read again it would be another.
+    """Refuse to write a model that is not made of these parameters alone: read again it would be
+    another.
 
-    names        of the parameters that a layout has rules for; all_of_them: each must be in the model
+    names        of the parameters that a layout has rules for; all_of_them: each must be in the
+                 model
     raises       CheckpointError naming what differs
     """
     mine = set(model.named_arrays())
     strange = sorted(mine - names) + (sorted(names - mine) if all_of_them else [])
     if strange:
-        raise CheckpointError(f"save_pretrained: the model was changed since it was made ({', '.join(strange[:3])}): bake() "
-                              "what can be written into its weights, or keep what was added with finetune.save_trained()")
+        raise CheckpointError(
+            f"save_pretrained: the model was changed since it was made ({', '.join(strange[:3])}): bake() "
+            "what can be written into its weights, or keep what was added with finetune.save_trained()"
+        )
 
 
 def _copy(parts, dtype):
@@ -72,13 +77,14 @@ def _side_by_side(parts, dtype):
     out = np.empty((D, total), dtype) if total > D else np.empty((total, D), dtype).T
     at = 0
     for width, array in zip(widths, arrays):
-        out[:, at:at + width] = array.T
+        out[:, at : at + width] = array.T
         at += width
     return out
 
 
 def same(ours, theirs, shift=0.0):
     """A tensor of our shape: tables, gains, biases, GPT-2's matrices (Conv1D)."""
+
     def read(parts, dtype):
         array = _copy(parts, dtype)
         array += np.asarray(shift, array.dtype)
@@ -95,8 +101,12 @@ def linear(ours, *theirs, sizes=()):
 
     sizes  those outs, if they differ
     """
-    return Rule(ours, theirs, lambda parts, dtype: _side_by_side(parts, dtype),
-                lambda array: np.split(array.T, _cuts(len(theirs), sizes)))
+    return Rule(
+        ours,
+        theirs,
+        lambda parts, dtype: _side_by_side(parts, dtype),
+        lambda array: np.split(array.T, _cuts(len(theirs), sizes)),
+    )
 
 
 def joined(ours, *theirs, sizes=()):
@@ -105,7 +115,9 @@ def joined(ours, *theirs, sizes=()):
 
 
 def _cuts(parts, sizes):
-    return np.cumsum(sizes)[:-1] if sizes else parts
+    if sizes:
+        return np.cumsum(sizes)[:-1]
+    return parts
 
 
 def by_head(ours, *theirs, heads, turned=False):
@@ -113,6 +125,7 @@ def by_head(ours, *theirs, heads, turned=False):
 
     turned  they lead from heads back: (H K, D) in ours
     """
+
     def read(parts, dtype):
         arrays = [np.asarray(part(), dtype) for part in parts]
         flat = [array.reshape(array.shape[0], -1) for array in arrays]
@@ -131,6 +144,7 @@ def part_of(ours, theirs, part, parts):
 
     part    its place among them, from 0
     """
+
     def read(tensors, dtype):
         return _side_by_side([lambda: np.split(tensors[0](), parts)[part]], dtype)
 
@@ -139,10 +153,13 @@ def part_of(ours, theirs, part, parts):
 
 def rows_from(ours, theirs, first):
     """A table whose first rows no token has (OPT's positions): they are zeros when it is written."""
+
     def write(array):
         return [np.concatenate([np.zeros_like(array, shape=(first, array.shape[1])), array])]
 
-    return Rule(ours, (theirs,), lambda parts, dtype: np.array(parts[0]()[first:], dtype, order="C"), write)
+    return Rule(
+        ours, (theirs,), lambda parts, dtype: np.array(parts[0]()[first:], dtype, order="C"), write
+    )
 
 
 def resting_pairs(rule, config):
@@ -150,25 +167,33 @@ def resting_pairs(rule, config):
 
     There a head is (a_1 .. a_R/2, b_1 .. b_R/2, rest), and a_i turns with b_i. Here every number of
     the first half of a head is paired with one of the second, and the pairs of the rest have angle
-    0: (a, first half of the rest, b, second half of the rest). Queries and keys are reordered alike,
-    so no score changes.
+    0: (a, first half of the rest, b, second half of the rest). Queries and keys are reordered
+    alike, so no score changes.
     """
     c = config
     half, K = c.turned_width // 2, c.key_width
     rest = np.arange(2 * half, K)
     a, b = np.arange(half), np.arange(half, 2 * half)
-    head = np.concatenate([a, rest[:len(rest) // 2], b, rest[len(rest) // 2:]])
+    head = np.concatenate([a, rest[: len(rest) // 2], b, rest[len(rest) // 2 :]])
     turned = (np.arange(c.n_head + c.kv_heads)[:, None] * K + head).reshape(-1)
     order = np.concatenate([turned, np.arange(len(turned), len(turned) + c.kv_heads * K)])
     back = np.argsort(order)
-    return Rule(rule.ours, rule.theirs, lambda parts, dtype: rule.read(parts, dtype)[..., order],
-                lambda array: rule.write(array[..., back]))
+    return Rule(
+        rule.ours,
+        rule.theirs,
+        lambda parts, dtype: rule.read(parts, dtype)[..., order],
+        lambda array: rule.write(array[..., back]),
+    )
 
 
 def reshaped(ours, theirs, mine, shape):
     """One tensor that has another shape there: `mine` here, `shape` in the file."""
-    return Rule(ours, (theirs,), lambda parts, dtype: np.array(parts[0](), dtype).reshape(mine),
-                lambda array: [array.reshape(shape)])
+    return Rule(
+        ours,
+        (theirs,),
+        lambda parts, dtype: np.array(parts[0](), dtype).reshape(mine),
+        lambda array: [array.reshape(shape)],
+    )
 
 
 def grouped_qkv(ours, theirs, config):
@@ -183,7 +208,9 @@ def grouped_qkv(ours, theirs, config):
         array = np.asarray(parts[0](), dtype)
         rest = array.shape[1:]
         x = array.reshape(G, R + 2, K, *rest)
-        return np.concatenate([part.reshape(-1, *rest) for part in (x[:, :R], x[:, R], x[:, R + 1])]).T
+        return np.concatenate(
+            [part.reshape(-1, *rest) for part in (x[:, :R], x[:, R], x[:, R + 1])]
+        ).T
 
     def write(array):
         array = array.T
@@ -202,17 +229,27 @@ def adjacent_pairs(rule, heads):
     heads    of each tensor; 0 for one that is not rotated
     (GGUF keeps LLaMA so; see nn/position/rotary_forms.py, adjacent_to_halves)
     """
+
     def turned(part, n):
         def get():
             array = np.asarray(part())
             return array.reshape(n, -1, 2, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
-        return get if n else part
+
+        if n:
+            return get
+        return part
 
     def turned_back(array, n):
-        return array.reshape(n, 2, -1, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape) if n else array
+        if n:
+            return array.reshape(n, 2, -1, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
+        return array
 
-    return Rule(rule.ours, rule.theirs, lambda parts, dtype: rule.read([turned(p, n) for p, n in zip(parts, heads)], dtype),
-                lambda array: [turned_back(a, n) for a, n in zip(rule.write(array), heads)])
+    return Rule(
+        rule.ours,
+        rule.theirs,
+        lambda parts, dtype: rule.read([turned(p, n) for p, n in zip(parts, heads)], dtype),
+        lambda array: [turned_back(a, n) for a, n in zip(rule.write(array), heads)],
+    )
 
 
 def layer_norm(ours, theirs, bias=True):
@@ -245,13 +282,16 @@ def read_rule(rule, weights, dtype, prefix="", where="the weights"):
     names = [find(name, weights, prefix) for name in rule.theirs]
     missing = [theirs for theirs, found in zip(rule.theirs, names) if found is None]
     if missing:
-        raise CheckpointError(f"{where} has no tensor {missing[0]!r}, which a model of this "
-                              "configuration needs")
+        raise CheckpointError(
+            f"{where} has no tensor {missing[0]!r}, which a model of this configuration needs"
+        )
     try:
         return rule.read([lambda name=name: weights[name] for name in names], dtype), names
-    except (ValueError, IndexError) as error:               # of other sizes, or with fewer axes
+    except (ValueError, IndexError) as error:  # of other sizes, or with fewer axes
         shapes = ", ".join(f"{name} {np.shape(weights[name])}" for name in names)
-        raise CheckpointError(f"{where}: {shapes} do not make the parameter {rule.ours}: {error}") from error
+        raise CheckpointError(
+            f"{where}: {shapes} do not make the parameter {rule.ours}: {error}"
+        ) from error
 
 
 def write_rules(rules, parameters):

@@ -20,7 +20,9 @@ def read_config(f, names=None):
         f.refuse(
             "tie_word_embeddings", False, "true: the output weights are the table of embeddings"
         )
-    return replace(config, head=None) if kind == "xlm" and headless else config
+    if kind == "xlm" and headless:
+        return replace(config, head=None)
+    return config
 
 
 def _xlm(f):
@@ -57,9 +59,7 @@ def _xlnet(f):
     f.only("same_length", False)
     f.only("untie_r", True)
     f.only("d_head", width // max(heads, 1))
-    f.ignore(
-        "mem_len reuse_len use_mems_eval use_mems_train use_mems max_position_embeddings"
-    )
+    f.ignore("mem_len reuse_len use_mems_eval use_mems_train use_mems max_position_embeddings")
     return XLNetConfig(
         vocab_size=f.integer("vocab_size"),
         n_layer=f.integer("n_layer"),
