@@ -11,9 +11,14 @@ from tinylm.train.compare import (
     TOO_SMALL,
     Claim,
     EqualReading,
+    mean_and_range,
+    mean_and_sd,
     report,
+    slopes,
     student_cdf,
     student_quantile,
+    together,
+    weakest,
 )
 
 
@@ -67,9 +72,17 @@ NOISE = np.array([0.01, -0.01, 0.02, -0.02, 0.00])
         (0.10, {"least": 0.2}, TOO_SMALL),  # a gain, and not one that matters
         (-0.10, {"larger": False}, SHOWS),
         (0.10, {"larger": False}, OPPOSITE),
+        # a price of 0.04 that may be paid; the interval is 0.02 to either side
+        (-0.01, {"least": -0.04}, SHOWS),
+        (-0.03, {"least": -0.04}, TOO_SMALL),
+        (-0.10, {"least": -0.04}, OPPOSITE),
         # the other side has 0.55 of 0.551 already
         (0.005, {"limit": 0.551, "least": 0.01}, BY_DESIGN),
         (0.005, {"limit": 1.0, "least": 0.01}, TOO_SMALL),
+        # guessing is right in 0.6; neither side is
+        (0.005, {"floor": 0.6}, BY_DESIGN),
+        (0.005, {"floor": 0.5}, TOO_SMALL),
+        (0.005, {"floor": 0.5, "larger": False}, BY_DESIGN),
     ],
 )
 def test_one_rule_gives_four_verdicts(gain, claim, word):
@@ -111,3 +124,43 @@ def test_scores_that_cannot_be_judged_are_refused():
     with pytest.raises(ConfigError, match="1 seed has no spread"):
         Claim("x").judge([1.0], [2.0])
     assert "(section 2.1): +0" in Claim("x", "2.1").line([1.0, 1.0], [1.0, 1.0])
+
+
+def test_a_known_number_needs_no_runs():
+    claim = Claim("above chance", least=0.01)
+    assert claim.judge(BASE, 0.25) == claim.judge(BASE, np.full(5, 0.25))
+    assert claim.judge(BASE, 0.25, paired=False) == claim.judge(BASE, 0.25)
+
+
+def test_several_claims_at_once_err_no_more_often_than_one():
+    rng = np.random.default_rng(0)
+    claims = together([Claim(f"nothing {i}") for i in range(4)])
+    assert claims[0].level == pytest.approx(1 - 0.05 / 4)
+    runs = rng.normal(size=(1000, 4, 5))
+    some = [any(c.judge(x, 0.0).word != TOO_SMALL for c, x in zip(claims, row)) for row in runs]
+    # independent claims: 1 - (1 - 0.05 / 4)^4 is a little less than 0.05
+    assert np.mean(some) == pytest.approx(0.049, abs=4 * np.sqrt(0.049 * 0.951 / 1000))
+
+
+def test_a_claim_of_several_comparisons_is_as_good_as_its_weakest():
+    claim = Claim("it helps", limit=1.0, least=0.01)
+    shows, small = claim.judge(BASE + 0.1 + NOISE, BASE), claim.judge(BASE + NOISE, BASE)
+    harm, full = claim.judge(BASE - 0.1 + NOISE, BASE), claim.judge(np.ones(5), np.ones(5))
+    assert weakest([shows, full, small, harm]) == harm
+    assert weakest([shows, full, small]) == small
+    assert weakest([full, shows]) == full and weakest([shows]) == shows
+    assert (harm.word, full.word) == (OPPOSITE, BY_DESIGN)
+
+
+def test_slopes_are_those_of_lines_through_each_run():
+    x = np.log([1.0, 2.0, 4.0, 8.0])
+    runs = np.stack([2 * x + 1, np.array([0.1, -0.1, -0.1, 0.1]) - x])
+    # the second run's noise is symmetric about the middle: it does not tilt the line
+    assert slopes(x, runs) == pytest.approx([2.0, -1.0])
+    with pytest.raises(ShapeError, match="n > 1"):
+        slopes(x[:1], runs[:, :1])
+
+
+def test_cells_of_tables_show_the_spread():
+    assert mean_and_sd([1.0, 2.0, 3.0]) == "2.000 +- 1.000"
+    assert mean_and_range([1.0, 2.0, 6.0], ".1f") == "3.0 (1.0 .. 6.0)"

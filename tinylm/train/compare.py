@@ -2,12 +2,13 @@
 2.3.6).
 
 `report` and `EqualReading` refuse the mistakes that code can see; a `Claim` is a sentence with the
-rule by which seeds judge it, written before the run. Read next: generate/measure/long_context.py.
+rule by which seeds judge it, written before the run. `together` and `weakest` are for claims of
+several comparisons. Read next: generate/measure/long_context.py.
 """
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +34,33 @@ def report(scores, single=False):
                 f"report: one {what} says nothing of the spread: measure several, or say single=True"
             )
     return float(scores.mean()), float(scores.min()), float(scores.max())
+
+
+def mean_and_sd(values, form=".3f"):
+    """ "0.612 +- 0.011": mean and standard deviation over seeds, for a cell of a table."""
+    values = np.asarray(values, np.float64)
+    return f"{values.mean():{form}} +- {values.std(ddof=1):{form}}"
+
+
+def mean_and_range(values, form=".3f"):
+    """ "0.612 (0.600 .. 0.630)": mean, least and most over seeds, for a cell of a table."""
+    values = np.asarray(values, np.float64)
+    return f"{values.mean():{form}} ({values.min():{form}} .. {values.max():{form}})"
+
+
+def slopes(x, runs):
+    """Slope of the least-squares line through each run, to be judged against a known exponent.
+
+    x        (n,) where all runs were measured: for an exponent, logarithms of sizes
+    runs     (seeds, n) what was measured there: for an exponent, logarithms again
+    returns  (seeds,)
+    """
+    x, runs = np.asarray(x, np.float64), np.asarray(runs, np.float64)
+    if runs.ndim != 2 or x.shape != runs.shape[1:] or len(x) < 2:
+        raise ShapeError(f"slopes: x {x.shape}, runs {runs.shape}; give (n,) and (seeds, n), n > 1")
+    # slope = sum (x - mean x) y / sum (x - mean x)^2; the mean of y cancels
+    centered = x - x.mean()
+    return runs @ centered / (centered @ centered)
 
 
 class EqualReading:
@@ -67,14 +95,14 @@ class EqualReading:
         return sum(tokens for _, tokens, _ in first.values())
 
 
-# What a comparison can come to.
+# The four verdicts.
 SHOWS, OPPOSITE = "shows", "shows the opposite"
 TOO_SMALL, BY_DESIGN = "too small to tell", "cannot show by design"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the seeds say of a claim.
+    """The outcome of a claim over seeds.
 
     word       one of SHOWS, OPPOSITE, TOO_SMALL, BY_DESIGN
     effect     mean gain of the claimed side, in the unit of the score
@@ -104,9 +132,11 @@ class Claim:
     text     the sentence;  section  of the book
     larger   True if the claimed side is to have the larger score (accuracy), False the smaller
              (loss)
-    least    the gain that matters, in the unit of the score: less than this is no support
+    least    the gain that matters, in the unit of the score: less than this is no support. Below
+             zero it is a price that may be paid: "costs at most 0.02" has least -0.02
     level    of the interval over seeds
     limit    the best score there can be, if there is one: too near to it nothing can be gained
+    floor    the score of a model that has learnt nothing: two sides there cannot be told apart
     """
 
     text: str
@@ -115,15 +145,20 @@ class Claim:
     least: float = 0.0
     level: float = 0.95
     limit: float | None = None
+    floor: float | None = None
 
     def judge(self, claimed, other, paired=True):
         """The Verdict of scores of the claimed side and of the other, one a seed each.
 
+        other   may be a number that needs no run: chance, the exponent of a law. A ratio is judged
+                as the difference of logarithms
         paired  run i of both shares its seed and data: the interval is that of the differences.
                 Otherwise that of two means with spreads of their own (Welch)
         raises  ShapeError if pairs do not match; ConfigError for a side with fewer than two seeds
         """
         a, b = (np.asarray(scores, np.float64) for scores in (claimed, other))
+        if b.ndim == 0:
+            b, paired = np.full(a.shape, b), True
         if a.ndim != 1 or b.ndim != 1 or (paired and a.shape != b.shape):
             raise ShapeError(
                 f"judge: scores of shapes {a.shape} and {b.shape}; give one a seed, in pairs unless paired=False"
@@ -138,23 +173,47 @@ class Claim:
             half = _half_width(a, b, self.level)
         low, high = effect - half, effect + half
         return Verdict(
-            self._word(low, high, sign * b.mean()), effect, low, high, len(a), half + self.least
+            self._word(low, high, sign * a.mean(), sign * b.mean()),
+            effect,
+            low,
+            high,
+            len(a),
+            half + self.least,
         )
 
-    def _word(self, low, high, other):
+    def _word(self, low, high, claimed, other):
+        # The means carry the sign of the claim: more is better.
         if low > self.least:
             return SHOWS
-        if high < 0:
+        # Harm: below no gain, and below the price that may be paid.
+        if high < min(self.least, 0.0):
             return OPPOSITE
-        best = None if self.limit is None else (self.limit if self.larger else -self.limit)
-        if best is not None and best - other <= self.least:
-            return BY_DESIGN
-        return TOO_SMALL
+        sign = 1.0 if self.larger else -1.0
+        full = self.limit is not None and sign * self.limit - other <= self.least
+        empty = self.floor is not None and max(claimed, other) <= sign * self.floor
+        return BY_DESIGN if full or empty else TOO_SMALL
 
     def line(self, claimed, other, paired=True):
         """The claim and its verdict as one line of a report."""
         section = f" (section {self.section})" if self.section else ""
         return f"{self.text}{section}: {self.judge(claimed, other, paired)}"
+
+
+def together(claims):
+    """The same claims, each at a level so high that all of their intervals hold at once   (Bonferroni).
+
+    For "at least one of these helps": with m claims each may err with probability (1 - level) / m.
+    """
+    return [replace(claim, level=1 - (1 - claim.level) / len(claims)) for claim in claims]
+
+
+def weakest(verdicts):
+    """The Verdict of a claim that needs all of several comparisons: the one that supports it least.
+
+    No correction is due: a claim that needs every comparison errs no more often than each does.
+    """
+    order = OPPOSITE, TOO_SMALL, BY_DESIGN, SHOWS
+    return min(verdicts, key=lambda verdict: (order.index(verdict.word), verdict.low))
 
 
 def _half_width(a, b, level):
