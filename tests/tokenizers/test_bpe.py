@@ -1,5 +1,6 @@
 """Byte-level BPE encodes by its merges, quickly for pieces of any length."""
 
+import doctest
 import io
 import random
 
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.tokenizers import BPETokenizer, bpe, from_dict
-from tinylm.tokenizers.bpe import SHORT, merge_long, merge_short
+from tinylm.tokenizers.bpe import (
+    SHORT,
+    encode_by_definition,
+    learn_merges_by_definition,
+    merge_long,
+    merge_short,
+    tokens_of,
+)
 
 TEXTS = [
     "the cat and the hat",
@@ -21,7 +29,26 @@ TEXTS = [
 TOKENIZER = BPETokenizer.train(TEXTS, 300, min_count=1)
 
 
-def encode_by_definition(tokenizer, piece):
+def test_the_examples_in_the_docstrings_hold():
+    results = doctest.testmod(bpe)
+    # One count, one step, three lines of learning, three of encoding.
+    assert results.attempted == 8 and results.failed == 0
+
+
+# Two letters make runs and overlaps, in which the places of a pair overlap.
+COUNTS = st.dictionaries(st.text("ab", max_size=12).map(str.encode), st.integers(1, 3), max_size=6)
+
+
+@given(COUNTS, st.integers(0, 20), st.text("abc", max_size=60).map(str.encode))
+def test_fast_encoding_is_by_definition(counts, n_merges, piece):
+    merges = learn_merges_by_definition(counts, n_merges, min_count=1)
+    tokens = tokens_of(merges)
+    expected = encode_by_definition(piece, merges)
+    assert BPETokenizer(tokens, merges).encode_piece(piece) == expected
+    assert b"".join(tokens[i] for i in expected) == piece
+
+
+def apply_merges_in_order(tokenizer, piece):
     """All merges in the order in which they were learnt, each applied from left to right."""
     ids = list(piece)  # a trained vocabulary numbers bytes by value
     for rank, (left, right) in enumerate(tokenizer.merges):
@@ -36,7 +63,7 @@ def test_encoding_applies_the_merges_in_order(text):
     expected = [
         i
         for piece in TOKENIZER.pattern.pieces(text)
-        for i in encode_by_definition(TOKENIZER, piece.encode())
+        for i in apply_merges_in_order(TOKENIZER, piece.encode())
     ]
     assert TOKENIZER.encode(text).tolist() == expected
 
@@ -60,7 +87,7 @@ def test_both_ways_to_merge_agree(table, ids):
 @pytest.mark.parametrize("length", [SHORT - 1, SHORT, SHORT + 1])
 def test_the_change_of_method_changes_no_ids(length):
     piece = "".join(random.Random(length).choices("theca", k=length))
-    assert TOKENIZER.encode(piece).tolist() == encode_by_definition(TOKENIZER, piece.encode())
+    assert TOKENIZER.encode(piece).tolist() == apply_merges_in_order(TOKENIZER, piece.encode())
 
 
 def test_long_pieces_go_to_the_method_for_long_pieces(monkeypatch):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinylm.tokenizers.bpe_train import learn_merges, learn_merges_by_definition
+from tinylm.tokenizers.bpe import learn_merges_by_definition
+from tinylm.tokenizers.bpe_train import learn_merges
 
 TRAINERS = [learn_merges, learn_merges_by_definition]
 a, b, c, d = b"abcd"

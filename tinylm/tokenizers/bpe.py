@@ -1,14 +1,23 @@
-"""Byte-level byte-pair encoding: common words are one token, rare ones several, and no text is out
-of reach.
+"""Byte-pair encoding (BPE): a common word is one token, a rare one several, and no text is lost.
 
-Text is split into pieces (`pretokenize.py`); a piece starts as its bytes, and learnt merges join
-neighbors, the merge that was learnt first going first. GPT-2, GPT-3, LLaMA 3 and RoBERTa read text
-this way (Sennrich, Haddow & Birch 2016; Radford et al. 2019). Read next: `bpe_train.py`, where
-merges come from; `gpt2.py`, GPT-2's own vocabulary.
+Learning starts from the 256 bytes and merges the most frequent pair of neighboring tokens into a
+new token, again and again. Encoding repeats the learnt merges on new text, the earliest first.
+Gage 1994; Sennrich, Haddow & Birch 2016 for words; Radford et al. 2019 for bytes; GPT-2, GPT-3,
+LLaMA 3 and RoBERTa read text this way. In the order of this file:
+
+    count_pairs, merge_pair            one step
+    learn_merges_by_definition         learning: count, merge the most frequent, repeat
+    encode_by_definition               encoding: merge the earliest learnt, repeat
+    merge_short, merge_long            encoding again, fast; tests hold them equal
+    BPETokenizer                       pieces of text, special tokens, files
+
+Read next: `bpe_train.py`, learning fast; `pretokenize.py`, the pieces inside which merges happen;
+`gpt2.py`, GPT-2's own vocabulary.
 """
 
 import heapq
 from array import array
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -25,8 +34,156 @@ from tinylm.tokenizers.printable import from_printable, to_printable
 SHORT = 32
 
 
+def count_pairs(ids):
+    """How often each pair of neighboring tokens occurs; places may overlap.
+
+    >>> count_pairs([1, 2, 1, 2, 2, 2])
+    {(1, 2): 2, (2, 1): 1, (2, 2): 2}
+    """
+    return dict(Counter(pairwise(ids)))
+
+
+def merge_pair(ids, pair, new):
+    """The tokens after `pair` has become the token `new` wherever it stands, from left to right.
+
+    >>> merge_pair([1, 1, 1, 2], (1, 1), new=9)
+    [9, 1, 2]
+    """
+    merged, i = [], 0
+    while i < len(ids):
+        if tuple(ids[i : i + 2]) == pair:
+            merged.append(new)
+            i += 2
+        else:
+            merged.append(ids[i])
+            i += 1
+    return merged
+
+
+def learn_merges_by_definition(counts, n_merges, min_count=2):
+    """The merges of byte-pair encoding, recounted from scratch each time: for a few kilobytes.
+
+    counts     {piece: occurrences}, pieces being bytes; no merge crosses the border of a piece
+    n_merges   how many to learn; fewer are found if the pairs run out
+    min_count  stop when no pair occurs this often
+    returns    list of (left id, right id); ids below 256 are bytes, merge k makes the token 256 + k
+
+    Twin of `bpe_train.learn_merges`. Gage's example, merged three times:
+
+    >>> merges = learn_merges_by_definition({b"aaabdaaabac": 1}, 3)
+    >>> merges
+    [(97, 97), (97, 98), (256, 257)]
+    >>> tokens_of(merges)[256:]
+    [b'aa', b'ab', b'aaab']
+    """
+    ids_of = {piece: list(piece) for piece in counts}  # every piece starts as its bytes
+    merges = []
+    while len(merges) < n_merges:
+        pairs = Counter()
+        for piece, ids in ids_of.items():
+            for pair, times in count_pairs(ids).items():
+                pairs[pair] += counts[piece] * times
+        if not pairs:
+            break
+        # The most frequent pair; of equals the smaller (left id, right id), so that older tokens
+        # go first and the order of the corpus does not matter.
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        if pairs[best] < min_count:
+            break
+        new = 256 + len(merges)
+        ids_of = {piece: merge_pair(ids, best, new) for piece, ids in ids_of.items()}
+        merges.append(best)
+    return merges
+
+
+def tokens_of(merges):
+    """The bytes of every token that learnt merges lead to, in the order of their ids."""
+    tokens = [bytes([value]) for value in range(256)]
+    for left, right in merges:
+        tokens.append(tokens[left] + tokens[right])
+    return tokens
+
+
+def encode_by_definition(piece, merges):
+    """The token ids of one piece: merge the pair that was learnt first, until no pair was learnt.
+
+    piece    bytes
+    merges   list of (left id, right id), as `learn_merges_by_definition` returns it
+    returns  list of token ids
+
+    Twin of `BPETokenizer.encode_piece`.
+
+    >>> merges = [(97, 97), (97, 98), (256, 257)]  # aa, ab, aa+ab
+    >>> encode_by_definition(b"aaabab", merges)
+    [258, 257]
+    >>> b"".join(tokens_of(merges)[i] for i in [258, 257])  # decoding is looking up
+    b'aaabab'
+    """
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    ids = list(piece)
+    while learnt := [pair for pair in count_pairs(ids) if pair in ranks]:
+        first = min(learnt, key=ranks.get)
+        ids = merge_pair(ids, first, 256 + ranks[first])
+    return ids
+
+
+def merge_short(ids, ranks, products):
+    """Apply merges to `ids`, always the one of lowest rank, leftmost first, until none is possible.
+
+    ids       list of token ids; changed in place
+    ranks     {(left id, right id): rank}
+    products  list: the id that the merge of each rank makes
+    returns   list of token ids
+    """
+    none = len(products)  # the rank of a pair that no merge joins: after all others
+    get = ranks.get
+    order = [get(pair, none) for pair in pairwise(ids)]  # order[i]: rank of (ids[i], ids[i + 1])
+    while order and (rank := min(order)) < none:
+        i = order.index(rank)
+        ids[i : i + 2] = [products[rank]]
+        # One pair is gone, and the pairs on its left and right have a new partner: only their
+        # ranks are looked up again.
+        del order[i]
+        if i > 0:
+            order[i - 1] = get((ids[i - 1], ids[i]), none)
+        if i < len(order):
+            order[i] = get((ids[i], ids[i + 1]), none)
+    return ids
+
+
+def merge_long(ids, ranks, products):
+    """As `merge_short`, in time n log n: neighbors in a linked list, possible merges in a heap."""
+    n = len(ids)
+    ids = [*ids, None]  # an end that merges with nothing
+    get = ranks.get
+    # The tokens that are left form a linked list: `after[i]` and `before[i]` are the places of the
+    # neighbors of the token at i. A merge keeps the left place and empties the right one.
+    after = list(range(1, n + 2))
+    before = list(range(-1, n))
+    # Entries rank * n + place sort by rank, then from left to right.
+    heap = [rank * n + i for i in range(n) if (rank := get((ids[i], ids[i + 1]))) is not None]
+    heapq.heapify(heap)
+    while heap:
+        rank, i = divmod(heapq.heappop(heap), n)
+        if ids[i] is None or get((ids[i], ids[after[i]])) != rank:
+            continue  # one of the two has been merged meanwhile
+        gone = after[i]
+        ids[i] = products[rank]
+        ids[gone] = None
+        after[i] = after[gone]
+        if after[i] < n:
+            before[after[i]] = i
+        # The new token makes two new pairs: with its left neighbor, and with its right one.
+        for left in (before[i], i):
+            if left >= 0 and (rank := get((ids[left], ids[after[left]]))) is not None:
+                heapq.heappush(heap, rank * n + left)
+    return [token for token in ids if token is not None]
+
+
 class BPETokenizer(Tokenizer):
     """Byte-level BPE with given merges; `train` learns them from text.
+
+    The text is split into pieces by `pattern`, and each piece is encoded by itself.
 
     tokens   list of V: the bytes of each id, all 256 single bytes among them; None where a special
              token stands
@@ -35,9 +192,8 @@ class BPETokenizer(Tokenizer):
     special  {name: id} for the ids that are None in `tokens`
     pattern  name of the split pattern, a key of pretokenize.PATTERNS
     partial  True: some bytes may have no token, as in published vocabularies whose training text
-             lacked them (21 in SmolLM2's, most of which are part of no UTF-8). They are left out of
-             what is encoded, as those models' own tokenizers do; text with them does not come back
-             whole
+             lacked them (21 in SmolLM2's, most of which occur in no UTF-8). Encoding drops them, as
+             those models' own tokenizers do, so text with such bytes is not decoded in full
     raises   DataError if these do not fit together
     """
 
@@ -49,11 +205,12 @@ class BPETokenizer(Tokenizer):
             raise DataError(
                 f"special tokens {special} do not fill the {tokens.count(None)} ids without bytes"
             )
-        names = {token: name for name, token in special.items()}
-        super().__init__(
-            [utf8(names[i]) if token is None else token for i, token in enumerate(tokens)], special
-        )
-        self.pattern, self.last_cut = pattern_named(pattern), pattern_named(pattern).last_cut
+        token_bytes = list(tokens)  # as `tokens`, with the names of the special tokens filled in
+        for name, token in special.items():
+            token_bytes[token] = utf8(name)
+        super().__init__(token_bytes, special)
+        self.pattern = pattern_named(pattern)
+        self.last_cut = self.pattern.last_cut
         self.merges = list(merges)
         self._id_of = {token: i for i, token in enumerate(tokens) if token is not None}
         if len(self._id_of) + len(special) < len(tokens):
@@ -66,14 +223,15 @@ class BPETokenizer(Tokenizer):
             )
         self._byte_ids = [self._id_of.get(bytes([value])) for value in range(256)]
         self._dropped = bytes(lacking)
-        self._ranks, self._products = self._table_of(tokens)
+        self._ranks, self._products = self._merge_table(tokens)
         self._cache = _PieceCache(self)
 
-    def _table_of(self, tokens):
+    def _merge_table(self, tokens):
         """{(left id, right id): rank}, and the id that the merge of each rank makes."""
         ranks, products = {}, []
         for rank, (left, right) in enumerate(self.merges):
             halves = [tokens[i] if 0 <= i < len(tokens) else None for i in (left, right)]
+            # The id is looked up by the bytes: a published vocabulary numbers its tokens as it likes.
             if None in halves or halves[0] + halves[1] not in self._id_of:
                 raise DataError(
                     f"merge {rank} joins the ids ({left}, {right}) = {halves}, but one of them or their "
@@ -125,9 +283,7 @@ class BPETokenizer(Tokenizer):
         merges = learn_merges(
             {utf8(piece): n for piece, n in counts.items()}, n_merges, min_count, progress
         )
-        tokens = [bytes([value]) for value in range(256)]
-        for left, right in merges:
-            tokens.append(tokens[left] + tokens[right])
+        tokens = tokens_of(merges)
         return cls(tokens + [None] * len(special), merges, numbered(special, len(tokens)), pattern)
 
     def encode_plain(self, text, position=0):
@@ -137,36 +293,35 @@ class BPETokenizer(Tokenizer):
         try:
             ids = bytearray().join(map(self._cache.__getitem__, self.pattern.pieces(text)))
         except UnicodeEncodeError:
-            utf8(text, position)  # says where
+            utf8(text, position)  # raises DataError with the position of the lone surrogate
             raise
         return np.frombuffer(ids, np.int32)
 
     def encode_piece(self, data):
-        """The ids of one piece, a list, from its bytes: merges are applied, first learnt first, to
-        the last.
-        """
-        known = data.translate(None, self._dropped)
-        merge = merge_short if len(known) <= SHORT else merge_long
-        return merge([self._byte_ids[value] for value in known], self._ranks, self._products)
+        """The ids of one piece, a list, from its bytes. Twin: `encode_by_definition`."""
+        known = data.translate(None, self._dropped)  # without the bytes that have no token
+        ids = [self._byte_ids[value] for value in known]
+        if len(ids) <= SHORT:
+            return merge_short(ids, self._ranks, self._products)
+        return merge_long(ids, self._ranks, self._products)
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`; bytes are written in the alphabet of
         `printable.py`.
         """
-        special = set(self.special.values())
-        written = [
-            None if i in special else to_printable(token)
-            for i, token in enumerate(self._token_bytes)
-        ]
-        partial = {"partial": True} if self._dropped else {}
-        return {
+        written = [to_printable(token) for token in self._token_bytes]
+        for i in self.special.values():
+            written[i] = None
+        described = {
             "kind": self.kind,
             "pattern": self.pattern.name,
             "special": self.special,
             "tokens": written,
             "merges": [list(pair) for pair in self.merges],
-            **partial,
         }
+        if self._dropped:
+            described["partial"] = True
+        return described
 
     @classmethod
     def from_dict(cls, described):
@@ -183,12 +338,12 @@ class BPETokenizer(Tokenizer):
 
 
 class _PieceCache(dict):
-    """The ids of pieces met before, as the bytes of int32: text repeats its words, so most pieces
-    are looked up.
+    """The ids of pieces encoded before, as the bytes of int32: text repeats its words, so most
+    pieces are looked up.
     """
 
-    MOST = 1 << 17
-    LONGEST = 64  # about 30 MB at the most; English of 10 MB has fewer distinct pieces
+    MOST = 1 << 17  # pieces; English of 10 MB has fewer distinct ones
+    LONGEST = 64  # characters of a piece that is kept; about 30 MB at the most with MOST
 
     def __init__(self, tokenizer):
         super().__init__()
@@ -201,48 +356,3 @@ class _PieceCache(dict):
                 self.clear()
             self[piece] = ids
         return ids
-
-
-def merge_short(ids, ranks, products):
-    """Apply merges to `ids`, always the one of lowest rank, leftmost first, until none is possible.
-
-    ids       list of token ids; changed in place
-    ranks     {(left id, right id): rank}
-    products  list: the id that the merge of each rank makes
-    returns   list of token ids
-    """
-    none = len(products)
-    get = ranks.get
-    order = [get(pair, none) for pair in pairwise(ids)]  # rank of each pair of neighbors
-    while order and (rank := min(order)) < none:
-        i = order.index(rank)
-        ids[i : i + 2] = [products[rank]]
-        del order[i]
-        if i > 0:
-            order[i - 1] = get((ids[i - 1], ids[i]), none)
-        if i < len(order):
-            order[i] = get((ids[i], ids[i + 1]), none)
-    return ids
-
-
-def merge_long(ids, ranks, products):
-    """As `merge_short`, in time n log n: neighbors in a linked list, possible merges in a heap."""
-    ids = [*ids, None]  # an end that merges with nothing
-    n, get = len(ids) - 1, ranks.get
-    after, before = list(range(1, n + 2)), list(range(-1, n))
-    # Entries rank * n + place sort by rank, then from left to right.
-    heap = [rank * n + i for i in range(n) if (rank := get((ids[i], ids[i + 1]))) is not None]
-    heapq.heapify(heap)
-    while heap:
-        rank, i = divmod(heapq.heappop(heap), n)
-        if ids[i] is None or get((ids[i], ids[after[i]])) != rank:
-            continue  # one of the two has been merged meanwhile
-        gone = after[i]
-        ids[i], ids[gone] = products[rank], None
-        after[i] = after[gone]
-        if after[i] < n:
-            before[after[i]] = i
-        for left in (before[i], i):
-            if left >= 0 and (rank := get((ids[left], ids[after[left]]))) is not None:
-                heapq.heappush(heap, rank * n + left)
-    return [token for token in ids if token is not None]

@@ -1,9 +1,7 @@
-"""Learning byte-pair encoding: merge the most frequent pair of neighboring tokens, again and again.
+"""Learning byte-pair encoding fast: a merge changes only the counts of the pairs around it.
 
-Gage 1994; Sennrich, Haddow & Birch 2016 for words; Radford et al. 2019 for bytes.
-`learn_merges_by_definition` is the method in fifteen lines and recounts everything for each merge;
-`learn_merges` gives the same merges by changing only the counts that a merge touches. Both follow
-one rule, so their results are equal, ties included:
+`bpe.learn_merges_by_definition` recounts all pairs for each merge. `learn_merges` returns the same
+merges and updates the counts. Both follow one rule, so their results are equal, ties included:
 
   - A pair counts once for every place where its two tokens stand side by side (three times in
     "aaaa"), weighted by how often the piece occurs in the corpus.
@@ -11,43 +9,22 @@ one rule, so their results are equal, ties included:
     tokens go first and the order of the corpus does not matter.
   - Occurrences are replaced from left to right ("aaa" becomes "aa a").
 
-No two merges make the same bytes. A stretch of whole tokens was never merged across its ends, so
-the merges so far have turned it into what they make of its bytes alone; once "abc" has become a
-token anywhere, "ab" "c" and "a" "bc" stand nowhere. Hence every token has one merge, and a pair
-always ranks after the merges of its two tokens: applying the merges in order, as here, and always
-applying the earliest possible merge, as encoding does, come to the same.
+No two merges make the same bytes. Suppose that "abc" is a token. A stretch of whole tokens was
+never merged across its ends, so the merges so far have made of it what they make of its bytes
+alone: wherever "abc" is a stretch of whole tokens, it is one token, never "ab" "c" or "a" "bc".
+Hence every token has one merge, and a pair always ranks after the merges of its two tokens. So
+applying the merges in order, as learning does, and always applying the earliest possible merge, as
+encoding does, give the same ids.
 
-Read next: `bpe.py`, which encodes with the merges.
+Read first: `bpe.py`, the definition. Read next: `pretokenize.py`.
 """
 
 import heapq
 from array import array
-from collections import Counter, defaultdict
-from itertools import pairwise
+from collections import defaultdict
 
 _BORDER = -1  # between pieces
-_INSIDE = -2  # not the first byte of a token any more
-
-
-def learn_merges_by_definition(counts, n_merges, min_count=2):
-    """The rule above, word for word; far too slow for more than a few kilobytes. As `learn_merges`."""
-    pieces = {piece: list(piece) for piece in counts}
-    merges = []
-    while len(merges) < n_merges:
-        pairs = Counter()
-        for piece, ids in pieces.items():
-            for pair in pairwise(ids):
-                pairs[pair] += counts[piece]
-        left, right = best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=(0, 0))
-        if pairs[best] < min_count:
-            break
-        new = 256 + len(merges)
-        for ids in pieces.values():
-            for i in range(len(ids)):
-                if ids[i : i + 2] == [left, right]:
-                    ids[i : i + 2] = [new]
-        merges.append(best)
-    return merges
+_INSIDE = -2  # a byte that begins no token any more
 
 
 def learn_merges(counts, n_merges, min_count=2, progress=None):
@@ -60,6 +37,8 @@ def learn_merges(counts, n_merges, min_count=2, progress=None):
     progress   function (merges learnt, n_merges), called after each
     returns    list of (left id, right id); ids below 256 are bytes, merge number k makes the token
                256 + k. Shorter than n_merges if the pairs run out
+
+    Twin: `bpe.learn_merges_by_definition`.
     """
     state = _Pairs(counts, min_count)
     merges = []
@@ -74,23 +53,25 @@ def learn_merges(counts, n_merges, min_count=2, progress=None):
 class _Pairs:
     """All distinct pieces with their tokens, how often each pair of neighbors occurs, and where.
 
-    The pieces lie one after the other in one list of bytes, and a token is found from its borders
-    alone: `tag[i]` is the token's id at its first and at its last byte. With `size[id]` its length,
-    the neighbor to the right of the token at i has its id at i + size[tag[i]], and the one to the
-    left at i - 1. A merge then writes three tags and moves nothing.
+    The pieces lie one after the other in one list of bytes. `tag[i]` is a token's id at its first
+    and at its last byte, and `size[id]` its length in bytes. So the right neighbor of the token at
+    i has its id at i + size[tag[i]], and the left neighbor at i - 1. A merge writes three tags and
+    moves nothing.
     """
 
     def __init__(self, counts, min_count):
         self.min_count = min_count
         self.size = [1] * 256
+        # One entry for each byte of all pieces: its tag, and how often its piece occurs.
         self.tag, self.weight = [_BORDER], [0]
         for piece, count in counts.items():
             self.tag += piece
             self.tag.append(_BORDER)
             self.weight += [count] * (len(piece) + 1)
-        # Where a pair stood when it arose, from left to right. Places where it has since been
-        # broken up stay listed, and are recognized by their tags.
-        self.count, self.places = defaultdict(int), defaultdict(lambda: array("q"))
+        # places[pair]: the first bytes of its occurrences, from left to right. Places where a pair
+        # has since been merged with a neighbor stay listed, and are recognized by their tags.
+        self.count = defaultdict(int)
+        self.places = defaultdict(lambda: array("q"))
         for i in range(len(self.tag) - 1):
             pair = left, right = self.tag[i], self.tag[i + 1]
             if left >= 0 and right >= 0:
@@ -115,22 +96,23 @@ class _Pairs:
             count, pair = heapq.heappop(self.heap)
             if -count == self.count[pair]:
                 return pair
-            self._enter([pair])
+            self._enter([pair])  # out of date: back into the heap with today's count
         return None
 
     def merge(self, pair):
-        """Replace `pair` by a new token wherever it stands, and correct the counts of the pairs
-        around it.
-        """
+        """Replace `pair` by a new token wherever it stands, and update the counts around it."""
         left, right = pair
         new = len(self.size)
         self.size.append(self.size[left] + self.size[right])
         tag, weight, size, count, places = self.tag, self.weight, self.size, self.count, self.places
-        length, born = size[new], set()
+        length = size[new]
+        born = set()  # pairs with the new token
         for i in places.pop(pair):
             j = i + size[left]
             if tag[i] != left or tag[j] != right:
                 continue  # merged with another neighbor meanwhile
+            # before left right after  ->  before new after: two pairs lose this occurrence, and
+            # two pairs with the new token gain it.
             end, n = i + length, weight[i]
             before, after = tag[i - 1], tag[end]
             if before >= 0:
@@ -146,6 +128,6 @@ class _Pairs:
                 places[made].append(i)
                 born.add(made)
             tag[j] = _INSIDE
-            tag[i] = tag[end - 1] = new
+            tag[i] = tag[end - 1] = new  # after tag[j], which may be the last byte itself
         del count[pair]
         self._enter(born)
