@@ -231,15 +231,16 @@ class BPETokenizer(Tokenizer):
         ranks, products = {}, []
         for rank, (left, right) in enumerate(self.merges):
             halves = [tokens[i] if 0 <= i < len(tokens) else None for i in (left, right)]
-            # The id is looked up by the bytes: a published vocabulary numbers its tokens as it likes.
+            # Looked up by the bytes: a published vocabulary numbers its tokens as it likes.
             if None in halves or halves[0] + halves[1] not in self._id_of:
                 raise DataError(
-                    f"merge {rank} joins the ids ({left}, {right}) = {halves}, but one of them or their "
-                    "union is not in the vocabulary; the merges belong to another vocabulary"
+                    f"merge {rank} joins the ids ({left}, {right}) = {halves}, but one of them or "
+                    "their union is not in the vocabulary; the merges belong to another vocabulary"
                 )
             if (left, right) in ranks:
                 raise DataError(
-                    f"merge {rank} of the ids ({left}, {right}) is merge {ranks[left, right]} already"
+                    f"merge {rank} of the ids ({left}, {right}) is merge "
+                    f"{ranks[left, right]} already"
                 )
             ranks[left, right] = rank
             products.append(self._id_of[halves[0] + halves[1]])
@@ -272,8 +273,8 @@ class BPETokenizer(Tokenizer):
         n_merges = vocab_size - 256 - len(special)
         if n_merges < 0:
             raise ConfigError(
-                f"vocab_size {vocab_size} is too small: 256 bytes and {len(special)} special tokens "
-                f"need {256 + len(special)}"
+                f"vocab_size {vocab_size} is too small: 256 bytes and {len(special)} special "
+                f"tokens need {256 + len(special)}"
             )
         if min_count < 1:
             raise ConfigError(
