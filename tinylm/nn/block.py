@@ -1,8 +1,7 @@
-"""A transformer block: attention and feed-forward, each around the residual stream (book eqs. 2.4,
-2.5).
+"""A transformer block: attention and feed-forward around the residual stream (book eqs. 2.4, 2.5).
 
-What a block is made of is handed in; how the parts are arranged is a function of norm.py. Read
-next: models/decoder/gpt.py.
+The parts of a block are arguments, and so is their arrangement, a placement function of norm.py.
+Read next: models/decoder/gpt.py.
 """
 
 from tinylm.autograd import dropout
@@ -20,47 +19,68 @@ class Block(Module):
     """
 
     def __init__(self, attention, feed_forward, norms, place, rng, dropout=0.0, cross=None):
-        self.attention, self.cross, self.feed_forward = attention, cross, feed_forward
-        self.norms, self.place, self.dropout, self.rng = list(norms), place, dropout, rng
+        self.attention = attention
+        self.cross = cross
+        self.feed_forward = feed_forward
+        self.norms = list(norms)
+        self.place = place
+        self.dropout = dropout
+        self.rng = rng
 
     def __call__(self, x, memory=None, memory_mask=None, real=None, **options):
-        """x (B, T, D), memory (B, S, D) for cross-attention; options go to the attention.
+        """x (B, T, D), memory (B, S, D) for cross-attention -> (B, T, D).
 
         real     (B, T) bool for a layer of experts, True for tokens; None for other feed-forwards
-        options  rotation, mask, bias, cache, layer
+        options  of the attention: rotation, mask, bias, cache, layer
         """
         p = self.dropout if self.training else 0.0
         norms = iter(self.norms)
-        x = self.place(x, lambda h: dropout(self.attention(h, **options), p, self.rng), next(norms))
+
+        # Each branch F maps (B, T, D) -> (B, T, D). With pre-norm, place(x, F, norm) is
+        # x + F(norm(x)): every sub-layer adds to the residual stream x and never replaces it.
+        def attend(h):
+            return dropout(self.attention(h, **options), p, self.rng)
+
+        def attend_memory(h):
+            return dropout(self.cross(h, memory, memory_mask), p, self.rng)
+
+        def feed(h):
+            if real is None:
+                return dropout(self.feed_forward(h), p, self.rng)
+            return dropout(self.feed_forward(h, real), p, self.rng)
+
+        x = self.place(x, attend, next(norms))
         if self.cross is not None:
-            x = self.place(
-                x, lambda h: dropout(self.cross(h, memory, memory_mask), p, self.rng), next(norms)
-            )
-        forward = self.feed_forward if real is None else lambda h: self.feed_forward(h, real)
-        return self.place(x, lambda h: dropout(forward(h), p, self.rng), next(norms))
+            x = self.place(x, attend_memory, next(norms))
+        return self.place(x, feed, next(norms))
 
 
 class ParallelBlock(Module):
-    """x + attention(norm(x)) + feed_forward(norm(x)): both read the same stream, so they can run at
-    the same time (Wang & Komatsuzaki 2021; PaLM, Falcon).
+    """x + attention(norm(x)) + feed_forward(norm(x))   (Wang & Komatsuzaki 2021; PaLM, Falcon).
 
-    norms    one that both branches read through (PaLM, Falcon 7B), or one each (GPT-NeoX, Falcon
-             40B)
+    Both branches read the same stream, so they can run at the same time.
+
+    norms    one for both branches (PaLM, Falcon 7B), or one each (GPT-NeoX, Falcon 40B)
     others   as in Block
     """
 
     def __init__(self, attention, feed_forward, norms, rng, dropout=0.0):
-        self.attention, self.feed_forward, self.norms = attention, feed_forward, list(norms)
-        self.dropout, self.rng = dropout, rng
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.norms = list(norms)
+        self.dropout = dropout
+        self.rng = rng
 
     def __call__(self, x, real=None, **options):
-        """x (B, T, D); real as in Block; options go to the attention."""
+        """x (B, T, D) -> (B, T, D); real as in Block; options go to the attention."""
         p = self.dropout if self.training else 0.0
-        first = self.norms[0](x)
-        second = first if len(self.norms) == 1 else self.norms[1](x)
-        forward = self.feed_forward(second) if real is None else self.feed_forward(second, real)
-        return (
-            x
-            + dropout(self.attention(first, **options), p, self.rng)
-            + dropout(forward, p, self.rng)
-        )
+        first = self.norms[0](x)  # read by the attention
+        second = first  # read by the feed-forward
+        if len(self.norms) > 1:
+            second = self.norms[1](x)
+        if real is None:
+            forward = self.feed_forward(second)
+        else:
+            forward = self.feed_forward(second, real)
+        attended = self.attention(first, **options)
+        return x + dropout(attended, p, self.rng) + dropout(forward, p, self.rng)

@@ -1,6 +1,8 @@
 """Feed-forward sub-layers: one hidden layer per position, plain or gated   (book eqs. 2.25-2.31).
 
-Read next: attention/multi_head.py.
+Each position is transformed on its own; only attention mixes positions. D is the model width, F
+the hidden width: 4 D in GPT-2, about 8/3 D in LLaMA, whose gated form has three matrices instead of
+two. Read next: attention/multi_head.py.
 """
 
 import numpy as np
@@ -12,7 +14,7 @@ from tinylm.nn.module import Module
 
 
 def geglu_tanh(gate, up):
-    """gelu_tanh(gate) * up: GeGLU with the tanh form of GELU, as Gemma has it."""
+    """gelu_tanh(gate) * up: GeGLU with the tanh approximation of GELU, as in Gemma."""
     return gelu_tanh(gate) * up
 
 
@@ -34,21 +36,24 @@ class FeedForward(Module):
         dtype=np.float32,
     ):
         if activation not in ACTIVATIONS:
-            other = "; that gate is GatedFeedForward's" if activation in GATES else ""
-            raise ConfigError(
-                f"FeedForward: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}{other}"
-            )
+            message = f"FeedForward: activation {activation!r} is not one of "
+            message += ", ".join(ACTIVATIONS)
+            if activation in GATES:
+                message += "; that gate is GatedFeedForward's"
+            raise ConfigError(message)
         self.activation = ACTIVATIONS[activation]
         self.hidden = Linear(d_model, d_hidden, rng, bias, dtype=dtype)
         self.out = Linear(d_hidden, d_model, rng, bias, std=out_std, dtype=dtype)
 
     def __call__(self, x):
-        return self.out(self.activation(self.hidden(x)))  # (..., D) -> (..., F) -> (..., D)
+        h = self.activation(self.hidden(x))  # sigma(x W_h + b_h): (..., D) -> (..., F)
+        return self.out(h)  # h W_f + b_f: (..., F) -> (..., D)
 
 
 class GatedFeedForward(Module):
-    """(sigma(x W_1 + b_1) * (x W_2 + b_2)) W_f + b_f   (book eqs. 2.28-2.30), the product one of
-    GATES.
+    """(sigma(x W_1 + b_1) * (x W_2 + b_2)) W_f + b_f   (book eqs. 2.28-2.30).
+
+    activation  the product of the two halves, one of GATES
     """
 
     def __init__(
@@ -67,11 +72,13 @@ class GatedFeedForward(Module):
         self.out = Linear(d_hidden, d_model, rng, bias, std=out_std, dtype=dtype)
 
     def __call__(self, x):
-        return self.out(self.product(self.gate(x), self.up(x)))
+        gate = self.gate(x)  # x W_1 + b_1: (..., D) -> (..., F)
+        up = self.up(x)  # x W_2 + b_2: (..., D) -> (..., F)
+        return self.out(self.product(gate, up))  # (..., F) -> (..., D)
 
 
 def feed_forward(activation):
-    """The class that builds a feed-forward with this activation or gate."""
+    """The class of feed-forward that has this activation, or this gate."""
     if activation in GATES:
         return GatedFeedForward
     return FeedForward

@@ -12,38 +12,45 @@ INIT_STD = 0.02
 
 
 def normal_parameter(shape, rng, std, dtype=np.float32):
-    """A parameter drawn from a normal distribution with mean 0; with rng None, a placeholder of
-    that shape without memory.
+    """A parameter drawn from the normal distribution with mean 0 and standard deviation `std`.
+
+    rng      tinylm.Random; None gives a placeholder of that shape that takes no memory, for a model
+             whose weights are loaded afterwards
+    returns  Tensor of `shape`
     """
     if rng is None:
-        return Tensor(np.broadcast_to(np.zeros((), dtype), shape), requires_grad=True)
-    if not hasattr(rng, "bernoulli"):
+        # A single zero seen from every index: all strides are 0.
+        placeholder = np.broadcast_to(np.zeros((), dtype), shape)
+        return Tensor(placeholder, requires_grad=True)
+    if not hasattr(rng, "bernoulli"):  # a NumPy generator has none
         raise ConfigError(
             f"rng must be a stream of random numbers, tinylm.Random(seed), or None, not {rng!r}"
         )
-    return Tensor((rng.normal(shape, np.dtype(dtype)) * std).astype(dtype), requires_grad=True)
+    values = rng.normal(shape, np.dtype(dtype)) * std
+    return Tensor(values.astype(dtype), requires_grad=True)
 
 
 def undecayed(parameter):
-    """Mark a parameter of two or more axes that is neither a map nor an embedding: weight decay
-    passes it over.
+    """Exempt a parameter of two or more axes from weight decay, and return it.
 
-    Returns it. optim.flat.decays reads the mark.
+    It is for what is neither a map nor an embedding. optim.flat.decays reads the mark.
     """
     parameter.decays = False
     return parameter
 
 
 def fit_to_width(module, d_model):
-    """Give the fresh matrices of a narrow model the spread that suits its width: sqrt(768 / D)
-    times as much.
+    """Scale the initial matrices of a narrow model by sqrt(768 / D), and return the module.
 
-    INIT_STD is meant for 768; a narrow masked LM that starts from it stays longer at the loss of
-    guessing by frequency. Returns the module.
+    INIT_STD is meant for D = 768. A narrow masked LM that starts from it stays longer at the loss
+    of a model that has only learned how frequent each token is.
     """
+    # A row of x W sums D products, so its variance is D std^2 for inputs of variance 1: std must
+    # grow as 1/sqrt(D) to keep it.
+    factor = (768 / d_model) ** 0.5
     for p in module.parameters():
         if getattr(p, "decays", p.ndim >= 2):  # a map or an embedding
-            p.assign_(p.data * (768 / d_model) ** 0.5)
+            p.assign_(p.data * factor)
     return module
 
 
@@ -51,14 +58,15 @@ class Linear(Module):
     """x W + b, with W (d_in, d_out): the orientation of the book's h W.
 
     std   of the initial weights; residual projections use std / sqrt(2 L), so that the sum over L
-          blocks of
-          two branches each keeps its variance   (Radford et al. 2019)
+          blocks of two branches each keeps its variance   (Radford et al. 2019)
     bias  False leaves it out   (book eq. 2.31)
     """
 
     def __init__(self, d_in, d_out, rng, bias=True, std=INIT_STD, dtype=np.float32):
         self.weight = normal_parameter((d_in, d_out), rng, std, dtype)
-        self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True) if bias else None
+        self.bias = None
+        if bias:
+            self.bias = Tensor(np.zeros(d_out, dtype), requires_grad=True)
 
     def __call__(self, x):
         return linear(x, self.weight, self.bias)  # (..., d_in) -> (..., d_out)

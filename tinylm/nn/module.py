@@ -1,7 +1,7 @@
-"""Module: an object whose parameters are found by looking at its attributes. No registration, no
-metaclass.
+"""Module: an object whose parameters are found by walking its attributes.
 
-Read next: linear.py for the smallest one.
+There is no registration and no metaclass: a Tensor that requires a gradient, in an attribute, a
+list, a dict or a sub-module, is a parameter. Read next: linear.py for the smallest module.
 """
 
 import contextlib
@@ -11,6 +11,9 @@ import numpy as np
 from tinylm import backend
 from tinylm.autograd import Tensor
 from tinylm.errors import CheckpointError
+
+# A walk goes through a cycle of modules, and through a parameter that two modules share (tied
+# embeddings), only once: it remembers the id() of what it has visited.
 
 
 def _children(value):
@@ -25,11 +28,12 @@ def _children(value):
 
 
 def is_parameter(tensor):
-    """Whether a Tensor is a module's parameter: one that is trained, or one that has been frozen."""
+    """Whether a Tensor is a parameter of a module: a trained one, or a frozen one."""
     return tensor.requires_grad or getattr(tensor, "frozen", False)
 
 
 def _walk(value, prefix, seen):
+    """(dotted name, parameter) of everything below `value`, in attribute order, each once."""
     for name, child in _children(value):
         path = f"{prefix}{name}"
         if isinstance(child, Tensor):
@@ -53,8 +57,9 @@ def _modules_by_name(value, prefix, seen):
 
 @contextlib.contextmanager
 def evaluating(module):
-    """While this is entered, dropout is off in a module and all below it; afterwards each is in the
-    mode it was in.
+    """A context in which dropout is off, in a module and all below it.
+
+    Afterwards each module is in the mode it was in before.
     """
     active = [each for each in module.modules() if each.training]
     for each in active:
@@ -70,32 +75,35 @@ def _outline(value, indent):
     """One line for every parameter and every module below, as print() shows them."""
     for name, child in _children(value):
         if isinstance(child, Tensor):
-            yield f"{indent}{name}  {child.shape}" + (
-                "  frozen" if getattr(child, "frozen", False) else ""
-            )
-        elif isinstance(child, (Module, list, tuple, dict)):
+            line = f"{indent}{name}  {child.shape}"
+            if getattr(child, "frozen", False):
+                line += "  frozen"
+            yield line
+        elif isinstance(child, Module):
+            yield f"{indent}{name}: {type(child).__name__}"
+            yield from _outline(child, indent + "  ")
+        elif isinstance(child, (list, tuple, dict)):
             below = list(_outline(child, indent + "  "))
-            if below or isinstance(child, Module):
-                yield f"{indent}{name}" + (
-                    f": {type(child).__name__}" if isinstance(child, Module) else ""
-                )
+            if below:  # a list of plain numbers is no part of the outline
+                yield f"{indent}{name}"
             yield from below
 
 
 class Module:
-    """Base of everything with parameters: Tensors that require a gradient, in attributes, lists,
-    dicts or sub-modules.
+    """Base class of everything that has parameters.
 
-    A frozen parameter (finetune/freezing.py) requires none and is still one: saved, moved and
-    counted. A subclass sets attributes in __init__ and computes in __call__. `training` tells
-    dropout whether to act.
+    Parameters are the Tensors that require a gradient, in attributes, lists, dicts or sub-modules.
+    A frozen one (finetune/freezing.py) requires no gradient and still is a parameter: it is saved,
+    moved and counted. A subclass sets attributes in __init__ and computes in __call__. Dropout acts
+    only while `training` is True.
     """
 
     training = True
 
     def named_parameters(self):
-        """Name -> parameter, in attribute order; a parameter reachable by two names counts once,
-        under the first.
+        """Name -> parameter, in attribute order.
+
+        A parameter that two names reach (tied weights) is listed once, under the first.
         """
         return dict(_walk(self, "", set()))
 
@@ -105,24 +113,23 @@ class Module:
 
     def modules(self):
         """This module and all below it, each once."""
-        found, waiting = {}, [self]
+        found = {}
+        waiting = [self]
         while waiting:
             value = waiting.pop()
             if isinstance(value, Module):
                 found.setdefault(id(value), value)
-            waiting += [
-                child
-                for _, child in _children(value)
-                if isinstance(child, (Module, list, tuple, dict)) and id(child) not in found
-            ]
+            for _, child in _children(value):
+                if isinstance(child, (Module, list, tuple, dict)) and id(child) not in found:
+                    waiting.append(child)
         return list(found.values())
 
     def count_parameters(self):
-        """How many numbers the parameters are, frozen ones among them."""
+        """The total number of elements of all parameters, the frozen ones included."""
         return sum(p.size for p in self.parameters())
 
     def zero_grad(self):
-        """Forget all gradients."""
+        """Drop all gradients."""
         for p in self.parameters():
             p.grad = None
 
@@ -137,68 +144,75 @@ class Module:
         return self.train(False)
 
     def to(self, device):
-        """Move every parameter, and every stream that dropout draws from, to a device, in place.
+        """Move every parameter and every random stream of dropout to a device, in place.
+
         Returns the module.
         """
         for p in self.parameters():
             if p.device != device:
-                p.data, p.grad, p.slot = backend.to_device(p.data, device), None, None
+                p.data = backend.to_device(p.data, device)
+                # Both belong to the old device: the gradient, and the optimizer's buffer for it.
+                p.grad = None
+                p.slot = None
         for module in self.modules():
             if isinstance(getattr(module, "rng", None), backend.Random):
                 module.rng.device = device
         return self
 
     def __repr__(self):
-        return f"{type(self).__name__}: {self.count_parameters():,} parameters\n" + "\n".join(
-            _outline(self, "  ")
-        )
+        head = f"{type(self).__name__}: {self.count_parameters():,} parameters"
+        return head + "\n" + "\n".join(_outline(self, "  "))
 
     def settings(self):
-        """Arrays beside the parameters that decide what this module computes, by name: saved and
-        loaded with them.
+        """Arrays beside the parameters on which the output of this module depends, by name.
 
-        Such as a mask, packed weights, or a scale. By default there are none
+        For example a mask, packed weights, or a scale; they are saved and loaded with the
+        parameters. By default there are none.
         """
         return {}
 
     def check_settings(self, arrays):
-        """Whether settings that are about to be loaded can be taken: by default if they are those
-        that are there.
+        """Check settings before they are loaded. By default they must equal those of the module.
 
         arrays   some of settings(), of the same shapes
-        returns  None, or what is the matter with them
+        returns  None if they can be loaded, else the reason why not
         """
-        mine = self.settings()
-        differing = [
-            name for name in arrays if not np.array_equal(arrays[name], backend.to_cpu(mine[name]))
-        ]
+        own = self.settings()
+        differing = []
+        for name, array in arrays.items():
+            if not np.array_equal(array, backend.to_cpu(own[name])):
+                differing.append(name)
         if differing:
-            return f"{', '.join(differing)} is another: change the model as it was changed before saving"
+            names = ", ".join(differing)
+            return f"{names} is another: change the model as it was changed before saving"
 
     def take_settings(self, arrays):
-        """Take over settings that check_settings() let pass; by default there is nothing to do."""
+        """Load settings that passed check_settings(); by default there is nothing to do."""
 
     def unsavable(self):
-        """Why the module cannot be saved or loaded in its present state; None if it can."""
+        """The reason why the module cannot be saved or loaded in its present state, or None."""
 
     def named_settings(self):
-        """Name -> array of all settings, here and below, as they are used: not copies.
+        """Name -> array of all settings, here and below: the arrays in use, not copies.
 
         raises  CheckpointError for a module in a state that cannot be saved
         """
         found = {}
         for prefix, module in _modules_by_name(self, "", set()):
             if reason := module.unsavable():
-                raise CheckpointError(f"{prefix.rstrip('.') or type(self).__name__}: {reason}")
-            found |= {f"{prefix}{name}": array for name, array in module.settings().items()}
+                where = prefix.rstrip(".") or type(self).__name__
+                raise CheckpointError(f"{where}: {reason}")
+            for name, array in module.settings().items():
+                found[f"{prefix}{name}"] = array
         return found
 
     def named_arrays(self):
-        """Name -> array of all parameters and settings: what has to be kept of a model. Not copies.
+        """Name -> array of all parameters and settings: the content of a checkpoint. Not copies.
 
         raises  CheckpointError for a module in a state that cannot be saved
         """
-        return {name: p.data for name, p in self.named_parameters().items()} | self.named_settings()
+        found = {name: p.data for name, p in self.named_parameters().items()}
+        return found | self.named_settings()
 
     def state_dict(self):
         """Name -> NumPy array of every parameter and setting: copies, safe to keep.
@@ -215,45 +229,60 @@ class Module:
         strict   also refuse missing and unknown names
         raises   CheckpointError naming every difference; then nothing has been changed
         """
-        parameters, mine = self.named_parameters(), self.named_arrays()
-        missing, unknown = sorted(set(mine) - set(state)), sorted(set(state) - set(mine))
-        wrong = [
-            f"{n}: {np.shape(state[n])}, needs {p.shape}"
-            for n, p in mine.items()
-            if n in state and np.shape(state[n]) != p.shape
-        ]
-        problems = [
-            f"{what} {', '.join(names)}"
-            for what, names in (
-                ("missing", missing * strict),
-                ("unknown", unknown * strict),
-                ("of another shape", wrong),
-            )
-            if names
-        ]
-        settings = [] if wrong else list(self._settings_in(state))
-        problems += [
-            f"{prefix}{problem}"
-            for prefix, module, arrays in settings
-            if (problem := module.check_settings(arrays))
-        ]
+        own = self.named_arrays()
+        problems = []
+        if strict:
+            problems += _different_names(own, state)
+        wrong = _different_shapes(own, state)
+        settings = []
+        if wrong:
+            problems.append(f"of another shape {', '.join(wrong)}")
+        else:  # values can be compared only where all shapes fit
+            settings += self._settings_in(state)
+        for prefix, module, arrays in settings:
+            if problem := module.check_settings(arrays):
+                problems.append(f"{prefix}{problem}")
         if problems:
             raise CheckpointError(f"load_state_dict: {'; '.join(problems)}")
+
         for _, module, arrays in settings:
             module.take_settings(arrays)
-        for name, p in parameters.items():
+        for name, p in self.named_parameters().items():
             if name in state:
                 array = np.asarray(state[name]).astype(p.dtype, copy=False)
+                # In place, so that views of the optimizer's flat buffer stay views; the version
+                # marks the change for graphs that were recorded before.
                 p.data[...] = backend.to_device(array, p.device)
                 p._version[0] += 1
 
     def _settings_in(self, state):
         """(dotted name, module, its settings in `state`) of every module that has some there."""
         for prefix, module in _modules_by_name(self, "", set()):
-            arrays = {
-                name: np.asarray(state[prefix + name]).astype(array.dtype, copy=False)
-                for name, array in module.settings().items()
-                if prefix + name in state
-            }
+            arrays = {}
+            for name, array in module.settings().items():
+                if prefix + name in state:
+                    new = np.asarray(state[prefix + name])
+                    arrays[name] = new.astype(array.dtype, copy=False)
             if arrays:
                 yield prefix, module, arrays
+
+
+def _different_names(own, state):
+    """Names that only one of two dicts has, as phrases of an error message."""
+    problems = []
+    missing = sorted(set(own) - set(state))
+    unknown = sorted(set(state) - set(own))
+    if missing:
+        problems.append(f"missing {', '.join(missing)}")
+    if unknown:
+        problems.append(f"unknown {', '.join(unknown)}")
+    return problems
+
+
+def _different_shapes(own, state):
+    """Arrays that have another shape in `state` than in `own`, as phrases of an error message."""
+    wrong = []
+    for name, array in own.items():
+        if name in state and np.shape(state[name]) != array.shape:
+            wrong.append(f"{name}: {np.shape(state[name])}, needs {array.shape}")
+    return wrong

@@ -7,20 +7,27 @@ from tinylm.nn.module import Module
 
 
 class LayerNorm(Module):
-    """Layer normalization with learned gain, and bias unless left out   (book eq. 2.23)."""
+    """gain * (x - mean) / std + bias over the last axis   (book eq. 2.23).
+
+    bias  False leaves it out
+    eps   added to the variance before the root
+    """
 
     def __init__(self, d_model, bias=True, eps=1e-5, dtype=np.float32):
         self.gain = Tensor(np.ones(d_model, dtype), requires_grad=True)
-        self.bias = Tensor(np.zeros(d_model, dtype), requires_grad=True) if bias else None
+        self.bias = None
+        if bias:
+            self.bias = Tensor(np.zeros(d_model, dtype), requires_grad=True)
         self.eps = eps
 
     def __call__(self, x):
-        return layer_norm(x, self.gain, self.bias, eps=self.eps)
+        return layer_norm(x, self.gain, self.bias, eps=self.eps)  # (..., D) -> (..., D)
 
 
 class RMSNorm(Module):
-    """Root-mean-square normalization with learned gain   (book eq. 2.24); it has no bias, whatever
-    is asked for.
+    """gain * x / sqrt(mean(x^2) + eps) over the last axis   (book eq. 2.24).
+
+    bias  accepted so that NORMS share a signature, and ignored: this norm has none
     """
 
     def __init__(self, d_model, bias=False, eps=1e-6, dtype=np.float32):
@@ -28,14 +35,19 @@ class RMSNorm(Module):
         self.eps = eps
 
     def __call__(self, x):
-        return rms_norm(x, self.gain, eps=self.eps)
+        return rms_norm(x, self.gain, eps=self.eps)  # (..., D) -> (..., D)
 
 
 NORMS = {"layer": LayerNorm, "rms": RMSNorm}
 
 
+# Where the norm stands around a branch F and its residual connection; x (B, T, D) -> (B, T, D).
+# Pre-norm leaves the path from the last layer to the first free of norms, so gradients reach the
+# lower layers of a deep model; post-norm puts every norm into that path.
+
+
 def pre_norm(x, branch, norm):
-    """x + F(norm(x)): what GPT-2 and LLaMA do and "pre-norm" means in the literature."""
+    """x + F(norm(x)): "pre-norm" in the literature, as in GPT-2 and LLaMA."""
     return x + branch(norm(x))
 
 
@@ -45,19 +57,21 @@ def post_norm(x, branch, norm):
 
 
 def branch_norm(x, branch, norm):
-    """x + norm(F(x)): what book eq. 2.5 prints as pre-norm; the branch's output is normalized (as
-    in OLMo 2).
+    """x + norm(F(x)): the output of the branch is normalized, as in OLMo 2.
+
+    Book eq. 2.5 prints this as pre-norm; see pre_norm for what the literature means by it.
     """
     return x + norm(branch(x))
 
 
 def sandwich_norm(x, branch, norms):
-    """x + outer(F(inner(x))), norms the pair (inner, outer): normalized on both sides of the branch
-    (as in Gemma 2).
+    """x + outer(F(inner(x))): a norm on both sides of the branch, as in Gemma 2.
+
+    norms  the pair (inner, outer)
     """
     inner, outer = norms
     return x + outer(branch(inner(x)))
 
 
-# Those that take one norm for each branch.
+# The placements that take one norm for each branch.
 PLACEMENTS = {"pre": pre_norm, "post": post_norm, "branch": branch_norm}

@@ -1,7 +1,8 @@
-"""Multi-head self-attention with grouped key-value heads, with and without a cache; and
-cross-attention (book eqs. 2.6-2.11).
+"""Multi-head attention of a sequence with itself, and with another (book eqs. 2.6-2.11).
 
-Read next: block.py, which puts it around a residual stream.
+Per head, Att(Q, K, V) = Softmax(Q K^T / sqrt(K) + Mask) V; the heads are computed side by side,
+merged and projected. Shapes: B batch, T queries, S keys, D model width, H heads, G heads of keys
+and values, K head width. Read next: block.py, which puts attention around a residual stream.
 """
 
 import numpy as np
@@ -23,19 +24,23 @@ from tinylm.nn.norm import RMSNorm
 
 
 class SelfAttention(Module):
-    """Every position attends to the others; to itself and what came before, if causal.
+    """Softmax(Q K^T / sqrt(K)) V for every head, of a sequence with itself   (book eqs. 2.6-2.11).
 
-    d_model     D;  heads H;  kv_heads G, which divides H: G = H multi-head, G = 1 multi-query, between them
-                grouped-query attention   (book Table 2.2)
-    width       K of each head; D / H unless given
-    bias        of the query, key and value projections;  out_bias of the output projection, the same unless given
+    d_model     D, the width of the model
+    heads       H
+    kv_heads    G, the heads of keys and values; G divides H. G = H is multi-head attention, G = 1
+                multi-query, and between them lies grouped-query attention   (book Table 2.2)
+    width       K, the width of a head; D / H unless given
+    bias        of the query, key and value projections
+    out_bias    of the output projection; the same unless given
     scale       of the scores; 1/sqrt(K) unless given
+    causal      each position sees itself and what came before; False: all positions
     cap         c: scaled scores become c tanh(score / c); None leaves them
     out_std     of the initial output projection
     dropout     probability of dropping an attention weight while training, drawn from rng
-    qk_norm     RMS norm of queries and keys before they turn, see projected(): "head", over each
-                head (Qwen3; Henry et al. 2020); "width", over all heads at once (OLMo 2); None: as
-                they are projected
+    qk_norm     RMS norm of queries and keys before they are rotated, see projected(): "head", over
+                each head (Qwen3; Henry et al. 2020); "width", over all heads at once (OLMo 2); None
+                for no norm
     qk_eps      of that norm
     """
 
@@ -59,21 +64,28 @@ class SelfAttention(Module):
     ):
         if kv_heads is None:
             kv_heads = heads
+        if out_bias is None:
+            out_bias = bias
         even_heads("SelfAttention", d_model, heads, kv_heads, width)
-        self.heads, self.kv_heads, self.width = heads, kv_heads, width or d_model // heads
+        self.heads = heads
+        self.kv_heads = kv_heads
+        self.width = width or d_model // heads
+        # W_q, W_k and W_v side by side in one matrix, so that a layer makes one large product
+        # instead of three: D -> (H + 2G) K.
         self.qkv = Linear(d_model, (heads + 2 * kv_heads) * self.width, rng, bias, dtype=dtype)
-        self.out = Linear(
-            heads * self.width,
-            d_model,
-            rng,
-            bias if out_bias is None else out_bias,
-            std=out_std,
-            dtype=dtype,
-        )
-        self.causal, self.scale, self.cap, self.dropout, self.rng = causal, scale, cap, dropout, rng
-        self.qk_norm, self.q_norm, self.k_norm = qk_norm, None, None
+        self.out = Linear(heads * self.width, d_model, rng, out_bias, std=out_std, dtype=dtype)
+        self.causal = causal
+        self.scale = scale
+        self.cap = cap
+        self.dropout = dropout
+        self.rng = rng
+        self.qk_norm = qk_norm
+        self.q_norm = None
+        self.k_norm = None
         if qk_norm is not None:
-            queries, keys = (1, 1) if qk_norm == "head" else (heads, kv_heads)
+            queries, keys = 1, 1  # heads that share one mean square
+            if qk_norm == "width":
+                queries, keys = heads, kv_heads
             self.q_norm = RMSNorm(queries * self.width, eps=qk_eps, dtype=dtype)
             self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
@@ -85,58 +97,55 @@ class SelfAttention(Module):
         mask      bool, broadcasts to (B, H, T, S), True = visible; on top of the causal mask
         bias      Tensor added to the scores, broadcasts to (B, H, T, S); see position/bias.py
         cache     holds keys and values of earlier tokens; these T are appended under `layer`. One
-                  that has `joined` is learnt (finetune/peft/prefix.py): it takes and returns
+                  that has `joined` is learned (finetune/peft/prefix.py): it takes and returns
                   Tensors, and keeps nothing
         returns   (B, T, D)
         """
-        dropout = self.dropout if self.training else 0.0
         if cache is None and bias is None and self.cap is None and self.qk_norm is None:
-            y = self_attention(
-                self.qkv(x),
-                self.heads,
-                self.kv_heads,
-                rotation=rotation,
-                mask=mask,
-                causal=self.causal,
-                scale=self.scale,
-                dropout=dropout,
-                rng=self.rng,
-            )
-            return self.out(y)
+            return self._fused(x, rotation, mask)
+
         q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
-            q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
+            cos, sin = rotation
+            q = rotary(q, cos=cos, sin=sin)
+            k = rotary(k, cos=cos, sin=sin)
         if hasattr(cache, "joined"):
             k, v = cache.joined(layer, k, v)  # (B, G, S, K), S with the prefix
         elif cache is not None:
             k, v = map(Tensor, cache.update(layer, k.data, v.data))  # (B, G, S, K), S with the past
+
+        options = {"bias": bias, "mask": mask, "causal": self.causal, "scale": self.scale}
+        options |= {"dropout": self.dropout if self.training else 0.0, "rng": self.rng}
         if self.cap is not None:
-            return self.out(
-                merge_heads(
-                    capped_attention(
-                        q, k, v, self.cap, bias, mask, self.causal, self.scale, dropout, self.rng
-                    )
-                )
-            )
-        y = attention(
-            q,
-            k,
-            v,
-            bias=bias,
+            y = capped_attention(q, k, v, self.cap, **options)
+        else:
+            y = attention(q, k, v, **options)
+        return self.out(merge_heads(y))  # (B, H, T, K) -> (B, T, H K) -> (B, T, D)
+
+    def _fused(self, x, rotation, mask):
+        """The usual case in one operation: what __call__ computes without cache, bias, cap or norm.
+
+        The operation takes the packed projections, so heads are never split in memory.
+        """
+        y = self_attention(
+            self.qkv(x),  # (B, T, D) -> (B, T, (H + 2G) K)
+            self.heads,
+            self.kv_heads,
+            rotation=rotation,
             mask=mask,
             causal=self.causal,
             scale=self.scale,
-            dropout=dropout,
+            dropout=self.dropout if self.training else 0.0,
             rng=self.rng,
         )
-        return self.out(merge_heads(y))  # (B, H, T, K) -> (B, T, D)
+        return self.out(y)  # (B, T, H K) -> (B, T, D)
 
 
 class CrossAttention(Module):
-    """Queries of one sequence attend to keys and values of another: a decoder reading an encoder's
-    output.
+    """Queries of one sequence attend to keys and values of another, as a decoder reads its encoder.
 
-    Arguments as in SelfAttention. Separate projections: the two inputs are different sequences.
+    Arguments as in SelfAttention. Queries have a projection of their own, because the two inputs
+    are different sequences.
     """
 
     def __init__(
@@ -152,29 +161,38 @@ class CrossAttention(Module):
         dtype=np.float32,
     ):
         even_heads("CrossAttention", d_model, heads, width=width)
-        self.heads, self.width = heads, width or d_model // heads
+        self.heads = heads
+        self.width = width or d_model // heads
         self.q = Linear(d_model, heads * self.width, rng, bias, dtype=dtype)
         self.kv = Linear(d_model, 2 * heads * self.width, rng, bias, dtype=dtype)
         self.out = Linear(heads * self.width, d_model, rng, bias, std=out_std, dtype=dtype)
-        self.scale, self.dropout, self.rng = scale, dropout, rng
+        self.scale = scale
+        self.dropout = dropout
+        self.rng = rng
 
     def keys_values(self, memory):
-        """What the queries will meet, (B, S, D) -> k, v (B, H, S, K) each: the same for every step
-        of a decoding.
+        """Keys and values of the other sequence: (B, S, D) -> k, v (B, H, S, K) each.
+
+        They are the same at every step of decoding, so a decoder computes them once.
         """
         B, S, _ = memory.shape
-        kv = self.kv(memory).reshape(B, S, 2 * self.heads, self.width).transpose(0, 2, 1, 3)
+        kv = self.kv(memory)  # (B, S, D) -> (B, S, 2 H K)
+        kv = kv.reshape(B, S, 2 * self.heads, self.width).transpose(0, 2, 1, 3)  # (B, 2H, S, K)
         return kv[:, : self.heads], kv[:, self.heads :]
 
     def __call__(self, x, memory, mask=None, bias=None):
-        """x (B, T, D), memory (B, S, D) or its keys_values, mask bool that broadcasts to (B, H, T,
-        S) -> (B, T, D).
+        """Attend to another sequence.
+
+        x        (B, T, D)
+        memory   (B, S, D), or what keys_values() returned for it
+        mask     bool, broadcasts to (B, H, T, S), True = visible
+        returns  (B, T, D)
         """
         B, T, _ = x.shape
         q = self.q(x).reshape(B, T, self.heads, self.width).transpose(0, 2, 1, 3)  # (B, H, T, K)
-        k, v = (
-            memory if isinstance(memory, tuple) else self.keys_values(memory)
-        )  # (B, H, S, K) each
+        if not isinstance(memory, tuple):
+            memory = self.keys_values(memory)
+        k, v = memory  # (B, H, S, K) each
         y = attention(
             q,
             k,
@@ -185,18 +203,20 @@ class CrossAttention(Module):
             dropout=self.dropout if self.training else 0.0,
             rng=self.rng,
         )
-        return self.out(merge_heads(y))
+        return self.out(merge_heads(y))  # (B, H, T, K) -> (B, T, D)
 
 
 def capped_attention(
     q, k, v, cap, bias=None, mask=None, causal=False, scale=None, dropout=0.0, rng=None
 ):
-    """attention() with soft-capped scores: c tanh(q k^T * scale / c) cannot leave (-c, c)   (Gemma
-    2; Team Gemma 2024)
+    """attention() with soft-capped scores c tanh(q k^T scale / c)   (Gemma 2; Team Gemma 2024)
+
+    A score cannot leave (-c, c). The fused attention has no cap, so these are plain recorded
+    operations.
 
     cap      c > 0
-    others   as in autograd.attention, which has no place for it: here in plain recorded operations
-    returns  (B, H, T, J); zeros for a query that sees nothing, and what is hidden left out, as in
+    others   as in autograd.attention
+    returns  (B, H, T, J); zeros for a query that sees nothing, and hidden keys left out, as in
              attention()
     """
     check_heads("capped_attention", q, k, v)
@@ -206,55 +226,68 @@ def capped_attention(
     scale = score_scale(K, scale)
     mask = bool_mask(mask, "capped_attention", shape=(B, H, T, S))
     if causal and T > 1:
-        seen = np.arange(S, like=q.data)[None, :] <= np.arange(T, like=q.data)[:, None] + (
-            S - T
-        )  # (T, S)
-        mask = seen if mask is None else mask & seen
+        # Query i is token i + S - T of the S keys: with a cache, the last query is the last key.
+        i = np.arange(T, like=q.data)[:, None] + (S - T)
+        j = np.arange(S, like=q.data)[None, :]
+        past = j <= i  # (T, S)
+        mask = past if mask is None else mask & past
     seen = grouped_mask(mask, (B, H, T, S), G)
-    scores = seen_scores(q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, S, K), seen)
-    scores = tanh(scores.reshape(B, H, T, S) * scale / cap) * cap
+
+    # All query heads of a group read the same keys: (B, G, H/G, T, .) against (B, G, 1, S, .)
+    q = q.reshape(B, G, H // G, T, K)
+    k = k.reshape(B, G, 1, S, K)
+    v = v.reshape(B, G, 1, S, J)
+    scores = seen_scores(q, k, seen).reshape(B, H, T, S)  # q k^T
+    scores = tanh(scores * scale / cap) * cap
     if bias is not None:
         scores = scores + bias
     weights, _ = visible_softmax(scores, mask)
     weights = drop(weights, dropout, rng).reshape(B, G, H // G, T, S)
-    return seen_mix(weights, v.reshape(B, G, 1, S, J), seen).reshape(B, H, T, J)
+    return seen_mix(weights, v, seen).reshape(B, H, T, J)
 
 
 def split_heads(qkv, heads, kv_heads):
-    """Packed projections into queries, keys and values: (B, T, (H+2G) K) -> (B, H, T, K), (B, G, T,
-    K), (B, G, T, K).
+    """Queries, keys and values out of packed projections, head by head.
+
+    qkv      (B, T, (H + 2G) K)
+    returns  q (B, H, T, K), k (B, G, T, K), v (B, G, T, K)
     """
     B, T, width = qkv.shape
-    x = qkv.reshape(B, T, heads + 2 * kv_heads, width // (heads + 2 * kv_heads)).transpose(
-        0, 2, 1, 3
-    )
-    return x[:, :heads], x[:, heads : heads + kv_heads], x[:, heads + kv_heads :]
+    parts = heads + 2 * kv_heads
+    x = qkv.reshape(B, T, parts, width // parts).transpose(0, 2, 1, 3)  # (B, H + 2G, T, K)
+    q = x[:, :heads]
+    k = x[:, heads : heads + kv_heads]
+    v = x[:, heads + kv_heads :]
+    return q, k, v
 
 
 def projected(attention, x):
-    """Queries, keys and values of a SelfAttention, normed if it says so, before they turn.
+    """Queries, keys and values of a SelfAttention, with its qk_norm, before rotation.
 
     x        (B, T, D)
     returns  (B, H, T, K), (B, G, T, K), (B, G, T, K)
 
-    With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the weights before it: it
-    cannot grow until softmax saturates (Henry et al. 2020, query-key normalization; Dehghani et al.
-    2023).
+    With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the projections are, so
+    training cannot make it grow until softmax saturates (Henry et al. 2020, query-key
+    normalization; Dehghani et al. 2023).
 
     Check: tinylm gradcheck nn.projected
     """
     q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)
     if attention.qk_norm == "head":
-        return attention.q_norm(q), attention.k_norm(k), v
-    if attention.qk_norm == "width":
-        return _normed_over_heads(attention.q_norm, q), _normed_over_heads(attention.k_norm, k), v
+        q = attention.q_norm(q)
+        k = attention.k_norm(k)
+    elif attention.qk_norm == "width":
+        q = _normed_over_heads(attention.q_norm, q)
+        k = _normed_over_heads(attention.k_norm, k)
     return q, k, v
 
 
 def _normed_over_heads(norm, y):
-    """A norm of the vectors of all heads side by side: (B, H, T, K) -> (B, H, T, K)."""
+    """A norm over the vectors of all heads side by side: (B, H, T, K) -> (B, H, T, K)."""
     B, H, T, K = y.shape
-    return norm(merge_heads(y)).reshape(B, T, H, K).transpose(0, 2, 1, 3)
+    y = norm(merge_heads(y))  # (B, T, H K), one mean square per token
+    return y.reshape(B, T, H, K).transpose(0, 2, 1, 3)  # back to (B, H, T, K)
 
 
 def merge_heads(y):
