@@ -55,7 +55,7 @@ def decoder(name, **changes):
 
 def one_of_each():
     """The first preset of every family: gpt2 stands for gpt2-medium, ..."""
-    return list({name.split("-")[0]: name for name in reversed(decoders.FAMILIES)}.values())[::-1]
+    return list({name.split("-")[0]: name for name in reversed(decoders.DECODERS)}.values())[::-1]
 
 
 DECODERS = {

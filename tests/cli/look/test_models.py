@@ -2,13 +2,13 @@ import pytest
 
 from tinylm.cli import main
 from tinylm.cli.look.models import other_families
-from tinylm.models.decoder.presets import FAMILIES
+from tinylm.models.decoder.presets import DECODERS
 
 
 def test_every_family_has_a_line_with_its_count(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1 : len(FAMILIES) + 1]] == list(FAMILIES)
+    assert [line.split()[0] for line in lines[1 : len(DECODERS) + 1]] == list(DECODERS)
     assert all(len(line) <= 140 for line in lines)
     (bloom,) = (line for line in lines if line.startswith("bloom-176b"))
     assert "176,247,271,424" in bloom and bloom.endswith("alibi, embedding_norm")

@@ -72,7 +72,7 @@ def test_parameters_do_get_gradient_through_the_prompt():
     other = model(positions="learned")
     x = other.tokens(batch.inputs).detach()
     x.requires_grad = True
-    h = other.transform(other.place(x, np.arange(4)), np.arange(4))
+    h = other.transform(other.add_positions(x, np.arange(4)), np.arange(4))
     (through,) = grad(score(other.logits(h), batch.targets)[0], [x])
     assert (
         np.abs(through.data[0, 0]).max() > 1e-6 and np.abs(g.data[5]).max() > 0

@@ -117,7 +117,7 @@ def test_a_decoder_is_classified_at_its_last_token():
 def test_of_a_decoder_only_the_last_state_has_seen_all():
     gpt = decoder().eval()
     x = Tensor(gpt.tokens(IDS).numpy(), requires_grad=True)
-    h = gpt.transform(gpt.place(x, np.arange(7)), np.arange(7))
+    h = gpt.transform(gpt.add_positions(x, np.arange(7)), np.arange(7))
     for i in (0, 3, 6):
         (g,) = tl.grad(h[1, i, 0], [x], retain_graph=True)
         size = np.abs(g.numpy()[1]).max(axis=1)

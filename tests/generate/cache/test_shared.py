@@ -19,7 +19,7 @@ IDS = np.random.default_rng(1).integers(0, 5, (2, T))
 
 def written_out(model, ids, owners):
     """Pre-norm blocks in which layer l attends to the keys and values of layer owners[l]."""
-    x, kept = model.place(model.tokens(ids), np.arange(ids.shape[1])), []
+    x, kept = model.add_positions(model.tokens(ids), np.arange(ids.shape[1])), []
     for block, owner in zip(model.blocks, owners):
         a = block.attention
         q, *kv = split_heads(a.qkv(block.norms[0](x)), a.heads, a.kv_heads)

@@ -16,7 +16,7 @@ from tinylm.errors import ConfigError
 from tinylm.generate.cache.key_value import KeyValueCache
 from tinylm.models import GPT, GPTConfig
 from tinylm.models.decoder.config import ATTENTION, FEED_FORWARD, NORMS_PER_BLOCK, POSITIONS
-from tinylm.models.decoder.presets import FAMILIES, differences, preset, tiny
+from tinylm.models.decoder.presets import DECODERS, differences, preset, tiny
 from tinylm.models.decoder.sizes import count_active, count_parameters
 from tinylm.nn import ACTIVATIONS, GATES, NORMS
 
@@ -312,7 +312,7 @@ def test_impossible_parts_are_named(options, message):
 def test_a_configuration_survives_json():
     import json
 
-    for name in FAMILIES:
+    for name in DECODERS:
         config = preset(name)
         assert GPTConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
 

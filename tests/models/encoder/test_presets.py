@@ -5,7 +5,7 @@ import pytest
 
 from tinylm.errors import ConfigError
 from tinylm.models.encoder.presets import (
-    FAMILIES,
+    ENCODER_FAMILIES,
     SEQ2SEQS,
     build,
     electra_pair,
@@ -15,7 +15,7 @@ from tinylm.models.encoder.presets import (
 )
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ENCODER_FAMILIES)
 def test_every_family_has_a_small_model_of_the_same_parts(name):
     config, ids = tiny(name), np.array([[3, 4, 5]])
     model = build(config).eval()
@@ -44,7 +44,7 @@ def test_tiny_keeps_the_words_and_changes_the_sizes():
         "embedding_scale",
         "logit_scale",
     }
-    for name in FAMILIES:
+    for name in ENCODER_FAMILIES:
         whole, small = dataclasses.asdict(preset(name)), dataclasses.asdict(tiny(name))
         assert {k for k in whole if whole[k] != small[k]} <= sizes
 
@@ -63,4 +63,4 @@ def test_a_name_that_does_not_exist_gets_the_near_ones():
 
 
 def test_every_family_has_a_note():
-    assert all(note(name) for name in FAMILIES)
+    assert all(note(name) for name in ENCODER_FAMILIES)

@@ -44,11 +44,11 @@ def main(argv):
 
 def table(whole=False):
     """All presets: name, parameters, depth, width, heads, and what differs from GPT-2. Returns str."""
-    from tinylm.models.decoder.presets import FAMILIES, differences, preset
+    from tinylm.models.decoder.presets import DECODERS, differences, preset
     from tinylm.models.decoder.sizes import count_parameters
 
     lines = [f"{'model':<15}{'parameters':>16}{'L':>5}{'D':>7}{'heads':>9}{'F':>7}  unlike GPT-2"]
-    for name in FAMILIES:
+    for name in DECODERS:
         c = preset(name)
         unlike = ", ".join(
             word(field, value) for field, value in differences(c).items() if field not in SHORT
@@ -72,7 +72,8 @@ def other_families():
     from tinylm.models.encoder import presets as other
 
     sizes = {
-        name: other.build(other.preset(name), None).count_parameters() for name in other.FAMILIES
+        name: other.build(other.preset(name), None).count_parameters()
+        for name in other.ENCODER_FAMILIES
     }  # placeholders
     return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
 
@@ -123,7 +124,7 @@ def describe(name):
     )
     from tinylm.models.encoder import presets
 
-    if name in presets.FAMILIES:
+    if name in presets.ENCODER_FAMILIES:
         return describe_other(name)
     c = preset(name)
     total, unlike = count_parameters(c), differences(c)

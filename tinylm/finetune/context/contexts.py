@@ -128,7 +128,7 @@ def layout(parts):
 def read_parts(model, parts, visible=None):
     """Hidden states of a GPT over parts of a prompt.
 
-    model    GPT, or what has its tokens(), place(), transform() and logits()
+    model    GPT, or what has its tokens(), add_positions(), transform() and logits()
     parts    as layout() takes them
     visible  (T, T) bool, which column sees which, besides what is causal and real; None: all
     returns  (B, T, D)
@@ -141,7 +141,7 @@ def read_parts(model, parts, visible=None):
         mask = real[:, None, None, :]  # (B, 1, 1, T)
     if visible is not None:
         mask = visible if mask is None else mask & visible  # (B, 1, T, T)
-    return model.transform(model.place(x, positions), positions, mask=mask)
+    return model.transform(model.add_positions(x, positions), positions, mask=mask)
 
 
 def check_distances(model, real):

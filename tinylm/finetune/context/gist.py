@@ -96,7 +96,9 @@ class GistCompressor(Module):
         whole = lm.new_cache(len(context), capacity=C + self.k)
         gist = lm.new_cache(len(context), capacity=self.k)
         with evaluating(model), no_grad():
-            model.transform(model.place(x, positions), positions, whole, real[:, None, None, :])
+            model.transform(
+                model.add_positions(x, positions), positions, whole, real[:, None, None, :]
+            )
         for layer, (keys, values) in enumerate(whole.arrays(C + self.k)):
             gist.update(layer, keys[:, :, C : C + self.k], values[:, :, C : C + self.k])
         return gist, positions[:, -1] + 1
@@ -123,6 +125,8 @@ class GistCompressor(Module):
         check_distances(model, seen)
         positions = positions + start[:, None]
         with evaluating(model), no_grad():
-            h = model.transform(model.place(x, positions), positions, cache, seen[:, None, None, :])
+            h = model.transform(
+                model.add_positions(x, positions), positions, cache, seen[:, None, None, :]
+            )
             cache.crop(self.k)
             return model.logits(h[:, h.shape[1] - n :])

@@ -49,7 +49,9 @@ def hidden_states_of_prompt(model, ids):
     ids, states = np.asarray(ids), []
     positions = to_device(np.arange(len(ids)), model.tokens.weight.device)
     with evaluating(model), no_grad():
-        x = model.place(model.tokens(to_device(ids[None], model.tokens.weight.device)), positions)
+        x = model.add_positions(
+            model.tokens(to_device(ids[None], model.tokens.weight.device)), positions
+        )
         rotations = model.rotations(positions, x.dtype)
         for layer, block in enumerate(model.blocks):
             states.append(x.numpy()[0])

@@ -12,9 +12,9 @@ from tinylm.nn import ACTIVATIONS, GATES, NORMS, PLACEMENTS
 from tinylm.nn.position.bias import POSITION_BIASES
 from tinylm.nn.position.rotary_scaling import SCALINGS
 
-# How many norms a block has, and of which arrangement, by the word for it. The words of PLACEMENTS
-# put one norm at each branch; sandwich two; in the parallel block both branches read the stream
-# through one norm, or through one each.
+# norm_placement -> norms in a block. The placements of nn/norm.py put one norm at each of the two
+# branches, sandwich two at each. In the parallel block both branches read the stream through one
+# norm, or through one each.
 NORMS_PER_BLOCK = {**dict.fromkeys(PLACEMENTS, 2), "sandwich": 4, "parallel": 1, "parallel_pair": 2}
 ATTENTION = "full", "window"
 FEED_FORWARD = "dense", "experts"
@@ -22,11 +22,23 @@ ROTATION = "rope", "none"
 QK_NORMS = None, "head", "width"
 POSITIONS = "learned", "sinusoidal", "rope", "none", *POSITION_BIASES, "alibi_in_root"
 
+# field -> the words that it takes
+WORDS = {
+    "norm": NORMS,
+    "norm_placement": NORMS_PER_BLOCK,
+    "activation": {**ACTIVATIONS, **GATES},
+    "positions": POSITIONS,
+    "gates": ("probability", "share"),
+}
+# The same for fields that hold one word a layer, repeated to the last layer.
+WORDS_BY_LAYER = {"attention": ATTENTION, "feed_forward": FEED_FORWARD, "rotation": ROTATION}
+
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What a GPT is made of; sizes in the book's symbols. The defaults are GPT-2's, the smallest
-    one's sizes.
+    """What a GPT is made of; sizes in the book's symbols.
+
+    The defaults are those of the smallest GPT-2.
     """
 
     vocab_size: int  # V
@@ -37,17 +49,13 @@ class GPTConfig:
     n_kv_head: int | None = None  # G; H if None
     d_hidden: int | None = None  # F; 4 D if None
     norm: str = "layer"  # layer | rms
-    norm_placement: str = (
-        "pre"  # pre: x + F(norm(x)) | post: norm(x + F(x)) | branch: x + norm(F(x)) |
-    )
-    #                                       sandwich: x + norm'(F(norm(x))) | parallel: x + A(norm(x)) + F(norm(x)) |
-    #                                       parallel_pair: x + A(norm(x)) + F(norm'(x))
-    activation: str = (
-        "gelu_tanh"  # gelu_tanh | gelu | relu | silu | swiglu | geglu | geglu_tanh | glu
-    )
-    positions: str = (
-        "learned"  # learned | sinusoidal | rope | none | a bias of attention: alibi, t5, ...
-    )
+    # pre:      x + F(norm(x))            sandwich:       x + norm'(F(norm(x)))
+    # post:     norm(x + F(x))            parallel:       x + A(norm(x)) + F(norm(x))
+    # branch:   x + norm(F(x))            parallel_pair:  x + A(norm(x)) + F(norm'(x))
+    norm_placement: str = "pre"
+    activation: str = "gelu_tanh"  # gelu_tanh | gelu | relu | silu | swiglu | geglu | ...
+    # learned | sinusoidal | rope | none | a bias of the scores: alibi, t5, ...
+    positions: str = "learned"
     rope_base: float = 10000.0
     bias: bool = True  # in linear maps and layer norms
     tied: bool = True  # output weights are the embedding table
@@ -60,9 +68,7 @@ class GPTConfig:
     rope_scaling: dict | None = None  # {"name": of SCALINGS, its settings ...}
     rotary_width: int | None = None  # R: the first R / 2 pairs of a head turn; all K / 2 if None
     rotation: tuple = ("rope",)  # rope | none, layer by layer, repeated to the last layer
-    qk_norm: str | None = (
-        None  # RMS norm of queries and keys: over each head | the width of all heads
-    )
+    qk_norm: str | None = None  # RMS norm of queries and keys: of each head | all heads' width
     embedding_scale: float = 1.0  # times the token embeddings, not the tied output weights
     embedding_norm: bool = False  # a layer norm after the embeddings
     attention: tuple = ("full",)  # full | window, layer by layer, repeated to the last layer
@@ -70,7 +76,7 @@ class GPTConfig:
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
     scale_by_layer: bool = False  # scores of layer l, from 0, are divided by l + 1
     attention_cap: float | None = None  # c: scores become c tanh(score / c)
-    logit_cap: float | None = None  # the same of the logits
+    logit_cap: float | None = None  # the same for the logits
     feed_forward: tuple = ("dense",)  # dense | experts, layer by layer, repeated to the last layer
     experts: int = 0  # in each layer of experts; every one is a feed-forward
     experts_per_token: int = 2
@@ -79,47 +85,53 @@ class GPTConfig:
     )
 
     def __post_init__(self):
-        for field in ("attention", "feed_forward", "rotation"):  # lists, as JSON gives them
-            object.__setattr__(
-                self,
-                field,
-                (value,) if isinstance(value := getattr(self, field), str) else tuple(value),
-            )
-        choices = {
-            "norm": NORMS,
-            "norm_placement": NORMS_PER_BLOCK,
-            "activation": {**ACTIVATIONS, **GATES},
-            "positions": POSITIONS,
-            "attention": ATTENTION,
-            "feed_forward": FEED_FORWARD,
-            "rotation": ROTATION,
-        }
-        for field, allowed in choices.items():
+        for field in WORDS_BY_LAYER:
             value = getattr(self, field)
-            if value == ():
+            if isinstance(value, str):
+                value = (value,)
+            # A frozen dataclass sets its own fields this way; JSON gives lists for tuples.
+            object.__setattr__(self, field, tuple(value))
+        self._check_words()
+        self._check_sizes()
+        self._check_numbers()
+        self._check_rotation()
+
+    def _check_words(self):
+        for field, allowed in WORDS.items():
+            _check_word(field, getattr(self, field), allowed)
+        for field, allowed in WORDS_BY_LAYER.items():
+            pattern = getattr(self, field)
+            if not pattern:
                 raise ConfigError(f"GPTConfig: {field} is empty: give a word for a layer at least")
-            for word in value if isinstance(value, tuple) else (value,):
-                if word not in allowed:
-                    raise ConfigError(
-                        f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}"
-                    )
+            for word in pattern:
+                _check_word(field, word, allowed)
+
+    def _check_sizes(self):
         sizes = ["vocab_size", "context", "n_layer", "n_head", "d_model"]
-        sizes += ["window"] * ("window" in self.attention) + ["experts"] * (
-            "experts" in self.feed_forward
-        )
+        if "window" in self.attention:
+            sizes.append("window")
+        if "experts" in self.feed_forward:
+            sizes.append("experts")
         for field in sizes:
             if (getattr(self, field) or 0) < 1:
                 raise ConfigError(f"GPTConfig: {field} = {getattr(self, field)} must be at least 1")
-        self._check_numbers()
-        self._check_rotation()
-        if self.positions == "rope" and self.key_width % 2:
+        if not self.key_width or self.n_head % self.kv_heads:
             raise ConfigError(
-                f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even"
+                f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
+                f"no multiple of {self.kv_heads} key-value heads"
             )
-        if self.rope_scaling is not None and self.rope_scaling.get("name") not in SCALINGS:
+        if "experts" in self.feed_forward and not 1 <= self.experts_per_token <= self.experts:
             raise ConfigError(
-                f"GPTConfig: rope_scaling names {self.rope_scaling.get('name')!r}, not one of {', '.join(SCALINGS)}"
+                f"GPTConfig: experts_per_token = {self.experts_per_token} of {self.experts} experts"
             )
+
+    def _check_numbers(self):
+        for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise ConfigError(f"GPTConfig: {field} = {value} must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"GPTConfig: dropout = {self.dropout} must be in [0, 1)")
         if self.attention_cap is not None and self.dropout:
             raise ConfigError(
                 "GPTConfig: capped attention has no dropout of its weights; set dropout to 0"
@@ -136,39 +148,33 @@ class GPTConfig:
                 "GPTConfig: rotary_width and rotation are of positions 'rope', "
                 f"not {self.positions!r}"
             )
+        if turned and self.key_width % 2:
+            raise ConfigError(
+                f"GPTConfig: rope turns pairs, so the head width {self.key_width} must be even"
+            )
         R = self.rotary_width
         if R is not None and (R % 2 or not 2 <= R <= self.key_width):
             raise ConfigError(
                 f"GPTConfig: rotary_width = {R} must be even, from 2 to the head width "
                 f"{self.key_width}"
             )
+        if self.rope_scaling is not None:
+            self._check_scaling(self.rope_scaling)
 
+    def _check_scaling(self, scaling):
+        if scaling.get("name") not in SCALINGS:
+            raise ConfigError(
+                f"GPTConfig: rope_scaling names {scaling.get('name')!r}, "
+                f"not one of {', '.join(SCALINGS)}"
+            )
+        # Some scalings have a factor for every pair of coordinates that turns.
         for name in ("factors", "short", "long"):
-            factors = (self.rope_scaling or {}).get(name)
+            factors = scaling.get(name)
             if factors is not None and len(factors) != self.turned_width // 2:
                 raise ConfigError(
                     f"GPTConfig: rope_scaling has {len(factors)} numbers for {name}, and "
                     f"{self.turned_width // 2} pairs turn: one each"
                 )
-
-    def _check_numbers(self):
-        if not self.key_width or self.n_head % self.kv_heads:
-            raise ConfigError(
-                f"GPTConfig: {self.n_head} heads are more than d_model {self.d_model}, or "
-                f"no multiple of {self.kv_heads} key-value heads"
-            )
-        if self.gates not in ("probability", "share"):
-            raise ConfigError(f"GPTConfig: gates = {self.gates!r} is not one of probability, share")
-        for field in ("rope_base", "norm_eps", "attention_cap", "logit_cap"):
-            value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise ConfigError(f"GPTConfig: {field} = {value} must be above 0")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"GPTConfig: dropout = {self.dropout} must be in [0, 1)")
-        if "experts" in self.feed_forward and not 1 <= self.experts_per_token <= self.experts:
-            raise ConfigError(
-                f"GPTConfig: experts_per_token = {self.experts_per_token} of {self.experts} experts"
-            )
 
     @property
     def key_width(self):
@@ -190,7 +196,22 @@ class GPTConfig:
         """F, the width of the feed-forward."""
         return self.d_hidden or 4 * self.d_model
 
+    def has_bias(self, part):
+        """Whether a part has biases: its own field if that is set, else `bias`.
+
+        part  "qkv", "mlp" or "norm"
+        """
+        own = getattr(self, f"{part}_bias")
+        if own is None:
+            return self.bias
+        return own
+
     def layer(self, field, index):
-        """What layer `index` has of a repeated field: attention, feed_forward or rotation."""
+        """The word of layer `index` in a repeated field: attention, feed_forward or rotation."""
         pattern = getattr(self, field)
         return pattern[index % len(pattern)]
+
+
+def _check_word(field, word, allowed):
+    if word not in allowed:
+        raise ConfigError(f"GPTConfig: {field} = {word!r} is not one of {', '.join(allowed)}")

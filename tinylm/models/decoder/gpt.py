@@ -4,7 +4,8 @@ Embeddings, L blocks of attention and feed-forward around a residual stream, a s
 vocabulary. Special here: the parts are picked by name, so that norm placement, norm, activation,
 positions, grouped heads, windows and experts are each one word of the configuration; the tied head
 shares the embedding table. With the defaults it is GPT-2; with rms, swiglu, rope and no bias it is
-the LLaMA shape. Read next: presets.py, the published families.
+the LLaMA shape. The class stands first, the functions that build its parts after it. Read next:
+presets.py, the published families.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from tinylm.autograd import Tensor, dropout, linear, tanh, unembedding
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
 from tinylm.errors import ShapeError
-from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.config import NORMS_PER_BLOCK, GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias, FireBias, alibi_slopes
@@ -22,79 +23,6 @@ from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
 from tinylm.nn.position.sinusoidal import SinusoidalPositions
 
 __all__ = ["GPT", "GPTConfig"]
-
-
-def make_norm(config, dtype):
-    """One normalization of a configuration."""
-    c = config
-    eps = {} if c.norm_eps is None else {"eps": c.norm_eps}
-    return NORMS[c.norm](
-        c.d_model, bias=c.bias if c.norm_bias is None else c.norm_bias, dtype=dtype, **eps
-    )
-
-
-def make_feed_forward(config, rng, layer, out_std, dtype):
-    """The feed-forward of a layer, or its experts."""
-    c = config
-    bias = c.bias if c.mlp_bias is None else c.mlp_bias
-    parts = c.d_model, c.hidden_width, rng, c.activation, bias, out_std, dtype
-    if c.layer("feed_forward", layer) == "experts":
-        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token, gates=c.gates)
-    return nn.feed_forward(c.activation)(*parts)
-
-
-def make_block(config, rng, dtype, layer=0):
-    """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only
-    placeholders.
-    """
-    c = config
-    out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5  # 2 L branches add up
-    scale = c.attention_scale
-    if c.scale_by_layer:
-        scale = (scale or c.key_width**-0.5) / (layer + 1)
-    attention = nn.SelfAttention(
-        c.d_model,
-        c.n_head,
-        rng,
-        c.n_kv_head,
-        width=c.head_width,
-        bias=c.bias if c.qkv_bias is None else c.qkv_bias,
-        out_bias=c.bias,
-        scale=scale,
-        cap=c.attention_cap,
-        out_std=out_std,
-        dropout=c.dropout,
-        dtype=dtype,
-        qk_norm=c.qk_norm,
-        qk_eps=c.norm_eps or 1e-6,
-    )
-    hidden = make_feed_forward(c, rng, layer, out_std, dtype)
-    if c.norm_placement in ("parallel", "parallel_pair"):
-        norms = [
-            make_norm(c, dtype) for _ in range(2 if c.norm_placement == "parallel_pair" else 1)
-        ]
-        return nn.ParallelBlock(attention, hidden, norms, rng, c.dropout)
-    if c.norm_placement == "sandwich":
-        norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]
-        return nn.Block(attention, hidden, norms, nn.sandwich_norm, rng, c.dropout)
-    norms = [make_norm(c, dtype) for _ in range(2)]
-    return nn.Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
-
-
-def make_positions(config, rng, dtype):
-    """(what is added to the embeddings or None, what is added to the scores or None)."""
-    c = config
-    if c.positions == "learned":
-        return nn.LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
-    if c.positions == "sinusoidal":
-        return SinusoidalPositions(c.d_model), None
-    if c.positions == "alibi_in_root":  # the book's, eq. 2.83: beside q k^T, under its root
-        return None, AlibiBias(
-            c.n_head, slopes=alibi_slopes(c.n_head) * c.key_width**-0.5, dtype=dtype
-        )
-    return None, POSITION_BIASES[c.positions](
-        c.n_head, rng, dtype=dtype
-    ) if c.positions in POSITION_BIASES else None
 
 
 class GPT(Module):
@@ -115,13 +43,16 @@ class GPT(Module):
         self.positions, self.position_bias = make_positions(c, rng, dtype)
         self.embedding_norm = make_norm(c, dtype) if c.embedding_norm else None
         self.blocks = [make_block(c, rng, dtype, layer) for layer in range(c.n_layer)]
-        self.norm = make_norm(c, dtype) if c.norm_placement != "post" else None
-        self.head = (
-            None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, nn.INIT_STD, dtype)
-        )
+        # A post-norm block ends in a norm; after every other kind the stream is normed once more.
+        self.norm = None if c.norm_placement == "post" else make_norm(c, dtype)
+        self.head = None
+        if not c.tied:
+            self.head = normal_parameter((c.d_model, c.vocab_size), rng, nn.INIT_STD, dtype)
+        # The parts drew their weights from `rng`; dropout has a stream of its own, so that it does
+        # not depend on how many weights there are.
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng  # drawn from after initialization: dropout
+                module.rng = self.rng
 
     def __call__(self, ids, cache=None, positions=None, mask=None):
         """Logits of every next token   (book eq. 2.12).
@@ -136,60 +67,77 @@ class GPT(Module):
         raises     ShapeError if ids are not (B, T), or reach beyond the context where positions are
                    not given; DataError for an id, or a position given, that has no row in its table
         """
-        return self.logits(self.hidden(ids, cache, positions, mask))
+        h = self.hidden(ids, cache, positions, mask)  # (B, T) -> (B, T, D)
+        return self.logits(h)  # (B, T, D) -> (B, T, V)
 
     def hidden(self, ids, cache=None, positions=None, mask=None):
-        """The residual stream after the last block and norm, (B, T, D); arguments as in __call__."""
-        c = self.config
-        ids = (
-            ids.data
-            if isinstance(ids, Tensor)
-            else np.asarray(ids)
-            if isinstance(ids, list)
-            else ids
-        )
+        """The residual stream after the last block and norm, (B, T, D); arguments of __call__."""
+        if isinstance(ids, Tensor):
+            ids = ids.data
+        elif isinstance(ids, list):
+            ids = np.asarray(ids)
         if ids.ndim != 2:
             raise ShapeError(
-                f"GPT: ids of shape {ids.shape}, needs (B, T): one sequence is a batch of one, ids[None]"
+                f"GPT: ids of shape {ids.shape}, needs (B, T): "
+                "one sequence is a batch of one, ids[None]"
             )
         if positions is None:
-            past = cache.length if cache is not None else 0
-            positions = np.arange(past, past + ids.shape[1], like=ids)
-            if past + ids.shape[1] > c.context:
-                raise ShapeError(
-                    f"GPT: {past + ids.shape[1]} tokens do not fit the context of {c.context}: shorten the input"
-                )
-        return self.transform(self.place(self.tokens(ids), positions), positions, cache, mask)
+            positions = self._next_positions(ids, cache)  # (T,)
+        x = self.tokens(ids)  # (B, T) -> (B, T, D)
+        x = self.add_positions(x, positions)
+        return self.transform(x, positions, cache, mask)
+
+    def _next_positions(self, ids, cache):
+        """Positions that continue from the cache, (T,)."""
+        past = cached_length(cache)
+        total = past + ids.shape[1]
+        if total > self.config.context:
+            raise ShapeError(
+                f"GPT: {total} tokens do not fit the context of {self.config.context}: "
+                "shorten the input"
+            )
+        return np.arange(past, total, like=ids)
+
+    def add_positions(self, x, positions):
+        """The input of the first block, from the vectors of tokens or from learned ones (soft
+        prompts).
+
+        x          (B, T, D) Tensor;  positions (T,) or (B, T) integers
+        returns    (B, T, D): scaled, with positions, normed, dropped out, as configured
+        """
+        c = self.config
+        if c.embedding_scale != 1:
+            x = x * c.embedding_scale
+        # Only learned and sinusoidal positions are vectors; rotary ones turn queries and keys, and
+        # the others are biases of the scores.
+        if self.positions is not None:
+            x = self.positions(x, positions)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        return dropout(x, c.dropout if self.training else 0.0, self.rng)
 
     def transform(self, x, positions, cache=None, mask=None):
         """The blocks and the last norm.
 
-        x          (B, T, D) Tensor, of place()
-        positions  (T,) or (B, T) integers, as place() was given;  cache, mask as in __call__
+        x          (B, T, D) Tensor, from add_positions()
+        positions  (T,) or (B, T) integers, as for add_positions();  cache, mask as in __call__
         returns    (B, T, D)
         """
-        c, T, past = self.config, x.shape[1], cache.length if cache is not None else 0
-        # Distances, for windows and biases, are those between columns: padding and packing do not
-        # change them.
-        queries, keys = (np.arange(start, past + T, like=x.data) for start in (past, 0))
-        masks = {
-            kind: mask if kind == "full" else narrowed(mask, queries, keys, c.window)
-            for kind in c.attention
-        }
-        bias = (
-            None if self.position_bias is None else self.position_bias(queries, keys)
-        )  # (1|H, T, S)
-        if isinstance(
-            self.position_bias, FireBias
-        ):  # the one bias that also asks how far a query is from its start
-            bias = self.position_bias(queries, keys, positions)  # (H, T, S), (B, H, T, S)
-        rotations = self.rotations(positions, x.dtype)
-        real = real_tokens(mask, *x.shape[:2]) if "experts" in c.feed_forward else None
+        c, (B, T, _) = self.config, x.shape
+        past = cached_length(cache)
+        # Windows and biases measure the distance between columns, not between positions: padding
+        # and packing do not change it. S = past + T.
+        queries = np.arange(past, past + T, like=x.data)  # (T,)
+        keys = np.arange(past + T, like=x.data)  # (S,)
+        masks = {"full": mask}
+        if "window" in c.attention:
+            masks["window"] = narrowed(mask, queries, keys, c.window)
+        bias = self._score_bias(queries, keys, positions)  # (1|H, T, S) or None
+        rotations = self.rotations(positions, x.dtype)  # L times (cos, sin) or None
+        real = real_tokens(mask, B, T) if "experts" in c.feed_forward else None  # (B, T) or None
         for layer, block in enumerate(self.blocks):
-            if real is not None and c.layer("feed_forward", layer) == "experts":
-                options = {"real": real}
-            else:
-                options = {}
+            experts = c.layer("feed_forward", layer) == "experts"
+            options = {"real": real} if experts and real is not None else {}
             x = block(
                 x,
                 rotation=rotations[layer],
@@ -203,63 +151,147 @@ class GPT(Module):
             return x
         return self.norm(x)
 
-    def place(self, x, positions):
-        """What the first block reads, from vectors in place of tokens: rows of the table, or learnt
-        ones (soft prompts).
+    def logits(self, x):
+        """The output layer: (B, T, D) -> (B, T, V)."""
+        if self.head is None:
+            x = unembedding(x, self.tokens.weight)  # x E^T, with E (V, D) the embedding table
+        else:
+            x = linear(x, self.head)
+        cap = self.config.logit_cap
+        if cap is None:
+            return x
+        return tanh(x / cap) * cap  # within (-cap, cap): Gemma 2
 
-        x          (B, T, D) Tensor;  positions (T,) or (B, T) integers
-        returns    (B, T, D): scaled, with positions, normed, dropped out, as the configuration says
-        """
-        c = self.config
-        if c.embedding_scale != 1:
-            x = x * c.embedding_scale
-        if self.positions is not None:
-            x = self.positions(x, positions)
-        if self.embedding_norm is not None:
-            x = self.embedding_norm(x)
-        return dropout(x, c.dropout if self.training else 0.0, self.rng)
+    def _score_bias(self, queries, keys, positions):
+        """The bias of all layers' scores: (1|H, T, S), with FIRE also (B, H, T, S); or None."""
+        if self.position_bias is None:
+            return None
+        # FIRE divides a distance by how far the query is from the start of its own text, which
+        # with padding is its position and not its column.
+        if isinstance(self.position_bias, FireBias):
+            return self.position_bias(queries, keys, positions)
+        return self.position_bias(queries, keys)
 
     def rotation(self, positions, dtype):
         """Cosines and sines that turn queries and keys at these positions, or None without RoPE.
 
         Each is (T, K/2) or (B, 1, T, K/2). Where only the first R/2 pairs of a head turn (GPT-NeoX;
-        Black et al. 2022), the angle of the others is 0: whatever turns a head then knows about it.
+        Black et al. 2022), the angle of the others is 0, so that no caller has to treat them apart.
         """
         c = self.config
         if c.positions != "rope":
             return None
-        R, rest = c.turned_width, (c.key_width - c.turned_width) // 2
+        R = c.turned_width
         if c.rope_scaling is None:
             angles = rotary_angles(positions, R, c.rope_base, dtype)
         else:
-            settings = {name: value for name, value in c.rope_scaling.items() if name != "name"}
-            name = c.rope_scaling["name"]
+            settings = dict(c.rope_scaling)
+            name = settings.pop("name")
             angles = scaled_rotary_angles(positions, R, name, c.rope_base, dtype, **settings)
-        if rest:
-            return with_resting_pairs(*angles, rest)
-        return angles
+        if R == c.key_width:
+            return angles
+        return with_resting_pairs(*angles, (c.key_width - R) // 2)
 
     def rotations(self, positions, dtype):
         """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023,
         SmolLM 3).
         """
-        c, turned = self.config, self.rotation(positions, dtype)
-        return [turned if c.layer("rotation", i) == "rope" else None for i in range(c.n_layer)]
-
-    def logits(self, x):
-        """The output layer: (B, T, D) -> (B, T, V)."""
-        x = unembedding(x, self.tokens.weight) if self.head is None else linear(x, self.head)
-        cap = self.config.logit_cap
-        # Gemma 2
-        if cap is None:
-            return x
-        return tanh(x / cap) * cap
+        by_word = {"rope": self.rotation(positions, dtype), "none": None}
+        return [by_word[self.config.layer("rotation", i)] for i in range(self.config.n_layer)]
 
     def to(self, device):
         """Move parameters and the dropout stream to a device. Returns the model."""
-        backend.backend(device)
+        backend.backend(device)  # raises before anything has moved
         self.rng.device = device
         return super().to(device)
+
+
+def make_positions(config, rng, dtype):
+    """The two places where positions enter.
+
+    returns  (what is added to the embeddings or None, what is added to the scores or None)
+    """
+    c = config
+    if c.positions == "learned":
+        return nn.LearnedPositions(c.context, c.d_model, rng, dtype=dtype), None
+    if c.positions == "sinusoidal":
+        return SinusoidalPositions(c.d_model), None
+    if c.positions == "alibi_in_root":
+        # The book's form, eq. 2.83: the bias stands beside q k^T, and 1/sqrt(K) multiplies both.
+        slopes = alibi_slopes(c.n_head) * c.key_width**-0.5
+        return None, AlibiBias(c.n_head, slopes=slopes, dtype=dtype)
+    if c.positions in POSITION_BIASES:
+        return None, POSITION_BIASES[c.positions](c.n_head, rng, dtype=dtype)
+    return None, None
+
+
+def make_block(config, rng, dtype, layer=0):
+    """Block `layer` of a configuration, freshly initialized; with rng None its matrices are only
+    placeholders.
+    """
+    c = config
+    # The stream is a sum of 2 L branches; with this spread at each of their outputs, its variance
+    # does not grow with depth (GPT-2).
+    out_std = nn.INIT_STD / (2 * c.n_layer) ** 0.5
+    attention = make_attention(c, rng, layer, out_std, dtype)
+    hidden = make_feed_forward(c, rng, layer, out_std, dtype)
+    if c.norm_placement in ("parallel", "parallel_pair"):
+        norms = [make_norm(c, dtype) for _ in range(NORMS_PER_BLOCK[c.norm_placement])]
+        return nn.ParallelBlock(attention, hidden, norms, rng, c.dropout)
+    if c.norm_placement == "sandwich":
+        norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]  # (inner, outer)
+        return nn.Block(attention, hidden, norms, nn.sandwich_norm, rng, c.dropout)
+    norms = [make_norm(c, dtype) for _ in range(2)]
+    return nn.Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
+
+
+def make_attention(config, rng, layer, out_std, dtype):
+    """The self-attention of a layer."""
+    c = config
+    scale = c.attention_scale  # None: 1/sqrt(K)
+    if c.scale_by_layer:
+        scale = (scale or c.key_width**-0.5) / (layer + 1)
+    return nn.SelfAttention(
+        c.d_model,
+        c.n_head,
+        rng,
+        c.n_kv_head,
+        width=c.head_width,
+        bias=c.has_bias("qkv"),
+        out_bias=c.bias,
+        scale=scale,
+        cap=c.attention_cap,
+        out_std=out_std,
+        dropout=c.dropout,
+        dtype=dtype,
+        qk_norm=c.qk_norm,
+        qk_eps=c.norm_eps or 1e-6,
+    )
+
+
+def make_feed_forward(config, rng, layer, out_std, dtype):
+    """The feed-forward of a layer, or its experts."""
+    c = config
+    parts = c.d_model, c.hidden_width, rng, c.activation, c.has_bias("mlp"), out_std, dtype
+    if c.layer("feed_forward", layer) == "experts":
+        return MixtureOfExperts(*parts, experts=c.experts, k=c.experts_per_token, gates=c.gates)
+    return nn.feed_forward(c.activation)(*parts)
+
+
+def make_norm(config, dtype):
+    """One normalization of a configuration."""
+    c = config
+    options = {"bias": c.has_bias("norm"), "dtype": dtype}
+    if c.norm_eps is not None:
+        options["eps"] = c.norm_eps
+    return NORMS[c.norm](c.d_model, **options)
+
+
+def cached_length(cache):
+    """Tokens in a cache; 0 without one."""
+    if cache is None:
+        return 0
+    return cache.length
 
 
 def with_resting_pairs(cos, sin, rest):
@@ -269,7 +301,7 @@ def with_resting_pairs(cos, sin, rest):
 
 
 def real_tokens(mask, B, T):
-    """Which of the last T columns are tokens: those that some query of their row sees.
+    """Which of the last T columns are tokens: those visible to some query of their row.
 
     mask     bool that broadcasts to (B, H, T, S), or None
     returns  (B, T) bool; None where all are
@@ -277,7 +309,7 @@ def real_tokens(mask, B, T):
     mask = bool_mask(mask, "GPT")
     if mask is None:
         return None
-    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+    mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)  # (B|1, H|1, T|1, S)
     seen = mask.any(axis=(1, 2))[:, -T:]  # (B|1, T|1)
     if seen.all():
         return None
@@ -285,16 +317,17 @@ def real_tokens(mask, B, T):
 
 
 def narrowed(mask, queries, keys, window):
-    """A mask and a sliding window   (book section 2.3.2; Mistral, and GPT-3's banded layers)
+    """A mask narrowed to a sliding window   (book section 2.3.2; Mistral, GPT-3's banded layers).
 
     mask     bool that broadcasts to (B, H, T, S), or None
     queries, keys  (T,) and (S,) integers: columns of the sequence
-    window   tokens a query sees, itself among them
+    window   tokens visible to a query, itself among them
     returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
     """
     mask = bool_mask(mask, "GPT", shape=(*np.shape(mask)[:-2], len(queries), len(keys)))
     if len(keys) <= window:
         return mask
+    # The causal mask comes later; it hides what is ahead, where i - j is negative.
     near = queries[:, None] - keys[None, :] < window  # (T, S)
     if mask is None:
         return near

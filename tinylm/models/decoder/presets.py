@@ -24,24 +24,21 @@ GPT3 = dict(vocab_size=50257, context=2048, attention=("full", "window"), window
 
 
 def _sizes(n_layer, d_model, n_head, n_kv_head=None, d_hidden=None, **others):
-    return (
-        dict(
-            n_layer=n_layer, d_model=d_model, n_head=n_head, n_kv_head=n_kv_head, d_hidden=d_hidden
-        )
-        | others
-    )
+    """A row's columns L, D, H, G, F as fields, and others by name."""
+    sizes = dict(n_layer=n_layer, d_model=d_model, n_head=n_head)
+    return sizes | dict(n_kv_head=n_kv_head, d_hidden=d_hidden) | others
 
 
 def _gemma2(*sizes, **others):
-    capped = dict(
+    special = dict(
         norm_placement="sandwich",
         attention=("window", "full"),
         window=4096,
         attention_cap=50.0,
         logit_cap=30.0,
     )
-    made = GEMMA | capped | _sizes(*sizes) | others
-    return made | dict(embedding_scale=made["d_model"] ** 0.5)
+    fields = GEMMA | special | _sizes(*sizes) | others
+    return fields | dict(embedding_scale=fields["d_model"] ** 0.5)  # sqrt(D), as all Gemmas
 
 
 # fmt: off
@@ -61,7 +58,7 @@ STARCODER2 = dict(vocab_size=49152, context=16384, positions="rope", rope_base=9
 MPT = dict(vocab_size=50432, context=2048, activation="gelu", positions="alibi", bias=False)
 
 #                                                      L     D      H    G      F
-FAMILIES = {
+DECODERS = {
     "gpt1": dict(vocab_size=40478, context=512, norm_placement="post"),
     "gpt2": dict(vocab_size=50257),
     "gpt2-medium": dict(vocab_size=50257) | _sizes(   24,  1024,   16),
@@ -135,43 +132,47 @@ NOTES = {
 def preset(name, **changes):
     """The configuration of a published model.
 
-    name      of FAMILIES, such as "llama3-8b"
+    name      of DECODERS, such as "llama3-8b"
     changes   fields of GPTConfig to set otherwise
     raises    ConfigError naming the near ones
     """
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=4, cutoff=0.4)
-        raise ConfigError(
-            f"no model {name!r}: "
-            + (f"did you mean {' or '.join(near)}?" if near else "`tinylm models` lists them")
-        )
-    return GPTConfig(**FAMILIES[name] | changes)
+    if name not in DECODERS:
+        near = difflib.get_close_matches(name, DECODERS, n=4, cutoff=0.4)
+        hint = "`tinylm models` lists them"
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
+        raise ConfigError(f"no model {name!r}: {hint}")
+    return GPTConfig(**DECODERS[name] | changes)
 
 
 def tiny(name, **changes):
-    """A model of the same parts in sizes for tests: the same words, two heads for each key-value
-    head at most.
+    """A model of the same parts in sizes for tests: the same words, with two heads for each
+    key-value head at most.
 
-    name     of FAMILIES
+    name     of DECODERS
     returns  GPTConfig of about 10^4 parameters
     """
     c = preset(name)
-    grouped = None if c.kv_heads == c.n_head else 1 if c.kv_heads == 1 else 2
-    layers = max(2, len(c.attention), len(c.feed_forward), len(c.rotation))
+    grouped = None  # G = H = 4
+    if c.kv_heads < c.n_head:
+        grouped = min(c.kv_heads, 2)
     sizes = dict(
         vocab_size=31,
         context=16,
-        n_layer=layers,
+        # As many layers as the longest pattern, so that every word of it is used.
+        n_layer=max(2, len(c.attention), len(c.feed_forward), len(c.rotation)),
         n_head=4,
         n_kv_head=grouped,
         d_model=16,
         d_hidden=24,
-        head_width=c.head_width and 6,
-        rotary_width=c.rotary_width and 2,
-        window=c.window and 3,
         experts=min(c.experts, 4),
-        embedding_scale=1.0 if c.embedding_scale == 1 else 4.0,
-    )  # sqrt(D)
+    )
+    # Fields that the family leaves unset stay so.
+    for field, size in dict(head_width=6, rotary_width=2, window=3).items():
+        if getattr(c, field):
+            sizes[field] = size
+    if c.embedding_scale != 1:
+        sizes["embedding_scale"] = 4.0  # sqrt(D)
     return dataclasses.replace(c, **sizes | changes)
 
 

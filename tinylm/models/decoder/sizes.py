@@ -28,43 +28,40 @@ def count_parameters(config):
     config   GPTConfig
     returns  int: embeddings + blocks + last norm
     """
-    blocks = sum(count_block(config, layer) for layer in range(config.n_layer))
-    return (
-        count_embeddings(config) + blocks + (config.norm_placement != "post") * count_norm(config)
-    )
+    total = count_embeddings(config)
+    total += sum(count_block(config, layer) for layer in range(config.n_layer))
+    if config.norm_placement != "post":  # a post-norm block ends in a norm already
+        total += count_norm(config)
+    return total
 
 
 def count_active(config):
     """How many of them one token is multiplied with: of the experts, only those it is sent to."""
     c = config
-    idle = (c.experts - c.experts_per_token) * count_feed_forward(c)
-    return count_parameters(c) - sum(
-        idle for layer in range(c.n_layer) if c.layer("feed_forward", layer) == "experts"
-    )
+    idle = (c.experts - c.experts_per_token) * count_feed_forward(c)  # in each layer of experts
+    layers = sum(c.layer("feed_forward", layer) == "experts" for layer in range(c.n_layer))
+    return count_parameters(c) - layers * idle
 
 
 def count_embeddings(config):
-    """Token table, output weights if they are not the same, and positions: V D (2 V D if not tied)
-    + context D.
-    """
+    """Token table, output weights and positions: V D (2 V D if not tied) + context D."""
     c = config
+    total = c.vocab_size * c.d_model
+    if not c.tied:
+        total *= 2
     if c.positions == "learned":
-        positions = c.context * c.d_model
-    else:
-        positions = _BIAS.get(c.positions, lambda H: 0)(c.n_head)
-    return (
-        c.d_model * c.vocab_size * (1 if c.tied else 2)
-        + positions
-        + c.embedding_norm * count_norm(c)
-    )
+        total += c.context * c.d_model
+    elif c.positions in _BIAS:
+        total += _BIAS[c.positions](c.n_head)
+    if c.embedding_norm:
+        total += count_norm(c)
+    return total
 
 
 def count_norm(config):
     """One normalization: D gains, and D biases if it has them; RMS norms have none."""
-    bias = config.norm == "layer" and (
-        config.bias if config.norm_bias is None else config.norm_bias
-    )
-    return config.d_model * (1 + bias)
+    biases = config.norm == "layer" and config.has_bias("norm")
+    return config.d_model * (1 + biases)
 
 
 def count_attention(config):
@@ -72,18 +69,18 @@ def count_attention(config):
     keys: 2 K or (H + G) K.
     """
     c = config
-    qkv, heads = (c.n_head + 2 * c.kv_heads) * c.key_width, c.n_head * c.key_width
-    qkv_bias = c.bias if c.qkv_bias is None else c.qkv_bias
+    heads = c.n_head * c.key_width  # H K
+    qkv = heads + 2 * c.kv_heads * c.key_width  # (H + 2 G) K
     gains = {None: 0, "head": 2, "width": c.n_head + c.kv_heads}[c.qk_norm] * c.key_width
-    return c.d_model * (qkv + heads) + qkv_bias * qkv + c.bias * c.d_model + gains
+    biases = c.has_bias("qkv") * qkv + c.bias * c.d_model
+    return c.d_model * (qkv + heads) + biases + gains
 
 
 def count_feed_forward(config):
     """One feed-forward, or one expert: 2 D F, 3 D F if gated, and biases."""
     c, D, F = config, config.d_model, config.hidden_width
-    gated = c.activation in GATES
-    bias = c.bias if c.mlp_bias is None else c.mlp_bias
-    return (3 if gated else 2) * D * F + bias * ((2 if gated else 1) * F + D)
+    inner = 2 if c.activation in GATES else 1  # maps D -> F: a gated one has two
+    return (inner + 1) * D * F + c.has_bias("mlp") * (inner * F + D)
 
 
 def count_block(config, layer=0):
@@ -91,17 +88,17 @@ def count_block(config, layer=0):
     c = config
     forward = count_feed_forward(c)
     if c.layer("feed_forward", layer) == "experts":
-        forward = c.d_model * c.experts + c.experts * forward
+        forward = c.d_model * c.experts + c.experts * forward  # the router is a (D, experts) map
     return count_attention(c) + forward + NORMS_PER_BLOCK[c.norm_placement] * count_norm(c)
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A row of Table 2.2 as the book prints it: billions of parameters, depth, width, query and
-    key-value heads.
+    """A row of Table 2.2 as the book prints it.
 
-    preset   its name in presets.py, None where there is none
-    note     what is wrong in the row, or why it is not counted
+    billions  of parameters, rounded;  the sizes after it are L, D, H and G
+    preset    its name in presets.py, None where there is none
+    note      what is wrong in the row, or why it is not counted
     """
 
     model: str
@@ -114,6 +111,8 @@ class Printed:
     note: str = ""
 
 
+_MISPRINT = "a misprint for 27B: depth, width and heads give 27.23B"
+_UNCOUNTED = "experts and latent attention follow another formula"
 _GROUPED = "the real model groups its heads: with the printed number the total would be {:.2f}B"
 
 # fmt: off
@@ -129,11 +128,11 @@ TABLE_2_2 = (
     Printed("LLaMA3/3.1", 405, 126, 16384, 128, 8, "llama3.1-405b"),
     Printed("Gemma2", 2, 26, 2304, 8, 4, "gemma2-2b"),
     Printed("Gemma2", 9, 42, 3584, 16, 8, "gemma2-9b"),
-    Printed("Gemma2", 37, 46, 4608, 32, 16, "gemma2-27b", "a misprint for 27B: depth, width and heads give 27.23B"),
+    Printed("Gemma2", 37, 46, 4608, 32, 16, "gemma2-27b", _MISPRINT),
     Printed("Qwen2.5", 0.5, 24, 896, 14, 2, "qwen2.5-0.5b"),
     Printed("Qwen2.5", 7, 28, 3584, 28, 4, "qwen2.5-7b"),
     Printed("Qwen2.5", 72, 80, 8192, 64, 8, "qwen2.5-72b"),
-    Printed("DeepSeek-V3", 671, 61, 7168, 128, 128, None, "experts and latent attention follow another formula"),
+    Printed("DeepSeek-V3", 671, 61, 7168, 128, 128, None, _UNCOUNTED),
     Printed("Falcon", 7, 32, 4544, 71, 71, "falcon-7b", _GROUPED.format(8.22)),
     Printed("Falcon", 40, 60, 8192, 128, 128, "falcon-40b", _GROUPED.format(48.90)),
     Printed("Falcon", 180, 80, 14848, 232, 232, "falcon-180b", _GROUPED.format(212.64)),

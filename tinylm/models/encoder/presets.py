@@ -92,7 +92,7 @@ XLNETS = {
     "xlnet-base": {},
     "xlnet-large": _sizes(                                   24, 1024,   16),
 }
-FAMILIES = {**ENCODERS, **SEQ2SEQS, **XLNETS}
+ENCODER_FAMILIES = {**ENCODERS, **SEQ2SEQS, **XLNETS}
 
 # The generators that discriminators were trained with.
 ELECTRA_PAIRS = {"electra-base": "electra-base-generator", "electra-large": "electra-large-generator"}
@@ -121,16 +121,20 @@ NOTES = {
 def preset(name, **changes):
     """The configuration of a published model: EncoderConfig, Seq2SeqConfig or XLNetConfig.
 
-    name      of FAMILIES, such as "roberta-base"
+    name      of ENCODER_FAMILIES, such as "roberta-base"
     changes   fields of the configuration to set otherwise
     raises    ConfigError naming the near ones
     """
-    if name not in FAMILIES:
-        near = difflib.get_close_matches(name, FAMILIES, n=4, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(FAMILIES)}"
+    if name not in ENCODER_FAMILIES:
+        near = difflib.get_close_matches(name, ENCODER_FAMILIES, n=4, cutoff=0.4)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"there are {', '.join(ENCODER_FAMILIES)}"
+        )
         raise ConfigError(f"no model {name!r}: {hint}")
     kind = EncoderConfig if name in ENCODERS else Seq2SeqConfig if name in SEQ2SEQS else XLNetConfig
-    return kind(**FAMILIES[name] | changes)
+    return kind(**ENCODER_FAMILIES[name] | changes)
 
 
 def build(config, seed=0, **options):
