@@ -44,6 +44,7 @@ def test_a_section_holds_its_subsections_and_not_its_namesakes(table):
 
 def test_an_id_finds_its_row_alone_in_any_case(table):
     assert ids(book.find(table, "x-2")) == ["X-2"]
+    assert ids(book.find(table, "X-4 x-1")) == ["X-1", "X-4"]  # several ids: those rows
 
 
 def test_words_must_all_occur_and_a_concept_in_order_comes_first(table):

@@ -63,22 +63,21 @@ def section_number(row):
 
 
 def find(table, query):
-    """The rows that a reader means: by id, by section (2.1 holds 2.1.1), else by words.
+    """The rows that a reader means: by ids, by section (2.1 holds 2.1.1), else by words.
 
     table    list of Row
-    query    "C2a-C06", "2.1.1", or words that all occur in id, section, concept, symbol, test or
+    query    "C2a-C06", "C2a-C06 C1-009", "2.1.1", or words that all occur in id, section, concept, symbol, test or
              script
     returns  list of Row, rows whose concept has the words before rows that have them elsewhere
     """
-    asked = query.strip().lower()
-    by_id = [row for row in table if row.id.lower() == asked]
-    if by_id:
-        return by_id
-    if asked and asked[0].isdigit():
-        return [
-            row for row in table if f"{section_number(row)}.".startswith(asked.rstrip(".") + ".")
-        ]
-    words = asked.split()
+    query = query.strip().lower()
+    words = query.split()
+    ids = {row.id.lower() for row in table}
+    if words and ids.issuperset(words):
+        return [row for row in table if row.id.lower() in words]
+    if query and query[0].isdigit():
+        section = query.rstrip(".") + "."
+        return [row for row in table if f"{section_number(row)}.".startswith(section)]
     hits = [
         row for row in table if all(word in " ".join(vars(row).values()).lower() for word in words)
     ]

@@ -1,21 +1,23 @@
 """`tinylm book`: from a section, a word or an id of the book to the code, the test and the script.
 
 `tinylm book` counts the concepts of every section; `tinylm book --check` resolves every row of the
-index.
+index; `tinylm book --mutate C2a-C06` breaks the code of a row in small ways and lists the errors
+that the row's own tests do not notice.
 """
 
 import os
 import shutil
 import textwrap
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 from tinylm import book
-from tinylm.book import check
+from tinylm.book import audit, check
 from tinylm.cli import VERBS
 from tinylm.cli.options import parse
 from tinylm.errors import DataError
-from tinylm.settings import setting
+from tinylm.settings import at_least, setting
 
 
 @dataclass
@@ -25,6 +27,15 @@ class BookConfig:
     check: bool = setting(
         False,
         "resolve every row: symbols import, tests and scripts are there; exit 1 if one is not",
+    )
+    mutate: bool = setting(
+        False,
+        "run the rows' own tests on programs with one small error each; exit 1 if one passes",
+    )
+    per_row: int = setting(6, "how many errors of a row are tried (--mutate)", at_least(1))
+    seed: int = setting(0, "which errors are drawn (--mutate)", at_least(0))
+    jobs: int = setting(
+        1, "how many copies of the program are tested side by side (--mutate)", at_least(1)
     )
 
 
@@ -46,6 +57,8 @@ def main(argv):
         )
     if config.check:
         return _check(found)
+    if config.mutate:
+        return _mutate(found, config)
     print("\n\n".join(describe(row) for row in found) if words else overview(table))
     return 0
 
@@ -102,5 +115,34 @@ def _check(table):
         note = "; tests and scripts not looked for: run this in a checkout of the repository"
     print(f"{len(table)} rows, {len(wrong)} wrong{note}")
     if wrong:
+        return 1
+    return 0
+
+
+def _mutate(table, config):
+    """Audit rows, one line for each and one for each survivor."""
+    root = check.repository()
+    if root is None:
+        raise DataError("--mutate runs the tests: run this in a checkout of the repository")
+    started = time.time()
+    done = 0
+
+    def show(verdict):
+        nonlocal done
+        done += 1
+        if verdict.trouble:
+            outcome = verdict.trouble
+        else:
+            tried = verdict.killed + len(verdict.survivors)
+            outcome = f"{verdict.killed} of {tried} noticed"
+        elapsed = time.time() - started
+        print(f"{verdict.row.id}: {outcome}   ({done}/{len(table)} rows, {elapsed:.0f} s)")
+        for mutant in verdict.survivors:
+            print(f"  survives  {_short(mutant.path)}:{mutant.line}")
+            print(f"            {mutant.before[:90]}  ->  {mutant.after[:90]}", flush=True)
+
+    verdicts = audit.audit(table, root, config.per_row, config.seed, config.jobs, report=show)
+    print(audit.summary(verdicts))
+    if any(verdict.survivors for verdict in verdicts):
         return 1
     return 0
