@@ -35,6 +35,8 @@ MAPS = {
     ("MambaBlock", "kernel"),
     ("LoRA", "a"),
     ("LoRA", "b"),
+    ("PackedLoRA", "a"),
+    ("PackedLoRA", "b"),
     ("Reweighted", "weight"),
     ("SkipGram", "outputs"),
     ("CBOW", "outputs"),

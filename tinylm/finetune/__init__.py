@@ -1,6 +1,6 @@
 """Adapting a pretrained model to a task   (book sections 1.4, 2.1.3, 3.3).
 
-A task is an objective that also answers: `make_batch(examples, rng)`, `loss(model, batch)`,
+A task is an objective with answers: `make_batch(examples, rng)`, `loss(model, batch)`,
 `predict(model, batch)`, `measure(answers, examples)`. Read fitting.py first, then freezing.py and
 inputs.py.
 
@@ -10,8 +10,8 @@ inputs.py.
 
 The rooms:
 
-    tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks said as
-               text
+    tasks      heads on an encoder or decoder: classes, tags, spans; grafted encoders; tasks written
+               as text
     peft       LoRA, adapters, IA3, prefixes, soft prompts: few parameters are trained
     compress   distillation, pruning, quantization, early exit
     context    a long context distilled into weights, gist tokens or vectors

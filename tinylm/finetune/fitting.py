@@ -1,10 +1,14 @@
-"""Fine-tuning: go on training from where pre-training ended, on the examples of a task   (book eqs.
+"""Fine-tuning: training continues from pretrained weights, on the examples of a task   (book eqs.
 1.21, 1.22, 2.15).
+
+    theta* = argmin over theta of  sum over examples (x, y) of Loss(model_theta(x), y),
+             started at the pretrained theta; frozen parameters stay there
 
 The trainer is the one of pre-training. What differs: examples are a list that is read in a new
 order every epoch, only parameters that are not frozen are updated, and the learning rate warms up
 and falls to zero in a straight line, as BERT's fine-tuning does (Devlin et al. 2019, appendix A.3).
-Read next: tasks/heads.py for tasks on an encoder, instruct/instructions.py for tasks said in words.
+Read next: tasks/heads.py for tasks on an encoder, instruct/instructions.py for tasks given as
+instructions.
 """
 
 import math
@@ -26,35 +30,38 @@ from tinylm.train.trainer import Trainer
 class Shuffled:
     """Batches of a list of examples; every epoch reads each example once, in an order of its own.
 
-    A pure function of the step, as the trainer wants it: batch(step, start, stop) are examples
+    A pure function of the step, as the trainer needs it: batch(step, start, stop) are examples
     start .. stop-1 of its batch. The last batch of an epoch is filled up from the epoch's
     beginning.
+
+    examples    list, not empty
+    batch_size  at most len(examples) of it are used
+    seed        of the orders
     """
 
     def __init__(self, examples, batch_size, seed=0):
         if not len(examples):
             raise ConfigError("fit: there are no examples to learn from")
-        self.examples, self.batch_size, self.seed = examples, min(batch_size, len(examples)), seed
+        self.examples = examples
+        self.batch_size = min(batch_size, len(examples))
+        self.seed = seed
         self.per_epoch = math.ceil(len(examples) / self.batch_size)
-        self._order = None, None  # (epoch, its permutation): made once an epoch
+        self._order = (None, None)  # (epoch, its permutation): drawn once an epoch
 
     def order(self, epoch):
         """The order in which an epoch reads the examples, (n,) integers."""
         if self._order[0] != epoch:
-            self._order = (
-                epoch,
-                Random(self.seed, "examples", epoch).permutation(len(self.examples)),
-            )
+            rng = Random(self.seed, "examples", epoch)
+            self._order = (epoch, rng.permutation(len(self.examples)))
         return self._order[1]
 
     def batch(self, step, start, stop):
         """Examples start .. stop-1 of the batch of a step: a list."""
-        epoch, place = divmod(step, self.per_epoch)
+        epoch, batch_of_epoch = divmod(step, self.per_epoch)
         order = self.order(epoch)
-        return [
-            self.examples[order[(place * self.batch_size + i) % len(order)]]
-            for i in range(start, stop)
-        ]
+        first = batch_of_epoch * self.batch_size
+        # modulo n: what the last batch lacks comes from the beginning of the same order
+        return [self.examples[order[(first + i) % len(order)]] for i in range(start, stop)]
 
 
 def fit(
@@ -78,7 +85,7 @@ def fit(
 
     task           make_batch(examples, rng) -> Batch, loss(model, batch) -> (Tensor, {"tokens",
                    "loss"})
-    examples       list of what the task takes
+    examples       list, of the form that task.make_batch takes
     steps          updates; epochs * batches per epoch if None
     learning_rate  the highest: reached after the share `warmup` of the steps (a tenth, where that
                    would be all of them), then falling to 0 in a straight line
@@ -87,12 +94,12 @@ def fit(
     micro_batch    examples differentiated at a time; 0: all
     after_epoch    called as after_epoch(epochs done, step losses so far), model in evaluation mode;
                    True ends the training
-    after_step     called as after_step(Step, seconds it took), to show how far it is
+    after_step     called as after_step(Step, seconds it took), to show progress
     comm           communicator, for workers that train together
     returns        (steps,) array: the mean loss of every step, before its update; the model is then
                    in evaluation mode
     raises         ConfigError if there are no examples or everything is frozen; KeyboardInterrupt
-                   on Ctrl-C, Terminated on SIGTERM or SIGHUP, when the step in work is done
+                   on Ctrl-C, Terminated on SIGTERM or SIGHUP, after the current step
     """
     parameters = trainable(model)
     if not parameters:
@@ -103,21 +110,25 @@ def fit(
     if steps is None:
         steps = round(epochs * batches.per_epoch)
     rising = warm_up_steps(round(warmup * steps), steps)
+
+    def rate(step):
+        # 0 -> learning_rate over the first `rising` steps, then straight down to 0 at `steps`
+        return learning_rate * linear(step, steps, rising)
+
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
-    trainer = Trainer(
-        model,
-        task,
-        optimizer,
-        batches.batch,
-        batches.batch_size,
-        lambda step: learning_rate * linear(step, steps, rising),
-        clip,
-        micro_batch,
-        seed,
-        comm,
-    )
-    losses = []
-    model.eval()  # also when there are no steps; the trainer switches it as it needs
+    shape = (batches.batch, batches.batch_size)
+    trainer = Trainer(model, task, optimizer, *shape, rate, clip, micro_batch, seed, comm)
+    return run_epochs(trainer, steps, batches.per_epoch, after_epoch, after_step)
+
+
+def run_epochs(trainer, steps, per_epoch, after_epoch=None, after_step=None):
+    """Advance a trainer to `steps`, with a pause after every epoch; arguments and results of fit().
+
+    trainer    Trainer at step 0
+    per_epoch  steps of an epoch; the last one may be shorter
+    """
+    model, losses = trainer.model, []
+    model.eval()  # also when there are no steps; the trainer switches the mode as it needs
 
     def keep(step, seconds):
         losses.append(step.loss)
@@ -125,32 +136,41 @@ def fit(
             after_step(step, seconds)
 
     while trainer.step < steps:
-        trainer.run(min(steps, trainer.step + batches.per_epoch), keep)
-        # asked in the last step of an epoch, run() did all its steps, but there are more
-        if trainer.stopped_by and trainer.step < steps:
-            if trainer.stopped_by == signal.SIGINT:
-                raise KeyboardInterrupt
-            raise Terminated(trainer.stopped_by)
-        model.eval()
-        if after_epoch is not None and after_epoch(
-            math.ceil(trainer.step / batches.per_epoch), np.array(losses)
-        ):
-            break
+        trainer.run(min(steps, trainer.step + per_epoch), keep)
+        raise_if_interrupted(trainer, steps)
+        model.eval()  # after_epoch measures, so without dropout
+        if after_epoch is not None:
+            epochs_done = math.ceil(trainer.step / per_epoch)
+            if after_epoch(epochs_done, np.array(losses)):
+                break
     return np.array(losses)
 
 
+def raise_if_interrupted(trainer, steps):
+    """Raise what a signal stands for, if one came and steps are left.
+
+    A signal in the last step of an epoch does not shorten run(), so stopped_by is what counts; in
+    the very last step it has nothing left to interrupt.
+    """
+    if not trainer.stopped_by or trainer.step >= steps:
+        return
+    if trainer.stopped_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise Terminated(trainer.stopped_by)
+
+
 def answers(model, task, examples, batch_size=64):
-    """What the model says to every example, dropout off: a list, in their order."""
-    said, device = [], model.parameters()[0].device
+    """The model's answer to every example, dropout off: a list, in the order of examples."""
+    found = []
+    device = model.parameters()[0].device
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
-            batch = task.make_batch(
-                examples[start : start + batch_size], Random(0, "answers", start)
-            )
-            said.extend(task.predict(model, batch.to(device)))
-    return said
+            rng = Random(0, "answers", start)
+            batch = task.make_batch(examples[start : start + batch_size], rng)
+            found.extend(task.predict(model, batch.to(device)))
+    return found
 
 
 def evaluate(model, task, examples, batch_size=64):
-    """How good its answers are: what task.measure makes of them, such as {"accuracy": 0.9}."""
+    """Scores of the model's answers by task.measure, such as {"accuracy": 0.9}."""
     return task.measure(answers(model, task, examples, batch_size), examples)

@@ -112,6 +112,7 @@ def load_trained(model, state):
     raises  CheckpointError naming every difference between what the model trains and what is there;
             nothing is changed then
     """
+    state = model.renamed(state)
     settings = _settings(model)
     mine = {**trainable(model), **settings}
     if set(mine) - set(state) and set(mine) - set(state) <= set(settings):

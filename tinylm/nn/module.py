@@ -186,6 +186,13 @@ class Module:
             names = ", ".join(differing)
             return f"{names} is another: change the model as it was changed before saving"
 
+    def current_names(self, state, prefix):
+        """A state with this module's arrays, all named `prefix` + something, under today's names.
+
+        Overridden where an older version used other names; by default the state as it is.
+        """
+        return state
+
     def take_settings(self, arrays):
         """Load settings that passed check_settings(); by default there is nothing to do."""
 
@@ -223,12 +230,19 @@ class Module:
             name: np.array(backend.to_cpu(array)) for name, array in self.named_arrays().items()
         }
 
+    def renamed(self, state):
+        """A state of this or an older version under today's names; see current_names()."""
+        for prefix, module in _modules_by_name(self, "", set()):
+            state = module.current_names(state, prefix)
+        return state
+
     def load_state_dict(self, state, strict=True):
         """Overwrite the parameters and settings with arrays by name.
 
         strict   also refuse missing and unknown names
         raises   CheckpointError naming every difference; then nothing has been changed
         """
+        state = self.renamed(state)
         own = self.named_arrays()
         problems = []
         if strict:

@@ -11,7 +11,7 @@ from tinylm.finetune.compress.prune import prune
 from tinylm.finetune.freezing import count_trainable, trainable
 from tinylm.finetune.peft.adapters import houlsby
 from tinylm.finetune.peft.ia3 import ia3
-from tinylm.finetune.peft.lora import LoRA, columns_of, lora
+from tinylm.finetune.peft.lora import LoRA, PackedLoRA, columns_of, lora
 from tinylm.finetune.peft.merging import bake, merge, unmerge
 from tinylm.finetune.peft.quantized_base import QuantizedLinear, quantize_linears
 from tinylm.finetune.tasks.heads import Classifier
@@ -24,6 +24,7 @@ from tinylm.finetune.wrap import (
     unwrap,
 )
 from tinylm.generate import generate
+from tinylm.models.published.formats.safetensors import write_safetensors
 from tinylm.nn import Linear, Module
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.language.causal import CausalLM
@@ -122,12 +123,12 @@ def test_alpha_over_r_scales_the_change():
     base = Linear(3, 5, Random(0), dtype=np.float64)
     one, two = (LoRA(base, r=2, alpha=alpha, rng=Random(1)) for alpha in (2, 6))
     for part in (one, two):
-        part.b[0].data[...] = 1
+        part.b.data[...] = 1
     x = np.ones((1, 3))
     assert np.allclose(
         two.change(x).numpy(), 3 * one.change(x).numpy(), rtol=1e-14
     )  # 6/2 against 2/2
-    assert np.allclose(one.change(x).numpy(), x @ one.a[0].numpy() @ one.b[0].numpy(), rtol=1e-14)
+    assert np.allclose(one.change(x).numpy(), x @ one.a.numpy() @ one.b.numpy(), rtol=1e-14)
 
 
 def test_dropout_acts_on_the_change_alone_and_only_while_training():
@@ -151,6 +152,37 @@ def test_a_task_is_kept_as_its_own_arrays_and_put_on_another_copy_of_the_base(tm
         load_trained(lora(gpt(), "hidden", r=2), trained_state(tuned))
     with pytest.raises(CheckpointError, match="of another shape"):
         load_trained(lora(gpt(), "qkv", r=3), trained_state(tuned))
+
+
+def in_the_old_layout(model, state):
+    """A state as older versions named it: one matrix as one range of columns, a.0 and b.0."""
+    old = dict(state)
+    for prefix, _, _, part in places(model, LoRA):
+        for letter in "ab":
+            old[f"{prefix}.{letter}.0"] = old.pop(f"{prefix}.{letter}")
+        old[f"{prefix}.columns"] = np.array([[0, part.b.shape[1]]])
+    return old
+
+
+def test_files_of_older_versions_load(tmp_path):
+    tuned = learnt(lora(gpt(), "qkv", "hidden", r=2))
+    path = tmp_path / "old.safetensors"
+    write_safetensors(path, in_the_old_layout(tuned, trained_state(tuned)))
+    other = lora(gpt(), "qkv", "hidden", r=2, seed=5)
+    read_trained(other, path)
+    assert np.array_equal(other(IDS).numpy(), tuned(IDS).numpy())
+    whole = lora(gpt(), "qkv", "hidden", r=2, seed=6)
+    whole.load_state_dict(in_the_old_layout(tuned, tuned.state_dict()))
+    assert np.array_equal(whole(IDS).numpy(), tuned(IDS).numpy())
+
+
+def test_packed_over_all_columns_is_the_plain_one():
+    base, x = Linear(3, 5, Random(0), dtype=np.float64), Tensor(np.ones((2, 3)))
+    plain = LoRA(base, 2, 4, Random(1))
+    packed = PackedLoRA(base, [(0, 5)], 2, 4, Random(1))
+    plain.b.data[...] = packed.b[0].data[...] = 1
+    assert np.array_equal(packed(x).numpy(), plain(x).numpy())
+    assert np.array_equal(packed.folded()[0], plain.folded()[0])
 
 
 def test_unwrapping_without_merging_gives_the_base_back():

@@ -13,7 +13,7 @@ from tinylm.backend import Random
 from tinylm.finetune.freezing import freeze
 from tinylm.finetune.peft.adapters import Adapted, Adapter
 from tinylm.finetune.peft.ia3 import ScaledInput, ScaledOutput
-from tinylm.finetune.peft.lora import LoRA
+from tinylm.finetune.peft.lora import LoRA, PackedLoRA
 from tinylm.finetune.peft.prefix import Reparametrized, hidden_prefix, key_value_prefix
 from tinylm.finetune.peft.prompt_encoder import MLP, BidirectionalLSTM, PromptEncoder, transformer
 from tinylm.finetune.peft.quantized_base import QuantizedLinear
@@ -55,7 +55,10 @@ register(
     apply,
     lambda rng: [
         call(moved(LoRA(line(rng), 2, 3, Random(0)), rng), normal(rng, 2, 3)),
-        call(moved(LoRA(line(rng), 1, 3, Random(0), [(0, 1), (2, 3)]), rng), normal(rng, 1, 2, 3)),
+        call(
+            moved(PackedLoRA(line(rng), [(0, 1), (2, 3)], 1, 3, Random(0)), rng),
+            normal(rng, 1, 2, 3),
+        ),
     ],
     covers=(),
     source="Hu et al. 2022",

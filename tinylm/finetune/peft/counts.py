@@ -1,5 +1,5 @@
-"""How many numbers each method trains, by formula: what tests and tables hold the counted
-parameters against.
+"""How many numbers each method trains, by formula: tests and tables compare the counted parameters
+with it.
 
 Read next: the file of each method; scripts/3_prompting/peft_comparison.py.
 """
@@ -19,25 +19,24 @@ def counts(config, r=8, n=8):
     c = config
     L, D, G, K, F = c.n_layer, c.d_model, c.kv_heads, c.key_width, c.hidden_width
     Q = c.n_head * K
-    if (
-        not c.bias
-        or c.norm != "layer"
-        or c.activation in GATES
-        or c.norm_placement != "pre"
-        or c.qk_norm
-    ):
+    pre_norm = c.norm == "layer" and c.norm_placement == "pre" and not c.qk_norm
+    if not c.bias or not pre_norm or c.activation in GATES:
         raise ConfigError(
             "counts: the formulas are those of a GPT with biases, layer norms and a plain feed-forward, pre-norm"
         )
-    norm = 2 * D
+    norm = 2 * D  # gain and bias
+    # qkv (D, Q + 2 G K), out (Q, D), hidden (D, F), out (F, D), each with its bias; two norms
     block = (D + 1) * (Q + 2 * G * K) + (Q + 1) * D + (D + 1) * F + (F + 1) * D + 2 * norm
+    # rank r beside a map of d_in to d_out: A has r d_in numbers, B has r d_out
     every_map = [(D, Q + 2 * G * K), (Q, D), (D, F), (F, D)]
     return {
         "last layer": block + norm,
+        # biases of qkv, out, hidden, out and two norms a layer, and of the norm at the end
         "bitfit": L * (Q + 2 * G * K + D + F + D + 2 * D) + D,
         "norms": (2 * L + 1) * norm,
         "lora q, v": L * r * (D + Q + D + G * K),
         "lora all": L * r * sum(d_in + d_out for d_in, d_out in every_map),
+        # D -> r -> D with biases: 2 D r + r + D; twice a layer, or once
         "adapters, Houlsby": 2 * L * (2 * D * r + r + D),
         "adapters, Pfeiffer": L * (2 * D * r + r + D),
         "ia3": L * (2 * G * K + F),

@@ -1,10 +1,9 @@
-"""Folding what was learnt into the weights, so that using it costs nothing   (Hu et al. 2022,
+"""Folding a learnt change into the weights, so that using it costs nothing   (Hu et al. 2022,
 section 4.1)
 
 Where a method changes a linear map into another linear map, the product can be written into the
 weights: W + s A B, or W with scaled columns. Floating-point addition cannot be undone (W + d - d is
-not W), so the weights as they were are kept beside until they are put back: merged, a wrapper holds
-two copies of its matrix. `bake` forgets the second. Read next: lora.py, ia3.py.
+not W), so a merged wrapper keeps a copy of the original weights for unmerge(). `bake` drops it. Read next: lora.py, ia3.py.
 """
 
 from tinylm.errors import ConfigError
@@ -13,45 +12,51 @@ from tinylm.nn import Linear, Module
 
 
 def is_mergeable(module):
-    """Whether a module stands around a linear map (`base`) and knows which map both are together
-    (`folded`).
-    """
+    """Whether a module wraps a linear map (`base`) and can be folded into one (`folded`)."""
     return isinstance(module, Module) and hasattr(module, "folded")
 
 
 def unsavable(wrapper):
-    """Why a wrapper is not saved or loaded now: merged, its base already holds the change that
-    stands beside.
+    """Why a wrapper cannot be saved or loaded now, or None.
+
+    A merged base already holds the change: saved with A and B beside it, the change would be
+    applied twice.
     """
-    if wrapper.original is not None:
-        return "merged, its weights hold the change that is kept beside them too: unmerge() before it is saved or loaded, or bake()"
+    if wrapper.original is None:
+        return None
+    return (
+        "merged, its weights hold the change that is kept beside them too: "
+        "unmerge() before it is saved or loaded, or bake()"
+    )
 
 
-def _wrappers(model, wanted):
+def _wrappers(model, merged):
+    """The mergeable wrappers of a model that are merged now, or those that are not."""
     found = [m for m in model.modules() if is_mergeable(m)]
     if not found:
         raise ConfigError(
             "merge: the model has nothing to merge; LoRA and IA3 can be merged, prompts and adapters cannot"
         )
-    return [m for m in found if (m.original is not None) == wanted]
+    return [m for m in found if (m.original is not None) == merged]
 
 
 def merge(model):
-    """Write what wrappers do into the weights they stand around; they then cost nothing. Merged
-    ones are left alone.
+    """Write the change of each wrapper into the weights of its base, so that it costs nothing.
 
-    model    Module, or one wrapper;  returned
+    model    Module, or one wrapper; returned. Wrappers that are merged already are left alone
     raises   ConfigError if there is nothing to merge, or weights are quantized
     """
-    waiting = _wrappers(model, False)
-    for wrapper in waiting:
+    waiting = _wrappers(model, merged=False)
+    for wrapper in waiting:  # all are checked before any is changed
         if type(wrapper.base) is not Linear:
             raise ConfigError(
                 f"merge: a {type(wrapper.base).__name__} cannot take a change of its weights; put back Linears first"
             )
     for wrapper in waiting:
         base = wrapper.base
-        wrapper.original = [(p, p.data.copy()) for p in (base.weight, base.bias) if p is not None]
+        parameters = [p for p in (base.weight, base.bias) if p is not None]
+        wrapper.original = [(p, p.data.copy()) for p in parameters]
+        # [weight, bias] of y = x (W + s A B) + b; zip ends before a bias of None
         for (p, _), new in zip(wrapper.original, wrapper.folded()):
             p.assign_(new)
     return model
@@ -59,7 +64,7 @@ def merge(model):
 
 def unmerge(model):
     """Put back, to the bit, the weights that merge() changed. Returns the model."""
-    for wrapper in _wrappers(model, True):
+    for wrapper in _wrappers(model, merged=True):
         for p, old in wrapper.original:
             p.assign_(old)
         wrapper.original = None
@@ -67,9 +72,7 @@ def unmerge(model):
 
 
 def bake(model):
-    """Merge, and take the wrappers away: an ordinary model again, of the base's names and speed.
-    Returns it.
-    """
+    """Merge and remove the wrappers: an ordinary model with the base's names and speed. Returns it."""
     merge(model)
     for _, holder, key, wrapper in places(model, Module):
         if is_mergeable(wrapper):
