@@ -19,7 +19,7 @@ from tinylm.generate import (
 from tinylm.generate.cache.key_value import check_padding
 from tinylm.generate.loop import Rows
 from tinylm.generate.protocol.enumerable import TokenCache
-from tinylm.generate.protocol.score import log_softmax, sequence_logprob
+from tinylm.generate.protocol.score import log_probabilities, sequence_logprob
 from tinylm.tokenizers import ByteTokenizer, CharTokenizer
 
 
@@ -96,7 +96,7 @@ def test_logprob_accumulated_during_generation_is_that_of_the_finished_string(gp
     lm = ModelLM(gpt(context=12))
     rows, total = Rows(lm, [[0]]), 0.0
     for token in generate(lm, [0], 11, seed=3):
-        total += log_softmax(rows.next_logits())[0, token]
+        total += log_probabilities(rows.next_logits())[0, token]
         rows.append([token])
     assert abs(total - sequence_logprob(lm, rows.tokens[0])) < 1e-12 * 11
 

@@ -41,7 +41,7 @@ PURE = {
     "epsilon": lambda x: sample.epsilon(x, 0.1),
     "eta": lambda x: sample.eta(x, 0.1),
     "greedy": sample.greedy,
-    "draw": lambda x: sample.draw(x, [0.5]),
+    "draw_inverse": lambda x: sample.draw_inverse(x, [0.5]),
     "probabilities": sample.probabilities,
     "gumbel": lambda x: sample.draw_gumbel(x, np.full((1, 4), 0.5)),
     "contrastive, expert": lambda x: contrastive.contrastive_scores(x, np.zeros((1, 4))),

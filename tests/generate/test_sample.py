@@ -119,7 +119,7 @@ def test_greedy_is_temperature_zero_is_top_k_one_and_the_limit_of_small_temperat
 
 @given(rows, st.floats(0, 1, exclude_max=True))
 def test_draw_inverts_the_cumulative_distribution(logits, u):
-    token = int(sample.draw(logits, [u])[0])
+    token = int(sample.draw_inverse(logits, [u])[0])
     heights = np.cumsum(sample.probabilities(logits)[0])
     rounding = 1e-12
     assert heights[token] > u - rounding and (token == 0 or heights[token - 1] <= u + rounding)
@@ -128,7 +128,7 @@ def test_draw_inverts_the_cumulative_distribution(logits, u):
 def test_draw_never_takes_a_token_of_probability_zero():
     logits = np.array([[-INF, 0.0, -INF, 1.0, -INF]])
     for u in 0.0, np.nextafter(1.0, 0.0):  # the ends of the range
-        assert sample.draw(logits, [u])[0] in (1, 3)
+        assert sample.draw_inverse(logits, [u])[0] in (1, 3)
 
 
 N = 40_000
@@ -139,7 +139,7 @@ def test_draw_and_gumbel_sample_the_same_exact_distribution(assert_sampled_from)
     exact, many = sample.probabilities(logits[None])[0], np.broadcast_to(logits, (N, 6))
     rng = Random(3)
     assert_sampled_from(
-        np.bincount(sample.draw(many, rng.uniform(N, np.float64)), minlength=6), exact
+        np.bincount(sample.draw_inverse(many, rng.uniform(N, np.float64)), minlength=6), exact
     )
     assert_sampled_from(
         np.bincount(sample.draw_gumbel(many, rng.uniform((N, 6), np.float64)), minlength=6), exact
@@ -151,7 +151,7 @@ def test_filtered_draws_follow_the_renormalized_distribution(assert_sampled_from
     options = Sampling(
         top_k=4, top_p=0.9
     )  # 0.04 goes; of the rest (sum 0.96) 0.9 is reached by three
-    drawn = sample.draw(
+    drawn = sample.draw_inverse(
         np.broadcast_to(sample.filtered(logits, options), (N, 5)), Random(4).uniform(N, np.float64)
     )
     assert_sampled_from(np.bincount(drawn, minlength=5), np.array([4, 3, 2, 0, 0]) / 9)

@@ -75,7 +75,7 @@ def test_tokens_ruled_out_before_stay_out():
 def test_they_come_last_and_draws_follow_the_renormalized_distribution(assert_sampled_from):
     logits = logs(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
     n = 20_000
-    drawn = sample.draw(
+    drawn = sample.draw_inverse(
         np.broadcast_to(sample.filtered(logits, Sampling(typical_p=0.35)), (n, 7)),
         Random(4).uniform(n, np.float64),
     )

@@ -1,9 +1,9 @@
 """Left-to-right generation: predict, append, repeat   (book section 2.1; Table 2.1, eq. 2.3).
 
-One loop (`_steps`) serves a single prompt and a batch, greedy and sampled, streaming and not. Rows
-of a batch do not know of each other: prompts of unequal length are aligned at their ends, each row
-has its own random stream and slides its own window, so a row gives what it would give alone. Read
-next: fast/folded.py for the speed of a single prompt, trace.py for a look inside.
+One loop (`_loop`) serves a single prompt and a batch, greedy and sampled, streaming and not. The
+rows of a batch are independent: prompts of unequal length are aligned at their ends, each row has
+its own random stream and slides its own window, so a row gives what it would give alone. Read next:
+fast/folded.py for the speed of a single prompt, trace.py for a look inside.
 """
 
 import codecs
@@ -15,7 +15,7 @@ import numpy as np
 from tinylm import backend
 from tinylm.errors import ConfigError, DataError, ShapeError
 from tinylm.generate.fast.fastest import fastest
-from tinylm.generate.protocol.language_model import as_language_model, check_ids
+from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
 from tinylm.generate.sample import Sampling, Uniforms, choose, seen_tokens
 from tinylm.generate.stop import Output
 
@@ -38,25 +38,19 @@ def generate(
     prompt_ids  (T,) integers, at least one
     max_tokens  tokens to generate at most
     seed        of the random stream: same seed, same tokens
-    stop        strings that end the text; no token that holds a part of one is given out. Needs
+    stop        strings that end the text; no token that holds a part of one is yielded. Needs
                 `tokenizer`
-    eos         id of the token that ends generation, or several; it is given out last
-    notice      called with a sentence if the prompt does not fit the context, saying what is kept
+    eos         id of the token that ends generation, or several; it is yielded last
+    notice      called with a warning text if the prompt does not fit the context and is shortened
     **sampling  fields of Sampling: temperature, top_k, top_p, min_p, typical_p, epsilon, eta,
                 repetition_penalty
     yields      int
     raises      ConfigError, ShapeError or DataError at the call, before the first token
     """
-    lm = fastest(as_language_model(lm))
-    steps = _steps(
-        lm,
-        [prompt_ids],
-        max_tokens,
-        as_sampling(sampling),
-        [seed],
-        [Output(stop, tokenizer, eos)],
-        notice,
-    )
+    lm, sampling = fastest(as_language_model(lm)), as_sampling(sampling)
+    output = Output(stop, tokenizer, eos)
+    # Not a generator function: all arguments are checked here, before the first `next`.
+    steps = _steps(lm, [prompt_ids], max_tokens, sampling, [seed], [output], notice)
     return (token for _, tokens, _ in steps for token in tokens)
 
 
@@ -79,20 +73,22 @@ def generate_batch(
     others   as in `generate`
     returns  list of B lists of int
     """
-    lm = as_language_model(lm)
+    lm, sampling = as_language_model(lm), as_sampling(sampling)
     B = len(prompts)
-    seeds = [seed + r for r in range(B)] if isinstance(seed, (int, np.integer)) else list(seed)
+    if isinstance(seed, (int, np.integer)):
+        seeds = [seed + r for r in range(B)]
+    else:
+        seeds = list(seed)
     if len(seeds) != B:
         raise ShapeError(
-            f"generate_batch: {len(seeds)} seeds for {B} prompts; give one each, or a single integer"
+            f"generate_batch: {len(seeds)} seeds for {B} prompts; "
+            "give one each, or a single integer"
         )
     results = [[] for _ in prompts]
     outputs = [Output(stop, tokenizer, eos) for _ in prompts]
-    if B == 1:
+    if B == 1:  # the fast decoders read one sequence at a time
         lm = fastest(lm)
-    for r, tokens, _ in _steps(
-        lm, prompts, max_tokens, as_sampling(sampling), seeds, outputs, notice
-    ):
+    for r, tokens, _ in _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
         results[r] += tokens
     return results
 
@@ -110,33 +106,29 @@ def stream_text(
     notice=warnings.warn,
     **sampling,
 ):
-    """Generate text after a text, piece by piece as it becomes certain.
+    """Generate text after a text, in pieces that will not change any more.
 
     tokenizer  has encode(text) and token_bytes(id), as in tinylm.tokenizers
-    prompt     str, or token ids that have been made otherwise (a chat template)
+    prompt     str, or token ids (from a chat template, for example)
     bos        id put before the prompt, or None
     others     as in `generate`; the text ends before the first stop string, to the character
     yields     str, whole characters; bytes that are not UTF-8 become U+FFFD
     """
-    ids = [
-        *([] if bos is None else [bos]),
-        *(tokenizer.encode(prompt) if isinstance(prompt, str) else prompt),
-    ]
-    lm = fastest(as_language_model(lm))
-    steps = _steps(
-        lm, [ids], max_tokens, as_sampling(sampling), [seed], [Output(stop, tokenizer, eos)], notice
-    )
-    return _decoded(steps)
+    ids = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+    if bos is not None:
+        ids = [bos, *ids]
+    lm, sampling = fastest(as_language_model(lm)), as_sampling(sampling)
+    output = Output(stop, tokenizer, eos)
+    return _decoded(_steps(lm, [ids], max_tokens, sampling, [seed], [output], notice))
 
 
 def generate_text(lm, tokenizer, prompt, max_tokens, **options):
-    """The whole text that `stream_text` gives piece by piece. The prompt is not part of it. Returns
-    str.
-    """
+    """The pieces of `stream_text` joined to one str; the prompt is not part of it."""
     return "".join(stream_text(lm, tokenizer, prompt, max_tokens, **options))
 
 
 def _decoded(steps):
+    # A token may end inside a character: the decoder keeps its first bytes until the rest comes.
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for _, _, piece in steps:
         if text := decoder.decode(piece):
@@ -146,13 +138,15 @@ def _decoded(steps):
 
 
 def as_sampling(options):
-    """`Sampling(**options)`; ConfigError naming the near ones for an option that does not exist."""
+    """`Sampling(**options)`; ConfigError with the closest names for an option that does not exist."""
     known = Sampling.__dataclass_fields__
     for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"generate: no option {name!r}; {hint}")
+        if name in known:
+            continue
+        hint = f"there are {', '.join(known)}"
+        if near := difflib.get_close_matches(name, known, n=3):
+            hint = f"did you mean {' or '.join(near)}?"
+        raise ConfigError(f"generate: no option {name!r}; {hint}")
     return Sampling(**options)
 
 
@@ -167,25 +161,31 @@ def _steps(lm, prompts, max_tokens, sampling, seeds, outputs, notice):
 
 
 def _loop(rows, max_tokens, sampling, streams, outputs):
-    active = list(range(len(outputs)))  # which prompt each row of `rows` belongs to
+    active = list(range(len(outputs)))  # the prompt of each unfinished row
+    if not active:
+        return
+    seen = None
     if sampling.repetition_penalty != 1:
-        seen = seen_tokens(rows.tokens, rows.lm.vocab_size)
-    else:
-        seen = None
-    for _ in range(max_tokens if active else 0):
+        seen = seen_tokens(rows.tokens, rows.lm.vocab_size)  # (B, V)
+    for _ in range(max_tokens):
+        # Predict: logits (b, V) of the b unfinished rows -> one token each, (b,).
         tokens = choose(rows.next_logits(), sampling, [streams[r] for r in active], seen).tolist()
+        # Append.
         rows.append(tokens)
         if seen is not None:
             seen[range(len(tokens)), tokens] = True
         for r, token in zip(active, tokens):
             yield r, *outputs[r].add(token)
+        # Repeat with the rows that have not ended; ended ones leave the batch and the cache.
         going = [i for i, r in enumerate(active) if not outputs[r].done]
-        if len(going) < len(active):  # a finished row costs nothing any more
+        if len(going) < len(active):
             active = [active[i] for i in going]
             if not active:
                 return
             rows.keep(going)
-            seen = None if seen is None else seen[going]
+            if seen is not None:
+                seen = seen[going]
+    # Out of tokens: what was held back for a stop string that never came is part of the text.
     for r in active:
         yield r, *outputs[r].close()
 
@@ -205,56 +205,60 @@ def check_prompt(prompt_ids, lm):
             f"generate: the prompt has shape {ids.shape}; it must be (T,) with at least one token, "
             "for example the tokenizer's start token or a line break"
         )
-    check_ids(ids, lm.vocab_size)
+    check_token_ids(ids, lm.vocab_size)
     return ids.tolist()
 
 
 class Rows:
-    """Sequences being generated, the part of each that the model sees, and the cache of what it has
-    read.
+    """Growing sequences, the window of each that the model reads, and the cache of that window.
 
     lm       a language model (protocol/language_model.py)
     prompts  B lists of int
-    notice   called with a sentence for a prompt longer than the context; None to stay silent
+    notice   called with a warning text for a prompt longer than the context; None: no warning
 
     The window: a model reads at most `context` tokens. A longer prompt keeps its last `context`
-    tokens. When a row's window is full, the row goes on from its last context // 2 tokens, read
-    anew from position 0: learned positions cannot slide without reading again, and half a window
-    makes that rare (every context / 2 tokens).
+    tokens. When a row's window is full, the next window is its last context // 2 tokens, read again
+    from position 0: learned positions cannot slide without reading again, and half a window makes
+    that rare (every context / 2 tokens).
     """
 
     def __init__(self, lm, prompts, notice=warnings.warn):
-        self.lm, self.tokens, self._cache = lm, [list(prompt) for prompt in prompts], None
-        self.starts = [0] * len(prompts)  # where the window of each row begins
-        for r, row in enumerate(self.tokens if lm.context is not None else ()):
-            if len(row) > lm.context:
-                self.starts[r] = len(row) - lm.context
-                if notice is not None:
-                    which = f"prompt {r}" if len(prompts) > 1 else "the prompt"
-                    notice(
-                        f"{which} has {len(row)} tokens, more than the context of {lm.context}: its last "
-                        f"{lm.context} are kept, the first {self.starts[r]} are not seen by the model"
-                    )
+        self.lm = lm
+        self.tokens = [list(prompt) for prompt in prompts]
+        self.starts = [0] * len(prompts)  # row r's window is tokens[r][starts[r] :]
+        self._cache = None
+        for r, row in enumerate(self.tokens):
+            if lm.context is None or len(row) <= lm.context:
+                continue
+            self.starts[r] = len(row) - lm.context
+            if notice is not None:
+                which = f"prompt {r}" if len(prompts) > 1 else "the prompt"
+                notice(
+                    f"{which} has {len(row)} tokens, more than the context of {lm.context}: "
+                    f"its last {lm.context} are kept, the first {self.starts[r]} are not seen "
+                    "by the model"
+                )
 
     def next_logits(self):
         """Scores of each row's next token, (B, V) on the CPU, after reading what is new."""
         cache, context = self._cache, self.lm.context
         if cache is not None and (context is None or cache.length < context):
+            # The usual step: the cache holds everything but the token appended last.
             new = np.array([row[-1:] for row in self.tokens])  # (B, 1)
         else:
-            new = self._read_anew()
+            # The first step, or a full window: read whole windows into an empty cache.
+            new = self._new_windows()  # (B, width)
         return backend.to_cpu(self.lm.next_logits(new, self._cache))
 
-    def _read_anew(self):
-        """Move full windows on and lay all windows out, aligned at their ends: (B, width); begins a
-        new cache.
-        """
+    def _new_windows(self):
+        """Start a new cache and return all windows, aligned at their ends: (B, width)."""
         for r, row in enumerate(self.tokens):
             if self.lm.context is not None and len(row) - self.starts[r] > self.lm.context:
                 self.starts[r] = len(row) - max(1, self.lm.context // 2)
         windows = [row[start:] for row, start in zip(self.tokens, self.starts)]
+        # Shorter windows begin with padding, so that the last column is every row's newest token.
         width = max(map(len, windows))
-        padding = np.array([width - len(window) for window in windows])
+        padding = np.array([width - len(window) for window in windows])  # (B,)
         self._cache = self.lm.new_cache(len(windows), padding if padding.any() else None)
         return np.array([[0] * n + window for n, window in zip(padding.tolist(), windows)])
 
@@ -264,9 +268,7 @@ class Rows:
             row.append(int(token))
 
     def keep(self, rows):
-        """Go on with the given rows only, in the given order; a row named twice is copied (beam
-        search).
-        """
+        """Keep the given rows only, in the given order; a row named twice is copied (beam search)."""
         self.tokens = [list(self.tokens[r]) for r in rows]
         self.starts = [self.starts[r] for r in rows]
         if self._cache is not None:

@@ -1,10 +1,10 @@
 """Choosing the next token: pure functions from logits (B, V) to tokens (B,).
 
-`filtered` applies what `Sampling` asks for in this order, each filter on what the one before left
-over: repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw` then
-samples from the softmax of the result (book section 2.1.1, "selected according to this
-distribution"), or `greedy` takes its maximum (eq. 2.3). Randomness comes in as uniform numbers, so
-every function here is deterministic. Read next: loop.py.
+`filtered` applies the filters set in `Sampling` in this order, each to what the one before left
+over: repetition penalty, temperature, top-k, top-p, min-p, typical, epsilon, eta. `draw_inverse`
+then samples from the softmax of the result (book section 2.1.1, "selected according to this
+distribution"), or `greedy` takes its maximum (eq. 2.3). Random numbers are arguments, so every
+function here is deterministic. Read next: loop.py.
 """
 
 import dataclasses
@@ -18,7 +18,9 @@ from tinylm.settings import above, at_least, between, setting, validate
 
 
 def _top_p_range(value):
-    return between(0, 1)(value) or (None if value > 0 else "must be above 0")
+    if problem := between(0, 1)(value):
+        return problem
+    return None if value > 0 else "must be above 0"
 
 
 def _count(value):
@@ -59,16 +61,16 @@ class Sampling:
 
     @property
     def is_greedy(self):
-        """True if there is nothing to draw: only the most probable token can come."""
+        """True if only the most probable token can be chosen, so no random number is needed."""
         return self.temperature == 0 or self.top_k == 1
 
 
 def highest(logits):
-    """The largest score of each row: (..., V) -> (...). Every way to choose a token begins here.
+    """The largest score of each row: (..., V) -> (...). Every way to choose a token calls it first.
 
-    raises  DataError if a row has a NaN, or no finite maximum: nothing is ruled out then, or all is
+    raises  DataError if a row has no finite maximum: a NaN or inf in it, or -inf everywhere
     """
-    top = logits.max(axis=-1)  # NaN if one of the row is
+    top = logits.max(axis=-1)  # max returns NaN if any score of the row is NaN
     for row, value in enumerate(np.ravel(top).tolist()):
         if not math.isfinite(value):
             raise DataError(
@@ -79,20 +81,21 @@ def highest(logits):
 
 
 def repetition_penalty(logits, seen, penalty):
-    """Divide positive logits of tokens seen before by `penalty`, multiply negative ones (Keskar et
-    al. 2019, CTRL)
+    """Divide positive logits of tokens seen before by `penalty`, multiply negative ones   (CTRL:
+    Keskar et al. 2019)
 
     logits   (B, V);  seen (B, V) bool, see `seen_tokens`
     returns  (B, V)
     """
+    # Both lower the score if penalty > 1: dividing a negative logit would raise it.
     return np.where(seen, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def seen_tokens(rows, vocab_size):
     """(B, V) bool: which tokens occur in each of B sequences of ids."""
     seen = np.zeros((len(rows), vocab_size), bool)
-    for mark, row in zip(seen, rows):
-        mark[np.asarray(row, np.int64)] = True
+    for seen_row, ids in zip(seen, rows):  # seen_row (V,) is a view
+        seen_row[np.asarray(ids, np.int64)] = True
     return seen
 
 
@@ -102,21 +105,24 @@ def temperature(logits, t):
     The maximum is subtracted first, which changes no probability and keeps small t from
     overflowing. Returns (B, V).
     """
-    with np.errstate(over="ignore"):  # a score too far below the best to be written: -inf
+    with np.errstate(over="ignore"):  # a score too far below the best overflows to -inf: p = 0
         return (logits - highest(logits)[..., None]) / t
 
 
 def top_k(logits, k):
-    """The k largest logits; the others become -inf   (Fan et al. 2018). Of equal logits the lowest
-    ids stay. (B, V).
+    """The k largest logits; the others become -inf   (Fan et al. 2018). (B, V) -> (B, V).
+
+    Of equal logits the lowest ids stay.
     """
     highest(logits)
     if k >= logits.shape[-1]:
         return logits
     smallest = np.partition(logits, -k, axis=-1)[:, -k : -k + 1 or None]  # (B, 1), the k-th largest
-    above_it, equal = logits > smallest, logits == smallest
-    room = k - above_it.sum(axis=-1, keepdims=True)
-    return np.where(above_it | (equal & (equal.cumsum(axis=-1) <= room)), logits, -np.inf)
+    larger, equal = logits > smallest, logits == smallest  # (B, V)
+    # Ties for the last places: fewer than k are larger, and the first equal ones fill up to k.
+    room = k - larger.sum(axis=-1, keepdims=True)  # (B, 1)
+    kept = larger | (equal & (equal.cumsum(axis=-1) <= room))
+    return np.where(kept, logits, -np.inf)
 
 
 def top_p(logits, p):
@@ -132,19 +138,21 @@ def top_p(logits, p):
 def _first_that_reach(p, order, logits):
     """Logits of the first tokens in `order` (B, V) whose probability reaches p; the others -inf."""
     ordered = np.take_along_axis(probabilities(logits), order, axis=-1)
-    before = np.cumsum(ordered, axis=-1) - ordered  # probability of all that come first
+    # A token stays if those ahead of it have not reached p: the one that crosses p stays too.
+    before = np.cumsum(ordered, axis=-1) - ordered
     kept = np.empty(logits.shape, bool)
-    np.put_along_axis(kept, order, before < p, axis=-1)
+    np.put_along_axis(kept, order, before < p, axis=-1)  # back to the order of ids
     return np.where(kept, logits, -np.inf)
 
 
 def min_p(logits, p):
-    """Tokens at least p times as probable as the most probable one; the others -inf   (Nguyen et
-    al. 2024). (B, V).
+    """Tokens at least p times as probable as the best; the others -inf   (Nguyen et al. 2024).
+    (B, V) -> (B, V).
     """
     top = highest(logits)
     if p == 0:
         return logits
+    # Pr(x) >= p Pr(best) in logits: the normalizer cancels, z(x) - z(best) >= log p.
     return np.where(logits - top[..., None] >= np.log(p), logits, -np.inf)
 
 
@@ -152,8 +160,8 @@ def typical(logits, p):
     """Tokens whose surprise is nearest its mean, as few as reach p; the others -inf   (Meister et
     al. 2023)
 
-    Surprise is -log Pr(x), its mean the entropy: text of people stays near it, so the most probable
-    token may go. Of equally near tokens the lowest ids come first. Returns (B, V).
+    Surprise is -log Pr(x), its mean the entropy. Human text stays near that mean, so even the most
+    probable token may be removed. Of equally near tokens the lowest ids come first. Returns (B, V).
     """
     probability = probabilities(logits)
     with np.errstate(divide="ignore"):
@@ -163,10 +171,9 @@ def typical(logits, p):
 
 
 def epsilon(logits, e):
-    """Tokens of probability e or more; the others -inf. The most probable one always stays (Hewitt
-    et al. 2022)
+    """Tokens of probability e or more; the others -inf   (Hewitt et al. 2022)
 
-    e  a number, or (B, 1). Returns (B, V).
+    e  a number, or (B, 1). The most probable token always stays. Returns (B, V).
     """
     kept = probabilities(logits) >= e
     best = np.arange(logits.shape[-1]) == logits.argmax(axis=-1)[:, None]
@@ -184,7 +191,7 @@ def eta(logits, e):
 
 def entropy(probability):
     """-sum of p log p in nats, 0 log 0 = 0: (B, V) -> (B, 1)."""
-    logs = np.log(np.where(probability > 0, probability, 1.0))
+    logs = np.log(np.where(probability > 0, probability, 1.0))  # log 1 = 0 in place of log 0
     return -(probability * logs).sum(axis=-1, keepdims=True)
 
 
@@ -195,7 +202,7 @@ def probabilities(logits):
 
 
 def filtered(logits, sampling, seen=None):
-    """The logits that are sampled from: all filters of `sampling` in the order given above.
+    """The logits after all filters of `sampling`, applied in the order of the file's header.
 
     logits   (B, V);  seen (B, V) bool, needed for a repetition penalty other than 1
     returns  (B, V); with temperature 0 the logits after the penalty
@@ -233,7 +240,7 @@ def greedy(logits):
     return logits.argmax(axis=-1)
 
 
-def draw(logits, uniform):
+def draw_inverse(logits, uniform):
     """A token from softmax(logits) by inverting the cumulative distribution.
 
     logits   (B, V), -inf for impossible tokens
@@ -243,20 +250,19 @@ def draw(logits, uniform):
     raises   DataError if a row has a NaN, or no finite maximum
     """
     top = highest(logits)
+    # Softmax weights without their normalizer, summed up: (B, V), row[-1] is the total.
     heights = np.exp(logits - top[:, None], dtype=np.float64).cumsum(axis=-1)
-    # u < 1 in float64 makes u * total < total, also after rounding, so the place found is at most V
-    # - 1.
+    # u < 1 in float64 makes u * total < total, also after rounding, so the token is at most V - 1.
     return np.array(
         [row.searchsorted(u * row[-1], side="right") for row, u in zip(heights, uniform)]
     )
 
 
 def draw_gumbel(logits, uniform):
-    """A token from softmax(logits) as the maximum of logits plus Gumbel noise -log(-log u) (Gumbel
-    1954)
+    """A token from softmax(logits): argmax of logits + Gumbel noise -log(-log u)   (Gumbel 1954)
 
-    uniform  (B, V) numbers in [0, 1), one a token. The same distribution as `draw`, not the same
-             tokens
+    uniform  (B, V) numbers in [0, 1), one a token. The distribution is that of `draw_inverse`, the
+             tokens are not
     returns  (B,)
     """
     highest(logits)
@@ -265,16 +271,14 @@ def draw_gumbel(logits, uniform):
 
 
 class Uniforms:
-    """Uniform numbers for one row, one a token: the stream `Random(seed, "sample")`, drawn 64 at a
-    time for speed.
-    """
+    """The stream `Random(seed, "sample")`: a uniform number for each token of one row."""
 
     def __init__(self, seed):
         self._rng, self._drawn = Random(seed, "sample"), []
 
     def next(self):
         """The next number in [0, 1), 53 random bits."""
-        if not self._drawn:
+        if not self._drawn:  # 64 at a time: a draw of one number costs nearly as much
             self._drawn = self._rng.uniform(64, np.float64).tolist()[::-1]
         return self._drawn.pop()
 
@@ -287,6 +291,6 @@ def choose(logits, sampling, streams, seen=None):
     raises   DataError if a row of logits has a NaN, or no finite maximum
     """
     logits = filtered(logits, sampling, seen)
-    if sampling.is_greedy:  # top-k's one survivor is the maximum
+    if sampling.is_greedy:  # with top_k 1 too: the one token left is the maximum
         return greedy(logits)
-    return draw(logits, [stream.next() for stream in streams])
+    return draw_inverse(logits, [stream.next() for stream in streams])

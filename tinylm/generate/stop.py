@@ -1,8 +1,8 @@
 """Where a generated text ends: stop strings found across token borders, and the end token.
 
 A stop string may begin in one token and end in another, so the end of the text is held back for as
-long as a stop string could still begin there; what has been handed out never needs to be taken
-back. Works on bytes, because a token may end in the middle of a character. Read next: loop.py.
+long as a stop string could still begin there: text that was released is never withdrawn. All of
+this works on bytes, because a token may end in the middle of a character. Read next: loop.py.
 """
 
 import numpy as np
@@ -17,34 +17,38 @@ class StopStrings:
     """
 
     def __init__(self, strings):
-        strings = [strings] if isinstance(strings, str) else list(strings)
+        if isinstance(strings, str):
+            strings = [strings]
+        strings = list(strings)
         if not all(isinstance(string, str) and string for string in strings):
             raise ConfigError(f"stop must be strings of at least one character, not {strings!r}")
         self.strings = [string.encode("utf-8") for string in strings]
-        self.held = b""  # what may be the beginning of a stop string
+        self.held = b""  # the longest end of the text so far that begins a stop string
 
     def feed(self, piece):
-        """Take in the next bytes.
+        """Add the next bytes of the text.
 
-        returns  (bytes that are certainly not part of a stop string, True if one was found: they
-                 end before it)
+        returns  (bytes that cannot be part of a stop string, True if one was found: the bytes end
+                 before it)
         """
         text = self.held + piece
-        places = [place for place in map(text.find, self.strings) if place >= 0]
-        if places:
+        starts = [start for start in map(text.find, self.strings) if start >= 0]
+        if starts:  # of several, the one that starts first ends the text
             self.held = b""
-            return text[: min(places)], True
-        beginnings = (
+            return text[: min(starts)], True
+        # With the stop string "</s>", the text "a </" releases "a " and holds "</": lengths of all
+        # proper prefixes of stop strings with which the text ends.
+        lengths = (
             n for string in self.strings for n in range(1, len(string)) if text.endswith(string[:n])
         )
-        cut = len(text) - max(beginnings, default=0)
+        cut = len(text) - max(lengths, default=0)
         self.held = text[cut:]
         return text[:cut], False
 
 
 class Output:
-    """One row's way out: releases tokens, and their bytes, once no stop string can reach back to
-    them.
+    """The output of one row: tokens, and their bytes, are released once no stop string can reach
+    back to them.
 
     stop       stop strings; they need a tokenizer
     tokenizer  gives token_bytes(id); None: tokens have no text
@@ -54,20 +58,21 @@ class Output:
 
     def __init__(self, stop=(), tokenizer=None, eos=None):
         self.done, self.tokenizer = False, tokenizer
-        self.ends = frozenset([eos] if eos is None or isinstance(eos, (int, np.integer)) else eos)
+        if eos is None or isinstance(eos, (int, np.integer)):
+            eos = [eos]
+        self.ends = frozenset(eos)
         self.stops = StopStrings(stop) if stop else None
         if self.stops and tokenizer is None:
             raise ConfigError(
-                "stop strings are looked for in the text, so they need the tokenizer: pass tokenizer="
+                "stop strings are looked for in the text, so they need the tokenizer: "
+                "pass tokenizer="
             )
-        self._waiting = []
-        self._received = 0
-        self._released = 0  # [(token, end of its bytes)], bytes in, bytes out
+        self._waiting = []  # [(token, where its bytes end in the text)]
+        self._received = 0  # bytes in
+        self._released = 0  # bytes out
 
     def add(self, token):
-        """Take in a token; returns (tokens, bytes) released by it, and sets `done` if the row has
-        ended.
-        """
+        """Add a token and set `done` if the row has ended; returns (tokens, bytes) it releases."""
         if token in self.ends:
             tokens, text = self.close()
             return [*tokens, token], text
@@ -82,13 +87,16 @@ class Output:
         return self._release(text), text
 
     def close(self):
-        """The row ends here: what was held back belongs to it after all. Returns (tokens, bytes)."""
+        """End the row and release what was held back; returns (tokens, bytes)."""
         self.done = True
-        text = self.stops.held if self.stops else b""
+        text = b""
+        if self.stops:
+            text = self.stops.held
         return self._release(text), text
 
     def _release(self, text):
+        """The tokens whose bytes are all out once `text` is; not one cut by a stop string."""
         self._released += len(text)
         ready = [token for token, end in self._waiting if end <= self._released]
-        self._waiting = self._waiting[len(ready) :]  # ends only grow, so what is ready comes first
+        self._waiting = self._waiting[len(ready) :]  # ends only grow: the ready tokens come first
         return ready

@@ -7,7 +7,7 @@ import pytest
 
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate import ModelLM, generate
-from tinylm.generate.protocol.score import log_softmax, sequence_logprob
+from tinylm.generate.protocol.score import log_probabilities, sequence_logprob
 from tinylm.generate.retrieval.knn_lm import (
     KNNLM,
     ClusteredDatastore,
@@ -34,7 +34,7 @@ def test_worked_example():
 def test_the_equation_as_printed_prefers_tokens_that_were_never_retrieved():
     # softmax of minus (d_a, d_b, 0, 0) = -(1, 2, 0, 0); with infinity instead of 0 it is right, for
     # single votes
-    printed = np.exp(log_softmax(-np.array([1.0, 2.0, 0.0, 0.0])))
+    printed = np.exp(log_probabilities(-np.array([1.0, 2.0, 0.0, 0.0])))
     np.testing.assert_allclose(printed, [0.146963, 0.054065, 0.399486, 0.399486], atol=5e-7)
     corrected = knn_probabilities(np.array([[1.0, 2.0]]), np.array([[0, 1]]), 4)
     np.testing.assert_allclose(corrected, [[0.731059, 0.268941, 0, 0]], atol=5e-7)
@@ -79,7 +79,7 @@ def test_a_datastore_needs_a_token_for_each_vector(keys, tokens):
 
 def test_share_zero_is_the_model_and_share_one_the_neighbors(gpt, store):
     model, ids = gpt(), np.array([TEXTS[0]])
-    plain = log_softmax(ModelLM(model).logits(ids))
+    plain = log_probabilities(ModelLM(model).logits(ids))
     np.testing.assert_allclose(
         KNNLM(model, store, share=0.0).logits(ids), plain, rtol=0, atol=1e-12
     )
@@ -94,7 +94,7 @@ def test_mixtures_are_distributions_and_follow_the_formula(gpt, store):
     hidden, logits = ModelLM(model).hidden_and_logits(ids)
     mixed = np.exp(KNNLM(model, store, k=4, share=0.3, temperature=2.0).logits(ids))[0]
     np.testing.assert_allclose(mixed.sum(axis=1), 1, rtol=1e-12)
-    for h, row, got in zip(hidden[0], np.exp(log_softmax(logits[0])), mixed):
+    for h, row, got in zip(hidden[0], np.exp(log_probabilities(logits[0])), mixed):
         d = ((store.keys - h) ** 2).sum(axis=1)
         votes = np.zeros(5)
         for j in np.argsort(d)[:4]:

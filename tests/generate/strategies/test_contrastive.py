@@ -5,7 +5,7 @@ import pytest
 
 from tinylm.errors import ConfigError
 from tinylm.generate import EnumerableLM, ModelLM, generate
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.strategies.contrastive import (
     contrastive_decode,
     contrastive_scores,
@@ -40,7 +40,7 @@ def test_alpha_one_is_greedy_decoding(gpt):
 def searched(lm, sequence, k, alpha):
     """One step of contrastive search from its definition, everything read anew."""
     hidden, logits = lm.hidden_and_logits(np.array([sequence]))
-    p = np.exp(log_softmax(logits[0, -1]))
+    p = np.exp(log_probabilities(logits[0, -1]))
 
     def score(token):
         after = lm.hidden_and_logits(np.array([[*sequence, token]]))[0][0, -1]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinylm.errors import ConfigError
 from tinylm.generate import EnumerableLM, Sampling, generate
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import filtered, probabilities
 from tinylm.generate.strategies.speculative import acceptance, residual, speculative_generate, take
 
@@ -98,7 +98,8 @@ def test_a_draft_is_accepted_as_often_as_the_distributions_overlap():
     # one token drafted a run: min(p, q) in sum. 2,000 runs: standard error at most sqrt(.25 / 2000)
     # = 0.0112; five of them
     lm, draft = EnumerableLM.random(3, 2, seed=0), EnumerableLM.random(3, 2, seed=1)
-    p, q = (np.exp(log_softmax(model.next_logits(np.array([[0]]))))[0] for model in (lm, draft))
+    start = np.array([[0]])
+    p, q = (np.exp(log_probabilities(model.next_logits(start)))[0] for model in (lm, draft))
     _, rate = sampled(lm, draft, 2000, lookahead=1)
     assert abs(rate - np.minimum(p, q).sum()) < 5 * 0.0112
 

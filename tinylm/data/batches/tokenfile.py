@@ -30,7 +30,7 @@ HEADER_BYTES = 64
 _CHUNK = 1 << 20  # ids looked at once where a whole file is walked
 
 
-def check_ids(ids, vocab_size, first=0, operation="token ids"):
+def checked_ids(ids, vocab_size, first=0, operation="token ids"):
     """`ids` as a 1-d integer array, each in [0, vocab_size).
 
     first    position of ids[0] in its text, for the message
@@ -81,7 +81,7 @@ class TokenWriter:
 
     def append(self, ids):
         """Add ids: any integer array or sequence."""
-        ids = check_ids(ids, self.vocab_size, self.count, f"write {self.path.name}")
+        ids = checked_ids(ids, self.vocab_size, self.count, f"write {self.path.name}")
         if ids.size == 0:
             return
         data = np.ascontiguousarray(ids, self.dtype).data.cast("B")
@@ -229,7 +229,7 @@ class TokenFile:
         """Read everything once and compare it with the header. Raises DataError for a changed byte."""
         crc = 0
         for first in range(0, len(self.tokens), _CHUNK):
-            ids = check_ids(
+            ids = checked_ids(
                 self.tokens[first : first + _CHUNK],
                 self.vocab_size,
                 first,

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinylm.errors import ConfigError, DataError
 from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.protocol.score import log_softmax, sequence_logprob
+from tinylm.generate.protocol.score import log_probabilities, sequence_logprob
 
 _PIECE = re.compile(r"\{\{|\}\}|\{\*(\w+)\*\}|\{(\w+)\}")
 _BLANK = "_____"
@@ -154,4 +154,4 @@ def classify_by_likelihood(lm, x, labels, per_token=False):
     scores = terms[:, len(x) - 1 :].sum(axis=1)  # (n,)
     if per_token:
         scores = scores / (lengths - len(x))
-    return int(scores.argmax()), np.exp(log_softmax(scores))
+    return int(scores.argmax()), np.exp(log_probabilities(scores))

@@ -18,8 +18,8 @@ import numpy as np
 from tinylm.errors import DataError
 from tinylm.generate.fast.fastest import fastest
 from tinylm.generate.loop import Rows, check_prompt
-from tinylm.generate.protocol.language_model import as_language_model, check_ids
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import probabilities
 
 TOTAL = 2**32  # counts of a distribution sum to this
@@ -137,12 +137,12 @@ def encode_tokens(lm, ids, start):
     returns  (list of 0 and 1, -sum of log2 Pr(x_i | before) in bits)
     """
     rows, encoder, loss = Rows(lm, [check_prompt(start, lm)], notice=None), Encoder(), 0.0
-    check_ids(ids, lm.vocab_size)
+    check_token_ids(ids, lm.vocab_size)
     for token in np.asarray(ids).tolist():
         logits = rows.next_logits()[0]
         stop = np.cumsum(counts(logits))
         encoder.encode(int(stop[token - 1]) if token else 0, int(stop[token]))
-        loss -= log_softmax(logits)[token] / math.log(2)
+        loss -= log_probabilities(logits)[token] / math.log(2)
         rows.append([token])
     return encoder.finish(), float(loss)
 

@@ -1,9 +1,9 @@
-"""An encoder-decoder given its source, as a language model: what makes `generate` translate   (book
+"""An encoder-decoder and its source as a language model, so that `generate` translates   (book
 section 1.2.3).
 
-Once the source is read, Pr(target | source) is a language model over targets like any other, so
-everything written against language_model.py runs on it. Prompts begin with the model's start token
-(`config.start`), which is given, not scored.
+Once the source is encoded, Pr(target | source) is a language model over targets like any other, and
+all code for the protocol of language_model.py runs on it. Prompts begin with the model's start
+token (`config.start`), which is given, not scored. Read next: streaming.py.
 """
 
 import numpy as np
@@ -12,15 +12,15 @@ from tinylm import backend
 from tinylm.autograd import Tensor, no_grad
 from tinylm.errors import ShapeError
 from tinylm.generate.cache.key_value import KeyValueCache
-from tinylm.generate.protocol.language_model import check_ids, check_tokens, padded
+from tinylm.generate.protocol.language_model import check_token_ids, check_tokens, padded
 
 
 class ConditionalCache(KeyValueCache):
-    """A KeyValueCache of target tokens that carries what each row reads of its source; other
-    arguments as there.
+    """A KeyValueCache of target tokens that also holds the keys and values of each row's source.
 
-    pairs    keys and values of the memory, one pair (B, H, S, K) of arrays for each decoder layer
+    pairs    of the encoded source: one pair of arrays (B, H, S, K) for each decoder layer
     mask     (B, S) bool, True for tokens of the source, or None
+    others   as in KeyValueCache
     """
 
     def __init__(self, pairs, mask, *others):
@@ -32,15 +32,16 @@ class ConditionalCache(KeyValueCache):
         super().select(rows)
         index = backend.to_device(np.array([int(row) for row in rows], np.int64), self.device)
         self.pairs = [(k[index], v[index]) for k, v in self.pairs]
-        self.mask = None if self.mask is None else self.mask[index]
+        if self.mask is not None:
+            self.mask = self.mask[index]
 
 
 class Conditional:
     """Pr(. | source) of a `models.Seq2Seq`, with the protocol of language_model.py.
 
-    model    a Seq2Seq; put into evaluation mode for each call and left as it was found
-    source   (S,) or (B, S) integers. A cache for B rows reads row r from source r, all from the one
-             source if B = 1
+    model    a Seq2Seq; each call runs in evaluation mode and restores the mode it found
+    source   (S,) or (B, S) integers. In a cache for B rows, row r attends to source r; a single
+             source serves all rows
     mask     (B, S) bool, True for tokens; None if all are
     raises   DataError for an id outside the vocabulary
     """
@@ -50,15 +51,15 @@ class Conditional:
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
         self._weight = model.tokens.weight
         source = np.atleast_2d(np.asarray(source))
-        check_ids(source, getattr(model, "source_size", self.vocab_size))
+        check_token_ids(source, getattr(model, "source_size", self.vocab_size))
         device = self._weight.device
-        self.mask = (
-            None if mask is None else backend.to_device(np.atleast_2d(np.asarray(mask)), device)
-        )
-        memory = self._quietly(
-            lambda: model.memory_pairs(model.encode(backend.to_device(source, device), self.mask))
-        )
-        self._pairs = [(k.data, v.data) for k, v in memory]
+        self.mask = None
+        if mask is not None:
+            self.mask = backend.to_device(np.atleast_2d(np.asarray(mask)), device)
+        source = backend.to_device(source, device)
+        # Encode once: cross-attention reads the same keys and values at every step of decoding.
+        memory = self._evaluated(lambda: model.memory_pairs(model.encode(source, self.mask)))
+        self._pairs = [(k.data, v.data) for k, v in memory]  # (B, H, S, K) twice, for each layer
 
     def new_cache(self, batch, padding=None, capacity=0):
         """An empty cache for B rows, with the source that each reads from.
@@ -68,14 +69,16 @@ class Conditional:
         c, sources = self.config, len(self._pairs[0][0])
         if sources not in (1, batch):
             raise ShapeError(
-                f"{batch} rows of targets for {sources} sources: give one source, or one for each row"
+                f"{batch} rows of targets for {sources} sources: "
+                "give one source, or one for each row"
             )
         pairs, mask = self._pairs, self.mask
-        if sources != batch:  # views: one source serves all rows without being copied
+        if sources != batch:  # (1, ...) -> (B, ...) as views: the one source is not copied
             pairs = [
                 tuple(np.broadcast_to(x, (batch, *x.shape[1:])) for x in pair) for pair in pairs
             ]
-            mask = None if mask is None else np.broadcast_to(mask, (batch, mask.shape[1]))
+            if mask is not None:
+                mask = np.broadcast_to(mask, (batch, mask.shape[1]))
         return ConditionalCache(
             pairs,
             mask,
@@ -97,24 +100,28 @@ class Conditional:
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         return self._run(tokens, cache, slice(-1, None))[:, 0]
 
-    def _run(self, tokens, cache, wanted):
+    def _run(self, tokens, cache, columns):
+        """Scores after the given columns (a slice) of `tokens`."""
         tokens = check_tokens(tokens, self, cache)
-        read_from = self.new_cache(len(tokens)) if cache is None else cache
+        # Without a cache nothing is kept, but the source is still attended to.
+        sources = cache
+        if cache is None:
+            sources = self.new_cache(len(tokens))
+        pairs = [(Tensor(k), Tensor(v)) for k, v in sources.pairs]
+        positions, mask = padded(tokens.shape[1], cache)
         device = self._weight.device
-        positions, mask = (
-            p if p is None else backend.to_device(p, device) for p in padded(tokens.shape[1], cache)
-        )
-        pairs = [(Tensor(k), Tensor(v)) for k, v in read_from.pairs]
+        ids = backend.to_device(tokens, device)
+        if positions is not None:
+            positions, mask = backend.to_device(positions, device), backend.to_device(mask, device)
 
         def run():
-            h = self.model.decode(
-                backend.to_device(tokens, device), pairs, read_from.mask, cache, positions, mask
-            )
-            return self.model.logits(h[:, wanted]).data  # the output layer only where asked
+            h = self.model.decode(ids, pairs, sources.mask, cache, positions, mask)  # (B, T, D)
+            return self.model.logits(h[:, columns]).data  # the output layer only where needed
 
-        return self._quietly(run)
+        return self._evaluated(run)
 
-    def _quietly(self, function):
+    def _evaluated(self, function):
+        """function() without a tape, in evaluation mode; the mode found is restored."""
         training = self.model.training
         if training:
             self.model.eval()

@@ -1,9 +1,8 @@
 """A language model so small that everything about it can be computed by listing all strings.
 
-Vocabulary 2-5, length 1-4: at most 625 strings, each conditional distribution written down in a
-table. It is the exact answer that stochastic estimators are tested against: a sampled mean, a
-policy gradient, a bound. Book eq. 2.1 is here a product of table entries. Read next: score.py,
-sample.py.
+Vocabulary 2-5, length 1-4: at most 625 strings, each conditional distribution stored in a table. It
+gives the exact answer that stochastic estimators are tested against: a sampled mean, a policy
+gradient, a bound. Book eq. 2.1 is here a product of table entries. Read next: score.py, sample.py.
 """
 
 import itertools
@@ -17,7 +16,7 @@ from tinylm.generate.protocol.language_model import check_tokens
 
 
 class TokenCache:
-    """A cache that remembers the tokens themselves: what a model without hidden state needs."""
+    """A cache of the tokens themselves, for a model without hidden state."""
 
     def __init__(self, batch, padding=None):
         self.tokens, self.padding = np.empty((batch, 0), np.int64), check_padding(padding, batch)
@@ -35,7 +34,8 @@ class TokenCache:
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
         self.tokens = self.tokens[rows]
-        self.padding = None if self.padding is None else self.padding[rows]
+        if self.padding is not None:
+            self.padding = self.padding[rows]
 
 
 class EnumerableLM:
@@ -43,7 +43,7 @@ class EnumerableLM:
 
     tables   list of `length` arrays; tables[i-1] has i + 1 axes of V: [x_0, .., x_{i-1}] is Pr(. |
              x_0 .. x_{i-1})
-    eos      id of the end-of-string token, or None. After it the only string is more of it, so that
+    eos      id of the end-of-string token, or None. After eos only eos has probability, so that
              strings of one length cover the strings that ended early, with probabilities that still
              sum to 1
     raises   ConfigError if a table has the wrong shape or a distribution does not sum to 1
@@ -63,30 +63,32 @@ class EnumerableLM:
             if (table < 0).any() or not np.allclose(table.sum(-1), 1, rtol=0, atol=1e-9):
                 raise ConfigError(f"EnumerableLM: a distribution in table {i} does not sum to 1")
         self.tables = [np.array(table, np.float64) for table in tables]
-        if eos is not None:
-            for table in self.tables[1:]:
-                for place in range(
-                    1, table.ndim - 1
-                ):  # an x_1 or later that is eos; x_0 may be (GPT-2 begins so)
-                    table.swapaxes(0, place)[eos] = np.arange(self.vocab_size) == eos
+        if eos is None:
+            return
+        one_hot = np.arange(self.vocab_size) == eos  # Pr(eos) = 1
+        for table in self.tables[1:]:
+            # Axes 1 .. i-1 are x_1 .. x_{i-1}. x_0 = eos is not an end: GPT-2 begins texts with it.
+            for axis in range(1, table.ndim - 1):
+                table.swapaxes(0, axis)[eos] = one_hot  # swapaxes is a view
 
     @classmethod
     def random(cls, vocab_size, length, seed=0, eos=None, spread=1.0):
-        """One with random tables: softmax of `spread` times standard normal numbers, from the seed.
+        """A model with random tables: softmax of `spread` times standard normal numbers.
 
         vocab_size  2 to 5;  length 1 to 4
         """
         if not 2 <= vocab_size <= 5 or not 1 <= length <= 4:
             raise ConfigError(
-                f"EnumerableLM.random: vocabulary {vocab_size} and length {length} must be 2-5 and 1-4, "
-                "or listing every string is no longer quick"
+                f"EnumerableLM.random: vocabulary {vocab_size} and length {length} must be 2-5 "
+                "and 1-4, or listing every string is no longer quick"
             )
         rng = Random(seed, "enumerable")
-        scores = [
-            np.exp(spread * rng.normal((vocab_size,) * (i + 1), np.float64))
-            for i in range(1, length + 1)
-        ]
-        return cls([score / score.sum(-1, keepdims=True) for score in scores], eos)
+        tables = []
+        for i in range(1, length + 1):
+            shape = (vocab_size,) * (i + 1)  # x_0 .. x_{i-1}, and the next token
+            weights = np.exp(spread * rng.normal(shape, np.float64))
+            tables.append(weights / weights.sum(-1, keepdims=True))
+        return cls(tables, eos)
 
     def new_cache(self, batch, padding=None):
         """An empty TokenCache for B rows."""
@@ -99,11 +101,13 @@ class EnumerableLM:
             cache = self.new_cache(len(tokens))
         before = cache.length
         cache.tokens = np.concatenate([cache.tokens, tokens], axis=1)
-        out = np.zeros((*tokens.shape, self.vocab_size))  # what follows padding is never read
-        for b, row in enumerate(cache.tokens):
-            first = 0 if cache.padding is None else cache.padding[b]
+        out = np.zeros((*tokens.shape, self.vocab_size))  # columns of padding stay 0, never read
+        firsts = np.zeros(len(tokens), np.int64)  # the column of each row's x_0
+        if cache.padding is not None:
+            firsts = cache.padding
+        for b, (row, first) in enumerate(zip(cache.tokens, firsts)):
             for t in range(max(before, first), cache.length):
-                prefix = tuple(row[first : t + 1])
+                prefix = tuple(row[first : t + 1])  # x_0 .. x_{i-1}, an index into tables[i-1]
                 with np.errstate(divide="ignore"):  # log 0 = -inf is the right score
                     out[b, t - before] = np.log(self.tables[len(prefix) - 1][prefix])
         return out
@@ -120,6 +124,7 @@ class EnumerableLM:
         """
         strings = np.array(list(itertools.product(range(self.vocab_size), repeat=self.context)))
         if self.eos is not None:
+            # Keep a string if every token from its first eos on is eos too.
             ended = np.cumsum(strings == self.eos, axis=1) > 0
             strings = strings[(~ended | (strings == self.eos)).all(axis=1)]
         return strings, np.array([self.probability(string, bos) for string in strings])
@@ -127,13 +132,10 @@ class EnumerableLM:
     def probability(self, string, bos=0):
         """Pr(string | x_0 = bos), the product of eq. 2.1, of a string of at most `length` tokens."""
         whole = (bos, *(int(x) for x in string))
-        return float(
-            np.prod([self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))])
-        )
+        factors = [self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))]
+        return float(np.prod(factors))
 
     def expectation(self, f, bos=0):
-        """Sum over all strings of Pr(string) f(string): the exact mean of f, a function of
-        (length,) integer arrays.
-        """
+        """E[f] = sum over all strings y of Pr(y) f(y), f a function of (length,) integer arrays."""
         strings, probabilities = self.all_strings(bos)
         return sum(p * f(string) for string, p in zip(strings, probabilities))

@@ -1,6 +1,7 @@
-"""The language model protocol: all that decoding, prompting and alignment may ask of a model.
+"""The language model protocol: all that decoding, prompting and alignment need from a model.
 
-A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2.1, eq. 2.1). Here it is an object with
+A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2.1, eq. 2.1). Here
+it is an object with
 
     vocab_size   V
     context      most tokens it reads at once, or None for no limit
@@ -8,15 +9,15 @@ A language model maps x_0 .. x_{i-1} to Pr(. | x_0 .. x_{i-1})   (book section 2
                  `padding`, `crop(length)` and `select(rows)`. padding (B,) counts leading columns
                  of a row that are no tokens
     logits(tokens, cache=None)       tokens (B, T) NumPy integers, the columns after those in the
-                 cache, which grows by T; returns (B, T, V): row t scores the token after tokens[:,
-                 t]. Without a cache nothing is kept
+                 cache, which grows by T; returns (B, T, V): column t scores the token after
+                 tokens[:, t]. Without a cache nothing is kept
     next_logits(tokens, cache=None)  the same for the last position alone, (B, V)
 
-and, where a model has hidden states to show (contrastive search, kNN-LM),
+and, where decoding needs hidden states (contrastive search, kNN-LM),
 
     hidden_and_logits(tokens, cache=None)   (B, T, D) what the output layer reads, and (B, T, V)
 
-Whatever is written against it runs on a model just trained (`ModelLM`), on the fast decoder
+Code that uses nothing else runs on a model just trained (`ModelLM`), on the fast decoder
 (fast/folded.py) and on `EnumerableLM` (enumerable.py), where every expectation is a finite sum. x_0
 is given: it is never scored. Read next: enumerable.py, then loop.py.
 """
@@ -30,22 +31,19 @@ from tinylm.generate.cache.key_value import KeyValueCache
 
 
 class ModelLM:
-    """A `models.GPT` (or anything called as model(ids, cache=, positions=, mask=)) as a language
-    model.
+    """A `models.GPT`, or another model(ids, cache=, positions=, mask=), as a language model.
 
-    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. It is
-             put into evaluation mode for each call and left as it was found
+    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. Each
+             call runs in evaluation mode and restores the mode it found
     """
 
     def __init__(self, model):
         self.model, self.config = model, model.config
         self.vocab_size, self.context = self.config.vocab_size, self.config.context
-        self._weight = model.parameters()[0]  # knows the device and the dtype
+        self._weight = model.parameters()[0]  # any parameter: read for its device and dtype
 
     def new_cache(self, batch, padding=None, capacity=0):
-        """An empty KeyValueCache for B rows, of the model's device and dtype, with room for
-        `capacity` tokens.
-        """
+        """An empty KeyValueCache for B rows, with room for `capacity` tokens."""
         c = self.config
         return KeyValueCache(
             c.n_layer,
@@ -59,22 +57,19 @@ class ModelLM:
         )
 
     def logits(self, tokens, cache=None):
-        """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on the model's
-        device.
-        """
+        """Scores of the next token after each of `tokens`: (B, T) -> (B, T, V), on its device."""
         return self._run(self.model, tokens, cache)
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""
         if not hasattr(self.model, "hidden"):
             return self.logits(tokens, cache)[:, -1]
-        # The output layer is the largest product of a small model: apply it to the one position
-        # asked for.
-        return self._run(
-            lambda ids, **more: self.model.logits(self.model.hidden(ids, **more)[:, -1]),
-            tokens,
-            cache,
-        )
+
+        # The output layer is the largest product of a small model: apply it to one position only.
+        def last_position(ids, **more):
+            return self.model.logits(self.model.hidden(ids, **more)[:, -1])  # (B, D) -> (B, V)
+
+        return self._run(last_position, tokens, cache)
 
     def hidden_and_logits(self, tokens, cache=None):
         """The states that the output layer reads, and its scores: (B, T) -> (B, T, D), (B, T, V).
@@ -83,23 +78,26 @@ class ModelLM:
         """
         if not hasattr(self.model, "hidden"):
             raise ConfigError(
-                f"a {type(self.model).__name__} does not show its hidden states: it has no method `hidden`"
+                f"a {type(self.model).__name__} does not show its hidden states: "
+                "it has no method `hidden`"
             )
         states = []
 
         def run(ids, **more):
-            states.append(self.model.hidden(ids, **more))
+            states.append(self.model.hidden(ids, **more))  # kept for the second result
             return self.model.logits(states[0])
 
         scores = self._run(run, tokens, cache)
         return states[0].data, scores
 
     def _run(self, function, tokens, cache):
+        """function(ids, cache=, positions=, mask=) without a tape, in evaluation mode."""
         tokens = check_tokens(tokens, self, cache)
-        parts, device = (tokens, *padded(tokens.shape[1], cache)), self._weight.device
-        ids, positions, mask = (
-            part if part is None else backend.to_device(part, device) for part in parts
-        )
+        positions, mask = padded(tokens.shape[1], cache)
+        device = self._weight.device
+        ids = backend.to_device(tokens, device)
+        if positions is not None:  # rows of unequal length; without padding the model counts itself
+            positions, mask = backend.to_device(positions, device), backend.to_device(mask, device)
         training = getattr(self.model, "training", False)
         if training:
             self.model.eval()
@@ -112,7 +110,7 @@ class ModelLM:
 
 
 def _key_width(config):
-    """K: what the configuration says, or D / H for those that do not say it."""
+    """K: `key_width` of the configuration, or D / H where it has none."""
     return getattr(config, "key_width", None) or config.d_model // config.n_head
 
 
@@ -124,8 +122,14 @@ def padded(T, cache):
     """
     if cache is None or cache.padding is None:
         return None, None
-    columns, start = np.arange(cache.length + T), cache.padding[:, None]
-    return np.maximum(columns[cache.length :] - start, 0), (columns >= start)[:, None, None, :]
+    # With 2 columns of padding:  column    0  1  2  3  4
+    #                             position  0  0  0  1  2
+    #                             mask      F  F  T  T  T
+    columns = np.arange(cache.length + T)
+    start = cache.padding[:, None]  # (B, 1), the column of each row's first token
+    positions = np.maximum(columns[cache.length :] - start, 0)  # of the new columns only
+    mask = columns >= start  # over old and new columns: the keys
+    return positions, mask[:, None, None, :]  # broadcasts over heads and queries
 
 
 def check_tokens(tokens, lm, cache=None):
@@ -137,9 +141,10 @@ def check_tokens(tokens, lm, cache=None):
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
         raise ShapeError(
-            f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1"
+            f"tokens have shape {tokens.shape}, but a language model reads (B, T) "
+            "with B and T at least 1"
         )
-    check_ids(tokens, lm.vocab_size)
+    check_token_ids(tokens, lm.vocab_size)
     before = 0 if cache is None else cache.length
     if lm.context is not None and before + tokens.shape[1] > lm.context:
         raise ShapeError(
@@ -149,14 +154,13 @@ def check_tokens(tokens, lm, cache=None):
     return tokens
 
 
-def check_ids(ids, vocab_size):
-    """Raise DataError, naming the id and the vocabulary size, if an id is not an integer in [0,
-    vocab_size).
-    """
+def check_token_ids(ids, vocab_size):
+    """Raise DataError if an id is not an integer in [0, vocab_size); the message names both."""
     ids = np.asarray(ids)
     if ids.size and ids.dtype.kind not in "iu":
         raise DataError(
-            f"token ids have dtype {ids.dtype}, but they are integers; encode text with a tokenizer first"
+            f"token ids have dtype {ids.dtype}, but they are integers; "
+            "encode text with a tokenizer first"
         )
     outside = (ids < 0) | (ids >= vocab_size)
     if outside.any():
@@ -167,14 +171,12 @@ def check_ids(ids, vocab_size):
 
 
 def as_language_model(model):
-    """`model` itself if it follows the protocol, a ModelLM around it if it is a model of
-    `tinylm.models`.
-    """
+    """`model` if it follows the protocol; ModelLM(model) for a model of `tinylm.models`."""
     if hasattr(model, "next_logits"):
         return model
     if hasattr(model, "config") and callable(model):
         return ModelLM(model)
     raise ConfigError(
-        f"a {type(model).__name__} is no language model: give a tinylm.models model, or an object with "
-        "the protocol of tinylm/generate/protocol/language_model.py"
+        f"a {type(model).__name__} is no language model: give a tinylm.models model, "
+        "or an object with the protocol of tinylm/generate/protocol/language_model.py"
     )

@@ -1,8 +1,9 @@
 """Scoring strings: log-probability, perplexity, and the most probable string by trying all of them.
 
-log Pr(x_0 .. x_m) = sum over i of log Pr(x_i | x_0 .. x_{i-1})   (book eqs. 2.1, 2.2), where x_0 is given: Pr(x_0) = 1
-and it gets no term (book section 2.1, footnotes 1-3). Conditional generation looks for the y with
-the largest log Pr(y | x) (eq. 2.15). Read next: trace.py.
+    log Pr(x_0 .. x_m) = sum over i of log Pr(x_i | x_0 .. x_{i-1})   (book eqs. 2.1, 2.2)
+
+where x_0 is given: Pr(x_0) = 1 and it gets no term (book section 2.1, footnotes 1-3). Conditional
+generation looks for the y with the largest log Pr(y | x) (eq. 2.15). Read next: trace.py.
 """
 
 import itertools
@@ -12,23 +13,23 @@ import numpy as np
 
 from tinylm import backend
 from tinylm.errors import ConfigError, DataError, ShapeError
-from tinylm.generate.protocol.language_model import as_language_model, check_ids
+from tinylm.generate.protocol.language_model import as_language_model, check_token_ids
 
 
-def log_softmax(logits):
+def log_probabilities(logits):
     """Log-probabilities over V in float64: (..., V) -> (..., V)."""
     shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def token_logprobs(logits, targets):
-    """log_softmax(logits)[i, targets[i]] in float64, a few rows at a time: (n, V), (n,) -> (n,).
+    """log_probabilities(logits)[i, targets[i]], a few rows at a time: (n, V), (n,) -> (n,) float64.
 
-    float64 copies of all logits of a long text over a large vocabulary would not fit in memory.
+    A float64 copy of all logits of a long text over a large vocabulary would not fit in memory.
     """
-    out, step = np.empty(len(targets)), max(1, 2**20 // logits.shape[-1])
+    out, step = np.empty(len(targets)), max(1, 2**20 // logits.shape[-1])  # 8 MiB a copy
     for i in range(0, len(targets), step):
-        rows = log_softmax(logits[i : i + step])
+        rows = log_probabilities(logits[i : i + step])
         out[i : i + step] = rows[np.arange(len(rows)), targets[i : i + step]]
     return out
 
@@ -49,35 +50,39 @@ def sequence_logprob(lm, ids, lengths=None, reduction="sum"):
     if reduction not in ("sum", "none"):
         raise ConfigError(f"sequence_logprob: reduction {reduction!r} is not one of 'sum', 'none'")
     lm, ids = as_language_model(lm), np.asarray(ids)
-    batch = ids if ids.ndim == 2 else ids[None]
+    batch = ids if ids.ndim == 2 else ids[None]  # (T,) -> (1, T)
     if batch.ndim != 2 or batch.size == 0:
         raise ShapeError(
-            f"sequence_logprob: ids have shape {ids.shape}; give (T,) or (B, T), at least x_0 in each row"
+            f"sequence_logprob: ids have shape {ids.shape}; "
+            "give (T,) or (B, T), at least x_0 in each row"
         )
-    check_ids(batch, lm.vocab_size)
+    check_token_ids(batch, lm.vocab_size)
     B, T = batch.shape
     terms = np.zeros((B, T - 1))
     if T > 1:  # x_0 alone has no term
         logits = backend.to_cpu(lm.logits(batch[:, :-1]))  # (B, T-1, V)
-        terms = token_logprobs(logits.reshape(-1, lm.vocab_size), batch[:, 1:].ravel()).reshape(
-            B, T - 1
-        )
+        # Column i of the logits scores x_{i+1}: the targets are the ids one column later.
+        flat = token_logprobs(logits.reshape(-1, lm.vocab_size), batch[:, 1:].ravel())
+        terms = flat.reshape(B, T - 1)
     if lengths is not None:
         lengths = np.asarray(lengths)
         if lengths.shape != (B,) or (lengths < 1).any() or (lengths > T).any():
             raise ShapeError(
                 f"sequence_logprob: lengths {lengths.tolist()} must be {B} numbers from 1 to {T}"
             )
+        # Term i - 1 belongs to x_i, which is padding from i = length on. `where`, not a product
+        # with 0: a term of padding may be -inf.
         terms = np.where(np.arange(1, T) < lengths[:, None], terms, 0.0)
-    result = terms if reduction == "none" else terms.sum(axis=-1)
+    result = terms
+    if reduction == "sum":
+        result = terms.sum(axis=-1)
     if ids.ndim == 2:
         return result
     return result[0]
 
 
 def conditional_logprob(lm, x, y, reduction="sum"):
-    """log Pr(y | x) = sum over j of log Pr(y_j | x, y_1 .. y_{j-1}) (book eq. 2.15, the score of a
-    completion)
+    """log Pr(y | x) = sum over j of log Pr(y_j | x, y_1 .. y_{j-1})   (book eq. 2.15)
 
     x        (m,) context, at least one token;  y (n,) continuation
     returns  a float, or the n terms with reduction "none"
@@ -86,22 +91,23 @@ def conditional_logprob(lm, x, y, reduction="sum"):
         raise ShapeError(
             "conditional_logprob: the context x is empty; begin it with the tokenizer's start token"
         )
-    terms = sequence_logprob(
-        lm, [*np.asarray(x).tolist(), *np.asarray(y).tolist()], reduction="none"
-    )[len(x) - 1 :]
+    whole = [*np.asarray(x).tolist(), *np.asarray(y).tolist()]
+    terms = sequence_logprob(lm, whole, reduction="none")  # (m + n - 1,)
+    terms = terms[len(x) - 1 :]  # the first m - 1 are of x itself
     if reduction == "none":
         return terms
     return float(terms.sum())
 
 
 def perplexity(lm, ids, stride=None):
-    """exp(-mean log Pr(x_i | what came before)) over x_1 .. x_m: how many tokens it is as good as
-    choosing between.
+    """exp(-mean log Pr(x_i | x_0 .. x_{i-1})) over x_1 .. x_m.
+
+    A uniform choice between that many tokens would be as hard to predict.
 
     ids      (T,) a text of any length. Past the model's context it is read in windows: the next
              `stride` tokens are scored given all that still fits before them
-    stride   1 to the context; the context unless given (fastest; smaller gives each token more to
-             go on)
+    stride   1 to the context; the context unless given (fastest; a smaller one gives each token
+             more text before it)
     """
     lm, ids = as_language_model(lm), np.asarray(ids)
     if ids.ndim != 1 or len(ids) < 2:
@@ -116,9 +122,10 @@ def perplexity(lm, ids, stride=None):
     total = 0.0
     for first in range(1, len(ids), stride):  # score ids[first:last]
         last = min(first + stride, len(ids))
-        start = max(0, last - window - 1)
-        total += sequence_logprob(lm, ids[start:last], reduction="none")[first - start - 1 :].sum()
-    with np.errstate(over="ignore"):  # inf where that overflows, nan of nan
+        start = max(0, last - window - 1)  # `window` tokens are read to score the last one
+        terms = sequence_logprob(lm, ids[start:last], reduction="none")
+        total += terms[first - start - 1 :].sum()  # those before were scored in earlier windows
+    with np.errstate(over="ignore"):  # inf where that overflows; nan stays nan
         return float(np.exp(-total / (len(ids) - 1)))
 
 

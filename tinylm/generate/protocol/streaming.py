@@ -1,5 +1,5 @@
-"""A GPT with rotary positions as a language model without end, through a cache of fixed size (book
-eq. 2.53).
+"""Streams of any length through a GPT with rotary positions and a cache of fixed size   (book eq.
+2.53).
 
 Read next: cache/window.py, the cache itself.
 """
@@ -15,8 +15,10 @@ from tinylm.nn import rotary_angles
 
 
 def rotary_turn(head_width, base=10000.0):
-    """The `turn` of a model with RoPE: a rotated key turned on by n positions is the key rotated
-    there, R_n R_p = R_(p+n).
+    """The `turn` of WindowCache for a model with RoPE: keys moved on by n positions.
+
+    Rotations compose, R_n R_p = R_(p+n): rotating a key of position p by n more gives exactly the
+    key at p + n.
 
     returns  function (keys (B, G, S, K), n) -> keys
     """
@@ -33,8 +35,7 @@ def rotary_turn(head_width, base=10000.0):
 
 
 class StreamingLM:
-    """A GPT with RoPE as a language model without end: token by token through a cache of fixed size
-    (protocol/language_model.py).
+    """A GPT with RoPE as a language model without a longest context (language_model.py).
 
     model    a GPT whose positions are "rope", with full attention in all layers
     window   n_c;  sinks as in WindowCache
@@ -42,19 +43,20 @@ class StreamingLM:
              sinks
     """
 
-    context = None
+    context = None  # no limit: old tokens leave the cache
 
     def __init__(self, model, window, sinks=0, shift=False):
         c = model.config
         if c.positions != "rope" or any(kind != "full" for kind in c.attention) or c.rope_scaling:
             raise ConfigError(
-                "StreamingLM: it needs a model with plain RoPE and full attention; positions added to embeddings or "
-                "scores do not travel with the keys"
+                "StreamingLM: it needs a model with plain RoPE and full attention; positions "
+                "added to embeddings or scores do not travel with the keys"
             )
         if shift and (c.rotary_width is not None or "none" in c.rotation):
             raise ConfigError(
-                f"StreamingLM: with shift every pair of every layer must turn, not rotary_width "
-                f"{c.rotary_width} and rotation {', '.join(c.rotation)}: keys are turned back in the cache"
+                "StreamingLM: with shift every pair of every layer must turn, not rotary_width "
+                f"{c.rotary_width} and rotation {', '.join(c.rotation)}: keys are turned in "
+                "the cache"
             )
         self.model, self.config, self.vocab_size = model, c, c.vocab_size
         self.window, self.sinks, self.shift = window, sinks, shift
@@ -64,6 +66,9 @@ class StreamingLM:
         if padding is not None:
             raise ShapeError("StreamingLM: rows of a batch must be equally long; it has no padding")
         c, weight = self.config, self.model.parameters()[0]
+        turn = None
+        if self.shift:
+            turn = rotary_turn(c.key_width, c.rope_base)
         return WindowCache(
             c.n_layer,
             batch,
@@ -73,7 +78,7 @@ class StreamingLM:
             self.sinks,
             weight.dtype,
             weight.device,
-            rotary_turn(c.key_width, c.rope_base) if self.shift else None,
+            turn,
         )
 
     def logits(self, tokens, cache=None):
@@ -87,14 +92,15 @@ class StreamingLM:
         try:
             with no_grad():
                 for t in range(tokens.shape[1]):
+                    # The position in the stream, which may be far beyond the trained context.
                     position = backend.to_device(np.array([cache.length]), device)
-                    columns.append(
-                        self.model(ids[:, t : t + 1], cache=cache, positions=position).data
-                    )
+                    column = ids[:, t : t + 1]  # (B, 1)
+                    scores = self.model(column, cache=cache, positions=position)  # (B, 1, V)
+                    columns.append(scores.data)
         finally:
             if training:
                 self.model.train()
-        return np.concatenate(columns, axis=1)
+        return np.concatenate(columns, axis=1)  # (B, T, V)
 
     def next_logits(self, tokens, cache=None):
         """Scores after the last of `tokens`: (B, T) -> (B, V)."""

@@ -15,7 +15,7 @@ import numpy as np
 from tinylm import backend
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.retrieval.neighbors import ClusteredIndex, knn_search
 
 # By so many roundings of its length a hidden state may differ between two shapes of input: the
@@ -141,7 +141,7 @@ class KNNLM:
         share = np.where(voting, self.share, 0.0)[:, None]  # no neighbor: the model alone
         with np.errstate(divide="ignore"):
             mixed = np.log(
-                share * votes + (1 - share) * np.exp(log_softmax(scores.reshape(B * T, V)))
+                share * votes + (1 - share) * np.exp(log_probabilities(scores.reshape(B * T, V)))
             )
         return mixed.reshape(B, T, V)
 

@@ -17,7 +17,7 @@ import numpy as np
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
 
 
@@ -64,7 +64,7 @@ class Beam:
         """
         logits = self.rows.next_logits()
         highest(logits)
-        totals = self.totals[:, None] + log_softmax(logits)  # (n, V)
+        totals = self.totals[:, None] + log_probabilities(logits)  # (n, V)
         order = np.argsort(-(totals - toll).ravel(), kind="stable")[
             : 2 * self.width
         ]  # twice: some end here

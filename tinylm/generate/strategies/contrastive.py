@@ -15,7 +15,7 @@ from tinylm import backend
 from tinylm.errors import ConfigError
 from tinylm.generate.loop import check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
 
 
@@ -27,7 +27,7 @@ def contrastive_scores(expert, amateur, alpha=0.1):
     returns          (..., V)
     """
     highest(expert), highest(amateur)
-    p, q = log_softmax(expert), log_softmax(amateur)
+    p, q = log_probabilities(expert), log_probabilities(amateur)
     plausible = p >= p.max(axis=-1, keepdims=True) + math.log(alpha)
     with np.errstate(invalid="ignore"):  # -inf minus -inf, where neither counts
         return np.where(plausible, p - q, -np.inf)
@@ -95,7 +95,7 @@ def contrastive_search(lm, prompt_ids, max_tokens, k=4, alpha=0.6, eos=None):
     states, logits = states[0], logits[0, -1]  # (t, D), (V,)
     while len(out) < max_tokens:
         highest(logits)
-        probability = np.exp(log_softmax(logits))
+        probability = np.exp(log_probabilities(logits))
         tokens = np.argsort(-probability, kind="stable")[:k]
         cache.select([0] * k)  # read all candidates at once, keep one
         after, scores = map(

@@ -17,7 +17,7 @@ import numpy as np
 from tinylm.errors import ConfigError, ShapeError
 from tinylm.generate.loop import Rows, check_prompt
 from tinylm.generate.protocol.language_model import as_language_model
-from tinylm.generate.protocol.score import log_softmax
+from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.sample import highest
 
 
@@ -69,7 +69,7 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
     for n in range(1, max_length + 1):
         logits = rows.next_logits()
         highest(logits)
-        children = totals[:, None] + log_softmax(logits)  # (rows, V)
+        children = totals[:, None] + log_probabilities(logits)  # (rows, V)
         uniform = np.maximum(rng.uniform(children.shape, np.float64), tiny)
         noisy = gumbel_given_maximum(children, maxima, uniform)
         best = [(done.noisy, done) for done in finished]  # they stay in the race
