@@ -1,9 +1,9 @@
-"""Reverse-mode automatic differentiation, from scratch: four rooms, each uses only those before it.
+"""Reverse-mode automatic differentiation from scratch, in four packages, each on those before it.
 
-engine      Tensor, the tape, going backwards, how an operation is defined
-primitives  one line of forward, one derivative per argument
-kernels     the fused operations, derived by hand on arrays, beside their plain twins
-check       why any of it should be believed
+engine      Tensor, the tape, the backward walk, how an operation is defined
+primitives  operations with one line of forward and one derivative per argument
+kernels     fused operations, derived by hand on arrays, and the same composed of primitives
+check       gradients compared with differences, and wrong gradients that the check must reject
 
 Start with engine/tensor.py. methods.py gives Tensors their operators; registry.py lists what is
 checked.

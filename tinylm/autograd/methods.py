@@ -1,4 +1,8 @@
-"""Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0)."""
+"""Gives Tensor its operators and methods: `a + b` is add(a, b), `x.sum(axis=0)` is sum(x, axis=0).
+
+The operations are defined on Tensors in primitives/, so Tensor itself, in engine/, cannot import
+them: they are attached here. Read next: primitives/elementwise.py.
+"""
 
 import numpy as np
 
@@ -14,88 +18,101 @@ from tinylm.autograd.primitives import (
 )
 from tinylm.errors import GraphError
 
+# fmt: off
+OPERATORS = {
+    "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul,
+    "truediv": elementwise.div, "pow": elementwise.power, "matmul": products.matmul,
+}
+METHODS = {
+    elementwise: ("exp", "log", "sqrt", "tanh", "sigmoid", "erf", "sin", "cos", "abs", "clip",
+                  "floor", "ceil", "sign", "round"),
+    reductions: ("sum", "mean", "prod", "max", "min", "logsumexp", "argmax", "argmin"),
+    statistics: ("var", "std"),
+    shaping: ("swapaxes", "squeeze", "ravel", "repeat", "split"),
+}
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+# fmt: on
+
 
 def _flat(shape):
+    """x.reshape(2, 3) and x.reshape((2, 3)) both give (2, 3)."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         return tuple(shape[0])
     return tuple(shape)
 
 
+def _transpose(self, *axes):
+    """x.transpose(), x.transpose(None) reverse the axes; x.transpose(1, 0), x.transpose((1, 0))."""
+    if axes in ((), (None,)):
+        return shaping.transpose(self)
+    return shaping.transpose(self, axes=_flat(axes))
+
+
 def _setitem(self, index, values):
-    """x[index] = values, outside the graph: for leaves and buffers inside no_grad(), like
-    assign_().
+    """x[index] = values, not recorded: for leaves and buffers, like assign_().
+
+    raises  GraphError if x or the values require a gradient
     """
     whole = self.data
     with no_grad():
         if self.requires_grad or self._node is not None or getattr(values, "requires_grad", False):
             raise GraphError(
-                "x[index] = ...: a tensor with a gradient is not assigned in place: use where() or scatter_add(), "
-                "or change x.detach()"
+                "x[index] = ...: a tensor with a gradient is not assigned in place: use where() or "
+                "scatter_add(), or change x.detach()"
             )
-        whole[indexing._plain(index)] = values.data if isinstance(values, Tensor) else values
+        if isinstance(values, Tensor):
+            values = values.data
+        whole[indexing._plain(index)] = values
         self._version[0] += 1
 
 
 def _as_numpy(self, dtype=None, copy=None):
+    """np.asarray(x), for Tensors that do not require a gradient."""
     if self.requires_grad:
         raise GraphError(
-            "NumPy would lose the gradient of this tensor: use a function of tinylm, or x.numpy() for the values"
+            "NumPy would lose the gradient of this tensor: use a function of tinylm, or x.numpy() "
+            "for the values"
         )
     return np.array(self.numpy(), dtype, copy=copy)
+
+
+def _format(self, spec):
+    """f"{loss:.3f}" formats the number of a one-element Tensor; others format as repr()."""
+    if spec and self.size == 1:
+        return format(self.item(), spec)
+    return format(repr(self), spec)
 
 
 def _method(operation):
     return lambda self, *args, **options: operation(self, *args, **options)
 
 
-def _attach():
-    binary = {
-        "add": elementwise.add,
-        "sub": elementwise.sub,
-        "mul": elementwise.mul,
-        "truediv": elementwise.div,
-        "pow": elementwise.power,
-        "matmul": products.matmul,
-    }
-    for name, operation in binary.items():
-        setattr(
-            Tensor, f"__{name}__", lambda self, other, operation=operation: operation(self, other)
-        )
-        setattr(
-            Tensor, f"__r{name}__", lambda self, other, operation=operation: operation(other, self)
-        )
-    for name in (
-        "exp",
-        "log",
-        "sqrt",
-        "tanh",
-        "sigmoid",
-        "erf",
-        "sin",
-        "cos",
-        "abs",
-        "clip",
-        "floor",
-        "ceil",
-        "sign",
-        "round",
-    ):
-        setattr(Tensor, name, _method(getattr(elementwise, name)))
-    for name in ("sum", "mean", "prod", "max", "min", "logsumexp", "argmax", "argmin"):
-        setattr(Tensor, name, _method(getattr(reductions, name)))
-    for name in ("var", "std"):
-        setattr(Tensor, name, _method(getattr(statistics, name)))
-    for name in ("swapaxes", "squeeze", "ravel", "repeat", "split"):
-        setattr(Tensor, name, _method(getattr(shaping, name)))
-    Tensor.cumsum = lambda self, axis=None: reductions.cumsum(self, axis=axis)
-    Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
-    Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
-    Tensor.transpose = lambda self, *axes: shaping.transpose(
-        self, axes=None if axes in ((), (None,)) else _flat(axes)
-    )
-    Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
-    Tensor.tolist = lambda self: self.numpy().tolist()
-    Tensor.T = property(lambda self: shaping.transpose(self))
+def _left(operation):  # a + b with a Tensor a
+    return lambda self, other: operation(self, other)
+
+
+def _right(operation):  # a + b with only b a Tensor: Python calls b.__radd__(a)
+    return lambda self, other: operation(other, self)
+
+
+def _comparison(method):
+    """A comparison of the arrays: a plain bool array, since it has no derivative."""
+
+    def compare(self, other):
+        if isinstance(other, Tensor):
+            other = other.data
+        return getattr(self.data, method)(other)
+
+    return compare
+
+
+def _attach_operators():
+    for name, operation in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", _left(operation))
+        setattr(Tensor, f"__r{name}__", _right(operation))
+    for name in COMPARISONS:
+        setattr(Tensor, f"__{name}__", _comparison(f"__{name}__"))
+    Tensor.__hash__ = object.__hash__  # by identity, which a class that defines __eq__ loses
     Tensor.__neg__ = lambda self: elementwise.neg(self)
     Tensor.__abs__ = lambda self: elementwise.abs(self)
     Tensor.__getitem__ = indexing.getitem
@@ -104,29 +121,24 @@ def _attach():
     Tensor.__float__ = lambda self: float(self.data)
     Tensor.__int__ = lambda self: int(self.data)
     Tensor.__bool__ = lambda self: bool(self.data)
-    Tensor.__format__ = lambda self, spec: format(
-        self.item() if spec and self.size == 1 else repr(self), spec
-    )
+    Tensor.__format__ = _format
     Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
     Tensor.__array__ = _as_numpy
-    for name in (
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "eq",
-        "ne",
-    ):  # comparisons give plain bool arrays: nothing to differentiate
-        method = f"__{name}__"
-        setattr(
-            Tensor,
-            method,
-            lambda self, other, method=method: getattr(self.data, method)(
-                other.data if isinstance(other, Tensor) else other
-            ),
-        )
-    Tensor.__hash__ = object.__hash__
+
+
+def _attach_methods():
+    for module, names in METHODS.items():
+        for name in names:
+            setattr(Tensor, name, _method(getattr(module, name)))
+    Tensor.cumsum = lambda self, axis=None: reductions.cumsum(self, axis=axis)
+    Tensor.astype = lambda self, dtype: elementwise.astype(self, dtype=dtype)
+    Tensor.reshape = lambda self, *shape: shaping.reshape(self, shape=_flat(shape))
+    Tensor.transpose = _transpose
+    Tensor.flatten = lambda self: shaping.reshape(self, shape=(-1,))
+    Tensor.tolist = lambda self: self.numpy().tolist()
+    Tensor.T = property(lambda self: shaping.transpose(self))
     Tensor.backward = backward.backward
 
 
-_attach()
+_attach_operators()
+_attach_methods()

@@ -1,10 +1,9 @@
-"""The register of everything differentiable: how to call it, with which inputs, and where not to.
+"""The registry of everything differentiable: how to call it, on which inputs, away from kinks.
 
-One dictionary for all floors of the house. Each floor describes its own operations, modules and
-objectives in modules named `cases*.py`; from these entries come the tests and the `tinylm
-gradcheck` command, and a test fails if something differentiable has none. Read next:
-primitives/cases.py and kernels/cases.py for the entries of this floor, check/gradcheck.py for their
-use.
+One dictionary for all of tinylm. Each package describes its own operations, modules and objectives
+in modules named `cases*.py`. The tests and the `tinylm gradcheck` command run over these entries,
+and a test fails if something differentiable has none. Read next: primitives/cases.py and
+kernels/cases.py for the entries of autograd, check/gradcheck.py for their use.
 """
 
 import importlib
@@ -23,8 +22,9 @@ ENTRIES: dict[str, "Entry"] = {}
 
 @dataclass(frozen=True)
 class Call:
-    """One drawn set of arguments. Floating-point arrays in `args` are differentiated; see
-    differences.Subject.
+    """One drawn set of arguments; floating-point arrays in `args` are differentiated.
+
+    Which others are, see Subject in check/differences.py.
     """
 
     args: tuple
@@ -41,15 +41,15 @@ class Entry:
     """One differentiable thing and how to check it.
 
     name       as users call it: "softmax", "nn.LayerNorm"
-    function   takes what `draw` draws and returns Tensors; modules may be among the arguments
+    function   takes the drawn arguments and returns Tensors; modules may be among the arguments
     draw       numpy Generator -> iterable of Calls: shapes, options and values that between them
                reach every case
     order      how often it can be differentiated: 2, or 1 with the reason in `reason`
-    avoid      (*args, **options) -> distance to the nearest kink; nearer than `margin` is drawn
-               again
-    tolerance  relative error allowed in float64 instead of the table's, with the `reason`
+    avoid      (*args, **options) -> distance to the nearest kink; a call nearer than `margin` is
+               drawn again
+    tolerance  relative error allowed in float64 instead of gradcheck.TOLERANCE, with the `reason`
     source     book equation or paper
-    covers     names of the recorded operations whose rules this entry answers for; () if it is made
+    covers     names of the recorded operations whose rules this entry checks; () if it is composed
                of others
     """
 
@@ -65,16 +65,17 @@ class Entry:
     covers: tuple = ()
 
     def calls(self, seed=0):
-        """The drawn calls; the same seed gives the same. Raises ConfigError if no draw keeps away
-        from the kinks.
+        """The drawn calls, the same for the same seed.
+
+        raises  ConfigError if a thousand draws do not keep away from the kinks
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         calls = list(self.draw(rng))
+        if self.avoid is None:
+            return calls
         for _ in range(1000):
             near = [
-                i
-                for i, c in enumerate(calls)
-                if self.avoid and self.avoid(*c.args, **c.options) < self.margin
+                i for i, c in enumerate(calls) if self.avoid(*c.args, **c.options) < self.margin
             ]
             if not near:
                 return calls
@@ -82,20 +83,23 @@ class Entry:
             for i in near:
                 calls[i] = again[i]
         raise ConfigError(
-            f"{self.name}: 1000 draws all came within {self.margin} of a kink: draw values further apart"
+            f"{self.name}: 1000 draws all came within {self.margin} of a kink: "
+            "draw values further apart"
         )
 
 
 def register(name, function, draw, **fields):
-    """Add an Entry. Raises ConfigError if the name is taken, or if an exception to the rules has no
-    reason.
+    """Add an Entry; `fields` as there. Returns it.
+
+    raises  ConfigError if the name is taken, or if another order or tolerance has no reason
     """
     entry = Entry(name, function, draw, **{"covers": (name,), **fields})
     if name in ENTRIES:
         raise ConfigError(f"register: there is already an entry named {name!r}")
     if (entry.order != 2 or entry.tolerance is not None) and not entry.reason:
         raise ConfigError(
-            f"register: {name} departs from order 2 or from the table of tolerances: say why in reason="
+            f"register: {name} departs from order 2 or from the table of tolerances: "
+            "give the reason in reason="
         )
     ENTRIES[name] = entry
     return entry

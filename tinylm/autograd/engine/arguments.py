@@ -1,9 +1,9 @@
-"""What an operation is called with: places of its options, its dtypes, and what is copied before
-backward.
+"""Arguments of an operation: sorted into operands and options, checked, and brought to one dtype.
 
 float16 is for storage: kernels and rules calculate in float32, and only results are rounded.
-Integers among the operands of a kernel take the dtype of the others. Read next: operation.py, the
-two decorators.
+Integers among the operands of a kernel take the dtype of the others. Arrays of ids and masks are
+copied, so that the caller may reuse them before backward. Read next: operation.py, the two
+decorators.
 """
 
 import inspect
@@ -19,7 +19,7 @@ IDS = ("ids", "targets")  # operands that are integers by nature
 
 
 def as_array(x, name):
-    """The array or scalar an operation works on."""
+    """The array or scalar that an operation computes with. Raises DtypeError for other types."""
     if isinstance(x, Tensor):
         return x.data
     if isinstance(x, (int, float, complex, bool, np.generic)) or backend.is_array(x):
@@ -45,9 +45,7 @@ def widened(x):
 
 
 def _is_call_error(error, function, args, options):
-    """True if a TypeError is Python's own about a wrong call: a missing argument, a keyword that
-    does not exist.
-    """
+    """True if a TypeError is Python's own: an argument is missing, or a keyword does not exist."""
     if type(error) is not TypeError:
         return False
     try:
@@ -60,30 +58,29 @@ def _is_call_error(error, function, args, options):
 def _as_floats(label, operands, arrays):
     """The operands of a fused kernel as floating point: integers take the dtype of the others.
 
-    raises  DtypeError if there is no floating-point operand at all
+    raises  DtypeError if there is no floating-point operand at all, or a complex one
     """
-    kinds = {
-        name: a.dtype.kind
-        for name, a in zip(operands, arrays)
-        if hasattr(a, "dtype") and name not in IDS
-    }
-    if all(kind == "f" for kind in kinds.values()):
+    floats, others = [], {}  # dtypes of floating-point operands; name -> dtype of what is not
+    for name, a in zip(operands, arrays):
+        if hasattr(a, "dtype") and name not in IDS:
+            if a.dtype.kind == "f":
+                floats.append(a.dtype)
+            else:
+                others[name] = a.dtype
+    if not others:
         return arrays
-    floats = [a.dtype for name, a in zip(operands, arrays) if kinds.get(name) == "f"]
-    name, dtype = next((n, a.dtype) for n, a in zip(operands, arrays) if kinds.get(n, "f") != "f")
-    if not floats or kinds[name] == "c":
+    name, dtype = next(iter(others.items()))
+    if not floats or dtype.kind == "c":
         raise DtypeError(
             f"{label}: {name} is of dtype {dtype}, and floating point is needed: convert with "
             ".astype(np.float32)"
         )
-    dtype = np.result_type(*floats)
-    return [a.astype(dtype) if kinds.get(n, "f") != "f" else a for n, a in zip(operands, arrays)]
+    wide = np.result_type(*floats)
+    return [a.astype(wide) if name in others else a for name, a in zip(operands, arrays)]
 
 
 def _in_float32(arrays, operands):
-    """float16 operands widened, if there are no wider ones: float16 is for storage, kernels
-    calculate in float32.
-    """
+    """(arrays, False), or (arrays in float32, True) if all that are not ids are float16."""
     floats = [a for name, a in zip(operands, arrays) if hasattr(a, "dtype") and name not in IDS]
     if not floats or not all(map(is_half, floats)):
         return arrays, False
@@ -101,35 +98,38 @@ def twin_in_float32(twin):
 
 
 def rounded_backward(backward):
-    """A kernel's backward for float16: what is written lazily cannot go into the optimizer's
-    float16 slot at once.
+    """A kernel's backward for float16: it calculates in float32, and the engine rounds.
+
+    Its lazy gradients ignore `out`: the optimizer's slot is float16, too short to add up in.
     """
 
-    def wide(g):
-        found = backward(g.astype(np.float32))
-        return [(lambda out, d=d: d(None)) if callable(d) else d for d in found]
+    def unplaced(derivative):
+        if callable(derivative):
+            return lambda out: derivative(None)
+        return derivative
 
-    return wide
+    return lambda g: [unplaced(d) for d in backward(g.astype(np.float32))]
 
 
 def _is_choice(x):
+    """True for an array of ids or a mask: integers or bools."""
     return type(x) is np.ndarray and x.dtype.kind in "iub"
 
 
 def _own(x):
     """A copy of an array of ids or of a mask: the caller may reuse the buffer before backward().
 
-    Axes along which the array only repeats itself (np.broadcast_to) stay repeated. Floats are not
-    copied: they can be large, and the caller must leave them alone until backward().
+    Floats are not copied: they can be large, and the caller must leave them alone until backward().
     """
     if 0 not in x.strides:
         return x.copy()
-    once = (slice(0, 1) if stride == 0 else slice(None) for stride in x.strides)
-    return np.broadcast_to(x[tuple(once)].copy(), x.shape)
+    # Made by np.broadcast_to: along axes of stride 0 one entry is copied, and repeated again.
+    once = tuple([slice(0, 1) if stride == 0 else slice(None) for stride in x.strides])
+    return np.broadcast_to(x[once].copy(), x.shape)
 
 
 def refusal(label, error, arrays):
-    """NumPy's complaint as an error of ours: which operation, and what it was given."""
+    """NumPy's error as one of tinylm's, with the operation's name and its arguments' shapes."""
     arrays = [a for a in arrays if hasattr(a, "dtype")]
     if isinstance(error, TypeError):  # such as an index that is no integer
         dtypes = ", ".join(str(a.dtype) for a in arrays)
@@ -141,7 +141,7 @@ def refusal(label, error, arrays):
 
 
 def _with_keywords(label, operands, args, options):
-    """Operands by position, and behind them those given by keyword.
+    """The operands in order, those given by keyword after those given by position.
 
     raises  TypeError, as Python does, if there is a gap: layer_norm(x, bias=b) has no gain
     """
@@ -157,11 +157,11 @@ def _with_keywords(label, operands, args, options):
 
 
 def by_place(label, operands, option_names, args, options):
-    """Arguments sorted into operands and options: linear(x, w, bias=b) and softmax(x, -1) are both
-    allowed.
+    """Arguments sorted into operands and options, as in linear(x, w, bias=b) or softmax(x, -1).
 
-    operands      names of what is differentiated; option_names of the rest
-    returns       (operands, options)
+    operands      names of the parameters that may be differentiated
+    option_names  names of the others
+    returns       (values of operands, options)
     """
     count = len(operands)
     if len(args) < count and options:
@@ -176,7 +176,7 @@ def by_place(label, operands, option_names, args, options):
 
 
 def own_choices(args, options):
-    """Operands and options with arrays of ids and masks copied, for what is recorded."""
+    """Operands and options with arrays of ids and masks copied, for a recorded operation."""
     for name, value in options.items():
         if _is_choice(value):
             options[name] = _own(value)
@@ -191,10 +191,12 @@ def prepared(label, operands, arrays):
 
 
 def run(label, function, arrays, options):
-    """function(*arrays, **options), where NumPy's complaints become errors of ours."""
+    """function(*arrays, **options), where NumPy's errors become tinylm's (see refusal)."""
     try:
         return function(*arrays, **options)
     except AttributeError as error:
+        # A list or a string among the arguments has no .shape or .dtype. An AttributeError of any
+        # other object is a bug of the function and is raised as it is.
         culprit = getattr(error, "obj", None)
         if hasattr(culprit, "dtype") or not any(culprit is a for a in arrays):
             raise

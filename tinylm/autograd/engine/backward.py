@@ -1,8 +1,11 @@
 """Going backwards: from an output to the gradient of every leaf, newest operation first.
 
-Reverse-mode automatic differentiation is the chain rule read from the end: a node that knows the
-cotangent of its output (dL/d output) hands one to each of its inputs. Read next: operation.py, then
-primitives/elementwise.py (the rules).
+Reverse-mode automatic differentiation is the chain rule read from the end. The *cotangent* of a
+value x is dL/dx. A node that has the complete cotangent of its output sends one to each of its
+arguments:  dL/dx = sum over the operations c that read x of  dL/dc dc/dx.
+
+_walk decides the order of the nodes, _send applies one node's rule, _receive adds up what arrives.
+Read next: operation.py, then primitives/elementwise.py (the rules).
 """
 
 import heapq
@@ -10,13 +13,12 @@ import heapq
 import numpy as np
 
 from tinylm import backend
-from tinylm.autograd.engine.tensor import Node, Tensor, record, recording
+from tinylm.autograd.engine.tensor import Node, Tensor, edge_of, record, recording
 from tinylm.errors import GraphError, ShapeError
 
 
 def backward(tensor, cotangent=None, retain_graph=False, create_graph=False):
-    """Add d(tensor)/d(leaf), contracted with the cotangent, to `.grad` of every leaf that requires
-    it.
+    """Add d(tensor)/d(leaf), contracted with the cotangent, to `.grad` of every leaf that needs it.
 
     cotangent     array or Tensor of this shape; may be left out for a scalar, where it is 1
     retain_graph  keep the graph for another backward(); otherwise it is freed on the way
@@ -25,7 +27,7 @@ def backward(tensor, cotangent=None, retain_graph=False, create_graph=False):
                   changed in place
     """
     g = _cotangent(tensor, cotangent)
-    _walk([(tensor, g)], _add_to_grad, retain_graph or create_graph, create_graph)
+    _walk(tensor, g, _add_to_grad, retain_graph or create_graph, create_graph)
 
 
 def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
@@ -33,82 +35,92 @@ def grad(output, inputs, cotangent=None, retain_graph=None, create_graph=False):
 
     output        Tensor; a scalar, or of any shape with a `cotangent` of that shape
     inputs        list of Tensors that require a gradient: leaves or intermediate results
+    retain_graph  keep the graph for another pass; as create_graph unless given
     create_graph  record the computation of the gradients, so that they can be differentiated again
     returns       one Tensor per input, of its shape; zeros where the output does not depend on it
     """
-    edges = [_edge(x) for x in inputs]
-    at = next((i for i, edge in enumerate(edges) if edge is None), None)
-    if at is not None:
-        raise GraphError(
-            f"grad: inputs[{at}] does not require a gradient: make it with requires_grad=True"
-        )
-    found, wanted = {}, {id(edge) for edge in edges}
+    edges = [edge_of(x) for x in inputs]
+    for i, edge in enumerate(edges):
+        if edge is None:
+            raise GraphError(
+                f"grad: inputs[{i}] does not require a gradient: make it with requires_grad=True"
+            )
+    if retain_graph is None:
+        retain_graph = create_graph
+    wanted = {id(edge) for edge in edges}
+    found = {}  # id(edge) -> its gradient so far
 
-    def own(g):  # a rule may pass one array to several inputs, or a view
+    def own(g):  # a rule may pass one array to several arguments, or a view
         if isinstance(g, Tensor):
             return g
         return g.copy()
 
     def collect(leaf, g, fresh):
-        if id(leaf) in wanted:
-            if id(leaf) in found:
-                found[id(leaf)] = _sum(found[id(leaf)], g, False)
-            else:
-                found[id(leaf)] = g if fresh else own(g)
+        key = id(leaf)
+        if key not in wanted:
+            return
+        if key in found:
+            found[key] = _sum(found[key], g, False)
+        elif fresh:
+            found[key] = g
+        else:
+            found[key] = own(g)
 
+    # Leaves hand their gradients to collect(); intermediate results have a node, and a watcher on
+    # the node sees the complete cotangent when the walk comes by.
     watched = [(edge, edge.watcher) for edge in edges if isinstance(edge, Node)]
     for node, _ in watched:
         node.watcher = lambda g, node=node: found.__setitem__(id(node), own(g))
     try:
-        keep = create_graph if retain_graph is None else retain_graph
-        _walk([(output, _cotangent(output, cotangent))], collect, keep, create_graph)
+        _walk(output, _cotangent(output, cotangent), collect, retain_graph, create_graph)
     finally:
         for node, watcher in watched:
             node.watcher = watcher
-    results = [found.get(id(edge)) for edge in edges]
-    results = [np.zeros_like(x.data) if g is None else g for g, x in zip(results, inputs)]
-    results = [g if isinstance(g, Tensor) else Tensor(g) for g in results]
-    return [_constant(g, inputs) if create_graph and not g.requires_grad else g for g in results]
+    gradients = []
+    for x, edge in zip(inputs, edges):
+        g = found.get(id(edge))
+        if g is None:  # the output does not depend on x
+            g = np.zeros_like(x.data)
+        if not isinstance(g, Tensor):
+            g = Tensor(g)
+        if create_graph and not g.requires_grad:
+            g = _constant(g, inputs)
+        gradients.append(g)
+    return gradients
 
 
 def _constant(g, inputs):
-    """A gradient that depends on nothing, as a result of the inputs: differentiated once more it
-    gives zeros.
-    """
+    """A constant gradient, recorded as a result of the inputs: differentiating it gives zeros."""
     with recording(True):
         return record(
             "grad", g.data, tuple(inputs), lambda g, node: [None] * len(node.inputs), reads=""
         )
 
 
-def _walk(roots, sink, retain, create_graph):
-    """Process nodes from the newest to the oldest; every consumer of a node is newer, so it comes
-    first.
+def _walk(tensor, g, sink, retain, create_graph):
+    """Visit every node that `tensor` depends on once, the newest first.
 
-    A heap of the nodes met so far is all the state: nothing recurses, every node is visited once,
-    and a node that replays itself (checkpoint, second order) just adds newer nodes that come up
-    next.
+    g             Tensor, the cotangent of `tensor`
+    sink          (leaf, g, fresh) -> None: takes a gradient that arrives at a leaf
+    retain        keep the graph for another walk
+    create_graph  cotangents are Tensors and are recorded in turn
     """
-    waiting, heap = {}, []  # Node -> cotangent so far; (-order, Node)
-
-    def give(edge, g, fresh):
-        g = _conform(edge, g)
-        if isinstance(edge, Tensor):
-            sink(edge, g, fresh)
-        elif edge in waiting:
-            waiting[edge] = _sum(waiting[edge], g, fresh)
-        else:
-            waiting[edge] = g
-            heapq.heappush(heap, (-edge.order, edge))
-
+    # Order. A cotangent is complete when every operation that read the value has sent its part.
+    # Those operations are all newer than the value's own node, so the newest waiting node is
+    # always complete. A heap finds it without sorting the whole graph first, and takes nodes that
+    # a replay adds on the way. Nothing recurses: a graph may be a million operations deep.
+    waiting = {}  # Node -> its cotangent so far
+    heap = []  # (-order, Node): the newest node on top
+    edge = edge_of(tensor)
+    if edge is None:
+        raise GraphError(
+            "backward: nothing was recorded for this tensor: no input requires a gradient, "
+            "or it was made inside no_grad()"
+        )
+    if not create_graph:
+        g = g.data  # raw arrays: nothing below is recorded
     with recording(create_graph):
-        for tensor, g in roots:
-            if _edge(tensor) is None:
-                raise GraphError(
-                    "backward: nothing was recorded for this tensor: no input requires a gradient, "
-                    "or it was made inside no_grad()"
-                )
-            give(_edge(tensor), g if create_graph else g.data, False)
+        _receive(edge, g, False, waiting, heap, sink)
         while heap:
             node = heapq.heappop(heap)[1]
             g = waiting.pop(node)
@@ -116,38 +128,57 @@ def _walk(roots, sink, retain, create_graph):
                 node.watcher(g)
             _check(node, create_graph)
             if node.replay and (create_graph or node.derive is None):
+                # The recomputed output has the same cotangent: the walk continues there.
                 with recording(True):
-                    again = node.replay()
-                if _edge(again) is not None:
-                    give(_edge(again), g, False)
+                    again = edge_of(node.replay())
+                if again is not None:
+                    _receive(again, g, False, waiting, heap, sink)
             else:
-                derivatives = list(node.derive(g, node))
-                for i, (edge, derivative) in enumerate(zip(node.inputs, derivatives)):
-                    if callable(
-                        derivative
-                    ):  # lazy: a fused rule that can write where the optimizer wants it
-                        derivatives[i] = (
-                            derivative(_free_slot(edge, node, sink)) if edge is not None else None
-                        )
-                for edge, derivative in zip(
-                    node.inputs, derivatives
-                ):  # only now may an array be added into
-                    if edge is not None and derivative is not None:
-                        give(edge, derivative, node.fused)
+                _send(node, g, waiting, heap, sink)
             if not retain:
                 node.free()
 
 
-def _free_slot(edge, node, sink):
-    """Where the gradient of a leaf may be written at once: its slot, if this is the first and only
-    contribution so far.
+def _send(node, g, waiting, heap, sink):
+    """Apply the chain rule at one node: send each argument  dL/d(output) d(output)/d(argument)."""
+    derivatives = list(node.derive(g, node))
+    # A fused rule may return a function in place of an array. It is called only where a gradient is
+    # wanted, and writes it straight into the optimizer's buffer if that is still free.
+    for i, (edge, derivative) in enumerate(zip(node.inputs, derivatives)):
+        if callable(derivative):
+            derivatives[i] = None
+            if edge is not None:
+                derivatives[i] = derivative(_free_slot(edge, node, sink))
+    # Two loops, because _receive adds into fresh arrays in place: all must have been computed.
+    for edge, derivative in zip(node.inputs, derivatives):
+        if edge is not None and derivative is not None:
+            _receive(edge, derivative, node.fused, waiting, heap, sink)
+
+
+def _receive(edge, g, fresh, waiting, heap, sink):
+    """Add one operation's part to the cotangent of `edge`: this is the sum in the chain rule.
+
+    edge   Node, waits until its turn; or leaf Tensor, whose part goes to `sink` at once
+    g      array or Tensor of its shape
+    fresh  True if a fused rule has just made the array g: nothing else refers to it
     """
-    if (
-        sink is not _add_to_grad
-        or not isinstance(edge, Tensor)
-        or edge._grad is not None
-        or edge.slot is None
-    ):
+    g = _conform(edge, g)
+    if isinstance(edge, Tensor):
+        sink(edge, g, fresh)
+    elif edge in waiting:
+        waiting[edge] = _sum(waiting[edge], g, fresh)
+    else:
+        waiting[edge] = g
+        heapq.heappush(heap, (-edge.order, edge))
+
+
+def _free_slot(edge, node, sink):
+    """The optimizer's buffer for a leaf's gradient, if this is its first part, and the only one of
+    this node; else None.
+    """
+    if sink is not _add_to_grad or not isinstance(edge, Tensor):
+        return None
+    if edge.slot is None or edge._grad is not None:
         return None
     if sum([e is edge for e in node.inputs]) == 1:
         return edge.slot
@@ -155,45 +186,49 @@ def _free_slot(edge, node, sink):
 
 
 def _check(node, create_graph):
+    """Raise GraphError if what the node's rule needs was freed, never kept, or changed in place."""
     if node.derive is None and node.replay is None:
         raise GraphError(
-            f"backward: the graph at {node.op} was freed by an earlier backward(): pass retain_graph=True to that one"
+            f"backward: the graph at {node.op} was freed by an earlier backward(): "
+            "pass retain_graph=True to that one"
         )
     if create_graph and node.fused and node.replay is None:
         raise GraphError(
-            f"backward: {node.op} was recorded inside first_order_only(), which keeps nothing for create_graph=True"
+            f"backward: {node.op} was recorded inside first_order_only(), "
+            "which keeps nothing for create_graph=True"
         )
     for i, (cell, version) in enumerate(zip(node.cells, node.versions)):
         if cell and cell[0] != version:
-            edge = node.inputs[i] if i < len(node.inputs) else node
-            if edge is node:
-                what = "its result"
-            else:
-                what = getattr(edge, "name", None) or f"argument {i + 1}"
+            what = "its result"  # the cell after those of the arguments
+            if i < len(node.inputs):
+                what = getattr(node.inputs[i], "name", None) or f"argument {i + 1}"
             raise GraphError(
-                f"backward: {what} was changed in place after {node.op} used it (version {cell[0]}, "
-                f"recorded {version}): change a copy, or call backward() first"
+                f"backward: {what} was changed in place after {node.op} used it "
+                f"(version {cell[0]}, recorded {version}): change a copy, or call backward() first"
             )
 
 
 def _conform(edge, g):
-    """The cotangent in the shape and dtype of what it belongs to; a wrong shape is a wrong rule."""
-    shape = edge.data.shape if isinstance(edge, Tensor) else edge.shape
-    if g.shape != shape:
-        raise ShapeError(
-            f"backward: a derivative for {edge.op if isinstance(edge, Node) else edge.name or 'a leaf'} has shape "
-            f"{g.shape}, but the value has shape {shape}: mend the rule that made it"
-        )
-    dtype = edge.data.dtype if isinstance(edge, Tensor) else edge.dtype
-    if isinstance(g, np.generic):  # NumPy's arithmetic turns 0-d arrays into scalars
+    """g in the dtype of the value it belongs to. Raises ShapeError if the shapes differ."""
+    # NumPy's arithmetic turns 0-d arrays into scalars
+    if isinstance(g, np.generic):
         g = np.asarray(g)
-    if g.dtype == dtype:
+    value = edge
+    if isinstance(edge, Tensor):
+        value = edge.data
+    if g.shape != value.shape:
+        name = edge.op if isinstance(edge, Node) else edge.name or "a leaf"
+        raise ShapeError(
+            f"backward: a derivative for {name} has shape {g.shape}, but the value has shape "
+            f"{value.shape}: correct the rule that made it"
+        )
+    if g.dtype == value.dtype:
         return g
-    return g.astype(dtype)
+    return g.astype(value.dtype)
 
 
 def _sum(old, new, fresh):
-    """old + new, into `new` if a fused rule has just made it: nobody else can hold that array."""
+    """old + new, written into `new` if a fused rule has just made that array."""
     if isinstance(new, Tensor) or not fresh:
         return old + new
     return np.add(old, new, out=new)
@@ -206,26 +241,27 @@ def _add_to_grad(leaf, g, fresh):
         leaf._grad = g if old is None else old + g
     elif old is None:
         leaf._grad = _placed(leaf, g, fresh)
-    elif old._node is not None:
+    elif old._node is not None:  # recorded by an earlier pass: other results may depend on it
         leaf._grad = Tensor(old.data + g)
-    elif old is getattr(leaf, "_shown", None):  # somebody may hold it: it stays what it was
+    elif old is getattr(leaf, "_shown", None):  # read from outside: it must keep its values
         leaf._grad = _placed(leaf, old.data + g, True)
     else:
-        old.data += g  # nobody has read it, so no graph has
+        old.data += g  # never read, so no graph refers to it
 
 
 def _placed(leaf, g, fresh):
-    """A first gradient: in the optimizer's slot, or an array of its own, since a primitive may pass
-    one to several inputs.
-    """
+    """The Tensor of a first gradient: in the optimizer's slot, or in an array of its own."""
     if leaf.slot is None:
-        return Tensor(g if fresh else g.copy())
+        if not fresh:  # a primitive may pass one array to several arguments
+            g = g.copy()
+        return Tensor(g)
     if g is not leaf.slot:
         leaf.slot[...] = g
     return Tensor(leaf.slot)
 
 
 def _cotangent(output, cotangent):
+    """The cotangent of `output` as a Tensor of its shape; 1 for a scalar if None is given."""
     if cotangent is None:
         if output.size != 1:
             raise ShapeError(
@@ -233,16 +269,13 @@ def _cotangent(output, cotangent):
                 "or reduce to a scalar first"
             )
         return Tensor(np.ones_like(output.data))
-    g = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent)
-    if not backend.is_array(cotangent) and not isinstance(cotangent, Tensor):
-        g = Tensor(np.asarray(cotangent, output.dtype), device=output.device)
+    g = cotangent
+    if not isinstance(cotangent, Tensor):
+        g = Tensor(cotangent)
+        if not backend.is_array(
+            cotangent
+        ):  # a number or a list: in the output's dtype, on its device
+            g = Tensor(np.asarray(cotangent, output.dtype), device=output.device)
     if g.shape != output.shape:
         raise ShapeError(f"backward: the cotangent has shape {g.shape}, the output {output.shape}")
     return g
-
-
-def _edge(x):
-    """What a cotangent of x is handed to: the node that made it, x itself if it is a leaf, None if
-    neither wants it.
-    """
-    return x._node or (x if x.requires_grad else None)

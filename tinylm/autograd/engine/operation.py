@@ -1,10 +1,11 @@
 """How an operation is defined: a forward on arrays and its derivatives, in one of two tiers.
 
-`primitive`: the derivative of each argument is a formula in Tensors, so it can be differentiated
-again. `fused`: forward and backward by hand on raw arrays, with a twin made of primitives that says
-the same thing plainly; the twin is used whenever derivatives of derivatives are wanted, and as the
-oracle in tests. Read first: arguments.py. Read next: primitives/elementwise.py for the first tier,
-kernels/composed.py and kernels/linear.py for the second.
+`primitive`: the derivative by each argument is a formula in Tensors, so it can be differentiated
+again. `fused`: forward and backward by hand on raw arrays, with a twin: the same function composed
+of primitives. The twin explains the kernel, is the oracle in tests, and takes its place where
+derivatives of derivatives are wanted. Read first: arguments.py. Read next:
+primitives/elementwise.py for the first tier, kernels/composed.py and kernels/linear.py for the
+second.
 """
 
 import functools
@@ -27,12 +28,12 @@ from tinylm.autograd.engine.arguments import (
 from tinylm.autograd.engine.tensor import Tensor, is_first_order, observers, record, wants_grad
 
 primitives = {}
-fused_operations = {}  # name -> operation; what the coverage gate of the checks walks
+fused_operations = {}  # name -> operation; a test fails if one of them has no check
 
 
 class Like:
-    """What a linear rule may know of an argument: shape and dtype, but not the values, so that they
-    can be freed.
+    """Shape and dtype of an argument without its values: all that the rule of a linear operation
+    needs, so that the values can be freed.
     """
 
     __slots__ = ("shape", "dtype", "ndim", "size")
@@ -42,9 +43,7 @@ class Like:
 
 
 def composite(function):
-    """Decorator for a function made of operations: what NumPy or Python complains about becomes an
-    error of ours.
-    """
+    """Decorator for a function of operations: NumPy's errors become tinylm's, with its name."""
 
     @functools.wraps(function)
     def checked(*args, **options):
@@ -56,20 +55,25 @@ def composite(function):
 def unbroadcast(g, shape):
     """Sum a Tensor over the axes along which `shape` was broadcast: the derivative of broadcasting.
 
-    g        Tensor (*extra, *broadcast of shape)
+    g        Tensor of a shape that `shape` broadcasts to
     returns  Tensor of `shape`
     """
+    # A value that was read n times gets n cotangents, and they add up. Broadcasting reads again
+    # along new leading axes, and along axes of length 1 that became longer.
     if g.shape == shape:
         return g
     extra = g.ndim - len(shape)
-    axes = tuple(range(extra)) + tuple(
-        i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1
-    )
-    return (g.sum(axis=axes) if axes else g).reshape(shape)
+    axes = list(range(extra))
+    for i, n in enumerate(shape, extra):
+        if n == 1 and g.shape[i] != 1:
+            axes.append(i)
+    if axes:
+        g = g.sum(axis=tuple(axes))
+    return g.reshape(shape)  # puts axes of length 1 back
 
 
 def _as_array(out):
-    # NumPy's full reductions give scalars
+    """The result as an array: NumPy's full reductions return scalars."""
     if backend.is_array(out):
         return out
     return np.asarray(out)
@@ -82,11 +86,13 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
                 shape, written in Tensor operations; g is the cotangent, y the output, args the
                 arguments as Tensors or constants. None where there is no derivative. Keyword
                 arguments of the function are constants.
-    linear      the rules read only shapes of args and y, never values: those are not kept
-    broadcasts  the arguments broadcast against each other; the sum that undoes it is added here
+    linear      the rules read only shapes of args and y, never values, so values are not kept
+    broadcasts  the arguments broadcast against each other; unbroadcast() is applied to the rules
     view        the result shares memory with the first argument
     variadic    any number of arguments; the one rule gets the position of its argument first
     """
+    # From y = f(a, b) and g = dL/dy, a rule computes dL/da = g df/da. Rules are Tensor operations:
+    # with create_graph they are recorded like any others, which gives derivatives of every order.
 
     def decorate(forward):
         label = name or forward.__name__
@@ -102,17 +108,11 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
             arrays = [as_array(a, label) for a in args]
             out = _as_array(run(label, forward, arrays, options))
             if linear:
-                kept = (
-                    operation,
-                    [Like(a) if isinstance(a, Tensor) else a for a in args],
-                    Like(out),
-                    options,
-                )
-                result = record(label, out, args, _apply_rules, kept, reads="")
+                likes = [Like(a) if isinstance(a, Tensor) else a for a in args]
+                saved, reads = (operation, likes, Like(out), options), ""
             else:
-                result = record(
-                    label, out, args, _apply_rules, (operation, args, out, options), reads="both"
-                )
+                saved, reads = (operation, args, out, options), "both"
+            result = record(label, out, args, _apply_rules, saved, reads=reads)
             if view and isinstance(args[0], Tensor):
                 result._version = args[0]._version  # one buffer, one version
             for observe in observers:
@@ -129,39 +129,62 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
 
 
 def _apply_rules(g, node):
-    """The `derive` of every primitive's node: each rule, applied where a gradient is wanted."""
+    """The `derive` of every primitive's node: apply the rule of each argument that needs it."""
     operation, args, out, options = node.saved
     recorded = isinstance(g, Tensor)  # create_graph: everything below is recorded in turn
     if not recorded:
         g = Tensor(g)
-    y = out if isinstance(out, Like) else Tensor(out)
-    if recorded and isinstance(y, Tensor):
-        y._node = node
-        y.requires_grad = True  # the output as a part of the graph; not held, so no reference cycle
+    y = out
+    if not isinstance(out, Like):
+        y = Tensor(out)
+        if recorded:
+            # y is a new Tensor of the same node, so that a rule that reads it, as exp's g * y, is
+            # differentiated through it. Keeping the first one would be a reference cycle.
+            y._node = node
+            y.requires_grad = True
     if is_half(g):  # float16 is for storage: rules calculate in float32,
         g, y, *args = map(widened, (g, y, *args))  # and backward.py rounds what they return
     results = []
     for i, (arg, edge) in enumerate(zip(args, node.inputs)):
-        rule = operation.rules[0 if operation.variadic else i] if edge is not None else None
-        if rule is None:
-            results.append(None)
-            continue
-        d = rule(i, g, y, *args, **options) if operation.variadic else rule(g, y, *args, **options)
-        if operation.broadcasts:
-            d = unbroadcast(d, arg.shape)
-        results.append(d if recorded else d.data)
+        d = None
+        if edge is not None:
+            d = _apply_rule(operation, i, g, y, args, options)
+        if d is not None:
+            if operation.broadcasts:
+                d = unbroadcast(d, arg.shape)
+            if not recorded:
+                d = d.data
+        results.append(d)
     return results
+
+
+def _apply_rule(operation, i, g, y, args, options):
+    """dL/d(argument i) as a Tensor; None if the argument has no rule."""
+    if operation.variadic:
+        return operation.rules[0](i, g, y, *args, **options)
+    rule = operation.rules[i]
+    if rule is None:
+        return None
+    return rule(g, y, *args, **options)
+
+
+def _replay_of(twin, halved, args, options):
+    """The function that recomputes a fused operation's result by its twin, for create_graph."""
+    if halved:
+        twin = twin_in_float32(twin)
+    return lambda: twin(*args, **options)
 
 
 def fused(twin, name=None, reads="inputs"):
     """Decorator that makes a fast differentiable operation from a hand-written kernel.
 
-    The kernel takes arrays and returns (out, backward); backward(g) gives one entry per positional
-    argument: a freshly made array, None, or a function of `out` that is called only if that
-    gradient is wanted, with the array to write it into or None. The arrays must not overlap:
-    gradients are added into them. `keep=False` tells the kernel that backward will not be called.
-    twin    the same mathematics in primitives: what is used for create_graph, and what the tests
-            compare with
+    The kernel takes arrays and returns (out, backward). backward(g) returns one entry per
+    positional argument: a freshly made array, None, or a function (out) -> array that is called
+    only if that gradient is wanted; `out` is the array to write it into, or None. The arrays must
+    not overlap: gradients are added into them. With `keep=False` backward will not be called.
+
+    twin    the same function of Tensors, composed of primitives: used for create_graph and as the
+            oracle in tests
     reads   "both" if backward reads the output too: then changing it in place before backward is an
             error
     """
@@ -178,14 +201,15 @@ def fused(twin, name=None, reads="inputs"):
             keep = wants_grad(args)
             if keep:
                 args, options = own_choices(args, options)
-            arrays = [as_array(a, label) if a is not None else None for a in args]
+            arrays = [None if a is None else as_array(a, label) for a in args]
             arrays, halved = prepared(label, operands, arrays)
             out, backward = run(label, operation.kernel, arrays, {"keep": keep, **options})
             if halved:
                 out, backward = out.astype(np.float16), rounded_backward(backward)
             if keep:
-                twin = twin_in_float32(operation.twin) if halved else operation.twin
-                replay = None if is_first_order() else lambda: twin(*args, **options)
+                replay = None
+                if not is_first_order():
+                    replay = _replay_of(operation.twin, halved, args, options)
                 result = record(
                     label,
                     out,

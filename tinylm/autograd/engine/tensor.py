@@ -1,9 +1,9 @@
-"""What is recorded: tensors, the nodes their operations leave behind, and when to record at all.
+"""The tape: Tensors, the nodes that operations leave behind, and when operations are recorded.
 
-Every recorded operation makes a Node that points to the nodes of its inputs. Nodes are numbered as
-they are made, so every consumer of a node has a larger number than the node itself: the order in
-which backward.py goes backwards. Read next: backward.py, then operation.py (how an operation is
-defined).
+Every recorded operation makes a Node that points to the nodes of its arguments. Together they are
+the graph that backward.py walks. Nodes are numbered as they are made, so an operation always has a
+larger number than those whose results it reads: counting down is the order of the chain rule.
+Read next: backward.py, then operation.py (how an operation is defined).
 """
 
 import contextlib
@@ -16,26 +16,26 @@ import numpy as np
 from tinylm import backend
 from tinylm.errors import DtypeError, GraphError, ShapeError
 
-_recording = ContextVar(
-    "recording", default=True
-)  # a ContextVar is per thread: no_grad in one leaves others alone
+# A ContextVar has one value per thread: no_grad() in one leaves the others alone.
+_recording = ContextVar("recording", default=True)
 _first_order = ContextVar("first_order", default=False)
 _order = itertools.count(1)
-observers = []  # see profile.py: each is called for every operation that runs
+observers = []  # functions called after every operation, see profile.py
 
 
 class Node:
-    """One recorded operation: what its output's cotangent turns into for each of its inputs.
+    """One recorded operation: how the cotangent of its output becomes those of its arguments.
 
-    inputs    one entry per argument: a Node, a leaf Tensor, or None where no gradient is wanted
+    inputs    one edge per argument: the Node that made it, the Tensor itself if it is a leaf, None
+              where no gradient is wanted
     derive    (g, node) -> one cotangent per argument; raw arrays, or Tensors if g is one
               (create_graph)
-    saved     whatever `derive` wants to find again in its node
-    replay    () -> Tensor: the same output recomputed as differentiable operations. Backward goes
-              on through that graph instead, when derivatives of derivatives are wanted, or for
-              checkpoint()
-    cells     the version cell of each argument that `derive` reads, and of the output if it reads
-              that; None for others
+    saved     what `derive` needs from the forward pass
+    replay    () -> Tensor: the same output recomputed as differentiable operations. Backward
+              continues through that graph instead where derivatives of derivatives are wanted, and
+              always for checkpoint()
+    cells     version cell of each argument that `derive` reads, and of the output if it reads
+              that; None for constants
     versions  what the cells held when the operation was recorded
     """
 
@@ -64,9 +64,10 @@ class Node:
         self.cells, self.versions = cells, tuple([cell and cell[0] for cell in cells])
         self.shape, self.dtype, self.fused = out.shape, out.dtype, fused
         self.order = next(_order)
-        self.watcher = None  # a function to show the finished cotangent to (retain_grad)
+        self.watcher = None  # called with the complete cotangent, see retain_grad
 
     def free(self):
+        """Drop what backward needs, and with it the arrays of the forward pass."""
         self.inputs, self.cells, self.derive, self.saved, self.replay = (), (), None, None, None
 
 
@@ -89,9 +90,9 @@ class Tensor:
     name           shown in error messages
     """
 
-    # Two are only there where they say something. `frozen`: finetune.freezing has taken this
-    # parameter out of training, nn/module.py still counts it. `decays`: whether weight decay
-    # shrinks it, where its axes do not tell (optim/flat.py).
+    # Two of these are unset on most Tensors. `frozen`: finetune.freezing has taken the parameter
+    # out of training; nn/module.py still counts it. `decays`: whether weight decay shrinks it,
+    # where the number of its axes does not decide that (optim/flat.py).
     __slots__ = (
         "data",
         "requires_grad",
@@ -105,48 +106,53 @@ class Tensor:
         "_version",
         "__weakref__",
     )
-    __array_ufunc__ = None  # array + Tensor asks Tensor.__radd__, not NumPy's loop
+    # NumPy then leaves array + Tensor to Tensor.__radd__, instead of adding element by element.
+    __array_ufunc__ = None
 
     def __init__(self, data, requires_grad=False, name=None, device=None):
-        shared = data if isinstance(data, Tensor) and device is None else None
+        version = None
         if isinstance(data, Tensor):
+            if device is None:
+                version = data._version  # one buffer, one version
             data = data.data
         if not backend.is_array(data):
             data = rectangular(data)
             if data.dtype.kind not in "fiubc":
                 raise DtypeError(
-                    f"Tensor: needs numbers, not {data.dtype}: Tensors are put together with stack()"
+                    f"Tensor: needs numbers, not {data.dtype}: join Tensors with stack()"
                 )
         if device is not None:
             data = backend.to_device(data, device)
         if requires_grad and data.dtype.kind != "f":
             raise DtypeError(
-                f"Tensor: requires_grad needs floating point, not {data.dtype}: convert with .astype(np.float32)"
+                f"Tensor: requires_grad needs floating point, not {data.dtype}: "
+                "convert with .astype(np.float32)"
             )
         self.data, self.requires_grad, self.name = data, requires_grad, name
-        self._grad = None  # read through `grad` by everyone but the engine
-        self.slot = None  # where an optimizer wants the gradient written, see optim/flat.py
+        self._grad = None  # outside the engine, read it through `grad`
+        self.slot = None  # the optimizer's buffer for the gradient, see optim/flat.py
         self._node = None
-        self._version = [0] if shared is None else shared._version  # one buffer, one version
+        # A list of one counter: Tensors that share memory share the list. Every change in place
+        # adds one, so that backward can detect that a value it needs is gone.
+        self._version = version or [0]
 
     @property
     def grad(self):
-        """The gradient so far, a Tensor, or None. What it gives out stays as it is: later passes
-        write elsewhere.
+        """The gradient so far, a Tensor, or None. Later passes never change a Tensor read here.
 
         Inside an optimizer the gradient lies in a buffer that the next pass overwrites
-        (optim/flat.py). Whoever asks for it takes it out of there; changed in place, it goes back
-        with the changes before the next step.
+        (optim/flat.py). Reading it makes a copy outside that buffer; a copy that is changed in
+        place is written back before the next step.
         """
         g = self._grad
         if g is not None and g.data is self.slot:
             g = self._grad = Tensor(g.data.copy())
-        self._shown = g
+        self._shown = g  # may be held outside now, see _add_to_grad in backward.py
         return g
 
     @grad.setter
     def grad(self, g):
-        self._grad = self._shown = g  # whoever gave it holds it
+        self._grad = self._shown = g
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)
@@ -169,102 +175,111 @@ class Tensor:
         return out
 
     def to(self, device):
-        """A leaf with the same values on `device` (itself if it is there): moving is never
-        differentiated or silent.
+        """A leaf with the same values on `device`, or this Tensor if it is there already.
+
+        The move is not recorded, and no operation moves a Tensor by itself.
         """
         if self.device == device:
             return self
         return Tensor(self.data, self.requires_grad, self.name, device=device)
 
     def assign_(self, values):
-        """Overwrite the values in place, and let recorded operations that still need the old ones
-        know.
+        """Overwrite the values in place. Not recorded: for leaves and buffers.
 
-        values  array or Tensor that broadcasts to this shape. Not recorded: for leaves and buffers
-                only.
+        A later backward() through an operation that needs the old values raises GraphError.
+
+        values  array or Tensor that broadcasts to this shape
+        raises  GraphError for the result of an operation, or for read-only memory
         """
         if self._node is not None and _recording.get():
             raise GraphError(
-                f"assign_: {self!r} is the result of {self._node.op}; changing it in place would lose its "
-                "gradient: use where() or scatter_add(), or assign inside no_grad()"
+                f"assign_: {self!r} is the result of {self._node.op}; changing it in place would "
+                "lose its gradient: use where() or scatter_add(), or assign inside no_grad()"
             )
         if type(self.data) is np.ndarray and not self.data.flags.writeable:
             raise GraphError(
-                f"assign_: {self!r} is read-only memory (a broadcast, a mapped file): assign to a copy"
+                f"assign_: {self!r} is read-only memory (a broadcast, a mapped file): "
+                "assign to a copy"
             )
-        self.data[...] = values.data if isinstance(values, Tensor) else values
+        if isinstance(values, Tensor):
+            values = values.data
+        self.data[...] = values
         self._version[0] += 1
 
     def retain_grad(self):
-        """Keep the gradient of this intermediate result in `.grad` when backward() passes it.
-        Returns the tensor.
-        """
-        if self._node is not None:
-            alive = weakref.ref(
-                self
-            )  # no cycle: nobody reads the gradient of a tensor that is gone
+        """Keep the gradient of this intermediate result in `.grad`. Returns the tensor itself."""
+        if self._node is None:
+            return self
+        alive = weakref.ref(self)  # a strong reference would be a cycle: node -> keep -> tensor
 
-            def keep(g):
-                if alive() is not None:
-                    alive().grad = g if isinstance(g, Tensor) else Tensor(g.copy())
+        def keep(g):
+            tensor = alive()
+            if tensor is None:
+                return
+            if not isinstance(g, Tensor):
+                g = Tensor(g.copy())  # the engine may go on adding into g
+            tensor.grad = g
 
-            self._node.watcher = keep
+        self._node.watcher = keep
         return self
 
     def __repr__(self):
-        label = f" {self.name!r}" if self.name else ""
+        label = made = ""
+        if self.name:
+            label = f" {self.name!r}"
         if self._node:
             made = f", made by {self._node.op}"
-        else:
-            if self.requires_grad:
-                made = ", requires_grad"
-            else:
-                made = ""
+        elif self.requires_grad:
+            made = ", requires_grad"
         values = np.array2string(self.numpy(), precision=4, threshold=20, separator=", ")
         return f"Tensor{label}({values}, {self.dtype}, shape {self.shape}{made})"
 
 
-def _refuse_complex(op, dtype):
-    """Raises DtypeError for complex numbers, whose gradients are not kept here; False for integers
-    and bools, which have none.
-    """
+def _check_real(op, dtype):
+    """Raise DtypeError for a complex result that would need a gradient: gradients are real here."""
     if dtype.kind == "c":
         raise DtypeError(
-            f"{op}: the result is {dtype}, and gradients are real: take apart the real and the imaginary "
-            "part, or use no_grad()"
+            f"{op}: the result is {dtype}, and gradients are real: take apart the real and the "
+            "imaginary part, or use no_grad()"
         )
-    return False
+
+
+def edge_of(x):
+    """Where a cotangent of Tensor x goes: to the node that made it, to x itself if it is a leaf
+    that requires a gradient, or nowhere (None).
+    """
+    if x._node is None and x.requires_grad:
+        return x
+    return x._node
 
 
 def record(op, out, args, derive, saved=None, replay=None, reads="inputs", fused=False):
-    """Make the Tensor of an operation's result and, if any argument wants a gradient, its node. For
-    authors of operations.
+    """Wrap an operation's result in a Tensor and, if an argument requires a gradient, add its node.
 
-    derive, saved, replay, fused  see Node
-    reads    what `derive` needs unchanged until then: "inputs", "both" (the output too) or "" (only
-             shapes)
+    op, out  name of the operation, and the array that it computed
+    args     its arguments, Tensors or constants
+    reads    what `derive` needs unchanged until backward: "inputs", "both" (the output too) or ""
+             (only shapes)
+    derive, saved, replay, fused  as in Node
+    returns  Tensor
     """
     result = Tensor(out)
-    inputs = tuple(
-        [
-            (a._node or (a if a.requires_grad else None)) if isinstance(a, Tensor) else None
-            for a in args
-        ]
-    )
-    dtype = result.data.dtype
-    if (
-        _recording.get()
-        and any([edge is not None for edge in inputs])
-        and (dtype.kind == "f" or _refuse_complex(op, dtype))
-    ):
-        if reads:
-            cells = tuple([a._version if isinstance(a, Tensor) else None for a in args])
-        else:
-            cells = ()
-        if reads == "both":
-            cells += (result._version,)
-        result._node = Node(op, result.data, inputs, derive, saved, replay, cells, fused)
-        result.requires_grad = True
+    if not _recording.get():
+        return result
+    inputs = tuple([edge_of(a) if isinstance(a, Tensor) else None for a in args])
+    if not any([edge is not None for edge in inputs]):
+        return result
+    out = result.data
+    if out.dtype.kind != "f":  # integers and bools have no derivative
+        _check_real(op, out.dtype)
+        return result
+    cells = ()
+    if reads:
+        cells = tuple([a._version if isinstance(a, Tensor) else None for a in args])
+    if reads == "both":
+        cells += (result._version,)
+    result._node = Node(op, out, inputs, derive, saved, replay, cells, fused)
+    result.requires_grad = True
     return result
 
 
@@ -275,9 +290,7 @@ def wants_grad(args):
 
 @contextlib.contextmanager
 def recording(on):
-    """Record operations inside or not; restores what was before. Threads do not see each other's
-    setting.
-    """
+    """Context that turns recording on or off in this thread and restores it at the end."""
     token = _recording.set(on)
     try:
         yield
@@ -297,8 +310,9 @@ def is_recording():
 
 @contextlib.contextmanager
 def first_order_only():
-    """A promise that no create_graph=True will follow: fused operations then keep only what one
-    backward() needs.
+    """Context in which fused operations keep only what one backward() needs.
+
+    Saves memory in training. create_graph=True through what was recorded inside raises GraphError.
     """
     token = _first_order.set(True)
     try:
