@@ -1,17 +1,16 @@
 """Tokenizers: from text to token ids and back.
 
-Every kind speaks one small protocol, so that a model is trained, sampled and saved without knowing
-which:
+Every kind has one small protocol, so that training, sampling and saving work with any of them:
 
     tokenizer.vocab_size                          V; ids are 0 .. V - 1
     tokenizer.encode(text, allow_special=False)   str -> (T,) int32
-    tokenizer.encode_stream(source, chunk_bytes)  Path, open file or iterable of lines -> iterator of (t,) int32,
-                                                  together exactly encode(whole text)
+    tokenizer.encode_stream(source, chunk_bytes)  Path, open file or iterable of lines -> iterator
+                                                  of (t,) int32, together encode(whole text)
     tokenizer.decode(ids)                         (T,) integers -> str, broken UTF-8 shown as U+FFFD
     tokenizer.decode_bytes(ids)                   (T,) integers -> bytes, exact
     tokenizer.token_bytes(id)                     the bytes of one token
     tokenizer.special                             {"<|endoftext|>": 256, ...}: name -> id
-    tokenizer.to_dict(), from_dict(described)     JSON-able, to lie in a checkpoint
+    tokenizer.to_dict(), from_dict(described)     JSON-able, kept in a checkpoint
     tokenizer.save(path), load(path)              the same as a file
 
 Special tokens stand for what is not text: the end of a document, padding, a mask. Plain text never
@@ -69,6 +68,7 @@ __all__ = [
     "words_and_punctuation",
 ]
 
+# Every kind by the name that `to_dict` writes.
 KINDS = {
     kind.kind: kind
     for kind in (
@@ -84,7 +84,8 @@ KINDS = {
 }
 
 
-# What JSON gives for a field of a description, whatever the kind of tokenizer.
+# The type of each field of a description, the same for every kind of tokenizer. JSON may hold
+# anything in its place.
 _TYPES = {
     "tokens": list,
     "merges": list,
@@ -104,11 +105,15 @@ def from_dict(described):
 
     raises  DataError if the description is damaged
     """
-    kind = described.get("kind") if isinstance(described, dict) else None
+    kind = None
+    if isinstance(described, dict):
+        kind = described.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise DataError(f"no tokenizer of kind {kind!r}; the kinds are {', '.join(KINDS)}")
-    special = dict if kind in ("bpe", "unigram") else list
-    for name, wanted in {**_TYPES, "special": special}.items():
+    types = {**_TYPES, "special": list}
+    if kind in ("bpe", "unigram"):
+        types["special"] = dict  # their special tokens may have any id: {name: id}
+    for name, wanted in types.items():
         if name in described and not isinstance(described[name], wanted):
             raise DataError(
                 f"description of a {kind} tokenizer is damaged: {name} is "
@@ -118,6 +123,7 @@ def from_dict(described):
         return KINDS[kind].from_dict(described)
     except KeyError as error:
         raise DataError(f"description of a {kind} tokenizer lacks {error}") from error
+    # What is left to go wrong lies deeper: a score that is text, an id outside the list, and so on.
     except (
         ArithmeticError,
         AttributeError,
@@ -146,6 +152,7 @@ def load(path):
             impossible
     """
     path = Path(path)
+    # A folder of published weights may hold a tokenizer.json too, in another format.
     if path.is_dir() and not _is_own(path / "tokenizer.json"):
         found = read_tokenizer(path).tokenizer
         if found is None:

@@ -1,7 +1,7 @@
 """What all tokenizers share: special tokens, decoding, streaming, and files.
 
 A kind of tokenizer is a table of bytes, one entry for each token id, plus a way to encode plain
-text. It writes `encode_plain`, `last_cut`, `to_dict` and `from_dict`; everything else stands here.
+text. It defines `encode_plain`, `last_cut`, `to_dict` and `from_dict`; everything else stands here.
 Read next: `characters.py`, the simplest kind; `stream.py`, how text larger than memory is cut.
 """
 
@@ -28,7 +28,8 @@ class Tokenizer:
         for name, token in special.items():
             if not name or token_bytes[token] != utf8(name):
                 raise DataError(
-                    f"special token {name!r} with id {token}: its bytes must be its name, and not empty"
+                    f"special token {name!r} with id {token}: its bytes must be its name, "
+                    "and not empty"
                 )
         self.special = dict(special)
         self._token_bytes = token_bytes
@@ -52,8 +53,10 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise DataError(
-                f"encode: text is {type(text).__name__}, not str; decode bytes first (.decode('utf-8'))"
+                f"encode: text is {type(text).__name__}, not str; decode bytes first "
+                "(.decode('utf-8'))"
             )
+        # One way for short and long texts: the stream cuts only where no token can span the cut.
         parts = list(self.encode_stream(text, allow_special=allow_special))
         if len(parts) > 1:
             return np.concatenate(parts)
@@ -69,7 +72,9 @@ class Tokenizer:
         yields       (t,) int32 arrays whose concatenation is `encode(whole text, allow_special)`
         raises       DataError as `encode` and `read_text` do
         """
-        special = self._special_pattern if allow_special else None
+        special = None
+        if allow_special:
+            special = self._special_pattern
         parts = read_text(source, chunk_bytes)
         for position, text in certain_chunks(
             parts, chunk_bytes, self.last_cut, special, self._longest_special
@@ -77,8 +82,10 @@ class Tokenizer:
             yield self._encode_chunk(text, position, special)
 
     def _encode_chunk(self, text, position, special):
+        """The ids of one chunk, (t,) int32; what the pattern `special` finds is a special token."""
         if special is None:
             return self.encode_plain(text, position)
+        # plain, special, plain, special, ..., plain: each plain stretch is encoded by itself.
         ids, at = [], 0
         for match in special.finditer(text):
             ids += [
@@ -114,7 +121,7 @@ class Tokenizer:
                 f"decode: ids have shape {ids.shape}, but one sequence (T,) is decoded at a time; "
                 "loop over the rows of a batch"
             )
-        if ids.size == 0:
+        if ids.size == 0:  # an empty list has become floats: before the look at the type
             return b""
         if ids.dtype.kind not in "iu":
             raise DataError(f"decode: ids have dtype {ids.dtype}, but token ids are integers")
@@ -122,9 +129,11 @@ class Tokenizer:
         if outside.any():
             where = int(outside.argmax())
             raise DataError(
-                f"decode: token id {int(ids[where])} at position {where} is outside the vocabulary of "
-                f"{self.vocab_size} (0 to {self.vocab_size - 1}); was it made by another tokenizer?"
+                f"decode: token id {int(ids[where])} at position {where} is outside the "
+                f"vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1}); was it made by another "
+                "tokenizer?"
             )
+        # A memoryview yields Python's own integers, which index a list faster than NumPy's do.
         return b"".join(map(self._token_bytes.__getitem__, memoryview(ids)))
 
     def token_bytes(self, token):
@@ -151,8 +160,8 @@ class Tokenizer:
 def utf8(text, position=0):
     """`text` as UTF-8.
 
-    raises  DataError with the place of a lone surrogate, `position` being that of the text in a
-            longer one
+    position  where `text` begins in a longer one, for the message
+    raises    DataError with the position of a lone surrogate, half of a UTF-16 pair
     """
     try:
         return text.encode("utf-8")
@@ -169,9 +178,11 @@ def numbered(names, first):
 
     raises  DataError if a name is empty or given twice, or if `names` is a single string
     """
-    given = names if isinstance(names, str) else list(names)
+    given = names
+    if not isinstance(names, str):
+        given = list(names)
     if (
-        given is names
+        isinstance(given, str)  # one name without its list: its letters would become tokens
         or not all(isinstance(name, str) and name for name in given)
         or len(set(given)) < len(given)
     ):

@@ -27,6 +27,7 @@ class ByteTokenizer(Tokenizer):
         """The ids of `text`, (T,) int32; `position` is where the text begins in a longer one, for
         error messages.
         """
+        # The bytes are the ids: uint8 (T,) -> int32 (T,).
         return np.frombuffer(utf8(text, position), np.uint8).astype(np.int32)
 
     def last_cut(self, text, start, stop):

@@ -32,16 +32,17 @@ class CharTokenizer(Tokenizer):
             twice = next(c for i, c in enumerate(characters) if c in characters[:i])
             raise DataError(f"character {twice!r} is in the vocabulary twice; each may stand once")
         points = _code_points(characters)
+        unknown = -1
+        if unk is not None:
+            unknown = special[unk]
         # From code point to id, for all characters at once; the last entry serves every point
         # beyond the table.
-        self._ids = np.full(
-            int(points.max(initial=0)) + 2, -1 if unk is None else special[unk], np.int32
-        )
+        self._ids = np.full(int(points.max(initial=0)) + 2, unknown, np.int32)
         self._ids[points] = np.arange(len(points))
 
     @classmethod
     def from_text(cls, text, special=(), unk=None):
-        """The tokenizer of the characters that occur in `text`, in the order of their code points."""
+        """The tokenizer of the characters in `text`, in the order of their code points."""
         return cls("".join(sorted(set(text))), special, unk)
 
     def encode_plain(self, text, position=0):
@@ -53,9 +54,9 @@ class CharTokenizer(Tokenizer):
         if self.unk is None and (ids < 0).any():
             at = int((ids < 0).argmax())
             raise DataError(
-                f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is not among "
-                f"the {len(self.characters)} of this tokenizer; build it from text that has the character, "
-                "or with unk='<unk>'"
+                f"character {text[at]!r} (U+{ord(text[at]):04X}) at position {position + at} is "
+                f"not among the {len(self.characters)} of this tokenizer; build it from text that "
+                "has the character, or with unk='<unk>'"
             )
         return ids
 
@@ -79,4 +80,7 @@ class CharTokenizer(Tokenizer):
 
 
 def _code_points(text):
+    """The code point of each character, (T,) uint32."""
+    # UTF-32 is four bytes a character. A lone surrogate passes: it is an unknown character like
+    # any other, with an error that names its position.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

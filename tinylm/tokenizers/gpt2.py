@@ -26,9 +26,9 @@ def load_gpt2(encoder, merges):
     """
     ids = read_encoder(Path(encoder))
     pairs = read_merges(Path(merges))
-    made = {to_printable(bytes([value])) for value in range(256)} | {
-        left + right for left, right in pairs
-    }
+    # The format does not list its special tokens: they are the entries that nothing makes.
+    made = {to_printable(bytes([value])) for value in range(256)}
+    made |= {left + right for left, right in pairs}
     tokens, special = [None] * len(ids), {}
     for written, i in ids.items():
         if written in made:
@@ -38,7 +38,8 @@ def load_gpt2(encoder, merges):
     lacking = [name for pair in pairs for name in (*pair, "".join(pair)) if name not in ids]
     if lacking:
         raise DataError(
-            f"{merges}: {lacking[0]!r} is in a merge but not in {encoder}; take both files from one place"
+            f"{merges}: {lacking[0]!r} is in a merge but not in {encoder}; take both files from "
+            "one place"
         )
     return BPETokenizer(tokens, [(ids[left], ids[right]) for left, right in pairs], special)
 
@@ -57,17 +58,19 @@ def save_gpt2(tokenizer, encoder, merges):
         )
     if tokenizer.pattern.name != "gpt2":
         raise DataError(
-            f"save_gpt2: the split pattern is {tokenizer.pattern.name!r}, and the format implies 'gpt2'; "
-            "use tokenizer.save"
+            f"save_gpt2: the split pattern is {tokenizer.pattern.name!r}, and the format implies "
+            "'gpt2'; use tokenizer.save"
         )
     written = [to_printable(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     for name, i in tokenizer.special.items():
         written[i] = name
+    # A special token spelt like an ordinary one would be read back as that one.
     ids = {name: i for i, name in enumerate(written)}
     for name, i in tokenizer.special.items():
         if ids[name] != i or written.count(name) > 1:
             raise DataError(
-                f"save_gpt2: the special token {name!r} is written like an ordinary token; rename it"
+                f"save_gpt2: the special token {name!r} is written like an ordinary token; "
+                "rename it"
             )
     lines = [
         "#version: 0.2",
@@ -79,7 +82,10 @@ def save_gpt2(tokenizer, encoder, merges):
 
 
 def read_encoder(path):
-    """{token as written: id} with the ids 0 .. V - 1, each once."""
+    """{token as written: id} of a vocabulary file, with the ids 0 .. V - 1, each once.
+
+    raises  DataError naming the file, if it cannot be read or holds something else
+    """
     try:
         ids = strict_json(read_text_file(path))
     except DataError as error:
@@ -88,6 +94,7 @@ def read_encoder(path):
         raise DataError(
             f"{path} is not JSON ({error}); it may have been cut short, fetch it again"
         ) from error
+    # type(...) is int: True is an instance of int, but no id.
     if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
         raise DataError(
             f"{path} does not map tokens to ids; the encoder file comes first, the merges second"
@@ -100,7 +107,10 @@ def read_encoder(path):
 
 
 def read_merges(path):
-    """[(left, right)] as written."""
+    """[(left, right)], the merges of a file as written, first learnt first.
+
+    raises  DataError naming the line that is no merge
+    """
     pairs = []
     for number, line in numbered_lines(path):
         if number == 1 and line.startswith("#version"):  # only there: "# #" is a merge

@@ -1,4 +1,4 @@
-"""All the ways to cut one text into pieces, as a lattice, and the four questions asked of it.
+"""All the ways to cut one text into pieces, as a lattice, and four things to compute from it.
 
 Nodes are the positions 0 .. n between characters; an edge is a piece of the vocabulary that stands
 there. A path from 0 to n is a segmentation, its log-probability the sum of its pieces' (Kudo 2018,
@@ -26,13 +26,15 @@ def edges(text, pieces, longest, unknown=None):
               None: no such edge
     returns   list of n + 1 lists of (start, token, log-probability), starts ascending
     """
-    arriving, get = [[]], pieces.get
+    arriving = [[]]  # nothing ends at position 0
+    get = pieces.get
     for end in range(1, len(text) + 1):
         here = [
             (start, *found)
             for start in range(max(0, end - longest), end)
             if (found := get(text[start:end]))
         ]
+        # Starts ascend, so the last edge is the shortest: is it the single character?
         if unknown is not None and (not here or here[-1][0] < end - 1):
             here.append((end - 1, *unknown))
         arriving.append(here)
@@ -45,14 +47,16 @@ def best(arriving):
     returns  (log-probability, path)
     raises   DataError if no path reaches the end
     """
+    # scores[e] = max over edges (s, e) of scores[s] + log p(edge); back[e] is the edge that won.
     scores, back = [0.0], [None]
     for here in arriving[1:]:
         top, chosen = -inf, None
         for edge in here:
-            if (score := scores[edge[0]] + edge[2]) > top:
+            if (score := scores[edge[0]] + edge[2]) > top:  # > keeps the first, the longest edge
                 top, chosen = score, edge
         scores.append(top)
         back.append(chosen)
+    # Backwards along the edges that won.
     path, end = [], len(arriving) - 1
     while end:
         if back[end] is None:
@@ -86,6 +90,7 @@ def n_best(arriving, n):
 
 
 def _traced(kept, way):
+    """The path of an entry of `kept`: its edge, then the entry of its rank where the edge starts."""
     path = []
     while way[1] is not None:
         path.append(way[1])
@@ -98,6 +103,7 @@ def forward(arriving, power=1.0):
 
     returns  list of n + 1 floats; the last is the log-probability of the text itself, for power = 1
     """
+    # sums[e] = log of the sum over edges (s, e) of exp(sums[s] + power * log p(edge)).
     sums = [0.0]
     for here in arriving[1:]:
         sums.append(_log_sum([sums[start] + power * score for start, _, score in here]))
@@ -106,12 +112,14 @@ def forward(arriving, power=1.0):
 
 def backward(arriving, power=1.0):
     """For every node, the log of the summed probability**power of all ways from it to the end.
-    Mirror of `forward`.
+
+    The mirror of `forward`: list of n + 1 floats, the first that of the text itself.
     """
     leaving = [[] for _ in arriving]
     for end, here in enumerate(arriving):
         for start, _, score in here:
             leaving[start].append((end, score))
+    # From the end to the start: the node at position p is sums[n - p], until they are reversed.
     sums = [0.0]
     for ahead in leaving[-2::-1]:
         sums.append(
@@ -152,6 +160,8 @@ def sample(arriving, uniform, power=1.0):
     before = forward(arriving, power)
     path, end = [], len(arriving) - 1
     while end:
+        # Take the edge in whose interval `level` falls; the last possible one if rounding leaves
+        # the chances a little short of 1.
         level, chosen = uniform(), None
         for start, token, score in arriving[end]:
             chance = exp(before[start] + power * score - before[end])
@@ -170,6 +180,7 @@ def sample(arriving, uniform, power=1.0):
 
 
 def _log_sum(values):
+    """log(sum(exp(values))), without overflow: the largest is taken out first."""
     top = max(values, default=-inf)
     if top == -inf:
         return top

@@ -1,8 +1,8 @@
 r"""Pre-tokens: the pieces of text inside which BPE may merge, and where a text may be cut before it
 is read whole.
 
-BPE left alone would learn tokens such as "dog." and "dog!" that waste the vocabulary on one word,
-so GPT-2 (Radford et al. 2019, section 2.2) first splits text into runs of letters, of digits, of
+Without pieces, BPE learns tokens such as "dog." and "dog!" that spend the vocabulary on one word.
+So GPT-2 (Radford et al. 2019, section 2.2) first splits text into runs of letters, of digits, of
 other signs, each with the space before it, and of white space; merges never cross a border. Read
 next: `bpe_train.py`.
 
@@ -99,7 +99,7 @@ def pattern_named(name):
 
 
 def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
-    """How often each piece occurs in `texts`: all that training needs to know of a corpus.
+    """How often each piece occurs in `texts`: the only thing that BPE learns from.
 
     texts    a text, a Path, an open file, or an iterable of texts. Pieces never span two texts;
              only one chunk of text and the counts of distinct pieces are in memory
@@ -108,12 +108,15 @@ def count_pieces(texts, pattern=GPT2, special=(), chunk=CHUNK):
     """
     border = special_pattern(special)
     longest = max(map(len, special), default=0)
-    one_text = isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__")
+    if isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__"):
+        texts = [texts]  # one text
     counts = Counter()
-    for text in [texts] if one_text else texts:
-        for _, part in certain_chunks(
-            read_text(text, chunk), chunk, pattern.last_cut, border, longest
-        ):
-            for plain in border.split(part) if border else [part]:
-                counts.update(pattern.pieces(plain))
+    for text in texts:
+        parts = read_text(text, chunk)
+        for _, part in certain_chunks(parts, chunk, pattern.last_cut, border, longest):
+            plain = [part]
+            if border:
+                plain = border.split(part)
+            for stretch in plain:
+                counts.update(pattern.pieces(stretch))
     return counts

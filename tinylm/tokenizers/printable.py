@@ -5,8 +5,8 @@ A token of byte-level BPE is any run of bytes, and a text file cannot hold those
 are no UTF-8, some are spaces that would split a line. GPT-2 (Radford et al. 2019) therefore writes
 each of the 256 bytes as one visible character. The 188 bytes that are visible in Latin-1 stand for
 themselves; the other 68 (controls, space, 0x7f-0xa0, soft hyphen) take the next free characters
-from U+0100 on, in order. So space is 'Ġ' (U+0120), line feed is 'Ċ', and the word " the" is written
-'Ġthe'. Read next: `gpt2.py`, which reads and writes files in this alphabet.
+from U+0100 on, in order. So space is 'Ġ' (U+0120), line feed is 'Ċ', and the word " the" is
+written 'Ġthe'. Read next: `gpt2.py`, which reads and writes files in this alphabet.
 """
 
 from tinylm.errors import DataError
@@ -17,6 +17,7 @@ _VISIBLE = [
     *range(ord("¡"), ord("¬") + 1),
     *range(ord("®"), ord("ÿ") + 1),
 ]
+# Controls, space, 0x7f-0xa0 and the soft hyphen: 68 bytes.
 _HIDDEN = [byte for byte in range(256) if byte not in _VISIBLE]
 
 BYTE_TO_CHARACTER = {byte: chr(byte) for byte in _VISIBLE} | {
@@ -39,6 +40,6 @@ def from_printable(text):
         return bytes(map(CHARACTER_TO_BYTE.__getitem__, text))
     except KeyError as error:
         raise DataError(
-            f"token {text!r}: the character {error.args[0]!r} stands for no byte in GPT-2's byte alphabet; "
-            "the vocabulary is damaged, or is not byte-level"
+            f"token {text!r}: the character {error.args[0]!r} stands for no byte in GPT-2's byte "
+            "alphabet; the vocabulary is damaged, or is not byte-level"
         ) from None

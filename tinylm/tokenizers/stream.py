@@ -15,9 +15,8 @@ import regex
 from tinylm.errors import DataError
 from tinylm.reading import blocks, other_encoding, wrong_encoding
 
-CHUNK = (
-    1 << 18
-)  # bytes of text in work at a time: beyond this, encoding gets no faster and memory grows
+# Bytes of text in work at a time: beyond this, encoding gets no faster and memory grows.
+CHUNK = 1 << 18
 
 
 def read_text(source, chunk_bytes=CHUNK):
@@ -58,14 +57,15 @@ def _of_file(path, chunk_bytes):
 
 
 def _text(parts, chunk_bytes, name="text", offset=0):
-    """The characters of str or bytes, the first at byte `offset` of what is called `name`."""
+    """The characters of str or bytes, the first at byte `offset` of the source `name`."""
+    # A block may end within a character: the decoder keeps its first bytes for the next block.
     decoder = codecs.getincrementaldecoder("utf-8")()
     for part in parts:
         if not isinstance(part, str):
             part, offset = _decoded(decoder, part, offset, name), offset + len(part)
         for start in range(0, len(part), chunk_bytes):
             yield part[start : start + chunk_bytes]
-    _decoded(decoder, b"", offset, name, final=True)
+    _decoded(decoder, b"", offset, name, final=True)  # raises if the last character is cut short
 
 
 def _blocks(file, size):
@@ -82,14 +82,16 @@ def _blocks(file, size):
 
 
 def _decoded(decoder, data, offset, name, final=False):
-    """The characters completed by `data`, the bytes from `offset` on; a character cut short waits
-    for its rest.
+    """The characters completed by `data`, which starts at byte `offset` of the source `name`.
+
+    A character cut short at the end stays in the decoder, unless `final`.
     """
     waiting = len(decoder.getstate()[0])
     try:
         return decoder.decode(data, final)
     except UnicodeDecodeError as error:
         raise DataError(
+            # `start` counts from the bytes that were waiting, `offset` from those of `data`.
             f"{name} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
             f"{offset - waiting + error.start} ({error.reason}); convert the file to UTF-8 "
             "(iconv -f latin1 -t utf-8), or open it with its own encoding"
@@ -97,8 +99,9 @@ def _decoded(decoder, data, offset, name, final=False):
 
 
 def special_pattern(names):
-    """A pattern that finds the special tokens `names`, the longest where several begin; None
-    without names.
+    """A compiled pattern of the special tokens `names`, or None if there are none.
+
+    Where several begin at one place, it matches the longest.
     """
     if names:
         return regex.compile("|".join(map(regex.escape, sorted(names, key=len, reverse=True))))
@@ -125,25 +128,22 @@ def certain_chunks(parts, size, last_cut, special=None, longest=0):
             continue
         text = "".join(held)
         cut = _certain_cut(text, last_cut, special, longest)
-        if cut:
+        if cut:  # 0: nothing is certain yet, so all of it is held
             yield position, text[:cut]
         position += cut
         held, have = [text[cut:]], len(text) - cut
-        need = max(
-            size, 2 * have
-        )  # a long uncut run is searched again only when doubled: linear in all
+        # A long run without a cut is searched again only when it has doubled: linear in all.
+        need = max(size, 2 * have)
     if have:
         yield position, "".join(held)
 
 
 def _certain_cut(text, last_cut, special, longest):
-    """The last position before which the tokens of `text` do not depend on what follows it; 0 if
-    there is none.
-    """
+    """The last position before which the tokens do not depend on what follows `text`, or 0."""
     start, stop = 0, len(text)
     if special:
-        # A special token that begins at `stop` or later may not have come in whole, nor a longer
-        # one in its place.
+        # A special token that begins at `stop` or later may still be incomplete, or the beginning
+        # of a longer one.
         stop = len(text) - longest + 1
         for match in special.finditer(text):
             if match.start() >= stop:

@@ -1,9 +1,9 @@
-"""Unigram: of all ways to cut a word into pieces the most probable one, pieces being drawn
-independently.
+"""Unigram: of all ways to cut a word into pieces, the most probable one.
 
-Kudo 2018 (subword regularization); T5, ALBERT, XLNet and mBART read text this way. Where BPE knows
-one segmentation, this model knows them all with their probabilities, so it can also draw another
-one each time a text is read, which trains a model on many spellings of the same word. Read next:
+A segmentation has the probability of its pieces, drawn independently: p(x_1) * ... * p(x_m) (Kudo
+2018, eq. 1). T5, ALBERT, XLNet and mBART read text this way. BPE has one segmentation of a word;
+this model has all of them with their probabilities. So it can also sample another one each time a
+text is read, which trains a model on many spellings of a word (subword regularization). Read next:
 lattice.py, how paths are found; unigram_train.py, where the probabilities come from.
 """
 
@@ -21,6 +21,15 @@ from tinylm.tokenizers.unigram_train import train_unigram
 # An unknown character scores this much below the least probable piece: known pieces are always
 # preferred.
 UNKNOWN_PENALTY = 10.0
+
+
+def _bytes_of(piece):
+    """What a piece decodes to; None for a special token."""
+    if isinstance(piece, int):
+        return bytes([piece])
+    if piece is not None:
+        return utf8(piece)
+    return None
 
 
 class UnigramTokenizer(Tokenizer):
@@ -44,31 +53,36 @@ class UnigramTokenizer(Tokenizer):
     def __init__(self, pieces, scores, special=None, unk=None, pattern="gpt2", prefix=False):
         special = special or {}
         self._check(pieces, scores, special, unk)
-        names = {token: name for name, token in special.items()}
-        super().__init__(
-            [
-                utf8(names[i])
-                if piece is None
-                else bytes([piece])
-                if isinstance(piece, int)
-                else utf8(piece)
-                for i, piece in enumerate(pieces)
-            ],
-            special,
-        )
+        token_bytes = [_bytes_of(piece) for piece in pieces]
+        for name, token in special.items():
+            token_bytes[token] = utf8(name)
+        super().__init__(token_bytes, special)
         self.pieces = list(pieces)
         self.scores = [float(s) for s in scores]
         self.unk = unk
         self.prefix = bool(prefix)
-        self.pattern, self.last_cut = pattern_named(pattern), pattern_named(pattern).last_cut
+        self.pattern = pattern_named(pattern)
+        self.last_cut = self.pattern.last_cut
+        # {piece: (token, log-probability)}, as `lattice.edges` takes it.
         self._known = {
             piece: (i, self.scores[i]) for i, piece in enumerate(pieces) if isinstance(piece, str)
         }
         self._longest = max(map(len, self._known), default=0)
         self._byte_ids = {piece: i for i, piece in enumerate(pieces) if isinstance(piece, int)}
-        floor = min((score for _, score in self._known.values()), default=0.0) - UNKNOWN_PENALTY
-        self._unknown = (special[unk], floor) if unk else (-1, floor) if self._byte_ids else None
+        self._unknown = self._unknown_edge()
         self._cache = _WordCache(self)
+
+    def _unknown_edge(self):
+        """(token, log-probability) of a character that is no piece; token -1 stands for its bytes.
+
+        None if there is neither an unknown token nor byte tokens.
+        """
+        floor = min((score for _, score in self._known.values()), default=0.0) - UNKNOWN_PENALTY
+        if self.unk:
+            return self.special[self.unk], floor
+        if self._byte_ids:
+            return -1, floor
+        return None
 
     @staticmethod
     def _check(pieces, scores, special, unk):
@@ -90,8 +104,8 @@ class UnigramTokenizer(Tokenizer):
             )
         if unk is not None and (unk not in special or values):
             raise DataError(
-                f"unigram: the unknown token {unk!r} must be a special token, and there must be no byte "
-                "tokens, which leave nothing unknown"
+                f"unigram: the unknown token {unk!r} must be a special token, and there must be no "
+                "byte tokens, which leave nothing unknown"
             )
         if not np.isfinite(np.array(scores, np.float64)).all():
             raise DataError(
@@ -131,6 +145,7 @@ class UnigramTokenizer(Tokenizer):
                 f"leave no room for pieces"
             )
         learnt = train_unigram(counts, room, coverage, longest, progress=progress)
+        # Ids in this order: pieces, most probable first; the 256 bytes; special tokens.
         pieces = [piece for piece, _ in learnt] + list(range(256)) + [None] * len(names)
         scores = [score for _, score in learnt] + [0.0] * (256 + len(names))
         return cls(pieces, scores, numbered(names, len(learnt) + 256), pattern=pattern)
@@ -140,40 +155,40 @@ class UnigramTokenizer(Tokenizer):
         begins in a longer one.
         """
         try:
-            return np.frombuffer(
-                bytearray().join(map(self._cache.__getitem__, self._words(text, position))),
-                np.int32,
-            )
+            ids = bytearray().join(map(self._cache.__getitem__, self._words(text, position)))
         except UnicodeEncodeError:
-            utf8(text, position)  # says where
+            utf8(text, position)  # raises DataError with the position of the lone surrogate
             raise
         except DataError:
-            self._refuse(text, position)  # likewise
+            self._raise_unknown(text, position)  # likewise, of the character without a piece
             raise
+        return np.frombuffer(ids, np.int32)
 
     def _words(self, text, position=0):
-        return self.pattern.pieces(" " + text if self.prefix and position == 0 and text else text)
+        if self.prefix and position == 0 and text:  # only where the whole text begins
+            text = " " + text
+        return self.pattern.pieces(text)
 
-    def _refuse(self, text, position):
+    def _raise_unknown(self, text, position):
+        """Raise DataError for the first character of `text` that is no piece."""
         for at, character in enumerate(text):
             if character not in self._known:
                 raise DataError(
-                    f"character {character!r} (U+{ord(character):04X}) at position {position + at} is no piece "
-                    "of this vocabulary, which has neither bytes nor an unknown token: train on text that "
-                    "has it, or name one with unk='<unk>'"
+                    f"character {character!r} (U+{ord(character):04X}) at position "
+                    f"{position + at} is no piece of this vocabulary, which has neither bytes nor "
+                    "an unknown token: train on text that has it, or name one with unk='<unk>'"
                 ) from None
 
     def _lattice(self, word):
         return lattice.edges(word, self._known, self._longest, self._unknown)
 
     def _ids(self, word, path):
-        """The tokens of a path: an unknown stretch becomes its bytes, or one unknown token for all
-        of it.
-        """
+        """The tokens of a path; an unknown character is its bytes, or a stretch of them one `unk`."""
         ids = []
         for start, end, token in path:
             if token == -1:
                 ids += [self._byte_ids[value] for value in word[start:end].encode("utf-8")]
+            # An unknown token right after another one is left out.
             elif self.unk is None or token != self._unknown[0] or not ids or ids[-1] != token:
                 ids.append(token)
         return ids
@@ -192,31 +207,28 @@ class UnigramTokenizer(Tokenizer):
         """
         ids = []
         for word in self._words(text):
-            draws = iter(
-                rng.uniform((len(word),), np.float64).tolist()
-            )  # a path has one edge per character at most
+            # All draws of a word in one call: a path has one edge a character at most.
+            draws = iter(rng.uniform((len(word),), np.float64).tolist())
             ids += self._ids(word, lattice.sample(self._lattice(word), draws.__next__, power))
         return np.array(ids, np.int32)
 
     def n_best(self, text, n):
-        """The n most probable segmentations of a text, best first: list of (log-probability, (T,)
-        int32).
+        """The n most probable segmentations of a text, best first.
+
+        returns  list of (log-probability, (T,) int32)
         """
-        kept = [(0.0, [])]
+        kept = [(0.0, [])]  # of the words so far
         for word in self._words(text):
-            ways = [
-                (score, self._ids(word, path))
-                for score, path in lattice.n_best(self._lattice(word), n)
-            ]
-            kept = heapq.nlargest(
-                n,
-                ((a + b, ids + more) for a, ids in kept for b, more in ways),
-                key=lambda way: way[0],
-            )
+            paths = lattice.n_best(self._lattice(word), n)
+            ways = [(score, self._ids(word, path)) for score, path in paths]
+            # Words are independent: log-probabilities add, and only the n best beginnings can
+            # begin one of the n best wholes.
+            both = ((a + b, ids + more) for a, ids in kept for b, more in ways)
+            kept = heapq.nlargest(n, both, key=lambda way: way[0])
         return [(score, np.array(ids, np.int32)) for score, ids in kept]
 
     def log_probability(self, text):
-        """log of the probability of the text: summed over all its segmentations (Kudo 2018, eq. 3)."""
+        """log of the text's probability, summed over all its segmentations (Kudo 2018, eq. 3)."""
         return sum(lattice.forward(self._lattice(word))[-1] for word in self._words(text))
 
     def decode(self, ids):
@@ -256,11 +268,9 @@ class UnigramTokenizer(Tokenizer):
 
 
 class _WordCache(dict):
-    """The ids of words met before, as the bytes of int32: text repeats its words, so most are
-    looked up.
-    """
+    """The ids of words encoded before, as the bytes of int32: text repeats its words."""
 
-    MOST, LONGEST = 1 << 17, 64  # about 30 MB at the most
+    MOST, LONGEST = 1 << 17, 64  # words, characters of one: about 30 MB at the most
 
     def __init__(self, tokenizer):
         super().__init__()

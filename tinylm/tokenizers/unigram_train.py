@@ -1,5 +1,4 @@
-"""Learning a Unigram vocabulary: begin with far too many pieces, and take away those that the text
-misses least.
+"""Learning a Unigram vocabulary: begin with far too many pieces, and remove the least needed ones.
 
 Kudo 2018, section 3.2:
   1. Seed: single characters, and the substrings of words with the largest occurrences * length.
@@ -53,25 +52,30 @@ def train_unigram(counts, size, coverage=1.0, longest=16, em_steps=EM_STEPS, pro
     words = _covered_words(counts, set(characters))
     pieces, scores = seed_pieces(words, characters, max(SEED_FACTOR * size, SEED_LEAST), longest)
     lattices = WordLattices(list(words), pieces)
-    weights = np.array(list(words.values()), np.float64)
+    weights = np.array(list(words.values()), np.float64)  # (words,) occurrences
+    # The lattice of each piece without itself; its rows are the seed pieces throughout, and row[i]
+    # is that of today's piece i.
     other_ways = WordLattices(pieces, pieces, whole=False)
-    row = np.arange(len(pieces))  # of writing each piece
+    row = np.arange(len(pieces))
     while True:
+        # EM: expected counts under today's probabilities, whose shares are the next ones.
         for _ in range(em_steps):
             expected = lattices.expected(scores, weights)[0]
             scores = _log_shares(expected)
         if len(pieces) == size or len(pieces) == len(characters):
             break
-        other = other_ways.best(scores)[row]
-        kept = _most_needed(
-            scores, expected, other, len(characters), max(size, int(SHRINK * len(pieces)))
-        )
-        lattices, other_ways = (l.only(kept, len(pieces)) for l in (lattices, other_ways))
-        pieces, scores, row = [pieces[i] for i in kept], scores[kept], row[kept]
+        # Prune, and renumber what is left.
+        other = other_ways.best(scores)[row]  # (N,)
+        least = max(size, int(SHRINK * len(pieces)))
+        kept = _most_needed(scores, expected, other, len(characters), least)
+        lattices = lattices.only(kept, len(pieces))
+        other_ways = other_ways.only(kept, len(pieces))
+        pieces = [pieces[i] for i in kept]
+        scores, row = scores[kept], row[kept]
         if progress is not None:
             progress(len(pieces), size)
-        if len(pieces) < size:
-            size = len(pieces)
+        # Unused pieces go whatever the size, so fewer than wanted may be left: that is the size.
+        size = min(size, len(pieces))
     # A character that no word needs any more must stay possible in new text: half an occurrence.
     scores = _log_shares(np.maximum(expected, 0.5))
     return sorted(zip(pieces, scores.tolist()), key=lambda pair: (-pair[1], pair[0]))
@@ -83,32 +87,30 @@ def covered_characters(counts, coverage):
     for word, n in counts.items():
         for character in word:
             seen[character] += n
+    if not seen:
+        return []
     ordered = sorted(seen, key=lambda c: (-seen[c], c))
-    total, covered = sum(seen.values()), np.cumsum([seen[c] for c in ordered], dtype=np.int64)
-    if ordered:
-        return ordered[: int(np.searchsorted(covered, coverage * total)) + 1]
-    return []
+    covered = np.cumsum([seen[c] for c in ordered], dtype=np.int64)
+    # The first place where the running sum reaches coverage * total.
+    return ordered[: int(np.searchsorted(covered, coverage * sum(seen.values()))) + 1]
 
 
 def _covered_words(counts, characters):
-    """The words cut at characters that are not to be learnt, and without those too long.
+    """The words, cut at characters that are not to be learnt, without those that are too long.
 
-    A long one in a script without spaces between words is cut: it is many words.
+    A long word in a script without spaces between words is cut into parts: it is many words.
     """
     words = Counter()
     for word, n in counts.items():
         if characters.issuperset(word):
             parts = [word]
         else:
-            parts = "".join(c if c in characters else "\ud800" for c in word).split(
-                "\ud800"
-            )  # in no text: no character
+            # A lone surrogate marks the cuts: it is no character, so no text holds it.
+            parts = "".join(c if c in characters else "\ud800" for c in word).split("\ud800")
         for part in parts:
             if len(part) > LONGEST_WORD and not has_unspaced(part):
                 continue
-            for start in range(
-                0, len(part), LONGEST_WORD
-            ):  # where no spaces are, a word is a sentence
+            for start in range(0, len(part), LONGEST_WORD):
                 words[part[start : start + LONGEST_WORD]] += n
     return words
 
@@ -124,34 +126,33 @@ def seed_pieces(words, characters, most, longest):
             for stop in range(start + 1, min(len(word), start + longest) + 1):
                 seen[word[start:stop]] += n
     gains = {piece: n * len(piece) for piece, n in seen.items() if n > 1 and len(piece) > 1}
-    chosen = sorted(gains, key=lambda piece: (-gains[piece], piece))[
-        : max(most - len(characters), 0)
-    ]
+    chosen = sorted(gains, key=lambda piece: (-gains[piece], piece))
+    chosen = chosen[: max(most - len(characters), 0)]
     weights = [max(seen[c], 1) for c in characters] + [gains[piece] for piece in chosen]
     return list(characters) + chosen, _log_shares(np.array(weights, np.float64))
 
 
 def _log_shares(counts):
+    """log(counts / sum of counts), (N,): the M step."""
     counts = np.maximum(counts, 1e-300)  # a piece that is used nowhere: improbable, but a number
     return np.log(counts / counts.sum())
 
 
 def _most_needed(scores, expected, other, n_characters, size):
-    """The indices of the `size` pieces that stay: all characters, which come first, and those whose
-    loss is largest.
+    """The indices of the `size` pieces that stay: all characters, and those of the largest loss.
 
-    scores, expected, other  (N,) log-probability, expected occurrences, log-probability of the best
-                             other way
+    scores        (N,) log-probabilities
+    expected      (N,) expected occurrences
+    other         (N,) log-probability of the best other way to write each piece
+    n_characters  the first so many pieces are the characters
     """
     longer = np.arange(n_characters, len(scores))
+    # The fall of the log-likelihood if the piece is written the other way: count * (log p - log q).
     loss = expected[longer] * (scores[longer] - other[longer])
     order = longer[np.argsort(-loss, kind="stable")]
-    needed = order[
-        expected[order] > 1e-9
-    ]  # what no segmentation uses is no loss, whatever the size
-    return np.sort(np.concatenate([np.arange(n_characters), needed[: size - n_characters]])).astype(
-        np.int64
-    )
+    needed = order[expected[order] > 1e-9]  # what no segmentation uses goes, whatever the size
+    kept = np.concatenate([np.arange(n_characters), needed[: size - n_characters]])
+    return np.sort(kept).astype(np.int64)
 
 
 class WordLattices:
@@ -172,7 +173,7 @@ class WordLattices:
         sizes = np.array([len(word) for word in words], np.int64)
         self.last = np.cumsum(sizes + 1) - 1  # the node at the end of each word
         self.first = self.last - sizes
-        sources, targets, found = [], [], []
+        sources, targets, found = [], [], []  # (edges,): one edge for each piece in each place
         for word, node in zip(words, self.first.tolist()):
             n = len(word)
             for start in range(n):
@@ -192,10 +193,12 @@ class WordLattices:
         self.behind = _groups(begin - source, source)  # positions descending
 
     def only(self, kept, before):
-        """The lattices of the pieces `kept`, indices among the `before` there were; new index =
-        place in `kept`.
+        """The lattices of a part of the pieces.
+
+        kept    (N',) indices of pieces; piece kept[i] gets the index i
+        before  how many pieces there were, N
         """
-        new = np.full(before, -1, np.int64)
+        new = np.full(before, -1, np.int64)  # -1: the piece is gone, and its edges with it
         new[kept] = np.arange(len(kept))
         stays = new[self.piece] >= 0
         smaller = object.__new__(WordLattices)
@@ -204,6 +207,14 @@ class WordLattices:
         return smaller
 
     def _swept(self, scores, groups, begin, origin, goal, combine):
+        """sums[v] = combine over edges (u, v) of sums[u] + log p(edge), for every node v.
+
+        groups        the edges in an order in which sums[u] is complete before it is used
+        begin         nodes where the sum is log 1 = 0
+        origin, goal  (edges,) the nodes u and v
+        combine       np.logaddexp: all paths; np.maximum: the best path
+        returns       (nodes,)
+        """
         sums = np.full(self.last[-1] + 1 if len(self.last) else 0, -np.inf)
         sums[begin] = 0.0
         for edge, starts in groups:
@@ -212,12 +223,9 @@ class WordLattices:
         return sums
 
     def best(self, scores):
-        """The log-probability of each word's best path, (words,); minus infinity where there is
-        none.
-        """
-        return self._swept(scores, self.ahead, self.first, self.source, self.target, np.maximum)[
-            self.last
-        ]
+        """The log-probability of each word's best path, (words,); minus infinity if it has none."""
+        sums = self._swept(scores, self.ahead, self.first, self.source, self.target, np.maximum)
+        return sums[self.last]  # (nodes,) -> (words,)
 
     def expected(self, scores, weights):
         """The E step.
@@ -229,6 +237,7 @@ class WordLattices:
         before = self._swept(scores, self.ahead, self.first, self.source, self.target, np.logaddexp)
         after = self._swept(scores, self.behind, self.last, self.target, self.source, np.logaddexp)
         totals = before[self.last]  # log-probability of each word
+        # p(a path uses this edge) = forward * p(edge) * backward / p(word), (edges,)
         chance = np.exp(
             before[self.source] + scores[self.piece] + after[self.target] - totals[self.word]
         )
@@ -237,8 +246,10 @@ class WordLattices:
 
 
 def _groups(position, node):
-    """Edges by position, ascending: list of (edge indices sorted by node, where in them each node's
-    edges begin).
+    """The edges grouped by position, ascending.
+
+    position, node  (edges,)
+    returns         list of (edges of one position sorted by node, where each node's edges begin)
     """
     order = np.lexsort((node, position))
     cuts = np.flatnonzero(np.diff(position[order])) + 1

@@ -1,10 +1,10 @@
 """WordPiece as BERT applies it: words are cut greedily into the longest pieces that the vocabulary
 has (Schuster & Nakajima 2012; Devlin et al. 2019; book section 1.3.1).
 
-First the text is made plain: control characters go, accents and case too if asked, signs and
-Chinese characters stand alone. Then every word is cut from its left; a piece that continues a word
-begins with "##". What was made plain does not come back: decoding gives the words, not the text.
-Read next: bpe.py, which merges instead.
+First the text is normalized: control characters are removed, with `lower` also accents and upper
+case, and signs and Chinese characters become words of their own. Then every word is cut from its
+left; a piece that continues a word begins with "##". Normalizing loses something: decoding returns
+the words, not the text. Read next: bpe.py, which merges instead.
 """
 
 import unicodedata
@@ -18,7 +18,7 @@ from tinylm.writing import stream_safe
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 LONGEST_WORD = 100  # characters; a longer one is unknown, as in BERT's own code
-_REMEMBERED = 1 << 16  # words whose pieces are kept at most
+_CACHED = 1 << 16  # words whose pieces are kept at most
 
 # The blocks of Chinese characters in BERT's own code.
 _CHINESE = (
@@ -34,7 +34,7 @@ _CHINESE = (
 
 
 class _Characters(dict):
-    """A table for str.translate that finds out what a character becomes when it first meets it."""
+    """A table for str.translate, filled in as characters occur: Unicode has too many for a list."""
 
     def __init__(self, becomes):
         self.becomes = becomes
@@ -45,7 +45,8 @@ class _Characters(dict):
 
 
 def _clean(c):
-    """Control characters go, white space becomes a space, Chinese characters stand alone."""
+    """Removes control characters, makes white space a space, and puts spaces around Chinese."""
+    # Line ends are control characters by category, but white space here, as in BERT's own code.
     if c in "\t\n\r" or c.isspace() and unicodedata.category(c) != "Cc":
         return " "
     if c in "\0\ufffd" or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co"):
@@ -67,13 +68,15 @@ def _is_sign(c):
 
 
 def _apart(c):
+    """Spaces around a sign, so that it is a word of its own."""
     if _is_sign(c):
         return f" {c} "
     return c
 
 
 def _lowered(c):
-    """Lower case, accents gone: for text taken apart into letters and accents (NFD)."""
+    """Lower case without accents, for text in NFD, where letters and accents are apart."""
+    # Mn: marks without width, which is what an accent is in NFD.
     if unicodedata.category(c) == "Mn":
         return ""
     return _apart(c.lower())
@@ -83,17 +86,26 @@ _CLEAN, _APART, _LOWERED = map(_Characters, (_clean, _apart, _lowered))
 
 
 def plain_words(text, lower=True):
-    """The words of a text as BERT reads it: split at white space and around signs, cleaned, lower
-    case if `lower`.
+    """The words of a text as BERT reads it: cleaned, and split at spaces and around signs.
 
     text     str
-    returns  list of str
+    lower    make it lower case and take accents off
+    returns  list of str, "" where spaces stand side by side
     """
     text = text.translate(_CLEAN)
     if lower:
-        # The joiner that stream_safe puts between many accents goes with them.
+        # The joiner that stream_safe puts between many accents is removed together with them.
         return unicodedata.normalize("NFD", stream_safe(text)).translate(_LOWERED).split(" ")
     return text.translate(_APART).split(" ")
+
+
+def _decoded(piece):
+    """The bytes of a piece in decoded text: "##s" is "s", "cat" is " cat", "[CLS]" is "[CLS]"."""
+    if piece in SPECIAL:
+        return utf8(piece)
+    if piece.startswith("##") and len(piece) > 2:
+        return utf8(piece[2:])
+    return utf8(" " + piece)
 
 
 class WordPieceTokenizer(Tokenizer):
@@ -110,17 +122,7 @@ class WordPieceTokenizer(Tokenizer):
     def __init__(self, pieces, lower=True):
         pieces = list(pieces)
         special = {piece: i for i, piece in enumerate(pieces) if piece in SPECIAL}
-        super().__init__(
-            [
-                utf8(p)
-                if p in special
-                else utf8(p[2:])
-                if p.startswith("##") and len(p) > 2
-                else utf8(" " + p)
-                for p in pieces
-            ],
-            special,
-        )
+        super().__init__([_decoded(piece) for piece in pieces], special)
         self.pieces, self.lower = pieces, lower
         self._ids = {piece: i for i, piece in enumerate(pieces)}
         if len(self._ids) < len(pieces):
@@ -128,14 +130,17 @@ class WordPieceTokenizer(Tokenizer):
             raise DataError(f"piece {twice!r} is in the vocabulary twice; each may stand once")
         if "[UNK]" not in special:
             raise DataError(
-                "the vocabulary has no [UNK], which stands for words that cannot be cut into pieces; add it"
+                "the vocabulary has no [UNK], which stands for words that cannot be cut into "
+                "pieces; add it"
             )
-        self._longest, self._known = max(map(len, pieces)), {"": ()}
+        self._longest = max(map(len, pieces))
+        self._cache = {"": ()}  # {word: its ids}; the empty words between two spaces have none
 
     @classmethod
     def from_vocabulary(cls, path, lower=True):
-        """The tokenizer of a vocab.txt, one piece a line. Raises CheckpointError if the file cannot
-        be read.
+        """The tokenizer of a vocab.txt, one piece a line.
+
+        raises  CheckpointError if the file cannot be read
         """
         try:
             return cls([line for _, line in numbered_lines(path)], lower)
@@ -143,14 +148,18 @@ class WordPieceTokenizer(Tokenizer):
             raise CheckpointError(f"cannot read the vocabulary {path}: {error}") from error
 
     def cut(self, word):
-        """The ids of one word's pieces: always the longest that fits next; [UNK] alone if one does
-        not. Returns a tuple.
+        """The ids of one word: always the longest piece that fits next; [UNK] alone if none does.
+
+        returns  tuple of ids
         """
         if len(word) > LONGEST_WORD:
             return (self.special["[UNK]"],)
         ids, start = [], 0
         while start < len(word):
-            mark = "##" if start else ""
+            mark = ""
+            if start:
+                mark = "##"
+            # Greedy: from the longest stretch that may be a piece down to one character.
             for stop in range(min(len(word), start + self._longest), start, -1):
                 if (found := self._ids.get(mark + word[start:stop])) is not None:
                     break
@@ -164,11 +173,11 @@ class WordPieceTokenizer(Tokenizer):
         """The ids of `text`, (T,) int32; unknown words become [UNK], never an error."""
         ids = []
         for word in plain_words(text, self.lower):
-            pieces = self._known.get(word)
+            pieces = self._cache.get(word)
             if pieces is None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known = {"": ()}
-                pieces = self._known[word] = self.cut(word)
+                if len(self._cache) >= _CACHED:
+                    self._cache = {"": ()}
+                pieces = self._cache[word] = self.cut(word)
             ids += pieces
         return np.array(ids, np.int32)
 
@@ -183,34 +192,30 @@ class WordPieceTokenizer(Tokenizer):
         returns  (ids (T,) int32, segments (T,) int32: 0 up to the first [SEP], then 1)
         """
         texts = [self.encode(text) for text in (first, second) if text is not None]
+        # Of the limit, [CLS] and one [SEP] for each text are taken. The longer text loses its last
+        # id; of equals the second does (`i` breaks the tie).
         while limit is not None and sum(map(len, texts)) > max(0, limit - 1 - len(texts)):
             longest = max(range(len(texts)), key=lambda i: (len(texts[i]), i))
             texts[longest] = texts[longest][:-1]
-        end = [self.special["[SEP]"]]
-        parts = [
-            np.concatenate([start, text, end])
-            for start, text in zip(([self.special["[CLS]"]], []), texts)
-        ]
+        # [CLS] first [SEP] | second [SEP]: segment 0 | segment 1.
+        begin, end = [self.special["[CLS]"]], [self.special["[SEP]"]]
+        parts = [np.concatenate([begin, texts[0], end])]
+        parts += [np.concatenate([text, end]) for text in texts[1:]]
         segments = np.concatenate([np.full(len(part), i) for i, part in enumerate(parts)])
         return np.concatenate(parts).astype(np.int32), segments.astype(np.int32)
 
     def decode(self, ids):
-        """The words of token ids with spaces between, [UNK] among them; what they were made from is
-        not known any more.
-        """
-        data = b"".join(
-            b" " + self._token_bytes[i] if self._is_special(i) else self._token_bytes[i]
-            for i in self._checked(ids)
-        )
-        return data.decode("utf-8", errors="replace").removeprefix(" ")
-
-    def _checked(self, ids):
+        """The words of token ids with spaces between, [UNK] for those that were unknown."""
         ids = list(ids)
-        self.decode_bytes(ids)
-        return map(int, ids)
-
-    def _is_special(self, i):
-        return self.pieces[i] in self.special
+        self.decode_bytes(ids)  # raises for what is no id
+        data = bytearray()
+        for i in map(int, ids):
+            # The bytes of a word's first piece begin with a space; those of a special token are
+            # its name alone.
+            if self.pieces[i] in self.special:
+                data += b" "
+            data += self._token_bytes[i]
+        return data.decode("utf-8", errors="replace").removeprefix(" ")
 
     def to_dict(self):
         """A JSON-able description, for `from_dict`."""

@@ -7,10 +7,11 @@ joining one occurrence of a b gains log p(ab) - log p(a) - log p(b), so pairs ar
     score(a, b) = count(ab) / (count(a) * count(b)),
 
 the form in which the method is usually given. A pair that always stands together wins even when
-rare, so only pairs seen `min_count` times are looked at. Of equal scores the more frequent pair
-goes first, then the smaller (left, right) ids. A merge changes count(a) and count(b), thereby the
-scores of all their pairs, up as well as down; so scores live in arrays and are compared anew each
-time, and only the counts are kept up step by step. Read next: wordpiece.py.
+rare, so only pairs seen `min_count` times are candidates. Of equal scores the more frequent pair
+goes first, then the smaller (left, right) ids. A merge changes count(a) and count(b), and with them
+the scores of all pairs of a or b, up as well as down. So no heap keeps them in order: the counts
+are updated step by step, and the scores are computed anew, as arrays, for each merge. Read next:
+wordpiece.py.
 """
 
 from collections import Counter, defaultdict
@@ -40,21 +41,20 @@ def train_wordpiece(texts, vocab_size, lower=True, special=SPECIAL, min_count=2,
     n_merges = vocab_size - len(special) - len(alphabet)
     if n_merges < 0:
         raise ConfigError(
-            f"vocab_size {vocab_size} is too small: {len(special)} special tokens and {len(alphabet)} "
-            f"characters, at the start of a word and within, need {len(special) + len(alphabet)}"
+            f"vocab_size {vocab_size} is too small: {len(special)} special tokens and "
+            f"{len(alphabet)} characters, at the start of a word and within, need "
+            f"{len(special) + len(alphabet)}"
         )
-    return WordPieceTokenizer(
-        [*special, *learn_wordpieces(counts, alphabet, n_merges, min_count, progress)], lower
-    )
+    learnt = learn_wordpieces(counts, alphabet, n_merges, min_count, progress)
+    return WordPieceTokenizer([*special, *learnt], lower)
 
 
 def count_words(texts, lower=True, chunk=CHUNK):
-    """How often each word occurs, words being those of `wordpiece.plain_words`. Memory: the
-    distinct words.
-    """
-    one_text = isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__")
+    """How often each word of `wordpiece.plain_words` occurs; only distinct words are in memory."""
+    if isinstance(texts, str) or hasattr(texts, "read") or hasattr(texts, "__fspath__"):
+        texts = [texts]  # one text
     counts = Counter()
-    for text in [texts] if one_text else texts:
+    for text in texts:
         for _, part in certain_chunks(read_text(text, chunk), chunk, _last_space):
             counts.update(plain_words(part, lower))
     return Counter({word: n for word, n in counts.items() if 0 < len(word) <= LONGEST_WORD})
@@ -86,15 +86,17 @@ def joined(left, right):
 
 
 def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
-    """The rule above, word for word; far too slow for more than a few kilobytes. As
-    `learn_wordpieces`.
+    """The rule above, recounted from scratch for each merge: for a few kilobytes.
+
+    Twin of `learn_wordpieces`, with the same arguments.
     """
-    pieces, rank = list(alphabet), {piece: i for i, piece in enumerate(alphabet)}
-    words = {
-        word: as_pieces(word) for word in counts if all(piece in rank for piece in as_pieces(word))
-    }
+    pieces = list(alphabet)
+    rank = {piece: i for i, piece in enumerate(alphabet)}
+    words = {word: as_pieces(word) for word in counts}
+    # Words with a character outside the alphabet teach nothing.
+    words = {word: parts for word, parts in words.items() if rank.keys() >= set(parts)}
     for _ in range(n_merges):
-        single, pairs = Counter(), Counter()
+        single, pairs = Counter(), Counter()  # count(a), count(ab)
         for word, parts in words.items():
             for part in parts:
                 single[part] += counts[word]
@@ -103,14 +105,9 @@ def learn_wordpieces_by_definition(counts, alphabet, n_merges, min_count=2):
         common = [pair for pair, n in pairs.items() if n >= min_count]
         if not common:
             break
+        score = {(a, b): pairs[a, b] / (single[a] * single[b]) for a, b in common}
         left, right = min(
-            common,
-            key=lambda p: (
-                -pairs[p] / (single[p[0]] * single[p[1]]),
-                -pairs[p],
-                rank[p[0]],
-                rank[p[1]],
-            ),
+            common, key=lambda pair: (-score[pair], -pairs[pair], rank[pair[0]], rank[pair[1]])
         )
         rank[joined(left, right)] = len(pieces)
         pieces.append(joined(left, right))
@@ -131,10 +128,10 @@ def learn_wordpieces(counts, alphabet, n_merges, min_count=2, progress=None):
     returns    list of str
     """
     state = _Pairs(counts, alphabet)
-    while (
-        len(state.pieces) < len(alphabet) + n_merges
-        and (slot := state.strongest(min_count)) is not None
-    ):
+    while len(state.pieces) < len(alphabet) + n_merges:
+        slot = state.strongest(min_count)
+        if slot is None:
+            break
         state.merge(slot)
         if progress is not None:
             progress(len(state.pieces) - len(alphabet), n_merges)
@@ -142,8 +139,10 @@ def learn_wordpieces(counts, alphabet, n_merges, min_count=2, progress=None):
 
 
 class _Pairs:
-    """All words as lists of piece ids; per distinct pair a slot of the arrays left, right, count,
-    and the words it is in.
+    """All words as lists of piece ids, and what is counted of their pairs.
+
+    Each distinct pair has a slot s: left[s], right[s] are its pieces, count[s] its occurrences, and
+    places[pair] the words that it is in.
     """
 
     def __init__(self, counts, alphabet):
@@ -155,9 +154,8 @@ class _Pairs:
             if None not in parts:
                 self.words.append(parts)
                 self.weights.append(n)
-        self.single = np.zeros(
-            2 * len(self.pieces) + 64
-        )  # occurrences of each piece; floats are exact up to 2^53
+        # Occurrences of each piece, with room to grow; floats are exact up to 2^53.
+        self.single = np.zeros(2 * len(self.pieces) + 64)
         self.left = np.zeros(64, np.int64)
         self.right = np.zeros(64, np.int64)
         self.count = np.zeros(64)
@@ -166,6 +164,7 @@ class _Pairs:
             self._add(w, parts, n)
 
     def _add(self, w, parts, n):
+        """Count word w, in its present pieces, n times more (n < 0: less)."""
         for part in parts:
             self.single[part] += n
         for pair in pairwise(parts):
@@ -174,6 +173,7 @@ class _Pairs:
             self.places[pair].add(w)
 
     def _slot(self, pair):
+        """The slot of a pair, a new one if it has none; the arrays double when they are full."""
         slot = self.slots.get(pair)
         if slot is None:
             slot = self.slots[pair] = len(self.slots)
@@ -187,10 +187,11 @@ class _Pairs:
 
     def strongest(self, min_count):
         """The slot of the pair to merge next, or None when no pair is frequent enough."""
-        common = np.flatnonzero(self.count >= min_count)
+        common = np.flatnonzero(self.count >= min_count)  # (candidates,) slots
         if not len(common):
             return None
         count = self.count[common]
+        # count(ab) / (count(a) * count(b))
         score = count / (self.single[self.left[common]] * self.single[self.right[common]])
         tied = common[score == score.max()]
         return min(tied.tolist(), key=lambda s: (-self.count[s], self.left[s], self.right[s]))
@@ -202,6 +203,8 @@ class _Pairs:
         self.pieces.append(joined(self.pieces[left], self.pieces[right]))
         if new == len(self.single):
             self.single = np.concatenate([self.single, np.zeros_like(self.single)])
+        # The words of the pair leave the counts with their old pieces and return with the new ones.
+        # A place may be out of date (the pair is in that word no more): then nothing changes.
         for w in self.places.pop(pair):
             parts, n = self.words[w], self.weights[w]
             self._add(w, parts, -n)

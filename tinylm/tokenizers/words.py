@@ -15,7 +15,7 @@ from tinylm.errors import DataError
 from tinylm.tokenizers.base import Tokenizer, numbered, utf8
 from tinylm.writing import INSIDE, LETTER, UNSPACED
 
-# In this order: a word that "n't" ends, without it; "n't"; other endings; numbers; letters of
+# In this order: a word before "n't" ("do" of "don't"); "n't"; other endings; numbers; letters of
 # scripts without spaces, each a word; words, with hyphens inside; signs.
 _WORD = rf"[[\p{{L}}--[{UNSPACED}]]{INSIDE}]+"
 _UNIT = regex.compile(
@@ -28,8 +28,7 @@ _CUT = regex.compile(r"(?r)(?=\s)")  # no unit holds white space
 
 
 def words_and_punctuation(text):
-    """The words and punctuation marks of a text, in order; white space goes   (book section 1.1,
-    footnote 3)
+    """The words and punctuation marks of a text, in order, without white space   (book 1.1).
 
     text     str
     returns  list of str: "It's amazing!" -> ["It", "'s", "amazing", "!"]
@@ -53,6 +52,7 @@ class WordTokenizer(Tokenizer):
         self.words, self.unk = list(words), unk
         special = numbered(special, len(self.words))
         special.setdefault(unk, len(self.words) + len(special))
+        # Each word decodes with the space before it; `decode` takes the first one off.
         super().__init__([*(utf8(" " + word) for word in self.words), *map(utf8, special)], special)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) < len(self.words):
@@ -63,10 +63,11 @@ class WordTokenizer(Tokenizer):
     def from_text(cls, text, most=None, special=(), unk="<unk>"):
         """The tokenizer of the `most` most frequent words of a text (all of them by default)."""
         seen = Counter(words_and_punctuation(text))
+        # Equally frequent words are sorted, so the ids do not depend on the order of the text.
         return cls(sorted(seen, key=lambda word: (-seen[word], word))[:most], special, unk)
 
     def encode_plain(self, text, position=0):
-        """The ids of `text`, (T,) int32; a word outside the vocabulary becomes the unknown token."""
+        """The ids of `text`, (T,) int32; a word outside the vocabulary is the unknown token."""
         unknown = self.special[self.unk]
         return np.array(
             [self._ids.get(word, unknown) for word in words_and_punctuation(text)], np.int32
@@ -80,7 +81,7 @@ class WordTokenizer(Tokenizer):
         return start
 
     def decode(self, ids):
-        """The words with spaces between; where none stood in the text is not known any more."""
+        """The words with single spaces between; the white space of the text itself is lost."""
         return super().decode(ids).removeprefix(" ")
 
     def to_dict(self):
