@@ -90,7 +90,7 @@ def n_best(arriving, n):
 
 
 def _traced(kept, way):
-    """The path of an entry of `kept`: its edge, then the entry of its rank where the edge starts."""
+    """The path of an entry of `kept`, followed back from node to node by rank."""
     path = []
     while way[1] is not None:
         path.append(way[1])
