@@ -1,5 +1,4 @@
-"""How to check parts that families of decoders add: capped scores, GeGLU of tanh, norms on both
-sides, mixtures of experts.
+"""Gradient checks of capped scores, GeGLU with tanh, norms of heads and branches, and experts.
 
 Read next: attention/cases.py.
 """
@@ -24,13 +23,12 @@ from tinylm.nn.feedforward import geglu_tanh
 
 
 def module(kind, *sizes, **options):
-    """A module in float64 with weights of size one, so that no derivative is too small to be
-    checked.
-    """
+    """A module in float64 with weights of size one: no derivative is too small to be checked."""
     made = kind(*sizes, Random(int(np.prod(sizes)), "cases"), dtype=np.float64, **options)
     for name, parameter in made.named_parameters().items():
-        if parameter.size and np.std(parameter.data) < 0.1 and not name.endswith("bias"):
-            parameter.data *= 0.5 / max(np.std(parameter.data), 1e-3)
+        spread = np.std(parameter.data) if parameter.size else 1.0
+        if spread < 0.1 and not name.endswith("bias"):
+            parameter.data *= 0.5 / max(spread, 1e-3)  # gains, all 1, have no spread
     return made
 
 
@@ -60,7 +58,7 @@ def heads_of(attention, x):
 
 
 def normed(rng, kind):
-    """A SelfAttention that norms queries and keys, its gains drawn."""
+    """A SelfAttention with norms of queries and keys, whose gains are random."""
     made = SelfAttention(8, 4, Random(0, "cases"), kv_heads=2, dtype=np.float64, qk_norm=kind)
     for parameter in made.parameters():
         parameter.data[...] = rng.normal(size=parameter.shape)
@@ -91,9 +89,7 @@ register(
 
 
 def _between_experts(logits, k):
-    """How far the last chosen expert's score is from the first that is not chosen: there the choice
-    jumps.
-    """
+    """The gap between the k-th score and the next: where it closes, another expert is chosen."""
     order = np.sort(logits, axis=-1)
     if k < order.shape[-1]:
         return np.min(np.abs(order[..., -k] - order[..., -k - 1]))
@@ -101,26 +97,18 @@ def _between_experts(logits, k):
 
 
 def _to_border(layer, x):
-    return _between_experts(x.reshape(-1, x.shape[-1]) @ layer.router.weight.numpy(), layer.k)
+    logits = x.reshape(-1, x.shape[-1]) @ layer.router.weight.numpy()  # (n, E)
+    return _between_experts(logits, layer.k)
 
 
 def _layers(rng):
     sizes = {"experts": 3, "balance": 0.3, "z": 0.2}
+    gated = {"activation": "swiglu", "bias": False}
+    one_expert = module(MixtureOfExperts, 2, 1, **sizes)
+    two_experts = module(MixtureOfExperts, 2, 1, k=2, capacity_factor=0.6, **gated, **sizes)
     return [
-        call(module(MixtureOfExperts, 2, 1, **sizes), normal(rng, 2, 2, 2)),
-        call(
-            module(
-                MixtureOfExperts,
-                2,
-                1,
-                k=2,
-                activation="swiglu",
-                bias=False,
-                capacity_factor=0.6,
-                **sizes,
-            ),
-            normal(rng, 3, 2),
-        ),
+        call(one_expert, normal(rng, 2, 2, 2)),
+        call(two_experts, normal(rng, 3, 2)),
     ]
 
 

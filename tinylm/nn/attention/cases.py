@@ -1,7 +1,6 @@
-"""How to check the attentions that are sparse, linear or shared: everything here is composed of
-recorded operations.
+"""Gradient checks of sparse, linear and shared attention, all composed of recorded operations.
 
-Modules get weights of size one, so that no derivative is too small to be seen. Read next:
+Modules get weights of size one, so that no derivative is too small to be noticed. Read next:
 memory/cases.py.
 """
 
@@ -33,9 +32,8 @@ register(
         call(normal(rng, 2, 3), index=np.zeros((2, 1, 2), int)),
     ],
 )
-HOLES = np.array(
-    [[True, False, False], [False, False, False], [True, False, True]]
-)  # the second query sees nothing
+# The second query sees nothing.
+HOLES = np.array([[True, False, False], [False, False, False], [True, False, True]])
 register(
     "nn.sparse_attention",
     sparse.sparse_attention,
@@ -62,10 +60,10 @@ register(
 
 
 def _between_keys(q, k, v, count):
-    """How near two scores of a query are: where they cross, another key is chosen."""
-    return np.min(
-        np.diff(np.sort(q @ np.repeat(k, q.shape[1] // k.shape[1], 1).swapaxes(-1, -2), axis=-1))
-    )
+    """The smallest gap between two scores of a query: where they cross, other keys are chosen."""
+    k = np.repeat(k, q.shape[1] // k.shape[1], 1)  # (B, G, S, K) -> (B, H, S, K)
+    scores = np.sort(q @ k.swapaxes(-1, -2), axis=-1)
+    return np.min(np.diff(scores))
 
 
 register(

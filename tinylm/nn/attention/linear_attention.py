@@ -1,12 +1,14 @@
-"""Linear attention in three equal forms: as a masked matrix, as a recurrence, and in chunks   (book
-eqs. 2.49-2.51)
+"""Linear attention in three equal forms: matrix, recurrence, chunks   (book eqs. 2.49-2.51).
 
-Replace exp(q.k) by phi(q).phi(k) and the sum over keys no longer depends on the query: it is a
-matrix that grows by one outer product a token, mu_i = mu_{i-1} + phi(k_i)^T v_i, and a vector nu
-that does the same without v. Keys and values are forgotten; the state has F (J + 1) numbers however
-long the sequence (Katharopoulos et al. 2020). This is another model, not an approximation of
-softmax attention; only random features approximate that (FAVOR+, Choromanski et al. 2021). Read
-next: memory/fixed_size.py.
+Replace exp(q.k) by phi(q).phi(k), and the sum over keys no longer depends on the query:
+
+    Att(q_i) = phi(q_i) mu_i / phi(q_i) nu_i
+    mu_i = mu_{i-1} + phi(k_i)^T v_i          a matrix that grows by one outer product a token
+    nu_i = nu_{i-1} + phi(k_i)^T              the same without v
+
+Keys and values need not be kept: the state has F (J + 1) numbers however long the sequence
+(Katharopoulos et al. 2020). This is another model, not an approximation of softmax attention; only
+random features approximate that (FAVOR+, Choromanski et al. 2021). Read next: memory/fixed_size.py.
 """
 
 import math
@@ -27,20 +29,22 @@ from tinylm.nn.module import Module
 
 
 def _with_ones(q, k, v):
+    """[v, 1], (B, H, T, J + 1): values with the column that makes nu. Checks all three shapes."""
     if q.shape != k.shape or k.shape[:3] != v.shape[:3]:
         raise ShapeError(
-            f"linear attention: q {q.shape}, k {k.shape}, v {v.shape}: need (B, H, T, F) twice and (B, H, T, J)"
+            f"linear attention: q {q.shape}, k {k.shape}, v {v.shape}: "
+            "need (B, H, T, F) twice and (B, H, T, J)"
         )
-    return concatenate(
-        [v, np.ones_like(v.data, shape=(*v.shape[:3], 1))], axis=-1
-    )  # (B, H, T, J + 1)
+    ones = np.ones_like(v.data, shape=(*v.shape[:3], 1))
+    return concatenate([v, ones], axis=-1)
 
 
 def _normalized(y):
-    """q mu / q nu from q [mu, nu]; zero where q nu is zero: no key has been seen, or none has a
-    feature in common.
+    """q mu / q nu, from y = q [mu, nu]: (B, H, T, J + 1) -> (B, H, T, J).
+
+    Zero where q nu is zero: no key came before, or none has a feature in common with the query.
     """
-    total = y[..., -1:]
+    total = y[..., -1:]  # q nu, (B, H, T, 1)
     return y[..., :-1] / where(total.data == 0, 1.0, total)
 
 
@@ -50,37 +54,42 @@ def initial_state(q, v):
 
 
 def linear_attention_matrix(q, k, v):
-    """All scores at once, the future masked: T^2 operations, like attention without its
-    exponential. -> (B, H, T, J)
+    """All scores at once, the future masked: attention without its exponential, T^2 operations.
+
+    returns  (B, H, T, J)
     """
-    v, past = _with_ones(q, k, v), np.tri(q.shape[2], dtype=bool, like=q.data)
-    scores = where(past, seen_scores(q, k, past), 0.0)  # (B, H, T, T)
-    return _normalized(seen_mix(scores, v, past))
+    v = _with_ones(q, k, v)
+    past = np.tri(q.shape[2], dtype=bool, like=q.data)  # (T, T), True on and below the diagonal
+    scores = where(past, seen_scores(q, k, past), 0.0)  # phi(q_i).phi(k_j), (B, H, T, T)
+    y = seen_mix(scores, v, past)  # [sum_j score v_j, sum_j score], (B, H, T, J + 1)
+    return _normalized(y)
 
 
 def linear_attention_recurrent(q, k, v, state=None):
-    """Token by token: a recurrent network whose state is mu and nu   (book eqs. 2.49-2.51)
+    """Token by token: a recurrent network whose state is mu and nu   (book eqs. 2.49-2.51).
 
-    state    what an earlier call returned, to go on from there; None begins anew
+    state    what an earlier call returned, to continue from there; None begins a new sequence
     returns  (y (B, H, T, J), state): decoding is this with T = 1, at the same cost for every token
     """
     if state is None:
         state = initial_state(q, v)
     if q.shape[2] == 0:
         return linear_attention_matrix(q, k, v), state
-    v, outputs = _with_ones(q, k, v), []
+    v = _with_ones(q, k, v)
+    outputs = []
     for t in range(q.shape[2]):
         now = slice(t, t + 1)
-        state = (
-            state + k[:, :, now].swapaxes(-1, -2) @ v[:, :, now]
-        )  # outer product: (F, 1) (1, J + 1)
-        outputs.append(q[:, :, now] @ state)
+        column = k[:, :, now].swapaxes(-1, -2)  # phi(k_t)^T: (B, H, 1, F) -> (B, H, F, 1)
+        state = state + column @ v[:, :, now]  # outer product (F, 1) (1, J + 1)
+        outputs.append(q[:, :, now] @ state)  # phi(q_t) [mu_t, nu_t], (B, H, 1, J + 1)
     return _normalized(concatenate(outputs, axis=2)), state
 
 
 def linear_attention_chunked(q, k, v, state=None, chunk=32):
-    """Chunks as matrices inside, the recurrence between them: few large products, and T (chunk + F)
-    operations
+    """The matrix form inside chunks, the recurrence between them: few large products.
+
+    A query sees the keys of its own chunk one by one and all chunks before it as a state, in
+    about T (C + F) (J + 1) operations instead of T^2 (J + 1).
 
     chunk    C, tokens in a chunk
     returns  (y (B, H, T, J), state), as of linear_attention_recurrent
@@ -90,36 +99,46 @@ def linear_attention_chunked(q, k, v, state=None, chunk=32):
         raise ConfigError(f"linear_attention_chunked: chunk {chunk} must be 1 or more")
     if state is None:
         state = initial_state(q, v)
-    (B, H, T, F), C = q.shape, min(chunk, q.shape[2])
+    B, H, T, F = q.shape
     if T == 0:
         return linear_attention_matrix(q, k, v), state
-    v, n = _with_ones(q, k, v), -(-T // C)
+    C = min(chunk, T)
+    n = -(-T // C)  # chunks
+    v = _with_ones(q, k, v)
     J = v.shape[3] - 1
 
-    def chunks(x):  # filled up with zeros, which add nothing to a state
-        return pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0))).reshape(B, H, n, C, x.shape[-1])
+    def chunks(
+        x,
+    ):  # (B, H, T, .) -> (B, H, n, C, .), padded with zeros, which add nothing to a state
+        x = pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0)))
+        return x.reshape(B, H, n, C, x.shape[-1])
 
     q, k, v = chunks(q), chunks(k), chunks(v)
-    added = k.swapaxes(-1, -2) @ v  # by each chunk: (B, H, n, F, J + 1)
-    states = cumsum(
-        concatenate([state.reshape(B, H, 1, F, J + 1), added], axis=2), axis=2
-    )  # before each, and at the end
+    # What each chunk adds to the state, sum_t phi(k_t)^T [v_t, 1]; and the state before each chunk,
+    # with the state after the last one at the end.
+    added = k.swapaxes(-1, -2) @ v  # (B, H, n, F, J + 1)
+    start = state.reshape(B, H, 1, F, J + 1)
+    states = cumsum(concatenate([start, added], axis=2), axis=2)  # (B, H, n + 1, F, J + 1)
+
     past = np.tri(C, dtype=bool, like=q.data)
-    inside = where(past, seen_scores(q, k, past), 0.0)  # (B, H, n, C, C)
-    y = seen_mix(inside, v, past) + q @ states[:, :, :n]
-    return _normalized(y.reshape(B, H, n * C, J + 1)[:, :, :T]), states[:, :, n]
+    scores = where(past, seen_scores(q, k, past), 0.0)  # (B, H, n, C, C)
+    y = seen_mix(scores, v, past) + q @ states[:, :, :n]  # own chunk + all chunks before
+    y = y.reshape(B, H, n * C, J + 1)[:, :, :T]
+    return _normalized(y), states[:, :, n]
 
 
 def elu_features(x):
-    """elu(x) + 1: x + 1 above zero, e^x below; positive, with a slope without jump   (Katharopoulos
-    et al. 2020)
+    """elu(x) + 1: x + 1 above zero, e^x below   (Katharopoulos et al. 2020).
+
+    Positive everywhere, and its slope has no jump: it is 1 on both sides of zero.
     """
     above = x.data > 0
-    return where(above, x + 1, exp(where(above, 0.0, x)))  # x = 0 takes the slope of one side
+    # The inner where keeps e^x from overflowing at large x, where the outer one does not use it.
+    return where(above, x + 1, exp(where(above, 0.0, x)))
 
 
 def relu_features(x):
-    """max(x, 0): may be zero everywhere, and then a query sees nothing."""
+    """max(x, 0): a query whose features are all zero sees nothing."""
     return relu(x)
 
 
@@ -129,44 +148,46 @@ def exp_features(x):
 
 
 def taylor_features(x):
-    """[1, x, x_i x_j / sqrt 2]: phi(q).phi(k) = 1 + q.k + (q.k)^2 / 2, the exponential to second
-    order; at least 1/2.
+    """[1, x, x_i x_j / sqrt 2]: the exponential to second order.
 
-    x (..., K) -> (..., 1 + K + K^2)
+    phi(q).phi(k) = 1 + q.k + (q.k)^2 / 2, which is at least 1/2.
+
+    x        (..., K)
+    returns  (..., 1 + K + K^2)
     """
     K = x.shape[-1]
-    squares = x.reshape(*x.shape, 1) * x.reshape(*x.shape[:-1], 1, K) * math.sqrt(0.5)
-    return concatenate(
-        [np.ones_like(x.data[..., :1]), x, squares.reshape(*x.shape[:-1], K * K)], axis=-1
-    )
+    ones = np.ones_like(x.data[..., :1])
+    # Outer product of x with itself: sum_ij q_i q_j k_i k_j = (q.k)^2.
+    squares = x.reshape(*x.shape, 1) * x.reshape(*x.shape[:-1], 1, K)  # (..., K, K)
+    squares = squares * math.sqrt(0.5)
+    return concatenate([ones, x, squares.reshape(*x.shape[:-1], K * K)], axis=-1)
 
 
 def random_features(x, directions):
-    """Positive random features: e^(w.x - |x|^2/2) / sqrt(r) for r directions w   (FAVOR+;
-    Choromanski et al. 2021)
+    """e^(w.x - |x|^2/2) / sqrt(r) for r random directions w   (FAVOR+; Choromanski et al. 2021).
 
     x           (..., K);  for attention's e^(q.k / sqrt K), queries and keys divided by K^(1/4)
     directions  (r, K) array, normal or from orthogonal_directions()
-    returns     (..., r). The mean of phi(q).phi(k) over directions is e^(q.k); the error falls as
-                1/sqrt(r)
+    returns     (..., r), all positive. The mean of phi(q).phi(k) over directions is e^(q.k); the
+                error falls as 1/sqrt(r)
     """
-    return exp(x @ directions.T - (x * x).sum(axis=-1, keepdims=True) * 0.5) * (
-        1 / math.sqrt(len(directions))
-    )
+    # For normal w the mean of e^(w.(q + k)) is e^(|q + k|^2 / 2) = e^(|q|^2/2 + |k|^2/2 + q.k), so
+    # taking e^(|x|^2/2) off both features leaves e^(q.k).
+    half_squares = (x * x).sum(axis=-1, keepdims=True) * 0.5  # (..., 1)
+    return exp(x @ directions.T - half_squares) * (1 / math.sqrt(len(directions)))
 
 
 def orthogonal_directions(rng, count, width, dtype=np.float64):
-    """Normal directions in groups of `width` that are orthogonal: still unbiased, with less
-    variance.
+    """Normal directions, orthogonal within each group of `width`: unbiased, with less variance.
 
-    rng  tinylm Random;  returns (count, width) array
+    rng      tinylm Random
+    returns  (count, width) array
     """
     groups = []
     for _ in range(-(-count // width)):
-        basis, _ = np.linalg.qr(rng.normal((width, width), np.float64))
-        lengths = np.sqrt(
-            np.sum(rng.normal((width, width), np.float64) ** 2, axis=1, keepdims=True)
-        )  # as long as normal rows
+        basis, _ = np.linalg.qr(rng.normal((width, width), np.float64))  # columns of length 1
+        normal = rng.normal((width, width), np.float64)
+        lengths = np.sqrt(np.sum(normal**2, axis=1, keepdims=True))  # of independent normal rows
         groups.append(basis.T * lengths)
     return np.concatenate(groups)[:count].astype(dtype)
 
@@ -182,8 +203,9 @@ FEATURES = {
 class LinearSelfAttention(Module):
     """Multi-head linear self-attention, causal.
 
-    d_model   D;  heads H
-    features  phi, a function of a Tensor (..., K) that gives features (..., F); see FEATURES
+    d_model   D, the width of the model
+    heads     H
+    features  phi, a function Tensor (..., K) -> Tensor (..., F); see FEATURES
     chunk     tokens that are computed together
     """
 
@@ -195,8 +217,8 @@ class LinearSelfAttention(Module):
 
     def __call__(self, x, state=None):
         """x (B, T, D), state of an earlier call or None -> (y (B, T, D), state)."""
-        q, k, v = split_heads(self.qkv(x), self.heads, self.heads)
-        y, state = linear_attention_chunked(
-            self.features(q), self.features(k), v, state, self.chunk
-        )
-        return self.out(merge_heads(y)), state
+        q, k, v = split_heads(self.qkv(x), self.heads, self.heads)  # (B, H, T, K) each
+        q = self.features(q)  # (B, H, T, K) -> (B, H, T, F)
+        k = self.features(k)
+        y, state = linear_attention_chunked(q, k, v, state, self.chunk)
+        return self.out(merge_heads(y)), state  # (B, H, T, K) -> (B, T, D)

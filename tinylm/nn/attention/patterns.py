@@ -1,9 +1,8 @@
-"""Sparse attention patterns: which keys a query may see, as masks, and as lists of indices   (book
-section 2.3.2)
+"""Sparse attention patterns as masks and as lists of indices   (book section 2.3.2).
 
-Book eq. 2.48 calls the set of keys that query i sees G. A mask says G for every pair and costs T x
-S to store; a table of indices says it in T x |G|, which is what makes attention over it cheaper.
-Masks combine with | and &: a window with global tokens is `window(...) | first_tokens(...)`.
+Book eq. 2.48 calls the set of keys that query i sees G. A mask stores T x S booleans; a
+table of indices stores T x |G| numbers, and makes attention over it cheaper. Masks combine with |
+and &: a window with global tokens is `window(...) | first_tokens(...)`.
 Window: Parmar et al. 2018; strided and fixed: Child et al. 2019; dilated: Beltagy et al. 2020;
 random with global: Zaheer et al. 2020; first tokens as sinks: Xiao et al. 2024. Read next:
 sparse.py.
@@ -21,87 +20,106 @@ from tinylm.errors import ConfigError
 
 
 def _grid(queries, keys, offset, like, causal, **sizes):
-    """Positions of queries (T, 1) and keys (1, S), and what causality lets be seen (T, S)."""
-    wrong = {name: size for name, size in sizes.items() if size < 1}
+    """Positions i of queries (T, 1) and j of keys (1, S), and the pairs that are visible (T, S)."""
+    wrong = [f"{name} = {size}" for name, size in sizes.items() if size < 1]
     if wrong:
-        raise ConfigError(
-            f"pattern: {', '.join(f'{name} = {size}' for name, size in wrong.items())}: must be 1 or more"
-        )
+        raise ConfigError(f"pattern: {', '.join(wrong)}: must be 1 or more")
     if keys is None:
         keys = queries
-    i = np.arange(queries, like=like)[:, None] + (keys - queries if offset is None else offset)
+    i = _query_positions(queries, keys, offset, like)
     j = np.arange(keys, like=like)[None, :]
     return i, j, (j <= i) | (not causal)
 
 
+def _query_positions(queries, keys, offset, like):
+    """Positions of the queries, (T, 1)."""
+    if offset is None:
+        offset = keys - queries
+    return np.arange(queries, like=like)[:, None] + offset
+
+
 def window(queries, keys=None, *, width, causal=True, offset=None, like=None):
-    """The `width` nearest keys up to the query itself; not causal, also the width - 1 after it
-    (book eq. 2.53).
+    """The `width` nearest keys, the query's own included   (book eq. 2.53).
+
+    Not causal, also the width - 1 keys after the query.
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, width=width)
     return seen & (abs(i - j) < width)
 
 
 def dilated(queries, keys=None, *, width, step, causal=True, offset=None, like=None):
-    """A window with gaps: `width` keys, `step` apart. Stacked with growing steps it sees
-    exponentially far.
+    """A window with gaps: `width` keys, `step` apart.
+
+    Layers with steps 1, 2, 4, ... together reach exponentially far.
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, width=width, step=step)
-    return seen & (abs(i - j) < width * step) & ((i - j) % step == 0)
+    near = abs(i - j) < width * step
+    on_step = (i - j) % step == 0
+    return seen & near & on_step
 
 
 def strided(queries, keys=None, *, stride, causal=True, offset=None, like=None):
-    """Every stride-th key counted back from the query, and the window of `stride` keys   (Child et
-    al. 2019, strided).
+    """A window of `stride` keys, and every stride-th key before it   (Child et al. 2019, strided).
+
+    Keys are counted back from the query, so two layers connect any two tokens.
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, stride=stride)
-    return seen & (((i - j) % stride == 0) | (abs(i - j) < stride))
+    near = abs(i - j) < stride
+    on_stride = (i - j) % stride == 0
+    return seen & (near | on_stride)
 
 
 def fixed(queries, keys=None, *, stride, summary=1, causal=True, offset=None, like=None):
-    """The query's own block, and the last `summary` keys of every block   (Child et al. 2019,
-    fixed).
+    """The query's own block, and the last keys of every block   (Child et al. 2019, fixed).
+
+    stride   positions in a block
+    summary  how many keys at the end of a block the queries of other blocks see too
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, stride=stride, summary=summary)
-    return seen & ((i // stride == j // stride) | (j % stride >= stride - summary))
+    same_block = i // stride == j // stride
+    at_the_end = j % stride >= stride - summary
+    return seen & (same_block | at_the_end)
 
 
 def blocks(queries, keys=None, *, size, back=0, causal=True, offset=None, like=None):
     """The query's own block of `size` positions, and the `back` blocks before it.
 
-    With back = 1 this is what a memory of two segments lets a token see: 1 + size .. 2 size keys by
-    its place in
-    its segment   (book eq. 2.60).
+    With back = 1 a token sees what a memory of two segments holds: between 1 + size keys for the
+    first of its segment and 2 size for the last   (book eq. 2.60).
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, size=size)
-    behind = i // size - j // size
-    return seen & (behind >= (0 if causal else -back)) & (behind <= back)
+    behind = i // size - j // size  # blocks between key and query; negative for keys after it
+    ahead = 0 if causal else back
+    return seen & (behind >= -ahead) & (behind <= back)
 
 
 def first_tokens(queries, keys=None, *, count, causal=True, offset=None, like=None):
-    """The first `count` keys, seen by every query: global tokens, attention sinks   (book section
-    2.3.3).
+    """The first `count` keys, for every query: global tokens, attention sinks (book section 2.3.3).
 
-    Not causal, those tokens see every key in turn (ETC, Ainslie et al. 2020; GMAT, Gupta & Berant
+    Not causal, those tokens also see every key (ETC, Ainslie et al. 2020; GMAT, Gupta & Berant
     2020).
     """
     i, j, seen = _grid(queries, keys, offset, like, causal)
-    return seen & ((j < count) if causal else (j < count) | (i < count))
+    chosen = j < count
+    if not causal:
+        chosen = chosen | (i < count)
+    return seen & chosen
 
 
 def random_keys(queries, keys=None, *, count, rng, causal=True, offset=None, like=None):
-    """`count` keys for each query, drawn from rng among those it may see; all of them where there
-    are fewer.
+    """`count` keys for each query, drawn among those it may see; all of them where there are fewer.
 
-    rng  tinylm Random; the draw is as wide as the whole grid, so that a longer sequence is another
-         draw
+    rng  tinylm Random; one number is drawn for every pair (T, S), so a longer sequence gets other
+         keys
     """
     i, j, seen = _grid(queries, keys, offset, like, causal, count=count)
     if 0 in seen.shape:
         return seen
-    draws = rng.uniform(seen.shape, np.float64)
-    draws = np.where(seen, draws, 2.0)  # what is not visible comes after everything that is
-    limit = np.sort(draws, axis=-1)[:, min(count, draws.shape[1]) - 1][:, None]
+    # The keys of the `count` smallest of S random numbers are a random choice without repetition.
+    draws = rng.uniform(seen.shape, np.float64)  # (T, S), in [0, 1)
+    draws = np.where(seen, draws, 2.0)  # hidden keys come after all visible ones
+    last = min(count, draws.shape[1]) - 1
+    limit = np.sort(draws, axis=-1)[:, last][:, None]  # (T, 1), the count-th smallest
     return seen & (draws <= limit)
 
 
@@ -110,11 +128,10 @@ def global_local_random(
 ):
     """Global tokens, a window and random keys together   (Big Bird, Zaheer et al. 2020)."""
     where = dict(causal=causal, offset=offset, like=like)
-    return (
-        first_tokens(queries, keys, count=first, **where)
-        | window(queries, keys, width=width, **where)
-        | random_keys(queries, keys, count=count, rng=rng, **where)
-    )
+    seen_by_all = first_tokens(queries, keys, count=first, **where)
+    near = window(queries, keys, width=width, **where)
+    drawn = random_keys(queries, keys, count=count, rng=rng, **where)
+    return seen_by_all | near | drawn
 
 
 def index_sets(mask):
@@ -127,48 +144,51 @@ def index_sets(mask):
     mask = bool_mask(mask, "index_sets", bias=None)
     sizes = np.sum(mask, axis=-1)  # |G|, (..., T)
     n = int(np.max(sizes)) if sizes.size else 0
-    index = np.argsort(~mask, axis=-1, kind="stable")[..., :n]  # visible keys first, in their order
+    # False sorts before True, and a stable sort keeps the order: visible keys first, from the left.
+    index = np.argsort(~mask, axis=-1, kind="stable")[..., :n]
     return index, np.arange(n, like=mask) < sizes[..., None]
 
 
 def mask_of(index, visible, keys):
-    """The mask (..., T, S) that index_sets would turn into these lists; S = keys."""
+    """The mask (..., T, S) of index lists: the inverse of index_sets; S = keys."""
     visible = bool_mask(visible, "mask_of", "visible", bias=None)
     hits = (index[..., None] == np.arange(keys, like=index)) & visible[..., None]  # (..., T, n, S)
     return np.any(hits, axis=-2)
 
 
 def window_index(queries, keys=None, *, width, step=1, first=0, offset=None, like=None):
-    """The causal window's lists without a T x S mask: `width` keys, `step` apart, up to each query,
-    and the first tokens.
+    """The index lists of a causal window and the first tokens, made without a T x S mask.
 
+    width    keys in the window, `step` apart, the query's own the last
     first    how many tokens at the start every query sees too
-    returns  index (T, first + width), visible (T, first + width), as of index_sets(dilated(...) |
-             first_tokens(...)) but for the place of the padding
+    returns  index (T, first + width), visible (T, first + width): the lists of
+             index_sets(dilated(...) | first_tokens(...)), except that padding stands elsewhere
     """
     if keys is None:
         keys = queries
-    i = np.arange(queries, like=like)[:, None] + (keys - queries if offset is None else offset)
+    i = _query_positions(queries, keys, offset, like)
     recent = i - step * np.arange(width - 1, -1, -1, like=like)[None, :]  # (T, width), oldest first
     sinks = np.arange(first, like=like)[None, :] + 0 * i  # (T, first)
     index = np.concatenate([sinks, recent], axis=1)
-    visible = np.concatenate([sinks <= i, recent >= first], axis=1) & (
-        index < keys
-    )  # a key in both counts once
-    return np.clip(index, 0, keys - 1), visible
+    # A key that is both a sink and recent counts once, as a sink.
+    visible = np.concatenate([sinks <= i, recent >= first], axis=1)
+    visible = visible & (index < keys)
+    return np.clip(index, 0, keys - 1), visible  # padding points to some key that is there
 
 
 def reaches(mask, layers):
-    """Which tokens can influence which after several layers: (T, T) bool, the mask's graph followed
-    `layers` hops.
+    """Which tokens can influence which after several layers.
 
+    One layer is one hop in the graph of the mask, `layers` layers are paths of that length.
     Residual connections carry a token along, so a token always reaches itself.
+
+    returns  (T, T) bool, [i, j] True if token j reaches token i
     """
     mask = bool_mask(mask, "reaches", bias=None)
-    step = (
-        mask | (np.arange(len(mask), like=mask)[:, None] == np.arange(len(mask), like=mask))
-    ).astype(np.float64)
+    positions = np.arange(len(mask), like=mask)
+    itself = positions[:, None] == positions  # (T, T)
+    step = (mask | itself).astype(np.float64)
     seen = step
     for _ in range(layers - 1):
-        seen = ((seen @ step) > 0).astype(np.float64)
+        seen = ((seen @ step) > 0).astype(np.float64)  # one hop further
     return seen > 0

@@ -1,11 +1,10 @@
-"""Sparse attention whose cost is really lower: scores are made only for the keys in each query's
-set G (book eq. 2.48).
+"""Sparse attention: scores only for the keys in each query's set G (book eq. 2.48).
 
-Keys and values of G are gathered, so the work is T |G| instead of T S; weights are normalized over
-G alone, so each is larger than in dense attention by the mass that the others held there. Two ways
-stand here: any index table by gathering, and the sliding window in blocks, where neighbors share
-their keys and the gathering becomes slicing. Neither stores less: all keys and values are still
-kept. Read next: linear_attention.py, which forgets them.
+Keys and values of G are gathered, so the work is T |G| instead of T S. Weights are normalized over
+G alone, so each is larger than in dense attention, by the mass that the other keys had there. Two
+ways stand here: gathering by any table of indices, and the sliding window in blocks, where
+neighboring queries share their keys and gathering becomes slicing. Neither stores less: all keys
+and values are still kept. Read next: linear_attention.py, which forgets them.
 """
 
 import numpy as np
@@ -18,33 +17,33 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def _named_rows(x, index):
-    """x[index], the twin of gather_rows"""
+    """x[index], the composed twin of gather_rows."""
     return getitem(x, index)
 
 
 @fused(_named_rows)
 def gather_rows(x, *, index, keep):
-    """Rows of a table by number, each as often as it is named: x[index] with a derivative made for
-    long lists
+    """x[index], with a derivative made for long lists.
 
-    x        (N, K);  index integers of any shape, 0 .. N - 1
+    x        (N, K)
+    index    integers of any shape, 0 .. N - 1; a row may be named often
     returns  (*index.shape, K)
+
+    Check: tinylm gradcheck gather_rows
     """
 
-    # dL/dx of row n is the sum of g over every place that names it. Counting with weights adds in
-    # float64 in one pass, 38 ms where np.add.at takes 92 for 2048 queries of 64 keys, 32 wide.
+    # y[p] = x[index[p]], so dL/dx[n] is the sum of g[p] over all p with index[p] = n. Counting with
+    # weights adds in float64 in one pass, 38 ms where np.add.at takes 92 for 2048 queries of 64
+    # keys, 32 wide.
     def backward(g):
         K = x.shape[1]
         if type(x) is not np.ndarray:  # a GPU adds in parallel
-            out = np.zeros_like(x)
-            backend_of(x).module.add.at(out, index.reshape(-1), g.reshape(-1, K))
-            return (out,)
-        places = index.reshape(-1, 1) * K + np.arange(K)  # of every number in the flat table
-        return (
-            np.bincount(places.ravel(), g.ravel(), x.size)
-            .reshape(x.shape)
-            .astype(x.dtype, copy=False),
-        )
+            dx = np.zeros_like(x)
+            backend_of(x).module.add.at(dx, index.reshape(-1), g.reshape(-1, K))
+            return (dx,)
+        at = index.reshape(-1, 1) * K + np.arange(K)  # (P, K), positions in the flat table
+        dx = np.bincount(at.ravel(), g.ravel(), x.size).reshape(x.shape)
+        return (dx.astype(x.dtype, copy=False),)
 
     return x[index], backward
 
@@ -59,17 +58,19 @@ def gather_keys(x, index, heads):
     """
     B, G, S, K = x.shape
     index = index[(None,) * (4 - index.ndim)]  # (B|1, H|1, T, n)
-    many = heads if index.shape[1] > 1 else G
+    many = G  # one table serves all heads of a group
+    if index.shape[1] > 1:
+        many = heads
     batch = np.arange(B, like=index).reshape(B, 1, 1, 1)
-    group = (np.arange(many, like=index) // (many // G)).reshape(
-        1, many, 1, 1
-    )  # head h reads group h G / H
-    return gather_rows(x.reshape(B * G * S, K), index=(batch * G + group) * S + index)
+    group = np.arange(many, like=index) // (many // G)  # head h reads group floor(h G / H)
+    group = group.reshape(1, many, 1, 1)
+    # Row of (b, group, s) in a table of all rows, (B G S, K).
+    rows = (batch * G + group) * S + index  # (B, G or H, T, n)
+    return gather_rows(x.reshape(B * G * S, K), index=rows)
 
 
 def sparse_attention(q, k, v, index, visible=None, scale=None):
-    """Attention of each query over its own set of keys: sum over j in G of alpha'_ij v_j (book eq.
-    2.48)
+    """sum over j in G_i of alpha'_ij v_j: each query attends to its own keys   (book eq. 2.48).
 
     q        (B, H, T, K)  queries
     k, v     (B, G, S, K), (B, G, S, J)  keys and values; G divides H
@@ -86,76 +87,83 @@ def sparse_attention(q, k, v, index, visible=None, scale=None):
     B, H, T, K = q.shape
     G = k.shape[1]
     if index.shape[-2] != T or (visible is not None and visible.shape != index.shape):
+        shape = None if visible is None else visible.shape
         raise ShapeError(
-            f"sparse_attention: q {q.shape}, k {k.shape}, index {index.shape}, visible "
-            f"{None if visible is None else visible.shape}: need G a divisor of H and index (..., T, n)"
+            f"sparse_attention: q {q.shape}, k {k.shape}, index {index.shape}, visible {shape}: "
+            "need G a divisor of H and index (..., T, n)"
         )
     visible = bool_mask(visible, "sparse_attention", "visible", bias=None)
-    k, v = gather_keys(k, index, H), gather_keys(v, index, H)  # (B, G', T, n, .)
-    G = k.shape[1]  # H where heads have their own tables
+    k = gather_keys(k, index, H)  # (B, G, S, K) -> (B, G', T, n, K)
+    v = gather_keys(v, index, H)  # (B, G, S, J) -> (B, G', T, n, J)
+    G = k.shape[1]  # G' is H where heads have tables of their own
+    # The R = H / G' heads of a group share the keys of a query.
     q = q.reshape(B, G, H // G, T, K).transpose(0, 1, 3, 2, 4)  # (B, G', T, R, K)
     if visible is not None:
         visible = visible[(None,) * (4 - visible.ndim)][:, :, :, None]  # (B|1, H|1, T, 1, n)
         visible = np.broadcast_to(visible, (*visible.shape[:2], T, 1, k.shape[3]))
     scores = seen_scores(q, k, visible) * score_scale(K, scale)  # (B, G', T, R, n)
-    y = seen_mix(visible_softmax(scores, visible)[0], v, visible)  # (B, G', T, R, J)
+    weights, _ = visible_softmax(scores, visible)
+    y = seen_mix(weights, v, visible)  # (B, G', T, R, J)
     return y.transpose(0, 1, 3, 2, 4).reshape(B, H, T, v.shape[-1])
 
 
 def window_attention(q, k, v, width, scale=None):
-    """Causal sliding-window attention in blocks: equal to attention() with mask window(T,
-    width=width)
+    """Causal sliding-window attention in blocks.
+
+    Equal to attention() with the mask window(T, width=width).
 
     q        (B, H, T, K);  k, v (B, G, T, K), (B, G, T, J): a whole sequence, no past
     width    keys that a query sees, its own included
     returns  (B, H, T, J)
     raises   ConfigError, ShapeError
 
-    Queries in blocks of `width` see their own block of keys and the one before, nothing else: 4 T
-    width (K + J) operations a head, twice those of the window itself, but in matrix products.
+    Queries in blocks of C = width see their own block of keys and the one before, nothing else:
+    4 T C (K + J) operations a head, twice those of the window itself, but in matrix products.
     """
     check_heads("window_attention", q, k, v)
-    (B, H, T, K), G, C = q.shape, k.shape[1], width
+    B, H, T, K = q.shape
+    G, C = k.shape[1], width
     if width < 1:
         raise ConfigError(f"window_attention: width {width} must be 1 or more")
     if k.shape[2] != T:
         raise ShapeError(
-            f"window_attention: {T} queries and {k.shape[2]} keys: needs as many; with a past use sparse_attention"
+            f"window_attention: {T} queries and {k.shape[2]} keys: needs as many; "
+            "with a past use sparse_attention"
         )
     if width >= T:
         return attention(q, k, v, causal=True, scale=scale)
-    n = -(-T // C)  # blocks; the last is filled up at the end, where nobody looks back
+    n = -(-T // C)  # blocks; the last is padded at its end, which no earlier query sees
 
     def by_block(x, heads):  # (B, heads, T, K) -> (B, heads, n, C, K)
-        return pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0))).reshape(B, heads, n, C, x.shape[-1])
+        x = pad(x, ((0, 0), (0, 0), (0, n * C - T), (0, 0)))
+        return x.reshape(B, heads, n, C, x.shape[-1])
 
     def with_the_block_before(x):  # (B, G, T, K) -> (B n, G, 2C, K)
         x = by_block(x, G)
-        before = pad(x[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0), (0, 0)))
-        return (
-            concatenate([before, x], axis=3)
-            .transpose(0, 2, 1, 3, 4)
-            .reshape(B * n, G, 2 * C, x.shape[-1])
-        )
+        before = pad(x[:, :, :-1], ((0, 0), (0, 0), (1, 0), (0, 0), (0, 0)))  # shifted by a block
+        both = concatenate([before, x], axis=3)  # (B, G, n, 2C, K)
+        return both.transpose(0, 2, 1, 3, 4).reshape(B * n, G, 2 * C, x.shape[-1])
 
-    i, j = np.arange(C, like=q.data)[:, None] + C, np.arange(2 * C, like=q.data)[None, :]
+    # Within its 2C keys, query i of a block has position C + i: it sees the C keys up to itself.
+    i = np.arange(C, like=q.data)[:, None] + C
+    j = np.arange(2 * C, like=q.data)[None, :]
     seen = (j <= i) & (j > i - width)  # (C, 2C)
-    first = np.arange(n, like=q.data).reshape(n, 1, 1, 1) > 0  # before the first block is nothing
-    mask = np.broadcast_to((seen & (first | (j >= C)))[None], (B, n, 1, C, 2 * C)).reshape(
-        B * n, 1, C, 2 * C
-    )
+    has_past = np.arange(n, like=q.data).reshape(n, 1, 1, 1) > 0  # the first block has none
+    mask = seen & (has_past | (j >= C))  # (n, 1, C, 2C)
+    mask = np.broadcast_to(mask[None], (B, n, 1, C, 2 * C)).reshape(B * n, 1, C, 2 * C)
+
+    # Blocks become rows of the batch: attention never looks from one into another.
     q = by_block(q, H).transpose(0, 2, 1, 3, 4).reshape(B * n, H, C, K)
-    y = attention(q, with_the_block_before(k), with_the_block_before(v), mask=mask, scale=scale)
-    return (
-        y.reshape(B, n, H, C, v.shape[-1])
-        .transpose(0, 2, 1, 3, 4)
-        .reshape(B, H, n * C, v.shape[-1])[:, :, :T]
-    )
+    k = with_the_block_before(k)
+    v = with_the_block_before(v)
+    y = attention(q, k, v, mask=mask, scale=scale)  # (B n, H, C, J)
+    J = v.shape[-1]
+    y = y.reshape(B, n, H, C, J).transpose(0, 2, 1, 3, 4).reshape(B, H, n * C, J)
+    return y[:, :, :T]
 
 
 def top_keys(scores, count, causal=True):
-    """The `count` keys of largest score for each query: k-nearest neighbors among the tokens seen
-    so far.
+    """The `count` keys of largest score for each query: nearest neighbors among the tokens so far.
 
     scores   (..., T, S) array, larger is nearer; not differentiated
     causal   only keys up to the query count, the last query aligned with the last key
@@ -170,25 +178,29 @@ def top_keys(scores, count, causal=True):
     T, S = scores.shape[-2:]
     seen = np.ones_like(scores, bool)
     if causal:
-        seen &= np.arange(S, like=scores)[None, :] <= np.arange(T, like=scores)[:, None] + (S - T)
+        i = np.arange(T, like=scores)[:, None] + (S - T)
+        j = np.arange(S, like=scores)[None, :]
+        seen &= j <= i
         scores = np.where(seen, scores, -np.inf)
-    # Upwards from the end, read backwards: nan first, equals in order.
+    # argsort is ascending, puts nan last and is stable. Sorting the reversed row and reading the
+    # result backwards gives descending order with nan first, and of equals the first key first.
     backwards = np.argsort(np.flip(scores, -1), axis=-1, kind="stable")
     index = S - 1 - np.flip(backwards, -1)[..., :count]
     return index, np.take_along_axis(seen, index, axis=-1)
 
 
 def topk_attention(q, k, v, count, causal=True, scale=None):
-    """Attention over the `count` best keys of each query: G = top-k scores   (book section 2.3.3;
-    Gupta et al. 2021)
+    """Attention over the `count` best keys of each query (book section 2.3.3; Gupta et al. 2021).
 
-    Memory layers on the sequence itself: the datastore is the tokens seen so far, and looking up
-    nearest neighbors in it by inner product is sparse attention. Which keys are chosen is piecewise
-    constant and has no gradient; all scores are computed to choose, so this saves memory, not
-    scores. Arguments and result as of attention().
+    G is the set of keys with the largest q.k. This is k-NN attention with the sequence itself as
+    the datastore. The choice of keys is piecewise constant and has no gradient. All scores are
+    computed to choose, so this saves memory, not operations.
+
+    Arguments and result as of attention().
     """
     check_heads("topk_attention", q, k, v)
     H = q.shape[1]
-    keys = np.repeat(k.data, H // k.shape[1], axis=1)
-    index, visible = top_keys(q.data @ keys.swapaxes(-1, -2), count, causal)  # (B, H, T, n)
+    keys = np.repeat(k.data, H // k.shape[1], axis=1)  # (B, G, S, K) -> (B, H, S, K)
+    scores = q.data @ keys.swapaxes(-1, -2)  # (B, H, T, S), without a gradient
+    index, visible = top_keys(scores, count, causal)  # (B, H, T, n)
     return sparse_attention(q, k, v, index, visible, scale)

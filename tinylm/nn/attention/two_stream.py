@@ -1,10 +1,11 @@
 """Two-stream attention with relative positions   (Yang et al. 2019; book section 1.2.2.2).
 
-Predicting tokens in any order needs two states per position. The content stream knows the token at
-its position and is what others read. The query stream knows the position alone, and predicts: it
-reads the contents of tokens that come earlier in the order, never its own. With one stream, a
-position that may see itself copies its answer, and one that may not has nothing to tell the others.
-Both streams use the same weights. Read next: models/encoder/xlnet.py.
+Predicting tokens in any order needs two states per position. The content stream contains the token
+at its position, and other positions read it. The query stream contains the position alone, and
+predicts: it reads the contents of tokens that come earlier in the order, never its own. With one
+stream, a position that sees itself would copy its answer, and one that does not would have no
+content for the others to read. Both streams use the same weights. Read next:
+models/encoder/xlnet.py.
 
 Scores of query i and key j, relative as in Transformer-XL (Dai et al. 2019):
     [(q_i + u) k_j + (q_i + v) W_r r_{i-j} + (q_i + s) e_{same segment?}] / sqrt(K)
@@ -23,22 +24,23 @@ from tinylm.nn.position.rotary import rotary_frequencies, turns
 
 
 def permutation_mask(order, strict=True):
-    """Which position may see which when tokens are predicted in an order   (book eqs. 1.13, 1.14)
+    """Which positions see which when tokens are predicted in a given order (book eqs. 1.13, 1.14).
 
     order    (T,) or (B, T) integers: order[t] is the position predicted at step t
-    strict   True, for query streams: positions earlier in the order. False, for contents: also its
-             own
-    returns  bool (T, T) or (B, T, T): [i, j] True where i may see j
+    strict   True, for query streams: a position sees those earlier in the order. False, for
+             contents: it also sees itself
+    returns  bool (T, T) or (B, T, T): [i, j] True where i sees j
     """
-    rank = np.argsort(order, axis=-1)  # rank[i]: when position i is predicted
-    first, second = rank[..., None, :], rank[..., :, None]
+    step = np.argsort(order, axis=-1)  # the inverse permutation: step[i] at which i is predicted
+    of_query = step[..., :, None]  # (..., T, 1)
+    of_key = step[..., None, :]  # (..., 1, T)
     if strict:
-        return first < second
-    return first <= second
+        return of_key < of_query
+    return of_key <= of_query
 
 
 def relative_waves(T, d_model, like, dtype=np.float32):
-    """r_{i-j} for i - j = T-1 .. -(T-1): sines, then cosines of the distance.
+    """r_{i-j} for all distances i - j = T-1 .. -(T-1): sines, then cosines.
 
     returns  (2T - 1, D) array on the device of `like`
     """
@@ -46,32 +48,34 @@ def relative_waves(T, d_model, like, dtype=np.float32):
         raise ConfigError(
             f"relative_waves: sines and cosines come in pairs, so d_model = {d_model} must be even"
         )
-    distances = np.arange(T - 1, -T, -1, like=like)
-    cos, sin = turns(distances, rotary_frequencies(d_model, like=like), dtype)
+    distances = np.arange(T - 1, -T, -1, like=like)  # (2T - 1,)
+    cos, sin = turns(distances, rotary_frequencies(d_model, like=like), dtype)  # (2T - 1, D/2) each
     return np.concatenate([sin, cos], axis=-1)
 
 
 class RelativeAttention(Module):
-    """Attention of a stream on contents, by content, relative position and segment.
+    """Attention of a stream to contents, by content, relative position and segment.
 
-    d_model D;  heads H;  segments: whether same and other segments are told apart
+    d_model   D, the width of the model
+    heads     H
+    segments  whether scores depend on query and key lying in the same segment
     """
 
     def __init__(self, d_model, heads, rng, segments=True, dropout=0.0, dtype=np.float32):
         even_heads("RelativeAttention", d_model, heads)
         self.heads, self.width = heads, d_model // heads
         self.qkv = Linear(d_model, 3 * d_model, rng, bias=False, dtype=dtype)
-        self.relative, self.out = (
-            Linear(d_model, d_model, rng, bias=False, dtype=dtype) for _ in range(2)
-        )
+        self.relative = Linear(d_model, d_model, rng, bias=False, dtype=dtype)  # W_r
+        self.out = Linear(d_model, d_model, rng, bias=False, dtype=dtype)
         vectors = {"shape": (heads, self.width), "rng": rng, "std": INIT_STD, "dtype": dtype}
-        self.content_bias, self.position_bias = (
-            undecayed(normal_parameter(**vectors)) for _ in range(2)
-        )  # u, v
-        self.segment_bias = undecayed(normal_parameter(**vectors)) if segments else None  # s
-        self.segment_table = (
-            normal_parameter((2, heads, self.width), rng, INIT_STD, dtype) if segments else None
-        )
+        self.content_bias = undecayed(normal_parameter(**vectors))  # u
+        self.position_bias = undecayed(normal_parameter(**vectors))  # v
+        self.segment_bias = None
+        self.segment_table = None
+        if segments:
+            self.segment_bias = undecayed(normal_parameter(**vectors))  # s
+            # e, row 0 for the same segment and row 1 for another
+            self.segment_table = normal_parameter((2, heads, self.width), rng, INIT_STD, dtype)
         self.dropout, self.rng = dropout, rng
 
     def project(self, x):
@@ -89,26 +93,25 @@ class RelativeAttention(Module):
         returns  (B, T, D)
         """
         check_heads("RelativeAttention", q, k, v)
-        T, scale = q.shape[2], score_scale(self.width)
+        T = q.shape[2]
+        scale = score_scale(self.width)  # 1/sqrt(K)
         if k.shape[2] != T or T < 1:
             raise ShapeError(
-                f"RelativeAttention: {T} queries and {k.shape[2]} keys: a stream reads the contents of its own "
-                "tokens, at least one"
+                f"RelativeAttention: {T} queries and {k.shape[2]} keys: "
+                "a stream reads the contents of its own tokens, at least one"
             )
-        r = (
-            self.relative(waves).reshape(2 * T - 1, self.heads, self.width).transpose(1, 2, 0)
-        )  # (H, K, 2T-1)
-        extra = relative_shift(
-            matmul(q + self._rows(self.position_bias), r)
-        )  # (B, H, T, 2T-1) -> (B, H, T, T)
+        # (q_i + v) W_r r_{i-j} for every distance, then each row shifted to its keys j.
+        r = self.relative(waves)  # (2T-1, D)
+        r = r.reshape(2 * T - 1, self.heads, self.width).transpose(1, 2, 0)  # (H, K, 2T-1)
+        by_distance = matmul(q + self._rows(self.position_bias), r)  # (B, H, T, 2T-1)
+        extra = relative_shift(by_distance)  # (B, H, T, T)
         if other is not None:
-            both = matmul(
-                q + self._rows(self.segment_bias),
-                swapaxes(self.segment_table, 0, 1).swapaxes(-1, -2),
-            )  # (B, H, T, 2)
+            # (q_i + s) e for both rows of e, then the one that applies to query i and key j.
+            e = swapaxes(self.segment_table, 0, 1).swapaxes(-1, -2)  # (2, H, K) -> (H, K, 2)
+            both = matmul(q + self._rows(self.segment_bias), e)  # (B, H, T, 2)
             extra = extra + where(other, both[..., 1:], both[..., :1])
         y = attention(
-            q + self._rows(self.content_bias),
+            q + self._rows(self.content_bias),  # (q_i + u) k_j
             k,
             v,
             bias=extra * scale,
@@ -137,17 +140,21 @@ class TwoStreamBlock(Module):
         """One layer.
 
         content   (B, T, D);  query (B, T, D), or None where nothing is predicted
-        visible   what contents see, strictly: what queries see; as in RelativeAttention
+        visible   what contents see, as in RelativeAttention
+        strictly  what queries see, never the content of their own position
         returns   (content, query)
         """
         q, k, v = self.attention.project(content)
-        after = self._finish(content, self.attention(q, k, v, waves, visible, other))
+        attended = self.attention(q, k, v, waves, visible, other)
+        after = self._finish(content, attended)
         if query is not None:
-            q, _, _ = self.attention.project(query)
-            query = self._finish(query, self.attention(q, k, v, waves, strictly, other))
+            q, _, _ = self.attention.project(query)  # keys and values are those of the contents
+            attended = self.attention(q, k, v, waves, strictly, other)
+            query = self._finish(query, attended)
         return after, query
 
     def _finish(self, x, attended):
+        """Residual connections and post-norms of one stream: (B, T, D) -> (B, T, D)."""
         p = self.dropout if self.training else 0.0
         x = self.norms[0](x + dropout(attended, p, self.rng))
         return self.norms[1](x + dropout(self.feed_forward(x), p, self.rng))
