@@ -114,7 +114,7 @@ def test_languages_of_zero_are_no_languages_and_must_be_said():
     none = model("xlm-15", languages=0)
     none.load_state_dict(state)
     np.testing.assert_allclose(xlm(IDS, languages=2).numpy(), none(IDS).numpy(), rtol=0, atol=EXACT)
-    with pytest.raises(ConfigError, match="say which"):
+    with pytest.raises(ConfigError, match="choose with languages="):
         xlm(IDS)
 
 

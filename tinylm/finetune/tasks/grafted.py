@@ -14,7 +14,7 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune.tasks.heads import hidden_states
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
-from tinylm.models.encoder.seq2seq import Stack, places, wide
+from tinylm.models.encoder.seq2seq import Stack, key_mask, padded_positions
 from tinylm.nn import INIT_STD, Embedding, Linear, Module, normal_parameter
 
 
@@ -76,9 +76,11 @@ class Grafted(Module):
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of every next token of the target, (B, T, V); arguments as of models.Seq2Seq."""
         memory = self.encode(source, source_mask)
-        positions = places(target, target_mask)
+        positions = padded_positions(target, target_mask)
         return self.logits(
-            self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask))
+            self.decode(
+                target, memory, source_mask, positions=positions, mask=key_mask(target_mask)
+            )
         )
 
     def encode(self, source, mask=None):
@@ -99,7 +101,9 @@ class Grafted(Module):
         x, past = self.tokens(target), 0 if cache is None else cache.length
         if self.config.embedding_scale != 1:
             x = x * self.config.embedding_scale
-        return self.decoder(x, self.rng, past, positions, mask, memory, wide(memory_mask), cache)
+        return self.decoder(
+            x, self.rng, past, positions, mask, memory, key_mask(memory_mask), cache
+        )
 
     def logits(self, h):
         """The output layer: (B, T, D) -> (B, T, V)."""

@@ -1,5 +1,6 @@
-"""How to check whole encoders, encoder-decoders and XLNet: tiny ones, every head, every kind of
-mask.
+"""Gradient checks of whole encoders, encoder-decoders and XLNet.
+
+The models are tiny, with every head and every kind of mask.
 """
 
 import numpy as np
@@ -22,25 +23,37 @@ SIZES = dict(vocab_size=5, n_layer=2, n_head=2, d_model=4, d_hidden=3)
 
 def small(name, rng, **changes):
     """A tiny model of a family, with weights large enough for every derivative to show."""
-    more = dict(context=4, d_embed=3 if preset(name).d_embed else None) if name in ENCODERS else {}
-    return ready(
-        build(tiny(name, **SIZES | more | changes), int(rng.integers(99)), dtype=np.float64).eval()
-    )
+    sizes = dict(SIZES)
+    if name in ENCODERS:
+        sizes["context"] = 4
+        sizes["d_embed"] = preset(name).d_embed and 3  # None stays None
+    model = build(tiny(name, **sizes | changes), int(rng.integers(99)), dtype=np.float64)
+    return ready(model.eval())
 
 
 def encoder(model, ids, segments=None, mask=None):
-    """All that an encoder says: hidden states of tokens, the head's logits, the classes of a pair."""
+    """All outputs of an encoder: hidden states, the head's logits, the classes of a pair."""
     languages = segments if model.config.languages else None
-    h = model.hidden(ids, segments if model.config.segments > 1 else None, mask, languages)
-    said = (
-        [h, model.logits(h)] if mask is None else [h[:, :2], model.logits(h[:, :2])]
-    )  # the third is padding of one row
-    if model.classifier is None:
-        return said
-    return [*said, model.pair_logits(h)]
+    if model.config.segments <= 1:
+        segments = None
+    h = model.hidden(ids, segments, mask, languages)  # (B, T, D)
+    outputs = [h, model.logits(h)]
+    if mask is not None:  # the third token of one row is padding
+        outputs = [h[:, :2], model.logits(h[:, :2])]
+    if model.classifier is not None:
+        outputs.append(model.pair_logits(h))
+    return outputs
 
 
-MASKED = "bert-base-uncased", "roberta-base"
+def encoder_call(name, rng):
+    """One call of encoder(); RoBERTa and BERT also with padding."""
+    # ALBERT's two layers share their weights, so that gradients of both add up.
+    model = small(name, rng, n_layer=2 if "albert" in name else 1)
+    if name in ("bert-base-uncased", "roberta-base"):
+        return call(model, IDS, SEGMENTS, MASK)
+    return call(model, IDS, SEGMENTS)
+
+
 for _name in (
     "bert-base-uncased",
     "roberta-base",
@@ -52,14 +65,7 @@ for _name in (
     register(
         f"models.Encoder({_name})",
         encoder,
-        lambda rng, name=_name: [
-            call(
-                small(name, rng, n_layer=2 if "albert" in name else 1),
-                IDS,
-                SEGMENTS,
-                *[MASK] * (name in MASKED),
-            )
-        ],
+        lambda rng, name=_name: [encoder_call(name, rng)],
         order=1,
         reason=ONCE,
         covers=(),
@@ -114,19 +120,21 @@ register(
     source="Joshi et al. 2020",
 )
 
+
+def seq2seq_call(name, rng):
+    """Source and target of one Seq2Seq, the source with padding."""
+    changes = dict(n_layer=1)
+    if name == "t5-small":
+        # ReLU has a kink wherever a hidden unit is near 0; the rest of T5 is the same with GELU.
+        changes["activation"] = "gelu"
+    return call(small(name, rng, **changes), IDS, IDS[:, :2], source_mask=MASK)
+
+
 for _name in ("t5-small", "t5-v1.1-small", "bart-base", "mbart-large"):
-    # ReLU has a kink wherever a hidden unit is near 0; the rest of T5 is the same with GELU.
     register(
         f"models.Seq2Seq({_name})",
         lambda model, *ids, **masks: model(*ids, **masks),
-        lambda rng, name=_name: [
-            call(
-                small(name, rng, n_layer=1, **{"activation": "gelu"} if name == "t5-small" else {}),
-                IDS,
-                IDS[:, :2],
-                source_mask=MASK,
-            )
-        ],
+        lambda rng, name=_name: [seq2seq_call(name, rng)],
         order=1,
         reason=ONCE,
         covers=(),
@@ -152,7 +160,7 @@ def relative(module, content, query, order, segments):
     """Both streams of one attention."""
     (q, k, v), (g, _, _) = module.project(content), module.project(query)
     waves = relative_waves(3, 4, order, content.dtype)
-    other = (segments[:, :, None] != segments[:, None])[:, None]
+    other = (segments[:, :, None] != segments[:, None])[:, None]  # (B, 1, T, T)
     see, strictly = (permutation_mask(order, strict)[:, None] for strict in (False, True))
     return module(q, k, v, waves, see, other), module(g, k, v, waves, strictly, other)
 

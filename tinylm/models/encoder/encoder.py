@@ -49,17 +49,15 @@ class EncoderConfig:
     segments: int = 2  # kinds of segments, 0 for none
     languages: int = 0  # languages with an embedding of their own, 0 for none
     first_position: int = 0  # row of the first token in the table of positions
-    layer_groups: int | None = (
-        None  # sets of layer weights; None: every layer its own, 1: all share one
-    )
-    norm_placement: str = (
-        "post"  # post: norm(x + F(x)), the embeddings are normed | pre: the output is
-    )
+    # Sets of layer weights; None: every layer has its own, 1: all share one.
+    layer_groups: int | None = None
+    # post: norm(x + F(x)), and the embeddings are normed | pre: x + F(norm(x)), and the output is
+    norm_placement: str = "post"
     activation: str = "gelu"
     head_activation: str | None = None  # of the head; as in the layers if None
     norm_eps: float = 1e-12
     pooler: bool = True  # tanh(h_0 W + b): one vector for the sequence
-    classes: int = 0  # of a pair of sentences, told from the pooled vector: 2 for NSP and SOP
+    classes: int = 0  # of a pair of sentences, predicted from the pooled vector: 2 for NSP and SOP
     head: str | None = "token"  # token | token_plain | replaced | None
     dropout: float = 0.1
 
@@ -71,7 +69,8 @@ class EncoderConfig:
         }.items():
             if getattr(self, field) not in allowed:
                 raise ConfigError(
-                    f"EncoderConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(map(str, allowed))}"
+                    f"EncoderConfig: {field} = {getattr(self, field)!r} is not one of "
+                    f"{', '.join(map(str, allowed))}"
                 )
         for field in ("vocab_size", "context", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
@@ -80,11 +79,13 @@ class EncoderConfig:
                 )
         if self.layer_groups is not None and not 1 <= self.layer_groups <= self.n_layer:
             raise ConfigError(
-                f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to n_layer = {self.n_layer}"
+                f"EncoderConfig: layer_groups = {self.layer_groups} must be from 1 to "
+                f"n_layer = {self.n_layer}"
             )
         if self.classes and not self.pooler:
             raise ConfigError(
-                f"EncoderConfig: classes = {self.classes} are told from the pooled vector: set pooler"
+                f"EncoderConfig: classes = {self.classes} are predicted from the pooled vector: "
+                "set pooler"
             )
 
 
@@ -114,49 +115,54 @@ class Encoder(Module):
         c = self.config = config
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
-        width = c.d_embed or c.d_model
+        width = c.d_embed or c.d_model  # E
         self.tokens = Embedding(c.vocab_size, width, rng, dtype=dtype)
         self.positions = LearnedPositions(c.first_position + c.context, width, rng, dtype=dtype)
-        self.segments = Embedding(c.segments, width, rng, dtype=dtype) if c.segments else None
-        self.languages = Embedding(c.languages, width, rng, dtype=dtype) if c.languages else None
-        self.embedding_norm = (
-            LayerNorm(width, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "post" else None
-        )
-        self.widen = Linear(width, c.d_model, rng, dtype=dtype) if c.d_embed else None
+        self.segments = self.languages = None
+        if c.segments:
+            self.segments = Embedding(c.segments, width, rng, dtype=dtype)
+        if c.languages:
+            self.languages = Embedding(c.languages, width, rng, dtype=dtype)
+        self.embedding_norm = self.widen = None
+        if c.norm_placement == "post":
+            self.embedding_norm = LayerNorm(width, eps=c.norm_eps, dtype=dtype)
+        if c.d_embed:
+            self.widen = Linear(width, c.d_model, rng, dtype=dtype)  # E -> D
+        # With fewer sets of weights than layers, neighbors are one and the same module: layers 0
+        # to L/groups - 1 are the first, and so on. A shared parameter counts once.
         groups = c.layer_groups or c.n_layer
         blocks = [encoder_block(c, rng, dtype) for _ in range(groups)]
         self.blocks = [blocks[layer * groups // c.n_layer] for layer in range(c.n_layer)]
-        self.norm = (
-            LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) if c.norm_placement == "pre" else None
-        )
-        self.pooler = Linear(c.d_model, c.d_model, rng, dtype=dtype) if c.pooler else None
-        self.classifier = Linear(c.d_model, c.classes, rng, dtype=dtype) if c.classes else None
+        self.norm = self.pooler = self.classifier = None
+        if c.norm_placement == "pre":
+            self.norm = LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype)
+        if c.pooler:
+            self.pooler = Linear(c.d_model, c.d_model, rng, dtype=dtype)
+        if c.classes:
+            self.classifier = Linear(c.d_model, c.classes, rng, dtype=dtype)
         self.head = self._new_head(rng, width, dtype)
+        # The parts drew their weights from `rng`; dropout has a stream of its own.
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng  # drawn from after initialization: dropout
+                module.rng = self.rng
 
     def _new_head(self, rng, width, dtype):
         c = self.config
-        activation = c.head_activation or ("gelu" if c.activation in GATES else c.activation)
         if c.head is None:
             return None
+        activation = c.activation
+        if activation in GATES:  # these take a pair of maps, and the head has one
+            activation = "gelu"
+        activation = c.head_activation or activation
         if c.head == "replaced":
             return ReplacedHead(c.d_model, rng, activation, dtype)
-        return TokenHead(
-            c.d_model,
-            width,
-            c.vocab_size,
-            rng,
-            activation,
-            c.norm_eps,
-            c.head == "token_plain",
-            dtype,
-        )
+        plain = c.head == "token_plain"
+        return TokenHead(c.d_model, width, c.vocab_size, rng, activation, c.norm_eps, plain, dtype)
 
     def __call__(self, ids, segments=None, mask=None, languages=None, positions=None):
-        """What the head says: logits of every token (B, T, V), or of its being replaced (B, T);
-        arguments as in layers().
+        """The head's logits: of every token (B, T, V), or of its being replaced (B, T).
+
+        Arguments as in layers().
         """
         return self.logits(self.hidden(ids, segments, mask, languages, positions))
 
@@ -164,9 +170,10 @@ class Encoder(Module):
         """The residual stream before the first block and after each, one (B, T, D) after the other.
 
         ids        (B, T) integers
-        segments   (B, T) integers, 0 for the first sentence, 1 for the second; all 0 by default   (book eq. 1.20)
-        mask       bool, True = visible: (B, T) which positions hold a token; or (1|B, T, T) which
-                   sees which
+        segments   (B, T) integers, 0 for the first sentence, 1 for the second; all 0 by default
+                   (book eq. 1.20)
+        mask       bool, True = visible: (B, T) for the positions that hold a token; or
+                   (1|B, T, T) for pairs of query and key
         languages  (B, T) integers, or one for all, where the model has languages
         positions  (T,) or (B, T) integers from 0; by default counted from each row's first token,
                    for models whose first_position is not 0 over tokens alone
@@ -174,13 +181,19 @@ class Encoder(Module):
         raises     ShapeError if the sequence is longer than the context
         """
         mask = checked_mask(mask, ids)
-        x = self.embed(ids, segments, mask, languages, positions)
+        x = self.embed(ids, segments, mask, languages, positions)  # H^0 (B, T, D)
         yield x
+        if mask is not None and mask.ndim == 2:
+            mask = mask[:, None, :]  # (B, T) -> (B, 1, T), the same for every query
         if mask is not None:
-            mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]  # (B, 1, 1|T, T)
-        for i, block in enumerate(self.blocks):
-            x = block(x, mask=mask)
-            yield x if self.norm is None or i < len(self.blocks) - 1 else self.norm(x)
+            mask = mask[:, None]  # (1|B, 1|T, T) -> (1|B, 1, 1|T, T), the same for every head
+        for block in self.blocks[:-1]:
+            x = block(x, mask=mask)  # H^l = Layer(H^{l-1})
+            yield x
+        x = self.blocks[-1](x, mask=mask)
+        if self.norm is not None:
+            x = self.norm(x)
+        yield x
 
     def hidden(self, ids, segments=None, mask=None, languages=None, positions=None):
         """The last hidden states H, (B, T, D)   (book eq. 1.8); arguments as in layers()."""
@@ -188,7 +201,8 @@ class Encoder(Module):
 
     def embed(self, ids, segments=None, mask=None, languages=None, positions=None):
         """token + position (+ segment) (+ language), normed, and widened to D   (book eq. 1.20).
-        Returns (B, T, D).
+
+        Arguments as in layers(). Returns (B, T, D).
         """
         c, T = self.config, ids.shape[-1]
         mask = checked_mask(mask, ids)
@@ -199,28 +213,29 @@ class Encoder(Module):
                 )
             positions = columns_of_tokens(ids, mask)
             if c.first_position and mask is not None and mask.ndim == 2:
-                positions = (
-                    np.cumsum(mask, axis=-1) * mask - 1
-                )  # the row before the first is padding's
+                # RoBERTa counts tokens only, and padding has -1: the row of the table just before
+                # that of the first token.
+                positions = np.cumsum(mask, axis=-1) * mask - 1
         x = self.positions(self.tokens(ids), positions + c.first_position)  # (B, T) -> (B, T, E)
         if self.segments is not None:
-            x = x + self.segments(np.zeros_like(ids) if segments is None else segments)
+            if segments is None:
+                segments = np.zeros_like(ids)
+            x = x + self.segments(segments)
         if self.languages is not None:
             if languages is None:
                 raise ConfigError(
-                    f"Encoder: this model has {c.languages} languages: say which with languages="
+                    f"Encoder: this model has {c.languages} languages: choose with languages="
                 )
             x = x + self.languages(np.zeros_like(ids) + languages)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = dropout(x, c.dropout if self.training else 0.0, self.rng)
-        # (B, T, E) -> (B, T, D)
         if self.widen is None:
             return x
-        return self.widen(x)
+        return self.widen(x)  # (B, T, E) -> (B, T, D)
 
     def logits(self, h):
-        """What the head makes of hidden states (B, T, D)   (book eq. 1.9)."""
+        """The head's logits of hidden states (B, T, D)   (book eq. 1.9)."""
         if self.head is None:
             raise ConfigError(
                 "Encoder: this model has no head: use hidden(), or set head in its configuration"
@@ -233,7 +248,7 @@ class Encoder(Module):
             raise ConfigError("Encoder: this model has no pooler: take h[:, 0] or the mean of h")
         if h.shape[1] == 0:
             raise ShapeError(
-                f"Encoder: hidden states {h.shape} are of no token, so there is no first one to pool"
+                f"Encoder: hidden states {h.shape} have no token, so there is no first one to pool"
             )
         return tanh(self.pooler(h[:, 0]))
 
@@ -243,7 +258,7 @@ class Encoder(Module):
         """
         if self.classifier is None:
             raise ConfigError(
-                "Encoder: this model tells no classes: set classes in its configuration"
+                "Encoder: this model has no classifier: set classes in its configuration"
             )
         return self.classifier(self.pool(h))
 
@@ -254,37 +269,42 @@ class Encoder(Module):
 
 
 def checked_mask(mask, ids):
-    """A mask as layers() takes it, (B, T) or (1|B, T, T) for ids (B, T); None for None. Raises
-    DtypeError, ShapeError.
+    """A mask of the form that layers() takes, or None.
+
+    mask    bool (B, T) or (1|B, T, T), or None
+    ids     (B, T)
+    raises  DtypeError, ShapeError
     """
-    mask, (B, T) = bool_mask(mask, "Encoder", bias=None), ids.shape
+    mask = bool_mask(mask, "Encoder", bias=None)
+    B, T = ids.shape
     if mask is not None and mask.shape not in ((B, T), (B, T, T), (1, T, T)):
         raise ShapeError(
-            f"Encoder: a mask of shape {mask.shape} for ids {ids.shape}: give (B, T), which positions hold a "
-            "token, or (1|B, T, T), which sees which"
+            f"Encoder: a mask of shape {mask.shape} for ids {ids.shape}: give (B, T), which "
+            "positions hold a token, or (1|B, T, T), which sees which"
         )
     return mask
 
 
 def without_head(model):
-    """The encoder that is left when pre-training is done: the same weights, not copied, without
-    heads   (book section 1.2.2).
+    """The encoder that remains after pre-training, without heads   (book section 1.2.2).
+
+    The weights are the same arrays, not copies.
     """
-    bare = Encoder.__new__(Encoder)
-    vars(bare).update(
-        vars(model), head=None, classifier=None, config=replace(model.config, head=None, classes=0)
-    )
+    bare = Encoder.__new__(Encoder)  # __init__ would draw weights
+    config = replace(model.config, head=None, classes=0)
+    vars(bare).update(vars(model), head=None, classifier=None, config=config)
     return bare
 
 
 def distilled(teacher, keep=None, seed=0):
-    """A DistilBERT: some layers of the teacher, no segments, no pooler; it starts from the
-    teacher's weights (copies)
+    """A DistilBERT: some layers of the teacher, no segments, no pooler   (Sanh et al. 2019).
 
-    keep     the teacher's layers, in order; every other one by default   (Sanh et al. 2019)
-    returns  Encoder
+    keep     the teacher's layers, in order; every other one by default
+    returns  Encoder that starts from copies of the teacher's weights
     """
-    keep = list(range(0, teacher.config.n_layer, 2) if keep is None else keep)
+    if keep is None:
+        keep = range(0, teacher.config.n_layer, 2)
+    keep = list(keep)
     config = replace(
         teacher.config, n_layer=len(keep), segments=0, pooler=False, classes=0, layer_groups=None
     )
@@ -298,10 +318,10 @@ def distilled(teacher, keep=None, seed=0):
 
 
 class Electra(Module):
-    """A small generator that fills masks, and the discriminator that is wanted (Clark et al. 2020;
-    book section 1.2.2.3)
+    """A small generator that fills masks, and a discriminator that finds what it filled in.
 
-    The two share their tables of tokens, positions and segments.
+    The discriminator is the result of pre-training. The two share their tables of tokens, positions
+    and segments   (Clark et al. 2020; book section 1.2.2.3).
 
     discriminator, generator  EncoderConfigs with heads "replaced" and "token" and embeddings of one
                               width
@@ -310,20 +330,28 @@ class Electra(Module):
     def __init__(self, discriminator, generator, seed=0, dtype=np.float32):
         if discriminator.head != "replaced" or generator.head != "token":
             raise ConfigError(
-                f"Electra: heads {discriminator.head!r} and {generator.head!r}: they must be 'replaced' and 'token'"
+                f"Electra: heads {discriminator.head!r} and {generator.head!r}: "
+                "they must be 'replaced' and 'token'"
             )
         self.discriminator = Encoder(discriminator, seed, dtype)
         self.generator = Encoder(generator, seed + 1, dtype)
         for part in ("tokens", "positions", "segments"):
-            mine, others = getattr(self.discriminator, part), getattr(self.generator, part)
-            shapes = [[p.shape for p in m.parameters()] if m else None for m in (mine, others)]
-            if shapes[0] != shapes[1]:
+            table = getattr(self.discriminator, part)
+            mine, others = _shapes(table), _shapes(getattr(self.generator, part))
+            if mine != others:
                 raise ConfigError(
-                    f"Electra: tables of {part} have shapes {shapes[0]} and {shapes[1]}; they must agree"
+                    f"Electra: tables of {part} have shapes {mine} and {others}; they must agree"
                 )
-            setattr(self.generator, part, mine)
+            setattr(self.generator, part, table)
 
     def to(self, device):
         """Move both to a device. Returns the model."""
         self.discriminator.rng.device = self.generator.rng.device = device
         return super().to(device)
+
+
+def _shapes(module):
+    """The shapes of a module's parameters; None for no module."""
+    if module is None:
+        return None
+    return [parameter.shape for parameter in module.parameters()]

@@ -1,8 +1,8 @@
 """What an encoder is trained through, and what is taken off afterwards   (book section 1.2.2, eqs.
 1.8, 1.9).
 
-Each head reads the encoder's last hidden states H (B, T, D). `pretrain/` says what they are trained
-on. Read next: encoder.py, which wears them.
+Each head reads the encoder's last hidden states H (B, T, D). The tasks they are trained on are in
+`pretrain/`. Read next: encoder.py, which holds a head.
 """
 
 import numpy as np
@@ -12,8 +12,7 @@ from tinylm.nn import ACTIVATIONS, Embedding, LayerNorm, Linear, Module
 
 
 class TokenHead(Module):
-    """Logits of the token at every position: norm(sigma(h W + b)) E^T + b', E the embedding table
-    (BERT)
+    """Logits of every token: norm(sigma(h W + b)) E^T + b', E the embedding table   (BERT)
 
     width   of the embeddings, which the inner map leads to; it differs from D in ALBERT and ELECTRA
     plain   h E^T + b' without the inner map   (XLM)
@@ -31,21 +30,21 @@ class TokenHead(Module):
         dtype=np.float32,
     ):
         self.activation = ACTIVATIONS[activation]
-        self.dense = None if plain else Linear(d_model, width, rng, dtype=dtype)
-        self.norm = None if plain else LayerNorm(width, eps=eps, dtype=dtype)
+        self.dense = self.norm = None
+        if not plain:
+            self.dense = Linear(d_model, width, rng, dtype=dtype)
+            self.norm = LayerNorm(width, eps=eps, dtype=dtype)
         self.bias = Tensor(np.zeros(vocab_size, dtype), requires_grad=True)
 
     def __call__(self, h, table):
         """h (B, T, D), table (V, E) -> (B, T, V)."""
         if self.dense is not None:
             h = self.norm(self.activation(self.dense(h)))  # (B, T, D) -> (B, T, E)
-        return unembedding(h, table) + self.bias
+        return unembedding(h, table) + self.bias  # (B, T, E) @ (E, V)
 
 
 class ReplacedHead(Module):
-    """One logit per position: was this token replaced?   (ELECTRA's discriminator; Clark et al.
-    2020)
-    """
+    """One logit per position: was this token replaced?   (ELECTRA; Clark et al. 2020)"""
 
     def __init__(self, d_model, rng, activation="gelu", dtype=np.float32):
         self.activation = ACTIVATIONS[activation]
@@ -58,9 +57,9 @@ class ReplacedHead(Module):
 
 
 class SpanBoundaryHead(Module):
-    """Logits of a token inside a masked span, from what stands just outside the span   (SpanBERT;
-    Joshi et al. 2020)
+    """Logits of a token inside a masked span, from the two tokens at the span's borders.
 
+    SpanBERT (Joshi et al. 2020):
     f(h_{s-1}, h_{e+1}, p_{i-s+1}): two hidden layers with GELU and layer norm, then the embedding
     table.
 

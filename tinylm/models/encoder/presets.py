@@ -38,15 +38,14 @@ def _sizes(n_layer, d_model, n_head, d_hidden=None, **others):
 
 
 def _t5(*sizes, **others):
-    made = _sizes(*sizes) | others
-    return (
-        T5 | made | dict(logit_scale=made["d_model"] ** -0.5)
-    )  # the tied table has entries of size 1
+    fields = T5 | _sizes(*sizes) | others
+    # The tied table has entries of size 1: a product with it grows with sqrt(D).
+    return fields | dict(logit_scale=fields["d_model"] ** -0.5)
 
 
 def _mbart(*sizes):
-    made = _sizes(*sizes)
-    return MBART | made | dict(embedding_scale=made["d_model"] ** 0.5)
+    fields = MBART | _sizes(*sizes)
+    return fields | dict(embedding_scale=fields["d_model"] ** 0.5)
 
 
 # fmt: off
@@ -106,7 +105,7 @@ NOTES = {
     "spanbert": "BERT's parts; what differs is the objective (encoder_heads.SpanBoundaryHead)",
     "distilbert": "half the layers of BERT, no segments, no pooler; see encoder.distilled",
     "albert": "all layers share one set of weights; embeddings of width 128",
-    "electra": "tells replaced tokens; narrow embeddings in the small one",
+    "electra": "finds replaced tokens; narrow embeddings in the small one",
     "t5-v1.1": "gated feed-forward, output weights of their own",
     "t5": "RMS pre-norm, relative bias shared by all layers, no scaling of scores, no biases",
     "minilm": "a small BERT trained to put sentences of one meaning close together; tinylm embed uses it",
@@ -127,27 +126,33 @@ def preset(name, **changes):
     """
     if name not in ENCODER_FAMILIES:
         near = difflib.get_close_matches(name, ENCODER_FAMILIES, n=4, cutoff=0.4)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else f"there are {', '.join(ENCODER_FAMILIES)}"
-        )
+        hint = f"there are {', '.join(ENCODER_FAMILIES)}"
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
         raise ConfigError(f"no model {name!r}: {hint}")
-    kind = EncoderConfig if name in ENCODERS else Seq2SeqConfig if name in SEQ2SEQS else XLNetConfig
-    return kind(**ENCODER_FAMILIES[name] | changes)
+    fields = ENCODER_FAMILIES[name] | changes
+    if name in ENCODERS:
+        return EncoderConfig(**fields)
+    if name in SEQ2SEQS:
+        return Seq2SeqConfig(**fields)
+    return XLNetConfig(**fields)
 
 
 def build(config, seed=0, **options):
-    """The model of a configuration of any of the three kinds; seed None: placeholders for published
-    weights.
+    """The model of a configuration of any of the three kinds.
+
+    seed     None: the weights are placeholders, to be replaced by published ones
+    options  dtype
     """
     kind = {EncoderConfig: Encoder, Seq2SeqConfig: Seq2Seq, XLNetConfig: XLNet}[type(config)]
     return kind(config, seed, **options)
 
 
 def electra_pair(name, seed=0, **changes):
-    """Discriminator and generator with shared tables; name of ELECTRA_PAIRS, changes as in preset.
-    Returns Electra.
+    """Discriminator and generator with shared tables.
+
+    name     of ELECTRA_PAIRS;  changes as in preset, to both
+    returns  Electra
     """
     if name not in ELECTRA_PAIRS:
         raise ConfigError(f"electra_pair: no pair {name!r}; there are {', '.join(ELECTRA_PAIRS)}")
@@ -155,27 +160,22 @@ def electra_pair(name, seed=0, **changes):
 
 
 def tiny(name, **changes):
-    """A model of the same parts in sizes for tests: about 10^4 parameters. Returns its
-    configuration.
+    """A model of the same parts in sizes for tests, about 10^4 parameters.
+
+    name, changes  as in preset
+    returns        configuration. Fields that the family leaves unset stay so
     """
     c = preset(name)
     sizes = dict(vocab_size=31, n_layer=2, n_head=4, d_model=16, d_hidden=24)
     if isinstance(c, EncoderConfig):
-        sizes |= dict(
-            context=16,
-            d_embed=c.d_embed and 6,
-            languages=min(c.languages, 3),
-            layer_groups=c.layer_groups,
-        )
+        sizes |= dict(context=16, d_embed=c.d_embed and 6, languages=min(c.languages, 3))
     if isinstance(c, Seq2SeqConfig):
-        sizes |= dict(
-            context=c.context and 16,
-            head_width=c.head_width and 6,
-            buckets=6,
-            max_distance=8,
-            embedding_scale=4.0 if c.embedding_scale != 1 else 1.0,
-            logit_scale=0.25 if c.logit_scale != 1 else 1.0,
-        )
+        sizes |= dict(context=c.context and 16, head_width=c.head_width and 6)
+        sizes |= dict(buckets=6, max_distance=8)
+        if c.embedding_scale != 1:
+            sizes["embedding_scale"] = 4.0  # sqrt(D)
+        if c.logit_scale != 1:
+            sizes["logit_scale"] = 0.25  # 1 / sqrt(D)
     return dataclasses.replace(c, **sizes | changes)
 
 

@@ -2,8 +2,8 @@
 
 The encoder reads the whole source, every position seeing every other; the decoder writes the target
 from left to right, each token seeing the tokens before it and, by cross-attention, all of the
-source. T5 and BART share this and differ in their parts: where norms stand, how positions are told,
-what scales what. Read next: presets.py; generate/protocol/conditional.py, which decodes.
+source. T5 and BART share this and differ in their parts: where norms stand, how positions enter,
+what is scaled. Read next: presets.py; generate/protocol/conditional.py, which decodes.
 """
 
 from dataclasses import dataclass
@@ -38,9 +38,8 @@ class Seq2SeqConfig:
     """What an encoder-decoder is made of; the defaults are BART-base."""
 
     vocab_size: int = 50265  # V
-    context: int | None = (
-        1024  # longest source and longest target, in tokens; None: any length (t5 positions)
-    )
+    # Longest source and longest target, in tokens; None: any length, with t5 positions.
+    context: int | None = 1024
     n_layer: int = 6  # L of the encoder
     n_decoder_layer: int | None = None  # L of the decoder; as the encoder if None
     n_head: int = 12  # H
@@ -48,9 +47,8 @@ class Seq2SeqConfig:
     d_hidden: int | None = None  # F; 4 D if None
     head_width: int | None = None  # K; D / H if None
     norm: str = "layer"  # layer | rms
-    norm_placement: str = (
-        "post"  # post: norm(x + F(x)) | pre: x + F(norm(x)), and the output is normed
-    )
+    # post: norm(x + F(x)) | pre: x + F(norm(x)), and the output is normed
+    norm_placement: str = "post"
     norm_eps: float = 1e-5
     embedding_norm: bool = True
     activation: str = "gelu"
@@ -76,7 +74,8 @@ class Seq2SeqConfig:
         }.items():
             if getattr(self, field) not in allowed:
                 raise ConfigError(
-                    f"Seq2SeqConfig: {field} = {getattr(self, field)!r} is not one of {', '.join(allowed)}"
+                    f"Seq2SeqConfig: {field} = {getattr(self, field)!r} is not one of "
+                    f"{', '.join(allowed)}"
                 )
         for field in ("vocab_size", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
@@ -102,30 +101,24 @@ class Seq2SeqConfig:
 
 
 class Stack(Module):
-    """One side of the model: positions, blocks, and the norms before and after. Two of these are
-    the whole.
+    """One side of the model: positions, blocks, and the norms before and after.
 
     decoder  True: causal, with cross-attention in every block
     """
 
     def __init__(self, config, rng, dtype, decoder):
         c = self.config = config
-        learned = c.positions == "learned"
-        self.positions = (
-            LearnedPositions(c.first_position + c.context, c.d_model, rng, dtype=dtype)
-            if learned
-            else None
-        )
-        self.bias = (
-            None
-            if learned
-            else T5Bias(c.n_head, rng, c.buckets, c.max_distance, not decoder, dtype=dtype)
-        )
+        self.positions = self.bias = None
+        if c.positions == "learned":
+            rows = c.first_position + c.context
+            self.positions = LearnedPositions(rows, c.d_model, rng, dtype=dtype)
+        else:
+            # One table of biases for all layers; the encoder's has buckets for both directions.
+            both = not decoder
+            self.bias = T5Bias(c.n_head, rng, c.buckets, c.max_distance, both, dtype=dtype)
         self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
-        self.blocks = [
-            self._block(rng, dtype, decoder)
-            for _ in range(c.decoder_layers if decoder else c.n_layer)
-        ]
+        layers = c.decoder_layers if decoder else c.n_layer
+        self.blocks = [self._block(rng, dtype, decoder) for _ in range(layers)]
         self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None
 
     def _block(self, rng, dtype, decoder):
@@ -138,11 +131,14 @@ class Stack(Module):
             "dtype": dtype,
         }
         attention = SelfAttention(c.d_model, c.n_head, rng, causal=decoder, **shared)
-        cross = CrossAttention(c.d_model, c.n_head, rng, **shared) if decoder else None
+        cross = None
+        if decoder:
+            cross = CrossAttention(c.d_model, c.n_head, rng, **shared)
         hidden = feed_forward(c.activation)(
             c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype
         )
-        norms = [c.new_norm(dtype) for _ in range(3 if decoder else 2)]
+        count = 3 if decoder else 2  # one for each sub-layer
+        norms = [c.new_norm(dtype) for _ in range(count)]
         return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
 
     def __call__(
@@ -151,7 +147,8 @@ class Stack(Module):
         """Run the blocks.
 
         x          (B, T, D) token embeddings; rng of dropout
-        past       tokens in the cache;  positions (T,) or (B, T) integers, counted on from `past` if None
+        past       tokens in the cache
+        positions  (T,) or (B, T) integers, counted on from `past` if None
         mask       bool, broadcasts to (B, H, T, past + T), or None
         memory     (B, S, D), or one pair of keys and values for each layer
         returns    (B, T, D)
@@ -162,26 +159,28 @@ class Stack(Module):
             if positions is None:
                 if past + T > c.context:
                     raise ShapeError(
-                        f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: shorten the input"
+                        f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: "
+                        "shorten the input"
                     )
-                positions = columns[past:]
+                positions = columns[past:]  # (T,)
             x = self.positions(x, positions + c.first_position)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = dropout(x, c.dropout if self.training else 0.0, rng)
-        # Distances are those between columns: padding in front does not change them.
-        bias = None if self.bias is None else self.bias(columns[past:], columns)  # (H, T, S)
+        bias = None
+        if self.bias is not None:
+            # Distances are those between columns: padding in front does not change them.
+            bias = self.bias(columns[past:], columns)  # (T,), (past + T,) -> (H, T, past + T)
         for layer, block in enumerate(self.blocks):
-            met = memory[layer] if isinstance(memory, list) else memory
-            x = block(x, met, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
+            source = memory[layer] if isinstance(memory, list) else memory
+            x = block(x, source, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
         if self.norm is None:
             return x
         return self.norm(x)
 
 
 class Seq2Seq(Module):
-    """Pr(target | source): a source and the target so far in, logits of every next target token
-    out.
+    """Pr(target | source): source and target so far in, logits of every next target token out.
 
     config, seed, dtype  as in Encoder; config is a Seq2SeqConfig
     """
@@ -192,12 +191,13 @@ class Seq2Seq(Module):
         self.rng = Random(seed or 0, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, c.embedding_std, dtype)
         self.encoder, self.decoder = (Stack(c, rng, dtype, decoder) for decoder in (False, True))
-        self.head = (
-            None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
-        )
+        self.head = None
+        if not c.tied:
+            self.head = normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
+        # The parts drew their weights from `rng`; dropout has a stream of its own.
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng  # drawn from after initialization: dropout
+                module.rng = self.rng
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of every next token of the target   (book eq. 1.15)
@@ -206,21 +206,23 @@ class Seq2Seq(Module):
         target       (B, T) integers, beginning with config.start;  target_mask (B, T) bool
         returns      (B, T, V): row t scores the token after target[:, t]
         """
-        memory = self.encode(source, source_mask)
-        positions = places(target, target_mask)
-        return self.logits(
-            self.decode(target, memory, source_mask, positions=positions, mask=wide(target_mask))
+        memory = self.encode(source, source_mask)  # H = Encode(x), (B, S, D)
+        positions = padded_positions(target, target_mask)
+        h = self.decode(
+            target, memory, source_mask, positions=positions, mask=key_mask(target_mask)
         )
+        return self.logits(h)  # (B, T, D) -> (B, T, V)
 
     def encode(self, source, mask=None):
         """The memory of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for tokens."""
-        return self.encoder(
-            self.embed(source), self.rng, positions=places(source, mask), mask=wide(mask)
-        )
+        positions = padded_positions(source, mask)
+        return self.encoder(self.embed(source), self.rng, positions=positions, mask=key_mask(mask))
 
     def memory_pairs(self, memory):
-        """Keys and values of the memory for every decoder layer: what a decoding computes once. A
-        list of pairs (B, H, S, K).
+        """Keys and values of the memory for every decoder layer, which a decoding computes once.
+
+        memory   (B, S, D)
+        returns  list of L pairs, each (B, H, S, K)
         """
         return [block.cross.keys_values(memory) for block in self.decoder.blocks]
 
@@ -228,16 +230,18 @@ class Seq2Seq(Module):
         """Hidden states of the target.
 
         target       (B, T) integers; with a cache only the new ones
-        memory       what encode returned, or memory_pairs of it;  memory_mask (B, S) bool, True for tokens
+        memory       of encode(), or memory_pairs() of it
+        memory_mask  (B, S) bool, True for tokens
         cache        keys and values of earlier target tokens (generate/cache/key_value.py); these
                      are appended
-        positions    (T,) or (B, T);  mask bool that broadcasts to (B, H, T, past + T), on top of the causal mask
+        positions    (T,) or (B, T)
+        mask         bool, broadcasts to (B, H, T, past + T), on top of the causal mask
         returns      (B, T, D)
         """
         past = 0 if cache is None else cache.length
-        return self.decoder(
-            self.embed(target), self.rng, past, positions, mask, memory, wide(memory_mask), cache
-        )
+        x = self.embed(target)  # (B, T) -> (B, T, D)
+        memory_mask = key_mask(memory_mask)
+        return self.decoder(x, self.rng, past, positions, mask, memory, memory_mask, cache)
 
     def embed(self, ids):
         """Token embeddings, scaled: (B, T) -> (B, T, D)."""
@@ -260,9 +264,10 @@ class Seq2Seq(Module):
         return super().to(device)
 
 
-def places(ids, mask):
-    """Positions of (B, T) ids where padding in front moves tokens; None where they are counted from
-    the first column.
+def padded_positions(ids, mask):
+    """Positions of (B, T) ids counted from each row's first token, (B, T).
+
+    None where no row has padding in front: then the position is the column.
     """
     positions = columns_of_tokens(ids, bool_mask(mask, "Seq2Seq", bias=None, shape=ids.shape))
     if positions.ndim == 2:
@@ -270,8 +275,8 @@ def places(ids, mask):
     return None
 
 
-def wide(mask):
-    """(B, S) -> (B, 1, 1, S), for every head and query; None stays None."""
+def key_mask(mask):
+    """A mask of tokens for every head and query: (B, S) -> (B, 1, 1, S); None stays None."""
     mask = bool_mask(mask, "Seq2Seq", bias=None)
     if mask is not None and mask.ndim != 2:
         raise ShapeError(f"Seq2Seq: a mask of shape {mask.shape}: give (B, S), True for tokens")

@@ -33,7 +33,7 @@ class XLNetConfig:
     n_head: int = 12  # H
     d_model: int = 768  # D
     d_hidden: int | None = None  # F; 4 D if None
-    segments: bool = True  # tell tokens of the same segment from those of others
+    segments: bool = True  # scores depend on whether query and key are of one segment
     activation: str = "gelu"
     norm_eps: float = 1e-12
     dropout: float = 0.1
@@ -41,7 +41,8 @@ class XLNetConfig:
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
             raise ConfigError(
-                f"XLNetConfig: activation = {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
+                f"XLNetConfig: activation = {self.activation!r} is not one of "
+                f"{', '.join(ACTIVATIONS)}"
             )
         for field in ("vocab_size", "n_layer", "n_head", "d_model"):
             if getattr(self, field) < 1:
@@ -51,8 +52,9 @@ class XLNetConfig:
 
 
 class XLNet(Module):
-    """Token ids in, a hidden state for every token out; with an order, a prediction of every token
-    from those before it.
+    """Token ids in, a hidden state for every token out; with an order, predictions too.
+
+    A token is predicted from those before it in the order.
 
     config, seed, dtype  as in Encoder; config is an XLNetConfig
     """
@@ -62,14 +64,14 @@ class XLNet(Module):
         rng = None if seed is None else Random(seed, "init")
         self.rng = Random(seed or 0, "dropout")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, dtype=dtype)
-        self.nobody = normal_parameter(
-            (c.d_model,), rng, 0.02, dtype
-        )  # a query before it has read anything
+        # The query stream's input at every position: one vector w, which holds no token.
+        self.nobody = normal_parameter((c.d_model,), rng, 0.02, dtype)
         self.blocks = [self._block(rng, dtype) for _ in range(c.n_layer)]
         self.bias = Tensor(np.zeros(c.vocab_size, dtype), requires_grad=True)
+        # The parts drew their weights from `rng`; dropout has a stream of its own.
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng  # drawn from after initialization: dropout
+                module.rng = self.rng
 
     def _block(self, rng, dtype):
         c = self.config
@@ -81,17 +83,18 @@ class XLNet(Module):
     def __call__(self, ids, order=None, segments=None, mask=None):
         """Logits of the token at every position, (B, T, V).
 
-        order    the predictions of the query stream: what each token is, given those before it in
-                 the order. None: logits of the content stream, which has seen the tokens themselves
+        order    (T,) or (B, T): logits of the query stream, which predicts each token from those
+                 before it in the order. None: logits of the content stream, which has seen the
+                 tokens themselves
         others   as in streams()
         """
         content, query = self.streams(ids, order, segments, mask)
-        return self.logits(content if query is None else query)
+        if query is None:
+            return self.logits(content)
+        return self.logits(query)
 
     def hidden(self, ids, segments=None, mask=None):
-        """The content stream when everything sees everything: what is used after pre-training, (B,
-        T, D).
-        """
+        """The content stream with every position visible, (B, T, D): used after pre-training."""
         return self.streams(ids, None, segments, mask)[0]
 
     def streams(self, ids, order=None, segments=None, mask=None):
@@ -103,38 +106,33 @@ class XLNet(Module):
         mask      (B, T) bool, True for tokens; None if all are
         returns   content (B, T, D), query (B, T, D) or None without an order
         """
-        c, (B, T), mask = (
-            self.config,
-            ids.shape,
-            bool_mask(mask, "XLNet", bias=None, shape=ids.shape),
-        )
+        c, (B, T) = self.config, ids.shape
+        mask = bool_mask(mask, "XLNet", bias=None, shape=ids.shape)
         p = c.dropout if self.training else 0.0
-        content = dropout(self.tokens(ids), p, self.rng)  # (B, T) -> (B, T, D)
-        query, visible, strictly = None, None, None
+        content = dropout(self.tokens(ids), p, self.rng)  # h^0 = e(x): (B, T) -> (B, T, D)
+        query = visible = strictly = None
         if order is not None:
-            query = dropout(broadcast_to(self.nobody, (B, T, c.d_model)), p, self.rng)
-            visible, strictly = (permutation_mask(order, strict) for strict in (False, True))
-            visible, strictly = (
-                m[..., None, :, :] for m in (visible, strictly)
-            )  # (B, 1, T, T), or (1, T, T)
+            query = dropout(broadcast_to(self.nobody, (B, T, c.d_model)), p, self.rng)  # g^0 = w
+            # A content vector sees itself and what is before it in the order; a query vector must
+            # not see its own token. (1|B, T, T) -> (1|B, 1, T, T), for all heads.
+            visible = permutation_mask(order, False)[..., None, :, :]
+            strictly = permutation_mask(order, True)[..., None, :, :]
         if mask is not None:
-            mask = np.broadcast_to(mask, (B, T))
-            tokens = mask[:, None, None, :]
-            columns = np.arange(T, like=ids)
-            own = columns[:, None] == columns  # padding sees itself: no row is empty
-            visible = tokens | own if visible is None else visible & (tokens | own)
-            strictly = None if strictly is None else strictly & tokens
+            visible, strictly = without_padding(visible, strictly, np.broadcast_to(mask, (B, T)))
         other = None
         if c.segments:
             if segments is None:
                 segments = np.zeros_like(ids)
             other = (segments[:, :, None] != segments[:, None, :])[:, None]  # (B, 1, T, T)
-        waves = Tensor(relative_waves(T, c.d_model, ids, content.dtype))
+        waves = Tensor(relative_waves(T, c.d_model, ids, content.dtype))  # R_{i-j} of all offsets
         with self.rng.rows(0, len(waves)):  # shared by all sequences: the same on every worker
             waves = dropout(waves, p, self.rng)
         for block in self.blocks:
             content, query = block(content, query, waves, visible, strictly, other)
-        return tuple(x if x is None else dropout(x, p, self.rng) for x in (content, query))
+        content = dropout(content, p, self.rng)
+        if query is not None:
+            query = dropout(query, p, self.rng)
+        return content, query
 
     def logits(self, h):
         """(B, T, D) -> (B, T, V), by the embedding table."""
@@ -144,3 +142,21 @@ class XLNet(Module):
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
+
+
+def without_padding(visible, strictly, mask):
+    """The masks of both streams with padding hidden.
+
+    visible   bool (1|B, 1, T, T) of the content stream, None if all see all
+    strictly  the same of the query stream, None without one
+    mask      (B, T) bool, True for tokens
+    returns   visible, strictly
+    """
+    tokens = mask[:, None, None, :]  # (B, 1, 1, T)
+    columns = np.arange(mask.shape[1], like=mask)
+    # In the content stream padding sees itself: a query without any key has no softmax.
+    allowed = tokens | (columns[:, None] == columns)  # (B, 1, T, T)
+    visible = allowed if visible is None else visible & allowed
+    if strictly is not None:
+        strictly = strictly & tokens
+    return visible, strictly
