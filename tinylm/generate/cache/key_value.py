@@ -1,4 +1,4 @@
-"""The key-value cache: what attention remembers of the tokens it has read.
+"""The key-value cache: keys and values of the tokens read so far, stored for attention.
 
 Key and value of a token never change once it is read (the causal mask hides the future from it), so
 a new token needs only its own query against the stored keys: T steps cost O(T) attention rows
@@ -13,9 +13,7 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def cache_bytes(layers, batch, kv_heads, head_width, length, itemsize):
-    """Memory of a full cache of `length` tokens, in bytes: keys and values, 2 L B G K length
-    itemsize.
-    """
+    """Bytes of the keys and values of `length` tokens: 2 L B G K length itemsize."""
     return 2 * layers * batch * kv_heads * head_width * length * itemsize
 
 
@@ -24,8 +22,8 @@ class KeyValueCache:
 
     layers, batch, kv_heads, head_width  L, B, G, K
     dtype, device  of the stored arrays
-    capacity       tokens to make room for at once; more room is made by doubling, so that n tokens
-                   cost O(n) copying
+    capacity       tokens to allocate room for at once; the room then doubles when it is full, so
+                   that n tokens cost O(n) copying
     padding        (B,) integers: leading columns of each row that hold no token (prompts of unequal
                    length are aligned at their ends); None for none. The cache only carries it: the
                    model's mask hides them
@@ -61,12 +59,12 @@ class KeyValueCache:
 
     @property
     def capacity(self):
-        """Tokens there is room for."""
+        """The number of tokens that the allocated array can hold."""
         return self._array.shape[4]
 
     @property
     def bytes(self):
-        """Memory of the tokens stored (not of the room kept free): `cache_bytes` of this cache."""
+        """`cache_bytes` of the tokens stored; free room is not counted."""
         return cache_bytes(
             self.layers,
             self.batch,
@@ -85,25 +83,26 @@ class KeyValueCache:
                  them
         raises   ShapeError if k or v does not fit the cache
         """
-        fits = (self.batch, self.kv_heads, k.shape[2], self.head_width) if k.ndim == 4 else None
-        if k.shape != fits or v.shape != fits:
+        expected = None
+        if k.ndim == 4:
+            expected = self.batch, self.kv_heads, k.shape[2], self.head_width
+        if k.shape != expected or v.shape != expected:
             raise ShapeError(
-                f"KeyValueCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
-                f"({self.batch}, {self.kv_heads}, T, {self.head_width})"
+                f"KeyValueCache.update: k {k.shape} and v {v.shape} do not fit a cache of "
+                f"(B, G, T, K) = ({self.batch}, {self.kv_heads}, T, {self.head_width})"
             )
         start, stop = self.length, self.length + k.shape[2]
-        keys, values = self.arrays(stop)[layer]
+        keys, values = self.arrays(stop)[layer]  # (B, G, capacity, K) each
         keys[:, :, start:stop] = k
         values[:, :, start:stop] = v
-        if layer == self.layers - 1:
+        if layer == self.layers - 1:  # all layers of a step write to the same columns
             self.length = stop
         return keys[:, :, :stop], values[:, :, :stop]
 
     def arrays(self, stop):
-        """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, for code that writes
-        into it by itself.
-        """
+        """The whole array, (L, 2, B, G, capacity, K) with capacity >= stop, to be written into."""
         if stop > self.capacity:
+            # Doubling: the copies of a cache that grows to n cost n/2 + n/4 + .. < n tokens.
             shape = list(self._array.shape)
             shape[4] = max(stop, 2 * self.capacity)
             bigger = backend.backend(self.device).module.zeros(tuple(shape), self.dtype)
@@ -119,15 +118,16 @@ class KeyValueCache:
         self.length = checked_crop(length, self.length)
 
     def select(self, rows):
-        """Keep the given rows of the batch, in the given order; a row may be named twice (beam
-        search).
+        """Keep the given rows of the batch, in the given order.
 
-        rows  (n,) integers
+        rows  (n,) integers; a row may be listed twice (beam search)
         """
         rows = [int(row) for row in rows]
-        self._array = self._array[:, :, backend.to_device(np.array(rows, np.int64), self.device)]
+        index = backend.to_device(np.array(rows, np.int64), self.device)
+        self._array = self._array[:, :, index]  # the third axis is B; an index array copies
         self.batch = len(rows)
-        self.padding = None if self.padding is None else self.padding[rows]
+        if self.padding is not None:
+            self.padding = self.padding[rows]
 
 
 def check_padding(padding, batch):
@@ -145,7 +145,7 @@ def check_padding(padding, batch):
         )
     if padding.any():
         return padding
-    return None
+    return None  # all zeros: then the model needs no mask
 
 
 def checked_crop(length, now):

@@ -2,9 +2,9 @@
 
 Sequences of unknown length need no room reserved: each has a table of blocks, like the pages of a
 process, and less than one block is wasted. Copies of a sequence (beam search, several samples of
-one prompt) share its blocks; a count says how many tables hold a block, and whoever writes into a
-shared one copies it first. A kernel would read the blocks in place; here they are gathered for
-attention, which costs time, not stored memory. Read next: quantized.py.
+one prompt) share its blocks. Each block has a reference count, and a shared block is copied before
+it is written to. A kernel would read the blocks in place; here they are gathered for attention,
+which costs time, not stored memory. Read next: quantized.py.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ class BlockTable:
 
 
 class PagePool:
-    """Blocks of keys and values, a list of the free ones, and how many tables hold each.
+    """Blocks of keys and values, a list of the free ones, and a reference count for each.
 
-    blocks       blocks there are;  block_size tokens in one
+    blocks       number of blocks;  block_size tokens in one
     layers, kv_heads, head_width, dtype, device  as in KeyValueCache
     """
 
@@ -33,68 +33,66 @@ class PagePool:
     ):
         if min(blocks, block_size, layers, kv_heads, head_width) < 1:
             raise ConfigError(
-                f"PagePool: blocks {blocks}, block_size {block_size}, layers {layers}, kv_heads {kv_heads}, "
-                f"head_width {head_width}: each must be 1 or more"
+                f"PagePool: blocks {blocks}, block_size {block_size}, layers {layers}, "
+                f"kv_heads {kv_heads}, head_width {head_width}: each must be 1 or more"
             )
         self.block_size = block_size
         self.layers = layers
         self.kv_heads = kv_heads
         self.head_width = head_width
         self.dtype, self.device = np.dtype(dtype), device
-        self.counts, self.free = np.zeros(blocks, np.int64), list(range(blocks))[::-1]
+        self.counts = np.zeros(blocks, np.int64)  # tables that hold each block
+        self.free = list(range(blocks))[::-1]  # a stack: block 0 is taken first
         shape = layers, 2, blocks, kv_heads, block_size, head_width
         self._array = backend.backend(device).module.zeros(shape, self.dtype)
 
     @property
     def bytes(self):
-        """Memory of the blocks in use: `cache_bytes` of so many times block_size tokens."""
+        """Memory of the blocks in use, empty places in them included."""
         tokens = (len(self.counts) - len(self.free)) * self.block_size
         return cache_bytes(
             self.layers, 1, self.kv_heads, self.head_width, tokens, self.dtype.itemsize
         )
 
     def reserve(self, table, tokens):
-        """Make room in a table for so many more tokens, and make the places they go to its own.
+        """Make room in a table for `tokens` more, in blocks that no other table holds.
 
-        raises  ConfigError if the pool has too few free blocks; the table is then as it was
+        raises  ConfigError if the pool has too few free blocks; the table is then unchanged
         """
-        size, needed = self.block_size, -(-(table.length + tokens) // self.block_size)
-        first = table.length // size  # where the next token goes
-        shared = [
-            i
-            for i in range(first, min(needed, len(table.blocks)))
-            if self.counts[table.blocks[i]] > 1
-        ]
+        needed = -(-(table.length + tokens) // self.block_size)  # blocks, rounded up
+        first = table.length // self.block_size  # the block of the next token
+        shared = []
+        for i in range(first, min(needed, len(table.blocks))):
+            if self.counts[table.blocks[i]] > 1:
+                shared.append(i)
         more = max(needed - len(table.blocks), 0)
         if len(shared) + more > len(self.free):
             raise ConfigError(
-                f"PagePool: {len(shared) + more} blocks are needed and {len(self.free)} of {len(self.counts)} are "
-                "free; make a larger pool, or release sequences"
+                f"PagePool: {len(shared) + more} blocks are needed and {len(self.free)} of "
+                f"{len(self.counts)} are free; make a larger pool, or release sequences"
             )
         for i in shared:  # copy on write
-            old, table.blocks[i] = table.blocks[i], self._new()
-            self._array[:, :, table.blocks[i]] = self._array[:, :, old]
+            old, new = table.blocks[i], self._new()
+            self._array[:, :, new] = self._array[:, :, old]  # all layers, keys and values
+            table.blocks[i] = new
             self._release(old)
         table.blocks += [self._new() for _ in range(more)]
 
     def write(self, table, layer, k, v):
-        """Put the keys and values of T tokens, (G, T, K) each, after the table's last; `reserve`
-        came before.
-        """
+        """Store keys and values of T tokens, (G, T, K) each, in the room that `reserve` made."""
         for i, t in enumerate(range(table.length, table.length + k.shape[1])):
-            block, place = table.blocks[t // self.block_size], t % self.block_size
-            self._array[layer, 0, block, :, place], self._array[layer, 1, block, :, place] = (
-                k[:, i],
-                v[:, i],
-            )
+            block, slot = table.blocks[t // self.block_size], t % self.block_size
+            self._array[layer, 0, block, :, slot] = k[:, i]
+            self._array[layer, 1, block, :, slot] = v[:, i]
 
     def read(self, table, layer, length):
         """Keys and values of a table's first `length` tokens: (G, length, K) twice."""
-        blocks = self._array[layer][
-            :, table.blocks[: -(-length // self.block_size)]
-        ]  # (2, n, G, block_size, K)
+        held = table.blocks[: -(-length // self.block_size)]
+        blocks = self._array[layer][:, held]  # (2, n, G, size, K), a copy
         _, n, G, size, K = blocks.shape
-        return blocks.transpose(0, 2, 1, 3, 4).reshape(2, G, n * size, K)[:, :, :length]
+        # (2, n, G, size, K) -> (2, G, n, size, K) -> (2, G, n size, K): tokens in order again.
+        joined = blocks.transpose(0, 2, 1, 3, 4).reshape(2, G, n * size, K)
+        return joined[:, :, :length]
 
     def fork(self, table):
         """A second table of the same tokens; nothing is copied until one of them grows."""
@@ -102,9 +100,9 @@ class PagePool:
         return BlockTable(table.blocks, table.length)
 
     def crop(self, table, length):
-        """Forget a table's tokens from `length` on and give back blocks that hold none."""
+        """Forget a table's tokens from `length` on and release the blocks that become empty."""
         table.length = checked_crop(length, table.length)
-        kept = -(-length // self.block_size)
+        kept = -(-length // self.block_size)  # blocks, rounded up
         for block in table.blocks[kept:]:
             self._release(block)
         del table.blocks[kept:]
@@ -121,34 +119,38 @@ class PagePool:
 
 
 class PagedCache:
-    """The cache of B rows in a PagePool, as a model uses it (key_value.py). Call `release` when
-    done with it.
+    """The cache of B rows in a PagePool, with the methods of KeyValueCache (key_value.py).
 
     pool     a PagePool, which several caches may share
     padding  as in KeyValueCache
+
+    Call `release` at the end to give the blocks back to the pool.
     """
 
     def __init__(self, pool, batch, padding=None):
-        self.pool, self.tables, self.length = pool, [BlockTable() for _ in range(batch)], 0
+        self.pool, self.length = pool, 0
+        self.tables = [BlockTable() for _ in range(batch)]
         self.padding = check_padding(padding, batch)
 
     def update(self, layer, k, v):
-        """Store T new tokens of a layer: (B, G, T, K) arrays; returns all of the layer's, (B, G,
-        length + T, K) twice.
+        """Store T new tokens of a layer and return all of the layer's.
+
+        k, v     (B, G, T, K) arrays
+        returns  (B, G, length + T, K) keys and values
         """
-        pool, B, T = self.pool, len(self.tables), k.shape[2] if k.ndim == 4 else 0
-        fits = B, pool.kv_heads, T, pool.head_width
-        if k.shape != fits or v.shape != fits:
+        pool, B = self.pool, len(self.tables)
+        T = k.shape[2] if k.ndim == 4 else 0
+        expected = B, pool.kv_heads, T, pool.head_width
+        if k.shape != expected or v.shape != expected:
             raise ShapeError(
-                f"PagedCache.update: k {k.shape} and v {v.shape} do not fit a cache of (B, G, T, K) = "
-                f"({B}, {pool.kv_heads}, T, {pool.head_width})"
+                f"PagedCache.update: k {k.shape} and v {v.shape} do not fit a cache of "
+                f"(B, G, T, K) = ({B}, {pool.kv_heads}, T, {pool.head_width})"
             )
         stop, module = self.length + T, backend.backend(pool.device).module
-        keys, values = (
-            module.empty((B, pool.kv_heads, stop, pool.head_width), pool.dtype) for _ in range(2)
-        )
+        shape = B, pool.kv_heads, stop, pool.head_width
+        keys, values = module.empty(shape, pool.dtype), module.empty(shape, pool.dtype)
         for b, table in enumerate(self.tables):
-            if layer == 0:
+            if layer == 0:  # a block holds its tokens for all layers, so room is made once
                 pool.reserve(table, T)
             pool.write(table, layer, k[b], v[b])
             keys[b], values[b] = pool.read(table, layer, stop)
@@ -165,15 +167,17 @@ class PagedCache:
         self.length = length
 
     def select(self, rows):
-        """Keep the given rows, in the given order; a row named twice shares its blocks with itself."""
+        """Keep the given rows, in the given order; copies of a row share its blocks."""
         rows = [int(row) for row in rows]
+        # Fork before releasing, so that blocks of kept rows never become free in between.
         chosen = [self.pool.fork(self.tables[row]) for row in rows]
         self.release()
         self.tables = chosen
-        self.padding = None if self.padding is None else self.padding[rows]
+        if self.padding is not None:
+            self.padding = self.padding[rows]
 
     def release(self):
-        """Give all blocks back."""
+        """Give all blocks back to the pool."""
         for table in self.tables:
             self.pool.crop(table, 0)
         self.tables = []

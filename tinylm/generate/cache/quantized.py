@@ -1,10 +1,10 @@
-"""A cache in 8 (or 16) bit: each key and value vector as integers and one scale   (book section
+"""A cache in 8 (or 16) bits: each key and value vector as integers and one scale   (book section
 2.3.1, fixed point).
 
-s = max |x| / 127, q = round(x / s), x' = s q, so |x - x'| <= s / 2. One scale for every vector of K
-numbers: a loud token does not coarsen a quiet one, and a token's stored form does not depend on
-what comes later. Reading is from the integers, so a model sees exactly what a model with rounded
-keys and values sees. Read next: shared.py.
+s = max |x| / 127, q = round(x / s), x' = s q, so |x - x'| <= s / 2. Every vector of K numbers has
+its own scale: a token with large values does not coarsen the others, and a token's stored form does
+not depend on later tokens. `update` returns s q even for tokens just stored, so the model always
+attends to rounded keys and values. Read next: shared.py.
 """
 
 import numpy as np
@@ -16,20 +16,19 @@ INTEGERS = {8: np.int8, 16: np.int16}
 
 
 def quantize(x, bits=8):
-    """Integers and scale of each vector along the last axis: s = max |x| / (2^(bits-1) - 1), q =
-    round(x / s)
+    """Integers and scale of each vector: s = max |x| / (2^(bits-1) - 1), q = round(x / s)
 
-    x        (..., K) floating point;  bits 8 or 16
+    x        (..., K) floating point, vectors along the last axis;  bits 8 or 16
     returns  q (..., K) int8 or int16, s (..., 1) of x's dtype; a vector of zeros has scale 0
     """
     if bits not in INTEGERS:
         raise ConfigError(f"quantize: {bits} bits are not 8 or 16")
-    largest = 2 ** (bits - 1) - 1
-    scale = np.abs(x).max(axis=-1, keepdims=True) / largest
+    largest = 2 ** (bits - 1) - 1  # 127 for 8 bits; -128 is not used, so that q is symmetric
+    scale = np.abs(x).max(axis=-1, keepdims=True) / largest  # (..., 1)
     safe = np.where(scale > 0, scale, 1)  # tiny vectors whose scale underflows become zeros
-    return np.clip(np.rint(x / safe), -largest, largest).astype(INTEGERS[bits]), scale.astype(
-        x.dtype
-    )
+    # A subnormal scale is imprecise and can put x / s above `largest`; unclipped it would wrap.
+    q = np.clip(np.rint(x / safe), -largest, largest)
+    return q.astype(INTEGERS[bits]), scale.astype(x.dtype)
 
 
 def dequantize(q, scale):
@@ -45,7 +44,8 @@ def quantized_cache_bytes(layers, batch, kv_heads, head_width, length, bits=8, s
 class QuantizedCache:
     """A KeyValueCache of integers beside one of scales.
 
-    bits     8 or 16;  others as in KeyValueCache. dtype is that of the scales, and of what `update` returns
+    bits     8 or 16
+    dtype    of the scales, and of what `update` returns;  others as in KeyValueCache
     """
 
     def __init__(
@@ -76,14 +76,19 @@ class QuantizedCache:
         return self._integers.bytes + self._scales.bytes
 
     def update(self, layer, k, v):
-        """Store T new tokens of a layer, (B, G, T, K) arrays; returns all of the layer's as they
-        were rounded.
+        """Store T new tokens of a layer and return all of the layer's, rounded.
+
+        k, v     (B, G, T, K) arrays
+        returns  (B, G, length + T, K) keys and values
         """
-        (qk, sk), (qv, sv) = (
-            quantize(part.astype(self._scales.dtype, copy=False), self.bits) for part in (k, v)
-        )
-        integers, scales = self._integers.update(layer, qk, qv), self._scales.update(layer, sk, sv)
-        return tuple(dequantize(q, s) for q, s in zip(integers, scales))
+        dtype = self._scales.dtype
+        key_q, key_s = quantize(
+            k.astype(dtype, copy=False), self.bits
+        )  # (B, G, T, K), (B, G, T, 1)
+        value_q, value_s = quantize(v.astype(dtype, copy=False), self.bits)
+        all_q = self._integers.update(layer, key_q, value_q)  # keys and values so far
+        all_s = self._scales.update(layer, key_s, value_s)
+        return tuple(dequantize(q, s) for q, s in zip(all_q, all_s))
 
     def crop(self, length):
         """Forget all tokens from `length` on."""
@@ -94,4 +99,5 @@ class QuantizedCache:
         """Keep the given rows, in the given order."""
         self._integers.select(rows)
         self._scales.select(rows)
-        self.padding = None if self.padding is None else self.padding[[int(row) for row in rows]]
+        if self.padding is not None:
+            self.padding = self.padding[[int(row) for row in rows]]

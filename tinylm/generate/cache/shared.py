@@ -2,9 +2,9 @@
 Brandon et al. 2024).
 
 The first layer of a group stores its keys and values, the others attend to those instead of their
-own: memory falls by the size of the groups. A model must be trained so; on another it is a
-different model, equal only to itself with the same keys and values put into those layers. Read
-next: retrieval/neighbors.py.
+own: memory falls by the size of the groups. The model must be trained with the sharing: put into a
+model trained without it, the cache changes what that model computes. Read next:
+retrieval/neighbors.py.
 """
 
 import numpy as np
@@ -14,9 +14,7 @@ from tinylm.generate.cache.key_value import KeyValueCache
 
 
 def share_every(layers, group):
-    """Groups of `group` neighboring layers, each using its first: share_every(5, 2) is (0, 0, 2, 2,
-    4).
-    """
+    """Owners where `group` neighboring layers share: share_every(5, 2) is (0, 0, 2, 2, 4)."""
     return tuple(layer - layer % group for layer in range(layers))
 
 
@@ -34,12 +32,14 @@ class SharedCache:
         own = [layer for layer, owner in enumerate(owners) if owner == layer]
         if not own or any(owner not in own or owner > layer for layer, owner in enumerate(owners)):
             raise ConfigError(
-                f"SharedCache: owners {tuple(owners)}: each layer attends to its own keys or to those of an earlier "
-                "layer that keeps its own, as in (0, 0, 2, 2)"
+                f"SharedCache: owners {tuple(owners)}: each layer attends to its own keys or to "
+                "those of an earlier layer that keeps its own, as in (0, 0, 2, 2)"
             )
         self.layers, self.length = len(owners), 0
-        self._places = [own.index(owner) for owner in owners]
-        self._own, self._stop = set(own), 0
+        # Owners (0, 0, 2, 2) are layers 0 and 1 of the inner cache: slots (0, 0, 1, 1).
+        self._slots = [own.index(owner) for owner in owners]
+        self._own = set(own)
+        self._stop = 0  # tokens in the cache once the present step is stored
         self._cache = KeyValueCache(
             len(own), batch, kv_heads, head_width, dtype, device, padding=padding
         )
@@ -55,17 +55,17 @@ class SharedCache:
         return self._cache.bytes
 
     def update(self, layer, k, v):
-        """Store (B, G, T, K) keys and values if the layer owns its own; returns those it attends
-        to.
+        """Store (B, G, T, K) keys and values if the layer is an owner.
+
+        returns  (B, G, length + T, K) keys and values that the layer attends to
         """
-        place = self._places[layer]
+        slot = self._slots[layer]
         if layer in self._own:
             self._stop = self.length + k.shape[2]
-            keys, values = self._cache.update(place, k, v)
-        else:
-            keys, values = (
-                part[:, :, : self._stop] for part in self._cache.arrays(self._stop)[place]
-            )
+            keys, values = self._cache.update(slot, k, v)
+        else:  # k and v of this layer are dropped: its owner, an earlier layer, has stored its own
+            keys, values = self._cache.arrays(self._stop)[slot]  # (B, G, capacity, K) each
+            keys, values = keys[:, :, : self._stop], values[:, :, : self._stop]
         if layer == self.layers - 1:
             self.length = self._stop
         return keys, values

@@ -1,10 +1,10 @@
-"""A cache of fixed size: the last n tokens in a ring, with or without the first few kept for good
-(book eq. 2.53).
+"""A cache of fixed size: the last n tokens in a ring buffer, with or without the first few tokens
+kept forever   (book eq. 2.53).
 
-A ring has no order, and needs none: softmax attention does not care in which order it meets its
-keys, and positions travel with the keys (RoPE). Every layer sees the last n tokens only, so one
-reading equals a sliding-window mask in all layers. Keeping the first tokens too (sinks; Xiao et al.
-2024) leaves the attention that models like to spend there. Read next: paged.py.
+A ring buffer loses the order of its tokens, and attention does not need it: a softmax-weighted sum
+is the same for any order of keys, and positions are part of the keys (RoPE). Every layer sees the
+last n tokens only, which equals a sliding-window mask in all layers. Models put much attention on
+the first tokens; keeping these as sinks (Xiao et al. 2024) leaves it in place. Read next: paged.py.
 """
 
 import numpy as np
@@ -21,14 +21,15 @@ class WindowCache:
     window   n_c, 1 or more: a token sees itself and the n_c - 1 before it, and the sinks
     sinks    tokens at the beginning that are never forgotten; 0: a plain window
     turn     function (keys (B, G, sinks, K), tokens forgotten) -> keys, that moves the sinks'
-             positions on, or None. With it positions count inside the cache: a text of any length
-             never meets a distance longer than the cache (`rotary_turn` makes one for RoPE; Xiao et
-             al. 2024, section 3.2)
+             positions on, or None. With it positions count inside the cache: no distance is longer
+             than the cache, however long the text (`rotary_turn` makes one for RoPE; Xiao et al.
+             2024, section 3.2)
 
-    Tokens are read one at a time: of several, each would need another mask. `StreamingLM` does so.
+    Tokens must be read one at a time, as `StreamingLM` does: each of several would need a mask of
+    its own.
     """
 
-    padding = None
+    padding = None  # of the protocol: rows are equally long here
 
     def __init__(
         self,
@@ -44,8 +45,9 @@ class WindowCache:
     ):
         if min(layers, batch, kv_heads, head_width, window) < 1 or sinks < 0:
             raise ConfigError(
-                f"WindowCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, head_width {head_width} and "
-                f"window {window} must be 1 or more, sinks {sinks} 0 or more"
+                f"WindowCache: layers {layers}, batch {batch}, kv_heads {kv_heads}, "
+                f"head_width {head_width} and window {window} must be 1 or more, "
+                f"sinks {sinks} 0 or more"
             )
         self.layers = layers
         self.batch = batch
@@ -66,9 +68,7 @@ class WindowCache:
 
     @property
     def bytes(self):
-        """Memory of the tokens held: `cache_bytes` of so many tokens; it stops growing at sinks +
-        window.
-        """
+        """`cache_bytes` of the tokens held: constant once sinks + window tokens were read."""
         return cache_bytes(
             self.layers,
             self.batch,
@@ -79,20 +79,23 @@ class WindowCache:
         )
 
     def update(self, layer, k, v):
-        """Store one token of a layer and return what it may see.
+        """Store one token of a layer and return the keys and values that it attends to.
 
         k, v     (B, G, 1, K) arrays
         returns  (B, G, stored, K) keys and values, in any order
         """
-        fits = self.batch, self.kv_heads, 1, self.head_width
-        if k.shape != fits or v.shape != fits:
+        expected = self.batch, self.kv_heads, 1, self.head_width
+        if k.shape != expected or v.shape != expected:
             raise ShapeError(
-                f"WindowCache.update: k {k.shape} and v {v.shape}, but it takes one token at a time, {fits}; read "
-                "through StreamingLM"
+                f"WindowCache.update: k {k.shape} and v {v.shape}, but it takes one token at a "
+                f"time, {expected}; read through StreamingLM"
             )
+        # Slots fill up in order; from then on the token overwrites the oldest one of the ring:
+        #   sinks 2, window 3:  token  0 1 2 3 4 5 6 7 8
+        #                       slot   0 1 2 3 4 2 3 4 2
         t, full = self.length, self.sinks + self.window
         slot = t if t < full else self.sinks + (t - self.sinks) % self.window
-        keys, values = self._array[layer]
+        keys, values = self._array[layer]  # (B, G, full, K) each
         keys[:, :, slot], values[:, :, slot] = k[:, :, 0], v[:, :, 0]
         if layer == self.layers - 1:
             self.length = t + 1
@@ -100,25 +103,27 @@ class WindowCache:
         keys, values = keys[:, :, :stored], values[:, :, :stored]
         forgotten = t + 1 - stored
         if self.turn is not None and forgotten and self.sinks:
-            keys = np.concatenate(
-                [self.turn(keys[:, :, : self.sinks], forgotten), keys[:, :, self.sinks :]], axis=2
-            )
+            # Close the gap that the forgotten tokens left: the distance from the query to a sink
+            # shrinks by `forgotten`, so it counts stored tokens. The stored keys are not changed.
+            sinks = self.turn(keys[:, :, : self.sinks], forgotten)
+            keys = np.concatenate([sinks, keys[:, :, self.sinks :]], axis=2)
         return keys, values
 
     def crop(self, length):
-        """Forget tokens from `length` on. raises ShapeError once a token has been overwritten: it
-        cannot come back.
+        """Forget tokens from `length` on.
+
+        raises  ShapeError once a token has been overwritten: it cannot be restored
         """
-        if length != self.length and (
-            self.length > self.sinks + self.window or not 0 <= length < self.length
-        ):
+        overwritten = self.length > self.sinks + self.window
+        if length != self.length and (overwritten or not 0 <= length < self.length):
             raise ShapeError(
-                f"crop: {self.length} tokens were read into {self.sinks + self.window} places; this cache cannot "
-                f"go back to {length}"
+                f"crop: {self.length} tokens were read into {self.sinks + self.window} slots; "
+                f"this cache cannot go back to {length}"
             )
         self.length = length
 
     def select(self, rows):
         """Keep the given rows, in the given order."""
         rows = [int(row) for row in rows]
-        self._array, self.batch = self._array[:, :, rows], len(rows)
+        self._array = self._array[:, :, rows]  # the third axis is B
+        self.batch = len(rows)

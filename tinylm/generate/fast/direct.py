@@ -1,11 +1,12 @@
-"""Decoding a large model one token at a time: every weight is read once, where it lies   (book
-section 2.3.2).
+"""Decoding a large model one token at a time: every weight is read once, in place   (book section
+2.3.2).
 
 The product of a vector with a matrix does two operations for each weight it reads, and a core could
-do a hundred in the time: so decoding a model larger than the caches takes the time of reading it,
-bytes / bandwidth, and everything else is noise. Two things follow. Weights are not copied or folded
-as in folded.py (the memory would double, the time stay); and fewer bits for a weight are less time,
-if unpacking them costs less than reading them did. With NumPy it costs more:
+do a hundred in the time of one read: so decoding a model larger than the caches takes the time of
+reading it, bytes / bandwidth, and everything else is negligible. Two things follow. Weights are not
+copied or folded as in folded.py (the memory would double, the time stay the same). And fewer bits
+for a weight mean less time, if unpacking them costs less than it saves in reading. With NumPy it
+costs more:
 
     SmolLM2-135M, two cores, batch 1     MB a token   tokens/s   GB/s   of the memory's 22 to 30
     float32                                     538         38     20   67 to 87 %
@@ -31,9 +32,10 @@ class DirectDecoder(FastDecoder):
     """A GPT as a language model for one sequence at a time, on the CPU, reading the model's own
     arrays.
 
-    model    a GPT that fast.supports() accepts
-    bits     None: the weights as they are. 8 or 4: copies in so many bits ("Q8_0", "Q4_1": blocks
-             of 32 with a scale), made here; embeddings are looked up in the model's own table
+    model    a GPT that `supports` of folded.py accepts
+    bits     None: the weights as they are. 8 or 4: copies of 8 or 4 bits a weight ("Q8_0", "Q4_1":
+             blocks of 32 with a scale), made here; embeddings are looked up in the model's own
+             table
     raises   ConfigError for another model
 
     Inputs of several tokens are read by the model itself, with all bits.
@@ -43,8 +45,9 @@ class DirectDecoder(FastDecoder):
         c = self._begin(model)
         matrix = _products(bits)
         self.activation, before, after = _activation(c.activation, self.dtype)
+        # Factors that folded.py folds into the matrices around a GELU; `step` multiplies by them.
         self.before = before
-        self.after = after  # factors that folded.py folds into the weights around a GELU
+        self.after = after
         self.layers = []
         for block in model.blocks:
             forward = block.feed_forward
@@ -59,59 +62,63 @@ class DirectDecoder(FastDecoder):
                     matrix(forward.out),
                 )
             )
-        self.tokens = model.tokens.weight.data
+        self.tokens = model.tokens.weight.data  # (V, D)
         self.position_table = model.positions and model.positions.table.weight.data
         self.norm = model.norm
-        self.mean_of = np.full(c.d_model, self.inverse_width, self.dtype)
-        self.head = matrix(_Plain(self.tokens.T if model.head is None else model.head.data))
-        self._end(c.hidden_width * (2 if c.activation in GATES else 1), c.hidden_width)
-        self.parts = np.split(self.hidden, len(self.layers[0][4]))  # gate and up, or all of it
+        self.mean_of = np.full(c.d_model, self.inverse_width, self.dtype)  # x . mean_of = mean(x)
+        head = self.tokens.T if model.head is None else model.head.data
+        self.head = matrix(_Plain(head))  # (D, V)
+        inputs = len(self.layers[0][4])  # 2 with a gate, else 1
+        self._end(inputs * c.hidden_width, c.hidden_width)
+        self.parts = np.split(self.hidden, inputs)  # views: gate and up, or the whole
 
     def weight_bytes(self):
         """Bytes of weights that one token reads."""
-        products = [
-            p for layer in self.layers for p in (layer[1], layer[2], *layer[4], layer[5])
-        ] + [self.head]
-        return sum(p.nbytes for p in products)
+        total = self.head.nbytes
+        for _, into_qkv, out_of_heads, _, rising, out_of_hidden in self.layers:
+            total += into_qkv.nbytes + out_of_heads.nbytes + out_of_hidden.nbytes
+            total += sum(product.nbytes for product in rising)
+        return total
 
     def step(self, token, cache):
-        """Read one token; returns the stream after the last block and norm, (D + 1,), its last
+        """Read one token; returns the normalized stream after the last block: (D + 1,), the last
         entry unused.
         """
-        x, n, y, t = self.stream, self.normed[:-1], self.change, cache.length
+        x, n, y, t = self.stream, self.normed[:-1], self.change, cache.length  # x, n, y are (D,)
         stored = cache.arrays(t + 1)[:, :, 0]  # (L, 2, G, capacity, K)
         stored = (
-            stored[..., t, :],
-            stored[:, 0, :, : t + 1].swapaxes(2, 3),
-            stored[:, 1, :, : t + 1],
+            stored[..., t, :],  # (L, 2, G, K) where this token goes
+            stored[:, 0, :, : t + 1].swapaxes(2, 3),  # (L, G, K, t+1) keys
+            stored[:, 1, :, : t + 1],  # (L, G, t+1, K) values
         )
         np.multiply(self.tokens[token], self.dtype.type(self.config.embedding_scale), x)
         if self.position_table is not None:
             x += self.position_table[t]
-        attended, activated = self.attended[:-1], self.activated[:-1]
-        for (norm, into_qkv, out_of_heads, norm2, rising, out_of_hidden), *memory in zip(
-            self.layers, *stored
-        ):
-            self._norm(x, norm)
-            into_qkv(n, self.qkv)
+        attended, activated = self.attended[:-1], self.activated[:-1]  # (H K,), (F,)
+        for parts, *memory in zip(self.layers, *stored):
+            attention_norm, into_qkv, out_of_heads, forward_norm, rising, out_of_hidden = parts
+            # x += attention(norm(x)); biases are added by the products.
+            self._norm(x, attention_norm)
+            into_qkv(n, self.qkv)  # (D,) -> ((H+2G) K,)
             self.queries *= self.scale
             self._attend(t, *memory)
-            x += out_of_heads(attended, y)
-            self._norm(x, norm2)
+            x += out_of_heads(attended, y)  # (H K,) -> (D,)
+            # x += feed_forward(norm(x))
+            self._norm(x, forward_norm)
             for product, part in zip(rising, self.parts):
-                product(n, part)
+                product(n, part)  # (D,) -> (F,)
             if self.before != 1:
                 self.hidden *= self.before
             self.activation(self.hidden, activated)
             if self.after != 1:
                 activated *= self.after
-            x += out_of_hidden(activated, y)
+            x += out_of_hidden(activated, y)  # (F,) -> (D,)
         cache.length = t + 1
         self._norm(x, self.norm)
         return self.normed
 
     def _norm(self, x, norm):
-        """norm(x) into self.normed."""
+        """norm(x) into self.normed: x (D,), with the mean subtracted for a layer norm."""
         n = self.normed[:-1]
         if self.config.norm == "layer":
             np.subtract(x, x.dot(self.mean_of), n)
@@ -131,7 +138,7 @@ class DirectDecoder(FastDecoder):
 
 
 class _Plain:
-    """A weight without a bias, looking like nn.Linear."""
+    """A weight array without a bias, in place of an nn.Linear."""
 
     def __init__(self, array):
         self.array, self.bias = array, None
@@ -142,12 +149,11 @@ class _Product:
 
     def __init__(self, weight, bias, bits):
         self.bias = bias
-        if bits is None:
-            self.weight, self.nbytes = weight, weight.nbytes
-        else:
-            self.weight = QuantizedMatrix.from_array(weight.T, {8: "Q8_0", 4: "Q4_1"}[bits])
-            self.nbytes = self.weight.nbytes
         self.plain = bits is None
+        self.weight = weight
+        if bits is not None:  # blocks lie along a row of W^T, so one output reads whole blocks
+            self.weight = QuantizedMatrix.from_array(weight.T, {8: "Q8_0", 4: "Q4_1"}[bits])
+        self.nbytes = self.weight.nbytes
 
     def __call__(self, x, out):
         if self.plain:
@@ -161,23 +167,25 @@ class _Product:
 
 def _products(bits):
     def make(linear):
-        weight = linear.array if isinstance(linear, _Plain) else linear.weight.data
-        return _Product(weight, None if linear.bias is None else linear.bias.data, bits)
+        if isinstance(linear, _Plain):
+            return _Product(linear.array, None, bits)
+        bias = linear.bias.data if linear.bias is not None else None
+        return _Product(linear.weight.data, bias, bits)
 
     return make
 
 
 def memory_bandwidth(megabytes=256, repeats=5):
-    """How fast this machine reads memory, in bytes a second: as many threads as cores, each summing
-    up its own part.
+    """How fast this machine reads memory, in bytes a second: one thread a core, each with its part.
 
-    megabytes  in all; far more than the caches
-    returns    the best of `repeats`, for whatever else runs only takes away
+    megabytes  in all; must be far more than the caches hold
+    returns    the best of `repeats`: other programs can only make a reading slower
     """
     n = backend.cores()
     parts = [np.ones(megabytes * (1 << 20) // 4 // n, np.float32) for _ in range(n)]
 
     def run():
+        # x . x reads x once, and NumPy's dot releases the interpreter lock.
         threads = [threading.Thread(target=lambda part=part: part.dot(part)) for part in parts]
         start = time.perf_counter()
         for thread in threads:
@@ -186,16 +194,16 @@ def memory_bandwidth(megabytes=256, repeats=5):
             thread.join()
         return sum(part.nbytes for part in parts) / (time.perf_counter() - start)
 
-    return max(run() for _ in range(repeats + 1))
+    return max(run() for _ in range(repeats + 1))  # + 1: the first run is a warm-up
 
 
 def decoding_speed(decoder, tokens=32, start=1):
     """Time greedy decoding.
 
     decoder  DirectDecoder
-    returns  dict: seconds (the median of a token), tokens_per_second, bytes_per_token, bandwidth
-             (bytes a second), and share, the part of the machine's memory bandwidth that reading
-             the weights took
+    returns  dict: seconds (the median over tokens), tokens_per_second, bytes_per_token, bandwidth
+             (of the memory, bytes a second), and share: the weights' bytes a second over that
+             bandwidth, 1 if decoding does nothing but read
     """
     cache, token, seconds = decoder.new_cache(), start, []
     for _ in range(tokens):

@@ -1,15 +1,15 @@
-"""Decoding one sequence fast: what a GPT computes for one token, on vectors, with as few NumPy
-calls as can be.
+"""Decoding one sequence fast: one token through a GPT, on vectors, with as few NumPy calls as
+possible.
 
 One token through a small model is some hundred tiny operations, so the time goes into calling them,
-not into arithmetic. `FastDecoder` takes a snapshot of the weights once and folds into them whatever
-does not depend on the token; a step is then about twenty calls a layer. Same numbers as the model
-up to rounding. What is folded:
+not into arithmetic. `FastDecoder` copies the weights once and folds into them everything that does
+not depend on the token; a step is then about twenty calls a layer. Results equal the model's up to
+rounding. What is folded:
 
   gain, bias   norm(x) W + b = n (gain W) + (bias W + b), n the normalized x without gain and bias
-  mean         a layer norm first subtracts the mean of the residual stream. All that is ever added
-               to the stream (embeddings, positions, outputs of attention and feed-forward) has its
-               mean taken out of the weights that make it, so the stream always has mean 0 and layer
+  mean         a layer norm first subtracts the mean of the residual stream. All terms added to the
+               stream (embeddings, positions, outputs of attention and feed-forward) have their mean
+               removed from the weights that produce them, so the stream always has mean 0 and layer
                norm is the shorter RMS norm
   scale        1/sqrt(K) of attention goes into the query weights
   bias again   every vector carries a 1 at its end and every matrix its bias as the last row: one
@@ -17,9 +17,9 @@ up to rounding. What is folded:
   constants    those of the tanh GELU go into the matrices around it; the others are 0-d arrays,
                which NumPy takes in half the time it needs for a Python number
 
-Pre-norm only: the other placements read the stream itself. A model too large for the caches gains
-nothing from this and would be held twice: see direct.py. Read next: autograd/kernels/attention.py,
-the same in full.
+Pre-norm only: in the other placements of norms, sublayers read the stream itself. A model too large
+for the caches gains nothing from this and would be held twice: see direct.py. Read next:
+autograd/kernels/attention.py, the full attention.
 """
 
 import math
@@ -33,7 +33,7 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.nn import ACTIVATIONS, GATES
 from tinylm.nn.position.rotary_scaling import BY_LENGTH
 
-# The parts whose mathematics stands below.
+# The parts whose computation `step` and the folding below reproduce.
 PLAIN = {
     GPT,
     nn.Block,
@@ -48,8 +48,8 @@ PLAIN = {
 }
 
 # Attention weights are exp(score) without subtracting the maximum while their sums stay in this
-# range, where neither overflow nor lost digits are near in float32; the careful way is taken
-# otherwise.
+# range, far from overflow and underflow in float32 (3e38, 1e-38); otherwise the maximum is
+# subtracted as usual.
 LEAST_SUM, LARGEST_SUM = 1e-26, 1e26
 # exp() of this is above LARGEST_SUM and far from overflow.
 LARGEST_SCORE = 60.0
@@ -58,32 +58,35 @@ TOGETHER = 5
 
 
 def supports(model):
-    """True for a plain pre-norm GPT on the CPU; a model whose parts were replaced (adapters, say)
-    is not plain.
-    """
+    """True for a plain pre-norm GPT on the CPU; not for one with replaced parts, as with adapters."""
+    if type(model) is not GPT or model.tokens.weight.device != "cpu":
+        return False
+    c = model.config
     return (
-        type(model) is GPT
-        and model.tokens.weight.device == "cpu"
-        and model.embedding_norm is None
-        and model.config.positions in ("learned", "rope")
-        and set(model.config.attention) == {"full"}
-        and (model.config.rope_scaling or {}).get("name") not in BY_LENGTH
-        and not model.config.scale_by_layer
-        and model.config.qk_norm is None
-        and "none" not in model.config.rotation
+        model.embedding_norm is None
+        and c.positions in ("learned", "rope")
+        and set(c.attention) == {"full"}
+        # Rotations that change with the length of the text cannot be tabulated once.
+        and (c.rope_scaling or {}).get("name") not in BY_LENGTH
+        and not c.scale_by_layer
+        and c.qk_norm is None
+        and "none" not in c.rotation
         and all(type(part) in PLAIN for part in model.modules())
-        and all(
-            block.place is nn.pre_norm
-            and block.attention.causal
-            and block.attention.cap is None
-            and all(norm.eps == model.norm.eps for norm in block.norms)
-            for block in model.blocks
-        )
+        and all(_plain_block(block, model.norm) for block in model.blocks)
+    )
+
+
+def _plain_block(block, last_norm):
+    return (
+        block.place is nn.pre_norm
+        and block.attention.causal
+        and block.attention.cap is None
+        and all(norm.eps == last_norm.eps for norm in block.norms)  # `_normalize` has one eps
     )
 
 
 class FastDecoder:
-    """A GPT as a language model for one sequence at a time, on the CPU   (the file's head says how)
+    """A GPT as a language model for one sequence at a time, on the CPU; see the file's header.
 
     model    a GPT that `supports` accepts. Its weights are copied: after training, make a new one
     raises   ConfigError for another model
@@ -95,38 +98,38 @@ class FastDecoder:
     def __init__(self, model):
         c, dtype = self._begin(model), model.tokens.weight.dtype
         H, G, K = self.heads, self.groups, self.width
+        # Factors that go into the matrices before and after the activation, see _activation.
         self.activation, before, after = _activation(c.activation, dtype)
-        query_scale = np.ones((H + 2 * G) * K)
+        query_scale = np.ones((H + 2 * G) * K)  # a factor for each column of the qkv matrix
         query_scale[: H * K] = self.scale
         centered = c.norm == "layer"
 
-        self.embeddings = _into_stream(
-            model.tokens.weight, None, centered, c.embedding_scale
-        )  # (V + 1, D); last row unused
-        self.positions = model.positions and _into_stream(
-            model.positions.table.weight, None, centered
-        )
+        # (V, D) -> (V + 1, D): the row of the missing bias is not used. Positions likewise.
+        self.embeddings = _into_stream(model.tokens.weight, None, centered, c.embedding_scale)
+        self.positions = None
+        if model.positions:
+            self.positions = _into_stream(model.positions.table.weight, None, centered)
         self.layers = []
         for block in model.blocks:
+            attention_norm, forward_norm = block.norms
             qkv, out, forward = block.attention.qkv, block.attention.out, block.feed_forward
+            into_qkv = _from_stream(attention_norm, qkv.weight, qkv.bias, query_scale)
+            out_of_heads = _into_stream(out.weight, out.bias, centered)
             rising = [forward.gate, forward.up] if c.activation in GATES else [forward.hidden]
-            rising = [
-                _from_stream(block.norms[1], linear.weight, linear.bias, before)
-                for linear in rising
+            into_hidden = [
+                _from_stream(forward_norm, linear.weight, linear.bias, before) for linear in rising
             ]
+            out_of_hidden = _into_stream(forward.out.weight, forward.out.bias, centered, after)
             self.layers.append(
                 (
-                    _from_stream(
-                        block.norms[0], qkv.weight, qkv.bias, query_scale
-                    ),  # (D+1, (H+2G) K)
-                    _into_stream(out.weight, out.bias, centered),  # (D+1, D)
-                    np.hstack(rising),  # (D+1, F) or (D+1, 2F)
-                    _into_stream(forward.out.weight, forward.out.bias, centered, after),
+                    into_qkv,  # (D+1, (H+2G) K)
+                    out_of_heads,  # (H K + 1, D)
+                    np.hstack(into_hidden),  # (D+1, F) or (D+1, 2F)
+                    out_of_hidden,  # (F+1, D)
                 )
-            )  # (F+1, D)
-        self.head = _from_stream(
-            model.norm, model.tokens.weight.T if model.head is None else model.head
-        )
+            )
+        head = model.tokens.weight.T if model.head is None else model.head
+        self.head = _from_stream(model.norm, head)  # (D+1, V)
 
         self._end(self.layers[0][2].shape[1], self.layers[0][3].shape[0] - 1)
 
@@ -134,7 +137,8 @@ class FastDecoder:
         """Sizes, scale of the scores and rotations; returns the configuration."""
         if not supports(model):
             raise ConfigError(
-                "FastDecoder: only a pre-norm GPT of plain parts on the CPU; use ModelLM for this model"
+                "FastDecoder: only a pre-norm GPT of plain parts on the CPU; "
+                "use ModelLM for this model"
             )
         self.model, c = ModelLM(model), model.config
         self.vocab_size, self.context, self.config = c.vocab_size, c.context, c
@@ -147,32 +151,29 @@ class FastDecoder:
         return c
 
     def _make_room(self, tokens):
-        """What is kept for each position, of the first `tokens`: the context may be far longer."""
+        """Tables for the first `tokens` positions; they grow, as the context may be far longer."""
         self.rotation = self.model.model.rotation(np.arange(tokens), self.dtype)
         self.ones = np.ones(tokens, self.dtype)
 
     def _end(self, rising, F):
-        """Vectors that every step writes anew, and views into them. A trailing 1 meets the bias in
-        the last row.
+        """Allocate the vectors that every step overwrites, and views into them.
 
-        rising   what goes up to the hidden layer: F, or 2 F if gated
+        rising   width of the matrix into the hidden layer: F, or 2 F if gated
         """
         D, H, G, K, dtype = self.config.d_model, self.heads, self.groups, self.width, self.dtype
         self.inverse, self.ceiling = np.empty((), dtype), np.array(LARGEST_SCORE, dtype)
         self.stream, self.change, self.hidden = (np.empty(n, dtype) for n in (D, D, rising))
+        # Inputs of products end in a 1 that is never overwritten: it picks up the bias row.
         self.normed, self.attended, self.activated = (np.ones(n + 1, dtype) for n in (D, H * K, F))
+        # One vector [queries | keys | values], and views of its parts.
         self.qkv = np.empty((H + 2 * G) * K, dtype)
-        self.queries, self.new = (
-            self.qkv[: H * K].reshape(G, H // G, K),
-            self.qkv[H * K :].reshape(2, G, K),
-        )
-        self.turned = (
-            self.qkv[: (H + G) * K].reshape(H + G, 2, -1) if K % 2 == 0 else None
-        )  # queries and keys in two halves
-        self.mixed, self.mixed_rows = (
-            self.attended[:-1].reshape(G, H // G, K),
-            self.attended[:-1].reshape(H, K),
-        )
+        self.queries = self.qkv[: H * K].reshape(G, H // G, K)  # heads of a group together
+        self.new = self.qkv[H * K :].reshape(2, G, K)  # key and value of this token
+        self.turned = None
+        if K % 2 == 0:  # queries and keys in the two halves that rotary turns: (H + G, 2, K/2)
+            self.turned = self.qkv[: (H + G) * K].reshape(H + G, 2, -1)
+        self.mixed = self.attended[:-1].reshape(G, H // G, K)
+        self.mixed_rows = self.attended[:-1].reshape(H, K)
 
     def new_cache(self, batch=1, padding=None):
         """An empty cache. Raises ShapeError for a batch other than 1."""
@@ -180,8 +181,8 @@ class FastDecoder:
             raise ShapeError(
                 f"FastDecoder: one sequence, without padding, not {batch}; use ModelLM for batches"
             )
-        # A longer one grows by doubling: pages come in pieces of 2 MB, so room that is not used
-        # would be taken too.
+        # Not the whole context: the system hands out memory in pages of 2 MB, so unused room costs
+        # memory too. A longer text makes the cache double.
         return self.model.new_cache(1, capacity=min(self.context, 1024))
 
     def logits(self, tokens, cache=None):
@@ -202,9 +203,7 @@ class FastDecoder:
         )
         ids = tokens[0].tolist() if few else ()
         if not ids or past + len(ids) > self.context or min(ids) < 0 or max(ids) >= self.vocab_size:
-            return self.model.next_logits(
-                tokens, cache
-            )  # which also says what is wrong, if something is
+            return self.model.next_logits(tokens, cache)  # also raises what is wrong with `tokens`
         if cache is None:
             cache = self.new_cache()
         with np.errstate(over="ignore"):  # e^-gate of swiglu: 0 is right
@@ -220,9 +219,7 @@ class FastDecoder:
         return np.tanh(scores / cap) * cap
 
     def step(self, token, cache):
-        """Read one token; returns the normalized stream after the last block, (D + 1,) with its 1
-        at the end.
-        """
+        """Read one token; returns the normalized stream after the last block, (D + 1,) with the 1."""
         x = self.stream
         change = self.change
         hidden = self.hidden
@@ -230,21 +227,23 @@ class FastDecoder:
         activated = self.activated
         t = cache.length
         stored = cache.arrays(t + 1)[:, :, 0]  # (L, 2, G, capacity, K)
+        # Slice for all layers at once: a slice in each layer would cost as much as the arithmetic.
         stored = (
-            stored[..., t, :],
-            stored[:, 0, :, : t + 1].swapaxes(2, 3),
-            stored[:, 1, :, : t + 1],
+            stored[..., t, :],  # (L, 2, G, K) where this token goes
+            stored[:, 0, :, : t + 1].swapaxes(2, 3),  # (L, G, K, t+1) keys
+            stored[:, 1, :, : t + 1],  # (L, G, t+1, K) values
         )
         if t >= len(self.ones):
             self._make_room(min(self.context, 2 * t))
         self._embed(token, t)
-        for (into_qkv, out_of_heads, into_hidden, out_of_hidden), *memory in zip(
-            self.layers, *stored
-        ):
+        for matrices, *memory in zip(self.layers, *stored):
+            into_qkv, out_of_heads, into_hidden, out_of_hidden = matrices
+            # x += attention(norm(x))
             self._normalize(x)
             normed.dot(into_qkv, self.qkv)  # (D+1,) -> ((H+2G) K,)
             self._attend(t, *memory)
-            np.add(x, self.attended.dot(out_of_heads, change), x)  # (D+1,) -> (D,)
+            np.add(x, self.attended.dot(out_of_heads, change), x)  # (H K + 1,) -> (D,)
+            # x += feed_forward(norm(x))
             self._normalize(x)
             normed.dot(into_hidden, hidden)  # (D+1,) -> (F,); (2F,) if gated
             self.activation(hidden, activated[:-1])
@@ -260,31 +259,33 @@ class FastDecoder:
             np.add(self.embeddings[token], self.positions[t], self.stream)
 
     def _normalize(self, x):
+        # normed = x / sqrt(mean(x^2) + eps): gain and bias are in the matrix that follows.
         self.inverse.fill(1 / math.sqrt(float(x.dot(x)) * self.inverse_width + self.eps))
         np.multiply(x, self.inverse, self.normed[:-1])
 
     def _attend(self, t, new, keys, values):
         """Attention of the token at position t, from self.qkv to self.attended.
 
-        new     (2, G, K)    its place in the cache, filled here with its key and value
-        keys    (G, K, t+1)  and values (G, t+1, K): those of all tokens so far, views that include `new`
+        new     (2, G, K)    its slot in the cache, filled here with its key and value
+        keys    (G, K, t+1)  of all tokens so far, a view that includes `new`
+        values  (G, t+1, K)  likewise
         """
-        if self.rotation is not None:
+        if self.rotation is not None:  # eqs. 2.95, 2.96: each pair turns by its angle at position t
             cos, sin = self.rotation[0][t], self.rotation[1][t]
             first, second = self.turned[:, 0], self.turned[:, 1]  # (H+G, K/2)
-            self.turned[:, 0], self.turned[:, 1] = (
-                first * cos - second * sin,
-                first * sin + second * cos,
-            )
+            turned = first * cos - second * sin, first * sin + second * cos
+            self.turned[:, 0], self.turned[:, 1] = turned
         np.copyto(new, self.new)
+        # With R = H / G queries for each key head. No mask: the cache ends with this token.
         scores = np.matmul(self.queries, keys)  # (G, R, t+1)
-        # Larger scores are cut off, and the sum tells. No inf may enter the product: with AVX-512
-        # BLAS raised the flag of an invalid operation, a warning though the sums were right.
+        # Scores are cut off at the ceiling, whose exp alone makes a sum too large below. An inf
+        # must not enter the product: with AVX-512, BLAS set the invalid flag, and NumPy warned
+        # although the sums were right.
         weights = np.minimum(scores, self.ceiling)
         np.exp(weights, weights)
         total = weights.reshape(self.heads, -1).dot(self.ones[: t + 1])  # (H,)
         sums = total.tolist()
-        if not (min(sums) > LEAST_SUM and max(sums) < LARGEST_SUM):
+        if not (min(sums) > LEAST_SUM and max(sums) < LARGEST_SUM):  # also if a sum is nan
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             total = weights.sum(axis=-1).reshape(-1)
         np.matmul(weights, values, self.mixed)  # (G, R, K), which is (H, K)
@@ -292,27 +293,31 @@ class FastDecoder:
 
 
 def _into_stream(weight, bias, centered, factor=1.0):
-    """A matrix that writes to the residual stream, bias in an extra last row: (n, D), (D,) -> (n +
-    1, D).
+    """A matrix that writes to the residual stream, with its bias as the last row.
+
+    weight (n, D), bias (D,) or None -> (n + 1, D); centered: every row then has mean 0
     """
-    full = np.vstack(
-        [weight.data * factor, np.zeros(weight.shape[1]) if bias is None else bias.data],
-        dtype=np.float64,
-    )
+    last = np.zeros(weight.shape[1])
+    if bias is not None:
+        last = bias.data
+    full = np.vstack([weight.data * factor, last], dtype=np.float64)
+    # The output is a sum of rows, so its mean over D is 0 if every row's is.
     return (full - full.mean(axis=1, keepdims=True) * centered).astype(weight.dtype)
 
 
 def _from_stream(norm, weight, bias=None, factor=1.0):
-    """A norm's gain and bias and the linear map after it as one matrix: (D, n), (n,) -> (D + 1, n),
-    times `factor`.
+    """A norm's gain and bias and the linear map after it as one matrix, times `factor`.
+
+    weight (D, n), bias (n,) or None -> (D + 1, n)
     """
-    shift = getattr(norm, "bias", None)
+    # (n gain + shift) W + bias = n (gain W) + (shift W + bias), the bracket in the last row.
     W = weight.data.astype(np.float64)
-    last = (
-        np.zeros(W.shape[1])
-        + (0 if bias is None else bias.data)
-        + (0 if shift is None else shift.data @ W)
-    )
+    last = np.zeros(W.shape[1])
+    if bias is not None:
+        last = last + bias.data
+    shift = getattr(norm, "bias", None)
+    if shift is not None:
+        last = last + shift.data @ W
     return (np.vstack([norm.gain.data[:, None] * W, last]) * factor).astype(weight.dtype)
 
 
@@ -321,7 +326,7 @@ def _activation(name, dtype):
     one = np.ones((), dtype)
     if name == "swiglu":
 
-        def swiglu(hidden, out):  # gate / (1 + e^-gate) * up; where e^-gate overflows this is 0
+        def swiglu(hidden, out):  # gate / (1 + e^-gate) * up; 0 where e^-gate overflows
             gate, up = hidden[: len(out)], hidden[len(out) :]
             np.negative(gate, out)
             np.exp(out, out)
@@ -331,13 +336,11 @@ def _activation(name, dtype):
 
         return swiglu, 1.0, 1.0
     if name in GATES:
-        return (
-            lambda hidden, out: np.copyto(
-                out, GATES[name](hidden[: len(out)], hidden[len(out) :]).data
-            ),
-            1.0,
-            1.0,
-        )
+
+        def gated(hidden, out):  # (2F,) -> (F,): gate first, then up
+            np.copyto(out, GATES[name](hidden[: len(out)], hidden[len(out) :]).data)
+
+        return gated, 1.0, 1.0
     if name == "relu":
         zero = np.zeros((), dtype)
         return lambda hidden, out: np.maximum(hidden, zero, out=out), 1.0, 1.0
