@@ -53,9 +53,17 @@ from tinylm.pretrain.languages import TranslationLM
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
 
 WORDS, LONGEST, HELD_OUT = 4000, 40, 400
 SPECIAL = Special.after(WORDS, sentinels=0)
+# Paired: both ways of a seed start from the same weights and see the same pairs.
+THERE = Claim("translation LM retrieves better, there", "1.3.4", limit=1.0)
+BACK = Claim("translation LM retrieves better, and back", "1.3.4", limit=1.0)
+TRANSFER = Claim("translation LM helps zero-shot transfer", "1.3.4", limit=1.0)
+# Half of the balanced verses are of either label.
+ZERO_SHOT = Claim("zero-shot transfer is better than a coin", "1.3.4", limit=1.0)
+COST = Claim("a model of two languages is worse in this one than a model of its own", "1.3.4")
 NEW_TESTAMENT = """Matthew Mark Luke John Acts Romans Corinthians Galatians Ephesians Philippians Colossians Thessalonians
 Timothy Titus Philemon Hebrews James Peter Jude Revelation""".split()
 
@@ -86,7 +94,7 @@ def foreign(text):
 
 @dataclass(frozen=True)
 class Languages:
-    """What an encoder reads of aligned pairs (first, second) of ids.
+    """The task of pre-training on aligned pairs (first, second) of ids.
 
     sides        0, 1: masked LM on texts of these languages, one after the other
     translation  share of the batches that are translation LM instead
@@ -138,22 +146,26 @@ def vectors(model, texts, layer):
             states = [h.numpy() for h in model.layers(ids, mask=mask)]
             found.append(mean_pool(states[layer], mask))
     found = np.concatenate(found)
-    return unit(found - found.mean(axis=0))  # what all texts of a language share says nothing
+    # What all texts of a language share is no help in finding a translation.
+    return unit(found - found.mean(axis=0))
 
 
 def retrieval(model, pairs):
     """How often the nearest text of the other language is the translation: there and back."""
+    # middle layer: the last one is busy with predicting tokens of one language
     layer = model.config.n_layer // 2
     first, second = (vectors(model, [pair[side] for pair in pairs], layer) for side in (0, 1))
-    scores, right = first @ second.T, np.arange(len(pairs))
-    return float(np.mean(scores.argmax(axis=1) == right)), float(
-        np.mean(scores.argmax(axis=0) == right)
-    )
+    scores, right = first @ second.T, np.arange(len(pairs))  # (n, n) cosines
+    there = float(np.mean(scores.argmax(axis=1) == right))
+    back = float(np.mean(scores.argmax(axis=0) == right))
+    return there, back
 
 
 def zero_shot(model, train, test, seed, steps):
-    """Accuracy in both languages of a classifier fine-tuned on the first, then of one fine-tuned on
-    the second.
+    """Accuracies of classifiers fine-tuned on one language and tested on one.
+
+    returns  taught and tested in the first; taught in the first, tested in the second; taught and
+             tested in the second
     """
     task, accuracies = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2)), []
     state = model.state_dict()
@@ -169,16 +181,19 @@ def zero_shot(model, train, test, seed, steps):
             learning_rate=3e-4,
             seed=seed,
         )
-        accuracies += [
-            evaluate(classifier, task, [(row[side], row[2]) for row in test])["accuracy"]
-            for side in (0, 1)
-        ]
+        accuracies.append(
+            [
+                evaluate(classifier, task, [(row[side], row[2]) for row in test])["accuracy"]
+                for side in (0, 1)
+            ]
+        )
     model.load_state_dict(state)
-    return accuracies[0], accuracies[1], accuracies[3]
+    (first, zero_shot_second), (_, second) = accuracies
+    return first, zero_shot_second, second
 
 
 def losses(model, test):
-    """Mean loss of masked LM in each language, the masks always the same."""
+    """Mean loss of masked LM in each language, always with the same masks."""
     found = []
     with no_grad():
         for side in (0, 1):
@@ -190,9 +205,8 @@ def losses(model, test):
 def prepared(options):
     """Rows (ids, ids, label) that are not too long: for learning, and held out."""
     rows = load(options.data)
-    tokenizer = BPETokenizer.train(
-        (text for row in rows for text in row[:2]), WORDS, special=()
-    )  # one vocabulary for both
+    # one vocabulary for both languages
+    tokenizer = BPETokenizer.train((text for row in rows for text in row[:2]), WORDS, special=())
     rows = [
         (tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist(), label) for a, b, label in rows
     ]
@@ -211,16 +225,20 @@ def balanced(rows):
 
 
 def main(argv=None):
-    """Train one model a way and seed, print what each finds, and what of the claims shows."""
+    """Train one model for each way and seed, print what each finds, and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
+    if options.quick:
+        print(ONLY_RUNS)
     train, test = prepared(options)
-    pairs, steps = [row[:2] for row in train], 40 if options.quick else 500
-    seeds = range(options.seed, options.seed + (2 if options.quick else 3))
+    pairs, steps = [row[:2] for row in train], 500
+    seeds = range(options.seed, options.seed + 3)
+    if options.quick:
+        seeds, steps = seeds[:2], 40
     print(
         f"{len(train)} pairs to learn from, {len(test)} held out; {steps} steps of 16 pairs; a guess retrieves "
         f"{1 / len(test):.4f}"
@@ -240,9 +258,10 @@ def main(argv=None):
                     *losses(model, pairs_of(test)),
                 ]
             )
-        found[name] = np.array(rows)
-        cells = [f"{column.mean():.3f} +- {column.std(ddof=1):.3f}" for column in found[name].T[:5]]
+        found[name] = np.array(rows)  # (seeds, 7): five scores, two losses
+        cells = [mean_and_sd(column) for column in found[name].T[:5]]
         print(f"{name:22}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    # a model for each language that reads as much of it as a model of both does
     alone = [
         [
             losses(pretrained(Languages((side,)), pairs, steps, seed, options), pairs_of(test))[
@@ -252,7 +271,7 @@ def main(argv=None):
         ]
         for side in (0, 1)
     ]
-    report(found, alone)
+    verdicts(found, alone)
 
 
 def pairs_of(rows):
@@ -260,27 +279,19 @@ def pairs_of(rows):
     return [row[:2] for row in rows]
 
 
-def report(found, alone):
-    """The verdicts."""
-    a, b = found["masked LM"], found["half translation LM"]
-    for name, column in (
-        ("retrieves better", 0),
-        ("... and back", 1),
-        ("helps zero-shot transfer", 3),
-    ):
-        print(
-            f"translation LM {name}: {'shows' if b[:, column].min() > a[:, column].max() else 'does not show in every seed'} "
-            f"({a[:, column].mean():.3f} -> {b[:, column].mean():.3f})"
-        )
-    print(
-        f"zero-shot against a coin: {b[:, 3].mean():.3f}; labels in the language itself: {b[:, 4].mean():.3f}"
-    )
+def verdicts(found, alone):
+    """Print the verdicts.
+
+    found  way -> (seeds, 7): as main() measures them;  alone  losses (2 languages, seeds)
+    """
+    masked, translation = found["masked LM"], found["half translation LM"]
+    for claim, column in ((THERE, 0), (BACK, 1), (TRANSFER, 3)):
+        print(claim.line(translation[:, column], masked[:, column]))
+    print(ZERO_SHOT.line(translation[:, 3], 0.5))
     for side in (0, 1):
-        both, one = a[:, 5 + side].mean(), np.mean(alone[side])
-        print(
-            f"masked LM in language {side + 1}: {both:.3f} nats in a model of two languages, {one:.3f} in one of its own that "
-            "has read as much of it"
-        )
+        both = masked[:, 5 + side]
+        print(f"masked LM in language {side + 1}: {mean_and_sd(both)} nats in a model of two")
+        print(f"  {COST.line(both, alone[side])}")
 
 
 if __name__ == "__main__":

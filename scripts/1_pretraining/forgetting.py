@@ -70,6 +70,7 @@ from tinylm.finetune.peft.lora import lora
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig, without_head
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
 
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}
 THINGS = (
@@ -89,6 +90,10 @@ THINGS = (
     {"movie", "actor", "plot", "story", "music", "ending", "scene"},
 )
 RATE, BATCH = 5e-3, 16
+# Runs are paired: every way learns the same tasks from the same encoder in the same order.
+FORGETS = Claim("plain fine-tuning forgets", "1.4")
+LESS = Claim("forgets less than plain fine-tuning", "1.4", larger=False)
+BETTER = Claim("is better on all tasks in the end", "1.4")
 
 
 def kind_of_thing(text):
@@ -98,21 +103,22 @@ def kind_of_thing(text):
 
 
 def how_many(text):
-    """Remarks in a made-up review, from 0."""
+    """How many remarks a made-up review has beyond the first."""
     return text.count(" and ") + text.count(" but ")
 
 
 def load(folder, seed, n):
-    """[(name, classes, train, test)] of three tasks, n examples to train on, and all texts for
-    pretraining.
+    """The three tasks and the texts for pre-training.
+
+    n        examples to train on in each task; as many, or what is left, are for testing
+    returns  [(name, classes, train, test)], [text]
     """
+    files = []
     if folder:
         files = [
             Path(folder) / "sentiment" / f"uci_{name}_labelled.txt"
             for name in ("amazon_cells", "imdb", "yelp")
         ]
-    else:
-        files = []
     if files and all(file.is_file() for file in files):
         products, films, meals = map(read_labeled, files)
         sites = [
@@ -121,6 +127,7 @@ def load(folder, seed, n):
         tasks = [("products", 2, products), ("site", 3, sites), ("films", 2, films)]
         texts = [text for text, _ in sites]
     else:
+        # No review is in two tasks, except that the last n of the second are the first of the third.
         reviews = made_up_reviews(5 * n, 0)
         parts = reviews[: 2 * n], reviews[2 * n : 4 * n], reviews[-2 * n :]
         tasks = [
@@ -137,10 +144,11 @@ def load(folder, seed, n):
 
 
 def pretrained(texts, tokenizer, options):
-    """An encoder's parameters after masked LM on all the texts."""
+    """Parameters of an encoder after masked LM on all the texts."""
     special = special_of(tokenizer)
     stream = np.concatenate([np.append(tokenizer.encode(text), special.sep) for text in texts])
-    rows = stream[: len(stream) // 23 * 23].reshape(-1, 23)  # [CLS] comes in front
+    # (n, 23): text after text, cut anywhere; [CLS] comes in front of each row
+    rows = stream[: len(stream) // 23 * 23].reshape(-1, 23)
     model = new_encoder(tokenizer, options)
     losses = fit(
         model,
@@ -169,10 +177,10 @@ def new_encoder(tokenizer, options, state=None):
 
 
 class Learner:
-    """A model that learns tasks in turn by one way; subclass-free: a way is a function (learner,
-    task number, items).
+    """A model that learns tasks in turn by one way, a function (learner, task number, items).
 
-    epochs of plain fine-tuning;  seed of heads and order
+    epochs   of plain fine-tuning
+    seed     of heads and order
     """
 
     def __init__(self, encoder, tasks, reader, epochs, seed):
@@ -183,12 +191,11 @@ class Learner:
         self.tasks = tasks
         self.epochs = epochs
         self.seed = seed
+        # what the ways keep of old tasks: a sample, penalties, or all examples
         self.memory, self.anchors, self.old = Reservoir(60, seed), [], []
 
     def train(self, i, examples, task=None, heads=None, rate=RATE, epochs=None):
-        """Plain fine-tuning of what is not frozen, on as many updates as the new examples alone
-        would give.
-        """
+        """Fine-tune what is not frozen, with as many updates as the new examples alone would give."""
         steps = round((epochs or self.epochs) * len(self.tasks[i][2]) / BATCH)
         use_heads(self.model, range(i + 1) if heads is None else heads)
         fit(
@@ -216,7 +223,7 @@ def plain(learner, i, new, rate=RATE):
 
 
 def rehearse(learner, i, new, ratio):
-    """Old examples mixed in."""
+    """Mixes in `ratio` old examples for each new one; all old ones are kept."""
     learner.train(i, with_rehearsal(new, learner.old, ratio if i else 0, learner.seed))
     learner.old += new
 
@@ -229,7 +236,11 @@ def replay(learner, i, new, imitate):
 
 
 def anchor(learner, i, new, strength, fisher):
-    """A penalty for leaving what each old task ended with, on the encoder."""
+    """A penalty on the encoder for moving away from the parameters after each old task.
+
+    With fisher, EWC: loss + strength / 2 sum_i F_i (theta_i - theta*_i)^2 for every old task;
+    without, F = 1 and only the last task's end is an anchor.
+    """
     learner.train(i, new, Penalized(learner.task, *learner.anchors), heads=[i])
     parameters, model, importance = trainable(learner.model.encoder), learner.model, None
     if fisher:
@@ -246,14 +257,17 @@ def anchor(learner, i, new, strength, fisher):
 
 def frozen_after_first(learner, i, new):
     """The encoder learns the first task only; then heads alone."""
-    (
-        freeze(learner.model.encoder) if i else None,
-        learner.train(i, new, heads=[i], rate=RATE if i == 0 else 2e-2),
-    )
+    if i == 0:
+        learner.train(i, new, heads=[i])
+        return
+    freeze(learner.model.encoder)
+    # a head alone is a linear model: it needs a higher rate
+    learner.train(i, new, heads=[i], rate=2e-2)
 
 
 def gradual(learner, i, new):
     """Head first, then one block more at a time, for a fourth of the epochs each."""
+    # From the input upwards; stages() unfreezes from the end of the list.
     groups = [
         ["encoder.tokens.*", "encoder.positions.*"],
         ["encoder.blocks.0.*"],
@@ -288,16 +302,19 @@ WAYS = {
 
 
 def main(argv=None):
-    """Pretrain, run every way with every seed, print the table and what it says."""
+    """Pre-train, run every way with every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    n, epochs, seeds = (
-        (100, 1, 2) if options.quick else (500, 8, 3) if options.data else (300, 8, 3)
-    )
+    n, epochs, seeds = 300, 8, 3
+    if options.data:
+        n = 500
+    if options.quick:
+        n, epochs, seeds = 100, 1, 2
+        print(ONLY_RUNS)
     tasks, texts = load(options.data, options.seed, n)
     tokenizer = train_wordpiece(texts, 2000)
     state = pretrained(texts, tokenizer, options)
@@ -312,50 +329,38 @@ def main(argv=None):
         runs = []
         for seed in range(options.seed, options.seed + seeds):
             parts = load(options.data, seed, n)[0]
-            runs.append(
-                Learner(new_encoder(tokenizer, options, state), parts, reader, epochs, seed).matrix(
-                    way
-                )
-            )
+            encoder = new_encoder(tokenizer, options, state)
+            runs.append(Learner(encoder, parts, reader, epochs, seed).matrix(way))
         R = np.array(runs)  # (seeds, tasks, tasks)
         columns = [
+            # R[j, j]: each task as soon as it is learnt
             *R.diagonal(axis1=1, axis2=2).T,
             np.array([forgetting(r).mean() for r in R]),
+            # the last row: all tasks in the end
             R[:, -1].mean(axis=1),
         ]
         found[name] = columns
-        print(
-            f"{name:26}" + "".join(f"{c.mean():>11.3f} +-{c.std(ddof=1):.3f}" for c in columns),
-            flush=True,
-        )
+        print(f"{name:26}" + "".join(f"{mean_and_sd(c):>18}" for c in columns), flush=True)
         if name == "plain":
             print(
                 "  R of plain fine-tuning, mean over seeds: "
                 + "; ".join(" ".join(f"{x:.2f}" for x in row) for row in R.mean(0))
             )
-    verdict(found)
+    judge(found)
 
 
-def verdict(found):
-    """Which claims show: differences to plain fine-tuning, seed by seed, against twice their
-    standard error.
+def judge(found):
+    """Print the verdicts. Every remedy is judged on its own; the header tells how many there are.
+
+    found  dict way -> list of columns (seeds,), the last two: forgotten, all tasks in the end
     """
-
-    def shows(x):
-        return x.mean() > 2 * x.std(ddof=1) / np.sqrt(len(x))
-
-    lost = found["plain"][-2]
-    print(
-        f"plain fine-tuning forgets {lost.mean():.3f}: the claim {'shows' if shows(lost) else 'does not show'}"
-    )
-    for name, columns in found.items():
-        if name != "plain":
-            less, better = lost - columns[-2], columns[-1] - found["plain"][-1]
-            print(
-                f"{name:26} forgets {less.mean():+.3f} less{' *' if shows(less) else '  '}; in the end {better.mean():+.3f}"
-                f"{' *' if shows(better) else ''}"
-            )
-    print("* more than twice the standard error over seeds")
+    *_, lost, end = found.pop("plain")
+    print(FORGETS.line(lost, 0.0))
+    print(f"{LESS.text}, and {BETTER.text}:")
+    for name, (*_, forgotten, all_tasks) in found.items():
+        print(f"  {name}")
+        print(f"    forgotten:  {LESS.judge(forgotten, lost)}")
+        print(f"    in the end: {BETTER.judge(all_tasks, end)}")
 
 
 if __name__ == "__main__":

@@ -92,15 +92,20 @@ from tinylm.pretrain.early.naive_bayes import naive_bayes
 from tinylm.pretrain.objectives import objective
 from tinylm.pretrain.special import Special
 from tinylm.tokenizers.bpe import BPETokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, together
 
 SIZE = {"n_layer": 2, "n_head": 4, "d_model": 96, "dropout": 0.0}
 GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}  # of ELECTRA: half as wide
 T, B, WORDS, SHARES = 48, 16, 4000, (0.1, 0.3, 1.0)
 READ = 24  # tokens of a review
 SPECIAL = Special.after(WORDS, sentinels=20)
-ENDS_ONLY = Special(
-    SPECIAL.vocab_size, sep=SPECIAL.sep, pad=SPECIAL.pad
-)  # a GPT answers at [SEP], after the text
+# a GPT answers at [SEP], after the text
+ENDS_ONLY = Special(SPECIAL.vocab_size, sep=SPECIAL.sep, pad=SPECIAL.pad)
+# Accuracies, paired by the seed of labels, new weights and order. Each claim is judged with every
+# share of the labels, at a level at which all three intervals hold at once.
+PRETRAINING = Claim("pre-training helps", "1.1", limit=1.0)
+KIND = Claim("suits classification better", "1.2", limit=1.0)
+PUBLISHED = Claim("the published encoder beats the best of these", "1.4.1", limit=1.0)
 
 
 def encoder(head, **changes):
@@ -207,7 +212,8 @@ def pretrained(name, rows, options):
         model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed
     )
     print(
-        f"  {name}: {model.count_parameters():,} parameters, {steps} steps of {B} rows of {T} tokens, loss "
+        f"  {name}: {model.count_parameters():,} parameters, "
+        f"{steps} steps of {B} rows of {T} tokens, loss "
         f"{losses[:20].mean():.2f} -> {losses[-50:].mean():.2f}, {time.perf_counter() - started:.0f} s",
         flush=True,
     )
@@ -221,7 +227,10 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
         model.load_state_dict(state)
     model = Classifier(kind.part(model), 2, kind.pool, seed).to(options.device)
     task = Classification(EncoderInput(kind.special, tokenizer, READ))
-    steps = 10 if options.quick else max(60, len(train) // 16)  # few labels are read more often
+    # One epoch, or 60 steps: few labels are read more often.
+    steps = max(60, len(train) // 16)
+    if options.quick:
+        steps = 10
     fit(model, task, train, steps=steps, batch_size=16, learning_rate=5e-4, seed=seed)
     return evaluate(model, task, test)["accuracy"]
 
@@ -231,8 +240,8 @@ def bag_of_words(tokenizer, train, test):
     train, test = (
         [(tokenizer.encode(text), label) for text, label in part] for part in (train, test)
     )
-    said = naive_bayes(WORDS, 2)(train)([ids for ids, _ in test]).argmax(axis=1)
-    return float(np.mean(said == [label for _, label in test]))
+    answers = naive_bayes(WORDS, 2)(train)([ids for ids, _ in test]).argmax(axis=1)
+    return float(np.mean(answers == [label for _, label in test]))
 
 
 class FrozenVectors:
@@ -242,7 +251,8 @@ class FrozenVectors:
 
     def __init__(self, texts):
         encode = load_sentence_encoder("minilm")
-        order = sorted(set(texts), key=len)  # rows of a batch are of like length
+        # sorted, so that the rows of a batch are of like length and little is padding
+        order = sorted(set(texts), key=len)
         parts = [encode(order[i : i + 32]) for i in range(0, len(order), 32)]
         self.vectors = dict(zip(order, np.concatenate(parts)))
 
@@ -281,58 +291,44 @@ def all_ways(kinds, states, tokenizer, labeled, test, options):
 
 
 def report(ways, kinds, train, seeds):
-    """Accuracies by way and share of the labels, and what they say of the claims."""
+    """Accuracies by way and share of the labels, and the verdicts."""
     print(
         f"{'accuracy, mean +- sd':24}"
         + "".join(f"{f'{share:.0%} of labels':>18}" for share in SHARES)
     )
     found = {}
     for name, way in ways.items():
+        # (shares, seeds)
         found[name] = np.array(
             [[way(share_of(train, share, seed)[0], seed) for seed in seeds] for share in SHARES]
         )
         print(
-            f"{name:24}"
-            + "".join(f"{row.mean():>10.3f} +- {row.std(ddof=1):.3f}" for row in found[name]),
+            f"{name:24}" + "".join(f"{mean_and_sd(row):>18}" for row in found[name]),
             flush=True,
         )
     for name in kinds:
-        print(
-            verdict(
-                f"pre-training helps {name}",
-                found[f"{name} pre-trained"] - found[f"{name} from scratch"],
-            )
-        )
+        print(f"{PRETRAINING.text} {name}")
+        judge(PRETRAINING, found[f"{name} pre-trained"], found[f"{name} from scratch"])
     for name in kinds[1:]:
-        print(
-            verdict(
-                f"{kinds[0]} beats {name}",
-                found[f"{kinds[0]} pre-trained"] - found[f"{name} pre-trained"],
-            )
-        )
+        # ELECTRA is to beat the first kind, the others are to be beaten by it.
+        pair = (name, kinds[0]) if name == "ELECTRA" else (kinds[0], name)
+        print(f"{pair[0]} {KIND.text} than {pair[1]}")
+        judge(KIND, *(found[f"{each} pre-trained"] for each in pair))
     if "published encoder" in found:
+        # the best in each seed, which favors these
         best = np.max([found[f"{name} pre-trained"] for name in kinds], axis=0)
-        print(
-            verdict(
-                "the published encoder beats the best of these", found["published encoder"] - best
-            )
-        )
+        print(PUBLISHED.text)
+        judge(PUBLISHED, found["published encoder"], best)
 
 
-def verdict(claim, gain):
-    """One line: the gain by share, and at which shares it is above twice its standard error. gain:
-    (shares, seeds).
-    """
-    error = gain.std(axis=1, ddof=1) / np.sqrt(gain.shape[1])
-    shows = [f"{share:.0%}" for share, g, e in zip(SHARES, gain.mean(axis=1), error) if g > 2 * e]
-    changes = ", ".join(f"{g:+.3f} +- {e:.3f}" for g, e in zip(gain.mean(axis=1), error))
-    return f"{claim}: {changes}; shows with {' and '.join(shows) + ' of the labels' if shows else 'no share of the labels'}"
+def judge(claim, claimed, other):
+    """Print the verdict with each share of the labels. claimed, other: (shares, seeds)."""
+    for each, share, a, b in zip(together([claim] * len(SHARES)), SHARES, claimed, other):
+        print(f"  {share:.0%} of labels: {each.judge(a, b)}")
 
 
 def main(argv=None):
-    """Pretrain each kind once, fine-tune on every share and seed, print the table and what of the
-    claims shows.
-    """
+    """Pre-train each kind once, fine-tune on every share and seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kinds", default="BERT,GPT")
     parser.add_argument(
@@ -346,6 +342,8 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv, SimpleNamespace())
+    if options.quick:
+        print(ONLY_RUNS)
     kinds = options.kinds.split(",")
     seeds = range(options.seed, options.seed + (2 if options.quick else 5))
     labeled, unlabeled = load(options.data)
@@ -354,11 +352,11 @@ def main(argv=None):
     texts = [texts[i] for i in Random(options.seed, "texts").permutation(len(texts))]
     tokenizer = BPETokenizer.train(texts, WORDS, special=())
     stream = np.concatenate([np.append(tokenizer.encode(text), SPECIAL.sep) for text in texts])
-    rows = stream[: len(stream) // T * T].reshape(
-        -1, T
-    )  # (n, T): text after text, [SEP] after each
+    # (n, T): text after text, [SEP] after each
+    rows = stream[: len(stream) // T * T].reshape(-1, T)
     print(
-        f"{len(train)} labeled reviews, {len(test)} for testing; unlabeled text of {rows.size:,} tokens",
+        f"{len(train)} labeled reviews, {len(test)} for testing; "
+        f"unlabeled text of {rows.size:,} tokens",
         flush=True,
     )
     options.budget = step_cost(KINDS["BERT"], rows) * (40 if options.quick else options.steps)

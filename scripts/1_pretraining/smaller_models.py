@@ -9,7 +9,7 @@ each way of making it smaller starts from it. Students see as many batches as th
 is trained on an eighth of that; so does the teacher itself, for comparison. `python
 scripts/1_pretraining/smaller_models.py [--data FILE_OR_FOLDER] [--seed N] [--device D] [--quick]`;
 without --data Python's language reference, which every Python has. 3 seeds, about 8 minutes on one
-core; --quick is 1 seed and a tenth of the steps. Read next: adaptive_inference.py, which spends
+core; --quick is 2 seeds and a tenth of the steps. Read next: adaptive_inference.py, which spends
 less only where an input allows it.
 
 Measured output (mean over 3 seeds, with the least and the most):
@@ -102,15 +102,26 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.nn.linear import INIT_STD
 from tinylm.pretrain import CausalLM
 from tinylm.pretrain.batch import Batch
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 T, B, D, LAYERS, HEADS, STEPS, RATE = 48, 8, 48, 4, 4, 900, 8e-3
 MORE = ", trained on"
 EXTRA = 0.125  # what is trained on sees this share of the batches again, at a third of the rate
 TASK = CausalLM()
 
+# Losses in nats a character, paired: every model of a seed comes from its teacher and its batches.
+LOGITS = Claim("a teacher's logits help a student", "1.3.3", larger=False)
+STATES = Claim("its hidden states help besides", "1.3.3", larger=False)
+START = Claim("starting from its layers helps", "1.3.3", larger=False)
+IMPORTANCE = Claim("importance chooses heads better than chance", "1.3.3", larger=False)
+LAYER_DROP = Claim("LayerDrop makes layers removable", "1.3.3", larger=False)
+ROUNDING = Claim("training through rounding helps", "1.3.3", larger=False)
+# About as much as training on changes the teacher: less than that is no price.
+FREE = Claim("costs at most 0.02", "1.3.3", larger=False, least=-0.02)
+
 
 class Bench:
-    """Text, and what is done with every model: train it, and measure it on text it has not seen."""
+    """Text to train on, and held-out text to measure on."""
 
     def __init__(self, text, seed, device, steps):
         train, test = split_text(text, 0.1)
@@ -132,9 +143,8 @@ class Bench:
         model = GPT(config, 10 * self.seed + seed)
         for p in model.parameters():
             if p.ndim == 2:
-                p.data *= (
-                    D**-0.5 / INIT_STD
-                )  # GPT-2's small weights are meant for widths of hundreds
+                # std D^-1/2: GPT-2's small weights are meant for widths of hundreds
+                p.data *= D**-0.5 / INIT_STD
         return model.to(self.device)
 
     def train(self, model, share=1.0, rate=RATE, task=TASK):
@@ -151,7 +161,7 @@ class Bench:
         return model
 
     def loss(self, model):
-        """Nats a character on text not seen."""
+        """Mean loss on held-out text, in nats a character."""
         batches = [
             Batch(part[:, :-1], part[:, 1:]).to(self.device)
             for part in np.array_split(self.test, 4)
@@ -165,13 +175,14 @@ class Bench:
             )
 
     def measure(self, name, model, nbytes=None, alive=None):
-        """Note a model's size, work and loss.
+        """Record the size, work and loss of a model.
 
-        nbytes  if not 4 for every parameter;  alive  parameters that are not zero
+        nbytes  bytes it takes, if not 4 for every parameter
+        alive   how many parameters are not zero, if some are
         """
         with no_grad(), count_operations() as counts:
             model(to_device(self.test[:1, :-1], self.device))
-        count = model.count_parameters() if alive is None else alive
+        count = alive or model.count_parameters()
         self.found[name] = (
             count,
             nbytes or 4 * count,
@@ -203,14 +214,13 @@ def distillation(bench, teacher):
 
 
 def pruning(bench, teacher):
-    """Weights set to zero: before and after training on; a bit says where each of the others
-    stands.
-    """
+    """Weights set to zero, before and after training on. A bitmap marks those that are left."""
     for sparsity in (0.5, 0.8, 0.95):
         model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
         prune(model, sparsity)
         weights = effective(model).values()
         alive = model.count_parameters() - sum(int((w == 0).sum()) for w in weights)
+        # the weights that are left, and one bit for each place
         nbytes = 4 * alive + sum(w.size for w in weights) // 8
         bench.measure(name, model, nbytes, alive)
         bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3), nbytes, alive)
@@ -218,6 +228,7 @@ def pruning(bench, teacher):
 
 def heads(bench, teacher):
     """Heads removed by importance, at random, and by importance with training on."""
+    # importance of a head: |dL/d gate| of a gate of 1 on its output, over about 64 rows
     rows = bench.rows[:: max(1, len(bench.rows) // 64)]
     batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
     importance = head_importance(teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
@@ -244,8 +255,9 @@ def layers(bench, teacher):
 
 
 def rounding(bench, teacher, trained_on):
-    """Weights of blocks in few bits, a scale for every output: rounded after all training, or for
-    its last part.
+    """Weights of the blocks in few bits, with a scale for every output.
+
+    Rounded once after all training, or in every step of the last part of it.
     """
     for bits in (8, 4, 3, 2):
         model, quantizer = copy.deepcopy(trained_on), partial(symmetric, bits=bits)
@@ -274,39 +286,34 @@ def one_seed(text, seed, device, steps):
 
 
 def verdicts(loss):
-    """What of the claims shows: every seed must agree. loss: dict name -> (seeds,)."""
-
-    def less(a, b):
-        gain = loss[b] - loss[a]
-        return f"{gain.mean():+.3f} ({gain.min():+.3f} .. {gain.max():+.3f}), " + (
-            "shows" if (gain > 0).all() else "does not show"
-        )
-
-    half, near = "half depth, from the text", loss["teacher" + MORE] + 0.02
-    print(f"a teacher's logits help a student: {less('half depth, logits', half)}")
-    print(
-        f"its hidden states help besides: {less('half depth, logits and hidden states', 'half depth, logits')}"
-    )
-    print(
-        f"starting from its layers helps: {less('half depth, logits, from its layers', 'half depth, logits')}"
-    )
-    for name in [n for n in loss if n != "teacher" + MORE and (MORE in n or "bits" in n)]:
-        if (loss[name] <= near).all():
-            print(f"costs at most 0.02: {name}")
+    """Print the verdicts. loss: dict name -> (seeds,)."""
+    student, taught = "half depth, from the text", "half depth, logits"
+    comparisons = [
+        (LOGITS, taught, student),
+        (STATES, "half depth, logits and hidden states", taught),
+        (START, "half depth, logits, from its layers", taught),
+    ]
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
         name = f"{count} of {LAYERS * HEADS} heads removed"
-        print(f"{name}, importance against chance: {less(name, name + ', at random')}")
+        comparisons.append((IMPORTANCE, name, name + ", at random"))
     for gone in (1, 2):
         name = f"{gone} of {LAYERS} layers removed"
-        print(f"{name}, LayerDrop helps: {less(name + ', after LayerDrop', name)}")
+        comparisons.append((LAYER_DROP, name + ", after LayerDrop", name))
     for bits in (4, 3, 2):
-        print(
-            f"{bits} bits, training through rounding helps: {less(f'{bits} bits, trained through rounding', f'{bits} bits')}"
-        )
+        comparisons.append((ROUNDING, f"{bits} bits, trained through rounding", f"{bits} bits"))
+    for claim, better, worse in comparisons:
+        print(f"{better} < {worse}\n  {claim.line(loss[better], loss[worse])}")
+
+    # The price is that against the teacher trained on, which has read as much.
+    teacher = "teacher" + MORE
+    print(f"{FREE.text}, against the teacher{MORE}")
+    for name, values in loss.items():
+        if name != teacher and (MORE in name or "bits" in name or "pruned" in name):
+            print(f"  {name}: {FREE.judge(values, loss[teacher])}")
 
 
 def main(argv=None):
-    """Measure every seed, print the table and what of the claims shows."""
+    """Measure every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="")
     parser.add_argument("--seed", type=int, default=0)
@@ -317,17 +324,16 @@ def main(argv=None):
         text = "\n\n".join(read_text(options.data))
     else:
         text = without_repeats(python_documentation())
-    seeds = range(options.seed, options.seed + (1 if options.quick else 3))
-    found = [
-        one_seed(text, seed, options.device, STEPS // 10 if options.quick else STEPS)
-        for seed in seeds
-    ]
+    seeds, steps = range(options.seed, options.seed + 3), STEPS
+    if options.quick:
+        seeds, steps = seeds[:2], STEPS // 10
+        print(ONLY_RUNS)
+    found = [one_seed(text, seed, options.device, steps) for seed in seeds]
     print(f"{'':42}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
     loss = {name: np.array([each[name][3] for each in found]) for name in found[0]}
     for name, (count, nbytes, flop, _) in found[0].items():
-        values = loss[name]
-        spread = f"{values.mean():.3f} ({values.min():.3f} .. {values.max():.3f})"
-        print(f"{name:42}{count:>11,}{nbytes / 1024:>8.0f}{flop:>8.0f}  {spread}")
+        sizes = f"{count:>11,}{nbytes / 1024:>8.0f}{flop:>8.0f}"
+        print(f"{name:42}{sizes}  {mean_and_range(loss[name])}")
     verdicts(loss)
 
 

@@ -10,7 +10,7 @@ word its most frequent tag, unknown words the most frequent tag of all. `python
 scripts/1_pretraining/tagging.py [--steps 200] [--data FOLDER] [--seed N] [--device D] [--quick]`.
 FOLDER (or TINYLM_DATA) has tagging/ud_en_ewt_dev.conllu.gz (2,001 sentences; a fifth is for
 testing) and tagging/wnut17_{train,dev}.conll.gz; without it, sentences of a made-up grammar. Three
-seeds of pre-training, new weights and order; --quick one, with fewer steps. About 8 minutes on one
+seeds of pre-training, new weights and order; --quick two, with fewer steps. About 8 minutes on one
 core.
 
 Measured output (CPU; UD English EWT and WNUT 2017), the lines on names, all +0.0, put into one:
@@ -80,10 +80,15 @@ from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.tokenizers import BPETokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 PIECES, LIMIT = 4000, 48  # of the vocabulary; of a sentence, the rest is cut
-PRETRAINING, BATCH = 800, 16  # steps, sentences
+MASKED_STEPS, BATCH = 800, 16  # of pre-training; sentences
 RATE = 2e-3
+# Paired: both sides of a seed see the same sentences in the same order. A measure of 0 is that of
+# a model that has found no name at all.
+PRETRAINING = Claim("pre-training helps", "1.4.4", limit=1.0, floor=0.0)
+SEQUENCE = Claim("beats choosing tag by tag", "1.4.4", limit=1.0, floor=0.0)
 KINDS = "from random weights", "pre-trained"
 # name: (with a CRF, answers that must be valid spans)
 HEADS = {
@@ -104,19 +109,20 @@ class Data:
 
     @property
     def tags(self):
-        """O first, where there is one: what is said of words that are cut off."""
+        """All tags, O first if there is one: words that are cut off get the first."""
         seen = {tag for _, tags in self.train + self.test for tag in tags}
         return tuple(sorted(seen, key=lambda tag: (tag != "O", tag)))
 
     @property
     def heads(self):
-        """Those of HEADS that differ for this task: parts of speech follow no rules."""
+        """Those of HEADS that differ for this task: parts of speech follow no rules of BIO."""
         return [head for head, (_, rules) in HEADS.items() if self.measure == "f1" or not rules]
 
 
 def made_up(count, seed):
-    """Sentences of a small grammar: (words, parts of speech, names as BIO). The words are nonsense;
-    some are noun and verb.
+    """Sentences of a small grammar: (words, parts of speech, names as BIO).
+
+    The words are nonsense; forty of them are both nouns and verbs.
     """
     rng = np.random.default_rng(seed)
     letters = ["ba", "do", "fi", "ku", "le", "mo", "na", "pi", "ro", "su", "ta", "ve"]
@@ -155,11 +161,9 @@ def made_up(count, seed):
 
 def read_tasks(folder):
     """{"parts of speech": Data, "names": Data}, and what they are."""
-    folder = (
-        Path(folder) / "tagging"
-        if folder and (Path(folder) / "tagging").is_dir()
-        else Path(folder or "/nowhere")
-    )
+    folder = Path(folder or "/nowhere")
+    if (folder / "tagging").is_dir():
+        folder = folder / "tagging"
     files = [
         folder / name
         for name in ("ud_en_ewt_dev.conllu.gz", "wnut17_train.conll.gz", "wnut17_dev.conll.gz")
@@ -179,18 +183,16 @@ def read_tasks(folder):
 
 
 def most_frequent(data):
-    """The oldest tagger, as {"accuracy", ...}."""
+    """Measures {"accuracy", ...} of the oldest tagger: every word its most frequent tag."""
     counts, overall = {}, {}
     for words, tags in data.train:
         for word, tag in zip(words, tags):
             for table in (counts.setdefault(word, {}), overall):
                 table[tag] = table.get(tag, 0) + 1
     rest = max(overall, key=overall.get)
-    said = [
-        [max(counts[w], key=counts[w].get) if w in counts else rest for w in words]
-        for words, _ in data.test
-    ]
-    return Tagging(None, data.tags).measure(said, data.test)
+    best = {word: max(table, key=table.get) for word, table in counts.items()}
+    answers = [[best.get(word, rest) for word in words] for words, _ in data.test]
+    return Tagging(None, data.tags).measure(answers, data.test)
 
 
 @dataclass(frozen=True)
@@ -226,9 +228,8 @@ def new_encoder(special, seed, device):
 
 def pretrained(inputs, sentences, seed, steps, device):
     """State of an encoder after masked LM on sentences, and its last loss."""
-    rows = [
-        inputs.word_row(words)[0][1:] for words, _ in sentences
-    ]  # the objective puts [CLS] in front
+    # without [CLS], which the objective puts in front
+    rows = [inputs.word_row(words)[0][1:] for words, _ in sentences]
     model = new_encoder(inputs.special, seed, device)
     losses = fit(
         model,
@@ -240,11 +241,6 @@ def pretrained(inputs, sentences, seed, steps, device):
         seed=seed,
     )
     return model.state_dict(), losses[-100:].mean()
-
-
-def spread(values):
-    values = [100 * value for value in values]
-    return f"{np.mean(values):5.1f} ({min(values):.1f} .. {max(values):.1f})"
 
 
 def run(tasks, seeds, steps, device):
@@ -284,23 +280,8 @@ def run(tasks, seeds, steps, device):
     return results
 
 
-def verdict(better, worse):
-    """What the seeds say of a claim."""
-    wins = sum(a > b for a, b in zip(better, worse))
-    if len(better) < 3:
-        word = "too few to say"
-    else:
-        if wins == len(better):
-            word = "shown"
-        else:
-            if wins == 0:
-                word = "not shown"
-            else:
-                word = "not certain"
-    return f"{100 * np.mean(np.subtract(better, worse)):+.1f} points, better in {wins} of {len(better)} seeds: {word}"
-
-
 def main():
+    """Train, tag, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=200, help="of fine-tuning")
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
@@ -309,31 +290,37 @@ def main():
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     tasks, source = read_tasks(args.data)
-    steps = (100, 60) if args.quick else (PRETRAINING, args.steps)
-    seeds, started = range(args.seed, args.seed + (1 if args.quick else 3)), time.process_time()
+    steps, seeds = (MASKED_STEPS, args.steps), range(args.seed, args.seed + 3)
+    if args.quick:
+        steps, seeds = (100, 60), seeds[:2]
+        print(ONLY_RUNS)
+    started = time.process_time()
     print(
-        f"{source}; {steps[0]} steps of masked LM, {steps[1]} of fine-tuning, {BATCH} sentences each"
+        f"{source}; {steps[0]} steps of masked LM, {steps[1]} of fine-tuning, "
+        f"{BATCH} sentences each"
     )
     results = run(tasks, seeds, steps, args.device)
     for name, data in tasks.items():
-        unit = "accuracy over words" if data.measure == "accuracy" else "F1 over whole names"
+        unit = {"accuracy": "accuracy over words", "f1": "F1 over whole names"}[data.measure]
         print(
-            f"\n{name}: {len(data.train)} sentences to learn from, {len(data.test)} for testing; {unit}, % (least .. most)"
+            f"\n{name}: {len(data.train)} sentences to learn from, {len(data.test)} for testing; "
+            f"{unit}, % (least .. most)"
         )
         print(
-            f"    {'each word its most frequent tag':<48}{100 * most_frequent(data)[data.measure]:5.1f}"
+            f"    {'each word its most frequent tag':<48}{100 * most_frequent(data)[data.measure]:4.1f}"
         )
         for head, kind in itertools.product(data.heads, KINDS):
-            print(f"    {head + ', ' + kind:<48}{spread(results[name, kind, head])}")
+            percent = 100 * np.array(results[name, kind, head])
+            print(f"    {head + ', ' + kind:<48}{mean_and_range(percent, '4.1f')}")
     print()
     for name, data in tasks.items():
         for head in data.heads:
-            print(
-                f"{name}, {head}: pre-training {verdict(*(results[name, kind, head] for kind in reversed(KINDS)))}"
-            )
+            from_random, pre_trained = (results[name, kind, head] for kind in KINDS)
+            verdict = PRETRAINING.judge(pre_trained, from_random)
+            print(f"{name}, {head}: {PRETRAINING.text}: {verdict}")
         for kind, head in itertools.product(KINDS, data.heads[1:]):
-            both = (results[name, kind, which] for which in (head, data.heads[0]))
-            print(f"{name}, {kind}: {head} over tag by tag {verdict(*both)}")
+            verdict = SEQUENCE.judge(results[name, kind, head], results[name, kind, data.heads[0]])
+            print(f"{name}, {kind}: {head} {SEQUENCE.text}: {verdict}")
     print(f"\n{time.process_time() - started:.0f} s of one core")
 
 

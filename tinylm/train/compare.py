@@ -95,6 +95,9 @@ class EqualReading:
         return sum(tokens for _, tokens, _ in first.values())
 
 
+# What --quick of a script prints first where two seeds and few steps can show nothing.
+ONLY_RUNS = "quick: this only proves that the script runs; its figures show nothing"
+
 # The four verdicts.
 SHOWS, OPPOSITE = "shows", "shows the opposite"
 TOO_SMALL, BY_DESIGN = "too small to tell", "cannot show by design"
@@ -166,7 +169,7 @@ class Claim:
         if min(len(a), len(b)) < 2:
             raise ConfigError(f"judge: {min(len(a), len(b))} seed has no spread: give two or more")
         sign = 1.0 if self.larger else -1.0
-        effect = sign * (a.mean() - b.mean())
+        effect = sign * (a.mean() - b.mean()) + 0.0  # not -0.0
         if paired:
             half = _half_width(sign * (a - b), None, self.level)
         else:
