@@ -9,7 +9,7 @@ constrained to a regular expression always matches it. A character-level GPT (2 
 context 128) and a draft model (1 layer, width 32) learn Python's documentation for 400 steps; each
 method continues 8 held-out prompts of 28 characters by 100. Repetition is the share of 4-character
 pieces that already came in the same continuation. About 3 minutes on two cores for three seeds;
---quick (one seed, 60 steps) is too short for the claims. `python
+--quick (two seeds, 60 steps) is too short for the claims. `python
 scripts/2_1_language_models/decoding.py [--seed N] [--device cpu] [--quick]`. Read next:
 scripts/2_3_long_sequences/compression.py.
 
@@ -72,13 +72,19 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
 CONTEXT, BATCH, LR, WARMUP, PROMPT, LENGTH, PROMPTS = 128, 8, 2e-3, 30, 28, 100, 8
 PATTERN = r"[A-Z][a-z]+( [a-z]+){2,4}\."
+# Paired by seed: one model and the same prompts. (1) needs both comparisons, (2) every lookahead.
+PROBABLE = Claim("beams of 16 are more probable than samples", "2.1.3")
+DULL = Claim("beams of 16 repeat themselves more than people do", "2.1.3")
+READINGS = Claim("speculation makes more than one token a reading", "2.1.3")
+MATCHES = "constrained texts match, or are beginnings cut off by the length"
 
 
 def train(V, tokens, layers, width, steps, seed):
-    """A GPT over characters."""
+    """A GPT over characters, trained on random windows from one seed."""
     model = GPT(GPTConfig(V, CONTEXT, n_layer=layers, n_head=4, d_model=width), seed)
     parameters = FlatParameters(model.named_parameters())
     optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
@@ -87,6 +93,7 @@ def train(V, tokens, layers, width, steps, seed):
         parameters.zero_grad()
         batch = windows.batch(step)
         with first_order_only():
+            # (B, T + 1): inputs are all but the last token, targets all but the first
             loss = cross_entropy(model(batch[:, :-1]), batch[:, 1:])
         loss.backward()
         clip_grad_norm(parameters, 1.0)
@@ -132,12 +139,14 @@ def methods(model, draft):
 
 def repetition(tokens):
     """Share of the pieces of 4 that came before in the same text."""
+    # n pieces, u of them different: n - u are repeats
     pieces = [tuple(tokens[i : i + 4]) for i in range(len(tokens) - 3)]
     return 1 - len(set(pieces)) / len(pieces)
 
 
 def measure(model, prompts, continuations):
     """(mean log-probability a token, mean repetition)."""
+    # log Pr of the continuation alone: entry i is that of token i + 1
     scores = [
         sequence_logprob(model, [*prompt, *y], reduction="none")[len(prompt) - 1 :].mean()
         for prompt, y in zip(prompts, continuations)
@@ -161,6 +170,7 @@ def run(seed, steps, table, speculation, matched):
         train(tokenizer.vocab_size, ids, layers, width, steps, seed)
         for layers, width in ((2, 96), (1, 32))
     )
+    # Stretches of CONTEXT that do not overlap: PROMPT characters are shown, people wrote the rest.
     places = Random(seed, "prompts").permutation(len(held) // CONTEXT)[:PROMPTS] * CONTEXT
     prompts = [held[p : p + PROMPT].tolist() for p in places]
     people = [held[p + PROMPT : p + CONTEXT].tolist() for p in places]
@@ -173,68 +183,58 @@ def run(seed, steps, table, speculation, matched):
             speculative_generate(model, draft, prompt, LENGTH, lookahead, seed=i)
             for i, prompt in enumerate(prompts)
         ]
-        speculation.setdefault(lookahead, []).append(
-            (
-                sum(m.accepted for m in made) / sum(m.drafted for m in made),
-                LENGTH * len(made) / sum(m.readings for m in made),
-            )
-        )
+        accepted = sum(m.accepted for m in made) / sum(m.drafted for m in made)
+        tokens_a_reading = LENGTH * len(made) / sum(m.readings for m in made)
+        speculation.setdefault(lookahead, []).append((accepted, tokens_a_reading))
     end = int(tokenizer.encode("\n")[0])
     automaton = TokenAutomaton(Regular(PATTERN), WithEnd(tokenizer), end)
     for i, prompt in enumerate(prompts):
+        # whole: the automaton accepted and the text ended before LENGTH
         tokens, whole = constrained_generate(model, prompt, automaton, LENGTH, seed=i)
-        matched.append(
-            (bool(re.fullmatch(PATTERN, tokenizer.decode(tokens))), whole, tokenizer.decode(tokens))
-        )
+        text = tokenizer.decode(tokens)
+        matched.append((bool(re.fullmatch(PATTERN, text)), whole, text))
+
+
+def verdicts(table, speculation, matched):
+    """Print the verdicts. The tables hold a row for each seed."""
+    score, repeated = {}, {}
+    for name, rows in table.items():
+        score[name], repeated[name] = np.array(rows).T
+    print(PROBABLE.line(score["beam 16"], score["sampling"]))
+    print(DULL.line(repeated["beam 16"], repeated["people (held out)"]))
+    gains = [READINGS.judge([gain for _, gain in rows], 1.0) for rows in speculation.values()]
+    print(f"{READINGS.text}, at every lookahead: {weakest(gains)}")
+    # Exact, no matter of chance: one text that ended and does not match would refute it.
+    finished = [text for ok, whole, text in matched if ok and whole]
+    word = "shows" if all(ok == whole for ok, whole, _ in matched) else "shows the opposite"
+    print(f"{MATCHES}: {len(finished)} of {len(matched)} ended and match {PATTERN}: {word}")
+    print(f"one of them: {finished[:1]}")
 
 
 def main(argv=None):
-    """Print the tables and what they say."""
+    """Measure every seed, print the tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     keep_freed_memory()
+    seeds, steps = 3, 400
+    if options.quick:
+        seeds, steps = 2, 60
+        print(ONLY_RUNS)
     table, speculation, matched = {}, {}, []
-    for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
-        run(seed, 60 if options.quick else 400, table, speculation, matched)
-    print(
-        "method                      log-probability a token     repetition        mean (least .. most) over seeds"
-    )
+    for seed in range(options.seed, options.seed + seeds):
+        run(seed, steps, table, speculation, matched)
+    print(f"{'method':<28}log-probability a token     repetition, mean (least .. most) over seeds")
     for name, rows in table.items():
-        (score, repeated), low, high = np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0)
-        print(
-            f"{name:<26}{score:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){repeated:>10.2f} ({low[1]:.2f} .. {high[1]:.2f})"
-        )
-    print(
-        "speculative decoding        accepted                    tokens a reading of the large model"
-    )
+        score, repeated = (mean_and_range(column, ".2f") for column in np.array(rows).T)
+        print(f"{name:<28}{score:<28}{repeated}")
+    print(f"{'speculative decoding':<28}{'accepted':<28}tokens a reading of the large model")
     for lookahead, rows in speculation.items():
-        (rate, gain), low, high = np.mean(rows, 0), np.min(rows, 0), np.max(rows, 0)
-        print(
-            f"lookahead {lookahead:<16}{rate:>8.2f} ({low[0]:.2f} .. {high[0]:.2f}){gain:>14.2f} ({low[1]:.2f} .. {high[1]:.2f})"
-        )
-    mean = {name: np.mean(rows, 0) for name, rows in table.items()}
-    wide, people = mean["beam 16"], mean["people (held out)"]
-    print(
-        "claim 1, beams are more probable than samples and repeat more than people: "
-        + ("shows" if wide[0] > mean["sampling"][0] and wide[1] > people[1] else "did NOT show")
-    )
-    print(
-        "claim 2, fewer readings than tokens: "
-        + (
-            "shows"
-            if all(min(gain for _, gain in rows) > 1 for rows in speculation.values())
-            else "did NOT show"
-        )
-    )
-    finished = [text for ok, whole, text in matched if whole and ok]
-    print(
-        f"claim 3, {len(finished)} of {len(matched)} texts ended and match {PATTERN}, the others are beginnings: "
-        + ("shows" if all(ok == whole for ok, whole, _ in matched) else "did NOT show")
-        + f"; one of them: {finished[:1]}"
-    )
+        rate, gain = (mean_and_range(column, ".2f") for column in np.array(rows).T)
+        print(f"lookahead {lookahead:<18}{rate:<28}{gain}")
+    verdicts(table, speculation, matched)
 
 
 if __name__ == "__main__":

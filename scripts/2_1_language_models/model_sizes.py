@@ -3,7 +3,7 @@ cannot be.
 
 Section 2.1.1. Claim: depth, width and heads, with the hidden width and vocabulary of the published
 configurations, give each printed total; where the table prints as many key-value heads as query
-heads although the model shares them, the total gives the misprint away. No training, no memory: a
+heads although the model shares them, the total reveals the misprint. No training, no memory: a
 formula. Well under a second; --seed, --device and --quick are taken and change nothing. `python
 scripts/2_1_language_models/model_sizes.py`. Read next: tinylm/models/decoder/sizes.py.
 
@@ -42,7 +42,7 @@ from tinylm.models.decoder.sizes import TABLE_2_2, count_parameters
 
 
 def main():
-    """Print the table."""
+    """Print the table, and in how many cases the printed heads do not fit the printed total."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
@@ -55,24 +55,28 @@ def main():
     nearer = []
     for row in TABLE_2_2:
         if row.preset is None:
+            heads = f"{row.n_head:4}/{row.n_kv_head:<3}"
             print(
-                f"{row.model:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{row.n_kv_head:<3} {'-':>16} "
+                f"{row.model:14} {row.n_layer:4} {row.d_model:6} {heads} {'-':>16} "
                 f"{row.billions:7g}B   {row.note}"
             )
             continue
         config, other = preset(row.preset), ""
         count = count_parameters(config)
+        # Fewer key-value heads make W_K and W_V narrower: D x (key-value heads x D / heads).
         if row.n_kv_head != config.kv_heads:
             wrong = count_parameters(dataclasses.replace(config, n_kv_head=row.n_kv_head))
             other = f"{row.n_head}/{row.n_kv_head}: {wrong / 1e9:.1f}B"
             nearer.append(abs(count / 1e9 - row.billions) < abs(wrong / 1e9 - row.billions))
-        print(
-            f"{row.preset:14} {row.n_layer:4} {row.d_model:6} {row.n_head:4}/{config.kv_heads:<3} {count:16,} "
-            f"{row.billions:7g}B   {other}".rstrip()
+        heads = f"{row.n_head:4}/{config.kv_heads:<3}"
+        line = (
+            f"{row.preset:14} {row.n_layer:4} {row.d_model:6} {heads} {count:16,} "
+            f"{row.billions:7g}B   {other}"
         )
+        print(line.rstrip())
     print(
-        f"the real heads come nearer to the printed total in {sum(nearer)} of {len(nearer)} cases; the book's Gemma2 of "
-        "37B counts 27B"
+        f"the real heads come nearer to the printed total in {sum(nearer)} of {len(nearer)} cases; "
+        "the book's Gemma2 of 37B counts 27B"
     )
 
 

@@ -3,11 +3,11 @@ opening.
 
 Claim: the more letters before it are known, the better the next one is predicted. Shown on Python's
 documentation with 27 symbols (a to z and the space): the entropies F_n of the text itself, read in
-a circle, which cannot rise with n; then what n-gram models pay per letter on text they have not
-counted, which can. F_n of a finite text falls towards 0 for large n because the text has been
-learned by heart, so it is no estimate of English; the held-out numbers are. About 5 seconds.
+a circle, which cannot rise with n; then the cost per letter of n-gram models on held-out
+text, which can. F_n of a finite text falls towards 0 for large n, where a context occurs only once,
+so it is no estimate of English; the held-out numbers are. About 5 seconds.
 `python scripts/2_1_language_models/shannon_entropy.py [--seed N] [--device cpu] [--quick]`; the
-seed picks the tenth that is held out, of three; --quick takes a fifth of the text. Counting is done
+seed picks the tenth that is held out, of five; --quick takes a fifth of the text. Counting is done
 on the CPU. Read next: early_models.py.
 
 Measured output:
@@ -37,10 +37,14 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.data import python_documentation, without_repeats
 from tinylm.models.early.ngram import NGramLM, conditional_entropy
+from tinylm.train.compare import OPPOSITE, SHOWS, Claim, weakest
 
 ORDERS = (1, 2, 3, 4, 5, 6)
 SMOOTHINGS = ("add_k", "interpolated", "absolute", "kneser_ney")
 SHANNON = {0: 4.76, 1: 4.03, 2: 3.32, 3: 3.1}  # his table for English with 27 symbols
+# Bits per letter, paired by the tenth that is held out. The claim needs every order to gain.
+LONGER = Claim("one letter more of context costs fewer bits", "2.1", larger=False)
+TENTHS = 5
 
 
 def letters(text):
@@ -56,7 +60,7 @@ def held_out(tokens, tenth):
 
 
 def main(argv=None):
-    """Print the two tables and what they say."""
+    """Print the two tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
@@ -66,22 +70,20 @@ def main(argv=None):
     if options.quick:
         tokens = tokens[: len(tokens) // 5]
 
+    # F_n = H(x_n | x_1 .. x_{n-1}), of counts in a circle: exact, and F_n <= F_{n-1} by theory
     F = [conditional_entropy(tokens, n, 27) for n in (0, *ORDERS)]
     print(f"F_n of {len(tokens)} letters, bits per letter (circular counts, no smoothing)")
     print("    n       " + "".join(f"{n:>8}" for n in (0, *ORDERS)))
     print("    here    " + "".join(f"{f:>8.3f}" for f in F))
-    print(
-        "    Shannon "
-        + "".join(f"{SHANNON[n]:>8.2f}" if n in SHANNON else f"{'-':>8}" for n in (0, *ORDERS))
-    )
-    print(f"    never rises: {all(b <= a + 1e-9 for a, b in zip(F, F[1:]))}")
+    printed = {n: f"{bits:.2f}" for n, bits in SHANNON.items()}
+    print("    Shannon " + "".join(f"{printed.get(n, '-'):>8}" for n in (0, *ORDERS)))
+    never_rises = all(b <= a + 1e-9 for a, b in zip(F, F[1:]))
+    print(f"    F_n never rises: {SHOWS if never_rises else OPPOSITE}")
 
-    tenths = Random(options.seed, "tenths").permutation(10)[:3].tolist()
-    print(
-        f"held out: bits per letter, mean of {len(tenths)} tenths of the text (largest - smallest)"
-    )
+    tenths = Random(options.seed, "tenths").permutation(10)[:TENTHS].tolist()
+    print(f"held out: bits per letter, mean of {TENTHS} tenths of the text (largest - smallest)")
     print("    order        " + "".join(f"{n:>14}" for n in ORDERS))
-    rises = {}
+    lines = []
     for smoothing in SMOOTHINGS:
         bits = np.empty((len(ORDERS), len(tenths)))
         for j, tenth in enumerate(tenths):
@@ -92,17 +94,13 @@ def main(argv=None):
             f"    {smoothing:<13}"
             + "".join(f"{row.mean():>7.3f} ({np.ptp(row):.2f})" for row in bits)
         )
-        mean = bits.mean(1)
-        rises[smoothing] = [n for n, a, b in zip(ORDERS[1:], mean, mean[1:]) if b > a]
-    for smoothing, orders in rises.items():
-        print(
-            f"    {smoothing}: "
-            + (
-                f"rises at order {', '.join(map(str, orders))}: too few counts for so long a context"
-                if orders
-                else f"falls up to order {ORDERS[-1]}"
-            )
-        )
+        # (orders - 1) verdicts: order n against n - 1, on the same tenths
+        steps = [LONGER.judge(b, a) for a, b in zip(bits, bits[1:])]
+        harm = [str(n) for n, step in zip(ORDERS[1:], steps) if step.word == OPPOSITE]
+        lines.append(f"{smoothing}, {LONGER.text}, at every order: {weakest(steps)}")
+        if harm:
+            lines.append(f"  shows the opposite at order {', '.join(harm)}")
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The book's Table 2.1 with numbers: a model that has read "<s> a b c d </s>" writes b c d after
+"""The book's Table 2.1 with numbers: a model trained on "<s> a b c d </s>" writes b c d after
 "<s> a".
 
 Section 2.1, eqs. 2.1 and 2.3: at each step the most probable token is appended, and the probability
@@ -29,13 +29,16 @@ from tinylm.generate import sequence_logprob, trace_generation
 from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
+from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS
 
 NAMES = ["<s>", "a", "b", "c", "d", "</s>"]
-STRING = np.arange(6)[None]  # <s> a b c d </s>
+STRING = np.arange(6)[None]  # (1, 6): <s> a b c d </s>
+# Exact: the table must come out as printed in every run. A certain model has factors near 1.
+CLAIM = "the table comes out as printed, every factor above 0.9, and its product is that of scoring"
 
 
 def train(seed, steps, device):
-    """A GPT of one block that has read the string `steps` times."""
+    """A GPT of one block after `steps` updates on the string."""
     model = GPT(GPTConfig(len(NAMES), context=6, n_layer=1, n_head=2, d_model=16), seed).to(device)
     optimizer = AdamW(FlatParameters(model.named_parameters()), weight_decay=0.0)
     objective = CausalLM()
@@ -48,28 +51,31 @@ def train(seed, steps, device):
 
 
 def main():
-    """Train, print the table, compare."""
+    """Train from three seeds, print the table of the first, check all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="30 updates")
     args = parser.parse_args()
-    ends, shown = [], True
+    steps = 150
+    if args.quick:
+        steps = 30
+        print(ONLY_RUNS)
+    ends, as_printed = [], []
     for seed in range(args.seed, args.seed + 3):
-        model = train(seed, 30 if args.quick else 150, args.device)
-        table = trace_generation(
-            model, [0, 1], 3, names=NAMES.__getitem__, show=print if seed == args.seed else None
-        )
+        model = train(seed, steps, args.device)
+        show = print if seed == args.seed else None
+        table = trace_generation(model, [0, 1], 3, names=NAMES.__getitem__, show=show)
+        # Pr(<s>) Pr(a | <s>) ... Pr(d | <s> a b c), from one reading of the whole string
         whole = math.exp(sequence_logprob(model, STRING[0, :5]))
-        shown &= [row.predict for row in table] == NAMES[2:5] and min(
-            row.factor for row in table
-        ) > 0.9
-        shown &= math.isclose(table[-1].probability, whole, rel_tol=1e-4)
+        as_printed.append(
+            [row.predict for row in table] == NAMES[2:5]
+            and min(row.factor for row in table) > 0.9
+            and math.isclose(table[-1].probability, whole, rel_tol=1e-4)
+        )
         ends.append(table[-1].probability)
-    print(
-        f"Pr(<s> a b c d) over 3 seeds: {min(ends):.4f} .. {max(ends):.4f}; "
-        f"the claim {'shows' if shown else 'does not show'}"
-    )
+    print(f"Pr(<s> a b c d) over 3 seeds: {min(ends):.4f} .. {max(ends):.4f}")
+    print(f"{CLAIM}: in {sum(as_printed)} of 3 runs: {SHOWS if all(as_printed) else OPPOSITE}")
 
 
 if __name__ == "__main__":
