@@ -2,7 +2,7 @@
 
 Added to embeddings: learned.py, sinusoidal.py. A rotation of queries and keys: rotary.py,
 rotary_forms.py, rotary_scaling.py (longer contexts). Added to scores: bias.py, t5_buckets.py,
-relative.py. cases.py says how each is checked.
+relative.py. cases.py holds the gradient checks.
 """
 
 from tinylm.nn.position.learned import LearnedPositions

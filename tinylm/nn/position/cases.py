@@ -1,5 +1,4 @@
-"""How to check the learned positions: tables, biases of attention, relative vectors, rotation of
-neighboring pairs.
+"""Gradient checks of positions: tables, biases, relative vectors, rotation of neighboring pairs.
 
 Positions are drawn with a past (queries that start after the first key), so that a cache is
 covered, and reach into the widest bucket of every scheme.
@@ -23,9 +22,7 @@ def stream(rng):
 
 
 def bias_calls(name, **settings):
-    """A whole sequence, a query after a past of seven, and two sequences with positions of their
-    own.
-    """
+    """A whole sequence, queries after a past of seven, and two sequences with own positions."""
 
     def draw(rng):
         def module():
@@ -47,10 +44,12 @@ def bias(module, query_positions, key_positions):
 
 
 def fire_kink(module, query_positions, key_positions):
-    """How near a hidden unit of FIRE is to its kink."""
-    c = np.log1p(np.exp(to_cpu(module.c.data)))
+    """The distance of a hidden unit of FIRE from its kink."""
+    c = np.log1p(np.exp(to_cpu(module.c.data)))  # softplus
     z = fire_argument(query_positions, key_positions, c, module.threshold).numpy()
-    return nearest(z[..., None] * module.hidden.weight.numpy()[0] + module.hidden.bias.numpy(), 0.0)
+    weight = module.hidden.weight.numpy()[0]  # (F,)
+    hidden = z[..., None] * weight + module.hidden.bias.numpy()  # before ReLU
+    return nearest(hidden, 0.0)
 
 
 register(

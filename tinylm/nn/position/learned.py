@@ -1,5 +1,6 @@
-"""A learned vector added to each embedding, one per position   (book section 2.1.1). Read next:
-sinusoidal.py.
+"""A learned vector per position, added to the embeddings   (book section 2.1.1).
+
+Read next: sinusoidal.py.
 """
 
 import numpy as np
@@ -9,7 +10,10 @@ from tinylm.nn.module import Module
 
 
 class LearnedPositions(Module):
-    """x_t + P[t]: one learned vector per position up to the context length   (book section 2.1.1)."""
+    """x_t + P[t]: one learned vector per position, as many as the context is long.
+
+    context   how many positions there are; d_model  D
+    """
 
     def __init__(self, context, d_model, rng, std=INIT_STD, dtype=np.float32):
         self.table = Embedding(context, d_model, rng, std, dtype)
@@ -20,17 +24,18 @@ class LearnedPositions(Module):
 
 
 def columns_of_tokens(ids, mask=None):
-    """Positions counted in columns, from each row's first token: padding in front moves none of
-    them.
+    """The position of each token, counted from the first token of its row.
 
-    ids (B, T) or (T,);  mask (B, T) bool, True for tokens; anything else: no row begins with
-                         padding
+    Padding in front of a row does not shift the positions of its tokens.
+
+    ids      (B, T) or (T,)
+    mask     (B, T) bool, True for tokens; of None or another shape no row begins with padding
     returns  (T,) integers, or (B, T) where a row begins with padding, which gets position 0
     """
     columns = np.arange(ids.shape[-1], like=ids)
     if mask is None or mask.ndim != 2 or 0 in mask.shape:
         return columns
-    first = np.argmax(mask, axis=1)[:, None]  # (B, 1)
+    first = np.argmax(mask, axis=1)[:, None]  # column of the first True, (B, 1)
     if bool((first > 0).any()):
-        return np.maximum(columns - first, 0)
+        return np.maximum(columns - first, 0)  # (T,) - (B, 1) -> (B, T)
     return columns

@@ -1,15 +1,14 @@
-"""RoPE beyond the length it was trained on: change how fast each pair turns   (book section 2.3.5,
-eqs. 2.99-2.104).
+"""RoPE beyond its training length: change how fast each pair rotates   (book eqs. 2.99-2.104).
 
-Trained on m_l positions and read on m = s m_l, a model meets angles it has never seen. Position
+Trained on m_l positions and used on m = s m_l, a model meets angles it has never seen. Position
 interpolation slows every pair by s; a larger base slows the last pair by s and the first not at
-all; YaRN slows only the pairs that never finished a turn in training; LongRoPE searches a factor
-for each pair. Every scheme here is a function (width, base, ...) -> (frequencies (K/2,) float64,
-magnitude), the magnitude multiplying cosine and sine.
+all; YaRN slows only the pairs that made few turns in training; LongRoPE searches a factor for each
+pair. Every scheme here is a function (width, base, ...) -> (frequencies (K/2,) float64, magnitude),
+where the magnitude multiplies cosine and sine.
 
-Keys in a cache were turned with the frequencies of their time: with dynamic_ntk, whose frequencies
-change with the length, cache keys before rotation or decode with the frequencies of the final
-length. Read next: bias.py.
+Keys in a cache were rotated with the frequencies of their time. With dynamic_ntk, whose frequencies
+change with the length, either cache keys before rotation or decode with the frequencies of the
+final length. Book section 2.3.5. Read next: bias.py.
 """
 
 import math
@@ -21,11 +20,12 @@ from tinylm.nn.position.rotary import rotary_frequencies, turns
 
 
 def interpolate_positions(positions, trained, length):
-    """Press 0 .. length into 0 .. trained: position * m_l / m   (book eq. 2.100; Chen et al. 2023)
+    """position * m_l / m: 0 .. m compressed to 0 .. m_l   (book eq. 2.100; Chen et al. 2023).
 
     positions  numbers
-    trained    m_l, the longest length in training;  length  m, the length to be read
-    returns    numbers of the same shape, the same if the length is one that was trained
+    trained    m_l, the longest length in training
+    length     m, the length of the input
+    returns    numbers of the same shape; unchanged if m <= m_l
     """
     if length > trained:
         return positions * (trained / length)
@@ -33,50 +33,57 @@ def interpolate_positions(positions, trained, length):
 
 
 def unscaled(width, base=10000.0):
-    """Frequencies as they were trained."""
+    """The frequencies of training."""
     return rotary_frequencies(width, base), 1.0
 
 
 def linear(width, base=10000.0, *, factor):
-    """Position interpolation seen from the frequencies: theta_k / s, every period s times as long
-    (book eq. 2.99).
+    """theta_k / s: position interpolation as a change of frequencies   (book eq. 2.99).
+
+    Every period is s times as long.
     """
     return rotary_frequencies(width, base) / _checked(factor), 1.0
 
 
 def ntk_base(width, base, factor):
-    """lambda b, with lambda = s^(K/(K-2)): then the last pair turns s times slower   (book eqs.
-    2.101, 2.102)
+    """lambda b with lambda = s^(K/(K-2)), so that the last pair is s times slower.
+
+    Book eqs. 2.101, 2.102.
 
     raises   ConfigError for K = 2, whose only pair has frequency 1 for any base
     """
     if width <= 2:
         raise ConfigError(
-            f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: use linear"
+            f"ntk: with head width {width} the only pair turns by 1 radian whatever the base: "
+            "use linear"
         )
+    # The last pair has theta = b^(-(K-2)/K); (lambda b)^(-(K-2)/K) = theta / s.
     return base * _checked(factor) ** (width / (width - 2))
 
 
 def ntk(width, base=10000.0, *, factor):
-    """A larger base: the first pair keeps its frequency, the last has it divided by s   (book eqs.
-    2.103, 2.104).
+    """A larger base: the first pair keeps its frequency, the last has it divided by s.
+
+    Book eqs. 2.103, 2.104.
     """
     return rotary_frequencies(width, ntk_base(width, base, factor)), 1.0
 
 
 def dynamic_ntk(width, base=10000.0, *, trained, length, factor=1.0):
-    """ntk() with s = factor (length / trained) - (factor - 1) as the sequence grows: 1 up to the
-    trained length.
+    """ntk() with s = factor (length / trained) - (factor - 1), which grows with the sequence.
 
-    factor  of published configurations: a longer sequence is taken for so many times as long; 1 is
-            the plain rule
+    Up to the trained length s is 1.
+
+    factor  of published configurations, how steeply s grows; 1 is the plain rule s = m / m_l
     """
-    return ntk(width, base, factor=max(1.0, factor * length / trained - (factor - 1)))
+    s = factor * length / trained - (factor - 1)
+    return ntk(width, base, factor=max(1.0, s))
 
 
 def yarn_magnitude(factor):
-    """0.1 ln s + 1: on cosine and sine, so that scores grow by its square: a temperature   (Peng et
-    al. 2024).
+    """0.1 ln s + 1, on cosine and sine   (Peng et al. 2024).
+
+    Scores q k^T grow by its square, so it acts as a temperature of the softmax.
     """
     if factor > 1:
         return 0.1 * math.log(factor) + 1.0
@@ -84,72 +91,93 @@ def yarn_magnitude(factor):
 
 
 def yarn(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0):
-    """NTK by parts: pairs with many turns in training stay, those with few are interpolated   (Peng
-    et al. 2024)
+    """NTK by parts: pairs with many turns in training stay, the others are interpolated.
 
-    factor    s;  trained  m_l, the length of the original training
+    Peng et al. 2024.
+
+    factor    s
+    trained   m_l, the length of the original training
     fast      pairs that made at least this many turns within m_l keep their frequency (the paper's
               beta)
     slow      pairs that made at most this many have it divided by s (its alpha); between, a ramp
               linear in the turns
     """
     frequencies = rotary_frequencies(width, base)
-    done = trained * frequencies / (2 * math.pi)  # turns within m_l
-    kept = np.clip((done - slow) / (fast - slow), 0, 1)
-    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), yarn_magnitude(factor)
+    done = trained * frequencies / (2 * math.pi)  # turns within m_l: m_l / T_k
+    kept = np.clip(
+        (done - slow) / (fast - slow), 0, 1
+    )  # gamma in the paper: 1 keeps, 0 divides by s
+    frequencies = frequencies * kept + frequencies / _checked(factor) * (1 - kept)
+    return frequencies, yarn_magnitude(factor)
 
 
 def yarn_by_index(width, base=10000.0, *, factor, trained, fast=32.0, slow=1.0, magnitude=None):
-    """yarn() as its authors' code and Hugging Face compute it, so what published YaRN weights need.
+    """yarn() as computed by its authors' code and Hugging Face, for published YaRN weights.
 
     The ramp is linear in the index of the pair, between the pairs (rounded outwards) that make
     `fast` and `slow` turns.
-    magnitude  instead of yarn_magnitude(factor)
+
+    magnitude  replaces yarn_magnitude(factor)
     """
 
-    def index(turns_made):  # where trained * base^(-2k/K) / 2 pi = turns_made
+    def index(turns_made):
+        """The k for which trained * base^(-2k/K) / (2 pi) = turns_made."""
         return width * math.log(trained / (turns_made * 2 * math.pi)) / (2 * math.log(base))
 
-    low, high = max(math.floor(index(fast)), 0), min(math.ceil(index(slow)), width - 1)
-    kept = 1 - np.clip((np.arange(width // 2) - low) / (high - low if high > low else 0.001), 0, 1)
+    low = max(math.floor(index(fast)), 0)
+    high = min(math.ceil(index(slow)), width - 1)  # as in their code; the last pair is K/2 - 1
+    length = high - low
+    if length <= 0:
+        length = 0.001  # as in their code: a ramp without length would divide by 0
+    kept = 1 - np.clip((np.arange(width // 2) - low) / length, 0, 1)
     frequencies = rotary_frequencies(width, base)
+    frequencies = frequencies * kept + frequencies / _checked(factor) * (1 - kept)
     if magnitude is None:
         magnitude = yarn_magnitude(factor)
-    return frequencies * kept + frequencies / _checked(factor) * (1 - kept), magnitude
+    return frequencies, magnitude
 
 
 def llama3(width, base=500000.0, *, factor, trained, low=1.0, high=4.0):
-    """LLaMA 3.1's rule: yarn()'s ramp between `low` and `high` turns, and no temperature."""
-    return yarn(width, base, factor=factor, trained=trained, fast=high, slow=low)[0], 1.0
+    """The rule of LLaMA 3.1: the ramp of yarn() between `low` and `high` turns, no temperature."""
+    frequencies, _ = yarn(width, base, factor=factor, trained=trained, fast=high, slow=low)
+    return frequencies, 1.0
 
 
 def longrope(width, base=10000.0, *, factors, factor=1.0, trained=None):
-    """A factor of its own for every pair, found by a search (Ding et al. 2024; see search_factors)
+    """A factor for every pair, found by a search   (Ding et al. 2024; see search_factors).
 
     factors  (K/2,) divisors of the frequencies
-    factor   s = m / m_l;  trained  m_l: the magnitude is sqrt(1 + ln s / ln m_l) if s > 1, else 1
+    factor   s = m / m_l
+    trained  m_l: the magnitude is sqrt(1 + ln s / ln m_l) if s > 1, else 1
     raises   ConfigError if there is not one factor per pair
     """
     factors = np.asarray(factors, np.float64)
     if factors.shape != (width // 2,):
         raise ConfigError(
-            f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): one each"
+            f"longrope: {factors.size} factors for {width // 2} pairs (head width {width}): "
+            "one each"
         )
-    magnitude = math.sqrt(1 + math.log(factor) / math.log(trained)) if factor > 1 else 1.0
+    magnitude = 1.0
+    if factor > 1:
+        magnitude = math.sqrt(1 + math.log(factor) / math.log(trained))
     return rotary_frequencies(width, base) / factors, magnitude
 
 
 def longrope_by_length(
     width, base=10000.0, *, short, long, trained, length, factor=1.0, magnitude=None
 ):
-    """longrope() as Phi-3 has it: one set of factors up to the trained length, another beyond."""
-    factors = long if length > trained else short
+    """longrope() as in Phi-3: factors `short` up to the trained length, `long` beyond it."""
+    factors = short
+    if length > trained:
+        factors = long
     frequencies, usual = longrope(width, base, factors=factors, factor=factor, trained=trained)
-    return frequencies, usual if magnitude is None else magnitude
+    if magnitude is None:
+        magnitude = usual
+    return frequencies, magnitude
 
 
-# Schemes whose frequencies depend on how long the sequence is: they need `length`, and serve no
-# table made ahead.
+# Schemes whose frequencies depend on the length of the sequence: they need `length`, and no table
+# of angles can be computed ahead for them.
 BY_LENGTH = "dynamic_ntk", "longrope_by_length"
 SCALINGS = {
     "none": unscaled,
@@ -167,11 +195,12 @@ SCALINGS = {
 def scaled_rotary_angles(
     positions, width, scaling, base=10000.0, dtype=np.float32, keep_first=0, **settings
 ):
-    """rotary_angles() with the frequencies of a scheme
+    """rotary_angles() with the frequencies of a scheme.
 
     positions   (T,) or (B, T) integers
-    scaling     name in SCALINGS;  settings  what it needs: factor=, trained=, ...; `length`, where a scheme depends
-                on it, is one more than the last position unless given
+    scaling     name in SCALINGS
+    settings    of the scheme: factor=, trained=, ...; `length`, where a scheme depends on it, is
+                one more than the last position unless given
     keep_first  positions below this keep the unscaled frequencies (LongRoPE's first tokens)
     returns     (cos, sin), each (T, K/2), or (B, 1, T, K/2)
     raises      ConfigError for a scheme that does not exist
@@ -179,53 +208,58 @@ def scaled_rotary_angles(
     if scaling not in SCALINGS:
         raise ConfigError(f"rotary scaling {scaling!r} is not one of {', '.join(SCALINGS)}")
     if scaling in BY_LENGTH and "length" not in settings:
-        settings["length"] = int(np.max(positions)) + 1 if positions.size else 1
+        settings["length"] = 1
+        if positions.size:
+            settings["length"] += int(np.max(positions))
     frequencies, magnitude = SCALINGS[scaling](width, base, **settings)
     scaled = turns(positions, frequencies, dtype, magnitude)
     if not keep_first:
         return scaled
     early = (positions < keep_first)[..., None]  # (T, 1) or (B, T, 1)
     if early.ndim == 3:
-        early = early[:, None]
+        early = early[:, None]  # (B, 1, T, 1)
     plain = turns(positions, rotary_frequencies(width, base), dtype, magnitude)
-    return tuple(np.where(early, old, new) for old, new in zip(plain, scaled))
+    cos, sin = [np.where(early, old, new) for old, new in zip(plain, scaled)]
+    return cos, sin
 
 
 def search_factors(score, start, limit, rng, rounds=10, children=8, spread=0.2, keep_first=(0,)):
-    """LongRoPE's factors by evolution: mutate the best, keep what scores better (Ding et al. 2024,
-    section 3)
+    """LongRoPE's factors by evolution: mutate the best, keep what scores better.
+
+    Ding et al. 2024, section 3.
 
     score       (factors (K/2,), keep_first) -> number, smaller is better: perplexity on long text
-    start       list of (K/2,) factors to begin with: all s is position interpolation
+    start       list of (K/2,) initial factors: all s is position interpolation
     limit       s; factors stay in [1, s] and never fall from one pair to the next, as in the paper
     rng         tinylm Random
     spread      standard deviation of a mutation of the logarithms
     keep_first  choices for how many first tokens stay unscaled
     returns     (factors, keep_first, score), never worse than the best start
     """
-    best = min(
-        (
-            (score(np.asarray(f, np.float64), n), np.asarray(f, np.float64), n)
-            for f in start
-            for n in keep_first
-        ),
-        key=lambda found: found[0],
-    )
+    candidates = []
+    for factors in start:
+        factors = np.asarray(factors, np.float64)
+        candidates += [(score(factors, first), factors, first) for first in keep_first]
+    best, factors, first = min(candidates, key=lambda candidate: candidate[0])
+
     for _ in range(rounds):
-        _, parent, first = best
+        parent = factors
         for _ in range(children):
+            # Factors are positive, so their logarithms are mutated; then the two constraints.
             child = np.exp(np.log(parent) + spread * rng.normal(parent.shape, np.float64))
             child = np.maximum.accumulate(np.clip(child, 1, limit))
-            first = keep_first[int(rng.integers(0, len(keep_first)))]
-            found = score(child, first)
-            if found < best[0]:
-                best = found, child, first
-    return best[1], best[2], best[0]
+            its_first = keep_first[int(rng.integers(0, len(keep_first)))]
+            found = score(child, its_first)
+            if found < best:
+                best, factors, first = found, child, its_first
+    return factors, first, best
 
 
 def _checked(factor):
+    """The factor s, if it is one that makes a context longer."""
     if factor < 1:
         raise ConfigError(
-            f"rotary scaling: factor {factor} must be at least 1: it is the new length over the old one"
+            f"rotary scaling: factor {factor} must be at least 1: "
+            "it is the new length over the old one"
         )
     return factor
