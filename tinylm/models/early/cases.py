@@ -1,5 +1,6 @@
-"""How to check the earlier language models: the neural n-gram model, word2vec, GloVe, and recurrent
-language models.
+"""Gradient checks of the earlier language models.
+
+The neural n-gram model, recurrent language models, word2vec, GloVe.
 """
 
 import numpy as np
@@ -15,9 +16,15 @@ from tinylm.models.early.word2vec import CBOW, SkipGram
 IDS = np.array([[0, 2, 2, 1], [3, 0, 1, 1]])
 
 
+def seed(rng):
+    """A seed of a small model."""
+    return int(rng.integers(99))
+
+
 def ready(model):
-    """A model whose small initial weights are as large as the others, so that every derivative is
-    large enough to be checked.
+    """A model with its small initial weights enlarged to a standard deviation of 1/2.
+
+    With GPT-2's 0.02 many derivatives would be too small for a difference to show.
     """
     for parameter in model.parameters():
         if 0 < np.std(parameter.data) < 0.1:
@@ -29,33 +36,32 @@ register(
     "models.FeedForwardNGramLM",
     lambda model, ids: model(ids),
     lambda rng: [
-        call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, int(rng.integers(99)), np.float64)), IDS)
+        call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, seed(rng), np.float64)), IDS)
         for direct in (True, False)
     ],
     covers=(),
     source="Bengio et al. 2003",
 )
+
+
+def recurrent_call(cell, n_layer, rng):
+    """Three tokens through n_layer layers of a cell, V = 4 and D = 3; one layer has a tied head."""
+    config = RecurrentConfig(4, 3, n_layer, cell, 2, tied=n_layer == 1)
+    return call(ready(RecurrentLM(config, seed(rng), np.float64)), IDS[:1, :3])
+
+
 for _cell in ("rnn", "gru", "lstm", "mamba"):
+    # One layer of mamba; its block is checked by itself in nn/recurrence/cases.py.
+    _depths = (1,) if _cell == "mamba" else (1, 2)
     register(
         f"models.RecurrentLM({_cell})",
         lambda model, ids: model(ids),
-        lambda rng, cell=_cell: [
-            call(
-                ready(
-                    RecurrentLM(
-                        RecurrentConfig(4, 3, n, cell, 2, tied=n == 1),
-                        int(rng.integers(99)),
-                        np.float64,
-                    )
-                ),
-                IDS[:1, :3],
-            )
-            for n in ((1,) if cell == "mamba" else (1, 2))
-        ],
+        lambda rng, cell=_cell, depths=_depths: [recurrent_call(cell, n, rng) for n in depths],
         covers=(),
         source="book section 2.3.3",
     )
 
+# Words occur twice, so that gradients of a row of the tables add up.
 CENTERS = np.array([0, 1, 1])
 AROUND = np.array([2, 3, 0])
 DRAWN = np.array([[1, 3], [0, 0], [2, 1]])
@@ -65,7 +71,7 @@ register(
         model.loss(centers, around, drawn),
         model.softmax_loss(centers, around),
     ),
-    lambda rng: [call(SkipGram(4, 3, int(rng.integers(99)), np.float64), CENTERS, AROUND, DRAWN)],
+    lambda rng: [call(SkipGram(4, 3, seed(rng), np.float64), CENTERS, AROUND, DRAWN)],
     covers=(),
     source="Mikolov et al. 2013",
 )
@@ -75,7 +81,7 @@ register(
         model.loss(around, centers, drawn),
         model.softmax_loss(around, centers),
     ),
-    lambda rng: [call(CBOW(4, 3, int(rng.integers(99)), np.float64), DRAWN, CENTERS, DRAWN + 0)],
+    lambda rng: [call(CBOW(4, 3, seed(rng), np.float64), DRAWN, CENTERS, DRAWN + 0)],
     covers=(),
     source="Mikolov et al. 2013",
 )
@@ -108,11 +114,13 @@ register(
 )
 
 
-I, J, X = np.array([0, 1, 1, 3]), np.array([2, 2, 0, 3]), np.array([1.5, 40.0, 2.0, 300.0])
+I = np.array([0, 1, 1, 3])
+J = np.array([2, 2, 0, 3])
+X = np.array([1.5, 40.0, 2.0, 300.0])  # the last is above `most`: its weight is 1
 register(
     "models.GloVe",
     lambda model, i, j, counts: model.loss(i, j, counts),
-    lambda rng: [call(ready(GloVe(4, 3, int(rng.integers(99)), np.float64)), I, J, counts=X)],
+    lambda rng: [call(ready(GloVe(4, 3, seed(rng), np.float64)), I, J, counts=X)],
     covers=(),
     source="Pennington et al. 2014, eq. 8",
 )

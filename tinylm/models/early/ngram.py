@@ -1,12 +1,12 @@
 """Count-based language models: Pr(x_i | x_0 .. x_{i-1}) from how often n-grams occurred   (book
 section 2.1, opening).
 
-Shannon's experiment (1951) asks how predictable a letter is given the n - 1 before it; an n-gram
-model answers by counting. Counting fails for what was never seen, so probability is taken from the
-seen and given to the unseen: smoothing. Chen & Goodman (1999) compare the ways; Kneser & Ney (1995)
-is the best of them. An n-gram is kept as one integer, its symbols the digits, so that a table is a
-sorted array and looking up is a binary search. Read next: nplm.py, which replaces the table by a
-network.
+Shannon's experiment (1951) measures how predictable a letter is given the n - 1 before it; an
+n-gram model predicts it by counting. A count of 0 would give probability 0 to what was only never
+seen, so probability is moved from the seen to the unseen: smoothing. Chen & Goodman (1999) compare
+the methods; Kneser & Ney (1995) is the best of them. An n-gram is kept as one integer, its symbols
+the digits, so that a table is a sorted array and looking up is a binary search. Read next: nplm.py,
+which replaces the table by a network.
 """
 
 import numpy as np
@@ -22,7 +22,9 @@ class TokenHistory:
 
     def __init__(self, batch, padding=None):
         self.tokens = np.empty((batch, 0), np.int64)
-        self.padding = None if padding is None else np.asarray(padding)
+        if padding is not None:
+            padding = np.asarray(padding)
+        self.padding = padding
 
     @property
     def length(self):
@@ -49,7 +51,8 @@ class TokenHistory:
         """Keep the given rows, in the given order; a row may be named twice."""
         rows = [int(row) for row in rows]
         self.tokens = self.tokens[rows]
-        self.padding = None if self.padding is None else self.padding[rows]
+        if self.padding is not None:
+            self.padding = self.padding[rows]
 
 
 def windows(tokens, width, bos, first=0, padding=None):
@@ -62,27 +65,30 @@ def windows(tokens, width, bos, first=0, padding=None):
     tokens = np.asarray(tokens)
     if padding is not None:
         tokens = np.where(np.arange(tokens.shape[1]) < padding[:, None], bos, tokens)
-    padded = np.concatenate([np.full((len(tokens), width), bos), tokens], axis=1)  # (B, width + S)
+    before = np.full((len(tokens), width), bos)
+    padded = np.concatenate([before, tokens], axis=1)  # (B, width + S)
+    # Window i of `padded` ends before column i of the tokens, so window i + 1 ends with it.
     return np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, 1 + first :]
 
 
 def check_tokens(tokens, vocab_size):
-    """`tokens` as a (B, T) array of ids; ShapeError or DataError, naming the value, if they are
-    not.
-    """
+    """`tokens` as a (B, T) array of ids. Raises ShapeError or DataError if they are not that."""
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or 0 in tokens.shape:
         raise ShapeError(
-            f"tokens have shape {tokens.shape}, but a language model reads (B, T) with B and T at least 1"
+            f"tokens have shape {tokens.shape}, but a language model reads (B, T) "
+            "with B and T at least 1"
         )
     if tokens.dtype.kind not in "iu":
         raise DataError(
-            f"token ids have dtype {tokens.dtype}, but they are integers: encode text with a tokenizer first"
+            f"token ids have dtype {tokens.dtype}, but they are integers: "
+            "encode text with a tokenizer first"
         )
     if tokens.min() < 0 or tokens.max() >= vocab_size:
         bad = tokens[(tokens < 0) | (tokens >= vocab_size)][0]
         raise DataError(
-            f"token id {bad} is outside the vocabulary of {vocab_size}: was the text encoded with another tokenizer?"
+            f"token id {bad} is outside the vocabulary of {vocab_size}: "
+            "was the text encoded with another tokenizer?"
         )
     return tokens
 
@@ -90,14 +96,20 @@ def check_tokens(tokens, vocab_size):
 class _Table:
     """The counts of one order: of every n-gram seen, and of every context seen.
 
-    keys, counts     (n,) sorted n-grams and how often each occurred
-    contexts         (m,) sorted contexts;  totals (m,) the sum of counts after each;  kinds (m,) different words after it
+    keys, counts  (n,) sorted n-grams and how often each occurred
+    contexts      (m,) sorted contexts
+    totals        (m,) the sum of counts after each context
+    kinds         (m,) different words after it
     """
 
     def __init__(self, keys, counts, base):
         self.keys, self.counts = keys, counts
-        contexts = keys // base  # sorted, since keys are
-        starts = np.flatnonzero(np.concatenate([[True], contexts[1:] != contexts[:-1]]))
+        # Dropping the last digit, the word predicted, leaves the context; sorted, as the keys are.
+        contexts = keys // base
+        changes = contexts[1:] != contexts[:-1]
+        starts = np.flatnonzero(
+            np.concatenate([[True], changes])
+        )  # first row of each context, (m,)
         self.contexts = contexts[starts]
         self.totals = np.add.reduceat(counts, starts)
         self.kinds = np.diff(np.append(starts, len(keys)))
@@ -109,6 +121,10 @@ class _Table:
         return np.where(keys[at] == wanted, values[at], 0)
 
 
+# One order of each smoothing, elementwise: c is the count of the n-gram, total and kinds those of
+# its context, lower the probability of the order below, V the vocabulary.
+
+
 def _mle(c, total, kinds, lower, V, option):
     return np.where(total > 0, c / np.maximum(total, 1), 1 / V)
 
@@ -118,13 +134,15 @@ def _add_k(c, total, kinds, lower, V, option):
 
 
 def _interpolated(c, total, kinds, lower, V, option):
-    return np.where(total > 0, option * c / np.maximum(total, 1) + (1 - option) * lower, lower)
+    mixed = option * c / np.maximum(total, 1) + (1 - option) * lower
+    return np.where(total > 0, mixed, lower)
 
 
 def _discounted(c, total, kinds, lower, V, option):
-    # What is taken, option from each of `kinds` different words, is what the lower order gets to
-    # spend.
-    seen = (np.maximum(c - option, 0) + option * kinds * lower) / np.maximum(total, 1)
+    # Each of `kinds` different words gives up `option` of its count; the sum of what they give is
+    # what the lower order distributes, so that probabilities still sum to 1.
+    kept = np.maximum(c - option, 0)
+    seen = (kept + option * kinds * lower) / np.maximum(total, 1)
     return np.where(total > 0, seen, lower)
 
 
@@ -139,15 +157,16 @@ SMOOTHINGS = {
 
 
 class NGramLM:
-    """An n-gram language model. It follows the language model protocol of generate/, so that it can
-    be decoded from.
+    """An n-gram language model, with the language model protocol of generate/ for decoding.
 
     order       n: the next token is predicted from the n - 1 before it
     vocab_size  V; the id V is used inside for "before the beginning"
     smoothing   mle           c(h, w) / c(h); 1/V after a context never seen
                 add_k         (c(h, w) + k) / (c(h) + k V)
-                interpolated  weight c(h, w) / c(h) + (1 - weight) P(w | shorter h)          (Jelinek & Mercer 1980)
-                absolute      max(c(h, w) - d, 0) / c(h) + d kinds(h) / c(h) P(w | shorter h)   (Ney et al. 1994)
+                interpolated  weight c(h, w) / c(h) + (1 - weight) P(w | shorter h)
+                              (Jelinek & Mercer 1980)
+                absolute      max(c(h, w) - d, 0) / c(h) + d kinds(h) / c(h) P(w | shorter h)
+                              (Ney et al. 1994)
                 kneser_ney    the same, but below order n a word counts once for each different word
                               before it: "Francisco" is frequent and follows "San" only
                 Below order 1 stands 1/V.
@@ -165,44 +184,51 @@ class NGramLM:
             )
         if order < 1 or vocab_size < 1 or (vocab_size + 1) ** order >= 2**63:
             raise ConfigError(
-                f"NGramLM: order {order} over {vocab_size} tokens: both at least 1, and (V + 1)^n must fit 63 bits"
+                f"NGramLM: order {order} over {vocab_size} tokens: both at least 1, and "
+                "(V + 1)^n must fit 63 bits"
             )
         self.order = order
         self.vocab_size = vocab_size
         self.smoothing = smoothing
         self.bos = vocab_size
-        self.base = vocab_size + 1
-        self.option = SMOOTHINGS[smoothing][1] if option is None else option
+        self.base = vocab_size + 1  # of the digits of an n-gram: V tokens and bos
+        if option is None:
+            option = SMOOTHINGS[smoothing][1]
+        self.option = option
         self.tables, self.options = [], []
 
     def fit(self, *sequences):
-        """Count. Each sequence (T,) of integers is read on its own, from its beginning. Returns the
-        model.
+        """Count the n-grams of all orders.
+
+        sequences  (T,) integers each; every one is read on its own, from its beginning
+        returns    the model
         """
         n, base = self.order, self.base
-        grams = np.concatenate(
-            [windows(check_tokens([s], self.vocab_size), n, self.bos)[0] for s in sequences]
-        )  # (N, n)
+        tokens = [check_tokens([sequence], self.vocab_size) for sequence in sequences]
+        grams = np.concatenate([windows(row, n, self.bos)[0] for row in tokens])  # (N, n)
         digits = base ** np.arange(n, dtype=np.int64)[::-1]  # the last token is the last digit
         self.tables = []
         for k in range(n, 0, -1):
-            if k < n and self.smoothing == "kneser_ney":  # one for each different word before it
-                keys, counts = np.unique(self.tables[0].keys % base**k, return_counts=True)
-            else:
-                keys, counts = np.unique(grams[:, n - k :] @ digits[n - k :], return_counts=True)
+            keys = grams[:, n - k :] @ digits[n - k :]  # the last k tokens as one integer, (N,)
+            if k < n and self.smoothing == "kneser_ney":
+                # The different (k+1)-grams, without their first digit: a k-gram then counts once
+                # for each different word before it.
+                keys = self.tables[0].keys % base**k
+            keys, counts = np.unique(keys, return_counts=True)
             self.tables.insert(0, _Table(keys, counts, base))
-        self.options = [
-            self.option if self.option is not None else self._discount(table)
-            for table in self.tables
-        ]
+        self.options = [self.option] * n
+        if self.option is None:
+            self.options = [self._discount(table) for table in self.tables]
         return self
 
     @staticmethod
     def _discount(table):
-        once, twice = (int((table.counts == c).sum()) for c in (1, 2))
-        return (
-            once / (once + 2 * twice) if once and twice else 0.75
-        )  # 0.75: usual where there is too little
+        """d = n1 / (n1 + 2 n2), the leave-one-out estimate   (Ney et al. 1994)."""
+        once = int((table.counts == 1).sum())  # n1
+        twice = int((table.counts == 2).sum())  # n2
+        if not once or not twice:
+            return 0.75  # the usual value, where too little was counted for an estimate
+        return once / (once + 2 * twice)
 
     def prob(self, contexts, tokens):
         """Pr(token | context), elementwise with broadcasting.
@@ -214,17 +240,17 @@ class NGramLM:
         if not self.tables:
             raise ConfigError("NGramLM: count first: model.fit(tokens)")
         n, base, V = self.order, self.base, self.vocab_size
-        contexts, p = np.asarray(contexts, np.int64), 1 / V
+        contexts = np.asarray(contexts, np.int64)
         combine = SMOOTHINGS[self.smoothing][0]
+        p = 1 / V  # below order 1
         lowest = n if self.smoothing in ("mle", "add_k") else 1  # those two have no lower orders
         for k in range(lowest, n + 1):
             table, option = self.tables[k - 1], self.options[k - 1]
-            context = contexts[..., n - k :] @ base ** np.arange(k - 1, dtype=np.int64)[::-1]
-            c = table.find(table.keys, table.counts, context * base + tokens)
-            total, kinds = (
-                table.find(table.contexts, values, context)
-                for values in (table.totals, table.kinds)
-            )
+            digits = base ** np.arange(k - 1, dtype=np.int64)[::-1]
+            context = contexts[..., n - k :] @ digits  # the last k - 1 tokens as one integer
+            c = table.find(table.keys, table.counts, context * base + tokens)  # c(h, w)
+            total = table.find(table.contexts, table.totals, context)  # c(h)
+            kinds = table.find(table.contexts, table.kinds, context)
             p = combine(c, total, kinds, p, V, option)
         return p
 
@@ -233,12 +259,9 @@ class NGramLM:
         return self.prob(np.asarray(contexts)[..., None, :], np.arange(self.vocab_size))
 
     def logprob(self, sequence):
-        """log Pr of each token of a (T,) sequence given those before it, from its beginning.
-        Returns (T,), in nats.
-        """
-        grams = windows(check_tokens([sequence], self.vocab_size), self.order, self.bos)[
-            0
-        ]  # (T, n)
+        """log Pr of each token of a (T,) sequence given those before it: (T,), in nats."""
+        tokens = check_tokens([sequence], self.vocab_size)
+        grams = windows(tokens, self.order, self.bos)[0]  # (T, n)
         with np.errstate(divide="ignore"):  # log 0 = -inf is the right answer
             return np.log(self.prob(grams[:, :-1], grams[:, -1]))
 
@@ -248,14 +271,20 @@ class NGramLM:
             return float(np.exp(-self.logprob(sequence).mean()))
 
     def sample(self, length, rng, prompt=()):
-        """`length` tokens drawn one after the other after `prompt`. rng: backend.Random. Returns
-        (length,) int64.
+        """Draw tokens one after the other.
+
+        length   how many
+        rng      backend.Random
+        prompt   tokens before the first drawn one
+        returns  (length,) int64
         """
         tokens = [self.bos] * (self.order - 1) + list(prompt)
         for u in rng.uniform((length,), np.float64):
-            upto = np.cumsum(self.distribution(tokens[len(tokens) - self.order + 1 :]))
+            # The token whose interval of the cumulative distribution holds u.
+            context = tokens[len(tokens) - self.order + 1 :]
+            upto = np.cumsum(self.distribution(context))
             tokens.append(int(np.searchsorted(upto, u * upto[-1], side="right")))
-        return np.array(tokens[-length:] if length else [], np.int64)
+        return np.array(tokens[len(tokens) - length :], np.int64)
 
     def count_parameters(self):
         """Numbers kept: one for each n-gram seen, of every order. The full table would have V^n."""
@@ -282,7 +311,7 @@ class NGramLM:
 
 
 def block_entropy(tokens, n):
-    """The entropy of the n-grams of a text read in a circle, in bits.
+    """The entropy of the n-grams of a text read in a circle, in bits   (Shannon 1951).
 
     tokens  (T,) integers. In a circle every n-gram has a successor and a predecessor, so all orders
             have T of them
@@ -290,15 +319,16 @@ def block_entropy(tokens, n):
     tokens = np.unique(np.asarray(tokens), return_inverse=True)[1]
     keys = np.zeros(len(tokens), np.int64)
     for i in range(n):  # renumbered after each symbol, so that keys stay below T V
-        keys = np.unique(keys * (tokens.max() + 1) + np.roll(tokens, -i), return_inverse=True)[1]
+        keys = keys * (tokens.max() + 1) + np.roll(tokens, -i)
+        keys = np.unique(keys, return_inverse=True)[1]
     p = np.bincount(keys) / len(tokens)
     return float(-(p * np.log2(p)).sum())
 
 
 def conditional_entropy(tokens, n, vocab_size=None):
-    """Shannon's F_n, the entropy of a symbol given the n - 1 before it, of a text read in a circle,
-    in bits.
+    """Shannon's F_n: the entropy of a symbol given the n - 1 before it, in bits.
 
+    tokens      (T,) integers, read in a circle
     n           F_0 is log2 V; F_n = H(n-grams) - H((n-1)-grams) never rises with n: conditioning
                 reduces entropy
     vocab_size  V, needed for F_0 only

@@ -22,8 +22,7 @@ from tinylm.nn import Embedding, Linear, Module
 
 
 class FeedForwardNGramLM(Module):
-    """Bengio's neural probabilistic language model, also a language model of the protocol of
-    generate/.
+    """Bengio's neural probabilistic language model, with the protocol of generate/ for decoding.
 
     order       n: the next token is predicted from the n - 1 before it
     vocab_size  V;  d_embedding m;  d_hidden h
@@ -41,22 +40,28 @@ class FeedForwardNGramLM(Module):
     ):
         if min(order - 1, vocab_size, d_embedding, d_hidden) < 1:
             raise ConfigError(
-                f"FeedForwardNGramLM: order {order} must be at least 2, and {vocab_size} tokens, widths "
-                f"{d_embedding} and {d_hidden} at least 1"
+                f"FeedForwardNGramLM: order {order} must be at least 2, and {vocab_size} tokens, "
+                f"widths {d_embedding} and {d_hidden} at least 1"
             )
-        rng, width = Random(seed, "init"), (order - 1) * d_embedding
-        self.order, self.vocab_size, self.bos = order, vocab_size, vocab_size
+        rng = Random(seed, "init")
+        width = (order - 1) * d_embedding  # (n-1) m, of x
+        self.order, self.vocab_size = order, vocab_size
+        self.bos = vocab_size  # the last row of the table
         self.words = Embedding(vocab_size + 1, d_embedding, rng, std=1.0, dtype=dtype)
         self.hidden = Linear(width, d_hidden, rng, std=width**-0.5, dtype=dtype)
         self.out = Linear(d_hidden, vocab_size, rng, std=d_hidden**-0.5, dtype=dtype)
-        self.direct = Linear(width, vocab_size, rng, bias=False, dtype=dtype) if direct else None
+        self.direct = None
+        if direct:
+            self.direct = Linear(width, vocab_size, rng, bias=False, dtype=dtype)
 
     def __call__(self, ids):
-        """Logits of every next token: ids (B, T) -> (B, T, V); position t sees ids[t-n+2 .. t],
-        `bos` before the first.
+        """Logits of every next token: ids (B, T) -> (B, T, V).
+
+        Position t sees ids[t-n+2 .. t], with `bos` before the first.
         """
-        ids = to_cpu(ids.data if isinstance(ids, Tensor) else ids)
-        contexts = np.ascontiguousarray(windows(ids, self.order - 1, self.bos))
+        if isinstance(ids, Tensor):
+            ids = ids.data
+        contexts = np.ascontiguousarray(windows(to_cpu(ids), self.order - 1, self.bos))
         return self.scores(to_device(contexts, self.words.weight.device))
 
     def scores(self, contexts):
@@ -79,10 +84,9 @@ class FeedForwardNGramLM(Module):
             cache = self.new_cache(len(tokens))
         before = cache.length
         cache.append(tokens)
+        contexts = windows(cache.tokens, self.order - 1, self.bos, before, cache.padding)
         with no_grad():
-            return self.scores(
-                windows(cache.tokens, self.order - 1, self.bos, before, cache.padding)
-            ).data
+            return self.scores(contexts).data  # (B, T, n - 1) -> (B, T, V)
 
     def next_logits(self, tokens, cache=None):
         """Scores of the token after the last of `tokens`: (B, T) -> (B, V)."""

@@ -1,8 +1,8 @@
 """A language model over any recurrent module: embed, read with a state of fixed size, score   (book
 section 2.3.3).
 
-RNN, GRU, LSTM and Mamba differ in one word of the configuration. Whatever the length of the text,
-what is remembered of it has the same size; a transformer's cache grows with every token. Recurrent
+RNN, GRU, LSTM and Mamba differ in one word of the configuration. The state has the same size for a
+text of any length; a transformer's cache grows with every token. Recurrent
 language models: Mikolov et al. 2010; their states as representations: Sutskever et al. 2014, Peters
 et al. 2018 (book section 2.1). Read next: decoder/gpt.py.
 """
@@ -34,9 +34,10 @@ class RecurrentConfig:
     context: int | None = None  # no limit: the state has one size
 
     def __post_init__(self):
-        if self.cell not in (*CELLS, "mamba"):
+        cells = (*CELLS, "mamba")
+        if self.cell not in cells:
             raise ConfigError(
-                f"RecurrentConfig: cell {self.cell!r} is not one of {', '.join((*CELLS, 'mamba'))}"
+                f"RecurrentConfig: cell {self.cell!r} is not one of {', '.join(cells)}"
             )
         if min(self.vocab_size, self.d_model, self.n_layer, self.d_state) < 1:
             raise ConfigError(
@@ -45,28 +46,25 @@ class RecurrentConfig:
 
 
 class RecurrentLM(Module):
-    """Token ids in, logits of the next token out, a state handed on; also a language model of
-    generate/'s protocol.
+    """Token ids in, logits of the next token out, a state handed on.
+
+    It has the language model protocol of generate/, for decoding.
 
     config  RecurrentConfig;  seed, dtype of the parameters
     Layers are stacked around a residual stream, x + F(norm(x)), as in GPT.
     """
 
     def __init__(self, config, seed=0, dtype=np.float32):
-        c, rng = config, Random(seed, "init")
-        self.config, self.vocab_size, self.context = c, c.vocab_size, c.context
+        c = self.config = config
+        self.vocab_size, self.context = c.vocab_size, c.context
+        rng = Random(seed, "init")
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, std=c.d_model**-0.5, dtype=dtype)
         self.norms = [LayerNorm(c.d_model, dtype=dtype) for _ in range(c.n_layer)]
-        self.layers = [
-            MambaBlock(c.d_model, rng, d_state=c.d_state, dtype=dtype)
-            if c.cell == "mamba"
-            else Recurrent(CELLS[c.cell](c.d_model, c.d_model, rng, dtype))
-            for _ in range(c.n_layer)
-        ]
+        self.layers = [new_layer(c, rng, dtype) for _ in range(c.n_layer)]
         self.norm = LayerNorm(c.d_model, dtype=dtype)
-        self.head = (
-            None if c.tied else Linear(c.d_model, c.vocab_size, rng, bias=False, dtype=dtype)
-        )
+        self.head = None
+        if not c.tied:
+            self.head = Linear(c.d_model, c.vocab_size, rng, bias=False, dtype=dtype)
 
     def __call__(self, ids):
         """Logits of every next token, from the beginning: ids (B, T) -> (B, T, V)."""
@@ -80,18 +78,24 @@ class RecurrentLM(Module):
                  truncated backpropagation
         returns  (logits (B, T, V), state: for each layer a tuple of Tensors whose first axis is B)
         """
-        x = self.tokens(ids.data if isinstance(ids, Tensor) else ids)
-        new = []  # (B, T) -> (B, T, D)
-        for norm, layer, old in zip(self.norms, self.layers, state or [None] * len(self.layers)):
-            y, state_after = layer(norm(x), old)
+        if isinstance(ids, Tensor):
+            ids = ids.data
+        x = self.tokens(ids)  # (B, T) -> (B, T, D)
+        old = state or [None] * len(self.layers)
+        new = []
+        for norm, layer, before in zip(self.norms, self.layers, old):
+            y, after = layer(norm(x), before)  # h_t = f(h_{t-1}, x_t) for t = 1 .. T
             x = x + y
-            new.append(state_after)
+            new.append(after)
         x = self.norm(x)
-        return (unembedding(x, self.tokens.weight) if self.head is None else self.head(x)), new
+        if self.head is None:
+            return unembedding(x, self.tokens.weight), new
+        return self.head(x), new
 
     def new_cache(self, batch, padding=None):
         """An empty StateCache for B rows."""
-        return StateCache([layer.initial_state(batch) for layer in self.layers], batch, padding)
+        state = [layer.initial_state(batch) for layer in self.layers]
+        return StateCache(state, batch, padding)
 
     def logits(self, tokens, cache=None):
         """Scores of the next token after each of `tokens`, as an array: (B, T) -> (B, T, V)."""
@@ -99,31 +103,35 @@ class RecurrentLM(Module):
         if cache is None:
             cache = self.new_cache(len(tokens))
         with no_grad():
-            if cache.state is None:  # cut: the state cannot go back, so what is left is read again
+            # After a crop there is no state: it cannot go back, so the rest is read again.
+            if cache.state is None:
                 self._read_from(cache, cache.history.tokens, 0)
             before = cache.length
             cache.history.append(tokens)
             return self._read_from(cache, tokens, before)
 
     def _read_from(self, cache, tokens, before):
-        """Advance the cache's state over columns `before`, ...; rows start anew where their padding
-        ends.
+        """Advance the cache's state over the columns of `tokens`, the first of which is `before`.
+
+        The read stops where the padding of some row ends: there the state of that row is reset.
+
+        returns  logits (B, T, V), an array; None for no columns
         """
         if cache.state is None:
             cache.state = [layer.initial_state(len(tokens)) for layer in self.layers]
-        padding, parts, stop = cache.history.padding, [], before + tokens.shape[1]
-        if padding is None:
-            begins = []
-        else:
+        padding = cache.history.padding  # (B,) or None
+        stop = before + tokens.shape[1]
+        begins = []  # columns inside, where a row's text begins
+        if padding is not None:
             begins = [n for n in np.unique(padding).tolist() if before < n < stop]
         tokens = backend.to_device(tokens, self.tokens.weight.device)
+        parts = []
         for start, end in zip([before, *begins], [*begins, stop]):
             if padding is not None and start:
                 cache.restart(padding == start)
             if end > start:
-                logits, cache.state = self.read(
-                    tokens[:, start - before : end - before], cache.state
-                )
+                piece = tokens[:, start - before : end - before]  # (B, end - start)
+                logits, cache.state = self.read(piece, cache.state)
                 parts.append(logits.data)
         if parts:
             return np.concatenate(parts, axis=1)
@@ -134,16 +142,23 @@ class RecurrentLM(Module):
         return self.logits(tokens, cache)[:, -1]
 
 
+def new_layer(config, rng, dtype):
+    """One recurrent layer of a configuration."""
+    c = config
+    if c.cell == "mamba":
+        return MambaBlock(c.d_model, rng, d_state=c.d_state, dtype=dtype)
+    return Recurrent(CELLS[c.cell](c.d_model, c.d_model, rng, dtype))
+
+
 def detach(state):
-    """A state cut off from the graph: where truncated backpropagation through time stops (Williams
-    & Peng 1990).
+    """A state cut off from the graph, for truncated backpropagation through time   (Williams & Peng
+    1990).
     """
     return [tuple(part.detach() for part in layer) for layer in state]
 
 
 class StateCache:
-    """What a recurrent language model remembers: a state of fixed size, `bytes` of it, however many
-    tokens were read.
+    """The memory of a recurrent language model: a state of fixed size, `bytes` of it.
 
     The ids of the tokens are kept beside it for `crop` alone: a state cannot be taken back, so it
     is computed anew.
@@ -167,13 +182,13 @@ class StateCache:
             self.state = None
 
     def restart(self, rows):
-        """Begin anew in the rows (B,) where it is True."""
+        """Reset the state of the rows where `rows`, bool (B,), is True."""
 
-        def fresh(part):  # zeros, whatever the padding before has left there
-            new = backend.to_device(np.asarray(rows), part.device).reshape(
-                -1, *(1,) * (part.ndim - 1)
-            )
-            return where(new, 0.0, part)
+        def fresh(part):
+            # Zeros by `where`, not by a product: the padding before may have left inf or nan.
+            chosen = backend.to_device(np.asarray(rows), part.device)
+            chosen = chosen.reshape(-1, *(1,) * (part.ndim - 1))  # (B,) -> (B, 1, ..)
+            return where(chosen, 0.0, part)
 
         self.state = [tuple(fresh(part) for part in layer) for layer in self.state]
 
@@ -181,8 +196,9 @@ class StateCache:
         """Keep the given rows, in the given order; a row may be named twice."""
         rows = np.array([int(row) for row in rows], np.int64)
         self.history.select(rows)
-        if self.state is not None:
-            self.state = [
-                tuple(part[backend.to_device(rows, part.device)] for part in layer)
-                for layer in self.state
-            ]
+        if self.state is None:
+            return
+        self.state = [
+            tuple(part[backend.to_device(rows, part.device)] for part in layer)
+            for layer in self.state
+        ]

@@ -3,7 +3,7 @@ sections 1.1, 2.1).
 
 No hidden layer, no word order: the vector of a word must predict the words around it (skip-gram),
 or the mean of the vectors around it must predict the word (CBOW). A softmax over the vocabulary is
-the plain way; negative sampling asks only to tell the true word from K drawn ones. Words used alike
+the plain way; negative sampling only separates the true word from K drawn ones. Words used alike
 get vectors alike. Read next: recurrent.py.
 """
 
@@ -28,10 +28,9 @@ def negative_sampling_loss(hidden, true, drawn):
     drawn    (n, K, D)  u_k: output vectors of words drawn from the noise
     returns  Tensor ()
     """
-    return -(
-        log_sigmoid((hidden * true).sum(axis=-1))
-        + log_sigmoid(-(hidden.reshape(len(hidden), 1, -1) * drawn).sum(axis=-1)).sum(axis=-1)
-    ).mean()
+    score = (hidden * true).sum(axis=-1)  # u_o . v, (n,)
+    noise = (hidden.reshape(len(hidden), 1, -1) * drawn).sum(axis=-1)  # u_k . v, (n, K)
+    return -(log_sigmoid(score) + log_sigmoid(-noise).sum(axis=-1)).mean()
 
 
 def expected_loss(scores, counts, negatives, noise):
@@ -43,15 +42,20 @@ def expected_loss(scores, counts, negatives, noise):
              the noise is the distribution of contexts (Levy & Goldberg 2014)
     """
     total = counts.sum()
-    drawn = counts.sum(1, keepdims=True) * noise  # (V, V): draws of o beside c
-    return -(
-        log_sigmoid(scores) * (counts / total) + log_sigmoid(-scores) * (negatives * drawn / total)
-    ).sum()
+    # Each occurrence of c draws K words from the noise: o is drawn K #(c) P(o) times beside c.
+    drawn = counts.sum(1, keepdims=True) * noise  # (V, V), without the K
+    true = log_sigmoid(scores) * (counts / total)
+    false = log_sigmoid(-scores) * (negatives * drawn / total)
+    return -(true + false).sum()
 
 
 def noise_distribution(counts, power=0.75):
-    """Pr(w) ~ count(w)^power: between the frequencies (1) and even (0), so that rare words are
-    drawn more often.
+    """Pr(w) ~ count(w)^power   (Mikolov et al. 2013b).
+
+    counts   (V,)
+    power    1 gives the frequencies, 0 an even distribution; between, rare words are drawn more
+             often than they occur
+    returns  (V,) float64
     """
     weights = np.asarray(counts, np.float64) ** power
     if weights.sum() <= 0:
@@ -60,21 +64,25 @@ def noise_distribution(counts, power=0.75):
 
 
 def draw(probabilities, shape, rng):
-    """Independent draws from a distribution (V,). rng: backend.Random. Returns integers of `shape`."""
-    upto = np.cumsum(probabilities)
-    return np.searchsorted(upto, rng.uniform(shape, np.float64) * upto[-1], side="right")
+    """Independent draws from a distribution (V,), integers of `shape`. rng: backend.Random."""
+    upto = np.cumsum(probabilities)  # token i has the interval upto[i-1] .. upto[i]
+    where = rng.uniform(shape, np.float64) * upto[-1]
+    return np.searchsorted(upto, where, side="right")
 
 
 def subsample(tokens, rng, threshold=1e-5):
-    """Leave out frequent words at random: one of frequency f stays with probability min(1,
+    """Drop frequent words at random: one of frequency f stays with probability min(1,
     sqrt(threshold / f)).
 
-    tokens  (T,) integers. "the" stands beside everything and says little. Returns the tokens that
-            stay
+    "the" stands beside every word, so it predicts little.
+
+    tokens   (T,) integers
+    returns  the tokens that stay
     """
     tokens = np.asarray(tokens)
-    frequency = np.bincount(tokens)[tokens] / max(len(tokens), 1)
-    return tokens[rng.uniform((len(tokens),), np.float64) < np.sqrt(threshold / frequency)]
+    frequency = np.bincount(tokens)[tokens] / max(len(tokens), 1)  # of each token's word, (T,)
+    stays = rng.uniform((len(tokens),), np.float64) < np.sqrt(threshold / frequency)
+    return tokens[stays]
 
 
 def skip_gram_pairs(tokens, window):
@@ -84,15 +92,17 @@ def skip_gram_pairs(tokens, window):
     returns  (centers, contexts), each (n,)
     """
     tokens = np.asarray(tokens)
-    shifts = [(tokens[s:], tokens[:-s]) for s in range(1, min(window, len(tokens) - 1) + 1)]
-    if not shifts:
+    centers, contexts = [], []
+    for distance in range(1, min(window, len(tokens) - 1) + 1):
+        later, sooner = tokens[distance:], tokens[:-distance]  # pairs at this distance
+        centers += [later, sooner]
+        contexts += [sooner, later]
+    if not centers:
         raise ConfigError(
-            f"skip_gram_pairs: window {window} on {len(tokens)} tokens gives no pair: both must be larger"
+            f"skip_gram_pairs: window {window} on {len(tokens)} tokens gives no pair: "
+            "both must be larger"
         )
-    return (
-        np.concatenate([part for later, sooner in shifts for part in (later, sooner)]),
-        np.concatenate([part for later, sooner in shifts for part in (sooner, later)]),
-    )
+    return np.concatenate(centers), np.concatenate(contexts)
 
 
 def cbow_windows(tokens, window):
@@ -101,30 +111,34 @@ def cbow_windows(tokens, window):
     tokens   (T,) integers, T > 2 window
     returns  (contexts (n, 2 window), centers (n,))
     """
-    whole = np.lib.stride_tricks.sliding_window_view(np.asarray(tokens), 2 * window + 1)
+    tokens = np.asarray(tokens)
+    whole = np.lib.stride_tricks.sliding_window_view(tokens, 2 * window + 1)  # (n, 2 window + 1)
     return np.delete(whole, window, axis=1), whole[:, window]
 
 
 class SkipGram(Module):
-    """A word predicts each word near it. Two vectors per word: v when it predicts, u when it is
-    predicted.
+    """A word predicts each word near it.
 
-    vocab_size V;  d_model D;  seed, dtype of the parameters. Afterwards `words` is the table of vectors
+    A word has two vectors: v where it predicts (`words`, the table that is kept), u where it is
+    predicted (`outputs`).
+
+    vocab_size V;  d_model D;  seed, dtype of the parameters
     """
 
     def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
         rng = Random(seed, "init")
-        self.words, self.outputs = (
-            normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype) for _ in range(2)
-        )
+        self.words = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
+        self.outputs = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
 
     def hidden(self, centers):
-        """(n,) -> (n, D)."""
+        """v of each word: (n,) -> (n, D)."""
         return embedding(centers, self.words)
 
     def loss(self, centers, contexts, negatives):
-        """Negative sampling: centers (n,), contexts (n,), negatives (n, K) drawn from the noise.
-        Returns Tensor ().
+        """Negative sampling.
+
+        centers, contexts  (n,) integers;  negatives (n, K), drawn from the noise
+        returns            Tensor ()
         """
         return negative_sampling_loss(
             self.hidden(centers),
@@ -142,17 +156,18 @@ class CBOW(Module):
 
     def __init__(self, vocab_size, d_model, seed=0, dtype=np.float32):
         rng = Random(seed, "init")
-        self.words, self.outputs = (
-            normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype) for _ in range(2)
-        )
+        self.words = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
+        self.outputs = normal_parameter((vocab_size, d_model), rng, d_model**-0.5, dtype)
 
     def hidden(self, contexts):
-        """(n, c) -> (n, D)."""
+        """The mean vector of c words: (n, c) -> (n, D)."""
         return embedding(contexts, self.words).mean(axis=1)
 
     def loss(self, contexts, centers, negatives):
-        """Negative sampling: contexts (n, c), centers (n,), negatives (n, K) drawn from the noise.
-        Returns Tensor ().
+        """Negative sampling.
+
+        contexts  (n, c) integers;  centers (n,);  negatives (n, K), drawn from the noise
+        returns   Tensor ()
         """
         return negative_sampling_loss(
             self.hidden(contexts),

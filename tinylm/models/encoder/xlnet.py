@@ -114,7 +114,7 @@ class XLNet(Module):
         if order is not None:
             query = dropout(broadcast_to(self.nobody, (B, T, c.d_model)), p, self.rng)  # g^0 = w
             # A content vector sees itself and what is before it in the order; a query vector must
-            # not see its own token. (1|B, T, T) -> (1|B, 1, T, T), for all heads.
+            # not see its own token. (T, T) -> (1, T, T), or (B, T, T) -> (B, 1, T, T).
             visible = permutation_mask(order, False)[..., None, :, :]
             strictly = permutation_mask(order, True)[..., None, :, :]
         if mask is not None:
@@ -147,7 +147,7 @@ class XLNet(Module):
 def without_padding(visible, strictly, mask):
     """The masks of both streams with padding hidden.
 
-    visible   bool (1|B, 1, T, T) of the content stream, None if all see all
+    visible   bool (1, T, T) or (B, 1, T, T) of the content stream, None if all see all
     strictly  the same of the query stream, None without one
     mask      (B, T) bool, True for tokens
     returns   visible, strictly
