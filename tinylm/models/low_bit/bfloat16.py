@@ -30,15 +30,15 @@ def narrow(values):
     # Adding just under half of the last place kept, plus 1 if that place is odd, carries into it
     # exactly when rounding to nearest even goes up. The carry may ripple into the exponent, which
     # is right: the mantissa is then 0.
-    rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    odd = bits >> np.uint32(16) & np.uint32(1)  # the last place kept
+    rounded = bits + (np.uint32(0x7FFF) + odd) >> np.uint32(16)
     # The carry could turn a NaN into an infinity or zero; a NaN keeps its upper bits, and one of
     # the mantissa is set.
-    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
-    return np.where(nan, bits >> np.uint32(16) | np.uint32(0x40), rounded).astype(np.uint16)
+    nan = (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)  # above the bits of infinity
+    quiet = bits >> np.uint32(16) | np.uint32(0x40)
+    return np.where(nan, quiet, rounded).astype(np.uint16)
 
 
 def simulate(values):
-    """`values` as a bfloat16 would hold them, in float32: what a bfloat16 computation loses,
-    without its speed.
-    """
+    """`values` rounded to bfloat16, as float32: the loss of precision without the speed."""
     return widen(narrow(values)).reshape(np.shape(values))

@@ -24,11 +24,15 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class BlockFormat:
-    """weights and nbytes of a block, weights in a group; `split` unpacks (n, nbytes) uint8 into
+    """One format of blocks.
 
-    codes   (n, weights) int8 or uint8
-    scale   (n, weights // group) float32
-    offset  (n, weights // group) float32, or None
+    weights  in a block, which takes nbytes
+    group    weights that share a scale
+    bits     of a code
+    split    unpacks (n, nbytes) uint8 into
+             codes   (n, weights) int8 or uint8
+             scale   (n, weights // group) float32
+             offset  (n, weights // group) float32, or None
     """
 
     weights: int
@@ -39,32 +43,35 @@ class BlockFormat:
 
 
 def _halves(blocks, start, stop):
-    """float16 numbers in the bytes start..stop of each block, as float32: (n, nbytes) -> (n, (stop
-    - start) / 2).
+    """The float16 numbers in bytes `start` to `stop` of each block, as float32.
+
+    blocks   (n, nbytes) uint8
+    returns  (n, (stop - start) / 2)
     """
     return np.ascontiguousarray(blocks[:, start:stop]).view("<f2").astype(np.float32)
 
 
 def _nibbles(packed):
-    """(..., m) bytes -> (..., 2m): all low halves, then all high halves, as a block of 2m weights
-    keeps them.
-    """
+    """(..., m) bytes -> (..., 2m) codes: all low halves first, then all high halves."""
     return np.concatenate([packed & 15, packed >> 4], axis=-1)
 
 
 def _fifth_bits(blocks, start):
-    """The 32 bits from byte `start` of each block, shifted to the fifth place: (n, nbytes) -> (n,
-    32) of 0 and 16.
-    """
+    """The 32 bits from byte `start` on, at the fifth place: (n, nbytes) -> (n, 32) of 0 and 16."""
     return np.unpackbits(blocks[:, start : start + 4], axis=1, bitorder="little") << 4
 
 
+# The layout of a block's bytes is in the comment beside each name, fields separated by |.
+
+
 def _q8_0(blocks):  # scale float16 | 32 codes of 8 bits
-    return blocks[:, 2:].view(np.int8), _halves(blocks, 0, 2), None
+    codes = blocks[:, 2:].view(np.int8)
+    return codes, _halves(blocks, 0, 2), None
 
 
 def _q4_0(blocks):  # scale float16 | 32 codes of 4 bits, 8 meaning 0
-    return _nibbles(blocks[:, 2:]).view(np.int8) - np.int8(8), _halves(blocks, 0, 2), None
+    codes = _nibbles(blocks[:, 2:]).view(np.int8) - np.int8(8)
+    return codes, _halves(blocks, 0, 2), None
 
 
 def _q4_1(blocks):  # scale, offset float16 | 32 codes of 4 bits
@@ -72,16 +79,13 @@ def _q4_1(blocks):  # scale, offset float16 | 32 codes of 4 bits
 
 
 def _q5_0(blocks):  # scale float16 | 32 fifth bits | 32 codes of 4 bits; 16 means 0
-    codes = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)
+    codes = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)  # 0 .. 31
     return codes.view(np.int8) - np.int8(16), _halves(blocks, 0, 2), None
 
 
 def _q5_1(blocks):  # scale, offset float16 | 32 fifth bits | 32 codes of 4 bits
-    return (
-        _nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4),
-        _halves(blocks, 0, 2),
-        _halves(blocks, 2, 4),
-    )
+    codes = _nibbles(blocks[:, 8:]) | _fifth_bits(blocks, 4)
+    return codes, _halves(blocks, 0, 2), _halves(blocks, 2, 4)
 
 
 def _k_scales(blocks):
@@ -94,29 +98,34 @@ def _k_scales(blocks):
     first, second, third = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scale = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)  # (n, 8)
     offset = np.concatenate([second & 63, (third >> 4) | (second >> 6) << 4], axis=1)
+    # The format subtracts the offset: weight = scale * code - offset.
     return _halves(blocks, 0, 2) * scale, -(_halves(blocks, 2, 4) * offset)
 
 
 def _q4_k(blocks):  # group scales (16 bytes) | 4 x 32 bytes, each two groups of 32 codes
-    return (_nibbles(blocks[:, 16:].reshape(-1, 4, 32)).reshape(-1, 256), *_k_scales(blocks))
+    codes = _nibbles(blocks[:, 16:].reshape(-1, 4, 32))  # (n, 4, 64)
+    return codes.reshape(-1, 256), *_k_scales(blocks)
 
 
 def _q5_k(blocks):  # group scales (16) | fifth bits: bit g of byte i is group g's code i | as Q4_K
-    fifth = (blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1) << 4  # (n, 8, 32)
-    return (
-        _nibbles(blocks[:, 48:].reshape(-1, 4, 32)).reshape(-1, 256) | fifth.reshape(-1, 256),
-        *_k_scales(blocks),
-    )
+    places = np.arange(8, dtype=np.uint8)[:, None]
+    fifth = (blocks[:, None, 16:48] >> places & 1) << 4  # (n, 1, 32) -> (n, 8, 32)
+    low = _nibbles(blocks[:, 48:].reshape(-1, 4, 32))  # (n, 4, 64)
+    codes = low.reshape(-1, 256) | fifth.reshape(-1, 256)
+    return codes, *_k_scales(blocks)
 
 
 def _q6_k(blocks):  # 128 low halves | 64 upper pairs | 16 group scales int8 | scale float16
     low = _nibbles(blocks[:, :128].reshape(-1, 2, 64))  # (n, 2, 128)
-    pairs = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
-    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> pairs & 3) << 4  # (n, 2, 4, 32)
-    codes = (low.reshape(-1, 256) | high.reshape(-1, 256)).view(np.int8) - np.int8(32)
-    return codes, _halves(blocks, 208, 210) * blocks[:, 192:208].view(np.int8), None
+    shifts = np.arange(0, 8, 2, dtype=np.uint8)[:, None]  # a byte holds four pairs of bits
+    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3) << 4  # (n, 2, 4, 32)
+    codes = low.reshape(-1, 256) | high.reshape(-1, 256)  # 0 .. 63, 32 meaning 0
+    codes = codes.view(np.int8) - np.int8(32)
+    scale = _halves(blocks, 208, 210) * blocks[:, 192:208].view(np.int8)  # (n, 1) * (n, 16)
+    return codes, scale, None
 
 
+# name -> weights and bytes of a block, weights of a group, bits of a code, how it is unpacked
 FORMATS = {
     "Q8_0": BlockFormat(32, 34, 32, 8, _q8_0),
     "Q4_0": BlockFormat(32, 18, 32, 4, _q4_0),
@@ -130,7 +139,7 @@ FORMATS = {
 
 
 def dequantize(raw, kind, shape):
-    """The weights that quantized blocks stand for.
+    """The weights of quantized blocks: scale * code + offset.
 
     raw      (n,) uint8, the blocks one after another
     kind     a name of FORMATS
@@ -139,13 +148,13 @@ def dequantize(raw, kind, shape):
     """
     block = FORMATS[kind]
     blocks = raw.reshape(-1, block.nbytes)
-    out = np.empty(
-        (math.prod(shape) // block.weights, block.weights // block.group, block.group), np.float32
-    )
+    n, groups = math.prod(shape) // block.weights, block.weights // block.group
+    out = np.empty((n, groups, block.group), np.float32)
     step = _WEIGHTS_AT_A_TIME // block.weights
     for start in range(0, len(blocks), step):
         codes, scale, offset = block.split(blocks[start : start + step])
-        part = out[start : start + step]  # (n, groups, group)
+        part = out[start : start + step]  # (step, groups, group)
+        # scale (step, groups) -> (step, groups, 1): one number for the weights of a group
         np.multiply(codes.reshape(part.shape), scale[..., None], out=part)
         if offset is not None:
             part += offset[..., None]
@@ -168,18 +177,21 @@ def quantize(array, kind):
     array = np.asarray(array, np.float32)
     if array.ndim == 0 or array.shape[-1] % 32:
         raise ShapeError(
-            f"quantize: the last axis of {array.shape} is not a multiple of 32, the weights of a block"
+            f"quantize: the last axis of {array.shape} is not a multiple of 32, "
+            "the weights of a block"
         )
-    if array.size and not np.abs(array).max() <= _LARGEST:  # so put, it is true for NaN too
+    if array.size and not np.abs(array).max() <= _LARGEST:  # `not <=` is true for NaN, `>` is not
         raise DataError(
-            f"quantize: weights must be finite and at most {_LARGEST:.0f} in size, for scales are float16"
+            f"quantize: weights must be finite and at most {_LARGEST:.0f} in size, "
+            "for scales are float16"
         )
     rows = array.reshape(-1, 32)
-    out = np.empty((len(rows), FORMATS[kind].nbytes), np.uint8)
+    nbytes = FORMATS[kind].nbytes
+    out = np.empty((len(rows), nbytes), np.uint8)
     step = _WEIGHTS_AT_A_TIME // 32
     for start in range(0, len(rows), step):
         out[start : start + step] = _ENCODERS[kind](rows[start : start + step])
-    return out.reshape(*array.shape[:-1], array.shape[-1] // 32 * FORMATS[kind].nbytes)
+    return out.reshape(*array.shape[:-1], array.shape[-1] // 32 * nbytes)
 
 
 def _inverse(scale):
@@ -197,28 +209,33 @@ def _pack(codes):
     return codes[:, :16] | codes[:, 16:] << 4
 
 
+# Each takes (n, 32) float32 and returns (n, nbytes) uint8; scale is (n, 1). In float32 throughout,
+# as in llama.cpp, so that the bytes are the same.
+
+
 def _to_q8_0(rows):
     scale = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
     scaled = rows * _inverse(scale)
-    codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(
-        np.int8
-    )  # half away from zero, as C's roundf
+    # Rounds half away from zero, as C's roundf does; np.rint rounds half to even.
+    codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
     return np.concatenate([_as_bytes(scale), codes.view(np.uint8)], axis=1)
 
 
 def _to_q4_0(rows):
-    # The weight of largest size gets the code -8, which has no +8 opposite it: so the scale takes
-    # its sign, negated.
+    # Codes go from -8 to 7. The weight of largest size gets the code -8, whatever its sign: the
+    # scale has the opposite sign.
     largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
     scale = largest / np.float32(-8)
+    # + 8 makes codes 0 .. 16, + 0.5 and cutting off rounds; 16 does not fit 4 bits.
     codes = np.minimum(rows * _inverse(scale) + np.float32(8.5), 15).astype(np.uint8)
     return np.concatenate([_as_bytes(scale), _pack(codes)], axis=1)
 
 
 def _to_q4_1(rows):
-    least = rows.min(axis=1, keepdims=True)
+    least = rows.min(axis=1, keepdims=True)  # the offset: it gets code 0, the largest 15
     scale = (rows.max(axis=1, keepdims=True) - least) / np.float32(15)
-    codes = np.minimum((rows - least) * _inverse(scale) + np.float32(0.5), 15).astype(np.uint8)
+    scaled = (rows - least) * _inverse(scale)
+    codes = np.minimum(scaled + np.float32(0.5), 15).astype(np.uint8)
     return np.concatenate([_as_bytes(scale), _as_bytes(least), _pack(codes)], axis=1)
 
 

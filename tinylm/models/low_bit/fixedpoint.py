@@ -39,12 +39,13 @@ def to_fixed(x, bits=8, axis=None):
         raise DataError(
             "to_fixed: numbers must be finite; an infinity would make every other code 0"
         )
-    largest = (1 << bits - 1) - 1
-    scale = (np.abs(x).max(axis=axis, keepdims=True, initial=0) / largest).astype(np.float32)
+    largest = (1 << bits - 1) - 1  # 127 or 32767: -128 is not used, so codes are symmetric
+    scale = np.abs(x).max(axis=axis, keepdims=True, initial=0) / largest  # s = max|x| / largest
+    scale = scale.astype(np.float32)
     divisor = np.where(scale == 0, 1, scale)  # zeros are coded as 0 with the scale 0
-    return np.clip(np.rint(x / divisor), -largest, largest).astype(
-        np.int8 if bits == 8 else np.int16
-    ), scale
+    # s rounded to float32 may be a little too small, and a code one too large: clipped.
+    codes = np.clip(np.rint(x / divisor), -largest, largest)
+    return codes.astype(f"int{bits}"), scale
 
 
 def integer_product(a, b):
@@ -59,12 +60,14 @@ def integer_product(a, b):
         raise ShapeError(f"integer_product: inner sizes differ, {a.shape} @ {b.shape}")
     if a.shape[1] > _LONGEST:
         raise ShapeError(
-            f"integer_product: sums of {a.shape[1]} products may overflow 32 bits; at most {_LONGEST} are safe"
+            f"integer_product: sums of {a.shape[1]} products may overflow 32 bits; "
+            f"at most {_LONGEST} are safe"
         )
     total = np.zeros((a.shape[0], b.shape[1]), np.int32)
     for start in range(0, a.shape[1], _EXACT):
         piece = slice(start, start + _EXACT)
-        total += (a[:, piece].astype(np.float32) @ b[piece].astype(np.float32)).astype(np.int32)
+        left, right = a[:, piece].astype(np.float32), b[piece].astype(np.float32)
+        total += (left @ right).astype(np.int32)  # exact: below 2^24
     return total
 
 
@@ -75,5 +78,5 @@ def fixed_linear(x, codes, scale):
     codes    (K, N) int8, scale (1, N) or (1, 1): `to_fixed(W, axis=0)`
     returns  (M, N) float32
     """
-    x_codes, x_scale = to_fixed(x, axis=-1)
-    return integer_product(x_codes, codes) * (x_scale * scale)
+    x_codes, x_scale = to_fixed(x, axis=-1)  # (M, K), (M, 1)
+    return integer_product(x_codes, codes) * (x_scale * scale)  # (M, N) * (M, N or 1)

@@ -4,7 +4,8 @@ A language model that decodes one token multiplies every weight by one number, s
 moving weights, and memory into holding them. Here W keeps its codes, 1 or 1/2 byte a weight, and
 float32 scales for each group of g:
 
-    y_r = sum over groups b of  scale_rb * (sum over i in b of code_ri x_i)  +  offset_rb * (sum over i in b of x_i)
+    y_r = sum over groups b of    scale_rb * (sum over i in b of code_ri x_i)
+                               + offset_rb * (sum over i in b of x_i)
 
 so scales multiply sums, not weights: the only work for each weight is the conversion of its code to
 float32, and BLAS's product. Rows are converted in slices that stay in the cache; float32 weights
@@ -68,8 +69,8 @@ class QuantizedMatrix:
         entry = weights.entry(name)
         if entry.kind not in FORMATS or not entry.known:
             raise CheckpointError(
-                f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; read it with "
-                "weights[name], and quantize it with QuantizedMatrix.from_array"
+                f"{weights.path}: tensor {name!r} is {entry.kind}, not in quantized blocks; "
+                "read it with weights[name], and quantize it with QuantizedMatrix.from_array"
             )
         return cls.from_blocks(entry.raw, entry.kind, entry.shape)
 
@@ -85,36 +86,44 @@ class QuantizedMatrix:
         if len(shape) != 2:
             raise ShapeError(f"QuantizedMatrix: the shape is {shape}, but a matrix has two axes")
         block, (R, D) = FORMATS[kind], shape
-        groups, bits = D // block.group, 4 if block.bits == 4 else 8
-        padded = groups + groups % 2 if bits == 4 else groups
+        groups = D // block.group
+        bits = 4 if block.bits == 4 else 8
+        padded = groups  # C / g
+        if bits == 4:
+            padded += groups % 2  # the two halves of a byte are columns C / 2 apart
         blocks = raw.reshape(R, D // block.weights * block.nbytes)
         matrix = None
-        step = max(1, _SLICE // max(D, 1))
+        step = max(1, _SLICE // max(D, 1))  # rows at a time
         for start in range(0, R, step):
-            codes, scale, offset = block.split(
-                blocks[start : start + step].reshape(-1, block.nbytes)
-            )
-            if matrix is None:
-                matrix = cls(
-                    shape,
-                    bits,
-                    np.empty(
-                        (R, padded * block.group * bits // 8),
-                        np.uint8 if bits == 4 else codes.dtype,
-                    ),
-                    np.zeros((padded, R), np.float32),
-                    None if offset is None else np.zeros((padded, R), np.float32),
-                    8 if codes.dtype == np.int8 and bits == 4 else 0,
-                )
             rows = slice(start, start + step)
+            codes, scale, offset = block.split(blocks[rows].reshape(-1, block.nbytes))
+            if matrix is None:
+                matrix = cls._empty(shape, bits, padded, block.group, codes.dtype, offset)
             codes = codes.reshape(-1, D)
-            matrix.codes[rows] = (
-                codes if bits == 8 else pack_halves(codes, matrix.zero, padded * block.group)
-            )
-            matrix.scale[:groups, rows] = scale.reshape(-1, groups).T
+            if bits == 4:
+                codes = pack_halves(codes, matrix.zero, padded * block.group)
+            matrix.codes[rows] = codes
+            matrix.scale[:groups, rows] = scale.reshape(-1, groups).T  # (r, groups) -> (groups, r)
             if offset is not None:
                 matrix.offset[:groups, rows] = offset.reshape(-1, groups).T
         return matrix
+
+    @classmethod
+    def _empty(cls, shape, bits, groups, width, dtype, offset):
+        """A matrix to be filled: `groups` groups of `width` columns a row.
+
+        dtype   of the unpacked codes: signed ones of 4 bits are stored with 8 added
+        offset  None if there is none
+        """
+        zero = 0
+        if bits == 4:
+            zero = 8 if dtype == np.int8 else 0
+            dtype = np.uint8
+        codes = np.empty((shape[0], groups * width * bits // 8), dtype)
+        scale = np.zeros((groups, shape[0]), np.float32)
+        if offset is not None:
+            offset = np.zeros((groups, shape[0]), np.float32)
+        return cls(shape, bits, codes, scale, offset, zero)
 
     @classmethod
     def from_array(cls, array, kind="Q8_0"):
@@ -134,14 +143,12 @@ class QuantizedMatrix:
     @property
     def nbytes(self):
         """Bytes of memory that codes, scales and offsets take."""
-        return (
-            self.codes.nbytes
-            + self.scale.nbytes
-            + (0 if self.offset is None else self.offset.nbytes)
-        )
+        parts = [self.codes, self.scale, self.offset]
+        return sum(part.nbytes for part in parts if part is not None)
 
     def __repr__(self):
-        return f"QuantizedMatrix({self.shape[0]} x {self.shape[1]}, {self.bits} bits, {self.nbytes / 2**20:.1f} MiB)"
+        R, D = self.shape
+        return f"QuantizedMatrix({R} x {D}, {self.bits} bits, {self.nbytes / 2**20:.1f} MiB)"
 
     def dequantize(self):
         """The matrix in float32, (R, D)."""
@@ -160,27 +167,25 @@ class QuantizedMatrix:
         x = np.asarray(x, np.float32)
         if x.shape != self.shape[1:]:
             raise ShapeError(f"matvec: {self.shape} @ {x.shape}, but x must be ({self.shape[1]},)")
-        groups = len(self.scale)
+        groups = len(self.scale)  # b
         x = self._pad(x).reshape(groups, -1, 1)  # (D,) -> (b, g, 1)
-        sums = x.sum(axis=(1, 2))  # (b,)
+        sums = x.sum(axis=(1, 2))  # (b,): sum over i in b of x_i
         y = np.empty(self.shape[0], np.float32)
         for rows in self._slices():
             codes = self._codes(rows)  # (r, C)
-            partial = (
-                codes.reshape(len(codes), groups, -1).transpose(1, 0, 2) @ x
-            )  # (b, r, g) @ (b, g, 1) -> (b, r, 1)
-            partial = partial[..., 0]
+            codes = codes.reshape(len(codes), groups, -1).transpose(1, 0, 2)  # -> (b, r, g)
+            partial = (codes @ x)[..., 0]  # (b, r, g) @ (b, g, 1) -> (b, r)
             if self.zero:
+                # sum of (code - zero) x = sum of code x - zero * sum of x
                 partial -= self.zero * sums[:, None]
             partial *= self.scale[:, rows]
             partial.sum(axis=0, out=y[rows])
         if self.offset is not None:
-            y += sums @ self.offset
+            y += sums @ self.offset  # (b,) @ (b, R)
         return y
 
     def matmul(self, x):
-        """x Wᵀ: W times each vector of x. For several vectors, slices of W are dequantized once and
-        serve all.
+        """x Wᵀ: W times each vector of x. A slice of W is dequantized once for all of them.
 
         x        (..., D) floats
         returns  (..., R) float32
@@ -189,7 +194,8 @@ class QuantizedMatrix:
         x = np.asarray(x, np.float32)
         if x.shape[-1:] != self.shape[1:]:
             raise ShapeError(
-                f"matmul: {x.shape} @ {self.shape[::-1]}, but the last axis of x must be {self.shape[1]}"
+                f"matmul: {x.shape} @ {self.shape[::-1]}, but the last axis of x must be "
+                f"{self.shape[1]}"
             )
         flat = x.reshape(-1, self.shape[1])
         y = np.empty((len(flat), self.shape[0]), np.float32)
@@ -198,7 +204,7 @@ class QuantizedMatrix:
         else:
             flat = self._pad(flat)
             for rows in self._slices():
-                y[:, rows] = flat @ self._weights(rows).T
+                y[:, rows] = flat @ self._weights(rows).T  # (n, C) @ (C, r)
         return y.reshape(*x.shape[:-1], self.shape[0])
 
     def _slices(self):
@@ -209,14 +215,14 @@ class QuantizedMatrix:
         ]
 
     def _pad(self, x):
-        """x with zeros for the columns that fill the last group of two."""
+        """x with zeros for the columns of W that were added to make an even number of groups."""
         lacking = self.codes.shape[1] * 8 // self.bits - x.shape[-1]
         if lacking:
             return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, lacking)])
         return x
 
     def _codes(self, rows):
-        """The codes of some rows as float32, (r, C), in this thread's scratch: valid until the next
+        """The codes of some rows as float32, (r, C). In this thread's scratch: read before the next
         call.
         """
         packed = self.codes[rows]
@@ -231,7 +237,7 @@ class QuantizedMatrix:
         return out
 
     def _weights(self, rows):
-        """Some rows of W in float32, (r, C), in this thread's scratch: valid until the next call."""
+        """Some rows of W in float32, (r, C). In this thread's scratch, as _codes()."""
         codes = self._codes(rows)
         if self.zero:
             codes -= self.zero
@@ -243,14 +249,17 @@ class QuantizedMatrix:
 
 
 def pack_halves(codes, zero, columns):
-    """(r, D) codes -> (r, columns / 2) bytes; columns beyond D get the code of 0."""
+    """(r, D) codes -> (r, columns / 2) bytes: low halves the first columns, high halves the rest.
+
+    Columns beyond D get `zero`, the code of 0.
+    """
     unsigned = np.full((len(codes), columns), zero, np.uint8)
     unsigned[:, : codes.shape[1]] = codes + codes.dtype.type(zero)
     return unsigned[:, : columns // 2] | unsigned[:, columns // 2 :] << 4
 
 
 def _scratch(shape):
-    """An array for passing use; kept, for fresh memory costs more than the work done in it."""
+    """An array for a short use, kept: to map fresh memory costs more than the work done in it."""
     size = shape[0] * shape[1]
     if getattr(_local, "scratch", None) is None or _local.scratch.size < size:
         _local.scratch = np.empty(max(size, _SLICE), np.float32)
