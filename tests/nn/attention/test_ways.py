@@ -73,7 +73,7 @@ def test_the_message_names_where_an_additive_mask_goes():
 def test_a_mask_given_as_a_bias_is_refused():
     x = tl.Tensor(np.ones((1, 1, 2, 2)))
     for way in (tl.attention, lambda *a, **o: capped_attention(*a, 5.0, **o)):
-        with pytest.raises(DtypeError, match="bias is bool: what hides is given as mask="):
+        with pytest.raises(DtypeError, match="bias is bool: pass a mask as mask="):
             way(x, x, x, bias=np.ones((2, 2), bool))
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.tensor import Tensor
-from tinylm.autograd.kernels.attention import _rotate
+from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.primitives import elementwise as p
 from tinylm.autograd.primitives.indexing import getitem
 from tinylm.autograd.primitives.products import matmul
@@ -261,7 +261,7 @@ def _rotation_kept(g, out, right, qkv, *, heads, kv_heads, rotation, **options):
     B, T, width = qkv.shape
     K = width // (heads + 2 * kv_heads)
     x = right.reshape(B, T, -1, K).swapaxes(1, 2).copy()  # (B, H+2G, T, K)
-    x[:, : heads + kv_heads] = _rotate(x[:, : heads + kv_heads], *rotation)
+    x[:, : heads + kv_heads] = rotate(x[:, : heads + kv_heads], *rotation)
     return x.swapaxes(1, 2).reshape(qkv.shape)
 
 
@@ -413,7 +413,7 @@ FUSED = {
         (1, "the gate not activated", lambda g, y, right, gate, up: g * gate),
     ],
     "rotary": [
-        (0, "turned on instead of back", lambda g, y, right, x, cos, sin: _rotate(g, cos, sin)),
+        (0, "turned on instead of back", lambda g, y, right, x, cos, sin: rotate(g, cos, sin)),
         (0, "not turned", lambda g, y, right, x, cos, sin: g),
     ],
     "attention": [

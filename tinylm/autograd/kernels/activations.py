@@ -1,7 +1,9 @@
-"""Fused activations. Each keeps its slope from the forward pass, so that backward is one product.
+"""Fused activations   (book section 2.2.2). Each keeps its slope from the forward pass.
 
-No `x**3`: np.power on float32 costs as much as 500 multiplications. Scratch arrays are written with
-`out=` and reused within an operation, which is half of what makes these fast. Read next: losses.py.
+With y = f(x) elementwise, dL/dx = g f'(x): backward is one product with the slope f'(x), which is
+cheap to compute beside f(x). No `x**3`: np.power on float32 costs as much as 500
+multiplications. Scratch arrays are written with `out=` and reused, which is half of what makes
+these fast. The plain twins are in composed.py. Read next: losses.py.
 """
 
 import math
@@ -16,13 +18,16 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def _scalars_too(kernel):
-    """Lets a kernel that writes with `out=` take 0-d arrays, which NumPy's arithmetic turns into
-    scalars.
+    """Decorator: a kernel that writes with `out=` takes 0-d arrays too.
+
+    NumPy's arithmetic turns them into scalars, which cannot be written to.
     """
 
     def on_array(x, keep):
         y, slope = kernel(np.atleast_1d(x), keep)
-        return y.reshape(x.shape), slope if slope is None else slope.reshape(x.shape)
+        if slope is not None:
+            slope = slope.reshape(x.shape)
+        return y.reshape(x.shape), slope
 
     return on_array
 
@@ -57,7 +62,9 @@ def _gelu_tanh(x, keep):
 
 @_scalars_too
 def _gelu(x, keep):
-    """gelu(x) and, if kept, its slope Phi(x) + x phi(x)."""
+    """gelu(x) and, if kept, its slope."""
+    # y = x Phi(x),  Phi(x) = (1 + erf(x/sqrt 2))/2
+    # y' = Phi(x) + x phi(x),  phi(x) = Phi'(x) = exp(-x^2/2)/sqrt(2 pi)
     cdf = erf(x * (1 / math.sqrt(2)))
     cdf += 1
     cdf *= 0.5
@@ -75,7 +82,8 @@ def _gelu(x, keep):
 
 @_scalars_too
 def _silu(x, keep):
-    """silu(x) and, if kept, its slope s + x s (1 - s), s the sigmoid."""
+    """silu(x) and, if kept, its slope."""
+    # y = x s with s = sigmoid(x), s' = s (1 - s):   y' = s + x s (1 - s) = s + y (1 - s)
     s = _stable_sigmoid(x)
     y = x * s
     if not keep:
@@ -88,8 +96,11 @@ def _silu(x, keep):
 
 @fused(composed.gelu_tanh)
 def gelu_tanh(x, *, keep):
-    """GELU by its tanh approximation   (Hendrycks & Gimpel 2016; what GPT-2 uses). Elementwise,
-    returns x's shape.
+    """GELU by its tanh approximation, as GPT-2 uses it   (Hendrycks & Gimpel 2016)
+
+    Elementwise, returns x's shape.
+
+    Plain twin: composed.gelu_tanh. Check: tinylm gradcheck gelu_tanh
     """
     y, slope = _gelu_tanh(x, keep)
     return y, lambda g: (g * slope,)
@@ -97,8 +108,9 @@ def gelu_tanh(x, *, keep):
 
 @fused(composed.gelu)
 def gelu(x, *, keep):
-    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27). Elementwise, returns
-    x's shape.
+    """GELU: x Phi(x), Phi the normal distribution function   (book eq. 2.27)
+
+    Elementwise, returns x's shape. Plain twin: composed.gelu. Check: tinylm gradcheck gelu
     """
     y, slope = _gelu(x, keep)
     return y, lambda g: (g * slope,)
@@ -106,8 +118,9 @@ def gelu(x, *, keep):
 
 @fused(composed.silu)
 def silu(x, *, keep):
-    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017).
-    Elementwise.
+    """SiLU, or Swish with c = 1: x sigmoid(x)   (book section 2.2.2; Ramachandran et al. 2017)
+
+    Elementwise, returns x's shape. Plain twin: composed.silu. Check: tinylm gradcheck silu
     """
     y, slope = _silu(x, keep)
     return y, lambda g: (g * slope,)
@@ -119,34 +132,42 @@ def _gated(activation, gate, up, keep):
         raise ShapeError(
             f"gated activation: gate {gate.shape} and up {up.shape} must have one shape"
         )
+    # y = f(gate) up:   dL/dgate = g f'(gate) up,   dL/dup = g f(gate)
     value, slope = activation(gate, keep)
     return value * up, lambda g: (g * slope * up, g * value)
 
 
 @fused(composed.swiglu)
 def swiglu(gate, up, *, keep):
-    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020). gate and up of one shape,
-    (..., F).
+    """SwiGLU's product: silu(gate) * up   (book eq. 2.30; Shazeer 2020)
+
+    gate, up  of one shape, (..., F); returns that shape
+
+    Plain twin: composed.swiglu. Check: tinylm gradcheck swiglu
     """
     return _gated(_silu, gate, up, keep)
 
 
 @fused(composed.geglu)
 def geglu(gate, up, *, keep):
-    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020). gate and up of one shape,
-    (..., F).
+    """GeGLU's product: gelu(gate) * up   (book eq. 2.29; Shazeer 2020)
+
+    gate, up  of one shape, (..., F); returns that shape
+
+    Plain twin: composed.geglu. Check: tinylm gradcheck geglu
     """
     return _gated(_gelu, gate, up, keep)
 
 
 def dropout(x, p, rng):
-    """Set each value to 0 with probability p and scale the others by 1/(1-p)   (Srivastava et al.
-    2014)
+    """Zero each value with probability p, scale the others by 1/(1-p)   (Srivastava et al. 2014)
 
     x        Tensor of any shape; its leading axis is the batch, see Random.rows
     p        in [0, 1); 0 returns x itself and draws nothing
     rng      backend.Random: the mask is drawn from it, so a replayed stream gives the same mask
     returns  x's shape, with the same mean
+
+    Composed of primitives. Check: tinylm gradcheck dropout
     """
     if p == 0:
         return x
@@ -154,8 +175,9 @@ def dropout(x, p, rng):
 
 
 def kept_scaled(shape, p, rng, dtype):
-    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped. ConfigError if p is not in
-    [0, 1).
+    """A dropout mask of `shape`: 1/(1-p) where kept, 0 where dropped.
+
+    raises  ConfigError if p is not in [0, 1), or rng is not a stream of random numbers
     """
     if not 0 <= p < 1:
         raise ConfigError(f"dropout: p = {p} is not in [0, 1)")
@@ -166,8 +188,7 @@ def kept_scaled(shape, p, rng, dtype):
     return rng.bernoulli(1 - p, shape).astype(dtype) * (1 / (1 - p))
 
 
-# Below: no kernel of their own, a line of primitives each, differentiable to any order. Book
-# section 2.2.2.
+# The rest has no kernel: a line of primitives each, differentiable to any order.
 
 
 def swish(x, c=1.0):
@@ -177,13 +198,16 @@ def swish(x, c=1.0):
     c        number or Tensor that broadcasts to x, differentiated: 0 gives x/2, 1 is silu, 1.702 is
              close to gelu; the larger, the closer to relu
     returns  x's shape
+
+    Check: tinylm gradcheck swish
     """
     return mul(x, sigmoid(mul(x, c)))
 
 
 def gelu_sigmoid(x):
-    """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016), within 0.021 of gelu
-    everywhere.
+    """GELU by a sigmoid: x sigmoid(1.702 x)   (Hendrycks & Gimpel 2016)
+
+    Within 0.021 of gelu everywhere. Check: tinylm gradcheck gelu_sigmoid
     """
     return swish(x, 1.702)
 
@@ -192,5 +216,7 @@ def glu(gate, up):
     """The gated linear unit's product: sigmoid(gate) * up   (book eq. 2.28; Dauphin et al. 2017)
 
     gate, up  of one shape, (..., F): two linear maps of the same input; returns that shape
+
+    Check: tinylm gradcheck glu
     """
     return mul(sigmoid(gate), up)

@@ -1,9 +1,12 @@
-"""Fused scaled dot-product attention, forward and backward, and rotary positions   (book eqs.
-2.6-2.11)
+"""Fused scaled dot-product attention, forward and backward   (book eqs. 2.6-2.11)
 
 Two operations share one kernel: `attention` takes queries, keys and values; `self_attention` takes
-them packed as one projection makes them, and never copies them apart. Read next:
-nn/attention/multi_head.py.
+them packed as one projection makes them, and never copies them apart. The plain twin of each is in
+composed.py. Inside, the H query heads stand in G groups of R = H/G that share keys and values:
+
+q (B, G, R, T, K),  k (B, G, 1, S, K),  v (B, G, 1, S, J),  scores and weights (B, G, R, T, S)
+
+Read next: nn/attention/multi_head.py.
 """
 
 import functools
@@ -16,21 +19,17 @@ from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
+from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.kernels.rows import row_dots
 from tinylm.errors import ShapeError
 
-# exp() of scores up to this cannot overflow, even summed over 10^6 keys and times large values, so
-# the row maximum need not be found and subtracted first; a row sum that lets the row maximum lie
-# below -SAFE_SCORE takes the careful way. There too, rows within the bounds are left as they are,
-# so that a row's result depends, to the last bit, on what that row sees and on nothing else in the
-# batch. In float16, whose exp() overflows at 11, no score is safe.
+# Softmax subtracts the row maximum so that exp() does not overflow. While all scores lie below
+# SAFE_SCORE that is not needed: e^60 = 1e26 times a million keys is still far below float32's 3e38.
 SAFE_SCORE = 60.0
 
 
 class ScoresOverflow(Exception):
-    """Finite queries and keys have scores beyond float32; a softmax over them is finite all the
-    same.
-    """
+    """Finite queries and keys have scores beyond float32, though their softmax is finite."""
 
 
 def in_float64_on_overflow(kernel):
@@ -42,12 +41,11 @@ def in_float64_on_overflow(kernel):
             return kernel(*arrays, **options)
         except ScoresOverflow:
             dtype = arrays[0].dtype
-        out, backward = kernel(
-            *(a if a is None else a.astype(np.float64) for a in arrays), **options
-        )
+        wide = [a if a is None else a.astype(np.float64) for a in arrays]
+        out, backward = kernel(*wide, **options)
 
         def narrow(d):
-            if callable(d):  # a gradient that is computed if it is wanted
+            if callable(d):  # a gradient that is computed only where it is wanted
                 return lambda out: d(None).astype(dtype)
             if d is None:
                 return d
@@ -59,120 +57,143 @@ def in_float64_on_overflow(kernel):
 
 
 def _check_overflow(q, k, scale, scores):
+    """Raise ScoresOverflow if q k^T of finite q and k is not finite; a bias of -inf may be."""
     if q.dtype.itemsize < 8 and not all_finite(scores) and all_finite(q, k):
-        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):  # and not a bias of -inf
+        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):
             raise ScoresOverflow
 
 
 def _visible(q, k, mask, causal):
-    """What each query may see, as a bool array that broadcasts to (B, G, R, T, S), or None for
-    everything.
-    """
+    """What each query may see: bool, broadcasts to (B, G, R, T, S); None: everything."""
     T, S = q.shape[-2], k.shape[-2]
     visible = None
     if causal and T > 1:
-        # (T, S); last sees all
-        visible = np.arange(S, like=q)[None, :] <= np.arange(T, like=q)[:, None] + (S - T)
+        # Key s is visible to query t if s <= t + S - T: the last query sees the last key.
+        queries, keys = np.arange(T, like=q), np.arange(S, like=q)
+        visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
     if mask is not None:
-        # (..., T, S) -> (B|1, H|1, T, S)
-        mask = mask[(None,) * (4 - mask.ndim)]
-        B, H = mask.shape[:2]
-        mask = mask.reshape(B, *q.shape[1:3], *mask.shape[2:]) if H > 1 else mask[:, :, None]
+        mask = mask[(None,) * (4 - mask.ndim)]  # (..., T, S) -> (B|1, H|1, T, S)
+        if mask.shape[1] > 1:
+            mask = mask.reshape(len(mask), *q.shape[1:3], *mask.shape[2:])  # (B|1, G, R, T, S)
+        else:
+            mask = mask[:, :, None]  # (B|1, 1, 1, T, S)
         visible = mask if visible is None else visible & mask
     return visible
 
 
-def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
-    """Write attention into `out`; return what backward needs: (weights, inverse), weights * inverse
-    = softmax.
+def _scores(q, k, bias, scale):
+    """q k^T * scale + bias, (B, G, R, T, S)."""
+    scores = (q * scale) @ k.swapaxes(-1, -2)
+    if bias is not None:
+        scores += bias
+    return scores
 
-    q (B, G, R, T, K), k (B, G, 1, S, K), v (B, G, 1, S, J), out (B, G, R, T, J), a view of `whole`
-    R query heads share a kv head
+
+def _softmax(q, k, bias, visible, scale):
+    """Softmax over the visible keys as (weights, total), P = weights / total.
+
+    weights (B, G, R, T, S), 0 where hidden;  total (B, G, R, T)
+
+    Takes the fast way if all scores are below SAFE_SCORE, and no row is so far below it that its
+    sum vanishes.
+    """
+    scores = _scores(q, k, bias, scale)
+    if scores.size == 0:  # no query, or no key to see
+        return scores, np.zeros_like(q, shape=q.shape[:-1])
+    limit = SAFE_SCORE
+    if scores.dtype.itemsize <= 2:  # exp() overflows at 11 in float16: no score is safe
+        limit = -np.inf
+    if np.max(scores) < limit:
+        weights, total = _fast_softmax(scores, visible)
+        # A sum above S e^-60 has a term above e^-60: that row's maximum is above -60. Others are
+        # rows of very low scores, or that see nothing: their digits are lost.
+        if np.min(total) > k.shape[-2] * math.exp(-limit):
+            return weights, total
+        scores = _scores(q, k, bias, scale)  # again: the fast way has overwritten them
+    _check_overflow(q, k, scale, scores)
+    return _careful_softmax(scores, visible, limit)
+
+
+def _fast_softmax(scores, visible):
+    """exp(scores), 0 where hidden, written over the scores; and the sum of each row."""
+    weights = np.exp(scores, out=scores)
+    if visible is not None:
+        weights *= visible
+    ones = np.ones_like(weights, shape=weights.shape[-1:])
+    return weights, weights @ ones  # a product with ones is BLAS, faster than a sum
+
+
+def _careful_softmax(scores, visible, limit):
+    """The same less the row maximum:  exp(s - m) / sum exp(s - m) = exp(s) / sum exp(s)."""
+    if visible is not None:
+        scores = np.where(visible, scores, -np.inf)
+    # Only rows out of bounds are shifted. So the result of a row depends, to the last bit, on what
+    # that row sees and on nothing else in the batch: in bounds both ways compute the same.
+    top = np.max(scores, axis=-1, keepdims=True)  # (B, G, R, T, 1)
+    out_of_bounds = np.isfinite(top) & (np.abs(top) >= limit)
+    scores -= np.where(out_of_bounds, top, 0)
+    weights = np.exp(scores, out=scores)
+    ones = np.ones_like(weights, shape=weights.shape[-1:])
+    return weights, weights @ ones
+
+
+def _after_dropout(weights, dropped):
+    if dropped is None:
+        return weights
+    return weights * dropped
+
+
+def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
+    """Write attention into `out`; return what backward needs of the softmax: (weights, inverse).
+
+    out      (B, G, R, T, J), a view of `whole`
+    inverse  (B, G, R, T) of the row sums:  P = softmax = weights * inverse
     """
     visible = _visible(q, k, mask, causal)
-    # scores, (B, G, R, T, S)
-    weights = (q * scale) @ k.swapaxes(-1, -2)
-    # no query, or none that has a key to see
+    weights, total = _softmax(q, k, bias, visible, scale)
     if weights.size == 0:
         out[...] = 0
-        return weights, np.zeros_like(q, shape=q.shape[:-1])
-    if bias is not None:
-        weights += bias
-    ones = np.ones_like(q, shape=k.shape[-2:-1])
-    limit = SAFE_SCORE if weights.dtype.itemsize > 2 else -np.inf
-    safe = weights.size > 0 and bool(np.max(weights) < limit)
-    if safe:
-        scores = weights if bias is None else weights.copy()
-        np.exp(weights, out=weights)
-        if visible is not None:
-            weights *= visible
-        # (B, G, R, T)
-        total = weights @ ones
-        safe = bool(np.min(total) > k.shape[-2] * math.exp(-limit))
-        # a row of very low scores, or one that sees nothing
-        if not safe:
-            weights = (q * scale) @ k.swapaxes(-1, -2) if bias is None else scores
-    if not safe:
-        _check_overflow(q, k, scale, weights)
-        if visible is not None:
-            weights = np.where(visible, weights, -np.inf)
-        top = np.max(weights, axis=-1, keepdims=True)
-        weights -= np.where(np.isfinite(top) & (np.abs(top) >= limit), top, 0)
-        np.exp(weights, out=weights)
-        total = weights @ ones
-    # a query that sees nothing gets 0
-    inverse = np.where(total > 0, 1 / np.where(total > 0, total, 1), 0)
-    inverse = inverse.astype(q.dtype, copy=False)
-    kept = weights if dropped is None else weights * dropped
-    np.matmul(kept, v, out=out)
-    # 0 x inf is nan: hidden values count for nothing
+        return weights, total
+    # y = (P * dropped) v. The division by the row sum is left for the output: T J numbers, not T S.
+    kept = _after_dropout(weights, dropped)
+    np.matmul(kept, v, out=out)  # (B, G, R, T, S) @ (B, G, 1, S, J)
+    # 0 x inf is nan: values that are hidden must be left out, not multiplied by 0
     if visible is not None and not all_finite(whole):
         out[...] = seen_matmul(kept, v, visible)
+    # a query that sees nothing has total 0, and gets an output of 0
+    seeing = total > 0
+    inverse = np.where(seeing, 1 / np.where(seeing, total, 1), 0).astype(q.dtype, copy=False)
     out *= inverse[..., None]
     return weights, inverse
 
 
-def _backward(g, q, k, v, y, weights, inverse, scale, dropped, mask, causal, dq, dk, dv, *whole):
-    """Write the gradients into dq, dk, dv; return that of the scores.
+def _backward(g, kept, inverse, mask, causal, dq, dk, dv, *whole):
+    """Write the gradients into dq, dk, dv; return that of the scores, (B, G, R, T, S).
 
-    dq (B, G, R, T, K), dk (B, G, S, K), dv (B, G, S, J), views of the arrays in `whole` if not
-    these themselves
+    g            (B, G, R, T, J)  cotangent of the output
+    kept         (q, k, v, y, weights, scale, dropped) of the forward pass
+    dq, dk, dv   (B, G, R, T, K), (B, G, S, K), (B, G, S, J), views of the arrays in `whole`
+
+    Takes the fast way, and the careful one if the result is not finite and something is hidden.
     """
-    g = g * inverse[..., None]
-    ds = _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv)
+    g = g * inverse[..., None]  # the row factor of P = weights * inverse
+    ds = _fast_backward(g, *kept, dq, dk, dv)
     if all_finite(*whole):
         return ds
-    visible = _visible(q, k, mask, causal)
+    visible = _visible(kept[0], kept[1], mask, causal)
     if visible is None:
         return ds
-    return _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv)
-
-
-def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
-    # With P = softmax(S) and y = P v:
-    #   dv = P^T g,   dP = g v^T,   dS = P (dP - rowsum(dP P)),   dq = dS k scale,   dk = dS^T q scale
-    # rowsum(dP P) = rowsum(g y) needs no (T, S) array, and P = weights * inverse is never formed:
-    # the row factor has gone into g.
-    shared = q.shape[2] > 1
-    kept = weights if dropped is None else weights * dropped
-    if shared:
-        dv[...] = np.sum(kept.swapaxes(-1, -2) @ g, axis=2)
-    else:
-        np.matmul(kept[:, :, 0].swapaxes(-1, -2), g[:, :, 0], out=dv)
-    ds = _by_scores(g, v, y, weights, dropped)
-    np.matmul(ds, k, out=dq)
-    dq *= scale
-    if shared:
-        dk[...] = np.sum(ds.swapaxes(-1, -2) @ q, axis=2)
-    else:
-        np.matmul(ds[:, :, 0].swapaxes(-1, -2), q[:, :, 0], out=dk)
-    dk *= scale
-    return ds
+    return _careful_backward(g, *kept, visible, dq, dk, dv)
 
 
 def _by_scores(g, v, y, weights, dropped):
-    # (B, G, R, T, S)
-    ds = g @ v.swapaxes(-1, -2)
+    """dL/dS, (B, G, R, T, S); g is the cotangent of the output times `inverse`."""
+    # With S the scores, P = softmax(S) and y = P v, row by row:
+    #   dP = g v^T,   dS = P (dP - rowsum(dP P))         the Jacobian of softmax is diag(P) - P P^T
+    # rowsum(dP P) = rowsum(g (P v)) = rowsum(g y) needs no (T, S) array. P = weights * inverse is
+    # never formed, because g holds the factor inverse. With dropout y = (P dropped) v, and dP is
+    # multiplied by `dropped` too.
+    ds = g @ v.swapaxes(-1, -2)  # (B, G, R, T, J) @ (B, G, 1, J, S)
     if dropped is not None:
         ds *= dropped
     ds -= row_dots(g, y)[..., None]
@@ -180,13 +201,29 @@ def _by_scores(g, v, y, weights, dropped):
     return ds
 
 
+def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
+    """dv = P^T g,  dq = dS k scale,  dk = dS^T q scale; dk and dv sum over the R heads served."""
+    shared = q.shape[2] > 1
+    kept = _after_dropout(weights, dropped)
+    if shared:
+        dv[...] = np.sum(kept.swapaxes(-1, -2) @ g, axis=2)  # (B, G, R, S, J) -> (B, G, S, J)
+    else:
+        np.matmul(kept[:, :, 0].swapaxes(-1, -2), g[:, :, 0], out=dv)
+    ds = _by_scores(g, v, y, weights, dropped)
+    np.matmul(ds, k, out=dq)  # (B, G, R, T, S) @ (B, G, 1, S, K)
+    dq *= scale
+    if shared:
+        dk[...] = np.sum(ds.swapaxes(-1, -2) @ q, axis=2)  # (B, G, R, S, K) -> (B, G, S, K)
+    else:
+        np.matmul(ds[:, :, 0].swapaxes(-1, -2), q[:, :, 0], out=dk)
+    dk *= scale
+    return ds
+
+
 def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv):
-    """The same where something is inf or nan: what a query does not see neither gives it anything
-    nor gets anything.
-    """
-    # (B, G, R, S, T)
-    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)
-    kept = weights if dropped is None else weights * dropped
+    """The same where something is inf or nan: nothing passes between a query and a hidden key."""
+    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)  # (B, G, R, S, T)
+    kept = _after_dropout(weights, dropped)
     dv[...] = np.sum(seen_matmul(kept.swapaxes(-1, -2), g, seen_by), axis=2)
     ds = np.where(visible, _by_scores(g, v, y, weights, dropped), 0)
     dq[...] = seen_matmul(ds, k, visible) * scale
@@ -207,23 +244,19 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
     returns  (B, H, T, J); zeros for a query that sees nothing
     raises   ShapeError if the shapes do not fit; DtypeError if the mask is not bool
 
-    What is hidden is left out, not multiplied by zero: inf or nan at hidden keys, values or biases
-    reaches neither the output nor a gradient of a query that does not see them, nor does such a
-    query, or its cotangent, reach theirs.
+    What is hidden is left out, not multiplied by zero: inf or nan at a hidden key, value or bias
+    does not reach the output or the gradient of a query, nor the other way round.
+
+    Plain twin: composed.attention. Check: tinylm gradcheck attention
     """
     check_heads("attention", q, k, v)
     check_bias(bias, "attention")
-    dropped = kept_scaled((*q.shape[:3], k.shape[2]), dropout, rng, q.dtype) if dropout else None
-    return _attention(
-        q,
-        k,
-        v,
-        bias,
-        mask=own_mask(mask, "attention", q, k, v, bias, shape=(*q.shape[:3], k.shape[2])),
-        causal=causal,
-        scale=scale,
-        dropped=dropped,
-    )
+    shape = (*q.shape[:3], k.shape[2])  # (B, H, T, S)
+    mask = own_mask(mask, "attention", q, k, v, bias, shape=shape)
+    dropped = None
+    if dropout:
+        dropped = kept_scaled(shape, dropout, rng, q.dtype)
+    return _attention(q, k, v, bias, mask=mask, causal=causal, scale=scale, dropped=dropped)
 
 
 @fused(composed.attention, name="attention", reads="both")
@@ -232,48 +265,33 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
     G, S, J = k.shape[1], k.shape[2], v.shape[3]
     scale = score_scale(K, scale)
-    grouped = (B, G, H // G)
-    # split H into G groups of R
+    grouped = (B, G, H // G)  # (B, H, ...) -> (B, G, R, ...)
     q5, k5, v5 = q.reshape(*grouped, T, K), k[:, :, None], v[:, :, None]
-    b5 = None if bias is None else np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
-    d5 = None if dropped is None else dropped.reshape(*grouped, T, S)
+    b5 = d5 = None
+    if bias is not None:
+        b5 = np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
+    if dropped is not None:
+        d5 = dropped.reshape(*grouped, T, S)
     y = np.empty_like(q, shape=(*grouped, T, J))
     weights, inverse = _forward(q5, k5, v5, b5, mask, causal, scale, d5, y, y)
 
     def backward(g):
+        g = g.reshape(*grouped, T, J)
         dq = np.empty_like(q5, order="C")
-        dk = np.empty_like(k, order="C")
-        dv = np.empty_like(v, order="C")
-        ds = _backward(
-            g.reshape(*grouped, T, J),
-            q5,
-            k5,
-            v5,
-            y,
-            weights,
-            inverse,
-            scale,
-            d5,
-            mask,
-            causal,
-            dq,
-            dk,
-            dv,
-            dq,
-            dk,
-            dv,
-        )
+        dk, dv = np.empty_like(k, order="C"), np.empty_like(v, order="C")
+        kept = q5, k5, v5, y, weights, scale, d5
+        ds = _backward(g, kept, inverse, mask, causal, dq, dk, dv, dq, dk, dv)
+        if bias is None:
+            return dq.reshape(q.shape), dk, dv, None
 
         def by_bias(out):
+            # S = ... + bias:  dL/dbias is dS, summed over the axes that the bias broadcasts along
             full = ds.reshape(B, H, T, S)
-            axes = tuple(
-                i
-                for i, n in enumerate((1,) * (4 - bias.ndim) + bias.shape)
-                if n == 1 and full.shape[i] != 1
-            )
+            lengths = (1,) * (4 - bias.ndim) + bias.shape
+            axes = tuple(i for i in range(4) if lengths[i] == 1 and full.shape[i] != 1)
             return np.sum(full, axis=axes, keepdims=True).reshape(bias.shape)
 
-        return dq.reshape(q.shape), dk, dv, by_bias if bias is not None else None
+        return dq.reshape(q.shape), dk, dv, by_bias
 
     return y.reshape(B, H, T, J), backward
 
@@ -289,8 +307,9 @@ def self_attention(
     dropout=0.0,
     rng=None,
 ):
-    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11,
-    before W^head)
+    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11)
+
+    The output map W^head is not part of it.
 
     qkv       (B, T, (H + 2G) K)  queries of H heads, then keys and values of G heads, side by side
     heads     H;  kv_heads G, H unless given
@@ -299,19 +318,25 @@ def self_attention(
     others    as in attention()
     returns   (B, T, H K);  what is hidden is left out as in attention()
     raises    ShapeError if the width does not divide into heads; DtypeError if the mask is not bool
+
+    Plain twin: composed.self_attention. Check: tinylm gradcheck self_attention
     """
     G = heads if kv_heads is None else kv_heads
     if qkv.ndim != 3 or min(heads, G) < 1:
         raise ShapeError(
-            f"self_attention: {qkv.shape} for {heads} query and {G} key-value heads: need (B, T, (H + 2G) K) "
-            "and at least one head"
+            f"self_attention: {qkv.shape} for {heads} query and {G} key-value heads: "
+            "need (B, T, (H + 2G) K) and at least one head"
         )
     B, T, width = qkv.shape
     if width % (heads + 2 * G) or heads % G:
         raise ShapeError(
-            f"self_attention: width {width} does not divide into {heads} query and 2 x {G} key-value heads"
+            f"self_attention: width {width} does not divide into {heads} query and "
+            f"2 x {G} key-value heads"
         )
-    dropped = kept_scaled((B, heads, T, T), dropout, rng, qkv.dtype) if dropout else None
+    shape = (B, heads, T, T)
+    dropped = None
+    if dropout:
+        dropped = kept_scaled(shape, dropout, rng, qkv.dtype)
     return _self_attention(
         qkv,
         heads=heads,
@@ -319,7 +344,7 @@ def self_attention(
         rotation=rotation,
         causal=causal,
         scale=scale,
-        mask=own_mask(mask, "self_attention", qkv, bias=None, shape=(B, heads, T, T)),
+        mask=own_mask(mask, "self_attention", qkv, bias=None, shape=shape),
         dropped=dropped,
     )
 
@@ -332,55 +357,37 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
     K = width // (heads + 2 * G)
     scale = score_scale(K, scale)
 
-    # views, no copies: (B, T, (H+2G) K) -> three
     def parts(packed):
-        # (B, H+2G, T, K)
-        x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)
-        return x[:, :heads].reshape(B, G, R, T, K), x[:, heads : heads + G], x[:, heads + G :]
+        """Views of q (B, G, R, T, K), k and v (B, G, T, K) in (B, T, (H + 2G) K): no copies."""
+        x = packed.reshape(B, T, heads + 2 * G, K).swapaxes(1, 2)  # (B, H+2G, T, K)
+        q = x[:, :heads].reshape(B, G, R, T, K)
+        return q, x[:, heads : heads + G], x[:, heads + G :]
+
+    def turned(q, k, cos, sin):
+        q = rotate(q.reshape(B, heads, T, K), cos, sin).reshape(B, G, R, T, K)
+        return q, rotate(k, cos, sin)
 
     q, k, v = parts(qkv)
     if rotation is not None:
-        flat = _rotate(q.reshape(B, heads, T, K), *rotation)
-        q, k = flat.reshape(B, G, R, T, K), _rotate(k, *rotation)
-    k, v = k[:, :, None], v[:, :, None]
-    d5 = None if dropped is None else dropped.reshape(B, G, R, T, T)
+        q, k = turned(q, k, *rotation)
+    k, v = k[:, :, None], v[:, :, None]  # (B, G, 1, T, K)
+    d5 = None
+    if dropped is not None:
+        d5 = dropped.reshape(B, G, R, T, T)
+    # The heads are merged by writing through a view: y (B, G, R, T, K) of out (B, T, H K).
     out = np.empty_like(qkv, shape=(B, T, heads * K))
-    # written through: (B, G, R, T, K)
     y = out.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
     weights, inverse = _forward(q, k, v, None, mask, causal, scale, d5, y, out)
 
     def backward(g):
+        g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)  # (B, T, H K) -> (B, G, R, T, K)
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
-        g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)
-        _backward(g, q, k, v, y, weights, inverse, scale, d5, mask, causal, dq, dk, dv, packed)
-        if rotation is not None:  # the transpose of a rotation turns back
+        kept = q, k, v, y, weights, scale, d5
+        _backward(g, kept, inverse, mask, causal, dq, dk, dv, packed)
+        if rotation is not None:  # the transpose of a rotation is the rotation by -angle
             cos, sin = rotation
-            dq[...] = _rotate(dq.reshape(B, heads, T, K), cos, -sin).reshape(dq.shape)
-            dk[...] = _rotate(dk, cos, -sin)
+            dq[...], dk[...] = turned(dq, dk, cos, -sin)
         return (packed,)
 
     return out, backward
-
-
-def _rotate(x, cos, sin):
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
-    y = np.empty_like(x, order="C")
-    y[..., :half] = first * cos - second * sin
-    y[..., half:] = first * sin + second * cos
-    return y
-
-
-@fused(composed.rotary)
-def rotary(x, *, cos, sin, keep):
-    """Rotary position embedding: turn the pair (x_i, x_{i+K/2}) by its angle   (book section 2.3.5;
-    Su et al. 2021)
-
-    x         (..., T, K)    queries or keys of a head
-    cos, sin  (T, K/2), or anything that broadcasts against half of x: cosine and sine of position *
-              frequency
-    returns   x's shape. This is the rotate-half pairing of LLaMA; its inverse is the same call with
-              -sin.
-    """
-    return _rotate(x, cos, sin), lambda g: (_rotate(g, cos, -sin),)

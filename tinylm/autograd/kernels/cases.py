@@ -1,4 +1,4 @@
-"""How to check the fused operations: every option, every optional argument there and not there.
+"""Inputs on which the fused operations are checked: every option, with and without each argument.
 
 Most of these have a kernel for first order and a composed twin for the orders above; the checks
 compare the two. Read next: check/mutants.py.
@@ -40,8 +40,8 @@ register(
         call(np.array([0, 2, 2, 1, 2]), normal(rng, 4, 3)),
         call(np.array([[1, 1], [3, 0]]), normal(rng, 4, 2)),
         call(np.array(1), normal(rng, 3, 2)),
-        call(np.array([513, 7, 513, 0]), normal(rng, 600, 2)),
-    ],  # above 512 rows: another way
+        call(np.array([513, 7, 513, 0]), normal(rng, 600, 2)),  # above 512 rows ids are sorted
+    ],
     source="book section 2.1.1",
 )
 
@@ -185,12 +185,9 @@ def qkv(rng, B=1, H=2, G=2, T=3, S=3, K=2, J=2):
     return normal(rng, B, H, T, K), normal(rng, B, G, S, K), normal(rng, B, G, S, J)
 
 
-SOME = np.array(
-    [[True, False, True], [True, True, False], [False, True, True]]
-)  # (T, S): every query sees two keys
-BLIND = np.array(
-    [[True, True, True], [False, False, False], [True, False, False]]
-)  # the second query sees nothing
+# Masks (T, S). SOME: every query sees two keys. BLIND: the second query sees nothing.
+SOME = np.array([[True, False, True], [True, True, False], [False, True, True]])
+BLIND = np.array([[True, True, True], [False, False, False], [True, False, False]])
 register(
     "mix_of_seen",
     masks.mix_of_seen,
@@ -226,8 +223,8 @@ register(
         call(*qkv(rng), normal(rng, 3)),
         call(*qkv(rng), p=0.3),
         call(*qkv(rng, H=4, T=2), p=0.3, causal=True),
-        call(*qkv(rng), 80 + normal(rng, 3, 3)),
-    ],  # scores beyond SAFE_SCORE
+        call(*qkv(rng), 80 + normal(rng, 3, 3)),  # scores beyond SAFE_SCORE
+    ],
     source="book eq. 2.6, Table 2.2",
 )
 
@@ -255,8 +252,8 @@ register(
 )
 
 
-# The activations of one line, and the cross-entropy against a distribution: `covers` is empty,
-# since their rules are those of the primitives.
+# Activations and a loss without a kernel: `covers` is empty, since their rules are those of the
+# primitives.
 register(
     "swish",
     ad.swish,
@@ -285,9 +282,7 @@ register(
 
 
 def distribution(rng, *shape):
-    """Positive rows; they need not sum to 1 for a derivative, and the gradient by them is checked
-    too.
-    """
+    """Positive rows, also differentiated; the derivative does not need them to sum to 1."""
     return uniform(rng, 0.1, 1, *shape)
 
 
@@ -309,7 +304,7 @@ register(
 
 # Tiles that divide the sequence and that do not, rows that see nothing, shared heads.
 def one(rng, **sizes):
-    """Queries, keys and values of one head unless sizes say more."""
+    """Queries, keys and values of one head, unless `sizes` give more."""
     return qkv(rng, **{"H": 1, "G": 1, **sizes})
 
 
@@ -328,7 +323,8 @@ register(
             block_q=2,
             block_k=1,
         ),
+        # padding: one row of the mask for all queries
         call(*one(rng, T=1), mask=np.array([True, False, True]), block_q=2, block_k=2),
-    ],  # padding: one row for all queries
+    ],
     source="book section 2.3.1; Dao et al. 2022",
 )

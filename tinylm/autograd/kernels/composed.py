@@ -1,8 +1,8 @@
-"""The fused operations once more, in primitives: each a few plain lines that say what it computes.
+"""The plain twins: every fused operation once more, in a few lines of primitives.
 
-These are the explanation, the oracle (fused equals composed to 1e-12 in float64, forward and
+Each is the explanation of a kernel, its oracle in tests (equal to 1e-12 in float64, forward and
 backward), and what the engine differentiates when derivatives of derivatives are wanted. Arguments
-as in the files of the fused ones, where they are described. Read next: rows.py, then linear.py.
+are described with the kernels. Read next: rows.py, then linear.py.
 """
 
 import math
@@ -27,6 +27,13 @@ from tinylm.autograd.primitives.shaping import (
 from tinylm.autograd.primitives.statistics import centered, scale_of_squares
 
 
+def _values(x):
+    """The array of a Tensor: a constant, not differentiated."""
+    if isinstance(x, Tensor):
+        return x.data
+    return x
+
+
 def linear(x, weight, bias=None):
     """x W + b"""
     y = matmul(x, weight)
@@ -42,15 +49,15 @@ def unembedding(x, weight):
 
 def embedding(ids, weight):
     """Row ids[...] of the table, for every position   (the lookup is one_hot(ids) @ weight)"""
-    return getitem(weight, ids.data if isinstance(ids, Tensor) else ids)
+    return getitem(weight, _values(ids))
 
 
 def layer_norm(x, gain, bias=None, eps=1e-5):
     """gain * (x - mean) / sqrt(var + eps) + bias over the last axis   (book eq. 2.23)"""
     distances = centered(x, -1)
-    s = scale_of_squares(
-        distances, -1, small=False
-    )  # 1, but for values whose squares would overflow
+    # s is 1, except where squares would overflow. d / sqrt(mean(d^2) + eps) does not change if d is
+    # divided by s and eps by s^2.
+    s = scale_of_squares(distances, -1, small=False)
     distances = distances / s
     y = gain * distances / sqrt(mean(distances * distances, axis=-1, keepdims=True) + eps / s / s)
     if bias is None:
@@ -60,21 +67,21 @@ def layer_norm(x, gain, bias=None, eps=1e-5):
 
 def rms_norm(x, gain, eps=1e-6):
     """gain * x / sqrt(mean(x**2) + eps) over the last axis   (book eq. 2.24)"""
-    s = scale_of_squares(x, -1, small=False)  # 1, but for values whose squares would overflow
+    s = scale_of_squares(x, -1, small=False)  # 1 unless squares would overflow, see layer_norm
     x = x / s
     return gain * x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps / s / s)
 
 
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x))"""
-    top = largest(x.data if isinstance(x, Tensor) else x, axis)  # a constant: it cancels
+    top = largest(_values(x), axis)  # e^{x-top} / sum e^{x-top}: a constant that cancels
     e = exp(x - top)
     return e / sum(e, axis=axis, keepdims=True)
 
 
 def log_softmax(x, axis=-1):
     """x - log(sum(exp(x)))"""
-    x = x - largest(x.data if isinstance(x, Tensor) else x, axis)  # a constant: it cancels
+    x = x - largest(_values(x), axis)  # a constant that cancels
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
@@ -82,15 +89,14 @@ def cross_entropy(
     logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"
 ):
     """-log softmax(logits)[target], averaged over the targets that count   (book eqs. 1.5, 2.13)"""
-    if isinstance(targets, Tensor):
-        targets = targets.data
+    targets = _values(targets)
     counts = targets != ignore_index
     safe = np.where(counts, targets, 0)
-    logits = where(counts[..., None], logits, 0.0)  # what does not count may hold inf or nan
+    logits = where(counts[..., None], logits, 0.0)  # ignored rows may hold inf or nan
     logp = log_softmax(logits)
     picked = take_along_axis(logp, safe[..., None], -1)[..., 0]  # (..., V) -> (...)
     losses = -(1 - label_smoothing) * picked
-    if label_smoothing:  # an -inf among the logits would make 0 * inf of it
+    if label_smoothing:  # not added as 0 * mean(logp): with a logit of -inf that is nan
         losses = losses - label_smoothing * mean(logp, axis=-1)
     if z_loss:
         losses = losses + z_loss * logsumexp(logits, axis=-1) ** 2
@@ -109,7 +115,8 @@ def gelu(x):
 
 def gelu_tanh(x):
     """The tanh approximation of GELU that GPT-2 uses"""
-    u = clip(x, low=-100.0, high=100.0)  # tanh is flat there; the cube of more may overflow
+    # tanh is flat beyond 100, and the cube of larger values may overflow
+    u = clip(x, low=-100.0, high=100.0)
     return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u * u * u)))
 
 
@@ -129,11 +136,9 @@ def geglu(gate, up):
 
 
 def rotary(x, cos, sin):
-    """Rotate the pairs (x_i, x_{i + K/2}) by the angle of their position and index   (book section
-    2.3.5)
-    """
+    """Turn each pair (x_i, x_{i + K/2}) by its angle   (book section 2.3.5)"""
     half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
+    first, second = x[..., :half], x[..., half:]  # (..., T, K/2) each
     return concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
 
 
@@ -141,45 +146,46 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
     """softmax(q k^T * scale + bias, where visible) v   (book eq. 2.6)"""
     B, H, T, K = q.shape
     G, S = k.shape[1], k.shape[2]
-    if G != H:  # each kv head serves H/G query heads
-        k, v = (
-            reshape(
-                broadcast_to(expand_dims(x, 2), shape=(B, G, H // G, S, x.shape[-1])),
-                shape=(B, H, S, x.shape[-1]),
-            )
-            for x in (k, v)
-        )
-    visible = mask = bool_mask(mask, "attention", shape=(B, H, T, S))
+    if G != H:
+        k, v = _repeat_heads(k, H // G), _repeat_heads(v, H // G)  # (B, G, S, .) -> (B, H, S, .)
+    mask = bool_mask(mask, "attention", shape=(B, H, T, S))
+    visible = mask
     if causal:
-        rows, columns = (np.arange(n, like=q.data) for n in (T, S))
-        past = columns[None, :] <= rows[:, None] + (S - T)  # the last query sees the last key
+        queries, keys = np.arange(T, like=q.data), np.arange(S, like=q.data)
+        past = keys[None, :] <= queries[:, None] + (S - T)  # (T, S); the last query sees all keys
         visible = past if mask is None else past & mask
     scores = seen_scores(q, k, visible) * score_scale(K, scale)  # (B, H, T, S)
     if bias is not None:
         scores = scores + bias
     if visible is not None:
         scores = where(visible, scores, -np.inf)
-    norm = logsumexp(scores, axis=-1, keepdims=True)
-    weights = exp(
-        scores - where(norm.data == -np.inf, 0.0, norm)
-    )  # a query that sees nothing gets zeros
+    # softmax as exp(s - log sum exp s); a query that sees nothing has a norm of -inf and weights 0
+    norm = logsumexp(scores, axis=-1, keepdims=True)  # (B, H, T, 1)
+    weights = exp(scores - where(norm.data == -np.inf, 0.0, norm))
     if dropped is not None:
         weights = weights * dropped
-    return seen_mix(weights, v, visible)  # (B, H, T, K)
+    return seen_mix(weights, v, visible)  # (B, H, T, S) @ (B, H, S, J) -> (B, H, T, J)
+
+
+def _repeat_heads(x, times):
+    """(B, G, S, K) -> (B, G * times, S, K): each head stands for the query heads that share it."""
+    B, G, S, K = x.shape
+    x = broadcast_to(expand_dims(x, 2), shape=(B, G, times, S, K))
+    return reshape(x, shape=(B, G * times, S, K))
 
 
 def self_attention(
     qkv, heads, kv_heads=None, rotation=None, mask=None, causal=True, scale=None, dropped=None
 ):
-    """Multi-head attention of a sequence on itself, from packed projections   (book eqs. 2.7-2.11)"""
+    """Multi-head attention of a sequence on itself, from packed projections (book eqs. 2.7-2.11)"""
     G = kv_heads or heads
     B, T, width = qkv.shape
     K = width // (heads + 2 * G)
-    x = transpose(
-        reshape(qkv, shape=(B, T, heads + 2 * G, K)), axes=(0, 2, 1, 3)
-    )  # (B, H+2G, T, K)
+    x = reshape(qkv, shape=(B, T, heads + 2 * G, K))
+    x = transpose(x, axes=(0, 2, 1, 3))  # (B, H+2G, T, K)
     q, k, v = x[:, :heads], x[:, heads : heads + G], x[:, heads + G :]
     if rotation is not None:
         q, k = rotary(q, *rotation), rotary(k, *rotation)
     y = attention(q, k, v, mask=mask, causal=causal, scale=scale, dropped=dropped)  # (B, H, T, K)
-    return reshape(transpose(y, axes=(0, 2, 1, 3)), shape=(B, T, heads * K))
+    y = transpose(y, axes=(0, 2, 1, 3))  # (B, T, H, K)
+    return reshape(y, shape=(B, T, heads * K))

@@ -1,4 +1,4 @@
-"""What every way to attend asks of its arguments: shapes that fit, and the scale of the scores.
+"""Checks that all attention operations share: shapes of heads, and the scale of the scores.
 
 Read next: masks.py, attention.py.
 """
@@ -13,12 +13,15 @@ def check_heads(operation, q, k, v=None):
 
     Batches, sequences and widths may be empty; there must be a head.
     """
-    given = f"{operation}: q {q.shape}, k {k.shape}" + ("" if v is None else f", v {v.shape}")
-    need = "need (B, H, T, K), (B, G, S, K)" + ("" if v is None else ", (B, G, S, J)")
-    shapes = [x.shape for x in (q, k, v) if x is not None]
-    fit = all(len(shape) == 4 for shape in shapes)
+    given = f"{operation}: q {q.shape}, k {k.shape}"
+    need = "need (B, H, T, K), (B, G, S, K)"
+    if v is not None:
+        given += f", v {v.shape}"
+        need += ", (B, G, S, J)"
+    fit = all(len(x.shape) == 4 for x in (q, k, v) if x is not None)
     fit = fit and q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3]
-    if not fit or (v is not None and k.shape[:3] != v.shape[:3]):
+    fit = fit and (v is None or k.shape[:3] == v.shape[:3])
+    if not fit:
         raise ShapeError(f"{given} do not fit: {need}")
     H, G = q.shape[1], k.shape[1]
     if min(H, G) < 1:
@@ -35,7 +38,7 @@ def even_heads(name, d_model, heads, kv_heads=None, width=None):
     kv_heads  as many as heads unless given
     width     of each head; d_model / heads unless given
     """
-    if min(heads, heads if kv_heads is None else kv_heads) < 1:
+    if heads < 1 or (kv_heads is not None and kv_heads < 1):
         raise ConfigError(f"{name}: {heads} heads, {kv_heads} for keys: there must be at least one")
     uneven = width is None and d_model % heads
     if uneven and kv_heads is None:
@@ -48,7 +51,9 @@ def even_heads(name, d_model, heads, kv_heads=None, width=None):
 
 
 def score_scale(K, scale=None):
-    """The scale of scores: 1/sqrt(K) unless given; heads of width 0 have scores of 0 with any."""
+    """The scale of scores: 1/sqrt(K) unless given   (book eq. 2.6)"""
+    # Entries of q and k of variance 1 give q . k a variance of K: the scale brings it back to 1.
+    # Heads of width 0 have scores of 0 with any scale.
     if scale is None:
         return 1 / math.sqrt(max(K, 1))
     return scale

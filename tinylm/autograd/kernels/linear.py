@@ -1,8 +1,7 @@
-"""Fused linear map, unembedding and embedding lookup: the matrix products that are two thirds of a
-training step.
+"""Fused linear map, unembedding and embedding lookup: two thirds of the time of a training step.
 
-All three write a weight's gradient straight into the optimizer's buffer when it offers a slot.
-Read next: norms.py.
+All three can write a weight's gradient straight into the optimizer's buffer (`out` in the functions
+that backward returns). The plain twins are in composed.py. Read next: norms.py.
 """
 
 import numpy as np
@@ -13,32 +12,46 @@ from tinylm.autograd.kernels.rows import add_rows, as_rows, check_ids, column_su
 from tinylm.errors import ShapeError
 
 
+def _last(x):
+    """The length of the last axis, for an error message."""
+    if x.ndim:
+        return x.shape[-1]
+    return "none"
+
+
 @fused(composed.linear)
 def linear(x, weight, bias=None, *, keep):
     """The affine map x W + b   (book eq. 2.25 and every projection of a transformer)
 
     x        (..., D)  activations
-    weight   (D, F)    one column per output feature: the book's h W, the transpose of torch's layout
+    weight   (D, F)    one column per output feature, as the book's h W; torch has the transpose
     bias     (F,)      or None
     returns  (..., F)
     raises   ShapeError if D differs, or weight and bias are not of these shapes
+
+    Plain twin: composed.linear. Check: tinylm gradcheck linear
     """
-    # dL/dx = g W^T,  dL/dW = x^T g,  dL/db = sum of the rows of g. NumPy loops over the leading
-    # axes of a 3-D product and calls BLAS for each; as one tall matrix (n, D) it is one call.
     if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[1:]):
         raise ShapeError(
-            f"linear: needs a weight (D, F) and a bias (F,) or none, not {weight.shape} and {np.shape(bias)}"
+            "linear: needs a weight (D, F) and a bias (F,) or none, "
+            f"not {weight.shape} and {np.shape(bias)}"
         )
     D, F = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
         raise ShapeError(
-            f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {x.shape[-1] if x.ndim else 'none'} != {D}"
+            f"linear: inner sizes differ, {x.shape} @ {weight.shape}: {_last(x)} != {D}"
         )
+    # NumPy loops over the leading axes of a 3-D product and calls BLAS for each; as one tall matrix
+    # it is one call.
     rows = as_rows(x)  # (..., D) -> (n, D)
-    y = rows @ weight
+    y = rows @ weight  # (n, D) @ (D, F) -> (n, F)
     if bias is not None:
         y += bias
 
+    # y_if = sum_d x_id W_df + b_f, so with g = dL/dy:
+    #   dL/dx_id = sum_f g_if W_df   or   dL/dx = g W^T
+    #   dL/dW_df = sum_i x_id g_if   or   dL/dW = x^T g
+    #   dL/db_f  = sum_i g_if
     def backward(g):
         g = as_rows(g)  # (..., F) -> (n, F)
         return (
@@ -52,26 +65,26 @@ def linear(x, weight, bias=None, *, keep):
 
 @fused(composed.unembedding)
 def unembedding(x, weight, *, keep):
-    """Logits from the embedding table itself: x E^T, the tied output layer (book eq. 2.12; Press &
-    Wolf 2017)
+    """Logits from the embedding table itself: x E^T, the tied output layer   (book eq. 2.12)
 
     x        (..., D)  final hidden states
     weight   (V, D)    the table that embedding() looks rows up in
     returns  (..., V)
     raises   ShapeError if D differs
+
+    Press & Wolf 2017. Plain twin: composed.unembedding. Check: tinylm gradcheck unembedding
     """
-    # dL/dx = g E,  dL/dE = g^T x: written into the slot first, the embedding's own gradient is
-    # added later.
     V, D = weight.shape
     if x.ndim == 0 or x.shape[-1] != D:
         raise ShapeError(
-            f"unembedding: widths differ, {x.shape} and table {weight.shape}: "
-            f"{x.shape[-1] if x.ndim else 'none'} != {D}"
+            f"unembedding: widths differ, {x.shape} and table {weight.shape}: {_last(x)} != {D}"
         )
     rows = as_rows(x)  # (..., D) -> (n, D)
 
+    # The linear map with W = E^T:  dL/dx = g E,  dL/dE = (x^T g)^T = g^T x. The output layer is the
+    # first in backward, so dL/dE lands in the empty slot; the embedding's part is added later.
     def backward(g):
-        g = as_rows(g)
+        g = as_rows(g)  # (..., V) -> (n, V)
         return lambda out: (g @ weight).reshape(x.shape), lambda out: outer_sum(g, rows, out)
 
     return (rows @ weight.T).reshape(*x.shape[:-1], V), backward
@@ -85,11 +98,15 @@ def embedding(ids, weight, *, keep):
     weight   (V, D)
     returns  (..., D)
     raises   DataError naming an id outside the vocabulary
+
+    Plain twin: composed.embedding. Check: tinylm gradcheck embedding
     """
     V, D = weight.shape
     check_ids(ids, V, "embedding")
 
-    def backward(g):  # e = onehot(ids) W  =>  dL/dW = onehot^T g
+    # The lookup is the product onehot(ids) W, (n, V) @ (V, D). So dL/dW = onehot^T g: row v is the
+    # sum of g over all places where the id is v.
+    def backward(g):
         return None, lambda out: add_rows(ids.reshape(-1), as_rows(g), V, out)
 
     return np.take(weight, ids, axis=0), backward

@@ -16,18 +16,15 @@ from tinylm.errors import ConfigError, ShapeError
 
 
 def _total(x, axis):
-    """Sum along an axis, kept. Along rows NumPy adds pairwise; across them accurate_sum() keeps the
-    digits.
-    """
+    """Sum along an axis, which stays with length one."""
+    # NumPy adds pairwise along the last axis only; along another accurate_sum keeps the digits.
     if x.flags.c_contiguous and axis in (-1, x.ndim - 1):
         return np.sum(x, axis=axis, keepdims=True)
     return accurate_sum(x, axis, keepdims=True)
 
 
 def _single_numbers_too(kernel):
-    """Lets a kernel along an axis take 0-d arrays: the softmax of one number is 1, along axis 0 or
-    -1.
-    """
+    """Decorator: a kernel along an axis takes 0-d arrays too; the softmax of one number is 1."""
 
     @functools.wraps(kernel)
     def on_array(x, *, axis=-1, keep):
@@ -45,8 +42,11 @@ def softmax(x, *, axis=-1, keep):
     """exp(x) / sum(exp(x)) along an axis   (book eq. 2.12)
 
     x        any shape; returns the same shape, entries that sum to 1. An entry of -inf gets 0.
+
+    Plain twin: composed.softmax. Check: tinylm gradcheck softmax
     """
-    # dL/dx = y (g - sum(g y)): the second term is what keeps the sum at 1
+    # y_i = e^{x_i} / sum_k e^{x_k}   =>   dy_i/dx_j = y_i (1[i=j] - y_j)
+    # dL/dx_j = sum_i g_i dy_i/dx_j = y_j (g_j - sum_i g_i y_i)
     y = x - largest(x, axis)
     np.exp(y, out=y)
     y /= _total(y, axis)
@@ -56,11 +56,22 @@ def softmax(x, *, axis=-1, keep):
 @fused(composed.log_softmax, reads="both")
 @_single_numbers_too
 def log_softmax(x, *, axis=-1, keep):
-    """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape."""
-    # dL/dx = g - softmax(x) sum(g)
+    """x - log(sum(exp(x))) along an axis: log-probabilities without underflow. Returns x's shape.
+
+    Plain twin: composed.log_softmax. Check: tinylm gradcheck log_softmax
+    """
+    # y_i = x_i - log sum_k e^{x_k}   =>   dy_i/dx_j = 1[i=j] - softmax(x)_j
+    # dL/dx = g - softmax(x) sum(g),   softmax(x) = e^y
     y = x - largest(x, axis)
     y -= np.log(_total(np.exp(y), axis))
     return y, lambda g: (g - np.exp(y) * _total(g, axis),)
+
+
+def _check_reduction(operation, reduction):
+    if reduction not in ("mean", "sum", "none"):
+        raise ConfigError(
+            f"{operation}: reduction {reduction!r} is not one of 'mean', 'sum', 'none'"
+        )
 
 
 def cross_entropy(
@@ -71,11 +82,14 @@ def cross_entropy(
     logits           (..., V)  unnormalized log-probabilities
     targets          (...)     integers in [0, V), or ignore_index where there is nothing to predict
     label_smoothing  share e of the target probability spread evenly over V   (Szegedy et al. 2016)
-    z_loss           weight of log(sum exp logits)**2, which keeps logits from drifting   (Chowdhery et al. 2022)
+    z_loss           weight of log(sum exp logits)**2, which keeps logits from drifting
+                     (Chowdhery et al. 2022)
     reduction        "mean" over the targets that count (0 if there are none), "sum", or "none":
                      (...)
     raises           ShapeError if the shapes do not match, DataError naming a target outside the
                      vocabulary
+
+    Plain twin: composed.cross_entropy. Check: tinylm gradcheck cross_entropy
     """
     if not isinstance(targets, np.ndarray):
         targets = getattr(targets, "data", targets)
@@ -83,12 +97,10 @@ def cross_entropy(
         targets = np.asarray(targets)
     if logits.shape[:-1] != targets.shape:
         raise ShapeError(
-            f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]}, not {targets.shape}"
+            f"cross_entropy: logits {logits.shape} need targets {logits.shape[:-1]}, "
+            f"not {targets.shape}"
         )
-    if reduction not in ("mean", "sum", "none"):
-        raise ConfigError(
-            f"cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'"
-        )
+    _check_reduction("cross_entropy", reduction)
     return _cross_entropy(
         logits,
         targets,
@@ -101,70 +113,80 @@ def cross_entropy(
 
 @fused(composed.cross_entropy, name="cross_entropy")
 def _cross_entropy(logits, targets, *, ignore_index, label_smoothing, z_loss, reduction, keep):
-    # With p = softmax(logits), Z = logsumexp(logits), q = (1-e) onehot + e/V and w_i the weight of
-    # row i:
-    #   L = sum_i w_i (Z_i - q_i . logits_i + z Z_i^2)   =>   dL/dlogits_i = w_i ((1 + 2 z Z_i) p_i - q_i)
-    # One (n, V) array is made: exp(logits - max), which backward turns into the gradient.
+    # For a row of logits x, let Z = log sum_v e^{x_v} and p = softmax(x) = e^{x - Z}. The target
+    # distribution is q = (1-e) onehot(target) + e/V, and sum q = 1:
+    #   -sum_v q_v log p_v = -sum_v q_v (x_v - Z) = Z - q . x
+    #   loss = Z - q . x + z Z^2
+    # One (n, V) array is made, exp(x - max x), which backward turns into the gradient.
     V, e = logits.shape[-1], label_smoothing
-    rows, ids = as_rows(logits), targets.reshape(-1)  # (n, V), (n,)
+    rows, ids = as_rows(logits), targets.reshape(-1)  # (..., V) -> (n, V), (...) -> (n,)
     counts = ids != ignore_index
-    ids = np.where(counts, ids, 0)
+    ids = np.where(counts, ids, 0)  # any valid id: these losses are discarded below
     check_ids(ids, V, "cross_entropy")
     at = np.arange(len(rows), like=ids)
-    top = largest(rows, -1)[:, 0]
-    p = rows - top[:, None]
-    fit = (1 - e) * p[at, ids]  # q . (logits - top)
+    top = largest(rows, -1)[:, 0]  # (n,)
+    p = rows - top[:, None]  # log of p up to a constant of the row
+    fit = (1 - e) * p[at, ids]  # q . (x - top), (n,)
     if e:
         fit += e * np.mean(p, axis=-1)
     np.exp(p, out=p)
-    total = p @ np.ones_like(p, shape=(V,))  # (n,)
-    log_total = np.log(total)
-    losses = log_total - fit
+    total = p @ np.ones_like(p, shape=(V,))  # (n, V) -> (n,): sum_v e^{x_v - top}
+    log_total = np.log(total)  # Z - top
+    losses = log_total - fit  # the top cancels: Z - q . x
     if z_loss:
         losses += z_loss * (log_total + top) ** 2
     losses = np.where(counts, losses, 0)  # chosen, not multiplied: inf * 0 is nan
-    wide = np.result_type(
-        losses.dtype, np.float32
-    )  # float16 could neither count nor add up this many
+    # float16 can neither count nor add up many rows
+    wide = np.result_type(losses.dtype, np.float32)
     n = np.maximum(np.sum(counts), 1).astype(wide)
-    y = losses.reshape(targets.shape)
-    if reduction != "none":
-        y = (np.sum(losses, dtype=wide) / (n if reduction == "mean" else 1)).astype(logits.dtype)
+    if reduction == "none":
+        y = losses.reshape(targets.shape)
+    else:
+        y = np.sum(losses, dtype=wide)
+        if reduction == "mean":
+            y = y / n
+        y = y.astype(logits.dtype)
+    if isinstance(y, np.generic) or not hasattr(y, "ndim"):  # NumPy's full sums are scalars
+        y = np.asarray(y)
 
+    # dZ/dx = p and d(q . x)/dx = q, so with w the cotangent of the row's loss:
+    #   dL/dx = w ((1 + 2 z Z) p - q)
     def backward(g):
-        weight = counts * (g.reshape(-1) / n if reduction == "mean" else g.reshape(-1))
-        share = weight * (1 + 2 * z_loss * (log_total + top)) if z_loss else weight
-        d = p * (share / total)[:, None]
-        d[at, ids] -= (1 - e) * weight
+        w = g.reshape(-1)  # (n,), or (1,) of a reduced loss
+        if reduction == "mean":
+            w = w / n
+        w = counts * w  # (n,)
+        share = w
+        if z_loss:
+            share = w * (1 + 2 * z_loss * (log_total + top))
+        d = p * (share / total)[:, None]  # p holds e^{x - top}: divided by the total, softmax(x)
+        d[at, ids] -= (1 - e) * w
         if e:
-            d -= (e / V * weight)[:, None]
+            d -= (e / V * w)[:, None]
         if not np.all(counts):
             d = np.where(counts[:, None], d, 0)  # a row that does not count may hold inf or nan
         return d.reshape(logits.shape), None
 
-    return y if hasattr(y, "dtype") and hasattr(y, "ndim") and not isinstance(
-        y, np.generic
-    ) else np.asarray(y), backward
+    return y, backward
 
 
 def soft_cross_entropy(logits, targets, reduction="mean"):
-    """Cross-entropy against a whole distribution: -sum over v of targets[v] log softmax(logits)[v]
-    (book eq. 1.5)
+    """Cross-entropy against a distribution: -sum_v targets_v log softmax(logits)_v  (book eq. 1.5)
 
     logits     (..., V)  unnormalized log-probabilities; -inf where the target is 0 costs nothing
-    targets    (..., V)  the gold distribution; one-hot rows give cross_entropy. Tensor or array, differentiated too
+    targets    (..., V)  the gold distribution, Tensor or array, differentiated too; one-hot rows
+               give cross_entropy
     reduction  "mean" over the rows, "sum", or "none": (...)
     raises     ShapeError if the shapes differ
+
+    Composed of primitives. Check: tinylm gradcheck soft_cross_entropy
     """
     if logits.shape != targets.shape:
         raise ShapeError(
             f"soft_cross_entropy: logits {logits.shape} need a distribution of the same shape, "
             f"not {targets.shape}"
         )
-    if reduction not in ("mean", "sum", "none"):
-        raise ConfigError(
-            f"soft_cross_entropy: reduction {reduction!r} is not one of 'mean', 'sum', 'none'"
-        )
+    _check_reduction("soft_cross_entropy", reduction)
     losses = -sum(weigh(targets, log_softmax(logits)), axis=-1)  # (..., V) -> (...)
     if reduction == "none":
         return losses

@@ -1,7 +1,7 @@
-"""Masks of attention: what may be one, and products in which a hidden value counts for nothing.
+"""Masks of attention: their checks, and products that leave out what a mask hides.
 
-0 x inf is nan, so a weight of zero does not hide a value that is not finite: what a mask hides is
-left out by `where`. That takes a few passes more, made only where something was not finite.
+0 x inf is nan, so a weight of zero does not hide a value that is not finite: it must be left out by
+`where`. That costs a few more passes over the arrays, made only where something is not finite.
 Read next: attention.py.
 """
 
@@ -19,35 +19,41 @@ from tinylm.errors import DtypeError, ShapeError
 
 
 def bool_mask(mask, operation, name="mask", bias="bias=", shape=None):
-    """The array of a mask: the one check that every way to attend makes of its masks.
+    """The array of a mask, checked. Every attention operation takes its masks through here.
 
     mask       bool array, Tensor or list, True = visible; or None
-    operation  named in the error, with the argument's name
+    operation  its name, for the error; `name` that of the argument
     bias       the argument that takes numbers to be added to scores; None if there is none
     shape      what the mask must broadcast to; None: not checked
     returns    bool array, or None for None
-    raises     DtypeError for another dtype: 0 and -inf, say, would mean the opposite here;
+    raises     DtypeError for another dtype, since 0 and -inf would mean the opposite as bools;
                ShapeError if it does not fit
     """
     if mask is None:
         return None
-    array = mask.data if isinstance(mask, Tensor) else mask
+    array = mask
+    if isinstance(mask, Tensor):
+        array = mask.data
     if not hasattr(array, "dtype"):
         array = np.asarray(array)
-    if array.dtype.kind == "b":
-        if shape is not None and not _broadcasts(array.shape, shape):
-            raise ShapeError(
-                f"{operation}: {name} of shape {array.shape} does not broadcast to {shape}"
-            )
-        return array
-    additive = f"{name} == 0" if bias is None else f"{name} == 0 (or {bias}{name})"
-    raise DtypeError(
-        f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} for "
-        f"one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 (1 = visible)"
-    )
+    if array.dtype.kind != "b":
+        additive = f"{name} == 0"
+        if bias is not None:
+            additive += f" (or {bias}{name})"
+        raise DtypeError(
+            f"{operation}: {name} must be bool, True = visible, not {array.dtype}: give {additive} "
+            f"for one of 0 and -inf that is added to scores, {name} == 1 for one of 1 and 0 "
+            "(1 = visible)"
+        )
+    if shape is not None and not _broadcasts(array.shape, shape):
+        raise ShapeError(
+            f"{operation}: {name} of shape {array.shape} does not broadcast to {shape}"
+        )
+    return array
 
 
 def _broadcasts(shape, to):
+    """True if an array of `shape` broadcasts to the shape `to`."""
     pairs = zip(reversed(shape), reversed(to))
     return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
 
@@ -56,12 +62,12 @@ def check_bias(bias, operation):
     """Raise DtypeError for a bool bias: it would add 1 where it is True, and hide nothing."""
     if bias is not None and bias.dtype.kind == "b":
         raise DtypeError(
-            f"{operation}: bias is bool: what hides is given as mask=; a bias is added to scores"
+            f"{operation}: bias is bool: pass a mask as mask=; a bias is added to scores"
         )
 
 
 def own_mask(mask, operation, *operands, **naming):
-    """bool_mask(), and a copy where backward reads it: the array may be filled anew before that."""
+    """bool_mask(), copied if backward will read it: the caller may reuse the array before that."""
     mask = bool_mask(mask, operation, **naming)
     if mask is not None and wants_grad(operands):
         return mask.copy()
@@ -69,12 +75,13 @@ def own_mask(mask, operation, *operands, **naming):
 
 
 def all_finite(*arrays):
-    """Whether no array holds inf or nan."""
+    """True if no array holds inf or nan."""
     return all(_all_finite(x) for x in arrays)
 
 
 def _all_finite(x):
-    # A sum of squares takes a fifth of the time, is finite only if all are, and rarely overflows.
+    # The sum of squares is finite only if all values are, and takes a fifth of the time. Where it
+    # overflows though they are finite, the values themselves decide.
     if type(x) is np.ndarray and x.flags.c_contiguous and x.itemsize > 2:
         flat = x.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -90,15 +97,16 @@ def seen_matmul(a, b, seen):
     seen     bool that broadcasts to (..., T, S)
     returns  (..., T, J): inf or nan that a row does see makes its sum inf or nan, as in any product
     """
-    finite = np.isfinite(b)
-    sums = a @ np.where(finite, b, 0)
+    finite = np.isfinite(b)  # (..., S, J)
+    sums = a @ np.where(finite, b, 0)  # right where a row sees only finite values
+    # touched: row t sees at least one entry of column j that is not finite
     seen = np.broadcast_to(seen, (*seen.shape[:-2], *a.shape[-2:]))
     touched = seen.astype(a.dtype) @ (~finite).astype(a.dtype) > 0  # (..., T, J)
     return np.where(touched, a @ b, sums)
 
 
-# The same of recorded operations. Each is the other's derivative, so every order leaves out what is
-# hidden; the quick way, a plain product, is taken where everything is finite.
+# The same as primitives. The two are each other's derivatives, so derivatives of every order leave
+# out what is hidden:  Y = W V:  dW = G V^T, dV = W^T G;   S = Q K^T:  dQ = G K, dK = G^T Q.
 
 
 def _by_weights(g, y, weights, v, seen):
@@ -111,7 +119,10 @@ def _by_values(g, y, weights, v, seen):
 
 @primitive(_by_weights, _by_values, name="mix_of_seen", broadcasts=True)
 def mix_of_seen(weights, v, seen):
-    """weights (..., T, S) @ v (..., S, J), what is hidden left out; seen (..., T, S)."""
+    """weights (..., T, S) @ v (..., S, J), what is hidden left out; seen bool (..., T, S).
+
+    Check: tinylm gradcheck mix_of_seen
+    """
     return seen_matmul(np.where(seen, weights, 0), v, seen)
 
 
@@ -125,14 +136,17 @@ def _by_keys(g, y, q, k, seen):
 
 @primitive(_by_queries, _by_keys, name="scores_of_seen", broadcasts=True)
 def scores_of_seen(q, k, seen):
-    """q k^T, 0 at hidden pairs: (..., T, K), (..., S, K), seen (..., T, S) -> (..., T, S)."""
+    """q k^T, 0 at hidden pairs: (..., T, K), (..., S, K), seen (..., T, S) -> (..., T, S).
+
+    Check: tinylm gradcheck scores_of_seen
+    """
     return np.where(seen, q @ k.swapaxes(-1, -2), 0)
 
 
 def seen_scores(q, k, seen=None):
-    """q k^T of recorded operations; hidden pairs must still be masked.
+    """q k^T of Tensors, by a plain product if all is finite. Hidden pairs must still be masked.
 
-    q (..., T, K), k (..., S, K) Tensors
+    q        (..., T, K);  k (..., S, K)
     seen     bool that broadcasts to (..., T, S); None: everything
     returns  (..., T, S)
     """
@@ -142,7 +156,7 @@ def seen_scores(q, k, seen=None):
 
 
 def seen_mix(weights, v, seen=None):
-    """weights @ v of recorded operations, hidden values left out.
+    """weights @ v of Tensors, hidden values left out; by a plain product if all is finite.
 
     weights  (..., T, S), 0 where hidden;  v (..., S, J);  seen as in seen_scores()
     returns  (..., T, J)
@@ -157,15 +171,15 @@ def _spread(seen, T, S):
 
 
 def grouped_mask(mask, shape, groups=None):
-    """A mask in the shape of scores whose heads stand in groups that share keys.
+    """A mask in the shape of scores whose heads are split into groups that share keys.
 
     mask     bool that broadcasts to `shape`, (B, H, T, S); or None
-    groups   G; None for heads that stand alone
+    groups   G; None for heads that are not grouped
     returns  (B|1, H|1, T, S), or (B|1, G|1, H/G|1, T, S); None for None
     """
     if mask is None:
         return None
-    mask = mask[(None,) * (4 - mask.ndim)]
+    mask = mask[(None,) * (4 - mask.ndim)]  # (..., T, S) -> (B|1, H|1, T|1, S|1)
     mask = np.broadcast_to(mask, (*mask.shape[:2], *shape[2:]))
     if groups is None:
         return mask
@@ -184,5 +198,6 @@ def visible_softmax(scores, visible=None):
         return scores, Tensor(np.full_like(scores.data, -np.inf, shape=(*scores.shape[:-1], 1)))
     if visible is not None:
         scores = where(visible, scores, -np.inf)
-    norm = logsumexp(scores, axis=-1, keepdims=True)
+    norm = logsumexp(scores, axis=-1, keepdims=True)  # (..., 1)
+    # exp(s - norm) = exp(s) / sum exp(s); in a row with no entry, exp(-inf - 0) = 0
     return exp(scores - where(np.isfinite(norm.data), norm, 0.0)), norm

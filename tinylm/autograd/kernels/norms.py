@@ -1,7 +1,6 @@
-"""Fused layer normalization and root-mean-square normalization, with their backward derived by
-hand.
+"""Fused layer normalization and root-mean-square normalization, their backward derived by hand.
 
-Read next: activations.py.
+The plain twins are in composed.py. Read next: activations.py.
 """
 
 import math
@@ -18,23 +17,20 @@ def _check(operation, x, **vectors):
     for name, vector in vectors.items():
         if vector is not None and vector.shape != x.shape[-1:]:
             raise ShapeError(
-                f"{operation}: {name} has shape {vector.shape}, but the last axis of x {x.shape} needs {x.shape[-1:]}"
+                f"{operation}: {name} has shape {vector.shape}, "
+                f"but the last axis of x {x.shape} needs {x.shape[-1:]}"
             )
 
 
 def _centered(rows, eps):
-    """Rows less their means, (n, D), and the mean of their squares, (n,).
-
-    Means are products with a vector (BLAS), not reductions.
-
-    A mean is rounded, to about 1e-7 of itself in float32. Where it is more than 8 deviations that
-    would show, and the mean of what is left is taken off too: a constant row of 1000 is 0.
-    """
+    """Rows less their means, (n, D), and the mean of their squares (the variance), (n,)."""
     D = max(rows.shape[1], 1)
-    average = np.full_like(rows, 1 / D, shape=rows.shape[1:])
-    means = rows @ average  # (n,)
+    average = np.full_like(rows, 1 / D, shape=rows.shape[1:])  # (D,)
+    means = rows @ average  # (n, D) -> (n,): a product is BLAS, faster than a reduction
     centered = rows - means[:, None]
     squares = row_dots(centered, centered) / D
+    # A mean is rounded to 1e-7 of itself in float32. Where it is more than 8 deviations that error
+    # would show, so the mean of what is left is subtracted too: a row of 1000s becomes exactly 0.
     far = means * means > 64 * (squares + eps)
     if np.any(far):
         centered -= np.where(far, np.mean(centered, axis=1), 0)[:, None]
@@ -42,62 +38,72 @@ def _centered(rows, eps):
     return centered, squares
 
 
-def _as_they_are(rows, eps):
+def _uncentered(rows, eps):
+    """The rows themselves, (n, D), and the mean of their squares, (n,)."""
     return rows, row_dots(rows, rows) / max(rows.shape[1], 1)
 
 
-def _unit(rows, eps, center):
-    """(center(rows) * r, r) with r = 1 / sqrt(mean of its squares + eps), (n, D) and (n,).
-
-    Where squares overflow (1e20 in float32) the rows are divided by their largest value first: with
-    x = s u, x / sqrt(mean(x^2) + eps) = u / sqrt(mean(u^2) + eps / s^2).
-    """
+def _normalized(rows, eps, center):
+    """(c r, r) with c = center(rows) and r = 1 / sqrt(mean(c^2) + eps): (n, D) and (n,)."""
     with np.errstate(over="ignore", invalid="ignore"):
         normed, squares = center(rows, eps)
     if not math.isfinite(np.add.reduce(squares)):
-        peak = np.max(np.abs(rows), axis=1)
-        s = np.where(np.isfinite(squares) | ~np.isfinite(peak), 1, peak).astype(rows.dtype)
-        normed, squares = center(rows / s[:, None], eps / s / s)
-        inverse = 1 / np.sqrt(squares + eps / s / s)
-        normed *= inverse[:, None]
-        return normed, inverse / s
+        return _normalized_large(rows, eps, center)
     inverse = 1 / np.sqrt(squares + eps)
-    if normed is rows:
+    if normed is rows:  # not to be overwritten
         return rows * inverse[:, None], inverse
     normed *= inverse[:, None]
     return normed, inverse
 
 
+def _normalized_large(rows, eps, center):
+    """The same where a square overflows (from 1e20 in float32)."""
+    # With x = s u, s the largest value of the row, no square of u overflows:
+    #   x / sqrt(mean(x^2) + eps) = u / sqrt(mean(u^2) + eps/s^2),   r = 1 / (s sqrt(...))
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = center(rows, eps)[1]
+    peak = np.max(np.abs(rows), axis=1)
+    ordinary = np.isfinite(squares) | ~np.isfinite(peak)
+    s = np.where(ordinary, 1, peak).astype(rows.dtype)  # (n,)
+    normed, squares = center(rows / s[:, None], eps / s / s)
+    inverse = 1 / np.sqrt(squares + eps / s / s)
+    normed *= inverse[:, None]
+    return normed, inverse / s
+
+
 @fused(composed.layer_norm)
 def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
-    """Layer normalization: gain * (x - mean) / sqrt(var + eps) + bias   (book eq. 2.23; Ba et al.
-    2016)
+    """Layer normalization: gain * (x - mean) / sqrt(var + eps) + bias   (book eq. 2.23)
 
     x        (..., D)  each row is normalized by its own mean and (population) variance
     gain     (D,)      learned scale;  bias (D,) learned shift, or None
     eps      added to the variance, as libraries do; the book adds it to the standard deviation
     returns  (..., D)
     raises   ShapeError if gain or bias is not (D,)
+
+    Ba et al. 2016. Plain twin: composed.layer_norm. Check: tinylm gradcheck layer_norm
     """
-    # With c = x - mean, r = 1/sqrt(var + eps), n = c r and h = g * gain:
-    #   dL/dx = r (h - mean(h) - n mean(h n))    mean() over the row: the two means are what subtracting the mean
-    #   dL/dgain = sum over rows of g n              and dividing by the deviation take out
-    #   dL/dbias = sum over rows of g
     _check("layer_norm", x, gain=gain, bias=bias)
     shape, D = x.shape, max(x.shape[-1], 1)  # backward needs the shape of x, not x: it may go
-    normed, inverse = _unit(as_rows(x), eps, _centered)  # (n, D), (n,)
+    normed, inverse = _normalized(as_rows(x), eps, _centered)  # (..., D) -> (n, D), (n,)
     y = normed * gain
     if bias is not None:
         y += bias
 
+    # For one row let c = x - mean(x), r = 1/sqrt(mean(c^2) + eps), n = c r, and h = dL/dn = g gain.
+    #   dL/dc = r (h - n mean(h n))      as dr/dc_i = -r^3 c_i/D, and c . h = (n . h)/r
+    #   dL/dx = dL/dc - mean(dL/dc)      as subtracting the mean is its own transpose
+    #         = r (h - mean(h) - n mean(h n))                  since mean(n) = 0
+    # gain and bias are read by every row, so their cotangents add up over the rows:
+    #   dL/dgain = sum g n,   dL/dbias = sum g
     def backward(g):
-        g = as_rows(g)
+        g = as_rows(g)  # (..., D) -> (n, D)
         gn = g * normed
 
         def by_x(out):
             d = g * gain
-            d -= (g @ gain / D)[:, None]  # mean(h) = g . gain / D
-            d -= normed * (gn @ gain / D)[:, None]  # mean(h n) = g n . gain / D
+            d -= (g @ gain / D)[:, None]  # mean(h) = g . gain / D, (n,)
+            d -= normed * (gn @ gain / D)[:, None]  # mean(h n) = (g n) . gain / D, (n,)
             d *= inverse[:, None]
             return d.reshape(shape)
 
@@ -108,28 +114,30 @@ def layer_norm(x, gain, bias=None, *, eps=1e-5, keep):
 
 @fused(composed.rms_norm)
 def rms_norm(x, gain, *, eps=1e-6, keep):
-    """Root-mean-square layer normalization: gain * x / rms(x)   (book eq. 2.24; Zhang & Sennrich
-    2019)
+    """Root-mean-square layer normalization: gain * x / rms(x)   (book eq. 2.24)
 
     x        (..., D)  activations
     gain     (D,)      learned scale
     eps      added to mean(x**2) before the root, so that x = 0 is safe
     returns  (..., D)
     raises   ShapeError if gain is not (D,)
+
+    Zhang & Sennrich 2019. Plain twin: composed.rms_norm. Check: tinylm gradcheck rms_norm
     """
-    # With r = 1/sqrt(mean(x^2) + eps), n = x r and h = g * gain:
-    #   dL/dx = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     _check("rms_norm", x, gain=gain)
     shape, D = x.shape, max(x.shape[-1], 1)  # backward needs the shape of x, not x: it may go
-    normed, inverse = _unit(as_rows(x), eps, _as_they_are)  # (n, D), (n,)
+    normed, inverse = _normalized(as_rows(x), eps, _uncentered)  # (..., D) -> (n, D), (n,)
 
+    # As in layer_norm without the mean. For one row let r = 1/sqrt(mean(x^2) + eps), n = x r, and
+    # h = dL/dn = g gain:
+    #   dL/dx = r h + x (x . h)(-r^3/D) = r (h - n mean(h n)),   dL/dgain = sum over rows of g n
     def backward(g):
-        g = as_rows(g)
+        g = as_rows(g)  # (..., D) -> (n, D)
         gn = g * normed
 
         def by_x(out):
             d = g * gain
-            d -= normed * (gn @ gain / D)[:, None]
+            d -= normed * (gn @ gain / D)[:, None]  # mean(h n) = (g n) . gain / D, (n,)
             d *= inverse[:, None]
             return d.reshape(shape)
 

@@ -1,7 +1,7 @@
-"""Operations on rows of a matrix that several fused operations share: sums, inner products,
-scatter-add, a check of ids.
+"""Row operations that several kernels share: sums, inner products, scatter-add, a check of ids.
 
-Read next: linear.py.
+A sum of n numbers in one chain of additions has an error that grows with n. Chains here are short:
+runs of RUN rows are summed first, then the sums of the runs. Read next: linear.py.
 """
 
 import math
@@ -23,15 +23,14 @@ def as_rows(x):
 
 
 def column_sums(x, out=None):
-    """Sum of the rows of x (n, F) -> (F,), as products with ones: BLAS is faster than a reduction
-    along axis 0.
+    """Sum of the rows of x (n, F) -> (F,), as products with ones.
 
-    At most RUN rows are added in one chain: a sum of 100,000 rows in one product keeps five digits,
-    this one six.
+    BLAS is faster than a reduction along axis 0. At most RUN rows are added in one chain: of
+    100,000 rows in float32 one product keeps five digits, this sum six.
     """
     n = len(x)
     whole = n - n % RUN
-    if n <= 8 * RUN:  # BLAS keeps several sums going: seven digits still
+    if n <= 8 * RUN:  # BLAS adds in several chains at once: seven digits in one product
         return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
     sums = np.ones_like(x, shape=(RUN,)) @ x[:whole].reshape(-1, RUN, x.shape[1])  # (n / RUN, F)
     if whole < n:
@@ -42,13 +41,14 @@ def column_sums(x, out=None):
 def outer_sum(x, g, out=None):
     """Sum over rows of the outer product of x (n, D) and g (n, F): x^T g, (D, F).
 
-    For small matrices and many rows BLAS adds in one chain; here in products of RUN rows first.
+    For small matrices and many rows BLAS adds in one chain; here products of RUN rows come first.
     """
-    n, (D, F) = len(x), (x.shape[1], g.shape[1])
+    n, D, F = len(x), x.shape[1], g.shape[1]
     whole = n - n % RUN
     if n <= 8 * RUN or D * F > 4096:
         return np.matmul(x.T, g, out=out)
-    products = x[:whole].reshape(-1, RUN, D).swapaxes(1, 2) @ g[:whole].reshape(-1, RUN, F)
+    x_runs, g_runs = x[:whole].reshape(-1, RUN, D), g[:whole].reshape(-1, RUN, F)
+    products = x_runs.swapaxes(1, 2) @ g_runs  # (n / RUN, D, F)
     if whole < n:
         products[-1] += x[whole:].T @ g[whole:]
     sums = column_sums(products.reshape(-1, D * F)).reshape(D, F)
@@ -70,7 +70,7 @@ def add_rows(ids, g, rows, out=None):
 
     ids (n,), g (n, D) -> (rows, D), into `out` if given
     """
-    if type(g) is not np.ndarray:
+    if type(g) is not np.ndarray:  # another device: its own scatter is the fastest
         out = np.zeros_like(g, shape=(rows, g.shape[1]))
         backend.backend_of(out).module.add.at(out, ids, g)
         return out
@@ -84,31 +84,36 @@ def add_rows(ids, g, rows, out=None):
         out = np.zeros((rows, g.shape[1]), g.dtype)
     else:
         out[...] = 0
-    if len(ids):  # a large one: sort, then add up runs of equal ids
-        order = np.argsort(ids, kind="stable")  # (np.add.at takes a little longer; DESIGN.md)
+    if len(ids):
+        # A large table: equal ids come together by sorting, and each run of them is summed.
+        # np.add.at takes a little longer (DESIGN.md).
+        order = np.argsort(ids, kind="stable")
         ids, sums = _sum_runs(ids[order], g[order])
         out[ids] = sums
     return out
 
 
 def _one_hot(ids, rows, dtype):
+    """A row (rows,) per id, with a 1 at its place."""
     one_hot = np.zeros((len(ids), rows), dtype)
     one_hot[np.arange(len(ids)), ids] = 1
     return one_hot
 
 
 def _sum_runs(ids, g):
-    """The distinct ids of sorted `ids` (n,), and the sum of the rows of g (n, D) for each, at most
-    RUN in one chain.
-    """
+    """The distinct ids among sorted ids (n,), and for each the sum of its rows of g (n, D)."""
     while True:
-        new = np.concatenate(([True], ids[1:] != ids[:-1]))
-        starts = np.flatnonzero(new)
+        first = np.concatenate(
+            ([True], ids[1:] != ids[:-1])
+        )  # True where a run of equal ids begins
+        starts = np.flatnonzero(first)
         lengths = np.diff(np.append(starts, len(ids)))
         long = len(lengths) and lengths.max() > RUN
         if long:
-            place = np.arange(len(ids)) - np.repeat(starts, lengths)
-            starts = np.flatnonzero(place % RUN == 0)
+            # Runs are cut into pieces of RUN rows: each becomes one row, with the same id, and the
+            # next round sums those.
+            within = np.arange(len(ids)) - np.repeat(starts, lengths)
+            starts = np.flatnonzero(within % RUN == 0)
         ids, g = ids[starts], np.add.reduceat(g, starts, axis=0)
         if not long:
             return ids, g
@@ -120,8 +125,8 @@ def check_ids(ids, vocab_size, operation):
         raise DataError(f"{operation}: token ids must be integers, not {ids.dtype}")
     if ids.size and type(ids) is np.ndarray and (ids.min() < 0 or ids.max() >= vocab_size):
         bad = np.flatnonzero((ids < 0) | (ids >= vocab_size))[0]
-        place = tuple(int(i) for i in np.unravel_index(bad, ids.shape))
+        position = tuple(int(i) for i in np.unravel_index(bad, ids.shape))
         raise DataError(
-            f"{operation}: token id {ids.flat[bad]} at position {place} is outside the "
+            f"{operation}: token id {ids.flat[bad]} at position {position} is outside the "
             f"vocabulary of {vocab_size}: encode the text with this model's tokenizer"
         )

@@ -1,11 +1,10 @@
-"""Exact attention tile by tile, with an online softmax: memory grows with the sequence, not with
-its square.
+"""Exact attention in tiles, with an online softmax: memory grows with the sequence, not its square.
 
 FlashAttention (Dao et al. 2022; named in book section 2.3.1). The T x S matrix of weights never
-exists: a tile of queries walks over tiles of keys and keeps three things per row, the largest score
-so far, the sum of exponentials and the unnormalized output; backward makes each tile of weights
-again from one number a row, log sum exp. The result is attention()'s, in another order of
-additions. Read next: attention.py, nn/attention/sparse.py.
+exists. Forward takes one tile of queries over all tiles of keys, and keeps three things per row:
+the largest score so far, the sum of exponentials, and the unnormalized output. Backward computes
+each tile of weights again from one number per row, log sum exp. The result is attention()'s, in
+another order of additions. Read next: attention.py, nn/attention/sparse.py.
 """
 
 import numpy as np
@@ -21,50 +20,51 @@ from tinylm.errors import ConfigError
 
 
 def tiles(queries, keys, block_q, block_k, causal):
-    """(slice of queries, slices of keys) for every tile of queries, with only the tiles of keys it
-    can see into.
+    """Yields (slice of queries, [slices of keys]) for every tile of queries.
+
+    Tiles of keys that lie wholly in the future are left out if causal.
     """
     for start in range(0, queries, block_q):
         stop = min(start + block_q, queries)
-        seen = (
-            min(keys, stop + keys - queries) if causal else keys
-        )  # the last query sees the last key
-        yield (
-            slice(start, stop),
-            [slice(s, min(s + block_k, keys)) for s in range(0, max(seen, 0), block_k)],
-        )
+        seen = keys
+        if causal:  # the last query sees the last key
+            seen = min(keys, stop + keys - queries)
+        spans = [slice(s, min(s + block_k, keys)) for s in range(0, max(seen, 0), block_k)]
+        yield slice(start, stop), spans
 
 
 def _visible(q, keys, mask, causal, rows, columns):
-    """What the queries of a tile may see of its keys, broadcasting to (B, G, R, rows, columns);
-    None for everything.
+    """What the queries `rows` see of the keys `columns`: bool, broadcasts to a tile of scores.
+
+    returns  (.., rows, columns) or (B|1, G|1, R|1, rows|1, columns|1); None for everything
     """
     visible, offset = None, keys - q.shape[3]
     if causal and columns.stop - 1 > rows.start + offset:  # the tile crosses the diagonal
-        i, j = (np.arange(s.start, s.stop, like=q) for s in (rows, columns))
+        i = np.arange(rows.start, rows.stop, like=q)
+        j = np.arange(columns.start, columns.stop, like=q)
         visible = j[None, :] <= i[:, None] + offset
     if mask is not None:
-        part = mask[
-            ...,
-            rows if mask.shape[3] > 1 else slice(None),
-            columns if mask.shape[4] > 1 else slice(None),
-        ]
-        visible = part if visible is None else visible & part
+        # an axis of length 1 is the same for all tiles
+        if mask.shape[3] > 1:
+            mask = mask[..., rows, :]
+        if mask.shape[4] > 1:
+            mask = mask[..., columns]
+        visible = mask if visible is None else visible & mask
     return visible
 
 
 def _scores(q, k, visible, rows, columns):
-    """Scores of one tile, -inf where a query may not look. q is scaled already: (B, G, R, rows,
-    columns).
-    """
+    """Scores of one tile (B, G, R, rows, columns), -inf where hidden; q is scaled already."""
     scores = q[..., rows, :] @ k[..., columns, :].swapaxes(-1, -2)
     if visible is None:
         return scores
     return np.where(visible, scores, -np.inf)
 
 
+# Forward and backward take the product as an argument: the fast one first, and the careful one if
+# a result is not finite and something is hidden.
 def _product(a, b, visible):
-    """a @ b, in the quick way."""
+    """a @ b"""
     return a @ b
 
 
@@ -76,25 +76,27 @@ def _seen_product(a, b, visible):
 
 
 def _forward(q, k, v, mask, causal, blocks, product=_product):
-    """q (B, G, R, T, K) scaled, k, v (B, G, 1, S, .) -> output (B, G, R, T, J), log sum exp of each
-    row (B, G, R, T).
+    """The output (B, G, R, T, J), and log sum exp of each row of scores (B, G, R, T).
+
+    q (B, G, R, T, K), scaled;  k (B, G, 1, S, K);  v (B, G, 1, S, J)
     """
+    # Online softmax. After the tiles so far a row has, over the keys j seen,
+    #   m = max s_j,   l = sum exp(s_j - m),   o = sum exp(s_j - m) v_j
+    # A new tile may raise the maximum to m'. Then l and o are multiplied by exp(m - m'), and the
+    # tile's own terms exp(s_j - m') are added. At the end the output is o/l.
     T, S, J = q.shape[3], k.shape[3], v.shape[4]
     y = np.zeros_like(q, shape=(*q.shape[:4], J))
-    norm = np.zeros_like(
-        q, shape=q.shape[:4]
-    )  # stays 0 for a query that sees nothing: exp(-inf - 0) = 0
+    # stays 0 for a query that sees nothing: exp(-inf - 0) = 0
+    norm = np.zeros_like(q, shape=q.shape[:4])
     for rows, spans in tiles(T, S, *blocks, causal):
-        out = y[..., rows, :]
-        top = np.full_like(out, -np.inf, shape=out.shape[:4])
-        total = np.zeros_like(top)
+        out = y[..., rows, :]  # o, (B, G, R, rows, J), a view
+        top = np.full_like(out, -np.inf, shape=out.shape[:4])  # m, (B, G, R, rows)
+        total = np.zeros_like(top)  # l
         for columns in spans:
-            # Sums so far were taken against the old maximum; one factor per row turns them to the
-            # new one.
-            visible = _visible(q, k.shape[3], mask, causal, rows, columns)
+            visible = _visible(q, S, mask, causal, rows, columns)
             scores = _scores(q, k, visible, rows, columns)
             new = np.maximum(top, np.max(scores, axis=-1))
-            shift = np.where(np.isfinite(new), new, 0).astype(q.dtype)
+            shift = np.where(np.isfinite(new), new, 0).astype(q.dtype)  # nothing seen yet: 0
             scores -= shift[..., None]
             np.exp(scores, out=scores)
             turn = np.exp(top - shift)
@@ -110,30 +112,29 @@ def _forward(q, k, v, mask, causal, blocks, product=_product):
 
 
 def _backward(g, q, k, v, y, norm, mask, causal, blocks, product=_product):
-    """Gradients by the scaled q, by k and by v, each of its argument's shape with k's and v's axis
-    2 summed away.
+    """Gradients by the scaled q (B, G, R, T, K), by k (B, G, S, K) and by v (B, G, S, J).
+
+    g, y (B, G, R, T, J);  norm (B, G, R, T);  q, k, v as in _forward()
     """
-    # As in attention.py:  dv = P^T g,  dP = g v^T,  dS = P (dP - D),  dq = dS k,  dk = dS^T q,  D =
-    # rowsum(g y). Here P is made tile by tile once more, P = exp(S - norm), already normalized.
-    dq, dk, dv = (
-        np.zeros_like(q),
-        *(np.zeros_like(q, shape=(*x.shape[:2], *x.shape[3:])) for x in (k, v)),
-    )
+    # As in attention.py:
+    #   dv = P^T g,   dP = g v^T,   dS = P (dP - D) with D = rowsum(g y),   dq = dS k,   dk = dS^T q
+    # P is computed tile by tile once more: P = exp(S - log sum exp S) is normalized already.
+    dq = np.zeros_like(q)
+    dk = np.zeros_like(q, shape=(*k.shape[:2], *k.shape[3:]))
+    dv = np.zeros_like(q, shape=(*v.shape[:2], *v.shape[3:]))
     D = row_dots(g, y)  # (B, G, R, T)
     for rows, spans in tiles(q.shape[3], k.shape[3], *blocks, causal):
         gi, qi = g[..., rows, :], q[..., rows, :]
         for columns in spans:
             visible = _visible(q, k.shape[3], mask, causal, rows, columns)
-            P = _scores(q, k, visible, rows, columns)
+            P = _scores(q, k, visible, rows, columns)  # (B, G, R, rows, columns)
             P -= norm[..., rows, None]
             np.exp(P, out=P)
-            if visible is None:
-                seen_by = None
-            else:
+            seen_by = None
+            if visible is not None:
                 seen_by = np.broadcast_to(visible, P.shape).swapaxes(-1, -2)
-            dv[..., columns, :] += np.sum(
-                product(P.swapaxes(-1, -2), gi, seen_by), axis=2
-            )  # over heads that share v
+            # axis 2: the R query heads that share a key and a value add up
+            dv[..., columns, :] += np.sum(product(P.swapaxes(-1, -2), gi, seen_by), axis=2)
             ds = gi @ v[..., columns, :].swapaxes(-1, -2)
             ds -= D[..., rows, None]
             ds *= P
@@ -149,8 +150,7 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
 
     q        (B, H, T, K)  queries
     k, v     (B, G, S, K), (B, G, S, J)  keys and values; G divides H
-    mask     bool array that broadcasts to (B, H, T, S), True = visible; only slices of it are
-             looked at
+    mask     bool array that broadcasts to (B, H, T, S), True = visible; read in slices
     causal   query t sees keys up to t + S - T; tiles that lie wholly in the future are not computed
     scale    1/sqrt(K) unless given
     block_q, block_k  rows and columns of a tile
@@ -158,6 +158,8 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
     raises   ShapeError, ConfigError; DtypeError if the mask is not bool
 
     What is hidden is left out, not multiplied by zero, as in attention().
+
+    Plain twin: composed.attention. Check: tinylm gradcheck tiled_attention
     """
     check_heads("tiled_attention", q, k, v)
     if min(block_q, block_k) < 1:
@@ -173,14 +175,13 @@ def tiled_attention(q, k, v, mask=None, causal=False, scale=None, block_q=128, b
 
 
 def _whole(q, k, v, *, mask, causal, scale, blocks):
-    """The twin: all tiles at once."""
+    """The twin: attention without tiles."""
     return composed.attention(q, k, v, mask=mask, causal=causal, scale=scale)
 
 
 def _check_overflow(q, k):
-    """Raise ScoresOverflow if scores of scaled queries and keys may pass the dtype: a bound, not
-    the scores.
-    """
+    """Raise ScoresOverflow if scores of scaled q and k may overflow their dtype."""
+    # |q . k| <= K max|q| max|k|: a bound that needs no scores
     if q.dtype.itemsize < 8 and q.size and k.size and all_finite(q, k):
         bound = float(np.max(np.abs(q))) * float(np.max(np.abs(k))) * q.shape[-1]
         if bound > float(np.finfo(q.dtype).max):
@@ -194,18 +195,16 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
     # Sums over tiles are kept in float32 at least; a tile of float16 keys turns float32 in the
     # product with such queries.
     wide = np.promote_types(q.dtype, np.float32)
-    q5 = (
-        (q.astype(wide, copy=False) * scale).astype(wide, copy=False).reshape(B, G, H // G, T, K)
-    )  # R = H/G heads a group
-    k5, v5 = k[:, :, None], v[:, :, None]
+    scaled = (q.astype(wide, copy=False) * scale).astype(wide, copy=False)
+    q5 = scaled.reshape(B, G, H // G, T, K)  # R = H/G heads a group
+    k5, v5 = k[:, :, None], v[:, :, None]  # (B, G, 1, S, .)
     _check_overflow(q5, k5)
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]  # -> (B|1, H|1, T|1, S|1)
-        mask = (
-            mask.reshape(mask.shape[0], G, H // G, *mask.shape[2:])
-            if mask.shape[1] > 1
-            else mask[:, :, None]
-        )
+        if mask.shape[1] > 1:
+            mask = mask.reshape(len(mask), G, H // G, *mask.shape[2:])
+        else:
+            mask = mask[:, :, None]  # (B|1, 1, 1, T|1, S|1)
     hides = mask is not None or causal
     y, norm = _forward(q5, k5, v5, mask, causal, blocks)
     if hides and not all_finite(y):
@@ -216,20 +215,20 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
         dq, dk, dv = _backward(*kept)
         if hides and not all_finite(dq, dk, dv):
             dq, dk, dv = _backward(*kept, _seen_product)
-        dq *= scale  # q5 holds the scale for dk already
+        dq *= scale  # by q, not by q * scale; dk has its scale from q5
         return dq.reshape(q.shape), dk, dv
 
     return y.reshape(B, H, T, v.shape[3]).astype(q.dtype, copy=False), backward
 
 
 def _flops(args, out, options):
-    """2 K and 2 J for every score that is computed, those of skipped tiles not."""
+    """2 K and 2 J for every score that is computed; skipped tiles cost nothing."""
     (B, H, T, K), (S, J) = args[0].shape, args[2].shape[2:]
-    visited = sum(
-        (rows.stop - rows.start) * sum(c.stop - c.start for c in spans)
-        for rows, spans in tiles(T, S, *options["blocks"], options["causal"])
-    )
-    return 2 * B * H * visited * (K + J)
+    scores = 0  # of one head
+    for rows, spans in tiles(T, S, *options["blocks"], options["causal"]):
+        keys = sum(columns.stop - columns.start for columns in spans)
+        scores += (rows.stop - rows.start) * keys
+    return 2 * B * H * scores * (K + J)
 
 
 profile.FLOPS["tiled_attention"] = _flops
