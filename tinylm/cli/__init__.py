@@ -22,18 +22,21 @@ VERBS = {  # verb: (what it does, an example)
         "tinylm train --data book.txt --steps 500",
     ),
     "finetune": (
-        "teach a trained model to follow instructions",
+        "fine-tune a trained model on instructions",
         "tinylm finetune RUN --data instructions.jsonl",
     ),
     "generate": (
         "continue a prompt with a trained model",
         'tinylm generate RUN "The with statement"',
     ),
-    "chat": ("talk with a model tuned to follow instructions", "tinylm chat smollm2"),
-    "export": ("write a run for Hugging Face's library to open", "tinylm export RUN model"),
+    "chat": ("chat with a model tuned on instructions", "tinylm chat smollm2"),
+    "export": ("write a run in the format of Hugging Face's library", "tinylm export RUN model"),
     "models": ("list the families of language models and their sizes", "tinylm models llama3-8b"),
     "eval": ("loss, perplexity and bits per byte on a text", "tinylm eval RUN --data book.txt"),
-    "gradcheck": ("check every derivative against differences", "tinylm gradcheck attention"),
+    "gradcheck": (
+        "check every derivative against finite differences",
+        "tinylm gradcheck attention",
+    ),
     "tokenize": (
         "show how a text is cut into tokens",
         'tinylm tokenize "Hello, world" --tokenizer RUN',
@@ -44,11 +47,11 @@ VERBS = {  # verb: (what it does, an example)
     ),
     "data": ("clean, filter and deduplicate text", "tinylm data pages.jsonl --report"),
     "embed": (
-        "vectors of sentences, and how near they lie",
+        "sentence embeddings and their similarities",
         'tinylm embed minilm "A cat sits" "A dog runs"',
     ),
     "plot": ("draw loss, learning rate and gradient norm", "tinylm plot RUN --out curves.png"),
-    "bench": ("measure speed against the peers installed", "tinylm bench W1 --workers 2"),
+    "bench": ("measure speed against the installed peers", "tinylm bench W1 --workers 2"),
     "book": ("find a concept of the book in the code", "tinylm book rope"),
 }
 ROOMS = {
@@ -82,18 +85,22 @@ def main(argv=None):
     returns  the exit status: 0 done, 1 a deliberate error or a failed check, 2 no such verb, 130
              Ctrl-C, 143 SIGTERM, 129 SIGHUP
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        argv = sys.argv[1:]
     try:
         with _terminated_raises():
-            status = _dispatch(argv)
+            status = _dispatch(list(argv))
         return _flushed(status)
-    except BrokenPipeError:  # `tinylm book | head`: the reader has had enough
+    except BrokenPipeError:  # `tinylm book | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except KeyboardInterrupt as stopped:
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(file=sys.stderr)
-        return 128 + (stopped.signal if isinstance(stopped, Terminated) else signal.SIGINT)
+        # Shells report a process that signal n ended as 128 + n.
+        if isinstance(stopped, Terminated):
+            return 128 + stopped.signal
+        return 128 + signal.SIGINT
 
 
 def _flushed(status):
@@ -102,7 +109,7 @@ def _flushed(status):
         sys.stdout.flush()
     except BrokenPipeError:
         raise
-    except OSError:  # the terminal is gone, and nobody is told
+    except OSError:  # the terminal is gone: the output is dropped silently
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status
 
@@ -142,8 +149,9 @@ def _dispatch(argv):
         print("tinylm", __version__)
         return 0
     if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(VERBS)}"
+        hint = f"choose one of {', '.join(VERBS)}"
+        if near := difflib.get_close_matches(verb, VERBS, n=3, cutoff=0.5):
+            hint = f"did you mean {' or '.join(near)}?"
         print(f"tinylm: no verb {verb!r}: {hint}", file=sys.stderr)
         return 2
     try:
@@ -151,10 +159,8 @@ def _dispatch(argv):
     except SystemExit as done:  # --help and --show-config have printed all there is
         return done.code or 0
     except (TinylmError, OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError) or os.environ.get("TINYLM_DEBUG", "0") not in (
-            "",
-            "0",
-        ):
+        debug = os.environ.get("TINYLM_DEBUG", "0") not in ("", "0")
+        if debug or isinstance(error, BrokenPipeError):
             raise
         message = " ".join(str(error).split()) or type(error).__name__
         print(f"tinylm {verb}: {message}", file=sys.stderr)

@@ -1,9 +1,8 @@
-"""From words on the command line to dataclasses: every field is `--field value`, `--help` writes
-itself.
+"""From words on the command line to dataclasses: every field is `--field value`, and `--help` is
+made from the fields.
 
-A verb names the dataclasses it takes; their fields (made with tinylm.settings.setting) carry name,
-type, default, help and check, so there is nothing else to declare and nothing to keep in step. Read
-next: values.py, which turns one word into a value of a field's type.
+A verb lists the dataclasses it accepts; their fields (made with tinylm.settings.setting) have name,
+type, default, help and check, so nothing is declared twice. Read next: values.py, which turns one word into a value of a field's type.
 """
 
 import contextlib
@@ -55,7 +54,7 @@ def parse(argv, *classes, positionals=(), verb="", about="", examples=(), given=
 
 
 def _no_plain_words(words, fields):
-    """The error for plain words where none are taken; where there is --data they may be its files."""
+    """The error for plain words where none are accepted: they may be meant as --data."""
     meant = "settings are --name value"
     if "data" in fields:
         meant += f"; a text is named with --data {' '.join(map(shlex.quote, words))}"
@@ -105,10 +104,10 @@ def _fields(classes):
 
 
 def _read(argv, fields, needed=0):
-    """Split the words: (values by field name, plain words, which of --help and --show-config).
+    """Sort the words into (values by field name, plain words, which of --help and --show-config).
 
-    needed  plain words that there must be: the last words of an option that takes several are left
-            for them, so both `eval RUN --data a b` and `eval --data a b RUN` are understood
+    needed  number of required plain words; an option that takes several words leaves its last ones
+            for them, so both `eval RUN --data a b` and `eval --data a b RUN` work
     """
     chosen, words, shows, argv, last = {}, [], set(), list(argv), None
     while argv:
@@ -117,19 +116,22 @@ def _read(argv, fields, needed=0):
             words += argv
             break
         if word == "-h" or word == "--help" or word == "--show-config":
-            shows.add("help" if word == "-h" else word[2:])
+            shows.add({"-h": "help"}.get(word, word[2:]))
         elif word.startswith("--"):
             key, equals, text = word[2:].partition("=")
             if key == "set":
                 key, equals, text = (text or _next(argv, "--set", "key=value")).partition("=")
                 if not equals:
                     raise ConfigError(f"--set takes key=value, not {key!r}")
-            name, text = _named(key, text if equals else None, fields, argv)
+            if not equals:
+                text = None  # `--name value`: the value is the next word
+            name, text = _named(key, text, fields, argv)
             kind = fields[name][1]
             value = read_value(text, kind, name)
             # Text may hold commas, so a tuple of texts grows by one with every use of its option.
-            grows = kind == tuple[str, ...] and name in chosen
-            chosen[name] = chosen[name] + value if grows else value
+            if kind == tuple[str, ...]:
+                value = chosen.get(name, ()) + value
+            chosen[name] = value
             if fields[name][0].metadata.get("several"):
                 chosen[name] += _further(argv)
                 last = name
@@ -139,6 +141,7 @@ def _read(argv, fields, needed=0):
             )
         else:
             words.append(word)
+    # `eval --data a b RUN`: the option has taken RUN too; it is given back as a plain word.
     while last and len(words) < needed and len(chosen[last]) > 1:
         words.append(chosen[last][-1])
         chosen[last] = chosen[last][:-1]
@@ -159,36 +162,32 @@ def _named(key, text, fields, argv):
     if name in fields:
         if text is not None:
             return name, text
-        if fields[name][1] is bool:
-            return name, argv.pop(0) if argv and argv[0] in ("true", "false") else "true"
+        if fields[name][1] is bool:  # `--flag` alone means true
+            if argv and argv[0] in ("true", "false"):
+                return name, argv.pop(0)
+            return name, "true"
         return name, _next(argv, f"--{key}", show_type(fields[name][1]))
-    if (
-        name.startswith("no_")
-        and text is None
-        and name[3:] in fields
-        and fields[name[3:]][1] is bool
-    ):
-        return name[3:], "false"
-    options = " or ".join("--" + other.replace("_", "-") for other in _near(name, fields))
-    hint = f"did you mean {options}?" if options else "--help lists them all"
+    positive = name.removeprefix("no_")  # `--no-flag` means false
+    if positive != name and text is None and positive in fields and fields[positive][1] is bool:
+        return positive, "false"
+    hint = "--help lists them all"
+    if near := _near(name, fields):
+        options = " or ".join("--" + other.replace("_", "-") for other in near)
+        hint = f"did you mean {options}?"
     raise ConfigError(f"no setting named {key!r}: {hint}")
 
 
 def _near(name, fields):
-    """The fields that a wrong name may mean: spelled alike, or with a part or the help text
-    speaking of it.
-    """
+    """Fields with a similar name, or whose name or help text contains the words of the wrong one."""
     if misspelt := difflib.get_close_matches(name, fields, n=3, cutoff=0.8):
         return misspelt
     found = difflib.get_close_matches(name, fields, n=3, cutoff=0.6)
     words = name.split("_")
     for other, (field, _) in fields.items():
-        said = re.findall(
-            r"[a-z]+", f"{other} {field.metadata.get('help', '')}".lower().replace("_", " ")
-        )
-        if other not in found and all(
-            difflib.get_close_matches(word, said, n=1, cutoff=0.8) for word in words
-        ):
+        text = f"{other} {field.metadata.get('help', '')}".lower().replace("_", " ")
+        contained = re.findall(r"[a-z]+", text)
+        alike = [difflib.get_close_matches(word, contained, n=1, cutoff=0.8) for word in words]
+        if other not in found and all(alike):
             found.append(other)
     return found[:4]
 
@@ -203,7 +202,9 @@ def _next(argv, option, what):
 
 def _count(words, positionals, verb, fields=()):
     needed = sum(not p.startswith("[") for p in positionals)
-    most = None if any("..." in p for p in positionals) else len(positionals)
+    most = len(positionals)
+    if any("..." in p for p in positionals):
+        most = None  # any number
     usage = f"tinylm {verb} {' '.join(positionals)}"
     if len(words) < needed:
         raise ConfigError(
@@ -217,33 +218,32 @@ def _count(words, positionals, verb, fields=()):
 
 
 def help_text(fields, verb, about, positionals=(), examples=()):
-    """The page that --help prints: usage, purpose, examples, every setting with type, default and
-    help.
-    """
-    lines = [
-        f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
-        + (" [--setting value ...]" if fields else "")
-    ]
-    lines += ["", about.strip()] if about else []
-    lines += [""] + [f"  {example}" for example in examples] if examples else []
-    lines += (
-        ["", "settings (also --set key=value; --show-config prints the values in use):"]
-        if fields
-        else []
-    )
+    """The page that --help prints: usage, purpose, examples, and every setting with its default."""
+    usage = f"usage: tinylm {verb} {' '.join(positionals)}".rstrip()
+    if fields:
+        usage += " [--setting value ...]"
+    lines = [usage]
+    if about:
+        lines += ["", about.strip()]
+    if examples:
+        lines += ["", *(f"  {example}" for example in examples)]
+    if fields:
+        lines += ["", "settings (also --set key=value; --show-config prints the values in use):"]
     for name, (field, kind) in fields.items():
         default = _default(field)
         option = name.replace("_", "-")
-        left = f"  --[no-]{option}" if kind is bool else f"  --{option} {show_type(kind)}"
-        said = "needed" if default is dataclasses.MISSING else f"default {_show(default)}"
-        lines += _two_columns(left, f"{field.metadata.get('help', '')} ({said})".strip())
+        left = f"  --{option} {show_type(kind)}"
+        if kind is bool:
+            left = f"  --[no-]{option}"
+        remark = "needed"
+        if default is not dataclasses.MISSING:
+            remark = f"default {_show(default)}"
+        lines += _two_columns(left, f"{field.metadata.get('help', '')} ({remark})".strip())
     return "\n".join(lines)
 
 
 def config_text(instances):
-    """What --show-config prints: `name = value` with the help text, and the default where the value
-    is not it.
-    """
+    """What --show-config prints: `name = value`, the help text, and a default that was changed."""
     lines = []
     for instance in instances:
         for field in dataclasses.fields(instance):
@@ -270,7 +270,9 @@ def _show(value):
 
 
 def _two_columns(left, right, at=34):
+    """`left`, and `right` wrapped in a column that begins at `at`; as lines."""
     width = max(40, min(shutil.get_terminal_size().columns, 120) - at)
     wrapped = textwrap.wrap(right, width) or [""]
-    first = [f"{left:<{at}}{wrapped.pop(0)}".rstrip()] if len(left) < at else [left]
-    return first + [" " * at + line for line in wrapped]
+    if len(left) < at:
+        left = f"{left:<{at}}{wrapped.pop(0)}".rstrip()
+    return [left] + [" " * at + line for line in wrapped]

@@ -46,9 +46,8 @@ def read_value(text, kind, name):
             return text
         return kind(text)
     except (ValueError, OverflowError):
-        raise ConfigError(
-            f"{name} must be {'an integer' if kind is int else 'a number'}, not {text!r}"
-        ) from None
+        wanted = {int: "an integer"}.get(kind, "a number")
+        raise ConfigError(f"{name} must be {wanted}, not {text!r}") from None
 
 
 def _read_int(text):
@@ -77,7 +76,9 @@ def _read_tuple(text, parts, name):
     if parts == (str, ...):
         return (text,)
     words = [word.strip() for word in text.strip("()[] ").split(",") if word.strip()]
-    kinds = [parts[0]] * len(words) if parts[-1] is ... else parts
+    kinds = parts
+    if parts[-1] is ...:  # tuple[int, ...]: as many as there are
+        kinds = [parts[0]] * len(words)
     if len(words) != len(kinds):
         raise ConfigError(f"{name} must be {len(kinds)} values with commas between, not {text!r}")
     return tuple(read_value(word, kind, name) for word, kind in zip(words, kinds))
@@ -92,7 +93,7 @@ def show_type(kind):
         return "|".join(map(str, parts))
     if kind is tuple or origin is tuple:
         parts = parts or (str, ...)
-        return show_type(parts[0]) + (
-            "..." if parts[-1] is ... else "," + ",".join(map(show_type, parts[1:]))
-        )
+        if parts[-1] is ...:
+            return show_type(parts[0]) + "..."
+        return ",".join(map(show_type, parts))
     return {int: "INT", float: "NUMBER", bool: "true|false", Path: "PATH"}.get(kind, "TEXT")

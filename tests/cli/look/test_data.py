@@ -65,7 +65,7 @@ def test_thresholds_and_lists_come_from_the_command_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     "argv, words",
     [
-        (["x.txt"], "nothing asked for"),
+        (["x.txt"], "no output chosen"),
         (["none.txt", "--report"], "none.txt"),
         ([], "needs FILE..."),
         (["x.txt", "--report", "--without", "nothing"], "no step 'nothing'"),

@@ -43,7 +43,7 @@ def test_the_text_that_is_learnt_from_is_not_written_over(
     (tmp_path / "text.txt").write_text("low lower lowest " * 20)
     (tmp_path / "link.json").symlink_to("text.txt")
     assert main(["tokenize", "--train", train, "--vocab-size", "261", "--out", out]) == 1
-    assert "would be written over" in capsys.readouterr().err
+    assert "would be overwritten" in capsys.readouterr().err
     assert (tmp_path / "text.txt").read_text() == "low lower lowest " * 20
 
 

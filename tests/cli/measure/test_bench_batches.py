@@ -17,9 +17,9 @@ def test_every_objective_is_measured():
     assert all(row["make_batch"] > 0 and row["step"] > 0 and 0 < row["share"] < 1 for row in found)
 
 
-def test_a_row_says_how_long_a_batch_and_a_step_take_and_what_is_above_the_aim():
+def test_a_row_says_how_long_a_batch_and_a_step_take_and_what_is_above_the_target():
     row = {"objective": "masked", "make_batch": 0.002, "step": 0.018, "share": 0.1}
-    assert line(row).split() == ["masked", "2.000", "18.0", "10.00%", "above", "the", "aim"]
+    assert line(row).split() == ["masked", "2.000", "18.0", "10.00%", "above", "the", "target"]
     assert "above" not in line({**row, "share": 0.05}) and "make_batch ms" in HEAD
     assert verdict([row, {**row, "share": 0.05}]) == "  1 of 2 take at most 5% of the time of both"
 

@@ -32,14 +32,14 @@ def test_prompts_begin_as_those_of_the_run(tmp_path, tiny, text, capsys):
 
 
 @pytest.mark.parametrize("objective", ["masked", "sentinels"])
-def test_what_does_not_go_on_with_a_text_is_refused(objective, tmp_path, tiny, text, capsys):
+def test_what_does_not_generate_text_is_refused(objective, tmp_path, tiny, text, capsys):
     argv = ["train", "--objective", objective, "--data", str(text), "--out", str(tmp_path / "run")]
     assert main([*argv, *tiny]) == 0
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "model")]) == 0
     for verb in (["generate"], ["chat"], ["finetune", "--data", str(text)]):
         capsys.readouterr()
         assert main([verb[0], str(tmp_path / "model"), *verb[1:]]) == 1
-        assert "does not go on with a text" in capsys.readouterr().err
+        assert "does not generate text" in capsys.readouterr().err
 
 
 def test_a_run_tuned_by_lora_talks_as_before(tmp_path, tiny, text, capsys, monkeypatch):

@@ -53,12 +53,12 @@ def test_a_token_that_is_only_named_is_put_before_no_text(published):
 def test_sampling_is_what_was_given_else_what_the_files_want(published):
     wanted = {"do_sample": True, "temperature": 0.6, "top_k": 7}
     opened = open_model(published(byte_level(tokens=TOKENS), generation_config=wanted))
-    found = opened.sampling(Sampling(top_k=3), {"top_k": 3}, asked=True)
+    found = opened.sampling(Sampling(top_k=3), {"top_k": 3}, answers=True)
     assert (found["temperature"], found["top_k"]) == (0.6, 3)
     opened = open_model(published(byte_level(tokens=TOKENS), generation_config={}))
-    assert opened.sampling(Sampling(), {}, asked=True)["temperature"] == 0
-    assert opened.sampling(Sampling(), {}, asked=False)["temperature"] == 1
-    assert opened.sampling(Sampling(top_p=0.5), {"top_p": 0.5}, asked=True)["temperature"] == 1
+    assert opened.sampling(Sampling(), {}, answers=True)["temperature"] == 0
+    assert opened.sampling(Sampling(), {}, answers=False)["temperature"] == 1
+    assert opened.sampling(Sampling(top_p=0.5), {"top_p": 0.5}, answers=True)["temperature"] == 1
 
 
 def test_every_end_of_generation_config_ends_a_text(published, capsys):

@@ -22,7 +22,7 @@ from tinylm.settings import at_least, setting
 
 @dataclass
 class BookConfig:
-    """What `tinylm book` takes."""
+    """Settings of `tinylm book`."""
 
     check: bool = setting(
         False,
@@ -50,7 +50,9 @@ def main(argv):
         examples=("tinylm book 2.1.1", "tinylm book rope", "tinylm book C2a-C06"),
     )
     table = book.rows()
-    found = book.find(table, " ".join(words)) if words else table
+    found = table
+    if words:
+        found = book.find(table, " ".join(words))
     if not found:
         raise DataError(
             f"nothing in the index for {' '.join(words)!r}: `tinylm book` lists the sections"
@@ -59,7 +61,10 @@ def main(argv):
         return _check(found)
     if config.mutate:
         return _mutate(found, config)
-    print("\n\n".join(describe(row) for row in found) if words else overview(table))
+    if words:
+        print("\n\n".join(describe(row) for row in found))
+    else:
+        print(overview(table))
     return 0
 
 
@@ -74,11 +79,12 @@ def overview(table):
 
 
 def _in_order(section):
+    """A key that puts 2.9 before 2.10: numbers as numbers, before words."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in section.split(".")]
 
 
 def describe(row):
-    """One concept in a few lines: the idea, where it is written, what proves it, what shows it."""
+    """One concept in a few lines: the idea, its code, its tests and its script."""
     lines = [f"{row.id}  {row.concept}  (section {row.section})"]
     width = shutil.get_terminal_size().columns
     for symbol in check.names(row.symbol):
@@ -91,10 +97,10 @@ def describe(row):
         except LookupError as error:
             lines.append(f"  code    {symbol}: {error}")
     lines += [f"  proof   {test}" for test in check.names(row.test)]
-    if row.script != "-":
-        lines.append(
-            f"  show    {row.script if row.script.startswith('tinylm ') else 'python ' + row.script}"
-        )
+    if row.script.startswith("tinylm "):
+        lines.append(f"  show    {row.script}")
+    elif row.script != "-":
+        lines.append(f"  show    python {row.script}")
     return "\n".join(lines)
 
 
@@ -108,11 +114,11 @@ def _short(path):
 def _check(table):
     root = check.repository()
     wrong = check.complaints(table, root, VERBS)
-    print(*wrong, sep="\n", end="\n" if wrong else "")
-    if root:
-        note = ""
-    else:
-        note = "; tests and scripts not looked for: run this in a checkout of the repository"
+    for complaint in wrong:
+        print(complaint)
+    note = ""
+    if root is None:
+        note = "; tests and scripts were not looked up: run this in a checkout of the repository"
     print(f"{len(table)} rows, {len(wrong)} wrong{note}")
     if wrong:
         return 1

@@ -1,9 +1,9 @@
 """Curves in a terminal: braille characters hold 2 x 4 dots each, so 80 columns draw 160 points
 across.
 
-Pure functions, text in and text out. Points that fall on one dot column are averaged. Several
-curves are told apart by a letter that rides on each of them, and by color where the caller asks for
-it. Read next: plot.py, which reads the logs of runs.
+Pure functions that return text. Points that fall on one dot column are averaged. Several curves
+are distinguished by a letter drawn on each of them, and optionally by color. Read next: plot.py,
+which reads the logs of runs.
 """
 
 import math
@@ -29,7 +29,9 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     if not points:
         return [title] * bool(title) + ["(nothing to draw)"]
     x_low, x_high = _span([x for x, _ in points])
-    curves = [(name, _average(curve, (x_high - x_low) / (2 * width))) for name, curve in curves]
+    # A cell is two dots wide, so points closer than half a cell are averaged.
+    bucket = (x_high - x_low) / (2 * width)
+    curves = [(name, _average(curve, bucket)) for name, curve in curves]
     points = [p for _, curve in curves for p in curve if p]
     y_ticks = ticks(*_span([y for _, y in points]), height // 3 + 1)
     labels = tick_labels(y_ticks)
@@ -47,6 +49,7 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     if len(curves) > 1:
         for index, (_, curve) in enumerate(curves):
             _letter(cells, [place(p) for p in curve if p], index, len(curves), inner)
+    # Each tick label stands at the row nearest to its value.
     at_row = {
         round((y_high - y) / (y_high - y_low) * (height - 1)): label
         for y, label in zip(y_ticks, labels)
@@ -54,15 +57,18 @@ def lines(series, width=80, height=16, title="", x_label="", color=False):
     drawn = [title] * bool(title)
     for row in range(height):
         label = at_row.get(row, "")
+        axis = "┤"
+        if not label:
+            axis = "│"
         body = "".join(_cell(cells.get((row, column)), color) for column in range(inner))
-        drawn.append(f"{label:>{margin}} {'┤' if label else '│'}{body}".rstrip())
+        drawn.append(f"{label:>{margin}} {axis}{body}".rstrip())
     drawn += _x_axis(x_low, x_high, margin, inner, x_label)
-    names = [
-        (f"{letter(i)} " if len(curves) > 1 else "") + name for i, (name, _) in enumerate(curves)
-    ]
-    return drawn + [
-        " " * (margin + 2) + _paint(name, i, color) for i, name in enumerate(names) if curves[i][0]
-    ]
+    for i, (name, _) in enumerate(curves):  # the legend
+        if name and len(curves) > 1:
+            name = f"{letter(i)} {name}"
+        if name:
+            drawn.append(" " * (margin + 2) + _paint(name, i, color))
+    return drawn
 
 
 def ticks(low, high, most):
@@ -75,7 +81,7 @@ def ticks(low, high, most):
 
 
 def tick_labels(values):
-    """The shortest texts that tell the ticks apart."""
+    """The shortest texts that are all different and exact to 1e-6."""
     for digits in range(1, 16):
         texts = [f"{value:.{digits}g}" for value in values]
         exact = all(
@@ -83,17 +89,28 @@ def tick_labels(values):
         )
         if exact and len(set(texts)) == len(texts):
             break
-    plain = [
-        f"{float(text):.0f}" if "e+" in text and abs(float(text)) < 1e7 else text for text in texts
-    ]
-    return ["0" if float(text) == 0 else text for text in plain]
+    return [_plain(text) for text in texts]
+
+
+def _plain(text):
+    """1e+04 as 10000, and 0e+00 or -0 as 0."""
+    value = float(text)
+    if value == 0:
+        return "0"
+    if "e+" in text and abs(value) < 1e7:
+        return f"{value:.0f}"
+    return text
 
 
 def _finite(xs, ys):
-    return [
-        (float(x), float(y)) if y is not None and math.isfinite(x) and math.isfinite(y) else None
-        for x, y in zip(xs, ys)
-    ]
+    """A list of (x, y), with None for every point that is missing or not finite."""
+    points = []
+    for x, y in zip(xs, ys):
+        if y is None or not math.isfinite(x) or not math.isfinite(y):
+            points.append(None)
+        else:
+            points.append((float(x), float(y)))
+    return points
 
 
 def _average(curve, bucket):
@@ -119,7 +136,7 @@ def _span(values):
 
 
 def _draw(cells, dots, index):
-    """Set the dots of one curve: a straight line from each point to the next."""
+    """Set the dots of one curve: a straight line from each point to the next, none over a gap."""
     last = None
     for dot in dots:
         if dot:
@@ -128,6 +145,7 @@ def _draw(cells, dots, index):
             for i in range(steps + 1):
                 x = round(start[0] + (dot[0] - start[0]) * i / steps)
                 y = round(start[1] + (dot[1] - start[1]) * i / steps)
+                # A cell holds 4 rows of 2 dots; the curve drawn last colors it.
                 cell = cells.setdefault((y // 4, x // 2), [0, index, ""])
                 cell[0] |= DOTS[y % 4][x % 2]
                 cell[1] = index
@@ -169,9 +187,11 @@ def _x_axis(low, high, margin, inner, x_label):
     rule, under = ["─"] * inner, [" "] * (inner + 8)
     for value, text in zip(values, tick_labels(values)):
         column = round((value - low) / (high - low) * (inner - 1))
-        start = max(0, min(column - len(text) // 2, inner - len(text)))
+        start = max(0, min(column - len(text) // 2, inner - len(text)))  # centered, if it fits
         if all(c == " " for c in under[max(0, start - 1) : start + len(text) + 1]):
             rule[column] = "┬"
             under[start : start + len(text)] = text
     axis = [" " * margin + " └" + "".join(rule), " " * (margin + 2) + "".join(under).rstrip()]
-    return axis + ([" " * (margin + 2) + x_label.center(inner).rstrip()] if x_label else [])
+    if x_label:
+        axis.append(" " * (margin + 2) + x_label.center(inner).rstrip())
+    return axis

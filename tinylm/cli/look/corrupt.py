@@ -1,8 +1,8 @@
-"""`tinylm corrupt "text" --objective NAME`: what an objective makes of a text, and who may see
-whom.
+"""`tinylm corrupt "text" --objective NAME`: the inputs, targets and attention mask that an
+objective makes of a text.
 
-The text is cut into words, not into the tokens of a model, so that the picture can be read.
-`--list` names the objectives. A pair of translations is written with | between them.
+The text is split into words, not into the tokens of a model, to make the picture readable.
+`--list` lists the objectives. A pair of translations is written with | between them.
 """
 
 from dataclasses import dataclass
@@ -63,15 +63,15 @@ def main(argv):
     if config.list:
         from tinylm.pretrain.objectives import OBJECTIVES
 
-        print(
-            "\n".join(
-                f"{name:<21} {kind.about}"
-                for name, kind in OBJECTIVES.items()
-                if config.family in kind.family
-            )
-        )
+        for name, kind in OBJECTIVES.items():
+            if config.family in kind.family:
+                print(f"{name:<21} {kind.about}")
         return
-    text = words[0] if words else PAIR if config.objective == "translation" else TEXT
+    text = TEXT
+    if words:
+        text = words[0]
+    elif config.objective == "translation":
+        text = PAIR
     print("\n".join(shown(config.objective, text, config.seed)))
 
 
@@ -116,24 +116,31 @@ def shown(name, text, seed=0):
         ]
     elif any(row[0] == "mask" for row in rows):
         lines += ["", "mask: the loss counts what is marked ■"]
-    keys, says = words.show(batch.inputs[0]), dict(rows).get("reads", words.show(batch.inputs[0]))
+    # Queries label the rows of a mask, keys its columns; a decoder's are the tokens that it reads.
+    encoder = words.show(batch.inputs[0])
+    decoder = dict(rows).get("reads", encoder)
     for which, mask in patterns(batch).items():
-        queries = keys if which in ("attention", "content", "query", "encoder") else says
+        queries, keys = {
+            "decoder": (decoder, decoder),
+            "cross": (decoder, encoder),
+        }.get(which, (encoder, encoder))
         lines += [
             "",
             f"{which}: a row sees the columns marked ■",
-            *picture(mask, queries, keys if which != "decoder" else says),
+            *picture(mask, queries, keys),
         ]
     return lines
 
 
 def _source(section):
+    """`book section 1.2.2`; a paper stays as it is."""
     if section[0].isdigit():
         return f"book section {section}"
     return section
 
 
 def _dictionary(words):
+    """(V, 1) for every id the id of its translation; -1 for none."""
     table = np.full((words.special.vocab_size, 1), -1)
     for word, other in DICTIONARY.items():
         if word in words.words and other in words.words:
@@ -142,6 +149,7 @@ def _dictionary(words):
 
 
 def _sequences(name, text, words):
+    """The ids of the text, in the form that the objective takes: rows, or pairs of rows."""
     parts = [words.ids(part) for part in text.split("|")]
     if name == "translation":
         if len(parts) != 2:
@@ -160,7 +168,7 @@ def _sequences(name, text, words):
 
 
 def _rows(batch, words):
-    """(name, words) of everything the first row of a batch holds."""
+    """(name, words) of every array of the batch's first row."""
     rows, inputs = [], batch.inputs[0]
     if hasattr(batch, "decoder"):
         return [
@@ -197,7 +205,7 @@ def _mask(targets):
 
 
 def _replaced(batch, words):
-    """What a generator that knows nothing would put in, and what the discriminator is to say of it."""
+    """Tokens of an untrained (uniform) generator, and the labels of the discriminator for them."""
     from tinylm.pretrain.batch import IGNORE
     from tinylm.pretrain.discriminative.replaced import replaced_labels, sample_from
 

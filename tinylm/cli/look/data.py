@@ -73,7 +73,7 @@ def main(argv):
 
     if not (config.report or config.out or config.show):
         raise ConfigError(
-            "nothing asked for: --report shows what each step removes, --out DIR writes what is left"
+            "no output chosen: --report shows what each step removes, --out DIR writes what is left"
         )
     pipeline = Pipeline(steps(config), config.show)
     if left_out := find_texts(words).left_out_line():
@@ -87,24 +87,29 @@ def main(argv):
     else:
         for _ in kept:
             pass
-    for step in pipeline.steps if config.show else ():
+    for step in pipeline.steps:  # without --show there are no examples
         for before, after in step.examples:
             print("\n".join(example(step.name, before, after)))
     for line in bad.report():
         print(line)
-    print("\n".join(pipeline.report()[0 if config.report else -1 :]))
+    report = pipeline.report()
+    if not config.report:
+        report = report[-1:]  # the total alone
+    print("\n".join(report))
     print("\n".join(losses(config, pipeline)), end="")
     if config.out:
         print(f"written to {config.out}: {len(shards.shards)} shards")
 
 
 def steps(config):
-    """The steps of the preset with what else was asked for."""
+    """The steps of the preset, with the settings applied."""
     from tinylm.data.clean.pipeline import code_steps, standard_steps
     from tinylm.data.clean.toxicity import read_words
 
-    names = read_words(config.names) if config.names else ()
-    held_out = paragraphs(config.held_out) if config.held_out else None
+    names = ()
+    if config.names:
+        names = read_words(config.names)
+    held_out = _paragraphs_if(config.held_out)
     if config.preset == "code":
         if config.languages or config.reference or config.toxic_words:
             raise ConfigError(
@@ -113,11 +118,17 @@ def steps(config):
             )
         return code_steps(config.min_words or 0, config.similarity, names, held_out, config.without)
     languages = config.languages or ("en",)
-    min_words = 50 if config.min_words is None else config.min_words
-    toxic = read_words(config.toxic_words) if config.toxic_words else None
-    reference = paragraphs(config.reference) if config.reference else None
+    if "all" in languages:
+        languages = ()  # no step for languages
+    min_words = config.min_words
+    if min_words is None:
+        min_words = 50  # Rae et al. 2021 (Gopher): documents of 50 to 100,000 words
+    toxic = None  # the built-in list
+    if config.toxic_words:
+        toxic = read_words(config.toxic_words)
+    reference = _paragraphs_if(config.reference)
     return standard_steps(
-        () if "all" in languages else languages,
+        languages,
         min_words,
         config.similarity,
         toxic,
@@ -136,8 +147,15 @@ def paragraphs(path):
     return list(read_documents([path], "paragraph"))
 
 
+def _paragraphs_if(path):
+    """The paragraphs of a file or folder; None for no path."""
+    if path:
+        return paragraphs(path)
+    return None
+
+
 def losses(config, pipeline):
-    """What took more than half, with the ways around it, as lines; none if half is left."""
+    """Warnings about steps that removed more than half, with remedies, as lines."""
     lines = pipeline.losses()
     if lines and config.preset == "prose":
         lines.append(
@@ -150,9 +168,8 @@ def example(name, before, after, width=100):
     """A document that a step dropped, or the place where a change begins, as lines."""
     if not after:
         return [f"{name} dropped: {_short(before, 0, width)}"]
-    at = next(
-        (i for i, (a, b) in enumerate(zip(before, after)) if a != b), min(len(before), len(after))
-    )
+    differ = (i for i, (a, b) in enumerate(zip(before, after)) if a != b)
+    at = next(differ, min(len(before), len(after)))
     start = max(0, at - width // 4)
     return [
         f"{name} changed: {_short(before, start, width)}",
@@ -161,5 +178,10 @@ def example(name, before, after, width=100):
 
 
 def _short(text, start, width):
+    """`width` characters of a text from `start` on one line, with dots where it is cut."""
     shown = " ".join(text[start : start + width].split())
-    return ("..." if start else "") + shown + ("..." if start + width < len(text) else "")
+    if start:
+        shown = "..." + shown
+    if start + width < len(text):
+        shown += "..."
+    return shown

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tinylm.cli.options import parse
 from tinylm.settings import setting
 
-# Fields that a line of the list leaves out: they have a column of their own, or say little.
+# Fields left out of the lines of the list: they have a column of their own, or matter little.
 SHORT = "n_kv_head", "head_width", "norm_eps", "rope_base"
 
 
@@ -38,7 +38,10 @@ def main(argv):
             "tinylm models gemma2-9b mixtral-8x7b",
         ),
     )
-    print("\n\n".join(describe(name) for name in names) if names else table(settings.parts))
+    if names:
+        print("\n\n".join(describe(name) for name in names))
+    else:
+        print(table(settings.parts))
     return 0
 
 
@@ -55,7 +58,9 @@ def table(whole=False):
         )
         heads = f"{c.n_head}/{c.kv_heads}"
         line = f"{name:<15}{count_parameters(c):>16,}{c.n_layer:>5}{c.d_model:>7}{heads:>9}{c.hidden_width:>7}  {unlike}"
-        lines.append(line.rstrip() if whole or len(line) <= 140 else line[:137] + "...")
+        if len(line) > 140 and not whole:
+            line = line[:137] + "..."
+        lines.append(line.rstrip())
     lines += ["", f"{'encoders and encoder-decoders':<31}{'parameters':>16}", *other_families()]
     lines += [
         "",
@@ -66,15 +71,14 @@ def table(whole=False):
 
 
 def other_families():
-    """The families of the other two kinds, a line each: name, parameters with their heads, and a
-    remark.
-    """
+    """Encoders and encoder-decoders, a line each: name, parameters with their heads, remark."""
     from tinylm.models.encoder import presets as other
 
+    # Without a seed the parameters are placeholders, which cost no memory.
     sizes = {
         name: other.build(other.preset(name), None).count_parameters()
         for name in other.ENCODER_FAMILIES
-    }  # placeholders
+    }
     return [f"{name:<31}{size:>16,}  {other.note(name)}".rstrip() for name, size in sizes.items()]
 
 
@@ -83,20 +87,23 @@ def describe_other(name):
     from tinylm.models.encoder import presets as other
 
     c = other.preset(name)
-    total, note = other.build(c, None).count_parameters(), other.note(name)
-    lines = [f"{name}: {total:,} parameters with its heads" + (f" ({note})" if note else "")]
-    return "\n".join(
-        lines
-        + [
-            f"    {f.name} = {getattr(c, f.name)}"
-            for f in dataclasses.fields(c)
-            if getattr(c, f.name) is not None
-        ]
-    )
+    total = other.build(c, None).count_parameters()
+    lines = [f"{name}: {total:,} parameters with its heads{_remark(other.note(name))}"]
+    for f in dataclasses.fields(c):
+        if getattr(c, f.name) is not None:
+            lines.append(f"    {f.name} = {getattr(c, f.name)}")
+    return "\n".join(lines)
+
+
+def _remark(note):
+    """A note in brackets; nothing for none."""
+    if note:
+        return f" ({note})"
+    return ""
 
 
 def word(field, value):
-    """A difference as one word where that says it."""
+    """A difference from GPT-2 in one or two words: "rope", "untied", "no bias", "window 4096"."""
     if value is True or value is False:
         if value:
             return field
@@ -128,11 +135,12 @@ def describe(name):
         return describe_other(name)
     c = preset(name)
     total, unlike = count_parameters(c), differences(c)
-    lines = [f"{name}: {total:,} parameters" + (f" ({note(name)})" if note(name) else "")]
+    lines = [f"{name}: {total:,} parameters{_remark(note(name))}"]
     if count_active(c) != total:
         lines.append(f"  {count_active(c):,} of them for each token")
     blocks = sum(count_block(c, i) for i in range(c.n_layer))
     lines.append(f"  embeddings and output {count_embeddings(c):,}; {c.n_layer} blocks {blocks:,}")
+    # Keys and values (2), each G heads of width K, of 2 bytes a number.
     lines.append(
         f"  cache: {2 * c.n_layer * c.kv_heads * c.key_width * 2:,} bytes a token in 16 bits "
         "(keys and values of all layers)"
@@ -140,12 +148,16 @@ def describe(name):
     for f in dataclasses.fields(c):
         value = getattr(c, f.name)
         if value is not None or f.name in unlike:
-            lines.append(f"  {'*' if f.name in unlike else ' '} {f.name} = {value}")
+            mark = "*" if f.name in unlike else " "
+            lines.append(f"  {mark} {f.name} = {value}")
     lines.append("  * unlike GPT-2")
     for row in TABLE_2_2:
         if row.preset == name:
-            lines.append(
-                f"  Table 2.2 prints {row.billions:g}B, {row.n_layer} layers, width {row.d_model}, heads "
-                f"{row.n_head}/{row.n_kv_head}" + (f": {row.note}" if row.note else "")
+            line = (
+                f"  Table 2.2 prints {row.billions:g}B, {row.n_layer} layers, "
+                f"width {row.d_model}, heads {row.n_head}/{row.n_kv_head}"
             )
+            if row.note:
+                line += f": {row.note}"
+            lines.append(line)
     return "\n".join(lines)

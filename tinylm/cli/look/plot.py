@@ -31,7 +31,7 @@ class PlotConfig:
     out: str = setting(
         "", "image to write, by matplotlib: .png, .svg or .pdf; none: draw with characters"
     )
-    width: int = setting(0, "characters of a line; 0 asks the terminal", at_least(0))
+    width: int = setting(0, "characters of a line; 0: the width of the terminal", at_least(0))
     height: int = setting(14, "characters of height of each drawing", at_least(4))
     color: bool = setting(True, "color, when the output is a terminal")
 
@@ -68,12 +68,14 @@ def read_log(run, report=lambda line: None):
     """The log of a run.
 
     run      a run directory, or a log.jsonl itself
-    report   told how many damaged lines were passed over
-    returns  {"step": {step: record}, "validation": {step: record}}. A step that was trained twice,
-             because a run was resumed from an earlier checkpoint, counts as it went last.
+    report   called with a line on the number of damaged lines, if any were skipped
+    returns  {"step": {step: record}, "validation": {step: record}}. Of a step that was trained
+             twice, because a run was resumed from an earlier checkpoint, the later record.
     raises   DataError if there is no log, or no finished step in it
     """
-    path = Path(run) / NAME if Path(run).is_dir() else Path(run)
+    path = Path(run)
+    if path.is_dir():
+        path = path / NAME
     if not path.is_file():
         raise DataError(
             f"no log at {path}: give the directory of a run (`tinylm train` prints its name)"
@@ -88,29 +90,30 @@ def read_log(run, report=lambda line: None):
 
 
 def curves(runs, key):
-    """The curves of one panel, as list of (name, xs, ys). The loss panel shows validation beside
-    training.
+    """The curves of one panel, as list of (name, xs, ys). The loss panel has training and
+    validation.
     """
     found = []
+    events = {"step": ""}  # event -> its name in the legend
+    if key == "loss":
+        events = {"step": "training", "validation": "validation"}
     for name, log in runs:
         label = Path(name).name or name
-        for event in ("step", "validation")[: 2 if key == "loss" else 1]:
+        for event, title in events.items():
             points = sorted(
                 (step, r[key])
                 for step, r in log[event].items()
                 if isinstance(r.get(key), (int, float))
             )
-            words = [label] if len(runs) > 1 else []
-            words += [{"step": "training"}.get(event, event)] if key == "loss" else []
+            if len(runs) > 1:
+                title = f"{label} {title}".strip()
             if points:
-                found.append((" ".join(words), *map(list, zip(*points))))
+                found.append((title, *map(list, zip(*points))))
     return found
 
 
 def summary(xs, ys):
-    """What a drawing of averages hides: the last value, the lowest and the highest, and where they
-    were.
-    """
+    """The last, lowest and highest values and their steps, which a drawing of averages hides."""
     low, high = min(zip(ys, xs)), max(zip(ys, xs))
     return f"last {ys[-1]:.4g}, lowest {low[0]:.4g} at {low[1]}, highest {high[0]:.4g} at {high[1]}"
 
@@ -130,14 +133,10 @@ def save_figure(runs, out):
     figure = Figure(figsize=(8, 9), layout="constrained")
     for axes, (key, title) in zip(figure.subplots(len(PANELS), sharex=True), PANELS):
         for name, xs, ys in curves(runs, key):
-            validation = name.endswith("validation")
-            axes.plot(
-                xs,
-                ys,
-                "--" if validation else "-",
-                label=name or None,
-                linewidth=2 if validation else 1,
-            )
+            style = {"linestyle": "-", "linewidth": 1}
+            if name.endswith("validation"):
+                style = {"linestyle": "--", "linewidth": 2}
+            axes.plot(xs, ys, label=name or None, **style)
         axes.set_ylabel(title)
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:

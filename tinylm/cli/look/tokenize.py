@@ -29,8 +29,7 @@ class TokenizeConfig:
     special: bool = setting(False, "names of special tokens in the text mean the tokens")
     train: tuple[str, ...] = setting(
         (),
-        "learn a vocabulary from these files, folders and "
-        "patterns of text; a TEXT to cut stands before",
+        "learn a vocabulary from these files, folders and patterns; a TEXT to cut stands before",
         several=True,
     )
     skip_bad: bool = setting(
@@ -74,7 +73,9 @@ def main(argv):
     else:
         tokenizer = named(config.tokenizer)
     if words:
-        text = standard_input() if words[0] == "-" else words[0]
+        text = words[0]
+        if text == "-":
+            text = standard_input()
         print("\n".join(pieces(tokenizer, text, config.special)))
 
 
@@ -124,8 +125,8 @@ def learn(config):
     out = os.path.realpath(config.out)
     if out in map(os.path.realpath, text_files(config.train)):
         raise ConfigError(
-            f"--out {config.out} is a text that is learnt from, and would be written "
-            "over: choose another name"
+            f"--out {config.out} is one of the training texts and would be overwritten: "
+            "choose another name"
         )
     bad = BadLines(config.skip_bad)
     parts = itertools.chain.from_iterable(stream_documents(config.train, bad=bad))
@@ -137,8 +138,8 @@ def learn(config):
 
 
 def pieces(tokenizer, text, special=False):
-    """What `tinylm tokenize` prints: the text with its cuts, then each token with id, place and
-    bytes.
+    """The lines that `tinylm tokenize` prints: the text with its cuts, then every token with id and
+    byte offset.
 
     returns  list of str. A piece that is not whole characters shows its bytes as \\xNN
     """
@@ -146,7 +147,9 @@ def pieces(tokenizer, text, special=False):
     parts = [tokenizer.token_bytes(i) for i in ids]
     shown = [visible(part) for part in parts]
     size = len(text.encode())
-    rate = f", {size / len(ids):.2f} bytes a token" if ids else ""
+    rate = ""
+    if ids:
+        rate = f", {size / len(ids):.2f} bytes a token"
     lines = [
         f"{len(ids)} tokens, {len(text)} characters, {size} bytes{rate}; vocabulary {tokenizer.vocab_size}",
         "",
@@ -162,6 +165,6 @@ def pieces(tokenizer, text, special=False):
 
 
 def visible(part):
-    """Bytes as text that shows on one line: what is no character, or has no picture, as an escape."""
+    """Bytes as printable text on one line; what is not printable becomes an escape."""
     text = part.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,11 +1,10 @@
-"""`tinylm bench`: the same work by tinylm and by every peer that is installed, in turn, on this
-machine.
+"""`tinylm bench`: the same work done by tinylm and by every installed peer, in turn.
 
-Machines are shared and change their speed from minute to minute, so seconds of one run say little.
-Each contestant is a process of its own; they take turns on the same weights and batches, and what
-counts is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
-`tinylm bench batches` measures something else: what making a batch costs beside a training step,
-for every objective. Read next: contestants.py, what runs inside those processes; bench_batches.py.
+Shared machines change their speed from minute to minute, so the seconds of one run mean little.
+Each contestant is a process of its own; they take turns on the same weights and batches, and the
+result is the ratio within a round. The losses must agree to 1e-4, or it was not the same work.
+`tinylm bench batches` measures the cost of making a batch relative to a training step, for every
+objective. Read next: contestants.py, which runs inside those processes; bench_batches.py.
 """
 
 import json
@@ -42,9 +41,7 @@ class BenchSettings:
 
 
 class Contestant:
-    """A process that waits, takes `n` steps when told, and says how long they took and what they
-    gave.
-    """
+    """A process that takes n steps on request and reports their time and their losses."""
 
     def __init__(self, label, **job):
         self.label, self.job = label, job
@@ -69,9 +66,7 @@ class Contestant:
         return answer["seconds"] / steps
 
     def close(self):
-        """End the process. Returns its peak memory in bytes, or the last line it said on stderr if
-        it failed.
-        """
+        """End the process. Returns its peak memory in bytes, or its last line on stderr if it failed."""
         try:
             out, err = self.process.communicate("0\n", timeout=60)
             return json.loads(out.splitlines()[-1])["peak_bytes"]
@@ -83,23 +78,15 @@ class Contestant:
 
 
 def contestants_for(kind, settings):
-    """(label, job) of everybody who takes part; the first is the reference that ratios are taken
-    against.
-    """
+    """(label, job) of every contestant; the first is the reference of the ratios."""
     jobs = []
     if settings.peers and _installed("torch"):
-        jobs += [
-            ("torch eager", {"who": "torch"}),
-            ("torch.compile", {"who": "torch", "compile": True}),
-        ]
-    jobs += [("tinylm, 1 process", {"who": "tinylm", "workers": 1})]
-    if kind == "training" and settings.workers > 1:
-        jobs += [
-            (
-                f"tinylm, {settings.workers} processes",
-                {"who": "tinylm", "workers": settings.workers},
-            )
-        ]
+        jobs.append(("torch eager", {"library": "torch"}))
+        jobs.append(("torch.compile", {"library": "torch", "compile": True}))
+    jobs.append(("tinylm, 1 process", {"library": "tinylm", "workers": 1}))
+    n = settings.workers
+    if kind == "training" and n > 1:
+        jobs.append((f"tinylm, {n} processes", {"library": "tinylm", "workers": n}))
     return jobs
 
 
@@ -109,7 +96,7 @@ def _installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-def measure(work, kind, settings, folder, say):
+def measure(work, kind, settings, folder, progress):
     """Run one work with every contestant in turn. Returns a dict ready for JSON."""
     path = Path(folder) / f"{work}.npz"
     weights = initial_weights(WORKS[work], decoding=kind == "decoding")
@@ -130,7 +117,7 @@ def measure(work, kind, settings, folder, say):
     for r in range(settings.rounds):
         for c in field:
             c.seconds.append(c.turn(steps[c]))
-        say(f"{work} {kind}: round {r + 1} of {settings.rounds}")
+        progress(f"{work} {kind}: round {r + 1} of {settings.rounds}")
     peaks = {c.label: c.close() for c in field}
     return {
         "work": work,
@@ -141,6 +128,7 @@ def measure(work, kind, settings, folder, say):
 
 
 def _row(c, reference, peaks):
+    """The figures of one contestant: times as fast as the reference in the same round."""
     ratios = [a / b for a, b in zip(reference.seconds, c.seconds)]
     n = min(len(c.values), len(reference.values), 3)
     apart = max(abs(a - b) for a, b in zip(c.values[:n], reference.values[:n]))
@@ -162,21 +150,25 @@ def table(result):
     """A measured work as lines of text."""
     work, rows = WORKS[result["work"]], result["contestants"]
     reference = rows[0]["label"]
-    tokens = 1 if result["kind"] == "decoding" else work.batch * work.context
+    tokens, unit = work.batch * work.context, "ms/step"
+    if result["kind"] == "decoding":
+        tokens, unit = 1, "ms/token"
     lines = [
         f"{result['work']} {result['kind']}: {work.describe()}",
-        f"  {'':<22}{'ms/step' if tokens > 1 else 'ms/token':>10}{'tokens/s':>11}"
+        f"  {'':<22}{unit:>10}{'tokens/s':>11}"
         f"   times as fast as {reference}: min  median  max{'peak MiB':>11}{'of it':>7}",
     ]
     for row in rows:
         lines.append(
             f"  {row['label']:<22}{1e3 * row['seconds']:>10.3f}{tokens / row['seconds']:>11.0f}"
-            f"{'':>{20 + len(reference)}}{row['ratio_min']:>6.2f}{row['ratio_median']:>8.2f}{row['ratio_max']:>5.2f}"
+            f"{'':>{20 + len(reference)}}{row['ratio_min']:>6.2f}"
+            f"{row['ratio_median']:>8.2f}{row['ratio_max']:>5.2f}"
             f"{row['peak_bytes'] / 2**20:>11.0f}{row['memory_ratio']:>7.2f}"
         )
         if row["apart"] > 1e-4:
             lines.append(
-                f"  {row['label']}: NOT THE SAME WORK, first values differ by {row['apart']:.1e}: {row['values']}"
+                f"  {row['label']}: NOT THE SAME WORK, first values differ by "
+                f"{row['apart']:.1e}: {row['values']}"
             )
     lines += [f"  {label}: left out ({reason})" for label, reason in result["skipped"].items()]
     return "\n".join(lines)
@@ -187,14 +179,14 @@ def bench_batches(settings):
     from tinylm.cli.measure.bench_batches import HEAD, batches, line, verdict
 
     found = []
-    shown = (lambda text: None) if settings.json else lambda text: print(text, flush=True)
-    shown(HEAD)
+    if settings.json:
+        print(json.dumps(list(batches(settings.rounds)), indent=1))
+        return 0
+    print(HEAD, flush=True)
     for row in batches(settings.rounds):
         found.append(row)
-        shown(line(row))
-    shown(verdict(found))
-    if settings.json:
-        print(json.dumps(found, indent=1))
+        print(line(row), flush=True)
+    print(verdict(found))
     return 0
 
 
@@ -222,25 +214,26 @@ def main(argv):
         )
     if not (settings.training or settings.decoding):
         raise ConfigError("nothing to measure: --no-training and --no-decoding were both given")
-    results, shown = [], not settings.json
+    results = []
 
-    def say(text):
+    def progress(text):
         if sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("training",) * settings.training + ("decoding",) * settings.decoding:
             for work in words or ("W1", "W2", "W3"):
-                results.append(measure(work, kind, settings, folder, say))
-                say("")
-                if shown:
+                results.append(measure(work, kind, settings, folder, progress))
+                progress("")
+                if not settings.json:
                     print(table(results[-1]) + "\n", flush=True)
     if settings.json:
         print(json.dumps(results, indent=1))
     elif settings.workers > 1 and settings.training:
         print(
-            "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the peers are one process with\n"
-            "as many threads as there are cores. Memory of several processes counts pages they share once for each."
+            "Ratios above 1 are faster. Several tinylm processes use one BLAS thread each; the "
+            "peers are one process\nwith as many threads as there are cores. Memory of several "
+            "processes counts shared pages once for each."
         )
     if any(row["apart"] > 1e-4 for result in results for row in result["contestants"]):
         raise TinylmError("the contestants did not do the same work: see the rows marked above")

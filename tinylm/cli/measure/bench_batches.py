@@ -1,8 +1,8 @@
-"""`tinylm bench batches`: what making a batch costs beside a training step on it, for every
+"""`tinylm bench batches`: the cost of making a batch relative to a training step on it, for every
 objective.
 
-Corruption is done while the step waits, so its share of a step is time lost. The model is the one
-that `tinylm train` makes by default, on bytes; the batches are of Python's own English. Read next:
+The step waits for the corruption, so that time is lost. The model is the default of
+`tinylm train`, on bytes; the batches are of Python's own English. Read next:
 train/run/families.py.
 """
 
@@ -21,7 +21,7 @@ from tinylm.train import TrainConfig, train_step
 from tinylm.train.run.build import new_model, new_objective
 from tinylm.train.run.families import choices, family_of
 
-TARGET = 0.05  # of a step: what a batch may cost
+TARGET = 0.05  # at most this share of the time may go into making the batch
 MORE = {
     "translation": {"data": "pairs"},
     "code-switching": {"dictionary": "letters"},
@@ -73,9 +73,7 @@ def measured(name, text, rounds, **sizes):
 
 
 def batches(rounds, names=OBJECTIVES, **sizes):
-    """Yield measured() for every objective, with the share that making a batch takes of both
-    together.
-    """
+    """Yield measured() for every objective, with the share of the time that making a batch takes."""
     from tinylm.data import python_documentation
 
     keep_freed_memory()
@@ -86,19 +84,23 @@ def batches(rounds, names=OBJECTIVES, **sizes):
 
 
 HEAD = (
-    "making a batch beside a training step on it, the default model of each objective:\n"
+    "making a batch and a training step on it, with the default model of each objective:\n"
     f"  {'':<22}{'make_batch ms':>14}{'step ms':>10}{'share':>8}"
 )
 
 
 def line(row):
-    """What batches() yields, as a line."""
-    return (
-        f"  {row['objective']:<22}{1e3 * row['make_batch']:>14.3f}{1e3 * row['step']:>10.1f}{row['share']:>8.2%}"
-        + ("  above the aim" if row["share"] > TARGET else "")
+    """A row of batches() as text."""
+    text = (
+        f"  {row['objective']:<22}{1e3 * row['make_batch']:>14.3f}"
+        f"{1e3 * row['step']:>10.1f}{row['share']:>8.2%}"
     )
+    if row["share"] > TARGET:
+        text += "  above the target"
+    return text
 
 
 def verdict(rows):
-    """How many are below the aim, as a line."""
-    return f"  {sum(row['share'] <= TARGET for row in rows)} of {len(rows)} take at most {TARGET:.0%} of the time of both"
+    """How many are within the target, as a line."""
+    within = sum(row["share"] <= TARGET for row in rows)
+    return f"  {within} of {len(rows)} take at most {TARGET:.0%} of the time of both"

@@ -1,6 +1,5 @@
-"""The processes that `tinylm bench` sets against each other. Each reads how many steps to take from
-stdin, one number a line, and answers with the seconds they took and what they gave (losses, or the
-largest logit of each token).
+"""The processes that `tinylm bench` compares. Each reads numbers of steps from stdin, one a line,
+and prints the seconds they took and their values (losses, or the largest logit of each token).
 
 `tinylm` trains with the trainer's own step, with one process or several; `torch` is the same
 architecture in torch's fastest eager form: fused scaled-dot-product attention, fused AdamW, all
@@ -52,8 +51,9 @@ def tinylm_training(job, data, comm):
 
 
 def tinylm_decoding(job, data, comm):
-    """A function that decodes one more token greedily and returns its logit; starts over when the
-    work's length is reached.
+    """A function that decodes one more token greedily and returns its logit.
+
+    It starts again when the length of the work is reached.
     """
     from tinylm.generate.fast.folded import FastDecoder
     from tinylm.models import GPT
@@ -77,9 +77,8 @@ def tinylm_decoding(job, data, comm):
 def peak_bytes():
     """Peak resident memory of this process, in bytes."""
     try:
-        status = Path(
-            "/proc/self/status"
-        ).read_text()  # of this program alone; getrusage also remembers who forked it
+        # VmHWM is the peak of this program alone; getrusage includes the process that forked it.
+        status = Path("/proc/self/status").read_text()
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     except (OSError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -89,7 +88,7 @@ def peak_bytes():
 
 
 def serve(make_step, job, data, comm):
-    """Read numbers of steps and take them, until 0. Rank 0 reads and answers for all."""
+    """Read numbers of steps and take them, until 0. Rank 0 reads and prints for all."""
     step, i = make_step(job, data, comm), 0
     while True:
         count = np.zeros(1, np.int64)
@@ -116,19 +115,15 @@ def main(job):
     """Run one contestant to its end."""
     with np.load(job["file"]) as archive:
         data = dict(archive)  # read here: forked workers would share the file's position
-    if job["who"] == "torch":
+    if job["library"] == "torch":
         from tinylm.cli.measure.peer_torch import torch_decoding, torch_training
         from tinylm.parallel import SingleProcess
 
-        return serve(
-            torch_training if job["kind"] == "training" else torch_decoding,
-            job,
-            data,
-            SingleProcess(),
-        )
+        make = {"training": torch_training, "decoding": torch_decoding}[job["kind"]]
+        return serve(make, job, data, SingleProcess())
     from tinylm.parallel.launcher import launch
 
-    make = tinylm_training if job["kind"] == "training" else tinylm_decoding
+    make = {"training": tinylm_training, "decoding": tinylm_decoding}[job["kind"]]
     if make is tinylm_decoding:
         from tinylm.machine import blas_threads
 

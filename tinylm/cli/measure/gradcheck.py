@@ -1,8 +1,8 @@
-"""`tinylm gradcheck`: compare every derivative in tinylm, or your own, with differences; exit 1 if
-one is wrong.
+"""`tinylm gradcheck`: compare every derivative in tinylm, or your own, with finite differences.
 
-Names select entries ("softmax", "soft*", or a word that they hold). --module checks a function or
-module of yours: beside it, `def inputs(rng)` returns the arguments to call it with.
+The exit status is 1 if one is wrong. Names select entries ("softmax", "soft*", or a word in their
+names). --module checks a function or module of yours; `def inputs(rng)` in the same file returns
+the arguments to call it with.
 """
 
 import json
@@ -51,7 +51,8 @@ def main(argv):
     )
     if config.module and names:
         raise ConfigError(
-            f"--module checks {config.module} alone: leave {' '.join(names)} away, or run it separately"
+            f"--module checks {config.module} alone: leave out {' '.join(names)}, "
+            "or run it separately"
         )
     if unknown := [dtype for dtype in config.dtype if dtype not in gradcheck.TOLERANCE]:
         raise ConfigError(f"dtype {unknown[0]!r} is not one of {', '.join(gradcheck.TOLERANCE)}")
@@ -79,36 +80,39 @@ def main(argv):
 def print_json(reports):
     """A JSON list with one object for each Report; a number that JSON does not know becomes text."""
     rows = [report.as_dict() for report in reports]
-    plain = [
-        {
-            key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in row.items()
-        }
-        for row in rows
-    ]
-    print(json.dumps(plain, indent=1))
+    for row in rows:
+        for key, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[key] = str(value)
+    print(json.dumps(rows, indent=1))
     return int(any(row["verdict"] != "ok" for row in rows))
 
 
 def print_table(reports, width):
     """A row for each Report as it comes, the reason under each that failed, and the count."""
     print(
-        f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  {'dtype':<7}  {'device':<6}  verdict"
+        f"{'name':<{width}}  {'1st order':>9}  {'2nd order':>9}  {'points':>7}  "
+        f"{'dtype':<7}  {'device':<6}  verdict"
     )
     done = failed = 0
     for row in reports:
-        first, second = (
-            "-" if error is None else f"{error:.1e}" for error in (row.first, row.second)
-        )
+        first, second = _shown(row.first), _shown(row.second)
         print(
-            f"{row.name:<{width}}  {first:>9}  {second:>9}  {row.points:>7,}  {row.dtype:<7}  {row.backend:<6}  "
-            f"{row.verdict}",
+            f"{row.name:<{width}}  {first:>9}  {second:>9}  {row.points:>7,}  "
+            f"{row.dtype:<7}  {row.backend:<6}  {row.verdict}",
             flush=True,
         )
         if not row:
             print(f"    {row.detail}")
         done, failed = done + 1, failed + (not row)
     print(
-        f"{done} checked, {failed} failed; errors are the worst relative ones, against the derivative by differences"
+        f"{done} checked, {failed} failed; errors are the largest relative ones, "
+        "compared with finite differences"
     )
     return int(failed > 0)
+
+
+def _shown(error):
+    if error is None:
+        return "-"
+    return f"{error:.1e}"

@@ -1,8 +1,7 @@
-"""The peer of `tinylm bench`: the same GPT in torch, written the way that is fastest there. Used
-only to measure.
+"""The peer of `tinylm bench`: the same GPT in torch's fastest form. Used only to measure.
 
-Fused attention (scaled_dot_product_attention), fused AdamW, all cores; the same function to the
-last constant, so that losses can be compared.
+Fused attention (scaled_dot_product_attention), fused AdamW, all cores; the same function with the
+same constants, so that losses can be compared.
 """
 
 import numpy as np
@@ -28,6 +27,7 @@ def _model(work, config, data):
 
         def forward(self, x, cache=None, at=0):
             B, T, _ = x.shape
+            # (B, T, 3D) -> three of (B, H, T, K)
             q, k, v = (
                 part.view(B, T, H, D // H).transpose(1, 2)
                 for part in self.qkv(self.norm1(x)).split(D, dim=2)
@@ -35,6 +35,7 @@ def _model(work, config, data):
             if cache is None:
                 y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             else:
+                # Keys and values of the T new positions join those of the `at` earlier ones.
                 cache[0][:, :, at : at + T], cache[1][:, :, at : at + T] = k, v
                 y = F.scaled_dot_product_attention(
                     q, cache[0][:, :, : at + T], cache[1][:, :, : at + T]
@@ -108,7 +109,9 @@ def torch_training(job, data, comm):
     optimizer = torch.optim.AdamW(
         groups, lr=ADAMW["lr"], betas=ADAMW["betas"], eps=ADAMW["eps"], fused=True
     )
-    forward = torch.compile(model) if job.get("compile") else model
+    forward = model
+    if job.get("compile"):
+        forward = torch.compile(model)
     all_batches = torch.from_numpy(data["batches"])
 
     def step(i):
@@ -132,7 +135,9 @@ def torch_decoding(job, data, comm):
     work = WORKS[job["work"]]
     config = work.config(decoding=True)
     model = _model(work, config, data).eval()
-    forward = torch.compile(model, dynamic=True) if job.get("compile") else model
+    forward = model
+    if job.get("compile"):
+        forward = torch.compile(model, dynamic=True)
     shape = (1, work.n_head, config.context, work.d_model // work.n_head)
     caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in range(work.n_layer)]
     state = {}

@@ -23,15 +23,17 @@ class Work:
     decode_tokens: int = 200
 
     def config(self, decoding=False):
-        """The GPTConfig; decoding needs room for its tokens."""
-        context = self.decode_tokens + 8 if decoding else self.context
+        """The GPTConfig; decoding needs a context for all its tokens."""
+        context = self.context
+        if decoding:
+            context = self.decode_tokens + 8
         return GPTConfig(self.vocab_size, context, self.n_layer, self.n_head, self.d_model)
 
     def describe(self):
         """One line of sizes."""
         return (
-            f"{self.n_layer} layers, {self.n_head} heads, width {self.d_model}, T {self.context}, batch {self.batch}, "
-            f"vocabulary {self.vocab_size}"
+            f"{self.n_layer} layers, {self.n_head} heads, width {self.d_model}, "
+            f"T {self.context}, batch {self.batch}, vocabulary {self.vocab_size}"
         )
 
 
@@ -39,14 +41,15 @@ WORKS = {
     "W1": Work(4, 4, 128, 64, 12),  # nanoGPT's configuration for a CPU
     "W2": Work(6, 6, 384, 256, 8),  # nanoGPT's for a GPU, with a smaller batch
     "W3": Work(2, 4, 64, 32, 8),
+    # The size at which several small libraries publish figures.
     "W4": Work(4, 4, 128, 128, 8, vocab_size=512),
-}  # the size at which several small libraries publish figures
+}
 ADAMW = {"lr": 1e-3, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
 CLIP = 1.0
 
 
 def batches(work, count=16):
-    """(count, B, T+1) token ids drawn uniformly: the work does not depend on what they are."""
+    """(count, B, T+1) token ids drawn uniformly: the work does not depend on their values."""
     return Random(0, "bench").integers(0, work.vocab_size, (count, work.batch, work.context + 1))
 
 

@@ -1,8 +1,8 @@
-"""`tinylm chat smollm2`: talk with a model that was tuned to follow instructions.
+"""`tinylm chat smollm2`: chat with a model that was tuned on instructions.
 
-Every turn is put into the words the model was tuned on (its chat template), so that what you type
-cannot pass for another turn. An empty line or Ctrl-D ends the talk; "/new" forgets it. Weights are
-found as by `tinylm generate`.
+Every turn is put into the model's chat template; typed text cannot produce its special tokens, so
+it cannot imitate another turn. An empty line or Ctrl-D ends the conversation; "/new" starts a new
+one. Weights are found as by `tinylm generate`.
 """
 
 import sys
@@ -22,14 +22,12 @@ EXAMPLES = (
 class ChatConfig:
     """What `tinylm chat` takes beside the fields of Sampling."""
 
-    system: str = setting(
-        "", "what the model is told before the first turn; none: what it was tuned with"
-    )
+    system: str = setting("", "the system message; none: the one of the model's chat template")
     max_tokens: int = setting(400, "tokens of an answer at most", at_least(1))
     seed: int = setting(1337, "of the first answer; the next ones count on from it")
     device: str = setting("cpu", "cpu or gpu")
     bits: str = setting("32", "of a weight while decoding: 32, 8 or 4", one_of("32", "8", "4"))
-    stats: bool = setting(False, "after each answer, say how fast it was")
+    stats: bool = setting(False, "print the speed after each answer")
 
 
 def main(argv):
@@ -57,8 +55,10 @@ def main(argv):
         )
     if isinstance(opened.template, RefusedTemplate):
         raise opened.template.reason
-    sampling = opened.sampling(sampling, given, asked=True)
-    start = [{"role": "system", "content": config.system}] if config.system else []
+    sampling = opened.sampling(sampling, given, answers=True)
+    start = []
+    if config.system:
+        start = [{"role": "system", "content": config.system}]
     messages, lm, turn = list(start), fastest(opened.lm), 0
     while (line := _read()).strip():
         if line.strip() == "/new":
@@ -72,8 +72,10 @@ def main(argv):
 
 
 def _read():
+    """One line of the user; "" at the end of the input."""
+    prompt = "> " * sys.stdin.isatty()
     try:
-        return input("> " if sys.stdin.isatty() else "")
+        return input(prompt)
     except EOFError:
         return ""
     except UnicodeDecodeError as error:
@@ -92,7 +94,8 @@ def _answer(opened, lm, messages, config, sampling, turn):
     ids, timer, pieces = opened.template.encode(opened.tokenizer, messages), Timer(), []
     if lm.context is not None and len(ids) + config.max_tokens > lm.context:
         print(
-            f"tinylm chat: the talk is {len(ids)} tokens long, of {lm.context}; /new begins another",
+            f"tinylm chat: the conversation has {len(ids)} tokens of at most {lm.context}; "
+            "/new starts another",
             file=sys.stderr,
         )
     stream = stream_text(

@@ -1,6 +1,6 @@
-"""`tinylm embed minilm "text" "text" ...`: vectors of sentences, and how near their meanings lie.
+"""`tinylm embed minilm "text" "text" ...`: sentence embeddings and their cosine similarities.
 
-The number between two sentences is the cosine of the angle of their vectors: 1 for the same
+The number between two sentences is the cosine of the angle between their vectors: 1 for the same
 direction, 0 for unrelated ones. The weights are published ones (`minilm`) or a folder with an
 encoder; the text "-" stands for the lines of the standard input.
 """
@@ -38,7 +38,9 @@ def main(argv):
     from tinylm.models.published.sentence_encoder import load_sentence_encoder
 
     encoder = load_sentence_encoder(name)
-    texts = [line for text in texts for line in (_lines() if text == "-" else [text])]
+    if "-" in texts:
+        at = texts.index("-")
+        texts[at : at + 1] = _lines()
     vectors = encoder(texts)
     if config.out:
         with WholeFile(config.out) as file:
@@ -55,8 +57,9 @@ def table(texts, cosines, width=60):
     numbers = range(1, len(texts) + 1)
     lines = ["  ".join(f"{n:>6}" for n in numbers)]
     for n, text, row in zip(numbers, texts, cosines):
-        shown = text if len(text) <= width else text[: width - 3] + "..."
-        lines.append("  ".join(f"{x:6.3f}" for x in row) + f"  {n} {shown}")
+        if len(text) > width:
+            text = text[: width - 3] + "..."
+        lines.append("  ".join(f"{x:6.3f}" for x in row) + f"  {n} {text}")
     return "\n".join(lines)
 
 

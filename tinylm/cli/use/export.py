@@ -1,10 +1,10 @@
 """`tinylm export RUN DIR`: a run as a folder that Hugging Face's library opens, and tinylm again.
 
 DIR gets the weights (model.safetensors, config.json), the tokenizer (tokenizer.json, its settings,
-and the chat template of a run tuned on conversations), generation_config.json, and a README.md that
-says what the run learnt from and how well. transformers' AutoTokenizer and AutoModel give the ids
-and logits of the run. `tinylm generate DIR`, `chat DIR` and `eval DIR --data FILE` open it. A
-folder that holds anything else than an earlier export is not written over.
+and the chat template of a run tuned on conversations), generation_config.json, and a README.md with
+the training data and the final loss. transformers' AutoTokenizer and AutoModel give the same ids
+and logits as the run. `tinylm generate DIR`, `chat DIR` and `eval DIR --data FILE` open it. A
+folder that contains anything but an earlier export is not overwritten.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ EXAMPLES = "tinylm export RUN model", "tinylm export RUN/checkpoints/step-000500
 
 @dataclass
 class ExportConfig:
-    """What `tinylm export` takes: nothing but the two names."""
+    """`tinylm export` has no settings, only the two names."""
 
 
 def main(argv):
-    """Write the folder and say what it holds."""
+    """Write the folder and print a summary of it."""
     _, (run, folder) = parse(
         argv,
         ExportConfig,

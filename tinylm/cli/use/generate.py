@@ -1,10 +1,10 @@
 """`tinylm generate RUN "prompt"`: continue a text with a trained model, shown as it comes.
 
 RUN is a run of `tinylm train`, a name of published weights (smollm2), a .gguf or .safetensors file,
-or a folder in Hugging Face's layout. A model tuned to follow instructions is asked the prompt and
-answers, with its most probable words unless told otherwise; --raw lets it continue the text
-instead. Without a prompt the model begins a text of its own; the prompt "-" is read from the
-standard input.
+or a folder in Hugging Face's layout. A model tuned on instructions gets the prompt as a user turn
+of its chat template and answers greedily unless a sampling option is given; --raw continues the
+text instead. Without a prompt the model starts a new text; the prompt "-" is read from the standard
+input.
 """
 
 import functools
@@ -46,13 +46,11 @@ class GenerateConfig:
     bits: str = setting(
         "32", "of a weight while decoding published weights: 32, 8 or 4", one_of("32", "8", "4")
     )
-    stats: bool = setting(
-        False, "then say how fast it was, and the share of the memory's bandwidth"
-    )
+    stats: bool = setting(False, "print the speed and the share of the memory bandwidth in use")
 
 
 def main(argv):
-    """Print the prompt and what the model makes of it."""
+    """Print the prompt and the text that the model generates."""
     from tinylm.cli.use.open_model import BITS, Timer, open_model
     from tinylm.generate import Sampling, stream_text
     from tinylm.generate.fast.fastest import fastest
@@ -69,25 +67,22 @@ def main(argv):
         given=given,
     )
     opened = open_model(path, config.device, BITS[config.bits])
-    asked = opened.template is not None and not config.raw
-    sampling = opened.sampling(sampling, given, asked)
+    answers = opened.template is not None and not config.raw  # as a turn of a conversation
+    sampling = opened.sampling(sampling, given, answers)
     prompt = "".join(prompt)
-    prompt = (
-        standard_input() if prompt == "-" else prompt or ("" if opened.start is not None else "\n")
-    )
-    question = [{"role": "user", "content": prompt}]
-    if asked:
+    if prompt == "-":
+        prompt = standard_input()
+    elif not prompt and opened.start is None:
+        prompt = "\n"  # no token begins a text, so a line feed does
+    if answers:
+        question = [{"role": "user", "content": prompt}]
         start = opened.template.encode(opened.tokenizer, question)
     else:
         start = opened.prompt_ids(prompt)
+    if answers or not config.echo:
+        prompt = ""  # not shown
     if config.beams > 1:
-        _beams(
-            config,
-            set(given) & set(sampling),
-            opened,
-            start,
-            "" if asked or not config.echo else prompt,
-        )
+        _beams(config, set(given) & set(sampling), opened, start, prompt)
         return
     lm, show = fastest(opened.lm), functools.partial(print, end="", flush=True)
     for i in range(config.num):
@@ -104,9 +99,10 @@ def main(argv):
             **sampling,
         )
         if config.num > 1:
-            show(f"{'' if i == 0 else chr(10)}--- seed {config.seed + i}\n")
-        if config.echo and not asked:
-            show(prompt)
+            if i:
+                show("\n")
+            show(f"--- seed {config.seed + i}\n")
+        show(prompt)
         for piece in timer.watch(pieces):
             show(piece)
         show("\n")
@@ -135,9 +131,9 @@ def _beams(config, sampling, opened, start, shown):
     )
     for i, best in enumerate(found):
         if config.num > 1:
-            print(
-                f"{chr(10) if i else ''}--- log-probability {best.logprob:.3f}, score {best.score:.3f}"
-            )
+            if i:
+                print()
+            print(f"--- log-probability {best.logprob:.3f}, score {best.score:.3f}")
         print(shown + tokenizer.decode([token for token in best.tokens if token != opened.eos]))
 
 

@@ -1,5 +1,5 @@
-"""What `tinylm generate` and `tinylm chat` are pointed at: a run of `tinylm train`, or weights that
-others published.
+"""Opens the models of `tinylm generate` and `tinylm chat`: runs of `tinylm train` and published
+weights.
 """
 
 import time
@@ -13,16 +13,16 @@ BITS = {"32": None, "8": 8, "4": 4}
 
 @dataclass(frozen=True)
 class Opened:
-    """A language model ready to be asked.
+    """A language model, ready to generate.
 
     lm         language model (generate/protocol/language_model.py)
     tokenizer  of its ids
     template   ChatTemplate, or None for a model that only continues texts
     eos        id that ends a text, or None
-    start      id from which a text of its own begins, or None
-    begin      ids that belong before every text
-    ends       all the ids that end what the model says
-    wanted     fields of Sampling that its files want
+    start      id that a text without a prompt begins with, or None
+    begin      ids put before every text
+    ends       all ids that end the model's output
+    wanted     fields of Sampling that the model's files recommend
     """
 
     lm: object
@@ -35,27 +35,27 @@ class Opened:
     wanted: dict
 
     def prompt_ids(self, text):
-        """The ids of a text to continue; of no text the id that begins one."""
+        """The ids of a text to continue; for an empty text the id that begins one."""
         ids = [*self.begin, *self.tokenizer.encode(text).tolist()]
         return ids or [self.start]
 
-    def sampling(self, options, given, asked):
-        """The fields of Sampling: what was given, else what the model's files want.
+    def sampling(self, options, given, answers):
+        """The fields of Sampling: those given by the user, else those that the files recommend.
 
         options  Sampling
         given    names of the options that were given
-        asked    an answer is wanted: the most probable one, unless something else is said
+        answers  True for a turn of a conversation: greedy, unless an option or the files differ
         returns  dict
         """
-        greedy = asked and "temperature" not in self.wanted and not set(given) & set(vars(options))
         wanted = {name: value for name, value in self.wanted.items() if name not in given}
-        return vars(options) | wanted | ({"temperature": 0.0} if greedy else {})
+        chosen = vars(options) | wanted
+        if answers and "temperature" not in self.wanted and not set(given) & set(vars(options)):
+            chosen["temperature"] = 0.0
+        return chosen
 
 
 def is_published(name):
-    """True for a name of formats.PUBLISHED, a file of weights, or a folder in Hugging Face's
-    layout.
-    """
+    """True for a known name, a file of weights, or a folder in Hugging Face's layout."""
     from tinylm.models.published.formats.found import PUBLISHED
     from tinylm.models.published.formats.safetensors import INDEX, SINGLE
 
@@ -72,9 +72,9 @@ def open_model(name, device="cpu", bits=None):
 
     name     path of a run, or what is_published() accepts
     device   to compute on
-    bits     None, or 8 or 4: keep the weights in so many while decoding, on the CPU
+    bits     None, or 8 or 4: store the weights in so many bits while decoding, on the CPU
     returns  Opened
-    raises   TinylmError if there is nothing, or no tokenizer with it
+    raises   TinylmError if there is no model, or no tokenizer with it
     """
     from tinylm.backend import backend
     from tinylm.generate import as_language_model
@@ -89,10 +89,15 @@ def open_model(name, device="cpu", bits=None):
         model, tokenizer, config = load_run(name)
         model = decoder_of(model, config, tokenizer.vocab_size)
         end, template = tokenizer.special.get("<|endoftext|>"), template_of_run(name)
-        eos = _end(name, tokenizer, template, end) if template else end
-        wanted, start = {}, eos
-        begin = () if template or end is None else (end,)
-        ends = () if eos is None else (eos,)
+        eos = end
+        begin = (end,)  # training texts are separated by <|endoftext|>
+        if template:
+            eos = _end(name, tokenizer, template, end)
+        if template or end is None:
+            begin = ()
+        start = eos
+        ends = _without_none([eos])
+        wanted = {}
     else:
         from tinylm.finetune.export.folder import prompt_begin
         from tinylm.models.published.generation import read_generation
@@ -102,8 +107,8 @@ def open_model(name, device="cpu", bits=None):
         model, tokenizer, template = published.model, published.tokenizer, published.template
         if tokenizer is None:
             raise ConfigError(
-                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...); in Python, "
-                "tinylm.models.published.load.load_pretrained gives the model alone"
+                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, "
+                "...); in Python, tinylm.models.published.load.load_pretrained gives the model alone"
             )
         eos = published.special.get("eos", next(iter(published.ends), None))
         if template:
@@ -112,26 +117,36 @@ def open_model(name, device="cpu", bits=None):
         start = published.special.get("bos", eos)
         begin = published.begin or prompt_begin(published.path)
         wanted = read_generation(published.path)
-        ends = tuple(dict.fromkeys([*([] if eos is None else [eos]), *published.ends]))
+        ends = _without_none([eos, *published.ends])
     model.to(device)
-    lm = as_language_model(model) if bits is None else DirectDecoder(model, bits)
+    if bits is None:
+        lm = as_language_model(model)
+    else:
+        lm = DirectDecoder(model, bits)
     return Opened(lm, tokenizer, template, eos, start, begin, ends, wanted)
 
 
+def _without_none(ids):
+    """The different ids in their order."""
+    return tuple(i for i in dict.fromkeys(ids) if i is not None)
+
+
 def check_decoder(name, model):
-    """Refuse published weights that do not go on with a text."""
+    """Raise ConfigError for published weights that are not a decoder."""
     from tinylm.models import GPT
 
     if not isinstance(model, GPT):
         raise ConfigError(
-            f"{name} is of type {type(model).__name__} and does not go on with a text, as decoders such as GPT-2 "
-            "and LLaMA do; tinylm.models.published.load.load_pretrained gives the model in Python"
+            f"{name} is of type {type(model).__name__} and does not generate text, as decoders "
+            "such as GPT-2 and LLaMA do; in Python, "
+            "tinylm.models.published.load.load_pretrained gives the model"
         )
 
 
 def _end(name, tokenizer, template, eos):
-    """The id that ends an answer: the template's, or that of a text where it names none."""
-    ours = getattr(template, "turns", None) is not None  # of a program, the end was looked for
+    """The id that ends an answer: the template's, or `eos` if it has none."""
+    # The end of a template that is a Jinja program was found by trying, so it may be wrong.
+    ours = getattr(template, "turns", None) is not None
     if template.end is None or not ours and template.end not in tokenizer.special:
         return eos
     if template.end not in tokenizer.special:
@@ -143,15 +158,16 @@ def _end(name, tokenizer, template, eos):
 
 
 class Timer:
-    """Counts tokens and seconds of a stream: `for piece in timer.watch(pieces)`, the first apart,
-    which reads the prompt.
+    """Tokens and seconds of a stream: `for piece in timer.watch(pieces)`.
+
+    The first piece is counted apart, because its time includes reading the prompt.
     """
 
     def __init__(self):
         self.first, self.rest, self.count = 0.0, 0.0, 0
 
     def watch(self, tokens):
-        """Hand on what `tokens` yields."""
+        """Yield the items of `tokens`, measuring the time between them."""
         begun = time.perf_counter()
         for i, token in enumerate(tokens):
             now = time.perf_counter()
@@ -163,14 +179,12 @@ class Timer:
             begun = time.perf_counter()
 
     def report(self, lm):
-        """A line about speed and, for a model larger than the caches, the share of the machine's
-        memory bandwidth.
-        """
+        """A line on the speed and, if the weights are read directly, the share of the bandwidth."""
         from tinylm.generate.fast.direct import DirectDecoder, memory_bandwidth
         from tinylm.generate.fast.fastest import fastest
 
         if not self.count:
-            return "too few tokens to tell a speed"
+            return "too few tokens to measure a speed"
         text = f"{self.count / self.rest:.1f} tokens/s after {self.first:.2f} s for the prompt"
         decoder = fastest(lm)
         if not isinstance(decoder, DirectDecoder):
