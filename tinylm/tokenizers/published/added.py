@@ -1,9 +1,9 @@
 r"""Added tokens: texts that are one token whatever the model would make of them.
 
-Special ones ("<|endoftext|>") stand for what is not text and are found only where asked for.
-Others ("<think>", runs of spaces) are found in any text. Those with `normalized` are looked for
-after normalizing, as their content is normalized too. Of those that begin at one place the longest
-is taken. Read next: pipeline.py.
+Special ones ("<|endoftext|>") stand for what is not text and are found only with `allow_special`.
+Others ("<think>", runs of spaces) are found in any text. Those with `normalized` are searched in
+the normalized text, and their content is normalized too. Of several that begin at one place the
+longest is taken. Read next: pipeline.py.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import regex
 from tinylm.errors import DataError
 from tinylm.tokenizers.published.models import MOST_IDS
 from tinylm.tokenizers.published.strict import Described
+from tinylm.tokenizers.stream import special_pattern
 
 _WORD_BEFORE, _WORD_AFTER = regex.compile(r"(?r)\w"), regex.compile(r"\w")
 _SPACE_BEFORE, _SPACE_AFTER = regex.compile(r"(?r)\s*"), regex.compile(r"\s*")
@@ -28,7 +29,7 @@ class AddedToken:
     single_word  only where no letter or digit stands beside it
     lstrip       takes the white space before it
     rstrip       takes the white space behind it
-    normalized   is looked for in normalized text
+    normalized   is searched in the normalized text
     """
 
     content: str
@@ -41,8 +42,11 @@ class AddedToken:
 
     @classmethod
     def read(cls, value, name, number=None, special=False):
-        """The token of an object of tokenizer.json, or of tokenizer_config.json with its id as
-        `number`.
+        """The token of an object of JSON.
+
+        name     of the object in its file, for messages
+        number   its id; None: the object has a field "id", as in tokenizer.json
+        special  what a missing field "special" means
         """
         given = Described(value, name)
         given.only("__type", "AddedToken")
@@ -52,17 +56,12 @@ class AddedToken:
             raise given.wrong("id", number, f"a whole number from 0 to {MOST_IDS - 1}")
         content, special = given.take("content", str), given.take("special", bool, special)
         flags = {
-            flag: given.take(flag, bool, False) for flag in ("single_word", "lstrip", "rstrip")
+            name: given.take(name, bool, False) for name in ("single_word", "lstrip", "rstrip")
         }
-        token = cls(
-            content,
-            number,
-            special,
-            **flags,
-            normalized=given.take("normalized", bool, not special),
-        )
+        # Special tokens are searched in the text as it comes, unless the file has it otherwise.
+        normalized = given.take("normalized", bool, not special)
         given.close()
-        return token
+        return cls(content, number, special, **flags, normalized=normalized)
 
 
 class Finder:
@@ -73,15 +72,15 @@ class Finder:
     """
 
     def __init__(self, tokens, normalize=None):
-        self._of = {}
-        for token in sorted(
-            tokens, key=lambda token: not token.special
-        ):  # of two alike the special one
-            content = normalize(token.content) if normalize else token.content
+        self._of = {}  # {content: token}
+        # Normalizing may make two contents equal: special tokens come first and stay.
+        for token in sorted(tokens, key=lambda token: not token.special):
+            content = token.content
+            if normalize:
+                content = normalize(content)
             if content:
                 self._of.setdefault(content, token)
-        found = sorted(self._of, key=len, reverse=True)
-        self._pattern = regex.compile("|".join(map(regex.escape, found))) if found else None
+        self._pattern = special_pattern(self._of)
 
     def cut(self, text, special):
         """The parts of a text.
@@ -95,8 +94,10 @@ class Finder:
         for match in self._pattern.finditer(text):
             token = self._of[match.group()]
             start, stop = match.span()
+            # Not a token here: its text stays in the part around it.
             if token.special and not special or token.single_word and _in_word(text, start, stop):
                 continue
+            # White space beside it goes with the token, but none that the token before has taken.
             if token.lstrip:
                 start = max(_SPACE_BEFORE.match(text, 0, start).start(), at)
             if token.rstrip:
@@ -111,6 +112,7 @@ class Finder:
 
 
 def _in_word(text, start, stop):
+    """Whether a letter or digit stands right before or after text[start:stop]."""
     before = start > 0 and _WORD_BEFORE.match(text, 0, start)
     return bool(before or _WORD_AFTER.match(text, stop))
 
@@ -124,7 +126,8 @@ def read_added(value, ids, name="added_tokens"):
     """
     if value is not None and not isinstance(value, list):
         raise DataError(f"{name} is {value!r:.60}; it must be a list of objects")
-    tokens, taken = {}, {i: token for token, i in ids.items()}
+    tokens = {}
+    taken = {i: token for token, i in ids.items()}  # the ids in use
     for i, one in enumerate(value or []):
         token = AddedToken.read(one, f"{name}[{i}]")
         if not token.content:

@@ -1,10 +1,11 @@
 """Characters that are younger than the tables of Unicode in the library `tokenizers`.
 
-It takes what is punctuation, an accent or a control from tables of 2016 (in the case of marks of
-2020), and its tokenizers were trained so: what came later is none to them. Code points in
-hexadecimal, with ranges. Compared sign by sign in tests/parity/test_tokenizers.py.
+Its tables of punctuation, accents and controls are of 2016, its table of marks of 2020, and
+published tokenizers were trained with them: later characters are in none of these classes. Code
+points in hexadecimal, with ranges. Compared sign by sign in tests/parity/test_tokenizers.py.
 """
 
+# Punctuation today, and not in the library's tables.
 _SIGNS = """
     61d 9fd a76 c77 c84 1b4e-1b4f 1b7d-1b7f 2e43-2e4f 2e52-2e5d 2e60-2e63 10d6e 10ead 10ed0
     10f55-10f59 10f86-10f89 113d4-113d5 113d7-113d8 1144b-1144f 1145a-1145b 1145d 11660-1166c
@@ -12,9 +13,11 @@ _SIGNS = """
     11c41-11c45 11c70-11c71 11ef7-11ef8 11f43-11f4f 11fff 12ff1-12ff2 16d6d-16d6f 16e97-16e9a
     16fe2 1e5ff 1e95e-1e95f
 """
+# Punctuation in the library's tables, and not today.
 _OLD_SIGNS = """
     166d 111c9
 """
+# Category M today, and not there.
 _MARKS = """
     5c8-5c9 7fd 897-89f 8ca-8d3 9fe afa-aff b53-b55 c04 c3c cf3 d00 d3b-d3c d81 eba ece 1715 180f
     1abf-1af0 1cf7 1df6-1dfa a82c a8ff 10d24-10d27 10d69-10d6d 10eab-10eac 10ecb-10ecf 10ef0-10eff
@@ -28,6 +31,7 @@ _MARKS = """
     1d25f 1d280-1d281 1e08f 1e130-1e136 1e2ae 1e2ec-1e2ef 1e4ec-1e4ef 1e5ee-1e5ef 1e6e3 1e6e6
     1e6ee-1e6ef 1e6f5
 """
+# Category Mn today, and not there.
 _ACCENTS = """
     5c8-5c9 7fd 897-89f 8ca-8e1 9fe afa-aff b53-b55 c04 c3c d00 d3b-d3c d81 eba ece 180f 1885-1886
     1abf-1af0 1df6-1dfb a82c a8c5 a8ff a9bd 10d24-10d27 10d69-10d6d 10eab-10eac 10ecb-10ecf
@@ -42,6 +46,7 @@ _ACCENTS = """
     1e023-1e024 1e026-1e02a 1e08f 1e130-1e136 1e2ae 1e2ec-1e2ef 1e4ec-1e4ef 1e5ee-1e5ef 1e6e3
     1e6e6 1e6ee-1e6ef 1e6f5 1e944-1e94a
 """
+# Controls and formats today, and not there.
 _CONTROLS = """
     890-891 8e2 110cd 13430-1343f
 """
@@ -50,7 +55,7 @@ _CONTROLS = """
 def _members(written):
     """The inside of a set of `regex` with these characters."""
     found = []
-    for one in written.split():
+    for one in written.split():  # "61d" or "1b4e-1b4f"
         first, _, last = one.partition("-")
         found.append(f"\\U{int(first, 16):08x}-\\U{int(last or first, 16):08x}")
     return "".join(found)

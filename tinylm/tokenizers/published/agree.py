@@ -1,9 +1,8 @@
-"""tokenizer.json and tokenizer_config.json together: special tokens are added, contradictions
-refused.
+"""tokenizer.json and tokenizer_config.json together: one description, or an error.
 
-A tokenizer.json is complete; what the settings say besides must be the same. Where Hugging Face's
-library lets the settings win (the case and accents of BERT, flags of added tokens, special tokens
-that have no id yet), so they do here. Read next: folder.py.
+A tokenizer.json is complete; settings that repeat a part of it must agree. In three cases Hugging
+Face's library lets the settings win, and so does this file: the case and accents of BERT, flags of
+added tokens, and special tokens without an id. Read next: folder.py.
 """
 
 from dataclasses import replace
@@ -12,7 +11,7 @@ from tinylm.errors import DataError
 from tinylm.fields import show
 from tinylm.tokenizers.published.added import AddedToken
 
-_ACCENTS = "strip_accents"
+# The settings that win over BERT's normalizer: {their name: its field}.
 _BERT = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -21,28 +20,31 @@ _BERT = {
 
 
 def agreed(described, settings, older=None, built=False):
-    """A description with what the settings add.
+    """A description together with its settings.
 
     described  tokenizer.json as a dict
     settings   Settings
     older      {token: id} of added_tokens.json
-    built      the description was made of other files, and so takes what the settings say
+    built      the description was made from other files: the settings complete it, where a
+               tokenizer.json must agree with them
     returns    (description, whether decoded text is cleaned)
-    raises     DataError where the two contradict each other
+    raises     DataError if the two contradict each other
     """
     described = _with_tokens(described, settings, older or {})
     described = _with_case(described, settings.flags)
     _check_prefix(described, settings.flags, built)
     described = _with_ends(described, settings, built)
     clean = settings.flags.get("clean_up_tokenization_spaces", False)
-    if _kind(described.get("model")) == "BPE":  # there it would take out spaces that the text had
-        clean = clean and settings.flags.get(
-            "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", False
-        )
+    if _kind(described.get("model")) == "BPE":
+        # BPE keeps every space, so cleaning would remove spaces of the text: the library wants a
+        # second flag for it.
+        name = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+        clean = clean and settings.flags.get(name, False)
     return described, clean
 
 
 def _kind(value):
+    """The type of a component; None without one."""
     if isinstance(value, dict):
         return value.get("type")
     return None
@@ -56,27 +58,38 @@ def parts_of(value, kind):
         return []
     if value.get("type") == kind:
         return [value]
-    return [
-        part
-        for name in ("normalizers", "pretokenizers", "decoders", "processors")
-        for part in parts_of(value.get(name), kind)
-    ]
+    found = []
+    for name in ("normalizers", "pretokenizers", "decoders", "processors"):
+        found += parts_of(value.get(name), kind)
+    return found
+
+
+def _model_ids(described):
+    """{token: id} of the model, without any check: damaged parts are refused when it is built."""
+    model = described.get("model")
+    if not isinstance(model, dict):
+        return {}
+    vocabulary = model.get("vocab")
+    if isinstance(vocabulary, dict):
+        return dict(vocabulary)
+    if not isinstance(vocabulary, list):
+        return {}
+    # Unigram's [[token, log-probability], ...]
+    return {
+        one[0]: i
+        for i, one in enumerate(vocabulary)
+        if isinstance(one, list) and one and isinstance(one[0], str)
+    }
 
 
 def _with_tokens(described, settings, older):
-    """The added tokens of all files; those without an id come after all others."""
-    model = described.get("model") if isinstance(described.get("model"), dict) else {}
-    vocabulary = model.get("vocab")
-    ids = dict(vocabulary) if isinstance(vocabulary, dict) else {}
-    if isinstance(vocabulary, list):
-        ids = {
-            one[0]: i
-            for i, one in enumerate(vocabulary)
-            if isinstance(one, list) and one and isinstance(one[0], str)
-        }
+    """The description with the added tokens of all files; those without an id come last."""
+    ids = _model_ids(described)
     listed = described.get("added_tokens") or []
     if not isinstance(listed, list):
         listed = []
+    # `tokens` are the added tokens so far, `known` the ids of all tokens. Of one token in several
+    # files the ids must be the same; the flags are those of added_tokens_decoder.
     tokens = {}
     for i, one in enumerate(listed):
         token = AddedToken.read(one, f"tokenizer.json.added_tokens[{i}]")
@@ -101,39 +114,40 @@ def _with_tokens(described, settings, older):
         known[content] = i
     for token in named:
         _add_special(token, tokens, known)
-    return described | {
-        "added_tokens": [
-            vars(token) for token in sorted(tokens.values(), key=lambda token: token.id)
-        ]
-    }
+    by_id = sorted(tokens.values(), key=lambda token: token.id)
+    return described | {"added_tokens": [vars(token) for token in by_id]}
 
 
 def _add_special(token, tokens, known):
+    """Make a named token special, with the next free id if it has none."""
     if token is None:
         return
     content = getattr(token, "content", token)
     number = known.setdefault(content, 1 + max(known.values(), default=-1))
-    if content in tokens:  # its flags are given there
+    if content in tokens:  # added before, with its own flags
         tokens[content] = replace(tokens[content], special=True)
-    else:
-        made = token if isinstance(token, AddedToken) else AddedToken(content, 0, normalized=False)
-        tokens[content] = replace(made, id=number, special=True)
+        return
+    if not isinstance(token, AddedToken):
+        token = AddedToken(content, 0, normalized=False)
+    tokens[content] = replace(token, id=number, special=True)
 
 
 def _with_case(described, flags):
-    """The case, accents and Chinese characters of BERT's normalizer as the settings have them."""
+    """The description with the settings of case, accents and Chinese characters in it.
+
+    raises  DataError if its normalizer is none of BERT's and contradicts them
+    """
     normalizer = described.get("normalizer")
     if _kind(normalizer) == "BertNormalizer":
         changed = {theirs: flags[ours] for ours, theirs in _BERT.items() if ours in flags}
         return described | {"normalizer": normalizer | changed}
-    lower = any(parts_of(normalizer, kind) for kind in ("Lowercase", "Precompiled"))
-    exact = bool(parts_of(normalizer, "Lowercase")) and flags.get("do_lower_case") is False
-    if (
-        exact
-        or flags.get("do_lower_case")
-        and not lower
-        and not parts_of(normalizer, "BertNormalizer")
-    ):
+    # A precompiled map may make lower case, which cannot be seen from outside.
+    may_lower = any(
+        parts_of(normalizer, kind) for kind in ("Lowercase", "Precompiled", "BertNormalizer")
+    )
+    lowers = bool(parts_of(normalizer, "Lowercase"))
+    wanted = flags.get("do_lower_case")
+    if lowers and wanted is False or wanted and not may_lower:
         raise _contradiction("do_lower_case", flags, "normalizer", normalizer)
     if flags.get("keep_accents") and parts_of(normalizer, "StripAccents"):
         raise _contradiction("keep_accents", flags, "normalizer", normalizer)
@@ -141,6 +155,7 @@ def _with_case(described, flags):
 
 
 def _contradiction(name, flags, component, value):
+    """The DataError for a flag and a component that exclude each other."""
     return DataError(
         f"tokenizer_config.json.{name} is {flags[name]}, and tokenizer.json has another "
         f"{component}: {show(value)}; "
@@ -149,7 +164,7 @@ def _contradiction(name, flags, component, value):
 
 
 def _check_prefix(described, flags, built):
-    """add_prefix_space: a space before the text, as the pre-tokenizer has it."""
+    """Refuse an add_prefix_space that the pre-tokenizer contradicts; a `built` one takes it."""
     wanted, split = flags.get("add_prefix_space"), described.get("pre_tokenizer")
     if wanted is None:
         return
@@ -158,17 +173,18 @@ def _check_prefix(described, flags, built):
             part["add_prefix_space"] = wanted
         elif part.get("add_prefix_space", True) != wanted:
             raise _contradiction("add_prefix_space", flags, "pre_tokenizer", split)
-    marks = parts_of(split, "Metaspace")
-    never = [
-        part.get("prepend_scheme", "always") == "never" or part.get("add_prefix_space") is False
-        for part in marks
-    ]
-    if marks and any(one == wanted for one in never):
-        raise _contradiction("add_prefix_space", flags, "pre_tokenizer", split)
+    for part in parts_of(split, "Metaspace"):
+        scheme = part.get("prepend_scheme", "always")
+        never = scheme == "never" or part.get("add_prefix_space") is False
+        if never == wanted:
+            raise _contradiction("add_prefix_space", flags, "pre_tokenizer", split)
 
 
 def _with_ends(described, settings, built):
-    """add_bos_token and add_eos_token: the special tokens around a text."""
+    """The description with the frame of add_bos_token and add_eos_token.
+
+    raises  DataError if a tokenizer.json has another one
+    """
     flags, frame = settings.flags, described.get("post_processor")
     for role, name, place in (("bos", "add_bos_token", 0), ("eos", "add_eos_token", -1)):
         if not built and name in flags and role in settings.names:
@@ -183,31 +199,33 @@ def _with_ends(described, settings, built):
 def _stands(frame, token, place):
     """Whether a post-processor puts a token first (place 0) or last (-1)."""
     for part in parts_of(frame, "TemplateProcessing"):
+        # {"single": [{"SpecialToken": {"id": token, ...}}, {"Sequence": ...}, ...]}
         items = part.get("single")
-        item = items[place] if isinstance(items, list) and items else {}
-        inner = item.get("SpecialToken") if isinstance(item, dict) else None
+        if not isinstance(items, list) or not items or not isinstance(items[place], dict):
+            return False
+        inner = items[place].get("SpecialToken")
         return isinstance(inner, dict) and inner.get("id") == token
+    # {"cls": [token, id], "sep": [token, id]}
     field = ("cls", "sep")[place]
-    pairs = [
-        part.get(field)
-        for kind in ("BertProcessing", "RobertaProcessing")
-        for part in parts_of(frame, kind)
-    ]
+    parts = parts_of(frame, "BertProcessing") + parts_of(frame, "RobertaProcessing")
+    pairs = [part.get(field) for part in parts]
     return any(isinstance(pair, list) and pair[:1] == [token] for pair in pairs)
 
 
 def framing(added, settings):
-    """The post-processor that add_bos_token and add_eos_token mean: null where both are false."""
+    """The post-processor of add_bos_token and add_eos_token; None where both are false."""
     ids = {one["content"]: one["id"] for one in added}
     names = []
     for role in ("bos", "eos"):
         token = getattr(settings.names.get(role), "content", settings.names.get(role))
-        names.append(token if settings.flags.get(f"add_{role}_token") and token in ids else None)
+        if not settings.flags.get(f"add_{role}_token") or token not in ids:
+            token = None
+        names.append(token)
     return template(*names, ids)
 
 
 def template(first, last, ids):
-    """A TemplateProcessing with a token before and one behind each text; null without any.
+    """A TemplateProcessing with a token before and one behind each text; None without any.
 
     first, last  tokens or None
     ids          {token: id}
@@ -216,17 +234,15 @@ def template(first, last, ids):
         return None
 
     def around(text, segment):
-        items = [{"SpecialToken": {"id": first, "type_id": segment}}] if first is not None else []
-        items.append({"Sequence": {"id": text, "type_id": segment}})
-        return items + (
-            [{"SpecialToken": {"id": last, "type_id": segment}}] if last is not None else []
-        )
+        items = [{"Sequence": {"id": text, "type_id": segment}}]
+        if first is not None:
+            items.insert(0, {"SpecialToken": {"id": first, "type_id": segment}})
+        if last is not None:
+            items.append({"SpecialToken": {"id": last, "type_id": segment}})
+        return items
 
-    tokens = {
-        name: {"id": name, "ids": [ids[name]], "tokens": [name]}
-        for name in (first, last)
-        if name is not None
-    }
+    names = [name for name in (first, last) if name is not None]
+    tokens = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in names}
     return {
         "type": "TemplateProcessing",
         "single": around("A", 0),

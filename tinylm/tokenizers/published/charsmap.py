@@ -1,5 +1,4 @@
-"""The table of replacements that SentencePiece stores in its models: a trie in one array, and the
-texts it leads to.
+"""SentencePiece's table of replacements: a trie in one array, and the texts that it leads to.
 
     size of the trie in bytes (4), the trie, the replacements, each ended by a zero byte
 
@@ -15,7 +14,7 @@ import regex
 from tinylm.errors import DataError
 
 _CLUSTERS = regex.compile(r"\X")
-_FARTHEST = 32  # characters that a key has at most; SentencePiece writes keys of up to 18
+_FARTHEST = 32  # most characters of a key; SentencePiece writes keys of up to 18
 _LONGEST = 6  # bytes from which a cluster is looked up character by character only
 
 
@@ -30,26 +29,28 @@ class CharacterMap:
         size = int.from_bytes(data[:4], "little")
         if len(data) < 4 or size % 4 or size < 4 or 4 + size > len(data):
             raise DataError(f"a character map of {len(data)} bytes has a trie of {size}")
+        # `prefixes` reads one unit at a time, which a list returns faster than an array.
         self._units = np.frombuffer(data, "<u4", size // 4, 4).tolist()
         self._texts = data[4 + size :]
-        self._known, self._single = {}, {}
+        self._known = {}  # {cluster: its replacement}
+        self._single = {}  # {character: its replacement, or None if that depends on what follows}
 
     def prefixes(self, data):
-        """(length of a key, place of its replacement) of every key that begins `data`, shortest
-        first.
-        """
+        """The keys that `data` begins with, shortest first: [(length, place of replacement)]."""
         units, found = self._units, []
         try:
             node = _offset(units[0])
             for length, byte in enumerate(data, 1):
-                if byte == 0:
+                if byte == 0:  # the child for 0 is no node, but the place of a replacement
                     break
                 node ^= byte
                 unit = units[node]
+                # The unit there belongs to another node unless its byte is this one; bit 31 marks
+                # the place of a replacement.
                 if unit & 0x800000FF != byte:
                     break
                 node ^= _offset(unit)
-                if unit >> 8 & 1:
+                if unit >> 8 & 1:  # a key ends here: read its place, without bit 31
                     found.append((length, units[node] & 0x7FFFFFFF))
         except IndexError:
             raise DataError("a character map leads outside of its trie; it is damaged") from None
@@ -68,10 +69,10 @@ class CharacterMap:
             ) from None
 
     def by_clusters(self, text):
-        """As the library `tokenizers` applies it: each cluster of characters by the shortest key
-        that begins it.
+        """The text as the library `tokenizers` replaces it: by the shortest key of each cluster.
 
-        A cluster without one, or of six bytes and more, is replaced character by character.
+        A cluster is a letter with its marks. One that begins with no key, or has six bytes or more,
+        is replaced character by character.
         """
         return "".join(map(self._cluster, _CLUSTERS.findall(text)))
 
@@ -84,19 +85,22 @@ class CharacterMap:
 
     def _replaced(self, cluster):
         data = cluster.encode("utf-8")
-        found = self.prefixes(data) if len(data) < _LONGEST else ()
-        if found:
-            return self.text_at(found[0][1])
+        if len(data) < _LONGEST:
+            found = self.prefixes(data)
+            if found:
+                return self.text_at(found[0][1])
         parts = []
         for c in cluster:
             found = self.prefixes(c.encode("utf-8"))
-            parts.append(self.text_at(found[0][1]) if found else c)
+            if found:
+                c = self.text_at(found[0][1])
+            parts.append(c)
         return "".join(parts)
 
     def by_longest(self, text):
-        """As SentencePiece applies it: at every place the longest key that begins there.
+        """The text as SentencePiece replaces it: by the longest key that begins at each place.
 
-        yields  replacements, in order; a character without one stands for itself
+        yields  replacements, in order; a character without one is itself
         """
         at, end = 0, len(text)
         while at < end:
@@ -107,14 +111,19 @@ class CharacterMap:
                 yield self._single[c]
                 at += 1
                 continue
-            found = self.prefixes(text[at : at + _FARTHEST].encode("utf-8"))
-            length, place = found[-1] if found else (len(c.encode("utf-8")), None)
-            read = text[at : at + _FARTHEST].encode("utf-8")[:length].decode("utf-8")
-            yield c if place is None else self.text_at(place)
-            at += len(read)
+            ahead = text[at : at + _FARTHEST].encode("utf-8")
+            found = self.prefixes(ahead)
+            if not found:
+                yield c
+                at += 1
+                continue
+            length, place = found[-1]
+            key = ahead[:length].decode("utf-8")
+            yield self.text_at(place)
+            at += len(key)
 
     def _lone(self, c):
-        """What a character becomes whatever follows it; None where that depends."""
+        """The replacement of a character, if it is the same whatever follows; else None."""
         data = c.encode("utf-8")
         found = self.prefixes(data)
         if self._goes_on(data):
@@ -124,16 +133,18 @@ class CharacterMap:
         return c
 
     def _goes_on(self, data):
-        """Whether a longer key begins with these bytes."""
+        """Whether these bytes are the beginning of a longer key."""
         units, node = self._units, _offset(self._units[0])
         for byte in data:
             node ^= byte
             if node >= len(units) or units[node] & 0x800000FF != byte:
                 return False
             node ^= _offset(units[node])
+        # Is there a node below? The child for 0 would be the end of this key.
         children = (byte for byte in range(1, 256) if node ^ byte < len(units))
         return any(units[node ^ byte] & 0x800000FF == byte for byte in children)
 
 
 def _offset(unit):
+    """Bits 10-30, times 256 if bit 9 is set: 0x200 >> 6 = 8 bits of shift."""
     return (unit >> 10) << ((unit & 0x200) >> 6)

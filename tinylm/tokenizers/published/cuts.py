@@ -1,8 +1,7 @@
-"""Where a text may be cut before it has been read whole, for the published tokenizers of which
-that is known.
+"""Where a text may be cut before all of it is read, for the published tokenizers that allow it.
 
-A tokenizer.json can do anything with a text; a cut is certain only for pre-tokenizers that split
-as one of the patterns of pretokenize.py does. Any other text is held whole. Read next: pipeline.py.
+A tokenizer.json can do anything with a text; a cut is certain only if the pre-tokenizer splits like
+one of the patterns of pretokenize.py. With any other, a text is held whole. Read next: pipeline.py.
 """
 
 import regex
@@ -27,6 +26,7 @@ def _sequence(*parts):
     return {"type": "Sequence", "pretokenizers": list(parts)}
 
 
+# Pre-tokenizers as `_plain` writes them, and the pattern that splits text as each does.
 _KNOWN = [
     (_BYTES, GPT2),
     (_sequence(_DIGITS, _BYTES), GPT2_DIGITS),
@@ -36,27 +36,24 @@ _KNOWN = [
 
 
 def cut_of(described, added):
-    """The function (text, start, stop) -> last certain cut or start; None where no cut is known.
+    """The function (text, start, stop) -> last certain cut, or `start`; None: no cut is certain.
 
     described  the tokenizer.json
     added      list of AddedToken: one that looks at its neighbors forbids cuts
     """
     if any(token.lstrip or token.rstrip or token.single_word for token in added):
         return None
-    normalizer = described.get("normalizer")
-    composed = normalizer == {"type": "NFC"}
-    if normalizer is not None and not composed:
-        return None
     split = _plain(described.get("pre_tokenizer"))
     pattern = next((pattern for known, pattern in _KNOWN if known == split), None)
-    if pattern is None or not composed:
-        if pattern:
-            return pattern.last_cut
+    normalizer = described.get("normalizer")
+    if pattern is None or normalizer not in (None, {"type": "NFC"}):
         return None
-    # A character of ASCII is never composed with what stands before it.
-    search = regex.compile(
-        f"(?r)(?:{pattern.cut.pattern.removeprefix('(?r)')})(?=[\\0-\\x7f])"
-    ).search
+    if normalizer is None:
+        return pattern.last_cut
+    # NFC joins a letter and the accent after it: cut only before a character of ASCII, which is
+    # never joined to what stands before it.
+    cut = pattern.cut.pattern.removeprefix("(?r)")
+    search = regex.compile(f"(?r)(?:{cut})(?=[\\0-\\x7f])").search
 
     def last_cut(text, start, stop):
         match = search(text, start, stop)
@@ -68,9 +65,7 @@ def cut_of(described, added):
 
 
 def _plain(value):
-    """A pre-tokenizer with the fields that have no part in cutting left out, and defaults written
-    out.
-    """
+    """A pre-tokenizer without the fields that do not matter for cutting, and with its defaults."""
     if not isinstance(value, dict):
         return value
     if value.get("type") == "Sequence" and isinstance(value.get("pretokenizers"), list):

@@ -9,7 +9,7 @@ from tinylm.tokenizers.published.normalize import replacer
 from tinylm.tokenizers.published.split import scheme_of
 from tinylm.tokenizers.published.strict import built
 
-# What the decoder of WordPiece takes back with "cleanup", in this order.
+# The replacements of "cleanup" in WordPiece's decoder, in this order.
 _CLEANED = (
     (" .", "."),
     (" ?", "?"),
@@ -38,7 +38,7 @@ def spaced(tokens):
 
 
 def cleaned(text):
-    """English punctuation without the spaces that cutting at signs has left."""
+    """English punctuation without the spaces that splitting at signs has left."""
     for old, new in _CLEANED:
         text = text.replace(old, new)
     return text
@@ -56,27 +56,30 @@ def _sequence(described):
 
 
 def byte_values(token):
-    """The bytes of a token in the alphabet of printable.py; one that has other characters stands
-    for itself.
-    """
+    """The bytes of a token in the alphabet of printable.py, or, with other characters, as it is."""
     if all(map(CHARACTER_TO_BYTE.__contains__, token)):
         return bytes(map(CHARACTER_TO_BYTE.__getitem__, token))
     return token.encode("utf-8")
 
 
 def _byte_level(described):
-    for field in ("add_prefix_space", "trim_offsets", "use_regex"):  # they concern the way there
+    for field in ("add_prefix_space", "trim_offsets", "use_regex"):  # they concern encoding only
         described.take(field, bool, True)
+    # The bytes of all tokens are decoded together: a character may span several tokens.
     return lambda tokens: [b"".join(map(byte_values, tokens)).decode("utf-8", "replace")]
 
 
 def _metaspace(described):
     mark, scheme = described.character("replacement", "▁"), scheme_of(described)
     described.take("split", bool, True)  # likewise
+    # The mark before the text stands for no space, unless none was put there.
+    first = ""
+    if scheme == "never":
+        first = " "
 
     def apply(tokens):
-        first = "" if scheme != "never" else " "
-        return [token.replace(mark, " " if i else first) for i, token in enumerate(tokens)]
+        found = [token.replace(mark, first) for token in tokens[:1]]
+        return found + [token.replace(mark, " ") for token in tokens[1:]]
 
     return apply
 
@@ -87,8 +90,10 @@ def _wordpiece(described):
     def apply(tokens):
         found = tokens[:1]
         for token in tokens[1:]:
-            begins = token.startswith(inside)
-            found.append(token[len(inside) :] if begins else " " + token)
+            if token.startswith(inside):
+                found.append(token[len(inside) :])
+            else:
+                found.append(" " + token)
         if clean:
             return [cleaned(token) for token in found]
         return found
@@ -100,9 +105,9 @@ def _bpe(described):
     last = described.take("suffix", str, "</w>")
 
     def apply(tokens):
-        return [token.replace(last, " ") for token in tokens[:-1]] + [
-            token.replace(last, "") for token in tokens[-1:]
-        ]
+        # The end of a word is a space, but for the last word.
+        found = [token.replace(last, " ") for token in tokens[:-1]]
+        return found + [token.replace(last, "") for token in tokens[-1:]]
 
     return apply
 
@@ -118,22 +123,27 @@ def byte_of(token):
 
 
 def bytes_back(tokens):
-    """Byte tokens side by side become their character, or a U+FFFD each where they are no UTF-8."""
+    """Tokens, with each run of byte tokens as its text, or a U+FFFD a byte if that is no UTF-8."""
     found, waiting = [], bytearray()
-    for token in [*tokens, None]:
-        value = None if token is None else byte_of(token)
+    for token in tokens:
+        value = byte_of(token)
         if value is not None:
             waiting.append(value)
             continue
-        if waiting:
-            try:
-                found.append(waiting.decode("utf-8"))
-            except UnicodeDecodeError:
-                found += ["\ufffd"] * len(waiting)
-            waiting = bytearray()
-        if token is not None:
-            found.append(token)
-    return found
+        found += _text_of(waiting)
+        found.append(token)
+        waiting = bytearray()
+    return found + _text_of(waiting)
+
+
+def _text_of(data):
+    """A run of bytes as a list of texts, none for an empty run."""
+    if not data:
+        return []
+    try:
+        return [data.decode("utf-8")]
+    except UnicodeDecodeError:
+        return ["\ufffd"] * len(data)
 
 
 def _strip(described):
@@ -143,7 +153,8 @@ def _strip(described):
 
 
 def _stripped(text, sign, start, stop):
-    """Up to `start` of a sign off the begin of a text, and up to `stop` off its end."""
+    """A text without up to `start` signs at its begin, and up to `stop` at its end."""
+    # len(text) - len(text.lstrip(sign)): how many there are.
     first = min(start, len(text) - len(text.lstrip(sign)))
     last = min(stop, len(text) - len(text.rstrip(sign)))
     return text[first : max(first, len(text) - last)]
@@ -154,6 +165,7 @@ def _replace(described):
     return lambda tokens: list(map(replace, tokens))
 
 
+# {type: function Described -> (list of str -> list of str)}
 KINDS = {
     "Sequence": _sequence,
     "ByteLevel": _byte_level,

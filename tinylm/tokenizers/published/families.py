@@ -1,12 +1,9 @@
-"""What a class adds to a SentencePiece model file: the order of ids, tokens beside the pieces, and
-what frames a text.
+"""What a model family adds to a SentencePiece file: the order of ids, more tokens, and the frame.
 
-    Llama, Gemma             ids of the file; the begin of the text in front unless add_bos_token
-                             is false
-    T5                       ids of the file, then <extra_id_99> to <extra_id_0>; the end of the
-                             text behind
+    Llama, Gemma             ids of the file; <s> text, unless add_bos_token is false
+    T5                       ids of the file, then <extra_id_99> to <extra_id_0>; text </s>
     XLMRoberta, Camembert    fairseq's first ids, then the pieces, then <mask>; <s> text </s>
-    XLNet, Albert            ids of the file; quotes, accents and case are changed first
+    XLNet, Albert            ids of the file; the text's quotes, accents and case are changed first
 
 Read next: folder.py.
 """
@@ -16,6 +13,7 @@ from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.scored import ADDED, CONTROL, UNKNOWN, UNUSED
 from tinylm.tokenizers.published.sentencepiece import read_sentencepiece
 
+# The family of a tokenizer_class, without "Tokenizer" and "Fast".
 _CLASSES = {
     "Llama": "llama",
     "CodeLlama": "llama",
@@ -27,6 +25,7 @@ _CLASSES = {
     "XLNet": "xlnet",
     "Albert": "albert",
 }
+# The family of a model_type, where no class is named.
 _TYPES = {
     "llama": "llama",
     "mistral": "llama",
@@ -50,7 +49,7 @@ def from_model(path, settings, name=None, kind=None, older=None):
     name      tokenizer_class, or None
     kind      model_type, or None
     older     {token: id} of added_tokens.json
-    raises    DataError where neither tells what the class adds to the file
+    raises    DataError if the class, or else the type, is none that is read here
     """
     described, ids = read_sentencepiece(path)
     for role, i in ids.items():
@@ -62,9 +61,12 @@ def from_model(path, settings, name=None, kind=None, older=None):
             f"and model_type {kind!r}; {', '.join(_CLASSES)} are read here. Add the model's "
             "tokenizer.json"
         )
+    # First what the family adds, then what this folder's settings add; the frame needs the ids of
+    # both.
     described = _MADE[family](described, settings)
     described = _with_added(described, settings, older or {})
-    frame = _FRAMED[family](settings, {piece[0]: i for i, piece in enumerate(described["pieces"])})
+    token_ids = {piece[0]: i for i, piece in enumerate(described["pieces"])}
+    frame = _FRAMED[family](settings, token_ids)
     return PieceTokenizer(described | {"frame": frame})
 
 
@@ -80,24 +82,34 @@ def _family(name, kind):
 
 
 def _llama(described, settings):
-    wanted = settings.flags.get(
-        "add_prefix_space", settings.flags.get("add_dummy_prefix", described["prefix"])
-    )
-    # legacy: a mark before every part between special tokens, not only before the first
-    return described | {"prefix": wanted, "each": settings.flags.get("legacy", False)}
+    """LLaMA's description: the file's, with the settings of the mark before a text."""
+    flags = settings.flags
+    wanted = flags.get("add_prefix_space", flags.get("add_dummy_prefix", described["prefix"]))
+    # legacy: a mark before every part between special tokens, not only before the first.
+    return described | {"prefix": wanted, "each": flags.get("legacy", False)}
 
 
 def _t5(described, settings):
-    listed = [token for token in settings.added if token.content.startswith("<extra_id_")]
-    count = 0 if listed else settings.flags.get("extra_ids", 100)
+    """T5's description: sentinels after the pieces, unless the settings list them."""
+    listed = any(token.content.startswith("<extra_id_") for token in settings.added)
+    count = 0
+    if not listed:
+        count = settings.flags.get("extra_ids", 100)
+    # <extra_id_0>, the first sentinel of a text, has the largest id.
     extra = [[f"<extra_id_{i}>", 0.0, CONTROL] for i in range(count - 1, -1, -1)]
     return described | {"pieces": described["pieces"] + extra}
 
 
 def _fairseq(first, skipped):
+    """The builder of fairseq's order of ids.
+
+    first    pieces in front of the file's
+    skipped  so many pieces of the file are left out, because `first` has them
+    """
+
     def made(described, settings):
         pieces = [*first, *described["pieces"][skipped:], ["<mask>", 0.0, CONTROL]]
-        mask = {
+        mask = {  # takes the space before it: the model predicts a whole word
             "id": len(pieces) - 1,
             "content": "<mask>",
             "lstrip": True,
@@ -119,14 +131,21 @@ def _fairseq(first, skipped):
 
 
 def _changed_first(lower, **names):
+    """The builder of a description with a normalizer in front.
+
+    lower  make text lower case, if the settings leave it open
+    names  {role: token} where the settings name none
+    """
+
     def made(described, settings):
         for role, token in names.items():
             settings.names.setdefault(role, token)
+        # Single spaces; "plain" quotes; accents off; lower case: each as the settings have it.
         steps = [
             {"type": "Strip"},
             {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
         ]
-        steps *= settings.flags.get("remove_space", True)
+        steps *= settings.flags.get("remove_space", True)  # times False: no steps
         steps += [
             {"type": "Replace", "pattern": {"String": quote}, "content": '"'}
             for quote in ("``", "''")
@@ -141,18 +160,20 @@ def _changed_first(lower, **names):
 
 
 def _with_added(described, settings, older):
-    """The pieces with the tokens that the settings add: those with ids at their places, others at
-    the end.
+    """The description with the tokens of the settings: those with ids at their places, others last.
+
+    older    {token: id} of added_tokens.json
+    raises   DataError if an id is another token's, or leaves a gap
     """
     pieces = list(described["pieces"])
     added = {one["content"]: one for one in described.get("added", [])}
-    listed = sorted(
-        [(token.id, token.content, vars(token)) for token in settings.added]
-        + [(i, content, {"id": i, "content": content}) for content, i in older.items()],
-        key=lambda one: one[0],
-    )
-    for i, content, flags in listed:
-        kind = CONTROL if flags.get("special") else ADDED
+    listed = [(token.id, token.content, vars(token)) for token in settings.added]
+    listed += [(i, content, {"id": i, "content": content}) for content, i in older.items()]
+    # By id, so that every new token comes right after the last one.
+    for i, content, flags in sorted(listed, key=lambda one: one[0]):
+        kind = ADDED
+        if flags.get("special"):
+            kind = CONTROL
         if i > len(pieces):
             raise DataError(
                 f"the added token {content!r} has the id {i}, and no token has the id {len(pieces)}"
@@ -164,16 +185,18 @@ def _with_added(described, settings, older):
                 f"the added token {content!r} has the id {i}, which is that of the piece "
                 f"{pieces[i][0]!r}"
             )
+        # A piece of the file that the settings call special; the unknown piece stays what it is.
         elif pieces[i][2] != UNKNOWN and kind == CONTROL:
             pieces[i] = [content, pieces[i][1], CONTROL]
         added[content] = flags
+    # Named special tokens: new ones get the next free id.
     known = {piece[0]: i for i, piece in enumerate(pieces)}
     for token in [*settings.names.values(), *settings.extra]:
         content = getattr(token, "content", token)
         if content is not None and content not in known:
             known[content] = len(pieces)
             pieces.append([content, 0.0, CONTROL])
-            if token is not content:
+            if token is not content:  # an AddedToken: its flags are kept
                 added[content] = vars(token) | {"id": known[content], "special": True}
         elif content is not None and pieces[known[content]][2] != UNKNOWN:
             pieces[known[content]] = [*pieces[known[content]][:2], CONTROL]
@@ -181,9 +204,7 @@ def _with_added(described, settings, older):
 
 
 def _ends(bos, eos):
-    """A frame by add_bos_token and add_eos_token, with what they are where the settings do not
-    tell.
-    """
+    """A frame by add_bos_token and add_eos_token; `bos` and `eos` are their defaults."""
 
     def framed(settings, ids):
         before, behind = [], []
@@ -192,27 +213,29 @@ def _ends(bos, eos):
             name = getattr(name, "content", name)
             if settings.flags.get(f"add_{role}_token", default) and name is not None:
                 side.append(ids[name])
-        single, second = (
-            [[i, segment] for i in before] + [[text, segment]] + [[i, segment] for i in behind]
-            for text, segment in (("A", 0), ("B", 1))
-        )
+        # For one text, and for two: [[id or "A" or "B", segment], ...], as in frame.py.
+        single = [[item, 0] for item in (*before, "A", *behind)]
+        second = [[item, 1] for item in (*before, "B", *behind)]
         return [single, single + second]
 
     return framed
 
 
 def _items(single, pair):
-    """A frame of A, B and names of roles, each with its segment: "cls:0 A:0 sep:0"."""
+    """A frame of A, B and names of roles, each with its segment: "cls:0 A:0 sep:0".
+
+    single, pair  such texts, for one text and for two
+    """
 
     def framed(settings, ids):
         def read(written):
             found = []
             for item in written.split():
                 one, segment = item.split(":")
-                name = settings.names.get(one)
-                found.append(
-                    [one if one in "AB" else ids[getattr(name, "content", name)], int(segment)]
-                )
+                if one not in "AB":
+                    name = settings.names.get(one)
+                    one = ids[getattr(name, "content", name)]
+                found.append([one, int(segment)])
             return found
 
         return [read(single), read(pair)]
@@ -220,6 +243,7 @@ def _items(single, pair):
     return framed
 
 
+# fairseq's own vocabulary begins so; the pieces of the file follow. [text, score, kind]
 _ROBERTA = [
     ["<s>", 0.0, CONTROL],
     ["<pad>", 0.0, CONTROL],
@@ -233,6 +257,7 @@ _CAMEMBERT = [
     ["<unk>", 0.0, UNKNOWN],
     ["<unk>NOTUSED", -100.0, UNUSED],
 ]
+# {family: function (description, settings) -> description}
 _MADE = {
     "llama": _llama,
     "t5": _t5,
@@ -242,6 +267,8 @@ _MADE = {
     "albert": _changed_first(True, sep="[SEP]", cls="[CLS]", pad="<pad>", mask="[MASK]"),
 }
 _SEPARATED = _items("cls:0 A:0 sep:0", "cls:0 A:0 sep:0 sep:0 B:0 sep:0")
+# {family: function (settings, {token: id}) -> frame}; eos alone after T5's text, bos alone before
+# LLaMA's.
 _FRAMED = {
     "llama": _ends(True, False),
     "t5": _ends(False, True),

@@ -12,6 +12,7 @@ from tinylm.errors import DataError
 from tinylm.fields import of_type
 from tinylm.tokenizers.published.strict import Described, built
 
+# No special tokens: the text alone, or both texts one after the other.
 PLAIN = [("A", 0)], [("A", 0), ("B", 1)]
 
 
@@ -23,6 +24,8 @@ def frame(value, name="post_processor"):
 
 
 def _sequence(described):
+    # ByteLevel changes offsets only and stands beside another processor; two that add special
+    # tokens would nest.
     frames = [built(*part, KINDS) for part in described.parts("processors")]
     framing = [one for one in frames if one != PLAIN]
     if len(framing) > 1:
@@ -42,23 +45,19 @@ def _byte_level(described):
 
 
 def _bert(described):
+    """[CLS] A [SEP], and [CLS] A [SEP] B [SEP]."""
     first, last = _pair(described, "cls"), _pair(described, "sep")
-    return [(first, 0), ("A", 0), (last, 0)], [(first, 0), ("A", 0), (last, 0), ("B", 1), (last, 1)]
+    single = [(first, 0), ("A", 0), (last, 0)]
+    return single, [*single, ("B", 1), (last, 1)]
 
 
 def _roberta(described):
+    """<s> A </s>, and <s> A </s> </s> B </s>, all of one segment."""
     first, last = _pair(described, "cls"), _pair(described, "sep")
     for field in ("trim_offsets", "add_prefix_space"):
         described.take(field, bool, True)
-    # its models have one segment
-    return [(first, 0), ("A", 0), (last, 0)], [
-        (first, 0),
-        ("A", 0),
-        (last, 0),
-        (last, 0),
-        ("B", 0),
-        (last, 0),
-    ]
+    single = [(first, 0), ("A", 0), (last, 0)]
+    return single, [*single, (last, 0), ("B", 0), (last, 0)]
 
 
 def _pair(described, field):
@@ -75,7 +74,7 @@ def _pair(described, field):
 
 
 def _template(described):
-    tokens = {}
+    tokens = {}  # {name: list of ids}: one name may stand for several tokens
     for name, value in described.take("special_tokens", dict, {}).items():
         given = Described(value, f"{described.name}.special_tokens[{name!r}]")
         given.take("id", str, name)
@@ -88,8 +87,10 @@ def _template(described):
 
 
 def _items(described, field, tokens, texts):
+    """One list of a template: [(id or "A" or "B", segment), ...]; `texts` are those allowed."""
     found = []
     for value, name in described.parts(field):
+        # {"Sequence": {"id": "A", "type_id": 0}} or {"SpecialToken": {"id": name, "type_id": 0}}
         item = Described(value, name)
         kind = next(iter(item.left), None)
         given = Described(item.raw(kind), f"{name}.{kind}")
@@ -107,6 +108,7 @@ def _items(described, field, tokens, texts):
     return found
 
 
+# {type: function Described -> frame}
 KINDS = {
     "Sequence": _sequence,
     "ByteLevel": _byte_level,
@@ -125,12 +127,20 @@ def framed(tokenizer, first, second, limit, allow_special):
     texts = {"A": tokenizer.encode(first, allow_special)}
     if second is not None:
         texts["B"] = tokenizer.encode(second, allow_special)
+    # Special tokens are never cut: the texts share the rest. The longer one loses its last id; of
+    # equals B does.
     room = math.inf
     if limit is not None:
         room = max(0, limit - sum(not isinstance(one, str) for one, _ in items))
     while sum(map(len, texts.values())) > room:
         longest = max(texts, key=lambda name: (len(texts[name]), name))
         texts[longest] = texts[longest][:-1]
-    parts = [(texts[one] if isinstance(one, str) else [one], segment) for one, segment in items]
-    ids = np.concatenate([np.asarray(part, np.int32) for part, _ in parts])
-    return ids, np.concatenate([np.full(len(part), segment, np.int32) for part, segment in parts])
+    ids, segments = [], []
+    for one, segment in items:
+        if isinstance(one, str):
+            part = texts[one]  # "A" or "B"
+        else:
+            part = np.array([one], np.int32)
+        ids.append(part)
+        segments.append(np.full(len(part), segment, np.int32))
+    return np.concatenate(ids), np.concatenate(segments)

@@ -1,8 +1,8 @@
 """Models of tokenizer.json: how one piece of text becomes ids.
 
-BPE merges, WordPiece and Unigram choose among pieces, WordLevel looks up. Each has `ids`, {token:
-id}, and `encode(piece)`, a list of ids, without an end: a piece with no ids at all is possible, as
-the published code has it. Read next: added.py.
+BPE merges, WordPiece and Unigram choose among tokens, WordLevel looks up. Each has `ids`, {token:
+id}, and `encode(piece)`, a list of ids. The list may be empty, as in the published code. Read next:
+added.py.
 """
 
 from tinylm.errors import DataError
@@ -12,15 +12,16 @@ from tinylm.tokenizers.published.scored import best_row, reach_of
 from tinylm.tokenizers.published.strict import built
 from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
 
-# Their code has no other name for a byte, whatever the vocabulary.
+# The names of byte tokens, fixed in the library's code.
 BYTE_NAMES = [f"<0x{value:02X}>" for value in range(256)]
+# A table of ids is a list: an absurd id in a damaged file must not fill the memory.
 MOST_IDS = 1 << 24
 
 
 def model(value, special=(), name="model"):
     """The model of a description.
 
-    value    object; files older than the field "type" are known by their other fields
+    value    object; in files older than the field "type", the other fields decide
     special  names of special tokens: no text is cut into one of them
     """
     if isinstance(value, dict) and "type" not in value:
@@ -29,6 +30,7 @@ def model(value, special=(), name="model"):
 
 
 def _kind_of(value):
+    """The type of a model by its fields."""
     if "merges" in value:
         return "BPE"
     if isinstance(value.get("vocab"), list):
@@ -39,9 +41,10 @@ def _kind_of(value):
 
 
 def _vocabulary(described):
-    """{token: id}, no id twice; not all numbers need be there."""
+    """{token: id}, no id twice; some ids may be missing."""
     ids = described.take("vocab", dict)
     for token, i in ids.items():
+        # type(...) is int: True is an instance of int, but no id.
         if type(i) is not int or not 0 <= i < MOST_IDS:
             raise described.wrong(
                 f"vocab[{token!r}]", i, f"a whole number from 0 to {MOST_IDS - 1}"
@@ -75,9 +78,10 @@ class MergeModel:
         self.fallback = fallback
         self.whole = whole
         self.inside, self.last = inside, last
+        # As `bpe.merge_short` takes them: {(left id, right id): rank}, and the id of each union.
         self._ranks, self._products = {}, []
         for rank, (left, right) in enumerate(merges):
-            made = left + right[len(inside) :]
+            made = left + right[len(inside) :]  # ("un", "##it") -> "unit"
             lacking = [token for token in (left, right, made) if token not in ids]
             if lacking:
                 raise DataError(
@@ -91,16 +95,21 @@ class MergeModel:
         if self.whole and piece in self.ids:
             return [self.ids[piece]]
         ids = self._characters(piece)
-        merge = merge_short if len(ids) <= SHORT else merge_long
-        return merge(ids, self._ranks, self._products)
+        if len(ids) <= SHORT:
+            return merge_short(ids, self._ranks, self._products)
+        return merge_long(ids, self._ranks, self._products)
 
     def _characters(self, piece):
         """The ids before any merge."""
         found = []
-        unknown = False
-        end = len(piece) - 1  # unknown: a token that waits to be fused with the next
+        unknown = False  # an unknown token is due; it waits for others to be fused with it
+        end = len(piece) - 1
         for i, c in enumerate(piece):
-            token = f"{self.inside if i else ''}{c}{self.last if i == end else ''}"
+            token = c
+            if i > 0:
+                token = self.inside + token
+            if i == end:
+                token += self.last
             if token in self.ids:
                 if unknown:
                     found.append(self._unknown_id(token))
@@ -108,7 +117,7 @@ class MergeModel:
                 found.append(self.ids[token])
                 continue
             bytes_ = self._bytes(token)
-            if bytes_ is not None:
+            if bytes_ is not None:  # before an unknown token that is due, as in the library
                 found += bytes_
             elif self.unknown is not None:
                 if unknown and not self.fuse:
@@ -119,6 +128,7 @@ class MergeModel:
         return found
 
     def _bytes(self, token):
+        """The ids of a token's bytes; None without byte fallback, or if one byte has no token."""
         if not self.fallback:
             return None
         found = [self.ids.get(BYTE_NAMES[value]) for value in token.encode("utf-8")]
@@ -146,24 +156,23 @@ def _bpe(described, special):
         "inside": described.take("continuing_subword_prefix", str | None, None) or "",
         "last": described.take("end_of_word_suffix", str | None, None) or "",
     }
-    return MergeModel(
-        ids,
-        [_merge(described, i, one) for i, one in enumerate(described.take("merges", list))],
-        **options,
-    )
+    written = described.take("merges", list)
+    merges = [_merge(described, i, one) for i, one in enumerate(written)]
+    return MergeModel(ids, merges, **options)
 
 
 def _merge(described, i, written):
     """A merge, "left right" in older files and ["left", "right"] in newer ones."""
-    pair = written.split(" ") if isinstance(written, str) else written
+    pair = written
+    if isinstance(written, str):
+        pair = written.split(" ")
     if not isinstance(pair, list) or len(pair) != 2 or not all(of_type(half, str) for half in pair):
         raise described.wrong(f"merges[{i}]", written, "'left right' or ['left', 'right']")
     return pair
 
 
 class GreedyModel:
-    """WordPiece: the longest token that fits, again and again (Schuster & Nakajima 2012; Devlin et
-    al. 2019).
+    """WordPiece: always the longest token that fits next (Schuster & Nakajima 2012).
 
     ids      {token: id}
     unknown  token for a piece that cannot be cut, or has more than `most` characters
@@ -182,7 +191,10 @@ class GreedyModel:
             return [self.ids[self.unknown]]
         found, start = [], 0
         while start < len(piece):
-            mark = self.inside if start else ""
+            mark = ""
+            if start:
+                mark = self.inside
+            # From the longest stretch that may be a token down to one character.
             stops = range(min(len(piece), start + self._longest), start, -1)
             stop = next((stop for stop in stops if mark + piece[start:stop] in self.ids), None)
             if stop is None:
@@ -220,22 +232,27 @@ class LikelyModel:
             if token and token not in hidden
         }
         lowest = min((score for _, score in pieces), default=0.0)
-        self._reach, self._edge = reach_of(self._known), lowest - UNKNOWN_PENALTY
+        self._reach = reach_of(self._known)
+        self._unknown_score = lowest - UNKNOWN_PENALTY  # per unknown character
 
     def encode(self, piece):
         """The ids of a piece."""
-        ids, at = [], -1  # at: where a stretch of unknown characters began
-        for start, _, token in best_row(piece, self._known, self._reach, self._edge):
+        ids, at = [], -1  # at: where a stretch of unknown characters began, -1 outside of one
+        row = best_row(piece, self._known, self._reach, self._unknown_score)
+        for start, _, token in row:
             if token is not None and token != self.unknown:
-                ids += self._unknown(piece[at:start]) if at >= 0 else []
+                if at >= 0:
+                    ids += self._of_unknown(piece[at:start])
                 ids.append(token)
                 at = -1
             elif at < 0:
                 at = start
-        return ids + (self._unknown(piece[at:]) if at >= 0 else [])
+        if at >= 0:
+            ids += self._of_unknown(piece[at:])
+        return ids
 
-    def _unknown(self, text):
-        """The ids of a stretch of unknown characters."""
+    def _of_unknown(self, text):
+        """The ids of a stretch of unknown characters: its own, its bytes, or the unknown token."""
         if text in self._known:
             return [self.ids[text]]
         if self.fallback:
@@ -265,23 +282,26 @@ def _unigram(described, special):
 
 
 class WordModel:
-    """Every piece is one token or the unknown one."""
+    """WordLevel: every piece is one token, or the unknown token."""
 
     def __init__(self, ids, unknown):
         self.ids, self.unknown = ids, unknown
 
     def encode(self, piece):
         """The ids of a piece."""
-        if piece not in self.ids and self.unknown not in self.ids:
+        if piece in self.ids:
+            return [self.ids[piece]]
+        if self.unknown not in self.ids:
             raise DataError(
                 f"{piece!r} is unknown, and the unknown token {self.unknown!r} is not in the "
                 f"vocabulary"
             )
-        return [self.ids[piece] if piece in self.ids else self.ids[self.unknown]]
+        return [self.ids[self.unknown]]
 
 
 def _word_level(described, special):
     return WordModel(_vocabulary(described), described.take("unk_token", str, "<unk>"))
 
 
+# {type: function (Described, special) -> model}
 KINDS = {"BPE": _bpe, "WordPiece": _wordpiece, "Unigram": _unigram, "WordLevel": _word_level}

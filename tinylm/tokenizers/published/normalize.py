@@ -1,4 +1,4 @@
-"""Normalizers of tokenizer.json: what happens to a text before it is split.
+"""Normalizers of tokenizer.json: how a text is changed before it is split.
 
 Each is a function str -> str, made from its description. Read next: split.py.
 """
@@ -20,19 +20,21 @@ from tinylm.tokenizers.published.strict import Described, built
 
 _MARKS = regex.compile(f"{MARK}+", regex.V1)
 _ACCENTS = regex.compile(f"{ACCENT}+", regex.V1)
+# Unicode's White_Space: str.isspace and str.strip take \x1c to \x1f besides.
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # White_Space
 _LEFT, _RIGHT = regex.compile(rf"\A[{_SPACES}]+"), regex.compile(rf"(?r)[{_SPACES}]+\Z")
+# More marks on one letter than text has; up to 30 they are sorted fast enough.
 _MANY_MARKS = regex.compile(r"\p{M}{31,}")
 _WHITE = regex.compile(rf"[{_SPACES}]")
 _CONTROLS = regex.compile(f"{CONTROL}+", regex.V1)
 
-# The blocks of BERT's own code.
+# The blocks of Chinese characters in the library's BERT code.
 _CHINESE = regex.compile(
     "([\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f"
     "\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f])"
 )
 
-# SentencePiece's rule "nmt": controls go, signs of no width and ends of lines are spaces.
+# SentencePiece's rule "nmt": controls are removed; signs of no width and ends of lines are spaces.
 _NMT_GONE = regex.compile("[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]")
 _NMT_SPACE = regex.compile("[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]")
 
@@ -45,25 +47,28 @@ def normalizer(value, name="normalizer"):
 
 
 def in_form(form, text):
-    """unicodedata.normalize, in time n log n.
+    """unicodedata.normalize, in time n log n for any text.
 
-    It sorts the marks of a letter by their classes, one after another: where there are many, they
-    are sorted before, and nothing is left to do.
+    It sorts the marks on a letter by their classes, by insertion: n^2 steps for n marks. Long runs
+    of marks are sorted here before, and leave it nothing to move.
     """
     return unicodedata.normalize(form, _MANY_MARKS.sub(_in_order, text))
 
 
 def _in_order(match):
-    # Signs of class 0 stay, and nothing moves across them; of equal ones none overtakes another.
-    groups = groupby(match[0], key=lambda sign: unicodedata.combining(sign) > 0)
-    marks = unicodedata.combining
-    return "".join("".join(sorted(signs, key=marks) if moves else signs) for moves, signs in groups)
+    """The marks of a match in Unicode's canonical order."""
+    # Marks of class 0 stay where they are, and none moves across them; `sorted` keeps the order of
+    # marks of one class, as the standard demands.
+    found = []
+    for moves, signs in groupby(match[0], key=lambda sign: unicodedata.combining(sign) > 0):
+        if moves:
+            signs = sorted(signs, key=unicodedata.combining)
+        found += signs
+    return "".join(found)
 
 
 def lowered(text):
-    """Lower case of every character by itself: no look at the end of a word, where Greek has
-    another sigma.
-    """
+    """Lower case of every character by itself: Greek has no other sigma at the end of a word."""
     if "Σ" not in text:
         return text.lower()
     return "".join(map(str.lower, text))
@@ -96,13 +101,11 @@ def _strip(described):
 
 def _prepend(described):
     prefix = described.take("prepend", str)
-    return lambda text: prefix + text if text else text
+    return lambda text: text and prefix + text  # an empty text stays empty
 
 
 def replacer(described):
-    """str -> str that puts a text in place of every match of a pattern (normalizer and decoder
-    alike).
-    """
+    """str -> str that replaces every match of a pattern, for a normalizer or a decoder."""
     pattern, content = pattern_of(described), described.take("content", str)
     if isinstance(pattern, str):
         return lambda text: text.replace(pattern, content)
@@ -120,7 +123,9 @@ def replacer(described):
 def pattern_of(described):
     """The field "pattern", {"String": text} or {"Regex": expression}: str or regex.Pattern."""
     given = Described(described.raw("pattern"), f"{described.name}.pattern")
-    kind = "Regex" if "Regex" in given.left else "String"
+    kind = "String"
+    if "Regex" in given:
+        kind = "Regex"
     found = given.take(kind, str)
     given.close()
     if kind == "String" and not found:
@@ -135,7 +140,7 @@ def _bert(described):
     chinese = described.take("handle_chinese_chars", bool, True)
     lower = described.take("lowercase", bool, True)
     accents = described.take("strip_accents", bool | None, None)
-    if accents is None:
+    if accents is None:  # as BERT: uncased models read without accents
         accents = lower
 
     def apply(text):
@@ -143,7 +148,7 @@ def _bert(described):
             text = _WHITE.sub(" ", _CONTROLS.sub("", text))
         if chinese:
             text = _CHINESE.sub(r" \1 ", text)
-        if accents:
+        if accents:  # NFD takes letters and accents apart
             text = _ACCENTS.sub("", in_form("NFD", text))
         if lower:
             return lowered(text)
@@ -170,6 +175,7 @@ def _form(name):
     return lambda described: partial(in_form, name)
 
 
+# {type: function Described -> (str -> str)}
 KINDS = {
     "Sequence": _sequence,
     "Strip": _strip,

@@ -20,7 +20,7 @@ import regex
 
 from tinylm.errors import DataError
 
-_SAME = set("dDsSbBnrtfvaAR")  # escapes that mean the same in both
+_SAME = set("dDsSbBnrtfvaAR")  # escapes with one meaning in both
 _JOINERS = r"\u200c\u200d"
 _LATIN = r"\xb2\xb3\xb9\xbc-\xbe"  # word characters of its table for Latin-1
 _POSIX = {
@@ -32,6 +32,7 @@ _POSIX = {
     "lower": r"\p{Lowercase}",
     "xdigit": "0-9A-Fa-f",
 }
+# [:alpha:]; \p{L}; {1,2} before a "+"; the begin of a group, a look-around, or flags.
 _CLASS = regex.compile(r"\[:(\^?)([a-z]+):\]")
 _NAMED = regex.compile(r"\\[pP]\{\^?([\w ]+)\}")
 _BRACES = regex.compile(r"\{\d*,?\d*\}(?=\+)")
@@ -55,12 +56,14 @@ def compiled(pattern, name):
 
 
 def _translated(pattern, name):
+    """The pattern in the language of `regex`, read sign by sign from left to right."""
     done, at, depth = [], 0, 0  # depth: of sets within sets
-    item, open_groups = 0, []  # where in `done` the last thing that can be repeated begins
+    # Where in `done` the last thing begins that can be repeated, and each group that is still open.
+    item, open_groups = 0, []
     while at < len(pattern):
         c, begin = pattern[at], len(done)
-        braces = None if depth else _BRACES.match(pattern, at)
-        if braces:
+        # x{1,2}+ -> (?:x{1,2})+
+        if not depth and (braces := _BRACES.match(pattern, at)):
             done.insert(item, "(?:")
             done.append(f"{braces[0]})")
             at = braces.end()
@@ -76,8 +79,9 @@ def _translated(pattern, name):
             made, length = _outside(pattern, at, name)
             depth += c == "["
             item = _item(made, begin, item, open_groups)
+        # "[]a]" and "[^]a]": a bracket right at the begin of a set is a member.
         if c == "[" and depth and length == 1 and pattern[at + 1 : at + 2] == "]":
-            made, length = made + r"\]", 2  # a bracket that closes nothing is a member
+            made, length = made + r"\]", 2
         if c == "[" and depth and length == 1 and pattern[at + 1 : at + 3] == "^]":
             made, length = made + r"^\]", 3
         done.append(made)
@@ -86,10 +90,14 @@ def _translated(pattern, name):
 
 
 def _item(made, begin, item, open_groups):
-    """Where the thing begins that a repetition after this sign would repeat."""
+    """Where in `done` the thing begins that a repetition after this sign repeats.
+
+    made   the sign as translated, which stands at `begin`
+    item   the place before this sign
+    """
     if made.startswith("(") and not made.endswith(")"):
         open_groups.append(begin)
-    if made == ")":
+    if made == ")":  # the whole group
         if open_groups:
             return open_groups.pop()
         return begin
@@ -106,19 +114,20 @@ def _escape(pattern, at, in_set, name):
         return f"\\U{int(digits, 16):08x}", len(digits) + 4
     if letter in "pP" and letter:
         return _property(pattern, at, name)
-    latin = "" if in_set else _LATIN
     made = {
         "h": "[0-9A-Fa-f]",
         "H": "[^0-9A-Fa-f]",
-        "w": rf"[[\w--[{_JOINERS}]]{latin}]",
-        "W": rf"[\W{_JOINERS}]" if in_set else rf"[[\W{_JOINERS}]--[{latin}]]",
+        "w": rf"[[\w--[{_JOINERS}]]{_LATIN}]",
+        "W": rf"[[\W{_JOINERS}]--[{_LATIN}]]",
     }
+    if in_set:  # there the Latin-1 signs count as Unicode has them
+        made |= {"w": rf"[[\w--[{_JOINERS}]]]", "W": rf"[\W{_JOINERS}]"}
     ends = {"z": r"\Z", "Z": r"(?=\n?\Z)"}
     if letter in made:
         return made[letter], 2
     if letter in ends and not in_set:
         return ends[letter], 2
-    digits = {"x": 2, "u": 4}.get(letter, 0)
+    digits = {"x": 2, "u": 4}.get(letter, 0)  # \x41, \u0041
     if digits:
         return pattern[at : at + 2 + digits], 2 + digits
     if letter and (letter in _SAME or not letter.isalnum()):
@@ -158,8 +167,13 @@ def _outside(pattern, at, name):
             raise DataError(
                 f"{name} is {pattern!r:.200}, in which {pattern[at : at + 4]!r} is not read here"
             )
-        return found[0].replace("m", "s") if found[1] or found[2] else found[0], len(found[0])
-    return (r"(?:^(?!(?<=\n)\Z))" if c == "^" else c), 1
+        made = found[0]
+        if found[1] or found[2]:  # flags
+            made = made.replace("m", "s")
+        return made, len(found[0])
+    if c == "^":
+        return r"(?:^(?!(?<=\n)\Z))", 1
+    return c, 1
 
 
 def matches(pattern, text):
@@ -170,7 +184,7 @@ def matches(pattern, text):
     last = None
     for match in pattern.finditer(text):
         start, stop = match.span()
-        if start == stop == last:
+        if start == stop == last:  # empty, where the last match ended
             continue
         last = stop
         yield start, stop

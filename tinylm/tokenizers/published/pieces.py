@@ -1,13 +1,12 @@
-"""SentencePiece: pieces with scores, found in text that is one row of characters, spaces among
-them as "▁".
+"""SentencePiece: pieces with scores, in a text whose spaces are characters like others, "▁".
 
     text -> characters replaced, spaces squeezed, "▁" put first -> pieces -> ids
 
-BPE joins again and again the two neighbors that make the piece of highest score, leftmost first;
-Unigram takes the row of pieces of highest summed score. A character that is no piece becomes its
-bytes <0x00> to <0xFF>, or the unknown piece. LLaMA 2, Mistral and Gemma read text this way; T5,
-XLNet and others with Unigram. Book section 1.2; Kudo & Richardson 2018. Read next:
-scored.py, which chooses; sentencepiece.py, where pieces come from.
+BPE always joins the two neighbors that make the piece of highest score, leftmost first; Unigram
+takes the row of pieces of the highest summed score. A character that is no piece becomes its bytes
+<0x00> to <0xFF>, or the unknown piece. LLaMA 2, Mistral and Gemma read text with BPE; T5, XLNet and
+others with Unigram. Book section 1.2; Kudo & Richardson 2018. Read next: scored.py, which chooses;
+sentencepiece.py, where pieces come from.
 """
 
 import base64
@@ -60,21 +59,27 @@ class PieceTokenizer(Tokenizer):
         super().__init__([_bytes(text, kind) for text, _, kind in self.pieces], special)
         self._prefix, self._squeeze = described["prefix"], described["squeeze"]
         self._each = described.get("each", True)
-        written = described["charsmap"]
-        self._map = CharacterMap(_decoded(written)) if written else None
+        self._map = None
+        if described["charsmap"]:
+            self._map = CharacterMap(_decoded(described["charsmap"]))
         self._before = normalizer(described.get("before"), "before")
         self.added = self._added(described.get("added", []))
         self._finder = Finder(self.added)
+        # USER pieces are cut out of the text before BPE merges anything; for Unigram their scores
+        # are so high that it nearly always takes them.
         users = [text for text, _, kind in self.pieces if kind == USER]
         self._users = special_pattern(users)
         self._ranked = described["model"] == "bpe"
-        cut = Merging(vocabulary) if self._ranked else Likely(vocabulary)
-        self._cache = _WordCache(cut.ids)
-        # Where no piece goes on after a mark inside of it, the text before a mark is cut by itself;
-        # but Unigram's sums are rounded over the whole text.
+        chooser = Likely
+        if self._ranked:
+            chooser = Merging
+        self._cache = _WordCache(chooser(vocabulary).ids)
+        # Words are cut one by one, and cached, where no piece goes on across a mark. Not for
+        # Unigram, whose sums are rounded over the whole text.
+        self._words = None
         inner = any(MARK in text.lstrip(MARK) for text in self._ids)
-        apart = self._ranked and not inner
-        self._words = regex.compile(f"{MARK}*[^{MARK}]+|{MARK}+") if apart else None
+        if self._ranked and not inner:
+            self._words = regex.compile(f"{MARK}*[^{MARK}]+|{MARK}+")
 
     @staticmethod
     def described(model, pieces, charsmap=b"", prefix=True, squeeze=True, **others):
@@ -84,11 +89,11 @@ class PieceTokenizer(Tokenizer):
         pieces    list of [text, score, kind]
         charsmap  bytes of the character map, or empty
         prefix    put a mark before the text
-        squeeze   take spaces off both ends, and of several keep one
+        squeeze   take spaces off both ends, and keep one of several
         others    each: a mark is put before every part between special tokens, not only before the
                   first (default true); before: description of a normalizer for the text as it
-                  comes; frame: as in frame.py, with ids; added: tokens as in a tokenizer.json that
-                  have flags, or that are no special ones
+                  comes; frame: as in frame.py, with ids; added: tokens as in a tokenizer.json, for
+                  those that have flags or are not special
         """
         return {
             "kind": PieceTokenizer.kind,
@@ -101,9 +106,7 @@ class PieceTokenizer(Tokenizer):
         }
 
     def _added(self, listed):
-        """All tokens that are looked for in the text as it comes: the special ones and those that
-        were added.
-        """
+        """All tokens that are searched in the text as it comes: the special and the added ones."""
         tokens = {
             name: AddedToken(name, i, True, normalized=False) for name, i in self.special.items()
         }
@@ -118,19 +121,17 @@ class PieceTokenizer(Tokenizer):
         return list(tokens.values())
 
     def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
-        """As `Tokenizer.encode_stream`; the text is held whole, for spaces at its ends are taken
-        off.
-        """
+        """As `Tokenizer.encode_stream`; the text is held whole, because its ends are stripped."""
         text = "".join(read_text(source, chunk_bytes))
         if text:
             yield self._encode(text, allow_special, 0)
 
     def encode_plain(self, text, position=0):
-        """The ids of a text in which no special token is looked for."""
+        """The ids of a text whose special tokens count as plain text, (T,) int32."""
         return self._encode(text, False, position)
 
     def _encode(self, text, special, position):
-        utf8(text, position)
+        utf8(text, position)  # raises DataError with the position of a lone surrogate
         found = array("i")
         for start, stop, token in self._finder.cut(text, special):
             if token is None:
@@ -149,15 +150,22 @@ class PieceTokenizer(Tokenizer):
             if user:
                 ids.append(self._ids[part])
                 continue
-            for word in self._words.findall(part) if self._words else [part]:
+            words = [part]
+            if self._words:
+                words = self._words.findall(part)
+            for word in words:
                 here = self._cache[word]
-                joined = ids and here and ids[-1] == here[0] == self._unknown
-                ids += here[1:] if joined else here  # unknown pieces side by side are one
+                if ids and here and ids[-1] == here[0] == self._unknown:
+                    here = here[1:]  # unknown pieces side by side are one
+                ids += here
         return ids
 
     def _normalized(self, text, prefix):
-        """The text as it is cut: list of (part, whether it is a piece that is always cut out)."""
-        done, after_space = [MARK] if prefix else [], self._squeeze
+        """The text as it is cut: list of (part, whether it is a USER piece)."""
+        done, after_space = [], self._squeeze  # the begin squeezes like the place after a space
+        if prefix:
+            done.append(MARK)
+        # Chunks come one by one: whether a space is squeezed may depend on the chunk before.
         for chunk in self._chunks(text):
             if after_space:
                 chunk = chunk.lstrip(" ")
@@ -165,31 +173,35 @@ class PieceTokenizer(Tokenizer):
                 after_space = self._squeeze and chunk.endswith(" ")
                 done.append(chunk.replace(" ", MARK))
         found = "".join(done)
-        return self._split(found.rstrip(MARK) if self._squeeze else found)
+        if self._squeeze:
+            found = found.rstrip(MARK)
+        return self._split(found)
 
     def _split(self, text):
-        if self._users is None or not self._ranked:  # there their scores see to it
-            if text:
-                return [(text, False)]
+        """A text cut at USER pieces, for BPE: list of (part, whether it is one), none empty."""
+        if not text:
             return []
+        if self._users is None or not self._ranked:
+            return [(text, False)]
         found, at = [], 0
         for match in self._users.finditer(text):
             found += [(text[at : match.start()], False), (match.group(), True)]
             at = match.end()
-        return [(part, user) for part, user in [*found, (text[at:], False)] if part]
+        found.append((text[at:], False))
+        return [(part, user) for part, user in found if part]
 
     def _chunks(self, text):
-        """The replacements of a text, left to right; pieces that are always cut out stay as they
-        are.
-        """
+        """The replacements of a text, left to right; USER pieces are not replaced."""
         at = 0
-        for match in self._users.finditer(text) if self._users else ():
-            yield from self._replaced(text[at : match.start()])
-            yield match.group()
-            at = match.end()
+        if self._users:
+            for match in self._users.finditer(text):
+                yield from self._replaced(text[at : match.start()])
+                yield match.group()
+                at = match.end()
         yield from self._replaced(text[at:])
 
     def _replaced(self, text):
+        """The chunks of a text, each replaced; where spaces are squeezed, each ends at a space."""
         if self._map is not None:
             return self._map.by_longest(text)
         if not self._squeeze:
@@ -201,15 +213,17 @@ class PieceTokenizer(Tokenizer):
         return framed(self, first, second, limit, allow_special)
 
     def decode(self, ids, skip_special=False):
-        """The text of token ids; the space that stands for the mark before the text is taken
-        off.
-        """
+        """The text of token ids, without the space of the mark before the text."""
         if not isinstance(ids, np.ndarray):
             ids = np.array(list(ids))
         super().decode_bytes(ids)  # the checks of all tokenizers
-        hidden = set(self.special.values()) if skip_special else ()
+        hidden = set()
+        if skip_special:
+            hidden = set(self.special.values())
         parts = [self._token_bytes[i] for i in ids.tolist() if i not in hidden]
         if self._prefix or self._squeeze:
+            # One space off the first part; where spaces are squeezed, off every part up to the
+            # first with other characters.
             for i, part in enumerate(parts):
                 parts[i] = part.removeprefix(b" ")
                 if parts[i] or not self._squeeze:
@@ -231,9 +245,8 @@ class PieceTokenizer(Tokenizer):
         for name in ("prefix", "squeeze"):
             if not isinstance(described[name], bool):
                 raise DataError(f"{name} is {show(described[name])}, neither true nor false")
-        if described["model"] not in ("bpe", "unigram") or not isinstance(
-            described["charsmap"], str
-        ):
+        known = described["model"] in ("bpe", "unigram")
+        if not known or not isinstance(described["charsmap"], str):
             raise DataError(
                 f"model is {show(described['model'])}; it must be bpe or unigram, with a "
                 f"character map"
@@ -242,13 +255,16 @@ class PieceTokenizer(Tokenizer):
 
 
 def _bytes(text, kind):
+    """What a piece decodes to: "<0x41>" is one byte, "▁the" is " the", a special token its name."""
     if kind == BYTE:
         return bytes([byte_of(text)])
-    return utf8(text if kind in (CONTROL, UNKNOWN, ADDED) else text.replace(MARK, " "))
+    if kind in (CONTROL, UNKNOWN, ADDED):
+        return utf8(text)
+    return utf8(text.replace(MARK, " "))
 
 
 def _frame(value, size):
-    """The frame as JSON has it, lists for tuples."""
+    """The frame of a description, in which JSON has lists for tuples; the texts alone for None."""
     frame = value or [[["A", 0]], [["A", 0], ["B", 1]]]
     frame = tuple([(one, segment) for one, segment in items] for items in frame)
     for items in frame:
@@ -265,7 +281,7 @@ def _decoded(text):
 
 
 class _WordCache(dict):
-    """The ids of words met before."""
+    """The ids of words encoded before."""
 
     MOST, LONGEST = 1 << 17, 64
 

@@ -1,12 +1,12 @@
-"""The tokenizer of a tokenizer.json: added tokens, normalizer, pre-tokenizer, model,
-post-processor, decoder.
+"""The tokenizer of a tokenizer.json: a pipeline of six components.
 
     text -> parts between added tokens -> normalized -> pieces -> ids           encode
     ids -> tokens -> text                                                       decode
     texts -> ids with the special tokens around them                            framed
 
-The format is that of Hugging Face's library `tokenizers`. All of a file is read with its meaning
-or refused by name. `encode(text, allow_special=True)` gives the ids of that library's
+In the words of the format: added tokens, normalizer, pre-tokenizer, model; decoder; post-processor.
+The format is that of Hugging Face's library `tokenizers`. Every field of a file is read, or refused
+by name. `encode(text, allow_special=True)` gives the ids of that library's
 `encode(text, add_special_tokens=False)`; without `allow_special` it is the library with
 `encode_special_tokens`: no text becomes a special token. Read next: folder.py, which finds the
 files.
@@ -29,15 +29,14 @@ from tinylm.tokenizers.published.strict import Described
 from tinylm.tokenizers.stream import CHUNK, certain_chunks, read_text, special_pattern
 
 VERSIONS = ("1.0",)
-# How many ids are padded or cut is the caller's business here, who gives a limit and pads rows
-# himself.
+# Not read: the caller pads rows, and passes a limit where ids are to be cut.
 _CALLERS = "truncation", "padding"
 
 
 class PipelineTokenizer(Tokenizer):
     """A tokenizer described in the format of tokenizer.json.
 
-    described  dict, what the JSON gave
+    described  dict, the parsed JSON
     clean      take spaces before English punctuation out of decoded text
     raises     DataError naming the field that is not read
     """
@@ -60,12 +59,16 @@ class PipelineTokenizer(Tokenizer):
         given.close()
         self._by_id()
         self.special = {token.content: token.id for token in self.added if token.special}
+        # Added tokens are found in two rounds: in the text as it comes, and in normalized text.
         self._raw = Finder([token for token in self.added if not token.normalized])
         self._normal = Finder([token for token in self.added if token.normalized], self._normalize)
+        # The last step to bytes is left to `encode_piece`: the cache is looked up by text, and
+        # only distinct pieces are converted.
         self._finish = None
-        if self._steps and self._steps[-1] is printable:  # bytes are made of distinct pieces only
+        if self._steps and self._steps[-1] is printable:
             self._finish, self._steps = printable, self._steps[:-1]
-        self._looks = any(
+        # Does a step depend on whether a piece is the begin of the text?
+        self._first_matters = any(
             isinstance(step, Marked) and step.scheme == "first" for step in self._steps
         )
         self._cut = cut_of(described, self.added)
@@ -73,18 +76,16 @@ class PipelineTokenizer(Tokenizer):
         self._table = None
 
     def _by_id(self):
-        # An added token that is looked for in normalized text is shown as it stands there.
+        """Make `tokens`, the list from id to token, and check the ids of the frame."""
+        # An added token that is searched in normalized text decodes to its normalized content.
         added = {token.id: self._shown(token) for token in self.added}
         tokens = {i: token for token, i in self.model.ids.items()} | added
-        self.tokens = [None] * (max(tokens, default=-1) + 1)  # None: a number without a token
+        self.tokens = [None] * (max(tokens, default=-1) + 1)  # None: an id without a token
         for i, token in tokens.items():
             self.tokens[i] = token
-        outside = [
-            i
-            for items in self.frame
-            for i, _ in items
-            if not isinstance(i, str) and i not in tokens
-        ]
+        single, pair = self.frame
+        framing = [item for item, _ in [*single, *pair] if not isinstance(item, str)]
+        outside = [i for i in framing if i not in tokens]
         if outside:
             raise DataError(
                 f"tokenizer.json.post_processor puts the id {outside[0]}, which is no token, "
@@ -92,23 +93,23 @@ class PipelineTokenizer(Tokenizer):
             )
 
     def _shown(self, token):
+        """What an added token decodes to."""
         if token.normalized and self._normalize:
             return self._normalize(token.content)
         return token.content
 
     @property
     def vocab_size(self):
-        """V: the largest id and one; some numbers may have no token."""
+        """V, the largest id + 1; some ids may have no token."""
         return len(self.tokens)
 
     def encode_stream(self, source, chunk_bytes=CHUNK, allow_special=False):
-        """As `Tokenizer.encode_stream`; where no cut is certain the text is held whole."""
+        """As `Tokenizer.encode_stream`; a text without certain cuts is held whole."""
         names = [token.content for token in self.added if allow_special or not token.special]
         longest = max(map(len, names), default=0)
         parts = read_text(source, chunk_bytes)
-        for position, text in certain_chunks(
-            parts, chunk_bytes, self.last_cut, special_pattern(names), longest
-        ):
+        pattern = special_pattern(names)
+        for position, text in certain_chunks(parts, chunk_bytes, self.last_cut, pattern, longest):
             yield self._encode_text(text, position, allow_special)
 
     def last_cut(self, text, start, stop):
@@ -118,11 +119,12 @@ class PipelineTokenizer(Tokenizer):
         return start
 
     def encode_plain(self, text, position=0):
-        """The ids of a text in which no special token is looked for."""
+        """The ids of a text whose special tokens count as plain text, (T,) int32."""
         return self._encode_text(text, position, False)
 
     def _encode_text(self, text, position, special):
-        utf8(text, position)  # a lone surrogate is refused with its place
+        """The ids of a text that begins at `position` of the whole, (T,) int32."""
+        utf8(text, position)  # raises DataError with the position of a lone surrogate
         found = bytearray()
         for start, stop, token in self._raw.cut(text, special):
             if token is None:
@@ -132,6 +134,10 @@ class PipelineTokenizer(Tokenizer):
         return np.frombuffer(found, np.int32)
 
     def _encode_part(self, text, special, first, found):
+        """Append to `found` the ids of a part without added tokens, as the bytes of int32.
+
+        first  whether the part is the begin of the text
+        """
         first = first and self._begins(text)
         if self._normalize:
             text = self._normalize(text)
@@ -145,16 +151,17 @@ class PipelineTokenizer(Tokenizer):
                 found += b"".join(map(self._cache.__getitem__, pieces))
 
     def _begins(self, text):
-        """Whether the first character is still there in normalized text; asked only where a step
-        looks at it.
-        """
-        if not (self._looks and self._normalize and text):
+        """Whether the first character of `text` survives normalizing; True where it matters not."""
+        if not (self._first_matters and self._normalize and text):
             return True
+        # With an "a" behind, a space is not taken off as the end of the text.
         return self._normalize(text[0] + "a") != self._normalize("a")
 
     def encode_piece(self, piece):
         """The ids of one piece, a list."""
-        return self.model.encode(self._finish([piece], False)[0][0] if self._finish else piece)
+        if self._finish:
+            (piece,), _ = self._finish([piece], False)
+        return self.model.encode(piece)
 
     def framed(self, first, second=None, limit=None, allow_special=False):
         """The ids of one text or two with the special tokens that the model wants around them.
@@ -169,9 +176,12 @@ class PipelineTokenizer(Tokenizer):
 
         skip_special  leave the special tokens out
         """
-        ids = np.asarray(list(ids) if not isinstance(ids, np.ndarray) else ids)
+        if not isinstance(ids, np.ndarray):
+            ids = np.array(list(ids))
         self.decode_bytes(ids)  # the checks of all tokenizers
-        skipped = set(self.special.values()) if skip_special else ()
+        skipped = set()
+        if skip_special:
+            skipped = set(self.special.values())
         tokens = [self.tokens[i] for i in ids.tolist() if i not in skipped]
         text = "".join(self._decode([token for token in tokens if token is not None]))
         if self.clean:
@@ -180,10 +190,9 @@ class PipelineTokenizer(Tokenizer):
 
     @property
     def _token_bytes(self):
-        """What each id gives in the middle of a text; made when first asked for."""
+        """The bytes of each id in the middle of a text; built at the first use."""
         if self._table is None:
-            made = _bytes_table(self)
-            self._table = made
+            self._table = _bytes_table(self)
         return self._table
 
     def with_special(self, names):
@@ -215,7 +224,9 @@ class PipelineTokenizer(Tokenizer):
 
 def _special_names(listed):
     """The names of special tokens in a list of added tokens that has not been checked yet."""
-    objects = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    if not isinstance(listed, list):
+        return frozenset()
+    objects = [one for one in listed if isinstance(one, dict)]
     names = [one.get("content") for one in objects if one.get("special") is True]
     return frozenset(name for name in names if isinstance(name, str))
 
@@ -225,17 +236,22 @@ def _bytes_table(tokenizer):
     kinds = _kinds(tokenizer.described.get("decoder"))
     if "ByteLevel" in kinds:
         return [byte_values(token or "") for token in tokenizer.tokens]
-    special, found = {i: name for name, i in tokenizer.special.items()}, []
+    special = {i: name for name, i in tokenizer.special.items()}
+    found = []
+    # A decoder may treat the first and the last token differently, so a token is decoded between
+    # two others, whose text is taken off again.
     after = "".join(tokenizer._decode(["a", "b"])).removeprefix("a")
     for i, token in enumerate(tokenizer.tokens):
-        value = byte_of(token) if token and "ByteFallback" in kinds else None
+        value = None
+        if token and "ByteFallback" in kinds:
+            value = byte_of(token)
         if token is None:
             found.append(b"")
         elif i in special:
             found.append(special[i].encode("utf-8"))
         elif value is not None:
             found.append(bytes([value]))
-        else:  # between two others, which are taken off again
+        else:
             text = "".join(tokenizer._decode(["a", token, "b"]))
             found.append(text.removeprefix("a").removesuffix(after).encode("utf-8"))
     return found
@@ -249,7 +265,7 @@ def _kinds(value):
 
 
 class _PieceCache(dict):
-    """The ids of pieces met before, as the bytes of int32."""
+    """The ids of pieces encoded before, as the bytes of int32."""
 
     MOST, LONGEST = 1 << 17, 64
 

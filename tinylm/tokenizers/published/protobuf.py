@@ -1,9 +1,9 @@
-"""Messages of Protocol Buffers, as far as SentencePiece writes them.
+"""Messages of Protocol Buffers, as far as SentencePiece's files use them.
 
 A message is a row of fields: a number (field * 8 + wire type), then the value. Wire types: 0 a
 whole number in groups of seven bits, lowest first; 1 eight bytes; 2 a length and so many bytes
-(texts, messages); 5 four bytes. A field may stand several times: of lists all count, of others the
-last. Read next: sentencepiece.py.
+(texts, messages); 5 four bytes. A field may occur several times: all occurrences of a list count,
+of any other field the last one. Read next: sentencepiece.py.
 """
 
 import struct
@@ -17,7 +17,7 @@ def fields_of(data, where):
     data    bytes
     yields  (field number, wire type, value): int for the wire types 0, 1 and 5 (their bits), else
             bytes
-    raises  DataError with the place of what is no message
+    raises  DataError with the offset of the byte at fault
     """
     at, end = 0, len(data)
     while at < end:
@@ -26,11 +26,13 @@ def fields_of(data, where):
         if kind == 0:
             value, at = _number(data, at, where)
         elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-            value, at = int.from_bytes(_take(data, at, size, where), "little"), at + size
+            size = {1: 8, 5: 4}[kind]
+            value = int.from_bytes(_take(data, at, size, where), "little")
+            at += size
         elif kind == 2:
             size, at = _number(data, at, where)
-            value, at = _take(data, at, size, where), at + size
+            value = _take(data, at, size, where)
+            at += size
         else:
             raise DataError(
                 f"{where}: byte {at} begins a field of wire type {kind}, which does not exist"
@@ -43,12 +45,13 @@ def fields_of(data, where):
 
 
 def _number(data, at, where):
-    """(number of seven-bit groups at a place, place after it)."""
+    """(the number written in groups of seven bits at a place, the place after it)."""
     value = 0
-    for i in range(10):  # 64 bits
+    for i in range(10):  # 10 groups hold 64 bits
         if at + i >= len(data):
             break
         value |= (data[at + i] & 0x7F) << 7 * i
+        # The high bit is set on every byte but the last.
         if data[at + i] < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, at + i + 1
     raise DataError(
@@ -57,6 +60,7 @@ def _number(data, at, where):
 
 
 def _take(data, at, size, where):
+    """`size` bytes from a place on."""
     if size > len(data) - at:
         raise DataError(
             f"{where}: {size} bytes should follow byte {at}, and {len(data) - at} do; it is cut "
@@ -69,8 +73,8 @@ def message(data, names, where, ignored=()):
     """A message as {name: value}.
 
     names    {field number: (name, kind)}: kind is "int", "bool", "float", "text", "bytes", or
-             "list" for bytes that may stand several times
-    ignored  numbers of fields that are known and have no meaning here
+             "list" for bytes that may occur several times
+    ignored  numbers of fields that are known and do not matter here
     raises   DataError for a field that is not known, or of another wire type
     """
     found = {name: [] for name, kind in names.values() if kind == "list"}
@@ -80,6 +84,7 @@ def message(data, names, where, ignored=()):
         if field not in names:
             raise DataError(f"{where} has a field {field}, which is not read here")
         name, kind = names[field]
+        # "text", "bytes" and "list" are of wire type 2.
         if wire != {"int": 0, "bool": 0, "float": 5}.get(kind, 2):
             raise DataError(f"{where}.{name} is of wire type {wire}; it is damaged")
         if kind == "list":
@@ -90,8 +95,9 @@ def message(data, names, where, ignored=()):
 
 
 def _value(value, kind, where):
+    """The value of a field of some kind."""
     if kind == "int":
-        # negative ones are written in 64 bits
+        # Negative numbers are written in 64 bits, as two's complement.
         if value >> 63:
             return value - (1 << 64)
         return value

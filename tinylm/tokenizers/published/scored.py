@@ -1,7 +1,7 @@
-"""How pieces with scores are chosen: joined by the highest, or the row of the highest sum.
+"""How pieces with scores are chosen: neighbors joined by the highest score, or the best row.
 
-A `Vocabulary` knows the pieces; `Merging` and `Likely` cut a text into ids with it. Read next:
-pieces.py, which prepares the text.
+A `Vocabulary` holds the pieces; `Merging` (BPE) and `Likely` (Unigram) cut a text into ids with it.
+Read next: pieces.py, which prepares the text.
 """
 
 import heapq
@@ -14,10 +14,9 @@ from tinylm.fields import of_type, show
 from tinylm.tokenizers.published.decoders import byte_of
 from tinylm.tokenizers.unigram import UNKNOWN_PENALTY
 
-# What a piece is. NORMAL; UNKNOWN stands for what is no piece; CONTROL for what is no text; USER
-# pieces are always cut out; UNUSED ones are taken apart again; BYTE ones are single bytes. The
-# numbers are the files', but for ADDED: tokens that were added to a model later, which are found as
-# in added.py.
+# The kinds of pieces. UNKNOWN stands for what is no piece, CONTROL for what is no text; USER pieces
+# are always cut out; UNUSED ones are taken apart again; BYTE ones are single bytes. The numbers are
+# the files', but for ADDED: tokens that were added to a model later and are found as in added.py.
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE, ADDED = range(1, 8)
 _SINGLE = struct.Struct("f")
 _HIGHEST = 1e30  # of a score, so that no sum of 32 bits overflows
@@ -40,11 +39,11 @@ class Vocabulary:
             twice = next(text for i, text in enumerate(texts) if place[text] != i)
             raise DataError(f"the piece {twice!r} stands twice; each may stand once")
         unknown = [i for i, (_, _, kind) in enumerate(self.pieces) if kind == UNKNOWN]
-        self.unknown = unknown[0] if unknown else None
+        self.unknown = next(iter(unknown), None)
         self.bytes = self._bytes()
 
     def _bytes(self):
-        """The ids of the 256 bytes; None where there are none."""
+        """The ids of the 256 bytes, a list; None without byte pieces."""
         pieces = enumerate(self.pieces)
         found = {byte_of(text): i for i, (text, _, kind) in pieces if kind == BYTE}
         if found and set(found) != set(range(256)):
@@ -54,9 +53,10 @@ class Vocabulary:
         return None
 
     def with_unknown(self, found):
-        """Ids, with bytes or the unknown piece where there is none.
+        """The ids of parts of a text; a part without id becomes its bytes, or the unknown piece.
 
-        found  list of (text, id or None)
+        found   list of (text, id or None)
+        raises  DataError for a part without id if the vocabulary has neither
         """
         ids = []
         for text, i in found:
@@ -69,7 +69,7 @@ class Vocabulary:
                     f"{text!r} is no piece of this vocabulary, which has neither bytes nor an "
                     "unknown piece"
                 )
-            elif not ids or ids[-1] != self.unknown:
+            elif not ids or ids[-1] != self.unknown:  # unknown parts side by side are one
                 ids.append(self.unknown)
         return ids
 
@@ -97,20 +97,23 @@ class Merging:
 
     def ids(self, word):
         """The ids of a word, a list."""
-        halves = {}  # of pieces that are not used, to take them apart again
-        left, found = self._merged(list(word), halves)[::-1], []
-        while left:
-            part = left.pop()
+        halves = {}  # {UNUSED piece: the two parts it was made of}
+        # A stack whose top is the leftmost part; an UNUSED piece is replaced by its halves.
+        stack, found = self._merged(list(word), halves)[::-1], []
+        while stack:
+            part = stack.pop()
             if part in self._unused and part in halves:
-                left += reversed(halves[part])
+                stack += reversed(halves[part])
             else:
                 found.append((part, self._vocabulary.ids.get(part)))
         return self._vocabulary.with_unknown(found)
 
     def _merged(self, parts, halves):
+        """The parts of a word after all merges; characters at first. Compare `bpe.merge_long`."""
         n, get, score = len(parts), self._vocabulary.ids.get, self._score
+        # The parts that are left form a linked list: the places of each part's neighbors.
         after, before = list(range(1, n + 1)), list(range(-1, n - 1))
-        heap = []
+        heap = []  # (-score, left place, right place, union): the highest score, then the leftmost
 
         def enter(left, right):
             made = parts[left] + parts[right]
@@ -147,15 +150,16 @@ class Likely:
         self._known = {}
         for text, i in vocabulary.ids.items():
             _, score, kind = vocabulary.pieces[i]
-            if kind == USER:  # SentencePiece's: they are nearly always taken
+            if kind == USER:  # SentencePiece's formula: they nearly always win
                 score = _rounded(len(text.encode("utf-8")) * highest - 0.1)
             if kind != UNUSED:
                 self._known[text] = (i, score)
-        self._reach, self._edge = reach_of(self._known), _rounded(lowest - UNKNOWN_PENALTY)
+        self._reach = reach_of(self._known)
+        self._unknown_score = _rounded(lowest - UNKNOWN_PENALTY)
 
     def ids(self, word):
         """The ids of a word, a list."""
-        row = best_row(word, self._known, self._reach, self._edge, _rounded)
+        row = best_row(word, self._known, self._reach, self._unknown_score, _rounded)
         return self._vocabulary.with_unknown([(word[start:end], i) for start, end, i in row])
 
 
@@ -177,9 +181,10 @@ def best_row(text, known, reach, unknown, rounded=float):
     returns  list of (start, end, id or None); of equal rows that with the longer last piece
     """
     n, get = len(text), known.get
+    # scores[e]: the best sum of a row that ends at e; back[e] = (start, id) of its last piece.
     scores, back = [0.0] + [-math.inf] * n, [None] * (n + 1)
     for start in range(n):
-        before, alone = scores[start], False
+        before, alone = scores[start], False  # alone: is the single character a piece?
         last = min(n, start + reach.get(text[start : start + 2], 1))
         for end in range(start + 1, last + 1):
             here = get(text[start:end])
@@ -193,6 +198,7 @@ def best_row(text, known, reach, unknown, rounded=float):
             score = rounded(before + unknown)
             if score > scores[start + 1]:
                 scores[start + 1], back[start + 1] = score, (start, None)
+    # Backwards from the end, along the pieces that won.
     found, end = [], n
     while end:
         start, i = back[end]
@@ -202,7 +208,5 @@ def best_row(text, known, reach, unknown, rounded=float):
 
 
 def _rounded(number):
-    """A number of 32 bits, as SentencePiece adds scores: where two rows are equal, its rounding
-    decides.
-    """
+    """A number rounded to 32 bits, as SentencePiece adds: rounding decides between equal rows."""
     return _SINGLE.unpack(_SINGLE.pack(number))[0]

@@ -10,7 +10,7 @@ from tinylm.tokenizers.published.pieces import PieceTokenizer
 from tinylm.tokenizers.published.protobuf import message
 from tinylm.tokenizers.published.scored import BYTE, NORMAL
 
-# The files' names, in the order in which they are looked for.
+# The files' names, in the order in which they are searched.
 FILES = (
     "tokenizer.model",
     "spiece.model",
@@ -19,6 +19,7 @@ FILES = (
     "sentencepiece.model",
 )
 
+# {number of a field: (name here, kind)}, as sentencepiece_model.proto numbers them.
 _MODEL = {
     1: ("pieces", "list"),
     2: ("trainer", "bytes"),
@@ -43,6 +44,7 @@ _TRAINER = {
     42: ("eos", "int"),
     43: ("pad", "int"),
 }
+# Of trainer_spec.model_type.
 _MODELS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -65,6 +67,7 @@ def read_sentencepiece(path):
         f"{path.name}.trainer_spec",
         set(range(1, 55)) - set(_TRAINER),
     )
+    # What would change the text or the ids, and is not read here, is refused.
     denormalizer = message(
         found.get("denormalizer", b""), _NORMALIZER, f"{path.name}.denormalizer_spec"
     )
@@ -82,10 +85,9 @@ def read_sentencepiece(path):
             f"{path.name}.trainer_spec.model_type is {model!r}; unigram and bpe are read here"
         )
     pieces = [_piece(one, f"{path.name}.pieces[{i}]") for i, one in enumerate(found["pieces"])]
-    ids = {
-        role: trainer.get(role, default)
-        for role, default in (("unk", 0), ("bos", 1), ("eos", 2), ("pad", -1))
-    }
+    # The defaults of the .proto file; -1 is no token.
+    defaults = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
+    ids = {role: trainer.get(role, default) for role, default in defaults.items()}
     described = PieceTokenizer.described(
         model,
         pieces,
@@ -97,7 +99,7 @@ def read_sentencepiece(path):
 
 
 def _piece(data, where):
-    """[text, score, type]."""
+    """[text, score, kind] of the message of one piece."""
     found = message(data, _PIECE, where)
     kind = found.get("type", NORMAL)
     if not NORMAL <= kind <= BYTE or not found.get("piece"):

@@ -1,7 +1,7 @@
-"""tokenizer_config.json and special_tokens_map.json: every field with its meaning, or refused.
+"""tokenizer_config.json and special_tokens_map.json: every field is read, or refused by name.
 
-What a tokenizer.json says is not said again here, so fields of the library's classes must agree
-with it (`agree`); the others name special tokens (`Settings`). Read next: folder.py.
+Some fields repeat what is in tokenizer.json and must agree with it (agree.py); the others name
+special tokens (`Settings`). Read next: folder.py.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from tinylm.tokenizers.published.strict import Described
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-# Of the library's own business: names, paths, how rows are padded, what else is made with the
+# Fields that change no ids: names, paths, how rows are padded, what the library builds around the
 # tokenizer.
 _NO_MEANING = set(
     """
@@ -32,7 +32,8 @@ _NO_MEANING = set(
     """.split()
 )
 
-# Read with one value alone; the first of them is what a missing field means.
+# Fields that may change ids or text, accepted only with the values that do not; a missing field
+# means the first of them.
 _ONLY = {
     "errors": ("replace", None),
     "split_special_tokens": (False, None),
@@ -56,14 +57,14 @@ _ONLY = {
 
 @dataclass
 class Settings:
-    """What the settings say.
+    """The content of the settings files.
 
     names   {"bos": token or None, ...} for the roles that are named
     added   list of AddedToken with ids, from added_tokens_decoder
-    extra   other special tokens: list of AddedToken with id -1, or str
+    extra   other special tokens: list of AddedToken with a meaningless id, or str
     limit   most ids of a text, or None
     ids     {role: id} that are given beside the names
-    flags   {field: value} of what a tokenizer.json or a model file has to agree with
+    flags   {field: value}, with which a tokenizer.json or a model file must agree
     """
 
     names: dict = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Settings:
     flags: dict = field(default_factory=dict)
 
 
+# Fields that a tokenizer.json or a model file may contradict: see agree.py and families.py.
 _FLAGS = {
     name: bool
     for name in (
@@ -111,6 +113,7 @@ def read_settings(value, where="tokenizer_config.json"):
 
 def _read(value, where):
     given, found = Described(value, where), Settings()
+    # Every field is taken out of `given` by one of these steps; `close` refuses what is left.
     for name in _NO_MEANING:
         given.raw(name)
     for name, values in _ONLY.items():
@@ -127,7 +130,8 @@ def _read(value, where):
             found.ids[role] = number
         if f"{role}_token" in given:
             found.names[role] = _token(given.raw(f"{role}_token"), f"{where}.{role}_token")
-    for i, one in (given.take("added_tokens_decoder", dict | None, None) or {}).items():
+    decoder = given.take("added_tokens_decoder", dict | None, None) or {}
+    for i, one in decoder.items():
         if not (i.isascii() and i.isdecimal()):
             raise DataError(f"{where}.added_tokens_decoder has the id {i!r}, which is no number")
         found.added.append(AddedToken.read(one, f"{where}.added_tokens_decoder.{i}", int(i)))
@@ -141,15 +145,20 @@ def _limit(given):
     limits = []
     for name in ("model_max_length", "max_len"):
         value = given.raw(name)
+        # value != value: NaN, which json reads.
         if value is not None and (type(value) not in (int, float) or value != value or value < 1):
             raise given.wrong(name, value, "a number of tokens")
-        limits.append(int(value) if value is not None and value < 1e15 else None)
-    return limits[0] or limits[1]
+        if value is not None and value < 1e15:
+            limits.append(int(value))
+    if limits:
+        return limits[0]
+    return None
 
 
 def _token(value, name):
-    """A token as a text, as an object with its content, or null: AddedToken without id, str or
-    None.
+    """A token written as a text, as an object with its content, or as null.
+
+    returns  str, AddedToken with the meaningless id 0, or None
     """
     if value is None or of_type(value, str):
         return value or None
@@ -157,15 +166,12 @@ def _token(value, name):
         raise DataError(
             f"{name} is {show(value)}; it must be a text, an object with its content, or null"
         )
-    return AddedToken.read(
-        {field: one for field, one in value.items() if field != "id"}, name, 0, special=True
-    )
+    without_id = {field: one for field, one in value.items() if field != "id"}
+    return AddedToken.read(without_id, name, 0, special=True)
 
 
 def _extra(given):
-    """Special tokens beyond the roles: a list, an object of names, or fields such as
-    image_token.
-    """
+    """Special tokens beyond the roles: in a list, an object, or fields such as image_token."""
     found = []
     for name in (
         "additional_special_tokens",
@@ -173,10 +179,13 @@ def _extra(given):
         "model_specific_special_tokens",
     ):
         value = given.raw(name)
-        items = value.values() if isinstance(value, dict) else value or []
-        if not isinstance(items, list) and not isinstance(value, dict):
+        items = value or []
+        if isinstance(value, dict):
+            items = list(value.values())
+        if not isinstance(items, list):
             raise given.wrong(name, value, "a list of tokens, an object of them, or null")
         found += [_token(one, f"{given.name}.{name}") for one in items]
+    # What is left and named like a role. A list: `raw` takes fields out of `given.left`.
     for name in [name for name in given.left if name.endswith("_token")]:
         found.append(_token(given.raw(name), f"{given.name}.{name}"))
     return [token for token in found if token is not None]

@@ -1,9 +1,7 @@
-"""Pre-tokenizers of tokenizer.json: the pieces of a text across whose borders the model never
-merges.
+"""Pre-tokenizers of tokenizer.json: they split a text into pieces, and no token spans two.
 
-A step takes a list of pieces and gives a list of pieces; `first` is true while the first piece
-begins where the text begins, which alone decides whether Metaspace puts its mark there. Read next:
-models.py.
+A step is a function (pieces, first) -> (pieces, first). `first` is true while the first piece
+begins where the text begins; Metaspace puts its mark there. Read next: models.py.
 """
 
 import regex
@@ -15,6 +13,7 @@ from tinylm.tokenizers.published.normalize import pattern_of
 from tinylm.tokenizers.published.patterns import matches
 from tinylm.tokenizers.published.strict import built
 
+# What becomes of a match: the format's names, and those of `Splitter`.
 BEHAVIORS = {
     "Removed": "removed",
     "Isolated": "isolated",
@@ -40,7 +39,9 @@ class Splitter:
     """
 
     def __init__(self, pattern, behavior, invert=False):
-        self.pattern = regex.compile(regex.escape(pattern)) if isinstance(pattern, str) else pattern
+        if isinstance(pattern, str):
+            pattern = regex.compile(regex.escape(pattern))
+        self.pattern = pattern
         self.behavior, self.invert = behavior, invert
 
     def spans(self, text):
@@ -65,6 +66,7 @@ class Splitter:
         elif self.behavior == "previous":
             spans = _joined(spans, lambda match, before: match and not before)
         elif self.behavior == "next":
+            # "previous" from right to left: positions are negated, so that they ascend.
             back = [[-stop, -start, match] for start, stop, match in reversed(spans)]
             back = _joined(back, lambda match, before: match and not before)
             spans = [[-stop, -start, match] for start, stop, match in reversed(back)]
@@ -72,12 +74,13 @@ class Splitter:
 
     def __call__(self, pieces, first):
         """A step: (pieces, first) -> (pieces, first)."""
+        # The common case by one call of findall, which returns groups if the pattern has any.
         if self.behavior == "isolated" and not self.pattern.groups:
             return self._isolated(pieces), first
         found = []
         for i, piece in enumerate(pieces):
             cuts = self.cuts(piece)
-            if i == 0:
+            if i == 0:  # what is removed at the begin takes the begin with it
                 first = first and bool(cuts) and cuts[0][0] == 0
             found += [piece[start:stop] for start, stop in cuts]
         return found, first
@@ -88,13 +91,14 @@ class Splitter:
             here = self.pattern.findall(piece)
             if sum(map(len, here)) < len(piece):  # gaps between the matches are pieces too
                 here = [piece[start:stop] for start, stop in self.cuts(piece)]
-            found += here if all(here) else [part for part in here if part]
+            found += filter(None, here)  # without empty matches
         return found
 
 
 def _joined(spans, joins):
-    """Spans, those for which `joins(is match, whether the one before was)` holds added to the one
-    before.
+    """Spans [start, stop, is match], some joined to the span before.
+
+    joins  function (is match, whether the span before is one) -> bool
     """
     done, before = [], False
     for span in spans:
@@ -117,14 +121,16 @@ class Marked:
     """Metaspace: spaces become a mark, and a mark begins the text; each begins a piece.
 
     mark    one character, "▁"
-    scheme  "always": every piece begins with one; "first": the one at the begin of the text;
-            "never"
+    scheme  which pieces get one in front: "always" all, "first" that at the begin of the text,
+            "never" none
     split   cut before every mark
     """
 
     def __init__(self, mark, scheme, split):
         self.mark, self.scheme = mark, scheme
-        self.split = Splitter(mark, "next") if split else None
+        self.split = None
+        if split:
+            self.split = Splitter(mark, "next")
 
     def __call__(self, pieces, first):
         pieces = [piece.replace(" ", self.mark) for piece in pieces]
@@ -157,7 +163,12 @@ def _byte_level(described):
     prefix = described.take("add_prefix_space", bool)
     split = described.take("use_regex", bool, True)
     described.take("trim_offsets", bool, True)  # of offsets, which are not given here
-    return [*[Prefixed()] * prefix, *[Splitter(GPT2.split, "isolated")] * split, printable]
+    steps = []
+    if prefix:
+        steps.append(Prefixed())
+    if split:
+        steps.append(Splitter(GPT2.split, "isolated"))
+    return [*steps, printable]
 
 
 def _split(described):
@@ -171,14 +182,12 @@ def _metaspace(described):
 
 
 def scheme_of(described):
-    """Where Metaspace puts a mark; files older than the field say add_prefix_space, true or
-    false.
-    """
+    """Where Metaspace puts a mark: prepend_scheme, or add_prefix_space in older files."""
     old = described.take("add_prefix_space", bool | None, None)
     described.take("str_rep", str | None, None)  # the mark once more
     scheme = described.one_of("prepend_scheme", SCHEMES, "always")
     if old is False and scheme != "never":
-        if "prepend_scheme" in described.given and scheme != "never":
+        if "prepend_scheme" in described.given:  # both are written, and contradict each other
             raise described.wrong(
                 "add_prefix_space", old, f"true where prepend_scheme is {scheme!r}"
             )
@@ -187,9 +196,9 @@ def scheme_of(described):
 
 
 def _digits(described):
-    return [
-        Splitter(_DIGIT, "isolated" if described.take("individual_digits", bool) else "contiguous")
-    ]
+    if described.take("individual_digits", bool):
+        return [Splitter(_DIGIT, "isolated")]
+    return [Splitter(_DIGIT, "contiguous")]
 
 
 def _punctuation(described):
@@ -203,6 +212,7 @@ def _fixed(described):
     return [Splitter(regex.compile(rf"(?s).{{1,{length}}}"), "isolated")]
 
 
+# {type: function Described -> list of steps}
 KINDS = {
     "Sequence": _sequence,
     "ByteLevel": _byte_level,

@@ -1,27 +1,28 @@
-"""Objects of JSON of which every field must be read: what is left over is refused by name.
+"""Objects of JSON of which every field must be read: a field left over raises DataError.
 
-A field that is passed over is a tokenizer that cuts otherwise than its file says, and no error
-shows it. Read next: pipeline.py.
+A field that is skipped makes a tokenizer that cuts text differently from its file, without any
+error. Read next: pipeline.py.
 """
 
 from tinylm.errors import DataError
 from tinylm.fields import of_type, show
 
-_NEEDED = object()
+_NEEDED = object()  # the default of a field without a default: None is a value
 
 
 class Described:
-    """One object of a description.
+    """One object of a description: every method takes a field out, `close` refuses the rest.
 
-    value   what the JSON gave
-    name    of the object within the file, dotted
+    value   the parsed JSON
+    name    of the object within the file, dotted, for messages
     """
 
     def __init__(self, value, name):
         self.name = name
         if not isinstance(value, dict):
             raise DataError(f"{name} is {show(value)}; it must be an object {{...}}")
-        self.left, self.given = dict(value), frozenset(value)
+        self.left = dict(value)  # the fields that nothing has read yet
+        self.given = frozenset(value)
         self.kind = None
 
     def __contains__(self, field):
@@ -38,16 +39,17 @@ class Described:
                 raise DataError(f"{self.name}.{field} is missing")
             return default
         value = self.left.pop(field)
+        # `kinds` may be a union, such as bool | None, which has no __name__.
         if not of_type(value, kinds):
             raise self.wrong(field, value, f"of type {getattr(kinds, '__name__', kinds)}")
         return value
 
     def raw(self, field, default=None):
-        """The value of a field, whatever it is."""
+        """The value of a field of any type; the caller checks it."""
         return self.left.pop(field, default)
 
     def one_of(self, field, values, default=_NEEDED):
-        """A text that must be one of some."""
+        """A text that must be one of `values`."""
         value = self.take(field, str, default)
         if value is not default and value not in values:
             raise self.wrong(field, value, f"one of {', '.join(values)}")
@@ -61,15 +63,16 @@ class Described:
         return value
 
     def only(self, field, *values):
-        """A field of which one value alone is read here; the first is meant where it is missing."""
+        """A field that may only have one of `values`; a missing field means the first of them."""
         value = self.left.pop(field, values[0])
+        # Types are compared too: False == 0 and 1.0 == 1.
         if not any(type(value) is type(one) and value == one for one in values):
             raise self.wrong(
                 field, value, f"{' or '.join(map(repr, values))}: others are not read here"
             )
 
     def parts(self, field):
-        """A list of objects, each with its name."""
+        """A list of objects: [(object, its name for messages)]; their builders check them."""
         value = self.left.pop(field, None)
         if not isinstance(value, list):
             raise self.wrong(field, value, "a list of objects")
@@ -84,7 +87,7 @@ class Described:
 
 
 def built(value, name, kinds, **context):
-    """What the builder of an object's type makes of it.
+    """The component of an object with a type: what the builder of that type returns.
 
     value    object with a field "type"
     kinds    {type: function (Described, **context)}
@@ -96,5 +99,5 @@ def built(value, name, kinds, **context):
         raise described.wrong("type", kind, f"one of {', '.join(kinds)}")
     described.kind = kind
     made = kinds[kind](described, **context)
-    described.close()
+    described.close()  # the builder has taken its fields; others are refused
     return made

@@ -1,9 +1,8 @@
-"""Vocabularies without a tokenizer.json, as a tokenizer.json: vocab.json with merges.txt, and
-vocab.txt.
+"""vocab.json with merges.txt, or vocab.txt, read as the tokenizer.json that they stand for.
 
 The files hold tokens and merges only. How text is split, and what stands around it, follows from
-the class that tokenizer_config.json names, or from the model's type; of others nothing is guessed.
-Read next: folder.py.
+the class that tokenizer_config.json names, or from the model's type; for any other it is not
+guessed. Read next: folder.py.
 """
 
 from tinylm.errors import DataError
@@ -11,10 +10,12 @@ from tinylm.tokenizers.gpt2 import read_encoder, read_merges
 from tinylm.tokenizers.pretokenize import QWEN2
 from tinylm.tokenizers.published.added import AddedToken
 
+# Model types by how they split text.
 _GPT2 = "gpt2", "gpt_neo", "gptj", "opt", "codegen", "gpt_bigcode", "biogpt2"
 _ROBERTA = "roberta", "bart", "longformer", "led", "mvp", "blenderbot"
 _QWEN2 = "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"
 _GPT1 = ("openai-gpt",)
+# {class without "Tokenizer" and "Fast": model type}
 _CLASSES = {
     "GPT2": "gpt2",
     "CodeGen": "gpt2",
@@ -44,14 +45,21 @@ BERT_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "m
 
 
 def _family(name, kind, classes, where):
-    """The model type that a class, or else config.json, names."""
+    """The model type that the class, or without one config.json, names.
+
+    name, kind  tokenizer_class and model_type
+    classes     {class: model type} that fit the files
+    where       the files, for the message
+    """
     if name is not None and not isinstance(name, str):
         raise DataError(f"tokenizer_config.json.tokenizer_class is {name!r}; it must be a text")
     short = (name or "").removesuffix("Fast").removesuffix("Tokenizer")
-    found = classes.get(short, kind if not name or short == "PreTrained" else None)
-    if not isinstance(found, str) or found not in set(classes.values()) | set(
-        _GPT2 + _ROBERTA + _QWEN2 + _GPT1
-    ):
+    default = None
+    if not name or short == "PreTrained":  # no class in particular
+        default = kind
+    found = classes.get(short, default)
+    known = {*classes.values(), *_GPT2, *_ROBERTA, *_QWEN2, *_GPT1}
+    if not isinstance(found, str) or found not in known:
         raise DataError(
             f"{where} do not tell how text is split: tokenizer_class is {name!r} and model_type "
             f"{kind!r}, of which "
@@ -66,7 +74,7 @@ def from_merges(encoder, merges, settings, name=None, kind=None):
     settings  Settings: special tokens that they leave open are those of the class
     name      tokenizer_class of tokenizer_config.json, or None
     kind      model_type of config.json, or None
-    raises    DataError where neither tells how text is split
+    raises    DataError if neither is one of which it is known here how text is split
     """
     family = _family(name, kind, _CLASSES, "vocab.json and merges.txt")
     ids, pairs = read_encoder(encoder), read_merges(merges)
@@ -74,43 +82,48 @@ def from_merges(encoder, merges, settings, name=None, kind=None):
         if getattr(token, "content", token) in ids:
             settings.names.setdefault(role, token)
     model = {"type": "BPE", "vocab": ids, "merges": [list(pair) for pair in pairs]}
-    if family in _GPT1:
+    if family in _GPT1:  # GPT-1: over characters, with the end of a word marked
         return {
             "model": model | {"unk_token": "<unk>", "end_of_word_suffix": "</w>"},
             "decoder": {"type": "BPEDecoder"},
             "normalizer": {"type": "BertNormalizer"},
             "pre_tokenizer": {"type": "BertPreTokenizer"},
         }
-    split, normalizer = {"type": "ByteLevel", "add_prefix_space": family == "blenderbot"}, None
-    if family in _QWEN2:
+    split = {"type": "ByteLevel", "add_prefix_space": family == "blenderbot"}
+    normalizer = frame = None
+    if family in _QWEN2:  # its own pattern splits, and ByteLevel only writes bytes
         pattern = {"Regex": QWEN2.split.pattern}
         lines = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
         split = {"type": "Sequence", "pretokenizers": [lines, split | {"use_regex": False}]}
         normalizer = {"type": "NFC"}
+    if family in _ROBERTA:
+        frame = _around(settings, ids)
     return {
         "model": model,
         "added_tokens": [],
         "pre_tokenizer": split,
         "normalizer": normalizer,
-        "post_processor": _around(settings, ids) if family in _ROBERTA else None,
+        "post_processor": frame,
         "decoder": {"type": "ByteLevel"},
     }
 
 
 def _names(family):
-    """The special tokens of a class where no file names them."""
+    """{role: token} of a class where no file names them."""
     if family in _ROBERTA:
         mask = AddedToken("<mask>", 0, special=True, lstrip=True, normalized=False)
         first, last = {"bos": "<s>", "cls": "<s>"}, {"eos": "</s>", "sep": "</s>"}
         return first | last | {"unk": "<unk>", "pad": "<pad>", "mask": mask}
     if family in _GPT1:
         return {"unk": "<unk>"}
-    roles = ("eos", "pad", "unk") if family in _QWEN2 else ("bos", "eos", "unk")
+    roles = ("bos", "eos", "unk")
+    if family in _QWEN2:
+        roles = ("eos", "pad", "unk")
     return dict.fromkeys(roles, "<|endoftext|>")
 
 
 def _around(settings, ids):
-    """RoBERTa's frame; null where the vocabulary has no such tokens."""
+    """RoBERTa's frame; None if the vocabulary lacks its tokens."""
     names = [settings.names.get(role) for role in ("cls", "sep")]
     first, last = (getattr(token, "content", token) for token in names)
     if first not in ids or last not in ids:
@@ -121,8 +134,8 @@ def _around(settings, ids):
 def from_pieces(path, settings, name=None, kind=None):
     """The description of BERT's WordPiece, of a vocab.txt with a piece a line.
 
-    settings  Settings: their names of special tokens go before BERT's
-    raises    DataError for a class or model type whose vocab.txt is read otherwise
+    settings  Settings: their names of special tokens win over BERT's
+    raises    DataError for a class or model type whose vocab.txt is read in another way
     """
     if name is not None or kind is not None:
         _family(name, kind, _BERT, "vocab.txt alone does")
@@ -134,7 +147,7 @@ def from_pieces(path, settings, name=None, kind=None):
     if len(ids) < len(pieces):
         twice = next(piece for i, piece in enumerate(pieces) if ids[piece] != i)
         raise DataError(f"{path.name} has the piece {twice!r} twice; each may stand once")
-    names = {}
+    names = {}  # {role: token}
     for role, token in BERT_NAMES.items():
         if token in ids:
             settings.names.setdefault(role, token)

@@ -2,9 +2,9 @@
 
     described = tokenizer_json(tokenizer)          a dict; PipelineTokenizer reads it, too
 
-Written is only what gives the same ids for every text, and the same text for what they encode.
-What has no words in the format is refused with the reason. Where the unknown is an error here,
-it is one there. Read first: pipeline.py.
+A tokenizer is written only if the file gives the same ids for every text, and the same text for
+these ids. One that the format cannot express raises ConfigError with the reason. Where an unknown
+character is an error here, it is one there. Read first: pipeline.py.
 """
 
 import functools
@@ -64,10 +64,15 @@ def tokenizer_json(tokenizer, more=()):
         )
     if isinstance(tokenizer, PipelineTokenizer):
         names = _unused(more, set(tokenizer.tokens) | set(tokenizer.special))
-        return (tokenizer.with_special(names) if names else tokenizer).described, names
+        if names:
+            tokenizer = tokenizer.with_special(names)
+        return tokenizer.described, names
     parts = write(tokenizer)
     vocab = parts["model"]["vocab"]
-    taken = {one[0] for one in vocab} if isinstance(vocab, list) else set(vocab)
+    if isinstance(vocab, list):  # Unigram's [[token, log-probability], ...]
+        taken = {one[0] for one in vocab}
+    else:
+        taken = set(vocab)
     names = _unused(more, taken)
     described = dict.fromkeys(FIELDS) | {"version": "1.0"} | parts
     first = tokenizer.vocab_size
@@ -78,7 +83,7 @@ def tokenizer_json(tokenizer, more=()):
 
 
 def _unused(names, taken):
-    """Names, those that are taken in brackets."""
+    """Names; one that is taken gets brackets: "<s>" becomes "<<s>>"."""
     found = []
     for name in names:
         while name in taken or name in found:
@@ -88,6 +93,7 @@ def _unused(names, taken):
 
 
 def _added(name, i):
+    """The object of a special token."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"id": i, "content": name, **flags, "special": True}
 
@@ -104,7 +110,7 @@ def _vocabulary(tokenizer, written):
         token = special.get(i)
         if token is None:
             token = written(i)
-        if token in ids:
+        if token in ids:  # one of the two is special; which came first does not matter
             name = next(name for name in (special.get(i), special.get(ids[token])) if name)
             raise ConfigError(
                 f"tokenizer.json: the special token {name!r} is written like an ordinary token; "
@@ -138,10 +144,12 @@ def _byte_level(use_regex):
 
 
 def _characters(tokenizer):
+    # The format must name an unknown token. Where a character without a token is an error here, it
+    # names one that is not in the vocabulary, which makes it an error there.
     unknown = tokenizer.unk
     while unknown is None or unknown not in tokenizer.special and unknown in tokenizer.characters:
         unknown = "<unk>"
-    if tokenizer.unk is None:  # a token that is not there makes the unknown an error
+    if tokenizer.unk is None:
         while unknown in tokenizer.special:
             unknown = f"<{unknown}>"
     vocab = _vocabulary(tokenizer, tokenizer.characters.__getitem__)
@@ -170,11 +178,18 @@ def _pieces(name):
         return [_byte_level(True)]
     if name == "gpt2-digits":
         return [{"type": "Digits", "individual_digits": True}, _byte_level(True)]
-    whole = name == "whole"
-    return [*[_split(PATTERNS[name].split.pattern)] * (not whole), _byte_level(False)]
+    if name == "whole":
+        return [_byte_level(False)]
+    return [_split(PATTERNS[name].split.pattern), _byte_level(False)]
 
 
 def _merging(tokenizer, vocab, merges, steps):
+    """The parts of a BPE over bytes.
+
+    merges  list of "left right"
+    steps   pre-tokenizers, the last of which writes bytes
+    """
+    # Decoding reads every token in the alphabet of bytes, special ones too.
     for name in tokenizer.special:
         if byte_values(name) != utf8(name):
             raise ConfigError(
@@ -193,8 +208,11 @@ def _merging(tokenizer, vocab, merges, steps):
         "vocab": vocab,
         "merges": merges,
     }
+    split = steps[0]
+    if len(steps) > 1:
+        split = _sequence("pretokenizers", steps)
     return {
-        "pre_tokenizer": steps[0] if len(steps) == 1 else _sequence("pretokenizers", steps),
+        "pre_tokenizer": split,
         "decoder": _byte_level(True),
         "model": model,
     }
@@ -202,9 +220,10 @@ def _merging(tokenizer, vocab, merges, steps):
 
 @functools.cache
 def _characters_of(*kinds, since=None):
-    """A set, for an expression, of the characters beyond ASCII of some categories.
+    """The inside of a set, for a regular expression, of characters beyond ASCII.
 
-    since   a table of an older Unicode: those alone that it has in other categories
+    kinds   categories of Unicode, or their first letters
+    since   a table of an older Unicode: only characters that are in none of the categories there
     """
     points = [
         i
@@ -212,6 +231,7 @@ def _characters_of(*kinds, since=None):
         if unicodedata.category(chr(i)).startswith(kinds)
         and not (since and since.category(chr(i)).startswith(kinds))
     ]
+    # Ranges: a point without its predecessor starts one, a point without its successor ends one.
     starts = [i for i, before in zip(points, [-2, *points]) if i - 1 != before]
     stops = [i for i, after in zip(points, [*points[1:], -2]) if i + 1 != after]
     return "".join(f"{chr(start)}-{chr(stop)}" for start, stop in zip(starts, stops))
@@ -225,10 +245,12 @@ def _wordpiece(tokenizer):
         "strip_accents": None,
         "lowercase": tokenizer.lower,
     }
-    # The library's tables are older than Python's, and not older than Unicode 3.2.
+    # What BERT's normalizer removes follows tables of Unicode: the library's are older than
+    # Python's, and not older than 3.2. So all that is younger than 3.2 is removed by name.
     old = unicodedata.ucd_3_2_0
     gone = _characters_of("Cc", "Cf", since=old)
-    gone += _characters_of("Mn", since=old) if tokenizer.lower else ""
+    if tokenizer.lower:
+        gone += _characters_of("Mn", since=old)
     rest = {"type": "Replace", "pattern": {"Regex": f"[{gone}]"}, "content": ""}
     signs = rf"!-/:-@\[-`{{-~{_characters_of('P')}"
     words = [{"type": "WhitespaceSplit"}, _split(f"[{signs}{_LEFT_OUT}]")]
@@ -248,7 +270,8 @@ def _wordpiece(tokenizer):
 
 
 def _unigram(tokenizer):
-    name, has_bytes = tokenizer.pattern.name, any(isinstance(p, int) for p in tokenizer.pieces)
+    name = tokenizer.pattern.name
+    has_bytes = any(isinstance(p, int) for p in tokenizer.pieces)
     if has_bytes and name not in _CUT_NAMES:
         raise ConfigError(
             f"tokenizer.json: Unigram with byte tokens and the split pattern {name!r} would find "
@@ -261,30 +284,46 @@ def _unigram(tokenizer):
             f"{next(iter(tokenizer.special))!r}"
         )
     scored = [s for p, s in zip(tokenizer.pieces, tokenizer.scores) if isinstance(p, str)]
-    least = min(scored, default=0.0)  # the score of the unknown counts from the least of all
+    # The format has a score for bytes and special tokens too. None may be lower than that of the
+    # least probable piece, from which the library counts the score of the unknown.
+    least = min(scored, default=0.0)
     special = {i: one for one, i in tokenizer.special.items()}
     pieces = []
     for i, (piece, score) in enumerate(zip(tokenizer.pieces, tokenizer.scores)):
-        token = BYTE_NAMES[piece] if isinstance(piece, int) else special.get(i, piece)
-        pieces.append([token, score if isinstance(piece, str) else least])
+        if isinstance(piece, str):
+            pieces.append([piece, score])
+        elif isinstance(piece, int):
+            pieces.append([BYTE_NAMES[piece], least])
+        else:
+            pieces.append([special[i], least])
     if len({token for token, _ in pieces}) < len(pieces):
         raise ConfigError(
             "tokenizer.json: a piece is written like a special token or a byte; rename it"
         )
-    unknown = tokenizer.special[tokenizer.unk] if tokenizer.unk else None
-    if has_bytes:  # never given out: every character has its bytes
+    unknown = None
+    if tokenizer.unk:
+        unknown = tokenizer.special[tokenizer.unk]
+    if has_bytes:  # the format needs one; it never occurs, because every character has its bytes
         unknown = tokenizer.pieces.index(0)
     model = {"type": "Unigram", "unk_id": unknown, "vocab": pieces, "byte_fallback": has_bytes}
-    back = [{"type": "ByteFallback"}] * has_bytes + [{"type": "Fuse"}]
-    back += [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] * tokenizer.prefix
+    normalizer = split = None
+    back = [{"type": "Fuse"}]
+    if has_bytes:
+        back.insert(0, {"type": "ByteFallback"})
+    if tokenizer.prefix:  # a space goes before the text, and is taken off again
+        normalizer = {"type": "Prepend", "prepend": " "}
+        back.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    if name != "whole":
+        split = _split(PATTERNS[name].split.pattern)
     return {
-        "normalizer": {"type": "Prepend", "prepend": " "} if tokenizer.prefix else None,
-        "pre_tokenizer": None if name == "whole" else _split(PATTERNS[name].split.pattern),
+        "normalizer": normalizer,
+        "pre_tokenizer": split,
         "decoder": _sequence("decoders", back),
         "model": model,
     }
 
 
+# {class: function tokenizer -> the parts of its tokenizer.json}
 KINDS = {
     CharTokenizer: _characters,
     ByteTokenizer: _bytes,
