@@ -1,10 +1,10 @@
-"""How far one distribution over the vocabulary is from another, from the logits of both (book eqs.
-3.16-3.18)
+"""Kullback-Leibler divergence between two models' next-token distributions   (book eqs. 3.16-3.18)
 
     KL(P || Q) = sum over v of P(v) (log P(v) - log Q(v)) >= 0,   0 only where P = Q
 
-The forward divergence, P the teacher's, makes the student cover all that the teacher might say; the
-reverse one makes it say nothing that the teacher would not. Read next:
+With P the teacher's, the forward divergence makes the student cover every token that the teacher
+finds likely; the reverse one, KL(Q || P), makes it avoid every token that the teacher finds
+unlikely. Read next:
 context/context_distillation.py.
 """
 
@@ -16,40 +16,39 @@ from tinylm.errors import ShapeError
 
 
 def kl(teacher_logits, student_logits, temperature=1.0, mask=None):
-    """KL(teacher || student), the mean over places, in nats   (book eq. 3.16)
+    """KL(teacher || student), the mean over positions, in nats   (book eq. 3.16)
 
-    teacher_logits, student_logits  (..., V) Tensors, differentiated both; a teacher's -inf is a
-                                    token it never says
+    teacher_logits, student_logits  (..., V) Tensors, differentiated both; a teacher's logit of
+                                    -inf is a token of probability 0
     temperature  divides both logits first. The gradient shrinks with its square: multiply the loss
                  by temperature**2 to weigh it against another (Hinton et al. 2015)
-    mask         (...) bool, the places that count; None: all. Without any the result is 0
+    mask         (...) bool, the positions that count; None: all. Without any the result is 0
     returns      Tensor ()
     raises       ShapeError if the shapes do not fit
     """
     _check("kl", teacher_logits, student_logits, mask)
-    teacher_logits, student_logits = _shown(teacher_logits, mask), _shown(student_logits, mask)
+    teacher_logits, student_logits = _visible(teacher_logits, mask), _visible(student_logits, mask)
     return _mean(divergences(teacher_logits / temperature, student_logits / temperature), mask)
 
 
 def reverse_kl(teacher_logits, student_logits, temperature=1.0, mask=None):
-    """KL(student || teacher); arguments as in kl(), but the teacher must think every token
-    possible.
-    """
+    """KL(student || teacher); as kl(), but the teacher must find every token possible."""
     _check("reverse_kl", teacher_logits, student_logits, mask)
-    teacher_logits, student_logits = _shown(teacher_logits, mask), _shown(student_logits, mask)
+    teacher_logits, student_logits = _visible(teacher_logits, mask), _visible(student_logits, mask)
     return _mean(divergences(student_logits / temperature, teacher_logits / temperature), mask)
 
 
 def divergences(p, q):
-    """KL(softmax p || softmax q) at every place, in nats: logits (..., V) twice -> (...)."""
-    chance, difference = softmax(p), log_softmax(p) - log_softmax(q)
+    """KL(softmax p || softmax q) at every position, in nats: logits (..., V) twice -> (...)."""
+    chance = softmax(p)  # P
+    difference = log_softmax(p) - log_softmax(q)  # log P - log Q
     # 0 (log 0 - log q) is 0, in the value and, because where() passes nothing back to what it did
     # not take, in the gradient.
     return sum_(chance * where(chance.data > 0, difference, 0.0), axis=-1)
 
 
-def _shown(logits, mask):
-    """Logits without what the mask hides: a gradient of 0 times inf would be nan."""
+def _visible(logits, mask):
+    """Logits with masked positions set to 0: there a gradient of 0 times inf would be nan."""
     if mask is None:
         return logits
     return where(mask[..., None], logits, 0.0)
@@ -63,9 +62,11 @@ def _mean(values, mask):
 
 def _check(name, teacher, student, mask):
     bool_mask(mask, name, bias=None)
-    if teacher.shape != student.shape or (mask is not None and mask.shape != student.shape[:-1]):
+    fits, given = True, ""
+    if mask is not None:
+        fits, given = mask.shape == student.shape[:-1], f" and a mask {mask.shape}"
+    if teacher.shape != student.shape or not fits:
         raise ShapeError(
-            f"{name}: logits {teacher.shape} of a teacher, {student.shape} of a student"
-            + (f" and a mask {mask.shape}" if mask is not None else "")
-            + ": need (..., V) twice and (...)"
+            f"{name}: logits {teacher.shape} of a teacher, {student.shape} of a student{given}: "
+            "need (..., V) twice and (...)"
         )

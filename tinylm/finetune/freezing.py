@@ -19,7 +19,9 @@ def _tensors(what):
         return [what]
     if hasattr(what, "parameters"):
         return what.parameters()
-    values = what.values() if isinstance(what, dict) else what
+    values = what
+    if isinstance(what, dict):
+        values = what.values()
     return [p for value in values for p in _tensors(value)]
 
 
@@ -30,7 +32,8 @@ def freeze(what):
     returns  what
     """
     for p in _tensors(what):
-        p.requires_grad, p.frozen, p.grad, p.slot = False, True, None, None
+        p.requires_grad, p.frozen = False, True
+        p.grad, p.slot = None, None  # no gradient, and no place in an optimizer's buffer
     return what
 
 
@@ -49,19 +52,20 @@ def matching(model, *patterns):
     """
     named = model.named_parameters()
     found = {pattern: fnmatch.filter(named, pattern) for pattern in patterns}
-    idle = [pattern for pattern, names in found.items() if not names]
-    if idle:
+    unmatched = [pattern for pattern, names in found.items() if not names]
+    if unmatched:
         some = ", ".join(list(named)[:4])
         raise ConfigError(
-            f"no parameter is named like {', '.join(idle)}; names look like {some}: print(model) shows them all"
+            f"no parameter is named like {', '.join(unmatched)}; names look like {some}: print(model) shows them all"
         )
     chosen = {name for names in found.values() for name in names}
     return {name: p for name, p in named.items() if name in chosen}
 
 
 def only(model, *patterns):
-    """Freeze all parameters but those that match. Returns the model; patterns and errors as in
-    matching().
+    """Train the parameters that match and freeze all others; arguments as matching().
+
+    returns  the model
     """
     chosen = matching(model, *patterns)
     freeze(model)
@@ -81,7 +85,7 @@ def count_trainable(model):
 
 @contextlib.contextmanager
 def frozen(model):
-    """While this is entered, nothing of the model is trained; afterwards what was before."""
+    """A context in which the whole model is frozen; afterwards the same parameters learn again."""
     before = list(trainable(model).values())
     freeze(model)
     try:
@@ -100,6 +104,7 @@ def stages(model, groups):
              have thawed; train in between
     raises   as matching(), before anything is frozen
     """
+    # all patterns are checked before the first parameter is frozen
     thawing = [matching(model, *patterns) for patterns in groups]
     freeze(model)
     for stage, group in enumerate(reversed(thawing)):

@@ -1,5 +1,4 @@
-"""From what `tinylm train` left to what is fine-tuned: the model without its pretraining head, and
-how it reads texts.
+"""From a run of `tinylm train` to a model for fine-tuning, without its pretraining head.
 
     encoder, inputs = pretrained_part("runs/masked")
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
@@ -17,21 +16,24 @@ from tinylm.train.run.run import load_run
 
 
 def pretrained_part(path):
-    """What a run has trained, ready for a task.
+    """The pretrained model of a run, ready for a task.
 
     path     a run, or a checkpoint directory
     returns  (model, EncoderInput): an Encoder without its head (of ELECTRA the discriminator), a
-             GPT or a Seq2Seq as it is; and its tokenizer and special ids, texts cut to what it
-             reads
+             GPT or a Seq2Seq as it is; and the input that holds its tokenizer, its special ids and
+             its longest text
     raises   CheckpointError if there is no run, or it is damaged
     """
     model, tokenizer, config = load_run(path)
     special = family_of(config, tokenizer.vocab_size).special
-    model = (
-        model.discriminator if isinstance(model, Electra) else getattr(model, "model", model)
-    )  # without multi-token's heads
+    if isinstance(model, Electra):
+        model = model.discriminator
+    elif hasattr(model, "model"):
+        model = model.model  # without the heads of multi-token prediction
     if isinstance(model, Encoder):
         model = without_head(model)
-    if special.pad is None:  # a GPT's vocabulary has none, and needs none: what is behind a text
-        special = replace(special, pad=0)  # is seen by no token of it, whatever stands there
+    if special.pad is None:
+        # A GPT's vocabulary has no [PAD] and any id may stand for it: attention is causal, so no
+        # token of a text sees the padding behind it.
+        special = replace(special, pad=0)
     return model, EncoderInput(special, tokenizer, getattr(model.config, "context", None))

@@ -1,12 +1,12 @@
 """From a task's texts to what an encoder reads   (book section 1.4, Fig. 1.5; Devlin et al. 2019).
 
-    one text      [CLS] x_1 .. x_m [SEP]                    m + 2 tokens
-    two texts     [CLS] x_1 .. x_m [SEP] y_1 .. y_n [SEP]   n + m + 3 tokens, the last of which has the index n + m + 2
-    words         the same, and where each word begins: a label of a word belongs to its first piece
+    one text      [CLS] x_1 .. x_m [SEP]                     m + 2 tokens
+    two texts     [CLS] x_1 .. x_m [SEP] y_1 .. y_n [SEP]    m + n + 3 tokens
+    words         the same, and the index of each word's first piece, which carries its label
 
-Rows of a batch are filled up with [PAD] at their ends. A vocabulary without [CLS] or [SEP] does
-without them, which is how a GPT reads. Read next: tasks/heads.py, what is put on top of the
-encoder; tasks/classify.py, the first tasks.
+Rows of a batch are padded with [PAD] at their ends. Where the vocabulary has no [CLS] or [SEP],
+they are left out, as for a GPT. Read next: tasks/heads.py, what is put on top of the encoder;
+tasks/classify.py, the first tasks.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 from tinylm.pretrain.special import Special
 
-# What tokenizers call their special tokens, most usual first.
+# The usual names of special tokens, most usual first.
 CALLED = {
     "cls": ("[CLS]", "<cls>"),
     "sep": ("[SEP]", "<sep>"),
@@ -31,33 +31,36 @@ UNKNOWN = "[UNK]", "<unk>"
 
 
 def special_of(tokenizer):
-    """The special ids of a tokenizer, found by the names that are usual; what has another name is
-    one of `others`.
-    """
-    found = {
-        kind: next((tokenizer.special[name] for name in names if name in tokenizer.special), None)
-        for kind, names in CALLED.items()
-    }
+    """The special ids of a tokenizer, found by their usual names; all others are `others`."""
+    found = {}
+    for kind, names in CALLED.items():
+        ids = [tokenizer.special[name] for name in names if name in tokenizer.special]
+        found[kind] = next(iter(ids), None)
     others = set(tokenizer.special.values()) - set(found.values())
     return Special(tokenizer.vocab_size, **found, others=tuple(sorted(others)))
 
 
-def frame(special, first, second=None):
-    """[CLS] first [SEP] or [CLS] first [SEP] second [SEP], without the marks that the vocabulary
-    has not.
+def _if_any(mark):
+    """The id of a mark as a list, empty where the vocabulary has none."""
+    if mark is None:
+        return []
+    return [mark]
 
+
+def frame(special, first, second=None):
+    """[CLS] first [SEP], or [CLS] first [SEP] second [SEP].
+
+    special        a mark that is None here is left out
     first, second  integer sequences
     returns        ids (n,), segments (n,): 0 up to the first [SEP], 1 after it
     """
-    mark = {
-        name: [] if getattr(special, name) is None else [getattr(special, name)]
-        for name in ("cls", "sep")
-    }
-    ids = [*mark["cls"], *first, *mark["sep"]]
-    one = len(ids)
+    sep = _if_any(special.sep)
+    ids = [*_if_any(special.cls), *first, *sep]
+    end_of_first = len(ids)
     if second is not None:
-        ids += [*second, *mark["sep"]]
-    return np.array(ids, np.int64), (np.arange(len(ids)) >= one).astype(np.int64)
+        ids += [*second, *sep]
+    segments = np.arange(len(ids)) >= end_of_first
+    return np.array(ids, np.int64), segments.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class EncoderInput:
 
     special    Special, with pad if rows differ in length
     tokenizer  encode(text) -> ids; None: texts are sequences of ids already
-    limit      most tokens in a row, marks among them; of two texts the longer one loses its end
-               first. None: no limit
+    limit      most tokens in a row, marks included; of two texts the longer one is cut first, at
+               its end. None: no limit
     """
 
     special: Special
@@ -85,9 +88,7 @@ class EncoderInput:
         return cls(special_of(tokenizer), tokenizer, limit)
 
     def ids(self, text):
-        """The ids of one text, marks not among them: list of int. DataError for a str without a
-        tokenizer.
-        """
+        """The ids of one text without marks: list of int. DataError for a str without tokenizer."""
         if not isinstance(text, str):
             return [int(i) for i in text]
         if self.tokenizer is None:
@@ -97,9 +98,10 @@ class EncoderInput:
         return self.tokenizer.encode(text).tolist()
 
     def room(self, texts):
-        """How many ids of so many texts fit beside the marks; None if any number does."""
+        """How many ids of `texts` texts fit in a row beside the marks; None if there is no limit."""
         if self.limit is None:
             return None
+        # one [CLS], and a [SEP] for each text, as far as the vocabulary has them
         room = self.limit - (self.special.cls is not None) - texts * (self.special.sep is not None)
         if room < 0:
             raise ConfigError(
@@ -113,9 +115,9 @@ class EncoderInput:
             return frame(self.special, self.ids(text)[: self.room(1)])
         first, second = map(self.ids, text)
         room = self.room(2)
-        return frame(
-            self.special, *((first, second) if room is None else truncate_pair(first, second, room))
-        )
+        if room is not None:
+            first, second = truncate_pair(first, second, room)
+        return frame(self.special, first, second)
 
     def rows(self, texts):
         """A list of texts, or of tuples of two texts, as a batch.
@@ -126,16 +128,17 @@ class EncoderInput:
         return self.padded([self.row(text) for text in texts])
 
     def padded(self, rows):
-        """The same from a list of (ids, segments)."""
+        """A batch of (ids, segments) of any lengths; returns as rows()."""
         if len({len(ids) for ids, _ in rows}) > 1:
             self.special.need("EncoderInput: rows of different lengths", "pad")
-        ids, mask = pad_rows([ids for ids, _ in rows], self.special.pad or 0)
+        ids, mask = pad_rows([ids for ids, _ in rows], self.special.pad or 0)  # (B, T) twice
         segments, _ = pad_rows([segments for _, segments in rows], 0)
-        return ids, {"mask": None if mask.all() else mask, "segments": segments}
+        if mask.all():
+            mask = None  # nothing is padded, and attention without a mask is faster
+        return ids, {"mask": mask, "segments": segments}
 
     def pieces(self, words):
-        """The ids of words, each cut on its own, and how many of them each word has: list of int,
-        (m,) integers.
+        """Each word tokenized by itself: ids (list of int), and the pieces of each word (m,).
 
         A word without pieces (it may consist of control characters) is the unknown token. Ids may
         stand for words: each is then a word of one piece.
@@ -154,27 +157,33 @@ class EncoderInput:
         return found[:1]
 
     def word_row(self, words, before=None):
-        """[CLS] words [SEP], or [CLS] before [SEP] words [SEP], and where the words begin.
+        """[CLS] words [SEP], or [CLS] before [SEP] words [SEP], with the index of each word.
 
         words    list of str, or ids
-        before   text in front of them, such as a question; it is never cut, the words lose their
-                 end
-        returns  ids (n,), segments (n,), first (k,): the place of the first piece of every word
+        before   text in front of them, such as a question; never cut, unlike the words
+        returns  ids (n,), segments (n,), first (k,): the index of the first piece of every word
                  whose first piece fits; k <= m
         raises   ConfigError if there is no room for any
         """
         ids, lengths = self.pieces(words)
-        front = [] if before is None else self.ids(before)
-        room = self.room(1 if before is None else 2)
-        room = len(ids) if room is None else room - len(front)
+        front, texts = [], 1
+        if before is not None:
+            front, texts = self.ids(before), 2
+        room = self.room(texts)
+        if room is None:
+            room = len(ids)
+        else:
+            room -= len(front)
         if len(words) and room < 1:
             raise ConfigError(
                 f"EncoderInput: a limit of {self.limit} tokens leaves no room for a word: raise it"
             )
-        first = np.cumsum(lengths) - lengths
+        first = np.cumsum(lengths) - lengths  # (m,) index of each word's first piece among `ids`
         ids, first = ids[:room], first[first < room]
-        row, segments = (
-            frame(self.special, ids) if before is None else frame(self.special, front, ids)
-        )
+        if before is None:
+            row, segments = frame(self.special, ids)
+        else:
+            row, segments = frame(self.special, front, ids)
+        # the words end the row, with only a [SEP] behind them
         start = len(row) - len(ids) - (self.special.sep is not None)
         return row, segments, start + first

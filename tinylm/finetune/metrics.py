@@ -1,10 +1,9 @@
-"""How good are the answers of a task? Accuracy, correlations, and F1 of entities   (book section
-1.4).
+"""Scores of a task's answers: accuracy, correlations, and F1 of entities   (book section 1.4).
 
-The book names the tasks, not the measures; these are the ones that the tasks are usually given:
+The book names the tasks, not the measures; these are the usual ones of the benchmarks:
 accuracy, Matthews correlation for classes of unequal size (CoLA), Pearson's and Spearman's for
-scores (STS-B), F1 of whole entities for tags (CoNLL-2003). What compares texts word by word is in
-data/measure/answers.py. Read next: tasks/classify.py.
+scores (STS-B), F1 of whole entities for tags (CoNLL-2003). Scores that compare texts word by word
+are in data/measure/answers.py. Read next: tasks/classify.py.
 """
 
 import numpy as np
@@ -35,66 +34,70 @@ def accuracy(answers, gold):
 
 
 def confusion(answers, gold):
-    """How often each class was taken for which: (K, K) integers, rows the truth, columns the
-    answers, classes sorted.
+    """The confusion matrix (K, K) of counts: rows the true class, columns the answer.
+
+    The K classes are all that occur in answers or gold, sorted.
     """
     answers, gold = _same_length(answers, gold, "confusion")
-    place = {label: i for i, label in enumerate(sorted({*answers, *gold}))}
-    table = np.zeros((len(place), len(place)), np.int64)
+    number = {label: i for i, label in enumerate(sorted({*answers, *gold}))}
+    table = np.zeros((len(number), len(number)), np.int64)
     for a, b in zip(answers, gold):
-        table[place[b], place[a]] += 1
+        table[number[b], number[a]] += 1
     return table
 
 
 def matthews(answers, gold):
-    """The correlation of answers and truth as classes   (Matthews 1975; for more than two classes
-    Gorodkin 2004).
+    """Correlation of the predicted and the true class   (Matthews 1975; for K > 2 Gorodkin 2004).
 
-    returns  1 if all is right, -1 if of two classes each is taken for the other; 0 for guessing,
-             and where the answers or the truth know one class only
+        mcc = (n c - sum_k p_k t_k) / sqrt((n^2 - sum_k p_k^2) (n^2 - sum_k t_k^2))
+
+    with n examples, c right ones, p_k predicted as k and t_k of class k.
+
+    returns  1 if all are right, -1 if two classes are exchanged; 0 for guessing, and where the
+             answers or the truth are all of one class
     """
     table = confusion(answers, gold).astype(np.float64)
-    n, right, said, true = table.sum(), np.trace(table), table.sum(axis=0), table.sum(axis=1)
-    spread = (n * n - said @ said) * (n * n - true @ true)
-    if spread:
-        return float((right * n - said @ true) / np.sqrt(spread))
-    return 0.0
+    n, right = table.sum(), np.trace(table)
+    predicted, true = table.sum(axis=0), table.sum(axis=1)  # (K,) each
+    spread = (n * n - predicted @ predicted) * (n * n - true @ true)
+    if spread == 0:
+        return 0.0
+    return float((right * n - predicted @ true) / np.sqrt(spread))
 
 
 def f1(answers, gold, positive=1):
-    """F1 of one class: the harmonic mean of precision and recall. 1 if neither answers nor truth
-    have it.
-    """
+    """F1 of one class, the harmonic mean of precision and recall; 1 if it never occurs."""
     answers, gold = _same_length(answers, gold, "f1")
     both = sum(a == b == positive for a, b in zip(answers, gold))
     return harmonic_mean(both, answers.count(positive), gold.count(positive))
 
 
 def pearson(x, y):
-    """The linear correlation of two sequences of numbers; 0 if one does not vary. ShapeError unless
-    of one length.
+    """Linear correlation cov(x, y) / (std(x) std(y)) of two sequences; 0 if one is constant.
+
+    raises  ShapeError if they differ in length
     """
-    x, y = (np.array(v, np.float64) for v in _same_length(x, y, "pearson"))
-    if not (
-        np.ptp(x) and np.ptp(y)
-    ):  # the mean of equal numbers need not be that number, to the bit
+    x, y = _same_length(x, y, "pearson")
+    x, y = np.array(x, np.float64), np.array(y, np.float64)
+    # Range and not variance: the mean of equal numbers may differ from them in the last bit.
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     x, y = x - x.mean(), y - y.mean()
-    return float(np.clip(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)), -1, 1))
+    correlation = x @ y / (np.linalg.norm(x) * np.linalg.norm(y))
+    return float(np.clip(correlation, -1, 1))
 
 
 def ranks(x):
-    """The places of numbers in their order, from 0; equal numbers share the mean of their places:
-    (n,) -> (n,).
-    """
+    """Ranks from 0; equal numbers share the mean of theirs: (n,) -> (n,)."""
     x = np.asarray(x, np.float64)
     _, group, count = np.unique(x, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    return (last - (count + 1) / 2)[group]
+    # A group of c equal numbers has ranks end - c .. end - 1, whose mean is end - (c + 1) / 2.
+    end = np.cumsum(count)
+    return (end - (count + 1) / 2)[group]
 
 
 def spearman(x, y):
-    """The correlation of ranks: 1 if the order is the same, whatever the distances."""
+    """Pearson correlation of the ranks: 1 if the order is the same, whatever the distances."""
     x, y = _same_length(x, y, "spearman")
     return pearson(ranks(x), ranks(y))
 
@@ -109,13 +112,15 @@ def entity_f1(found, gold):
     """
     found, gold = _same_length(found, gold, "entity_f1")
     right = sum(len(set(a) & set(b)) for a, b in zip(found, gold))
-    said, true = (sum(len(set(s)) for s in spans) for spans in (found, gold))
-    either = float(not said and not true)
-    return {
-        "precision": right / said if said else either,
-        "recall": right / true if true else either,
-        "f1": harmonic_mean(right, said, true),
-    }
+    predicted = sum(len(set(spans)) for spans in found)
+    true = sum(len(set(spans)) for spans in gold)
+    precision = recall = float(predicted == true == 0)  # where the denominator is 0
+    if predicted:
+        precision = right / predicted
+    if true:
+        recall = right / true
+    f1 = harmonic_mean(right, predicted, true)
+    return {"precision": precision, "recall": recall, "f1": f1}
 
 
 def answer_scores(answers, references):
@@ -127,11 +132,11 @@ def answer_scores(answers, references):
     returns     {"exact", "f1"}, means between 0 and 1
     """
     answers, references = _same_length(answers, references, "answer_scores")
-    words = [
-        (answer_words(a), [answer_words(r) for r in ([refs] if isinstance(refs, str) else refs)])
-        for a, refs in zip(answers, references)
-    ]
-    return {
-        name: sum(best_over_references(metric, a, refs) for a, refs in words) / len(words)
-        for name, metric in (("exact", exact_match), ("f1", token_f1))
-    }
+    totals = {"exact": 0.0, "f1": 0.0}
+    for answer, right in zip(answers, references):
+        if isinstance(right, str):
+            right = [right]
+        words, right_words = answer_words(answer), [answer_words(text) for text in right]
+        totals["exact"] += best_over_references(exact_match, words, right_words)
+        totals["f1"] += best_over_references(token_f1, words, right_words)
+    return {name: total / len(answers) for name, total in totals.items()}

@@ -1,9 +1,9 @@
-"""Hyper-parameters of fine-tuning, by trying them: learning rate, batch size, number of steps
-(book section 2.1.3)
+"""Grid search over hyper-parameters of fine-tuning   (book section 2.1.3)
 
-Fine-tuning starts near where it ends, so it is short and can be repeated; what suits one model and
-data set does not suit the next. Every setting is tried from the same start with several orders of
-the examples, and the spread over these says which differences are none. Read first: fitting.py.
+Learning rate, batch size and number of steps that suit one model and data set do not suit the next,
+and fine-tuning is short, so it can be repeated. Every setting is tried from the same start with
+several orders of the examples; differences smaller than the spread over these mean nothing. Read
+first: fitting.py.
 """
 
 import itertools
@@ -17,14 +17,14 @@ from tinylm.finetune.fitting import evaluate, fit
 def grid_search(start, task, train, held, grid, seeds=(0,), measure="accuracy", **settings):
     """Fine-tune with every combination of settings.
 
-    start     function () -> a model as it was before tuning, anew each time
-    task      as fit() takes;  train, held  examples to learn from, and to be measured on
+    start     function () -> a fresh model as it was before tuning
+    task      as for fit();  train, held  examples to learn from, and to be measured on
     grid      {argument of fit: values to try}
     seeds     of the order of the examples
-    measure   name in what task.measure returns; more is better
-    settings  of fit that all have in common
-    returns   list of dicts {argument: value ..., "mean", "lowest", "highest"}, best mean first; of
-              equals the first tried
+    measure   key of the result of task.measure; larger is better
+    settings  further arguments of fit, the same for all
+    returns   list of dicts {argument: value ..., "mean", "lowest", "highest"}, best mean first;
+              equal means in the order of trial
     raises    ConfigError if the grid is empty
     """
     if not grid or not all(len(values) for values in grid.values()) or not len(seeds):
@@ -36,7 +36,6 @@ def grid_search(start, task, train, held, grid, seeds=(0,), measure="accuracy", 
             model = start()
             fit(model, task, train, seed=seed, **{**settings, **chosen})
             found.append(evaluate(model, task, held)[measure])
-        rows.append(
-            {**chosen, "mean": float(np.mean(found)), "lowest": min(found), "highest": max(found)}
-        )
-    return sorted(rows, key=lambda row: -row["mean"])
+        spread = {"mean": float(np.mean(found)), "lowest": min(found), "highest": max(found)}
+        rows.append({**chosen, **spread})
+    return sorted(rows, key=lambda row: -row["mean"])  # stable: ties stay in order

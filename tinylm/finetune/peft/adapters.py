@@ -6,7 +6,7 @@ Houlsby et al. 2019)
 W_up and b_up begin at zero, so before training a is the identity to the bit. Houlsby et al. put one
 after attention and one after the feed-forward, before each is added to the residual stream;
 Pfeiffer et al. (2021) keep only the second. The bend in the middle cannot be folded into weights:
-unlike LoRA, an adapter costs time when it is used. Read next: lora.py.
+unlike LoRA, an adapter costs time at inference. Read next: lora.py.
 """
 
 from tinylm.backend import Random
@@ -15,7 +15,8 @@ from tinylm.finetune.freezing import freeze
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import ACTIVATIONS, Block, Linear, Module, ParallelBlock
 
-DOWN_STD = 1e-2  # Houlsby et al. 2019, section 3.6: any value up to this does
+# Standard deviation of W_down: Houlsby et al. 2019, section 3.6, found any value up to this good.
+DOWN_STD = 1e-2
 
 
 class Adapter(Module):
@@ -30,6 +31,7 @@ class Adapter(Module):
                 f"Adapter: width {r} must be at least 1, activation {activation!r} one of {', '.join(ACTIVATIONS)}"
             )
         self.activation = ACTIVATIONS[activation]
+        # W_up = 0, so that the residual branch starts at 0 whatever W_down is
         self.down = Linear(d_model, r, rng, std=DOWN_STD, dtype=dtype)
         self.up = Linear(r, d_model, rng, std=0.0, dtype=dtype)
 
@@ -38,9 +40,7 @@ class Adapter(Module):
 
 
 class Adapted(Module):
-    """A module with an adapter behind it: whatever it takes, what it returns goes through the
-    adapter.
-    """
+    """A module with an adapter behind it: adapter(base(...)), for any arguments."""
 
     def __init__(self, base, adapter):
         self.base, self.adapter = base, adapter
@@ -50,8 +50,9 @@ class Adapted(Module):
 
 
 def houlsby(model, r, activation="gelu", seed=0):
-    """Freeze a model and put adapters of width r behind every attention and feed-forward, in place.
-    Returns it.
+    """Freeze a model and put adapters behind every attention and feed-forward, in place. Returns it.
+
+    r  width of the middle, the rank of the change
     """
     return _adapt(model, ("attention", "feed_forward"), r, activation, seed)
 
@@ -62,6 +63,7 @@ def pfeiffer(model, r, activation="gelu", seed=0):
 
 
 def _adapt(model, sub_layers, r, activation, seed):
+    """Freeze a model and put adapters behind the named sub-layers of every block, in place."""
     weight, width = model.tokens.weight, model.config.d_model
     blocks = places(model, (Block, ParallelBlock))
     if not blocks:
@@ -72,8 +74,7 @@ def _adapt(model, sub_layers, r, activation, seed):
     freeze(model)
     for name, _, _, block in blocks:
         for part in sub_layers:
-            adapter = Adapter(
-                width, r, Random(seed, "adapter", name, part), activation, weight.dtype
-            ).to(weight.device)
+            rng = Random(seed, "adapter", name, part)
+            adapter = Adapter(width, r, rng, activation, weight.dtype).to(weight.device)
             put(block, part, Adapted(getattr(block, part), adapter))
     return model

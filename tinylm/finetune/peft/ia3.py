@@ -1,7 +1,7 @@
-"""IA3: three vectors a layer that make keys, values and hidden units larger or smaller (Liu et al.
-2022)
+"""IA3: three learnt vectors a layer that scale keys, values and hidden units   (Liu et al. 2022)
 
-    keys * l_k,   values * l_v,   (hidden units of the feed-forward) * l_ff        all ones at first: nothing has changed
+    keys * l_k,   values * l_v,   (hidden units of the feed-forward) * l_ff
+                                   all l are ones at first: nothing has changed
 
 Far fewer numbers than LoRA: 2 G K + F a layer. A scaled output is a map with scaled columns and a
 scaled input one with scaled rows, so all of it can be folded into the weights (merging.py). Read
@@ -13,7 +13,7 @@ import numpy as np
 from tinylm.autograd import Tensor, concatenate
 from tinylm.errors import ConfigError
 from tinylm.finetune.freezing import freeze
-from tinylm.finetune.peft.lora import columns_of
+from tinylm.finetune.peft.lora import bias_of, columns_of
 from tinylm.finetune.peft.merging import unsavable
 from tinylm.finetune.wrap import places, put
 from tinylm.nn import CrossAttention, FeedForward, GatedFeedForward, Module, SelfAttention
@@ -24,7 +24,7 @@ def _ones(n, like):
 
 
 class ScaledOutput(Module):
-    """A Linear some of whose outputs are multiplied by learnt numbers.
+    """(x W + b) * s: a Linear with some of its outputs multiplied by learnt numbers.
 
     columns  list of (start, stop), in order: which outputs; each range has its own vector
     """
@@ -36,11 +36,11 @@ class ScaledOutput(Module):
     def __call__(self, x):
         y = self.base(x)
         if self.original is not None:
-            return y
-        return y * self.factors()
+            return y  # merged: the columns of W are scaled already
+        return y * self.factors()  # (..., d_out) * (d_out,)
 
     def settings(self):
-        """Which outputs are scaled, which the lengths of the vectors do not tell."""
+        """The scaled columns, which cannot be inferred from the lengths of the vectors."""
         return {"columns": np.array(self.columns, np.int64)}
 
     def unsavable(self):
@@ -49,22 +49,25 @@ class ScaledOutput(Module):
 
     def factors(self):
         """One factor for each output, (d_out,): 1 where nothing is learnt."""
-        d_out, pieces, at = self.base.weight.shape[1], [], 0
+        d_out = self.base.weight.shape[1]
+        pieces, end = [], 0  # `end`: columns done so far
         for (start, stop), scale in zip(self.columns, self.scales):
-            pieces += [Tensor(np.ones_like(scale.data, shape=(start - at,))), scale]
-            at = stop
-        return concatenate(
-            [*pieces, Tensor(np.ones_like(self.scales[0].data, shape=(d_out - at,)))], axis=0
-        )
+            between = np.ones_like(scale.data, shape=(start - end,))
+            pieces += [Tensor(between), scale]
+            end = stop
+        behind = np.ones_like(self.scales[0].data, shape=(d_out - end,))
+        return concatenate([*pieces, Tensor(behind)], axis=0)
 
     def folded(self):
-        """[weight, bias] of the one map that this is."""
-        s, bias = self.factors().data, self.base.bias
-        return [self.base.weight.data * s, None if bias is None else bias.data * s]
+        """[weight, bias] of the folded map: (x W + b) * s = x (W * s) + b * s, s over columns."""
+        s, bias = self.factors().data, bias_of(self.base)
+        if bias is not None:
+            bias = bias * s
+        return [self.base.weight.data * s, bias]
 
 
 class ScaledInput(Module):
-    """A Linear whose inputs are multiplied by learnt numbers, one each."""
+    """(x * s) W + b: a Linear with its inputs multiplied by learnt numbers."""
 
     def __init__(self, base):
         self.base, self.original = base, None
@@ -80,17 +83,15 @@ class ScaledInput(Module):
         return unsavable(self)
 
     def folded(self):
-        """[weight, bias] of the one map that this is."""
-        bias = self.base.bias
-        return [
-            self.base.weight.data * self.scale.data[:, None],
-            None if bias is None else bias.data,
-        ]
+        """[weight, bias] of the folded map: (x * s) W + b = x (s[:, None] * W) + b, s over rows."""
+        return [self.base.weight.data * self.scale.data[:, None], bias_of(self.base)]
 
 
 def ia3(model):
-    """Freeze a model and put IA3's vectors into every layer, in place: attention, cross-attention
-    and feed-forward. Returns it.
+    """Freeze a model and put IA3's vectors into every attention, cross-attention and feed-forward.
+
+    returns  the model, changed in place
+    raises   ConfigError if it has none of these
     """
     parts = places(model, (SelfAttention, CrossAttention, FeedForward, GatedFeedForward))
     if not parts:
@@ -100,9 +101,10 @@ def ia3(model):
         )
     freeze(model)
     for _, _, _, part in parts:
-        if isinstance(part, (FeedForward, GatedFeedForward)):
+        if isinstance(part, SelfAttention):
+            put(part, "qkv", ScaledOutput(part.qkv, columns_of(part, "qkv", "kv")))
+        elif isinstance(part, CrossAttention):
+            put(part, "kv", ScaledOutput(part.kv, columns_of(part, "kv", "kv")))
+        else:  # hidden units are what the second map of a feed-forward reads
             put(part, "out", ScaledInput(part.out))
-        else:
-            key = "qkv" if isinstance(part, SelfAttention) else "kv"
-            put(part, key, ScaledOutput(getattr(part, key), columns_of(part, key, "kv")))
     return model

@@ -1,8 +1,8 @@
 """Training a part of the model's own parameters   (book section 3.3.2.2, Fig. 3.7 c; Lialin et al.
 2023)
 
-Nothing is added: some parameters stay as free as in full fine-tuning, the others are frozen. Which,
-is a pattern of names, so each method here is one line over freezing.only(). Read next: freezing.py;
+Nothing is added: some parameters are trained as in full fine-tuning, the others are frozen. Which
+ones is a pattern of names, so each method is one line over freezing.only(). Read next: freezing.py;
 lora.py.
 """
 
@@ -19,9 +19,8 @@ def bitfit(model):
 
 def norms_only(model):
     """Train gains and biases of normalization layers, and nothing else. Returns the model."""
-    return only(
-        model, "*norm*"
-    )  # of blocks, behind them, of an encoder's embeddings, in any wrapper
+    # norms in the blocks, behind them, of an encoder's embeddings, and in any wrapper
+    return only(model, "*norm*")
 
 
 def last_layers(model, k):
@@ -33,5 +32,7 @@ def last_layers(model, k):
     L = len(model.blocks)
     if not 1 <= k <= L:
         raise ConfigError(f"last_layers: {k} of {L} layers: it must be from 1 to {L}")
-    behind = ["norm.*"] if getattr(model, "norm", None) is not None else []
-    return only(model, *(f"blocks.{layer}.*" for layer in range(L - k, L)), *behind)
+    patterns = [f"blocks.{layer}.*" for layer in range(L - k, L)]
+    if getattr(model, "norm", None) is not None:  # post-norm models have none behind the last block
+        patterns.append("norm.*")
+    return only(model, *patterns)

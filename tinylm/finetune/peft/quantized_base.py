@@ -1,8 +1,9 @@
-"""Linear maps whose frozen weights stay in 4 or 8 bits, to train something small on top of
-(Dettmers et al. 2023, QLoRA)
+"""Linear maps with frozen weights in 4 or 8 bits, as a base for LoRA   (Dettmers et al. 2023, QLoRA)
 
-The gradient has to pass through a frozen map, not into it: dL/dx = g W^T needs the weights once
-more and nothing else. So they are unpacked for the forward pass, dropped, and unpacked again for
+    y = x W + b,    dL/dx = g W^T        W unpacked for the product; dL/dW is not needed
+
+The gradient passes through a frozen map, not into it: backward needs the weights once more and
+nothing else. So they are unpacked for the forward pass, dropped, and unpacked again for
 the backward pass; floats of one layer exist at a time. (QLoRA's own 4-bit code spaces its levels as
 a normal distribution; here they are GGUF's blocks of 32.) Read next: lora.py;
 models/low_bit/quantized.py for the packed matrix.
@@ -17,8 +18,7 @@ from tinylm.nn import Linear, Module
 
 
 class QuantizedLinear(Module):
-    """x W + b with W in quantized blocks, not trained. They are kept and unpacked on the CPU,
-    whatever device x is on.
+    """x W + b with a frozen W in quantized blocks, kept and unpacked on the CPU whatever x is on.
 
     linear  Linear with weight (d_in, d_out), d_in a multiple of 32
     kind    "Q8_0", "Q4_0" or "Q4_1": bits a weight, and whether blocks have an offset
@@ -30,6 +30,7 @@ class QuantizedLinear(Module):
             raise ShapeError(
                 f"QuantizedLinear: weights are quantized in blocks of 32 along d_in, and {d_in} is no multiple of 32"
             )
+        # (d_in, d_out) -> (d_out, d_in): blocks of 32 run along d_in, the axis that is summed over
         self.matrix = QuantizedMatrix.from_array(linear.weight.numpy().T, kind)
         self.bias = linear.bias
         self.dtype = linear.weight.dtype
@@ -44,23 +45,21 @@ class QuantizedLinear(Module):
         return {**found, "offset": self.matrix.offset}
 
     def check_settings(self, arrays):
-        """Any of these shapes are taken, all of one matrix."""
+        """Any codes may be loaded, but only with the scales and offsets of the same matrix."""
         if len(arrays) < len(self.settings()):
-            return "of the quantized weights a part is missing"
+            return "a part of the quantized weights is missing"
+        return None
 
     def take_settings(self, arrays):
-        """Take over packed weights."""
-        old = self.matrix
-        self.matrix = QuantizedMatrix(
-            old.shape,
-            old.bits,
-            arrays["codes"].copy(),
-            arrays["scale"].copy(),
-            arrays["offset"].copy() if "offset" in arrays else None,
-            old.zero,
-        )
+        """Load packed weights."""
+        old, offset = self.matrix, None
+        if "offset" in arrays:
+            offset = arrays["offset"].copy()
+        codes, scale = arrays["codes"].copy(), arrays["scale"].copy()
+        self.matrix = QuantizedMatrix(old.shape, old.bits, codes, scale, offset, old.zero)
 
     def __call__(self, x):
+        # Recomputed in the backward pass: otherwise the graph would keep the floats of every layer.
         return checkpoint(self._product, x)
 
     def _product(self, x):
@@ -71,18 +70,22 @@ class QuantizedLinear(Module):
 def sizes(base):
     """(d_in, d_out), dtype and device of a linear map, quantized or not."""
     if isinstance(base, QuantizedLinear):
-        return base.matrix.shape[::-1], base.dtype, "cpu" if base.bias is None else base.bias.device
+        device = "cpu"
+        if base.bias is not None:
+            device = base.bias.device
+        return base.matrix.shape[::-1], base.dtype, device  # (d_out, d_in) -> (d_in, d_out)
     return base.weight.shape, base.weight.dtype, base.weight.device
 
 
 def quantize_linears(model, *patterns, kind="Q8_0"):
     """Replace Linears by quantized ones, in place; their float weights are gone.
 
-    patterns  of names, as in parts.places; none: every Linear
+    patterns  of names, as in wrap.places; none: every Linear
     returns   (bytes of these weights before, after)
     """
     before = after = 0
     for _, holder, key, old in places(model, Linear, *patterns):
         new = put(holder, key, QuantizedLinear(old, kind))
-        before, after = before + old.weight.data.nbytes, after + new.matrix.nbytes
+        before += old.weight.data.nbytes
+        after += new.matrix.nbytes
     return before, after

@@ -32,12 +32,10 @@ class Classification:
     classes: tuple | None = None
 
     def label(self, name):
-        """The number of a class; IGNORE for None, a label that is not known. DataError for a name
-        that is none.
-        """
-        if name is None or self.classes is None:
-            if name is None:
-                return IGNORE
+        """The number of a class; IGNORE for None (no label). DataError for an unknown name."""
+        if name is None:
+            return IGNORE
+        if self.classes is None:
             return int(name)
         if name not in self.classes:
             raise DataError(
@@ -47,40 +45,42 @@ class Classification:
 
     def make_batch(self, examples, rng=None):
         """examples: list of (text, label) -> TokenBatch with targets (B,)."""
-        ids, fields = self.inputs.rows([text for text, _ in examples])
-        return TokenBatch(
-            ids, np.array([self.label(label) for _, label in examples], np.int64), **fields
-        )
+        ids, fields = self.inputs.rows([text for text, _ in examples])  # (B, T)
+        labels = [self.label(label) for _, label in examples]
+        return TokenBatch(ids, np.array(labels, np.int64), **fields)
 
     def loss(self, model, batch):
         """Mean of -log Pr(class | text)."""
         return score(model(batch.inputs, **batch.options), batch.targets)
 
     def predict(self, model, batch):
-        """The most probable class of each row: its name, or its number where classes have no names."""
-        best = model(batch.inputs, **batch.options).numpy().argmax(axis=-1)
-        return [int(i) if self.classes is None else self.classes[i] for i in best]
+        """The most probable class of each row: its name, or its number if classes have no names."""
+        best = model(batch.inputs, **batch.options).numpy().argmax(axis=-1)  # (B, classes) -> (B,)
+        if self.classes is None:
+            return best.tolist()
+        return [self.classes[i] for i in best]
 
     def measure(self, answers, examples):
-        """accuracy; Matthews correlation (mcc) too, since classes may be of very different sizes."""
+        """accuracy, and Matthews correlation (mcc), since classes may differ in size."""
         gold = [label for _, label in examples]
         return {"accuracy": metrics.accuracy(answers, gold), "mcc": metrics.matthews(answers, gold)}
 
 
 @dataclass(frozen=True)
 class NumberBatch(TokenBatch):
-    """A TokenBatch with targets (B,) of floats, all of which count: no number stands for "none"."""
+    """A TokenBatch with float targets (B,), all of which count: no float means "no target"."""
 
     @property
     def tokens(self):
-        """How many numbers there are."""
+        """The number of targets."""
         return len(self)
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Mean squared error of a number. For a heads.Regressor; its labels lie between 0 and 1 if it
-    is bounded.
+    """Mean squared error of a number, for a heads.Regressor.
+
+    Labels lie between 0 and 1 if the regressor is bounded.
     """
 
     inputs: EncoderInput
@@ -88,14 +88,13 @@ class Regression:
     def make_batch(self, examples, rng=None):
         """examples: list of (text, number) -> NumberBatch with targets (B,) of floats."""
         ids, fields = self.inputs.rows([text for text, _ in examples])
-        return NumberBatch(
-            ids, np.array([np.nan if y is None else y for _, y in examples], np.float64), **fields
-        )
+        targets = np.array([y for _, y in examples], np.float64)  # None (no label) becomes nan
+        return NumberBatch(ids, targets, **fields)
 
     def loss(self, model, batch):
         """Mean of (score - number)^2."""
-        found = model(batch.inputs, **batch.options)
-        error = found - batch.targets.astype(found.dtype)
+        scores = model(batch.inputs, **batch.options)  # (B,)
+        error = scores - batch.targets.astype(scores.dtype)
         return score_rows((error * error).mean(), len(batch))
 
     def predict(self, model, batch):
@@ -114,11 +113,10 @@ class Regression:
 
 @dataclass(frozen=True)
 class MultipleChoice:
-    """Which of several continuations: softmax over the scores of (context, choice) (Zellers et al.
-    2018; Devlin et al. 2019).
+    """Which of C continuations: Pr(c | context) = softmax over c of score(context, choice c)
 
-    For a heads.Classifier with one class. Examples are ((context, choices), index), with as many
-    choices in each.
+    (Zellers et al. 2018; Devlin et al. 2019). For a heads.Classifier with one class. Examples are
+    ((context, choices), index), all with the same number of choices.
     """
 
     inputs: EncoderInput
@@ -130,28 +128,24 @@ class MultipleChoice:
             raise DataError(
                 f"MultipleChoice: examples with {sorted(counts)} choices in one batch: give all as many"
             )
-        ids, fields = self.inputs.rows(
-            [(context, choice) for (context, choices), _ in examples for choice in choices]
-        )
-        shape = (len(examples), counts.pop(), -1)
+        pairs = [(context, choice) for (context, choices), _ in examples for choice in choices]
+        ids, fields = self.inputs.rows(pairs)  # (B C, T)
+        shape = (len(examples), counts.pop(), -1)  # (B C, T) -> (B, C, T)
+        for name, value in fields.items():
+            if value is not None:
+                fields[name] = value.reshape(shape)
         targets = np.array([IGNORE if label is None else label for _, label in examples], np.int64)
-        return TokenBatch(
-            ids.reshape(shape),
-            targets,
-            **{k: v if v is None else v.reshape(shape) for k, v in fields.items()},
-        )
+        return TokenBatch(ids.reshape(shape), targets, **fields)
 
     def scores(self, model, batch):
-        """(B, C) Tensor: one choice of all rows after the other, so that dropout draws by rows of
-        the batch.
-        """
-        rows = [
-            {name: value[:, c] for name, value in batch.options.items()}
-            for c in range(batch.inputs.shape[1])
-        ]
-        return stack(
-            [model(batch.inputs[:, c], **options)[:, 0] for c, options in enumerate(rows)], axis=-1
-        )
+        """The score of every choice of every row: (B, C) Tensor."""
+        columns = []
+        # Choice by choice and not as B C rows at once: dropout then draws by rows of the batch, so
+        # that micro-batches and workers see the same masks.
+        for c in range(batch.inputs.shape[1]):
+            options = {name: value[:, c] for name, value in batch.options.items()}
+            columns.append(model(batch.inputs[:, c], **options)[:, 0])  # (B, T) -> (B, 1) -> (B,)
+        return stack(columns, axis=-1)
 
     def loss(self, model, batch):
         """Mean of -log Pr(choice | context and all choices)."""

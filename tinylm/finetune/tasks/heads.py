@@ -1,9 +1,11 @@
 """What is put on top of a pretrained model: Predict_omega(BERT_theta(x))   (book eqs. 1.3, 1.21,
 section 1.4).
 
-The model gives a state for every token; a pooling makes one vector of them, a new linear map of
-that what the task asks for. Encoders have the first state h_cls, which sees the whole text; in a
-decoder only the last does. All of it is trained together (Devlin et al. 2019), or the head alone
+    h = BERT_theta(x)  (B, T, D),    v = pool(h)  (B, D),    logits = v W + b  (B, classes)
+
+The model gives a state for every token, a pooling makes one vector of them, and a new linear map
+gives the logits of the classes. In an encoder the first state h_cls sees the whole text; in a
+decoder only the last one does. All is trained together (Devlin et al. 2019), or the head alone
 (freezing.freeze(model.encoder): a linear probe). Read next: classify.py for the tasks; tagging.py,
 spans.py for heads with one answer a word.
 """
@@ -22,9 +24,7 @@ from tinylm.pretrain.score import padding_options
 
 
 def innermost(model):
-    """The model itself, of one that stands inside others as their `model`, such as behind a prefix
-    or a soft prompt.
-    """
+    """The model inside wrappers that hold it as `model`, such as a prefix or a soft prompt."""
     while hasattr(model, "model"):
         model = model.model
     return model
@@ -35,17 +35,19 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
 
     model     Encoder, GPT, Seq2Seq, or anything with their methods
     inputs    (B, T) integers, padded at their ends;  mask (B, T) bool, True for tokens, or None
-    segments  (B, T), used where the model knows segments
+    segments  (B, T), passed on if the model has segment embeddings
     returns   (B, T, D)
     """
     if isinstance(innermost(model), GPT):
         mask = bool_mask(mask, "hidden_states", bias=None)
+        # a token behind padding would attend to it
         if mask is not None and bool(np.any(mask[:, 1:] & ~mask[:, :-1])):
             raise DataError(
-                "hidden_states: a decoder reads from left to right, so its rows are padded at their ends: "
-                "move the padding behind the tokens"
+                "hidden_states: a decoder reads from left to right, so its rows are padded at "
+                "their ends: move the padding behind the tokens"
             )
-        # Causal: no token sees the padding after it. Experts, though, must not count it.
+        # Attention needs no mask: it is causal, so no token sees the padding after it. Experts do:
+        # they must not route padding.
         return model.hidden(inputs, **padding_options(model, mask), **options)
     if isinstance(model, Seq2Seq):
         return model.encode(inputs, mask, **options)
@@ -54,7 +56,8 @@ def hidden_states(model, inputs, mask=None, segments=None, **options):
     return model.hidden(inputs, mask=mask, **options)
 
 
-def _tokens_there(name, h):
+def _check_tokens(name, h):
+    """Raise ShapeError for hidden states (B, 0, D): there is nothing to pool."""
     if h.shape[1] == 0:
         raise ShapeError(
             f"{name}: hidden states {h.shape} are of no token: a text needs at least one"
@@ -63,18 +66,21 @@ def _tokens_there(name, h):
 
 def first_state(model, h, mask=None):
     """h_cls, the state of the first token: (B, T, D) -> (B, D)   (book section 1.4.1)."""
-    _tokens_there("first_state", h)
+    _check_tokens("first_state", h)
     if mask is None:
         return h[:, 0]
     mask = bool_mask(mask, "first_state", bias=None)
-    return h[np.arange(h.shape[0], like=mask), np.argmax(mask, axis=1)]
+    first = np.argmax(mask, axis=1)  # (B,) index of the first True; 0 in a row of padding
+    return h[np.arange(h.shape[0], like=mask), first]
 
 
 def pooled_state(model, h, mask=None):
-    """What the encoder's own pooler makes of h_cls, as in BERT's published classifiers: (B, T, D)
-    -> (B, D).
+    """h_cls through the encoder's own pooler, as in BERT's published classifiers.
+
+    (B, T, D) -> (B, D): tanh(h_cls W + b), pretrained by next-sentence prediction
     """
-    return innermost(model).pool(first_state(model, h, mask)[:, None])  # (B, D) -> (B, 1, D)
+    # pool() reads the state at position 0: (B, D) -> (B, 1, D) -> (B, D)
+    return innermost(model).pool(first_state(model, h, mask)[:, None])
 
 
 def mean_state(model, h, mask=None):
@@ -83,25 +89,27 @@ def mean_state(model, h, mask=None):
 
 
 def last_state(model, h, mask=None):
-    """The state of the last token, which of a decoder alone has seen all: (B, T, D) -> (B, D)
-    (Radford et al. 2018).
+    """The state of the last token, the only one of a decoder that has seen the whole text.
+
+    (B, T, D) -> (B, D)   (Radford et al. 2018)
     """
-    _tokens_there("last_state", h)
+    _check_tokens("last_state", h)
     if mask is None:
         return h[:, -1]
     mask = bool_mask(mask, "last_state", bias=None)
-    at = np.arange(h.shape[1], like=mask)
-    return h[np.arange(h.shape[0], like=mask), np.max(at * mask, axis=1)]
+    positions = np.arange(h.shape[1], like=mask)
+    last = np.max(positions * mask, axis=1)  # (B,) index of the last True
+    return h[np.arange(h.shape[0], like=mask), last]
 
 
 POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last": last_state}
 
 
 def pool_for(model, name=None):
-    """The pooling of that name; by default the one that sees all of the text: last for a decoder,
-    else first.
-    """
-    name = name or ("last" if isinstance(innermost(model), GPT) else "first")
+    """The pooling of that name; by default last for a decoder, else first: it sees all of the text."""
+    if not name and isinstance(innermost(model), GPT):
+        name = "last"
+    name = name or "first"
     if name not in POOLS:
         raise ConfigError(f"no pooling {name!r}; there are {', '.join(POOLS)}")
     return POOLS[name]
@@ -112,27 +120,29 @@ class Classifier(Module):
 
     encoder  Encoder (models.encoder.without_head takes its pretraining head off), GPT or Seq2Seq;
              not copied. Also one of these behind a prompt or prefix (finetune.peft)
-    classes  how many
-    pool     first | pooler | mean | last; None: first, of a GPT last
-    seed     of the new layer's weights; the encoder's are as they come
+    classes  their number
+    pool     first | pooler | mean | last; None: first, for a GPT last
+    seed     of the new layer's weights; the encoder keeps its own
     """
 
     def __init__(self, encoder, classes, pool=None, seed=0):
         model = innermost(encoder)
         self.encoder, self.pool, self.rng = encoder, pool_for(encoder, pool), model.rng
-        self.out = Linear(
-            model.config.d_model, classes, Random(seed, "head"), dtype=model.tokens.weight.dtype
-        )
-        self.out.to(model.tokens.weight.device)
+        weight = model.tokens.weight  # the head has its dtype and device
+        self.out = Linear(model.config.d_model, classes, Random(seed, "head"), dtype=weight.dtype)
+        self.out.to(weight.device)
 
     def features(self, inputs, mask=None, **options):
         """The vector of every text: (B, T) integers -> (B, D)."""
-        return self.pool(self.encoder, hidden_states(self.encoder, inputs, mask, **options), mask)
+        h = hidden_states(self.encoder, inputs, mask, **options)  # (B, T, D)
+        return self.pool(self.encoder, h, mask)
 
     def __call__(self, inputs, mask=None, **options):
         """Logits of the classes: (B, T) integers -> (B, classes)."""
         x = self.features(inputs, mask, **options)
-        return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
+        if self.training:
+            x = dropout(x, self.encoder.config.dropout, self.rng)
+        return self.out(x)  # (B, D) -> (B, classes)
 
 
 class Regressor(Module):

@@ -1,9 +1,11 @@
-"""A frozen encoder, and only the last layer trained: what do its vectors know?   (book section
+"""A linear probe: only the last layer is trained, on the vectors of a frozen encoder   (book section
 1.1.2.1)
 
-Frozen, the encoder says the same of a text every time; so its vectors are computed once and the
-probe is a logistic regression on them, which gives what training the layer in place would give and
-costs a thousandth. Any classifier may take its place, deep or traditional. Read next: classify.py,
+    Pr(class | text) = softmax(v W + b),    v = pool(BERT_theta(text)), theta frozen
+
+A frozen encoder gives the same vector for a text every time, so its vectors are computed once and
+the probe is a logistic regression on them: the same result as training the layer in place, at a
+thousandth of the cost. Any classifier may take its place, deep or traditional. Read next: classify.py,
 heads.py.
 """
 
@@ -20,29 +22,28 @@ from tinylm.pretrain.score import score
 
 
 def features(model, task, examples, batch_size=64):
-    """The vectors that the encoder of a heads.Classifier makes of a task's texts, dropout off: (n,
-    D) array.
-    """
+    """The pooled vectors of a task's texts, by a heads.Classifier with dropout off: (n, D) array."""
     found = []
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
-            batch = task.make_batch(
-                examples[start : start + batch_size], Random(0, "features", start)
-            )
+            rng = Random(0, "features", start)
+            batch = task.make_batch(examples[start : start + batch_size], rng)
             batch = batch.to(model.out.weight.device)
             found.append(to_cpu(model.features(batch.inputs, **batch.options).data))
     return np.concatenate(found)
 
 
 class Probe(Module):
-    """A linear layer on vectors: logistic regression. With `head`, a Linear, it starts from its
-    weights, not copied.
+    """A linear layer on vectors: logistic regression.
+
+    width    D;  classes their number
+    head     Linear to be used as the layer, not copied; None: a new one
     """
 
     def __init__(self, width, classes, head=None, seed=0, dtype=np.float32):
-        self.out = (
-            Linear(width, classes, Random(seed, "head"), dtype=dtype) if head is None else head
-        )
+        self.out = head
+        if head is None:
+            self.out = Linear(width, classes, Random(seed, "head"), dtype=dtype)
 
     def __call__(self, x):
         return self.out(x)  # (B, D) -> (B, classes)
@@ -54,9 +55,8 @@ class VectorClassification:
 
     def make_batch(self, examples, rng=None):
         """-> Batch with inputs (B, D), targets (B,)."""
-        return Batch(
-            np.stack([x for x, _ in examples]), np.array([label for _, label in examples], np.int64)
-        )
+        labels = np.array([label for _, label in examples], np.int64)
+        return Batch(np.stack([x for x, _ in examples]), labels)
 
     def loss(self, model, batch):
         """Mean of -log Pr(label | vector)."""

@@ -2,10 +2,10 @@
 
     Loss = -(1/m) sum_{i=1..m} log p_i(tag_i)
 
-A word is told from the state of its first piece; [CLS], [SEP] and other pieces are not asked.
-Entities are spans of words, written as tags: B-ORG begins one of type ORG, I-ORG goes on, O is none
-(Ramshaw & Marcus 1995). Words tagged one by one may say what no spans can say, an I with no B
-before it; the best sequence that is one comes from crf.viterbi. Read next: crf.py; spans.py.
+The tag of a word is predicted from the state of its first piece; [CLS], [SEP] and the other pieces
+have none. Entities are spans of words, written as tags: B-ORG begins one of type ORG, I-ORG
+continues it, O is outside of all (Ramshaw & Marcus 1995). Words tagged one by one can give an
+invalid sequence, such as an I with no B before it; crf.viterbi finds the best valid one. Read next: crf.py; spans.py.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ OUTSIDE = "O"
 
 def _mark(tag):
     """B, I, or "" for a tag that is neither, such as O or a part of speech (INTJ)."""
-    mark = tag.partition("-")[0]
+    mark = tag.partition("-")[0]  # not tag[0]: INTJ begins with I
     if mark in ("B", "I"):
         return mark
     return ""
@@ -40,52 +40,62 @@ def bio_encode(spans, length):
     spans    (type, start, stop) each, words start .. stop-1; no two share a word
     length   words of the sentence
     returns  list of str
-    raises   DataError for a span outside the sentence, without words, or upon another
+    raises   DataError for a span that is empty, leaves the sentence or overlaps another
     """
     tags = [OUTSIDE] * length
     for kind, start, stop in spans:
         if not 0 <= start < stop <= length or any(tag != OUTSIDE for tag in tags[start:stop]):
             raise DataError(
-                f"bio_encode: the span {(kind, start, stop)} lies outside {length} words or upon another span"
+                f"bio_encode: the span {(kind, start, stop)} lies outside {length} words "
+                "or upon another span"
             )
         tags[start:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - start - 1)]
     return tags
 
 
 def bio_decode(tags):
-    """The entities that tags say: (type, start, stop) each, in order. An I that continues nothing
-    begins one, as in CoNLL's own evaluation.
+    """The entities of a tag sequence: (type, start, stop) each, in order.
+
+    An I that continues nothing begins an entity, as in CoNLL's own evaluation.
     """
-    spans, kind, start = [], None, 0
-    for i, tag in enumerate([*tags, OUTSIDE]):
-        mark, here = _mark(tag), tag.partition("-")[2]
-        if kind is not None and not (mark == "I" and here == kind):
+    spans = []
+    kind, start = None, 0  # the open entity, if any
+    for i, tag in enumerate([*tags, OUTSIDE]):  # the last O closes what is open
+        mark, type_here = _mark(tag), tag.partition("-")[2]
+        continues = mark == "I" and type_here == kind
+        if kind is not None and not continues:
             spans.append((kind, start, i))
             kind = None
         if kind is None and mark:
-            kind, start = here, i
+            kind, start = type_here, i
     return spans
 
 
 def bio_constraints(tags):
-    """What may follow what: an I of a type only its B or I, and none at the beginning.
+    """Valid transitions: I-X only after B-X or I-X, and no I at the beginning.
 
     tags     names of the K tags
     returns  (K, K) and (K,) float arrays of 0 and -inf, for viterbi's transitions and start
     """
-    inside = [tag.partition("-")[2] if _mark(tag) == "I" else None for tag in tags]
-    kinds = [tag.partition("-")[2] if _mark(tag) else None for tag in tags]
-    allowed = [[after is None or kind == after for after in inside] for kind in kinds]
-    return np.where(allowed, 0.0, -np.inf), np.where(
-        [kind is None for kind in inside], 0.0, -np.inf
-    )
+
+    def type_of(tag, marks):
+        """The type of a tag with one of these marks, else None."""
+        if _mark(tag) in marks:
+            return tag.partition("-")[2]
+        return None
+
+    needed = [type_of(tag, ("I",)) for tag in tags]  # what must be open before a tag
+    opened = [type_of(tag, ("B", "I")) for tag in tags]  # what is open after it
+    allowed = [[after is None or before == after for after in needed] for before in opened]
+    at_start = [after is None for after in needed]
+    return np.where(allowed, 0.0, -np.inf), np.where(at_start, 0.0, -np.inf)
 
 
 @dataclass(frozen=True)
 class WordBatch(TokenBatch):
-    """A TokenBatch that asks about words: targets (B, m) of words, IGNORE beyond a row's.
+    """A TokenBatch with an answer a word: targets (B, m), IGNORE behind the words of a row.
 
-    words   (B, m) places of their first pieces;  held (B, m) bool, True for words
+    words   (B, m) index of each word's first piece;  held (B, m) bool, True for words
     """
 
     words: np.ndarray = None
@@ -93,16 +103,17 @@ class WordBatch(TokenBatch):
 
 
 def word_states(model, batch):
-    """The states of the words of a WordBatch, those of their first pieces: (B, m, D)."""
+    """The state of each word of a WordBatch, that of its first piece: (B, m, D)."""
     h = hidden_states(model, batch.inputs, **batch.options)  # (B, T, D)
-    return h[np.arange(len(batch.words), like=batch.words)[:, None], batch.words]
+    rows = np.arange(len(batch.words), like=batch.words)[:, None]  # (B, 1)
+    return h[rows, batch.words]  # (B, 1), (B, m) -> (B, m, D)
 
 
 class TokenClassifier(Module):
     """An encoder with a linear layer on the state of every word.
 
     encoder  Encoder or GPT, or one behind a prompt or prefix; not copied
-    tags     K, how many
+    tags     K, their number
     crf      with a LinearChain over the tags of a sentence
     """
 
@@ -117,17 +128,18 @@ class TokenClassifier(Module):
     def __call__(self, batch):
         """Emissions: logits, or scores of the CRF, of every word of a WordBatch, (B, m, K)."""
         x = word_states(self.encoder, batch)
-        return self.out(dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng))
+        if self.training:
+            x = dropout(x, self.encoder.config.dropout, self.rng)
+        return self.out(x)  # (B, m, D) -> (B, m, K)
 
 
 @dataclass(frozen=True)
 class Tagging:
-    """The task of a TokenClassifier; an example is (words, tags), tags None where they are not
-    known.
+    """The task of a TokenClassifier; an example is (words, tags), tags None without labels.
 
     inputs       EncoderInput
-    tags         names of the tags; the first is said of words that did not fit
-    constrained  answers are sequences that spans can be read from: the best one by Viterbi
+    tags         names of the tags; the first is the answer for words that did not fit
+    constrained  answers are valid BIO sequences: the best one by Viterbi
     """
 
     inputs: EncoderInput
@@ -138,42 +150,44 @@ class Tagging:
         """-> WordBatch."""
         number = {tag: i for i, tag in enumerate(self.tags)}
         rows = [self.inputs.word_row(words) for words, _ in examples]
-        ids, fields = self.inputs.padded([row[:2] for row in rows])
-        places, held = pad_rows([first for *_, first in rows], 0)
-        try:
-            targets = [
-                np.full(len(first), IGNORE)
-                if tags is None
-                else [number[tag] for tag in tags[: len(first)]]
-                for (_, tags), (*_, first) in zip(examples, rows)
-            ]
-        except KeyError as error:
-            raise DataError(
-                f"Tagging: the tag {error} is not one of {', '.join(self.tags)}"
-            ) from None
-        return WordBatch(
-            ids, pad_rows(targets, IGNORE, places.shape[1])[0], **fields, words=places, held=held
-        )
+        ids, fields = self.inputs.padded([row[:2] for row in rows])  # (B, T)
+        first_pieces, held = pad_rows([first for *_, first in rows], 0)  # (B, m) twice
+        targets = []
+        for (_, tags), (*_, first) in zip(examples, rows):
+            if tags is None:
+                targets.append(np.full(len(first), IGNORE))
+                continue
+            try:
+                targets.append([number[tag] for tag in tags[: len(first)]])
+            except KeyError as error:
+                known = ", ".join(self.tags)
+                raise DataError(f"Tagging: the tag {error} is not one of {known}") from None
+        targets, _ = pad_rows(targets, IGNORE, first_pieces.shape[1])  # (B, m)
+        return WordBatch(ids, targets, **fields, words=first_pieces, held=held)
 
     def loss(self, model, batch):
-        """-log Pr(tags | words), as a mean over words   (book eq. 1.23); of a CRF the sentence's,
-        shared among its words.
+        """-log Pr(tags | words), the mean over words   (book eq. 1.23)
+
+        Of a CRF, -log Pr of each sentence; the sum over sentences is divided by the words of all.
         """
-        emissions = model(batch)
+        emissions = model(batch)  # (B, m, K)
         if model.chain is None:
             return score(emissions, batch.targets)
-        if not batch.words.shape[1]:  # no row has a word: nothing is asked
+        if not batch.words.shape[1]:  # no row has a word, so there is no loss
             return emissions[:0].sum(), {"tokens": 0, "loss": 0.0}
-        known = batch.targets[:, 0] != IGNORE  # rows with tags, and at least one word
+        labeled = batch.targets[:, 0] != IGNORE  # (B,) rows with tags, and at least one word
+        # IGNORE is negative: 0 is a valid index, and its row or word does not count
         losses = model.chain(emissions, np.maximum(batch.targets, 0), batch.held)  # (B,)
-        losses = where(known, losses, 0.0)
+        losses = where(labeled, losses, 0.0)
         loss = (losses / max(batch.tokens, 1)).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):
-        """One list of tags for each row, as long as it has words that fit."""
+        """One list of tags for each row, a tag for every word that fits."""
         emissions, held = model(batch), to_cpu(batch.held)
-        allowed = bio_constraints(self.tags) if self.constrained else None
+        allowed = None
+        if self.constrained:
+            allowed = bio_constraints(self.tags)
         if not held.shape[1]:
             return [[] for _ in held]
         if model.chain is not None:
@@ -187,17 +201,14 @@ class Tagging:
     def measure(self, answers, examples):
         """accuracy over words; precision, recall and f1 of entities too where tags are BIO."""
         gold = [list(tags) for _, tags in examples]
-        said = [
-            [*tags, *[self.tags[0]] * (len(right) - len(tags))]
-            for tags, right in zip(answers, gold)
-        ]
-        found = {
-            "accuracy": metrics.accuracy(
-                [t for row in said for t in row], [t for row in gold for t in row]
-            )
-        }
+        predicted = []
+        for tags, right in zip(answers, gold):
+            cut_off = len(right) - len(tags)  # words that did not fit into the row
+            predicted.append([*tags, *[self.tags[0]] * cut_off])
+        answers_flat = [tag for row in predicted for tag in row]
+        gold_flat = [tag for row in gold for tag in row]
+        found = {"accuracy": metrics.accuracy(answers_flat, gold_flat)}
         if any(_mark(tag) == "B" for tag in self.tags):
-            found |= metrics.entity_f1(
-                [bio_decode(row) for row in said], [bio_decode(row) for row in gold]
-            )
+            entities = [bio_decode(row) for row in predicted]
+            found |= metrics.entity_f1(entities, [bio_decode(row) for row in gold])
         return found
