@@ -3,13 +3,15 @@ import pytest
 
 import tinylm as tl
 from tests.finetune.tasks.heads_small import SPECIAL, encoder, texts, untrained
+from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune import answers, evaluate, fit
-from tinylm.finetune.tasks.grafted import Grafted, identity_adapter
+from tinylm.finetune.tasks.grafted import Grafted
 from tinylm.finetune.tasks.text_to_text import Answering
 from tinylm.generate.protocol.conditional import Conditional
 from tinylm.models.early.cases import ready
 from tinylm.models.encoder.presets import tiny
+from tinylm.nn import Linear
 
 EXACT = 1e-12
 TARGET = np.array([[SPECIAL.start, 4, 8, 2], [SPECIAL.start, 7, 7, 1]])
@@ -51,10 +53,17 @@ def test_the_decoder_reads_the_encoders_states():
     assert np.abs(model(changed, TARGET, MASK).numpy()[0] - logits.numpy()[0]).max() > 1e-3
 
 
+def identity_adapter(width):
+    """A Linear of the unit matrix and bias 0."""
+    adapter = Linear(width, width, Random(0), dtype=np.float64)
+    adapter.weight.data[...] = np.eye(width)
+    return adapter
+
+
 def test_an_adapter_that_changes_nothing_is_no_adapter():
     bert = encoder()
     plain = Grafted(bert, config()).eval()
-    adapted = Grafted(bert, config(), identity_adapter(16, np.float64)).eval()
+    adapted = Grafted(bert, config(), identity_adapter(16)).eval()
     np.testing.assert_allclose(
         adapted(SOURCE, TARGET, MASK).numpy(),
         plain(SOURCE, TARGET, MASK).numpy(),

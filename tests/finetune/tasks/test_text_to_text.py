@@ -6,7 +6,7 @@ from tinylm.errors import ConfigError
 from tinylm.finetune import answers, evaluate, fit
 from tinylm.finetune.inputs import special_of
 from tinylm.finetune.instruct.instructions import InstructionTuning
-from tinylm.finetune.tasks.text_to_text import Answering, prompt_and_answer, say_label, summarize
+from tinylm.finetune.tasks.text_to_text import Answering, prompt_and_answer, summarize
 from tinylm.models.early.cases import ready
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.denoising.text_to_text import TextToText
@@ -19,9 +19,7 @@ TASK = Answering(SPECIAL, longest=6)
 def test_the_source_says_the_task():
     example = summarize("the article", "the")
     assert example.source == "summarize: the article" and example.target == "the"
-    assert [e.source for e in say_label("sentiment:", [("I love it", "positive")])] == [
-        "sentiment: I love it"
-    ]
+    assert TextToText("sentiment:", "I love it", "positive").source == "sentiment: I love it"
 
 
 def test_targets_end_in_the_end_mark_and_the_decoder_reads_them_shifted():
@@ -101,7 +99,10 @@ def test_a_decoder_says_the_label_as_text():
         ("fine", "positive"),
         ("poor", "negative"),
     ]
-    examples = [prompt_and_answer(e, special, tokenizer) for e in say_label("it is:", reviews)]
+    examples = [
+        prompt_and_answer(TextToText("it is:", text, label), special, tokenizer)
+        for text, label in reviews
+    ]
     end = special.end
     assert examples[0].ids.tolist() == [5, 4, 6, 5, 4, 0, end, 7, end]
     assert examples[0].targets().tolist() == [IGNORE] * 6 + [

@@ -1,5 +1,5 @@
-"""How to check the heads and their losses: the CRF, both readings of the span loss, and each head
-on a tiny encoder.
+"""Gradient-check cases of the heads and their losses: the CRF, both readings of the span loss, and
+each head on a tiny encoder.
 """
 
 import numpy as np
@@ -28,13 +28,15 @@ from tinylm.pretrain.special import Special
 SPECIAL = Special.after(4, sentinels=0)
 INPUTS = EncoderInput(SPECIAL)
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
+# words of two sentences of 3 and 2 words; the last position is padding
 HELD = np.array([[True, True, True], [True, True, False]])
 SHORT, LONG = [0, 1], [3, 3, 2]  # two texts, so that a row is padded
 
 
 def encoder(rng):
-    """The least BERT; the norm it begins with, and its pooler, stand for all of its weights, which
-    have entries of their own.
+    """The smallest BERT, frozen but for its first norm and its pooler.
+
+    All other weights have entries of their own elsewhere.
     """
     sizes = dict(
         vocab_size=SPECIAL.vocab_size,
@@ -71,7 +73,7 @@ def grafted(rng):
 
 
 def loss_of(model, task, examples):
-    """The task's loss of a model, wherever the model is."""
+    """The task's loss of a model, on any device."""
     return task.loss(model, task.make_batch(examples).to(device_of(model.parameters()[0].data)))[0]
 
 
@@ -144,6 +146,7 @@ def chain(rng, K):
     return model
 
 
+# tags of the words of HELD; -100 (IGNORE) in the padding
 GOLD = np.array([[0, 2, 1], [1, 1, -100]])
 register(
     "finetune.log_partition",

@@ -1,13 +1,12 @@
 """A pretrained encoder under a new decoder: translation with BERT   (book section 1.4.6, Fig. 1.7).
 
-The source [CLS] x_1 .. x_m [SEP] is read by the encoder, an adapter may map its states to what the
-decoder expects, and the decoder, which begins with <s>, says the target and is trained from
-nothing; then everything is trained on pairs of texts. The two sides may have vocabularies and
-widths of their own. It is decoded like any encoder-decoder (generate/protocol/conditional.py). Read
-next: text_to_text.py, its task.
-"""
+    memory = adapter(BERT(source))  (B, S, D),    Pr(y_i | y_<i, source) = decoder(y_<i, memory)
 
-import numpy as np
+The encoder reads the source [CLS] x_1 .. x_m [SEP], an adapter may map its states to the width of
+the decoder, and the decoder, which begins with <s>, is new. Everything is then trained on pairs of
+texts. The two sides may have vocabularies and widths of their own. It is decoded like any
+encoder-decoder (generate/protocol/conditional.py). Read next: text_to_text.py, its task.
+"""
 
 from tinylm.autograd import linear, unembedding
 from tinylm.backend import Random
@@ -19,21 +18,12 @@ from tinylm.nn import INIT_STD, Embedding, Linear, Module, normal_parameter
 
 
 def copied(encoder):
-    """An Encoder with the same weights, in arrays of its own, and without heads; in evaluation mode
-    as it was.
-    """
+    """A copy of an Encoder without heads, in the same mode and on the same device."""
     config = EncoderConfig(**{**vars(encoder.config), "head": None, "classes": 0})
     new = Encoder(config, seed=0, dtype=encoder.tokens.weight.dtype)
     state = encoder.state_dict()
     new.load_state_dict({name: state[name] for name in new.named_parameters()})
     return new.train(encoder.training).to(encoder.tokens.weight.device)
-
-
-def identity_adapter(width, dtype=np.float32):
-    """A Linear that changes nothing yet: the unit matrix, bias 0."""
-    adapter = Linear(width, width, Random(0), dtype=dtype)
-    adapter.weight.data[...] = np.eye(width, dtype=dtype)
-    return adapter
 
 
 class Grafted(Module):
@@ -60,37 +50,32 @@ class Grafted(Module):
         self.rng = Random(seed, "dropout")
         self.source_size = encoder.config.vocab_size
         self.encoder = copied(encoder)
-        self.adapter = (
-            Linear(width, c.d_model, rng, dtype=dtype) if adapter == "linear" else adapter
-        )
+        self.adapter = adapter
+        if adapter == "linear":
+            self.adapter = Linear(width, c.d_model, rng, dtype=dtype)
         self.tokens = Embedding(c.vocab_size, c.d_model, rng, c.embedding_std, dtype)
         self.decoder = Stack(c, rng, dtype, decoder=True)
-        self.head = (
-            None if c.tied else normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
-        )
+        self.head = None  # tied: logits are products with the embeddings
+        if not c.tied:
+            self.head = normal_parameter((c.d_model, c.vocab_size), rng, INIT_STD, dtype)
         for module in self.modules():
             if hasattr(module, "rng"):
-                module.rng = self.rng  # drawn from after initialization: dropout
+                module.rng = self.rng  # one stream for all dropout
         self.to(encoder.tokens.weight.device)
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of every next token of the target, (B, T, V); arguments as of models.Seq2Seq."""
         memory = self.encode(source, source_mask)
         positions = padded_positions(target, target_mask)
-        return self.logits(
-            self.decode(
-                target, memory, source_mask, positions=positions, mask=key_mask(target_mask)
-            )
-        )
+        mask = key_mask(target_mask)  # (B, T) -> (B, 1, 1, T)
+        return self.logits(self.decode(target, memory, source_mask, None, positions, mask))
 
     def encode(self, source, mask=None):
-        """What the decoder reads of a source, (B, S) -> (B, S, D); mask (B, S) bool, True for
-        tokens.
-        """
-        h = hidden_states(self.encoder, source, mask)
-        return (
-            h if self.adapter is None else self.adapter(h)
-        )  # (B, S, D of the encoder) -> (B, S, D)
+        """The memory that the decoder attends to: (B, S) ids, (B, S) bool mask -> (B, S, D)."""
+        h = hidden_states(self.encoder, source, mask)  # (B, S, D of the encoder)
+        if self.adapter is None:
+            return h
+        return self.adapter(h)  # -> (B, S, D of the decoder)
 
     def memory_pairs(self, memory):
         """Keys and values of the memory for every decoder layer."""
@@ -98,12 +83,13 @@ class Grafted(Module):
 
     def decode(self, target, memory, memory_mask=None, cache=None, positions=None, mask=None):
         """Hidden states of the target; arguments as of models.Seq2Seq."""
-        x, past = self.tokens(target), 0 if cache is None else cache.length
+        x, past = self.tokens(target), 0  # (B, T) -> (B, T, D)
+        if cache is not None:
+            past = cache.length
         if self.config.embedding_scale != 1:
             x = x * self.config.embedding_scale
-        return self.decoder(
-            x, self.rng, past, positions, mask, memory, key_mask(memory_mask), cache
-        )
+        seen = key_mask(memory_mask)  # (B, S) -> (B, 1, 1, S)
+        return self.decoder(x, self.rng, past, positions, mask, memory, seen, cache)
 
     def logits(self, h):
         """The output layer: (B, T, D) -> (B, T, V)."""

@@ -77,7 +77,7 @@ def first_state(model, h, mask=None):
 def pooled_state(model, h, mask=None):
     """h_cls through the encoder's own pooler, as in BERT's published classifiers.
 
-    (B, T, D) -> (B, D): tanh(h_cls W + b), pretrained by next-sentence prediction
+    (B, T, D) -> (B, D); in BERT tanh(h_cls W + b)
     """
     # pool() reads the state at position 0: (B, D) -> (B, 1, D) -> (B, D)
     return innermost(model).pool(first_state(model, h, mask)[:, None])

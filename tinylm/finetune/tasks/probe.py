@@ -1,12 +1,11 @@
-"""A linear probe: only the last layer is trained, on the vectors of a frozen encoder   (book section
-1.1.2.1)
+"""A linear probe: only the last layer is trained, on a frozen encoder   (book section 1.1.2.1)
 
     Pr(class | text) = softmax(v W + b),    v = pool(BERT_theta(text)), theta frozen
 
 A frozen encoder gives the same vector for a text every time, so its vectors are computed once and
 the probe is a logistic regression on them: the same result as training the layer in place, at a
-thousandth of the cost. Any classifier may take its place, deep or traditional. Read next: classify.py,
-heads.py.
+thousandth of the cost. Any classifier may take its place, deep or traditional. Read next:
+classify.py, heads.py.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from tinylm.pretrain.score import score
 
 
 def features(model, task, examples, batch_size=64):
-    """The pooled vectors of a task's texts, by a heads.Classifier with dropout off: (n, D) array."""
+    """The pooled vectors of texts by a heads.Classifier, dropout off: (n, D) array."""
     found = []
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):

@@ -1,12 +1,12 @@
-"""Fine-tuning that adds nothing to the model: the task is said in the source, the answer is a text
-(book section 1.1.2.2; Raffel et al. 2020).
+"""Text-to-text fine-tuning: the source names the task, the answer is a text   (book section
+1.1.2.2; Raffel et al. 2020).
 
     "summarize: <article>" -> "<summary> </s>"          "sentiment: I love it" -> "positive </s>"
 
-Three things differ from BERT's fine-tuning: the input says the task, the answer has any length, for
-the decoder goes on until </s>, and no layer is new. So one model is trained on batches of mixed
-tasks with one loss. Decoder-only models do the same with the source as a prompt:
-../instruct/instructions.py, of which prompt_and_answer here makes the examples.
+Three things differ from BERT's fine-tuning: the input names the task, the answer has any length,
+since the decoder continues until </s>, and no layer is new. So one model is trained on batches of
+mixed tasks with one loss. A decoder-only model reads the source as a prompt
+(instruct/instructions.py); prompt_and_answer() makes its examples.
 """
 
 from dataclasses import dataclass
@@ -25,38 +25,30 @@ from tinylm.pretrain.special import Special
 
 
 def summarize(article, summary=None):
-    """The example that has T5 say a summary: TextToText("summarize:", article, summary)."""
+    """A T5 example of summarization: TextToText("summarize:", article, summary)."""
     return TextToText("summarize:", article, summary)
 
 
-def say_label(instruction, examples):
-    """Classification as text: (text, label) pairs as TextToText examples whose target is the
-    label's name.
-    """
-    return [TextToText(instruction, text, str(label)) for text, label in examples]
-
-
 def prompt_and_answer(example, special, tokenizer):
-    """A TextToText as what a decoder-only model reads: source </s> target </s>, of which it says
-    what follows the first </s>.
+    """A TextToText for a decoder-only model: source </s> target </s>, the loss on target </s>.
 
     returns  conversations.Encoded, an example of instructions.InstructionTuning
     """
     special.need("prompt_and_answer", "end")
-    source, target = (tokenizer.encode(text).tolist() for text in (example.source, example.target))
+    source = tokenizer.encode(example.source).tolist()
+    target = tokenizer.encode(example.target).tolist()
     return encode_sft([*source, special.end], [*target, special.end])
 
 
 @dataclass(frozen=True)
 class Answering:
-    """The task of an encoder-decoder, models.Seq2Seq or grafted.Grafted; any tasks may be mixed in
-    a batch.
+    """The task of an encoder-decoder, models.Seq2Seq or grafted.Grafted; a batch may mix tasks.
 
     An example is a TextToText, or (source, target) of two sequences of ids; the target may be None
-    where only an answer is wanted.
+    for prediction.
 
     special    Special with start, pad and end; [CLS], where there is one, goes in front of sources,
-               [SEP] after them if framed
+               [SEP] behind them if framed
     tokenizer  encode(text) -> ids, decode(ids) -> text; None: examples are ids
     longest    most tokens of an answer
     framed     [SEP] after sources, as an encoder pretrained like BERT expects
@@ -72,16 +64,20 @@ class Answering:
 
     def pair(self, example):
         """Ids of source and target of one example: two lists."""
-        texts = (example.source, example.target) if isinstance(example, TextToText) else example
-        source, target = (
-            []
-            if text is None
-            else self.tokenizer.encode(text).tolist()
-            if isinstance(text, str)
-            else [int(i) for i in text]
-            for text in texts
-        )
-        return source + ([self.special.sep] if self.framed else []), target
+        if isinstance(example, TextToText):
+            example = (example.source, example.target)
+        source, target = (self._ids(text) for text in example)
+        if self.framed:
+            source = [*source, self.special.sep]
+        return source, target
+
+    def _ids(self, text):
+        """The ids of a str, of a sequence of ids, or of None, as a list."""
+        if text is None:
+            return []
+        if isinstance(text, str):
+            return self.tokenizer.encode(text).tolist()
+        return [int(i) for i in text]
 
     def make_batch(self, examples, rng=None):
         """-> Seq2SeqBatch; every target ends in </s>."""
@@ -92,29 +88,24 @@ class Answering:
         return Seq2SeqLM(self.special, None).loss(model, batch)
 
     def predict(self, model, batch):
-        """What the model says, most probable token by token, until </s> or `longest` tokens: texts,
-        or lists of ids.
-        """
+        """Greedy answers, until </s> or `longest` tokens: texts, or lists of ids."""
+        mask, end = batch.mask, self.special.end
+        if mask is not None:
+            mask = to_cpu(mask)
         with no_grad():
-            lm = Conditional(
-                model, to_cpu(batch.inputs), None if batch.mask is None else to_cpu(batch.mask)
-            )
+            lm = Conditional(model, to_cpu(batch.inputs), mask)
             start = [[self.special.start]] * len(batch)
-            said = generate_batch(
-                lm, start, self.longest, eos=self.special.end, temperature=0, notice=None
-            )
-        said = [[int(i) for i in row if i != self.special.end] for row in said]
+            rows = generate_batch(lm, start, self.longest, eos=end, temperature=0, notice=None)
+        answers = [[int(i) for i in row if i != end] for row in rows]
         if self.tokenizer is None:
-            return said
-        return [self.tokenizer.decode(row).strip() for row in said]
+            return answers
+        return [self.tokenizer.decode(row).strip() for row in answers]
 
     def measure(self, answers, examples):
         """exact: the share of answers that are the target; f1: of the tokens in common."""
         if self.tokenizer is None:
             gold = [[int(i) for i in target] for _, target in examples]
-            pairs = list(zip(answers, gold))
-            return {
-                "exact": float(np.mean([a == b for a, b in pairs])),
-                "f1": float(np.mean([metrics.token_f1(a, b) for a, b in pairs])),
-            }
+            exact = [a == b for a, b in zip(answers, gold)]
+            f1 = [metrics.token_f1(a, b) for a, b in zip(answers, gold)]
+            return {"exact": float(np.mean(exact)), "f1": float(np.mean(f1))}
         return metrics.answer_scores(answers, [example.target for example in examples])
