@@ -138,7 +138,7 @@ def _decoded(steps):
 
 
 def as_sampling(options):
-    """`Sampling(**options)`; ConfigError with the closest names for an option that does not exist."""
+    """`Sampling(**options)`; an unknown option raises ConfigError with the closest names."""
     known = Sampling.__dataclass_fields__
     for name in options:
         if name in known:
@@ -268,7 +268,7 @@ class Rows:
             row.append(int(token))
 
     def keep(self, rows):
-        """Keep the given rows only, in the given order; a row named twice is copied (beam search)."""
+        """Keep the given rows only, in that order; a row listed twice is copied (beam search)."""
         self.tokens = [list(self.tokens[r]) for r in rows]
         self.starts = [self.starts[r] for r in rows]
         if self._cache is not None:

@@ -58,7 +58,7 @@ TOGETHER = 5
 
 
 def supports(model):
-    """True for a plain pre-norm GPT on the CPU; not for one with replaced parts, as with adapters."""
+    """True for a plain pre-norm GPT on the CPU; False if parts were replaced, as by adapters."""
     if type(model) is not GPT or model.tokens.weight.device != "cpu":
         return False
     c = model.config
@@ -219,7 +219,7 @@ class FastDecoder:
         return np.tanh(scores / cap) * cap
 
     def step(self, token, cache):
-        """Read one token; returns the normalized stream after the last block, (D + 1,) with the 1."""
+        """Read one token; returns the normalized stream after the last block, (D + 1,)."""
         x = self.stream
         change = self.change
         hidden = self.hidden
@@ -322,7 +322,7 @@ def _from_stream(norm, weight, bias=None, factor=1.0):
 
 
 def _activation(name, dtype):
-    """(function (hidden, out) on vectors, factor of the matrix before, factor of the matrix after)."""
+    """(function (hidden, out) on vectors, factor for the matrix before, factor for that after)."""
     one = np.ones((), dtype)
     if name == "swiglu":
 

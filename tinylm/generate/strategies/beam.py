@@ -1,11 +1,11 @@
 """Beam search: keep the n best unfinished strings at every step (the search for eq. 2.15's argmax;
 Sutskever et al. 2014).
 
-Width 1 is greedy search, a width of all strings is the exhaustive search; between them nothing is
-promised, and a wider beam finds strings the model likes better, not strings people like better.
-Long strings have many factors below 1, so scores may be divided by a length penalty (Wu et al.
-2016). Diverse beam search (Vijayakumar et al. 2018) runs groups one after the other, each paying
-for tokens the earlier groups chose. Read next: stochastic_beam.py.
+Width 1 is greedy search, and a width that holds all strings is exhaustive search; between the two
+there is no guarantee, and a wider beam finds strings of higher probability, which need not be
+better text. Long strings have many factors below 1, so scores may be divided by a length penalty
+(Wu et al. 2016). Diverse beam search (Vijayakumar et al. 2018) runs several groups, each of which
+pays a penalty for tokens that earlier groups chose. Read next: stochastic_beam.py.
 """
 
 import dataclasses
@@ -25,27 +25,23 @@ from tinylm.generate.sample import highest
 class Hypothesis:
     """A finished string."""
 
-    tokens: tuple  # y_1 .. y_n, with the end token if it came
+    tokens: tuple  # y_1 .. y_n, with the end token if there is one
     logprob: float  # log Pr(y | x)
-    score: float  # logprob over its length penalty: what the list is ordered by
+    score: float  # logprob / penalty(n), the order of the list
 
 
 def power_penalty(alpha):
-    """The length penalty n^alpha: alpha 0 scores by log-probability, 1 by log-probability per
-    token.
-    """
+    """The length penalty n^alpha: alpha 0 scores by log Pr, 1 by the mean log Pr of a token."""
     return lambda n: float(n) ** alpha
 
 
 def gnmt_penalty(alpha):
-    """The length penalty ((5 + n) / 6)^alpha of Google's translation system   (Wu et al. 2016, eq.
-    14).
-    """
+    """The length penalty ((5 + n) / 6)^alpha   (Wu et al. 2016, eq. 14)."""
     return lambda n: ((5.0 + n) / 6.0) ** alpha
 
 
 class Beam:
-    """One beam on its way: unfinished strings, best first, and the finished ones.
+    """The state of one beam: unfinished strings, best first, and the finished ones.
 
     lm, prompt, max_length, eos, penalty   as in `beam_search`
     width    unfinished strings kept at most
@@ -53,36 +49,38 @@ class Beam:
 
     def __init__(self, lm, prompt, max_length, width, eos, penalty, notice=warnings.warn):
         self.rows = Rows(lm, [prompt], notice)
-        self.start, self.totals, self.finished = len(prompt), np.zeros(1), []
+        self.start = len(prompt)
+        self.totals = np.zeros(1)  # log Pr(y | x) of each unfinished string; first the empty one
+        self.finished = []
         self.max_length, self.width, self.eos, self.penalty = max_length, width, eos, penalty
 
     def advance(self, toll=0.0):
-        """Read one token more in every string and keep the best.
+        """Extend every string by one token and keep the best.
 
-        toll     (V,) numbers taken off a token's score in choosing, not in the log-probabilities
+        toll     (V,) numbers subtracted from a token's score in choosing, not in the
+                 log-probabilities
         returns  the tokens chosen: those of all strings kept, ended ones among them
         """
         logits = self.rows.next_logits()
         highest(logits)
-        totals = self.totals[:, None] + log_probabilities(logits)  # (n, V)
-        order = np.argsort(-(totals - toll).ravel(), kind="stable")[
-            : 2 * self.width
-        ]  # twice: some end here
+        # log Pr(y v | x) = log Pr(y | x) + log Pr(v | x, y) of every extension: (n, V).
+        totals = self.totals[:, None] + log_probabilities(logits)
+        # Twice the width: each of the `width` parents has one extension by eos, so at least `width`
+        # of these do not end here.
+        order = np.argsort(-(totals - toll).ravel(), kind="stable")[: 2 * self.width]
         parents, tokens = np.unravel_index(order, totals.shape)
-        n, kept, chosen = len(self.rows.tokens[0]) - self.start + 1, [], []
+        length = len(self.rows.tokens[0]) - self.start + 1
+        kept, chosen = [], []
         for rank, (parent, token) in enumerate(zip(parents.tolist(), tokens.tolist())):
             total = float(totals[parent, token])
             if total == -math.inf or len(kept) == self.width:
                 continue
-            if (
-                n == self.max_length or token == self.eos
-            ):  # an end must be among the best `width`, as all others must
-                if rank < self.width:
-                    chosen.append(token)
-                    string = (*self.rows.tokens[parent][self.start :], token)
-                    self.finished.append(Hypothesis(string, total, total / self.penalty(n)))
-            else:
+            if length < self.max_length and token != self.eos:
                 kept.append((parent, token, total))
+            elif rank < self.width:  # an ended string must be among the best, as the others must
+                chosen.append(token)
+                string = (*self.rows.tokens[parent][self.start :], token)
+                self.finished.append(Hypothesis(string, total, total / self.penalty(length)))
         self.totals = np.array([total for _, _, total in kept])
         if kept:
             self.rows.keep([parent for parent, _, _ in kept])
@@ -91,13 +89,13 @@ class Beam:
 
     @property
     def alive(self):
-        """True while there are strings to go on with."""
+        """True while there are unfinished strings."""
         return len(self.totals) > 0
 
     def best_to_come(self):
-        """No unfinished string can end with a higher score: its log-probability only falls, so the
-        largest penalty still ahead bounds it.
-        """
+        """An upper bound of the score with which an unfinished string can still end."""
+        # log Pr is negative and only falls as a string grows; dividing it by the largest penalty
+        # still possible moves it closest to 0.
         n = len(self.rows.tokens[0]) - self.start
         return self.totals.max() / max(self.penalty(m) for m in range(n + 1, self.max_length + 1))
 
@@ -107,7 +105,7 @@ class Beam:
 
 
 STOPPING = {
-    "bound": "once no unfinished string can enter the list any more: gives what running on to the end gives",
+    "bound": "once no unfinished string can enter the list: the same list as without stopping",
     "count": "once `width` strings have ended: quicker, may miss better ones",
 }
 
@@ -168,18 +166,18 @@ def diverse_beam_search(
 
     groups    beams, advanced in turn at every step
     width     strings in each
-    strength  what a token costs for every time an earlier group chose it at this step; 0: all
-              groups find the same
+    strength  subtracted from a token's score for every time an earlier group chose it at this step;
+              0: all groups find the same
     others    as in `beam_search`
-    returns   one list of Hypothesis a group, best first; their log-probabilities and scores are
-              without the cost
+    returns   one list of Hypothesis a group, best first; their log-probabilities and scores do not
+              include the subtraction
     """
     _check("diverse_beam_search", min(groups, width), max_length, "bound")
     lm, penalty = as_language_model(lm), length_penalty or power_penalty(0)
     prompt = check_prompt(x, lm)
     beams = [Beam(lm, prompt, max_length, width, eos, penalty, notice) for _ in range(groups)]
     while any(beam.alive for beam in beams):
-        counts = np.zeros(lm.vocab_size)
+        counts = np.zeros(lm.vocab_size)  # how often this step's earlier groups chose each token
         for beam in beams:
             if beam.alive:
                 np.add.at(counts, beam.advance(strength * counts), 1)

@@ -1,9 +1,10 @@
 """Sets of characters as ranges, and all characters in the kinds that such sets distinguish.
 
 A set is a sorted tuple of disjoint (first, last) code points, without surrogates, which no UTF-8
-text holds. An automaton need not distinguish 1,114,112 characters: those that lie in the same sets
-are one kind, and a pattern has few. UTF-8 text is read byte by byte: what the bytes so far leave
-open is a block of code points, 64 times smaller with each byte. Read next: expression.py.
+text contains. An automaton need not distinguish 1,114,112 characters: those that lie in the same
+sets are one kind, and a pattern has few. UTF-8 text is read byte by byte: after each byte the
+character is known up to a block of code points, 64 times smaller with each byte. Read next:
+expression.py.
 """
 
 import functools
@@ -86,7 +87,7 @@ class Alphabet:
         return self._members[kind]
 
     def block(self, byte):
-        """What the first byte of a longer character leaves open: (to come, pieces), or None."""
+        """(bytes to come, pieces of the code points that can follow) of a first byte, or None."""
         return self._blocks.get(byte)
 
     def _block(self, byte):

@@ -1,11 +1,12 @@
-"""Constrained decoding: only what keeps the text inside a language   (Willard and Louf 2023).
+"""Constrained decoding: only tokens that keep the text inside a formal language   (Willard and Louf
+2023).
 
 An automaton over bytes (a regular expression, or a set of strings as a trie) becomes one over
-tokens: a token may come if its bytes lead from the present state to a live one. `ConstrainedLM`
+tokens: a token is allowed if its bytes lead from the present state to a live one. `ConstrainedLM`
 gives all other tokens probability 0 and is again a language model, so sampling, beam search and
 speculative decoding work under the constraint unchanged. The distribution is renormalized step by
-step. That is not Pr(y | y in the language): a step cannot know how much probability its
-continuations lose later; to rank a finite set of strings, score each (rerank.py). Read next:
+step. That is not Pr(y | y in the language): a step does not account for the probability that its
+continuations lose later. To rank a finite set of strings, score each (rerank.py). Read next:
 rerank.py.
 """
 
@@ -20,34 +21,35 @@ ENDED = object()  # the state after the end token
 NO_STRING = (
     "TokenAutomaton: no string of the language can be spelled with the tokens of this tokenizer"
 )
-# Where all states are listed there could be 2^places of them, each with a whole vocabulary.
-LISTED_STATES = 50_000
+# Limits on time and memory: a pattern of n places can have 2^n states, each with up to V tokens.
+LISTED_STATES = 50_000  # where all states are listed at once
 KEPT_TOKENS = 2_000_000  # (state, token) pairs held at a time
 
 
 class StringSet:
-    """A finite set of strings as an automaton over bytes: the trie of their beginnings.
+    """A finite set of strings as an automaton over bytes: the trie of their prefixes.
 
     strings  str, or bytes, each; at least one
     """
 
     def __init__(self, strings):
-        whole = [
-            string.encode("utf-8") if isinstance(string, str) else bytes(string)
-            for string in strings
-        ]
-        if not whole:
+        strings = list(strings)
+        if not strings:
             raise ConfigError(
                 "StringSet: no strings, so nothing could be generated; give at least one"
             )
-        # A state is the number of a node; memory grows with the bytes, not with all beginnings.
-        self.start, self._children, self._whole = 0, [{}], set()
-        for string in whole:
+        # A state is the number of a node: a prefix itself as the state would take memory that grows
+        # with the square of the length.
+        self.start = 0
+        self._children = [{}]  # of each node: byte -> node
+        self._whole = set()  # nodes at which a string ends
+        for string in strings:
             self._add(string)
 
     def _add(self, string):
+        data = string.encode("utf-8") if isinstance(string, str) else bytes(string)
         node = self.start
-        for byte in string:
+        for byte in data:
             if byte not in self._children[node]:
                 self._children[node][byte] = len(self._children)
                 self._children.append({})
@@ -69,66 +71,79 @@ class TokenAutomaton:
     automaton   has start, step(state, byte) -> state or None, accepts(state): Regular, StringSet
     tokenizer   has vocab_size and token_bytes(id)
     eos         id of the token that ends the text: allowed where the text is a whole string, and
-                the only one after it
+                the only one allowed after itself
     raises      DataError if no string of the language can be spelled with these tokens
 
-    With a token for every single byte each state can go on. Without, a token may lead where no
-    other fits ("1" towards "12" without a "2"): then all states are listed at once and such tokens
-    left out. An automaton with more than LISTED_STATES of them raises ConfigError.
+    With a token for every single byte, every live state has a continuation. Without, a token may
+    lead to a state where no token fits ("1" towards "12" without a "2"): then all states are listed
+    at once and such tokens are removed. More than LISTED_STATES states raise ConfigError.
     """
 
     def __init__(self, automaton, tokenizer, eos):
         if not 0 <= eos < tokenizer.vocab_size:
             raise ConfigError(
-                f"TokenAutomaton: the end token {eos} is not in a vocabulary of {tokenizer.vocab_size}"
+                f"TokenAutomaton: the end token {eos} is not in a vocabulary "
+                f"of {tokenizer.vocab_size}"
             )
         self.automaton, self.eos, self.vocab_size = automaton, eos, tokenizer.vocab_size
         special = set(getattr(tokenizer, "special", {}).values()) | {eos}
         self._by_first, single = {}, set()  # first byte -> [(token, bytes)]
         for token in sorted(set(range(self.vocab_size)) - special):
             data = tokenizer.token_bytes(token)
-            if data:  # one without bytes leads nowhere, for ever
+            if data:  # a token without bytes could be repeated forever
                 self._by_first.setdefault(data[0], []).append((token, data))
             if len(data) == 1:
                 single.add(data)
-        self.start, self._following, self._kept = automaton.start, {}, 0
-        self._forget = True
+        self.start = automaton.start
+        self._following = {}  # state -> {token: state after it}
+        self._kept = 0  # pairs in it
+        self._forget = True  # drop all of it when there are too many
         if not self.following(self.start):
             raise DataError(NO_STRING)
         if len(single) < 256:
-            self._leave_out_dead_ends()
+            self._remove_dead_ends()
 
     def following(self, state):
-        """What may come in a state: dict from token to the state after it. Computed once a state."""
+        """The tokens allowed in a state: dict from token to the state after it. Cached."""
         if state is ENDED:
             return {self.eos: ENDED}
         if state not in self._following:
-            found = {self.eos: ENDED} if self.automaton.accepts(state) else {}
-            for byte, tokens in self._by_first.items():  # most first bytes rule out all of theirs
-                first = self.automaton.step(state, byte)
-                for token, data in tokens if first is not None else ():
-                    after = first
-                    for byte in data[1:]:
-                        after = self.automaton.step(after, byte)
-                        if after is None:
-                            break
-                    if after is not None:
-                        found[token] = after
-            self._keep(state, found)
+            self._keep(state, self._computed(state))
         return self._following[state]
 
+    def _computed(self, state):
+        found = {}
+        if self.automaton.accepts(state):
+            found[self.eos] = ENDED
+        # By first byte: most of the 256 lead nowhere, and then none of their tokens is tried.
+        for byte, tokens in self._by_first.items():
+            first = self.automaton.step(state, byte)
+            if first is None:
+                continue
+            for token, data in tokens:
+                after = first
+                for byte in data[1:]:
+                    after = self.automaton.step(after, byte)
+                    if after is None:
+                        break
+                if after is not None:
+                    found[token] = after
+        return found
+
     def _keep(self, state, found):
-        """Remember what may follow a state; forget all others first if there are too many."""
+        """Cache the tokens allowed in a state; clear the cache first if it holds too many."""
         if self._forget and self._kept > KEPT_TOKENS:
             self._following.clear()
             self._kept = 0
         self._following[state] = found
         self._kept += len(found)
 
-    def _leave_out_dead_ends(self):
-        self._forget = False  # what is listed must stay
+    def _remove_dead_ends(self):
+        """Remove tokens after which no string of the language can be completed."""
+        self._forget = False  # from here on the cache is the automaton
+        # Forwards: all states reached from the start, and for each the states before it.
         into, new, ending = {self.start: []}, [self.start], []
-        while new:  # all states, and from where each is reached
+        while new:
             state = new.pop()
             for after in self.following(state).values():
                 if after is ENDED:
@@ -139,8 +154,9 @@ class TokenAutomaton:
                     into[after] = []
                     new.append(after)
                 into[after].append(state)
+        # Backwards from the states that may end: a state is live if it leads to one of them.
         live = set()
-        while ending:  # backwards from those that may end
+        while ending:
             state = ending.pop()
             if state not in live:
                 live.add(state)
@@ -164,19 +180,19 @@ class TokenAutomaton:
         )
 
     def mask(self, state):
-        """(V,): 0 for tokens that may come, -inf for the others."""
+        """(V,): 0 for allowed tokens, -inf for the others."""
         mask = np.full(self.vocab_size, -np.inf)
         mask[list(self.following(state))] = 0
         return mask
 
 
 class ConstrainedCache:
-    """The cache of the model inside, and the state of each row."""
+    """The cache of the inner model, and the automaton's states of each row."""
 
     def __init__(self, inner, batch):
         self.inner = inner
         self.padding = None
-        self.states = [[] for _ in range(batch)]  # state before each column
+        self.states = [[] for _ in range(batch)]  # states[b][t]: after column t of row b
 
     @property
     def length(self):
@@ -197,10 +213,10 @@ class ConstrainedCache:
 class ConstrainedLM:
     """A language model that continues one prompt inside a language (protocol/language_model.py).
 
-    lm         the model inside
+    lm         the inner model
     automaton  a TokenAutomaton
-    prompt     (T,) integers, free of the constraint: it begins after them. Prompt and text must fit
-               the context
+    prompt     (T,) integers, not constrained: the constraint begins after them. Prompt and text
+               must fit the context
     """
 
     def __init__(self, lm, automaton, prompt):
@@ -209,7 +225,8 @@ class ConstrainedLM:
         self.vocab_size, self.context = self.lm.vocab_size, self.lm.context
         if automaton.vocab_size != self.vocab_size:
             raise ConfigError(
-                f"ConstrainedLM: the tokenizer has {automaton.vocab_size} tokens, the model {self.vocab_size}"
+                f"ConstrainedLM: the tokenizer has {automaton.vocab_size} tokens, "
+                f"the model {self.vocab_size}"
             )
 
     def new_cache(self, batch, padding=None):
@@ -219,7 +236,7 @@ class ConstrainedLM:
         return ConstrainedCache(self.lm.new_cache(batch), batch)
 
     def logits(self, tokens, cache=None):
-        """Scores after each of `tokens`, -inf for what the language forbids: (B, T) -> (B, T, V)."""
+        """Scores after each of `tokens`, -inf outside the language: (B, T) -> (B, T, V)."""
         tokens = check_tokens(tokens, self, cache)
         if cache is None:
             cache = self.new_cache(len(tokens))
@@ -228,8 +245,9 @@ class ConstrainedLM:
         for b, row in enumerate(tokens.tolist()):
             for t, token in enumerate(row, before):
                 cache.states[b].append(self._after(cache.states[b], t, token))
+                # The prompt's last token is the first whose successor is constrained.
                 if t >= len(self.prompt) - 1:
-                    scores[b, t - before] += self.automaton.mask(cache.states[b][t])
+                    scores[b, t - before] += self.automaton.mask(cache.states[b][t])  # (V,)
         return scores
 
     def next_logits(self, tokens, cache=None):
@@ -240,9 +258,11 @@ class ConstrainedLM:
         """The state after column t."""
         if t < len(self.prompt):
             if token != self.prompt[t]:
+                # A window that has moved on (loop.py) no longer begins with the prompt.
                 raise ShapeError(
-                    f"ConstrainedLM: column {t} is {token}, not the prompt's {self.prompt[t]}: prompt and text "
-                    f"do not fit the context of {self.context}, or another prompt is read"
+                    f"ConstrainedLM: column {t} is {token}, not the prompt's {self.prompt[t]}: "
+                    f"prompt and text do not fit the context of {self.context}, or another "
+                    "prompt is read"
                 )
             return self.automaton.start
         following = self.automaton.following(states[t - 1])
@@ -257,14 +277,14 @@ def constrained_generate(lm, prompt_ids, automaton, max_tokens, *, seed=0, **sam
     automaton   a TokenAutomaton
     max_tokens  at most, the end token included
     others      as in `generate`
-    returns     (tokens without the end token, True if they are a whole string of the language:
-                False if they ran out of tokens, whatever they are then a beginning of one)
+    returns     (tokens without the end token, True if they are a whole string of the language;
+                False if max_tokens ended them: they are then the beginning of one)
     """
     lm = ConstrainedLM(lm, automaton, prompt_ids)
     if lm.context is not None and len(lm.prompt) + max_tokens - 1 > lm.context:
         raise ConfigError(
-            f"constrained_generate: {len(lm.prompt)} prompt tokens and {max_tokens} more do not fit the context "
-            f"of {lm.context}; ask for fewer"
+            f"constrained_generate: {len(lm.prompt)} prompt tokens and {max_tokens} more do not "
+            f"fit the context of {lm.context}; generate fewer"
         )
     tokens = list(generate(lm, prompt_ids, max_tokens, seed=seed, eos=automaton.eos, **sampling))
     if tokens and tokens[-1] == automaton.eos:
@@ -272,4 +292,5 @@ def constrained_generate(lm, prompt_ids, automaton, max_tokens, *, seed=0, **sam
     state = automaton.start
     for token in tokens:
         state = automaton.following(state)[token]
+    # Without the end token the text may still be whole: then the end would be allowed next.
     return tokens, automaton.eos in automaton.following(state)

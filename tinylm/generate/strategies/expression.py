@@ -1,10 +1,10 @@
 """The syntax of regular expressions: from a pattern to a tree, as Python's `re` reads it.
 
-Understood, with the meaning of `re` for str: characters, . [ ] [^ ], ranges, \\d \\w \\s and \\D
-\\W \\S, escapes (\\n \\t \\xHH \\uHHHH \\UHHHHHHHH \\N{NAME} \\012), groups ( ) and (?: ), | * + ?
-{m} {m,} {,n} {m,n}, and their lazy forms, which match the same whole strings. Refused by name:
-anchors, references, look-around, flags, named groups, possessive forms. A pattern may come from
-anyone, so depth, counts and size have limits. Read next: regular.py.
+Supported, with the meaning of `re` for str: characters, . [ ] [^ ], ranges, \\d \\w \\s and \\D \\W
+\\S, escapes (\\n \\t \\xHH \\uHHHH \\UHHHHHHHH \\N{NAME} \\012), groups ( ) and (?: ), | * + ? {m}
+{m,} {,n} {m,n}, and their lazy forms, which match the same whole strings. Rejected by name:
+anchors, references, look-around, flags, named groups, possessive forms. A pattern may come from an
+untrusted user, so depth, counts and size have limits. Read next: regular.py.
 """
 
 import functools
@@ -35,7 +35,7 @@ class Characters(NamedTuple):
     """One character of a set (characters.py)."""
 
     ranges: tuple
-    size: int = 1
+    size: int = 1  # places of the automaton, in all classes of the tree
 
 
 class Sequence(NamedTuple):
@@ -53,7 +53,7 @@ class Either(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """A part `low` to `high` times; without `high`, any number of times from `low` on."""
+    """A part `low` to `high` times; high None: `low` times or more."""
 
     part: tuple
     low: int
@@ -62,7 +62,7 @@ class Repeat(NamedTuple):
 
 
 def parse(pattern):
-    """The tree of a pattern; ConfigError names the place of what is not understood or too large."""
+    """The tree of a pattern; ConfigError names the position of what is unsupported or too large."""
     if not isinstance(pattern, str):
         raise ConfigError(f"regular expression: a str is needed, not {type(pattern).__name__}")
     return _Parser(pattern).parse()
@@ -70,11 +70,17 @@ def parse(pattern):
 
 @functools.lru_cache(maxsize=1)
 def _dot():
-    return Characters(complement(((10, 10),)))
+    return Characters(complement(((10, 10),)))  # every character but the line break
 
 
 class _Parser:
-    """Recursive descent: alternatives of sequences of repeated atoms."""
+    """Recursive descent, one method for each rule of the grammar:
+
+    alternatives = sequence | sequence '|' alternatives
+    sequence     = repeated repeated ..
+    repeated     = atom, or atom counts
+    atom         = character, escape, '.', '[' members ']', or '(' alternatives ')'
+    """
 
     def __init__(self, pattern):
         self.pattern, self.at, self.depth = pattern, 0, 0
@@ -99,13 +105,13 @@ class _Parser:
         return self.pattern[self.at - 1 : self.at]
 
     def took(self, text):
-        """True, and past it, if `text` comes next."""
+        """True if `text` comes next; it is then read."""
         found = self.pattern.startswith(text, self.at)
         self.at += len(text) * found
         return found
 
     def sized(self, size):
-        """`size`, refused if too large."""
+        """`size`; raises ConfigError if it is above the limit."""
         if size > PLACES:
             self.fail(
                 f"with its repetitions written out the expression has {size:,} places or "
@@ -119,7 +125,7 @@ class _Parser:
             parts.append(self.sequence())
         if len(parts) == 1:
             return parts[0]
-        size = self.sized(len(parts) + sum(part.size for part in parts))
+        size = self.sized(len(parts) + sum(part.size for part in parts))  # and a fork
         return Either(tuple(parts), size)
 
     def sequence(self):
@@ -147,13 +153,16 @@ class _Parser:
             self.fail("a repetition of a repetition; put the inner one in parentheses")
         if part.size == 0:  # the empty text again and again
             return part
+        # Places of the copies and of the forks between them, as regular.py builds them.
         low, high = counts
-        copies = max(low, 1) if high is None else high
-        forks = 1 if high is None else high - low
+        if high is None:
+            copies, forks = max(low, 1), 1
+        else:
+            copies, forks = high, high - low
         return Repeat(part, low, high, self.sized(copies * part.size + forks))
 
     def counts(self):
-        """(low, high) of a repetition that comes next, or None; high is None for any number."""
+        """(low, high) of a repetition if one comes next, else None; high is None without limit."""
         for sign, counts in ("*", (0, None)), ("+", (1, None)), ("?", (0, 1)):
             if self.took(sign):
                 return counts
@@ -161,12 +170,14 @@ class _Parser:
         if not self.took("{") or self.peek() == "}":
             self.at = here
             return None
-        low, comma = self.digits(), self.took(",")
-        high = self.digits() if comma else low
+        low = high = self.digits()  # {m}
+        if self.took(","):
+            high = self.digits()
         if not self.took("}"):  # then { is a character like others
             self.at = here
             return None
-        low, high = self.number(low or "0"), self.number(high) if high else None
+        low = self.number(low or "0")
+        high = self.number(high) if high else None
         if high is not None and high < low:
             self.fail("a repetition is {m}, {m,}, {,n} or {m,n} with m <= n")
         return low, high
@@ -193,6 +204,7 @@ class _Parser:
             return _dot()
         if c in ANCHORS:
             self.fail(f"the anchor {c} is not taken: {ANCHORS[c]}, or write \\{c} for the sign")
+        # Any other character is itself, } and ] without their opening ones too, as in `re`.
         if c != "\\":
             return Characters(merged([(ord(c), ord(c))]))
         return Characters(self.escaped(inside=False))
@@ -211,17 +223,19 @@ class _Parser:
 
     def members(self):
         negated, found = self.took("^"), []
-        while not found or self.peek() != "]":
+        while not found or self.peek() != "]":  # ] as the first member is a character: []a]
             first = self.member()
             if not self.took("-"):
                 found += first
-            elif self.peek() == "]":
+            elif self.peek() == "]":  # - as the last member is a character: [a-]
                 found += [*first, (ord("-"), ord("-"))]
             else:
                 found.append(self.between(first, self.member()))
         self.take()
         ranges = merged(found)
-        return Characters(complement(ranges) if negated else ranges)
+        if negated:
+            ranges = complement(ranges)
+        return Characters(ranges)
 
     def between(self, first, last):
         """The range from one character to another; a category such as \\d cannot bound it."""
@@ -242,7 +256,7 @@ class _Parser:
         return [(ord(c), ord(c))]
 
     def escaped(self, inside):
-        """What a backslash begins: a tuple for a category, inside [ ] a list for a character."""
+        """The set after a backslash: a tuple; a list for a single character inside [ ]."""
         c = self.take()
         if c and c in "dDwWsS":
             return category(c)
@@ -290,6 +304,8 @@ class _Parser:
             self.fail(f"no character is named {name[:60]!r}")
 
     def octal(self, c, inside):
+        # As in `re`: \0 and up to two octal digits, or three octal digits, are a character; \1 to
+        # \99 are references. Inside [ ] there are no references.
         octal = self.octal_run(2)
         if c == "0" or (c in "01234567" and (inside or len(octal) == 2)):
             self.at += len(octal)

@@ -1,10 +1,11 @@
 """Regular expressions as automata over bytes   (Thompson 1968; states made as they are met).
 
-The tree of a pattern (expression.py) becomes places: a place waits for a character of a set, or
-forks without reading. A state is the set of places in which the reader may be, so every text has
-exactly one state and no text is read twice. There can be 2^places of them, so a state is made when
-it is met and forgotten when there are too many. Characters are read as their UTF-8 bytes; the whole
-text is matched as by re.fullmatch. Read next: constrained.py.
+The tree of a pattern (expression.py) becomes a nondeterministic automaton of places: a place waits
+for a character of a set, or forks without reading. A state is the set of places that the text so
+far can lead to, so every text has exactly one state and is never read twice (the subset
+construction). There can be 2^places states, so a state is computed when a text leads to it, and all
+are dropped when there are too many. Characters are read as their UTF-8 bytes; the whole text is
+matched, as by re.fullmatch. Read next: constrained.py.
 """
 
 from array import array
@@ -14,7 +15,7 @@ from tinylm.generate.strategies.expression import Characters, Either, Repeat, Se
 
 END = 0  # the place after the last character
 FORK = None  # what a place without a character waits for
-STATES = 4096  # states that are kept before all are forgotten
+STATES = 4096  # cached moves; when there are more, all are dropped
 
 
 class Places:
@@ -22,12 +23,14 @@ class Places:
 
     waits[p]  the number of the set that place p waits for, or FORK
     leads[p]  the places after it
+    sets      dict from a set of characters (a tuple of ranges) to its number
+    live      the places from which END can be reached
     """
 
     def __init__(self, tree):
-        self.waits, self.leads, self.sets = [FORK], [[]], {}
+        self.waits, self.leads, self.sets = [FORK], [[]], {}  # place 0 is END
         self.first = self.build(tree, END)
-        self._keep_live_ones()
+        self.live = self._live_places()
 
     def add(self, waits, leads):
         self.waits.append(waits)
@@ -35,7 +38,8 @@ class Places:
         return len(self.waits) - 1
 
     def build(self, tree, after):
-        """Places for `tree` that lead to the place `after`; returns the first of them."""
+        """Add places for `tree` that lead to the place `after`; returns the first of them."""
+        # From the end to the beginning, since a place must be given the one after it.
         if isinstance(tree, Characters):
             return self.add(self.sets.setdefault(tree.ranges, len(self.sets)), [after])
         if isinstance(tree, Sequence):
@@ -47,26 +51,29 @@ class Places:
         return self.build_repeat(tree, after)
 
     def build_repeat(self, tree: Repeat, after):
-        """Copies one after the other; the last loops, or those above `low` may be left out."""
+        """Copies one after the other; the last loops, or those above `low` may be skipped."""
         copies, first = tree.low, after
         if tree.high is None:
+            # r* is loop: fork to (r, then loop) or to `after`. r{2,} is r r r*, with the copy of r
+            # inside the loop entered first: r r+.
             loop = self.add(FORK, [])
             first = self.build(tree.part, loop)
             self.leads[loop] = [first, after]
             if tree.low == 0:
                 return loop
-            copies -= 1  # r{2,} is r r+
+            copies -= 1
         else:
-            for _ in range(tree.high - tree.low):  # (r(r(r)?)?)?: few places in a state
+            # r{0,3} nested as (r(r(r)?)?)?: unlike r?r?r?, every text leads to few places.
+            for _ in range(tree.high - tree.low):
                 first = self.add(FORK, [self.build(tree.part, first), after])
         for _ in range(copies):
             first = self.build(tree.part, first)
         return first
 
-    def _keep_live_ones(self):
-        """Find the places from which the end is reached: none leads there through [^\\s\\S]."""
-        empty = self.sets.get(())
-        sources = [[] for _ in self.leads]
+    def _live_places(self):
+        """The set of places from which END can be reached, found backwards from END."""
+        empty = self.sets.get(())  # [^\s\S] matches no character: nothing leads through it
+        sources = [[] for _ in self.leads]  # the places before each place
         for place, leads in enumerate(self.leads):
             for after in leads:
                 if self.waits[place] is FORK or self.waits[place] != empty:
@@ -77,10 +84,13 @@ class Places:
                 if place not in live:
                     live.add(place)
                     new.append(place)
-        self.live = live
+        return live
 
     def reached(self, places):
-        """The state of some places: where forks lead that waits, or ends; None if nowhere."""
+        """The state of some places: their forks followed to places that wait, or to END.
+
+        returns  bytes, or None if no place is left
+        """
         seen, new, found = set(), list(places), []
         while new:
             place = new.pop()
@@ -91,19 +101,21 @@ class Places:
                 new += self.leads[place]
             else:
                 found.append(place)
-        if found:
-            return array("H", sorted(found)).tobytes()
-        return None
+        if not found:
+            return None
+        # Sorted 16-bit numbers as bytes: equal sets are equal keys of a dict, and small ones.
+        return array("H", sorted(found)).tobytes()
 
 
 class Regular:
     """A regular expression as an automaton over bytes.
 
     pattern  str, see expression.py
-    raises   ConfigError, naming the place, for what is not understood or above a limit
+    raises   ConfigError, naming the position, for syntax that is not supported or above a limit
 
-    A state between characters is `bytes`, its places in order, two bytes each. Inside a character
-    it is a tuple: the state before, the number of bytes to come, the kinds of what they may be.
+    A state between characters is `bytes`: its places in order, two bytes each. Inside a character
+    it is a tuple: the state before the character, the number of its bytes to come, and the pieces
+    (start, kind) of the code points that it can still be (characters.py).
     """
 
     def __init__(self, pattern):
@@ -113,7 +125,7 @@ class Regular:
         self._moves = {}  # (state, kind) -> state after it
 
     def step(self, state, byte):
-        """The state after one byte, or None: no string of the language goes on so."""
+        """The state after one byte, or None if no string of the language continues with it."""
         if isinstance(state, tuple):
             return self._inside(*state, byte)
         if byte < 0x80:
@@ -125,23 +137,24 @@ class Regular:
 
     def _inside(self, state, to_come, pieces, byte):
         """The state after a byte that continues a character."""
-        if not 0x80 <= byte < 0xC0:
+        if not 0x80 <= byte < 0xC0:  # continuation bytes are 10xxxxxx: six bits each
             return None
+        # The byte selects one of 64 equal parts of the block of code points.
         size = 64 ** (to_come - 1)
         pieces = cut(pieces, (byte - 0x80) * size, size)
-        if to_come == 1:
+        if to_come == 1:  # one code point is left, so one piece
             return self._move(state, pieces[0][1])
         return self._open(state, to_come - 1, pieces)
 
     def _open(self, state, to_come, pieces):
-        """The state inside a character, or None if no end of it would do."""
+        """The state inside a character, or None if no code point of the block is allowed."""
         kinds = {kind for _, kind in pieces}
         if all(self._move(state, kind) is None for kind in kinds):
             return None
         return state, to_come, pieces
 
     def _move(self, state, kind):
-        """The state after a whole character of a kind, or None."""
+        """The state after a whole character of a kind, or None. Cached."""
         if (state, kind) not in self._moves:
             if len(self._moves) >= STATES:
                 self._moves.clear()
@@ -155,6 +168,7 @@ class Regular:
 
     def accepts(self, state):
         """True if the bytes so far are a whole string of the language."""
+        # END is place 0 and places are sorted, so it can only be the first.
         return not isinstance(state, tuple) and END in memoryview(state).cast("H")[:1]
 
     def matches(self, data):

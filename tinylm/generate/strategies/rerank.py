@@ -1,8 +1,9 @@
 """Scoring and re-ranking lists of candidates: a language model as a part of another system   (book
 section 2.1).
 
-A recognizer or translator proposes y with log Pr(x | y); the noisy channel adds what the language
-model thinks of y: score(y) = log Pr(x | y) + weight * log Pr(y). Read next: contrastive.py.
+A speech recognizer or translator proposes candidates y with log Pr(x | y); the noisy-channel score
+adds the language model's log-probability: log Pr(x | y) + weight * log Pr(y). Read next:
+contrastive.py.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ class Ranked:
     """A candidate with the parts of its score."""
 
     tokens: tuple
-    base: float  # what the other system gave it: log Pr(x | y), say
+    base: float  # score of the other system, such as log Pr(x | y)
     logprob: float  # of the language model: log Pr(y | x_0)
     score: float  # base + weight * logprob (+ reward * length)
 
@@ -28,7 +29,8 @@ class Ranked:
 def score_candidates(lm, candidates, context):
     """log Pr(y | context) of every candidate, in one batch.
 
-    candidates  sequences of integers, of any lengths;  context (m,) integers, at least the start token
+    candidates  sequences of integers, of any lengths
+    context     (m,) integers, at least the start token
     returns     (n,) float64
     """
     lm, context = as_language_model(lm), [int(token) for token in context]
@@ -40,11 +42,13 @@ def score_candidates(lm, candidates, context):
     if not rows:
         return np.zeros(0)
     lengths = np.array([len(row) for row in rows])
-    batch = np.array(
-        [row + [context[0]] * (max(lengths) - len(row)) for row in rows]
-    )  # (n, longest)
-    terms = sequence_logprob(lm, batch, lengths, reduction="none")  # padding has no term
-    return terms[:, len(context) - 1 :].sum(axis=1)
+    longest = max(lengths)
+    # Padding at the right, with any token of the vocabulary: no token before it sees it.
+    batch = np.array([row + [context[0]] * (longest - len(row)) for row in rows])  # (n, longest)
+    terms = sequence_logprob(
+        lm, batch, lengths, reduction="none"
+    )  # (n, longest - 1), 0 for padding
+    return terms[:, len(context) - 1 :].sum(axis=1)  # without the terms of the context itself
 
 
 def rescore_nbest(candidates, lm, weight, context, reward=0.0):
@@ -52,24 +56,19 @@ def rescore_nbest(candidates, lm, weight, context, reward=0.0):
 
     candidates  list of (tokens, base score)
     weight      of the language model; 0 keeps the order of the base scores
-    context     (m,) what y is scored after: at least the start token
-    reward      for each token, against the language model's liking for short strings
+    context     (m,) the tokens before y: at least the start token
+    reward      for each token: offsets the preference of log Pr(y) for short strings
     returns     list of Ranked, best first; equals keep the order of the list
     """
     logprobs = score_candidates(lm, [tokens for tokens, _ in candidates], context)
-    ranked = [
-        Ranked(
-            tuple(int(token) for token in tokens),
-            float(base),
-            float(logprob),
-            float(base + weight * logprob + reward * len(tokens)),
-        )
-        for (tokens, base), logprob in zip(candidates, logprobs)
-    ]
-    for candidate in ranked:
-        if math.isnan(candidate.score):  # nan has no place in an order
+    ranked = []
+    for (tokens, base), logprob in zip(candidates, logprobs):
+        score = float(base + weight * logprob + reward * len(tokens))
+        ids = tuple(int(token) for token in tokens)
+        if math.isnan(score):  # nan has no place in an order
             raise DataError(
-                f"rescore_nbest: the score of {candidate.tokens} is nan: log-probability "
-                f"{candidate.logprob}, base score {candidate.base}"
+                f"rescore_nbest: the score of {ids} is nan: log-probability {float(logprob)}, "
+                f"base score {float(base)}"
             )
+        ranked.append(Ranked(ids, float(base), float(logprob), score))
     return sorted(ranked, key=lambda candidate: -candidate.score)

@@ -1,11 +1,15 @@
 """Speculative decoding: a small model drafts, the large one checks many tokens in one reading
 (Leviathan et al. 2023).
 
-A drafted token x ~ q is accepted with probability min(1, p(x) / q(x)); if it is refused, another is
-drawn from
-(p - q)+ / sum (p - q)+. What comes out has distribution p exactly:  q min(1, p/q) = min(p, q), and the refused mass
-1 - sum min(p, q) = sum (p - q)+ is given out as (p - q)+.  The sum is p. A draft is accepted with probability
-sum min(p, q), one minus the total variation distance. Read next: contrastive.py.
+A drafted token x ~ q is accepted with probability min(1, p(x) / q(x)); if it is rejected, another
+is drawn from (p - q)+ / sum (p - q)+. The result has distribution p exactly:
+
+    accepted   q min(1, p/q) = min(p, q)
+    rejected   with probability 1 - sum min(p, q) = sum (p - q)+, so the second draw adds (p - q)+
+    sum        min(p, q) + (p - q)+ = p
+
+A draft is accepted with probability sum min(p, q), one minus the total variation distance. Read
+next: contrastive.py.
 """
 
 import dataclasses
@@ -21,16 +25,16 @@ from tinylm.generate.sample import Uniforms, filtered, greedy, probabilities
 
 @dataclasses.dataclass(frozen=True)
 class Speculation:
-    """What was generated, and what it took."""
+    """The tokens generated, and counts of the work."""
 
     tokens: list  # the continuation
-    drafted: int  # tokens the draft model proposed and the large model judged
+    drafted: int  # tokens of the draft model that were accepted or rejected
     accepted: int  # of them, accepted
     readings: int  # calls of the large model, its first reading of the prompt among them
 
     @property
     def acceptance_rate(self):
-        """Accepted over judged; 0 if nothing was drafted."""
+        """accepted / drafted; 0 if nothing was drafted."""
         if self.drafted:
             return self.accepted / self.drafted
         return 0.0
@@ -42,20 +46,16 @@ def acceptance(p, q, token):
 
 
 def residual(p, q):
-    """What is drawn from after a refusal: (p - q)+ over its sum; p itself where p = q, which is
-    never refused. (V,).
-    """
+    """The distribution after a rejection, (p - q)+ / sum (p - q)+: (V,), (V,) -> (V,)."""
     left = np.maximum(p - q, 0)
     total = left.sum()
     if total > 0:
         return left / total
-    return p
+    return p  # p = q up to rounding: a rejection has probability 0
 
 
 def distributions(logits, sampling):
-    """The distributions that `sampling` draws from, in float64: (n, V) -> (n, V); one-hot if it is
-    greedy.
-    """
+    """The distributions that `sampling` draws from: (n, V) -> (n, V) float64, one-hot if greedy."""
     logits = filtered(logits, sampling)
     if sampling.is_greedy:
         return np.eye(logits.shape[-1])[greedy(logits)]
@@ -63,32 +63,33 @@ def distributions(logits, sampling):
 
 
 def take(p, u):
-    """The token at which the cumulative distribution of p (V,) passes u in [0, 1); never one of
-    probability 0.
-    """
+    """The first token where the cumulative sum of p (V,) exceeds u in [0, 1); its p is above 0."""
     heights = np.cumsum(p)
     return int(np.searchsorted(heights, u * heights[-1], side="right"))
 
 
 class Reader:
-    """A model, its cache, and how much of the growing sequence it has read."""
+    """A model and its cache of the growing sequence."""
 
     def __init__(self, lm):
         self.lm, self.cache = lm, lm.new_cache(1)
 
     def scores(self, sequence, last):
-        """Logits after each of the last `last` tokens of `sequence`, reading what is new: (last,
-        V).
+        """Logits after each of the last `last` tokens of `sequence`: (last, V).
+
+        What the cache holds may differ from `sequence` only in its last `last` tokens.
         """
+        # Crop the cache by these: rejected drafts go, and all `last` rows of logits are computed.
         start = min(self.cache.length, len(sequence) - last)
         self.cache.crop(start)
-        return backend.to_cpu(self.lm.logits(np.array([sequence[start:]]), self.cache))[0, -last:]
+        logits = self.lm.logits(np.array([sequence[start:]]), self.cache)  # (1, new, V)
+        return backend.to_cpu(logits)[0, -last:]
 
 
 def speculative_generate(
     lm, draft, prompt_ids, max_tokens, lookahead=4, *, seed=0, eos=None, **sampling
 ):
-    """Generate from `lm` with the help of `draft`, distributed as `lm` alone would generate.
+    """Generate from `lm` with the help of `draft`; the distribution is that of `lm` alone.
 
     lm, draft   language models over the same vocabulary; any pair is correct, a similar pair is
                 fast
@@ -105,15 +106,15 @@ def speculative_generate(
     start, end = len(sequence), len(sequence) + max_tokens
     drafted = accepted = readings = 0
     while len(sequence) < end:
+        # Draft: the small model generates token by token. The last token of a round is the large
+        # model's own, so one fewer than the room left.
         checked, guesses, Q = len(sequence), [], []
-        for _ in range(
-            min(lookahead, end - len(sequence) - 1)
-        ):  # one token is the large model's own
-            Q.append(distributions(small.scores(sequence + guesses, 1), sampling)[0])
+        for _ in range(min(lookahead, end - len(sequence) - 1)):
+            Q.append(distributions(small.scores(sequence + guesses, 1), sampling)[0])  # (V,)
             guesses.append(take(Q[-1], stream.next()))
-        P = distributions(
-            large.scores(sequence + guesses, len(guesses) + 1), sampling
-        )  # (guesses + 1, V)
+        # Check: the large model reads all drafts at once, row i its distribution before guess i.
+        logits = large.scores(sequence + guesses, len(guesses) + 1)
+        P = distributions(logits, sampling)  # (guesses + 1, V)
         readings += 1
         for p, q, token in zip(P, Q, guesses):
             drafted += 1
@@ -124,10 +125,8 @@ def speculative_generate(
             accepted += 1
             if token == eos:
                 break
-        else:
-            sequence.append(
-                take(P[-1], stream.next())
-            )  # all accepted: the large model's next token is free
+        else:  # all accepted: the large model has also scored the token after the last guess
+            sequence.append(take(P[-1], stream.next()))
         if eos is not None and eos in sequence[checked:]:
             break
     return Speculation(sequence[start:], drafted, accepted, readings)
@@ -136,18 +135,19 @@ def speculative_generate(
 def _check(lm, draft, length, lookahead, sampling):
     if lm.vocab_size != draft.vocab_size:
         raise ConfigError(
-            f"speculative_generate: vocabularies of {lm.vocab_size} and {draft.vocab_size} tokens; the draft "
-            "model must use the same tokenizer"
+            f"speculative_generate: vocabularies of {lm.vocab_size} and {draft.vocab_size} "
+            "tokens; the draft model must use the same tokenizer"
         )
     if lookahead < 1:
         raise ConfigError(f"speculative_generate: lookahead {lookahead} must be 1 or more")
     if sampling.repetition_penalty != 1:
         raise ConfigError(
-            "speculative_generate: a repetition penalty depends on tokens not yet accepted; leave it at 1"
+            "speculative_generate: a repetition penalty depends on tokens not yet accepted; "
+            "leave it at 1"
         )
     for name, context in ("large", lm.context), ("draft", draft.context):
         if context is not None and length > context:
             raise ConfigError(
-                f"speculative_generate: prompt and continuation of {length} tokens do not fit the {name} "
-                f"model's context of {context}; ask for fewer tokens"
+                f"speculative_generate: prompt and continuation of {length} tokens do not fit "
+                f"the {name} model's context of {context}; generate fewer tokens"
             )

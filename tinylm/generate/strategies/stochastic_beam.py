@@ -27,20 +27,22 @@ class Draw:
 
     tokens: tuple
     logprob: float  # log Pr(y | x)
-    noisy: float  # logprob plus Gumbel noise: what the sample is ordered by
+    noisy: float  # logprob plus Gumbel noise, the order of the sample
 
 
 def gumbel_given_maximum(location, maximum, uniform):
     """Gumbel variables with these locations, given that the largest of them is `maximum`   (Kool et
     al. 2019, appendix B)
 
-    location  (..., V), -inf for what cannot come;  maximum (...);  uniform (..., V) numbers in (0, 1)
+    location  (..., V), -inf for impossible ones
+    maximum   (...);  uniform (..., V) numbers in (0, 1)
     returns   (..., V), largest = maximum
     """
     free = location - np.log(-np.log(uniform))  # without the condition
     top = free.max(axis=-1, keepdims=True)
-    # Each is Gumbel cut off at `maximum`: -log(e^-maximum - e^-top + e^-free), written so that
-    # nothing overflows.
+    # Each becomes a Gumbel variable truncated at m = `maximum`:
+    #     g' = -log(e^-m - e^-top + e^-g) = m - log(1 + e^v),   v = m - g + log(1 - e^(g - top)),
+    # with log(1 + e^v) = max(v, 0) + log(1 + e^-|v|), which does not overflow. g = top gives m.
     with np.errstate(divide="ignore", invalid="ignore"):
         v = maximum[..., None] - free + np.log1p(-np.exp(free - top))
         cut = maximum[..., None] - np.maximum(v, 0) - np.log1p(np.exp(-np.abs(v)))
@@ -52,7 +54,7 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
     """k different completions of x, drawn in order without replacement from Pr(y | x).
 
     max_length  tokens of y, fewer where it ends with eos;  k  strings
-    rng         a Random; two numbers for each token looked at
+    rng         a Random; one number for every possible extension of every string in the beam
     returns     list of Draw, in the order drawn: fewer than k if there are no more strings of
                 positive probability
     """
@@ -62,34 +64,37 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
         )
     lm = as_language_model(lm)
     prompt = check_prompt(x, lm)
-    rows, tiny = Rows(lm, [prompt], notice), np.finfo(np.float64).tiny
-    totals = np.zeros(1)
+    rows, tiny = Rows(lm, [prompt], notice), np.finfo(np.float64).tiny  # u = 0 would give log 0
+    totals = np.zeros(1)  # log Pr of each prefix; the empty one has probability 1
+    # The maximum of log Pr(y) + Gumbel over all strings is a Gumbel around log 1 = 0.
     maxima = -np.log(-np.log(np.maximum(rng.uniform(1, np.float64), tiny)))
     finished = []
     for n in range(1, max_length + 1):
         logits = rows.next_logits()
         highest(logits)
         children = totals[:, None] + log_probabilities(logits)  # (rows, V)
+        # Top down: a prefix's maximum is the largest of its children's, drawn given that.
         uniform = np.maximum(rng.uniform(children.shape, np.float64), tiny)
-        noisy = gumbel_given_maximum(children, maxima, uniform)
-        best = [(done.noisy, done) for done in finished]  # they stay in the race
+        noisy = gumbel_given_maximum(children, maxima, uniform)  # (rows, V)
+        # The k best of the children and of the strings that have ended, which stay candidates.
+        best = [(done.noisy, done) for done in finished]
         for flat in np.argsort(-noisy, axis=None, kind="stable")[:k]:
             parent, token = divmod(int(flat), lm.vocab_size)
             if children[parent, token] > -np.inf:
                 best.append((float(noisy[parent, token]), (parent, token)))
         best = sorted(best, key=lambda pair: -pair[0])[:k]
-        going = [found for _, found in best if not isinstance(found, Draw)]
-        finished = [found for _, found in best if isinstance(found, Draw)]
-        ended = [pair for pair in going if pair[1] == eos or n == max_length]
-        finished += [
-            Draw(
-                (*rows.tokens[parent][len(prompt) :], token),
-                float(children[parent, token]),
-                float(noisy[parent, token]),
-            )
-            for parent, token in ended
-        ]
-        going = [pair for pair in going if pair not in ended]
+        # Children become finished strings if they end here, else the prefixes of the next step.
+        finished, going = [], []
+        for noise, found in best:
+            if isinstance(found, Draw):
+                finished.append(found)
+                continue
+            parent, token = found
+            if token != eos and n < max_length:
+                going.append(found)
+                continue
+            string = (*rows.tokens[parent][len(prompt) :], token)
+            finished.append(Draw(string, float(children[found]), noise))
         if not going:
             break
         parents, tokens = (list(part) for part in zip(*going))
@@ -100,8 +105,8 @@ def stochastic_beam_search(lm, x, max_length, k, rng, eos=None, notice=warnings.
 
 
 def importance_weights(draws):
-    """Weights of all but the last draw, with which the sum of weight f(y) has mean E[f(y)]   (Kool
-    et al. 2019, section 4.2)
+    """Weights w of all but the last draw such that sum of w f(y) has mean E[f(y)]   (Kool et al.
+    2019, section 4.2)
 
     The last draw only sets the threshold t: a string is among the others if its noisy score exceeds
     t, which happens with probability q = 1 - exp(-exp(log Pr(y) - t)); its weight is Pr(y) / q.
@@ -113,12 +118,13 @@ def importance_weights(draws):
             "importance_weights: the last draw is the threshold, so it needs at least two"
         )
     logprob = np.array([draw.logprob for draw in draws[:-1]])
-    return np.exp(logprob) / -np.expm1(-np.exp(logprob - draws[-1].noisy))
+    return np.exp(logprob) / -np.expm1(-np.exp(logprob - draws[-1].noisy))  # expm1: q may be tiny
 
 
 def ordered_sample_probabilities(probabilities, k):
-    """Probability of every ordered sample of k of n things without replacement: product of p_i / (1
-    - those before).
+    """Probability of every ordered sample of k of n things without replacement.
+
+    Pr(i_1, .., i_k) = product over j of p(i_j) / (1 - p(i_1) - .. - p(i_{j-1}))
 
     probabilities  (n,) summing to 1
     returns        dict from index tuples (i_1, .., i_k) to float
