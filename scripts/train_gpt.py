@@ -6,7 +6,7 @@ cross-entropy of every next token. Claim: after 300 steps the model predicts tex
 better than the best table of character pairs does, so it has learnt more than which letter follows
 which. 4 layers, 4 heads, width 128, context 64, batch 12. About 50 seconds on two cores: three
 seeds, for the spread. `python scripts/train_gpt.py [--seed N] [--device cpu|gpu] [--quick]`;
---quick is two seeds and 60 steps, too few for the claim. Read next: tinylm/train/step.py.
+--quick is two seeds and 60 steps, too few for the claim. Read next: tinylm/train/trainer.py.
 
 Measured output (training loss is the mean of each third of the steps; two busy cores, Python 3.11's
 text):

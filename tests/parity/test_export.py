@@ -15,7 +15,6 @@ from tinylm.generate import generate
 from tinylm.models.published.chat_template import TEMPLATES, Mark
 from tinylm.models.published.load import load_pretrained
 from tinylm.train import load_run
-from tinylm.train.run.families import family_of
 from tinylm.train.run.run import train_run
 
 torch = pytest.importorskip("torch")
@@ -111,7 +110,7 @@ def test_encoders_give_the_same_ids_and_logits(name, exported):
     run, folder = exported(ENCODERS[name])
     model, words, config = load_run(run)
     model = getattr(model, "discriminator", model)
-    special = family_of(config, words.vocab_size).special
+    special = config.special(words.vocab_size)
     kind = json.loads((folder / "config.json").read_text())["architectures"][0]
     tokenizer, theirs, again = opened(folder, getattr(transformers, kind))
     row, _ = EncoderInput(special, words).row("the cat")
@@ -134,7 +133,7 @@ def test_encoders_give_the_same_ids_and_logits(name, exported):
 def test_pairs_have_their_segments(exported):
     run, folder = exported(ENCODERS["bert"])
     model, words, config = load_run(run)
-    special = family_of(config, words.vocab_size).special
+    special = config.special(words.vocab_size)
     tokenizer, theirs, _ = opened(folder, transformers.AutoModelForPreTraining)
     row, segments = EncoderInput(special, words).row(("a", "dog"))
     found = tokenizer("a", "dog", return_tensors="pt")
@@ -158,7 +157,7 @@ def test_masked_models_fill_masks_in_the_library(exported):
 def test_encoder_decoders_give_the_same_ids_and_logits(name, exported):
     run, folder = exported(SEQ2SEQ[name])
     model, words, config = load_run(run)
-    special = family_of(config, words.vocab_size).special
+    special = config.special(words.vocab_size)
     tokenizer, theirs, again = opened(folder, transformers.AutoModelForSeq2SeqLM)
     source = np.array([[special.cls, *words.encode("the cat")]])
     assert tokenizer("the cat")["input_ids"] == source[0].tolist()

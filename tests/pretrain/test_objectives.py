@@ -30,7 +30,7 @@ from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM
 from tinylm.pretrain.masked.spans import GeometricSpans
-from tinylm.pretrain.objectives import FAMILIES, OBJECTIVES, objective
+from tinylm.pretrain.objectives import OBJECTIVES, TASK_FAMILIES, objective
 from tinylm.train.trainer import Trainer
 
 every = pytest.mark.parametrize("name", OBJECTIVES)
@@ -94,7 +94,7 @@ def test_a_batch_trains_its_model(name):
 
 @pytest.mark.parametrize("name", [name for name in OBJECTIVES if name != "contrastive"])
 def test_micro_batches_add_up_to_the_batch(name):
-    """sum_k (n_k / n) M_k = M, as train/step.py needs it; contrastive losses say themselves that
+    """sum_k (n_k / n) M_k = M, as train/trainer.py needs it; contrastive losses say themselves that
     they do not.
     """
     model, batch = model_for(name), made(name).make_batch(text_for(name), Random(2))
@@ -157,7 +157,9 @@ def test_special_tokens_are_never_predicted_by_an_encoder(name):
 
 
 def test_every_objective_has_a_family_and_an_architecture():
-    assert {kind.family for kind in OBJECTIVES.values()} == set(FAMILIES) and len(FAMILIES) == 5
+    assert {kind.family for kind in OBJECTIVES.values()} == set(TASK_FAMILIES) and len(
+        TASK_FAMILIES
+    ) == 5
     assert all(
         set(kind.trains) <= {"encoder", "decoder", "seq2seq"} and kind.trains
         for kind in OBJECTIVES.values()

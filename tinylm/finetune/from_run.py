@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from tinylm.finetune.inputs import EncoderInput
 from tinylm.models.encoder.encoder import Electra, Encoder, without_head
-from tinylm.train.run.families import family_of
-from tinylm.train.run.run import load_run
+from tinylm.train.run.saved import load_run
 
 
 def pretrained_part(path):
@@ -25,7 +24,7 @@ def pretrained_part(path):
     raises   CheckpointError if there is no run, or it is damaged
     """
     model, tokenizer, config = load_run(path)
-    special = family_of(config, tokenizer.vocab_size).special
+    special = config.special(tokenizer.vocab_size)
     if isinstance(model, Electra):
         model = model.discriminator
     elif hasattr(model, "model"):

@@ -82,8 +82,7 @@ class EncoderInput:
         """The input of a tokenizer with special ids of its own, such as a WordPieceTokenizer.
 
         The tokenizer of an encoder that `tinylm train` made has none: they are those of
-        train.families.family_of(config, tokenizer.vocab_size).special, and EncoderInput takes them
-        beside the tokenizer.
+        config.special(tokenizer.vocab_size), and EncoderInput takes them beside the tokenizer.
         """
         return cls(special_of(tokenizer), tokenizer, limit)
 

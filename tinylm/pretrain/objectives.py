@@ -1,8 +1,10 @@
-"""Every objective by name, in the five families of the book   (book section 1.2.4)
+"""Every objective by name: its Recipe holds all that training, scoring and showing it needs.
 
-Each is made from the special ids of a vocabulary, and a few from something more: negatives are
-drawn from a corpus, whole words need to know where words begin. Read next: language/causal.py, then
-the file of the objective you look for.
+Book section 1.2.4 sorts pretraining tasks into five families; TASK_FAMILIES are those. An objective
+is made from the special ids of a vocabulary, and a few from more: negatives are drawn from a
+corpus, whole words need to know where words begin. Code that treats objectives differently reads a
+field of the Recipe and never compares names, so a new objective is one more row. Read next:
+language/causal.py, then the file of the objective you look for.
 """
 
 import difflib
@@ -22,257 +24,137 @@ from tinylm.pretrain.discriminative.replaced import ReplacedTokens
 from tinylm.pretrain.language.causal import CausalLM
 from tinylm.pretrain.language.fim import FillInMiddle
 from tinylm.pretrain.language.multi_token import MultiTokenLM
-from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask
+from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask, prefix_split
 from tinylm.pretrain.languages import CodeSwitched, TranslationLM
 from tinylm.pretrain.masked.choose import WholeWords
 from tinylm.pretrain.masked.masked import MaskedLM
 from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.masked.span_boundary import spanbert
 from tinylm.pretrain.masked.spans import GeometricSpans
+from tinylm.pretrain.special import Special
 
-FAMILIES = "language modeling", "masked LM", "permuted LM", "discriminative training", "denoising"
-LANGUAGE, MASKED, PERMUTED, DISCRIMINATIVE, DENOISING = FAMILIES
+TASK_FAMILIES = (
+    "language modeling",
+    "masked LM",
+    "permuted LM",
+    "discriminative training",
+    "denoising",
+)
+LANGUAGE, MASKED, PERMUTED, DISCRIMINATIVE, DENOISING = TASK_FAMILIES
 ENCODER, DECODER, SEQ2SEQ = "encoder", "decoder", "seq2seq"
+AHEAD = 4  # tokens that multi-token predicts at once (Gloeckle et al. 2024 find 4 best)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """An objective before it knows its vocabulary.
+class Recipe:
+    """One objective: how it is made, and what its vocabulary, rows, model and scores look like.
 
-    about    one line
-    family   of FAMILIES
-    trains   architectures, of encoder, decoder, seq2seq
-    section  of the book, or the paper
-    make     (special, **more) -> objective; `more` are the names in `needs`
-    needs    corpus (N,) ids | starts (V,) bool | ends ids of sentence ends | dictionary (V, n) ids
+    name, about  as `tinylm corrupt --list` prints them
+    family       of TASK_FAMILIES
+    section      of the book, or the paper
+    trains       the architectures of Table 1.1: encoder, decoder, seq2seq
+    make         (special, **more) -> objective; `more` are the names in `needs`
+    needs        corpus (N,) ids | starts (V,) bool | ends ids of sentence ends | dictionary (V, n)
+                 ids
+
+    model        which model `tinylm train` builds, a key of BUILDERS in tinylm.train.run.build
+    seq2seq      Recipe that takes its place for `--architecture seq2seq`; None: there is none
+    marks        [CLS] and [SEP] that are added to a row, for which an encoder needs positions
+    paired       True if rows are two parts: two segments, a pooler and two classes
+    token_head   True if tokens are predicted; False: pairs or whole rows only
+    dropout      used where the configuration has none
+
+    own_ids      True if the vocabulary needs special ids ([CLS], [MASK], </s>, ...)
+    sentinels    True if spans are numbered: one id for each that a row may have
+    modes        ids that announce a task, beside those
+
+    shifted      True if x_0 .. x_{T-1} are read and x_1 .. x_T predicted: rows of T + 1 tokens
+    pairs        True if the text is pairs of translations, one a line
+    least        tokens that a row must have
+
+    counted      what a loss is a mean of: tokens of a text, the targets chosen in it, or rows
+    whole_text   True if every token is predicted once, from those before it: then the loss is the
+                 text's, and gives perplexity and bits per byte
+    example      how `tinylm train` shows what was learnt, a key of EXAMPLES in
+                 tinylm.cli.learn.showcase; None: not at all
+    generates    True if `tinylm generate` can continue a text with the model
     """
 
+    name: str
     about: str
     family: str
-    trains: tuple
     section: str
+    trains: tuple
     make: Callable
     needs: tuple = ()
 
+    model: str = "encoder"
+    seq2seq: "Recipe | None" = None
+    marks: int = 1
+    paired: bool = False
+    token_head: bool = True
+    dropout: float = 0.0
 
-def _seq2seq(task, end=True):
-    return lambda special, **more: Seq2SeqLM(special, task(special, **more), end)
+    own_ids: bool = True
+    sentinels: bool = False
+    modes: int = 0
 
+    shifted: bool = False
+    pairs: bool = False
+    least: int = 2
 
-def _denoise(corruption):
-    return _seq2seq(lambda special, **more: Denoise(corruption(special, **more)))
+    counted: str = "targets"
+    whole_text: bool = False
+    example: str | None = "filled"
+    generates: bool = False
 
+    @property
+    def architecture(self):
+        """What `tinylm train` trains, of `trains`."""
+        if self.model == SEQ2SEQ:
+            return SEQ2SEQ
+        return self.trains[0]
 
-DENOISERS = {
-    "token-masking": ("single tokens become [MASK]", lambda s: noise.TokenMasking(s.mask), ()),
-    "token-deletion": ("single tokens are left out, unmarked", lambda s: noise.TokenDeletion(), ()),
-    "text-infilling": (
-        "spans of any length, also none, become one [MASK]",
-        lambda s: noise.TextInfilling(s.mask),
-        (),
-    ),
-    "sentence-permutation": (
-        "sentences in random order",
-        lambda s, ends: noise.SentencePermutation(tuple(ends)),
-        ("ends",),
-    ),
-    "document-rotation": (
-        "the text begins at a random token",
-        lambda s: noise.DocumentRotation(),
-        (),
-    ),
-    "token-permutation": ("tokens in random order", lambda s: noise.TokenPermutation(), ()),
-    "token-replacement": (
-        "random words in place of some",
-        lambda s: noise.TokenReplacement(s.ordinary),
-        (),
-    ),
-    "bart": ("one of BART's five corruptions, drawn for every text", noise.bart, ("ends",)),
-}
+    @property
+    def architectures(self):
+        """What `--architecture` can be, the default first."""
+        if self.seq2seq is None:
+            return (self.architecture,)
+        return self.architecture, SEQ2SEQ
 
-OBJECTIVES = {
-    "causal": Kind(
-        "the next token from those before it",
-        LANGUAGE,
-        (DECODER, SEQ2SEQ),
-        "1.2.1",
-        lambda s: CausalLM(ignore=s.pad),
-    ),
-    "prefix": Kind(
-        "a prefix is read at once, the rest is predicted token by token",
-        LANGUAGE,
-        (DECODER, SEQ2SEQ),
-        "1.2.3.1",
-        lambda s: PrefixLM(),
-    ),
-    "prefix-seq2seq": Kind(
-        "the encoder reads a prefix, the decoder says the rest",
-        LANGUAGE,
-        (SEQ2SEQ,),
-        "1.2.3.1",
-        _seq2seq(lambda s: PrefixTask()),
-    ),
-    "fim": Kind(
-        "the middle of a text after its end",
-        LANGUAGE,
-        (DECODER,),
-        "Bavarian et al. 2022",
-        lambda s: FillInMiddle(s),
-    ),
-    "multi-token": Kind(
-        "the next four tokens at once",
-        LANGUAGE,
-        (DECODER,),
-        "Gloeckle et al. 2024",
-        lambda s: MultiTokenLM(4, s.pad),
-    ),
-    "masked": Kind(
-        "hidden tokens from both sides",
-        MASKED,
-        (ENCODER, SEQ2SEQ),
-        "1.2.2.1",
-        lambda s: MaskedLM(s),
-    ),
-    "whole-word": Kind(
-        "hidden words, all their pieces or none",
-        MASKED,
-        (ENCODER,),
-        "Devlin et al. 2019",
-        lambda s, starts: MaskedLM(s, choose=WholeWords(starts)),
-        ("starts",),
-    ),
-    "spans": Kind(
-        "hidden runs of tokens, of geometric length",
-        MASKED,
-        (ENCODER,),
-        "1.2.3.1",
-        lambda s: MaskedLM(s, choose=GeometricSpans()),
-    ),
-    "span-boundary": Kind(
-        "hidden runs, also from the two tokens around them",
-        MASKED,
-        (ENCODER,),
-        "Joshi et al. 2020",
-        spanbert,
-    ),
-    "mass": Kind(
-        "one hidden run, said by a decoder",
-        MASKED,
-        (ENCODER, SEQ2SEQ),
-        "1.2.3.1",
-        _seq2seq(Fragment, end=False),
-    ),
-    "bert-style": Kind(
-        "hidden tokens, said by a decoder that predicts only them",
-        MASKED,
-        (ENCODER, SEQ2SEQ),
-        "1.2.3.1",
-        _seq2seq(Masked, end=False),
-    ),
-    "translation": Kind(
-        "hidden tokens of a sentence and its translation",
-        MASKED,
-        (ENCODER,),
-        "1.3.2.3",
-        lambda s: TranslationLM(MaskedLM(s), languages=(0, 1)),
-    ),
-    "code-switching": Kind(
-        "hidden tokens of a text in two languages",
-        MASKED,
-        (ENCODER,),
-        "1.3.2.3",
-        lambda s, dictionary: CodeSwitched(MaskedLM(s), dictionary),
-        ("dictionary",),
-    ),
-    "permuted": Kind(
-        "tokens in a random order, each from those before it in that order",
-        PERMUTED,
-        (ENCODER,),
-        "1.2.2.2",
-        lambda s: PermutedLM(s),
-    ),
-    "next-sentence": Kind(
-        "does the second sentence follow the first?",
-        DISCRIMINATIVE,
-        (ENCODER,),
-        "1.2.2.3",
-        lambda s, corpus: SentencePairs(s, NextSentence(corpus)),
-        ("corpus",),
-    ),
-    "sentence-order": Kind(
-        "are two sentences in their order?",
-        DISCRIMINATIVE,
-        (ENCODER,),
-        "Lan et al. 2020",
-        lambda s: SentencePairs(s, SentenceOrder()),
-    ),
-    "bert": Kind(
-        "masked LM and next sentence prediction together",
-        MASKED,
-        (ENCODER,),
-        "1.3.1",
-        lambda s, corpus: SentencePairs(s, NextSentence(corpus), MaskedLM(s)),
-        ("corpus",),
-    ),
-    "replaced": Kind(
-        "which tokens did a generator put in?",
-        DISCRIMINATIVE,
-        (ENCODER,),
-        "1.2.2.3",
-        lambda s: ReplacedTokens(s),
-    ),
-    "contrastive": Kind(
-        "two readings of a sentence find each other",
-        DISCRIMINATIVE,
-        (ENCODER,),
-        "Gao et al. 2021",
-        lambda s: SentenceEmbedding(s),
-    ),
-    **{
-        name: Kind(about, DENOISING, (SEQ2SEQ,), "1.2.3.2", _denoise(make), needs)
-        for name, (about, make, needs) in DENOISERS.items()
-    },
-    "sentinels": Kind(
-        "each hidden run becomes a mark, the target says what the marks stand for",
-        DENOISING,
-        (SEQ2SEQ,),
-        "1.2.3.1",
-        _seq2seq(Sentinels),
-    ),
-    "ul2": Kind(
-        "short spans, long spans or a prefix, announced by a mode token",
-        DENOISING,
-        (SEQ2SEQ,),
-        "Tay et al. 2022",
-        _seq2seq(ul2),
-    ),
-}
+    def of(self, architecture):
+        """The Recipe for one of `architectures`; None is the first."""
+        if architecture == SEQ2SEQ and self.seq2seq is not None:
+            return self.seq2seq
+        return self
 
+    def special(self, words, context):
+        """The Special of a vocabulary of `words` ids: the special ids follow the last word, so that
+        the tokenizer stays as it is.
 
-def objective(name, special, **more):
-    """The objective of a name for a vocabulary.
+        context  the longest row, in tokens
+        """
+        if not self.own_ids:
+            return Special(words)
+        spans = 0
+        if self.sentinels:
+            # At most half of a row is masked (UL2), in spans of 3 tokens on average: context / 6
+            # spans. One sentinel more closes the target, and three are to spare.
+            spans = context // 6 + 4
+        return Special.after(words, spans, others=self.modes)
 
-    special  Special
-    more     corpus, starts, ends, dictionary; those that it does not need are left aside
-    raises   ConfigError naming the near names, or what is needed
-    """
-    if name not in OBJECTIVES:
-        near = difflib.get_close_matches(name, OBJECTIVES, n=3, cutoff=0.4)
-        raise ConfigError(
-            f"no objective {name!r}: "
-            + (
-                f"did you mean {' or '.join(near)}?"
-                if near
-                else f"there are {', '.join(OBJECTIVES)}"
-            )
-        )
-    kind = OBJECTIVES[name]
-    missing = [need for need in kind.needs if more.get(need) is None]
-    if missing:
-        raise ConfigError(
-            f"objective {name}: needs {', '.join(missing)}: {'; '.join(NEEDS[need] for need in missing)}"
-        )
-    return kind.make(special, **{need: np.asarray(more[need]) for need in kind.needs})
+    def build(self, special, **more):
+        """The objective for a vocabulary: make_batch(sequences, rng), loss(model, batch).
+
+        special  Special
+        more     corpus, starts, ends, dictionary; those that are not in `needs` are ignored
+        raises   ConfigError naming what is missing, or what the vocabulary lacks
+        """
+        missing = [need for need in self.needs if more.get(need) is None]
+        if missing:
+            wanted = "; ".join(NEEDS[need] for need in missing)
+            raise ConfigError(f"objective {self.name}: needs {', '.join(missing)}: {wanted}")
+        return self.make(special, **{need: np.asarray(more[need]) for need in self.needs})
 
 
 NEEDS = {
@@ -281,3 +163,175 @@ NEEDS = {
     "ends": "the ids that end a sentence",
     "dictionary": "for every id, its translations",
 }
+
+
+def _seq2seq(task, end=True):
+    """`make` of an encoder-decoder's objective, from task(special, **more)."""
+    return lambda special, **more: Seq2SeqLM(special, task(special, **more), end)
+
+
+def _decoder_alone(ids, draws):
+    """The task that leaves the source empty (but for [CLS]): the target is the whole row."""
+    return prefix_split(ids, 0)
+
+
+def _sentence_permutation(special, ends):
+    if not len(ends):
+        raise ConfigError(
+            "objective sentence-permutation: no token of the vocabulary ends in . ! or ?, so there "
+            "are no sentences: use another tokenizer or objective"
+        )
+    return noise.SentencePermutation(tuple(ends))
+
+
+# Fields that several rows share. A decoder predicts every token of its rows; an encoder-decoder
+# reads a corrupted row and writes what is missing; classifiers of rows predict no tokens.
+NEXT_TOKEN = dict(
+    model="gpt", shifted=True, least=1, counted="tokens", example="sample", generates=True
+)
+REWRITE = dict(model=SEQ2SEQ, example="mended")
+TWO_PARTS = dict(paired=True, marks=3, counted="rows")
+NO_TOKENS = dict(token_head=False, example=None)
+
+
+def _denoiser(name, about, corruption, needs=()):
+    """The row of a corruption that an encoder-decoder undoes   (book section 1.2.3.2)."""
+    make = _seq2seq(lambda special, **more: Denoise(corruption(special, **more)))
+    return Recipe(name, about, DENOISING, "1.2.3.2", (SEQ2SEQ,), make, needs, **REWRITE)
+
+
+# fmt: off
+# A row: name and description; family, section, architectures of Table 1.1; maker and needs; fields.
+# These three stand apart: other rows turn into them when an encoder-decoder is trained.
+CAUSAL_SEQ2SEQ = Recipe(
+    "causal", "the next token from those before it",
+    LANGUAGE, "1.2.1", (SEQ2SEQ,),
+    _seq2seq(lambda s: _decoder_alone), **REWRITE)
+PREFIX_SEQ2SEQ = Recipe(
+    "prefix-seq2seq", "the encoder reads a prefix, the decoder says the rest",
+    LANGUAGE, "1.2.3.1", (SEQ2SEQ,),
+    _seq2seq(lambda s: PrefixTask()), **REWRITE)
+BERT_STYLE = Recipe(
+    "bert-style", "hidden tokens, said by a decoder that predicts only them",
+    MASKED, "1.2.3.1", (ENCODER, SEQ2SEQ),
+    _seq2seq(Masked, end=False), **REWRITE)
+
+ROWS = (
+    Recipe("causal", "the next token from those before it",
+           LANGUAGE, "1.2.1", (DECODER, SEQ2SEQ),
+           lambda s: CausalLM(ignore=s.pad),
+           **NEXT_TOKEN, seq2seq=CAUSAL_SEQ2SEQ, own_ids=False, whole_text=True),
+    # One stack under a mask of its own: an Encoder, since the prefix is read in both directions.
+    Recipe("prefix", "a prefix is read at once, the rest is predicted token by token",
+           LANGUAGE, "1.2.3.1", (DECODER, SEQ2SEQ),
+           lambda s: PrefixLM(),
+           **NEXT_TOKEN | dict(model="encoder", example="continued", generates=False),
+           seq2seq=PREFIX_SEQ2SEQ, own_ids=False, marks=0),
+    PREFIX_SEQ2SEQ,
+    Recipe("fim", "the middle of a text after its end",
+           LANGUAGE, "Bavarian et al. 2022", (DECODER,),
+           lambda s: FillInMiddle(s),
+           **NEXT_TOKEN | dict(least=4, example="middle")),
+    Recipe("multi-token", "the next four tokens at once",
+           LANGUAGE, "Gloeckle et al. 2024", (DECODER,),
+           lambda s: MultiTokenLM(AHEAD, s.pad),
+           **NEXT_TOKEN | dict(model="multi_token"), own_ids=False),
+
+    Recipe("masked", "hidden tokens from both sides",
+           MASKED, "1.2.2.1", (ENCODER, SEQ2SEQ),
+           lambda s: MaskedLM(s),
+           seq2seq=BERT_STYLE),
+    Recipe("whole-word", "hidden words, all their pieces or none",
+           MASKED, "Devlin et al. 2019", (ENCODER,),
+           lambda s, starts: MaskedLM(s, choose=WholeWords(starts)), ("starts",)),
+    Recipe("spans", "hidden runs of tokens, of geometric length",
+           MASKED, "1.2.3.1", (ENCODER,),
+           lambda s: MaskedLM(s, choose=GeometricSpans())),
+    Recipe("span-boundary", "hidden runs, also from the two tokens around them",
+           MASKED, "Joshi et al. 2020", (ENCODER,),
+           spanbert,
+           model="span_boundary"),
+    # Table 1.1 trains an encoder with these two as well; here a decoder predicts what is masked.
+    Recipe("mass", "one hidden run, said by a decoder",
+           MASKED, "1.2.3.1", (ENCODER, SEQ2SEQ),
+           _seq2seq(Fragment, end=False),
+           **REWRITE),
+    BERT_STYLE,
+    Recipe("translation", "hidden tokens of a sentence and its translation",
+           MASKED, "1.3.2.3", (ENCODER,),
+           lambda s: TranslationLM(MaskedLM(s), languages=(0, 1)),
+           pairs=True, marks=3),
+    Recipe("code-switching", "hidden tokens of a text in two languages",
+           MASKED, "1.3.2.3", (ENCODER,),
+           lambda s, dictionary: CodeSwitched(MaskedLM(s), dictionary), ("dictionary",)),
+
+    Recipe("permuted", "tokens in a random order, each from those before it in that order",
+           PERMUTED, "1.2.2.2", (ENCODER,),
+           lambda s: PermutedLM(s),
+           model="xlnet"),
+
+    Recipe("next-sentence", "does the second sentence follow the first?",
+           DISCRIMINATIVE, "1.2.2.3", (ENCODER,),
+           lambda s, corpus: SentencePairs(s, NextSentence(corpus)), ("corpus",),
+           **TWO_PARTS, **NO_TOKENS),
+    Recipe("sentence-order", "are two sentences in their order?",
+           DISCRIMINATIVE, "Lan et al. 2020", (ENCODER,),
+           lambda s: SentencePairs(s, SentenceOrder()),
+           **TWO_PARTS, **NO_TOKENS),
+    Recipe("bert", "masked LM and next sentence prediction together",
+           MASKED, "1.3.1", (ENCODER,),
+           lambda s, corpus: SentencePairs(s, NextSentence(corpus), MaskedLM(s)), ("corpus",),
+           **TWO_PARTS),
+    Recipe("replaced", "which tokens did a generator put in?",
+           DISCRIMINATIVE, "1.2.2.3", (ENCODER,),
+           lambda s: ReplacedTokens(s),
+           model="electra", counted="rows"),
+    # The two readings of a sentence differ by dropout alone; 0.1 is Gao et al.'s.
+    Recipe("contrastive", "two readings of a sentence find each other",
+           DISCRIMINATIVE, "Gao et al. 2021", (ENCODER,),
+           lambda s: SentenceEmbedding(s),
+           **NO_TOKENS, counted="rows", dropout=0.1),
+
+    _denoiser("token-masking", "single tokens become [MASK]",
+              lambda s: noise.TokenMasking(s.mask)),
+    _denoiser("token-deletion", "single tokens are left out, unmarked",
+              lambda s: noise.TokenDeletion()),
+    _denoiser("text-infilling", "spans of any length, also none, become one [MASK]",
+              lambda s: noise.TextInfilling(s.mask)),
+    _denoiser("sentence-permutation", "sentences in random order",
+              _sentence_permutation, ("ends",)),
+    _denoiser("document-rotation", "the text begins at a random token",
+              lambda s: noise.DocumentRotation()),
+    _denoiser("token-permutation", "tokens in random order",
+              lambda s: noise.TokenPermutation()),
+    _denoiser("token-replacement", "random words in place of some",
+              lambda s: noise.TokenReplacement(s.ordinary)),
+    _denoiser("bart", "one of BART's five corruptions, drawn for every text",
+              noise.bart, ("ends",)),
+    Recipe("sentinels", "each hidden run becomes a mark, the target says what the marks stand for",
+           DENOISING, "1.2.3.1", (SEQ2SEQ,),
+           _seq2seq(Sentinels),
+           **REWRITE, sentinels=True),
+    Recipe("ul2", "short spans, long spans or a prefix, announced by a mode token",
+           DENOISING, "Tay et al. 2022", (SEQ2SEQ,),
+           _seq2seq(ul2),
+           **REWRITE, sentinels=True, modes=3),
+)
+# fmt: on
+OBJECTIVES = {recipe.name: recipe for recipe in ROWS}
+
+
+def objective(name, special, **more):
+    """The objective of a name for a vocabulary.
+
+    special  Special
+    more     corpus, starts, ends, dictionary; those that it does not need are ignored
+    raises   ConfigError naming the near names, or what is needed
+    """
+    if name in OBJECTIVES:
+        return OBJECTIVES[name].build(special, **more)
+    near = difflib.get_close_matches(name, OBJECTIVES, n=3, cutoff=0.4)
+    hint = f"there are {', '.join(OBJECTIVES)}"
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    raise ConfigError(f"no objective {name!r}: {hint}")

@@ -1,7 +1,7 @@
 """The communicator of a process on its own, and a text sent to all processes, as training needs
 them.
 
-Several processes bring their own communicator (parallel/communicate/). Read next: step.py.
+Several processes bring their own communicator (parallel/communicate/). Read next: trainer.py.
 """
 
 import numpy as np

@@ -1,26 +1,56 @@
-"""The trainer: steps, validations, checkpoints, and an end that can be gone on from   (book section
-2.2.2).
+"""The training loop: forward, loss, backward, update, for one process or several   (book section
+2.2.2, 2.2.3).
 
-All state is explicit: parameters, the optimizer's moments, the counters of the random streams, and
-the number of steps, which is also the position in the data because batches are pure functions of
-the step. So a run that stopped and goes on computes the same bits as one that never did. The
-mathematics of a step is in step.py; from a configuration to a trainer: run/run.py.
+With n_k the targets that count in micro-batch k and n = sum_k n_k over the whole batch on all
+workers, the gradient of the mean loss is
+
+    dM = sum_k (n_k / n) dM_k        (eq. 2.33, for a mean instead of a sum)
+
+so every backward pass starts from the cotangent n_k / n, and gradients are simply added: over
+micro-batches in the flat buffer (`accumulate`), over workers by the communicator (`train_step`).
+Each worker then updates its own slice of the parameters, and the slices are exchanged.
+
+All state of a Trainer is explicit: parameters, the optimizer's moments, the counters of the random
+streams, and the number of steps, which is also the position in the data because batches are pure
+functions of the step. So a resumed run computes the same bits as one that never stopped. Read next:
+pretrain/objectives.py, where the loss comes from.
 """
 
+import contextlib
 import math
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
-from tinylm.autograd.engine.profile import find_nonfinite
+from tinylm.autograd import first_order_only
 from tinylm.backend import Random, device_of, to_device
 from tinylm.errors import CheckpointError, ConfigError, TrainingError
 from tinylm.fields import LARGEST, Fields
-from tinylm.train.alone import ALONE, broadcast_text
-from tinylm.train.interrupt import finish_first
-from tinylm.train.step import passes, random_streams, train_step
+from tinylm.optim.flat import clip_factor, sum_of_squares
+from tinylm.train.alone import ALONE
+from tinylm.train.interrupt import finish_first, marked, marks
+from tinylm.train.nonfinite import explain
 
 MOST_STEPS = 2**53  # a float counts no further
+
+
+@dataclass(frozen=True)
+class Step:
+    """The result of a step, the same on every worker.
+
+    loss       mean nats per target of the whole batch, before the update
+    grad_norm  Euclidean norm of its gradient, before clipping
+    tokens     targets that counted
+    stop       the signal that asked some worker to stop, or None
+    updated    False if loss or gradient is not finite: then the parameters are as they were
+    """
+
+    loss: float
+    grad_norm: float
+    tokens: int
+    stop: int | None
+    updated: bool
 
 
 class Trainer:
@@ -65,40 +95,60 @@ class Trainer:
         self.clip = clip
         self.micro_batch = micro_batch
         self.seed = seed
-        self.learning_rate = (
-            learning_rate if callable(learning_rate) else lambda step: learning_rate
-        )
-        self.comm, self.step, self.stopped_by = comm or ALONE, 0, None
+        self.learning_rate = learning_rate
+        if not callable(learning_rate):
+            self.learning_rate = lambda step: learning_rate
+        self.comm = comm or ALONE
+        self.step = 0
+        self.stopped_by = None
         self._pending = None  # a signal that came in the last step of a run()
-        self.device, self.streams = device_of(optimizer.flat.data), random_streams(model)
+        self.device = device_of(optimizer.flat.data)
+        self.streams = random_streams(model)
         rank, size = self.comm.rank, self.comm.size
         if size > batch_size:
             raise ConfigError(
                 f"Trainer: {size} workers cannot share a batch of {batch_size}: at most one per row"
             )
+        # This worker's rows; sizes differ by one row at most.
         self.first = rank * batch_size // size
-        self.last = (rank + 1) * batch_size // size  # this worker's rows
+        self.last = (rank + 1) * batch_size // size
 
-    def batch(self, step):
-        """This worker's rows of the batch of a step, on the model's device: a pure function of the
-        step.
+    def run(self, steps, after_step=None, say=lambda: None):
+        """Train until `steps` updates are done, or until Ctrl-C, SIGTERM or SIGHUP, which let the
+        current step finish.
+
+        after_step  called as after_step(Step, seconds it took) when an update is done; a true
+                    result ends training, and must be the same on every worker
+        say         called once when Ctrl-C is pressed or another of the signals comes
+        returns     True if all steps are done or after_step ended training, False if stopped before
         """
-        rng = Random(self.seed, "objective", step)
-        with rng.rows(self.first, self.batch_size):
-            batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
-        return batch.to(self.device)
+        self.stopped_by = None
+        with finish_first(say) as received:
+            while self.step < steps:
+                started = time.perf_counter()
+                step = self.advance(received.signal or self._pending)
+                if after_step is not None and after_step(step, time.perf_counter() - started):
+                    return True
+                if step.stop:
+                    self.stopped_by = step.stop  # perhaps another worker's
+                    self._pending = None
+                    return self.step >= steps
+            # A signal in the last step has reached this worker alone: the next run() passes it on.
+            self._pending = received.signal or self._pending
+        return self.step >= steps
 
     def advance(self, stop=None):
         """Do one step.
 
-        stop     the signal by which this worker has been asked to stop, or None
-        returns  Step, its .stop the signal by which any worker was
+        stop     the signal that this worker has received, or None
+        returns  Step, its .stop the signal that any worker received
         raises   TrainingError if the loss or the gradient is not finite, or the batch does not fit
                  in memory; the parameters are then as before the step
         """
         if not self.model.training:
             self.model.train()
-        batch, counters = self.batch(self.step), [rng.counter for rng in self.streams]
+        batch = self.batch(self.step)
+        counters = [rng.counter for rng in self.streams]
         try:
             with np.errstate(all="ignore"):  # what is not finite is found and explained below
                 step = train_step(
@@ -118,46 +168,35 @@ class Trainer:
         except MemoryError as error:
             rows = self.micro_batch or len(batch)
             raise TrainingError(
-                f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[1]} tokens at a time do not "
-                f"fit in memory ({error}): use a micro_batch below {rows}, which changes no result, "
-                "or a smaller model"
+                f"step {self.step + 1}: {rows} rows of {batch.inputs.shape[1]} tokens at a time "
+                f"do not fit in memory ({error}): use a micro_batch below {rows}, "
+                "which changes no result, or a smaller model"
             ) from None
         if not step.updated:
             self._rewind(counters)
-            raise TrainingError(self._explain(step, batch))
+            parts = passes(self.streams, batch, self.first, self.batch_size, self.micro_batch)
+            with contextlib.closing(parts):  # the search may end before the last of them
+                cause = explain(self, step, parts)
+            self._rewind(counters)  # the search has drawn dropout again
+            raise TrainingError(cause)
         self.step += 1
         return step
 
-    def run(self, steps, after_step=None, say=lambda: None):
-        """Go on until `steps` updates are done, or until Ctrl-C, SIGTERM or SIGHUP, which let the
-        step in work finish.
-
-        after_step  called as after_step(Step, seconds it took) when an update is done; what is true
-                    ends training, and must be so on every worker
-        say         called once when Ctrl-C is pressed or another of the signals comes
-        returns     True if all steps are done or after_step found an end, False if stopped before
+    def batch(self, step):
+        """This worker's rows of the batch of a step, on the model's device: a pure function of the
+        step.
         """
-        self.stopped_by = None
-        with finish_first(say) as asked:
-            while self.step < steps:
-                started = time.perf_counter()
-                step = self.advance(asked.signal or self._pending)
-                if after_step is not None and after_step(step, time.perf_counter() - started):
-                    return True
-                if step.stop:
-                    self.stopped_by, self._pending = step.stop, None  # perhaps another worker's
-                    return self.step >= steps
-            # nobody else knows of a signal that came in the last step: the next run() tells all
-            # workers
-            self._pending = asked.signal or self._pending
-        return self.step >= steps
+        rng = Random(self.seed, "objective", step)
+        with rng.rows(self.first, self.batch_size):
+            batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
+        return batch.to(self.device)
 
     def state(self):
         """All state, complete on every worker: ({"model": arrays, "optimizer": arrays}, JSON-able
         dict).
 
         Every worker must call it: each holds the moments of its own slice only, and they are
-        gathered here. The arrays are the live ones, to be written before the next step.
+        gathered here. The arrays are no copies: they must be written before the next step.
         """
         moments, scalars = {}, {}
         for name, value in self.optimizer.state().items():
@@ -195,19 +234,16 @@ class Trainer:
                 f"the optimizer's state does not fit: {', '.join(sorted(differing))} differ: "
                 "was it saved by another optimizer or model?"
             )
-        if [(rng.seed, list(rng.path)) for rng in self.streams] != [
-            stream[:2] for stream in streams
-        ]:
+        own = [(rng.seed, list(rng.path)) for rng in self.streams]
+        if own != [stream[:2] for stream in streams]:
             raise CheckpointError(
                 "the random streams are not those of this model: was the seed another?"
             )
         self.model.load_state_dict(arrays["model"])
-        self.optimizer.load_state(
-            {
-                name: to_device(value, self.device) if np.ndim(value) else value
-                for name, value in moments.items()
-            }
-        )
+        for name, value in moments.items():
+            if np.ndim(value):
+                moments[name] = to_device(value, self.device)
+        self.optimizer.load_state(moments)
         self._rewind([counter for _, _, counter in streams])
         self.step = step
 
@@ -215,47 +251,104 @@ class Trainer:
         for rng, counter in zip(self.streams, counters):
             rng.counter = counter
 
-    def _explain(self, step, batch):
-        """Why a step is not finite: the same text on every worker, from the first that sees a cause
-        in its rows.
-        """
-        what = "loss" if not math.isfinite(step.loss) else "gradient norm"
-        value = step.loss if what == "loss" else step.grad_norm
-        size, rank = self.comm.size, self.comm.rank
-        cause = self._sick_operation(batch)
-        order = rank  # an operation says more than a gradient; low ranks go first
-        if not cause:
-            cause, order = self._sick_gradient(), size + rank
-        order = int(self.comm.all_reduce(np.array([order if cause else 2 * size]), "min")[0])
-        cause = (
-            broadcast_text(self.comm, cause, order % size) or "all was finite when it was repeated"
-        )
-        return (
-            f"step {self.step + 1}: the {what} is {value}; {cause}; the parameters are as after step {self.step}. "
-            "Try a smaller lr, a longer warmup, or clipping"
-        )
 
-    def _sick_operation(self, batch):
-        """The first operation of this worker's forward pass whose result is not finite, and for
-        which rows; or "".
-        """
-        counters, row = [rng.counter for rng in self.streams], self.first
-        try:
-            for part in passes(self.streams, batch, self.first, self.batch_size, self.micro_batch):
-                found = find_nonfinite(lambda part=part: self.objective.loss(self.model, part))
-                if found:
-                    return f"in rows {row} to {row + len(part) - 1} of batch {self.step}, first {found}"
-                row += len(part)
-        finally:
-            self._rewind(counters)
-        return ""
+def train_step(
+    model,
+    objective,
+    optimizer,
+    batch,
+    first,
+    total,
+    lr,
+    clip=0.0,
+    micro_batch=0,
+    comm=ALONE,
+    stop=None,
+    streams=None,
+):
+    """Update the parameters once.
 
-    def _sick_gradient(self):
-        """The first parameter whose gradient, as far as this worker holds it, is not finite; or ""."""
-        for name, g in self.optimizer.flat.named(self.optimizer.flat.grad).items():
-            if not np.isfinite(g).all():
-                return f"on batch {self.step} the forward pass is finite, but the gradient of {name} is not"
-        return ""
+    optimizer    holds the FlatParameters of `model`; its step(lr, start, stop, scale) updates a
+                 slice
+    batch        this worker's rows
+    first,total  they are rows first .. first+len(batch)-1 of a batch of `total` rows
+    lr, clip     learning rate; largest gradient norm (0: any)
+    micro_batch  rows differentiated at a time; 0: all
+    comm         communicator; every worker calls with its own rows
+    stop         the signal that this worker has received, or None; Step.stop is that of any worker
+    streams      random_streams(model), where they are known already
+    returns      Step
+    """
+    flat = optimizer.flat
+    if streams is None:
+        streams = random_streams(model)
+    # The number n of targets in the whole batch needs a reduction over the workers. To save it,
+    # gradients are taken as means over the `total` rows, which every worker has at hand, and the
+    # factor total / n follows below. (Not over rows x width: a worker pads to its own longest row.)
+    parts = passes(streams, batch, first, total, micro_batch)
+    loss = accumulate(model, objective, flat, parts, total)
+    flat.collect()
+    start, end = comm.slice(len(flat))  # this worker's part of all N parameters
+    comm.reduce_scatter_(flat.grad)  # (N,): the sum over workers stands in start .. end
+    mine = flat.grad[start:end]
+    # One reduction for everything else: loss, |g|^2 of the slices, targets, signals.
+    found = np.array([loss, sum_of_squares(mine), batch.tokens, *marks(stop)], np.float64)
+    loss, square, tokens, *stops = comm.all_reduce(found).tolist()
+    factor = total / max(tokens, 1)
+    loss *= factor
+    norm = math.nan  # also if the sum of squares is NaN
+    if square >= 0:
+        norm = math.sqrt(square) * factor
+    updated = math.isfinite(loss) and math.isfinite(norm)
+    if updated:
+        clipped = clip_factor(norm, clip or math.inf)  # 0: any norm will do
+        optimizer.step(lr, start, end, scale=factor * clipped)
+        comm.all_gather_(flat.data)
+    return Step(loss, norm, int(tokens), marked(stops), updated)
+
+
+def accumulate(model, objective, flat, micro_batches, tokens):
+    """Leave in `flat` this worker's share of the gradient of the mean loss over `tokens` targets.
+
+    returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
+    """
+    flat.zero_grad()
+    loss_share = 0.0
+    for part in micro_batches:
+        with first_order_only():
+            loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets
+        weight = metrics["tokens"] / max(tokens, 1)
+        loss.backward(weight)  # adds (n_k / n) dM_k to the gradients
+        loss_share += weight * metrics["loss"]
+    return loss_share
+
+
+def passes(streams, batch, first, total, micro_batch=0):
+    """Yield the micro-batches of a batch, each with the random streams set so that any cut draws
+    the same numbers.
+
+    Every micro-batch starts from the same counters and draws its own rows of the whole batch
+    (Random.rows), so dropout does not depend on the size of micro-batches or the number of workers.
+    """
+    size = micro_batch or max(len(batch), 1)
+    counters = [rng.counter for rng in streams]
+    for start in range(0, len(batch), size):
+        part = batch if size >= len(batch) else batch.rows(start, start + size)
+        for rng, counter in zip(streams, counters):
+            rng.counter = counter
+        with contextlib.ExitStack() as windows:
+            for rng in streams:
+                windows.enter_context(rng.rows(first + start, total))
+            yield part
+
+
+def random_streams(model):
+    """The random streams a model draws from while training (dropout), each once, in the order of
+    its modules.
+    """
+    streams = [getattr(module, "rng", None) for module in model.modules()]
+    found = {id(rng): rng for rng in streams if isinstance(rng, Random)}
+    return list(found.values())
 
 
 def read_state(state, where):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.train.run.test_families import config_for
+from tests.train.run.test_objectives import config_for
 from tests.train.run.test_run import quiet
 from tinylm.cli import main
 from tinylm.cli.learn.showcase import closing, excerpt, in_words, written
@@ -60,7 +60,7 @@ def test_a_hidden_token_has_its_guesses_beside_it(tmp_path):
 
 def test_special_ids_are_written_by_their_names(tmp_path):
     run = prepare_run(config_for(tmp_path, "masked"), quiet)
-    special = run.family.special
+    special = run.special
     ids = [special.cls, *run.tokenizer.encode("a dog"), special.mask, special.sep]
     assert written(ids, run, special) == "[CLS] a dog [MASK] [SEP]"
 

@@ -382,15 +382,15 @@ def test_a_run_ended_before_anything_is_saved_can_be_begun_again(text, tiny, tmp
 
 
 def test_a_signal_while_the_model_is_made_finds_a_step_to_finish(text, tiny, tmp_path, monkeypatch):
-    from tinylm.train.run import session
+    from tinylm.train.run import run
 
-    real = session.new_model
+    real = run.new_model
 
     def hit(*args):
         signal.raise_signal(signal.SIGTERM)
         return real(*args)
 
-    monkeypatch.setattr(session, "new_model", hit)
+    monkeypatch.setattr(run, "new_model", hit)
     argv = ["train", "--data", str(text), "--out", str(tmp_path / "run"), *tiny]
     assert main([*argv, "--steps=1000000"]) == 143
     assert list(checkpoint.steps(tmp_path / "run")) == [1]

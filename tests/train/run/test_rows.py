@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinylm as tl
-from tests.train.run.test_families import PAIRS, config_for
+from tests.train.run.test_objectives import PAIRS, config_for
 from tests.train.run.test_run import quiet
 from tests.train.tiny import tiny_config
 from tinylm.data import RandomWindows
@@ -47,14 +47,15 @@ def test_windows_of_one_length_drop_the_rest_unless_there_is_nothing_else():
     "name, width", [("causal", 13), ("fim", 13), ("masked", 12), ("bart", 12), ("bert", 12)]
 )
 def test_an_encoder_reads_as_many_tokens_of_text_as_a_decoder(tmp_path, name, width):
-    train, validation = prepare_run(config_for(tmp_path, name), quiet).windows()
+    run = prepare_run(config_for(tmp_path, name), quiet)
+    train, validation = run.rows, run.validation
     assert train.batch(0).shape == (4, width)  # a decoder's last is only a target
     assert next(validation.batches(2)).shape == (2, width)
 
 
 def test_pairs_of_translations_are_kept_together(tmp_path):
     run = prepare_run(config_for(tmp_path, "translation", context=64), quiet)
-    train, validation = run.windows()
+    train, validation = run.rows, run.validation
     pairs = [
         tuple(run.tokenizer.decode(part) for part in pair)
         for pair in train.batch(0) + next(validation.batches(99))

@@ -17,7 +17,9 @@ from tinylm.finetune.instruct.saved import save_tuned, template_of_run
 from tinylm.finetune.instruct.vocabulary import add_special, grow_vocabulary
 from tinylm.train import TrainConfig, checkpoint, load_run, prepare_run, train_run
 from tinylm.train.alone import ALONE
-from tinylm.train.run.session import Session
+from tinylm.train.patience import Patience
+from tinylm.train.run.run import new_trainer
+from tinylm.train.run.saved import restore
 
 GONE = object()
 WRONG = [GONE, None, "", "x", "a\0", "\ud800", [], [1], ["a"], [[]], {}, {"a": 1}, -1, 0, 1, 1.5]
@@ -50,7 +52,9 @@ def resume(path):
     config = TrainConfig(resume=str(path), steps=9, workers=1)
     opened = prepare_run(config, quiet, {"steps", "workers", "resume"})
     try:
-        Session(opened, ALONE, quiet).trainer.advance()
+        trainer = new_trainer(opened, ALONE)
+        restore(opened.checkpoint, trainer, Patience(0))
+        trainer.advance()
     finally:
         opened.lock.close()
 

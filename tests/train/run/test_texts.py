@@ -1,6 +1,6 @@
 """The tokenizer of a run is learnt from all that it will have to write."""
 
-from tests.train.run.test_families import config_for
+from tests.train.run.test_objectives import config_for
 from tests.train.run.test_run import quiet
 from tinylm.train import load_run, prepare_run, train_run
 from tinylm.train.run.texts import documents, make_tokenizer

@@ -63,23 +63,46 @@ def main(argv):
     print("\n".join([*bad.report(), *report(result)]))
 
 
-def score_run(path, config, asked, aside, bad):
-    """The scores of a run on a text, of its own where none is asked for. Returns a dict."""
-    from tinylm.train import Run, checkpoint, load_run
+def score_run(path, config, files, aside, bad):
+    """The scores of a run on a text, as the trainer validates: rows side by side.
+
+    path     a run, or a checkpoint in it
+    config   EvalConfig
+    files    the text; none: the run's own validation text
+    aside    folder for its tokens
+    bad      BadLines
+    returns  dict: loss and tokens; of causal language modeling perplexity and bits per byte, of
+             others the share of right answers
+    """
+    from tinylm.train import checkpoint, evaluate, load_run, perplexity
+    from tinylm.train.accuracy import accuracy
+    from tinylm.train.run.rows import validation_rows
+    from tinylm.train.run.run import new_objective
+    from tinylm.train.run.texts import kept_dictionary
 
     run, found = checkpoint.find(path)
     model, tokenizer, trained = load_run(found)
-    model.to(config.device)
-    data = text_of(asked, run, tokenizer, trained, aside, bad)
-    opened = Run(run, trained, tokenizer, data, None)
-    scores = score(model, opened, config.batch_size or trained.batch_size, config.device)
-    return {
+    device, recipe = config.device, trained.recipe
+    model.to(device)
+    data = text_of(files, run, tokenizer, trained, aside, bad)
+    dictionary = kept_dictionary(trained, run)
+    objective = new_objective(trained, tokenizer, data.train.tokens, dictionary)
+    rows = validation_rows(trained, data.val, trained.special(tokenizer.vocab_size))
+    batch_size = config.batch_size or trained.batch_size
+    loss, count = evaluate(model, objective, rows, batch_size, device=device)
+    result = {
         "run": str(found),
-        "data": ", ".join(asked) or f"{run}, validation text",
+        "data": ", ".join(files) or f"{run}, validation text",
         "objective": trained.objective,
-        "counted": opened.family.counted,
-        **scores,
+        "counted": recipe.counted,
+        "tokens": count,
+        "loss": loss,
     }
+    if recipe.whole_text:
+        bits = data.bits_per_byte(loss)
+        return result | {"perplexity": perplexity(loss), "bits_per_byte": bits}
+    share, answers, commonest = accuracy(model, objective, rows, batch_size, device=device)
+    return result | {"right": share, "answers": answers, "commonest": commonest}
 
 
 def report(result):
@@ -88,16 +111,17 @@ def report(result):
         f"{result['run']} on {result['data']}: {result['tokens']:,} {result['counted']} scored"
     ]
     if "perplexity" in result:
+        bits = result["bits_per_byte"]
         return lines + [
             f"  loss           {result['loss']:.4f} nats per token",
             f"  perplexity     {result['perplexity']:.3f}",
-            f"  bits per byte  {result['bits_per_byte']:.4f} (perplexity {2 ** result['bits_per_byte']:.3f} per byte)",
+            f"  bits per byte  {bits:.4f} (perplexity {2**bits:.3f} per byte)",
         ]
     lines.append(f"  loss           {result['loss']:.4f} ({result['objective']})")
     if result["right"] is not None:
         lines.append(
-            f"  right answers  {result['right']:.1%} of {result['answers']:,} (always the commonest one: "
-            f"{result['commonest']:.1%})"
+            f"  right answers  {result['right']:.1%} of {result['answers']:,} "
+            f"(always the commonest one: {result['commonest']:.1%})"
         )
     return lines
 
@@ -107,19 +131,17 @@ def text_of(path, run, tokenizer, trained, aside, bad=None):
     into `aside`, its bad lines left to `bad`."""
     from dataclasses import replace
 
-    from tinylm.train.run.families import family_of
     from tinylm.train.run.texts import open_text, prepare_text
 
-    family = family_of(trained, tokenizer.vocab_size)
     if path:
-        data = prepare_text(trained, tokenizer, family, aside, data=path, val_fraction=0, bad=bad)
+        data = prepare_text(trained, tokenizer, aside, data=path, val_fraction=0, bad=bad)
         return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
     if not (run / "data").exists():  # of a fine-tuned model
         raise DataError(f"{run} has no text of its own: give one with --data FILE")
     try:
-        data = open_text(run / "data", tokenizer, family)
+        data = open_text(trained, tokenizer, run / "data")
         data.val.verify()
-        if not family.causal:  # other objectives draw from the text
+        if not trained.recipe.whole_text:  # other objectives draw from the text
             data.train.verify()
     except DataError as error:
         raise DataError(
@@ -131,30 +153,3 @@ def text_of(path, run, tokenizer, trained, aside, bad=None):
             f"{run} kept no text for validation (val_fraction 0): give one with --data FILE"
         )
     return data
-
-
-def score(model, run, batch_size, device):
-    """Mean loss over rows that stand side by side, as the trainer validates. Returns a dict of
-    numbers.
-    """
-    from tinylm.train import evaluate, perplexity
-    from tinylm.train.accuracy import accuracy
-    from tinylm.train.run.rows import validation_rows
-
-    rows, objective = validation_rows(run.config, run.data.val, run.family), run.objective()
-    loss, count = evaluate(model, objective, rows, batch_size, device=device)
-    if run.family.causal:
-        return {
-            "tokens": count,
-            "loss": loss,
-            "perplexity": perplexity(loss),
-            "bits_per_byte": run.data.bits_per_byte(loss),
-        }
-    share, answers, commonest = accuracy(model, objective, rows, batch_size, device=device)
-    return {
-        "tokens": count,
-        "loss": loss,
-        "right": share,
-        "answers": answers,
-        "commonest": commonest,
-    }

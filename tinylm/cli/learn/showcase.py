@@ -1,8 +1,9 @@
 """How `tinylm train` ends: what the model has learnt to do, shown on the validation text.
 
-A decoder goes on with a text, an encoder tells hidden tokens, an encoder-decoder mends a corrupted
-text; and the share of right answers is set against the share that guessing the commonest would
-give. Read next: train/accuracy.py.
+A decoder continues a text, an encoder predicts hidden tokens, an encoder-decoder restores a
+corrupted text. The share of right answers stands beside that of always giving the commonest answer.
+Which example belongs to an objective is `example` of its Recipe, a key of EXAMPLES below. Read
+next: train/accuracy.py.
 """
 
 import itertools
@@ -19,17 +20,29 @@ SCORED = 20  # batches of which the share of right answers is taken
 
 
 def closing(run, summary):
-    """Examples, the share of right answers, and the commands that go on with the run: one str."""
+    """What is printed after training.
+
+    run      Run
+    summary  of train_run
+    returns  examples, the share of right answers, and commands to continue with: one str
+    """
+    from tinylm.autograd import no_grad
     from tinylm.train import load_run
 
-    model, tokenizer, config = load_run(summary["run"])
-    family, where = run.family, shlex.quote(summary["run"])
-    generates = family.shifted and family.name != "prefix"
+    # Training may have happened in other processes: the trained model is in the last checkpoint.
+    model, _, _ = load_run(summary["run"])
+    recipe, where = run.config.recipe, shlex.quote(summary["run"])
+    parts = []
+    if recipe.example:
+        with no_grad():
+            parts.append(EXAMPLES[recipe.example](run, model))
+    if not recipe.whole_text:  # there perplexity and bits per byte are printed before
+        parts.append(shares(run, model))
     lines = []
-    for part in (example(run, model, family), [] if family.causal else shares(run, model)):
-        lines += ["", *part] if part else []
+    for part in filter(None, parts):
+        lines += ["", *part]
     lines += ["", "Go on with"]
-    if generates:
+    if recipe.generates:
         lines.append(f"  tinylm generate {where} {shlex.quote(some_words(run))}")
     lines += [
         f"  tinylm eval {where}",
@@ -37,26 +50,6 @@ def closing(run, summary):
         f"  tinylm train --resume {where} --steps {2 * summary['step']}",
     ]
     return "\n".join(lines)
-
-
-def example(run, model, family):
-    """Lines that show the model at its work; none for pairs of sentences, where the share of right
-    answers says it all.
-    """
-    from tinylm.autograd import no_grad
-
-    with no_grad():
-        if family.architecture == "seq2seq":
-            return mended(run, model, family)
-        if family.name == "fim":
-            return middle(run, model, family)
-        if family.name == "prefix":
-            return continued(run, model)
-        if family.shifted:
-            return sample(run, model)
-        if family.name in ("next-sentence", "sentence-order", "contrastive"):
-            return []
-        return filled(run, model, family)
 
 
 def sample(run, model):
@@ -72,115 +65,129 @@ def sample(run, model):
 
 
 def some_words(run):
-    """A prompt that the tokenizer surely knows: the first few words of the validation text, or of
-    the text.
-    """
-    side = run.data.val if len(run.data.val) else run.data.train
-    text = run.tokenizer.decode(side.tokens[:EXCERPT])
+    """A prompt whose characters the tokenizer has: the first few words of the text."""
+    text = run.tokenizer.decode(_shown_text(run)[:EXCERPT])
     for first in ("[A-Z]", "[A-Za-z]"):  # the beginning of a sentence, if there is one
+        # A byte-level token may end inside a character, which decodes to U+FFFD: no such words.
         if found := re.search(rf"(?<=\s){first}[^\s\ufffd]*( [^\s\ufffd]+){{1,2}}", text):
             return found[0]
     return text.strip("\ufffd")[:8]
 
 
 def excerpt(run, tokens):
-    """`tokens` ids of the validation text, or of the text, from the beginning of a word on."""
-    side = run.data.val if len(run.data.val) else run.data.train
-    ids = np.asarray(side.tokens[: EXCERPT + tokens], np.int64)
-    starts = [
-        i
-        for i in range(1, len(ids) - tokens)
-        if run.tokenizer.token_bytes(int(ids[i]))[:1].isspace()
-    ]
-    first = starts[0] if starts else 0
-    return ids[first : first + tokens]
+    """`tokens` ids of the text, from the beginning of a word on: (tokens,) int64."""
+    ids = np.asarray(_shown_text(run)[: EXCERPT + tokens], np.int64)
+    for first in range(1, len(ids) - tokens):
+        if run.tokenizer.token_bytes(int(ids[first]))[:1].isspace():
+            return ids[first : first + tokens]
+    return ids[:tokens]
+
+
+def _shown_text(run):
+    """The ids of the validation text, or of the training text where there is none."""
+    if len(run.data.val):
+        return run.data.val.tokens
+    return run.data.train.tokens
 
 
 def written(ids, run, special):
     """Ids as text on one line, special ones by their names."""
-    words, parts = run.tokenizer.vocab_size, []
-    for marks, group in itertools.groupby(map(int, ids), lambda i: i >= words):
-        same = list(group)
-        parts.append(
-            " " + " ".join(special.name(i) for i in same) + " "
-            if marks
-            else run.tokenizer.decode(same)
-        )
-    return " ".join("".join(parts).split())
+    words, text = run.tokenizer.vocab_size, ""
+    for is_special, group in itertools.groupby(map(int, ids), lambda i: i >= words):
+        if is_special:
+            text += f" {' '.join(special.name(i) for i in group)} "
+        else:
+            text += run.tokenizer.decode(list(group))
+    return " ".join(text.split())
 
 
-def guessed(place, logits, right, run, special):
-    """A line: the best guesses for a place and their probabilities, and what stood there."""
+def guessed(place, logits, right, run):
+    """A line: a place, the token that stood there, and the best guesses with their probabilities.
+
+    logits   (V,)
+    right    its id
+    """
     p = np.exp(logits.astype(np.float64) - logits.max())
-    p /= p.sum()
+    p /= p.sum()  # softmax, shifted by the largest logit
     best = np.argsort(-p, kind="stable")[:GUESSES]
-    names = [
-        (
-            special.name(int(i))
-            if i >= run.tokenizer.vocab_size
-            else repr(run.tokenizer.decode([int(i)]))
-        )
-        for i in best
-    ]
-    return f"  {place:>3}  {repr(run.tokenizer.decode([int(right)])):<14} " + ", ".join(
-        f"{name} {100 * p[i]:.0f} %" for name, i in zip(names, best)
-    )
+    guesses = ", ".join(f"{_quoted(i, run)} {100 * p[i]:.0f} %" for i in best)
+    return f"  {place:>3}  {_quoted(right, run):<14} {guesses}"
 
 
-def filled(run, model, family):
-    """What an encoder takes hidden tokens for."""
-    from tinylm.pretrain.languages import pack_bilingual
+def _quoted(i, run):
+    """A token in quotes, a special one by its name."""
+    if i >= run.tokenizer.vocab_size:
+        return run.special.name(int(i))
+    return repr(run.tokenizer.decode([int(i)]))
 
-    special, options = family.special, {}
-    if family.pairs:
-        train, validation = run.windows()
-        pair = (train.batch(0, 0, 1) if validation is None else next(validation.batches(1)))[0]
-        ids, languages, _ = pack_bilingual(special, *pair)
-        options = {"languages": languages[None]}
-    else:
-        ids = np.concatenate([[special.cls], excerpt(run, min(run.config.context, 32))])
+
+def filled(run, model):
+    """An encoder's best guesses for hidden tokens."""
+    from tinylm.models.encoder.xlnet import XLNet
+
+    special = run.special
+    ids, options = _encoder_input(run)
+    # HIDDEN places, evenly spread over the words; the first and the last stay visible.
     words = np.flatnonzero(~special.among(ids))
-    places = np.unique(words[np.linspace(0, len(words) - 1, HIDDEN + 2).astype(int)[1:-1]])
+    spread = np.linspace(0, len(words) - 1, HIDDEN + 2).astype(int)[1:-1]
+    places = np.unique(words[spread])
     hidden = ids.copy()
     hidden[places] = special.mask
-    logits = _logits(model, family, ids, hidden, places, options)
-    who = "generator" if family.name == "replaced" else "model"
-    return [
-        f"Hidden tokens, each with the {who}'s best guesses:",
+    reader, guesser = model, "model"
+    if hasattr(model, "generator"):  # of ELECTRA the generator predicts tokens
+        reader, guesser = model.generator, "generator"
+    if isinstance(model, XLNet):
+        logits = _permuted_logits(model, ids, places)
+    else:
+        states = reader.hidden(hidden[None], **options)[:, places]  # (1, T, D) -> (1, n, D)
+        logits = reader.logits(states).numpy()[0]  # (n, V)
+    lines = [
+        f"Hidden tokens, each with the {guesser}'s best guesses:",
         "",
         f"  {written(hidden, run, special)}",
         "",
-        *(
-            guessed(i + 1, row, ids[place], run, special)
-            for i, (place, row) in enumerate(zip(places, logits))
-        ),
     ]
+    for i, (place, row) in enumerate(zip(places, logits), 1):
+        lines.append(guessed(i, row, ids[place], run))
+    return lines
 
 
-def _logits(model, family, ids, hidden, places, options):
-    """(n, V): what a model says at the hidden places. XLNet reads no mask: the places come last in
-    its order.
+def _encoder_input(run):
+    """(ids of one row with its marks, what else the model is given)."""
+    from tinylm.pretrain.languages import pack_bilingual
+
+    if not run.config.recipe.pairs:
+        row = excerpt(run, min(run.config.context, 32))
+        return np.concatenate([[run.special.cls], row]), {}
+    if run.validation is None:
+        pair = run.rows.batch(0, 0, 1)[0]
+    else:
+        pair = next(run.validation.batches(1))[0]
+    ids, languages, _ = pack_bilingual(run.special, *pair)
+    return ids, {"languages": languages[None]}
+
+
+def _permuted_logits(model, ids, places):
+    """(n, V) logits of an XLNet at n places. It reads no [MASK]: for each place, the order of
+    prediction puts the visible tokens first, then that place, then the other hidden ones.
     """
-    if family.name == "permuted":
-        others = np.setdiff1d(np.arange(len(ids)), places)
-        orders = [np.concatenate([others, [p], places[places != p]]) for p in places]
-        return np.stack(
-            [model(ids[None], order=order[None]).numpy()[0, p] for order, p in zip(orders, places)]
-        )
-    reader = getattr(model, "generator", model)
-    return reader.logits(reader.hidden(hidden[None], **options)[:, places]).numpy()[0]
+    others = np.setdiff1d(np.arange(len(ids)), places)
+    rows = []
+    for place in places:
+        order = np.concatenate([others, [place], places[places != place]])
+        rows.append(model(ids[None], order=order[None]).numpy()[0, place])
+    return np.stack(rows)
 
 
-def mended(run, model, family):
-    """What an encoder-decoder makes of a corrupted row."""
+def mended(run, model):
+    """A corrupted row, and the target that an encoder-decoder writes for it."""
     from tinylm.backend import Random
     from tinylm.generate import generate
     from tinylm.generate.protocol.conditional import Conditional
     from tinylm.pretrain.batch import IGNORE
 
-    special = family.special
-    row = excerpt(run, min(run.config.context, 32))
-    batch = run.objective().make_batch(row[None], Random(run.config.seed, "closing"))
+    special, row = run.special, excerpt(run, min(run.config.context, 32))
+    batch = run.objective.make_batch(row[None], Random(run.config.seed, "closing"))
     source, target = batch.inputs[0], batch.targets[0]
     lines = [
         "A text, what the encoder reads of it, and what the decoder says:",
@@ -188,77 +195,83 @@ def mended(run, model, family):
         f"  text   {written(row, run, special)}",
         f"  reads  {written(source, run, special)}",
     ]
-    if (target == IGNORE).any():  # it says the hidden places alone: nothing to generate freely
-        places = np.flatnonzero(target != IGNORE)
-        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).numpy()[0, places]
-        return lines + [
-            "",
-            *(
-                guessed(p + 1, row, target[p], run, special)
-                for p, row in zip(places[: 2 * HIDDEN], logits)
-            ),
-        ]
-    said = list(
-        generate(
-            Conditional(model, source),
-            [special.start],
-            2 * len(target),
-            eos=special.end,
-            temperature=0.0,
-            notice=None,
-        )
+    if (target == IGNORE).any():  # only hidden places are predicted: nothing to generate freely
+        places = np.flatnonzero(target != IGNORE)[: 2 * HIDDEN]
+        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).numpy()[0]  # (T, V)
+        guesses = [guessed(p + 1, logits[p], target[p], run) for p in places]
+        return [*lines, "", *guesses]
+    written_by_model = generate(
+        Conditional(model, source),
+        [special.start],
+        2 * len(target),
+        eos=special.end,
+        temperature=0.0,
+        notice=None,
     )
-    return lines + [f"  says   {written(said, run, special)}"]
+    return [*lines, f"  says   {written(written_by_model, run, special)}"]
 
 
-def middle(run, model, family):
-    """What a decoder puts between a beginning and an end."""
+def middle(run, model):
+    """The middle that a decoder writes between a beginning and an end."""
     from tinylm.generate import generate
 
-    special, row = family.special, excerpt(run, max(3, min(run.config.context - 4, 48)))
+    special, context = run.special, run.config.context
+    row = excerpt(run, max(3, min(context - 4, 48)))  # four special ids stand beside it
     first, second = len(row) // 3, len(row) // 2
     prompt = [special.prefix, *row[:first], special.suffix, *row[second:], special.middle]
-    room = max(1, run.config.context - len(prompt))
-    said = list(generate(model, prompt, room, eos=special.end, temperature=0.0, notice=None))
-    before, was, after = (
-        written(part, run, special) for part in (row[:first], row[first:second], row[second:])
-    )
+    room = max(1, context - len(prompt))
+    filling = generate(model, prompt, room, eos=special.end, temperature=0.0, notice=None)
+    before = written(row[:first], run, special)
+    after = written(row[second:], run, special)
     return [
         "A text whose middle is left out, the middle that the model writes, and the author's:",
         "",
         f"  {before} [...] {after}",
-        f"  model   {written(said, run, special)}",
-        f"  author  {was}",
+        f"  model   {written(filling, run, special)}",
+        f"  author  {written(row[first:second], run, special)}",
     ]
 
 
 def continued(run, model):
-    """What follows a prefix that is read at once; the most probable token, step by step."""
+    """A prefix that is read at once, and its most probable continuation, token by token."""
     from tinylm.generate.sample import greedy
     from tinylm.pretrain.language.prefix import prefix_mask
 
     ids = list(excerpt(run, max(1, run.config.context // 2)))
     k = len(ids)
     while len(ids) < run.config.context:
-        h = model.hidden(np.array(ids)[None], mask=prefix_mask(len(ids), k)[None])
+        # Among the first k all see all; later tokens see those before them.
+        h = model.hidden(np.array(ids)[None], mask=prefix_mask(len(ids), k)[None])  # (1, T, D)
         ids += greedy(model.logits(h[:, -1:]).numpy()[0]).tolist()
-    text = [" ".join(run.tokenizer.decode(part).split()) for part in (ids[:k], ids[k:])]
+    prefix, continuation = (
+        " ".join(run.tokenizer.decode(part).split()) for part in (ids[:k], ids[k:])
+    )
     return [
         "A prefix, and how the model goes on, the most probable token each time:",
         "",
-        f"  {text[0]}",
-        f"  -> {text[1]}",
+        f"  {prefix}",
+        f"  -> {continuation}",
     ]
+
+
+EXAMPLES = {
+    "sample": sample,
+    "continued": continued,
+    "middle": middle,
+    "filled": filled,
+    "mended": mended,
+}
 
 
 def shares(run, model):
     """The share of right answers on the validation text, as lines; none without such a text."""
     from tinylm.train.accuracy import accuracy
 
-    rows = run.windows()[1]
-    if rows is None:
+    if run.validation is None:
         return []
-    share, count, commonest = accuracy(model, run.objective(), rows, run.config.batch_size, SCORED)
+    share, count, commonest = accuracy(
+        model, run.objective, run.validation, run.config.batch_size, SCORED
+    )
     if share is None:
         return []
     return in_words(share, count, commonest)
@@ -267,11 +280,12 @@ def shares(run, model):
 def in_words(share, count, commonest):
     """What accuracy() returns, as lines."""
     lines = [
-        f"Right answers on the validation text: {share:.1%} of {count:,} (always the commonest one: {commonest:.1%})"
+        f"Right answers on the validation text: {share:.1%} of {count:,} "
+        f"(always the commonest one: {commonest:.1%})"
     ]
-    if share < 1.1 * commonest:
+    if share < 1.1 * commonest:  # less than a tenth better
         lines.append(
-            "It hardly does better than guessing yet. A few answers a row teach less a step than all next tokens do: "
-            "give it more --steps and a larger --batch-size, such as 64."
+            "It hardly does better than guessing yet. A few answers a row teach less a step than "
+            "all next tokens do: give it more --steps and a larger --batch-size, such as 64."
         )
     return lines

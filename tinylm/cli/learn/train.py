@@ -6,6 +6,13 @@ belongs to it. `--resume RUN` goes on with a run, to the same bits as if it had 
 Ctrl-C and SIGTERM save and say how to go on.
 """
 
+# From here to the arithmetic of the loss, each calls the next:
+#   cli/learn/train.py           main: prepare_run, then train_run in every worker
+#   train/run/run.py             prepare_run: tokenizer, tokens, rows, objective; train_run: model
+#   train/trainer.py             Trainer.run -> advance -> train_step -> accumulate
+#   pretrain/objectives.py       the objective's row: its class, its model, its rows
+#   pretrain/language/causal.py  CausalLM.loss: the cross-entropy of the next token
+
 from tinylm.cli.options import parse, report
 from tinylm.errors import WorkerError
 
@@ -19,7 +26,7 @@ EXAMPLES = (
 
 
 def main(argv):
-    """Train; print what becomes of it, examples, and the commands that go on from here."""
+    """Train; print the progress, examples, and commands to continue with. Returns the exit code."""
     from tinylm.backend import backend
     from tinylm.cli.learn.showcase import closing
     from tinylm.machine import endings
@@ -28,18 +35,19 @@ def main(argv):
 
     given = {}
     config = parse(argv, TrainConfig, verb="train", about=__doc__, examples=EXAMPLES, given=given)
-    backend(config.device)  # a missing device is told before anything is made
+    backend(config.device)  # raises here if the device is missing, before anything is made
     run = prepare_run(config, report, given)
     try:
         summary = launch(lambda comm: train_run(run, comm, report), workers_for(run.config, report))
     except WorkerError as error:
-        ended = {number.name: number for number in endings()}.get(getattr(error, "type", None))
+        signals = {number.name: number for number in endings()}
+        ended = signals.get(getattr(error, "type", None))
         if ended is None:
             raise
         run.undo()
         report(f"{error}; what is saved is in {run.directory}")
-        return 128 + ended  # somebody ended a worker before it trained
-    except KeyboardInterrupt:  # and others signals, before anything is trained
+        return 128 + ended  # a signal ended a worker before it trained
+    except KeyboardInterrupt:  # and other signals, before anything is trained
         run.undo()
         raise
     finally:
@@ -50,18 +58,17 @@ def main(argv):
 
 
 def workers_for(config, report):
-    """How many processes to train with: those asked for, else as many as the cores and the batch
-    allow.
+    """The number of processes to train with: `config.workers`, or as many as the cores and the
+    batch allow.
     """
     from tinylm.machine import cores
     from tinylm.parallel.launcher import default_workers, obstacle
 
-    if config.workers or config.device != "cpu":
-        return config.workers or 1
+    if config.workers:
+        return config.workers
+    if config.device != "cpu":
+        return 1
     workers = default_workers(config.batch_size)
-    why = (
-        obstacle()
-        or f"chosen for {cores()} cores and a batch of {config.batch_size}; --workers N sets it"
-    )
-    report(f"workers: {workers} ({why})")
+    chosen = f"chosen for {cores()} cores and a batch of {config.batch_size}; --workers N sets it"
+    report(f"workers: {workers} ({obstacle() or chosen})")
     return workers

@@ -3,7 +3,7 @@ objective.
 
 The step waits for the corruption, so that time is lost. The model is the default of
 `tinylm train`, on bytes; the batches are of Python's own English. Read next:
-train/run/families.py.
+pretrain/objectives.py.
 """
 
 import statistics
@@ -18,8 +18,8 @@ from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.tokenizers import ByteTokenizer
 from tinylm.train import TrainConfig, train_step
-from tinylm.train.run.build import new_model, new_objective
-from tinylm.train.run.families import choices, family_of
+from tinylm.train.run.build import new_model
+from tinylm.train.run.run import new_objective
 
 TARGET = 0.05  # at most this share of the time may go into making the batch
 MORE = {
@@ -35,21 +35,20 @@ def prepared(name, text, **sizes):
     text     (n,) ids of bytes
     sizes    fields of TrainConfig
     """
-    config = TrainConfig(
-        objective=name, architecture=choices(name)[0], **MORE.get(name, {}), **sizes
-    ).check()
-    family = family_of(config, 256)
-    objective = new_objective(family, ByteTokenizer(), text, LETTERS)
-    length = config.context if family.shifted else config.context - 1
+    config = TrainConfig(objective=name, **MORE.get(name, {}), **sizes).check()
+    recipe, tokenizer = config.recipe, ByteTokenizer()
+    special = config.special(tokenizer.vocab_size)
+    objective = new_objective(config, tokenizer, text, LETTERS)
+    length = config.context if recipe.shifted else config.context - 1
     rows = RandomWindows(text, length, config.batch_size, config.seed)
 
     def batch(step):
         drawn = rows.batch(step)
-        if family.pairs:
+        if recipe.pairs:
             return [(row[: len(row) // 2], row[len(row) // 2 :]) for row in drawn]
         return drawn
 
-    return objective, new_model(config, family), batch
+    return objective, new_model(config, special), batch
 
 
 def measured(name, text, rounds, **sizes):

@@ -45,7 +45,7 @@ def _table(opened):
     tuned = "finetune" in fields_of(checkpoints.load(opened.path, files=()))
     data = ", ".join(config.data) or ("" if tuned else "the English in Python's own help")
     rows = {
-        "objective": opened.family.name,
+        "objective": opened.config.recipe.name,
         **({"data": data} if data else {}),  # a published model does not say what it learnt from
         "parameters": f"{opened.model.count_parameters():,}",
         "layers, heads, width": f"{c.n_layer}, {c.n_head}, {c.d_model}",
@@ -101,9 +101,9 @@ def _losses(opened, step):
 
 def _usage(opened):
     """How the folder is opened, by transformers and here."""
-    class_ = _CLASSES.get(opened.family.architecture, opened.described["architectures"][0])
+    class_ = _CLASSES.get(opened.config.recipe.architecture, opened.described["architectures"][0])
     verb = "chat" if opened.template is not None else "generate"
-    decodes = opened.family.architecture == DECODER
+    decodes = opened.config.recipe.architecture == DECODER
     return [
         "In transformers:",
         "",

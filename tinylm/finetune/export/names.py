@@ -10,7 +10,6 @@ from tinylm.data.batches.prepare import END_OF_TEXT
 from tinylm.finetune.inputs import UNKNOWN
 from tinylm.pretrain.objectives import DECODER, SEQ2SEQ
 from tinylm.tokenizers.published.write import tokenizer_json
-from tinylm.train.run.families import PAIRED
 
 # Roles of the ids of pretrain/special.py, for the two architectures that frame their texts.
 _ENCODER = {"cls": "cls", "sep": "sep", "mask": "mask", "pad": "pad"}
@@ -31,26 +30,27 @@ class Named:
     ids: dict
 
 
-def named_tokens(tokenizer, family, template=None, size=None):
+def named_tokens(tokenizer, config, template=None, size=None):
     """The tokenizer of a run with its special tokens named.
 
-    family    Family of the run
+    config    TrainConfig of the run
     template  chat template, or None
     size      ids of the model; behind the tokenizer's words are those of the objective
     returns   Named
     raises    ConfigError for a tokenizer that cannot be written
     """
-    words, special = tokenizer.vocab_size, family.special
+    words, recipe = tokenizer.vocab_size, config.recipe
+    special = config.special(words)
     # a published vocabulary may be smaller than its model, whose last rows stand for nothing
     behind = range(words, special.vocab_size if size == special.vocab_size else words)
     described, made = tokenizer_json(tokenizer, [special.name(i) or f"[#{i}]" for i in behind])
     by_id = {i: name for name, i in tokenizer.special.items()} | dict(zip(behind, made))
     ids = _decoder(tokenizer, template)
-    if behind and family.architecture != DECODER:
-        roles = _SEQ2SEQ if family.architecture == SEQ2SEQ else _ENCODER
+    if behind and recipe.architecture != DECODER:
+        roles = _SEQ2SEQ if recipe.architecture == SEQ2SEQ else _ENCODER
         ids |= {role: getattr(special, kind) for kind, role in roles.items()}
         ids = {role: i for role, i in ids.items() if i is not None}
-        described = described | {"post_processor": _frame(family, by_id)}
+        described = described | {"post_processor": _frame(recipe, special, by_id)}
     return Named(described, {role: by_id[i] for role, i in ids.items()}, ids)
 
 
@@ -67,9 +67,8 @@ def _decoder(tokenizer, template):
     return {role: i for role, i in ids.items() if i is not None}
 
 
-def _frame(family, by_id):
+def _frame(recipe, special, by_id):
     """The post-processor: [CLS] text [SEP] for an encoder, [CLS] text for an encoder-decoder."""
-    special, paired = family.special, family.name in PAIRED
     used = {by_id[i]: i for i in (special.cls, special.sep)}
     cls, sep = used
 
@@ -79,8 +78,8 @@ def _frame(family, by_id):
     def text(name, segment=0):
         return {"Sequence": {"id": name, "type_id": segment}}
 
-    second = int(paired)  # a model of single texts knows one segment
-    last = [] if family.architecture == SEQ2SEQ else [mark(sep)]
+    second = int(recipe.paired)  # a model of single texts knows one segment
+    last = [] if recipe.architecture == SEQ2SEQ else [mark(sep)]
     single = [mark(cls), text("A"), *last]
     pair = [mark(cls), text("A"), mark(sep), text("B", second)]
     pair += [mark(sep, second)] * bool(last)

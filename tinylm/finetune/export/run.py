@@ -30,8 +30,7 @@ from tinylm.pretrain.objectives import ENCODER, OBJECTIVES
 from tinylm.tokenizers import Tokenizer
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import TrainConfig
-from tinylm.train.run.families import Family, choices, family_of
-from tinylm.train.run.run import load_run
+from tinylm.train.run.saved import load_run
 
 # Objectives whose models are of no class of that library, and why.
 REFUSED = {
@@ -49,7 +48,7 @@ class Opened:
     path       of the checkpoint
     model      of a published class
     described  its config.json
-    config     TrainConfig;  family  Family
+    config     TrainConfig
     tokenizer  of the run;  tokens  Named, as it is written
     template   chat template, or None
     notes      lines on what is left out
@@ -59,7 +58,6 @@ class Opened:
     model: Module
     described: dict
     config: TrainConfig
-    family: Family
     tokenizer: Tokenizer
     tokens: Named
     template: object = None
@@ -97,22 +95,21 @@ def open_run(path):
     """A run as it would be exported. Raises as export_run does."""
     run, found = checkpoints.find(path)
     model, tokenizer, config = load_run(found)
-    family = family_of(config, tokenizer.vocab_size)
-    model, notes = _of_class(model, family)
+    model, notes = _of_class(model, config.recipe.name)
     size = model.config.vocab_size
-    model, described = _described(model, family)
+    model, described = _described(model, config.recipe.name)
     template = template_of_run(found)
-    tokens = named_tokens(tokenizer, family, template, size)
-    return Opened(found, model, described, config, family, tokenizer, tokens, template, notes)
+    tokens = named_tokens(tokenizer, config, template, size)
+    return Opened(found, model, described, config, tokenizer, tokens, template, notes)
 
 
-def _of_class(model, family):
+def _of_class(model, objective):
     """(the part of a run's model that a published class has, notes on the rest)."""
     if isinstance(model, GPT):  # of a fine-tuned run, too
         return model, []
-    if family.name in REFUSED:
+    if objective in REFUSED:
         raise ConfigError(
-            f"objective = {family.name!r} has no published class ({REFUSED[family.name]}); "
+            f"objective = {objective!r} has no published class ({REFUSED[objective]}); "
             f"exported are {', '.join(exported())}"
         )
     if isinstance(model, MultiTokenHeads):
@@ -124,14 +121,14 @@ def _of_class(model, family):
 
 def exported():
     """The objectives whose runs are exported, a list of names."""
-    return [name for name in OBJECTIVES if name not in REFUSED and choices(name)]
+    return [name for name in OBJECTIVES if name not in REFUSED]
 
 
-def _described(model, family):
+def _described(model, objective):
     try:
         return published_form(model)
     except ConfigError as error:
-        raise ConfigError(f"{error} (objective {family.name})") from None
+        raise ConfigError(f"{error} (objective {objective})") from None
 
 
 def texts(opened, ids):
@@ -144,7 +141,7 @@ def texts(opened, ids):
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": getattr(opened.tokenizer, "clean", False),
-        "model_input_names": _inputs(opened.family),
+        "model_input_names": _inputs(opened.config.recipe.architecture),
         **({"model_max_length": opened.context} if opened.context else {}),
         **roles,
     }
@@ -174,7 +171,7 @@ def _program(template):
     return [{"name": name, "template": text} for name, text in program.items()]
 
 
-def _inputs(family):
+def _inputs(architecture):
     """What the library's tokenizer gives its model."""
-    segments = ["token_type_ids"] * (family.architecture == ENCODER)
+    segments = ["token_type_ids"] * (architecture == ENCODER)
     return ["input_ids", *segments, "attention_mask"]

@@ -1,7 +1,8 @@
 """The job of `tinylm train`, around training as such.
 
-In order: config.py (every setting), families.py (what model and ids an objective takes), build.py
-(the model and the objective made), words.py and rows.py and texts.py (data as the objective reads
-it), directory.py (a run directory belongs to one process at a time), run.py (configuration, data
-and files), session.py (what the command shows while it runs).
+In order: run.py (prepare and train; the path from the command to the loss), config.py and checks.py
+(every setting, and which exclude one another), texts.py, words.py and rows.py (data as the
+objective reads it), build.py (the model), session.py (the log, validations and checkpoints),
+directory.py (a run directory belongs to one process at a time), saved.py and resume.py (from a
+checkpoint back to a model, or to a run).
 """

@@ -1,7 +1,14 @@
-"""From a configuration and its family to what is trained: the objective, and the model with its
-heads.
+"""The model of a run: from a TrainConfig and the special ids of its vocabulary to a model with the
+heads that its objective needs.
 
-Read next: rows.py.
+    gpt, multi_token    GPT; with heads for the tokens further ahead
+    encoder             Encoder; for pairs of sentences with a pooler and two classes
+    span_boundary       Encoder with one more head
+    electra, xlnet      Electra, XLNet
+    seq2seq             Seq2Seq
+
+Which of them an objective trains is `model` of its Recipe (pretrain/objectives.py). Read next:
+models/decoder/gpt.py.
 """
 
 import dataclasses
@@ -16,132 +23,119 @@ from tinylm.models.encoder.heads import SpanBoundaryHead
 from tinylm.models.encoder.seq2seq import Seq2Seq, Seq2SeqConfig
 from tinylm.models.encoder.xlnet import XLNet, XLNetConfig
 from tinylm.nn.linear import fit_to_width
-from tinylm.pretrain.denoising.seq2seq import Seq2SeqLM
 from tinylm.pretrain.language.multi_token import MultiTokenHeads
-from tinylm.pretrain.language.prefix import prefix_split
-from tinylm.pretrain.objectives import OBJECTIVES, SEQ2SEQ, objective
-from tinylm.train.run.families import AHEAD, CONTRAST, PAIRED
-from tinylm.train.run.words import dictionary_table, sentence_ends, word_starts
+from tinylm.pretrain.objectives import AHEAD
+
+SHARED = "n_layer", "n_head", "d_model", "d_hidden", "activation", "dropout"  # of every model
 
 
-def new_objective(family, tokenizer, corpus=None, dictionary=None):
-    """The objective of a family.
+def new_model(config, special):
+    """The model of a run, freshly initialized from the configuration's seed.
 
-    corpus      (N,) ids of the training text, where negatives are drawn from
-    dictionary  {word: [translations]}, for code-switching
-    returns     make_batch(sequences, rng), loss(model, batch)
-    raises      ConfigError for a text that lacks what the objective works on
+    config   TrainConfig
+    special  Special of its vocabulary, config.special(words)
+    returns  Module
     """
-    special, name = family.special, family.name
-    if name == "causal" and family.architecture == SEQ2SEQ:
-        return Seq2SeqLM(special, say_all)
-    needs, more = OBJECTIVES[name].needs, {"corpus": corpus}
-    if "starts" in needs:
-        more["starts"] = word_starts(tokenizer, special.vocab_size)
-    if "ends" in needs:
-        more["ends"] = sentence_ends(tokenizer)
-        if name == "sentence-permutation" and not len(more["ends"]):
-            raise ConfigError(
-                "objective sentence-permutation: no token of the vocabulary ends in . ! or ?, so there are no "
-                "sentences: use another tokenizer or objective"
-            )
-    if "dictionary" in needs:
-        more["dictionary"] = dictionary_table(dictionary, tokenizer, special.vocab_size)
-    return objective(name, special, **more)
-
-
-def say_all(ids, draws):
-    """A task for an encoder-decoder: nothing is read (but [CLS]), everything is said: language
-    modeling by the decoder.
-    """
-    return prefix_split(ids, 0)
-
-
-def new_model(config, family):
-    """The model of a family in the sizes of a TrainConfig, freshly initialized from its seed."""
-    name, dtype = family.name, np.dtype(config.dtype).type
-    if family.architecture == SEQ2SEQ:
-        return Seq2Seq(seq2seq_config(config, family.special), config.seed, dtype)
-    if family.shifted and name != "prefix":
-        model = GPT(config.model(family.special.vocab_size), config.seed, dtype)
-        if name == "multi-token":
-            return MultiTokenHeads(model, AHEAD, config.seed)
-        return model
-    return fit_to_width(new_encoder(config, family, dtype), config.d_model)
-
-
-def new_encoder(config, family, dtype):
-    """The encoder of a family, as its class initializes it."""
-    name, shape = family.name, encoder_config(config, family)
-    if name == "permuted":
-        return XLNet(
-            XLNetConfig(family.special.vocab_size, segments=False, **_shared(config)),
-            config.seed,
-            dtype,
-        )
-    if name == "replaced":
-        return Electra(
-            dataclasses.replace(shape, head="replaced"), generator_config(shape), config.seed, dtype
-        )
-    model = Encoder(shape, config.seed, dtype)
-    if name == "span-boundary":
-        model.boundary = SpanBoundaryHead(
-            config.d_model, shape.vocab_size, Random(config.seed, "init", "boundary"), dtype=dtype
-        )
+    model = BUILDERS[config.recipe.model](config, special, np.dtype(config.dtype).type)
+    if isinstance(model, Encoder | Electra | XLNet):
+        # BERT's initial spread is meant for 768 columns; narrower stacks start wider.
+        return fit_to_width(model, config.d_model)
     return model
 
 
+def _gpt(config, special, dtype):
+    return GPT(config.model(special.vocab_size), config.seed, dtype)
+
+
+def _multi_token(config, special, dtype):
+    return MultiTokenHeads(_gpt(config, special, dtype), AHEAD, config.seed)
+
+
+def _encoder(config, special, dtype):
+    return Encoder(encoder_config(config, special), config.seed, dtype)
+
+
+def _span_boundary(config, special, dtype):
+    model = _encoder(config, special, dtype)
+    rng = Random(config.seed, "init", "boundary")
+    model.boundary = SpanBoundaryHead(config.d_model, special.vocab_size, rng, dtype=dtype)
+    return model
+
+
+def _electra(config, special, dtype):
+    shape = encoder_config(config, special)
+    discriminator = dataclasses.replace(shape, head="replaced")
+    return Electra(discriminator, generator_config(shape), config.seed, dtype)
+
+
+def _xlnet(config, special, dtype):
+    shape = XLNetConfig(special.vocab_size, segments=False, **_shared(config))
+    return XLNet(shape, config.seed, dtype)
+
+
+def _seq2seq(config, special, dtype):
+    return Seq2Seq(seq2seq_config(config, special), config.seed, dtype)
+
+
+BUILDERS = {
+    "gpt": _gpt,
+    "multi_token": _multi_token,
+    "encoder": _encoder,
+    "span_boundary": _span_boundary,
+    "electra": _electra,
+    "xlnet": _xlnet,
+    "seq2seq": _seq2seq,
+}
+
+
 def _shared(config):
-    return {
-        field: getattr(config, field)
-        for field in ("n_layer", "n_head", "d_model", "d_hidden", "activation", "dropout")
-    }
+    return {field: getattr(config, field) for field in SHARED}
 
 
-def encoder_config(config, family):
-    """The EncoderConfig of a family: room for [CLS] and [SEP] around `context` tokens, and the
-    heads its objective needs.
+def encoder_config(config, special):
+    """The EncoderConfig of a run: positions for `context` tokens and the marks around them, and the
+    heads that the objective needs.
     """
-    name, paired = family.name, family.name in PAIRED
-    marks = 0 if name == "prefix" else 3 if paired or family.pairs else 1
-    shape = _shared(config)
-    if name == "contrastive":
-        shape["dropout"] = config.dropout or CONTRAST
+    recipe, shape = config.recipe, _shared(config)
+    shape["dropout"] = config.dropout or recipe.dropout
+    two = 2 if recipe.paired else 0
     return EncoderConfig(
-        family.special.vocab_size,
-        config.context + marks,
-        segments=2 if paired else 0,
-        languages=2 if family.pairs else 0,
+        special.vocab_size,
+        config.context + recipe.marks,
+        segments=two,
+        languages=2 if recipe.pairs else 0,
         norm_placement=config.norm_placement,
-        pooler=paired,
-        classes=2 if paired else 0,
-        head=None if name in ("next-sentence", "sentence-order", "contrastive") else "token",
+        pooler=recipe.paired,
+        classes=two,
+        head="token" if recipe.token_head else None,
         **shape,
     )
 
 
 def generator_config(discriminator):
-    """A generator a quarter as wide as its discriminator, with tables of the same width   (Clark et
-    al. 2020, section 3.2).
+    """The EncoderConfig of ELECTRA's generator: a quarter of the discriminator's width, with
+    embedding tables of the same width   (Clark et al. 2020, section 3.2).
     """
     c = discriminator
     heads = max(1, c.n_head // 4)
+    d_hidden = c.d_hidden
+    if d_hidden:
+        d_hidden = max(1, d_hidden * heads // c.n_head)
     return dataclasses.replace(
         c,
         n_head=heads,
-        d_model=c.d_model // c.n_head * heads,
+        d_model=c.d_model // c.n_head * heads,  # heads keep their width
         d_embed=c.d_model,
         head="token",
-        d_hidden=c.d_hidden and max(1, c.d_hidden * heads // c.n_head),
+        d_hidden=d_hidden,
     )
 
 
 def seq2seq_config(config, special):
-    """The Seq2SeqConfig of a TrainConfig. Corruptions may lengthen a row: every second token a span
-    of none is the most.
-    """
+    """The Seq2SeqConfig of a run."""
     return Seq2SeqConfig(
         special.vocab_size,
+        # Corruptions may lengthen a row: at most a [MASK] for a span of no token before each token.
         2 * config.context + 4,
         norm=config.norm,
         norm_placement=config.norm_placement,
@@ -154,33 +148,41 @@ def seq2seq_config(config, special):
 
 
 def decoder_of(model, config, words):
-    """The GPT of a run that continues plain text: without further heads, and of the text's own
-    vocabulary.
+    """The GPT in the model of a run, for continuing plain text: without heads for tokens further
+    ahead, and without special ids.
 
-    model    of load_run;  config its TrainConfig;  words ids of the tokenizer
-    returns  GPT; special ids, which come last, lose their rows: what is left is Pr(token | it is a
-             word)
-    raises   ConfigError, saying what to do instead, if the run has no decoder
+    model    of load_run
+    config   its TrainConfig
+    words    ids of the tokenizer. Special ids follow them, and their rows are cut off: the softmax
+             over the rest is Pr(token | it is a word)
+    returns  GPT
+    raises   ConfigError naming what can be done instead, if the run has no decoder
     """
     model = getattr(model, "model", model)
     if not isinstance(model, GPT):
-        if isinstance(model, Seq2Seq):
-            what = "an encoder-decoder says a target for a source (in Python: tinylm.generate.protocol.conditional.Conditional)"
-        else:
-            if config.objective == "prefix":
-                what = "its prefix is read in both directions, which generating does not do here"
-            else:
-                what = "an encoder tells what is hidden and does not go on with a text"
         raise ConfigError(
-            f"the run was trained with objective {config.objective}: {what}; `tinylm eval` scores it, and "
-            "training ends with examples. To go on with texts, train with objective causal"
+            f"the run was trained with objective {config.objective}: "
+            f"{_why_no_decoder(model, config)}; "
+            "`tinylm eval` scores it, and training ends with examples. "
+            "To go on with texts, train with objective causal"
         )
-    if config.objective != "fim" or model.config.vocab_size == words:
+    if not config.recipe.own_ids or model.config.vocab_size == words:
         return model
     cut = GPT(dataclasses.replace(model.config, vocab_size=words), dtype=model.tokens.weight.dtype)
     state = model.state_dict()
-    state["tokens.weight"] = state["tokens.weight"][:words]
+    state["tokens.weight"] = state["tokens.weight"][:words]  # (V, D) -> (words, D)
     if "head" in state:
-        state["head"] = state["head"][:, :words]
+        state["head"] = state["head"][:, :words]  # (D, V) -> (D, words)
     cut.load_state_dict(state)
     return cut.train(model.training)
+
+
+def _why_no_decoder(model, config):
+    if isinstance(model, Seq2Seq):
+        return (
+            "an encoder-decoder says a target for a source "
+            "(in Python: tinylm.generate.protocol.conditional.Conditional)"
+        )
+    if config.recipe.shifted:
+        return "its prefix is read in both directions, which generating does not do here"
+    return "an encoder tells what is hidden and does not go on with a text"

@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm.errors import CheckpointError, ConfigError
-from tinylm.fields import LARGEST, Fields, show
+from tinylm.fields import Fields
 from tinylm.models import GPTConfig
 from tinylm.optim.schedule import SCHEDULES, warm_up_steps
+from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.settings import above, at_least, between, one_of, paths, positive, setting, validate
-from tinylm.train.run.families import SHIFTED, check_family, known_objective
+from tinylm.train.run.checks import (
+    check_batches,
+    check_objective,
+    check_sizes,
+    known_objective,
+)
 
 
 def below_one(value):
@@ -157,62 +163,30 @@ class TrainConfig:
         configuration.
         """
         validate(self)
-        heads = self.n_kv_head or self.n_head
-        if self.d_model % self.n_head:
-            raise ConfigError(
-                f"d_model {self.d_model} does not divide into {self.n_head} heads: "
-                f"choose a multiple, such as {-(-self.d_model // self.n_head) * self.n_head}"
-            )
-        if self.n_head % heads:
-            raise ConfigError(
-                f"n_head {self.n_head} is not a multiple of n_kv_head {heads}: "
-                "every key-value head serves equally many heads"
-            )
-        if self.min_lr is not None and self.min_lr > self.peak_lr:
-            raise ConfigError(
-                f"min_lr {self.min_lr:g} is above lr {self.peak_lr:g}: after warm-up the rate only falls"
-            )
-        if self.workers > self.batch_size:
-            raise ConfigError(
-                f"{self.workers} workers cannot share a batch of {self.batch_size}: at most one per row"
-            )
-        if self.workers > 1 and self.device != "cpu":
-            raise ConfigError(
-                f"{self.workers} workers share memory of the cpu, not the {self.device}: use --workers 1"
-            )
-        if bool(self.short_context) != bool(self.short_steps) or self.short_context > self.context:
-            raise ConfigError(
-                f"short_context {self.short_context} and short_steps {self.short_steps}: give both or none, and "
-                f"no more tokens than the context of {self.context}"
-            )
-        if self.patience and not (self.eval_every and self.val_fraction):
-            raise ConfigError(
-                "patience waits for a lower validation loss: it needs eval_every and val_fraction above 0"
-            )
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int) and abs(value) > LARGEST:
-                raise ConfigError(
-                    f"{field.name} {show(value)} is too large: it must be below 2**63"
-                )
-        if self.batch_size * self.context > MOST_TOKENS:
-            raise ConfigError(
-                f"batch_size {self.batch_size} x context {self.context} are more than "
-                f"{MOST_TOKENS:,} tokens in a batch: choose fewer"
-            )
-        check_family(self)
+        check_sizes(self)
+        check_batches(self)
+        check_objective(self)
         return self
 
     @property
+    def recipe(self):
+        """The Recipe that is trained: the objective's row in OBJECTIVES, for the architecture."""
+        return OBJECTIVES[self.objective].of(self.architecture)
+
+    def special(self, words):
+        """The Special of a tokenizer of `words` ids: the objective's ids follow its last word."""
+        return self.recipe.special(words, self.context)
+
+    @property
     def peak_lr(self):
-        """The highest learning rate. Where few tokens are predicted, gradients are noisier and want
-        smaller steps.
+        """The highest learning rate. Where few tokens of a row are predicted, gradients are noisier
+        and need smaller steps.
         """
-        if self.lr is None:
-            if self.objective in SHIFTED:
-                return 4e-3
-            return 1e-3
-        return self.lr
+        if self.lr is not None:
+            return self.lr
+        if OBJECTIVES[self.objective].shifted:  # for both architectures of causal and prefix
+            return 4e-3
+        return 1e-3
 
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
@@ -228,9 +202,8 @@ class TrainConfig:
         """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer
         tokens than asked).
         """
-        return GPTConfig(
-            **{**{name: getattr(self, name) for name in MODEL}, "vocab_size": vocab_size}
-        )
+        shape = {name: getattr(self, name) for name in MODEL}
+        return GPTConfig(**shape | {"vocab_size": vocab_size})
 
     def fingerprint(self):
         """What decides the model, the data order and the update rule: {name: value}. A run keeps it
@@ -246,9 +219,6 @@ MODEL = [
     for field in dataclasses.fields(GPTConfig)
     if field.name in TrainConfig.__dataclass_fields__
 ]
-
-# Of a batch: more than any machine that trains by this program has memory for.
-MOST_TOKENS = 1 << 28
 
 # What may differ between two parts of one run.
 MAY_CHANGE = (

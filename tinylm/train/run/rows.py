@@ -117,12 +117,12 @@ def split_pair(ids, sep, room):
     return truncate_pair(ids[:cut].tolist(), ids[cut + 1 :].tolist(), room)
 
 
-def training_rows(config, file, family):
+def training_rows(config, file, special):
     """What a run trains on.
 
     config   TrainConfig
     file     TokenFile of the text
-    family   Family: which rows its objective takes
+    special  Special, whose [SEP] stands between the two parts of a pair
     returns  rows with batch(step, start, stop)
     raises   DataError if the text is too short, or a batch has more rows than the text has tokens
     """
@@ -134,9 +134,10 @@ def training_rows(config, file, family):
         )
 
     def drawn(tokens):
-        if family.pairs:
-            return RandomPairs(file, family.special.sep, tokens, config.batch_size, config.seed)
-        return RandomWindows(file.tokens, tokens - _beyond(family), config.batch_size, config.seed)
+        if config.recipe.pairs:
+            return RandomPairs(file, special.sep, tokens, config.batch_size, config.seed)
+        length = _window_length(tokens, config.recipe)
+        return RandomWindows(file.tokens, length, config.batch_size, config.seed)
 
     full = drawn(config.context)
     if config.short_steps:
@@ -144,19 +145,19 @@ def training_rows(config, file, family):
     return full
 
 
-def validation_rows(config, file, family):
+def validation_rows(config, file, special):
     """What a run is scored on: rows with batches(batch_size); arguments as in training_rows."""
-    if family.pairs:
-        return EvenPairs(file, family.special.sep, config.context)
-    return (EvenWindows if family.causal else WholeWindows)(
-        file.tokens, config.context - _beyond(family)
-    )
+    recipe = config.recipe
+    if recipe.pairs:
+        return EvenPairs(file, special.sep, config.context)
+    windows = EvenWindows if recipe.whole_text else WholeWindows
+    return windows(file.tokens, _window_length(config.context, recipe))
 
 
-def _beyond(family):
-    """Windows hold one token more than their length, the last target: 0 for who needs it, 1 for who
-    is given one less.
+def _window_length(tokens, recipe):
+    """The `length` of windows for a model that reads `tokens` tokens: windows hold one token more
+    than their length, the last target, which only shifted rows need.
     """
-    if family.shifted:
-        return 0
-    return 1
+    if recipe.shifted:
+        return tokens
+    return tokens - 1

@@ -1,40 +1,52 @@
-"""A run: from a TrainConfig to a directory with everything in it, and back to a model.
+"""A run: from a TrainConfig to a directory with everything in it.
+
+From the command to the arithmetic of its loss:
+
+    cli/learn/train.py          main: prepare_run, then train_run in every worker
+    train/run/run.py            prepare_run makes a Run: tokenizer, tokens, rows, objective;
+                                train_run makes its model, and calls Trainer.run
+    train/trainer.py            run -> advance -> train_step -> accumulate: objective.loss, backward
+    pretrain/objectives.py      the row of the objective: its class, its model, its rows
+    pretrain/language/causal.py CausalLM.loss: logits and their cross-entropy; others beside it
+
+and the directory:
 
     RUN/config.json     the configuration, to read; the one that counts is in each checkpoint
         tokenizer.json  the tokenizer
         data/           the text as token ids, prepared once
         dictionary.tsv  where there is one
-        lock            who trains it (directory.py)
+        lock            the process that trains it (directory.py)
         log.jsonl       losses and rates, step by step (log.py)
         checkpoints/    the newest few (checkpoint.py)
 
-A directory that holds a run is never written over: `resume` goes on with it. Read next: session.py,
-the loop around the trainer that logs, validates and saves.
+A directory that holds a run is never written over: `resume` continues it. Read next: trainer.py;
+session.py, which logs, validates and saves meanwhile.
 """
 
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinylm import tokenizers
+from tinylm.backend import backend
 from tinylm.data import Prepared
-from tinylm.data.batches.prepare import PREPARED
-from tinylm.errors import CheckpointError, ConfigError, DataError
+from tinylm.errors import DataError, TrainingError
 from tinylm.files import write_text
+from tinylm.machine import keep_freed_memory
+from tinylm.optim import AdamW, FlatParameters
 from tinylm.reading import BadLines
 from tinylm.train import checkpoint as checkpoints
 from tinylm.train.alone import ALONE, broadcast_text
 from tinylm.train.interrupt import finish_first
-from tinylm.train.run.build import new_objective
-from tinylm.train.run.config import TrainConfig, as_json, continued, from_json
-from tinylm.train.run.directory import Begun, Lock, begin, lock, sweep
-from tinylm.train.run.families import family_of
+from tinylm.train.patience import Patience
+from tinylm.train.run.build import new_model
+from tinylm.train.run.config import TrainConfig, as_json, from_json
+from tinylm.train.run.directory import Begun, Lock, begin
+from tinylm.train.run.resume import reopen
 from tinylm.train.run.rows import training_rows, validation_rows
-from tinylm.train.run.saved import described, model_of, parameters_of, trained_on
+from tinylm.train.run.saved import restore
 from tinylm.train.run.session import Session
 from tinylm.train.run.texts import (
     keep_dictionary,
@@ -44,65 +56,50 @@ from tinylm.train.run.texts import (
     prepare_text,
     sources_line,
 )
+from tinylm.train.run.words import word_tables
+from tinylm.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is ready to train: what prepare_run made, or found.
+    """A run that is ready to train; train_run adds only the model and its optimizer.
 
     directory   Path
-    config      TrainConfig, the saved one where the run goes on
+    config      TrainConfig, the saved one where a run is resumed
     tokenizer   Tokenizer
+    special     Special: the special ids that follow the tokenizer's
     data        Prepared: token files of both sides
-    checkpoint  Path of the checkpoint to go on from; None: a new run
-    lock        Lock of the directory, held until train_run ends; None: a worker's, whose rank 0
-                holds it
-    begun       Begun of a new run, which was made here
+    rows        to train on: batch(step, start, stop), see rows.py
+    validation  rows to validate on: batches(batch_size); None without a validation text
+    objective   make_batch(sequences, rng), loss(model, batch)
+    checkpoint  Path of the checkpoint to resume from; None: a new run
+    lock        Lock of the directory, held until train_run ends; None in workers other than rank 0
+    begun       Begun of a new run, which can be undone
     """
 
     directory: Path
     config: TrainConfig
     tokenizer: object
+    special: object
     data: Prepared
-    checkpoint: Path | None
+    rows: object
+    validation: object
+    objective: object
+    checkpoint: Path | None = None
     lock: Lock | None = None
     begun: Begun | None = None
 
     def undo(self):
-        """Remove what was made for a new run, if nothing is saved in it yet: it can be begun again."""
+        """Remove the files of a new run without a checkpoint, so that it can be begun again."""
         if self.begun and checkpoints.latest(self.directory) is None:
             self.begun.undo()
-
-    @property
-    def family(self):
-        """The Family: what the objective trains, and its special ids."""
-        return family_of(self.config, self.tokenizer.vocab_size)
-
-    def windows(self):
-        """(rows to train on, rows to validate on or None), see rows.py. DataError if the text is
-        too short.
-        """
-        config, family = self.config, self.family
-        return (
-            training_rows(config, self.data.train, family),
-            validation_rows(config, self.data.val, family) if config.val_fraction else None,
-        )
-
-    def objective(self):
-        """The objective, made for this text. ConfigError if the text lacks what it works on."""
-        return new_objective(
-            self.family,
-            self.tokenizer,
-            self.data.train.tokens,
-            kept_dictionary(self.config, self.directory),
-        )
 
 
 def train_run(run, comm=None, report=print):
     """Train from a configuration to the end.
 
-    run      TrainConfig, or the Run that prepare_run made of one (before workers were started, so
-             that bad input is reported by the process the user started)
+    run      Run that prepare_run made before workers were started, so that bad input is reported by
+             the process the user started; or a TrainConfig, which is prepared here
     comm     communicator whose every worker calls this; None: this process alone
     report   where lines of text for the user go; only rank 0 reports
     returns  dict: run, step, loss, validation_loss, tokens_per_second, seconds, parameters,
@@ -120,18 +117,57 @@ def train_run(run, comm=None, report=print):
         run = _prepare_together(run, comm, report)
     try:
         with contextlib.ExitStack() as until_saved:
-            until_saved.enter_context(
-                finish_first()
-            )  # from here on a signal finds a step to finish
-            return Session(run, comm, report).train(until_saved.close)
+            # From here on a signal lets the current step finish and its result be saved.
+            until_saved.enter_context(finish_first())
+            trainer, patience = new_trainer(run, comm), Patience(run.config.patience)
+            if run.checkpoint:
+                restore(run.checkpoint, trainer, patience)
+            session = Session(run, trainer, patience, report)
+            session.start()
+            try:
+                finished = patience.lost or trainer.run(
+                    run.config.steps, session.after_step, say=session.interrupted
+                )
+                session.save()
+                until_saved.close()
+            except TrainingError as error:
+                saved = checkpoints.latest(run.directory) or "nothing"
+                raise TrainingError(f"{error}. Saved so far: {saved}") from None
+            finally:
+                session.close_progress()
+            return session.end(finished)
     finally:
         if run.lock:
             run.lock.close()
 
 
+def new_trainer(run, comm):
+    """The Trainer of a run: its model, freshly initialized, and AdamW on its parameters."""
+    keep_freed_memory()
+    config = run.config
+    backend(config.device)  # raises here if the device is missing, before a model is made
+    model = new_model(config, run.special).to(config.device)
+    shared = None  # workers on one machine hold the parameters in shared memory
+    if config.device == "cpu":
+        shared = getattr(comm, "empty", None)
+    flat = FlatParameters(model.named_parameters(), shared)
+    betas, decay = tuple(config.betas), config.weight_decay
+    return Trainer(
+        model,
+        run.objective,
+        AdamW(flat, config.peak_lr, betas, weight_decay=decay),
+        run.rows.batch,
+        config.batch_size,
+        config.learning_rate,
+        config.clip,
+        config.micro_batch,
+        config.seed,
+        comm,
+    )
+
+
 def prepare_run(config, report=print, given=None):
-    """Make the directory of a new run, with tokenizer and data; or find what is needed to go on
-    with an old one.
+    """Make the directory of a new run, with tokenizer and data; or find those of an old one.
 
     given    names of the settings that the user has set (for resume); None: those that are not the
              default
@@ -140,20 +176,23 @@ def prepare_run(config, report=print, given=None):
     """
     config.check()
     if config.resume:
-        return _reopen(config, report, given)
-    begun = begin(config.out, report)
+        config, tokenizer, data, checkpoint, held = reopen(config, report, given)
+        try:
+            return _ready(config, tokenizer, data, checkpoint=checkpoint, lock=held)
+        except BaseException:
+            held.close()
+            raise
+    begun, bad = begin(config.out, report), BadLines(config.skip_bad)
     directory = begun.path
     try:
+        config = dataclasses.replace(config, out=str(directory))
         tokenizer = make_tokenizer(config)
         tokenizer.save(directory / "tokenizer.json")
-        bad = BadLines(config.skip_bad)
-        family = family_of(config, tokenizer.vocab_size)
-        data = prepare_text(config, tokenizer, family, directory / "data", bad=bad)
+        data = prepare_text(config, tokenizer, directory / "data", bad=bad)
         keep_dictionary(config, directory)
-        config = dataclasses.replace(config, out=str(directory))
-        run = Run(directory, config, tokenizer, data, None, begun.lock, begun)
-        run.windows(), run.objective()  # a text that will not do is told now
-        _write_config(directory, config)
+        run = _ready(config, tokenizer, data, lock=begun.lock, begun=begun)
+        text = json.dumps(as_json(config), indent=2)
+        write_text(directory / "config.json", text + "\n")
     except BaseException as error:
         begun.undo()
         if isinstance(error, OSError):
@@ -166,120 +205,51 @@ def prepare_run(config, report=print, given=None):
         report(f"text: {sources}")
     for line in bad.report():
         report(line)
-    sides = data.meta["train"], data.meta["val"]
+    train, val = data.meta["train"], data.meta["val"]
     report(
-        f"text: {sum(side['characters'] for side in sides):,} characters; {sides[0]['tokens']:,} tokens to learn "
-        f"from, {sides[1]['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}"
+        f"text: {train['characters'] + val['characters']:,} characters; {train['tokens']:,} tokens "
+        f"to learn from, {val['tokens']:,} to validate; vocabulary {tokenizer.vocab_size}"
     )
     return run
 
 
-def load_run(path):
-    """The model of a run.
-
-    path     a run (its newest checkpoint), or a checkpoint directory
-    returns  (model in evaluation mode, tokenizer, TrainConfig). What the model is depends on the
-             objective, see families.py; family_of(config, tokenizer.vocab_size).special are the ids
-             that it knows besides
-    raises   CheckpointError if there is none, or it is damaged
+def _ready(config, tokenizer, data, **more):
+    """The Run of a directory that is complete. Raises DataError if the text is too short,
+    ConfigError if it lacks what the objective needs.
     """
-    _, found = checkpoints.find(path)
-    saved = checkpoints.load(found, files=())
-    config, tokenizer = described(saved)
-    model = model_of(saved, config, tokenizer)
-    saved = checkpoints.load(found, ("model",), {"model": parameters_of(model)})
-    model.load_state_dict(saved.arrays["model"])
-    return model.eval(), tokenizer, config
+    directory, validation = Path(config.out), None
+    special = config.special(tokenizer.vocab_size)
+    rows = training_rows(config, data.train, special)
+    if config.val_fraction:
+        validation = validation_rows(config, data.val, special)
+    dictionary = kept_dictionary(config, directory)
+    objective = new_objective(config, tokenizer, data.train.tokens, dictionary)
+    return Run(directory, config, tokenizer, special, data, rows, validation, objective, **more)
 
 
-def _reopen(asked, report, given):
-    if asked.out and (given is None or "out" in given):
-        raise ConfigError(
-            f"--resume goes on in the run's own directory: leave --out {asked.out} away"
-        )
-    directory, path = checkpoints.find(asked.resume)
-    held = lock(directory, report)
-    sweep(directory)
-    try:
-        return _reopened(asked, report, given, directory, path, held)
-    except BaseException:
-        held.close()
-        raise
+def new_objective(config, tokenizer, corpus, dictionary=None):
+    """The objective of a configuration, by the recipe of its name.
 
-
-def _reopened(asked, report, given, directory, path, held):
-    """The Run that goes on from the checkpoint at `path`, with the lock that is held on it."""
-    later = [other.name for other in checkpoints.steps(directory).values()]
-    later = later[later.index(path.name) + 1 :] if path.name in later else []
-    if later:
-        raise CheckpointError(
-            f"{directory} has later checkpoints, {', '.join(later)}: remove them to go on from "
-            f"{path.name}, or go on from the newest with --resume {directory}"
-        )
-    saved = checkpoints.load(path, files=())
-    if "data" not in saved.state:  # nothing of the optimizer was kept either
-        raise CheckpointError(
-            f"{path} is a fine-tuned model, whose training cannot be taken up again: tune it further with "
-            f"`tinylm finetune {directory} --data FILE`"
-        )
-    config, tokenizer = described(saved)
-    text = trained_on(saved)
-    config = continued(config, asked, given, source=str(path))
-    config = dataclasses.replace(config, out=str(directory), resume=str(path))
-    data = _same_data(directory / "data", text, config, tokenizer, report)
-    report(f"going on from {path}")
-    return Run(directory, config, tokenizer, data, path, held)
-
-
-def _same_data(directory, sha256, config, tokenizer, report):
-    """The tokens that a run was trained on: as they lie there, or prepared again from the text."""
-    family = family_of(config, tokenizer.vocab_size)
-    try:
-        data = open_text(directory, tokenizer, family)
-        if data.meta["sha256"] == sha256:
-            data.verify()
-            return data
-    except DataError:
-        pass
-    report(f"the tokens in {directory} are missing or damaged: preparing the text again")
-    real = Path(os.path.realpath(directory))  # it may be a link
-    aside = real.with_name(f"{real.name}.tmp-{os.getpid()}")  # not over what lies there
-    try:
-        bad = BadLines(config.skip_bad)
-        found = prepare_text(config, tokenizer, family, aside, bad=bad).meta["sha256"]
-        if found != sha256:
-            text = ", ".join(config.data) or "the help of this Python version"
-            raise CheckpointError(
-                f"the run was trained on another text than {text} holds now: "
-                "going on needs the same one"
-            )
-        real.mkdir(exist_ok=True)
-        for name in PREPARED:
-            os.replace(aside / name, real / name)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {directory} ({error.strerror or error}): free space"
-        ) from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return open_text(directory, tokenizer, family)
-
-
-def _write_config(directory, config):
-    write_text(directory / "config.json", json.dumps(as_json(config), indent=2) + "\n")
+    corpus      (N,) ids of the training text, where negatives are drawn from
+    dictionary  {word: [translations]}, for code-switching
+    returns     make_batch(sequences, rng), loss(model, batch)
+    raises      ConfigError for a text that lacks what the objective works on
+    """
+    recipe, special = config.recipe, config.special(tokenizer.vocab_size)
+    tables = word_tables(recipe.needs, tokenizer, special.vocab_size, dictionary)
+    return recipe.build(special, corpus=corpus, **tables)
 
 
 def _prepare_together(config, comm, report):
     """prepare_run by rank 0, while the others wait; then all open the same files."""
-    run = prepare_run(config, report) if comm.rank == 0 else None
-    if run:
-        told = json.dumps([str(run.directory), str(run.checkpoint or ""), as_json(run.config)])
-    else:
-        told = ""
-    directory, checkpoint, values = json.loads(broadcast_text(comm, told))
+    run, text = None, ""
+    if comm.rank == 0:
+        run = prepare_run(config, report)
+        text = json.dumps([str(run.directory), str(run.checkpoint or ""), as_json(run.config)])
+    directory, checkpoint, values = json.loads(broadcast_text(comm, text))
     if run is not None:
         return run
     directory, config = Path(directory), from_json(values, directory)
     tokenizer = tokenizers.load(directory / "tokenizer.json")
-    data = open_text(directory / "data", tokenizer, family_of(config, tokenizer.vocab_size))
-    return Run(directory, config, tokenizer, data, Path(checkpoint) if checkpoint else None)
+    data = open_text(config, tokenizer, directory / "data")
+    return _ready(config, tokenizer, data, checkpoint=Path(checkpoint) if checkpoint else None)

@@ -1,13 +1,13 @@
-"""What a checkpoint says of its run, checked field by field before anything is made of it.
+"""From a checkpoint back to its model, or to the state of its training, checked field by field
+before anything is made of it.
 
     state  config     TrainConfig as JSON
            tokenizer  Tokenizer.to_dict()
-           gpt        GPTConfig as JSON, of a fine-tuned model; what the configuration says of sizes
-                      does not count then
-           trainer, data, schedule, patience   of a run that can go on
+           gpt        GPTConfig as JSON, of a fine-tuned model; it replaces the sizes in `config`
+           trainer, data, schedule, patience   of a run that can be resumed
 
-An edited field is a CheckpointError that names it; sizes are compared with the arrays that lie
-there before a model is made. Read next: run.py, which opens runs by this.
+An edited field is a CheckpointError that names it; sizes are compared with the saved arrays before
+a model is made. Read next: resume.py, which continues a run.
 """
 
 import math
@@ -24,11 +24,44 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.patience import Patience
 from tinylm.train.run.build import new_model
 from tinylm.train.run.config import from_json
-from tinylm.train.run.families import family_of
 from tinylm.train.trainer import read_state
 
 KEPT = "config", "tokenizer", "gpt", "trainer", "data", "schedule", "patience", "chat_template"
 KEPT += ("finetune",)
+
+
+def load_run(path):
+    """The model of a run.
+
+    path     a run (its newest checkpoint), or a checkpoint directory
+    returns  (model in evaluation mode, tokenizer, TrainConfig). The kind of model depends on the
+             objective, see build.py; config.special(tokenizer.vocab_size) are the special ids that
+             follow the tokenizer's
+    raises   CheckpointError if there is none, or it is damaged
+    """
+    _, found = checkpoints.find(path)
+    saved = checkpoints.load(found, files=())
+    config, tokenizer = described(saved)
+    model = model_of(saved, config, tokenizer)
+    saved = checkpoints.load(found, ("model",), {"model": parameters_of(model)})
+    model.load_state_dict(saved.arrays["model"])
+    return model.eval(), tokenizer, config
+
+
+def restore(path, trainer, patience):
+    """Give a new Trainer and a new Patience the state of a checkpoint.
+
+    raises   CheckpointError if it is of another model or optimizer, or damaged
+    """
+    moments = {
+        name: (value.shape, np.dtype(value.dtype))
+        for name, value in trainer.optimizer.state().items()
+        if np.ndim(value)  # the others are counters, and stand in the state
+    }
+    expected = {"model": parameters_of(trainer.model), "optimizer": moments}
+    saved, where = checkpoints.load(path, expected=expected), path / checkpoints.STATE
+    trainer.load_state(saved.arrays, saved.state["trainer"], where)
+    patience.load_state(saved.state.get("patience"), where)
 
 
 def fields_of(saved):
@@ -74,7 +107,7 @@ def model_of(saved, config, tokenizer):
     fields = fields_of(saved)
     if "gpt" in fields:
         return _gpt(fields, saved, config)
-    return new_model(config, family_of(config, tokenizer.vocab_size))
+    return new_model(config, config.special(tokenizer.vocab_size))
 
 
 def parameters_of(model):

@@ -34,7 +34,7 @@ def make_tokenizer(config):
     and which merges exist says next to nothing about it. With a dictionary they are also taken from
     the text as it reads translated.
     """
-    several = config.data and config.objective != "translation" and len(text_files(config.data)) > 1
+    several = config.data and not config.recipe.pairs and len(text_files(config.data)) > 1
     special = (END_OF_TEXT,) if several else ()
     if config.tokenizer == "bytes":
         return tokenizers.ByteTokenizer(special)
@@ -58,7 +58,7 @@ def documents(config, bad=None):
     """
     if bad is None:
         bad = BadLines(config.skip_bad)
-    if config.objective == "translation":
+    if config.recipe.pairs:
         return translations(config.data, bad)
     if config.data:
         return stream_documents(config.data, bad=bad)
@@ -76,7 +76,7 @@ def sources_line(config):
 
 def _chunks(config):
     found = documents(config)
-    if config.objective == "translation":
+    if config.recipe.pairs:
         return (line.replace("\t", "\n") + "\n" for line in found)
     chunks = [found] if isinstance(found, str) else itertools.chain.from_iterable(found)
     if not config.dictionary:
@@ -119,37 +119,36 @@ def translations(path, bad=None):
         )
 
 
-def prepare_text(config, tokenizer, family, directory, data=None, val_fraction=None, bad=None):
-    """Encode the text of a configuration into `directory`. Returns Prepared.
+def prepare_text(config, tokenizer, directory, data=None, val_fraction=None, bad=None):
+    """Encode the text of a configuration into `directory`.
 
     data, val_fraction  other text than the configuration's, and another part of it to validate
-    bad                 as `documents`
+    bad                 as in documents()
+    returns             Prepared
     """
-    if data is None and not family.pairs:
+    if bad is None:
+        bad = BadLines(config.skip_bad)
+    if val_fraction is None:
+        val_fraction = config.val_fraction
+    encoder = tokenizer
+    if config.recipe.pairs:
+        special = config.special(tokenizer.vocab_size)
+        encoder = PairTokenizer(tokenizer, special.sep, special.vocab_size)
+    if data is None:
         found = documents(config, bad)
+    elif config.recipe.pairs:
+        found = translations(data, bad)
     else:
-        if bad is None:
-            bad = BadLines(config.skip_bad)
-        source = config.data if data is None else data
-        found = translations(source, bad) if family.pairs else stream_documents(source, bad=bad)
-    if family.pairs:
-        encoder = PairTokenizer(tokenizer, family.special.sep, family.special.vocab_size)
-    else:
-        encoder = tokenizer
-    return prepare(
-        found,
-        encoder,
-        directory,
-        config.val_fraction if val_fraction is None else val_fraction,
-        config.seed,
-    )
+        found = stream_documents(data, bad=bad)
+    return prepare(found, encoder, directory, val_fraction, config.seed)
 
 
-def open_text(directory, tokenizer, family):
-    """What prepare_text wrote there."""
-    return Prepared.open(
-        directory, family.special.vocab_size if family.pairs else tokenizer.vocab_size
-    )
+def open_text(config, tokenizer, directory):
+    """The Prepared that prepare_text wrote into `directory`; DataError if it is damaged."""
+    words = tokenizer.vocab_size
+    if config.recipe.pairs:
+        words = config.special(words).vocab_size  # [SEP] stands in every document
+    return Prepared.open(directory, words)
 
 
 def keep_dictionary(config, directory):

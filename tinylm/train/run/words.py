@@ -1,9 +1,9 @@
-"""What some objectives ask of a tokenizer: where words begin, which tokens end a sentence, how
-words are said elsewhere.
+"""Tables over a vocabulary that some objectives need: which tokens begin a word, which end a
+sentence, and the translations of words.
 
-A tokenizer knows bytes, not words. A token begins a word if it does not continue one: if its first
-character is no letter, digit or part of a longer character. Read next: build.py, which hands these
-to the objectives.
+A tokenizer works on bytes, not on words. A token begins a word if it does not continue one: if its
+first character is no letter, digit or part of a longer character. Read next: run.py, which builds
+the objective with these.
 """
 
 import functools
@@ -18,6 +18,25 @@ from tinylm.writing import INSIDE, LETTER, composed, is_unspaced, replaced
 
 _SENTENCE_END = regex.compile(r"\p{STerm}[\p{Pe}\p{Pf}\"']*\s*\Z")
 _GOES_ON = regex.compile(rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{LETTER}]]|{INSIDE}", regex.V1)
+
+
+def word_tables(needs, tokenizer, vocab_size, dictionary=None):
+    """What an objective needs besides the special ids, by name.
+
+    needs       of a Recipe: starts, ends, dictionary; corpus is left to the caller
+    vocab_size  V, with the special ids
+    dictionary  {word: [translations]}
+    returns     {name: array}, see word_starts, sentence_ends and dictionary_table
+    raises      ConfigError if no entry of the dictionary can be used
+    """
+    tables = {}
+    if "starts" in needs:
+        tables["starts"] = word_starts(tokenizer, vocab_size)
+    if "ends" in needs:
+        tables["ends"] = sentence_ends(tokenizer)
+    if "dictionary" in needs:
+        tables["dictionary"] = dictionary_table(dictionary, tokenizer, vocab_size)
+    return tables
 
 
 def word_starts(tokenizer, vocab_size):
@@ -133,8 +152,8 @@ def dictionary_table(dictionary, tokenizer, vocab_size):
     widest = max(map(len, table.values()), default=0)
     if not widest:
         raise ConfigError(
-            f"code-switching: none of {len(dictionary)} words is a single token in both languages: use a larger "
-            "vocab_size, or a dictionary of words that the text has"
+            f"code-switching: none of {len(dictionary)} words is a single token in both languages: "
+            "use a larger vocab_size, or a dictionary of words that the text has"
         )
     out = np.full((vocab_size, widest), -1, np.int64)
     for source, targets in table.items():

@@ -20,9 +20,10 @@ from tinylm.pretrain.language.multi_token import MultiTokenHeads
 from tinylm.pretrain.objectives import OBJECTIVES
 from tinylm.train import TrainConfig, load_run, prepare_run, train_run
 from tinylm.train.run.build import decoder_of, new_model
-from tinylm.train.run.families import choices, family_of
 
-EVERY = [(name, architecture) for name in OBJECTIVES for architecture in choices(name)]
+EVERY = [
+    (name, architecture) for name in OBJECTIVES for architecture in OBJECTIVES[name].architectures
+]
 TEXT = "the cat sat. a dog ran! " * 60
 PAIRS = "".join(f"the cat {i}\tdie katze {i}\n" for i in range(10)) * 3
 
@@ -94,14 +95,13 @@ def test_every_objective_trains_and_is_loaded_again(tmp_path, name, architecture
 )
 def test_a_run_gives_its_kind_of_model_back(tmp_path, name, kind):
     config = config_for(tmp_path, name)
-    model = new_model(config, family_of(config, 20))
+    model = new_model(config, config.special(20))
     assert type(model) is kind
 
 
 def test_special_ids_come_after_the_words_and_plain_models_have_none(tmp_path):
     causal, masked, spans = (
-        family_of(config_for(tmp_path, name), 20).special
-        for name in ("causal", "masked", "sentinels")
+        config_for(tmp_path, name).special(20) for name in ("causal", "masked", "sentinels")
     )
     assert causal.vocab_size == 20 and len(causal.ids) == 0
     assert masked.mask >= 20 and masked.vocab_size == 29  # nine names, see special.NAMES
@@ -201,7 +201,7 @@ def test_a_decoder_for_plain_text_has_no_special_ids(tmp_path):
     for name in ("masked", "bart"):
         other = dataclasses.replace(config, objective=name)
         with pytest.raises(ConfigError, match=f"objective {name}: .*train with objective causal"):
-            decoder_of(new_model(other, family_of(other, V)), other, V)
+            decoder_of(new_model(other, other.special(V)), other, V)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Settings of a TrainConfig that exclude one another, refused before anything is made.
+
+`setting` checks each field alone; here are the pairs: sizes that do not divide, and settings that
+the model of an objective does not have. Every error names the setting to change. Read next:
+build.py, the models these settings describe.
+"""
+
+import dataclasses
+import difflib
+
+from tinylm.errors import ConfigError
+from tinylm.fields import LARGEST, show
+from tinylm.nn import GATES
+from tinylm.pretrain.objectives import OBJECTIVES
+
+MOST_TOKENS = 1 << 28  # of a batch: more than any machine that trains by this program can hold
+
+# Settings that a model has no choice of, and their values. An encoder is BERT's; an encoder-decoder
+# is BART's or T5's; a GPT has every choice.
+FIXED_OF_ENCODERS = {
+    "norm": "layer",
+    "positions": "learned",
+    "n_kv_head": None,
+    "bias": True,
+    "tied": True,
+}
+FIXED = {"gpt": {}, "multi_token": {}, "seq2seq": {"positions": "learned", "n_kv_head": None}}
+
+
+def known_objective(name):
+    """A check of a setting: the name of an objective."""
+    if name in OBJECTIVES:
+        return None
+    near = difflib.get_close_matches(name, OBJECTIVES, n=3, cutoff=0.4)
+    hint = f", such as {' or '.join(near)}" if near else ""
+    return f"must be a name that `tinylm corrupt --list` shows{hint}"
+
+
+def check_sizes(config):
+    """Raise ConfigError for numbers that do not go together."""
+    heads = config.n_kv_head or config.n_head
+    if config.d_model % config.n_head:
+        multiple = -(-config.d_model // config.n_head) * config.n_head
+        raise ConfigError(
+            f"d_model {config.d_model} does not divide into {config.n_head} heads: "
+            f"choose a multiple, such as {multiple}"
+        )
+    if config.n_head % heads:
+        raise ConfigError(
+            f"n_head {config.n_head} is not a multiple of n_kv_head {heads}: "
+            "every key-value head serves equally many heads"
+        )
+    if config.min_lr is not None and config.min_lr > config.peak_lr:
+        raise ConfigError(
+            f"min_lr {config.min_lr:g} is above lr {config.peak_lr:g}: "
+            "after warm-up the rate only falls"
+        )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise ConfigError(f"{field.name} {show(value)} is too large: it must be below 2**63")
+
+
+def check_batches(config):
+    """Raise ConfigError for batches and workers that cannot be."""
+    if config.workers > config.batch_size:
+        raise ConfigError(
+            f"{config.workers} workers cannot share a batch of {config.batch_size}: "
+            "at most one per row"
+        )
+    if config.workers > 1 and config.device != "cpu":
+        raise ConfigError(
+            f"{config.workers} workers share memory of the cpu, not the {config.device}: "
+            "use --workers 1"
+        )
+    one_alone = bool(config.short_context) != bool(config.short_steps)
+    if one_alone or config.short_context > config.context:
+        raise ConfigError(
+            f"short_context {config.short_context} and short_steps {config.short_steps}: "
+            f"give both or none, and no more tokens than the context of {config.context}"
+        )
+    if config.patience and not (config.eval_every and config.val_fraction):
+        raise ConfigError(
+            "patience waits for a lower validation loss: "
+            "it needs eval_every and val_fraction above 0"
+        )
+    if config.batch_size * config.context > MOST_TOKENS:
+        raise ConfigError(
+            f"batch_size {config.batch_size} x context {config.context} are more than "
+            f"{MOST_TOKENS:,} tokens in a batch: choose fewer"
+        )
+
+
+def check_objective(config):
+    """Raise ConfigError for settings that the objective's model does not have, for rows that are
+    too short for it, and for a file that it needs or cannot use.
+    """
+    name, allowed = config.objective, OBJECTIVES[config.objective].architectures
+    if config.architecture and config.architecture not in allowed:
+        raise ConfigError(
+            f"objective {name} trains {' or '.join(allowed)} here, not {config.architecture}: "
+            "leave --architecture away"
+        )
+    recipe = config.recipe
+    for field, only in FIXED.get(recipe.model, FIXED_OF_ENCODERS).items():
+        if getattr(config, field) != only:
+            raise ConfigError(
+                f"objective {name}: its model has no choice of {field}: "
+                f"leave --{field.replace('_', '-')} away"
+            )
+    if config.norm_placement == "branch" and recipe.model not in ("gpt", "multi_token"):
+        raise ConfigError(f"objective {name}: its model has norm_placement pre or post, not branch")
+    if config.activation in GATES and recipe.model == "xlnet":
+        raise ConfigError(
+            f"objective {name}: its model has no gated feed-forward: "
+            f"activation {config.activation} will not do"
+        )
+    lengths = {"context": config.context}
+    if config.short_steps:
+        lengths["short_context"] = config.short_context
+    for field, tokens in lengths.items():
+        if tokens < recipe.least:
+            raise ConfigError(
+                f"objective {name}: rows of {tokens} tokens are too short, "
+                f"{field} must be at least {recipe.least}"
+            )
+    check_files(config)
+
+
+def check_files(config):
+    """Raise ConfigError for a text or a dictionary that the objective needs or cannot use."""
+    name, takes_dictionary = config.objective, "dictionary" in config.recipe.needs
+    if config.recipe.pairs and not config.data:
+        raise ConfigError(
+            f"objective {name} needs pairs: --data FILE with lines sentence<TAB>translation"
+        )
+    if takes_dictionary and not config.dictionary:
+        raise ConfigError(
+            f"objective {name} needs --dictionary FILE with lines word<TAB>translation"
+        )
+    if config.dictionary and not takes_dictionary:
+        raise ConfigError(f"objective {name} has no use for a dictionary: leave --dictionary away")
