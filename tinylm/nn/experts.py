@@ -1,22 +1,23 @@
-"""Mixture of experts: many feed-forwards, of which a router picks one or two for each token   (book
-section 2.2.2).
+"""Mixture of experts: many feed-forwards, one or two for each token   (book section 2.2.2).
 
-More parameters at the same cost per token. Switch (Fedus et al. 2022) takes one expert, GShard
-(Lepikhin et al. 2021) and Mixtral (Jiang et al. 2024) two. `route` decides, `MixtureOfExperts`
-carries out; a router that sends everything to one expert learns nothing about the others, so two
-penalties go into the loss. Read next: feedforward.py, whose signature this layer keeps.
+    y = sum over the chosen experts e of gate_e(x) FeedForward_e(x)
 
-Where the penalties go. `layer(x)` gives y alone, like every feed-forward, and
-`layer.forward_with_auxiliary(x)` gives both; nothing is kept on the layer behind anyone's back. In
-a model of many layers,
+A layer has more parameters at the same cost per token. Switch (Fedus et al. 2022) takes one expert,
+GShard (Lepikhin et al. 2021) and Mixtral (Jiang et al. 2024) two. `route` chooses the experts,
+`MixtureOfExperts` runs them. A router that sends all tokens to one expert learns nothing about the
+others, so two penalties are added to the loss. Shapes: n tokens, E experts, k experts per token.
+Read next: feedforward.py, whose signature this layer keeps.
+
+`layer(x)` returns y alone, like every feed-forward; `layer.forward_with_auxiliary(x)` returns y and
+the penalties. In a model of many layers,
 
     with collect_auxiliary(model) as penalties:
         logits = model(ids)
     loss = cross_entropy(logits, targets) + sum(penalties)
 
 Outside of it, and inside no_grad(), the penalties are not computed. checkpoint() runs its function
-without recording and hands back one Tensor, so a penalty collected inside would silently have no
-gradient: that is refused with an error, and `checkpointed` does it right.
+without recording and returns one Tensor, so a penalty collected inside would silently have no
+gradient: that raises an error, and `checkpointed` is the correct way.
 """
 
 import contextlib
@@ -46,12 +47,13 @@ from tinylm.nn.module import Module
 
 @dataclass(frozen=True)
 class Routing:
-    """Where n tokens go.
+    """The experts of n tokens.
 
     experts  (n, k) integers: the chosen experts, best first
     gates    (n, k) Tensor: the weight of each choice's output
     kept     (n, k) bool: False where the expert was full and the choice is dropped
-    load     (E,) integers: choices kept by each expert;  dropped: how many were not
+    load     (E,) integers: how many choices each expert keeps
+    dropped  how many choices are not kept
     """
 
     experts: np.ndarray
@@ -62,8 +64,9 @@ class Routing:
 
 
 def capacity(tokens, experts, k, factor):
-    """The most choices an expert takes: ceil(factor n k / E); factor 1 is just enough if all get
-    equally many.
+    """ceil(factor n k / E): the most choices an expert takes.
+
+    With factor 1 nothing is dropped only if all experts get equally many.
     """
     return math.ceil(factor * tokens * k / experts)
 
@@ -76,43 +79,52 @@ def route(logits, k=1, capacity_factor=None, mask=None, gates="probability"):
                      otherwise the router would get no gradient); for k > 1 the k probabilities are
                      divided by their sum (GShard, Mixtral)
     capacity_factor  see capacity(); None drops nothing
-    gates            "share": also a single expert's gate is its share of the chosen, 1 (Mixtral)
-    mask             (n,) bool, True for tokens: padding goes to no expert, takes no room and makes
-                     none. None: all are
-    returns          Routing. Room is given to all first choices before any second, and among equals
-                     to earlier tokens
+    gates            "share": for k = 1, too, the gate is divided by the sum, so it is 1 (Mixtral)
+    mask             (n,) bool, True for tokens: padding goes to no expert, and the capacity is that
+                     for the tokens alone. None: all rows are tokens
+    returns          Routing. An expert takes all first choices before any second one, and among
+                     these the earlier tokens
     """
     n, E = logits.shape
     if not 1 <= k <= E:
         raise ConfigError(f"route: k = {k} experts of {E}: choose between 1 and {E}")
     rows = real_rows(mask, n, "route")
-    if rows is not None:
-        at, places = rows
+    if rows is not None:  # route the tokens alone, then put them back among the padding
+        at, rank = rows
         inner = route(embedding(at, logits), k, capacity_factor, gates=gates)
-        experts, kept = np.zeros_like(at, shape=(n, k)), np.zeros_like(at, bool, shape=(n, k))
-        experts[at], kept[at] = inner.experts, inner.kept
-        return Routing(experts, _spread(inner.gates, places), kept, inner.load, inner.dropped)
+        experts = np.zeros_like(at, shape=(n, k))
+        kept = np.zeros_like(at, bool, shape=(n, k))
+        experts[at] = inner.experts
+        kept[at] = inner.kept
+        return Routing(experts, _spread(inner.gates, rank), kept, inner.load, inner.dropped)
+
     chosen, experts = topk(logits, k)  # (n, k) each
-    alone = k == 1 and gates == "probability"
-    gates = take_along_axis(softmax(logits), experts, -1) if alone else softmax(chosen)
-    queue = experts.T.reshape(-1)  # (k n,): first choices, then second
-    takes = (queue[:, None] == np.arange(E, like=queue)).astype(
-        np.int64
-    )  # (k n, E), one 1 in each row
-    place = (np.cumsum(takes, axis=0) * takes).sum(-1)  # 1 for the first in its expert's queue
-    kept = place <= (n * k if capacity_factor is None else capacity(n, E, k, capacity_factor))
-    load = (takes * kept[:, None]).sum(0)
+    if k == 1 and gates == "probability":
+        gates = take_along_axis(softmax(logits), experts, -1)  # p_e over all E, (n, 1)
+    else:
+        gates = softmax(chosen)  # p_e / sum of the chosen p, (n, k)
+
+    # Each expert has a queue: all first choices in order of the tokens, then all second ones.
+    queue = experts.T.reshape(-1)  # (n, k) -> (k n,)
+    takes = queue[:, None] == np.arange(E, like=queue)  # (k n, E), one True in each row
+    takes = takes.astype(np.int64)
+    number = (np.cumsum(takes, axis=0) * takes).sum(-1)  # (k n,), 1 for the first in its queue
+    room = n * k
+    if capacity_factor is not None:
+        room = capacity(n, E, k, capacity_factor)
+    kept = number <= room
+    load = (takes * kept[:, None]).sum(0)  # (E,)
     return Routing(experts, gates, kept.reshape(k, n).T, load, int(n * k - load.sum()))
 
 
 def real_rows(mask, n, operation):
-    """Where the tokens stand among n rows, and for each row its place among them, from 1; 0 for
-    padding.
+    """Which of n rows are tokens and not padding.
 
-    Rows of padding are left out rather than weighed with 0: 0 x nan is nan.
+    Rows of padding are left out rather than multiplied by 0: 0 x nan is nan.
 
     mask     bool of n elements in any shape, True for tokens; or None
-    returns  (indices (r,), places (n,)), or None where all rows are tokens
+    returns  None if all rows are tokens; else (indices (r,) of the tokens, rank (n,)): rank counts
+             the tokens from 1, and is 0 for padding
     raises   DtypeError if it is not bool, ShapeError if it has another size
     """
     mask = bool_mask(mask, operation, bias=None)
@@ -128,19 +140,25 @@ def real_rows(mask, n, operation):
     return mask.nonzero()[0], np.cumsum(mask) * mask
 
 
-def _spread(rows, places):
-    """Rows of the tokens in the places of all, zeros for padding: (r, ...) -> (n, ...)."""
-    return embedding(places, pad(rows, ((1, 0), (0, 0))))
+def _spread(rows, rank):
+    """Rows of the tokens put back among the padding, which gets zeros: (r, D) -> (n, D).
+
+    rank  (n,), as of real_rows()
+    """
+    with_zeros = pad(rows, ((1, 0), (0, 0)))  # (r + 1, D), row 0 for padding
+    return embedding(rank, with_zeros)
 
 
 def load_balancing_loss(logits, experts, mask=None):
-    """E sum_e f_e P_e: f the fraction of choices of each expert, P its mean probability   (Fedus et
-    al. 2022, eq. 4)
+    """E sum_e f_e P_e   (Fedus et al. 2022, eq. 4).
 
-    logits   (n, E) Tensor;  experts (n, k) integers, the choices before any is dropped
-    mask     (n,) bool, True for tokens, which alone count; None: all are
-    returns  Tensor (); 1 if everything is even, up to E if all goes to one. f is constant: the
-             gradient is through P. 0 without a token
+    f_e is the fraction of choices that fall on expert e, P_e its mean probability. f is constant,
+    so the gradient comes through P.
+
+    logits   (n, E) Tensor
+    experts  (n, k) integers, the choices before any is dropped
+    mask     (n,) bool, True for tokens; padding does not count. None: all rows are tokens
+    returns  Tensor (); 1 if the load is even, up to E if all goes to one expert; 0 if n = 0
     """
     n, E = logits.shape
     rows = real_rows(mask, n, "load_balancing_loss")
@@ -148,15 +166,20 @@ def load_balancing_loss(logits, experts, mask=None):
         return load_balancing_loss(embedding(rows[0], logits), experts[rows[0]])
     if n == 0:
         return logits.sum()
-    chosen = (experts.reshape(-1)[:, None] == np.arange(E, like=experts)).mean(0)  # (E,)
-    return (softmax(logits).mean(axis=0) * chosen.astype(logits.dtype)).sum() * E
+    takes = experts.reshape(-1)[:, None] == np.arange(E, like=experts)  # (n k, E)
+    f = takes.mean(0).astype(logits.dtype)  # (E,)
+    P = softmax(logits).mean(axis=0)  # (E,)
+    return (P * f).sum() * E
 
 
 def router_z_loss(logits, mask=None):
-    """mean (log sum_e exp(logits))^2: keeps the router's scores small, where softmax is exact
-    (Zoph et al. 2022)
+    """mean over tokens of (log sum_e exp(logit_e))^2   (Zoph et al. 2022, eq. 5).
 
-    logits (n, E) Tensor;  mask (n,) bool, True for tokens, which alone count; None: all are
+    It keeps the router's scores small, where softmax in low precision is accurate.
+
+    logits   (n, E) Tensor
+    mask     (n,) bool, True for tokens; padding does not count. None: all rows are tokens
+    returns  Tensor ()
     """
     rows = real_rows(mask, len(logits), "router_z_loss")
     if rows is not None:
@@ -167,14 +190,15 @@ def router_z_loss(logits, mask=None):
 
 
 class MixtureOfExperts(Module):
-    """A feed-forward made of E feed-forwards and a router: y = sum over the chosen e of gate_e
-    FeedForward_e(x).
+    """A feed-forward made of E feed-forwards and a router.
+
+    y = sum over the chosen e of gate_e FeedForward_e(x)
 
     d_model, d_hidden, rng, activation, bias, out_std, dtype   of each expert, as in FeedForward
     experts          E
     k                experts per token
-    capacity_factor  see capacity(); a dropped choice contributes zero, so that a token dropped
-                     altogether goes through the block on its residual connection alone. None drops
+    capacity_factor  see capacity(); a dropped choice contributes zero, so a token whose choices are
+                     all dropped passes the block on its residual connection alone. None drops
                      nothing
     gates            see route()
     balance, z       weights of the two penalties. The defaults are those of Switch and ST-MoE
@@ -203,14 +227,18 @@ class MixtureOfExperts(Module):
             )
         if capacity_factor is not None and capacity_factor <= 0:
             raise ConfigError(
-                f"MixtureOfExperts: capacity factor {capacity_factor} must be above 0, or None for no limit"
+                f"MixtureOfExperts: capacity factor {capacity_factor} must be above 0, "
+                "or None for no limit"
             )
         self.router = Linear(d_model, experts, rng, bias=False, dtype=dtype)
+        kind = feed_forward(activation)  # plain or gated
         self.experts = [
-            feed_forward(activation)(d_model, d_hidden, rng, activation, bias, out_std, dtype)
-            for _ in range(experts)
+            kind(d_model, d_hidden, rng, activation, bias, out_std, dtype) for _ in range(experts)
         ]
-        self.k, self.capacity_factor, self.balance, self.z = k, capacity_factor, balance, z
+        self.k = k
+        self.capacity_factor = capacity_factor
+        self.balance = balance
+        self.z = z
         self.gates = gates
         self.collector = None  # set by collect_auxiliary() while it is open
 
@@ -232,98 +260,115 @@ class MixtureOfExperts(Module):
         return y
 
     def forward_with_auxiliary(self, x, mask=None):
-        """x (..., D) -> (y (..., D), Tensor ()): the output, and balance * load_balancing_loss + z
-        * router_z_loss.
+        """The output and the penalties.
 
-        mask  (...) bool, True for tokens; None: all are
+        x        (..., D)
+        mask     (...) bool, True for tokens; None: all are
+        returns  (y (..., D), Tensor ()): balance * load_balancing_loss + z * router_z_loss
         """
         y, logits, routing = self._run(x, mask)
         balance = load_balancing_loss(logits, routing.experts)
         return y, self.balance * balance + self.z * router_z_loss(logits)
 
     def route(self, x, mask=None):
-        """The Routing of x (..., D), its tokens counted as n rows: for looking at loads and drops."""
-        return route(
-            self.router(x.reshape(-1, x.shape[-1])), self.k, self.capacity_factor, mask, self.gates
-        )
+        """The Routing of x (..., D) as n rows, to inspect loads and dropped choices."""
+        logits = self.router(x.reshape(-1, x.shape[-1]))  # (..., D) -> (n, D) -> (n, E)
+        return route(logits, self.k, self.capacity_factor, mask, self.gates)
 
     def _run(self, x, mask=None):
-        """(y (..., D), logits, Routing), both of these of the tokens alone."""
+        """(y (..., D), logits (n, E), Routing); the last two without the padding."""
         rows = x.reshape(-1, x.shape[-1])  # (..., D) -> (n, D)
         real = real_rows(mask, len(rows), "MixtureOfExperts")
         if real is None:
             y, logits, routing = self._run_rows(rows)
         else:
-            y, logits, routing = self._run_rows(embedding(real[0], rows))
-            y = _spread(y, real[1])
+            at, rank = real
+            y, logits, routing = self._run_rows(embedding(at, rows))
+            y = _spread(y, rank)
         return y.reshape(x.shape), logits, routing
 
     def _run_rows(self, rows):
-        logits = self.router(rows)  # (n, E)
+        """_run() on rows (n, D) that are all tokens."""
+        logits = self.router(rows)  # (n, D) -> (n, E)
         routing = route(logits, self.k, self.capacity_factor, gates=self.gates)
-        parts = []
+        # Each expert computes its own tokens only; the outputs of all are stacked, and row_of
+        # records where the output of each choice lies.
+        outputs = []
         used = 0
-        place = np.zeros_like(routing.experts)  # place: row of each choice's output
+        row_of = np.zeros_like(routing.experts)  # (n, k); row 0 for dropped choices
         for e, expert in enumerate(self.experts):
             token, choice = np.nonzero((routing.experts == e) & routing.kept)
             if not len(token):
                 continue
-            parts.append(expert(embedding(token, rows)))  # its tokens only: (load, D)
-            place[token, choice] = used + np.arange(1, len(token) + 1, like=token)
+            outputs.append(expert(embedding(token, rows)))  # (load_e, D)
+            row_of[token, choice] = used + np.arange(1, len(token) + 1, like=token)
             used += len(token)
-        if not parts:  # no tokens: (0, D), and gradients of that
+        if not outputs:  # no tokens: (0, D), recorded so that gradients have their shapes
             return rows * routing.gates.sum(axis=1, keepdims=True), logits, routing
-        outputs = pad(concatenate(parts), ((1, 0), (0, 0)))  # row 0, zeros, is for dropped choices
-        picked = embedding(place, outputs)  # (n, k, D)
-        y = (picked * routing.gates.reshape(*routing.gates.shape, 1)).sum(axis=1)  # (n, D)
+        stacked = pad(concatenate(outputs), ((1, 0), (0, 0)))  # (1 + kept, D), row 0 zeros
+        picked = embedding(row_of, stacked)  # (n, k, D)
+        gates = routing.gates.reshape(*routing.gates.shape, 1)  # (n, k, 1)
+        y = (picked * gates).sum(axis=1)  # sum over the chosen e of gate_e FeedForward_e(x), (n, D)
         return y, logits, routing
 
 
 def has_experts(model):
     """Whether some layer of a model is a MixtureOfExperts."""
-    parts = model.modules() if isinstance(model, Module) else ()
-    return any(isinstance(part, MixtureOfExperts) for part in parts)
+    if not isinstance(model, Module):
+        return False
+    return any(isinstance(part, MixtureOfExperts) for part in model.modules())
 
 
-class _Collector:  # no list: a module's lists are searched for parameters
+class _Collector:
+    """The penalties of the layers that run inside collect_auxiliary().
+
+    It is no list, because the lists of a module are searched for parameters.
+    """
+
     def __init__(self, mask=None):
-        self.penalties, self.calls, self.mask = [], 0, mask
+        self.penalties = []
+        self.calls = 0
+        self.mask = mask
 
 
 @contextlib.contextmanager
 def collect_auxiliary(model, mask=None):
-    """Collect the auxiliary loss of every MixtureOfExperts in `model` that runs inside. Yields a
-    list of Tensors.
+    """A context that collects the penalties of every MixtureOfExperts in `model`.
 
-    mask    (B, T) bool, True for tokens: what the model reads has this shape, and padding takes no
-            part in routing, capacity or penalties. None: all are tokens
+    mask    (B, T) bool, the shape of the model's input, True for tokens: padding takes no part in
+            routing, capacity or penalties. None: all are tokens
+    yields  a list of Tensors (), one for each layer that has run
     raises  GraphError at its end if a layer ran without being recorded, inside checkpoint(): see
             checkpointed(). Inside no_grad() the list stays empty
     """
     layers = [module for module in model.modules() if isinstance(module, MixtureOfExperts)]
-    mine, before = _Collector(mask), [layer.collector for layer in layers]
+    collector = _Collector(mask)
+    outer = [layer.collector for layer in layers]  # contexts may be nested
     for layer in layers:
-        layer.collector = mine
+        layer.collector = collector
     try:
-        yield mine.penalties
+        yield collector.penalties
     finally:
-        for layer, collector in zip(layers, before):
-            layer.collector = collector
-    if is_recording() and len(mine.penalties) < mine.calls:
+        for layer, before in zip(layers, outer):
+            layer.collector = before
+    lost = collector.calls - len(collector.penalties)
+    if is_recording() and lost > 0:
         raise GraphError(
-            f"collect_auxiliary: {mine.calls - len(mine.penalties)} of {mine.calls} layers of experts ran inside "
-            "checkpoint() or no_grad(), where their auxiliary loss has no gradient: use experts.checkpointed()"
+            f"collect_auxiliary: {lost} of {collector.calls} layers of experts ran inside "
+            "checkpoint() or no_grad(), where their auxiliary loss has no gradient: "
+            "use experts.checkpointed()"
         )
 
 
 def checkpointed(layer, x, mask=None):
-    """layer.forward_with_auxiliary(x), recomputed in the backward pass: checkpoint() with both
-    results in one Tensor.
+    """layer.forward_with_auxiliary(x), recomputed in the backward pass.
+
+    checkpoint() returns one Tensor, so output and penalty travel in the same one.
     """
 
     def both(x):
         y, auxiliary = layer.forward_with_auxiliary(x, mask)
-        return concatenate([y.reshape(-1), auxiliary.reshape(1)])
+        return concatenate([y.reshape(-1), auxiliary.reshape(1)])  # (n D + 1,)
 
     out = checkpoint(both, x)
     return out[:-1].reshape(x.shape), out[-1]

@@ -1,6 +1,6 @@
-"""How to check recurrence, and the errors that a backward pass through time invites.
+"""Gradient checks of recurrence, and the typical errors of a backward pass through time.
 
-Read next: autograd/check/mutants.py, which plants them.
+Read next: autograd/check/mutants.py, which plants such errors.
 """
 
 import numpy as np
@@ -45,29 +45,33 @@ register(
 
 
 def _by_one_step(step, argument):
-    """The derivative of a scan as if the state before each step were a constant: time is not gone
-    back through.
+    """A wrong derivative of a scan: the state before each step is taken for a constant.
+
+    So nothing flows back through time. `argument` is 0 for the inputs, 1 for the weight.
     """
 
     def wrong(g, out, right, inputs, weight, *rest):
         leaves = [Tensor(inputs, requires_grad=True), Tensor(weight, requires_grad=True)]
+        total = 0
         with recording(True):
-            total = sum(
-                (step(t, *leaves, out, *rest) * np.take(g, t, axis=-2)).sum()
-                for t in range(inputs.shape[1])
-            )
+            for t in range(inputs.shape[1]):
+                after = step(t, *leaves, out, *rest)
+                total = total + (after * np.take(g, t, axis=-2)).sum()
         return grad(total, leaves)[argument].data
 
     return wrong
 
 
 def _gru_step(t, inputs, weight, out, bias, h):
-    return recurrent.gru_step(inputs[:, t], Tensor(out[:, t - 1] if t else h), weight, bias)
+    if t > 0:
+        h = out[:, t - 1]
+    return recurrent.gru_step(inputs[:, t], Tensor(h), weight, bias)
 
 
 def _lstm_step(t, inputs, weight, out, h, c):
-    before = (out[0, :, t - 1], out[1, :, t - 1]) if t else (h, c)
-    return recurrent.stack(recurrent.lstm_step(inputs[:, t], *map(Tensor, before), weight))
+    if t > 0:
+        h, c = out[0, :, t - 1], out[1, :, t - 1]
+    return recurrent.stack(recurrent.lstm_step(inputs[:, t], Tensor(h), Tensor(c), weight))
 
 
 for _name, _step in (("gru_scan", _gru_step), ("lstm_scan", _lstm_step)):
@@ -81,15 +85,18 @@ def read(module, x, *state):
     return module(x, state or None)
 
 
+STATES = {"rnn": 1, "gru": 1, "lstm": 2}  # arrays (B, H) in the state of a cell
+
+
 for _name, _cell in CELLS.items():
     register(
         f"nn.{_cell.__name__}",
         lambda cell, x, *state: cell(x, state),
-        lambda rng, kind=_cell, n=_cell.__name__: [
+        lambda rng, kind=_cell, n=STATES[_name]: [
             call(
                 module(kind, 3, 2),
                 normal(rng, 2, 3),
-                *(normal(rng, 2, 2) for _ in range(2 if n == "LSTMCell" else 1)),
+                *(normal(rng, 2, 2) for _ in range(n)),
             )
         ],
         covers=(),
@@ -97,12 +104,12 @@ for _name, _cell in CELLS.items():
     register(
         f"nn.Recurrent({_name})",
         read,
-        lambda rng, kind=_cell, n=_cell.__name__: [
+        lambda rng, kind=_cell, n=STATES[_name]: [
             call(Recurrent(module(kind, 2, 2)), normal(rng, 2, 3, 2)),
             call(
                 Recurrent(module(kind, 2, 2)),
                 normal(rng, 1, 2, 2),
-                *(normal(rng, 1, 2) for _ in range(2 if n == "LSTMCell" else 1)),
+                *(normal(rng, 1, 2) for _ in range(n)),
             ),
         ],
         covers=(),

@@ -1,11 +1,11 @@
-"""Recurrent networks: read a token, update a state of fixed size, forget the token   (book section
-2.3.3, Fig. 2.5 d).
+"""Recurrent networks: a state of fixed size, updated token by token   (book section 2.3.3).
 
-Elman's RNN (1990), the GRU (Cho et al. 2014) and the LSTM (Hochreiter & Schmidhuber 1997). Each is
-said twice: a step in primitives that reads like the equations, and for GRU and LSTM the whole
-sequence, forward and backward by hand, in one operation. Products with the inputs do not depend on
-the state, so they are made for all tokens at once before (`cell.input`). Read next: state_space.py,
-where the recurrence is linear and need not go step by step.
+Book Fig. 2.5 d. Elman's RNN (1990), the GRU (Cho et al. 2014) and the LSTM (Hochreiter &
+Schmidhuber 1997). Each stands here as a step in primitives that reads like the equations; GRU and
+LSTM also as one fused operation over the whole sequence, with a hand-written backward. Products
+with the inputs do not depend on the state, so `cell.input` computes them for all tokens beforehand.
+Shapes: B batch, T tokens, H state width. Read next: state_space.py, where the recurrence is linear
+and need not go step by step.
 """
 
 import numpy as np
@@ -18,7 +18,12 @@ from tinylm.nn.module import Module
 
 
 def rnn_step(inputs, h, weight):
-    """h' = tanh(inputs + h W): one step of Elman's network. inputs, h (B, H), W (H, H) -> (B, H)."""
+    """h' = tanh(inputs + h W): one step of Elman's network.
+
+    inputs   (B, H)  x W_x + b
+    h        (B, H);  weight (H, H)
+    returns  (B, H)
+    """
     return tanh(inputs + h @ weight)
 
 
@@ -26,27 +31,33 @@ def gru_step(inputs, h, weight, bias):
     """One step of the gated recurrent unit.
 
     inputs   (B, 3H)  x W_x + b for reset gate, update gate and candidate, in this order
-    h        (B, H);  weight (H, 3H);  bias (H,) of the candidate's state part: the reset gate multiplies it too
-    returns  (B, H)   z h + (1 - z) n: the update gate z keeps, the candidate n replaces
+    h        (B, H) state before the token
+    weight   (H, 3H)
+    bias     (H,) of the candidate's state part, inside the reset gate
+    returns  (B, H)   z h + (1 - z) n: where the update gate z is 1, the state is kept; where it is
+             0, the candidate n replaces it
     """
-    H = h.shape[-1]
-    u = h @ weight  # (B, 3H)
-    r, z = sigmoid(inputs[:, :H] + u[:, :H]), sigmoid(inputs[:, H : 2 * H] + u[:, H : 2 * H])
-    n = tanh(inputs[:, 2 * H :] + r * (u[:, 2 * H :] + bias))
+    a_r, a_z, a_n = split(inputs, 3, axis=-1)  # (B, H) each
+    u_r, u_z, u_n = split(h @ weight, 3, axis=-1)  # (B, 3H) -> (B, H) each
+    r = sigmoid(a_r + u_r)
+    z = sigmoid(a_z + u_z)
+    n = tanh(a_n + r * (u_n + bias))
     return z * h + (1 - z) * n
 
 
 def lstm_step(inputs, h, c, weight):
     """One step of the long short-term memory.
 
-    inputs   (B, 4H)  x W_x + b for input gate, forget gate, candidate and output gate, in this order
-    h, c     (B, H) hidden and cell state;  weight (H, 4H)
-    returns  (h', c') with c' = f c + i g: what the cell keeps is only multiplied by f, never
-             squashed
+    inputs   (B, 4H)  x W_x + b for input gate, forget gate, candidate and output gate
+    h, c     (B, H) hidden and cell state before the token
+    weight   (H, 4H)
+    returns  (h', c'), h' = o tanh(c'), c' = f c + i g: the old cell state is only multiplied by f,
+             so its gradient does not vanish through a tanh at each step
     """
-    i, f, g, o = split(inputs + h @ weight, 4, axis=-1)  # 4 times (B, H)
+    i, f, g, o = split(inputs + h @ weight, 4, axis=-1)  # (B, H) each
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
+    h = sigmoid(o) * tanh(c)
+    return h, c
 
 
 def gru_by_steps(inputs, weight, bias, h):
@@ -68,63 +79,75 @@ def lstm_by_steps(inputs, weight, h, c):
 
 
 def _check(operation, gates, inputs, weight, **states):
+    """Raise ShapeError unless inputs (B, T, gates H), weight (H, gates H) and states (B, H) fit."""
     H = weight.shape[0]
-    if (
-        inputs.ndim != 3
-        or weight.shape != (H, gates * H)
-        or inputs.shape[2] != gates * H
-        or inputs.shape[1] == 0
-    ):
+    width = gates * H
+    fits = inputs.ndim == 3 and inputs.shape[1] > 0 and inputs.shape[2] == width
+    if not fits or weight.shape != (H, width):
         raise ShapeError(
-            f"{operation}: inputs {inputs.shape} and weight {weight.shape} must be (B, T, {gates}H) with T >= 1 "
-            f"and (H, {gates}H)"
+            f"{operation}: inputs {inputs.shape} and weight {weight.shape} must be "
+            f"(B, T, {gates}H) with T >= 1 and (H, {gates}H)"
         )
+    B = inputs.shape[0]
     for name, state in states.items():
-        if state.shape != (inputs.shape[0], H):
+        if state.shape != (B, H):
             raise ShapeError(
-                f"{operation}: the state {name} has shape {state.shape}, but B and H are {inputs.shape[0], H}"
+                f"{operation}: the state {name} has shape {state.shape}, but B and H are {B, H}"
             )
 
 
 def _sigmoid(a):
-    return 0.5 * np.tanh(0.5 * a) + 0.5  # the same function; cannot overflow
+    return 0.5 * np.tanh(0.5 * a) + 0.5  # 1/(1 + e^-a), which would overflow for large -a
 
 
 def _time_first(a):
-    """(B, T, n) -> (T, B, n) in row order, so that a step reads memory in one piece."""
+    """(B, T, n) -> (T, B, n), copied so that the rows of a step are contiguous."""
     return a.swapaxes(0, 1).copy()
 
 
 @fused(gru_by_steps, reads="both")
 def gru_scan(inputs, weight, bias, h, *, keep):
-    """A GRU over a whole sequence   (Cho et al. 2014; gru_step for each token)
+    """A GRU over a whole sequence: gru_step for each token   (Cho et al. 2014).
 
     inputs   (B, T, 3H)  x W_x + b: reset, update, candidate
-    weight   (H, 3H);  bias (H,) of the candidate's state part;  h (B, H) the state before the first token
+    weight   (H, 3H)
+    bias     (H,) of the candidate's state part
+    h        (B, H) the state before the first token
     returns  (B, T, H)   the state after each token
     raises   ShapeError
+
+    Check: tinylm gradcheck gru_scan
     """
-    # h' = z h + (1 - z) n,  n = tanh(a + r v),  v = h W_n + b. With d = dL/dh' (from above and from
-    # the step after):
-    #   dn = d (1 - z)(1 - n^2)      by what is inside tanh       dv = dn r
-    #   dr = dn v r (1 - r)          by what is inside r          dz = d (h - n) z (1 - z)
-    #   dL/dh = d z + [dr, dz, dv] W^T,  and the same three against h, summed over the steps, are dL/dW.
+    # h' = z h + (1 - z) n,  n = tanh(a + r v),  v = h W_n + b. With d = dL/dh', from the output of
+    # the step and from the step after it, and with dr, dz, dn the derivatives by the arguments of
+    # sigmoid and tanh:
+    #   dn = d (1 - z)(1 - n^2)
+    #   dv = dn r
+    #   dr = dn v r (1 - r)
+    #   dz = d (h - n) z (1 - z)
+    #   dL/dh = d z + [dr, dz, dv] W^T
+    #   dL/dW = sum over steps of h^T [dr, dz, dv]
     _check("gru_scan", 3, inputs, weight, h=h)
-    (B, T, _), H = inputs.shape, weight.shape[0]
-    inputs, states = _time_first(inputs), np.empty_like(inputs, shape=(T + 1, B, H))
+    B, T, _ = inputs.shape
+    H = weight.shape[0]
+    inputs = _time_first(inputs)  # (T, B, 3H)
+    states = np.empty_like(inputs, shape=(T + 1, B, H))  # h before each token, and at the end
+    gates = np.empty_like(inputs, shape=(T, B, 2 * H))  # r, z
+    candidates = np.empty_like(inputs, shape=(T, B, H))  # n
+    pulls = np.empty_like(inputs, shape=(T, B, H))  # v
     states[0] = h
-    gates, candidates, pulls = (np.empty_like(inputs, shape=(T, B, n * H)) for n in (2, 1, 1))
     for t in range(T):
-        u = states[t] @ weight  # (B, 3H)
+        u = states[t] @ weight  # (B, H) -> (B, 3H)
         gates[t] = _sigmoid(inputs[t, :, : 2 * H] + u[:, : 2 * H])
         pulls[t] = u[:, 2 * H :] + bias
         candidates[t] = np.tanh(inputs[t, :, 2 * H :] + gates[t, :, :H] * pulls[t])
         states[t + 1] = candidates[t] + gates[t, :, H:] * (states[t] - candidates[t])
 
     def backward(g):
-        g, d = _time_first(g), np.zeros_like(states[0])
-        by_inputs = np.empty_like(inputs)
-        by_u = np.empty_like(inputs)  # they differ in the candidate only
+        g = _time_first(g)  # (T, B, H)
+        d = np.zeros_like(states[0])
+        by_inputs = np.empty_like(inputs)  # dr, dz, dn
+        by_u = np.empty_like(inputs)  # dr, dz, dv
         for t in reversed(range(T)):
             r, z, n = gates[t, :, :H], gates[t, :, H:], candidates[t]
             d = d + g[t]
@@ -136,9 +159,10 @@ def gru_scan(inputs, weight, bias, h, *, keep):
             by_u[t, :, 2 * H :] *= r
             d = d * z + by_u[t] @ weight.T
         rows = by_u.reshape(T * B, 3 * H)
+        before = states[:-1].reshape(T * B, H)
         return (
-            by_inputs.swapaxes(0, 1),
-            lambda out: np.matmul(states[:-1].reshape(T * B, H).T, rows, out=out),
+            by_inputs.swapaxes(0, 1),  # (T, B, 3H) -> (B, T, 3H)
+            lambda out: np.matmul(before.T, rows, out=out),  # all steps in one product
             lambda out: rows[:, 2 * H :].sum(0),
             d,
         )
@@ -148,26 +172,39 @@ def gru_scan(inputs, weight, bias, h, *, keep):
 
 @fused(lstm_by_steps, reads="both")
 def lstm_scan(inputs, weight, h, c, *, keep):
-    """An LSTM over a whole sequence   (Hochreiter & Schmidhuber 1997, with forget gates; lstm_step
-    for each token)
+    """An LSTM over a whole sequence: lstm_step for each token   (Hochreiter & Schmidhuber 1997).
 
     inputs   (B, T, 4H)  x W_x + b: input gate, forget gate, candidate, output gate
-    weight   (H, 4H);  h, c (B, H) the states before the first token
+    weight   (H, 4H)
+    h, c     (B, H) the states before the first token
     returns  (2, B, T, H)  hidden and cell state after each token
     raises   ShapeError
+
+    Check: tinylm gradcheck lstm_scan
     """
-    # c' = f c + i g,  h' = o tanh(c').  With dh, dc the derivatives by h', c' from above and from
-    # the step after:
+    # c' = f c + i g,  h' = o tanh(c').  With dh, dc the derivatives by h', c', from the outputs of
+    # the step and from the step after it, and di .. do those by the arguments of sigmoid and tanh:
     #   dc += dh o (1 - tanh(c')^2)
-    #   inside the gates:  di = dc g i (1 - i),  df = dc c f (1 - f),  dg = dc i (1 - g^2),  do = dh tanh(c') o (1 - o)
-    #   to the step before:  dc f, and [di, df, dg, do] W^T;  against h, summed over the steps, they are dL/dW.
+    #   di = dc g i (1 - i)
+    #   df = dc c f (1 - f)
+    #   dg = dc i (1 - g^2)
+    #   do = dh tanh(c') o (1 - o)
+    #   dL/dc = dc f
+    #   dL/dh = [di, df, dg, do] W^T
+    #   dL/dW = sum over steps of h^T [di, df, dg, do]
     _check("lstm_scan", 4, inputs, weight, h=h, c=c)
-    (B, T, _), H = inputs.shape, weight.shape[0]
-    inputs, states = _time_first(inputs), np.empty_like(inputs, shape=(2, T + 1, B, H))
-    states[0, 0], states[1, 0] = h, c
-    gates, squashed = np.empty_like(inputs), np.empty_like(inputs, shape=(T, B, H))
+    B, T, _ = inputs.shape
+    H = weight.shape[0]
+    inputs = _time_first(inputs)  # (T, B, 4H)
+    states = np.empty_like(
+        inputs, shape=(2, T + 1, B, H)
+    )  # h and c before each token, and after all
+    gates = np.empty_like(inputs)  # i, f, g, o
+    squashed = np.empty_like(inputs, shape=(T, B, H))  # tanh(c')
+    states[0, 0] = h
+    states[1, 0] = c
     for t in range(T):
-        a = states[0, t] @ weight
+        a = states[0, t] @ weight  # (B, H) -> (B, 4H)
         a += inputs[t]
         gates[t] = _sigmoid(a)
         np.tanh(a[:, 2 * H : 3 * H], out=gates[t, :, 2 * H : 3 * H])
@@ -177,26 +214,29 @@ def lstm_scan(inputs, weight, h, c, *, keep):
         states[0, t + 1] = o * squashed[t]
 
     def backward(cotangent):
-        by_h, by_c = _time_first(cotangent[0]), _time_first(cotangent[1])
-        by_inputs = np.empty_like(inputs)
+        by_h = _time_first(cotangent[0])  # (T, B, H)
+        by_c = _time_first(cotangent[1])
+        by_inputs = np.empty_like(inputs)  # di, df, dg, do
         dh = np.zeros_like(states[0, 0])
         dc = np.zeros_like(states[0, 0])
         for t in reversed(range(T)):
             i, f, g, o = (gates[t, :, n * H : (n + 1) * H] for n in range(4))
             dh = dh + by_h[t]
             dc = dc + by_c[t] + dh * o * (1 - squashed[t] * squashed[t])
-            d = by_inputs[t]  # a view: (B, 4H)
+            d = by_inputs[t]  # (B, 4H), a view
             d[:, :H] = dc * g * i * (1 - i)
             d[:, H : 2 * H] = dc * states[1, t] * f * (1 - f)
             d[:, 2 * H : 3 * H] = dc * i * (1 - g * g)
             d[:, 3 * H :] = dh * squashed[t] * o * (1 - o)
-            dh, dc = d @ weight.T, dc * f
+            dh = d @ weight.T
+            dc = dc * f
         rows = by_inputs.reshape(T * B, 4 * H)
-        # A copy of the first: the walk may add to what it is given, before it asks for the
-        # weight's.
+        before = states[0, :-1].reshape(T * B, H)
+        # The first is a copy: the backward pass may add to an array that it gets, and the weight's
+        # derivative, computed after that, still reads by_inputs.
         return (
             by_inputs.swapaxes(0, 1).copy(),
-            lambda out: np.matmul(states[0, :-1].reshape(T * B, H).T, rows, out=out),
+            lambda out: np.matmul(before.T, rows, out=out),
             dh,
             dc,
         )
@@ -204,8 +244,9 @@ def lstm_scan(inputs, weight, h, c, *, keep):
     return states[:, 1:].swapaxes(1, 2), backward
 
 
-# What a sequence costs, for autograd/engine/profile.py: the products with the state, 2 H per number
-# that they make
+# Operations of a scan, for autograd/engine/profile.py: the products with the state, h @ W, take 2 H
+# for each number of their result. A GRU makes 3 H a token, its output has H; an LSTM makes 4 H, and
+# its output, hidden and cell state, has 2 H.
 profile.FLOPS.update(
     gru_scan=lambda args, out, options: 2 * out.size * args[1].shape[1],
     lstm_scan=lambda args, out, options: out.size * args[1].shape[1],
@@ -213,8 +254,9 @@ profile.FLOPS.update(
 
 
 def _maps(cell, gates, d_in, d_hidden, rng, dtype):
-    """Give a cell its input map and its recurrent weights, with deviation 1/sqrt(width): sums stay
-    of size one.
+    """Give a cell its input map and its recurrent weights.
+
+    Their standard deviation is 1/sqrt(width), so that a sum over the width stays of size one.
     """
     if d_in < 1 or d_hidden < 1:
         raise ConfigError(f"{type(cell).__name__}: widths {d_in} and {d_hidden} must be at least 1")
@@ -224,12 +266,14 @@ def _maps(cell, gates, d_in, d_hidden, rng, dtype):
 
 
 def _zeros(cell, batch):
-    return Tensor(np.zeros_like(cell.weight.data, shape=(batch, cell.d_hidden)))
+    zeros = np.zeros_like(cell.weight.data, shape=(batch, cell.d_hidden))  # (B, H)
+    return Tensor(zeros)
 
 
 class RNNCell(Module):
-    """Elman's network: h' = tanh(x W_x + h W + b). `cell(x, state)` takes (B, D) and (h,), and
-    returns the new (h,).
+    """Elman's network: h' = tanh(x W_x + h W + b).
+
+    `cell(x, state)` takes x (B, D) and (h,), and returns the new (h,).
     """
 
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
@@ -245,7 +289,8 @@ class RNNCell(Module):
     def scan(self, inputs, state):
         """inputs (B, T, H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
         _check("RNNCell.scan", 1, inputs, self.weight, h=state[0])
-        states, h = [], state[0]
+        (h,) = state
+        states = []
         for t in range(inputs.shape[1]):
             h = rnn_step(inputs[:, t], h, self.weight)
             states.append(h)
@@ -253,8 +298,9 @@ class RNNCell(Module):
 
 
 class GRUCell(Module):
-    """Gated recurrent unit, as gru_step. `cell(x, state)` takes (B, D) and (h,), and returns the
-    new (h,).
+    """Gated recurrent unit, see gru_step.
+
+    `cell(x, state)` takes x (B, D) and (h,), and returns the new (h,).
     """
 
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
@@ -275,11 +321,11 @@ class GRUCell(Module):
 
 
 class LSTMCell(Module):
-    """Long short-term memory, as lstm_step. `cell(x, state)` takes (B, D) and (h, c), and returns
-    the new pair.
+    """Long short-term memory, see lstm_step.
 
-    The forget gate's bias begins at 1, so that the cell remembers before it has learned to
-    (Jozefowicz et al. 2015).
+    `cell(x, state)` takes x (B, D) and (h, c), and returns the new pair. The bias of the forget
+    gate starts at 1, so that the cell keeps its state before it has learned to (Jozefowicz et al.
+    2015).
     """
 
     def __init__(self, d_in, d_hidden, rng, dtype=np.float32):
@@ -295,7 +341,7 @@ class LSTMCell(Module):
 
     def scan(self, inputs, state):
         """inputs (B, T, 4H) = cell.input(x) -> (outputs (B, T, H), state after the last token)."""
-        both = lstm_scan(inputs, self.weight, *state)  # (2, B, T, H)
+        both = lstm_scan(inputs, self.weight, *state)  # (2, B, T, H), hidden and cell states
         return both[0], (both[0, :, -1], both[1, :, -1])
 
 
@@ -319,9 +365,10 @@ class Recurrent(Module):
         """Read T tokens.
 
         x        (B, T, D)
-        state    what an earlier call returned, to go on where it ended; None begins anew
+        state    what an earlier call returned, to continue from there; None begins a new sequence
         returns  (outputs (B, T, H), state), the state a tuple of Tensors whose first axis is B
         """
-        return self.cell.scan(
-            self.cell.input(x), self.initial_state(len(x)) if state is None else state
-        )
+        if state is None:
+            state = self.initial_state(len(x))
+        inputs = self.cell.input(x)  # x W_x + b for all tokens, (B, T, D) -> (B, T, gates H)
+        return self.cell.scan(inputs, state)
