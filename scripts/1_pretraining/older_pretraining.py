@@ -7,8 +7,8 @@ for itself improves on its few seeds, and (4) two models that see different side
 better than one teaches itself. Each is measured against the supervised model of the same labels,
 over 8 seeds. Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all bits
 flipped. For (3) and (4) bags of words, two views of 6 words each, independent given the class;
-naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one.
-`python scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
+naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one. `python
+scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
 
 Measured output (mean over 8 seeds; after a difference its 95 % interval, seed by seed; the rule is
 Claim's of train/compare.py):

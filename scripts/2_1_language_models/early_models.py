@@ -3,12 +3,11 @@ transformer.
 
 Book section 2.1 tells the history from n-grams over Bengio's network to recurrent networks and
 transformers. Shown: bits per character on held-out text after equal reading, three networks of
-about the same number of parameters trained on the same batches for the same number of steps. The order of
-the models at this size and time is no order of the models themselves: a table of counts is hard to
-beat here. About 80 seconds. `python
-scripts/2_1_language_models/early_models.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is 2
-seeds and a third of the steps. Networks are tried from 3 seeds (weights and order of the batches);
-counting has no seed.
+about the same number of parameters trained on the same batches for the same number of steps. The
+order of the models at this size and time is no order of the models themselves: a table of counts is
+hard to beat here. About 80 seconds. `python scripts/2_1_language_models/early_models.py [--seed N]
+[--device cpu|gpu] [--quick]`; --quick is 2 seeds and a third of the steps. Networks are tried from
+3 seeds (weights and order of the batches); counting has no seed.
 
 Measured output:
 

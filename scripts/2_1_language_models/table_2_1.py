@@ -1,5 +1,5 @@
-"""The book's Table 2.1 with numbers: a model trained on "<s> a b c d </s>" writes b c d after
-"<s> a".
+"""The book's Table 2.1 with numbers: a model trained on "<s> a b c d </s>" writes b c d after "<s>
+a".
 
 Section 2.1, eqs. 2.1 and 2.3: at each step the most probable token is appended, and the probability
 of the sequence is the product of the factors so far. Claim: after 150 updates on this one string
@@ -14,7 +14,9 @@ Measured output (seed 0, CPU; the last line over 3 seeds):
     <s> a      b        argmax_{x2 in V} Pr(x2 | <s> a)      Pr(<s>) Pr(a|<s>) Pr(b|<s> a)      0.9997  0.9993
     <s> a b    c        argmax_{x3 in V} Pr(x3 | <s> a b)    [one factor more: Pr(c|<s> a b)]   0.9997  0.999
     <s> a b c  d        argmax_{x4 in V} Pr(x4 | <s> a b c)  [one more: Pr(d|<s> a b c)]        0.9997  0.9987
-    Pr(<s> a b c d) over 3 seeds: 0.9986 .. 0.9987; the claim shows
+    Pr(<s> a b c d) over 3 seeds: 0.9986 .. 0.9987
+    the table comes out as printed, every factor above 0.9, and its product is that of scoring: in 3
+      of 3 runs: shows
 
 (the factors in brackets are printed in full).
 """

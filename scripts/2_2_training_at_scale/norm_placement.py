@@ -2,16 +2,16 @@
 norm on the branch.
 
 Book section 2.2.2.1: post-norm transformers become unstable with depth, most large models are
-pre-norm. Two measurements. First, at the start, the gradient of the loss by the stream into the
-first block over that into the last (what depth does to a gradient), for two initializations:
-everything of unit size (embeddings 1, weights 1/sqrt(d_in)), and GPT-2's (0.02, residual maps
-smaller by sqrt(2 L)). Second, from unit size, 40 steps of AdamW without warm-up on text of a Markov
-chain at rising learning rates: the loss in the end, and how many runs diverged (ended above log V,
-or not finite). About 40 seconds on two cores. `python
+pre-norm. Two measurements. First, at the start, the norm of dL/dx for the stream x into the first
+block over that for the stream into the last (what depth does to a gradient), for two
+initializations: everything of unit size (embeddings 1, weights 1/sqrt(d_in)), and GPT-2's (0.02,
+residual maps smaller by sqrt(2 L)). Second, from unit size, 40 steps of AdamW without warm-up on
+text of a Markov chain at rising learning rates: the loss in the end, and how many runs diverged
+(ended above log V, or not finite). About 40 seconds on two cores. `python
 scripts/2_2_training_at_scale/norm_placement.py [--seed N] [--device cpu|gpu] [--quick]`; --quick is
-one seed and small depths. Read next: rank_collapse.py.
+two seeds and small depths. Read next: rank_collapse.py.
 
-Measured output (mean over 3 seeds, with the least and the most):
+Measured output (mean over 5 seeds, with the least and the most):
 
     gradient into the first block / into the last, at the start, everything of unit size
       blocks                          pre                         post                       branch                         none
@@ -53,32 +53,40 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.nn import PLACEMENTS
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain import CausalLM
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 V, T, D, B, STEPS = 12, 16, 16, 8, 40
 DEPTHS, TRAINED, RATES = (2, 8, 32), (2, 16), (1e-3, 1e-2, 1e-1)
 CHAIN = MarkovChain.random(V, seed=0, sharpness=2.0)
+# Losses, each placement at its best rate, paired: the runs of a seed read the same text. A diverged
+# run counts as a guess, log V.
+TRAINS = Claim("pre-norm trains a deep model better than post-norm", "2.2.2.1", larger=False)
 
 
 def bare(x, branch, norm):
-    """F(norm(x)): no residual connection at all, to see what it is for."""
+    """F(norm(x)): without a residual connection, to see its effect."""
     return branch(norm(x))
 
 
 def build(depth, placement, seed, device, unit=True):
-    """A GPT whose blocks place their norms as named; "none" has no residual. `unit`: see above."""
-    config = GPTConfig(
-        V, T, depth, 2, D, norm_placement="pre" if placement == "none" else placement, tied=False
-    )
-    model = GPT(config, seed)
+    """A GPT whose blocks place their norms as named; "none" has no residual.
+
+    unit  start from everything of unit size, instead of GPT-2's initialization
+    """
+    place = {"none": "pre"}.get(placement, placement)
+    model = GPT(GPTConfig(V, T, depth, 2, D, norm_placement=place, tied=False), seed)
     if placement == "none":
         for block in model.blocks:
             block.place = bare
     if unit:
         for name, p in model.named_parameters().items():
-            if p.ndim == 2:  # embeddings of size 1; maps that keep the size of their input
-                p.data *= (
-                    1.0 if name.startswith(("tokens", "positions")) else p.shape[0] ** -0.5
-                ) / p.data.std()
+            if p.ndim != 2:
+                continue
+            # Embeddings get std 1; a map of d_in inputs gets d_in^-1/2, so y = x W keeps the size.
+            size = p.shape[0] ** -0.5
+            if name.startswith(("tokens", "positions")):
+                size = 1.0
+            p.data *= size / p.data.std()
     return model.to(device)
 
 
@@ -88,6 +96,7 @@ def gradient_norms(model, ids):
     for block in (model.blocks[0], model.blocks[-1]):
         inner = type(block).__call__
 
+        # A block called through a spy that keeps the gradient of its input.
         def spy(x, *args, block=block, inner=inner, **options):
             leaf = x * 1.0
             leaf.retain_grad()
@@ -117,34 +126,31 @@ def final_loss(model, rate, seed, device):
     return math.inf
 
 
-def spread(values, form):
-    """mean (least .. most)"""
-    return f"{values.mean():{form}} ({values.min():{form}} .. {values.max():{form}})"
-
-
 def show_gradients(seeds, depths, device):
     """Print the first measurement."""
     ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), 1).reshape(B, T + 1), device)
     for unit, name in ((True, "everything of unit size"), (False, "GPT-2's initialization")):
         print(f"gradient into the first block / into the last, at the start, {name}")
-        print(f"{'blocks':>8}" + "".join(f"{name:>29}" for name in (*PLACEMENTS, "none")))
+        print(f"{'blocks':>8}" + "".join(f"{name:>23}" for name in (*PLACEMENTS, "none")))
         for depth in depths:
             cells = []
             for placement in (*PLACEMENTS, "none"):
+                # (seeds, 2): into the first block, into the last
                 norms = np.array(
                     [gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds]
                 )
-                cells.append(spread(norms[:, 0] / norms[:, 1], ".2g"))
-            print(f"{depth:8}" + "".join(f"{cell:>29}" for cell in cells))
+                cells.append(mean_and_range(norms[:, 0] / norms[:, 1], ".2g"))
+            print(f"{depth:8}" + "".join(f"{cell:>23}" for cell in cells))
 
 
 def show_training(seeds, depths, device):
-    """Print the second measurement and say whether the claim shows in it."""
+    """Print the second measurement and the verdict."""
+    # No model can be below the entropy rate of the chain; log V is a guess.
     print(
-        f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, best {CHAIN.entropy_rate():.2f}); "
-        "diverged runs"
+        f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, "
+        f"best {CHAIN.entropy_rate():.2f}); diverged runs"
     )
-    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>29}" for name in PLACEMENTS))
+    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>23}" for name in PLACEMENTS))
     best = {}
     for depth in depths:
         for rate in RATES:
@@ -154,20 +160,16 @@ def show_training(seeds, depths, device):
                     [final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds]
                 )
                 bad = int((losses > math.log(V)).sum())
-                cells.append(f"{spread(losses, '.2f')} {bad}/{len(losses)}")
-                best[depth, placement] = min(
-                    [losses, best.get((depth, placement), losses)], key=np.mean
-                )
-            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>29}" for cell in cells))
+                cells.append(f"{mean_and_range(losses, '.2f')} {bad}/{len(losses)}")
+                so_far = best.get((depth, placement), losses)
+                best[depth, placement] = min([losses, so_far], key=np.mean)
+            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>25}" for cell in cells))
     pre, post = best[depths[-1], "pre"], best[depths[-1], "post"]
     print(
-        f"at {depths[-1]} blocks, each at its best rate: pre-norm {spread(pre, '.2f')}, post-norm {spread(post, '.2f')}: "
-        + (
-            "the claim shows"
-            if pre.max() < post.min()
-            else "the claim does not show, the ranges overlap"
-        )
+        f"at {depths[-1]} blocks, each at its best rate: pre-norm {mean_and_range(pre, '.2f')}, "
+        f"post-norm {mean_and_range(post, '.2f')}"
     )
+    print(TRAINS.line(np.minimum(pre, math.log(V)), np.minimum(post, math.log(V))))
 
 
 def main():
@@ -175,11 +177,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="one seed and no deep model")
+    parser.add_argument("--quick", action="store_true", help="two seeds and no deep model")
     args = parser.parse_args()
-    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
-    show_gradients(seeds, DEPTHS[:-1] if args.quick else DEPTHS, args.device)
-    show_training(seeds, (2, 6) if args.quick else TRAINED, args.device)
+    seeds, depths, trained = range(args.seed, args.seed + 5), DEPTHS, TRAINED
+    if args.quick:
+        seeds, depths, trained = seeds[:2], DEPTHS[:-1], (2, 6)
+        print(ONLY_RUNS)
+    show_gradients(seeds, depths, args.device)
+    show_training(seeds, trained, args.device)
 
 
 if __name__ == "__main__":

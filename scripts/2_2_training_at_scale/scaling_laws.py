@@ -1,4 +1,4 @@
-"""Can the loss of a larger model be foretold from small ones? A grid of tiny GPTs, a law, and one
+"""Can the loss of a larger model be predicted from small ones? A grid of tiny GPTs, a law, and one
 model held out.
 
 Claim of the book (section 2.2.4): loss falls with parameters and tokens so regularly that a law
@@ -9,7 +9,7 @@ sees: 3.7 times the parameters of the largest run fitted. Also: the best size fo
 three ways of Hoffmann et al. 2022; tokens to a loss by size; metrics that jump where the loss does
 not. About 4 minutes 30 on one core. `python scripts/2_2_training_at_scale/scaling_laws.py [--data
 FILE] [--tokens N] [--runs FILE] [--plot FILE] [--seed N] [--device cpu|gpu] [--quick]`; --runs
-keeps the runs, so that fitting again takes seconds; --quick is 12 short runs and 1, 20 seconds.
+keeps the runs, so that fitting again takes seconds; --quick is 12 short runs and 2, 20 seconds.
 Read next: scaling_shapes.py.
 
 Measured output (2 seeds, 3 of the held-out model; the 63 runs, some numbers and the chart left
@@ -57,6 +57,7 @@ from tinylm.cli.look import charplot
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.errors import MissingExtra
 from tinylm.models import GPTConfig
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, together
 from tinylm.train.scaling.chinchilla import envelope, exponent, fit_parametric, isoflop
 from tinylm.train.scaling.fits import DELTA, JOINT, OFFSET, fit_law
 from tinylm.train.scaling.fits_bent import KAPLAN
@@ -67,6 +68,10 @@ from tinylm.train.scaling.sweep import load_runs, save_run, train_one
 T, LAYERS, BATCH, ANSWER = 32, 2, 8, 6
 WIDTHS, SHARES, LARGE = (8, 12, 16, 24, 32, 48), (0.25, 0.354, 0.5, 0.707, 1.0), 96
 TASKS = "accuracy", "exact", "brackets"
+# Distances from the loss of each held-out run, in nats: of a law's prediction, and of the largest
+# small model's loss, which is to expect no gain. Some of four laws may do: their intervals hold at
+# once. The predictions are one for all runs, so the spread is that of the held-out runs alone.
+PREDICTS = Claim("predicts better than to expect no gain", "2.2.4", larger=False)
 
 
 def characters(path):
@@ -83,51 +88,48 @@ def characters(path):
 
 
 def probe(brackets):
-    """Two tasks beside the loss: groups of ANSWER tokens right as a whole, and closing brackets
-    foreseen.
+    """Two measures beside the loss: groups of ANSWER tokens right as a whole, and the share of
+    closing brackets that are predicted.
     """
 
     def measure(best, targets):
-        right = best == targets
+        right = best == targets  # (rows, T)
         groups = right[:, : T // ANSWER * ANSWER].reshape(-1, ANSWER)
         closing = np.isin(targets, brackets)
-        return {
-            "exact": float(groups.all(1).mean()),
-            "brackets": float(right[closing].mean()) if closing.any() else math.nan,
-        }
+        foreseen = math.nan
+        if closing.any():
+            foreseen = float(right[closing].mean())
+        return {"exact": float(groups.all(1).mean()), "brackets": foreseen}
 
     return measure
 
 
+def gpt_config(V, width):
+    """The sizes of a run: all but the width are the same, and heads are 4 to 24 wide."""
+    heads = 2 if width < 48 else 4
+    return GPTConfig(
+        V, T, LAYERS, heads, width, norm="rms", positions="rope", bias=False, tied=False
+    )
+
+
 def sweep(options, widths, tokens, seeds, note):
-    """The runs asked for, from the file where it has them."""
+    """Runs of every seed, width and number of tokens; those in the file are not made again."""
     text, held_out, V, brackets = characters(options.data)
-    known = {
-        (r.width, r.tokens, r.seed): r for r in (load_runs(options.runs) if options.runs else [])
-    }
-    runs = []
+    known, runs = {}, []
+    if options.runs:
+        known = {(r.width, r.tokens, r.seed): r for r in load_runs(options.runs)}
     for seed in seeds:
         for width in widths:
             for n in tokens:
-                n = n // (T * BATCH) * T * BATCH
+                n = n // (T * BATCH) * T * BATCH  # whole batches
                 if (width, n, seed) not in known:
-                    config = GPTConfig(
-                        V,
-                        T,
-                        LAYERS,
-                        2 if width < 48 else 4,
-                        width,
-                        norm="rms",
-                        positions="rope",
-                        bias=False,
-                        tied=False,
-                    )
                     run = train_one(
-                        config,
+                        gpt_config(V, width),
                         text,
                         held_out,
                         n,
                         BATCH,
+                        # the best rate falls with the width: 0.01 at width 32
                         0.32 / width,
                         seed,
                         options.device,
@@ -153,32 +155,27 @@ def grid(runs):
     """Mean loss by size and tokens: (N (a,), D (b,), losses (a, b))."""
     N, D, L = arrays(runs)
     sizes, lengths = np.unique(N), np.unique(D)
-    return (
-        sizes,
-        lengths,
-        np.array([[L[(N == n) & (D == d)].mean() for d in lengths] for n in sizes]),
-    )
+    losses = [[L[(N == n) & (D == d)].mean() for d in lengths] for n in sizes]
+    return sizes, lengths, np.array(losses)
 
 
 def predictions(runs, large, seed):
-    """[(what, fit, prediction, low, high)] of each law for one new run of the held-out size."""
+    """The prediction of each law for one new run of the held-out size.
+
+    returns  [(name, fit, prediction, low, high)], with the 95 % interval of one run
+    """
     N, D, L = arrays(runs)
     n, d = arrays(large)[:2]
     rows = []
     for name, law in (("eq. (2.39), Huber", JOINT), ("Kaplan's joint law, Huber", KAPLAN)):
         fit = fit_law(law, (N, D), L)
-        thetas = bootstrap(
-            fit, DELTA, 200, seed, groups=N * 1e9 + D
-        )  # the seeds of one cell go together
-        rows.append(
-            (
-                name,
-                fit,
-                *[float(v[0]) for v in bootstrap_prediction(fit, thetas, n[:1], d[:1], seed=seed)],
-            )
-        )
+        # the seeds of one cell (N, D) are drawn together
+        thetas = bootstrap(fit, DELTA, 200, seed, groups=N * 1e9 + D)
+        found = bootstrap_prediction(fit, thetas, n[:1], d[:1], seed=seed)
+        rows.append((name, fit, *[float(v[0]) for v in found]))
     fit = fit_law(JOINT, (N, D), L, np.inf)
     rows.append(("eq. (2.39), squares", fit, *[float(v[0]) for v in prediction(fit, n[:1], d[:1])]))
+    # A law of N alone holds for one number of tokens.
     longest = D == D.max()
     if longest.sum() > 3:
         fit = fit_law(OFFSET, N[longest], L[longest], np.inf)
@@ -191,15 +188,17 @@ def predictions(runs, large, seed):
 def optimum(runs, fit):
     """Print the exponent a of N* ~ C^a by the three approaches."""
     N, D, L = grid(runs)
+    # C = 6 N D, from what the smallest model can use to what the largest one has
     budgets = np.geomspace(6 * N[0] * D[-1], 6 * N[-1] * D[0], 12)
     curves = [(n, D, row) for n, row in zip(N, L)]
-    said = []
+    found = []
+    # Approach 1: the lowest of all training curves at each budget.
     C, best, _, _ = envelope(curves, budgets)
-    said.append(
-        f"envelope {exponent(C, best)[1]:.2f} ({len(C)} budgets)"
-        if len(C) > 2
-        else "envelope: no optimum inside the grid"
-    )
+    if len(C) > 2:
+        found.append(f"envelope {exponent(C, best)[1]:.2f} ({len(C)} budgets)")
+    else:
+        found.append("envelope: no optimum inside the grid")
+    # Approach 2: a parabola of the loss over log N at each budget; its bottom is N*.
     rows = []
     for C in budgets:
         inside = [
@@ -210,45 +209,45 @@ def optimum(runs, fit):
         if len(inside) > 2:
             rows.append((C, *map(np.array, zip(*inside))))
     C, best, _ = isoflop(rows)
-    said.append(
-        f"parabolas {exponent(C, best)[1]:.2f} ({len(C)} budgets)"
-        if len(C) > 2
-        else "parabolas: no bottom inside"
-    )
+    if len(C) > 2:
+        found.append(f"parabolas {exponent(C, best)[1]:.2f} ({len(C)} budgets)")
+    else:
+        found.append("parabolas: no bottom inside")
+    # Approach 3: the minimum of E + A / N^alpha + B / D^beta for C = 6 N D, a = beta / (alpha + beta)
     law = fit_parametric(*arrays(runs))[0]
-    said.append(
-        f"eq. (2.39) {law.beta / (law.alpha + law.beta):.2f}"
-        if min(law.alpha, law.beta) > 0
-        else "eq. (2.39): none"
-    )
-    print("best size for a budget grows as C^a, a = " + ", ".join(said))
+    if min(law.alpha, law.beta) > 0:
+        found.append(f"eq. (2.39) {law.beta / (law.alpha + law.beta):.2f}")
+    else:
+        found.append("eq. (2.39): none")
+    print("best size for a budget grows as C^a, a = " + ", ".join(found))
 
 
 def efficiency(runs):
     """Print tokens to a loss, by size."""
     N, D, L = grid(runs)
-    target = math.ceil(L[len(L) // 2, -1] * 20) / 20  # what a middling model reaches at last
-    reached = [
-        math.exp(np.interp(-target, -row, np.log(D))) if row[-1] <= target < row[0] else None
-        for row in L
-    ]
-    words = [
-        f"{n:.0f}: " + (f"{d:.0f}" if d else "never" if row[-1] > target else f"under {D[0]:.0f}")
-        for n, d, row in zip(N, reached, L)
-    ]
-    print(
-        f"characters until a loss of {target:.2f}, by parameters (between runs interpolated):  "
-        + "  ".join(words)
-    )
+    target = math.ceil(L[len(L) // 2, -1] * 20) / 20  # the last loss of a middling model, rounded
+    print(f"characters until a loss of {target:.2f}, by parameters (between runs interpolated)")
+    cells = []
+    for n, row in zip(N, L):
+        if row[-1] > target:
+            tokens = "never"
+        elif row[0] <= target:
+            tokens = f"under {D[0]:.0f}"
+        else:
+            # log D is interpolated over the loss, which falls
+            tokens = f"{math.exp(np.interp(-target, -row, np.log(D))):.0f}"
+        cells.append(f"{n:.0f}: {tokens}")
+    print("  " + "  ".join(cells))
 
 
 def metrics(runs):
-    """Print what else the runs measured, at the longest text by size, and how well the loss orders
-    it.
+    """Print the other measures at the longest text, by size, and their rank correlation with the
+    loss.
     """
     longest = [r for r in runs if r.tokens == max(r.tokens for r in runs)]
     print(
-        f"\n{'parameters':>12}{'loss':>8}{'token right':>13}{f'{ANSWER} in a row':>13}{f'p^{ANSWER}':>9}{'brackets':>10}"
+        f"\n{'parameters':>12}{'loss':>8}{'token right':>13}{f'{ANSWER} in a row':>13}"
+        f"{f'p^{ANSWER}':>9}{'brackets':>10}"
     )
     for n in sorted({r.parameters for r in longest}):
         same = [r for r in longest if r.parameters == n]
@@ -263,14 +262,13 @@ def metrics(runs):
             for some in (runs, best)
         ]
         print(
-            f"rank correlation of low loss and {name:<9} {both[0]:.2f} over all runs, {both[1]:.2f} among the best third"
+            f"rank correlation of low loss and {name:<9} {both[0]:.2f} over all runs, "
+            f"{both[1]:.2f} among the best third"
         )
 
 
 def chart(runs, large, fit, path):
-    """Draw losses over parameters for each length of text, and the law: characters, or a figure if
-    a path is given.
-    """
+    """Draw losses over parameters, and the law: in characters, or as a figure if a path is given."""
     N, D, L = grid(runs)
     n, _, truth = arrays(large)
     line = np.geomspace(N[0], n[0], 60)
@@ -302,29 +300,19 @@ def chart(runs, large, fit, path):
     print(f"wrote {path}")
 
 
-def verdict(rows, truth, smallest, quick):
-    """Print whether the laws foretold the held-out loss, and better than who expects no gain over
-    the largest small model.
+def verdicts(rows, truth, smallest):
+    """Print whether the laws predict the held-out loss.
+
+    truth     (runs,) losses of the held-out model
+    smallest  loss of the largest small model: the prediction of no gain
     """
-    held, gain = sum(low < truth < high for _, _, _, low, high in rows), abs(smallest - truth)
-    errors = [abs(y - truth) for _, _, y, _, _ in rows]
-    better = sum(error < gain for error in errors)
-    half = len(rows) / 2
-    if quick:
-        words = "one short run, no verdict"
-    else:
-        if held == better == len(rows):
-            words = "the claim shows"
-        else:
-            if max(held, better) > half:
-                words = "the claim shows in part"
-            else:
-                words = "the claim does not show at this size"
-    print(
-        f"\n{held} of {len(rows)} intervals hold the mean of the held-out runs; the laws are off by {min(errors):.3f} to "
-        f"{max(errors):.3f} nats, and to expect no gain\nover the largest small model is off by {gain:.3f}: {better} of "
-        f"{len(rows)} do better than that: {words}"
-    )
+    held = sum(low < truth.mean() < high for _, _, _, low, high in rows)
+    print(f"\n{held} of {len(rows)} intervals hold the mean of the held-out runs")
+    nothing = np.abs(smallest - truth)
+    print(f"to expect no gain over the largest small model is off by {nothing.mean():.3f} nats")
+    for claim, (name, _, y, _, _) in zip(together([PREDICTS] * len(rows)), rows):
+        error = np.abs(y - truth)
+        print(f"{name}, off by {error.mean():.3f}, {claim.text}: {claim.judge(error, nothing)}")
 
 
 def main(argv=None):
@@ -345,17 +333,19 @@ def main(argv=None):
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="12 short runs of one seed and a smaller model held out",
+        help="12 short runs of one seed, and two of a smaller model held out",
     )
     options = parser.parse_args(argv)
     backend.blas_threads(1)
-    widths, large_width, top = (
-        (WIDTHS[:5:2], 48, options.tokens // 4)
-        if options.quick
-        else (WIDTHS, LARGE, options.tokens)
-    )
-    seeds = [options.seed + i for i in range(1 if options.quick else 2)]
-    tokens = [int(share * top) for share in (SHARES[1:] if options.quick else SHARES)]
+    widths, large_width, top, shares = WIDTHS, LARGE, options.tokens, SHARES
+    # of the small models, and of the held-out one
+    seeds, large_seeds = 2, 3
+    if options.quick:
+        widths, large_width, top, shares = WIDTHS[:5:2], 48, options.tokens // 4, SHARES[1:]
+        seeds, large_seeds = 1, 2
+        print(ONLY_RUNS)
+    seeds, large_seeds = (range(options.seed, options.seed + n) for n in (seeds, large_seeds))
+    tokens = [int(share * top) for share in shares]
     print(f"{'parameters':>12}{'characters':>12}{'seed':>6}{'loss':>9}{'seconds':>9}")
 
     def note(r):
@@ -365,33 +355,30 @@ def main(argv=None):
         )
 
     runs = sweep(options, widths, tokens, seeds, note)
-    large = sweep(
-        options,
-        [large_width],
-        [top],
-        [*seeds, options.seed + 2] if not options.quick else seeds,
-        note,
-    )
+    large = sweep(options, [large_width], [top], large_seeds, note)
     truth, smallest = arrays(large)[2], grid(runs)[2][-1, -1]
     rows = predictions(runs, large, options.seed)
     print(
-        f"\nheld out: {large[0].parameters} parameters, {large[0].tokens} characters, {len(large)} run(s): "
-        f"{truth.mean():.4f} ({truth.min():.4f} .. {truth.max():.4f}); the largest small model has {smallest:.4f}"
+        f"\nheld out: {large[0].parameters} parameters, {large[0].tokens} characters, "
+        f"{len(large)} runs: {mean_and_range(truth, '.4f')}; "
+        f"the largest small model has {smallest:.4f}"
     )
     print(
-        f"{'law':<27}{'predicted':>10}{'95 % for one run':>20}{'truth':>9}{'error':>8}{'inside':>8}   numbers"
+        f"{'law':<27}{'predicted':>10}{'95 % for one run':>20}{'truth':>9}{'error':>8}{'inside':>8}"
+        "   numbers"
     )
     for name, fit, y, low, high in rows:
         numbers = ", ".join(f"{k} {v:.3g}" for k, v in fit.numbers.items())
+        inside = np.sum((low < truth) & (truth < high))
         print(
-            f"{name:<27}{y:>10.4f}{f'{low:.4f} .. {high:.4f}':>20}{truth.mean():>9.4f}{y / truth.mean() - 1:>8.1%}"
-            f"{np.sum((low < truth) & (truth < high)):>4} of {len(truth)}   {numbers}"
+            f"{name:<27}{y:>10.4f}{f'{low:.4f} .. {high:.4f}':>20}{truth.mean():>9.4f}"
+            f"{y / truth.mean() - 1:>8.1%}{inside:>4} of {len(truth)}   {numbers}"
         )
     optimum(runs, rows[0][1])
     efficiency(runs)
     metrics([*runs, *large])
     chart(runs, large, rows[0][1], options.plot)
-    verdict(rows, truth.mean(), smallest, options.quick)
+    verdicts(rows, truth, smallest)
 
 
 if __name__ == "__main__":

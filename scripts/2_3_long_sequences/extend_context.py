@@ -31,8 +31,8 @@ Measured output:
 The claim shows for the plain and the larger base: 40 steps at the new length take back most of the
 loss, and the larger base needs least. For interpolation it does not: steps at the old length help
 as much, since what must be learned there is that neighbors are a quarter as far apart. What did not
-show: a gain from the longer context; nothing at 256 beats reading
-64. Characters of this text hardly need more, and the model is small.
+show: a gain from the longer context; nothing at 256 beats reading 64. Characters of this text
+hardly need more, and the model is small.
 """
 
 import argparse
