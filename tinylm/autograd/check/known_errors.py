@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.primitives import elementwise as p
 from tinylm.autograd.primitives.indexing import getitem
@@ -79,7 +79,7 @@ PRIMITIVE = {
         (
             0,
             "cut off where b is 0, so that its slope by b is lost",
-            lambda g, y, a, b: g * p.where(p._values(b) == 0, 0.0, b * p.power(a, b - 1)),
+            lambda g, y, a, b: g * p.where(array_of(b) == 0, 0.0, b * p.power(a, b - 1)),
         ),
         (1, "log a forgotten", lambda g, y, a, b: g * y),
     ],

@@ -235,6 +235,20 @@ class Tensor:
         return f"Tensor{label}({values}, {self.dtype}, shape {self.shape}{made})"
 
 
+def array_of(x):
+    """The array of a Tensor; anything else as it is."""
+    if isinstance(x, Tensor):
+        return x.data
+    return x
+
+
+def as_tensor(x):
+    """A Tensor as it is; an array or a number as a Tensor."""
+    if isinstance(x, Tensor):
+        return x
+    return Tensor(x)
+
+
 def _check_real(op, dtype):
     """Raise DtypeError for a complex result that would need a gradient: gradients are real here."""
     if dtype.kind == "c":

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import array_of
 from tinylm.autograd.kernels.heads import score_scale
 from tinylm.autograd.kernels.masks import bool_mask, seen_mix, seen_scores
 from tinylm.autograd.primitives.elementwise import clip, erf, exp, sigmoid, sqrt, tanh, where
@@ -27,13 +27,6 @@ from tinylm.autograd.primitives.shaping import (
 from tinylm.autograd.primitives.statistics import centered, scale_of_squares
 
 
-def _values(x):
-    """The array of a Tensor: a constant, not differentiated."""
-    if isinstance(x, Tensor):
-        return x.data
-    return x
-
-
 def linear(x, weight, bias=None):
     """x W + b"""
     y = matmul(x, weight)
@@ -49,7 +42,7 @@ def unembedding(x, weight):
 
 def embedding(ids, weight):
     """Row ids[...] of the table, for every position   (the lookup is one_hot(ids) @ weight)"""
-    return getitem(weight, _values(ids))
+    return getitem(weight, array_of(ids))
 
 
 def layer_norm(x, gain, bias=None, eps=1e-5):
@@ -74,14 +67,14 @@ def rms_norm(x, gain, eps=1e-6):
 
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x))"""
-    top = largest(_values(x), axis)  # e^{x-top} / sum e^{x-top}: a constant that cancels
+    top = largest(array_of(x), axis)  # e^{x-top} / sum e^{x-top}: a constant that cancels
     e = exp(x - top)
     return e / sum(e, axis=axis, keepdims=True)
 
 
 def log_softmax(x, axis=-1):
     """x - log(sum(exp(x)))"""
-    x = x - largest(_values(x), axis)  # a constant that cancels
+    x = x - largest(array_of(x), axis)  # a constant that cancels
     return x - logsumexp(x, axis=axis, keepdims=True)
 
 
@@ -89,7 +82,7 @@ def cross_entropy(
     logits, targets, ignore_index=-100, label_smoothing=0.0, z_loss=0.0, reduction="mean"
 ):
     """-log softmax(logits)[target], averaged over the targets that count   (book eqs. 1.5, 2.13)"""
-    targets = _values(targets)
+    targets = array_of(targets)
     counts = targets != ignore_index
     safe = np.where(counts, targets, 0)
     logits = where(counts[..., None], logits, 0.0)  # ignored rows may hold inf or nan

@@ -1,10 +1,12 @@
-"""How to check every primitive: one entry each, with the shapes and options that reach all of its
-cases.
+"""Inputs on which the primitives are checked: draws, elementwise operations, reductions, products.
 
-Every operation sees scalars, broadcasting, repeated reads and odd axes here, because that is where
-derivatives go wrong; values keep away from kinks (`avoid`). Read next: kernels/cases.py, then
-check/mutants.py, which shows that these draws catch wrong rules.
+One entry each, with the shapes and options that reach all of its cases. Scalars, broadcasting,
+repeated reads and odd axes are among them, because that is where derivatives go wrong; values keep
+away from kinks (`avoid`). Read next: cases_moves.py, kernels/cases.py, then check/mutants.py, which
+shows that these draws catch wrong rules.
 """
+
+import math
 
 import numpy as np
 
@@ -18,26 +20,20 @@ def normal(rng, *shape):
 
 
 def uniform(rng, low, high, *shape):
-    """Values spread evenly between two borders."""
+    """Values uniform between two borders."""
     return np.asarray(rng.uniform(low, high, size=shape))
 
 
 def apart(rng, *shape):
-    """Values of which no two are nearer than 0.2, in random order: for what sorts or picks
-    extremes.
-    """
-    n = int(np.prod(shape))
-    return ((rng.permutation(n) - n / 2) * 0.3 + rng.uniform(0, 0.1, n)).reshape(shape)
+    """Values no two of which are nearer than 0.2, in random order: for sorting and extremes."""
+    n = math.prod(shape)
+    steps = (rng.permutation(n) - n / 2) * 0.3
+    return (steps + rng.uniform(0, 0.1, n)).reshape(shape)
 
 
-def spacing(values, axis=None):
-    """The smallest distance between two values along an axis (or anywhere): how far extremes are
-    from changing.
-    """
-    values = np.sort(
-        values.reshape(-1) if axis is None else values, axis=-1 if axis is None else axis
-    )
-    return np.min(np.diff(values, axis=-1 if axis is None else axis), initial=np.inf)
+def spacing(values):
+    """The smallest distance between two values: a smaller change does not alter their order."""
+    return np.min(np.diff(np.sort(values.reshape(-1))), initial=np.inf)
 
 
 def nearest(values, *points):
@@ -45,7 +41,7 @@ def nearest(values, *points):
     return min(np.min(np.abs(values - p), initial=np.inf) for p in points)
 
 
-# Elementwise, one argument: the interval its values are drawn from, the points where it has a kink
+# Elementwise, one argument: the interval its values are drawn from, then the points of its kinks
 UNARY = {
     "neg": (-2, 2),
     "exp": (-2, 2),
@@ -60,17 +56,25 @@ UNARY = {
     "abs": (-2, 2, 0.0),
     "relu": (-2, 2, 0.0),
 }
-for name, (low, high, *kinks) in UNARY.items():
+
+
+def register_unary(name, low, high, *kinks):
+    """Register an elementwise operation of one argument, drawn between low and high."""
+    fields = {}
+    if kinks:
+        fields["avoid"] = lambda x: nearest(x, *kinks)
+    if name == "relu":  # composed of where()
+        fields |= {"covers": (), "source": "book eq. 2.26"}
     register(
         name,
         getattr(ad, name),
-        lambda rng, low=low, high=high: [
-            call(uniform(rng, low, high, *shape)) for shape in [(), (5,), (2, 3)]
-        ],
-        avoid=(lambda x, kinks=kinks: nearest(x, *kinks)) if kinks else None,
-        covers=(name,) if name != "relu" else (),
-        source="book eq. 2.26" if name == "relu" else "",
+        lambda rng: [call(uniform(rng, low, high, *shape)) for shape in [(), (5,), (2, 3)]],
+        **fields,
     )
+
+
+for unary, interval in UNARY.items():
+    register_unary(unary, *interval)
 
 # Elementwise, two arguments: equal shapes, broadcasting on either side and on both, a scalar and a
 # plain number
@@ -110,9 +114,8 @@ register(
     ad.power,
     lambda rng: [
         *pairs(lambda rng, *shape: uniform(rng, 0.4, 2, *shape))(rng),
-        *(
-            call(away_from_zero(rng, 4), n) for n in (0, 1, 2, 3, -1, -2)
-        ),  # whole powers of negative bases too
+        # whole powers, of negative bases too
+        *(call(away_from_zero(rng, 4), n) for n in (0, 1, 2, 3, -1, -2)),
         call(uniform(rng, 0.4, 2, 4), 0.5),
         call(uniform(rng, 0.4, 2, 3), np.array([0.0, 1.0, 2.5])),
     ],
@@ -141,9 +144,8 @@ register(
 
 
 def astype(x):
-    """To float64, and back if it was shorter: a second conversion would hide a sign error of the
-    first.
-    """
+    """To float64, and back if it was shorter, so that the result has the dtype of the input."""
+    # float64 is converted once: a second rule could hide a sign error of the first.
     wide = ad.astype(x, np.float64)
     if wide.dtype == x.dtype:
         return wide
@@ -151,185 +153,6 @@ def astype(x):
 
 
 register("astype", astype, lambda rng: [call(normal(rng, 2, 3))])
-
-# Moving values
-register(
-    "reshape",
-    ad.reshape,
-    lambda rng: [
-        call(normal(rng, 2, 6), (3, 4)),
-        call(normal(rng, 2, 3, 2), (-1, 2)),
-        call(normal(rng, 1, 1), ()),
-        call(normal(rng, 4), (2, 1, 2)),
-    ],
-)
-register(
-    "transpose",
-    ad.transpose,
-    lambda rng: [
-        call(normal(rng, 2, 2, 2), (-1, 0, 1)),
-        call(normal(rng, 2, 3)),
-        call(normal(rng, 2, 3, 4), (1, 2, 0)),
-        call(normal(rng, 3)),
-    ],
-)
-register(
-    "swapaxes",
-    ad.swapaxes,
-    lambda rng: [call(normal(rng, 2, 3, 2), 0, -1), call(normal(rng, 2, 2), 1, 0)],
-    covers=(),
-)
-register(
-    "broadcast_to",
-    ad.broadcast_to,
-    lambda rng: [
-        call(normal(rng, 3), (2, 3)),
-        call(normal(rng, 2, 1, 2), (3, 2, 4, 2)),
-        call(normal(rng), (2, 2)),
-        call(normal(rng, 2, 3), (2, 3)),
-    ],
-)
-register(
-    "expand_dims",
-    ad.expand_dims,
-    lambda rng: [call(normal(rng, 2, 3), axis) for axis in (0, 1, -1)],
-    covers=(),
-)
-register(
-    "squeeze",
-    ad.squeeze,
-    lambda rng: [call(normal(rng, 2, 1, 3, 1)), call(normal(rng, 1, 2, 1), axis=-1)],
-    covers=(),
-)
-register(
-    "concatenate",
-    ad.concatenate,
-    lambda rng: [
-        call([normal(rng, 2, 3), normal(rng, 1, 3)]),
-        call([normal(rng, 2)]),
-        call([normal(rng, 2, 1), normal(rng, 2, 3), normal(rng, 2, 1)], axis=-1),
-    ],
-)
-register(
-    "stack",
-    ad.stack,
-    lambda rng: [
-        call([normal(rng, 2, 3), normal(rng, 2, 3)]),
-        call([normal(rng, 3), normal(rng, 3), normal(rng, 3)], axis=-1),
-    ],
-    covers=(),
-)
-register(
-    "split",
-    ad.split,
-    lambda rng: [call(normal(rng, 4, 3), 2), call(normal(rng, 2, 5), [1, 3], axis=-1)],
-    covers=(),
-)
-register(
-    "pad",
-    ad.pad,
-    lambda rng: [
-        call(normal(rng, 2, 3), ((1, 0), (0, 2))),
-        call(normal(rng, 3), (2, 1)),
-        call(normal(rng, 2, 2), ((0, 0), (1, 1))),
-    ],
-)
-register(
-    "flip",
-    ad.flip,
-    lambda rng: [
-        call(normal(rng, 3, 4)),
-        call(normal(rng, 3, 4), axis=1),
-        call(normal(rng, 2, 3, 2), axis=(0, -1)),
-    ],
-)
-register(
-    "roll",
-    ad.roll,
-    lambda rng: [
-        call(normal(rng, 3, 4), 1),
-        call(normal(rng, 3, 4), -1, axis=0),
-        call(normal(rng, 3, 3), (1, 2), axis=(0, 1)),
-    ],
-)
-register("ravel", ad.ravel, lambda rng: [call(normal(rng, 2, 3)), call(normal(rng))], covers=())
-register(
-    "repeat",
-    ad.repeat,
-    lambda rng: [
-        call(normal(rng, 2, 3), 2),
-        call(normal(rng, 2, 3), 3, axis=-1),
-        call(normal(rng, 3, 2), [2, 0, 1], axis=0),
-    ],
-    covers=(),
-)
-for name in ("tril", "triu"):
-    register(
-        name,
-        getattr(ad, name),
-        lambda rng: [
-            call(normal(rng, 3, 3)),
-            call(normal(rng, 2, 3, 4), k=1),
-            call(normal(rng, 4, 2), k=-1),
-        ],
-    )
-
-# Picking values: slices, integers, new axes, integer arrays with duplicates, masks, and mixtures
-INDICES = [
-    ((5,), 2),
-    ((5,), slice(1, 4)),
-    ((6,), slice(None, None, -2)),
-    ((3, 4), (slice(None), 1)),
-    ((3, 4), (None, Ellipsis, slice(0, 2))),
-    ((4,), np.array([0, 2, 2, 2])),
-    ((3, 2), np.array([[1, 1], [0, 1]])),
-    ((3, 4), (np.array([0, 2, 0]), np.array([1, 3, 1]))),
-    ((2, 3, 2), (slice(None), np.array([0, 0, 2]))),
-    ((3, 3), (slice(1, None), np.array([2, 2]), None)),
-    ((4,), [1, 1, -3]),
-    ((2, 3), np.array([[True, False, True], [False, True, False]])),
-    ((3, 2), np.array([True, False, True])),
-]
-register(
-    "getitem",
-    ad.getitem,
-    lambda rng: [call(normal(rng, *shape), index) for shape, index in INDICES],
-)
-register(
-    "scatter_add",
-    lambda values, shape, index: ad.scatter_add(shape, index, values),
-    lambda rng: [
-        call(normal(rng, *np.empty(shape)[index].shape), shape, index) for shape, index in INDICES
-    ],
-)
-register(
-    "take_along_axis",
-    ad.take_along_axis,
-    lambda rng: [
-        call(normal(rng, 3, 4), rng.integers(0, 4, (3, 2)), axis=-1),
-        call(normal(rng, 3, 2), np.array([[1, 1], [0, 1], [0, 1], [2, 1]]), axis=0),
-        call(normal(rng, 2, 3, 2), rng.integers(0, 3, (2, 1, 2)), axis=1),
-    ],
-    covers=(),
-)
-register(
-    "sort",
-    ad.sort,
-    lambda rng: [call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
-    avoid=lambda x, axis=None: spacing(x),
-    covers=(),
-)
-register(
-    "topk",
-    ad.topk,
-    lambda rng: [
-        call(apart(rng, 6), 2),
-        call(apart(rng, 3, 4), 3),
-        call(apart(rng, 3, 4), 1, axis=0),
-    ],
-    avoid=lambda x, k, axis=-1: spacing(x),
-    covers=(),
-)
 
 
 # Reductions: no axis, one, several, negative, kept or not
@@ -350,8 +173,11 @@ register("sum", ad.sum, reductions(normal))
 register("mean", ad.mean, reductions(normal))
 register("var", ad.var, reductions(normal), covers=())
 register(
-    "std", ad.std, lambda rng: [c for c in reductions(apart)(rng) if c.args[0].ndim], covers=()
-)  # of one value: no slope
+    "std",
+    ad.std,
+    lambda rng: [c for c in reductions(apart)(rng) if c.args[0].ndim],  # one value has no slope
+    covers=(),
+)
 register("max", ad.max, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("min", ad.min, reductions(apart), avoid=lambda x, **options: spacing(x))
 register("logsumexp", ad.logsumexp, reductions(normal))

@@ -1,10 +1,9 @@
-"""Elementwise primitives: one line of forward, one derivative per argument, in differentiable
-operations.
+"""Elementwise primitives: one line of forward and one derivative per argument.
 
 Read a rule as mathematics: with y = f(a, b) and g = dL/dy, the entries are dL/da and dL/db. Sums
-that undo broadcasting are added by the engine. The rules are themselves recorded when a graph of
-the backward pass is wanted, so derivatives of every order follow from this table. Read next:
-shaping.py, products.py.
+that undo broadcasting are added by the engine. The rules are made of operations and are themselves
+recorded when a graph of the backward pass is wanted, so derivatives of every order follow from this
+table. Read next: shaping.py, products.py.
 """
 
 import math
@@ -12,14 +11,18 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.autograd.primitives.erf import erf as _erf
 from tinylm.errors import DtypeError
 
 
 def _elementwise(name, forward, *rules, doc, linear=False):
+    """A primitive of one or two arguments, named and documented."""
     operation = primitive(*rules, name=name, linear=linear, broadcasts=len(rules) > 1)(forward)
-    operation.__doc__ = f"{doc}\n\n    Elementwise, on Tensors, arrays and numbers that broadcast; returns a Tensor."
+    operation.__doc__ = (
+        f"{doc}\n\n    Elementwise, on Tensors, arrays and numbers that broadcast; returns a Tensor."
+        f"\n\n    Check: tinylm gradcheck {name}\n    "
+    )
     operation.__name__ = operation.__qualname__ = name
     return operation
 
@@ -42,7 +45,8 @@ abs = _elementwise("abs", lambda a: np.abs(a), lambda g, y, a: g * np.sign(a.dat
 
 
 def _reals(name, a):
-    """An array of integers as float64, where |-128| of int8 and exp(100) of float16 have room."""
+    """Integers as float64; floating point as it is. Raises DtypeError for complex numbers."""
+    # In a short integer type |-128| would overflow, and exp() of int8 would be float16.
     dtype = getattr(a, "dtype", None)
     if dtype is None or dtype.kind == "f":
         return a
@@ -56,7 +60,9 @@ def _sigmoid(a):
 
 
 def _stable_sigmoid(a):
-    e = np.exp(-np.abs(a))  # in (0, 1]: never overflows
+    # 1/(1 + e^{-a}) for a >= 0 and e^{a}/(1 + e^{a}) for a < 0 are equal, and the exponent is never
+    # positive: exp(-|a|) is in (0, 1].
+    e = np.exp(-np.abs(a))
     return np.where(np.less(a, 0), e, 1) / (1 + e)
 
 
@@ -70,28 +76,33 @@ erf = _elementwise("erf", lambda x: _erf(_reals("erf", x)), lambda g, y, a: g * 
 
 
 def _power(a, b):
-    if type(b) in (int, float) and b in (2, 3):  # np.power on float32 costs 500 multiplications
+    # np.power on float32 costs as much as 500 multiplications
+    if type(b) in (int, float):
         if b == 2:
             return a * a
-        return a * a * a
+        if b == 3:
+            return a * a * a
     return np.power(a, b)
 
 
-def _power_by_base(g, y, a, b):  # b a^(b-1); 0 where a and b are 0
+def _power_by_base(g, y, a, b):
+    # d(a^b)/da = b a^(b-1). For b = 0 that is 0, also where a^(b-1) is not finite: 0 x inf is nan.
     if isinstance(b, (int, float)):
         if b:
             return g * b * a ** (b - 1)
         return where(np.ones_like(g.data, bool), 0.0, g)
+    # With an array b only those places are cut off. Elsewhere at b = 0 the formula must stay,
+    # because the derivative by b of b a^(b-1) is 1/a there.
     with np.errstate(divide="ignore", over="ignore"):
-        flat = (_values(b) == 0) & ~(np.isfinite(1 / _values(a)) & np.isfinite(g.data))
-    d = (
-        g * b * power(where(flat, 1.0, a), b - 1)
-    )  # not cut off elsewhere: its slope by b at b = 0 is 1/a
+        finite = np.isfinite(1 / array_of(a)) & np.isfinite(g.data)
+    flat = (array_of(b) == 0) & ~finite
+    d = g * b * power(where(flat, 1.0, a), b - 1)
     return where(flat, 0.0, d)
 
 
-def _power_by_exponent(g, y, a, b):  # y log a; 0 at a = 0, its limit for b > 0
-    cut = (_values(a) == 0) & (_values(b) >= 0)
+def _power_by_exponent(g, y, a, b):
+    # d(a^b)/db = a^b log a. At a = 0 that is 0, its limit for b > 0, where log a alone is -inf.
+    cut = (array_of(a) == 0) & (array_of(b) >= 0)
     return where(cut, 0.0, g * y * log(where(cut, 1.0, a)))
 
 
@@ -101,15 +112,11 @@ power = _elementwise("pow", _power, _power_by_base, _power_by_exponent,
 # fmt: on
 
 
-def _values(x):
-    if isinstance(x, Tensor):
-        return x.data
-    return x
-
-
-def _to_larger(g, a, b):  # of a: g where larger, g/2 at a tie, g if one is nan
-    a, b = _values(a), _values(b)
-    return where(np.less(a, b), 0.0, where(np.equal(a, b), g * 0.5, g))
+def _to_larger(g, a, b):
+    """The cotangent of a: g where a is larger or one is nan, g/2 at a tie, 0 where a is smaller."""
+    a, b = array_of(a), array_of(b)
+    to_both = where(np.equal(a, b), g * 0.5, g)
+    return where(np.less(a, b), 0.0, to_both)
 
 
 # fmt: off
@@ -131,14 +138,19 @@ minimum = _elementwise("minimum", lambda a, b: np.minimum(a, b),
     broadcasts=True,
 )
 def where(condition, a, b):
-    """a where the condition holds, else b. Elementwise with broadcasting; the condition is a bool
-    array, not differentiated.
+    """a where the condition holds, else b. Elementwise with broadcasting.
+
+    condition  bool array, not differentiated
+
+    Check: tinylm gradcheck where
     """
     return np.where(condition, a, b)
 
 
 def _inside(g, y, a, low=None, high=None):
-    outside = False if low is None else np.less(a.data, low)
+    outside = False
+    if low is not None:
+        outside = np.less(a.data, low)
     if high is not None:
         outside = outside | np.greater(a.data, high)
     return where(outside, 0.0, g)
@@ -146,46 +158,54 @@ def _inside(g, y, a, low=None, high=None):
 
 @primitive(_inside)
 def clip(a, low=None, high=None):
-    """a limited to [low, high]; the gradient passes where a is inside (borders included). low,
-    high: numbers, or None.
+    """a limited to [low, high]; the gradient passes where a is inside, borders included.
 
-    A nan stays nan, and the gradient passes it.
+    low, high  numbers, or None. A nan stays nan, and the gradient passes it.
+
+    Check: tinylm gradcheck clip
     """
     return np.clip(a, low, high)
 
 
 @primitive(lambda g, y, a, dtype=None: g.astype(a.dtype), linear=True)
 def astype(a, dtype):
-    """a converted to another dtype; the gradient is converted back. Integers and bools carry no
-    gradient.
+    """a converted to another dtype; the gradient is converted back.
+
+    Integers and bools carry no gradient. Check: tinylm gradcheck astype
     """
     return a.astype(dtype)
 
 
 def relu(a):
-    """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape."""
+    """max(a, 0)   (book eq. 2.26); derivative 0 at 0. Elementwise; returns a Tensor of a's shape.
+
+    Check: tinylm gradcheck relu
+    """
     if isinstance(a, Tensor) and a.dtype.kind == "c":
         raise DtypeError(f"relu: is not defined for {a.dtype}: take the real part first")
-    # `not <= 0` instead of `> 0`: a nan stays nan
     if not isinstance(a, Tensor):
         return clip(a, low=0.0)
+    # `not <= 0` instead of `> 0`: a nan stays nan
     return where(~(a.data <= 0), a, 0.0)
 
 
 def weigh(weights, values):
-    """weights * values, and 0 where the weight is 0, however large the value: 0 * inf is nan, an
-    expectation is not.
+    """weights * values, and 0 where the weight is 0: there a value may be inf, as log 0 in p log p.
 
     weights  Tensor or array, any shape; values broadcasts to it. Both are differentiated; where a
              weight is 0 and its value not finite, neither gets a gradient.
+
+    Check: tinylm gradcheck weigh
     """
-    hidden = (_values(weights) == 0) & ~np.isfinite(_values(values))
+    hidden = (array_of(weights) == 0) & ~np.isfinite(array_of(values))
     return mul(weights, where(hidden, 0.0, values))
 
 
 def _stepwise(name, function, doc):
+    """An operation that is constant between its steps, so that nothing is recorded."""
+
     def operation(a):
-        return Tensor(function(_values(a)))
+        return Tensor(function(array_of(a)))
 
     operation.__name__ = operation.__qualname__ = name
     operation = composite(operation)
@@ -200,7 +220,5 @@ sign = _stepwise("sign", np.sign, "-1, 0 or 1, elementwise; nan stays nan.")
 
 @composite
 def round(a, decimals=0):
-    """a rounded to so many decimals, halves to even. Its derivative is 0: the result carries no
-    gradient.
-    """
-    return Tensor(np.round(_values(a), decimals))
+    """a rounded to `decimals` places, halves to even. The result carries no gradient."""
+    return Tensor(np.round(array_of(a), decimals))

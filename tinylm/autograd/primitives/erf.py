@@ -10,25 +10,39 @@ import math
 import numpy as np
 
 # fmt: off
-# Cody's coefficients, highest power first. erf(x) = x R(x^2) below 0.46875; erfc(x) = exp(-x^2) R(x) up to 4;
-# erfc(x) = exp(-x^2)/x (1/sqrt(pi) - R(1/x^2)/x^2) beyond.
-_SMALL = ((1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
-          (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3))
-_MIDDLE = ((2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1, 2.98635138197400131e2,
-            8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
-           (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
-            3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3))
-_LARGE = ((1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1, 1.25781726111229246e-1,
-           1.60837851487422766e-2, 6.58749161529837803e-4),
-          (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1, 6.05183413124413191e-2,
-           2.33520497626869185e-3))
+# Cody's coefficients, highest power first, numerator and denominator of R:
+#   erf(x)  = x R(x^2)                                    for |x| <= 0.46875
+#   erfc(x) = exp(-x^2) R(x)                              for 0.46875 < x <= 4
+#   erfc(x) = exp(-x^2)/x (1/sqrt(pi) - R(1/x^2)/x^2)     for x > 4
+_SMALL = (
+    (1.85777706184603153e-1, 3.16112374387056560e0, 1.13864154151050156e2,
+     3.77485237685302021e2, 3.20937758913846947e3),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+     2.84423683343917062e3),
+)
+_MIDDLE = (
+    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0,
+     6.61191906371416295e1, 2.98635138197400131e2, 8.81952221241769090e2,
+     1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
+    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+     1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3,
+     3.43936767414372164e3, 1.23033935480374942e3),
+)
+_LARGE = (
+    (1.63153871373020978e-2, 3.05326634961232344e-1, 3.60344899949804439e-1,
+     1.25781726111229246e-1, 1.60837851487422766e-2, 6.58749161529837803e-4),
+    (1.0, 2.56852019228982242e0, 1.87295284992346725e0, 5.27905102951428412e-1,
+     6.05183413124413191e-2, 2.33520497626869185e-3),
+)
 # fmt: on
 
 
 def _ratio(coefficients, x):
+    """R(x) = P(x)/Q(x), by Horner's rule: ((a x + b) x + c) x + ..., in place."""
     top, bottom = coefficients
-    p, q = x * top[0] + top[1], x * bottom[0] + bottom[1]
-    for a, b in zip(top[2:], bottom[2:]):  # Horner's rule, in place
+    p = x * top[0] + top[1]
+    q = x * bottom[0] + bottom[1]
+    for a, b in zip(top[2:], bottom[2:]):
         p *= x
         p += a
         q *= x
@@ -47,11 +61,14 @@ def erf(x):
         return math.erf(x)
     if x.dtype == np.float16:  # the polynomials reach 10^5, beyond its largest number
         return erf(x.astype(np.float32)).astype(np.float16)
-    a = np.minimum(np.abs(x), 30.0)  # erf is 1 there, and exp(-900) is 0; keeps inf*0 away
+    # All three ranges are computed everywhere, each with its argument cut to where it holds, and
+    # np.where chooses. Beyond 30 erf is 1 and exp(-900) is 0: cutting there keeps inf * 0 away.
+    a = np.minimum(np.abs(x), 30.0)
     small = x * _ratio(_SMALL, np.minimum(a, 0.46875) ** 2)
     tail = np.exp(-a * a)
     middle = 1 - tail * _ratio(_MIDDLE, np.minimum(a, 4.0))
     b = np.maximum(a, 4.0)
     inverse = 1 / (b * b)
     large = 1 - tail / b * (1 / math.sqrt(math.pi) - inverse * _ratio(_LARGE, inverse))
-    return np.where(a <= 0.46875, small, np.copysign(np.where(a <= 4.0, middle, large), x))
+    outer = np.copysign(np.where(a <= 4.0, middle, large), x)  # erf(-x) = -erf(x)
+    return np.where(a <= 0.46875, small, outer)

@@ -1,4 +1,4 @@
-"""Primitives that pick values: what is read twice gets both cotangents, what is not read gets none.
+"""Primitives that pick values: one read twice gets the sum of both cotangents, one not read gets 0.
 
 `getitem` and `scatter_add` are each other's derivative, so both have all orders. Read next:
 reductions.py.
@@ -9,7 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tinylm import backend
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor, wants_grad
+from tinylm.autograd.engine.tensor import Tensor, as_tensor, wants_grad
 from tinylm.errors import ShapeError
 
 
@@ -23,10 +23,9 @@ def _plain(index):
 
 
 def _kept(index, inside=False):
-    """The index as backward needs it, its arrays copied so that the caller may reuse a buffer of
-    ids.
+    """The index with its arrays copied for backward, so that the caller may reuse a buffer of ids.
 
-    An index that is one array is copied by the operation itself, as any array of ids among its
+    An index that is one array is copied by the operation itself, like every array of ids among its
     options.
     """
     if isinstance(index, tuple):
@@ -51,39 +50,40 @@ def _getitem(a, index):
 
 @composite
 def getitem(a, index):
-    """a[index] with everything NumPy allows: slices, integers, None, ..., integer arrays with
-    duplicates, bool masks.
+    """a[index] with everything NumPy allows.
+
+    index  slices, integers, None, ..., integer arrays with duplicates, bool masks, mixtures
+
+    Check: tinylm gradcheck getitem
     """
     index = _plain(index)
     if wants_grad([a]):
         index = _kept(index)
     out = _getitem(a, index=index)
-    if (
-        isinstance(a, Tensor) and np.may_share_memory(out.data, a.data)
-        if type(out.data) is np.ndarray
-        else False
-    ):
-        out._version = a._version
+    if isinstance(a, Tensor) and type(out.data) is np.ndarray:
+        if np.may_share_memory(out.data, a.data):  # a slice is a view: one buffer, one version
+            out._version = a._version
     return out
 
 
-@primitive(
-    lambda g, y, values, shape, index: _getitem(g, index=index), linear=True, name="scatter_add"
-)
+def _picked(g, y, values, shape, index):
+    return _getitem(g, index=index)
+
+
+@primitive(_picked, linear=True, name="scatter_add")
 def _scatter_add(values, shape, index):
     out = np.zeros_like(values, shape=shape)
     if not _repeats(index):
         out[index] = values
-    elif type(out) is np.ndarray:
-        wide = (
-            np.float64 if out.dtype.kind == "f" else out.dtype
-        )  # one chain of additions: rounded once
-        out = out.astype(wide)
-        np.add.at(out, index, np.asarray(values, wide))
-        out = out.astype(np.asarray(values).dtype, copy=False)
-    else:
+        return out
+    if type(out) is not np.ndarray:
         backend.backend_of(out).module.add.at(out, index, values)
-    return out
+        return out
+    # np.add.at adds in one chain: in float64, rounded once at the end
+    wide = np.dtype(np.float64) if out.dtype.kind == "f" else out.dtype
+    out = out.astype(wide)
+    np.add.at(out, index, np.asarray(values, wide))
+    return out.astype(np.asarray(values).dtype, copy=False)
 
 
 @composite
@@ -95,6 +95,8 @@ def scatter_add(shape, index, values):
     index    anything that indexes an array of that shape
     values   Tensor of the shape that the index selects
     returns  Tensor of `shape`
+
+    Check: tinylm gradcheck scatter_add
     """
     index = _plain(index)
     if wants_grad([values]):
@@ -103,18 +105,15 @@ def scatter_add(shape, index, values):
 
 
 def _along(a_shape, indices, axis):
-    """The full index tuple that take_along_axis means."""
+    """The index tuple of take_along_axis: `indices` at its axis, 0, 1, 2, ... at the others."""
     axis %= len(a_shape)
     index = []
     for i in range(len(a_shape)):
         if i == axis:
             index.append(indices)
-        else:
-            index.append(
-                np.arange(indices.shape[i], like=indices).reshape(
-                    (-1,) + (1,) * (len(a_shape) - 1 - i)
-                )
-            )
+        else:  # (n, 1, .., 1): broadcasts along the axes after i
+            positions = np.arange(indices.shape[i], like=indices)
+            index.append(positions.reshape((-1,) + (1,) * (len(a_shape) - 1 - i)))
     return tuple(index)
 
 
@@ -124,15 +123,18 @@ def take_along_axis(a, indices, axis):
 
     indices  integer array with a's number of axes; the other axes must have a's length
     returns  Tensor of the shape of indices
+
+    Check: tinylm gradcheck take_along_axis
     """
-    a, indices = a if isinstance(a, Tensor) else Tensor(a), _plain(indices)
+    a, indices = as_tensor(a), _plain(indices)
     if not backend.is_array(indices):
         indices = np.asarray(indices)
     axis = normalize_axis_index(axis, a.ndim)
     others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis]
     if indices.ndim != a.ndim or any(n != m for n, m in others):
         raise ShapeError(
-            f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} outside axis {axis}"
+            f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} "
+            f"outside axis {axis}"
         )
     return getitem(a, _along(a.shape, indices, axis))
 
@@ -141,10 +143,10 @@ def take_along_axis(a, indices, axis):
 def sort(a, axis=-1):
     """a in ascending order along an axis, or ravel(a) if it is None.
 
-    The gradient follows each value to where it came from.
+    The gradient follows each value to where it came from. Check: tinylm gradcheck sort
     """
     if axis is None:
-        a, axis = (a if isinstance(a, Tensor) else Tensor(a)).ravel(), 0
+        a, axis = as_tensor(a).ravel(), 0
     return take_along_axis(a, np.argsort(_plain(a), axis=axis, kind="stable"), axis)
 
 
@@ -153,16 +155,17 @@ def topk(a, k, axis=-1):
     """The k largest values along an axis, largest first, and their positions.
 
     returns  (Tensor of values, integer array of indices); among equal values the first position
-             wins, and nan comes before every number, as in torch
+             comes first, and nan comes before every number, as in torch
+
+    Check: tinylm gradcheck topk
     """
     values = _plain(a)
-    if not 0 < k <= values.shape[axis]:
-        raise ShapeError(
-            f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {values.shape[axis]}"
-        )
+    n = values.shape[axis]
+    if not 0 < k <= n:
+        raise ShapeError(f"topk: k = {k}, but axis {axis} of shape {values.shape} has length {n}")
     # Sorted upwards from the end and read backwards: nan, sorted last, comes first, equals keep
     # their order, and nothing is negated, which unsigned integers could not be.
     backwards = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
-    order = values.shape[axis] - 1 - np.flip(backwards, axis)
+    order = n - 1 - np.flip(backwards, axis)
     indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]
     return take_along_axis(a, indices, axis), indices

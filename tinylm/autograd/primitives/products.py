@@ -1,6 +1,7 @@
-"""Matrix products: matmul with every NumPy shape rule, and einsum, each the derivative of itself.
+"""Matrix products: matmul with every NumPy shape rule, and einsum.
 
-Read next: kernels/linear.py, where a product and its neighbors become one operation.
+The derivative of a product is a product again, so both rules call the operation itself. Read next:
+kernels/linear.py, where a product and its neighbors become one operation.
 """
 
 import math
@@ -10,7 +11,7 @@ import string
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import as_tensor
 from tinylm.autograd.primitives.reductions import RUN, accurate_sum
 from tinylm.autograd.primitives.shaping import (
     broadcast_to,
@@ -23,7 +24,11 @@ from tinylm.autograd.primitives.shaping import (
 from tinylm.errors import ShapeError
 
 
-def _by_left(g, y, a, b):  # Y = A B:  dA = G B^T, dB = A^T G
+# Y = A B, y_ik = sum_j a_ij b_jk, and G = dL/dY:
+#   dL/da_ij = sum_k g_ik b_jk   or   dL/dA = G B^T
+#   dL/db_jk = sum_i a_ij g_ik   or   dL/dB = A^T G
+# Leading axes that were broadcast are summed.
+def _by_left(g, y, a, b):
     return unbroadcast(matmul(g, swapaxes(b, -1, -2)), a.shape)
 
 
@@ -40,47 +45,51 @@ def _matmul(a, b):
 
 @composite
 def matmul(a, b):
-    """a @ b under NumPy's rules: a 1-D operand is a row on the left, a column on the right; leading
-    axes broadcast.
+    """a @ b under NumPy's rules: (..., n, k) @ (..., k, m) -> (..., n, m), leading axes broadcast.
 
-    a (..., n, k), b (..., k, m) -> (..., n, m). Raises ShapeError if the inner sizes differ.
+    A 1-D operand is a row on the left, a column on the right. Raises ShapeError if the inner sizes
+    differ.
+
+    Check: tinylm gradcheck matmul
     """
-    a, b = (x if isinstance(x, Tensor) else Tensor(x) for x in (a, b))
-    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        if 0 in (a.ndim, b.ndim):
-            inner = ""
-        else:
-            inner = f": {a.shape[-1]} != {b.shape[-2 if b.ndim > 1 else 0]}"
-        raise ShapeError(f"matmul: inner sizes differ, {a.shape} @ {b.shape}{inner}")
+    a, b = as_tensor(a), as_tensor(b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(f"matmul: inner sizes differ, {a.shape} @ {b.shape}")
     row, column = a.ndim == 1, b.ndim == 1
-    y = _matmul(expand_dims(a, 0) if row else a, expand_dims(b, 1) if column else b)
-    if row or column:  # take the added axes away again
-        y = reshape(
-            y,
-            shape=y.shape[: y.ndim - row - column]
-            if row and column
-            else y.shape[:-2] + y.shape[-1:]
-            if row
-            else y.shape[:-1],
+    inner = b.shape[0] if column else b.shape[-2]
+    if a.shape[-1] != inner:
+        raise ShapeError(
+            f"matmul: inner sizes differ, {a.shape} @ {b.shape}: {a.shape[-1]} != {inner}"
         )
+    if row:
+        a = expand_dims(a, 0)  # (k,) -> (1, k)
+    if column:
+        b = expand_dims(b, 1)  # (k,) -> (k, 1)
+    y = _matmul(a, b)
+    if row or column:  # the added axes are removed again
+        shape = y.shape[:-2]
+        if not row:
+            shape += y.shape[-2:-1]
+        if not column:
+            shape += y.shape[-1:]
+        y = reshape(y, shape=shape)
     return y
 
 
 def _einsum_rule(i, g, y, *operands, subscripts):
-    """The cotangent of operand i: the same contraction with the output in its place.
+    """The cotangent of operand i: the same contraction, with g in the place of the operand.
 
-    Letters that only operand i has were summed out: their cotangent is the same along them
-    (broadcast).
+    y_ik = sum_j a_ij b_jk  =>  dL/da_ij = sum_k g_ik b_jk: "ij,jk->ik" becomes "ik,jk->ij".
     """
     inputs, output = subscripts.split("->")
     inputs = inputs.split(",")
-    mine, others = inputs[i], [s for j, s in enumerate(inputs) if j != i]
-    reachable = "".join(c for c in mine if c in output or any(c in s for s in others))
-    g = _einsum(
-        g,
-        *[x for j, x in enumerate(operands) if j != i],
-        subscripts=",".join([output, *others]) + "->" + reachable,
-    )
+    mine = inputs[i]
+    others = [term for j, term in enumerate(inputs) if j != i]
+    factors = [x for j, x in enumerate(operands) if j != i]
+    reachable = "".join(c for c in mine if c in output or any(c in term for term in others))
+    terms = ",".join([output, *others])
+    g = _einsum(g, *factors, subscripts=f"{terms}->{reachable}")
+    # Letters that only operand i has were summed out: its cotangent is the same all along them.
     for axis, letter in enumerate(mine):
         if letter not in reachable:
             g = expand_dims(g, axis)
@@ -92,14 +101,14 @@ def _einsum(*operands, subscripts):
     dtype = np.result_type(*operands)
     if len(operands) == 1:
         return _rearranged(operands[0], *subscripts.split("->"))
+    # np.einsum adds up one by one in the dtype of its operands: long sums are taken in float64.
     long = _summed(operands, subscripts) > RUN
     wide = operands
-    if (
-        dtype.kind == "f" and dtype.itemsize < 8
-    ):  # NumPy adds up one by one, in the dtype it is given
-        wide = [
-            a.astype(np.float64 if long else np.promote_types(dtype, np.float32)) for a in operands
-        ]
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        calculated = np.promote_types(dtype, np.float32)
+        if long:
+            calculated = np.float64
+        wide = [a.astype(calculated) for a in operands]
     out = np.einsum(subscripts, *wide, optimize=long or len(operands) > 2)
     return out.astype(dtype, copy=False)
 
@@ -107,15 +116,16 @@ def _einsum(*operands, subscripts):
 def _summed(operands, subscripts):
     """How many products are added up for each number of the result."""
     inputs, output = subscripts.split("->")
-    lengths = {c: n for term, a in zip(inputs.split(","), operands) for c, n in zip(term, a.shape)}
+    lengths = {}
+    for term, a in zip(inputs.split(","), operands):
+        lengths.update(zip(term, a.shape))
     return math.prod(n for c, n in lengths.items() if c not in output)
 
 
 def _rearranged(a, term, output):
-    """One operand of distinct letters: summed over those that the output lacks, its axes in the
-    output's order.
+    """One operand of distinct letters, "ijk->ki": summed over letters that the output lacks.
 
-    A copy: "ij->ji" is a view in NumPy, here results own their memory.
+    Returns a copy: "ij->ji" is a view in NumPy, here results own their memory.
     """
     gone = tuple(i for i, c in enumerate(term) if c not in output)
     kept = [c for c in term if c in output]
@@ -134,13 +144,16 @@ def _written_out(subscripts, operands):
     terms = inputs.split(",")
     if len(terms) != len(operands):
         raise ShapeError(
-            f"einsum: {subscripts!r} has {len(terms)} terms for {len(operands)} operands: write one per operand"
+            f"einsum: {subscripts!r} has {len(terms)} terms for {len(operands)} operands: "
+            "write one per operand"
         )
     for term in (*terms, output):
         if not re.fullmatch(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*", term):
             raise ShapeError(
-                f"einsum: {term!r} in {subscripts!r} is not a term: write letters, with at most one '...'"
+                f"einsum: {term!r} in {subscripts!r} is not a term: "
+                "write letters, with at most one '...'"
             )
+    # Axes under an ellipsis get letters that are not used yet.
     free = [c for c in string.ascii_letters if c not in subscripts]
     hidden = [x.ndim - len(t.replace("...", "")) for t, x in zip(terms, operands)]
     for term, n, x in zip(terms, hidden, operands):
@@ -155,18 +168,15 @@ def _written_out(subscripts, operands):
         )
     dots = "".join(free[:most])  # ellipses align at their last axis, as broadcasting does
     terms = [t.replace("...", dots[most - n :]) for t, n in zip(terms, hidden)]
-    if not arrow:  # implicit: what the ellipsis names, then letters met once, sorted
+    if not arrow:  # the axes of the ellipsis, then letters that occur once, sorted
         letters = "".join(terms)
-        output = dots + "".join(
-            sorted(c for c in set(letters) if letters.count(c) == 1 and c not in dots)
-        )
+        once = [c for c in set(letters) if letters.count(c) == 1 and c not in dots]
+        output = dots + "".join(sorted(once))
     return terms, output.replace("...", dots)
 
 
 def _diagonal(x, term):
-    """The entries of x where the axes of a repeated letter agree, and the term without the
-    repetition.
-    """
+    """Of a term with a repeated letter, "iji": the entries where its axes agree, and "ij"."""
     for letter in dict.fromkeys(term):
         axes = [i for i, c in enumerate(term) if c == letter]
         if len(axes) == 1:
@@ -177,19 +187,19 @@ def _diagonal(x, term):
             )
         others = [i for i in range(x.ndim) if i not in axes]
         x = transpose(x, axes=(*axes, *others))
+        # x[k, k, ...] for every k: (n, n, ...) -> (n, ...)
         x = x[(np.arange(x.shape[0], like=x.data),) * len(axes)]
         term = letter + "".join(term[i] for i in others)
     return x, term
 
 
 def _along_ones(operands, terms):
-    """Operands without the axes of length one that broadcast against a longer axis of the same
-    letter.
-    """
+    """Operands and terms without axes of length 1 whose letter is longer elsewhere (broadcast)."""
     lengths = {}
     for x, term in zip(operands, terms):
         for n, letter in zip(x.shape, term):
-            lengths[letter] = n if lengths.get(letter, 1) == 1 else lengths[letter]
+            if lengths.get(letter, 1) == 1:
+                lengths[letter] = n
             if n not in (1, lengths[letter]):
                 raise ShapeError(
                     f"einsum: {letter!r} names axes of lengths {lengths[letter]} and {n}"
@@ -197,23 +207,23 @@ def _along_ones(operands, terms):
     for k, (x, term) in enumerate(zip(operands, terms)):
         ones = tuple(i for i, letter in enumerate(term) if x.shape[i] == 1 and lengths[letter] != 1)
         if ones:
-            operands[k], terms[k] = (
-                squeeze(x, ones),
-                "".join(c for i, c in enumerate(term) if i not in ones),
-            )
+            operands[k] = squeeze(x, ones)
+            terms[k] = "".join(c for i, c in enumerate(term) if i not in ones)
     return operands, terms
 
 
 @composite
 def einsum(subscripts, *operands):
-    """Einstein summation as NumPy writes it: "ij,jk->ik", "...ij,...jk", "ii->i"; letters that the
-    output lacks are summed.
+    """Einstein summation as in NumPy: "ij,jk->ik", "...ij,...jk", "ii->i".
 
-    Without an arrow the output has the axes of the ellipsis and the letters that occur once, in
-    alphabetical order. An ellipsis that the output lacks is summed, as in torch, where NumPy
-    refuses. Long sums of float32 are float64's. Raises ShapeError if terms and shapes do not match.
+    Letters that the output lacks are summed. Without an arrow the output has the axes of the
+    ellipsis and the letters that occur once, in alphabetical order. An ellipsis that the output
+    lacks is summed, as in torch; NumPy raises an error. Long sums of float32 are taken in float64.
+    Raises ShapeError if terms and shapes do not match.
+
+    Check: tinylm gradcheck einsum
     """
-    operands = [x if isinstance(x, Tensor) else Tensor(x) for x in operands]
+    operands = [as_tensor(x) for x in operands]
     terms, output = _written_out(subscripts, operands)
     missing = sorted(set(output) - set("".join(terms)))
     if missing or len(set(output)) != len(output):

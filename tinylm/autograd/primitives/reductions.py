@@ -1,19 +1,22 @@
-"""Primitives that reduce or accumulate along axes. Axis arguments are NumPy's: None for all, an
-int, or a tuple.
+"""Primitives that reduce or accumulate along axes: None for all, an int, or a tuple, as in NumPy.
 
-Read next: statistics.py.
+A sum spreads its cotangent evenly, a maximum sends it to where the maximum is, a logsumexp spreads
+it by the softmax. Read next: statistics.py.
 """
+
+import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.engine.operation import composite, primitive
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.shaping import broadcast_to, concatenate, flip, reshape, transpose
 
 
 def _axes(axis, ndim):
+    """The axes as a tuple of ints from 0 to ndim - 1."""
     if axis is None:
         return tuple(range(ndim))
     if ndim == 0 and axis in (0, -1):  # NumPy takes these for a single number
@@ -34,54 +37,58 @@ def reduced(shape, axis):
 
 
 def _kept(x, shape, axis):
-    """A reduced Tensor with its reduced axes back as length one, so that it broadcasts against
-    `shape`.
-    """
+    """A reduced Tensor with its reduced axes back, of length 1: it broadcasts against `shape`."""
     return reshape(x, shape=_kept_shape(shape, axis))
 
 
 def _count(a, axis):
-    return int(np.prod([a.shape[i] for i in _axes(axis, a.ndim)], dtype=int))
+    """How many entries are reduced to one."""
+    return math.prod(a.shape[i] for i in _axes(axis, a.ndim))
 
 
-# Rows added at a time when a sum runs across rows: an error grows with the number of additions in a
+def _in_float32(a):
+    """float16 in float32, to add up in; anything else as it is."""
+    if a.dtype == np.float16:
+        return a.astype(np.float32)
+    return a
+
+
+# Rows in one chain of additions when a sum runs across rows: the error grows with the length of the
 # chain.
 RUN = 128
 
 
 def _in_runs(a, axis):
-    """Sum over one axis in runs of RUN, then over the sums of the runs: pairwise, as NumPy only
-    does along a row.
-    """
+    """Sum over one axis in runs of RUN entries, then over the sums of the runs, and so on."""
+    before = (slice(None),) * axis  # a[(*before, part)] is a cut along `axis`
     while a.shape[axis] > RUN:
         n = a.shape[axis]
         whole = n - n % RUN
-        head = a[(slice(None),) * axis + (slice(0, whole),)]
+        head = a[(*before, slice(0, whole))]
+        # (..., n, ...) -> (..., n / RUN, RUN, ...) -> (..., n / RUN, ...)
         runs = head.reshape(*a.shape[:axis], whole // RUN, RUN, *a.shape[axis + 1 :])
         parts = [np.sum(runs, axis=axis + 1)]
         if whole < n:
-            rest = a[(slice(None),) * axis + (slice(whole, n),)]
+            rest = a[(*before, slice(whole, n))]
             parts.append(np.sum(rest, axis=axis, keepdims=True))
         a = np.concatenate(parts, axis=axis)
     return np.sum(a, axis=axis)
 
 
 def accurate_sum(a, axis=None, keepdims=False):
-    """np.sum whose digits do not depend on the axis, with float16 added up in float32.
+    """np.sum, equally accurate along every axis; float16 is added up in float32.
 
-    NumPy adds pairwise along the last axis of a contiguous array. Along the others it adds row
+    NumPy adds pairwise along the last axes of a contiguous array. Along the others it adds row
     after row, and a float32 sum of a million rows keeps four digits; here every chain of additions
     is short.
     """
     if a.dtype.kind != "f" or type(a) is not np.ndarray:
         return np.sum(a, axis=axis, keepdims=keepdims)
     axes = _axes(axis, a.ndim)
-    wide = a.astype(np.float32) if a.dtype == np.float16 else a
+    wide = _in_float32(a)
     short = _count(a, axes) <= RUN  # several short axes make a long chain too
-    pairwise = short or (
-        a.flags.c_contiguous and sorted(axes) == list(range(a.ndim - len(axes), a.ndim))
-    )
-    if pairwise:
+    last = sorted(axes) == list(range(a.ndim - len(axes), a.ndim))
+    if short or (a.flags.c_contiguous and last):
         out = np.sum(wide, axis=axis, keepdims=True)
     else:
         out = wide
@@ -97,7 +104,10 @@ def accurate_sum(a, axis=None, keepdims=False):
     linear=True,
 )
 def sum(a, axis=None, keepdims=False):
-    """Sum over axes; every summand receives the cotangent of the sum."""
+    """Sum over axes; every summand receives the cotangent of the sum.
+
+    Check: tinylm gradcheck sum
+    """
     return accurate_sum(a, axis, keepdims)
 
 
@@ -108,53 +118,61 @@ def sum(a, axis=None, keepdims=False):
     linear=True,
 )
 def mean(a, axis=None, keepdims=False):
-    """Arithmetic mean over axes."""
+    """Arithmetic mean over axes; nan over an axis of length 0. Check: tinylm gradcheck mean"""
     if a.dtype.kind != "f":
         return np.mean(a, axis=axis, keepdims=keepdims)
-    wide = (
-        a.astype(np.float32) if a.dtype == np.float16 else a
-    )  # the sum may pass what the mean does not
+    wide = _in_float32(a)
     count = _count(a, axis)
     with np.errstate(over="ignore"):
         total = accurate_sum(wide, axis, keepdims)
-    if count and not np.all(np.isfinite(total)):  # a sum may overflow where the mean does not
-        return accurate_sum(wide / count, axis, keepdims).astype(a.dtype, copy=False)
-    return (total / count if count else total * np.nan).astype(a.dtype, copy=False)
+    if not count:
+        out = total * np.nan
+    elif np.all(np.isfinite(total)):
+        out = total / count
+    else:  # the sum may overflow where the mean does not
+        out = accurate_sum(wide / count, axis, keepdims)
+    return out.astype(a.dtype, copy=False)
 
 
 def _to_extremes(g, y, a, axis=None, keepdims=False):
+    """The cotangent goes to the entries that equal the extreme, in even shares."""
     extreme = _kept(y, a.shape, axis).data
     hit = (a.data == extreme) | (np.isnan(a.data) & np.isnan(extreme))
     ties = np.sum(hit, axis=axis, keepdims=True).astype(g.dtype)
-    return where(
-        hit, _kept(g, a.shape, axis) / ties, 0.0
-    )  # where the extreme is taken; ties share evenly
+    return where(hit, _kept(g, a.shape, axis) / ties, 0.0)
 
 
 @primitive(_to_extremes)
 def max(a, axis=None, keepdims=False):
-    """Largest value over axes; equal largest values share the gradient evenly."""
+    """Largest value over axes; equal largest values share the gradient evenly.
+
+    Check: tinylm gradcheck max
+    """
     return np.max(a, axis=axis, keepdims=keepdims)
 
 
 @primitive(_to_extremes)
 def min(a, axis=None, keepdims=False):
-    """Smallest value over axes; equal smallest values share the gradient evenly."""
+    """Smallest value over axes; equal smallest values share the gradient evenly.
+
+    Check: tinylm gradcheck min
+    """
     return np.min(a, axis=axis, keepdims=keepdims)
 
 
 def _softmax_rule(g, y, a, axis=None, keepdims=False):
+    # y = log sum_k e^{a_k}   =>   dy/da_i = e^{a_i} / sum_k e^{a_k} = e^{a_i - y} = softmax(a)_i
     y = _kept(y, a.shape, axis)
     empty = y.data == -np.inf  # a row of only -inf has no gradient, not nan
-    weights = exp(a - where(empty, 0.0, y))  # softmax, but for the rounding of y: 1000 at 1e10
+    weights = exp(a - where(empty, 0.0, y))
+    # y is rounded: at 1e10 float32 numbers are 1000 apart, so y is max a there, and the weights sum
+    # to more than 1. Their sum is divided out.
     total = where(np.isfinite(y.data), sum(weights, axis=axis, keepdims=True), 1.0)
     return _kept(g, a.shape, axis) * weights / total
 
 
 def largest(a, axis):
-    """np.max with the axes kept, where an axis without entries gives -inf: softmax of nothing is
-    nothing.
-    """
+    """np.max with the axes kept; -inf along an axis without entries."""
     if a.size or _count(a, axis):
         return np.max(a, axis=axis, keepdims=True)
     return np.full_like(a, -np.inf, shape=_kept_shape(a.shape, axis))
@@ -162,15 +180,15 @@ def largest(a, axis):
 
 @primitive(_softmax_rule)
 def logsumexp(a, axis=None, keepdims=False):
-    """log of the sum of exp(a) over axes, without overflow; its derivative is the softmax. A row of
-    -inf gives -inf.
+    """log of the sum of exp(a) over axes, without overflow; its derivative is the softmax.
+
+    A row of only -inf gives -inf. Check: tinylm gradcheck logsumexp
     """
-    wide = (
-        a.astype(np.float32) if a.dtype == np.float16 else a
-    )  # a sum of a million ones passes 65504
-    wide = (
-        a.astype(np.float64) if a.dtype.kind in "iub" else wide
-    )  # differences of int8 need not fit into int8
+    # log sum e^a = m + log sum e^{a-m}: with m the largest, no exponential is above 1
+    if a.dtype.kind in "iub":
+        wide = a.astype(np.float64)  # a difference of two int8 may not fit into int8
+    else:
+        wide = _in_float32(a)  # the sum of a million ones passes 65504
     top = largest(wide, axis)
     top = np.where(np.isfinite(top), top, 0)
     with np.errstate(divide="ignore"):
@@ -183,16 +201,18 @@ def logsumexp(a, axis=None, keepdims=False):
 
 
 def _sums_from_the_end(g, y, a, axis=None):
+    # a_j is part of every y_i with i >= j, so dL/da_j = sum over i >= j of g_i
     sums = flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis)
     return reshape(sums, shape=a.shape)  # another shape without an axis, and of a single number
 
 
 @primitive(_sums_from_the_end, linear=True)
 def cumsum(a, axis=None):
-    """Running sum along one axis: entry i is the sum of entries 0 .. i; its derivative is the
-    running sum from the end.
+    """Running sum along one axis: entry i is the sum of entries 0 .. i.
 
     axis  int, or None: the values of a in row-major order, as in NumPy
+
+    Check: tinylm gradcheck cumsum
     """
     if a.dtype.kind != "f":
         return np.cumsum(a, axis=axis)
@@ -202,47 +222,55 @@ def cumsum(a, axis=None):
 
 @composite
 def prod(a, axis=None, keepdims=False):
-    """Product over axes, of pairs, pairs of pairs and so on: no division, so a zero has its
-    derivative too.
+    """Product over axes. Its derivative needs no division, so it exists where a factor is 0 too.
 
     Floats are multiplied in float64, integers in the dtype that np.prod returns.
+
+    Check: tinylm gradcheck prod
     """
-    if not isinstance(a, Tensor):
-        a = Tensor(a)
-    shape, dtype = _kept_shape(a.shape, axis) if keepdims else reduced(a.shape, axis), a.dtype
-    axes = _axes(axis, a.ndim)
+    a = as_tensor(a)
+    axes, dtype = _axes(axis, a.ndim), a.dtype
+    shape = _kept_shape(a.shape, axis) if keepdims else reduced(a.shape, axis)
     if dtype.kind in "iub":
-        dtype = np.prod(np.empty(0, dtype)).dtype  # int64 for the shorter ones
-    wide = (
-        np.dtype(np.float64) if dtype.kind == "f" else dtype
-    )  # 1e30 * 1e30 * 1e-30 * 1e-30 of float32 is 1
+        wide = dtype = np.prod(np.empty(0, dtype)).dtype  # int64 for the shorter ones
+    elif dtype.kind == "f":
+        wide = np.dtype(np.float64)  # 1e30 * 1e30 * 1e-30 * 1e-30 of float32 is 1
+    else:
+        wide = dtype
     if a.dtype != wide:
         a = a.astype(wide)
+    # The axes to be reduced are moved to the end and joined: (..., n)
     others = [i for i in range(a.ndim) if i not in axes]
     x = transpose(a, axes=(*others, *axes))
-    x = reshape(x, shape=(*(a.shape[i] for i in others), _count(a, axis)))  # (..., n)
+    x = reshape(x, shape=(*(a.shape[i] for i in others), _count(a, axis)))
     if x.shape[-1] == 0:
-        return (reshape(sum(x, axis=-1), shape=shape) + 1).astype(dtype)  # a product of nothing
+        return (reshape(sum(x, axis=-1), shape=shape) + 1).astype(dtype)  # the empty product is 1
+    # Products of pairs, of pairs of pairs, ...: log2(n) operations are recorded.
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
-        pairs = x[..., :half] * x[..., half : 2 * half]
-        x = pairs if x.shape[-1] == 2 * half else concatenate([pairs, x[..., 2 * half :]], axis=-1)
-    if dtype == x.dtype:
-        return reshape(x, shape=shape)
-    return reshape(x, shape=shape).astype(dtype)
+        pairs, odd = x[..., :half] * x[..., half : 2 * half], x[..., 2 * half :]
+        x = pairs
+        if odd.shape[-1]:
+            x = concatenate([pairs, odd], axis=-1)
+    out = reshape(x, shape=shape)
+    if dtype == out.dtype:
+        return out
+    return out.astype(dtype)
 
 
 @composite
 def argmax(a, axis=None):
-    """Positions of the largest values, as a plain array of integers: the first one of several, a
-    nan before all.
+    """Positions of the largest values, as an array of integers.
+
+    Of equal ones the first; a nan comes before all.
     """
-    return np.argmax(a.data if isinstance(a, Tensor) else a, axis=axis)
+    return np.argmax(array_of(a), axis=axis)
 
 
 @composite
 def argmin(a, axis=None):
-    """Positions of the smallest values, as a plain array of integers: the first one of several, a
-    nan before all.
+    """Positions of the smallest values, as an array of integers.
+
+    Of equal ones the first; a nan comes before all.
     """
-    return np.argmin(a.data if isinstance(a, Tensor) else a, axis=axis)
+    return np.argmin(array_of(a), axis=axis)

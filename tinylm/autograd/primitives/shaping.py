@@ -1,69 +1,81 @@
-"""Primitives that only move values: their derivatives move the cotangent back. All are linear.
+"""Primitives that only move values: their derivatives move the cotangent back.
 
-Read next: indexing.py for moves that may repeat or drop values.
+All are linear: the rules need shapes, never values. Read next: indexing.py for moves that may
+repeat or drop values.
 """
 
-import builtins
 import operator
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from tinylm.autograd.engine.operation import composite, primitive, unbroadcast
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.errors import ShapeError
 
 
 @primitive(lambda g, y, a, shape: reshape(g, a.shape), linear=True, view=True)
 def reshape(a, shape):
-    """The values of a in row-major order in another shape; one entry may be -1. Returns a Tensor of
-    `shape`.
+    """The values of a in row-major order in another shape, of which one entry may be -1.
+
+    Check: tinylm gradcheck reshape
     """
     return np.reshape(a, shape)
 
 
-@primitive(
-    lambda g, y, a, axes=None: transpose(g, None if axes is None else _inverse(axes)),
-    linear=True,
-    view=True,
-)
+def _transposed_back(g, y, a, axes=None):
+    if axes is None:
+        return transpose(g)
+    # axis i of y is axis axes[i] of a, so axis axes[i] of dL/da is axis i of g
+    inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
+    return transpose(g, tuple(inverse))
+
+
+@primitive(_transposed_back, linear=True, view=True)
 def transpose(a, axes=None):
-    """The axes of a in another order; reversed if none is given (book notation: a^T)."""
+    """The axes of a in another order; reversed if none is given (book notation: a^T).
+
+    Check: tinylm gradcheck transpose
+    """
     return np.transpose(a, axes)
-
-
-def _inverse(axes):
-    return tuple(sorted(range(len(axes)), key=lambda i: axes[i] % len(axes)))
 
 
 @primitive(lambda g, y, a, shape: unbroadcast(g, a.shape), linear=True, view=True)
 def broadcast_to(a, shape):
-    """a repeated along its missing and length-one axes up to `shape`, without a copy; the
-    derivative sums them again.
+    """a repeated along its missing axes and those of length 1, without a copy.
+
+    The derivative is the sum over the repetitions. Check: tinylm gradcheck broadcast_to
     """
     return np.broadcast_to(a, shape)
 
 
 @composite
 def swapaxes(a, first, second):
-    """a with two axes exchanged."""
-    order = list(range(np.ndim(a) if not isinstance(a, Tensor) else a.ndim))
+    """a with two axes exchanged. Check: tinylm gradcheck swapaxes"""
+    order = list(range(np.ndim(array_of(a))))
     order[first], order[second] = order[second], order[first]
     return transpose(a, axes=tuple(order))
 
 
 @composite
 def expand_dims(a, axis):
-    """a with new axes of length one at these positions of the result. axis: int or tuple of ints."""
-    new = normalize_axis_tuple(axis, a.ndim + (len(axis) if isinstance(axis, tuple) else 1))
-    old = iter(a.shape)
-    return reshape(a, shape=tuple(1 if i in new else next(old) for i in range(a.ndim + len(new))))
+    """a with new axes of length 1 at these positions of the result. axis: int or tuple of ints.
+
+    Check: tinylm gradcheck expand_dims
+    """
+    if not isinstance(axis, (tuple, list)):
+        axis = (axis,)
+    shape = list(a.shape)
+    for i in sorted(normalize_axis_tuple(axis, a.ndim + len(axis))):
+        shape.insert(i, 1)
+    return reshape(a, shape=tuple(shape))
 
 
 @composite
 def squeeze(a, axis=None):
-    """a without its axes of length one, or without the given ones. Raises ShapeError if one of
-    those is longer.
+    """a without its axes of length 1, or without the given ones.
+
+    Raises ShapeError if one of those is longer. Check: tinylm gradcheck squeeze
     """
     ones = tuple(i for i, n in enumerate(a.shape) if n == 1)
     if axis is None or (a.ndim == 0 and axis in (0, -1)):
@@ -80,29 +92,31 @@ def squeeze(a, axis=None):
 
 @composite
 def ravel(a):
-    """The values of a in row-major order along one axis."""
+    """The values of a in row-major order along one axis. Check: tinylm gradcheck ravel"""
     return reshape(a, shape=(-1,))
 
 
 @composite
 def repeat(a, repeats, axis=None):
-    """Every entry along an axis (of ravel(a) if none is given) repeated; the derivative adds up the
-    repetitions.
+    """Every entry along an axis (of ravel(a) if none is given) repeated.
 
-    repeats  int, or one int per entry
+    repeats  int, or one int per entry. The derivative is the sum over the repetitions.
+
+    Check: tinylm gradcheck repeat
     """
-    if not isinstance(a, Tensor):
-        a = Tensor(a)
-    a, axis = (
-        (ravel(a), 0) if axis is None or a.ndim == 0 else (a, normalize_axis_tuple(axis, a.ndim)[0])
-    )
+    a = as_tensor(a)
+    if axis is None or a.ndim == 0:
+        a, axis = ravel(a), 0
+    else:
+        axis = normalize_axis_tuple(axis, a.ndim)[0]
     positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
     return a[(slice(None),) * axis + (positions,)]
 
 
 def _nth_part(i, g, y, *arrays, axis=0):
-    start = builtins.sum(a.shape[axis] for a in arrays[:i])
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, start + arrays[i].shape[axis]),)]
+    start = sum(a.shape[axis] for a in arrays[:i])
+    part = slice(start, start + arrays[i].shape[axis])
+    return g[(slice(None),) * (axis % g.ndim) + (part,)]
 
 
 @primitive(_nth_part, linear=True, variadic=True, name="concatenate")
@@ -115,26 +129,27 @@ def concatenate(arrays, axis=0):
     """Arrays joined along an existing axis; the derivative cuts the cotangent at the same places.
 
     axis  None joins the arrays' values as ravel() orders them
+
+    Check: tinylm gradcheck concatenate
     """
     if axis is None:
-        arrays, axis = [ravel(a if isinstance(a, Tensor) else Tensor(a)) for a in arrays], 0
+        arrays, axis = [ravel(as_tensor(a)) for a in arrays], 0
     return _concatenate(*arrays, axis=axis)
 
 
 @composite
 def stack(arrays, axis=0):
-    """Arrays of one shape joined along a new axis."""
-    return concatenate(
-        [expand_dims(a if isinstance(a, Tensor) else Tensor(a), axis) for a in arrays], axis=axis
-    )
+    """Arrays of one shape joined along a new axis. Check: tinylm gradcheck stack"""
+    return concatenate([expand_dims(as_tensor(a), axis) for a in arrays], axis=axis)
 
 
 @composite
 def split(a, sections, axis=0):
-    """a cut along an axis into `sections` equal parts, or at the given positions. Returns a list of
-    Tensors.
+    """a cut along an axis into `sections` equal parts, or at the given positions.
 
-    Raises ShapeError if the axis does not divide evenly.
+    Returns a list of Tensors. Raises ShapeError if the axis does not divide evenly.
+
+    Check: tinylm gradcheck split
     """
     n, axis = a.shape[axis], axis % a.ndim
     if np.ndim(sections) == 0:
@@ -148,21 +163,22 @@ def split(a, sections, axis=0):
     return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in zip(borders, borders[1:])]
 
 
-@primitive(
-    lambda g, y, a, widths: g[
-        tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape))
-    ],
-    linear=True,
-    name="pad",
-)
+def _inner(g, y, a, widths):
+    return g[tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape))]
+
+
+@primitive(_inner, linear=True, name="pad")
 def _pad(a, widths):
     return np.pad(a, widths)
 
 
 @composite
 def pad(a, widths):
-    """a with zeros around it. widths: one (before, after) pair per axis, or one pair or number for
-    all.
+    """a with zeros around it.
+
+    widths  one (before, after) pair per axis, or one pair or number for all
+
+    Check: tinylm gradcheck pad
     """
     widths = np.asarray(widths)
     if widths.dtype.kind not in "iu" or (widths.ndim and widths.shape[-1] != 2):
@@ -175,13 +191,16 @@ def pad(a, widths):
 
 @primitive(lambda g, y, a, axis=None: flip(g, axis=axis), linear=True, view=True)
 def flip(a, axis=None):
-    """a with the order along an axis (or several, or all) reversed."""
+    """a with the order along an axis (or several, or all) reversed. Check: tinylm gradcheck flip"""
     return np.flip(a, axis=axis)
 
 
 @primitive(lambda g, y, a, shift, axis=None: roll(g, shift=_negate(shift), axis=axis), linear=True)
 def roll(a, shift, axis=None):
-    """a shifted along an axis, values leaving one end entering at the other."""
+    """a shifted along an axis; values that leave one end enter at the other.
+
+    Check: tinylm gradcheck roll
+    """
     return np.roll(a, shift, axis=axis)
 
 
@@ -198,13 +217,16 @@ def _matrices(name, a):
 
 @primitive(lambda g, y, a, k=0: tril(g, k=k), linear=True)
 def tril(a, k=0):
-    """The lower triangle of the last two axes, 0 above diagonal k: what a causal mask keeps."""
+    """The lower triangle of the last two axes, 0 above diagonal k: what a causal mask keeps.
+
+    Check: tinylm gradcheck tril
+    """
     _matrices("tril", a)
     return np.tril(a, k)
 
 
 @primitive(lambda g, y, a, k=0: triu(g, k=k), linear=True)
 def triu(a, k=0):
-    """The upper triangle of the last two axes, 0 below diagonal k."""
+    """The upper triangle of the last two axes, 0 below diagonal k. Check: tinylm gradcheck triu"""
     _matrices("triu", a)
     return np.triu(a, k)

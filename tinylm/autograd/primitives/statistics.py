@@ -1,7 +1,8 @@
-"""Variance, standard deviation and length: reductions by way of squares.
+"""Variance, standard deviation and length, composed of primitives.
 
 The square of 1e20 does not fit into float32, though the deviation and the length do: large values
-are divided by a constant first. Read next: products.py.
+are divided by a constant s first, and the result is multiplied by it:  |a| = s |a/s|. Read
+next: products.py.
 """
 
 import math
@@ -9,7 +10,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.engine.operation import composite
-from tinylm.autograd.engine.tensor import Tensor
+from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import sqrt, where
 from tinylm.autograd.primitives.reductions import mean, reduced, sum
 from tinylm.autograd.primitives.shaping import reshape
@@ -17,36 +18,44 @@ from tinylm.errors import DtypeError
 
 
 def _wide(name, a):
-    """a as a Tensor, float16 in float32 for its squares to fit; and the dtype of the result."""
-    if not isinstance(a, Tensor):
-        a = Tensor(a)
-    dtype = a.dtype if a.dtype.kind == "f" else np.dtype(float)
+    """(a as a Tensor, dtype of the result); float16 in float32, where its squares fit."""
+    a = as_tensor(a)
     if a.dtype.kind == "c":
         raise DtypeError(f"{name}: is not defined for {a.dtype}: take abs() first")
-    return (a.astype(np.float32) if dtype == np.float16 else a), dtype
+    if a.dtype.kind != "f":
+        return a, np.dtype(float)
+    if a.dtype == np.float16:
+        return a.astype(np.float32), a.dtype
+    return a, a.dtype
 
 
 def scale_of_squares(a, axis, small=True):
-    """What to divide a by along `axis` so that squares do not overflow (nor vanish, if `small`)."""
-    if isinstance(a, Tensor):
-        a = a.data
+    """The s to divide a by along `axis` so that squares do not overflow (nor vanish, if `small`).
+
+    returns  1.0 in all ordinary cases, else an array like a with length 1 along `axis`
+    """
+    a = array_of(a)
     if a.size == 0 or a.dtype.kind != "f":
         return 1.0
     peak = np.max(np.abs(a), axis=axis, keepdims=True)
     limits = np.finfo(a.dtype)
-    large = math.sqrt(float(limits.max) / a.size) / 2
-    least = math.sqrt(float(limits.tiny)) / float(limits.eps) if small else 0
+    large = math.sqrt(float(limits.max) / a.size) / 2  # the sum of its squares stays below max
+    least = 0
+    if small:
+        least = math.sqrt(float(limits.tiny)) / float(limits.eps)  # its square keeps all digits
     ordinary = (peak >= least) & (peak <= large) | (peak == 0) | ~np.isfinite(peak)
     if np.all(ordinary):
         return 1.0
-    # no further than needed: cotangents are multiplied by it
+    # Brought to the border and no further, because cotangents are multiplied by s.
     border = np.where(peak > large, large, max(least, float(limits.tiny)))
     return np.where(ordinary, 1, peak / border).astype(a.dtype)
 
 
 def centered(a, axis):
-    """a less its mean, twice: a mean is rounded, which counts far from 0 (1e6 +- 1 in float32)."""
-    near = a - mean(a.data, axis=axis, keepdims=True).data  # a constant: its slope cancels
+    """a less its mean along `axis`."""
+    # Twice, because a mean is rounded: of 1e6 +- 1 in float32 the first one is off by up to 0.03.
+    # It is taken as a constant: subtracting a constant does not change the distances.
+    near = a - mean(a.data, axis=axis, keepdims=True).data
     return near - mean(near, axis=axis, keepdims=True)
 
 
@@ -58,9 +67,9 @@ def _narrow(x, dtype):
 
 @composite
 def mean_where(a, mask, axis=None):
-    """Mean over axes of the entries that a mask shows; 0 where it shows none.
+    """Mean over axes of the entries where a mask is True; 0 where there is none.
 
-    mask     bool array that broadcasts to a; what it hides may be inf or nan
+    mask     bool array that broadcasts to a; entries where it is False may be inf or nan
     returns  as mean(). Of float16 the sum is float32: it may pass 65504 where the mean does not
     """
     wide, dtype = _wide("mean_where", a)
@@ -71,16 +80,19 @@ def mean_where(a, mask, axis=None):
 
 @composite
 def mean_square(a, axis=None):
-    """Mean of the squares over axes; of float16 in float32, which has 300**2. Returns as mean()."""
+    """Mean of the squares over axes; of float16 in float32, since 300**2 overflows float16."""
     wide, dtype = _wide("mean_square", a)
     return _narrow(mean(wide * wide, axis=axis), dtype)
 
 
 @composite
 def var(a, axis=None, keepdims=False):
-    """Population variance over axes: the mean squared distance from the mean (book eq. 2.23)."""
+    """Population variance over axes: the mean squared distance from the mean   (book eq. 2.23)
+
+    Check: tinylm gradcheck var
+    """
     wide, dtype = _wide("var", a)
-    large = scale_of_squares(wide, axis, small=False)  # a distance may not be finite
+    large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
     distances = centered(wide / large, axis) * large
     return _narrow(mean(distances * distances, axis=axis, keepdims=keepdims), dtype)
 
@@ -90,13 +102,16 @@ def std(a, axis=None, keepdims=False):
     """Population standard deviation over axes, the root of var().
 
     Where all values are equal there is no derivative; the subgradient 0 is taken, as in torch.
+
+    Check: tinylm gradcheck std
     """
     wide, dtype = _wide("std", a)
-    large = scale_of_squares(wide, axis, small=False)  # a distance may not be finite
+    large = scale_of_squares(wide, axis, small=False)  # else a distance may overflow
     distances = centered(wide / large, axis)
     scale = scale_of_squares(distances, axis)
     spread = mean((distances / scale) ** 2, axis=axis, keepdims=True)
-    flat = spread.data == 0  # False for nan, which stays nan
+    # The slope of sqrt at 0 is infinite, so 0 must not pass through it. nan is not 0 and stays nan.
+    flat = spread.data == 0
     root = where(flat, 0.0, sqrt(where(flat, 1.0, spread))) * scale * large
     if not keepdims:
         root = reshape(root, shape=reduced(wide.shape, axis))
@@ -105,11 +120,14 @@ def std(a, axis=None, keepdims=False):
 
 @composite
 def norm(a, axis=None, keepdims=False):
-    """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0."""
+    """Euclidean length over axes, the root of the sum of squares; its derivative at 0 is 0.
+
+    Check: tinylm gradcheck norm
+    """
     wide, dtype = _wide("norm", a)
     scale = scale_of_squares(wide, axis)
     squares = sum((wide / scale) ** 2, axis=axis, keepdims=True)
-    zero = squares.data == 0
+    zero = squares.data == 0  # as in std
     root = where(zero, 0.0, sqrt(where(zero, 1.0, squares))) * scale
     if not keepdims:
         root = reshape(root, shape=reduced(wide.shape, axis))
