@@ -1,8 +1,8 @@
 """Decoding: from a language model to text. Read protocol/, then sample.py, stop.py and loop.py; the
 rooms:
 
-protocol    what every decoder is written against, and scores of given texts
-cache       keys and values kept: all, the last n, in pages, in few bits, shared
+protocol    the interface that every decoder uses, and scores of given texts
+cache       keys and values: all, the last n, in pages, in few bits, shared
 fast        one sequence as fast as NumPy can
 strategies  beams, contrast, speculation, constraints
 retrieval   nearest neighbors, BM25, kNN-LM, RAG

@@ -2,12 +2,12 @@
 1987; Deletang et al. 2024).
 
 The code of a text is a number in [0, 1). Each token narrows an interval by its probability, and an
-interval of width Pr(text) holds a number of at most -log2 Pr(text) + 2 bits: the compressed size is
-the loss. Whoever has the same model narrows the same way and reads the text back. Everything is in
-integers: probabilities are rounded to counts that sum to 2^32, so both sides agree bit for bit as
-long as the model gives both the same logits. They read token by token through the same calls for
-that reason; another machine or BLAS may round differently, which the check sum then reports. Read
-next: the script compression.py.
+interval of width Pr(text) contains a number of at most -log2 Pr(text) + 2 bits: the compressed size
+is the loss. A decoder with the same model narrows the interval in the same way and recovers the
+text. Arithmetic is in integers: probabilities are rounded to counts that sum to 2^32, so encoder
+and decoder agree bit for bit as long as the model gives both the same logits. For that reason both
+read token by token through the same calls; another machine or BLAS may round differently, which the
+check sum detects. Read next: the script compression.py.
 """
 
 import math
@@ -25,53 +25,56 @@ from tinylm.generate.sample import probabilities
 TOTAL = 2**32  # counts of a distribution sum to this
 BITS = 62  # of the interval's ends
 WHOLE, HALF, QUARTER = 1 << BITS, 1 << BITS - 1, 1 << BITS - 2
-HEADER = 8  # bytes: tokens in the text, check sum of the tokens
+HEADER = 8  # bytes: 4 for the number of tokens, 4 for their check sum
 
 
 def counts(logits):
     """A distribution as whole numbers that sum to 2^32, each at least 1: (V,) -> (V,) int64.
 
-    A token of probability 0 can still be coded, in 32 bits; what is lost against exact
-    probabilities is at most V / 2^32 of each of them, or V / 2^32 nats a token.
+    A token of probability 0 can still be coded, in 32 bits; a probability is lowered by at most a
+    share of V / 2^32, which costs V / 2^32 nats a token.
     """
     p = probabilities(np.asarray(logits, np.float64)[None])[0]
     out = 1 + np.floor(p * (TOTAL - len(p))).astype(np.int64)
-    out[int(np.argmax(p))] += TOTAL - int(out.sum())  # what rounding down left over: at most V
+    # What rounding down left over, at most V, goes to the most probable token.
+    out[int(np.argmax(p))] += TOTAL - int(out.sum())
     return out
 
 
 class Encoder:
-    """Narrows [low, high] token by token and writes bits as soon as they are certain."""
+    """Narrows [low, high] token by token and writes a bit once both ends begin with it."""
 
     def __init__(self):
-        self.low, self.high, self.pending, self.bits = 0, WHOLE - 1, 0, []
+        self.low, self.high = 0, WHOLE - 1
+        self.pending = 0  # bits that will be the opposite of the next one written
+        self.bits = []
 
     def encode(self, start, stop):
-        """Take in a token whose counts are start .. stop of TOTAL."""
-        width = self.high - self.low + 1
-        self.low, self.high = (
-            self.low + width * start // TOTAL,
-            self.low + width * stop // TOTAL - 1,
-        )
+        """Narrow the interval to a token whose cumulative counts are start .. stop of TOTAL."""
+        self.low, self.high = narrowed(self.low, self.high, start, stop)
         while True:
             if self.high < HALF:
                 self._write(0)
             elif self.low >= HALF:
                 self._write(1)
                 self._shift(HALF)
-            elif (
-                self.low >= QUARTER and self.high < HALF + QUARTER
-            ):  # around the middle: the next bit is not known, but
-                self.pending += 1  # the one after it is its opposite
+            elif self.low >= QUARTER and self.high < HALF + QUARTER:
+                # Around the middle the code goes on with 01 or 10: the next bit is open, but the
+                # one after it is its opposite.
+                self.pending += 1
                 self._shift(QUARTER)
             else:
                 return
+            # The interval was inside a half (or the middle half): double it, which frees a bit.
             self.low, self.high = 2 * self.low, 2 * self.high + 1
 
     def finish(self):
-        """End with the two bits that name a number inside the interval. Returns all bits, a list of
-        0 and 1.
+        """Write two more bits that select a number inside the interval; returns all bits.
+
+        returns  list of 0 and 1
         """
+        # The interval reaches over HALF and is wider than a quarter: it contains the whole second
+        # quarter (bits 01) or the whole third (bits 10), so zeros may follow.
         self.pending += 1
         self._write(int(self.low >= QUARTER))
         return self.bits
@@ -84,27 +87,33 @@ class Encoder:
         self.low, self.high = self.low - by, self.high - by
 
 
+def narrowed(low, high, start, stop):
+    """The part start .. stop of TOTAL of an interval [low, high], ends included."""
+    width = high - low + 1
+    return low + width * start // TOTAL, low + width * stop // TOTAL - 1
+
+
 class Decoder:
-    """Follows the encoder's interval with the number that its bits are.
+    """Follows the encoder's interval; `value` is the next BITS bits of the code as a number in it.
 
     bits  as `Encoder.finish` gave them; after the last come zeros
     """
 
     def __init__(self, bits):
-        self.low, self.high, self.value, self._bits, self._missing = 0, WHOLE - 1, 0, iter(bits), 0
+        self.low, self.high, self.value = 0, WHOLE - 1, 0
+        self._bits, self._missing = iter(bits), 0
         for _ in range(BITS):
             self._read()
 
     def decode(self, heights):
         """The next token, from the cumulative counts (V,) int64 that the encoder had."""
+        # The inverse of `narrowed`: the count in which `value` lies.
         width = self.high - self.low + 1
-        place = ((self.value - self.low + 1) * TOTAL - 1) // width
-        token = int(np.searchsorted(heights, place, side="right"))
+        count = ((self.value - self.low + 1) * TOTAL - 1) // width
+        token = int(np.searchsorted(heights, count, side="right"))
         start = int(heights[token - 1]) if token else 0
-        self.low, self.high = (
-            self.low + width * start // TOTAL,
-            self.low + width * int(heights[token]) // TOTAL - 1,
-        )
+        self.low, self.high = narrowed(self.low, self.high, start, int(heights[token]))
+        # The encoder's steps, with `value` shifted and doubled like the interval.
         while True:
             if self.high < HALF:
                 by = 0
@@ -121,7 +130,7 @@ class Decoder:
 
     def _read(self):
         bit = next(self._bits, None)
-        if bit is None:  # a whole code is read at most BITS - 2 beyond its end
+        if bit is None:  # of a complete code at most BITS - 2 bits beyond its end are read
             self._missing += 1
             if self._missing > BITS:
                 raise DataError(
@@ -131,17 +140,19 @@ class Decoder:
 
 
 def encode_tokens(lm, ids, start):
-    """The bits of ids after a start, and what the model's loss says they take.
+    """The bits of ids after a start, and the model's loss on them in bits.
 
-    lm       a language model;  ids (n,) integers;  start (m,) integers that the decoder knows, at least one
-    returns  (list of 0 and 1, -sum of log2 Pr(x_i | before) in bits)
+    lm       a language model;  ids (n,) integers
+    start    (m,) integers that the decoder also has, at least one
+    returns  (list of 0 and 1, -sum of log2 Pr(x_i | start, x_1 .. x_{i-1}))
     """
     rows, encoder, loss = Rows(lm, [check_prompt(start, lm)], notice=None), Encoder(), 0.0
     check_token_ids(ids, lm.vocab_size)
     for token in np.asarray(ids).tolist():
-        logits = rows.next_logits()[0]
-        stop = np.cumsum(counts(logits))
-        encoder.encode(int(stop[token - 1]) if token else 0, int(stop[token]))
+        logits = rows.next_logits()[0]  # (V,)
+        heights = np.cumsum(counts(logits))  # token v has the counts heights[v - 1] .. heights[v]
+        first = int(heights[token - 1]) if token else 0
+        encoder.encode(first, int(heights[token]))
         loss -= log_probabilities(logits)[token] / math.log(2)
         rows.append([token])
     return encoder.finish(), float(loss)
@@ -150,16 +161,12 @@ def encode_tokens(lm, ids, start):
 def compress(lm, ids, start):
     """Tokens as bytes: an 8-byte header, and the bits of `encode_tokens` in whole bytes.
 
-    Texts longer than the context are read as in `generate`: half a window is read anew where it is
-    full.
+    Texts longer than the context are read in windows, as in `generate` (loop.py).
     """
     lm = fastest(as_language_model(lm))
     bits, _ = encode_tokens(lm, ids, start)
-    return (
-        len(ids).to_bytes(4, "big")
-        + _check_sum(ids)
-        + np.packbits(np.array(bits, np.uint8)).tobytes()
-    )
+    header = len(ids).to_bytes(4, "big") + _check_sum(ids)
+    return header + np.packbits(np.array(bits, np.uint8)).tobytes()
 
 
 def decompress(lm, data, start):
@@ -172,14 +179,16 @@ def decompress(lm, data, start):
         raise DataError(f"decompress: {len(data)} bytes, but the header alone is {HEADER}")
     lm = fastest(as_language_model(lm))
     rows = Rows(lm, [check_prompt(start, lm)], notice=None)
-    decoder, ids = Decoder(np.unpackbits(np.frombuffer(data, np.uint8, offset=HEADER)).tolist()), []
+    bits = np.unpackbits(np.frombuffer(data, np.uint8, offset=HEADER))
+    decoder, ids = Decoder(bits.tolist()), []
     for _ in range(int.from_bytes(data[:4], "big")):
-        ids.append(decoder.decode(np.cumsum(counts(rows.next_logits()[0]))))
+        heights = np.cumsum(counts(rows.next_logits()[0]))
+        ids.append(decoder.decode(heights))
         rows.append(ids[-1:])
     if _check_sum(ids) != data[4:HEADER]:
         raise DataError(
-            "decompress: the check sum does not fit: the bytes are damaged, or written with another model, other "
-            "start tokens, or where arithmetic rounds differently"
+            "decompress: the check sum does not fit: the bytes are damaged, or written with "
+            "another model, other start tokens, or where arithmetic rounds differently"
         )
     return ids
 

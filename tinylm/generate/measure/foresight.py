@@ -1,11 +1,12 @@
-"""Does a model at token t already know later tokens? Linear probes, and a model that cannot
-prepare   (book section 2.3.6).
+"""Does the state at token t already predict later tokens? Linear probes, and a model that cannot
+prepare for them   (book section 2.3.6).
 
 Training sums the losses of all positions, so the state at t is shaped by its own target and,
-through keys and values, by every later one. A probe asks what it holds: a linear map from h_t to
-token t + n (Pal et al. 2023, Future Lens). The control is myopic training (Wu et al. 2024): the
-same forward pass, with no gradient from a loss into earlier positions. What a myopic model still
-tells of the future is what served its present. Read next: models/decoder/gpt.py.
+through keys and values, by every later one. A probe measures what the state contains: a linear map
+from h_t to token t + n (Pal et al. 2023, Future Lens). The control is myopic training (Wu et al.
+2024): the same forward pass, with no gradient from a loss into earlier positions. The states of a
+myopic model predict the future only by features that also serve the present. Read next:
+models/decoder/gpt.py.
 """
 
 import copy
@@ -31,16 +32,17 @@ def future_pairs(hidden, ids, ahead):
     """Every state with the token `ahead` of it.
 
     hidden   (B, T, D) array, h_t made from ids[:, :t + 1];  ids (B, T) integers
-    ahead    n >= 1: 1 is the token that the model itself is asked for
+    ahead    n >= 1: 1 is the token that the model itself is trained to predict
     returns  (states (B (T - n), D), tokens (B (T - n),))
     """
     T = ids.shape[1]
     if not 1 <= ahead < T or hidden.shape[:2] != ids.shape:
         raise ShapeError(
-            f"future_pairs: hidden {hidden.shape}, ids {ids.shape}, {ahead} ahead: needs (B, T, D), (B, T) and 1 to "
-            f"{T - 1}"
+            f"future_pairs: hidden {hidden.shape}, ids {ids.shape}, {ahead} ahead: "
+            f"needs (B, T, D), (B, T) and 1 to {T - 1}"
         )
-    return hidden[:, :-ahead].reshape(-1, hidden.shape[2]), ids[:, ahead:].reshape(-1)
+    states, tokens = hidden[:, :-ahead], ids[:, ahead:]  # (B, T - n, D), (B, T - n)
+    return states.reshape(-1, hidden.shape[2]), tokens.reshape(-1)
 
 
 class LinearProbe:
@@ -48,26 +50,27 @@ class LinearProbe:
 
     states   (n, D) array;  tokens (n,) integers below vocab_size
     ridge    added to the diagonal, as a share of its mean: keeps the solution finite where states
-             are few or flat
+             are few or lie in a subspace
 
-    Least squares has one exact answer, so nothing of what is found depends on how the probe was
-    trained.
+    Least squares has one exact solution, so results do not depend on how the probe was trained.
     """
 
     def __init__(self, states, tokens, vocab_size, ridge=1e-6):
         states = to_cpu(states).astype(np.float64)
         self.mean = states.mean(0)
         x = _with_one(states - self.mean)  # (n, D + 1)
+        # Normal equations: (x'x + ridge) W = x'Y, Y (n, V) one-hot.
         gram = x.T @ x
         gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
-        self.weight = np.linalg.solve(gram, x.T @ np.eye(vocab_size)[to_cpu(tokens)])  # (D + 1, V)
+        one_hot = np.eye(vocab_size)[to_cpu(tokens)]
+        self.weight = np.linalg.solve(gram, x.T @ one_hot)  # (D + 1, V)
 
     def __call__(self, states):
         """The token of the largest score, (n, D) -> (n,)."""
         return (_with_one(to_cpu(states).astype(np.float64) - self.mean) @ self.weight).argmax(-1)
 
     def accuracy(self, states, tokens):
-        """Share of the tokens that it gets right."""
+        """Share of the tokens that are predicted correctly."""
         return float((self(states) == to_cpu(tokens)).mean())
 
 
@@ -76,17 +79,15 @@ def _with_one(x):
 
 
 def unigram_accuracy(seen, tokens):
-    """The baseline without any state: always the token most frequent in `seen`. Share of `tokens`
-    that it gets right.
-    """
+    """Accuracy on `tokens` of always predicting the most frequent token of `seen`, the baseline."""
     return float((tokens == np.bincount(seen).argmax()).mean())
 
 
 def myopic(model):
-    """The same GPT, on the same parameters, whose losses do not reach earlier positions (Wu et al.
-    2024).
+    """The same GPT and parameters, with no gradient from a loss to earlier positions   (Wu et al.
+    2024)
 
-    Keys and values of other positions count as constants, a position's own do not: logits are the
+    Keys and values of other positions are constants, a position's own are not: logits are the
     model's, and the derivative of loss_t by any state of position s < t is exactly zero.
 
     returns  a GPT that shares the parameters with `model`: training one trains both
@@ -100,14 +101,16 @@ def myopic(model):
 
 
 class MyopicAttention(Module):
-    """Causal self-attention with the projections of another, constants in place of all keys and
-    values but one's own.
+    """Causal self-attention in which keys and values of other positions are constants.
+
+    attention  a SelfAttention, whose projections are shared
     """
 
     def __init__(self, attention):
         if attention.cap is not None or attention.dropout or not attention.causal:
             raise ConfigError(
-                "MyopicAttention: attention must be causal, without a cap on scores and without dropout of weights"
+                "MyopicAttention: attention must be causal, without a cap on scores and without "
+                "dropout of weights"
             )
         self.qkv, self.out = attention.qkv, attention.out
         self.qk_norm = attention.qk_norm
@@ -124,6 +127,7 @@ class MyopicAttention(Module):
         q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             q, k = (rotary(part, cos=rotation[0], sin=rotation[1]) for part in (q, k))
+        # Heads in groups that share a key and a value: (B, G, H/G, T, K), (B, G, 1, T, K) twice.
         (B, H, T, K), G = q.shape, k.shape[1]
         q, k, v = q.reshape(B, G, H // G, T, K), k.reshape(B, G, 1, T, K), v.reshape(B, G, 1, T, K)
         scale = score_scale(K, self.scale)
@@ -133,18 +137,19 @@ class MyopicAttention(Module):
         if mask is not None:
             seen = seen & mask
         grouped = grouped_mask(seen, (B, H, T, T), G)
-        itself = np.any(grouped & own, axis=-1)[..., None]  # is not hidden from itself
+        # A position that the mask hides from itself (padding) may be nan, and 0 * nan is nan.
+        itself = np.any(grouped & own, axis=-1)[..., None]
         own_k, own_v = (where(itself, part, 0.0) for part in (k, v))
         all_k, all_v = k.detach(), v.detach()
+        # Scores q_t . k_s with constant keys; on the diagonal the key keeps its gradient.
         scores = seen_scores(q, all_k, grouped)  # (B, G, H/G, T, T)
-        scores = (
-            where(own, (q * own_k).sum(axis=-1, keepdims=True), scores).reshape(B, H, T, T) * scale
-        )
+        diagonal_scores = (q * own_k).sum(axis=-1, keepdims=True)  # (B, G, H/G, T, 1)
+        scores = where(own, diagonal_scores, scores).reshape(B, H, T, T) * scale
         if bias is not None:
             scores = scores + bias
         weights = visible_softmax(scores, seen)[0].reshape(B, G, H // G, T, T)
         # v - v.detach() is zero and has v's gradient: each position's own value, weighted by the
         # diagonal.
-        diagonal = where(own, weights, 0.0).sum(axis=-1, keepdims=True)
+        diagonal = where(own, weights, 0.0).sum(axis=-1, keepdims=True)  # (B, G, H/G, T, 1)
         y = seen_mix(weights, all_v, grouped) + diagonal * (own_v - own_v.detach())
         return self.out(merge_heads(y.reshape(B, H, T, K)))

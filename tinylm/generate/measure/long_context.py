@@ -1,11 +1,11 @@
-"""Does a model use what it read long ago? Losses by context, answers, forgetting curves   (book
+"""Does a model use text from long ago? Losses by context, answers, forgetting curves   (book
 section 2.3.6).
 
-Perplexity is the plain measure, exp of the mean loss, and mostly tells how well a model knows the
-last few words; that is why it is measured here on the same targets with more and less text before
-them. The tasks of data/synthetic/long_tasks.py ask for one thing said long ago. The section ends
-with what such measurements do not show. Read next: protocol/score.py, perplexity of a text of any
-length; train/compare.py, fair comparisons.
+Perplexity, exp of the mean loss, mostly measures how well a model uses the last few words; so it is
+measured here on the same targets with more and less text before them. The tasks of
+data/synthetic/long_tasks.py need one item from far back in the text. The section ends with what
+such measurements do not show. Read next: protocol/score.py, perplexity of a text of any length;
+train/compare.py, fair comparisons.
 """
 
 import numpy as np
@@ -19,12 +19,12 @@ ROWS = 16  # read at a time: scores of long texts over all words take memory
 
 
 def last_losses(lm, ids, last, context=None):
-    """Nats of the last `last` tokens of every text, with only so much of it before them.
+    """Losses in nats of the last `last` tokens of every text, given a limited context.
 
     ids      (rows, n) whole texts
     context  tokens read, those just before the final one: 1 or more, at least `last`; None for all
-             n - 1. The first of the scored tokens is given context - last + 1 of them, the final
-             one all
+             n - 1. The first scored token is predicted from context - last + 1 of them, the final
+             token from all
     returns  (rows, last) float64. Different contexts score the same targets, so that only the
              context differs
     """
@@ -33,51 +33,50 @@ def last_losses(lm, ids, last, context=None):
         context = ids.shape[1] - 1
     if not 1 <= last <= context < ids.shape[1]:
         raise ShapeError(
-            f"last_losses: {last} targets given {context} tokens, in texts of {ids.shape[1]}: needs "
-            f"1 <= targets <= context <= {ids.shape[1] - 1}"
+            f"last_losses: {last} targets given {context} tokens, in texts of {ids.shape[1]}: "
+            f"needs 1 <= targets <= context <= {ids.shape[1] - 1}"
         )
     parts = []
     for start in range(0, len(ids), ROWS):
-        rows = ids[start : start + ROWS, -context - 1 :]
+        rows = ids[start : start + ROWS, -context - 1 :]  # (b, context + 1)
         logits = backend.to_cpu(lm.logits(rows[:, :-1])[:, -last:])  # (b, last, V)
-        parts.append(
-            token_logprobs(logits.reshape(-1, logits.shape[-1]), rows[:, -last:].ravel()).reshape(
-                -1, last
-            )
-        )
+        flat = logits.reshape(-1, logits.shape[-1])  # (b last, V)
+        terms = token_logprobs(flat, rows[:, -last:].ravel())
+        parts.append(terms.reshape(-1, last))
     return -np.concatenate(parts)
 
 
 def chunk_losses(lm, ids, length):
-    """Nats of every token but the first, the texts cut into pieces that are read one without the
-    other.
+    """Losses in nats of every token but the first, the texts cut into pieces read independently.
 
     ids      (rows, n) with n - 1 a multiple of `length`
     returns  (rows, n - 1). The first targets of a piece have next to no context, however long the
-             text: an artefact that makes short pieces look worse (a sliding window pays for having
-             less of it; see score.perplexity)
+             text: an artefact that makes short pieces look worse. A sliding window has less of it,
+             at a higher cost; see score.perplexity
     """
     ids = np.asarray(ids)
     rows, n = ids.shape
     if (n - 1) % length:
         raise ShapeError(f"chunk_losses: {n - 1} targets do not fall into pieces of {length}")
+    # Pieces overlap by one token: the last target of a piece is the first input of the next.
     at = np.arange(0, n - 1, length)[:, None] + np.arange(length + 1)  # (pieces, length + 1)
-    return last_losses(lm, ids[:, at].reshape(-1, length + 1), length).reshape(rows, n - 1)
+    pieces = ids[:, at].reshape(-1, length + 1)  # (rows, pieces, length + 1) -> (.., length + 1)
+    return last_losses(lm, pieces, length).reshape(rows, n - 1)
 
 
 def answers_right(lm, ids, answers):
-    """Which rows get all of their last `answers` tokens right by the largest score. Returns (rows,)
-    bool.
+    """(rows,) bool: True where each of the last `answers` tokens has the largest score.
 
-    Read with the right answers before it (teacher forcing): all right exactly where greedy decoding
-    writes them all.
+    Each is predicted from the correct tokens before it (teacher forcing), so a row is True exactly
+    where greedy decoding generates the whole answer.
     """
     return predicted_right(lm, ids, answers).all(axis=1)
 
 
 def predicted_right(lm, ids, last):
-    """Which of the last `last` tokens have the largest score, each given all before it: (rows, n)
-    -> (rows, last) bool.
+    """(rows, last) bool: which of the last tokens have the largest score given all before them.
+
+    ids  (rows, n)
     """
     lm, ids, parts = as_language_model(lm), np.asarray(ids), []
     for start in range(0, len(ids), ROWS):
@@ -88,12 +87,12 @@ def predicted_right(lm, ids, last):
 
 
 def forgetting_curve(lm, copies, controls):
-    """Accuracy on a passage said before, and on the same passage said for the first time   (Liu et
-    al. 2024)
+    """Accuracy on a repeated passage, and on the same passage at its first occurrence   (Liu et al.
+    2024)
 
     copies, controls  (rows, 2 n) of data.long_tasks.repeated_passages
     returns  (copy accuracy, language modeling accuracy) over the second halves; memory is the first
-             minus the second, 0 for a model that cannot look back so far
+             minus the second, 0 for a model that cannot attend that far back
     """
     half = copies.shape[1] // 2
     if copies.shape != controls.shape or (copies[:, half:] != controls[:, half:]).any():

@@ -130,7 +130,7 @@ class EnumerableLM:
         return strings, np.array([self.probability(string, bos) for string in strings])
 
     def probability(self, string, bos=0):
-        """Pr(string | x_0 = bos), the product of eq. 2.1, of a string of at most `length` tokens."""
+        """Pr(string | x_0 = bos) of at most `length` tokens: the product of eq. 2.1."""
         whole = (bos, *(int(x) for x in string))
         factors = [self.tables[i - 1][whole[:i]][whole[i]] for i in range(1, len(whole))]
         return float(np.prod(factors))

@@ -1,10 +1,11 @@
 """Full-text search: an inverted index ranked by BM25 (book section 2.3.3.2; Robertson and Zaragoza
 2009).
 
-score(q, d) = sum over words w of q of idf(w) f (k1 + 1) / (f + k1 (1 - b + b |d| / mean |d|)),
-where f counts w in d and idf(w) = log(1 + (N - n_w + 1/2) / (n_w + 1/2)) for n_w of N documents
-that hold w. The 1 keeps it positive; without it a word in more than half of the documents would
-count against a document. Read next: rag.py.
+    score(q, d) = sum over words w of q of idf(w) f (k1 + 1) / (f + k1 (1 - b + b |d| / mean |d|))
+
+where f counts w in d and idf(w) = log(1 + (N - n_w + 1/2) / (n_w + 1/2)) if n_w of N documents
+contain w. The 1 keeps it positive; without it a word in more than half of the documents would lower
+the score. Read next: rag.py.
 """
 
 import collections
@@ -17,23 +18,25 @@ from tinylm.errors import ConfigError
 
 
 def expand_query(query, related):
-    """A query with the words that mean or form the same   (book section 2.3.3.2, the footnote on
+    """A query with synonyms and other forms of its words   (book section 2.3.3.2, the footnote on
     query generation)
 
     related  dict from a word to the words to add after it
-    returns  str; each added word once
+    returns  str; every word once
     """
-    have = words(query)
-    return " ".join(
-        dict.fromkeys([*have, *(more for word in have for more in related.get(word, ()))])
-    )
+    found = words(query)
+    expanded = list(found)
+    for word in found:
+        expanded += related.get(word, ())
+    return " ".join(dict.fromkeys(expanded))  # a dict keeps the order and drops repetitions
 
 
 class InvertedIndex:
-    """For each word the documents that hold it.
+    """For each word the documents that contain it.
 
     documents  list of str
-    k1         how much a word's second and third occurrence add: 0 not at all;  b from 0 to 1: how much length costs
+    k1         how much a word's second and third occurrence add; 0: nothing
+    b          from 0 to 1: how much a document's length lowers its score
     """
 
     def __init__(self, documents, k1=1.2, b=0.75):
@@ -41,37 +44,34 @@ class InvertedIndex:
             raise ConfigError(f"InvertedIndex: k1 {k1} must be 0 or more and b {b} from 0 to 1")
         self.documents, self.k1, self.b = list(documents), k1, b
         counts = [collections.Counter(words(document)) for document in self.documents]
-        self.lengths = np.array([count.total() for count in counts], np.float64)
-        self.mean_length = self.lengths.mean() if len(counts) and self.lengths.any() else 1.0
+        self.lengths = np.array([count.total() for count in counts], np.float64)  # (N,) words
+        self.mean_length = 1.0  # divides; any number will do where there are no words
+        if self.lengths.any():
+            self.mean_length = self.lengths.mean()
         self.postings = collections.defaultdict(list)  # word -> [(document, count)]
         for i, count in enumerate(counts):
             for word, n in count.items():
                 self.postings[word].append((i, n))
 
     def idf(self, word):
-        """How telling a word is: log(1 + (N - n + 1/2) / (n + 1/2)), falling in n and never
-        negative.
-        """
+        """Inverse document frequency, log(1 + (N - n + 1/2) / (n + 1/2)): high for rare words."""
         n = len(self.postings.get(word, ()))
         return math.log1p((len(self.documents) - n + 0.5) / (n + 0.5))
 
     def scores(self, query):
-        """BM25 of every document: (N,) float64; zeros for a query without known words. A word said
-        twice counts twice.
-        """
+        """BM25 of every document: (N,) float64. A word that is twice in the query counts twice."""
         scores = np.zeros(len(self.documents))
         for word in words(query):
             idf = self.idf(word)
-            for i, f in self.postings.get(word, ()):
-                size = 1 - self.b + self.b * self.lengths[i] / self.mean_length
-                scores[i] += idf * f * (self.k1 + 1) / (f + self.k1 * size)
+            for i, f in self.postings.get(word, ()):  # documents without the word get nothing
+                length = 1 - self.b + self.b * self.lengths[i] / self.mean_length
+                scores[i] += idf * f * (self.k1 + 1) / (f + self.k1 * length)
         return scores
 
     def search(self, query, k):
-        """The k best documents that share a word with the query: list of (document number, score),
-        best first.
+        """The k best of the documents that share a word with the query.
 
-        Of equal scores the earlier document comes first.
+        returns  list of (document number, score), best first; of equal scores the earlier document
         """
         scores = self.scores(query)
         order = np.argsort(-scores, kind="stable")[:k]

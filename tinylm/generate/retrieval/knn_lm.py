@@ -3,11 +3,13 @@ Khandelwal et al. 2020).
 
 Every position of a text is stored as (hidden state, next token). At inference the k states closest
 to the present one vote for their tokens, and the vote is mixed with the model's own distribution.
-No weight changes. Eq. 2.67 as printed gives a token that was never retrieved distance 0, the best
-there is; meant is no probability at all,
-and the votes of equal tokens add up:  Pr_knn(v) = sum of exp(-d_j / t) over j with w_j = v, divided
-                                       by all. Read next:
-bm25.py.
+No weight changes:
+
+    Pr_knn(v) = sum over j with w_j = v of exp(-d_j / t) / sum over all j of exp(-d_j / t)
+    Pr(v)     = lambda Pr_knn(v) + (1 - lambda) Pr_lm(v)
+
+The votes of equal tokens add up, and a token that was not retrieved has no vote. Eq. 2.67 as
+printed would give such a token distance 0, the largest vote. Read next: bm25.py.
 """
 
 import numpy as np
@@ -18,8 +20,8 @@ from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_probabilities
 from tinylm.generate.retrieval.neighbors import ClusteredIndex, knn_search
 
-# By so many roundings of its length a hidden state may differ between two shapes of input: the
-# bound of a few dozen operations in a row, in float32 1e-5 of the length.
+# Two computations of one hidden state may differ by so many eps of its length: a bound for a few
+# dozen operations in a row, in float32 1e-5 of the length.
 SAME_STATE = 100
 
 
@@ -33,7 +35,8 @@ class Datastore:
         self.keys, self.tokens = np.asarray(keys), np.asarray(tokens)
         if self.keys.ndim != 2 or self.tokens.shape != self.keys.shape[:1]:
             raise ShapeError(
-                f"Datastore: keys {self.keys.shape} and tokens {self.tokens.shape} must be (N, D) and (N,)"
+                f"Datastore: keys {self.keys.shape} and tokens {self.tokens.shape} "
+                "must be (N, D) and (N,)"
             )
 
     def __len__(self):
@@ -44,15 +47,13 @@ class Datastore:
         return Datastore(np.concatenate([self.keys, keys]), np.concatenate([self.tokens, tokens]))
 
     def search(self, queries, k):
-        """(squared distances (n, k), tokens (n, k)), closest first; equals in the order they were
-        added.
-        """
+        """(squared distances (n, k), tokens (n, k)), closest first; equals in the order added."""
         distances, places = knn_search(queries, self.keys, min(k, len(self)))
         return distances, self.tokens[places]
 
 
 class ClusteredDatastore:
-    """A Datastore that searches the `probes` nearest of its clusters: faster, and it may miss some."""
+    """A Datastore that searches the `probes` nearest of its clusters: faster, but approximate."""
 
     def __init__(self, store, clusters, probes, seed=0):
         self.index = ClusteredIndex(store.keys, clusters, seed)
@@ -63,14 +64,13 @@ class ClusteredDatastore:
         return len(self.tokens)
 
     def search(self, queries, k):
-        """As in Datastore; what was not found has distance inf and so no vote."""
+        """As in Datastore; a missing neighbor has distance inf and so no vote."""
         distances, places, _ = self.index.search(queries, min(k, len(self)), self.probes)
         return distances, self.tokens[places]
 
 
 def build_datastore(lm, sequences):
-    """The datastore of a text: the state after each token but the last, and the token that
-    followed.
+    """The datastore of a text: the state after each token but the last, with the next token.
 
     lm         a language model with `hidden_and_logits` (protocol/language_model.py)
     sequences  lists of integers, each read on its own and no longer than the context + 1
@@ -85,14 +85,13 @@ def build_datastore(lm, sequences):
 
 
 def knn_probabilities(distances, tokens, vocab_size, temperature=1.0):
-    """The neighbors' vote: Pr(v) = sum over j with w_j = v of exp(-d_j / t), divided by the sum
-    over all j.
+    """The neighbors' vote Pr_knn of the file's header   (book eq. 2.67)
 
     distances  (n, k), inf for no neighbor;  tokens (n, k);  temperature t > 0
     returns    (n, V) float64
     """
     scores = -np.asarray(distances, np.float64) / temperature
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))  # (n, k), the closest has 1
     out = np.zeros((len(weights), vocab_size))
     np.add.at(out, (np.arange(len(weights))[:, None], tokens), weights)  # equal tokens add up
     return out / weights.sum(axis=-1, keepdims=True)
@@ -101,7 +100,8 @@ def knn_probabilities(distances, tokens, vocab_size, temperature=1.0):
 class KNNLM:
     """lambda Pr_knn + (1 - lambda) Pr_lm as a language model   (book eq. 2.68)
 
-    lm           has `hidden_and_logits`;  store a Datastore or ClusteredDatastore built with the same model
+    lm           has `hidden_and_logits`
+    store        a Datastore or ClusteredDatastore built with the same model
     k            neighbors;  share lambda, 0 to 1
     temperature  of the distances, in their unit (squared length of a hidden state)
     leave_out    neighbors at distance 0, up to rounding, have no vote: for a text that is itself in
@@ -111,7 +111,8 @@ class KNNLM:
     def __init__(self, lm, store, k=8, share=0.25, temperature=1.0, leave_out=False):
         if not 0 <= share <= 1 or k < 1 or temperature <= 0:
             raise ConfigError(
-                f"KNNLM: share {share} must be from 0 to 1, k {k} at least 1, temperature {temperature} above 0"
+                f"KNNLM: share {share} must be from 0 to 1, k {k} at least 1, "
+                f"temperature {temperature} above 0"
             )
         self.lm = as_language_model(lm)
         self.vocab_size = self.lm.vocab_size
@@ -127,22 +128,21 @@ class KNNLM:
         """Log-probabilities of the mixture: (B, T) -> (B, T, V) float64."""
         hidden, scores = map(backend.to_cpu, self.lm.hidden_and_logits(tokens, cache))
         B, T, V = scores.shape
-        states = hidden.reshape(B * T, -1)
-        distances, found = self.store.search(states, self.k + self.leave_out)
+        states = hidden.reshape(B * T, -1)  # (B T, D)
+        distances, found = self.store.search(states, self.k + self.leave_out)  # (B T, k) twice
         if self.leave_out:
             # The stored state came from an input of another length, and BLAS adds in an order that
             # depends on the shape: the same state only up to rounding. Distances are squared.
             lengths = np.linalg.norm(states.astype(np.float64), axis=1, keepdims=True)
             same = (SAME_STATE * np.finfo(states.dtype).eps * lengths) ** 2
             distances = np.where(distances <= same, np.inf, distances)
-        voting = np.isfinite(distances).any(axis=1)
+        voting = np.isfinite(distances).any(axis=1)  # (B T,) positions with a neighbor
         votes = np.zeros((B * T, V))
         votes[voting] = knn_probabilities(distances[voting], found[voting], V, self.temperature)
         share = np.where(voting, self.share, 0.0)[:, None]  # no neighbor: the model alone
-        with np.errstate(divide="ignore"):
-            mixed = np.log(
-                share * votes + (1 - share) * np.exp(log_probabilities(scores.reshape(B * T, V)))
-            )
+        own = np.exp(log_probabilities(scores.reshape(B * T, V)))
+        with np.errstate(divide="ignore"):  # log 0 = -inf
+            mixed = np.log(share * votes + (1 - share) * own)  # eq. 2.68
         return mixed.reshape(B, T, V)
 
     def next_logits(self, tokens, cache=None):

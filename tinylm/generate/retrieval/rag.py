@@ -1,8 +1,8 @@
-"""Retrieval-augmented generation: look up, put what was found before the question, go on (book eq.
-2.69; Lewis et al. 2020).
+"""Retrieval-augmented generation: retrieve texts, put them before the question, generate   (book
+eq. 2.69; Lewis et al. 2020).
 
-x' = g(c_1, .., c_k, x) and then Pr(y | x'): only the input changes, any retriever and any language
-model will do. Read next: measure/compression.py.
+x' = g(c_1, .., c_k, x), then Pr(y | x'): only the input changes, so any retriever works with any
+language model. Read next: measure/compression.py.
 """
 
 from tinylm.generate.loop import generate_text
@@ -14,12 +14,13 @@ BLANK = "_____"  # where the model writes
 def fill_template(pieces, x):
     """The book's template with its slots filled: message, input, and the blank.
 
-    pieces   list of str, most relevant first; none: the message line is left out, the model answers
-             by itself
+    pieces   list of str, most relevant first; if empty, there is no message line
     returns  str, "message = c_1 ... c_k", "input: x", "output: _____" on a line each
     """
-    message = [f"message = {' '.join(pieces)}"] if pieces else []
-    return "\n".join([*message, f"input: {x}", f"output: {BLANK}"])
+    lines = [f"input: {x}", f"output: {BLANK}"]
+    if pieces:
+        lines.insert(0, f"message = {' '.join(pieces)}")
+    return "\n".join(lines)
 
 
 def rag_prompt(pieces, x):
@@ -28,7 +29,7 @@ def rag_prompt(pieces, x):
 
 
 class RAG:
-    """A language model that looks things up.
+    """A language model that answers with retrieved texts in its prompt.
 
     lm         a model of tinylm.models, or a language model (protocol/language_model.py)
     tokenizer  of the model
@@ -48,9 +49,10 @@ class RAG:
 
     def retrieve(self, x):
         """The pieces for an input, most relevant first."""
+        if self.k == 0:
+            return []
         query = self.expand(x) if self.expand else x
-        found = self.retriever.search(query, self.k) if self.k else []
-        return [self.retriever.documents[i] for i, _ in found]
+        return [self.retriever.documents[i] for i, _ in self.retriever.search(query, self.k)]
 
     def prompt(self, x):
         """x' for an input."""
@@ -64,7 +66,8 @@ class RAG:
 
     def logprob(self, x, y):
         """log Pr(y | x') of an output text."""
-        start = [] if self.bos is None else [self.bos]
-        return conditional_logprob(
-            self.lm, [*start, *self.tokenizer.encode(self.prompt(x))], self.tokenizer.encode(y)
-        )
+        context = self.tokenizer.encode(self.prompt(x))
+        if self.bos is not None:
+            context = [self.bos, *context]
+        # x' and y are encoded apart: a token that spans both would belong to neither.
+        return conditional_logprob(self.lm, context, self.tokenizer.encode(y))
