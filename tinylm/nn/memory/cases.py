@@ -1,6 +1,6 @@
-"""How to check memories of fixed size, memories of segments, and retrieved keys and values.
+"""Gradient checks of memories of fixed size, memories of segments, and retrieved pairs.
 
-Modules get weights of size one, so that no derivative is too small to be seen. Read next:
+Modules get weights of size one, so that no derivative is too small to be noticed. Read next:
 recurrence/cases.py.
 """
 
@@ -24,9 +24,7 @@ def read(memory, q, k, v, segment=1):
 
 
 def _between_neighbors(q, k, v):
-    """How far apart the entries are of which max_pool(2) takes the larger: pairs that fall out
-    together.
-    """
+    """The smallest gap between two entries of which max_pool(2) takes the larger."""
     return min(np.min(np.abs(x[:, :, 0::2] - x[:, :, 1::2])) for x in (k, v))
 
 
@@ -87,7 +85,7 @@ register(
 
 
 def through_segments(layer, *xs):
-    """Segments through a layer that hands on a state; the gradient goes back through all of them."""
+    """Segments through a layer with a state; the gradient flows back through all of them."""
     outputs, state = [], None
     for x in xs:
         y, state = layer(x, state)

@@ -1,10 +1,11 @@
-"""Memories of fixed size: attention to what has been kept of the past   (book eqs. 2.52-2.60, Fig.
-2.6)
+"""Memories of fixed size: attention to what has been kept of the past   (book eqs. 2.52-2.60).
 
-Attention needs keys and values, not the tokens they came from: Att(q, Mem). With Mem = everything
+Attention needs keys and values, not the tokens they came from: Att(q, Mem). If Mem holds all pairs,
 this is causal attention; any other rule Mem = Update(S_kv, Mem_before) (eq. 2.58) is another model.
-A Memory here is that rule and how to read it; a state is whatever the rule keeps, None before the
-first token. Read next: segments.py, where the rule takes whole segments and compresses them.
+A Memory here is such a rule and how to read it; a state is whatever the rule keeps, None before the
+first token. Shapes: G heads of keys and values, K and J their widths, m pairs in memory, n new
+ones. Book Fig. 2.6. Read next: segments.py, where the rule takes whole segments and compresses
+them.
 """
 
 from collections.abc import Callable
@@ -22,10 +23,8 @@ from tinylm.nn.position.rotary import rotary_angles
 class Memory:
     """A way to remember   (book eq. 2.58).
 
-    update  (k (B, G, n, K), v (B, G, n, J), state or None) -> state: takes in the pairs of n new
-            tokens
-    read    state -> keys (B, G, m, K), values (B, G, m, J): what the next queries attend to, the
-            newest last
+    update  (k (B, G, n, K), v (B, G, n, J), state or None) -> state, with the pairs of n new tokens
+    read    state -> keys (B, G, m, K), values (B, G, m, J) for the next queries, the newest last
     """
 
     update: Callable
@@ -33,8 +32,7 @@ class Memory:
 
 
 def attend(q, keys, values):
-    """Att(q, Mem)   (book eq. 2.52): attention of n queries to a memory that ends with their own n
-    pairs.
+    """Att(q, Mem): n queries attend to a memory that ends with their own n pairs (book eq. 2.52).
 
     q        (B, H, n, K);  keys (B, G, m, K), values (B, G, m, J)
     returns  (B, H, n, J); query t of n does not see the n - 1 - t pairs that came after it
@@ -49,28 +47,28 @@ def attend(q, keys, values):
 
 
 def attend_rotated(q, keys, values, base=10000.0):
-    """attend() with rotary positions counted inside the memory: 0 for its first pair, whatever was
-    dropped between.
+    """attend() with rotary positions inside the memory, from 0 for its first pair.
 
-    Keys must be stored unrotated: a key moves up when one before it is dropped   (Xiao et al. 2024). With m pairs no
-    distance exceeds m - 1, however long the stream.
+    Keys must be stored unrotated, because a key moves up when one before it is dropped. With m
+    pairs no distance exceeds m - 1, however long the stream   (Xiao et al. 2024).
     """
     n, m = q.shape[2], keys.shape[2]
-    cos, sin = rotary_angles(np.arange(m, like=q.data), q.shape[3], base, q.dtype)  # (m, K/2)
-    return attend(
-        rotary(q, cos=cos[m - n :], sin=sin[m - n :]), rotary(keys, cos=cos, sin=sin), values
-    )
+    positions = np.arange(m, like=q.data)
+    cos, sin = rotary_angles(positions, q.shape[3], base, q.dtype)  # (m, K/2) each
+    q = rotary(q, cos=cos[m - n :], sin=sin[m - n :])  # the queries belong to the last n pairs
+    keys = rotary(keys, cos=cos, sin=sin)
+    return attend(q, keys, values)
 
 
 def stream(memory, q, k, v, segment=1, attend=attend, state=None):
-    """Read a sequence through a memory, `segment` tokens a time: take them in, then attend.
+    """A sequence through a memory, `segment` tokens at a time: update, then attend.
 
     q        (B, H, T, K);  k (B, G, T, K), v (B, G, T, J)
-    attend   how queries read what memory.read gives
+    attend   attention of queries to what memory.read returns: attend() or attend_rotated()
     returns  (y (B, H, T, J), state after the last token)
     """
     if q.shape[2] == 0:
-        return attention(q, k, v), state  # nothing is read, and the memory stays what it was
+        return attention(q, k, v), state  # empty, and the memory is unchanged
     outputs = []
     for start in range(0, q.shape[2], segment):
         now = slice(start, start + segment)
@@ -80,10 +78,9 @@ def stream(memory, q, k, v, segment=1, attend=attend, state=None):
 
 
 def stored_numbers(state):
-    """How many numbers a state keeps, of the whole batch: the capacity of a memory as its size
-    (book section 2.3.3).
+    """How many numbers a state holds, for the whole batch   (book section 2.3.3).
 
-    Parameters are not counted: they say how, not what.
+    This size is the capacity of a memory. Parameters of the rule are not counted.
     """
     if isinstance(state, (tuple, list)):
         return sum(stored_numbers(part) for part in state)
@@ -93,15 +90,28 @@ def stored_numbers(state):
 
 
 def _appended(state, k, v):
+    """Pairs (keys, values) with n new ones behind them: (B, G, m, .) -> (B, G, m + n, .)."""
     if state is None:
-        return (k, v)
-    return (concatenate([state[0], k], axis=2), concatenate([state[1], v], axis=2))
+        return k, v
+    keys, values = state
+    return concatenate([keys, k], axis=2), concatenate([values, v], axis=2)
 
 
 def _last(pairs, size):
-    """The newest `size` pairs, and the older rest."""
-    cut = max(pairs[0].shape[2] - size, 0)
-    return tuple(x[:, :, cut:] for x in pairs), tuple(x[:, :, :cut] for x in pairs)
+    """The newest `size` pairs: (B, G, m, .) -> (B, G, min(m, size), .)."""
+    keys, values = pairs
+    cut = max(keys.shape[2] - size, 0)
+    return keys[:, :, cut:], values[:, :, cut:]
+
+
+def _joined(state):
+    """Two sets of pairs as one, the second behind the first."""
+    (keys, values), (more_keys, more_values) = state
+    return concatenate([keys, more_keys], axis=2), concatenate([values, more_values], axis=2)
+
+
+def _itself(state):
+    return state
 
 
 def _positive(name, size):
@@ -111,41 +121,52 @@ def _positive(name, size):
 
 def full():
     """Everything: the key-value cache, and causal attention   (book eq. 2.47)."""
-    return Memory(lambda k, v, state: _appended(state, k, v), lambda state: state)
+
+    def update(k, v, state):
+        return _appended(state, k, v)
+
+    return Memory(update, _itself)
 
 
 def fifo(size):
     """The newest `size` pairs: first in, first out.
 
-    One token a time this is the window of book eq. 2.53. By segments it is eq. 2.60: with size = 2
-    segments a token sees its own segment up to itself and all of the one before, more or less of
-    the past by where it stands.
+    One token at a time this is the window of book eq. 2.53. By segments it is eq. 2.60: with a size
+    of two segments a token sees its own segment up to itself and all of the segment before, so the
+    last token of a segment sees more than the first.
     """
     _positive("fifo", size)
-    return Memory(lambda k, v, state: _last(_appended(state, k, v), size)[0], lambda state: state)
+
+    def update(k, v, state):
+        return _last(_appended(state, k, v), size)
+
+    return Memory(update, _itself)
 
 
 window = fifo
 
 
 def first_and_window(first, size):
-    """The sequence's first pairs for good, and the newest `size`: attention sinks   (Xiao et al.
-    2024).
+    """The first pairs of the sequence, kept for good, and the newest `size`   (Xiao et al. 2024).
+
+    first  how many pairs are kept as attention sinks
+    size   how many recent pairs
     """
     _positive("first_and_window", size)
 
     def update(k, v, state):
-        sinks, recent = state if state is not None else (None, None)
-        room = first - (0 if sinks is None else sinks[0].shape[2])
-        if room > 0 or sinks is None:
+        if state is None:  # begin with no pairs of either kind
+            no_pairs = k[:, :, :0], v[:, :, :0]
+            state = no_pairs, no_pairs
+        sinks, recent = state
+        room = first - sinks[0].shape[2]
+        if room > 0:
             sinks = _appended(sinks, k[:, :, :room], v[:, :, :room])
             k = k[:, :, room:]
             v = v[:, :, room:]
-        return sinks, _last(_appended(recent, k, v), size)[0]
+        return sinks, _last(_appended(recent, k, v), size)
 
-    return Memory(
-        update, lambda state: tuple(concatenate(list(both), axis=2) for both in zip(*state))
-    )
+    return Memory(update, _joined)
 
 
 def weighted_average(weights):
@@ -156,92 +177,104 @@ def weighted_average(weights):
              positive pass a softplus of parameters
 
     With one pair the softmax is 1 whatever the query: attention to it alone returns the mean value
-    and no gradient reaches queries or keys. It is a summary to use beside other pairs. What is
-    stored are the n pairs.
+    and no gradient reaches queries or keys. It is a summary to use beside other pairs. The state
+    holds all n pairs.
     """
     n = len(weights)
     _positive("weighted_average", n)
 
     def read(state):
-        w = weights[n - state[0].shape[2] :]
-        w = (w / ad.sum(w)).reshape(-1, 1)  # (m, 1)
-        return tuple(
-            ad.sum(x * w, axis=2, keepdims=True) for x in state
-        )  # (B, G, m, K) -> (B, G, 1, K)
+        keys, values = state  # m <= n pairs
+        w = weights[n - keys.shape[2] :]
+        w = (w / ad.sum(w)).reshape(-1, 1)  # (m, 1), sum 1
+        # (B, G, m, .) -> (B, G, 1, .)
+        return ad.sum(keys * w, axis=2, keepdims=True), ad.sum(values * w, axis=2, keepdims=True)
 
     return Memory(fifo(n).update, read)
 
 
 def moving_average(n):
-    """One pair: the mean of the newest n   (book eq. 2.54). While fewer have come, the mean of
-    those.
-    """
-    return Memory(
-        fifo(n).update, lambda state: tuple(ad.mean(x, axis=2, keepdims=True) for x in state)
-    )
+    """One pair: the mean of the newest n, or of all while there are fewer   (book eq. 2.54)."""
+
+    def read(state):
+        keys, values = state  # (B, G, m, .) -> (B, G, 1, .)
+        return ad.mean(keys, axis=2, keepdims=True), ad.mean(values, axis=2, keepdims=True)
+
+    return Memory(fifo(n).update, read)
 
 
 def _zero_pair(k, v):
-    return tuple(Tensor(np.zeros_like(x.data[:, :, :1])) for x in (k, v))
+    """A key and a value of zeros: (B, G, 1, K), (B, G, 1, J)."""
+    return Tensor(np.zeros_like(k.data[:, :, :1])), Tensor(np.zeros_like(v.data[:, :, :1]))
 
 
 def cumulative_average():
-    """One pair: the mean of all so far, Mem_i = ((k_i, v_i) + i Mem_{i-1}) / (i + 1)   (book eqs.
-    2.56-2.57).
+    """One pair: the mean of all so far   (book eqs. 2.56-2.57).
 
-    Stores the one pair and how many it stands for. Several tokens at once are taken in one after
-    the other.
+        Mem_i = ((k_i, v_i) + i Mem_{i-1}) / (i + 1)
+
+    The state is the pair and the number of tokens in it. Several tokens at once are taken in one
+    after the other.
     """
 
     def update(k, v, state):
-        pair, count = state if state is not None else (_zero_pair(k, v), 0)
+        if state is None:
+            state = _zero_pair(k, v), 0
+        (key, value), i = state
         for t in range(k.shape[2]):
-            pair = tuple(
-                (x[:, :, t : t + 1] + count * mean) / (count + 1) for x, mean in zip((k, v), pair)
-            )
-            count += 1
-        return pair, count
+            key = (k[:, :, t : t + 1] + i * key) / (i + 1)
+            value = (v[:, :, t : t + 1] + i * value) / (i + 1)
+            i += 1
+        return (key, value), i
 
-    return Memory(update, lambda state: state[0])
+    def read(state):
+        pair, _ = state
+        return pair
+
+    return Memory(update, read)
 
 
 def exponential_average(alpha, delta=1.0):
-    """One pair: y = alpha x + (1 - alpha delta) y_before, from zero   (Mega's damped average; Ma et
-    al. 2023).
+    """One pair: y_i = alpha x_i + (1 - alpha delta) y_{i-1}, y_0 = 0   (Mega; Ma et al. 2023).
 
     alpha, delta  numbers or Tensors (width,) in (0, 1]; delta = 1 is the usual average.
-                  nn.state_space has it for all tokens at once
+                  recurrence/state_space.py computes it for all tokens at once
     """
 
     def update(k, v, state):
-        pair = state if state is not None else _zero_pair(k, v)
+        if state is None:
+            state = _zero_pair(k, v)
+        key, value = state
+        kept = 1 - alpha * delta
         for t in range(k.shape[2]):
-            pair = tuple(
-                alpha * x[:, :, t : t + 1] + (1 - alpha * delta) * old
-                for x, old in zip((k, v), pair)
-            )
-        return pair
+            key = alpha * k[:, :, t : t + 1] + kept * key
+            value = alpha * v[:, :, t : t + 1] + kept * value
+        return key, value
 
-    return Memory(update, lambda state: state)
+    return Memory(update, _itself)
 
 
 def recurrent(cell):
     """One pair made by a recurrent cell: Mem = f((k_i, v_i), Mem_before)   (book eq. 2.59).
 
-    cell  RNNCell, GRUCell or LSTMCell of nn.recurrent with d_in = d_hidden = K + J: reads a pair,
-          its state is one
+    cell  RNNCell, GRUCell or LSTMCell of recurrence/recurrent.py with d_in = d_hidden = K + J: its
+          input is a pair, and so is its hidden state
     """
 
     def update(k, v, state):
-        (B, G, n, K), J = k.shape, v.shape[3]
-        h = cell.initial_state(B * G) if state is None else state[0]
+        B, G, n, K = k.shape
+        J = v.shape[3]
+        if state is None:
+            h = cell.initial_state(B * G)
+        else:
+            h, _ = state
         pairs = concatenate([k, v], axis=-1).reshape(B * G, n, K + J)
         for t in range(n):
             h = cell(pairs[:, t], h)
         return h, (B, G, K)
 
     def read(state):
-        h, (B, G, K) = state[0][0], state[1]
+        (h, *_), (B, G, K) = state  # an LSTM has a cell state too, which is not read
         pair = h.reshape(B, G, 1, h.shape[-1])  # (B G, K + J) -> (B, G, 1, K + J)
         return pair[..., :K], pair[..., K:]
 

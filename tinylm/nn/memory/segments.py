@@ -1,12 +1,11 @@
-"""Memories that work by segments: reused hidden states, compressed ones, memory tokens, and a
-matrix that sums all.
+"""Memories that work segment by segment: hidden states, compressed pairs, memory tokens, sums.
 
-Transformer-XL reads the previous segment's hidden states without a gradient (Dai et al. 2019); the
-compressive transformer squeezes what falls out of its memory instead of dropping it (book eqs.
-2.61-2.63; Rae et al. 2019); recurrent memory passes tokens on (Bulatov et al. 2022), block
-recurrence a gated state (Hutchins et al. 2022), and Infini-attention a linear-attention state
-beside exact attention (Munkhdalai et al. 2024). All have a fixed size. Read next: retrieved.py,
-where the memory lies outside.
+Transformer-XL reads the previous segment's hidden states without a gradient (Dai et al. 2019). The
+compressive transformer compresses what falls out of its memory instead of dropping it (book eqs.
+2.61-2.63; Rae et al. 2019). From segment to segment, recurrent memory passes on tokens (Bulatov et
+al. 2022), block recurrence a gated state (Hutchins et al. 2022), and Infini-attention the state of
+a linear attention beside exact attention (Munkhdalai et al. 2024). All have a fixed size. Read
+next: retrieved.py, where the memory lies outside the model.
 """
 
 import numpy as np
@@ -19,19 +18,18 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention.linear_attention import elu_features, initial_state
 from tinylm.nn.attention.multi_head import CrossAttention, SelfAttention, merge_heads
 from tinylm.nn.linear import Linear, normal_parameter, undecayed
-from tinylm.nn.memory.fixed_size import Memory
+from tinylm.nn.memory.fixed_size import Memory, _joined
 from tinylm.nn.module import Module
 
 
 class SegmentRecurrentAttention(Module):
-    """Attention to a segment and to the hidden states that this layer read before it   (Dai et al.
-    2019).
+    """Attention to a segment and to earlier inputs of the same layer   (Dai et al. 2019).
 
     d_model  D;  heads H
     memory   how many earlier positions are kept
-    bias     module of nn.position_bias, called with query and key positions counted from the oldest
-             kept; relative positions are what lets a state be read again one segment further back.
-             None for no positions
+    bias     module of position/bias.py, called with query and key positions counted from the
+             oldest one kept. Positions must be relative: the same state is read again one segment
+             later, when it lies further back. None for no positions
     """
 
     def __init__(self, d_model, heads, rng, memory, bias=None, dtype=np.float32):
@@ -51,26 +49,34 @@ class SegmentRecurrentAttention(Module):
 
         x        (B, T, D)  this segment's input of the layer
         past     (B, M, D)  what the call for the segment before returned, or None
-        detach   stop the gradient into the past, as training does; False goes back through all
+        detach   stop the gradient into the past, as in training; False backpropagates through all
                  segments
         returns  (y (B, T, D), the newest `memory` inputs of past and x, for the next segment)
         """
-        (B, T, D), H = x.shape, self.heads
+        B, T, D = x.shape
+        H = self.heads
         if past is None:
             past = Tensor(np.zeros_like(x.data, shape=(B, 0, D)))
-        seen = concatenate([past.detach() if detach else past, x], axis=1)  # (B, M + T, D)
+        if detach:
+            past = past.detach()
+        seen = concatenate([past, x], axis=1)  # (B, M + T, D)
         S = seen.shape[1]
         q = self.q(x).reshape(B, T, H, D // H).transpose(0, 2, 1, 3)  # (B, H, T, K)
-        kv = self.kv(seen).reshape(B, S, 2 * H, D // H).transpose(0, 2, 1, 3)  # (B, 2H, M + T, K)
-        positions = np.arange(S, like=x.data)
-        bias = None if self.bias is None else self.bias(positions[S - T :], positions)
-        y = attention(q, kv[:, :H], kv[:, H:], bias=bias, causal=True)
-        kept = seen[:, max(S - self.memory, 0) :]
-        return self.out(merge_heads(y)), kept.detach() if detach else kept
+        kv = self.kv(seen).reshape(B, S, 2 * H, D // H).transpose(0, 2, 1, 3)  # (B, 2H, S, K)
+        k, v = kv[:, :H], kv[:, H:]
+        bias = None
+        if self.bias is not None:
+            positions = np.arange(S, like=x.data)
+            bias = self.bias(positions[S - T :], positions)  # (1|H, T, S)
+        y = attention(q, k, v, bias=bias, causal=True)
+        kept = seen[:, max(S - self.memory, 0) :]  # (B, min(S, memory), D)
+        if detach:
+            kept = kept.detach()
+        return self.out(merge_heads(y)), kept
 
 
 def _pooled(x, rate):
-    """(B, G, m, K) -> (B, G, m / rate, rate, K): neighbors to be made one."""
+    """(B, G, m, K) -> (B, G, m / rate, rate, K): groups of neighbors to be merged."""
     B, G, m, K = x.shape
     if m % rate:
         raise ConfigError(
@@ -91,8 +97,9 @@ def max_pool(rate):
 
 
 class ConvolutionPool(Module):
-    """Compression by a learned convolution with kernel and stride `rate`: (B, G, m, K) -> (B, G, m
-    / rate, K).
+    """Compression by a learned convolution whose kernel and stride are `rate` pairs.
+
+    (B, G, m, K) -> (B, G, m / rate, K), width  K
     """
 
     def __init__(self, rate, width, rng, dtype=np.float32):
@@ -100,62 +107,70 @@ class ConvolutionPool(Module):
         self.weight = normal_parameter((rate * width, width), rng, (rate * width) ** -0.5, dtype)
 
     def __call__(self, x):
-        x = _pooled(x, self.rate)
-        return x.reshape(*x.shape[:3], -1) @ self.weight  # (.., rate K) -> (.., K)
+        x = _pooled(x, self.rate)  # (B, G, m / rate, rate, K)
+        x = x.reshape(*x.shape[:3], -1)  # (B, G, m / rate, rate K)
+        return x @ self.weight  # (B, G, m / rate, K)
 
 
 def compressive(size, compressed, pool_keys, pool_values=None):
-    """A recent memory and a compressed one: what falls out of the first is squeezed into the
-    second   (book eqs. 2.61-2.63)
+    """A recent memory Mem, and CMem of compressed pairs that left it   (book eqs. 2.61-2.63).
 
-    size        n_mem, newest pairs kept as they are
-    compressed  n_cmem, squeezed pairs kept; older ones are forgotten
-    pool_keys   turns (B, G, m, K) into fewer: mean_pool(c), max_pool(c), ConvolutionPool(c, K,
-                rng); pool_values the same unless given. The number of pairs that fall out at once
-                must divide by c
-    returns     Memory; reads [CMem, Mem], the oldest first. Together they span n_mem + c n_cmem
-                tokens
+    size         n_mem, the newest pairs, kept as they are
+    compressed   n_cmem, compressed pairs kept; older ones are forgotten
+    pool_keys    compresses (B, G, m, K) to (B, G, m / c, K): mean_pool(c), max_pool(c) or
+                 ConvolutionPool(c, K, rng). The number of pairs that fall out at once must divide
+                 by c
+    pool_values  the same as pool_keys unless given
+    returns      Memory; reads [CMem, Mem], the oldest first. Together they span n_mem + c n_cmem
+                 tokens
 
-    By segments of n tokens, a segment's own pairs are in Mem when its queries read: first in, then
-    attend.
+    A segment is taken in before its queries attend, so its own pairs are in Mem.
     """
-    pools = pool_keys, pool_values or pool_keys
+    if pool_values is None:
+        pool_values = pool_keys
+
+    def compressed_rest(old, pairs, pool):
+        """CMem after an update, and the newest pairs, for keys or for values."""
+        cut = max(pairs.shape[2] - size, 0)  # pairs that fall out of Mem
+        if cut:
+            old = concatenate([old, pool(pairs[:, :, :cut])], axis=2)
+        return old[:, :, max(old.shape[2] - compressed, 0) :], pairs[:, :, cut:]
 
     def update(k, v, state):
-        squeezed, recent = [], []
-        for i, (x, pool) in enumerate(zip((k, v), pools)):
-            if state is not None:
-                x = concatenate([state[1][i], x], axis=2)
-            cut = max(x.shape[2] - size, 0)
-            recent.append(x[:, :, cut:])
-            old = x[:, :, :0] if state is None else state[0][i]
-            if cut:
-                old = concatenate([old, pool(x[:, :, :cut])], axis=2)
-            squeezed.append(old[:, :, max(old.shape[2] - compressed, 0) :])
-        return tuple(squeezed), tuple(recent)
+        if state is None:
+            old_keys, old_values = k[:, :, :0], v[:, :, :0]
+        else:
+            (old_keys, old_values), (keys, values) = state
+            k = concatenate([keys, k], axis=2)
+            v = concatenate([values, v], axis=2)
+        old_keys, keys = compressed_rest(old_keys, k, pool_keys)
+        old_values, values = compressed_rest(old_values, v, pool_values)
+        return (old_keys, old_values), (keys, values)
 
-    return Memory(
-        update, lambda state: tuple(concatenate(list(both), axis=2) for both in zip(*state))
-    )
+    return Memory(update, _joined)
 
 
 def reconstruction_loss(q, pairs, squeezed):
-    """How much attention changes when pairs are replaced by squeezed ones: mean squared difference
-    (Rae et al. 2019)
+    """mean (Att(q, pairs) - Att(q, squeezed))^2: how much compression changes attention.
 
-    q         (B, H, T, K) queries;  pairs, squeezed: (keys, values). Trains the compression alone: pass q and pairs
-              detached, as the paper does
+    Rae et al. 2019. It is to train the compression alone: pass q and pairs detached, as the paper
+    does.
+
+    q         (B, H, T, K) queries
+    pairs     (keys, values)
+    squeezed  (keys, values) after compression
     """
     difference = attention(q, *pairs) - attention(q, *squeezed)
     return mean_square(difference)
 
 
 def infini_attention(q, k, v, gate, state=None, features=elu_features):
-    """Exact attention inside a segment, linear attention to all segments before it, mixed by a gate
-    per head
+    """g Linear(q, earlier segments) + (1 - g) Att(q, k, v), g one gate per head.
+
+    Exact attention inside a segment, linear attention to all segments before it.
 
     q, k     (B, H, T, K), v (B, H, T, J)  one segment
-    gate     (H,) Tensor: sigmoid(gate) is the share of the memory
+    gate     (H,) Tensor: g = sigmoid(gate) is the share of the memory
     state    (B, H, F, J + 1) of the segments before, as in attention/linear_attention.py; None for
              none
     returns  (y (B, H, T, J), state with this segment added)   (Munkhdalai et al. 2024)
@@ -165,25 +180,32 @@ def infini_attention(q, k, v, gate, state=None, features=elu_features):
         raise ShapeError(
             f"infini_attention: a gate of shape {gate.shape} for {q.shape[1]} heads: give (H,)"
         )
-    a, b = features(q), features(k)
+    phi_q = features(q)  # (B, H, T, F)
+    phi_k = features(k)
     if state is None:
-        state = initial_state(a, v)
-    y = a @ state  # (B, H, T, J + 1)
+        state = initial_state(phi_q, v)
+
+    # phi(q) mu / phi(q) nu, as in linear attention; 0 where the memory is empty.
+    y = phi_q @ state  # (B, H, T, J + 1)
     empty = (y.data[..., -1:] == 0).astype(q.dtype)
-    remembered = y[..., :-1] / (y[..., -1:] + empty)
+    remembered = y[..., :-1] / (y[..., -1:] + empty)  # (B, H, T, J)
     share = sigmoid(gate).reshape(1, -1, 1, 1)
+    mixed = share * remembered + (1 - share) * attention(q, k, v, causal=True)
+
+    # The segment enters the memory after its queries have read: [mu, nu] += phi(k)^T [v, 1].
     ones = np.ones_like(v.data, shape=(*v.shape[:3], 1))
-    state = state + b.swapaxes(-1, -2) @ concatenate([v, ones], axis=-1)
-    return share * remembered + (1 - share) * attention(q, k, v, causal=True), state
+    state = state + phi_k.swapaxes(-1, -2) @ concatenate([v, ones], axis=-1)
+    return mixed, state
 
 
 class RecurrentMemory(Module):
-    """Memory tokens before and behind each segment; what becomes of those behind stands before the
-    next   (RMT).
+    """Memory tokens around each segment, passed on to the next (RMT; Bulatov et al. 2022).
+
+    The outputs of the n tokens behind a segment are the n tokens before the next one.
 
     layers  a Module (B, T, D) -> (B, T, D) that mixes positions; causal, so the tokens behind see
-            the segment and the tokens before are seen by it
-    count   n memory tokens, learned as the first segment gets them
+            the segment, and the segment sees the tokens before it
+    count   n; the tokens of the first segment are learned
     """
 
     def __init__(self, layers, count, d_model, rng, dtype=np.float32):
@@ -191,39 +213,36 @@ class RecurrentMemory(Module):
         self.start = normal_parameter((1, count, d_model), rng, 1.0, dtype)
 
     def __call__(self, x, memory=None):
-        """x (B, T, D), memory (B, n, D) of the segment before or None -> (y (B, T, D), memory)
-        (Bulatov et al. 2022).
-        """
+        """x (B, T, D), memory (B, n, D) of the segment before or None -> (y (B, T, D), memory)."""
+        B, T, _ = x.shape
         n = self.start.shape[1]
         if memory is None:
-            memory = self.start + np.zeros_like(x.data, shape=(x.shape[0], 1, 1))
+            memory = self.start + np.zeros_like(x.data, shape=(B, 1, 1))  # (1, n, D) -> (B, n, D)
         y = self.layers(concatenate([memory, x, memory], axis=1))  # (B, n + T + n, D)
-        return y[:, n : n + x.shape[1]], y[:, n + x.shape[1] :]
+        return y[:, n : n + T], y[:, n + T :]
 
 
 class BlockRecurrentCell(Module):
-    """A recurrent cell whose input is a segment and whose state is n vectors   (Hutchins et al.
-    2022).
+    """A recurrent cell whose input is a segment, and whose state is n vectors.
 
-    Tokens attend to themselves and to the state; the state attends to the tokens, and a gate like
-    an LSTM's keeps a part of what it was: state' = g state + (1 - g) tanh(update), with a learned g
-    per channel.
+    Tokens attend to themselves and to the state. The state attends to the tokens, and a gate keeps
+    a part of it, like that of an LSTM: state' = g state + (1 - g) tanh(update), with a learned g
+    per channel   (Hutchins et al. 2022).
     """
 
     def __init__(self, d_model, heads, states, rng, dtype=np.float32):
         self.inside = SelfAttention(d_model, heads, rng, dtype=dtype)
         self.reading = CrossAttention(d_model, heads, rng, dtype=dtype)
         self.writing = CrossAttention(d_model, heads, rng, dtype=dtype)
-        start = normal_parameter(
-            (1, states, d_model), rng, 1.0, dtype
-        )  # unlike each other, so they stay so
-        self.start = undecayed(start)
-        self.gate = Tensor(np.ones(d_model, dtype), requires_grad=True)  # begins by keeping 73 %
+        # The vectors start different; equal ones would be updated equally for ever.
+        self.start = undecayed(normal_parameter((1, states, d_model), rng, 1.0, dtype))
+        self.gate = Tensor(np.ones(d_model, dtype), requires_grad=True)  # sigmoid(1) = 0.73
 
     def __call__(self, x, state=None):
         """x (B, T, D), state (B, n, D) or None -> (y (B, T, D), state)."""
         if state is None:
-            state = self.start + np.zeros_like(x.data, shape=(x.shape[0], 1, 1))
-        keep = sigmoid(self.gate)
-        y = x + self.inside(x) + self.reading(x, state)
-        return y, keep * state + (1 - keep) * tanh(self.writing(state, x))
+            state = self.start + np.zeros_like(x.data, shape=(x.shape[0], 1, 1))  # (B, n, D)
+        y = x + self.inside(x) + self.reading(x, state)  # (B, T, D)
+        g = sigmoid(self.gate)  # (D,)
+        update = self.writing(state, x)  # the state attends to the tokens: (B, n, D)
+        return y, g * state + (1 - g) * tanh(update)
