@@ -1,7 +1,6 @@
-"""A model from a description and tensors: is the description possible, and does every number find
-its place?
+"""A model from a configuration and tensors, with a check that every tensor has its place in it.
 
-Nothing is allocated before the sizes are held against the file. Read next: load.py.
+Nothing is allocated before the sizes are compared with the file. Read next: load.py.
 """
 
 from dataclasses import fields
@@ -14,8 +13,8 @@ from tinylm.models.decoder.sizes import count_parameters
 from tinylm.models.encoder.presets import build
 from tinylm.models.published.layouts.rules import read_rule
 
-# Tensors of a file that are no parameters: masks, frequencies and position ids that older versions
-# saved too.
+# Tensors of a file that are no parameters: masks, frequencies and position ids, which older
+# versions of the library saved too.
 BUFFERS = (
     ".attn.bias",
     ".attn.masked_bias",
@@ -24,7 +23,7 @@ BUFFERS = (
     "embeddings.position_ids",
     "attention.masked_bias",
 )
-# Heads that tasks put on a model; read_config has looked for the heads that are read.
+# Heads of tasks, whose tensors may be left over: read_config has chosen the heads that are read.
 HEADS = (
     "classifier.",
     "score.",
@@ -52,42 +51,42 @@ HEADS = (
 
 def new_model(config, dtype):
     """A model in evaluation mode whose matrices are placeholders."""
-    return (
-        GPT(config, seed=None, dtype=dtype)
-        if isinstance(config, GPTConfig)
-        else build(config, None, dtype=dtype)
-    ).eval()
+    # seed None: nothing is drawn.
+    if isinstance(config, GPTConfig):
+        return GPT(config, seed=None, dtype=dtype).eval()
+    return build(config, None, dtype=dtype).eval()
 
 
 def check_size(config, weights):
-    """Refuse a description of a model that its weights cannot fill, before anything is made of it.
+    """Refuse a configuration that its weights cannot fill, before anything is allocated for it.
 
-    raises  CheckpointError
+    raises  CheckpointError with the size that is wrong
     """
     sizes = {f.name: getattr(config, f.name) for f in fields(config) if f.type in (int, int | None)}
-    wrong = [
-        f"{name} = {value!r}"
-        for name, value in sizes.items()
-        if value is not None and (type(value) is not int or value < 0)
-    ]
-    if not wrong and _fits(config, weights, sizes):
-        return
-    layers = f"{config.n_layer} layers of width {config.d_model}, vocabulary {config.vocab_size}"
+    problem = f"{config.n_layer} layers of width {config.d_model}, vocabulary {config.vocab_size}"
+    for name, value in sizes.items():
+        if value is not None and (type(value) is not int or value < 0):
+            problem = f"{name} = {value!r}"
+            break
+    else:
+        if _fits(config, weights, sizes):
+            return
     raise CheckpointError(
         f"{weights.path}: {len(weights)} tensors of {weights.parameters():,} numbers in all are "
-        f"not the model that its configuration describes: {wrong[0] if wrong else layers}"
+        f"not the model that its configuration describes: {problem}"
     )
 
 
 def _fits(config, weights, sizes):
+    """Whether a file may hold such a model: a cheap bound against absurd sizes, not the check."""
     numbers = weights.parameters()
     if isinstance(config, GPTConfig):
-        # A layer, or an expert, has a tensor at least, or else counting would take long. Twice:
-        # what is smaller may lack one tensor, and fill() names it.
-        return (
-            max(config.n_layer, config.experts) <= len(weights)
-            and count_parameters(config) <= 2 * numbers
-        )
+        # Every layer, or expert, has at least one tensor; more of them would take long to count.
+        if max(config.n_layer, config.experts) > len(weights):
+            return False
+        # Twice: a file that lacks one tensor passes here, and fill() names the tensor.
+        return count_parameters(config) <= 2 * numbers
+    # Of other models: no table has more rows, and no stack more rows of d_model, than numbers.
     layers = config.n_layer + getattr(config, "decoder_layers", 0)
     tables = [value for name, value in sizes.items() if name not in ("max_distance", "start")]
     return layers * config.d_model <= numbers and max(v or 0 for v in tables) <= numbers
@@ -97,12 +96,13 @@ def fill(model, rules, weights, dtype, prefix="", layout=None):
     """Give a model its parameters, one after another.
 
     model    its matrices may be placeholders; all of its parameters are replaced
-    rules    list of Rule; those of parts that the model does not have are passed over
+    rules    list of Rule; those of parts that the model does not have are skipped
     weights  mapping name -> array; names may lack `prefix`
-    layout   module of layouts, for the tensors that it lets a file repeat; None: none
+    layout   module of layouts/, for the tensors that a file may repeat; None: none
     raises   CheckpointError for a tensor that is missing, of another shape, or that has no place in
              the model
     """
+    # Both shrink: the tensors that no rule has read, and the parameters that none has given.
     left, parameters = set(weights), model.named_parameters()
     where = getattr(weights, "path", "the weights")
     for rule in rules:
@@ -126,12 +126,14 @@ def fill(model, rules, weights, dtype, prefix="", layout=None):
 
 
 def _may_be_left(name, model, weights, prefix, layout):
+    """Whether a tensor without a place in the model may be ignored."""
     bare = name.removeprefix(prefix)
     repeated = getattr(layout, "REPEATED", ())
     if bare in repeated or name in repeated or bare.endswith(BUFFERS) or name.endswith(BUFFERS):
         return True
-    if name in getattr(layout, "ZERO", ()):
+    if name in getattr(layout, "ZERO", ()):  # has no effect if it is zero
         return not np.any(weights[name])
+    # Tied: the output matrix is the embedding, and the file has it twice.
     if name == "lm_head.weight" and getattr(model.config, "tied", False):
         return True
     return layout is not None and name.startswith(HEADS) and not isinstance(model, GPT)

@@ -1,13 +1,12 @@
-"""generation_config.json: how those who published a model want it to be sampled.
+"""generation_config.json: the sampling that a model was published with.
 
     do_sample true      temperature, top_k (50 where it is not given), top_p, min_p, typical_p,
                         epsilon_cutoff, eta_cutoff
     repetition_penalty  in any case
 
-Where `do_sample` is not true, the file asks for the most probable token, which only a chat has as
-its default here. A field that generation here cannot carry out is refused at its value, a field
-that is not known likewise. The ids that begin and end a text are read by
-tokenizers/published/folder.py.
+Where `do_sample` is not true, the file means the most probable token, which is the default only of
+a chat here. A field with a value that generation here has no way to follow is refused, and so is an
+unknown field. The ids that begin and end a text are read by tokenizers/published/folder.py.
 """
 
 from pathlib import Path
@@ -18,6 +17,7 @@ from tinylm.tokenizers.published.strict import Described
 
 FILE = "generation_config.json"
 
+# Fields that do not change which token is sampled from a model's logits.
 _ANY = set(
     """
     _from_model_config transformers_version bos_token_id eos_token_id pad_token_id
@@ -31,7 +31,7 @@ _ANY = set(
     max_time chat_format max_window_size continuous_batching_config use_mtp top_h
     """.split()
 )
-# What would change the text, with the values that leave it as it is.
+# Fields that would change the text, with the values that leave it as it is.
 _ONLY = {
     "num_beams": (1, None),
     "no_repeat_ngram_size": (0, None),
@@ -59,7 +59,7 @@ _ONLY = {
     "generation_kwargs": ({}, None),
 }
 _TOP_K = 50  # the library's default
-# Theirs, ours, and the value that switches it off.
+# {field of the file: (field of Sampling, the value that switches it off)}
 _FILTERS = {
     "top_p": ("top_p", 1.0),
     "min_p": ("min_p", 0.0),
@@ -70,28 +70,31 @@ _FILTERS = {
 
 
 def read_generation(folder):
-    """The sampling that a folder's generation_config.json wants, as fields of generate.Sampling.
+    """The sampling of a folder's generation_config.json, as fields of generate.Sampling.
 
     returns  dict; empty where there is no such file
-    raises   CheckpointError naming a field that is damaged, or not carried out here
+    raises   CheckpointError naming a field that is damaged or not supported here
     """
     path = Path(folder) / FILE
     if not path.is_file():
         return {}
     try:
         return _sampling(Described(read_json(path), FILE))
-    except (OSError, ValueError) as error:  # DataError among them
-        where = path if not isinstance(error, DataError) else Path(folder)
-        raise CheckpointError(f"{where}: {error}") from error
+    except DataError as error:  # its message names the file
+        raise CheckpointError(f"{Path(folder)}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def _sampling(given):
+    """The fields of Sampling; every field of the file is taken out of `given` or refused."""
     for name in _ANY:
         given.raw(name)
     for name, values in _ONLY.items():
         if name in given:
             given.only(name, *values)
-    found, penalty = {}, given.take("repetition_penalty", float | None, None)
+    found = {}
+    penalty = given.take("repetition_penalty", float | None, None)
     if penalty is not None and penalty != 1:
         found["repetition_penalty"] = _above(given, "repetition_penalty", penalty)
     sampled = given.take("do_sample", bool | None, None)
@@ -107,8 +110,13 @@ def _sampling(given):
     given.close()
     if not sampled:
         return found
-    found["temperature"] = 1.0 if temperature is None else _above(given, "temperature", temperature)
-    return found | ({"top_k": top_k} if top_k else {}) | filters
+    # Without do_sample, the library ignores all of these.
+    found["temperature"] = 1.0
+    if temperature is not None:
+        found["temperature"] = _above(given, "temperature", temperature)
+    if top_k:  # 0 and null switch it off
+        found["top_k"] = top_k
+    return found | filters
 
 
 def _above(given, name, value):

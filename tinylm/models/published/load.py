@@ -1,14 +1,11 @@
-"""Models that others trained, from their files and back   (book section 2.1.2; the layouts of
-Hugging Face and GGUF).
+"""Models that others trained, from Hugging Face's folders and GGUF files   (book section 2.1.2).
 
-    published = load_pretrained("smollm2")               a name of formats.PUBLISHED, a file, or a
-    folder logits = published.model(ids)
-    save_pretrained(model, "folder")                     config.json and model.safetensors, for
-    Hugging Face to read
+    published = load_pretrained("smollm2")    a name of formats.PUBLISHED, a file, or a folder
+    logits = published.model(ids)
+    save_pretrained(model, "folder")          and back (save.py): config.json and model.safetensors
 
-No weight is drawn before it is read: the model is made of placeholders, and each array of the file
-becomes a parameter in turn, so memory holds the model once and one tensor besides. Read next:
-layouts/rules.py.
+No weights are initialized: the model is made of placeholders, and each array of the file becomes a
+parameter in turn. So memory holds the model once, and one more tensor. Read next: layouts/rules.py.
 """
 
 from dataclasses import dataclass
@@ -28,17 +25,17 @@ from tinylm.tokenizers.published import begin_of, read_tokenizer
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a file of published weights gives.
+class PublishedModel:
+    """A model from its files, with all that is needed to use it.
 
     model      GPT, Encoder, Seq2Seq or XLNet, in evaluation mode
     tokenizer  or None where its files are missing
     template   formats.ChatTemplate of a model tuned to follow instructions, or None
-    special    {"bos": id, "eos": id}, as far as they are known
+    special    {"bos": id, "eos": id} for the roles that the files name
     path       Path of the file or folder
-    weights    WeightFile, for those who want the numbers as they lie
+    weights    WeightFile, the tensors as the file holds them
     begin      ids that belong before every text
-    ends       ids that end what the model says
+    ends       ids that end what the model generates
     """
 
     model: Module
@@ -56,10 +53,10 @@ def load_pretrained(name, dtype=np.float32, tokenizer=True):
 
     name       "smollm2", a .gguf or .safetensors file, or a folder with config.json and weights
     dtype      of the parameters
-    tokenizer  False: the weights alone, where the tokenizer is one that is not read here
-    returns    Published
-    raises     MissingExtra or ConfigError if there is no such thing; CheckpointError for a file
-               that is damaged, or of a family that is not read here
+    tokenizer  False: the weights alone, for a model whose tokenizer is not read here
+    returns    PublishedModel
+    raises     MissingExtra or ConfigError if `name` is not found; CheckpointError for a file that
+               is damaged, or of a family that is not read here
     """
     path = formats.find_weights(name)
     weights = formats.read_weights(path)
@@ -68,20 +65,26 @@ def load_pretrained(name, dtype=np.float32, tokenizer=True):
     folder = path if path.is_dir() else path.parent
     hint = "; weights in Hugging Face's layout have it beside them"
     described = read_object(folder / "config.json", hint)
+    # config.json -> configuration -> placeholders -> parameters; the size is checked before
+    # anything is allocated.
     config, kind = read_layout(described, folder / "config.json", weights)
     check_size(config, weights)
     model = new_model(config, dtype)
     fill(model, LAYOUTS[kind].rules(config, kind), weights, dtype, prefix_of(kind), LAYOUTS[kind])
     if not tokenizer:
-        return Published(model, None, None, {}, path, weights)
-    words = _readable(read_tokenizer, folder, described)
-    template = folder_template(folder, tuple(words.tokenizer.special) if words.tokenizer else ())
-    tokenizer, special, begin, ends = words.tokenizer, words.special, words.begin, words.ends
-    return Published(model, tokenizer, template, special, path, weights, begin, ends)
+        return PublishedModel(model, None, None, {}, path, weights)
+    found = _tokenizer_of(read_tokenizer, folder, described)
+    names = ()
+    if found.tokenizer:
+        names = tuple(found.tokenizer.special)
+    template = folder_template(folder, names)
+    return PublishedModel(
+        model, found.tokenizer, template, found.special, path, weights, found.begin, found.ends
+    )
 
 
-def _readable(read, *where):
-    """What a reader of tokenizers gives; its error tells how to do without."""
+def _tokenizer_of(read, *where):
+    """The result of a reader of tokenizers; its error gets a hint how to load without one."""
     try:
         return read(*where)
     except CheckpointError as error:
@@ -90,37 +93,41 @@ def _readable(read, *where):
 
 
 def _from_gguf(path, weights, dtype, tokenizer):
+    """The PublishedModel of a GGUF file, which holds its configuration and tokenizer itself."""
     config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
     check_size(config, weights)
     model = new_model(config, dtype)
     fill(model, gguf.rules(config, kind), weights, dtype, layout=gguf)
     if not tokenizer:
-        return Published(model, None, None, {}, path, weights)
-    tokenizer = _readable(formats.tokenizer_of, weights)
+        return PublishedModel(model, None, None, {}, path, weights)
+    tokenizer = _tokenizer_of(formats.tokenizer_of, weights)
     template = gguf_template(weights, tuple(tokenizer.special))
     special, ends = formats.special_ids(weights), formats.end_ids(weights)
-    return Published(model, tokenizer, template, special, path, weights, begin_of(tokenizer), ends)
+    return PublishedModel(
+        model, tokenizer, template, special, path, weights, begin_of(tokenizer), ends
+    )
 
 
 def read_layout(described, where="config.json", weights=None):
     """(configuration, model_type) of a config.json that has been read into a dict.
 
-    weights  names of the tensors there are: heads that have none are left out; None: all are kept
-    raises   CheckpointError for a family not read here, a field that is missing, misstated, or not
-             known
+    weights  names of the tensors: heads without tensors are left out; None: all heads are kept
+    raises   CheckpointError for a family not read here, or a field that is missing, wrong, or
+             unknown
     """
     kind = Fields(described, where).described.get("model_type")
     if not isinstance(kind, str) or kind not in LAYOUTS:
         raise CheckpointError(
             f"{where}: a model of type {kind!r} is not read here, but {', '.join(LAYOUTS)}"
         )
+    # Fields that files leave out have the defaults of the family's class.
     fields = Fields(LEFT_OUT.get(kind, {}) | described, where)
     try:
         config = LAYOUTS[kind].read_config(fields, weights)
     except (ConfigError, OverflowError, ZeroDivisionError) as error:
         raise CheckpointError(f"{where}: {error}") from error
-    fields.finish()
+    fields.finish()  # refuses the fields that nothing has read
     return config, kind
 
 
-__all__ = ["Published", "load_pretrained", "read_layout"]
+__all__ = ["PublishedModel", "load_pretrained", "read_layout"]

@@ -1,12 +1,13 @@
-"""A model of this package in the parts of a published family: what save_pretrained can then write.
+"""A model of this package in the parts of a published family, for save_pretrained to write.
 
-    same, described = published_form(model) save_pretrained(same, "folder", described=described)
+    same, described = published_form(model)
+    save_pretrained(same, "folder", described=described)
 
-A decoder goes as it is, or with biases of zero, or its positions as a table. An encoder without
+A decoder stays as it is, or gets biases of zero, or its positions as a table. An encoder without
 segments becomes a BERT whose one segment is zero; an encoder-decoder becomes a BART, whose
 positions begin at row 2. Pre-norm encoders are Megatron-BERTs and pre-norm encoder-decoders
-Blenderbots. All compute what the model computes. What no family computes is refused, naming the
-part. Read next: save.py.
+Blenderbots. Each computes the same function as the model. A part that no family has raises
+ConfigError. Read next: save.py.
 """
 
 from dataclasses import replace
@@ -21,11 +22,14 @@ from tinylm.models.encoder.encoder import Encoder
 from tinylm.models.encoder.presets import build
 from tinylm.models.encoder.seq2seq import Seq2Seq
 from tinylm.models.encoder.xlnet import XLNet
+from tinylm.models.published.build import new_model
 from tinylm.models.published.save import described_as, kind_of
 
+# {activation here: its name in config.json}
 WORDS = {"gelu_tanh": "gelu_new", "gelu": "gelu", "relu": "relu", "silu": "silu"}
-BART_ROWS = 2  # of its table of positions, before that of the first token
+BART_ROWS = 2  # unused rows of its table of positions, before that of the first token
 TABLE = "positions.table.weight"
+# For messages: the families of encoders, of encoder-decoders, and of two-stream encoders.
 CLASSES = "bert, megatron-bert or electra", "bart or blenderbot", "xlnet"
 
 
@@ -51,11 +55,13 @@ def published_form(model):
 
 
 def _refuse(field, value, instead, classes):
+    """Raise ConfigError for a field whose value no family has."""
     raise ConfigError(f"{field} = {value!r} is in no {classes}, but {instead}")
 
 
 def _decoder(model):
-    refusal = None
+    """(model, config.json) of a GPT in the first spelling that a family has."""
+    refusal = None  # of the first spelling: the model as it is
     for config in _spellings(model.config):
         try:
             kind = kind_of(config)
@@ -63,18 +69,22 @@ def _decoder(model):
             refusal = refusal or error
             continue
         described = described_as(config, kind)
-        if kind in ("gpt2", "openai-gpt"):  # for whoever trains on: the classes' default is 0.1
+        if kind in ("gpt2", "openai-gpt"):  # dropout of later training; the classes' default is 0.1
             drops = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
             described |= dict.fromkeys(drops, config.dropout)
-        same = model if config == model.config else _rebuilt(model, config, _added(model, config))
-        return same, described
+        if config != model.config:
+            model = _rebuilt(model, config, _added(model, config))
+        return model, described
     raise refusal
 
 
 def _spellings(c):
     """The configuration, and others in which a model can compute the same."""
     yield c
-    tables = {"positions": "learned"} if c.positions in ("sinusoidal", "none") else {}
+    # Positions that are computed, or none, are a table like a learned one; no bias is one of zero.
+    tables = {}
+    if c.positions in ("sinusoidal", "none"):
+        tables["positions"] = "learned"
     biases = {"bias": True, "qkv_bias": None, "mlp_bias": None, "norm_bias": None}
     for changes in (tables, biases, tables | biases):
         if replace(c, **changes) != c:
@@ -82,18 +92,20 @@ def _spellings(c):
 
 
 def _added(model, config):
-    """The parameters that a spelling has besides: biases of zero, and a table of the positions."""
+    """{name: array} of the parameters that a spelling adds: zero biases, a table of positions."""
     made = GPT(config, seed=None, dtype=model.tokens.weight.dtype)
     left = made.named_parameters().keys() - model.named_parameters().keys()
     shapes = {name: made.named_parameters()[name].shape for name in left}
     zeros = {name: np.zeros(shape, model.tokens.weight.dtype) for name, shape in shapes.items()}
     if TABLE in zeros and model.positions is not None:
+        # The table is what the positions add to hidden states of zero.
         rows = Tensor(zeros[TABLE][None])  # (1, T, D)
         zeros[TABLE] = model.positions(rows, np.arange(config.context)).numpy()[0]
     return zeros
 
 
 def _encoder(model):
+    """(model, config.json) of an Encoder as bert, megatron-bert or electra."""
     c, classes = model.config, CLASSES[0]
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), classes)
@@ -108,7 +120,9 @@ def _encoder(model):
         _refuse("d_embed", c.d_embed, "the width of the model", classes)
     if c.head == "replaced" and c.norm_placement != "post":
         _refuse("norm_placement", c.norm_placement, "'post'", "electra")
-    kind = "megatron-bert" if c.norm_placement == "pre" else "bert"
+    kind = "bert"
+    if c.norm_placement == "pre":
+        kind = "megatron-bert"
     if c.head == "replaced":
         kind = "electra"
     described = {
@@ -131,12 +145,10 @@ def _encoder(model):
         described["embedding_size"] = c.d_embed or c.d_model
     if c.segments:
         return model, described
+    # One segment whose embedding is zero adds nothing.
     width = c.d_embed or c.d_model
-    return _rebuilt(
-        model,
-        replace(c, segments=1),
-        {"segments.weight": np.zeros((1, width), model.tokens.weight.dtype)},
-    ), described
+    zeros = {"segments.weight": np.zeros((1, width), model.tokens.weight.dtype)}
+    return _rebuilt(model, replace(c, segments=1), zeros), described
 
 
 def _class(kind, c):
@@ -152,11 +164,15 @@ def _class(kind, c):
 
 
 def _seq2seq(model):
+    """(model, config.json) of a Seq2Seq as bart (post-norm) or blenderbot (pre-norm)."""
     c, classes = model.config, CLASSES[1]
     post = c.norm_placement == "post"
+    kind, name, rows = "blenderbot", "Blenderbot", 0
+    if post:
+        kind, name, rows = "bart", "Bart", BART_ROWS
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), classes)
-    wanted = {
+    wanted = {  # what both families have, and no field of theirs can change
         "norm": "layer",
         "positions": "learned",
         "bias": True,
@@ -174,8 +190,8 @@ def _seq2seq(model):
         _refuse("embedding_scale", c.embedding_scale, "1 or the root of d_model", classes)
     hidden = c.d_hidden or 4 * c.d_model
     described = {
-        "model_type": "bart" if post else "blenderbot",
-        "architectures": [f"{'Bart' if post else 'Blenderbot'}ForConditionalGeneration"],
+        "model_type": kind,
+        "architectures": [f"{name}ForConditionalGeneration"],
         "is_encoder_decoder": True,
         "vocab_size": c.vocab_size,
         "max_position_embeddings": c.context,
@@ -193,24 +209,26 @@ def _seq2seq(model):
         "attention_dropout": c.dropout,
         "decoder_start_token_id": c.start,
         "tie_word_embeddings": True,
-        # the defaults of the library's classes are of a model of their own
+        # The defaults of the library's classes are those of one published model.
         "forced_eos_token_id": None,
         "forced_bos_token_id": None,
         "encoder_no_repeat_ngram_size": 0,
     }
-    rows = BART_ROWS if post else 0
     if c.first_position == rows:
         return model, described
     if c.first_position:
         _refuse("first_position", c.first_position, f"0 or {rows}", classes)
-    name = "{}.positions.table.weight"
+    # BART adds 2 to every position: rows of zeros in front keep each token's own row.
     parameters = model.named_parameters()
-    tables = {name.format(side): parameters[name.format(side)] for side in ("encoder", "decoder")}
-    made = {key: _after_zeros(to_cpu(table.data), rows) for key, table in tables.items()}
+    made = {}
+    for side in ("encoder", "decoder"):
+        table = to_cpu(parameters[f"{side}.{TABLE}"].data)
+        made[f"{side}.{TABLE}"] = _after_zeros(table, rows)
     return _rebuilt(model, replace(c, first_position=rows), made), described
 
 
 def _xlnet(model):
+    """(model, config.json) of an XLNet."""
     c = model.config
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), CLASSES[2])
@@ -231,6 +249,7 @@ def _xlnet(model):
     }
     if c.segments:
         return model, described
+    # Without segments: the parameters of relative segments, which are zero and so add nothing.
     same = build(replace(c, segments=True), None, dtype=model.tokens.weight.dtype)
     left = same.named_parameters().keys() - model.named_parameters().keys()
     shapes = {name: same.named_parameters()[name].shape for name in left}
@@ -239,16 +258,14 @@ def _xlnet(model):
 
 
 def _after_zeros(table, rows):
-    """A table (n, D) with rows of zeros in front."""
+    """A table with rows of zeros in front: (n, D) -> (rows + n, D)."""
     return np.concatenate([np.zeros((rows, table.shape[1]), table.dtype), table])
 
 
 def _rebuilt(model, config, changed):
-    """A model of another configuration with the same parameters, but those in `changed`."""
-    dtype = model.tokens.weight.dtype
-    decoder = isinstance(model, GPT)
-    made = GPT(config, None, dtype) if decoder else build(config, None, dtype=dtype)
+    """A model of another configuration with the same parameters, except those in `changed`."""
+    made = new_model(config, model.tokens.weight.dtype)
     arrays = model.state_dict() | changed
     for name, parameter in made.named_parameters().items():
         parameter.data = np.array(arrays[name])
-    return made.eval()
+    return made

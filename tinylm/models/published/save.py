@@ -1,4 +1,4 @@
-"""A model as other libraries read it: config.json and safetensors   (the layout of Hugging Face).
+"""A model as other libraries read it: config.json and safetensors   (Hugging Face's layout).
 
 Read next: formats/safetensors.py.
 """
@@ -15,24 +15,23 @@ from tinylm.models.published.layouts import DECODERS, LAYOUTS
 from tinylm.models.published.layouts.fields import Fields
 from tinylm.models.published.layouts.rules import check_unchanged, write_rules
 
-# What is written here, and may be written over.
+# The files that are written here, and may be overwritten.
 _OWN = re.compile(r"config\.json|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
 
 def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, described=None):
-    """Write a model as Hugging Face's library keeps it: config.json and model.safetensors (or
-    shards).
+    """Write a model in Hugging Face's layout: config.json and model.safetensors, or shards.
 
-    model    GPT; or an Encoder, Seq2Seq or XLNet, with `described`
-    folder   made if it is not there; an earlier model there is written over
-    kind     model_type, such as "llama"; None: the first of layouts.DECODERS that has words for all
-             parts of the model
-    numbers  None: as they are; "BF16", "F16", "F32", "F64"
-    tokens   {"bos_token_id": id, ...} for config.json
+    model      GPT; or an Encoder, Seq2Seq or XLNet, with `described`
+    folder     made if it is not there; an earlier model there is overwritten
+    kind       model_type, such as "llama"; None: the first of layouts.DECODERS that can describe
+               all parts of the model
+    numbers    None: as they are; "BF16", "F16", "F32", "F64"
+    tokens     {"bos_token_id": id, ...} for config.json
     described  the config.json, a dict, instead of one made from the model's configuration
-    raises   ConfigError if no family is made of these parts, or the folder holds something else;
-             CheckpointError for a model that was changed, by something around its layers or a mask
-             on its weights, which no such file can say
+    raises     ConfigError if no family is made of these parts, or the folder holds something else;
+               CheckpointError for a model with a wrapped layer or a masked weight, which no such
+               file can describe
     """
     if described is None:
         kind = kind or kind_of(model.config)
@@ -54,8 +53,10 @@ def save_pretrained(model, folder, kind=None, numbers=None, tokens=None, describ
 
 
 def _check_free(folder):
-    """Refuse a folder in which something else lies, or a link, which leads to what is another's."""
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    """Refuse a folder that holds anything else, or a link, which may lead to another's file."""
+    if not folder.is_dir():
+        return
+    there = sorted(folder.iterdir())
     links = [path for path in there if path.is_symlink() and _OWN.fullmatch(path.name)]
     if links:
         raise ConfigError(
@@ -71,21 +72,20 @@ def _check_free(folder):
 
 
 def described_as(config, kind):
-    """The config.json of a GPTConfig as a model of that type; None if it cannot say all of it."""
+    """The config.json of a GPTConfig as a model of that type; None if it cannot describe it."""
     described, differing = _attempt(config, kind)
     if described is None or differing:
         return None
-    # What is left out stands for the first model of the family: its ids, which may lie outside
-    # this vocabulary.
+    # A missing id would mean that of the family's first model, which may lie outside this
+    # vocabulary: null is written.
     return dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")) | described
 
 
 def _attempt(config, kind):
-    """(config.json, where the model it describes differs); (None, []) where there is no word for a
-    part.
-    """
+    """(config.json, `differences` of its model); (None, []) if a part has no field."""
     layout = DECODERS[kind]
     try:
+        # Written and read back: what comes back differently cannot be described.
         described = layout.write_config(config, kind)
         return described, differences(config, layout.read_config(Fields(described)))
     except (KeyError, TypeError, ConfigError, CheckpointError):
@@ -93,7 +93,7 @@ def _attempt(config, kind):
 
 
 def kind_of(config):
-    """The model_type whose config.json says all of a GPTConfig.
+    """The first model_type whose config.json describes all of a GPTConfig.
 
     raises  ConfigError naming what the nearest family has instead
     """
@@ -124,22 +124,32 @@ def differences(config, other):
 
 
 def canonical(config):
-    """The same model with nothing left to defaults, as a dict to compare; without dropout."""
-    c, layers = config, range(config.n_layer)
+    """A GPTConfig as a dict to compare: nothing left to defaults, and without dropout.
+
+    A field that has no effect in this model gets one value, whatever it is.
+    """
+    c = config
+    # Per layer: one row of layers may be written as patterns of several lengths.
     attention, feed_forward, rotation = (
-        [c.layer(field, i) for i in layers] for field in ("attention", "feed_forward", "rotation")
+        [c.layer(field, i) for i in range(c.n_layer)]
+        for field in ("attention", "feed_forward", "rotation")
     )
-    qkv_bias, norm_bias = (
-        c.bias if value is None else value for value in (c.qkv_bias, c.norm_bias)
+    # None means the general setting.
+    qkv_bias, mlp_bias, norm_bias = (
+        c.bias if value is None else value for value in (c.qkv_bias, c.mlp_bias, c.norm_bias)
     )
+    norm_eps = c.norm_eps or {"layer": 1e-5}.get(c.norm, 1e-6)
+    gates = None  # the kinds of gates differ only where a token has one expert
+    if "experts" in feed_forward and c.experts_per_token == 1:
+        gates = c.gates
     return dataclasses.asdict(c) | {
         "n_kv_head": c.kv_heads,
         "head_width": c.key_width,
         "d_hidden": c.hidden_width,
         "qkv_bias": qkv_bias,
-        "mlp_bias": c.bias if c.mlp_bias is None else c.mlp_bias,
+        "mlp_bias": mlp_bias,
         "norm_bias": norm_bias and c.norm == "layer",
-        "norm_eps": c.norm_eps or (1e-5 if c.norm == "layer" else 1e-6),
+        "norm_eps": norm_eps,
         "rope_base": c.positions == "rope" and c.rope_base,
         "rotary_width": c.positions == "rope" and c.turned_width,
         "rotation": rotation,
@@ -149,7 +159,7 @@ def canonical(config):
         "window": "window" in attention and c.window,
         "experts": "experts" in feed_forward and (c.experts, c.experts_per_token),
         "experts_per_token": 0,
-        "gates": c.gates if "experts" in feed_forward and c.experts_per_token == 1 else None,
+        "gates": gates,
         "attention_scale": round(c.attention_scale or c.key_width**-0.5, 12),
         "embedding_scale": round(c.embedding_scale, 9),
     }

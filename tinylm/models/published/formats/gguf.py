@@ -1,5 +1,4 @@
-"""GGUF: the file format of llama.cpp, one file with weights in quantized blocks, settings,
-tokenizer and chat template.
+"""GGUF: the file format of llama.cpp, one file with quantized weights, settings and tokenizer.
 
     "GGUF", version (2 or 3), number of tensors, number of settings
     settings   name, type, value: {"llama.block_count": 30, "tokenizer.ggml.tokens": [...], ...}
@@ -25,7 +24,7 @@ from tinylm.models.published.formats.mapped import (
     size_of,
 )
 
-# ggml's numbers of tensor types; those that are not read here have names too, for the message.
+# ggml's numbers of tensor types.
 TENSOR_TYPES = {
     0: "F32",
     1: "F16",
@@ -44,6 +43,7 @@ TENSOR_TYPES = {
     28: "F64",
     30: "BF16",
 }
+# Types that are not read here, by name for the message.
 _NOT_READ = {
     9: "Q8_1",
     10: "Q2_K",
@@ -63,7 +63,7 @@ _NOT_READ = {
     39: "MXFP4",
 }
 
-# Types of settings. The numbers, then three that need code.
+# Types of settings: numbers as NumPy names them, then three that need code.
 _NUMBERS = {
     0: "<u1",
     1: "<i1",
@@ -84,7 +84,7 @@ _ALIGNMENT = 32  # where the settings do not give general.alignment
 
 
 def read_gguf(path):
-    """Open a GGUF file; tensors are read, and blocks become float32, when asked for.
+    """Open a GGUF file; a tensor is read, and its blocks become float32, when it is indexed.
 
     path     of the file
     returns  WeightFile; its metadata are the settings, with arrays of numbers as NumPy arrays and
@@ -123,43 +123,52 @@ def _described(cursor):
     n_axes = cursor.number("<u4")
     if n_axes > _MOST_AXES:
         raise CheckpointError(
-            f"{cursor.path}: tensor {name!r} has {n_axes} axes, and at most {_MOST_AXES} are possible; the "
-            "file is damaged"
+            f"{cursor.path}: tensor {name!r} has {n_axes} axes, and at most {_MOST_AXES} are "
+            "possible; the file is damaged"
         )
-    shape = tuple(cursor.number("<u8") for _ in range(n_axes))[::-1]
+    shape = tuple(cursor.number("<u8") for _ in range(n_axes))[::-1]  # fastest axis last
     return name, shape, cursor.number("<u4"), cursor.number("<u8")
 
 
 def _entries(path, data, end, described, metadata):
-    """{name: Entry}, checked: kinds known, within the file, aligned, no two at one place."""
+    """{name: Entry}: of known kinds, within the file, aligned, no two of them overlapping.
+
+    end        where the descriptions end
+    described  list of `_described`
+    raises     CheckpointError naming the tensor
+    """
     alignment = metadata.get("general.alignment", _ALIGNMENT)
     if (
         not isinstance(alignment, int)
         or alignment < 1
-        or alignment & (alignment - 1)
+        or alignment & (alignment - 1)  # a power of 2 shares no bit with its predecessor
         or alignment > 1 << 20
     ):
         raise CheckpointError(f"{path}: general.alignment is {alignment!r}, not a power of 2")
-    start = -(-end // alignment) * alignment
+    start = -(-end // alignment) * alignment  # rounded up
     entries = {}
+    # The size of a tensor of a type not read here is the distance to the next one.
     stops = sorted({offset for *_, offset in described} | {max(data.size - start, 0)})
     for name, shape, number, offset in described:
         known = number in TENSOR_TYPES
         try:
-            if not known and number not in _NOT_READ:
-                raise ValueError(
-                    f"its type {number} (unknown) is not read here, but {', '.join(TENSOR_TYPES.values())}"
-                )
-            kind = TENSOR_TYPES[number] if known else _NOT_READ[number]
-            nbytes = size_of(kind, shape) if known else _to_next(stops, offset)
+            if known:
+                kind = TENSOR_TYPES[number]
+                nbytes = size_of(kind, shape)
+            elif number in _NOT_READ:
+                kind = _NOT_READ[number]
+                nbytes = _to_next(stops, offset)
+            else:
+                names = ", ".join(TENSOR_TYPES.values())
+                raise ValueError(f"its type {number} (unknown) is not read here, but {names}")
             if offset % alignment:
                 raise ValueError(
                     f"it begins at {offset}, not at a multiple of {alignment}; the file is damaged"
                 )
             if start + offset + nbytes > data.size:
                 raise ValueError(
-                    f"shape {shape} of {kind} ends at byte {start + offset + nbytes}, and the file at "
-                    f"{data.size}; it is cut short or damaged"
+                    f"shape {shape} of {kind} ends at byte {start + offset + nbytes}, and the file "
+                    f"at {data.size}; it is cut short or damaged"
                 )
             if name in entries:
                 raise ValueError("it stands twice; the file is damaged")
@@ -185,13 +194,15 @@ class _Cursor:
         self.path, self.data, self.view, self.at = path, data, memoryview(data), 0
 
     def check(self, nbytes, what):
+        """Refuse a value of `nbytes` if fewer are left, before anything is allocated for it."""
         if nbytes > len(self.view) - self.at:
             raise CheckpointError(
-                f"{self.path}: {what} should take {nbytes} bytes, and {len(self.view) - self.at} follow; the "
-                "file is cut short or damaged"
+                f"{self.path}: {what} should take {nbytes} bytes, and "
+                f"{len(self.view) - self.at} follow; the file is cut short or damaged"
             )
 
     def take(self, nbytes, what):
+        """The next bytes, a memoryview."""
         self.check(nbytes, what)
         self.at += nbytes
         return self.view[self.at - nbytes : self.at]
@@ -201,6 +212,7 @@ class _Cursor:
         return np.frombuffer(self.take(int(code[2]), what), code)[0].item()
 
     def string(self, what):
+        """One text: its length in bytes, then UTF-8."""
         text = self.take(self.number("<u8", what), what)
         try:
             return str(text, "utf-8")
@@ -220,31 +232,32 @@ class _Cursor:
         if kind == _ARRAY and depth < _DEEPEST:
             return self.array(what, depth)
         raise CheckpointError(
-            f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the file is "
-            "damaged"
+            f"{self.path}: {what} has the type {kind} at depth {depth}, which does not exist; the "
+            "file is damaged"
         )
 
     def array(self, what, depth):
+        """An array of a setting: its type, its length, its values."""
         kind, length = self.number("<u4", what), self.number("<u8", what)
-        if kind in _NUMBERS:  # where it lies, for it may be large
+        if kind in _NUMBERS:  # a view of the file, because it may be large
             code = _NUMBERS[kind]
             return np.frombuffer(self.take(length * int(code[2]), what), code)
-        self.check(
-            length * {_BOOL: 1, _STRING: 8}.get(kind, 12), what
-        )  # at least: an empty string, an empty array
+        # A truth value takes one byte, an empty string 8, an empty array 12: so a false length is
+        # found before the loop.
+        self.check(length * {_BOOL: 1, _STRING: 8}.get(kind, 12), what)
         if kind == _STRING:
             return self.strings(length, what)
         return [self.value(kind, what, depth + 1) for _ in range(length)]
 
     def strings(self, length, what):
-        """As `string`, `length` times, in a loop of its own: a vocabulary and its merges are
-        100,000 of them.
-        """
+        """As `string`, `length` times, in a fast loop: a vocabulary and its merges are 100,000."""
         unpack, view, at, found = struct.Struct("<Q").unpack_from, self.view, self.at, []
-        last = len(view) - 8
+        last = len(view) - 8  # the last place where a length may begin
         try:
             for _ in range(length):
-                stop = at + 8 + unpack(view, at)[0] if at <= last else len(view) + 1
+                if at > last:
+                    break
+                stop = at + 8 + unpack(view, at)[0]
                 if stop > len(view):
                     break
                 found.append(str(view[at + 8 : stop], "utf-8"))
@@ -253,10 +266,11 @@ class _Cursor:
             pass
         self.at = at
         if len(found) < length:
-            self.string(what)  # raises, and says what is wrong with the next one
+            self.string(what)  # reads the next one again and raises its error
         return found
 
     def truth(self, byte, what):
+        """A truth value, 0 or 1."""
         if byte > 1:
             raise CheckpointError(
                 f"{self.path}: {what} is the byte {byte}, but only 0 and 1 are truth values"

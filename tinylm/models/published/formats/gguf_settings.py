@@ -1,5 +1,4 @@
-"""The settings of a GGUF file's tokenizer, tokenizer.ggml.*: each is known and of its type, or
-refused.
+"""The settings of a GGUF file's tokenizer, tokenizer.ggml.*: an unknown one raises CheckpointError.
 
 Read next: gguf_tokenizer.py, which makes a tokenizer of them.
 """
@@ -9,10 +8,10 @@ import numpy as np
 from tinylm.errors import CheckpointError
 from tinylm.fields import show
 
-# The types of tokens.
+# The types of tokens, by llama.cpp's numbers.
 ORDINARY, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)
 
-# What names the special tokens, and ours of them.
+# {name in "..._token_id": role here}; "seperator" is how llama.cpp spells it.
 _IDS = {
     "bos": "bos",
     "eos": "eos",
@@ -25,7 +24,7 @@ _IDS = {
     "eot": "eot",
     "eom": "eom",
 }
-# For the middle of a text, which is not asked of a tokenizer here.
+# Tokens of fill-in-the-middle prompts, which no tokenizer here writes: known, and not read.
 _FILLING = (
     "prefix",
     "suffix",
@@ -67,11 +66,9 @@ class Settings:
 
     def __init__(self, weights, models):
         self.weights = weights
-        unread = [
-            name
-            for name in weights.metadata
-            if name.startswith("tokenizer.ggml.") and name[15:] not in _KNOWN
-        ]
+        start = "tokenizer.ggml."
+        given = [name for name in weights.metadata if name.startswith(start)]
+        unread = [name for name in given if name.removeprefix(start) not in _KNOWN]
         if unread:
             raise CheckpointError(
                 f"{weights.path}: {unread[0]} is {show(weights.metadata[unread[0]])}; no setting "
@@ -84,12 +81,14 @@ class Settings:
                 f"{weights.path}: a tokenizer of model {self.model!r} is not read here, but "
                 f"{', '.join(models)}"
             )
-        self.tokens, types = self.take("tokens", list), self.take("token_type", np.ndarray, None)
-        self.types = [ORDINARY] * len(self.tokens) if types is None else types.tolist()
+        self.tokens = self.take("tokens", list)
+        types = self.take("token_type", np.ndarray, None)
+        self.types = [ORDINARY] * len(self.tokens)
+        if types is not None:
+            self.types = types.tolist()
         self.switches = {name: self.take(name, bool, None) for name in _SWITCHES}
-        if not all(isinstance(text, str) for text in self.tokens) or len(self.types) != len(
-            self.tokens
-        ):
+        texts = all(isinstance(text, str) for text in self.tokens)
+        if not texts or len(self.types) != len(self.tokens):
             raise CheckpointError(
                 f"{weights.path}: the tokenizer's tokens, types and merges do not fit together"
             )
@@ -104,29 +103,31 @@ class Settings:
                 f"{weights.path}: tokenizer.ggml.token_type holds {odd[0]}; 1 to 6 are read here"
             )
         self.ids = special_ids(weights)
-        if types is None:  # what is named an end or a begin is no text
+        if types is None:  # then the named tokens are the special ones
             for role in ("bos", "eos", "eot", "eom"):
                 if role in self.ids:
                     self.types[self.ids[role]] = CONTROL
 
     def take(self, name, kind, *default):
-        """The value of a setting, of one type."""
+        """The value of a setting of the type `kind`; `default` where the file lacks it."""
         value = self.weights.metadata.get(f"tokenizer.ggml.{name}", *default)
         if value is None and default:
             return None
         if not isinstance(value, kind):
-            wrong = "missing" if value is None else "of a wrong type"
+            wrong = "of a wrong type"
+            if value is None:
+                wrong = "missing"
             raise CheckpointError(f"{self.weights.path}: tokenizer.ggml.{name} is {wrong}")
         return value
 
     def on(self, name, default):
-        """A switch."""
+        """A switch; `default` where the file lacks it."""
         if self.switches[name] is None:
             return default
         return self.switches[name]
 
     def scores(self):
-        """V finite numbers."""
+        """The score of each token, a list of V numbers."""
         scores = self.take("scores", np.ndarray)
         if scores.shape != (len(self.tokens),):
             raise CheckpointError(
@@ -136,7 +137,10 @@ class Settings:
         return scores.tolist()
 
     def around(self, first, last):
-        """The ids before and behind a text."""
+        """The ids before and behind a text: ([bos] or [], [eos] or []).
+
+        first, last  the defaults of add_bos_token and add_eos_token
+        """
         found = []
         for name, role, default in (
             ("add_bos_token", "bos", first),
@@ -148,7 +152,10 @@ class Settings:
                     f"{self.weights.path}: tokenizer.ggml.{name} is true, and {role}_token_id is "
                     f"missing"
                 )
-            found.append([self.ids[role]] if on else [])
+            ids = []
+            if on:
+                ids.append(self.ids[role])
+            found.append(ids)
         return found
 
     def refuse(self, name):
@@ -162,10 +169,9 @@ class Settings:
 
 
 def special_ids(weights):
-    """{"bos": id, "eos": id, ...}: the tokens that begin and end a text, as far as the file names
-    them.
+    """{"bos": id, "eos": id, ...} of the special tokens that the file names.
 
-    "eos" ends what the model says; for chat models that is the end of a turn.
+    "eos" ends what the model generates; for chat models that is the end of a turn.
     """
     found = {}
     for theirs, ours in _IDS.items():
@@ -176,21 +182,25 @@ def special_ids(weights):
 
 
 def end_ids(weights):
-    """The ids that end what a model says: the end of the text, of a turn, of a message."""
+    """The ids that end what a model generates: the end of the text, of a turn, of a message."""
     found = [i for name in ("eos", "eot", "eom") for i in _numbers(weights, f"{name}_token_id")]
     return tuple(dict.fromkeys(found))
 
 
 def _numbers(weights, name):
-    """One id, or an array of them, as a list; what is written for none (-1 in 32 bits) is none."""
+    """The ids of a setting, one or an array, as a list; -1, written for none, is left out."""
     value = weights.metadata.get(f"tokenizer.ggml.{name}")
-    values = [] if value is None else value.tolist() if isinstance(value, np.ndarray) else [value]
+    values = [value]
+    if value is None:
+        values = []
+    elif isinstance(value, np.ndarray):
+        values = value.tolist()
     if not all(type(one) is int for one in values):
         raise CheckpointError(
             f"{weights.path}: tokenizer.ggml.{name} is {show(value)}; it must be an id"
         )
     size = len(weights.metadata.get("tokenizer.ggml.tokens", ()))
-    values = [one for one in values if one not in (-1, 0xFFFFFFFF)]
+    values = [one for one in values if one not in (-1, 0xFFFFFFFF)]  # -1 in 32 bits, either way
     if any(not 0 <= one < size for one in values):
         raise CheckpointError(
             f"{weights.path}: tokenizer.ggml.{name} is {show(value)}; there are {size} tokens"

@@ -1,5 +1,4 @@
-r"""How text is split before byte-level BPE, by the names that GGUF files have for it
-(tokenizer.ggml.pre).
+r"""How text is split before byte-level BPE, by its name in GGUF files (tokenizer.ggml.pre).
 
 A name stands for the regular expressions of one tokenizer.json, one after another: matches are
 pieces, and so is what lies between them. The names are llama.cpp's; a name that is not here is
@@ -12,6 +11,7 @@ from tinylm.tokenizers.pretokenize import QWEN2 as _QWEN2
 
 _WORDS, _LINES, _ONE_DIGIT = (pattern.split.pattern for pattern in (_GPT2, _LLAMA3, _QWEN2))
 _DIGIT, _CHINESE = r"\p{N}", r"[一-龥ࠀ-一가-퟿]+"
+# English contractions, of either case.
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _SENTENCE = r" ?[^(\s|.,!?…。，、।۔،)]+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -30,6 +30,7 @@ def _cased(end, digits):
     return f"{words}|{digits}|{_SIGNS_AND_ENDS}"
 
 
+# (regular expressions, names that stand for them)
 _BY_SPLIT = [
     (
         (_WORDS,),
@@ -58,7 +59,7 @@ SPLITS = {name: split for split, names in _BY_SPLIT for name in names.split()}
 WHOLE = frozenset(
     "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 tekken".split()
 )
-# The begin of the text stands in front where the file does not tell.
+# The default of add_bos_token is true.
 FRAMED = WHOLE
 # Text is composed (NFC) first, as their tokenizer.json has it.
 COMPOSED = frozenset(("qwen2", "deepseek-r1-qwen"))

@@ -8,8 +8,8 @@
     scores      V numbers, for "llama" and "t5"
     merges      "left right", first learnt first, for "gpt2"
 
-and switches and ids by name (gguf_settings.py). Each setting is read with its meaning, or refused
-by name. Read next: `published/chat_template.py`, which puts the special tokens to use.
+and switches and ids by name (gguf_settings.py). Every setting is read, or refused by name. Read
+next: `published/chat_template.py`, which uses the special tokens.
 """
 
 import numpy as np
@@ -58,6 +58,8 @@ def _bytes(settings):
     for name in ("add_space_prefix", "remove_extra_whitespaces", "add_sep_token"):
         settings.refuse(name)
     merges = settings.take("merges", list)
+    # Ordinary tokens are written in the alphabet of printable.py, and merges make them; all others
+    # are added tokens, which are found in the text as they are.
     added, ids = [], {}
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
         if kind in (ORDINARY, UNUSED):
@@ -70,19 +72,20 @@ def _bytes(settings):
                 f"token {text!r}: the character {odd[0]!r} stands for no byte in GPT-2's byte "
                 f"alphabet"
             )
-    pairs = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in merges]
+    pairs = [_pair(merge) for merge in merges]
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise DataError("a merge is not written 'left right'")
-    lacking = next(
-        (text for pair in pairs for text in (*pair, "".join(pair)) if text not in ids), None
-    )
+    needed = (text for pair in pairs for text in (*pair, "".join(pair)))
+    lacking = next((text for text in needed if text not in ids), None)
     if lacking is not None:
         raise DataError(f"the tokenizer merges {lacking!r}, which is no token")
-    steps = [
-        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-        for pattern in SPLITS[split]
-    ]
+    # What follows is a tokenizer.json: split by the expressions one after another, then bytes.
+    isolated = {"type": "Split", "behavior": "Isolated", "invert": False}
+    steps = [isolated | {"pattern": {"Regex": pattern}} for pattern in SPLITS[split]]
     steps.append({"type": "ByteLevel", "add_prefix_space": False, "use_regex": False})
+    normalizer = None
+    if split in COMPOSED:
+        normalizer = {"type": "NFC"}
     return PipelineTokenizer(
         {
             "model": {
@@ -92,7 +95,7 @@ def _bytes(settings):
                 "ignore_merges": split in WHOLE,
             },
             "added_tokens": added,
-            "normalizer": {"type": "NFC"} if split in COMPOSED else None,
+            "normalizer": normalizer,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
             "decoder": {"type": "ByteLevel"},
             "post_processor": _frame(*settings.around(split in FRAMED, False)),
@@ -100,22 +103,31 @@ def _bytes(settings):
     )
 
 
+def _pair(merge):
+    """["left", "right"] of a merge "left right"; a list is returned as it is."""
+    if isinstance(merge, str):
+        return merge.split(" ", 1)
+    return merge
+
+
 def _added(text, i, special=True):
+    """An added token, as in a tokenizer.json."""
     return {"id": i, "content": text, "special": special, "normalized": False}
 
 
 def _frame(before, behind):
-    """A TemplateProcessing with ids before and behind every text."""
+    """A TemplateProcessing with ids before and behind every text; None without any."""
     if not before and not behind:
         return None
+    # The format refers to special tokens by name: their ids in digits serve as names.
     tokens = {str(i): {"id": str(i), "ids": [i], "tokens": [str(i)]} for i in (*before, *behind)}
 
+    def items(ids, segment):
+        return [{"SpecialToken": {"id": str(i), "type_id": segment}} for i in ids]
+
     def around(text, segment):
-        ids = [
-            [{"SpecialToken": {"id": str(i), "type_id": segment}} for i in side]
-            for side in (before, behind)
-        ]
-        return [*ids[0], {"Sequence": {"id": text, "type_id": segment}}, *ids[1]]
+        middle = {"Sequence": {"id": text, "type_id": segment}}
+        return [*items(before, segment), middle, *items(behind, segment)]
 
     return {
         "type": "TemplateProcessing",
@@ -126,9 +138,8 @@ def _frame(before, behind):
 
 
 def _pieces(settings):
-    """SentencePiece's BPE. llama.cpp squeezes no spaces, and puts a mark before every part between
-    special tokens.
-    """
+    """SentencePiece's BPE, with the defaults of llama.cpp: a mark first, spaces not squeezed."""
+    # It also puts a mark before every part between special tokens, the default of PieceTokenizer.
     settings.refuse("add_sep_token")
     settings.ids = {"unk": 0, "bos": 1, "eos": 2} | settings.ids  # where the file names none
     return _of_pieces(
@@ -141,13 +152,10 @@ def _pieces(settings):
 
 
 def _likely(settings):
-    """SentencePiece's Unigram."""
+    """SentencePiece's Unigram. Its models differ in two switches, so the file must have both."""
     settings.refuse("add_sep_token")
-    missing = [
-        name
-        for name in ("add_space_prefix", "remove_extra_whitespaces")
-        if settings.switches[name] is None
-    ]
+    needed = ("add_space_prefix", "remove_extra_whitespaces")
+    missing = [name for name in needed if settings.switches[name] is None]
     if missing:
         raise CheckpointError(f"{settings.weights.path}: tokenizer.ggml.{missing[0]} is missing")
     return _of_pieces(
@@ -160,41 +168,43 @@ def _likely(settings):
 
 
 def _of_pieces(settings, model, prefix, squeeze, around):
+    """A PieceTokenizer of the settings.
+
+    model            "bpe" or "unigram"
+    prefix, squeeze  as `PieceTokenizer.described` takes them
+    around           ids before and behind a text
+    """
     charsmap = settings.take("precompiled_charsmap", np.ndarray, None)
+    columns = zip(settings.tokens, settings.scores(), settings.types)
+    # Some files pad the vocabulary with empty tokens; a piece must have a name.
     pieces = [
-        [text or f"[EMPTY_{i}]", score, kind]
-        for i, (text, score, kind) in enumerate(
-            zip(settings.tokens, settings.scores(), settings.types)
-        )
+        [text or f"[EMPTY_{i}]", score, kind] for i, (text, score, kind) in enumerate(columns)
     ]
-    before, behind = ([[i, 0] for i in side] for side in around)
-    single = [*before, ["A", 0], *behind]
-    second = [[one if one != "A" else "B", 1] for one, _ in single]
-    data = b"" if charsmap is None else charsmap.astype(np.uint8).tobytes()
+    before, behind = around
+    single = [[item, 0] for item in (*before, "A", *behind)]
+    second = [[item, 1] for item in (*before, "B", *behind)]
+    frame = [single, single + second]
+    data = b""
+    if charsmap is not None:
+        data = charsmap.astype(np.uint8).tobytes()
     return PieceTokenizer(
-        PieceTokenizer.described(
-            model, pieces, data, prefix, squeeze, frame=[single, single + second]
-        )
+        PieceTokenizer.described(model, pieces, data, prefix, squeeze, frame=frame)
     )
 
 
 def _words(settings):
-    """WordPiece: a token that begins a word is written with a mark before it, one that continues
-    it without.
-    """
+    """WordPiece: GGUF marks a token that begins a word, "▁the", and BERT one that continues it."""
     ids, added = {}, []
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
         if kind in (CONTROL, UNKNOWN):
             added.append(_added(text, i))
             ids[text] = i
+        elif text.startswith(MARK):
+            ids[text.removeprefix(MARK)] = i
         else:
-            ids[text[1:] if text.startswith(MARK) else f"##{text}"] = i
-    if any(
-        c.isupper()
-        for text, kind in zip(settings.tokens, settings.types)
-        if kind == ORDINARY
-        for c in text
-    ):
+            ids[f"##{text}"] = i
+    ordinary = [text for text, kind in zip(settings.tokens, settings.types) if kind == ORDINARY]
+    if any(c.isupper() for text in ordinary for c in text):
         raise DataError(
             "it has tokens in upper case, and a GGUF file does not tell whether text is made "
             "lower case; take the "
@@ -205,8 +215,11 @@ def _words(settings):
         raise DataError("it names no unknown token")
     first = settings.ids.get("cls", settings.ids.get("bos"))
     last = settings.ids.get("sep", settings.ids.get("eos"))
-    before = [first] if settings.on("add_bos_token", True) and first is not None else []
-    behind = [last] if settings.on("add_sep_token", True) and last is not None else []
+    before, behind = [], []
+    if settings.on("add_bos_token", True) and first is not None:
+        before.append(first)
+    if settings.on("add_sep_token", True) and last is not None:
+        behind.append(last)
     return PipelineTokenizer(
         {
             "model": {"type": "WordPiece", "vocab": ids, "unk_token": settings.tokens[unknown]},
@@ -219,6 +232,7 @@ def _words(settings):
     )
 
 
+# {tokenizer.ggml.model: function Settings -> tokenizer}
 _MODELS = {"gpt2": _bytes, "llama": _pieces, "t5": _likely, "bert": _words}
 
 __all__ = ["end_ids", "special_ids", "tokenizer_of"]

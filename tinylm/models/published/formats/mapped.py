@@ -1,13 +1,12 @@
-"""Tensors that stay in their file until they are asked for.
+"""Tensors that stay in their file until they are used.
 
-A file of weights is mapped into memory, not read: the operating system brings in the pages that are
-touched and may drop them again. `weights["name"]` of plain numbers is a read-only window on the
-file and costs nothing; what must be converted (bfloat16, quantized blocks) costs exactly the one
-array it becomes. So a model loads in the time its own copy takes, and memory never holds the
-weights twice.
+A file of weights is mapped into memory, not read: the operating system loads the pages that are
+touched and may drop them again. `weights["name"]` of plain numbers is a read-only view of the file
+and costs nothing; what must be converted (bfloat16, quantized blocks) costs the one array that it
+becomes. So a model loads in the time its own copy takes, and memory never holds the weights twice.
 
-The layout is checked before anything is mapped to an array: a file is someone else's, and may be
-cut short or made to harm. Read next: `safetensors.py` and `gguf.py`, which find the entries.
+The layout is checked before anything becomes an array: the file is not trusted, and may be cut
+short or made to do harm. Read next: `safetensors.py` and `gguf.py`, which find the entries.
 """
 
 import math
@@ -21,8 +20,8 @@ from tinylm.errors import CheckpointError
 from tinylm.models.low_bit.bfloat16 import widen
 from tinylm.models.low_bit.blocks import FORMATS, dequantize
 
-# Plain numbers, little-endian as every format of weights has them; in the order in which
-# safetensors files have them.
+# Plain numbers, little-endian as in every format of weights; in the order in which safetensors
+# files hold them. BF16 is two bytes that NumPy has no type for.
 DTYPES = {
     "U64": "<u8",
     "I64": "<i8",
@@ -39,8 +38,8 @@ DTYPES = {
     "BOOL": "?",
 }
 
-# Bits of a number whose kind has no array here: such a tensor is refused when it is asked for, its
-# neighbors are read.
+# Bits of a number of a kind that no array here can hold: such a tensor is refused when it is used,
+# and all others of its file can be.
 UNREAD = {
     "C64": 64,
     "F8_E4M3": 8,
@@ -56,15 +55,19 @@ UNREAD = {
 }
 
 _MOST_AXES = 64  # NumPy has no more
-_MOST_BYTES = 1 << 63  # what a size in bytes can count
+_MOST_BYTES = 1 << 63  # sizes in bytes are 64-bit integers with a sign
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: from byte `start` of the mapped file `data`, `nbytes` long, numbers of
-    `kind`, in `shape`.
+    """Where a tensor lies in its file.
 
-    known  False: no array can be made of it, for `kind` is not read here
+    kind    of its numbers: a name of DTYPES, UNREAD or blocks.FORMATS
+    shape   tuple
+    data    (n,) uint8, the mapped file
+    start   its first byte
+    nbytes  its length
+    known   False: no array can be made of it, because `kind` is not read here
     """
 
     kind: str
@@ -76,20 +79,20 @@ class Entry:
 
     @property
     def raw(self):
-        """Its bytes, (nbytes,) uint8, a read-only window on the file."""
+        """Its bytes, (nbytes,) uint8, a read-only view of the file."""
         return self.data[self.start : self.start + self.nbytes]
 
 
 class WeightFile(Mapping):
     """A mapping name -> array over one or several files of weights.
 
-    path      what was opened, for messages
-    metadata  dict: what the file says about itself
+    path      the file or folder that was opened, for messages
+    metadata  dict: the file's settings
     entries   {name: Entry}
 
     Arrays are read-only and have NumPy's order of axes, rows first. bfloat16 and quantized blocks
-    come as float32, all else in its own type. The files must not change while they are open: the
-    pages are theirs.
+    become float32, all else keeps its type. The files must not change while they are open, because
+    arrays are views of them.
     """
 
     def __init__(self, path, metadata, entries):
@@ -99,8 +102,8 @@ class WeightFile(Mapping):
         entry = self.entry(name)
         if not entry.known:
             raise CheckpointError(
-                f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read here, but "
-                f"{', '.join([*DTYPES, *FORMATS])}: convert it, for example to BF16"
+                f"{self.path}: tensor {name!r} has the dtype {entry.kind!r}, which is not read "
+                f"here, but {', '.join([*DTYPES, *FORMATS])}: convert it, for example to BF16"
             )
         try:
             return to_array(entry.raw, entry.kind, entry.shape)
@@ -114,7 +117,7 @@ class WeightFile(Mapping):
         return len(self.entries)
 
     def __contains__(self, name):
-        return name in self.entries  # Mapping's own would read the tensor
+        return name in self.entries  # the inherited method would read the tensor
 
     def get(self, name, default=None):
         """The tensor, or `default` where there is none."""
@@ -125,7 +128,7 @@ class WeightFile(Mapping):
     def entry(self, name):
         """The Entry of a tensor: its kind, shape and bytes, without converting it.
 
-        raises  CheckpointError naming tensors there are
+        raises  CheckpointError that names some of the tensors there are
         """
         if name not in self.entries:
             some = ", ".join(list(self.entries)[:4])
@@ -144,7 +147,7 @@ class WeightFile(Mapping):
 
 
 def to_array(raw, kind, shape):
-    """The array that bytes of a file stand for.
+    """Bytes of a file as an array.
 
     raw      (n,) uint8
     kind     a name of DTYPES or of blocks.FORMATS
@@ -158,12 +161,11 @@ def to_array(raw, kind, shape):
     else:
         if kind == "BOOL" and raw.size and raw.max() > 1:
             raise ValueError(f"BOOL has the byte {raw.max()}, but only 0 and 1 are truth values")
-        array = raw.view(DTYPES[kind]).reshape(shape)
+        array = raw.view(DTYPES[kind]).reshape(shape)  # (n,) bytes -> shape, no copy
         if kind == "BF16":
             array = widen(array)
-        elif (
-            not array.flags.aligned
-        ):  # the writer did not pad its header, and BLAS would copy at each use
+        elif not array.flags.aligned:
+            # The writer did not pad its header: BLAS would copy the array at every use.
             array = array.copy()
     array.flags.writeable = False
     return array
@@ -176,9 +178,8 @@ def size_of(kind, shape):
     """
     if len(shape) > _MOST_AXES:
         raise ValueError(f"{len(shape)} axes, and an array has at most {_MOST_AXES}")
-    if (
-        math.prod(max(n, 1) for n in shape) * 8 >= _MOST_BYTES
-    ):  # zeros as 1: NumPy refuses (0, 2**63) as well
+    # Zeros count as 1: NumPy refuses the shape (0, 2**63) as well. 8: the widest number.
+    if math.prod(max(n, 1) for n in shape) * 8 >= _MOST_BYTES:
         raise ValueError("it is larger than any memory")
     if kind in UNREAD:
         bits = math.prod(shape) * UNREAD[kind]
@@ -189,6 +190,7 @@ def size_of(kind, shape):
         return bits // 8
     if kind not in FORMATS:
         return math.prod(shape) * np.dtype(DTYPES[kind]).itemsize
+    # Blocks of so many weights, one after another along the last axis.
     block = FORMATS[kind]
     if not shape or shape[-1] % block.weights:
         raise ValueError(
@@ -204,10 +206,10 @@ def map_bytes(path):
     """
     try:
         size = os.stat(path).st_size
-        if not os.path.isfile(path) or size == 0:
-            raise CheckpointError(
-                f"{path} is {'empty' if os.path.isfile(path) else 'not a file'}; it should hold weights"
-            )
+        if not os.path.isfile(path):
+            raise CheckpointError(f"{path} is not a file; it should hold weights")
+        if size == 0:
+            raise CheckpointError(f"{path} is empty; it should hold weights")
         return np.asarray(np.memmap(path, np.uint8, mode="r"))
     except OSError as error:
         raise CheckpointError(
@@ -216,8 +218,7 @@ def map_bytes(path):
 
 
 def check_overlaps(path, entries):
-    """Refuse tensors that share bytes: each would be trained, converted or freed as if it were
-    alone.
+    """Refuse tensors that share bytes: each would be converted and trained as if it were alone.
 
     entries  {name: Entry} of one file
     returns  [(start, stop, name)] in the order of the file, empty tensors left out
@@ -228,10 +229,11 @@ def check_overlaps(path, entries):
         for name, entry in entries.items()
         if entry.nbytes
     )
+    # Sorted by start: if any two overlap, two neighbors do.
     for (_, stop, name), (start, _, following) in zip(spans, spans[1:]):
         if start < stop:
             raise CheckpointError(
-                f"{path}: tensors {name!r} and {following!r} overlap, the first ends at byte {stop} and "
-                f"the second begins at {start}; the file is damaged"
+                f"{path}: tensors {name!r} and {following!r} overlap, the first ends at byte "
+                f"{stop} and the second begins at {start}; the file is damaged"
             )
     return spans

@@ -1,14 +1,13 @@
-"""safetensors: the file format of weights on Hugging Face, read and written with nothing but NumPy
-and JSON.
+"""safetensors: the file format of weights on Hugging Face, read and written with NumPy and JSON.
 
     8 bytes   n, the length of the header, little-endian
     n bytes   JSON {"name": {"dtype": "F32", "shape": [3, 2], "data_offsets": [from, to]},
               "__metadata__": {str: str}}
     the rest  the tensors one after another, without gaps; offsets count from here
 
-Nothing in it is executed, and every tensor can be mapped where it lies. Large models are cut into
-several such files ("shards") with an index, model.safetensors.index.json, that says which holds
-what. The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
+Nothing in it is executed, and every tensor can be mapped as it is. Large models are cut into several
+such files ("shards") with an index, model.safetensors.index.json, {"weight_map": {tensor: file}}.
+The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
 """
 
 import json
@@ -33,15 +32,13 @@ from tinylm.models.published.formats.mapped import (
 )
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-_LARGEST_HEADER = (
-    100_000_000  # as the reference implementation: a header of names is never this long
-)
+_LARGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
 _LARGEST_INDEX = 100_000_000
-_SHARD = 5 * 10**9  # bytes a shard; Hugging Face's own habit
+_SHARD = 5 * 10**9  # bytes a shard, as Hugging Face cuts them
 
 
 def read_safetensors(path):
-    """Open weights in Hugging Face's layout; tensors are read when asked for.
+    """Open weights in Hugging Face's layout; a tensor is read when it is indexed.
 
     path     a .safetensors file, an index .json of shards, or a folder that holds model.safetensors
              or its index
@@ -60,15 +57,14 @@ def read_safetensors(path):
 
 
 def _read_single(path):
+    """The WeightFile of one .safetensors file."""
     data = map_bytes(path)
     start, header = _header(path, data)
     metadata = header.pop("__metadata__", None)
-    # null: there is none
-    if metadata is None:
+    if metadata is None:  # missing, or null
         metadata = {}
-    if not isinstance(metadata, dict) or not all(
-        isinstance(value, str) for value in metadata.values()
-    ):
+    texts = isinstance(metadata, dict) and all(isinstance(one, str) for one in metadata.values())
+    if not texts:
         raise CheckpointError(
             f"{path}: __metadata__ does not map strings to strings; the file is damaged"
         )
@@ -81,13 +77,14 @@ def _read_single(path):
                 f"{path}: tensor {name!r}: {error}; the file is damaged"
             ) from error
     check_overlaps(path, entries)
+    # The tensors follow one another without gaps, empty ones too, from the header to the end.
     end = start
-    for first, stop, name in sorted(
-        (one.start, one.start + one.nbytes, name) for name, one in entries.items()
-    ):
+    spans = [(one.start, one.start + one.nbytes, name) for name, one in entries.items()]
+    for first, stop, name in sorted(spans):
         if first != end:
             raise CheckpointError(
-                f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is damaged"
+                f"{path}: {first - end} bytes before tensor {name!r} belong to none; the file is "
+                "damaged"
             )
         end = stop
     if end != data.size:
@@ -101,7 +98,8 @@ def _header(path, data):
     """(where the tensors begin, the parsed header)."""
     if data.size < 8:
         raise CheckpointError(
-            f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its header's length"
+            f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its "
+            "header's length"
         )
     length = struct.unpack("<Q", data[:8].tobytes())[0]
     if length > min(data.size - 8, _LARGEST_HEADER):
@@ -136,10 +134,8 @@ def _parse(path, text):
         raise CheckpointError(
             f"{path}: the header is not UTF-8 (byte {error.start}); it is damaged or no such file"
         ) from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # no JSON; an integer of thousands of digits; nested too deep
+    except (ValueError, RecursionError) as error:
+        # No JSON, an integer of thousands of digits, or objects nested too deep.
         raise CheckpointError(
             f"{path}: the header is not JSON ({error}); the file is damaged"
         ) from error
@@ -148,12 +144,14 @@ def _parse(path, text):
     half = next((name for name in parsed if not _is_unicode(name)), None)
     if half is not None:
         raise CheckpointError(
-            f"{path}: the name {half!r} has half a surrogate pair, which is no character; the file is damaged"
+            f"{path}: the name {half!r} has half a surrogate pair, which is no character; the file "
+            "is damaged"
         )
     return parsed
 
 
 def _is_unicode(text):
+    """Whether a text has UTF-8: a JSON escape can write half a surrogate pair, which has none."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -162,11 +160,19 @@ def _is_unicode(text):
 
 
 def _entry(described, data, start):
-    """The Entry of one tensor. Raises ValueError saying what is wrong."""
+    """The Entry of one tensor.
+
+    described  its object in the header
+    data       (n,) uint8, the mapped file
+    start      where the tensors begin
+    raises     ValueError naming the field that is wrong
+    """
     fields = {"dtype", "shape", "data_offsets"}
     if not isinstance(described, dict) or set(described) != fields:
-        more = sorted(set(described) - fields) if isinstance(described, dict) else []
-        also = f", and has {more[0]!r} besides" if more else ""
+        also = ""
+        if isinstance(described, dict):
+            more = sorted(set(described) - fields)
+            also = f", and has {more[0]!r} besides" if more else ""
         raise ValueError(f"it is not described by dtype, shape and data_offsets alone{also}")
     kind, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
     if not isinstance(kind, str):
@@ -180,9 +186,9 @@ def _entry(described, data, start):
         )
     nbytes = offsets[1] - offsets[0]
     known = kind in DTYPES
-    needed = (
-        size_of(kind, shape) if known or kind in UNREAD else nbytes
-    )  # of a kind never heard of: whatever it has
+    needed = nbytes  # of a kind that is not listed the size cannot be checked
+    if known or kind in UNREAD:
+        needed = size_of(kind, shape)
     if nbytes != needed:
         raise ValueError(
             f"shape {shape} of {kind} needs {needed} bytes, and data_offsets give {nbytes}"
@@ -191,6 +197,7 @@ def _entry(described, data, start):
 
 
 def _read_sharded(path):
+    """The WeightFile of the shards that the index at `path` names."""
     data = map_bytes(path)
     if data.size > _LARGEST_INDEX:
         raise CheckpointError(
@@ -198,26 +205,26 @@ def _read_sharded(path):
         )
     index = _parse(path, data.tobytes())
     place, metadata = index.get("weight_map"), index.get("metadata", {})
-    if (
-        not isinstance(place, dict)
-        or not place
-        or not all(isinstance(file, str) for file in place.values())
-    ):
+    named = isinstance(place, dict) and all(isinstance(file, str) for file in place.values())
+    if not named or not place:
         raise CheckpointError(
             f"{path}: weight_map does not say which file holds each tensor; the index is damaged"
         )
+    # Index and shards must agree both ways: every tensor of the index is in its shard, and every
+    # tensor of a shard is in the index.
     shards = {file: _shard(path, file) for file in dict.fromkeys(place.values())}
     entries = {name: shards[file].entry(name) for name, file in place.items()}
     for file, shard in shards.items():
         _check_named(path, file, shard, place)
-    return WeightFile(path, metadata if isinstance(metadata, dict) else {}, entries)
+    if not isinstance(metadata, dict):
+        metadata = {}
+    return WeightFile(path, metadata, entries)
 
 
 def _shard(path, file):
     """The WeightFile of a shard that the index at `path` names."""
-    if (
-        Path(file).name != file or "\0" in file
-    ):  # "../../secret" or an absolute path: a file of someone else's choice
+    # "../../secret" or an absolute path would let the index choose any file of this machine.
+    if Path(file).name != file or "\0" in file:
         raise CheckpointError(
             f"{path}: shard {file!r} is not a plain name of a file beside the index"
         )
@@ -233,14 +240,20 @@ def _shard(path, file):
 
 
 def _check_named(path, file, shard, place):
-    """Refuse a tensor that the index does not name, or finds elsewhere: it would be passed over."""
+    """Refuse a tensor that the index does not name, or places in another file.
+
+    It would be skipped without an error.
+    """
     for name in shard:
-        if place.get(name) != file:
-            there = f"places it in {place[name]!r}" if name in place else "does not name it"
-            raise CheckpointError(
-                f"{shard.path} holds the tensor {name!r}, and {path.name} {there}; the index belongs to "
-                "other shards"
-            )
+        if place.get(name) == file:
+            continue
+        there = "does not name it"
+        if name in place:
+            there = f"places it in {place[name]!r}"
+        raise CheckpointError(
+            f"{shard.path} holds the tensor {name!r}, and {path.name} {there}; the index belongs "
+            "to other shards"
+        )
 
 
 def write_safetensors(path, tensors, metadata=None, kind=None):
@@ -248,7 +261,7 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
 
     path      of the file; a reader never sees it half written
     tensors   {name: array}, arrays of any device, written one after another
-    metadata  {str: str}; Hugging Face wants to know for which library, {"format": "pt"}
+    metadata  {str: str} beside {"format": "pt"}, which names the library the file is for
     kind      None: each array as it is. "F64", "F32", "F16" or "BF16": floating-point arrays
               converted to this
     raises    DtypeError for an array that the format has no name for, CheckpointError if the disk
@@ -266,7 +279,7 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
         header[name] = {"dtype": kinds[name], "shape": shape, "data_offsets": [at, stop]}
         at = stop
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % 8)  # so that the tensors begin at a multiple of 8 bytes
     try:
         with WholeFile(path) as out:
             out.write(struct.pack("<Q", len(text)) + text)
@@ -274,14 +287,13 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
                 out.write(_numbers(tensors[name], kinds[name]).data)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the weights {path}: {error.strerror or error}; free space or permit writing, then "
-            "save again"
+            f"cannot write the weights {path}: {error.strerror or error}; free space or permit "
+            "writing, then save again"
         ) from error
 
 
 def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD):
-    """Write model.safetensors into `folder`, or, if it would be larger than a shard, several and
-    their index.
+    """Write model.safetensors into `folder`, or shards and their index if it would be too large.
 
     folder       made if it is not there
     shard_bytes  no shard is larger, but for a single tensor that is
@@ -289,6 +301,7 @@ def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD)
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # In order, a new shard where the next tensor does not fit into the last one.
     shards, sizes = [[]], [0]
     for name, array in tensors.items():
         nbytes = size_of(_kind_of(name, array, kind), np.shape(array))
@@ -299,7 +312,7 @@ def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD)
         sizes[-1] += nbytes
     if len(shards) == 1:
         write_safetensors(folder / SINGLE, tensors, metadata, kind)
-        (folder / INDEX).unlink(missing_ok=True)
+        (folder / INDEX).unlink(missing_ok=True)  # of an earlier, larger model
         return
     place = {}
     for i, names in enumerate(shards, 1):
@@ -307,32 +320,31 @@ def write_sharded(folder, tensors, metadata=None, kind=None, shard_bytes=_SHARD)
         write_safetensors(folder / file, {name: tensors[name] for name in names}, metadata, kind)
         place.update(dict.fromkeys(names, file))
     index = {"metadata": {"total_size": sum(sizes)}, "weight_map": place}
-    write_text(folder / INDEX, json.dumps(index, indent=2))  # last: what it names is there
+    write_text(folder / INDEX, json.dumps(index, indent=2))  # last, when all shards exist
     (folder / SINGLE).unlink(missing_ok=True)
 
 
 def _kind_of(name, array, kind):
-    """The format's name for the numbers of `array`, floating-point ones taken as `kind` if it is
-    not None.
-    """
+    """The format's name for the numbers of `array`; `kind`, if given, for floating-point ones."""
     dtype = np.dtype(array.dtype)
     if dtype.kind == "f" and kind is not None:
         if kind not in ("F64", "F32", "F16", "BF16"):
             raise DtypeError(
-                f"write safetensors: {kind!r} is no kind of floating-point number; there are F64, F32, F16, BF16"
+                f"write safetensors: {kind!r} is no kind of floating-point number; there are F64, "
+                "F32, F16, BF16"
             )
         return kind
     for known, code in DTYPES.items():
         if np.dtype(code) == dtype.newbyteorder("<") and known != "BF16":
             return known
     raise DtypeError(
-        f"write safetensors: tensor {name!r} has dtype {dtype}, which the format has no name for; convert it to "
-        "float32"
+        f"write safetensors: tensor {name!r} has dtype {dtype}, which the format has no name for; "
+        "convert it to float32"
     )
 
 
 def _numbers(array, kind):
-    """The array as it is written: in memory order, little-endian, (n,) of the kind's dtype."""
+    """The array as it is written: (...) -> (n,) in row order, little-endian, of the kind's dtype."""
     array = to_cpu(array).reshape(-1)
     if kind == "BF16":
         return narrow(array)
