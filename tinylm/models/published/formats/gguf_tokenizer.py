@@ -58,7 +58,7 @@ def _bytes(settings):
     for name in ("add_space_prefix", "remove_extra_whitespaces", "add_sep_token"):
         settings.refuse(name)
     merges = settings.take("merges", list)
-    # Ordinary tokens are written in the alphabet of printable.py, and merges make them; all others
+    # Ordinary tokens are written as in tokenizers/printable.py, and merges make them; all others
     # are added tokens, which are found in the text as they are.
     added, ids = [], {}
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
