@@ -1,8 +1,8 @@
-"""How to check what is trained in place of the whole model: by itself, and inside a tiny GPT that
-is frozen.
+"""Gradient-check cases of what is trained in place of the whole model, by itself and inside a tiny
+frozen GPT.
 
-What is frozen is no parameter to differentiate, so these entries also say what learns. Read next:
-lora.py.
+A frozen tensor is not differentiated, so these entries also check which parameters learn. Read
+next: lora.py.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ ONCE = "its parts are checked to second order one by one; whole, that would only
 
 
 def moved(module, rng):
-    """A module whose parameters are not where they start, for there many derivatives are zero."""
+    """A module with random parameters: at the start (B = 0 in LoRA) many derivatives are zero."""
     for p in module.parameters():
         if p.requires_grad:
             p.data[...] = rng.normal(size=p.shape)
@@ -40,13 +40,13 @@ def line(rng, d_in=3, d_out=4):
 
 
 def gpt(rng, **changes):
-    """The least GPT."""
+    """The smallest GPT."""
     sizes = dict(vocab_size=5, context=8, n_layer=2, n_head=2, d_model=4, d_hidden=3) | changes
     return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64)).eval()
 
 
 def apply(module, x):
-    """What a module makes of x."""
+    """module(x)."""
     return module(x)
 
 
@@ -108,7 +108,7 @@ register(
     covers=(),
     source="Liu et al. 2021",
 )
-# An MLP's ReLU has a kink at 0: its biases are put where no unit is near it.
+# relu has a kink at 0: inputs are drawn again until no hidden unit is near it.
 register(
     "finetune.MLP",
     lambda mlp, x: mlp(x),

@@ -1,16 +1,16 @@
 """Prefix tuning: learnt states in front of the text in every layer   (Li & Liang 2021; book eqs.
 3.19-3.22, Fig. 3.5)
 
-As the book has it, every layer l reads p^l_0 .. p^l_n in front of the text's states, and what it
-makes of them is cut off:
+In the book every layer l reads p^l_0 .. p^l_n in front of the text's states, and its outputs for
+them are cut off:
 
-    H^l = [p^l ; h^l] (3.20)    h^(l+1) = Layer(H^l) without its first n rows (3.21)    L n D numbers to learn
+    H^l     = [p^l ; h^l]                            (3.20)    L n D numbers to learn
+    h^(l+1) = Layer(H^l) without its first n rows    (3.21)
 
-All that the text sees of p^l are its keys and values, norm(p) W_K and norm(p) W_V, so one may as
-well learn those, which is what implementations do: 2 L n G K numbers, and the prefix is a cache
-like that of n tokens read before. In both forms a head's output is a mixture, lambda attention(x,
-prefix) + (1 - lambda) attention(x, text), and the text's tokens stand at positions n, n + 1, ... as
-they do behind a cache. Read next: prompt_cache.py; soft_prompts.py.
+The text sees nothing of p^l but its keys and values, norm(p) W_K and norm(p) W_V, so implementations
+learn those directly: 2 L n G K numbers, and the prefix is a cache like that of n tokens read
+before. In both forms the output of a head is a mixture, lambda attention(x, prefix) + (1 - lambda)
+attention(x, text), and the text's tokens have positions n, n + 1, ... as behind a cache. Read next: prompt_cache.py; soft_prompts.py.
 """
 
 import numpy as np
@@ -32,8 +32,9 @@ from tinylm.nn import (
 
 
 class KeysValues(Module):
-    """Keys and values of n prefixes as they are: called, returns (L, 2, G, n, K). `start` is such
-    an array, copied.
+    """Learnt keys and values of n prefixes; called, returns them, (L, 2, G, n, K).
+
+    start  array of that shape, copied
     """
 
     def __init__(self, start):
@@ -44,10 +45,13 @@ class KeysValues(Module):
 
 
 class Reparametrized(Module):
-    """Keys and values made from n vectors by tanh(u W + b) W' + b', which learns more steadily than
-    they do alone (Li & Liang 2021, section 4.3). After training only what it returns is kept.
+    """Keys and values computed from n vectors u: tanh(u W + b) W' + b'.
 
-    shape    (L, 2, G, n, K);  width of the vectors u;  d_hidden of the network
+    Training is more stable than with free keys and values (Li & Liang 2021, section 4.3). After
+    training only the result is kept.
+
+    shape     (L, 2, G, n, K) of the result
+    width     of the vectors u;  d_hidden of the network
     """
 
     def __init__(self, shape, width, d_hidden, rng, dtype=np.float32):
@@ -63,8 +67,7 @@ class Reparametrized(Module):
 
 
 class LearntCache:
-    """A prefix in the place of a cache: every layer finds its keys and values in front of the
-    text's; nothing is kept.
+    """A prefix in place of a cache: in front of each layer's keys and values; stores nothing.
 
     keys_values  Tensor (L, 2, G, n, K)
     """
@@ -75,12 +78,10 @@ class LearntCache:
     def joined(self, layer, k, v):
         """k, v (B, G, T, K) of the text -> (B, G, n + T, K) each, the prefix in front."""
         B, G, _, K = k.shape
-        return tuple(
-            concatenate(
-                [broadcast_to(self.keys_values[layer, i], (B, G, self.length, K)), x], axis=2
-            )
-            for i, x in enumerate((k, v))
-        )
+        shape = (B, G, self.length, K)
+        prefix_k = broadcast_to(self.keys_values[layer, 0], shape)  # (G, n, K) -> (B, G, n, K)
+        prefix_v = broadcast_to(self.keys_values[layer, 1], shape)
+        return concatenate([prefix_k, k], axis=2), concatenate([prefix_v, v], axis=2)
 
 
 class PrefixTuned(Module):
@@ -98,14 +99,13 @@ class PrefixTuned(Module):
         return self.model.config
 
     def hidden(self, ids, positions=None, mask=None):
-        """Last hidden states, (B, T) -> (B, T, D); arguments as GPT.hidden, positions of the text
-        count from n.
-        """
+        """Last hidden states, (B, T) -> (B, T, D); as GPT.hidden, with positions from n on."""
         keys_values = self.source()
         n = keys_values.shape[3]
         if n == 0:
             return self.model.hidden(ids, None, positions, mask)
-        mask = None if mask is None else _in_front(mask, n)
+        if mask is not None:
+            mask = _in_front(mask, n)
         return self.model.hidden(ids, LearntCache(keys_values), positions, mask)
 
     def __call__(self, ids, positions=None, mask=None):
@@ -116,25 +116,24 @@ class PrefixTuned(Module):
         return self.model.logits(h)
 
     def exported(self):
-        """The prefix as an array (L, 2, G, n, K), for prompt_cache.PrefixedLM, or a KeysValues
-        without its network.
-        """
+        """The prefix as an array (L, 2, G, n, K), for prompt_cache.PrefixedLM or KeysValues."""
         with no_grad():
             return np.array(self.source().numpy())
 
 
 def _in_front(mask, n, rows=0):
-    """A mask for n more keys in front, which all may see, and `rows` more queries: (..., T|1, S) ->
-    (..., rows + T|1, n + S).
+    """A mask with n more keys in front, visible to all, and `rows` more queries.
+
+    (..., T, S) -> (..., rows + T, n + S); a query axis of 1 stands for all queries and stays 1
     """
-    return np.pad(
-        mask,
-        [(0, 0)] * (mask.ndim - 2) + [(rows if mask.shape[-2] > 1 else 0, 0), (n, 0)],
-        constant_values=True,
-    )
+    if mask.shape[-2] == 1:
+        rows = 0
+    widths = [(0, 0)] * (mask.ndim - 2) + [(rows, 0), (n, 0)]
+    return np.pad(mask, widths, constant_values=True)
 
 
-def _needs_one(name, n, start):
+def _check_start(name, n, start):
+    """Raise ConfigError if neither n nor start is given."""
     if n is None and start is None:
         raise ConfigError(f"{name}: give n, how many to draw, or start, an array to start from")
 
@@ -142,33 +141,34 @@ def _needs_one(name, n, start):
 def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
     """Freeze a GPT and learn keys and values in front of every layer's: 2 L n G K numbers.
 
-    n         prefixes, drawn at random;  or start (L, 2, G, n, K), such as prompt_cache.prompt_keys_values of a text
-    d_hidden  of the network that makes them while training (Reparametrized); None: they are learnt
-              as they are
+    n         number of prefixes, drawn at random
+    start     (L, 2, G, n, K) array in place of n, such as prompt_cache.prompt_keys_values of a text
+    d_hidden  width of the network that computes them in training (Reparametrized); None: they are
+              parameters themselves
     returns   PrefixTuned
     raises    ConfigError without n and start
     """
-    _needs_one("key_value_prefix", n, start)
+    _check_start("key_value_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     rng = Random(seed, "prefix")
-    shape = (c.n_layer, 2, c.kv_heads, n, c.key_width) if start is None else start.shape
+    shape = (c.n_layer, 2, c.kv_heads, n, c.key_width)
+    if start is not None and d_hidden is not None:
+        raise ConfigError(
+            "key_value_prefix: a network makes its own start: give n and d_hidden, or start"
+        )
     freeze(model)
-    if d_hidden is not None:
-        if start is not None:
-            raise ConfigError(
-                "key_value_prefix: a network makes its own start: give n and d_hidden, or start"
-            )
+    if start is not None:
+        source = KeysValues(start)
+    elif d_hidden is not None:
         source = Reparametrized(shape, c.d_model, d_hidden, rng, weight.dtype)
     else:
-        source = KeysValues(
-            rng.normal(shape, np.float64).astype(weight.dtype) if start is None else start
-        )
+        source = KeysValues(rng.normal(shape, np.float64).astype(weight.dtype))
     return PrefixTuned(model, source.to(weight.device))
 
 
 class PrefixedBlock(Module):
-    """A block that reads learnt states in front of the text's, and gives out the text's alone
-    (book eqs. 3.20, 3.21)
+    """A block that reads learnt states in front of the text's, and returns the text's alone   (book
+    eqs. 3.20, 3.21)
 
     states    (n, D) Tensor
     rotation  (cos, sin) of positions 0 .. n-1, or None
@@ -180,22 +180,19 @@ class PrefixedBlock(Module):
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         if cache is not None:
             raise ConfigError(
-                "prefix: states in front of every layer are not kept in caches: use as_key_values() to generate"
+                "prefix: states in front of every layer are not kept in caches: "
+                "use as_key_values() to generate"
             )
         (B, _, D), n = x.shape, self.states.shape[0]
         if rotation is not None:
-            rotation = tuple(
-                np.concatenate([np.broadcast_to(own, (*its.shape[:-2], *own.shape)), its], axis=-2)
-                for own, its in zip(self._turns(), rotation)
-            )
-        mask = None if mask is None else _in_front(mask, n, n)
+            rotation = self._joined_rotation(rotation)
+        if mask is not None:
+            mask = _in_front(mask, n, n)
         h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)  # (B, n + T, D)
         return self.base(h, rotation=rotation, mask=mask)[:, n:]  # (B, T, D)
 
     def keys_values(self):
-        """What the text sees of the states: norm(P) W_K and norm(P) W_V, turned to positions 0 ..
-        n-1: (2, G, n, K) array.
-        """
+        """norm(P) W_K, rotated to positions 0 .. n-1, and norm(P) W_V: (2, G, n, K) array."""
         block, h = self.base, self.states
         if isinstance(block, ParallelBlock) or block.place is pre_norm:
             h = block.norms[0](h)
@@ -207,16 +204,24 @@ class PrefixedBlock(Module):
             k = rotary(k, cos=cos, sin=sin)
         return np.stack([k.numpy()[0], v.numpy()[0]])
 
+    def _joined_rotation(self, rotation):
+        """(cos, sin) of the prefix's positions in front of the text's: (..., T, K) -> (..., n + T, K)."""
+        joined = []
+        for own, text in zip(self._turns(), rotation):
+            own = np.broadcast_to(own, (*text.shape[:-2], *own.shape))
+            joined.append(np.concatenate([own, text], axis=-2))
+        return tuple(joined)
+
     def _turns(self):
-        """The rotation, where the states are: moving a module moves its parameters alone."""
+        """The prefix's (cos, sin) on the device of the states: Module.to() moves parameters alone."""
         self.own_rotation = tuple(to_device(turn, self.states.device) for turn in self.own_rotation)
         return self.own_rotation
 
 
 class HiddenPrefixTuned(Module):
-    """A GPT or Encoder whose every block reads its own prefix of states; called like the model.
+    """A GPT or Encoder of which every block reads a prefix of states; called like the model.
 
-    n   the text of a GPT stands at positions n, n + 1, ...; an Encoder's where it stood
+    n   states a layer. The text of a GPT has positions n, n + 1, ...; an Encoder's keeps its own
     """
 
     def __init__(self, model, n):
@@ -233,7 +238,8 @@ class HiddenPrefixTuned(Module):
             c, stop = self.config, self.n + ids.shape[1]
             if stop > c.context:
                 raise ConfigError(
-                    f"prefix: {self.n} states and {ids.shape[1]} tokens do not fit the context of {c.context}"
+                    f"prefix: {self.n} states and {ids.shape[1]} tokens do not fit "
+                    f"the context of {c.context}"
                 )
             options["positions"] = np.arange(self.n, stop, like=ids)
         return self.model.hidden(ids, *args, **options)
@@ -250,49 +256,49 @@ def hidden_prefix(model, n=None, start=None, seed=0):
     """Freeze a GPT or Encoder and learn n states in front of every layer, in place: L n D numbers
     (book eqs. 3.19-3.22)
 
-    n        states, drawn as large as the token embeddings;  or start (L, n, D), such as prompt_cache.hidden_states_of_prompt
+    n        number of states, drawn with the standard deviation of the token embeddings
+    start    (L, n, D) array in place of n, such as prompt_cache.hidden_states_of_prompt
     returns  HiddenPrefixTuned
-    raises   ConfigError for a model whose layers share weights, or that tells distances by biases
-             or windows: a state without a place has no distance. Also without n and start
+    raises   ConfigError without n and start; for a model whose layers share weights; and for one
+             with score biases or windows, which depend on a distance that a state has not
     """
-    _needs_one("hidden_prefix", n, start)
+    _check_start("hidden_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     if len({id(block) for block in model.blocks}) < len(model.blocks):
         raise ConfigError(
-            "hidden_prefix: layers of this model share their weights, and with them they would share prefixes"
+            "hidden_prefix: layers of this model share their weights, "
+            "and with them they would share prefixes"
         )
     if getattr(model, "position_bias", None) is not None or "window" in getattr(c, "attention", ()):
         raise ConfigError(
-            "hidden_prefix: score biases and windows go by distance, which a state has not: use key_value_prefix"
+            "hidden_prefix: score biases and windows go by distance, which a state has not: "
+            "use key_value_prefix"
         )
     if start is None:
         std = float(np.std(weight.data))
-        start = (Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64) * std).astype(
-            weight.dtype
-        )
-    n, rotations = start.shape[1], [None] * len(model.blocks)
+        drawn = Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64)
+        start = (drawn * std).astype(weight.dtype)
+    n = start.shape[1]
+    rotations = [None] * len(model.blocks)
     if hasattr(model, "rotations"):
         rotations = model.rotations(to_device(np.arange(n), weight.device), weight.dtype)
     freeze(model)
-    model.blocks = [
-        PrefixedBlock(
-            block, Tensor(to_device(np.array(states), weight.device), requires_grad=True), rotation
-        )
-        for block, states, rotation in zip(model.blocks, start, rotations)
-    ]
+    blocks = []
+    for block, states, rotation in zip(model.blocks, start, rotations):
+        states = Tensor(to_device(np.array(states), weight.device), requires_grad=True)  # (n, D)
+        blocks.append(PrefixedBlock(block, states, rotation))
+    model.blocks = blocks
     return HiddenPrefixTuned(model, n)
 
 
 def as_key_values(tuned):
-    """A GPT behind a hidden prefix as one behind keys and values, which says the same and can
-    generate.
+    """A GPT behind a hidden prefix as one behind keys and values: same outputs, and it can generate.
 
     tuned    HiddenPrefixTuned; its model gets its own blocks back
     returns  PrefixTuned
     """
     with no_grad():
-        keys_values = np.stack(
-            [block.keys_values() for block in tuned.model.blocks]
-        )  # (L, 2, G, n, K)
+        layers = [block.keys_values() for block in tuned.model.blocks]
+    keys_values = np.stack(layers)  # (L, 2, G, n, K)
     unwrap(tuned.model, PrefixedBlock)
     return key_value_prefix(tuned.model, start=keys_values)

@@ -1,10 +1,11 @@
 """A prompt read once and kept as keys and values: what hard and soft prompts have in common   (book
 section 3.3.2, Fig. 3.3)
 
-To what comes after it, a prompt is nothing but its keys and values in every layer. Those of a hard
-prompt are computed once and kept, and from then on the prompt costs no more to read, only to attend
-to. Those of a soft prompt are computed likewise; a prefix (prefix.py) learns them directly. All
-three generate through `PrefixedLM`. Read next: soft_prompts.py, prefix.py;
+    attention(q, [K_prompt ; K_text], [V_prompt ; V_text])    in every layer
+
+Later tokens see nothing of a prompt but its keys and values in every layer. Those of a hard or soft
+prompt are computed once and kept; from then on only attending to them costs time. A prefix
+(prefix.py) learns them directly. All three generate through `PrefixedLM`. Read next: soft_prompts.py, prefix.py;
 generate/protocol/language_model.py.
 """
 
@@ -19,10 +20,10 @@ from tinylm.nn import evaluating
 
 
 def prompt_keys_values(model, ids):
-    """Read a prompt and return what later tokens will see of it.
+    """The keys and values of a prompt, all that later tokens see of it.
 
-    model    GPT, in evaluation mode for the time
-    ids      (n,) integers; those of SoftTokens too
+    model    GPT; in evaluation mode during the call
+    ids      (n,) integers, also of learnt vectors (soft_prompts.SoftTokens)
     returns  (L, 2, G, n, K) NumPy array: keys and values of every layer, keys turned to positions 0
              .. n-1
     """
@@ -30,28 +31,31 @@ def prompt_keys_values(model, ids):
     ids = np.asarray(ids)
     if ids.ndim != 1 or not len(ids):
         raise ShapeError(
-            f"prompt_keys_values: the prompt has shape {ids.shape}; it is one sequence of at least one id, (n,)"
+            f"prompt_keys_values: the prompt has shape {ids.shape}; "
+            "it is one sequence of at least one id, (n,)"
         )
-    cache = KeyValueCache(
-        c.n_layer, 1, c.kv_heads, c.key_width, weight.dtype, weight.device, len(ids)
-    )
+    n = len(ids)
+    sizes = (c.n_layer, 1, c.kv_heads, c.key_width)
+    cache = KeyValueCache(*sizes, weight.dtype, weight.device, n)
     with evaluating(model), no_grad():
-        model.hidden(to_device(ids[None], weight.device), cache=cache)
-    return np.array(to_cpu(cache.arrays(len(ids))[:, :, 0, :, : len(ids)]))
+        model.hidden(to_device(ids[None], weight.device), cache=cache)  # fills the cache
+    return np.array(
+        to_cpu(cache.arrays(n)[:, :, 0, :, :n])
+    )  # (L, 2, 1, G, n, K) -> (L, 2, G, n, K)
 
 
 def hidden_states_of_prompt(model, ids):
-    """What each layer reads of a prompt, h^0 .. h^(L-1) of the book: (L, n, D) NumPy array.
+    """The input of each layer for a prompt, h^0 .. h^(L-1) of the book: (L, n, D) NumPy array.
 
-    model    GPT without windows and score biases, in evaluation mode for the time
+    model    GPT without windows and score biases; in evaluation mode during the call
     ids      (n,) integers
     """
     ids, states = np.asarray(ids), []
-    positions = to_device(np.arange(len(ids)), model.tokens.weight.device)
+    device = model.tokens.weight.device
+    positions = to_device(np.arange(len(ids)), device)
     with evaluating(model), no_grad():
-        x = model.add_positions(
-            model.tokens(to_device(ids[None], model.tokens.weight.device)), positions
-        )
+        x = model.tokens(to_device(ids[None], device))  # (1, n, D)
+        x = model.add_positions(x, positions)
         rotations = model.rotations(positions, x.dtype)
         for layer, block in enumerate(model.blocks):
             states.append(x.numpy()[0])
@@ -60,41 +64,41 @@ def hidden_states_of_prompt(model, ids):
 
 
 class BehindPadding(KeyValueCache):
-    """A KeyValueCache that begins with a prefix, which stands in each row between its padding and
-    its text.
+    """A KeyValueCache that begins with a prefix, between the padding and the text of each row.
 
-    keys_values  (L, 2, G, n, K) array, on the device where the cache is to be
-    padding      (B,) integers: row b holds the prefix in columns padding[b] .. padding[b] + n - 1,
-                 so that distances from text to prefix are those without padding. What padding's own
-                 tokens would store there is dropped
+        row b:   padding[b] columns of padding | n columns of prefix | text
+
+    keys_values  (L, 2, G, n, K) array, on the device of the cache
+    padding      (B,) integers. Distances from text to prefix are those without padding; the keys
+                 and values of the padding tokens in these columns are dropped
     """
 
     def __init__(self, keys_values, batch, capacity=0, padding=None):
         L, _, G, n, K = keys_values.shape
-        super().__init__(
-            L, batch, G, K, keys_values.dtype, device_of(keys_values), n + capacity, padding
-        )
+        dtype, device = keys_values.dtype, device_of(keys_values)
+        super().__init__(L, batch, G, K, dtype, device, n + capacity, padding)
         self.prefix = keys_values
-        nothing = np.zeros_like(keys_values, shape=(batch, G, n, K))
-        for layer, pair in enumerate(keys_values):
+        shape = (batch, G, n, K)
+        for layer, (k, v) in enumerate(keys_values):
             if self.padding is None:
-                rows = [np.broadcast_to(x, nothing.shape) for x in pair]
-            else:
-                rows = [nothing] * 2
-            self.update(layer, *rows)
+                self.update(layer, np.broadcast_to(k, shape), np.broadcast_to(v, shape))
+            else:  # n columns are reserved; update() below puts the prefix where it belongs
+                nothing = np.zeros_like(keys_values, shape=shape)
+                self.update(layer, nothing, nothing)
 
     def update(self, layer, k, v):
-        """As in KeyValueCache."""
+        """As KeyValueCache.update(), with the prefix in its columns instead of k and v."""
         if self.padding is None:
             return super().update(layer, k, v)
         n = self.prefix.shape[3]
-        columns = np.arange(self.length, self.length + k.shape[2], like=k)
-        at = columns - to_device(self.padding, self.device)[:, None]  # (B, T): place in the prefix
-        within = ((at >= 0) & (at < n))[:, None, :, None]
-        stored = self.prefix[layer][:, :, np.clip(at, 0, n - 1)].transpose(
-            0, 2, 1, 3, 4
-        )  # (2, B, G, T, K)
-        return super().update(layer, *(np.where(within, own, x) for own, x in zip(stored, (k, v))))
+        columns = np.arange(self.length, self.length + k.shape[2], like=k)  # (T,)
+        # column c of row b is number c - padding[b] of the prefix, if that is from 0 to n - 1
+        number = columns - to_device(self.padding, self.device)[:, None]  # (B, T)
+        within = ((number >= 0) & (number < n))[:, None, :, None]  # (B, 1, T, 1)
+        prefix = self.prefix[layer][:, :, np.clip(number, 0, n - 1)]  # (2, G, B, T, K)
+        prefix_k, prefix_v = prefix.transpose(0, 2, 1, 3, 4)  # (B, G, T, K) each
+        k, v = np.where(within, prefix_k, k), np.where(within, prefix_v, v)
+        return super().update(layer, k, v)
 
 
 class PrefixedCache:
@@ -105,7 +109,7 @@ class PrefixedCache:
 
     @property
     def length(self):
-        """Tokens read."""
+        """Tokens in the cache, without the prefix."""
         return self.inner.length - self.n
 
     def crop(self, length):
@@ -117,7 +121,8 @@ class PrefixedCache:
     def select(self, rows):
         """Keep the given rows, in the given order."""
         self.inner.select(rows)
-        self.padding = None if self.padding is None else self.padding[[int(row) for row in rows]]
+        if self.padding is not None:
+            self.padding = self.padding[[int(row) for row in rows]]
 
 
 class PrefixedLM:
@@ -130,28 +135,25 @@ class PrefixedLM:
 
     def __init__(self, model, keys_values):
         c = self.config = model.config
-        expected = (
-            c.n_layer,
-            2,
-            c.kv_heads,
-            keys_values.shape[3] if keys_values.ndim == 5 else "n",
-            c.key_width,
-        )
+        n = "n"
+        if keys_values.ndim == 5:
+            n = keys_values.shape[3]
+        expected = (c.n_layer, 2, c.kv_heads, n, c.key_width)
         if keys_values.shape != expected:
             raise ShapeError(
-                f"PrefixedLM: keys and values of shape {keys_values.shape}; this model needs (L, 2, G, n, K), "
-                f"{expected}"
+                f"PrefixedLM: keys and values of shape {keys_values.shape}; "
+                f"this model needs (L, 2, G, n, K), {expected}"
             )
-        if c.context is not None and keys_values.shape[3] >= c.context:
+        if c.context is not None and n >= c.context:
             raise ConfigError(
-                f"PrefixedLM: a prefix of {keys_values.shape[3]} leaves no room in a context of {c.context}"
+                f"PrefixedLM: a prefix of {n} leaves no room in a context of {c.context}"
             )
-        self.model, self.n = model, keys_values.shape[3]
+        self.model, self.n = model, n
         self.keys_values = to_device(keys_values, model.tokens.weight.device)
         self.vocab_size, self.context = c.vocab_size, c.context - self.n
 
     def new_cache(self, batch, padding=None, capacity=0):
-        """A cache for B rows that holds the prefix, of a row with padding behind the padding."""
+        """A cache for B rows that holds the prefix, behind the padding of a row if it has some."""
         inner = BehindPadding(self.keys_values, batch, capacity, padding)
         return PrefixedCache(inner, self.n, padding)
 
@@ -164,20 +166,20 @@ class PrefixedLM:
         return self._run(tokens, cache, slice(-1, None))[:, 0]
 
     def _run(self, tokens, cache, wanted):
+        """Logits of the slice `wanted` of `tokens`, as an array."""
         tokens = check_tokens(tokens, self, cache)
-        weight = self.model.tokens.weight
-        model = self.model
+        model, device = self.model, self.model.tokens.weight.device
         if cache is None:
             cache = self.new_cache(len(tokens))
         positions, mask = padded(tokens.shape[1], cache)
-        if mask is not None:  # padding, prefix, text: as if there were no padding
+        if mask is not None:  # columns are padding, prefix, text; all but the padding is visible
             columns = np.arange(self.n + cache.length + tokens.shape[1])
-            mask = (columns >= cache.padding[:, None])[:, None, None, :]
-            positions, mask = (to_device(x, weight.device) for x in (positions + self.n, mask))
+            mask = (columns >= cache.padding[:, None])[:, None, None, :]  # (B, 1, 1, columns)
+            mask = to_device(mask, device)
+            positions = to_device(positions + self.n, device)
         with evaluating(model), no_grad():
-            h = model.hidden(
-                to_device(tokens, weight.device), cache=cache.inner, positions=positions, mask=mask
-            )
+            ids = to_device(tokens, device)
+            h = model.hidden(ids, cache=cache.inner, positions=positions, mask=mask)  # (B, T, D)
             return model.logits(h[:, wanted]).data
 
 
@@ -189,6 +191,7 @@ def language_model(prompted):
     """
     if len(prompted.after):
         raise ConfigError(
-            "language_model: something stands behind the input, where text is generated: end the pattern with INPUT"
+            "language_model: something stands behind the input, where text is generated: "
+            "end the pattern with INPUT"
         )
     return PrefixedLM(prompted.model, prompt_keys_values(prompted.model, prompted.before))

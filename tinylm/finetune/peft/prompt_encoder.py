@@ -1,9 +1,10 @@
-"""Soft prompts made by a small network   (book section 3.3.2.2; Liu et al. 2021, P-tuning)
+"""Soft prompts computed by a small network   (book section 3.3.2.2; Liu et al. 2021, P-tuning)
 
-Vectors that are learnt one by one know nothing of each other. Sent through a network that reads
-them as a sequence they are learnt together, p = f(u_0 .. u_n), and training is often easier. Once
-trained, f has done its work: its output is kept and the network thrown away, so what is stored and
-used is prompt tuning's n D numbers. Read next: soft_prompts.py.
+    p_0 .. p_n = f(u_0 .. u_n)        u and the parameters of f are learnt
+
+Vectors that are learnt one by one do not depend on each other. A network f that reads them as a
+sequence couples them, and training is often easier. After training only the output of f is kept:
+stored and used are the n D numbers of prompt tuning. Read next: soft_prompts.py.
 """
 
 import numpy as np
@@ -15,7 +16,7 @@ from tinylm.nn.recurrence.recurrent import LSTMCell, Recurrent
 
 
 class PromptEncoder(Module):
-    """Learnt vectors behind a network: called without arguments, it returns the prompt (n, D).
+    """Learnt vectors sent through a network; called without arguments, it returns the prompt (n, D).
 
     start    (n, E) array that the vectors start from
     network  module (1, n, E) -> (1, n, D), one of the functions below; None for the identity, which
@@ -23,21 +24,22 @@ class PromptEncoder(Module):
     """
 
     def __init__(self, start, network=None):
-        self.vectors, self.network = Tensor(np.array(start), requires_grad=True), network
+        self.vectors = Tensor(np.array(start), requires_grad=True)
+        self.network = network
 
     def __call__(self):
         if self.network is None:
             return self.vectors
-        return self.network(self.vectors[None])[0]
+        return self.network(self.vectors[None])[0]  # (n, E) -> (1, n, E) -> (1, n, D) -> (n, D)
 
     def cached(self):
-        """The prompt as it is now, without the network: a SoftPrompt that says the same."""
+        """The present prompt without the network, as a SoftPrompt."""
         with no_grad():
             return SoftPrompt(self().numpy()).to(self.vectors.device)
 
 
 class MLP(Module):
-    """relu(x W + b) W' + b', for each vector alone."""
+    """relu(x W + b) W' + b', for each vector by itself."""
 
     def __init__(self, width, d_hidden, d_model, rng, dtype=np.float32):
         self.hidden = Linear(width, d_hidden, rng, std=width**-0.5, dtype=dtype)
@@ -48,29 +50,31 @@ class MLP(Module):
 
 
 class BidirectionalLSTM(Module):
-    """An LSTM from each end, and an MLP over both: P-tuning's own network. d_hidden is the width of
-    each LSTM.
+    """An LSTM from each end, and an MLP over both: P-tuning's own network.
+
+    width     E;  d_hidden width of each LSTM;  d_model D
     """
 
     def __init__(self, width, d_hidden, d_model, rng, dtype=np.float32):
-        self.forward, self.backward = (
-            Recurrent(LSTMCell(width, d_hidden, rng, dtype)) for _ in range(2)
-        )
+        self.forward = Recurrent(LSTMCell(width, d_hidden, rng, dtype))
+        self.backward = Recurrent(LSTMCell(width, d_hidden, rng, dtype))
+        # Matrices are rescaled to a standard deviation of 1/sqrt(E): the usual 0.02 is meant for
+        # wide models, and here the states would all be close to 0.
         for parameter in (*self.forward.parameters(), *self.backward.parameters()):
             if parameter.ndim == 2:
                 parameter.data *= width**-0.5 / max(float(np.std(parameter.data)), 1e-12)
         self.out = MLP(2 * d_hidden, d_hidden, d_model, rng, dtype)
 
     def __call__(self, x):
-        ahead, _ = self.forward(x)
+        ahead, _ = self.forward(x)  # (1, n, E) -> (1, n, H)
         back, _ = self.backward(flip(x, axis=1))
-        return self.out(concatenate([ahead, flip(back, axis=1)], axis=-1))  # (1, n, E) -> (1, n, D)
+        both = concatenate([ahead, flip(back, axis=1)], axis=-1)  # (1, n, 2 H)
+        return self.out(both)  # (1, n, D)
 
 
 def transformer(width, heads, rng, dtype=np.float32):
-    """One block in which every vector of the prompt sees every other: (1, n, D) -> (1, n, D)."""
+    """One block without a causal mask, every vector sees all: (1, n, D) -> (1, n, D)."""
     attention = SelfAttention(width, heads, rng, causal=False, dtype=dtype)
     hidden = FeedForward(width, 4 * width, rng, dtype=dtype)
-    return Block(
-        attention, hidden, [LayerNorm(width, dtype=dtype) for _ in range(2)], pre_norm, rng
-    )
+    norms = [LayerNorm(width, dtype=dtype) for _ in range(2)]
+    return Block(attention, hidden, norms, pre_norm, rng)

@@ -1,13 +1,15 @@
-"""Soft prompts: vectors that are learnt, where a prompt has the embeddings of words   (book section
+"""Soft prompts: learnt vectors in place of the embeddings of a prompt's words   (book section
 3.3.2.2)
 
-    [ p_0 .. p_n ; e_0 .. e_m ]                     prompt tuning (Lester et al. 2021; Fig. 3.6): n D numbers
-    [ p_0 .. p_n ; q_0 .. q_m' ; e_0 .. e_m ]       hybrid: words of a hard prompt q among them (Liu et al. 2023)
+    [ p_0 .. p_n ; e_0 .. e_m ]                  prompt tuning: n D numbers (Lester et al. 2021;
+                                                 Fig. 3.6)
+    [ p_0 .. p_n ; q_0 .. q_m' ; e_0 .. e_m ]    hybrid, with words q of a hard prompt (Liu et al.
+                                                 2023)
 
-The vectors are made ids of their own, V and up: `SoftTokens` stands where the embedding table stood
-and looks ids below V up in the table, others among the vectors. So a soft prompt is a sequence of
-ids like any other, may stand anywhere, in encoders as in decoders, and two rows of a batch may
-carry two tasks' prompts. Nothing else of the model is touched. Read next: prompt_encoder.py
+The vectors get ids of their own, V and up: `SoftTokens` replaces the embedding table and looks ids
+below V up in the table, others among the vectors. So a soft prompt is a sequence of ids like any
+other, may stand anywhere, in encoders as in decoders, and two rows of a batch may carry the prompts
+of two tasks. Nothing else in the model changes. Read next: prompt_encoder.py
 (P-tuning); prefix.py, which reaches every layer; prompt_cache.py, to generate after one.
 """
 
@@ -28,14 +30,15 @@ INPUT = "<input>"  # in a pattern: where the text goes
 
 @dataclass(frozen=True)
 class Soft:
-    """In a pattern: n vectors to learn, which start as rows of the vocabulary drawn at random."""
+    """In a pattern: n learnt vectors that start as embeddings of tokens drawn at random."""
 
     n: int
 
 
 class SoftPrompt(Module):
-    """n vectors of their own. `start` is an array (n, D), copied: from random_start,
-    vocabulary_start or text_start.
+    """n learnt vectors; called, returns them, (n, D).
+
+    start  (n, D) array, copied: from random_start(), vocabulary_start() or text_start()
     """
 
     def __init__(self, start):
@@ -46,33 +49,31 @@ class SoftPrompt(Module):
 
 
 def random_start(table, n, seed=0):
-    """Vectors drawn as large as the vocabulary's: normal, of the table's standard deviation.
-    Returns (n, D).
-    """
+    """Vectors from a normal distribution with the table's standard deviation: (n, D)."""
     std = float(np.std(to_cpu(table.data)))
-    return (Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64) * std).astype(
-        table.dtype
-    )
+    drawn = Random(seed, "soft prompt").normal((n, table.shape[1]), np.float64)
+    return (drawn * std).astype(table.dtype)
 
 
 def vocabulary_start(table, n, seed=0):
-    """The embeddings of n tokens drawn at random (Lester et al. 2021 draw among the 5,000 most
-    frequent). Returns (n, D).
+    """The embeddings of n tokens drawn at random: (n, D).
+
+    Lester et al. 2021 draw among the 5,000 most frequent tokens, here among all.
     """
-    return to_cpu(table.data)[Random(seed, "soft prompt").integers(0, table.shape[0], (n,))]
+    ids = Random(seed, "soft prompt").integers(0, table.shape[0], (n,))
+    return to_cpu(table.data)[ids]
 
 
 def text_start(table, ids):
-    """The embeddings of a hard prompt: before training, the soft prompt is that prompt, exactly.
-    Returns (n, D).
-    """
+    """The embeddings of a hard prompt, (n, D): the soft prompt starts as exactly that prompt."""
     return to_cpu(table.data)[np.asarray(ids)]
 
 
 class SoftTokens(Module):
-    """An embedding table with learnt vectors behind its last row: ids V, V + 1, ... mean those.
+    """An embedding table with learnt vectors behind its last row, of ids V, V + 1, ...
 
-    base     the Embedding (V, D) that stood here;  `weight` is its table, so a tied output layer does not change
+    base     the Embedding (V, D) that is replaced; `weight` is its table, so a tied output layer
+             does not change
     sources  modules that return vectors (n, D): SoftPrompt, or a PromptEncoder
     """
 
@@ -85,12 +86,13 @@ class SoftTokens(Module):
         return self.base.weight
 
     def add(self, source):
-        """Give the vectors of a source ids of their own; returns them, (n,) integers."""
-        first = self.base.weight.shape[0] + sum(s().shape[0] for s in self.sources)
+        """Assign ids to the vectors of a source; returns them, (n,) integers."""
+        V, D = self.base.weight.shape
+        first = V + sum(s().shape[0] for s in self.sources)
         n, width = source().shape
-        if width != self.base.weight.shape[1]:
+        if width != D:
             raise ShapeError(
-                f"SoftTokens: vectors are {width} wide, the embeddings of this model {self.base.weight.shape[1]}"
+                f"SoftTokens: vectors are {width} wide, the embeddings of this model {D}"
             )
         self.sources.append(source.to(self.base.weight.device))
         return np.arange(first, first + n)
@@ -101,28 +103,30 @@ class SoftTokens(Module):
         if not self.sources or not np.any(soft):
             return self.base(ids)
         table = concatenate([source() for source in self.sources], axis=0)  # (n, D)
+        # Two look-ups, each with id 0 where the other's result is taken: (B, T) -> (B, T, D)
         learnt = embedding(np.where(soft, ids - V, 0), table)
-        return where(
-            soft[..., None], learnt, self.base(np.where(soft, 0, ids))
-        )  # (B, T) -> (B, T, D)
+        words = self.base(np.where(soft, 0, ids))
+        return where(soft[..., None], learnt, words)
 
 
 def soft_tokens(model):
-    """The SoftTokens of a model, put in the place of its embeddings if there are none yet."""
+    """The SoftTokens of a model; put in place of its embeddings if it has none yet."""
     if not isinstance(model.tokens, SoftTokens):
         model.tokens = SoftTokens(model.tokens)
     return model.tokens
 
 
 class Prompted(Module):
-    """A GPT or Encoder that reads every input inside a prompt, and answers for the input alone.
+    """A GPT or Encoder that reads every input inside a prompt; its outputs are those of the input.
 
-    before, after  ids in front of the input and behind it, V and up for learnt ones: see hybrid()
+    before  (n,) ids in front of the input, V and up for learnt ones: see hybrid()
+    after   (m,) ids behind it
     """
 
     def __init__(self, model, before, after=()):
         self.model, self.training = model, model.training
-        self.before, self.after = np.asarray(before, np.int64), np.asarray(after, np.int64)
+        self.before = np.asarray(before, np.int64)
+        self.after = np.asarray(after, np.int64)
 
     @property
     def config(self):
@@ -130,25 +134,25 @@ class Prompted(Module):
         return self.model.config
 
     def wrap(self, ids):
-        """The whole of what the model reads: (B, T) -> (B, n + T + m). Rows with anything behind
-        must be of one length.
-        """
-        sides = [
-            np.broadcast_to(to_device(side, self.model.tokens.weight.device), (len(ids), len(side)))
-            for side in (self.before, self.after)
-        ]
-        return np.concatenate([sides[0], ids, sides[1]], axis=1)
+        """Prompt and input: (B, T) -> (B, n + T + m). With m > 0, rows must not be padded."""
+        before, after = self._repeated(self.before, ids), self._repeated(self.after, ids)
+        return np.concatenate([before, ids, after], axis=1)
+
+    def _repeated(self, side, ids):
+        """The same ids for every row of `ids`: (n,) -> (B, n)."""
+        side = to_device(side, self.model.tokens.weight.device)
+        return np.broadcast_to(side, (len(ids), len(side)))
 
     def settings(self):
-        """The ids of the prompt, hard tokens among them."""
+        """The ids of the prompt, learnt and hard ones."""
         return {"before": self.before, "after": self.after}
 
     def hidden(self, ids, segments=None, mask=None):
         """Last hidden states of the input, (B, T) -> (B, T, D).
 
-        segments, mask  (B, T), of an Encoder; the prompt is visible and of segment 0. Rows of a GPT
+        segments, mask  (B, T), of an Encoder; the prompt is visible and in segment 0. Rows of a GPT
                         are padded at their ends, where causality hides the padding: only its
-                        experts are told the mask
+                        experts need the mask
         """
         n = len(self.before)
         return self._all(ids, segments, mask)[:, n : n + ids.shape[1]]
@@ -158,9 +162,7 @@ class Prompted(Module):
         return self.logits(self.hidden(ids, segments, mask))
 
     def last(self, ids):
-        """Scores of what comes after all of it, (B, T) -> (B, V): what a prompt that ends in a
-        question asks.
-        """
+        """Logits of the token behind prompt and input, (B, T) -> (B, V): the answer to a question."""
         return self.logits(self._all(ids)[:, -1:])[:, 0]
 
     def logits(self, h):
@@ -168,32 +170,38 @@ class Prompted(Module):
         return self.model.logits(h)
 
     def _all(self, ids, segments=None, mask=None):
+        """Hidden states of prompt and input: (B, n + T + m, D)."""
         if isinstance(self.model, GPT):
             return self.model.hidden(self.wrap(ids), **self._padding(ids, mask))
+        options = {}
+        if segments is not None:
+            options["segments"] = self._widened(segments, 0)
+        if mask is not None:
+            options["mask"] = self._widened(mask, True)
+        return self.model.hidden(self.wrap(ids), **options)
+
+    def _widened(self, rows, fill):
+        """(B, T) -> (B, n + T + m), `fill` in the columns of the prompt."""
         sides = (0, 0), (len(self.before), len(self.after))
-        more = {
-            name: np.pad(value, sides, constant_values=fill)
-            for name, value, fill in (("segments", segments, 0), ("mask", mask, True))
-            if value is not None
-        }
-        return self.model.hidden(self.wrap(ids), **more)
+        return np.pad(rows, sides, constant_values=fill)
 
     def _padding(self, ids, mask):
-        """What a GPT is told of padding: nothing, but of layers of experts."""
+        """The mask option of a GPT: none, except for experts, which must not count padding."""
         if mask is None or not has_experts(self.model):
             return {}
-        sides = (0, 0), (len(self.before), len(self.after))
-        held = np.pad(mask.reshape(ids.shape), sides, constant_values=True)
-        return {"mask": held[:, None, None, :]}
+        held = self._widened(mask.reshape(ids.shape), True)
+        return {"mask": held[:, None, None, :]}  # (B, 1, 1, n + T + m)
 
 
 def prompt_tuning(model, start):
     """Freeze a model and put learnt vectors in front of every input   (Lester et al. 2021)
 
-    start    array (n, D) that they start from, or a module that makes them (PromptEncoder)
+    start    array (n, D) that they start from, or a module that returns them (PromptEncoder)
     returns  Prompted
     """
-    return hybrid(model, [start if isinstance(start, Module) else SoftPrompt(start), INPUT])
+    if not isinstance(start, Module):
+        start = SoftPrompt(start)
+    return hybrid(model, [start, INPUT])
 
 
 def hybrid(model, pattern, tokenizer=None, seed=0):
@@ -201,40 +209,46 @@ def hybrid(model, pattern, tokenizer=None, seed=0):
 
     pattern    list of Soft(n), SoftPrompt or PromptEncoder (learnt), texts or lists of ids (words),
                and INPUT, once: [Soft(4), "Translate:", Soft(2), INPUT]
-    tokenizer  has encode(text); needed for texts alone
+    tokenizer  has encode(text); needed only if there are texts
     returns    Prompted
     """
-    if pattern.count(INPUT) != 1:
+    inputs = pattern.count(INPUT)
+    if inputs != 1:
         raise ConfigError(
-            f"hybrid: the pattern has {pattern.count(INPUT)} places for the input; it needs exactly one INPUT"
+            f"hybrid: the pattern has {inputs} places for the input; it needs exactly one INPUT"
         )
     if tokenizer is None and any(isinstance(part, str) and part != INPUT for part in pattern):
         raise ConfigError(
             "hybrid: the pattern has texts: give the tokenizer, or ids in place of texts"
         )
     freeze(model)
-    table, sides = soft_tokens(model), [[]]
+    table = soft_tokens(model)
+    before, after = [], []
+    ids = before  # the side that is being filled
     for i, part in enumerate(pattern):
         if isinstance(part, str) and part == INPUT:
-            sides.append([])
-        elif isinstance(part, (Soft, Module)):
-            if isinstance(part, Soft):
-                source = SoftPrompt(vocabulary_start(table.weight, part.n, seed + i))
-            else:
-                source = part
-            sides[-1].extend(table.add(source).tolist())
+            ids = after
+        elif isinstance(part, Soft):
+            source = SoftPrompt(vocabulary_start(table.weight, part.n, seed + i))
+            ids.extend(table.add(source).tolist())
+        elif isinstance(part, Module):
+            ids.extend(table.add(part).tolist())
+        elif isinstance(part, str):
+            ids.extend(tokenizer.encode(part))
         else:
-            sides[-1].extend(tokenizer.encode(part) if isinstance(part, str) else part)
-    return Prompted(model, *sides)
+            ids.extend(part)
+    return Prompted(model, before, after)
 
 
 class PromptedSeq2Seq(Module):
-    """An encoder-decoder that reads every source behind a prompt, as T5 was prompt-tuned; arguments
-    as in Prompted.
+    """An encoder-decoder that reads every source behind a prompt, as T5 was prompt-tuned.
+
+    before  (n,) ids in front of the source, as in Prompted
     """
 
     def __init__(self, model, before):
-        self.model, self.training, self.before = model, model.training, np.asarray(before, np.int64)
+        self.model, self.training = model, model.training
+        self.before = np.asarray(before, np.int64)
 
     def settings(self):
         """The ids of the prompt."""
@@ -242,27 +256,29 @@ class PromptedSeq2Seq(Module):
 
     def __call__(self, source, target, source_mask=None, target_mask=None):
         """Logits of the target, as models.Seq2Seq."""
-        before = np.broadcast_to(
-            to_device(self.before, self.model.tokens.weight.device), (len(source), len(self.before))
-        )
-        if source_mask is None:
-            seen = None
-        else:
-            seen = np.pad(source_mask, ((0, 0), (len(self.before), 0)), constant_values=True)
-        return self.model(np.concatenate([before, source], axis=1), target, seen, target_mask)
+        B, n = len(source), len(self.before)
+        before = to_device(self.before, self.model.tokens.weight.device)
+        source = np.concatenate([np.broadcast_to(before, (B, n)), source], axis=1)  # (B, n + S)
+        if source_mask is not None:
+            source_mask = np.pad(source_mask, ((0, 0), (n, 0)), constant_values=True)
+        return self.model(source, target, source_mask, target_mask)
 
 
 def nearest_words(vectors, table, k=5):
-    """The words whose embeddings point most nearly where learnt vectors do: what, if anything, the
-    prompt says.
+    """The words whose embeddings have the largest cosine with each learnt vector.
 
     vectors  (n, D) array or Tensor;  table (V, D) of embeddings
     returns  ids (n, k), nearest first, and their cosines (n, k)
     """
-    x, y = (
-        to_cpu(a.data if isinstance(a, Tensor) else a).astype(np.float64) for a in (vectors, table)
-    )
-    x, y = (a / np.maximum(np.linalg.norm(a, axis=1, keepdims=True), 1e-12) for a in (x, y))
-    cosines = x @ y.T  # (n, V)
+    cosines = _unit(vectors) @ _unit(table).T  # (n, D) @ (D, V) -> (n, V)
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     return order, np.take_along_axis(cosines, order, axis=1)
+
+
+def _unit(rows):
+    """Rows of a matrix, divided by their lengths, as float64 on the CPU."""
+    if isinstance(rows, Tensor):
+        rows = rows.data
+    rows = to_cpu(rows).astype(np.float64)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(length, 1e-12)  # a row of zeros stays one
