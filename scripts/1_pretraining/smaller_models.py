@@ -81,7 +81,7 @@ from tinylm.backend import Random, to_device
 from tinylm.data import python_documentation, read_text, split_text, without_repeats
 from tinylm.finetune import fit
 from tinylm.finetune.compress.distill import Distillation
-from tinylm.finetune.compress.prune import effective, prune
+from tinylm.finetune.compress.prune import effective, prune, sparsity_of
 from tinylm.finetune.compress.quantize import (
     bytes_of,
     quantization_aware,
@@ -218,10 +218,9 @@ def pruning(bench, teacher):
     for sparsity in (0.5, 0.8, 0.95):
         model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
         prune(model, sparsity)
-        weights = effective(model).values()
-        alive = model.count_parameters() - sum(int((w == 0).sum()) for w in weights)
-        # the weights that are left, and one bit for each place
-        nbytes = 4 * alive + sum(w.size for w in weights) // 8
+        weights = sum(w.size for w in effective(model).values())
+        alive = model.count_parameters() - round(sparsity_of(model) * weights)
+        nbytes = 4 * alive + weights // 8  # the weights that are left, and one bit for each place
         bench.measure(name, model, nbytes, alive)
         bench.measure(name + MORE, bench.train(model, EXTRA, RATE / 3), nbytes, alive)
 

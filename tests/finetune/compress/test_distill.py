@@ -15,7 +15,7 @@ from tinylm.finetune.compress.distill_losses import (
     hidden_loss,
     logit_matching,
     mixed_loss,
-    place_weights,
+    output_weights,
     relation_loss,
     scores,
     soft_loss,
@@ -273,11 +273,11 @@ def test_rows_without_a_label_are_learned_from_the_teacher_alone():
 
 def test_outputs_are_one_for_every_target_or_for_those_that_count():
     targets = np.array([[1, 2, IGNORE], [IGNORE, IGNORE, 4]])
-    np.testing.assert_array_equal(place_weights(targets, 6), [0.25, 0.25, 0, 0, 0, 0.5])
-    np.testing.assert_array_equal(place_weights(targets, 3), [0.25, 0.25, 0.5])
-    np.testing.assert_array_equal(place_weights(np.array([IGNORE, 1]), 2), [0.5, 0.5])
+    np.testing.assert_array_equal(output_weights(targets, 6), [0.25, 0.25, 0, 0, 0, 0.5])
+    np.testing.assert_array_equal(output_weights(targets, 3), [0.25, 0.25, 0.5])
+    np.testing.assert_array_equal(output_weights(np.array([IGNORE, 1]), 2), [0.5, 0.5])
     with pytest.raises(ShapeError, match="4 outputs"):
-        place_weights(targets, 4)
+        output_weights(targets, 4)
 
 
 def test_states_are_watched_only_where_they_are_compared():

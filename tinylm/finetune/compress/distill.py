@@ -1,13 +1,13 @@
-"""Distillation: a small model learns what a large one says   (book section 1.3.3; Hinton et al.
-2015)
+"""Distillation: a small model learns the output distribution of a large one   (book section 1.3.3;
+Hinton et al. 2015)
 
-    L = alpha tau^2 KL(softmax(z_T / tau) || softmax(z_S / tau)) + (1 - alpha) cross-entropy with
-    the labels
+    L = alpha tau^2 KL(softmax(z_T / tau) || softmax(z_S / tau))
+      + (1 - alpha) cross-entropy with the labels
       + beta |h_S W - h_T|^2 + gamma KL of attention relations
 
-The teacher's probabilities say more than a label: which wrong answers are nearly right. tau^2 keeps
-the size of the gradient when tau grows; in the limit logits are matched. Hidden states (MobileBERT,
-TinyBERT) and relations between tokens (MiniLM) of layers can be matched besides.
+The teacher's probabilities hold more than a label: which wrong answers are nearly right. tau^2
+keeps the size of the gradient when tau grows; in the limit logits are matched. Hidden states
+(MobileBERT, TinyBERT) and relations between tokens (MiniLM) of layers can be matched as well.
 models/encoder/encoder.py makes DistilBERT's student from the teacher's own layers.
 """
 
@@ -21,7 +21,7 @@ from tinylm.autograd import no_grad
 from tinylm.finetune.compress.distill_losses import (
     hidden_loss,
     mixed_loss,
-    place_weights,
+    output_weights,
     relation_loss,
     uniform_map,
 )
@@ -31,8 +31,10 @@ from tinylm.pretrain.score import chosen, score_rows
 
 
 class Seen:
-    """What watch() saw: states, the L + 1 inputs and outputs of blocks; qkv, the packed projections
-    of every layer.
+    """Activations recorded by watch().
+
+    states  list of L + 1 Tensors (B, T, D), the first block's input and every block's output
+    qkv     list of L Tensors, the packed projections of every layer
     """
 
     def __init__(self):
@@ -41,17 +43,17 @@ class Seen:
 
 @contextlib.contextmanager
 def watch(model):
-    """While this is entered, forward passes of a model with blocks leave their states in what is
-    yielded, a Seen.
+    """A context that records the activations of a model with blocks; yields a Seen.
 
-    One pass for one Seen. States are those between blocks, before the last norm of a pre-norm
+    For one forward pass. States are those between blocks, before the last norm of a pre-norm
     model.
     """
     seen = Seen()
     blocks = model.blocks
-    found = {id(block.attention): block.attention for block in model.blocks}
+    found = {id(block.attention): block.attention for block in model.blocks}  # shared ones once
     maps = {key: attention.qkv for key, attention in found.items()}
 
+    # Blocks and projections are replaced by functions that record and pass on.
     def spy_block(block):
         def call(x, *args, **options):
             if not seen.states:
@@ -80,34 +82,28 @@ def watch(model):
 
 
 def token_outputs(model, batch):
-    """Logits and targets of a language model, causal or masked, where something is to be said: (n,
-    V), (n,).
-    """
-    h, targets = chosen(model.hidden(batch.inputs, **getattr(batch, "options", {})), batch.targets)
+    """Logits (n, V) and targets (n,) of a language model, causal or masked, where a loss counts."""
+    h = model.hidden(batch.inputs, **getattr(batch, "options", {}))  # (B, T, D)
+    h, targets = chosen(h, batch.targets)  # (n, D), (n,): targets that are not IGNORE
     return model.logits(h), targets
 
 
 class Student(Module):
-    """A student with one learned map for every pair of layers, for widths that differ; only .model
-    is used afterwards.
+    """A student with a learned map (D_S, D_T) for every pair of layers, where widths differ.
 
-    maps  each (D_S, D_T)
+    After training only .model is used.
     """
 
     def __init__(self, model, pairs, d_student, d_teacher, rng, dtype=np.float32):
-        self.model = model
-        self.maps = [
-            Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype).weight
-            for _ in range(pairs)
-        ]
+        self.model, self.maps = model, []
+        for _ in range(pairs):
+            layer = Linear(d_student, d_teacher, rng, False, d_student**-0.5, dtype)
+            self.maps.append(layer.weight)
 
 
 @dataclass(frozen=True)
 class DistillationBatch:
-    """The batch of another task, of which rows are counted: the loss is a mean over them.
-
-    batch  Batch
-    """
+    """The Batch of another task, for a loss that is a mean over its rows."""
 
     batch: Batch
 
@@ -116,12 +112,12 @@ class DistillationBatch:
 
     @property
     def inputs(self):
-        """What the batch has the models read."""
+        """The inputs of both models."""
         return self.batch.inputs
 
     @property
     def tokens(self):
-        """How many rows there are: the loss is a mean over them."""
+        """The number of rows, by which losses of micro-batches and workers are weighted."""
         return len(self)
 
     def rows(self, start, stop):
@@ -135,16 +131,17 @@ class DistillationBatch:
 
 @dataclass
 class Distillation:
-    """A task whose answers are a teacher's, to be trained by fit().
+    """A task that trains a student on a teacher's outputs, for fit().
 
-    Every term is a mean over rows of a mean over what a row holds, so that it does not matter how a
-    batch is cut. A label that is not known adds nothing to the cross-entropy of its row.
+    Every term is a mean over rows of a mean within the row, so that it does not depend on how a
+    batch is cut. A missing label adds nothing to the cross-entropy of its row.
 
-    task         whose batches these are
+    task         Task that makes the batches
     teacher      Module; it is put into evaluation mode and gets no gradient
-    outputs      (model, batch) -> logits (n, C), targets (n,): what the teacher is asked
-    alpha        share of the teacher in the loss on outputs, temperature tau;  beta, gamma as above
-    core         model -> the part with blocks, where states are compared
+    outputs      (model, batch) -> logits (n, C), targets (n,): the outputs that are compared
+    temperature  tau
+    alpha        weight of the teacher in the loss on outputs;  beta, gamma as in the header
+    core         model -> its part with blocks, where states are compared
     layer_map    pairs (student's, teacher's); uniform_map() if None
     heads        relation heads; relations are those of the last layers
     """
@@ -164,55 +161,63 @@ class Distillation:
         self.teacher.eval()
 
     def make_batch(self, examples, rng):
-        """The task's batch, as a DistillationBatch. A row without a label is learned from too."""
+        """The task's batch as a DistillationBatch. Rows without a label count too."""
         return DistillationBatch(self.task.make_batch(examples, rng))
 
     def loss(self, model, batch):
-        """The terms together, as score_rows() returns them.
+        """The sum of all terms, as score_rows() returns it.
 
         model  the student, or a Student;  batch  DistillationBatch
         """
-        student, maps = (model.model, model.maps) if isinstance(model, Student) else (model, None)
+        student, maps = model, None
+        if isinstance(model, Student):
+            student, maps = model.model, model.maps
         rows, batch = len(batch), batch.batch
-        with no_grad(), self._watch(self.teacher) as theirs:
-            answer, _ = self.outputs(self.teacher, batch)
-        with self._watch(student) as mine:
-            logits, targets = self.outputs(student, batch)
-        weights = place_weights(batch.targets, len(targets))
+        with no_grad(), self._watch(self.teacher) as in_teacher:
+            answer, _ = self.outputs(self.teacher, batch)  # (n, C)
+        with self._watch(student) as in_student:
+            logits, targets = self.outputs(student, batch)  # (n, C), (n,)
+        weights = output_weights(batch.targets, len(targets))
         loss = mixed_loss(logits, answer, targets, self.temperature, self.alpha, weights)
-        mask = getattr(batch, "mask", None)
-        if mask is not None and mask.ndim == 3:
-            visible = mask[:, None]
-        else:
-            if hasattr(batch, "visible"):
-                visible = batch.visible()
-            else:
-                visible = None
-        if not (mask is not None and mask.ndim == 2):
-            mask = None
+        mask, visible = _masks(batch)
         if self.beta:
-            pairs = self.layer_map or uniform_map(len(mine.states) - 1, len(theirs.states) - 1)
-            loss = loss + hidden_loss(mine.states, theirs.states, pairs, maps, mask) * self.beta
+            pairs = self.layer_map
+            if not pairs:
+                pairs = uniform_map(len(in_student.states) - 1, len(in_teacher.states) - 1)
+            hidden = hidden_loss(in_student.states, in_teacher.states, pairs, maps, mask)
+            loss = loss + hidden * self.beta
         if self.gamma:
-            last = [self.core(m).blocks[-1].attention for m in (student, self.teacher)]
-            parts = [
-                packed_parts(attention, seen.qkv[-1])
-                for attention, seen in zip(last, (mine, theirs))
-            ]
-            loss = (
-                loss + relation_loss(*parts, self.heads, mask, last[0].causal, visible) * self.gamma
-            )
+            ours = self.core(student).blocks[-1].attention
+            theirs = self.core(self.teacher).blocks[-1].attention
+            parts = packed_parts(ours, in_student.qkv[-1])
+            teacher_parts = packed_parts(theirs, in_teacher.qkv[-1])
+            relations = relation_loss(parts, teacher_parts, self.heads, mask, ours.causal, visible)
+            loss = loss + relations * self.gamma
         return score_rows(loss, rows)
 
     def _watch(self, model):
+        """watch() of the part with blocks, if a term needs activations."""
         if self.beta or self.gamma:
             return watch(self.core(model))
         return contextlib.nullcontext()
 
 
-def packed_parts(attention, qkv):
-    """Queries, keys and values of a packed projection: (B, T, (H + 2 G) K) -> (B, T, H K), (B, T, G
-    K) twice.
+def _masks(batch):
+    """The masks of a batch: which positions hold a token (B, T), and which see which (B, 1, T, T).
+
+    A batch's mask is of either kind, or None.
     """
+    mask, visible = getattr(batch, "mask", None), None
+    if mask is not None and mask.ndim == 3:
+        visible = mask[:, None]  # (B, T, T) -> (B, 1, T, T)
+    elif hasattr(batch, "visible"):
+        visible = batch.visible()
+    if mask is not None and mask.ndim != 2:
+        mask = None
+    return mask, visible
+
+
+def packed_parts(attention, qkv):
+    """Queries (B, T, H K), keys and values (B, T, G K) of packed ones (B, T, (H + 2 G) K)."""
     q, k = attention.heads * attention.width, attention.kv_heads * attention.width
     return [qkv[..., :q], qkv[..., q : q + k], qkv[..., q + k :]]

@@ -1,8 +1,15 @@
 """The losses of distillation: soft targets, logits, hidden states, relations between tokens   (book
 section 1.3.3).
 
-Pure functions of what student and teacher computed. Read next: distill.py, the task that puts them
-together.
+With z logits, h hidden states, S the student and T the teacher:
+
+    soft targets   tau^2 KL(softmax(z_T / tau) || softmax(z_S / tau))      Hinton et al. 2015
+    logits         1/(2 C) sum of ((z_S - z_T) - mean)^2                   its limit for large tau
+    states         mean square of h_S W - h_T                              TinyBERT
+    relations      KL of softmax(a_T a_T^T / sqrt(d)) from the student's   MiniLM
+
+Pure functions of the outputs of student and teacher. Read next: distill.py, the task that combines
+them.
 """
 
 import numpy as np
@@ -19,7 +26,8 @@ from tinylm.pretrain.score import row_means
 def soft_loss(student, teacher, temperature=2.0):
     """tau^2 KL(p_T || p_S), p = softmax(z / tau), the mean over rows   (Hinton et al. 2015)
 
-    student  (..., C) Tensor of logits;  teacher (..., C) logits, through which no gradient flows
+    student  (..., C) Tensor of logits
+    teacher  (..., C) logits, Tensor or array; no gradient flows through them
     returns  Tensor ()
     """
     return kl(_constant(teacher), student, temperature) * temperature**2
@@ -32,8 +40,8 @@ def _constant(x):
 
 
 def logit_matching(student, teacher):
-    """1/(2 C) sum of (z_S - z_T)^2, both centered, the mean over rows: what soft_loss tends to as
-    tau grows.
+    """1/(2 C) sum of (z_S - z_T)^2, both centered, the mean over rows: the limit of soft_loss() for
+    large tau.
 
     Arguments as in soft_loss(). For large tau, softmax(z / tau) = (1 + (z - mean z) / tau) / C +
     O(1 / tau^2); so tau^2 KL = 1/(2 C) sum of (d - mean d)^2 + O(1 / tau) with d = z_S - z_T.
@@ -46,37 +54,41 @@ def logit_matching(student, teacher):
 def mixed_loss(student, teacher, targets, temperature=2.0, alpha=0.5, weights=None):
     """alpha soft_loss + (1 - alpha) cross-entropy: alpha 0 is plain training, 1 needs no labels.
 
-    targets  (...) integers; where IGNORE, only the teacher is learned from
-    weights  (...) what each place weighs, see place_weights(); None: all alike, 1 together
+    targets  (...) integers; with IGNORE, the row learns from the teacher alone
+    weights  (...) of each row, see output_weights(); None: all equal, with sum 1
     """
-    if weights is not None:  # what weighs nothing may hold inf or nan
+    if weights is not None:  # rows of weight 0 may hold inf or nan, whose product with 0 is nan
         student = where((weights != 0)[..., None], student, 0.0)
     soft = divergences(_constant(teacher) / temperature, student / temperature) * temperature**2
-    losses = soft * alpha + cross_entropy(
-        student, targets, ignore_index=IGNORE, reduction="none"
-    ) * (1 - alpha)
+    hard = cross_entropy(student, targets, ignore_index=IGNORE, reduction="none")
+    losses = soft * alpha + hard * (1 - alpha)  # (...)
     if weights is None:
         return losses.mean()
     return weigh(weights.astype(losses.dtype), losses).sum()
 
 
-def place_weights(targets, n):
-    """What each of n outputs weighs in the mean over rows of row means.
+def output_weights(targets, n):
+    """Weights of n outputs in a mean over rows of means over the outputs of a row.
 
-    targets  (B,), of which all count, for the teacher says something of rows without a label too;
-             or (B, ...), IGNORE where nothing counts
-    n        how many outputs there are: one for every target, or for those that count
-    returns  (n,) array;  raises ShapeError if n is neither
+    targets  (B,), which all count, since a row without a label still has the teacher's output; or
+             (B, ...), with IGNORE for those that do not count
+    n        the number of outputs: one for every target, or one for each that counts
+    returns  (n,) array
+    raises   ShapeError if n is neither
     """
-    given = (targets != IGNORE).reshape(len(targets), -1)
-    counts = np.ones_like(given) if given.shape[1] == 1 else given
-    weights = counts / (
-        np.maximum(counts.sum(axis=1, keepdims=True), 1) * len(counts)
-    )  # (B, places)
-    weights = weights.reshape(-1) if n == weights.size else weights[given]
+    given = (targets != IGNORE).reshape(len(targets), -1)  # (B, targets of a row)
+    counts = given
+    if given.shape[1] == 1:
+        counts = np.ones_like(given)
+    # 1 / (B * outputs of the row) where an output counts
+    weights = counts / (np.maximum(counts.sum(axis=1, keepdims=True), 1) * len(counts))
+    if n == weights.size:
+        return weights.reshape(-1)
+    weights = weights[given]
     if len(weights) != n:
         raise ShapeError(
-            f"Distillation: {n} outputs for targets {targets.shape}, of which {len(weights)} count: need one for each"
+            f"Distillation: {n} outputs for targets {targets.shape}, "
+            f"of which {len(weights)} count: need one for each"
         )
     return weights
 
@@ -87,10 +99,12 @@ def cosine_loss(student, teacher):
 
     The cosine with a vector of zeros is 0, and has no gradient.
     """
-    return (1 - (_direction(student) * _direction(_constant(teacher))).sum(axis=-1)).mean()
+    cosines = (_direction(student) * _direction(_constant(teacher))).sum(axis=-1)  # (...)
+    return (1 - cosines).mean()
 
 
 def _direction(h):
+    """h / |h|, and 0 for a vector of zeros, without dividing by 0."""
     length = norm(h, axis=-1, keepdims=True)  # (..., 1)
     zero = length.data == 0
     return where(zero, 0.0, h / where(zero, 1.0, length))
@@ -107,13 +121,20 @@ def hidden_loss(student, teacher, layer_map, maps=None, mask=None):
     returns           Tensor (), a mean over rows of means over their tokens
     """
     total = 0.0
-    for i, (mine, other) in enumerate(layer_map):
-        h = (
-            student[mine] if maps is None else linear(student[mine], maps[i])
-        )  # (B, T, D_S) -> (B, T, D_T)
-        square = mean_square(h - _constant(teacher[other]), axis=-1)  # (B, T)
-        total = total + (square.mean() if mask is None else row_means(square, mask).mean())
+    for i, (student_layer, teacher_layer) in enumerate(layer_map):
+        h = student[student_layer]
+        if maps is not None:
+            h = linear(h, maps[i])  # (B, T, D_S) -> (B, T, D_T)
+        square = mean_square(h - _constant(teacher[teacher_layer]), axis=-1)  # (B, T)
+        total = total + _mean_over_rows(square, mask)
     return total
+
+
+def _mean_over_rows(values, mask):
+    """The mean over rows of means over their tokens: (B, T) -> ()."""
+    if mask is None:
+        return values.mean()
+    return row_means(values, mask).mean()
 
 
 def uniform_map(student_layers, teacher_layers):
@@ -130,42 +151,46 @@ def uniform_map(student_layers, teacher_layers):
 
 
 def scores(a, b, heads):
-    """Scaled products of every vector with every other: (B, T, W) twice, cut into heads of W /
-    heads -> (B, heads, T, T).
+    """a b^T / sqrt(d) in heads of width d = W / heads: (B, T, W) twice -> (B, heads, T, T).
 
-    a = queries and b = keys give attention's scores, whose square differences TinyBERT takes.
+    a = queries and b = keys give attention's scores, whose square differences TinyBERT uses.
     """
     B, T, W = a.shape
-    a, b = (
-        x.reshape(B, T, heads, W // heads).transpose(0, 2, 1, 3) for x in (a, b)
-    )  # (B, R, T, W / R)
-    return (a @ b.swapaxes(-1, -2)) * (W // heads) ** -0.5
+    d = W // heads
+    a = a.reshape(B, T, heads, d).transpose(0, 2, 1, 3)  # (B, T, W) -> (B, R, T, d)
+    b = b.reshape(B, T, heads, d).transpose(0, 2, 1, 3)
+    return (a @ b.swapaxes(-1, -2)) * d**-0.5
 
 
 def relation_loss(student, teacher, heads, mask=None, causal=False, visible=None):
     """KL between the teacher's and the student's relations softmax(a a^T / sqrt(W / R))   (MiniLM
     v2; Wang et al. 2021)
 
-    student  list of Tensors (B, T, W_S): queries, keys and values of one layer;  teacher as many (B, T, W_T)
+    student  list of Tensors (B, T, W_S): queries, keys and values of one layer
+    teacher  as many, (B, T, W_T)
     heads    R relation heads, which divide both widths: the models need not have the same number of
              heads
     mask     (B, T) bool: which positions hold a token
     visible  (B, 1, T, T) bool: which position is related to which; None: all
-    returns  Tensor (): the sum over what is related of the mean over rows of the mean over heads
-             and positions
+    returns  Tensor (): the sum over queries, keys and values of the mean over rows, of means over
+             heads and positions
     """
     total, T = 0.0, student[0].shape[1]
     mask = bool_mask(mask, "relation_loss", bias=None)
     visible = bool_mask(visible, "relation_loss", "visible", bias=None)
-    seen = np.tri(T, dtype=bool, like=student[0].data) if causal else None
+    # True where a position is related to another: (1, 1, 1, 1), broadcast up to (B, 1, T, T)
+    related = np.ones_like(student[0].data, shape=(1, 1, 1, 1), dtype=bool)
+    if causal:
+        related = related & np.tri(T, dtype=bool, like=student[0].data)
     if mask is not None:
-        seen = mask[:, None, None, :] if seen is None else mask[:, None, None, :] & seen
+        related = related & mask[:, None, None, :]
     if visible is not None:
-        seen = visible if seen is None else visible & seen
-    for mine, other in zip(student, teacher, strict=True):
-        theirs, ours = (scores(x, x, heads) for x in (_constant(other), mine))  # (B, R, T, T)
-        if seen is not None:  # exp(-1e4) is 0 in any dtype
-            theirs, ours = where(seen, theirs, -1e4), where(seen, ours, -1e4)
-        each = divergences(theirs, ours).mean(axis=1)  # (B, R, T) -> (B, T)
-        total = total + (each.mean() if mask is None else row_means(each, mask).mean())
+        related = related & visible
+    for student_part, teacher_part in zip(student, teacher, strict=True):
+        teacher_part = _constant(teacher_part)
+        p = scores(teacher_part, teacher_part, heads)  # (B, R, T, T)
+        q = scores(student_part, student_part, heads)
+        p, q = where(related, p, -1e4), where(related, q, -1e4)  # exp(-1e4) is 0 in any dtype
+        each = divergences(p, q).mean(axis=1)  # (B, R, T) -> (B, T)
+        total = total + _mean_over_rows(each, mask)
     return total

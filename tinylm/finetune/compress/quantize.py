@@ -4,13 +4,15 @@
     symmetric    s = max|w| / (2^(b-1) - 1),             q = round(w / s),       w ~ s q
     asymmetric   s = (max w - min w) / (2^b - 1),        q = round(w / s) + z,   w ~ s (q - z)
 
-with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output: |w
-- s (q - z)| <= s / 2. Rounding after training costs accuracy when there are few bits; trained on
-through the rounding (straight-through estimator) a model learns to live with it. Read next:
+with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output;
+the error |w - s (q - z)| is at most s / 2. Rounding after training costs accuracy when there are
+few bits; with training through the rounding (straight-through estimator) a model adapts to it. Read next:
 peft/quantized_base.py, layers whose weights stay packed; models/low_bit/quantized.py, products with
 them.
 """
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +27,7 @@ from tinylm.nn import Module
 
 @dataclass(frozen=True)
 class Quantized:
-    """A matrix (d_in, d_out) in integers, cut into n blocks of g inputs: d_in = n g.
+    """A matrix (d_in, d_out) as integers in n blocks of g inputs: d_in = n g.
 
     codes   (n, g, d_out) signed integers q of `bits` bits
     scale   (n, 1, d_out) floats s, or (1, 1, 1)
@@ -45,20 +47,20 @@ class Quantized:
     @property
     def nbytes(self):
         """Bytes of memory: `bits` for each code, 4 for each scale and each zero."""
-        return -(-self.codes.size * self.bits // 8) + 4 * self.scale.size * (
-            1 if self.zero is None else 2
-        )
+        floats = self.scale.size
+        if self.zero is not None:
+            floats += self.zero.size
+        return math.ceil(self.codes.size * self.bits / 8) + 4 * floats
 
     def dequantize(self):
         """s (q - z), (d_in, d_out), in the dtype of the scale."""
         codes = self.codes.astype(self.scale.dtype)
-        return ((codes if self.zero is None else codes - self.zero) * self.scale).reshape(
-            self.shape
-        )
+        if self.zero is not None:
+            codes = codes - self.zero
+        return (codes * self.scale).reshape(self.shape)  # (n, g, d_out) -> (d_in, d_out)
 
     def packed(self):
-        """For products without unpacking first: a QuantizedMatrix (d_out, d_in), on the CPU, codes
-        of 4 bits two in a byte.
+        """A QuantizedMatrix (d_out, d_in) on the CPU, for products without unpacking first.
 
         raises  ConfigError for bits other than 4 and 8, ShapeError for 4 bits and an odd d_in
         """
@@ -70,38 +72,42 @@ class Quantized:
         groups = len(self.codes)
         codes = to_cpu(self.codes).reshape(d_in, d_out).T  # (d_out, d_in)
         scale = np.broadcast_to(to_cpu(self.scale)[:, 0], (groups, d_out)).astype(np.float32)
-        lift = 8 if self.bits == 4 else 0  # nibbles have no sign
-        if self.zero is None:
-            offset = None
+        # Two codes of 4 bits share a byte and have no sign there: -8 .. 7 is stored as 0 .. 15.
+        lift = 0
+        if self.bits == 4:
+            lift = 8
+            codes = pack_halves(codes, lift, d_in)
         else:
-            offset = -scale * (
-                np.broadcast_to(to_cpu(self.zero)[:, 0], scale.shape) + np.float32(lift)
-            )
-        codes = pack_halves(codes, lift, d_in) if self.bits == 4 else np.ascontiguousarray(codes)
-        return QuantizedMatrix(
-            (d_out, d_in), self.bits, codes, scale, offset, lift if offset is None else 0
-        )
+            codes = np.ascontiguousarray(codes)
+        shape = (d_out, d_in)
+        if self.zero is None:
+            return QuantizedMatrix(shape, self.bits, codes, scale, None, lift)
+        # s (q - z) = s (q + lift) + offset with offset = -s (z + lift)
+        zero = np.broadcast_to(to_cpu(self.zero)[:, 0], scale.shape)
+        offset = -scale * (zero + np.float32(lift))
+        return QuantizedMatrix(shape, self.bits, codes, scale, offset, 0)
 
 
 def _blocks(weight, bits, share):
-    """The matrix cut into blocks that share a scale: (n, g, d_out), in float32 at least, and the
-    axes of a block.
-    """
+    """A matrix in blocks with a scale each: (n, g, d_out) in float32 or wider, and a block's axes."""
     if not 2 <= bits <= 16:
         raise ConfigError(f"quantize: {bits} bits; 2 to 16 are possible")
     d_in, d_out = weight.shape
-    size = d_in if share in ("matrix", "output") else share
+    size, axes = share, (1,)  # a group of inputs of one output
+    if share == "output":
+        size = d_in
+    elif share == "matrix":
+        size, axes = d_in, (1, 2)
     if not isinstance(size, int) or size < 1 or d_in % size:
         raise ConfigError(
-            f"quantize: a scale for each {share!r}: 'matrix', 'output', or a group size that divides {d_in} inputs"
+            f"quantize: a scale for each {share!r}: 'matrix', 'output', "
+            f"or a group size that divides {d_in} inputs"
         )
-    return _wide(weight).reshape(-1, size, d_out), (1, 2) if share == "matrix" else (1,)
+    return _wide(weight).reshape(-1, size, d_out), axes
 
 
 def _wide(x):
-    """x in float32 at least: a scale rounded to float16 would move weights by more than half a
-    step.
-    """
+    """x in float32 or wider: a scale rounded to float16 would move weights by over half a step."""
     return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
 
 
@@ -116,20 +122,19 @@ def symmetric(weight, bits=8, share="output"):
 
     weight   (d_in, d_out) array of floats
     bits     b, 2 to 16
-    share    what has a scale of its own: "matrix", "output", or a number of inputs of an output
+    share    what shares a scale: the "matrix", an "output", or a number of inputs of an output
     returns  Quantized, its scale in float32 or the weight's wider dtype;  raises ConfigError
     """
     blocks, axes = _blocks(weight, bits, share)
     top = 2 ** (bits - 1) - 1
-    scale = abs(blocks).max(axis=axes, keepdims=True) / top
-    scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)
+    scale = abs(blocks).max(axis=axes, keepdims=True) / top  # (n, 1, d_out) or (1, 1, 1)
+    scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)  # a block of zeros
     codes = np.clip(np.rint(blocks / scale), -top, top).astype(_integers(bits))
     return Quantized(codes, scale, None, bits)
 
 
 def asymmetric(weight, bits=8, share="output"):
-    """Codes from -2^(b-1) to 2^(b-1) - 1 for the range from the least to the largest weight, 0
-    included.
+    """Codes from -2^(b-1) to 2^(b-1) - 1 for the range of weights, extended to include 0.
 
     Arguments and result as in symmetric().
     """
@@ -138,8 +143,8 @@ def asymmetric(weight, bits=8, share="output"):
     least = np.minimum(blocks.min(axis=axes, keepdims=True), 0)
     scale = (np.maximum(blocks.max(axis=axes, keepdims=True), 0) - least) / (high - low)
     scale = np.where(scale == 0, 1, scale).astype(blocks.dtype)
-    # floor(x + 1/2) moves with whole numbers, which rint does not where x is halfway: both ends get
-    # the end codes.
+    # floor(x + n + 1/2) = floor(x + 1/2) + n for a whole n; rint rounds halves to even and lacks
+    # this. With it both ends of the range get the end codes.
     nearest = lambda x: np.floor(x + 0.5)  # noqa: E731
     zero = (low - nearest(least / scale)).astype(blocks.dtype)
     codes = np.clip(nearest(blocks / scale) + zero, low, high).astype(_integers(bits))
@@ -147,8 +152,7 @@ def asymmetric(weight, bits=8, share="output"):
 
 
 class FakeQuantize(Module):
-    """W rounded as `quantizer` rounds it, and the gradient as if it were not: for
-    quantization-aware training.
+    """W rounded by `quantizer`, with the gradient of W itself: for quantization-aware training.
 
     quantizer  array -> Quantized, such as functools.partial(symmetric, bits=4); scales follow the
                weights
@@ -158,9 +162,7 @@ class FakeQuantize(Module):
         self.quantizer = quantizer
 
     def marks(self, weight):
-        """What tells quantizers of (d_in, d_out) weights apart: what becomes of two columns, (d_in,
-        2).
-        """
+        """A fingerprint of the quantizer: two fixed columns (d_in, 2), rounded by it."""
         columns = probe(2, weight.shape[0]).T * np.array([1.0, 3.0])
         return {"quantizer": self.quantizer(columns).dequantize()}
 
@@ -169,7 +171,7 @@ class FakeQuantize(Module):
 
 
 def round_activations(x, bits=8):
-    """Activations rounded with a scale for every token, found while running; the gradient passes
+    """Activations rounded with a scale per token, computed on the fly; the gradient passes through
     (Jacob et al. 2018)
 
     x  (..., D) Tensor -> (..., D)
@@ -187,13 +189,15 @@ def quantization_aware(model, quantizer, activations=None, pattern=BLOCKS):
     activations  bits of the maps' inputs; None: not rounded
     returns      the model
     """
-    before = None if activations is None else lambda x: round_activations(x, activations)
+    before = None
+    if activations is not None:
+        before = functools.partial(round_activations, bits=activations)
     reweight(model, lambda name, weight: FakeQuantize(quantizer), pattern, before)
     return model
 
 
 def quantize_weights(model, quantizer, pattern=BLOCKS):
-    """Post-training quantization, in place: every weight becomes what its code stands for.
+    """Post-training quantization, in place: every weight becomes the value of its code.
 
     returns  dict name -> Quantized, for counting bytes: see bytes_of()
     """
@@ -205,6 +209,7 @@ def quantize_weights(model, quantizer, pattern=BLOCKS):
 
 
 def bytes_of(model, quantized):
-    """Bytes of all parameters, those that are quantized in their codes and scales."""
+    """Bytes of all parameters; of quantized ones, of their codes and scales."""
     codes = {f"{name}.weight": matrix.nbytes for name, matrix in quantized.items()}
-    return sum(codes.get(name, p.data.nbytes) for name, p in model.named_parameters().items())
+    sizes = {name: p.data.nbytes for name, p in model.named_parameters().items()}
+    return sum(codes.get(name, nbytes) for name, nbytes in sizes.items())

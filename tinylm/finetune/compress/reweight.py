@@ -1,10 +1,10 @@
-"""A weight seen through a function: a layer multiplies with change(W), and W is what is trained.
+"""Linear maps with a function of their weight: y = x change(W) + b, and W is trained.
 
 Pruning multiplies W by a mask, movement pruning learns the mask, quantization-aware training rounds
-W. `reweight` puts such a change around the linear maps of a model; names of parameters stay, and
-masks and marks of the change are saved beside them, so that weights are loaded into a model changed
-alike. Steps (rounding, choosing the largest) have the derivative 0 or none; `straight_through` says
-which one is used in its place. Read next: prune.py, quantize.py.
+W. `reweight` puts such a change into the linear maps of a model; names of parameters stay, and
+masks and marks of the change are saved beside them, so that weights load only into a model with the
+same change. Step functions (rounding, choosing the largest) have derivative 0 or none;
+`straight_through` uses another in its place. Read next: prune.py, quantize.py.
 """
 
 import numpy as np
@@ -18,14 +18,13 @@ from tinylm.nn import Linear, Module
 
 @primitive(lambda g, y, x, value: g, linear=True)
 def straight_through(x, value):
-    """`value` going forward, the derivative of x going backward: dL/dx = dL/dy   (Bengio et al.
-    2013)
+    """y = value forward, dL/dx = dL/dy backward   (straight-through estimator; Bengio et al. 2013)
 
-    Not a derivative, on purpose: `value` is a step function of x whose own derivative is 0 almost
-    everywhere, and nothing would be learned from that.
+    Deliberately not the derivative: `value` is a step function of x, whose derivative is 0 almost
+    everywhere, so that nothing could be learned.
 
     x        (...) Tensor
-    value    (...) array, made from x by the caller
+    value    (...) array, computed from x by the caller
     returns  (...)
     """
     return value.astype(x.dtype, copy=True)
@@ -40,20 +39,26 @@ class Reweighted(Module):
     """
 
     def __init__(self, inner, change, before=None):
-        self.weight, self.bias, self.change, self.before = inner.weight, inner.bias, change, before
+        self.weight, self.bias = inner.weight, inner.bias
+        self.change, self.before = change, before
 
     def settings(self):
-        """Marks of functions that have no parameters: what they make of a few fixed numbers."""
-        found = self.change.marks(self.weight) if hasattr(self.change, "marks") else {}
+        """Fingerprints of functions without parameters: their values at a few fixed numbers.
+
+        A model whose functions differ (4 bits, 5 bits) then refuses the weights.
+        """
+        found = {}
+        if hasattr(self.change, "marks"):
+            found = self.change.marks(self.weight)
         if self.before is not None:
             inputs = Tensor(to_device(probe(1, self.weight.shape[0]), self.weight.device))
             found["before"] = self.before(inputs).data
         return found
 
     def __call__(self, x):
-        return linear(
-            x if self.before is None else self.before(x), self.change(self.weight), self.bias
-        )
+        if self.before is not None:
+            x = self.before(x)
+        return linear(x, self.change(self.weight), self.bias)  # (..., d_in) -> (..., d_out)
 
 
 def probe(rows, width):
@@ -62,40 +67,37 @@ def probe(rows, width):
 
 
 def linear_maps(model, pattern):
-    """The linear maps of a model whose name matches, seen through something or not: dict name ->
-    Linear or Reweighted.
+    """The linear maps of a model with a matching name: dict name -> Linear or Reweighted.
 
-    pattern  as in parts.places(), such as "blocks.*" or "attention.qkv";  raises as it does
+    pattern  as in wrap.places(), such as "blocks.*" or "attention.qkv";  raises as it does
     """
     return {name: inner for name, _, _, inner in places(model, (Linear, Reweighted), pattern)}
 
 
 def reweight(model, make, pattern, before=None):
-    """See the weights of linear maps through a change, in place; what they were seen through before
-    is replaced.
+    """Make linear maps Reweighted, in place; an earlier change is replaced.
 
     make     (name, weight Tensor) -> change, see Reweighted
-    returns  dict name -> Reweighted;  raises as parts.places()
+    returns  dict name -> Reweighted;  raises as wrap.places()
     """
-    return {
-        name: put(holder, key, Reweighted(inner, make(name, inner.weight), before))
-        for name, holder, key, inner in places(model, (Linear, Reweighted), pattern)
-    }
+    made = {}
+    for name, holder, key, inner in places(model, (Linear, Reweighted), pattern):
+        change = make(name, inner.weight)
+        made[name] = put(holder, key, Reweighted(inner, change, before))
+    return made
 
 
 def bake(model):
-    """Make change(W) the weight, and plain Linear maps again: what is left when training is done.
-    Returns the model.
-    """
+    """Make change(W) the weight of plain Linear maps, after training. Returns the model."""
     for _, holder, key, inner in places(model, Reweighted):
         settle(inner)
-        plain = Linear.__new__(Linear)
+        plain = Linear.__new__(Linear)  # without drawing weights that would be replaced
         plain.weight, plain.bias = inner.weight, inner.bias
         put(holder, key, plain)
     return model
 
 
 def settle(inner):
-    """Make what a Reweighted map multiplies with its weight, in place."""
+    """W <- change(W) of a Reweighted map, in place."""
     with no_grad():
         inner.weight.assign_(inner.change(inner.weight).data)

@@ -16,7 +16,7 @@ from tinylm.nn.recurrence.recurrent import LSTMCell, Recurrent
 
 
 class PromptEncoder(Module):
-    """Learnt vectors sent through a network; called without arguments, it returns the prompt (n, D).
+    """Learnt vectors sent through a network; called without arguments, returns the prompt (n, D).
 
     start    (n, E) array that the vectors start from
     network  module (1, n, E) -> (1, n, D), one of the functions below; None for the identity, which
