@@ -42,7 +42,7 @@ def test_a_right_function_passes_to_third_order():
 def test_a_wrong_derivative_is_named_with_place_and_both_numbers():
     report = gradcheck(wrong_square, POINT)
     assert not report and report.verdict == "wrong"
-    assert "index (0,)" in report.detail  # -2: the engine says -6, truth is -4
+    assert "index (0,)" in report.detail  # -2: the engine gives -6, truth is -4
     assert report.first == pytest.approx(1 / 3)  # |6 - 4| / 6
 
 
@@ -52,7 +52,7 @@ def test_an_error_of_one_in_a_million_is_found():
 
 def test_assert_gradients_raises_with_the_report():
     assert_gradients(softplus, POINT, order=2)
-    with pytest.raises(AssertionError, match="the engine says"):
+    with pytest.raises(AssertionError, match="the engine gives"):
         assert_gradients(wrong_square, POINT)
 
 

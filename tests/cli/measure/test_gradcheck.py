@@ -61,7 +61,7 @@ def test_code_of_the_user_is_checked(own, capsys):
 def test_a_wrong_derivative_ends_with_1_and_its_reason(own, capsys):
     assert main(["gradcheck", "--module", f"{own}:wrong"]) == 1
     said = capsys.readouterr().out
-    assert "wrong" in said and "the engine says" in said and "1 checked, 1 failed" in said
+    assert "wrong" in said and "the engine gives" in said and "1 checked, 1 failed" in said
     assert main(["gradcheck", "--module", f"{own}:wrong", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)[0]["verdict"] == "wrong"
 

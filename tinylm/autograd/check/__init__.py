@@ -1,6 +1,5 @@
-"""Why any derivative should be believed: checks against differences, and wrong derivatives that
-they must reject.
+"""Checks of derivatives against differences, and wrong derivatives that the checks must reject.
 
-In order: differences.py, compare.py, gradcheck.py, user_code.py (functions of one's own),
-known_errors.py and mutants.py (errors planted on purpose).
+In order: differences.py, compare.py, gradcheck.py, user_code.py (functions of your own),
+known_rule_errors.py, known_errors.py and mutants.py (errors planted on purpose).
 """

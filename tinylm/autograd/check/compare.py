@@ -1,8 +1,8 @@
 """The comparisons that a check consists of; the first that fails ends it by raising `Found`.
 
-Repeatability, the Jacobian against differences, fused operations against their twins, a product
-that can be taken from either side, and short dtypes against float64. Read next: gradcheck.py, which
-runs them.
+In this order: two runs are equal; the Jacobian equals differences; fused operations equal their
+twins, and <u, J v> = <J^T u, v>; float32 and float16 agree with float64. J is the Jacobian of all
+outputs by all inputs, (n_out, n_in). Read next: gradcheck.py, which runs them.
 """
 
 import numpy as np
@@ -22,9 +22,7 @@ class Found(Exception):
 
 
 def require_graph(name, subject):
-    """Raise GraphError, saying what to mend, unless the subject has inputs and a recorded output to
-    differentiate.
-    """
+    """The subject's outputs. Raises GraphError if it has no input, or no recorded output."""
     outputs = subject.run()
     if not subject.leaves:
         raise GraphError(
@@ -38,8 +36,9 @@ def require_graph(name, subject):
         )
     if not any(y.requires_grad for y in outputs):
         raise GraphError(
-            f"gradcheck: {name} recorded nothing: no operation leads from {', '.join(subject.labels)} "
-            "to its result (was it computed from .data, or inside no_grad()?)"
+            f"gradcheck: {name} recorded nothing: no operation leads from "
+            f"{', '.join(subject.labels)} to its result (was it computed from .data, or inside "
+            "no_grad()?)"
         )
     return outputs
 
@@ -49,11 +48,13 @@ def _kinds(args):
 
 
 def repeatable(subject, weights):
-    """The same inputs give the same bits, forward and backward, and with nothing recorded the same
-    values.
+    """Two runs give the same bits, forward and backward; unrecorded ones give the same values.
+
+    weights  one cotangent per output
     """
     runs = [subject.run() for _ in range(2)]
-    grads = [flat(pull(outputs, subject.leaves, [Tensor(w) for w in weights])) for outputs in runs]
+    cotangents = [Tensor(w) for w in weights]
+    grads = [flat(pull(outputs, subject.leaves, cotangents)) for outputs in runs]
     for what, (a, b) in (("values", [flat(r) for r in runs]), ("gradients", grads)):
         if not np.array_equal(a, b, equal_nan=True):
             raise Found(
@@ -61,17 +62,13 @@ def repeatable(subject, weights):
                 f"two runs on the same inputs give other {what}: draw from a tinylm Random, "
                 "which is rewound, or fix the seed",
             )
-    recorded, plain = flat(runs[0]), subject.values()
-    if _distance(recorded, plain) > EXACT:
-        raise Found(
-            "wrong", f"inside no_grad() the values differ by {_distance(recorded, plain):.1e}"
-        )
+    gap = _distance(flat(runs[0]), subject.values())
+    if gap > EXACT:
+        raise Found("wrong", f"inside no_grad() the values differ by {gap:.1e}")
 
 
 def _distance(a, b):
-    """Largest difference relative to the largest value of b; infinite if one is NaN where the other
-    is not.
-    """
+    """Largest difference relative to the largest value of b; infinite where only one is NaN."""
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     gap = np.max(np.abs(a - b)[~same], initial=0)
     if np.isnan(gap):
@@ -80,42 +77,59 @@ def _distance(a, b):
 
 
 def jacobian(report, subject, order, mode, tolerance, rng, cotangent):
-    """Jacobian of a subject, row by row from the engine, column by column from differences."""
+    """U J V computed by the engine and by differences.
+
+    The rows of U (rows, n_out) are cotangents: backward gives one row of U J at a time. The columns
+    of V (n_in, directions) are directions: differences give one column of J V at a time.
+    """
     outputs, leaves = subject.run(), subject.leaves
     n_out, n_in = sum(y.size for y in outputs), sum(x.size for x in leaves)
-    full = mode == "full" or mode == "auto" and n_out * n_in <= (FULL if order == 1 else FULL / 10)
-    rows = np.concatenate(
-        [cotangent(rng, y.shape).reshape(1, -1) for y in outputs], axis=1
-    )  # (1, n_out)
+    largest = FULL if order == 1 else FULL / 10
+    full = mode == "full" or (mode == "auto" and n_out * n_in <= largest)
+
+    # One random cotangent always; every output and every input by itself if the Jacobian is small.
+    rows = np.concatenate([cotangent(rng, y.shape).reshape(1, -1) for y in outputs], axis=1)
     if full:
         rows = np.concatenate([rows, np.eye(n_out)])
-    engine = np.array(
-        [
-            flat(pull(outputs, leaves, [Tensor(w) for w in parts_of(row, outputs, subject.device)]))
-            for row in rows
-        ]
-    )
-    directions = np.eye(n_in) if full else _directions(leaves, rng)
-    told = engine @ directions.T  # (rows, directions)
-    seen = np.stack([rows @ measure(subject, d) for d in directions], axis=1)
-    floor = max(
-        1e-3 * np.sqrt(np.mean(np.square(seen))), 1e-4 * np.max(np.abs(subject.values())), 1e-30
-    )
-    for j in np.flatnonzero(~(_relative(told, seen, floor).max(axis=0) <= tolerance)):
-        place = _place(subject, directions[j]) if full else _towards(subject, directions[j])
+        directions = np.eye(n_in)
+    else:
+        directions = _directions(leaves, rng)
+    rows_of_j = [_row(subject, outputs, row) for row in rows]
+    engine = np.array(rows_of_j) @ directions.T  # (rows, n_in) -> (rows, directions)
+    columns_of_j = [rows @ measure(subject, d) for d in directions]
+    measured = np.stack(columns_of_j, axis=1)  # (rows, directions)
+
+    # Errors are relative to the numbers compared, but not to numbers much smaller than the rest:
+    # differences carry the rounding of the values.
+    typical = np.sqrt(np.mean(np.square(measured)))
+    floor = max(1e-3 * typical, 1e-4 * np.max(np.abs(subject.values())), 1e-30)
+    worst = _relative(engine, measured, floor).max(axis=0)
+    for j in np.flatnonzero(~(worst <= tolerance)):  # `not <=` is true of nan as well
+        # Measured again with ever smaller steps before the rule is called wrong.
         closer, kink = examine(subject, directions[j])
-        seen[:, j] = rows @ closer
-        error = _relative(told[:, j], seen[:, j], floor)
-        if not error.max() <= tolerance:
-            report.note(order, error.max(), seen.size)
-            worst = np.argmax(error)
-            numbers = f"the engine says {told[worst, j]:.8g}, differences say {seen[worst, j]:.8g}"
-            if kink:
-                raise Found(
-                    "kink", f"near a kink or jump at {place}: {numbers}; check at another point"
-                )
-            raise Found("wrong", f"derivative of order {order} by {place}: {numbers}")
-    report.note(order, _relative(told, seen, floor).max(initial=0), seen.size)
+        measured[:, j] = rows @ closer
+        error = _relative(engine[:, j], measured[:, j], floor)
+        if error.max() <= tolerance:
+            continue
+        report.note(order, error.max(), measured.size)
+        at = np.argmax(error)
+        numbers = f"the engine gives {engine[at, j]:.8g}, differences give {measured[at, j]:.8g}"
+        if full:
+            where = _place(subject, directions[j])
+        else:
+            where = _towards(subject, directions[j])
+        if kink:
+            raise Found(
+                "kink", f"near a kink or jump at {where}: {numbers}; check at another point"
+            )
+        raise Found("wrong", f"derivative of order {order} by {where}: {numbers}")
+    report.note(order, _relative(engine, measured, floor).max(initial=0), measured.size)
+
+
+def _row(subject, outputs, row):
+    """row @ J by the engine: (n_out,) -> (n_in,)."""
+    cotangents = [Tensor(w) for w in parts_of(row, outputs, subject.device)]
+    return flat(pull(outputs, subject.leaves, cotangents))
 
 
 def _relative(a, b, floor):
@@ -135,83 +149,92 @@ def _directions(leaves, rng):
 
 
 def _place(subject, direction):
+    """The input and index that a unit vector moves, for an error message."""
     at = int(np.argmax(direction))
     for label, leaf in zip(subject.labels, subject.leaves):
         if at < leaf.size:
-            return (
-                f"input '{label}' index {tuple(int(i) for i in np.unravel_index(at, leaf.shape))}"
-            )
+            index = tuple(int(i) for i in np.unravel_index(at, leaf.shape))
+            return f"input '{label}' index {index}"
         at -= leaf.size
 
 
 def _towards(subject, direction):
-    moved = [
-        label
-        for label, part in zip(subject.labels, parts_of(direction, subject.leaves, "cpu"))
-        if np.any(part)
-    ]
-    return (
-        f"{'input' if len(moved) == 1 else 'inputs'} '{', '.join(moved)}' along a random direction"
-    )
+    """The inputs that a random direction moves, for an error message."""
+    parts = parts_of(direction, subject.leaves, "cpu")
+    moved = [label for label, part in zip(subject.labels, parts) if np.any(part)]
+    noun = "input" if len(moved) == 1 else "inputs"
+    return f"{noun} '{', '.join(moved)}' along a random direction"
 
 
 def two_ways(subject, gradient, weights, rng):
-    """What can be computed twice agrees: fused and composed, and <u, Jv> = <J^T u, v> without any
-    step.
+    """What can be computed in two ways agrees, without differences and their step.
+
+    gradient  the Gradient of the subject with cotangents `weights`
     """
+    # A fused operation and its twin have the same values,
     for y in subject.run():
-        replay = y._node.replay if y._node is not None and y._node.fused else None
-        gap = _distance(flat([y]), flat([replay()])) if replay else 0
+        node = y._node
+        if node is None or not node.fused or not node.replay:
+            continue
+        gap = _distance(flat([y]), flat([node.replay()]))
         if gap > EXACT:
-            raise Found("wrong", f"{y._node.op} and its composed twin differ in value by {gap:.1e}")
+            raise Found("wrong", f"{node.op} and its composed twin differ in value by {gap:.1e}")
+    # and the kernel's gradient is that of the twin, which create_graph differentiates.
     recorded, plain = gradient.run(), flat(gradient.run(create_graph=False))
     gap = _distance(plain, flat(recorded))
     if gap > EXACT:
         raise Found(
             "wrong", f"the gradient differs by {gap:.1e} from the one that create_graph records"
         )
+    # <u, J v> = <J^T u, v>. The gradient J^T u is linear in u, so its derivative by u is J.
     v = [
         Tensor(backend.to_device(rng.normal(size=x.shape), subject.device)) for x in subject.leaves
     ]
-    jv = pull(recorded, gradient.cotangents, v)  # J^T u is linear in u: its derivative by u is J
-    left, right = flat(weights) @ flat(jv), plain @ flat(v)
-    if not abs(left - right) <= 1e3 * EXACT * (
-        np.linalg.norm(flat(weights)) * np.linalg.norm(flat(jv)) + abs(right)
-    ):
+    u, jv = flat(weights), flat(pull(recorded, gradient.cotangents, v))
+    left, right = u @ jv, plain @ flat(v)
+    allowed = 1e3 * EXACT * (np.linalg.norm(u) * np.linalg.norm(jv) + abs(right))
+    if not abs(left - right) <= allowed:
         raise Found(
             "wrong",
-            f"<u, Jv> = {left:.12g}, but <J^T u, v> = {right:.12g}: the gradient is not linear in the "
-            "cotangent, or its derivative by it is wrong",
+            f"<u, Jv> = {left:.12g}, but <J^T u, v> = {right:.12g}: the gradient is not linear in "
+            "the cotangent, or its derivative by it is wrong",
         )
 
 
 def against_float64(report, function, args, options, tolerance, rng, device):
     """Values and gradients in a short dtype, against float64 at the same (rounded) point."""
-    found = []
+    found = []  # (values, gradients) in the short dtype, then in float64
     with Subject(function, args, options, report.dtype, device) as short:
         outputs = require_graph(report.name, short)
         weights = [rng.normal(size=y.shape).astype(report.dtype) for y in outputs]
         for dtype in (report.dtype, "float64"):
             with Subject(function, short.args, short.options, dtype, device) as subject:
-                outputs = subject.run()
-                wrong = next((t for t in outputs if t.dtype != dtype), None)
-                if wrong is not None:
-                    raise Found("wrong", f"{dtype} inputs give a {wrong.dtype} result")
-                given = [Tensor(backend.to_device(w.astype(dtype), device)) for w in weights]
-                found.append(
-                    (
-                        [flat([y]) for y in outputs],
-                        [flat([g]) for g in pull(outputs, subject.leaves, given)],
-                    )
-                )
+                found.append(_values_and_gradients(subject, dtype, weights))
     for what, low, high in zip(("value", "gradient"), *found):
-        top = max([np.max(np.abs(b[np.isfinite(b)]), initial=0) for b in high])
+        top = max(_largest(b) for b in high)
         for a, b in zip(low, high):
-            scale = max(np.max(np.abs(b[np.isfinite(b)]), initial=0), 0.1 * top, 1e-30)
-            error = np.max(np.abs(a - b), initial=0) / scale
+            # Relative to the largest entry. A part far smaller than the others, as a bias that
+            # cancels, is held to a tenth of the largest part.
+            error = np.max(np.abs(a - b), initial=0) / max(_largest(b), 0.1 * top, 1e-30)
             report.note(1, error, a.size)
             if not error <= tolerance:
                 raise Found(
                     "wrong",
-                    f"{what} in {report.dtype} is off by {error:.1e} of its largest entry in float64",
+                    f"{what} in {report.dtype} is off by {error:.1e} of its largest entry in "
+                    "float64",
                 )
+
+
+def _values_and_gradients(subject, dtype, weights):
+    """Two lists of float64 vectors, one entry per output and one per input."""
+    outputs = subject.run()
+    for y in outputs:
+        if y.dtype != dtype:
+            raise Found("wrong", f"{dtype} inputs give a {y.dtype} result")
+    cotangents = [Tensor(backend.to_device(w.astype(dtype), subject.device)) for w in weights]
+    gradients = pull(outputs, subject.leaves, cotangents)
+    return [flat([y]) for y in outputs], [flat([g]) for g in gradients]
+
+
+def _largest(x):
+    return np.max(np.abs(x[np.isfinite(x)]), initial=0)

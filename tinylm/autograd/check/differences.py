@@ -1,33 +1,34 @@
-"""Derivatives by differences: what gradcheck.py holds against the engine.
+"""Derivatives by differences, with which gradcheck.py compares the engine's.
 
 A `Subject` is a function bound to its floating-point inputs, which can be moved along a direction;
 `Gradient` is its gradient as another such function, so that second order is first order once more.
-`measure` differentiates along a direction by a five-point stencil, `examine` with shrinking steps,
-and tells a kink from a wrong rule. Read next: gradcheck.py.
+`measure` differentiates along a direction by a five-point stencil; `examine` repeats it with
+shrinking steps, which separates a kink from a wrong rule. Read next: compare.py.
 """
 
 import numpy as np
 
 from tinylm import backend
 from tinylm.autograd.engine.backward import grad
-from tinylm.autograd.engine.tensor import Tensor, recording
+from tinylm.autograd.engine.tensor import Tensor, array_of, recording
 from tinylm.errors import GraphError
 
-# Five points leave an error of h**4 f'''''/30 + 1e-16 |f| / h: near 1e-12 at this step for
-# functions of size one.
+# Five points leave an error of h^4 f'''''/30 from the step and 1e-16 |f|/h from rounding. At this
+# step both are near 1e-12 for functions of size one.
 STEP = 1e-3
 SMALLER = (1e-3, 1e-4, 1e-5, 1e-6)
 
 
 class Subject:
-    """A function with its differentiable inputs found, copied in `dtype` to `device`, and free to
-    be moved.
+    """A function with its differentiable inputs, as copies in `dtype` on `device`.
 
     Inputs are: floating-point arrays among the positional arguments (also inside lists and tuples),
     Tensors that require a gradient anywhere, and the parameters of the function and of arguments
     that have parameters. Arrays given by keyword, Tensors that require no gradient, integers, None
     and all else are constants. Use it in a `with`: parameters get their own memory back at its end.
     Random streams are rewound before every run.
+
+    leaves, labels  the inputs, and their names in messages
     """
 
     def __init__(self, function, args, options, dtype=np.float64, device="cpu"):
@@ -53,6 +54,10 @@ class Subject:
             parameter.data = data
 
     def _bind(self, value, label, positional):
+        """The argument to call the function with: a copy, added to `leaves` if it is an input.
+
+        positional  False for options: their arrays are constants
+        """
         if isinstance(value, Tensor):
             if value.dtype.kind != "f":
                 return value.to(self.device)
@@ -60,7 +65,7 @@ class Subject:
             if value.requires_grad:
                 return self._leaf(copy, label)
             return copy
-        if isinstance(value, np.floating):  # what NumPy makes of a 0-d array as soon as it computes
+        if isinstance(value, np.floating):  # NumPy's arithmetic turns 0-d arrays into scalars
             value = np.asarray(value)
         if backend.is_array(value):
             if value.dtype.kind != "f":
@@ -84,7 +89,7 @@ class Subject:
         return tensor
 
     def _adopt(self, owner, label):
-        """Take in the parameters of a module, in this dtype for as long as the check lasts."""
+        """Add the parameters of a module to the leaves, in this dtype while the check lasts."""
         if hasattr(owner, "named_parameters"):
             named = dict(owner.named_parameters())
         elif callable(getattr(owner, "parameters", None)):
@@ -92,13 +97,13 @@ class Subject:
         else:
             return
         for name, parameter in named.items():
-            if not any(
-                parameter is known for known in [*self.leaves, *(p for p, _ in self._before)]
-            ):
-                self._before.append((parameter, parameter.data))
-                parameter.data = self._cast(parameter.data)
-                if parameter.requires_grad:  # a frozen one is a constant
-                    self._leaf(parameter, label + name)
+            known = [*self.leaves, *(p for p, _ in self._before)]
+            if any(parameter is other for other in known):
+                continue
+            self._before.append((parameter, parameter.data))
+            parameter.data = self._cast(parameter.data)
+            if parameter.requires_grad:  # a frozen one is a constant
+                self._leaf(parameter, label + name)
 
     def run(self):
         """The floating-point Tensors that the function returns, recorded."""
@@ -106,14 +111,15 @@ class Subject:
             return tensors(self.function(*self.args, **self.options))
 
     def values(self):
-        """What it returns here, as one vector of float64."""
+        """The values it returns at this point, as one vector of float64, (n_out,)."""
         with recording(self._needs_tape), backend.replay_draws(self._draws):
             return flat(tensors(self.function(*self.args, **self.options)))
 
 
 class Gradient:
-    """The gradient of a subject, contracted with cotangents, as a function of its inputs and of the
-    cotangents.
+    """The gradient J^T u of a subject, as a function of its inputs x and of the cotangents u.
+
+    It has `run`, `values`, `leaves` and `labels` as Subject has, so that it can be checked alike.
     """
 
     def __init__(self, inner, cotangents):
@@ -143,26 +149,27 @@ def tensors(result):
 
 
 def pull(outputs, leaves, cotangents, create_graph=False):
-    """Transposed Jacobian times cotangents: one Tensor per leaf. Outputs without a graph contribute
-    nothing.
+    """J^T u, u the cotangents of all outputs: one Tensor per leaf.
+
+    Outputs that were not recorded contribute nothing.
     """
-    parts = [
-        grad(y, leaves, cotangent=w, retain_graph=True, create_graph=create_graph)
-        for y, w in zip(outputs, cotangents)
-        if y.requires_grad
-    ]
-    total = parts[0] if parts else [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
-    for part in parts[1:]:
-        total = [a + b for a, b in zip(total, part)]
+    total = None
+    for y, u in zip(outputs, cotangents):
+        if not y.requires_grad:
+            continue
+        part = grad(y, leaves, cotangent=u, retain_graph=True, create_graph=create_graph)
+        if total is None:
+            total = part
+        else:
+            total = [a + b for a, b in zip(total, part)]
+    if total is None:
+        return [Tensor(np.zeros_like(leaf.data)) for leaf in leaves]
     return total
 
 
 def flat(parts):
     """Tensors or arrays as one NumPy vector of float64."""
-    arrays = [
-        backend.to_cpu(p.data if isinstance(p, Tensor) else p).astype(np.float64).reshape(-1)
-        for p in parts
-    ]
+    arrays = [backend.to_cpu(array_of(p)).astype(np.float64).reshape(-1) for p in parts]
     if arrays:
         return np.concatenate(arrays)
     return np.zeros(0)
@@ -178,17 +185,17 @@ def parts_of(vector, like, device, dtype=np.float64):
 
 
 def values_along(subject, direction, steps):
-    """The values of a subject at x + t * direction for every t in steps, one row each. The inputs
-    are put back.
+    """The values of a subject at x + t * direction for every t in steps: (steps, n_out).
+
+    The inputs are put back at the end.
     """
     before = [leaf.data for leaf in subject.leaves]
     x = flat(before)
     rows = []
     try:
         for t in steps:
-            for leaf, data in zip(
-                subject.leaves, parts_of(x + t * direction, before, subject.device)
-            ):
+            moved = parts_of(x + t * direction, before, subject.device)
+            for leaf, data in zip(subject.leaves, moved):
                 leaf.data = data
             rows.append(subject.values())
     finally:
@@ -198,41 +205,42 @@ def values_along(subject, direction, steps):
 
 
 def unit_of(subject, direction):
-    """The unit of the steps: one, or more where inputs are so large that a step would drown in
-    their rounding.
-    """
-    return max(1.0, 1e-3 * np.max(np.abs(flat(subject.leaves))[direction != 0], initial=0))
+    """The unit of the steps: 1, or more where inputs are so large that a step would be rounded."""
+    moved = np.abs(flat(subject.leaves))[direction != 0]
+    return max(1.0, 1e-3 * np.max(moved, initial=0))
 
 
 def measure(subject, direction, step=STEP):
     """The derivative of a subject's values along a direction, by five points: (n_out,)."""
-    # f(x + h) - f(x - h) = 2 h f' + h^3 f'''/3 + ..., and the same with 2h: 8 times the one less
-    # the other has no h^3.
+    #      f(x + h) - f(x - h)   = 2 h f' +   h^3 f'''/3 + O(h^5)
+    #      f(x + 2h) - f(x - 2h) = 4 h f' + 8 h^3 f'''/3 + O(h^5)
+    # 8 times the first less the second is 12 h f': the terms in h^3 cancel.
     h = step * unit_of(subject, direction)
     low2, low, high, high2 = values_along(subject, direction, (-2 * h, -h, h, 2 * h))
     return (8 * (high - low) - (high2 - low2)) / (12 * h)
 
 
 def examine(subject, direction):
-    """The derivative again with ever smaller steps: (derivative (n_out,), True if there is a kink
-    or a jump).
+    """The derivative again with ever smaller steps.
 
-    The estimate that the next smaller step changes least is taken, element by element: which one is
-    decided by the differences alone. Where a function is smooth, its two one-sided slopes approach
-    each other with the step; where a kink or a jump is near, they keep their distance, or grow
-    apart, over some tenfold smaller step.
+    returns  (derivative (n_out,), True if there is a kink or a jump)
     """
+    # Of the estimates the one that the next smaller step changes least, element by element: the
+    # choice depends on the differences alone, never on the engine's number.
     estimates = np.array([measure(subject, direction, step) for step in SMALLER])  # (steps, n_out)
     change = np.abs(np.diff(estimates, axis=0))
     change = np.where(np.isfinite(change), change, np.inf)
     best = np.take_along_axis(estimates[1:], np.argmin(change, axis=0)[None], axis=0)[0]
-    unit, here = unit_of(subject, direction), subject.values()
-    steps = unit * np.array(SMALLER)[:, None]
+
+    # Where a function is smooth, its two one-sided slopes approach each other with the step. Near a
+    # kink or a jump they keep their distance, or grow apart, over some tenfold smaller step.
+    here = subject.values()
+    steps = unit_of(subject, direction) * np.array(SMALLER)[:, None]  # (steps, 1)
     forward = (values_along(subject, direction, steps[:, 0]) - here) / steps
     backward = (here - values_along(subject, direction, -steps[:, 0])) / steps
-    gap = np.abs(forward - backward)
-    noise = 1e-14 * np.max(np.abs(here), initial=1) / steps + 1e-4 * (
-        np.abs(forward) + np.abs(backward)
-    )
+    gap = np.abs(forward - backward)  # (steps, n_out)
+    rounding = 1e-14 * np.max(np.abs(here), initial=1) / steps
+    noise = rounding + 1e-4 * (np.abs(forward) + np.abs(backward))
     stays = (gap[1:] > 0.5 * gap[:-1]) & (gap[1:] > noise[1:])
-    return best, bool(np.any(stays)) or not np.all(np.isfinite(gap))
+    kink = bool(np.any(stays)) or not np.all(np.isfinite(gap))
+    return best, kink

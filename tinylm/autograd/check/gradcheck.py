@@ -1,10 +1,10 @@
-"""The checker: is a derivative what the function does?
+"""The checker: are the engine's derivatives those of the function?
 
-`gradcheck` asks it of any function, `run_checks` of every registered one. A random cotangent always
-(under all ones a softmax that returns no gradient at all would pass); every element at small sizes,
-random directions at large ones; the gradient's own gradient the same way; the plain twins of fused
-operations, and <u, Jv> = <J^T u, v>, which needs no step size. Why the checker itself may be
-believed: mutants.py. Read next: registry.py.
+`gradcheck` checks any function, `run_checks` every registered one. Cotangents are random (under all
+ones a softmax that returns no gradient at all would pass). At small sizes every element of the
+Jacobian is compared, at large ones random directions; the gradient's own gradient in the same way.
+Fused operations are compared with their twins, and <u, J v> = <J^T u, v> needs no step size. Read
+next: registry.py, then mutants.py, which shows that wrong derivatives are rejected.
 """
 
 import difflib
@@ -19,21 +19,21 @@ from tinylm.autograd.check import compare, user_code
 from tinylm.autograd.check.differences import Gradient, Subject
 from tinylm.errors import ConfigError, TinylmError
 
-# Largest relative error by dtype. float64 is held against differences, good to 1e-9 and better; the
-# others against the float64 gradient at the same point: a score of 80 alone costs float32 80
-# rounding errors of 2**-24 in its exponential.
+# Largest relative error by dtype. float64 is compared with differences, good to 1e-9 and better;
+# the others with the float64 gradient at the same point. There a score of 80 alone costs float32 80
+# rounding errors of 2**-24 in its exponential, 5e-6.
 TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 3e-2}
 
 
 @dataclass
 class Report:
-    """What a check found; true if all is well.
+    """What a check found; true if the derivatives are right.
 
     verdict  "ok", "wrong", "kink" (the point lies at one: nothing is proved), "not repeatable" or
              "error"
-    first    worst relative error of the first derivatives; second: of the second ones, None if not
-             asked
-    points   numbers compared
+    first    worst relative error of the first derivatives
+    second   of the second derivatives; None if they were not checked
+    points   how many numbers were compared
     """
 
     name: str
@@ -51,10 +51,14 @@ class Report:
     def __str__(self):
         measured = ("first", self.first), ("second", self.second)
         errors = ", ".join(f"{label} order {e:.1e}" for label, e in measured if e is not None)
-        return (
-            f"{self.name}: {self.verdict} ({errors or 'no error measured'}, {self.points} points, {self.dtype}, "
-            f"{self.backend})" + (f"\n  {self.detail}" if self.detail else "")
+        errors = errors or "no error measured"
+        text = (
+            f"{self.name}: {self.verdict} ({errors}, {self.points} points, {self.dtype}, "
+            f"{self.backend})"
         )
+        if self.detail:
+            text += f"\n  {self.detail}"
+        return text
 
     def as_dict(self):
         """A dictionary of plain values, for --json."""
@@ -68,7 +72,7 @@ class Report:
 
 
 def random_cotangent(rng, shape):
-    """The default: standard normal, so that no identity among the outputs hides an error."""
+    """The default cotangent: standard normal, so that no identity of the outputs hides an error."""
     return rng.normal(size=shape)
 
 
@@ -89,8 +93,8 @@ def gradcheck(
 
     function   takes Tensors and returns a Tensor, or several; or a module, whose parameters are
                then checked too
-    args       floating-point arrays and Tensors that require a gradient are differentiated, all
-               else is constant
+    args       floating-point arrays and Tensors that require a gradient are differentiated; others
+               are constants
     options    passed to the function; arrays among them are constants
     order      2 checks the gradient's gradient too
     tolerance  largest relative error; by dtype from TOLERANCE if not given
@@ -130,26 +134,28 @@ def _check(
     """Run the comparisons and write what they find into the report."""
     rng = np.random.default_rng(seed)
     device, tolerance = report.backend, tolerance or TOLERANCE[report.dtype]
+
+    def draw(tensors, cotangent):
+        return [backend.to_device(np.asarray(cotangent(rng, y.shape)), device) for y in tensors]
+
     try:
         if report.dtype != "float64":
             compare.against_float64(report, function, args, options, tolerance, rng, device)
             return report
         with Subject(function, args, options, np.float64, device) as subject:
             outputs = compare.require_graph(report.name, subject)
-            weights = [
-                backend.to_device(np.asarray(cotangent(rng, y.shape)), device) for y in outputs
-            ]
+            weights = draw(outputs, cotangent)
             compare.repeatable(subject, weights)
+            # The derivative of order n + 1 is the first derivative of the gradient of order n.
             for level in range(1, order + 1):
                 compare.jacobian(report, subject, level, mode, tolerance, rng, cotangent)
-                if level < order:
-                    subject, plain = Gradient(subject, weights), subject
-                    if level == 1:
-                        compare.two_ways(plain, subject, weights, rng)
-                    weights = [
-                        backend.to_device(np.asarray(rng.normal(size=x.shape)), device)
-                        for x in plain.leaves
-                    ]
+                if level == order:
+                    break
+                gradient = Gradient(subject, weights)
+                if level == 1:
+                    compare.two_ways(subject, gradient, weights, rng)
+                weights = draw(subject.leaves, random_cotangent)
+                subject = gradient
     except compare.Found as found:
         report.verdict, report.detail = found.args
     return report
@@ -158,8 +164,8 @@ def _check(
 def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
     """Check registered entries. Returns a list of Reports, one per entry and dtype.
 
-    names   names or patterns ("soft*"); a word that is no name selects every name that holds it;
-            None for all
+    names   names or patterns ("soft*"); a word that is no name selects every name that contains
+            it; None for all
     raises  ConfigError for a name that selects nothing
     """
     entries = registry.load_all()
@@ -171,35 +177,37 @@ def run_checks(names=None, device="cpu", dtypes=("float64",), seed=0):
 
 
 def select(names, entries):
-    """The entry names that `names` select, in the order of the register."""
+    """The entry names that `names` select, in the order of the registry."""
+    if isinstance(names, str):
+        names = [names]
     chosen = set()
-    for word in [names] if isinstance(names, str) else list(names or entries):
-        if word in entries:
-            found = [word]
-        else:
-            found = [
-                n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()
-            ]
+    for word in names or entries:
+        found = _matching(word, entries)
         if not found:
             near = difflib.get_close_matches(word, entries, 3)
-            raise ConfigError(
-                f"gradcheck: no entry is named like {word!r}"
-                + (f": did you mean {', '.join(near)}?" if near else ": tinylm gradcheck --list")
-            )
+            hint = "tinylm gradcheck --list"
+            if near:
+                hint = f"did you mean {', '.join(near)}?"
+            raise ConfigError(f"gradcheck: no entry is named like {word!r}: {hint}")
         chosen.update(found)
     return [name for name in entries if name in chosen]
 
 
+def _matching(word, entries):
+    if word in entries:
+        return [word]
+    return [n for n in entries if fnmatch.fnmatchcase(n, word) or word.lower() in n.lower()]
+
+
 def check_entry(entry, dtype="float64", device="cpu", seed=0, **settings):
-    """All drawn calls of an entry in one Report: the worst errors, and the first verdict that is
-    not "ok".
+    """Check all drawn calls of an entry; one Report with the worst errors.
+
+    Stops at the first verdict that is not "ok".
     """
     report = Report(entry.name, dtype=dtype, backend=device)
-    settings = {
-        "order": entry.order,
-        "tolerance": entry.tolerance if dtype == "float64" else None,
-        **settings,
-    }
+    settings = {"order": entry.order, **settings}
+    if dtype == "float64":  # an entry's own tolerance is for float64
+        settings.setdefault("tolerance", entry.tolerance)
     for i, drawn in enumerate(entry.calls(seed)):
         try:
             _check(report, entry.function, drawn.args, drawn.options, seed=seed + i, **settings)
@@ -215,10 +223,11 @@ def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
     """Check a user's function or module, named as "package.file:callable" or
     "path/file.py:callable".
 
-    Inputs come from the callable's `example(rng)` or the `inputs(rng)` of its file; see
-    usercode.arguments.
+    Inputs come from the callable's `example(rng)` or the `inputs(rng)` of its file; see arguments()
+    in user_code.py.
+
     returns  one Report per dtype
-    raises   ConfigError, saying how to give inputs, if it cannot be found or called
+    raises   ConfigError, with a way to give inputs, if it cannot be found or called
     """
     function, args = user_code.arguments(*user_code.find(where), np.random.default_rng(seed))
     return [

@@ -1,197 +1,37 @@
-"""Errors that people make in derivatives, written out: the mutants that no machine would think of.
+"""Errors that people make in the backward of kernels, written out: mutants no machine would make.
 
-Each is (argument, what is wrong, the wrong derivative). For a primitive that is a rule as in
-primitives/elementwise.py; for a fused operation a function (g, out, right, *args, **options) on
-arrays, where `right` is the right derivative. Most of them are right under an all-ones cotangent,
-for one shape, or without a mask. Read next: mutants.py.
+Each is (argument, what is wrong, the wrong derivative). The latter is a function of arrays,
+(g, out, right, *args, **options), where `right` is the right derivative. Most of them are right
+under an all-ones cotangent, for one shape, or without a mask. Read next: mutants.py.
 """
 
 import math
 
 import numpy as np
 
-from tinylm.autograd.engine.tensor import Tensor, array_of
 from tinylm.autograd.kernels.rotary import rotate
-from tinylm.autograd.primitives import elementwise as p
-from tinylm.autograd.primitives.indexing import getitem
-from tinylm.autograd.primitives.products import matmul
-from tinylm.autograd.primitives.reductions import _count, _kept, cumsum
-from tinylm.autograd.primitives.shaping import (
-    broadcast_to,
-    flip,
-    reshape,
-    roll,
-    swapaxes,
-    transpose,
-)
-
-
-def _assigned(g, a, index):
-    """What `out[index] = g` leaves: of several values for one element only the last."""
-    out = np.zeros(a.shape)
-    out[index] = g.data
-    return Tensor(out)
-
-
-def _spread(g, a, axis):
-    return broadcast_to(_kept(g, a.shape, axis), a.shape)
-
-
-def _from_start(g, part, axis):
-    return g[(slice(None),) * (axis % g.ndim) + (slice(0, part.shape[axis]),)]
-
-
-def _named(shape, index):
-    """How often an index names each element."""
-    count = np.zeros(shape)
-    np.add.at(count, index, 1)
-    return count
-
-
-PRIMITIVE = {
-    "exp": [(0, "the derivative of a power", lambda g, y, a: g * a)],
-    "log": [(0, "multiplied instead of divided", lambda g, y, a: g * a)],
-    "sqrt": [(0, "the 2 forgotten", lambda g, y, a: g / y)],
-    "tanh": [
-        (0, "1 - y instead of 1 - y**2", lambda g, y, a: g * (1 - y)),
-        (0, "1 - a**2 instead of 1 - y**2", lambda g, y, a: g * (1 - a * a)),
-    ],
-    "sigmoid": [
-        (0, "y instead of y (1 - y)", lambda g, y, a: g * y),
-        (0, "a (1 - a) instead of y (1 - y)", lambda g, y, a: g * a * (1 - a)),
-    ],
-    "erf": [
-        (0, "2/sqrt(pi) forgotten", lambda g, y, a: g * p.exp(-a * a)),
-        (
-            0,
-            "the normal density instead",
-            lambda g, y, a: g * (2 / math.sqrt(math.pi)) * p.exp(-0.5 * a * a),
-        ),
-    ],
-    "abs": [(0, "positive everywhere", lambda g, y, a: g)],
-    "div": [
-        (1, "the square of b forgotten", lambda g, y, a, b: -g * y),
-        (1, "a forgotten", lambda g, y, a, b: -g / (b * b)),
-    ],
-    "pow": [
-        (0, "the exponent not lowered", lambda g, y, a, b: g * b * y),
-        (0, "the factor b forgotten", lambda g, y, a, b: g * y / a),
-        (
-            0,
-            "cut off where b is 0, so that its slope by b is lost",
-            lambda g, y, a, b: g * p.where(array_of(b) == 0, 0.0, b * p.power(a, b - 1)),
-        ),
-        (1, "log a forgotten", lambda g, y, a, b: g * y),
-    ],
-    "maximum": [(0, "to both", lambda g, y, a, b: g), (1, "to both", lambda g, y, a, b: g)],
-    "minimum": [(0, "to both", lambda g, y, a, b: g), (1, "to both", lambda g, y, a, b: g)],
-    "where": [
-        (1, "the condition forgotten", lambda g, y, c, a, b: g),
-        (2, "the condition not inverted", lambda g, y, c, a, b: p.where(c, g, 0.0)),
-    ],
-    "clip": [(0, "outside the borders too", lambda g, y, a, **borders: g)],
-    "sum": [
-        (
-            0,
-            "divided by the count, as for the mean",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis),
-        )
-    ],
-    "mean": [
-        (0, "not divided by the count", lambda g, y, a, axis=None, **o: _spread(g, a, axis)),
-        (
-            0,
-            "divided by the whole size",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / a.size,
-        ),
-    ],
-    "max": [(0, "to all elements", lambda g, y, a, axis=None, **o: _spread(g, a, axis))],
-    "min": [
-        (
-            0,
-            "shared by all elements",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis),
-        )
-    ],
-    "logsumexp": [
-        (
-            0,
-            "exp(a) not divided by its sum",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) * p.exp(a),
-        ),
-        (0, "even weights", lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis)),
-    ],
-    "cumsum": [
-        (0, "not reversed", lambda g, y, a, axis: cumsum(g, axis=axis)),
-        (0, "not summed", lambda g, y, a, axis: g),
-        (0, "reversed only once", lambda g, y, a, axis: cumsum(flip(g, axis=axis), axis=axis)),
-    ],
-    "matmul": [
-        (0, "b not transposed", lambda g, y, a, b: matmul(g, b)),
-        (1, "a not transposed", lambda g, y, a, b: matmul(a, g)),
-        (1, "in swapped order", lambda g, y, a, b: matmul(swapaxes(g, -1, -2), a)),
-    ],
-    "transpose": [
-        (
-            0,
-            "the permutation itself instead of its inverse",
-            lambda g, y, a, axes=None: transpose(g, axes),
-        )
-    ],
-    "reshape": [
-        (0, "in column order", lambda g, y, a, shape: reshape(transpose(g), shape=a.shape))
-    ],
-    "concatenate": [
-        (
-            0,
-            "every part cut from the start",
-            lambda i, g, y, *arrays, axis=0: _from_start(g, arrays[i], axis),
-        )
-    ],
-    "pad": [
-        (0, "cut from the corner", lambda g, y, a, widths: g[tuple(slice(0, n) for n in a.shape)])
-    ],
-    "flip": [(0, "not flipped back", lambda g, y, a, axis=None: g)],
-    "roll": [
-        (
-            0,
-            "rolled on instead of back",
-            lambda g, y, a, shift, axis=None: roll(g, shift=shift, axis=axis),
-        )
-    ],
-    "getitem": [
-        (0, "of duplicates only the last counts", lambda g, y, a, index: _assigned(g, a, index))
-    ],
-    "scatter_add": [
-        (
-            0,
-            "zero where an element is named twice",
-            lambda g, y, values, shape, index: (
-                getitem(g, index) * (_named(y.shape, index)[index] == 1)
-            ),
-        )
-    ],
-}
 
 
 def _normed(x, eps, centered):
-    """(x - mean) / deviation, or x / rms, and the inverse deviation."""
-    c = x - x.mean(-1, keepdims=True) if centered else x
+    """n = (x - mean) / deviation, or x / rms, and the inverse of what is divided by."""
+    c = x
+    if centered:
+        c = x - x.mean(-1, keepdims=True)
     inverse = 1 / np.sqrt((c * c).mean(-1, keepdims=True) + eps)
     return c * inverse, inverse
 
 
 def _layer_norm(minus_mean, minus_product, by_gain=True):
-    """d/dx of layer norm with some of its terms."""
+    """dL/dx of layer norm, r (h - mean(h) - n mean(h n)), with terms or the gain left out."""
 
     def wrong(g, out, right, x, gain, bias=None, *, eps=1e-5):
         n, inverse = _normed(x, eps, True)
-        h = g * gain if by_gain else g
-        return inverse * (
-            h
-            - minus_mean * h.mean(-1, keepdims=True)
-            - minus_product * n * (h * n).mean(-1, keepdims=True)
-        )
+        h = g
+        if by_gain:
+            h = g * gain
+        mean = minus_mean * h.mean(-1, keepdims=True)
+        product = minus_product * n * (h * n).mean(-1, keepdims=True)
+        return inverse * (h - mean - product)
 
     return wrong
 
@@ -202,19 +42,20 @@ def _rms_without_gain(g, out, right, x, gain, *, eps=1e-6):
 
 
 def _cross_entropy(rows="counted", ignore=1, smooth=1, z=1, target=1):
-    """d/dlogits of cross-entropy with some of its parts left out."""
+    """dL/dlogits of cross-entropy, w ((1 + 2 z Z) p - q), with some of its parts left out."""
 
     def wrong(g, out, right, logits, targets, *, ignore_index, label_smoothing, z_loss, reduction):
         V, e = logits.shape[-1], label_smoothing * smooth
-        Z = np.log(np.exp(logits).sum(-1, keepdims=True))
+        Z = np.log(np.exp(logits).sum(-1, keepdims=True))  # (..., 1)
         counts = targets != ignore_index
-        wanted = np.eye(V)[np.where(counts, targets, 0)] * target
+        wanted = np.eye(V)[np.where(counts, targets, 0)] * target  # (...) -> one-hot (..., V)
         d = (1 + 2 * z * z_loss * Z) * np.exp(logits - Z) - (1 - e) * wanted - e / V
+        n = 1
         if reduction == "mean":
             n = {"counted": counts.sum(), "all": targets.size, "one": 1}[rows]
-        else:
-            n = 1
-        weight = np.broadcast_to(g, targets.shape) / n * (counts if ignore else 1)
+        weight = np.broadcast_to(g, targets.shape) / n
+        if ignore:
+            weight = weight * counts
         return d * weight[..., None]
 
     return wrong
@@ -223,28 +64,37 @@ def _cross_entropy(rows="counted", ignore=1, smooth=1, z=1, target=1):
 def _attention(
     argument, row_sum=True, shift=0, scaled=True, dropout=True, groups="sum", masked=True
 ):
-    """d/dq, d/dk or d/dv of attention with one thing forgotten."""
+    """dL/dq, dL/dk or dL/dv of attention with one thing forgotten."""
 
     def wrong(g, out, right, q, k, v, bias=None, *, mask, causal, scale, dropped):
-        (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+        B, H, T, K = q.shape
+        G, S = k.shape[1:3]
         if scale is None:
             scale = 1 / math.sqrt(K)
-        every = [np.repeat(x, H // G, axis=1) for x in (k, v)]  # (B, H, S, .)
-        scores = q @ every[0].swapaxes(-1, -2) * scale + (0 if bias is None else bias)
-        see = np.ones((T, S), bool)
+        keys, values = (np.repeat(x, H // G, axis=1) for x in (k, v))  # (B, H, S, .)
+        scores = q @ keys.swapaxes(-1, -2) * scale  # (B, H, T, S)
+        if bias is not None:
+            scores = scores + bias
+        visible = np.ones((T, S), bool)
         if causal:
-            see = np.tril(see, S - T + shift)
-        see = see & (True if mask is None or not masked else mask)
-        P = np.exp(scores - scores.max(-1, keepdims=True)) * see  # (B, H, T, S)
+            visible = np.tril(visible, S - T + shift)
+        if mask is not None and masked:
+            visible = visible & mask
+        if dropped is None or not dropout:
+            dropped = 1
+        # dv = P^T g,  dP = g v^T,  dS = P (dP - rowsum(dP P)),  dq = dS k scale,  dk = dS^T q scale
+        P = np.exp(scores - scores.max(-1, keepdims=True)) * visible
         P = P / np.maximum(P.sum(-1, keepdims=True), 1e-300)
-        kept = P * (1 if dropped is None or not dropout else dropped)
-        dP = g @ every[1].swapaxes(-1, -2) * (1 if dropped is None or not dropout else dropped)
+        dP = g @ values.swapaxes(-1, -2) * dropped
         dS = P * (dP - row_sum * (dP * P).sum(-1, keepdims=True))
-        dq, dk, dv = dS @ every[0], dS.swapaxes(-1, -2) @ q, kept.swapaxes(-1, -2) @ g
-        d = (dq, dk, dv)[argument] * (scale if scaled and argument < 2 else 1)
+        by_scores = scale if scaled else 1
         if argument == 0:
-            return d
-        d = d.reshape(B, G, H // G, S, -1)
+            return dS @ keys * by_scores
+        if argument == 1:
+            d = dS.swapaxes(-1, -2) @ q * by_scores
+        else:
+            d = (P * dropped).swapaxes(-1, -2) @ g
+        d = d.reshape(B, G, H // G, S, -1)  # the heads that share a key or a value
         if groups == "sum":
             return d.sum(2)
         if groups == "mean":

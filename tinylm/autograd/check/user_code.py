@@ -14,13 +14,8 @@ import numpy as np
 from tinylm.autograd.engine.tensor import Tensor
 from tinylm.errors import ConfigError
 
-GUESSES = (
-    (3, 4),
-    (4,),
-    (2, 3, 4),
-    (4, 4),
-    (),
-)  # shapes tried for every argument where no inputs are given
+# shapes tried for every argument where no inputs are given
+GUESSES = ((3, 4), (4,), (2, 3, 4), (4, 4), ())
 
 HOW = """give inputs in one of two ways, beside the callable:
     def inputs(rng): return (rng.normal(size=(3, 4)),)               # rng is a numpy Generator
@@ -49,19 +44,17 @@ def find(where):
     for part in name.split("."):
         if not hasattr(found, part):
             has = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-            raise ConfigError(
-                f"gradcheck: {place} has no {name!r}; it has {', '.join(has) or 'no callables'}"
-            )
+            has = ", ".join(has) or "no callables"
+            raise ConfigError(f"gradcheck: {place} has no {name!r}; it has {has}")
         found = getattr(found, part)
     return found, module
 
 
 def arguments(function, module, rng):
-    """The callable ready to call (a class is made without arguments) and its inputs.
+    """(callable, its inputs); a class is made into an object first, without arguments.
 
-    The inputs are those of function.example(rng), else of module.inputs(rng), else arrays of a few
-    shapes are tried for every required positional argument. Raises ConfigError, saying how to give
-    them, if none will do.
+    The inputs are those of function.example(rng), else of module.inputs(rng), else random arrays of
+    the first shape in GUESSES that the function accepts. Raises ConfigError if it accepts none.
     """
     example = getattr(function, "example", None)
     if isinstance(function, type):
@@ -69,8 +62,8 @@ def arguments(function, module, rng):
             function = function()
         except TypeError as error:
             raise ConfigError(
-                f"gradcheck: {function.__name__} cannot be made without arguments ({error}): name a "
-                "function, or an object that is ready to call"
+                f"gradcheck: {function.__name__} cannot be made without arguments ({error}): "
+                "name a function, or an object that is ready to call"
             ) from None
         example = getattr(function, "example", None)
     if not callable(function):
@@ -78,21 +71,29 @@ def arguments(function, module, rng):
     draw = example or getattr(module, "inputs", None)
     if draw is not None:
         args = draw(rng)
-        return function, args if isinstance(args, tuple) else (args,)
+        if not isinstance(args, tuple):
+            args = (args,)
+        return function, args
+    return function, _guessed(function, rng)
+
+
+def _guessed(function, rng):
+    """Random arrays of the first shape in GUESSES for which the function runs."""
     needed = [
         p
         for p in inspect.signature(function).parameters.values()
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    said = []
+    errors = []
     for shape in GUESSES:
         args = tuple(np.asarray(rng.normal(size=shape)) for _ in needed)
         try:
             function(*[Tensor(a, requires_grad=True) for a in args])
-            return function, args
-        except Exception as error:  # user code may raise anything; the first complaint is shown
-            said.append(f"{type(error).__name__}: {error}")
+            return args
+        except Exception as error:  # user code may raise anything; the first error is shown
+            errors.append(f"{type(error).__name__}: {error}")
     name = getattr(function, "__name__", type(function).__name__)
     raise ConfigError(
-        f"gradcheck: {name} does not take {len(needed)} arrays of shape {GUESSES[0]} ({said[0]}); {HOW}"
+        f"gradcheck: {name} does not take {len(needed)} arrays of shape {GUESSES[0]} "
+        f"({errors[0]}); {HOW}"
     )
