@@ -12,6 +12,7 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.pretrain.batch import IGNORE, TokenBatch
 from tinylm.pretrain.denoising.noise import replace_tokens
+from tinylm.pretrain.language.causal import CausalLM
 from tinylm.pretrain.masked.masked import (
     MaskedLM,
     StaticMasks,
@@ -236,20 +237,20 @@ def test_masked_tokens_are_predicted_as_if_independent():
     def best(ids, **options):
         return Tensor(np.log(np.broadcast_to(marginals, (len(ids), 2, V)) + 1e-30))
 
-    masked = (
-        MaskedLM(Special(V + 1, mask=V))
-        .loss(best, TokenBatch(np.full((2, 2), V), corpus))[0]
-        .item()
-        * 2
-    )
-    ordered = np.log(2) + 0.0  # log 2 for the first, nothing for the second, which follows from it
+    def ordered(ids, **options):
+        """After the start: the marginal of the first token; after it: the token that follows it."""
+        follows = np.eye(V + 1)[[1, 0, 3, 2, 0]]
+        first = np.broadcast_to([0.5, 0, 0.5, 0, 0], (len(ids), V + 1))
+        return Tensor(np.log(np.stack([first, follows[ids[:, 1]]], axis=1) + 1e-30))
+
+    hidden = TokenBatch(np.full((2, 2), V), corpus)
+    masked = MaskedLM(Special(V + 1, mask=V)).loss(best, hidden)[0].item() * 2  # nats a pair
+    rows = np.insert(corpus, 0, V, axis=1)  # a start token, then the pair
+    in_order = CausalLM().loss(ordered, CausalLM().make_batch(rows))[0].item() * 2
     joint = np.zeros((V, V))
     joint[0, 1] = joint[2, 3] = 0.5
-    information = sum(
-        p * np.log(p / (joint.sum(1)[i] * joint.sum(0)[j]))
-        for (i, j), p in np.ndenumerate(joint)
-        if p
-    )
-    assert masked == pytest.approx(2 * np.log(2), rel=1e-9) and masked - ordered == pytest.approx(
-        information, rel=1e-9
-    )
+    independent = np.outer(joint.sum(1), joint.sum(0))
+    seen = joint > 0
+    information = (joint[seen] * np.log(joint[seen] / independent[seen])).sum()
+    assert masked == pytest.approx(2 * np.log(2), rel=1e-9)
+    assert masked - in_order == pytest.approx(information, rel=1e-9)
