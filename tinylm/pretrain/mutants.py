@@ -1,9 +1,9 @@
 """Why the tests of the objectives may be believed: wrong objectives, all of which they reject.
 
 A derivative can be right and the loss another: labels inverted, a mask off by one place, targets
-shifted, a mean over the wrong count. `fault` computes what an objective should do from its text and
-from the probabilities of a model, in loops and without the code of the objectives; `mutants` are
-the objectives with one such error. The same for derivatives: autograd/check/mutants.py.
+shifted, a mean over the wrong count. `fault` compares an objective with its rule (rules.py), which
+computes batch and loss in loops; `mutants` are the objectives with one such error. The same for
+derivatives: autograd/check/mutants.py.
 """
 
 import dataclasses
@@ -13,25 +13,23 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.cases import MORE, SPECIAL, Pair, Reader
+from tinylm.pretrain.cases import SPECIAL, Bounded, Heads, Pair, Reader
 from tinylm.pretrain.objectives import objective
-
-DENOISERS = (
-    "token-masking",
-    "token-deletion",
-    "text-infilling",
-    "sentence-permutation",
-    "document-rotation",
-    "token-permutation",
-    "token-replacement",
-    "bart",
+from tinylm.pretrain.rules import (
+    CORRUPTED,
+    DENOISERS,
+    GIVEN,
+    HIDDEN,
+    PAIRS,
+    REST,
+    RULES,
+    SENTENCES,
+    TEXT,
 )
-MASKED = "masked", "whole-word", "spans"
-PAIRS = "next-sentence", "sentence-order", "bert"
-CHECKED = ("causal", *MASKED, *PAIRS, "replaced", "contrastive", *DENOISERS)
-# No two neighbors alike, and no row the reverse or the rotation of itself: every shift is visible.
-TEXT = np.array([[0, 1, 2, 3, 1, 0, 2, 1, 3, 2], [3, 1, 3, 0, 2, 1, 2, 0, 1, 3]])
-GIVEN = dict(MORE, corpus=np.tile(TEXT.reshape(-1), 2))  # longer than a row, for negatives
+
+CHECKED = tuple(RULES)
+MODELS = {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}
+NO_TOKENS = "contrastive", "next-sentence", "sentence-order"
 TOLERANCE = 1e-9  # float64 sums of some 20 terms, in another order
 
 
@@ -64,11 +62,13 @@ def fault(name, made, rng):
 
     name  of CHECKED;  made the objective, or a Wrong one;  rng a tinylm Random
     """
-    kind = Pair if name == "replaced" else Reader
-    model = kind(np.random.default_rng(0))
-    batch = made.make_batch(TEXT, rng)
+    model = MODELS.get(name, Reader)(np.random.default_rng(0))
+    text = TEXT
+    if name == "translation":
+        text = SENTENCES
+    batch = made.make_batch(text, rng)
     with no_grad():
-        wrong, expected = _rule(name)(name, model, batch)
+        wrong, expected = RULES[name](name, model, batch)
         if wrong:
             return wrong
         loss = float(made.loss(model, batch)[0].item())
@@ -85,155 +85,21 @@ def right(name):
 def mutants(name):
     """The wrong versions of an objective: a list of Wrong."""
     made = right(name)
-    batches = dict(COMMON_BATCH, **BATCH.get(_rule(name), {}))
-    losses = dict(COMMON_LOSS, **LOSS.get(_rule(name), {}))
-    if name in ("contrastive", "next-sentence", "sentence-order"):
-        batches.pop("targets one place later")  # they predict no token
+    batches = dict(COMMON_BATCH)
+    for names, changes in BATCH.items():
+        if name in names:
+            batches |= changes
+    losses = dict(COMMON_LOSS)
+    if name == "replaced":
+        losses |= LABELS
+    if name in NO_TOKENS:
+        batches.pop("targets one place later")
         batches.pop("targets one place sooner")
     if name in CORRUPTED:
         batches["another text is corrupted"] = _set(inputs=_other_words)
     return [Wrong(what, made, batch=change) for what, change in batches.items()] + [
         Wrong(what, made, change=change) for what, change in losses.items()
     ]
-
-
-# What each kind of objective should do: (name, model, batch) -> (fault of the batch, loss)
-
-
-def _causal(name, model, batch):
-    for row, inputs, targets in zip(TEXT, batch.inputs, batch.targets):
-        for t in range(len(row) - 1):
-            if inputs[t] != row[t] or targets[t] != row[t + 1]:
-                return f"at place {t} the input or the target is another token", 0
-    log_p = _log_p(model(batch.inputs))
-    return "", -np.mean([log_p[b, t, TEXT[b, t + 1]] for b, t in np.ndindex(2, 9)])
-
-
-def _masked(name, model, batch):
-    text, rows = _with_cls(), []
-    for b, row in enumerate(text):
-        for t, token in enumerate(row):
-            counts = batch.targets[b, t] != IGNORE
-            if counts and (t == 0 or batch.targets[b, t] != token):
-                return "a target is not the token of the text", 0
-            if not counts and batch.inputs[b, t] != token:
-                return "a token that is not predicted was changed", 0
-            if counts:
-                rows.append((b, t, token))
-    if not rows:
-        return "nothing is predicted", 0
-    log_p = _log_p(model(batch.inputs))
-    return "", -np.mean([log_p[place] for place in rows])
-
-
-def _pairs(name, model, batch):
-    losses = []
-    log_p = _log_p(model.pair_logits(model.hidden(batch.inputs)))
-    for b, row in enumerate(TEXT):
-        shown = np.where(batch.targets[b] == IGNORE, batch.inputs[b], batch.targets[b])
-        marks = np.flatnonzero(shown == SPECIAL.sep)
-        if shown[0] != SPECIAL.cls or len(marks) != 2 or marks[1] != len(shown) - 1:
-            return "a row is not [CLS] first [SEP] second [SEP]", 0
-        if batch.segments[b].tolist() != [int(t > marks[0]) for t in range(len(shown))]:
-            return "the segments do not change after the first [SEP]", 0
-        ordered = np.array_equal([t for t in shown if t < 4], row)
-        losses.append(-log_p[b, 0 if ordered else 1])  # class 0: as in the text
-        said = [
-            -_log_p(model.logits(model.hidden(batch.inputs)))[b, t, batch.targets[b, t]]
-            for t in np.flatnonzero(batch.targets[b] != IGNORE)
-        ]
-        losses[-1] += np.mean(said) if said else 0
-    return "", np.mean(losses)
-
-
-def _replaced(name, model, batch):
-    masked, generated = [], batch.original.copy()
-    log_p = _log_p(model.generator.logits(model.generator.hidden(batch.inputs)))
-    wrong, _ = _masked(name, model.generator, batch)
-    if wrong or not (batch.inputs[batch.targets != IGNORE] == SPECIAL.mask).all():
-        return wrong or "a token that is predicted is not [MASK]", 0
-    if not np.array_equal(batch.judged, _with_cls() != SPECIAL.cls):
-        return "all tokens but [CLS] are judged", 0
-    for b in range(2):
-        places = np.flatnonzero(batch.targets[b] != IGNORE)
-        masked.append(-np.mean([log_p[b, t, batch.original[b, t]] for t in places]))
-        for t in places:
-            sums = np.cumsum(np.exp(log_p[b, t]))  # the first that passes the draw
-            generated[b, t] = np.flatnonzero(sums > batch.draws[b, t])[0]
-    z = model.discriminator(generated).data
-    detection = [
-        np.log1p(np.exp(-z[b, t] if generated[b, t] != batch.original[b, t] else z[b, t]))
-        for b, t in np.ndindex(2, z.shape[1])
-        if t
-    ]
-    return "", np.mean(masked) + 50 * np.mean(detection)
-
-
-def _contrastive(name, model, batch):
-    if not np.array_equal(batch.inputs, _with_cls()):
-        return "the model reads another text", 0
-    a = model.hidden(batch.inputs).data[:, 0]
-    a = a / np.sqrt((a * a).sum(1, keepdims=True))
-    scores = a @ a.T / 0.05  # of both readings, which are alike here
-    return "", -np.mean([scores[i, i] - np.log(np.exp(scores[i]).sum()) for i in range(2)])
-
-
-def _denoising(name, model, batch):
-    log_p, losses = _log_p(model(batch.inputs, batch.decoder, source_mask=batch.mask)), []
-    for b, row in enumerate(TEXT):
-        target = [*row, SPECIAL.end]
-        if batch.targets[b].tolist() != target:
-            return "the target is not the text and the end of a text", 0
-        if batch.decoder[b].tolist() != [SPECIAL.start, *row]:
-            return "the decoder does not read the targets one place to the right", 0
-        source = batch.inputs[b][batch.inputs[b] != SPECIAL.pad].tolist()
-        possible = CORRUPTED.get(name, lambda source, row: True)
-        if source[0] != SPECIAL.cls or not possible(source[1:], row.tolist()):
-            return "the source is not the text with this corruption", 0
-        losses += [-log_p[b, t, token] for t, token in enumerate(target)]
-    return "", np.mean(losses)
-
-
-def _left_in_order(source, row):
-    """Whether the ordinary tokens of a source stand in the text, in this order."""
-    rest = iter(row)
-    return all(token in rest for token in source if token != SPECIAL.mask)
-
-
-def _masked_in_place(source, row):
-    return len(source) == len(row) and all(s in (t, SPECIAL.mask) for s, t in zip(source, row))
-
-
-def _some_replaced(source, row):
-    """Of ten tokens 15 % are one or two."""
-    return len(source) == len(row) and sum(s != t for s, t in zip(source, row)) <= 2
-
-
-# How a source may differ from its text: (source, text) -> bool. BART's is any of five.
-CORRUPTED = {
-    "token-masking": _masked_in_place,
-    "token-deletion": lambda source, row: len(source) < len(row) and _left_in_order(source, row),
-    "text-infilling": _left_in_order,
-    "sentence-permutation": lambda source, row: sorted(source) == sorted(row),
-    "token-permutation": lambda source, row: sorted(source) == sorted(row),
-    "document-rotation": lambda source, row: any(source == row[i:] + row[:i] for i in range(10)),
-    "token-replacement": _some_replaced,
-}
-
-
-def _rule(name):
-    rules = {"causal": _causal, "replaced": _replaced, "contrastive": _contrastive}
-    rules |= dict.fromkeys(MASKED, _masked) | dict.fromkeys(PAIRS, _pairs)
-    return rules.get(name, _denoising)
-
-
-def _log_p(logits):
-    z = logits.data
-    return z - np.log(np.exp(z).sum(-1, keepdims=True))
-
-
-def _with_cls():
-    return np.concatenate([np.full((2, 1), SPECIAL.cls), TEXT], axis=1)
 
 
 # The errors
@@ -256,6 +122,23 @@ def _sooner(array):
 
 def _other_words(ids):
     return np.where(ids < 4, (ids + 1) % 4, ids)
+
+
+def _other_sentinels(ids):
+    """The first two sentinels exchanged."""
+    first, second = SPECIAL.sentinels[:2]
+    return np.select([ids == first, ids == second], [second, first], ids)
+
+
+def _exchanged(ids):
+    prefix, suffix = SPECIAL.prefix, SPECIAL.suffix
+    return np.select([ids == prefix, ids == suffix], [suffix, prefix], ids)
+
+
+def _longer_prefix(mask):
+    """All rows of (B, T, T) see what the row below them sees of the prefix: one column more."""
+    seen_by_all = mask.all(axis=1).sum(axis=1)  # k, (B,)
+    return mask | (np.arange(mask.shape[1]) == seen_by_all[:, None])[:, None]
 
 
 def _inverted_labels(loss, right, model, batch):
@@ -289,26 +172,65 @@ COMMON_LOSS = {
     ),
     "the sign": lambda loss, right, model, batch: -loss,
 }
+# Errors of some objectives: names -> {error: change of the batch}
 BATCH = {
-    _pairs: {
+    PAIRS: {
         "classes inverted": _set(classes=lambda c: 1 - c),
         "segments inverted": _set(segments=lambda s: 1 - s),
         "segments one place later": _set(segments=_later),
     },
-    _replaced: {
+    ("replaced",): {
         "[CLS] is judged": _set(judged=np.ones_like),
         "judged one place later": _set(judged=_later),
         "the generator reads what it predicts": lambda batch: dataclasses.replace(
             batch, inputs=batch.original
         ),
     },
-    _denoising: {
+    (*DENOISERS, *HIDDEN, *REST): {
         "the decoder reads the target": lambda batch: dataclasses.replace(
-            batch, decoder=batch.targets
+            batch, decoder=np.where(batch.targets == IGNORE, SPECIAL.pad, batch.targets)
         ),
         "the decoder is one place later": _set(decoder=_later),
     },
+    HIDDEN: {
+        "all tokens are predicted": _set(targets=lambda targets: TEXT),
+        "the decoder reads the hidden tokens alone": lambda batch: dataclasses.replace(
+            batch, decoder=np.where(batch.decoder == SPECIAL.mask, SPECIAL.pad, batch.decoder)
+        ),
+    },
+    ("sentinels", "ul2"): {
+        "sentinels in another order": _set(inputs=_other_sentinels),
+        "the target's sentinels in another order": _set(targets=_other_sentinels),
+    },
+    ("prefix",): {
+        "the prefix is predicted too": _set(targets=lambda targets: TEXT[:, 1:]),
+        "the prefix is read from left to right": _set(mask=np.tril),
+        "the future is seen": _set(mask=np.ones_like),
+        "the prefix is one token longer for the mask": _set(mask=_longer_prefix),
+    },
+    ("fim",): {
+        "[PRE] and [SUF] exchanged": lambda batch: dataclasses.replace(
+            batch, inputs=_exchanged(batch.inputs), targets=_exchanged(batch.targets)
+        ),
+    },
+    ("multi-token",): {
+        "the heads in reverse order": _set(targets=lambda targets: targets[..., ::-1]),
+        "one head fewer": _set(targets=lambda targets: np.where([0, 0, 0, 1], IGNORE, targets)),
+    },
+    ("span-boundary",): {
+        "before and after exchanged": lambda batch: dataclasses.replace(
+            batch, before=batch.after, after=batch.before
+        ),
+        "places counted from 1": _set(place=lambda place: place + 1),
+        "the span's own first token": _set(before=lambda before: before + 1),
+    },
+    ("translation",): {"languages exchanged": _set(languages=lambda languages: 1 - languages)},
+    ("permuted",): {
+        "orders that begin elsewhere": _set(order=_later),
+        "a position twice in an order": _set(order=lambda order: np.where(order == 1, 2, order)),
+        "the first token is predicted": lambda batch: dataclasses.replace(
+            batch, targets=batch.inputs
+        ),
+    },
 }
-LOSS = {
-    _replaced: {"labels inverted": _inverted_labels, "labels by mask position": _labels_by_place}
-}
+LABELS = {"labels inverted": _inverted_labels, "labels by mask position": _labels_by_place}
