@@ -1,13 +1,13 @@
-"""Text on its way to a model   (book section 2.2.1, data preparation).
+"""From files of text to batches of token ids   (book section 2.2.1, data preparation).
 
 Everything here is NumPy on the CPU and imports neither autograd nor the tokenizers: a tokenizer is
-any object with `encode_stream(chunks)` and `vocab_size`. The rooms, in the order of the way:
+any object with `encode_stream(chunks)` and `vocab_size`. The rooms, in the order of use:
 
     read       from files to texts and examples
-    clean      what is kept of them: cleaning, quality, duplicates, contamination, privacy
+    clean      which texts are kept: cleaning, quality, duplicates, contamination, privacy
     mix        how much of each source
     batches    from text to rows of ids: split, token files, windows, packing
-    synthetic  corpora whose answer is known
+    synthetic  corpora whose correct predictions are known
     measure    memorization, bias, collapse, exact match and overlap
 """
 

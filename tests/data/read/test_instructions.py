@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from tinylm.data.read.book_instructions import BOOK_EXAMPLES
 from tinylm.data.read.instructions import (
-    BOOK_EXAMPLES,
     Conversation,
     Instruction,
     Preference,
@@ -231,7 +231,11 @@ TOOLS = [{"type": "function", "function": {"name": "add"}}]
 )
 def test_lists_of_messages_as_they_come(record, messages, asked, given):
     found = as_sample(record)
-    assert found.messages() == messages and found.asked == asked and found.given == given
+    assert (
+        found.messages() == messages
+        and found.prompt_turns == asked
+        and found.template_options == given
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """From files to texts and examples.
 
 In order: sources.py (which files), text.py (plain text), documents.py (one document after the
-other), shards.py (many files), labeled.py, conll.py (tagged words), instructions.py.
+other), shards.py (many files), labeled.py, conll.py (tagged words), messages.py, instructions.py,
+book_instructions.py.
 """

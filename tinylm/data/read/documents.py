@@ -1,6 +1,6 @@
 """One document after the other from files: whole files, paragraphs, lines, or lines of JSON.
 
-What counts as one document decides what filters judge and duplicates are compared by. Only one
+A document is the unit that filters keep or drop and in which duplicates are found. Only one
 document is in memory at a time. Read first: text.py, which reads the characters; read next:
 clean/pipeline.py.
 """
@@ -17,7 +17,7 @@ def read_documents(paths, unit="auto", key="text", bad=None):
     """The documents of files.
 
     paths    iterable of paths: files, folders with text files, or patterns (sources.py)
-    unit     "file"; "paragraph", which blank lines end; "line"; "auto": for .jsonl files (may be
+    unit     "file"; "paragraph", ended by blank lines; "line"; "auto": for .jsonl files (may be
              .gz) the text in each line, for others the file
     key      of the text in a line of JSON
     bad      reading.BadLines that takes lines that cannot be read; by default they raise
@@ -29,19 +29,20 @@ def read_documents(paths, unit="auto", key="text", bad=None):
     files = text_files(paths)
     for file in files:
         if len(files) > 1 and file.is_file() and file.stat().st_size == 0:
-            continue  # such as __init__.py
+            continue  # an empty file among others is no error, such as __init__.py
         if unit == "auto" and holds_json_lines(file):
             found = json_texts(file, key, bad)
         elif unit in ("auto", "file"):
             found = ["".join(stream_text(file, bad=bad))]
+        elif unit == "line":
+            found = lines_of(stream_text(file, bad=bad))
         else:
-            cut = lines_of if unit == "line" else _paragraphs
-            found = cut(stream_text(file, bad=bad))
+            found = _paragraphs(stream_text(file, bad=bad))
         yield from (text for text in found if text.strip())
 
 
 def _paragraphs(chunks):
-    held = []
+    held = []  # lines of the paragraph that has begun
     for line in lines_of(chunks):
         if line.strip():
             held.append(line)

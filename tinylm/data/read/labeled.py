@@ -1,10 +1,10 @@
-"""Files of labeled sentences and of columns, as small public data sets come; and how to take a fair
-part of one.
+"""Files of labeled sentences and of columns, the forms of small public data sets; and stratified
+parts of them.
 
 Labeled: one sentence a line, a tab, a whole number ("From Group to Individual Labels using Deep
-Features", Kotzias et al. 2015, has 3,000 reviews in this form). Columns: between tabs, where quotes
-are letters like others (IANA, text/tab-separated-values), or in a .csv between commas, where quotes
-hide commas and ends of lines (RFC 4180). Read next: synthetic/reviews.py, made-up ones.
+Features", Kotzias et al. 2015, has 3,000 reviews in this form). Columns: separated by tabs, where
+quotes are ordinary characters (IANA, text/tab-separated-values), or in a .csv by commas, where
+quotes protect commas and line ends (RFC 4180). Read next: synthetic/reviews.py, made-up reviews.
 """
 
 from pathlib import Path
@@ -15,17 +15,18 @@ import regex
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import numbered_lines, read_text_file, refuse
 
-_LONGEST_LABEL = 18  # digits: an int64
+_LONGEST_LABEL = 18  # digits: more may not fit an int64
+# A cell, quoted ("" is a quote inside) or plain, and its end: a comma, a line end or the file's.
 _CSV = regex.compile(r'(?:"((?:[^"]++|"")*+)"|([^",\n]*+))(,|\n|\Z)')
 
 
 def read_lines(path):
-    """The lines of a UTF-8 file, gzipped or not, without their ends. Empty ones are left out."""
+    """The lines of a UTF-8 file, gzipped or not, without their ends and without empty lines."""
     return [line for _, line in numbered_lines(path) if line.strip()]
 
 
 def read_labeled(path, bad=None):
-    """Sentences with their labels: list of (str, int). Empty lines are passed over.
+    """Sentences with their labels: list of (str, int). Empty lines are skipped.
 
     bad     reading.BadLines that takes lines that cannot be read; by default they raise
     raises  DataError naming the first line that is not a sentence, a tab and a whole number
@@ -34,7 +35,7 @@ def read_labeled(path, bad=None):
     for number, line in numbered_lines(path, bad):
         if not line.strip():
             continue
-        text, _, label = line.rpartition("\t")
+        text, _, label = line.rpartition("\t")  # the last tab: a sentence may contain others
         text, label = text.strip(), label.strip()
         if text and label.isascii() and label.isdecimal() and len(label) <= _LONGEST_LABEL:
             examples.append((text, int(label)))
@@ -51,11 +52,13 @@ def read_columns(path, *columns, bad=None):
     """Some columns of a file with tabs, or with commas if its name has .csv: list of tuples of str.
 
     columns  their numbers from 0, as (0, 1) for pairs
-    bad      as read_labeled. Of a .csv no line can be left out: a quote may hide where it ends
-    raises   DataError naming the first line that is too short, or has not the columns of the first
+    bad      as read_labeled, for rows with a wrong number of columns; the quotes of a .csv must be
+             correct, as the ends of its rows depend on them
+    raises   DataError naming the first line with too few columns, or not as many as the first
     """
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]
-    found, rows, width = _csv_rows(path) if ".csv" in suffixes else _tab_rows(path, bad), [], None
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes[-2:]]  # .csv or .csv.gz
+    found = _csv_rows(path) if ".csv" in suffixes else _tab_rows(path, bad)
+    rows, width = [], None
     for number, cells in found:
         if len(cells) <= max(columns):
             refuse(
@@ -75,52 +78,52 @@ def read_columns(path, *columns, bad=None):
 
 
 def _tab_rows(path, bad):
-    """(number of the line, cells) of every line that holds something."""
-    return (
-        (number, line.split("\t")) for number, line in numbered_lines(path, bad) if line.strip()
-    )
+    """(number of the line, cells) of every line that is not empty."""
+    for number, line in numbered_lines(path, bad):
+        if line.strip():
+            yield number, line.split("\t")
 
 
 def _csv_rows(path):
     """(number of its first line, cells) of every record of comma-separated values   (RFC 4180).
 
-    Empty lines between records are passed over, as csv.reader passes over them.
+    Empty lines between records are skipped, as by csv.reader.
     """
-    text, at, line, first, cells = read_text_file(path), 0, 1, 1, []
+    text, at = read_text_file(path), 0
+    line = first = 1  # the line at hand, and that of the record's beginning
+    cells = []
     while at < len(text):
         match = _CSV.match(text, at)
         if match is None:
             raise DataError(
-                f"{path}, line {line}: a quote stands inside a field, or is not "
-                "closed: a field "
-                'with quotes, commas or ends of lines is "quoted", its quotes doubled '
-                '("")'
+                f"{path}, line {line}: a quote stands inside a field, or is not closed: a field "
+                'with quotes, commas or ends of lines is "quoted", its quotes doubled ("")'
             )
         quoted, plain, end = match.groups()
         cells.append(plain if quoted is None else quoted.replace('""', '"'))
         line += match[0].count("\n")
         at = match.end()
-        if end != ",":
+        if end != ",":  # the record ends here; one empty plain cell is an empty line
             if cells != [""] or quoted is not None:
                 yield first, cells
             first, cells = line, []
 
 
 def share_of(examples, share, seed=0):
-    """A part of labeled examples in which every label keeps its share.
+    """A stratified part of labeled examples: every label keeps its share.
 
     examples  list of (x, label)
     share     in (0, 1]; of every label the nearest whole number is taken, and at least one
-    returns   (part, rest): lists in their old order. The part of a smaller share with the same
-              seed lies inside that of a larger one, so amounts of data can be compared.
+    returns   (part, rest): lists in their old order. With the same seed, the part of a smaller
+              share is contained in that of a larger one, so amounts of data can be compared.
     """
     if not 0 < share <= 1:
         raise ConfigError(f"share_of: share {share} is not in (0, 1]")
     labels = [label for _, label in examples]
     order, taken = np.random.default_rng(seed).permutation(len(examples)), set()
     for label in sorted(set(labels)):
-        mine = [i for i in order if labels[i] == label]
+        mine = [i for i in order if labels[i] == label]  # the order does not depend on `share`
         taken.update(mine[: max(1, round(share * len(mine)))])
-    return [e for i, e in enumerate(examples) if i in taken], [
-        e for i, e in enumerate(examples) if i not in taken
-    ]
+    part = [example for i, example in enumerate(examples) if i in taken]
+    rest = [example for i, example in enumerate(examples) if i not in taken]
+    return part, rest

@@ -4,16 +4,16 @@
     {"from": "human", "value": "2 + 2?"}                                     ShareGPT's
     {"role": "user", "content": [{"type": "text", "text": "2 + 2?"}]}        in parts
     {"role": "assistant", "content": null, "tool_calls": [...]}              a call of a tool
-    {"role": "tool", "content": "4", "tool_call_id": "a", "name": "add"}     what came of it
+    {"role": "tool", "content": "4", "tool_call_id": "a", "name": "add"}     its result
 
-All of a message is read or refused: an image, a weight of the message, a role that is not known.
+A message with content that cannot be read raises DataError: an image, a weight, an unknown role.
 Read next: instructions.py.
 """
 
 from tinylm.errors import DataError
 
 ROLES = ("system", "user", "assistant", "tool", "developer")
-# As ShareGPT and others name them.
+# The roles' names in ShareGPT's and other files.
 _ALSO = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 _FORMS = (("role", "content"), ("from", "value"))
 _TEXTS = ("name", "tool_call_id", "reasoning_content", "reasoning", "thinking")
@@ -37,11 +37,12 @@ def read_messages(value):
 
 
 def _message(one, role, content):
-    said = one[role]
-    if isinstance(said, str):
-        said = _ALSO.get(said, said)
-    if said not in ROLES:
-        raise DataError(f"a message is of role {said!r:.60}; the roles are {', '.join(ROLES)}")
+    """One message; `role` and `content` are the names of these fields in the file."""
+    name = one[role]
+    if isinstance(name, str):
+        name = _ALSO.get(name, name)
+    if name not in ROLES:
+        raise DataError(f"a message is of role {name!r:.60}; the roles are {', '.join(ROLES)}")
     more = {
         key: value for key, value in one.items() if value is not None and key not in (role, content)
     }
@@ -55,29 +56,26 @@ def _message(one, role, content):
         if not isinstance(more.get(key, ""), str):
             raise DataError(f"the field {key!r} must be text, not {more[key]!r:.60}")
     calls = more.get("tool_calls")
-    if calls is not None and not (
-        isinstance(calls, list)
-        and said == "assistant"
-        and calls
-        and all(isinstance(call, dict) for call in calls)
-    ):
+    objects = isinstance(calls, list) and all(isinstance(call, dict) for call in calls)
+    if calls is not None and (name != "assistant" or not calls or not objects):
         raise DataError(
             "the field 'tool_calls' must be a list of objects in a message of the "
             f"assistant, not {calls!r:.60}"
         )
     if one.get(content) is None and calls:
-        return {"role": said, "content": None, **more}
+        return {"role": name, "content": None, **more}
     if content not in one:
         raise DataError(f"the field {content!r} is missing")
     if not isinstance(one[content], (str, list)):
         raise DataError(f"the field {content!r} must be text, not {one[content]!r:.60}")
-    return {"role": said, "content": joined_parts(one[content], "a message"), **more}
+    return {"role": name, "content": joined_parts(one[content], "a message"), **more}
 
 
 def joined_parts(content, where):
-    """The text of a content: a str, or the texts of a list of parts, one after the other.
+    """The text of a content: a str, or the joined texts of a list of parts.
 
-    raises  DataError for a part that is no text (an image, a sound), or that holds more
+    where   of the content, for the error
+    raises  DataError for a part that is no text (an image, a sound), or that has more fields
     """
     if isinstance(content, str):
         return content
@@ -89,7 +87,7 @@ def joined_parts(content, where):
 def _part_text(part, where):
     if isinstance(part, str):
         return part
-    if not isinstance(part, dict):
+    if not isinstance(part, dict):  # fails the next check, which then names the Python type
         part = {"type": type(part).__name__}
     kept = {key: value for key, value in part.items() if value is not None}
     if kept.get("type", "text") != "text" or not isinstance(kept.get("text"), str):

@@ -1,10 +1,10 @@
-"""A corpus in many files, read as one stream in memory that does not grow with it.
+"""A corpus in many files, read as one stream with constant memory.
 
-Documents are written one JSON line each into shards of about equal size, compressed, with an index
-of what each holds. A reader passes through the shards in an order of its own for every epoch and
-mixes their documents in a buffer: nearly a shuffle, with as many documents in memory as the buffer
-has room for. Workers share the shards among them without talking. Book section 2.2.1. Read next:
-batches/prepare.py, which makes tokens of a stream of documents.
+Documents are written as JSON lines into compressed shards of about equal size, with an index of
+their contents. For every epoch, a reader draws a new order of the shards and mixes their documents
+in a buffer: nearly a shuffle, with only the buffer's documents in memory. Workers compute their
+share of the shards without communication. Book section 2.2.1. Read next: batches/prepare.py, which
+turns a stream of documents into tokens.
 """
 
 import gzip
@@ -18,6 +18,8 @@ from tinylm.fields import Fields
 from tinylm.files import inside, open_regular, read_json, write_text
 
 INDEX = "index.json"
+# What reading a damaged or replaced shard can raise: the file, gzip, UTF-8 and JSON, its content.
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error)
 
 
 class ShardWriter:
@@ -26,7 +28,7 @@ class ShardWriter:
     shard_bytes  of text (UTF-8, before compression) after which the next shard begins
     raises       DataError if the folder holds shards already, or cannot be written
 
-    The index is written last: a folder without one was left unfinished, and is not read.
+    The index is written last: a folder without one is incomplete, and `Shards` rejects it.
     """
 
     def __init__(self, folder, shard_bytes=64 << 20):
@@ -48,21 +50,10 @@ class ShardWriter:
 
     def add(self, text):
         """Append one document, a str."""
-        line = (
-            json.dumps({"text": text}, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-        )
+        record = json.dumps({"text": text}, ensure_ascii=False)
+        line = record.encode("utf-8", "surrogatepass") + b"\n"  # lone surrogates survive
         if self._file is None:
-            name = f"{len(self.shards):05d}.jsonl.gz"
-            try:  # "x": never over what is there
-                self._file = gzip.GzipFile(
-                    self.folder / name, "xb", compresslevel=6, mtime=0
-                )  # same text, same file
-            except FileExistsError:
-                raise DataError(
-                    f"shards: {self.folder / name} is there already and is not written over: choose another "
-                    "folder, or remove the file"
-                ) from None
-            self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})
+            self._begin_shard()
         self._file.write(line)
         shard = self.shards[-1]
         shard["documents"] += 1
@@ -70,6 +61,18 @@ class ShardWriter:
         shard["crc"] = zlib.crc32(line, shard["crc"])
         if shard["bytes"] >= self.shard_bytes:
             self._end_shard()
+
+    def _begin_shard(self):
+        name = f"{len(self.shards):05d}.jsonl.gz"
+        try:
+            # "x" never overwrites; mtime=0 gives the same bytes for the same text.
+            self._file = gzip.GzipFile(self.folder / name, "xb", compresslevel=6, mtime=0)
+        except FileExistsError:
+            raise DataError(
+                f"shards: {self.folder / name} is there already and is not written over: "
+                "choose another folder, or remove the file"
+            ) from None
+        self.shards.append({"name": name, "documents": 0, "bytes": 0, "crc": 0})
 
     def _end_shard(self):
         if self._file is not None:
@@ -108,7 +111,7 @@ class Shards:
         self.bytes = sum(shard["bytes"] for shard in self.shards)
 
     def _described(self, shard):
-        """{"name", "documents", "bytes", "crc"} of Fields, the name one in the folder itself."""
+        """A shard's {"name", "documents", "bytes", "crc"}, checked: its file is in the folder."""
         for number in ("documents", "bytes", "crc"):
             shard.integer(number)
         try:
@@ -121,27 +124,22 @@ class Shards:
         return self.documents
 
     def read(self, shard):
-        """The documents of one shard, in order. Yields str; raises DataError at the end if it was
-        changed or cut short.
+        """The documents of one shard, in order.
+
+        yields  str
+        raises  DataError if the file cannot be read; at the end, if it is not the one written
         """
         path, crc, documents = self.folder / shard["name"], 0, 0
         try:
             with open_regular(path) as packed, gzip.open(packed, "rb") as file:
                 for line in file:
-                    crc, documents = zlib.crc32(line, crc), documents + 1
+                    crc = zlib.crc32(line, crc)
+                    documents += 1
                     text = json.loads(line.decode("utf-8", "surrogatepass"))["text"]
                     if not isinstance(text, str):
                         raise ValueError(f"document {documents} is no text")
                     yield text
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-            zlib.error,
-        ) as error:
+        except _DAMAGED as error:
             raise DataError(
                 f"shards: {path} cannot be read ({error}): write the corpus again"
             ) from None
@@ -155,11 +153,10 @@ class Shards:
 
         epoch   None: in the order they were written. Otherwise shards in a random order, a function
                 of (seed, epoch)
-        buffer  documents held back and drawn from at random: the more, the nearer to a shuffle of
-                all
-        rank, size  shards number rank, rank + size, ... of that order: together, workers read
-                    everything once
-        skip    documents to pass over, of those this call would yield: where to resume
+        buffer  documents held back and drawn from at random; the more, the closer to a full shuffle
+        rank, size  read shards number rank, rank + size, ... of that order: together, `size`
+                    workers read everything once
+        skip    documents to skip at the beginning: where to resume
         yields  str. Memory: `buffer` documents and a block of one file
         """
         if not 0 <= rank < size:
@@ -168,6 +165,7 @@ class Shards:
             order = range(len(self.shards))
         else:
             order = Random(seed, "shards", epoch).permutation(len(self.shards))
+        # The order does not depend on rank, so every worker can compute it by itself.
         found = (text for i in list(order)[rank::size] for text in self.read(self.shards[int(i)]))
         if epoch is not None and buffer > 1:
             found = _mixed(found, buffer, Random(seed, "buffer", epoch, rank))
@@ -177,16 +175,16 @@ class Shards:
 
 
 def _mixed(documents, room, random):
-    """Hold back `room` documents; each new one takes the place of a random one, which goes out."""
+    """Hold back `room` documents; each new one replaces a random one, which is yielded."""
     held, draws = [], []
     for text in documents:
         if len(held) < room:
             held.append(text)
             continue
-        if not draws:
+        if not draws:  # many at a time: one call a document would be slow
             draws = random.integers(0, room, (1024,)).tolist()
-        place = draws.pop()
-        held[place], text = text, held[place]
+        slot = draws.pop()
+        held[slot], text = text, held[slot]
         yield text
     for i in random.permutation(len(held)):
         yield held[i]

@@ -1,8 +1,8 @@
 """Which files a text is read from: files, folders and patterns, in a fixed order, each file once.
 
-A file that is named is read whatever its name (a binary one is refused when it is read, text.py).
-In a folder, or by a pattern, only what is text by its name is taken; the rest is counted.
-Read next: text.py.
+A file given by its path is read whatever its suffix (a binary one raises when it is read, text.py).
+From a folder or a pattern only files with a suffix of text are taken; the rest is counted. Read
+next: text.py.
 """
 
 import glob
@@ -14,95 +14,30 @@ from pathlib import Path
 from tinylm.errors import DataError
 
 PROSE = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".srt")
+# fmt: off
 CODE = (
-    ".py",
-    ".pyi",
-    ".ipynb",
-    ".js",
-    ".mjs",
-    ".ts",
-    ".jsx",
-    ".tsx",
-    ".java",
-    ".kt",
-    ".scala",
-    ".c",
-    ".h",
-    ".cc",
-    ".cpp",
-    ".cxx",
-    ".hpp",
-    ".hh",
-    ".cu",
-    ".cs",
-    ".go",
-    ".rs",
-    ".swift",
-    ".rb",
-    ".php",
-    ".pl",
-    ".pm",
-    ".lua",
-    ".r",
-    ".jl",
-    ".hs",
-    ".ml",
-    ".mli",
-    ".clj",
-    ".el",
-    ".lisp",
-    ".scm",
-    ".ex",
-    ".exs",
-    ".erl",
-    ".dart",
-    ".f90",
-    ".f",
-    ".m",
-    ".sql",
-    ".sh",
-    ".bash",
-    ".zsh",
-    ".bat",
-    ".ps1",
-    ".s",
-    ".asm",
-    ".v",
-    ".vhd",
-    ".cmake",
-    ".mk",
-    ".diff",
+    ".py", ".pyi", ".ipynb", ".js", ".mjs", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala",
+    ".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".cu", ".cs", ".go", ".rs", ".swift",
+    ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".hs", ".ml", ".mli", ".clj", ".el",
+    ".lisp", ".scm", ".ex", ".exs", ".erl", ".dart", ".f90", ".f", ".m", ".sql", ".sh",
+    ".bash", ".zsh", ".bat", ".ps1", ".s", ".asm", ".v", ".vhd", ".cmake", ".mk", ".diff",
     ".patch",
 )
 DATA = (
-    ".html",
-    ".htm",
-    ".xml",
-    ".css",
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".ndjson",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".ini",
-    ".cfg",
-    ".conf",
-    ".log",
-    ".bib",
+    ".html", ".htm", ".xml", ".css", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".yaml",
+    ".yml", ".toml", ".ini", ".cfg", ".conf", ".log", ".bib",
 )
+# fmt: on
 TEXT_SUFFIXES = PROSE + CODE + DATA
-SNIFFED = 4096  # bytes of a file without a suffix
+SNIFFED = 4096  # bytes read of a file without a suffix, to see whether it is text
 
 
 @dataclass
 class Found:
-    """Files of text, and what lay beside them.
+    """Files of text, and counts of the other files beside them.
 
     files     list of Path
-    left_out  how many files of folders are no text, by suffix
+    left_out  Counter of the files of folders that are no text, by suffix
     """
 
     files: list
@@ -125,15 +60,15 @@ def find_texts(paths):
 
     paths    a path, or several
     returns  Found: in the order of `paths`, within a folder or pattern by name; a file that comes
-             twice, also through a link, is read once. Hidden files and folders are passed over
-    raises   DataError for a path that is not there, or a folder or pattern without text
+             twice, also through a link, is read once. Hidden files and folders are skipped
+    raises   DataError for a path that does not exist, or a folder or pattern without text
     """
     found, seen = Found([], Counter()), set()
     for path in _several(paths):
         for file in _at(Path(path), found.left_out):
-            place = os.path.realpath(file)
-            if place not in seen:
-                seen.add(place)
+            target = os.path.realpath(file)  # a link and its file are one
+            if target not in seen:
+                seen.add(target)
                 found.files.append(file)
     return found
 
@@ -144,7 +79,7 @@ def text_files(paths):
 
 
 def shown(paths):
-    """The paths as an error names them."""
+    """The paths as they are written in error messages."""
     return ", ".join(repr(str(path)) for path in _several(paths))
 
 
@@ -155,12 +90,13 @@ def _several(paths):
 
 
 def _at(path, left_out):
-    """The text files at one path; what is no text is counted in `left_out`."""
+    """The text files at one path; others are counted in `left_out`."""
     try:
         if path.is_dir():
             return _texts_among(path, _walk(path), left_out)
         if path.exists():
             return [path]
+        # After `exists`: a file may be called "notes[1].txt".
         if glob.has_magic(str(path)):
             return _matching(path, left_out)
     except OSError as error:
@@ -172,7 +108,7 @@ def _at(path, left_out):
 
 
 def _matching(pattern, left_out):
-    """The text files that a pattern names, and those of the folders that it names."""
+    """The text files that match a pattern, and those in folders that match."""
     found = []
     for name in sorted(glob.glob(str(pattern), recursive=True)):
         path = Path(name)
@@ -191,15 +127,16 @@ def _matching(pattern, left_out):
 def _walk(folder):
     """Every file of a folder and its folders that is not hidden."""
     for at, subfolders, names in os.walk(folder, onerror=_raise):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # walk reads it
         files = (Path(at) / name for name in names if not name.startswith("."))
         yield from files
 
 
 def _texts_among(path, files, left_out, base=None):
-    """Those that are text by their names, in the order of the names; the others are counted."""
+    """The files with a suffix of text, in the order of the names; the others are counted."""
     if base is None:
         base = path
+    # Sorted by names relative to the folder and with "/", so that the order is the same everywhere.
     taken = []
     for file in sorted(files, key=lambda file: Path(os.path.relpath(file, base)).as_posix()):
         if _is_text(file):
@@ -231,7 +168,7 @@ def _is_text(file):
 
 
 def unreadable(path, error):
-    """The DataError of a file that the system does not give."""
+    """The DataError of a file that the system cannot open or read."""
     return DataError(
         f"read text: {str(error.filename or path)!r} cannot be read "
         f"({error.strerror or error}): "

@@ -1,9 +1,9 @@
 """Where text comes from: the English inside every CPython, or one's own files, read strictly.
 
-Training data is the one input nobody looks at twice, so a file that is not the text it claims to be
-is refused with its name, the place and the mend, never read with replacement characters. Files are
-read in chunks that never cut a character, so a corpus may be larger than memory. Book section
-2.2.1. Read next: `batches/split.py`, `batches/prepare.py`.
+Errors in training data are rarely noticed later, so a file that is not valid text raises DataError
+with its name, the position and the mend; replacement characters are never inserted. Files are read
+in chunks that never cut a character, so a corpus may be larger than memory. Book section 2.2.1.
+Read next: `batches/split.py`, `batches/prepare.py`.
 """
 
 import codecs
@@ -24,12 +24,11 @@ _BOMS = {"utf-8": codecs.BOM_UTF8}
 
 
 def python_documentation():
-    """The language reference that `help()` shows, as one text: the default corpus, on every machine
-    already.
+    """The language reference that `help()` shows, as one text: the default corpus, part of Python.
 
     returns  str, the topics of `pydoc_data.topics` in alphabetical order with a blank line between:
              about 465,000 characters, the same for the same Python version. About a fifth of it are
-             paragraphs that several topics share; `without_repeats` leaves them out, which a fair
+             paragraphs that several topics share; `without_repeats` removes them, which a fair
              validation split needs.
     raises   DataError where a distribution has removed pydoc_data
     """
@@ -44,13 +43,13 @@ def python_documentation():
 
 
 def without_repeats(text, shortest=80):
-    """`text` without the paragraphs that already stood earlier in it, word for word.
+    """`text` without the paragraphs that are exact copies of an earlier one.
 
-    A contiguous split of a text that repeats itself puts the same paragraphs on both sides, and
-    validation then rewards memory (Lee et al. 2022, deduplicating training data).
+    A contiguous split of a text with repetitions puts the same paragraphs on both sides, and
+    validation then rewards memorization (Lee et al. 2022, deduplicating training data).
 
     shortest  characters; shorter paragraphs (headings, rules, one-line examples) are always kept
-    returns   str; paragraphs are what blank lines separate. Applying it twice changes nothing more.
+    returns   str; paragraphs are separated by blank lines. Applying it twice changes nothing more.
     """
     seen, kept = set(), []
     for paragraph in text.split("\n\n"):
@@ -63,14 +62,14 @@ def without_repeats(text, shortest=80):
 
 
 def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
-    """The text of one file, plain or gzip, piece by piece: a file larger than memory is no trouble.
+    """The text of one file, plain or gzip, in pieces, so that it may be larger than memory.
 
     chunk_bytes  how much is read at once; no piece cuts a character or a line ending in two
     bad          reading.BadLines that takes lines that are not UTF-8; by default they raise
     yields       non-empty str. A byte order mark is dropped; CRLF and lone CR become LF.
-    raises       DataError, when it gets there: missing, unreadable, empty, damaged gzip, binary (a
-                 NUL byte), in another encoding, or a byte that is not of the encoding, with its
-                 line and offset
+    raises       DataError, when reading reaches the fault: missing, unreadable, empty, damaged
+                 gzip, binary (a NUL byte), in another encoding, or a byte that is not of the
+                 encoding, with its line and offset
     """
     if bad is not None and bad.skip:
         yield from (f"{line}\n" for _, line in numbered_lines(path, bad))
@@ -80,7 +79,10 @@ def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     mark = _BOMS.get(codecs.lookup(encoding).name, b"")
     try:
         for chunk in blocks(path, max(chunk_bytes, 4)):  # 4: a byte order mark must arrive whole
-            skip = len(mark) if not reader.seen and mark and chunk.startswith(mark) else 0
+            skip = 0
+            if not reader.seen and chunk.startswith(mark):
+                skip = len(mark)  # 0 where the encoding has no mark
+            # A CR at the end of a piece waits in `newlines`: an LF may follow.
             if text := newlines.decode(reader(chunk, skip)):
                 yield text
         if not reader.seen:
@@ -92,23 +94,26 @@ def stream_text(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
 
 
 class _Decoder:
-    """Chunks of a file as str. `seen` bytes and `lines` ends of lines came before."""
+    """Chunks of a file as str, with the position of errors in the file."""
 
     def __init__(self, path, encoding, mend=""):
         self.path, self.encoding, self.mend = path, encoding, mend
-        self.seen, self.lines, self.head = 0, 0, b""
+        self.seen, self.lines = 0, 0  # bytes and line ends decoded so far
+        self.head = b""  # the first 4096 bytes, from which other encodings are recognized
         self.decoder = codecs.getincrementaldecoder(encoding)()
 
     def __call__(self, chunk, skip=0, final=False):
-        """The characters completed by `chunk`, of which the first `skip` bytes are no text."""
+        """The characters completed by `chunk`, without its first `skip` bytes."""
         self.head += chunk[: 4096 - len(self.head)]
-        pending = len(self.decoder.getstate()[0])  # bytes of a character whose rest comes now
+        pending = len(self.decoder.getstate()[0])  # bytes of a character cut by the last chunk
         try:
             text = self.decoder.decode(chunk[skip:], final)
         except UnicodeDecodeError as error:
+            # The likeliest cause first: another encoding, a binary file, or one wrong byte.
             self.refuse_kind()
             if (nul := chunk.find(b"\0")) >= 0:
                 raise self.binary(nul) from None
+            # error.start counts from the pending bytes, which were in the chunk before.
             raise self.not_encoded(error, chunk, error.start + skip - pending) from None
         if "\0" in text:
             self.refuse_kind()
@@ -118,19 +123,19 @@ class _Decoder:
         return text
 
     def refuse_kind(self):
-        """DataError if the beginning of the file tells another encoding."""
+        """Raise DataError if the beginning of the file is in another known encoding."""
         if codecs.lookup(self.encoding).name == "utf-8" and (name := other_encoding(self.head)):
             raise wrong_encoding(f"read text: {str(self.path)!r}", name, self.path)
 
     def binary(self, nul):
         """The DataError for the NUL byte `nul` of a chunk."""
         return DataError(
-            f"read text: {str(self.path)!r} is a binary file (a NUL byte at offset {self.seen + nul}): "
-            "give plain text"
+            f"read text: {str(self.path)!r} is a binary file "
+            f"(a NUL byte at offset {self.seen + nul}): give plain text"
         )
 
     def not_encoded(self, error, chunk, at):
-        """The DataError for byte `at` of a chunk, which may belong to a character begun before it."""
+        """The DataError for byte `at` of a chunk; below 0 it is in the chunk before."""
         line = self.lines + chunk[: max(at, 0)].count(b"\n") + 1
         byte = error.object[error.start]
         return DataError(
@@ -141,7 +146,7 @@ class _Decoder:
 
 
 def holds_json_lines(path):
-    """True for a file whose name says that each line is a JSON object (may be .gz)."""
+    """True for a file with a suffix of JSON lines, compressed or not."""
     return str(path).lower().endswith((".jsonl", ".jsonl.gz", ".ndjson"))
 
 
@@ -149,7 +154,7 @@ def json_texts(path, key="text", bad=None):
     """The text under `key` in every line of a file of JSON objects.
 
     bad     reading.BadLines that takes lines that cannot be read; by default they raise
-    raises  DataError with file and line for what is no JSON object with such a text
+    raises  DataError with file and line if a line is not a JSON object with such a text
     """
     for number, record in json_lines(path, bad):
         if not isinstance(record, dict) or not isinstance(record.get(key), str):
@@ -169,8 +174,8 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
     In a file of JSON lines every line's "text" is a document of its own.
 
     path    a file, folder or pattern, or several of them (sources.py)
-    yields  one iterator of str per file, in `text_files` order, to be read before the next is asked
-            for. Empty files among others are passed over; DataError if all are empty, and as
+    yields  one iterator of str per file, in `text_files` order, which must be read before the next
+            one. Empty files among others are skipped; DataError if all are empty, and as
             `stream_text`.
     """
     files = text_files(path)
@@ -191,7 +196,5 @@ def stream_documents(path, encoding="utf-8", chunk_bytes=1 << 20, bad=None):
 
 
 def read_text(path, encoding="utf-8"):
-    """The documents at `path`, in memory: one str per file (see `text_files`, `stream_text` for
-    what is raised).
-    """
+    """The documents of `stream_documents` in memory: a list of one str per file."""
     return ["".join(chunks) for chunks in stream_documents(path, encoding)]

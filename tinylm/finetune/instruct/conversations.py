@@ -212,8 +212,8 @@ def encode_samples(tokenizer, template, samples, context=None, turns="all", begi
                 template,
                 sample.messages(),
                 turns,
-                getattr(sample, "asked", 0),
-                **getattr(sample, "given", {}),
+                getattr(sample, "prompt_turns", 0),
+                **getattr(sample, "template_options", {}),
             )
         if begin is not None:
             one = Encoded(np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer]))
