@@ -1,9 +1,10 @@
-"""Where arrays live, and where random numbers come from: the ground floor.
+"""Devices for arrays, and random numbers that are the same on all of them.
 
-tinylm writes `np.exp(x)` everywhere and lets NumPy's dispatch protocol do the rest: given a CuPy
-array, `np.exp` runs on the GPU and returns a CuPy array. This file holds what dispatch cannot do:
-naming devices, moving arrays between them (never silently), making arrays from nothing, and random
-streams that are the same on every device. Read next: `autograd/engine/tensor.py`.
+tinylm calls `np.exp(x)` everywhere and relies on NumPy's dispatch protocol: given a CuPy array,
+`np.exp` runs on the GPU and returns a CuPy array. This file holds what dispatch cannot do: naming
+devices, moving arrays between them (never silently), and random streams that give the same numbers
+on every device. It imports nothing of tinylm but errors and machine. Read next:
+`autograd/engine/tensor.py`.
 """
 
 import contextlib
@@ -16,13 +17,19 @@ from typing import Any, Callable
 import numpy as np
 
 from tinylm.errors import DeviceError, DtypeError, MissingExtra
-from tinylm.machine import blas_threads, cores, keep_freed_memory  # noqa: F401  tl.backend offers them
+from tinylm.machine import blas_threads, cores, keep_freed_memory  # noqa: F401  for tl.backend
 
 
 @dataclass(frozen=True)
 class Backend:
-    """One kind of array. `module` has NumPy's names; `philox(key, first, count)` draws random
-    blocks.
+    """One kind of array.
+
+    name        of the device
+    module      with NumPy's names: numpy, cupy
+    array_type  class of its arrays
+    from_numpy  NumPy array -> array of this device
+    to_numpy    the inverse
+    philox      (key, first, count) -> random blocks, as philox_cpu
     """
 
     name: str
@@ -38,28 +45,31 @@ def philox_cpu(key, first, count):
 
     key      two integers below 2**64
     returns  (4 * count,) uint64. Block i is the cipher of the 256-bit counter value i + 1: NumPy
-             advances the counter before the first block, and the other backends follow it.
+             advances the counter before the first block, and the other backends do the same.
     """
-    return np.random.Philox(key=np.array(key, np.uint64), counter=int(first)).random_raw(
-        4 * int(count)
-    )
+    stream = np.random.Philox(key=np.array(key, np.uint64), counter=int(first))
+    return stream.random_raw(4 * int(count))
 
 
 def philox_arrays(key, first, count):
-    """The readable twin of `philox_cpu`: Salmon et al. 2011, ten rounds of multiply, swap and xor.
+    """The readable twin of `philox_cpu`: ten rounds of multiply, swap and xor (Salmon et al. 2011).
 
-    A block cipher of a counter, so any block can be computed on its own, on any device, in any
-    order.
+    It is a block cipher of a counter, so any block can be computed on its own, on any device, in
+    any order.
     """
     low32, half = np.uint64(0xFFFFFFFF), np.uint64(32)
 
-    def multiply(constant, x):  # 64 x 64 -> (high 64 bits, low 64 bits), from 32-bit halves
-        c1, c0, x1, x0 = constant >> half, constant & low32, x >> half, x & low32
+    def multiply(constant, x):
+        """The 128-bit product of two 64-bit integers as (high 64 bits, low 64 bits)."""
+        # Schoolbook multiplication with 32-bit digits: c = c1 2^32 + c0, x = x1 2^32 + x0.
+        c1, c0 = constant >> half, constant & low32
+        x1, x0 = x >> half, x & low32
         middle = c1 * x0 + (c0 * x0 >> half)  # cannot overflow: (2^32-1)^2 + 2^32 - 1 < 2^64
         high = c1 * x1 + (middle >> half) + ((middle & low32) + c0 * x1 >> half)
         return high, constant * x
 
     counter = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(first)
+    # The block to encrypt, 256 bits as four words: the counter in the lowest, zeros above it.
     v = [counter, np.zeros_like(counter), np.zeros_like(counter), np.zeros_like(counter)]
     k0, k1 = int(key[0]), int(key[1])
     for _ in range(10):
@@ -68,11 +78,11 @@ def philox_arrays(key, first, count):
         v = [high1 ^ v[1] ^ np.uint64(k0), low1, high0 ^ v[3] ^ np.uint64(k1), low0]
         k0 = k0 + 0x9E3779B97F4A7C15 & 2**64 - 1  # Weyl sequence: golden ratio and sqrt(3) - 1
         k1 = k1 + 0xBB67AE8584CAA73B & 2**64 - 1
-    return np.stack(v, axis=1).ravel()
+    return np.stack(v, axis=1).ravel()  # (count, 4) -> (4 count,)
 
 
-# The same cipher for the GPU, one block a thread. tests/test_backend.py compiles it with nvcc where
-# there is one.
+# The same cipher for the GPU, one block a thread. tests/test_backend.py compiles it where nvcc is
+# installed.
 PHILOX_CUDA = r"""
 extern "C" __global__
 void philox(unsigned long long *out, const unsigned long long first, const unsigned long long count,
@@ -123,8 +133,9 @@ _by_type: dict[type, Backend] = {np.ndarray: _cpu}
 
 
 def register(name, maker):
-    """Add a device: `maker()` returns its Backend when it is first asked for. The tests add a
-    strict one.
+    """Add a device; `maker()` is called on first use and returns its Backend.
+
+    The tests add a strict one: NumPy inside, CuPy's rules outside.
     """
     _makers[name] = maker
     backend.cache_clear()
@@ -132,7 +143,7 @@ def register(name, maker):
 
 @functools.lru_cache(maxsize=None)
 def backend(device):
-    """The Backend of a device name. Raises DeviceError or MissingExtra, saying what to install."""
+    """The Backend of a device name. Raises DeviceError, or MissingExtra with what to install."""
     if device not in _makers:
         raise DeviceError(f"no device named {device!r}: choose one of {', '.join(_makers)}")
     made = _makers[device]()
@@ -147,12 +158,15 @@ def is_array(x):
 
 def backend_of(array):
     """The Backend an array lives on."""
-    found = _by_type.get(type(array)) or (_cpu if isinstance(array, np.ndarray) else None)
-    if found is None:
-        raise DtypeError(
-            f"not an array of a known device: {type(array).__name__}; move it with Tensor(x, device=...)"
-        )
-    return found
+    found = _by_type.get(type(array))
+    if found is not None:
+        return found
+    if isinstance(array, np.ndarray):  # a subclass, such as np.memmap
+        return _cpu
+    raise DtypeError(
+        f"not an array of a known device: {type(array).__name__}; "
+        "move it with Tensor(x, device=...)"
+    )
 
 
 def device_of(array):
@@ -176,90 +190,101 @@ def to_cpu(array):
 
 
 class Random:
-    """An explicit random stream: the same seed and the same calls give the same numbers on every
-    device.
+    """A random stream: the same seed and the same calls give the same numbers on every device.
 
-    seed, *path   an integer and any names ("dropout", 3): together they pick the stream, so a child
-                  stream never overlaps its parent's
-    device        where drawn arrays are made
+    seed, *path   an integer and any names ("dropout", 3): together they select the stream, so a
+                  child stream never overlaps its parent's
+    device        of the arrays it returns
 
     The generator is Philox4x64-10 in counter mode: its whole state is `counter`, the number of
     256-bit blocks used so far, so it is saved as one integer and rewound by setting it. Integer and
-    bit streams are equal on all devices; floats made with log and cos agree to rounding.
+    bit streams are equal on all devices; floats computed with log and cos agree to rounding.
     """
 
     def __init__(self, seed, *path, device="cpu"):
-        path = tuple(
-            int(name) if isinstance(name, np.integer) else name for name in path
-        )  # np.int64(3) is 3
-        digest = hashlib.blake2b(repr((int(seed), *path)).encode(), digest_size=16).digest()
-        self.seed, self.path, self.device = int(seed), path, device
+        seed = int(seed)
+        path = tuple(_plain(name) for name in path)
+        self.seed = seed
+        self.path = path
+        self.device = device
+        digest = hashlib.blake2b(repr((seed, *path)).encode(), digest_size=16).digest()
         self.key = (int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
         self.counter = 0
         self._window = None  # (first row, rows of the whole batch), see rows()
 
     def child(self, *path):
-        """A stream of its own, named below this one, on the same device."""
+        """An independent stream whose path continues this one's, on the same device."""
         return Random(self.seed, *self.path, *path, device=self.device)
 
     @contextlib.contextmanager
     def rows(self, first, total):
-        """Draw as one worker of several: a draw of shape (b, ...) gets rows first .. first+b-1 of
-        what a single process would draw with shape (total, ...), and the stream advances by all of
-        it.
+        """A context in which the stream draws as one worker of several.
+
+        A draw of shape (b, ...) returns rows first .. first+b-1 of what a single process would draw
+        with shape (total, ...), and the stream advances by all of it.
         """
-        before, self._window = self._window, (first, total)
+        before = self._window
+        self._window = first, total
         try:
             yield self
         finally:
             self._window = before
 
     def _draw(self, shape, lanes, dtype):
-        """`lanes` integers of `dtype` per element, as (*shape, lanes)."""
+        """`lanes` random integers of `dtype` per element, as (*shape, lanes)."""
         for draws in _watchers:
             draws.setdefault(id(self), (self, self.counter, self._window))
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        row = math.prod(shape[1:]) * lanes
-        first, total = self._window or (0, shape[0] if shape else 1)
-        start, stop = first * row, (first + (shape[0] if shape else 1)) * row
-        per_block = 32 // np.dtype(dtype).itemsize  # lanes in 256 bits
+        if isinstance(shape, (int, np.integer)):
+            shape = (shape,)
+        shape = tuple(shape)
+        rows = shape[0] if shape else 1
+        row = math.prod(shape[1:]) * lanes  # integers in a row
+        first, total = self._window or (0, rows)
+
+        # Integers start .. stop-1 of the draw are needed; blocks low .. high-1 contain them.
+        start = first * row
+        stop = (first + rows) * row
+        per_block = 32 // np.dtype(dtype).itemsize  # integers in 256 bits
         low = start // per_block
-        words = backend(self.device).philox(
-            self.key, self.counter + low, -(-stop // per_block) - low
-        )
-        self.counter += -(-total * row // per_block)
-        return words.view(dtype)[start - low * per_block : stop - low * per_block].reshape(
-            *shape, lanes
-        )
+        high = -(-stop // per_block)
+        words = backend(self.device).philox(self.key, self.counter + low, high - low)
+        self.counter += -(-total * row // per_block)  # the blocks of all rows
+        integers = words.view(dtype)[start - low * per_block : stop - low * per_block]
+        return integers.reshape(*shape, lanes)
 
     def uniform(self, shape=(), dtype=np.float32):
-        """Numbers in [0, 1), of as many random bits as fit: 53 for float64, 24 for float32, 11 for
-        float16.
+        """Numbers in [0, 1), with as many random bits as the dtype has digits.
+
+        53 bits for float64, 24 for float32, 11 for float16; one more could round up to 1.
         """
         if np.dtype(dtype) == np.float64:
             return (self._draw(shape, 1, np.uint64)[..., 0] >> np.uint64(11)) * 2.0**-53
-        kept = 11 if np.dtype(dtype) == np.float16 else 24  # one more would round up to 1
+        kept = 24
+        if np.dtype(dtype) == np.float16:
+            kept = 11
         bits = self._draw(shape, 1, np.uint32)[..., 0] >> np.uint32(32 - kept)
-        return (bits.astype(np.float32) * np.float32(2.0**-kept)).astype(dtype, copy=False)
+        numbers = bits.astype(np.float32) * np.float32(2.0**-kept)
+        return numbers.astype(dtype, copy=False)
 
     def normal(self, shape=(), dtype=np.float32):
-        """Standard normal numbers by Box and Muller (1958): sqrt(-2 log u) cos(2 pi v). Returns
-        `shape`.
-        """
+        """Standard normal numbers, sqrt(-2 log u) cos(2 pi v)   (Box & Muller 1958)."""
+        # Uniform pairs (*shape, 2) as in uniform(); float16 is computed in float32.
         if np.dtype(dtype) == np.float64:
             pair = (self._draw(shape, 2, np.uint64) >> np.uint64(11)) * 2.0**-53
         else:
-            pair = (self._draw(shape, 2, np.uint32) >> np.uint32(8)).astype(
-                np.float32
-            ) * np.float32(2.0**-24)
+            bits = self._draw(shape, 2, np.uint32) >> np.uint32(8)
+            pair = bits.astype(np.float32) * np.float32(2.0**-24)
         radius = np.sqrt(-2 * np.log(1 - pair[..., 0]))  # 1 - u is never 0
-        return (radius * np.cos((2 * math.pi) * pair[..., 1])).astype(dtype, copy=False)
+        angle = (2 * math.pi) * pair[..., 1]
+        return (radius * np.cos(angle)).astype(dtype, copy=False)
 
     def integers(self, low, high, shape=()):
-        """Integers in [low, high), int64, by multiplying 53 random bits: bias below (high - low) /
-        2**53.
+        """Integers in [low, high), int64: floor(u (high - low)) + low.
+
+        u has 53 random bits, so the probabilities are wrong by less than (high - low) / 2**53.
         """
-        return np.floor(self.uniform(shape, np.float64) * (high - low)).astype(np.int64) + low
+        steps = np.floor(self.uniform(shape, np.float64) * (high - low))
+        return steps.astype(np.int64) + low
 
     def bernoulli(self, p, shape=()):
         """True with probability p, to 24 bits. Returns a bool array of `shape`."""
@@ -270,31 +295,43 @@ class Random:
         return np.argsort(self._draw((n,), 1, np.uint64)[:, 0], kind="stable")
 
     def __repr__(self):
-        return f"Random(seed={self.seed}, path={self.path}, counter={self.counter}, device={self.device!r})"
+        return (
+            f"Random(seed={self.seed}, path={self.path}, "
+            f"counter={self.counter}, device={self.device!r})"
+        )
 
 
+def _plain(name):
+    """A NumPy integer as a Python one, so that np.int64(3) and 3 name the same stream."""
+    if isinstance(name, np.integer):
+        return int(name)
+    return name
+
+
+# Of each open watch_draws(): id of a stream -> (stream, counter, window) before its first draw.
 _watchers: list[dict] = []
 
 
 @contextlib.contextmanager
 def watch_draws():
-    """Collect every Random that is used inside, with its state before its first draw. Yields the
-    collection.
+    """A context that collects every Random used inside, with its state before its first draw.
+
+    yields  the collection, for replay_draws()
     """
     draws: dict = {}
     _watchers.append(draws)
     try:
         yield draws
     finally:
-        _watchers[:] = [
-            other for other in _watchers if other is not draws
-        ]  # by identity: equal dicts may be nested
+        # By identity: nested contexts may hold equal dicts.
+        _watchers[:] = [other for other in _watchers if other is not draws]
 
 
 @contextlib.contextmanager
 def replay_draws(draws):
-    """Inside, the watched streams give again what they gave while they were watched; then they go
-    on as before.
+    """A context in which the watched streams repeat their draws.
+
+    Afterwards they continue from where they were.
     """
     streams = [rng for rng, _, _ in draws.values()]
     now = [(rng.counter, rng._window) for rng in streams]

@@ -1,4 +1,4 @@
-"""Optimizers and schedules. Read flat.py first: the one buffer that all of them update."""
+"""Optimizers and schedules. Read flat.py first: all of them update the one buffer made there."""
 
 from tinylm.optim import schedule
 from tinylm.optim.adam import Adam, AdamW

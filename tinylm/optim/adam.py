@@ -10,13 +10,20 @@ import numpy as np
 from tinylm.errors import TrainingError
 from tinylm.optim.flat import flatten, wide_zeros
 
-# Elements updated at a time: five slices of this many float32 stay in a core's second-level cache,
-# so that the dozen passes below cost one trip to memory instead of twelve.
+# Elements updated at a time: five slices of this many float32 (640 KB) stay in a core's level-2
+# cache, so that the dozen operations below read memory once instead of twelve times.
 BLOCK = 1 << 15
 
 
 class AdamW:
     """Adam with weight decay decoupled from the gradient.
+
+        m <- b1 m + (1 - b1) g                      running mean of the gradient
+        v <- b2 v + (1 - b2) g^2                    running mean of its square
+        theta <- (1 - lr weight_decay) theta
+        theta <- theta - lr m' / (sqrt(v') + eps)   with m' = m / (1 - b1^t), v' = v / (1 - b2^t)
+
+    The corrections by 1 - b^t remove the bias towards the zeros from which m and v start.
 
     parameters    FlatParameters, or a dict or list of Tensors
     lr            learning rate, per step; may be given to each step() instead
@@ -32,19 +39,21 @@ class AdamW:
         self.betas = betas
         self.eps = eps
         self.weight_decay = weight_decay
-        self.m, self.v = wide_zeros(self.flat), wide_zeros(self.flat)
-        self.t = 0
+        self.m = wide_zeros(self.flat)  # (n,)
+        self.v = wide_zeros(self.flat)  # (n,)
+        self.t = 0  # steps so far
 
     def zero_grad(self):
-        """Forget all gradients."""
+        """Drop all gradients."""
         self.flat.zero_grad()
 
     def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer (all of them, unless workers
-        share the update).
+        """One update of elements start .. stop-1 of the flat buffer; all of them by default.
 
-        lr     learning rate of this step
-        scale  factor on the gradient, where clipping costs nothing
+        Workers that share the update each do a part. The arithmetic is in _update.
+
+        lr     learning rate of this step; that of the constructor unless given
+        scale  factor on the gradient: clipping this way takes no pass over the gradient
         """
         if lr is None:
             lr = self.lr
@@ -61,26 +70,34 @@ class AdamW:
             for part in flat.decayed(low, high):
                 flat.data[part] *= 1 - lr * self.weight_decay
             self._update(
-                *(x[low:high] for x in (flat.data, gradient, self.m, self.v)),
+                flat.data[low:high],
+                gradient[low:high],
+                self.m[low:high],
+                self.v[low:high],
                 scratch[: high - low],
                 lr,
                 scale,
             )
 
     def _update(self, theta, g, m, v, s, lr, scale):
-        # m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g^2,  theta <- theta - lr (m/c1) / (sqrt(v/c2) +
-        # eps) with c_i = 1 - b_i^t. Both corrections fold into constants: (m/c1) / (sqrt(v/c2) +
-        # eps) = (sqrt(c2)/c1) m / (sqrt(v) + eps sqrt(c2)). float16 parameters are updated in
-        # float32, where the moments are; g is scaled before it is squared.
+        """One update in place, without weight decay; s is scratch space of the same length."""
+        # With c1 = 1 - b1^t and c2 = sqrt(1 - b2^t), both corrections fold into constants:
+        #   (m / c1) / (sqrt(v) / c2 + eps) = (c2 / c1) m / (sqrt(v) + eps c2).
+        # float16 parameters are updated in float32, the dtype of m, v and s; g is scaled before it
+        # is squared.
         b1, b2 = self.betas
-        c1, c2 = 1 - b1**self.t, math.sqrt(1 - b2**self.t)
+        c1 = 1 - b1**self.t
+        c2 = math.sqrt(1 - b2**self.t)
+        # m <- b1 m + (1 - b1) g
         m *= b1
         np.multiply(g, (1 - b1) * scale, out=s, dtype=s.dtype)
         m += s
+        # v <- b2 v + (1 - b2) g^2
         v *= b2
         np.multiply(g, math.sqrt(1 - b2) * scale, out=s, dtype=s.dtype)
         s *= s
         v += s
+        # theta <- theta - lr (c2 / c1) m / (sqrt(v) + eps c2)
         np.sqrt(v, out=s)
         s += self.eps * c2
         np.divide(m, s, out=s)
@@ -88,15 +105,16 @@ class AdamW:
         np.subtract(theta, s, out=theta, casting="same_kind")
 
     def _check_squares(self, g, scale):
-        """Raise TrainingError for a gradient too large to be squared: an infinite moment freezes
-        its weight.
+        """Raise TrainingError if the square of a gradient overflows.
+
+        v would become infinite and stay so, and its weight would never change again.
         """
         largest = float(np.finfo(self.v.dtype).max)
+        # If even the sum of all squares is small enough, each is: one pass in the usual case.
         with np.errstate(over="ignore"):
-            if (
-                float(np.dot(g, g)) * scale**2 < largest
-            ):  # the usual case, one pass over the gradient
-                return
+            total = float(np.dot(g, g)) * scale**2
+        if total < largest:
+            return
         peak = float(np.max(np.abs(g))) * abs(scale)
         if math.isfinite(peak) and peak > math.sqrt(largest):
             raise TrainingError(
@@ -105,13 +123,14 @@ class AdamW:
             )
 
     def state(self):
-        """What a checkpoint must hold: {"t": steps taken, "m": (n,), "v": (n,)}."""
+        """The state for a checkpoint: {"t": steps taken, "m": (n,), "v": (n,)}."""
         return {"t": self.t, "m": self.m, "v": self.v}
 
     def load_state(self, state):
-        """Take over a state() of the same parameters."""
+        """Restore a state() of the same parameters."""
         self.t = int(state["t"])
-        self.m[...], self.v[...] = state["m"], state["v"]
+        self.m[...] = state["m"]
+        self.v[...] = state["v"]
 
 
 def Adam(parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):

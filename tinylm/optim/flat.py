@@ -1,10 +1,12 @@
-"""All parameters in one contiguous buffer, all gradients in another: what makes an update one pass
-over memory.
+"""All parameters in one contiguous buffer, all gradients in another, so that an update is one pass.
 
-Parameters become views of the buffer, matrices first, so that weight decay is a slice or a few, the
-gradient norm one inner product, and a worker's share of the update a pair of indices. Each
-parameter offers the backward pass its place in the gradient buffer (`slot`), where fused operations
-write directly. Read next: adam.py.
+    parameters   W_1 W_2 ... | b_1 gain_1 ...      data, (n,): matrices first, then vectors
+    gradients    dW_1 dW_2 ... | db_1 dgain_1 ...  grad, (n,)
+
+Parameters become views of the first buffer. Then weight decay is an operation on a slice or a few,
+the gradient norm one inner product, and a worker's share of the update a pair of indices. Each
+parameter has its part of the gradient buffer as `slot`, where fused operations write their results
+directly. Read next: adam.py.
 """
 
 import math
@@ -19,11 +21,11 @@ class FlatParameters:
     """Move parameters into flat buffers.
 
     parameters  dict of name -> Tensor, or an iterable of Tensors; a Tensor given twice counts once
-    empty       (n, dtype) -> 1-D array: where the two buffers live (a communicator's shared memory,
-                for example)
-    Attributes: data, grad (n,) arrays, the second complete whenever it is read; n_decay, how many
-    numbers decay; names, offsets
+    empty       (n, dtype) -> 1-D array, which makes the two buffers, for example in shared memory
     raises      ConfigError if there are no parameters, or they differ in dtype or device
+
+    Attributes: data (n,); grad (n,), complete whenever it is read; n_decay, how many numbers decay;
+    names and tensors, in the order of the buffer; offsets, where each begins.
     """
 
     def __init__(self, parameters, empty=None):
@@ -31,6 +33,7 @@ class FlatParameters:
             named = parameters
         else:
             named = {str(i): p for i, p in enumerate(parameters)}
+        # Of a Tensor with several names the first one counts; reversed, the first overwrites.
         unique = {id(p): (name, p) for name, p in reversed(named.items()) if p.requires_grad}
         named = dict(reversed(unique.values()))
         if not named:
@@ -41,37 +44,40 @@ class FlatParameters:
                 f"optimizer: parameters differ in dtype or device: {sorted(map(str, kinds))}; "
                 "convert the model first"
             )
-        order = sorted(
-            named.items(), key=lambda item: item[1].ndim < 2
-        )  # stable: matrices, then vectors
-        self.names, self.tensors = [n for n, _ in order], [p for _, p in order]
+        # A stable sort: matrices, then vectors, each in the order given.
+        order = sorted(named.items(), key=lambda item: item[1].ndim < 2)
+        self.names = [name for name, _ in order]
+        self.tensors = [p for _, p in order]
         sizes = [p.size for p in self.tensors]
         self.offsets = np.concatenate(([0], np.cumsum(sizes))).tolist()
-        self._decayed = _merged(
-            [
-                (start, stop)
-                for p, start, stop in zip(self.tensors, self.offsets, self.offsets[1:])
-                if decays(p)
-            ]
-        )
+        ranges = zip(self.tensors, self.offsets, self.offsets[1:])
+        self._decayed = _merged([(start, stop) for p, start, stop in ranges if decays(p)])
         self.n_decay = sum(stop - start for start, stop in self._decayed)
+
         first = self.tensors[0].data
-        make = empty or (lambda n, dtype: np.empty_like(first, shape=(n,)))
-        self.data, self._buffer = (make(self.offsets[-1], first.dtype) for _ in range(2))
+        n = self.offsets[-1]
+        if empty is None:
+            self.data = np.empty_like(first, shape=(n,))
+            self._buffer = np.empty_like(first, shape=(n,))
+        else:
+            self.data = empty(n, first.dtype)
+            self._buffer = empty(n, first.dtype)
         self.version = [0]  # one buffer, one version for all
         self._move_in()
         self.zero_grad()
 
     def _move_in(self):
-        """Make every parameter a view of the buffer, with its values."""
-        self.views, self.slots = (
-            list(self.named(buffer).values()) for buffer in (self.data, self._buffer)
-        )
+        """Copy every parameter into the buffer and make it a view of its part."""
+        self.views = list(self.named(self.data).values())
+        self.slots = list(self.named(self._buffer).values())
         for p, view, slot in zip(self.tensors, self.views, self.slots):
             view[...] = p.data
-            p.data, p.slot, p._version = view, slot, self.version
+            p.data = view
+            p.slot = slot
+            p._version = self.version
 
-    def __setstate__(self, state):  # a copy of a view is no view: pickle, copy.deepcopy
+    def __setstate__(self, state):
+        # Pickle and copy.deepcopy copy each array on its own: the views must be made again.
         self.__dict__.update(state)
         self._move_in()
 
@@ -80,8 +86,9 @@ class FlatParameters:
 
     @property
     def grad(self):
-        """The buffer of gradients, (n,): those that lie elsewhere, because somebody read or set
-        them, are copied in.
+        """The buffer of gradients, (n,).
+
+        A gradient that lies elsewhere, because it was set by hand, is copied in.
         """
         for p, slot in zip(self.tensors, self.slots):
             if p._grad is not None and p._grad.data is not slot and p.slot is slot:
@@ -90,7 +97,8 @@ class FlatParameters:
         return self._buffer
 
     @grad.setter
-    def grad(self, values):  # flat.grad *= 2 has changed the buffer by now
+    def grad(self, values):
+        # flat.grad *= 2 has changed the buffer in place before it is assigned here.
         if values is not self._buffer:
             self._buffer[...] = values
 
@@ -100,21 +108,22 @@ class FlatParameters:
         return [slice(low, high) for low, high in cut if low < high]
 
     def zero_grad(self):
-        """Forget all gradients; the buffer is overwritten by the next backward pass, not cleared."""
+        """Drop all gradients; the next backward pass overwrites the buffer, it is not cleared."""
         for p in self.tensors:
             p.grad = None
 
     def collect(self):
-        """Make the gradient buffer complete: zero where a parameter got none, copied where it is
-        held elsewhere.
+        """The gradient buffer, complete.
+
+        A parameter without a gradient gets zeros; a gradient that lies elsewhere is copied in.
 
         raises  ConfigError if a parameter has left the buffer, so that an update would not reach it
         """
         for name, p, view, slot in zip(self.names, self.tensors, self.views, self.slots):
             if p.data is not view or p.slot is not slot:
                 raise ConfigError(
-                    f"optimizer: parameter {name} has left its buffer, by model.to(), x.data = ... or another "
-                    "optimizer: make the optimizer after that"
+                    f"optimizer: parameter {name} has left its buffer, by model.to(), "
+                    "x.data = ... or another optimizer: make the optimizer after that"
                 )
             if p._grad is None:
                 slot[...] = 0
@@ -125,29 +134,25 @@ class FlatParameters:
         return self._buffer
 
     def named(self, buffer):
-        """Name -> view of a buffer of this length (moments, gradients), each in its parameter's
-        shape.
-        """
-        return {
-            name: buffer[start:stop].reshape(p.shape)
-            for name, p, start, stop in zip(
-                self.names, self.tensors, self.offsets, self.offsets[1:]
-            )
-        }
+        """Name -> view of a buffer (n,), of moments or gradients, in the shape of the parameter."""
+        views = {}
+        for name, p, start in zip(self.names, self.tensors, self.offsets):
+            views[name] = buffer[start : start + p.size].reshape(p.shape)
+        return views
 
 
 def decays(parameter):
     """Whether weight decay shrinks a parameter.
 
-    Matrices of maps and embeddings decay; gains, biases and other vectors do not. What has two axes
-    and is neither map nor embedding says so where it is made, with nn.linear.undecayed: slopes, log
-    decays, tables of biases, scores.
+    Matrices of maps and embeddings decay; gains, biases and other vectors do not. Parameters with
+    two axes that are neither map nor embedding (slopes, log decays, tables of biases, scores) are
+    marked where they are made, by nn.linear.undecayed.
     """
     return getattr(parameter, "decays", parameter.ndim >= 2)
 
 
 def _merged(ranges):
-    """Ranges (start, stop) in order, neighbors that touch made one."""
+    """Ranges (start, stop) in order, with adjacent ones merged: (0, 2), (2, 5) -> (0, 5)."""
     merged = []
     for start, stop in ranges:
         if merged and merged[-1][1] == start:
@@ -157,7 +162,7 @@ def _merged(ranges):
 
 
 def flatten(parameters):
-    """FlatParameters as they are, or made from a module, or a dict or list of Tensors."""
+    """FlatParameters from a module, or a dict or list of Tensors; FlatParameters unchanged."""
     if hasattr(parameters, "named_parameters"):
         parameters = parameters.named_parameters()
     if isinstance(parameters, FlatParameters):
@@ -166,10 +171,10 @@ def flatten(parameters):
 
 
 def sum_of_squares(g):
-    """The squares of a 1-D array added up, as a Python float with the digits of float64.
+    """sum_i g_i^2 of a 1-D array, as a Python float.
 
-    Block by block: BLAS adds 65,536 squares of float32 with seven digits, but ten million with
-    four. A block whose squares do not fit into its dtype is taken in float64.
+    Computed in blocks: in float32, BLAS adds 65,536 squares with seven correct digits, but ten
+    million with four. A block whose squares overflow is computed in float64.
     """
     total = 0.0
     for start in range(0, len(g), 1 << 16):
@@ -184,30 +189,28 @@ def sum_of_squares(g):
 
 
 def wide(array):
-    """The array, in float32 if it is float16: the dtype that moments and norms of float16
-    parameters have.
-    """
+    """The array, converted to float32 if it is float16: for moments and norms."""
     if array.dtype == np.float16:
         return array.astype(np.float32)
     return array
 
 
 def wide_zeros(flat):
-    """A buffer of zeros for an optimizer's state: (n,), in float32 for float16 parameters."""
+    """Zeros (n,) for the state of an optimizer, in float32 for float16 parameters."""
     return np.zeros_like(flat.data, dtype=np.result_type(flat.data.dtype, np.float32))
 
 
 def grad_norm(flat):
-    """Euclidean norm of all gradients together, as one number."""
+    """sqrt(sum of g^2 over all parameters), the norm of all gradients as one vector."""
     return math.sqrt(sum_of_squares(flat.collect()))
 
 
 def clip_factor(norm, max_norm):
-    """What a gradient of this norm is multiplied by, so that its norm is at most max_norm.
+    """min(1, max_norm / norm): the factor after which the norm is at most max_norm.
 
-    The one rule of clipping, for clip_grad_norm and for the trainer's step   (Pascanu et al. 2013).
+    clip_grad_norm and the trainer both clip by this rule   (Pascanu et al. 2013).
     """
-    if not max_norm >= 0:  # a negative one would turn the gradient around
+    if not max_norm >= 0:  # nan too; a negative one would turn the gradient around
         raise ConfigError(f"clipping: max_norm {max_norm} must be 0 or more")
     if norm > max_norm:
         return max_norm / norm
@@ -216,15 +219,15 @@ def clip_factor(norm, max_norm):
 
 def clip_grad_norm(flat, max_norm):
     """Scale all gradients so that their joint norm is at most max_norm   (Pascanu et al. 2013).
-    Returns the norm before.
 
-    flat   FlatParameters, or the optimizer that holds them
+    flat     FlatParameters, or the optimizer that holds them
+    returns  the norm before clipping
     """
     flat = getattr(flat, "flat", flat)
     if not isinstance(flat, FlatParameters):
         raise ConfigError(
-            f"clip_grad_norm: needs the optimizer or its FlatParameters, not a {type(flat).__name__}: "
-            "gradients are clipped where they lie side by side"
+            "clip_grad_norm: needs the optimizer or its FlatParameters, "
+            f"not a {type(flat).__name__}: gradients are clipped where they lie side by side"
         )
     norm = grad_norm(flat)
     factor = clip_factor(norm, max_norm)
