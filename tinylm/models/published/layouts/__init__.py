@@ -1,14 +1,13 @@
-"""Layouts: what the fields, names and shapes in published files mean to a model here.
+"""Layouts: fields, names and shapes in published files, translated to a model here.
 
 A layout is a module with
 
     read_config(f, names)        Fields of a config.json -> a configuration; `names` of the tensors
-                                 there are, by which a layout sees which heads a model has, or None
+                                 in the file, which decide what heads the model has, or None
     rules(config, kind)          list of Rule: each of our parameters and the tensors it is made of
     PREFIX                       what the names of a model without a head lack; or PREFIXES by kind
-    REPEATED                     names of tensors that a file may hold once more
-    ZERO                         names of tensors that are read only where they hold nothing but
-                                 zeros
+    REPEATED                     names of tensors that a file may hold a second time
+    ZERO                         names of tensors that must hold zeros, and are then ignored
     write_config(config, kind)   for decoders: a configuration -> dict of config.json
 
 where `kind` is Hugging Face's model_type. Read fields.py and rules.py first, then gpt2.py, the
@@ -30,6 +29,7 @@ from tinylm.models.published.layouts import (
     xlm,
 )
 
+# {model_type: layout}; save_pretrained tries decoders in this order.
 DECODERS = {
     "gpt2": gpt2,
     "openai-gpt": gpt2,
@@ -61,8 +61,8 @@ ENCODERS = dict.fromkeys(bert.PREFIXES, bert) | {
 }
 LAYOUTS = DECODERS | ENCODERS
 
-# What a config.json leaves out has the value of the library's class. Where a reader knows no
-# default, or null means something else than nothing at all (no window, no cap), it stands here.
+# A field that a config.json leaves out has the default of the library's class. Here are those that
+# a reader has no default for, or for which null means something (no window, no cap).
 LEFT_OUT = {
     "mistral": {"sliding_window": 4096, "num_key_value_heads": 8},
     "mixtral": {"rms_norm_eps": 1e-5, "num_key_value_heads": 8},
@@ -86,7 +86,7 @@ LEFT_OUT = {
 
 
 def prefix_of(kind):
-    """What names of a family's tensors begin with, unless the model has no head."""
+    """The prefix of a family's tensors; a model without a head lacks it."""
     layout = LAYOUTS[kind]
     if hasattr(layout, "PREFIXES"):
         return layout.PREFIXES[kind]

@@ -1,4 +1,4 @@
-"""BART, mBART and Blenderbot as Hugging Face keeps them. Read next: xlm.py."""
+"""BART, mBART and Blenderbot in Hugging Face's layout. Read next: xlm.py."""
 
 from tinylm.models.encoder.seq2seq import Seq2SeqConfig
 from tinylm.models.published.layouts.bert import ACTIVATION
@@ -20,7 +20,14 @@ def read_config(f, names=None):
     f.only("force_bos_token_to_be_generated", False, True)
     kind = f.described["model_type"]
     prenorm = kind in ("mbart", "blenderbot")
-    talks = kind == "blenderbot"  # no norm of the embeddings, and positions from row 0
+    placement = "post"
+    if prenorm:
+        placement = "pre"
+    # BART and mBART norm the embeddings, and their positions begin at row 2.
+    first, embedding_norm, start = 2, True, 2
+    if kind == "blenderbot":
+        first, embedding_norm, start = 0, False, 1
+    # Fields that older files repeat must have the values of the class.
     f.only("normalize_before", prenorm)
     f.only("add_final_layer_norm", prenorm)
     heads, hidden = f.integer("encoder_attention_heads"), f.integer("encoder_ffn_dim")
@@ -28,6 +35,9 @@ def read_config(f, names=None):
     f.only("decoder_ffn_dim", hidden)
     layers, width = f.integer("encoder_layers"), f.integer("d_model")
     f.only("num_hidden_layers", layers)
+    scale = 1.0
+    if f.flag("scale_embedding", default=False):
+        scale = width**0.5
     return Seq2SeqConfig(
         vocab_size=f.integer("vocab_size"),
         context=f.integer("max_position_embeddings"),
@@ -36,18 +46,18 @@ def read_config(f, names=None):
         n_head=heads,
         d_model=width,
         d_hidden=hidden,
-        norm_placement="pre" if prenorm else "post",
-        first_position=0 if talks else 2,
-        embedding_norm=not talks,
+        norm_placement=placement,
+        first_position=first,
+        embedding_norm=embedding_norm,
         activation=f.choice("activation_function", table=ACTIVATION, default="gelu"),
-        start=f.integer("decoder_start_token_id", default=1 if talks else 2),
-        embedding_scale=width**0.5 if f.flag("scale_embedding", default=False) else 1.0,
+        start=f.integer("decoder_start_token_id", default=start),
+        embedding_scale=scale,
         dropout=f.described.get("dropout", 0.1),
     )
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
     return (
         [same("tokens.weight", "model.shared.weight")]
@@ -57,6 +67,7 @@ def rules(config, kind):
 
 
 def _side(name, count, cross):
+    """The rules of the encoder, or with cross-attention of the decoder, of `count` layers."""
     theirs = f"model.{name}"
     made = [same(f"{name}.positions.table.weight", f"{theirs}.embed_positions.weight")]
     made += layer_norm(f"{name}.embedding_norm", f"{theirs}.layernorm_embedding")
@@ -73,6 +84,7 @@ def _side(name, count, cross):
             made += affine(f"{mine}.cross.out", f"{other}.out_proj")
         made += affine(f"{mine}.feed_forward.hidden", f"{layer}.fc1")
         made += affine(f"{mine}.feed_forward.out", f"{layer}.fc2")
+        # One norm for each branch, in order; rules without a parameter are skipped by the reader.
         norms = ["self_attn_layer_norm", *["encoder_attn_layer_norm"] * cross, "final_layer_norm"]
         for n, norm in enumerate(norms):
             made += layer_norm(f"{mine}.norms.{n}", f"{layer}.{norm}")

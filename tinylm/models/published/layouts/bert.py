@@ -1,14 +1,15 @@
-"""BERT and what grew from it: RoBERTa, XLM-RoBERTa, CamemBERT, ALBERT, ELECTRA, DistilBERT,
-Megatron-BERT, as Hugging Face keeps them.
+"""BERT and the families that follow it, in Hugging Face's layout.
 
-Which heads a model has is told by the tensors that are there. Read next: t5.py.
+RoBERTa, XLM-RoBERTa, CamemBERT, ALBERT, ELECTRA, DistilBERT, Megatron-BERT. A config.json does not
+list the heads of a model: the tensors of the file decide. Read next: t5.py.
 """
 
 from dataclasses import replace
 
 from tinylm.models.encoder.encoder import EncoderConfig
-from tinylm.models.published.layouts.rules import affine, find, layer_norm, same
+from tinylm.models.published.layouts.rules import affine, layer_norm, name_in_file, same
 
+# {hidden_act: activation here}
 ACTIVATION = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -28,7 +29,7 @@ PREFIXES = {
     "distilbert": "distilbert.",
     "megatron-bert": "bert.",
 }
-# The head's matrix is the table of embeddings: files repeat it, and its bias, under these names.
+# The head's matrix is the table of embeddings; files repeat it, and its bias, under these names.
 REPEATED = (
     "cls.predictions.decoder.weight",
     "cls.predictions.decoder.bias",
@@ -44,16 +45,19 @@ REPEATED = (
 def read_config(f, names=None):
     """The EncoderConfig of a config.json.
 
-    names  names of the tensors there are: a head or pooler that has none is left out; None: all are
+    names  names of the tensors in the file: a head or pooler without any is left out; None: all are
            kept
     """
     kind = f.described["model_type"]
-    config = (_distilbert if kind == "distilbert" else _bert)(f, kind)
+    if kind == "distilbert":
+        config = _distilbert(f)
+    else:
+        config = _bert(f, kind)
     untied = not f.flag("tie_word_embeddings", default=True)
     if names is not None:
-        config = _parts_there(config, kind, names)
+        config = _with_heads(config, kind, names)
     if kind in ROBERTA or (kind == "electra" and config.head == "token"):
-        config = replace(config, head_activation="gelu")  # whatever hidden_act is
+        config = replace(config, head_activation="gelu")  # fixed in the class
     if untied and config.head in ("token", "token_plain"):
         f.refuse(
             "tie_word_embeddings", False, "true: the output weights are the table of embeddings"
@@ -62,11 +66,18 @@ def read_config(f, names=None):
 
 
 def _bert(f, kind):
-    albert, width = kind == "albert", f.integer("hidden_size")
+    """The EncoderConfig of all families but DistilBERT, whose fields have other names."""
+    width = f.integer("hidden_size")
     pad = f.integer("pad_token_id", default=1)
-    # the table has rows before the first token's
-    first = pad + 1 if kind in ROBERTA else 0
-    embed = f.integer("embedding_size", default=128 if kind in ("albert", "electra") else width)
+    first = 0
+    if kind in ROBERTA:  # positions begin after the row of the padding id
+        first = pad + 1
+    # The width of the embeddings; None: that of the model, without a map between the two. ALBERT
+    # always has the map.
+    default = {"albert": 128, "electra": 128}.get(kind, width)
+    embed = f.integer("embedding_size", default=default)
+    if kind != "albert" and embed == width:
+        embed = None
     f.only("position_embedding_type", "absolute")
     f.only("inner_group_num", 1)
     f.ignore(
@@ -74,7 +85,11 @@ def _bert(f, kind):
         "pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
         "pooler_type"
     )
-    groups = f.integer("num_hidden_groups", default=1) if albert else None
+    groups, activation, placement = None, "gelu", "post"
+    if kind == "albert":  # the layers of a group share their weights
+        groups, activation = f.integer("num_hidden_groups", default=1), "gelu_new"
+    if kind == "megatron-bert":
+        placement = "pre"
     return EncoderConfig(
         vocab_size=f.integer("vocab_size"),
         context=f.integer("max_position_embeddings") - first,
@@ -82,20 +97,18 @@ def _bert(f, kind):
         n_head=f.integer("num_attention_heads"),
         d_model=width,
         d_hidden=f.integer("intermediate_size"),
-        d_embed=embed if albert or embed != width else None,
+        d_embed=embed,
         segments=f.integer("type_vocab_size", default=2),
         first_position=first,
         layer_groups=groups,
-        norm_placement="pre" if kind == "megatron-bert" else "post",
-        activation=f.choice(
-            "hidden_act", table=ACTIVATION, default="gelu_new" if albert else "gelu"
-        ),
+        norm_placement=placement,
+        activation=f.choice("hidden_act", table=ACTIVATION, default=activation),
         norm_eps=f.number("layer_norm_eps", default=1e-12),
         dropout=f.described.get("hidden_dropout_prob", 0.1),
     )
 
 
-def _distilbert(f, kind):
+def _distilbert(f):
     f.only("sinusoidal_pos_embds", False, True)  # either way the table is in the file
     return EncoderConfig(
         vocab_size=f.integer("vocab_size"),
@@ -111,26 +124,31 @@ def _distilbert(f, kind):
     )
 
 
-def _parts_there(config, kind, names):
-    # Heads do not depend on layers.
+def _with_heads(config, kind, names):
+    """The configuration with those heads that have tensors among `names`."""
+    # Heads do not depend on layers: the rules of one layer are enough.
     one = replace(config, n_layer=1, layer_groups=config.layer_groups and 1)
 
     def has(part, head=None):
         made = rules(replace(one, head=head or one.head), kind)
         mine = [rule.theirs[0] for rule in made if rule.ours.startswith(part)]
-        return any(find(theirs, names, PREFIXES[kind]) for theirs in mine)
+        return any(name_in_file(theirs, names, PREFIXES[kind]) for theirs in mine)
 
-    heads = ["replaced", "token"] if kind == "electra" else ["token"]
+    heads = ["token"]
+    if kind == "electra":  # a discriminator, or a generator
+        heads = ["replaced", "token"]
     head = next((head for head in heads if has("head.", head)), None)
-    return replace(config, head=head, pooler=has("pooler."), classes=2 if has("classifier.") else 0)
+    classes = 2 * has("classifier.")  # of pairs of sentences
+    return replace(config, head=head, pooler=has("pooler."), classes=classes)
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     return LISTS[kind](config)
 
 
 def _embeddings(e):
+    """The rules of the three tables and their norm, in BERT's names."""
     tables = {
         "tokens.weight": "word",
         "positions.table.weight": "position",
@@ -141,6 +159,7 @@ def _embeddings(e):
 
 
 def _block(ours, q, k, v, out, first_norm, hidden, down, second_norm):
+    """The rules of one layer, from the names of its eight parts."""
     return (
         affine(f"{ours}.attention.qkv", q, k, v)
         + affine(f"{ours}.attention.out", out)
@@ -152,6 +171,7 @@ def _block(ours, q, k, v, out, first_norm, hidden, down, second_norm):
 
 
 def _bert_layers(config, prefix):
+    """The rules of all layers, in BERT's names."""
     made = []
     for i in range(config.n_layer):
         layer = f"{prefix}.encoder.layer.{i}"
@@ -169,6 +189,7 @@ def _bert_layers(config, prefix):
 
 
 def _head(dense, norm, bias):
+    """The rules of a head that predicts tokens: a map, a norm, the embeddings, and their bias."""
     return affine("head.dense", dense) + layer_norm("head.norm", norm) + [same("head.bias", bias)]
 
 
@@ -188,6 +209,7 @@ def megatron(c):
     """MegatronBertModel, MegatronBertForMaskedLM, ...: BERT with pre-norm."""
     head = "cls.predictions"
     tables = _embeddings("bert.embeddings")
+    # No norm after the embeddings: the first layer begins with one.
     made = [rule for rule in tables if not rule.ours.startswith("embedding_norm")]
     for i in range(c.n_layer):
         layer = f"bert.encoder.layer.{i}"
@@ -224,9 +246,8 @@ def electra(c):
     """ElectraModel, ElectraForMaskedLM (a generator), ElectraForPreTraining (a discriminator)."""
     theirs = "discriminator_predictions"
     if c.head == "replaced":
-        head = affine("head.dense", f"{theirs}.dense") + affine(
-            "head.out", f"{theirs}.dense_prediction"
-        )
+        head = affine("head.dense", f"{theirs}.dense")
+        head += affine("head.out", f"{theirs}.dense_prediction")
     else:
         head = _head(
             "generator_predictions.dense",
@@ -242,11 +263,10 @@ def electra(c):
 
 
 def albert(c):
-    """AlbertModel, AlbertForMaskedLM, AlbertForPreTraining. A group's weights lie at its first
-    layer here.
-    """
+    """AlbertModel, AlbertForMaskedLM, AlbertForPreTraining."""
     layers = []
     for group in range(c.layer_groups):
+        # The weights of a group are those of its first layer here.
         first = next(i for i in range(c.n_layer) if i * c.layer_groups // c.n_layer == group)
         layer = f"albert.encoder.albert_layer_groups.{group}.albert_layers.0"
         attention = f"{layer}.attention"
@@ -291,6 +311,7 @@ def distilbert(c):
     )
 
 
+# {model_type: function config -> list of Rule}
 LISTS = {
     "bert": bert,
     "roberta": roberta,

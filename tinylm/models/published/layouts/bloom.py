@@ -1,11 +1,10 @@
-"""BLOOM as Hugging Face keeps it: ALiBi, a norm after the embeddings, queries, keys and values head
-by head.
+"""BLOOM in Hugging Face's layout: ALiBi, a norm after the embeddings, q, k and v head by head.
 
 Read next: bert.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, linear, same
+from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, same, untied_head
 
 PREFIX = "transformer."
 
@@ -14,6 +13,7 @@ def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     f.only("apply_residual_connection_post_layernorm", False)
     f.only("slow_but_exact", False)  # the library's slices of a product leave its bias out
+    # Kernels, training, and padding: the same function.
     f.ignore(
         "pretraining_tp masked_softmax_fusion attention_softmax_in_fp32 bias_dropout_fusion "
         "skip_bias_add skip_bias_add_qkv offset_alibi unk_token_id"
@@ -48,13 +48,14 @@ def write_config(config, kind):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}word_embeddings.weight")]
     made += layer_norm("embedding_norm", f"{PREFIX}word_embeddings_layernorm")
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"{PREFIX}h.{i}"
         qkv = f"{theirs}.self_attention.query_key_value"
+        # Every head has its own keys and values: groups of one.
         made += [
             grouped_qkv(f"{ours}.attention.qkv.{part}", f"{qkv}.{part}", c)
             for part in ("weight", "bias")
@@ -65,4 +66,4 @@ def rules(config, kind):
         made += layer_norm(f"{ours}.norms.0", f"{theirs}.input_layernorm")
         made += layer_norm(f"{ours}.norms.1", f"{theirs}.post_attention_layernorm")
     made += layer_norm("norm", f"{PREFIX}ln_f")
-    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
+    return made + untied_head(c)

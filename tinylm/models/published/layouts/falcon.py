@@ -1,5 +1,4 @@
-"""Falcon as Hugging Face keeps it: parallel blocks, one matrix for queries, keys and values, RoPE
-or ALiBi.
+"""Falcon in Hugging Face's layout: parallel blocks, one matrix for q, k and v, RoPE or ALiBi.
 
 Its ALiBi is the book's (eq. 2.83): the bias stands beside q k^T under one root. Read next:
 bloom.py.
@@ -7,9 +6,10 @@ bloom.py.
 
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
-from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, linear, same
+from tinylm.models.published.layouts.rules import affine, grouped_qkv, layer_norm, same, untied_head
 
 PREFIX = "transformer."
+# {activation there: here}
 ACTIVATION = {
     "gelu": "gelu",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -23,12 +23,17 @@ def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     heads = f.integer("num_attention_heads", "n_head")
     new = f.flag("new_decoder_architecture", default=False)
-    several = f.flag("multi_query", default=True)
+    multi_query = f.flag("multi_query", default=True)
     kv_heads = f.integer("num_kv_heads", "n_head_kv", default=heads)
-    if not new:
-        kv_heads = 1 if several else heads
+    if not new:  # the first architecture ignores that field: one head of keys, or one a query
+        kv_heads = heads
+        if multi_query:
+            kv_heads = 1
     alibi = f.flag("alibi", default=False)
     base, scaling, _, context = read_rope(f, f.integer("max_position_embeddings", default=2048))
+    positions = "rope"
+    if alibi:
+        positions, scaling = "alibi_in_root", None
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=context,
@@ -40,9 +45,9 @@ def read_config(f, names=None):
         norm_placement=_placement(f, new),
         norm_eps=f.number("layer_norm_epsilon", default=1e-5),
         activation=f.choice("activation", table=ACTIVATION, default="gelu"),
-        positions="alibi_in_root" if alibi else "rope",
+        positions=positions,
         rope_base=base,
-        rope_scaling=None if alibi else scaling,
+        rope_scaling=scaling,
         bias=f.flag("bias", default=False),
         norm_bias=True,
         tied=f.flag("tie_word_embeddings", default=True),
@@ -50,22 +55,22 @@ def read_config(f, names=None):
 
 
 def _placement(f, new):
-    norms = f.integer("num_ln_in_parallel_attn", default=2 if new else 1)
+    """norm_placement: parallel branches with one norm or two, or one after the other."""
+    norms = f.integer("num_ln_in_parallel_attn", default=1 + new)
     parallel = f.flag("parallel_attn", default=True)
     if norms not in (1, 2):
         f.refuse("num_ln_in_parallel_attn", norms, "1 or 2")
-    if new:
-        if norms == 2:
-            return "parallel_pair"
-        return "parallel"
-    if parallel:
+    if new and norms == 2:
+        return "parallel_pair"
+    if new or parallel:
         return "parallel"
     return "pre"
 
 
 def write_config(config, kind):
-    """The config.json of a GPTConfig, as far as the family has words for it."""
+    """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
+    # The newer architecture is written where only it has the part.
     new = c.norm_placement == "parallel_pair" or c.kv_heads not in (1, c.n_head)
     words = {ours: theirs for theirs, ours in ACTIVATION.items() if theirs != "gelu_new"}
     return write_rope(c) | {
@@ -84,15 +89,16 @@ def write_config(config, kind):
         "alibi": c.positions == "alibi_in_root",
         "new_decoder_architecture": new,
         "multi_query": c.kv_heads == 1,
-        "num_ln_in_parallel_attn": 2 if c.norm_placement == "parallel_pair" else 1,
+        "num_ln_in_parallel_attn": 1 + (c.norm_placement == "parallel_pair"),
         "parallel_attn": c.norm_placement.startswith("parallel"),
         "tie_word_embeddings": c.tied,
     }
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
+    # Of norms.0 and norms.1.
     names = {
         "parallel_pair": ("ln_attn", "ln_mlp"),
         "parallel": ("input_layernorm",),
@@ -110,4 +116,4 @@ def rules(config, kind):
         for n, name in enumerate(names):
             made += layer_norm(f"{ours}.norms.{n}", f"{theirs}.{name}")
     made += layer_norm("norm", f"{PREFIX}ln_f")
-    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
+    return made + untied_head(c)

@@ -1,14 +1,13 @@
-"""The fields of a config.json, read strictly: none that changes the model's mathematics is passed
-over.
+"""The fields of a config.json, read strictly: one that may change the outputs is never skipped.
 
     f = Fields({"model_type": "gpt2", "n_layer": 12, "bias": True})
-    f.integer("n_layer", "num_hidden_layers")     12; every name that has meant it
+    f.integer("n_layer", "num_hidden_layers")     12, under any of the names of this field
     f.only("bias", True)                          refused at any other value
-    f.finish()                                    refuses what was neither read nor is known to
-    change nothing
+    f.finish()                                    refuses fields that are unread, unless they are
+                                                  known to have no effect
 
-Each layout reads what it has words for, names what changes nothing, and ends with finish(). Read
-next: gpt2.py.
+Each layout reads the fields that a model here has, names those without effect, and ends with
+finish(). Read next: gpt2.py.
 """
 
 import math
@@ -16,10 +15,9 @@ from pathlib import Path
 
 from tinylm.errors import CheckpointError
 
-REQUIRED = object()
+REQUIRED = object()  # the default of a field without a default: None is a value
 
-# Written by the library for its own book-keeping, for training, or for generation: no logit depends
-# on them.
+# Fields for the library's book-keeping, for training, and for generation: no logit depends on them.
 BOOKKEEPING = """
     _name_or_path name_or_path architectures model_type transformers_version torch_dtype
     dtype auto_map _commit_hash _attn_implementation _attn_implementation_autoset
@@ -49,7 +47,7 @@ GENERATION = """
     exponential_decay_length_penalty suppress_tokens begin_suppress_tokens generation_config
 """
 NO_EFFECT = frozenset(f"{BOOKKEEPING} {TRAINING} {GENERATION}".split())
-# What every layout expects of these, unless it reads them itself.
+# Fields that every layout accepts with these values only, unless it reads them itself.
 AT_DEFAULT = {
     "is_decoder": (False,),
     "is_encoder_decoder": (False,),
@@ -64,22 +62,22 @@ AT_DEFAULT = {
 class Fields:
     """A dict of settings, each of which must be read, be without effect, or be refused.
 
-    described  dict, as JSON gives it;  where  names it in messages
-    raises     CheckpointError, in every method, naming the field, its value, and what is read
-               instead
+    described  dict, the parsed JSON
+    where      its file, for messages
+    raises     CheckpointError, in every method, naming the field, its value, and the values that
+               are read
     """
 
     def __init__(self, described, where="config.json"):
         if not isinstance(described, dict):
             raise CheckpointError(f"{where} is {described!r}, not a JSON object")
-        self.described, self.where, self.known = described, where, set()
+        self.described, self.where = described, where
+        self.known = set()  # names of fields that were read, or have no effect
 
     def integer(self, *names, default=REQUIRED):
-        """A whole number. Several names are several spellings of one field; null counts as not
-        given.
-        """
+        """A whole number. Several names are spellings of one field; null counts as missing."""
         name, value = self._found(names, default)
-        if name is not None and type(value) is not int:
+        if name is not None and type(value) is not int:  # True is an instance of int
             self.refuse(name, value, "a whole number")
         return value
 
@@ -98,25 +96,25 @@ class Fields:
         return value
 
     def choice(self, *names, table, default=REQUIRED):
-        """What `table` has for a word; `default` is a word of the table, too."""
+        """The value in `table` of a word; `default` is a word of the table, too."""
         name, value = self._found(names, default)
         if not isinstance(value, str) or value not in table:
             self.refuse(name or names[0], value, f"one of {', '.join(table)}")
         return table[value]
 
     def items(self, name, table=None, default=REQUIRED):
-        """A list, its entries replaced by what `table` has for them."""
+        """A list; with `table`, the values of its words."""
         found, values = self._found((name,), default)
         if found is None:
             return values
         if not isinstance(values, list):
             self.refuse(name, values, "a list")
-        for value in values if table else ():
+        if not table:
+            return values
+        for value in values:
             if not isinstance(value, str) or value not in table:
                 self.refuse(name, value, f"a list of {', '.join(table)}")
-        if table:
-            return [table[value] for value in values]
-        return values
+        return [table[value] for value in values]
 
     def numbers(self, name, default=REQUIRED):
         """A list of finite numbers."""
@@ -127,35 +125,33 @@ class Fields:
         return values
 
     def section(self, *names):
-        """The Fields of an object inside, or None where it is not given. It wants a finish() of its
-        own.
-        """
+        """The Fields of an object inside, or None if it is missing; call finish() on it, too."""
         name, value = self._found(names, None)
         if name is None:
             return None
         return Fields(value, f"{self.where}: {name}")
 
     def only(self, name, *allowed):
-        """Refuse any value but these; not given is allowed."""
+        """Refuse any value but these; the field may be missing."""
         found, value = self._found((name,), None)
         same = any(_alike(value, a) and value == a for a in allowed)
         if found is not None and not same:
             self.refuse(name, value, " or ".join(map(repr, allowed)) or "none at all")
 
     def ignore(self, names):
-        """Names, in one string, of fields of this family that change nothing."""
+        """Accept fields that have no effect in this family; `names` is one string."""
         self.known.update(names.split())
 
     def has(self, name):
-        """True if the field is there and not null. Does not count as reading it."""
+        """Whether the field is there and not null; this does not count as reading it."""
         return self.described.get(name) is not None
 
     def refuse(self, name, value, read):
-        """Raise the CheckpointError of a field that has a value which is not read."""
+        """Raise the CheckpointError of a value that is not read; `read` names those that are."""
         raise CheckpointError(f"{self.where}: {name} = {value!r} is not read here, but {read}")
 
     def finish(self):
-        """Refuse what has neither been read nor is known to change nothing."""
+        """Refuse the fields that are neither read nor known to have no effect."""
         for name, allowed in AT_DEFAULT.items():
             if name not in self.known:
                 self.only(name, *allowed)
@@ -180,6 +176,7 @@ class Fields:
             if default is REQUIRED:
                 raise CheckpointError(f"{self.where} lacks {' or '.join(names)}")
             return None, default
+        # The same field under two names must have one value.
         for name, value in there[1:]:
             if value != there[0][1]:
                 first = f"{there[0][0]} = {there[0][1]!r}"
@@ -190,7 +187,7 @@ class Fields:
 
 
 def _alike(one, other):
-    """Of one type; 1 and 1.0 are, true is not."""
+    """Whether two values are of one type; 1 and 1.0 count as one, 1 and true do not."""
     return type(one) is type(other) or (_is_number(one) and _is_number(other))
 
 
@@ -199,5 +196,5 @@ def _is_number(value):
 
 
 def where_of(folder):
-    """How messages name the config.json of a folder."""
+    """The path of a folder's config.json, for messages."""
     return str(Path(folder) / "config.json")

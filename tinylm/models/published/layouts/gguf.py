@@ -1,9 +1,9 @@
 """Decoders in GGUF's names: LLaMA, Qwen2 and 3, Gemma and Gemma 2, Phi-3, OLMo 2, StarCoder2.
 
-Settings are called `llama.block_count` and so on; each is read, known to change nothing, or
-refused, as in a config.json. What they leave unsaid is what llama.cpp does: windows of Gemma 2 in
-every other layer, the tanh form of GELU. LLaMA's queries and keys lie there for rotating
-neighboring pairs; Gemma's gains are whole. Read next: formats/gguf.py.
+Settings are called `llama.block_count` and so on; each is read, known to have no effect, or
+refused, as in a config.json. Where they are silent, llama.cpp's code decides: windows of Gemma 2 in
+every other layer, the tanh form of GELU. LLaMA's queries and keys are ordered there for rotating
+neighboring pairs; Gemma's gains are not reduced by 1. Read next: formats/gguf.py.
 """
 
 from tinylm.errors import CheckpointError, ConfigError
@@ -17,8 +17,10 @@ from tinylm.models.published.layouts.rules import (
     part_of,
     resting_pairs,
     same,
+    untied_head,
 )
 
+# general.architecture
 KINDS = "llama", "qwen2", "qwen3", "gemma", "gemma2", "phi3", "olmo2", "starcoder2"
 NO_EFFECT = "rope.scaling.finetuned", "tensor_data_layout", "attention.group_norm_groups"
 SCALINGS = {"none": "none", "linear": "linear", "yarn": "yarn", "longrope": "longrope"}
@@ -29,9 +31,10 @@ REPEATED = LLAMA3_FACTORS, LONG, SHORT
 
 
 class Settings(Fields):
-    """The settings of one architecture; their names may be given without it.
+    """The settings of one architecture; methods take their names with or without it.
 
-    weights  WeightFile;  kind  the architecture
+    weights  WeightFile
+    kind     the architecture, with which names begin
     """
 
     def __init__(self, weights, kind):
@@ -84,6 +87,7 @@ def read_config(weights):
 
 
 def _parts(f, kind, weights):
+    """The fields of a GPTConfig, a dict."""
     vocabulary = weights.shape("token_embd.weight")[0]
     f.only("vocab_size", vocabulary)
     f.only("expert_count", 0)
@@ -93,6 +97,10 @@ def _parts(f, kind, weights):
     heads, d_model = f.integer("attention.head_count"), f.integer("embedding_length")
     width = f.integer("attention.key_length", default=d_model // heads)
     f.only("attention.value_length", width)
+    head_width = None  # D / H
+    if width * heads != d_model:
+        head_width = width
+    special = SPECIAL.get(kind, lambda f, d, w: {"activation": "swiglu"})
     return dict(
         vocab_size=vocabulary,
         context=f.integer("context_length"),
@@ -101,16 +109,17 @@ def _parts(f, kind, weights):
         n_kv_head=f.integer("attention.head_count_kv", default=heads),
         d_model=d_model,
         d_hidden=f.integer("feed_forward_length"),
-        head_width=None if width * heads == d_model else width,
+        head_width=head_width,
         positions="rope",
-        tied="output.weight" not in weights,
+        tied="output.weight" not in weights,  # no setting for it
         **_norms(f, kind),
         **_rotation(f, kind, weights, width),
-        **SPECIAL.get(kind, lambda f, d, w: {"activation": "swiglu"})(f, d_model, width),
+        **special(f, d_model, width),
     )
 
 
 def _norms(f, kind):
+    """The kind of norm, its epsilon, and biases, which follow from the architecture."""
     if kind == "starcoder2":
         eps = f.number("attention.layer_norm_epsilon")
         return dict(norm="layer", norm_eps=eps, bias=True)
@@ -123,15 +132,17 @@ def _gemma(f, d_model, width):
 
 
 def _gemma2(f, d_model, width):
-    # Of its three sizes only the largest, of 46 layers, has another scale than its head width.
-    largest = f.integer("block_count") == 46
-    share = d_model // f.integer("attention.head_count") if largest else width
+    # Scores are divided by sqrt(K), but in the largest of its three sizes, of 46 layers, by
+    # sqrt(D / H). No setting tells them apart.
+    divisor = width
+    if f.integer("block_count") == 46:
+        divisor = d_model // f.integer("attention.head_count")
     window = f.integer("attention.sliding_window", default=4096)
     return _gemma(f, d_model, width) | dict(
         norm_placement="sandwich",
         attention=("window", "full"),
         window=window,
-        attention_scale=share**-0.5,
+        attention_scale=divisor**-0.5,
         attention_cap=f.number("attn_logit_softcapping", default=50.0),
         logit_cap=f.number("final_logit_softcapping", default=30.0),
     )
@@ -139,10 +150,12 @@ def _gemma2(f, d_model, width):
 
 def _phi3(f, d_model, width):
     window = f.integer("attention.sliding_window", default=0)  # 0: none
-    kinds = ("window" if window else "full",)
-    return dict(activation="swiglu", attention=kinds, window=window or None)
+    if not window:
+        return dict(activation="swiglu")
+    return dict(activation="swiglu", attention=("window",), window=window)
 
 
+# {architecture: function (Settings, D, K) -> fields of a GPTConfig}
 SPECIAL = {
     "gemma": _gemma,
     "gemma2": _gemma2,
@@ -158,23 +171,25 @@ SPECIAL = {
 
 
 def _rotation(f, kind, weights, width):
-    """rope_base, rope_scaling and rotary_width."""
+    """rope_base, rope_scaling and rotary_width, a dict."""
     turned = f.integer("rope.dimension_count", default=width)
     if kind == "llama" and turned != width:
         f.refuse("rope.dimension_count", turned, f"{width}, the whole head")
-    return dict(
-        rope_base=f.number("rope.freq_base", default=10000.0),
-        rope_scaling=_scaling(f, weights),
-        rotary_width=None if turned == width else turned,
-    )
+    base, scaling = f.number("rope.freq_base", default=10000.0), _scaling(f, weights)
+    if turned == width:  # all of a head
+        turned = None
+    return dict(rope_base=base, rope_scaling=scaling, rotary_width=turned)
 
 
 def _scaling(f, weights):
     """rope_scaling of a GPTConfig, or None."""
-    given = f.has("rope.scaling.factor") or f.has("rope.scale_linear")
-    named = f.choice("rope.scaling.type", table=SCALINGS, default="linear" if given else "none")
+    default = "none"
+    if f.has("rope.scaling.factor") or f.has("rope.scale_linear"):
+        default = "linear"
+    named = f.choice("rope.scaling.type", table=SCALINGS, default=default)
     factor = f.number("rope.scaling.factor", "rope.scale_linear", default=1.0)
     trained = f.integer("rope.scaling.original_context_length", default=f.integer("context_length"))
+    # Phi-3: a factor for each frequency, in tensors for short and for long texts.
     if LONG in weights:
         if named in ("linear", "yarn") or LLAMA3_FACTORS in weights:
             f.refuse("rope.scaling.type", named, f"longrope alone, beside the tensor {LONG}")
@@ -183,6 +198,7 @@ def _scaling(f, weights):
     f.only("rope.scaling.yarn_attn_factor", 1.0)
     f.only("rope.scaling.yarn_ext_factor", 1.0)
     f.only("rope.scaling.yarn_log_multiplier", 0.0)
+    # LLaMA 3: a factor for each frequency, whatever the length.
     if LLAMA3_FACTORS in weights:
         if named != "none":
             f.refuse("rope.scaling.type", named, "none, beside the tensor " + LLAMA3_FACTORS)
@@ -205,6 +221,7 @@ def _scaling(f, weights):
 
 
 def _by_length(f, weights, trained):
+    """The rope_scaling of two tensors of factors."""
     return {
         "name": "longrope_by_length",
         "trained": trained,
@@ -215,9 +232,11 @@ def _by_length(f, weights, trained):
 
 
 def _numbers(weights, name):
+    """The numbers of a tensor, a list."""
     return [float(number) for number in weights[name].reshape(-1)]
 
 
+# {norm_placement: {norm here: norm there}}
 NORMS = {
     "pre": {"0": "attn_norm", "1": "ffn_norm"},
     "branch": {"0": "post_attention_norm", "1": "post_ffw_norm"},
@@ -231,7 +250,7 @@ NORMS = {
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", "token_embd.weight")]
     for i in range(c.n_layer):
@@ -241,34 +260,40 @@ def rules(config, kind):
         for n, norm in NORMS[c.norm_placement].items():
             made += layer_norm(f"{ours}.norms.{n}", f"{theirs}.{norm}", bias=c.norm == "layer")
     made += layer_norm("norm", "output_norm", bias=c.norm == "layer")
-    return made + ([] if c.tied else [linear("head", "output.weight")])
+    return made + untied_head(c, "output.weight")
 
 
 def _attention(c, kind, ours, theirs):
+    """The rules of attention in one layer."""
     heads = c.n_head, c.kv_heads, c.kv_heads
-    bias = bool(c.bias if c.qkv_bias is None else c.qkv_bias)
+    bias = c.bias
+    if c.qkv_bias is not None:
+        bias = c.qkv_bias
     if kind == "phi3":
         made = affine(f"{ours}.qkv", f"{theirs}.attn_qkv", bias=bias)
     else:
         sizes = [n * c.key_width for n in heads]
         names = (f"{theirs}.attn_{x}" for x in "qkv")
         made = affine(f"{ours}.qkv", *names, sizes=sizes, bias=bias)
-    if kind == "llama":
+    if kind == "llama":  # queries and keys are reordered, values (0) are not
         made = [adjacent_pairs(rule, (c.n_head, c.kv_heads, 0)) for rule in made]
     if c.rotary_width is not None:
         made = [resting_pairs(rule, c) for rule in made]
     made += affine(f"{ours}.out", f"{theirs}.attn_output", bias=c.bias)
-    norms = "qk" if c.qk_norm else ""
-    return made + [same(f"{ours}.{x}_norm.gain", f"{theirs}.attn_{x}_norm.weight") for x in norms]
+    if c.qk_norm:
+        for x in "qk":
+            made.append(same(f"{ours}.{x}_norm.gain", f"{theirs}.attn_{x}_norm.weight"))
+    return made
 
 
 def _feed_forward(c, kind, ours, theirs):
+    """The rules of the feed-forward in one layer: plain, packed, or with a gate."""
     out = affine(f"{ours}.out", f"{theirs}.ffn_down", bias=c.bias)
     if kind == "starcoder2":
         return affine(f"{ours}.hidden", f"{theirs}.ffn_up", bias=c.bias) + out
     if kind == "phi3":
         packed = f"{theirs}.ffn_up.weight"
-        return [
-            part_of(f"{ours}.{x}.weight", packed, i, 2) for i, x in enumerate(("gate", "up"))
-        ] + out
+        gate = part_of(f"{ours}.gate.weight", packed, 0, 2)
+        up = part_of(f"{ours}.up.weight", packed, 1, 2)
+        return [gate, up, *out]
     return [linear(f"{ours}.{x}.weight", f"{theirs}.ffn_{x}.weight") for x in ("gate", "up")] + out

@@ -1,11 +1,13 @@
-"""GPT-2 and GPT-1 as Hugging Face keeps them: Conv1D matrices are (in, out), as ours. Read next:
-llama.py.
+"""GPT-2 and GPT-1 in Hugging Face's layout: their Conv1D matrices are (in, out), as ours.
+
+Read next: llama.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import layer_norm, linear, same
+from tinylm.models.published.layouts.rules import layer_norm, same, untied_head
 
 PREFIX = "transformer."
+# {hidden_act: activation here}
 ACTIVATION = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -15,14 +17,16 @@ ACTIVATION = {
     "silu": "silu",
     "swish": "silu",
 }
-# GPT-1's "gelu" is the tanh form
+# GPT-1's words; its "gelu" is the tanh form.
 FIRST = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
 
 
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
-    first = f.described["model_type"] == "openai-gpt"
-    parts = _first(f) if first else _second(f)
+    if f.described["model_type"] == "openai-gpt":
+        parts = _first(f)
+    else:
+        parts = _second(f)
     config = GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=f.integer("n_positions", "max_position_embeddings"),
@@ -38,17 +42,20 @@ def read_config(f, names=None):
 
 
 def _first(f):
+    """The parts of GPT-1: norms after each branch."""
     return {"norm_placement": "post", "activation": f.choice("afn", table=FIRST, default="gelu")}
 
 
 def _second(f):
-    # the same products in another order of roundings
-    f.ignore("reorder_and_upcast_attn")
-    scaled = f.flag("scale_attn_weights", default=True)
+    """The parts of GPT-2: norms before each branch."""
+    f.ignore("reorder_and_upcast_attn")  # the same products with other roundings
+    scale = None  # 1 / sqrt(K)
+    if not f.flag("scale_attn_weights", default=True):
+        scale = 1.0
     return {
         "activation": f.choice("activation_function", table=ACTIVATION, default="gelu_new"),
         "d_hidden": f.integer("n_inner", default=None),
-        "attention_scale": None if scaled else 1.0,
+        "attention_scale": scale,
         "scale_by_layer": f.flag("scale_attn_by_inverse_layer_idx", default=False),
     }
 
@@ -56,10 +63,8 @@ def _second(f):
 def write_config(config, kind):
     """The config.json of a GPTConfig."""
     c = config
-    first = kind == "openai-gpt"
     described = {
         "model_type": kind,
-        "architectures": ["OpenAIGPTLMHeadModel" if first else "GPT2LMHeadModel"],
         "vocab_size": c.vocab_size,
         "n_positions": c.context,
         "n_layer": c.n_layer,
@@ -68,11 +73,15 @@ def write_config(config, kind):
         "layer_norm_epsilon": c.norm_eps or 1e-5,
         "tie_word_embeddings": c.tied,
     }
-    if first:
+    if kind == "openai-gpt":
         words = {ours: theirs for theirs, ours in FIRST.items() if theirs != "swish"}
-        return described | {"afn": words.get(c.activation, c.activation)}
+        return described | {
+            "architectures": ["OpenAIGPTLMHeadModel"],
+            "afn": words.get(c.activation, c.activation),
+        }
     word = {"gelu_tanh": "gelu_new"}.get(c.activation, c.activation)
     return described | {
+        "architectures": ["GPT2LMHeadModel"],
         "activation_function": word,
         "n_inner": c.d_hidden,
         "scale_attn_weights": c.attention_scale is None,
@@ -81,10 +90,10 @@ def write_config(config, kind):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
-    tokens, positions = (
-        ("tokens_embed", "positions_embed") if kind == "openai-gpt" else ("wte", "wpe")
-    )
+    """The list of Rule: the tensors that each parameter is made of."""
+    tokens, positions = "wte", "wpe"
+    if kind == "openai-gpt":
+        tokens, positions = "tokens_embed", "positions_embed"
     made = [
         same("tokens.weight", f"{PREFIX}{tokens}.weight"),
         same("positions.table.weight", f"{PREFIX}{positions}.weight"),
@@ -97,12 +106,11 @@ def rules(config, kind):
             ("feed_forward.hidden", "mlp.c_fc"),
             ("feed_forward.out", "mlp.c_proj"),
         ):
-            made += [
-                same(f"{ours}.{name}.{part}", f"{theirs}.{other}.{part}")
-                for part in ("weight", "bias")
-            ]
-        made += layer_norm(f"{ours}.norms.0", f"{theirs}.ln_1") + layer_norm(
-            f"{ours}.norms.1", f"{theirs}.ln_2"
-        )
-    made += [] if kind == "openai-gpt" else layer_norm("norm", f"{PREFIX}ln_f")
-    return made + ([] if config.tied else [linear("head", "lm_head.weight")])
+            # `same`, not `affine`: (in, out) in the file, too.
+            made.append(same(f"{ours}.{name}.weight", f"{theirs}.{other}.weight"))
+            made.append(same(f"{ours}.{name}.bias", f"{theirs}.{other}.bias"))
+        made += layer_norm(f"{ours}.norms.0", f"{theirs}.ln_1")
+        made += layer_norm(f"{ours}.norms.1", f"{theirs}.ln_2")
+    if kind != "openai-gpt":  # pre-norm has one more after the last block
+        made += layer_norm("norm", f"{PREFIX}ln_f")
+    return made + untied_head(config)

@@ -1,12 +1,12 @@
-"""MPT as Hugging Face keeps it: ALiBi, layer norms without biases, and no biases anywhere.
+"""MPT in Hugging Face's layout: ALiBi, layer norms without biases, and no biases anywhere.
 
-MosaicML 2023. Its table of positions is made only without ALiBi, so `learned_pos_emb` changes
-nothing beside it. Hugging Face's class has four times the width in its feed-forward and a tied
-head whatever is written; other values are refused. Read next: starcoder.py.
+MosaicML 2023. With ALiBi the model has no table of positions, so `learned_pos_emb` has no effect.
+Hugging Face's class ignores the width of the feed-forward and has four times the model's; other
+values are refused. Read next: starcoder.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import linear, same
+from tinylm.models.published.layouts.rules import linear, same, untied_head
 
 PREFIX = "transformer."
 
@@ -15,6 +15,7 @@ def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     f.ignore("learned_pos_emb init_device verbose fc_type use_pad_tok_in_ffn init_config")
     f.ignore("tokenizer_name")
+    # The class ignores these fields and has these values.
     f.only("no_bias", True)
     f.only("expansion_ratio", 4)
     f.only("embedding_fraction", 1, 1.0)
@@ -36,7 +37,7 @@ def read_config(f, names=None):
 
 
 def _attention(f):
-    """softmax_scale of attn_config, or None."""
+    """softmax_scale of attn_config, or None; its other fields must be those of a plain ALiBi."""
     if f is None:
         return None
     f.ignore("attn_impl attn_pdrop")
@@ -52,7 +53,7 @@ def _attention(f):
 
 
 def write_config(config, kind):
-    """The config.json of a GPTConfig, as far as the family has words for it."""
+    """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     return {
         "model_type": kind,
@@ -69,11 +70,12 @@ def write_config(config, kind):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}wte.weight")]
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"{PREFIX}blocks.{i}"
+        # Wqkv has queries, keys and values one after another, as ours.
         made += [
             linear(f"{ours}.attention.qkv.weight", f"{theirs}.attn.Wqkv.weight"),
             linear(f"{ours}.attention.out.weight", f"{theirs}.attn.out_proj.weight"),
@@ -83,4 +85,4 @@ def rules(config, kind):
             same(f"{ours}.norms.1.gain", f"{theirs}.norm_2.weight"),
         ]
     made.append(same("norm.gain", f"{PREFIX}norm_f.weight"))
-    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
+    return made + untied_head(c)

@@ -1,7 +1,7 @@
-"""GPT-NeoX and Pythia as Hugging Face keeps them: parallel blocks with two norms, one matrix for
-queries, keys and values that goes head by head, and RoPE on the first quarter of a head.
+"""GPT-NeoX and Pythia in Hugging Face's layout: parallel blocks with two norms.
 
-Black et al. 2022. Read next: opt.py.
+Queries, keys and values are one matrix, head by head, and RoPE rotates the first quarter of a
+head. Black et al. 2022. Read next: opt.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
@@ -11,12 +11,13 @@ from tinylm.models.published.layouts.rules import (
     affine,
     grouped_qkv,
     layer_norm,
-    linear,
     resting_pairs,
     same,
+    untied_head,
 )
 
 PREFIX = "gpt_neox."
+# The names of the base and the share of a head that rotates, outside of rope_parameters.
 BESIDE = "rotary_emb_base", "rotary_pct"
 
 
@@ -26,7 +27,9 @@ def read_config(f, names=None):
     base, scaling, turned, context = read_rope(
         f, f.integer("max_position_embeddings"), share=0.25, width=d_model // heads, beside=BESIDE
     )
-    parallel = f.flag("use_parallel_residual", default=True)
+    placement = "parallel_pair"
+    if not f.flag("use_parallel_residual", default=True):
+        placement = "pre"
     bias = f.flag("attention_bias", default=True)
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
@@ -35,7 +38,7 @@ def read_config(f, names=None):
         n_head=heads,
         d_model=d_model,
         d_hidden=f.integer("intermediate_size"),
-        norm_placement="parallel_pair" if parallel else "pre",
+        norm_placement=placement,
         norm_eps=f.number("layer_norm_eps", default=1e-5),
         norm_bias=True,
         activation=f.choice("hidden_act", table=ACTIVATION, default="gelu"),
@@ -43,7 +46,7 @@ def read_config(f, names=None):
         rope_base=base,
         rope_scaling=scaling,
         rotary_width=turned,
-        bias=bias,
+        bias=bias,  # of attention; the feed-forward always has biases
         qkv_bias=bias,
         mlp_bias=True,
         tied=f.flag("tie_word_embeddings", default=False),
@@ -51,12 +54,13 @@ def read_config(f, names=None):
 
 
 def write_config(config, kind):
-    """The config.json of a GPTConfig, as far as the family has words for it."""
+    """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
     turned = write_rope(c)
     share = turned["rope_parameters"].get("partial_rotary_factor", 1.0)
-    for section in {"rope_parameters", "rope_scaling"} & turned.keys():  # both must say it
+    # Versions of the library read the share from either section: it stands in both.
+    for section in {"rope_parameters", "rope_scaling"} & turned.keys():
         turned[section]["partial_rotary_factor"] = share
     return turned | {
         "model_type": kind,
@@ -78,7 +82,7 @@ def write_config(config, kind):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
     made = [same("tokens.weight", f"{PREFIX}embed_in.weight")]
     for i in range(c.n_layer):
@@ -86,11 +90,13 @@ def rules(config, kind):
         for part in ["weight"] + ["bias"] * c.bias:
             name = f"{theirs}.attention.query_key_value.{part}"
             qkv = grouped_qkv(f"{ours}.attention.qkv.{part}", name, c)
-            made.append(qkv if c.rotary_width is None else resting_pairs(qkv, c))
+            if c.rotary_width is not None:
+                qkv = resting_pairs(qkv, c)
+            made.append(qkv)
         made += affine(f"{ours}.attention.out", f"{theirs}.attention.dense", bias=c.bias)
         made += affine(f"{ours}.feed_forward.hidden", f"{theirs}.mlp.dense_h_to_4h")
         made += affine(f"{ours}.feed_forward.out", f"{theirs}.mlp.dense_4h_to_h")
         made += layer_norm(f"{ours}.norms.0", f"{theirs}.input_layernorm")
         made += layer_norm(f"{ours}.norms.1", f"{theirs}.post_attention_layernorm")
     made += layer_norm("norm", f"{PREFIX}final_layer_norm")
-    return made + ([] if c.tied else [linear("head", "embed_out.weight")])
+    return made + untied_head(c, "embed_out.weight")

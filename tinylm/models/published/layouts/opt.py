@@ -1,5 +1,4 @@
-"""OPT as Hugging Face keeps it: GPT-2's parts with ReLU, and a table of positions whose first two
-rows no token has.
+"""OPT in Hugging Face's layout: GPT-2's parts with ReLU; two unused rows before the positions.
 
 Zhang et al. 2022. Position t of a sequence is row t + 2: the table was made for a padding index.
 The one model with norms after the branches (350M) also has embeddings of another width, which are
@@ -8,19 +7,21 @@ not read. Read next: mpt.py.
 
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.gpt2 import ACTIVATION
-from tinylm.models.published.layouts.rules import affine, layer_norm, linear, rows_from, same
+from tinylm.models.published.layouts.rules import affine, layer_norm, rows_from, same, untied_head
 
 PREFIX = "model."
-FIRST_POSITION = 2
+FIRST_POSITION = 2  # the row of the first token
 
 
 def read_config(f, names=None):
     """The GPTConfig of a config.json."""
     d_model = f.integer("hidden_size")
-    f.only("word_embed_proj_dim", d_model)
+    f.only("word_embed_proj_dim", d_model)  # embeddings of the model's width
     f.only("_remove_final_layer_norm", False)
     f.only("layer_norm_elementwise_affine", True)
-    before = f.flag("do_layer_norm_before", default=True)
+    placement = "pre"
+    if not f.flag("do_layer_norm_before", default=True):
+        placement = "post"
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=f.integer("max_position_embeddings"),
@@ -28,7 +29,7 @@ def read_config(f, names=None):
         n_head=f.integer("num_attention_heads"),
         d_model=d_model,
         d_hidden=f.integer("ffn_dim"),
-        norm_placement="pre" if before else "post",
+        norm_placement=placement,
         norm_bias=True,
         activation=f.choice("activation_function", table=ACTIVATION, default="relu"),
         bias=f.flag("enable_bias", default=True),
@@ -37,8 +38,9 @@ def read_config(f, names=None):
 
 
 def write_config(config, kind):
-    """The config.json of a GPTConfig, as far as the family has words for it."""
+    """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
+    # Of several words for one activation, the first in ACTIVATION.
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
     return {
         "model_type": kind,
@@ -58,7 +60,7 @@ def write_config(config, kind):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c, stem = config, f"{PREFIX}decoder"
     made = [
         same("tokens.weight", f"{stem}.embed_tokens.weight"),
@@ -74,6 +76,6 @@ def rules(config, kind):
         made += affine(f"{ours}.feed_forward.out", f"{theirs}.fc2", bias=c.bias)
         made += layer_norm(f"{ours}.norms.0", f"{theirs}.self_attn_layer_norm")
         made += layer_norm(f"{ours}.norms.1", f"{theirs}.final_layer_norm")
-    if c.norm_placement == "pre":
+    if c.norm_placement == "pre":  # after the last block
         made += layer_norm("norm", f"{stem}.final_layer_norm")
-    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
+    return made + untied_head(c)

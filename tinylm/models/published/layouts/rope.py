@@ -1,8 +1,7 @@
-"""Rotary settings of a config.json, in either of the two ways in which the library has written
-them.
+"""Rotary settings of a config.json, in the older and the newer format of the library.
 
-`rope_theta` with an optional `rope_scaling`, or both in `rope_parameters`. Every scheme of the
-book's section 2.3.5 is read. Read next: llama.py.
+Older: `rope_theta` with an optional `rope_scaling`. Newer: both in `rope_parameters`. Every scheme
+of the book's section 2.3.5 is read. Read next: llama.py.
 """
 
 import math
@@ -11,21 +10,19 @@ from tinylm.models.published.layouts.fields import REQUIRED, Fields
 
 KINDS = ("default", "linear", "dynamic", "yarn", "longrope", "llama3")
 SAME = {kind: kind for kind in KINDS} | {"su": "longrope"}  # Phi-3's first name for it
-
-
-USUAL = "rope_theta", "partial_rotary_factor"
+USUAL = "rope_theta", "partial_rotary_factor"  # names of base and share
 
 
 def read_rope(f, context, base=10000.0, share=1.0, width=None, beside=USUAL):
-    """What the rotary fields mean.
+    """The rotary fields of a model.
 
     f        Fields of the whole config.json
     context  max_position_embeddings
-    base     of models that do not give one
-    share    the part of a head that turns, of models that do not give one
-    width    K, where the part may be less than the whole; None: it is refused
-    beside   names of base and share where they stand outside the section; a field of the usual
-             names must then agree with them
+    base     the default of the base of the wavelengths
+    share    the default of the share of a head that rotates
+    width    K, for models whose share may be less than 1; None: it is refused
+    beside   names of base and share outside the section; fields of the usual names must then agree
+             with them
     returns  (base, rope_scaling of a GPTConfig or None, rotary_width or None, context)
     """
     trained = f.integer("original_max_position_embeddings", default=None)
@@ -36,6 +33,7 @@ def read_rope(f, context, base=10000.0, share=1.0, width=None, beside=USUAL):
             {n: v for n, v in parameters.described.items() if n != "rope_theta"},
             parameters.described,
         )
+    # Base and share stand in the section, or else outside of it, or else have their defaults.
     own = parameters or scaling or Fields({}, f"{f.where}: rope_parameters")
     outside = f.number(beside[0], default=base), f.number(beside[1], default=share)
     base, share = (own.number(n, default=given) for n, given in zip(USUAL, outside))
@@ -49,7 +47,7 @@ def read_rope(f, context, base=10000.0, share=1.0, width=None, beside=USUAL):
 
 
 def _turned(f, share, width):
-    """R of a share of K, rounded down as the library does; None for all."""
+    """R = share * K, the width that rotates, rounded down as in the library; None for all of K."""
     if share == 1:
         return None
     if width is None:
@@ -58,7 +56,7 @@ def _turned(f, share, width):
 
 
 def _trained(f, context, above):
-    """original_max_position_embeddings: one beside the section goes before one inside it."""
+    """original_max_position_embeddings; one outside the section wins over one inside it."""
     inside = f.integer("original_max_position_embeddings", default=context)
     if above is None:
         return inside
@@ -66,11 +64,14 @@ def _trained(f, context, above):
 
 
 def _factor(f, default=REQUIRED):
-    """How many times as long as in training a sequence may be."""
+    """The factor by which a sequence may be longer than in training."""
     factor = f.number("factor", default=default)
     if factor < 1:
         f.refuse("factor", factor, "at least 1")
     return factor
+
+
+# One reader a scheme: (section, context, trained length outside) -> (rope_scaling, context).
 
 
 def _default(f, context, trained):
@@ -85,7 +86,7 @@ def _linear(f, context, trained):
 def _dynamic(f, context, trained):
     f.only("alpha")
     factor = _factor(f)
-    # Versions of the library differ in which of two trained lengths they take.
+    # Versions of the library read the trained length from different fields: they must be equal.
     f.only("original_max_position_embeddings", context)
     if trained not in (None, context):
         what = f"{context}, as max_position_embeddings"
@@ -108,10 +109,13 @@ def _yarn(f, context, trained):
     scale, over_all = (f.number(name, default=None) for name in ("mscale", "mscale_all_dim"))
     if magnitude is None and scale and over_all:  # DeepSeek's two temperatures
         magnitude = _temperature(factor, scale) / _temperature(factor, over_all)
-    return read | ({} if magnitude is None else {"magnitude": magnitude}), context
+    if magnitude is not None:
+        read["magnitude"] = magnitude
+    return read, context
 
 
 def _temperature(factor, scale):
+    """YaRN's factor of the scores, 0.1 * scale * ln(factor) + 1   (Peng et al. 2023)."""
     if factor > 1:
         return 0.1 * scale * math.log(factor) + 1.0
     return 1.0
@@ -127,7 +131,9 @@ def _longrope(f, context, trained):
         "long": f.numbers("long_factor"),
     }
     magnitude = f.number("attention_factor", default=None)
-    return read | ({} if magnitude is None else {"magnitude": magnitude}), context
+    if magnitude is not None:
+        read["magnitude"] = magnitude
+    return read, context
 
 
 def _llama3(f, context, trained):
@@ -149,7 +155,7 @@ READERS = {
     "llama3": _llama3,
 }
 
-# Our words for settings, and theirs.
+# {our setting: theirs}
 WORDS = {
     "trained": "original_max_position_embeddings",
     "low": "low_freq_factor",
@@ -160,6 +166,7 @@ WORDS = {
     "long": "long_factor",
     "magnitude": "attention_factor",
 }
+# {our scheme: rope_type}
 NAMES = {
     "linear": "linear",
     "dynamic_ntk": "dynamic",
@@ -170,30 +177,27 @@ NAMES = {
 
 
 def write_rope(config):
-    """The rotary fields of a GPTConfig: rope_theta, rope_parameters and, if there is one,
-    rope_scaling.
+    """The rotary fields of a GPTConfig: rope_theta, rope_parameters, and rope_scaling if it scales.
 
     raises  KeyError for a scheme that no published model has
     """
     scaling = {"rope_type": "default"}
     if config.rope_scaling is not None:
-        scaling = {
-            WORDS.get(name, name): value
-            for name, value in config.rope_scaling.items()
-            if name != "name"
-        }
-        scaling["rope_type"] = NAMES[config.rope_scaling["name"]]
+        scaling = {WORDS.get(name, name): value for name, value in config.rope_scaling.items()}
+        scaling["rope_type"] = NAMES[scaling.pop("name")]
     if config.rotary_width is not None:
         scaling["partial_rotary_factor"] = _share(config.rotary_width, config.key_width)
     fields = {
         "rope_theta": config.rope_base,
         "rope_parameters": scaling | {"rope_theta": config.rope_base},
     }
-    return fields | ({} if config.rope_scaling is None else {"rope_scaling": scaling})
+    if config.rope_scaling is not None:  # for older versions of the library
+        fields["rope_scaling"] = scaling
+    return fields
 
 
 def _share(turned, width):
-    """A share of `width` that is `turned` again when their product is rounded down."""
+    """turned / width, such that int(width * share) == turned whatever the rounding."""
     share = turned / width
     if int(width * share) == turned:
         return share
@@ -201,7 +205,7 @@ def _share(turned, width):
 
 
 def trained_context(config):
-    """max_position_embeddings: the length before dynamic scaling sets in."""
+    """max_position_embeddings: the context, or with dynamic scaling the length before it."""
     scaling = config.rope_scaling or {}
     if scaling.get("name") == "dynamic_ntk":
         return scaling["trained"]

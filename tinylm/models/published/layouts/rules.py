@@ -2,7 +2,7 @@
 
 Three things differ: torch keeps a linear map as (out, in), the transpose of ours; queries, keys and
 values are three matrices there and one here, or one in another order of rows; and some gains are
-published less 1. Each is a kind of rule. Read next: gpt2.py.
+published minus 1. Each is a kind of rule. Read next: gpt2.py.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class Rule:
 
     ours    its name in named_parameters()
     theirs  names of tensors
-    read    (list of functions that give a tensor each, dtype) -> our array, freshly allocated
+    read    (list of functions that return a tensor each, dtype) -> our array, freshly allocated
     write   our array -> list of their arrays
     shift   is added to a tensor when it is read (not to a gradient)
-    part    which rows of a tensor `write` gives, where several parameters lie in one: 0 for the
-            first of them; None where it gives whole tensors
+    part    None: `write` returns whole tensors. A number: the place of its rows in a tensor that
+            several parameters share, from 0
     """
 
     ours: str
@@ -35,23 +35,25 @@ class Rule:
 
 
 def check_unchanged(model, names, all_of_them=True):
-    """Refuse to write a model that is not made of these parameters alone: read again it would be
-    another.
+    """Refuse to write a model with other parameters than these: the file would be another model.
 
-    names        of the parameters that a layout has rules for; all_of_them: each must be in the
-                 model
+    names        of the parameters that a layout has rules for
+    all_of_them  each of them must be in the model
     raises       CheckpointError naming what differs
     """
     mine = set(model.named_arrays())
-    strange = sorted(mine - names) + (sorted(names - mine) if all_of_them else [])
+    strange = sorted(mine - names)
+    if all_of_them:
+        strange += sorted(names - mine)
     if strange:
         raise CheckpointError(
-            f"save_pretrained: the model was changed since it was made ({', '.join(strange[:3])}): bake() "
-            "what can be written into its weights, or keep what was added with finetune.save_trained()"
+            "save_pretrained: the model was changed since it was made "
+            f"({', '.join(strange[:3])}): bake() what can be written into its weights, or keep what was added with finetune.save_trained()"
         )
 
 
 def _copy(parts, dtype):
+    """One tensor as it is."""
     return np.array(parts[0](), dtype, order="C")
 
 
@@ -63,27 +65,34 @@ def _stack(parts, dtype):
 def _side_by_side(parts, dtype):
     """Matrices (out, in) side by side as one (in, outs).
 
-    A map that widens lies row by row, one that narrows column by column: the longer way is then
-    contiguous, and the product with a single vector is faster (OpenBLAS, two cores, 576 x 3072: 30
-    against 26 GB/s; 1536 x 576: 33 against 19).
+    A map that widens lies row by row in memory, one that narrows column by column: the longer axis
+    is then contiguous, and the product with a single vector is faster (OpenBLAS, two cores,
+    576 x 3072: 30 against 26 GB/s; 1536 x 576: 33 against 19).
     """
-    # queries, keys and values together are small
-    arrays = [part() for part in parts]
+    arrays = [part() for part in parts]  # in memory together: queries, keys and values are small
     D, widths = arrays[0].shape[-1], [len(array) for array in arrays]
-    # NumPy would repeat them
+    # The assignment below would broadcast another shape without an error.
     if any(np.shape(array) != (width, D) for array, width in zip(arrays, widths)):
         raise ValueError("they must be matrices of one width")
     total = sum(widths)
-    out = np.empty((D, total), dtype) if total > D else np.empty((total, D), dtype).T
+    if total > D:
+        out = np.empty((D, total), dtype)
+    else:
+        out = np.empty((total, D), dtype).T  # (D, total), columns contiguous
     at = 0
     for width, array in zip(widths, arrays):
-        out[:, at : at + width] = array.T
+        out[:, at : at + width] = array.T  # (out, D) -> (D, out)
         at += width
     return out
 
 
 def same(ours, theirs, shift=0.0):
-    """A tensor of our shape: tables, gains, biases, GPT-2's matrices (Conv1D)."""
+    """A tensor of our shape: tables, gains, biases, GPT-2's matrices (Conv1D).
+
+    shift  ours is theirs + shift: 1 for gains that are published minus 1
+    """
+    if not shift:
+        return Rule(ours, (theirs,), _copy, lambda array: [array])
 
     def read(parts, dtype):
         array = _copy(parts, dtype)
@@ -91,9 +100,9 @@ def same(ours, theirs, shift=0.0):
         return array
 
     def write(array):
-        return [array - np.asarray(shift, array.dtype) if shift else array]
+        return [array - np.asarray(shift, array.dtype)]
 
-    return Rule(ours, (theirs,), read if shift else _copy, write, shift)
+    return Rule(ours, (theirs,), read, write, shift)
 
 
 def linear(ours, *theirs, sizes=()):
@@ -104,8 +113,8 @@ def linear(ours, *theirs, sizes=()):
     return Rule(
         ours,
         theirs,
-        lambda parts, dtype: _side_by_side(parts, dtype),
-        lambda array: np.split(array.T, _cuts(len(theirs), sizes)),
+        _side_by_side,
+        lambda array: np.split(array.T, _cuts(len(theirs), sizes)),  # (in, outs) -> (out, in) each
     )
 
 
@@ -115,6 +124,7 @@ def joined(ours, *theirs, sizes=()):
 
 
 def _cuts(parts, sizes):
+    """Where np.split cuts: `parts` equal parts, or after each of `sizes` but the last."""
     if sizes:
         return np.cumsum(sizes)[:-1]
     return parts
@@ -128,21 +138,24 @@ def by_head(ours, *theirs, heads, turned=False):
 
     def read(parts, dtype):
         arrays = [np.asarray(part(), dtype) for part in parts]
-        flat = [array.reshape(array.shape[0], -1) for array in arrays]
-        return np.array(np.concatenate([a.T if turned else a for a in flat], axis=-1), order="C")
+        flat = [array.reshape(array.shape[0], -1) for array in arrays]  # (D, H, K) -> (D, H K)
+        if turned:
+            flat = [array.T for array in flat]
+        return np.array(np.concatenate(flat, axis=-1), order="C")
 
     def write(array):
-        flat = [part.T if turned else part for part in np.split(array, len(theirs), axis=-1)]
-        return [part.reshape(part.shape[0], heads, -1) for part in flat]
+        flat = np.split(array, len(theirs), axis=-1)
+        if turned:
+            flat = [part.T for part in flat]
+        return [part.reshape(part.shape[0], heads, -1) for part in flat]  # (D, H K) -> (D, H, K)
 
     return Rule(ours, theirs, read, write)
 
 
 def part_of(ours, theirs, part, parts):
-    """One of several torch Linears that lie row by row in a single tensor, all of one size (Phi-3's
-    gate and up).
+    """One of several torch Linears of one size whose rows share a tensor (Phi-3's gate and up).
 
-    part    its place among them, from 0
+    part, parts  its place among them, from 0, and how many there are
     """
 
     def read(tensors, dtype):
@@ -152,14 +165,15 @@ def part_of(ours, theirs, part, parts):
 
 
 def rows_from(ours, theirs, first):
-    """A table whose first rows no token has (OPT's positions): they are zeros when it is written."""
+    """A table whose first rows no token uses (OPT's positions); they are written as zeros."""
 
     def write(array):
         return [np.concatenate([np.zeros_like(array, shape=(first, array.shape[1])), array])]
 
-    return Rule(
-        ours, (theirs,), lambda parts, dtype: np.array(parts[0]()[first:], dtype, order="C"), write
-    )
+    def read(parts, dtype):
+        return np.array(parts[0]()[first:], dtype, order="C")
+
+    return Rule(ours, (theirs,), read, write)
 
 
 def resting_pairs(rule, config):
@@ -174,10 +188,13 @@ def resting_pairs(rule, config):
     half, K = c.turned_width // 2, c.key_width
     rest = np.arange(2 * half, K)
     a, b = np.arange(half), np.arange(half, 2 * half)
+    # head[j]: the place in a published head of what is at place j here, (K,)
     head = np.concatenate([a, rest[: len(rest) // 2], b, rest[len(rest) // 2 :]])
+    # The same for every head of queries and keys, one after another: (heads, K) -> (heads K,).
     turned = (np.arange(c.n_head + c.kv_heads)[:, None] * K + head).reshape(-1)
+    # Values stay as they are.
     order = np.concatenate([turned, np.arange(len(turned), len(turned) + c.kv_heads * K)])
-    back = np.argsort(order)
+    back = np.argsort(order)  # the inverse permutation
     return Rule(
         rule.ours,
         rule.theirs,
@@ -187,7 +204,7 @@ def resting_pairs(rule, config):
 
 
 def reshaped(ours, theirs, mine, shape):
-    """One tensor that has another shape there: `mine` here, `shape` in the file."""
+    """A tensor of another shape: `mine` here, `shape` in the file."""
     return Rule(
         ours,
         (theirs,),
@@ -197,23 +214,22 @@ def reshaped(ours, theirs, mine, shape):
 
 
 def grouped_qkv(ours, theirs, config):
-    """One matrix (or bias) whose rows go group by group: R queries, their key, their value (BLOOM,
-    Falcon).
+    """One matrix or bias in groups of rows: R queries, their key, their value (BLOOM, Falcon).
 
     Ours has the queries of all groups first, then all keys, then all values.
     """
+    # G groups, one for each head of keys; R heads of queries share it; K is the width of a head.
     G, R, K = config.kv_heads, config.n_head // config.kv_heads, config.key_width
 
     def read(parts, dtype):
-        array = np.asarray(parts[0](), dtype)
+        array = np.asarray(parts[0](), dtype)  # (outs, D), or (outs,) for a bias
         rest = array.shape[1:]
         x = array.reshape(G, R + 2, K, *rest)
-        return np.concatenate(
-            [part.reshape(-1, *rest) for part in (x[:, :R], x[:, R], x[:, R + 1])]
-        ).T
+        q, k, v = x[:, :R], x[:, R], x[:, R + 1]
+        return np.concatenate([part.reshape(-1, *rest) for part in (q, k, v)]).T  # (D, outs)
 
     def write(array):
-        array = array.T
+        array = array.T  # (D, outs) -> (outs, D)
         rest = array.shape[1:]
         q, k, v = np.split(array, [G * R * K, G * (R + 1) * K])
         parts = q.reshape(G, R, K, *rest), k.reshape(G, 1, K, *rest), v.reshape(G, 1, K, *rest)
@@ -223,16 +239,17 @@ def grouped_qkv(ours, theirs, config):
 
 
 def adjacent_pairs(rule, heads):
-    """A `linear` or `joined` rule whose tensors rotate neighboring rows, changed to our halves of a
-    head.
+    """A `linear` or `joined` rule for tensors in which neighboring rows rotate, as GGUF keeps LLaMA.
 
-    heads    of each tensor; 0 for one that is not rotated
-    (GGUF keeps LLaMA so; see nn/position/rotary_forms.py, adjacent_to_halves)
+    Ours rotate the two halves of a head: see nn/position/rotary_forms.py, adjacent_to_halves.
+
+    heads  of each tensor; 0 for one that is not rotated
     """
 
     def turned(part, n):
         def get():
             array = np.asarray(part())
+            # (n K, ...) -> (n, K/2, 2, ...) -> (n, 2, K/2, ...) -> (n K, ...)
             return array.reshape(n, -1, 2, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
 
         if n:
@@ -240,7 +257,7 @@ def adjacent_pairs(rule, heads):
         return part
 
     def turned_back(array, n):
-        if n:
+        if n:  # (n K, ...) -> (n, 2, K/2, ...) -> (n, K/2, 2, ...) -> (n K, ...)
             return array.reshape(n, 2, -1, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
         return array
 
@@ -253,9 +270,11 @@ def adjacent_pairs(rule, heads):
 
 
 def layer_norm(ours, theirs, bias=True):
-    """The two rules of a layer norm, or the one of an RMS norm."""
-    gain = same(f"{ours}.gain", f"{theirs}.weight")
-    return [gain] + [same(f"{ours}.bias", f"{theirs}.bias")] * bias
+    """The two rules of a layer norm; without bias, the one of an RMS norm."""
+    made = [same(f"{ours}.gain", f"{theirs}.weight")]
+    if bias:
+        made.append(same(f"{ours}.bias", f"{theirs}.bias"))
+    return made
 
 
 def affine(ours, *theirs, bias=True, sizes=()):
@@ -266,10 +285,15 @@ def affine(ours, *theirs, bias=True, sizes=()):
     return [weight, joined(f"{ours}.bias", *(f"{name}.bias" for name in theirs), sizes=sizes)]
 
 
-def find(name, weights, prefix=""):
-    """The name under which `weights` has a tensor: as it is, without `prefix`, or with it; else
-    None.
-    """
+def untied_head(config, theirs="lm_head.weight"):
+    """The rule of the output matrix, in a list; none where it is the table of embeddings."""
+    if config.tied:
+        return []
+    return [linear("head", theirs)]
+
+
+def name_in_file(name, weights, prefix=""):
+    """The name that `weights` has for a tensor: `name`, or without or with `prefix`; else None."""
     spellings = name, name.removeprefix(prefix), prefix + name
     return next((spelling for spelling in spellings if spelling in weights), None)
 
@@ -279,12 +303,13 @@ def read_rule(rule, weights, dtype, prefix="", where="the weights"):
 
     raises  CheckpointError naming a tensor that is missing, or tensors whose shapes do not fit
     """
-    names = [find(name, weights, prefix) for name in rule.theirs]
+    names = [name_in_file(name, weights, prefix) for name in rule.theirs]
     missing = [theirs for theirs, found in zip(rule.theirs, names) if found is None]
     if missing:
         raise CheckpointError(
             f"{where} has no tensor {missing[0]!r}, which a model of this configuration needs"
         )
+    # Functions, so that a rule may read one tensor at a time.
     try:
         return rule.read([lambda name=name: weights[name] for name in names], dtype), names
     except (ValueError, IndexError) as error:  # of other sizes, or with fewer axes
@@ -295,10 +320,9 @@ def read_rule(rule, weights, dtype, prefix="", where="the weights"):
 
 
 def write_rules(rules, parameters):
-    """{their name: array} from {our name: array}; rules of parameters that are not there are passed
-    over.
-    """
-    made, pieces = {}, {}
+    """{their name: array} from {our name: array}; rules of missing parameters are skipped."""
+    made = {}
+    pieces = {}  # {their name: {part: array}} of tensors that several parameters share
     for rule in rules:
         if rule.ours not in parameters:
             continue

@@ -1,13 +1,12 @@
-"""StarCoder2 as Hugging Face keeps it: LLaMA's names and rotations with layer norms, biases and a
-plain feed-forward.
+"""StarCoder2 in Hugging Face's layout: LLaMA's names and RoPE with layer norms and biases.
 
-Lozhkov et al. 2024. Read next: bloom.py.
+Its feed-forward has no gate. Lozhkov et al. 2024. Read next: bloom.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.gpt2 import ACTIVATION
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
-from tinylm.models.published.layouts.rules import affine, layer_norm, linear, same
+from tinylm.models.published.layouts.rules import affine, layer_norm, same, untied_head
 
 PREFIX = "model."
 
@@ -19,6 +18,12 @@ def read_config(f, names=None):
     eps = f.number("norm_epsilon", default=1e-5)
     _of_the_authors(f, eps)
     heads, d_model = f.integer("num_attention_heads"), f.integer("hidden_size")
+    head_width = None
+    if d_model % heads:  # the library rounds down
+        head_width = d_model // heads
+    attention = "window"  # in all layers, where there is one
+    if window is None:
+        attention = "full"
     return GPTConfig(
         vocab_size=f.integer("vocab_size"),
         context=context,
@@ -26,7 +31,7 @@ def read_config(f, names=None):
         n_head=heads,
         n_kv_head=f.integer("num_key_value_heads", default=2),
         d_model=d_model,
-        head_width=d_model // heads if d_model % heads else None,
+        head_width=head_width,
         d_hidden=f.integer("intermediate_size"),
         norm_eps=eps,
         norm_bias=True,
@@ -34,7 +39,7 @@ def read_config(f, names=None):
         positions="rope",
         rope_base=base,
         rope_scaling=scaling,
-        attention=("full" if window is None else "window",),
+        attention=(attention,),
         window=window,
         bias=f.flag("use_bias", default=True),
         tied=f.flag("tie_word_embeddings", default=True),
@@ -42,7 +47,7 @@ def read_config(f, names=None):
 
 
 def _of_the_authors(f, eps):
-    """Fields of the authors' own program, which the published files hold besides the class's."""
+    """Fields of the authors' own program, which published files hold beside those of the class."""
     f.ignore("activation_function attention_softmax_in_fp32 scale_attention_softmax_in_fp32")
     f.only("layer_norm_epsilon", eps)
     f.only("mlp_type", "default")
@@ -51,10 +56,12 @@ def _of_the_authors(f, eps):
 
 
 def write_config(config, kind):
-    """The config.json of a GPTConfig, as far as the family has words for it."""
+    """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
-    windows = all(c.layer("attention", i) == "window" for i in range(c.n_layer))
+    window = None
+    if all(c.layer("attention", i) == "window" for i in range(c.n_layer)):
+        window = c.window
     return write_rope(c) | {
         "model_type": kind,
         "architectures": ["Starcoder2ForCausalLM"],
@@ -67,15 +74,16 @@ def write_config(config, kind):
         "intermediate_size": c.hidden_width,
         "hidden_act": words[c.activation],
         "norm_epsilon": c.norm_eps or 1e-5,
-        "sliding_window": c.window if windows else None,
+        "sliding_window": window,
         "use_bias": c.bias,
         "tie_word_embeddings": c.tied,
     }
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
+    """The list of Rule: the tensors that each parameter is made of."""
     c = config
+    # Widths of q, k and v: several heads of queries may share one of keys and values.
     sizes = [heads * c.key_width for heads in (c.n_head, c.kv_heads, c.kv_heads)]
     made = [same("tokens.weight", f"{PREFIX}embed_tokens.weight")]
     for i in range(c.n_layer):
@@ -89,4 +97,4 @@ def rules(config, kind):
         made += layer_norm(f"{ours}.norms.0", f"{theirs}.input_layernorm")
         made += layer_norm(f"{ours}.norms.1", f"{theirs}.post_attention_layernorm")
     made += layer_norm("norm", f"{PREFIX}norm")
-    return made + ([] if c.tied else [linear("head", "lm_head.weight")])
+    return made + untied_head(c)

@@ -1,4 +1,4 @@
-"""XLM and XLNet as Hugging Face keeps them. Read next: bert.py."""
+"""XLM and XLNet in Hugging Face's layout. Read next: bert.py."""
 
 from dataclasses import replace
 
@@ -8,13 +8,17 @@ from tinylm.models.published.layouts.bert import ACTIVATION
 from tinylm.models.published.layouts.rules import affine, by_head, layer_norm, reshaped, same
 
 PREFIX = "transformer."
-REPEATED = "pred_layer.proj.weight", "lm_loss.weight"  # the table of embeddings once more
+REPEATED = "pred_layer.proj.weight", "lm_loss.weight"  # the table of embeddings a second time
 
 
 def read_config(f, names=None):
     """The EncoderConfig or XLNetConfig of a config.json; names as in bert.py."""
     kind = f.described["model_type"]
-    config = (_xlm if kind == "xlm" else _xlnet)(f)
+    if kind == "xlm":
+        config = _xlm(f)
+    else:
+        config = _xlnet(f)
+    # The bias is the one tensor of a head that is not the table of embeddings.
     headless = names is not None and not {"pred_layer.proj.bias", "lm_loss.bias"} & set(names)
     if not f.flag("tie_word_embeddings", default=True) and not headless:
         f.refuse(
@@ -30,11 +34,19 @@ def _xlm(f):
     f.only("asm", False)
     f.only("is_encoder", True)
     f.only("use_lang_emb", True, False)
+    # Special tokens, names of languages, training.
     f.ignore(
         "bos_index eos_index pad_index unk_index mask_index mask_token_id lang_id lang2id id2lang "
         "n_words sinusoidal_embeddings max_vocab min_count same_enc_dec emb_init_std"
     )
-    languages = f.integer("n_langs", default=1) if f.flag("use_lang_emb", default=True) else 0
+    languages = 0
+    if f.flag("use_lang_emb", default=True):
+        languages = f.integer("n_langs", default=1)
+    if languages <= 1:  # then the library has no table of them
+        languages = 0
+    activation = "relu"
+    if f.flag("gelu_activation", default=True):
+        activation = "gelu"
     return EncoderConfig(
         vocab_size=f.integer("vocab_size", "n_words"),
         context=f.integer("max_position_embeddings", default=512),
@@ -44,8 +56,8 @@ def _xlm(f):
         segments=0,
         pooler=False,
         head="token_plain",
-        languages=languages if languages > 1 else 0,
-        activation="gelu" if f.flag("gelu_activation", default=True) else "relu",
+        languages=languages,
+        activation=activation,
         norm_eps=f.number("layer_norm_eps", default=1e-12),
         dropout=f.described.get("dropout", 0.1),
     )
@@ -53,6 +65,7 @@ def _xlm(f):
 
 def _xlnet(f):
     width, heads = f.integer("d_model"), f.integer("n_head")
+    # Only plain two-stream attention: no memory of earlier segments, no clamped distances.
     f.only("attn_type", "bi")
     f.only("bi_data", False)
     f.only("clamp_len", -1)
@@ -73,8 +86,10 @@ def _xlnet(f):
 
 
 def rules(config, kind):
-    """How each parameter is kept."""
-    return (xlm if kind == "xlm" else xlnet)(config)
+    """The list of Rule: the tensors that each parameter is made of."""
+    if kind == "xlm":
+        return xlm(config)
+    return xlnet(config)
 
 
 def xlm(c):
@@ -103,6 +118,7 @@ def xlnet(c):
     D, H = c.d_model, c.n_head
     made = [
         same("tokens.weight", f"{PREFIX}word_embedding.weight"),
+        # What the query stream begins with at every position: the embedding of no token.
         reshaped("nobody", f"{PREFIX}mask_emb", (D,), (1, 1, D)),
     ]
     for i in range(c.n_layer):
@@ -115,6 +131,7 @@ def xlnet(c):
             by_head(f"{ours}.attention.relative.weight", f"{attention}.r", heads=H),
             by_head(f"{ours}.attention.out.weight", f"{attention}.o", heads=H, turned=True),
         ]
+        # Transformer-XL's biases u and v; XLNet's bias and table for relative segments.
         names = {
             "content_bias": "r_w_bias",
             "position_bias": "r_r_bias",
