@@ -1,6 +1,8 @@
 """Nothing differentiable is without an entry, and every entry reaches what it answers for."""
 
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +112,28 @@ def test_an_exception_to_the_rules_needs_a_reason(exception):
     with pytest.raises(ConfigError, match="give the reason"):
         registry.register("an exception", autograd.softmax, list, **exception)
     assert "an exception" not in ENTRIES
+
+
+def test_every_check_that_a_docstring_names_exists():
+    root = Path(registry.tinylm.__path__[0])
+    named = [
+        (path.name, name)
+        for path in sorted(root.rglob("*.py"))
+        for name in re.findall(r"Check: tinylm gradcheck ([^\s\"\\]+)", path.read_text("utf-8"))
+    ]
+    assert len(named) >= 60  # nearly one per public operation: the pattern still finds them
+    # {check} stands in the table of elementwise operations, whose docstrings are made
+    assert [pair for pair in named if pair[1] not in (*ENTRIES, "{check}")] == []
+
+
+OPERATIONS = {**operation.primitives, **operation.fused_operations}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, op in OPERATIONS.items() if op.__module__.startswith("tinylm.autograd.")]
+)
+def test_the_docstring_of_every_operation_names_its_check(name):
+    entry = {"pow": "power"}.get(name, name)
+    public = getattr(autograd, entry, OPERATIONS[name])
+    named = re.findall(r"Check: tinylm gradcheck (\S+)", public.__doc__)
+    assert named == [entry]

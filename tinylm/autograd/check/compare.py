@@ -44,7 +44,9 @@ def require_graph(name, subject):
 
 
 def _kinds(args):
-    return ", ".join(str(getattr(a, "dtype", type(a).__name__)) for a in args) or "nothing"
+    """The dtypes or types of arguments, for an error message."""
+    kinds = [str(getattr(a, "dtype", type(a).__name__)) for a in args]
+    return ", ".join(kinds) or "nothing"
 
 
 def repeatable(subject, weights):
@@ -54,15 +56,16 @@ def repeatable(subject, weights):
     """
     runs = [subject.run() for _ in range(2)]
     cotangents = [Tensor(w) for w in weights]
-    grads = [flat(pull(outputs, subject.leaves, cotangents)) for outputs in runs]
-    for what, (a, b) in (("values", [flat(r) for r in runs]), ("gradients", grads)):
-        if not np.array_equal(a, b, equal_nan=True):
+    values = [flat(outputs) for outputs in runs]
+    gradients = [flat(pull(outputs, subject.leaves, cotangents)) for outputs in runs]
+    for what, pair in (("values", values), ("gradients", gradients)):
+        if not np.array_equal(*pair, equal_nan=True):
             raise Found(
                 "not repeatable",
                 f"two runs on the same inputs give other {what}: draw from a tinylm Random, "
                 "which is rewound, or fix the seed",
             )
-    gap = _distance(flat(runs[0]), subject.values())
+    gap = _distance(values[0], subject.values())  # values() runs inside no_grad()
     if gap > EXACT:
         raise Found("wrong", f"inside no_grad() the values differ by {gap:.1e}")
 
@@ -73,7 +76,7 @@ def _distance(a, b):
     gap = np.max(np.abs(a - b)[~same], initial=0)
     if np.isnan(gap):
         return np.inf
-    return gap / max(np.max(np.abs(b[np.isfinite(b)]), initial=0), 1e-3)
+    return gap / max(_largest(b), 1e-3)
 
 
 def jacobian(report, subject, order, mode, tolerance, rng, cotangent):
@@ -83,12 +86,14 @@ def jacobian(report, subject, order, mode, tolerance, rng, cotangent):
     of V (n_in, directions) are directions: differences give one column of J V at a time.
     """
     outputs, leaves = subject.run(), subject.leaves
-    n_out, n_in = sum(y.size for y in outputs), sum(x.size for x in leaves)
+    n_out = sum(y.size for y in outputs)
+    n_in = sum(x.size for x in leaves)
     largest = FULL if order == 1 else FULL / 10
     full = mode == "full" or (mode == "auto" and n_out * n_in <= largest)
 
     # One random cotangent always; every output and every input by itself if the Jacobian is small.
-    rows = np.concatenate([cotangent(rng, y.shape).reshape(1, -1) for y in outputs], axis=1)
+    drawn = [cotangent(rng, y.shape).reshape(1, -1) for y in outputs]
+    rows = np.concatenate(drawn, axis=1)  # (1, n_out)
     if full:
         rows = np.concatenate([rows, np.eye(n_out)])
         directions = np.eye(n_in)
@@ -133,14 +138,17 @@ def _row(subject, outputs, row):
 
 
 def _relative(a, b, floor):
-    return np.abs(a - b) / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
+    """|a - b| relative to the larger of |a| and |b|, or to `floor` if both are smaller."""
+    size = np.maximum(np.abs(a), np.abs(b))
+    return np.abs(a - b) / np.maximum(size, floor)
 
 
 def _directions(leaves, rng):
-    """Random unit directions: some within each input, some through all of them."""
+    """Random unit directions (directions, n_in): some within each input, some through all."""
     sizes = [leaf.size for leaf in leaves]
     borders = np.cumsum([0, *sizes])
-    spans = [slice(i, j) for i, j in zip(borders, borders[1:]) if j > i] + [slice(0, borders[-1])]
+    spans = [slice(i, j) for i, j in zip(borders, borders[1:]) if j > i]
+    spans.append(slice(0, borders[-1]))
     directions = np.zeros((len(spans) * DIRECTIONS, borders[-1]))
     for row, span in zip(directions, spans * DIRECTIONS):
         row[span] = rng.normal(size=row[span].shape)

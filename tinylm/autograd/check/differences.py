@@ -33,10 +33,12 @@ class Subject:
 
     def __init__(self, function, args, options, dtype=np.float64, device="cpu"):
         self.function, self.dtype, self.device = function, np.dtype(dtype), device
-        self.leaves, self.labels, self._owners, self._before = [], [], [], []
+        self.leaves, self.labels = [], []
+        self._before = []  # (parameter, its own array), to be put back
         self._adopt(function, "")
         self.args = [self._bind(a, f"argument {i}", True) for i, a in enumerate(args)]
         self.options = {name: self._bind(a, name, False) for name, a in options.items()}
+        # The first run records where every random stream stands; later runs rewind them.
         self._draws, self._needs_tape = {}, False
         with backend.watch_draws() as draws:
             self.run()
@@ -230,7 +232,8 @@ def examine(subject, direction):
     estimates = np.array([measure(subject, direction, step) for step in SMALLER])  # (steps, n_out)
     change = np.abs(np.diff(estimates, axis=0))
     change = np.where(np.isfinite(change), change, np.inf)
-    best = np.take_along_axis(estimates[1:], np.argmin(change, axis=0)[None], axis=0)[0]
+    steadiest = np.argmin(change, axis=0)  # (n_out,)
+    best = np.take_along_axis(estimates[1:], steadiest[None], axis=0)[0]
 
     # Where a function is smooth, its two one-sided slopes approach each other with the step. Near a
     # kink or a jump they keep their distance, or grow apart, over some tenfold smaller step.

@@ -20,7 +20,7 @@ from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
 from tinylm.autograd.kernels.rotary import rotate
-from tinylm.autograd.kernels.rows import row_dots
+from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ShapeError
 
 # Softmax subtracts the row maximum so that exp() does not overflow. While all scores lie below
@@ -59,7 +59,7 @@ def in_float64_on_overflow(kernel):
 def _check_overflow(q, k, scale, scores):
     """Raise ScoresOverflow if q k^T of finite q and k is not finite; a bias of -inf may be."""
     if q.dtype.itemsize < 8 and not all_finite(scores) and all_finite(q, k):
-        if not all_finite((q * scale) @ k.swapaxes(-1, -2)):
+        if not all_finite((q * scale) @ transposed(k)):
             raise ScoresOverflow
 
 
@@ -67,7 +67,7 @@ def _visible(q, k, mask, causal):
     """What each query may see: bool, broadcasts to (B, G, R, T, S); None: everything."""
     T, S = q.shape[-2], k.shape[-2]
     visible = None
-    if causal and T > 1:
+    if causal and T > 1:  # a single query is the last, and sees everything
         # Key s is visible to query t if s <= t + S - T: the last query sees the last key.
         queries, keys = np.arange(T, like=q), np.arange(S, like=q)
         visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
@@ -83,7 +83,7 @@ def _visible(q, k, mask, causal):
 
 def _scores(q, k, bias, scale):
     """q k^T * scale + bias, (B, G, R, T, S)."""
-    scores = (q * scale) @ k.swapaxes(-1, -2)
+    scores = (q * scale) @ transposed(k)
     if bias is not None:
         scores += bias
     return scores
@@ -167,23 +167,23 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
     return weights, inverse
 
 
-def _backward(g, kept, inverse, mask, causal, dq, dk, dv, *whole):
+def _backward(g, saved, inverse, mask, causal, dq, dk, dv, *whole):
     """Write the gradients into dq, dk, dv; return that of the scores, (B, G, R, T, S).
 
     g            (B, G, R, T, J)  cotangent of the output
-    kept         (q, k, v, y, weights, scale, dropped) of the forward pass
+    saved        (q, k, v, y, weights, scale, dropped) of the forward pass
     dq, dk, dv   (B, G, R, T, K), (B, G, S, K), (B, G, S, J), views of the arrays in `whole`
 
     Takes the fast way, and the careful one if the result is not finite and something is hidden.
     """
     g = g * inverse[..., None]  # the row factor of P = weights * inverse
-    ds = _fast_backward(g, *kept, dq, dk, dv)
+    ds = _fast_backward(g, *saved, dq, dk, dv)
     if all_finite(*whole):
         return ds
-    visible = _visible(kept[0], kept[1], mask, causal)
+    visible = _visible(*saved[:2], mask, causal)
     if visible is None:
         return ds
-    return _careful_backward(g, *kept, visible, dq, dk, dv)
+    return _careful_backward(g, *saved, visible, dq, dk, dv)
 
 
 def _by_scores(g, v, y, weights, dropped):
@@ -193,7 +193,7 @@ def _by_scores(g, v, y, weights, dropped):
     # rowsum(dP P) = rowsum(g (P v)) = rowsum(g y) needs no (T, S) array. P = weights * inverse is
     # never formed, because g holds the factor inverse. With dropout y = (P dropped) v, and dP is
     # multiplied by `dropped` too.
-    ds = g @ v.swapaxes(-1, -2)  # (B, G, R, T, J) @ (B, G, 1, J, S)
+    ds = g @ transposed(v)  # (B, G, R, T, J) @ (B, G, 1, J, S)
     if dropped is not None:
         ds *= dropped
     ds -= row_dots(g, y)[..., None]
@@ -206,28 +206,28 @@ def _fast_backward(g, q, k, v, y, weights, scale, dropped, dq, dk, dv):
     shared = q.shape[2] > 1
     kept = _after_dropout(weights, dropped)
     if shared:
-        dv[...] = np.sum(kept.swapaxes(-1, -2) @ g, axis=2)  # (B, G, R, S, J) -> (B, G, S, J)
+        dv[...] = np.sum(transposed(kept) @ g, axis=2)  # (B, G, R, S, J) -> (B, G, S, J)
     else:
-        np.matmul(kept[:, :, 0].swapaxes(-1, -2), g[:, :, 0], out=dv)
+        np.matmul(transposed(kept[:, :, 0]), g[:, :, 0], out=dv)
     ds = _by_scores(g, v, y, weights, dropped)
     np.matmul(ds, k, out=dq)  # (B, G, R, T, S) @ (B, G, 1, S, K)
     dq *= scale
     if shared:
-        dk[...] = np.sum(ds.swapaxes(-1, -2) @ q, axis=2)  # (B, G, R, S, K) -> (B, G, S, K)
+        dk[...] = np.sum(transposed(ds) @ q, axis=2)  # (B, G, R, S, K) -> (B, G, S, K)
     else:
-        np.matmul(ds[:, :, 0].swapaxes(-1, -2), q[:, :, 0], out=dk)
+        np.matmul(transposed(ds[:, :, 0]), q[:, :, 0], out=dk)
     dk *= scale
     return ds
 
 
 def _careful_backward(g, q, k, v, y, weights, scale, dropped, visible, dq, dk, dv):
     """The same where something is inf or nan: nothing passes between a query and a hidden key."""
-    seen_by = np.broadcast_to(visible, weights.shape).swapaxes(-1, -2)  # (B, G, R, S, T)
+    seen_by = transposed(np.broadcast_to(visible, weights.shape))  # (B, G, R, S, T)
     kept = _after_dropout(weights, dropped)
-    dv[...] = np.sum(seen_matmul(kept.swapaxes(-1, -2), g, seen_by), axis=2)
+    dv[...] = np.sum(seen_matmul(transposed(kept), g, seen_by), axis=2)
     ds = np.where(visible, _by_scores(g, v, y, weights, dropped), 0)
     dq[...] = seen_matmul(ds, k, visible) * scale
-    dk[...] = np.sum(seen_matmul(ds.swapaxes(-1, -2), q, seen_by), axis=2) * scale
+    dk[...] = np.sum(seen_matmul(transposed(ds), q, seen_by), axis=2) * scale
     return ds
 
 
@@ -279,8 +279,8 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
         g = g.reshape(*grouped, T, J)
         dq = np.empty_like(q5, order="C")
         dk, dv = np.empty_like(k, order="C"), np.empty_like(v, order="C")
-        kept = q5, k5, v5, y, weights, scale, d5
-        ds = _backward(g, kept, inverse, mask, causal, dq, dk, dv, dq, dk, dv)
+        saved = q5, k5, v5, y, weights, scale, d5
+        ds = _backward(g, saved, inverse, mask, causal, dq, dk, dv, dq, dk, dv)
         if bias is None:
             return dq.reshape(q.shape), dk, dv, None
 
@@ -383,8 +383,8 @@ def _self_attention(qkv, *, heads, kv_heads, rotation, mask, causal, scale, drop
         g = g.reshape(B, T, G, R, K).transpose(0, 2, 3, 1, 4)  # (B, T, H K) -> (B, G, R, T, K)
         packed = np.empty_like(qkv)
         dq, dk, dv = parts(packed)
-        kept = q, k, v, y, weights, scale, d5
-        _backward(g, kept, inverse, mask, causal, dq, dk, dv, packed)
+        saved = q, k, v, y, weights, scale, d5
+        _backward(g, saved, inverse, mask, causal, dq, dk, dv, packed)
         if rotation is not None:  # the transpose of a rotation is the rotation by -angle
             cos, sin = rotation
             dq[...], dk[...] = turned(dq, dk, cos, -sin)

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinylm.autograd.engine.operation import primitive
 from tinylm.autograd.engine.tensor import Tensor, wants_grad
+from tinylm.autograd.kernels.rows import transposed
 from tinylm.autograd.primitives.elementwise import exp, where
 from tinylm.autograd.primitives.products import matmul
 from tinylm.autograd.primitives.reductions import logsumexp
@@ -114,7 +115,7 @@ def _by_weights(g, y, weights, v, seen):
 
 
 def _by_values(g, y, weights, v, seen):
-    return mix_of_seen(swapaxes(weights, -1, -2), g, seen=seen.swapaxes(-1, -2))
+    return mix_of_seen(swapaxes(weights, -1, -2), g, seen=transposed(seen))
 
 
 @primitive(_by_weights, _by_values, name="mix_of_seen", broadcasts=True)
@@ -131,7 +132,7 @@ def _by_queries(g, y, q, k, seen):
 
 
 def _by_keys(g, y, q, k, seen):
-    return mix_of_seen(swapaxes(g, -1, -2), q, seen=seen.swapaxes(-1, -2))
+    return mix_of_seen(swapaxes(g, -1, -2), q, seen=transposed(seen))
 
 
 @primitive(_by_queries, _by_keys, name="scores_of_seen", broadcasts=True)
@@ -140,7 +141,7 @@ def scores_of_seen(q, k, seen):
 
     Check: tinylm gradcheck scores_of_seen
     """
-    return np.where(seen, q @ k.swapaxes(-1, -2), 0)
+    return np.where(seen, q @ transposed(k), 0)
 
 
 def seen_scores(q, k, seen=None):

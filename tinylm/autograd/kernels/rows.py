@@ -22,6 +22,11 @@ def as_rows(x):
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
+def transposed(x):
+    """x^T of the last two axes: (..., n, m) -> (..., m, n), a view."""
+    return x.swapaxes(-1, -2)
+
+
 def column_sums(x, out=None):
     """Sum of the rows of x (n, F) -> (F,), as products with ones.
 

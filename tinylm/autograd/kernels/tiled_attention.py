@@ -15,7 +15,7 @@ from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.attention import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
-from tinylm.autograd.kernels.rows import row_dots
+from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ConfigError
 
 
@@ -33,16 +33,17 @@ def tiles(queries, keys, block_q, block_k, causal):
         yield slice(start, stop), spans
 
 
-def _visible(q, keys, mask, causal, rows, columns):
+def _visible(offset, mask, causal, rows, columns, like):
     """What the queries `rows` see of the keys `columns`: bool, broadcasts to a tile of scores.
 
-    returns  (.., rows, columns) or (B|1, G|1, R|1, rows|1, columns|1); None for everything
+    offset   S - T: query t sees keys up to t + offset if causal
+    returns  (rows, columns) or (B|1, G|1, R|1, rows|1, columns|1); None for everything
     """
-    visible, offset = None, keys - q.shape[3]
+    visible = None
     if causal and columns.stop - 1 > rows.start + offset:  # the tile crosses the diagonal
-        i = np.arange(rows.start, rows.stop, like=q)
-        j = np.arange(columns.start, columns.stop, like=q)
-        visible = j[None, :] <= i[:, None] + offset
+        queries = np.arange(rows.start, rows.stop, like=like)
+        keys = np.arange(columns.start, columns.stop, like=like)
+        visible = keys[None, :] <= queries[:, None] + offset
     if mask is not None:
         # an axis of length 1 is the same for all tiles
         if mask.shape[3] > 1:
@@ -53,9 +54,9 @@ def _visible(q, keys, mask, causal, rows, columns):
     return visible
 
 
-def _scores(q, k, visible, rows, columns):
-    """Scores of one tile (B, G, R, rows, columns), -inf where hidden; q is scaled already."""
-    scores = q[..., rows, :] @ k[..., columns, :].swapaxes(-1, -2)
+def _scores(qi, kj, visible):
+    """Scores of one tile (B, G, R, rows, columns), -inf where hidden; qi is scaled already."""
+    scores = qi @ transposed(kj)
     if visible is None:
         return scores
     return np.where(visible, scores, -np.inf)
@@ -89,12 +90,13 @@ def _forward(q, k, v, mask, causal, blocks, product=_product):
     # stays 0 for a query that sees nothing: exp(-inf - 0) = 0
     norm = np.zeros_like(q, shape=q.shape[:4])
     for rows, spans in tiles(T, S, *blocks, causal):
-        out = y[..., rows, :]  # o, (B, G, R, rows, J), a view
+        qi, out = q[..., rows, :], y[..., rows, :]  # out is o, (B, G, R, rows, J), a view
         top = np.full_like(out, -np.inf, shape=out.shape[:4])  # m, (B, G, R, rows)
         total = np.zeros_like(top)  # l
         for columns in spans:
-            visible = _visible(q, S, mask, causal, rows, columns)
-            scores = _scores(q, k, visible, rows, columns)
+            kj, vj = k[..., columns, :], v[..., columns, :]  # (B, G, 1, columns, .)
+            visible = _visible(S - T, mask, causal, rows, columns, like=q)
+            scores = _scores(qi, kj, visible)
             new = np.maximum(top, np.max(scores, axis=-1))
             shift = np.where(np.isfinite(new), new, 0).astype(q.dtype)  # nothing seen yet: 0
             scores -= shift[..., None]
@@ -102,7 +104,7 @@ def _forward(q, k, v, mask, causal, blocks, product=_product):
             turn = np.exp(top - shift)
             total = total * turn + np.sum(scores, axis=-1)
             out *= turn[..., None]
-            out += product(scores, v[..., columns, :], visible)
+            out += product(scores, vj, visible)
             top = new
         seen = total > 0
         total = np.where(seen, total, 1)
@@ -119,29 +121,33 @@ def _backward(g, q, k, v, y, norm, mask, causal, blocks, product=_product):
     # As in attention.py:
     #   dv = P^T g,   dP = g v^T,   dS = P (dP - D) with D = rowsum(g y),   dq = dS k,   dk = dS^T q
     # P is computed tile by tile once more: P = exp(S - log sum exp S) is normalized already.
+    T, S = q.shape[3], k.shape[3]
     dq = np.zeros_like(q)
     dk = np.zeros_like(q, shape=(*k.shape[:2], *k.shape[3:]))
     dv = np.zeros_like(q, shape=(*v.shape[:2], *v.shape[3:]))
     D = row_dots(g, y)  # (B, G, R, T)
-    for rows, spans in tiles(q.shape[3], k.shape[3], *blocks, causal):
-        gi, qi = g[..., rows, :], q[..., rows, :]
+    for rows, spans in tiles(T, S, *blocks, causal):
+        gi, qi = g[..., rows, :], q[..., rows, :]  # (B, G, R, rows, .)
         for columns in spans:
-            visible = _visible(q, k.shape[3], mask, causal, rows, columns)
-            P = _scores(q, k, visible, rows, columns)  # (B, G, R, rows, columns)
+            kj, vj = k[..., columns, :], v[..., columns, :]  # (B, G, 1, columns, .)
+            visible = _visible(S - T, mask, causal, rows, columns, like=q)
+            P = _scores(qi, kj, visible)  # (B, G, R, rows, columns)
             P -= norm[..., rows, None]
             np.exp(P, out=P)
             seen_by = None
             if visible is not None:
-                seen_by = np.broadcast_to(visible, P.shape).swapaxes(-1, -2)
-            # axis 2: the R query heads that share a key and a value add up
-            dv[..., columns, :] += np.sum(product(P.swapaxes(-1, -2), gi, seen_by), axis=2)
-            ds = gi @ v[..., columns, :].swapaxes(-1, -2)
+                seen_by = transposed(np.broadcast_to(visible, P.shape))
+            # (B, G, R, columns, J): the R query heads that share a key and a value add up
+            by_values = product(transposed(P), gi, seen_by)
+            dv[..., columns, :] += np.sum(by_values, axis=2)
+            ds = gi @ transposed(vj)
             ds -= D[..., rows, None]
             ds *= P
             if visible is not None and product is _seen_product:
                 ds = np.where(visible, ds, 0)
-            dq[..., rows, :] += product(ds, k[..., columns, :], visible)
-            dk[..., columns, :] += np.sum(product(ds.swapaxes(-1, -2), qi, seen_by), axis=2)
+            dq[..., rows, :] += product(ds, kj, visible)
+            by_keys = product(transposed(ds), qi, seen_by)
+            dk[..., columns, :] += np.sum(by_keys, axis=2)
     return dq, dk, dv
 
 

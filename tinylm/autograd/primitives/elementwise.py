@@ -16,17 +16,20 @@ from tinylm.autograd.primitives.erf import erf as _erf
 from tinylm.errors import DtypeError
 
 
-def _elementwise(name, forward, *rules, doc, linear=False):
-    """A primitive of one or two arguments, named and documented."""
+def _elementwise(name, forward, *rules, doc, linear=False, check=None):
+    """A named and documented primitive. `check` is its entry in the registry, if not its name."""
+    check = check or name
     operation = primitive(*rules, name=name, linear=linear, broadcasts=len(rules) > 1)(forward)
     operation.__doc__ = (
         f"{doc}\n\n    Elementwise, on Tensors, arrays and numbers that broadcast; returns a Tensor."
-        f"\n\n    Check: tinylm gradcheck {name}\n    "
+        f"\n\n    Check: tinylm gradcheck {check}\n    "
     )
     operation.__name__ = operation.__qualname__ = name
     return operation
 
 
+# A row: forward, then dL/da and dL/db from g = dL/dy. A rule uses y where that is cheaper than a:
+# d(e^a)/da = y,  d(sqrt a)/da = 1/(2 y),  d(tanh a)/da = 1 - y^2,  d(a/b)/db = -a/b^2 = -y/b.
 # fmt: off
 add = _elementwise("add", lambda a, b: np.add(a, b), lambda g, y, a, b: g, lambda g, y, a, b: g, doc="a + b", linear=True)
 sub = _elementwise("sub", lambda a, b: np.subtract(a, b), lambda g, y, a, b: g, lambda g, y, a, b: -g, doc="a - b", linear=True)
@@ -107,7 +110,7 @@ def _power_by_exponent(g, y, a, b):
 
 
 # fmt: off
-power = _elementwise("pow", _power, _power_by_base, _power_by_exponent,
+power = _elementwise("pow", _power, _power_by_base, _power_by_exponent, check="power",
                      doc="a to the power b. The derivative by b is 0 where a = 0 and b >= 0, and nan where a < 0")
 # fmt: on
 
