@@ -1,13 +1,13 @@
-"""Long question, long answer, or both: a small model trained on short ones of each kind, asked
+"""Long question, long answer, or both: a small model trained on short ones of each kind, tested on
 longer ones.
 
-Book section 2.3 tells three kinds of long problems apart: a long context with a short answer, as a
-summary; a short one with a long answer, as a story from keywords; both long, as a translation. Each
-is a task here whose answers are known (data/synthetic/long_kinds.py). A transformer of two layers
-with ALiBi is trained for 500 steps on texts of at most 8 words and asked for answers at 8, 16 and
-32. It is no claim of the book that longer is worse; this measures whether it is. About 55 seconds
-on one core. `python scripts/2_3_long_sequences/long_kinds.py [--seed N] [--device cpu|gpu]
-[--quick]`; --quick is one seed and few steps. Read next: length_generalization.py.
+Book section 2.3 distinguishes three kinds of long problems: a long context with a short answer, as
+a summary; a short one with a long answer, as a story from keywords; both long, as a translation.
+Each is a task here whose answers are known (data/synthetic/long_kinds.py). A transformer of two
+layers with ALiBi is trained for 500 steps on texts of at most 8 words and tested at 8, 16 and 32.
+It is no claim of the book that longer is worse; this measures whether it is. About 55 seconds on
+one core. `python scripts/2_3_long_sequences/long_kinds.py [--seed N] [--device cpu|gpu] [--quick]`;
+--quick is two seeds and few steps. Read next: length_generalization.py.
 
 Measured output:
 
@@ -38,10 +38,12 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import report
+from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 WORDS, SHORT, GROWTH = 8, 8, (1, 2, 4)
 STEPS, BATCH, RATE = 500, 32, 6e-3
+# Share of the answer's tokens right; the same models at both lengths, so paired.
+WORSE = Claim("is worse at the longest than at the trained length", "2.3")
 # Sizes of each kind at length n: n words of which 2 are marked; 4 words written n / 4 times; n
 # words.
 SIZES = {
@@ -52,7 +54,7 @@ SIZES = {
 
 
 def batch(kind, length, rows, seed):
-    """Inputs and targets; only the answer counts."""
+    """Inputs and targets; only the answer is in the loss."""
     ids, answers = KINDS[kind](rows, *SIZES[kind](length), words=WORDS, seed=seed)
     targets = ids[:, 1:].copy()
     targets[:, :-answers] = IGNORE
@@ -68,6 +70,7 @@ def train(kind, seed, steps, device):
     objective = CausalLM()
     rng = np.random.default_rng(seed)
     for step in range(steps):
+        # 4 words are written length / 4 times: a multiple of 4
         if kind == "expand":
             length = 4 * int(rng.integers(1, SHORT // 4 + 1))
         else:
@@ -86,9 +89,7 @@ def train(kind, seed, steps, device):
 
 
 def accuracy(model, kind, length, device):
-    """Share of the answers' tokens that are right, each read after the right ones before it; 128
-    new texts.
-    """
+    """Share of the answers' tokens right in 128 new texts, each after the true ones before it."""
     new = batch(kind, length, 128, 10**9)
     with tl.no_grad():
         guess = to_cpu(model(to_device(new.inputs, device)).data).argmax(-1)
@@ -96,18 +97,21 @@ def accuracy(model, kind, length, device):
 
 
 def main(argv=None):
-    """Train, measure, print."""
+    """Train and test every kind from every seed, print the table and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="one seed, few steps")
+    parser.add_argument("--quick", action="store_true", help="two seeds, few steps")
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
-    steps = 100 if args.quick else STEPS
-    began, shorter = time.process_time(), []
+    seeds, steps = range(args.seed, args.seed + 3), STEPS
+    if args.quick:
+        seeds, steps = seeds[:2], 100
+        print(ONLY_RUNS)
+    began, verdicts = time.process_time(), []
     print(
-        f"share of the answer's tokens right: mean (least .. most over seeds); chance {1 / WORDS:.2f}"
+        "share of the answer's tokens right: mean (least .. most over seeds); "
+        f"chance {1 / WORDS:.2f}"
     )
     print(
         f"    {'trained to length ' + str(SHORT):<24}"
@@ -115,21 +119,15 @@ def main(argv=None):
     )
     for kind in KINDS:
         models = [train(kind, seed, steps, args.device) for seed in seeds]
+        # (lengths, seeds)
         found = [
-            report([accuracy(model, kind, n * SHORT, args.device) for model in models], args.quick)
-            for n in GROWTH
+            [accuracy(model, kind, n * SHORT, args.device) for model in models] for n in GROWTH
         ]
-        shorter.append(found[-1][2] < found[0][1])
-        print(
-            f"    {kind:<24}"
-            + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(22) for m, a, b in found),
-            flush=True,
-        )
-    print(f"{len(seeds)} seed(s); {time.process_time() - began:.0f} s of one core")
-    print(
-        f"worse at {GROWTH[-1]} x than at the trained length, in every seed: "
-        + (", ".join(kind for kind, worse in zip(KINDS, shorter) if worse) or "none")
-    )
+        verdicts.append(f"{kind} {WORSE.line(found[0], found[-1])}")
+        cells = "".join(f"{mean_and_range(row, '.2f'):>22}" for row in found)
+        print(f"    {kind:<24}{cells}", flush=True)
+    print(f"{len(seeds)} seeds; {time.process_time() - began:.0f} s of one core")
+    print("\n".join(verdicts))
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ NOISE = np.array([0.01, -0.01, 0.02, -0.02, 0.00])
         (0.005, {"floor": 0.6}, BY_DESIGN),
         (0.005, {"floor": 0.5}, TOO_SMALL),
         (0.005, {"floor": 0.5, "larger": False}, BY_DESIGN),
+        # a small price is no merit where neither side has learnt anything
+        (-0.01, {"floor": 0.6, "least": -0.04}, BY_DESIGN),
     ],
 )
 def test_one_rule_gives_four_verdicts(gain, claim, word):

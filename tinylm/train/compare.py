@@ -186,15 +186,17 @@ class Claim:
 
     def _word(self, low, high, claimed, other):
         # The means carry the sign of the claim: more is better.
+        sign = 1.0 if self.larger else -1.0
+        # Two sides that have learnt nothing: even "costs no more" would be empty.
+        if self.floor is not None and max(claimed, other) <= sign * self.floor:
+            return BY_DESIGN
         if low > self.least:
             return SHOWS
         # Harm: below no gain, and below the price that may be paid.
         if high < min(self.least, 0.0):
             return OPPOSITE
-        sign = 1.0 if self.larger else -1.0
         full = self.limit is not None and sign * self.limit - other <= self.least
-        empty = self.floor is not None and max(claimed, other) <= sign * self.floor
-        return BY_DESIGN if full or empty else TOO_SMALL
+        return BY_DESIGN if full else TOO_SMALL
 
     def line(self, claimed, other, paired=True):
         """The claim and its verdict as one line of a report."""
