@@ -1,36 +1,32 @@
-"""Data parallelism: every worker differentiates its own rows of the batch, and the gradients are
-added (eq. 2.33).
+"""Data parallelism: workers differentiate parts of the batch, and add their gradients (eq. 2.33).
 
 Book section 2.2.3, eq. (2.33): with the mini-batch D split into parts D^1 .. D^N and L the *sum* of
 the losses,
 
     dL(D)/dtheta = dL(D^1)/dtheta + .. + dL(D^N)/dtheta,
 
-because a sum's derivative is the sum of derivatives. A trainer minimizes the *mean* over tokens.
-With n_k tokens
-that count in D^k, n = n_1 + .. + n_N, and the worker's own mean  M_k = L(D^k) / n_k:
+because the derivative of a sum is the sum of the derivatives. A trainer minimizes the *mean* over
+tokens. With n_k tokens that count in D^k, n = n_1 + .. + n_N, and the worker's own mean
+M_k = L(D^k) / n_k:
 
     M = L(D) / n = sum_k L(D^k) / n = sum_k (n_k / n) M_k,      so      dM = sum_k (n_k / n) dM_k.
 
-The plain average, weights 1/N, is right only if all n_k are equal; padding, masks and a batch that
-N does not divide make them unequal. The communicator is `communicate/communicator.py`'s; an
-all_reduce is reduce_scatter_ then all_gather_, and a trainer that updates only its slice of the
-parameters between the two does the optimizer's work once, not N times.
+The plain average, with weights 1/N, is right only if all n_k are equal; padding, masks and a batch
+that N does not divide make them unequal. An all_reduce is reduce_scatter_ followed by all_gather_;
+a trainer that updates only its slice of the parameters between the two does the optimizer's work
+once, not N times. Read next: communicate/communicator.py.
 """
 
 import numpy as np
 
 
 def share_rows(total, rank, size):
-    """The (first, stop) rows of a batch of `total` that worker `rank` of `size` takes; sizes differ
-    by one at most.
-    """
+    """(first, stop) of the rows of worker `rank`, of `total` rows in shares as equal."""
     return rank * total // size, (rank + 1) * total // size
 
 
 def token_weight(comm, tokens):
-    """This worker's n_k / n, by which its mean loss (or its gradient) is multiplied before adding
-    over workers.
+    """n_k / n, the factor on this worker's mean loss (or its gradient) before the sum over workers.
 
     tokens   n_k, how many tokens count in this worker's rows; may be 0
     returns  float; the weights of all workers sum to 1 (all are 0 if no token counts anywhere)
@@ -40,12 +36,12 @@ def token_weight(comm, tokens):
 
 
 def average_gradients(comm, flat_grad, tokens):
-    """Replace each worker's mean gradient by the gradient of the mean over the whole batch, in
-    place (eq. 2.33).
+    """dM = sum_k (n_k / n) dM_k, in place: the gradient of the mean over the batch (eq. 2.33).
 
     flat_grad  (n,) gradient of this worker's mean loss
     tokens     how many tokens count in this worker's rows
     returns    flat_grad, the same bits on every worker
     """
-    np.multiply(flat_grad, flat_grad.dtype.type(token_weight(comm, tokens)), out=flat_grad)
+    weight = flat_grad.dtype.type(token_weight(comm, tokens))  # a scalar of the gradient's dtype
+    np.multiply(flat_grad, weight, out=flat_grad)
     return comm.all_reduce(flat_grad)

@@ -1,9 +1,9 @@
-"""Start workers, watch them, and end them all together.
+"""Start worker processes, watch them, and end them together.
 
-`launch` forks one process per worker and waits beside them. Whatever happens to one happens to all:
-the first error ends the others and is raised here; if this process dies, they die. One worker per
-core with one BLAS thread each beats one process with BLAS threads on small models, because
-everything between the matrix products runs in parallel too (DESIGN.md has the figures). Read next:
+`launch` forks one process per worker and waits for them. Workers live and die together: the first
+error ends the others and is raised here; if this process dies, they die. On small models one worker
+per core with one BLAS thread each is faster than one process with BLAS threads, because everything
+between the matrix products runs in parallel too (figures in DESIGN.md). Read next:
 `communicate/shared.py`.
 """
 
@@ -27,34 +27,44 @@ from tinylm.parallel.communicate.memory import Memory
 from tinylm.parallel.communicate.shared import SharedMemory
 
 GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
-HAND_ON = 0.3  # seconds after which workers get a Ctrl-C that this process alone may have had
-POLL = 0.05  # seconds between looks at the workers while no pipe stirs
+HAND_ON = 0.3  # seconds until workers are sent a Ctrl-C that perhaps only this process received
+POLL = 0.05  # seconds between checks of the workers while their pipes are silent
 
 
 def obstacle():
-    """Why processes cannot share memory here, as a sentence, or None if they can."""
+    """The reason why processes cannot share memory here, as a sentence; None if they can."""
     if not hasattr(os, "fork") or sys.platform in ("emscripten", "wasi"):
-        return "this system cannot fork; use one process, whose matrix products use all cores by BLAS threads"
+        return (
+            "this system cannot fork; use one process, "
+            "whose matrix products use all cores by BLAS threads"
+        )
     if sys.platform == "darwin" and blas_threads() is None:
         return (
-            "NumPy is built on Apple's Accelerate here, which does not survive a fork; use one process, whose "
-            "matrix products use all cores by themselves"
+            "NumPy is built on Apple's Accelerate here, which does not survive a fork; "
+            "use one process, whose matrix products use all cores by themselves"
         )
     return None
 
 
 def default_workers(batch_size):
-    """The largest number of workers, up to one per core, that divides `batch_size`; 1 where there
-    is an obstacle.
+    """The largest number of workers, up to one per core, that divides `batch_size`.
+
+    It is 1 where processes cannot share memory.
     """
-    limit = 1 if obstacle() else min(cores(), batch_size)
+    if obstacle():
+        return 1
+    limit = min(cores(), batch_size)
     return max([w for w in range(1, limit + 1) if batch_size % w == 0], default=1)
 
 
 @dataclass
 class Worker:
-    """What the parent knows of one worker. `status` is None while it runs; `report` is what came
-    through its pipe.
+    """A worker as seen by the parent.
+
+    pid      of its process
+    pipe     descriptor of the end that the parent reads
+    status   exit status, negative for a signal; None while it runs
+    report   bytes that have come through the pipe
     """
 
     pid: int
@@ -63,30 +73,34 @@ class Worker:
     report: bytearray = field(default_factory=bytearray)
 
     def read(self):
-        """Take what is in the pipe. Returns False once nothing more will come."""
+        """Read what is in the pipe. Returns False at its end, True if more may come."""
         try:
             while data := os.read(self.pipe, 1 << 16):
                 self.report += data
             return False
-        except BlockingIOError:
+        except BlockingIOError:  # the pipe does not block: it is empty, but not closed
             return True
 
     def ended(self):
-        """True if the process is gone; it is reaped and its report read to the end."""
+        """True if the process has ended; it is reaped, and its report read to the end."""
         if self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)  # pid 0: it still runs
             if pid:
                 self.read()
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status is not None
 
     def outcome(self):
-        """(failure, result) of an ended worker; failure is None or (time, type name, message,
-        traceback text).
+        """(failure, result) of an ended worker.
+
+        failure is None, or (time, type name, message, traceback text).
         """
         if self.status < 0:
-            known = -self.status in set(signal.Signals)
-            name = signal.Signals(-self.status).name if known else f"signal {-self.status}"
+            number = -self.status
+            try:
+                name = signal.Signals(number).name
+            except ValueError:  # a real-time signal, without a name
+                name = f"signal {number}"
             return (time.monotonic(), name, "the process was killed", ""), None
         try:
             return pickle.loads(self.report)
@@ -96,14 +110,13 @@ class Worker:
 
 
 def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
-    """Run function(communicator, *args) in `workers` processes on this machine and return what rank
-    0 returns.
+    """Run function(communicator, *args) in `workers` processes; returns the result of rank 0.
 
     function   any callable; forked, not pickled, so a closure will do, and what it reads is already
                in memory
-    workers    1: called right here with a SingleProcess communicator, BLAS threads left as they are
-    capacity   bytes of shared memory each worker may get from `empty`; reserved, only taken when
-               used
+    workers    1: called in this process with a SingleProcess communicator, BLAS threads unchanged
+    capacity   bytes of shared memory that each worker may get from `empty`; reserved, allocated
+               only when used
     mailbox    bytes through which other arrays pass at a time, and of messages that wait unreceived
                for each pair
     returns    rank 0's result, pickled through a pipe: keep it small; large arrays belong in files
@@ -113,9 +126,9 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
                one.
 
     A terminal's Ctrl-C reaches the workers as well as this process; `kill -INT` reaches one
-    process, and this one hands it on. They may finish by themselves, and if all do, the result is
-    returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one hands it to
-    the workers, and SIGHUP as well, unless it is ignored.
+    process, and this one forwards it. Workers may finish by themselves, and if all do, the result
+    is returned; a second Ctrl-C ends them. SIGTERM is sent to one process only: this one forwards
+    it to the workers, and SIGHUP as well, unless it is ignored.
     """
     if workers == 1:
         return function(SingleProcess(), *args)
@@ -123,7 +136,9 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         raise ConfigError(f"launch: {workers} workers, needs at least 1")
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
-    memory, interrupts, running = Memory(workers, capacity, mailbox), Interrupts(), []
+    memory = Memory(workers, capacity, mailbox)
+    interrupts = Interrupts()
+    running = []
 
     def terminated(number, frame):
         interrupts.terminated = signal.Signals(number)
@@ -133,11 +148,11 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
     restore += [on_signal(number, terminated) for number in endings()]
     threads = blas_threads()
     blas_threads(1)  # before the fork: a worker never starts BLAS threads
-    lifeline, parent_end = os.pipe()  # reads end-of-file when this process is gone
+    lifeline, parent_end = os.pipe()  # reads end-of-file when this process has ended
     try:
         for rank in range(workers):
             running.append(fork_worker(function, args, memory, rank, lifeline, parent_end))
-        if interrupts.terminated:  # it came while some were not there yet
+        if interrupts.terminated:  # it came while some workers did not exist yet
             hand_on(interrupts.terminated, running)
         if threads:
             blas_threads(threads)
@@ -147,47 +162,47 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         raise_failure(first, workers, interrupts)
     finally:
         blas_threads(threads)
-        end(running)
+        end(running)  # also where an error ended the wait
         for worker in running:
             os.close(worker.pipe)
-        os.close(lifeline), os.close(parent_end)
+        os.close(lifeline)
+        os.close(parent_end)
         for put_back in restore:
             put_back()
 
 
 class Interrupts(list):
-    """The times at which Ctrl-C was pressed, and which of SIGTERM and SIGHUP came, or None.
+    """The times at which Ctrl-C was pressed.
 
-    handed_on   whether the workers were sent the Ctrl-C too
+    terminated   the signal that came, SIGTERM or SIGHUP; or None
+    handed_on    whether the workers were sent the Ctrl-C too
     """
 
-    terminated, handed_on = None, False
+    terminated = None
+    handed_on = False
 
     def press(self):
-        """A SIGINT came: a Ctrl-C, unless one came a moment ago."""
+        """Record a SIGINT as a Ctrl-C, unless one came a moment ago."""
         now = time.monotonic()
         if not self or now - self[-1] >= ONE_PRESS:
             self.append(now)
 
     def due(self):
-        """Whether the workers have had the time that a terminal takes to reach them, and now need
-        the signal from here.
-        """
+        """Whether to send the workers the Ctrl-C: a terminal would have reached them by now."""
         return bool(self) and not self.handed_on and time.monotonic() - self[0] >= HAND_ON
 
 
 def hand_on(number, running):
-    """Send a signal to the workers that are still there, rank 0 first: it is the one that answers
-    for all.
-    """
+    """Send a signal to the workers that still run, rank 0 first, whose result counts."""
     for worker in running:
-        if worker.status is None:  # not reaped, so the pid is still this worker's
+        if worker.status is None:  # not reaped, so the pid cannot belong to another process
             os.kill(worker.pid, number)
 
 
 def on_signal(number, handler):
-    """Let `handler` take a signal. Returns what puts the old handler back; does nothing outside the
-    main thread.
+    """Install `handler` for a signal. Returns a function that restores the old handler.
+
+    Outside the main thread Python allows no handlers: then both do nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
@@ -196,27 +211,29 @@ def on_signal(number, handler):
 
 
 def flush():
-    """Write what is buffered; where the terminal is gone, nothing."""
+    """Write buffered output; errors are ignored, because the terminal may be gone."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
 
 
 def fork_worker(function, args, memory, rank, lifeline, parent_end):
-    """Start worker `rank`. Returns its Worker; in the new process it does not return."""
+    """Start worker `rank`. Returns its Worker; in the new process it never returns."""
     flush()  # or both processes would write what is buffered
     parent = os.getpid()
     read, write = os.pipe()
     pid = os.fork()
-    if pid:
+    if pid:  # in the parent
         os.close(write)
         os.set_blocking(read, False)
         return Worker(pid, read)
-    status = 1
+    status = 1  # unless the report is written
     try:
+        # The parent's handlers, inherited by the fork, are not for a worker.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number in endings():
             signal.signal(number, signal.SIG_DFL)
+        # Only the parent may hold this end of the lifeline, or it would never read end-of-file.
         os.close(parent_end)
         die_with(parent, lifeline)
         report = run(function, args, memory.enter(rank))
@@ -225,14 +242,16 @@ def fork_worker(function, args, memory, rank, lifeline, parent_end):
             pipe.write(report)
         status = 0
     finally:
-        os._exit(status)  # none of the parent's clean-up is this process's business
+        os._exit(status)  # without the parent's clean-up, which would run here a second time
 
 
 def run(function, args, memory):
-    """The worker's whole work. Returns its report: a pickled (failure, result)."""
+    """The work of a worker. Returns its report: a pickled (failure, result)."""
     try:
         result = function(SharedMemory(memory), *args)
-        report = pickle.dumps((None, result if memory.rank == 0 else None))
+        if memory.rank != 0:
+            result = None
+        report = pickle.dumps((None, result))
         memory.leave()
         return report
     except BaseException as error:
@@ -241,74 +260,88 @@ def run(function, args, memory):
 
 
 def die_with(parent, lifeline):
-    """End this process when its parent ends, even by kill -9: by the kernel on Linux, elsewhere by
-    a watched pipe.
+    """Make this process end when its parent ends, even by kill -9.
+
+    On Linux the kernel sends a signal; elsewhere a thread waits for the end of a pipe.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     PR_SET_PDEATHSIG = 1  # linux/prctl.h
     if prctl is None or prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        threading.Thread(target=lambda: (os.read(lifeline, 1), os._exit(1)), daemon=True).start()
-    if os.getppid() != parent:  # it was gone before we asked
+
+        def wait_for_the_end():
+            os.read(lifeline, 1)
+            os._exit(1)
+
+        threading.Thread(target=wait_for_the_end, daemon=True).start()
+    if os.getppid() != parent:  # the parent ended before prctl was called
         os._exit(1)
 
 
 def supervise(running, interrupts):
-    """Wait until all have ended, or one has failed. Returns None or the first failure, its rank in
-    front.
+    """Wait until all workers have ended or one has failed.
 
-    After a Ctrl-C the others get a while to end by themselves; at the second Ctrl-C there is no
-    more waiting.
+    After a Ctrl-C the others have GRACE seconds to end by themselves; a second Ctrl-C ends the
+    waiting.
+
+    returns  None, or the first failure, as of failed()
     """
-    failures, deadline = [], float("inf")
+    failures = []
+    deadline = float("inf")
     with selectors.DefaultSelector() as pipes:
         for worker in running:
             pipes.register(worker.pipe, selectors.EVENT_READ, worker)
         while not all([worker.ended() for worker in running]):
-            # Once all pipes are closed the processes are about to be gone: look again soon.
-            for key, _ in pipes.select(POLL if pipes.get_map() else 0.001):
+            pause = POLL
+            if not pipes.get_map():  # all pipes are closed: the processes are about to end
+                pause = 0.001
+            for key, _ in pipes.select(pause):
                 if not key.data.read():
                     pipes.unregister(key.fileobj)
             if interrupts.due():
                 interrupts.handed_on = True
                 hand_on(signal.SIGINT, running)
             failures = failed(running)
+            # A worker that Ctrl-C has ended gives the others time; any other failure ends them.
             stopped = failures and let_through(failures[0], interrupts)
             if stopped:
                 deadline = min(deadline, time.monotonic() + GRACE)
             if (failures and not stopped) or len(interrupts) > 1 or time.monotonic() > deadline:
                 break
     failures = failed(running)
-    if not failures and len(interrupts) > 1:
-        return 0, 0.0, "KeyboardInterrupt", "", ""
     if failures:
         return failures[0]
+    if len(interrupts) > 1:
+        return 0, 0.0, "KeyboardInterrupt", "", ""
     return None
 
 
 def let_through(failure, interrupts):
-    """Whether a worker ended because it did not handle the signal that this process was sent too."""
-    kind, came = failure[2], interrupts.terminated
-    return (interrupts and kind == "KeyboardInterrupt") or (
-        came and kind in (came.name, "Terminated")
-    )
+    """Whether a worker ended by a signal that this process received too."""
+    _, _, kind, _, _ = failure
+    came = interrupts.terminated
+    # A worker that handles SIGINT or SIGTERM raises; one with the default handler is killed by it.
+    if interrupts and kind == "KeyboardInterrupt":
+        return True
+    return came and kind in (came.name, "Terminated")
 
 
 def failed(running):
-    """(rank, time, type name, message, traceback) of the workers that have ended in failure, the
-    earliest first.
-    """
-    outcomes = [
-        (rank, worker.outcome()[0]) for rank, worker in enumerate(running) if worker.ended()
-    ]
-    return sorted([(rank, *failure) for rank, failure in outcomes if failure], key=lambda f: f[1])
+    """Failures of workers, (rank, time, type name, message, traceback), the earliest first."""
+    failures = []
+    for rank, worker in enumerate(running):
+        if worker.ended():
+            failure, _ = worker.outcome()
+            if failure:
+                failures.append((rank, *failure))
+    return sorted(failures, key=lambda failure: failure[1])
 
 
 def end(running):
-    """End every worker still there, by SIGTERM and after half a second by SIGKILL, and reap it."""
-    for name, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, float("inf"))):
+    """End all workers that still run, by SIGTERM, after half a second by SIGKILL, and reap them."""
+    for number, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, float("inf"))):
         left = [worker for worker in running if not worker.ended()]
         for worker in left:
-            os.kill(worker.pid, name)
+            os.kill(worker.pid, number)
         deadline = time.monotonic() + patience
         while left and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -316,12 +349,17 @@ def end(running):
 
 
 def raise_failure(first, workers, interrupts):
-    """Raise the first failure as this process's own."""
+    """Raise the failure of a worker, as of failed(), in this process."""
     rank, _, kind, message, trace = first
     if let_through(first, interrupts):
-        raise (
-            KeyboardInterrupt if kind == "KeyboardInterrupt" else Terminated(interrupts.terminated)
-        )
+        if kind == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        raise Terminated(interrupts.terminated)
     error = WorkerError(f"worker {rank} of {workers} failed: {kind}: {message}")
-    error.rank, error.type, error.message, error.traceback = rank, kind, message, trace
-    raise error from (RuntimeError(f"in worker {rank}:\n{trace}") if trace else None)
+    error.rank = rank
+    error.type = kind
+    error.message = message
+    error.traceback = trace
+    if trace:
+        raise error from RuntimeError(f"in worker {rank}:\n{trace}")
+    raise error from None

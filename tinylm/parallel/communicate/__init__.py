@@ -1,6 +1,6 @@
-"""Communicators: how processes exchange arrays   (imports floors 0 and 1 only, so that lower floors
-can be handed one).
+"""Communicators: how processes exchange arrays.
 
-In order: communicator.py (the protocol, and one process), memory.py and shared.py (processes of one
-machine), rings.py (routes of an all-reduce).
+This room imports floors 0 and 1 only, so that lower floors can be given a communicator. In order:
+communicator.py (the protocol, and one process), memory.py and shared.py (processes of one machine),
+rings.py (routes of an all-reduce).
 """

@@ -1,9 +1,8 @@
-"""What parallel code may ask of the other processes: the communicator protocol, and its engine of
-one process.
+"""The communicator protocol: collective operations of processes; and its engine for one process.
 
 Training in parallel (book section 2.2.3) is arithmetic plus a handful of collective operations.
 Code is written against this protocol alone, so the same lines run in one process (`SingleProcess`,
-here) and in several on one machine (`shared.py`). Names and meanings are MPI's. Read next:
+here) and in several on one machine (`shared.py`). Names and meanings are those of MPI. Read next:
 `data_parallel.py`, then `shared.py`.
 """
 
@@ -17,14 +16,15 @@ from tinylm.backend import is_array
 from tinylm.errors import ConfigError, DtypeError, ShapeError
 
 OPERATIONS = {"sum": np.add, "max": np.maximum, "min": np.minimum}
-ALIGN = (
-    16  # elements: 64 bytes of float32, a cache line, so that two ranks never write the same one
-)
+# Elements: 16 float32 are 64 bytes, a cache line. Shares are multiples of it, so that no two ranks
+# write to the same line.
+ALIGN = 16
 
 
 def share(n, rank, size):
-    """The (start, stop) of `rank`'s part of n elements: equal parts rounded up to 16, the last
-    shorter or empty.
+    """(start, stop) of the share of `rank` in n elements.
+
+    Shares are equal, rounded up to a multiple of 16; the last ones may be shorter or empty.
     """
     width = -(-n // (size * ALIGN)) * ALIGN
     return min(rank * width, n), min((rank + 1) * width, n)
@@ -42,20 +42,19 @@ def operation(name):
 def check_array(call, array):
     """Raise DtypeError unless `array` is an array of plain numbers."""
     if not is_array(array) or array.dtype.hasobject:
+        kind = getattr(array, "dtype", type(array).__name__)
         raise DtypeError(
-            f"{call}: needs an array of numbers, got {getattr(array, 'dtype', type(array).__name__)}; "
-            "wrap a number as np.array(x)"
+            f"{call}: needs an array of numbers, got {kind}; wrap a number as np.array(x)"
         )
 
 
 def check_flat(call, flat):
-    """Raise unless `flat` is a contiguous 1-D array, whose slices the sharded operations can
-    address.
-    """
+    """Raise unless `flat` is a contiguous 1-D array: sharded operations address its slices."""
     check_array(call, flat)
     if flat.ndim != 1 or not flat.flags.c_contiguous:
         raise ShapeError(
-            f"{call}: needs a contiguous 1-D array, got shape {flat.shape} with strides {flat.strides}"
+            f"{call}: needs a contiguous 1-D array, "
+            f"got shape {flat.shape} with strides {flat.strides}"
         )
 
 
@@ -66,9 +65,7 @@ def check_rank(call, rank, size):
 
 
 def check_rows(array, size):
-    """How many rows of `array` each of `size` ranks gets in a reduce_scatter; ShapeError if it does
-    not divide.
-    """
+    """Rows of `array` that each of `size` ranks gets in a reduce_scatter. Raises ShapeError."""
     check_array("reduce_scatter", array)
     if array.ndim == 0 or array.shape[0] % size:
         raise ShapeError(
@@ -79,32 +76,31 @@ def check_rows(array, size):
 
 
 def check_parcels(arrays, size):
-    """(dtype, shape of a row) common to the `size` arrays of an all_to_all; ShapeError if there is
-    none.
-    """
+    """(dtype, shape of a row) common to the `size` arrays of an all_to_all. Raises ShapeError."""
     for array in arrays:
         check_array("all_to_all", array)
     kinds = {(array.dtype, array.shape[1:]) for array in arrays}
     if len(arrays) != size or len(kinds) != 1 or any(array.ndim == 0 for array in arrays):
+        got = ", ".join(describe(array) for array in arrays) or "none"
         raise ShapeError(
             f"all_to_all: needs {size} arrays, one for each rank, alike but for their first axis; "
-            f"got {', '.join(f'{a.dtype} {a.shape}' for a in arrays) or 'none'}"
+            f"got {got}"
         )
     return kinds.pop()
 
 
 class Communicator(abc.ABC):
-    """A group of `size` processes seen from the one numbered `rank` (0 .. size-1).
+    """A group of `size` processes as seen from the one numbered `rank` (0 .. size-1).
 
     Collective operations (all but send and recv) are called by every rank of the group, in the same
-    order, with arrays of the same dtype and shape unless said otherwise. They return when this
-    rank's result is ready and its arrays are its own again.
+    order, with arrays of the same dtype and shape unless a docstring allows otherwise. When one
+    returns, the result of this rank is ready, and no other rank reads its arrays any more.
 
-    Deterministic: a sum is taken over ranks 0, 1, .., size-1 in that order, element by element, so
-    every rank gets the same bits and a second run gets them again.
+    Results are deterministic: a sum is computed over ranks 0, 1, .., size-1 in that order, element
+    by element, so every rank gets the same bits, and so does a second run.
 
-    raises ShapeError, on every rank, when the ranks disagree on operation, dtype or shape; it says
-    who called what.
+    raises ShapeError, on every rank, if the ranks disagree on operation, dtype or shape; the
+    message lists what each rank has called.
 
     calls        Counter: operation name -> times called by this rank
     bytes_sent   Counter: operation name -> bytes of this rank's data that went to other ranks
@@ -120,15 +116,12 @@ class Communicator(abc.ABC):
         self.bytes_sent[call] += int(nbytes)
 
     def slice(self, n):
-        """This rank's (start, stop) of n elements: the part that reduce_scatter_ and all_gather_
-        give it.
-        """
+        """(start, stop) of this rank's share of n elements, in reduce_scatter_ and all_gather_."""
         return share(n, self.rank, self.size)
 
     @abc.abstractmethod
     def all_reduce(self, array, op="sum"):
-        """Combine the ranks' arrays element by element, in place: array := sum (or max, min) over
-        ranks.
+        """array := sum (or max, min) over ranks of their arrays, element by element, in place.
 
         array    any shape; a number is passed as np.array(x)
         op       'sum', 'max' or 'min'
@@ -137,39 +130,42 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def all_gather(self, array):
-        """Everybody's arrays one after another: (n, ...) on each rank -> (size * n, ...) on all.
-        0-d counts as (1,).
+        """The arrays of all ranks, one after another: (n, ...) on each -> (size * n, ...) on all.
+
+        A 0-d array counts as (1,).
         """
 
     @abc.abstractmethod
     def reduce_scatter(self, array):
-        """Sum over ranks, each keeps its rows: (n, ...) -> (n / size, ...), from row rank*n/size.
-        `size` divides n.
+        """Sum over ranks, of which each keeps its rows: (n, ...) -> (n / size, ...).
+
+        They begin with row rank * n / size; `size` must divide n.
         """
 
     @abc.abstractmethod
     def broadcast(self, array, root=0):
-        """Copy root's array into everybody's, in place. Returns array."""
+        """Copy the array of rank `root` into the arrays of all, in place. Returns array."""
 
     @abc.abstractmethod
     def all_to_all(self, arrays):
-        """Rank i's arrays[j] becomes item i of what rank j gets; done twice it gives back what was
-        put in.
+        """Exchange: arrays[j] of rank i becomes item i of the result on rank j.
 
-        arrays   list of `size` arrays (n, ...), alike in dtype and row shape; each may have its own
-                 n
+        Applied twice, it returns what was put in.
+
+        arrays   list of `size` arrays (n, ...) of one dtype and row shape; each may have its own n
         returns  list of `size` fresh arrays, item i from rank i
         """
 
     @abc.abstractmethod
     def send(self, array, to):
-        """Send a copy of `array` to rank `to`. May wait for the receiver if it is large (the engine
-        says).
+        """Send a copy of `array` to rank `to`.
+
+        A large array may have to wait for its receiver; how large depends on the engine.
         """
 
     @abc.abstractmethod
     def recv(self, like, source):
-        """The next array that rank `source` sent here, in the order sent, as a fresh array.
+        """The next array that rank `source` sent here, in the order sent, as a new array.
 
         like     anything with the .shape and .dtype expected
         raises   ShapeError if the array sent has another shape or dtype
@@ -177,37 +173,37 @@ class Communicator(abc.ABC):
 
     @abc.abstractmethod
     def split(self, color, key=0):
-        """The communicator of the ranks that gave the same `color` (an integer), ordered by (key,
-        rank).
+        """The communicator of the ranks that pass the same `color`, ordered by (key, rank).
 
-        color = None: this rank joins no group and gets None. A pair of ranks must use the groups it
-        shares in the same order on both sides.
+        color   an integer; None: this rank joins no group and gets None
+
+        Two ranks that share several groups must use them in the same order.
         """
 
     @abc.abstractmethod
     def barrier(self):
-        """Return when every rank has come here."""
+        """Return when every rank has called it."""
 
     @abc.abstractmethod
     def empty(self, shape, dtype=np.float32):
-        """An uninitialized array where collectives on it are fastest. Kept as long as the
-        communicator.
+        """An uninitialized array in memory where collectives are fastest.
+
+        It is kept as long as the communicator.
         """
 
     @abc.abstractmethod
     def reduce_scatter_(self, flat):
-        """With start, stop = slice(len(flat)): flat[start:stop] := sum over ranks of their
-        flat[start:stop].
+        """flat[start:stop] := sum over ranks of flat[start:stop], with start, stop = slice(n).
 
-        flat     (n,) contiguous, any n. What it holds outside start..stop afterwards is not
-                 specified
+        flat     (n,) contiguous, any n. Its content outside start..stop is unspecified afterwards
         returns  flat[start:stop], a view
         """
 
     @abc.abstractmethod
     def all_gather_(self, flat):
-        """Copy every rank's slice of its flat into everybody's flat. After reduce_scatter_ it makes
-        an all_reduce.
+        """Copy the slice of every rank into flat on all ranks.
+
+        After reduce_scatter_ this completes an all_reduce.
 
         flat     (n,) contiguous, any n
         returns  flat
@@ -215,13 +211,14 @@ class Communicator(abc.ABC):
 
 
 class SingleProcess(Communicator):
-    """The communicator of a process on its own: sums of one term, copies of itself, nothing sent."""
+    """The communicator of a single process: sums have one term, and nothing is sent."""
 
     def __init__(self):
         super().__init__(0, 1)
 
     def all_reduce(self, array, op="sum"):
-        operation(op), check_array("all_reduce", array)
+        operation(op)  # raises for an unknown one
+        check_array("all_reduce", array)
         self._count("all_reduce", 0)
         return array
 
@@ -236,7 +233,8 @@ class SingleProcess(Communicator):
         return array.copy()
 
     def broadcast(self, array, root=0):
-        check_array("broadcast", array), check_rank("broadcast", root, 1)
+        check_array("broadcast", array)
+        check_rank("broadcast", root, 1)
         self._count("broadcast", 0)
         return array
 
@@ -246,7 +244,8 @@ class SingleProcess(Communicator):
         return [array.copy() for array in arrays]
 
     def send(self, array, to):
-        check_array("send", array), check_rank("send", to, 1)
+        check_array("send", array)
+        check_rank("send", to, 1)
         self._count("send", 0)
         self._to_self.append(array.copy())
 
@@ -279,18 +278,20 @@ class SingleProcess(Communicator):
 
 
 def describe(array):
-    """'float32 (3, 4)': what two ranks must agree on."""
+    """Dtype and shape, on which two ranks must agree, as text: 'float32 (3, 4)'."""
     return _describe(np.dtype(array.dtype), tuple(array.shape))
 
 
-@functools.lru_cache(maxsize=256)  # a dtype's name takes NumPy longer than a meeting of two workers
+# Cached: NumPy takes longer to name a dtype than two workers take to meet.
+@functools.lru_cache(maxsize=256)
 def _describe(dtype, shape):
     return f"{dtype} {shape}"
 
 
 def take_own(queue, like, rank):
-    """recv from oneself: the oldest array in `queue`. Raises if there is none, or not the one
-    expected.
+    """recv from the same rank: the oldest array in `queue`.
+
+    raises   ConfigError if there is none, ShapeError if its shape or dtype is not that of `like`
     """
     if not queue:
         raise ConfigError(f"recv: rank {rank} waits for a message from itself but has sent none")

@@ -1,12 +1,13 @@
-"""The memory and the semaphores that the workers of one launch have in common.
+"""The memory and the semaphores that the workers of one launch share.
 
 One anonymous mapping and a set of semaphores are made before the workers are forked, so nothing has
-a name and nothing is left behind however the processes end. Address space is reserved, pages are
-only taken when touched. A semaphore hands over memory as well as a turn: what was written before
-its release is seen after its acquire, on every processor; a flag polled in shared memory would not
-promise that on ARM. Read next: `shared.py`.
+a name and nothing is left behind however the processes end. Address space is reserved; pages are
+allocated only when touched. A semaphore also orders memory: what was written before its release is
+visible after its acquire, on every processor. Polling a flag in shared memory would not guarantee
+that on ARM. Read next: `shared.py`.
 """
 
+import itertools
 import math
 import mmap
 import multiprocessing
@@ -20,15 +21,15 @@ import numpy as np
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.machine import cores
 
-NOTE = 256  # bytes: where in the window an array lies (8), length of the text (2), the text
+NOTE = 256  # bytes: offset of an array in the window (8), length of the text (2), the text
 SLOTS = 4  # parts of a channel, so that a long message is written and read at the same time
-SPIN = 2e-3  # seconds of trying before a waiter sleeps: about the time a sleeper's wake-up can cost
+SPIN = 2e-3  # seconds of trying before a waiter sleeps: about what waking up can cost
 PAGE = 4096
 give_way = getattr(os, "sched_yield", lambda: None)
 
 
 class Memory:
-    """What `size` workers share. Made by the parent; `enter` makes it a worker's own view.
+    """The memory of `size` workers. Made by the parent; `enter` makes it the view of one worker.
 
     size       workers
     capacity   bytes of each worker's window, where `empty` arrays live
@@ -39,54 +40,57 @@ class Memory:
     """
 
     def __init__(self, size, capacity, mailbox):
-        mailbox = -(-max(mailbox, PAGE) // PAGE) * PAGE
-        capacity = -(-max(capacity, PAGE) // PAGE) * PAGE
+        mailbox = whole_pages(max(mailbox, PAGE))
+        capacity = whole_pages(max(capacity, PAGE))
         self.size = size
         self.capacity = capacity
         self.mailbox = mailbox
         self.slot = mailbox // SLOTS
-        self.notes = -(-size // PAGE) * PAGE
-        self.mail = self.notes + -(-size * NOTE // PAGE) * PAGE
+        # Where each region begins: a byte flag per worker at 0, then as in the docstring.
+        self.notes = whole_pages(size)
+        self.mail = self.notes + whole_pages(size * NOTE)
         self.channels = self.mail + size * mailbox
-        self.windows = self.channels + -(-size * size * SLOTS * (NOTE + self.slot) // PAGE) * PAGE
+        self.windows = self.channels + whole_pages(size * size * SLOTS * (NOTE + self.slot))
         self.buffer = reserve(self.windows + size * capacity)
-        context = multiprocessing.get_context(
-            "fork"
-        )  # its semaphores are unlinked as soon as they exist
+        # With "fork" the semaphores are unlinked as soon as they exist: no name is left behind.
+        context = multiprocessing.get_context("fork")
 
         def pairs(value):
-            return [
-                [context.Semaphore(value) if a != b else None for b in range(size)]
-                for a in range(size)
-            ]
+            """A semaphore for each ordered pair of workers, as [source][to]; None to itself."""
+            table = [[None] * size for _ in range(size)]
+            for source, to in itertools.permutations(range(size), 2):
+                table[source][to] = context.Semaphore(value)
+            return table
 
-        self.arrived, self.room, self.filled = pairs(0), pairs(SLOTS), pairs(0)  # [from][to]
-        self.spin = (
-            SPIN if size <= cores() else 0.0
-        )  # with fewer cores than workers a spinner only delays
+        self.arrived = pairs(0)  # source has come to a meeting
+        self.room = pairs(SLOTS)  # free slots of the channel
+        self.filled = pairs(0)  # slots that are written and not yet read
+        self.spin = 0.0
+        if size <= cores():  # with fewer cores a spinning worker only delays the others
+            self.spin = SPIN
         self.rank = None
 
     def enter(self, rank):
         """Become worker `rank`: its window is empty, its channels are unused. Returns self."""
-        self.rank, self.used = rank, 0
-        self.sent, self.received = [0] * self.size, [0] * self.size  # slots so far, for each peer
+        self.rank = rank
+        self.used = 0  # bytes of the window
+        self.sent = [0] * self.size  # slots so far, for each peer
+        self.received = [0] * self.size
         start = np.ndarray(1, np.uint8, self.buffer, self.windows + rank * self.capacity)
         self.base = start.__array_interface__["data"][0]
         return self
 
     def leave(self):
-        """Say that this worker has returned, so that a peer that waits for it can say so instead of
-        waiting forever.
-        """
+        """Set the flag that this worker has returned: a peer must not wait for it forever."""
         self.buffer[self.rank] = 1
 
     def wait(self, acquire, peer):
-        """Take a turn that worker `peer` gives: try for about 2 ms, then sleep until it comes.
+        """Acquire a semaphore that worker `peer` releases: try for about 2 ms, then sleep.
 
-        Between tries the core is offered to others: with two cores kept busy by other programs as
-        well, two workers met 65,000 times a second this way and 250 times without.
+        Between tries the core is offered to other processes: with two cores kept busy by other
+        programs as well, two workers met 65,000 times a second this way and 250 times without.
 
-        raises  WorkerError if the peer has returned and will not come
+        raises  WorkerError if the peer has returned and will not release it
         """
         if acquire(False):
             return
@@ -96,12 +100,13 @@ class Memory:
                 for _ in range(20):
                     if acquire(False):
                         return
-                give_way()  # perhaps the peer itself waits for this very core
+                give_way()  # the peer may be waiting for this very core
         returned = False
         while not acquire(True, 0.5):
-            if returned:  # seen half a second ago: what it gave has long arrived
+            if returned:  # already half a second ago: its last release would have arrived
                 raise WorkerError(
-                    f"worker {self.rank} waits for worker {peer}, which has returned from its function; "
+                    f"worker {self.rank} waits for worker {peer}, "
+                    "which has returned from its function; "
                     "every worker must make the same collective calls"
                 )
             returned = bool(self.buffer[peer])
@@ -111,7 +116,7 @@ class Memory:
         return np.ndarray((count,), dtype, self.buffer, offset)
 
     def write_note(self, at, offset, text):
-        """Leave a note: a window offset (-1: none) and up to 246 bytes of text."""
+        """Write a note: a window offset (-1: none) and up to 246 bytes of text."""
         text = text[: NOTE - 10]
         struct.pack_into("<qH", self.buffer, at, offset, len(text))
         self.buffer[at + 10 : at + 10 + len(text)] = text
@@ -131,12 +136,13 @@ class Memory:
         return self.windows + worker * self.capacity
 
     def slot_of(self, source, to, index):
-        return self.channels + ((source * self.size + to) * SLOTS + index % SLOTS) * (
-            NOTE + self.slot
-        )
+        """Offset of the slot of message part `index` in the channel from `source` to `to`."""
+        channel = source * self.size + to
+        number = channel * SLOTS + index % SLOTS
+        return self.channels + number * (NOTE + self.slot)
 
     def offset_of(self, array):
-        """Where a contiguous array begins in this worker's window, or -1 if it does not lie there."""
+        """The offset of a contiguous array in this worker's window; -1 if it lies elsewhere."""
         offset = array.__array_interface__["data"][0] - self.base
         if 0 <= offset and offset + array.nbytes <= self.capacity:
             return offset
@@ -144,10 +150,12 @@ class Memory:
 
     def empty(self, shape, dtype):
         """A new array in this worker's window, its first byte on a cache line; never freed."""
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        if isinstance(shape, (int, np.integer)):
+            shape = (shape,)
+        shape = tuple(shape)
         dtype = np.dtype(dtype)
         count = math.prod(shape)
-        nbytes = -(-count * dtype.itemsize // 64) * 64
+        nbytes = -(-count * dtype.itemsize // 64) * 64  # rounded up to cache lines
         if self.used + nbytes > self.capacity:
             raise ConfigError(
                 f"empty: {dtype} {shape} needs {nbytes:,} bytes, but {self.used:,} of worker "
@@ -158,11 +166,16 @@ class Memory:
         return array
 
 
+def whole_pages(nbytes):
+    """`nbytes` rounded up to a multiple of the page size."""
+    return -(-nbytes // PAGE) * PAGE
+
+
 def reserve(nbytes):
-    """`nbytes` of zeroed anonymous shared memory, reserved but not taken."""
-    noreserve = getattr(
-        mmap, "MAP_NORESERVE", {"linux": 0x4000, "darwin": 0x40}.get(sys.platform, 0)
-    )
+    """`nbytes` of zeroed anonymous shared memory: address space without pages."""
+    # The flag by its value in the system's headers where Python has no name for it.
+    by_system = {"linux": 0x4000, "darwin": 0x40}
+    noreserve = getattr(mmap, "MAP_NORESERVE", by_system.get(sys.platform, 0))
     try:
         return mmap.mmap(-1, nbytes, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | noreserve)
     except (OSError, OverflowError, ValueError) as error:

@@ -1,10 +1,10 @@
 """Processes on one machine that share memory: the communicator behind `--workers N`.
 
-Each worker has a window of shared memory that all can read. A collective on arrays made by
-`empty()` is two meetings of the workers with reads of each other's windows between them: nobody
-copies anything to send it. Other arrays pass through each worker's mailbox in chunks. `memory.py`
-holds the layout and the semaphores; `launcher.py` starts the workers. The sums: book section 2.2.3,
-eq. (2.33).
+Each worker has a window of shared memory that all can read. In a collective on arrays made by
+`empty()` the workers meet, read each other's windows, and meet again: nothing is copied in order to
+send it. Other arrays pass in chunks through the mailbox of each worker. `memory.py` holds the
+layout and the semaphores; `launcher.py` starts the workers. The sums are those of book section
+2.2.3, eq. (2.33).
 """
 
 import numpy as np
@@ -24,36 +24,37 @@ from tinylm.parallel.communicate.communicator import (
 )
 from tinylm.parallel.communicate.memory import NOTE
 
-SMALL = 1 << 15  # bytes: below it an all_reduce lets every rank add up everything, one meeting less
+SMALL = 1 << 15  # bytes: up to it every rank adds up whole arrays, which saves a second exchange
 CHUNK = 1 << 16  # elements added up at a time, so that the partial sum stays in the cache
 
 
 def fold(ufunc, parts, out):
-    """out := parts[0] + parts[1] + .. in that order (+ being `ufunc`). `out` may be one of the
-    parts.
+    """out := parts[0] + parts[1] + .. in that order, with `ufunc` for +.
+
+    `out` may be one of the parts.
     """
     if len(parts) == 1:
         out[...] = parts[0]
-    for low in range(0, len(out) if len(parts) > 1 else 0, CHUNK):
-        *first, last = [part[low : low + CHUNK] for part in parts]
-        total = first[0]
-        for i, part in enumerate(first[1:]):
-            total = ufunc(
-                total, part, out=None if i == 0 else total
-            )  # never into a part: others read it
+        return
+    for low in range(0, len(out), CHUNK):
+        first, *between, last = [part[low : low + CHUNK] for part in parts]
+        # Partial sums go into an array of their own, never into a part, which other ranks read.
+        total = first
+        for part in between:
+            own = None if total is first else total
+            total = ufunc(total, part, out=own)
         ufunc(total, last, out=out[low : low + CHUNK])
 
 
 class SharedMemory(Communicator):
-    """One worker's end of the shared-memory communicator. Made by `launch`; `split` makes those of
-    sub-groups.
+    """The communicator of one worker. Made by `launch`; `split` makes those of sub-groups.
 
     memory    the launch's `memory.Memory`, entered
     members   worker numbers of the group in rank order; None: all of them
 
     send returns at once while the channel to that worker has room: `mailbox` bytes, in four slots
-    of a quarter each. So a ring in which everybody sends to the right and then receives from the
-    left cannot deadlock while messages are no larger than the mailbox; larger ones wait for their
+    of a quarter each. So a ring in which all ranks send to the right and then receive from the left
+    cannot deadlock while messages are no larger than the mailbox; larger ones wait for their
     receiver.
 
     After a ShapeError on all ranks the communicator can still be used; after one from recv it
@@ -61,17 +62,22 @@ class SharedMemory(Communicator):
     """
 
     def __init__(self, memory, members=None):
-        self._memory, self._members = memory, members or tuple(range(memory.size))
+        self._memory = memory
+        self._members = members or tuple(range(memory.size))
         super().__init__(self._members.index(memory.rank), len(self._members))
         peers = [m for m in self._members if m != memory.rank]
         self._announce = [memory.arrived[memory.rank][peer].release for peer in peers]
         self._arrivals = [(memory.arrived[peer][memory.rank].acquire, peer) for peer in peers]
-        self._group = "" if members is None else f" in the group of workers {self._members}"
+        self._group = ""  # named in errors
+        if members is not None:
+            self._group = f" in the group of workers {self._members}"
 
     def _meet(self):
-        """Return when every rank of the group has come here; all they wrote before can then be
-        read.
+        """Return when every rank of the group has called it.
+
+        Whatever they wrote before it can be read after it.
         """
+        # Release one semaphore for each peer, then acquire one from each.
         for announce in self._announce:
             announce()
         wait = self._memory.wait
@@ -79,35 +85,31 @@ class SharedMemory(Communicator):
             wait(acquire, peer)
 
     def _exchange(self, call, mine, counts, in_place=True):
-        """Show `mine` to all ranks and look at theirs: the engine of every collective.
+        """Show `mine` to all ranks and read theirs: the core of every collective.
 
         call       text that must be the same on all ranks: operation, dtype, shape
         mine       (counts[rank],) contiguous array
-        counts     elements that each rank shows, known to all
-        in_place   False: show a copy, because the caller overwrites `mine` while others look
+        counts     elements that each rank shows, the same list on all ranks
+        in_place   False: show a copy, because the caller overwrites `mine` while others read
         yields     (first, parts): parts[r] is a view of rank r's elements first ..
                    first+len(parts[r])-1. One round if all arrays lie in windows, else as many as
-                   the longest needs mailboxes.
+                   the longest has mailboxes of elements
         """
         memory, members = self._memory, self._members
-        step = memory.mailbox // mine.dtype.itemsize
-        offset = memory.offset_of(mine) if in_place else -1
+        step = memory.mailbox // mine.dtype.itemsize  # elements that fit into a mailbox
+        offset = -1
+        if in_place:
+            offset = memory.offset_of(mine)
         if offset < 0:
             self._post(mine[:step])
         self._agree(call, offset)
         offsets = [memory.read_note(memory.note_of(m))[0] for m in members]
-        shown = [o >= 0 for o, count in zip(offsets, counts) if count]
-        if all(shown):
-            if shown:
-                yield (
-                    0,
-                    [
-                        memory.view(memory.window_of(m) + max(o, 0), count, mine.dtype)
-                        for m, o, count in zip(members, offsets, counts)
-                    ],
-                )
+        in_window = [o >= 0 for o, count in zip(offsets, counts) if count]
+        if all(in_window):
+            if in_window:  # else all ranks show nothing
+                yield 0, self._windows(offsets, counts, mine.dtype)
         else:
-            if any(shown):  # some in windows, some not: those in windows post a copy as well
+            if any(in_window):  # some in windows, some not: those in windows post a copy as well
                 self._post(mine[:step])
                 self._meet()
             for first in range(0, max(counts), step):
@@ -115,42 +117,56 @@ class SharedMemory(Communicator):
                     self._meet()  # all have read the chunk before
                     self._post(mine[first : first + step])
                     self._meet()
-                yield (
-                    first,
-                    [
-                        memory.view(
-                            memory.mailbox_of(m), min(max(count - first, 0), step), mine.dtype
-                        )
-                        for m, count in zip(members, counts)
-                    ],
-                )
-        self._meet()
+                sizes = [min(max(count - first, 0), step) for count in counts]
+                yield first, self._mailboxes(sizes, mine.dtype)
+        self._meet()  # all have read: the arrays may be overwritten
+
+    def _windows(self, offsets, counts, dtype):
+        """Views of arrays in the windows of all ranks."""
+        memory = self._memory
+        parts = []
+        for member, offset, count in zip(self._members, offsets, counts):
+            at = memory.window_of(member) + max(offset, 0)
+            parts.append(memory.view(at, count, dtype))
+        return parts
+
+    def _mailboxes(self, counts, dtype):
+        """Views of the chunks in the mailboxes of all ranks."""
+        memory = self._memory
+        parts = []
+        for member, count in zip(self._members, counts):
+            parts.append(memory.view(memory.mailbox_of(member), count, dtype))
+        return parts
 
     def _post(self, chunk):
-        self._memory.view(self._memory.mailbox_of(self._memory.rank), len(chunk), chunk.dtype)[
-            ...
-        ] = chunk
+        """Copy a chunk into this worker's mailbox."""
+        memory = self._memory
+        mailbox = memory.view(memory.mailbox_of(memory.rank), len(chunk), chunk.dtype)
+        mailbox[...] = chunk
 
     def _agree(self, call, offset=-1):
-        """Meet, and raise ShapeError on every rank if they have not all come for the same call."""
-        memory, call = self._memory, (call + self._group).encode()
+        """Meet, and raise ShapeError on every rank unless all have made the same call."""
+        memory = self._memory
+        call = (call + self._group).encode()
         memory.write_note(memory.note_of(memory.rank), offset, call)
         self._meet()
         calls = [memory.read_note(memory.note_of(m))[1] for m in self._members]
         if calls.count(calls[self.rank]) != self.size:
-            self._meet()  # all have read all notes before anyone goes on
-            calls = [
-                f"rank {r} calls {text.decode(errors='replace')}" for r, text in enumerate(calls)
-            ]
-            raise ShapeError(f"the ranks disagree: {'; '.join(calls)}")
+            self._meet()  # all have read all notes: they may be rewritten
+            texts = [text.decode(errors="replace") for text in calls]
+            listed = [f"rank {r} calls {text}" for r, text in enumerate(texts)]
+            raise ShapeError(f"the ranks disagree: {'; '.join(listed)}")
 
     def _reduce_share(self, call, ufunc, flat):
         """flat[start:stop] := combination over ranks. Returns the bytes that others read."""
         start, stop = self.slice(len(flat))
         for first, parts in self._exchange(call, flat, [len(flat)] * self.size):
-            low, high = max(first, start), min(first + len(parts[0]), stop)
+            # Of this rank's share the elements that the chunk contains.
+            low = max(first, start)
+            high = min(first + len(parts[0]), stop)
             if low < high:
-                fold(ufunc, [part[low - first : high - first] for part in parts], flat[low:high])
+                here = [part[low - first : high - first] for part in parts]
+                fold(ufunc, here, flat[low:high])
         return (len(flat) - (stop - start)) * flat.itemsize
 
     def _gather_shares(self, call, flat):
@@ -165,7 +181,7 @@ class SharedMemory(Communicator):
         return (stop - start) * flat.itemsize * (self.size - 1)
 
     def _gather(self, call, array):
-        """(n,) on each rank -> (size, n)."""
+        """Copies of the arrays of all ranks: (n,) on each -> (size, n) on all."""
         gathered = np.empty((self.size, array.size), array.dtype)
         for first, parts in self._exchange(call, array, [array.size] * self.size):
             for r, part in enumerate(parts):
@@ -199,26 +215,28 @@ class SharedMemory(Communicator):
         rows = check_rows(array, self.size)
         flat = array.reshape(-1)
         width = flat.size // self.size
-        start, out = self.rank * width, np.empty(width, array.dtype)
-        for first, parts in self._exchange(
-            f"reduce_scatter of {describe(array)}", flat, [flat.size] * self.size
-        ):
-            low, high = max(first, start), min(first + len(parts[0]), start + width)
+        start = self.rank * width
+        out = np.empty(width, array.dtype)
+        call = f"reduce_scatter of {describe(array)}"
+        for first, parts in self._exchange(call, flat, [flat.size] * self.size):
+            low = max(first, start)
+            high = min(first + len(parts[0]), start + width)
             if low < high:
-                fold(
-                    np.add,
-                    [part[low - first : high - first] for part in parts],
-                    out[low - start : high - start],
-                )
+                here = [part[low - first : high - first] for part in parts]
+                fold(np.add, here, out[low - start : high - start])
         self._count("reduce_scatter", array.nbytes - out.nbytes)
         return out.reshape(rows, *array.shape[1:])
 
     def broadcast(self, array, root=0):
-        check_array("broadcast", array), check_rank("broadcast", root, self.size)
-        is_root, flat = self.rank == root, array.reshape(-1)
-        counts = [flat.size if r == root else 0 for r in range(self.size)]
+        check_array("broadcast", array)
+        check_rank("broadcast", root, self.size)
+        is_root = self.rank == root
+        flat = array.reshape(-1)
+        counts = [0] * self.size  # the root alone shows anything
+        counts[root] = flat.size
+        mine = flat[: counts[self.rank]]
         call = f"broadcast from rank {root} of {describe(array)}"
-        for first, parts in self._exchange(call, flat if is_root else flat[:0], counts):
+        for first, parts in self._exchange(call, mine, counts):
             if not is_root:
                 flat[first : first + len(parts[root])] = parts[root]
         if not array.flags.c_contiguous and not is_root:
@@ -229,31 +247,38 @@ class SharedMemory(Communicator):
     def all_to_all(self, arrays):
         dtype, row = check_parcels(arrays, self.size)
         call = f"all_to_all of {dtype} rows {row}"
+        # Every rank shows its arrays one after another, and reads its part of what the others show.
         rows = self._gather(call, np.array([len(a) for a in arrays]))  # (size, size): from i to j
-        width = int(np.prod(row, dtype=int))
-        ends = np.cumsum(rows, axis=1) * width  # in what each rank shows
+        width = int(np.prod(row, dtype=int))  # elements in a row
+        ends = np.cumsum(rows, axis=1) * width  # (size, size), of the parts that rank i shows
         out = [np.empty(rows[i, self.rank] * width, dtype) for i in range(self.size)]
         mine = np.concatenate([a.reshape(-1) for a in arrays])
         for first, parts in self._exchange(call, mine, ends[:, -1].tolist()):
             for i, part in enumerate(parts):
-                start, stop = ends[i, self.rank] - out[i].size, ends[i, self.rank]
-                low, high = max(first, start), min(first + len(part), stop)
+                stop = ends[i, self.rank]
+                start = stop - out[i].size
+                low = max(first, start)
+                high = min(first + len(part), stop)
                 if low < high:
                     out[i][low - start : high - start] = part[low - first : high - first]
         self._count("all_to_all", mine.nbytes - arrays[self.rank].nbytes)
         return [flat.reshape(n, *row) for flat, n in zip(out, rows[:, self.rank])]
 
     def send(self, array, to):
-        check_array("send", array), check_rank("send", to, self.size)
-        self._count("send", array.nbytes if to != self.rank else 0)
+        check_array("send", array)
+        check_rank("send", to, self.size)
         if to == self.rank:
-            return self._to_self.append(array.copy())
+            self._count("send", 0)
+            self._to_self.append(array.copy())
+            return
+        self._count("send", array.nbytes)
         memory, peer = self._memory, self._members[to]
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         call = (describe(array) + self._group).encode()
+        # An empty array takes a slot too, for its note.
         for first in range(0, max(data.size, 1), memory.slot):
             memory.wait(memory.room[memory.rank][peer].acquire, peer)
-            at = memory.slot_of(memory.rank, peer, memory.sent[peer])
+            at = memory.slot_of(memory.rank, peer, memory.sent[peer])  # a note, then the bytes
             chunk = data[first : first + memory.slot]
             memory.write_note(at, -1, call)
             memory.view(at + NOTE, chunk.size, np.uint8)[...] = chunk
@@ -267,7 +292,8 @@ class SharedMemory(Communicator):
             return take_own(self._to_self, like, self.rank)
         memory, peer = self._memory, self._members[source]
         out = np.empty(like.shape, like.dtype)
-        data, call = out.reshape(-1).view(np.uint8), (describe(like) + self._group).encode()
+        data = out.reshape(-1).view(np.uint8)
+        call = (describe(like) + self._group).encode()
         for first in range(0, max(data.size, 1), memory.slot):
             memory.wait(memory.filled[peer][memory.rank].acquire, peer)
             at = memory.slot_of(peer, memory.rank, memory.received[peer])
@@ -285,7 +311,7 @@ class SharedMemory(Communicator):
 
     def split(self, color, key=0):
         mine = np.array([color is not None, color or 0, key], np.int64)
-        table = self._gather("split", mine)  # (size, 3)
+        table = self._gather("split", mine)  # (size, 3): joins a group, color, key
         self._count("split", 0)
         if color is None:
             return None
@@ -295,7 +321,7 @@ class SharedMemory(Communicator):
 
     def barrier(self):
         self._agree("barrier")
-        self._meet()  # the notes are read: they may be rewritten
+        self._meet()  # all have read the notes: they may be rewritten
         self._count("barrier", 0)
 
     def empty(self, shape, dtype=np.float32):
@@ -303,14 +329,13 @@ class SharedMemory(Communicator):
 
     def reduce_scatter_(self, flat):
         check_flat("reduce_scatter_", flat)
-        self._count(
-            "reduce_scatter_",
-            self._reduce_share(f"reduce_scatter_ of {describe(flat)}", np.add, flat),
-        )
+        sent = self._reduce_share(f"reduce_scatter_ of {describe(flat)}", np.add, flat)
+        self._count("reduce_scatter_", sent)
         start, stop = self.slice(len(flat))
         return flat[start:stop]
 
     def all_gather_(self, flat):
         check_flat("all_gather_", flat)
-        self._count("all_gather_", self._gather_shares(f"all_gather_ of {describe(flat)}", flat))
+        sent = self._gather_shares(f"all_gather_ of {describe(flat)}", flat)
+        self._count("all_gather_", sent)
         return flat
