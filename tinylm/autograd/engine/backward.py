@@ -143,7 +143,7 @@ def _send(node, g, waiting, heap, sink):
     """Apply the chain rule at one node: send each argument  dL/d(output) d(output)/d(argument)."""
     derivatives = list(node.derive(g, node))
     # A fused rule may return a function in place of an array. It is called only where a gradient is
-    # wanted, and writes it straight into the optimizer's buffer if that is still free.
+    # needed, and writes it straight into the optimizer's buffer if that is still free.
     for i, (edge, derivative) in enumerate(zip(node.inputs, derivatives)):
         if callable(derivative):
             derivatives[i] = None

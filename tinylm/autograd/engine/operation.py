@@ -3,7 +3,7 @@
 `primitive`: the derivative by each argument is a formula in Tensors, so it can be differentiated
 again. `fused`: forward and backward by hand on raw arrays, with a twin: the same function composed
 of primitives. The twin explains the kernel, is the oracle in tests, and takes its place where
-derivatives of derivatives are wanted. Read first: arguments.py. Read next:
+derivatives of derivatives are needed. Read first: arguments.py. Read next:
 primitives/elementwise.py for the first tier, kernels/composed.py and kernels/linear.py for the
 second.
 """
@@ -103,11 +103,11 @@ def primitive(*rules, name=None, linear=False, broadcasts=False, view=False, var
         def operation(*args, **options):
             if not variadic:
                 args, options = by_place(label, operands, option_names, args, options)
-            if wants_grad(args):
+            if wants_grad(args):  # ids and masks are copied: the caller may reuse them
                 args, options = own_choices(args, options)
             arrays = [as_array(a, label) for a in args]
             out = _as_array(run(label, forward, arrays, options))
-            if linear:
+            if linear:  # shapes suffice: the values can be freed
                 likes = [Like(a) if isinstance(a, Tensor) else a for a in args]
                 saved, reads = (operation, likes, Like(out), options), ""
             else:
@@ -146,26 +146,24 @@ def _apply_rules(g, node):
         g, y, *args = map(widened, (g, y, *args))  # and backward.py rounds what they return
     results = []
     for i, (arg, edge) in enumerate(zip(args, node.inputs)):
-        d = None
+        rule = None
         if edge is not None:
-            d = _apply_rule(operation, i, g, y, args, options)
-        if d is not None:
-            if operation.broadcasts:
-                d = unbroadcast(d, arg.shape)
-            if not recorded:
-                d = d.data
-        results.append(d)
+            rule = _rule_of(operation, i)
+        if rule is None:  # no gradient is needed, or there is none
+            results.append(None)
+            continue
+        d = rule(g, y, *args, **options)
+        if operation.broadcasts:
+            d = unbroadcast(d, arg.shape)
+        results.append(d if recorded else d.data)
     return results
 
 
-def _apply_rule(operation, i, g, y, args, options):
-    """dL/d(argument i) as a Tensor; None if the argument has no rule."""
+def _rule_of(operation, i):
+    """The rule of argument i as (g, y, *args, **options) -> Tensor; None if it has none."""
     if operation.variadic:
-        return operation.rules[0](i, g, y, *args, **options)
-    rule = operation.rules[i]
-    if rule is None:
-        return None
-    return rule(g, y, *args, **options)
+        return functools.partial(operation.rules[0], i)
+    return operation.rules[i]
 
 
 def _replay_of(twin, halved, args, options):
@@ -180,7 +178,7 @@ def fused(twin, name=None, reads="inputs"):
 
     The kernel takes arrays and returns (out, backward). backward(g) returns one entry per
     positional argument: a freshly made array, None, or a function (out) -> array that is called
-    only if that gradient is wanted; `out` is the array to write it into, or None. The arrays must
+    only if that gradient is needed; `out` is the array to write it into, or None. The arrays must
     not overlap: gradients are added into them. With `keep=False` backward will not be called.
 
     twin    the same function of Tensors, composed of primitives: used for create_graph and as the
@@ -202,11 +200,12 @@ def fused(twin, name=None, reads="inputs"):
             if keep:
                 args, options = own_choices(args, options)
             arrays = [None if a is None else as_array(a, label) for a in args]
-            arrays, halved = prepared(label, operands, arrays)
+            arrays, halved = prepared(label, operands, arrays)  # float16 -> float32
             out, backward = run(label, operation.kernel, arrays, {"keep": keep, **options})
             if halved:
                 out, backward = out.astype(np.float16), rounded_backward(backward)
             if keep:
+                # What create_graph continues through: the twin, run on the same arguments.
                 replay = None
                 if not is_first_order():
                     replay = _replay_of(operation.twin, halved, args, options)

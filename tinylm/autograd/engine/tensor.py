@@ -27,12 +27,12 @@ class Node:
     """One recorded operation: how the cotangent of its output becomes those of its arguments.
 
     inputs    one edge per argument: the Node that made it, the Tensor itself if it is a leaf, None
-              where no gradient is wanted
+              where no gradient is needed
     derive    (g, node) -> one cotangent per argument; raw arrays, or Tensors if g is one
               (create_graph)
     saved     what `derive` needs from the forward pass
     replay    () -> Tensor: the same output recomputed as differentiable operations. Backward
-              continues through that graph instead where derivatives of derivatives are wanted, and
+              continues through that graph instead where derivatives of derivatives are needed, and
               always for checkpoint()
     cells     version cell of each argument that `derive` reads, and of the output if it reads
               that; None for constants
@@ -85,7 +85,7 @@ class Tensor:
     """An array that remembers how it was made, so that `backward()` can differentiate through it.
 
     data           array or nested list of numbers; on the device where it lives
-    requires_grad  True for a leaf (a parameter, an input) whose gradient is wanted; floating point
+    requires_grad  True for a leaf (a parameter, an input) whose gradient is needed; floating point
                    only
     name           shown in error messages
     """

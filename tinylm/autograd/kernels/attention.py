@@ -45,7 +45,7 @@ def in_float64_on_overflow(kernel):
         out, backward = kernel(*wide, **options)
 
         def narrow(d):
-            if callable(d):  # a gradient that is computed only where it is wanted
+            if callable(d):  # a gradient that is computed only where it is needed
                 return lambda out: d(None).astype(dtype)
             if d is None:
                 return d

@@ -1,7 +1,7 @@
 """The plain twins: every fused operation once more, in a few lines of primitives.
 
 Each is the explanation of a kernel, its oracle in tests (equal to 1e-12 in float64, forward and
-backward), and what the engine differentiates when derivatives of derivatives are wanted. Arguments
+backward), and what the engine differentiates when derivatives of derivatives are needed. Arguments
 are described with the kernels. Read next: rows.py, then linear.py.
 """
 

@@ -2,7 +2,7 @@
 
 Read a rule as mathematics: with y = f(a, b) and g = dL/dy, the entries are dL/da and dL/db. Sums
 that undo broadcasting are added by the engine. The rules are made of operations and are themselves
-recorded when a graph of the backward pass is wanted, so derivatives of every order follow from this
+recorded when a graph of the backward pass is needed, so derivatives of every order follow from this
 table. Read next: shaping.py, products.py.
 """
 

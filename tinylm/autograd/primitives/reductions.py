@@ -99,10 +99,17 @@ def accurate_sum(a, axis=None, keepdims=False):
     return out.astype(a.dtype, copy=False)
 
 
-@primitive(
-    lambda g, y, a, axis=None, keepdims=False: broadcast_to(_kept(g, a.shape, axis), shape=a.shape),
-    linear=True,
-)
+def _to_all(g, y, a, axis=None, keepdims=False):
+    # y = sum_i a_i:  dy/da_i = 1
+    return broadcast_to(_kept(g, a.shape, axis), shape=a.shape)
+
+
+def _to_all_in_shares(g, y, a, axis=None, keepdims=False):
+    # y = sum_i a_i / n:  dy/da_i = 1/n
+    return _to_all(g, y, a, axis) / _count(a, axis)
+
+
+@primitive(_to_all, linear=True)
 def sum(a, axis=None, keepdims=False):
     """Sum over axes; every summand receives the cotangent of the sum.
 
@@ -111,12 +118,7 @@ def sum(a, axis=None, keepdims=False):
     return accurate_sum(a, axis, keepdims)
 
 
-@primitive(
-    lambda g, y, a, axis=None, keepdims=False: (
-        broadcast_to(_kept(g, a.shape, axis), shape=a.shape) / _count(a, axis)
-    ),
-    linear=True,
-)
+@primitive(_to_all_in_shares, linear=True)
 def mean(a, axis=None, keepdims=False):
     """Arithmetic mean over axes; nan over an axis of length 0. Check: tinylm gradcheck mean"""
     if a.dtype.kind != "f":
