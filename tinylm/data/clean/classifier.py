@@ -1,9 +1,9 @@
-"""A classifier that has seen good and bad text, and says which a new one resembles.
+"""A classifier trained on good and bad texts that decides which texts to keep.
 
 GPT-3 (Brown et al. 2020, appendix A) filtered Common Crawl with logistic regression on hashed
-words, the good texts being Wikipedia, books and pages that people link to. Keeping only what is
-surely good would keep only what is like the good texts, so a document passes if its badness is less
-than a Pareto number: some of the doubtful gets through. Book section 2.2.1. Read next: pipeline.py.
+words, the good texts being Wikipedia, books and pages that people link to. A fixed threshold would
+keep only texts like the good ones, so a document passes if 1 - P(good) is less than a random Pareto
+number: some doubtful texts are kept. Book section 2.2.1. Read next: pipeline.py.
 """
 
 import zlib
@@ -19,23 +19,21 @@ _MARK = regex.compile(r"[^\s\p{L}\p{M}\p{N}_]")
 
 
 def hashed_words(text, size):
-    """Words and pairs of words of a text as rows of a table of `size`: (sorted distinct rows, their
-    shares of the text).
+    """The features of a text: its words, pairs of words and punctuation, by feature hashing.
 
-    Different words may share a row (Weinberger et al. 2009, feature hashing): no vocabulary to
-    keep.
+    A feature is a row of a table of `size` rows, found by its hash; different words may share a row
+    (Weinberger et al. 2009), and no vocabulary has to be stored.
+
+    returns  (sorted distinct rows (n,) int64, their values (n,) float64)
     """
     found = words(text)
     pairs = [f"{a} {b}" for a, b in zip(found, found[1:])]
-    marks = _MARK.findall(comparable(text))  # punctuation tells good text from bad too
-    rows = np.array(
-        [zlib.crc32(word.encode("utf-8", "replace")) % size for word in found + pairs + marks],
-        np.int64,
-    )
-    rows, counts = np.unique(rows, return_counts=True)
-    return rows, np.sqrt(
-        counts / max(counts.sum(), 1)
-    )  # of length 1, rare words not drowned by common ones
+    marks = _MARK.findall(comparable(text))  # punctuation distinguishes good text from bad too
+    features = found + pairs + marks
+    hashes = [zlib.crc32(feature.encode("utf-8", "replace")) % size for feature in features]
+    rows, counts = np.unique(np.array(hashes, np.int64), return_counts=True)
+    # The root of a share: a vector of length 1 in which common words do not dominate rare ones.
+    return rows, np.sqrt(counts / max(counts.sum(), 1))
 
 
 class QualityClassifier:
@@ -49,38 +47,28 @@ class QualityClassifier:
         self.size, self.weights, self.bias = size, np.zeros(size), 0.0
 
     def fit(self, good, bad, epochs=10, lr=2.0, seed=0):
-        """Learn from texts by stochastic gradient descent; both kinds weigh the same however many
-        there are.
+        """Learn from texts by stochastic gradient descent; both kinds have the same total weight.
 
         good, bad  iterables of str
         lr         step size, falling linearly to 0
         returns    self
         """
-        examples = [
-            (hashed_words(text, self.size), label)
-            for texts, label in ((good, 1.0), (bad, 0.0))
-            for text in texts
-        ]
-        n_good = sum(label for _, label in examples)
-        if not 0 < n_good < len(examples):
+        examples = [(hashed_words(text, self.size), 1.0) for text in good]
+        n_good = len(examples)
+        examples += [(hashed_words(text, self.size), 0.0) for text in bad]
+        n_bad = len(examples) - n_good
+        if not n_good or not n_bad:
             raise DataError(
-                f"quality classifier: {n_good:.0f} good and {len(examples) - n_good:.0f} bad texts: give some of both"
+                f"quality classifier: {n_good} good and {n_bad} bad texts: give some of both"
             )
-        weight = {
-            1.0: len(examples) / (2 * n_good),
-            0.0: len(examples) / (2 * (len(examples) - n_good)),
-        }
+        weight = {1.0: len(examples) / (2 * n_good), 0.0: len(examples) / (2 * n_bad)}
         step, steps = 0, epochs * len(examples)
         for epoch in range(epochs):
             for i in Random(seed, "quality", epoch).permutation(len(examples)):
                 (rows, values), label = examples[i]
                 # d(-log P(label)) / d logit = P(good) - label
-                slope = (
-                    weight[label]
-                    * (self._probability(rows, values) - label)
-                    * lr
-                    * (1 - step / steps)
-                )
+                error = self._probability(rows, values) - label
+                slope = weight[label] * error * lr * (1 - step / steps)
                 self.weights[rows] -= slope * values
                 self.bias -= 0.1 * slope  # the bias is in every example: a smaller step
                 step += 1
@@ -98,21 +86,18 @@ class QualityClassifier:
         return lambda text: self.probability(text) >= least
 
     def keeps_some(self, alpha=9.0, seed=0):
-        """GPT-3's rule: keep if a Pareto number exceeds 1 - P(good).   (Brown et al. 2020: alpha =
-        9)
+        """GPT-3's rule: keep a text if a Pareto number exceeds 1 - P(good)   (Brown et al. 2020)
 
-        P(kept) = (2 - P(good))**-alpha: 1 at P(good) = 1, and 2**-alpha at 0. The draw belongs to
-        the text, not to its place: the same text gets the same answer.
+        P(kept) = (2 - P(good))**-alpha: 1 at P(good) = 1, and 2**-alpha at 0. The random number is
+        a function of seed and text, so the rule is deterministic.
+
+        alpha   of the Pareto distribution; 9 in the paper
         """
 
         def rule(text):
-            u = float(
-                Random(seed, "pareto", zlib.crc32(text.encode("utf-8", "replace"))).uniform(
-                    (), np.float64
-                )
-            )
-            return (1 - u) ** (-1 / alpha) - 1 > 1 - self.probability(
-                text
-            )  # numpy.random.pareto's form
+            code = zlib.crc32(text.encode("utf-8", "replace"))
+            u = float(Random(seed, "pareto", code).uniform((), np.float64))
+            pareto = (1 - u) ** (-1 / alpha) - 1  # as numpy.random.pareto: Pr(> x) = (1 + x)^-alpha
+            return pareto > 1 - self.probability(text)
 
         return rule

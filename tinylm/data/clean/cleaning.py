@@ -1,8 +1,8 @@
-"""Making text of what was found: characters, and C4's rules on lines and pages.
+"""Cleaning of single texts: characters, and C4's rules on lines and pages.
 
 Each rule is one small pure function: a *change* takes a text and returns a text, a *rule* returns
-True for a text to keep. The rules of C4 are those of Raffel et al. 2020, section 2.2; most of the
-web falls to them (book section 2.2.1: Penedo et al. 2023 removed nearly 90 %). Read next:
+True for a text to keep. The rules of C4 are those of Raffel et al. 2020, section 2.2; such rules
+remove most of the web (book section 2.2.1: Penedo et al. 2023 removed nearly 90 %). Read next:
 markup.py, the text of web pages; quality.py, repetition.py; pipeline.py, which applies them one
 after another and counts.
 """
@@ -22,11 +22,10 @@ _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
 def normalized(text):
-    """One way to write each thing: Unicode NFC, "\\n" for every end of line, a space for every kind
-    of space.
+    """A normal form: Unicode NFC, "\\n" for every end of line, " " for every other white space.
 
-    Control and invisible characters go, spaces at the ends of lines, and blank lines beyond one.
-    Twice is once.
+    Control and invisible characters, spaces at the ends of lines, and blank lines beyond one are
+    removed. Applying it twice changes nothing more.
     """
     text = _INVISIBLE.sub("", _BREAKS.sub("\n", text))
     text = _SPACES.sub(" ", composed(text))
@@ -39,8 +38,8 @@ _CITATION = regex.compile(r"\[(?:\d{1,3}|edit|citation needed|update)\]")
 _POLICY = regex.compile(
     r"(?i)terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
 )
-# What ends a sentence in any script (Unicode's Sentence_Terminal, which lacks the strokes of
-# Tibetan), quotes and brackets after it.
+# The end of a sentence in any script (Unicode's Sentence_Terminal, which lacks the strokes of
+# Tibetan), with a quote or bracket after it.
 _LINE_END = regex.compile(r"(?:[\p{STerm}\u0f0d-\u0f11\u0f14][\"'”’)」』）】》]?|[\"」』])\Z")
 # Thai and Lao end a sentence with a space, or with nothing at the end of a line.
 _UNMARKED_END = regex.compile(r"[\p{Thai}\p{Lao}]\Z")
@@ -52,17 +51,16 @@ def without_citations(text):
 
 
 def sentence_lines(text, least=5):
-    """The lines that are sentences: they end in a terminal mark and have `least` words or more
-    (C4).
+    """The lines that end in a terminal mark and have `least` words or more (C4).
 
-    Lines that ask for JavaScript or speak of cookies and terms go too. Blank lines between
-    paragraphs stay. Where there are no spaces each letter counts as a word; a line in Thai or Lao,
-    which have no full stop, needs none.
+    Lines about JavaScript, cookies and terms of use are removed too. Blank lines between paragraphs
+    stay. In scripts without spaces each letter counts as a word; a line in Thai or Lao, which have
+    no full stop, needs none.
     """
     kept = []
     for line in text.split("\n"):
         body = line.strip()
-        # The end of a line alone: searching all of it would cost more than it tells.
+        # Only the last two characters: searching the whole line would find the same, more slowly.
         ended = _LINE_END.search(body[-2:]) or _UNMARKED_END.search(body[-1:])
         wordy = len(words_of(body)) >= least
         boilerplate = "javascript" in body.lower() or _POLICY.search(body)
@@ -72,12 +70,12 @@ def sentence_lines(text, least=5):
 
 
 def no_placeholder(text):
-    """No "lorem ipsum": a page that was never written (C4)."""
+    """The rule that a text has no "lorem ipsum", as pages without content do (C4)."""
     return "lorem ipsum" not in text.lower()
 
 
 def no_code(text):
-    """No curly bracket, which prose has no use for and most programming languages have (C4)."""
+    """The rule that a text has no "{": rare in prose, in most programming languages (C4)."""
     return "{" not in text
 
 
@@ -98,15 +96,16 @@ _NO_WORD = regex.compile(r"[^\p{L}\p{M}\p{N}]+")
 
 
 def url_allowed(url, blocked=(), words=()):
-    """Whether a page may be read at all, from its address (Penedo et al. 2023, section 3.1).
+    """Whether a page may be read, judged by its address   (Penedo et al. 2023, section 3.1)
 
     url      str
     blocked  hosts: "example.com" blocks "www.example.com" too
-    words    words that must not stand in the address, borders being whatever is no letter or digit
-    returns  bool; False for what is no address
+    words    words that the address must not contain, between characters that are no letter or digit
+    returns  bool; False if `url` is no address
     """
     url = stream_safe(url)
     try:
+        # urlsplit takes a host for a host only after "//".
         parts = urlsplit(url if _SCHEME.match(url) else "//" + url)
         host = (parts.hostname or "").rstrip(".")
     except ValueError:  # "[1": no address at all

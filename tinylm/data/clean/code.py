@@ -1,13 +1,14 @@
 """Rules for programs in place of those for prose   (Codex, Chen et al. 2021, section 3.1).
 
-Code has no sentences, repeats its lines, and means something by its spaces, so the rules of C4 and
-Gopher drop all of it. What is left out here was written by programs: generated tables, minified
-scripts, data. Read next: pipeline.py.
+Code has no sentences, repeats its lines, and its spaces have meaning, so the rules of C4 and Gopher
+would drop all of it. The rules here drop files that were written by programs: generated tables,
+minified scripts, data. Read next: pipeline.py.
 """
 
 import regex
 
 _BREAKS = regex.compile(r"\r\n?")
+# Tabs and form feeds stay: both occur in source code.
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cs}\ufeff\u200b--[\t\n\f]]", regex.V1)
 
 
@@ -19,7 +20,7 @@ def tidied(text):
 
 
 def short_lines(mean=100, longest=1000):
-    """A rule: lines have at most `mean` characters on average and none has more than `longest`."""
+    """The rule that lines have `mean` characters at most on average, and none over `longest`."""
 
     def rule(text):
         sizes = [len(line) for line in text.split("\n")]
@@ -29,7 +30,7 @@ def short_lines(mean=100, longest=1000):
 
 
 def enough_letters(least=0.25):
-    """A rule: of the characters that are not spaces a part is letters or digits."""
+    """The rule that letters and digits are at least a share `least` of all but white space."""
 
     def rule(text):
         shown = [c for c in text if not c.isspace()]

@@ -1,9 +1,9 @@
-"""Has the model read the examination? Training text that holds the test set's.
+"""Contamination: training text that contains text of the test set.
 
 GPT-3 (Brown et al. 2020, appendix C) called a test example contaminated if one of its 13-grams of
-words stood in the training text. Both directions are useful: documents with test text are left out
-of training (`Contamination` is a rule for a pipeline), and test examples that were seen are
-reported apart (`examples`). Book section 2.2.1. Read next: pipeline.py.
+words occurred in the training text. Both directions are useful: documents with test text are
+dropped from training (`Contamination` is a rule for a pipeline), and test examples that were seen
+are reported separately (`examples`). Book section 2.2.1. Read next: pipeline.py.
 """
 
 import numpy as np
@@ -13,16 +13,15 @@ from tinylm.errors import DataError
 
 
 class Contamination:
-    """A rule with a memory of a test set: True for a text that shares less than `most` n-grams with
-    it.
+    """The rule that a text shares at most `most` of its n-grams with a test set.
 
     examples  iterable of str: the test set
-    n         words of an n-gram; an example shorter than that is looked for by all its words, and
-              only found alone
-    most      part of a text's n-grams that may stand in the test set; 0: none
+    n         words of an n-gram. An example of fewer words is one n-gram, which only a text of
+              exactly these words contains
+    most      largest share of a text's n-grams that may occur in the test set; 0: none
     raises    DataError for an empty test set
 
-    Memory: 17 bytes for every n-gram of the test set; the training text only passes by.
+    Memory: 17 bytes for every n-gram of the test set; the training text is not stored.
     """
 
     def __init__(self, examples, n=13, most=0.0):
@@ -37,13 +36,16 @@ class Contamination:
         every = np.concatenate(grams)
         order = np.argsort(every, kind="stable")
         self.grams, self.owner = every[order], self.owner[order]  # sorted for bisection
-        self.sizes, self.hit = np.array(sizes), np.zeros(len(every), bool)
+        self.sizes = np.array(sizes)
+        self.hit = np.zeros(len(every), bool)  # (S,) True once some text contained the n-gram
 
     def overlap(self, text):
-        """The part of the distinct n-grams of a text that stand in the test set; what it hits is
-        remembered.
+        """The share of the distinct n-grams of a text that occur in the test set.
+
+        The n-grams found are marked for `examples`.
         """
         found = shingles(text, self.n)
+        # Several examples may have one n-gram: its places in `grams` are low to high.
         low, high = (np.searchsorted(self.grams, found, side) for side in ("left", "right"))
         for start, stop in zip(low[high > low], high[high > low]):
             self.hit[start:stop] = True
@@ -53,7 +55,5 @@ class Contamination:
         return self.overlap(text) <= self.most
 
     def examples(self):
-        """The part of each test example's n-grams that some text seen so far held: (examples,)
-        float64.
-        """
+        """The share of each test example's n-grams that texts contained: (examples,) float64."""
         return np.bincount(self.owner, self.hit, len(self.sizes)) / self.sizes

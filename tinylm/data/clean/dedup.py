@@ -1,9 +1,9 @@
-"""The same text twice: word for word, and nearly.
+"""Deduplication: exact copies and near copies of texts.
 
-Copies make a model recite (Lee et al. 2022) and put training text into the validation set. Exact
-copies share a hash. Near copies share most of their word n-grams: their Jaccard similarity |A and
-B| / |A or B| is high. MinHash (Broder 1997) estimates it from small signatures: under a random
-order of all n-grams, two sets have the same first element with probability exactly their
+Copies make a model memorize (Lee et al. 2022) and put training text into the validation set. Exact
+copies share a hash. Near copies share most of their word n-grams: their Jaccard similarity
+|A and B| / |A or B| is high. MinHash (Broder 1997) estimates it from small signatures: under a
+random order of all n-grams, two sets have the same first element with probability exactly their
 similarity. Locality-sensitive hashing (Indyk & Motwani 1998) cuts a signature into bands and
 compares only texts that agree on all rows of some band, so the work does not grow with the square
 of the corpus. Book section 2.2.1. Read next: contamination.py.
@@ -25,29 +25,31 @@ from tinylm.writing import composed
 class ExactDuplicates:
     """A rule with a memory: True for a text that was not seen before.
 
-    key  function text -> str of what is compared; by default the text without differences in white
-         space or in how letters with marks are written (NFC)
+    key  function text -> str to compare; by default the text in NFC with single spaces
 
     Memory: 16 bytes of hash a text, in a set.
     """
 
     def __init__(self, key=None):
-        self.key, self.seen = key or (lambda text: " ".join(composed(text).split())), set()
+        self.key, self.seen = key or _one_spacing, set()
 
     def __call__(self, text):
-        digest = hashlib.blake2b(
-            self.key(text).encode("utf-8", "surrogatepass"), digest_size=16
-        ).digest()
+        data = self.key(text).encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(data, digest_size=16).digest()  # 2^64 texts until a collision
         new = digest not in self.seen
         self.seen.add(digest)
         return new
 
 
-def shingles(text, n=5):
-    """The distinct n-grams of words of a text, each as a 64-bit hash; of a shorter text, all its
-    words as one.
+def _one_spacing(text):
+    return " ".join(composed(text).split())
 
-    Of a text without words its characters count, white space aside: "!!!" is no copy of "***".
+
+def shingles(text, n=5):
+    """The distinct n-grams of words of a text, each as a 64-bit hash.
+
+    A text of fewer than n words is one n-gram. In a text without words its characters other than
+    white space take their place: "!!!" is no copy of "***".
 
     returns  sorted (S,) uint64, S >= 1
     """
@@ -75,8 +77,9 @@ def jaccard(a, b):
 
 
 class MinHash:
-    """Signatures whose share of equal entries estimates the Jaccard similarity, with variance s (1
-    - s) / length.
+    """Signatures whose share of equal entries is an unbiased estimate of the Jaccard similarity s.
+
+    Its variance is s (1 - s) / length.
 
     length   entries P of a signature
     n        words of a shingle
@@ -86,8 +89,8 @@ class MinHash:
     def __init__(self, length=128, n=5, seed=0):
         self.n = n
         random = Random(seed, "minhash").uniform((4, length), np.float64)
-        # A random order of 64-bit hashes: multiply by an odd number and add, modulo 2^64, and look
-        # at the upper 32 bits (Dietzfelbinger et al. 1997).
+        # A random order of 64-bit hashes: multiply by an odd number and add, modulo 2^64, and
+        # compare the upper 32 bits (Dietzfelbinger et al. 1997).
         high = (random[:2] * 2.0**32).astype(np.uint64)
         low = (random[2:] * 2.0**32).astype(np.uint64)
         factors = (high << np.uint64(32)) | low  # (2, P)
@@ -103,38 +106,38 @@ class MinHash:
 
 
 def lsh_probability(similarity, bands, rows):
-    """The chance that two texts are compared at all: 1 - (1 - s^rows)^bands."""
+    """The probability that two texts of similarity s are compared: 1 - (1 - s^rows)^bands."""
+    # A band agrees if all its rows do, s^rows; none of the bands agrees with (1 - s^rows)^bands.
     return 1 - (1 - similarity**rows) ** bands
 
 
 def choose_bands(length, similarity, recall=0.95):
-    """The bands that compare the fewest unlike texts, of those that find `recall` of the pairs at
-    the threshold.
+    """The most rows a band such that pairs at the threshold are compared with probability `recall`.
+
+    More rows mean fewer comparisons of different texts, but also more missed pairs.
 
     length      entries of a signature
     similarity  threshold s
     returns     (bands, rows) with bands * rows <= length
     """
-    fitting = [
-        (length // rows, rows)
-        for rows in range(1, length + 1)
-        if lsh_probability(similarity, length // rows, rows) >= recall
-    ]
-    if fitting:
-        return fitting[-1]
-    return (length, 1)
+    best = (length, 1)
+    for rows in range(1, length + 1):
+        bands = length // rows
+        if lsh_probability(similarity, bands, rows) >= recall:
+            best = (bands, rows)
+    return best
 
 
 class NearDuplicates:
-    """A rule with a memory: True for a text that is not nearly the same as one it has kept.
+    """A rule with a memory: True for a text that is no near duplicate of a text kept before.
 
     similarity   estimated Jaccard similarity from which on texts are near duplicates
-    length, n    of `MinHash`; words of a shingle: fewer find looser copies
-    recall       of pairs at the threshold, the part that shall be compared
+    length, n    of `MinHash`; fewer words n a shingle find looser copies
+    recall       share of the pairs at the threshold that are compared
     raises       ConfigError for a similarity outside (0, 1]
 
-    Memory: 4 * length bytes of signature and one small entry per band, about 2 KB a kept text;
-    nothing of the text.
+    Memory: 4 * length bytes of signature and one small entry per band, about 2 KB a kept text; the
+    text itself is not stored.
     """
 
     def __init__(self, similarity=0.8, length=128, n=5, recall=0.95, seed=0):
@@ -146,18 +149,19 @@ class NearDuplicates:
         self.bands, self.rows = choose_bands(length, similarity, recall)
         self.signatures = np.empty((64, length), np.uint32)
         self.kept = 0
+        # For each band: its rows as bytes -> numbers of the kept texts that have them.
         self.buckets = [defaultdict(lambda: array("I")) for _ in range(self.bands)]
 
     def __call__(self, text):
-        signature = self.minhash(text)
-        keys = [
-            part.tobytes()
-            for part in signature[: self.bands * self.rows].reshape(self.bands, self.rows)
-        ]
+        signature = self.minhash(text)  # (P,)
+        bands = signature[: self.bands * self.rows].reshape(self.bands, self.rows)
+        keys = [band.tobytes() for band in bands]
         near = {i for bucket, key in zip(self.buckets, keys) for i in bucket.get(key, ())}
-        if near and (self.signatures[sorted(near)] == signature).mean(1).max() >= self.similarity:
-            return False
-        if self.kept == len(self.signatures):
+        if near:
+            equal = self.signatures[sorted(near)] == signature  # (candidates, P)
+            if equal.mean(1).max() >= self.similarity:
+                return False
+        if self.kept == len(self.signatures):  # full: double the table
             self.signatures = np.concatenate([self.signatures, np.empty_like(self.signatures)])
         self.signatures[self.kept] = signature
         for bucket, key in zip(self.buckets, keys):

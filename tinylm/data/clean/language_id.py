@@ -1,10 +1,12 @@
-"""Which language a text is in, from the letters that follow each other in it.
+"""Which language a text is in, by its character n-grams.
 
-Cavnar & Trenkle 1994 noticed that the commonest character n-grams of a language give it away in a
-line or two of text. Here each language is a distribution over n-grams of one to three characters,
-and Bayes' rule with equal priors chooses among them: the log-probabilities of the n-grams of the
-text are summed per language. Book section 2.2.1 (filtering what was collected from the web). Read
-next: quality.py.
+Cavnar & Trenkle 1994 found that the commonest character n-grams identify a language from a line or
+two of text. Here each language is a distribution over n-grams of one to three characters, and
+Bayes' rule with equal priors chooses among them:
+
+    log P(language | text) = sum over n-grams of count * log P(n-gram | language) + constant
+
+Book section 2.2.1 (filtering of web text). Read next: quality.py.
 """
 
 from collections import Counter
@@ -21,8 +23,7 @@ ORDERS = (1, 2, 3)
 
 
 def character_ngrams(text, orders=ORDERS):
-    """How often each n-gram of characters stands in the words of a text, borders of words being
-    part of them.
+    """Counts of the character n-grams of a text, spaces between words included.
 
     returns  Counter {str: occurrences}; letters in lower case, all else a space
     """
@@ -30,7 +31,7 @@ def character_ngrams(text, orders=ORDERS):
     counts = Counter()
     for n in orders:
         counts.update(words[i : i + n] for i in range(len(words) - n + 1))
-    counts.pop(" ", None)  # how long words are is what longer n-grams tell
+    counts.pop(" ", None)  # the share of spaces, or length of words, is in the longer n-grams too
     return counts
 
 
@@ -38,9 +39,8 @@ class LanguageId:
     """Naive Bayes over character n-grams.
 
     samples  {language: text}; by default seventeen languages from language_samples.py
-    add      counted for every n-gram of any sample before the samples are, so that nothing is
-             impossible
-    most     characters of a text that are looked at: the first ones
+    add      added to the count of every n-gram in every language, so that none has probability 0
+    most     characters of a text that are read: the first ones
     raises   ConfigError for fewer than two languages or a sample without letters
     """
 
@@ -49,7 +49,8 @@ class LanguageId:
             samples = SAMPLES
         if len(samples) < 2:
             raise ConfigError(
-                f"language id: {len(samples)} languages leave no choice: give samples of two or more"
+                f"language id: {len(samples)} languages leave no choice: "
+                "give samples of two or more"
             )
         counts = {language: character_ngrams(text) for language, text in samples.items()}
         empty = [language for language, text in samples.items() if not regex.search(r"\p{L}", text)]
@@ -57,28 +58,25 @@ class LanguageId:
             raise ConfigError(f"language id: the sample of {empty[0]!r} has no letters")
         self.languages, self.most = tuple(samples), most
         self._row = {ngram: i for i, ngram in enumerate(sorted(set().union(*counts.values())))}
-        table = np.full(
-            (len(self._row) + 1, len(counts)), float(add)
-        )  # the last row: n-grams never seen
+        # Counts of each n-gram (row) in each language (column); the last row is of unseen n-grams.
+        table = np.full((len(self._row) + 1, len(counts)), float(add))
         for column, counted in enumerate(counts.values()):
             for ngram, n in counted.items():
                 table[self._row[ngram], column] += n
-        self._log = np.log(table / table.sum(0))  # (N + 1, languages)
+        self._log = np.log(table / table.sum(0))  # (N + 1, languages), log P(n-gram | language)
 
     def log_probabilities(self, text):
-        """log P(language | text) for equal priors: (languages,) float64, in the order of
-        `self.languages`.
+        """log P(language | text) for equal priors: (languages,) float64, as in `self.languages`.
 
-        Overlapping n-grams are no independent witnesses: the probabilities are surer of themselves
-        than they should be.
+        Overlapping n-grams are not independent, as the sum supposes: the probabilities are too
+        close to 0 and 1.
         """
         counts = character_ngrams(text[: self.most])
         unseen = len(self._row)
-        rows = np.fromiter(
-            (self._row.get(ngram, unseen) for ngram in counts), np.int64, len(counts)
-        )
-        scores = np.fromiter(counts.values(), np.float64, len(counts)) @ self._log[rows]
-        return scores - np.logaddexp.reduce(scores)
+        rows = [self._row.get(ngram, unseen) for ngram in counts]
+        occurrences = np.fromiter(counts.values(), np.float64, len(counts))  # (N,)
+        scores = occurrences @ self._log[np.array(rows, np.int64)]  # (N,) @ (N, languages)
+        return scores - np.logaddexp.reduce(scores)  # normalized
 
     def detect(self, text):
         """(language, its probability). A text without letters is (None, 0.0)."""
@@ -89,8 +87,7 @@ class LanguageId:
         return self.languages[best], float(np.exp(scores[best]))
 
     def keeps(self, *languages, least=0.5):
-        """A rule for a pipeline: True for text in one of `languages`, with probability `least` or
-        more.
+        """The rule that a text is in one of `languages`, with probability `least` or more.
 
         raises  DataError for a language without a sample
         """

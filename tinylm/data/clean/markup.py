@@ -1,7 +1,7 @@
-"""The text of a web page: what a browser would show of it, in time linear in its length.
+"""The text of a web page: the part that a browser would show, in time linear in its length.
 
 Tags are found by the rules of the HTML standard (WHATWG, section 13.2.5), as far as they decide
-what is text; no page is malformed, and each character is passed once. Read next: cleaning.py.
+what is text; like there, no page is an error. Read next: cleaning.py.
 """
 
 import html
@@ -15,21 +15,23 @@ _BLOCKS = frozenset(
         "header hr html li main nav ol p pre section table td th title tr ul"
     ).split()
 )
-# Elements that are no reading matter, with what stands inside them.
+# Elements whose whole content is dropped.
 _UNREAD = frozenset(
     ("script style noscript template svg nav footer form button select option head iframe").split()
 )
+# A text without any of these is not taken for HTML.
 _MARKUP = regex.compile(
     r"(?i)</(?:html|body|div|p|span|a|li|ul|table|tr|td|h[1-6]|script|style|b|i|em|strong)\s*>"
     r"|<br\s*/?>"
 )
 _TAG = regex.compile(r"<(/?)([A-Za-z][^\s/>\0]*)")
 _COMMENT_END = regex.compile(r"--!?>")
-# Inside these, markup is no markup up to their own end tag.
+# Inside these elements only their own end tag is markup.
 _RAW_END = {tag: regex.compile(rf"(?i)</{tag}(?=[\s/>])") for tag in ("script", "style")}
-# The value of an attribute: a quote after "=" hides a ">"; elsewhere a quote is like any letter.
+# The rest of a tag: a ">" inside a quoted value does not end it. A quote opens a value only after
+# "=". Possessive (*+, ?+), so that matching never backtracks.
 _IN_TAG = regex.compile(r"[^=>]*+(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')?+[^=>]*+)*+>")
-# In <a href=x/> the stroke belongs to the address; the last characters of a tag tell it.
+# In <a href=x/> the stroke belongs to the address. Looked for in the last _LAST characters only.
 _IN_VALUE = regex.compile(r"=\s*[^\s\"'=>]+/>\Z")
 _LAST = 200
 # No character has a number of eight digits, and Python converts no number of thousands of them.
@@ -39,11 +41,10 @@ _BLANK_LINES = regex.compile(r"\n{3,}")
 
 
 def without_markup(text):
-    """The text of an HTML page: no tags, scripts, menus or forms. Text that closes no HTML element
-    is left as it is.
+    """The text of an HTML page without tags, scripts, menus and forms.
 
-    Not for text that speaks about HTML: markup that a page shows escaped is markup to a second
-    call.
+    A text that closes no HTML element is returned unchanged. Not to be applied twice to text about
+    HTML: escaped markup (&lt;b&gt;) is unescaped, and a second call would remove it.
     """
     if not _MARKUP.search(text):
         return text
@@ -55,10 +56,12 @@ def without_markup(text):
 
 
 class _Page:
-    """What is shown, block by block: `parts`."""
+    """Collects the text that is shown in `parts`."""
 
     def __init__(self):
-        self.parts, self.unread, self.depth = [], [], Counter()
+        self.parts = []
+        self.unread = []  # the open elements whose content is dropped, outermost first
+        self.depth = Counter()  # how often each is in `unread`
 
     def add(self, kind, value):
         """One piece of a page: ("text", characters), ("start", tag) or ("end", tag)."""
@@ -71,7 +74,7 @@ class _Page:
         elif kind == "start":
             self.unread.append(value)
             self.depth[value] += 1
-        elif self.depth[value]:  # and whatever was left open inside
+        elif self.depth[value]:  # close it, and with it all that was left open inside
             while (closed := self.unread.pop()) != value:
                 self.depth[closed] -= 1
             self.depth[value] -= 1
@@ -82,7 +85,7 @@ def _pieces(text):
     last, quotes, at = text.rfind(">"), True, 0
     while at < len(text):
         mark = text.find("<", at)
-        if mark < 0 or mark > last:  # no tag ends any more
+        if mark < 0 or mark > last:  # without a ">" no tag ends: the rest is text
             break
         yield "text", text[at:mark]
         at = mark
@@ -97,8 +100,11 @@ def _pieces(text):
             yield "text", "<"
             at = mark + 1
         else:
-            end = _IN_TAG.match(text, tag.end()) if quotes else None
-            # A quote that hides all ">" up to the end: from here on even a quoted ">" ends a tag.
+            end = None
+            if quotes:
+                end = _IN_TAG.match(text, tag.end())
+            # After a quote without its end, which would hide every ">" of the page, quotes no
+            # longer count; trying each again would take quadratic time.
             quotes = end is not None
             at = end.end() if quotes else text.find(">", mark) + 1
             name, end_of_tag = tag[2].lower(), text[max(mark, at - _LAST) : at]

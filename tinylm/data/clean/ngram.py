@@ -1,10 +1,13 @@
-"""A language model small enough to judge every document: characters, counted.
+"""A language model small enough to score every document of a corpus: counts of character n-grams.
 
-CCNet (Wenzek et al. 2020) ranks web pages by the perplexity that a model of Wikipedia gives them:
-prose like the reference is cheap, tables, spam and other languages cost much. This one interpolates
-character n-grams of all orders (Witten & Bell 1991): P(c | h) = (count(hc) + kinds(h) P(c | shorter
-h)) / (count(h) + kinds(h)), kinds(h) being how many different characters followed h. Read next:
-classifier.py, the other way to learn what is good; measure/memorization.py.
+CCNet (Wenzek et al. 2020) ranks web pages by their perplexity under a model of Wikipedia: it is low
+for prose like the reference, high for tables, spam and other languages. This model interpolates
+character n-grams of all orders (Witten & Bell 1991):
+
+    P(c | h) = (count(hc) + kinds(h) P(c | shorter h)) / (count(h) + kinds(h))
+
+where kinds(h) is the number of different characters that followed h. Read next: classifier.py, the
+other way to learn what is good; measure/memorization.py.
 """
 
 import math
@@ -16,19 +19,22 @@ from tinylm.errors import ConfigError, DataError
 class CharNGram:
     """An interpolated model of the next character.
 
-    texts     str, or iterable of str: what it counts
+    texts     str, or iterable of str: the training texts
     order     characters of a context and its continuation together, 1 or more
-    alphabet  how many characters there are, the unseen ones included: the uniform end of the
-              interpolation
-    raises    ConfigError, DataError for an empty text
+    alphabet  number of possible characters, unseen ones included: below the lowest order all are
+              equally likely, P(c) = 1 / alphabet
+    raises    ConfigError for a bad order, DataError if there is no text
     """
 
     def __init__(self, texts, order=5, alphabet=1 << 16):
         if order < 1:
             raise ConfigError(f"n-gram model: order is {order}; it must be 1 or more")
         self.order, self.alphabet = order, alphabet
-        self.counts, self.total, self.kinds = Counter(), Counter(), Counter()
-        for text in [texts] if isinstance(texts, str) else texts:
+        self.counts = Counter()  # of n-grams hc, of all lengths up to `order`
+        self.total, self.kinds = Counter(), Counter()  # of contexts h: count(h) and kinds(h)
+        if isinstance(texts, str):
+            texts = [texts]
+        for text in texts:
             text = "\0" * (order - 1) + text  # the beginning is a context of its own
             for n in range(1, order + 1):
                 self.counts.update(text[i - n : i] for i in range(order, len(text) + 1))
@@ -39,13 +45,14 @@ class CharNGram:
             raise DataError("n-gram model: no text to count")
 
     def probability(self, context, character):
-        """P(character | context), the last order - 1 characters of the context counting."""
+        """P(character | context), which reads the last order - 1 characters of the context."""
         p = 1 / self.alphabet
         total, kinds, counts = self.total, self.kinds, self.counts
+        # From the empty context to longer ones: each interpolates with the one before.
         for start in range(len(context), len(context) - self.order, -1):
             h = context[start:]
             if start < 0 or (seen := total.get(h)) is None:
-                break  # a longer context was not seen either
+                break  # no longer context was seen either
             p = (counts.get(h + character, 0) + kinds[h] * p) / (seen + kinds[h])
         return p
 
@@ -58,27 +65,25 @@ class CharNGram:
         )
 
     def bits_per_character(self, text):
-        """What a character costs on average; 2 to that power is the perplexity. 0 for an empty
-        text.
-        """
+        """-log2 Pr(text) / length, or 0 for an empty text; 2 to that power is the perplexity."""
         if text:
             return -self.log_probability(text) / math.log(2) / len(text)
         return 0.0
 
 
 def cheap_enough(score, most, characters=2000):
-    """The rule that a text costs at most `most`.
+    """The rule that the score of a text is at most `most`.
 
     score       function text -> number: `CharNGram(...).bits_per_character`, or the loss of any
                 language model
     most        the largest score to keep; `threshold` finds it from texts known to be good
-    characters  how many are looked at, the first ones
+    characters  of the text that are scored: the first ones
     """
     return lambda text: score(text[:characters]) <= most
 
 
 def threshold(score, texts, part=0.95, characters=2000):
-    """The score that the given part of good texts does not exceed."""
+    """The quantile of the scores of good texts: the share `part` of them is not above it."""
     scores = sorted(score(text[:characters]) for text in texts)
     if not scores or not 0 < part <= 1:
         raise ConfigError(

@@ -1,9 +1,9 @@
-"""From what was collected to what is trained on: steps in a row, each counted.
+"""From collected text to training text: a pipeline of steps, each of which counts what it drops.
 
-Most of what is collected goes (book section 2.2.1: of web pages up to 90 %, Penedo et al. 2023), so
-the question is always which step took what. A step is a *rule* (text -> keep it?) or a *change*
-(text -> text); pure rules may stand in any order, rules with a memory (duplicates) see what is left
-before them. Documents pass one by one: memory is that of one document and of the steps. Read first:
+Most of a web corpus is dropped (book section 2.2.1: up to 90 % of pages, Penedo et al. 2023), so it
+matters which step drops what. A step is a *rule* (text -> True to keep it) or a *change* (text ->
+text). Pure rules may come in any order; rules with a memory (duplicates) see what the steps before
+them kept. Documents pass one by one: memory is that of one document and of the steps. Read first:
 cleaning.py, quality.py, dedup.py, privacy.py.
 """
 
@@ -26,14 +26,14 @@ from tinylm.errors import ConfigError
 
 @dataclass
 class Step:
-    """One step, and what it has done so far.
+    """One step and its counts so far.
 
-    name      what the report calls it
+    name      in the report
     rule      function text -> True to keep it; or None
-    change    function text -> text; or None. A text of which nothing is left is dropped
-    seen, dropped, changed  documents that came in, that went, that are another text now
-    bytes_in, bytes_out     UTF-8 bytes that came in and went on
-    examples  the beginnings of the first documents dropped, or (before, after) of those changed
+    change    function text -> text; or None. A text that becomes empty is dropped
+    seen, dropped, changed  numbers of documents
+    bytes_in, bytes_out     UTF-8 bytes before and after the step
+    examples  (before, after) of the first documents changed or dropped; after is "" if dropped
     """
 
     name: str
@@ -47,10 +47,15 @@ class Step:
     examples: list = field(default_factory=list)
 
     def __call__(self, text, show=0):
-        """The text as it goes on, or None if it goes no further. `show` examples are kept."""
+        """The text after this step, or None if it is dropped.
+
+        show    examples to keep
+        """
         self.seen += 1
         self.bytes_in += _size(text)
-        after = text if self.change is None else self.change(text)
+        after = text
+        if self.change is not None:
+            after = self.change(text)
         if not after.strip() or self.rule is not None and not self.rule(after):
             self.dropped += 1
             if len(self.examples) < show:
@@ -65,11 +70,11 @@ class Step:
 
 
 def _size(text):
-    return len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-8", "surrogatepass"))  # counted before lone surrogates are removed
 
 
 class Pipeline:
-    """Steps in a row: `for text in Pipeline(steps)(documents)`; `report()` says what each did.
+    """Steps applied in order: `for text in Pipeline(steps)(documents)`, then `report()`.
 
     steps   iterable of Step
     show    examples to keep for each step
@@ -87,7 +92,7 @@ class Pipeline:
         self.seen = self.kept = self.bytes_in = self.bytes_out = 0
 
     def __call__(self, documents):
-        """Yield the documents that pass, as they are after all changes."""
+        """Yield the documents that pass all steps, with all changes made."""
         for text in documents:
             self.seen += 1
             self.bytes_in += _size(text)
@@ -95,42 +100,47 @@ class Pipeline:
                 text = step(text, self.show)
                 if text is None:
                     break
-            else:
+            else:  # no step dropped it
                 self.kept += 1
                 self.bytes_out += _size(text)
                 yield text
 
     def report(self):
-        """What each step did, as lines of a table: documents in, dropped and changed, and the part
-        of all bytes left.
+        """The counts of all steps, as lines of a table.
+
+        returns  list of str: of each step the documents in, dropped and changed, and the share of
+                 all bytes left after it
         """
         width = max([len(step.name) for step in self.steps] + [9])
         lines = [
-            f"{'step':<{width}} {'in':>9} {'dropped':>9} {'of these':>9} {'changed':>9} {'bytes left':>12} {'of all':>7}"
+            f"{'step':<{width}} {'in':>9} {'dropped':>9} {'of these':>9} {'changed':>9} "
+            f"{'bytes left':>12} {'of all':>7}"
         ]
         for step in self.steps:
+            dropped, left = _part(step.dropped, step.seen), _part(step.bytes_out, self.bytes_in)
             lines.append(
-                f"{step.name:<{width}} {step.seen:>9,} {step.dropped:>9,} {_part(step.dropped, step.seen):>9} "
-                f"{step.changed:>9,} {step.bytes_out:>12,} {_part(step.bytes_out, self.bytes_in):>7}"
+                f"{step.name:<{width}} {step.seen:>9,} {step.dropped:>9,} {dropped:>9} "
+                f"{step.changed:>9,} {step.bytes_out:>12,} {left:>7}"
             )
-        return [
-            *lines,
+        kept, left = _part(self.kept, self.seen), _part(self.bytes_out, self.bytes_in)
+        lines += [
             "",
-            f"kept {self.kept:,} of {self.seen:,} documents ({_part(self.kept, self.seen)}), "
-            f"{self.bytes_out:,} of {self.bytes_in:,} bytes ({_part(self.bytes_out, self.bytes_in)})",
+            f"kept {self.kept:,} of {self.seen:,} documents ({kept}), "
+            f"{self.bytes_out:,} of {self.bytes_in:,} bytes ({left})",
         ]
+        return lines
 
     def losses(self):
-        """The steps that took most, if more than half went, as lines that name the way around each.
+        """If more than half was dropped: the steps that dropped most, with the option to skip each.
 
         returns  list of str, empty if half of the documents and of the bytes are left
         """
         if 2 * self.kept >= self.seen and 2 * self.bytes_out >= self.bytes_in:
             return []
-        guilty = [step for step in self.steps if step.dropped or step.bytes_out < step.bytes_in]
-        guilty.sort(key=lambda step: (step.dropped, step.bytes_in - step.bytes_out), reverse=True)
+        lossy = [step for step in self.steps if step.dropped or step.bytes_out < step.bytes_in]
+        lossy.sort(key=lambda step: (step.dropped, step.bytes_in - step.bytes_out), reverse=True)
         lines = ["more than half went; a rule is left out with --without NAME:"]
-        for step in guilty[:8]:
+        for step in lossy[:8]:
             lines.append(
                 f"  --without {shlex.quote(step.name):<22} it dropped {step.dropped:,} of "
                 f"{step.seen:,} documents, and {step.bytes_in - step.bytes_out:,} bytes"
@@ -157,19 +167,20 @@ def standard_steps(
 ):
     """The usual steps in the usual order, with the thresholds of their papers.
 
-    languages    that are kept; Gopher's rule on stop words is applied to English alone. Empty: all
+    languages    to keep; Gopher's rule on stop words is applied to English alone. Empty: all
     min_words    of a document (Gopher: 50)
     similarity   Jaccard similarity from which on a document is a near copy
     toxic_words  list of str; by default a few examples
-    toxic_most   part of the words of a document that may be among them
+    toxic_most   largest share of the words of a document that may be among them
     names        of people, to be masked
-    reference    texts known to be good: what costs a model of them more than 95 % of themselves do
-                 goes. A part of them is kept apart to find that cost
+    reference    texts known to be good. A document is dropped if its bits per character under a
+                 model of them are more than those of 95 % of held-out reference texts
     held_out     texts of the test set, which must not be trained on
     without      names of steps to leave out
     returns      list of Step
     raises       ConfigError for a name in `without` that is no step
     """
+    # Changes of form first: the rules count lines and words of the text as it will be.
     steps = [
         Step("characters", change=cleaning.normalized),
         Step("markup", change=cleaning.without_markup),
@@ -188,6 +199,8 @@ def standard_steps(
     if reference is not None:
         steps.append(Step("reference", _like(list(reference))))
     words = WordList() if toxic_words is None else WordList(toxic_words)
+    # Duplicates late, so that only texts that would be kept are stored; masking last, so that it
+    # does not make different texts equal.
     steps += [
         Step("toxic words", words.clean(toxic_most)),
         Step("exact copies", ExactDuplicates()),
@@ -200,9 +213,9 @@ def standard_steps(
 
 
 def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=()):
-    """The steps for programs: no rule of prose, and indentation stays (code.py).
+    """The steps for program code: no rule of prose, and indentation stays (code.py).
 
-    The arguments and what is raised are those of standard_steps.
+    Arguments and errors are those of standard_steps.
     """
     steps = [
         Step("characters", change=code.tidied),
@@ -219,10 +232,9 @@ def code_steps(min_words=0, similarity=0.8, names=(), held_out=None, without=())
 
 
 def _leaving_out(steps, without, sometimes):
-    """The steps without those named; ConfigError for a name that is no step.
+    """The steps except those in `without`; ConfigError for a name that is no step.
 
-    sometimes   names of steps that only some settings bring: without those, nothing is to be left
-                out
+    sometimes   names of steps that only some settings add: no error where they are missing
     """
     known = [step.name for step in steps]
     for name in without:
@@ -232,15 +244,14 @@ def _leaving_out(steps, without, sometimes):
 
 
 def _like(texts):
-    """The rule that a text costs no more than 95 % of good texts do, by a model of the others among
-    them.
-    """
+    """The rule for `reference` of standard_steps."""
     if len(texts) < 10:
         raise ConfigError(
-            f"pipeline: {len(texts)} reference texts are too few to know what good text costs: give 10 or more"
+            f"pipeline: {len(texts)} reference texts are too few to know what good text costs: "
+            "give 10 or more"
         )
-    apart = texts[::5]
-    score = CharNGram(
-        itertools.chain.from_iterable(texts[i::5] for i in range(1, 5))
-    ).bits_per_character
-    return cheap_enough(score, threshold(score, apart))
+    # Four fifths train the model, one fifth sets the threshold: a model prefers its training text.
+    held_out = texts[::5]
+    training = itertools.chain.from_iterable(texts[i::5] for i in range(1, 5))
+    score = CharNGram(training).bits_per_character
+    return cheap_enough(score, threshold(score, held_out))

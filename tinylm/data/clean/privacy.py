@@ -1,10 +1,10 @@
-"""Personal data out of a text: addresses, numbers and names give way to a word for what they were.
+"""Masking of personal data: addresses, numbers and names are replaced by the name of their kind.
 
-Language models repeat what they were trained on (book section 2.2.1; Carlini et al. 2021), so what
-must not be repeated must not be in the text. Each kind is a pattern and, where there is one, a
-check of its digits, so that few innocent numbers go. Placeholders match no pattern: masking twice
-is masking once. Patterns know form, not meaning; a name is found only if it is given. Read next:
-measure/memorization.py, which measures what a model gives away.
+Language models repeat their training text (book section 2.2.1; Carlini et al. 2021), so text that
+must not be repeated must not be trained on. Each kind is a pattern and, where there is one, a check
+of its digits, so that few other numbers are masked. Placeholders match no pattern: masking twice is
+masking once. Patterns match form, not meaning; a name is found only if it is given. Read next:
+measure/memorization.py, which measures what a model repeats.
 """
 
 import ipaddress
@@ -20,21 +20,21 @@ from tinylm.writing import is_unspaced, stream_safe
 def _luhn(text):
     """Whether the digits end in their Luhn check digit (ISO/IEC 7812), as payment cards' do."""
     digits = [int(c) for c in text if c.isdigit()][::-1]
-    return sum(digits[::2]) + sum(sum(divmod(2 * d, 10)) for d in digits[1::2]) in range(
-        0, 1000, 10
-    )
+    # From the right, every second digit is doubled, and the digits of the product are added.
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
 def _iban(text):
     """Whether an account number has remainder 1 modulo 97 (ISO 13616): letters count 10 to 35."""
     compact = text.replace(" ", "").upper()
-    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+    moved = compact[4:] + compact[:4]  # country and check digits at the end
+    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
 
 
 def _ip(text):
-    """An address of either kind. Short forms such as "1::2" are slices of code more often: three
-    groups, or "::1".
-    """
+    """Whether a text is an address of either version, for version 6 of three groups or "::1"."""
+    # A shorter one such as "1::2" is more often a slice in a program.
     if ":" in text and sum(map(bool, text.split(":"))) < 3 and text != "::1":
         return False
     try:
@@ -45,14 +45,15 @@ def _ip(text):
 
 
 def _telephone(text):
-    """7 to 15 digits (ITU E.164) that are no decimal, and no number with its thousands apart."""
+    """Whether a text has 7 to 15 digits (ITU E.164) and is no decimal or number in thousands."""
     return 7 <= sum(c.isdigit() for c in text) <= 15 and not _NUMBER.fullmatch(text)
 
 
 _NUMBER = regex.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+|\+?[0-9]+\.[0-9]+")
 
-# kind: (pattern, check). In this order: what contains another kind goes before it. [0-9], as \d is
-# every script's digits.
+# kind: (pattern, check). A kind that may contain another comes before it. [0-9], because \d matches
+# the digits of every script.
+# fmt: off
 _KINDS = {
     # At most 126 labels of 63 characters (RFC 1035), so that no search of one is long.
     "EMAIL": (
@@ -62,20 +63,20 @@ _KINDS = {
     ),
     "IBAN": (r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)", _iban),
     "IP": (
-        r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.[0-9])",
+        r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+        r"|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.[0-9])",
         _ip,
     ),
     "CARD": (r"(?<![\w.-])[0-9](?:[ -]?[0-9]){12,18}(?![\w-])", _luhn),
-    "ID": (
-        r"(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])",
-        None,
-    ),  # US social security
+    # US social security: numbers that were never given out do not match.
+    "ID": (r"(?<![\w-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![\w-])", None),
     "PHONE": (
         r"(?<![\w.+(-])(?:\+[1-9][0-9]{0,2}[ .-]?(?:\(?[0-9]{1,4}\)?[ .-]?){1,4}[0-9]{2,4}"
         r"|(?:\([0-9]{2,5}\) ?|[0-9]{2,5}[ .-])[0-9]{3,4}[ .-]?[0-9]{3,4})(?![\w-]|\.[0-9])",
         _telephone,
     ),
 }
+# fmt: on
 KINDS = tuple(_KINDS)
 
 
@@ -85,8 +86,8 @@ def _compiled(pattern):
 
 
 _PATTERNS = {kind: (_compiled(pattern), check) for kind, (pattern, check) in _KINDS.items()}
-# The same where a placeholder stands before: that is a border. An address has 64 characters before
-# its @ (RFC 5321), so that no try is long.
+# The same right after a placeholder, which is a border whatever it replaced. An address has at most
+# 64 characters before its @ (RFC 5321), so that no attempt is long.
 _BORDER = regex.compile(r"\(\?<![^)]*\)")
 _AFTER_MASK = {
     kind: (_compiled(_BORDER.sub("", pattern).replace("++@", "{1,64}+@")), check)
@@ -95,15 +96,18 @@ _AFTER_MASK = {
 
 
 def _written(names):
-    """Names as given, and with each letter that has marks as one character and as several: a set."""
+    """Names as given, and in NFC and NFD (letters and their marks together and apart): a set."""
     names = list(names)
     forms = ("NFC", "NFD")
     return {*names} | {unicodedata.normalize(form, stream_safe(n)) for form in forms for n in names}
 
 
 def _whole(name):
-    """The pattern of a name as whole words; a script without spaces has no borders of words, nor
-    has a name one where it begins or ends with a mark (C#)."""
+    """The pattern of a name as whole words.
+
+    There is no border where a script has no spaces, nor where the name begins or ends with a sign
+    (C#).
+    """
     first = r"\w" if regex.match(r"\w", name) else ""
     last = r"\w" if regex.match(r"\w", name[-1]) else ""
     before = "" if is_unspaced(name) else rf"(?<![{first}\[])"
@@ -129,8 +133,7 @@ class Masker:
         self.found = Counter()
 
     def __call__(self, text):
-        # What was masked may have hidden the border of something else: again, until nothing is
-        # found.
+        # Masking may uncover the border of something else: repeat until nothing is found.
         while (after := self._once(text)) != text:
             text = after
         return text
@@ -141,15 +144,15 @@ class Masker:
         return text
 
     def _pieces(self, text, kind, pattern, check):
-        """`text` in pieces, what is of one kind masked."""
-        at = start = 0  # of what is still to be given, to be searched
+        """The pieces of `text` in order, those of one kind masked."""
+        at = start = 0  # text[:at] has been yielded, text[:start] searched
         while match := pattern.search(text, start):
             start = match.end()
             if check is not None and not check(match.group()):
                 continue
             yield text[at : match.start()]
-            # What begins where a masked one ends had no border before. It is masked at once: in a
-            # row of a thousand, a pass for each would take a thousand passes.
+            # A match right behind a masked one had no border before. It is masked at once: for a
+            # thousand in a row, one pass for each would take a thousand passes.
             here = kind
             while match:
                 self.found[here] += 1
@@ -159,7 +162,7 @@ class Masker:
         yield text[at:]
 
     def _right_at(self, text, at):
-        """(kind, match) of what begins at a place behind a placeholder, or (None, None)."""
+        """(kind, match) of personal data right behind a placeholder, or (None, None)."""
         for kind, pattern, check in self._after_mask:
             match = pattern.match(text, at)
             if match and (check is None or check(match.group())):
@@ -168,25 +171,26 @@ class Masker:
 
 
 def guarded(generate, masker=None, secrets=()):
-    """A generator of text whose answers are looked at before anyone sees them (book section 2.2.1:
-    at run time)
+    """A generator of text whose output is masked (book section 2.2.1: privacy at run time)
 
     generate  function (*arguments) -> str
     masker    Masker; by default all KINDS
-    secrets   texts that must never come out, in whatever case and spacing; they become "[SECRET]"
+    secrets   texts that must never be output, in any case and spacing; they become "[SECRET]"
     returns   function with the arguments of `generate`
     """
     masker = masker or Masker()
     secrets = ["".join(secret.split()) for secret in _written(secrets) if secret.strip()]
+    # White space may come between any two letters; longer secrets first, as one may begin another.
     patterns = [r"\s*".join(map(regex.escape, secret)) for secret in secrets]
+    hidden = None
     if patterns:
         hidden = regex.compile("|".join(sorted(patterns, key=len, reverse=True)), regex.IGNORECASE)
-    else:
-        hidden = None
 
     def answer(*arguments, **named):
         text = generate(*arguments, **named)
-        return masker(hidden.sub("[SECRET]", text) if hidden else text)
+        if hidden:
+            text = hidden.sub("[SECRET]", text)
+        return masker(text)
 
     return answer
 

@@ -1,7 +1,7 @@
-"""Is this prose? Eight counts that tell text from menus, tables, lists of words and noise.
+"""Is this prose? Counts that distinguish text from menus, tables, lists of words and noise.
 
 Gopher's quality rules (Rae et al. 2021, appendix A.1.1), each a pure function that returns True for
-a text to keep. The thresholds are theirs, made for whole English web pages: for other texts give
+a text to keep. The thresholds are theirs, made for whole English web pages; other texts need
 others. Book section 2.2.1. Read next: repetition.py, the second half of Gopher's rules;
 classifier.py and ngram.py, which learn what good text is.
 """
@@ -21,15 +21,15 @@ def _lines(text):
 
 
 def word_count(least=50, most=100_000):
-    """Between `least` and `most` words."""
+    """The rule that a text has `least` to `most` words."""
     return lambda text: least <= len(words_of(text)) <= most
 
 
 def mean_word_length(least=3, most=10):
-    """Words of `least` to `most` characters on average: neither single letters nor run together.
+    """The rule that words have `least` to `most` characters on average.
 
-    Where there are no spaces, nothing is known of the length of words: a text that is mostly in
-    such scripts passes, in others the rule looks at the words between spaces alone.
+    Words of scripts without spaces have no known length: a text mostly in such scripts passes, and
+    in others only the words between spaces count.
     """
 
     def rule(text):
@@ -43,12 +43,15 @@ def mean_word_length(least=3, most=10):
 
 
 def few_symbols(most=0.1):
-    """At most `most` marks "#" and "..." for each word."""
+    """The rule that there are at most `most` marks "#" and "..." for each word."""
     return lambda text: len(_SYMBOL.findall(text)) <= most * max(len(words_of(text)), 1)
 
 
+# Below, shares are compared as counts, count <= share * all, which needs no case for all = 0.
+
+
 def few_bullets(most=0.9):
-    """At most this part of the lines begins with a bullet."""
+    """The rule that at most this share of the lines begins with a bullet."""
 
     def rule(text):
         lines = _lines(text)
@@ -58,7 +61,7 @@ def few_bullets(most=0.9):
 
 
 def few_ellipses(most=0.3):
-    """At most this part of the lines ends with an ellipsis: not a page of teasers."""
+    """The rule that at most this share of the lines ends with an ellipsis, as teasers do."""
 
     def rule(text):
         lines = _lines(text)
@@ -68,7 +71,7 @@ def few_ellipses(most=0.3):
 
 
 def alphabetic_words(least=0.8):
-    """At least this part of the words has a letter in it."""
+    """The rule that at least this share of the words contains a letter."""
 
     def rule(text):
         found = words_of(text)
@@ -79,7 +82,7 @@ def alphabetic_words(least=0.8):
 
 
 def has_stop_words(least=2, stop_words=STOP_WORDS):
-    """At least `least` different ones of the words that no running English text does without."""
+    """The rule that at least `least` of the words are there that all English text contains."""
     return lambda text: len(stop_words.intersection(words(text))) >= least
 
 

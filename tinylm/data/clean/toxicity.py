@@ -1,30 +1,21 @@
-"""Words that a page for everyone does without.
+"""A filter of offensive words.
 
-The crudest filter there is, and the one that C4 used (Raffel et al. 2020, section 2.2): a page with
-a word of a list goes. It also removes whoever speaks about such words, and dialects more than
-others (Dodge et al. 2021): so here the share of such words decides, and the list is the user's. The
-few words below only show the form. Book section 2.2.1. Read next: privacy.py.
+C4 dropped every page with a word of a list (Raffel et al. 2020, section 2.2). That also removes
+pages about such words, and some dialects more than others (Dodge et al. 2021). So here the share of
+such words decides, and the list is the user's; the few words below only show the form. Book section
+2.2.1. Read next: privacy.py.
 """
 
 from tinylm.data.clean.words import words as words_in
 from tinylm.reading import numbered_lines
 
-# Common English obscenities; a list for use names many more, in every language of the corpus.
+# Common English obscenities; a list for real use has many more, in every language of the corpus.
+# fmt: off
 EXAMPLE_WORDS = (
-    "asshole",
-    "bastard",
-    "bitch",
-    "bullshit",
-    "cunt",
-    "dickhead",
-    "fuck",
-    "fucker",
-    "fucking",
-    "motherfucker",
-    "shit",
-    "slut",
-    "whore",
+    "asshole", "bastard", "bitch", "bullshit", "cunt", "dickhead", "fuck", "fucker", "fucking",
+    "motherfucker", "shit", "slut", "whore",
 )
+# fmt: on
 
 
 def read_words(path):
@@ -37,7 +28,7 @@ def read_words(path):
 
 
 class WordList:
-    """Words and phrases looked for in texts, whole words only, in either case.
+    """Words and phrases to find in texts: whole words, without regard to case.
 
     words  iterable of str
     """
@@ -47,14 +38,13 @@ class WordList:
         self.longest = max(map(len, self.phrases), default=0)
 
     def share(self, text):
-        """The part of the words of a text that a phrase of the list begins at."""
-        words = words_in(text)
-        hits = sum(
-            any(tuple(words[i : i + n]) in self.phrases for n in range(1, self.longest + 1))
-            for i in range(len(words))
-        )
+        """The share of the words of a text at which a phrase of the list begins."""
+        words, hits = words_in(text), 0
+        for i in range(len(words)):
+            lengths = range(1, self.longest + 1)
+            hits += any(tuple(words[i : i + n]) in self.phrases for n in lengths)
         return hits / max(len(words), 1)
 
     def clean(self, most=0.01):
-        """The rule that at most this part of the words is on the list."""
+        """The rule that the share of a text is at most `most`."""
         return lambda text: self.share(text) <= most

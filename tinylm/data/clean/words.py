@@ -1,4 +1,4 @@
-"""What a word is, for every rule that knows words: found by script, compared in one form.
+"""The words of a text, for all rules on words: found by script, compared in one form.
 
 In scripts without spaces each letter is a word of its own (writing.py). Two words are the same if
 their NFKC forms are, without regard to case (Unicode's UAX #15 and UAX #31). Read next:
@@ -11,16 +11,16 @@ import regex
 
 from tinylm.writing import LETTER, SPACED, UNSPACED, is_unspaced, stream_safe
 
-# Letters of the other scripts: what a name or an address must not go on with.
+# Letters of scripts with spaces: a name or an address ends only where none of them follows.
 SPACED_WORD = rf"[\w--[{UNSPACED}]]"
 
 _WORD = regex.compile(rf"{LETTER}\p{{M}}*|{SPACED}(?:{SPACED}|\p{{M}})*", regex.V1)
-# As it stands in the text: marks and punctuation stay with the letter before them.
+# A word as it is written: marks and punctuation belong to the letter before them.
 _PIECE = regex.compile(rf"{LETTER}[^\s\p{{L}}\p{{N}}]*|(?:(?!{LETTER})\S)+", regex.V1)
 _JOINERS = str.maketrans("", "", "\u200c\u200d\u00ad\u2060")
 
-# Letters of a typical word where a word is not to be seen: Chinese and Japanese words have about
-# two, words in alphabets such as Thai's about four.
+# Letters of a typical word in scripts without spaces: Chinese and Japanese words have about two,
+# words in alphabets such as Thai's about four.
 _SHORT_WORDS = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}]")
 
 
@@ -36,7 +36,7 @@ def words(text):
 
 
 def words_of(text):
-    """The words of a text as they stand in it, punctuation with them: list of str."""
+    """The words of a text as they are written, with their punctuation: list of str."""
     return _PIECE.findall(text)
 
 
@@ -46,7 +46,7 @@ def mostly_unspaced(pieces):
 
 
 def pieces_per_word(pieces):
-    """How many of these pieces a real word has: 1 where spaces stand between words, else 2 or 4."""
+    """How many of these pieces make a word: 1 in scripts with spaces, else 2 or 4."""
     if not mostly_unspaced(pieces):
         return 1
     short = sum(_SHORT_WORDS.match(piece) is not None for piece in pieces)

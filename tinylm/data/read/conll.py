@@ -1,11 +1,11 @@
-"""Files of tagged words, one word a line, sentences apart: CoNLL's column formats   (Tjong Kim Sang
-2002; Nivre et al. 2016).
+"""Files of tagged words, one word a line, an empty line between sentences: CoNLL's column formats
+(Tjong Kim Sang 2002; Nivre et al. 2016).
 
     London  B-location          two or more columns between tabs or spaces (WNUT, CoNLL-2003)
     2 Bush Bush PROPN NNP ...   ten columns between tabs (CoNLL-U): see conllu.py
 
-Columns are counted as conlleval, the shared tasks' own script, counts them: every line of a file
-has as many as the first. Read next: conllu.py; finetune/tasks/tagging.py, which learns the tags.
+As in conlleval, the shared tasks' own script, every line of a file must have as many columns as the
+first. Read next: conllu.py; finetune/tasks/tagging.py, which learns the tags.
 """
 
 import re
@@ -30,15 +30,16 @@ def read_conll(path, word=0, tag=-1, scheme=""):
 
     path       file, gzip or not
     word, tag  numbers of the columns
-    scheme     of the tags: "iob1", "iob2", "iobes", "bilou"; "": whichever they are, if they mark
+    scheme     of the tags: "iob1", "iob2", "iobes", "bilou"; "": any of these if the tags mark
                chunks (B-, I-); "any": not checked
     returns    list of (words, tags), two lists of str each
     raises     ConfigError for another scheme; DataError naming the line if it has too few columns,
-               more or fewer than the lines before, an empty one, or a tag that cannot stand there;
-               or the file if it cannot be read
+               more or fewer than the lines before, an empty one, or a tag that is not allowed after
+               the one before; or the file if it cannot be read
     """
     if scheme not in ("", "any", *SCHEMES):
         raise ConfigError(f"read_conll: scheme {scheme!r} is none of any, {', '.join(SCHEMES)}")
+    # Column i needs i + 1 columns, column -i from the end needs i.
     need, width = max(2, *(i + 1 if i >= 0 else -i for i in (word, tag))), None
     sentences, numbers = [], []
     for block in _blocks(path):
@@ -95,26 +96,30 @@ def _columns(path, number, line):
 
 
 def _check_scheme(path, numbers, tags, scheme):
-    """DataError with the line of the first tag that cannot stand there: in `scheme`, or if none is
-    given and there are chunks, in the one that fits longest.
+    """Raise DataError with the line of the first tag that `scheme` does not allow.
+
+    Without a scheme, tags that mark chunks must fit one of SCHEMES.
     """
-    if not scheme and not any(_BEGUN.match(tag) for sentence in tags for tag in sentence):
+    if scheme:
+        candidates, mend = [scheme], ""
+    elif any(_BEGUN.match(tag) for sentence in tags for tag in sentence):
+        candidates, mend = SCHEMES, '; scheme="any" reads tags unchecked'
+    else:
         return
-    faults = [_fault(numbers, tags, one) for one in ([scheme] if scheme else SCHEMES)]
+    faults = [_fault(numbers, tags, one) for one in candidates]
     if None in faults:
         return
-    number, what = max(faults)
-    mend = "" if scheme else '; scheme="any" reads tags unchecked'
+    number, what = max(faults)  # of the scheme that fits the longest part of the file
     raise DataError(f"{path}, line {number}: {what}{mend}")
 
 
 def _fault(numbers, tags, scheme):
-    """(line, what is wrong) of the first tag that cannot follow the one before, or None."""
+    """(line, reason) of the first tag that cannot follow the one before, or None."""
     for lines, sentence in zip(numbers, tags):
         before, written = ("O", ""), "O"
-        # Every chunk has ended at the end: "O" may follow.
+        # An "O" is added at the end, so that a chunk without its end (E, L) is found.
         for number, tag in zip([*lines, lines[-1]], [*sentence, "O"]):
-            now = ("O", "") if tag == "O" else _mark(tag, scheme)
+            now = _mark(tag, scheme)
             if now is None or not _follows(before, now, scheme):
                 name = scheme.upper()
                 return number, f"the tag {tag!r} after {written!r} is nothing that {name} writes"
@@ -123,7 +128,9 @@ def _fault(numbers, tags, scheme):
 
 
 def _mark(tag, scheme):
-    """(mark, type) of a tag, None if the scheme has no such."""
+    """(mark, type) of a tag, ("O", "") outside chunks, None if it is no tag of the scheme."""
+    if tag == "O":
+        return ("O", "")
     mark, _, kind = tag.partition("-")
     if kind and len(mark) == 1 and mark in _MARKS[scheme]:
         return (mark, kind)
@@ -134,14 +141,14 @@ def _follows(before, now, scheme):
     """True if a tag may follow another."""
     (mark_before, kind_before), (mark, kind) = before, now
     same = kind == kind_before
-    if scheme == "iob1":
+    if scheme == "iob1":  # B only right after a chunk of the same type
         return mark != "B" or same
-    if scheme == "iob2":
+    if scheme == "iob2":  # I only inside a chunk of its type
         return mark != "I" or same
-    # Inside a chunk until its end: after B and I comes I or the end, of the same type.
+    # IOBES, BILOU: B and I must be continued by I or the end (E, L) of the same type.
     inside = mark_before in ("B", "I")
-    goes_on = mark in ("I", "E", "L")
-    return inside == goes_on and (same or not inside)
+    continues = mark in ("I", "E", "L")
+    return inside == continues and (same or not inside)
 
 
 def write_conll(path, sentences):
@@ -154,8 +161,8 @@ def write_conll(path, sentences):
         odd = [x for x in (*words, *tags) if x.split() != [x]]
         if len(words) != len(tags) or odd:
             raise DataError(
-                f"write_conll: {len(words)} words and {len(tags)} tags must be as "
-                f"many, without white space: {words}"
+                f"write_conll: {len(words)} words and {len(tags)} tags must be as many, "
+                f"without white space: {words}"
             )
         text += [f"{w}\t{t}\n" for w, t in zip(words, tags)] + ["\n"]
     write_text(path, "".join(text))

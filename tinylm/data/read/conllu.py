@@ -1,14 +1,14 @@
 """Files of the Universal Dependencies: CoNLL-U, ten columns between tabs   (Nivre et al. 2016).
 
-    # text = Don't stop.                                comments stand before the first word
-    1-2   Don't   _      _      _   _   _  _       _  _     a token and the words that it holds
+    # text = Don't stop.                                comments come before the first word
+    1-2   Don't   _      _      _   _   _  _       _  _     a token made of words 1 and 2
     1     Do      do     AUX    VB  _   3  aux     _  _     ID, FORM, LEMMA, UPOS, XPOS, FEATS,
     2     n't     not    PART   RB  _   3  advmod  _  _     HEAD, DEPREL, DEPS, MISC
     3     stop    stop   VERB   VB  _   0  root    _  _
-    3.1   now     ...                                   a word that was left out
+    3.1   now     ...                                   an empty node: a word that was elided
 
-What the format's own validator refuses at its level 1, and heads that are no tree, is refused.
-Read next: finetune/tasks/tagging.py.
+Files that fail level 1 of the format's own validator raise DataError, and so do heads that are not
+a tree. Read next: finetune/tasks/tagging.py.
 """
 
 import re
@@ -17,6 +17,7 @@ from tinylm.errors import DataError
 from tinylm.reading import numbered_lines
 
 _NUMBER = "[1-9][0-9]{0,8}"
+# Of a word "3", a token of several words "1-2", or an empty node "3.1".
 _ID = re.compile(
     rf"(?P<word>{_NUMBER})|(?P<first>{_NUMBER})-(?P<last>{_NUMBER})"
     rf"|(?P<after>0|{_NUMBER})\.(?P<empty>{_NUMBER})"
@@ -31,8 +32,9 @@ _FEATURE = re.compile(r"[^=|\s]+=[^=|\s]+")
 
 
 def read_conllu(path, tag=3):
-    """Sentences of a CoNLL-U file; words that a token contains ("2-3 don't") and empty nodes
-    ("8.1") follow its rules: the syntactic words are read, not the spelling above them.
+    """Sentences of a CoNLL-U file: its syntactic words and their tags.
+
+    Tokens of several words ("2-3 don't") and empty nodes ("8.1") are checked and skipped.
 
     tag      column of the tag: 3 universal part of speech, 4 the treebank's own
     returns  list of (words, tags)
@@ -67,14 +69,17 @@ def _blocks(path):
 
 
 class _Sentence:
-    """Lines of one sentence, checked one after the other; `rows` are those of its words."""
+    """The lines of one sentence, checked one after the other."""
 
     def __init__(self):
-        self.rows, self.lines, self.line = [], [], 0
-        self.token_end, self.empty, self.started = 0, 0, False
+        self.rows, self.lines = [], []  # columns of each word, and the number of its line
+        self.line = 0  # number of the line at hand
+        self.token_end = 0  # last word of the last token of several words
+        self.empty = 0  # empty nodes since the last word
+        self.started = False  # after the comments
 
     def add(self, line, number):
-        """One line and its number. Raises DataError saying what is wrong with it."""
+        """Check and store one line; raises DataError with the reason if it is wrong."""
         self.line = number
         if line.startswith("#"):
             if self.started:
@@ -124,7 +129,7 @@ class _Sentence:
                 f"has the ID {first}-{last}: a range stands before its first word, "
                 "has two words or more, and none of another range"
             )
-        # Typo=Yes may stand in FEATS; all else is told of the words.
+        # Columns 1 and 9 are FORM and MISC; all else is annotated on the words.
         if any(row[i] != "_" for i in (2, 3, 4, 6, 7, 8)) or row[5] not in ("_", "Typo=Yes"):
             raise DataError("is a range: only FORM and MISC, and Typo=Yes, may stand in it")
         self.token_end = last
@@ -139,15 +144,16 @@ class _Sentence:
         self.empty = empty
 
     def end(self):
-        """(line, what is wrong) if words are missing or their heads are no tree, or None."""
+        """(line, reason) if words are missing or their heads are not a tree, or None."""
         count = len(self.rows)
         if not count:
             return self.line, "it has no word: an empty line stands only after a sentence"
         if self.token_end > count:
             return self.line, f"a range goes up to {self.token_end}, the words up to {count}"
+        # heads[w] of word w, None where it is not annotated; place 0 is the root's own.
         heads = [0] + [None if row[6] == "_" else int(row[6]) for row in self.rows]
         for word, (line, row, head) in enumerate(zip(self.lines, self.rows, heads[1:]), 1):
-            relation = row[7].split(":")[0]
+            relation = row[7].split(":")[0]  # without the subtype of "nsubj:pass"
             if head is not None and head > count:
                 return line, f"word {word} has the HEAD {head}, which is no word of the sentence"
             known = head is not None and relation != "_"
@@ -161,8 +167,8 @@ class _Sentence:
         return self._circle(heads)
 
     def _circle(self, heads):
-        """(line, what is wrong) of a word whose heads never come to 0, or None."""
-        # Walked from every word towards 0; what was passed before needs no second walk.
+        """(line, reason) of a word whose chain of heads never reaches 0, or None."""
+        # From every word towards 0, until a word that an earlier walk has passed: linear time.
         passed = [True] + [False] * len(self.rows)
         for start in range(1, len(heads)):
             path, at = set(), start
@@ -177,8 +183,10 @@ class _Sentence:
 
 
 def _check_features(cell):
-    """DataError for FEATS that are not Name=Value|Name=Value, each name once."""
-    features = [] if cell == "_" else cell.split("|")
+    """Raise DataError for FEATS that are not Name=Value|Name=Value, each name once."""
+    if cell == "_":
+        return
+    features = cell.split("|")
     names = [feature.partition("=")[0] for feature in features]
     if not all(map(_FEATURE.fullmatch, features)) or len(set(names)) < len(names):
         raise DataError(
