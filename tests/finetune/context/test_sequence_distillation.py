@@ -142,7 +142,7 @@ def test_a_thousand_drawn_answers_come_near_the_sum():
 
 def test_answers_are_drawn_from_the_teacher():
     teacher, _ = pair()
-    drawn = sd.draw(teacher, PROMPT, 2, 400, seed=1)
+    drawn = sd.draw_answers(teacher, PROMPT, 2, 400, seed=1)
     with no_grad():
         chance = np.exp(sd.answer_log_probability(teacher, PROMPT, sd.all_answers(3, 2)).data)
     counts = np.bincount(drawn @ [3, 1], minlength=9)

@@ -1,9 +1,9 @@
-"""How to check what makes models smaller: losses of distillation, weights under masks, exits,
+"""Gradient-check cases of smaller models: losses of distillation, weights under masks, exits,
 shortened encoders.
 
-`straight_through` is not the derivative of its value, on purpose. It is checked where the two
-agree, when the value is the argument itself (as with infinitely many bits); tests say what it does
-elsewhere.
+`straight_through` deliberately does not return the derivative of its value. It is checked where the
+two agree, when the value is the argument itself (as with infinitely many bits); its tests cover the
+rest.
 """
 
 import numpy as np
@@ -28,10 +28,11 @@ from tinylm.models.early.cases import ready
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
 from tinylm.nn import Linear
 
-# The operations that are declared not to be the derivative of what they compute, and what they are
-# instead.
+# Operations whose backward is not the derivative of their forward, and why.
 NOT_DERIVATIVES = {
-    "straight_through": "the cotangent passes unchanged; its own derivative would be 0 almost everywhere"
+    "straight_through": (
+        "the cotangent passes unchanged; its own derivative would be 0 almost everywhere"
+    )
 }
 
 TINY = EncoderConfig(
@@ -46,11 +47,12 @@ TINY = EncoderConfig(
     dropout=0.0,
     norm_eps=1e-5,
 )
-IDS, MASK = np.array([[0, 3, 1, 2, 6], [0, 5, 4, 4, 0]]), np.arange(5) < np.array([[5], [4]])
+IDS = np.array([[0, 3, 1, 2, 6], [0, 5, 4, 4, 0]])
+MASK = np.arange(5) < np.array([[5], [4]])  # the last position of the second row is padding
 
 
 def encoder(rng):
-    """A small encoder whose every parameter is drawn, biases too."""
+    """A small encoder with all parameters drawn at random, biases too."""
     return ready(Encoder(TINY, int(rng.integers(99)), np.float64))
 
 

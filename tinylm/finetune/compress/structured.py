@@ -1,11 +1,13 @@
-"""Structured pruning: take away whole heads and whole layers, so that what is left is a smaller,
-faster model (book section 1.3.3; Michel et al. 2019, Fan et al. 2019)
+"""Structured pruning: whole heads and layers are removed, for a smaller and faster model   (book
+section 1.3.3; Michel et al. 2019, Fan et al. 2019)
 
-A head's importance is how much the loss feels a gate on its output, or how much is lost without it.
-Removing it deletes its columns of the query, key and value maps and its rows of the output map:
-exactly what closing the gate computes, with less work. LayerDrop skips layers at random in
-training, so that the model bears losing some afterwards. Read next: early_exit.py, which skips
-layers only where an input allows it.
+    MHA(x) = sum over heads h of xi_h head_h(x) W_O^h        gate xi_h = 1; 0 removes the head
+
+The importance of a head is the gradient of the loss with respect to its gate, or the rise of the
+loss without it. Removing it deletes its columns of the query, key and value maps and its rows of
+the output map: the same function as with a closed gate, with less work. LayerDrop skips layers at
+random in training, so that the model works without some of them later. Read next: early_exit.py,
+which skips layers depending on the input.
 """
 
 import contextlib
@@ -21,18 +23,18 @@ from tinylm.nn import Linear, Module, SelfAttention
 
 
 def attentions(model):
-    """The self-attention of every layer, each once if layers share it: a list in order, by whose
-    places heads are named.
+    """The self-attentions of all layers in order, a shared one once.
+
+    "layer" below is an index into this list.
     """
     return list({id(block.attention): block.attention for block in model.blocks}.values())
 
 
 @contextlib.contextmanager
 def gated(model, gates):
-    """While this is entered, the output of head h is xi_h times what it was: MHA = sum over h of
-    xi_h head_h.
+    """A context in which the output of each head is multiplied by its gate xi_h.
 
-    model    with blocks
+    model    Module with blocks
     gates    one for every attention, each (H,) or, with a row for every sequence, (B, H); arrays or
              Tensors
     """
@@ -40,19 +42,18 @@ def gated(model, gates):
     outs = [attention.out for attention in found]
 
     def through(out, gate, width):
-        def call(y):  # y (B, T, H K)
+        def call(y):  # y (B, T, H K): the heads' outputs, side by side
             heads = gate.shape[-1]
-            wide = broadcast_to(gate.reshape(*gate.shape, 1), (*gate.shape, width)).reshape(
-                -1, 1, heads * width
-            )
-            return out(y * wide)
+            # (H,) -> (H, K) -> (1, 1, H K), or (B, H) -> (B, H, K) -> (B, 1, H K)
+            wide = broadcast_to(gate.reshape(*gate.shape, 1), (*gate.shape, width))
+            return out(y * wide.reshape(-1, 1, heads * width))
 
         return call
 
     for attention, out, gate in zip(found, outs, gates, strict=True):
-        attention.out = through(
-            out, gate if isinstance(gate, Tensor) else Tensor(gate), attention.width
-        )
+        if not isinstance(gate, Tensor):
+            gate = Tensor(gate)
+        attention.out = through(out, gate, attention.width)
     try:
         yield model
     finally:
@@ -63,36 +64,35 @@ def gated(model, gates):
 def head_importance(model, loss, batches):
     """I_h = mean over inputs of |dL/dxi_h| at xi = 1   (Michel et al. 2019, eq. 2)
 
-    loss     (model, batch) -> Tensor (), a mean over the rows of the batch, which do not see each
-             other
+    loss     (model, batch) -> Tensor (), a mean over the rows of the batch, which must not
+             influence each other
     batches  Batches
-    returns  (layers, H) array; layers by attentions(model), which must have equally many heads
+    returns  (layers, H) array; all layers must have the same number of heads
     """
     found, total, rows = attentions(model), 0.0, 0
-    if len({attention.heads for attention in found}) > 1:
+    heads = [attention.heads for attention in found]
+    if len(set(heads)) > 1:
         raise ConfigError(
-            f"head_importance: layers have {[a.heads for a in found]} heads, and a table needs as many in each"
+            f"head_importance: layers have {heads} heads, and a table needs as many in each"
         )
+    like = model.parameters()[0].data
     for batch in batches:
-        gates = [
-            Tensor(
-                np.ones_like(model.parameters()[0].data, shape=(len(batch), a.heads)),
-                requires_grad=True,
-            )
-            for a in found
-        ]
+        B = len(batch)
+        # a gate for each row of the batch, so that one backward pass gives dL/dxi of each input
+        gates = [Tensor(np.ones_like(like, shape=(B, H)), requires_grad=True) for H in heads]
         with gated(model, gates):
-            felt = grad(loss(model, batch), gates)
-        total = total + len(batch) * np.stack([abs(g.numpy()).sum(axis=0) for g in felt])
-        rows += len(batch)
+            gradients = grad(loss(model, batch), gates)  # a list of (B, H)
+        # The loss is a mean over B rows: times B it is the sum of the losses of single rows.
+        total = total + B * np.stack([abs(g.numpy()).sum(axis=0) for g in gradients])
+        rows += B
     return total / rows
 
 
 def head_ablation(model, loss, batches):
-    """How much the loss rises when one head is silent: the honest and slow measure, one pass for
-    every head.
+    """The rise of the loss when one head is removed: exact and slow, a pass for every head.
 
-    arguments as in head_importance();  returns (layers, H) array of differences
+    arguments as in head_importance()
+    returns   (layers, H) array of differences
     """
     found, weights = attentions(model), [len(batch) for batch in batches]
     rise = np.zeros((len(found), max(a.heads for a in found)))
@@ -103,86 +103,92 @@ def head_ablation(model, loss, batches):
             return np.average([loss(model, batch).item() for batch in batches], weights=weights)
 
     everything = [np.ones(a.heads, a.qkv.weight.dtype) for a in found]
-    whole = mean_loss(everything)
+    loss_of_all = mean_loss(everything)
     for layer, attention in enumerate(found):
         for head in range(attention.heads):
             gates = [g.copy() for g in everything]
             gates[layer][head] = 0
-            rise[layer, head] = mean_loss(gates) - whole
+            rise[layer, head] = mean_loss(gates) - loss_of_all
     return rise
 
 
 def least_important(importance, count, at_least=1):
-    """The heads to remove first, as remove_heads() takes them.
+    """The least important heads, as remove_heads() takes them.
 
     importance  (layers, H)
-    count       how many
+    count       number of heads to remove
     at_least    heads that every layer keeps
     returns     dict layer -> sorted list of heads
-    raises      ConfigError if so many cannot go
+    raises      ConfigError if so many cannot be removed
     """
     layers, heads = importance.shape
-    gone = {}
-    for place in np.argsort(importance, axis=None, kind="stable"):
-        layer, head = divmod(int(place), heads)
-        if sum(map(len, gone.values())) < count and len(gone.get(layer, ())) < heads - at_least:
-            gone.setdefault(layer, []).append(head)
-    if sum(map(len, gone.values())) < count:
+    removed, left = {}, count
+    for index in np.argsort(importance, axis=None, kind="stable").tolist():
+        layer, head = divmod(index, heads)
+        if left and len(removed.get(layer, ())) < heads - at_least:
+            removed.setdefault(layer, []).append(head)
+            left -= 1
+    if left > 0:
         raise ConfigError(
-            f"least_important: {count} heads cannot go: {layers} layers of {heads} keep {at_least} each"
+            f"least_important: {count} heads cannot go: "
+            f"{layers} layers of {heads} keep {at_least} each"
         )
-    return {layer: sorted(found) for layer, found in sorted(gone.items())}
+    return {layer: sorted(found) for layer, found in sorted(removed.items())}
 
 
 def sliced(inner, rows=slice(None), columns=slice(None)):
     """A new Linear of some inputs (rows) and outputs (columns) of another, its weights copied."""
     made = Linear.__new__(Linear)
     made.weight = Tensor(inner.weight.data[rows][:, columns].copy(), requires_grad=True)
-    made.bias = (
-        None if inner.bias is None else Tensor(inner.bias.data[columns].copy(), requires_grad=True)
-    )
+    made.bias = None
+    if inner.bias is not None:
+        made.bias = Tensor(inner.bias.data[columns].copy(), requires_grad=True)
     return made
 
 
 def smaller_attention(attention, keep):
     """An attention with only the heads in `keep`, the weights copied.
 
-    raises  ConfigError if no head is left, if key-value groups would have unequal numbers of heads,
-            or if queries and keys are normed over all heads
+    raises  ConfigError if no head is left, if key-value groups would have different numbers of
+            heads, or if queries and keys are normalized over all heads
     """
     if attention.qk_norm == "width":
         raise ConfigError(
-            "remove_heads: queries and keys of this model are normed over all heads (qk_norm 'width'): "
-            "without some of them the others would change"
+            "remove_heads: queries and keys of this model are normed over all heads "
+            "(qk_norm 'width'): without some of them the others would change"
         )
     H, G, K = attention.heads, attention.kv_heads, attention.width
+    # Query head h belongs to the key-value head h // (H / G); one without query heads goes too.
     groups = [[h for h in sorted(keep) if h // (H // G) == g] for g in range(G)]
     left = [g for g in range(G) if groups[g]]
     if len({len(groups[g]) for g in left}) != 1:
         raise ConfigError(
-            f"remove_heads: {[len(g) for g in groups]} heads would be left on the {G} key-value heads: leave some, "
-            "and equally many on each that stays"
+            f"remove_heads: {[len(g) for g in groups]} heads would be left on the {G} key-value "
+            "heads: leave some, and equally many on each that stays"
         )
-    columns = (
-        [h for g in left for h in groups[g]] + [H + g for g in left] + [H + G + g for g in left]
-    )
-    places = np.concatenate([np.arange(c * K, (c + 1) * K) for c in columns])
+    queries = [h for g in left for h in groups[g]]
+    # The packed map has H + 2 G slices of K columns: queries, then keys, then values.
+    packed = queries + [H + g for g in left] + [H + G + g for g in left]
     made = SelfAttention.__new__(SelfAttention)
-    vars(made).update(vars(attention), heads=sum(map(len, groups)), kv_heads=len(left))
-    made.qkv = sliced(attention.qkv, columns=to_device(places, attention.qkv.weight.device))
-    rows = np.concatenate([np.arange(h * K, (h + 1) * K) for g in left for h in groups[g]])
-    made.out = sliced(attention.out, rows=to_device(rows, attention.out.weight.device))
+    vars(made).update(vars(attention), heads=len(queries), kv_heads=len(left))
+    device = attention.qkv.weight.device
+    made.qkv = sliced(attention.qkv, columns=to_device(_slices(packed, K), device))
+    made.out = sliced(attention.out, rows=to_device(_slices(queries, K), device))
     return made
 
 
-def remove_heads(model, heads):
-    """Really remove heads, in place: afterwards the model has fewer parameters and computes what
-    closed gates computed.
+def _slices(numbers, K):
+    """The indices of slices of K: slice c holds c K .. (c + 1) K - 1."""
+    return np.concatenate([np.arange(c * K, (c + 1) * K) for c in numbers])
 
-    heads    dict layer (by attentions(model)) -> heads to remove
-    returns  the model. The configuration of a GPT whose layers all keep as many heads says so; else
-             it stays, and as key-value caches hold equally many heads for every layer, such a model
-             decodes without one
+
+def remove_heads(model, heads):
+    """Remove heads in place: fewer parameters, and the same function as with closed gates.
+
+    heads    dict layer (an index of attentions(model)) -> heads to remove
+    returns  the model. If all layers keep the same number of heads, a GPT's configuration is
+             updated; if not, it stays, and the model decodes without a key-value cache, which holds
+             the same number of heads for every layer
     raises   ConfigError as smaller_attention(); or if positions have a bias for each head
     """
     if getattr(model, "position_bias", None) is not None:
@@ -190,57 +196,56 @@ def remove_heads(model, heads):
             "remove_heads: this model's positions are a bias for each head; it would no longer fit"
         )
     found = attentions(model)
-    for layer, gone in heads.items():
-        small = smaller_attention(found[layer], set(range(found[layer].heads)) - set(gone))
+    for layer, removed in heads.items():
+        attention = found[layer]
+        small = smaller_attention(attention, set(range(attention.heads)) - set(removed))
         for block in model.blocks:
-            if block.attention is found[layer]:
+            if block.attention is attention:  # in every layer that shares it
                 block.attention = small
-    left = {(a.heads, a.kv_heads, a.width) for a in attentions(model)}
-    if len(left) == 1 and hasattr(model.config, "head_width"):
-        model.config = replace(
-            model.config, **dict(zip(("n_head", "n_kv_head", "head_width"), *left))
-        )
+    sizes = {(a.heads, a.kv_heads, a.width) for a in attentions(model)}
+    if len(sizes) == 1 and hasattr(model.config, "head_width"):
+        H, G, K = sizes.pop()
+        model.config = replace(model.config, n_head=H, n_kv_head=G, head_width=K)
     return model
 
 
 def keep_layers(model, keep):
-    """A model of some of the layers, with its own copies of the weights.
+    """A copy of a model with some of its layers.
 
     model    GPT or Encoder
-    keep     the numbers of the layers, in order
+    keep     numbers of the layers, in order
     returns  model of the same class, L = len(keep)
     raises   ConfigError if there is no such layer
     """
     if not keep or not all(0 <= layer < len(model.blocks) for layer in keep):
         raise ConfigError(f"keep_layers: layers {list(keep)} of a model with {len(model.blocks)}")
     config, changes = model.config, {"n_layer": len(keep)}
-    for field in {"attention", "feed_forward"} & set(
-        vars(config)
-    ):  # what GPT varies from layer to layer
-        changes[field] = tuple(config.layer(field, layer) for layer in keep)
+    for field in ("attention", "feed_forward"):  # a GPT's may differ from layer to layer
+        if field in vars(config):
+            changes[field] = tuple(config.layer(field, layer) for layer in keep)
     if hasattr(config, "layer_groups"):
         changes["layer_groups"] = None
-    bare = copy.copy(model)
-    bare.blocks, bare.config = [model.blocks[layer] for layer in keep], replace(config, **changes)
-    bare = copy.deepcopy(bare)
-    for p in bare.parameters():  # places in the old model's optimizer are not the copy's
+    # shallow first, so that the deep copy does not include the other layers
+    kept = copy.copy(model)
+    kept.blocks = [model.blocks[layer] for layer in keep]
+    kept.config = replace(config, **changes)
+    kept = copy.deepcopy(kept)
+    for p in kept.parameters():  # the slots belong to the old model's optimizer
         p.slot = p.grad = None
-    return bare
+    return kept
 
 
 def evenly(layers, keep):
-    """`keep` of the layers 0 .. layers - 1, evenly spread, the first among them: every other if
-    half stay   (Fan et al. 2019)
-    """
+    """`keep` of the layers 0 .. layers - 1, evenly spread from the first on   (Fan et al. 2019)"""
     return [i * layers // keep for i in range(keep)]
 
 
 class LayerDrop(Module):
-    """A block that is skipped with probability p while training: x instead of block(x) (Fan et al.
+    """A block that is skipped with probability p in training: x in place of block(x)   (Fan et al.
     2019)
 
-    A layer is skipped for the whole batch, on every worker alike, so it saves its time: L (1 - p)
-    run on average.
+    It is skipped for the whole batch on every worker, which saves its time: on average L (1 - p)
+    layers are computed.
     """
 
     def __init__(self, block, p, rng):
@@ -260,8 +265,9 @@ class LayerDrop(Module):
 
 
 def with_layer_drop(model, p, seed=0):
-    """Skip layers with probability p in training, in place; without_layer_drop() undoes it. Returns
-    the model.
+    """Skip layers with probability p in training, in place; without_layer_drop() undoes it.
+
+    returns  the model
     """
     if not 0 <= p < 1:
         raise ConfigError(f"with_layer_drop: p = {p} is a probability below 1")
@@ -271,8 +277,8 @@ def with_layer_drop(model, p, seed=0):
 
 
 def without_layer_drop(model):
-    """Plain blocks again, as they were trained. Returns the model."""
-    model.blocks = [
-        block.block if isinstance(block, LayerDrop) else block for block in model.blocks
-    ]
+    """Remove LayerDrop around blocks; their weights stay. Returns the model."""
+    for i, block in enumerate(model.blocks):
+        if isinstance(block, LayerDrop):
+            model.blocks[i] = block.block
     return model

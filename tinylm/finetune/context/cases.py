@@ -1,5 +1,6 @@
-"""How to check divergences and what reads contexts through vectors: everything is composed of
-recorded operations.
+"""Gradient-check cases of divergences and of models that read contexts through vectors.
+
+All are composed of recorded operations.
 """
 
 import numpy as np
@@ -32,11 +33,9 @@ FIELDS = (
 
 def gpt(rng, **changes):
     """A GPT of one layer with large weights."""
-    sizes = (
-        dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0)
-        | changes
-    )
-    return ready(GPT(GPTConfig(**sizes), int(rng.integers(99)), np.float64).eval())
+    sizes = dict(vocab_size=4, context=9, n_layer=1, n_head=1, d_model=3, d_hidden=2, dropout=0.0)
+    config = GPTConfig(**sizes | changes)
+    return ready(GPT(config, int(rng.integers(99)), np.float64).eval())
 
 
 for _name, _divergence in (("kl", kl), ("reverse_kl", reverse_kl)):
@@ -53,12 +52,12 @@ for _name, _divergence in (("kl", kl), ("reverse_kl", reverse_kl)):
 
 
 def reading(model, *fields):
-    """The answers' logits of what reads contexts."""
+    """The answers' logits of a compressor, from the fields of a ContextBatch."""
     return model.read(ContextBatch(*fields))
 
 
 def learner(make, **changes):
-    """A draw of one model that reads contexts, with the batch it reads."""
+    """Case maker: one compressor with random parameters, and the batch that it reads."""
     return lambda rng: [call(ready(make(gpt(rng, **changes))), *FIELDS)]
 
 
@@ -83,9 +82,7 @@ register(
 
 
 def compressed(model, ids, targets, real, *fields):
-    """Both uses of an AutoCompressor: the loss over segments of two tokens, and answers about a
-    context.
-    """
+    """Both uses of an AutoCompressor: logits over segments of two tokens, and answers."""
     states = [h for h, _ in model.segments(ids, real, [1, 3])]
     return model.model.logits(concatenate(states, axis=1)), model.read(ContextBatch(*fields))
 

@@ -1,15 +1,14 @@
-"""A context, a question and an answer: how rows of different lengths are laid side by side   (book
-eqs. 3.11, 3.13)
+"""Batches of contexts, questions and answers of different lengths   (book eqs. 3.11, 3.13)
 
 The prompt is x = (c, z): a context c, such as an instruction or a document, and a question z; y is
-what is said to it. A short context c' may stand for c. Every part has columns of its own. Contexts
-and questions end at their last column, with padding in front; the answer begins right after, so
-that what scores it are the same columns in every row:
+the answer. A short context c' may replace c. Every part has columns of its own. Contexts and
+questions end at their last column, with padding in front, and the answer begins right after, so
+that it is predicted from the same columns in every row:
 
-    c: . . 5 2   z: . 8   y: 3 1         positions count tokens, not columns: padding moves nothing
+    c: . . 5 2   z: . 8   y: 3 1         positions count tokens, not columns: padding shifts nothing
     c: 7 4 4 9   z: 6 8   y: 2 .
 
-Parts are vectors, not ids, so that learnt vectors can stand where tokens would. Read next:
+Parts are vectors, not ids, so that learnt vectors can take the place of tokens. Read next:
 context_distillation.py.
 """
 
@@ -25,12 +24,11 @@ from tinylm.pretrain.batch import IGNORE, Batch, pad_rows
 
 @dataclasses.dataclass(frozen=True)
 class ContextExample:
-    """One x' = (c, c', z) of the data D' of eq. 3.13, with what the teacher said; no gold answer is
-    needed.
+    """One x' = (c, c', z) of the data D' of eq. 3.13, with the teacher's answer in place of a gold
+    one.
 
     context   c, ids;  question z, ids, at least one;  answer y, ids;  short c', ids, often none
-    teacher   (len(answer), V) logits of the teacher at the answer, where they have been computed
-              once and for all
+    teacher   (len(answer), V) logits of the teacher at the answer, if they are computed in advance
     """
 
     context: tuple
@@ -58,11 +56,12 @@ class ContextBatch(Batch):
 
 
 def align_right(rows):
-    """Rows of any lengths as one array, padding in front.
+    """Rows of any lengths as one array with the padding in front.
 
     rows     list of B integer sequences
     returns  (B, T) int64, 0 where there is nothing, and (B, T) bool, True where there is a token
     """
+    # reversed, padded behind, and reversed again
     ids, real = pad_rows([list(row)[::-1] for row in rows], 0)
     return np.ascontiguousarray(ids[:, ::-1]), np.ascontiguousarray(real[:, ::-1])
 
@@ -74,63 +73,67 @@ def make_batch(examples):
     """
     if not all(len(e.question) and len(e.answer) for e in examples):
         raise DataError(
-            "a context example needs a question and an answer of at least one token each: move the end of the "
-            "context into the question, or let the teacher answer first (sequence_distillation.py)"
+            "a context example needs a question and an answer of at least one token each: move the "
+            "end of the context into the question, or let the teacher answer first "
+            "(sequence_distillation.py)"
         )
-    inputs, real = align_right([e.question for e in examples])
-    targets, _ = pad_rows([e.answer for e in examples], IGNORE)
+    inputs, real = align_right([e.question for e in examples])  # (B, Z) twice
+    targets, _ = pad_rows([e.answer for e in examples], IGNORE)  # (B, n)
+    context = align_right([e.context for e in examples])  # a pair, (B, C) twice
+    short = align_right([e.short for e in examples])
     teacher = None
     if all(e.teacher is not None for e in examples):
-        teacher = np.zeros(
-            (*targets.shape, examples[0].teacher.shape[-1]), examples[0].teacher.dtype
-        )
+        V, dtype = examples[0].teacher.shape[-1], examples[0].teacher.dtype
+        teacher = np.zeros((*targets.shape, V), dtype)  # (B, n, V)
         for row, e in zip(teacher, examples):
             row[: len(e.answer)] = e.teacher
-    return ContextBatch(
-        inputs,
-        targets,
-        real,
-        *align_right([e.context for e in examples]),
-        *align_right([e.short for e in examples]),
-        teacher,
-    )
+    return ContextBatch(inputs, targets, real, *context, *short, teacher)
 
 
 def tokens(model, ids, real=None):
-    """A part of a prompt made of tokens: ids (B, T) -> (vectors (B, T, D), real (B, T)); real None:
-    all are.
+    """A part of a prompt that consists of tokens.
+
+    ids      (B, T) integers;  real (B, T) bool, False for padding; None: all are tokens
+    returns  (vectors (B, T, D), real (B, T))
     """
-    return model.tokens(ids), np.ones_like(ids, dtype=bool) if real is None else real
+    if real is None:
+        real = np.ones_like(ids, dtype=bool)
+    return model.tokens(ids), real
 
 
 def vectors(x, rows):
-    """A part of a prompt made of learnt vectors, the same in every row: (k, D) -> (vectors (B, k,
-    D), real (B, k)).
+    """A part of a prompt that consists of learnt vectors, the same in every row.
+
+    x        (k, D) Tensor;  rows  B
+    returns  (vectors (B, k, D), real (B, k))
     """
     k, D = x.shape
-    return broadcast_to(x.reshape(1, k, D), (rows, k, D)), np.ones_like(
-        x.data, shape=(rows, k), dtype=bool
-    )
+    repeated = broadcast_to(x.reshape(1, k, D), (rows, k, D))
+    return repeated, np.ones_like(x.data, shape=(rows, k), dtype=bool)
 
 
 def layout(parts):
-    """Parts side by side.
+    """Parts joined along the axis of tokens.
 
     parts    list of (vectors (B, T_i, D), real (B, T_i) bool)
-    returns  x (B, T, D), real (B, T), positions (B, T): how many tokens of the row come before
+    returns  x (B, T, D), real (B, T), positions (B, T): the number of tokens before, in the row
     """
-    parts = [part for part in parts if part[0].shape[1]]
-    x = concatenate([part for part, _ in parts], axis=1) if len(parts) > 1 else parts[0][0]
-    real = np.concatenate([r for _, r in parts], axis=1)
+    parts = [(x, real) for x, real in parts if x.shape[1]]
+    x, real = parts[0]
+    if len(parts) > 1:
+        x = concatenate([x for x, _ in parts], axis=1)
+        real = np.concatenate([real for _, real in parts], axis=1)
+    # padding in front of the first token has position 0, where nothing sees it
     return x, real, np.maximum(np.cumsum(real, axis=1) - 1, 0)
 
 
 def read_parts(model, parts, visible=None):
     """Hidden states of a GPT over parts of a prompt.
 
-    model    GPT, or what has its tokens(), add_positions(), transform() and logits()
+    model    GPT, or a model with its tokens(), add_positions(), transform() and logits()
     parts    as layout() takes them
-    visible  (T, T) bool, which column sees which, besides what is causal and real; None: all
+    visible  (T, T) bool, further restriction of which column sees which, beside causality and
+             padding; None: none
     returns  (B, T, D)
     raises   ConfigError where padding between tokens would change distances, see check_distances
     """
@@ -139,63 +142,62 @@ def read_parts(model, parts, visible=None):
     if not bool(real.all()):
         check_distances(model, real)
         mask = real[:, None, None, :]  # (B, 1, 1, T)
-    if visible is not None:
-        mask = visible if mask is None else mask & visible  # (B, 1, T, T)
+    if mask is None:
+        mask = visible
+    elif visible is not None:
+        mask = mask & visible  # (B, 1, T, T)
     return model.transform(model.add_positions(x, positions), positions, mask=mask)
 
 
 def check_distances(model, real):
-    """Raise ConfigError if a model counts columns, and padding lies between columns of tokens.
+    """Raise ConfigError if a model measures distance in columns and padding lies between tokens.
 
-    Learned positions and RoPE read positions, which skip padding. Biases of positions and windows
-    count columns.
+    Learned positions and RoPE use positions, which skip padding. Position biases and windows use
+    columns.
     """
     c = model.config
-    counts = model.position_bias is not None or any(kind != "full" for kind in c.attention)
-    if counts and bool((real[:, 1:] < real[:, :-1]).any()):
+    by_column = model.position_bias is not None or any(kind != "full" for kind in c.attention)
+    padding_after_token = real[:, 1:] < real[:, :-1]  # True -> False
+    if by_column and bool(padding_after_token.any()):
+        attention = ", ".join(c.attention)
         raise ConfigError(
-            f"this model counts columns (positions {c.positions!r}, attention {', '.join(c.attention)}), and rows of "
-            "different lengths have padding between their parts: put rows of equal lengths in a batch"
+            f"this model counts columns (positions {c.positions!r}, attention {attention}), and "
+            "rows of different lengths have padding between their parts: "
+            "put rows of equal lengths in a batch"
         )
 
 
 def answer_logits(model, prompt, targets, visible=None):
-    """Logits that score an answer, teacher forced: Pr(y_j | prompt, y_<j).
+    """Logits of an answer with teacher forcing, of Pr(y_j | prompt, y_<j) for every j.
 
     prompt   parts before the answer; the last column is a token in every row
     targets  (B, n) integers, IGNORE after the end of a short answer
     visible  as in read_parts, over prompt and answer
     returns  (B, n, V)
     """
-    said = np.where(targets == IGNORE, 0, targets)[:, :-1]  # y_0 .. y_{n-2}
-    h = read_parts(model, [*prompt, tokens(model, said)], visible)
-    return model.logits(h[:, h.shape[1] - targets.shape[1] :])  # (B, n, D) -> (B, n, V)
+    n = targets.shape[1]
+    answer = np.where(targets == IGNORE, 0, targets)[:, :-1]  # y_0 .. y_{n-2}
+    h = read_parts(model, [*prompt, tokens(model, answer)], visible)  # (B, T, D)
+    # the last column of the prompt predicts y_0, and y_{j-1} predicts y_j
+    return model.logits(h[:, h.shape[1] - n :])  # (B, n, D) -> (B, n, V)
 
 
 def read_context(model, batch):
-    """A language model with the whole context before the question: logits of the answer, (B, n, V)."""
-    return answer_logits(
-        model,
-        [tokens(model, batch.context, batch.context_real), tokens(model, batch.inputs, batch.real)],
-        batch.targets,
-    )
+    """Logits of the answer after (c, z), the whole context and the question: (B, n, V)."""
+    context = tokens(model, batch.context, batch.context_real)
+    question = tokens(model, batch.inputs, batch.real)
+    return answer_logits(model, [context, question], batch.targets)
 
 
 def read_short(model, batch):
-    """A language model with the short context c' before the question: logits of the answer, (B, n,
-    V).
-    """
-    return answer_logits(
-        model,
-        [tokens(model, batch.short, batch.short_real), tokens(model, batch.inputs, batch.real)],
-        batch.targets,
-    )
+    """Logits of the answer after (c', z), the short context and the question: (B, n, V)."""
+    short = tokens(model, batch.short, batch.short_real)
+    question = tokens(model, batch.inputs, batch.real)
+    return answer_logits(model, [short, question], batch.targets)
 
 
 def read(model, batch):
-    """A student in its own way: model.read(batch) where it has one, else as a language model with
-    the short context.
-    """
+    """Logits of the answer by a student: model.read(batch) of a compressor, else read_short()."""
     if hasattr(model, "read"):
         return model.read(batch)
     return read_short(model, batch)

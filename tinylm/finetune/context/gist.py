@@ -1,18 +1,22 @@
-"""Gist tokens: a prompt squeezed through k places   (book section 3.3.2.2; Mu et al. 2023).
+"""Gist tokens: a prompt compressed into the keys and values of k tokens   (book section 3.3.2.2; Mu
+et al. 2023).
 
-k new tokens stand between the prompt and the rest, and the attention mask lets nothing after them
-see the prompt:
+k new tokens stand between the prompt and the rest, and the attention mask hides the prompt from all
+tokens behind them:
 
-    c c c g g z y        a row is a query, x what it sees
-    x . . . . . .        Whatever the answer needs of the prompt must pass through keys and values
-                         of the gist tokens. After
-    x x . . . . .        training these alone are kept: k columns of cache in place of |c|.
-    x x x . . . .
-    x x x x . . .        Trained on answers (AnswerLikelihood), or to say what the model says that
-                         sees the prompt
-    x x x x x . .        (ContextDistillation), with the model or with only the k vectors.
-    . . . x x x .
-    . . . x x x x        Read next: soft_context.py, where the vectors belong to one context.
+         c c c g g z y        a row is a query, x marks the keys that it sees
+    c    x . . . . . .
+    c    x x . . . . .
+    c    x x x . . . .
+    g    x x x x . . .
+    g    x x x x x . .
+    z    . . . x x x .
+    y    . . . x x x x
+
+All that the answer needs of the prompt must pass through the gist tokens. After training only their
+keys and values are kept: k columns of cache in place of |c|. Trained on answers (AnswerLikelihood)
+or on the outputs of the model that sees the prompt (ContextDistillation), with the whole model or
+only the k vectors. Read next: soft_context.py, where the vectors belong to one context.
 """
 
 import numpy as np
@@ -27,10 +31,10 @@ from tinylm.pretrain.batch import IGNORE
 
 
 def gist_mask(prompt, k, total, like=None):
-    """Which column sees which: causal, and columns after the gist tokens do not see the prompt.
+    """The mask above: causal, and columns behind the gist tokens do not see the prompt.
 
-    prompt   columns of the prompt;  k gist tokens after it;  total  T, columns in all
-    like     array of the device to make it on; the CPU if None
+    prompt   columns of the prompt;  k gist tokens behind it;  total  T, columns in all
+    like     array on the device of the result; None: the CPU
     returns  (T, T) bool, True = visible
     raises   ShapeError if they do not fit
     """
@@ -38,21 +42,22 @@ def gist_mask(prompt, k, total, like=None):
         raise ShapeError(
             f"gist_mask: {prompt} tokens of a prompt and {k} gist tokens do not fit into {total}"
         )
-    at = np.arange(total, like=like)
-    past = at[None, :] <= at[:, None]
-    after = at[:, None] >= prompt + k
-    hidden = at[None, :] < prompt
-    return past & ~(after & hidden)
+    columns = np.arange(total, like=like)
+    query, key = columns[:, None], columns[None, :]  # (T, 1), (1, T)
+    causal = key <= query
+    behind_gist, in_prompt = query >= prompt + k, key < prompt
+    return causal & ~(behind_gist & in_prompt)
 
 
 class GistCompressor(Module):
     """A language model that reads a context through k gist tokens.
 
-    model    GPT, trained along unless frozen (finetune.freezing)
+    model    GPT, trained too unless it is frozen (finetune.freezing)
     k        gist tokens, 1 or more
-    seed     of their vectors: the mean of the token embeddings, plus as much noise as these vary
+    seed     of their vectors: the mean of the token embeddings, plus noise of the same standard
+             deviation
 
-    A student for the tasks of context_distillation.py; short contexts are not read.
+    A student for the tasks of context_distillation.py; short contexts are ignored.
     """
 
     def __init__(self, model, k, seed=0):
@@ -60,73 +65,69 @@ class GistCompressor(Module):
             raise ConfigError(f"GistCompressor: {k} gist tokens, needs 1 or more")
         self.model, self.k = model, k
         table = model.tokens.weight.data
-        noise = Random(seed, "gist", device=device_of(table)).normal(
-            (k, table.shape[1]), table.dtype
-        )
-        self.gist = Tensor(
-            (table.mean(axis=0) + noise * table.std()).astype(table.dtype), requires_grad=True
-        )  # (k, D)
+        shape = (k, table.shape[1])
+        noise = Random(seed, "gist", device=device_of(table)).normal(shape, table.dtype)
+        start = table.mean(axis=0) + noise * table.std()  # (k, D)
+        self.gist = Tensor(start.astype(table.dtype), requires_grad=True)
 
     def read(self, batch):
-        """Logits of the answers of a ContextBatch, (B, n, V), in one masked pass over context,
-        gist, question and answer.
+        """Logits of the answers of a ContextBatch, (B, n, V).
+
+        One masked pass over context, gist, question and answer.
         """
         B, C = batch.context.shape
-        total = C + self.k + batch.inputs.shape[1] + batch.targets.shape[1] - 1
-        prompt = [
-            tokens(self.model, batch.context, batch.context_real),
-            vectors(self.gist, B),
-            tokens(self.model, batch.inputs, batch.real),
-        ]
-        return answer_logits(
-            self.model, prompt, batch.targets, gist_mask(C, self.k, total, like=batch.inputs)
-        )
+        total = C + self.k + batch.inputs.shape[1] + batch.targets.shape[1] - 1  # y_n is not read
+        context = tokens(self.model, batch.context, batch.context_real)
+        question = tokens(self.model, batch.inputs, batch.real)
+        prompt = [context, vectors(self.gist, B), question]
+        visible = gist_mask(C, self.k, total, like=batch.inputs)
+        return answer_logits(self.model, prompt, batch.targets, visible)
 
     def compress(self, context, real=None):
         """Read contexts once, dropout off, and keep the gist.
 
-        context  (B, C) integers, right-aligned;  real (B, C) bool, where there are tokens; None: everywhere
-        returns  (KeyValueCache of k columns, (B,) integers: the position of what comes next)
+        context  (B, C) integers, right-aligned
+        real     (B, C) bool, False for padding; None: all are tokens
+        returns  (KeyValueCache of k columns, (B,) integers: the next position)
         """
-        model, C = self.model, context.shape[1]
-        x, real, positions = layout(
-            [tokens(model, context, real), vectors(self.gist, len(context))]
-        )
+        model, (B, C) = self.model, context.shape
+        parts = [tokens(model, context, real), vectors(self.gist, B)]
+        x, real, positions = layout(parts)  # (B, C + k, D), (B, C + k) twice
         lm = ModelLM(model)
-        whole = lm.new_cache(len(context), capacity=C + self.k)
-        gist = lm.new_cache(len(context), capacity=self.k)
+        whole = lm.new_cache(B, capacity=C + self.k)
+        gist = lm.new_cache(B, capacity=self.k)
+        mask = real[:, None, None, :]
         with evaluating(model), no_grad():
-            model.transform(
-                model.add_positions(x, positions), positions, whole, real[:, None, None, :]
-            )
+            model.transform(model.add_positions(x, positions), positions, whole, mask)
+        # the last k columns of every layer, (B, G, k, K)
         for layer, (keys, values) in enumerate(whole.arrays(C + self.k)):
             gist.update(layer, keys[:, :, C : C + self.k], values[:, :, C : C + self.k])
         return gist, positions[:, -1] + 1
 
     def read_compressed(self, gist, batch):
-        """What read() gives, from a gist in the place of the context; dropout is off, nothing is
-        recorded.
+        """The result of read() from a gist in place of the context, without graph and dropout.
 
-        gist     of compress(), one row for each of the batch (KeyValueCache.select repeats rows);
-                 left as it was
-        batch    ContextBatch, its context not looked at
+        gist     of compress(), a row for each of the batch (KeyValueCache.select repeats rows); not
+                 changed
+        batch    ContextBatch; its context is ignored
         returns  (B, n, V)
         """
         cache, start = gist
         model, n = self.model, batch.targets.shape[1]
-        said = np.where(batch.targets == IGNORE, 0, batch.targets)[:, :-1]
-        x, real, positions = layout([tokens(model, batch.inputs, batch.real), tokens(model, said)])
-        seen = np.concatenate([np.ones_like(real, shape=(len(real), self.k)), real], axis=1)
+        answer = np.where(batch.targets == IGNORE, 0, batch.targets)[:, :-1]  # y_0 .. y_{n-2}
+        parts = [tokens(model, batch.inputs, batch.real), tokens(model, answer)]
+        x, real, positions = layout(parts)
+        columns_of_gist = np.ones_like(real, shape=(len(real), self.k))
+        held = np.concatenate([columns_of_gist, real], axis=1)  # (B, k + T)
         if model.position_bias is not None:
             raise ConfigError(
-                "a kept gist needs positions that tokens have by themselves (learned, rope): this model's "
-                f"{model.config.positions!r} counts the columns that were dropped"
+                "a kept gist needs positions that tokens have by themselves (learned, rope): this "
+                f"model's {model.config.positions!r} counts the columns that were dropped"
             )
-        check_distances(model, seen)
-        positions = positions + start[:, None]
+        check_distances(model, held)
+        positions = positions + start[:, None]  # continued from context and gist
+        mask = held[:, None, None, :]
         with evaluating(model), no_grad():
-            h = model.transform(
-                model.add_positions(x, positions), positions, cache, seen[:, None, None, :]
-            )
-            cache.crop(self.k)
+            h = model.transform(model.add_positions(x, positions), positions, cache, mask)
+            cache.crop(self.k)  # forget question and answer again
             return model.logits(h[:, h.shape[1] - n :])

@@ -1,15 +1,17 @@
 """One context compressed into kappa vectors by gradient descent   (book section 3.3.2.3, eqs.
 3.23-3.25; Wingate et al. 2022).
 
-sigma (kappa, D) stands before the question where the context c stood, and is all that is trained:
+sigma (kappa, D) replaces the context c in front of the question; nothing else is trained:
 
-    similar answers (3.23)   sigma^ = argmin s(y^, y^_sigma): not differentiable;
-                             AnswerLikelihood.measure tells it
-    likelihood      (3.24)   sigma^ = argmax log Pr(y^ | sigma, z): AnswerLikelihood on hard_targets()
-    divergence      (3.25)   sigma^ = argmin KL(Pr(. | c, z) || Pr(. | sigma, z)): ContextDistillation
+    similar answers (3.23)   sigma^ = argmin s(y^, y^_sigma), not differentiable:
+                             AnswerLikelihood.measure
+    likelihood      (3.24)   sigma^ = argmax log Pr(y^ | sigma, z):
+                             AnswerLikelihood on hard_targets()
+    divergence      (3.25)   sigma^ = argmin KL(Pr(. | c, z) || Pr(. | sigma, z)):
+                             ContextDistillation
 
 Unlike the short c' of eq. 3.13 sigma need not be the embeddings of any tokens. It belongs to one
-context and is fitted to questions z; whether it holds for others must be measured. Read next:
+context and is fitted to questions z; its answers to other questions must be measured. Read next:
 auto_compressor.py, which needs no training per context.
 """
 
@@ -25,66 +27,60 @@ from tinylm.nn import Module
 
 
 class SoftContext(Module):
-    """A language model that reads sigma in the place of any context.
+    """A language model that reads sigma in place of any context.
 
     model    GPT
-    sigma    (kappa, D) array: the first vectors;  see random_context and token_context
+    sigma    (kappa, D) array of initial vectors; see random_context() and token_context()
 
-    A student for the tasks of context_distillation.py; neither contexts nor short contexts are
-    read.
+    A student for the tasks of context_distillation.py; contexts and short contexts are ignored.
     """
 
     def __init__(self, model, sigma):
-        self.model, self.sigma = model, Tensor(sigma.copy(), requires_grad=True)
-        if (
-            self.sigma.ndim != 2
-            or self.sigma.shape[1:] != model.tokens.weight.shape[1:]
-            or not len(sigma)
-        ):
-            raise ConfigError(
-                f"SoftContext: vectors {self.sigma.shape}, needs (kappa, {model.tokens.weight.shape[1]}), kappa >= 1"
-            )
+        self.model = model
+        self.sigma = Tensor(sigma.copy(), requires_grad=True)
+        D = model.tokens.weight.shape[1]
+        if sigma.ndim != 2 or sigma.shape[1] != D or len(sigma) == 0:
+            raise ConfigError(f"SoftContext: vectors {sigma.shape}, needs (kappa, {D}), kappa >= 1")
 
     def read(self, batch):
         """Logits of the answers of a ContextBatch, (B, n, V)."""
-        prompt = [vectors(self.sigma, len(batch)), tokens(self.model, batch.inputs, batch.real)]
+        question = tokens(self.model, batch.inputs, batch.real)
+        prompt = [vectors(self.sigma, len(batch)), question]  # [ sigma ; z ]
         return answer_logits(self.model, prompt, batch.targets)
 
 
 def random_context(model, kappa, seed=0):
-    """Vectors with the mean and the spread of the model's token embeddings, (kappa, D): a start,
-    and what a trained sigma has to beat.
+    """Vectors with mean and standard deviation of the token embeddings, (kappa, D): a start, and the
+    baseline of a trained sigma.
     """
     table = model.tokens.weight.data
-    noise = Random(seed, "soft context", device=device_of(table)).normal(
-        (kappa, table.shape[1]), table.dtype
-    )
+    rng = Random(seed, "soft context", device=device_of(table))
+    noise = rng.normal((kappa, table.shape[1]), table.dtype)
     return (table.mean(axis=0) + noise * table.std(axis=0)).astype(table.dtype)
 
 
 def token_context(model, ids):
-    """The embeddings of tokens, (len(ids), D): with all of c the soft context is the context."""
+    """The embeddings of tokens, (len(ids), D); for the ids of c, sigma equals the context."""
     table = model.tokens.weight.data
     return table[to_device(np.asarray(ids, np.int64), device_of(table))]
 
 
 def compress_context(model, task, examples, kappa, seed=0, **settings):
-    """Fit sigma to what a context does.
+    """Fit sigma to the effect of a context.
 
-    model     GPT, frozen while this runs; it may be another one than the task's teacher, of the
-              same vocabulary
+    model     GPT, frozen during the call; may differ from the task's teacher, but not in vocabulary
     task      ContextDistillation(teacher) for eq. 3.25, AnswerLikelihood() for eq. 3.24
     examples  list of ContextExample with one context, different questions, and the teacher's
               answers
-    kappa     how many vectors
+    kappa     number of vectors
     settings  of fit(): epochs, batch_size, learning_rate, steps ...
     returns   SoftContext
     raises    ConfigError if the examples have different contexts
     """
     if len({tuple(e.context) for e in examples}) != 1:
         raise ConfigError(
-            "compress_context: the examples must share one context: sigma stands for one, gist.py and "
-            "auto_compressor.py compress any"
+            "compress_context: the examples must share one context: sigma stands for one, "
+            "gist.py and auto_compressor.py compress any"
         )
     soft = SoftContext(model, random_context(model, kappa, seed))
     with frozen(model):
