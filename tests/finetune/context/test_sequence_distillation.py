@@ -119,7 +119,7 @@ def test_drawn_answers_estimate_the_sum_without_bias(exact, sampled, monkeypatch
     teacher, student = pair()
     answers, values = sd.all_answers(3, N), []
     for y in answers:  # a mean over draws: its expectation is a sum over what can be drawn
-        monkeypatch.setattr(sd, "draw", lambda *_, y=y: y[None])
+        monkeypatch.setattr(sd, "draw_answers", lambda *_, y=y: y[None])
         values.append(sampled(teacher, student, PROMPT, SHORT, N, 1).item())
     chance = np.exp(sd.answer_log_probability(teacher, PROMPT, answers).data)
     assert chance @ values == pytest.approx(
