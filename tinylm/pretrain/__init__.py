@@ -13,8 +13,8 @@ what came before them:
     denoising       BART, T5, UL2
     early           layer by layer, self-training, co-training
 
-objectives.py names them all; table.py derives Table 1.1; languages.py, visible.py and words.py
-serve several of them.
+objectives.py names them all, with a Recipe of what each needs; table.py derives Table 1.1;
+languages.py, visible.py and words.py serve several of them.
 """
 
 from tinylm.pretrain.batch import IGNORE, Batch, Seq2SeqBatch, TokenBatch

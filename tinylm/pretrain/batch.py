@@ -1,4 +1,4 @@
-"""What an objective hands to a model: inputs, and the targets its outputs are scored against.
+"""A batch: the inputs of a model, and the targets that its outputs are scored against.
 
 Rows are independent, so a batch may be cut anywhere between them: into micro-batches, or among
 workers. Targets that do not count (padding, positions that are not masked) are IGNORE. Read next:
@@ -17,10 +17,10 @@ IGNORE = -100  # the usual marker for "nothing to predict here"; never a token i
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Arrays with one row per sequence; an objective with more to say adds fields.
+    """Arrays with one row per sequence; some objectives add fields.
 
     inputs   (B, T) integers, what the model reads
-    targets  (B, T) integers, what it should say; IGNORE where nothing counts
+    targets  (B, T) integers, what it should predict; IGNORE where nothing counts
     """
 
     inputs: np.ndarray
@@ -31,7 +31,7 @@ class Batch:
 
     @property
     def tokens(self):
-        """How many targets count: the loss is a mean over as many."""
+        """The number of targets that count: the loss is a mean over them."""
         return int(np.count_nonzero(self.targets != IGNORE))
 
     def rows(self, start, stop):
@@ -51,11 +51,11 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class TokenBatch(Batch):
-    """For a single stack that predicts at the places where it reads: encoders, and decoders with a
-    mask of their own.
+    """For a single stack that predicts at the positions it reads: encoders, and decoders with a mask
+    of their own.
 
-    mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) which sees
-               which; None: all see all
+    mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) [b, i, j]
+               whether i sees j; None: all see all
     segments, languages, positions, order  (B, T) integers, or None
     """
 
@@ -67,14 +67,14 @@ class TokenBatch(Batch):
 
     @property
     def options(self):
-        """What the model is given besides the inputs: the fields that are there, by name."""
+        """The model's keyword arguments: the fields that are not None, by name."""
         fields = ("mask", "segments", "languages", "positions", "order")
         return {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
 
 
 @dataclasses.dataclass(frozen=True)
 class Seq2SeqBatch(Batch):
-    """For an encoder-decoder: it reads a source (B, S) and says a target (B, T).
+    """For an encoder-decoder: it reads a source (B, S) and predicts a target (B, T).
 
     decoder  (B, T) integers, what the decoder reads: the targets, one place to the right
     mask     (B, S) bool, True where the source holds a token; None: everywhere
@@ -93,7 +93,8 @@ def as_rows(sequences, operation, shortest=1):
     sequences = np.asarray(sequences)
     if sequences.ndim != 2 or sequences.shape[1] < shortest:
         raise ShapeError(
-            f"{operation}: sequences have shape {sequences.shape}, needs (B, T) with T >= {shortest}"
+            f"{operation}: sequences have shape {sequences.shape}, "
+            f"needs (B, T) with T >= {shortest}"
         )
     if sequences.dtype.kind not in "iu":
         raise DtypeError(f"{operation}: sequences are {sequences.dtype}, not integer token ids")
@@ -104,7 +105,7 @@ def pad_rows(rows, fill, width=None):
     """Rows of any lengths as one array.
 
     rows     list of B integer sequences
-    fill     what short rows end in
+    fill     id that follows the tokens of short rows
     width    of the array; the longest row if None
     returns  (B, width) int64, and (B, width) bool, True where a row has a token
     """
@@ -114,5 +115,5 @@ def pad_rows(rows, fill, width=None):
     filled = np.arange(width) < lengths[:, None]  # (B, width)
     out = np.full(filled.shape, fill, np.int64)
     if len(rows):
-        out[filled] = np.concatenate(rows)
+        out[filled] = np.concatenate(rows)  # True places are met row by row, like the tokens
     return out, filled

@@ -1,8 +1,7 @@
-"""How to check the objectives: each loss on the least model that has its parts, on a batch drawn
-once.
+"""Gradient checks of the objectives: each loss on the smallest model that has its parts.
 
-The models they are for are checked on the floor below; here a table of embeddings and a linear map
-take their place.
+The real models are checked on the floor below; here a table of embeddings and a linear map take
+their place. Batches are drawn once for a check.
 """
 
 import numpy as np
@@ -22,8 +21,7 @@ from tinylm.pretrain.special import Special
 SPECIAL = Special.after(4, sentinels=3, others=3)
 TEXT = np.array([[0, 1, 2, 3, 1, 0], [3, 3, 0, 2, 1, 2]])
 PAIRS = [(TEXT[0, :2], TEXT[0, 3:5]), (TEXT[1, :3], TEXT[1, 4:])]
-# What some objectives need besides: a corpus for negatives, word beginnings, the end of a sentence,
-# translations.
+# `needs` of the recipes: a corpus for negatives, word beginnings, sentence ends, translations.
 MORE = dict(
     corpus=np.array([2, 0, 1, 1, 3, 2, 0, 3]),
     starts=np.arange(SPECIAL.vocab_size) != 1,
@@ -33,8 +31,8 @@ MORE = dict(
 
 
 class Reader(Module):
-    """All the parts that losses ask for: states of tokens that know of the others, and linear maps
-    of them.
+    """All the parts that losses use: states that depend on every token of a row, and linear maps of
+    them.
     """
 
     def __init__(self, rng):
@@ -54,9 +52,9 @@ class Reader(Module):
 
     def __call__(self, ids, *decoder, source_mask=None, **options):
         h = self.hidden(ids)
-        return self.logits(
-            self.tokens(decoder[0]) + h.mean(axis=1, keepdims=True) if decoder else h
-        )
+        if decoder:  # as an encoder-decoder: the source enters by its mean
+            h = self.tokens(decoder[0]) + h.mean(axis=1, keepdims=True)
+        return self.logits(h)
 
 
 class Pair(Module):
@@ -85,42 +83,45 @@ class Bounded(Reader):
 
     def __init__(self, rng):
         Reader.__init__(self, rng)
-        self.boundary = ready(
-            SpanBoundaryHead(
-                2, SPECIAL.vocab_size, Random(int(rng.integers(99))), 3, dtype=np.float64
-            )
-        )
+        own = Random(int(rng.integers(99)))
+        self.boundary = ready(SpanBoundaryHead(2, SPECIAL.vocab_size, own, 3, dtype=np.float64))
+
+
+MODELS = {"electra": Pair, "multi_token": Heads, "span_boundary": Bounded}  # Recipe.model -> class
 
 
 def weight(rng, *shape):
-    """A parameter."""
+    """A parameter with normal entries."""
     return Tensor(normal(rng, *shape), requires_grad=True)
 
 
 def loss_of(model, made, batch):
-    """The loss, wherever the model is."""
+    """The loss, on the device of the model."""
     return made.loss(model, batch.to(device_of(model.parameters()[0].data)))[0]
 
 
 def _draw(name):
+    """A function of rng that gives the call to check: the loss of an objective on TEXT."""
     made = objective(name, SPECIAL, **MORE)
-    model = {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}.get(name, Reader)
-    text = PAIRS if name == "translation" else TEXT
-    return lambda rng: [
-        call(model(rng), made, made.make_batch(text, Random(int(rng.integers(99)), name)))
-    ]
+    model = MODELS.get(OBJECTIVES[name].model, Reader)
+
+    def draw(rng):
+        return [call(model(rng), made, made.make_batch(TEXT, Random(int(rng.integers(99)), name)))]
+
+    return draw
 
 
 def _paired(rng):
     """Two Readers of pairs of sentences, with CLIP's maps and temperature."""
     model = contrastive.PairedEncoders(Reader(rng), Reader(rng), (2, 2), 3, dtype=np.float64)
-    model.log_scale.data[...] = 0.7  # of 1 / 0.07 one difference is all of the loss
+    # At CLIP's own 1 / 0.07 the largest of the scaled cosines decides alone, and other gradients
+    # vanish.
+    model.log_scale.data[...] = 0.7
     made = contrastive.PairEmbedding(SPECIAL, pool="mean")
     return call(model, made, made.make_batch(PAIRS))
 
 
-# One objective for every loss that is written differently; the others differ in what they make of a
-# text.
+# One objective for every loss function; the others differ in their batches only.
 for _name in (
     "causal",
     "prefix",
@@ -133,14 +134,10 @@ for _name in (
     "mass",
     "sentinels",
 ):
-    _section = OBJECTIVES[_name].section
-    register(
-        f"pretrain.{_name}",
-        loss_of,
-        _draw(_name),
-        covers=(),
-        source=f"book section {_section}" if _section[0].isdigit() else _section,
-    )
+    _source = OBJECTIVES[_name].section
+    if _source[0].isdigit():  # of the book; others are papers
+        _source = f"book section {_source}"
+    register(f"pretrain.{_name}", loss_of, _draw(_name), covers=(), source=_source)
 
 register(
     "pretrain.info_nce",

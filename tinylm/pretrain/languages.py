@@ -2,9 +2,8 @@
 1.3.2.3, Fig. 1.7)
 
 A sentence and its translation are packed as one sequence and masked in both languages, so that a
-word may be predicted from the other language. A language may be told to the model by an embedding
-of its own, or not at all; then one text may mix several. Read next: masked/masked.py, which is the
-objective on text of one language.
+word may be predicted from the other language. Every language may have an embedding, or none; then
+one text may mix several. Read next: masked/masked.py, the objective on text of one language.
 """
 
 from collections.abc import Callable
@@ -28,14 +27,12 @@ def pack_bilingual(special, first, second, languages=(0, 1), restart=False):
     restart    positions of the second sentence count from 0 again   (Lample & Conneau 2019)
     returns    ids (n,), languages (n,), positions (n,)
     """
-    ids, second_part = pack(special, first, second)
+    ids, second_part = pack(special, first, second)  # (n,) each; 1 after the first [SEP]
     at = np.arange(len(ids))
-    start = int(np.argmax(second_part)) if restart else 0
-    return (
-        ids,
-        np.where(second_part, languages[1], languages[0]),
-        np.where(second_part, at - start, at),
-    )
+    if restart:
+        start = int(np.argmax(second_part))
+        at = np.where(second_part, at - start, at)
+    return ids, np.where(second_part, languages[1], languages[0]), at
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class TranslationLM:
     """Masked LM on packed pairs of translations.
 
     masked     MaskedLM, with cls, sep and pad among its special ids
-    languages  ids of the two languages, or None: the model is not told   (XLM-R)
+    languages  ids of the two languages, or None: the model has no embeddings of them   (XLM-R)
     restart    positions of the translation count from 0 again
     """
 
@@ -57,28 +54,25 @@ class TranslationLM:
         """
         special = self.masked.special
         special.need("TranslationLM", "pad")
-        packed = [
-            pack_bilingual(special, *pair, self.languages or (0, 1), self.restart)
-            for pair in sequences
-        ]
-        ids, _ = pad_rows([row[0] for row in packed], special.pad)
-        languages, positions = (pad_rows([row[i] for row in packed], 0)[0] for i in (1, 2))
+        both = self.languages or (0, 1)
+        packed = [pack_bilingual(special, *pair, both, self.restart) for pair in sequences]
+        rows, languages, positions = zip(*packed)
+        ids, _ = pad_rows(rows, special.pad)  # (B, T), T of the longest pair
         inputs, targets = self.masked.corrupt(ids, rng)
-        return TokenBatch(
-            inputs,
-            targets,
-            without_padding(ids, special),
-            languages=languages if self.languages else None,
-            positions=positions if self.restart else None,
-        )
+        more = {}
+        if self.languages:
+            more["languages"] = pad_rows(languages, 0)[0]
+        if self.restart:  # by default positions are 0 .. T-1, as the model counts itself
+            more["positions"] = pad_rows(positions, 0)[0]
+        return TokenBatch(inputs, targets, without_padding(ids, special), **more)
 
     def loss(self, model, batch):
-        """As MaskedLM's; the model is given languages= and positions= where the batch has them."""
+        """As MaskedLM's; the model gets languages= and positions= where the batch has them."""
         return score_tokens(model, batch)
 
 
 def switch_code(ids, chosen, dictionary, draws):
-    """Chosen words said in another language.
+    """Chosen words replaced by their translations.
 
     ids         (...) integers;  chosen (...) bool
     dictionary  (V, n) integers: up to n translations of every id, -1 where there are none or no
@@ -86,15 +80,16 @@ def switch_code(ids, chosen, dictionary, draws):
     draws       (...) uniform numbers, which translation is taken
     returns     (...) integers; a word without translations stays
     """
-    count = np.sum(dictionary >= 0, axis=1)[ids]  # (...)
-    said = dictionary[ids, np.minimum((draws * count).astype(np.int64), dictionary.shape[1] - 1)]
-    return np.where(chosen & (count > 0), said, ids)
+    count = np.sum(dictionary >= 0, axis=1)[ids]  # (...): translations of each token
+    which = (draws * count).astype(np.int64)  # uniform in 0 .. count-1
+    which = np.minimum(which, dictionary.shape[1] - 1)  # u * count may round up to count
+    translated = dictionary[ids, which]
+    return np.where(chosen & (count > 0), translated, ids)
 
 
 @dataclass(frozen=True)
 class CodeSwitched:
-    """Masked LM on text in which some words are said in another language   (Yang et al. 2020; book
-    section 1.3.2.3).
+    """Masked LM on text in which some words are translated   (Yang et al. 2020; section 1.3.2.3).
 
     masked      MaskedLM, which also predicts the words that were switched
     dictionary  (V, n) integers, as in switch_code; its translations stand first in a row
@@ -115,10 +110,10 @@ class CodeSwitched:
     def make_batch(self, sequences, rng):
         """sequences (B, T) -> TokenBatch, as MaskedLM's."""
         ids = as_rows(sequences, "CodeSwitched.make_batch")
-        draws = rng.uniform((*ids.shape, 2), np.float64)
-        return self.masked.make_batch(
-            switch_code(ids, draws[..., 0] < self.rate, self.dictionary, draws[..., 1]), rng
-        )
+        draws = rng.uniform((*ids.shape, 2), np.float64)  # (B, T, 2): switched?, by which?
+        chosen = draws[..., 0] < self.rate
+        switched = switch_code(ids, chosen, self.dictionary, draws[..., 1])
+        return self.masked.make_batch(switched, rng)
 
     def loss(self, model, batch):
         """As MaskedLM's."""
@@ -127,12 +122,11 @@ class CodeSwitched:
 
 @dataclass(frozen=True)
 class MultilingualLM:
-    """One encoder-decoder for several languages, told which to speak (mBART; Liu et al. 2020; book
-    section 1.2.3.1)
+    """One encoder-decoder for several languages   (mBART; Liu et al. 2020; book section 1.2.3.1)
 
-    The id of its language closes every source, and the decoder reads it first, in place of <s>: a
-    model that has learnt to mend texts of each language can then be asked for another one than it
-    reads.
+    The id of its language closes every source, and the decoder reads it first, in place of <s>. A
+    model that has learnt to restore texts of each language can then be given another language for
+    its output than it reads: it translates.
 
     special  Special; its `others` are the ids of languages
     task     (ids (T,), draws (5, T + 1)) -> (source, target): any of Seq2SeqLM, BART's corruptions
@@ -151,15 +145,16 @@ class MultilingualLM:
         strange = np.flatnonzero(~np.isin(sequences[:, 0], self.special.others))
         if len(strange):
             raise ConfigError(
-                f"MultilingualLM: row {strange[0]} begins with {sequences[strange[0], 0]}, which is none of the "
-                f"languages {self.special.others}: put its language in front"
+                f"MultilingualLM: row {strange[0]} begins with {sequences[strange[0], 0]}, which is "
+                f"none of the languages {self.special.others}: put its language in front"
             )
-        batch = Seq2SeqLM(self.special, self._told).make_batch(sequences, rng)
-        return replace(
-            batch, decoder=np.concatenate([sequences[:, :1], batch.decoder[:, 1:]], axis=1)
-        )
+        batch = Seq2SeqLM(self.special, self._with_language).make_batch(sequences, rng)
+        # (B, T): the language in place of <s>
+        decoder = np.concatenate([sequences[:, :1], batch.decoder[:, 1:]], axis=1)
+        return replace(batch, decoder=decoder)
 
-    def _told(self, row, draws):
+    def _with_language(self, row, draws):
+        """The task of a row (T + 1,) whose first id is its language, which closes the source."""
         source, target = self.task(row[1:], draws[:, : len(row)])
         return np.concatenate([source, row[:1]]), target
 

@@ -2,7 +2,7 @@
 
 A loss that is a mean over n targets can be cut into micro-batches and put together again with
 weights n_k / n (train/trainer.py). A sum of several means, such as BERT's, cannot, because each has
-its own n; it becomes a mean over rows of what each row loses, and its batch counts rows. Read next:
+its own n: such a loss is a mean over rows of each row's loss, and its batch counts rows. Read next:
 masked/masked.py; discriminative/pairs.py.
 """
 
@@ -28,12 +28,13 @@ def score(logits, targets, **options):
 
 
 def score_tokens(model, batch, **options):
-    """The loss of a TokenBatch; the output layer is computed only where something is to be said.
+    """The loss of a TokenBatch; the output layer is computed only at the n positions that count.
 
-    model    called as model(inputs, **batch.options) -> logits (B, T, V); where it has hidden() and
-             logits(), and not a prediction order, its output layer sees the chosen positions alone
+    model    called as model(inputs, **batch.options) -> logits (B, T, V); if it has hidden() and
+             logits(), and the batch no prediction order, its output layer gets n positions only
     returns  as score()
     """
+    # The output layer costs B T D V products; of masked LM 15 % of the positions need it.
     if batch.order is not None or not hasattr(model, "hidden"):
         return score(model(batch.inputs, **batch.options), batch.targets, **options)
     h, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
@@ -48,7 +49,7 @@ def chosen(h, targets):
 
 
 def padding_options(model, held):
-    """What a causal model is given on padding at the ends of rows, which causality hides anyway.
+    """Options of a causal model for padding at the ends of rows, which causality hides anyway.
 
     held     (B, T) bool, True for tokens, or None where nothing is padded
     returns  {"mask": (B, 1, 1, T)} for a model with layers of experts, in which padding would take
@@ -69,32 +70,30 @@ def row_means(losses, counts):
 
 
 def masked_row_mean(model, h, targets):
-    """The mean over rows of the mean cross-entropy of each row's targets; the output layer sees
-    only these.
+    """The mean over rows of the mean cross-entropy of each row's targets; the output layer gets
+    only these n positions.
 
     model    with logits();  h (B, T, D) its hidden states
     targets  (B, T), IGNORE where nothing counts
     returns  Tensor (), the logits (n, V) it was computed from
     """
-    states, wanted = chosen(h, targets)
+    # (1/B) sum_b (1/n_b) sum_{i in row b} l_i  =  sum_i w_i l_i  with  w_i = 1 / (B n_b)
+    states, wanted = chosen(h, targets)  # (n, D), (n,)
     counts = targets != IGNORE
-    share = 1 / (
-        np.maximum(counts.sum(axis=1), 1) * len(targets)
-    )  # (B,): a target's part of the mean
-    weight = np.broadcast_to(share[:, None], targets.shape)[counts].astype(h.dtype)  # (n,)
+    in_row = np.maximum(counts.sum(axis=1), 1)  # (B,): n_b, 1 for a row without a target
+    weight = 1 / (len(targets) * in_row)
+    weight = np.broadcast_to(weight[:, None], targets.shape)[counts]  # (B,) -> (B, T) -> (n,)
     logits = model.logits(states)  # (n, D) -> (n, V)
-    return (cross_entropy(logits, wanted, reduction="none") * weight).sum(), logits
+    losses = cross_entropy(logits, wanted, reduction="none")  # (n,)
+    return (losses * weight.astype(h.dtype)).sum(), logits
 
 
 def score_rows(loss, rows, **parts):
-    """What an objective's loss returns when it is a mean over rows.
+    """The result of an objective's loss that is a mean over rows.
 
     loss, parts  Tensors (); parts are reported by name
     rows         how many
     returns      (loss, {"tokens": rows, "loss": float, name: float ...})
     """
-    return loss, {
-        "tokens": rows,
-        "loss": float(loss.item()),
-        **{name: float(part.item()) for name, part in parts.items()},
-    }
+    values = {name: float(part.item()) for name, part in parts.items()}
+    return loss, {"tokens": rows, "loss": float(loss.item()), **values}

@@ -18,13 +18,13 @@ NAMES = "cls", "sep", "mask", "pad", "start", "end", "prefix", "suffix", "middle
 
 @dataclass(frozen=True)
 class Special:
-    """The special ids of a vocabulary; None where it has none of the kind.
+    """The special ids of a vocabulary; None for a kind that it does not have.
 
     vocab_size  V, with all of these
     cls, sep    [CLS] in front of what an encoder reads, [SEP] after every part of it
     mask, pad   [MASK] in place of what is hidden; what fills up short rows
-    start, end  <s>, which a decoder reads first; </s>, which it says last
-    prefix, suffix, middle  what introduces the parts of a text whose middle is filled in
+    start, end  <s>, which a decoder reads first; </s>, which it predicts last
+    prefix, suffix, middle  in front of the parts of a text whose middle is filled in
     sentinels   [X], [Y], ...: each stands for one span
     others      more ids that are no words
     """
@@ -44,9 +44,7 @@ class Special:
 
     @classmethod
     def after(cls, words, sentinels=100, others=0):
-        """All of them, numbered from `words` on, for a vocabulary of `words` ids that has none of
-        them.
-        """
+        """All of them, for a vocabulary of `words` ids that has none: numbered from `words` on."""
         first = words + len(NAMES)
         last = first + sentinels + others
         return cls(
@@ -58,11 +56,12 @@ class Special:
 
     def need(self, operation, *names):
         """Raise ConfigError unless the vocabulary has all of these."""
-        missing = [name for name in names if not self.__dict__[name] and self.__dict__[name] != 0]
+        # None and () are missing; the id 0 is not.
+        missing = [name for name in names if getattr(self, name) in (None, ())]
         if missing:
             raise ConfigError(
-                f"{operation}: the vocabulary has no special id for {', '.join(missing)}: give it one, as "
-                "Special.after does"
+                f"{operation}: the vocabulary has no special id for {', '.join(missing)}: "
+                "give it one, as Special.after does"
             )
 
     @cached_property
@@ -85,7 +84,7 @@ class Special:
         return self._table[ids]
 
     def name(self, i):
-        """How a special id is shown: [MASK], <s>, [X]; None for a word."""
+        """The name of a special id: [MASK], <s>, [X]; None for a word."""
         for field in dataclasses.fields(self):
             if field.name in SHOWN and getattr(self, field.name) == i:
                 return SHOWN[field.name]

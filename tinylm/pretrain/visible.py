@@ -1,5 +1,4 @@
-"""Who sees whom: the attention pattern of a batch, and its picture in text   (book Fig. 1.3; D2L
-11.9)
+"""The attention pattern of a batch, and its picture in text   (book Fig. 1.3; D2L 11.9)
 
 Rows are queries, columns are keys. A decoder's pattern is a triangle, an encoder's a square, a
 prefix LM's a square and a triangle; a prediction order scatters the triangle. Read next:
@@ -11,7 +10,7 @@ import numpy as np
 from tinylm.nn.attention.two_stream import permutation_mask
 from tinylm.pretrain.batch import Seq2SeqBatch, TokenBatch
 
-SEEN, HIDDEN = "■", "·"
+MARKS = {True: "■", False: "·"}  # visible, hidden
 
 
 def causal_mask(T):
@@ -32,9 +31,11 @@ def patterns(batch, row=0):
     """
     if isinstance(batch, Seq2SeqBatch):
         S, T = batch.inputs.shape[1], batch.targets.shape[1]
-        held = np.ones(S, bool) if batch.mask is None else batch.mask[row]
+        held = np.ones(S, bool)
+        if batch.mask is not None:
+            held = batch.mask[row]
         return {
-            "encoder": np.broadcast_to(held, (S, S)),
+            "encoder": np.broadcast_to(held, (S, S)),  # all see all tokens, none the padding
             "decoder": causal_mask(T),
             "cross": np.broadcast_to(held, (T, S)),
         }
@@ -42,6 +43,8 @@ def patterns(batch, row=0):
     if not isinstance(batch, TokenBatch):
         return {"attention": causal_mask(T)}
     if batch.order is not None:
+        # Two streams: the content stream sees its own token, the query stream, which predicts it,
+        # does not.
         return {
             "content": permutation_mask(batch.order[row], strict=False),
             "query": permutation_mask(batch.order[row]),
@@ -60,12 +63,13 @@ def picture(mask, queries, keys=None):
     """
     if keys is None:
         keys = queries
-    name, number = max(map(len, queries), default=0), max(len(str(len(queries) - 1)), 1)
+    # Widths of the columns: the longest word, the largest row number, the largest column number.
+    name = max(map(len, queries), default=0)
+    number = max(len(str(len(queries) - 1)), 1)
     cell = len(str(max(len(keys) - 1, 0)))
-    lines = [" " * (name + number + 2) + " ".join(f"{j:>{cell}}" for j in range(len(keys)))]
+    header = " ".join(f"{j:>{cell}}" for j in range(len(keys)))
+    lines = [" " * (name + number + 2) + header]
     for i, (word, row) in enumerate(zip(queries, mask)):
-        lines.append(
-            f"{word:<{name}} {i:>{number}} "
-            + " ".join(f"{SEEN if seen else HIDDEN:>{cell}}" for seen in row)
-        )
+        cells = " ".join(f"{MARKS[bool(seen)]:>{cell}}" for seen in row)
+        lines.append(f"{word:<{name}} {i:>{number}} {cells}")
     return lines

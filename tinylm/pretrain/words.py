@@ -1,5 +1,4 @@
-"""Words as ids, for texts short enough to look at: what examples and `tinylm corrupt` use in place
-of a tokenizer."""
+"""Words as ids, for short texts: the tokenizer of examples and `tinylm corrupt`."""
 
 import numpy as np
 import regex
@@ -17,21 +16,22 @@ _PIECE = regex.compile(rf"\[[A-Z]+\]|'(?:{WORD})|{WORD}|\S", regex.V1)
 def split(text, cut=None):
     """Words and punctuation marks; 's is a piece of its own, and a name in brackets stays whole.
 
-    Letters with marks are written in one way (NFC). In scripts without spaces each is a word,
-    unless someone has put spaces between the words: then those are.
+    Letters with marks are written in one way (NFC). In scripts without spaces each letter is a
+    word, unless the text has spaces between the words: then those are kept whole.
 
-    cut  whether someone has; None: as the text looks
+    cut  True if it has; None: found by is_cut
     """
     text = composed(text)
     if cut is None:
         cut = is_cut(text)
-    return (_CUT if cut else _PIECE).findall(text)
+    if cut:
+        return _CUT.findall(text)
+    return _PIECE.findall(text)
 
 
 def is_cut(text):
-    """True if spaces stand between the words of scripts that have none: runs of at most four
-    letters
-    on average, as words have."""
+    """True if a text in a script without spaces has spaces between its words."""
+    # Words have four letters at most on average; without spaces runs are as long as clauses.
     runs = _RUN.findall(text)
     return _BETWEEN.search(text) is not None and sum(map(len, runs)) <= 4 * len(runs)
 
@@ -48,12 +48,9 @@ class Words:
         found = (word for text in texts for word in split(text, self.cut))
         self.words = list(dict.fromkeys(found))
         self.special = Special.after(len(self.words), sentinels, others=3)
-        self._ids = {word: i for i, word in enumerate(self.words)}
-        self._ids |= {
-            self.special.name(int(i)): int(i)
-            for i in self.special.ids
-            if self.special.name(int(i)) not in self._ids
-        }
+        names = {self.special.name(i): i for i in self.special.ids.tolist()}
+        words = {word: i for i, word in enumerate(self.words)}
+        self._ids = names | words  # a word of the texts goes before a special id of its name
 
     def ids(self, text):
         """(T,) int64. Raises KeyError for a word that is not in the texts."""
@@ -61,7 +58,11 @@ class Words:
 
     def show(self, ids):
         """The words of ids, IGNORE as _: a list."""
-        return [
-            "_" if i == IGNORE else self.words[i] if i < len(self.words) else self.special.name(i)
-            for i in map(int, ids)
-        ]
+        return [self._shown(int(i)) for i in ids]
+
+    def _shown(self, i):
+        if i == IGNORE:
+            return "_"
+        if i < len(self.words):
+            return self.words[i]
+        return self.special.name(i)

@@ -46,7 +46,7 @@ def test_spans_cover_their_share_and_leave_a_token_between_them(layout, size, ra
 def test_every_layout_is_as_likely():
     """Two spans of one token in four places, with a token between them: 0 and 2, 0 and 3, 1 and 3."""
     draws = Random(0).uniform((6000, 5), np.float64)
-    found = [tuple(spans.place([1, 1], 4, row)) for row in draws]
+    found = [tuple(spans.place_spans([1, 1], 4, row)) for row in draws]
     assert set(found) == {(0, 2), (0, 3), (1, 3)}
     assert all(abs(found.count(pair) - 2000) < 4 * np.sqrt(6000 * 2 / 9) for pair in set(found))
 
@@ -68,11 +68,11 @@ def test_lengths_are_used_until_the_total_is_reached():
     with pytest.raises(ConfigError, match="do not cover 9 tokens"):
         spans.fill(np.array([2, 3]), 9)
     with pytest.raises(ConfigError, match="3 spans of 6 tokens in 7 leave 1"):
-        spans.place([2, 2, 2], 7, np.zeros(8))
+        spans.place_spans([2, 2, 2], 7, np.zeros(8))
 
 
 def test_a_span_of_nothing_lies_before_its_token():
-    starts = spans.place(
+    starts = spans.place_spans(
         [0, 3], 7, np.array([0.9, 0.8, 0.1, 0.2, 0.9, 0, 0, 0])
     )  # kept tokens on the left: 2 and 3
     assert starts.tolist() == [2, 3]  # as in Table 1.1: The kitten [M] is [M] .

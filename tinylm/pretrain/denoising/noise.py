@@ -1,10 +1,9 @@
 """Corruptions for denoising: BART's five, token reordering and replacement, and their mixture
 (book section 1.2.3.2)
 
-Each comes twice: a plain function that is told what to do (which tokens, which spans, which order),
-and a dataclass that draws it. Those that draw are called as noise(ids, draws) -> ids with draws (5,
-T + 1) uniform numbers in [0, 1) for a row of T tokens, and are pure: the same numbers, the same
-corruption. Read next: seq2seq.py, which trains on them.
+Each comes twice: a plain function of which tokens, spans or order, and a dataclass that draws
+these. The latter are called as noise(ids, draws) -> ids with draws (5, T + 1) uniform numbers in
+[0, 1) for a row of T tokens, and are pure: the same numbers, the same corruption. Read next: seq2seq.py, which trains on them.
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ DRAWS = 5
 
 
 def delete_tokens(ids, chosen):
-    """The tokens that are not chosen; nothing says where the others were."""
+    """The tokens that are not chosen; nothing marks where the others were."""
     return ids[~chosen]
 
 
@@ -31,7 +30,7 @@ def infill(ids, starts, lengths, mask):
     ids      (T,);  starts, lengths (k,) integers, spans in order and apart
     returns  (T - sum(lengths) + k,)
     """
-    parts, at = [], 0
+    parts, at = [], 0  # at: the first token that is not yet in the result
     for start, length in zip(starts, lengths):
         parts += [ids[at:start], [mask]]
         at = start + length
@@ -64,10 +63,11 @@ def replace_tokens(ids, chosen, others):
     return np.where(chosen, others, ids)
 
 
-def _share(size, rate, draws):
+def random_share(size, rate, draws):
     """A random subset of `rate` of the positions: bool (size,)."""
+    k = int(budget(np.ones(size, bool), rate))
     chosen = np.zeros(size, bool)
-    chosen[np.argsort(draws[:size])[: int(budget(np.ones(size, bool), rate))]] = True
+    chosen[np.argsort(draws[:size])[:k]] = True  # the k smallest numbers: any subset as likely
     return chosen
 
 
@@ -79,7 +79,7 @@ class TokenMasking:
     rate: float = 0.15
 
     def __call__(self, ids, draws):
-        return mask_tokens(ids, _share(len(ids), self.rate, draws[0]), self.mask)
+        return mask_tokens(ids, random_share(len(ids), self.rate, draws[0]), self.mask)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TokenDeletion:
     rate: float = 0.15
 
     def __call__(self, ids, draws):
-        return delete_tokens(ids, _share(len(ids), self.rate, draws[0]))
+        return delete_tokens(ids, random_share(len(ids), self.rate, draws[0]))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class TextInfilling:
     mean: float = 3.0
 
     def __call__(self, ids, draws):
-        return infill(ids, *poisson_spans(len(ids), self.rate, draws, self.mean), self.mask)
+        starts, lengths = poisson_spans(len(ids), self.rate, draws, self.mean)
+        return infill(ids, starts, lengths, self.mask)
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ class TokenReplacement:
     rate: float = 0.15
 
     def __call__(self, ids, draws):
-        others = np.asarray(self.words)[(draws[1][: len(ids)] * len(self.words)).astype(np.int64)]
-        return replace_tokens(ids, _share(len(ids), self.rate, draws[0]), others)
+        which = (draws[1][: len(ids)] * len(self.words)).astype(np.int64)  # (T,)
+        others = np.asarray(self.words)[which]
+        return replace_tokens(ids, random_share(len(ids), self.rate, draws[0]), others)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ class Chain:
     second: object
 
     def __call__(self, ids, draws):
-        return self.second(self.first(ids, draws), draws[[2, 3, 0, 1, 4]])  # fresh rows come first
+        # Each uses two rows of numbers at most: the second gets rows 2 and 3 as its first two.
+        return self.second(self.first(ids, draws), draws[[2, 3, 0, 1, 4]])
 
 
 @dataclass(frozen=True)
@@ -172,19 +175,19 @@ class Mixture:
     weights: tuple | None = None
 
     def __post_init__(self):
-        if self.weights is not None and (
-            len(self.weights) != len(self.parts)
-            or min(self.weights) < 0
-            or abs(sum(self.weights) - 1) > 1e-9
-        ):
+        w = self.weights
+        if w is None:
+            return
+        if len(w) != len(self.parts) or min(w) < 0 or abs(sum(w) - 1) > 1e-9:
             raise ConfigError(
-                f"Mixture: weights {self.weights} must be {len(self.parts)} probabilities that sum to 1"
+                f"Mixture: weights {w} must be {len(self.parts)} probabilities that sum to 1"
             )
 
     def pick(self, draws):
         """The index of the part that these draws choose."""
         if self.weights is None:
             return int(draws[-1, 0] * len(self.parts))
+        # The first part whose cumulative weight passes the number.
         return int(np.searchsorted(np.cumsum(self.weights)[:-1], draws[-1, 0], side="right"))
 
     def __call__(self, ids, draws):

@@ -1,10 +1,11 @@
-"""Sentinel spans: every span becomes one mark, and the target says what each mark stood for   (T5;
-book section 1.2.3.1)
+"""Sentinel spans: every span becomes one mark, and the target lists the marks with their tokens.
+
+T5; book section 1.2.3.1:
 
     The puppies are [X] outside [Y] .   ->   [X] frolicking [Y] the house [Z]
 
 Source and target together are little longer than the text, so that a step costs less than
-reconstructing all of it. The target ends in one more sentinel. Read next: masked/spans.py for the
+reconstructing all of it. The target ends with one more sentinel. Read next: masked/spans.py for the
 lengths and places; ul2.py.
 """
 
@@ -22,44 +23,50 @@ def sentinel_spans(ids, chosen, sentinels, close=True):
 
     ids        (T,) integers;  chosen (T,) bool
     sentinels  ids to use, in order: one a span, and one more to close
-    close      the target ends in a sentinel
+    close      True: the target ends with a sentinel
     returns    source (T - chosen + spans,), target (chosen + spans + close,)
     raises     ConfigError if there are too few sentinels
     """
     ids, chosen = np.asarray(ids), np.asarray(chosen, bool)
-    starts = chosen & ~np.concatenate([[False], chosen[:-1]])
+    starts = chosen & ~np.concatenate([[False], chosen[:-1]])  # (T,): the first token of a span
     spans = int(starts.sum())
     if spans + close > len(sentinels):
         raise ConfigError(
-            f"sentinel_spans: {spans} spans need {spans + close} sentinels, there are {len(sentinels)}: "
-            "make the spans longer or the vocabulary larger"
+            f"sentinel_spans: {spans} spans need {spans + close} sentinels, "
+            f"there are {len(sentinels)}: make the spans longer or the vocabulary larger"
         )
     marks = np.asarray(sentinels, np.int64)[: spans + close]
-    at = np.cumsum(starts) - 1  # the number of the span up to here
-    source = np.where(starts, marks[np.maximum(at, 0)] if spans else 0, ids)[~chosen | starts]
+    # Source: the mark of a span in place of its first token, and its other tokens left out.
+    source = ids.astype(np.int64)
+    source[starts] = marks[:spans]
+    source = source[~chosen | starts]
+    # Target: the chosen tokens, with the mark of a span in front of its first.
     target = np.insert(ids[chosen], np.flatnonzero(starts[chosen]), marks[:spans])
     return source, np.concatenate([target, marks[spans:]])
 
 
 def reconstruct(source, target, sentinels):
-    """The text that sentinel_spans was given: each sentinel of the source filled with what the
-    target says about it.
+    """The text from the result of sentinel_spans: each sentinel of the source is replaced by the
+    tokens that follow it in the target.
 
-    raises   DataError if the target says nothing about a sentinel of the source
+    raises   DataError if a sentinel of the source is not in the target
     """
     marks = set(map(int, sentinels))
-    said, open_mark = {}, None
+    spans, span = {}, None  # sentinel -> its tokens; the span that is being read
     for token in map(int, target):
         if token in marks:
-            open_mark = token
-            said[token] = []
-        elif open_mark is not None:
-            said[open_mark].append(token)
-    lost = [int(token) for token in source if int(token) in marks and int(token) not in said]
-    if lost:
-        raise DataError(f"reconstruct: the target says nothing about sentinel {lost[0]}")
-    whole = [said[int(token)] if int(token) in marks else [int(token)] for token in source]
-    return np.array([token for part in whole for token in part], np.int64)
+            span = spans[token] = []
+        elif span is not None:
+            span.append(token)
+    text = []
+    for token in map(int, source):
+        if token not in marks:
+            text.append(token)
+        elif token in spans:
+            text += spans[token]
+        else:
+            raise DataError(f"reconstruct: the target says nothing about sentinel {token}")
+    return np.array(text, np.int64)
 
 
 SPANS = {"partition": partition_spans, "geometric": geometric_spans, "poisson": poisson_spans}
@@ -73,8 +80,8 @@ class Sentinels:
     rate     share of the tokens that is masked
     mean     tokens in a span, on average (of geometric spans: see geometric_lengths)
     lengths  partition (T5) | geometric | poisson
-    close    the target ends in a sentinel
-    mode     an id in front of the source that says which task this is (UL2), or None
+    close    True: the target ends with a sentinel
+    mode     an id in front of the source that names the task (UL2), or None
     """
 
     special: Special
@@ -91,9 +98,12 @@ class Sentinels:
             )
 
     def __call__(self, ids, draws):
-        more = {"p": 1 / self.mean} if self.lengths == "geometric" else {"mean": self.mean}
-        starts, lengths = SPANS[self.lengths](len(ids), self.rate, draws, **more)
-        source, target = sentinel_spans(
-            ids, positions(starts, lengths, len(ids)), self.special.sentinels, self.close
-        )
-        return (source if self.mode is None else np.concatenate([[self.mode], source])), target
+        options = {"mean": self.mean}
+        if self.lengths == "geometric":
+            options = {"p": 1 / self.mean}  # the mean of a geometric length is 1 / p
+        starts, lengths = SPANS[self.lengths](len(ids), self.rate, draws, **options)
+        chosen = positions(starts, lengths, len(ids))
+        source, target = sentinel_spans(ids, chosen, self.special.sentinels, self.close)
+        if self.mode is not None:
+            source = np.concatenate([[self.mode], source])
+        return source, target

@@ -1,5 +1,6 @@
-"""Encoder-decoder objectives: a source is read, a target is said   (book sections 1.2.3.1, 1.2.3.2;
-eqs. 1.15, 1.16)
+"""Encoder-decoder objectives: a source is read, a target is predicted.
+
+    L = - sum over t of log Pr(y_t | x, y_0 .. y_{t-1})   (book sections 1.2.3.1-2, eqs. 1.15, 1.16)
 
 What differs between prefix LM, MASS, BERT-style masking, denoising and T5's spans is only how a row
 of text becomes a source and a target. That is a task: task(ids, draws) -> (source, target), a pure
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinylm.pretrain.batch import IGNORE, Seq2SeqBatch, as_rows, pad_rows
-from tinylm.pretrain.denoising.noise import DRAWS
+from tinylm.pretrain.denoising.noise import DRAWS, random_share
 from tinylm.pretrain.masked.choose import budget
 from tinylm.pretrain.masked.masked import mask_tokens, targets_at
 from tinylm.pretrain.score import score
@@ -22,12 +23,14 @@ from tinylm.pretrain.special import Special
 
 
 def shifted(targets, start, mask=None):
-    """What a decoder reads: <s>, then the targets without the last; [MASK] where a target is
-    IGNORE. (B, T) -> (B, T).
+    """The decoder's input: <s>, then the targets without the last; [MASK] for IGNORE.
+
+    (B, T) -> (B, T).
     """
+    if mask is not None:
+        targets = np.where(targets == IGNORE, mask, targets)
     front = np.full((len(targets), 1), start, targets.dtype)
-    said = targets if mask is None else np.where(targets == IGNORE, mask, targets)
-    return np.concatenate([front, said[:, :-1]], axis=1)
+    return np.concatenate([front, targets[:, :-1]], axis=1)
 
 
 def seq2seq_batch(pairs, special, end=True):
@@ -39,13 +42,14 @@ def seq2seq_batch(pairs, special, end=True):
     returns  Seq2SeqBatch
     """
     special.need("seq2seq_batch", "start", "pad")
-    first = [] if special.cls is None else [special.cls]
-    last = [special.end] if end and special.end is not None else []
+    first = [i for i in (special.cls,) if i is not None]
+    last = [i for i in (special.end,) if i is not None and end]
     source, mask = pad_rows([[*first, *pair[0]] for pair in pairs], special.pad)
     targets, filled = pad_rows([[*pair[1], *last] for pair in pairs], IGNORE)
-    # Nothing is predicted from padding, so that what the decoder reads there does not matter; [PAD]
-    # is in every vocabulary.
-    hidden = special.pad if special.mask is None else special.mask
+    # Without a [MASK], [PAD] stands for IGNORE. Behind a target nothing is predicted: any id does.
+    hidden = special.mask
+    if hidden is None:
+        hidden = special.pad
     decoder = np.where(filled, shifted(targets, special.start, hidden), special.pad)
     return Seq2SeqBatch(source, targets, decoder, mask)
 
@@ -56,7 +60,7 @@ class Seq2SeqLM:
 
     special  Special, with start and pad
     task     (ids (T,), draws (5, T + 1)) -> (source, target)
-    end      </s> after every target, if there is one: what tells a generator to stop
+    end      </s> after every target, if there is one: generation stops at it
     """
 
     special: Special
@@ -64,19 +68,20 @@ class Seq2SeqLM:
     end: bool = True
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch. Every row draws its own
-        numbers.
-        """
+        """sequences (B, T) integers; rng a tinylm Random -> Seq2SeqBatch."""
         sequences = as_rows(sequences, "Seq2SeqLM.make_batch")
+        # (B, 5, T + 1): every row has numbers of its own, so that a cut of the batch draws the same
         draws = rng.uniform((len(sequences), DRAWS, sequences.shape[1] + 1), np.float64)
         pairs = [self.task(row, numbers) for row, numbers in zip(sequences, draws)]
         return seq2seq_batch(pairs, self.special, self.end)
 
     def loss(self, model, batch):
-        """Mean cross-entropy of the targets. The model is called as model(source, target,
-        source_mask=) -> (B, T, V).
+        """Mean cross-entropy of the targets.
+
+        model    (source (B, S), decoder (B, T), source_mask=) -> logits (B, T, V)
         """
-        return score(model(batch.inputs, batch.decoder, source_mask=batch.mask), batch.targets)
+        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask)
+        return score(logits, batch.targets)
 
 
 def masked_pair(ids, chosen, mask):
@@ -88,18 +93,13 @@ def masked_pair(ids, chosen, mask):
 
 @dataclass(frozen=True)
 class Masked:
-    """BERT-style training of an encoder-decoder: single tokens are masked, and only they are
-    predicted.
-    """
+    """BERT-style training of an encoder-decoder: only the masked tokens are predicted."""
 
     special: Special
     rate: float = 0.15
 
     def __call__(self, ids, draws):
-        chosen = np.zeros(len(ids), bool)
-        chosen[
-            np.argsort(draws[0][: len(ids)])[: int(budget(np.ones(len(ids), bool), self.rate))]
-        ] = True
+        chosen = random_share(len(ids), self.rate, draws[0])
         return masked_pair(ids, chosen, self.special.mask)
 
 
@@ -115,7 +115,8 @@ class Fragment:
 
     def __call__(self, ids, draws):
         k = int(budget(np.ones(len(ids), bool), self.rate))
-        return fragment(ids, int(draws[0, 0] * (len(ids) - k + 1)), k, self.special.mask)
+        start = int(draws[0, 0] * (len(ids) - k + 1))  # uniform in 0 .. T - k
+        return fragment(ids, start, k, self.special.mask)
 
 
 def fragment(ids, start, k, mask):

@@ -1,9 +1,10 @@
-"""Text to text: every task as a source that says what to do, and a target   (T5; book section
-1.2.3.1, Fig. 1.4)
+"""Text to text: every task as a source with an instruction, and a target.
+
+T5; book section 1.2.3.1, Fig. 1.4:
 
     [CLS] Translate from Chinese to English: 你好！ → <s> Hello!
 
-One model, one loss, any number of tasks; even a score is said as text. Read next: seq2seq.py.
+One model, one loss, any number of tasks; even a score is a text. Read next: seq2seq.py.
 """
 
 import re
@@ -23,7 +24,7 @@ _DIGITS = 700  # a quotient of two float64 has fewer digits before its point
 class TextToText:
     """One example.
 
-    instruction  what to do, "Translate from Chinese to English:"; "" if nothing says so
+    instruction  what to do, "Translate from Chinese to English:"; "" for none
     text         what to do it with
     target       the answer
     """
@@ -44,8 +45,9 @@ class TextToText:
 
 
 def parse(line, instruction=""):
-    """The TextToText that a line shows; its instruction must be said, since nothing marks its end.
+    """The TextToText that a line shows.
 
+    instruction  must be given, since nothing in the line marks its end
     raises   DataError if the line is not of that form
     """
     source, arrow, target = line.partition(ARROW)
@@ -54,15 +56,17 @@ def parse(line, instruction=""):
     source = source.removeprefix("[CLS] ")
     if not source.startswith(instruction):
         raise DataError(f"parse: the source {source!r} does not begin with {instruction!r}")
-    text = source.removeprefix(instruction).removeprefix(" " if instruction else "")
+    text = source.removeprefix(instruction)
+    if instruction:
+        text = text.removeprefix(" ")
     return TextToText(instruction, text, target.removeprefix("<s> "))
 
 
 def number_to_text(x, step=0.01):
     """A score as text, rounded to a multiple of step   (T5 rounds similarities to 0.2).
 
-    Exact in decimals: 0.3 in steps of 0.25 is 1 * 0.25. Halfway between two multiples, the even
-    one is taken.
+    Exact in decimals: 0.3 in steps of 0.25 is 1 * 0.25. Halfway between two multiples, the even one
+    is taken.
 
     x, step  numbers, step > 0
     raises   ConfigError for a step that is not positive; DataError for a score that is no number
@@ -80,23 +84,27 @@ def number_to_text(x, step=0.01):
 
 
 def text_to_number(text):
-    """The number that a text is, or None if it is none: such an answer counts as wrong.
+    """The number that a text writes, or None if it is no number: such an answer counts as wrong.
 
     Digits are 0 to 9 alone, as number_to_text writes them: float() would also read "1_0" and
     the digits of every other script.
     """
-    value = float(text) if _NUMBER.fullmatch(text.strip()) else np.inf
-    if np.isfinite(value):
+    if not _NUMBER.fullmatch(text.strip()):
+        return None
+    value = float(text)
+    if np.isfinite(value):  # 1e999 is inf
         return value
     return None
 
 
 def mixture_rates(sizes, limit=np.inf, temperature=1.0):
-    """How often each task is drawn: r_i proportional to min(n_i, limit)^(1/temperature) (Raffel et
-    al. 2020, section 3.5.2)
+    """The probability of each task: r_i proportional to min(n_i, limit)^(1/temperature).
 
-    sizes        (n,) examples of each task;  limit counts no more than so many
-    temperature  1: in proportion;  infinite: all alike
+    Raffel et al. 2020, section 3.5.2: sampling in proportion would hardly ever draw small tasks.
+
+    sizes        (n,) examples of each task
+    limit        no task counts as having more examples
+    temperature  1: in proportion to sizes;  infinite: all tasks equally likely
     returns      (n,) probabilities
     raises       ConfigError if there is nothing to draw from
     """
@@ -110,5 +118,5 @@ def mixture_rates(sizes, limit=np.inf, temperature=1.0):
 
 
 def draw_tasks(rates, rng, count):
-    """Which task each of `count` examples is of: (count,) integers."""
+    """The tasks of `count` examples, drawn at these rates: (count,) integers."""
     return np.searchsorted(np.cumsum(rates)[:-1], rng.uniform((count,), np.float64), side="right")

@@ -47,6 +47,7 @@ def ul2(special, modes=None, weights=None):
             f"ul2: {len(modes)} mode tokens, needs three: give Special others, or modes="
         )
     r, s, x = modes
+    # (mode, mean length of a span, share of the tokens)
     settings = [(r, 3, 0.15), (r, 8, 0.15), (x, 3, 0.5), (x, 8, 0.5), (x, 64, 0.15), (x, 64, 0.5)]
     parts = [Sentinels(special, rate, mean, mode=mode) for mode, mean, rate in settings]
     return Mixture((*parts, Sequential(special, s)), weights)

@@ -1,11 +1,13 @@
 """Contrastive learning: what belongs together lies close together   (SimCSE, CLIP; book Table 1.1)
 
-In a batch of B pairs, each first must find its second among all B: cross-entropy of similarities.
-SimCSE (Gao et al. 2021) pairs two readings of one sentence by one encoder under different dropout;
-CLIP (Radford et al. 2021) pairs texts and images, here any two texts such as translations, read by
-two encoders, and learns the temperature. The other rows are the negatives, so this loss alone is
-not the same when a batch is cut into micro-batches: then only those of the micro-batch are.
-Read next: models/published/sentence_encoder.py.
+    L = - mean over i of log softmax_j(cos(a_i, b_j) / tau)  at  j = i
+
+In a batch of B pairs, each first must find its second among all B. SimCSE (Gao et al. 2021) pairs
+two readings of one sentence by one encoder under different dropout; CLIP (Radford et al. 2021)
+pairs texts and images, here any two texts such as translations, read by two encoders, and learns
+the temperature tau. The other rows are the negatives, so this is the one loss that changes when a
+batch is cut into micro-batches: each row has fewer negatives then. Read next:
+models/published/sentence_encoder.py.
 """
 
 import math
@@ -40,7 +42,8 @@ def unit(x, eps=1e-12):
     """x / |x|: (..., D) -> (..., D). A zero vector stays zero."""
     if x.dtype == np.float16:  # which has no number as small as eps
         return unit(x.astype(np.float32), eps).astype(np.float16)
-    s = scale_of_squares(x, -1, small=False)  # 1, but where squares would overflow
+    # x / sqrt(|x|^2 + eps), with x divided by s first: s is 1 except where squares would overflow.
+    s = scale_of_squares(x, -1, small=False)
     return x / s / sqrt(((x / s) ** 2).sum(axis=-1, keepdims=True) + eps / s / s)
 
 
@@ -64,13 +67,14 @@ def info_nce(a, b, temperature=0.05, symmetric=False):
 
     a, b         (B, D) Tensors
     temperature  the cosines are divided by it: a number, or a Tensor () that is learned
-    symmetric    also b picks a, and the mean of both   (CLIP)
-    returns    Tensor (); 0 for one row, log B when all similarities are equal
-    raises     ShapeError
+    symmetric    True: the mean of this and of b picking a   (CLIP)
+    returns      Tensor (); 0 for one row, log B when all similarities are equal
+    raises       ShapeError
     """
     if a.shape != b.shape or a.ndim != 2:
         raise ShapeError(f"info_nce: {a.shape} and {b.shape} must be the same (B, D)")
-    scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, B)
+    scores = matmul(unit(a), swapaxes(unit(b), 0, 1)) / temperature  # (B, D) @ (D, B) -> (B, B)
+    # Row i is a classification among B candidates, of which the i-th is right.
     gold = np.arange(len(a.data), like=a.data).astype(np.int64)
     loss = cross_entropy(scores, gold)
     if not symmetric:
@@ -132,7 +136,7 @@ class SentenceEmbedding:
     def make_batch(self, sequences, rng=None):
         """sequences (B, T) -> TokenBatch whose targets (B, 1) make every row count once."""
         ids = with_cls(sequences, self.special, "SentenceEmbedding.make_batch")
-        once = np.zeros((len(ids), 1), np.int64)
+        once = np.zeros((len(ids), 1), np.int64)  # no class: only that it is not IGNORE matters
         return TokenBatch(ids, once, without_padding(ids, self.special))
 
     def embed(self, model, batch):
@@ -141,7 +145,8 @@ class SentenceEmbedding:
 
     def loss(self, model, batch):
         """info_nce of two readings. The model is an Encoder in training mode, with dropout."""
-        loss = info_nce(self.embed(model, batch), self.embed(model, batch), self.temperature)
+        first, second = self.embed(model, batch), self.embed(model, batch)  # dropout drawn twice
+        loss = info_nce(first, second, self.temperature)
         return loss, {"tokens": len(batch), "loss": float(loss.item())}
 
 
@@ -175,7 +180,7 @@ class PairedEncoders(Module):
 
 @dataclass(frozen=True)
 class PairedBatch(TokenBatch):
-    """A TokenBatch of the firsts, and the seconds beside it.
+    """A TokenBatch of the first texts, and beside it the second ones.
 
     second       (B, S) integers
     second_mask  (B, S) bool, True where there is a token; None: everywhere
@@ -208,18 +213,19 @@ class PairEmbedding:
         return PairedBatch(ids, once, mask, second=second, second_mask=second_mask)
 
     def _rows(self, texts):
-        front = [] if self.special.cls is None else [self.special.cls]
-        rows = [[*front, *text] for text in texts]
+        rows = [list(text) for text in texts]
+        if self.special.cls is not None:
+            rows = [[self.special.cls, *row] for row in rows]
         if len({len(row) for row in rows}) > 1:
             self.special.need("PairEmbedding: texts of different lengths", "pad")
-        fill = 0 if self.special.pad is None else self.special.pad
-        ids, _ = pad_rows(rows, fill)
+        ids, _ = pad_rows(rows, self.special.pad or 0)  # rows of one length need no [PAD]
         return ids, without_padding(ids, self.special)
 
     def embed(self, model, batch):
         """The vectors of the firsts and of the seconds, (B, E) each; model is a PairedEncoders."""
         h = model.first.hidden(batch.inputs, **batch.options)  # (B, T, D)
         h_second = model.second.hidden(batch.second, mask=batch.second_mask)  # (B, S, D)
+        # Each encoder has a map of its own into the common space: (B, D) -> (B, E).
         a = matmul(_pooled(h, batch.mask, self.pool), model.first_map)
         b = matmul(_pooled(h_second, batch.second_mask, self.pool), model.second_map)
         return a, b

@@ -4,8 +4,8 @@ eqs. 1.17, 1.19)
     [CLS] It is raining . [SEP] I need an umbrella . [SEP]      IsNext
       0   0  0  0       0  0    1 1    1  1        1  1         segments
 
-The class is told from the first position. BERT adds this loss to that of masked LM; RoBERTa left it
-away, ALBERT asks for the order instead. Read next: masked/masked.py; models/encoder/encoder.py.
+The class is predicted from the state of [CLS]. BERT adds this loss to that of masked LM; RoBERTa
+dropped it, ALBERT predicts the order instead. Read next: masked/masked.py; models/encoder/encoder.py.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ import numpy as np
 
 from tinylm.autograd import cross_entropy
 from tinylm.errors import ConfigError, DataError
-from tinylm.pretrain.batch import TokenBatch, as_rows, pad_rows
-from tinylm.pretrain.masked.masked import MaskedLM, targets_at, without_padding
+from tinylm.pretrain.batch import IGNORE, TokenBatch, as_rows, pad_rows
+from tinylm.pretrain.masked.masked import MaskedLM, without_padding
 from tinylm.pretrain.score import masked_row_mean, score_rows
 from tinylm.pretrain.special import Special
 
@@ -31,7 +31,7 @@ class PairBatch(TokenBatch):
 
     @property
     def tokens(self):
-        """How many rows there are: the loss is a mean over them."""
+        """The number of rows: the loss is a mean over them."""
         return len(self)
 
 
@@ -43,17 +43,19 @@ def pack(special, first, second=None):
     """
     special.need("pack", "cls", "sep")
     ids = [special.cls, *first, special.sep]
-    one = len(ids)
+    segments = [0] * len(ids)
     if second is not None:
         ids += [*second, special.sep]
-    return np.array(ids, np.int64), (np.arange(len(ids)) >= one).astype(np.int64)
+        segments += [1] * (len(second) + 1)
+    return np.array(ids, np.int64), np.array(segments, np.int64)
 
 
 def truncate_pair(first, second, room):
     """Both shortened to `room` tokens together, the longer one first, from its end   (BERT)."""
     first, second = list(first), list(second)
     while len(first) + len(second) > room:
-        (first if len(first) > len(second) else second).pop()
+        longer = first if len(first) > len(second) else second
+        longer.pop()
     return first, second
 
 
@@ -70,26 +72,25 @@ def next_sentence_pairs(documents, rng, count, p_negative=0.5):
     pairs = [(d, i) for d, document in enumerate(documents) for i in range(len(document) - 1)]
     if not pairs or len(documents) < 2:
         raise DataError(
-            f"next_sentence_pairs: {len(documents)} documents with {len(pairs)} pairs: needs two documents and a pair"
+            f"next_sentence_pairs: {len(documents)} documents with {len(pairs)} pairs: "
+            "needs two documents and a pair"
         )
-    draws, found = rng.uniform((count, 3), np.float64), []
-    for u in draws:
+    found = []
+    for u in rng.uniform((count, 3), np.float64):  # the pair, negative or not, which negative
         d, i = pairs[int(u[0] * len(pairs))]
         first, second = documents[d][i], documents[d][i + 1]
-        others = [
-            s
-            for e, document in enumerate(documents)
-            if e != d
-            for s in document
-            if list(s) != list(second)
-        ]
-        negative = u[1] < p_negative and others
-        found.append(
-            (first, others[int(u[2] * len(others))], NOT_NEXT)
-            if negative
-            else (first, second, IS_NEXT)
-        )
+        others = _elsewhere(documents, d, second)
+        if u[1] < p_negative and others:
+            found.append((first, others[int(u[2] * len(others))], NOT_NEXT))
+        else:
+            found.append((first, second, IS_NEXT))
     return found
+
+
+def _elsewhere(documents, d, second):
+    """The sentences of all documents but the d-th that are not equal to `second`."""
+    others = [document for e, document in enumerate(documents) if e != d]
+    return [s for document in others for s in document if list(s) != list(second)]
 
 
 @dataclass(frozen=True)
@@ -97,32 +98,37 @@ class NextSentence:
     """Windows of text cut in two, the second part replaced by a random piece of a corpus for half
     of them.
 
-    corpus      (N,) integers, where the negatives come from; a memory map will do
-    p_negative  how often
+    corpus      (N,) integers, where the negatives come from; may be a memory map
+    p_negative  probability of a negative
     """
 
     corpus: np.ndarray
     p_negative: float = 0.5
 
     def __call__(self, sequences, rng):
-        """sequences (B, T) -> list of B pairs, classes (B,). No negative equals what truly comes
-        next.
-        """
+        """sequences (B, T) -> list of B pairs, classes (B,). No negative equals the true second part."""
         B, T = sequences.shape
-        cuts, draws, pairs = rng.integers(1, T, (B,)), rng.uniform((B, 2), np.float64), []
+        cuts = rng.integers(1, T, (B,))  # both parts have a token at least
+        draws = rng.uniform((B, 2), np.float64)  # negative or not, where it comes from
         classes = np.where(draws[:, 0] < self.p_negative, NOT_NEXT, IS_NEXT)
-        for row, cut, negative, u in zip(sequences, cuts, classes == NOT_NEXT, draws[:, 1]):
-            pairs.append((row[:cut], self._other(row[cut:], u) if negative else row[cut:]))
+        pairs = []
+        for row, cut, label, u in zip(sequences, cuts, classes, draws[:, 1]):
+            second = row[cut:]
+            if label == NOT_NEXT:
+                second = self._other(second, u)
+            pairs.append((row[:cut], second))
         return pairs, classes
 
     def _other(self, true, u):
+        """A piece of the corpus as long as `true` and different: the first from place u on."""
         places = len(self.corpus) - len(true) + 1
         for step in range(min(places, 10_000)):  # a corpus may repeat itself, but hardly that often
             other = self.corpus[(int(u * places) + step) % places :][: len(true)]
             if not np.array_equal(other, true):
                 return other
         raise DataError(
-            f"NextSentence: the corpus of {len(self.corpus)} tokens has nothing but the {len(true)} that come next"
+            f"NextSentence: the corpus of {len(self.corpus)} tokens "
+            f"has nothing but the {len(true)} that come next"
         )
 
 
@@ -138,7 +144,8 @@ class SentenceOrder:
         cuts = rng.integers(1, T, (B,))
         classes = np.where(rng.uniform((B,)) < self.p_swapped, SWAPPED, IN_ORDER)
         parts = [(row[:cut], row[cut:]) for row, cut in zip(sequences, cuts)]
-        return [pair[::-1] if c == SWAPPED else pair for pair, c in zip(parts, classes)], classes
+        pairs = [pair[::-1] if c == SWAPPED else pair for pair, c in zip(parts, classes)]
+        return pairs, classes
 
 
 @dataclass(frozen=True)
@@ -162,16 +169,14 @@ class SentencePairs:
 
     def with_pairs(self, pairs, classes, rng=None):
         """The batch of given pairs, of any lengths (they are padded), with classes (B,)."""
-        packed = [pack(self.special, *pair) for pair in pairs]
-        lengths = {len(ids) for ids, _ in packed}
-        if len(lengths) > 1:
+        rows, segments = zip(*(pack(self.special, *pair) for pair in pairs))
+        if len({len(row) for row in rows}) > 1:
             self.special.need("SentencePairs: pairs of different lengths", "pad")
-        ids, _ = pad_rows(
-            [ids for ids, _ in packed], self.special.pad if self.special.pad is not None else 0
-        )
-        segments, _ = pad_rows([segments for _, segments in packed], 0)
-        nothing = ids, targets_at(ids, np.zeros(ids.shape, bool))
-        inputs, targets = nothing if self.masked is None else self.masked.corrupt(ids, rng)
+        ids, _ = pad_rows(rows, self.special.pad or 0)  # (B, T); one length needs no [PAD]
+        segments, _ = pad_rows(segments, 0)
+        inputs, targets = ids, np.full_like(ids, IGNORE)  # no token is predicted
+        if self.masked is not None:
+            inputs, targets = self.masked.corrupt(ids, rng)
         return PairBatch(
             inputs,
             targets,
@@ -181,18 +186,18 @@ class SentencePairs:
         )
 
     def loss(self, model, batch):
-        """The sum of both losses. The model is an Encoder with a token head and classes, or has its
-        methods.
+        """The sum of both losses.
 
+        model    an Encoder with a token head and classes, or a model with its methods
         returns  (Tensor, {"tokens": rows, "loss", "pair", and "masked" with masked LM})
-        raises   ConfigError if the model tells no classes
+        raises   ConfigError if the model has no classifier
         """
         if getattr(model, "classifier", True) is None:
             raise ConfigError(
                 "SentencePairs.loss: this model tells no classes: set classes=2 in its configuration"
             )
-        h = model.hidden(batch.inputs, **batch.options)
-        pair = cross_entropy(model.pair_logits(h), batch.classes)
+        h = model.hidden(batch.inputs, **batch.options)  # (B, T, D)
+        pair = cross_entropy(model.pair_logits(h), batch.classes)  # (B, 2) against (B,)
         if self.masked is None:
             return score_rows(pair, len(batch), pair=pair)
         masked, _ = masked_row_mean(model, h, batch.targets)

@@ -1,8 +1,10 @@
 """Replaced-token detection: which tokens are not the author's?   (ELECTRA; book section 1.2.2.3)
 
+    L = L_MLM(generator) + lambda * mean of [ -log sigmoid(+-z_i) ],   + where token i was replaced
+
 A small generator fills masks with samples of its own; a discriminator, the model that is wanted,
-classifies every token as original or replaced. A token that the generator happens to get right
-counts as original. No gradient passes through the sampling: the generator learns by masked LM
+classifies every token as original or replaced. A token that the generator happens to restore counts
+as original. No gradient passes through the sampling: the generator learns by masked LM
 alone. Read next: models/encoder/encoder.py (Electra).
 """
 
@@ -19,7 +21,7 @@ from tinylm.pretrain.special import Special
 
 @dataclass(frozen=True)
 class ReplacedBatch(TokenBatch):
-    """A TokenBatch with what the generator will draw from; its loss is a mean over rows.
+    """A TokenBatch with the numbers that the generator's samples are drawn by; a mean over rows.
 
     original  (B, T) integers, the text before masking
     draws     (B, T) uniform numbers: with them the loss is a function of model and batch
@@ -32,14 +34,14 @@ class ReplacedBatch(TokenBatch):
 
     @property
     def tokens(self):
-        """How many rows there are: the loss is a mean over them."""
+        """The number of rows: the loss is a mean over them."""
         return len(self)
 
 
 def replaced_labels(original, replaced):
     """1 where a token was replaced by another, 0 where it is the original   (ELECTRA)
 
-    By comparison, not by the places of masks: a token that the generator got right is original.
+    By comparison, not by the places of masks: a token that the generator restored is original.
 
     original, replaced  integer arrays of one shape, which is also that of the labels
     """
@@ -51,15 +53,17 @@ def sample_from(logits, draws):
 
     logits  (..., V) array;  draws (...) uniform numbers in [0, 1);  returns (...) integers
     """
-    p = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    p = np.exp(logits - np.max(logits, axis=-1, keepdims=True))  # softmax but for its sum
     sums = np.cumsum(p, axis=-1)
+    # The first token whose sum passes u * (total): as many as have not passed it come before.
     return np.sum(sums[..., :-1] <= draws[..., None] * sums[..., -1:], axis=-1)
 
 
 def detection_losses(logits, labels):
     """-log sigmoid(z) where replaced, -log(1 - sigmoid(z)) where original.
 
-    Two classes with logits 0 and z: stable for any z.
+    As a cross-entropy of two classes with logits 0 and z, which is stable for any z:
+    softmax(0, z)_1 = e^z / (1 + e^z) = sigmoid(z).
 
     logits   z (B, T);  labels (B, T), 1 where replaced
     returns  (B, T)
@@ -74,7 +78,7 @@ class ReplacedTokens:
 
     special  Special
     masked   what is masked for the generator; [MASK] always, 15 % by default
-    weight   lambda = 50 in the paper: the detection loss is an easy one
+    weight   lambda, 50 in the paper: a loss of two classes is much smaller than one of V
     """
 
     special: Special
@@ -98,7 +102,8 @@ class ReplacedTokens:
         logits   (n, V) array
         returns  (B, T) integers
         """
-        places, filled = batch.targets != IGNORE, batch.original.copy()
+        places = batch.targets != IGNORE
+        filled = batch.original.copy()
         filled[places] = sample_from(logits, batch.draws[places])
         return filled
 
@@ -130,8 +135,9 @@ def fooling_loss(logits, tokens, rewards, targets):
     targets  (B, T), IGNORE where nothing was masked
     returns  Tensor (), a sum
     """
+    # Logits at other places are set to 0, so that an infinity there sends no NaN back.
     logits = where((targets != IGNORE)[..., None], logits, 0.0)
-    # (B, T, V) -> (B, T)
-    # (B, T, V) -> (B, T)
-    log_p = take_along_axis(log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
+    # d/dtheta E[r] = E[r d/dtheta log Pr(token)]: the gradient of -r log Pr is an estimate of it.
+    log_p = log_softmax(logits)  # (B, T, V)
+    log_p = take_along_axis(log_p, tokens[..., None], axis=-1)[..., 0]  # -> (B, T)
     return -where(targets != IGNORE, log_p * rewards, 0.0).sum()

@@ -1,6 +1,4 @@
-"""How to check layer-wise pretraining: both errors, and autoencoders with tied and with untied
-matrices.
-"""
+"""Gradient checks of layer-wise pretraining: both errors, and autoencoders, tied and untied."""
 
 import numpy as np
 

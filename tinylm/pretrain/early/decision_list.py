@@ -1,11 +1,11 @@
-"""Which sense has a word here? Decision lists that grow from a few seeds   (Yarowsky 1995; book
-section 1.1.1)
+"""The sense of a word in its context: decision lists that grow from a few seeds   (Yarowsky 1995;
+book section 1.1.1)
 
 A plant beside "life" lives, beside "manufacturing" it does not. From a few such seeds more
-collocations are learnt, each with log Pr(sense A | c) / Pr(sense B | c); the surest rule that
-applies decides alone. What the list is sure of is labeled and learnt from in turn. A word also
-keeps its sense throughout a text, which labels what no rule reaches and corrects slips. This is the
-first self-training in language processing. Read next: self_training.py.
+collocations c are learnt, each with the weight log Pr(sense A | c) / Pr(sense B | c); the heaviest
+rule that applies decides alone. Contexts above a threshold are labeled, and the next list is learnt
+from them. A word also keeps its sense throughout a text, which labels what no rule reaches and
+corrects slips. This is the first self-training in language processing. Read next: self_training.py.
 """
 
 import math
@@ -19,7 +19,7 @@ def decision_list(contexts, labels, smoothing=0.1):
 
     contexts   list of sets of collocations (any sortable things)
     labels     list of senses, None where there is no label
-    smoothing  added to the counts, so that what was never seen is not ruled out
+    smoothing  added to the counts, so that a sense that was never seen is not ruled out
     returns    list of (log ratio, collocation, sense), the surest first, of log ratio above 0
     """
     senses = sorted({label for label in labels if label is not None})
@@ -31,7 +31,8 @@ def decision_list(contexts, labels, smoothing=0.1):
     rules = []
     for feature, count in counts.items():
         total = sum(count.values())
-        sense = max(senses, key=lambda s: (count[s], -senses.index(s)))
+        sense = max(senses, key=lambda s: (count[s], -senses.index(s)))  # of a tie the first
+        # log [ (n_sense + s) / (n_others + (K - 1) s) ],  K senses
         others = max(1, len(senses) - 1) * smoothing
         ratio = math.log((count[sense] + smoothing) / (total - count[sense] + others))
         if ratio > 0:
@@ -40,19 +41,18 @@ def decision_list(contexts, labels, smoothing=0.1):
 
 
 def decide(rules, context):
-    """(sense, log ratio) of the first rule whose collocation is there; (None, 0.0) if there is
-    none.
-    """
-    return next(
-        ((sense, ratio) for ratio, feature, sense in rules if feature in context), (None, 0.0)
-    )
+    """(sense, log ratio) of the first rule whose collocation occurs; (None, 0.0) if none does."""
+    for ratio, feature, sense in rules:
+        if feature in context:
+            return sense, ratio
+    return None, 0.0
 
 
 def one_sense_per_discourse(labels, discourses):
     """Give all occurrences in a text the sense that most of its labeled ones have; a tie changes
     nothing.
 
-    labels, discourses  lists: sense or None, and the text it is in
+    labels, discourses  lists: the sense or None, and the text that the occurrence is in
     returns             list of senses or None
     """
     votes = {}
@@ -72,7 +72,7 @@ def yarowsky(contexts, seeds, discourses=None, threshold=1.0, rounds=20, smoothi
 
     contexts    list of sets of collocations
     seeds       dict collocation -> sense; they stay rules, above all others
-    discourses  list that says which text a context is from, or None: one sense per discourse is not
+    discourses  list of the texts that the contexts are from; None: one sense per discourse is not
                 used
     threshold   least log ratio of a rule that labels
     rounds      most rounds; it ends when no label changes
@@ -90,7 +90,7 @@ def yarowsky(contexts, seeds, discourses=None, threshold=1.0, rounds=20, smoothi
         if history and labels == history[-1]:
             break
         history.append(labels)
-        rules = first + [
-            rule for rule in decision_list(contexts, labels, smoothing) if rule[0] >= threshold
-        ]
+        # All labels are made anew by the next list: an early mistake can be corrected.
+        learned = decision_list(contexts, labels, smoothing)
+        rules = first + [rule for rule in learned if rule[0] >= threshold]
     return labels, rules, history

@@ -1,11 +1,11 @@
-"""Greedy layer-wise pretraining: each layer first learns to reconstruct what the one below says
-(book section 1.1.1)
+"""Greedy layer-wise pretraining: each layer first learns to reconstruct its input   (book section
+1.1.1)
 
 How deep networks were started before there was enough labeled data (Bengio et al. 2006; Erhan et
-al. 2010). A layer z = s(u W + b) is trained with a decoder u' = z W^T + c to give back its input u;
-then it is frozen, and z is the input of the next. Afterwards the decoders are not used any more and
-the whole stack is trained on labels. With noise put on the input, the clean input to be given back,
-a layer may be wider than what it reads (Vincent et al. 2008): the ancestor of masked LM. Read next:
+al. 2010). A layer z = s(u W + b) is trained with a decoder u' = z W^T + c to reconstruct its input
+u; then it is frozen, and z is the input of the next. Afterwards the decoders are dropped and the
+whole stack is trained on labels. If noise is put on the input and the clean input reconstructed, a
+layer may be wider than its input (Vincent et al. 2008): the ancestor of masked LM. Read next:
 denoising/noise.py, where whole transformers are trained to undo noise.
 """
 
@@ -26,7 +26,9 @@ def bit_cross_entropy(logits, bits):
     returns  Tensor (). Its least value for given u is the entropy of u, not 0, unless all u are 0
              or 1
     """
-    return (weigh(bits, softplus(-logits)) + weigh(1 - bits, softplus(logits))).sum(axis=-1).mean()
+    # -log s(a) = softplus(-a)  and  -log(1 - s(a)) = softplus(a),  finite for any a
+    errors = weigh(bits, softplus(-logits)) + weigh(1 - bits, softplus(logits))  # (n, d)
+    return errors.sum(axis=-1).mean()  # (n, d) -> (n,) -> ()
 
 
 def squared_error(outputs, inputs):
@@ -43,13 +45,12 @@ def identity(x):
 
 
 class Autoencoder(Module):
-    """One layer and its decoder, whose matrix is the transpose of the layer's unless it is given
-    its own.
+    """One layer and its decoder, whose matrix is the layer's transposed, or one of its own.
 
-    d_in, d_out  width of what it reads and says
+    d_in, d_out  widths of its input and output
     rng          backend.Random of the initial weights
     activate     of the layer: sigmoid, so that the next layer too reads values in (0, 1)
-    error        (what the decoder says, input) -> Tensor (): bit_cross_entropy or squared_error
+    error        (output of the decoder, input) -> Tensor (): bit_cross_entropy or squared_error
     tied         False: the decoder has a matrix of its own
     noise        probability that an input is replaced by 0 while learning to reconstruct
     """
@@ -76,20 +77,18 @@ class Autoencoder(Module):
         return self.activate(linear(u, self.weight, self.bias))
 
     def decode(self, z):
-        """(n, d_out) -> (n, d_in): what `error` compares with the input; logits for
-        bit_cross_entropy.
-        """
-        return linear(z, self.weight.T if self.back is None else self.back, self.back_bias)
+        """(n, d_out) -> (n, d_in): compared with the input by `error`; logits for the bitwise one."""
+        back = self.back
+        if back is None:  # tied
+            back = self.weight.T
+        return linear(z, back, self.back_bias)
 
     def loss(self, u, rng=None):
-        """Reconstruction error of u (n, d_in) array, whose entries are lost with probability
-        `noise` by draws of rng.
-        """
-        if not self.noise or rng is None:
-            seen = u
-        else:
-            seen = u * (rng.uniform(u.shape) >= self.noise).astype(u.dtype)
-        return self.error(self.decode(self.encode(Tensor(seen))), u)
+        """Reconstruction error of u, an (n, d_in) array; rng draws which entries become 0."""
+        noisy = u
+        if self.noise and rng is not None:
+            noisy = u * (rng.uniform(u.shape) >= self.noise).astype(u.dtype)
+        return self.error(self.decode(self.encode(Tensor(noisy))), u)  # against the clean input
 
 
 class StackedAutoencoder(Module):
@@ -103,7 +102,8 @@ class StackedAutoencoder(Module):
     def __init__(self, widths, classes, seed=0, dtype=np.float32, **options):
         if len(widths) < 2:
             raise ConfigError(
-                f"StackedAutoencoder: widths {tuple(widths)} need the width of the input and of one layer at least"
+                f"StackedAutoencoder: widths {tuple(widths)} need the width of the input "
+                "and of one layer at least"
             )
         rng = Random(seed, "init")
         self.layers = [
@@ -118,7 +118,7 @@ class StackedAutoencoder(Module):
         return self.out(x)
 
     def supervised_parameters(self):
-        """What the supervised phase trains: all but the decoders. Dict name -> Tensor."""
+        """The parameters of the supervised phase, all but the decoders': dict name -> Tensor."""
         return {name: p for name, p in self.named_parameters().items() if ".back" not in name}
 
 
@@ -130,7 +130,9 @@ def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
     """
     rng, optimizer, losses = Random(seed, "rows"), Adam(parameters, lr=lr), []
     for _ in range(steps):
-        rows = np.arange(n) if batch_size >= n else rng.integers(0, n, (batch_size,))
+        rows = np.arange(n)
+        if batch_size < n:
+            rows = rng.integers(0, n, (batch_size,))
         optimizer.zero_grad()
         value = loss(rows, rng)
         value.backward()
@@ -140,8 +142,7 @@ def minimize(loss, parameters, n, steps, batch_size=32, lr=1e-2, seed=0):
 
 
 def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
-    """Train the layers from the bottom up, each on what the trained ones below it say; only one
-    changes at a time.
+    """Train the layers from the bottom up, one at a time, each on the outputs of those below it.
 
     stack    StackedAutoencoder;  inputs (n, d_0) array without labels
     steps    updates of each layer
@@ -149,32 +150,27 @@ def pretrain_layers(stack, inputs, steps, batch_size=32, lr=1e-2, seed=0):
     """
     curves = []
     for depth, layer in enumerate(stack.layers):
-        curves.append(
-            minimize(
-                lambda rows, rng, layer=layer, u=inputs: layer.loss(u[rows], rng),
-                layer.named_parameters(),
-                len(inputs),
-                steps,
-                batch_size,
-                lr,
-                seed + depth,
-            )
-        )
-        with no_grad():
+
+        def loss(rows, rng, layer=layer, u=inputs):
+            return layer.loss(u[rows], rng)
+
+        parameters = layer.named_parameters()
+        curve = minimize(loss, parameters, len(inputs), steps, batch_size, lr, seed + depth)
+        curves.append(curve)
+        with no_grad():  # from here on the layer is frozen
             inputs = layer.encode(Tensor(inputs)).numpy()  # (n, d_l) -> (n, d_{l+1})
     return curves
 
 
 def train_classifier(stack, inputs, labels, steps, batch_size=32, lr=1e-2, seed=0):
-    """The supervised phase: all layers together, by cross-entropy. inputs (n, d_0), labels (n,).
-    Returns (steps,) losses.
+    """The supervised phase: all layers together, by cross-entropy.
+
+    inputs, labels  (n, d_0) array, (n,) integers
+    returns         (steps,) losses
     """
-    return minimize(
-        lambda rows, rng: cross_entropy(stack(Tensor(inputs[rows])), labels[rows]),
-        stack.supervised_parameters(),
-        len(inputs),
-        steps,
-        batch_size,
-        lr,
-        seed,
-    )
+
+    def loss(rows, rng):
+        return cross_entropy(stack(Tensor(inputs[rows])), labels[rows])
+
+    parameters = stack.supervised_parameters()
+    return minimize(loss, parameters, len(inputs), steps, batch_size, lr, seed)

@@ -1,9 +1,10 @@
-"""Naive Bayes on bags of words: the classifier that learns in one pass of counting   (McCallum &
-Nigam 1998)
+"""Naive Bayes on bags of words: the classifier that learns in one pass of counting.
 
-Each class draws the words of a text independently. Far from true, and hard to beat with a dozen
-examples, which is why the bootstrapping of the 1990s was done with it. Read next: self_training.py,
-co_training.py.
+    Pr(class | words)  proportional to  Pr(class) * product over words of Pr(word | class)
+
+McCallum & Nigam 1998. Each class draws the words of a text independently. Far from true, and hard
+to beat with a dozen examples, which is why the bootstrapping of the 1990s used it. Read next:
+self_training.py, co_training.py.
 """
 
 import numpy as np
@@ -24,25 +25,19 @@ def naive_bayes(vocab_size, classes, smoothing=1.0):
     def learn(examples):
         if not examples:
             raise DataError("naive_bayes: no examples to count")
-        counts, priors = np.full((classes, vocab_size), smoothing), np.full(classes, smoothing)
+        counts = np.full((classes, vocab_size), smoothing)
+        priors = np.full(classes, smoothing)
         for words, label in examples:
             counts[label] += np.bincount(np.asarray(words, np.int64), minlength=vocab_size)
             priors[label] += 1
-        log_words = np.log(
-            counts / counts.sum(axis=1, keepdims=True)
-        )  # (C, V): log Pr(word | class)
-        log_prior = np.log(priors / priors.sum())
+        log_words = np.log(counts / counts.sum(axis=1, keepdims=True))  # (C, V): log Pr(w | class)
+        log_prior = np.log(priors / priors.sum())  # (C,)
 
         def probabilities(inputs):
-            scores = np.array(
-                [
-                    log_prior + log_words[:, np.asarray(words, np.int64)].sum(axis=1)
-                    for words in inputs
-                ]
-            )
-            scores = np.exp(
-                scores.reshape(-1, classes) - scores.reshape(-1, classes).max(axis=1, keepdims=True)
-            )
+            scores = np.empty((len(inputs), classes))  # log Pr(words, class)
+            for row, words in enumerate(inputs):
+                scores[row] = log_prior + log_words[:, np.asarray(words, np.int64)].sum(axis=1)
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))  # the largest is 1
             return scores / scores.sum(axis=1, keepdims=True)  # (n, C)
 
         return probabilities

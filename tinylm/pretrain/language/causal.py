@@ -49,7 +49,7 @@ class CausalLM:
                 f"CausalLM.make_batch: sequences are {sequences.dtype}, not integer token ids"
             )
         inputs, targets = sequences[:, :-1], sequences[:, 1:]  # (B, T + 1) -> (B, T) each
-        if self.ignore is not None:
+        if self.ignore is not None:  # padding is no target
             targets = np.where(targets == self.ignore, IGNORE, targets)
         return Batch(inputs, targets)
 
@@ -69,7 +69,8 @@ class CausalLM:
         """
         if reduction not in ("mean", "sum"):
             raise ConfigError(f"CausalLM.loss: reduction {reduction!r} is not 'mean' or 'sum'")
-        logits = model(batch.inputs, **padding_options(model, self.held(batch)))
+        logits = model(batch.inputs, **padding_options(model, self.held(batch)))  # (B, T, V)
+        # With p = softmax(logits[b, i]):  l(b, i) = -log p[x_{i+1}],  averaged over the targets.
         loss = cross_entropy(
             logits,
             batch.targets,
@@ -79,15 +80,15 @@ class CausalLM:
             z_loss=self.z_loss,
         )
         tokens, value = batch.tokens, float(loss.item())
-        return loss, {
-            "tokens": tokens,
-            "loss": value if reduction == "mean" else value / max(tokens, 1),
-        }
+        if reduction == "sum":
+            value /= max(tokens, 1)
+        return loss, {"tokens": tokens, "loss": value}
 
 
 def log_likelihood(model, batch):
-    """L_theta(x) = sum_i log Pr(x_i | x_0 .. x_{i-1}) of every sequence, in nats   (book eq. 2.13;
-    log Pr(x_0) is 0).
+    """L_theta(x) = sum_i log Pr(x_i | x_0 .. x_{i-1}) of every sequence, in nats   (book eq. 2.13).
+
+    The first token is given: log Pr(x_0) is 0.
 
     batch    Batch of B sequences
     returns  Tensor (B,), differentiable

@@ -1,11 +1,11 @@
-"""Fill in the middle: a decoder that reads the end of a text before it writes the middle (Bavarian
-et al. 2022)
+"""Fill in the middle: a decoder reads the end of a text before it writes the middle.
+
+Bavarian et al. 2022. The text is cut in three at random and put together again in another order:
 
     PSM   [PRE] prefix [SUF] suffix [MID] middle </s>
     SPM   [PRE] [SUF] suffix [MID] prefix middle </s>
 
-The text is cut in three at random and put together again in another order; the model and the loss
-are those of causal language modeling. Read next: causal.py.
+The model and the loss are those of causal language modeling. Read next: causal.py.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,9 @@ def fill_in_middle(ids, first, second, special, suffix_first=False):
     """
     prefix, middle, suffix = ids[:first], ids[first:second], ids[second:]
     pre, suf, mid = [special.prefix], [special.suffix], [special.middle]
-    last = [] if special.end is None else [special.end]
+    last = []
+    if special.end is not None:
+        last = [special.end]
     if suffix_first:
         parts = [pre, suf, suffix, mid, prefix, middle, last]
     else:
@@ -36,23 +38,23 @@ def fill_in_middle(ids, first, second, special, suffix_first=False):
 
 
 def restore(ids, prefix_length, special):
-    """The text that fill_in_middle was given.
+    """The text from the result of fill_in_middle: its inverse.
 
     prefix_length   tokens of the prefix: in SPM nothing marks its end
     raises          DataError if the marks are not there
     """
     ids = np.asarray(ids)
-    places = [
-        np.flatnonzero(ids == mark) for mark in (special.prefix, special.suffix, special.middle)
-    ]
+    marks = special.prefix, special.suffix, special.middle
+    places = [np.flatnonzero(ids == mark) for mark in marks]
     if any(len(found) != 1 for found in places):
         raise DataError("restore: the text does not have [PRE], [SUF] and [MID] once each")
     pre, suf, mid = (int(found[0]) for found in places)
     if special.end is not None and ids[-1] == special.end:
         ids = ids[:-1]
     before, suffix, after = ids[pre + 1 : suf], ids[suf + 1 : mid], ids[mid + 1 :]
-    if len(before):  # PSM; with no prefix the two are the same
+    if len(before):  # PSM: after [MID] stands the middle alone
         return np.concatenate([before, after, suffix])
+    # SPM, or an empty prefix: after [MID] stand prefix and middle
     return np.concatenate([after[:prefix_length], after[prefix_length:], suffix])
 
 
@@ -62,8 +64,8 @@ class FillInMiddle:
     length.
 
     special       Special, with prefix, suffix and middle
-    rate          share of the rows that is cut and put together anew; the paper finds 0.5 to 0.9 to
-                  cost nothing elsewhere
+    rate          share of the rows that is reordered; the paper finds that 0.5 to 0.9 cost nothing
+                  in ordinary language modeling
     suffix_first  share of these in SPM order
     """
 
@@ -75,22 +77,28 @@ class FillInMiddle:
         self.special.need("FillInMiddle", "prefix", "suffix", "middle")
         if not (0 <= self.rate <= 1 and 0 <= self.suffix_first <= 1):
             raise ConfigError(
-                f"FillInMiddle: rate {self.rate} and suffix_first {self.suffix_first} must be from 0 to 1"
+                f"FillInMiddle: rate {self.rate} and suffix_first {self.suffix_first} "
+                "must be from 0 to 1"
             )
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T + 1) -> Batch (B, T); a row that is cut loses its last tokens to the
-        marks.
+        """sequences (B, T + 1) -> Batch (B, T).
+
+        Marks take the place of the last tokens of a row that is reordered.
         """
         sequences = as_rows(sequences, "FillInMiddle.make_batch", shortest=2).copy()
         B, width = sequences.shape
-        room = width - (3 if self.special.end is None else 4)
+        room = width - 3  # [PRE], [SUF], [MID]
+        if self.special.end is not None:
+            room -= 1
         if room < 1:
             raise ShapeError(
-                f"FillInMiddle.make_batch: rows of {width} tokens have no room for the marks: make them longer"
+                f"FillInMiddle.make_batch: rows of {width} tokens have no room for the marks: "
+                "make them longer"
             )
-        draws = rng.uniform((B, 4), np.float64)
+        draws = rng.uniform((B, 4), np.float64)  # reordered?, in which order?, two cuts
         for row in np.flatnonzero(draws[:, 0] < self.rate):
+            # 0 <= first <= second <= room: any of the three parts may be empty
             first, second = sorted(int(u * (room + 1)) for u in draws[row, 2:])
             sequences[row] = fill_in_middle(
                 sequences[row, :room],

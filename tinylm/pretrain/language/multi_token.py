@@ -1,7 +1,8 @@
-"""Multi-token prediction: say the next n tokens at every position   (Gloeckle et al. 2024; extends
-book eq. 1.5)
+"""Multi-token prediction: predict the next n tokens at every position   (Gloeckle et al. 2024)
 
-One trunk, n heads: head k says token i + 1 + k from what the trunk knows at i. With n = 1 it is
+    L = - sum over i, k of log Pr_k(x_{i+1+k} | x_0 .. x_i),   k = 0 .. n-1      (extends eq. 1.5)
+
+One trunk, n heads: head k predicts token i + 1 + k from the trunk's state at i. With n = 1 it is
 causal language modeling. The further heads are for training, or for guessing ahead while decoding.
 Read next: causal.py.
 """
@@ -24,29 +25,32 @@ class MultiTokenHeads(Module):
     shared.
 
     model   GPT
-    n       tokens said at every position
+    n       tokens predicted at every position
     seed    of the new blocks
     """
 
     def __init__(self, model, n, seed=0):
         if n < 1:
             raise ConfigError(f"MultiTokenHeads: n = {n} tokens: must be at least 1")
-        self.model, rng, dtype = model, Random(seed, "heads"), model.tokens.weight.dtype
+        self.model = model
+        rng, dtype = Random(seed, "heads"), model.tokens.weight.dtype
         self.heads = [make_block(model.config, rng, dtype) for _ in range(n - 1)]
-        for module in [m for head in self.heads for m in head.modules()]:
-            if hasattr(module, "rng"):
-                module.rng = model.rng  # drawn from after initialization: dropout
+        for head in self.heads:
+            for module in head.modules():
+                if hasattr(module, "rng"):
+                    module.rng = model.rng  # one stream for all dropout, as a checkpoint keeps it
 
     def __call__(self, ids, mask=None):
         """ids (B, T), mask as in GPT -> logits (B, T, n, V)."""
         h = self.model.hidden(ids, mask=mask)  # (B, T, D)
         at = np.arange(ids.shape[1], like=ids)
-        rotation = self.model.rotations(at, h.dtype)[0]  # the heads are made like layer 0
+        # The heads are made like layer 0, and get its rotation and its bias.
+        rotation = self.model.rotations(at, h.dtype)[0]
         bias = self.model.position_bias and self.model.position_bias(at, at)
         options = {"rotation": rotation, "bias": bias, "mask": mask}
         if self.model.config.layer("feed_forward", 0) == "experts":
             options["real"] = real_tokens(mask, *ids.shape)
-        states = [h, *(head(h, **options) for head in self.heads)]
+        states = [h, *(head(h, **options) for head in self.heads)]  # n of (B, T, D)
         return self.model.logits(stack(states, axis=2))  # n x (B, T, D) -> (B, T, n, V)
 
     def to(self, device):
@@ -59,7 +63,7 @@ class MultiTokenHeads(Module):
 class MultiTokenLM:
     """The mean loss of all n predictions.
 
-    n        tokens said at every position
+    n        tokens predicted at every position
     ignore   a token id that is never a target (padding), or None
     """
 
@@ -67,24 +71,25 @@ class MultiTokenLM:
     ignore: int | None = None
 
     def make_batch(self, sequences, rng=None):
-        """sequences (B, T + 1) -> Batch of inputs (B, T) and targets (B, T, n): targets[:, i, k] =
-        x_{i+1+k}.
+        """sequences (B, T + 1) -> Batch of inputs (B, T) and targets (B, T, n).
+
+        targets[:, i, k] is x_{i+1+k}, or IGNORE beyond the end of the row.
 
         raises   ShapeError if there is no next token
         """
         sequences = as_rows(sequences, "MultiTokenLM.make_batch", shortest=2)
         B, T = sequences.shape[0], sequences.shape[1] - 1
-        longer = np.concatenate(
-            [sequences, np.full((B, self.n - 1), IGNORE, sequences.dtype)], axis=1
-        )
-        targets = np.stack(
-            [longer[:, 1 + k : 1 + k + T] for k in range(self.n)], axis=2
-        )  # (B, T, n)
+        beyond = np.full((B, self.n - 1), IGNORE, sequences.dtype)
+        longer = np.concatenate([sequences, beyond], axis=1)  # (B, T + n)
+        shifts = [longer[:, 1 + k : 1 + k + T] for k in range(self.n)]  # n of (B, T)
+        targets = np.stack(shifts, axis=2)  # (B, T, n)
         if self.ignore is not None:
             targets = np.where(targets == self.ignore, IGNORE, targets)
         return Batch(sequences[:, :-1], targets)
 
     def loss(self, model, batch):
         """model(inputs) -> (B, T, n, V). Metrics as CausalLM's."""
-        held = None if self.ignore is None else batch.inputs != self.ignore
+        held = None  # (B, T): which inputs are tokens
+        if self.ignore is not None:
+            held = batch.inputs != self.ignore
         return score(model(batch.inputs, **padding_options(model, held)), batch.targets)

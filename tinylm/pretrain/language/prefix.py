@@ -1,9 +1,9 @@
-"""Prefix language modeling: read the beginning at once, then go on word by word   (book section
-1.2.3.1; Table 1.1)
+"""Prefix language modeling: read the beginning at once, then predict token by token.
 
-Within the prefix every token sees every other; after it, attention is causal. In one stack that is
-a mask (UniLM; Dong et al. 2019); in an encoder-decoder the encoder reads the prefix. Only what
-follows the prefix is predicted. Read next: denoising/seq2seq.py for the second form.
+Book section 1.2.3.1, Table 1.1:  L = - sum over i >= k of log Pr(x_i | x_0 .. x_{i-1}). Within the prefix
+x_0 .. x_{k-1} every token sees every other; after it, attention is causal. In one stack that is a
+mask (UniLM; Dong et al. 2019); in an encoder-decoder the encoder reads the prefix. Read next:
+denoising/seq2seq.py for the second form.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from tinylm.pretrain.score import score_tokens
 
 
 def prefix_mask(T, prefix):
-    """Who sees whom: [i, j] True if j < prefix or j <= i.
+    """The attention mask: [i, j] True, i sees j, if j < prefix or j <= i.
 
     prefix   tokens read at once: an integer, or (B,) integers
     returns  bool (T, T), or (B, T, T); prefix <= 1 is the causal mask, prefix = T the full one
     """
     at = np.arange(T)
-    return (at < np.asarray(prefix)[..., None, None]) | (at <= at[:, None])
+    in_prefix = at < np.asarray(prefix)[..., None, None]  # (..., 1, T)
+    return in_prefix | (at <= at[:, None])  # (..., T, T)
 
 
 def prefix_split(ids, k):
@@ -57,23 +58,21 @@ class PrefixLM:
         """The batch for given prefix lengths k (B,)."""
         inputs, targets = sequences[:, :-1], sequences[:, 1:]  # (B, T + 1) -> (B, T) each
         T = inputs.shape[1]
-        return TokenBatch(
-            inputs, np.where(np.arange(1, T + 1) >= k[:, None], targets, IGNORE), prefix_mask(T, k)
-        )
+        after = np.arange(1, T + 1) >= k[:, None]  # (B, T): target i is x_{i+1}
+        return TokenBatch(inputs, np.where(after, targets, IGNORE), prefix_mask(T, k))
 
     def loss(self, model, batch):
-        """Mean cross-entropy after the prefix. The model is an Encoder, or takes mask= (B, T, T) as
-        one does.
+        """Mean cross-entropy after the prefix.
 
+        model    an Encoder, or a model that takes mask= (B, T, T) like one
         raises   ConfigError if its attention is causal, which would hide the prefix from itself
         """
-        if any(
-            getattr(getattr(block, "attention", None), "causal", False)
-            for block in getattr(model, "blocks", ())
-        ):
+        attentions = [getattr(block, "attention", None) for block in getattr(model, "blocks", ())]
+        if any(getattr(attention, "causal", False) for attention in attentions):
             raise ConfigError(
-                "PrefixLM.loss: this model's attention is causal, so its prefix could not be read at once: use an "
-                "Encoder, which takes any mask, or an encoder-decoder with PrefixTask"
+                "PrefixLM.loss: this model's attention is causal, so its prefix could not be read "
+                "at once: use an Encoder, which takes any mask, or an encoder-decoder with "
+                "PrefixTask"
             )
         return score_tokens(model, batch)
 
@@ -91,5 +90,6 @@ class PrefixTask:
     def __call__(self, ids, draws):
         """ids (T,), draws (5, T + 1) uniform numbers -> source (k,), target (T - k,), 1 <= k < T."""
         low = max(1, round(self.shortest * len(ids)))
-        high = max(1, min(round(self.longest * len(ids)), len(ids) - 1))
-        return prefix_split(ids, low + int(draws[0, 0] * (max(high, low) - low + 1)))
+        high = max(low, min(round(self.longest * len(ids)), len(ids) - 1))
+        k = low + int(draws[0, 0] * (high - low + 1))  # uniform in low .. high
+        return prefix_split(ids, k)

@@ -14,8 +14,8 @@ from tinylm.errors import ConfigError
 
 
 def budget(eligible, rate):
-    """How many tokens of each row are chosen: rate of those eligible, rounded, at least one unless
-    the rate is 0.
+    """The number of tokens to choose in each row: rate of those eligible, rounded; at least one
+    unless the rate is 0.
 
     eligible  (..., T) bool;  rate in [0, 1];  returns (...) int64
     """
@@ -26,13 +26,14 @@ def budget(eligible, rate):
 
 
 def choose_tokens(ids, eligible, rng, rate=0.15):
-    """Single tokens, every subset of the right size as likely   (Devlin et al. 2019).
+    """Single tokens, all subsets of the right size equally likely   (Devlin et al. 2019).
 
-    ids       (B, T) integers (not looked at);  eligible (B, T) bool;  rate share of the eligible ones
+    ids       (B, T) integers (not used);  eligible (B, T) bool;  rate share of the eligible ones
     returns   bool (B, T)
     """
-    draws = np.where(eligible, rng.uniform(eligible.shape, np.float64), 2.0)  # the others come last
-    rank = np.argsort(np.argsort(draws, axis=1), axis=1)
+    # The k smallest of uniform numbers are a random subset of size k; 2.0 puts the others last.
+    draws = np.where(eligible, rng.uniform(eligible.shape, np.float64), 2.0)
+    rank = np.argsort(np.argsort(draws, axis=1), axis=1)  # (B, T): the place of each in the order
     return rank < budget(eligible, rate)[:, None]
 
 
@@ -48,25 +49,25 @@ class WholeWords:
 
     def __call__(self, ids, eligible, rng, rate=0.15):
         B, T = ids.shape
+        # A special token is a word of its own, and what follows it begins one.
         begins = self.starts[ids] | ~eligible
         begins[:, 1:] |= ~eligible[:, :-1]
         begins[:, 0] = True
-        word = np.cumsum(begins, axis=1) - 1  # (B, T): the number of its word
-        draws = np.take_along_axis(
-            rng.uniform((B, T), np.float64), word, axis=1
-        )  # one number a word
-        order = np.argsort(
-            np.where(eligible, draws, 2.0), axis=1, kind="stable"
-        )  # words stay whole
+        word = np.cumsum(begins, axis=1) - 1  # (B, T): the number of each token's word
+        # Words in random order: one number for all tokens of a word, and a stable sort keeps them
+        # together. 2.0 puts tokens that may not be chosen last.
+        draws = np.take_along_axis(rng.uniform((B, T), np.float64), word, axis=1)
+        order = np.argsort(np.where(eligible, draws, 2.0), axis=1, kind="stable")
         word = np.take_along_axis(word, order, axis=1)
-        last = np.ones((B, T), bool)
+        last = np.ones((B, T), bool)  # in that order: the last token of a word
         last[:, :-1] = word[:, 1:] != word[:, :-1]
+        # ends: how many tokens are chosen if this token's word is the last one taken, which is the
+        # next end to its right.
         ends = np.where(last, np.arange(1, T + 1), T)
-        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[
-            :, ::-1
-        ]  # tokens up to the end of this word
-        wanted = budget(eligible, rate)[:, None]
-        picked = ends <= np.where(wanted > 0, np.maximum(wanted, ends[:, :1]), 0)
+        ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        wanted = budget(eligible, rate)[:, None]  # (B, 1)
+        most = np.where(wanted > 0, np.maximum(wanted, ends[:, :1]), 0)  # the first word always
+        picked = ends <= most
         chosen = np.empty((B, T), bool)
-        np.put_along_axis(chosen, order, picked, axis=1)
+        np.put_along_axis(chosen, order, picked, axis=1)  # back to the order of the text
         return chosen & eligible

@@ -1,11 +1,12 @@
-"""Masked language modeling: hide some tokens and predict them from both sides   (book eqs.
-1.10-1.12, 1.18; BERT)
+"""Masked language modeling: hide some tokens and predict them from both sides   (BERT)
+
+    L = - sum over chosen i of log Pr(x_i | corrupted x)             (book eqs. 1.10-1.12, 1.18)
 
 Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are;
-all of them are predicted, also those that stay. Masks are drawn anew each time a text is read
+all of them are predicted, also those that stay: at no position can the model trust its input. Masks are drawn anew each time a text is read
 (dynamic) unless fixed by StaticMasks. Masked tokens are predicted independently of each other;
-permuted.py does not assume that. Read next: choose.py for what is chosen, discriminative/pairs.py
-for the rest of BERT.
+permuted.py does not assume that. Read next: choose.py for the choice, discriminative/pairs.py for
+the rest of BERT.
 """
 
 from collections.abc import Callable
@@ -37,10 +38,11 @@ def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
     shares   probabilities of [MASK], a random ordinary token, and no change
     returns  (B, T)
     """
-    fate = rng.uniform(ids.shape)
-    drawn = special.ordinary[rng.integers(0, len(special.ordinary), ids.shape)]
-    masked, replaced = fate < shares[0], (fate >= shares[0]) & (fate < shares[0] + shares[1])
-    return np.where(chosen & masked, special.mask, np.where(chosen & replaced, drawn, ids))
+    fate = rng.uniform(ids.shape)  # [0, .8) masked, [.8, .9) replaced, [.9, 1) kept
+    masked = chosen & (fate < shares[0])
+    replaced = chosen & (fate >= shares[0]) & (fate < shares[0] + shares[1])
+    others = special.ordinary[rng.integers(0, len(special.ordinary), ids.shape)]
+    return np.where(masked, special.mask, np.where(replaced, others, ids))
 
 
 def with_cls(sequences, special, operation="with_cls"):
@@ -53,12 +55,12 @@ def with_cls(sequences, special, operation="with_cls"):
 
 
 def without_padding(ids, special):
-    """Which positions hold a token, (B, T) bool; None if all do, so that attention has nothing to
-    hide.
-    """
-    held = None if special.pad is None else ids != special.pad
-    if held is None or held.all():
+    """The attention mask of padded rows: (B, T) bool, True at tokens; None if no row is padded."""
+    if special.pad is None:
         return None
+    held = ids != special.pad
+    if held.all():
+        return None  # attention without a mask is faster
     return held
 
 
@@ -69,7 +71,7 @@ class MaskedLM:
     special  Special, with mask; rows get [CLS] in front if it has cls
     rate     share of the ordinary tokens that is predicted
     shares   of these, the shares masked, replaced and kept
-    choose   which: choose_tokens, WholeWords, GeometricSpans
+    choose   how they are chosen: choose_tokens, WholeWords, GeometricSpans
     """
 
     special: Special
@@ -91,7 +93,7 @@ class MaskedLM:
         return TokenBatch(inputs, targets, without_padding(ids, self.special))
 
     def corrupt(self, ids, rng):
-        """ids (B, T), special tokens in place -> inputs, targets (B, T)."""
+        """ids (B, T), with special tokens, which are never chosen -> inputs, targets (B, T)."""
         chosen = self.choose(ids, ~self.special.among(ids), rng, self.rate)
         return corrupt_chosen(ids, chosen, rng, self.special, self.shares), targets_at(ids, chosen)
 
@@ -102,8 +104,9 @@ class MaskedLM:
 
 @dataclass(frozen=True)
 class StaticMasks:
-    """Another objective's masks, drawn once: the same sequence is corrupted in the same way
-    whenever it is met (BERT's preprocessing; RoBERTa went over to dynamic masks).
+    """Another objective's masks, drawn once: a sequence is corrupted in the same way every time.
+
+    That is BERT's preprocessing; RoBERTa draws masks anew.
     """
 
     objective: MaskedLM
@@ -112,14 +115,12 @@ class StaticMasks:
     def make_batch(self, sequences, rng=None):
         """As the objective's, but what is drawn depends on the sequence alone."""
         sequences = as_rows(sequences, "StaticMasks.make_batch")
-        parts = [
-            self.objective.make_batch(row[None], Random(self.seed, "static", row.tobytes().hex()))
-            for row in sequences
-        ]
-        inputs, targets = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("inputs", "targets")
-        )
+        parts = []
+        for row in sequences:
+            rng = Random(self.seed, "static", row.tobytes().hex())  # the row itself is the seed
+            parts.append(self.objective.make_batch(row[None], rng))
+        inputs = np.concatenate([part.inputs for part in parts])  # B of (1, T) -> (B, T)
+        targets = np.concatenate([part.targets for part in parts])
         return TokenBatch(inputs, targets, without_padding(inputs, self.objective.special))
 
     def loss(self, model, batch):
@@ -136,6 +137,6 @@ def causal_from_masked(ids, mask):
     """
     T = len(ids)
     at = np.arange(T)
-    inputs = np.where(at <= at[:-1, None], ids, mask)  # (T - 1, T)
-    targets = np.where(at == at[1:, None], ids, IGNORE)
+    inputs = np.where(at <= at[:-1, None], ids, mask)  # (T - 1, T): row t shows x_0 .. x_t
+    targets = np.where(at == at[1:, None], ids, IGNORE)  # and is scored on x_{t+1}
     return TokenBatch(inputs, targets)

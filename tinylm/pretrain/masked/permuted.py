@@ -1,9 +1,10 @@
-"""Permuted language modeling: predict tokens in a random order, from both sides   (book eqs. 1.13,
-1.14; XLNet)
+"""Permuted language modeling: predict tokens in a random order, from both sides   (XLNet)
 
-The text keeps its order and every token its position; what is permuted is who is predicted from
-whom. A mask that lets each position see itself, as the book's figure 1.3 (c) draws it, gives the
-answer away at the position where it is asked for; the loss here therefore needs two streams
+    L = - sum over t of log Pr(x_{z_t} | x_{z_0} .. x_{z_{t-1}})   for an order z  (eqs. 1.13, 1.14)
+
+The text keeps its order and every token its position; only the order of prediction is permuted. A
+mask that lets each position see itself, as the book's figure 1.3 (c) draws it, shows the token at
+the position where it is predicted; the loss here therefore needs two streams
 (nn/attention/two_stream.py): the query stream never sees its own token. Read next:
 models/encoder/xlnet.py.
 """
@@ -23,9 +24,7 @@ __all__ = ["PermutedLM", "conditions", "permutation_mask"]
 
 
 def conditions(order):
-    """What each position is predicted from: {position: the set of positions before it in the
-    order}.
-    """
+    """The positions that each position is predicted from: {position: set of those before it}."""
     return {int(z): {int(j) for j in order[:t]} for t, z in enumerate(order)}
 
 
@@ -47,8 +46,9 @@ class PermutedLM:
             raise ConfigError(f"PermutedLM: a share of {self.share} must be above 0 and at most 1")
 
     def make_batch(self, sequences, rng):
-        """sequences (B, T) -> TokenBatch with order (B, T): order[:, t] is predicted at step t,
-        position 0 at step 0.
+        """sequences (B, T) -> TokenBatch with order (B, T).
+
+        order[:, t] is the position predicted at step t; position 0 comes at step 0.
         """
         ids = with_cls(sequences, self.special, "PermutedLM.make_batch")
         draws = rng.uniform(ids.shape, np.float64)
@@ -58,14 +58,17 @@ class PermutedLM:
     def with_order(self, ids, order):
         """The batch for given orders (B, T); the first of an order is never predicted."""
         T = ids.shape[1]
-        rank = np.argsort(order, axis=1)
-        first = T - max(1, round(self.share * (T - 1)))
+        rank = np.argsort(order, axis=1)  # the inverse: (B, T), the step of each position
+        first = T - max(1, round(self.share * (T - 1)))  # the first step that is scored
+        counts = rank >= first
         held = without_padding(ids, self.special)
-        counts = rank >= first if held is None else (rank >= first) & held
+        if held is not None:
+            counts &= held
         return TokenBatch(ids, np.where(counts, ids, IGNORE), held, order=order)
 
     def loss(self, model, batch):
-        """Mean of -log Pr(x_{z_t} | x_{z_<t}). model(inputs, order=, mask=) gives the logits of its
-        query stream (B, T, V).
+        """Mean of -log Pr(x_{z_t} | x_{z_<t}).
+
+        model    (inputs, order=, mask=) -> logits of its query stream (B, T, V)
         """
         return score_tokens(model, batch)

@@ -1,9 +1,9 @@
-"""The span boundary objective: say every token of a masked span from what stands just outside it
-(SpanBERT)
+"""The span boundary objective: predict a masked span from the two tokens beside it   (SpanBERT)
 
     L = sum over masked i of [ -log Pr(x_i | h_i)  -  log Pr(x_i | h_{s-1}, h_{e+1}, p_{i-s+1}) ]
 
-so that the two tokens around a span come to know what is in it (Joshi et al. 2020; D2L 11.9).
+for a span s .. e and its i-th place p: the two states around a span must describe it (Joshi et al.
+2020; D2L 11.9).
 Read next: spans.py; models/encoder/heads.py (SpanBoundaryHead).
 """
 
@@ -19,10 +19,10 @@ from tinylm.pretrain.masked.spans import GeometricSpans
 
 @dataclass(frozen=True)
 class SpanBatch(TokenBatch):
-    """A TokenBatch that knows its spans.
+    """A TokenBatch and the spans of its masked tokens.
 
-    before, after  (B, T) integers: for a masked token, where the last token before and the first
-                   after its span are
+    before, after  (B, T) integers: for a masked token, the positions of the last token before its
+                   span and of the first one after it
     place          (B, T) integers: its place in the span, from 0
     """
 
@@ -32,16 +32,17 @@ class SpanBatch(TokenBatch):
 
 
 def boundaries(chosen):
-    """What stands around every chosen token's run of chosen ones, cut off at the ends of the row.
+    """The positions around every chosen token's run of chosen ones, clipped to the row.
 
     chosen   (B, T) bool
     returns  before, after, place, (B, T) integers each; of no meaning where nothing is chosen
     """
     T = chosen.shape[1]
     at = np.arange(T)
-    before = np.maximum.accumulate(np.where(chosen, -1, at), axis=1)  # the last that is not chosen
+    # The last position so far that is not chosen, -1 if none; from the right the same with T.
+    before = np.maximum.accumulate(np.where(chosen, -1, at), axis=1)
     after = np.minimum.accumulate(np.where(chosen, T, at)[:, ::-1], axis=1)[:, ::-1]
-    place = np.maximum(at - before - 1, 0)
+    place = np.maximum(at - before - 1, 0)  # 0 for the first of a run
     return np.clip(before, 0, T - 1), np.clip(after, 0, T - 1), place
 
 
@@ -49,9 +50,9 @@ def boundaries(chosen):
 class SpanBoundaryLM:
     """SpanBERT's loss: masked LM on spans, and the boundary objective.
 
-    masked   MaskedLM whose choose is GeometricSpans(); runs that touch may be longer than its
-             longest span
-    longest  places the head knows: tokens further inside a run are told the last of them
+    masked   MaskedLM whose choose is GeometricSpans(); spans that touch form one run, which may be
+             longer than its longest span
+    longest  places that the head has embeddings of; tokens further inside a run get the last
     """
 
     masked: MaskedLM
@@ -71,15 +72,15 @@ class SpanBoundaryLM:
         )
 
     def loss(self, model, batch):
-        """Mean over masked tokens of the sum of both. The model has hidden(), logits(),
-        tokens.weight (V, D), and boundary, a SpanBoundaryHead.
+        """Mean over masked tokens of the sum of both.
+
+        model    with hidden(), logits(), tokens.weight (V, D), and boundary, a SpanBoundaryHead
         """
         h = model.hidden(batch.inputs, **batch.options)  # (B, T, D)
         masked = cross_entropy(model.logits(h), batch.targets)
-        said = model.boundary(
-            h, batch.before, batch.after, batch.place, model.tokens.weight
-        )  # (B, T, V)
-        boundary = cross_entropy(said, batch.targets)
+        table = model.tokens.weight  # the output layer of the head, too: (V, D)
+        logits = model.boundary(h, batch.before, batch.after, batch.place, table)  # (B, T, V)
+        boundary = cross_entropy(logits, batch.targets)
         loss = masked + boundary
         return loss, {
             "tokens": int(np.count_nonzero(batch.targets != IGNORE)),

@@ -1,4 +1,4 @@
-"""Spans: how long they are, and where they lie   (book section 1.2.3.1; SpanBERT, BART, T5).
+"""Spans of tokens: their lengths and their places   (book section 1.2.3.1; SpanBERT, BART, T5).
 
 Lengths are geometric (SpanBERT), Poisson (BART) or a random partition (T5). Places are drawn
 uniformly among all ways to lay the spans with a token left between any two. Everything is a
@@ -22,50 +22,50 @@ def geometric_lengths(draws, p=0.2, longest=10):
     draws  uniform numbers in [0, 1), any shape;  returns integers of that shape
     """
     weights = (1 - p) ** np.arange(longest)
+    # Inverse of the cumulative distribution F: the l with F(l - 1) <= u < F(l).
     return 1 + np.searchsorted(np.cumsum(weights)[:-1] / weights.sum(), draws, side="right")
 
 
 def poisson_lengths(draws, mean=3.0):
-    """Lengths 0, 1, ... with Pr(l) = mean^l e^-mean / l!   (Lewis et al. 2020). Arguments as in
-    geometric_lengths.
+    """Lengths 0, 1, ... with Pr(l) = mean^l e^-mean / l!   (Lewis et al. 2020).
+
+    draws  uniform numbers in [0, 1), any shape;  returns integers of that shape
     """
-    weights = np.array(
-        [
-            mean**n * math.exp(-mean) / math.factorial(n)
-            for n in range(int(mean + 10 * mean**0.5) + 10)
-        ]
-    )
-    return np.searchsorted(np.cumsum(weights)[:-1], draws, side="right")
+    longest = int(mean + 10 * mean**0.5) + 10  # ten standard deviations: beyond is below 1e-16
+    p = [mean**n * math.exp(-mean) / math.factorial(n) for n in range(longest)]
+    return np.searchsorted(np.cumsum(p)[:-1], draws, side="right")
 
 
 def fill(lengths, total):
-    """The first of these lengths that together cover `total` tokens, the last of them shortened.
-    Returns (k,).
-    """
+    """The first k lengths that together cover `total` tokens, the last of them shortened: (k,)."""
+    if total == 0:
+        return np.array(lengths[:0])
     sums = np.cumsum(lengths)
-    k = int(np.searchsorted(sums, total)) + 1
-    if total and (not len(sums) or sums[-1] < total):
+    covered = int(sums[-1]) if len(sums) else 0
+    if covered < total:
         raise ConfigError(
-            f"fill: lengths that sum to {sums[-1] if len(sums) else 0} do not cover {total} tokens: draw more"
+            f"fill: lengths that sum to {covered} do not cover {total} tokens: draw more"
         )
-    kept = np.array(lengths[: k if total else 0])
-    if len(kept):
-        kept[-1] -= sums[k - 1] - total
+    k = int(np.searchsorted(sums, total)) + 1  # the least k with sums[k - 1] >= total
+    kept = np.array(lengths[:k])
+    kept[-1] -= sums[k - 1] - total
     return kept
 
 
 def partition(total, parts, draws):
-    """`total` tokens cut into `parts` lengths of at least 1, every way as likely   (Raffel et al.
-    2020).
+    """`total` tokens cut into `parts` lengths of at least 1, all ways equally likely.
+
+    T5's spans (Raffel et al. 2020).
 
     draws  total - 1 or more uniform numbers;  returns (parts,) integers
     """
+    # parts - 1 of the total - 1 gaps between tokens are cut.
     cuts = np.sort(np.argsort(draws[: total - 1])[: parts - 1]) + 1
     return np.diff(np.concatenate([[0], cuts, [total]]))
 
 
-def place(lengths, size, draws):
-    """Where spans of these lengths begin, in a row of `size` tokens.
+def place_spans(lengths, size, draws):
+    """The starts of spans of these lengths in a row of `size` tokens, all ways equally likely.
 
     lengths  (k,) integers, 0 allowed: such a span lies before the token at its start
     draws    size + 1 or more uniform numbers
@@ -76,21 +76,22 @@ def place(lengths, size, draws):
     kept = size - int(lengths.sum())
     if len(lengths) > kept + 1:
         raise ConfigError(
-            f"place: {len(lengths)} spans of {lengths.sum()} tokens in {size} leave {kept}, "
+            f"place_spans: {len(lengths)} spans of {lengths.sum()} tokens in {size} leave {kept}, "
             "too few to lie between them: make the spans fewer and longer"
         )
-    slots = np.sort(
-        np.argsort(draws[: kept + 1])[: len(lengths)]
-    )  # kept tokens to the left of each span
+    # The kept tokens leave kept + 1 slots, before, between and behind them; every span takes a slot
+    # of its own. Left of span i lie slots[i] kept tokens and the spans before it.
+    slots = np.sort(np.argsort(draws[: kept + 1])[: len(lengths)])
     return slots + np.cumsum(lengths) - lengths
 
 
 def positions(starts, lengths, size):
     """The tokens in spans: bool (size,)."""
-    covered = np.zeros(size + 1, np.int64)
-    np.add.at(covered, starts, 1)
-    np.add.at(covered, np.asarray(starts) + lengths, -1)
-    return np.cumsum(covered[:size]) > 0
+    # +1 where a span starts, -1 behind its end; the running sum counts the spans around a token.
+    change = np.zeros(size + 1, np.int64)
+    np.add.at(change, starts, 1)
+    np.add.at(change, np.asarray(starts) + lengths, -1)
+    return np.cumsum(change[:size]) > 0
 
 
 def geometric_spans(size, rate, draws, p=0.2, longest=10):
@@ -102,20 +103,19 @@ def geometric_spans(size, rate, draws, p=0.2, longest=10):
 
 
 def poisson_spans(size, rate, draws, mean=3.0):
-    """Spans with Poisson lengths over `rate` of a row, and those of length 0 among them. As
-    geometric_spans.
-    """
+    """Spans with Poisson lengths over `rate` of a row, some of length 0; as geometric_spans."""
     return _laid(poisson_lengths(draws[0], mean), size, rate, draws[1])
 
 
 def _laid(lengths, size, rate, draws):
+    """As many of the lengths as cover `rate` of a row, and their starts."""
     total = int(budget(np.ones(size, bool), rate))
     if lengths.sum() < total:  # almost never: the row is short and its draws are small
         lengths = np.append(lengths, total)
     lengths, room = fill(lengths, total), size - total + 1
     if len(lengths) > room:  # a high rate: the spans that do not fit join the last
         lengths = np.append(lengths[: room - 1], lengths[room - 1 :].sum())
-    return place(lengths, size, draws), lengths
+    return place_spans(lengths, size, draws), lengths
 
 
 def partition_spans(size, rate, draws, mean=3.0):
@@ -126,9 +126,10 @@ def partition_spans(size, rate, draws, mean=3.0):
     total = int(budget(np.ones(size, bool), rate))
     if total == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    k = min(max(int(round(total / mean)), 1), total, size - total + 1)
+    k = max(int(round(total / mean)), 1)
+    k = min(k, total, size - total + 1)  # no span is empty, and a token lies between any two
     lengths = partition(total, k, draws[0])
-    return place(lengths, size, draws[1]), lengths
+    return place_spans(lengths, size, draws[1]), lengths
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,15 @@ class GeometricSpans:
 
     def __call__(self, ids, eligible, rng, rate=0.15):
         B, T = ids.shape
-        draws, chosen = rng.uniform((B, 2, T + 1), np.float64), np.zeros((B, T), bool)
+        draws = rng.uniform((B, 2, T + 1), np.float64)
+        chosen = np.zeros((B, T), bool)
+        if rate == 0:
+            return chosen
         for row in range(B):
+            # Spans are laid over the n eligible tokens as if these stood alone.
             at = np.flatnonzero(eligible[row])
-            if len(at) and rate > 0:
-                spans = geometric_spans(
-                    len(at), rate, draws[row, :, : len(at) + 1], self.p, self.longest
-                )
-                chosen[row, at[positions(*spans, len(at))]] = True
+            n = len(at)
+            if n:
+                spans = geometric_spans(n, rate, draws[row, :, : n + 1], self.p, self.longest)
+                chosen[row, at[positions(*spans, n)]] = True
         return chosen
