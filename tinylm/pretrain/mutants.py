@@ -1,4 +1,4 @@
-"""Why the tests of the objectives may be believed: wrong objectives, all of which they reject.
+"""Evidence for the tests of the objectives: wrong objectives, all of which they reject.
 
 A derivative can be right and the loss another: labels inverted, a mask off by one place, targets
 shifted, a mean over the wrong count. `fault` compares an objective with its rule (rules.py), which
@@ -13,8 +13,8 @@ import numpy as np
 
 from tinylm.autograd import no_grad
 from tinylm.pretrain.batch import IGNORE
-from tinylm.pretrain.cases import SPECIAL, Bounded, Heads, Pair, Reader
-from tinylm.pretrain.objectives import objective
+from tinylm.pretrain.cases import MODELS, SPECIAL, Reader
+from tinylm.pretrain.objectives import OBJECTIVES, objective
 from tinylm.pretrain.rules import (
     CORRUPTED,
     DENOISERS,
@@ -28,8 +28,6 @@ from tinylm.pretrain.rules import (
 )
 
 CHECKED = tuple(RULES)
-MODELS = {"replaced": Pair, "multi-token": Heads, "span-boundary": Bounded}
-NO_TOKENS = "contrastive", "next-sentence", "sentence-order"
 TOLERANCE = 1e-9  # float64 sums of some 20 terms, in another order
 
 
@@ -62,7 +60,7 @@ def fault(name, made, rng):
 
     name  of CHECKED;  made the objective, or a Wrong one;  rng a tinylm Random
     """
-    model = MODELS.get(name, Reader)(np.random.default_rng(0))
+    model = MODELS.get(OBJECTIVES[name].model, Reader)(np.random.default_rng(0))
     text = TEXT
     if name == "translation":
         text = SENTENCES
@@ -92,7 +90,7 @@ def mutants(name):
     losses = dict(COMMON_LOSS)
     if name == "replaced":
         losses |= LABELS
-    if name in NO_TOKENS:
+    if not OBJECTIVES[name].token_head:
         batches.pop("targets one place later")
         batches.pop("targets one place sooner")
     if name in CORRUPTED:
