@@ -89,19 +89,6 @@ class EncoderConfig:
             )
 
 
-def encoder_block(config, rng, dtype):
-    """One block in which every position sees every other."""
-    c = config
-    attention = SelfAttention(
-        c.d_model, c.n_head, rng, causal=False, dropout=c.dropout, dtype=dtype
-    )
-    hidden = feed_forward(c.activation)(
-        c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, True, dtype=dtype
-    )
-    norms = [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)]
-    return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
-
-
 class Encoder(Module):
     """Token ids in, a hidden state for every token out; and what the head makes of it.
 
@@ -266,6 +253,19 @@ class Encoder(Module):
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
+
+
+def encoder_block(config, rng, dtype):
+    """One block in which every position sees every other."""
+    c = config
+    attention = SelfAttention(
+        c.d_model, c.n_head, rng, causal=False, dropout=c.dropout, dtype=dtype
+    )
+    hidden = feed_forward(c.activation)(
+        c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, True, dtype=dtype
+    )
+    norms = [LayerNorm(c.d_model, eps=c.norm_eps, dtype=dtype) for _ in range(2)]
+    return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
 
 
 def checked_mask(mask, ids):

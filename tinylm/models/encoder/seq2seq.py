@@ -100,85 +100,6 @@ class Seq2SeqConfig:
         return NORMS[self.norm](self.d_model, bias=self.bias, eps=self.norm_eps, dtype=dtype)
 
 
-class Stack(Module):
-    """One side of the model: positions, blocks, and the norms before and after.
-
-    decoder  True: causal, with cross-attention in every block
-    """
-
-    def __init__(self, config, rng, dtype, decoder):
-        c = self.config = config
-        self.positions = self.bias = None
-        if c.positions == "learned":
-            rows = c.first_position + c.context
-            self.positions = LearnedPositions(rows, c.d_model, rng, dtype=dtype)
-        else:
-            # One table of biases for all layers; the encoder's has buckets for both directions.
-            both = not decoder
-            self.bias = T5Bias(c.n_head, rng, c.buckets, c.max_distance, both, dtype=dtype)
-        self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
-        layers = c.decoder_layers if decoder else c.n_layer
-        self.blocks = [self._block(rng, dtype, decoder) for _ in range(layers)]
-        self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None
-
-    def _block(self, rng, dtype, decoder):
-        c = self.config
-        shared = {
-            "width": c.head_width,
-            "bias": c.bias,
-            "scale": c.attention_scale,
-            "dropout": c.dropout,
-            "dtype": dtype,
-        }
-        attention = SelfAttention(c.d_model, c.n_head, rng, causal=decoder, **shared)
-        cross = None
-        if decoder:
-            cross = CrossAttention(c.d_model, c.n_head, rng, **shared)
-        hidden = feed_forward(c.activation)(
-            c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype
-        )
-        count = 3 if decoder else 2  # one for each sub-layer
-        norms = [c.new_norm(dtype) for _ in range(count)]
-        return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
-
-    def __call__(
-        self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None
-    ):
-        """Run the blocks.
-
-        x          (B, T, D) token embeddings; rng of dropout
-        past       tokens in the cache
-        positions  (T,) or (B, T) integers, counted on from `past` if None
-        mask       bool, broadcasts to (B, H, T, past + T), or None
-        memory     (B, S, D), or one pair of keys and values for each layer
-        returns    (B, T, D)
-        """
-        c, T = self.config, x.shape[1]
-        columns = np.arange(past + T, like=x.data).astype(np.int64)
-        if self.positions is not None:
-            if positions is None:
-                if past + T > c.context:
-                    raise ShapeError(
-                        f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: "
-                        "shorten the input"
-                    )
-                positions = columns[past:]  # (T,)
-            x = self.positions(x, positions + c.first_position)
-        if self.embedding_norm is not None:
-            x = self.embedding_norm(x)
-        x = dropout(x, c.dropout if self.training else 0.0, rng)
-        bias = None
-        if self.bias is not None:
-            # Distances are those between columns: padding in front does not change them.
-            bias = self.bias(columns[past:], columns)  # (T,), (past + T,) -> (H, T, past + T)
-        for layer, block in enumerate(self.blocks):
-            source = memory[layer] if isinstance(memory, list) else memory
-            x = block(x, source, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
-        if self.norm is None:
-            return x
-        return self.norm(x)
-
-
 class Seq2Seq(Module):
     """Pr(target | source): source and target so far in, logits of every next target token out.
 
@@ -262,6 +183,85 @@ class Seq2Seq(Module):
         """Move parameters and the dropout stream to a device. Returns the model."""
         self.rng.device = device
         return super().to(device)
+
+
+class Stack(Module):
+    """One side of a Seq2Seq: positions, blocks, and the norms before and after.
+
+    decoder  True: causal, with cross-attention in every block
+    """
+
+    def __init__(self, config, rng, dtype, decoder):
+        c = self.config = config
+        self.positions = self.bias = None
+        if c.positions == "learned":
+            rows = c.first_position + c.context
+            self.positions = LearnedPositions(rows, c.d_model, rng, dtype=dtype)
+        else:
+            # One table of biases for all layers; the encoder's has buckets for both directions.
+            both = not decoder
+            self.bias = T5Bias(c.n_head, rng, c.buckets, c.max_distance, both, dtype=dtype)
+        self.embedding_norm = c.new_norm(dtype) if c.embedding_norm else None
+        layers = c.decoder_layers if decoder else c.n_layer
+        self.blocks = [self._block(rng, dtype, decoder) for _ in range(layers)]
+        self.norm = c.new_norm(dtype) if c.norm_placement == "pre" else None
+
+    def _block(self, rng, dtype, decoder):
+        c = self.config
+        shared = {
+            "width": c.head_width,
+            "bias": c.bias,
+            "scale": c.attention_scale,
+            "dropout": c.dropout,
+            "dtype": dtype,
+        }
+        attention = SelfAttention(c.d_model, c.n_head, rng, causal=decoder, **shared)
+        cross = None
+        if decoder:
+            cross = CrossAttention(c.d_model, c.n_head, rng, **shared)
+        hidden = feed_forward(c.activation)(
+            c.d_model, c.d_hidden or 4 * c.d_model, rng, c.activation, c.bias, dtype=dtype
+        )
+        count = 3 if decoder else 2  # one for each sub-layer
+        norms = [c.new_norm(dtype) for _ in range(count)]
+        return Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout, cross)
+
+    def __call__(
+        self, x, rng, past=0, positions=None, mask=None, memory=None, memory_mask=None, cache=None
+    ):
+        """Run the blocks.
+
+        x          (B, T, D) token embeddings; rng of dropout
+        past       tokens in the cache
+        positions  (T,) or (B, T) integers, counted on from `past` if None
+        mask       bool, broadcasts to (B, H, T, past + T), or None
+        memory     (B, S, D), or one pair of keys and values for each layer
+        returns    (B, T, D)
+        """
+        c, T = self.config, x.shape[1]
+        columns = np.arange(past + T, like=x.data).astype(np.int64)
+        if self.positions is not None:
+            if positions is None:
+                if past + T > c.context:
+                    raise ShapeError(
+                        f"Seq2Seq: {past + T} tokens do not fit the context of {c.context}: "
+                        "shorten the input"
+                    )
+                positions = columns[past:]  # (T,)
+            x = self.positions(x, positions + c.first_position)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        x = dropout(x, c.dropout if self.training else 0.0, rng)
+        bias = None
+        if self.bias is not None:
+            # Distances are those between columns: padding in front does not change them.
+            bias = self.bias(columns[past:], columns)  # (T,), (past + T,) -> (H, T, past + T)
+        for layer, block in enumerate(self.blocks):
+            source = memory[layer] if isinstance(memory, list) else memory
+            x = block(x, source, memory_mask, mask=mask, bias=bias, cache=cache, layer=layer)
+        if self.norm is None:
+            return x
+        return self.norm(x)
 
 
 def padded_positions(ids, mask):
