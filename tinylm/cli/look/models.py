@@ -142,7 +142,7 @@ def describe(name):
     lines.append(f"  embeddings and output {count_embeddings(c):,}; {c.n_layer} blocks {blocks:,}")
     # Keys and values (2), each G heads of width K, of 2 bytes a number.
     lines.append(
-        f"  cache: {2 * c.n_layer * c.kv_heads * c.key_width * 2:,} bytes a token in 16 bits "
+        f"  cache: {2 * c.cache_layers * c.kv_heads * c.key_width * 2:,} bytes a token in 16 bits "
         "(keys and values of all layers)"
     )
     for f in dataclasses.fields(c):

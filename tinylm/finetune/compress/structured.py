@@ -158,6 +158,10 @@ def smaller_attention(attention, keep):
             "(qk_norm 'width'): without some of them the others would change"
         )
     H, G, K = attention.heads, attention.kv_heads, attention.width
+    if not G:
+        raise ConfigError(
+            "remove_heads: this layer reads the keys and values of another, whose heads must stay"
+        )
     # Query head h belongs to the key-value head h // (H / G); one without query heads goes too.
     groups = [[h for h in sorted(keep) if h // (H // G) == g] for g in range(G)]
     left = [g for g in range(G) if groups[g]]
@@ -195,6 +199,11 @@ def remove_heads(model, heads):
         raise ConfigError(
             "remove_heads: this model's positions are a bias for each head; it would no longer fit"
         )
+    if getattr(model.config, "kv_sharing", 1) > 1:
+        raise ConfigError(
+            "remove_heads: layers of this model share keys and values; without some heads of one "
+            "the others would not fit"
+        )
     found = attentions(model)
     for layer, removed in heads.items():
         attention = found[layer]
@@ -220,6 +229,10 @@ def keep_layers(model, keep):
     if not keep or not all(0 <= layer < len(model.blocks) for layer in keep):
         raise ConfigError(f"keep_layers: layers {list(keep)} of a model with {len(model.blocks)}")
     config, changes = model.config, {"n_layer": len(keep)}
+    if getattr(config, "kv_sharing", 1) > 1:
+        raise ConfigError(
+            "keep_layers: layers of this model share keys and values and cannot be taken apart"
+        )
     for field in ("attention", "feed_forward"):  # a GPT's may differ from layer to layer
         if field in vars(config):
             changes[field] = tuple(config.layer(field, layer) for layer in keep)

@@ -20,7 +20,7 @@ def counts(config, r=8, n=8):
     L, D, G, K, F = c.n_layer, c.d_model, c.kv_heads, c.key_width, c.hidden_width
     Q = c.n_head * K
     pre_norm = c.norm == "layer" and c.norm_placement == "pre" and not c.qk_norm
-    if not c.bias or not pre_norm or c.activation in GATES:
+    if not c.bias or not pre_norm or c.activation in GATES or c.kv_sharing > 1:
         raise ConfigError(
             "counts: the formulas are those of a GPT with biases, layer norms and a plain feed-forward, pre-norm"
         )

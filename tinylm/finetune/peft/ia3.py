@@ -102,6 +102,8 @@ def ia3(model):
     freeze(model)
     for _, _, _, part in parts:
         if isinstance(part, SelfAttention):
+            if not part.kv_heads:
+                continue  # it reads the keys and values of a lower layer, which are scaled there
             put(part, "qkv", ScaledOutput(part.qkv, columns_of(part, "qkv", "kv")))
         elif isinstance(part, CrossAttention):
             put(part, "kv", ScaledOutput(part.kv, columns_of(part, "kv", "kv")))

@@ -211,7 +211,9 @@ def columns_of(holder, key, parts):
     }
     # qkv: columns 0 .. Q are queries, the next G K keys, the last G K values (G groups of width K)
     edges = np.cumsum([0, *(widths[letter] for letter in kind)]).tolist()
-    return [(edges[i], edges[i + 1]) for i, letter in enumerate(kind) if letter in parts]
+    spans = [(edges[i], edges[i + 1]) for i, letter in enumerate(kind) if letter in parts]
+    # Where layers share keys and values, most have queries only.
+    return [(start, stop) for start, stop in spans if stop > start]
 
 
 def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):

@@ -151,7 +151,7 @@ def key_value_prefix(model, n=None, start=None, d_hidden=None, seed=0):
     _check_start("key_value_prefix", n, start)
     c, weight = model.config, model.tokens.weight
     rng = Random(seed, "prefix")
-    shape = (c.n_layer, 2, c.kv_heads, n, c.key_width)
+    shape = (c.cache_layers, 2, c.kv_heads, n, c.key_width)
     if start is not None and d_hidden is not None:
         raise ConfigError(
             "key_value_prefix: a network makes its own start: give n and d_hidden, or start"
@@ -273,6 +273,11 @@ def hidden_prefix(model, n=None, start=None, seed=0):
         raise ConfigError(
             "hidden_prefix: score biases and windows go by distance, which a state has not: "
             "use key_value_prefix"
+        )
+    if getattr(c, "kv_sharing", 1) > 1:
+        raise ConfigError(
+            "hidden_prefix: layers of this model share keys and values, which prefixes of all "
+            "layers would make differ: use key_value_prefix"
         )
     if start is None:
         std = float(np.std(weight.data))

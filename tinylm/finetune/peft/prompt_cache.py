@@ -35,7 +35,7 @@ def prompt_keys_values(model, ids):
             "it is one sequence of at least one id, (n,)"
         )
     n = len(ids)
-    sizes = (c.n_layer, 1, c.kv_heads, c.key_width)
+    sizes = (c.cache_layers, 1, c.kv_heads, c.key_width)
     cache = KeyValueCache(*sizes, weight.dtype, weight.device, n)
     with evaluating(model), no_grad():
         model.hidden(to_device(ids[None], weight.device), cache=cache)  # fills the cache
@@ -138,7 +138,7 @@ class PrefixedLM:
         n = "n"
         if keys_values.ndim == 5:
             n = keys_values.shape[3]
-        expected = (c.n_layer, 2, c.kv_heads, n, c.key_width)
+        expected = (c.cache_layers, 2, c.kv_heads, n, c.key_width)
         if keys_values.shape != expected:
             raise ShapeError(
                 f"PrefixedLM: keys and values of shape {keys_values.shape}; "

@@ -69,6 +69,7 @@ def supports(model):
         # Rotations that change with the length of the text cannot be tabulated once.
         and (c.rope_scaling or {}).get("name") not in BY_LENGTH
         and not c.scale_by_layer
+        and c.kv_sharing == 1
         and c.qk_norm is None
         and "none" not in c.rotation
         and all(type(part) in PLAIN for part in model.modules())

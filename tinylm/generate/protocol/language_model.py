@@ -33,8 +33,9 @@ from tinylm.generate.cache.key_value import KeyValueCache
 class ModelLM:
     """A `models.GPT`, or another model(ids, cache=, positions=, mask=), as a language model.
 
-    model    its `config` gives vocab_size, context, n_layer, n_head, n_kv_head and d_model. Each
-             call runs in evaluation mode and restores the mode it found
+    model    its `config` gives vocab_size, context, n_layer (cache_layers, where layers share
+             keys and values), n_head, n_kv_head and d_model. Each call runs in evaluation mode
+             and restores the mode it found
     """
 
     def __init__(self, model):
@@ -46,7 +47,7 @@ class ModelLM:
         """An empty KeyValueCache for B rows, with room for `capacity` tokens."""
         c = self.config
         return KeyValueCache(
-            c.n_layer,
+            getattr(c, "cache_layers", c.n_layer),
             batch,
             c.n_kv_head or c.n_head,
             _key_width(c),

@@ -70,7 +70,7 @@ class StreamingLM:
         if self.shift:
             turn = rotary_turn(c.key_width, c.rope_base)
         return WindowCache(
-            c.n_layer,
+            c.cache_layers,
             batch,
             c.n_kv_head or c.n_head,
             c.key_width,

@@ -74,6 +74,8 @@ class GPTConfig:
     attention: tuple = ("full",)  # full | window, layer by layer, repeated to the last layer
     window: int | None = None  # tokens a query of a window layer sees, itself among them
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
+    # Neighboring layers that share the keys and values of the first of them; 1: each has its own.
+    kv_sharing: int = 1
     scale_by_layer: bool = False  # scores of layer l, from 0, are divided by l + 1
     attention_cap: float | None = None  # c: scores become c tanh(score / c)
     logit_cap: float | None = None  # the same for the logits
@@ -107,7 +109,7 @@ class GPTConfig:
                 _check_word(field, word, allowed)
 
     def _check_sizes(self):
-        sizes = ["vocab_size", "context", "n_layer", "n_head", "d_model"]
+        sizes = ["vocab_size", "context", "n_layer", "n_head", "d_model", "kv_sharing"]
         if "window" in self.attention:
             sizes.append("window")
         if "experts" in self.feed_forward:
@@ -160,6 +162,14 @@ class GPTConfig:
             )
         if self.rope_scaling is not None:
             self._check_scaling(self.rope_scaling)
+        for layer in range(self.n_layer):
+            owner = layer - layer % self.kv_sharing
+            if self.layer("rotation", layer) != self.layer("rotation", owner):
+                raise ConfigError(
+                    f"GPTConfig: with kv_sharing = {self.kv_sharing} layer {layer} reads the keys "
+                    f"of layer {owner}: give both the same rotation, not "
+                    f"{', '.join(self.rotation)}"
+                )
 
     def _check_scaling(self, scaling):
         if scaling.get("name") not in SCALINGS:
@@ -190,6 +200,17 @@ class GPTConfig:
     def kv_heads(self):
         """G, the number of key-value heads."""
         return self.n_kv_head or self.n_head
+
+    def kv_heads_of(self, layer):
+        """Key-value heads that a layer makes: G, or 0 where it reads those of a layer below."""
+        if layer % self.kv_sharing:
+            return 0
+        return self.kv_heads
+
+    @property
+    def cache_layers(self):
+        """Layers whose keys and values a cache holds: L / kv_sharing, rounded up."""
+        return -(-self.n_layer // self.kv_sharing)
 
     @property
     def hidden_width(self):

@@ -17,6 +17,7 @@ from tinylm.backend import Random
 from tinylm.errors import ShapeError
 from tinylm.models.decoder.config import NORMS_PER_BLOCK, GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
+from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.experts import MixtureOfExperts
 from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias, FireBias, alibi_slopes
 from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
@@ -135,6 +136,8 @@ class GPT(Module):
         bias = self._score_bias(queries, keys, positions)  # (1|H, T, S) or None
         rotations = self.rotations(positions, x.dtype)  # L times (cos, sin) or None
         real = real_tokens(mask, B, T) if "experts" in c.feed_forward else None  # (B, T) or None
+        if c.kv_sharing > 1:
+            cache = SharedPairs(c.kv_sharing, cache)
         for layer, block in enumerate(self.blocks):
             experts = c.layer("feed_forward", layer) == "experts"
             options = {"real": real} if experts and real is not None else {}
@@ -266,6 +269,7 @@ def make_attention(config, rng, layer, out_std, dtype):
         dtype=dtype,
         qk_norm=c.qk_norm,
         qk_eps=c.norm_eps or 1e-6,
+        owner=c.kv_heads_of(layer) > 0,
     )
 
 

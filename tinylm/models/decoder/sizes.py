@@ -64,14 +64,14 @@ def count_norm(config):
     return config.d_model * (1 + biases)
 
 
-def count_attention(config):
+def count_attention(config, layer=0):
     """Queries, keys, values and output: (2 H + 2 G) K D, biases, and gains of normed queries and
-    keys: 2 K or (H + G) K.
+    keys: 2 K or (H + G) K. G is 0 in a layer that reads the keys and values of one below.
     """
-    c = config
+    c, G = config, config.kv_heads_of(layer)
     heads = c.n_head * c.key_width  # H K
-    qkv = heads + 2 * c.kv_heads * c.key_width  # (H + 2 G) K
-    gains = {None: 0, "head": 2, "width": c.n_head + c.kv_heads}[c.qk_norm] * c.key_width
+    qkv = heads + 2 * G * c.key_width  # (H + 2 G) K
+    gains = {None: 0, "head": 1 + (G > 0), "width": c.n_head + G}[c.qk_norm] * c.key_width
     biases = c.has_bias("qkv") * qkv + c.bias * c.d_model
     return c.d_model * (qkv + heads) + biases + gains
 
@@ -89,7 +89,7 @@ def count_block(config, layer=0):
     forward = count_feed_forward(c)
     if c.layer("feed_forward", layer) == "experts":
         forward = c.d_model * c.experts + c.experts * forward  # the router is a (D, experts) map
-    return count_attention(c) + forward + NORMS_PER_BLOCK[c.norm_placement] * count_norm(c)
+    return count_attention(c, layer) + forward + NORMS_PER_BLOCK[c.norm_placement] * count_norm(c)
 
 
 @dataclass(frozen=True)

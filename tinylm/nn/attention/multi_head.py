@@ -18,6 +18,7 @@ from tinylm.autograd.kernels.masks import (
     seen_scores,
     visible_softmax,
 )
+from tinylm.errors import ConfigError
 from tinylm.nn.linear import INIT_STD, Linear
 from tinylm.nn.module import Module
 from tinylm.nn.norm import RMSNorm
@@ -42,6 +43,8 @@ class SelfAttention(Module):
                 each head (Qwen3; Henry et al. 2020); "width", over all heads at once (OLMo 2); None
                 for no norm
     qk_eps      of that norm
+    owner       False: queries only, which read the keys and values of a lower layer, see
+                sharing.py; its attribute kv_heads is 0
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class SelfAttention(Module):
         cap=None,
         qk_norm=None,
         qk_eps=1e-6,
+        owner=True,
     ):
         if kv_heads is None:
             kv_heads = heads
         if out_bias is None:
             out_bias = bias
         even_heads("SelfAttention", d_model, heads, kv_heads, width)
+        if not owner:
+            kv_heads = 0
         self.heads = heads
         self.kv_heads = kv_heads
         self.width = width or d_model // heads
@@ -87,7 +93,8 @@ class SelfAttention(Module):
             if qk_norm == "width":
                 queries, keys = heads, kv_heads
             self.q_norm = RMSNorm(queries * self.width, eps=qk_eps, dtype=dtype)
-            self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
+            if kv_heads:
+                self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
     def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
         """Attend.
@@ -97,10 +104,17 @@ class SelfAttention(Module):
         mask      bool, broadcasts to (B, H, T, S), True = visible; on top of the causal mask
         bias      Tensor added to the scores, broadcasts to (B, H, T, S); see position/bias.py
         cache     holds keys and values of earlier tokens; these T are appended under `layer`. One
-                  that has `joined` is learned (finetune/peft/prefix.py): it takes and returns
-                  Tensors, and keeps nothing
+                  that has `joined` takes and returns Tensors, so that gradients flow through it:
+                  learned keys and values (finetune/peft/prefix.py), or those of a lower layer
+                  (sharing.py)
         returns   (B, T, D)
+        raises    ConfigError if the layer is no owner and the cache has no `joined`
         """
+        if not self.kv_heads and not hasattr(cache, "joined"):
+            raise ConfigError(
+                "SelfAttention: this layer has queries only, and reads keys and values of a lower "
+                "layer: pass them as cache=, a SharedPairs"
+            )
         if cache is None and bias is None and self.cap is None and self.qk_norm is None:
             return self._fused(x, rotation, mask)
 
@@ -108,11 +122,9 @@ class SelfAttention(Module):
         if rotation is not None:
             cos, sin = rotation
             q = rotary(q, cos=cos, sin=sin)
-            k = rotary(k, cos=cos, sin=sin)
-        if hasattr(cache, "joined"):
-            k, v = cache.joined(layer, k, v)  # (B, G, S, K), S with the prefix
-        elif cache is not None:
-            k, v = map(Tensor, cache.update(layer, k.data, v.data))  # (B, G, S, K), S with the past
+            if self.kv_heads:
+                k = rotary(k, cos=cos, sin=sin)
+        k, v = with_past(cache, layer, k, v)  # (B, G, T, K) -> (B, G, S, K), S with the past
 
         options = {"bias": bias, "mask": mask, "causal": self.causal, "scale": self.scale}
         options |= {"dropout": self.dropout if self.training else 0.0, "rng": self.rng}
@@ -265,7 +277,7 @@ def projected(attention, x):
     """Queries, keys and values of a SelfAttention, with its qk_norm, before rotation.
 
     x        (B, T, D)
-    returns  (B, H, T, K), (B, G, T, K), (B, G, T, K)
+    returns  (B, H, T, K), (B, G, T, K), (B, G, T, K); the last two are empty if G is 0
 
     With qk_norm a score is at most |gain_q| |gain_k| sqrt(K), whatever the projections are, so
     training cannot make it grow until softmax saturates (Henry et al. 2020, query-key
@@ -276,11 +288,27 @@ def projected(attention, x):
     q, k, v = split_heads(attention.qkv(x), attention.heads, attention.kv_heads)
     if attention.qk_norm == "head":
         q = attention.q_norm(q)
-        k = attention.k_norm(k)
+        if attention.kv_heads:
+            k = attention.k_norm(k)
     elif attention.qk_norm == "width":
         q = _normed_over_heads(attention.q_norm, q)
-        k = _normed_over_heads(attention.k_norm, k)
+        if attention.kv_heads:
+            k = _normed_over_heads(attention.k_norm, k)
     return q, k, v
+
+
+def with_past(cache, layer, k, v):
+    """Keys and values of T new tokens behind those that the cache holds for a layer.
+
+    k, v     (B, G, T, K) Tensors
+    returns  (B, G, S, K) Tensors, S = length + T; k and v themselves without a cache
+    """
+    if cache is None:
+        return k, v
+    if hasattr(cache, "joined"):
+        return cache.joined(layer, k, v)
+    k, v = cache.update(layer, k.data, v.data)  # arrays: no gradient enters the past
+    return Tensor(k), Tensor(v)
 
 
 def _normed_over_heads(norm, y):

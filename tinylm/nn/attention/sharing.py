@@ -2,9 +2,11 @@
 
 Two different things are called sharing across layers. In cross-layer attention a layer has its own
 queries and reads the keys and values of a lower layer, so only that layer needs a cache (Brandon et
-al. 2024). With shared attention weights a layer computes neither queries nor keys, only values,
-which it mixes by the weights of a lower layer (Xiao et al. 2019). Sharing parameters is a third
-thing: using one module twice. Read next: multi_head.py, of which these are variants.
+al. 2024). CrossLayerAttention is the plain form; a GPT with `kv_sharing` computes the same with
+SelfAttention and SharedPairs, which work with rotations, masks and caches. With shared attention
+weights a layer computes neither queries nor keys, only values, which it mixes by the weights of a
+lower layer (Xiao et al. 2019). Sharing parameters is a third thing: using one module twice. Read
+next: multi_head.py, of which these are variants.
 """
 
 import numpy as np
@@ -13,7 +15,7 @@ from tinylm.autograd import attention
 from tinylm.autograd.kernels.heads import even_heads, score_scale
 from tinylm.autograd.kernels.masks import seen_mix, seen_scores, visible_softmax
 from tinylm.errors import ConfigError
-from tinylm.nn.attention.multi_head import merge_heads
+from tinylm.nn.attention.multi_head import merge_heads, with_past
 from tinylm.nn.linear import Linear
 from tinylm.nn.module import Module
 
@@ -66,6 +68,40 @@ class CrossLayerAttention(Module):
         q = _split(self.q(x), self.heads)  # (B, T, D) -> (B, H, T, K)
         y = attention(q, k, v, causal=True)
         return self.out(merge_heads(y)), shared  # (B, H, T, K) -> (B, T, D)
+
+
+class SharedPairs:
+    """Keys and values on one pass through a stack whose layers share them in groups.
+
+    It stands in for a cache in SelfAttention. The first layer of a group stores its pair here; the
+    others, made with owner=False, attend to it: the layers of a group compute
+
+        y_l = Softmax(q_l K^T / sqrt(K)) V,    K and V of the first layer
+
+    share   layers in a group
+    cache   of earlier tokens, with one slot for each group; or None
+    """
+
+    def __init__(self, share, cache=None):
+        self.share, self.cache = share, cache
+        self._group, self._pair = None, None  # the group being passed, and its (k, v)
+
+    def joined(self, layer, k, v):
+        """The keys and values that a layer attends to, those of earlier tokens before the new ones.
+
+        k, v     (B, G, T, K) Tensors of the first layer of a group; not used for the others
+        returns  (B, G, S, K) Tensors, the same for all layers of a group: their gradients add up
+        raises   ConfigError if the first layer of the group did not run before
+        """
+        group, place = divmod(layer, self.share)
+        if place == 0:
+            self._group, self._pair = group, with_past(self.cache, group, k, v)
+        if self._group != group:
+            raise ConfigError(
+                f"SharedPairs: layer {layer} reads the keys and values of layer "
+                f"{layer - place}, which did not run before it: keep the layers of a group together"
+            )
+        return self._pair
 
 
 class SharedWeightAttention(Module):

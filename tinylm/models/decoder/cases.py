@@ -1,0 +1,37 @@
+"""Gradient checks of whole decoders: tiny ones, each with parts that the others do not have."""
+
+import numpy as np
+
+from tinylm.autograd.registry import call, register
+from tinylm.models.decoder.config import GPTConfig
+from tinylm.models.decoder.gpt import GPT
+from tinylm.models.early.cases import ready, seed
+
+IDS = np.array([[1, 4, 2], [3, 0, 4]])
+ONCE = "its parts are checked to second order one by one; whole, that would only take long"
+SIZES = dict(vocab_size=5, context=3, n_layer=2, n_head=2, d_model=4, d_hidden=3)
+LLAMA = dict(norm="rms", activation="swiglu", positions="rope", n_kv_head=1, bias=False, tied=False)
+
+VARIANTS = {
+    "gpt2": {},
+    "llama": LLAMA,
+    # Three layers in groups of two: the last group has one layer.
+    "kv_sharing": LLAMA | dict(n_layer=3, kv_sharing=2, qk_norm="head"),
+}
+
+
+def small(rng, **changes):
+    """A tiny GPT with weights large enough for every derivative to show."""
+    return ready(GPT(GPTConfig(**SIZES | changes), seed(rng), np.float64).eval())
+
+
+for _name, _changes in VARIANTS.items():
+    register(
+        f"models.GPT({_name})",
+        lambda model, ids: model(ids),
+        lambda rng, changes=_changes: [call(small(rng, **changes), IDS)],
+        order=1,
+        reason=ONCE,
+        covers=(),
+        source="book section 2.1.1",
+    )
