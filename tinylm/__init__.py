@@ -4,9 +4,9 @@
     x = tl.Tensor([1.0, 2.0], requires_grad=True)
     (x * x).sum().backward()            # x.grad is 2 x
 
-Tensors and operations stand here under NumPy's names; the parts of a model in tl.nn, optimizers in
-tl.optim, and each floor above in its own package, loaded when first used. `tinylm` on the command
-line shows what it can do.
+Tensors and operations stand here under NumPy's names. The parts of a model are in tl.nn, optimizers
+in tl.optim, and each floor above in its own package, imported when first used. `python -m tinylm`
+lists the commands.
 """
 
 import importlib
@@ -37,6 +37,7 @@ _packages = (
 
 
 def __getattr__(name):
+    # Python calls this for names that are missing here: tl.nn imports tinylm.nn on first use.
     if name in _packages:
         return importlib.import_module(f"tinylm.{name}")
     raise AttributeError(f"module 'tinylm' has no attribute {name!r}")

@@ -1,10 +1,11 @@
-"""Every error tinylm raises on purpose. Each message names what was met and how to mend it."""
+"""Every error tinylm raises on purpose. Each message names the problem and its remedy.
+
+Each class also derives from the built-in exception of its kind, so `except ValueError` works too.
+"""
 
 
 class TinylmError(Exception):
-    """Base of all deliberate errors; the command line prints its message as one line, without a
-    traceback.
-    """
+    """Base of all deliberate errors; the command line prints the message without a traceback."""
 
 
 class ShapeError(TinylmError, ValueError):
@@ -20,7 +21,7 @@ class GraphError(TinylmError, RuntimeError):
 
 
 class DataError(TinylmError, ValueError):
-    """A text, token or data file that cannot be used as it is."""
+    """A text, token or data file that cannot be used in its present form."""
 
 
 class ConfigError(TinylmError, ValueError):
@@ -32,7 +33,7 @@ class CheckpointError(TinylmError, RuntimeError):
 
 
 class DeviceError(TinylmError, RuntimeError):
-    """A device that is not there."""
+    """A device that does not exist, or is not present on this machine."""
 
 
 class MissingExtra(TinylmError, ImportError):
@@ -40,7 +41,7 @@ class MissingExtra(TinylmError, ImportError):
 
 
 class TrainingError(TinylmError, RuntimeError):
-    """Training cannot go on, for example because the loss is not finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class WorkerError(TinylmError, RuntimeError):

@@ -1,10 +1,10 @@
-"""The fields of a JSON object that came from outside, each taken with what it must be.
+"""The fields of a JSON object from a file, each checked for its type when it is read.
 
     state = Fields(read_json(path), path, CheckpointError)
     step = state.integer("step")    # CheckpointError: PATH: step is 'a'; it must be a whole number
 
-Whatever was edited, in whatever way, is one error that names the file and the field, before
-anything is made of the value. Read next: files.py, which reads the JSON.
+A file may have been edited in any way. Every wrong value gives one error that names the file and
+the field, before the value is used. Read next: files.py, which reads the JSON.
 """
 
 import math
@@ -13,16 +13,16 @@ import typing
 
 from tinylm.errors import CheckpointError
 
-LARGEST = 2**63 - 1  # of whole numbers: what an array of int64 holds
+LARGEST = 2**63 - 1  # the largest whole number that fits into int64
 
 
 class Fields:
     """A JSON object.
 
-    value   what the JSON gave
+    value   the parsed JSON value
     where   the file, named in errors
     error   class of the errors
-    name    of the object itself within the file, dotted; "": it is the whole file
+    name    of the object within the file, dotted; "" for the whole file
     """
 
     def __init__(self, value, where, error=CheckpointError, name=""):
@@ -35,18 +35,23 @@ class Fields:
         return name in self.values
 
     def wrong(self, name, value, what):
-        """The error for a field that is not what it must be."""
-        path = ".".join(part for part in (self.name, name) if part) or "its content"
+        """The error for a field that must be `what`, and is not."""
+        path = self._path(name) or "its content"
         return self.error(f"{self.where}: {path} is {show(value)}; it must be {what}")
 
-    def take(self, name, fits, what):
-        """The value of a field for which `fits(value)` is true.
+    def _path(self, name):
+        """The dotted name of a field within the file."""
+        return ".".join(part for part in (self.name, name) if part)
 
-        raises   error, saying `what` it must be
+    def take(self, name, fits, what):
+        """The value of a field.
+
+        fits     value -> bool
+        what     for the error: the field must be `what`
+        raises   error if the field is missing or fits(value) is false
         """
         if name not in self.values:
-            path = ".".join(part for part in (self.name, name) if part)
-            raise self.error(f"{self.where}: {path} is missing; it must be {what}")
+            raise self.error(f"{self.where}: {self._path(name)} is missing; it must be {what}")
         value = self.values[name]
         if not fits(value):
             raise self.wrong(name, value, what)
@@ -54,27 +59,28 @@ class Fields:
 
     def integer(self, name, low=0, high=LARGEST):
         """A whole number from `low` to `high`."""
-        return self.take(
-            name,
-            lambda value: type(value) is int and low <= value <= high,
-            f"a whole number from {low} to {high}",
-        )
+
+        def fits(value):
+            return type(value) is int and low <= value <= high  # type(): True is no integer here
+
+        return self.take(name, fits, f"a whole number from {low} to {high}")
 
     def number(self, name):
         """A finite number."""
         return self.take(name, lambda value: of_type(value, float), "a finite number")
 
     def text(self, name):
-        """A text, of characters that have a UTF-8."""
+        """A text that can be encoded as UTF-8."""
         return self.take(name, lambda value: of_type(value, str), "a text")
 
     def one_of(self, name, values):
         """One of some values."""
-        return self.take(
-            name,
-            lambda value: any(type(value) is type(one) and value == one for one in values),
-            f"one of {', '.join(map(str, values))}",
-        )
+
+        def fits(value):
+            # Types are compared too: in Python 1 == True == 1.0.
+            return any(type(value) is type(one) and value == one for one in values)
+
+        return self.take(name, fits, f"one of {', '.join(map(str, values))}")
 
     def list(self, name):
         """A list."""
@@ -90,25 +96,29 @@ class Fields:
         return [self._inner(value, f"{name}[{i}]") for i, value in enumerate(self.list(name))]
 
     def _inner(self, value, name):
-        return Fields(value, self.where, self.error, f"{self.name}.{name}" if self.name else name)
+        return Fields(value, self.where, self.error, self._path(name))
 
     def arguments(self, cls):
-        """The fields as arguments of a dataclass: each is there, and of its type.
+        """The fields as arguments of a dataclass, which must have exactly its names and types.
 
+        cls      the dataclass
         returns  {name: value}, lists as tuples
         raises   error for a field that is missing, unknown, or of another type
         """
         hints = typing.get_type_hints(cls)
-        unknown = [name for name in self.values if name not in hints]
-        if unknown:
-            raise self.error(
-                f"{self.where}: {self.name or 'it'} has a field {show(unknown[0])} that this "
-                "version of tinylm does not know"
-            )
+        for name in self.values:
+            if name not in hints:
+                owner = self.name or "it"
+                raise self.error(
+                    f"{self.where}: {owner} has a field {show(name)} that this "
+                    "version of tinylm does not know"
+                )
         found = {}
         for name, kind in hints.items():
             value = self.take(name, lambda value, kind=kind: of_type(value, kind), _words(kind))
-            found[name] = tuple(value) if isinstance(value, list) else value
+            if isinstance(value, list):
+                value = tuple(value)
+            found[name] = value
         return found
 
 
@@ -119,12 +129,13 @@ def of_type(value, kind):
     if kind is int:
         return type(value) is int and abs(value) <= LARGEST
     if kind is float:
+        # 1.0 may have been written as 1. The size is checked first: isfinite() fails for 10**400.
         return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
     if kind is str:
         return isinstance(value, str) and _is_text(value)
     if typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
-        if kinds[-1] is ...:
+        if kinds[-1] is ...:  # tuple[str, ...]: any number of one type
             return isinstance(value, list) and all(of_type(one, kinds[0]) for one in value)
         return _is_list(value, len(kinds)) and all(map(of_type, value, kinds))
     if kind is tuple:  # of words
@@ -137,7 +148,7 @@ def _is_list(value, length):
 
 
 def _is_text(value):
-    """No half of a surrogate pair, which cannot be written; no zero byte, which ends a path."""
+    """Whether a str has no half of a surrogate pair (no UTF-8) and no zero byte (no path)."""
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
@@ -154,7 +165,7 @@ def _words(kind):
 
 
 def show(value):
-    """A value for an error, cut short."""
+    """The repr of a value for an error message, at most 60 characters."""
     text = repr(value)
     if len(text) <= 60:
         return text

@@ -1,7 +1,7 @@
 """Files that are written whole or not at all, and JSON that is read with errors of one kind.
 
-What is written goes to a file beside the target, which takes its place by one rename: a crash or a
-full disk leaves an older file as it was. Read next: backend.py.
+New content is written to a file beside the target, which replaces the target by one rename: after a
+crash or on a full disk an older file is unchanged. Read next: backend.py.
 """
 
 import contextlib
@@ -24,19 +24,20 @@ _LINKS = 40  # symbolic links that are followed one after another, as Linux does
 
 
 class WholeFile:
-    """A file that appears when it is complete.
+    """A file that replaces its target when it is complete.
 
         with WholeFile(path) as out:
             out.write(data)
 
-    path    a symbolic link stays one: the file that it leads to is written. A device or a pipe
-            (/dev/null, /dev/stdout) is never replaced: it is written straight through
+    path    a symbolic link is kept: the file that it points to is written. A device or a pipe
+            (/dev/null, /dev/stdout) is never replaced: it is written directly
     file    the open file, for bytes
-    raises  OSError; then an older file is as it was, and nothing is left beside it
+    raises  OSError; then an older file is unchanged, and no temporary file is left
     """
 
     def __init__(self, path):
-        self.target, self.aside = Path(path), None
+        self.target = Path(path)
+        self.aside = None  # the temporary file; None for a device
         regular = _regular_target(self.target)
         if regular is None:
             self.file = open(self.target, "wb")
@@ -47,22 +48,24 @@ class WholeFile:
             self.file = open_fresh(self.aside)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(regular)) from None
-        with contextlib.suppress(OSError):  # there is no older file, or its mode cannot be given
+        with contextlib.suppress(OSError):  # there is no older file, or its mode cannot be set
             shutil.copymode(regular, self.aside)
 
     def keep(self):
-        """Force what was written to disk and put the file in its place."""
+        """Write the file to disk and move it to its target."""
         self.file.flush()
         if self.aside is None:
             self.file.close()
             return
+        # Without fsync the rename may reach the disk before the content: after a crash the file
+        # would be empty.
         os.fsync(self.file.fileno())
         self.file.close()
         os.replace(self.aside, self.target)
 
     def discard(self):
-        """Remove what was written so far; what went to a device is gone."""
-        with contextlib.suppress(OSError):  # a full disk refuses the last buffer: nothing to keep
+        """Remove the temporary file; bytes written to a device cannot be taken back."""
+        with contextlib.suppress(OSError):  # close() flushes, which fails on a full disk
             self.file.close()
         if self.aside is not None:
             self.aside.unlink(missing_ok=True)
@@ -75,7 +78,7 @@ class WholeFile:
             if kind is None:
                 self.keep()
         finally:
-            self.discard()
+            self.discard()  # after keep() there is nothing left to remove
 
 
 def write_text(path, text):
@@ -86,20 +89,20 @@ def write_text(path, text):
 
 
 def open_fresh(path):
-    """Open a new file for writing bytes. What has the name is removed: a link is not followed."""
+    """Open a new file for writing bytes. An old file or link of that name is removed first."""
     Path(path).unlink(missing_ok=True)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
 
 
 def _regular_target(path):
-    """The file that a rename may replace, links followed; None: a device, a pipe, a directory."""
+    """The file that a rename may replace, with links followed; None for a device or a pipe."""
     for _ in range(_LINKS):
         folder = os.path.realpath(path.parent)
-        # /dev/stdout, /dev/fd/3: a file that is open, in some systems by a link into /proc
+        # /dev/stdout, /dev/fd/3: an open file, on some systems by a link into /proc
         if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
             return None
         if not path.is_symlink():
-            break
+            break  # skips the else below
         path = path.parent / os.readlink(path)
     else:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
@@ -115,7 +118,7 @@ def _regular_target(path):
 def read_json(path):
     """The value in a JSON file, UTF-8 with or without a byte order mark.
 
-    raises   OSError if it cannot be read; ValueError if it is no JSON, nested too deeply, or too
+    raises   OSError if it cannot be read; ValueError if it is not JSON, nested too deeply, or too
              large
     """
     with open_regular(path) as file:
@@ -126,9 +129,9 @@ def read_json(path):
 
 
 def read_object(path, hint=""):
-    """The object in a JSON file, as read_json() reads it.
+    """The object in a JSON file, read by read_json().
 
-    hint     follows the reason why it cannot be read
+    hint     added to the message if it cannot be read
     raises   CheckpointError naming the file, if it cannot be read or is no object
     """
     try:
@@ -141,13 +144,14 @@ def read_object(path, hint=""):
 
 
 def parse_json(data):
-    """The value in bytes of JSON. Raises ValueError, also where Python's own parser has others."""
+    """The value in bytes of JSON. Raises ValueError, also where Python raises RecursionError."""
     try:
         value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=distinct)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    # Level by level, without recursion. Deeper values could be parsed, but not printed or written.
     level = [value]
-    for _ in range(DEEPEST):  # what lies deeper could be read, but neither shown nor written
+    for _ in range(DEEPEST):
         level = [item for outer in level for item in _inner(outer)]
         if not level:
             return value
@@ -155,7 +159,7 @@ def parse_json(data):
 
 
 def distinct(pairs):
-    """The object of some (name, value); ValueError where a name stands twice."""
+    """The dict of (name, value) pairs. Raises ValueError if a name occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
@@ -164,15 +168,20 @@ def distinct(pairs):
 
 
 def _inner(value):
-    """The lists and objects that stand directly in a JSON value."""
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [item for item in items if isinstance(item, (dict, list))]
+    """The lists and objects directly in a JSON value, one level down."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, (dict, list))]
 
 
 def open_regular(path):
-    """Open a regular file for reading bytes, never waiting: opening a pipe waits for its writer.
+    """Open a regular file for reading bytes, without blocking.
 
-    raises   OSError, also for what is no regular file
+    Opening a pipe would wait for its writer.
+
+    raises   OSError, also for anything that is no regular file
     """
     file = open(path, "rb", opener=_without_waiting)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -186,9 +195,9 @@ def _without_waiting(path, flags):
 
 
 def inside(folder, name):
-    """The path of a file that an index names, which must lie in `folder` itself.
+    """The path of a file named by an index, which must lie directly in `folder`.
 
-    raises   ValueError for a path, a name of nothing, or a link that leads out of the folder
+    raises   ValueError for a path, an empty name, or a link that leads out of the folder
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"{str(name)[:60]!r} is not a plain name of a file in {folder}")

@@ -1,5 +1,4 @@
-"""The machine a process runs on: freed memory that is kept, threads of the matrix products,
-processor cores, and a signal to end.
+"""The machine: memory of freed arrays, threads of matrix products, cores, and signals to end.
 
 Read next: backend.py.
 """
@@ -12,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-# Seconds in which several SIGINTs are one Ctrl-C: `timeout -s INT` sends two, and a process that
-# starts workers hands on what some of them have had from the terminal.
+# Seconds within which several SIGINTs count as one Ctrl-C: `timeout -s INT` sends two, and a parent
+# forwards to its workers a signal that the terminal may have sent them too.
 ONE_PRESS = 1.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM has come, or SIGHUP: what cleans up after Ctrl-C cleans up after it too.
+    """Raised on SIGTERM or SIGHUP: code that cleans up after Ctrl-C cleans up after these too.
 
-    signal  which of them; the exit code is 128 and its number: 143 or 129, as 130 after Ctrl-C
+    signal  which of the two; the exit code is 128 + its number: 143 or 129, as 130 after Ctrl-C
     """
 
     def __init__(self, number=signal.SIGTERM):
@@ -29,8 +28,10 @@ class Terminated(KeyboardInterrupt):
 
 
 def endings():
-    """The signals that ask a process to end, apart from Ctrl-C: SIGTERM, and SIGHUP (the terminal
-    has gone) unless it is ignored, as `nohup` does."""
+    """The signals that request a process to end, apart from Ctrl-C: SIGTERM, and SIGHUP.
+
+    SIGHUP means that the terminal has been closed; it is left out where it is ignored, as by nohup.
+    """
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return (signal.SIGTERM,)
@@ -38,23 +39,28 @@ def endings():
 
 
 def keep_freed_memory():
-    """Ask glibc to keep freed arrays for reuse instead of returning them to the system.
+    """Make glibc keep freed arrays for reuse instead of returning them to the system.
 
-    Without it every large temporary of a training step is unmapped and page-faulted in again: 12-20
-    % of a step at nanoGPT's CPU size. The trainer calls this once; it does nothing where there is
-    no mallopt. Returns True if it took effect.
+    Otherwise every large temporary of a training step is unmapped and page-faulted in again, which
+    takes 12-20 % of a step at nanoGPT's CPU size. The trainer calls this once; it does nothing
+    where there is no mallopt. Returns True if it took effect.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
     M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-    settings = (M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 1 << 30), (M_TOP_PAD, 64 << 20)
+    settings = (
+        (M_MMAP_THRESHOLD, 1 << 30),  # arrays below 1 GiB come from the heap, not from mmap
+        (M_TRIM_THRESHOLD, 1 << 30),  # the heap shrinks only when 1 GiB at its end is free
+        (M_TOP_PAD, 64 << 20),  # and grows by 64 MiB more than is needed
+    )
     return all([mallopt(name, value) == 1 for name, value in settings])
 
 
 @functools.lru_cache(maxsize=None)
 def _openblas():
+    """(set, get) functions for the threads of NumPy's bundled OpenBLAS; None without one."""
     for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
         library = ctypes.CDLL(str(path))
         for names in (
@@ -63,23 +69,28 @@ def _openblas():
             "openblas_{}_num_threads",
         ):
             if hasattr(library, names.format("set")):
-                return getattr(library, names.format("set")), getattr(library, names.format("get"))
+                setter = getattr(library, names.format("set"))
+                getter = getattr(library, names.format("get"))
+                return setter, getter
     return None
 
 
 def blas_threads(n=None):
-    """Set how many threads matrix products use (None: leave it). Returns the number now, or None if
-    unknown.
+    """Set the number of threads of matrix products, and return it.
 
-    Works on NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS before
-    starting.
+    It works for NumPy's bundled OpenBLAS; elsewhere set OPENBLAS_NUM_THREADS or MKL_NUM_THREADS
+    before starting.
+
+    n        None leaves the number unchanged
+    returns  the number now in use, or None if it is unknown
     """
     found = _openblas()
     if found is None:
         return None
+    setter, getter = found
     if n is not None:
-        found[0](int(n))
-    return int(found[1]())
+        setter(int(n))
+    return int(getter())
 
 
 def cores():

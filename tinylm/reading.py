@@ -1,8 +1,9 @@
-"""Text files as users have them, read strictly: blocks of bytes, lines of characters, JSON.
+"""Text files of users, read strictly: blocks of bytes, lines of characters, JSON.
 
-Every reader of text goes through here, so each drops a byte order mark, takes gzip, names another
-encoding, and refuses damage with the file and the line; a reader of many lines may pass over a bad
-one and count it. Read first: files.py; read next: data/read/text.py, which streams text.
+All text is read by this module, so that everywhere a byte order mark is dropped, gzip is unpacked,
+another encoding is named, and damage raises an error with the file and the line. A reader of many
+lines may skip bad ones and count them. Read first: files.py; read next: data/read/text.py, which
+streams text.
 """
 
 import codecs
@@ -19,7 +20,7 @@ from tinylm.files import distinct
 
 BLOCK = 1 << 20  # bytes that are read at once
 _GZIP = b"\x1f\x8b"
-# The marks of UTF-32 go first: that of its little-endian form begins with UTF-16's.
+# Byte order marks, those of UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -27,7 +28,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 _UNMARKED = ("UTF-32LE", "UTF-32BE", "UTF-16LE", "UTF-16BE")
-# What is packed otherwise than by gzip, or no text: how it begins, and what makes text of it.
+# Files that are no text, or packed by another program than gzip: their first bytes, and the remedy.
 _OTHER_KINDS = (
     (rb"BZh[1-9]1AY&SY", "packed by bzip2: unpack it with: bunzip2"),
     (rb"\xfd7zXZ\0", "packed by xz: unpack it with: unxz"),
@@ -40,11 +41,11 @@ _OTHER_KINDS = (
     (rb"%PDF-", "a PDF: make text of it with: pdftotext"),
 )
 _NO_TEXT = ("Cc", "Cn", "Co", "Cs")  # general categories: controls, unassigned, private, surrogates
-_HEAD = 4096  # bytes that are looked at to name an encoding
+_HEAD = 4096  # bytes from which an encoding is guessed
 
 
 class BadLines:
-    """What becomes of lines that cannot be read: an error, or they are left out and counted.
+    """The policy for lines that cannot be read: an error, or they are left out and counted.
 
     skip     leave them out
     count    how many were left out so far
@@ -63,16 +64,18 @@ class BadLines:
             self.first.append(message)
 
     def report(self):
-        """What was left out, as lines to print: [] if nothing."""
+        """A report of the lines left out, as lines to print; [] if there are none."""
         if not self.count:
             return []
-        lines = "line" if self.count == 1 else "lines"
+        lines = "lines"
+        if self.count == 1:
+            lines = "line"
         head = f"left out {self.count:,} bad {lines} (--skip-bad):"
         return [head, *(f"  {message}" for message in self.first)]
 
 
 def refuse(message, bad=None):
-    """A line that cannot be read: counted by `bad`, a BadLines, or else DataError."""
+    """Report a line that cannot be read to `bad`, a BadLines; raise DataError if it is None."""
     if bad is None:
         raise DataError(message)
     bad.add(message)
@@ -82,24 +85,27 @@ def blocks(path, size=BLOCK):
     """The bytes of a file, unpacked if it is gzip, in blocks.
 
     yields   bytes, not empty
-    raises   OSError where the system refuses; DataError with the line for damage in gzip's data, or
-             naming what is packed otherwise, or no text
+    raises   OSError if the system cannot read it; DataError with the line for damaged gzip data,
+             and for files that are no text or packed by another program
     """
-    line, first = 1, True
+    line = 1
+    first = True
     with open(path, "rb") as raw:
         packed = raw.peek(2)[:2] == _GZIP  # a pipe cannot go back
         if not packed and Path(path).suffix == ".gz":
             raise DataError(
                 f"{path} is not gzip, though its name ends in .gz: rename it, or fetch it again"
             )
-        file = gzip.GzipFile(fileobj=raw) if packed else raw
+        file = raw
+        if packed:
+            file = gzip.GzipFile(fileobj=raw)
         try:
             while block := file.read(size):
                 if first and (kind := _other_kind(block)):
                     raise DataError(f"{path} is {kind} {path}")
                 first = False
                 yield block
-                line += block.count(b"\n")
+                line += block.count(b"\n")  # where damage in the next block is reported
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{path}, about line {line} when unpacked: the gzip data are "
@@ -108,44 +114,57 @@ def blocks(path, size=BLOCK):
 
 
 def _other_kind(head):
-    """What a file is that begins so, if no text and not packed by gzip; or None."""
-    return next((kind for begins, kind in _OTHER_KINDS if re.match(begins, head)), None)
+    """The kind of a file by its first bytes, with the remedy; None if it may be text."""
+    for begins, kind in _OTHER_KINDS:
+        if re.match(begins, head):
+            return kind
+    return None
 
 
 def marked_encoding(head):
-    """The encoding that a byte order mark at the beginning tells; None for none, or UTF-8."""
-    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    """The encoding of the byte order mark at the beginning; None without one, or for UTF-8."""
+    for mark, name in _MARKS.items():
+        if head.startswith(mark):
+            return name
+    return None
 
 
 def other_encoding(head):
-    """The encoding of text that is not UTF-8, by its byte order mark or by where its NULs are.
+    """The encoding of text that is not UTF-8, by its byte order mark or by the places of its NULs.
 
     head     the first bytes of a file
-    returns  str for iconv, or None if nothing is known
+    returns  its name for iconv, or None if it cannot be guessed
     """
     head = head[:_HEAD]
-    if (name := marked_encoding(head)) or b"\0" not in head:
-        return name
-    return next((name for name in _UNMARKED if _reads_as(head, name)), None)
+    marked = marked_encoding(head)
+    if marked or b"\0" not in head:
+        return marked
+    for name in _UNMARKED:
+        if _reads_as(head, name):
+            return name
+    return None
 
 
 def _reads_as(head, name):
     """True if bytes with NULs are text in an encoding of 2 or 4 bytes a character."""
-    width, low = int(name[4:6]) // 8, 0 if name.endswith("LE") else -1
+    width = int(name[4:6]) // 8  # bytes in a unit: "UTF-16LE" -> 2
+    low = -1  # index of the lowest byte in a unit
+    if name.endswith("LE"):
+        low = 0
     units = [head[i : i + width] for i in range(0, len(head) - width + 1, width)]
-    # Of a letter below U+0100 all bytes but the lowest are NUL; text has such letters, or at least
+    # Of a letter below U+0100 all bytes but the lowest are NUL. Text has such letters, or at least
     # ends of lines, and no NUL elsewhere.
     ascii_units = sum(unit.count(0) == width - 1 and unit[low] != 0 for unit in units)
     if not ascii_units or any(unit[low] == 0 for unit in units):
         return False
-    try:  # a character may be cut at the end
+    try:  # an incremental decoder accepts a character that is cut at the end
         text = codecs.getincrementaldecoder(name)().decode(b"".join(units))
     except UnicodeDecodeError:
         return False
     if any(unicodedata.category(c) in _NO_TEXT and c not in "\t\r\n\f" for c in text):
         return False
-    # Bytes with a stray NUL read as UTF-16 too, as letters of scripts at random: most must be
-    # below U+0100, or the bytes are no UTF-8.
+    # UTF-8 with a stray NUL can also be decoded as UTF-16, to random letters of many scripts. So
+    # either most letters are below U+0100, or the bytes are not UTF-8.
     return 2 * ascii_units > len(units) or not _is_utf8(head)
 
 
@@ -160,8 +179,8 @@ def _is_utf8(data):
 def wrong_encoding(what, name, path=None):
     """The DataError for text in another encoding, with the command that converts it.
 
-    what     what the message calls the file
-    path     the file, if `what` is not it
+    what     the name of the file in the message
+    path     the file, if `what` is not its path
     """
     if path is None:
         path = what
@@ -184,7 +203,7 @@ def numbered_lines(path, bad=None):
     number, head = 0, bytearray()
     try:
         for raw in _raw_lines(path, head):
-            if number == 0:
+            if number == 0:  # a mark can stand only before the first line
                 raw = raw.removeprefix(codecs.BOM_UTF8)
                 if name := marked_encoding(head):
                     raise wrong_encoding(path, name)
@@ -192,7 +211,9 @@ def numbered_lines(path, bad=None):
             if text is None:
                 number += 1
                 continue
-            lines = text.removesuffix("\r").split("\r") if "\r" in text else [text]
+            lines = [text]
+            if "\r" in text:  # of CRLF the CR is left at the end; other CRs end lines of their own
+                lines = text.removesuffix("\r").split("\r")
             for line in lines:
                 number += 1
                 yield number, line
@@ -205,7 +226,7 @@ def numbered_lines(path, bad=None):
 
 def _raw_lines(path, head):
     """The lines of a file as bytes, without "\\n". Its first bytes are put into `head`."""
-    held = []
+    held = []  # the blocks of a line that has not ended yet
     for block in blocks(path):
         head += block[: _HEAD - len(head)]
         *whole, rest = block.split(b"\n")
@@ -218,15 +239,18 @@ def _raw_lines(path, head):
 
 
 def _decoded(path, raw, number, head, bad):
-    """A line as str; None if it is no text and `bad` takes it."""
+    """A line as str; None if it is no text and `bad` counts it."""
     nul = raw.find(b"\0")
     try:
         if nul < 0:
             return raw.decode("utf-8")
         reason = f"byte {nul + 1} of the line is NUL: this is no text"
     except UnicodeDecodeError as error:
-        byte, place = raw[error.start], error.start + 1
-        reason = f"byte 0x{byte:02x}, number {place} of the line, is not UTF-8 ({error.reason})"
+        byte = raw[error.start]
+        number_of_byte = error.start + 1
+        reason = (
+            f"byte 0x{byte:02x}, number {number_of_byte} of the line, is not UTF-8 ({error.reason})"
+        )
     if name := other_encoding(head):
         raise wrong_encoding(path, name)
     refuse(f"{path}, line {number}: {reason}", bad)
@@ -238,7 +262,8 @@ def standard_input():
 
     raises   DataError if it is not UTF-8, with the line and byte, or the name of its encoding
     """
-    name, data = "the standard input", getattr(sys.stdin, "buffer", sys.stdin).read()
+    name = "the standard input"
+    data = getattr(sys.stdin, "buffer", sys.stdin).read()
     if isinstance(data, str):  # a stream of text without bytes below
         return data.removeprefix("\ufeff")
     if found := other_encoding(data[:_HEAD]):
@@ -257,7 +282,7 @@ def standard_input():
 
 def lines_of(chunks):
     """The lines of a text that comes in chunks, without "\\n"; the last may be empty."""
-    held = []  # of a line, however many chunks it has
+    held = []  # the chunks of a line that has not ended yet
     for chunk in chunks:
         *whole, rest = chunk.split("\n")
         for line in whole:
@@ -274,10 +299,10 @@ def read_text_file(path):
 
 
 def strict_json(text):
-    """The value of JSON text as RFC 8259 has it.
+    """The value of JSON text according to RFC 8259.
 
-    raises   ValueError saying what is wrong: also for NaN and Infinity, a name that stands twice in
-             an object, nesting too deep, and numbers of thousands of digits
+    raises   ValueError with the reason: also for NaN and Infinity, a name that occurs twice in an
+             object, nesting too deep, and numbers of thousands of digits
     """
     try:
         return _JSON.decode(text)
@@ -295,15 +320,15 @@ _JSON = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=distinct
 def json_lines(path, bad=None):
     """The values of a file of JSON lines.
 
-    bad      BadLines for lines that are no JSON
-    yields   (number of the line, value); lines of white space alone are passed over
-    raises   DataError as `numbered_lines`, or with the line and what is wrong with it
+    bad      BadLines for lines that are not JSON
+    yields   (number of the line, value); lines of white space alone are skipped
+    raises   DataError as `numbered_lines`, or with the line and the reason
     """
     return json_values(numbered_lines(path, bad), path, bad)
 
 
 def json_values(lines, path, bad=None):
-    """As `json_lines`, of the numbered lines of a file that have been read."""
+    """The values of numbered lines of JSON; as `json_lines`, for lines already read."""
     for number, line in lines:
         if not line.strip():
             continue

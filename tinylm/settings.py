@@ -1,8 +1,8 @@
-"""A setting: a dataclass field that carries its own help text and its own check.
+"""A setting: a dataclass field with its own help text and its own check.
 
 Every configuration of tinylm is a plain dataclass whose fields are made with `setting`. The command
-line reads the help and the check from the field (tinylm/cli/options.py), `validate` applies the
-same checks to a configuration made in Python, and nothing else needs to know about either.
+line reads the help and the check from the field (tinylm/cli/options.py), and `validate` applies the
+same checks to a configuration made in Python. Read next: fields.py.
 """
 
 import dataclasses
@@ -17,18 +17,20 @@ def setting(default=dataclasses.MISSING, help="", check=None, several=False):
 
     default  the value when none is given; a list, dict or set is copied for every instance
     help     one line, shown by --help and --show-config
-    check    value -> None if it is fine, else what it must be ("must be above 0"); skipped for None
-    several  of a tuple of texts: the option takes all words up to the next option, as --data *.txt
+    check    value -> None if it is valid, else what it must be ("must be above 0"); it is not
+             called for None
+    several  for a tuple of texts: the option takes all words up to the next option, as --data *.txt
     returns  a dataclasses.field with these three in its metadata
     """
     metadata = {"help": help, "check": check, "several": several}
+    # A mutable default would be shared by all instances.
     if isinstance(default, (list, dict, set)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def paths(value):
-    """A setting of paths as a tuple of str: one path, or several; "" and None are no path."""
+    """A setting of one path or several as a tuple of str; "" and None give an empty tuple."""
     if value is None or isinstance(value, (str, os.PathLike)):
         value = (value or "",)
     if not isinstance(value, (tuple, list)):
@@ -45,15 +47,23 @@ def validate(config):
     raises   ConfigError naming the field, what it must be, and what it is
     """
     for field in dataclasses.fields(config):
-        check, value = field.metadata.get("check"), getattr(config, field.name)
-        complaint = check(value) if check and value is not None else None
+        check = field.metadata.get("check")
+        value = getattr(config, field.name)
+        if check is None or value is None:  # None stands for a default that is computed later
+            continue
+        complaint = check(value)
         if complaint:
             raise ConfigError(f"{field.name} {complaint}, not {value!r}")
     return config
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool):  # bool is a subclass of int
+        return False
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+# A check is a function of the value that returns None, or what the value must be. These make one.
 
 
 def finite(value):
@@ -65,30 +75,46 @@ def finite(value):
 
 def above(low):
     """A check: a finite number greater than `low`."""
-    return lambda value: (
-        None if _is_number(value) and value > low else f"must be a finite number above {low}"
-    )
+
+    def check(value):
+        if _is_number(value) and value > low:
+            return None
+        return f"must be a finite number above {low}"
+
+    return check
 
 
 def at_least(low):
     """A check: a finite number, `low` or greater."""
-    return lambda value: (
-        None if _is_number(value) and value >= low else f"must be a finite number, at least {low}"
-    )
+
+    def check(value):
+        if _is_number(value) and value >= low:
+            return None
+        return f"must be a finite number, at least {low}"
+
+    return check
 
 
 def between(low, high):
     """A check: a number from `low` to `high`, both included."""
-    return lambda value: (
-        None if _is_number(value) and low <= value <= high else f"must be between {low} and {high}"
-    )
+
+    def check(value):
+        if _is_number(value) and low <= value <= high:
+            return None
+        return f"must be between {low} and {high}"
+
+    return check
 
 
 def one_of(*choices):
     """A check: one of the values named."""
-    return lambda value: (
-        None if value in choices else f"must be one of {', '.join(map(str, choices))}"
-    )
+
+    def check(value):
+        if value in choices:
+            return None
+        return f"must be one of {', '.join(map(str, choices))}"
+
+    return check
 
 
 positive = above(0)

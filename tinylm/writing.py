@@ -1,8 +1,8 @@
-"""How words are written: by script, with spaces between them or without.
+"""Words of a text, in scripts with spaces between words and in scripts without.
 
 White space separates words in most scripts. Chinese, Japanese, Thai, Lao, Khmer, Burmese and
-Tibetan are written without spaces: there each letter is a word of its own, as character n-grams
-do about as well as a dictionary in search (Foo & Li 2004). A combining mark belongs to the letter
+Tibetan are written without spaces: there each letter counts as a word, because in search character
+n-grams work about as well as a dictionary (Foo & Li 2004). A combining mark belongs to the letter
 before it, a joiner to the letters around it. Read next: data/clean/words.py, which compares words.
 """
 
@@ -19,7 +19,7 @@ UNSPACED = (
 )
 LETTER = rf"[[{UNSPACED}]&&[\p{{L}}\p{{N}}]]"  # of a script without spaces
 SPACED = rf"[[\p{{L}}\p{{N}}_]--[{UNSPACED}]]"  # of the others
-INSIDE = r"[\p{M}\u200c\u200d\u00ad\u2060]"  # what a word goes on with, beside letters
+INSIDE = r"[\p{M}\u200c\u200d\u00ad\u2060]"  # marks and joiners, which do not end a word
 WORD = rf"{LETTER}{INSIDE}*|{SPACED}(?:{SPACED}|{INSIDE})*"
 
 _LETTER = regex.compile(LETTER, regex.V1)
@@ -36,28 +36,28 @@ def stream_safe(text):
 
 
 def composed(text):
-    """`text` with one way to write each letter with its marks (NFC), in linear time."""
+    """`text` in normal form NFC, one spelling for each letter with its marks, in linear time."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFC", stream_safe(text))
 
 
 def is_unspaced(word):
-    """True if a word is of a script without spaces, so that it is one letter of a real word."""
+    """True if a word is in a script without spaces, and so a single letter."""
     return _LETTER.match(word) is not None
 
 
 def has_unspaced(text):
-    """True if a letter of a script without spaces stands in a text."""
+    """True if a text contains a letter of a script without spaces."""
     return _LETTER.search(text) is not None
 
 
 def replaced(text, known, other):
-    """`text` with other words in the places of some.
+    """`text` with some words replaced.
 
-    known    the words that have others, as `composed` writes them: where there are no spaces, the
-             longest of them that stands at a place is the word
-    other    function of a word of the text, composed -> what takes its place, or None
+    known    the words that may be replaced, in the form of `composed`: in a script without spaces,
+             the longest of them that matches is the word
+    other    word of the text, composed -> its replacement, or None to keep it
     """
 
     def of_match(match):
@@ -71,6 +71,7 @@ def replaced(text, known, other):
 
 @functools.lru_cache(maxsize=16)
 def _words_and(known):
-    """The pattern of the words of a text, and of known ones in scripts without spaces."""
+    """The pattern of the words of a text, with known words of scripts without spaces first."""
+    # Alternatives are tried in order, so the longest word must come first.
     longest = sorted(known, key=lambda word: (-len(word), word))
     return regex.compile("|".join([*map(regex.escape, longest), WORD]), regex.V1)
