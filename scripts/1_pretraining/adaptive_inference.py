@@ -121,6 +121,7 @@ class Bench:
 
     def __init__(self, folder):
         files = sorted(Path(folder, "sentiment").glob("*.txt")) if folder else []
+        # a folder without such files gives no examples: then made-up ones
         labeled = [example for file in files for example in read_labeled(file)] or made_up_reviews(
             3000
         )
@@ -136,6 +137,7 @@ class Bench:
         self.task = Classification(EncoderInput(special, None, T))
         self.vocab = special.vocab_size
         for name in ("train", "chosen", "test"):
+            # texts become lists of numbers once, before any training
             setattr(
                 self, name, [(self.numbers(text), label) for text, label in getattr(self, name)]
             )
@@ -177,6 +179,7 @@ def joined(bench, model, examples):
 def depth(bench, seed):
     """Early exit on the test half: dict name -> (mean depth, accuracy), and the share of the work."""
     model = bench.fit(EarlyExit(bench.encoder(seed), 2, seed), ExitTask(bench.task), seed)
+    # (L, N, C): every exit on every sentence, so that rules are compared without running again
     (logits, labels), (chosen, chosen_labels) = (
         joined(bench, model, part) for part in (bench.test, bench.chosen)
     )
@@ -188,6 +191,7 @@ def depth(bench, seed):
         )
     stops = {f"entropy below {h}": entropy_below(h) for h in (0.02, 0.1, 0.3, 0.5, 0.65)}
     stops |= {f"confidence above {p}": confidence_above(p) for p in (0.6, 0.9, 0.99)}
+    # the prediction has not changed for n exits
     stops |= {f"unchanged for {n}": unchanged_for(n) for n in (1, 2)}
     found.update({name: values for name, *values in trade_off(logits, labels, stops)})
     # thresholds of the entropy of two classes, which is at most log 2 = 0.69
@@ -195,6 +199,7 @@ def depth(bench, seed):
     best, _, _ = calibrate(chosen, chosen_labels, fine, allowed=0.005)
     found[CALIBRATED] = trade_off(logits, labels, {"": fine[best]})[0][1:]
     batch = bench.task.make_batch(bench.test)
+    # The work in matrix products, once through all layers and once with early exit.
     with count_operations() as full:
         joined(bench, model, bench.test)
     with count_operations() as early:
@@ -209,6 +214,7 @@ def length(bench, seed):
     """
     chance = np.random.default_rng(seed)
 
+    # the same interface as by attention received: which tokens to keep
     def at_random(received, keep, mask):
         return length_adaptive.most_significant(chance.random(received.shape), keep, mask)
 
@@ -220,6 +226,7 @@ def length(bench, seed):
             Classifier(LengthAdaptive(bench.encoder(seed), drop), 2, seed=seed), bench.task, seed
         )
         for ratio in RATIOS:
+            # From layer to layer the share `ratio` of the tokens is left.
             model.encoder.lengths = functools.partial(constant_ratio, layers=LAYERS, ratio=ratio)
             config = model.encoder.config
             work = flops(config, 24, model.encoder.lengths(24)) / flops(config, 24)

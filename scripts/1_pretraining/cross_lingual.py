@@ -77,6 +77,7 @@ def load(folder):
             for place, english, spanish in read_columns(path, 0, 1, 2)
         ]
     rng, rows = np.random.default_rng(0), []
+    # Made up: single sentences; the label is whether one of two words is among them.
     for _ in range(1500):
         for line in good_page(rng, 2).replace("\n\n", " ").split(". "):
             rows.append((line, foreign(line), int("old" in line or "quiet" in line)))
@@ -86,9 +87,11 @@ def load(folder):
 def foreign(text):
     """Every word in another spelling, neighbors in another order."""
     words = [
+        # 13 letters on; capitals have gone with lower()
         "".join(chr((ord(c) - 97 + 13) % 26 + 97) if c.islower() else c for c in word)
         for word in text.lower().split()
     ]
+    # i ^ 1 swaps neighbors 0-1, 2-3, ..; a last odd word stays
     return " ".join(words[i ^ 1] if i ^ 1 < len(words) else words[i] for i in range(len(words)))
 
 
@@ -108,6 +111,7 @@ class Languages:
         """-> TokenBatch: texts of each side as rows of their own, or pairs packed as rows."""
         if float(rng.uniform((), np.float64)) < self.translation:
             return TranslationLM(self.masked, restart=True).make_batch(pairs, rng)
+        # (sides x pairs, T): one language in each row
         texts, _ = pad_rows([pair[side] for side in self.sides for pair in pairs], SPECIAL.pad)
         return self.masked.make_batch(texts, rng)
 
@@ -154,6 +158,7 @@ def retrieval(model, pairs):
     """How often the nearest text of the other language is the translation: there and back."""
     # middle layer: the last one is busy with predicting tokens of one language
     layer = model.config.n_layer // 2
+    # (n, D) each, row i of both a translation
     first, second = (vectors(model, [pair[side] for pair in pairs], layer) for side in (0, 1))
     scores, right = first @ second.T, np.arange(len(pairs))  # (n, n) cosines
     there = float(np.mean(scores.argmax(axis=1) == right))
@@ -168,6 +173,7 @@ def zero_shot(model, train, test, seed, steps):
              tested in the second
     """
     task, accuracies = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2)), []
+    # Both classifiers start from the encoder as pre-trained, and it is restored in the end.
     state = model.state_dict()
     for taught in (0, 1):
         model.load_state_dict(state)
@@ -197,6 +203,7 @@ def losses(model, test):
     found = []
     with no_grad():
         for side in (0, 1):
+            # The seed 0 fixes the masks: all models predict the same tokens.
             task = Languages((side,))
             found.append(task.loss(model, task.make_batch(test[:200], Random(0)))[0].item())
     return found
@@ -211,7 +218,10 @@ def prepared(options):
         (tokenizer.encode(a).tolist(), tokenizer.encode(b).tolist(), label) for a, b, label in rows
     ]
     rows = [
-        row for row in rows if 4 <= min(map(len, row[:2])) and max(map(len, row[:2])) <= LONGEST
+        # no headings, and nothing that is cut
+        row
+        for row in rows
+        if 4 <= min(map(len, row[:2])) and max(map(len, row[:2])) <= LONGEST
     ]
     order = np.random.default_rng(0).permutation(len(rows))
     return [rows[i] for i in order[HELD_OUT:]], [rows[i] for i in order[:HELD_OUT]]
@@ -220,6 +230,7 @@ def prepared(options):
 def balanced(rows):
     """As many rows of one label as of the other."""
     ones, zeros = ([row for row in rows if row[2] == label] for label in (1, 0))
+    # so that a guess is right in half of them
     n = min(len(ones), len(zeros))
     return ones[:n] + zeros[:n]
 

@@ -99,6 +99,7 @@ from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
 
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}
+# names that made-up reviews use: devices, films; all others are meals
 THINGS = (
     {
         "phone",
@@ -171,6 +172,7 @@ def load(folder, seed, n):
 
 def pretrained(texts, tokenizer, options):
     """Parameters of an encoder after masked LM on all the texts."""
+    # one long stream, [SEP] after each text
     special = special_of(tokenizer)
     stream = np.concatenate([np.append(tokenizer.encode(text), special.sep) for text in texts])
     # (n, 23): text after text, cut anywhere; [CLS] comes in front of each row
@@ -223,6 +225,7 @@ class Learner:
     def train(self, i, examples, task=None, heads=None, rate=RATE, epochs=None):
         """Fine-tune what is not frozen, with as many updates as the new examples alone would give."""
         steps = round((epochs or self.epochs) * len(self.tasks[i][2]) / BATCH)
+        # By default the heads of all tasks so far are trained; weight decay must not shrink the others.
         use_heads(self.model, range(i + 1) if heads is None else heads)
         fit(
             self.model,
@@ -238,6 +241,7 @@ class Learner:
         """R of learning all tasks in turn."""
         return accuracy_matrix(
             self.tasks,
+            # learn task i, then measure all tasks: row i of R
             lambda i, task: way(self, i, items(i, task[2])),
             lambda j, task: evaluate(self.model, self.task, items(j, task[3]))["accuracy"],
         )
@@ -251,6 +255,7 @@ def plain(learner, i, new, rate=RATE):
 def rehearse(learner, i, new, ratio):
     """Mixes in `ratio` old examples for each new one; all old ones are kept."""
     learner.train(i, with_rehearsal(new, learner.old, ratio if i else 0, learner.seed))
+    # the next task mixes in what this one brought
     learner.old += new
 
 
@@ -258,6 +263,7 @@ def replay(learner, i, new, imitate):
     """Sixty examples kept, one for every two new ones; with imitation, their logits too."""
     task = ManyTasks(learner.task.tasks, imitate)
     learner.train(i, with_rehearsal(new, learner.memory.items, 0.5 if i else 0, learner.seed), task)
+    # Logits are those of the model at the end of the task: to be imitated later.
     learner.memory.extend(with_logits(learner.model, task, new) if imitate else new)
 
 
@@ -270,7 +276,7 @@ def anchor(learner, i, new, strength, fisher):
     learner.train(i, new, Penalized(learner.task, *learner.anchors), heads=[i])
     parameters, model, importance = trainable(learner.model.encoder), learner.model, None
     if fisher:
-
+        # F_i = E_x sum_y p(y | x) (d log p(y | x) / d theta_i)^2, at the end of the task
         def logits(example):
             batch = learner.task.make_batch([example]).to(parameters["tokens.weight"].device)
             return model(batch.inputs, batch.which, **batch.options)[0][2]
@@ -306,6 +312,7 @@ def gradual(learner, i, new):
 
 def low_rank(learner, i, new):
     """The first task in full; from then on only LoRA of rank 2 and the heads."""
+    # from the second task on: the low-rank matrices are the same for all later tasks
     if i == 1:
         lora(learner.model.encoder, r=2, alpha=4)
     learner.train(i, new, heads=[i])
@@ -354,6 +361,7 @@ def main(argv=None):
     for name, way in WAYS.items():
         runs = []
         for seed in range(options.seed, options.seed + seeds):
+            # the seed decides which examples, in which order, and the heads' weights
             parts = load(options.data, seed, n)[0]
             encoder = new_encoder(tokenizer, options, state)
             runs.append(Learner(encoder, parts, reader, epochs, seed).matrix(way))

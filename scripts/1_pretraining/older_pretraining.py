@@ -1,12 +1,12 @@
 """Before self-supervision: four older ways to learn from more than the labels (book section 1.1.1)
 
-Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct what the one below says, then
-trained on few labels, does better than one with random weights; (2) a classifier trained on one
-task, its last layer replaced, learns a related task from fewer labels; (3) a model that labels text
-for itself improves on its few seeds, and (4) two models that see different sides teach each other
-better than one teaches itself. Each is measured against the supervised model of the same labels,
-over 8 seeds. Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all bits
-flipped. For (3) and (4) bags of words, two views of 6 words each, independent given the class;
+Claims: (1) a stack of sigmoid layers, each pretrained to reconstruct the output of the one below,
+then trained on few labels, does better than one with random weights; (2) a classifier trained on
+one task, its last layer replaced, learns a related task from fewer labels; (3) a model that labels
+text for itself improves on its few seeds, and (4) two models that see different sides teach each
+other better than one teaches itself. Each is measured against the supervised model of the same
+labels, over 8 seeds. Noisy bit patterns for (1) and (2): 8 prototypes of 48 bits, a fifth of all
+bits flipped. For (3) and (4) bags of words, two views of 6 words each, independent given the class;
 naive Bayes; 8 labels. About 2 minutes on one core; --quick half of one. `python
 scripts/1_pretraining/older_pretraining.py [--seed N] [--device cpu] [--quick]`.
 
@@ -67,6 +67,7 @@ V, WORDS = 40, 6
 def patterns(n, rng, prototypes):
     """n noisy copies of prototypes: (n, BITS) float32, and which one each is a copy of."""
     which = rng.integers(0, len(prototypes), (n,))
+    # each bit is flipped with probability 0.2
     flipped = rng.uniform((n, BITS)) < 0.2
     return np.where(flipped, 1 - prototypes[which], prototypes[which]).astype(np.float32), which
 
@@ -88,6 +89,7 @@ def layers(seed, steps):
     unlabeled, test = patterns(2000, rng, prototypes)[0], patterns(1000, rng, prototypes)
     pools = patterns(64, rng, prototypes), patterns(2000, rng, prototypes)
     for labels in (16, 64):
+        # the 16 labels are the first of the 64
         x, which = (part[:labels] for part in pools[0])
         for name in (
             "random weights",
@@ -96,6 +98,7 @@ def layers(seed, steps):
             "supervised transfer",
         ):
             stack = StackedAutoencoder(WIDTHS, 2, seed, noise=0.3 if "noise" in name else 0.0)
+            # Each layer learns to reconstruct its input, from the bottom up, without labels.
             if "layer by layer" in name:
                 pretrain_layers(stack, unlabeled, steps, seed=seed)
             # which prototype is it? 2000 labels of another task
@@ -103,6 +106,7 @@ def layers(seed, steps):
                 stack.out = Linear(WIDTHS[-1], PROTOTYPES, Random(seed, "first"))
                 train_classifier(stack, *pools[1], 3 * steps, seed=seed)
                 stack.out = Linear(WIDTHS[-1], 2, Random(seed, "second"))
+            # then the few labels, for all ways alike
             train_classifier(stack, x, answers[which], steps, seed=seed)
             found[name, labels] = accuracy(stack, test[0], answers[test[1]])
     return found
@@ -141,12 +145,15 @@ def bootstrapping(seed, n):
         models[f"self-training at {threshold}"] = self_training(
             whole, as_one, [both(x) for x in unlabeled], threshold, 30
         )[0]
+    # Co-training of one view with itself adds a fixed number of the surest answers each round.
     models["self-training, surest first"] = co_training(
         whole, [both], labeled, unlabeled, 2, rounds, seed=seed
     )[1][0]
+    # each model labels texts for the other, which reads the other view
     taught = co_training(
         sides, [lambda x: x[0], lambda x: x[1]], labeled, unlabeled, 1, rounds, seed=seed
     )[0]
+    # an upper bound: the same texts with their true labels
     models["all labels"] = whole(as_one + [(both(x), y) for x, y in zip(unlabeled, gold)])
     right = [y for _, y in test]
     found = {

@@ -153,6 +153,7 @@ def main(argv=None):
         epochs, seeds, sizes = 8, 2, SIZES[:2]
         print(ONLY_RUNS)
     examples = load(options.data)
+    # The tokenizer sees the texts of all parts, without labels.
     tokenizer = train_wordpiece([text for text, _ in examples], 2000)
     print(
         f"{'labels':>7}{'learnt':>10}{'held out':>10}{'gap':>16}"

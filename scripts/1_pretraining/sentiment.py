@@ -151,6 +151,7 @@ class Kind:
 KINDS = {
     # The first state has learnt nothing from masked LM; the mean of all does better here.
     "BERT": Kind("masked", lambda seed: Encoder(encoder("token"), seed), lambda m: m),
+    # A causal model has read the whole text only at its end: [SEP], without [CLS].
     "GPT": Kind(
         "causal",
         lambda seed: GPT(GPTConfig(SPECIAL.vocab_size, T, activation="gelu", **SIZE), seed),
@@ -158,6 +159,7 @@ KINDS = {
         ENDS_ONLY,
         "last",
     ),
+    # the generator is for pre-training only
     "ELECTRA": Kind(
         "replaced",
         lambda seed: Electra(encoder("replaced"), encoder("token", **GENERATOR), seed),
@@ -173,6 +175,7 @@ def load(folder):
     files = sorted(Path(folder).glob("sentiment/*.txt")) if folder else []
     if not files:
         return made_up_reviews(3000), [text for text, _ in made_up_reviews(20000, seed=1)]
+    # to be read without labels: English verses, and plays
     verses = [
         text
         for path in sorted(Path(folder).glob("bitext/*.tsv.gz"))
@@ -199,6 +202,7 @@ def step_cost(kind, rows):
     model, task = kind.model(0), objective(kind.objective, SPECIAL)
     with count_operations() as counts:
         loss, _ = task.loss(model, task.make_batch(rows[:B], Random(0)))
+        # matmul_flops() counts the forward pass, backward_flops() its gradients
         loss.backward()
     return counts.matmul_flops() + counts.backward_flops()
 
@@ -207,6 +211,7 @@ def pretrained(name, rows, options):
     """The parameters of a kind that has read rows until the budget was spent."""
     kind = KINDS[name]
     model, task = fresh(kind, options.seed).to(options.device), objective(kind.objective, SPECIAL)
+    # as many steps as fit into the common budget of operations
     started, steps = time.perf_counter(), round(options.budget / step_cost(kind, rows))
     losses = fit(
         model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed
@@ -222,6 +227,7 @@ def pretrained(name, rows, options):
 
 def fine_tuned(kind, state, tokenizer, train, test, seed, options):
     """Accuracy on the test reviews after fine-tuning from a state; None: from random weights."""
+    # other weights than those that were pre-trained
     model = fresh(kind, seed + 1)
     if state is not None:
         model.load_state_dict(state)
@@ -253,6 +259,7 @@ class FrozenVectors:
         encode = load_sentence_encoder("minilm")
         # sorted, so that the rows of a batch are of like length and little is padding
         order = sorted(set(texts), key=len)
+        # (32, D) a batch, with D of the published encoder
         parts = [encode(order[i : i + 32]) for i in range(0, len(order), 32)]
         self.vectors = dict(zip(order, np.concatenate(parts)))
 
@@ -278,6 +285,7 @@ def all_ways(kinds, states, tokenizer, labeled, test, options):
     """Name -> function of (train examples, seed) that gives an accuracy."""
     ways = {"bag of words": lambda part, seed: bag_of_words(tokenizer, part, test)}
     for name in kinds:
+        # Defaults in the lambda bind the loop's values.
         for how, state in (("from scratch", None), ("pre-trained", states[name])):
             ways[f"{name} {how}"] = lambda part, seed, kind=KINDS[name], state=state: fine_tuned(
                 kind, state, tokenizer, part, test, seed, options
@@ -299,6 +307,7 @@ def report(ways, kinds, train, seeds):
     found = {}
     for name, way in ways.items():
         # (shares, seeds)
+        # labels are drawn anew by each seed
         found[name] = np.array(
             [[way(share_of(train, share, seed)[0], seed) for seed in seeds] for share in SHARES]
         )

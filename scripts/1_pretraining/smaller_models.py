@@ -126,8 +126,10 @@ class Bench:
     def __init__(self, text, seed, device, steps):
         train, test = split_text(text, 0.1)
         self.alphabet = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32))
+        # (n, T + 1): windows that overlap, one every 7 characters
         self.rows = np.lib.stride_tricks.sliding_window_view(self.ids(train), T + 1)[::7]
         unseen = self.ids(test)
+        # (256, T + 1) at most: windows that do not overlap
         self.test = unseen[: len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
         self.seed, self.device, self.steps, self.found = seed, device, steps, {}
 
@@ -180,6 +182,7 @@ class Bench:
         nbytes  bytes it takes, if not 4 for every parameter
         alive   how many parameters are not zero, if some are
         """
+        # the products of one window of T characters, forward
         with no_grad(), count_operations() as counts:
             model(to_device(self.test[:1, :-1], self.device))
         count = alive or model.count_parameters()
@@ -201,6 +204,7 @@ def distillation(bench, teacher):
         ("half depth, logits and hidden states", bench.new(LAYERS // 2, 1), 1.0),
         (
             "half depth, logits, from its layers",
+            # every second layer of the teacher
             keep_layers(teacher, evenly(LAYERS, LAYERS // 2)),
             0.0,
         ),
@@ -209,6 +213,7 @@ def distillation(bench, teacher):
             name, bench.train(student, task=Distillation(TASK, teacher, alpha=0.5, beta=beta))
         )
     shared = bench.new()
+    # one object four times: its parameters are counted once
     shared.blocks = shared.blocks[:1] * LAYERS
     bench.measure("one layer's weights for all", bench.train(shared))
 
@@ -217,6 +222,7 @@ def pruning(bench, teacher):
     """Weights set to zero, before and after training on. A bitmap marks those that are left."""
     for sparsity in (0.5, 0.8, 0.95):
         model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
+        # the smallest of all weights of the blocks, by |w|
         prune(model, sparsity)
         weights = sum(w.size for w in effective(model).values())
         alive = model.count_parameters() - round(sparsity_of(model) * weights)
@@ -231,6 +237,7 @@ def heads(bench, teacher):
     rows = bench.rows[:: max(1, len(bench.rows) // 64)]
     batch = Batch(rows[:, :-1], rows[:, 1:]).to(bench.device)
     importance = head_importance(teacher, lambda model, b: TASK.loss(model, b)[0], [batch])
+    # a random number for every head in the place of its importance
     chance = Random(bench.seed, "heads").uniform(importance.shape)
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
         model, name = copy.deepcopy(teacher), f"{count} of {LAYERS * HEADS} heads removed"
@@ -244,6 +251,7 @@ def heads(bench, teacher):
 
 def layers(bench, teacher):
     """Layers removed from the teacher, and from one trained with some missing."""
+    # each block is left out of a step with probability 0.2
     dropped = without_layer_drop(bench.train(with_layer_drop(bench.new(), 0.2)))
     bench.measure("trained with LayerDrop 0.2", dropped)
     for gone in (1, 2):
@@ -260,9 +268,11 @@ def rounding(bench, teacher, trained_on):
     """
     for bits in (8, 4, 3, 2):
         model, quantizer = copy.deepcopy(trained_on), partial(symmetric, bits=bits)
+        # codes of `bits` and scales; embeddings and norms stay float32
         nbytes = bytes_of(model, quantize_weights(model, quantizer))
         bench.measure(f"{bits} bits", model, nbytes)
         if bits < 8:
+            # the forward pass rounds, the gradient passes straight through
             model = quantization_aware(copy.deepcopy(teacher), quantizer)
             bench.measure(
                 f"{bits} bits, trained through rounding",
@@ -330,6 +340,7 @@ def main(argv=None):
     found = [one_seed(text, seed, options.device, steps) for seed in seeds]
     print(f"{'':42}{'parameters':>11}{'KiB':>8}{'kFLOP':>8}  nats a character")
     loss = {name: np.array([each[name][3] for each in found]) for name in found[0]}
+    # sizes and work are the same for all seeds
     for name, (count, nbytes, flop, _) in found[0].items():
         sizes = f"{count:>11,}{nbytes / 1024:>8.0f}{flop:>8.0f}"
         print(f"{name:42}{sizes}  {mean_and_range(loss[name])}")

@@ -175,6 +175,7 @@ def read_tasks(folder):
             for i, name, measure in ((1, "parts of speech", "accuracy"), (2, "names", "f1"))
         }, "a made-up grammar"
     sentences = read_conllu(files[0])
+    # four fifths to learn from
     cut = len(sentences) * 4 // 5
     return {
         "parts of speech": Data(sentences[:cut], sentences[cut:], "accuracy"),
@@ -185,6 +186,7 @@ def read_tasks(folder):
 def most_frequent(data):
     """Measures {"accuracy", ...} of the oldest tagger: every word its most frequent tag."""
     counts, overall = {}, {}
+    # word -> tag -> count, and tag -> count over all words
     for words, tags in data.train:
         for word, tag in zip(words, tags):
             for table in (counts.setdefault(word, {}), overall):
@@ -248,8 +250,10 @@ def run(tasks, seeds, steps, device):
     results, sentences = {}, [sentence for data in tasks.values() for sentence in data.train]
     # Each word is cut on its own, as it will be in the rows: so none is read with a space in front.
     marks = "[PAD]", "[CLS]", "[SEP]", "[MASK]"
+    # word by word, so that a piece never crosses words
     tokenizer = BPETokenizer.train(["\n".join(words) for words, _ in sentences], PIECES, marks)
     inputs = EncoderInput.of(tokenizer, LIMIT)
+    # One pre-training a seed serves all its models.
     for seed in seeds:
         state, loss = pretrained(inputs, sentences, seed, steps[0], device)
         print(
@@ -257,6 +261,7 @@ def run(tasks, seeds, steps, device):
             flush=True,
         )
         for name, kind, crf in itertools.product(tasks, KINDS, (False, True)):
+            # without a CRF, tags are chosen one by one, or by Viterbi under the rules of BIO
             data, encoder = tasks[name], new_encoder(inputs.special, seed, device)
             if kind == "pre-trained":
                 encoder.load_state_dict(state)

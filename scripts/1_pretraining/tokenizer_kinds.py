@@ -86,6 +86,7 @@ def main(argv=None):
     for name, make in makers.items():
         start = time.process_time()
         tokenizer = make(train, options.vocab_size)
+        # processor time: other programs on the machine do not count
         learnt, speeds = time.process_time() - start, []
         tokenizer.encode(train[:100])  # compile what is compiled once
         # twice: words met before are cached

@@ -128,11 +128,13 @@ class Lab:
         self.words = WordTokenizer(vocabulary(), MARKS)
         self.share = share  # of the usual steps of tuning
         self.world, rng = World(seed), Random(seed, "stories")
+        # (<= 33,) ids: statements about the names of this world
         self.stories = [self.words.encode(self.world.story(rng))[:33] for _ in range(8000)]
         model = self.new(seed)
         losses = fit(
             model, CausalLM(), self.stories, steps=800, batch_size=32, learning_rate=6e-3, seed=seed
         )
+        # every tuning starts from here
         self.state = {name: value.copy() for name, value in model.state_dict().items()}
         self.loss = losses[-20:].mean()
         test = Random(seed, "test")
@@ -198,6 +200,7 @@ class Lab:
 
     def scores(self, model, tasks):
         """Accuracy on each of GROUPS, `tasks` being those of the tuning."""
+        # the same questions for every model of a seed
         rng = Random(self.seed, "seen")
         seen = {
             "as tuned": self.world.asked(tasks, 120, rng, names=TEST),
@@ -216,6 +219,7 @@ class Lab:
 
     def some(self, count):
         """`count` of the tasks to be tuned on; those of a smaller count are among them."""
+        # one sample of each task, to draw names of tasks from
         every = self.world.asked(KNOWN, len(KNOWN), Random(0, "any"))
         names = {sample.task for sample in some_tasks(every, count, self.seed)}
         return [task for task in KNOWN if " ".join(task) in names]
@@ -245,6 +249,7 @@ def tasks_and_data(labs):
             for lab in labs
             for tasks in [lab.some(count)]
         ]
+    # the same tuning from random weights
     rows["18 tasks, not pre-trained"] = [
         lab.scores(lab.tuned(lab.samples(KNOWN, 720), pretrained=False), KNOWN) for lab in labs
     ]
@@ -319,6 +324,7 @@ def instruction_forms(labs):
         verdict = WORD.judge(own[forms.index("word")], own[forms.index("long")])
         print(f"  {count} samples: {WORD.text}, once tuned: {verdict}")
         print(f"  {count} samples: {OWN_FORM.text}: {OWN_FORM.judge(own.mean(0), others.mean(0))}")
+    # an instruction with its slots filled, as the model reads it
     words, slots = labs[0].words, {"k": "animal", "a": "color", "e": ""}
     for form in ("short", "word"):
         saved, share = tokens_saved(
@@ -344,6 +350,7 @@ def seed_tasks(path, device, seed):
         learning_rate=4e-3,
     )
     examples, cut, dropped = encode_samples(words, ROLES, samples, 128)
+    # 30 held-out answers
     order, task = Random(seed, "split").permutation(len(examples)).tolist(), InstructionTuning()
     held, train = [examples[i] for i in order[:30]], [examples[i] for i in order[30:]]
     print(

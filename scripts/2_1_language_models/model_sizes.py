@@ -54,6 +54,7 @@ def main():
     )
     nearer = []
     for row in TABLE_2_2:
+        # not a dense transformer: the formula does not apply
         if row.preset is None:
             heads = f"{row.n_head:4}/{row.n_kv_head:<3}"
             print(
@@ -67,6 +68,7 @@ def main():
         if row.n_kv_head != config.kv_heads:
             wrong = count_parameters(dataclasses.replace(config, n_kv_head=row.n_kv_head))
             other = f"{row.n_head}/{row.n_kv_head}: {wrong / 1e9:.1f}B"
+            # is the printed total nearer to the count with shared heads?
             nearer.append(abs(count / 1e9 - row.billions) < abs(wrong / 1e9 - row.billions))
         heads = f"{row.n_head:4}/{config.kv_heads:<3}"
         line = (

@@ -58,12 +58,14 @@ TENTHS = 5
 def letters(text):
     """Lower-case letters as 1 .. 26, everything between two letters as one space, 0."""
     text = re.sub("[^a-z]+", " ", text.lower())
+    # ASCII % 32: a = 97 -> 1, .., z = 122 -> 26, space = 32 -> 0
     return np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) % 32
 
 
 def held_out(tokens, tenth):
     """(training parts, held-out part): one tenth of the text is cut out."""
     start, stop = (len(tokens) * i // 10 for i in (tenth, tenth + 1))
+    # two parts, unless the tenth is the first or the last
     return [part for part in (tokens[:start], tokens[stop:]) if len(part)], tokens[start:stop]
 
 

@@ -11,19 +11,30 @@ two seeds, two widths and few steps. Read next: scripts/2_1_language_models/mode
 
 Measured output, mean (least .. most over seeds):
 
-           d_h   d_h/d  parameters   of them 2 d d_h L             loss, rate 0.01             loss, rate 0.02
-             8    0.25       12352                  8%      2.486 (2.343 .. 2.568)      2.423 (2.366 .. 2.491)
-            32    1.00       15424                 27%      2.357 (2.301 .. 2.444)      2.448 (2.402 .. 2.513)
-           128    4.00       27712                 59%      2.296 (2.270 .. 2.313)      2.407 (2.285 .. 2.508)
-           512   16.00       76864                 85%      2.325 (2.312 .. 2.339)      2.252 (2.218 .. 2.284)
-    every model read the same 380160 characters; 3 seed(s); 53 s of one core each at its better
-    rate, wider is lower every time in the mean, not by more than the spread: the claim shows weakly
+       d_h   d_h/d  parameters   of them 2 d d_h L         loss, rate 0.01         loss, rate 0.02
+         8    0.25       12352                  8%  2.457 (2.343 .. 2.566)  2.442 (2.368 .. 2.572)
+        32    1.00       15424                 27%  2.409 (2.301 .. 2.505)  2.464 (2.413 .. 2.543)
+       128    4.00       27712                 59%  2.339 (2.270 .. 2.483)  2.425 (2.285 .. 2.523)
+       512   16.00       76864                 85%  2.322 (2.312 .. 2.339)  2.316 (2.218 .. 2.548)
+    every model read the same 633600 characters; 5 seeds; 68 s of one core
+    each at its better rate
+        32 against 8: +0.0324 [-0.0645, +0.129], 5 seeds: too small to tell; 0.097 could have been
+          seen
+        128 against 32: +0.0704 [-0.0346, +0.175], 5 seeds: too small to tell; 0.1 could have been
+          seen
+        512 against 128: +0.0232 [-0.0465, +0.0929], 5 seeds: too small to tell; 0.07 could have
+          been seen
+    a wider hidden layer has the lower loss, at every step: +0.0324 [-0.0645, +0.129], 5 seeds: too
+      small to tell; 0.097 could have been seen
+    a wider hidden layer has the lower loss, 512 against 8: +0.126 [-0.073, +0.325], 5 seeds: too
+      small to tell; 0.2 could have been seen
 
-At its better rate each width is 0.04 to 0.07 nats below the one before in the mean; neighbors
-overlap, widths a factor of 16 apart do not. The last step hangs on the rate: at 0.01, and in a run
-made before this one (300 steps, rates 0.003 and 0.01), d_h = 512 was no better than 128 (2.256
-against 2.234). Steps are few, the rate is chosen by the same held-out loss that is shown, and the
-models differ sixfold in parameters and work.
+In the mean each width is below the one before, by 0.02 to 0.07 nats, and no step can be told from
+none: over five seeds the interval of a step is 0.07 to 0.1 wide either way. An earlier run of three
+seeds looked better than this. The last step hangs on the rate: in a run made before this one (300
+steps, rates 0.003 and 0.01), d_h = 512 was no better than 128 (2.256 against 2.234). Steps are few,
+the rate is chosen by the same held-out loss that is shown, and the models differ sixfold in
+parameters and work.
 """
 
 import argparse
@@ -108,8 +119,8 @@ def main(argv=None):
     began = time.process_time()
     text, held_out, V = characters()
     print(
-        f"    {'d_h':>6}{'d_h/d':>8}{'parameters':>12}{'of them 2 d d_h L':>20}"
-        + "".join(f"{f'loss, rate {rate}':>28}" for rate in RATES)
+        f"{'d_h':>6}{'d_h/d':>8}{'parameters':>12}{'of them 2 d d_h L':>20}"
+        + "".join(f"{f'loss, rate {rate}':>24}" for rate in RATES)
     )
     best = []
     for width in widths:
@@ -126,12 +137,12 @@ def main(argv=None):
         # the feed-forward has an input and an output map in each layer
         share = 2 * D * width * LAYERS / count
         print(
-            f"    {width:>6}{width / D:>8.2f}{count:>12}{share:>20.0%}"
-            + "".join(f"{mean_and_range(losses):>28}" for losses in found),
+            f"{width:>6}{width / D:>8.2f}{count:>12}{share:>20.0%}"
+            + "".join(f"{mean_and_range(losses):>24}" for losses in found),
             flush=True,
         )
     print(
-        f"every model read the same {reading.check()} characters; {len(seeds)} seed(s); "
+        f"every model read the same {reading.check()} characters; {len(seeds)} seeds; "
         f"{time.process_time() - began:.0f} s of one core"
     )
     print("each at its better rate")

@@ -14,30 +14,33 @@ two seeds and small depths. Read next: rank_collapse.py.
 Measured output (mean over 5 seeds, with the least and the most):
 
     gradient into the first block / into the last, at the start, everything of unit size
-      blocks                          pre                         post                       branch                         none
-           2             1.3 (1.2 .. 1.4)             0.98 (0.91 .. 1)             1.9 (1.7 .. 2.3)           0.72 (0.46 .. 1.1)
-           8             2.7 (2.1 .. 3.2)            1.3 (0.42 .. 2.4)               12 (6.1 .. 18)           0.82 (0.56 .. 1.1)
-          32             5.6 (4.2 .. 6.6)            1.2 (0.76 .. 1.9) 8.5e+02 (1.1e+02 .. 1.8e+03)          0.84 (0.021 .. 1.5)
+    blocks                              2                            8                           32
+    pre                  1.3 (1.2 .. 1.4)             2.6 (2.1 .. 3.2)             5.7 (4.2 .. 6.6)
+    post                 0.94 (0.83 .. 1)            1.1 (0.42 .. 2.4)           0.86 (0.14 .. 1.9)
+    branch               1.9 (1.7 .. 2.3)               13 (6.1 .. 18) 6.9e+02 (1.1e+02 .. 1.8e+03)
+    none                0.8 (0.46 .. 1.1)           0.91 (0.56 .. 1.4)             1 (0.021 .. 1.8)
     gradient into the first block / into the last, at the start, GPT-2's initialization
-      blocks                          pre                         post                       branch                         none
-           2                   1 (1 .. 1)                39 (36 .. 42)             1.7 (1.6 .. 1.8)        0.086 (0.054 .. 0.12)
-           8                1 (0.99 .. 1)                38 (36 .. 41)             2.4 (2.2 .. 2.5) 4.5e-06 (1.9e-06 .. 8.3e-06)
-          32                 1 (1 .. 1.1)                38 (35 .. 41)               3.3 (3 .. 3.7)                   0 (0 .. 0)
+    blocks                              2                            8                           32
+    pre                        1 (1 .. 1)                1 (0.99 .. 1)                 1 (1 .. 1.1)
+    post                    39 (36 .. 42)                39 (36 .. 41)                39 (35 .. 42)
+    branch               1.7 (1.6 .. 1.8)             2.7 (2.2 .. 3.9)               3.5 (3 .. 4.1)
+    none            0.092 (0.054 .. 0.12) 4.5e-06 (1.9e-06 .. 8.3e-06)                   0 (0 .. 0)
 
     loss after 40 steps without warm-up (log V = 2.48, best 1.40); diverged runs
-      blocks    rate                          pre                         post                       branch
-           2   0.001      2.22 (2.10 .. 2.28) 0/3      2.19 (2.13 .. 2.24) 0/3      2.26 (2.16 .. 2.33) 0/3
-           2    0.01      1.56 (1.46 .. 1.64) 0/3      1.59 (1.46 .. 1.70) 0/3      1.59 (1.46 .. 1.70) 0/3
-           2     0.1      1.80 (1.63 .. 2.04) 0/3      2.27 (2.22 .. 2.32) 0/3      1.54 (1.43 .. 1.63) 0/3
-          16   0.001      2.03 (1.90 .. 2.11) 0/3      2.33 (2.28 .. 2.36) 0/3      2.26 (2.12 .. 2.34) 0/3
-          16    0.01      1.74 (1.58 .. 1.85) 0/3      2.32 (2.27 .. 2.35) 0/3      2.01 (1.80 .. 2.17) 0/3
-          16     0.1      2.21 (2.18 .. 2.24) 0/3      2.33 (2.26 .. 2.36) 0/3      2.24 (2.09 .. 2.35) 0/3
-    at 16 blocks, each at its best rate: pre-norm 1.74 (1.58 .. 1.85), post-norm 2.32 (2.27 ..
-    2.35): the claim shows
+      blocks    rate                       pre                      post                    branch
+           2   0.001   2.22 (2.10 .. 2.28) 0/5   2.19 (2.13 .. 2.24) 0/5   2.24 (2.16 .. 2.33) 0/5
+           2    0.01   1.56 (1.46 .. 1.64) 0/5   1.60 (1.46 .. 1.70) 0/5   1.59 (1.46 .. 1.70) 0/5
+           2     0.1   1.75 (1.62 .. 1.99) 0/5   2.31 (2.28 .. 2.35) 0/5   1.54 (1.43 .. 1.63) 0/5
+          16   0.001   2.00 (1.90 .. 2.11) 0/5   2.33 (2.28 .. 2.36) 0/5   2.25 (2.12 .. 2.35) 0/5
+          16    0.01   1.73 (1.58 .. 1.85) 0/5   2.32 (2.27 .. 2.35) 0/5   2.00 (1.83 .. 2.16) 0/5
+          16     0.1   2.16 (2.06 .. 2.24) 0/5   2.33 (2.26 .. 2.36) 0/5   2.22 (2.11 .. 2.35) 0/5
+    at 16 blocks, each at its best rate: pre-norm 1.73 (1.58 .. 1.85), post-norm 2.32 (2.27 .. 2.35)
+    pre-norm trains a deep model better than post-norm (section 2.2.2.1): +0.598 [+0.471, +0.725], 5
+      seeds: shows
 
 No run diverged: at these rates deep post-norm does not blow up, it stays at the loss of symbol
 frequencies (2.32). The gradient at the start does not foretell it: post-norm's is the most even
-over depth. From GPT-2's start depth hardly matters to any placement (post-norm's 38 is its first
+over depth. From GPT-2's start depth hardly matters to any placement (post-norm's 39 is its first
 norm, which divides small embeddings by their size); without a residual the gradient vanishes there,
 and from unit size it does not.
 """
@@ -131,16 +134,16 @@ def show_gradients(seeds, depths, device):
     ids = tl.backend.to_device(CHAIN.sample(B * (T + 1), 1).reshape(B, T + 1), device)
     for unit, name in ((True, "everything of unit size"), (False, "GPT-2's initialization")):
         print(f"gradient into the first block / into the last, at the start, {name}")
-        print(f"{'blocks':>8}" + "".join(f"{name:>23}" for name in (*PLACEMENTS, "none")))
-        for depth in depths:
+        print(f"{'blocks':<8}" + "".join(f"{depth:>29}" for depth in depths))
+        for placement in (*PLACEMENTS, "none"):
             cells = []
-            for placement in (*PLACEMENTS, "none"):
+            for depth in depths:
                 # (seeds, 2): into the first block, into the last
                 norms = np.array(
                     [gradient_norms(build(depth, placement, s, device, unit), ids) for s in seeds]
                 )
                 cells.append(mean_and_range(norms[:, 0] / norms[:, 1], ".2g"))
-            print(f"{depth:8}" + "".join(f"{cell:>23}" for cell in cells))
+            print(f"{placement:<8}" + "".join(f"{cell:>29}" for cell in cells))
 
 
 def show_training(seeds, depths, device):
@@ -150,7 +153,7 @@ def show_training(seeds, depths, device):
         f"\nloss after {STEPS} steps without warm-up (log V = {math.log(V):.2f}, "
         f"best {CHAIN.entropy_rate():.2f}); diverged runs"
     )
-    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>23}" for name in PLACEMENTS))
+    print(f"{'blocks':>8}{'rate':>8}" + "".join(f"{name:>26}" for name in PLACEMENTS))
     best = {}
     for depth in depths:
         for rate in RATES:
@@ -163,7 +166,7 @@ def show_training(seeds, depths, device):
                 cells.append(f"{mean_and_range(losses, '.2f')} {bad}/{len(losses)}")
                 so_far = best.get((depth, placement), losses)
                 best[depth, placement] = min([losses, so_far], key=np.mean)
-            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>25}" for cell in cells))
+            print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>26}" for cell in cells))
     pre, post = best[depths[-1], "pre"], best[depths[-1], "post"]
     print(
         f"at {depths[-1]} blocks, each at its best rate: pre-norm {mean_and_range(pre, '.2f')}, "

@@ -79,8 +79,14 @@ from tinylm.nn.attention.linear_attention import (
 )
 from tinylm.nn.attention.patterns import window_index
 from tinylm.nn.attention.sparse import sparse_attention, window_attention
+from tinylm.train.compare import ONLY_RUNS, Claim, slopes
 
 K, WIDTH, TILE, CHUNK = 32, 64, 128, 64
+# Exponents of time over length in the upper half of the lengths, a repeat each: 1.5 is halfway
+# between the length and its square. Speed at the longest, logarithms of ms, repeat against repeat.
+SQUARE = Claim("time grows with the square of the length, exponent above 1.5", "2.3.2")
+LINEAR = Claim("time grows with the length, exponent below 1.5", "2.3.2", larger=False)
+FASTER = Claim("faster than dense at the longest", "2.3.2", larger=False)
 
 
 def gathered(q, k, v):
@@ -100,7 +106,7 @@ def linear(form, **options):
     return run
 
 
-KINDS = {  # name: function, exponent that the book says
+KINDS = {  # name: function, exponent in the book
     "dense": (lambda q, k, v: tl.attention(q, k, v, causal=True), 2),
     f"dense in tiles of {TILE}": (
         lambda q, k, v: tl.tiled_attention(q, k, v, causal=True, block_q=TILE, block_k=TILE),
@@ -125,9 +131,7 @@ def inputs(tokens, seed, device):
 
 
 def operations(function, tokens):
-    """Multiplications and additions in the matrix products of one forward pass, counted as they
-    run.
-    """
+    """Multiplications and additions in the matrix products of one forward pass, as executed."""
     with count_operations() as counts:
         function(*inputs(tokens, 0, "cpu"))
     return counts.matmul_flops()
@@ -159,13 +163,14 @@ def peak(function, tokens):
 
 def exponent(lengths, values):
     """The slope of log(value) over log(length)."""
-    return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
+    return float(slopes(np.log(lengths), np.log([values]))[0])
 
 
 def measure(lengths, repeats, seed, device):
     """Print the three tables: operations, times, bytes."""
     print(
-        f"1. Operations in matrix products, millions, one head of width {K}, and the exponent of their growth"
+        f"1. Operations in matrix products, millions, one head of width {K}, "
+        "and the exponent of their growth"
     )
     print(
         f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}{'book':>6}"
@@ -177,27 +182,7 @@ def measure(lengths, repeats, seed, device):
             + "".join(f"{c / 1e6:9.2f}" for c in counted)
             + f"{exponent(lengths[-2:], counted[-2:]):11.3f}{book:>6}"
         )
-    print(
-        f"\n2. Time of forward and backward, ms, median of {repeats} (least .. most at the longest); exponent of the upper half"
-    )
-    print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}   spread")
-    upper, medians = len(lengths) // 2, {}
-    for name, (function, _) in KINDS.items():
-        for n in lengths:
-            once(function, n, seed, device)  # first calls load and allocate
-        times = (
-            np.array(
-                [[once(function, n, seed + r, device) for n in lengths] for r in range(repeats)]
-            )
-            * 1e3
-        )
-        middle = medians[name] = np.median(times, axis=0)
-        slopes = [exponent(lengths[upper:], row[upper:]) for row in times]
-        print(
-            f"   {name:<24}" + "".join(f"{t:9.2f}" for t in middle) + f"{np.median(slopes):11.2f}"
-            f"   {times[:, -1].min():.1f} .. {times[:, -1].max():.1f}"
-        )
-    verdict(lengths, medians)
+    times_of_each(lengths, repeats, seed, device)
     if device == "cpu":
         print("\n3. Memory of forward and backward at its peak, KiB")
         print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}")
@@ -210,33 +195,45 @@ def measure(lengths, repeats, seed, device):
             )
 
 
-def verdict(lengths, medians):
-    """Say from which length on what costs fewer operations is faster too."""
+def times_of_each(lengths, repeats, seed, device):
+    """Print the table of times and the verdicts."""
+    print(
+        f"\n2. Time of forward and backward, ms, median of {repeats} "
+        "(least .. most at the longest); exponent of the upper half"
+    )
+    print(f"   {'tokens':<24}" + "".join(f"{n:>9}" for n in lengths) + f"{'exponent':>11}   spread")
+    upper, found = len(lengths) // 2, {}
+    for name, (function, _) in KINDS.items():
+        for n in lengths:
+            once(function, n, seed, device)  # first calls load and allocate
+        # (repeats, lengths), ms
+        times = found[name] = 1e3 * np.array(
+            [[once(function, n, seed + r, device) for n in lengths] for r in range(repeats)]
+        )
+        growth = slopes(np.log(lengths[upper:]), np.log(times[:, upper:]))
+        middle = np.median(times, axis=0)
+        print(
+            f"   {name:<24}" + "".join(f"{t:9.2f}" for t in middle) + f"{np.median(growth):11.2f}"
+            f"   {times[:, -1].min():.1f} .. {times[:, -1].max():.1f}"
+        )
     for name, (_, book) in KINDS.items():
+        growth = slopes(np.log(lengths[upper:]), np.log(found[name][:, upper:]))
+        claim = {1: LINEAR, 2: SQUARE}[book]
+        print(f"   {name}: {claim.text}: {claim.judge(growth, 1.5)}")
         if book == 1:
-            faster = [
-                n
-                for n, ours, dense in zip(lengths, medians[name], medians["dense"])
-                if ours < dense
-            ]
-            ratio = medians["dense"][-1] / medians[name][-1]
-            if faster:
-                found = f"faster than dense from {faster[0]} tokens on"
-            else:
-                found = "nowhere faster than dense here: the claim shows in the operations, not in the time"
-            print(f"   {name}: {found}, {ratio:.1f} times at {lengths[-1]}")
+            ours, dense = (np.log(found[kind][:, -1]) for kind in (name, "dense"))
+            print(f"   {name}: {FASTER.text}, logarithms: {FASTER.judge(ours, dense)}")
 
 
 def caches():
-    """Numbers kept: Fig. 2.5 by position, Fig. 2.7 for a store, Fig. 2.8 by what layers and heads
-    share.
-    """
+    """Print the numbers kept: Fig. 2.5 by position, Fig. 2.7 for a store, Fig. 2.8 by sharing."""
     d, feature, state = 8, 8, 16
     print(
-        f"\n4. Fig. 2.5: numbers kept and read for the output at position i: width {d}, window 4, {feature} features, "
-        f"RNN state {state}"
+        f"\n4. Fig. 2.5: numbers kept and read for the output at position i: "
+        f"width {d}, window 4, {feature} features, RNN state {state}"
     )
     print(f"   {'i':<34}" + "".join(f"{i:>9}" for i in (0, 3, 15, 255)))
+    # a key and a value of d numbers for each position; the state has a sum of features besides
     rows = {
         "(a) standard: kept = read": lambda i: 2 * (i + 1) * d,
         "(b) sparse: kept": lambda i: 2 * (i + 1) * d,
@@ -249,8 +246,10 @@ def caches():
         print(f"   {name:<34}" + "".join(f"{numbers(i):>9}" for i in (0, 3, 15, 255)))
     print("\n5. Fig. 2.8: what a cache holds, 2 L G K m numbers")
     print(
-        f"   {'':<36}{'2 layers, 4 heads of 8, 16 tokens':>36}{'32 layers, 32 heads of 128, 4096 tokens, fp16':>50}"
+        f"   {'':<36}{'2 layers, 4 heads of 8, 16 tokens':>36}"
+        f"{'32 layers, 32 heads of 128, 4096 tokens, fp16':>50}"
     )
+    # name: layers that share keys, kind of heads, share of the tokens kept
     kinds = {
         "multi-head": (1, 1, 1),
         "multi-head, window m/4": (1, 1, 4),
@@ -273,9 +272,12 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="lengths up to 512, 2 repeats")
     args = parser.parse_args()
-    lengths = (128, 256, 512) if args.quick else (256, 512, 1024, 2048, 4096)
+    lengths, repeats = (256, 512, 1024, 2048, 4096), 5
+    if args.quick:
+        lengths, repeats = (128, 256, 512), 2
+        print(ONLY_RUNS)
     backend.blas_threads(1)
-    measure(lengths, 2 if args.quick else 5, args.seed, args.device)
+    measure(lengths, repeats, args.seed, args.device)
     caches()
 
 

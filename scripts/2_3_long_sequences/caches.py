@@ -1,4 +1,4 @@
-"""Caches side by side: what each costs in memory, what it does to the predictions, and how it reads
+"""Caches side by side: what each costs in memory, how it changes the predictions, and how it reads
 a text without end.
 
 Book sections 2.3.1 and 2.3.3 (eq. 2.53; attention sinks of section 2.3.3.1). Claims: (1) pages
@@ -7,7 +7,7 @@ scale for each vector; sharing between layers that were not trained for it chang
 a text ten times the training length a window with a few first tokens kept reads at a steady loss
 and steady memory, where full attention fails; without those sinks a window does worse. A
 character-level GPT with RoPE (3 layers, width 96, 64 characters) learns Python's documentation for
-400 steps. About 2 minutes on two cores for three seeds; --quick: one seed, 60 steps. `python
+400 steps. About 2 minutes on two cores for three seeds; --quick: two seeds, 60 steps. `python
 scripts/2_3_long_sequences/caches.py [--seed N] [--device cpu] [--quick]`. Read next:
 tinylm/generate/cache/window.py.
 
@@ -60,13 +60,24 @@ from tinylm.models import GPT, GPTConfig
 from tinylm.optim import AdamW, FlatParameters, clip_grad_norm
 from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import CharTokenizer
+from tinylm.train.compare import ONLY_RUNS, OPPOSITE, SHOWS, Claim, mean_and_range
 
 T, BATCH, LR, WARMUP, LAYERS, HEADS, WIDTH = 64, 16, 2e-3, 30, 3, 4, 96
 FAR = 10 * T
+# Losses in nats a token, paired by seed: one model and the same texts.
+LITTLE = Claim("8 bits cost at most 0.01", "2.3.1", larger=False, least=-0.01)
+MUCH = Claim("sharing between layers not trained for it costs at least 0.1", "2.3.1", least=0.1)
+STEADY = Claim("a window with sinks is better than full attention", "2.3.3.1", larger=False)
+HOLDS = Claim(
+    "a window with sinks costs at most 0.1 over the training length", "2.3.3.1", False, -0.1
+)
+SINKS = Claim("a window with sinks is better than one without", "2.3.3.1", larger=False)
+# Exact: the same floating-point numbers, so one difference refutes it.
+PAGES = "pages change nothing"
 
 
 def train(V, tokens, steps, seed):
-    """A GPT with RoPE over characters."""
+    """A GPT with RoPE over characters, trained on random windows from one seed."""
     model = GPT(
         GPTConfig(V, T, n_layer=LAYERS, n_head=HEADS, d_model=WIDTH, positions="rope"), seed
     )
@@ -85,8 +96,9 @@ def train(V, tokens, steps, seed):
 
 
 def within_the_context(model, ids):
-    """Name -> (bytes, loss in nats, largest change of a log-probability) of one text of T tokens,
-    read token by token.
+    """One text of T tokens, read token by token.
+
+    returns  name -> (bytes, loss in nats, largest change of a log-probability)
     """
     lm, K = ModelLM(model), WIDTH // HEADS
     pool = PagePool(T, 16, LAYERS, HEADS, K)
@@ -103,7 +115,9 @@ def within_the_context(model, ids):
         logprobs = token_logprobs(logits, ids[1:])
         if plain is None:
             plain = logprobs
-        nbytes = pool.bytes if name.startswith("pages") else cache.bytes
+        nbytes = cache.bytes
+        if name.startswith("pages"):
+            nbytes = pool.bytes  # the pages belong to the pool
         results[name] = nbytes, -logprobs.mean(), np.abs(logprobs - plain).max()
     return results
 
@@ -115,30 +129,23 @@ def far_beyond_it(model, ids):
         return -token_logprobs(logits, ids[1:])[2 * T :].mean()
 
     with no_grad():
-        results = {
-            "full attention, 10 x longer": loss(
-                model(ids[None, :-1], positions=np.arange(FAR)).data[0]
-            )
-        }
+        logits = model(ids[None, :-1], positions=np.arange(FAR)).data[0]
+        results = {"full attention, 10 x longer": loss(logits)}
+    # shift: keys are rotated to positions inside the window, instead of keeping their own
     for name, window, sinks, shift in (
         ("window 64", 64, 0, False),
         ("window 60 + 4 sinks", 60, 4, False),
         ("window 60 + 4 sinks, shifted", 60, 4, True),
     ):
         results[name] = loss(StreamingLM(model, window, sinks, shift).logits(ids[None, :-1])[0])
-    results["read anew, 32 of 64 at a time"] = math.log(
-        perplexity(model, ids[2 * T - T // 2 :], stride=T // 2)
-    )
+    # No cache: every 32 tokens are predicted from up to 32 before them, read again.
+    anew = perplexity(model, ids[2 * T - T // 2 :], stride=T // 2)
+    results["read anew, 32 of 64 at a time"] = math.log(anew)
     return results
 
 
-def show(rows, digits):
-    """mean (least .. most)."""
-    return f"{np.mean(rows):>10.{digits}f} ({np.min(rows):.{digits}f} .. {np.max(rows):.{digits}f})"
-
-
 def main(argv=None):
-    """Print the two tables and what they say."""
+    """Train from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["cpu"])
@@ -148,56 +155,42 @@ def main(argv=None):
     training, held_out = split_text(without_repeats(python_documentation()))
     tokenizer = CharTokenizer.from_text(training + held_out)
     ids, held = tokenizer.encode(training), tokenizer.encode(held_out)
-    near, far = [], []
-    for seed in range(options.seed, options.seed + (1 if options.quick else 3)):
-        model = train(tokenizer.vocab_size, ids, 60 if options.quick else 400, seed)
+    near, far, seeds, steps = [], [], 3, 400
+    if options.quick:
+        seeds, steps = 2, 60
+        print(ONLY_RUNS)
+    for seed in range(options.seed, options.seed + seeds):
+        model = train(tokenizer.vocab_size, ids, steps, seed)
         near.append([within_the_context(model, held[i * 500 : i * 500 + T + 1]) for i in range(8)])
         far.append([far_beyond_it(model, held[i * 3000 : i * 3000 + FAR + 1]) for i in range(3)])
     print(
-        f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: mean over 8 texts (least .. most over seeds)"
+        f"{T} tokens, {LAYERS} layers, {HEADS} heads of {WIDTH // HEADS}, float32: "
+        "mean over 8 texts (least .. most over seeds)"
     )
-    print(
-        "    cache                       bytes    nats a token            largest change of a log-probability"
-    )
+    print(f"{'cache':<22}{'bytes':>8}{'nats a token':>24}  largest change of a log-probability")
+    loss, changes = {}, {}
     for name in near[0][0]:
-        parts = np.array(
-            [[texts[i][name] for i in range(8)] for texts in near]
-        )  # (seeds, texts, 3)
-        print(
-            f"    {name:<26}{parts[0, 0, 0]:>7.0f}{show(parts[:, :, 1].mean(1), 3)}{show(parts[:, :, 2].max(1), 5)}"
-        )
-    print(f"tokens {2 * T} .. {FAR} of 3 texts")
-    print("    reading                                nats a token")
-    loss = {
-        name: np.array([np.mean([text[name] for text in texts]) for texts in far])
-        for name in far[0][0]
-    }
-    for name, rows in loss.items():
-        print(f"    {name:<32}{show(rows, 3)}")
-    small = (
-        max(abs(texts[i]["8 bit"][1] - texts[i]["full"][1]) for texts in near for i in range(8))
-        < 0.01
-    )
-    paged = max(texts[i]["pages of 16"][2] for texts in near for i in range(8)) == 0
-    apart = (
-        min(
-            np.mean([text["shared by all layers"][1] - text["full"][1] for text in texts])
-            for texts in near
-        )
-        > 0.1
-    )
-    print("claim 1: " + ("shows" if small and paged and apart else "did NOT show"))
-    steady = all(loss["window 60 + 4 sinks"] < loss["full attention, 10 x longer"])
-    print(
-        "claim 2, window and sinks better than full attention: "
-        + ("shows" if steady else "did NOT show")
-        + "; better than a window without: "
-        + (
-            "shows"
-            if all(loss["window 60 + 4 sinks"] < loss["window 64"])
-            else "did NOT show in all seeds"
-        )
-    )
+        # (seeds, texts, 3) -> (seeds,) each
+        parts = np.array([[text[name] for text in texts] for texts in near])
+        loss[name], changes[name] = parts[:, :, 1].mean(1), parts[:, :, 2].max(1)
+        cells = f"{mean_and_range(loss[name]):>24}  {mean_and_range(changes[name], '.5f')}"
+        print(f"{name:<22}{parts[0, 0, 0]:>8.0f}{cells}")
+    print(f"tokens {2 * T} .. {FAR} of 3 texts\n{'reading':<30}{'nats a token':>24}")
+    for name in far[0][0]:
+        loss[name] = np.array([np.mean([text[name] for text in texts]) for texts in far])
+        print(f"{name:<30}{mean_and_range(loss[name]):>24}")
+    verdicts(loss, changes)
+
+
+def verdicts(loss, changes):
+    """Print the verdicts. loss, changes of log-probabilities: name -> (seeds,)."""
+    print(f"{PAGES}: {OPPOSITE if changes['pages of 16'].any() else SHOWS}")
+    print(LITTLE.line(loss["8 bit"], loss["full"]))
+    print(MUCH.line(loss["shared by all layers"], loss["full"]))
+    sinks = loss["window 60 + 4 sinks"]
+    print(STEADY.line(sinks, loss["full attention, 10 x longer"]))
+    print(HOLDS.line(sinks, loss["full"]))
+    print(SINKS.line(sinks, loss["window 64"]))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""Trained short, tested long: what ways to tell positions make of texts longer than any in
-training.
+"""Trained short, tested long: how schemes of positions cope with texts longer than any in training.
 
 Book section 2.3.5 (Fig. 2.9; eqs. 2.74-2.104): positions that training never met must be
 extrapolated, or the long text interpolated into the trained range. Small transformers of two layers
 read stretches of 64 characters of Python's documentation, all schemes the same ones from one seed,
 and then held-out text of 64 to 512 characters at a time. Two perplexities. Of the last 32
 characters of each stretch, with more or less text before them: every column scores the same
-characters, so columns differ by the context alone, and the first column is what a window of 64
-gives. Of all characters, the stretch cut into pieces that are read one without the other: there a
-short piece pays for its first characters, which have next to no context, so longer looks better
-than it is. Past its table `learned` reads rows that training never touched: they are as they were
-drawn (std 0.02); there is no weight decay. RoPE is scaled when reading, not in training, by length
-/ 64. About 4 minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py
-[--seed N] [--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is one seed, fewer steps and four
-schemes. Read next: extend_context.py, what training at the new length adds.
+characters, so columns differ by the context alone, and the first column is that of a window of 64.
+Of all characters, the stretch cut into pieces that are read one without the other: there the first
+characters of a piece have next to no context, so longer pieces look better than they are. Past its
+table `learned` reads rows that training never touched: they are as they were drawn (std 0.02);
+there is no weight decay. RoPE is scaled when reading, not in training, by length / 64. About 4
+minutes on one core. `python scripts/2_3_long_sequences/length_generalization.py [--seed N]
+[--device cpu|gpu] [--quick] [--schemes a,b]`; --quick is two seeds, fewer steps and four schemes.
+Read next: extend_context.py, what training at the new length adds.
 
 Measured output:
 
@@ -90,13 +89,18 @@ from tinylm.optim import AdamW
 from tinylm.optim.schedule import cosine
 from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
-from tinylm.train.compare import EqualReading, report
+from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
 
 TRAINED, LENGTHS, LAST = 64, (64, 128, 256, 512), 32
 BATCH, STEPS, RATE = 16, 250, 4e-3
 SCHEMES = "none", "learned", "sinusoidal", "t5", "alibi", "kerple_log", "rope"
 MORE = "offset", "kerple_power", "sandwich", "fire"
-ROPE = {"rope, interpolated": "linear", "rope, ntk": "ntk", "rope, yarn": "yarn"}
+# Losses of the same last characters, in nats, paired by seed. A fiftieth of a nat, 2 % of the
+# perplexity, is no price that matters.
+GAINS = Claim("reading more context helps", "2.3.5", larger=False)
+SAME = Claim("reading more context costs at most 0.02 nats", "2.3.5", larger=False, least=-0.02)
+SCALED = Claim("better than rope alone", "2.3.5", larger=False)
+ROPE = {"rope, linear": "linear", "rope, ntk": "ntk", "rope, yarn": "yarn"}
 # Of the same size as the waves added to them, as Vaswani et al. scale them; other schemes take
 # GPT-2's small start.
 SCALE = {"sinusoidal": 50.0}
@@ -130,8 +134,7 @@ def build(positions, V, seed, device):
 
 
 def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, rate=RATE):
-    """Train on random stretches of `length`, which seed alone decides; every batch is shown to
-    `note`.
+    """Train on random stretches of `length`, drawn from the seed alone; `note` gets every batch.
 
     No weight decay: rows of a table that training never visits stay exactly as they were drawn.
     """
@@ -155,15 +158,13 @@ def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, ra
 
 
 def scaled(model, name, factor):
-    """The same weights under another RoPE scaling, the way a longer text would be read with them."""
-    settings = {"linear": {}, "ntk": {}, "yarn": {"trained": TRAINED}, "none": {}}[name]
-    new = GPT(
-        replace(
-            model.config,
-            rope_scaling={"name": name, "factor": factor, **settings} if name != "none" else None,
-        ),
-        0,
-    )
+    """The same weights under another RoPE scaling, for reading text `factor` times as long."""
+    scaling = {"name": name, "factor": factor}
+    if name == "yarn":
+        scaling["trained"] = TRAINED
+    if name == "none":
+        scaling = None
+    new = GPT(replace(model.config, rope_scaling=scaling), 0)
     new.load_state_dict(model.state_dict())
     return new.to(model.parameters()[0].device)
 
@@ -172,71 +173,55 @@ def losses_by_length(model, texts, scaling=None):
     """(mean loss of the last targets, of all targets) for each length: two lists."""
     last, every = [], []
     for length in LENGTHS:
-        lm = model if scaling is None else scaled(model, scaling, length / TRAINED)
+        lm = model
+        if scaling is not None:
+            lm = scaled(model, scaling, length / TRAINED)
         last.append(last_losses(lm, texts, LAST, length).mean())
         every.append(chunk_losses(lm, texts, length).mean())
     return last, every
 
 
-def table(title, found, lengths, single):
+def table(title, found, lengths):
     """Print mean perplexity with the least and the most over seeds, a row for each scheme."""
     print(title)
-    print(f"    {'read at a time':<20}" + "".join(f"{n:>23}" for n in lengths))
-    for name, losses in found.items():  # (seeds, lengths)
-        cells = [report(np.exp(column), single) for column in np.array(losses).T]
-        print(
-            f"    {name:<20}"
-            + "".join(f"{m:.2f} ({a:.2f} .. {b:.2f})".rjust(23) for m, a, b in cells),
-            flush=True,
-        )
+    print(f"{'':<14}" + "".join(f"{n:>20}" for n in lengths))
+    for name, losses in found.items():
+        # (seeds, lengths) -> a cell for each length
+        cells = [mean_and_range(np.exp(column), ".1f") for column in np.array(losses).T]
+        print(f"{name:<14}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
 def verdicts(found):
-    """Say what of section 2.3.5 showed, by the loss of the last targets at the longest length
-    against the trained one.
+    """Print the verdicts, by the loss of the last targets at the longest length.
+
+    found  name -> losses (seeds, lengths)
     """
-    print(
-        f"the same targets, read with {LENGTHS[-1]} characters instead of {TRAINED}: perplexity is"
-    )
+    print(f"the same targets, read with {LENGTHS[-1]} characters instead of {TRAINED}, nats")
     for name, losses in found.items():
-        ratio = np.exp(np.array(losses)[:, -1] - np.array(losses)[:, 0])
-        if ratio.max() < 1:
-            word = "better"
-        else:
-            if ratio.min() > 1:
-                word = "worse"
-            else:
-                word = "the same within the spread"
-        print(
-            f"    {name:<20} times {ratio.mean():.3f} ({ratio.min():.3f} .. {ratio.max():.3f}): {word}"
-        )
+        short, *_, long = np.array(losses).T
+        print(f"    {name}: {GAINS.text}: {GAINS.judge(long, short)}")
+        print(f"        {SAME.text}: {SAME.judge(long, short)}")
     if "rope" in found:
         plain = np.array(found["rope"])[:, -1]
         for name in ROPE:
-            gain = plain - np.array(found[name])[:, -1]
-            print(
-                f"    {name} better than rope alone at {LENGTHS[-1]}: "
-                + ("yes" if gain.min() > 0 else "no" if gain.max() < 0 else "not in every seed")
-            )
+            verdict = SCALED.judge(np.array(found[name])[:, -1], plain)
+            print(f"{name} {SCALED.text} at {LENGTHS[-1]}: {verdict}")
 
 
 def main(argv=None):
-    """Train, measure, print."""
+    """Train every scheme from every seed, print both tables and the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
-    parser.add_argument("--quick", action="store_true", help="one seed, few steps, four schemes")
+    parser.add_argument("--quick", action="store_true", help="two seeds, few steps, four schemes")
     parser.add_argument("--schemes", help=f"comma-separated; also {', '.join(MORE)}")
     args = parser.parse_args(argv)
-    seeds = range(args.seed, args.seed + (1 if args.quick else 3))
-    steps, stretches = (100, 16) if args.quick else (STEPS, 32)
+    seeds, steps, stretches, schemes = range(args.seed, args.seed + 3), STEPS, 32, SCHEMES
+    if args.quick:
+        seeds, steps, stretches, schemes = seeds[:2], 100, 16, ("learned", "t5", "alibi", "rope")
+        print(ONLY_RUNS)
     if args.schemes:
         schemes = args.schemes.split(",")
-    else:
-        if args.quick:
-            schemes = ("learned", "t5", "alibi", "rope")
-        else:
-            schemes = SCHEMES
     text, held_out, V = characters()
     longest = max(LENGTHS)
     texts = held_out[np.arange(stretches)[:, None] * longest + np.arange(longest + 1)]
@@ -244,30 +229,21 @@ def main(argv=None):
     began = time.process_time()
     for scheme in schemes:
         for seed in seeds:
-            model = train(
-                build(scheme, V, seed, args.device),
-                text,
-                steps,
-                seed,
-                args.device,
-                partial(reading.read, scheme, seed),
-            )
-            for name, scaling in {scheme: None, **(ROPE if scheme == "rope" else {})}.items():
+            model, note = build(scheme, V, seed, args.device), partial(reading.read, scheme, seed)
+            train(model, text, steps, seed, args.device, note)
+            readings = {scheme: None}
+            if scheme == "rope":
+                readings |= ROPE
+            for name, scaling in readings.items():
                 for found, losses in zip((last, every), losses_by_length(model, texts, scaling)):
                     found.setdefault(name, []).append(losses)
     print(
-        f"every scheme read the same {reading.check()} characters, {TRAINED} at a time; {len(seeds)} seed(s); "
-        f"{time.process_time() - began:.0f} s of one core"
+        f"every scheme read the same {reading.check()} characters, {TRAINED} at a time; "
+        f"{len(seeds)} seeds; {time.process_time() - began:.0f} s of one core"
     )
-    table(
-        f"perplexity of the same {stretches * LAST} characters, by how many are read up to them",
-        last,
-        LENGTHS,
-        args.quick,
-    )
-    table(
-        f"perplexity of all {stretches * longest} characters, in pieces", every, LENGTHS, args.quick
-    )
+    title = f"perplexity of the same {stretches * LAST} characters, by how many are read up to them"
+    table(title, last, LENGTHS)
+    table(f"perplexity of all {stretches * longest} characters, in pieces", every, LENGTHS)
     verdicts(last)
 
 

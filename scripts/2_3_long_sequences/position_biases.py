@@ -1,5 +1,5 @@
-"""How attention is told about distance: the biases of Figure 2.11 and Table 2.4, RoPE's periods,
-and what decays.
+"""How distance enters attention: the biases of Figure 2.11 and Table 2.4, RoPE's periods, and what
+decays.
 
 Section 2.3.5. Shown here: the matrices of T5 and ALiBi; every bias of the table against the offset;
 how long each pair of RoPE takes for one turn, before and after scaling; the claim that RoPE's
@@ -20,16 +20,16 @@ stop 5 are 5.9-7.4 extrapolated and 0.056-0.060 interpolated):
           3 3 2 2 1 0  @@@@****--                     5 4 3 2 1 0  @@##++--..
 
     2. Table 2.4: bias by offset (Sandwich less its value at 0; T5 learns a number for each bucket)
-       offset                                  0        1        2        4        8       16       64      256     1024
-       T5 (32 buckets to 128): bucket          0        1        2        4        8       16       26       31       31
-       ALiBi, beta = 1/16                  0.000   -0.062   -0.125   -0.250   -0.500   -1.000   -4.000  -16.000  -64.000
-       KERPLE power, 1, 0.5                0.000   -1.000   -1.414   -2.000   -2.828   -4.000   -8.000  -16.000  -32.000
-       KERPLE log, 1, 1                    0.000   -0.693   -1.099   -1.609   -2.197   -2.833   -4.174   -5.549   -6.932
-       Sandwich, 64                        0.000   -0.623   -2.280   -6.412   -8.441  -10.670  -17.486  -19.643  -23.579
-       FIRE's argument at i = 1024         0.000    0.100    0.158    0.232    0.317    0.409    0.602    0.800    1.000
+       offset                                0        1        4       16       64      256     1024
+       T5 (32 buckets to 128): bucket        0        1        4       16       26       31       31
+       ALiBi, beta = 1/16                0.000   -0.062   -0.250   -1.000   -4.000  -16.000  -64.000
+       KERPLE power, 1, 0.5              0.000   -1.000   -2.000   -4.000   -8.000  -16.000  -32.000
+       KERPLE log, 1, 1                  0.000   -0.693   -1.609   -2.833   -4.174   -5.549   -6.932
+       Sandwich, 64                      0.000   -0.623   -6.412  -10.670  -17.486  -19.643  -23.579
+       FIRE's argument at i = 1024       0.000    0.100    0.232    0.409    0.602    0.800    1.000
 
     3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048
-       positions
+      positions
        pair                     1           2           3           4
        as trained           6.283      62.832     628.319    6283.185
        linear              4.000x      4.000x      4.000x      4.000x
@@ -38,14 +38,16 @@ stop 5 are 5.9-7.4 extrapolated and 0.056-0.060 interpolated):
        of 64 pairs at head width 128, 23 never finish a turn within 2048 positions
 
     4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200
-       vectors
-       distance             0       1       2       4       8      16      32      64     128     256    1024
-       mean             1.000   0.966   0.885   0.748   0.706   0.608   0.615   0.437   0.286   0.351   0.264
-       +- by vector     0.000   0.016   0.053   0.096   0.096   0.120   0.103   0.115   0.131   0.125   0.112
-       +- by seed       0.000   0.001   0.003   0.005   0.004   0.007   0.006   0.010   0.007   0.004   0.005
+      vectors
+       distance            0      1      2      4      8     16     32     64    128    256   1024
+       mean            1.000  0.966  0.885  0.748  0.706  0.608  0.615  0.437  0.286  0.351  0.264
+       +- by vector    0.000  0.016  0.053  0.096  0.096  0.120  0.103  0.115  0.131  0.125  0.112
+       +- by seed      0.000  0.001  0.003  0.005  0.004  0.007  0.006  0.010  0.007  0.004  0.005
+       RoPE's scores are lower at distance 1024 than at 8 (section 2.3.5): +0.442 [+0.436, +0.448],
+         5 seeds: shows
        the expected score is the mean of the cosines: 0.58 over distances 0-63 and 0.13 over
-       1024-2047, but 49% of single steps away raise it: a tendency, not the law that a bias lays
-       down
+         1024-2047, but
+       49% of single steps away raise it: a tendency, not the law of a bias
 
     5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)
        (a) table         seen 1-10: 0.000   new 11-20: no entry for 10 of 20
@@ -71,12 +73,16 @@ from tinylm.nn.position.rotary import rotary_frequencies
 from tinylm.nn.position.rotary_forms import rotary_elementwise, rotary_periods
 from tinylm.nn.position.rotary_scaling import interpolate_positions, linear, ntk, yarn
 from tinylm.nn.position.t5_buckets import book_bucket
+from tinylm.train.compare import Claim
 
 SHADES = " .:-=+*#%@"
+# Mean score over 200 vectors, paired by seed. "Fall with distance" is judged between two distances;
+# that single steps raise the score is exact.
+FALLS = Claim("RoPE's scores are lower at distance 1024 than at 8", "2.3.5", larger=False)
 
 
 def on_cpu(x):
-    """A Tensor's or array's values as a NumPy array."""
+    """The values of a Tensor or an array, as a NumPy array."""
     if isinstance(x, Tensor):
         return x.numpy()
     return backend.to_cpu(x)
@@ -87,11 +93,11 @@ def figure_2_11(device):
     i = backend.to_device(np.arange(6), device)
     buckets = on_cpu(book_bucket(i[:, None] - i[None, :], last=3, max_distance=5))
     slopes = -on_cpu(AlibiBias(1, slopes=[1.0])(i, i))[0].astype(int)
-    print(
-        "1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b =            (b) ALiBi: -beta times"
-    )
+    head = "1. Figure 2.11: (a) T5, n_b = 3, dist_max = 5: u_b with b ="
+    print(head + " " * 12 + "(b) ALiBi: -beta times")
     for row in range(6):
         cells = [" ".join(str(v) for v in m[row, : row + 1]).ljust(12) for m in (buckets, slopes)]
+        # the largest entry of a matrix is the darkest shade
         shade = [
             "".join(SHADES[v * 9 // m.max()] * 2 for v in m[row, : row + 1]).ljust(12)
             for m in (buckets, np.tril(slopes))
@@ -101,8 +107,8 @@ def figure_2_11(device):
 
 
 def table_2_4(device):
-    """Every bias against the offset, with the numbers of the text."""
-    n = np.array([0, 1, 2, 4, 8, 16, 64, 256, 1024])
+    """Print every bias against the offset i - j, with the parameters in the names."""
+    n = np.array([0, 1, 4, 16, 64, 256, 1024])
     there = backend.to_device(n, device)
     last = backend.to_device(np.array([1024]), device)
     f = on_cpu(fire_argument(last, last - there, 1.0, 512))[0, 0]
@@ -115,19 +121,21 @@ def table_2_4(device):
         "FIRE's argument at i = 1024": f,
     }
     print(
-        "\n2. Table 2.4: bias by offset (Sandwich less its value at 0; T5 learns a number for each bucket)"
+        "\n2. Table 2.4: bias by offset (Sandwich less its value at 0; "
+        "T5 learns a number for each bucket)"
     )
-    print(f"   {'offset':<32}" + "".join(f"{k:>9}" for k in n))
+    print(f"   {'offset':<30}" + "".join(f"{k:>9}" for k in n))
     for name, values in rows.items():
-        form = "{:9d}" if values.dtype.kind == "i" else "{:9.3f}"
-        print(f"   {name:<32}" + "".join(form.format(v + 0) for v in values))
+        form = {"i": "9d"}.get(values.dtype.kind, "9.3f")
+        print(f"   {name:<30}" + "".join(f"{v + 0:{form}}" for v in values))  # + 0: not -0.000
     return n, rows
 
 
 def periods():
-    """T_k of eight channels, and of 64 channels scaled four times."""
+    """Print the periods T_k = 2 pi / theta_k of eight channels, plain and scaled four times."""
     print(
-        "\n3. Periods of RoPE in positions, head width 8, base 10000, and stretched for 4 times 2048 positions"
+        "\n3. Periods of RoPE in positions, head width 8, base 10000, "
+        "and stretched for 4 times 2048 positions"
     )
     width, trained = 8, 2048
     plain = rotary_periods(rotary_frequencies(width))
@@ -140,71 +148,75 @@ def periods():
     }
     for name, (frequencies, magnitude) in schemes.items():
         ratios = "".join(f"{t:>11.3f}x" for t in rotary_periods(frequencies) / plain)
-        print(
-            f"   {name:<14}{ratios}" + (f"   cos, sin x {magnitude:.4f}" if magnitude != 1 else "")
-        )
-    wide = rotary_periods(rotary_frequencies(128))
+        # YaRN also raises all scores by its temperature
+        factor = ""
+        if magnitude != 1:
+            factor = f"   cos, sin x {magnitude:.4f}"
+        print(f"   {name:<14}{ratios}{factor}")
+    unfinished = (rotary_periods(rotary_frequencies(128)) > trained).sum()
     print(
-        f"   of 64 pairs at head width 128, {(wide > trained).sum()} never finish a turn within {trained} positions"
+        f"   of 64 pairs at head width 128, {unfinished} never finish a turn "
+        f"within {trained} positions"
     )
 
 
 def decay(seed):
-    """Scores of a vector with itself at a distance, five seeds: does RoPE forget by itself?"""
+    """Print scores of a vector with itself at a distance, five seeds, and whether they fall."""
     n, width = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024]), 64
     theta, rows = rotary_frequencies(width), []
     for s in range(seed, seed + 5):
+        # <R(0) x, R(n) x> / <x, x> of 200 random vectors
         x = np.random.default_rng(s).normal(size=(200, width))
         turned = rotary_elementwise(np.repeat(x[:, None], len(n), axis=1), n, theta)  # (200, n, K)
         rows.append((turned @ x[:, :, None])[..., 0] / (x**2).sum(-1)[:, None])
     rows = np.array(rows)  # (5, 200, n)
-    mean, spread, between = rows.mean((0, 1)), rows.std(1).mean(0), rows.mean(1).std(0)
+    by_seed = rows.mean(1)  # (5, n)
     print(
-        "\n4. RoPE, q = k random, width 64: score by distance over its value at distance 0, 5 seeds of 200 vectors"
+        "\n4. RoPE, q = k random, width 64: score by distance over its value at distance 0, "
+        "5 seeds of 200 vectors"
     )
+    print(f"   {'distance':<14}" + "".join(f"{v:>7d}" for v in n))
     for name, values in (
-        ("distance", n),
-        ("mean", mean),
-        ("+- by vector", spread),
-        ("+- by seed", between),
+        ("mean", by_seed.mean(0)),
+        ("+- by vector", rows.std(1).mean(0)),
+        ("+- by seed", by_seed.std(0)),
     ):
-        print(
-            f"   {name:<14}"
-            + "".join(f"{v:>8d}" if name == "distance" else f"{v:>8.3f}" for v in values)
-        )
+        print(f"   {name:<14}" + "".join(f"{v:>7.3f}" for v in values))
+    at = n.tolist().index
+    print(f"   {FALLS.line(by_seed[:, at(1024)], by_seed[:, at(8)])}")
+    # E <x, R(n) x> / <x, x> is the mean of cos(n theta_k) over the pairs k
     exact = np.cos(np.arange(2048)[:, None] * theta).mean(-1)
+    near, far, rising = exact[:64].mean(), exact[1024:].mean(), np.mean(np.diff(exact) > 0)
     print(
-        f"   the expected score is the mean of the cosines: {exact[:64].mean():.2f} over distances 0-63 and "
-        f"{exact[1024:].mean():.2f} over 1024-2047, but"
-    )
-    print(
-        f"   {np.mean(np.diff(exact) > 0):.0%} of single steps away raise it: a tendency, not the law that a bias lays down"
+        f"   the expected score is the mean of the cosines: {near:.2f} over distances 0-63 and "
+        f"{far:.2f} over 1024-2047, but\n"
+        f"   {rising:.0%} of single steps away raise it: a tendency, not the law of a bias"
     )
 
 
 def figure_2_9(seed):
-    """Trained on positions 1 .. 10, asked about 1 .. 20: a table, a fitted cubic, and the cubic
-    with positions halved.
+    """Learned at positions 1 .. 10, used at 1 .. 20: a table, a fitted cubic, and the cubic with
+    positions halved.
     """
 
-    def target(i):  # what the position means to a later layer
+    # what a later layer makes of a position
+    def target(i):
         return np.sin(i / 3)
 
     rng, seen, new = np.random.default_rng(seed), np.arange(1, 11), np.arange(1, 21)
     cubic = np.polynomial.Polynomial.fit(seen, target(seen) + 0.02 * rng.normal(size=10), 3)
     table = dict(zip(seen, target(seen)))
     print("\n5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)")
-    print(
-        f"   (a) table         seen 1-10: 0.000   new 11-20: no entry for {sum(i not in table for i in new)} of 20"
-    )
-    print(
-        f"   (b) extrapolated  seen 1-10: {np.abs(cubic(seen) - target(seen)).max():.3f}   "
-        f"new 11-20: {np.abs(cubic(new[10:]) - target(new[10:])).max():.3f}"
-    )
+    missing = sum(i not in table for i in new)
+    print(f"   (a) table         seen 1-10: 0.000   new 11-20: no entry for {missing} of 20")
+    within = np.abs(cubic(seen) - target(seen)).max()
+    beyond = np.abs(cubic(new[10:]) - target(new[10:])).max()
+    print(f"   (b) extrapolated  seen 1-10: {within:.3f}   new 11-20: {beyond:.3f}")
     pressed = interpolate_positions(new, 10, 20)
     error = np.abs(cubic(pressed) - target(pressed)).max()
     print(
-        f"   (c) interpolated  new 1-20 read as {pressed.min():g} .. {pressed.max():g}: {error:.3f}, at half the resolution"
+        f"   (c) interpolated  new 1-20 read as {pressed.min():g} .. {pressed.max():g}: {error:.3f}, "
+        "at half the resolution"
     )
 
 
