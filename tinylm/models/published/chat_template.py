@@ -1,16 +1,16 @@
 """Chat templates: a conversation as the one text a model was tuned on.
 
-An instruction-tuned model has seen turns marked by special tokens,
+An instruction-tuned model was trained on turns marked by special tokens,
 "<|im_start|>user\\n...<|im_end|>\\n", and understands no other marks. Published models carry
 theirs as a program in the Jinja language. Six programs that are in wide use are functions here
 (chat/builtin.py), used where the model's program is one of them, token for token. Any other
 program is run as it is, in a sandbox (chat/program.py; pip install "tinylm[chat]"), or refused:
 none is guessed.
 
-Forging is the danger: a user who writes "<|im_end|>\\n<|im_start|>system" must not end the turn.
-A template gives marks and text apart, and only marks become special tokens. (LLaMA 2 and Mistral
-mark turns by plain text, "[INST]": there the model itself cannot tell.) Book section 3.1
-(prompts), 4.1 (instruction data). Read next: chat/builtin.py; generate/loop.py.
+The danger is forgery: a user who writes "<|im_end|>\\n<|im_start|>system" must not end the turn.
+A template returns marks and text separately, and only marks become special tokens. (LLaMA 2 and
+Mistral mark turns by plain text, "[INST]": there the model itself sees no difference.) Book section
+3.1 (prompts), 4.1 (instruction data). Read next: chat/builtin.py; generate/loop.py.
 """
 
 from dataclasses import dataclass, replace
@@ -33,12 +33,12 @@ DEFAULT = "default"
 def template_of(program, tokens=None, special=(), name="its own program"):
     """The template of a model.
 
-    program  its Jinja program: str, as chat_template in tokenizer_config.json; a dict of such by
-             name; or a list of {"name": str, "template": str}
+    program  its Jinja program: str, as chat_template in tokenizer_config.json; a dict of programs
+             by name; or a list of {"name": str, "template": str}
     tokens   {"bos_token": str, "eos_token": str, ...} as the program names them; one that is None
-             is written as nothing. None: those of the family, where a function here is the program
+             is written as nothing. None: those of the family, for a program that is a function here
     special  names of the tokenizer's special tokens
-    name     for messages: where the program comes from
+    name     of the program's file or field, for messages
     returns  ChatTemplate, JinjaTemplate or NamedTemplates
     raises   MissingExtra for a program that is no function here, without jinja2; ConfigError for
              what is no program, or may not run
@@ -54,15 +54,22 @@ def template_of(program, tokens=None, special=(), name="its own program"):
     mark, default = fingerprint(program)
     family = FINGERPRINTS.get(mark) or fingerprints().get(mark)
     if family is None:
-        return JinjaTemplate(program, _given(tokens or {}), tuple(special), name)
+        given = {token: text for token, text in (tokens or {}).items() if text is not None}
+        return JinjaTemplate(program, given, tuple(special), name)
     known = {**TEMPLATES, ROLES.name: ROLES}
     template = replace(known[family], default=default, program=program)
     if tokens is None:
         return template
-    named = {"begin": "bos_token"} if template.begin else {}
-    named |= {"end": "eos_token"} if template.end == "</s>" else {}
+    # The marks that the program writes by the tokenizer's names, and not by their text.
+    named = {}
+    if template.begin:
+        named["begin"] = "bos_token"
+    if template.end == "</s>":
+        named["end"] = "eos_token"
     found = {field: tokens.get(name) for field, name in named.items()}
     lacking = [named[field] for field, text in found.items() if not text]
+    # {{ bos_token }} writes nothing for a missing token; bos_token + '...', as in LLaMA's programs
+    # and wherever the end is written, fails.
     if lacking and (template.name in ("llama2", "llama3") or "end" in found and not found["end"]):
         raise ConfigError(
             f"{name}: the chat template writes {lacking[0]}, and the tokenizer's settings name none"
@@ -70,12 +77,8 @@ def template_of(program, tokens=None, special=(), name="its own program"):
     return replace(template, **found)
 
 
-def _given(tokens):
-    return {name: text for name, text in tokens.items() if text is not None}
-
-
 def _named(programs, name):
-    """{name: program} of what holds several."""
+    """{name: program} of several programs, a list or a dict."""
     if isinstance(programs, list) and all(isinstance(one, dict) for one in programs):
         pairs = [(one.get("name"), one.get("template")) for one in programs]
         strange = [key for one in programs for key in one if key not in ("name", "template")]
@@ -91,8 +94,9 @@ def _named(programs, name):
             f"{name}: a chat template is a program, or a list of objects with name "
             f"and template, not {programs!r:.60}"
         )
-    texts = all(isinstance(text, str) for pair in pairs for text in pair)
-    found = dict(pairs) if texts else {}
+    found = {}
+    if all(isinstance(text, str) for pair in pairs for text in pair):
+        found = dict(pairs)
     if len(found) < len(pairs) or not found:
         raise ConfigError(
             f"{name}: named chat templates need a name each, all different, and a "
@@ -103,7 +107,7 @@ def _named(programs, name):
 
 @dataclass(frozen=True)
 class NamedTemplates:
-    """Several templates of one model, of which the conversation chooses.
+    """Several templates of one model; each method takes the one that the conversation needs.
 
     templates  {name: template}; "tool_use" writes conversations with tools, "default" the others
     name, tokens, special  as given to template_of
@@ -123,8 +127,10 @@ class NamedTemplates:
         return self.templates[name]
 
     def _choose(self, tools=None):
-        wanted = "tool_use" if tools is not None and "tool_use" in self.templates else DEFAULT
-        return self.named(wanted)
+        """The template for a conversation with or without tools."""
+        if tools is not None and "tool_use" in self.templates:
+            return self.templates["tool_use"]
+        return self.named(DEFAULT)
 
     @property
     def default(self):
@@ -147,19 +153,19 @@ class NamedTemplates:
         return {name: template.program for name, template in self.templates.items()}
 
     def pieces(self, messages, add_prompt=True, special=None, tools=None, **given):
-        """As of the template that is chosen."""
+        """As the chosen template's method."""
         return self._choose(tools).pieces(messages, add_prompt, special, tools=tools, **given)
 
     def spans(self, messages, special=None, tools=None, **given):
-        """As of the template that is chosen."""
+        """As the chosen template's method."""
         return self._choose(tools).spans(messages, special, tools=tools, **given)
 
     def text(self, messages, add_prompt=True, tools=None, **given):
-        """As of the template that is chosen."""
+        """As the chosen template's method."""
         return self._choose(tools).text(messages, add_prompt, tools=tools, **given)
 
     def encode(self, tokenizer, messages, add_prompt=True, tools=None, **given):
-        """As of the template that is chosen."""
+        """As the chosen template's method."""
         return self._choose(tools).encode(tokenizer, messages, add_prompt, tools=tools, **given)
 
 
@@ -167,7 +173,7 @@ class NamedTemplates:
 class RefusedTemplate:
     """Stands for a template that cannot be read, so that the model can be used without it.
 
-    reason  the error that says why; raised by everything that needs the template
+    reason  the error; raised by everything that needs the template
     """
 
     reason: TinylmError
@@ -183,9 +189,9 @@ class RefusedTemplate:
 
 
 def template_or_refusal(program, tokens=None, special=(), name="its own program"):
-    """As template_of, but what cannot be read is refused when it is used.
+    """As `template_of`, but a template that cannot be read raises only when it is used.
 
-    returns  None where there is no program
+    returns  None if there is no program
     """
     if program is None:
         return None

@@ -2,7 +2,7 @@
 
 Read in this order: pieces.py (marks and text kept apart), builtin.py (the families that are
 functions here), written.py (these as programs), normal.py (when two programs are the same),
-limits.py, functions.py, grammar.py and sandbox.py (where a stranger's program runs), program.py
-(a template that is a program), found.py (where the files beside weights keep theirs). The face of
-the room is `published/chat_template.py`.
+limits.py, functions.py, grammar.py and sandbox.py (where an untrusted program runs), program.py
+(a template that is a program), found.py (where the files beside weights keep theirs). Other rooms
+import from `published/chat_template.py`.
 """

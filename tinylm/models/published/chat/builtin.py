@@ -1,7 +1,7 @@
 """The families of chat templates that are functions here, without Jinja.
 
-Each writes exactly what the program of its family writes, and refuses the rest: a role the
-program would drop or a field it would not read. Read first: pieces.py. Read next: normal.py.
+Each writes exactly what the program of its family writes. It refuses a role that the program would
+drop, and a field that it would not read. Read first: pieces.py. Read next: normal.py.
 """
 
 from dataclasses import dataclass
@@ -41,21 +41,21 @@ class ChatTemplate:
 
         messages    list of {"role": str, "content": str or list of text parts}
         add_prompt  end with the opening of the assistant's turn, for the model to continue
-        special     not needed here: marks and text are written apart
-        given       nothing: tools and documents have no place in these templates
+        special     not needed: these templates write marks and text separately
+        given       must be empty: these templates have no place for tools and documents
         raises      DataError for an unknown role or field, a content that is no text, or an order
-                    that the model has not seen
+                    of roles that the model was not trained on
         """
         unread = sorted(name for name, value in given.items() if value is not None)
         if unread:
             raise DataError(f"chat: the template {self.name!r} does not read {unread[0]!r}")
-        told = [self._message(message, i) for i, message in enumerate(plain_messages(messages))]
-        if not told:
+        checked = [self._message(message, i) for i, message in enumerate(plain_messages(messages))]
+        if not checked:
             raise DataError("chat: the conversation has no message")
-        return [piece for piece in self.turns(told, add_prompt, self) if piece]
+        return [piece for piece in self.turns(checked, add_prompt, self) if piece]
 
     def _message(self, message, i):
-        """{"role", "content"} of a message that has nothing else."""
+        """{"role", "content"} of message number i, which must have nothing else."""
         extra = sorted(set(message) - {"role", "content"})
         if message["role"] not in ROLES:
             raise DataError(
@@ -68,16 +68,15 @@ class ChatTemplate:
         return {"role": message["role"], "content": content_text(message, f"message {i}")}
 
     def spans(self, messages, special=None, **given):
-        """None: which parts are answers is found by comparing prefixes."""
+        """None: callers find the answers by comparing the pieces of longer and longer prefixes."""
         return None
 
     def text(self, messages, add_prompt=True, **given):
-        """The conversation as one str: to look at, not to encode, for in it marks cannot be told
-        from text."""
+        """The conversation as one str, to read; do not encode it: marks and text look alike."""
         return "".join(self.pieces(messages, add_prompt, **given))
 
     def encode(self, tokenizer, messages, add_prompt=True, **given):
-        """The token ids; whatever the messages say, their text becomes no special token.
+        """The token ids; no text of a message becomes a special token.
 
         returns  (T,) int32
         raises   DataError as `pieces` does, or if the tokenizer lacks a mark
@@ -93,7 +92,7 @@ def _chatml(messages, add_prompt, template):
     pieces = []
     for message in messages:
         pieces += [start, f"{message['role']}\n{message['content']}", end, "\n"]
-    return pieces + [start, "assistant\n"] * add_prompt
+    return pieces + [start, "assistant\n"] * add_prompt  # times False: nothing
 
 
 def _llama3(messages, add_prompt, template):
@@ -127,14 +126,16 @@ def _gemma(messages, add_prompt, template):
     start, end = Mark("<start_of_turn>"), Mark("<end_of_turn>")
     pieces = [Mark(template.begin or "")]
     for message in messages:
-        role = "model" if message["role"] == "assistant" else "user"
+        role = {"assistant": "model"}.get(message["role"], "user")
         pieces += [start, f"{role}\n{message['content'].strip()}", end, "\n"]
     return pieces + [start, "model\n"] * add_prompt
 
 
 def _mistral(messages, add_prompt, template):
-    """[INST] question [/INST]answer</s>; no system message. The prompt ends with [/INST], whatever
-    `add_prompt`."""
+    """[INST] question [/INST]answer</s>; no system message.
+
+    A prompt ends with [/INST] already, so `add_prompt` adds nothing.
+    """
     _alternating(messages, template)
     pieces = [Mark(template.begin or "")]
     for message in messages:
@@ -146,8 +147,7 @@ def _mistral(messages, add_prompt, template):
 
 
 def _llama2(messages, add_prompt, template):
-    """As Mistral's, each question after a new <s>, and the system message inside the first
-    question."""
+    """As Mistral's, with <s> before each question, and the system message in the first question."""
     opening = ""
     if messages[0]["role"] == "system":
         opening = f"<<SYS>>\n{messages[0]['content']}\n<</SYS>>\n\n"
@@ -164,6 +164,7 @@ def _llama2(messages, add_prompt, template):
 
 
 def _alternating(messages, template):
+    """Refuse any other order of roles than user, assistant, user, ..."""
     for i, message in enumerate(messages):
         if message["role"] != ("user", "assistant")[i % 2]:
             raise DataError(
@@ -178,7 +179,8 @@ def _roles(messages, add_prompt, template):
     pieces = []
     for message in messages:
         pieces += [Mark(f"<|{message['role']}|>"), message["content"]]
-        pieces += [Mark(template.end)] if message["role"] == "assistant" else []
+        if message["role"] == "assistant":
+            pieces.append(Mark(template.end))
     return pieces + [Mark("<|assistant|>")] * add_prompt
 
 
@@ -199,7 +201,7 @@ TEMPLATES = {
     )
 }
 
-# Which program is which family: fingerprints (normal.py) of the programs in the tests of this file.
+# {fingerprint of a program (normal.py): its family}. The tests of this file have the programs.
 FINGERPRINTS = {
     "65de4debeff9aa49585b34094c15e86ae19734d70496e3ea2a2dc043ae14b1bb": "chatml",
     "d473951b70011716973eea5bbd5e1256e9ffd247fab84c2c8efb97a51c68ebce": "chatml",

@@ -1,6 +1,6 @@
 """Where files keep chat templates and the special tokens that templates name.
 
-    chat_template.jinja     the program; it comes before that of tokenizer_config.json
+    chat_template.jinja     the program; it wins over that of tokenizer_config.json
     additional_chat_templates/*.jinja   programs by name
     tokenizer_config.json   "chat_template": a program, a list of named ones, or null
     chat_template.json      the same field, as older processors wrote it
@@ -19,7 +19,7 @@ from tinylm.models.published.chat_template import (
     template_or_refusal,
 )
 
-_LARGEST = 1 << 20  # bytes of a program that are read; so long a one is refused later
+_LARGEST = 1 << 20  # bytes of a program that are read: more than program.py accepts
 _TOKENS = (
     "bos_token",
     "eos_token",
@@ -29,6 +29,7 @@ _TOKENS = (
     "cls_token",
     "mask_token",
 )
+# {name in tokenizer.ggml.NAME_token_id: role}
 _GGUF = {
     "bos": "bos",
     "eos": "eos",
@@ -45,10 +46,11 @@ def folder_template(folder, special=()):
     """The template of a folder in Hugging Face's layout, or None if it has none.
 
     special  names of the tokenizer's special tokens
-    returns  a template; RefusedTemplate for one that is there and cannot be read
+    returns  a template; RefusedTemplate for one that exists and cannot be read
     raises   CheckpointError for files that are damaged
     """
     folder = Path(folder)
+    # From the weakest source to the strongest.
     config = _object(folder / "tokenizer_config.json")
     source, program = "tokenizer_config.json", config.get("chat_template")
     older = folder / "chat_template.json"
@@ -57,15 +59,13 @@ def folder_template(folder, special=()):
     own = folder / "chat_template.jinja"
     if own.is_file():
         source, program = own.name, _text(own)
-    more = {
-        path.stem: _text(path)
-        for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))
-    }
+    # Programs by name join the others; a list of named ones stays as it is.
+    others = sorted((folder / "additional_chat_templates").glob("*.jinja"))
+    more = {path.stem: _text(path) for path in others}
     if more and isinstance(program, str):
         program = {DEFAULT: program}
-    if more:
-        if isinstance(program or {}, dict):
-            program = {**(program or {}), **more}
+    if more and isinstance(program or {}, dict):
+        program = {**(program or {}), **more}
     try:
         tokens = token_names(config, _object(folder / "special_tokens_map.json"))
     except ConfigError as error:
@@ -76,13 +76,15 @@ def folder_template(folder, special=()):
 def token_names(config, older=None):
     """{"bos_token": str or None, ...} of a tokenizer_config.json.
 
-    older   the object of special_tokens_map.json, for what the first does not name
+    older   the object of special_tokens_map.json, for tokens that the first does not name
     raises  ConfigError for a token in a form that is not known
     """
     found = {}
     for name in _TOKENS:
         value = config.get(name, (older or {}).get(name))
-        found[name] = None if value is None else _content(value, name)
+        found[name] = None
+        if value is not None:
+            found[name] = _content(value, name)
     more = config.get("extra_special_tokens") or {}
     if isinstance(more, dict):
         found |= {name: _content(value, name) for name, value in more.items()}
@@ -100,7 +102,9 @@ def token_names(config, older=None):
 
 def _content(value, name):
     """The text of a token: a str, or an object with it as "content"."""
-    text = value.get("content") if isinstance(value, dict) else value
+    text = value
+    if isinstance(value, dict):
+        text = value.get("content")
     if not isinstance(text, str):
         raise ConfigError(
             f"tokenizer_config.json: {name} is a text or an object with content, not {value!r:.60}"
@@ -116,30 +120,28 @@ def gguf_template(weights, special=()):
     """
     settings, key = weights.metadata, "tokenizer.chat_template"
     program = settings.get(key)
-    named = {
-        name.removeprefix(f"{key}."): text
-        for name, text in settings.items()
-        if name.startswith(f"{key}.")
-    }
-    if named:
-        program = ({DEFAULT: program} if program is not None else {}) | named
+    start = f"{key}."
+    named = {n.removeprefix(start): text for n, text in settings.items() if n.startswith(start)}
+    if named and program is not None:
+        named = {DEFAULT: program} | named
     tokens = settings.get("tokenizer.ggml.tokens") or []
     found = dict.fromkeys(_TOKENS)
     for theirs, ours in _GGUF.items():
         place = settings.get(f"tokenizer.ggml.{theirs}_token_id")
         if isinstance(place, int) and 0 <= place < len(tokens):
             found[f"{ours}_token"] = tokens[place]
-    return template_or_refusal(program, found, special, key)
+    return template_or_refusal(named or program, found, special, key)
 
 
 def _object(path):
-    """The JSON object of a file; {} where there is none."""
+    """The JSON object of a file; {} if there is no such file."""
     if path.is_file():
         return read_object(path)
     return {}
 
 
 def _text(path):
+    """The program in a file; open_regular refuses what is no plain file, such as a pipe."""
     try:
         with open_regular(path) as file:
             return file.read(_LARGEST).decode("utf-8")

@@ -1,7 +1,7 @@
 """What a chat program may call: methods of texts and mappings, filters, tests and a few functions.
 
-Each counts what it is given and what it makes (limits.py), and refuses beforehand what would grow
-beyond the room. Read next: sandbox.py.
+Each counts its arguments and its result (limits.py), and refuses a result that would be too large
+before making it. Read next: sandbox.py.
 """
 
 import functools
@@ -14,6 +14,7 @@ from jinja2.utils import Namespace
 from tinylm.errors import DataError
 from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
 
+# Of Jinja's own; tojson is ours.
 FILTERS = (
     "abs capitalize count d default dictsort e escape first float indent int items join last "
     "length list lower map max min reject rejectattr replace reverse round safe select selectattr "
@@ -24,9 +25,11 @@ TESTS = (
     "le lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper "
     "== != > >= < <="
 ).split()
+# Filters that would write a range or a view as Python shows it.
 _OF_TEXT = frozenset(
     "capitalize e escape indent lower replace safe string title trim upper".split()
 )
+# {type: the methods that a program may use}; none of them changes its object.
 METHODS = {
     str: "capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit "
     "islower isnumeric isspace istitle isupper join lower lstrip partition removeprefix "
@@ -37,7 +40,7 @@ METHODS = {
     tuple: "count index",
 }
 METHODS = {kind: frozenset(names.split()) for kind, names in METHODS.items()}
-_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")  # strftime's widths could ask for any length
+_DATE = re.compile(r"(?:[^%]|%-?[A-Za-z]|%%)*")  # no widths: "%999999999d" would fill the memory
 
 
 def callable_here(function):
@@ -57,6 +60,7 @@ class Method:
     def __call__(self, *args, **kwargs):
         meter = RUN.get().meter
         meter.check(self.value)
+        # Of the listed methods, these two can make a text much longer than their arguments.
         if self.name == "join" and args:
             args = ([meter.check(part) for part in args[0]], *args[1:])
             meter.fits(sum(map(meter.size, args[0])) + len(self.value) * len(args[0]))
@@ -66,12 +70,13 @@ class Method:
 
 
 def _room_to_replace(meter, text, old, new):
+    """Refuse a replacement whose result would be too long."""
     text, old, new = str(text), str(old), str(new)
     meter.fits(len(text) + text.count(old) * len(new))
 
 
 def _guarded(name, function, test=False):
-    """A filter or test that counts what it is given and what it gives."""
+    """A filter or test of Jinja that counts its arguments and its result."""
     first = int(hasattr(function, "jinja_pass_arg"))  # Jinja passes its own environment to some
 
     @functools.wraps(function)
@@ -79,15 +84,15 @@ def _guarded(name, function, test=False):
         meter, given = RUN.get().meter, args[first:]
         if name in _OF_TEXT and given and isinstance(given[0], VIEWS):
             refuse(f"the text of a {type(given[0]).__name__}")
-        if name == "join" and given and isinstance(given[0], VIEWS):
+        if name == "join" and given and isinstance(given[0], VIEWS):  # so that it has a length
             given = (list(given[0]), *given[1:])
             args = (*args[:first], *given)
         for value in given:
             if not test or isinstance(value, (str, list, tuple, dict, *VIEWS)):
-                meter.check(value)  # a test may be put to anything: `f is defined`
+                meter.check(value)  # a test takes any object: `f is defined`
         _grows(name, meter, given, kwargs)
         made = function(*args, **kwargs)
-        if hasattr(made, "__next__"):  # truthy and without a length, as it was
+        if hasattr(made, "__next__"):  # stays an iterator, truthy and without a length
             return iter([meter.check(item) for item in made])
         return meter.check(made)
 
@@ -95,28 +100,40 @@ def _guarded(name, function, test=False):
 
 
 def _grows(name, meter, given, kwargs):
-    """Refuse what would grow beyond the room before it is made."""
+    """Refuse a result that would be too large, before it is made."""
     if name == "replace" and len(given) > 2:
         _room_to_replace(meter, *given[:3])
     if name == "join":
-        between = given[1] if len(given) > 1 else kwargs.get("d", "")
-        meter.fits(len(str(between)) * (len(given[0]) if hasattr(given[0], "__len__") else 1))
+        between, parts = kwargs.get("d", ""), 1
+        if len(given) > 1:
+            between = given[1]
+        if hasattr(given[0], "__len__"):
+            parts = len(given[0])
+        meter.fits(len(str(between)) * parts)
     if name == "indent":
-        width = given[1] if len(given) > 1 else kwargs.get("width", 4)
-        wide = len(width) if isinstance(width, str) else int(width)
-        meter.fits(wide * (1 + str(given[0]).count("\n")))
+        width = kwargs.get("width", 4)
+        if len(given) > 1:
+            width = given[1]
+        meter.fits(_width(width) * (1 + str(given[0]).count("\n")))
+
+
+def _width(indent):
+    """The characters of an indentation, given as a text or a number."""
+    if isinstance(indent, str):
+        return len(indent)
+    return int(indent)
 
 
 def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    """JSON as published programs expect it: nothing escaped for HTML."""
+    """JSON as published programs expect it: not escaped for HTML, as Jinja's own filter does."""
     meter = RUN.get().meter
     meter.check(value)
-    wide = len(indent) if isinstance(indent, str) else int(indent or 0)
-    if wide > 16 or any(len(part) > 16 for part in separators or ()):
+    if _width(indent or 0) > 16 or any(len(part) > 16 for part in separators or ()):
         refuse("JSON so far indented")
     encoder = json.JSONEncoder(
         ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
+    # Piece by piece, so that a text too long is refused before it is whole.
     text, length = [], 0
     for chunk in encoder.iterencode(value):
         text.append(chunk)
@@ -127,7 +144,7 @@ def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
 
 @callable_here
 def raise_exception(message=""):
-    """How a program refuses a conversation."""
+    """Called by a program to refuse a conversation."""
     raise DataError(f"chat: the template refuses this conversation: {str(message)[:500]}")
 
 
@@ -141,7 +158,7 @@ def strftime_now(pattern):
 
 @callable_here
 def namespace(*args, **kwargs):
-    """Jinja's namespace: variables that a loop can change."""
+    """Jinja's namespace: an object whose attributes a loop can change."""
     given = dict(*args, **kwargs)
     for name in given:
         check_name(str(name))
@@ -162,17 +179,18 @@ def numbers(*bounds):
 
 
 def filters():
-    """{name: function} of the filters there are."""
+    """{name: function} of the filters."""
     known = defaults.DEFAULT_FILTERS
     return {name: _guarded(name, known[name]) for name in FILTERS} | {"tojson": to_json}
 
 
 def tests():
-    """{name: function} of the tests there are."""
+    """{name: function} of the tests."""
     known = defaults.DEFAULT_TESTS
     return {name: _guarded(name, known[name], test=True) for name in TESTS}
 
 
+# {name in programs: function}
 FUNCTIONS = {
     "raise_exception": raise_exception,
     "strftime_now": strftime_now,

@@ -1,7 +1,7 @@
-"""Which constructs a chat program may be written in, and where its values are counted.
+"""The constructs that a chat program may use, and the places where its values are counted.
 
-A program is parsed by Jinja; what is not on the lists is refused by name, and each place where a
-value grows or is written gets a call to a method of `Sandbox`: `{{ a ~ b }}` becomes
+A program is parsed by Jinja. A construct that is not on the list is refused by name. Each place
+where a value grows or is written gets a call to a method of `Sandbox`: `{{ a ~ b }}` becomes
 `written(joined(a, b))`. Read next: sandbox.py.
 """
 
@@ -11,6 +11,8 @@ from jinja2.visitor import NodeTransformer
 from tinylm.models.published.chat.functions import FILTERS, TESTS
 from tinylm.models.published.chat.limits import check_name, refuse
 
+# Nodes of Jinja's syntax tree. Not among them: imports, includes, inheritance, translation, and
+# everything that a later version of Jinja may add.
 _NODES = (
     nodes.Template,
     nodes.Output,
@@ -60,20 +62,22 @@ _NODES = (
 
 
 class Guard(NodeTransformer):
-    """Refuses what is not on the lists, and puts a counting call wherever values grow.
+    """Refuses what is not on the list, and inserts a counting call wherever values grow.
 
-    No name begins with an underscore but those of variables that the program itself sets, of which
-    some published programs have "_args" and the like; these lead nowhere but to its own values.
+    Only variables that the program itself sets may begin with an underscore ("_args" in published
+    programs): such a name leads to the program's own values and nowhere else.
     """
 
     def __init__(self, tree):
         self._own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
         self._own |= {node.name for node in tree.find_all(nodes.Macro)}
+        # Two underscores never: Python's own attributes are named so.
         self._own = {name for name in self._own if not name.startswith("__")}
 
     def visit(self, node, *args, **kwargs):
         if not isinstance(node, _NODES):
             refuse(f"{type(node).__name__} (line {node.lineno})")
+        # Names of variables, attributes and keyword arguments.
         variable = isinstance(node, (nodes.Name, nodes.NSRef, nodes.Macro))
         for field in ("name", "attr", "key"):
             name = getattr(node, field, None)
@@ -81,6 +85,9 @@ class Guard(NodeTransformer):
                 if not (variable and field == "name" and name in self._own):
                     check_name(name)
         return super().visit(node, *args, **kwargs)
+
+    # The methods below are called by NodeTransformer, each for the nodes of its name. Children come
+    # first (generic_visit), so that the inserted calls are not visited again.
 
     def visit_Name(self, node):
         if node.name in ("self", "super"):
@@ -101,11 +108,12 @@ class Guard(NodeTransformer):
         if node.recursive:
             refuse("a recursive loop")
         self.generic_visit(node)
-        node.iter = _call("counted", node.iter)
+        node.iter = _call("counted", node.iter)  # {% for x in counted(y) %}
         return node
 
     def visit_Output(self, node):
         self.generic_visit(node)
+        # {{ written(x) }}, and the text between tags likewise.
         node.nodes = [_call("written", _constant(child)) for child in node.nodes]
         return node
 
@@ -114,6 +122,7 @@ class Guard(NodeTransformer):
         return _call("joined", *node.nodes)
 
     def visit_Compare(self, node):
+        # Comparing two containers may take as long as they are large.
         self.generic_visit(node)
         node.expr = _call("compared", node.expr)
         for operand in node.ops:
@@ -122,14 +131,13 @@ class Guard(NodeTransformer):
 
     def visit_Getitem(self, node):
         self.generic_visit(node)
-        if isinstance(node.arg, nodes.Slice):
+        if isinstance(node.arg, nodes.Slice):  # a slice is a new value, an item is not
             return _call("made", node)
         return node
 
     def _container(self, node):
         self.generic_visit(node)
-        stored = getattr(node, "ctx", "load") == "store"
-        if stored:
+        if getattr(node, "ctx", "load") == "store":  # {% for a, b in ... %}: targets, no value
             return node
         return _call("made", node)
 
@@ -137,11 +145,13 @@ class Guard(NodeTransformer):
 
 
 def _constant(node):
+    """The text between tags as an expression; other nodes as they are."""
     if isinstance(node, nodes.TemplateData):
         return nodes.Const(node.data)
     return node
 
 
 def _call(method, *args):
+    """The node of a call of Sandbox.method, which no variable of a program can shadow."""
     called = nodes.EnvironmentAttribute(method)
     return nodes.Call(called, list(args), [], None, None).set_lineno(args[0].lineno or 1)

@@ -1,9 +1,9 @@
-"""What a chat program may use: steps, characters and depth, all counted.
+"""Limits of a chat program: steps, characters and depth, all counted.
 
 A published program writes a few lines a message. A hostile one can double a text forty times,
-nest loops, or call itself. Nothing here looks at a clock: the same program on the same messages
-always ends in the same way. Containers of a program cannot be changed, so the size of each is
-computed once. Read next: sandbox.py, which calls this at every operation that can grow.
+nest loops, or call itself. There is no clock: the same program on the same messages always ends in
+the same way. A program cannot change its containers, so the size of each is computed once. Read
+next: sandbox.py, which calls this at every operation that can grow.
 """
 
 from contextvars import ContextVar
@@ -12,21 +12,22 @@ from jinja2.runtime import Undefined
 
 from tinylm.errors import ConfigError
 
-# What a program may do, and more for long talks: some look at each character for images.
+# The steps of a program, and more for long conversations: some programs look at each character.
 _STEPS, _STEPS_PER_VALUE, _STEPS_PER_CHARACTER = 200_000, 1_000, 10
 _ROOM, _ROOM_PER_CHARACTER = 1_000_000, 20  # characters of a text, and of all that is written
 _DEPTH = 64  # macros inside macros
 _DIGITS = 1_000  # bits of a whole number
-_CHARACTERS_PER_STEP = 256  # copying so many costs as much as a step
+_CHARACTERS_PER_STEP = 256  # copying so many takes about as long as a step
 
+# Values of size 1; and views of other values, which are never written or kept.
 _SINGLE = (bool, float, type(None), Undefined)
 VIEWS = range, type(iter([])), type({}.keys()), type({}.values()), type({}.items())
 
-RUN = ContextVar("run")  # the Run of the rendering that is under way
+RUN = ContextVar("run")  # the Run of the present rendering: the sandbox itself has no state
 
 
 def refuse(what):
-    """A construct that is not on the lists."""
+    """Raise ConfigError for a construct that is not on the lists."""
     raise ConfigError(f"chat template: {what} is not among what a chat program may use here")
 
 
@@ -37,11 +38,11 @@ def check_name(name):
 
 
 class Run:
-    """One rendering: what it uses, its clock, and the marks put around {% generation %}.
+    """One rendering: its meter, its clock, and the marks around {% generation %} blocks.
 
     meter  Meter
     now    function () -> datetime
-    marks  ("", "") or two characters to write before and after what the assistant is to say
+    marks  ("", "") or two characters to write before and after the assistant's text
     """
 
     def __init__(self, meter, now, marks=("", "")):
@@ -49,16 +50,17 @@ class Run:
 
 
 class Meter:
-    """Counts what one rendering uses; each method raises ConfigError when it is too much.
+    """Counts the work of one rendering; each method raises ConfigError beyond the limits.
 
-    values      numbers, texts and containers that the program is given
+    values      numbers, texts and containers in the program's input
     characters  of the texts among them
     """
 
     def __init__(self, values, characters):
         self.steps = _STEPS + _STEPS_PER_VALUE * values + _STEPS_PER_CHARACTER * characters
         self.room = _ROOM + _ROOM_PER_CHARACTER * characters
-        self.written, self.depth, self._sizes = 0, 0, {}
+        self.written, self.depth = 0, 0
+        self._sizes = {}  # {id of a container: (container, its size)}
 
     def spend(self, steps):
         """Take steps from those that are left."""
@@ -86,17 +88,22 @@ class Meter:
 
     def check(self, value):
         """Count a value that was made; returns it."""
-        size = 1 if isinstance(value, VIEWS) else self.size(value)
+        size = 1
+        if not isinstance(value, VIEWS):
+            size = self.size(value)
         self.fits(size)
-        items = 0 if isinstance(value, str) or not hasattr(value, "__len__") else len(value)
+        items = 0
+        if not isinstance(value, str) and hasattr(value, "__len__"):
+            items = len(value)
         self.spend(1 + items + size // _CHARACTERS_PER_STEP)
         return value
 
     def size(self, value):
-        """Characters and values in a value, those of shared parts counted wherever they stand.
+        """Characters and values in a value; a part that occurs twice counts twice.
 
         raises  ConfigError for a value that is no text, number, list or mapping of such
         """
+        # Counted as it would be written: a list of ten references to one long text is ten texts.
         if isinstance(value, str):
             return len(value) + 1
         if isinstance(value, _SINGLE):
@@ -110,8 +117,11 @@ class Meter:
                 "value; it may use texts, numbers, lists and mappings"
             )
         if id(value) not in self._sizes:
-            parts = [*value, *value.values()] if isinstance(value, dict) else value
-            self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))  # kept, so the id stays
+            parts = value
+            if isinstance(value, dict):
+                parts = [*value, *value.values()]
+            # The container is kept, so that its id cannot become another's.
+            self._sizes[id(value)] = value, 1 + sum(map(self.size, parts))
         return self._sizes[id(value)][1]
 
     def digits(self, bits):
@@ -120,18 +130,18 @@ class Meter:
             raise ConfigError(f"chat template: the program computes a number of {bits:,} bits")
 
     def enter(self):
-        """One macro deeper."""
+        """Count one macro inside another."""
         self.depth += 1
         if self.depth > _DEPTH:
             raise ConfigError(f"chat template: macros call each other {_DEPTH} deep")
 
     def leave(self):
-        """And out again."""
+        """The end of a macro."""
         self.depth -= 1
 
 
 def measured(value):
-    """(values, characters) of plain data: what the limits grow with."""
+    """(values, characters) of plain data, the arguments of Meter."""
     if isinstance(value, str):
         return 1, len(value)
     parts = []

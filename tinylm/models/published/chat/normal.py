@@ -1,15 +1,15 @@
 """When two chat programs are the same program.
 
-The programs of one family travel in many spellings: with line breaks or without, quoted by ' or ",
-with "\\n" or a line break inside a literal. A program is cut here as Jinja cuts it, with blocks
-trimmed, into what is written and what is computed; what is left differs only where the programs do.
-No Jinja is needed for that. Read next: builtin.py, which knows some programs by their fingerprint.
+The programs of one family occur in many spellings: with line breaks or without, quoted by ' or ",
+with "\\n" or a line break inside a literal. A program is cut here into tokens as Jinja cuts it,
+with blocks trimmed; the tokens of two spellings differ only if the programs do. No Jinja is needed
+for that. Read next: builtin.py, which lists the fingerprints of some programs.
 """
 
 import hashlib
 import re
 
-_LONGEST = 10_000  # characters; those known here have 1,000
+_LONGEST = 10_000  # characters; the programs in builtin.py have 1,000
 _OPEN = re.compile(r"\{[{%#]")
 _CLOSE = {"{{": "}}", "{%": "%}", "{#": "#}"}
 _TOKEN = re.compile(
@@ -24,53 +24,60 @@ _DEFAULT = re.compile(r"<\|im_start\|>system\n([^<>]+)<\|im_end\|>\n")
 def fingerprint(program):
     """(sha256 of the program's tokens as hex, the default system message in it or None).
 
-    returns  (None, None) for a text that is not cut here, which is no known program either
+    returns  (None, None) for a text that cannot be cut, which is no program of builtin.py either
     """
-    tokens = canonical(program) if len(program) <= _LONGEST else None
+    tokens = None
+    if len(program) <= _LONGEST:
+        tokens = canonical(program)
     if tokens is None:
         return None, None
-    defaults = {token[1]: _DEFAULT.fullmatch(token[1]) for token in tokens if token[0] == "string"}
-    defaults = {text: found[1] for text, found in defaults.items() if found}
+    # The system message differs from model to model of one family: it is taken out.
+    texts = [text for kind, text in tokens if kind == "string"]
+    defaults = {text: found[1] for text in texts if (found := _DEFAULT.fullmatch(text))}
     if len(defaults) > 1:
         return None, None
-    tokens = [("default", "") if token[1] in defaults else token for token in tokens]
-    return (hashlib.sha256(repr(tokens).encode()).hexdigest(), next(iter(defaults.values()), None))
+    for i, (_, text) in enumerate(tokens):
+        if text in defaults:
+            tokens[i] = "default", ""
+    return hashlib.sha256(repr(tokens).encode()).hexdigest(), next(iter(defaults.values()), None)
 
 
 def canonical(program):
-    """The tokens of a program, list of (kind, text); None where it cannot be cut.
+    """The tokens of a program, list of (kind, text); None if it cannot be cut.
 
-    What stands outside of tags has the kind "data", with the whitespace that Jinja leaves of it
+    Text outside of tags has the kind "data", with the white space that Jinja leaves of it
     (trim_blocks and lstrip_blocks are on, the last line break is dropped).
     """
     program = re.sub(r"\r\n|\r", "\n", program)
     if program.endswith("\n"):
         program = program[:-1]
-    found, at, starts_line = [], 0, True
-    while True:
-        opened = _OPEN.search(program, at)
-        data = program[at : opened.start() if opened else len(program)]
-        if not opened:
-            return _joined([*found, ("data", data)])
+    found, at, starts_line = [], 0, True  # starts_line: is `at` the begin of a line?
+    while opened := _OPEN.search(program, at):
+        data = program[at : opened.start()]
         kind, start = opened[0], opened.end()
-        sign = program[start : start + 1] if program[start : start + 1] in ("-", "+") else ""
+        sign = program[start : start + 1]  # {%- and {%+ rule the white space before the tag
+        if sign not in ("-", "+"):
+            sign = ""
         found.append(("data", _stripped(data, kind, sign, starts_line)))
         tokens, end, closing = _tag(program, start + len(sign), kind)
         if tokens is None or ("name", "raw") in tokens[1:2]:
             return None
         found += tokens
+        # Behind the tag: -%} takes all white space, and a block one line break, unless +%}.
         at = end
         if closing == "-":
             at = end + len(program[end:]) - len(program[end:].lstrip())
         elif kind != "{{" and closing != "+" and program[end : end + 1] == "\n":
             at = end + 1
         starts_line = at > end and program[at - 1] == "\n"
+    return _joined([*found, ("data", program[at:])])
 
 
 def _stripped(data, kind, sign, starts_line):
-    """What is before a tag, with the whitespace gone that the tag takes."""
+    """The text before a tag, without the white space that the tag takes."""
     if sign == "-":
         return data.rstrip()
+    # A block alone at the begin of its line takes the indentation.
     line = data.rfind("\n") + 1
     if kind == "{{" or sign == "+" or not (line or starts_line) or data[line:].strip():
         return data
@@ -82,11 +89,13 @@ def _tag(program, at, kind):
     close = _CLOSE[kind]
     if kind == "{#":
         found = program.find(close, at)
-        closing = program[found - 1] if program[found - 1 : found] in ("-", "+") else ""
-        if found >= 0:
-            return ([], found + 2, closing)
-        return (None, 0, "")
-    tokens, depth = [("open", kind)], 0
+        if found < 0:
+            return None, 0, ""
+        closing = program[found - 1 : found]
+        if closing not in ("-", "+"):
+            closing = ""
+        return [], found + 2, closing
+    tokens, depth = [("open", kind)], 0  # depth: of brackets, inside of which "}}" ends nothing
     while at < len(program):
         ended = re.compile(f"([-+]?){re.escape(close)}").match(program, at)
         if ended and not depth:
@@ -97,7 +106,7 @@ def _tag(program, at, kind):
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(token[0], 0)
         if token.lastgroup == "string":
             tokens.append(("string", _literal(token[0])))
-        elif token.lastgroup:
+        elif token.lastgroup:  # not white space
             tokens.append((token.lastgroup, token[0]))
         at = token.end()
     return None, 0, ""
@@ -109,7 +118,7 @@ def _literal(text):
 
 
 def _joined(tokens):
-    """Neighboring data made one, and empty data left out."""
+    """Tokens with neighboring data joined, and empty data left out."""
     found = []
     for kind, text in tokens:
         if kind == "data" and found and found[-1][0] == "data":

@@ -1,7 +1,7 @@
-"""Marks and text kept apart, so that what a user writes cannot pass for a turn.
+"""Marks and text kept apart, so that the text of a user cannot pass for a turn.
 
-A template gives a list of pieces. A Mark becomes one special token; any other str is text and
-becomes ordinary tokens, whatever it says. Read next: builtin.py.
+A template returns a list of pieces. A Mark becomes one special token; any other str is text and
+becomes ordinary tokens, even if it spells a special token. Read next: builtin.py.
 """
 
 import re
@@ -17,17 +17,18 @@ class Mark(str):
 
 
 def encode_whole(tokenizer, pieces, name):
-    """As encode_pieces, of a whole conversation: the tokenizer's own ids for the text where every
-    special token in it is a mark."""
+    """The token ids of a whole conversation; as `encode_pieces`, with a shorter way."""
+    # If every special token in the joined text is a mark, nothing is forged, and the tokenizer may
+    # read the text in one go.
     text, runs = "".join(pieces), merged(pieces)
     found = cut(text, tuple(tokenizer.special))
-    if found == runs and [*map(type, found)] == [*map(type, runs)]:
+    if found == runs and [*map(type, found)] == [*map(type, runs)]:  # Mark == str compares texts
         return tokenizer.encode(text, allow_special=True)
     return encode_pieces(tokenizer, runs, name)
 
 
 def encode_pieces(tokenizer, pieces, name, before=()):
-    """The token ids of marks and texts, those that the tokenizer gives the whole text.
+    """The token ids of marks and texts: those of the whole text, but for forged special tokens.
 
     name     of the template, for the error
     before   pieces of the conversation that are encoded already
@@ -35,10 +36,12 @@ def encode_pieces(tokenizer, pieces, name, before=()):
     raises   DataError if the tokenizer lacks a mark
     """
     flags = {token.content: token for token in getattr(tokenizer, "added", ())}
+    # at: the end of the piece in the whole text, which some tokenizers treat differently at 0.
     runs, ids, at = merged(pieces), [], sum(map(len, before))
     last = merged(before)[-2:] or [Mark()]
     if last[-1].isspace() and getattr(flags.get(last[0]), "rstrip", False):
-        last = last[:1]  # of that text nothing was left by the mark
+        last = last[:1]  # the mark has taken all of that text
+    # Every piece with its neighbors; the ends count as marks.
     for left, piece, right in zip([last[-1], *runs], runs, [*runs[1:], Mark()]):
         at += len(piece)
         if isinstance(piece, Mark):
@@ -46,7 +49,8 @@ def encode_pieces(tokenizer, pieces, name, before=()):
             continue
         start = at - len(piece)
         if isinstance(left, Mark) and getattr(flags.get(left), "rstrip", False):
-            start += len(piece) - len(piece.lstrip())  # the mark takes the white space behind it
+            # rstrip: the mark takes the white space behind it; lstrip, below, that before it.
+            start += len(piece) - len(piece.lstrip())
             piece = piece.lstrip()
         if getattr(flags.get(right), "lstrip", False):
             piece = piece.rstrip()
@@ -60,15 +64,15 @@ def encode_pieces(tokenizer, pieces, name, before=()):
 
 
 def _continued(tokenizer, left, text, at):
-    """The ids of a text that goes on after another, cut from it: nothing is put before it.
+    """The ids of a text that continues another, without the space that some tokenizers put first.
 
-    Some tokenizers put a space before each text. What follows the ids of a text before it, if
-    these stay as they are, is free of that.
+    Both are encoded together; if the ids of the first are unchanged, the rest is the second's.
     """
 
     def encoded(some, start):
         return tokenizer.encode_plain(some, start).tolist()
 
+    # Does this tokenizer put anything before a text?
     if encoded("\na", 1) != encoded("\n", 1) + encoded("a", 1):
         for context in (left, "\n", "."):
             start = max(at - len(context), 0)
@@ -79,6 +83,7 @@ def _continued(tokenizer, left, text, at):
 
 
 def _id(tokenizer, mark, name):
+    """The id of a mark."""
     if mark not in tokenizer.special:
         has = ", ".join(list(tokenizer.special)[:8])
         raise DataError(
@@ -89,8 +94,7 @@ def _id(tokenizer, mark, name):
 
 
 def merged(pieces):
-    """Pieces with neighboring texts made one, and empty ones left out: they are split and merged
-    as one text."""
+    """Pieces with neighboring texts joined, as a tokenizer reads them, and empty ones left out."""
     runs = []
     for piece in pieces:
         if runs and not isinstance(piece, Mark) and not isinstance(runs[-1], Mark):
@@ -101,21 +105,20 @@ def merged(pieces):
 
 
 def cut(text, special):
-    """A text as marks, where the name of a special token stands, and what is between them."""
+    """A text as a list of marks, for the names of special tokens, and the texts between them."""
     if not special:
-        if text:
-            return [text]
-        return []
+        return [text] * bool(text)
     longest_first = sorted(special, key=len, reverse=True)
+    # A group in the pattern: re.split returns text, name, text, name, ..., text.
     parts = re.split("(" + "|".join(map(re.escape, longest_first)) + ")", text)
-    pieces = [Mark(part) if i % 2 else part for i, part in enumerate(parts)]
-    return [piece for piece in pieces if piece]
+    parts[1::2] = map(Mark, parts[1::2])
+    return [piece for piece in parts if piece]
 
 
 def plain_messages(messages):
-    """Messages as plain data: a copy, in which keys that hold null are left out.
+    """A copy of messages as plain data, without keys whose value is None.
 
-    raises  DataError for what is no list of mappings, or holds values that JSON has no form for
+    raises  DataError for anything but a list of mappings with a role, of values that JSON can hold
     """
     if not isinstance(messages, (list, tuple)):
         raise DataError(f"chat: messages are a list of objects, not {messages!r:.80}")
@@ -132,7 +135,7 @@ def plain(value, where):
     """A copy of plain data: texts, numbers, null, lists and mappings with texts as keys."""
     if value is None or type(value) in (str, bool, int, float):
         return value
-    if isinstance(value, str):
+    if isinstance(value, str):  # a Mark, or another subclass: a plain str
         return str.__str__(value)
     if isinstance(value, (list, tuple)):
         return [plain(item, where) for item in value]
@@ -145,8 +148,7 @@ def plain(value, where):
 
 
 def content_text(message, where="a message"):
-    """The text of a message whose content is a text or a list of text parts; DataError for other
-    contents."""
+    """The text of a message whose content is a text or a list of text parts; else DataError."""
     return joined_parts(message.get("content"), f"chat: {where}")
 
 

@@ -1,11 +1,11 @@
-"""Where the chat program of a published model runs: Jinja's immutable sandbox, made narrower.
+"""The sandbox of chat programs: Jinja's immutable sandbox, made narrower.
 
-A program comes from a stranger. It may use what published programs use: loops with break and
-continue, conditions, macros, namespaces, methods of texts and mappings, a few filters and tests,
+A program is not trusted. It may use what published programs use: loops with break and continue,
+conditions, macros, namespaces, methods of texts and mappings, a few filters and tests,
 `raise_exception`, `strftime_now`, `tojson` and {% generation %}. Everything else is refused by
-name: a tag, filter, attribute or function that is not on a list below does not exist here. No
-attribute of Python is reached except the listed methods, no name begins with an underscore, and
-every operation that can grow is counted (limits.py).
+name: a tag, filter, attribute or function that is not on a list does not exist here. No attribute
+of Python can be reached except the listed methods, no name begins with an underscore, and every
+operation whose result can grow is counted (limits.py).
 
 Read first: limits.py, functions.py, grammar.py.
 """
@@ -31,47 +31,49 @@ from tinylm.models.published.chat.functions import (
 from tinylm.models.published.chat.grammar import Guard
 from tinylm.models.published.chat.limits import RUN, VIEWS, check_name, refuse
 
+# Attributes of the variable `loop`.
 _LOOP = frozenset(
     "changed cycle depth depth0 first index index0 last length nextitem previtem "
     "revindex revindex0".split()
 )
+# Formats of `%` with a width of three digits, or one given as a value: "%999d", "%*d".
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{3}|\*)")
 
 
 class Generation(Extension):
-    """{% generation %} ... {% endgeneration %}: around what the assistant is to say."""
+    """{% generation %} ... {% endgeneration %}: around the assistant's text."""
 
     tags = {"generation"}
 
     def parse(self, parser):
-        """The block as a call of `said` with the text in it."""
+        """The block as a call of `marked` with the text in it."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
-        return nodes.CallBlock(self.call_method("said"), [], [], body).set_lineno(line)
+        return nodes.CallBlock(self.call_method("marked"), [], [], body).set_lineno(line)
 
     @callable_here
-    def said(self, caller):
+    def marked(self, caller):
         """The text of a block, between marks."""
         before, after = RUN.get().marks
         return before + caller() + after
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment that all chat programs share; what differs from run to run is in RUN."""
+    """The environment that all chat programs share; the state of one rendering is in RUN."""
 
     intercepted_binops = frozenset(["+", "*", "%", "**"])
 
     def __init__(self):
         super().__init__(
-            trim_blocks=True,
+            trim_blocks=True,  # as the library renders chat templates
             lstrip_blocks=True,
-            optimized=False,
+            optimized=False,  # else constants are computed in the compiler, uncounted
             extensions=[Generation, loopcontrols],
         )
         self.filters, self.tests, self.globals = filters(), tests(), dict(FUNCTIONS)
 
     def guarded(self, program):
-        """The program as a template that can be rendered."""
+        """The program as a template that can be rendered, once Guard has checked its syntax."""
         tree = self.parse(program)
         tree = Guard(tree).visit(tree)
         tree.set_environment(self)
@@ -82,7 +84,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @callable_here
     def written(self, value):
-        """What {{ value }} writes."""
+        """{{ value }}: the text that it writes."""
         return RUN.get().meter.write(self._text(value))
 
     @callable_here
@@ -94,12 +96,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @callable_here
     def made(self, value):
-        """A list, tuple or mapping written out in the program."""
+        """A list, tuple or mapping written out in the program, or a slice."""
         return RUN.get().meter.check(value)
 
     @callable_here
     def counted(self, values):
-        """What a loop goes through, as a list."""
+        """The values of a loop, as a list, whose length is counted before the loop runs."""
         if isinstance(values, (Namespace, Macro, LoopContext, Method)):
             refuse(f"a loop over a {type(values).__name__}")
         items = list(values)
@@ -115,6 +117,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def _text(value):
+        """A value as it is written; its size is checked before str() makes the text."""
         if isinstance(value, str):
             return value
         meter = RUN.get().meter
@@ -125,6 +128,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def getattr(self, obj, attribute):
         """obj.attribute: a listed method, or else the item of that name."""
+        # Jinja's own order: `message.items` is the method even if the mapping has such a key.
         found = self._attribute(obj, attribute)
         if not isinstance(found, Undefined) or not isinstance(obj, dict):
             return found
@@ -140,6 +144,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=argument)
 
     def _attribute(self, obj, name):
+        """A listed method, an attribute of `loop` or of a namespace; all others are refused."""
         check_name(name)
         if isinstance(obj, Undefined):
             return getattr(obj, name)  # raises Jinja's own error, which names it
@@ -148,12 +153,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return Method(obj, name)
         if isinstance(obj, LoopContext) and name in _LOOP:
             value = getattr(obj, name)
-            if callable(value):
+            if callable(value):  # cycle, changed: a new function to put the mark on
                 return callable_here(functools.partial(value))
             return value
         if isinstance(obj, Namespace):
             return getattr(obj, name, self.undefined(obj=obj, name=name))
-        if hasattr(obj, name):
+        if hasattr(obj, name):  # refused by name; what does not exist is undefined, as in Jinja
             refuse(f"the attribute {name!r} of a {type(obj).__name__}")
         return self.undefined(obj=obj, name=name)
 
@@ -165,6 +170,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             if not getattr(__obj, "of_the_sandbox", False):
                 raise SecurityError(f"a {type(__obj).__name__} cannot be called")
             return __context.call(__obj, *args, **kwargs)
+        # A macro: it may call itself.
         meter = RUN.get().meter
         meter.spend(5)
         meter.enter()
@@ -174,7 +180,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             meter.leave()
 
     def call_binop(self, context, operator, left, right):
-        """+, *, % and **, of which each can make something large."""
+        """+, *, % and **, each of which can make something large."""
         meter = RUN.get().meter
         if operator == "**":
             refuse("the operator **")
@@ -183,6 +189,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             if _WIDE.search(left):
                 refuse(f"the format {left[:40]!r}")
+            # Every %s may write all of the right side, quoted.
             meter.fits(len(left) + left.count("%") * 2 * meter.size(right))
         return meter.check(super().call_binop(context, operator, left, right))
 
@@ -192,6 +199,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 def _room_to_repeat(meter, left, right):
+    """Refuse a product that would be too large: a text or list times a number, or two numbers."""
     for some, times in ((left, right), (right, left)):
         if isinstance(times, int) and isinstance(some, (str, list, tuple)):
             meter.fits(meter.size(some) * max(0, times))

@@ -1,8 +1,8 @@
-"""Templates as programs, for whoever reads what is handed on.
+"""The templates of builtin.py as programs, for models that are exported.
 
-A model that was tuned here carries its template out as a program in Jinja, as published models do.
-Each program below writes what the function of its name in builtin.py writes; read back it is that
-function again, without Jinja. Read first: builtin.py.
+A model that was tuned here is saved with its template as a program in Jinja, as published models
+are. Each program below writes what the function of its name in builtin.py writes; when it is read
+again, its fingerprint leads back to that function, without Jinja. Read first: builtin.py.
 """
 
 import functools
@@ -11,30 +11,35 @@ from tinylm.models.published.chat.builtin import ChatTemplate
 from tinylm.models.published.chat.normal import fingerprint
 
 _EACH, _END = "{% for m in messages %}", "{% endfor %}"
+# As `_alternating` in builtin.py.
 _TURNS = (
     "{% if m['role'] != ('user', 'assistant')[loop.index0 % 2] %}"
     "{{ raise_exception('user and assistant take turns, user first') }}{% endif %}"
 )
 
 
-def _asked(opening):
+def _if_prompted(opening):
+    """The end of a program: the opening of the assistant's turn, on request."""
     return "{% if add_generation_prompt %}{{ '" + opening + "' }}{% endif %}"
 
 
+# {name of a ChatTemplate: its program}. Raw strings where Jinja reads the "\\n".
 OWN = {
     "roles": _EACH + "{{ '<|' + m['role'] + '|>' + m['content'] }}"
-    "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}" + _END + _asked("<|assistant|>"),
+    "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}"
+    + _END
+    + _if_prompted("<|assistant|>"),
     "chatml": _EACH
     + r"{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
     + _END
-    + _asked(r"<|im_start|>assistant\n"),
+    + _if_prompted(r"<|im_start|>assistant\n"),
     "llama3": "{{ bos_token }}" + _EACH + r"{{ '<|start_header_id|>' + m['role'] + "
     r"'<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}"
     + _END
-    + _asked(r"<|start_header_id|>assistant<|end_header_id|>\n\n"),
+    + _if_prompted(r"<|start_header_id|>assistant<|end_header_id|>\n\n"),
     "gemma": "{{ bos_token }}" + _EACH + _TURNS + "{{ '<start_of_turn>' + "
     r"('model' if m['role'] == 'assistant' else 'user') + '\n' + m['content'] | trim + "
-    r"'<end_of_turn>\n' }}" + _END + _asked(r"<start_of_turn>model\n"),
+    r"'<end_of_turn>\n' }}" + _END + _if_prompted(r"<start_of_turn>model\n"),
     "llama2": "{% set told = '' %}{% if messages[0]['role'] == 'system' %}"
     r"{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
     "{% set messages = messages[1:] %}{% endif %}"
@@ -49,21 +54,22 @@ OWN = {
     "zephyr": _EACH
     + r"{{ '<|' + m['role'] + '|>\n' + m['content'] + eos_token + '\n' }}"
     + _END
-    + _asked(r"<|assistant|>\n"),
+    + _if_prompted(r"<|assistant|>\n"),
 }
 
 
 def program_of(template):
-    """The program of a template: that of the model itself, or ours of the family.
+    """The program of a template: that of the model itself, or ours for the family.
 
-    returns  str; for NamedTemplates a dict of such
+    returns  str; for NamedTemplates a dict of programs
     """
     if template.program is not None or not isinstance(template, ChatTemplate):
         return template.program
     if template.default is None:
         return OWN[template.name]
-    told = template.default.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")
-    literal = rf"'<|im_start|>system\n{told}<|im_end|>\n'"
+    # ChatML with a system message of its own, escaped for a literal in quotes.
+    escaped = template.default.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")
+    literal = rf"'<|im_start|>system\n{escaped}<|im_end|>\n'"
     return (
         "{% if messages[0]['role'] != 'system' %}{{ "
         + literal
@@ -73,7 +79,7 @@ def program_of(template):
 
 
 def tokens_of(template):
-    """{"bos_token": str, "eos_token": str}, as far as the program of the template names them."""
+    """{"bos_token": str, "eos_token": str} of those that the program of the template names."""
     program = program_of(template)
     named = {"bos_token": getattr(template, "begin", None), "eos_token": template.end}
     return {name: mark for name, mark in named.items() if mark and name in str(program)}
@@ -81,7 +87,8 @@ def tokens_of(template):
 
 @functools.cache
 def fingerprints():
-    """{fingerprint: name} of the programs here."""
+    """{fingerprint: name} of the programs in this file."""
+    # The fingerprint is the same for every system message.
     default = program_of(ChatTemplate("chatml", None, "", default="a"))
     own = {fingerprint(program)[0]: name for name, program in OWN.items()}
     return own | {fingerprint(default)[0]: "chatml"}
