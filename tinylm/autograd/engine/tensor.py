@@ -37,6 +37,9 @@ class Node:
     cells     version cell of each argument that `derive` reads, and of the output if it reads
               that; None for constants
     versions  what the cells held when the operation was recorded
+    order     its number: larger than those of all nodes whose results it reads
+    fused     True if `derive` is a kernel's, whose arrays are freshly made
+    watcher   called with the complete cotangent, see retain_grad; or None
     """
 
     __slots__ = (
@@ -61,14 +64,17 @@ class Node:
         self.derive = derive
         self.saved = saved
         self.replay = replay
-        self.cells, self.versions = cells, tuple([cell and cell[0] for cell in cells])
-        self.shape, self.dtype, self.fused = out.shape, out.dtype, fused
+        self.cells = cells
+        self.versions = tuple([cell and cell[0] for cell in cells])
+        self.shape, self.dtype = out.shape, out.dtype  # the array itself is not kept
+        self.fused = fused
         self.order = next(_order)
-        self.watcher = None  # called with the complete cotangent, see retain_grad
+        self.watcher = None
 
     def free(self):
         """Drop what backward needs, and with it the arrays of the forward pass."""
-        self.inputs, self.cells, self.derive, self.saved, self.replay = (), (), None, None, None
+        self.inputs = self.cells = ()
+        self.derive = self.saved = self.replay = None
 
 
 def rectangular(values):
@@ -259,8 +265,9 @@ def _check_real(op, dtype):
 
 
 def edge_of(x):
-    """Where a cotangent of Tensor x goes: to the node that made it, to x itself if it is a leaf
-    that requires a gradient, or nowhere (None).
+    """Where a cotangent of Tensor x goes: the node that made it, or x itself if it is a leaf.
+
+    None if x does not require a gradient.
     """
     if x._node is None and x.requires_grad:
         return x

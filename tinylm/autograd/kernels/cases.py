@@ -16,9 +16,9 @@ register(
     "linear",
     ad.linear,
     lambda rng: [
-        call(normal(rng, 2, 2, 3), normal(rng, 3, 3), normal(rng, 3)),
+        call(normal(rng, 2, 2, 3), normal(rng, 3, 3), normal(rng, 3)),  # (B, T, D), W square
         call(normal(rng, 2, 3), normal(rng, 3, 4), normal(rng, 4)),
-        call(normal(rng, 3), normal(rng, 3, 2)),
+        call(normal(rng, 3), normal(rng, 3, 2)),  # a single row, no bias
         call(normal(rng, 2, 3), normal(rng, 3, 2), None),
     ],
     source="book eq. 2.25",
@@ -37,7 +37,7 @@ register(
     "embedding",
     ad.embedding,
     lambda rng: [
-        call(np.array([0, 2, 2, 1, 2]), normal(rng, 4, 3)),
+        call(np.array([0, 2, 2, 1, 2]), normal(rng, 4, 3)),  # ids that repeat, and one never read
         call(np.array([[1, 1], [3, 0]]), normal(rng, 4, 2)),
         call(np.array(1), normal(rng, 3, 2)),
         call(np.array([513, 7, 513, 0]), normal(rng, 600, 2)),  # above 512 rows ids are sorted
@@ -52,6 +52,7 @@ register(
         call(normal(rng, 3, 4), uniform(rng, 0.5, 2, 4), normal(rng, 4)),
         call(normal(rng, 2, 2, 3), uniform(rng, 0.5, 2, 3)),
         call(normal(rng, 5), uniform(rng, 0.5, 2, 5), normal(rng, 5), eps=0.1),
+        # a variance of 1e-4, where eps of 1e-5 counts; gains of both signs
         call(0.01 * normal(rng, 2, 3), normal(rng, 3), None),
     ],
     source="book eq. 2.23",
@@ -81,6 +82,7 @@ register(
     source="book eq. 2.12",
 )
 
+# -100 is the default of ignore_index
 TARGETS = np.array([[3, -100, 1], [0, 0, -100]])
 register(
     "cross_entropy",
@@ -104,7 +106,7 @@ register(
                 ("none", 0.2, 0.1),
             ]
         ),
-        call(normal(rng, 3, 4), np.array([0, 0, 2]), ignore_index=0),
+        call(normal(rng, 3, 4), np.array([0, 0, 2]), ignore_index=0),  # an id of the vocabulary
     ],
     source="book eqs. 1.5, 2.13",
 )
@@ -210,14 +212,16 @@ register(
     lambda rng: [
         call(*qkv(rng)),
         call(*qkv(rng), causal=True),
-        call(*qkv(rng, H=4, T=2), causal=True),
-        call(*qkv(rng, H=2, G=1), scale=0.7),
+        call(*qkv(rng, H=4, T=2), causal=True),  # two groups of two heads
+        call(*qkv(rng, H=2, G=1), scale=0.7),  # multi-query
         call(*qkv(rng, T=2, S=4, J=3), causal=True),  # a cache: the last query sees all
+        # masks of one matrix, one per sequence, one per head; with causal; a blind query
         call(*qkv(rng), mask=SOME),
         call(*qkv(rng, B=2), mask=np.stack([SOME, SOME[::-1]])[:, None], causal=False),
         call(*qkv(rng, H=2), mask=np.stack([SOME, SOME.T])[None]),
         call(*qkv(rng), mask=np.tril(SOME), causal=True),
         call(*qkv(rng), mask=BLIND),
+        # biases that broadcast along the batch, the heads and the queries
         call(*qkv(rng), normal(rng, 1, 2, 3, 3)),
         call(*qkv(rng, B=2), normal(rng, 2, 1, 3), causal=True),
         call(*qkv(rng), normal(rng, 3)),
@@ -240,6 +244,7 @@ register(
     "self_attention",
     self_attention,
     lambda rng: [
+        # qkv (B, T, (H + 2G) K), H, G
         call(normal(rng, 1, 3, 12), 2),
         call(normal(rng, 2, 3, 6), 1, causal=False),
         call(normal(rng, 1, 3, 12), 4, 1),

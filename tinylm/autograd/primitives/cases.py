@@ -117,6 +117,7 @@ register(
         # whole powers, of negative bases too
         *(call(away_from_zero(rng, 4), n) for n in (0, 1, 2, 3, -1, -2)),
         call(uniform(rng, 0.4, 2, 4), 0.5),
+        # an array of exponents is differentiated too, and 0 is a special case of the rule
         call(uniform(rng, 0.4, 2, 3), np.array([0.0, 1.0, 2.5])),
     ],
     covers=("pow",),
@@ -126,7 +127,7 @@ register(
     ad.where,
     lambda rng: [
         call(rng.random((3, 4)) < 0.5, normal(rng, 3, 4), normal(rng, 3, 4)),
-        call(rng.random((3, 1)) < 0.5, normal(rng, 2, 1, 4), normal(rng, 4)),
+        call(rng.random((3, 1)) < 0.5, normal(rng, 2, 1, 4), normal(rng, 4)),  # all broadcast
         call(np.array([True, False, True]), normal(rng, 3), 0.0),
         call(np.array([True, False, False]), -1.0, normal(rng, 3)),
     ],
@@ -204,7 +205,7 @@ register(
     lambda rng: [
         call(normal(rng, 2, 3), normal(rng, 2, 3)),
         call(normal(rng, 2, 3), normal(rng, 3)),
-        call(np.array([0.0, 1.0, 0.0]), normal(rng, 3)),
+        call(np.array([0.0, 1.0, 0.0]), normal(rng, 3)),  # a weight of 0 still has a gradient
     ],
     covers=(),
 )
@@ -227,9 +228,11 @@ register(
         for a, b in [
             ((3, 3), (3, 3)),
             ((2, 3), (3, 4)),
+            # 1-D operands: rows and columns
             ((3,), (3,)),
             ((3,), (3, 2)),
             ((2, 3), (3,)),
+            # leading axes: equal, missing on one side, broadcast
             ((2, 2, 3), (2, 3, 2)),
             ((2, 2, 3), (3, 2)),
             ((2, 3), (2, 3, 2)),
@@ -254,10 +257,13 @@ register(
             ("bhtk,bhsk->bhts", (1, 2, 2, 3), (1, 2, 3, 3)),
             ("ij,k->j", (2, 3), (2,)),
             ("bi,ij,bj->b", (2, 3), (3, 3), (2, 3)),
+            # without an arrow the output is implied
             ("...ij,...jk", (2, 2, 3), (3, 2)),
             ("ji", (2, 3)),
+            # a trace and a diagonal
             ("ii", (3, 3)),
             ("iji->ij", (2, 3, 2)),
+            # an axis of length 1 broadcasts; an ellipsis that stays
             ("i,i->", (2,), (1,)),
             ("i...->...", (2, 3)),
         ]

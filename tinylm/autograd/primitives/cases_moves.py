@@ -132,6 +132,7 @@ for triangle in ("tril", "triu"):
 
 # Picking values: slices, integers, new axes, integer arrays with duplicates, masks, and mixtures
 INDICES = [
+    # (shape, index)
     ((5,), 2),
     ((5,), slice(1, 4)),
     ((6,), slice(None, None, -2)),
