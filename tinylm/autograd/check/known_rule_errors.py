@@ -14,6 +14,7 @@ from tinylm.autograd.primitives.indexing import getitem
 from tinylm.autograd.primitives.products import matmul
 from tinylm.autograd.primitives.reductions import _count, _kept, cumsum
 from tinylm.autograd.primitives.shaping import (
+    along,
     broadcast_to,
     flip,
     reshape,
@@ -35,7 +36,7 @@ def _spread(g, a, axis):
 
 
 def _from_start(g, part, axis):
-    return g[(slice(None),) * (axis % g.ndim) + (slice(0, part.shape[axis]),)]
+    return g[along(axis % g.ndim, slice(0, part.shape[axis]))]
 
 
 def _named(shape, index):

@@ -9,7 +9,6 @@ q (B, G, R, T, K),  k (B, G, 1, S, K),  v (B, G, 1, S, J),  scores and weights (
 Read next: nn/attention/multi_head.py.
 """
 
-import functools
 import math
 
 import numpy as np
@@ -19,6 +18,7 @@ from tinylm.autograd.kernels import composed
 from tinylm.autograd.kernels.activations import kept_scaled
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, check_bias, own_mask, seen_matmul
+from tinylm.autograd.kernels.overflow import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.rotary import rotate
 from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ShapeError
@@ -26,34 +26,6 @@ from tinylm.errors import ShapeError
 # Softmax subtracts the row maximum so that exp() does not overflow. While all scores lie below
 # SAFE_SCORE that is not needed: e^60 = 1e26 times a million keys is still far below float32's 3e38.
 SAFE_SCORE = 60.0
-
-
-class ScoresOverflow(Exception):
-    """Finite queries and keys have scores beyond float32, though their softmax is finite."""
-
-
-def in_float64_on_overflow(kernel):
-    """Decorator: an attention kernel whose scores overflow in float32 is run again in float64."""
-
-    @functools.wraps(kernel)
-    def checked(*arrays, **options):
-        try:
-            return kernel(*arrays, **options)
-        except ScoresOverflow:
-            dtype = arrays[0].dtype
-        wide = [a if a is None else a.astype(np.float64) for a in arrays]
-        out, backward = kernel(*wide, **options)
-
-        def narrow(d):
-            if callable(d):  # a gradient that is computed only where it is needed
-                return lambda out: d(None).astype(dtype)
-            if d is None:
-                return d
-            return d.astype(dtype)
-
-        return out.astype(dtype), lambda g: [narrow(d) for d in backward(g.astype(np.float64))]
-
-    return checked
 
 
 def _check_overflow(q, k, scale, scores):
@@ -69,7 +41,8 @@ def _visible(q, k, mask, causal):
     visible = None
     if causal and T > 1:  # a single query is the last, and sees everything
         # Key s is visible to query t if s <= t + S - T: the last query sees the last key.
-        queries, keys = np.arange(T, like=q), np.arange(S, like=q)
+        queries = np.arange(T, like=q)
+        keys = np.arange(S, like=q)
         visible = keys[None, :] <= queries[:, None] + (S - T)  # (T, S)
     if mask is not None:
         mask = mask[(None,) * (4 - mask.ndim)]  # (..., T, S) -> (B|1, H|1, T, S)
@@ -162,7 +135,8 @@ def _forward(q, k, v, bias, mask, causal, scale, dropped, out, whole):
         out[...] = seen_matmul(kept, v, visible)
     # a query that sees nothing has total 0, and gets an output of 0
     seeing = total > 0
-    inverse = np.where(seeing, 1 / np.where(seeing, total, 1), 0).astype(q.dtype, copy=False)
+    inverse = np.where(seeing, 1 / np.where(seeing, total, 1), 0)
+    inverse = inverse.astype(q.dtype, copy=False)
     out *= inverse[..., None]
     return weights, inverse
 
@@ -263,10 +237,12 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropout=0
 @in_float64_on_overflow
 def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     B, H, T, K = q.shape
-    G, S, J = k.shape[1], k.shape[2], v.shape[3]
+    G, S = k.shape[1:3]
+    J = v.shape[3]
     scale = score_scale(K, scale)
     grouped = (B, G, H // G)  # (B, H, ...) -> (B, G, R, ...)
-    q5, k5, v5 = q.reshape(*grouped, T, K), k[:, :, None], v[:, :, None]
+    q5 = q.reshape(*grouped, T, K)
+    k5, v5 = k[:, :, None], v[:, :, None]  # (B, G, 1, S, .)
     b5 = d5 = None
     if bias is not None:
         b5 = np.broadcast_to(bias, (B, H, T, S)).reshape(*grouped, T, S)
@@ -278,7 +254,8 @@ def _attention(q, k, v, bias=None, *, mask, causal, scale, dropped, keep):
     def backward(g):
         g = g.reshape(*grouped, T, J)
         dq = np.empty_like(q5, order="C")
-        dk, dv = np.empty_like(k, order="C"), np.empty_like(v, order="C")
+        dk = np.empty_like(k, order="C")
+        dv = np.empty_like(v, order="C")
         saved = q5, k5, v5, y, weights, scale, d5
         ds = _backward(g, saved, inverse, mask, causal, dq, dk, dv, dq, dk, dv)
         if bias is None:

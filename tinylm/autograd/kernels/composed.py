@@ -52,7 +52,8 @@ def layer_norm(x, gain, bias=None, eps=1e-5):
     # divided by s and eps by s^2.
     s = scale_of_squares(distances, -1, small=False)
     distances = distances / s
-    y = gain * distances / sqrt(mean(distances * distances, axis=-1, keepdims=True) + eps / s / s)
+    variance = mean(distances * distances, axis=-1, keepdims=True)
+    y = gain * distances / sqrt(variance + eps / s / s)
     if bias is None:
         return y
     return y + bias
@@ -62,7 +63,8 @@ def rms_norm(x, gain, eps=1e-6):
     """gain * x / sqrt(mean(x**2) + eps) over the last axis   (book eq. 2.24)"""
     s = scale_of_squares(x, -1, small=False)  # 1 unless squares would overflow, see layer_norm
     x = x / s
-    return gain * x / sqrt(mean(x * x, axis=-1, keepdims=True) + eps / s / s)
+    mean_square = mean(x * x, axis=-1, keepdims=True)
+    return gain * x / sqrt(mean_square + eps / s / s)
 
 
 def softmax(x, axis=-1):
@@ -98,7 +100,8 @@ def cross_entropy(
         return losses
     if reduction == "sum":
         return sum(losses)
-    return sum(losses) / np.maximum(np.sum(counts), 1).astype(logits.dtype)
+    n = np.maximum(np.sum(counts), 1).astype(logits.dtype)
+    return sum(losses) / n
 
 
 def gelu(x):
@@ -110,7 +113,8 @@ def gelu_tanh(x):
     """The tanh approximation of GELU that GPT-2 uses"""
     # tanh is flat beyond 100, and the cube of larger values may overflow
     u = clip(x, low=-100.0, high=100.0)
-    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (u + 0.044715 * u * u * u)))
+    cubic = u + 0.044715 * u * u * u
+    return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
 
 
 def silu(x):
@@ -132,7 +136,9 @@ def rotary(x, cos, sin):
     """Turn each pair (x_i, x_{i + K/2}) by its angle   (book section 2.3.5)"""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]  # (..., T, K/2) each
-    return concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+    turned_first = first * cos - second * sin
+    turned_second = first * sin + second * cos
+    return concatenate([turned_first, turned_second], axis=-1)
 
 
 def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=None):
@@ -144,7 +150,8 @@ def attention(q, k, v, bias=None, mask=None, causal=False, scale=None, dropped=N
     mask = bool_mask(mask, "attention", shape=(B, H, T, S))
     visible = mask
     if causal:
-        queries, keys = np.arange(T, like=q.data), np.arange(S, like=q.data)
+        queries = np.arange(T, like=q.data)
+        keys = np.arange(S, like=q.data)
         past = keys[None, :] <= queries[:, None] + (S - T)  # (T, S); the last query sees all keys
         visible = past if mask is None else past & mask
     scores = seen_scores(q, k, visible) * score_scale(K, scale)  # (B, H, T, S)
@@ -176,7 +183,9 @@ def self_attention(
     K = width // (heads + 2 * G)
     x = reshape(qkv, shape=(B, T, heads + 2 * G, K))
     x = transpose(x, axes=(0, 2, 1, 3))  # (B, H+2G, T, K)
-    q, k, v = x[:, :heads], x[:, heads : heads + G], x[:, heads + G :]
+    q = x[:, :heads]  # (B, H, T, K)
+    k = x[:, heads : heads + G]  # (B, G, T, K)
+    v = x[:, heads + G :]
     if rotation is not None:
         q, k = rotary(q, *rotation), rotary(k, *rotation)
     y = attention(q, k, v, mask=mask, causal=causal, scale=scale, dropped=dropped)  # (B, H, T, K)

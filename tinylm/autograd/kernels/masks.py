@@ -196,7 +196,8 @@ def visible_softmax(scores, visible=None):
     returns  weights (..., n), and the log of each row's sum of exponentials (..., 1), -inf for none
     """
     if scores.shape[-1] == 0:  # no key at all, and so no maximum
-        return scores, Tensor(np.full_like(scores.data, -np.inf, shape=(*scores.shape[:-1], 1)))
+        shape = (*scores.shape[:-1], 1)
+        return scores, Tensor(np.full_like(scores.data, -np.inf, shape=shape))
     if visible is not None:
         scores = where(visible, scores, -np.inf)
     norm = logsumexp(scores, axis=-1, keepdims=True)  # (..., 1)

@@ -37,7 +37,8 @@ def column_sums(x, out=None):
     whole = n - n % RUN
     if n <= 8 * RUN:  # BLAS adds in several chains at once: seven digits in one product
         return np.matmul(np.ones_like(x, shape=(n,)), x, out=out)
-    sums = np.ones_like(x, shape=(RUN,)) @ x[:whole].reshape(-1, RUN, x.shape[1])  # (n / RUN, F)
+    runs = x[:whole].reshape(-1, RUN, x.shape[1])
+    sums = np.ones_like(x, shape=(RUN,)) @ runs  # (n / RUN, RUN, F) -> (n / RUN, F)
     if whole < n:
         sums[-1] += np.ones_like(x, shape=(n - whole,)) @ x[whole:]
     return column_sums(sums, out)
@@ -52,7 +53,8 @@ def outer_sum(x, g, out=None):
     whole = n - n % RUN
     if n <= 8 * RUN or D * F > 4096:
         return np.matmul(x.T, g, out=out)
-    x_runs, g_runs = x[:whole].reshape(-1, RUN, D), g[:whole].reshape(-1, RUN, F)
+    x_runs = x[:whole].reshape(-1, RUN, D)
+    g_runs = g[:whole].reshape(-1, RUN, F)
     products = x_runs.swapaxes(1, 2) @ g_runs  # (n / RUN, D, F)
     if whole < n:
         products[-1] += x[whole:].T @ g[whole:]

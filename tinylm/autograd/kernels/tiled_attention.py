@@ -12,9 +12,9 @@ import numpy as np
 from tinylm.autograd.engine import profile
 from tinylm.autograd.engine.operation import fused
 from tinylm.autograd.kernels import composed
-from tinylm.autograd.kernels.attention import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.heads import check_heads, score_scale
 from tinylm.autograd.kernels.masks import all_finite, own_mask, seen_matmul
+from tinylm.autograd.kernels.overflow import ScoresOverflow, in_float64_on_overflow
 from tinylm.autograd.kernels.rows import row_dots, transposed
 from tinylm.errors import ConfigError
 
@@ -29,7 +29,8 @@ def tiles(queries, keys, block_q, block_k, causal):
         seen = keys
         if causal:  # the last query sees the last key
             seen = min(keys, stop + keys - queries)
-        spans = [slice(s, min(s + block_k, keys)) for s in range(0, max(seen, 0), block_k)]
+        starts = range(0, max(seen, 0), block_k)
+        spans = [slice(s, min(s + block_k, keys)) for s in starts]
         yield slice(start, stop), spans
 
 
@@ -189,7 +190,8 @@ def _check_overflow(q, k):
     """Raise ScoresOverflow if scores of scaled q and k may overflow their dtype."""
     # |q . k| <= K max|q| max|k|: a bound that needs no scores
     if q.dtype.itemsize < 8 and q.size and k.size and all_finite(q, k):
-        bound = float(np.max(np.abs(q))) * float(np.max(np.abs(k))) * q.shape[-1]
+        peaks = [float(np.max(np.abs(x))) for x in (q, k)]
+        bound = peaks[0] * peaks[1] * q.shape[-1]
         if bound > float(np.finfo(q.dtype).max):
             raise ScoresOverflow
 
@@ -197,7 +199,8 @@ def _check_overflow(q, k):
 @fused(_whole, name="tiled_attention", reads="both")
 @in_float64_on_overflow
 def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
-    (B, H, T, K), G = q.shape, k.shape[1]
+    B, H, T, K = q.shape
+    G = k.shape[1]
     # Sums over tiles are kept in float32 at least; a tile of float16 keys turns float32 in the
     # product with such queries.
     wide = np.promote_types(q.dtype, np.float32)
@@ -224,12 +227,14 @@ def _tiled_attention(q, k, v, *, mask, causal, scale, blocks, keep):
         dq *= scale  # by q, not by q * scale; dk has its scale from q5
         return dq.reshape(q.shape), dk, dv
 
-    return y.reshape(B, H, T, v.shape[3]).astype(q.dtype, copy=False), backward
+    out = y.reshape(B, H, T, v.shape[3])
+    return out.astype(q.dtype, copy=False), backward
 
 
 def _flops(args, out, options):
     """2 K and 2 J for every score that is computed; skipped tiles cost nothing."""
-    (B, H, T, K), (S, J) = args[0].shape, args[2].shape[2:]
+    B, H, T, K = args[0].shape
+    S, J = args[2].shape[2:]
     scores = 0  # of one head
     for rows, spans in tiles(T, S, *options["blocks"], options["causal"]):
         keys = sum(columns.stop - columns.start for columns in spans)

@@ -144,6 +144,7 @@ INDICES = [
     ((2, 3, 2), (slice(None), np.array([0, 0, 2]))),
     ((3, 3), (slice(1, None), np.array([2, 2]), None)),
     ((4,), [1, 1, -3]),
+    ((4,), ((1, 1, -3),)),
     ((2, 3), np.array([[True, False, True], [False, True, False]])),
     ((3, 2), np.array([True, False, True])),
 ]

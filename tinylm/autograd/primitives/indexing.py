@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from tinylm import backend
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import Tensor, as_tensor, wants_grad
+from tinylm.autograd.primitives.shaping import along
 from tinylm.errors import ShapeError
 
 
@@ -39,8 +40,9 @@ def _kept(index, inside=False):
 
 def _repeats(index):
     """True if an index may name an element twice: it holds integer arrays."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(i, list) or backend.is_array(i) and i.dtype.kind in "iu" for i in parts)
+    if isinstance(index, tuple):  # a tuple inside a tuple is a list of integers
+        return any(isinstance(i, tuple) or _repeats(i) for i in index)
+    return isinstance(index, list) or (backend.is_array(index) and index.dtype.kind in "iu")
 
 
 @primitive(lambda g, y, a, index: scatter_add(a.shape, index, g), linear=True, name="getitem")
@@ -113,7 +115,8 @@ def _along(a_shape, indices, axis):
             index.append(indices)
         else:  # (n, 1, .., 1): broadcasts along the axes after i
             positions = np.arange(indices.shape[i], like=indices)
-            index.append(positions.reshape((-1,) + (1,) * (len(a_shape) - 1 - i)))
+            after = (1,) * (len(a_shape) - 1 - i)
+            index.append(positions.reshape(-1, *after))
     return tuple(index)
 
 
@@ -130,8 +133,9 @@ def take_along_axis(a, indices, axis):
     if not backend.is_array(indices):
         indices = np.asarray(indices)
     axis = normalize_axis_index(axis, a.ndim)
-    others = [(n, m) for i, (n, m) in enumerate(zip(a.shape, indices.shape)) if i != axis]
-    if indices.ndim != a.ndim or any(n != m for n, m in others):
+    pairs = enumerate(zip(a.shape, indices.shape))
+    aligned = all(n == m for i, (n, m) in pairs if i != axis)
+    if indices.ndim != a.ndim or not aligned:
         raise ShapeError(
             f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} "
             f"outside axis {axis}"
@@ -167,5 +171,5 @@ def topk(a, k, axis=-1):
     # their order, and nothing is negated, which unsigned integers could not be.
     backwards = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
     order = n - 1 - np.flip(backwards, axis)
-    indices = order[(slice(None),) * (axis % values.ndim) + (slice(0, k),)]
+    indices = order[along(axis % values.ndim, slice(0, k))]
     return take_along_axis(a, indices, axis), indices

@@ -12,7 +12,14 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from tinylm.autograd.engine.operation import composite, primitive
 from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.autograd.primitives.elementwise import exp, where
-from tinylm.autograd.primitives.shaping import broadcast_to, concatenate, flip, reshape, transpose
+from tinylm.autograd.primitives.shaping import (
+    along,
+    broadcast_to,
+    concatenate,
+    flip,
+    reshape,
+    transpose,
+)
 
 
 def _axes(axis, ndim):
@@ -60,16 +67,15 @@ RUN = 128
 
 def _in_runs(a, axis):
     """Sum over one axis in runs of RUN entries, then over the sums of the runs, and so on."""
-    before = (slice(None),) * axis  # a[(*before, part)] is a cut along `axis`
     while a.shape[axis] > RUN:
         n = a.shape[axis]
         whole = n - n % RUN
-        head = a[(*before, slice(0, whole))]
+        head = a[along(axis, slice(0, whole))]
         # (..., n, ...) -> (..., n / RUN, RUN, ...) -> (..., n / RUN, ...)
         runs = head.reshape(*a.shape[:axis], whole // RUN, RUN, *a.shape[axis + 1 :])
         parts = [np.sum(runs, axis=axis + 1)]
         if whole < n:
-            rest = a[(*before, slice(whole, n))]
+            rest = a[along(axis, slice(whole, n))]
             parts.append(np.sum(rest, axis=axis, keepdims=True))
         a = np.concatenate(parts, axis=axis)
     return np.sum(a, axis=axis)
@@ -246,12 +252,13 @@ def prod(a, axis=None, keepdims=False):
     x = transpose(a, axes=(*others, *axes))
     x = reshape(x, shape=(*(a.shape[i] for i in others), _count(a, axis)))
     if x.shape[-1] == 0:
-        return (reshape(sum(x, axis=-1), shape=shape) + 1).astype(dtype)  # the empty product is 1
+        zero = reshape(sum(x, axis=-1), shape=shape)
+        return (zero + 1).astype(dtype)  # the empty product is 1
     # Products of pairs, of pairs of pairs, ...: log2(n) operations are recorded.
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
-        pairs, odd = x[..., :half] * x[..., half : 2 * half], x[..., 2 * half :]
-        x = pairs
+        odd = x[..., 2 * half :]
+        x = pairs = x[..., :half] * x[..., half : 2 * half]
         if odd.shape[-1]:
             x = concatenate([pairs, odd], axis=-1)
     out = reshape(x, shape=shape)

@@ -14,6 +14,11 @@ from tinylm.autograd.engine.tensor import array_of, as_tensor
 from tinylm.errors import ShapeError
 
 
+def along(axis, part):
+    """The index of `part` along an axis: a[along(2, part)] is a[:, :, part]. axis: not negative."""
+    return (slice(None),) * axis + (part,)
+
+
 @primitive(lambda g, y, a, shape: reshape(g, a.shape), linear=True, view=True)
 def reshape(a, shape):
     """The values of a in row-major order in another shape, of which one entry may be -1.
@@ -110,13 +115,13 @@ def repeat(a, repeats, axis=None):
     else:
         axis = normalize_axis_tuple(axis, a.ndim)[0]
     positions = np.repeat(np.arange(a.shape[axis], like=a.data), repeats)
-    return a[(slice(None),) * axis + (positions,)]
+    return a[along(axis, positions)]
 
 
 def _nth_part(i, g, y, *arrays, axis=0):
     start = sum(a.shape[axis] for a in arrays[:i])
     part = slice(start, start + arrays[i].shape[axis])
-    return g[(slice(None),) * (axis % g.ndim) + (part,)]
+    return g[along(axis % g.ndim, part)]
 
 
 @primitive(_nth_part, linear=True, variadic=True, name="concatenate")
@@ -160,11 +165,14 @@ def split(a, sections, axis=0):
             )
         sections = [n // parts * i for i in range(1, parts)]
     borders = [0, *sections, n]
-    return [a[(slice(None),) * axis + (slice(i, j),)] for i, j in zip(borders, borders[1:])]
+    return [a[along(axis, slice(i, j))] for i, j in zip(borders, borders[1:])]
 
 
 def _inner(g, y, a, widths):
-    return g[tuple(slice(before, before + n) for (before, _), n in zip(widths, a.shape))]
+    index = []
+    for (before, _), n in zip(widths, a.shape):
+        index.append(slice(before, before + n))
+    return g[tuple(index)]
 
 
 @primitive(_inner, linear=True, name="pad")
