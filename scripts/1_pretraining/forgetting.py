@@ -87,7 +87,7 @@ from tinylm.data.read.labeled import read_labeled
 from tinylm.data.synthetic.reviews import made_up_reviews
 from tinylm.finetune import evaluate, fit
 from tinylm.finetune.continual.anchors import Anchor, Penalized, true_fisher
-from tinylm.finetune.continual.forgetting import accuracy_matrix, forgetting
+from tinylm.finetune.continual.forgetting import accuracy_matrix, final_accuracy, forgetting
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items, use_heads, with_logits
 from tinylm.finetune.continual.rehearsal import Reservoir, with_rehearsal
 from tinylm.finetune.freezing import freeze, stages, trainable
@@ -371,7 +371,7 @@ def main(argv=None):
             *R.diagonal(axis1=1, axis2=2).T,
             np.array([forgetting(r).mean() for r in R]),
             # the last row: all tasks in the end
-            R[:, -1].mean(axis=1),
+            np.array([final_accuracy(r) for r in R]),
         ]
         found[name] = columns
         print(f"{name:16}" + "".join(f"{mean_and_sd(c):>16}" for c in columns), flush=True)

@@ -32,7 +32,7 @@ def test_what_was_said_is_said_again():
     plain = task.loss(model, task.make_batch(examples))[0].item()
     same = task.loss(model, task.make_batch(kept))[0].item()
     np.testing.assert_allclose(same, plain)  # it still says the same
-    kept[1].said[0] += 1.0
+    kept[1].former_logits[0] += 1.0
     other = task.loss(model, task.make_batch(kept))[0].item()
     np.testing.assert_allclose(
         other, plain + 2.0 / 3 / 2
@@ -45,7 +45,7 @@ def test_another_device_says_the_same_of_many_tasks(device):
         model = ManyHeads(encoder(dtype=np.float64), (2, 3)).to(place)
         kept = with_logits(model, task, [Item(0, [1, 2], 1), Item(1, [3], 2)])
         fit(model, task, kept + items(0, word_task(0, 6)), steps=2, batch_size=8)
-        found.append((kept[0].said, model.classifiers[0].state_dict()["out.weight"]))
+        found.append((kept[0].former_logits, model.classifiers[0].state_dict()["out.weight"]))
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
@@ -80,14 +80,18 @@ def test_logits_of_a_float64_model_are_kept_as_exactly():
     task = ManyTasks.of(ENCODER_INPUT, 2, imitate=1.0)
     kept = with_logits(model, task, [Item(0, [1, 2], 1), Item(1, [3], 2)])
     batch = task.make_batch(kept)
-    assert batch.said.dtype == np.float64
-    np.testing.assert_array_equal(batch.said[1], kept[1].said)
+    assert batch.former_logits.dtype == np.float64
+    np.testing.assert_array_equal(batch.former_logits[1], kept[1].former_logits)
 
 
 def test_rows_without_a_label_count_for_what_was_said():
     model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
     task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
-    examples = [Item(0, [1, 2], 1), Item(1, [3], None, said=np.zeros(3)), Item(1, [4], None)]
+    examples = [
+        Item(0, [1, 2], 1),
+        Item(1, [3], None, former_logits=np.zeros(3)),
+        Item(1, [4], None),
+    ]
     batch = task.make_batch(examples)
     assert batch.tokens == 2  # the third row asks for nothing
     parts = [batch.rows(i, i + 1) for i in range(3)]
@@ -105,7 +109,10 @@ def test_rows_without_a_label_count_for_what_was_said():
 def test_classes_that_nothing_was_said_about_take_no_part_however_large():
     model = ManyHeads(encoder(dtype=np.float64), (2, 3)).eval()
     task = ManyTasks.of(ENCODER_INPUT, 2, imitate=2.0)
-    spoken = [Item(1, [3], None, said=np.zeros(2)), Item(1, [4], None, said=np.zeros(3))]
+    spoken = [
+        Item(1, [3], None, former_logits=np.zeros(2)),
+        Item(1, [4], None, former_logits=np.zeros(3)),
+    ]
     batch = task.make_batch(spoken)  # of the first row class 2 is not known
     model.classifiers[1].out.bias.data[2] = 1e200  # its square is infinite
     z = model(batch.inputs, batch.which, **batch.options)[0][2].numpy()[0]

@@ -8,14 +8,14 @@ import pytest
 from tests.finetune.continual.several import ENCODER_INPUT, encoder, word_task
 from tinylm.errors import ConfigError
 from tinylm.finetune.continual.many_tasks import ManyHeads, ManyTasks, items
-from tinylm.finetune.continual.rehearsal import Reservoir, draw, with_rehearsal
+from tinylm.finetune.continual.rehearsal import Reservoir, draw_examples, with_rehearsal
 from tinylm.finetune.fitting import evaluate, fit
 
 
 def test_a_ratio_of_old_for_new():
     mixed = with_rehearsal(list("abcd"), list(range(10)), 0.5)
     assert mixed[:4] == list("abcd") and len(mixed) == 6 and len(set(mixed)) == 6
-    assert Counter(draw("xy", 5)) in (
+    assert Counter(draw_examples("xy", 5)) in (
         Counter(x=3, y=2),
         Counter(x=2, y=3),
     )  # all of them, again, and one more

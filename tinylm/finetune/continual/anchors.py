@@ -1,10 +1,12 @@
 """Anchors: stay near the parameters that solved the old task   (EWC, L2-SP; book section 1.4)
 
-A penalty (strength / 2) sum_i F_i (theta_i - theta*_i)^2 is added to the loss of the new task. With
-F = 1 it is weight decay towards the start instead of zero (L2-SP, Li et al. 2018). Elastic weight
-consolidation (Kirkpatrick et al. 2017) takes for F the diagonal of the Fisher information: what the
-old task does not feel may move. It is the old task's loss to second order, off the diagonal left
-out. Read next: rehearsal.py, which keeps old examples instead; forgetting.py, which measures.
+    L_new(theta) + (lambda / 2) sum_i F_i (theta_i - theta*_i)^2        theta* solves the old task
+
+With F = 1 the penalty is weight decay towards the start instead of zero (L2-SP, Li et al. 2018).
+Elastic weight consolidation (Kirkpatrick et al. 2017) takes the diagonal of the Fisher information
+for F: parameters that do not influence the old task may move. The penalty is the old task's loss to
+second order without the entries off the diagonal. Read next: rehearsal.py, which keeps old examples
+instead; forgetting.py, which measures.
 """
 
 import numpy as np
@@ -19,14 +21,18 @@ def moved_apart(parameters, start, importance=None, strength=1.0):
     """(strength / 2) sum_i F_i (theta_i - theta*_i)^2
 
     parameters  list of Tensors theta
-    start       list of arrays theta*;  importance list of arrays F >= 0 of the same shapes, or None: 1 for all
+    start       list of arrays theta*
+    importance  list of arrays F >= 0 of the same shapes; None: 1 for all
     returns     Tensor ()
     """
     total = 0.0
     for k, (p, before) in enumerate(zip(parameters, start)):
-        wide = p.astype(np.float32) if p.dtype == np.float16 else p  # 300**2 is no float16
-        square = (wide - before) ** 2
-        total = total + (square if importance is None else weigh(importance[k], square)).sum()
+        if p.dtype == np.float16:  # which ends at 65504: 256**2 overflows
+            p = p.astype(np.float32)
+        square = (p - before) ** 2
+        if importance is not None:
+            square = weigh(importance[k], square)
+        total = total + square.sum()
     total = total * (0.5 * strength)
     if total.dtype == parameters[0].dtype:
         return total
@@ -34,42 +40,47 @@ def moved_apart(parameters, start, importance=None, strength=1.0):
 
 
 class Anchor:
-    """The penalty for moving away from where the parameters are now.
+    """The penalty on the distance from the present parameters, as a function of no argument.
 
-    parameters  dict name -> Tensor, such as trainable(model.encoder): what is held; a new head is
-                better left out
+    parameters  dict name -> Tensor, such as trainable(model.encoder); a new head is better left out
     strength    lambda
     importance  dict name -> array F of the parameter's shape; None: 1 for all, which is L2-SP
-    raises      ConfigError if the names of importance are others
+    raises      ConfigError if importance has other names than parameters
     """
 
     def __init__(self, parameters, strength, importance=None):
         if importance is not None and set(importance) != set(parameters):
             odd = sorted(set(importance) ^ set(parameters))
             raise ConfigError(
-                f"Anchor: importance and parameters differ in {', '.join(odd[:4])}: take both from one dict"
+                f"Anchor: importance and parameters differ in {', '.join(odd[:4])}: "
+                "take both from one dict"
             )
         self.parameters, self.strength = list(parameters.values()), strength
-        self.importance = None if importance is None else [importance[name] for name in parameters]
+        self.importance = None
+        if importance is not None:
+            self.importance = [importance[name] for name in parameters]
         self.start = [p.data.copy() for p in self.parameters]
 
     def __call__(self):
         """The penalty as a Tensor ()."""
-        start, importance = (
-            None
-            if arrays is None
-            else [to_device(a, p.device) for a, p in zip(arrays, self.parameters)]
-            for arrays in (self.start, self.importance)
-        )
+        start, importance = self._beside(self.start), None
+        if self.importance is not None:
+            importance = self._beside(self.importance)
         return moved_apart(self.parameters, start, importance, self.strength)
+
+    def _beside(self, arrays):
+        """The arrays on the devices of the parameters, which may have moved since."""
+        return [to_device(a, p.device) for a, p in zip(arrays, self.parameters)]
 
 
 def squared_slopes(model, logits, parameters, examples, weights):
-    """sum over examples and labels y of weights(p)[y] (d log p(y | x) / d theta)^2, over the number
-    of examples.
+    """(1/n) sum over examples x and labels y of w_y (d log p(y | x) / d theta)^2.
 
-    Examples go one by one: the square of a batch's mean gradient is another thing, and near an
+    One example at a time: the square of a batch's mean gradient is something else, and near an
     optimum nearly zero.
+
+    weights  (index of x, list of p(y | x)) -> pairs (y, w_y)
+    others   as in true_fisher()
     """
     if not len(examples):
         raise ConfigError("Fisher information: there are no examples to take the expectation over")
@@ -87,35 +98,35 @@ def squared_slopes(model, logits, parameters, examples, weights):
 
 
 def true_fisher(model, logits, parameters, examples):
-    """F_i = E_x sum_y p(y | x) (d log p(y | x) / d theta_i)^2: the expectation over the model's own
-    labels, exactly.
+    """F_i = E_x sum_y p(y | x) (d log p(y | x) / d theta_i)^2, exact over the model's own labels.
 
-    model       whose dropout is turned off meanwhile
+    model       Module; in evaluation mode during the call
     logits      example -> Tensor of C logits
     parameters  dict name -> Tensor
-    examples    a list; their labels are not looked at
-    returns     dict name -> array of the parameter's shape. C backward passes for an example
+    examples    list; labels are ignored
+    returns     dict name -> array of the parameter's shape. C backward passes per example
     """
     return squared_slopes(model, logits, parameters, examples, lambda index, p: enumerate(p))
 
 
 def empirical_fisher(model, logits, parameters, examples, labels):
-    """E (d log p(gold label | x) / d theta_i)^2: the same with the labels of the data, one backward
-    pass for an example.
+    """E_x (d log p(gold label | x) / d theta_i)^2, with one backward pass per example.
 
-    labels   (n,) integers; the rest as true_fisher(). Where the model is sure and right it is
-             nearly zero, as the true one is; where the model is wrong it is larger, and no
+    labels   (n,) integers; the rest as in true_fisher(). Where the model is confident and right it
+             is nearly zero like the true one; where the model is wrong it is larger, and not a
              curvature (Kunstner et al. 2019)
     """
-    return squared_slopes(
-        model, logits, parameters, examples, lambda index, p: [(int(labels[index]), 1.0)]
-    )
+
+    def gold_label(index, p):
+        return [(int(labels[index]), 1.0)]
+
+    return squared_slopes(model, logits, parameters, examples, gold_label)
 
 
 class Penalized:
-    """A task whose loss has penalties added to its mean; it asks and measures as the task does.
+    """A task with penalties added to its mean loss; batches and measures are the task's.
 
-    task       make_batch, loss, and what else it has
+    task       Task
     penalties  functions () -> Tensor (): Anchors, one for every task learnt before
     """
 
@@ -127,9 +138,8 @@ class Penalized:
         return self.task.make_batch(examples, rng)
 
     def loss(self, model, batch):
-        """The task's mean loss plus the penalties. Micro-batches weigh 1 together, so a penalty
-        counts once.
-        """
+        """The task's mean loss plus the penalties."""
+        # The weights of micro-batches add up to 1, so a penalty counts once in the whole batch.
         loss, metrics = self.task.loss(model, batch)
         for penalty in self.penalties:
             loss = loss + penalty()

@@ -1,4 +1,4 @@
-"""How to check the remedies against forgetting: penalties, and losses over several tasks."""
+"""Gradient-check cases of the remedies against forgetting: penalties, losses of several tasks."""
 
 import numpy as np
 
@@ -15,9 +15,7 @@ SPECIAL = Special.after(4, sentinels=0)
 
 
 def draws(rng):
-    """The penalty of two parameters, each as important as any other, and with an importance of its
-    own.
-    """
+    """The penalty of two parameters, without and with importance."""
     fixed = {"start": [rng.normal(size=(2, 3)), rng.normal(size=3)], "strength": 0.7}
     return [
         call([normal(rng, 2, 3), normal(rng, 3)], **fixed),
@@ -44,31 +42,17 @@ def loss_of(model, task, batch):
 
 
 def two_tasks(rng):
-    """A small encoder with heads of two and three classes, and a batch of both with logits to
-    imitate.
-    """
-    encoder = build(
-        tiny(
-            "bert-base-uncased",
-            vocab_size=SPECIAL.vocab_size,
-            n_layer=1,
-            n_head=2,
-            d_model=4,
-            d_hidden=3,
-            context=6,
-            dropout=0.0,
-        ),
-        int(rng.integers(99)),
-        dtype=np.float64,
-    )
+    """A small encoder with heads of two and three classes, and a batch of both with logits."""
+    sizes = dict(n_layer=1, n_head=2, d_model=4, d_hidden=3, context=6, dropout=0.0)
+    config = tiny("bert-base-uncased", vocab_size=SPECIAL.vocab_size, **sizes)
+    encoder = build(config, int(rng.integers(99)), dtype=np.float64)
     task = ManyTasks.of(EncoderInput(SPECIAL), 2, imitate=0.5)
-    batch = task.make_batch(
-        [
-            Item(0, [1, 2], 1),
-            Item(1, [3], 2, said=np.array([0.5, -1.0, 0.2])),
-            Item(0, [0, 3], 0, said=np.array([1.0, 0.0])),
-        ]
-    )
+    examples = [
+        Item(0, [1, 2], 1),
+        Item(1, [3], 2, np.array([0.5, -1.0, 0.2])),
+        Item(0, [0, 3], 0, np.array([1.0, 0.0])),
+    ]
+    batch = task.make_batch(examples)
     return call(ready(ManyHeads(encoder, (2, 3)).eval()), task, batch)
 
 

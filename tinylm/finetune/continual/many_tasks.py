@@ -1,9 +1,11 @@
-"""One encoder, several tasks, a head for each: what forgetting is measured on   (book section 1.4)
+"""One encoder with a head for each of several tasks, to measure forgetting on   (book section 1.4)
 
-An example says which task it is of, so examples of several tasks make one batch: rehearsal and
-replay are nothing but longer lists of examples. An example may also hold the logits that a former
-model gave it; then the model is trained to say them again, beside the label (Buzzega et al. 2020:
-DER++; CLEAR does so with policies, Rolnick et al. 2019). Read next: rehearsal.py, forgetting.py.
+    loss of a row = -log Pr(label) + alpha mean over classes of (z - z_former)^2
+
+An example carries the number of its task, so examples of several tasks make one batch: rehearsal
+and replay are nothing but longer lists of examples. An example may also carry the logits z_former
+of an earlier model; then the model is trained to reproduce them beside the label (DER++, Buzzega et
+al. 2020; CLEAR does so with policies, Rolnick et al. 2019). Read next: rehearsal.py, forgetting.py.
 """
 
 from dataclasses import dataclass, replace
@@ -25,14 +27,15 @@ from tinylm.pretrain.batch import IGNORE, TokenBatch
 class Item:
     """An example of one of several tasks.
 
-    task         its number;  text, label  as the task takes them; label None: only what was said counts
-    said         (C,) logits of a former model, to be said again; None: nothing is
+    task           number of the task
+    text, label    as the task takes them; label None: only the former logits count
+    former_logits  (C,) logits of an earlier model, to be reproduced; None: none
     """
 
     task: int
     text: object
     label: object
-    said: np.ndarray | None = None
+    former_logits: np.ndarray | None = None
 
 
 def items(task, examples):
@@ -42,28 +45,30 @@ def items(task, examples):
 
 @dataclass(frozen=True)
 class ManyBatch(TokenBatch):
-    """A TokenBatch with targets (B,) whose rows are of different tasks.
+    """A TokenBatch with targets (B,) and rows of different tasks.
 
-    which  (B,) integers, the task of each row
-    said   (B, C) logits to be said again, NaN where there are none; None if no row has any
+    which          (B,) integers, the task of each row
+    former_logits  (B, C) logits to be reproduced, NaN where there are none; None if no row has any
     """
 
     which: np.ndarray = None
-    said: np.ndarray | None = None
+    former_logits: np.ndarray | None = None
 
     @property
     def tokens(self):
-        """How many rows count: those with a label, and those with logits to be said again."""
+        """The number of rows that count: those with a label or with logits to be reproduced."""
         counts = self.targets != IGNORE
-        if self.said is not None:
-            counts = counts | ~np.isnan(self.said).all(axis=1)
+        if self.former_logits is not None:
+            counts = counts | ~np.isnan(self.former_logits).all(axis=1)
         return int(np.count_nonzero(counts))
 
 
 class ManyHeads(Module):
     """One encoder with a Classifier for every task.
 
-    encoder  not copied;  classes  one number for every task;  pool, seed  as of a Classifier
+    encoder     as of a Classifier, not copied
+    classes     one number for every task
+    pool, seed  as of a Classifier
     """
 
     def __init__(self, encoder, classes, pool=None, seed=0):
@@ -71,23 +76,34 @@ class ManyHeads(Module):
         self.classifiers = [Classifier(encoder, n, pool, seed + i) for i, n in enumerate(classes)]
 
     def __call__(self, inputs, which, **options):
-        """Logits by task: (B, T) integers, (B,) integers -> list of (task, its rows (n,), logits
-        (n, classes)).
+        """Logits by task: a list of (task, its rows (n,), logits (n, classes)).
+
+        inputs  (B, T) integers;  which  (B,) integers, the task of each row
         """
         x = self.classifiers[0].features(inputs, **options)  # (B, T) -> (B, D)
-        x = dropout(x, self.encoder.config.dropout if self.training else 0.0, self.rng)
-        rows = [(k, np.flatnonzero(which == k)) for k in range(len(self.classifiers))]
-        return [(k, at, self.classifiers[k].out(x[at])) for k, at in rows if len(at)]
+        if self.training:
+            x = dropout(x, self.encoder.config.dropout, self.rng)
+        found = []
+        for k, classifier in enumerate(self.classifiers):
+            rows = np.flatnonzero(which == k)
+            if len(rows):
+                found.append((k, rows, classifier.out(x[rows])))  # (n, D) -> (n, classes)
+        return found
 
 
 def use_heads(model, tasks):
-    """Train the heads of these tasks and freeze those of all others: weight decay shrinks even what
-    gets no gradient.
+    """Train the heads of these tasks and freeze all others.
 
-    model    ManyHeads;  tasks  numbers.  Returns the model
+    Weight decay would shrink a head that has no gradient.
+
+    model    ManyHeads;  tasks  numbers
+    returns  the model
     """
     for k, classifier in enumerate(model.classifiers):
-        (unfreeze if k in tasks else freeze)(classifier.out)
+        if k in tasks:
+            unfreeze(classifier.out)
+        else:
+            freeze(classifier.out)
     return model
 
 
@@ -96,8 +112,7 @@ class ManyTasks:
     """Mean cross-entropy over rows of any of several tasks, for ManyHeads; its examples are Items.
 
     tasks    Classifications that read their texts in the same way
-    imitate  weight of the mean squared difference from logits that were said before: alpha of
-             DER++; 0: they are left out
+    imitate  weight alpha of the mean squared difference from former logits; 0: they are ignored
     """
 
     tasks: tuple
@@ -106,7 +121,8 @@ class ManyTasks:
     def __post_init__(self):
         if not self.tasks or any(task.inputs != self.tasks[0].inputs for task in self.tasks):
             raise ConfigError(
-                f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, and one EncoderInput for all"
+                f"ManyTasks: {len(self.tasks)} tasks: there must be one at least, "
+                "and one EncoderInput for all"
             )
 
     @classmethod
@@ -118,45 +134,36 @@ class ManyTasks:
         """list of Items -> ManyBatch."""
         ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
         targets = np.array([self.tasks[x.task].label(x.label) for x in examples], np.int64)
-        former = [np.asarray(x.said) for x in examples if x.said is not None and self.imitate]
-        said = None
-        if former:
-            dtype = np.result_type(np.float32, *former)
-            said = np.full((len(examples), max(map(len, former))), np.nan, dtype)
-            for row, x in zip(said, examples):
-                if x.said is not None:
-                    row[: len(x.said)] = x.said
-        return ManyBatch(
-            ids, targets, **fields, which=np.array([x.task for x in examples], np.int64), said=said
-        )
+        which = np.array([x.task for x in examples], np.int64)
+        former = None
+        if self.imitate:
+            former = _padded_logits([x.former_logits for x in examples])
+        return ManyBatch(ids, targets, **fields, which=which, former_logits=former)
 
     def loss(self, model, batch):
-        """Mean over the rows that count of -log Pr(label), where there is one, plus imitate * (the
-        mean over classes of
-        (logits - said)^2), where some were said   (DER++; Buzzega et al. 2020)
+        """Mean over rows of -log Pr(label) + imitate * mean squared error to the former logits.
+
+        A row without label or without former logits lacks that term   (DER++; Buzzega et al. 2020)
         """
         loss, n = 0.0, max(batch.tokens, 1)
-        for _, at, logits in model(batch.inputs, batch.which, **batch.options):
-            label_losses = cross_entropy(logits, batch.targets[at], reduction="none")
+        for _, rows, logits in model(batch.inputs, batch.which, **batch.options):
+            label_losses = cross_entropy(logits, batch.targets[rows], reduction="none")  # (rows,)
             loss = loss + (label_losses / n).sum()
-            if self.imitate and batch.said is not None:
-                width = min(
-                    logits.shape[1], batch.said.shape[1]
-                )  # said may be of tasks with fewer classes
-                said = batch.said[at][:, :width].astype(logits.dtype)  # (n, C)
-                known = ~np.isnan(said)
-                error = where(known, logits[:, :width] - np.where(known, said, 0), 0.0)
-                row_errors = mean_where(error * error, known, axis=1)  # (n,)
-                loss = loss + self.imitate * (row_errors / n).sum()
+            if self.imitate and batch.former_logits is not None:
+                errors = _squared_errors(logits, batch.former_logits[rows])
+                loss = loss + self.imitate * (errors / n).sum()
         return loss, {"tokens": batch.tokens, "loss": float(loss.item())}
 
     def predict(self, model, batch):
         """The most probable label of each row."""
         answers = [None] * len(batch)
-        for k, at, logits in model(batch.inputs, batch.which, **batch.options):
+        for k, rows, logits in model(batch.inputs, batch.which, **batch.options):
+            best = logits.numpy().argmax(axis=-1).tolist()
             names = self.tasks[k].classes
-            for row, best in zip(at.tolist(), logits.numpy().argmax(axis=-1).tolist()):
-                answers[row] = best if names is None else names[best]
+            if names is not None:
+                best = [names[label] for label in best]
+            for row, answer in zip(rows.tolist(), best):
+                answers[row] = answer
         return answers
 
     def measure(self, answers, examples):
@@ -164,19 +171,41 @@ class ManyTasks:
         return {"accuracy": metrics.accuracy(answers, [x.label for x in examples])}
 
 
+def _padded_logits(rows):
+    """Logits of different lengths, or None, as (B, C) filled up with NaN; None if all are None."""
+    given = [np.asarray(row) for row in rows if row is not None]
+    if not given:
+        return None
+    dtype = np.result_type(np.float32, *given)
+    padded = np.full((len(rows), max(map(len, given))), np.nan, dtype)
+    for to, row in zip(padded, rows):
+        if row is not None:
+            to[: len(row)] = row
+    return padded
+
+
+def _squared_errors(logits, former):
+    """Mean over a row's classes of (logits - former)^2: (n, C), (n, C') with NaN -> (n,)."""
+    C = min(logits.shape[1], former.shape[1])  # other tasks in the batch may have fewer classes
+    former = former[:, :C].astype(logits.dtype)
+    given = ~np.isnan(former)
+    error = where(given, logits[:, :C] - np.where(given, former, 0), 0.0)
+    return mean_where(error * error, given, axis=1)
+
+
 def with_logits(model, task, examples, batch_size=64):
-    """The Items with the logits that the model gives them now: what imitation needs to keep.
+    """The Items with the model's present logits as former logits, for imitation later.
 
     model  ManyHeads;  task  ManyTasks;  returns list of Items
     """
-    said = []
+    found = []
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
             part = examples[start : start + batch_size]
             batch = task.make_batch(part).to(model.encoder.tokens.weight.device)
             logits = [None] * len(part)
-            for _, at, z in model(batch.inputs, batch.which, **batch.options):
-                for row, values in zip(at.tolist(), np.array(z.numpy())):
+            for _, rows, z in model(batch.inputs, batch.which, **batch.options):
+                for row, values in zip(rows.tolist(), np.array(z.numpy())):
                     logits[row] = values
-            said += [replace(x, said=z) for x, z in zip(part, logits)]
-    return said
+            found += [replace(x, former_logits=z) for x, z in zip(part, logits)]
+    return found

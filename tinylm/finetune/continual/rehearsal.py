@@ -1,26 +1,29 @@
 """Rehearsal: learn the new with some of the old mixed in   (book section 1.4)
 
-The plainest remedy for forgetting, and hard to beat. If the old data are at hand, a share of them
-is mixed into the new; if they passed by in a stream, a reservoir keeps a fair sample of all of it
-in bounded memory (experience replay, Rolnick et al. 2019). Also what the old model said can be kept
-and imitated (behavior cloning there; dark experience replay, Buzzega et al. 2020): see
+The simplest remedy for forgetting, and hard to beat. If the old data are available, a share of them
+is mixed into the new; if they came as a stream, a reservoir keeps a uniform sample of all of it in
+bounded memory (experience replay, Rolnick et al. 2019). The old model's logits can be kept and
+imitated too (behavior cloning there; dark experience replay, Buzzega et al. 2020): see
 many_tasks.py. Read next: anchors.py, which keeps no examples at all.
 """
+
+import math
 
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 
 
-def draw(examples, n, seed=0):
-    """n of the examples, drawn without repeats as long as there are enough; then everything once
-    more.
+def draw_examples(examples, n, seed=0):
+    """n examples drawn without repeats; if there are fewer, in rounds over all of them.
 
     returns  list of n; empty for n = 0
+    raises   ConfigError if there are none to draw from
     """
     if n and not len(examples):
         raise ConfigError(f"rehearsal: {n} old examples are wanted and there are none")
     chosen = []
-    for round_ in range(-(-n // max(len(examples), 1))):
+    rounds = math.ceil(n / max(len(examples), 1))
+    for round_ in range(rounds):
         order = Random(seed, "rehearsal", round_).permutation(len(examples))
         chosen += [examples[i] for i in order[: n - len(chosen)]]
     return chosen
@@ -35,18 +38,16 @@ def with_rehearsal(new, old, ratio, seed=0):
     """
     if ratio < 0:
         raise ConfigError(f"with_rehearsal: ratio {ratio} must be 0 or more")
-    return list(new) + draw(old, round(ratio * len(new)), seed)
+    return list(new) + draw_examples(old, round(ratio * len(new)), seed)
 
 
 class Reservoir:
-    """A uniform sample of a stream of unknown length: whatever has passed is in it with the same
-    probability.
+    """A uniform sample of a stream of unknown length: every item so far has the same probability.
 
-    Algorithm R (Vitter 1985): the t-th item takes a random place among t; if that place is in the
-    reservoir, it replaces what
-    is there.   P(item is kept) = capacity / t for all items, by induction: a new one enters with
-                capacity / t, and an old one,
-    there with capacity / (t - 1), stays with 1 - (capacity / t)(1 / capacity) = (t - 1) / t.
+    Algorithm R (Vitter 1985): the t-th item draws a slot among t; if the reservoir has that slot,
+    the item replaces the one in it. P(item is kept) = capacity / t for all items, by induction: a
+    new one enters with capacity / t, and an old one, which is in with capacity / (t - 1), stays
+    with 1 - (capacity / t)(1 / capacity) = (t - 1) / t.
 
     capacity  items at most
     """
@@ -54,23 +55,25 @@ class Reservoir:
     def __init__(self, capacity, seed=0):
         if capacity < 1:
             raise ConfigError(f"Reservoir: capacity {capacity} must be at least 1")
-        self.capacity, self.items, self.seen, self.rng = capacity, [], 0, Random(seed, "reservoir")
+        self.capacity, self.items = capacity, []
+        self.seen = 0  # t, items of the stream so far
+        self.rng = Random(seed, "reservoir")
 
     def __len__(self):
         return len(self.items)
 
     def add(self, item):
-        """Show it one more item of the stream."""
+        """Pass one more item of the stream."""
         self.seen += 1
         if len(self.items) < self.capacity:
             self.items.append(item)
             return
-        place = int(self.rng.integers(0, self.seen, (1,))[0])
-        if place < self.capacity:
-            self.items[place] = item
+        slot = int(self.rng.integers(0, self.seen, (1,))[0])
+        if slot < self.capacity:
+            self.items[slot] = item
 
     def extend(self, items):
-        """Show it several, in order. Returns the reservoir."""
+        """Pass several items in order. Returns the reservoir."""
         for item in items:
             self.add(item)
         return self
