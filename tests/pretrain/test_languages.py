@@ -217,3 +217,11 @@ def test_one_table_of_embeddings_serves_both_sides_and_is_told_the_language():
     )
     (g,) = tl.grad(loss, [model.tokens.weight])
     assert np.abs(g.numpy()[list(special.others)]).min() > 0
+
+
+def test_a_language_and_one_token_are_a_row():
+    made = MultilingualLM(SPECIAL, lambda ids, draws: (ids, ids))
+    language = SPECIAL.others[0]
+    batch = made.make_batch(np.array([[language, 2]]), Random(0))
+    assert batch.inputs.tolist() == [[SPECIAL.cls, 2, language]]
+    assert batch.decoder[0, 0] == language

@@ -3,11 +3,15 @@ put together.
 """
 
 import dataclasses
+import importlib
+import inspect
+import pkgutil
 
 import numpy as np
 import pytest
 
 import tinylm as tl
+import tinylm.pretrain
 from tests.pretrain.tiny import made, model_for, text_for
 from tinylm.autograd import log_softmax
 from tinylm.backend import Random
@@ -15,6 +19,7 @@ from tinylm.errors import ConfigError
 from tinylm.optim import AdamW, FlatParameters
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.cases import MORE, SPECIAL
+from tinylm.pretrain.denoising import noise
 from tinylm.pretrain.denoising.sentinels import Sentinels
 from tinylm.pretrain.denoising.seq2seq import Denoise, Fragment, Masked, Seq2SeqLM
 from tinylm.pretrain.discriminative.contrastive import SentenceEmbedding
@@ -26,7 +31,7 @@ from tinylm.pretrain.language.multi_token import MultiTokenLM
 from tinylm.pretrain.language.prefix import PrefixLM, PrefixTask
 from tinylm.pretrain.languages import CodeSwitched, TranslationLM
 from tinylm.pretrain.masked.choose import WholeWords, choose_tokens
-from tinylm.pretrain.masked.masked import MaskedLM
+from tinylm.pretrain.masked.masked import MaskedLM, corrupt_chosen
 from tinylm.pretrain.masked.permuted import PermutedLM
 from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM
 from tinylm.pretrain.masked.spans import GeometricSpans
@@ -244,3 +249,55 @@ def test_the_reader_of_the_gradient_checks_gives_probabilities():
 
     logits = Reader(np.random.default_rng(0))(TEXT)
     np.testing.assert_allclose(np.exp(log_softmax(logits).numpy()).sum(-1), 1, rtol=1e-12)
+
+
+def _dataclasses():
+    """Every dataclass that a module of pretrain/ defines."""
+    found = set()
+    for info in pkgutil.walk_packages(tinylm.pretrain.__path__, "tinylm.pretrain."):
+        module = importlib.import_module(info.name)
+        for value in vars(module).values():
+            own = getattr(value, "__module__", "") == info.name
+            if isinstance(value, type) and own and dataclasses.is_dataclass(value):
+                found.add(value)
+    return sorted(found, key=lambda cls: (cls.__module__, cls.__name__))
+
+
+@pytest.mark.parametrize("cls", _dataclasses(), ids=lambda cls: cls.__name__)
+def test_objectives_and_batches_cannot_be_changed_after_their_checks(cls):
+    some = object.__new__(cls)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(some, dataclasses.fields(cls)[0].name if dataclasses.fields(cls) else "new", 1)
+
+
+# What the papers use, by argument: Devlin et al. 2019 (masked), Joshi et al. 2020 (spans), Lewis et
+# al. 2020 (infilling), Raffel et al. 2020 (sentinels), Song et al. 2019 (MASS), Clark et al. 2020.
+DEFAULTS = [
+    (MaskedLM, {"rate": 0.15, "shares": (0.8, 0.1, 0.1)}),
+    (corrupt_chosen, {"shares": (0.8, 0.1, 0.1)}),
+    (choose_tokens, {"rate": 0.15}),
+    (GeometricSpans, {"p": 0.2, "longest": 10}),
+    (SpanBoundaryLM, {"longest": 10}),
+    (noise.TokenMasking, {"rate": 0.15}),
+    (noise.TokenDeletion, {"rate": 0.15}),
+    (noise.TokenReplacement, {"rate": 0.15}),
+    (noise.TextInfilling, {"rate": 0.3, "mean": 3.0}),
+    (Sentinels, {"rate": 0.15, "mean": 3.0, "lengths": "partition", "close": True, "mode": None}),
+    (Masked, {"rate": 0.15}),
+    (Fragment, {"rate": 0.5}),
+    (PrefixLM, {"shortest": 0.0, "longest": 1.0}),
+    (PrefixTask, {"shortest": 0.0, "longest": 1.0}),
+    (PermutedLM, {"share": 1.0}),
+    (ReplacedTokens, {"weight": 50.0, "masked": None}),
+    (CodeSwitched, {"rate": 0.2}),
+    (FillInMiddle, {"rate": 0.9, "suffix_first": 0.5}),
+    (SentenceEmbedding, {"temperature": 0.05}),
+]
+
+
+@pytest.mark.parametrize(
+    "made, expected", DEFAULTS, ids=lambda value: getattr(value, "__name__", "")
+)
+def test_defaults_are_those_of_the_papers(made, expected):
+    parameters = inspect.signature(made).parameters
+    assert {name: parameters[name].default for name in expected} == expected

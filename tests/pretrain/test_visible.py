@@ -1,5 +1,7 @@
 """Attention patterns of batches, and their pictures."""
 
+import dataclasses
+
 import numpy as np
 
 from tinylm.autograd import Tensor, attention
@@ -82,3 +84,13 @@ def test_self_attention_knows_no_order_unless_a_mask_tells_it(rng):
         attend(x[:, :, order], mask[order][:, order]), attend(x, mask)[order], rtol=1e-12
     )
     assert np.abs(attend(x[:, :, order], mask) - attend(x, mask)[order]).max() > 0.1
+
+
+def test_padding_of_a_source_is_not_seen():
+    whole = seq2seq_batch([([0, 1], [2])], SPECIAL)
+    shorter = seq2seq_batch([([0, 1], [2]), ([0], [2])], SPECIAL)
+    assert patterns(whole)["encoder"].all() and patterns(whole)["cross"].all()
+    assert patterns(shorter, row=1)["encoder"].tolist() == [[True, True, False]] * 3
+    assert patterns(shorter, row=1)["cross"].tolist() == [[True, True, False]] * 2
+    without = dataclasses.replace(whole, mask=None)
+    assert patterns(without)["encoder"].all()

@@ -1,5 +1,6 @@
 """BART's corruptions: the book's sentences, and what each keeps."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -154,3 +155,47 @@ def test_replacements_are_the_words_of_their_own_draws():
 def test_a_permutation_is_the_order_of_its_draws():
     draws = np.array([[0.9, 0.1, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
     assert noise.TokenPermutation()(np.array([7, 8, 9]), draws).tolist() == [8, 9, 7]
+
+
+# Row 0 falls from left to right, row 1 rises: what a corruption does tells which row it read.
+FALLING = np.linspace(0.99, 0.0, 11)
+DRAWS_BY_HAND = np.stack([FALLING, FALLING[::-1], *np.full((3, 11), 0.5)])
+TEN = np.arange(10)
+
+
+@pytest.mark.parametrize(
+    "corruption, expected",
+    [
+        # 15 % of ten tokens are two: those with the smallest numbers, here the last
+        (noise.TokenMasking(99), [0, 1, 2, 3, 4, 5, 6, 7, 99, 99]),
+        (noise.TokenDeletion(), [0, 1, 2, 3, 4, 5, 6, 7]),
+        # the words come from the rising row: 0.99 * 8 / 10 and 0.99 * 9 / 10, of 100 words
+        (noise.TokenReplacement(np.arange(100, 200)), [*range(8), 179, 189]),
+        (noise.TokenPermutation(), TEN[::-1].tolist()),
+        (noise.DocumentRotation(), [9, *range(9)]),  # 0.99 of ten tokens
+        (noise.SentencePermutation((3, 6)), [7, 8, 9, 4, 5, 6, 0, 1, 2, 3]),
+    ],
+    ids=lambda value: type(value).__name__ if dataclasses.is_dataclass(value) else "",
+)
+def test_which_numbers_a_corruption_reads(corruption, expected):
+    assert corruption(TEN, DRAWS_BY_HAND).tolist() == expected
+
+
+def test_infilling_reads_lengths_from_the_first_row_and_places_from_the_second():
+    whole = noise.TextInfilling(99)(TEN, DRAWS_BY_HAND)
+    other_lengths, other_places = DRAWS_BY_HAND.copy(), DRAWS_BY_HAND.copy()
+    other_lengths[0] = 0.5  # three tokens (the median of Poisson 3): the whole share in one span
+    other_places[1] = DRAWS_BY_HAND[1][::-1]
+    one = noise.TextInfilling(99)(TEN, other_lengths)
+    assert (one == 99).sum() == 1 and len(one) == 8
+    moved = noise.TextInfilling(99)(TEN, other_places)
+    assert len(moved) == len(whole) and moved.tolist() != whole.tolist()
+
+
+def test_a_part_is_picked_by_the_first_number_of_the_last_row():
+    for weights, edges in ((None, (1 / 3, 2 / 3)), ((0.5, 0.25, 0.25), (0.5, 0.75))):
+        mixture = noise.Mixture((0, 1, 2), weights)
+        for number in (0.0, 0.3, 0.4, 0.6, 0.7, 0.8, 0.99):
+            draws = np.full((5, 11), 0.5)
+            draws[-1, 0] = number
+            assert mixture.pick(draws) == sum(number >= edge for edge in edges)

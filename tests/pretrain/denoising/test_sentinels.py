@@ -9,6 +9,7 @@ from tinylm.backend import Random
 from tinylm.errors import ConfigError, DataError
 from tinylm.pretrain.denoising.noise import DRAWS
 from tinylm.pretrain.denoising.sentinels import Sentinels, reconstruct, sentinel_spans
+from tinylm.pretrain.masked.spans import geometric_spans, poisson_spans, positions
 from tinylm.pretrain.special import Special
 from tinylm.pretrain.words import Words
 
@@ -89,3 +90,16 @@ def test_what_does_not_work_is_said():
         reconstruct([1, 10], [11, 3], [10, 11])
     with pytest.raises(ConfigError, match="'even' is not one of"):
         Sentinels(SPECIAL, lengths="even")
+
+
+@pytest.mark.parametrize(
+    "lengths, spans", [("geometric", geometric_spans), ("poisson", poisson_spans)]
+)
+def test_spans_have_the_mean_that_the_task_was_given(lengths, spans):
+    special = Special.after(100, sentinels=60)
+    ids, draws = np.arange(60), Random(1).uniform((DRAWS, 61), np.float64)
+    more = {"p": 1 / 4} if lengths == "geometric" else {"mean": 4}  # geometric: the mean is 1 / p
+    chosen = positions(*spans(60, 0.5, draws, **more), 60)
+    source, target = Sentinels(special, 0.5, 4, lengths)(ids, draws)
+    expected = sentinel_spans(ids, chosen, special.sentinels)
+    assert source.tolist() == expected[0].tolist() and target.tolist() == expected[1].tolist()

@@ -156,3 +156,29 @@ def test_bert_style_masks_the_tokens_with_the_smallest_draws():
     chosen = np.isin(np.arange(10), (2, 5, 9))
     assert source.tolist() == np.where(chosen, SPECIAL.mask, ids).tolist()
     assert target.tolist() == np.where(chosen, ids, IGNORE).tolist()
+
+
+def numbers(first):
+    """Draws whose first number is `first`."""
+    draws = np.full((5, 11), 0.5)
+    draws[0, 0] = first
+    draws[0, 1] = 1 - first
+    return draws
+
+
+def test_the_first_number_places_the_fragment_from_the_first_to_the_last_place():
+    ids = np.arange(10)
+    for first, start in ((0.0, 0), (0.5, 3), (0.999, 5)):  # six places for five tokens of ten
+        _, target = Fragment(SPECIAL)(ids, numbers(first))
+        assert np.flatnonzero(target != IGNORE).tolist() == list(range(start, start + 5))
+
+
+def test_a_task_draws_five_rows_of_numbers_for_every_token_and_one_more():
+    seen = []
+
+    def task(ids, draws):
+        seen.append(draws.shape)
+        return ids, ids
+
+    Seq2SeqLM(SPECIAL, task).make_batch(np.zeros((2, 7), np.int64), Random(0))
+    assert seen == [(5, 8), (5, 8)]

@@ -200,3 +200,10 @@ def test_pairs_of_any_lengths_are_padded():
         SentencePairs(bare, SentenceOrder()).with_pairs([([0], [1, 2]), ([3, 0, 1], [2])], [0, 1])
     with pytest.raises(ConfigError, match="set classes=2"):
         objective().loss(encoder(languages=0, classes=0), batch)
+
+
+@pytest.mark.parametrize("kind", [SentenceOrder(), NextSentence(MORE["corpus"])])
+def test_a_row_of_two_tokens_is_a_pair_of_one_token_each(kind):
+    batch = SentencePairs(SPECIAL, kind).make_batch(np.array([[0, 1], [2, 3]]), Random(0))
+    assert batch.inputs.shape == (2, 5)
+    assert batch.segments.tolist() == [[0, 0, 0, 1, 1]] * 2

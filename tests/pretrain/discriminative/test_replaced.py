@@ -183,3 +183,13 @@ def test_the_policy_gradient_is_on_average_that_of_the_expected_reward(rng):
     np.testing.assert_allclose(average, exact.numpy(), rtol=1e-10, atol=1e-14)
     ignored = fooling_loss(logits, np.array([[2]]), np.array([[3.0]]), np.array([[IGNORE]]))
     assert ignored.item() == 0
+
+
+def test_the_fooling_loss_is_a_sum_over_masked_places():
+    logits = tl.Tensor(np.log([[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]]]))
+    tokens, rewards = np.array([[0, 1, 2]]), np.array([[2.0, 3.0, 5.0]])
+    targets = np.array([[0, IGNORE, 0]])
+    expected = 2 * np.log(2) + 5 * np.log(2)  # the second place was not masked
+    assert fooling_loss(logits, tokens, rewards, targets).item() == pytest.approx(
+        expected, rel=1e-12
+    )

@@ -64,3 +64,11 @@ def test_one_sense_per_discourse_labels_what_no_rule_reaches():
 def test_it_needs_a_seed():
     with pytest.raises(ConfigError, match="no seed"):
         yarowsky(CONTEXTS, {})
+
+
+def test_a_collocation_that_leans_to_no_sense_is_no_rule():
+    contexts = [{"even", "left"}, {"even", "right"}]
+    rules = decision_list(contexts, ["a", "b"])
+    assert [(feature, sense) for _, feature, sense in rules] == [("left", "a"), ("right", "b")]
+    # log((1 + 0.1) / (0 + 0.1)) with the smoothing of 0.1
+    assert rules[0][0] == pytest.approx(math.log(11), rel=1e-12)

@@ -122,3 +122,10 @@ def test_what_cannot_be_shifted_is_refused():
         CausalLM().make_batch(np.zeros((3, 4)))
     with pytest.raises(ConfigError, match="'none'"):
         CausalLM().loss(uniform, CausalLM().make_batch(np.zeros((1, 2), int)), reduction="none")
+
+
+def test_the_mean_of_a_summed_loss_is_over_the_tokens_that_count():
+    batch = Batch(np.array([[1, 2]]), np.array([[2, IGNORE]]))  # one token
+    loss, metrics = CausalLM().loss(uniform, batch, reduction="sum")
+    assert metrics == {"tokens": 1, "loss": loss.item()}
+    assert loss.item() == pytest.approx(math.log(V), rel=1e-14)

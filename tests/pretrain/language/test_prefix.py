@@ -80,3 +80,11 @@ def test_a_causal_model_is_refused():
     batch = PrefixLM().with_prefix(np.array([[0, 1, 2, 3]]), np.array([2]))
     with pytest.raises(ConfigError, match="attention is causal"):
         PrefixLM().loss(decoder(), batch)
+
+
+def test_the_first_number_says_how_long_the_prefix_of_a_task_is():
+    ids, draws = np.arange(10), np.full((5, 11), 0.5)
+    for number, k in ((0.0, 1), (0.5, 5), (0.999, 9)):  # nine lengths, and one token is left
+        draws[0, 0], draws[0, 1], draws[1, 0] = number, 1 - number, 1 - number
+        source, target = PrefixTask()(ids, draws)
+        assert source.tolist() == list(range(k)) and target.tolist() == list(range(k, 10))

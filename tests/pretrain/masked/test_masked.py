@@ -254,3 +254,35 @@ def test_masked_tokens_are_predicted_as_if_independent():
     information = (joint[seen] * np.log(joint[seen] / independent[seen])).sum()
     assert masked == pytest.approx(2 * np.log(2), rel=1e-9)
     assert masked - in_order == pytest.approx(information, rel=1e-9)
+
+
+class Given:
+    """A random stream whose numbers are given."""
+
+    def __init__(self, fates, words):
+        self.fates, self.words = np.array(fates), np.array(words)
+
+    def uniform(self, shape):
+        return self.fates.reshape(shape)
+
+    def integers(self, low, high, shape):
+        return self.words.reshape(shape)
+
+
+def test_a_fate_on_a_border_belongs_to_what_lies_above_it():
+    # Shares of 1/2, 1/4, 1/4: below 1/2 masked, from there and below 3/4 replaced, from 3/4 kept.
+    fates = [0.0, 0.25, 0.5, 0.625, 0.75, 0.9]
+    rng = Given([fates], [[7, 7, 7, 7, 7, 7]])
+    ids, mask = np.array([[1, 2, 3, 4, 5, 6]]), SPECIAL.mask
+    found = corrupt_chosen(ids, np.ones((1, 6), bool), rng, SPECIAL, (0.5, 0.25, 0.25))
+    assert found.tolist() == [[mask, mask, 7, 7, 5, 6]]
+    nothing = corrupt_chosen(ids, np.zeros((1, 6), bool), rng, SPECIAL, (0.5, 0.25, 0.25))
+    assert nothing.tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize(
+    "shares", [(1.2, -0.1, -0.1), (0.8, 0.1), (0.8, 0.1, 0.2), (0.7, 0.1, 0.1)]
+)
+def test_shares_that_are_no_probabilities_are_refused(shares):
+    with pytest.raises(ConfigError, match="three probabilities"):
+        MaskedLM(SPECIAL, shares=shares)

@@ -10,7 +10,7 @@ from tinylm.backend import Random
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.cases import SPECIAL, TEXT
 from tinylm.pretrain.masked.masked import MaskedLM
-from tinylm.pretrain.masked.span_boundary import boundaries, spanbert
+from tinylm.pretrain.masked.span_boundary import SpanBoundaryLM, boundaries, spanbert
 
 
 def test_the_tokens_around_a_span_and_the_place_in_it():
@@ -54,3 +54,16 @@ def test_the_boundary_term_depends_on_the_two_boundary_states_alone():
     assert metrics["boundary"] == pytest.approx(by_hand, rel=1e-12)
     around = set(batch.before[0][counted]) | set(batch.after[0][counted])
     assert set(np.flatnonzero(np.abs(g.numpy()[0]).max(-1))) == around
+
+
+def test_places_beyond_the_longest_span_are_its_last():
+    everything = MaskedLM(SPECIAL, 1.0, choose=lambda ids, eligible, rng, rate: eligible)
+    batch = SpanBoundaryLM(everything, longest=3).make_batch(TEXT, Random(0))
+    assert batch.place[0].tolist() == [0, 0, 1, 2, 2, 2, 2]  # [CLS], then a run of six
+
+
+def test_a_masked_token_counts_once():
+    batch = spanbert(SPECIAL, 0.5).make_batch(TEXT, Random(0))
+    _, metrics = spanbert(SPECIAL, 0.5).loss(bounded(), batch)
+    assert metrics["tokens"] == (batch.targets != IGNORE).sum() == 6
+    assert metrics["loss"] == pytest.approx(metrics["masked"] + metrics["boundary"], rel=1e-12)

@@ -76,3 +76,23 @@ def test_a_span_of_nothing_lies_before_its_token():
         [0, 3], 7, np.array([0.9, 0.8, 0.1, 0.2, 0.9, 0, 0, 0])
     )  # kept tokens on the left: 2 and 3
     assert starts.tolist() == [2, 3]  # as in Table 1.1: The kitten [M] is [M] .
+
+
+def test_long_poisson_lengths_are_not_cut():
+    # The mean is 100, the standard deviation 10: five of them above the mean is still a length.
+    assert 150 <= spans.poisson_lengths(np.array([1 - 1e-6]), 100.0)[0] <= 152
+
+
+def test_a_chooser_of_spans_leaves_a_row_alone_that_has_nothing_to_choose():
+    ids, choose = np.arange(20).reshape(2, 10), spans.GeometricSpans()
+    eligible = np.array([[True] * 10, [False] * 10])
+    assert choose(ids, eligible, Random(0), 0.5).sum(1).tolist() == [5, 0]
+    assert not choose(ids, eligible, Random(0), 0.0).any()
+
+
+def test_poisson_spans_read_lengths_from_the_first_row_and_places_from_the_second():
+    draws = np.stack([np.full(11, 0.5), np.linspace(0, 0.99, 11)])  # 0.5: the median, 3
+    starts, lengths = spans.poisson_spans(10, 0.3, draws)
+    assert lengths.tolist() == [3]
+    turned = spans.poisson_spans(10, 0.3, np.stack([draws[0], draws[1][::-1]]))
+    assert turned[1].tolist() == [3] and turned[0].tolist() != starts.tolist()

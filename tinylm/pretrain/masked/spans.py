@@ -29,11 +29,14 @@ def geometric_lengths(draws, p=0.2, longest=10):
 def poisson_lengths(draws, mean=3.0):
     """Lengths 0, 1, ... with Pr(l) = mean^l e^-mean / l!   (Lewis et al. 2020).
 
-    draws  uniform numbers in [0, 1), any shape;  returns integers of that shape
+    draws    (...) uniform numbers in [0, 1);  mean above 0
+    returns  (...) integers
     """
-    longest = int(mean + 10 * mean**0.5) + 10  # ten standard deviations: beyond is below 1e-16
-    p = [mean**n * math.exp(-mean) / math.factorial(n) for n in range(longest)]
-    return np.searchsorted(np.cumsum(p)[:-1], draws, side="right")
+    # Ten standard deviations above the mean: what lies beyond has probability below 1e-16. In
+    # logarithms, since mean^l and l! overflow for means of some 50.
+    most = int(mean + 10 * mean**0.5) + 10
+    logs = [n * math.log(mean) - mean - math.lgamma(n + 1) for n in range(most)]
+    return np.searchsorted(np.cumsum(np.exp(logs))[:-1], draws, side="right")
 
 
 def fill(lengths, total):
