@@ -177,7 +177,7 @@ def joined(bench, model, examples):
 
 
 def depth(bench, seed):
-    """Early exit on the test half: dict name -> (mean depth, accuracy), and the share of the work."""
+    """Early exit on the test half: name -> (mean depth, accuracy), and the share of the work."""
     model = bench.fit(EarlyExit(bench.encoder(seed), 2, seed), ExitTask(bench.task), seed)
     # (L, N, C): every exit on every sentence, so that rules are compared without running again
     (logits, labels), (chosen, chosen_labels) = (
@@ -262,13 +262,12 @@ def show_depth(found, works):
 
 
 def show_length(found):
-    """Print the table of dropped tokens and its verdicts. found: what length() returns, of each seed."""
+    """Print the table of dropped tokens and its verdicts. found: of each seed, from length()."""
     ways = list(dict.fromkeys(way for way, _ in found[0]))
     right = {key: np.array([each[key][1] for each in found]) for key in found[0]}
     for training in TRAININGS:
-        print(
-            f"\ntrained with {training}\n{'ratio':>6}{'work':>6}{'by attention':>28}{'at random':>28}"
-        )
+        print(f"\ntrained with {training}")
+        print(f"{'ratio':>6}{'work':>6}{'by attention':>28}{'at random':>28}")
         for ratio in RATIOS:
             pair = [(training, ratio), (training + ", at random", ratio)]
             # with a ratio of 1 there is nothing to choose

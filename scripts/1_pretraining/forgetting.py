@@ -71,9 +71,8 @@ Rehearsal of one old example for each new one, replay, EWC at 10000, gradual unf
 encoder frozen after the first task forget less; the others do in the mean, and three seeds are too
 few to tell. The more of the old is kept, the less of the new is learnt in as many updates. Best in
 the end are as many old examples as new ones and the frozen encoder; sixty kept examples, imitated
-or not, come next. On three files of real reviews, 500 labels a task, this small model learns little
-(products 0.66) and forgot 0.045 +- 0.042 in an earlier run: by the same rule [-0.06, +0.15], too
-small to tell.
+or not, come next. On three files of real reviews, 500 labels a task, an earlier run learnt little
+(products 0.66) and forgot 0.045 [-0.06, +0.15]: too small to tell.
 """
 
 import argparse
@@ -101,20 +100,8 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
 SIZE = {"n_layer": 2, "n_head": 2, "d_model": 32, "d_hidden": 64, "context": 24, "dropout": 0.1}
 # names that made-up reviews use: devices, films; all others are meals
 THINGS = (
-    {
-        "phone",
-        "battery",
-        "screen",
-        "charger",
-        "case",
-        "camera",
-        "price",
-        "headset",
-        "cable",
-        "keyboard",
-        "speaker",
-    },
-    {"movie", "actor", "plot", "story", "music", "ending", "scene"},
+    set("phone battery screen charger case camera price headset cable keyboard speaker".split()),
+    set("movie actor plot story music ending scene".split()),
 )
 RATE, BATCH = 5e-3, 16
 # Runs are paired: every way learns the same tasks from the same encoder in the same order.
@@ -154,7 +141,7 @@ def load(folder, seed, n):
         tasks = [("products", 2, products), ("site", 3, sites), ("films", 2, films)]
         texts = [text for text, _ in sites]
     else:
-        # No review is in two tasks, except that the last n of the second are the first of the third.
+        # The last n reviews of the second task are the first n of the third.
         reviews = made_up_reviews(5 * n, 0)
         parts = reviews[: 2 * n], reviews[2 * n : 4 * n], reviews[-2 * n :]
         tasks = [
@@ -187,7 +174,8 @@ def pretrained(texts, tokenizer, options):
         learning_rate=5e-3,
     )
     print(
-        f"masked LM on {stream.size:,} tokens: loss {losses[:10].mean():.2f} -> {losses[-50:].mean():.2f}",
+        f"masked LM on {stream.size:,} tokens: "
+        f"loss {losses[:10].mean():.2f} -> {losses[-50:].mean():.2f}",
         flush=True,
     )
     return model.state_dict()

@@ -59,6 +59,7 @@ def domains(seed):
     rng = np.random.default_rng(seed)
     whole = {
         "documentation": without_repeats(python_documentation()),
+        # source of two modules of the standard library, long enough for READ + MEASURED
         "code": "".join(inspect.getsource(module) for module in (argparse, inspect)),
         "reviews": " ".join(text for text, _ in made_up_reviews(2000, seed)),
         "pages": "\n\n".join(good_page(rng) for _ in range(120)),

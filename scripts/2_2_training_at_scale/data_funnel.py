@@ -106,6 +106,7 @@ def main(argv=None):
         pipeline, texts, labels = filtered(corpus)
         if seed == options.seed:
             print("\n".join(pipeline.report()))
+        # junk in the corpus, what was dropped, and junk among what was dropped
         junk = sum(label != "good" for _, label in corpus)
         gone = len(corpus) - len(labels)
         junk_gone = junk - sum(label != "good" for label in labels)

@@ -51,6 +51,7 @@ def costs(temperature, seed):
     returns  share of pages of the small language; bits per character of the large one, of the small
     """
     rng = np.random.default_rng(seed)
+    # a page is made only when it is drawn
     makers = [
         lambda: (good_page(rng, 2) for _ in itertools.count()),
         lambda: (moved(good_page(rng, 2)) for _ in itertools.count()),
@@ -59,6 +60,7 @@ def costs(temperature, seed):
     sampler = MixtureSampler(SIZES, temperature, seed)
     drawn = list(itertools.islice(sampler.mix(makers), PAGES))
     model = CharNGram(text for _, text in drawn)
+    # the same pages in both languages, from a seed that no training text has
     test = "\n".join(good_page(np.random.default_rng(1000 + seed), 2) for _ in range(4))
     return (
         np.mean([source for source, _ in drawn]),

@@ -70,6 +70,7 @@ def characters():
     """
     ids = np.array([ord(c) for c in without_repeats(python_documentation())])
     kept, counts = np.unique(ids, return_counts=True)
+    # rarer ones become one symbol, the last
     kept = kept[counts >= 20]
     ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
     return *split_text(ids, 0.1), len(kept) + 1
@@ -86,6 +87,7 @@ def build(V, width, seed, device):
 def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
     """Held-out loss after training, in nats a character. `note` is called with every batch."""
     model, objective = build(V, width, seed, device), CausalLM()
+    # RandomWindows draws by seed and step alone: the same batches for every width
     optimizer, windows = AdamW(model.named_parameters()), RandomWindows(text, T, BATCH, seed)
     for step in range(steps):
         ids = windows.batch(step)
@@ -100,6 +102,7 @@ def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
             rate * cosine(step, steps, warmup=20),
             clip=1.0,
         )
+    # 8 batches of 64 windows of T characters that do not overlap
     return evaluate(model, objective, EvenWindows(held_out, T), 64, batches=8, device=device)[0]
 
 

@@ -80,6 +80,7 @@ def build(depth, placement, seed, device, unit=True):
     model = GPT(GPTConfig(V, T, depth, 2, D, norm_placement=place, tied=False), seed)
     if placement == "none":
         for block in model.blocks:
+            # same norms as in pre-norm, without the addition
             block.place = bare
     if unit:
         for name, p in model.named_parameters().items():
@@ -107,6 +108,7 @@ def gradient_norms(model, ids):
             return inner(block, leaf, *args, **options)
 
         model.blocks[model.blocks.index(block)] = spy
+    # one backward pass fills the gradients of both leaves
     tl.cross_entropy(model(ids[:, :-1]), ids[:, 1:]).backward()
     return [float(np.linalg.norm(stream.grad.numpy())) for stream in streams]
 
@@ -117,6 +119,7 @@ def final_loss(model, rate, seed, device):
     optimizer, objective = AdamW(FlatParameters(model.named_parameters())), CausalLM()
     for step in range(STEPS):
         optimizer.zero_grad()
+        # overflow is a result here, not a fault
         with tl.first_order_only(), np.errstate(all="ignore"):
             loss, metrics = objective.loss(
                 model, objective.make_batch(windows.batch(step)).to(device)
@@ -162,6 +165,7 @@ def show_training(seeds, depths, device):
                 losses = np.array(
                     [final_loss(build(depth, placement, s, device), rate, s, device) for s in seeds]
                 )
+                # worse than a guess, or not finite
                 bad = int((losses > math.log(V)).sum())
                 cells.append(f"{mean_and_range(losses, '.2f')} {bad}/{len(losses)}")
                 so_far = best.get((depth, placement), losses)

@@ -110,6 +110,7 @@ def show(table):
         + "   least and most at the last"
     )
     for name, values in table:
+        # (LAYERS,): the spread is over orders of magnitude, so medians
         middle = np.median(values, axis=0)
         print(
             f"{name:34}"

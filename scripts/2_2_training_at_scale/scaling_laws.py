@@ -82,6 +82,7 @@ def characters(path):
     ids = np.array([ord(c) for c in text])
     kept, counts = np.unique(ids, return_counts=True)
     kept = kept[counts >= 20]
+    # their numbers, to find them among the targets
     brackets = [int(np.searchsorted(kept, ord(c))) for c in ")]" if ord(c) in kept]
     ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
     return *split_text(ids, 0.1), len(kept) + 1, brackets
@@ -201,6 +202,7 @@ def optimum(runs, fit):
     # Approach 2: a parabola of the loss over log N at each budget; its bottom is N*.
     rows = []
     for C in budgets:
+        # runs of each size between two lengths: log loss is interpolated over log D
         inside = [
             (n, math.exp(np.interp(math.log(C / 6 / n), np.log(D), np.log(row))))
             for n, row in zip(N, L)
@@ -255,6 +257,7 @@ def metrics(runs):
             [(r.loss, *(r.measures[k] for k in TASKS)) for r in same], axis=0
         )
         print(f"{n:>12}{loss:>8.3f}{p:>13.3f}{exact:>13.4f}{p**ANSWER:>9.4f}{brackets:>10.3f}")
+    # among good models alone the loss may not order them
     best = sorted(runs, key=lambda r: r.loss)[: len(runs) // 3]
     for name in TASKS:
         both = [
@@ -271,6 +274,7 @@ def chart(runs, large, fit, path):
     """Draw losses over parameters, and the law: in characters, or as a figure if a path is given."""
     N, D, L = grid(runs)
     n, _, truth = arrays(large)
+    # from the smallest to the held-out size
     line = np.geomspace(N[0], n[0], 60)
     if not path:
         top = [
@@ -339,6 +343,7 @@ def main(argv=None):
     backend.blas_threads(1)
     widths, large_width, top, shares = WIDTHS, LARGE, options.tokens, SHARES
     # of the small models, and of the held-out one
+    # more for the held-out model, which is the truth
     seeds, large_seeds = 2, 3
     if options.quick:
         widths, large_width, top, shares = WIDTHS[:5:2], 48, options.tokens // 4, SHARES[1:]
@@ -356,6 +361,7 @@ def main(argv=None):
 
     runs = sweep(options, widths, tokens, seeds, note)
     large = sweep(options, [large_width], [top], large_seeds, note)
+    # mean of the seeds of the largest size at the longest text
     truth, smallest = arrays(large)[2], grid(runs)[2][-1, -1]
     rows = predictions(runs, large, options.seed)
     print(

@@ -121,6 +121,7 @@ KINDS = {  # name: function, exponent in the book
 
 def inputs(tokens, seed, device):
     """Random queries, keys and values of one head."""
+    # (B, H, T, K) = (1, 1, tokens, K)
     rng = np.random.default_rng(seed)
     return [
         tl.Tensor(
@@ -132,6 +133,7 @@ def inputs(tokens, seed, device):
 
 def operations(function, tokens):
     """Multiplications and additions in the matrix products of one forward pass, as executed."""
+    # independent of the values, so seed 0 and the CPU
     with count_operations() as counts:
         function(*inputs(tokens, 0, "cpu"))
     return counts.matmul_flops()
@@ -139,6 +141,7 @@ def operations(function, tokens):
 
 def once(function, tokens, seed, device):
     """Seconds of one forward and backward pass."""
+    # random inputs are made before the clock starts
     x = inputs(tokens, seed, device)
     start = time.perf_counter()
     with tl.first_order_only():
@@ -151,6 +154,7 @@ def once(function, tokens, seed, device):
 def peak(function, tokens):
     """Bytes allocated at most in one forward and backward pass."""
     x = inputs(tokens, 0, "cpu")
+    # NumPy reports its allocations to tracemalloc
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     with tl.first_order_only():
@@ -258,6 +262,7 @@ def caches():
         "keys shared by pairs of layers": (2, 1, 1),
     }
     for name, (layers, heads, window) in kinds.items():
+        # layers that share keep one cache; grouped heads keep one a group
         small = cache_bytes(2 // layers, 1, {"g": 2, "1": 1}.get(heads, 4), 8, 16 // window, 1)
         large = cache_bytes(
             32 // layers, 1, {"g": 8, "1": 1}.get(heads, 32), 128, 4096 // window, 2

@@ -83,6 +83,7 @@ def train(V, tokens, steps, seed):
     )
     parameters = FlatParameters(model.named_parameters())
     optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
+    # (B, T + 1) ids a step
     windows = RandomWindows(tokens, T, BATCH, seed)
     for step in range(steps):
         parameters.zero_grad()
@@ -101,6 +102,7 @@ def within_the_context(model, ids):
     returns  name -> (bytes, loss in nats, largest change of a log-probability)
     """
     lm, K = ModelLM(model), WIDTH // HEADS
+    # blocks of 16 tokens, more than one text needs; bytes counts those in use
     pool = PagePool(T, 16, LAYERS, HEADS, K)
     caches = {
         "full": KeyValueCache(LAYERS, 1, HEADS, K),
@@ -111,6 +113,7 @@ def within_the_context(model, ids):
     }
     results, plain = {}, None
     for name, cache in caches.items():
+        # one token at a time, so that every cache is used as in generation
         logits = np.concatenate([lm.logits(ids[None, t : t + 1], cache)[0] for t in range(T)])
         logprobs = token_logprobs(logits, ids[1:])
         if plain is None:
@@ -130,6 +133,7 @@ def far_beyond_it(model, ids):
 
     with no_grad():
         logits = model(ids[None, :-1], positions=np.arange(FAR)).data[0]
+        # positions run on beyond the trained ones
         results = {"full attention, 10 x longer": loss(logits)}
     # shift: keys are rotated to positions inside the window, instead of keeping their own
     for name, window, sinks, shift in (
@@ -161,6 +165,7 @@ def main(argv=None):
         print(ONLY_RUNS)
     for seed in range(options.seed, options.seed + seeds):
         model = train(tokenizer.vocab_size, ids, steps, seed)
+        # 8 texts of T tokens, and 3 ten times as long, that do not overlap
         near.append([within_the_context(model, held[i * 500 : i * 500 + T + 1]) for i in range(8)])
         far.append([far_beyond_it(model, held[i * 3000 : i * 3000 + FAR + 1]) for i in range(3)])
     print(

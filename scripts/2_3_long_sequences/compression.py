@@ -85,6 +85,7 @@ def general_compressors(training, text):
     """Bits per byte of general compressors, without and with the training text."""
 
     def zlib_after(text):
+        # zlib looks back 32 kB at most
         packer = zlib.compressobj(9, zdict=training[-(2**15) :])
         return len(packer.compress(text) + packer.flush())
 
@@ -110,6 +111,7 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     keep_freed_memory()
+    # bytes: what counts is the size of the text as stored
     training, held_out = (
         part.encode() for part in split_text(without_repeats(python_documentation()))
     )
@@ -131,6 +133,7 @@ def main(argv=None):
         model = train(V, tokens, steps, seed)
         trained = time.perf_counter()
         bits, loss = encode_tokens(fastest(ModelLM(model)), ids, START)
+        # once for the bits and the loss, once as bytes with a header
         data = compress(model, ids, START)
         coded = time.perf_counter()
         back = tokenizer.decode_bytes(decompress(model, data, START)) == text
@@ -148,6 +151,7 @@ def main(argv=None):
         )
     print(f"bits per byte, headers and all (the model's header: {HEADER} bytes)")
     print(f"    {'GPT':<38}{mean_and_range(rates)}")
+    # they have no seed
     others = general_compressors(training, text)
     for name, rate in others.items():
         print(f"    {name:<38}{rate:.3f}")

@@ -71,6 +71,7 @@ REACH = 2 * (WINDOW - 1)  # tokens back that two layers of the window carry anyt
 
 def answers_of(targets):
     """The targets without the silence, which teaches nothing about memory."""
+    # blanks and the mark have ids SYMBOLS and above
     return np.where(targets < SYMBOLS, targets, IGNORE)
 
 
@@ -95,6 +96,7 @@ def train(model, rate, blanks, steps, seed, device, note):
 
 def measure(model, blanks, device):
     """(share of symbols right among the answers, their mean loss) of 128 new strings."""
+    # one test set for all models, from a seed that no batch has
     inputs, targets = copy_memory(128, blanks, SYMBOLS, LENGTH, 10**9)
     with tl.no_grad():
         logits = model(to_device(inputs, device))

@@ -68,6 +68,7 @@ def main(argv=None):
     texts = held_out[np.arange(64)[:, None] * LONG + np.arange(LONG + 1)]
     found, equal, began = {}, EqualReading(), time.process_time()
     for seed in seeds:
+        # one model a seed; every way starts from a copy of it
         base = train(
             build("rope", V, seed, args.device), text, steps, seed, args.device, lambda ids: None
         )

@@ -113,6 +113,7 @@ class Questions:
             digits = self.rng.integers(0, 10, 3).tolist()
             # 0 to 3 facts: a quarter of the rows has none
             facts = [f"{LETTERS[i]} is {n}." for i, n in zip(letters, digits)][: r % 4]
+            # without facts the question is about the first letter: its digit cannot be known
             asked = int(self.rng.integers(0, max(1, len(facts)), ()))
             texts.append(rag_prompt(facts, f"{LETTERS[letters[asked]]} is") + str(digits[asked]))
         width = max(map(len, texts)) - 1
@@ -120,6 +121,7 @@ class Questions:
         targets = np.full((self.batch, width), -100)
         for r, text in enumerate(texts):
             ids = BYTES.encode(text)
+            # only the last token, the digit, is a target
             inputs[r, : len(ids) - 1], targets[r, len(ids) - 2] = ids[:-1], ids[-1]
         return inputs, targets
 
@@ -139,7 +141,9 @@ def facts_by_each_route(seed, steps):
     )
     digits = Random(seed, "world").integers(0, 10, 26).tolist()
     documents = [f"{letter} is {digit}." for letter, digit in zip(LETTERS, digits)]
+    # each document is one fact
     index, rng = InvertedIndex(documents), Random(seed, "control")
+    # the datastore: every state of these records, and the byte that follows it
     records = [
         BYTES.encode(rag_prompt([], f"{letter} is") + str(digit))
         for letter, digit in zip(LETTERS, digits)
@@ -166,6 +170,7 @@ def facts_by_each_route(seed, steps):
     for name, route in routes.items():
         scores, right = [], 0
         for letter, digit in zip(LETTERS, digits):
+            # which model answers which prompt
             asked, prompt = route(f"{letter} is")
             logits = asked.next_logits(BYTES.encode(prompt)[None])[0]
             # softmax: exp(logits - log sum exp)
@@ -206,6 +211,7 @@ def another_domain(seed, steps, stored):
     )
     code = np.frombuffer(inspect.getsource(argparse).encode(), np.uint8).astype(np.int64)
     cut = len(code) * 3 // 4
+    # the part before the text to predict is stored
     first = code[cut - stored : cut]
     lm, test = ModelLM(model), code[cut : cut + 2049]
     store = build_datastore(lm, [first[i : i + T + 1] for i in range(0, len(first) - T, T)])
@@ -214,8 +220,10 @@ def another_domain(seed, steps, stored):
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
         temperature = usual_distance(store, 8)
         scores = KNNLM(lm, store, k=16, share=share, temperature=temperature).logits(inputs)
+        # with a share of 1 a byte that no neighbor names has probability 0
         with np.errstate(divide="ignore"):
             bits[share] = -np.take_along_axis(scores, targets[..., None], -1).mean() / np.log(2)
+    # every eighth state of the test text, (n, 64)
     queries = lm.hidden_and_logits(inputs)[0].reshape(-1, 64)[::8]
     exact, found = knn_search(queries, store.keys, 16)[1], {}
     index = ClusteredIndex(store.keys, 64, seed)

@@ -96,6 +96,7 @@ def panels(device):
 
 def figure(device, steps=12):
     """Print the keys held after some steps of a stream whose i-th key is i."""
+    # (B, H, T, K) = (1, 1, steps, 1): key i is the number i
     x = tl.Tensor(np.arange(steps, dtype=np.float64).reshape(1, 1, steps, 1), device=device)
     print("1. Keys held after key i has come (values likewise); averages round to 0.1")
     shown = (1, 3, 5, 11)
@@ -137,6 +138,7 @@ def recall_memories(device):
 def recall(seed, device):
     """One stream: name -> (numbers stored, right answers (TOKENS,) by lag)."""
     rng = np.random.default_rng(seed)
+    # random directions in 32 dimensions are nearly orthogonal
     keys = rng.normal(size=(TOKENS, WIDTH))
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
     # unit keys: a query of its own key scores SHARPNESS, of another about 0
@@ -154,6 +156,7 @@ def recall(seed, device):
             state = memory.update(k[:, :, start : start + n], v[:, :, start : start + n], state)
         found[name] = m.stored_numbers(state), score(tl.attention(q, *memory.read(state)))
     for name, features in (("linear, elu + 1", elu_features), ("linear, identity", lambda x: x)):
+        # S = sum_i phi(k_i) (v_i, 1)^T; a query reads phi(q)^T S
         _, state = linear_attention_recurrent(features(k), features(k), v)
         # the state is (K, J + 1): a column of weights' sums comes last
         found[name] = state.size, score((features(q) @ state)[..., :-1])
@@ -173,6 +176,7 @@ def show(runs):
         + f"{'all':>8}  least .. most by seed"
     )
     for name in runs[0]:
+        # a span of lags is the mean over its tokens and seeds
         right = np.array([run[name][1] for run in runs])  # (seeds, TOKENS)
         every = right.mean(1)
         print(

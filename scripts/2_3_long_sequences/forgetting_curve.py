@@ -121,6 +121,7 @@ def main(argv=None):
             model = train(
                 make(seed), rate, text, steps, seed, args.device, partial(reading.read, name, seed)
             )
+            # passages of a seed that no batch has, the same for all models
             curves.append(
                 [
                     forgetting_curve(model, *repeated_passages(held_out, PASSAGES, n, 10**9))

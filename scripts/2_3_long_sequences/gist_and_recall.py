@@ -57,12 +57,14 @@ def questions(task, rows, seed):
     # as long as the inputs of recall: both tasks read as many tokens
     inputs = np.concatenate([texts, np.full((rows, LENGTH), SYMBOLS)], axis=1)
     targets = np.full_like(inputs, IGNORE)
+    # the answer is given at the first token after the text
     targets[:, LENGTH] = answers
     return inputs, targets
 
 
 def train(width, task, seed, steps, device, note):
     """An LSTM whose state has 2 `width` numbers."""
+    # an LSTM keeps a hidden state and a cell of `width` numbers each
     model = RecurrentLM(RecurrentConfig(SYMBOLS + 2, width, 1, "lstm"), seed).to(device)
     optimizer, objective = AdamW(model.named_parameters(), weight_decay=0.0), CausalLM()
     for step in range(steps):

@@ -112,6 +112,7 @@ def characters():
     """
     ids = np.array([ord(c) for c in without_repeats(python_documentation())])
     kept, counts = np.unique(ids, return_counts=True)
+    # rarer ones become one symbol, the last
     kept = kept[counts >= 20]
     ids = np.where(np.isin(ids, kept), np.searchsorted(kept, ids), len(kept))
     return *split_text(ids, 0.1), len(kept) + 1
@@ -141,6 +142,7 @@ def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, ra
     rng, objective = tl.Random(seed, "stretches"), CausalLM()
     optimizer = AdamW(model.named_parameters(), weight_decay=0.0)
     for step in range(steps):
+        # (rows, 1) + (length + 1,) -> (rows, length + 1)
         ids = text[rng.integers(0, len(text) - length, (rows,))[:, None] + np.arange(length + 1)]
         note(ids)
         batch = objective.make_batch(ids).to(device)
@@ -176,6 +178,7 @@ def losses_by_length(model, texts, scaling=None):
         lm = model
         if scaling is not None:
             lm = scaled(model, scaling, length / TRAINED)
+        # the same LAST targets, after `length` - LAST characters of context
         last.append(last_losses(lm, texts, LAST, length).mean())
         every.append(chunk_losses(lm, texts, length).mean())
     return last, every
@@ -224,6 +227,7 @@ def main(argv=None):
         schemes = args.schemes.split(",")
     text, held_out, V = characters()
     longest = max(LENGTHS)
+    # (stretches, longest + 1): they do not overlap
     texts = held_out[np.arange(stretches)[:, None] * longest + np.arange(longest + 1)]
     last, every, reading = {}, {}, EqualReading()
     began = time.process_time()

@@ -63,6 +63,7 @@ def batch(kind, length, rows, seed):
 
 def train(kind, seed, steps, device):
     """A small GPT trained on texts of 4 to SHORT words; ALiBi, so that no position is new later."""
+    # ids: two marks and the words
     model = GPT(
         GPTConfig(WORDS + 2, 1024, 2, 4, 64, norm="rms", positions="alibi", bias=False), seed
     ).to(device)
@@ -118,6 +119,7 @@ def main(argv=None):
         + "".join(f"{f'{n} x ({n * SHORT})':>22}" for n in GROWTH)
     )
     for kind in KINDS:
+        # the models of a kind are tested at every length
         models = [train(kind, seed, steps, args.device) for seed in seeds]
         # (lengths, seeds)
         found = [

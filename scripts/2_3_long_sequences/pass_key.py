@@ -128,6 +128,7 @@ def train(model, seed, steps, device, note):
     rng, objective = tl.Random(seed, "lengths"), CausalLM()
     optimizer = AdamW(model.named_parameters(), weight_decay=0.0)
     for step in range(steps):
+        # one length for all texts of a batch
         ids = texts(BATCH, int(rng.integers(16, TRAINED + 1)), None, seed * 1_000_003 + step)
         note(ids)
         targets = ids[:, 1:].copy()
@@ -157,6 +158,7 @@ def scaled(model, name, length):
 
 def accuracies(model, rows, scaling=None):
     """Shares of keys found (hays, lengths, depths), and that of the control without a key."""
+    # seeds of the texts to test are beyond those of training
     found, control = np.zeros((len(HAYS), len(LENGTHS), len(DEPTHS))), []
     for j, length in enumerate(LENGTHS):
         lm = model
@@ -189,6 +191,7 @@ def show(results):
     print(f"    {'':<20}" + "".join(f"{hay:>{8 * len(DEPTHS)}}" for hay in HAYS))
     print(f"    {'depth':<20}" + "".join(f"{d:>8g}" for d in DEPTHS) * len(HAYS))
     for name, runs in results.items():
+        # mean over seeds at the longest length
         grid = np.mean([grid[:, -1] for grid, _ in runs], axis=0)  # (hays, depths)
         print(f"    {name:<20}" + "".join(f"{a:>8.2f}" for a in grid.ravel()))
     print(f"{FOUND.text} (section {FOUND.section}), by tokens")

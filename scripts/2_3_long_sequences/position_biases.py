@@ -111,6 +111,7 @@ def table_2_4(device):
     n = np.array([0, 1, 4, 16, 64, 256, 1024])
     there = backend.to_device(n, device)
     last = backend.to_device(np.array([1024]), device)
+    # log(i - j + 1) / log(max(512, i) + 1): c = 1 and a threshold of 512
     f = on_cpu(fire_argument(last, last - there, 1.0, 512))[0, 0]
     rows = {
         "T5 (32 buckets to 128): bucket": on_cpu(book_bucket(there, 31, 128)),
@@ -204,6 +205,7 @@ def figure_2_9(seed):
         return np.sin(i / 3)
 
     rng, seen, new = np.random.default_rng(seed), np.arange(1, 11), np.arange(1, 21)
+    # a little noise: a fit through exact points would hide what a cubic does outside
     cubic = np.polynomial.Polynomial.fit(seen, target(seen) + 0.02 * rng.normal(size=10), 3)
     table = dict(zip(seen, target(seen)))
     print("\n5. Figure 2.9: sin(i/3) learned at i = 1 .. 10 (error, largest over the range)")
@@ -212,6 +214,7 @@ def figure_2_9(seed):
     within = np.abs(cubic(seen) - target(seen)).max()
     beyond = np.abs(cubic(new[10:]) - target(new[10:])).max()
     print(f"   (b) extrapolated  seen 1-10: {within:.3f}   new 11-20: {beyond:.3f}")
+    # 20 positions pressed into the range of 10
     pressed = interpolate_positions(new, 10, 20)
     error = np.abs(cubic(pressed) - target(pressed)).max()
     print(

@@ -110,10 +110,12 @@ class Store:
         self.keys, self.values, self.compared = [], [], 0
 
     def add(self, k, v):
+        # (1, 1, 1, K) -> (K,)
         self.keys.append(k.numpy().reshape(-1))
         self.values.append(v.numpy().reshape(-1))
 
     def ask(self, q):
+        # inner products, since all keys are of unit length
         queries = q.numpy().reshape(-1, WIDTH)
         self.compared += len(queries) * len(self.keys)
         _, index = knn_search(queries, np.stack(self.keys), 1, "ip")
@@ -149,6 +151,7 @@ def stream(length, seed):
     returns  name -> (bytes, operations for the last token, share of all pairs found at the end)
     """
     rng = np.random.default_rng(seed)
+    # the same stream for every memory
     keys = rng.normal(size=(length, WIDTH))
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
     symbols, found = rng.integers(0, SYMBOLS, length), {}
@@ -161,6 +164,7 @@ def stream(length, seed):
                 memory.add(k[:, :, t : t + 1], v[:, :, t : t + 1])
             last = slice(length - 1, length)
             operations = work(memory, k[:, :, last], v[:, :, last], q[:, :, last])
+            # every key once, the oldest first
             answers = np.concatenate(
                 [memory.ask(q[:, :, t : t + 1]).numpy()[0, 0] for t in range(length)]
             )

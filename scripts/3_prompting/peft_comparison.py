@@ -109,6 +109,7 @@ class Rewriting:
     def make_batch(self, examples, rng=None):
         ids = np.array(examples)
         targets = ids[:, 1:].copy()
+        # (n, 12): the words or blanks in front are added by the model
         targets[:, :-LENGTH] = IGNORE
         return Batch(ids[:, :-1], targets)
 
@@ -135,6 +136,7 @@ def pretrain(seed, steps, device):
     model, rng = GPT(CONFIG, seed).to(device), Random(seed, "pretraining")
 
     def mixed(n):
+        # the pair left out is a task later
         known, made = [pair for pair in PAIRS if pair != HARD["new pair"]], []
         for order, step in known:
             row = rows(ORDERS[order], step, n // len(known), rng)
@@ -160,6 +162,7 @@ def pretrain(seed, steps, device):
 
 def p_tuning(model, seed):
     """Prompt tuning through an LSTM as wide as the model."""
+    # vectors start as embeddings of random words
     start = vocabulary_start(model.tokens.weight, N, seed)
     network = BidirectionalLSTM(D, D // 2, D, Random(seed, "network"))
     return prompt_tuning(model, PromptEncoder(start, network.to(model.tokens.weight.device)))
@@ -169,6 +172,7 @@ def behind_blanks(change):
     """A change of the model as a method: its input comes behind four blanks."""
 
     def make(model, seed):
+        # fixed blanks, then the input
         prompted = hybrid(model, [[BLANK] * N, INPUT])
         change(model, seed)
         return prompted
@@ -210,6 +214,7 @@ def fresh(base):
 
 def data(task, seed):
     """(training rows, held-out rows) of a task."""
+    # examples are drawn by seed and task, the same for all methods
     rng = Random(seed, "examples", task)
     return [list(rows(*TASKS[task], n, rng)) for n in (EXAMPLES, HELD_OUT)]
 
@@ -278,6 +283,7 @@ def table(base, seeds, steps):
     )
     found = {"no words": {}, "words": {}}
     for task in TASKS:
+        # no training in the first two rows: only another text in front
         found["words"][task] = [words(base, task, seed) for seed in seeds]
         blank = hybrid(fresh(base), [[BLANK] * N, INPUT])
         found["no words"][task] = [
@@ -294,6 +300,7 @@ def table(base, seeds, steps):
             runs = [adapt(base, name, task, seed, steps) for seed in seeds]
             found[name][task], trained = [run[0] for run in runs], runs[0][1]
             spent += [run[2] for run in runs]
+        # the counts of Fig. 3.7 by formula must be those of the trained arrays
         if formula.get(name, trained) != trained:
             raise AssertionError(
                 f"{name} trains {trained} numbers, and {formula[name]} by its formula"
