@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinylm.autograd import Tensor
 from tinylm.autograd.registry import call, register
 from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.decoder.gpt import GPT
@@ -24,6 +25,28 @@ def small(rng, **changes):
     """A tiny GPT with weights large enough for every derivative to show."""
     return ready(GPT(GPTConfig(**SIZES | changes), seed(rng), np.float64).eval())
 
+
+def read(model, ids, memory):
+    """The second segment of a text, after a memory that is a constant: gradients stop there."""
+    return model.read(ids, [Tensor(states) for states in memory])[0]
+
+
+register(
+    "models.GPT.read",
+    read,
+    lambda rng: [
+        call(
+            small(rng, segment_memory=2, context=5, **changes),
+            IDS,
+            memory=rng.normal(size=(2, 2, 2, 4)),  # L, B, M, D
+        )
+        for changes in (LLAMA, dict(positions="alibi", norm_placement="post"))
+    ],
+    order=1,
+    reason=ONCE,
+    covers=(),
+    source="Dai et al. 2019",
+)
 
 for _name, _changes in VARIANTS.items():
     register(

@@ -76,6 +76,8 @@ class GPTConfig:
     attention_scale: float | None = None  # of the scores; 1/sqrt(K) if None
     # Neighboring layers that share the keys and values of the first of them; 1: each has its own.
     kv_sharing: int = 1
+    # M: earlier positions whose states every layer reads too, segment by segment; see GPT.read().
+    segment_memory: int = 0
     scale_by_layer: bool = False  # scores of layer l, from 0, are divided by l + 1
     attention_cap: float | None = None  # c: scores become c tanh(score / c)
     logit_cap: float | None = None  # the same for the logits
@@ -97,6 +99,7 @@ class GPTConfig:
         self._check_sizes()
         self._check_numbers()
         self._check_rotation()
+        self._check_segments()
 
     def _check_words(self):
         for field, allowed in WORDS.items():
@@ -185,6 +188,20 @@ class GPTConfig:
                     f"GPTConfig: rope_scaling has {len(factors)} numbers for {name}, and "
                     f"{self.turned_width // 2} pairs turn: one each"
                 )
+
+    def _check_segments(self):
+        if self.segment_memory < 0:
+            raise ConfigError(f"GPTConfig: segment_memory = {self.segment_memory} is below 0")
+        if self.segment_memory and self.positions in ("learned", "sinusoidal"):
+            raise ConfigError(
+                f"GPTConfig: segment_memory needs relative positions, not {self.positions!r}: a "
+                "state is read again in the next segment, where it lies further back"
+            )
+        if self.segment_memory and self.kv_sharing > 1:
+            raise ConfigError(
+                f"GPTConfig: segment_memory = {self.segment_memory} keeps states of every layer, "
+                f"and with kv_sharing = {self.kv_sharing} some make no keys of them: set one"
+            )
 
     @property
     def key_width(self):

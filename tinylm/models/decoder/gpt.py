@@ -14,11 +14,12 @@ from tinylm import backend, nn
 from tinylm.autograd import Tensor, dropout, linear, tanh, unembedding
 from tinylm.autograd.kernels.masks import bool_mask
 from tinylm.backend import Random
-from tinylm.errors import ShapeError
+from tinylm.errors import ConfigError, ShapeError
 from tinylm.models.decoder.config import NORMS_PER_BLOCK, GPTConfig
 from tinylm.nn import NORMS, PLACEMENTS, Module, normal_parameter, rotary_angles
 from tinylm.nn.attention.sharing import SharedPairs
 from tinylm.nn.experts import MixtureOfExperts
+from tinylm.nn.memory.segments import SegmentStates
 from tinylm.nn.position.bias import POSITION_BIASES, AlibiBias, FireBias, alibi_slopes
 from tinylm.nn.position.rotary_scaling import scaled_rotary_angles
 from tinylm.nn.position.sinusoidal import SinusoidalPositions
@@ -89,7 +90,7 @@ class GPT(Module):
         return self.transform(x, positions, cache, mask)
 
     def _next_positions(self, ids, cache):
-        """Positions that continue from the cache, (T,)."""
+        """Positions that continue from the cache, or from SegmentStates, (T,)."""
         past = cached_length(cache)
         total = past + ids.shape[1]
         if total > self.config.context:
@@ -98,6 +99,34 @@ class GPT(Module):
                 "shorten the input"
             )
         return np.arange(past, total, like=ids)
+
+    def read(self, ids, memory=None):
+        """Logits of a segment, after the segments before it   (Transformer-XL; Dai et al. 2019).
+
+        Layer l attends to [SG(m_l), h_l]: the M = segment_memory inputs that it read last, without
+        a gradient (SG), and those of this segment. Through L layers a token reaches back L M
+        positions   (book section 2.3.3).
+
+        ids      (B, T) integers, the next T of each text
+        memory   what the call for the segment before returned; None at the beginning
+        returns  (logits (B, T, V), memory: for each layer a Tensor (B, m, D), m <= M)
+        raises   ConfigError for a model without segment_memory; ShapeError for a memory of another
+                 batch or depth, or if m + T is longer than the context
+        """
+        c = self.config
+        if not c.segment_memory:
+            raise ConfigError("GPT.read: this model keeps no segments: set segment_memory")
+        if memory is not None and [len(m) for m in memory] != [len(ids)] * c.n_layer:
+            raise ShapeError(
+                f"GPT.read: a memory of {len(memory)} layers and {len(memory[0])} rows for "
+                f"{c.n_layer} layers and {len(ids)} rows: pass None to begin a text"
+            )
+        segments = SegmentStates(c.segment_memory, memory)
+        # Positions count from the oldest state that is kept: only differences matter.
+        positions = self._next_positions(ids, segments)  # (T,)
+        x = self.add_positions(self.tokens(ids), positions)  # (B, T) -> (B, T, D)
+        x = self.transform(x, positions, segments=segments)
+        return self.logits(x), segments.kept
 
     def add_positions(self, x, positions):
         """The input of the first block, from the vectors of tokens or from learned ones (soft
@@ -117,15 +146,16 @@ class GPT(Module):
             x = self.embedding_norm(x)
         return dropout(x, c.dropout if self.training else 0.0, self.rng)
 
-    def transform(self, x, positions, cache=None, mask=None):
+    def transform(self, x, positions, cache=None, mask=None, segments=None):
         """The blocks and the last norm.
 
         x          (B, T, D) Tensor, from add_positions()
         positions  (T,) or (B, T) integers, as for add_positions();  cache, mask as in __call__
+        segments   SegmentStates, of read(); then without a cache
         returns    (B, T, D)
         """
         c, (B, T, _) = self.config, x.shape
-        past = cached_length(cache)
+        past = cached_length(cache if segments is None else segments)
         # Windows and biases measure the distance between columns, not between positions: padding
         # and packing do not change it. S = past + T.
         queries = np.arange(past, past + T, like=x.data)  # (T,)
@@ -134,13 +164,17 @@ class GPT(Module):
         if "window" in c.attention:
             masks["window"] = narrowed(mask, queries, keys, c.window)
         bias = self._score_bias(queries, keys, positions)  # (1|H, T, S) or None
-        rotations = self.rotations(positions, x.dtype)  # L times (cos, sin) or None
+        # Keys of earlier segments are made, and turned, anew; those in a cache have been turned.
+        turned = positions if segments is None else keys
+        rotations = self.rotations(turned, x.dtype)  # L times (cos, sin) or None
         real = real_tokens(mask, B, T) if "experts" in c.feed_forward else None  # (B, T) or None
         if c.kv_sharing > 1:
             cache = SharedPairs(c.kv_sharing, cache)
         for layer, block in enumerate(self.blocks):
             experts = c.layer("feed_forward", layer) == "experts"
             options = {"real": real} if experts and real is not None else {}
+            if segments is not None:
+                options["segments"] = segments
             x = block(
                 x,
                 rotation=rotations[layer],
@@ -292,7 +326,7 @@ def make_norm(config, dtype):
 
 
 def cached_length(cache):
-    """Tokens in a cache; 0 without one."""
+    """Tokens in a cache, or positions in SegmentStates; 0 without one."""
     if cache is None:
         return 0
     return cache.length

@@ -96,7 +96,7 @@ class SelfAttention(Module):
             if kv_heads:
                 self.k_norm = RMSNorm(keys * self.width, eps=qk_eps, dtype=dtype)
 
-    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0):
+    def __call__(self, x, rotation=None, mask=None, bias=None, cache=None, layer=0, segments=None):
         """Attend.
 
         x         (B, T, D)
@@ -107,6 +107,8 @@ class SelfAttention(Module):
                   that has `joined` takes and returns Tensors, so that gradients flow through it:
                   learned keys and values (finetune/peft/prefix.py), or those of a lower layer
                   (sharing.py)
+        segments  SegmentStates of nn/memory/segments.py: M inputs of this layer in the segments
+                  before, which come first; S = M + T, and `rotation` is for all S positions
         returns   (B, T, D)
         raises    ConfigError if the layer is no owner and the cache has no `joined`
         """
@@ -115,15 +117,21 @@ class SelfAttention(Module):
                 "SelfAttention: this layer has queries only, and reads keys and values of a lower "
                 "layer: pass them as cache=, a SharedPairs"
             )
-        if cache is None and bias is None and self.cap is None and self.qk_norm is None:
+        plain = cache is None and segments is None and bias is None
+        if plain and self.cap is None and self.qk_norm is None:
             return self._fused(x, rotation, mask)
 
+        T = x.shape[1]
+        if segments is not None:
+            x = segments.extended(layer, x)  # (B, T, D) -> (B, S, D)
         q, k, v = projected(self, x)  # (B, H, T, K), (B, G, T, K) twice
         if rotation is not None:
             cos, sin = rotation
             q = rotary(q, cos=cos, sin=sin)
             if self.kv_heads:
                 k = rotary(k, cos=cos, sin=sin)
+        if segments is not None:
+            q = q[:, :, x.shape[1] - T :]  # (B, H, S, K) -> (B, H, T, K), of the new positions
         k, v = with_past(cache, layer, k, v)  # (B, G, T, K) -> (B, G, S, K), S with the past
 
         options = {"bias": bias, "mask": mask, "causal": self.causal, "scale": self.scale}

@@ -75,6 +75,36 @@ class SegmentRecurrentAttention(Module):
         return self.out(merge_heads(y)), kept
 
 
+class SegmentStates:
+    """What each layer's attention read in the segments before, during one pass through a stack.
+
+    SelfAttention with these computes what SegmentRecurrentAttention does, with its own rotations,
+    biases and norms; a GPT makes them in read().
+
+    size  M, the positions that are kept
+    past  one Tensor (B, m, D), m <= M, for each layer, as `kept` of the pass before; None for the
+          first segment
+    """
+
+    def __init__(self, size, past=None):
+        self.size, self.past = size, past
+        self.kept = []  # for the next segment
+
+    @property
+    def length(self):
+        """m, the positions before the new ones."""
+        if self.past is None:
+            return 0
+        return self.past[0].shape[1]
+
+    def extended(self, layer, x):
+        """The states before, without a gradient, and the new ones: (B, T, D) -> (B, m + T, D)."""
+        if self.past is not None:
+            x = concatenate([self.past[layer].detach(), x], axis=1)
+        self.kept.append(x[:, max(x.shape[1] - self.size, 0) :].detach())
+        return x
+
+
 def _pooled(x, rate):
     """(B, G, m, K) -> (B, G, m / rate, rate, K): groups of neighbors to be merged."""
     B, G, m, K = x.shape

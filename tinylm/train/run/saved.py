@@ -166,7 +166,13 @@ def _turns(model):
 
 
 # Fields of a GPTConfig that older fine-tuned models do not have, as those models computed.
-ADDED = {"rotary_width": None, "rotation": ["rope"], "qk_norm": None, "kv_sharing": 1}
+ADDED = {
+    "rotary_width": None,
+    "rotation": ["rope"],
+    "qk_norm": None,
+    "kv_sharing": 1,
+    "segment_memory": 0,
+}
 
 
 def _gpt(fields, saved, config):
