@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from tinylm.autograd.kernels.rotary import rotate
+from tinylm.autograd.kernels.rows import transposed
 
 
 def _normed(x, eps, centered):
@@ -34,6 +35,10 @@ def _layer_norm(minus_mean, minus_product, by_gain=True):
         return inverse * (h - mean - product)
 
     return wrong
+
+
+def _rms_without_product(g, out, right, x, gain, *, eps=1e-6):
+    return g * gain * _normed(x, eps, False)[1]
 
 
 def _rms_without_gain(g, out, right, x, gain, *, eps=1e-6):
@@ -72,7 +77,7 @@ def _attention(
         if scale is None:
             scale = 1 / math.sqrt(K)
         keys, values = (np.repeat(x, H // G, axis=1) for x in (k, v))  # (B, H, S, .)
-        scores = q @ keys.swapaxes(-1, -2) * scale  # (B, H, T, S)
+        scores = q @ transposed(keys) * scale  # (B, H, T, S)
         if bias is not None:
             scores = scores + bias
         visible = np.ones((T, S), bool)
@@ -85,15 +90,15 @@ def _attention(
         # dv = P^T g,  dP = g v^T,  dS = P (dP - rowsum(dP P)),  dq = dS k scale,  dk = dS^T q scale
         P = np.exp(scores - scores.max(-1, keepdims=True)) * visible
         P = P / np.maximum(P.sum(-1, keepdims=True), 1e-300)
-        dP = g @ values.swapaxes(-1, -2) * dropped
+        dP = g @ transposed(values) * dropped
         dS = P * (dP - row_sum * (dP * P).sum(-1, keepdims=True))
         by_scores = scale if scaled else 1
         if argument == 0:
             return dS @ keys * by_scores
         if argument == 1:
-            d = dS.swapaxes(-1, -2) @ q * by_scores
+            d = transposed(dS) @ q * by_scores
         else:
-            d = (P * dropped).swapaxes(-1, -2) @ g
+            d = transposed(P * dropped) @ g
         d = d.reshape(B, G, H // G, S, -1)  # the heads that share a key or a value
         if groups == "sum":
             return d.sum(2)
@@ -133,6 +138,7 @@ def _rows(x):
 
 
 def _last_wins(g, out, right, ids, weight):
+    """What `d[ids] = g` leaves: of several rows for one id only the last."""
     d = np.zeros(weight.shape)
     d[ids] = g
     return d
@@ -145,93 +151,70 @@ def _last_sequence(x, g, right):
     return right
 
 
+def _softmax_of_log(g, y, right, x, axis=-1):
+    inner = np.sum(g * np.exp(y), axis=axis, keepdims=True)
+    return g - np.exp(y) * inner
+
+
+def _even_weights(g, y, right, x, axis=-1):
+    return g - np.mean(g, axis=axis, keepdims=True)
+
+
+def _averaged(g, y, right, ids, weight):
+    counts = np.bincount(ids.reshape(-1), minlength=len(weight))
+    return right / np.maximum(counts, 1)[:, None]
+
+
+def _slope_of_silu(g, y, right, x):
+    s = _sigmoid(x)
+    return g * s * (1 + x * (1 - s))
+
+
+def _mean_over_scores(g, y, right, q, k, v, bias, **options):
+    B, H, T = q.shape[:3]
+    return right * bias.size / (B * H * T * k.shape[2])
+
+
+# Each row is (argument, what is wrong, the wrong derivative); g is the cotangent, y the output.
 FUSED = {
     "softmax": [
-        (0, "the inner product forgotten", lambda g, y, right, x, axis=-1: y * g),
-        (0, "only the diagonal of the Jacobian", lambda g, y, right, x, axis=-1: y * (1 - y) * g),
-        (
-            0,
-            "the inner product over everything",
-            lambda g, y, right, x, axis=-1: y * (g - np.sum(g * y)),
-        ),
+        (0, "the inner product forgotten", lambda g, y, *_, **o: y * g),
+        (0, "only the diagonal of the Jacobian", lambda g, y, *_, **o: y * (1 - y) * g),
+        (0, "the inner product over everything", lambda g, y, *_, **o: y * (g - np.sum(g * y))),
     ],
     "log_softmax": [
-        (0, "the sum forgotten", lambda g, y, right, x, axis=-1: g),
-        (
-            0,
-            "even weights",
-            lambda g, y, right, x, axis=-1: g - np.mean(g, axis=axis, keepdims=True),
-        ),
-        (
-            0,
-            "softmax's inner product instead of the sum",
-            lambda g, y, right, x, axis=-1: (
-                g - np.exp(y) * np.sum(g * np.exp(y), axis=axis, keepdims=True)
-            ),
-        ),
+        (0, "the sum forgotten", lambda g, *_, **o: g),
+        (0, "even weights", _even_weights),
+        (0, "softmax's inner product instead of the sum", _softmax_of_log),
     ],
     "layer_norm": [
         (0, "the inner product forgotten", _layer_norm(1, 0)),
         (0, "the mean forgotten", _layer_norm(0, 1)),
         (0, "mean and deviation taken for constants", _layer_norm(0, 0)),
         (0, "the gain forgotten", _layer_norm(1, 1, by_gain=False)),
-        (
-            1,
-            "the normalized input forgotten",
-            lambda g, y, right, x, gain, bias=None, **o: _rows(g).sum(0),
-        ),
-        (
-            1,
-            "the input not normalized",
-            lambda g, y, right, x, gain, bias=None, **o: _rows(g * x).sum(0),
-        ),
-        (2, "only the first row", lambda g, y, right, x, gain, bias=None, **o: _rows(g)[0]),
+        (1, "the normalized input forgotten", lambda g, *_, **o: _rows(g).sum(0)),
+        (1, "the input not normalized", lambda g, y, right, x, *_, **o: _rows(g * x).sum(0)),
+        (2, "only the first row", lambda g, *_, **o: _rows(g)[0]),
     ],
     "rms_norm": [
-        (
-            0,
-            "the inner product forgotten",
-            lambda g, y, right, x, gain, eps=1e-6: g * gain * _normed(x, eps, False)[1],
-        ),
+        (0, "the inner product forgotten", _rms_without_product),
         (0, "the gain forgotten in it", _rms_without_gain),
-        (
-            1,
-            "not divided by the root mean square",
-            lambda g, y, right, x, gain, **o: _rows(g * x).sum(0),
-        ),
+        (1, "not divided by the root", lambda g, y, right, x, gain, **o: _rows(g * x).sum(0)),
     ],
     "linear": [
-        (0, "the weight not transposed", lambda g, y, right, x, weight, bias=None: g @ weight),
-        (
-            1,
-            "only the last sequence of the batch",
-            lambda g, y, right, x, weight, bias=None: _last_sequence(x, g, right),
-        ),
-        (1, "transposed", lambda g, y, right, x, weight, bias=None: right.T),
-        (
-            2,
-            "mean over the rows instead of the sum",
-            lambda g, y, right, x, weight, bias=None: right * right.size / g.size,
-        ),
+        (0, "the weight not transposed", lambda g, y, right, x, weight, *_: g @ weight),
+        (1, "only the last sequence", lambda g, y, right, x, *_: _last_sequence(x, g, right)),
+        (1, "transposed", lambda g, y, right, *_: right.T),
+        (2, "the mean over the rows", lambda g, y, right, *_: right * right.size / g.size),
     ],
     "unembedding": [
         (0, "the table transposed", lambda g, y, right, x, weight: g @ weight.T),
-        (
-            1,
-            "only the last sequence of the batch",
-            lambda g, y, right, x, weight: _last_sequence(g, x, right),
-        ),
-        (1, "transposed", lambda g, y, right, x, weight: right.T),
+        (1, "only the last sequence", lambda g, y, right, x, *_: _last_sequence(g, x, right)),
+        (1, "transposed", lambda g, y, right, *_: right.T),
     ],
     "embedding": [
         (1, "of duplicate ids only the last counts", _last_wins),
-        (
-            1,
-            "duplicate ids averaged",
-            lambda g, y, right, ids, weight: (
-                right / np.maximum(np.bincount(ids.reshape(-1), minlength=len(weight)), 1)[:, None]
-            ),
-        ),
+        (1, "duplicate ids averaged", _averaged),
     ],
     "cross_entropy": [
         (0, "the mean not divided", _cross_entropy(rows="one")),
@@ -243,11 +226,7 @@ FUSED = {
     ],
     "gelu": [
         (0, "x phi(x) forgotten", lambda g, y, right, x: g * _cdf(x)),
-        (
-            0,
-            "the slope of SiLU",
-            lambda g, y, right, x: g * _sigmoid(x) * (1 + x * (1 - _sigmoid(x))),
-        ),
+        (0, "the slope of SiLU", _slope_of_silu),
     ],
     "gelu_tanh": [
         (0, "the slope of the exact GELU", lambda g, y, right, x: g * (_cdf(x) + x * _density(x)))
@@ -264,7 +243,7 @@ FUSED = {
     ],
     "rotary": [
         (0, "turned on instead of back", lambda g, y, right, x, cos, sin: rotate(g, cos, sin)),
-        (0, "not turned", lambda g, y, right, x, cos, sin: g),
+        (0, "not turned", lambda g, *_, **o: g),
     ],
     "attention": [
         *((i, "the row sum forgotten", _attention(i, row_sum=False)) for i in (0, 1)),
@@ -275,13 +254,7 @@ FUSED = {
         *((i, "the dropout mask forgotten", _attention(i, dropout=False)) for i in (0, 1, 2)),
         *((i, "of grouped heads only the first", _attention(i, groups="first")) for i in (1, 2)),
         *((i, "grouped heads averaged", _attention(i, groups="mean")) for i in (1, 2)),
-        (
-            3,
-            "broadcasting undone by a mean",
-            lambda g, y, right, q, k, v, bias, **o: (
-                right * bias.size / (q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2])
-            ),
-        ),
+        (3, "broadcasting undone by a mean", _mean_over_scores),
     ],
     "self_attention": [(0, "the rotation not undone", _rotation_kept)],
 }

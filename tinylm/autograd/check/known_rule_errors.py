@@ -24,28 +24,52 @@ from tinylm.autograd.primitives.shaping import (
 )
 
 
-def _assigned(g, a, index):
+def _normal_density(g, y, a):
+    return g * (2 / math.sqrt(math.pi)) * p.exp(-0.5 * a * a)
+
+
+def _power_cut_off(g, y, a, b):
+    return g * p.where(array_of(b) == 0, 0.0, b * p.power(a, b - 1))
+
+
+def _to_all(g, y, a, axis=None, keepdims=False):
+    """The cotangent of a reduction, for every entry of a: the rule of sum()."""
+    return broadcast_to(_kept(g, a.shape, axis), a.shape)
+
+
+def _shared_by_all(g, y, a, axis=None, keepdims=False):
+    """The rule of mean()."""
+    return _to_all(g, y, a, axis) / _count(a, axis)
+
+
+def _transposed_on(g, y, a, axes=None):
+    return transpose(g, axes)
+
+
+def _from_start(i, g, y, *arrays, axis=0):
+    n = arrays[i].shape[axis]
+    return g[along(axis % g.ndim, slice(0, n))]
+
+
+def _from_corner(g, y, a, widths):
+    return g[tuple(slice(0, n) for n in a.shape)]
+
+
+def _assigned(g, y, a, index):
     """What `out[index] = g` leaves: of several values for one element only the last."""
     out = np.zeros(a.shape)
     out[index] = g.data
     return Tensor(out)
 
 
-def _spread(g, a, axis):
-    return broadcast_to(_kept(g, a.shape, axis), a.shape)
-
-
-def _from_start(g, part, axis):
-    return g[along(axis % g.ndim, slice(0, part.shape[axis]))]
-
-
-def _named(shape, index):
-    """How often an index names each element."""
-    count = np.zeros(shape)
+def _named_once(g, y, values, shape, index):
+    """The right rule, and 0 where the index names an element more than once."""
+    count = np.zeros(y.shape)
     np.add.at(count, index, 1)
-    return count
+    return getitem(g, index) * (count[index] == 1)
 
 
+# Each row is (argument, what is wrong, the wrong rule); g is the cotangent, y the output.
 PRIMITIVE = {
     "exp": [(0, "the derivative of a power", lambda g, y, a: g * a)],
     "log": [(0, "multiplied instead of divided", lambda g, y, a: g * a)],
@@ -60,11 +84,7 @@ PRIMITIVE = {
     ],
     "erf": [
         (0, "2/sqrt(pi) forgotten", lambda g, y, a: g * p.exp(-a * a)),
-        (
-            0,
-            "the normal density instead",
-            lambda g, y, a: g * (2 / math.sqrt(math.pi)) * p.exp(-0.5 * a * a),
-        ),
+        (0, "the normal density instead", _normal_density),
     ],
     "abs": [(0, "positive everywhere", lambda g, y, a: g)],
     "div": [
@@ -74,11 +94,7 @@ PRIMITIVE = {
     "pow": [
         (0, "the exponent not lowered", lambda g, y, a, b: g * b * y),
         (0, "the factor b forgotten", lambda g, y, a, b: g * y / a),
-        (
-            0,
-            "cut off where b is 0, so that its slope by b is lost",
-            lambda g, y, a, b: g * p.where(array_of(b) == 0, 0.0, b * p.power(a, b - 1)),
-        ),
+        (0, "cut off where b is 0, so that its slope by b is lost", _power_cut_off),
         (1, "log a forgotten", lambda g, y, a, b: g * y),
     ],
     "maximum": [(0, "to both", lambda g, y, a, b: g), (1, "to both", lambda g, y, a, b: g)],
@@ -88,36 +104,16 @@ PRIMITIVE = {
         (2, "the condition not inverted", lambda g, y, c, a, b: p.where(c, g, 0.0)),
     ],
     "clip": [(0, "outside the borders too", lambda g, y, a, **borders: g)],
-    "sum": [
-        (
-            0,
-            "divided by the count, as for the mean",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis),
-        )
-    ],
+    "sum": [(0, "divided by the count, as for the mean", _shared_by_all)],
     "mean": [
-        (0, "not divided by the count", lambda g, y, a, axis=None, **o: _spread(g, a, axis)),
-        (
-            0,
-            "divided by the whole size",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / a.size,
-        ),
+        (0, "not divided by the count", _to_all),
+        (0, "divided by the whole size", lambda g, y, a, **o: _to_all(g, y, a, **o) / a.size),
     ],
-    "max": [(0, "to all elements", lambda g, y, a, axis=None, **o: _spread(g, a, axis))],
-    "min": [
-        (
-            0,
-            "shared by all elements",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis),
-        )
-    ],
+    "max": [(0, "to all elements", _to_all)],
+    "min": [(0, "shared by all elements", _shared_by_all)],
     "logsumexp": [
-        (
-            0,
-            "exp(a) not divided by its sum",
-            lambda g, y, a, axis=None, **o: _spread(g, a, axis) * p.exp(a),
-        ),
-        (0, "even weights", lambda g, y, a, axis=None, **o: _spread(g, a, axis) / _count(a, axis)),
+        (0, "exp(a) not divided by its sum", lambda g, y, a, **o: _to_all(g, y, a, **o) * p.exp(a)),
+        (0, "even weights", _shared_by_all),
     ],
     "cumsum": [
         (0, "not reversed", lambda g, y, a, axis: cumsum(g, axis=axis)),
@@ -129,44 +125,12 @@ PRIMITIVE = {
         (1, "a not transposed", lambda g, y, a, b: matmul(a, g)),
         (1, "in swapped order", lambda g, y, a, b: matmul(swapaxes(g, -1, -2), a)),
     ],
-    "transpose": [
-        (
-            0,
-            "the permutation itself instead of its inverse",
-            lambda g, y, a, axes=None: transpose(g, axes),
-        )
-    ],
-    "reshape": [
-        (0, "in column order", lambda g, y, a, shape: reshape(transpose(g), shape=a.shape))
-    ],
-    "concatenate": [
-        (
-            0,
-            "every part cut from the start",
-            lambda i, g, y, *arrays, axis=0: _from_start(g, arrays[i], axis),
-        )
-    ],
-    "pad": [
-        (0, "cut from the corner", lambda g, y, a, widths: g[tuple(slice(0, n) for n in a.shape)])
-    ],
-    "flip": [(0, "not flipped back", lambda g, y, a, axis=None: g)],
-    "roll": [
-        (
-            0,
-            "rolled on instead of back",
-            lambda g, y, a, shift, axis=None: roll(g, shift=shift, axis=axis),
-        )
-    ],
-    "getitem": [
-        (0, "of duplicates only the last counts", lambda g, y, a, index: _assigned(g, a, index))
-    ],
-    "scatter_add": [
-        (
-            0,
-            "zero where an element is named twice",
-            lambda g, y, values, shape, index: (
-                getitem(g, index) * (_named(y.shape, index)[index] == 1)
-            ),
-        )
-    ],
+    "transpose": [(0, "the permutation itself instead of its inverse", _transposed_on)],
+    "reshape": [(0, "in column order", lambda g, y, a, shape: reshape(transpose(g), a.shape))],
+    "concatenate": [(0, "every part cut from the start", _from_start)],
+    "pad": [(0, "cut from the corner", _from_corner)],
+    "flip": [(0, "not flipped back", lambda g, *_, **o: g)],
+    "roll": [(0, "rolled on instead of back", lambda g, y, a, **options: roll(g, **options))],
+    "getitem": [(0, "of duplicates only the last counts", _assigned)],
+    "scatter_add": [(0, "zero where an element is named twice", _named_once)],
 }
