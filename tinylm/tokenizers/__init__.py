@@ -47,6 +47,7 @@ from tinylm.tokenizers.wordpiece import WordPieceTokenizer
 from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.tokenizers.words import WordTokenizer, words_and_punctuation
 
+# The names that other rooms import.
 __all__ = [
     "BPETokenizer",
     "ByteTokenizer",
@@ -173,7 +174,7 @@ def load(path):
         raise CheckpointError(f"cannot read the tokenizer {path}: {error.strerror}") from error
     except DataError as error:
         raise CheckpointError(f"tokenizer {path}: {error}") from error
-    except ValueError as error:  # not JSON, or not UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8; DataError, its child, is caught above
         raise CheckpointError(
             f"tokenizer {path} is cut short or no tokenizer file ({error}); save it again"
         ) from error

@@ -29,12 +29,13 @@ def load_gpt2(encoder, merges):
     # The format does not list its special tokens: they are the entries that nothing makes.
     made = {to_printable(bytes([value])) for value in range(256)}
     made |= {left + right for left, right in pairs}
-    tokens, special = [None] * len(ids), {}
+    tokens, special = [None] * len(ids), {}  # None where a special token stands
     for written, i in ids.items():
         if written in made:
             tokens[i] = from_printable(written)
         else:
             special[written] = i
+    # Both halves of a merge, and their union, must have ids.
     lacking = [name for pair in pairs for name in (*pair, "".join(pair)) if name not in ids]
     if lacking:
         raise DataError(

@@ -27,7 +27,7 @@ from tinylm.models.published.chat.pieces import Mark
 from tinylm.models.published.chat.program import JinjaTemplate
 from tinylm.models.published.chat.written import fingerprints, program_of, tokens_of
 
-DEFAULT = "default"
+DEFAULT = "default"  # the name of the template for conversations without tools
 
 
 def template_of(program, tokens=None, special=(), name="its own program"):
@@ -51,6 +51,7 @@ def template_of(program, tokens=None, special=(), name="its own program"):
         return NamedTemplates(made, name, tokens, tuple(special))
     if not program.strip():
         raise ConfigError(f"{name}: the chat template is empty")
+    # One of the programs of builtin.py, or of those that are written here; else Jinja.
     mark, default = fingerprint(program)
     family = FINGERPRINTS.get(mark) or fingerprints().get(mark)
     if family is None:
@@ -79,6 +80,7 @@ def template_of(program, tokens=None, special=(), name="its own program"):
 
 def _named(programs, name):
     """{name: program} of several programs, a list or a dict."""
+    # Two forms: [{"name": ..., "template": ...}, ...] or {name: program}.
     if isinstance(programs, list) and all(isinstance(one, dict) for one in programs):
         pairs = [(one.get("name"), one.get("template")) for one in programs]
         strange = [key for one in programs for key in one if key not in ("name", "template")]
@@ -97,7 +99,7 @@ def _named(programs, name):
     found = {}
     if all(isinstance(text, str) for pair in pairs for text in pair):
         found = dict(pairs)
-    if len(found) < len(pairs) or not found:
+    if len(found) < len(pairs) or not found:  # a name twice, or something that is no text
         raise ConfigError(
             f"{name}: named chat templates need a name each, all different, and a "
             f"program, got {programs!r:.80}"
@@ -179,7 +181,7 @@ class RefusedTemplate:
     reason: TinylmError
     program: object = None
     name: str = "refused"
-    begin = end = default = None
+    begin = end = default = None  # what callers look at before they need the template
 
     def pieces(self, *args, **kwargs):
         """Raises the reason."""
@@ -195,6 +197,7 @@ def template_or_refusal(program, tokens=None, special=(), name="its own program"
     """
     if program is None:
         return None
+    # Generating text needs no template, so the error waits for a chat.
     try:
         return template_of(program, tokens, special, name)
     except TinylmError as error:

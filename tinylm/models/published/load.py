@@ -60,7 +60,7 @@ def load_pretrained(name, dtype=np.float32, tokenizer=True):
     """
     path = formats.find_weights(name)
     weights = formats.read_weights(path)
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf":  # one file with everything; else a folder with several
         return _from_gguf(path, weights, dtype, tokenizer)
     folder = path if path.is_dir() else path.parent
     hint = "; weights in Hugging Face's layout have it beside them"
@@ -97,6 +97,7 @@ def _from_gguf(path, weights, dtype, tokenizer):
     config, kind = gguf.read_config(weights), weights.metadata["general.architecture"]
     check_size(config, weights)
     model = new_model(config, dtype)
+    # GGUF has its own names of tensors, the same for all families, and no prefix.
     fill(model, gguf.rules(config, kind), weights, dtype, layout=gguf)
     if not tokenizer:
         return PublishedModel(model, None, None, {}, path, weights)

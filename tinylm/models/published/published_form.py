@@ -40,6 +40,7 @@ def published_form(model):
     returns  (model, its config.json as a dict)
     raises   ConfigError naming the part that no family has
     """
+    # Each returns (model, config.json).
     if isinstance(model, GPT):
         return _decoder(model)
     if isinstance(model, Encoder):
@@ -65,7 +66,7 @@ def _decoder(model):
     for config in _spellings(model.config):
         try:
             kind = kind_of(config)
-        except ConfigError as error:
+        except ConfigError as error:  # the first one names a part of the model as it is
             refusal = refusal or error
             continue
         described = described_as(config, kind)
@@ -107,6 +108,7 @@ def _added(model, config):
 def _encoder(model):
     """(model, config.json) of an Encoder as bert, megatron-bert or electra."""
     c, classes = model.config, CLASSES[0]
+    # First the parts that no class of the family has.
     if c.activation not in WORDS:
         _refuse("activation", c.activation, ", ".join(WORDS), classes)
     for field, value in {"languages": 0, "layer_groups": None, "first_position": 0}.items():
@@ -141,7 +143,7 @@ def _encoder(model):
         "attention_probs_dropout_prob": c.dropout,
         "tie_word_embeddings": True,
     }
-    if kind == "electra":
+    if kind == "electra":  # of the three, the one whose embeddings may be narrower
         described["embedding_size"] = c.d_embed or c.d_model
     if c.segments:
         return model, described
@@ -216,6 +218,7 @@ def _seq2seq(model):
     }
     if c.first_position == rows:
         return model, described
+    # Rows can be put in front of a table, not taken away.
     if c.first_position:
         _refuse("first_position", c.first_position, f"0 or {rows}", classes)
     # BART adds 2 to every position: rows of zeros in front keep each token's own row.

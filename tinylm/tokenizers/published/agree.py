@@ -91,9 +91,11 @@ def _with_tokens(described, settings, older):
     # `tokens` are the added tokens so far, `known` the ids of all tokens. Of one token in several
     # files the ids must be the same; the flags are those of added_tokens_decoder.
     tokens = {}
+    # 1. tokenizer.json
     for i, one in enumerate(listed):
         token = AddedToken.read(one, f"tokenizer.json.added_tokens[{i}]")
         tokens[token.content] = token
+    # 2. added_tokens_decoder of tokenizer_config.json
     known = ids | {name: token.id for name, token in tokens.items()}
     for token in settings.added:
         if known.get(token.content, token.id) != token.id:
@@ -103,6 +105,7 @@ def _with_tokens(described, settings, older):
                 f"{known[token.content]} in tokenizer.json"
             )
         tokens[token.content], known[token.content] = token, token.id
+    # 3. added_tokens.json; 4. special tokens that are named without an id
     named = [*settings.names.values(), *settings.extra]
     contents = {getattr(token, "content", token) for token in named}
     for content, i in older.items():
@@ -168,6 +171,7 @@ def _check_prefix(described, flags, built):
     wanted, split = flags.get("add_prefix_space"), described.get("pre_tokenizer")
     if wanted is None:
         return
+    # Byte-level BPE has it as a field; Metaspace as the scheme of its marks.
     for part in parts_of(split, "ByteLevel"):
         if built:
             part["add_prefix_space"] = wanted

@@ -82,6 +82,7 @@ class MergeModel:
         self._ranks, self._products = {}, []
         for rank, (left, right) in enumerate(merges):
             made = left + right[len(inside) :]  # ("un", "##it") -> "unit"
+            # Checked here, so that encoding needs no checks.
             lacking = [token for token in (left, right, made) if token not in ids]
             if lacking:
                 raise DataError(
@@ -92,7 +93,7 @@ class MergeModel:
 
     def encode(self, piece):
         """The ids of a piece."""
-        if self.whole and piece in self.ids:
+        if self.whole and piece in self.ids:  # LLaMA 3: even where merges lead to other tokens
             return [self.ids[piece]]
         ids = self._characters(piece)
         if len(ids) <= SHORT:
@@ -147,7 +148,7 @@ class MergeModel:
 
 def _bpe(described, special):
     ids = _vocabulary(described)
-    described.only("dropout", None, 0, 0.0)
+    described.only("dropout", None, 0, 0.0)  # random segmentations, for training only
     options = {
         "unknown": described.take("unk_token", str | None, None),
         "fuse": described.take("fuse_unk", bool, False),
@@ -197,7 +198,7 @@ class GreedyModel:
             # From the longest stretch that may be a token down to one character.
             stops = range(min(len(piece), start + self._longest), start, -1)
             stop = next((stop for stop in stops if mark + piece[start:stop] in self.ids), None)
-            if stop is None:
+            if stop is None:  # the whole piece is unknown, not only its rest
                 return [self.ids[self.unknown]]
             found.append(self.ids[mark + piece[start:stop]])
             start = stop
@@ -231,6 +232,7 @@ class LikelyModel:
             for token, score in pieces
             if token and token not in hidden
         }
+        # An unknown character costs more than any piece, so it is used only where nothing fits.
         lowest = min((score for _, score in pieces), default=0.0)
         self._reach = reach_of(self._known)
         self._unknown_score = lowest - UNKNOWN_PENALTY  # per unknown character
@@ -275,6 +277,7 @@ def _unigram(described, special):
         ):
             raise described.wrong(f"vocab[{i}]", one, "[token, log-probability]")
         pieces.append((one[0], float(one[1])))
+    # null: a character without a token is an error.
     unknown = described.take("unk_id", int | None, None)
     if unknown is not None and not 0 <= unknown < len(pieces):
         raise described.wrong("unk_id", unknown, f"null or an id of the {len(pieces)} tokens")

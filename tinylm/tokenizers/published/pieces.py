@@ -50,7 +50,7 @@ class PieceTokenizer(Tokenizer):
 
     def __init__(self, described):
         self._source = described
-        vocabulary = Vocabulary(described["pieces"])
+        vocabulary = Vocabulary(described["pieces"])  # checks each piece
         self.pieces, self._ids = vocabulary.pieces, vocabulary.ids
         self._unknown = vocabulary.unknown
         self.frame = _frame(described.get("frame"), len(self.pieces))
@@ -133,8 +133,10 @@ class PieceTokenizer(Tokenizer):
     def _encode(self, text, special, position):
         utf8(text, position)  # raises DataError with the position of a lone surrogate
         found = array("i")
+        # Each stretch between special tokens is normalized and cut by itself.
         for start, stop, token in self._finder.cut(text, special):
             if token is None:
+                # The mark before the text: before its first stretch, or with `each` before all.
                 prefix = self._prefix and (self._each or position + start == 0)
                 found.extend(self._part(text[start:stop], prefix))
             else:
@@ -143,6 +145,7 @@ class PieceTokenizer(Tokenizer):
 
     def _part(self, text, prefix):
         """The ids of a part without special tokens, a list."""
+        # text -> before -> characters replaced, spaces squeezed, mark -> words -> ids
         ids = []
         if self._before:
             text = self._before(text)
@@ -206,6 +209,7 @@ class PieceTokenizer(Tokenizer):
             return self._map.by_longest(text)
         if not self._squeeze:
             return [text]
+        # "a  b" -> "a ", " ", "b": the caller drops a space that follows another.
         return [f"{part} " for part in text.split(" ")[:-1]] + [text.rpartition(" ")[2]]
 
     def framed(self, first, second=None, limit=None, allow_special=False):
@@ -232,6 +236,7 @@ class PieceTokenizer(Tokenizer):
 
     def with_special(self, names):
         """The same tokenizer with special tokens added after its last id."""
+        # CONTROL pieces are never found in plain text, so their score does not matter.
         pieces = [*self._source["pieces"], *([name, 0.0, CONTROL] for name in names)]
         return type(self)(self._source | {"pieces": pieces})
 
@@ -267,6 +272,7 @@ def _frame(value, size):
     """The frame of a description, in which JSON has lists for tuples; the texts alone for None."""
     frame = value or [[["A", 0]], [["A", 0], ["B", 1]]]
     frame = tuple([(one, segment) for one, segment in items] for items in frame)
+    # An id outside the vocabulary would fail only when a text is framed.
     for items in frame:
         if not all(one in ("A", "B") or type(one) is int and 0 <= one < size for one, _ in items):
             raise DataError(f"frame is {show(value)}; it must be made of A, B and ids")

@@ -182,6 +182,7 @@ class PipelineTokenizer(Tokenizer):
         skipped = set()
         if skip_special:
             skipped = set(self.special.values())
+        # ids -> tokens -> parts of the text, one for each token or joined, as the decoder has it
         tokens = [self.tokens[i] for i in ids.tolist() if i not in skipped]
         text = "".join(self._decode([token for token in tokens if token is not None]))
         if self.clean:
@@ -198,6 +199,7 @@ class PipelineTokenizer(Tokenizer):
     def with_special(self, names):
         """The same tokenizer with special tokens added after its last id."""
         first, listed = self.vocab_size, self.described.get("added_tokens") or []
+        # Described like any other, so that the new tokenizer is checked and saved as one file.
         new = [
             {
                 "id": first + i,
@@ -234,7 +236,7 @@ def _special_names(listed):
 def _bytes_table(tokenizer):
     """The bytes of each id as they stand in the middle of a text."""
     kinds = _kinds(tokenizer.described.get("decoder"))
-    if "ByteLevel" in kinds:
+    if "ByteLevel" in kinds:  # every token is bytes, whatever its neighbors
         return [byte_values(token or "") for token in tokenizer.tokens]
     special = {i: name for name, i in tokenizer.special.items()}
     found = []

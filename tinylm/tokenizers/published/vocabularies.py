@@ -76,6 +76,7 @@ def from_merges(encoder, merges, settings, name=None, kind=None):
     kind      model_type of config.json, or None
     raises    DataError if neither is one of which it is known here how text is split
     """
+    # Special tokens that the settings leave open are those of the class, if the files have them.
     family = _family(name, kind, _CLASSES, "vocab.json and merges.txt")
     ids, pairs = read_encoder(encoder), read_merges(merges)
     for role, token in _names(family).items():
@@ -137,6 +138,7 @@ def from_pieces(path, settings, name=None, kind=None):
     settings  Settings: their names of special tokens win over BERT's
     raises    DataError for a class or model type whose vocab.txt is read in another way
     """
+    # Without any name, a vocab.txt is BERT's.
     if name is not None or kind is not None:
         _family(name, kind, _BERT, "vocab.txt alone does")
     try:
@@ -144,7 +146,7 @@ def from_pieces(path, settings, name=None, kind=None):
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path.name}: {error}") from error
     ids = {piece: i for i, piece in enumerate(pieces)}
-    if len(ids) < len(pieces):
+    if len(ids) < len(pieces):  # one text with two ids
         twice = next(piece for i, piece in enumerate(pieces) if ids[piece] != i)
         raise DataError(f"{path.name} has the piece {twice!r} twice; each may stand once")
     names = {}  # {role: token}
@@ -153,6 +155,7 @@ def from_pieces(path, settings, name=None, kind=None):
             settings.names.setdefault(role, token)
         named = settings.names.get(role)
         names[role] = getattr(named, "content", named) or token
+    # All special tokens are found in the text as it comes, and stand in BERT's frame.
     added = [
         {
             "id": ids[token],

@@ -74,6 +74,7 @@ def tokenizer_json(tokenizer, more=()):
     else:
         taken = set(vocab)
     names = _unused(more, taken)
+    # Every field in the library's order, null where the kind has no such part.
     described = dict.fromkeys(FIELDS) | {"version": "1.0"} | parts
     first = tokenizer.vocab_size
     special = tokenizer.special | {name: first + i for i, name in enumerate(names)}
@@ -154,7 +155,7 @@ def _characters(tokenizer):
             unknown = f"<{unknown}>"
     vocab = _vocabulary(tokenizer, tokenizer.characters.__getitem__)
     return {
-        "pre_tokenizer": _split(r"[\s\S]"),
+        "pre_tokenizer": _split(r"[\s\S]"),  # every character is a piece
         "decoder": {"type": "Fuse"},
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": unknown},
     }
@@ -162,12 +163,13 @@ def _characters(tokenizer):
 
 def _bytes(tokenizer):
     vocab = _vocabulary(tokenizer, lambda i: to_printable(bytes([i])))
+    # BPE without merges: every byte is a token.
     return _merging(tokenizer, vocab, [], [_byte_level(False)])
 
 
 def _bpe(tokenizer):
     vocab = _vocabulary(tokenizer, lambda i: to_printable(tokenizer.token_bytes(i)))
-    written = list(vocab)
+    written = list(vocab)  # in the order of ids
     merges = [f"{written[left]} {written[right]}" for left, right in tokenizer.merges]
     return _merging(tokenizer, vocab, merges, _pieces(tokenizer.pattern.name))
 
@@ -253,6 +255,7 @@ def _wordpiece(tokenizer):
         gone += _characters_of("Mn", since=old)
     rest = {"type": "Replace", "pattern": {"Regex": f"[{gone}]"}, "content": ""}
     signs = rf"!-/:-@\[-`{{-~{_characters_of('P')}"
+    # Signs stand alone: ASCII signs, category P, and the Chinese characters left out above.
     words = [{"type": "WhitespaceSplit"}, _split(f"[{signs}{_LEFT_OUT}]")]
     model = {
         "type": "WordPiece",

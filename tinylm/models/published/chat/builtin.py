@@ -46,6 +46,7 @@ class ChatTemplate:
         raises      DataError for an unknown role or field, a content that is no text, or an order
                     of roles that the model was not trained on
         """
+        # What these templates would leave out is refused: the model would answer without it.
         unread = sorted(name for name, value in given.items() if value is not None)
         if unread:
             raise DataError(f"chat: the template {self.name!r} does not read {unread[0]!r}")
@@ -56,7 +57,7 @@ class ChatTemplate:
 
     def _message(self, message, i):
         """{"role", "content"} of message number i, which must have nothing else."""
-        extra = sorted(set(message) - {"role", "content"})
+        extra = sorted(set(message) - {"role", "content"})  # such as tool_calls
         if message["role"] not in ROLES:
             raise DataError(
                 f"chat: message {i} needs a role of {', '.join(ROLES)}, got {message['role']!r:.80}"
@@ -87,6 +88,7 @@ class ChatTemplate:
 def _chatml(messages, add_prompt, template):
     """<|im_start|>role, content<|im_end|>: Qwen, SmolLM and many others (after OpenAI's)."""
     start, end = Mark("<|im_start|>"), Mark("<|im_end|>")
+    # Some models of the family put a system message of their own first.
     if template.default is not None and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": template.default}, *messages]
     pieces = []
@@ -101,6 +103,7 @@ def _llama3(messages, add_prompt, template):
     def header(role):
         return [Mark("<|start_header_id|>"), role, Mark("<|end_header_id|>"), "\n\n"]
 
+    # An empty Mark, of a tokenizer without such a token, is dropped by `ChatTemplate.pieces`.
     pieces = [Mark(template.begin or "")]
     for message in messages:
         pieces += [*header(message["role"]), message["content"].strip(), Mark("<|eot_id|>")]
@@ -116,6 +119,7 @@ def _zephyr(messages, add_prompt, template):
                 f"chat: with the template {template.name!r} a message of role "
                 f"{message['role']!r} would not be written"
             )
+        # The role is text, so a user can forge it: the model's own weakness.
         pieces += [f"<|{message['role']}|>\n{message['content']}", Mark(template.end), "\n"]
     return pieces + ["<|assistant|>\n"] * add_prompt
 
@@ -148,7 +152,7 @@ def _mistral(messages, add_prompt, template):
 
 def _llama2(messages, add_prompt, template):
     """As Mistral's, with <s> before each question, and the system message in the first question."""
-    opening = ""
+    opening = ""  # what the next question begins with
     if messages[0]["role"] == "system":
         opening = f"<<SYS>>\n{messages[0]['content']}\n<</SYS>>\n\n"
         messages = messages[1:]
@@ -156,7 +160,8 @@ def _llama2(messages, add_prompt, template):
     pieces = []
     for message in messages:
         if message["role"] == "user":
-            content, opening = (opening + message["content"]).strip(), ""
+            content = (opening + message["content"]).strip()
+            opening = ""  # only the first question
             pieces += [Mark(template.begin or ""), f"[INST] {content} [/INST]"]
         else:
             pieces += [f" {message['content'].strip()} ", Mark(template.end)]
@@ -189,6 +194,8 @@ def _roles(messages, add_prompt, template):
 ROLES_TEMPLATE = ChatTemplate("roles", _roles, "<|end|>")
 ROLES_MARKS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 
+# Name, function, end, begin: the marks of the first model of each family. Those of another model
+# come from its tokenizer (`template_of`).
 TEMPLATES = {
     template.name: template
     for template in (

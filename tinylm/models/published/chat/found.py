@@ -20,6 +20,7 @@ from tinylm.models.published.chat_template import (
 )
 
 _LARGEST = 1 << 20  # bytes of a program that are read: more than program.py accepts
+# The variables of special tokens that programs may use.
 _TOKENS = (
     "bos_token",
     "eos_token",
@@ -68,7 +69,7 @@ def folder_template(folder, special=()):
         program = {**(program or {}), **more}
     try:
         tokens = token_names(config, _object(folder / "special_tokens_map.json"))
-    except ConfigError as error:
+    except ConfigError as error:  # raised when the template is used
         return RefusedTemplate(error, program)
     return template_or_refusal(program, tokens, special, source)
 
@@ -85,6 +86,7 @@ def token_names(config, older=None):
         found[name] = None
         if value is not None:
             found[name] = _content(value, name)
+    # Tokens with names of their own, {"image_token": "<image>"}; a list of them has no names.
     more = config.get("extra_special_tokens") or {}
     if isinstance(more, dict):
         found |= {name: _content(value, name) for name, value in more.items()}
@@ -124,6 +126,7 @@ def gguf_template(weights, special=()):
     named = {n.removeprefix(start): text for n, text in settings.items() if n.startswith(start)}
     if named and program is not None:
         named = {DEFAULT: program} | named
+    # The file has ids of the special tokens; programs need their texts.
     tokens = settings.get("tokenizer.ggml.tokens") or []
     found = dict.fromkeys(_TOKENS)
     for theirs, ours in _GGUF.items():

@@ -28,6 +28,7 @@ from tinylm.models.published.formats.safetensors import (
     write_sharded,
 )
 
+# The names that other rooms import from here.
 __all__ = [
     "ChatTemplate",
     "PUBLISHED",
@@ -49,6 +50,7 @@ __all__ = [
 
 def read_weights(path):
     """Open a .gguf file, a .safetensors file, an index of shards, or a folder of the last two."""
+    # By the suffix alone: a folder or an index is always safetensors.
     if Path(path).suffix == ".gguf":
         return read_gguf(path)
     return read_safetensors(path)

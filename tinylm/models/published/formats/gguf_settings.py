@@ -36,6 +36,7 @@ _FILLING = (
     "fim_rep",
     "fim_sep",
 )
+# Booleans; None where the file lacks one, because the default depends on the model.
 _SWITCHES = (
     "add_bos_token",
     "add_eos_token",
@@ -43,6 +44,7 @@ _SWITCHES = (
     "add_space_prefix",
     "remove_extra_whitespaces",
 )
+# The settings that this file and gguf_tokenizer.py read or knowingly ignore.
 _KNOWN = {
     "model",
     "pre",
@@ -75,6 +77,7 @@ class Settings:
                 f"of that name "
                 "is read here"
             )
+        # Without the checks below, a damaged file could be read as another tokenizer.
         self.model = self.take("model", str)
         if self.model not in models:
             raise CheckpointError(
@@ -92,6 +95,7 @@ class Settings:
             raise CheckpointError(
                 f"{weights.path}: the tokenizer's tokens, types and merges do not fit together"
             )
+        # Two ids for one text: the table from text to id would lose one of them.
         if len(set(self.tokens)) < len(self.tokens):
             twice = next(text for i, text in enumerate(self.tokens) if text in self.tokens[:i])
             raise CheckpointError(
@@ -147,6 +151,7 @@ class Settings:
             ("add_eos_token", "eos", last),
         ):
             on = self.on(name, default)
+            # A switch for a token that the file does not name cannot be followed.
             if on and role not in self.ids:
                 raise CheckpointError(
                     f"{self.weights.path}: tokenizer.ggml.{name} is true, and {role}_token_id is "
@@ -173,6 +178,7 @@ def special_ids(weights):
 
     "eos" ends what the model generates; for chat models that is the end of a turn.
     """
+    # Of several ids the first; end_ids has all of those that end a text.
     found = {}
     for theirs, ours in _IDS.items():
         ids = _numbers(weights, f"{theirs}_token_id")
@@ -184,7 +190,7 @@ def special_ids(weights):
 def end_ids(weights):
     """The ids that end what a model generates: the end of the text, of a turn, of a message."""
     found = [i for name in ("eos", "eot", "eom") for i in _numbers(weights, f"{name}_token_id")]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))  # each once, in this order
 
 
 def _numbers(weights, name):
@@ -201,7 +207,7 @@ def _numbers(weights, name):
         )
     size = len(weights.metadata.get("tokenizer.ggml.tokens", ()))
     values = [one for one in values if one not in (-1, 0xFFFFFFFF)]  # -1 in 32 bits, either way
-    if any(not 0 <= one < size for one in values):
+    if any(not 0 <= one < size for one in values):  # would index another token, or none
         raise CheckpointError(
             f"{weights.path}: tokenizer.ggml.{name} is {show(value)}; there are {size} tokens"
         )

@@ -41,6 +41,8 @@ def tokenizer_of(weights):
              or a damaged one
     """
     settings = Settings(weights, _MODELS)
+    # What the readers below build is checked by the tokenizers' own readers, whose errors name no
+    # file.
     try:
         return _MODELS[settings.model](settings)
     except (DataError, ValueError) as error:
@@ -66,6 +68,7 @@ def _bytes(settings):
             ids[text] = i
         else:
             added.append(_added(text, i, special=kind != USER))
+        # No byte stands for such a character: it could never be decoded.
         odd = [c for c in text if c not in CHARACTER_TO_BYTE]
         if kind == ORDINARY and odd:
             raise DataError(
@@ -180,6 +183,7 @@ def _of_pieces(settings, model, prefix, squeeze, around):
     pieces = [
         [text or f"[EMPTY_{i}]", score, kind] for i, (text, score, kind) in enumerate(columns)
     ]
+    # A frame as in tokenizers/published/frame.py: for one text, and for two.
     before, behind = around
     single = [[item, 0] for item in (*before, "A", *behind)]
     second = [[item, 1] for item in (*before, "B", *behind)]
@@ -194,6 +198,7 @@ def _of_pieces(settings, model, prefix, squeeze, around):
 
 def _words(settings):
     """WordPiece: GGUF marks a token that begins a word, "▁the", and BERT one that continues it."""
+    # Rewritten in BERT's way, which a tokenizer.json uses.
     ids, added = {}, []
     for i, (text, kind) in enumerate(zip(settings.tokens, settings.types)):
         if kind in (CONTROL, UNKNOWN):
@@ -213,6 +218,7 @@ def _words(settings):
     unknown = settings.ids.get("unk", ids.get("[UNK]"))
     if unknown is None:
         raise DataError("it names no unknown token")
+    # BERT's names of the frame, or those of a plain text.
     first = settings.ids.get("cls", settings.ids.get("bos"))
     last = settings.ids.get("sep", settings.ids.get("eos"))
     before, behind = [], []

@@ -31,6 +31,7 @@ from tinylm.models.published.formats.mapped import (
     size_of,
 )
 
+# The names by which a folder's weights are found.
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _LARGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
 _LARGEST_INDEX = 100_000_000
@@ -101,12 +102,13 @@ def _header(path, data):
             f"{path} has {data.size} bytes; a safetensors file begins with 8 that give its "
             "header's length"
         )
-    length = struct.unpack("<Q", data[:8].tobytes())[0]
+    length = struct.unpack("<Q", data[:8].tobytes())[0]  # 64 bits, checked before it is used
     if length > min(data.size - 8, _LARGEST_HEADER):
         raise CheckpointError(
             f"{path}: the header should be {length} bytes long, but {data.size - 8} follow"
             f" and {_LARGEST_HEADER} are allowed; the file is cut short, or is no safetensors file"
         )
+    # The header is copied out of the mapped file; the tensors are not.
     text = data[8 : 8 + length].tobytes()
     header = _parse(path, text)
     if not text.startswith(b"{"):
@@ -119,6 +121,7 @@ def _header(path, data):
 def _parse(path, text):
     """The JSON object in `text`, bytes, in which no key stands twice."""
 
+    # json keeps the last of two equal keys, another reader may keep the first.
     def distinct(pairs):
         made = dict(pairs)
         if len(made) < len(pairs):
@@ -174,6 +177,7 @@ def _entry(described, data, start):
             more = sorted(set(described) - fields)
             also = f", and has {more[0]!r} besides" if more else ""
         raise ValueError(f"it is not described by dtype, shape and data_offsets alone{also}")
+    # Each field by itself, then the three together: bytes = numbers * bytes a number.
     kind, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
     if not isinstance(kind, str):
         raise ValueError(f"dtype {kind!r} is not a name")
@@ -213,7 +217,7 @@ def _read_sharded(path):
     # Index and shards must agree both ways: every tensor of the index is in its shard, and every
     # tensor of a shard is in the index.
     shards = {file: _shard(path, file) for file in dict.fromkeys(place.values())}
-    entries = {name: shards[file].entry(name) for name, file in place.items()}
+    entries = {name: shards[file].entry(name) for name, file in place.items()}  # raises if missing
     for file, shard in shards.items():
         _check_named(path, file, shard, place)
     if not isinstance(metadata, dict):
@@ -268,10 +272,12 @@ def write_safetensors(path, tensors, metadata=None, kind=None):
               is full or may not be written
     """
     path = Path(path)
+    # All checks come before the first byte is written.
     kinds = {name: _kind_of(name, array, kind) for name, array in tensors.items()}
     # The reference's order: widest numbers first, so that all lie aligned, then by name.
     rank = {known: i for i, known in enumerate(DTYPES)}
     order = sorted(tensors, key=lambda name: (rank[kinds[name]], name))
+    # Offsets count from the end of the header, whose length depends on them: header first.
     header, at = {"__metadata__": {"format": "pt", **(metadata or {})}}, 0
     for name in order:
         shape = list(np.shape(tensors[name]))
@@ -334,6 +340,7 @@ def _kind_of(name, array, kind):
                 "F32, F16, BF16"
             )
         return kind
+    # BF16 is excluded: NumPy's uint16 is U16.
     for known, code in DTYPES.items():
         if np.dtype(code) == dtype.newbyteorder("<") and known != "BF16":
             return known

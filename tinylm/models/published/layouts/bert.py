@@ -58,6 +58,7 @@ def read_config(f, names=None):
         config = _with_heads(config, kind, names)
     if kind in ROBERTA or (kind == "electra" and config.head == "token"):
         config = replace(config, head_activation="gelu")  # fixed in the class
+    # A model without such a head has no output weights, so the field does not matter.
     if untied and config.head in ("token", "token_plain"):
         f.refuse(
             "tie_word_embeddings", False, "true: the output weights are the table of embeddings"
@@ -79,7 +80,7 @@ def _bert(f, kind):
     if kind != "albert" and embed == width:
         embed = None
     f.only("position_embedding_type", "absolute")
-    f.only("inner_group_num", 1)
+    f.only("inner_group_num", 1)  # ALBERT: one layer in a group
     f.ignore(
         "gap_size net_structure_type num_memory_blocks down_scale_factor directionality "
         "pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head "
@@ -117,7 +118,7 @@ def _distilbert(f):
         n_head=f.integer("n_heads", "num_attention_heads"),
         d_model=f.integer("dim", "hidden_size"),
         d_hidden=f.integer("hidden_dim"),
-        segments=0,
+        segments=0,  # neither segments nor a pooler: what distillation left out
         pooler=False,
         activation=f.choice("activation", table=ACTIVATION, default="gelu"),
         dropout=f.described.get("dropout", 0.1),
@@ -149,6 +150,7 @@ def rules(config, kind):
 
 def _embeddings(e):
     """The rules of the three tables and their norm, in BERT's names."""
+    # (V, E), (T, E) and (segments, E), E being D or d_embed; they are added.
     tables = {
         "tokens.weight": "word",
         "positions.table.weight": "position",
@@ -160,6 +162,7 @@ def _embeddings(e):
 
 def _block(ours, q, k, v, out, first_norm, hidden, down, second_norm):
     """The rules of one layer, from the names of its eight parts."""
+    # Three Linears (D, D) there, side by side as (D, 3 D) here.
     return (
         affine(f"{ours}.attention.qkv", q, k, v)
         + affine(f"{ours}.attention.out", out)
@@ -201,7 +204,7 @@ def bert(c):
         + _bert_layers(c, "bert")
         + affine("pooler", "bert.pooler.dense")
         + _head(f"{head}.transform.dense", f"{head}.transform.LayerNorm", f"{head}.bias")
-        + affine("classifier", "cls.seq_relationship")
+        + affine("classifier", "cls.seq_relationship")  # next-sentence prediction
     )
 
 
@@ -225,7 +228,7 @@ def megatron(c):
         )
     return (
         made
-        + layer_norm("norm", "bert.encoder.ln")
+        + layer_norm("norm", "bert.encoder.ln")  # after the last layer, as pre-norm needs
         + affine("pooler", "bert.pooler.dense")
         + _head(f"{head}.transform.dense", f"{head}.transform.LayerNorm", f"{head}.bias")
         + affine("classifier", "cls.seq_relationship")
@@ -256,7 +259,7 @@ def electra(c):
         )
     return (
         _embeddings("electra.embeddings")
-        + affine("widen", "electra.embeddings_project")
+        + affine("widen", "electra.embeddings_project")  # where embeddings are narrower than D
         + _bert_layers(c, "electra")
         + head
     )
@@ -286,7 +289,7 @@ def albert(c):
         + layers
         + affine("pooler", "albert.pooler")
         + _head("predictions.dense", "predictions.LayerNorm", "predictions.bias")
-        + affine("classifier", "sop_classifier.classifier")
+        + affine("classifier", "sop_classifier.classifier")  # sentence-order prediction
     )
 
 

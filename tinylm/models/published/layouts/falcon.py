@@ -72,6 +72,7 @@ def write_config(config, kind):
     c = config
     # The newer architecture is written where only it has the part.
     new = c.norm_placement == "parallel_pair" or c.kv_heads not in (1, c.n_head)
+    # Two names for the tanh form: the newer one is written.
     words = {ours: theirs for theirs, ours in ACTIVATION.items() if theirs != "gelu_new"}
     return write_rope(c) | {
         "model_type": kind,
@@ -104,9 +105,11 @@ def rules(config, kind):
         "parallel": ("input_layernorm",),
         "pre": ("input_layernorm", "post_attention_layernorm"),
     }[c.norm_placement]
+    # Falcon's projections are (out, in) as in torch; `affine` transposes them.
     made = [same("tokens.weight", f"{PREFIX}word_embeddings.weight")]
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"{PREFIX}h.{i}"
+        # Group by group: the queries that share a head of keys, then that head of keys and values.
         qkv = f"{theirs}.self_attention.query_key_value"
         parts = ["weight"] + ["bias"] * c.bias
         made += [grouped_qkv(f"{ours}.attention.qkv.{part}", f"{qkv}.{part}", c) for part in parts]

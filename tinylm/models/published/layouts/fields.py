@@ -98,7 +98,7 @@ class Fields:
     def choice(self, *names, table, default=REQUIRED):
         """The value in `table` of a word; `default` is a word of the table, too."""
         name, value = self._found(names, default)
-        if not isinstance(value, str) or value not in table:
+        if not isinstance(value, str) or value not in table:  # a list has no hash to look up
             self.refuse(name or names[0], value, f"one of {', '.join(table)}")
         return table[value]
 
@@ -133,6 +133,7 @@ class Fields:
 
     def only(self, name, *allowed):
         """Refuse any value but these; the field may be missing."""
+        # A missing field is accepted: the default of the library's class is among those allowed.
         found, value = self._found((name,), None)
         same = any(_alike(value, a) and value == a for a in allowed)
         if found is not None and not same:
@@ -152,6 +153,7 @@ class Fields:
 
     def finish(self):
         """Refuse the fields that are neither read nor known to have no effect."""
+        # Fields of AT_DEFAULT that the layout has not read itself.
         for name, allowed in AT_DEFAULT.items():
             if name not in self.known:
                 self.only(name, *allowed)

@@ -72,6 +72,7 @@ def read_config(weights):
 
     raises  CheckpointError for an architecture or a setting that is not read
     """
+    # Settings of the architecture become fields; finish() refuses those that are left.
     kind = weights.metadata.get("general.architecture")
     if kind not in KINDS:
         raise CheckpointError(
@@ -90,7 +91,7 @@ def _parts(f, kind, weights):
     """The fields of a GPTConfig, a dict."""
     vocabulary = weights.shape("token_embd.weight")[0]
     f.only("vocab_size", vocabulary)
-    f.only("expert_count", 0)
+    f.only("expert_count", 0)  # no mixture of experts is read
     f.only("expert_used_count", 0)
     f.only("attention.causal", True)
     f.ignore(" ".join(NO_EFFECT))
@@ -173,6 +174,7 @@ SPECIAL = {
 def _rotation(f, kind, weights, width):
     """rope_base, rope_scaling and rotary_width, a dict."""
     turned = f.integer("rope.dimension_count", default=width)
+    # Reordering neighboring pairs and leaving a part of the head unturned are not combined.
     if kind == "llama" and turned != width:
         f.refuse("rope.dimension_count", turned, f"{width}, the whole head")
     base, scaling = f.number("rope.freq_base", default=10000.0), _scaling(f, weights)
@@ -194,6 +196,7 @@ def _scaling(f, weights):
         if named in ("linear", "yarn") or LLAMA3_FACTORS in weights:
             f.refuse("rope.scaling.type", named, f"longrope alone, beside the tensor {LONG}")
         return _by_length(f, weights, trained)
+    # Settings of YaRN that a GPTConfig has no field for.
     f.only("rope.scaling.attn_factor", 1.0)
     f.only("rope.scaling.yarn_attn_factor", 1.0)
     f.only("rope.scaling.yarn_ext_factor", 1.0)
@@ -215,7 +218,7 @@ def _scaling(f, weights):
             "fast": f.number("rope.scaling.yarn_beta_fast", default=32.0),
             "slow": f.number("rope.scaling.yarn_beta_slow", default=1.0),
         }
-    if named == "none" or factor == 1:
+    if named == "none" or factor == 1:  # a factor of 1 changes no angle
         return None
     return {"name": "linear", "factor": factor}
 
@@ -255,6 +258,7 @@ def rules(config, kind):
     made = [same("tokens.weight", "token_embd.weight")]
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"blk.{i}"
+        # blk.0.attn_q.weight, blk.0.ffn_up.weight, ...
         made += _attention(c, kind, f"{ours}.attention", theirs)
         made += _feed_forward(c, kind, f"{ours}.feed_forward", theirs)
         for n, norm in NORMS[c.norm_placement].items():

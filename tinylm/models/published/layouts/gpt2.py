@@ -28,11 +28,11 @@ def read_config(f, names=None):
     else:
         parts = _second(f)
     config = GPTConfig(
-        vocab_size=f.integer("vocab_size"),
-        context=f.integer("n_positions", "max_position_embeddings"),
-        n_layer=f.integer("n_layer", "num_hidden_layers"),
-        n_head=f.integer("n_head", "num_attention_heads"),
-        d_model=f.integer("n_embd", "hidden_size"),
+        vocab_size=f.integer("vocab_size"),  # V
+        context=f.integer("n_positions", "max_position_embeddings"),  # most T
+        n_layer=f.integer("n_layer", "num_hidden_layers"),  # L
+        n_head=f.integer("n_head", "num_attention_heads"),  # H
+        d_model=f.integer("n_embd", "hidden_size"),  # D
         norm_eps=f.number("layer_norm_epsilon", default=1e-5),
         tied=f.flag("tie_word_embeddings", default=True),
         **parts,

@@ -73,14 +73,14 @@ def read_config(f, names=None):
     )
     f.ignore("pretraining_tp")  # slices of a product, added up again
     parts = dict(
-        vocab_size=f.integer("vocab_size"),
-        context=context,
-        n_layer=layers,
-        n_head=heads,
+        vocab_size=f.integer("vocab_size"),  # V
+        context=context,  # most T
+        n_layer=layers,  # L
+        n_head=heads,  # H
         n_kv_head=f.integer("num_key_value_heads", default=None),
-        d_model=d_model,
-        d_hidden=f.integer("intermediate_size"),
-        head_width=f.integer("head_dim", default=head_width),
+        d_model=d_model,  # D
+        d_hidden=f.integer("intermediate_size"),  # F
+        head_width=f.integer("head_dim", default=head_width),  # K; None: D / H
         norm="rms",
         norm_eps=f.number("rms_norm_eps", default=1e-6),
         activation=_activation(f, kind),
@@ -241,6 +241,7 @@ def write_config(config, kind):
     words = {ours: theirs for theirs, ours in KINDS_OF_LAYER.items()}
     activations = {"swiglu": "silu", "geglu_tanh": "gelu_pytorch_tanh", "geglu": "gelu"}
     # First the fields of all families, then those of some.
+    # Defaults are written out: those of the library's classes differ from family to family.
     d = write_rope(c) | {
         "model_type": kind,
         "architectures": [f"{ARCHITECTURE[kind]}ForCausalLM"],

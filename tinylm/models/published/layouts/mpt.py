@@ -43,7 +43,8 @@ def _attention(f):
     f.ignore("attn_impl attn_pdrop")
     f.only("attn_type", "multihead_attention")
     f.only("alibi", True)
-    f.only("alibi_bias_max", 8)
+    f.only("alibi_bias_max", 8)  # slopes 2^(-8 i / H), as in the paper
+    # Parts of the authors' class that change attention and have no place here.
     for name in ("qk_ln", "prefix_lm", "attn_uses_sequence_id"):
         f.only(name, False)
     f.only("clip_qkv")

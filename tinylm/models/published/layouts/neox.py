@@ -56,6 +56,7 @@ def read_config(f, names=None):
 def write_config(config, kind):
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
+    # Of several words for one activation, the first in ACTIVATION.
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
     turned = write_rope(c)
     share = turned["rope_parameters"].get("partial_rotary_factor", 1.0)
@@ -88,6 +89,8 @@ def rules(config, kind):
     for i in range(c.n_layer):
         ours, theirs = f"blocks.{i}", f"{PREFIX}layers.{i}"
         for part in ["weight"] + ["bias"] * c.bias:
+            # Head by head there; ours has all queries first. Then, for a head that turns in part,
+            # the order of its numbers.
             name = f"{theirs}.attention.query_key_value.{part}"
             qkv = grouped_qkv(f"{ours}.attention.qkv.{part}", name, c)
             if c.rotary_width is not None:

@@ -34,7 +34,7 @@ def read_config(f, names=None):
         head_width=head_width,
         d_hidden=f.integer("intermediate_size"),
         norm_eps=eps,
-        norm_bias=True,
+        norm_bias=True,  # whatever use_bias is
         activation=f.choice("hidden_act", table=ACTIVATION, default="gelu_pytorch_tanh"),
         positions="rope",
         rope_base=base,
@@ -58,6 +58,7 @@ def _of_the_authors(f, eps):
 def write_config(config, kind):
     """The config.json of a GPTConfig, without the parts that the family has no fields for."""
     c = config
+    # Of several words for one activation, the first in ACTIVATION.
     words = {ours: theirs for theirs, ours in reversed(ACTIVATION.items())}
     window = None
     if all(c.layer("attention", i) == "window" for i in range(c.n_layer)):

@@ -30,6 +30,7 @@ def read_config(f, names=None):
 
 
 def _xlm(f):
+    # A bidirectional encoder.
     f.only("causal", False)
     f.only("asm", False)
     f.only("is_encoder", True)
@@ -101,6 +102,7 @@ def xlm(c):
     ]
     made += layer_norm("embedding_norm", f"{PREFIX}layer_norm_emb")
     for i in range(c.n_layer):
+        # XLM lists each kind of module by itself: attentions.0, ..., ffns.0, ...
         ours = f"blocks.{i}"
         made += affine(
             f"{ours}.attention.qkv", *(f"{PREFIX}attentions.{i}.{part}_lin" for part in "qkv")
@@ -129,6 +131,7 @@ def xlnet(c):
                 f"{ours}.attention.qkv.weight", *(f"{attention}.{part}" for part in "qkv"), heads=H
             ),
             by_head(f"{ours}.attention.relative.weight", f"{attention}.r", heads=H),
+            # (D, H, K) there, too: it is applied backwards, from heads to D.
             by_head(f"{ours}.attention.out.weight", f"{attention}.o", heads=H, turned=True),
         ]
         # Transformer-XL's biases u and v; XLNet's bias and table for relative segments.
