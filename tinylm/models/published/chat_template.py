@@ -51,7 +51,7 @@ def template_of(program, tokens=None, special=(), name="its own program"):
         return NamedTemplates(made, name, tokens, tuple(special))
     if not program.strip():
         raise ConfigError(f"{name}: the chat template is empty")
-    # One of the programs of builtin.py, or of those that are written here; else Jinja.
+    # One of the programs of chat/builtin.py or chat/written.py; else Jinja.
     mark, default = fingerprint(program)
     family = FINGERPRINTS.get(mark) or fingerprints().get(mark)
     if family is None:
