@@ -21,28 +21,37 @@ def code(names):
 
 
 ROWS = [
-    ("decoders, by `model_type`", code(DECODERS), "other types; fields that are not known, named"),
-    ("encoders and encoder-decoders", code(ENCODERS), "untied heads, tensors without a place"),
-    ("safetensors, one file or shards", code(DTYPES), f"{code(UNREAD)} and others, when asked for"),
+    ("decoders, by `model_type`", code(DECODERS), "other types; unknown fields"),
+    (
+        "encoders and encoder-decoders",
+        code(ENCODERS),
+        "untied heads, tensors with no place in the model",
+    ),
+    (
+        "safetensors, one file or shards",
+        code(DTYPES),
+        f"{code(UNREAD)} and others (an error only when such a tensor is read)",
+    ),
     (
         "GGUF, architectures and blocks",
         f"{code(gguf.KINDS)}; {code(FORMATS)}",
-        f"other architectures, unknown settings; {code(_NOT_READ.values())}, when asked for",
+        f"other architectures, unknown settings; {code(_NOT_READ.values())} "
+        "(an error only when such a tensor is read)",
     ),
     (
-        "chat programs",
+        "chat templates",
         f"{code([*TEMPLATES, ROLES_TEMPLATE.name])} as functions; any other with `tinylm[chat]`",
-        "names, calls and loops that the sandbox has not",
+        "names, calls and loops that the sandbox does not allow",
     ),
     (
         "written by `tinylm export`: models",
         f"decoders of the types above; {'; '.join(CLASSES)}",
-        f"objectives {code(REFUSED)}; parts that no class has, named",
+        f"objectives {code(REFUSED)}; parts that no published class has",
     ),
     (
         "written by `tinylm export`: tokenizers",
         code(kind.kind for kind in KINDS),
-        "other kinds, and names that would be read as text",
+        "other kinds, and special tokens whose names would be read as text",
     ),
 ]
 TABLE = [

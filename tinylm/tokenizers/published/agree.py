@@ -101,8 +101,7 @@ def _with_tokens(described, settings, older):
         if known.get(token.content, token.id) != token.id:
             raise DataError(
                 f"tokenizer_config.json.added_tokens_decoder.{token.id} is {token.content!r}, "
-                f"whose id is "
-                f"{known[token.content]} in tokenizer.json"
+                f"whose id is {known[token.content]} in tokenizer.json"
             )
         tokens[token.content], known[token.content] = token, token.id
     # 3. added_tokens.json; 4. special tokens that are named without an id
@@ -161,8 +160,7 @@ def _contradiction(name, flags, component, value):
     """The DataError for a flag and a component that exclude each other."""
     return DataError(
         f"tokenizer_config.json.{name} is {flags[name]}, and tokenizer.json has another "
-        f"{component}: {show(value)}; "
-        "mend one of the two"
+        f"{component}: {show(value)}; mend one of the two"
     )
 
 

@@ -61,9 +61,8 @@ def _family(name, kind, classes, where):
     known = {*classes.values(), *_GPT2, *_ROBERTA, *_QWEN2, *_GPT1}
     if not isinstance(found, str) or found not in known:
         raise DataError(
-            f"{where} do not tell how text is split: tokenizer_class is {name!r} and model_type "
-            f"{kind!r}, of which "
-            f"{', '.join(classes)} are read here; add the model's tokenizer.json"
+            f"{where}: how text is split is not known: tokenizer_class is {name!r} and model_type "
+            f"{kind!r}, of which {', '.join(classes)} are read here; add the model's tokenizer.json"
         )
     return found
 
@@ -140,7 +139,7 @@ def from_pieces(path, settings, name=None, kind=None):
     """
     # Without any name, a vocab.txt is BERT's.
     if name is not None or kind is not None:
-        _family(name, kind, _BERT, "vocab.txt alone does")
+        _family(name, kind, _BERT, "vocab.txt")
     try:
         pieces = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:

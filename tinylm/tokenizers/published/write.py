@@ -283,8 +283,7 @@ def _unigram(tokenizer):
     if tokenizer.prefix and tokenizer.special:
         raise ConfigError(
             "tokenizer.json: Unigram with prefix puts a space before the text alone, and the "
-            "format also after every special token; there is "
-            f"{next(iter(tokenizer.special))!r}"
+            f"format also after every special token; there is {next(iter(tokenizer.special))!r}"
         )
     scored = [s for p, s in zip(tokenizer.pieces, tokenizer.scores) if isinstance(p, str)]
     # The format has a score for bytes and special tokens too. None may be lower than that of the

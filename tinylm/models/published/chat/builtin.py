@@ -173,9 +173,8 @@ def _alternating(messages, template):
     for i, message in enumerate(messages):
         if message["role"] != ("user", "assistant")[i % 2]:
             raise DataError(
-                f"chat: with the template {template.name!r}, user and assistant take "
-                "turns, user first and no system message, but message "
-                f"{i} is of role {message['role']!r}"
+                f"chat: with the template {template.name!r}, user and assistant take turns, user "
+                f"first and no system message, but message {i} is of role {message['role']!r}"
             )
 
 

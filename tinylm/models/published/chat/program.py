@@ -161,7 +161,7 @@ class JinjaTemplate:
         if text.replace(marks[0], "").replace(marks[1], "") != whole:
             raise DataError(
                 f"chat: the template {self.name!r} changes what stands between its "
-                "generation blocks, so the answers cannot be told apart"
+                "generation blocks, so the answers cannot be found"
             )
         return _in_blocks(self.pieces(messages, False, special, **given), text, marks)
 

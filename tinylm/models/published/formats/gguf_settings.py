@@ -74,8 +74,7 @@ class Settings:
         if unread:
             raise CheckpointError(
                 f"{weights.path}: {unread[0]} is {show(weights.metadata[unread[0]])}; no setting "
-                f"of that name "
-                "is read here"
+                "of that name is read here"
             )
         # Without the checks below, a damaged file could be read as another tokenizer.
         self.model = self.take("model", str)
@@ -168,8 +167,7 @@ class Settings:
         if self.switches[name]:
             raise CheckpointError(
                 f"{self.weights.path}: tokenizer.ggml.{name} is true, which is not read for a "
-                f"tokenizer of "
-                f"model {self.model!r}"
+                f"tokenizer of model {self.model!r}"
             )
 
 

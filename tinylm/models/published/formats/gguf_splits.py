@@ -35,8 +35,7 @@ _BY_SPLIT = [
     (
         (_WORDS,),
         "gpt-2 phi-2 olmo mpt jais jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code "
-        "roberta-bpe gigachat "
-        "exaone4 mellum a.x-4.0 trillion granite-docling",
+        "roberta-bpe gigachat exaone4 mellum a.x-4.0 trillion granite-docling",
     ),
     ((_DIGIT, _WORDS), "smollm starcoder refact command-r codeshell exaone minerva-7b"),
     (

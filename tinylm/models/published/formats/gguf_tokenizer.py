@@ -211,9 +211,8 @@ def _words(settings):
     ordinary = [text for text, kind in zip(settings.tokens, settings.types) if kind == ORDINARY]
     if any(c.isupper() for text in ordinary for c in text):
         raise DataError(
-            "it has tokens in upper case, and a GGUF file does not tell whether text is made "
-            "lower case; take the "
-            "model's vocab.txt"
+            "it has tokens in upper case, and a GGUF file does not record whether text is made "
+            "lower case; take the model's vocab.txt"
         )
     unknown = settings.ids.get("unk", ids.get("[UNK]"))
     if unknown is None:

@@ -212,7 +212,7 @@ def _read_sharded(path):
     named = isinstance(place, dict) and all(isinstance(file, str) for file in place.values())
     if not named or not place:
         raise CheckpointError(
-            f"{path}: weight_map does not say which file holds each tensor; the index is damaged"
+            f"{path}: weight_map does not map tensors to files; the index is damaged"
         )
     # Index and shards must agree both ways: every tensor of the index is in its shard, and every
     # tensor of a shard is in the index.

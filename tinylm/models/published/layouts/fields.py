@@ -165,9 +165,8 @@ class Fields:
         if unknown:
             name = unknown[0]
             raise CheckpointError(
-                f"{self.where}: {name} = {self.described[name]!r} is not known here, "
-                "and may change what the model computes; read are "
-                f"{', '.join(sorted(self.known))}"
+                f"{self.where}: {name} = {self.described[name]!r} is not known here, and may "
+                f"change what the model computes; read are {', '.join(sorted(self.known))}"
             )
 
     def _found(self, names, default):
