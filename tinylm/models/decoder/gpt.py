@@ -233,8 +233,9 @@ class GPT(Module):
         """rotation() for each layer: None for those that do not turn (NoPE; Kazemnejad et al. 2023,
         SmolLM 3).
         """
+        c = self.config
         by_word = {"rope": self.rotation(positions, dtype), "none": None}
-        return [by_word[self.config.layer("rotation", i)] for i in range(self.config.n_layer)]
+        return [by_word[c.layer("rotation", layer)] for layer in range(c.n_layer)]
 
     def to(self, device):
         """Move parameters and the dropout stream to a device. Returns the model."""
@@ -276,7 +277,8 @@ def make_block(config, rng, dtype, layer=0):
         norms = [make_norm(c, dtype) for _ in range(NORMS_PER_BLOCK[c.norm_placement])]
         return nn.ParallelBlock(attention, hidden, norms, rng, c.dropout)
     if c.norm_placement == "sandwich":
-        norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]  # (inner, outer)
+        # A pair (inner, outer) for each branch.
+        norms = [[make_norm(c, dtype), make_norm(c, dtype)] for _ in range(2)]
         return nn.Block(attention, hidden, norms, nn.sandwich_norm, rng, c.dropout)
     norms = [make_norm(c, dtype) for _ in range(2)]
     return nn.Block(attention, hidden, norms, PLACEMENTS[c.norm_placement], rng, c.dropout)
@@ -335,7 +337,9 @@ def cached_length(cache):
 def with_resting_pairs(cos, sin, rest):
     """Cosines and sines with `rest` further pairs at angle 0: (..., R/2) -> (..., R/2 + rest)."""
     still = np.zeros_like(sin, shape=(*sin.shape[:-1], rest))
-    return np.concatenate([cos, still + 1], axis=-1), np.concatenate([sin, still], axis=-1)
+    cos = np.concatenate([cos, still + 1], axis=-1)  # cos 0 = 1
+    sin = np.concatenate([sin, still], axis=-1)
+    return cos, sin
 
 
 def real_tokens(mask, B, T):
@@ -362,7 +366,8 @@ def narrowed(mask, queries, keys, window):
     window   tokens visible to a query, itself among them
     returns  bool (T, S), or what it and `mask` broadcast to; None where the window hides nothing
     """
-    mask = bool_mask(mask, "GPT", shape=(*np.shape(mask)[:-2], len(queries), len(keys)))
+    shape = (*np.shape(mask)[:-2], len(queries), len(keys))
+    mask = bool_mask(mask, "GPT", shape=shape)
     if len(keys) <= window:
         return mask
     # The causal mask comes later; it hides what is ahead, where i - j is negative.

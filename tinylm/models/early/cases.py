@@ -14,6 +14,7 @@ from tinylm.models.early.recurrent import RecurrentConfig, RecurrentLM
 from tinylm.models.early.word2vec import CBOW, SkipGram
 
 IDS = np.array([[0, 2, 2, 1], [3, 0, 1, 1]])
+NGRAM = 3, 4, 2, 3  # n, V, m, h
 
 
 def seed(rng):
@@ -36,7 +37,7 @@ register(
     "models.FeedForwardNGramLM",
     lambda model, ids: model(ids),
     lambda rng: [
-        call(ready(FeedForwardNGramLM(3, 4, 2, 3, direct, seed(rng), np.float64)), IDS)
+        call(ready(FeedForwardNGramLM(*NGRAM, direct, seed(rng), np.float64)), IDS)
         for direct in (True, False)
     ],
     covers=(),
@@ -47,7 +48,8 @@ register(
 def recurrent_call(cell, n_layer, rng):
     """Three tokens through n_layer layers of a cell, V = 4 and D = 3; one layer has a tied head."""
     config = RecurrentConfig(4, 3, n_layer, cell, 2, tied=n_layer == 1)
-    return call(ready(RecurrentLM(config, seed(rng), np.float64)), IDS[:1, :3])
+    model = RecurrentLM(config, seed(rng), np.float64)
+    return call(ready(model), IDS[:1, :3])
 
 
 for _cell in ("rnn", "gru", "lstm", "mamba"):

@@ -64,7 +64,8 @@ def windows(tokens, width, bos, first=0, padding=None):
     """
     tokens = np.asarray(tokens)
     if padding is not None:
-        tokens = np.where(np.arange(tokens.shape[1]) < padding[:, None], bos, tokens)
+        columns = np.arange(tokens.shape[1])
+        tokens = np.where(columns < padding[:, None], bos, tokens)
     before = np.full((len(tokens), width), bos)
     padded = np.concatenate([before, tokens], axis=1)  # (B, width + S)
     # Window i of `padded` ends before column i of the tokens, so window i + 1 ends with it.
@@ -256,7 +257,8 @@ class NGramLM:
 
     def distribution(self, contexts):
         """Pr(. | context): contexts (..., n - 1) -> (..., V)."""
-        return self.prob(np.asarray(contexts)[..., None, :], np.arange(self.vocab_size))
+        contexts = np.asarray(contexts)[..., None, :]  # (..., n - 1) -> (..., 1, n - 1)
+        return self.prob(contexts, np.arange(self.vocab_size))
 
     def logprob(self, sequence):
         """log Pr of each token of a (T,) sequence given those before it: (T,), in nats."""

@@ -48,7 +48,8 @@ def _halves(blocks, start, stop):
     blocks   (n, nbytes) uint8
     returns  (n, (stop - start) / 2)
     """
-    return np.ascontiguousarray(blocks[:, start:stop]).view("<f2").astype(np.float32)
+    numbers = np.ascontiguousarray(blocks[:, start:stop])
+    return numbers.view("<f2").astype(np.float32)
 
 
 def _nibbles(packed):
@@ -58,7 +59,8 @@ def _nibbles(packed):
 
 def _fifth_bits(blocks, start):
     """The 32 bits from byte `start` on, at the fifth place: (n, nbytes) -> (n, 32) of 0 and 16."""
-    return np.unpackbits(blocks[:, start : start + 4], axis=1, bitorder="little") << 4
+    packed = blocks[:, start : start + 4]
+    return np.unpackbits(packed, axis=1, bitorder="little") << 4
 
 
 # The layout of a block's bytes is in the comment beside each name, fields separated by |.
@@ -70,17 +72,20 @@ def _q8_0(blocks):  # scale float16 | 32 codes of 8 bits
 
 
 def _q4_0(blocks):  # scale float16 | 32 codes of 4 bits, 8 meaning 0
-    codes = _nibbles(blocks[:, 2:]).view(np.int8) - np.int8(8)
+    codes = _nibbles(blocks[:, 2:]).view(np.int8)
+    codes = codes - np.int8(8)
     return codes, _halves(blocks, 0, 2), None
 
 
 def _q4_1(blocks):  # scale, offset float16 | 32 codes of 4 bits
-    return _nibbles(blocks[:, 4:]), _halves(blocks, 0, 2), _halves(blocks, 2, 4)
+    codes = _nibbles(blocks[:, 4:])
+    return codes, _halves(blocks, 0, 2), _halves(blocks, 2, 4)
 
 
 def _q5_0(blocks):  # scale float16 | 32 fifth bits | 32 codes of 4 bits; 16 means 0
     codes = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks, 2)  # 0 .. 31
-    return codes.view(np.int8) - np.int8(16), _halves(blocks, 0, 2), None
+    codes = codes.view(np.int8) - np.int8(16)
+    return codes, _halves(blocks, 0, 2), None
 
 
 def _q5_1(blocks):  # scale, offset float16 | 32 fifth bits | 32 codes of 4 bits
@@ -95,33 +100,43 @@ def _k_scales(blocks):
     scales of groups 0-3 and 4-7 the offsets, in 6 bits; 8-11 the lower 4 bits for groups 4-7, whose
     upper 2 bits fill up bytes 0-7.
     """
-    first, second, third = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
-    scale = np.concatenate([first & 63, (third & 15) | (first >> 6) << 4], axis=1)  # (n, 8)
-    offset = np.concatenate([second & 63, (third >> 4) | (second >> 6) << 4], axis=1)
-    # The format subtracts the offset: weight = scale * code - offset.
-    return _halves(blocks, 0, 2) * scale, -(_halves(blocks, 2, 4) * offset)
+    first = blocks[:, 4:8]
+    second = blocks[:, 8:12]
+    third = blocks[:, 12:16]
+    upper_scale = (third & 15) | (first >> 6) << 4  # of groups 4-7, (n, 4)
+    upper_offset = (third >> 4) | (second >> 6) << 4
+    scale = np.concatenate([first & 63, upper_scale], axis=1)  # (n, 8)
+    offset = np.concatenate([second & 63, upper_offset], axis=1)
+    scale = _halves(blocks, 0, 2) * scale  # (n, 1) * (n, 8)
+    offset = _halves(blocks, 2, 4) * offset
+    return scale, -offset  # the format subtracts it: weight = scale * code - offset
 
 
 def _q4_k(blocks):  # group scales (16 bytes) | 4 x 32 bytes, each two groups of 32 codes
-    codes = _nibbles(blocks[:, 16:].reshape(-1, 4, 32))  # (n, 4, 64)
-    return codes.reshape(-1, 256), *_k_scales(blocks)
+    pairs = blocks[:, 16:].reshape(-1, 4, 32)
+    codes = _nibbles(pairs).reshape(-1, 256)  # (n, 4, 32) -> (n, 4, 64) -> (n, 256)
+    return codes, *_k_scales(blocks)
 
 
 def _q5_k(blocks):  # group scales (16) | fifth bits: bit g of byte i is group g's code i | as Q4_K
     places = np.arange(8, dtype=np.uint8)[:, None]
     fifth = (blocks[:, None, 16:48] >> places & 1) << 4  # (n, 1, 32) -> (n, 8, 32)
-    low = _nibbles(blocks[:, 48:].reshape(-1, 4, 32))  # (n, 4, 64)
-    codes = low.reshape(-1, 256) | fifth.reshape(-1, 256)
+    pairs = blocks[:, 48:].reshape(-1, 4, 32)
+    low = _nibbles(pairs).reshape(-1, 256)  # (n, 4, 32) -> (n, 4, 64) -> (n, 256)
+    codes = low | fifth.reshape(-1, 256)
     return codes, *_k_scales(blocks)
 
 
 def _q6_k(blocks):  # 128 low halves | 64 upper pairs | 16 group scales int8 | scale float16
-    low = _nibbles(blocks[:, :128].reshape(-1, 2, 64))  # (n, 2, 128)
-    shifts = np.arange(0, 8, 2, dtype=np.uint8)[:, None]  # a byte holds four pairs of bits
-    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3) << 4  # (n, 2, 4, 32)
+    halves = blocks[:, :128].reshape(-1, 2, 64)
+    low = _nibbles(halves)  # (n, 2, 128)
+    shifts = np.array([[0], [2], [4], [6]], np.uint8)  # a byte holds four pairs of bits
+    pairs = blocks[:, 128:192].reshape(-1, 2, 1, 32)
+    high = (pairs >> shifts & 3) << 4  # (n, 2, 4, 32)
     codes = low.reshape(-1, 256) | high.reshape(-1, 256)  # 0 .. 63, 32 meaning 0
     codes = codes.view(np.int8) - np.int8(32)
-    scale = _halves(blocks, 208, 210) * blocks[:, 192:208].view(np.int8)  # (n, 1) * (n, 16)
+    scale = blocks[:, 192:208].view(np.int8)
+    scale = _halves(blocks, 208, 210) * scale  # (n, 1) * (n, 16)
     return codes, scale, None
 
 
@@ -148,14 +163,16 @@ def dequantize(raw, kind, shape):
     """
     block = FORMATS[kind]
     blocks = raw.reshape(-1, block.nbytes)
-    n, groups = math.prod(shape) // block.weights, block.weights // block.group
+    n = math.prod(shape) // block.weights
+    groups = block.weights // block.group
     out = np.empty((n, groups, block.group), np.float32)
     step = _WEIGHTS_AT_A_TIME // block.weights
     for start in range(0, len(blocks), step):
         codes, scale, offset = block.split(blocks[start : start + step])
         part = out[start : start + step]  # (step, groups, group)
         # scale (step, groups) -> (step, groups, 1): one number for the weights of a group
-        np.multiply(codes.reshape(part.shape), scale[..., None], out=part)
+        codes = codes.reshape(part.shape)
+        np.multiply(codes, scale[..., None], out=part)
         if offset is not None:
             part += offset[..., None]
     return out.reshape(shape)
@@ -190,8 +207,10 @@ def quantize(array, kind):
     out = np.empty((len(rows), nbytes), np.uint8)
     step = _WEIGHTS_AT_A_TIME // 32
     for start in range(0, len(rows), step):
-        out[start : start + step] = _ENCODERS[kind](rows[start : start + step])
-    return out.reshape(*array.shape[:-1], array.shape[-1] // 32 * nbytes)
+        some = slice(start, start + step)
+        out[some] = _ENCODERS[kind](rows[some])
+    width = array.shape[-1] // 32 * nbytes
+    return out.reshape(*array.shape[:-1], width)
 
 
 def _inverse(scale):
@@ -214,28 +233,33 @@ def _pack(codes):
 
 
 def _to_q8_0(rows):
-    scale = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    scale = largest / np.float32(127)
     scaled = rows * _inverse(scale)
     # Rounds half away from zero, as C's roundf does; np.rint rounds half to even.
-    codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)).astype(np.int8)
+    half = np.copysign(np.float32(0.5), scaled)
+    codes = np.trunc(scaled + half).astype(np.int8)
     return np.concatenate([_as_bytes(scale), codes.view(np.uint8)], axis=1)
 
 
 def _to_q4_0(rows):
     # Codes go from -8 to 7. The weight of largest size gets the code -8, whatever its sign: the
     # scale has the opposite sign.
-    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1, keepdims=True), axis=1)
+    where = np.abs(rows).argmax(axis=1, keepdims=True)  # (n, 1)
+    largest = np.take_along_axis(rows, where, axis=1)
     scale = largest / np.float32(-8)
     # + 8 makes codes 0 .. 16, + 0.5 and cutting off rounds; 16 does not fit 4 bits.
-    codes = np.minimum(rows * _inverse(scale) + np.float32(8.5), 15).astype(np.uint8)
+    scaled = rows * _inverse(scale) + np.float32(8.5)
+    codes = np.minimum(scaled, 15).astype(np.uint8)
     return np.concatenate([_as_bytes(scale), _pack(codes)], axis=1)
 
 
 def _to_q4_1(rows):
     least = rows.min(axis=1, keepdims=True)  # the offset: it gets code 0, the largest 15
-    scale = (rows.max(axis=1, keepdims=True) - least) / np.float32(15)
-    scaled = (rows - least) * _inverse(scale)
-    codes = np.minimum(scaled + np.float32(0.5), 15).astype(np.uint8)
+    largest = rows.max(axis=1, keepdims=True)
+    scale = (largest - least) / np.float32(15)
+    scaled = (rows - least) * _inverse(scale) + np.float32(0.5)
+    codes = np.minimum(scaled, 15).astype(np.uint8)
     return np.concatenate([_as_bytes(scale), _as_bytes(least), _pack(codes)], axis=1)
 
 

@@ -40,8 +40,8 @@ def to_fixed(x, bits=8, axis=None):
             "to_fixed: numbers must be finite; an infinity would make every other code 0"
         )
     largest = (1 << bits - 1) - 1  # 127 or 32767: -128 is not used, so codes are symmetric
-    scale = np.abs(x).max(axis=axis, keepdims=True, initial=0) / largest  # s = max|x| / largest
-    scale = scale.astype(np.float32)
+    size = np.abs(x).max(axis=axis, keepdims=True, initial=0)
+    scale = (size / largest).astype(np.float32)  # s = max|x| / largest
     divisor = np.where(scale == 0, 1, scale)  # zeros are coded as 0 with the scale 0
     # s rounded to float32 may be a little too small, and a code one too large: clipped.
     codes = np.clip(np.rint(x / divisor), -largest, largest)
@@ -66,7 +66,8 @@ def integer_product(a, b):
     total = np.zeros((a.shape[0], b.shape[1]), np.int32)
     for start in range(0, a.shape[1], _EXACT):
         piece = slice(start, start + _EXACT)
-        left, right = a[:, piece].astype(np.float32), b[piece].astype(np.float32)
+        left = a[:, piece].astype(np.float32)
+        right = b[piece].astype(np.float32)
         total += (left @ right).astype(np.int32)  # exact: below 2^24
     return total
 

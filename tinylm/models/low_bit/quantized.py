@@ -57,8 +57,12 @@ class QuantizedMatrix:
     """
 
     def __init__(self, shape, bits, codes, scale, offset=None, zero=0):
-        self.shape, self.bits = tuple(shape), bits
-        self.codes, self.scale, self.offset, self.zero = codes, scale, offset, zero
+        self.shape = tuple(shape)
+        self.bits = bits
+        self.codes = codes
+        self.scale = scale
+        self.offset = offset
+        self.zero = zero
 
     @classmethod
     def from_file(cls, weights, name):
@@ -128,7 +132,8 @@ class QuantizedMatrix:
     @classmethod
     def from_array(cls, array, kind="Q8_0"):
         """Quantize a matrix (R, D), D a multiple of 32, to "Q8_0", "Q4_0" or "Q4_1"."""
-        return cls.from_blocks(quantize(array, kind).reshape(-1), kind, np.shape(array))
+        raw = quantize(array, kind).reshape(-1)
+        return cls.from_blocks(raw, kind, np.shape(array))
 
     @classmethod
     def from_rows(cls, array):
@@ -154,7 +159,8 @@ class QuantizedMatrix:
         """The matrix in float32, (R, D)."""
         out = np.empty(self.shape, np.float32)
         for rows in self._slices():
-            out[rows] = self._weights(rows)[:, : self.shape[1]]
+            weights = self._weights(rows)  # (r, C)
+            out[rows] = weights[:, : self.shape[1]]  # without the columns that fill up
         return out
 
     def matvec(self, x):
@@ -216,10 +222,12 @@ class QuantizedMatrix:
 
     def _pad(self, x):
         """x with zeros for the columns of W that were added to make an even number of groups."""
-        lacking = self.codes.shape[1] * 8 // self.bits - x.shape[-1]
-        if lacking:
-            return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, lacking)])
-        return x
+        columns = self.codes.shape[1] * 8 // self.bits  # C
+        lacking = columns - x.shape[-1]
+        if not lacking:
+            return x
+        before_and_after = [(0, 0)] * (x.ndim - 1) + [(0, lacking)]
+        return np.pad(x, before_and_after)
 
     def _codes(self, rows):
         """The codes of some rows as float32, (r, C). In this thread's scratch: read before the next
@@ -255,7 +263,8 @@ def pack_halves(codes, zero, columns):
     """
     unsigned = np.full((len(codes), columns), zero, np.uint8)
     unsigned[:, : codes.shape[1]] = codes + codes.dtype.type(zero)
-    return unsigned[:, : columns // 2] | unsigned[:, columns // 2 :] << 4
+    half = columns // 2
+    return unsigned[:, :half] | unsigned[:, half:] << 4
 
 
 def _scratch(shape):
