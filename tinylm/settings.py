@@ -49,7 +49,7 @@ def validate(config):
     for field in dataclasses.fields(config):
         check = field.metadata.get("check")
         value = getattr(config, field.name)
-        if check is None or value is None:  # None stands for a default that is computed later
+        if check is None or value is None:  # None: not set
             continue
         complaint = check(value)
         if complaint:

@@ -81,7 +81,7 @@ def build(depth, placement, seed, device, unit=True):
     if placement == "none":
         for block in model.blocks:
             # same norms as in pre-norm, without the addition
-            block.place = bare
+            block.placement = bare
     if unit:
         for name, p in model.named_parameters().items():
             if p.ndim != 2:

@@ -68,7 +68,7 @@ from tinylm import backend
 from tinylm.backend import Random
 from tinylm.nn.attention.linear_attention import elu_features, linear_attention_recurrent
 from tinylm.nn.memory import fixed_size as m
-from tinylm.nn.memory.segments import compressive, mean_pool
+from tinylm.nn.memory.segments import compressive, pool_by_mean
 from tinylm.nn.recurrence.recurrent import GRUCell
 from tinylm.train.compare import Claim, weakest
 
@@ -90,7 +90,7 @@ def panels(device):
         "GRU, untrained": (m.recurrent(cell), 1, "1 x 2"),
         "segments of 2, two": (m.fifo(4), 2, "4 x 2"),
         "first 1, window 3": (m.first_and_window(1, 3), 1, "4 x 2"),
-        "compressed 2 | recent 4": (compressive(4, 2, mean_pool(2)), 2, "2 x 2 + 4 x 2"),
+        "compressed 2 | recent 4": (compressive(4, 2, pool_by_mean(2)), 2, "2 x 2 + 4 x 2"),
     }
 
 
@@ -128,8 +128,8 @@ def recall_memories(device):
         "window of 8": (m.window(8), 1),
         "first 4, window 4": (m.first_and_window(4, 4), 1),
         "segments of 4, two": (m.fifo(8), 4),
-        "compressed 4 by 4 | recent 4": (compressive(4, 4, mean_pool(4)), 4),
-        "compressed 15 by 4 | recent 4": (compressive(4, 15, mean_pool(4)), 4),
+        "compressed 4 by 4 | recent 4": (compressive(4, 4, pool_by_mean(4)), 4),
+        "compressed 15 by 4 | recent 4": (compressive(4, 15, pool_by_mean(4)), 4),
         "moving average of 8": (m.moving_average(8), 1),
         "cumulative average": (m.cumulative_average(), 1),
     }

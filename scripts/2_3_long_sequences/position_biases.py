@@ -71,7 +71,7 @@ from tinylm.nn.position.bias import (
 )
 from tinylm.nn.position.rotary import rotary_frequencies
 from tinylm.nn.position.rotary_forms import rotary_elementwise, rotary_periods
-from tinylm.nn.position.rotary_scaling import interpolate_positions, linear, ntk, yarn
+from tinylm.nn.position.rotary_scaling import interpolate_positions, interpolated, ntk, yarn
 from tinylm.nn.position.t5_buckets import book_bucket
 from tinylm.train.compare import Claim
 
@@ -143,7 +143,7 @@ def periods():
     print(f"   {'pair':<14}" + "".join(f"{k:>12}" for k in range(1, width // 2 + 1)))
     print(f"   {'as trained':<14}" + "".join(f"{t:>12.3f}" for t in plain))
     schemes = {
-        "linear": linear(width, factor=4.0),
+        "linear": interpolated(width, factor=4.0),
         "NTK": ntk(width, factor=4.0),
         "YaRN": yarn(width, factor=4.0, trained=trained),
     }

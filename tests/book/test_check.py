@@ -66,7 +66,7 @@ def test_the_location_is_the_line_that_a_reader_looks_for(symbol, text):
 def test_the_idea_is_the_first_paragraph_of_the_docstring():
     assert (
         check.idea("tinylm.backend:Random.child")
-        == "A stream of its own, named below this one, on the same device."
+        == "An independent stream whose path continues this one's, on the same device."
     )
 
 
@@ -142,7 +142,7 @@ def test_the_command_shows_idea_code_proof_and_script(small, capsys):
     assert main(["book", "X"]) == 0
     text = capsys.readouterr().out
     for words in (
-        "A stream of its own",
+        "An independent stream",
         "backend.py:",
         "tests/x.py::test_y",
         "python scripts/tour.py",

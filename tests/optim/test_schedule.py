@@ -14,7 +14,7 @@ from tinylm.optim.schedule import (
     constant,
     cosine,
     inverse_sqrt,
-    linear,
+    linear_decay,
     warm_up,
     warm_up_steps,
 )
@@ -35,8 +35,8 @@ def test_cosine_is_one_half_way_and_at_the_floor():
 
 
 def test_linear_falls_evenly():
-    assert [linear(s, 5) for s in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
-    assert linear(2, 5, floor=0.5) == pytest.approx(0.75)
+    assert [linear_decay(s, 5) for s in range(5)] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+    assert linear_decay(2, 5, floor=0.5) == pytest.approx(0.75)
 
 
 def test_inverse_square_root_halves_when_steps_quadruple():
@@ -102,5 +102,5 @@ def test_a_batch_grows_in_equal_steps():
 )
 def test_warm_up_leaves_steps_at_the_full_rate(warmup, steps, found):
     assert warm_up_steps(warmup, steps) == found
-    for one in (constant, cosine, linear):  # the full rate is reached
+    for one in (constant, cosine, linear_decay):  # the full rate is reached
         assert max(one(step, steps, found) for step in range(steps)) == 1.0

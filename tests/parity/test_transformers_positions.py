@@ -8,7 +8,13 @@ import pytest
 import tinylm as tl
 from tinylm.nn import rotary_angles
 from tinylm.nn.position.bias import alibi_slopes
-from tinylm.nn.position.rotary_scaling import dynamic_ntk, linear, llama3, longrope, yarn_by_index
+from tinylm.nn.position.rotary_scaling import (
+    dynamic_ntk,
+    interpolated,
+    llama3,
+    longrope,
+    yarn_by_index,
+)
 from tinylm.nn.position.t5_buckets import t5_bucket
 
 torch = pytest.importorskip("torch")
@@ -56,7 +62,7 @@ def test_rotation_of_llama(rng):
 
 FACTORS = np.linspace(1, 4, K // 2).tolist()
 SCHEMES = {
-    "linear": (lambda: linear(K, factor=4.0), {"factor": 4.0}, None),
+    "linear": (lambda: interpolated(K, factor=4.0), {"factor": 4.0}, None),
     "dynamic": (
         lambda: dynamic_ntk(K, trained=TRAINED, length=3 * TRAINED),
         {"factor": 1.0},

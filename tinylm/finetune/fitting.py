@@ -23,7 +23,7 @@ from tinylm.finetune.freezing import trainable
 from tinylm.machine import Terminated
 from tinylm.nn import evaluating
 from tinylm.optim import AdamW, FlatParameters
-from tinylm.optim.schedule import linear, warm_up_steps
+from tinylm.optim.schedule import linear_decay, warm_up_steps
 from tinylm.train.trainer import Trainer
 
 
@@ -113,7 +113,7 @@ def fit(
 
     def rate(step):
         # 0 -> learning_rate over the first `rising` steps, then straight down to 0 at `steps`
-        return learning_rate * linear(step, steps, rising)
+        return learning_rate * linear_decay(step, steps, rising)
 
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
     shape = (batches.batch, batches.batch_size)

@@ -13,17 +13,17 @@ class Block(Module):
 
     attention, feed_forward  modules
     norms                    one norm per sub-layer (a pair of them where the placement takes two)
-    place                    placement function: (x, branch, norm) -> x, one of PLACEMENTS
+    placement                function (x, branch, norm) -> x, one of PLACEMENTS
     dropout                  of each branch while training, drawn from rng
     cross                    CrossAttention, or None; its norm stands between the other two
     """
 
-    def __init__(self, attention, feed_forward, norms, place, rng, dropout=0.0, cross=None):
+    def __init__(self, attention, feed_forward, norms, placement, rng, dropout=0.0, cross=None):
         self.attention = attention
         self.cross = cross
         self.feed_forward = feed_forward
         self.norms = list(norms)
-        self.place = place
+        self.placement = placement
         self.dropout = dropout
         self.rng = rng
 
@@ -36,7 +36,7 @@ class Block(Module):
         p = self.dropout if self.training else 0.0
         norms = iter(self.norms)
 
-        # Each branch F maps (B, T, D) -> (B, T, D). With pre-norm, place(x, F, norm) is
+        # Each branch F maps (B, T, D) -> (B, T, D). With pre-norm, placement(x, F, norm) is
         # x + F(norm(x)): every sub-layer adds to the residual stream x and never replaces it.
         def attend(h):
             return dropout(self.attention(h, **options), p, self.rng)
@@ -49,10 +49,10 @@ class Block(Module):
                 return dropout(self.feed_forward(h), p, self.rng)
             return dropout(self.feed_forward(h, real), p, self.rng)
 
-        x = self.place(x, attend, next(norms))
+        x = self.placement(x, attend, next(norms))
         if self.cross is not None:
-            x = self.place(x, attend_memory, next(norms))
-        return self.place(x, feed, next(norms))
+            x = self.placement(x, attend_memory, next(norms))
+        return self.placement(x, feed, next(norms))
 
 
 class ParallelBlock(Module):

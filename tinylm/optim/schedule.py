@@ -51,7 +51,7 @@ def cosine(step, steps, warmup=0, floor=0.1):
     return warm_up(step, warmup) * (floor + (1 - floor) * wave)
 
 
-def linear(step, steps, warmup=0, floor=0.0):
+def linear_decay(step, steps, warmup=0, floor=0.0):
     """Warm-up, then a straight line from 1 to `floor`."""
     progress = _progress(step, warmup, steps)
     return warm_up(step, warmup) * (1 - (1 - floor) * progress)
@@ -72,7 +72,13 @@ def warmup_stable_decay(step, steps, warmup=0, floor=0.1, decay=0.2):
     return warm_up(step, warmup) * (1 - (1 - floor) * progress)
 
 
-SCHEDULES = {f.__name__: f for f in (constant, cosine, linear, inverse_sqrt, warmup_stable_decay)}
+SCHEDULES = {
+    "constant": constant,
+    "cosine": cosine,
+    "linear": linear_decay,
+    "inverse_sqrt": inverse_sqrt,
+    "warmup_stable_decay": warmup_stable_decay,
+}
 
 
 def schedule(name):

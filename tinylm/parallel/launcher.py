@@ -23,7 +23,7 @@ from typing import Any
 from tinylm.errors import ConfigError, WorkerError
 from tinylm.machine import ONE_PRESS, Terminated, blas_threads, cores, endings
 from tinylm.parallel.communicate.communicator import SingleProcess
-from tinylm.parallel.communicate.memory import Memory
+from tinylm.parallel.communicate.memory import WorkerMemory
 from tinylm.parallel.communicate.shared import SharedMemory
 
 GRACE = 5.0  # seconds that workers have to end by themselves once Ctrl-C has ended one of them
@@ -136,7 +136,7 @@ def launch(function, workers, *args, capacity=16 << 30, mailbox=1 << 20):
         raise ConfigError(f"launch: {workers} workers, needs at least 1")
     if obstacle():
         raise WorkerError(f"launch: {workers} workers, but {obstacle()}")
-    memory = Memory(workers, capacity, mailbox)
+    memory = WorkerMemory(workers, capacity, mailbox)
     interrupts = Interrupts()
     running = []
 

@@ -142,7 +142,7 @@ OWN = {
         fixed_size.first_and_window(1, 2), q, k, v
     )[0],
     "compressive": lambda q, k, v: fixed_size.stream(
-        segments.compressive(2, 2, segments.mean_pool(1)), q, k, v, segment=2
+        segments.compressive(2, 2, segments.pool_by_mean(1)), q, k, v, segment=2
     )[0],
     "infini": lambda q, k, v: segments.infini_attention(q, k, v, tl.Tensor(np.zeros(2)))[0],
 }

@@ -10,7 +10,7 @@ from tinylm.errors import ConfigError, ShapeError
 from tinylm.nn.attention import linear_attention as la
 from tinylm.nn.attention import patterns as p
 from tinylm.nn.memory import fixed_size as m
-from tinylm.nn.memory.segments import compressive, mean_pool
+from tinylm.nn.memory.segments import compressive, pool_by_mean
 from tinylm.nn.position.rotary import rotary_angles
 from tinylm.nn.recurrence.recurrent import GRUCell
 from tinylm.nn.recurrence.state_space import moving_average as mega
@@ -236,7 +236,7 @@ def test_sizes_stay_fixed_and_are_those_of_figure_2_6(rng):
         "cumulative average": (m.cumulative_average(), 1, 1, 2),
         "exponential average": (m.exponential_average(0.5), 1, 1, 2),
         "recurrent, 1 x 2": (m.recurrent(GRUCell(2, 2, Random(0), dtype=np.float64)), 1, 1, 2),
-        "compressed 2 x 2 and recent 4 x 2": (compressive(4, 2, mean_pool(2)), 2, 6, 12),
+        "compressed 2 x 2 and recent 4 x 2": (compressive(4, 2, pool_by_mean(2)), 2, 6, 12),
         "sinks 1 and window 3": (m.first_and_window(1, 3), 1, 4, 8),
     }
     for name, (memory, segment, pairs, numbers) in expected.items():

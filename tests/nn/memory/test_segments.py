@@ -100,7 +100,7 @@ def test_how_far_a_token_is_felt_grows_by_the_memory_with_every_layer(rng):
 
 
 def test_what_falls_out_of_the_compressive_memory_is_squeezed():
-    memory = sm.compressive(4, 2, sm.mean_pool(2))
+    memory = sm.compressive(4, 2, sm.pool_by_mean(2))
     seen = trace(memory, (0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
     assert seen == [
         [0, 1],
@@ -109,7 +109,7 @@ def test_what_falls_out_of_the_compressive_memory_is_squeezed():
         [0.5, 2.5, 4, 5, 6, 7],
         [2.5, 4.5, 6, 7, 8, 9],
     ]
-    largest = trace(sm.compressive(2, 1, sm.max_pool(2)), (0, 1), (2, 3), (4, 5))
+    largest = trace(sm.compressive(2, 1, sm.pool_by_max(2)), (0, 1), (2, 3), (4, 5))
     assert largest == [[0, 1], [1, 2, 3], [3, 4, 5]]
     span = 4 + 2 * 2  # n_mem + c n_cmem tokens have a part in it
     felt = [
@@ -121,7 +121,7 @@ def test_what_falls_out_of_the_compressive_memory_is_squeezed():
 def test_a_rate_of_one_is_one_long_queue(rng):
     arrays = heads(rng)
     y, grads = gradients(
-        lambda *a: m.stream(sm.compressive(4, 4, sm.mean_pool(1)), *a, segment=2)[0], arrays
+        lambda *a: m.stream(sm.compressive(4, 4, sm.pool_by_mean(1)), *a, segment=2)[0], arrays
     )
     y2, grads2 = gradients(lambda *a: m.stream(m.fifo(8), *a, segment=2)[0], arrays)
     for a, b in zip([y, *grads], [y2, *grads2]):
@@ -131,20 +131,20 @@ def test_a_rate_of_one_is_one_long_queue(rng):
 def test_squeezing_equal_pairs_loses_nothing(rng):
     q = leaf(rng.normal(size=(1, 1, 3, 2)))
     pair = np.tile(rng.normal(size=(1, 1, 1, 2)), (1, 1, 4, 1))
-    squeezed = host(sm.mean_pool(2)(tl.Tensor(pair)))
+    squeezed = host(sm.pool_by_mean(2)(tl.Tensor(pair)))
     np.testing.assert_array_equal(squeezed, pair[:, :, :2])
     loss = sm.reconstruction_loss(q, (tl.Tensor(pair),) * 2, (tl.Tensor(squeezed),) * 2)
     np.testing.assert_allclose(loss.item(), 0, atol=1e-30)
     pool = sm.ConvolutionPool(2, 2, Random(0), dtype=np.float64)
     pool.weight.data[...] = np.tile(np.eye(2) / 2, (2, 1))  # the kernel that is the mean
     mixed = tl.Tensor(rng.normal(size=(1, 1, 6, 2)))
-    np.testing.assert_allclose(host(pool(mixed)), host(sm.mean_pool(2)(mixed)), rtol=1e-14)
+    np.testing.assert_allclose(host(pool(mixed)), host(sm.pool_by_mean(2)(mixed)), rtol=1e-14)
 
 
 def test_pairs_that_do_not_divide_by_the_rate_are_refused(rng):
     q, k, v = map(tl.Tensor, heads(rng))
     with pytest.raises(ConfigError, match="3 pairs do not divide by the rate 2"):
-        m.stream(sm.compressive(3, 2, sm.mean_pool(2)), q, k, v, segment=3)
+        m.stream(sm.compressive(3, 2, sm.pool_by_mean(2)), q, k, v, segment=3)
 
 
 def test_infini_attention_is_linear_attention_of_earlier_segments_beside_exact_attention(rng):

@@ -15,7 +15,7 @@ from tinylm.nn.position.rotary_scaling import (
     SCALINGS,
     dynamic_ntk,
     interpolate_positions,
-    linear,
+    interpolated,
     longrope,
     ntk,
     ntk_base,
@@ -60,7 +60,7 @@ def test_interpolating_positions_frequencies_or_periods_is_the_same(device):
     for ours, theirs in zip(by_position, by_frequency):
         np.testing.assert_allclose(host(ours), host(theirs), atol=1e-14)
     np.testing.assert_allclose(
-        rotary_periods(linear(K, factor=2.0)[0]), 2 * rotary_periods(PLAIN), rtol=1e-14
+        rotary_periods(interpolated(K, factor=2.0)[0]), 2 * rotary_periods(PLAIN), rtol=1e-14
     )
 
 
@@ -177,7 +177,7 @@ def test_the_magnitude_of_yarn_is_a_temperature_of_the_scores():
 
 def test_equal_factors_of_longrope_are_position_interpolation():
     np.testing.assert_array_equal(
-        longrope(K, factors=np.full(K // 2, 4.0))[0], linear(K, factor=4.0)[0]
+        longrope(K, factors=np.full(K // 2, 4.0))[0], interpolated(K, factor=4.0)[0]
     )
     with pytest.raises(ConfigError, match="32"):
         longrope(K, factors=[1.0])
@@ -221,4 +221,4 @@ def test_unknown_schemes_and_shrinking_factors_are_refused():
     with pytest.raises(ConfigError, match="yarn"):
         scaled_rotary_angles(np.arange(3), 8, "spline")
     with pytest.raises(ConfigError, match="at least 1"):
-        linear(8, factor=0.5)
+        interpolated(8, factor=0.5)

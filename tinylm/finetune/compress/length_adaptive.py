@@ -92,7 +92,7 @@ def shortened_block(block, x, keep, mask=None, choose=most_significant):
     def feed_forward(h):
         return dropout(block.feed_forward(h), p, block.rng)
 
-    x = block.place(x, attend, block.norms[0])  # norm and residual: (B, T, D)
+    x = block.placement(x, attend, block.norms[0])  # norm and residual: (B, T, D)
     keep = np.minimum(keep, x.shape[1])
     positions, held = _choose_by_rows(choose, received[0], keep, mask)
     rows = np.arange(len(positions), like=positions)[:, None]
@@ -103,7 +103,7 @@ def shortened_block(block, x, keep, mask=None, choose=most_significant):
         mask = held
     elif held is not None:
         mask = mask & held
-    return block.place(x, feed_forward, block.norms[1]), mask, positions
+    return block.placement(x, feed_forward, block.norms[1]), mask, positions
 
 
 def _choose_by_rows(choose, received, keep, mask):

@@ -194,9 +194,9 @@ class PrefixedBlock(Module):
     def keys_values(self):
         """norm(P) W_K, rotated to positions 0 .. n-1, and norm(P) W_V: (2, G, n, K) array."""
         block, h = self.base, self.states
-        if isinstance(block, ParallelBlock) or block.place is pre_norm:
+        if isinstance(block, ParallelBlock) or block.placement is pre_norm:
             h = block.norms[0](h)
-        elif block.place is sandwich_norm:
+        elif block.placement is sandwich_norm:
             h = block.norms[0][0](h)
         _, k, v = projected(block.attention, h[None])  # (1, G, n, K)
         if self.own_rotation is not None:

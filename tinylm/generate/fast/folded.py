@@ -79,7 +79,7 @@ def supports(model):
 
 def _plain_block(block, last_norm):
     return (
-        block.place is nn.pre_norm
+        block.placement is nn.pre_norm
         and block.attention.causal
         and block.attention.cap is None
         and all(norm.eps == last_norm.eps for norm in block.norms)  # `_normalize` has one eps

@@ -24,7 +24,7 @@ def read(memory, q, k, v, segment=1):
 
 
 def _between_neighbors(q, k, v):
-    """The smallest gap between two entries of which max_pool(2) takes the larger."""
+    """The smallest gap between two entries of which pool_by_max(2) takes the larger."""
     return min(np.min(np.abs(x[:, :, 0::2] - x[:, :, 1::2])) for x in (k, v))
 
 
@@ -35,8 +35,8 @@ MEMORIES = {
     "moving_average": (fixed_size.moving_average(2), 1),
     "cumulative_average": (fixed_size.cumulative_average(), 1),
     "exponential_average": (fixed_size.exponential_average(0.7, 0.9), 1),
-    "compressive": (segments.compressive(2, 1, segments.mean_pool(2)), 2),
-    "max_pool": (segments.compressive(2, 1, segments.max_pool(2)), 2),
+    "compressive": (segments.compressive(2, 1, segments.pool_by_mean(2)), 2),
+    "max_pool": (segments.compressive(2, 1, segments.pool_by_max(2)), 2),
 }
 for _name, (_memory, _segment) in MEMORIES.items():
     register(

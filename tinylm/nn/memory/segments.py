@@ -116,12 +116,12 @@ def _pooled(x, rate):
     return x.reshape(B, G, m // rate, rate, K)
 
 
-def mean_pool(rate):
+def pool_by_mean(rate):
     """Compression by the mean of `rate` neighbors."""
     return lambda x: mean(_pooled(x, rate), axis=3)
 
 
-def max_pool(rate):
+def pool_by_max(rate):
     """Compression by the largest entry of `rate` neighbors, channel by channel."""
     return lambda x: ad.max(_pooled(x, rate), axis=3)
 
@@ -147,7 +147,7 @@ def compressive(size, compressed, pool_keys, pool_values=None):
 
     size         n_mem, the newest pairs, kept as they are
     compressed   n_cmem, compressed pairs kept; older ones are forgotten
-    pool_keys    compresses (B, G, m, K) to (B, G, m / c, K): mean_pool(c), max_pool(c) or
+    pool_keys    compresses (B, G, m, K) to (B, G, m / c, K): pool_by_mean(c), pool_by_max(c) or
                  ConvolutionPool(c, K, rng). The number of pairs that fall out at once must divide
                  by c
     pool_values  the same as pool_keys unless given

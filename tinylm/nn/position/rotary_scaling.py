@@ -37,7 +37,7 @@ def unscaled(width, base=10000.0):
     return rotary_frequencies(width, base), 1.0
 
 
-def linear(width, base=10000.0, *, factor):
+def interpolated(width, base=10000.0, *, factor):
     """theta_k / s: position interpolation as a change of frequencies   (book eq. 2.99).
 
     Every period is s times as long.
@@ -181,7 +181,7 @@ def longrope_by_length(
 BY_LENGTH = "dynamic_ntk", "longrope_by_length"
 SCALINGS = {
     "none": unscaled,
-    "linear": linear,
+    "linear": interpolated,
     "ntk": ntk,
     "dynamic_ntk": dynamic_ntk,
     "yarn": yarn,

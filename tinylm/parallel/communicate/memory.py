@@ -28,7 +28,7 @@ PAGE = 4096
 give_way = getattr(os, "sched_yield", lambda: None)
 
 
-class Memory:
+class WorkerMemory:
     """The memory of `size` workers. Made by the parent; `enter` makes it the view of one worker.
 
     size       workers

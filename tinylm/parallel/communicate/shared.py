@@ -49,7 +49,7 @@ def fold(ufunc, parts, out):
 class SharedMemory(Communicator):
     """The communicator of one worker. Made by `launch`; `split` makes those of sub-groups.
 
-    memory    the launch's `memory.Memory`, entered
+    memory    the launch's `memory.WorkerMemory`, entered
     members   worker numbers of the group in rank order; None: all of them
 
     send returns at once while the channel to that worker has room: `mailbox` bytes, in four slots
