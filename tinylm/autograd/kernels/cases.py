@@ -68,7 +68,13 @@ register(
     source="book eq. 2.24",
 )
 
-ALONG = [((3, 4), {}), ((2, 3, 2), {"axis": 1}), ((3, 2), {"axis": 0}), ((5,), {})]
+# (shape, options)
+ALONG = [
+    ((3, 4), {}),
+    ((2, 3, 2), {"axis": 1}),
+    ((3, 2), {"axis": 0}),
+    ((5,), {}),
+]
 register(
     "softmax",
     ad.softmax,
@@ -188,8 +194,20 @@ def qkv(rng, B=1, H=2, G=2, T=3, S=3, K=2, J=2):
 
 
 # Masks (T, S). SOME: every query sees two keys. BLIND: the second query sees nothing.
-SOME = np.array([[True, False, True], [True, True, False], [False, True, True]])
-BLIND = np.array([[True, True, True], [False, False, False], [True, False, False]])
+SOME = np.array(
+    [
+        [True, False, True],
+        [True, True, False],
+        [False, True, True],
+    ]
+)
+BLIND = np.array(
+    [
+        [True, True, True],
+        [False, False, False],
+        [True, False, False],
+    ]
+)
 register(
     "mix_of_seen",
     masks.mix_of_seen,
@@ -273,14 +291,20 @@ register(
 register(
     "gelu_sigmoid",
     ad.gelu_sigmoid,
-    lambda rng: [call(2 * normal(rng, 5)), call(normal(rng, 2, 3))],
+    lambda rng: [
+        call(2 * normal(rng, 5)),
+        call(normal(rng, 2, 3)),
+    ],
     covers=(),
     source="Hendrycks & Gimpel 2016",
 )
 register(
     "glu",
     ad.glu,
-    lambda rng: [call(normal(rng, 5), normal(rng, 5)), call(normal(rng, 2, 3), normal(rng, 2, 3))],
+    lambda rng: [
+        call(normal(rng, 5), normal(rng, 5)),
+        call(normal(rng, 2, 3), normal(rng, 2, 3)),
+    ],
     covers=(),
     source="book eq. 2.28; Dauphin et al. 2017",
 )

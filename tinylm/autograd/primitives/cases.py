@@ -107,8 +107,15 @@ register("add", ad.add, pairs(normal))
 register("sub", ad.sub, pairs(normal))
 register("mul", ad.mul, pairs(normal))
 register("div", ad.div, pairs(away_from_zero))
-register("maximum", ad.maximum, pairs(normal), avoid=lambda a, b: np.min(np.abs(a - b)))
-register("minimum", ad.minimum, pairs(normal), avoid=lambda a, b: np.min(np.abs(a - b)))
+
+
+def gap(a, b):
+    """The smallest distance of a pair: at 0 the larger one changes."""
+    return np.min(np.abs(a - b))
+
+
+register("maximum", ad.maximum, pairs(normal), avoid=gap)
+register("minimum", ad.minimum, pairs(normal), avoid=gap)
 register(
     "power",
     ad.power,
@@ -132,6 +139,14 @@ register(
         call(np.array([True, False, False]), -1.0, normal(rng, 3)),
     ],
 )
+
+
+def to_border(x, low=None, high=None):
+    """The smallest distance to a border of clip()."""
+    borders = [b for b in (low, high) if b is not None]
+    return nearest(x, *borders)
+
+
 register(
     "clip",
     ad.clip,
@@ -140,7 +155,7 @@ register(
         call(normal(rng, 5), low=0.1),
         call(normal(rng, 5), high=0.1),
     ],
-    avoid=lambda x, low=None, high=None: nearest(x, *(b for b in (low, high) if b is not None)),
+    avoid=to_border,
 )
 
 

@@ -32,7 +32,10 @@ register(
 register(
     "swapaxes",
     ad.swapaxes,
-    lambda rng: [call(normal(rng, 2, 3, 2), 0, -1), call(normal(rng, 2, 2), 1, 0)],
+    lambda rng: [
+        call(normal(rng, 2, 3, 2), 0, -1),
+        call(normal(rng, 2, 2), 1, 0),
+    ],
     covers=(),
 )
 register(
@@ -54,7 +57,10 @@ register(
 register(
     "squeeze",
     ad.squeeze,
-    lambda rng: [call(normal(rng, 2, 1, 3, 1)), call(normal(rng, 1, 2, 1), axis=-1)],
+    lambda rng: [
+        call(normal(rng, 2, 1, 3, 1)),
+        call(normal(rng, 1, 2, 1), axis=-1),
+    ],
     covers=(),
 )
 register(
@@ -78,7 +84,10 @@ register(
 register(
     "split",
     ad.split,
-    lambda rng: [call(normal(rng, 4, 3), 2), call(normal(rng, 2, 5), [1, 3], axis=-1)],
+    lambda rng: [
+        call(normal(rng, 4, 3), 2),
+        call(normal(rng, 2, 5), [1, 3], axis=-1),
+    ],
     covers=(),
 )
 register(
@@ -108,7 +117,15 @@ register(
         call(normal(rng, 3, 3), (1, 2), axis=(0, 1)),
     ],
 )
-register("ravel", ad.ravel, lambda rng: [call(normal(rng, 2, 3)), call(normal(rng))], covers=())
+register(
+    "ravel",
+    ad.ravel,
+    lambda rng: [
+        call(normal(rng, 2, 3)),
+        call(normal(rng)),
+    ],
+    covers=(),
+)
 register(
     "repeat",
     ad.repeat,
@@ -173,7 +190,11 @@ register(
 register(
     "sort",
     ad.sort,
-    lambda rng: [call(apart(rng, 6)), call(apart(rng, 3, 4)), call(apart(rng, 3, 4), axis=0)],
+    lambda rng: [
+        call(apart(rng, 6)),
+        call(apart(rng, 3, 4)),
+        call(apart(rng, 3, 4), axis=0),
+    ],
     avoid=lambda x, axis=None: spacing(x),
     covers=(),
 )

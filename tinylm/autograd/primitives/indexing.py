@@ -106,7 +106,7 @@ def scatter_add(shape, index, values):
     return _scatter_add(values, shape=tuple(shape), index=index)
 
 
-def _along(a_shape, indices, axis):
+def _full_index(a_shape, indices, axis):
     """The index tuple of take_along_axis: `indices` at its axis, 0, 1, 2, ... at the others."""
     axis %= len(a_shape)
     index = []
@@ -140,7 +140,7 @@ def take_along_axis(a, indices, axis):
             f"take_along_axis: indices of shape {indices.shape} do not align with shape {a.shape} "
             f"outside axis {axis}"
         )
-    return getitem(a, _along(a.shape, indices, axis))
+    return getitem(a, _full_index(a.shape, indices, axis))
 
 
 @composite

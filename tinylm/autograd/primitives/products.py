@@ -193,7 +193,7 @@ def _diagonal(x, term):
     return x, term
 
 
-def _along_ones(operands, terms):
+def _without_ones(operands, terms):
     """Operands and terms without axes of length 1 whose letter is longer elsewhere (broadcast)."""
     lengths = {}
     for x, term in zip(operands, terms):
@@ -231,5 +231,5 @@ def einsum(subscripts, *operands):
             f"einsum: the output of {subscripts!r} repeats a letter or has one that no operand has"
         )
     pairs = [_diagonal(x, term) for x, term in zip(operands, terms)]
-    operands, terms = _along_ones([x for x, _ in pairs], [term for _, term in pairs])
+    operands, terms = _without_ones([x for x, _ in pairs], [term for _, term in pairs])
     return _einsum(*operands, subscripts=",".join(terms) + "->" + output)
