@@ -130,7 +130,7 @@ class Lab:
         self.loss = losses[-20:].mean()
         test = Random(seed, "test")
         self.tests = {
-            group: self.world.asked(tasks, 120, test, names=TEST)
+            group: self.world.instructions(tasks, 120, test, names=TEST)
             for group, tasks in (("new pair", NEW_PAIR), ("new aspect", NEW_ASPECT))
         }
 
@@ -194,8 +194,8 @@ class Lab:
         # the same questions for every model of a seed
         rng = Random(self.seed, "seen")
         seen = {
-            "as tuned": self.world.asked(tasks, 120, rng, names=TEST),
-            "new phrasing": self.world.asked(tasks, 120, rng, FRAMES[3:], (2,), names=TEST),
+            "as tuned": self.world.instructions(tasks, 120, rng, names=TEST),
+            "new phrasing": self.world.instructions(tasks, 120, rng, FRAMES[3:], (2,), names=TEST),
         }
         return [self.accuracy(model, {**seen, **self.tests}[group]) for group in GROUPS]
 
@@ -203,7 +203,10 @@ class Lab:
         """Accuracy on questions in each of FORMS."""
         return [
             self.accuracy(
-                model, self.world.asked(KNOWN, 120, Random(self.seed, "forms"), (form,), names=TEST)
+                model,
+                self.world.instructions(
+                    KNOWN, 120, Random(self.seed, "forms"), (form,), names=TEST
+                ),
             )
             for form in FORMS.values()
         ]
@@ -211,13 +214,13 @@ class Lab:
     def some(self, count):
         """`count` of the tasks to be tuned on; those of a smaller count are among them."""
         # one sample of each task, to draw names of tasks from
-        every = self.world.asked(KNOWN, len(KNOWN), Random(0, "any"))
+        every = self.world.instructions(KNOWN, len(KNOWN), Random(0, "any"))
         names = {sample.task for sample in some_tasks(every, count, self.seed)}
         return [task for task in KNOWN if " ".join(task) in names]
 
     def samples(self, tasks, count, **more):
         """`count` samples to be tuned on."""
-        return self.world.asked(tasks, count, Random(self.seed, "tune"), **more)
+        return self.world.instructions(tasks, count, Random(self.seed, "tune"), **more)
 
 
 def table(title, rows, columns):
@@ -346,7 +349,7 @@ def seed_tasks(path, device, seed):
 def sweep(lab):
     """Print the held-out accuracy of learning rates, batch sizes and steps of tuning."""
     grid = {"learning_rate": (2e-4, 5e-4, 1e-3, 2e-3), "batch_size": (8, 32), "steps": (50, 150)}
-    held = lab.world.asked(KNOWN, 120, Random(lab.seed, "sweep"), names=TEST)
+    held = lab.world.instructions(KNOWN, 120, Random(lab.seed, "sweep"), names=TEST)
     train, held = lab.encoded(lab.samples(KNOWN, 720)), lab.encoded(held)
     for row in grid_search(lambda: lab.tuned([]), lab.task(), train, held, grid, seeds=(0, 1)):
         print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

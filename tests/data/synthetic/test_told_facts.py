@@ -27,7 +27,9 @@ def test_tasks_are_split_in_three():
 
 def test_answers_are_true_and_names_of_tests_are_not_in_tuning():
     world = World(1)
-    tune, test = (world.asked(KNOWN, 200, Random(0, "x"), names=names) for names in (TUNE, TEST))
+    tune, test = (
+        world.instructions(KNOWN, 200, Random(0, "x"), names=names) for names in (TUNE, TEST)
+    )
     for samples, names in ((tune, TUNE), (test, TEST)):
         for sample in samples:
             aspect, kind = sample.task.split()
@@ -37,7 +39,7 @@ def test_answers_are_true_and_names_of_tests_are_not_in_tuning():
 
 def test_noise_is_the_share_of_answers_drawn_at_random():
     world, values = World(1), {aspect: said.split() for aspect, (said, _) in ASPECTS.items()}
-    samples = world.asked(KNOWN, 2000, Random(0, "x"), noise=0.5)
+    samples = world.instructions(KNOWN, 2000, Random(0, "x"), noise=0.5)
     strange = sum(sample.output not in values[sample.task.split()[0]] for sample in samples)
     # Half are drawn, 6 of 7 of these from another aspect: 857, standard deviation sqrt(2000 * 0.43
     # * 0.57) = 22; four of them.
@@ -46,7 +48,7 @@ def test_noise_is_the_share_of_answers_drawn_at_random():
 
 def test_every_word_is_in_the_vocabulary():
     world, words, rng = World(2), set(vocabulary()), Random(0, "x")
-    asked = world.asked(ALL, 100, rng, tuple(FORMS.values()), (0, 1, 2))
+    asked = world.instructions(ALL, 100, rng, tuple(FORMS.values()), (0, 1, 2))
     texts = [*(world.story(rng) for _ in range(50)), *(sample.instruction for sample in asked)]
     assert {word for text in texts for word in text.split()} <= words
     assert (

@@ -1,39 +1,29 @@
-"""Does the text pair some words with one gender? Measured on a model, and mended in the data.
+"""Gender bias: measured on a model, and reduced in its data.
 
-A corpus in which nurses are women teaches a model that they are (book section 2.2.1). The probe
-asks a model for both continuations of the same sentence and compares; counterfactual augmentation
-(Zhao et al. 2018; Lu et al. 2020) adds every document once more with the gendered words swapped,
-after which both are equally frequent everywhere. Word lists know no grammar: "her" is "him" or
-"his", and the swap settles for one. Read next: mix/mixture.py.
+A corpus in which nurses are always women makes a model predict so (book section 2.2.1). The probe
+compares the probabilities of both continuations of one sentence. Counterfactual augmentation (Zhao
+et al. 2018; Lu et al. 2020) adds every document once more with the gendered words swapped, so that
+both genders are equally frequent in every context. Word lists have no grammar: "her" may be "him"
+or "his", and the swap always uses one. Read next: mix/mixture.py.
 """
 
 from tinylm.writing import composed, replaced
 
+# fmt: off
 PAIRS = (
-    ("he", "she"),
-    ("him", "her"),
-    ("himself", "herself"),
-    ("man", "woman"),
-    ("men", "women"),
-    ("boy", "girl"),
-    ("boys", "girls"),
-    ("father", "mother"),
-    ("son", "daughter"),
-    ("brother", "sister"),
-    ("husband", "wife"),
-    ("mr", "ms"),
-    ("sir", "madam"),
-    ("king", "queen"),
-    ("uncle", "aunt"),
+    ("he", "she"), ("him", "her"), ("himself", "herself"), ("man", "woman"), ("men", "women"),
+    ("boy", "girl"), ("boys", "girls"), ("father", "mother"), ("son", "daughter"),
+    ("brother", "sister"), ("husband", "wife"), ("mr", "ms"), ("sir", "madam"),
+    ("king", "queen"), ("uncle", "aunt"),
 )
+# fmt: on
 
 
 def log_odds(log_probability, template, first, second):
-    """log P(template with first) - log P(template with second), in nats: 0 for a model without a
-    preference.
+    """log P(template with first) - log P(template with second) in nats; 0 means no preference.
 
     log_probability  function text -> number, `CharNGram.log_probability` or a language model's
-    template         str with one "{}", such as "The nurse said that {}"
+    template         str with one "{}", such as "The nurse believes that {}"
     """
     return log_probability(template.format(first)) - log_probability(template.format(second))
 
@@ -41,8 +31,8 @@ def log_odds(log_probability, template, first, second):
 class Swap:
     """A change of texts: each word of a pair becomes the other, keeping "he", "He" and "HE" apart.
 
-    pairs  of words in lower case; a word may stand in one pair only, so that swapping twice gives
-           the text back
+    pairs  of words in lower case. Each word must be in one pair only, so that swapping twice
+           restores the text
     """
 
     def __init__(self, pairs=PAIRS):
@@ -55,7 +45,7 @@ class Swap:
         other = self.other.get(word.lower())
         if other is None:
             return None
-        if word.isupper() and len(word) > 1:
+        if word.isupper() and len(word) > 1:  # one capital letter is "He", not "HE"
             return other.upper()
         if word[0].isupper():
             return other.capitalize()
@@ -63,7 +53,10 @@ class Swap:
 
 
 def balanced(documents, swap=None):
-    """Every document, and after it the swapped one if that differs. Yields str."""
+    """Counterfactual augmentation: every document, then its swapped copy if that differs.
+
+    yields  str
+    """
     swap = swap or Swap()
     for text in documents:
         yield text

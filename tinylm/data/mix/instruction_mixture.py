@@ -1,11 +1,10 @@
-"""Which instructions a model is tuned on: how many tasks, how much of each, and which samples are
-good enough.
+"""Mixtures of instructions for tuning: how many tasks, how much of each, and which samples.
 
-What counts in instruction data is the number of kinds of tasks (Chung et al. 2022), their balance,
-and quality before quantity: a thousand good samples can do what fifty thousand do (Zhou et al.
-2023, LIMA; Chen et al. 2023, AlpaGasus, which keeps what a judge scores high). Instructions can
-also be put into the pre-training text itself, the first of the book's two methods (section 2.1.3).
-Read next: finetune/instruct/conversations.py.
+Instruction data works better with more kinds of tasks (Chung et al. 2022), with their balance, and
+with quality rather than quantity: a thousand good samples can replace fifty thousand (Zhou et al.
+2023, LIMA; Chen et al. 2023, AlpaGasus, which keeps the samples that a judge scores high).
+Instructions can also be mixed into the pre-training text, the first of the book's two methods
+(section 2.1.3). Read next: finetune/instruct/conversations.py.
 """
 
 import itertools
@@ -20,9 +19,7 @@ from tinylm.errors import ConfigError
 
 
 def by_task(samples):
-    """Samples sorted into their tasks: dict name -> list, names and samples in the order of
-    appearance.
-    """
+    """Samples grouped by task: dict name -> list, names and samples in order of appearance."""
     found = {}
     for sample in samples:
         found.setdefault(sample.task, []).append(sample)
@@ -44,11 +41,11 @@ def some_tasks(samples, count, seed=0):
 
 
 def task_weights(samples, temperature=1.0, limit=np.inf):
-    """The chance of each task when samples are drawn: min(n, limit)^(1/temperature), normalized
-    (Raffel et al. 2020, 3.5.2)
+    """The probability of each task: min(n, limit)^(1/temperature), normalized   (Raffel et al. 2020,
+    section 3.5.2)
 
-    limit    samples of a task that count at most, so that a huge task does not drown the others
-    returns  dict name -> chance
+    limit    samples of a task that count at most, so that a huge task does not dominate
+    returns  dict name -> probability
     """
     tasks = by_task(samples)
     if not limit > 0:
@@ -58,19 +55,19 @@ def task_weights(samples, temperature=1.0, limit=np.inf):
 
 
 def mix_tasks(samples, count, temperature=1.0, limit=np.inf, seed=0):
-    """`count` samples, each of a task drawn by task_weights; a task is read through in a shuffled
-    order, again and again.
+    """`count` samples, each of a task drawn with task_weights; every epoch shuffles a task anew.
 
     returns  list
     """
-    tasks = by_task(samples)
+    groups = list(by_task(samples).values())
     weights = task_weights(samples, temperature, limit)
-    sampler, drawn, read = MixtureSampler(list(weights.values()), seed=seed), [], Counter()
-    groups = list(tasks.values())
+    sampler = MixtureSampler(list(weights.values()), seed=seed)
+    drawn, read = [], Counter()  # samples read of each task
     for source in sampler.sources(0, count).tolist():
-        epoch, at = divmod(read[source], len(groups[source]))
+        group = groups[source]
+        epoch, at = divmod(read[source], len(group))
         read[source] += 1
-        drawn.append(groups[source][_order(len(groups[source]), seed, source, epoch)[at]])
+        drawn.append(group[_order(len(group), seed, source, epoch)[at]])
     return drawn
 
 
@@ -81,15 +78,16 @@ def _order(n, seed, source, epoch):
 
 
 def filtered(samples, *complaints):
-    """The samples that nobody complains of.
+    """The samples without a complaint.
 
-    complaints  functions sample -> why it is not wanted, or None; the first complaint counts. A
+    complaints  functions sample -> the reason to drop it, or None; the first reason is counted. A
                 judge that scores (AlpaGasus) is one: lambda sample: None if score(sample) >= 4.5
                 else "scored low"
-    returns     list of samples kept, Counter of complaints
+    returns     list of samples kept, Counter of the reasons
     """
     kept, reasons = [], Counter()
     for sample in samples:
+        # Lazy: complaints after the first that gives a reason are not called.
         reason = next(filter(None, (complain(sample) for complain in complaints)), None)
         if reason is None:
             kept.append(sample)
@@ -99,15 +97,16 @@ def filtered(samples, *complaints):
 
 
 def empty_answer(sample):
-    """A complaint: some answer has nothing in it, or there is none."""
-    said = [message["content"] for message in sample.messages() if message["role"] == "assistant"]
-    if said and all(map(str.strip, said)):
+    """A complaint: an answer is empty, or there is none."""
+    messages = sample.messages()
+    answers = [message["content"] for message in messages if message["role"] == "assistant"]
+    if answers and all(map(str.strip, answers)):
         return None
     return "empty answer"
 
 
 def answer_repeats_question(sample):
-    """A complaint: an answer is what was just asked, word for word."""
+    """A complaint: an answer is an exact copy of the message before it."""
     messages = sample.messages()
     same = any(
         after["role"] == "assistant" and after["content"].strip() == before["content"].strip()
@@ -119,14 +118,14 @@ def answer_repeats_question(sample):
 
 
 def seen_before():
-    """A complaint that remembers: the same conversation has been met already."""
+    """A complaint with a memory: the same conversation occurred before."""
     seen = set()
 
     def complain(sample):
-        told = tuple((message["role"], message["content"]) for message in sample.messages())
-        if told in seen:
+        turns = tuple((message["role"], message["content"]) for message in sample.messages())
+        if turns in seen:
             return "seen before"
-        seen.add(told)
+        seen.add(turns)
         return None
 
     return complain
@@ -144,20 +143,17 @@ def longer_than(characters):
 
 
 def mix_datasets(corpus, instructions, ratio, seed=0):
-    """Pre-training text with instructions among it: the book's first method of teaching them
-    (section 2.1.3)
+    """Pre-training text with instructions mixed in: the book's first method   (section 2.1.3)
 
-    corpus        list of documents: texts or token ids, whatever the instructions are written as
-                  too
-    instructions  list of the same kind
+    corpus        list of documents, texts or token ids
+    instructions  list of the same type
     ratio         share of documents that are instructions, in [0, 1]
-    yields        documents without end; each side begins anew when it is through
+    yields        documents without end; each side starts over at its end
     """
     if not 0 <= ratio <= 1:
         raise ConfigError(f"mix_datasets: ratio {ratio} must be from 0 to 1")
     sides = [(corpus, 1 - ratio), (instructions, ratio)]
-    used = [(side, weight) for side, weight in sides if weight > 0]
-    mixed = MixtureSampler([weight for _, weight in used], seed=seed).mix(
-        [lambda side=side: side for side, _ in used]
-    )
-    return (document for _, document in mixed)
+    used = [(side, weight) for side, weight in sides if weight > 0]  # weights must be positive
+    sampler = MixtureSampler([weight for _, weight in used], seed=seed)
+    makers = [lambda side=side: side for side, _ in used]  # side=side: each its own
+    return (document for _, document in sampler.mix(makers))

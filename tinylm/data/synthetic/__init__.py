@@ -1,4 +1,4 @@
-"""Corpora whose answer is known, for tests and experiments.
+"""Synthetic corpora with known correct answers, for tests and experiments.
 
 markov.py (known entropy), junk.py (known junk), reviews.py, told_facts.py, long_tasks.py and
 long_kinds.py (questions about something far back in the text).

@@ -1,10 +1,10 @@
-"""The three kinds of long-sequence problems, as tasks small enough to know every answer of   (book
-section 2.3).
+"""The three kinds of long-sequence problems, as synthetic tasks with known answers   (book section
+2.3).
 
 Pr(y | x) is hard for a long context x, for a long answer y, or for both: a summary of a long text
 (long x, short y), a story from a few keywords (short x, long y), the translation of a document
-(both long). Each function here is one kind reduced to what makes it long. A row is [x, ASK, y].
-Read next: long_tasks.py, where the answer is one thing said long ago.
+(both long). Each function here is a minimal task of one kind. A row is [x, ASK, y]. Read next:
+long_tasks.py, where the answer is one item from far back in the text.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from tinylm.backend import Random
 from tinylm.errors import DataError
 
-MARK, ASK = 0, 1  # "the next token matters", "now answer"
+MARK, ASK = 0, 1  # "the next token belongs to the answer", "the answer follows"
 WORDS = 2  # ids of words begin here
 
 
@@ -25,30 +25,30 @@ def _row(x, y):
 
 
 def summarize(rows, length, marked, words=8, seed=0):
-    """Long x, short y: a stream of `length` words, of which some have MARK before them; y is those,
-    in order.
+    """Long x, short y: some of `length` words have MARK before them; y is these words in order.
 
-    marked   how many, at most `length`
+    marked   number of marked words, at most `length`
     returns  (ids (rows, length + 2 marked + 1), tokens of the answer: `marked`)
     """
     if not 1 <= marked <= length:
         raise DataError(
-            f"summarize: {marked} marked words of {length}: needs 1 or more, and no more than there are"
+            f"summarize: {marked} marked words of {length}: "
+            "needs 1 or more, and no more than there are"
         )
-    text, draw = _words(rows, length, words, seed, "stream"), Random(seed, "marks")
-    chosen = np.sort(
-        np.argsort(draw.uniform((rows, length), np.float64), axis=1)[:, :marked], axis=1
-    )
+    text = _words(rows, length, words, seed, "stream")
+    # Each row's marked words: the first of a random permutation, in the order of the text.
+    keys = Random(seed, "marks").uniform((rows, length), np.float64)
+    chosen = np.sort(np.argsort(keys, axis=1)[:, :marked], axis=1)  # (rows, marked)
     x = np.full((rows, length + marked), MARK)
     is_chosen = np.zeros((rows, length), bool)
     np.put_along_axis(is_chosen, chosen, True, axis=1)
-    # A word moves right by the marks up to and before itself.
+    # A word moves right by the number of marks before it, its own included.
     np.put_along_axis(x, np.arange(length) + np.cumsum(is_chosen, axis=1), text, axis=1)
     return _row(x, np.take_along_axis(text, chosen, axis=1))
 
 
 def expand(rows, length, times, words=8, seed=0):
-    """Short x, long y: a pattern of `length` words, to be written `times` times.
+    """Short x, long y: y is the pattern x of `length` words, repeated `times` times.
 
     returns  (ids (rows, length (1 + times) + 1), tokens of the answer: length times)
     """
@@ -57,8 +57,7 @@ def expand(rows, length, times, words=8, seed=0):
 
 
 def translate(rows, length, words=8, seed=0):
-    """Long x, long y: every word in the other language, word by word: w becomes
-    dictionary(words)[w].
+    """Long x, long y: y is x translated word by word, w -> dictionary(words)[w].
 
     returns  (ids (rows, 2 length + 1), tokens of the answer: length)
     """

@@ -1,11 +1,11 @@
-"""A small world told in statements, and questions about it: what a model knows against what it does
-when it is asked.
+"""A small world in statements, and questions about it: the knowledge of pre-training against the
+behavior of instruction tuning.
 
 Every animal, bird, fish and tree has a color, a home, a friend, ... drawn at random, so nothing can
-be guessed. Stories state these facts and never ask; instructions ask in other words. Half of the
-names are kept for tests: a right answer about them was learnt from stories. A task is an aspect of
-a kind of things, so there are 28 tasks, some of which are never used in tuning. Book section 2.1.3;
-see scripts/2_1_language_models/instruction_tuning.py.
+be guessed. Stories state these facts and have no questions; instructions are questions in other
+words. Half of the names are held out for tests: a correct answer about them was learnt from
+stories. A task is an aspect of a kind of things, so there are 28 tasks, some of which are never
+used in tuning. Book section 2.1.3; see scripts/2_1_language_models/instruction_tuning.py.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ KINDS = {
     "fish": "eel cod carp pike tuna bass sole hake ling dace roach perch",
     "tree": "oak elm ash fir pine yew palm birch beech alder maple cedar",
 }
-# what is known of each of these, the eight values that it may have, and three words for it
+# Of each aspect the eight possible values, and three words for it.
 ASPECTS = {
     "color": ("red blue green pink gray black white brown", "color hue shade"),
     "food": ("rice corn soup cake milk salt jam tea", "food meal diet"),
@@ -42,7 +42,7 @@ FORMS = {
     "word": "{a} ! {e}",
 }
 ALL = [(aspect, kind) for aspect in ASPECTS for kind in KINDS]
-NEW_ASPECT = [task for task in ALL if task[0] == "day"]  # never asked for in tuning
+NEW_ASPECT = [task for task in ALL if task[0] == "day"]  # never used in tuning, as the next
 NEW_PAIR = [
     ("color", "bird"),
     ("food", "tree"),
@@ -56,70 +56,64 @@ TUNE, TEST = slice(0, 6), slice(6, 12)  # of the names of a kind
 
 
 def pick(choices, rng):
-    """One of them."""
+    """One of the choices, drawn uniformly."""
     return choices[int(rng.integers(0, len(choices), ()))]
 
 
 class World:
-    """What is true: a value of every aspect for every name.
+    """The facts: a value of every aspect for every name.
 
     facts    {(aspect, name): value}, drawn from the seed
     """
 
     def __init__(self, seed):
         rng = Random(seed, "facts")
-        self.facts = {
-            (aspect, name): pick(ASPECTS[aspect][0].split(), rng)
-            for aspect in ASPECTS
-            for names in KINDS.values()
-            for name in names.split()
-        }
+        self.facts = {}
+        for aspect, (values, _) in ASPECTS.items():
+            for names in KINDS.values():
+                for name in names.split():
+                    self.facts[aspect, name] = pick(values.split(), rng)
 
     def text(self, frame, task, rng, words=(0, 1, 2), names=slice(0, 12)):
         """(frame with its slots filled, the value) for a random name of the task's kind."""
         aspect, kind = task
         name = pick(KINDS[kind].split()[names], rng)
         value = self.facts[aspect, name]
-        return frame.format(
-            a=ASPECTS[aspect][1].split()[pick(words, rng)], e=name, k=kind, v=value
-        ), value
+        word = ASPECTS[aspect][1].split()[pick(words, rng)]
+        return frame.format(a=word, e=name, k=kind, v=value), value
 
     def story(self, rng):
-        """Statements in a row, 40 words at least."""
+        """Seven statements as one text."""
         kind = pick(list(KINDS), rng)
-        return " ".join(
-            [
-                f"the {pick(KINDS[kind].split(), rng)} is a {kind} .",
-                *(self.text(pick(STATEMENTS, rng), pick(ALL, rng), rng)[0] for _ in range(6)),
-            ]
-        )
+        statements = [f"the {pick(KINDS[kind].split(), rng)} is a {kind} ."]
+        for _ in range(6):
+            statement, _ = self.text(pick(STATEMENTS, rng), pick(ALL, rng), rng)
+            statements.append(statement)
+        return " ".join(statements)
 
-    def asked(self, tasks, count, rng, frames=FRAMES[:3], words=(0, 1), noise=0.0, names=TUNE):
-        """`count` instructions, the tasks in turn.
+    def instructions(
+        self, tasks, count, rng, frames=FRAMES[:3], words=(0, 1), noise=0.0, names=TUNE
+    ):
+        """`count` questions with their answers, the tasks in turn.
 
         tasks    list of (aspect, kind)
-        frames   ways to ask;  words  which of the three words for an aspect
+        frames   forms of the question;  words  which of the three words for an aspect
         noise    share of the answers that are drawn at random, of any aspect
         names    TUNE or TEST
         returns  list of Instruction
         """
         samples = []
         for i in range(count):
-            text, answer = self.text(pick(frames, rng), tasks[i % len(tasks)], rng, words, names)
+            task = tasks[i % len(tasks)]
+            text, answer = self.text(pick(frames, rng), task, rng, words, names)
             if float(rng.uniform((), np.float64)) < noise:
                 answer = pick(ASPECTS[pick(list(ASPECTS), rng)][0].split(), rng)
-            samples.append(Instruction(text, answer, task=" ".join(tasks[i % len(tasks)])))
+            samples.append(Instruction(text, answer, task=" ".join(task)))
         return samples
 
 
 def vocabulary():
-    """Every word that is used, sorted: for a WordTokenizer."""
-    texts = [
-        *STATEMENTS,
-        *FRAMES,
-        *FORMS.values(),
-        *KINDS,
-        *KINDS.values(),
-        *(" ".join(said) for said in ASPECTS.values()),
-    ]
+    """All words that can occur, sorted: for a WordTokenizer."""
+    texts = [*STATEMENTS, *FRAMES, *FORMS.values(), *KINDS, *KINDS.values()]
+    texts += [" ".join(values_and_words) for values_and_words in ASPECTS.values()]
     return sorted({word for text in texts for word in text.split() if "{" not in word})
