@@ -76,7 +76,7 @@ def longest_common_subsequence(a, b):
 
 
 def rouge_l(candidate, reference):
-    """F1 of the longest common subsequence, words in common in the same order   (Lin 2004, beta = 1)
+    """F1 of the longest common subsequence: words in the same order   (Lin 2004, beta = 1)
 
     candidate, reference  sequences, each one whole summary (not the variant by sentences)
     returns               0 .. 1; never more than token_f1

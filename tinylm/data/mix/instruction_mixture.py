@@ -41,7 +41,7 @@ def some_tasks(samples, count, seed=0):
 
 
 def task_weights(samples, temperature=1.0, limit=np.inf):
-    """The probability of each task: min(n, limit)^(1/temperature), normalized   (Raffel et al. 2020,
+    """The probability of each task, min(n, limit)^(1/temperature) normalized   (Raffel et al. 2020,
     section 3.5.2)
 
     limit    samples of a task that count at most, so that a huge task does not dominate

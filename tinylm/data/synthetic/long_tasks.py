@@ -130,8 +130,9 @@ def needle_in_text(text, needle, depth):
 
 
 def copy_memory(rows, blanks, symbols=8, length=10, seed=0):
-    """Repeat a string after a delay: [x, blank ..., go, blank ...] -> [blank ..., x]   (Hochreiter &
-    Schmidhuber 1997)
+    """Repeat a string after a delay: [x, blank ..., go, blank ...] -> [blank ..., x]
+
+    Source: Hochreiter & Schmidhuber 1997.
 
     blanks   T: steps between the end of x and the first answer. Ids: 0 .. symbols - 1, blank =
              symbols, go = symbols + 1
@@ -201,8 +202,7 @@ def repeated_passages(text, rows, length, seed=0):
 
 
 def gist(rows, length, symbols=4, favor=0.5, seed=0):
-    """Texts in which one symbol is more frequent, and that symbol: a few counts are enough to answer
-    (book section 2.3.6)
+    """Texts with one favorite symbol, which a few counts are enough to find   (book section 2.3.6)
 
     favor    probability that a token is the row's favorite; otherwise it is any symbol
     returns  (texts (rows, length), answers (rows,))
