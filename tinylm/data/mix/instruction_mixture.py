@@ -27,11 +27,12 @@ def by_task(samples):
 
 
 def some_tasks(samples, count, seed=0):
-    """The samples of `count` tasks drawn at random; for the same seed, fewer tasks are among more.
+    """The samples of `count` tasks drawn at random.
 
-    That last property makes a curve over the number of tasks one of growing sets, and its noise
-    smaller.
-    raises   ConfigError if there are not so many tasks
+    With the same seed, a smaller set of tasks is a subset of a larger one: a curve over the number
+    of tasks then has less noise.
+
+    raises   ConfigError if there are fewer tasks
     """
     tasks = list(by_task(samples))
     if not 1 <= count <= len(tasks):
