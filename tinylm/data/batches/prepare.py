@@ -1,10 +1,10 @@
-"""From text to `train.bin` and `val.bin`: split, encode, count, in memory that does not grow with
-the corpus.
+"""From text to `train.bin` and `val.bin`: split, encode and count with constant memory.
 
-The text is first copied to a file of its own while its length and checksum are taken, because a
-split by fraction has to know the whole; then each side is read back and encoded as a stream. Losses
-are per token and tokens differ between tokenizers, so the bytes each side had are kept: bits per
-byte compare what nats per token cannot. Book section 2.2.1. Read next: `windows.py`.
+The text is first copied to a temporary file while its length and checksum are computed, because a
+split by fraction needs the length of the whole; then each side is read back and encoded as a
+stream. Losses are per token and tokens differ between tokenizers, so the number of bytes of each
+side is stored: bits per byte can be compared where nats per token cannot. Book section 2.2.1. Read
+next: `windows.py`.
 """
 
 import array
@@ -23,7 +23,7 @@ from tinylm.fields import LARGEST, Fields, of_type
 from tinylm.files import open_fresh, read_json, write_text
 
 META = "meta.json"
-PREPARED = "train.bin", "val.bin", META  # what lies there; the description last
+PREPARED = "train.bin", "val.bin", META  # the files in the order in which they are written
 END_OF_TEXT = "<|endoftext|>"
 _CHUNK = 1 << 18  # bytes of text in memory at once
 
@@ -33,7 +33,7 @@ class Prepared:
     """A prepared corpus.
 
     train, val  TokenFile; val has no token where val_fraction was 0
-    meta        what meta.json holds: vocab_size, sha256 of the text, val_fraction, seed,
+    meta        content of meta.json: vocab_size, sha256 of the text, val_fraction, seed,
                 end_of_text, and for each of "train" and "val" the counts of documents, characters,
                 bytes (UTF-8) and tokens
     """
@@ -45,8 +45,10 @@ class Prepared:
 
     @classmethod
     def open(cls, directory, vocab_size=None):
-        """Open what `prepare` wrote. Raises DataError if it is missing, damaged, or for another
-        vocabulary.
+        """Open the files that `prepare` wrote.
+
+        vocab_size  of the model that will read them, if known
+        raises      DataError if a file is missing, damaged, or for another vocabulary
         """
         directory = Path(directory)
         try:
@@ -64,6 +66,7 @@ class Prepared:
         sides = {
             side: TokenFile.open(directory / f"{side}.bin", vocab_size) for side in ("train", "val")
         }
+        # Both sides must be of the same preparation as meta.json: a crash may leave a mixture.
         for side, tokens in sides.items():
             if (len(tokens), tokens.crc) != (meta[side]["tokens"], meta[side]["crc"]):
                 raise DataError(
@@ -73,9 +76,7 @@ class Prepared:
         return cls(directory, sides["train"], sides["val"], meta)
 
     def verify(self):
-        """Read every token once and compare with the checksums. Raises DataError for a changed
-        byte.
-        """
+        """Read every token once; raises DataError if a byte differs from what was written."""
         for tokens in (self.train, self.val):
             tokens.verify()
 
@@ -89,12 +90,12 @@ class Prepared:
         return counts["bytes"] / max(counts["tokens"], 1)
 
     def bits_per_byte(self, loss, side="val"):
-        """A mean loss in nats per token as bits per byte of text: loss / ln 2 / bytes_per_token."""
+        """A mean loss in nats per token as bits per byte: loss / ln 2 / bytes_per_token."""
         return loss / math.log(2) / self.bytes_per_token(side)
 
 
 def _check_meta(meta, where):
-    """DataError naming the field that is missing, or is not what `prepare` writes."""
+    """Raise DataError with the name of a field that is missing or that `prepare` does not write."""
     fields = Fields(meta, where, DataError)
     fields.integer("vocab_size", 1)
     fields.one_of("format", [1])
@@ -105,7 +106,7 @@ def _check_meta(meta, where):
     for side in map(fields.object, ("train", "val")):
         for name in ("documents", "tokens", "crc"):
             side.integer(name)
-        # of a token there is a byte at least, and bytes are what losses are divided by
+        # Bytes >= characters >= 1 if there is a token: bits_per_byte divides by them.
         least = min(1, side.integer("tokens"))
         side.integer("bytes", side.integer("characters", least))
 
@@ -116,21 +117,23 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
     texts         one str, or an iterable of documents; a document is a str or an iterator of str
                   chunks, so `stream_documents(path)` streams files larger than memory
     tokenizer     has `vocab_size` and `encode_stream(chunks)`, an iterator of id arrays
-    val_fraction  of the characters. One document is cut once, its end validates; several are dealt
-                  out whole, equal ones together (see split.py).
-    seed          which documents validate
+    val_fraction  of the characters. One document is cut once, its end is for validation; of
+                  several, each goes whole to one side, equal ones together (split.py).
+    seed          of the choice of validation documents
     end_of_text   id put after each of several documents; by default the tokenizer's
                   "<|endoftext|>", if it has one
     returns       Prepared. Memory: a few chunks of text, and a few hundred bytes a document.
-    raises        DataError, and whatever the source of the text raises; an older preparation is
-                  kept then
+    raises        DataError, and the errors of the source of the text; an older preparation is then
+                  kept
     """
     check_fraction(val_fraction)
     out_dir = Path(out_dir)
     spool = out_dir / "text.part"
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
-        index = _spool([texts] if isinstance(texts, str) else texts, spool, seed)
+        if isinstance(texts, str):
+            texts = [texts]
+        index = _spool(texts, spool, seed)
         return _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text)
     except OSError as error:
         raise DataError(
@@ -138,23 +141,24 @@ def prepare(texts, tokenizer, out_dir, val_fraction=0.1, seed=0, end_of_text=Non
             "free space or choose another directory"
         ) from None
     finally:
-        with contextlib.suppress(OSError):  # it was never made
+        with contextlib.suppress(OSError):  # it may not exist
             spool.unlink()
 
 
 @dataclass
 class _Index:
-    """What is known of each document in the spool, and of the whole."""
+    """Position, length and digest of each document in the spool file, and its checksum."""
 
-    ends: array.array  # bytes
-    characters: array.array
-    digests: list
-    sha256: str
+    ends: array.array  # in bytes
+    characters: array.array  # number of them
+    digests: list  # of text_hash
+    sha256: str  # of the whole
 
 
 def _spool(documents, path, seed):
-    """Copy all text to `path` as UTF-8. Empty documents are left out."""
-    index, whole, position = _Index(array.array("Q"), array.array("Q"), [], ""), hashlib.sha256(), 0
+    """Copy all text except empty documents to `path` as UTF-8; returns its _Index."""
+    index = _Index(array.array("Q"), array.array("Q"), [], "")
+    whole, position = hashlib.sha256(), 0
     with open_fresh(path) as file:
         for document in documents:
             characters, hashed = 0, text_hash(seed)
@@ -163,14 +167,15 @@ def _spool(documents, path, seed):
                     data = chunk.encode()
                 except UnicodeEncodeError as error:
                     raise DataError(
-                        f"prepare: document {len(index.ends)} has {chunk[error.start]!r} at character "
-                        f"{characters + error.start}, half of a surrogate pair and no character: "
-                        "read the text with errors='strict'"
+                        f"prepare: document {len(index.ends)} has {chunk[error.start]!r} at "
+                        f"character {characters + error.start}, half of a surrogate pair and no "
+                        "character: read the text with errors='strict'"
                     ) from None
                 file.write(data)
                 hashed.update(data)
                 whole.update(data)
-                characters, position = characters + len(chunk), position + len(data)
+                characters += len(chunk)
+                position += len(data)
             if characters:
                 index.ends.append(position)
                 index.characters.append(characters)
@@ -182,15 +187,14 @@ def _spool(documents, path, seed):
 
 
 def _pieces(document):
-    """A long str in slices, so that its encoded copy is never whole in memory; an iterator of
-    chunks as it is.
-    """
+    """The chunks of a document; a str in slices, so that no encoded copy of it is in memory."""
     if not isinstance(document, str):
         return document
     return (document[i : i + _CHUNK] for i in range(0, len(document), _CHUNK))
 
 
 def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
+    """Write both token files and meta.json from the spool file; returns Prepared."""
     several = len(index.ends) > 1
     if several and end_of_text is None:
         end_of_text = (getattr(tokenizer, "special", None) or {}).get(END_OF_TEXT)
@@ -204,18 +208,19 @@ def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
         }
         file = stack.enter_context(open(spool, "rb"))
         if several:
-            validates = validation_documents(index.digests, index.characters, val_fraction)
+            chosen = validation_documents(index.digests, index.characters, val_fraction)
             start = 0
-            for end, val in zip(index.ends, validates):
-                writers["val" if val else "train"].add(_characters(file, start, end), end_of_text)
+            for end, for_validation in zip(index.ends, chosen):
+                side = "val" if for_validation else "train"
+                writers[side].add(_characters(file, start, end), end_of_text)
                 start = end
         else:
-            cut = cut_point(index.characters[0], val_fraction)
+            length = index.characters[0]
+            cut = cut_point(length, val_fraction)
             writers["train"].add(_between(_characters(file, 0, index.ends[0]), 0, cut))
             if val_fraction:
-                writers["val"].add(
-                    _between(_characters(file, 0, index.ends[0]), cut, index.characters[0])
-                )
+                writers["val"].add(_between(_characters(file, 0, index.ends[0]), cut, length))
+    # Both token files are complete now. meta.json is written last: it makes the corpus valid.
     meta = {
         "format": 1,
         "vocab_size": int(tokenizer.vocab_size),
@@ -230,7 +235,7 @@ def _encode(index, spool, tokenizer, out_dir, val_fraction, seed, end_of_text):
 
 
 class _Side:
-    """One side on its way to disk, and its counts."""
+    """The writer of one side, with counts of its text."""
 
     def __init__(self, tokens, tokenizer):
         self.tokens, self.tokenizer = tokens, tokenizer
@@ -244,7 +249,7 @@ class _Side:
         self.tokens.end_document()
 
     def _counted(self, chunks):
-        for chunk in chunks:
+        for chunk in chunks:  # counted on the way to the tokenizer, which reads them once
             self.characters += len(chunk)
             self.bytes += len(chunk.encode())
             yield chunk
@@ -260,8 +265,8 @@ class _Side:
 
 
 def _characters(file, start, end):
-    """Bytes start .. end-1 of the spool as str chunks."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """Bytes start .. end-1 of the spool file as str chunks."""
+    decoder = codecs.getincrementaldecoder("utf-8")()  # a chunk may cut a character
     while start < end:
         file.seek(start)
         data = file.read(min(_CHUNK, end - start))
@@ -272,7 +277,7 @@ def _characters(file, start, end):
 
 def _between(chunks, start, stop):
     """Characters start .. stop-1 of a text that comes in chunks."""
-    at = 0
+    at = 0  # characters before this chunk
     for chunk in chunks:
         part = chunk[max(start - at, 0) : max(stop - at, 0)]
         at += len(chunk)
