@@ -103,6 +103,7 @@ def _check_meta(meta, where):
     fields.number("val_fraction")
     fields.integer("seed", -LARGEST)
     fields.take("end_of_text", lambda value: of_type(value, int | None), "an id or null")
+    # "val" has these fields too, zeros, where val_fraction is 0.
     for side in map(fields.object, ("train", "val")):
         for name in ("documents", "tokens", "crc"):
             side.integer(name)
@@ -161,7 +162,7 @@ def _spool(documents, path, seed):
     whole, position = hashlib.sha256(), 0
     with open_fresh(path) as file:
         for document in documents:
-            characters, hashed = 0, text_hash(seed)
+            characters, hashed = 0, text_hash(seed)  # of this document
             for chunk in _pieces(document):
                 try:
                     data = chunk.encode()

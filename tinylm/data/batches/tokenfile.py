@@ -88,7 +88,7 @@ class TokenWriter:
         ids = checked_ids(ids, self.vocab_size, self.count, f"write {self.path.name}")
         if ids.size == 0:
             return
-        data = np.ascontiguousarray(ids, self.dtype).data.cast("B")
+        data = np.ascontiguousarray(ids, self.dtype).data.cast("B")  # a view as bytes
         self._try(self._file.write, data)
         self.crc = zlib.crc32(data, self.crc)
         self.largest = max(self.largest, int(ids.max()))
@@ -113,6 +113,7 @@ class TokenWriter:
             len(self.ends),
             self.crc,
         )
+        # Over the room left at the beginning; the counts are known only now.
         self._try(self._file.seek, 0)
         self._try(self._file.write, header + _CHECKS.pack(zlib.crc32(header), zlib.crc32(ends)))
         self._try(self._whole.keep)
@@ -125,7 +126,7 @@ class TokenWriter:
         try:
             return action(*args)
         except OSError as error:
-            if hasattr(self, "_whole"):
+            if hasattr(self, "_whole"):  # not if creating the file itself failed
                 self.discard()
             raise DataError(
                 f"write tokens: {self.path} cannot be written ({error.strerror or error}): "

@@ -56,6 +56,7 @@ class Step:
         after = text
         if self.change is not None:
             after = self.change(text)
+        # A step with both is first a change, then a rule on the changed text.
         if not after.strip() or self.rule is not None and not self.rule(after):
             self.dropped += 1
             if len(self.examples) < show:
@@ -137,6 +138,7 @@ class Pipeline:
         """
         if 2 * self.kept >= self.seen and 2 * self.bytes_out >= self.bytes_in:
             return []
+        # Documents dropped come first; among steps that drop as many, bytes.
         lossy = [step for step in self.steps if step.dropped or step.bytes_out < step.bytes_in]
         lossy.sort(key=lambda step: (step.dropped, step.bytes_in - step.bytes_out), reverse=True)
         lines = ["more than half went; a rule is left out with --without NAME:"]
@@ -193,7 +195,7 @@ def standard_steps(
     if languages:
         steps.append(Step("language", LanguageId().keeps(*languages)))
     quality = gopher_quality(min_words)
-    if tuple(languages) != ("en",):
+    if tuple(languages) != ("en",):  # its words are English
         del quality["stop words"]
     steps += [Step(name, rule) for name, rule in {**quality, **gopher_repetition()}.items()]
     if reference is not None:

@@ -11,7 +11,7 @@ import regex
 from tinylm.data.clean.words import mostly_unspaced, words, words_of
 from tinylm.writing import is_unspaced
 
-STOP_WORDS = frozenset("the be to of and that have with".split())
+STOP_WORDS = frozenset("the be to of and that have with".split())  # those of the paper
 _BULLETS = ("•", "‣", "▪", "●", "○", "-", "*", "·", "–")
 _SYMBOL = regex.compile(r"#|\.\.\.|…")
 
@@ -44,6 +44,7 @@ def mean_word_length(least=3, most=10):
 
 def few_symbols(most=0.1):
     """The rule that there are at most `most` marks "#" and "..." for each word."""
+    # max: a text without words has at least the denominator 1.
     return lambda text: len(_SYMBOL.findall(text)) <= most * max(len(words_of(text)), 1)
 
 

@@ -109,6 +109,7 @@ def empty_answer(sample):
 def answer_repeats_question(sample):
     """A complaint: an answer is an exact copy of the message before it."""
     messages = sample.messages()
+    # (m_1, m_2), (m_2, m_3), ..: every message with the one before it.
     same = any(
         after["role"] == "assistant" and after["content"].strip() == before["content"].strip()
         for before, after in itertools.pairwise(messages)

@@ -5,7 +5,7 @@ of source i is
 
     p_i = n_i^(1/T) / sum_j n_j^(1/T)
 
-so that T = 1 is proportional and T -> infinity uniform (Conneau et al. 2020, who write alpha = 1/T;
+so that T = 1 is proportional and T -> infinity uniform (Conneau et al. 2020, there alpha = 1/T;
 book section 2.2.1). A small source with a larger weight is repeated more often: `epochs` computes
 how often. Read next: read/shards.py.
 """

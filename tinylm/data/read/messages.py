@@ -38,11 +38,13 @@ def read_messages(value):
 
 def _message(one, role, content):
     """One message; `role` and `content` are the names of these fields in the file."""
+    # The role, under its usual name.
     name = one[role]
     if isinstance(name, str):
         name = _ALSO.get(name, name)
     if name not in ROLES:
         raise DataError(f"a message is of role {name!r:.60}; the roles are {', '.join(ROLES)}")
+    # The other fields must be known, as the chat template is given them.
     more = {
         key: value for key, value in one.items() if value is not None and key not in (role, content)
     }
@@ -62,6 +64,7 @@ def _message(one, role, content):
             "the field 'tool_calls' must be a list of objects in a message of the "
             f"assistant, not {calls!r:.60}"
         )
+    # The content may be missing only where the assistant calls a tool instead.
     if one.get(content) is None and calls:
         return {"role": name, "content": None, **more}
     if content not in one:

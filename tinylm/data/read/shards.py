@@ -132,7 +132,7 @@ class Shards:
         path, crc, documents = self.folder / shard["name"], 0, 0
         try:
             with open_regular(path) as packed, gzip.open(packed, "rb") as file:
-                for line in file:
+                for line in file:  # one document: JSON escapes its line ends
                     crc = zlib.crc32(line, crc)
                     documents += 1
                     text = json.loads(line.decode("utf-8", "surrogatepass"))["text"]
@@ -143,6 +143,7 @@ class Shards:
             raise DataError(
                 f"shards: {path} cannot be read ({error}): write the corpus again"
             ) from None
+        # Only at the end: a stream cannot be checked before it is read.
         if (crc, documents) != (shard["crc"], shard["documents"]):
             raise DataError(
                 f"shards: {path} is not the file that {INDEX} describes: write the corpus again"
@@ -169,6 +170,7 @@ class Shards:
         found = (text for i in list(order)[rank::size] for text in self.read(self.shards[int(i)]))
         if epoch is not None and buffer > 1:
             found = _mixed(found, buffer, Random(seed, "buffer", epoch, rank))
+        # Skipped documents are read and mixed too, so that the rest comes out the same.
         for at, text in enumerate(found):
             if at >= skip:
                 yield text

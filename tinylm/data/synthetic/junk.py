@@ -139,7 +139,7 @@ def labelled_corpus(pages=200, junk=0.5, seed=0):
     """
     rng, corpus, originals = np.random.default_rng(seed), [], []
     for i in range(pages):
-        if originals and rng.random() < junk:
+        if originals and rng.random() < junk:  # the first page is good: copies need an original
             kind = KINDS[i % len(KINDS)]
             corpus.append((bad_page(kind, rng, originals[int(rng.integers(len(originals)))]), kind))
             continue

@@ -29,7 +29,7 @@ _FRAMES = (
 def _remark(rng, good):
     same, opposite = (_GOOD, _BAD) if good else (_BAD, _GOOD)
     opinion = rng.choice(same)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3:  # three in ten opinions mislead a count of words
         opinion = f"not {rng.choice(opposite)}"
     elif rng.random() < 0.3:
         opinion = f"{rng.choice(['really', 'very', 'quite', 'so'])} {opinion}"
@@ -43,6 +43,7 @@ def made_up_reviews(n, seed=0):
     """
     rng, examples = np.random.default_rng(seed), []
     for i in range(n):
+        # Labels alternate, so exactly half are positive; the order is shuffled at the end.
         label, parts = i % 2, int(rng.integers(1, 4))
         opinions = [*(rng.random(parts - 1) < 0.5), label]  # the last one is the label
         remarks = [_remark(rng, opinion) for opinion in opinions]

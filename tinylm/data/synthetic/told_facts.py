@@ -79,6 +79,7 @@ class World:
         aspect, kind = task
         name = pick(KINDS[kind].split()[names], rng)
         value = self.facts[aspect, name]
+        # str.format ignores slots that a frame does not have, such as the value in a question.
         word = ASPECTS[aspect][1].split()[pick(words, rng)]
         return frame.format(a=word, e=name, k=kind, v=value), value
 
@@ -104,7 +105,7 @@ class World:
         """
         samples = []
         for i in range(count):
-            task = tasks[i % len(tasks)]
+            task = tasks[i % len(tasks)]  # in turn, so that tasks are equally frequent
             text, answer = self.text(pick(frames, rng), task, rng, words, names)
             if float(rng.uniform((), np.float64)) < noise:
                 answer = pick(ASPECTS[pick(list(ASPECTS), rng)][0].split(), rng)
