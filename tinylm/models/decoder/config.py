@@ -5,6 +5,7 @@ looked up in a dictionary of parts (NORMS, ACTIVATIONS, PLACEMENTS, ...). Read n
 builds the model; presets.py, the families; sizes.py, how many parameters each has.
 """
 
+import math
 from dataclasses import dataclass
 
 from tinylm.errors import ConfigError
@@ -165,7 +166,9 @@ class GPTConfig:
             )
         if self.rope_scaling is not None:
             self._check_scaling(self.rope_scaling)
-        for layer in range(self.n_layer):
+        # Both patterns repeat, so no more layers need a look than their common period.
+        period = math.lcm(max(1, len(self.rotation)), self.kv_sharing)
+        for layer in range(min(self.n_layer, period)):
             owner = layer - layer % self.kv_sharing
             if self.layer("rotation", layer) != self.layer("rotation", owner):
                 raise ConfigError(
