@@ -130,8 +130,8 @@ class Tokenizer:
             where = int(outside.argmax())
             raise DataError(
                 f"decode: token id {int(ids[where])} at position {where} is outside the "
-                f"vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1}); was it made by another "
-                "tokenizer?"
+                f"vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1}); was it made by "
+                "another tokenizer?"
             )
         # A memoryview yields Python's own integers, which index a list faster than NumPy's do.
         return b"".join(map(self._token_bytes.__getitem__, memoryview(ids)))

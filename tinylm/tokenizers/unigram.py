@@ -183,7 +183,7 @@ class UnigramTokenizer(Tokenizer):
         return lattice.edges(word, self._known, self._longest, self._unknown)
 
     def _ids(self, word, path):
-        """The tokens of a path; an unknown character is its bytes, or a stretch of them one `unk`."""
+        """The tokens of a path; an unknown character is its bytes, a stretch of them one `unk`."""
         ids = []
         for start, end, token in path:
             if token == -1:

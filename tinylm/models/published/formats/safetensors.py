@@ -5,8 +5,8 @@
               "__metadata__": {str: str}}
     the rest  the tensors one after another, without gaps; offsets count from here
 
-Nothing in it is executed, and every tensor can be mapped as it is. Large models are cut into several
-such files ("shards") with an index, model.safetensors.index.json, {"weight_map": {tensor: file}}.
+Nothing in it is executed, and every tensor can be mapped as it is. Large models are cut into
+several such files ("shards") with an index, model.safetensors.index.json, {"weight_map": {tensor: file}}.
 The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
 """
 
@@ -351,7 +351,7 @@ def _kind_of(name, array, kind):
 
 
 def _numbers(array, kind):
-    """The array as it is written: (...) -> (n,) in row order, little-endian, of the kind's dtype."""
+    """The array as it is written: (...) -> (n,) in row order, little-endian, of the kind."""
     array = to_cpu(array).reshape(-1)
     if kind == "BF16":
         return narrow(array)

@@ -48,7 +48,8 @@ def check_unchanged(model, names, all_of_them=True):
     if strange:
         raise CheckpointError(
             "save_pretrained: the model was changed since it was made "
-            f"({', '.join(strange[:3])}): bake() what can be written into its weights, or keep what was added with finetune.save_trained()"
+            f"({', '.join(strange[:3])}): bake() what can be written into its weights, or keep what "
+            "was added with finetune.save_trained()"
         )
 
 
@@ -239,7 +240,7 @@ def grouped_qkv(ours, theirs, config):
 
 
 def adjacent_pairs(rule, heads):
-    """A `linear` or `joined` rule for tensors in which neighboring rows rotate, as GGUF keeps LLaMA.
+    """A `linear` or `joined` rule for tensors whose neighboring rows rotate, as in GGUF's LLaMA.
 
     Ours rotate the two halves of a head: see nn/position/rotary_forms.py, adjacent_to_halves.
 
