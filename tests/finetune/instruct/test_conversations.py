@@ -216,7 +216,7 @@ def test_answers_of_a_prompt_are_not_learnt(program):
     (one,), _, _ = encode_samples(TOKENIZER, jinja_template(program), [sample])
     assert TOKENIZER.decode(one.ids[one.answer]) == "4.<|end|>"
     with pytest.raises(DataError, match="no message of the assistant in its completion"):
-        encode_conversation(TOKENIZER, ROLES, TALK[:4], asked=3)
+        encode_conversation(TOKENIZER, ROLES, TALK[:4], prompt_turns=3)
 
 
 def test_tools_reach_the_program():

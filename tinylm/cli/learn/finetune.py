@@ -216,7 +216,7 @@ def _examples(config, model, tokenizer, template, report):
     from tinylm.backend import Random
     from tinylm.data.read.instructions import read_instructions
     from tinylm.data.read.sources import shown, text_files
-    from tinylm.finetune.instruct.conversations import encode_samples, pack
+    from tinylm.finetune.instruct.conversations import encode_samples, pack, packing_efficiency
     from tinylm.finetune.instruct.instructions import InstructionTuning
 
     files, context = text_files(config.data), model.config.context
@@ -243,7 +243,12 @@ def _examples(config, model, tokenizer, template, report):
     first = min(round(config.val_fraction * len(examples)), len(examples) - 1)
     held, train = [examples[i] for i in order[:first]], [examples[i] for i in order[first:]]
     task = InstructionTuning(config.whole, tokenizer, tokenizer.special.get(template.end))
-    return task, pack(train, context) if config.pack else train, held
+    if config.pack:
+        rows = pack(train, context)
+        filled = packing_efficiency(rows, context)
+        report(f"packed: {len(train):,} samples in {len(rows):,} rows, {filled:.0%} filled")
+        train = rows
+    return task, train, held
 
 
 def _tune(config, model, task, examples):

@@ -1,13 +1,14 @@
-"""A conversation as token ids, and which of them the model is to say.
+"""A conversation as token ids, and the mask of the tokens that count in the loss.
 
-Of a conversation of several turns only the assistant's are learnt: its words and the mark that ends
-them, never the marks that open its turn, which are given to it. Attention is causal, so one pass
-scores every turn given all before it, and
+Only the assistant's turns are learnt: its words and the mark that ends them, not the marks that
+open its turn, which the prompt contains. Attention is causal, so one pass scores every turn given
+all before it, and
 
-    loss = - sum over turns k of log Pr(y_k | x_1, y_1, ..., x_k)        (book section 2.1.3; eqs. 2.17 and 2.18 for one turn)
+    loss = - sum over turns k of log Pr(y_k | x_1, y_1, ..., x_k)
+                                       (book section 2.1.3; eqs. 2.17 and 2.18 for one turn)
 
-The ids before an answer are cut from the answer's where the question ends, as they are when the
-model is asked: no token spans both. Read next: instructions.py.
+Question and answer are tokenized separately, as at inference: no token spans both. Read next:
+instructions.py.
 """
 
 from dataclasses import dataclass, replace
@@ -26,10 +27,10 @@ MARKS = ROLES_MARKS  # the special tokens of our own template, ROLES
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens, and whether each is the model's to say.
+    """Tokens, and a mask of those that count in the loss.
 
     ids      (T,) int64
-    answer   (T,) bool; the first is never True, for nothing stands before it to predict it from
+    answer   (T,) bool, True for tokens of answers; never for the first, which nothing predicts
     """
 
     ids: np.ndarray
@@ -40,14 +41,13 @@ class Encoded:
 
     @property
     def prompt(self):
-        """How many tokens stand before the first that is to be said."""
+        """The number of tokens before the first answer."""
         if self.answer.any():
             return int(self.answer.argmax())
         return len(self.ids)
 
     def targets(self, whole=False):
-        """What is to be said after each token but the last: (T - 1,) int64, IGNORE where it does
-        not count.
+        """The target after each token but the last: (T - 1,) int64, IGNORE outside of answers.
 
         whole    every token counts: the loss of pre-training
         """
@@ -56,15 +56,17 @@ class Encoded:
         return np.where(self.answer[1:], self.ids[1:], IGNORE)
 
     def first_answer(self):
-        """The ids of the first answer, its end mark among them."""
+        """The ids of the first answer, including its end mark."""
         start = self.prompt
         rest = self.answer[start:]
-        return self.ids[start : start + (len(rest) if rest.all() else int(rest.argmin()))]
+        length = len(rest)
+        if not rest.all():
+            length = int(rest.argmin())  # the first False
+        return self.ids[start : start + length]
 
 
 def encode_sft(x, y):
-    """A sample [x, y]: the context and, after it, the answer   (book eq. 2.17, which for a
-    left-to-right model has x first)
+    """A sample [x, y] of context and answer   (book eq. 2.17; x first, for a left-to-right model)
 
     x        (m,) ids, at least one: begin with the start token
     y        (n,) ids, at least one
@@ -74,13 +76,14 @@ def encode_sft(x, y):
         raise DataError(
             f"encode_sft: {len(x)} tokens of context and {len(y)} of answer; both need one at least"
         )
-    return Encoded(np.concatenate([x, y]).astype(np.int64), np.arange(len(x) + len(y)) >= len(x))
+    ids = np.concatenate([x, y]).astype(np.int64)
+    return Encoded(ids, np.arange(len(ids)) >= len(x))
 
 
 def chat_template(name, default=None):
-    """A template by its name: roles, or one of models.formats.chat_template.
+    """A template by its name: roles, or one of TEMPLATES in models/published/chat_template.py.
 
-    default  system message where a conversation has none, for templates that have such a thing
+    default  system message of conversations without one, if the template has system messages
     raises   ConfigError that lists the names
     """
     known = {ROLES.name: ROLES, **TEMPLATES}
@@ -89,57 +92,73 @@ def chat_template(name, default=None):
     return replace(known[name], default=default)
 
 
-def encode_conversation(tokenizer, template, messages, turns="all", asked=0, **given):
+def encode_conversation(tokenizer, template, messages, turns="all", prompt_turns=0, **given):
     """The tokens of a conversation up to its last answer.
 
-    Which tokens are answers: what the template's program puts between {% generation %} marks, or
-    else what it writes for messages[:k + 1] after what it writes for messages[:k].
+    Answers are what the template's program puts between {% generation %} marks; without marks, what
+    it writes for messages[:k + 1] beyond what it writes for messages[:k].
 
-    template   ChatTemplate, or the model's own program (models/published/chat_template.py)
-    messages   list of {"role", "content", ...}
-    turns      "all" answers are the model's to say, or the "last" one alone
-    asked      messages at the beginning that are only given: no answer among them is learnt
-    given      tools, documents and what else the template reads
-    returns    Encoded; decode(ids[answer]) gives the answers as the template writes them, each
-               with its end mark
-    raises     DataError if there is no answer, if the template writes an answer's beginning in
-               another way when the answer is there, or as template.pieces does
+    template      ChatTemplate, or the model's own program (models/published/chat_template.py)
+    messages      list of {"role", "content", ...}
+    turns         "all" answers count in the loss, or only the "last"
+    prompt_turns  messages at the beginning in which no answer counts
+    given         tools, documents and other variables of the template
+    returns       Encoded; decode(ids[answer]) gives the answers as the template writes them, each
+                  with its end mark
+    raises        DataError if there is no answer, if the template writes the text before an answer
+                  differently once the answer is there, or as template.pieces does
     """
-    places = [
-        i for i, message in enumerate(messages) if message.get("role") == "assistant" and i >= asked
-    ]
-    if not places:
+    replies = [i for i, message in enumerate(messages) if message.get("role") == "assistant"]
+    learnt = [i for i in replies if i >= prompt_turns]
+    if not learnt:
+        where = ""
+        if prompt_turns:
+            where = " in its completion"
         raise DataError(
             "encode_conversation: nobody answers: the conversation has no message of "
-            "the assistant" + (" in its completion" if asked else "")
+            f"the assistant{where}"
         )
-    learnt = places if turns == "all" else places[-1:]
-    special = tuple(tokenizer.special)
-    marked = template.spans(messages[: places[-1] + 1], special, **given)
+    last = learnt[-1]
+    if turns == "last":
+        learnt = [last]
+    marked = template.spans(messages[: last + 1], tuple(tokenizer.special), **given)
     if marked is not None:
-        first = learnt[0] if asked or turns == "last" else 0
-        start = _length(template, messages, first, given)
-        return _of_blocks(tokenizer, template, *marked, start)
-    ids, answer, before = [], [], []
-    for i in [i for i, message in enumerate(messages) if message.get("role") == "assistant"]:
-        question = template.pieces(messages[:i], True, special, **given)
-        said = template.pieces(messages[: i + 1], False, special, **given)
+        start = 0
+        if prompt_turns or turns == "last":
+            start = _length(template, messages, learnt[0], given)
+        return _of_marked(tokenizer, template, *marked, start)
+    return _by_difference(tokenizer, template, messages, replies, learnt, given)
+
+
+def _by_difference(tokenizer, template, messages, replies, learnt, given):
+    """Encoded of messages: an answer is what the template adds when its message is added.
+
+    replies  indices of the assistant's messages;  learnt  those that count
+    """
+    special = tuple(tokenizer.special)
+    ids, answer, before = [], [], []  # `before`: pieces that are encoded so far
+    for i in replies:
+        question = template.pieces(messages[:i], True, special, **given)  # opens the answer's turn
+        answered = template.pieces(messages[: i + 1], False, special, **given)
         opening = _after(before, question, template)
-        opening = encode_pieces(tokenizer, opening, template.name, before)
-        rest = _after(question, said, template)
-        ends = [
-            k for k, piece in enumerate(rest) if isinstance(piece, Mark) and piece == template.end
-        ]
-        rest = rest[: max(ends, default=len(rest) - 1) + 1]
-        reply = encode_pieces(tokenizer, rest, template.name, question)
-        ids += [opening, reply]
-        answer += [np.zeros(len(opening), bool), np.full(len(reply), i in learnt)]
-        before = merged([*question, *rest])
+        reply = _after(question, answered, template)
+        # what follows the end mark, such as a line break, belongs to the next opening
+        ends = [k for k, piece in enumerate(reply) if _is_end(piece, template)]
+        reply = reply[: max(ends, default=len(reply) - 1) + 1]
+        opening_ids = encode_pieces(tokenizer, opening, template.name, before)
+        reply_ids = encode_pieces(tokenizer, reply, template.name, question)
+        ids += [opening_ids, reply_ids]
+        answer += [np.zeros(len(opening_ids), bool), np.full(len(reply_ids), i in learnt)]
+        before = merged([*question, *reply])
     return Encoded(np.concatenate(ids).astype(np.int64), np.concatenate(answer))
 
 
+def _is_end(piece, template):
+    return isinstance(piece, Mark) and piece == template.end
+
+
 def _length(template, messages, count, given):
-    """Characters that the template writes for the first messages, which begin the whole."""
+    """Characters that the template writes for the first `count` messages."""
     if not count:
         return 0
     start = template.text(messages[:count], False, **given)
@@ -151,24 +170,24 @@ def _length(template, messages, count, given):
     return len(start)
 
 
-def _of_blocks(tokenizer, template, pieces, said, start):
-    """Encoded of pieces, of which those said from the character `start` on are learnt."""
-    ids, answer, at, runs = [], [], 0, []
-    for piece, told in zip(pieces, said):
-        learnt = told and at >= start
+def _of_marked(tokenizer, template, pieces, generated, start):
+    """Encoded of pieces; generated ones from the character `start` on are answers."""
+    runs, at = [], 0  # runs of pieces of one kind, and the character of the present piece
+    for piece, is_generated in zip(pieces, generated):
+        learnt = is_generated and at >= start
         if not runs or runs[-1][1] != learnt:
             runs.append(([], learnt))
         runs[-1][0].append(piece)
         at += len(piece)
     if runs and not runs[-1][1]:
-        runs.pop()  # what is after the last answer is left out
+        runs.pop()  # the text after the last answer is left out
     if not runs:
         raise DataError(
             f"encode_conversation: the template {template.name!r} marks no answer of "
             "this conversation as generated"
         )
-    before = []
-    for run, learnt in runs:
+    ids, answer, before = [], [], []
+    for run, learnt in runs:  # each run is tokenized by itself
         ids.append(encode_pieces(tokenizer, run, template.name, before))
         before = [*before, *run]
         answer.append(np.full(len(ids[-1]), learnt))
@@ -176,7 +195,10 @@ def _of_blocks(tokenizer, template, pieces, said, start):
 
 
 def _after(start, pieces, template):
-    """What is left of the pieces when those of their beginning are taken away."""
+    """The pieces without those of their beginning `start`.
+
+    raises  DataError if they do not begin so
+    """
     start, pieces = merged(start), merged(pieces)
     if not start:
         return pieces
@@ -194,55 +216,52 @@ def _after(start, pieces, template):
 
 
 def encode_samples(tokenizer, template, samples, context=None, turns="all", begin=None):
-    """Samples as examples for InstructionTuning, those dropped of which the model could not read an
-    answer's token.
+    """Samples as examples for InstructionTuning, without those whose answers do not fit.
 
     samples   Instructions, Conversations (data/read/instructions.py), or lists of messages
-    context   longest sequence the model reads, counted in inputs; a longer sample is cut at its end
+    context   most inputs of the model; a longer sample is cut at its end
     begin     id put before each, or None
-    returns   (list of Encoded, how many were cut, how many were dropped because no answer was left)
+    returns   (list of Encoded, number of samples cut, number dropped because no answer was left)
     """
     examples, cut, dropped = [], 0, 0
     for sample in samples:
-        if isinstance(sample, list):
-            one = encode_conversation(tokenizer, template, sample, turns)
-        else:
-            one = encode_conversation(
-                tokenizer,
-                template,
-                sample.messages(),
-                turns,
-                getattr(sample, "prompt_turns", 0),
-                **getattr(sample, "template_options", {}),
-            )
+        messages, prompt_turns, options = sample, 0, {}
+        if not isinstance(sample, list):
+            messages = sample.messages()
+            prompt_turns = getattr(sample, "prompt_turns", 0)
+            options = getattr(sample, "template_options", {})
+        one = encode_conversation(tokenizer, template, messages, turns, prompt_turns, **options)
         if begin is not None:
             one = Encoded(np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer]))
-        if context is not None and len(one) > context + 1:
+        if context is not None and len(one) > context + 1:  # one more: the last is only a target
             one = Encoded(one.ids[: context + 1], one.answer[: context + 1])
-            cut, dropped = cut + 1, dropped + (not one.answer.any())
+            if one.answer.any():
+                cut += 1
+            else:
+                dropped += 1
         if one.answer.any():
             examples.append(one)
-    return examples, cut - dropped, dropped
+    return examples, cut, dropped
 
 
 def pack(examples, length):
-    """Several conversations in one row, so that little is computed for padding; attention keeps
-    them apart.
+    """Several conversations in one row, to compute less padding; the attention mask separates them.
 
     examples  list of Encoded, each of at most length + 1 tokens
-    length    inputs of a row at most
-    returns   list of lists of Encoded, to be given to InstructionTuning as examples. Longest first,
-              best fit (data/batches/packing.py)
+    length    most inputs of a row
+    returns   list of lists of Encoded, rows of InstructionTuning. Longest first, best fit
+              (data/batches/packing.py)
     """
-    sizes = np.array([len(example) - 1 for example in examples], np.int64)
+    sizes = np.array([len(example) - 1 for example in examples], np.int64)  # inputs of each
     if (sizes > length).any():
         raise DataError(
-            f"pack: example {int(sizes.argmax())} has {int(sizes.max()) + 1} tokens and rows have room for "
-            f"{length + 1}: cut it, see encode_samples(context=)"
+            f"pack: example {int(sizes.argmax())} has {int(sizes.max()) + 1} tokens and rows have "
+            f"room for {length + 1}: cut it, see encode_samples(context=)"
         )
     return [[examples[i] for i in row] for row in best_fit(sizes, length)]
 
 
 def packing_efficiency(rows, length):
-    """The part of the rows that is not padding."""
-    return sum(len(one) - 1 for row in rows for one in row) / (len(rows) * length)
+    """The share of tokens in rows of `length` inputs, the rest being padding: 0 to 1."""
+    tokens = sum(len(one) - 1 for row in rows for one in row)
+    return tokens / (len(rows) * length)

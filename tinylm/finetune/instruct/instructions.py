@@ -1,13 +1,12 @@
-"""Instruction fine-tuning: go on training on answers to instructions, the loss on the answers
-alone.
+"""Instruction fine-tuning: training on answers to instructions, with the loss on the answers alone.
 
-With x all that is given and y the answer   (book eqs. 2.16 to 2.18, 3.11, 3.12),
+With x the prompt and y the answer   (book eqs. 2.16 to 2.18, 3.11, 3.12),
 
     loss(sample) = -log Pr(y | x) = - sum over i in y of log Pr(y_i | x, y_<i)
 
-One pass reads the whole of [x, y]; what is said about tokens of x costs nothing and so has no
-gradient. Parameters do get one through x: answers look back at it. The first token of y is
-predicted where the last of x is read. Read first: conversations.py, which makes the examples.
+One pass reads all of [x, y]; the predictions of tokens of x do not count in the loss. Gradients
+still reach the parameters through x, since answers attend to it. The first token of y is predicted
+at the last token of x. Read first: conversations.py, which makes the examples.
 """
 
 from dataclasses import dataclass
@@ -27,10 +26,10 @@ from tinylm.train.evaluation import evaluate
 class InstructionBatch(Batch):
     """Rows of one or several conversations.
 
-    prompt     (B,) tokens that stand before the first token to be said
-    mask       (B, T) bool, True for tokens; None where no row is padded
-    segments   (B, T) which conversation of its row a token is of, -1 for padding; None where every
-               row holds one
+    prompt     (B,) number of tokens before the first answer
+    mask       (B, T) bool, True for tokens; None if no row is padded
+    segments   (B, T) number of a token's conversation in its row, -1 for padding; None if every row
+               holds one conversation
     positions  (B, T) counted from 0 within the conversation; None with segments None
     """
 
@@ -40,31 +39,31 @@ class InstructionBatch(Batch):
     positions: np.ndarray | None = None
 
     def visible(self):
-        """The attention mask that keeps a conversation to itself, (B, 1, T, T) bool; None where
-        every row holds one.
-        """
+        """The mask that separates conversations in a row, (B, 1, T, T) bool; None if not packed."""
         if self.segments is None:
             return None
-        same = self.segments[:, :, None] == self.segments[:, None, :]  # the model itself is causal
-        return (same & (self.segments >= 0)[:, None])[:, None]  # padding is seen by nothing
+        # (B, T, 1) == (B, 1, T) -> (B, T, T); the model adds causality
+        same = self.segments[:, :, None] == self.segments[:, None, :]
+        is_token = (self.segments >= 0)[:, None]  # keys in padding are hidden from all
+        return (same & is_token)[:, None]
 
     @property
     def options(self):
-        """What the model is given besides the inputs. Padding at the ends of rows is hidden by
-        causality.
-        """
+        """Arguments of the model beside the inputs. Causality hides padding at the ends of rows."""
         return {"positions": self.positions, "mask": self.visible()}
 
 
 @dataclass(frozen=True)
 class InstructionTuning:
-    """The task for finetune.fit. An example is an Encoded (conversations.py), or a list of these
-    that share a row (pack()).
+    """The task for finetune.fit; an example is an Encoded (conversations.py).
+
+    Or a list of these that share a row, see pack().
 
     whole       False: the loss is on answers alone. True: on every token but the first, as in
-                pre-training, to compare
-    tokenizer, end, max_tokens    for predict(): of the ids; id of the mark that ends an answer, or
-                                  None; longest answer
+                pre-training, for comparison
+    tokenizer   for predict(): decode(ids) -> text; None: answers are ids
+    end         id of the mark that ends an answer, or None
+    max_tokens  longest answer of predict()
     """
 
     whole: bool = False
@@ -75,47 +74,47 @@ class InstructionTuning:
     def make_batch(self, examples, rng=None):
         """Examples as rows, shifted by one and padded at the right.
 
-        returns  InstructionBatch; it has segments and positions where a row is a list of
-                 conversations
+        returns  InstructionBatch; with segments and positions if a row is a list of conversations
         raises   DataError for a row of fewer than two tokens, which has nothing to predict
         """
-        rows = [
-            example if isinstance(example, (list, tuple)) else [example] for example in examples
-        ]
+        packed = [isinstance(example, (list, tuple)) for example in examples]
+        rows = [row if is_list else [row] for row, is_list in zip(examples, packed)]
         if any(not row or min(len(one.ids) for one in row) < 2 for row in rows):
             raise DataError(
-                "InstructionTuning: an example has fewer than two tokens, so nothing is to be predicted in it"
+                "InstructionTuning: an example has fewer than two tokens, "
+                "so nothing is to be predicted in it"
             )
-        inputs, held = pad_rows(
-            [np.concatenate([one.ids[:-1] for one in row]) for row in rows], 0
-        )  # (B, T)
-        targets, _ = pad_rows(
-            [np.concatenate([one.targets(self.whole) for one in row]) for row in rows], IGNORE
-        )
-        prompt, mask = np.array([row[0].prompt for row in rows]), None if held.all() else held
-        if all(not isinstance(example, (list, tuple)) for example in examples):
+        # Each conversation is shifted by itself: its last token is no input, its first no target.
+        inputs = [np.concatenate([one.ids[:-1] for one in row]) for row in rows]
+        targets = [np.concatenate([one.targets(self.whole) for one in row]) for row in rows]
+        inputs, mask = pad_rows(inputs, 0)  # (B, T) twice
+        targets, _ = pad_rows(targets, IGNORE)
+        if mask.all():
+            mask = None
+        prompt = np.array([row[0].prompt for row in rows])
+        if not any(packed):
             return InstructionBatch(inputs, targets, prompt, mask)
+        # lengths 3, 2 in one row: segments 0 0 0 1 1, positions 0 1 2 0 1
         lengths = [[len(one.ids) - 1 for one in row] for row in rows]
         segments, _ = pad_rows([np.repeat(np.arange(len(row)), row) for row in lengths], -1)
         positions, _ = pad_rows([np.concatenate([np.arange(n) for n in row]) for row in lengths], 0)
         return InstructionBatch(inputs, targets, prompt, mask, segments, positions)
 
     def loss(self, model, batch):
-        """Mean cross-entropy of the tokens that the model is to say; the output layer is computed
-        for these alone.
+        """Mean cross-entropy of the targets; the output layer is computed for these alone.
 
-        model    GPT, or anything with hidden(ids, positions=, mask=) and logits(h)
+        model    GPT, or a model with hidden(ids, positions=, mask=) and logits(h)
         returns  (Tensor (), {"tokens": targets that count, "loss": float})
         """
         options = batch.options
         if batch.segments is None:
             options |= padding_options(model, batch.mask)
-        h, targets = chosen(model.hidden(batch.inputs, **options), batch.targets)
+        h = model.hidden(batch.inputs, **options)  # (B, T, D)
+        h, targets = chosen(h, batch.targets)  # (n, D), (n,): the n targets that are not IGNORE
         return score(model.logits(h), targets)
 
     def predict(self, model, batch):
-        """The model's own answers to the prompts, its most probable token at a time: list of B str
-        (ids without a tokenizer).
+        """Greedy answers to the prompts: list of B str, or of tuples of ids without a tokenizer.
 
         raises   ShapeError for packed rows: unpack them; DataError for an example without an answer
         """
@@ -130,27 +129,23 @@ class InstructionTuning:
         bare = np.flatnonzero(to_cpu(batch.prompt) > lengths).tolist()
         if bare:
             raise DataError(
-                f"InstructionTuning.predict: no token of row {bare[0]} is an answer, so its prompt has no end: encode "
-                "it with an answer, or give the prompt itself to generate_batch"
+                f"InstructionTuning.predict: no token of row {bare[0]} is an answer, so its prompt "
+                "has no end: encode it with an answer, or give the prompt itself to generate_batch"
             )
-        prompts = [
-            row[:n].tolist() for row, n in zip(to_cpu(batch.inputs), to_cpu(batch.prompt).tolist())
-        ]
-        found = generate_batch(
-            model, prompts, self.max_tokens, eos=self.end, temperature=0.0, notice=None
-        )
+        inputs, prompt = to_cpu(batch.inputs), to_cpu(batch.prompt).tolist()
+        prompts = [row[:n].tolist() for row, n in zip(inputs, prompt)]
+        options = {"eos": self.end, "temperature": 0.0, "notice": None}
+        found = generate_batch(model, prompts, self.max_tokens, **options)
         return [self._text(ids) for ids in found]
 
     def measure(self, answers, examples):
-        """{"accuracy": share of answers that are the examples' first, to the letter}."""
-        wanted = [self._text(example.first_answer()) for example in examples]
-        return {
-            "accuracy": float(
-                np.mean([said == right for said, right in zip(answers, wanted, strict=True)])
-            )
-        }
+        """{"accuracy": share of answers that equal the examples' first answer exactly}."""
+        expected = [self._text(example.first_answer()) for example in examples]
+        right = [a == b for a, b in zip(answers, expected, strict=True)]
+        return {"accuracy": float(np.mean(right))}
 
     def _text(self, ids):
+        """The text of an answer without its end mark; a tuple of ids without a tokenizer."""
         ids = [int(i) for i in ids]
         if ids and ids[-1] == self.end:
             ids = ids[:-1]
@@ -160,10 +155,14 @@ class InstructionTuning:
 
 
 def answer_loss(model, task, examples, batch_size=16, device="cpu"):
-    """Mean nats per token that counts, over all examples, dropout off: what validation reports.
+    """Mean loss in nats per token over all examples, dropout off, for validation.
 
-    returns  (mean, how many tokens counted)
+    returns  (mean, number of tokens that count)
     """
-    starts = range(0, len(examples), batch_size)
-    rows = SimpleNamespace(batches=lambda size: (examples[i : i + size] for i in starts))
+
+    def batches(size):
+        for start in range(0, len(examples), size):
+            yield examples[start : start + size]
+
+    rows = SimpleNamespace(batches=batches)  # the interface of rows that evaluate() needs
     return evaluate(model, task, rows, batch_size, device=device)

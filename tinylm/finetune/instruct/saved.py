@@ -1,8 +1,8 @@
 """A fine-tuned model as a run on disk, opened by every verb that opens a run.
 
 The layout is that of a training run, one checkpoint with the newest weights (train/checkpoint.py).
-Beside the tokenizer it says how conversations are written, and the whole configuration of the
-model, which of published weights no run has. Read next: cli/learn/finetune.py.
+Beside the tokenizer it holds the chat template and the whole configuration of the model, since
+published weights come without a run's. Read next: cli/learn/finetune.py.
 """
 
 import dataclasses
@@ -23,40 +23,38 @@ from tinylm.train.run.saved import fields_of
 def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, settings=None):
     """Write a fine-tuned GPT.
 
-    directory  made if it is not there; must hold no checkpoint of this step
-    template   ChatTemplate in which it was tuned, or None
-    base       TrainConfig of the run it comes from; None: one is made up from the model
-    step       updates it was tuned for
-    settings   JSON-able dict, kept to be read
+    directory  created if needed; must hold no checkpoint of this step
+    template   ChatTemplate of the tuning, or None
+    base       TrainConfig of the original run; None: derived from the model
+    step       number of updates of the tuning
+    settings   JSON-able dict, stored for information
     returns    path of the checkpoint
-    raises     CheckpointError if it cannot be written, or the model is no plain GPT, which is what
-               a run is opened as
+    raises     CheckpointError if it cannot be written, or the model is no plain GPT, as which a run
+               is opened
     """
     directory, config = Path(directory), described(model, base)
     arrays = {"model": model.named_arrays()}
     _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
-    chat = None if template is None else as_dict(template)
-    path = checkpoints.save_step(
-        directory,
-        step,
-        arrays,
-        {
-            "config": as_json(dataclasses.replace(config, out=str(directory))),
-            "gpt": dataclasses.asdict(model.config),
-            "tokenizer": tokenizer.to_dict(),
-            "chat_template": chat,
-            "finetune": settings or {},
-        },
-    )
-    tokenizer.save(directory / "tokenizer.json")
+    chat = None
+    if template is not None:
+        chat = as_dict(template)
     shown = {"gpt": dataclasses.asdict(model.config), "finetune": settings or {}}
+    state = {
+        "config": as_json(dataclasses.replace(config, out=str(directory))),
+        "gpt": shown["gpt"],
+        "tokenizer": tokenizer.to_dict(),
+        "chat_template": chat,
+        "finetune": shown["finetune"],
+    }
+    path = checkpoints.save_step(directory, step, arrays, state)
+    tokenizer.save(directory / "tokenizer.json")
     write_text(directory / "config.json", json.dumps(shown, indent=2) + "\n")
     return path
 
 
 def _check_plain(model, arrays):
-    """Refuse a model that was changed: opened again it would be another, or none."""
+    """Raise CheckpointError for a model with other arrays than a GPT of its configuration."""
     plain = GPT(model.config, seed=None).named_parameters()
     strange = sorted(set(arrays) ^ set(plain))
     if strange:
@@ -67,9 +65,7 @@ def _check_plain(model, arrays):
 
 
 def described(model, base=None):
-    """A TrainConfig that comes as near to a model as such a configuration can: its sizes, and the
-    parts it has words for.
-    """
+    """A TrainConfig with the sizes of a model, and with its parts as far as it can express them."""
     fields = {name: getattr(model.config, name) for name in MODEL}
     dtype = str(model.parameters()[0].dtype)
     config = dataclasses.replace(base or TrainConfig(steps=1), **fields, dtype=dtype, resume="")
@@ -80,9 +76,9 @@ def described(model, base=None):
 
 
 def template_of_run(path):
-    """The ChatTemplate in which a run was tuned, or None for one that only continues texts.
+    """The ChatTemplate of a tuned run, or None for one that only continues texts.
 
-    raises   CheckpointError if there is no run, or a template this version does not know
+    raises   CheckpointError if there is no run, or its template is unknown to this version
     """
     saved = checkpoints.load(checkpoints.find(path)[1], files=())
     if saved.state.get("chat_template") is None:
@@ -121,36 +117,37 @@ def of_dict(chat):
     """
 
     def optional(name, kind, what):
-        fits = (lambda value: of_type(value, kind)) if name in chat else None
-        if fits:
-            return chat.take(name, fits, what)
+        """A field that older versions did not write."""
+        if name in chat:
+            return chat.take(name, lambda value: of_type(value, kind), what)
         return None
 
     name = chat.text("name")
     program = chat.values.get("program")
-    if "tokens" not in chat:
+    if "tokens" not in chat:  # a template of this library, by name
         template = chat_template(name, optional("default", str | None, "a text or null"))
-        found = {
-            field: optional(field, str | None, "a text or null")
-            for field in ("begin", "end", "program")
-            if field in chat
-        }
-        return dataclasses.replace(template, **found)
+        changed = {}
+        for field in ("begin", "end", "program"):
+            if field in chat:
+                changed[field] = optional(field, str | None, "a text or null")
+        return dataclasses.replace(template, **changed)
     tokens = chat.take("tokens", _names_tokens, "an object of texts and lists of texts, or null")
     special = chat.take("special", _texts, "a list of texts")
     try:
         return template_of(program, tokens, special, name)
-    except MissingExtra as error:  # the weights can be used without it
+    except MissingExtra as error:  # the weights can be used without Jinja: raised when it renders
         return RefusedTemplate(error, program)
 
 
 def _names_tokens(value):
-    return (
-        value is None
-        or isinstance(value, dict)
-        and all(text is None or of_type(text, str) or _texts(text) for text in value.values())
-    )
+    """Whether a value is {name: text, list of texts or None}, or None."""
+    if value is None:
+        return True
+    if not isinstance(value, dict):
+        return False
+    return all(text is None or of_type(text, str) or _texts(text) for text in value.values())
 
 
 def _texts(value):
+    """Whether a value is a list of texts."""
     return isinstance(value, list) and all(of_type(text, str) for text in value)

@@ -1,13 +1,12 @@
-"""Prompt templates: a text with slots for what varies, and a blank where the model is to write.
+"""Prompt templates: a text with slots, and a blank for the model's answer.
 
     {*sentence*}
     Question: Is this sentence grammatically correct?
     Answer: _____
 
-is how the book writes one (section 2.1.3); {sentence}, as in Python's format, is read the same, and
-{{ and }} are braces. Slots are filled in one pass over the template, so braces in what users say
-are only braces. One task can be put in many ways; a model tuned on several answers to others
-besides. Read next: instructions.py; data/read/instructions.py.
+is the notation of the book (section 2.1.3); {sentence}, as in Python's format, is a slot too, and
+{{ and }} are braces. Slots are filled in one pass over the template, so braces in the values stay
+braces. One task has many phrasings; a model tuned on several also follows others. Read next: instructions.py; data/read/instructions.py.
 """
 
 import re
@@ -25,11 +24,9 @@ _BLANK = "_____"
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """A text with slots, which may end in a blank "_____"; without one the answer goes on the next
-    line.
+    """A text with slots, which may end in a blank "_____"; without one the answer is the next line.
 
-    raises   ConfigError if there is text after the blank: what a model continues must stand before
-             it
+    raises   ConfigError for text after the blank, which the model could not read before it answers
     """
 
     text: str
@@ -37,8 +34,8 @@ class PromptTemplate:
     def __post_init__(self):
         if _BLANK in self.text and not self.text.rstrip().endswith(_BLANK):
             raise ConfigError(
-                f"PromptTemplate: the blank {_BLANK} must stand at the end, for a model writes on from what is "
-                f"before it: {self.text[-80:]!r}"
+                f"PromptTemplate: the blank {_BLANK} must stand at the end, for a model writes on "
+                f"from what is before it: {self.text[-80:]!r}"
             )
 
     @property
@@ -50,29 +47,29 @@ class PromptTemplate:
         """The prompt, up to the blank and without the space before it, which belongs to the answer.
 
         values   str for each slot
-        raises   DataError for a slot without a value, a value without a slot, or one that is no
-                 text
+        raises   DataError for a slot without a value, a value without a slot, or one that is not a
+                 str
         """
         return self._cut(values)[0]
 
     def pair(self, output, **values):
-        """(prompt, answer), which joined are the text with `output` in the blank: " Yes" has the
-        space that stood before it.
+        """(prompt, answer), whose concatenation is the text with `output` in the blank.
+
+        The space before the blank belongs to the answer: " Yes".
         """
         prompt, space = self._cut(values)
         return prompt, space + output
 
     def _cut(self, values):
+        """The filled prompt, and the white space between it and the answer."""
         missing = sorted(set(self.slots) - set(values))
         extra = sorted(set(values) - set(self.slots))
         if missing or extra:
+            what = f"no slot for {', '.join(extra)}"
             if missing:
                 what = f"no value for {', '.join(missing)}"
-            else:
-                what = f"no slot for {', '.join(extra)}"
-            raise DataError(
-                f"PromptTemplate: {what}; its slots are {', '.join(self.slots) or '(none)'}"
-            )
+            slots = ", ".join(self.slots) or "(none)"
+            raise DataError(f"PromptTemplate: {what}; its slots are {slots}")
         for name, value in values.items():
             if not isinstance(value, str):
                 raise DataError(
@@ -80,12 +77,14 @@ class PromptTemplate:
                 )
         before, space = self.text, "\n"
         if _BLANK in self.text:
-            before = self.text.rstrip().removesuffix(_BLANK)
-            before, space = before.rstrip(" "), before[len(before.rstrip(" ")) :]
+            with_space = self.text.rstrip().removesuffix(_BLANK)
+            before = with_space.rstrip(" ")
+            space = with_space[len(before) :]
         return _PIECE.sub(lambda found: _filled(found, values), before), space
 
 
 def _filled(found, values):
+    """The value of a slot, or one brace for a doubled one; `found` is a match of _PIECE."""
     name = found[1] or found[2]
     if name:
         return values[name]
@@ -94,54 +93,64 @@ def _filled(found, values):
 
 # The book's templates (section 2.1.3): a question, three phrasings of one binary task, and three
 # styles for translation.
-TEMPLATES = {
-    name: PromptTemplate(text)
-    for name, text in {
-        "grammar.question": "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____",
-        "grammar.read": "Read the following sentence, and answer whether it is grammatically correct.\n{*sentence*}",
-        "grammar.choices": "{*sentence*}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No",
-        "grammar.yes_or_no": "Yes or No? Yes = the following sentence is grammatically correct. No = it contains grammatical errors."
-        "\n{*sentence*}",
-        "translate.question": "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\nAnswer: _____",
-        "translate.instruction": "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____",
-        "translate.code": "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____",
-        "translate.full": "Translate the following sentence from English to Chinese.\n{*sentence*}",
-        "translate.short": "Translate English to Chinese.\n{*sentence*}",
-        "translate.word": "Translate!\n{*sentence*}",
-    }.items()
+_TEXTS = {
+    "grammar.question": (
+        "{*sentence*}\nQuestion: Is this sentence grammatically correct?\nAnswer: _____"
+    ),
+    "grammar.read": (
+        "Read the following sentence, and answer whether it is grammatically correct.\n{*sentence*}"
+    ),
+    "grammar.choices": (
+        "{*sentence*}\nDoes this sentence make sense grammatically?\nAnswer Choices\n- Yes\n- No"
+    ),
+    "grammar.yes_or_no": (
+        "Yes or No? Yes = the following sentence is grammatically correct. "
+        "No = it contains grammatical errors.\n{*sentence*}"
+    ),
+    "translate.question": (
+        "{*sentence*}\nQuestion: What is the Chinese translation of this English sentence?\n"
+        "Answer: _____"
+    ),
+    "translate.instruction": (
+        "{*sentence*}\nTranslate this sentence from English into Chinese.\n_____"
+    ),
+    "translate.code": (
+        "[src-lang] = English [tgt-lang] = Chinese [input] = {*sentence*}\n[output] = _____"
+    ),
+    "translate.full": "Translate the following sentence from English to Chinese.\n{*sentence*}",
+    "translate.short": "Translate English to Chinese.\n{*sentence*}",
+    "translate.word": "Translate!\n{*sentence*}",
 }
+TEMPLATES = {name: PromptTemplate(text) for name, text in _TEXTS.items()}
 
 
 def with_system(prompt, system):
-    """A plain prompt after system information, which says how to behave   (book section 2.1.3,
-    footnote 5).
-    """
+    """A plain prompt after system information about behavior   (book section 2.1.3, footnote 5)."""
     if system:
         return f"{system}\n{prompt}"
     return prompt
 
 
 def tokens_saved(tokenizer, long, short, prompts):
-    """Tokens that `prompts` uses of a shorter instruction save, and their share of the long one's
-    (book section 3.3.2)
+    """Tokens saved in `prompts` uses by a shorter instruction   (book section 3.3.2)
 
-    returns  (tokens, share of the instruction's tokens)
+    returns  (tokens, share of the long instruction's tokens)
     """
-    before, after = len(tokenizer.encode(long)), len(tokenizer.encode(short))
-    return (before - after) * prompts, (before - after) / before
+    tokens_long, tokens_short = len(tokenizer.encode(long)), len(tokenizer.encode(short))
+    saved = tokens_long - tokens_short
+    return saved * prompts, saved / tokens_long
 
 
 def classify_by_likelihood(lm, x, labels, per_token=False):
-    """The answer that the model finds most probable, of those that count as one   (book section
-    2.1.3)
+    """The label y with the highest Pr(y | x)   (book section 2.1.3)
 
-    "Yes" is the answer if Pr(Yes | x) is the greatest. A label of several tokens has the product of
-    their probabilities; long labels are then rarely chosen, which the mean of the logarithms mends.
+    The probability of a label of several tokens is the product of theirs, which favors short
+    labels; the mean of the logarithms does not.
 
     lm         language model (generate/protocol/language_model.py) or a model of tinylm.models
     x          (m,) ids of the prompt
     labels     list of sequences of ids, each at least one
-    per_token  compare means of the log-probabilities of tokens instead of their sums
+    per_token  compare means of the tokens' log-probabilities instead of their sums
     returns    (index of the best, (n,) float64 probabilities over the labels alone: they sum to 1)
     raises     DataError if there is no label, or an empty one
     """
@@ -150,8 +159,9 @@ def classify_by_likelihood(lm, x, labels, per_token=False):
     rows = [[*map(int, x), *map(int, label)] for label in labels]
     lengths = np.array([len(row) for row in rows])
     padded = np.array([row + [0] * (lengths.max() - len(row)) for row in rows])  # (n, T)
+    # terms[:, t] = log Pr(token t + 1 | tokens 0 .. t), 0 in padding
     terms = sequence_logprob(as_language_model(lm), padded, lengths, reduction="none")  # (n, T - 1)
-    scores = terms[:, len(x) - 1 :].sum(axis=1)  # (n,)
+    scores = terms[:, len(x) - 1 :].sum(axis=1)  # of the labels' tokens alone: (n,)
     if per_token:
         scores = scores / (lengths - len(x))
     return int(scores.argmax()), np.exp(log_probabilities(scores))

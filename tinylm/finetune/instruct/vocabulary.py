@@ -1,9 +1,10 @@
-"""New special tokens for a model that is already trained: turn marks for a conversation, a [CLS], a
-sentinel.
+"""New special tokens for a trained model: turn marks of a conversation, a [CLS], a sentinel.
 
-A new token needs a row in the embedding table, and a column of the output layer where that is not
-the same table. Rows begin near the mean of those that are there: then no new token is at first
-likelier than an average one, which random rows do not promise (Hewitt 2021, Initializing New Word
+    E' = [E ; mean(E) + 0.1 std(E) * noise]        (V, D) -> (V', D)
+
+A new token needs a row in the embedding table, and a column of the output layer if that is not the
+same table. New rows begin near the mean of the old ones: then no new token is at first more
+probable than an average one, which random rows do not guarantee (Hewitt 2021, Initializing New Word
 Embeddings). Read next: saved.py.
 """
 
@@ -15,32 +16,34 @@ from tinylm import tokenizers
 from tinylm.backend import Random, to_cpu, to_device
 from tinylm.errors import ConfigError
 
-# of the new rows around the mean, in standard deviations of the old: only to tell them apart
+# Noise of the new rows, in standard deviations of the old ones: only so that they differ.
 _SPREAD = 0.1
 
 
 def add_special(tokenizer, names):
-    """The tokenizer with special tokens added after its last id; those it has already stay.
+    """The tokenizer with special tokens added after its last id; existing ones keep their ids.
 
     names    iterable of str
-    returns  a new Tokenizer; what ordinary text becomes is the same
+    returns  a new Tokenizer, which encodes ordinary text as before
     raises   ConfigError for a kind whose special tokens are fixed (WordPiece)
     """
     new = [name for name in names if name not in tokenizer.special]
     if not new:
         return tokenizer
-    if hasattr(tokenizer, "with_special"):  # as published
+    if hasattr(tokenizer, "with_special"):  # a published tokenizer
         return tokenizer.with_special(new)
     described = tokenizer.to_dict()
     if described["kind"] == "wordpiece":
         raise ConfigError(
-            f"add_special: a WordPiece vocabulary has its special tokens fixed; {', '.join(new)} cannot be added"
+            "add_special: a WordPiece vocabulary has its special tokens fixed; "
+            f"{', '.join(new)} cannot be added"
         )
-    if isinstance(described["special"], dict):
-        described["special"] = described["special"] | {
-            name: tokenizer.vocab_size + i for i, name in enumerate(new)
-        }
-        table = "tokens" if "tokens" in described else "pieces"
+    if isinstance(described["special"], dict):  # {name: id}, with a table of all tokens beside it
+        ids = {name: tokenizer.vocab_size + i for i, name in enumerate(new)}
+        described["special"] = described["special"] | ids
+        table = "pieces"
+        if "tokens" in described:
+            table = "tokens"
         described[table] = [*described[table], *[None] * len(new)]
         if "scores" in described:
             described["scores"] = [*described["scores"], *[0.0] * len(new)]
@@ -50,27 +53,26 @@ def add_special(tokenizer, names):
 
 
 def grow_vocabulary(model, vocab_size, seed=0):
-    """Give a GPT rows for new token ids, in place; nothing it says of the old ones changes but the
-    normalization.
+    """Give a GPT rows for new token ids, in place. Logits of the old ids do not change.
 
-    Gradients of the tables are dropped, and optimizers that hold them are to be made anew.
+    Gradients of the tables are dropped, and optimizers that hold them must be made anew.
 
-    vocab_size  of the model afterwards, at least what it is
+    vocab_size  of the model afterwards, at least the present one
     returns     the model
     raises      ConfigError if the vocabulary would shrink
     """
     old = model.config.vocab_size
     if vocab_size < old:
         raise ConfigError(
-            f"grow_vocabulary: the model has {old} tokens and would have {vocab_size}: it cannot shrink"
+            f"grow_vocabulary: the model has {old} tokens and would have {vocab_size}: "
+            "it cannot shrink"
         )
     if vocab_size == old:
         return model
     rng = Random(seed, "vocabulary")
-    model.tokens.weight.data = _with_rows(
-        model.tokens.weight, vocab_size - old, rng
-    )  # (V, D) -> (V', D)
-    model.tokens.weight.grad = model.tokens.weight.slot = None
+    table = model.tokens.weight
+    table.data = _with_rows(table, vocab_size - old, rng)  # (V, D) -> (V', D)
+    table.grad = table.slot = None
     if model.head is not None:
         model.head.data = _with_rows(model.head.T, vocab_size - old, rng).T  # (D, V) -> (D, V')
         model.head.grad = model.head.slot = None
@@ -81,9 +83,7 @@ def grow_vocabulary(model, vocab_size, seed=0):
 def _with_rows(table, count, rng):
     """A table (V, D) with `count` rows more, as an array."""
     rows = to_cpu(table.data)
-    new = rows.mean(axis=0) + _SPREAD * rows.std(axis=0) * rng.normal(
-        (count, rows.shape[1]), np.dtype(np.float64)
-    )
-    return to_device(
-        np.ascontiguousarray(np.concatenate([rows, new.astype(rows.dtype)])), table.device
-    )
+    noise = rng.normal((count, rows.shape[1]), np.dtype(np.float64))
+    new = rows.mean(axis=0) + _SPREAD * rows.std(axis=0) * noise
+    grown = np.concatenate([rows, new.astype(rows.dtype)])
+    return to_device(np.ascontiguousarray(grown), table.device)
