@@ -1,7 +1,7 @@
 """A run as a folder that other libraries open: weights, tokenizer, chat template, settings, card.
 
-run.py      what of a run goes into which file
-names.py    the special tokens of a run, by the roles that other libraries know
+run.py      the files of the folder, and what each holds
+names.py    the special tokens of a run by role: bos, eos, pad, ...
 card.py     README.md: data, sizes, losses, how to load it
-folder.py   a folder that appears whole, and replaces nothing but an earlier one of its kind
+folder.py   a folder that appears complete, and replaces nothing but an earlier export
 """

@@ -1,6 +1,6 @@
-"""The README.md of an exported run: what it learnt from, how well, and how it is opened.
+"""The README.md of an exported run: its data, its losses, and how it is loaded.
 
-Every figure is the run's own: of its configuration and its log. Read first: run.py.
+All figures come from the run's configuration and log. Read first: run.py.
 """
 
 import math
@@ -16,10 +16,13 @@ _CLASSES = {DECODER: "AutoModelForCausalLM", SEQ2SEQ: "AutoModelForSeq2SeqLM"}
 
 
 def card(opened):
-    """The text of the card.
+    """The text of README.md.
 
     opened   Opened of run.py
     """
+    notes = []
+    if opened.notes:
+        notes = [*opened.notes, ""]
     class_ = opened.described["architectures"][0]
     lines = [
         "---",
@@ -33,50 +36,58 @@ def card(opened):
         "",
         *_table(opened),
         "",
-        *opened.notes,
-        *[""] * bool(opened.notes),
+        *notes,
         *_usage(opened),
     ]
     return "\n".join(lines)
 
 
 def _table(opened):
+    """The lines of a Markdown table of settings and results."""
     config, c = opened.config, opened.model.config
+    rows = {"objective": config.recipe.name}
+    data = ", ".join(config.data)
     tuned = "finetune" in fields_of(checkpoints.load(opened.path, files=()))
-    data = ", ".join(config.data) or ("" if tuned else "the English in Python's own help")
-    rows = {
-        "objective": opened.config.recipe.name,
-        **({"data": data} if data else {}),  # a published model does not say what it learnt from
-        "parameters": f"{opened.model.count_parameters():,}",
-        "layers, heads, width": f"{c.n_layer}, {c.n_head}, {c.d_model}",
-        "vocabulary": f"{c.vocab_size:,}",
-        "context": "any length" if opened.context is None else f"{opened.context:,} tokens",
-        **_training(opened),
-    }
-    return [
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {_plain(value)} |" for name, value in rows.items()),
-    ]
+    if not data and not tuned:  # the default text of `tinylm train`
+        data = "the English in Python's own help"
+    if data:  # of a published model that was tuned the data are unknown
+        rows["data"] = data
+    rows["parameters"] = f"{opened.model.count_parameters():,}"
+    rows["layers, heads, width"] = f"{c.n_layer}, {c.n_head}, {c.d_model}"
+    rows["vocabulary"] = f"{c.vocab_size:,}"
+    rows["context"] = "any length"
+    if opened.context is not None:
+        rows["context"] = f"{opened.context:,} tokens"
+    rows |= _training(opened)
+    lines = [f"| {name} | {_plain(value)} |" for name, value in rows.items()]
+    return ["| | |", "|---|---|", *lines]
 
 
 def _training(opened):
-    """What the checkpoint and the log tell of the training."""
+    """Rows on the training, from the checkpoint and the log."""
     saved = fields_of(checkpoints.load(opened.path, files=()))
-    tuned = saved.object("finetune").values if "finetune" in saved else {}
+    tuned = {}
+    if "finetune" in saved:
+        tuned = saved.object("finetune").values
     if tuned:
-        rows = {"tuned from": tuned.get("run"), "tuned on": _listed(tuned.get("data"))}
-        rows |= {"steps": tuned.get("steps"), "held back before": tuned.get("held_back_before")}
-        rows |= {"held back after": tuned.get("held_back_after")}
+        rows = {
+            "tuned from": tuned.get("run"),
+            "tuned on": _listed(tuned.get("data")),
+            "steps": tuned.get("steps"),
+            "held back before": tuned.get("held_back_before"),
+            "held back after": tuned.get("held_back_after"),
+        }
         return {name: _number(value) for name, value in rows.items() if value is not None}
-    step = saved.object("trainer").integer("step") if "trainer" in saved else None
-    rows = {} if step is None else {"steps": f"{step:,}"}
+    rows, step = {}, None
+    if "trainer" in saved:
+        step = saved.object("trainer").integer("step")
+        rows["steps"] = f"{step:,}"
     rows["batch"] = f"{opened.config.batch_size} x {opened.config.context} tokens"
     return rows | _losses(opened, step)
 
 
 def _losses(opened, step):
-    """Losses of the log at the step of the checkpoint: {} where there is no log."""
+    """Rows of the losses in the log, the last up to the checkpoint's step; {} without a log."""
     run = checkpoints.find(opened.path)[0]
     if step is None or not (Path(run) / NAME).is_file():
         return {}
@@ -84,26 +95,33 @@ def _losses(opened, step):
         events = read(run)
     except (OSError, TinylmError):
         return {}
-    at = [one for one in events if one["event"] in ("step", "validation") and one["step"] <= step]
-    last = {one["event"]: one for one in at}
-    rows = {}
-    if last.get("step", {}).get("loss") is not None:
+    last = {"step": {}, "validation": {}}
+    for event in events:
+        if event["event"] in last and event["step"] <= step:
+            last[event["event"]] = event
+    rows, validation = {}, last["validation"]
+    if last["step"].get("loss") is not None:
         rows["training loss"] = f"{last['step']['loss']:.4f} nats, of the last step"
-    found = last.get("validation", {})
-    if found.get("loss") is not None:
-        rows["validation loss"] = f"{found['loss']:.4f} nats, at step {found['step']:,}"
-    if found.get("perplexity") is not None:
-        rows["validation perplexity"] = f"{found['perplexity']:.3f}"
-    if found.get("bits_per_byte") is not None:
-        rows["bits per byte"] = f"{found['bits_per_byte']:.4f}"
+    if validation.get("loss") is not None:
+        where = f"at step {validation['step']:,}"
+        rows["validation loss"] = f"{validation['loss']:.4f} nats, {where}"
+    if validation.get("perplexity") is not None:
+        rows["validation perplexity"] = f"{validation['perplexity']:.3f}"
+    if validation.get("bits_per_byte") is not None:
+        rows["bits per byte"] = f"{validation['bits_per_byte']:.4f}"
     return rows
 
 
 def _usage(opened):
-    """How the folder is opened, by transformers and here."""
-    class_ = _CLASSES.get(opened.config.recipe.architecture, opened.described["architectures"][0])
-    verb = "chat" if opened.template is not None else "generate"
-    decodes = opened.config.recipe.architecture == DECODER
+    """Lines on how the folder is loaded, by transformers and here."""
+    architecture = opened.config.recipe.architecture
+    class_ = _CLASSES.get(architecture, opened.described["architectures"][0])
+    commands = []
+    if architecture == DECODER:
+        verb = "generate"
+        if opened.template is not None:
+            verb = "chat"
+        commands = ["```sh", f"tinylm {verb} FOLDER", "tinylm eval FOLDER --data FILE", "```", ""]
     return [
         "In transformers:",
         "",
@@ -116,7 +134,7 @@ def _usage(opened):
         "",
         "In tinylm:",
         "",
-        *["```sh", f"tinylm {verb} FOLDER", "tinylm eval FOLDER --data FILE", "```", ""] * decodes,
+        *commands,
         "```python",
         "from tinylm.models.published.load import load_pretrained",
         "",
@@ -127,17 +145,19 @@ def _usage(opened):
 
 
 def _plain(text):
-    """A text in one line of a table."""
+    """A text as a cell of a Markdown table: one line, bars escaped."""
     return " ".join(str(text).replace("|", "\\|").split())
 
 
 def _listed(value):
+    """The items of a list, joined; any other value as it is."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return value
 
 
 def _number(value):
+    """A loss with its unit; any other value as it is."""
     if isinstance(value, float):
         if math.isfinite(value):
             return f"{value:.4f} nats per answer token"

@@ -1,10 +1,10 @@
-"""A folder that appears when it is complete, and replaces nothing but an earlier one of its kind.
+"""A folder that appears when it is complete, and replaces nothing but an earlier export.
 
     with WholeFolder("runs/model") as aside:
         ...                                   files are written into `aside`
 
-What is written is listed, with checksums, in tinylm_export.json: a folder in which anything else
-lies, or in which a file was changed since, is somebody's work and is refused. Read first: files.py.
+tinylm_export.json lists the files with their checksums: a folder that holds other files, or files
+that have changed since, is the user's work and is not replaced. Read first: files.py.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ _PART = 1 << 22  # bytes of a file in memory at a time
 
 
 class WholeFolder:
-    """A folder written beside its place and renamed; see the top of this file.
+    """A folder that is written under another name and then renamed; see the top of this file.
 
-    path    where it appears; its parent is made
+    path    of the folder; its parent is created
     begin   ids that `tinylm generate` puts before a prompt
-    raises  ConfigError naming what is there already; CheckpointError if it cannot be written
+    raises  ConfigError naming other files at `path`; CheckpointError if it cannot be written
     """
 
     def __init__(self, path, begin=()):
@@ -40,12 +40,10 @@ class WholeFolder:
         check_free(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.aside = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name}.tmp-", dir=self.path.parent)
-            )
-            mask = os.umask(0)
+            self.aside = self._temporary()
+            mask = os.umask(0)  # the only way to read it is to set it
             os.umask(mask)
-            os.chmod(self.aside, 0o777 & ~mask)  # as mkdir would have made it
+            os.chmod(self.aside, 0o777 & ~mask)  # mkdtemp permits only the owner, mkdir does not
         except OSError as error:
             raise self._failed(error) from None
         return self.aside
@@ -59,13 +57,19 @@ class WholeFolder:
         finally:
             shutil.rmtree(self.aside, ignore_errors=True)
 
+    def _temporary(self):
+        """A new folder beside the path: on the same file system, so that it can be renamed."""
+        prefix = f".{self.path.name}.tmp-"
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=self.path.parent))
+
     def _keep(self):
+        """Write the list of files, and rename the folder to its path."""
         try:
             sums = {path.name: _sum(path) for path in sorted(self.aside.iterdir())}
             about = {"about": "written by tinylm export", "begin": self.begin, "files": sums}
             text = json.dumps(about, indent=2)
             write_text(self.aside / MANIFEST, text + "\n")
-            check_free(self.path)  # once more: much time has passed
+            check_free(self.path)  # again: files may have appeared while weights were written
             self._rename()
         except OSError as error:
             raise self._failed(error) from None
@@ -74,7 +78,8 @@ class WholeFolder:
         if not self.path.exists() or not any(self.path.iterdir()):
             os.rename(self.aside, self.path)  # an empty folder is replaced
             return
-        old = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.tmp-", dir=self.path.parent))
+        # The earlier export is moved away first, and back if the new one cannot take its path.
+        old = self._temporary()
         try:
             os.rename(self.path, old)
             try:
@@ -93,10 +98,7 @@ class WholeFolder:
 
 
 def check_free(path):
-    """Refuse a place where something else lies.
-
-    raises  ConfigError naming what is there
-    """
+    """Raise ConfigError unless a path is free, an empty folder, or an unchanged earlier export."""
     path = Path(path)
     elsewhere = "name another folder"
     if path.is_symlink():
@@ -114,12 +116,18 @@ def check_free(path):
     if not there:
         return
     listed = _listed(path)
-    others = [one.name for one in there if one.name not in listed and one.name != MANIFEST]
-    if not listed or others:
-        names = ", ".join((others or [one.name for one in there])[:_SHOWN])
-        what = "" if listed else ", for it is no earlier export of tinylm"
-        raise ConfigError(f"{path} holds {names}, which is not written over{what}: {elsewhere}")
-    changed = [one.name for one in there if one.name != MANIFEST and _sum(one) != listed[one.name]]
+    files = [file for file in there if file.name != MANIFEST]
+    if not listed:
+        names = ", ".join(file.name for file in (files or there)[:_SHOWN])
+        raise ConfigError(
+            f"{path} holds {names}, which is not written over, "
+            f"for it is no earlier export of tinylm: {elsewhere}"
+        )
+    others = [file.name for file in files if file.name not in listed]
+    if others:
+        names = ", ".join(others[:_SHOWN])
+        raise ConfigError(f"{path} holds {names}, which is not written over: {elsewhere}")
+    changed = [file.name for file in files if _sum(file) != listed[file.name]]
     if changed:
         raise ConfigError(
             f"{path} holds {', '.join(changed[:_SHOWN])}, changed since it was exported, "
@@ -128,13 +136,14 @@ def check_free(path):
 
 
 def prompt_begin(path):
-    """The ids that belong before a prompt, of a folder that was exported: () of another.
+    """The ids that belong before a prompt of an exported model; () for other folders.
 
     path    of the folder, or of the weights in it
-
-    raises  CheckpointError where they are no list of ids
+    raises  CheckpointError if they are not a list of ids
     """
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    folder = Path(path)
+    if not folder.is_dir():
+        folder = folder.parent
     begin = _manifest(folder).get("begin", [])
     if not isinstance(begin, list) or not all(of_type(i, int) and i >= 0 for i in begin):
         raise CheckpointError(
@@ -144,7 +153,7 @@ def prompt_begin(path):
 
 
 def _listed(folder):
-    """{file: checksum} of an earlier export; {} for a folder that is none."""
+    """{file: checksum} of an earlier export; {} for other folders."""
     files = _manifest(folder).get("files")
     if isinstance(files, dict):
         return files
@@ -152,7 +161,7 @@ def _listed(folder):
 
 
 def _manifest(folder):
-    """The object that lists an export; {} for a folder that is none."""
+    """The content of tinylm_export.json; {} for folders without one."""
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         return {}
@@ -166,7 +175,7 @@ def _manifest(folder):
 
 
 def _sum(path):
-    """The SHA-256 of a file; None for a link, or for what is no file."""
+    """The SHA-256 of a regular file; None for anything else."""
     if path.is_symlink() or not path.is_file():
         return None
     digest = hashlib.sha256()

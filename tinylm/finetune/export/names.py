@@ -1,6 +1,6 @@
-"""The special tokens of a run by the roles that other libraries know: bos, eos, pad, cls, ...
+"""The special tokens of a run by the roles of other libraries: bos, eos, pad, cls, ...
 
-The ids that an objective puts behind the words of a text, [CLS] or <s>, have no names in the run's
+An objective adds ids behind the tokenizer's, such as [CLS] or <s>, which have no names in the run's
 tokenizer; here they get them. Read next: run.py.
 """
 
@@ -35,19 +35,24 @@ def named_tokens(tokenizer, config, template=None, size=None):
 
     config    TrainConfig of the run
     template  chat template, or None
-    size      ids of the model; behind the tokenizer's words are those of the objective
+    size      V of the model: the tokenizer's ids, then those of the objective
     returns   Named
     raises    ConfigError for a tokenizer that cannot be written
     """
     words, recipe = tokenizer.vocab_size, config.recipe
     special = config.special(words)
-    # a published vocabulary may be smaller than its model, whose last rows stand for nothing
-    behind = range(words, special.vocab_size if size == special.vocab_size else words)
+    # The ids of the objective. A published vocabulary may also be smaller than its model, whose
+    # last rows are unused: then there are none.
+    behind = range(words, words)
+    if size == special.vocab_size:
+        behind = range(words, special.vocab_size)
     described, made = tokenizer_json(tokenizer, [special.name(i) or f"[#{i}]" for i in behind])
     by_id = {i: name for name, i in tokenizer.special.items()} | dict(zip(behind, made))
     ids = _decoder(tokenizer, template)
     if behind and recipe.architecture != DECODER:
-        roles = _SEQ2SEQ if recipe.architecture == SEQ2SEQ else _ENCODER
+        roles = _ENCODER
+        if recipe.architecture == SEQ2SEQ:
+            roles = _SEQ2SEQ
         ids |= {role: getattr(special, kind) for kind, role in roles.items()}
         ids = {role: i for role, i in ids.items() if i is not None}
         described = described | {"post_processor": _frame(recipe, special, by_id)}
@@ -55,7 +60,7 @@ def named_tokens(tokenizer, config, template=None, size=None):
 
 
 def _decoder(tokenizer, template):
-    """{role: id} of what continues texts, or answers."""
+    """{role: id} of a decoder, which continues texts or answers in conversations."""
     special = tokenizer.special
     ids = dict.fromkeys(("bos", "eos"), special.get(END_OF_TEXT))
     unknown = next((special[name] for name in UNKNOWN if name in special), None)
@@ -78,11 +83,12 @@ def _frame(recipe, special, by_id):
     def text(name, segment=0):
         return {"Sequence": {"id": name, "type_id": segment}}
 
-    second = int(recipe.paired)  # a model of single texts knows one segment
-    last = [] if recipe.architecture == SEQ2SEQ else [mark(sep)]
-    single = [mark(cls), text("A"), *last]
+    second = int(recipe.paired)  # segment of the second text: a model of single texts has only 0
+    single = [mark(cls), text("A")]
     pair = [mark(cls), text("A"), mark(sep), text("B", second)]
-    pair += [mark(sep, second)] * bool(last)
+    if recipe.architecture != SEQ2SEQ:  # whose sources do not end in [SEP]
+        single.append(mark(sep))
+        pair.append(mark(sep, second))
     tokens = {name: {"id": name, "ids": [i], "tokens": [name]} for name, i in used.items()}
     return {
         "type": "TemplateProcessing",

@@ -1,11 +1,11 @@
-"""A run as a folder that Hugging Face's library opens, and every verb of this one.
+"""A run as a folder that Hugging Face's library and all commands of this one can open.
 
-    model.safetensors, config.json          weights and what they are of; bos, eos, pad ids
-    tokenizer.json, tokenizer_config.json   id for id the run's tokenizer; the chat program
+    model.safetensors, config.json          weights and configuration; bos, eos, pad ids
+    tokenizer.json, tokenizer_config.json   the run's tokenizer, id for id; the chat program
     special_tokens_map.json, generation_config.json, README.md
 
-The model is that of a published class (models/published/published_form.py). An objective whose
-model is of none is refused by name. Read next: names.py, card.py, folder.py.
+The model must be of a published class (models/published/published_form.py); an objective without
+one raises ConfigError. Read next: names.py, card.py, folder.py.
 """
 
 import json
@@ -32,26 +32,26 @@ from tinylm.train import checkpoint as checkpoints
 from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.saved import load_run
 
-# Objectives whose models are of no class of that library, and why.
+# Objectives whose models have no class in that library, and why.
 REFUSED = {
     "prefix": "one stack reads a prefix from both sides and continues it",
     "span-boundary": "a head reads the tokens around a span",
     "translation": "every language has an embedding",
 }
-ENDS = "eos", "bos", "pad"  # roles whose ids config.json and generation_config.json give
+ENDS = "eos", "bos", "pad"  # roles whose ids are in config.json and generation_config.json
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A run as it is exported.
+    """A run with all that is written of it.
 
     path       of the checkpoint
     model      of a published class
     described  its config.json
     config     TrainConfig
-    tokenizer  of the run;  tokens  Named, as it is written
+    tokenizer  of the run;  tokens  Named, the written form
     template   chat template, or None
-    notes      lines on what is left out
+    notes      lines for the card on parts that are left out
     """
 
     path: Path
@@ -73,16 +73,18 @@ def export_run(path, folder):
     """Write a run as a folder that other libraries open.
 
     path     a run (its newest checkpoint), or a checkpoint in it
-    folder   made; an earlier export there is replaced
+    folder   created; an earlier export there is replaced
     returns  Opened
-    raises   ConfigError for an objective, a part or a tokenizer that no published file has, and for
-             a folder that holds something else; CheckpointError if the run cannot be read, or
-             nothing can be written
+    raises   ConfigError for an objective, a part or a tokenizer without a published form, and for a
+             folder that holds other files; CheckpointError if the run cannot be read or the folder
+             not be written
     """
     check_free(Path(folder).absolute())
     opened = open_run(path)
     end = opened.tokenizer.special.get(END_OF_TEXT)
-    begin = () if end is None or opened.template is not None else (end,)
+    begin = ()
+    if end is not None and opened.template is None:
+        begin = (end,)  # training texts begin behind <|endoftext|>, conversations with a mark
     with WholeFolder(folder, begin) as aside:
         ids = {f"{role}_token_id": opened.tokens.ids.get(role) for role in ENDS}
         save_pretrained(opened.model, aside, tokens=ids, described=opened.described)
@@ -92,7 +94,7 @@ def export_run(path, folder):
 
 
 def open_run(path):
-    """A run as it would be exported. Raises as export_run does."""
+    """A run, ready to be written. Raises as export_run()."""
     run, found = checkpoints.find(path)
     model, tokenizer, config = load_run(found)
     model, notes = _of_class(model, config.recipe.name)
@@ -104,8 +106,8 @@ def open_run(path):
 
 
 def _of_class(model, objective):
-    """(the part of a run's model that a published class has, notes on the rest)."""
-    if isinstance(model, GPT):  # of a fine-tuned run, too
+    """(the part of a run's model with a published class, notes on the rest)."""
+    if isinstance(model, GPT):  # fine-tuned runs too, whatever their objective was
         return model, []
     if objective in REFUSED:
         raise ConfigError(
@@ -120,11 +122,12 @@ def _of_class(model, objective):
 
 
 def exported():
-    """The objectives whose runs are exported, a list of names."""
+    """The names of objectives whose runs can be exported."""
     return [name for name in OBJECTIVES if name not in REFUSED]
 
 
 def _described(model, objective):
+    """(model, config.json) of the published form; errors name the objective."""
     try:
         return published_form(model)
     except ConfigError as error:
@@ -132,7 +135,7 @@ def _described(model, objective):
 
 
 def texts(opened, ids):
-    """{file: text} of everything but weights and config.json.
+    """{file: text} of all files but weights and config.json.
 
     ids  {"eos_token_id": id or None, ...}
     """
@@ -142,25 +145,25 @@ def texts(opened, ids):
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": getattr(opened.tokenizer, "clean", False),
         "model_input_names": _inputs(opened.config.recipe.architecture),
-        **({"model_max_length": opened.context} if opened.context else {}),
-        **roles,
     }
+    if opened.context:
+        settings["model_max_length"] = opened.context
+    settings |= roles
     if template is not None:
         settings["chat_template"] = _program(template)
-    starts = opened.described.get("decoder_start_token_id")
-    generation = ids | ({} if starts is None else {"decoder_start_token_id": starts})
+    start = opened.described.get("decoder_start_token_id")
+    generation = ids | {"decoder_start_token_id": start}
     generation = {name: value for name, value in generation.items() if value is not None}
-    as_json = {
+    contents = {
         "tokenizer.json": named.described,
         "tokenizer_config.json": settings,
         "special_tokens_map.json": roles,
         "generation_config.json": generation,
     }
-    found = {
-        name: json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        for name, value in as_json.items()
-    }
-    return found | {"README.md": card(opened)}
+    found = {"README.md": card(opened)}
+    for name, value in contents.items():
+        found[name] = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return found
 
 
 def _program(template):
@@ -172,6 +175,7 @@ def _program(template):
 
 
 def _inputs(architecture):
-    """What the library's tokenizer gives its model."""
-    segments = ["token_type_ids"] * (architecture == ENCODER)
-    return ["input_ids", *segments, "attention_mask"]
+    """The arguments that the library's tokenizer passes to its model."""
+    if architecture == ENCODER:
+        return ["input_ids", "token_type_ids", "attention_mask"]
+    return ["input_ids", "attention_mask"]

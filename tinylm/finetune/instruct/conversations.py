@@ -119,7 +119,7 @@ def encode_conversation(tokenizer, template, messages, turns="all", prompt_turns
             f"the assistant{where}"
         )
     last = learnt[-1]
-    if turns == "last":
+    if turns != "all":
         learnt = [last]
     marked = template.spans(messages[: last + 1], tuple(tokenizer.special), **given)
     if marked is not None:
