@@ -4,7 +4,8 @@ A task is an objective with answers: `make_batch(examples, rng)`, `loss(model, b
 `predict(model, batch)`, `measure(answers, examples)`. Read fitting.py first, then freezing.py and
 inputs.py.
 
-    encoder, inputs = pretrained_part("runs/masked")         # from_run.py: what `tinylm train --objective masked` left
+    # a run of `tinylm train --objective masked`, see from_run.py
+    encoder, inputs = pretrained_part("runs/masked")
     model, task = Classifier(encoder, 2), Classification(inputs, ("bad", "good"))
     fit(model, task, [("I liked it.", "good"), ("A waste of time.", "bad")])
 

@@ -115,6 +115,7 @@ def fit(
         # 0 -> learning_rate over the first `rising` steps, then straight down to 0 at `steps`
         return learning_rate * linear_decay(step, steps, rising)
 
+    # one flat buffer of the trained parameters alone: frozen ones have no moments and no decay
     optimizer = AdamW(FlatParameters(parameters), weight_decay=weight_decay)
     shape = (batches.batch, batches.batch_size)
     trainer = Trainer(model, task, optimizer, *shape, rate, clip, micro_batch, seed, comm)
@@ -165,7 +166,7 @@ def answers(model, task, examples, batch_size=64):
     device = model.parameters()[0].device
     with evaluating(model), no_grad():
         for start in range(0, len(examples), batch_size):
-            rng = Random(0, "answers", start)
+            rng = Random(0, "answers", start)  # the same draws at every evaluation
             batch = task.make_batch(examples[start : start + batch_size], rng)
             found.extend(task.predict(model, batch.to(device)))
     return found

@@ -56,7 +56,8 @@ def matching(model, *patterns):
     if unmatched:
         some = ", ".join(list(named)[:4])
         raise ConfigError(
-            f"no parameter is named like {', '.join(unmatched)}; names look like {some}: print(model) shows them all"
+            f"no parameter is named like {', '.join(unmatched)}; names look like {some}: "
+            "print(model) shows them all"
         )
     chosen = {name for names in found.values() for name in names}
     return {name: p for name, p in named.items() if name in chosen}
@@ -67,7 +68,7 @@ def only(model, *patterns):
 
     returns  the model
     """
-    chosen = matching(model, *patterns)
+    chosen = matching(model, *patterns)  # raises before anything is frozen
     freeze(model)
     unfreeze(chosen)
     return model
@@ -86,7 +87,7 @@ def count_trainable(model):
 @contextlib.contextmanager
 def frozen(model):
     """A context in which the whole model is frozen; afterwards the same parameters learn again."""
-    before = list(trainable(model).values())
+    before = list(trainable(model).values())  # what was frozen already stays frozen afterwards
     freeze(model)
     try:
         yield model

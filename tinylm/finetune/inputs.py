@@ -97,14 +97,15 @@ class EncoderInput:
         return self.tokenizer.encode(text).tolist()
 
     def room(self, texts):
-        """How many ids of `texts` texts fit in a row beside the marks; None if there is no limit."""
+        """The ids of `texts` texts that fit in a row beside the marks; None without a limit."""
         if self.limit is None:
             return None
         # one [CLS], and a [SEP] for each text, as far as the vocabulary has them
         room = self.limit - (self.special.cls is not None) - texts * (self.special.sep is not None)
         if room < 0:
             raise ConfigError(
-                f"EncoderInput: a limit of {self.limit} tokens has no room for the marks of {texts} text(s)"
+                f"EncoderInput: a limit of {self.limit} tokens has no room for the marks of "
+                f"{texts} text(s)"
             )
         return room
 
@@ -112,7 +113,7 @@ class EncoderInput:
         """One text, or a tuple of two -> ids (n,), segments (n,)."""
         if not isinstance(text, tuple):
             return frame(self.special, self.ids(text)[: self.room(1)])
-        first, second = map(self.ids, text)
+        first, second = map(self.ids, text)  # two sentences, or question and text
         room = self.room(2)
         if room is not None:
             first, second = truncate_pair(first, second, room)
@@ -144,6 +145,7 @@ class EncoderInput:
         """
         if not len(words) or not isinstance(words[0], str):
             return self.ids(words), np.ones(len(words), np.int64)
+        # word by word, so that a label can be given to the first piece of each
         cut = [self.ids(word) or self._unknown(word) for word in words]
         return [i for ids in cut for i in ids], np.array([len(ids) for ids in cut], np.int64)
 
@@ -151,7 +153,8 @@ class EncoderInput:
         found = [self.tokenizer.special[name] for name in UNKNOWN if name in self.tokenizer.special]
         if not found:
             raise DataError(
-                f"EncoderInput: the word {word!r} has no pieces, and the tokenizer no unknown token to stand for it"
+                f"EncoderInput: the word {word!r} has no pieces, "
+                "and the tokenizer no unknown token to stand for it"
             )
         return found[:1]
 

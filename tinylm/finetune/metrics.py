@@ -22,7 +22,8 @@ def _same_length(answers, gold, operation):
     answers, gold = list(answers), list(gold)
     if len(answers) != len(gold) or not gold:
         raise ShapeError(
-            f"{operation}: {len(answers)} answers for {len(gold)} examples: give one each, at least one"
+            f"{operation}: {len(answers)} answers for {len(gold)} examples: "
+            "give one each, at least one"
         )
     return answers, gold
 
@@ -68,6 +69,7 @@ def matthews(answers, gold):
 def f1(answers, gold, positive=1):
     """F1 of one class, the harmonic mean of precision and recall; 1 if it never occurs."""
     answers, gold = _same_length(answers, gold, "f1")
+    # true positives; 2 both / (answered positive + truly positive)
     both = sum(a == b == positive for a, b in zip(answers, gold))
     return harmonic_mean(both, answers.count(positive), gold.count(positive))
 
@@ -111,6 +113,7 @@ def entity_f1(found, gold):
                  was found
     """
     found, gold = _same_length(found, gold, "entity_f1")
+    # micro-averaged: entities of all sentences are counted together
     right = sum(len(set(a) & set(b)) for a, b in zip(found, gold))
     predicted = sum(len(set(spans)) for spans in found)
     true = sum(len(set(spans)) for spans in gold)

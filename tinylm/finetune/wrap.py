@@ -57,7 +57,7 @@ def _walk(holder, prefix, kinds, seen):
         if not isinstance(value, (Module, list, tuple, dict)) or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, kinds):
+        if isinstance(value, kinds):  # its own parts follow: a wrapper's base is found too
             yield f"{prefix}{key}", holder, key, value
         yield from _walk(value, f"{prefix}{key}.", kinds, seen)
 

@@ -99,6 +99,7 @@ register(
     covers=(),
     source="Sanh et al. 2019",
 )
+# two pairs of layers through a shared map (D_S, D_T), with and without padding
 register(
     "finetune.hidden_loss",
     lambda a, b, w, **options: hidden_loss([a, b], maps=[w, w], **options),
@@ -116,6 +117,7 @@ register(
     covers=(),
     source="Jiao et al. 2020",
 )
+# widths of student and teacher differ, the number of relation heads does not
 register(
     "finetune.relation_loss",
     lambda a, b, **options: relation_loss([a, b], **options),
@@ -149,6 +151,7 @@ register(
     covers=(),
     source="Xin et al. 2020",
 )
+# four and two of five tokens left after the layers, beside padding; then three and three
 register(
     "finetune.shortened",
     lambda model, ids, lengths, mask: shortened(model, ids, lengths, mask)[0],
@@ -163,6 +166,7 @@ def _gated(model, gates, ids):
         return model.hidden(ids)
 
 
+# one gate a head for the whole batch, (H,), or for each row, (B, H)
 register(
     "finetune.gated",
     _gated,

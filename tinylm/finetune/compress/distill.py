@@ -177,6 +177,7 @@ class Distillation:
             answer, _ = self.outputs(self.teacher, batch)  # (n, C)
         with self._watch(student) as in_student:
             logits, targets = self.outputs(student, batch)  # (n, C), (n,)
+        # alpha tau^2 KL(teacher || student) + (1 - alpha) cross-entropy, weighted by rows
         weights = output_weights(batch.targets, len(targets))
         loss = mixed_loss(logits, answer, targets, self.temperature, self.alpha, weights)
         mask, visible = _masks(batch)
@@ -184,9 +185,11 @@ class Distillation:
             pairs = self.layer_map
             if not pairs:
                 pairs = uniform_map(len(in_student.states) - 1, len(in_teacher.states) - 1)
+            # beta |h_S W - h_T|^2 over the pairs of layers
             hidden = hidden_loss(in_student.states, in_teacher.states, pairs, maps, mask)
             loss = loss + hidden * self.beta
         if self.gamma:
+            # gamma KL of relations, queries, keys and values of the last layer
             ours = self.core(student).blocks[-1].attention
             theirs = self.core(self.teacher).blocks[-1].attention
             parts = packed_parts(ours, in_student.qkv[-1])

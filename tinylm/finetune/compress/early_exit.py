@@ -7,7 +7,8 @@
 A sequence leaves when the entropy of its answer is low (DeeBERT; Xin et al. 2020), when the answer
 is confident, or when it has not changed for P layers (PABEE; Zhou et al. 2020). It is then removed
 from the batch, so that deeper layers have less to compute. A threshold is chosen on data that was
-not trained on: `calibrate` finds the least depth for a given loss of accuracy. Read next: length_adaptive.py.
+not trained on: `calibrate` finds the least depth for a given loss of accuracy. Read
+next: length_adaptive.py.
 """
 
 from dataclasses import dataclass

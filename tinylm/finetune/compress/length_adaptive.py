@@ -157,8 +157,8 @@ def constant_ratio(T, layers, ratio):
 
 
 def random_lengths(T, layers, rng, drop=0.2):
-    """Lengths for training: in each layer uniform between (1 - drop) T and T   (LengthDrop; Kim & Cho
-    2021)
+    """Lengths for training, in each layer uniform between (1 - drop) T and T   (LengthDrop; Kim &
+    Cho 2021)
 
     T    tokens that come in, or (B,) integers, those of each row; each length is of the same kind
     rng  tinylm Random; one draw for a whole batch, the same on every worker
@@ -221,7 +221,7 @@ class LengthAdaptive(Module):
         return self.encoder.tokens
 
     def hidden(self, ids, mask=None, segments=None):
-        """The last states of the tokens that are left, (B, T', D); arguments as Encoder.hidden()."""
+        """Last states of the tokens that are left, (B, T', D); arguments as Encoder.hidden()."""
         lengths = self._lengths(mask, ids.shape[1])
         return shortened(self.encoder, ids, lengths, mask, segments, self.choose)[0]
 

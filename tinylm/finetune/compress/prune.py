@@ -113,6 +113,7 @@ def prune(model, sparsity, choose=largest, pattern=BLOCKS, scores=None):
     if scores is None:
         scores = {name: abs(weight) for name, weight in weights.items()}
     else:
+        # weights that are 0 already come first, whatever their scores
         given, scores = scores, {}
         for name, weight in weights.items():
             scores[name] = np.where(weight == 0, -np.inf, given[name])
@@ -205,6 +206,7 @@ class Movement(Module):
 
     def __call__(self, weight):
         keep = largest({"": self.scores.numpy()}, self.sparsity)[""]
+        # the mask going forward, the gradient of the scores going backward
         return weight * straight_through(self.scores, to_device(keep, weight.device))
 
 

@@ -6,9 +6,9 @@
 
 with one s (and z) for a whole matrix, for each output, or for each group of inputs of an output;
 the error |w - s (q - z)| is at most s / 2. Rounding after training costs accuracy when there are
-few bits; with training through the rounding (straight-through estimator) a model adapts to it. Read next:
-peft/quantized_base.py, layers whose weights stay packed; models/low_bit/quantized.py, products with
-them.
+few bits; with training through the rounding (straight-through estimator) a model adapts to it.
+Read next: peft/quantized_base.py, layers whose weights stay packed; models/low_bit/quantized.py,
+products with them.
 """
 
 import functools
@@ -89,7 +89,7 @@ class Quantized:
 
 
 def _blocks(weight, bits, share):
-    """A matrix in blocks with a scale each: (n, g, d_out) in float32 or wider, and a block's axes."""
+    """A matrix in blocks (n, g, d_out) with a scale each, in float32 or wider; a block's axes."""
     if not 2 <= bits <= 16:
         raise ConfigError(f"quantize: {bits} bits; 2 to 16 are possible")
     d_in, d_out = weight.shape

@@ -92,7 +92,7 @@ def bake(model):
     for _, holder, key, inner in places(model, Reweighted):
         settle(inner)
         plain = Linear.__new__(Linear)  # without drawing weights that would be replaced
-        plain.weight, plain.bias = inner.weight, inner.bias
+        plain.weight, plain.bias = inner.weight, inner.bias  # the same Tensors, not copies
         put(holder, key, plain)
     return model
 

@@ -106,7 +106,7 @@ def head_ablation(model, loss, batches):
     loss_of_all = mean_loss(everything)
     for layer, attention in enumerate(found):
         for head in range(attention.heads):
-            gates = [g.copy() for g in everything]
+            gates = [g.copy() for g in everything]  # all open but this one
             gates[layer][head] = 0
             rise[layer, head] = mean_loss(gates) - loss_of_all
     return rise
@@ -228,6 +228,7 @@ def keep_layers(model, keep):
     """
     if not keep or not all(0 <= layer < len(model.blocks) for layer in keep):
         raise ConfigError(f"keep_layers: layers {list(keep)} of a model with {len(model.blocks)}")
+    # Fields of the configuration with an entry a layer keep those of the chosen layers.
     config, changes = model.config, {"n_layer": len(keep)}
     if getattr(config, "kv_sharing", 1) > 1:
         raise ConfigError(

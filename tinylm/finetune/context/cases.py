@@ -18,7 +18,8 @@ from tinylm.models.decoder.gpt import GPT
 from tinylm.models.early.cases import ready
 
 ONCE = "its parts are checked to second order one by one; whole, that would only take long"
-MASK = np.array([[True, False, True]])
+MASK = np.array([[True, False, True]])  # the second of three positions does not count
+# Two rows of different lengths in every part, so that contexts, questions and answers are padded.
 BATCH = make_batch([ContextExample((1, 3, 2), (0,), (2, 1)), ContextExample((2,), (3, 1), (1,))])
 FIELDS = (
     BATCH.inputs,
@@ -83,7 +84,7 @@ register(
 
 def compressed(model, ids, targets, real, *fields):
     """Both uses of an AutoCompressor: logits over segments of two tokens, and answers."""
-    states = [h for h, _ in model.segments(ids, real, [1, 3])]
+    states = [h for h, _ in model.segments(ids, real, [1, 3])]  # columns 0, 1 .. 2, 3 .. 4
     return model.model.logits(concatenate(states, axis=1)), model.read(ContextBatch(*fields))
 
 

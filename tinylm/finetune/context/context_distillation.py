@@ -55,7 +55,7 @@ class AnswerLikelihood:
         return to_cpu(answers).tolist()
 
     def measure(self, answers, examples):
-        """ "exact", the share of answers with all tokens equal; "agreement", the share of tokens."""
+        """Shares of equal answers ("exact") and of equal tokens ("agreement"), a dict."""
         same = [[a == b for a, b in zip(e.answer, answer)] for answer, e in zip(answers, examples)]
         exact = np.mean([all(row) for row in same])
         agreement = np.mean([token for row in same for token in row])
@@ -74,7 +74,7 @@ class ContextDistillation(AnswerLikelihood):
         self.teacher, self.divergence = teacher, divergence
 
     def loss(self, model, batch):
-        """Mean divergence over the tokens of the answers; returns (Tensor (), {"tokens", "loss"})."""
+        """Mean divergence over tokens of answers; returns (Tensor (), {"tokens", "loss"})."""
         if batch.teacher is not None:
             expected = Tensor(batch.teacher)  # (B, n, V), computed in advance
         else:

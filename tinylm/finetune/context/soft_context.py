@@ -50,8 +50,9 @@ class SoftContext(Module):
 
 
 def random_context(model, kappa, seed=0):
-    """Vectors with mean and standard deviation of the token embeddings, (kappa, D): a start, and the
-    baseline of a trained sigma.
+    """Vectors with mean and standard deviation of the token embeddings, (kappa, D).
+
+    A start, and the baseline of a trained sigma.
     """
     table = model.tokens.weight.data
     rng = Random(seed, "soft context", device=device_of(table))
@@ -83,6 +84,7 @@ def compress_context(model, task, examples, kappa, seed=0, **settings):
             "gist.py and auto_compressor.py compress any"
         )
     soft = SoftContext(model, random_context(model, kappa, seed))
+    # Weight decay, the default of fit(), would pull sigma towards 0.
     with frozen(model):
         fit(soft, task, examples, seed=seed, **{"weight_decay": 0.0, **settings})
     return soft

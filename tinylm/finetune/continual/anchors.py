@@ -59,6 +59,7 @@ class Anchor:
         self.importance = None
         if importance is not None:
             self.importance = [importance[name] for name in parameters]
+        # copies: optimizers change the parameters in place
         self.start = [p.data.copy() for p in self.parameters]
 
     def __call__(self):
@@ -88,8 +89,9 @@ def squared_slopes(model, logits, parameters, examples, weights):
     total = {name: np.zeros_like(p.data) for name, p in parameters.items()}
     with evaluating(model):
         for index, example in enumerate(examples):
-            log_p = log_softmax(logits(example)).reshape(-1)  # (1, C) -> (C,)
+            log_p = log_softmax(logits(example)).reshape(-1)  # (C,) or (1, C) -> (C,)
             one_hot = to_device(np.eye(len(log_p), dtype=log_p.dtype), log_p.device)  # (C, C)
+            # grad(log_p, cotangent=e_y) is d log p(y | x) / d theta; the graph serves all labels
             for label, weight in weights(index, np.exp(log_p.numpy()).tolist()):
                 slopes = grad(log_p, tensors, cotangent=one_hot[label], retain_graph=True)
                 for name, slope in zip(parameters, slopes):

@@ -16,6 +16,7 @@ SPECIAL = Special.after(4, sentinels=0)
 
 def draws(rng):
     """The penalty of two parameters, without and with importance."""
+    # theta* differs from theta: at the anchor itself the gradient is 0
     fixed = {"start": [rng.normal(size=(2, 3)), rng.normal(size=3)], "strength": 0.7}
     return [
         call([normal(rng, 2, 3), normal(rng, 3)], **fixed),
@@ -47,6 +48,7 @@ def two_tasks(rng):
     config = tiny("bert-base-uncased", vocab_size=SPECIAL.vocab_size, **sizes)
     encoder = build(config, int(rng.integers(99)), dtype=np.float64)
     task = ManyTasks.of(EncoderInput(SPECIAL), 2, imitate=0.5)
+    # with and without former logits; of different widths, so that NaN fills the shorter ones
     examples = [
         Item(0, [1, 2], 1),
         Item(1, [3], 2, np.array([0.5, -1.0, 0.2])),

@@ -80,6 +80,7 @@ class ManyHeads(Module):
 
         inputs  (B, T) integers;  which  (B,) integers, the task of each row
         """
+        # the encoder and the pooling are the same for all tasks: one pass for the whole batch
         x = self.classifiers[0].features(inputs, **options)  # (B, T) -> (B, D)
         if self.training:
             x = dropout(x, self.encoder.config.dropout, self.rng)
@@ -147,6 +148,7 @@ class ManyTasks:
         """
         loss, n = 0.0, max(batch.tokens, 1)
         for _, rows, logits in model(batch.inputs, batch.which, **batch.options):
+            # sums over the batch's n rows that count, task by task: together the mean over rows
             label_losses = cross_entropy(logits, batch.targets[rows], reduction="none")  # (rows,)
             loss = loss + (label_losses / n).sum()
             if self.imitate and batch.former_logits is not None:
@@ -189,6 +191,7 @@ def _squared_errors(logits, former):
     C = min(logits.shape[1], former.shape[1])  # other tasks in the batch may have fewer classes
     former = former[:, :C].astype(logits.dtype)
     given = ~np.isnan(former)
+    # NaN is replaced first, so that no operation computes one
     error = where(given, logits[:, :C] - np.where(given, former, 0), 0.0)
     return mean_where(error * error, given, axis=1)
 
@@ -203,7 +206,7 @@ def with_logits(model, task, examples, batch_size=64):
         for start in range(0, len(examples), batch_size):
             part = examples[start : start + batch_size]
             batch = task.make_batch(part).to(model.encoder.tokens.weight.device)
-            logits = [None] * len(part)
+            logits = [None] * len(part)  # rows come back task by task, not in order
             for _, rows, z in model(batch.inputs, batch.which, **batch.options):
                 for row, values in zip(rows.tolist(), np.array(z.numpy())):
                     logits[row] = values

@@ -24,6 +24,7 @@ def draw_examples(examples, n, seed=0):
     chosen = []
     rounds = math.ceil(n / max(len(examples), 1))
     for round_ in range(rounds):
+        # each round takes every example once, in an order of its own
         order = Random(seed, "rehearsal", round_).permutation(len(examples))
         chosen += [examples[i] for i in order[: n - len(chosen)]]
     return chosen

@@ -95,6 +95,7 @@ def _losses(opened, step):
         events = read(run)
     except (OSError, TinylmError):
         return {}
+    # A run may have been continued beyond the exported checkpoint: later events do not count.
     last = {"step": {}, "validation": {}}
     for event in events:
         if event["event"] in last and event["step"] <= step:

@@ -79,7 +79,7 @@ def export_run(path, folder):
              folder that holds other files; CheckpointError if the run cannot be read or the folder
              not be written
     """
-    check_free(Path(folder).absolute())
+    check_free(Path(folder).absolute())  # before the work of reading a run
     opened = open_run(path)
     end = opened.tokenizer.special.get(END_OF_TEXT)
     begin = ()
@@ -140,6 +140,7 @@ def texts(opened, ids):
     ids  {"eos_token_id": id or None, ...}
     """
     named, template = opened.tokens, opened.template
+    # special_tokens_map.json and tokenizer_config.json both name the tokens: {"eos_token": "</s>"}
     roles = {f"{role}_token": name for role, name in named.names.items()}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -202,6 +202,8 @@ def _after(start, pieces, template):
     start, pieces = merged(start), merged(pieces)
     if not start:
         return pieces
+    # All pieces but the last must be equal; the last may end inside a longer piece of text, though
+    # not inside a mark.
     n, last = len(start) - 1, start[-1]
     whole = len(pieces) > n and start[:n] == pieces[:n] and pieces[n].startswith(last)
     if not whole or isinstance(last, Mark) and last != pieces[n]:

@@ -33,7 +33,7 @@ def save_tuned(directory, model, tokenizer, template=None, base=None, step=0, se
                is opened
     """
     directory, config = Path(directory), described(model, base)
-    arrays = {"model": model.named_arrays()}
+    arrays = {"model": model.named_arrays()}  # weights alone: tuning does not resume from here
     _check_plain(model, arrays["model"])
     directory.mkdir(parents=True, exist_ok=True)
     chat = None
@@ -66,6 +66,7 @@ def _check_plain(model, arrays):
 
 def described(model, base=None):
     """A TrainConfig with the sizes of a model, and with its parts as far as it can express them."""
+    # sizes and parts from the model, everything else from the original run
     fields = {name: getattr(model.config, name) for name in MODEL}
     dtype = str(model.parameters()[0].dtype)
     config = dataclasses.replace(base or TrainConfig(steps=1), **fields, dtype=dtype, resume="")

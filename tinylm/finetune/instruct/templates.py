@@ -6,7 +6,8 @@
 
 is the notation of the book (section 2.1.3); {sentence}, as in Python's format, is a slot too, and
 {{ and }} are braces. Slots are filled in one pass over the template, so braces in the values stay
-braces. One task has many phrasings; a model tuned on several also follows others. Read next: instructions.py; data/read/instructions.py.
+braces. One task has many phrasings; a model tuned on several also follows others. Read
+next: instructions.py; data/read/instructions.py.
 """
 
 import re
@@ -18,6 +19,7 @@ from tinylm.errors import ConfigError, DataError
 from tinylm.generate.protocol.language_model import as_language_model
 from tinylm.generate.protocol.score import log_probabilities, sequence_logprob
 
+# {{ or }}, {*name*}, {name}
 _PIECE = re.compile(r"\{\{|\}\}|\{\*(\w+)\*\}|\{(\w+)\}")
 _BLANK = "_____"
 
@@ -75,7 +77,7 @@ class PromptTemplate:
                 raise DataError(
                     f"PromptTemplate: the value of {name} is {type(value).__name__}, not text"
                 )
-        before, space = self.text, "\n"
+        before, space = self.text, "\n"  # without a blank the answer is on the next line
         if _BLANK in self.text:
             with_space = self.text.rstrip().removesuffix(_BLANK)
             before = with_space.rstrip(" ")

@@ -1,7 +1,8 @@
 """Adapters: small layers put between those of a frozen model   (book section 3.3.2.2, Fig. 3.7 d;
 Houlsby et al. 2019)
 
-    a(h) = h + sigma(h W_down + b_down) W_up + b_up        W_down (D, r), W_up (r, D): 2 D r + r + D numbers
+    a(h) = h + sigma(h W_down + b_down) W_up + b_up
+           W_down (D, r), W_up (r, D): 2 D r + r + D numbers
 
 W_up and b_up begin at zero, so before training a is the identity to the bit. Houlsby et al. put one
 after attention and one after the feed-forward, before each is added to the residual stream;
@@ -28,7 +29,8 @@ class Adapter(Module):
     def __init__(self, d_model, r, rng, activation="gelu", dtype="float32"):
         if r < 1 or activation not in ACTIVATIONS:
             raise ConfigError(
-                f"Adapter: width {r} must be at least 1, activation {activation!r} one of {', '.join(ACTIVATIONS)}"
+                f"Adapter: width {r} must be at least 1, "
+                f"activation {activation!r} one of {', '.join(ACTIVATIONS)}"
             )
         self.activation = ACTIVATIONS[activation]
         # W_up = 0, so that the residual branch starts at 0 whatever W_down is
@@ -50,15 +52,16 @@ class Adapted(Module):
 
 
 def houlsby(model, r, activation="gelu", seed=0):
-    """Freeze a model and put adapters behind every attention and feed-forward, in place. Returns it.
+    """Freeze a model and put adapters behind every attention and feed-forward, in place.
 
-    r  width of the middle, the rank of the change
+    r        width of the middle
+    returns  the model
     """
     return _adapt(model, ("attention", "feed_forward"), r, activation, seed)
 
 
 def pfeiffer(model, r, activation="gelu", seed=0):
-    """Freeze a model and put adapters of width r behind every feed-forward, in place. Returns it."""
+    """Freeze a model and put adapters behind every feed-forward alone; as houlsby()."""
     return _adapt(model, ("feed_forward",), r, activation, seed)
 
 
@@ -68,8 +71,8 @@ def _adapt(model, sub_layers, r, activation, seed):
     blocks = places(model, (Block, ParallelBlock))
     if not blocks:
         raise ConfigError(
-            f"adapters: a {type(model).__name__} has no Block to put them into, so nothing would be trained: "
-            "take lora()"
+            f"adapters: a {type(model).__name__} has no Block to put them into, "
+            "so nothing would be trained: take lora()"
         )
     freeze(model)
     for name, _, _, block in blocks:

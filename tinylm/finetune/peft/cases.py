@@ -50,6 +50,7 @@ def apply(module, x):
     return module(x)
 
 
+# one matrix of rank 2; two ranges of columns of rank 1, with unchanged columns between and behind
 register(
     "finetune.LoRA",
     apply,
@@ -85,6 +86,7 @@ register(
     covers=(),
     source="Liu et al. 2022",
 )
+# weights in blocks of 32 inputs: the gradient with respect to x passes through unpacked weights
 register(
     "finetune.QuantizedLinear",
     apply,
@@ -92,6 +94,7 @@ register(
     covers=(),
     source="Dettmers et al. 2023",
 )
+# the identity, P-tuning's LSTM and a transformer block as f in p = f(u)
 register(
     "finetune.PromptEncoder",
     lambda encoder: encoder(),
@@ -146,6 +149,7 @@ register(
     covers=(),
     source="Lester et al. 2021",
 )
+# states in front of each layer; keys and values with grouped heads and rotary positions
 register(
     "finetune.prefix_tuning",
     lambda tuned, ids: tuned(ids),

@@ -22,7 +22,8 @@ def counts(config, r=8, n=8):
     pre_norm = c.norm == "layer" and c.norm_placement == "pre" and not c.qk_norm
     if not c.bias or not pre_norm or c.activation in GATES or c.kv_sharing > 1:
         raise ConfigError(
-            "counts: the formulas are those of a GPT with biases, layer norms and a plain feed-forward, pre-norm"
+            "counts: the formulas are those of a GPT with biases, layer norms "
+            "and a plain feed-forward, pre-norm"
         )
     norm = 2 * D  # gain and bias
     # qkv (D, Q + 2 G K), out (Q, D), hidden (D, F), out (F, D), each with its bias; two norms

@@ -96,8 +96,8 @@ def ia3(model):
     parts = places(model, (SelfAttention, CrossAttention, FeedForward, GatedFeedForward))
     if not parts:
         raise ConfigError(
-            f"ia3: a {type(model).__name__} has no attention or feed-forward to scale, so nothing would be "
-            "trained: take lora()"
+            f"ia3: a {type(model).__name__} has no attention or feed-forward to scale, "
+            "so nothing would be trained: take lora()"
         )
     freeze(model)
     for _, _, _, part in parts:

@@ -200,8 +200,8 @@ def columns_of(holder, key, parts):
     }.get((type(holder), key))
     if kind is None or not set(parts) <= set(kind):
         raise ConfigError(
-            f"{key} of a {type(holder).__name__} has no parts {', '.join(parts)}: parts are those of "
-            "attention's qkv, or kv in cross-attention"
+            f"{key} of a {type(holder).__name__} has no parts {', '.join(parts)}: "
+            "parts are those of attention's qkv, or kv in cross-attention"
         )
     groups = getattr(holder, "kv_heads", holder.heads)
     widths = {
@@ -233,8 +233,8 @@ def lora(model, *patterns, r=8, alpha=16, dropout=0.0, parts=None, seed=0):
     ]
     if not found:
         raise ConfigError(
-            "lora: the model has no Linear to put a change beside, so nothing would be trained; pruned and "
-            "rounded maps become Linears again with compress.reweight.bake()"
+            "lora: the model has no Linear to put a change beside, so nothing would be trained; "
+            "pruned and rounded maps become Linears again with compress.reweight.bake()"
         )
     columns = [None] * len(found)
     if parts:  # before anything is changed: a part that is not there raises here

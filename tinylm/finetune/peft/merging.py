@@ -3,7 +3,8 @@ section 4.1)
 
 Where a method changes a linear map into another linear map, the product can be written into the
 weights: W + s A B, or W with scaled columns. Floating-point addition cannot be undone (W + d - d is
-not W), so a merged wrapper keeps a copy of the original weights for unmerge(). `bake` drops it. Read next: lora.py, ia3.py.
+not W), so a merged wrapper keeps a copy of the original weights for unmerge(). `bake` drops it.
+Read next: lora.py, ia3.py.
 """
 
 from tinylm.errors import ConfigError
@@ -35,7 +36,8 @@ def _wrappers(model, merged):
     found = [m for m in model.modules() if is_mergeable(m)]
     if not found:
         raise ConfigError(
-            "merge: the model has nothing to merge; LoRA and IA3 can be merged, prompts and adapters cannot"
+            "merge: the model has nothing to merge; "
+            "LoRA and IA3 can be merged, prompts and adapters cannot"
         )
     return [m for m in found if (m.original is not None) == merged]
 
@@ -50,7 +52,8 @@ def merge(model):
     for wrapper in waiting:  # all are checked before any is changed
         if type(wrapper.base) is not Linear:
             raise ConfigError(
-                f"merge: a {type(wrapper.base).__name__} cannot take a change of its weights; put back Linears first"
+                f"merge: a {type(wrapper.base).__name__} cannot take a change of its weights; "
+                "put back Linears first"
             )
     for wrapper in waiting:
         base = wrapper.base
@@ -72,8 +75,9 @@ def unmerge(model):
 
 
 def bake(model):
-    """Merge and remove the wrappers: an ordinary model with the base's names and speed. Returns it."""
+    """Merge and remove the wrappers. Returns the model, with the base's names and speed."""
     merge(model)
+    # every module is a candidate: wrappers are known by folded(), not by their class
     for _, holder, key, wrapper in places(model, Module):
         if is_mergeable(wrapper):
             put(holder, key, wrapper.base)

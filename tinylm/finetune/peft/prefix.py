@@ -7,10 +7,11 @@ them are cut off:
     H^l     = [p^l ; h^l]                            (3.20)    L n D numbers to learn
     h^(l+1) = Layer(H^l) without its first n rows    (3.21)
 
-The text sees nothing of p^l but its keys and values, norm(p) W_K and norm(p) W_V, so implementations
-learn those directly: 2 L n G K numbers, and the prefix is a cache like that of n tokens read
-before. In both forms the output of a head is a mixture, lambda attention(x, prefix) + (1 - lambda)
-attention(x, text), and the text's tokens have positions n, n + 1, ... as behind a cache. Read next: prompt_cache.py; soft_prompts.py.
+The text sees nothing of p^l but its keys and values, norm(p) W_K and norm(p) W_V, so
+implementations learn those directly: 2 L n G K numbers, and the prefix is a cache like that of n
+tokens read before. In both forms the output of a head is a mixture, lambda attention(x, prefix) +
+(1 - lambda) attention(x, text), and the text's tokens have positions n, n + 1, ... as behind a cache.
+Read next: prompt_cache.py; soft_prompts.py.
 """
 
 import numpy as np
@@ -102,10 +103,11 @@ class PrefixTuned(Module):
         """Last hidden states, (B, T) -> (B, T, D); as GPT.hidden, with positions from n on."""
         keys_values = self.source()
         n = keys_values.shape[3]
-        if n == 0:
+        if n == 0:  # a prefix of nothing is the model itself
             return self.model.hidden(ids, None, positions, mask)
         if mask is not None:
             mask = _in_front(mask, n)
+        # the model continues a cache of n tokens: the text has positions n, n + 1, ...
         return self.model.hidden(ids, LearntCache(keys_values), positions, mask)
 
     def __call__(self, ids, positions=None, mask=None):
@@ -188,11 +190,13 @@ class PrefixedBlock(Module):
             rotation = self._joined_rotation(rotation)
         if mask is not None:
             mask = _in_front(mask, n, n)
-        h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)  # (B, n + T, D)
+        # H^l = [p^l ; h^l], (B, n + T, D), and then the layer's output without its first n rows
+        h = concatenate([broadcast_to(self.states, (B, n, D)), x], axis=1)
         return self.base(h, rotation=rotation, mask=mask)[:, n:]  # (B, T, D)
 
     def keys_values(self):
         """norm(P) W_K, rotated to positions 0 .. n-1, and norm(P) W_V: (2, G, n, K) array."""
+        # Attention reads normalized states if the norm is in front of it, plain ones in post-norm.
         block, h = self.base, self.states
         if isinstance(block, ParallelBlock) or block.placement is pre_norm:
             h = block.norms[0](h)
@@ -205,7 +209,7 @@ class PrefixedBlock(Module):
         return np.stack([k.numpy()[0], v.numpy()[0]])
 
     def _joined_rotation(self, rotation):
-        """(cos, sin) of the prefix's positions in front of the text's: (..., T, K) -> (..., n + T, K)."""
+        """(cos, sin) of prefix and text, joined: (..., T, K) -> (..., n + T, K)."""
         joined = []
         for own, text in zip(self._turns(), rotation):
             own = np.broadcast_to(own, (*text.shape[:-2], *own.shape))
@@ -213,7 +217,7 @@ class PrefixedBlock(Module):
         return tuple(joined)
 
     def _turns(self):
-        """The prefix's (cos, sin) on the device of the states: Module.to() moves parameters alone."""
+        """The prefix's (cos, sin), on the device of the states: Module.to() leaves them."""
         self.own_rotation = tuple(to_device(turn, self.states.device) for turn in self.own_rotation)
         return self.own_rotation
 
@@ -284,6 +288,7 @@ def hidden_prefix(model, n=None, start=None, seed=0):
         drawn = Random(seed, "prefix").normal((c.n_layer, n, c.d_model), np.float64)
         start = (drawn * std).astype(weight.dtype)
     n = start.shape[1]
+    # of positions 0 .. n - 1, one for each layer; None without rotary positions
     rotations = [None] * len(model.blocks)
     if hasattr(model, "rotations"):
         rotations = model.rotations(to_device(np.arange(n), weight.device), weight.dtype)
@@ -297,7 +302,9 @@ def hidden_prefix(model, n=None, start=None, seed=0):
 
 
 def as_key_values(tuned):
-    """A GPT behind a hidden prefix as one behind keys and values: same outputs, and it can generate.
+    """A GPT behind a hidden prefix as one behind keys and values, which can generate.
+
+    Its outputs are the same.
 
     tuned    HiddenPrefixTuned; its model gets its own blocks back
     returns  PrefixTuned
@@ -305,5 +312,5 @@ def as_key_values(tuned):
     with no_grad():
         layers = [block.keys_values() for block in tuned.model.blocks]
     keys_values = np.stack(layers)  # (L, 2, G, n, K)
-    unwrap(tuned.model, PrefixedBlock)
+    unwrap(tuned.model, PrefixedBlock)  # the model's own blocks again
     return key_value_prefix(tuned.model, start=keys_values)

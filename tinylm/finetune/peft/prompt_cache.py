@@ -5,8 +5,8 @@ section 3.3.2, Fig. 3.3)
 
 Later tokens see nothing of a prompt but its keys and values in every layer. Those of a hard or soft
 prompt are computed once and kept; from then on only attending to them costs time. A prefix
-(prefix.py) learns them directly. All three generate through `PrefixedLM`. Read next: soft_prompts.py, prefix.py;
-generate/protocol/language_model.py.
+(prefix.py) learns them directly. All three generate through `PrefixedLM`. Read next:
+soft_prompts.py, prefix.py; generate/protocol/language_model.py.
 """
 
 import numpy as np

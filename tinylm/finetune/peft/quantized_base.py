@@ -1,4 +1,4 @@
-"""Linear maps with frozen weights in 4 or 8 bits, as a base for LoRA   (Dettmers et al. 2023, QLoRA)
+"""Linear maps with frozen weights in 4 or 8 bits, a base for LoRA   (QLoRA; Dettmers et al. 2023)
 
     y = x W + b,    dL/dx = g W^T        W unpacked for the product; dL/dW is not needed
 
@@ -28,7 +28,8 @@ class QuantizedLinear(Module):
         d_in, _ = linear.weight.shape
         if d_in % 32:
             raise ShapeError(
-                f"QuantizedLinear: weights are quantized in blocks of 32 along d_in, and {d_in} is no multiple of 32"
+                "QuantizedLinear: weights are quantized in blocks of 32 along d_in, "
+                f"and {d_in} is no multiple of 32"
             )
         # (d_in, d_out) -> (d_out, d_in): blocks of 32 run along d_in, the axis that is summed over
         self.matrix = QuantizedMatrix.from_array(linear.weight.numpy().T, kind)

@@ -155,6 +155,7 @@ class Prompted(Module):
                         experts need the mask
         """
         n = len(self.before)
+        # positions of the prompt are cut off at both ends
         return self._all(ids, segments, mask)[:, n : n + ids.shape[1]]
 
     def __call__(self, ids, segments=None, mask=None):
@@ -162,8 +163,9 @@ class Prompted(Module):
         return self.logits(self.hidden(ids, segments, mask))
 
     def last(self, ids):
-        """Logits of the token behind prompt and input, (B, T) -> (B, V): the answer to a question."""
-        return self.logits(self._all(ids)[:, -1:])[:, 0]
+        """Logits of the token behind prompt and input, (B, T) -> (B, V): an answer."""
+        h = self._all(ids)[:, -1:]  # (B, n + T + m, D) -> (B, 1, D)
+        return self.logits(h)[:, 0]
 
     def logits(self, h):
         """The model's output layer."""
@@ -222,7 +224,7 @@ def hybrid(model, pattern, tokenizer=None, seed=0):
             "hybrid: the pattern has texts: give the tokenizer, or ids in place of texts"
         )
     freeze(model)
-    table = soft_tokens(model)
+    table = soft_tokens(model)  # from here on ids from V up are looked up among learnt vectors
     before, after = [], []
     ids = before  # the side that is being filled
     for i, part in enumerate(pattern):

@@ -125,6 +125,7 @@ for _name, (_head, _task, _examples) in HEADS.items():
         covers=(),
         source="book section 1.4",
     )
+# sources of different lengths are padded; a target is the other text
 register(
     "finetune.Grafted",
     loss_of,
@@ -181,6 +182,7 @@ register(
     covers=(),
     source="Lafferty et al. 2001",
 )
+# a gold span within the words; and a row without an answer, IGNORE twice
 for _loss in (softmax_span_loss, binary_span_loss):
     register(
         f"finetune.{_loss.__name__}",

@@ -39,7 +39,8 @@ class Classification:
             return int(name)
         if name not in self.classes:
             raise DataError(
-                f"Classification: the label {name!r} is not one of {', '.join(map(str, self.classes))}"
+                f"Classification: the label {name!r} is not one of "
+                f"{', '.join(map(str, self.classes))}"
             )
         return self.classes.index(name)
 
@@ -126,7 +127,8 @@ class MultipleChoice:
         counts = {len(choices) for (_, choices), _ in examples}
         if len(counts) != 1:
             raise DataError(
-                f"MultipleChoice: examples with {sorted(counts)} choices in one batch: give all as many"
+                f"MultipleChoice: examples with {sorted(counts)} choices in one batch: "
+                "give all as many"
             )
         pairs = [(context, choice) for (context, choices), _ in examples for choice in choices]
         ids, fields = self.inputs.rows(pairs)  # (B C, T)

@@ -47,7 +47,7 @@ def log_partition(emissions, transitions, start, stop, held=None):
 
 
 def path_score(emissions, tags, transitions, start, stop, held=None):
-    """score(x, y) of given tags (B, m) integers, (B,) Tensor; other arguments as log_partition()."""
+    """score(x, y) of tags (B, m) integers, (B,) Tensor; other arguments as log_partition()."""
     if held is None:
         held = np.ones_like(tags, dtype=bool)
     tags = np.where(held, tags, 0)

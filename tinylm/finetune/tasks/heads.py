@@ -106,7 +106,7 @@ POOLS = {"first": first_state, "pooler": pooled_state, "mean": mean_state, "last
 
 
 def pool_for(model, name=None):
-    """The pooling of that name; by default last for a decoder, else first: it sees all of the text."""
+    """The pooling of that name; by default last for a decoder, else first: it sees all tokens."""
     if not name and isinstance(innermost(model), GPT):
         name = "last"
     name = name or "first"

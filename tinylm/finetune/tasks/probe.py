@@ -28,6 +28,7 @@ def features(model, task, examples, batch_size=64):
             rng = Random(0, "features", start)
             batch = task.make_batch(examples[start : start + batch_size], rng)
             batch = batch.to(model.out.weight.device)
+            # the pooled vector before dropout and the head: (B, T) -> (B, D)
             found.append(to_cpu(model.features(batch.inputs, **batch.options).data))
     return np.concatenate(found)
 

@@ -11,8 +11,8 @@ that the answer begins, and ends, there. Words of the question take no part. In 
               that it does not
 
 (The sum over all j of one distribution would not depend on the gold span, and be least when all
-words have the same probability.) The answer is the span j_1 <= j_2 with the highest log p_{j_1}^beg + log p_{j_2}^end. Read
-next: classify.py.
+words have the same probability.) The answer is the span j_1 <= j_2 with the highest
+log p_{j_1}^beg + log p_{j_2}^end. Read next: classify.py.
 """
 
 from collections import deque

@@ -5,7 +5,8 @@
 The tag of a word is predicted from the state of its first piece; [CLS], [SEP] and the other pieces
 have none. Entities are spans of words, written as tags: B-ORG begins one of type ORG, I-ORG
 continues it, O is outside of all (Ramshaw & Marcus 1995). Words tagged one by one can give an
-invalid sequence, such as an I with no B before it; crf.viterbi finds the best valid one. Read next: crf.py; spans.py.
+invalid sequence, such as an I with no B before it; crf.viterbi finds the best valid one. Read
+next: crf.py; spans.py.
 """
 
 from dataclasses import dataclass

@@ -35,6 +35,7 @@ def prompt_and_answer(example, special, tokenizer):
     returns  conversations.Encoded, an example of instructions.InstructionTuning
     """
     special.need("prompt_and_answer", "end")
+    # the first </s> separates source and target, the second ends the answer
     source = tokenizer.encode(example.source).tolist()
     target = tokenizer.encode(example.target).tolist()
     return encode_sft([*source, special.end], [*target, special.end])
@@ -93,6 +94,7 @@ class Answering:
         if mask is not None:
             mask = to_cpu(mask)
         with no_grad():
+            # The encoder reads the sources once; the decoder is a language model Pr(y | source).
             lm = Conditional(model, to_cpu(batch.inputs), mask)
             start = [[self.special.start]] * len(batch)
             rows = generate_batch(lm, start, self.longest, eos=end, temperature=0, notice=None)
@@ -104,6 +106,7 @@ class Answering:
     def measure(self, answers, examples):
         """exact: the share of answers that are the target; f1: of the tokens in common."""
         if self.tokenizer is None:
+            # ids as a list, so that an array and a list of the same ids are equal
             gold = [[int(i) for i in target] for _, target in examples]
             exact = [a == b for a, b in zip(answers, gold)]
             f1 = [metrics.token_f1(a, b) for a, b in zip(answers, gold)]
