@@ -147,7 +147,8 @@ class EncoderInput:
             return self.ids(words), np.ones(len(words), np.int64)
         # word by word, so that a label can be given to the first piece of each
         cut = [self.ids(word) or self._unknown(word) for word in words]
-        return [i for ids in cut for i in ids], np.array([len(ids) for ids in cut], np.int64)
+        lengths = np.array([len(ids) for ids in cut], np.int64)
+        return [i for ids in cut for i in ids], lengths
 
     def _unknown(self, word):
         found = [self.tokenizer.special[name] for name in UNKNOWN if name in self.tokenizer.special]

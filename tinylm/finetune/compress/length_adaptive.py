@@ -43,8 +43,9 @@ def attend_and_weigh(attention, x, mask=None):
     received = counted.sum(axis=(1, 2, 3))  # over heads and queries -> (B, T)
     if attention.training:
         weights = dropout(weights, attention.dropout, attention.rng)
-    y = seen_mix(weights, v.reshape(B, G, 1, T, K), keys).reshape(B, H, T, K)
-    return attention.out(merge_heads(y)), received  # (B, H, T, K) -> (B, T, D)
+    y = seen_mix(weights, v.reshape(B, G, 1, T, K), keys)  # (B, G, H / G, T, K)
+    y = merge_heads(y.reshape(B, H, T, K))  # -> (B, T, H K)
+    return attention.out(y), received
 
 
 def most_significant(received, keep, mask=None):
@@ -152,8 +153,12 @@ def shortened(encoder, ids, lengths, mask=None, segments=None, choose=most_signi
 
 def constant_ratio(T, layers, ratio):
     """Lengths that shrink by a ratio from layer to layer: ceil(T r), ceil(T r^2), ..."""
-    # 1e-9: a product that is whole but for rounding is not rounded up
-    return [max(1, int(np.ceil(T * ratio ** (layer + 1) - 1e-9))) for layer in range(layers)]
+    lengths = []
+    for layer in range(1, layers + 1):
+        length = T * ratio**layer
+        # 1e-9: a product that is whole but for rounding is not rounded up
+        lengths.append(max(1, int(np.ceil(length - 1e-9))))
+    return lengths
 
 
 def random_lengths(T, layers, rng, drop=0.2):
@@ -213,7 +218,8 @@ class LengthAdaptive(Module):
         if self.lengths is None:
             return {}
         whole = self.config.context
-        return {"lengths": np.array([self.lengths(T) for T in (whole, max(whole // 2, 1))])}
+        half = max(whole // 2, 1)
+        return {"lengths": np.array([self.lengths(whole), self.lengths(half)])}
 
     @property
     def tokens(self):

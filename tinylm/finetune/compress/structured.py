@@ -83,7 +83,8 @@ def head_importance(model, loss, batches):
         with gated(model, gates):
             gradients = grad(loss(model, batch), gates)  # a list of (B, H)
         # The loss is a mean over B rows: times B it is the sum of the losses of single rows.
-        total = total + B * np.stack([abs(g.numpy()).sum(axis=0) for g in gradients])
+        sizes = [abs(g.numpy()).sum(axis=0) for g in gradients]  # a list of (H,)
+        total = total + B * np.stack(sizes)
         rows += B
     return total / rows
 

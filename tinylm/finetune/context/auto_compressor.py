@@ -39,7 +39,8 @@ def random_cuts(total, low, high, rng):
     """As fixed_cuts(), with lengths drawn from low .. high, so that ends are not predictable."""
     cuts = [total]
     while cuts[0] > high:
-        cuts.insert(0, cuts[0] - int(rng.integers(low, high + 1, (1,))[0]))
+        length = int(rng.integers(low, high + 1, (1,))[0])
+        cuts.insert(0, cuts[0] - length)
     return cuts[:-1]
 
 

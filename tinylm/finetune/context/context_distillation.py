@@ -56,7 +56,9 @@ class AnswerLikelihood:
 
     def measure(self, answers, examples):
         """Shares of equal answers ("exact") and of equal tokens ("agreement"), a dict."""
-        same = [[a == b for a, b in zip(e.answer, answer)] for answer, e in zip(answers, examples)]
+        same = []  # a list of bool for every example, as long as its target
+        for answer, e in zip(answers, examples):
+            same.append([a == b for a, b in zip(e.answer, answer)])
         exact = np.mean([all(row) for row in same])
         agreement = np.mean([token for row in same for token in row])
         return {"exact": float(exact), "agreement": float(agreement)}

@@ -100,8 +100,9 @@ class GistCompressor(Module):
         with evaluating(model), no_grad():
             model.transform(model.add_positions(x, positions), positions, whole, mask)
         # the last k columns of every layer, (B, G, k, K)
+        columns = slice(C, C + self.k)
         for layer, (keys, values) in enumerate(whole.arrays(C + self.k)):
-            gist.update(layer, keys[:, :, C : C + self.k], values[:, :, C : C + self.k])
+            gist.update(layer, keys[:, :, columns], values[:, :, columns])
         return gist, positions[:, -1] + 1
 
     def read_compressed(self, gist, batch):

@@ -32,7 +32,8 @@ def all_answers(vocab_size, n):
         raise ConfigError(
             f"{vocab_size}^{n} answers are too many to list: draw some, sampled_cross_entropy()"
         )
-    return np.array(list(itertools.product(range(vocab_size), repeat=n)), np.int64).reshape(-1, n)
+    answers = list(itertools.product(range(vocab_size), repeat=n))
+    return np.array(answers, np.int64).reshape(-1, n)  # also for n = 0: one empty answer
 
 
 def answer_scores(model, prompt, answers):

@@ -134,7 +134,8 @@ class ManyTasks:
     def make_batch(self, examples, rng=None):
         """list of Items -> ManyBatch."""
         ids, fields = self.tasks[0].inputs.rows([x.text for x in examples])
-        targets = np.array([self.tasks[x.task].label(x.label) for x in examples], np.int64)
+        labels = [self.tasks[x.task].label(x.label) for x in examples]
+        targets = np.array(labels, np.int64)
         which = np.array([x.task for x in examples], np.int64)
         former = None
         if self.imitate:

@@ -234,7 +234,8 @@ def encode_samples(tokenizer, template, samples, context=None, turns="all", begi
             options = getattr(sample, "template_options", {})
         one = encode_conversation(tokenizer, template, messages, turns, prompt_turns, **options)
         if begin is not None:
-            one = Encoded(np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer]))
+            ids, answer = np.concatenate([[begin], one.ids]), np.concatenate([[False], one.answer])
+            one = Encoded(ids, answer)
         if context is not None and len(one) > context + 1:  # one more: the last is only a target
             one = Encoded(one.ids[: context + 1], one.answer[: context + 1])
             if one.answer.any():

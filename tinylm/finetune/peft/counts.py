@@ -26,8 +26,9 @@ def counts(config, r=8, n=8):
             "and a plain feed-forward, pre-norm"
         )
     norm = 2 * D  # gain and bias
-    # qkv (D, Q + 2 G K), out (Q, D), hidden (D, F), out (F, D), each with its bias; two norms
-    block = (D + 1) * (Q + 2 * G * K) + (Q + 1) * D + (D + 1) * F + (F + 1) * D + 2 * norm
+    attention = (D + 1) * (Q + 2 * G * K) + (Q + 1) * D  # qkv and out, with biases
+    feed_forward = (D + 1) * F + (F + 1) * D
+    block = attention + feed_forward + 2 * norm
     # rank r beside a map of d_in to d_out: A has r d_in numbers, B has r d_out
     every_map = [(D, Q + 2 * G * K), (Q, D), (D, F), (F, D)]
     return {

@@ -76,7 +76,7 @@ class LoRA(Module):
         """Older versions kept one matrix in the layout of PackedLoRA: a.0, b.0, columns."""
         d_out = sizes(self.base)[0][1]
         columns = state.get(f"{prefix}columns")
-        if columns is None or np.shape(columns) != (1, 2) or list(columns[0]) != [0, d_out]:
+        if columns is None or not np.array_equal(columns, [[0, d_out]]):
             return state
         names = {f"{prefix}a.0": f"{prefix}a", f"{prefix}b.0": f"{prefix}b"}
         return {names.get(k, k): v for k, v in state.items() if k != f"{prefix}columns"}

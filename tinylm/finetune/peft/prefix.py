@@ -10,8 +10,8 @@ them are cut off:
 The text sees nothing of p^l but its keys and values, norm(p) W_K and norm(p) W_V, so
 implementations learn those directly: 2 L n G K numbers, and the prefix is a cache like that of n
 tokens read before. In both forms the output of a head is a mixture, lambda attention(x, prefix) +
-(1 - lambda) attention(x, text), and the text's tokens have positions n, n + 1, ... as behind a cache.
-Read next: prompt_cache.py; soft_prompts.py.
+(1 - lambda) attention(x, text), and the text's tokens have positions n, n + 1, ... as behind a
+cache. Read next: prompt_cache.py; soft_prompts.py.
 """
 
 import numpy as np

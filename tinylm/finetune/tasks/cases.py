@@ -74,7 +74,9 @@ def grafted(rng):
 
 def loss_of(model, task, examples):
     """The task's loss of a model, on any device."""
-    return task.loss(model, task.make_batch(examples).to(device_of(model.parameters()[0].data)))[0]
+    device = device_of(model.parameters()[0].data)
+    loss, _ = task.loss(model, task.make_batch(examples).to(device))
+    return loss
 
 
 TAGGED = [(SHORT, "ab"), (LONG, "bba")]
