@@ -87,10 +87,11 @@ def test_survivors_are_those_that_the_rows_tests_pass(repository):
     assert "2 of 3 mutants killed" in summary and "3 of 6 rows" in summary
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants run in forked processes")
 def test_a_mutant_without_end_is_killed(repository):
     table = [row(1, "tests/test_add.py::test_waits", "audited_sample:wait")]
-    (verdict,) = audit.audit(table, repository, per_row=9, seconds=2)
+    (verdict,) = audit.audit(table, repository, per_row=9, seconds=10)
     # False -> True and `if not longer` both wait; 60 -> 61 is the same program to this test.
     assert verdict.killed == 3
     assert [(m.before, m.after) for m in verdict.survivors] == [("60", "61")]

@@ -81,7 +81,7 @@ def _judge(row, worker, per_row, seed, seconds):
     chosen = sample(check.names(row.symbol), per_row, seed)
     if not chosen:
         return Verdict(row, trouble="its symbols have no source to change")
-    if worker.run(tests, 3 * seconds) != 0:
+    if worker.run(tests, max(60, 3 * seconds)) != 0:
         return Verdict(row, trouble="its tests do not pass unchanged")
     verdict = Verdict(row)
     for mutant in chosen:
