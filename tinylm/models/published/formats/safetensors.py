@@ -6,8 +6,8 @@
     the rest  the tensors one after another, without gaps; offsets count from here
 
 Nothing in it is executed, and every tensor can be mapped as it is. Large models are cut into
-several such files ("shards") with an index, model.safetensors.index.json, {"weight_map": {tensor: file}}.
-The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
+several such files ("shards") with an index, model.safetensors.index.json: {"weight_map": {tensor:
+file}}. The format: github.com/huggingface/safetensors. Read next: `gguf.py`, the other format.
 """
 
 import json

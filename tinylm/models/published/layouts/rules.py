@@ -48,8 +48,8 @@ def check_unchanged(model, names, all_of_them=True):
     if strange:
         raise CheckpointError(
             "save_pretrained: the model was changed since it was made "
-            f"({', '.join(strange[:3])}): bake() what can be written into its weights, or keep what "
-            "was added with finetune.save_trained()"
+            f"({', '.join(strange[:3])}): bake() what can be written into its weights, or keep "
+            "what was added with finetune.save_trained()"
         )
 
 
