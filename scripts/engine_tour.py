@@ -131,7 +131,8 @@ def twins(device, rng):
     )
     g = tl.Tensor(rng.normal(size=(4, 8)), device=device)
     worst = 0.0
-    fast, plain = tl.layer_norm(x, gain, bias), composed.layer_norm(x, gain, bias)
+    fast = tl.layer_norm(x, gain, bias)
+    plain = composed.layer_norm(x, gain, bias)
     drawn = graph_lines(fast)
     composed_drawn = graph_lines(plain)  # before backward frees the graphs
     # the value and the gradients of x, gain and bias, for one random cotangent

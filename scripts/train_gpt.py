@@ -71,7 +71,8 @@ def train(vocab_size, training, steps, seed, device):
     model = GPT(GPTConfig(vocab_size, CONTEXT, n_layer=4, n_head=4, d_model=128), seed).to(device)
     parameters = FlatParameters(model.named_parameters())
     optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
-    windows, losses = RandomWindows(training, CONTEXT, BATCH, seed), []
+    windows = RandomWindows(training, CONTEXT, BATCH, seed)
+    losses = []
     for step in range(steps):
         parameters.zero_grad()
         with first_order_only():  # spares what only second derivatives would need
@@ -115,7 +116,9 @@ def main(seed, device, quick):
     text = without_repeats(python_documentation())
     tokenizer = CharTokenizer.from_text(text)
     training, validation = map(tokenizer.encode, split_text(text))
-    V, ends, started = tokenizer.vocab_size, [], time.perf_counter()
+    V = tokenizer.vocab_size
+    ends = []
+    started = time.perf_counter()
     pairs = bigram_loss(training, validation, V)
     # log V is the loss of a guess
     print(

@@ -140,6 +140,7 @@ def vectors(model, texts, layer):
     """Unit vectors of texts of ids: mean states after `layer` blocks, (n, D)."""
     found = []
     with no_grad():
+        # batches of 50, padded to the longest of each
         for start in range(0, len(texts), 50):
             ids, mask = pad_rows(
                 [[SPECIAL.cls, *text] for text in texts[start : start + 50]], SPECIAL.pad
@@ -169,7 +170,8 @@ def zero_shot(model, train, test, seed, steps):
     returns  taught and tested in the first; taught in the first, tested in the second; taught and
              tested in the second
     """
-    task, accuracies = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2)), []
+    task = Classification(EncoderInput(SPECIAL, limit=LONGEST + 2))
+    accuracies = []
     # Both classifiers start from the encoder as pre-trained, and it is restored in the end.
     state = model.state_dict()
     for taught in (0, 1):
@@ -243,6 +245,7 @@ def main(argv=None):
     if options.quick:
         print(ONLY_RUNS)
     train, test = prepared(options)
+    # without labels
     pairs, steps = [row[:2] for row in train], 500
     seeds = range(options.seed, options.seed + 3)
     if options.quick:
@@ -251,6 +254,7 @@ def main(argv=None):
         f"{len(train)} pairs to learn from, {len(test)} held out; {steps} steps of 16 pairs; "
         f"a guess retrieves {1 / len(test):.4f}"
     )
+    # half of the batches in the second: as many steps for both
     ways = {"masked LM": Languages(), "half translation LM": Languages(translation=0.5)}
     heads = "there", "and back", "task in 1st", "zero-shot", "taught in 2nd"
     print(" " * 20 + "".join(f"{head:>15}" for head in heads))
@@ -292,7 +296,8 @@ def verdicts(found, alone):
 
     found  way -> (seeds, 7): as main() measures them;  alone  losses (2 languages, seeds)
     """
-    masked, translation = found["masked LM"], found["half translation LM"]
+    masked = found["masked LM"]
+    translation = found["half translation LM"]
     for claim, column in ((THERE, 0), (BACK, 1), (TRANSFER, 3)):
         print(claim.line(translation[:, column], masked[:, column]))
     print(ZERO_SHOT.line(translation[:, 3], 0.5))

@@ -65,7 +65,9 @@ from tinylm.tokenizers.wordpiece_train import train_wordpiece
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd
 
 # Numbers of labels to learn from; held out to stop by; test set, used once per run.
-SIZES, HELD_OUT, TEST = (50, 200, 800), 200, 800
+SIZES = (50, 200, 800)
+HELD_OUT = 200
+TEST = 800
 # Accuracies are paired: all runs of a seed share its split. A point of accuracy may be lost.
 FEWER = Claim("the gap is wider with the fewest labels than with the most", "1.4")
 LONGER = Claim("the gap is wider at the end than after a quarter of the epochs", "1.4")
@@ -148,9 +150,13 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
-    epochs, seeds, sizes = 20, 5, SIZES
+    epochs = 20
+    seeds = 5
+    sizes = SIZES
     if options.quick:
-        epochs, seeds, sizes = 8, 2, SIZES[:2]
+        epochs = 8
+        seeds = 2
+        sizes = SIZES[:2]
         print(ONLY_RUNS)
     examples = load(options.data)
     # The tokenizer sees the texts of all parts, without labels.
@@ -159,7 +165,9 @@ def main(argv=None):
         f"{'labels':>7}{'learnt':>10}{'held out':>10}{'gap':>16}"
         f"{'test, at the end':>19}{'test, stopped':>17}{'epochs':>9}"
     )
-    gaps, early_gaps, results = {}, {}, {}
+    gaps = {}
+    early_gaps = {}
+    results = {}
     for n in sizes:
         runs = [
             run(examples, tokenizer, n, epochs, 3, seed, options.device)

@@ -118,7 +118,10 @@ from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_sd, together
 
 SIZE = {"n_layer": 2, "n_head": 4, "d_model": 96, "dropout": 0.0}
 GENERATOR = {"d_model": 48, "n_head": 2, "d_embed": SIZE["d_model"]}  # of ELECTRA: half as wide
-T, B, WORDS, SHARES = 48, 16, 4000, (0.1, 0.3, 1.0)
+T = 48
+B = 16
+WORDS = 4000
+SHARES = (0.1, 0.3, 1.0)
 READ = 24  # tokens of a review
 SPECIAL = Special.after(WORDS, sentinels=20)
 # a GPT answers at [SEP], after the text
@@ -221,7 +224,8 @@ def fresh(kind, seed):
 
 def step_cost(kind, rows):
     """Floating-point operations of one step of pre-training, forward and backward, as executed."""
-    model, task = kind.model(0), objective(kind.objective, SPECIAL)
+    model = kind.model(0)
+    task = objective(kind.objective, SPECIAL)
     with count_operations() as counts:
         loss, _ = task.loss(model, task.make_batch(rows[:B], Random(0)))
         # matmul_flops() counts the forward pass, backward_flops() its gradients
@@ -232,9 +236,11 @@ def step_cost(kind, rows):
 def pretrained(name, rows, options):
     """The parameters of a kind that has read rows until the budget was spent."""
     kind = KINDS[name]
-    model, task = fresh(kind, options.seed).to(options.device), objective(kind.objective, SPECIAL)
+    model = fresh(kind, options.seed).to(options.device)
+    task = objective(kind.objective, SPECIAL)
     # as many steps as fit into the common budget of operations
-    started, steps = time.perf_counter(), round(options.budget / step_cost(kind, rows))
+    started = time.perf_counter()
+    steps = round(options.budget / step_cost(kind, rows))
     losses = fit(
         model, task, rows, steps=steps, batch_size=B, learning_rate=1e-3, seed=options.seed
     )
@@ -259,6 +265,7 @@ def fine_tuned(kind, state, tokenizer, train, test, seed, options):
     steps = max(60, len(train) // 16)
     if options.quick:
         steps = 10
+    # weights, order and labels by the same seed
     fit(model, task, train, steps=steps, batch_size=16, learning_rate=5e-4, seed=seed)
     return evaluate(model, task, test)["accuracy"]
 
@@ -291,16 +298,9 @@ class FrozenVectors:
             [(self.vectors[text], label) for text, label in part] for part in (train, test)
         )
         probe = Probe(len(train[0][0]), 2, seed=seed)
-        fit(
-            probe,
-            VectorClassification(),
-            train,
-            steps=400,
-            batch_size=64,
-            learning_rate=0.05,
-            seed=seed,
-        )
-        return evaluate(probe, VectorClassification(), test)["accuracy"]
+        task = VectorClassification()
+        fit(probe, task, train, steps=400, batch_size=64, learning_rate=0.05, seed=seed)
+        return evaluate(probe, task, test)["accuracy"]
 
 
 def all_ways(kinds, states, tokenizer, labeled, test, options):
@@ -359,15 +359,10 @@ def judge(claim, claimed, other):
 
 
 def main(argv=None):
-    """Pre-train each kind once, fine-tune on every share and seed, print the table and the verdicts."""
+    """Pre-train each kind once, fine-tune on every share and seed, print table and verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kinds", default="BERT,GPT")
-    parser.add_argument(
-        "--steps",
-        type=int,
-        default=500,
-        help="of BERT's pre-training; the others get as many operations",
-    )
+    parser.add_argument("--steps", type=int, default=500, help="of BERT's pre-training")
     parser.add_argument("--data", default=os.environ.get("TINYLM_DATA", ""))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -377,6 +372,7 @@ def main(argv=None):
         print(ONLY_RUNS)
     kinds = options.kinds.split(",")
     seeds = range(options.seed, options.seed + (2 if options.quick else 5))
+    # four fifths to learn from; the split is the same for all seeds
     labeled, unlabeled = load(options.data)
     train, test = share_of(labeled, 0.8, 0)
     texts = [text for text, _ in train] * 3 + unlabeled  # no test review is read in advance

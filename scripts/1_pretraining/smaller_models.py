@@ -82,9 +82,9 @@ heads removed and trained on, 8 bits, 4 bits trained through rounding.
 
 Where the claims do not show: half of the weights cannot go at once, and 80 % not even with training
 on; matching hidden states (weight 1) costs a student more than it gives; chance heads differ so
-much that three seeds cannot tell whether importance chooses better; LayerDrop has learned less in
-900 steps, and a little training on mends a removal better. The teacher is far from done learning,
-so a student that learns from text and teacher for as long passes it. In NumPy only fewer heads and
+much that three seeds are too few to compare importance with it; LayerDrop has learned less in 900
+steps, and a little training on mends a removal better. The teacher is far from done learning, so a
+student that learns from text and teacher for as long passes it. In NumPy only fewer heads and
 layers save time, as the kFLOP of products for each character show.
 """
 
@@ -150,7 +150,10 @@ class Bench:
         unseen = self.ids(test)
         # (256, T + 1) at most: windows that do not overlap
         self.test = unseen[: len(unseen) // (T + 1) * (T + 1)].reshape(-1, T + 1)[:256]
-        self.seed, self.device, self.steps, self.found = seed, device, steps, {}
+        self.seed = seed
+        self.device = device
+        self.steps = steps
+        self.found = {}
 
     def ids(self, text):
         """Characters as numbers below the size of the alphabet."""
@@ -240,7 +243,8 @@ def distillation(bench, teacher):
 def pruning(bench, teacher):
     """Weights set to zero, before and after training on. A bitmap marks those that are left."""
     for sparsity in (0.5, 0.8, 0.95):
-        model, name = copy.deepcopy(teacher), f"{sparsity:.0%} of weights pruned"
+        model = copy.deepcopy(teacher)
+        name = f"{sparsity:.0%} of weights pruned"
         # the smallest of all weights of the blocks, by |w|
         prune(model, sparsity)
         weights = sum(w.size for w in effective(model).values())
@@ -259,7 +263,8 @@ def heads(bench, teacher):
     # a random number for every head in the place of its importance
     chance = Random(bench.seed, "heads").uniform(importance.shape)
     for count in (LAYERS * HEADS // 4, LAYERS * HEADS // 2):
-        model, name = copy.deepcopy(teacher), f"{count} of {LAYERS * HEADS} heads removed"
+        model = copy.deepcopy(teacher)
+        name = f"{count} of {LAYERS * HEADS} heads removed"
         bench.measure(name, remove_heads(model, least_important(importance, count)))
         bench.measure(
             name + ", at random",
@@ -274,7 +279,8 @@ def layers(bench, teacher):
     dropped = without_layer_drop(bench.train(with_layer_drop(bench.new(), 0.2)))
     bench.measure("trained with LayerDrop 0.2", dropped)
     for gone in (1, 2):
-        keep, name = evenly(LAYERS, LAYERS - gone), f"{gone} of {LAYERS} layers removed"
+        keep = evenly(LAYERS, LAYERS - gone)
+        name = f"{gone} of {LAYERS} layers removed"
         bench.measure(name, keep_layers(teacher, keep))
         bench.measure(name + MORE, bench.train(keep_layers(teacher, keep), EXTRA, RATE / 3))
         bench.measure(name + ", after LayerDrop", keep_layers(dropped, keep))
@@ -286,7 +292,8 @@ def rounding(bench, teacher, trained_on):
     Rounded once after all training, or in every step of the last part of it.
     """
     for bits in (8, 4, 3, 2):
-        model, quantizer = copy.deepcopy(trained_on), partial(symmetric, bits=bits)
+        model = copy.deepcopy(trained_on)
+        quantizer = partial(symmetric, bits=bits)
         # codes of `bits` and scales; embeddings and norms stay float32
         nbytes = bytes_of(model, quantize_weights(model, quantizer))
         bench.measure(f"{bits} bits", model, nbytes)
@@ -315,7 +322,8 @@ def one_seed(text, seed, device, steps):
 
 def verdicts(loss):
     """Print the verdicts. loss: dict name -> (seeds,)."""
-    student, taught = "half depth, from the text", "half depth, logits"
+    student = "half depth, from the text"
+    taught = "half depth, logits"
     comparisons = [
         (LOGITS, taught, student),
         (STATES, "half depth, logits and hidden states", taught),
@@ -352,7 +360,8 @@ def main(argv=None):
         text = "\n\n".join(read_text(options.data))
     else:
         text = without_repeats(python_documentation())
-    seeds, steps = range(options.seed, options.seed + 3), STEPS
+    seeds = range(options.seed, options.seed + 3)
+    steps = STEPS
     if options.quick:
         seeds, steps = seeds[:2], STEPS // 10
         print(ONLY_RUNS)

@@ -128,8 +128,11 @@ def made_up(count, seed):
     letters = ["ba", "do", "fi", "ku", "le", "mo", "na", "pi", "ro", "su", "ta", "ve"]
     words = np.random.default_rng(0)  # the same language for every seed
     new = lambda n, k=2: ["".join(words.choice(letters, k)) for _ in range(n)]  # noqa: E731
-    nouns, adjectives, places = new(150), new(50), [w.title() for w in new(60, 3)]
-    verbs, people = [*new(60), *nouns[:40]], [w.title() for w in new(80)]
+    nouns = new(150)
+    adjectives = new(50)
+    places = [w.title() for w in new(60, 3)]
+    verbs = [*new(60), *nouns[:40]]
+    people = [w.title() for w in new(80)]
     pick = lambda table: table[int(len(table) * rng.random() ** 2)]  # noqa: E731
 
     def thing():
@@ -149,12 +152,14 @@ def made_up(count, seed):
 
     sentences = []
     for _ in range(count):
+        # two in five subjects and one in five objects are names
         subject, target = (person() if rng.random() < share else thing() for share in (0.4, 0.2))
         if rng.random() < 0.4:
             where = [("in", "ADP", "O"), (pick(places), "PROPN", "B-place")]
         else:
             where = []
         rows = [*subject, (pick(verbs), "VERB", "O"), *target, *where, (".", "PUNCT", "O")]
+        # rows of (word, part, name) -> three lists
         sentences.append(tuple(map(list, zip(*rows))))
     return sentences
 
@@ -247,7 +252,8 @@ def pretrained(inputs, sentences, seed, steps, device):
 
 def run(tasks, seeds, steps, device):
     """{(task, kind of start, head): [measure of every seed]}."""
-    results, sentences = {}, [sentence for data in tasks.values() for sentence in data.train]
+    results = {}
+    sentences = [sentence for data in tasks.values() for sentence in data.train]
     # Each word is cut on its own, as it will be in the rows: so none is read with a space in front.
     marks = "[PAD]", "[CLS]", "[SEP]", "[MASK]"
     # word by word, so that a piece never crosses words
@@ -256,13 +262,15 @@ def run(tasks, seeds, steps, device):
     # One pre-training a seed serves all its models.
     for seed in seeds:
         state, loss = pretrained(inputs, sentences, seed, steps[0], device)
+        guess = np.log(tokenizer.vocab_size)
         print(
-            f"seed {seed}: masked LM ends at {loss:.2f} nats, guessing would be {np.log(tokenizer.vocab_size):.2f}",
+            f"seed {seed}: masked LM ends at {loss:.2f} nats, guessing would be {guess:.2f}",
             flush=True,
         )
         for name, kind, crf in itertools.product(tasks, KINDS, (False, True)):
             # without a CRF, tags are chosen one by one, or by Viterbi under the rules of BIO
-            data, encoder = tasks[name], new_encoder(inputs.special, seed, device)
+            data = tasks[name]
+            encoder = new_encoder(inputs.special, seed, device)
             if kind == "pre-trained":
                 encoder.load_state_dict(state)
             model = TokenClassifier(without_head(encoder), len(data.tags), crf, seed)
@@ -277,6 +285,7 @@ def run(tasks, seeds, steps, device):
                 seed=seed,
             )
             for head in data.heads:
+                # one training serves the heads that differ only in the rules of the answer
                 if HEADS[head][0] == crf:
                     found = evaluate(model, replace(task, constrained=HEADS[head][1]), data.test)[
                         data.measure
@@ -295,7 +304,8 @@ def main():
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     tasks, source = read_tasks(args.data)
-    steps, seeds = (MASKED_STEPS, args.steps), range(args.seed, args.seed + 3)
+    steps = (MASKED_STEPS, args.steps)
+    seeds = range(args.seed, args.seed + 3)
     if args.quick:
         steps, seeds = (100, 60), seeds[:2]
         print(ONLY_RUNS)
@@ -311,9 +321,8 @@ def main():
             f"\n{name}: {len(data.train)} sentences to learn from, {len(data.test)} for testing; "
             f"{unit}, % (least .. most)"
         )
-        print(
-            f"    {'each word its most frequent tag':<48}{100 * most_frequent(data)[data.measure]:4.1f}"
-        )
+        oldest = 100 * most_frequent(data)[data.measure]
+        print(f"    {'each word its most frequent tag':<48}{oldest:4.1f}")
         for head, kind in itertools.product(data.heads, KINDS):
             percent = 100 * np.array(results[name, kind, head])
             print(f"    {head + ', ' + kind:<48}{mean_and_range(percent, '4.1f')}")

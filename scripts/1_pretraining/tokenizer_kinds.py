@@ -28,8 +28,8 @@ Measured output (one core of a shared machine; speeds vary by a factor of two):
     power 0.2, a sampled segmentation has more tokens than the best, logarithms: +0.254 [+0.242,
       +0.265], 3 seeds: shows
 
-Whether Unigram needs at most 5 % more than BPE cannot be told from 38 kB of text: the interval of
-its eight parts, taken as runs, holds the bound.
+Whether Unigram needs at most 5 % more than BPE cannot be seen in 38 kB of text: the interval of its
+eight parts, taken as runs, holds the bound.
 """
 
 import argparse
@@ -112,6 +112,15 @@ def main(argv=None):
                     f"  sampled, power {power:<6} {mean_and_range(sampled[power]):>48} "
                     "times the tokens, 3 seeds"
                 )
+    verdicts(counts, sampled)
+
+
+def verdicts(counts, sampled):
+    """Print the verdicts.
+
+    counts   name -> tokens of each part of the text (PARTS,)
+    sampled  power -> tokens relative to the best segmentation, of each seed
+    """
     ratios = counts["Unigram"] / counts["BPE"]
     print(f"Unigram needs {mean_and_range(ratios)} times the tokens of BPE, {PARTS} parts of text")
     logs, bound = np.log(ratios), np.log(1.05)

@@ -164,14 +164,16 @@ class WithEnd:
     """A character tokenizer whose line break serves as the end token."""
 
     def __init__(self, tokenizer):
-        self.vocab_size, self.token_bytes = tokenizer.vocab_size, tokenizer.token_bytes
+        self.vocab_size = tokenizer.vocab_size
+        self.token_bytes = tokenizer.token_bytes
 
 
 def run(seed, steps, table, speculation, matched):
     """Train both models from one seed and add the measurements to the tables."""
     training, held_out = split_text(without_repeats(python_documentation()))
     tokenizer = CharTokenizer.from_text(training + held_out)
-    ids, held = tokenizer.encode(training), tokenizer.encode(held_out)
+    ids = tokenizer.encode(training)
+    held = tokenizer.encode(held_out)
     # the draft has a third of the width and half of the layers, and reads as many batches
     model, draft = (
         train(tokenizer.vocab_size, ids, layers, width, steps, seed)
@@ -233,7 +235,9 @@ def main(argv=None):
     if options.quick:
         seeds, steps = 2, 60
         print(ONLY_RUNS)
-    table, speculation, matched = {}, {}, []
+    table = {}
+    speculation = {}
+    matched = []
     for seed in range(options.seed, options.seed + seeds):
         run(seed, steps, table, speculation, matched)
     print(f"{'method':<28}log-probability a token     repetition, mean (least .. most) over seeds")

@@ -1,7 +1,7 @@
 """Four generations of language models on the same text: counts, a feed-forward network, an LSTM, a
 transformer.
 
-Book section 2.1 tells the history from n-grams over Bengio's network to recurrent networks and
+Book section 2.1 has the history from n-grams over Bengio's network to recurrent networks and
 transformers. Shown: bits per character on held-out text after equal reading, three networks of
 about the same number of parameters trained on the same batches for the same number of steps. The
 order of the models at this size and time is no order of the models themselves: a table of counts is
@@ -84,7 +84,8 @@ def bits_of_network(model, test, device):
     """Bits per character of the held-out text, in windows of T characters after their first."""
     n = (len(test) - 1) // T
     # (n, T) each: y is x one character later
-    x, y = test[: n * T].reshape(n, T), test[1 : n * T + 1].reshape(n, T)
+    x = test[: n * T].reshape(n, T)
+    y = test[1 : n * T + 1].reshape(n, T)
     total = 0.0
     with tl.no_grad():
         for i in range(0, n, 64):
@@ -96,7 +97,9 @@ def bits_of_network(model, test, device):
 
 def train(make, lr, text, V, steps, seed, device):
     """A network trained on `steps` random batches, from one seed."""
-    model, rng, objective = make(V, seed).to(device), tl.Random(seed, "batches"), CausalLM()
+    model = make(V, seed).to(device)
+    rng = tl.Random(seed, "batches")
+    objective = CausalLM()
     optimizer = AdamW(model.named_parameters(), lr=lr, weight_decay=0.01)
     for step in range(steps):
         # (B,) and then (B, T + 1): windows anywhere in the text

@@ -19,35 +19,35 @@ Measured output, with --data (3 seeds, a shared core):
 
     pre-trained: 109120 parameters, 164 words, loss 1.147, 1.149, 1.138
 
-    kinds of tasks                                  as tuned          new phrasing              new pair            new aspect
-      0 tasks (only pre-trained)         0.00 (0.00 .. 0.00)   0.00 (0.00 .. 0.00)   0.00 (0.00 .. 0.00)   0.00 (0.00 .. 0.00)
-      1 tasks, 720 samples               0.37 (0.33 .. 0.39)   0.21 (0.16 .. 0.28)   0.06 (0.03 .. 0.10)   0.02 (0.00 .. 0.05)
-      2 tasks, 720 samples               0.35 (0.05 .. 0.50)   0.36 (0.00 .. 0.70)   0.09 (0.07 .. 0.11)   0.01 (0.00 .. 0.01)
-      4 tasks, 720 samples               0.62 (0.44 .. 0.71)   0.41 (0.18 .. 0.62)   0.45 (0.36 .. 0.59)   0.26 (0.14 .. 0.36)
-      9 tasks, 720 samples               0.62 (0.50 .. 0.77)   0.40 (0.13 .. 0.63)   0.54 (0.44 .. 0.62)   0.24 (0.03 .. 0.37)
-      18 tasks, 720 samples              0.69 (0.37 .. 0.87)   0.50 (0.30 .. 0.76)   0.72 (0.46 .. 0.92)   0.46 (0.11 .. 0.72)
-      18 tasks, not pre-trained          0.00 (0.00 .. 0.01)   0.01 (0.00 .. 0.03)   0.00 (0.00 .. 0.00)   0.00 (0.00 .. 0.00)
-      18 tasks, in pre-training          0.95 (0.90 .. 0.97)   0.96 (0.93 .. 1.00)   0.96 (0.90 .. 1.00)   0.65 (0.57 .. 0.74)
+    720 samples                 as tuned        new phrasing            new pair          new aspect
+    0 tasks          0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00)
+    1 tasks          0.37 (0.33 .. 0.39) 0.21 (0.16 .. 0.28) 0.06 (0.03 .. 0.10) 0.02 (0.00 .. 0.05)
+    2 tasks          0.35 (0.05 .. 0.50) 0.36 (0.00 .. 0.70) 0.09 (0.07 .. 0.11) 0.01 (0.00 .. 0.01)
+    4 tasks          0.62 (0.44 .. 0.71) 0.41 (0.18 .. 0.62) 0.45 (0.36 .. 0.59) 0.26 (0.14 .. 0.36)
+    9 tasks          0.62 (0.50 .. 0.77) 0.40 (0.13 .. 0.63) 0.54 (0.44 .. 0.62) 0.24 (0.03 .. 0.37)
+    18 tasks         0.69 (0.37 .. 0.87) 0.50 (0.30 .. 0.76) 0.72 (0.46 .. 0.92) 0.46 (0.11 .. 0.72)
+    18, from random  0.00 (0.00 .. 0.01) 0.01 (0.00 .. 0.03) 0.00 (0.00 .. 0.00) 0.00 (0.00 .. 0.00)
+    18, mixed in     0.95 (0.90 .. 0.97) 0.96 (0.93 .. 1.00) 0.96 (0.90 .. 1.00) 0.65 (0.57 .. 0.74)
 
-    18 tasks                                        as tuned          new phrasing              new pair            new aspect
-      36 samples                         0.37 (0.27 .. 0.50)   0.24 (0.13 .. 0.35)   0.46 (0.28 .. 0.65)   0.27 (0.23 .. 0.37)
-      180 samples                        0.67 (0.58 .. 0.84)   0.41 (0.18 .. 0.76)   0.64 (0.47 .. 0.82)   0.36 (0.21 .. 0.46)
-      720 samples                        0.69 (0.37 .. 0.87)   0.50 (0.30 .. 0.76)   0.72 (0.46 .. 0.92)   0.46 (0.11 .. 0.72)
-      2880 samples                       0.74 (0.41 .. 0.91)   0.51 (0.31 .. 0.81)   0.76 (0.40 .. 0.96)   0.49 (0.06 .. 0.84)
-      2880 samples, half of them wrong   0.16 (0.14 .. 0.17)   0.09 (0.06 .. 0.16)   0.16 (0.12 .. 0.23)   0.04 (0.00 .. 0.07)
-      36 samples, loss on all tokens     0.12 (0.07 .. 0.17)   0.10 (0.03 .. 0.23)   0.11 (0.04 .. 0.24)   0.02 (0.00 .. 0.07)
-      180 samples, loss on all tokens    0.14 (0.05 .. 0.23)   0.09 (0.05 .. 0.16)   0.10 (0.06 .. 0.17)   0.02 (0.00 .. 0.05)
-      720 samples, loss on all tokens    0.13 (0.07 .. 0.18)   0.09 (0.07 .. 0.11)   0.11 (0.07 .. 0.13)   0.00 (0.00 .. 0.00)
+    18 tasks                    as tuned        new phrasing            new pair          new aspect
+    36 samples       0.37 (0.27 .. 0.50) 0.24 (0.13 .. 0.35) 0.46 (0.28 .. 0.65) 0.27 (0.23 .. 0.37)
+    180 samples      0.67 (0.58 .. 0.84) 0.41 (0.18 .. 0.76) 0.64 (0.47 .. 0.82) 0.36 (0.21 .. 0.46)
+    720 samples      0.69 (0.37 .. 0.87) 0.50 (0.30 .. 0.76) 0.72 (0.46 .. 0.92) 0.46 (0.11 .. 0.72)
+    2880 samples     0.74 (0.41 .. 0.91) 0.51 (0.31 .. 0.81) 0.76 (0.40 .. 0.96) 0.49 (0.06 .. 0.84)
+    2880, half wrong 0.16 (0.14 .. 0.17) 0.09 (0.06 .. 0.16) 0.16 (0.12 .. 0.23) 0.04 (0.00 .. 0.07)
+    36, loss on all  0.12 (0.07 .. 0.17) 0.10 (0.03 .. 0.23) 0.11 (0.04 .. 0.24) 0.02 (0.00 .. 0.07)
+    180, loss on all 0.14 (0.05 .. 0.23) 0.09 (0.05 .. 0.16) 0.10 (0.06 .. 0.17) 0.02 (0.00 .. 0.05)
+    720, loss on all 0.13 (0.07 .. 0.18) 0.09 (0.07 .. 0.11) 0.11 (0.07 .. 0.13) 0.00 (0.00 .. 0.00)
 
-    tuned with 60 samples in the form             asked long           asked short            asked word
-      long                               0.36 (0.19 .. 0.57)   0.16 (0.07 .. 0.22)   0.13 (0.03 .. 0.21)
-      short                              0.15 (0.06 .. 0.28)   0.53 (0.30 .. 0.72)   0.42 (0.07 .. 0.62)
-      word                               0.08 (0.05 .. 0.12)   0.42 (0.17 .. 0.64)   0.56 (0.46 .. 0.68)
+    60 samples                   in long            in short             in word
+    long             0.36 (0.19 .. 0.57) 0.16 (0.07 .. 0.22) 0.13 (0.03 .. 0.21)
+    short            0.15 (0.06 .. 0.28) 0.53 (0.30 .. 0.72) 0.42 (0.07 .. 0.62)
+    word             0.08 (0.05 .. 0.12) 0.42 (0.17 .. 0.64) 0.56 (0.46 .. 0.68)
 
-    tuned with 720 samples in the form            asked long           asked short            asked word
-      long                               0.40 (0.21 .. 0.77)   0.16 (0.07 .. 0.22)   0.07 (0.05 .. 0.09)
-      short                              0.27 (0.13 .. 0.50)   0.86 (0.71 .. 0.95)   0.76 (0.56 .. 0.86)
-      word                               0.24 (0.14 .. 0.30)   0.76 (0.59 .. 0.92)   0.87 (0.82 .. 0.94)
+    720 samples                  in long            in short             in word
+    long             0.40 (0.21 .. 0.77) 0.16 (0.07 .. 0.22) 0.07 (0.05 .. 0.09)
+    short            0.27 (0.13 .. 0.50) 0.86 (0.71 .. 0.95) 0.76 (0.56 .. 0.86)
+    word             0.24 (0.14 .. 0.30) 0.76 (0.59 .. 0.92) 0.87 (0.82 .. 0.94)
       short: 13000 tokens less for 1000 questions, 76% of the instruction
       word: 15000 tokens less for 1000 questions, 88% of the instruction
 
@@ -157,6 +157,7 @@ class Lab:
         whole       the loss is taken on all tokens, not on answers alone
         pretrained  start from the pre-trained weights
         """
+        # other weights than those of pre-training, for the rows without it
         model = self.new(self.seed + 100)
         if pretrained:
             model.load_state_dict(self.state)
@@ -193,6 +194,7 @@ class Lab:
         """Accuracy on each of GROUPS, `tasks` being those of the tuning."""
         # the same questions for every model of a seed
         rng = Random(self.seed, "seen")
+        # as tuned: frames of the tuning; new phrasing: frames it never saw
         seen = {
             "as tuned": self.world.instructions(tasks, 120, rng, names=TEST),
             "new phrasing": self.world.instructions(tasks, 120, rng, FRAMES[3:], (2,), names=TEST),
@@ -201,15 +203,12 @@ class Lab:
 
     def understands(self, model):
         """Accuracy on questions in each of FORMS."""
-        return [
-            self.accuracy(
-                model,
-                self.world.instructions(
-                    KNOWN, 120, Random(self.seed, "forms"), (form,), names=TEST
-                ),
-            )
-            for form in FORMS.values()
-        ]
+        scores = []
+        for form in FORMS.values():
+            rng = Random(self.seed, "forms")
+            questions = self.world.instructions(KNOWN, 120, rng, (form,), names=TEST)
+            scores.append(self.accuracy(model, questions))
+        return scores
 
     def some(self, count):
         """`count` of the tasks to be tuned on; those of a smaller count are among them."""
@@ -225,39 +224,44 @@ class Lab:
 
 def table(title, rows, columns):
     """Print rows {label: list over seeds of lists}; returns label -> array (columns, seeds)."""
-    print(f"\n{title:<34}" + "".join(f"{column:>22}" for column in columns))
+    print(f"\n{title:<16}" + "".join(f"{column:>20}" for column in columns))
     scores = {}
     for label, found in rows.items():
         scores[label] = np.array(found).T
-        cells = "".join(f"{mean_and_range(row, '.2f'):>22}" for row in scores[label])
-        print(f"  {label:<32}{cells}", flush=True)
+        cells = "".join(f"{mean_and_range(row, '.2f'):>20}" for row in scores[label])
+        print(f"{label:<16}{cells}", flush=True)
     return scores
 
 
 def tasks_and_data(labs):
     """Claims 1 to 3."""
-    rows = {"0 tasks (only pre-trained)": [lab.scores(lab.tuned([]), KNOWN) for lab in labs]}
+    rows = {"0 tasks": [lab.scores(lab.tuned([]), KNOWN) for lab in labs]}
     for count in (1, 2, 4, 9, 18):
-        rows[f"{count} tasks, 720 samples"] = [
+        rows[f"{count} tasks"] = [
             lab.scores(lab.tuned(lab.samples(tasks, 720)), tasks)
             for lab in labs
             for tasks in [lab.some(count)]
         ]
     # the same tuning from random weights
-    rows["18 tasks, not pre-trained"] = [
+    rows["18, from random"] = [
         lab.scores(lab.tuned(lab.samples(KNOWN, 720), pretrained=False), KNOWN) for lab in labs
     ]
-    rows["18 tasks, in pre-training"] = [
+    # one training instead of two
+    rows["18, mixed in"] = [
         lab.scores(lab.taught_in_pretraining(lab.samples(KNOWN, 720)), KNOWN) for lab in labs
     ]
-    first = table("kinds of tasks", rows, GROUPS)
+    first = table("720 samples", rows, GROUPS)
     rows = {}
     settings = [(count, 0, False) for count in (36, 180, 720, 2880)]
+    # half of the answers replaced by wrong ones
     settings += [(2880, 0.5, False)]
     settings += [(count, 0, True) for count in (36, 180, 720)]
     for count, noise, whole in settings:
         label = f"{count} samples"
-        label += ", half of them wrong" * (noise > 0) + ", loss on all tokens" * whole
+        if noise:
+            label = f"{count}, half wrong"
+        if whole:
+            label = f"{count}, loss on all"
         rows[label] = [
             lab.scores(lab.tuned(lab.samples(KNOWN, count, noise=noise), whole), KNOWN)
             for lab in labs
@@ -269,24 +273,25 @@ def tasks_and_data(labs):
 
 def judge_tasks(scores):
     """Print the verdicts on kinds of tasks. scores: label -> (groups, seeds)."""
-    pair, aspect = GROUPS.index("new pair"), GROUPS.index("new aspect")
-    few, some, many = (scores[f"{count} tasks, 720 samples"] for count in (1, 4, 18))
+    pair = GROUPS.index("new pair")
+    aspect = GROUPS.index("new aspect")
+    few, some, many = (scores[f"{count} tasks"] for count in (1, 4, 18))
     steps = [MORE_KINDS.judge(b[pair], a[pair]) for a, b in ((few, some), (some, many))]
     print(f"  {MORE_KINDS.text}, 1 to 4 and 4 to 18: {weakest(steps)}")
-    for other in ("0 tasks (only pre-trained)", "18 tasks, not pre-trained"):
+    for other in ("0 tasks", "18, from random"):
         print(f"  {NEW.text} {other}: {NEW.judge(many[aspect], scores[other][aspect])}")
-    for group, a, b in zip(GROUPS, many, scores["18 tasks, in pre-training"]):
+    for group, a, b in zip(GROUPS, many, scores["18, mixed in"]):
         print(f"  {AFTER.text}, {group}: {AFTER.judge(a, b)}")
 
 
 def judge_data(scores):
     """Print the verdicts on samples and loss. scores: label -> (groups, seeds)."""
     pair = GROUPS.index("new pair")
-    noisy = scores["2880 samples, half of them wrong"]
+    noisy = scores["2880, half wrong"]
     print(f"  {GOOD.line(scores['180 samples'][pair], noisy[pair])}")
     for count in (36, 180, 720):
         # the mean over the four groups: one number for each seed
-        a, b = (scores[f"{count} samples{of}"].mean(0) for of in ("", ", loss on all tokens"))
+        a, b = (scores[f"{count}{loss}"].mean(0) for loss in (" samples", ", loss on all"))
         print(f"  {ANSWERS.text}, {count} samples: {ANSWERS.judge(a, b)}")
 
 
@@ -301,7 +306,8 @@ def instruction_forms(labs):
             ]
             for form in forms
         }
-        title, heads = f"tuned with {count} samples in the form", [f"asked {f}" for f in forms]
+        title = f"tuned with {count} samples in the form"
+        heads = [f"asked {f}" for f in forms]
         scores = table(title, rows, heads)
         # (forms, seeds): each form tested with itself, and with the mean of the two others
         own = np.array([scores[form][i] for i, form in enumerate(forms)])
@@ -310,8 +316,10 @@ def instruction_forms(labs):
         print(f"  {count} samples: {WORD.text}, once tuned: {verdict}")
         print(f"  {count} samples: {OWN_FORM.text}: {OWN_FORM.judge(own.mean(0), others.mean(0))}")
     # an instruction with its slots filled, as the model reads it
-    words, slots = labs[0].words, {"k": "animal", "a": "color", "e": ""}
+    words = labs[0].words
+    slots = {"k": "animal", "a": "color", "e": ""}
     for form in ("short", "word"):
+        # the same question in both forms
         saved, share = tokens_saved(
             words, FORMS["long"].format(**slots), FORMS[form].format(**slots), 1000
         )
@@ -320,7 +328,8 @@ def instruction_forms(labs):
 
 def seed_tasks(path, device, seed):
     """Real instructions: the loss on held-out answers, before and after tuning, of one seed."""
-    samples, text = read_instructions(path), without_repeats(python_documentation())[:200_000]
+    samples = read_instructions(path)
+    text = without_repeats(python_documentation())[:200_000]
     words = BPETokenizer.train(
         [text, *(f"{s.user}\n{s.output}" for s in samples)], 1024, special=MARKS
     )
@@ -330,8 +339,10 @@ def seed_tasks(path, device, seed):
     fit(model, CausalLM(), rows, steps=250, batch_size=16, learning_rate=4e-3)
     examples, cut, dropped = encode_samples(words, ROLES, samples, 128)
     # 30 held-out answers
-    order, task = Random(seed, "split").permutation(len(examples)).tolist(), InstructionTuning()
-    held, train = [examples[i] for i in order[:30]], [examples[i] for i in order[30:]]
+    order = Random(seed, "split").permutation(len(examples)).tolist()
+    task = InstructionTuning()
+    held = [examples[i] for i in order[:30]]
+    train = [examples[i] for i in order[30:]]
     print(
         f"\n{len(samples)} seed tasks: {len(train)} to learn from, {len(held)} held back; "
         f"{cut} cut, {dropped} left out\n"
@@ -350,6 +361,7 @@ def sweep(lab):
     """Print the held-out accuracy of learning rates, batch sizes and steps of tuning."""
     grid = {"learning_rate": (2e-4, 5e-4, 1e-3, 2e-3), "batch_size": (8, 32), "steps": (50, 150)}
     held = lab.world.instructions(KNOWN, 120, Random(lab.seed, "sweep"), names=TEST)
+    # questions like those of "as tuned", so the choice favors that group
     train, held = lab.encoded(lab.samples(KNOWN, 720)), lab.encoded(held)
     for row in grid_search(lambda: lab.tuned([]), lab.task(), train, held, grid, seeds=(0, 1)):
         print("  ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)

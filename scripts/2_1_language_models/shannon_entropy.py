@@ -34,7 +34,7 @@ Measured output:
       +0.0719], 5 seeds: shows
 
 A long context costs more where its counts are few and little is left for what was not counted:
-add-k from order 5 on; absolute discounting, which rises at order 6 in the mean, cannot be told.
+add-k from order 5 on; absolute discounting rises at order 6 in the mean, too small to tell.
 """
 
 import argparse

@@ -59,6 +59,7 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="30 updates")
     args = parser.parse_args()
+    # enough for factors above 0.999
     steps = 150
     if args.quick:
         steps = 30

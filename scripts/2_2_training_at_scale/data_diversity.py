@@ -93,7 +93,8 @@ def collapse(seed):
     """
     words = without_repeats(python_documentation()).lower().split()
     counts = np.array(list(Counter(words).values()), float)
-    p, rng = counts / counts.sum(), np.random.default_rng(seed)
+    p = counts / counts.sum()
+    rng = np.random.default_rng(seed)
     own, mixed = (generations(p, DRAWS, ROUNDS, rng, real) for real in (0.0, 0.1))
     left = [int((rows[-1] > 0).sum()) for rows in (own, mixed)]
     return variety(own), variety(mixed), left, expected_variety(p, DRAWS, ROUNDS)

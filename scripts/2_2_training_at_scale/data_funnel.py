@@ -4,7 +4,7 @@ section 2.2.1.
 Claims: filtering removes much of what is collected, and a model trained on as many characters of
 filtered text is better on clean text than one trained on the unfiltered. The corpus is made up and
 its junk is labelled, so recall (junk that went) and precision (junk among what went) are counts;
-the part that is kept says nothing about the web, where Penedo et al. 2023 report that nearly 90 %
+the part that is kept is no figure of the web, where Penedo et al. 2023 report that nearly 90 %
 goes. The model counts characters (interpolated 5-grams). About 30 seconds. `python
 scripts/2_2_training_at_scale/data_funnel.py [--seed N] [--device cpu] [--quick]`; five seeds from N
 on; --quick makes 200 pages of 600. Counting is done on the CPU. For your own files: `tinylm data
@@ -73,7 +73,11 @@ NAMES = (
 
 def filtered(corpus):
     """(the pipeline after its work, texts left, labels of the texts left)."""
-    pipeline, texts, labels, at = Pipeline(standard_steps()), [], [], [None]
+    # the steps of `tinylm data`, in order
+    pipeline = Pipeline(standard_steps())
+    texts = []
+    labels = []
+    at = [None]
 
     # The pipeline passes texts alone: `at` holds the label of the one that it is working on.
     def documents():

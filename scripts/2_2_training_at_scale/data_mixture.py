@@ -34,7 +34,9 @@ from tinylm.data.mix.mixture import MixtureSampler
 from tinylm.data.synthetic.junk import good_page
 from tinylm.train.compare import Claim, mean_and_range, weakest
 
-SIZES, PAGES, TEMPERATURES = (97, 3), 40, (1.0, 2.0, 5.0, math.inf)
+SIZES = (97, 3)
+PAGES = 40
+TEMPERATURES = (1.0, 2.0, 5.0, math.inf)
 # Bits per character, paired by seed: the same held-out pages. The first needs every step of T.
 SMALL = Claim("a higher temperature helps the small language", "2.2.1", larger=False)
 LARGE = Claim("the highest temperature costs the large language", "2.2.1")

@@ -29,12 +29,12 @@ Measured output, mean (least .. most over seeds):
     a wider hidden layer has the lower loss, 512 against 8: +0.126 [-0.073, +0.325], 5 seeds: too
       small to tell; 0.2 could have been seen
 
-In the mean each width is below the one before, by 0.02 to 0.07 nats, and no step can be told from
-none: over five seeds the interval of a step is 0.07 to 0.1 wide either way. An earlier run of three
-seeds looked better than this. The last step hangs on the rate: in a run made before this one (300
-steps, rates 0.003 and 0.01), d_h = 512 was no better than 128 (2.256 against 2.234). Steps are few,
-the rate is chosen by the same held-out loss that is shown, and the models differ sixfold in
-parameters and work.
+In the mean each width is below the one before, by 0.02 to 0.07 nats, and no step is sure: over five
+seeds the interval of a step is 0.07 to 0.1 wide either way. An earlier run of three seeds looked
+better than this. The last step hangs on the rate: in a run made before this one (300 steps, rates
+0.003 and 0.01), d_h = 512 was no better than 128 (2.256 against 2.234). Steps are few, the rate is
+chosen by the same held-out loss that is shown, and the models differ sixfold in parameters and
+work.
 """
 
 import argparse
@@ -86,9 +86,11 @@ def build(V, width, seed, device):
 
 def held_out_loss(text, held_out, V, width, rate, seed, steps, device, note):
     """Held-out loss after training, in nats a character. `note` is called with every batch."""
-    model, objective = build(V, width, seed, device), CausalLM()
+    model = build(V, width, seed, device)
+    objective = CausalLM()
     # RandomWindows draws by seed and step alone: the same batches for every width
-    optimizer, windows = AdamW(model.named_parameters()), RandomWindows(text, T, BATCH, seed)
+    optimizer = AdamW(model.named_parameters())
+    windows = RandomWindows(text, T, BATCH, seed)
     for step in range(steps):
         ids = windows.batch(step)
         note(ids)
@@ -114,7 +116,9 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two seeds, two widths, few steps")
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, steps, widths = range(args.seed, args.seed + 5), STEPS, WIDTHS
+    seeds = range(args.seed, args.seed + 5)
+    steps = STEPS
+    widths = WIDTHS
     if args.quick:
         seeds, steps, widths = seeds[:2], 50, WIDTHS[::3]
         print(ONLY_RUNS)

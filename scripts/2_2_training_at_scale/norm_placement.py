@@ -59,7 +59,9 @@ from tinylm.pretrain import CausalLM
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range
 
 V, T, D, B, STEPS = 12, 16, 16, 8, 40
-DEPTHS, TRAINED, RATES = (2, 8, 32), (2, 16), (1e-3, 1e-2, 1e-1)
+DEPTHS = (2, 8, 32)
+TRAINED = (2, 16)
+RATES = (1e-3, 1e-2, 1e-1)
 CHAIN = MarkovChain.random(V, seed=0, sharpness=2.0)
 # Losses, each placement at its best rate, paired: the runs of a seed read the same text. A diverged
 # run counts as a guess, log V.
@@ -115,8 +117,11 @@ def gradient_norms(model, ids):
 
 def final_loss(model, rate, seed, device):
     """Mean loss over the last 5 of STEPS updates; infinity if one was not finite."""
-    windows, losses = RandomWindows(CHAIN.sample(5000, seed), T, B, seed), []
-    optimizer, objective = AdamW(FlatParameters(model.named_parameters())), CausalLM()
+    # text and batches depend on the seed alone
+    windows = RandomWindows(CHAIN.sample(5000, seed), T, B, seed)
+    losses = []
+    optimizer = AdamW(FlatParameters(model.named_parameters()))
+    objective = CausalLM()
     for step in range(STEPS):
         optimizer.zero_grad()
         # overflow is a result here, not a fault
@@ -171,7 +176,8 @@ def show_training(seeds, depths, device):
                 so_far = best.get((depth, placement), losses)
                 best[depth, placement] = min([losses, so_far], key=np.mean)
             print(f"{depth:8}{rate:8g}" + "".join(f"{cell:>26}" for cell in cells))
-    pre, post = best[depths[-1], "pre"], best[depths[-1], "post"]
+    pre = best[depths[-1], "pre"]
+    post = best[depths[-1], "post"]
     print(
         f"at {depths[-1]} blocks, each at its best rate: pre-norm {mean_and_range(pre, '.2f')}, "
         f"post-norm {mean_and_range(post, '.2f')}"
@@ -186,7 +192,9 @@ def main():
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds and no deep model")
     args = parser.parse_args()
-    seeds, depths, trained = range(args.seed, args.seed + 5), DEPTHS, TRAINED
+    seeds = range(args.seed, args.seed + 5)
+    depths = DEPTHS
+    trained = TRAINED
     if args.quick:
         seeds, depths, trained = seeds[:2], DEPTHS[:-1], (2, 6)
         print(ONLY_RUNS)

@@ -50,7 +50,11 @@ import numpy as np
 import tinylm as tl
 from tinylm.train.compare import Claim
 
-ROWS, D, F, LAYERS, SHOWN = 16, 32, 128, 8, (1, 2, 4, 8)
+ROWS = 16
+D = 32
+F = 128
+LAYERS = 8
+SHOWN = (1, 2, 4, 8)
 GAINS = (1.0, 4.0, 16.0)
 FLOOR = 1e-12  # float64 rounding of the mean row; below it all is zero
 KEPT = 0.01

@@ -78,7 +78,9 @@ from tinylm.train.scaling.laws import power_law
 from tinylm.train.scaling.sharp import exact_match
 
 STATES, SIZES = 24, 4 ** np.arange(10)
-EXAMPLES, FEATURES, NOISE = 40, (5, 10, 20, 30, 38, 40, 42, 50, 60, 80, 120, 240), 0.3
+EXAMPLES = 40
+FEATURES = (5, 10, 20, 30, 38, 40, 42, 50, 60, 80, 120, 240)
+NOISE = 0.3
 # (1) needs all three: |d log loss / d log pairs| at both ends below a quarter of the steepest
 # one, and the entropy found to 5 % in the mean, by the logarithm of found over true.
 FLAT_FIRST = Claim("flat while there is too little to beat a guess", "2.2.4", larger=False)
@@ -97,7 +99,9 @@ def counting_losses(chain, sizes, seed):
     sizes    (n,) numbers of pairs counted
     returns  n losses: sum_i pi_i sum_j P_ij (-log q_ij), with q the normalized counts
     """
-    ids, P, pi = chain.sample(max(sizes) + 1, seed), chain.transition, chain.stationary()
+    ids = chain.sample(max(sizes) + 1, seed)
+    P = chain.transition
+    pi = chain.stationary()
     losses = []
     for size in sizes:
         counts = np.ones(P.shape)
@@ -194,7 +198,9 @@ def main(argv=None):
     if options.quick:
         seeds = seeds[:2]
         print(ONLY_RUNS)
-    phases, peak, jump = three_phases(seeds), double_descent(seeds), sharp_metrics()
+    phases = three_phases(seeds)
+    peak = double_descent(seeds)
+    jump = sharp_metrics()
     print(f"\nthree phases, the weakest of the comparisons (section 2.2.4): {phases}")
     print(f"{PEAK.text}, logarithms, at both ends: {peak}")
     print(f"{JUMP}, by arithmetic: {jump}")

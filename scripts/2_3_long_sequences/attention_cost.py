@@ -136,6 +136,7 @@ def operations(function, tokens):
     # independent of the values, so seed 0 and the CPU
     with count_operations() as counts:
         function(*inputs(tokens, 0, "cpu"))
+    # the forward pass alone
     return counts.matmul_flops()
 
 
@@ -215,6 +216,7 @@ def times_of_each(lengths, repeats, seed, device):
             [[once(function, n, seed + r, device) for n in lengths] for r in range(repeats)]
         )
         growth = slopes(np.log(lengths[upper:]), np.log(times[:, upper:]))
+        # medians: one slow repeat on a shared machine must not count
         middle = np.median(times, axis=0)
         print(
             f"   {name:<24}" + "".join(f"{t:9.2f}" for t in middle) + f"{np.median(growth):11.2f}"
@@ -231,7 +233,9 @@ def times_of_each(lengths, repeats, seed, device):
 
 def caches():
     """Print the numbers kept: Fig. 2.5 by position, Fig. 2.7 for a store, Fig. 2.8 by sharing."""
-    d, feature, state = 8, 8, 16
+    d = 8
+    feature = 8
+    state = 16
     print(
         f"\n4. Fig. 2.5: numbers kept and read for the output at position i: "
         f"width {d}, window 4, {feature} features, RNN state {state}"

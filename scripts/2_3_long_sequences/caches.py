@@ -118,9 +118,10 @@ def within_the_context(model, ids):
         logprobs = token_logprobs(logits, ids[1:])
         if plain is None:
             plain = logprobs
-        nbytes = cache.bytes
         if name.startswith("pages"):
             nbytes = pool.bytes  # the pages belong to the pool
+        else:
+            nbytes = cache.bytes
         results[name] = nbytes, -logprobs.mean(), np.abs(logprobs - plain).max()
     return results
 
@@ -141,6 +142,7 @@ def far_beyond_it(model, ids):
         ("window 60 + 4 sinks", 60, 4, False),
         ("window 60 + 4 sinks, shifted", 60, 4, True),
     ):
+        # tokens one at a time, the window moving along
         results[name] = loss(StreamingLM(model, window, sinks, shift).logits(ids[None, :-1])[0])
     # No cache: every 32 tokens are predicted from up to 32 before them, read again.
     anew = perplexity(model, ids[2 * T - T // 2 :], stride=T // 2)
@@ -158,8 +160,12 @@ def main(argv=None):
     keep_freed_memory()
     training, held_out = split_text(without_repeats(python_documentation()))
     tokenizer = CharTokenizer.from_text(training + held_out)
-    ids, held = tokenizer.encode(training), tokenizer.encode(held_out)
-    near, far, seeds, steps = [], [], 3, 400
+    ids = tokenizer.encode(training)
+    held = tokenizer.encode(held_out)
+    near = []
+    far = []
+    seeds = 3
+    steps = 400
     if options.quick:
         seeds, steps = 2, 60
         print(ONLY_RUNS)

@@ -121,7 +121,8 @@ def main(argv=None):
         print(ONLY_RUNS)
     text = held_out[:size]
     tokenizer = BPETokenizer.train([training.decode()], V, special=())
-    ids, tokens = tokenizer.encode(text.decode()).tolist(), tokenizer.encode(training.decode())
+    ids = tokenizer.encode(text.decode()).tolist()
+    tokens = tokenizer.encode(training.decode())
     rates, exact = [], True
     print(
         f"{len(training):,} bytes to learn from, {len(text):,} held-out bytes "
@@ -129,6 +130,7 @@ def main(argv=None):
     )
     print("    seed    loss, bits  code, bits  bits/byte  comes back  train s  code s  decode s")
     for seed in range(options.seed, options.seed + seeds):
+        # seconds of training, of coding (done twice), of decoding
         begun = time.perf_counter()
         model = train(V, tokens, steps, seed)
         trained = time.perf_counter()

@@ -12,27 +12,30 @@ same in every row. About 1 minute on one core. `python scripts/2_3_long_sequence
 
 Measured output:
 
-    perplexity of the same 2048 characters (least .. most over seeds); 3 seed(s), 122880 characters
-    of adaptation, 59 s of one core
-        before, reading 64                                7.33 (7.28 .. 7.37)
-        unscaled, as it was, reading 256                 10.97 (10.61 .. 11.50)
-        unscaled, 40 steps at 64, reading 256            11.25 (10.81 .. 11.75)
-        unscaled, 40 steps at 256, reading 256            7.85 (7.77 .. 7.89)
-        interpolated, as it was, reading 256             12.44 (11.98 .. 12.93)
-        interpolated, 40 steps at 64, reading 256         9.00 (8.79 .. 9.16)
-        interpolated, 40 steps at 256, reading 256        8.98 (8.83 .. 9.06)
-        ntk, as it was, reading 256                       8.40 (8.15 .. 8.55)
-        ntk, 40 steps at 64, reading 256                  8.35 (8.08 .. 8.49)
-        ntk, 40 steps at 256, reading 256                 7.51 (7.47 .. 7.54)
-        unscaled: adapting at 256 better than not, and than as much reading at 64: yes interpolated:
-        adapting at 256 better than not, and than as much reading at 64: not in every seed ntk:
-        adapting at 256 better than not, and than as much reading at 64: yes
+    perplexity of the same 2048 characters (least .. most over seeds); 3 seeds, 122880 characters of
+      adaptation, 59 s of one core
+        before, reading 64                                 7.33 (7.28 .. 7.37)
+        unscaled, as it was, reading 256                10.97 (10.61 .. 11.50)
+        unscaled, 40 steps at 64, reading 256           11.25 (10.81 .. 11.75)
+        unscaled, 40 steps at 256, reading 256             7.85 (7.77 .. 7.89)
+        interpolated, as it was, reading 256            12.44 (11.98 .. 12.93)
+        interpolated, 40 steps at 64, reading 256          9.00 (8.79 .. 9.16)
+        interpolated, 40 steps at 256, reading 256         8.98 (8.83 .. 9.06)
+        ntk, as it was, reading 256                        8.40 (8.15 .. 8.55)
+        ntk, 40 steps at 64, reading 256                   8.35 (8.08 .. 8.49)
+        ntk, 40 steps at 256, reading 256                  7.51 (7.47 .. 7.54)
+    unscaled: adapting at the new length is better than not, and than at the old: +0.334 [+0.207,
+      +0.462], 3 seeds: shows
+    interpolated: adapting at the new length is better than not, and than at the old: +0.00225
+      [-0.017, +0.0215], 3 seeds: too small to tell; 0.019 could have been seen
+    ntk: adapting at the new length is better than not, and than at the old: +0.105 [+0.047,
+      +0.163], 3 seeds: shows
 
 The claim shows for the plain and the larger base: 40 steps at the new length take back most of the
-loss, and the larger base needs least. For interpolation it does not: steps at the old length help
-as much, since what must be learned there is that neighbors are a quarter as far apart. What did not
-show: a gain from the longer context; nothing at 256 beats reading 64. Characters of this text
-hardly need more, and the model is small.
+loss, and the larger base needs least. For interpolation it is too small to tell: steps at the old
+length help as much, since what must be learned there is that neighbors are a quarter as far apart.
+What did not show: a gain from the longer context; nothing at 256 beats reading 64. Characters of
+this text hardly need more, and the model is small.
 """
 
 import argparse

@@ -70,7 +70,8 @@ from tinylm.optim.schedule import cosine
 from tinylm.tokenizers import ByteTokenizer
 from tinylm.train.compare import ONLY_RUNS, Claim, mean_and_range, weakest
 
-LETTERS, BYTES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", ByteTokenizer()
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+BYTES = ByteTokenizer()
 # (1) Shares of the facts right against a bound, all four. Chance is 0.1 of ten digits; two documents
 # at random hold the fact in 2 of 26 questions.
 KNOWS = Claim("with memory nine of ten facts are right", "2.3.3.2")
@@ -84,7 +85,8 @@ PART = Claim("and look at less than half of the keys", "2.3.3.2", larger=False)
 
 def fit(model, batches, lr):
     """Train by AdamW on batches (inputs, targets), -100 where there is no target; returns model."""
-    parameters, total = FlatParameters(model.named_parameters()), len(batches)
+    parameters = FlatParameters(model.named_parameters())
+    total = len(batches)
     optimizer = AdamW(parameters, betas=(0.9, 0.99), weight_decay=0.1)
     for step in range(total):
         inputs, targets = batches[step]
@@ -101,7 +103,9 @@ class Questions:
     """Training examples: 0 to 3 facts, a question about one of them, the digit."""
 
     def __init__(self, seed, steps, batch=32):
-        self.rng, self.steps, self.batch = Random(seed, "facts"), steps, batch
+        self.rng = Random(seed, "facts")
+        self.steps = steps
+        self.batch = batch
 
     def __len__(self):
         return self.steps
@@ -142,7 +146,8 @@ def facts_by_each_route(seed, steps):
     digits = Random(seed, "world").integers(0, 10, 26).tolist()
     documents = [f"{letter} is {digit}." for letter, digit in zip(LETTERS, digits)]
     # each document is one fact
-    index, rng = InvertedIndex(documents), Random(seed, "control")
+    index = InvertedIndex(documents)
+    rng = Random(seed, "control")
     # the datastore: every state of these records, and the byte that follows it
     records = [
         BYTES.encode(rag_prompt([], f"{letter} is") + str(digit))
@@ -185,7 +190,8 @@ class Windows:
     """RandomWindows as (inputs, targets)."""
 
     def __init__(self, tokens, context, batch, seed, steps):
-        self.windows, self.steps = RandomWindows(tokens, context, batch, seed), steps
+        self.windows = RandomWindows(tokens, context, batch, seed)
+        self.steps = steps
 
     def __len__(self):
         return self.steps
@@ -213,9 +219,11 @@ def another_domain(seed, steps, stored):
     cut = len(code) * 3 // 4
     # the part before the text to predict is stored
     first = code[cut - stored : cut]
+    # 2048 targets: T at a time, each stretch read on its own
     lm, test = ModelLM(model), code[cut : cut + 2049]
     store = build_datastore(lm, [first[i : i + T + 1] for i in range(0, len(first) - T, T)])
-    inputs, targets = test[:-1].reshape(-1, T), test[1:].reshape(-1, T)
+    inputs = test[:-1].reshape(-1, T)
+    targets = test[1:].reshape(-1, T)
     bits = {}
     for share in (0.0, 0.1, 0.25, 0.5, 0.75, 1.0):
         temperature = usual_distance(store, 8)
@@ -225,7 +233,8 @@ def another_domain(seed, steps, stored):
             bits[share] = -np.take_along_axis(scores, targets[..., None], -1).mean() / np.log(2)
     # every eighth state of the test text, (n, 64)
     queries = lm.hidden_and_logits(inputs)[0].reshape(-1, 64)[::8]
-    exact, found = knn_search(queries, store.keys, 16)[1], {}
+    exact = knn_search(queries, store.keys, 16)[1]
+    found = {}
     index = ClusteredIndex(store.keys, 64, seed)
     for probes in (1, 4, 16, 64):
         _, places, share = index.search(queries, 16, probes)
@@ -241,7 +250,10 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(argv)
     keep_freed_memory()
-    seeds, reading, steps, stored = range(options.seed, options.seed + 3), 1000, 400, 24000
+    seeds = range(options.seed, options.seed + 3)
+    reading = 1000
+    steps = 400
+    stored = 24000
     if options.quick:
         seeds, reading, steps, stored = seeds[:2], 100, 60, 4000
         print(ONLY_RUNS)

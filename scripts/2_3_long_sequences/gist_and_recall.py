@@ -41,7 +41,9 @@ from tinylm.pretrain import IGNORE, Batch, CausalLM
 from tinylm.train import train_step
 from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
 
-SYMBOLS, LENGTH, WIDTHS = 4, 16, (2, 8, 32, 128)
+SYMBOLS = 4
+LENGTH = 16
+WIDTHS = (2, 8, 32, 128)
 STEPS, BATCH, RATE = 300, 64, 1e-2
 TASKS = "gist", "recall"
 # log2 of the numbers of state at which a seed reaches nine tenths of its best, paired by seed.
@@ -66,7 +68,8 @@ def train(width, task, seed, steps, device, note):
     """An LSTM whose state has 2 `width` numbers."""
     # an LSTM keeps a hidden state and a cell of `width` numbers each
     model = RecurrentLM(RecurrentConfig(SYMBOLS + 2, width, 1, "lstm"), seed).to(device)
-    optimizer, objective = AdamW(model.named_parameters(), weight_decay=0.0), CausalLM()
+    optimizer = AdamW(model.named_parameters(), weight_decay=0.0)
+    objective = CausalLM()
     for step in range(steps):
         inputs, targets = questions(task, BATCH, seed * 1_000_003 + step)
         note(inputs)
@@ -98,7 +101,9 @@ def main(argv=None):
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     parser.add_argument("--quick", action="store_true", help="two seeds, two widths, few steps")
     args = parser.parse_args(argv)
-    seeds, steps, widths = range(args.seed, args.seed + 3), STEPS, WIDTHS
+    seeds = range(args.seed, args.seed + 3)
+    steps = STEPS
+    widths = WIDTHS
     if args.quick:
         seeds, steps, widths = seeds[:2], 100, WIDTHS[1:3]
         print(ONLY_RUNS)
@@ -108,7 +113,8 @@ def main(argv=None):
         f"chance {1 / SYMBOLS}"
     )
     print(f"    {'numbers of state':<20}" + "".join(f"{2 * width:>22}" for width in widths))
-    needed, readings = {}, {task: EqualReading() for task in TASKS}
+    needed = {}
+    readings = {task: EqualReading() for task in TASKS}
     for task in TASKS:
         found = np.empty((len(widths), len(seeds)))
         for i, width in enumerate(widths):
@@ -129,7 +135,8 @@ def main(argv=None):
         print(f"numbers of state for nine tenths of its best, by seed: {task} {needed[task]}")
     print(f"{SMALLER.line(*(np.log2(needed[task]) for task in TASKS))}")
     # float32
-    bits, held = LENGTH * math.log2(SYMBOLS), 2 * widths[0] * 32
+    bits = LENGTH * math.log2(SYMBOLS)
+    held = 2 * widths[0] * 32
     print(
         f"recall needs {bits:.0f} bits, the smallest state has {held}: "
         "the limit is what training makes of them"

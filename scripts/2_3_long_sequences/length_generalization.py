@@ -91,7 +91,9 @@ from tinylm.pretrain import CausalLM
 from tinylm.train import train_step
 from tinylm.train.compare import ONLY_RUNS, Claim, EqualReading, mean_and_range
 
-TRAINED, LENGTHS, LAST = 64, (64, 128, 256, 512), 32
+TRAINED = 64
+LENGTHS = (64, 128, 256, 512)
+LAST = 32
 BATCH, STEPS, RATE = 16, 250, 4e-3
 SCHEMES = "none", "learned", "sinusoidal", "t5", "alibi", "kerple_log", "rope"
 MORE = "offset", "kerple_power", "sandwich", "fire"
@@ -139,7 +141,8 @@ def train(model, text, steps, seed, device, note, length=TRAINED, rows=BATCH, ra
 
     No weight decay: rows of a table that training never visits stay exactly as they were drawn.
     """
-    rng, objective = tl.Random(seed, "stretches"), CausalLM()
+    rng = tl.Random(seed, "stretches")
+    objective = CausalLM()
     optimizer = AdamW(model.named_parameters(), weight_decay=0.0)
     for step in range(steps):
         # (rows, 1) + (length + 1,) -> (rows, length + 1)
@@ -219,7 +222,10 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="two seeds, few steps, four schemes")
     parser.add_argument("--schemes", help=f"comma-separated; also {', '.join(MORE)}")
     args = parser.parse_args(argv)
-    seeds, steps, stretches, schemes = range(args.seed, args.seed + 3), STEPS, 32, SCHEMES
+    seeds = range(args.seed, args.seed + 3)
+    steps = STEPS
+    stretches = 32
+    schemes = SCHEMES
     if args.quick:
         seeds, steps, stretches, schemes = seeds[:2], 100, 16, ("learned", "t5", "alibi", "rope")
         print(ONLY_RUNS)
@@ -229,11 +235,14 @@ def main(argv=None):
     longest = max(LENGTHS)
     # (stretches, longest + 1): they do not overlap
     texts = held_out[np.arange(stretches)[:, None] * longest + np.arange(longest + 1)]
-    last, every, reading = {}, {}, EqualReading()
+    last = {}
+    every = {}
+    reading = EqualReading()
     began = time.process_time()
     for scheme in schemes:
         for seed in seeds:
-            model, note = build(scheme, V, seed, args.device), partial(reading.read, scheme, seed)
+            model = build(scheme, V, seed, args.device)
+            note = partial(reading.read, scheme, seed)
             train(model, text, steps, seed, args.device, note)
             readings = {scheme: None}
             if scheme == "rope":

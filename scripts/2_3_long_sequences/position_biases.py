@@ -163,7 +163,8 @@ def periods():
 
 def decay(seed):
     """Print scores of a vector with itself at a distance, five seeds, and whether they fall."""
-    n, width = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024]), 64
+    n = np.array([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024])
+    width = 64
     theta, rows = rotary_frequencies(width), []
     for s in range(seed, seed + 5):
         # <R(0) x, R(n) x> / <x, x> of 200 random vectors
@@ -187,7 +188,9 @@ def decay(seed):
     print(f"   {FALLS.line(by_seed[:, at(1024)], by_seed[:, at(8)])}")
     # E <x, R(n) x> / <x, x> is the mean of cos(n theta_k) over the pairs k
     exact = np.cos(np.arange(2048)[:, None] * theta).mean(-1)
-    near, far, rising = exact[:64].mean(), exact[1024:].mean(), np.mean(np.diff(exact) > 0)
+    near = exact[:64].mean()
+    far = exact[1024:].mean()
+    rising = np.mean(np.diff(exact) > 0)
     print(
         f"   the expected score is the mean of the cosines: {near:.2f} over distances 0-63 and "
         f"{far:.2f} over 1024-2047, but\n"
@@ -204,7 +207,9 @@ def figure_2_9(seed):
     def target(i):
         return np.sin(i / 3)
 
-    rng, seen, new = np.random.default_rng(seed), np.arange(1, 11), np.arange(1, 21)
+    rng = np.random.default_rng(seed)
+    seen = np.arange(1, 11)
+    new = np.arange(1, 21)
     # a little noise: a fit through exact points would hide what a cubic does outside
     cubic = np.polynomial.Polynomial.fit(seen, target(seen) + 0.02 * rng.normal(size=10), 3)
     table = dict(zip(seen, target(seen)))

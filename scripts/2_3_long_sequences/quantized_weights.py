@@ -73,7 +73,9 @@ def ways(matrices):
 
 def main(seed=0, quick=False):
     """Print the table and the verdicts; returns name -> (bytes a weight, ms, relative error)."""
-    rng, count, rounds = np.random.default_rng(seed), 40, 15
+    rng = np.random.default_rng(seed)
+    count = 40
+    rounds = 15
     if quick:
         count, rounds = 8, 3
     matrices = [rng.standard_normal((R, D), dtype=np.float32) for _ in range(count)]
@@ -91,7 +93,8 @@ def main(seed=0, quick=False):
             np.linalg.norm(product(x) - y) / np.linalg.norm(y)
             for product, y in zip(products, exact)
         ]
-        middle, error = float(np.median(times)), float(np.mean(errors))
+        middle = float(np.median(times))
+        error = float(np.mean(errors))
         results[name] = nbytes, middle, error
         print(
             f"{name:12} {nbytes:12.3f} {middle:6.2f} {min(times):7.2f} {max(times):7.2f} "

@@ -107,7 +107,9 @@ class Store:
     """A datastore outside the model: pairs of key and symbol; the answer is that of the nearest."""
 
     def __init__(self):
-        self.keys, self.values, self.compared = [], [], 0
+        self.keys = []
+        self.values = []
+        self.compared = 0
 
     def add(self, k, v):
         # (1, 1, 1, K) -> (K,)
@@ -184,7 +186,8 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     backend.blas_threads(1)
-    seeds, lengths = range(args.seed, args.seed + 5), LENGTHS
+    seeds = range(args.seed, args.seed + 5)
+    lengths = LENGTHS
     if args.quick:
         seeds, lengths = seeds[:2], LENGTHS[:-1]
     began = time.process_time()

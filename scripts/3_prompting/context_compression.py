@@ -3,7 +3,7 @@ what is still known?
 
 Book sections 3.3.2.1 to 3.3.2.3: a context may be distilled into weights (eq. 3.13), into gist
 tokens, into a soft context (eq. 3.25), or into the summaries of an AutoCompressor (Fig. 3.8), and
-then costs fewer tokens or none. The contexts here say where each of six places leads, a token a
+then costs fewer tokens or none. The contexts here are where each of six places leads, a token a
 fact: a permutation drawn anew. The question is a way to some place; the answer are the next six
 places, so that every fact matters and a cut one is missed. A GPT of two layers learns this with the
 whole context in view; it is the teacher and the start of all others. Three seeds, about 7 minutes
@@ -16,7 +16,7 @@ Measured output:
     columns: of a context of 6 tokens, those still read. tokens right, chance 0.17; divergence from
     the teacher with
         the whole context, nats a token; mean (least .. most over seeds)
-    any context, asked about new contexts
+    any context, tested on new ones
                          columns            tokens right              divergence
         whole context          6     0.99 (0.99 .. 1.00)     0.00 (0.00 .. 0.00)
         none                   0     0.30 (0.25 .. 0.35)     5.27 (4.56 .. 6.04)
@@ -29,7 +29,7 @@ Measured output:
         gist 4                 4     0.65 (0.35 .. 0.96)     0.31 (0.06 .. 0.58)
         replace 2              2     0.68 (0.58 .. 0.81)     0.24 (0.15 .. 0.32)
         accumulate 2           2     0.76 (0.69 .. 0.89)     0.19 (0.09 .. 0.25)
-    one context, asked new questions
+    one context, new questions
                          columns            tokens right              divergence
         whole context          6     0.96 (0.88 .. 1.00)     0.00 (0.00 .. 0.00)
         none                   0     0.17 (0.17 .. 0.18)     6.66 (6.03 .. 7.01)
@@ -44,7 +44,7 @@ Measured output:
 Weights, and as many vectors as the context has tokens, hold it whole, also for questions that were
 not fitted; half as many come near in two seeds of three. For contexts not seen in training, two
 summary vectors hold more than any two facts could, in every seed; two gist tokens do in one seed
-only, and the spread says why: 500 steps are few, and when a compressor finds its trick is chance.
+only, and the spread is wide: 500 steps are few, and when a compressor finds its trick is chance.
 The cuts were trained for 150 steps and are far from what they could be, so the bound stands for
 them. "none" is the teacher itself without its context. This run printed no intervals. By its rule,
 that every seed agrees, these rankings did not show: by tokens right the context, two summaries side
@@ -110,6 +110,7 @@ COLUMNS = {"whole context": PLACES, "none": 0, "into weights": 0}
 
 def permutation_facts(rng):
     """Where each place leads, and the tokens of these facts in a random order."""
+    # a -> leads[a]
     leads = rng.permutation(PLACES)
     return leads, tuple(int(a * PLACES + leads[a]) for a in rng.permutation(PLACES))
 
@@ -119,6 +120,7 @@ def question(leads, context, rng):
     way = rng.integers(0, PLACES, int(rng.integers(1, 4))).tolist()
     answer = [way[-1]]
     for _ in range(WALK):
+        # the way goes on for WALK places
         answer.append(int(leads[answer[-1]]))
     return ContextExample(
         context, tuple(FACTS + a for a in way), tuple(FACTS + a for a in answer[1:])
@@ -207,9 +209,10 @@ def learnt(student, teacher, examples, steps, seed, rate):
 
 
 def any_context(teacher, seed, steps):
-    """Students for whatever context comes, asked about new ones: name -> (right, divergence)."""
+    """Students for any context, tested on new ones: name -> (right, divergence)."""
     # every step reads new contexts
-    data, test = questions(steps * BATCH, [seed, 1]), questions(256, [seed, 2])
+    data = questions(steps * BATCH, [seed, 1])
+    test = questions(256, [seed, 2])
     found = {
         "whole context": measure(teacher, teacher, short(test, PLACES)),
         "none": measure(teacher, teacher, test),
@@ -223,6 +226,7 @@ def any_context(teacher, seed, steps):
         copy(teacher), 1, "accumulate", bptt=None, segment=3, seed=seed
     )
     for keep in (2, 4):
+        # a teacher's copy adapted to the shorter context
         student = learnt(copy(teacher), teacher, short(data, keep), min(steps, CUT), seed, 1e-3)
         found[f"cut to {keep}"] = measure(student, teacher, short(test, keep))
         found[f"at best {keep}"] = at_best(test, keep)
@@ -332,8 +336,8 @@ def main(argv=None):
     )
     # tables of any context, and of one, a dict for each seed
     general, single = ([both[i] for both in tables] for i in (0, 1))
-    show("any context, asked about new contexts", ANY, general)
-    show("one context, asked new questions", ONE, single)
+    show("any context, tested on new ones", ANY, general)
+    show("one context, new questions", ONE, single)
     print(f"{len(tables)} seed(s); {time.process_time() - began:.0f} s of one core")
     verdicts(RANKINGS, general)
     verdicts(RANKINGS_OF_ONE, single)
