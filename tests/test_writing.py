@@ -23,7 +23,7 @@ from tinylm.tokenizers import (
     words_and_punctuation,
 )
 from tinylm.tokenizers.wordpiece import plain_words
-from tinylm.train.run.words import read_dictionary, said_otherwise, sentence_ends, word_starts
+from tinylm.train.run.words import read_dictionary, sentence_ends, translated, word_starts
 from tinylm.writing import composed, is_unspaced, replaced
 
 HINDI = "नमस्ते दुनिया"  # vowels and the virama are marks
@@ -119,7 +119,7 @@ def test_sentences_end_in_the_marks_of_every_script():
 def test_a_dictionary_finds_words_where_no_spaces_are(tmp_path, text, said):
     path = tmp_path / "d.tsv"
     path.write_text("学习\tlearn\n学\tstudy\ncafé\tcoffee\nनमस्ते\thello\n", encoding="utf-8")
-    assert said_otherwise(text, read_dictionary(path)) == said
+    assert translated(text, read_dictionary(path)) == said
 
 
 def test_words_are_swapped_in_every_script():
@@ -151,7 +151,7 @@ MARKS = "\u0301\u0323"
         plain_words,
         composed,
         character_ngrams,
-        lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}),
+        lambda text: translated(text, {"a": ["b"], "中": ["c"]}),
         Swap(),
     ],
 )
@@ -168,7 +168,7 @@ def test_time_grows_with_the_length_of_a_text(use):
         plain_words,
         composed,
         character_ngrams,
-        lambda text: said_otherwise(text, {"a": ["b"], "中": ["c"]}),
+        lambda text: translated(text, {"a": ["b"], "中": ["c"]}),
         Swap(),
     ],
 )

@@ -1,5 +1,4 @@
-"""How much of what is asked is answered right: the share of correct predictions, for every
-objective.
+"""The share of right answers on the targets of an objective, whichever it is.
 
 A loss of masked tokens, of pairs and of replacements cannot be compared; shares of right answers
 can, with what guessing gives. Read next: evaluation.py, the loss on the same rows.
@@ -20,26 +19,26 @@ from tinylm.pretrain.score import chosen
 
 
 def answers(model, objective, batch):
-    """What a model says where a batch asks, and what is right.
+    """The model's most probable answers at the targets of a batch, and the right ones.
 
-    returns  (n,) and (n,) integers: ids of tokens; classes of pairs; whether a token was replaced.
-             Of a text in two readings (contrastive) nothing is asked: (0,) and (0,)
+    returns  (n,) and (n,) integers: ids of tokens; classes of pairs; 1 for replaced tokens.
+             Contrastive learning has no right answers: (0,) and (0,)
     """
     if isinstance(objective, SentenceEmbedding):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if isinstance(batch, ReplacedBatch):
         _, logits = _generator(model.generator, batch)
         filled = objective.fill(logits, batch)
-        said = model.discriminator(filled, **batch.options).data > 0
-        return _flat(said[batch.judged]), _flat(
-            replaced_labels(to_cpu(batch.original), to_cpu(filled))[to_cpu(batch.judged)]
-        )
+        found = model.discriminator(filled, **batch.options).data > 0  # (B, T)
+        labels = replaced_labels(to_cpu(batch.original), to_cpu(filled))
+        return _flat(found[batch.judged]), _flat(labels[to_cpu(batch.judged)])
     if isinstance(batch, PairBatch):
         h = model.hidden(batch.inputs, **batch.options)
         return _flat(model.pair_logits(h).data.argmax(axis=-1)), _flat(batch.classes)
     if isinstance(batch, Seq2SeqBatch):
-        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).data
+        logits = model(batch.inputs, batch.decoder, source_mask=batch.mask).data  # (B, T, V)
     elif isinstance(batch, TokenBatch) and batch.order is None:
+        # The output layer gets the n positions with a target only.
         states, targets = chosen(model.hidden(batch.inputs, **batch.options), batch.targets)
         return _flat(model.logits(states).data.argmax(axis=-1)), _flat(targets)
     else:
@@ -58,25 +57,23 @@ def _flat(array):
 
 
 def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
-    """The share of right answers on rows, with dropout off; on the corruptions that evaluate()
-    draws.
+    """The share of right answers on rows, with dropout off, on the same corruptions as evaluate().
 
-    rows     EvenWindows, or what has its batches(batch_size)
-    batches  how many, from the start; 0: all
-    returns  (share or None where nothing is asked, how many answers, the share of the commonest
-             right answer: what a model gets that always says the same)
+    rows     EvenWindows, or another object with batches(batch_size)
+    batches  how many of them, from the start; 0: all
+    returns  (share, or None without targets; number of answers; share of the commonest right
+             answer, which a model reaches by always giving that one)
     """
-    said, right = [], []
+    given, right = [], []
     with evaluating(model), no_grad():
         for i, sequences in enumerate(itertools.islice(rows.batches(batch_size), batches or None)):
             batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
-            for values, found in zip((said, right), answers(model, objective, batch)):
-                values.append(found)
-    said, right = np.concatenate(said), np.concatenate(right)
+            found, wanted = answers(model, objective, batch)
+            given.append(found)
+            right.append(wanted)
+    given, right = np.concatenate(given), np.concatenate(right)
     if not len(right):
         return None, 0, None
-    return (
-        float(np.mean(said == right)),
-        len(right),
-        float(np.unique(right, return_counts=True)[1].max() / len(right)),
-    )
+    _, counts = np.unique(right, return_counts=True)
+    share = float(np.mean(given == right))
+    return share, len(right), float(counts.max() / len(right))

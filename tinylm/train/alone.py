@@ -1,5 +1,4 @@
-"""The communicator of a process on its own, and a text sent to all processes, as training needs
-them.
+"""The communicator of a single process, and a text sent to all processes.
 
 Several processes bring their own communicator (parallel/communicate/). Read next: trainer.py.
 """
@@ -8,9 +7,7 @@ import numpy as np
 
 
 class Alone:
-    """The communicator of a process on its own, as far as training needs one: nothing to add,
-    nothing to fetch.
-    """
+    """The communicator of a single process: its own sums are those of all workers."""
 
     rank, size = 0, 1
 
@@ -36,6 +33,10 @@ ALONE = Alone()
 def broadcast_text(comm, text, root=0):
     """The text that rank `root` holds, on every rank; what the others pass is ignored."""
     data = np.frombuffer(text.encode(), np.uint8)
-    size = int(comm.broadcast(np.array([len(data)]), root)[0])
-    data = data.copy() if comm.rank == root else np.zeros(size, np.uint8)
-    return bytes(comm.broadcast(data, root) if size else b"").decode()
+    size = int(comm.broadcast(np.array([len(data)]), root)[0])  # the others need its length first
+    if size == 0:
+        return ""
+    buffer = np.zeros(size, np.uint8)
+    if comm.rank == root:
+        buffer[:] = data
+    return bytes(comm.broadcast(buffer, root)).decode()

@@ -1,14 +1,15 @@
 """Checkpoints that survive anything: a directory written aside, checked by checksums, renamed when
 complete.
 
-    RUN/checkpoints/step-000500/state.json      configuration, tokenizer, scalars, and what each array must be
-                                model.npz       one array per parameter
-                                optimizer.npz   one array per moment
+    RUN/checkpoints/step-000500/
+        state.json      configuration, tokenizer, scalars; shape, dtype, checksum of every array
+        model.npz       one array per parameter
+        optimizer.npz   one array per moment
 
 A rename is atomic, so a directory without ".tmp-" in its name is complete, whenever the process or
 the machine died. Everything is verified on loading: state.json carries the SHA-256 of its content
 and of every array, so a file cut short or edited gives one error that names it. Read next: npz.py,
-how arrays are kept; trainer.py.
+the files of arrays; trainer.py.
 """
 
 import contextlib
@@ -27,15 +28,15 @@ from tinylm.train import npz
 
 FORMAT, STATE, AREA = 1, "state.json", "checkpoints"
 _NAME = re.compile(r"step-(\d+)")
-_OF_A_RUN = (AREA, "config.json", "lock")  # what a run has from its start
+_OF_A_RUN = (AREA, "config.json", "lock")  # at least one of them is there from a run's start on
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A verified checkpoint.
 
-    state      what was given to save
-    arrays     {file: {name: array}} as far as asked for
+    state      the dict that was given to save
+    arrays     {file: {name: array}} of the files that were loaded
     described  {file: {name: {"shape", "dtype", "sha256"}}}
     """
 
@@ -63,6 +64,8 @@ def save(path, arrays, state):
             file: {name: npz.describe(array) for name, array in members.items()}
             for file, members in arrays.items()
         }
+        # Everything is written aside and reaches the disk (fsync) before the rename makes it a
+        # checkpoint: a rename that survives a crash never names files that did not.
         aside.mkdir(parents=True)
         for file, members in arrays.items():
             with open(aside / f"{file}.npz", "wb") as out:
@@ -77,8 +80,8 @@ def save(path, arrays, state):
         _directory_to_disk(path.parent)
     except OSError as error:
         raise CheckpointError(
-            f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier checkpoints "
-            "are untouched: free space or permit writing, then go on with --resume"
+            f"save checkpoint: cannot write {path} ({error.strerror or error}); earlier "
+            "checkpoints are untouched: free space or permit writing, then go on with --resume"
         ) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -88,8 +91,8 @@ def load(path, files=None, expected=None):
     """Read and verify a checkpoint directory.
 
     files     names of the array files wanted; None: all
-    expected  {file: {name: (shape, dtype)}}, which the arrays wanted must have, or else nothing of
-              them is read; None: whatever was saved
+    expected  {file: {name: (shape, dtype)}} that the arrays must have, checked before any is read;
+              None: whatever was saved
     returns   Checkpoint
     raises    CheckpointError naming the file, and the field or array, that is missing, cut short,
               edited, of another shape, or pickled
@@ -110,7 +113,7 @@ def load(path, files=None, expected=None):
 
 
 def _read_state(path):
-    """The content of state.json as Fields, its checksum right."""
+    """The content of state.json as Fields, its checksum verified."""
     try:
         content = read_json(_inside(path.parent, path.name))
     except FileNotFoundError:
@@ -146,7 +149,7 @@ def _described(path, content):
 
 
 def _inside(folder, name):
-    """The path of a file of a checkpoint, which leads nowhere else."""
+    """The path of a file of a checkpoint. Raises CheckpointError if it leads out of the folder."""
     try:
         return inside(folder, name)
     except ValueError as error:
@@ -163,9 +166,8 @@ def _to_disk(file):
 
 
 def _directory_to_disk(path):
-    """Make a rename or a new file durable; some systems cannot sync a directory, and do it by
-    themselves.
-    """
+    """Make a rename or a new file durable."""
+    # Some systems cannot sync a directory, and need not.
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -177,12 +179,14 @@ def _directory_to_disk(path):
 def steps(run):
     """{step: path} of the complete checkpoints of a run, oldest first."""
     area = Path(run) / AREA
-    found = [
-        (_NAME.fullmatch(path.name), path)
-        for path in (area.iterdir() if area.is_dir() else ())
-        if path.is_dir()
-    ]
-    return dict(sorted((int(match[1]), path) for match, path in found if match))
+    if not area.is_dir():
+        return {}
+    found = {}
+    for path in area.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_dir():
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
 
 
 def latest(run):
@@ -191,8 +195,9 @@ def latest(run):
 
 
 def find(path):
-    """The checkpoint that a user means by a run (its newest) or by a checkpoint directory itself.
+    """The checkpoint that a path names: a run stands for its newest one.
 
+    path     a run, or a checkpoint directory
     returns  (run directory, checkpoint directory)
     raises   CheckpointError if there is none
     """
@@ -211,33 +216,31 @@ def find(path):
         )
     if newest is None:
         raise CheckpointError(
-            f"{path} holds no complete checkpoint: the run ended before its first, or is not that far yet. "
-            "Start it again: `tinylm train` with another --out, or remove this directory first"
+            f"{path} holds no complete checkpoint: the run ended before its first, or is not that "
+            "far yet. Start it again: `tinylm train` with another --out, or remove this directory "
+            "first"
         )
     return path, newest
 
 
 def save_step(run, step, arrays, state, keep=2, best=None):
-    """Write RUN/checkpoints/step-N and then remove all but the newest `keep`, and what killed
-    processes left behind.
+    """Write RUN/checkpoints/step-N, then remove all but the newest `keep`, and leftovers of killed
+    processes.
 
     best     another step whose checkpoint stays, or None
-
-    A checkpoint of this very step that exists is kept as it is: it was verified complete by its
-    rename.
-    returns  its path
+    returns  the path written. One of this step that exists already is kept: its name shows that it
+             is complete
     """
     path = Path(run) / AREA / f"step-{step:06d}"
     if not path.exists():
         save(path, arrays, state)
-    old = [other for n, other in list(steps(run).items())[:-keep] if n != best]
-    for stale in [*old, *(p for p in path.parent.iterdir() if ".tmp-" in p.name)]:
-        if ".tmp-" in stale.name:
-            doomed = stale
-        else:
-            doomed = stale.with_name(f"{stale.name}.tmp-{os.getpid()}")
-        with contextlib.suppress(OSError):
-            if doomed is not stale:
-                os.rename(stale, doomed)  # a half-removed checkpoint must not look complete
-            shutil.rmtree(doomed)
+    for n, old in list(steps(run).items())[:-keep]:
+        if n != best:
+            doomed = old.with_name(f"{old.name}.tmp-{os.getpid()}")
+            with contextlib.suppress(OSError):
+                os.rename(old, doomed)  # a half-removed checkpoint must not look complete
+    for doomed in list(path.parent.iterdir()):
+        if ".tmp-" in doomed.name:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(doomed)
     return path

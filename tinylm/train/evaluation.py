@@ -1,7 +1,9 @@
-"""How good is a model on a text: mean loss, perplexity, bits per byte   (book section 2.1.2 and eq.
-1.5).
+"""The score of a model on a text: mean loss, perplexity, bits per byte   (book section 2.1.2).
 
-Nats per token depend on the tokenizer; bits per byte = nats * tokens / (bytes * ln 2) do not.
+    loss = -(1/n) sum_i log Pr(x_i | x_<i),   perplexity = exp(loss),
+    bits per byte = loss * n / (bytes * ln 2)
+
+Nats per token depend on the tokenizer, bits per byte do not.
 Windows stand side by side, so every token but the first is predicted once, with at most a context
 of text before it.
 """
@@ -29,9 +31,10 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
     with evaluating(model), no_grad():
         chosen = itertools.islice(windows.batches(batch_size), batches or None)
         for i, sequences in itertools.islice(enumerate(chosen), comm.rank, None, comm.size):
-            # an objective that corrupts at random draws the same every time: validations can be
-            # compared
+            # Seeded by the batch alone: corruptions are the same in every validation, so that their
+            # losses can be compared.
             batch = objective.make_batch(sequences, Random(0, "evaluate", i)).to(device)
+            # Means of batches with different counts are added with their counts as weights.
             _, metrics = objective.loss(model, batch)
             total += metrics["loss"] * metrics["tokens"]
             count += metrics["tokens"]
@@ -40,13 +43,14 @@ def evaluate(model, objective, windows, batch_size, batches=0, comm=ALONE, devic
 
 
 def bits_per_byte(loss, tokens, nbytes):
-    """nats per token as bits per byte of the text those tokens spell."""
+    """Nats per token as bits per byte of the text of these tokens."""
     return loss * tokens / (nbytes * math.log(2))
 
 
 def perplexity(loss):
-    """exp(loss): how many equally likely tokens would be as hard to guess; inf where that
-    overflows, nan of nan.
+    """exp(loss): the number of equally likely tokens that would be as hard to guess.
+
+    inf where that overflows, nan of nan.
     """
     # ln(largest float64) is 709.78
     if loss >= 709:

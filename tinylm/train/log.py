@@ -4,9 +4,9 @@
     {"event": "step", "step": 1, "loss": 6.24, "lr": 2e-05, "grad_norm": 2.1, "tokens": 1024, ...}
     {"event": "validation", "step": 250, "loss": 3.1, "perplexity": 22.2, "bits_per_byte": 1.9}
 
-`step` counts finished updates. When a run goes on from step N, lines of later steps are dropped:
-they will be written again. A line that is damaged is passed over and counted; it keeps nobody from
-going on. Read next: cli/look/plot.py, which draws it.
+`step` counts finished updates. When a run is resumed from step N, lines of later steps are dropped:
+they will be written again. Damaged lines are skipped and counted, and stop nothing. Read next:
+cli/look/plot.py, which draws it.
 """
 
 import errno
@@ -30,10 +30,10 @@ class Log:
     """Append events to a run's log.
 
     run    directory
-    after  the step at which the run goes on: later lines are removed. If some are damaged, the
-           log as it was is kept beside the new one, as log.damaged-1.jsonl
+    after  the step from which the run is resumed: later lines are removed. If some are damaged,
+           the log as it was is kept beside the new one, as log.damaged-1.jsonl
 
-    damaged  how many lines were; a last one that was cut short does not count
+    damaged  the number of damaged lines; a last one that was cut short does not count
     """
 
     def __init__(self, run, after=None):
@@ -48,11 +48,10 @@ class Log:
             raise self._failed(error) from None
 
     def write(self, event, **values):
-        """Append one event; numbers that JSON does not know (inf, nan) become null."""
+        """Append one event; numbers that JSON does not have (inf, nan) become null."""
+        plain = {name: _plain(value) for name, value in values.items()}
         try:
-            self.file.write(
-                json.dumps({"event": event, **{k: _plain(v) for k, v in values.items()}}) + "\n"
-            )
+            self.file.write(json.dumps({"event": event, **plain}) + "\n")
         except OSError as error:
             raise self._failed(error) from None
 
@@ -65,8 +64,8 @@ class Log:
 
     def _failed(self, error):
         return TrainingError(
-            f"cannot write {self.path} ({error.strerror or error}); saved checkpoints are untouched: "
-            "free space or permit writing"
+            f"cannot write {self.path} ({error.strerror or error}); saved checkpoints are "
+            "untouched: free space or permit writing"
         )
 
 
@@ -74,9 +73,11 @@ def read(path, report=lambda line: None):
     """The events of a log, a list of dicts.
 
     path     of a run, or of the log itself
-    report   told how many damaged lines were passed over
+    report   called with a line of text if damaged lines were skipped
     """
-    path = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    path = Path(path)
+    if path.is_dir():
+        path = path / NAME
     events, damaged = [], []
     for number, line, event in scan(path):
         if event is None:
@@ -89,27 +90,32 @@ def read(path, report=lambda line: None):
 
 
 def passed_over(path, damaged):
-    """What a user is told of damaged lines, [(number, bytes), ...]."""
+    """A line of text for the user about damaged lines, [(number, bytes), ...]."""
     number, line = damaged[0]
-    count = f"{len(damaged)} damaged line" + "s" * (len(damaged) > 1)
+    count = "1 damaged line"
+    if len(damaged) > 1:
+        count = f"{len(damaged)} damaged lines"
     return f"{path}: {count} passed over, the first is line {number}: {line[:60]!r}"
 
 
 def scan(path, parse=None):
     """Yield (number, line, event) for every line of a log, in bytes without its end.
 
-    parse    of a line's JSON value: the event, or ValueError; None: the events of a run
-    event    None for a damaged line. A last line that was cut short is left out: it is what a
-             killed process leaves behind
+    parse    (JSON value of a line) -> event, or ValueError; None: the events of a run
+    event    None for a damaged line. A last line that was cut short is left out: a killed process
+             leaves one behind
     """
+    if parse is None:
+        parse = _event
     with open(path, "rb") as file:
         number = 1
         while line := file.readline(_LONGEST):
             try:
-                event = (parse or _event)(parse_json(line))
+                event = parse(parse_json(line))
             except ValueError:
                 event = None
-            whole = line.endswith(b"\n") or len(line) == _LONGEST  # of a longer one each piece
+            # A line longer than _LONGEST is read in pieces, each of which counts as damaged.
+            whole = line.endswith(b"\n") or len(line) == _LONGEST
             if line.strip() and (event is not None or whole):
                 yield number, line.rstrip(b"\r\n"), event
             number += line.endswith(b"\n")
@@ -119,8 +125,10 @@ def _event(value):
     """`value` if it is an event that `Log.write` could have written; ValueError otherwise."""
     if not isinstance(value, dict) or not isinstance(value.get("event"), str):
         raise ValueError("no event")
-    finished = value["event"] in ("step", "validation")
-    step = value.get("step", None if finished else 0)
+    finished = value["event"] in ("step", "validation")  # these need a step and a loss
+    step = value.get("step")
+    if step is None and "step" not in value and not finished:
+        step = 0
     if type(step) is not int or not 0 <= step < _MOST_STEPS:
         raise ValueError(f"step {step!r}")
     if finished and "loss" not in value:
@@ -133,10 +141,11 @@ def _event(value):
 
 
 def _truncate(path, step):
-    """Remove the lines after a step, and damaged ones. Returns how many were damaged."""
-    damaged, before = sum(event is None for _, _, event in scan(path)), path
+    """Remove the lines after a step, and damaged ones. Returns the number of damaged lines."""
+    damaged = sum(event is None for _, _, event in scan(path))
+    before = path
     if damaged:
-        # It may be another file than a log, by a link or by mistake: nobody's lines are lost.
+        # The file may be no log at all, by a link or by mistake: it is renamed, not overwritten.
         names = (
             path.with_name(f"{path.stem}.damaged-{i}{path.suffix}") for i in itertools.count(1)
         )

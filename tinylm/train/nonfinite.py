@@ -1,4 +1,4 @@
-"""Why a training step failed: the first operation or gradient that is not finite.
+"""The cause of a failed training step: the first operation or gradient that is not finite.
 
 A step whose loss or gradient is NaN or infinite is repeated on the same rows with every operation
 checked. All workers search their own rows and agree on one cause. Read next:

@@ -1,9 +1,9 @@
 """The arrays of a checkpoint on disk: .npz as NumPy writes it, each checked before it is read.
 
-Before memory is taken for an array, its header must say the shape and the dtype that are expected,
-and the file must be as long as that needs; its checksum is compared when it is read. Arrays are
-never pickled and never compressed, so that a small file cannot ask for a large memory. Read next:
-checkpoint.py, where the expectation comes from.
+Before memory is taken for an array, its header must have the expected shape and dtype, and the file
+must be as long as that needs; its checksum is compared when it is read. Arrays are never pickled
+and never compressed, so that a small file cannot claim a large memory. Read next: checkpoint.py,
+which holds the expected shapes.
 """
 
 import hashlib
@@ -21,14 +21,15 @@ from tinylm.errors import CheckpointError
 from tinylm.files import open_regular
 
 _DTYPE = re.compile(r"[<>|][biufc]\d{1,2}", re.ASCII)
-# NumPy's format: bytes of the length of the header, by version; the header; its longest.
+# NumPy's format: by version, in how many bytes the length of the header is written; the header, a
+# Python dict literal; its longest, in bytes.
 _LENGTHS = {b"\x01\x00": 2, b"\x02\x00": 4}
 _HEADER = re.compile(
     rb"\{'descr': '([ -&(-~]*)', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n"
 )
 _LONGEST = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# What the readers of zip files and of NumPy's headers raise for bytes that are neither.
+# The errors of the readers of zip files and of NumPy's headers for bytes that are neither.
 UNREADABLE = (
     zipfile.BadZipFile,
     ValueError,
@@ -48,7 +49,7 @@ UNREADABLE = (
 
 
 def describe(array):
-    """What a checkpoint says of an array: {"shape", "dtype", "sha256"}."""
+    """The description of an array in a checkpoint: {"shape", "dtype", "sha256"}."""
     array = to_cpu(array)
     if array.dtype.hasobject:
         raise CheckpointError(
@@ -87,8 +88,7 @@ def _is_dtype(value):
 
 
 def write(out, members):
-    """What np.savez writes, but never a pickle, and without time stamps: the same bytes for the
-    same arrays."""
+    """Like np.savez, but never a pickle, and without time stamps: equal arrays give equal bytes."""
     with zipfile.ZipFile(out, "w") as archive:
         for name, array in members.items():
             info = zipfile.ZipInfo(f"{name}.npy")
@@ -99,7 +99,7 @@ def write(out, members):
 def read(path, members):
     """The arrays of a file.
 
-    members  {name: description}, which must be what the file holds
+    members  {name: description}, which must be that of the file
     returns  {name: array}
     raises   CheckpointError naming the file and the array that is damaged, or refused
     """
@@ -138,11 +138,11 @@ def _read(path, file, members):
 
 
 def _array(path, archive, info, name, expected):
-    """One array, once its header is what is expected."""
+    """One array, read only if its header is as expected."""
     if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
         raise damaged(path, f"array {name!r} is compressed, which no checkpoint is")
 
-    def check(what, value):
+    def check(what, value):  # what: shape, dtype or sha256
         if value != expected[what]:
             raise damaged(
                 path, f"array {name!r} has {what} {value}, but state.json says {expected[what]}"
@@ -157,6 +157,7 @@ def _array(path, archive, info, name, expected):
             check("dtype", dtype.str)
             if info.file_size != member.tell() + nbytes(expected):
                 raise damaged(path, f"array {name!r} is not as long as its header says")
+            # The bytes are read into the array itself: no second copy of it is ever in memory.
             array = np.empty(shape, dtype, order="F" if fortran else "C")
             data = array.reshape(-1, order="A").view(np.uint8)
             if member.readinto(data) != len(data) or member.read(1):
@@ -170,9 +171,10 @@ def _array(path, archive, info, name, expected):
 
 
 def _header(member):
-    """(shape, whether in Fortran's order, dtype) of NumPy's format; nothing of the data is read.
+    """(shape, True if in Fortran's order, dtype) of NumPy's format; nothing of the data is read.
 
-    NumPy's own reader evaluates the header as Python, whose parser has errors of many kinds.
+    Not by NumPy's own reader: it evaluates the header as Python, whose parser raises errors of many
+    kinds on damaged text.
     """
     start = member.read(8)
     if start[:6] != b"\x93NUMPY" or start[6:] not in _LENGTHS:
@@ -188,7 +190,7 @@ def _header(member):
 
 
 def nbytes(description):
-    """How many bytes an array of that description takes."""
+    """The bytes that an array of that description takes."""
     return math.prod(description["shape"]) * np.dtype(description["dtype"]).itemsize
 
 
@@ -198,7 +200,7 @@ def _checksum(array):
 
 
 def check_expected(path, members, expected):
-    """Compare what a checkpoint says it holds with what the model needs, before anything is read.
+    """Compare the listed arrays of a checkpoint with those of the model, before any is read.
 
     path      of the file
     members   {name: description}
@@ -206,17 +208,18 @@ def check_expected(path, members, expected):
     raises    CheckpointError naming the first array that differs
     """
     for name in [*expected, *members]:
-        if (name in members) != (name in expected):
-            held = "lacks" if name in expected else "holds"
+        model = "the model that state.json describes"
+        if name not in members:
+            raise CheckpointError(f"{path} lacks the array {name!r}, and {model} needs it")
+        if name not in expected:
             raise CheckpointError(
-                f"{path} {held} the array {name!r}, and the model that state.json describes "
-                f"{'needs it' if name in expected else 'has no place for it'}"
+                f"{path} holds the array {name!r}, and {model} has no place for it"
             )
         (shape, dtype), found = expected[name], members[name]
         if found["shape"] != list(shape) or np.dtype(found["dtype"]).newbyteorder("=") != dtype:
             raise CheckpointError(
-                f"{path}: array {name!r} is {found['dtype']} of shape {found['shape']}, and the "
-                f"model that state.json describes needs {np.dtype(dtype).str} of {list(shape)}"
+                f"{path}: array {name!r} is {found['dtype']} of shape {found['shape']}, and "
+                f"{model} needs {np.dtype(dtype).str} of {list(shape)}"
             )
 
 
@@ -229,7 +232,9 @@ def damaged(path, why):
 
 def refused(path, name=None):
     """The error for a file that may run code."""
-    what = f"array {name!r} holds" if name else "it holds"
+    what = "it holds"
+    if name:
+        what = f"array {name!r} holds"
     return CheckpointError(
         f"checkpoint file {path} is refused: {what} pickled objects, which can run any code when "
         "they are read; tinylm writes and reads plain numbers only"

@@ -2,8 +2,8 @@
 stopping, Prechelt 1998).
 
 More steps make the training loss fall further, but from some step on what is learnt is the training
-text alone. The count is part of a checkpoint, so that a run that goes on stops where one that never
-stopped would. Read next: run/session.py.
+text alone. The count is part of a checkpoint, so that a resumed run ends where one that was never
+interrupted does. Read next: run/session.py.
 """
 
 from tinylm.fields import Fields, of_type
@@ -12,19 +12,23 @@ from tinylm.fields import Fields, of_type
 class Patience:
     """Counts validations since the lowest loss.
 
-    validations  how many without a lower one are borne; 0: any number
+    validations  how many without a lower loss end the run; 0: any number are allowed
 
     best_loss, best_step  of the lowest so far, None before the first
     """
 
     def __init__(self, validations):
-        self.validations, self.best_loss, self.best_step, self.waited = validations, None, None, 0
+        self.validations = validations
+        self.best_loss = None
+        self.best_step = None
+        self.waited = 0  # validations since the lowest
 
     def sees(self, step, loss):
-        """Take note of the validation loss at a step. Returns True if it is the lowest; a loss that
-        is NaN never is.
-        """
-        if not (loss < (float("inf") if self.best_loss is None else self.best_loss)):
+        """Count the validation loss at a step. Returns True if it is the lowest so far."""
+        lowest = float("inf")
+        if self.best_loss is not None:
+            lowest = self.best_loss
+        if not loss < lowest:  # also where the loss is NaN
             self.waited += 1
             return False
         self.best_loss, self.best_step, self.waited = loss, step, 0
@@ -36,14 +40,14 @@ class Patience:
         return 0 < self.validations <= self.waited
 
     def state(self):
-        """JSON-able: what load_state takes."""
+        """A JSON-able dict for load_state."""
         return {"loss": self.best_loss, "step": self.best_step, "waited": self.waited}
 
     def load_state(self, state, where="the checkpoint"):
-        """Take over a state(); None: nothing has been seen.
+        """Restore a state(); None: no validation has been counted.
 
         where    the file, named in errors
-        raises   CheckpointError naming the field that is not one of a state()
+        raises   CheckpointError naming a field that is missing or impossible
         """
         if state is None:
             return

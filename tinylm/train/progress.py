@@ -9,7 +9,7 @@ import sys
 import time
 
 EVERY = 10.0  # seconds between plain lines where the output is no terminal
-REDRAW = 0.1  # seconds between redraws of the live line: quicker than that nobody reads
+REDRAW = 0.1  # seconds between redraws of the live line: faster than that cannot be read
 
 
 def clock(seconds):
@@ -22,9 +22,7 @@ def clock(seconds):
 
 
 def _if_it_can_be_shown(method):
-    """`method`, which does nothing where the terminal is gone or the disk is full: training goes
-    on.
-    """
+    """`method`, ignoring a closed terminal or a full disk: training continues."""
 
     @functools.wraps(method)
     def show(self, *args):
@@ -37,24 +35,34 @@ def _if_it_can_be_shown(method):
 
 
 class Progress:
-    """Show how far a run is.
+    """The progress of a run on a terminal or in a file.
 
     first, steps  steps done before, and in all when finished
     stream        where to write; standard error by default
-    unit          of what losses are means over and speed counts, see Family.counted
+    now           clock in seconds
+    unit          that losses are means over and the speed counts: Recipe.counted
     """
 
     def __init__(self, first, steps, stream=None, now=time.monotonic, unit="tokens"):
-        self.first, self.steps, self.now, self.unit = first, steps, now, unit
+        self.first = first
+        self.steps = steps
+        self.now = now
+        self.unit = unit
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
-        self.started, self.shown, self.width, self.last = now(), -float("inf"), 0, ""
-        self.bar = _tqdm(first, steps, self.stream) if self.live else None
+        self.started = now()
+        self.shown = -float("inf")  # when the line was last drawn
+        self.last = ""  # the line
+        self.width = 0  # characters of it that stand on the terminal
+        self.bar = None
+        if self.live:
+            self.bar = _tqdm(first, steps, self.stream)
 
     @_if_it_can_be_shown
     def update(self, step, loss, per_second, grad_norm):
-        """Say that `step` steps are done, with the loss and how much is learnt from in a second,
-        and draw it if it is time to.
+        """Take in the figures of a finished step, and draw the line if it is time to.
+
+        step        steps done;  per_second  units trained on in a second
         """
         if self.bar is not None:
             figures = f"loss {loss:.3f}, {per_second:,.0f} {self.unit}/s, norm {grad_norm:.2f}"
@@ -67,7 +75,10 @@ class Progress:
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "
             f"{per_second:,.0f} {self.unit}/s  norm {grad_norm:.2f}  {clock(left)} left"
         )
-        if now - self.shown >= (REDRAW if self.live else EVERY) or step == self.steps:
+        pause = EVERY
+        if self.live:
+            pause = REDRAW
+        if now - self.shown >= pause or step == self.steps:
             self._show(now)
 
     @_if_it_can_be_shown
@@ -81,7 +92,7 @@ class Progress:
 
     @_if_it_can_be_shown
     def close(self):
-        """Leave the last state standing and end the line."""
+        """Draw the last state and end the line."""
         if self.bar is not None:
             self.bar.close()
         elif self.live and self.last:
@@ -92,6 +103,7 @@ class Progress:
     def _show(self, now):
         self.shown = now
         if self.live:
+            # \r goes back to the start of the line; spaces overwrite the rest of a longer one.
             print("\r" + self.last.ljust(self.width), end="", file=self.stream, flush=True)
             self.width = len(self.last)
         else:

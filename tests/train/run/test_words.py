@@ -10,8 +10,8 @@ from tinylm.tokenizers import BPETokenizer, CharTokenizer, WordPieceTokenizer
 from tinylm.train.run.words import (
     dictionary_table,
     read_dictionary,
-    said_otherwise,
     sentence_ends,
+    translated,
     word_starts,
 )
 
@@ -21,9 +21,7 @@ TEXT = "the cat sleeps. the dog runs! the cat runs. " * 40
 @pytest.fixture(scope="module")
 def bpe():
     """Whole words of TEXT as tokens, each with the space before it."""
-    return BPETokenizer.train(
-        [said_otherwise(TEXT, {"cat": ["katze"], "dog": ["hund"]}), TEXT], 300
-    )
+    return BPETokenizer.train([translated(TEXT, {"cat": ["katze"], "dog": ["hund"]}), TEXT], 300)
 
 
 def test_a_token_with_a_space_or_a_sign_in_front_begins_a_word(bpe):
@@ -61,7 +59,7 @@ def test_a_dictionary_is_read_and_bad_lines_are_named(tmp_path):
 
 def test_words_are_exchanged_whole():
     assert (
-        said_otherwise("the cat, catty cat", {"cat": ["katze", "kater"]})
+        translated("the cat, catty cat", {"cat": ["katze", "kater"]})
         == "the katze kater, catty katze kater"
     )
 

@@ -1,9 +1,9 @@
 """Everything that decides a training run, in one dataclass: data, model, optimization, and how the
 run is kept.
 
-The defaults are the run that `tinylm train` makes on two cores within two minutes. What must not
-change when a run goes on is its `fingerprint`; the rest (how long, how fast, how often) may. Read
-next: run.py.
+The defaults are the run that `tinylm train` makes on two cores within two minutes. The settings
+that a resumed run must keep are its `fingerprint`; the others (how long, how fast, how often) may
+change. Read next: checks.py, which settings exclude one another.
 """
 
 import dataclasses
@@ -155,7 +155,7 @@ class TrainConfig:
     resume: str = setting("", "a run, or a checkpoint in it, to go on with")
 
     def __post_init__(self):
-        """One path stands for a tuple of one, as in the configurations of older runs."""
+        """A path alone becomes a tuple of one: configurations of older runs have a path."""
         self.data = paths(self.data)
 
     def check(self):
@@ -190,7 +190,9 @@ class TrainConfig:
 
     def learning_rate(self, step):
         """The learning rate of a step, counted from 0."""
-        floor = 0.1 if self.min_lr is None else self.min_lr / self.peak_lr
+        floor = 0.1  # of the peak
+        if self.min_lr is not None:
+            floor = self.min_lr / self.peak_lr
         return self.peak_lr * SCHEDULES[self.schedule](step, self.steps, self.warm_up_steps, floor)
 
     @property
@@ -199,16 +201,12 @@ class TrainConfig:
         return warm_up_steps(self.warmup, self.steps)
 
     def model(self, vocab_size):
-        """The GPTConfig of this run for a vocabulary of that size (a tokenizer may learn fewer
-        tokens than asked).
-        """
+        """The GPTConfig of this run; vocab_size is the tokenizer's, often less than the setting."""
         shape = {name: getattr(self, name) for name in MODEL}
         return GPTConfig(**shape | {"vocab_size": vocab_size})
 
     def fingerprint(self):
-        """What decides the model, the data order and the update rule: {name: value}. A run keeps it
-        to its end.
-        """
+        """The settings of the model, the data order and the update rule: {name: value}."""
         return {name: value for name, value in as_json(self).items() if name not in MAY_CHANGE}
 
 
@@ -242,30 +240,33 @@ MAY_CHANGE = (
 
 
 def as_json(config):
-    """A dataclass as JSON knows it: {name: value}, tuples as lists, paths as text."""
-    plain = {tuple: list, Path: str}
-    return {
-        name: plain.get(type(value), lambda x: x)(value)
-        for name, value in dataclasses.asdict(config).items()
-    }
+    """A dataclass as JSON has it: {name: value}, tuples as lists, paths as text."""
+    values = dataclasses.asdict(config)
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            values[name] = list(value)
+        elif isinstance(value, Path):
+            values[name] = str(value)
+    return values
 
 
 ADDED = {"skip_bad": False}  # settings that older runs do not have, as those runs were trained
 
 
 def from_json(values, source):
-    """The TrainConfig that as_json described.
+    """The TrainConfig of as_json's values.
 
     source   named in the error
-    raises   CheckpointError if it has other fields than this version knows, or impossible values
+    raises   CheckpointError if it has other fields than this version, or impossible values
     """
     names = {field.name for field in dataclasses.fields(TrainConfig)}
+    other = ["everything"]
     if isinstance(values, dict):
         values = {**ADDED, **values}
         if isinstance(values.get("data"), str):  # one path, as older runs have it
-            values["data"] = [values["data"]] if values["data"] else []
-    if not isinstance(values, dict) or set(values) != names:
-        other = sorted(names ^ set(values)) if isinstance(values, dict) else ["everything"]
+            values["data"] = list(filter(None, [values["data"]]))
+        other = sorted(names ^ set(values))
+    if other:
         raise CheckpointError(
             f"{source}: the configuration is of another version of tinylm, it differs in "
             f"{', '.join(other)}"
@@ -278,24 +279,25 @@ def from_json(values, source):
 
 
 def continued(saved, asked, given=None, source="checkpoint"):
-    """The configuration with which a run goes on: the saved one, with what was asked for where that
-    may change.
+    """The configuration of a resumed run: the saved one, with new values for what may change.
 
-    saved, asked  TrainConfig
+    saved, asked  TrainConfig, of the checkpoint and of the command line
     given         names the user has set; None: those whose value is not the default
     raises        CheckpointError listing every setting that may not change, with both values
     """
     fresh = as_json(TrainConfig())
     old, new = as_json(saved), as_json(asked)
-    given = {name for name in new if new[name] != fresh[name]} if given is None else set(given)
+    if given is None:
+        given = {name for name in new if new[name] != fresh[name]}
+    given = set(given)
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
     if differing:
+        both = ", ".join(
+            f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing
+        )
         raise CheckpointError(
-            f"{source} is of another configuration: "
-            + ", ".join(
-                f"{name} is {old[name]!r} there and {new[name]!r} here" for name in differing
-            )
-            + "; leave these settings away to go on, or start a new run without --resume"
+            f"{source} is of another configuration: {both}; leave these settings away to go on, "
+            "or start a new run without --resume"
         )
     changed = given & (set(MAY_CHANGE) - {"out"})
     return dataclasses.replace(saved, **{name: getattr(asked, name) for name in changed}).check()

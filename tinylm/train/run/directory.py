@@ -1,8 +1,8 @@
 """The directory of a run: taken once, used by one process at a time, removed after a failed start.
 
 The process that takes a directory creates RUN/lock, which only one process can do. While it trains,
-it holds a flock on that file; the kernel releases it when the process ends, however it ends, so a
-lock is never left behind. Read next: run.py.
+it holds a flock on that file; the kernel releases it when the process ends, however it ends, so no
+stale lock is left behind. Read next: run.py.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Lock:
         self.handle = handle
 
     def close(self):
-        """Let go of this process's part of it."""
+        """Release this process's share of the lock."""
         handle, self.handle = self.handle, None
         if handle is not None:
             os.close(handle)
@@ -44,9 +44,9 @@ class Lock:
 def lock(directory, report=lambda line: None):
     """Lock a run.
 
-    report   told where this system has no locks
+    report   called with a line of text where this system has no locks
     returns  Lock
-    raises   CheckpointError saying who holds it
+    raises   CheckpointError naming the process that holds it
     """
     path = Path(directory) / LOCK
     try:
@@ -63,10 +63,11 @@ def lock(directory, report=lambda line: None):
     try:
         fcntl.flock(held.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        who = os.pread(held.handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
+        owner = os.pread(held.handle, 200, 0).decode("utf-8", "replace").strip()
+        owner = owner or "another process"
         held.close()
         raise CheckpointError(
-            f"{directory} is being trained by {who}: wait until it has ended, or end it, "
+            f"{directory} is being trained by {owner}: wait until it has ended, or end it, "
             "then go on with --resume"
         ) from None
     except OSError as error:  # some network file systems
@@ -75,16 +76,15 @@ def lock(directory, report=lambda line: None):
             "it is trained"
         )
         return held
-    os.ftruncate(held.handle, 0)
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    os.pwrite(
-        held.handle, f"process {os.getpid()} on {platform.node()} since {since}\n".encode(), 0
-    )
+    owner = f"process {os.getpid()} on {platform.node()} since {since}\n"
+    os.ftruncate(held.handle, 0)
+    os.pwrite(held.handle, owner.encode(), 0)
     return held
 
 
 def sweep(directory):
-    """Remove what a killed process was writing in a run that this one has locked; see files.py."""
+    """Remove half-written files of a killed process from a locked run; see files.py."""
     for folder in (Path(directory), Path(directory) / "data"):
         for path in folder.glob("*.tmp-*"):
             if _ASIDE.fullmatch(path.name):
@@ -100,33 +100,32 @@ class Begun:
         self.path, self.made, self.lock = path, made, held
 
     def undo(self):
-        """Remove what the start wrote, and the directory only if it was made for the run."""
+        """Remove the files of the start, and the directory if it was made for the run."""
         for name in ("tokenizer.json", "config.json", "dictionary.tsv", "log.jsonl"):
             self.path.joinpath(name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "data", ignore_errors=True)
         for unfinished in self.path.glob(f"{checkpoints.AREA}/*.tmp-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it is not there, or there is a checkpoint in it
+        with contextlib.suppress(OSError):  # it does not exist, or holds a checkpoint
             self.path.joinpath(checkpoints.AREA).rmdir()
         self.path.joinpath(LOCK).unlink(missing_ok=True)
         self.lock.close()
         if self.made:
-            with contextlib.suppress(OSError):  # somebody has put a file of theirs into it
+            with contextlib.suppress(OSError):  # it holds a file that is not the run's
                 self.path.rmdir()
 
 
 def begin(out, report=lambda line: None, otherwise=None):
-    """Take the directory of a new run: one that is not there yet, or an empty one.
+    """Take the directory of a new run, which must not exist yet or be empty.
 
     out        its path; "": `otherwise`, or if that is taken the same with a number
     otherwise  None: runs/ and the time
-    returns  Begun
-    raises   ConfigError if there is something in it, or it cannot be made
+    returns    Begun
+    raises     ConfigError if it is not empty, or cannot be made
     """
     first = Path(out or otherwise or Path("runs") / time.strftime("%Y%m%d-%H%M%S"))
-    for path in itertools.chain(
-        [first], (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))
-    ):
+    numbered = (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))
+    for path in itertools.chain([first], numbered):
         try:
             made = _take(path)
             return Begun(path, made, lock(path, report))
@@ -140,8 +139,9 @@ def begin(out, report=lambda line: None, otherwise=None):
 
 
 def _take(path):
-    """Make `path`, or find it empty, and create its lock file. Returns whether it was made.
+    """Make `path`, or find it empty, and create its lock file.
 
+    returns  True if it was made
     raises   FileExistsError if it is taken
     """
     made = True

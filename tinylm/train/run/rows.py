@@ -1,9 +1,8 @@
-"""The rows a run trains on and validates on: windows of a text, short ones first if asked for, or
-pairs of translations.
+"""The rows that a run trains on and validates on: windows of a text, or pairs of translations.
 
-Every kind has what trainer and validation ask for, `batch(step, start, stop)` or
-`batches(batch_size)`, and is a pure function of step and seed, so that a run goes on where it
-stopped. Read next: data/batches/windows.py.
+The trainer calls `batch(step, start, stop)`, a validation `batches(batch_size)`. A batch is a pure
+function of step and seed, so that a resumed run reads what it would have read. Read next:
+data/batches/windows.py.
 """
 
 import numpy as np
@@ -13,7 +12,7 @@ from tinylm.data import EvenWindows, RandomWindows
 from tinylm.errors import DataError
 from tinylm.pretrain.discriminative.pairs import truncate_pair
 
-LEAST_ROWS = 1024  # that a batch may have of any text, however short
+LEAST_ROWS = 1024  # a batch may have as many of any text, however short
 
 
 class TwoStages:
@@ -29,23 +28,28 @@ class TwoStages:
         self.short, self.full, self.steps = short, full, steps
 
     def batch(self, step, start=0, stop=None):
-        """As the rows' own of that step."""
-        return (self.short if step < self.steps else self.full).batch(step, start, stop)
+        """The batch of a step, of short or of full rows."""
+        if step < self.steps:
+            return self.short.batch(step, start, stop)
+        return self.full.batch(step, start, stop)
 
 
 class WholeWindows(EvenWindows):
-    """EvenWindows of one length, for objectives that a few tokens would be too few for: what is
-    left over at the end is dropped, unless it is all there is.
+    """EvenWindows of one length: a shorter rest at the end is dropped, unless it is the whole text.
+
+    For objectives that a few tokens would be too few for.
     """
 
     def __init__(self, tokens, length):
         super().__init__(tokens, length)
-        self.left_over = 0 if self.whole else self.left_over
+        if self.whole:
+            self.left_over = 0
 
 
 class PairTokenizer:
-    """Encodes a line `sentence<TAB>translation` as ids of the one, [SEP], ids of the other; for
-    data.prepare.
+    """A tokenizer of lines `sentence<TAB>translation`: ids of the one, [SEP], ids of the other.
+
+    data.prepare writes its documents, one a pair.
 
     tokenizer   of both languages
     sep         id of [SEP];  vocab_size  with the special ids
@@ -65,7 +69,7 @@ class PairTokenizer:
 class RandomPairs:
     """Batches of pairs drawn with replacement, as RandomWindows draws windows.
 
-    file        TokenFile whose documents PairTokenizer wrote
+    file        TokenFile of documents from a PairTokenizer
     sep         id between the two
     room        tokens of both together; longer pairs are shortened
     """
@@ -76,15 +80,15 @@ class RandomPairs:
         self.room = room
         self.batch_size = batch_size
         self.seed = seed
-        _some(file)
+        _check_some(file)
 
     def batch(self, step, start=0, stop=None):
         """Rows start .. stop-1 of the batch of `step`: a list of (first, second)."""
         if stop is None:
             stop = self.batch_size
-        drawn = Random(self.seed, "pairs", int(step)).integers(0, len(self.documents), (stop,))[
-            start:
-        ]
+        # All rows before `stop` are drawn, so that row i is the same for any number of workers.
+        rng = Random(self.seed, "pairs", int(step))
+        drawn = rng.integers(0, len(self.documents), (stop,))[start:]
         return [split_pair(self.documents[int(i)], self.sep, self.room) for i in drawn]
 
 
@@ -93,7 +97,7 @@ class EvenPairs:
 
     def __init__(self, file, sep, room):
         self.documents, self.sep, self.room = file.documents, sep, room
-        _some(file)
+        _check_some(file)
 
     def batches(self, batch_size):
         """Yield lists of at most batch_size pairs."""
@@ -102,7 +106,7 @@ class EvenPairs:
             yield [split_pair(self.documents[i], self.sep, self.room) for i in range(first, last)]
 
 
-def _some(file):
+def _check_some(file):
     if not len(file):
         raise DataError(
             f"{file.path.name} holds no pair: give more lines, or another --val-fraction"
@@ -110,15 +114,13 @@ def _some(file):
 
 
 def split_pair(ids, sep, room):
-    """A document of PairTokenizer as (first, second), shortened to `room` tokens together, the
-    longer one first.
-    """
-    cut = int(np.argmax(ids == sep))
+    """A document of PairTokenizer as (first, second), shortened to `room` tokens together."""
+    cut = int(np.argmax(ids == sep))  # the first [SEP]
     return truncate_pair(ids[:cut].tolist(), ids[cut + 1 :].tolist(), room)
 
 
 def training_rows(config, file, special):
-    """What a run trains on.
+    """The rows that a run trains on.
 
     config   TrainConfig
     file     TokenFile of the text
@@ -146,7 +148,7 @@ def training_rows(config, file, special):
 
 
 def validation_rows(config, file, special):
-    """What a run is scored on: rows with batches(batch_size); arguments as in training_rows."""
+    """The rows that a run is scored on, with batches(batch_size); arguments as in training_rows."""
     recipe = config.recipe
     if recipe.pairs:
         return EvenPairs(file, special.sep, config.context)

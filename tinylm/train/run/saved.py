@@ -82,7 +82,7 @@ def fields_of(saved):
 
 
 def described(saved):
-    """(TrainConfig, tokenizer) of a checkpoint, which describe a model of the size that it holds.
+    """(TrainConfig, tokenizer) of a checkpoint, checked against the size of its arrays.
 
     raises   CheckpointError naming the field
     """
@@ -100,7 +100,7 @@ def described(saved):
 
 
 def model_of(saved, config, tokenizer):
-    """The model that a checkpoint describes, freshly initialized.
+    """The model of a checkpoint, freshly initialized: its arrays are not loaded here.
 
     raises   CheckpointError if the arrays of the checkpoint are not those of the model
     """
@@ -111,12 +111,13 @@ def model_of(saved, config, tokenizer):
 
 
 def parameters_of(model):
-    """{name: (shape, dtype)}: what the file of a model must hold; see checkpoint.load."""
+    """{name: (shape, dtype)} that the file of a model must have; see checkpoint.load."""
     return {name: (a.shape, np.dtype(a.dtype)) for name, a in model.named_arrays().items()}
 
 
 def trained_on(saved):
-    """The sha256 of the text that a run was trained on; all that only training needs is checked.
+    """The sha256 of the text that a run was trained on; also checks the fields that only resuming
+    needs.
 
     raises   CheckpointError naming the field
     """
@@ -140,10 +141,10 @@ def _numbers(saved, fields):
 
 
 def _check_size(config, words, saved, fields):
-    """Refuse a configuration whose model is larger than what lies there.
+    """Refuse a configuration whose model is larger than the saved arrays, before it is made.
 
-    Every family has at least the table of embeddings, and in each layer two maps D -> D of
-    attention and two between D and F; where positions are learnt, a row for each.
+    A lower bound for every model: V D for the embeddings, in each layer two maps D -> D of
+    attention and two between D and F, and T D for learned positions.
     """
     _, numbers = _numbers(saved, fields)
     D, F = config.d_model, config.d_hidden or 4 * config.d_model
@@ -159,13 +160,13 @@ def _check_size(config, words, saved, fields):
 
 
 def _turns(model):
-    """Whether the angles of RoPE are numbers; what is wrong with their settings shows here."""
+    """True if the angles of RoPE are finite, or there are none: wrong settings give inf or NaN."""
     with np.errstate(all="ignore"):
         angles = model.rotation(np.arange(2), model.tokens.weight.dtype)
     return angles is None or all(np.isfinite(x).all() for x in angles)
 
 
-# Fields of a GPTConfig that older fine-tuned models do not have, as those models computed.
+# Fields of a GPTConfig that older fine-tuned models do not have, with the values they imply.
 ADDED = {
     "rotary_width": None,
     "rotation": ["rope"],
@@ -186,7 +187,8 @@ def _gpt(fields, saved, config):
         for name in ("n_kv_head", "d_hidden", "head_width", "window"):
             if getattr(shape, name) is not None:
                 described.integer(name, 1)
-        # a layer, or an expert, has an array at least: or else counting would take long
+        # A layer, and an expert, has one array at least; without this bound an edited number of
+        # layers would make the count below take forever.
         if max(shape.n_layer, shape.experts) <= arrays and count_parameters(shape) == numbers:
             model = GPT(shape, config.seed, np.dtype(config.dtype).type)
             if _turns(model):

@@ -1,9 +1,8 @@
-"""The text of a run: where it comes from, the tokenizer that is learnt from it, and its tokens on
-disk.
+"""The text of a run: its sources, the tokenizer that is learnt from it, and its tokens on disk.
 
 Text is read as documents, each a stream, so that it may be larger than memory. Pairs of
 translations are documents of one line, `sentence<TAB>translation`. Read next:
-data/batches/prepare.py; rows.py, what is drawn from the tokens.
+data/batches/prepare.py; rows.py, the rows that are drawn from the tokens.
 """
 
 import itertools
@@ -22,20 +21,21 @@ from tinylm.data.read.text import (
 from tinylm.errors import ConfigError, DataError
 from tinylm.reading import BadLines, numbered_lines, refuse
 from tinylm.train.run.rows import PairTokenizer
-from tinylm.train.run.words import read_dictionary, said_otherwise
+from tinylm.train.run.words import read_dictionary, translated
 
 DICTIONARY = "dictionary.tsv"  # in the directory of a run, as it was when the run began
 
 
 def make_tokenizer(config):
-    """The tokenizer that a configuration asks for, learnt from its text if it is learnt.
+    """The tokenizer of a configuration, learnt from its text or read from a file.
 
-    Characters and merges are taken from the whole text: the validation part must be writable too,
-    and which merges exist says next to nothing about it. With a dictionary they are also taken from
-    the text as it reads translated.
+    Characters and merges come from the whole text: the validation part must be encodable too, and
+    the choice of merges reveals next to nothing about it. With a dictionary they also come from the
+    text with its words translated.
     """
-    several = config.data and not config.recipe.pairs and len(text_files(config.data)) > 1
-    special = (END_OF_TEXT,) if several else ()
+    special = ()
+    if config.data and not config.recipe.pairs and len(text_files(config.data)) > 1:
+        special = (END_OF_TEXT,)  # between the documents of several files
     if config.tokenizer == "bytes":
         return tokenizers.ByteTokenizer(special)
     if config.tokenizer == "chars":
@@ -54,7 +54,7 @@ def make_tokenizer(config):
 def documents(config, bad=None):
     """The documents of the text, each a str or an iterator of str.
 
-    bad  BadLines for what cannot be read; by default one as the configuration has it
+    bad  BadLines for lines that cannot be read; None: one by the configuration's skip_bad
     """
     if bad is None:
         bad = BadLines(config.skip_bad)
@@ -66,33 +66,37 @@ def documents(config, bad=None):
 
 
 def sources_line(config):
-    """One line on the files of the text and what was left out among them, "" if that is plain."""
+    """One line on the files of the text and those left out; "" for one file that was named."""
     if not config.data:
         return ""
     found = find_texts(config.data)
-    lines = [f"{len(found.files):,} files of text"] if len(found.files) > 1 else []
-    return "; ".join(line for line in [*lines, found.left_out_line()] if line)
+    lines = [found.left_out_line()]
+    if len(found.files) > 1:
+        lines = [f"{len(found.files):,} files of text", *lines]
+    return "; ".join(filter(None, lines))
 
 
 def _chunks(config):
+    """The text of a configuration, in pieces, for learning a tokenizer."""
     found = documents(config)
     if config.recipe.pairs:
         return (line.replace("\t", "\n") + "\n" for line in found)
-    chunks = [found] if isinstance(found, str) else itertools.chain.from_iterable(found)
+    if isinstance(found, str):
+        chunks = [found]
+    else:
+        chunks = itertools.chain.from_iterable(found)
     if not config.dictionary:
         return chunks
     dictionary = read_dictionary(config.dictionary)
-    return itertools.chain.from_iterable(
-        (chunk, said_otherwise(chunk, dictionary)) for chunk in chunks
-    )
+    both = ((chunk, translated(chunk, dictionary)) for chunk in chunks)
+    return itertools.chain.from_iterable(both)
 
 
 def translations(path, bad=None):
-    """Pairs of translations, one a line, with a tab between; further columns are passed over.
+    """Pairs of translations, one a line, with a tab between; further columns are ignored.
 
     path     a file, folder or pattern, or several of them
-
-    bad      reading.BadLines that takes lines that cannot be read; by default they raise
+    bad      reading.BadLines that collects lines that cannot be read; None: they raise
     yields   "sentence\\ttranslation"
     raises   DataError with file and number of a line that has no two columns, or if there are fewer
              than two pairs
@@ -152,14 +156,14 @@ def open_text(config, tokenizer, directory):
 
 
 def keep_dictionary(config, directory):
-    """Copy the dictionary of a new run into its directory: going on needs the same one."""
+    """Copy the dictionary of a new run into its directory: a resumed run needs the same one."""
     if config.dictionary:
-        read_dictionary(config.dictionary)  # what is wrong with it is told now
+        read_dictionary(config.dictionary)  # raises here if a line is wrong
         shutil.copyfile(config.dictionary, Path(directory) / DICTIONARY)
 
 
 def kept_dictionary(config, directory):
-    """The dictionary that a run began with, {word: [translations]}, or None."""
+    """The dictionary of a run as it was at its start, {word: [translations]}, or None."""
     if config.dictionary:
         return read_dictionary(Path(directory) / DICTIONARY)
     return None

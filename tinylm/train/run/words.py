@@ -40,11 +40,11 @@ def word_tables(needs, tokenizer, vocab_size, dictionary=None):
 
 
 def word_starts(tokenizer, vocab_size):
-    """Which ids begin a word, for whole-word masking.
+    """The ids that begin a word, for whole-word masking.
 
     vocab_size  at least the tokenizer's; further ids begin words of their own
-    returns     (vocab_size,) bool. Spaces and signs begin one, letters after them in the same token
-                belong to it
+    returns     (vocab_size,) bool. Spaces and signs begin a word, letters after them in the same
+                token belong to it
     """
     starts = np.ones(vocab_size, bool)
     for token in range(tokenizer.vocab_size):
@@ -53,19 +53,20 @@ def word_starts(tokenizer, vocab_size):
 
 
 def _may_go_on(data):
-    """True if the first character of a token's bytes goes on with a word: a letter, digit or mark
-    of a script with spaces between words, or a part of a character that may be one.
+    """True if the first character of a token's bytes continues a word: a letter, digit or mark of a
+    script with spaces between words, or a part of a character that may be one.
     """
     first = data[:1]
     if first < b"\xc0":  # ASCII, or the inside of a character
         return first.isalnum() or first >= b"\x80"
-    size = 2 + (first >= b"\xe0") + (first >= b"\xf0")
+    size = 2 + (first >= b"\xe0") + (first >= b"\xf0")  # bytes of the character in UTF-8
     return _begins_spaced(data[:size], size)
 
 
 @functools.lru_cache(maxsize=None)
 def _begins_spaced(head, size):
-    """True if most letters whose UTF-8 of `size` bytes begins with `head` go on with a word."""
+    """True if most letters whose UTF-8 of `size` bytes begins with `head` continue a word."""
+    # All endings of up to two bytes are tried; of longer ones the last byte is fixed.
     tails = itertools.product(range(0x80, 0xC0), repeat=min(size - len(head), 2))
     data = (head + bytes(tail) + b"\x80" * (size - len(head) - len(tail)) for tail in tails)
     letters = "".join(one.decode("utf-8", "ignore") for one in data)
@@ -74,22 +75,24 @@ def _begins_spaced(head, size):
 
 
 def sentence_ends(tokenizer):
-    """The ids of tokens that end a sentence: in . ! ? or what other scripts have for them, spaces
-    and closing quotes and brackets after it apart: (n,) integers.
+    """The ids of tokens that end a sentence: (n,) integers.
+
+    They end with . ! ? or the like of other scripts, perhaps followed by closing quotes, brackets
+    and spaces.
     """
-    ends = [
-        token
-        for token in range(tokenizer.vocab_size)
-        if _SENTENCE_END.search(tokenizer.token_bytes(token).decode("utf-8", "replace"))
-    ]
+    ends = []
+    for token in range(tokenizer.vocab_size):
+        text = tokenizer.token_bytes(token).decode("utf-8", "replace")
+        if _SENTENCE_END.search(text):
+            ends.append(token)
     return np.array(ends, np.int64)
 
 
 def read_dictionary(path):
     """A dictionary of words.
 
-    path     a file, a line `word<TAB>translation`; a word may have several lines; lines that begin
-             with # are passed over
+    path     a file of lines `word<TAB>translation`; a word may have several lines; lines that begin
+             with # are skipped
     returns  {word: [translations]}
     raises   DataError with the number of a line that is not of that form, or if there is no line
     """
@@ -116,46 +119,44 @@ def _entries(path):
     return found
 
 
-def said_otherwise(text, dictionary):
-    """`text` with every word that has translations in place of it, so that a tokenizer learns the
-    other words too.
+def translated(text, dictionary):
+    """`text` with the words of the dictionary replaced by all their translations.
+
+    A tokenizer that is learnt from it as well has tokens for the translations.
     """
 
-    def translated(word):
+    def other(word):
         if word in dictionary:
             return " ".join(dictionary[word])
         return None
 
-    return replaced(text, dictionary, translated)
+    return replaced(text, dictionary, other)
 
 
 def dictionary_table(dictionary, tokenizer, vocab_size):
-    """Translations as ids, for CodeSwitched: only words that are one token on both sides can be
-    switched.
+    """Translations as ids, for CodeSwitched: of words that are a single token in both languages.
 
     dictionary  {word: [translations]}
     returns     (vocab_size, n) int64, -1 where there is none or no more
     raises      ConfigError if not one entry can be used
     """
-    table = {}
+    table = {}  # id -> ids of its translations
     for word, translations in dictionary.items():
         for front in ("", " "):  # BPE keeps the space before a word in its token
             source = _single(tokenizer, front + word)
             targets = [_single(tokenizer, front + other) for other in translations]
-            for target in targets:
-                if (
-                    source is not None
-                    and target is not None
-                    and target not in table.setdefault(source, [])
-                ):
-                    table[source].append(target)
+            targets = [target for target in targets if target is not None]
+            if source is None or not targets:
+                continue
+            row = table.setdefault(source, [])
+            row += [target for target in dict.fromkeys(targets) if target not in row]
     widest = max(map(len, table.values()), default=0)
     if not widest:
         raise ConfigError(
             f"code-switching: none of {len(dictionary)} words is a single token in both languages: "
             "use a larger vocab_size, or a dictionary of words that the text has"
         )
-    out = np.full((vocab_size, widest), -1, np.int64)
+    out = np.full((vocab_size, widest), -1, np.int64)  # -1: none, or no more
     for source, targets in table.items():
         out[source, : len(targets)] = targets
     return out
