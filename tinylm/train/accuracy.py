@@ -27,6 +27,7 @@ def answers(model, objective, batch):
     if isinstance(objective, SentenceEmbedding):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if isinstance(batch, ReplacedBatch):
+        # The discriminator judges the text with the generator's samples, as in training.
         _, logits = _generator(model.generator, batch)
         filled = objective.fill(logits, batch)
         found = model.discriminator(filled, **batch.options).data > 0  # (B, T)
@@ -43,7 +44,7 @@ def answers(model, objective, batch):
         return _flat(model.logits(states).data.argmax(axis=-1)), _flat(targets)
     else:
         logits = model(batch.inputs, **getattr(batch, "options", {})).data
-    counts = batch.targets != IGNORE
+    counts = batch.targets != IGNORE  # (B, T), or (B, T, n) of several tokens ahead
     return _flat(logits.argmax(axis=-1)[counts]), _flat(batch.targets[counts])
 
 
@@ -74,6 +75,6 @@ def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
     given, right = np.concatenate(given), np.concatenate(right)
     if not len(right):
         return None, 0, None
-    _, counts = np.unique(right, return_counts=True)
+    _, counts = np.unique(right, return_counts=True)  # how often each answer is right
     share = float(np.mean(given == right))
     return share, len(right), float(counts.max() / len(right))

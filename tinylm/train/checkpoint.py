@@ -104,6 +104,7 @@ def load(path, files=None, expected=None):
     for file in expected or ():
         if file not in wanted:
             raise CheckpointError(f"checkpoint file {path / STATE}: arrays.{file} is missing")
+    # Shapes are compared for all files before memory is taken for any.
     for file in wanted:
         if expected is not None:
             npz.check_expected(path / f"{file}.npz", lists[file], expected.get(file, {}))
@@ -125,6 +126,7 @@ def _read_state(path):
     except ValueError as error:
         raise npz.damaged(path, f"it is cut short or no checkpoint's JSON ({error})") from None
     content = Fields(content, f"checkpoint file {path} is damaged")
+    # The checksum is of everything else in the file.
     content.text("sha256")
     claimed = content.values.pop("sha256")
     if content.values.get("format", FORMAT) != FORMAT:

@@ -41,6 +41,7 @@ class Log:
         try:
             if self.path.is_fifo():  # opening it would wait for a reader
                 raise OSError(errno.EINVAL, "it is a pipe")
+            # A resumed run writes the lines after its checkpoint again.
             if after is not None and self.path.is_file():
                 self.damaged = _truncate(self.path, after)
             self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # a line at a time

@@ -115,6 +115,7 @@ def read(path, members):
 
 
 def _read(path, file, members):
+    # Nothing is compressed, so the file cannot be shorter than its arrays.
     size = os.fstat(file.fileno()).st_size
     needed = sum(map(nbytes, members.values()))
     if needed > size:
@@ -127,6 +128,7 @@ def _read(path, file, members):
     except UNREADABLE as error:
         raise damaged(path, f"it is cut short or no .npz archive ({error})") from None
     with archive:
+        # No array more or less than listed, and none twice.
         found = {info.filename: info for info in archive.infolist()}
         if len(found) != len(archive.infolist()) or set(found) != {f"{n}.npy" for n in members}:
             differing = sorted({name.removesuffix(".npy") for name in found} ^ set(members))

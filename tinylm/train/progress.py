@@ -70,6 +70,7 @@ class Progress:
             self.bar.update(step - self.bar.n)
             return
         now = self.now()
+        # Time left: seconds a step so far, times the steps that are left.
         left = (now - self.started) / max(step - self.first, 1) * (self.steps - step)
         self.last = (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.3f}  "

@@ -148,7 +148,7 @@ class Trainer:
         if not self.model.training:
             self.model.train()
         batch = self.batch(self.step)
-        counters = [rng.counter for rng in self.streams]
+        counters = [rng.counter for rng in self.streams]  # of dropout, to rewind a failed step
         try:
             with np.errstate(all="ignore"):  # what is not finite is found and explained below
                 step = train_step(
@@ -186,6 +186,8 @@ class Trainer:
         """This worker's rows of the batch of a step, on the model's device: a pure function of the
         step.
         """
+        # Rows first .. last of B draw as they would in one process: masks do not depend on the
+        # number of workers.
         rng = Random(self.seed, "objective", step)
         with rng.rows(self.first, self.batch_size):
             batch = self.objective.make_batch(self.batches(step, self.first, self.last), rng)
@@ -201,9 +203,9 @@ class Trainer:
         moments, scalars = {}, {}
         for name, value in self.optimizer.state().items():
             if getattr(value, "ndim", 0):
-                moments[name] = self.comm.all_gather_(value)
+                moments[name] = self.comm.all_gather_(value)  # (N,), of which a slice was current
             else:
-                scalars[name] = value
+                scalars[name] = value  # counters
         parameters = self.model.named_arrays()
         streams = [
             {"seed": rng.seed, "path": list(rng.path), "counter": rng.counter}
@@ -221,6 +223,7 @@ class Trainer:
         raises  CheckpointError if it is of another model or optimizer; then nothing has been
                 changed
         """
+        # All is compared before anything is changed.
         step, scalars, streams = read_state(state, where)
         mine, moments = self.optimizer.state(), {**arrays["optimizer"], **scalars}
         differing = [
@@ -299,11 +302,11 @@ def train_step(
     norm = math.nan  # also if the sum of squares is NaN
     if square >= 0:
         norm = math.sqrt(square) * factor
-    updated = math.isfinite(loss) and math.isfinite(norm)
+    updated = math.isfinite(loss) and math.isfinite(norm)  # of sums: the same on every worker
     if updated:
-        clipped = clip_factor(norm, clip or math.inf)  # 0: any norm will do
-        optimizer.step(lr, start, end, scale=factor * clipped)
-        comm.all_gather_(flat.data)
+        clipped = clip_factor(norm, clip or math.inf)  # min(1, clip / norm)
+        optimizer.step(lr, start, end, scale=factor * clipped)  # this worker's slice alone
+        comm.all_gather_(flat.data)  # (N,): the slices of all workers
     return Step(loss, norm, int(tokens), marked(stops), updated)
 
 
@@ -313,7 +316,7 @@ def accumulate(model, objective, flat, micro_batches, tokens):
     returns  its share of the mean loss: the sum over micro-batches of (n_k / n) M_k
     """
     flat.zero_grad()
-    loss_share = 0.0
+    loss_share = 0.0  # a float, not a Tensor: each micro-batch's graph is freed before the next
     for part in micro_batches:
         with first_order_only():
             loss, metrics = objective.loss(model, part)  # forward; the mean M_k of n_k targets
@@ -337,6 +340,7 @@ def passes(streams, batch, first, total, micro_batch=0):
         for rng, counter in zip(streams, counters):
             rng.counter = counter
         with contextlib.ExitStack() as windows:
+            # Dropout is drawn for rows first + start .. of the `total` rows.
             for rng in streams:
                 windows.enter_context(rng.rows(first + start, total))
             yield part
@@ -347,6 +351,7 @@ def random_streams(model):
     its modules.
     """
     streams = [getattr(module, "rng", None) for module in model.modules()]
+    # By identity: modules of a model may share one stream.
     found = {id(rng): rng for rng in streams if isinstance(rng, Random)}
     return list(found.values())
 

@@ -2,8 +2,8 @@
 
 RUN is a run, or published weights: a folder that `tinylm export` wrote, a name, a file. Without
 --data the text is what the run kept for validation. Bits per byte compare models with different
-tokenizers. Of an objective other than causal the loss and the share of right answers are told: its
-loss is not of a whole text.
+tokenizers. Of an objective other than causal the loss and the share of right answers are printed:
+its loss is not of a whole text.
 """
 
 import json
@@ -50,12 +50,12 @@ def main(argv):
         ),
     )
     backend(config.device)
-    asked, bad = (*files, *config.data), BadLines(config.skip_bad)
+    files, bad = (*files, *config.data), BadLines(config.skip_bad)
     with tempfile.TemporaryDirectory(prefix="tinylm-eval-") as aside:
         if is_published(path):
-            result = score_published(path, config, asked, aside, bad)
+            result = score_published(path, config, files, aside, bad)
         else:
-            result = score_run(path, config, asked, aside, bad)
+            result = score_run(path, config, files, aside, bad)
     if config.json:
         result["left_out"] = bad.count
         print(json.dumps(result))
@@ -85,8 +85,9 @@ def score_run(path, config, files, aside, bad):
     device, recipe = config.device, trained.recipe
     model.to(device)
     data = text_of(files, run, tokenizer, trained, aside, bad)
-    dictionary = kept_dictionary(trained, run)
+    dictionary = kept_dictionary(trained, run)  # as it was when the run began
     objective = new_objective(trained, tokenizer, data.train.tokens, dictionary)
+    # The same rows and the same corruptions as in the run's own validations.
     rows = validation_rows(trained, data.val, trained.special(tokenizer.vocab_size))
     batch_size = config.batch_size or trained.batch_size
     loss, count = evaluate(model, objective, rows, batch_size, device=device)
@@ -134,6 +135,7 @@ def text_of(path, run, tokenizer, trained, aside, bad=None):
     from tinylm.train.run.texts import open_text, prepare_text
 
     if path:
+        # val_fraction 0 puts all of it on the training side, which is then scored.
         data = prepare_text(trained, tokenizer, aside, data=path, val_fraction=0, bad=bad)
         return replace(data, val=data.train, meta={**data.meta, "val": data.meta["train"]})
     if not (run / "data").exists():  # of a fine-tuned model

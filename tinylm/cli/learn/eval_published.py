@@ -1,7 +1,7 @@
-"""What `tinylm eval` does with weights that others published, or that `tinylm export` wrote.
+"""`tinylm eval` of published weights, or of an export of `tinylm export`.
 
-A text is cut into windows of the context, and every token of it is predicted but the first; where
-the model wants ids before a text, such as <s>, also that. Read first: eval.py.
+A text is cut into windows of the context, and every token but the first is predicted; if the model
+expects ids before a text, such as <s>, the first as well. Read first: eval.py.
 """
 
 import numpy as np
@@ -44,14 +44,15 @@ def score_published(name, config, data, aside, bad):
         )
     words = Beginning(found.tokenizer, found.begin)
     text = prepare(stream_documents(data, bad=bad), words, aside, val_fraction=0).train
-    counts = prepared_bytes(aside)
+    nbytes = prepared_bytes(aside)
     context = min(found.model.config.context or LONGEST, LONGEST)
-    rows = EvenWindows(text.tokens, context)
-    logits = context * found.model.config.vocab_size
+    rows = EvenWindows(text.tokens, context)  # (b, context + 1) side by side
+    logits = context * found.model.config.vocab_size  # numbers of a row's logits, T V
     batch_size = config.batch_size or max(1, LOGITS // logits)
     model = found.model.to(config.device)
     loss, count = evaluate(model, CausalLM(), rows, batch_size, device=config.device)
-    said = len(text.tokens) - len(found.begin) * len(text.documents)
+    # The ids in front of documents are no tokens of the text.
+    written = len(text.tokens) - len(found.begin) * len(text.documents)
     return {
         "run": str(name),
         "data": ", ".join(map(str, data)),
@@ -60,12 +61,12 @@ def score_published(name, config, data, aside, bad):
         "tokens": count,
         "loss": loss,
         "perplexity": perplexity(loss),
-        "bits_per_byte": bits_per_byte(loss, said, counts),
+        "bits_per_byte": bits_per_byte(loss, written, nbytes),
     }
 
 
 def prepared_bytes(folder):
-    """The bytes of the text that `prepare` has encoded there."""
+    """The bytes of the text that `prepare` encoded into the folder."""
     from tinylm.data import Prepared
 
     return Prepared.open(folder).meta["train"]["bytes"]

@@ -1,5 +1,5 @@
-"""`tinylm finetune RUN --data FILE`: teach a trained model to follow instructions, its loss on the
-answers alone.
+"""`tinylm finetune RUN --data FILE`: train a model to follow instructions, its loss on the answers
+alone.
 
 RUN is a run of `tinylm train` or `tinylm finetune`, a name of published weights (smollm2), a file
 or a folder of weights. FILE has one sample a line, {"instruction": ..., "input": ..., "output":
@@ -78,7 +78,7 @@ class FinetuneConfig:
 
 
 def main(argv):
-    """Tune, say what became of the loss on samples held back, and how to go on."""
+    """Tune a model; print its loss on held-back samples before and after, and what to do next."""
     from tinylm.backend import backend
     from tinylm.train.checkpoint import latest
     from tinylm.train.run.directory import begin
@@ -92,11 +92,11 @@ def main(argv):
         examples=EXAMPLES,
     )
     backend(config.device)
-    begun = begin(config.out, report, _beside(name))
+    begun = begin(config.out, report, _beside(name))  # locked until the end
     try:
         return _tuned(config, name, begun.path)
     except BaseException:
-        if latest(begun.path) is None:  # what is saved stays
+        if latest(begun.path) is None:  # a saved result stays
             begun.undo()
         raise
     finally:
@@ -113,23 +113,24 @@ def _tuned(config, name, directory):
     task, train, held = _examples(config, model, tokenizer, template, report)
     model.to(config.device)
     report(
-        f"model: {model.count_parameters():,} parameters, of which {count_trainable(model):,} are trained; "
-        f"conversations written as {template.name}"
+        f"model: {model.count_parameters():,} parameters, of which {count_trainable(model):,} are "
+        f"trained; conversations written as {template.name}"
     )
-    asked = dataclasses.replace(
-        task, whole=False
-    )  # --whole or not, validation is on answers: figures compare
-    before = answer_loss(model, asked, held, config.batch_size, config.device)[0] if held else None
+    on_answers = dataclasses.replace(task, whole=False)  # also with --whole: the figures compare
+    before = after = None
+    if held:
+        before, _ = answer_loss(model, on_answers, held, config.batch_size, config.device)
+    # A signal lets the current step finish, and LoRA's change be merged into the weights.
     with finish_first() as signals:
         done, stopped_by = _tune(config, model, task, train)
         if config.lora:
             from tinylm.finetune.peft.merging import bake
 
             bake(model)
-    stopped_by, after = stopped_by or signals.signal, None
-    if held and not stopped_by:  # who asks for an end waits for no figure
+    stopped_by = stopped_by or signals.signal
+    if held and not stopped_by:  # after a signal no time is spent on figures
         try:
-            after = answer_loss(model, asked, held, config.batch_size, config.device)[0]
+            after, _ = answer_loss(model, on_answers, held, config.batch_size, config.device)
             report(
                 f"held back: {before:.4f} nats per answer token before, {after:.4f} after "
                 f"{done} steps"
@@ -138,16 +139,15 @@ def _tuned(config, name, directory):
             stopped_by = _signal_of(stopped)
     with finish_first():  # a second SIGTERM does not end it
         _save(directory, name, config, model, tokenizer, template, base, done, (before, after))
-    where = shlex.quote(str(directory))
+    where, steps = shlex.quote(str(directory)), ""
+    if stopped_by:
+        steps = f", after {done} steps"
     report(
-        f"saved in {directory}"
-        + (f", after {done} steps" if stopped_by else "")
-        + f". Go on with\n  tinylm chat {where}\n"
+        f"saved in {directory}{steps}. Go on with\n  tinylm chat {where}\n"
         f"  tinylm generate {where} {shlex.quote(_question(config))}"
     )
-    return (
-        128 + stopped_by if stopped_by else None
-    )  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
+    if stopped_by:
+        return 128 + stopped_by  # 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP
 
 
 def _signal_of(stopped):
@@ -158,8 +158,9 @@ def _signal_of(stopped):
 
 
 def _opened(name, config):
-    """(model ready to be tuned, tokenizer, template, TrainConfig or None): new marks and LoRA in
-    their places.
+    """The model ready to be tuned, with rows for new marks, and LoRA where it is set.
+
+    returns  (model, tokenizer, template, TrainConfig of a run or None)
     """
     from tinylm.cli.use.open_model import check_decoder, is_published
     from tinylm.finetune.freezing import unfreeze
@@ -178,37 +179,43 @@ def _opened(name, config):
         base = None
         if tokenizer is None:
             raise ConfigError(
-                f"{published.path} has no tokenizer beside it (tokenizer.json, tokenizer.model, ...)"
+                f"{published.path} has no tokenizer beside it "
+                "(tokenizer.json, tokenizer.model, ...)"
             )
     else:
         from tinylm.finetune.instruct.saved import template_of_run
         from tinylm.train import load_run
         from tinylm.train.run.build import decoder_of
 
+        # Only decoders answer; their heads for tokens further ahead are left out.
         model, tokenizer, base = load_run(name)
         model = decoder_of(model, base, tokenizer.vocab_size)
         template = template_of_run(name)
-    template = chat_template(config.template) if config.template else template or ROLES
-    marks = MARKS if template.name == ROLES.name else _marks(template)
+    if config.template:
+        template = chat_template(config.template)
+    template = template or ROLES
+    marks = MARKS
+    if template.name != ROLES.name:
+        marks = _marks(template)
     known, tokenizer = tokenizer.vocab_size, add_special(tokenizer, marks)
+    # A published table may have more rows than its tokenizer has ids: it never shrinks.
     grow_vocabulary(model, max(model.config.vocab_size, tokenizer.vocab_size), config.seed)
     if config.lora:
+        # alpha / r scales the change; by default by 2, whatever the rank.
         lora(model, r=config.lora, alpha=config.lora_alpha or 2 * config.lora, seed=config.seed)
-        if tokenizer.vocab_size > known:  # the new marks' rows must be learnt
-            unfreeze([model.tokens] if model.head is None else [model.tokens, model.head])
+        if tokenizer.vocab_size > known:
+            # LoRA freezes the tables, and the rows of new marks must be learnt.
+            unfreeze([part for part in (model.tokens, model.head) if part is not None])
     return model, tokenizer, template, base
 
 
 def _marks(template):
-    """The special tokens that a template writes."""
+    """The special tokens that a template puts around a question and an answer, each once."""
     from tinylm.models.published.chat_template import Mark
 
-    asked, said = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
-    return list(
-        dict.fromkeys(
-            str(piece) for piece in template.pieces([asked, said]) if isinstance(piece, Mark)
-        )
-    )
+    talk = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    marks = [str(piece) for piece in template.pieces(talk) if isinstance(piece, Mark)]
+    return list(dict.fromkeys(marks))
 
 
 def _examples(config, model, tokenizer, template, report):
@@ -227,21 +234,22 @@ def _examples(config, model, tokenizer, template, report):
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
     if not examples:
         raise DataError(
-            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer in the context of "
-            f"{context} tokens: take a model with a longer one"
+            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer "
+            f"in the context of {context} tokens: take a model with a longer one"
         )
-    tokens, said = sum(map(len, examples)), sum(int(one.answer.sum()) for one in examples)
-    report(
-        f"data: {len(examples):,} samples, {tokens:,} tokens, of which {said:,} are answers"
-        + "".join(
-            f"; {count} {what} by the context of {context}"
-            for count, what in ((cut, "cut"), (dropped, "left out"))
-            if count
-        )
-    )
+    tokens = sum(map(len, examples))
+    answers = sum(int(one.answer.sum()) for one in examples)  # tokens that count in the loss
+    line = f"data: {len(examples):,} samples, {tokens:,} tokens, of which {answers:,} are answers"
+    if cut:
+        line += f"; {cut} cut by the context of {context}"
+    if dropped:
+        line += f"; {dropped} left out by the context of {context}"
+    report(line)
+    # The same samples are held back for the same seed and file.
     order = Random(config.seed, "held back").permutation(len(examples)).tolist()
-    first = min(round(config.val_fraction * len(examples)), len(examples) - 1)
-    held, train = [examples[i] for i in order[:first]], [examples[i] for i in order[first:]]
+    first = min(round(config.val_fraction * len(examples)), len(examples) - 1)  # one is left
+    held = [examples[i] for i in order[:first]]
+    train = [examples[i] for i in order[first:]]
     task = InstructionTuning(config.whole, tokenizer, tokenizer.special.get(template.end))
     if config.pack:
         rows = pack(train, context)
@@ -252,22 +260,23 @@ def _examples(config, model, tokenizer, template, report):
 
 
 def _tune(config, model, task, examples):
-    """Train, showing how far it is. Returns (updates done, the signal that stopped them or None)."""
+    """Train and show the progress. Returns (updates done, the signal that stopped them or None)."""
     from tinylm.finetune.fitting import Shuffled, fit
     from tinylm.optim.schedule import adapted, warm_up_steps
     from tinylm.train.progress import Progress
 
+    # Every epoch reads each sample once, in another order.
     per_epoch = Shuffled(examples, config.batch_size).per_epoch
     steps = config.steps or max(1, round(config.epochs * per_epoch))
-    progress, losses, rising = Progress(0, steps), [], round(config.warmup * steps)
+    progress, losses = Progress(0, steps), []
+    rising = round(config.warmup * steps)
     if warm_up_steps(rising, steps) != rising:
         report(adapted(rising, steps))
 
     def show(step, seconds):
         losses.append(step.loss)
-        progress.update(
-            len(losses), float(np.mean(losses[-20:])), step.tokens / seconds, step.grad_norm
-        )
+        mean = float(np.mean(losses[-20:]))  # one batch alone jumps too much to read
+        progress.update(len(losses), mean, step.tokens / seconds, step.grad_norm)
 
     try:
         fit(
@@ -284,9 +293,8 @@ def _tune(config, model, task, examples):
             micro_batch=config.micro_batch,
             after_step=show,
         )
-    except (
-        KeyboardInterrupt
-    ) as stopped:  # the step in work is done, and the weights are as after it
+    except KeyboardInterrupt as stopped:
+        # The current step was finished: the weights are as after it.
         model.eval()
         return len(losses), _signal_of(stopped)
     finally:
@@ -298,6 +306,7 @@ def _save(directory, name, config, model, tokenizer, template, base, steps, loss
     from tinylm.finetune.instruct.saved import save_tuned
     from tinylm.train.run.config import as_json
 
+    # Kept in the checkpoint beside the base run's configuration.
     settings = as_json(config) | {
         "run": str(name),
         "steps": steps,
@@ -317,10 +326,10 @@ def _beside(name):
 
 
 def _question(config):
-    """What a user may ask: the first question of the first sample, shortened to one line."""
+    """A prompt to try: the first question of the first sample, shortened to one line."""
     from tinylm.data.read.instructions import read_instructions
     from tinylm.data.read.sources import text_files
 
     first = read_instructions(text_files(config.data)[0], BadLines(config.skip_bad))[0]
-    asked = next((m["content"] for m in first.messages() if m["role"] == "user"), "Hello")
-    return textwrap.shorten(asked, 60, placeholder="")
+    questions = [m["content"] for m in first.messages() if m["role"] == "user"]
+    return textwrap.shorten([*questions, "Hello"][0], 60, placeholder="")

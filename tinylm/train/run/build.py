@@ -97,8 +97,8 @@ def encoder_config(config, special):
     heads that the objective needs.
     """
     recipe, shape = config.recipe, _shared(config)
-    shape["dropout"] = config.dropout or recipe.dropout
-    two = 2 if recipe.paired else 0
+    shape["dropout"] = config.dropout or recipe.dropout  # contrastive needs some
+    two = 2 if recipe.paired else 0  # segments, and classes of the pair
     return EncoderConfig(
         special.vocab_size,
         config.context + recipe.marks,

@@ -38,9 +38,9 @@ def known_objective(name):
 
 def check_sizes(config):
     """Raise ConfigError for numbers that do not go together."""
-    heads = config.n_kv_head or config.n_head
+    heads = config.n_kv_head or config.n_head  # of keys and values
     if config.d_model % config.n_head:
-        multiple = -(-config.d_model // config.n_head) * config.n_head
+        multiple = -(-config.d_model // config.n_head) * config.n_head  # rounded up
         raise ConfigError(
             f"d_model {config.d_model} does not divide into {config.n_head} heads: "
             f"choose a multiple, such as {multiple}"
@@ -55,6 +55,7 @@ def check_sizes(config):
             f"min_lr {config.min_lr:g} is above lr {config.peak_lr:g}: "
             "after warm-up the rate only falls"
         )
+    # NumPy's integers and the files of a run hold 64 bits.
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, int) and abs(value) > LARGEST:
@@ -73,6 +74,7 @@ def check_batches(config):
             f"{config.workers} workers share memory of the cpu, not the {config.device}: "
             "use --workers 1"
         )
+    # The two stages of training: both settings or none.
     one_alone = bool(config.short_context) != bool(config.short_steps)
     if one_alone or config.short_context > config.context:
         raise ConfigError(
@@ -115,6 +117,7 @@ def check_objective(config):
             f"objective {name}: its model has no gated feed-forward: "
             f"activation {config.activation} will not do"
         )
+    # A causal row needs one token besides its target, others two, a middle also its two sides.
     lengths = {"context": config.context}
     if config.short_steps:
         lengths["short_context"] = config.short_context

@@ -40,6 +40,7 @@ def two_decays(value):
 class TrainConfig:
     """A training run. `setting` gives each field its help and check; see settings.py."""
 
+    # What is learnt, and from which text.
     objective: str = setting(
         "causal",
         "what is learnt from the text; `tinylm corrupt --list` names and shows them",
@@ -65,6 +66,7 @@ class TrainConfig:
     vocab_size: int = setting(512, "tokens of the vocabulary that bpe learns", above(0))
     val_fraction: float = setting(0.1, "part of the text kept for validation; 0: none", below_one)
 
+    # The model.
     n_layer: int = setting(4, "blocks", at_least(1))
     n_head: int = setting(4, "attention heads", at_least(1))
     n_kv_head: int | None = setting(None, "key-value heads; none: as many as heads", at_least(1))
@@ -96,6 +98,7 @@ class TrainConfig:
         below_one,
     )
 
+    # Optimization. A batch is batch_size rows of context tokens.
     steps: int = setting(
         1000, "updates of the parameters, counted from the start of the run", at_least(1)
     )
@@ -134,6 +137,7 @@ class TrainConfig:
     )
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
 
+    # Numbers and machine. Workers and device may change between two parts of a run.
     seed: int = setting(1337, "of weights, batches and dropout")
     dtype: str = setting("float32", "float32 or float64", one_of("float32", "float64"))
     device: str = setting("cpu", "cpu or gpu")
@@ -141,6 +145,7 @@ class TrainConfig:
         0, "processes that share the batch; 0: chosen from the cores", at_least(0)
     )
 
+    # How often the run is validated and saved, and where.
     eval_every: int = setting(250, "steps between validations; 0: only at the end", at_least(0))
     eval_batches: int = setting(
         20,
@@ -218,7 +223,8 @@ MODEL = [
     if field.name in TrainConfig.__dataclass_fields__
 ]
 
-# What may differ between two parts of one run.
+# What may differ between two parts of one run: none of these changes a parameter's shape, the order
+# of the data or the seed. All others are the fingerprint.
 MAY_CHANGE = (
     "steps",
     "patience",
@@ -290,6 +296,7 @@ def continued(saved, asked, given=None, source="checkpoint"):
     if given is None:
         given = {name for name in new if new[name] != fresh[name]}
     given = set(given)
+    # Only what the user has set is compared: a default is no wish to change anything.
     differing = [name for name in saved.fingerprint() if name in given and new[name] != old[name]]
     if differing:
         both = ", ".join(

@@ -55,7 +55,7 @@ def lock(directory, report=lambda line: None):
         raise CheckpointError(
             f"cannot lock the run: {path} cannot be opened ({error.strerror}): permit writing"
         ) from None
-    if fcntl is None:
+    if fcntl is None:  # the run is trained without a lock
         report(
             f"this system has no file locks (fcntl): do not resume {directory} while it is trained"
         )
@@ -78,6 +78,7 @@ def lock(directory, report=lambda line: None):
         return held
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     owner = f"process {os.getpid()} on {platform.node()} since {since}\n"
+    # The owner's name is for the error of others; the lock is the kernel's.
     os.ftruncate(held.handle, 0)
     os.pwrite(held.handle, owner.encode(), 0)
     return held

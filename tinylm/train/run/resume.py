@@ -36,7 +36,7 @@ def reopen(wanted, report, given):
     directory, path = checkpoints.find(wanted.resume)
     held = lock(directory, report)
     try:
-        sweep(directory)
+        sweep(directory)  # the lock is held: nobody else is writing
         _check_newest(directory, path)
         saved = checkpoints.load(path, files=())
         if "data" not in saved.state:  # nothing of the optimizer was kept either
@@ -44,6 +44,7 @@ def reopen(wanted, report, given):
                 f"{path} is a fine-tuned model, whose training cannot be taken up again: "
                 f"tune it further with `tinylm finetune {directory} --data FILE`"
             )
+        # The checkpoint's configuration counts, not RUN/config.json, which is there to be read.
         config, tokenizer = described(saved)
         config = continued(config, wanted, given, source=str(path))
         config = dataclasses.replace(config, out=str(directory), resume=str(path))

@@ -60,6 +60,7 @@ class PairTokenizer:
 
     def encode_stream(self, chunks):
         """Chunks of one line -> (t,) integer arrays."""
+        # [SEP] is an id behind the tokenizer's, which no text can encode to: it marks the middle.
         first, second = "".join(chunks).split("\t")
         yield self.tokenizer.encode(first)
         yield np.array([self.sep])
@@ -141,6 +142,7 @@ def training_rows(config, file, special):
         length = _window_length(tokens, config.recipe)
         return RandomWindows(file.tokens, length, config.batch_size, config.seed)
 
+    # Both stages draw from the same seed, each for the steps that are its own.
     full = drawn(config.context)
     if config.short_steps:
         return TwoStages(drawn(config.short_context), full, config.short_steps)

@@ -108,7 +108,7 @@ def train_run(run, comm=None, report=print):
     raises   TinylmError
     """
     comm = comm or ALONE
-    if comm.rank != 0:
+    if comm.rank != 0:  # every worker calls the same functions; one of them writes to the user
 
         def report(line):
             return None
@@ -125,11 +125,12 @@ def train_run(run, comm=None, report=print):
             session = Session(run, trainer, patience, report)
             session.start()
             try:
+                # A resumed run whose patience was lost already trains no further.
                 finished = patience.lost or trainer.run(
                     run.config.steps, session.after_step, say=session.interrupted
                 )
                 session.save()
-                until_saved.close()
+                until_saved.close()  # from here on a signal ends the process again
             except TrainingError as error:
                 saved = checkpoints.latest(run.directory) or "nothing"
                 raise TrainingError(f"{error}. Saved so far: {saved}") from None
@@ -182,6 +183,7 @@ def prepare_run(config, report=print, given=None):
         except BaseException:
             held.close()
             raise
+    # A new run. Whatever fails from here on, the directory is left as it was found.
     begun, bad = begin(config.out, report), BadLines(config.skip_bad)
     directory = begun.path
     try:
@@ -190,6 +192,7 @@ def prepare_run(config, report=print, given=None):
         tokenizer.save(directory / "tokenizer.json")
         data = prepare_text(config, tokenizer, directory / "data", bad=bad)
         keep_dictionary(config, directory)
+        # Rows and objective are made before workers start: a text that does not do raises here.
         run = _ready(config, tokenizer, data, lock=begun.lock, begun=begun)
         text = json.dumps(as_json(config), indent=2)
         write_text(directory / "config.json", text + "\n")

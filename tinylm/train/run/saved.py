@@ -40,6 +40,7 @@ def load_run(path):
     raises   CheckpointError if there is none, or it is damaged
     """
     _, found = checkpoints.find(path)
+    # First the description alone, by which the model is made; then arrays of just that model.
     saved = checkpoints.load(found, files=())
     config, tokenizer = described(saved)
     model = model_of(saved, config, tokenizer)

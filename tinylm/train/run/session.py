@@ -91,14 +91,15 @@ class Session:
                 "step",
                 step=n,
                 loss=step.loss,
-                lr=config.learning_rate(n - 1),
+                lr=config.learning_rate(n - 1),  # rates count steps from 0
                 grad_norm=step.grad_norm,
                 tokens=step.tokens,
                 tokens_per_second=step.tokens / seconds,
                 seconds=seconds,
             )
-            speed = sum(self.tokens) / sum(self.seconds)
+            speed = sum(self.tokens) / sum(self.seconds)  # of the last SMOOTH steps
             self.progress.update(n, sum(self.losses) / len(self.losses), speed, step.grad_norm)
+        # The last step is validated by end(), on the whole text.
         if config.eval_every and n % config.eval_every == 0 and n < config.steps:
             found = self.validate(config.eval_batches)
             if found and self.comm.rank == 0:
@@ -127,7 +128,7 @@ class Session:
             self.config.device,
         )
         found = {}
-        if self.config.recipe.whole_text:
+        if self.config.recipe.whole_text:  # of other losses these two mean nothing
             found = {
                 "perplexity": perplexity(loss),
                 "bits_per_byte": self.run.data.bits_per_byte(loss),
@@ -150,6 +151,7 @@ class Session:
                     "config": as_json(c),
                     "tokenizer": self.run.tokenizer.to_dict(),
                     "trainer": state,
+                    # Step and position are one number: a batch is a function of the step.
                     "data": {"sha256": self.run.data.meta["sha256"], "position": self.trainer.step},
                     "schedule": {"name": c.schedule, "next": c.learning_rate(self.trainer.step)},
                     "patience": self.patience.state(),
@@ -204,7 +206,7 @@ class Session:
 
     def _open(self, first):
         """Open log and progress line at step `first`."""
-        after = first if self.run.checkpoint else None
+        after = first if self.run.checkpoint else None  # later lines will be written again
         self.log = Log(self.run.directory, after=after)
         if self.log.damaged:
             self.report(

@@ -80,6 +80,7 @@ def _chunks(config):
     """The text of a configuration, in pieces, for learning a tokenizer."""
     found = documents(config)
     if config.recipe.pairs:
+        # The two sentences as two lines: merges must not cross from one to the other.
         return (line.replace("\t", "\n") + "\n" for line in found)
     if isinstance(found, str):
         chunks = [found]
@@ -87,6 +88,7 @@ def _chunks(config):
         chunks = itertools.chain.from_iterable(found)
     if not config.dictionary:
         return chunks
+    # Each piece of text twice: as it is, and with its words translated.
     dictionary = read_dictionary(config.dictionary)
     both = ((chunk, translated(chunk, dictionary)) for chunk in chunks)
     return itertools.chain.from_iterable(both)

@@ -46,7 +46,7 @@ def word_starts(tokenizer, vocab_size):
     returns     (vocab_size,) bool. Spaces and signs begin a word, letters after them in the same
                 token belong to it
     """
-    starts = np.ones(vocab_size, bool)
+    starts = np.ones(vocab_size, bool)  # special ids begin words of their own
     for token in range(tokenizer.vocab_size):
         starts[token] = not _may_go_on(tokenizer.token_bytes(token))
     return starts
@@ -56,6 +56,7 @@ def _may_go_on(data):
     """True if the first character of a token's bytes continues a word: a letter, digit or mark of a
     script with spaces between words, or a part of a character that may be one.
     """
+    # UTF-8: below 0x80 ASCII, 0x80 .. 0xBF inside a character, from 0xC0 its first byte.
     first = data[:1]
     if first < b"\xc0":  # ASCII, or the inside of a character
         return first.isalnum() or first >= b"\x80"

@@ -1,11 +1,11 @@
-"""Scaling laws: what loss a model will have before it is trained, and what it will cost   (book
+"""Scaling laws: the loss of a model before it is trained, and the cost of its training   (book
 section 2.2.4).
 
 Read in this order: laws.py (the published laws), fits.py (estimating a law from runs), intervals.py
-(how sure one may be), chinchilla.py (how large a model for so much compute), broken.py (laws that
-bend), double_descent.py (and that rise), accounting.py (what a run costs, to the operation and to
-the byte), sharp.py (metrics that jump where the loss does not), registry.py (published models),
-sweep.py (runs of one's own).
+(confidence and prediction intervals), chinchilla.py (the best model size for a compute budget),
+broken.py (laws that bend), double_descent.py (and that rise), accounting.py (operations and bytes
+of a run, exactly), sharp.py (metrics that jump where the loss does not), registry.py (published
+models), sweep.py (runs of one's own).
 """
 
 from tinylm.train.scaling.accounting import memory, product_flops, training_flops

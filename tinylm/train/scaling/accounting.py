@@ -1,11 +1,11 @@
-"""What training costs: operations and bytes, by the rule of thumb and to the last one   (book
-sections 2.1.2 and 2.2.3).
+"""The cost of training in operations and bytes, by the rule of thumb and exactly   (book sections
+2.1.2 and 2.2.3).
 
-The rule: every parameter meets every token in one multiplication and one addition going forward,
-and in twice as many going back, once for the gradient of the input and once for that of the weight:
+The rule: every parameter takes one multiplication and one addition for every token in the forward
+pass, and twice as many in the backward pass, for the gradients of its input and of itself:
 C = 6 N D (Kaplan et al. 2020; not in the book). It leaves out attention's own products, which have
-no parameters, and counts norms and tables, which multiply nothing. Below it the exact counts of
-this engine, which tests hold against autograd/engine/profile.py and tracemalloc. Read next:
+no parameters, and counts norms and tables, which multiply nothing. Below it stand the exact counts
+of this engine, which tests compare with autograd/engine/profile.py and tracemalloc. Read next:
 chinchilla.py.
 """
 
@@ -20,14 +20,17 @@ from tinylm.nn import GATES
 
 def training_flops(N, D):
     """6 N D: operations to train N parameters on D tokens, each read once."""
-    return 6 * N * D
+    return 6 * N * D  # 2 forward, 4 backward
 
 
 def training_days(N, D, devices, flops_per_device, utilization):
-    """Days that `devices` take, each doing `flops_per_device` a second at its peak and
-    `utilization` of that in practice.
+    """Days of training N parameters on D tokens.
+
+    flops_per_device  operations a second of each of the `devices` at its peak
+    utilization       share of that which is reached in practice
     """
-    return training_flops(N, D) / (devices * flops_per_device * utilization) / 86400
+    seconds = training_flops(N, D) / (devices * flops_per_device * utilization)
+    return seconds / 86400
 
 
 # Bytes of a parameter while Adam trains it: (weights, gradient, master copy, two moments).
@@ -35,14 +38,16 @@ BYTES_PER_PARAMETER = {"float32": (4, 4, 0, 8), "mixed": (2, 2, 4, 8)}
 
 
 def training_memory(N, precision="mixed"):
-    """Bytes that N parameters take while Adam trains them, activations aside: 16 a parameter, in
+    """Bytes that N parameters take while Adam trains them, without activations: 16 a parameter, in
     mixed precision as in float32.
 
-    precision   float32 | mixed: half-precision weights and gradients beside float32 master weights   (Micikevicius 2018)
+    precision   float32 | mixed: half-precision weights and gradients beside float32 master weights
+                (Micikevicius 2018)
     """
     if precision not in BYTES_PER_PARAMETER:
         raise ConfigError(
-            f"training_memory: precision {precision!r} is not one of {', '.join(BYTES_PER_PARAMETER)}"
+            f"training_memory: precision {precision!r} is not one of "
+            f"{', '.join(BYTES_PER_PARAMETER)}"
         )
     return N * sum(BYTES_PER_PARAMETER[precision])
 
@@ -54,24 +59,22 @@ def product_flops(config, B, T):
     config   GPTConfig of plain blocks: dense feed-forward, full attention
     B, T     sequences, and tokens of each
     returns  dict of part -> operations: qkv, scores, mixture, projection, feed_forward, logits.
-             They are executed in full: a causal mask hides half of the scores after they are
-             computed.
+             Scores count in full: a causal mask hides half of them after they are computed
     raises   ConfigError for experts and windows, whose cost depends on the input or on the kernel
     """
+    # A product (n, a) @ (a, b) is n a b multiplications and as many additions: 2 n a b.
     c, n = _plain(config, "product_flops"), B * T
-    heads = c.n_head * c.key_width
+    D, L = c.d_model, c.n_layer
+    heads = c.n_head * c.key_width  # H K
+    keys_and_values = 2 * c.kv_heads * c.key_width
+    matrices = 2 + (c.activation in GATES)  # of a feed-forward; a gate has one more
     return {
-        "qkv": c.n_layer * 2 * n * c.d_model * (heads + 2 * c.kv_heads * c.key_width),
-        "scores": c.n_layer * 2 * n * T * heads,
-        "mixture": c.n_layer * 2 * n * T * heads,
-        "projection": c.n_layer * 2 * n * heads * c.d_model,
-        "feed_forward": c.n_layer
-        * 2
-        * n
-        * c.d_model
-        * c.hidden_width
-        * (3 if c.activation in GATES else 2),
-        "logits": 2 * n * c.d_model * c.vocab_size,
+        "qkv": L * 2 * n * D * (heads + keys_and_values),
+        "scores": L * 2 * n * T * heads,  # q k^T: for each token T products of width H K
+        "mixture": L * 2 * n * T * heads,  # weights times values
+        "projection": L * 2 * n * heads * D,
+        "feed_forward": L * 2 * n * D * c.hidden_width * matrices,
+        "logits": 2 * n * D * c.vocab_size,
     }
 
 
@@ -81,27 +84,25 @@ def step_flops(config, B, T):
 
 
 def multiplied_parameters(config):
-    """N of the rule 2 N a token, exactly: numbers of the matrices that every token is multiplied
-    with.
+    """N of the rule 2 N a token, exactly: the entries of all matrices that multiply every token.
 
     The token table counts once, as output weights; positions, norms and biases do not.
     """
     c = _plain(config, "multiplied_parameters")
-    return (
-        sum(
-            cost
-            for part, cost in product_flops(c, 1, 1).items()
-            if part not in ("scores", "mixture")
-        )
-        // 2
-    )
+    costs = product_flops(c, 1, 1)
+    without = costs["scores"] + costs["mixture"]  # products of activations alone
+    return (sum(costs.values()) - without) // 2
 
 
 def non_embedding_parameters(config):
     """Kaplan's N: without token table, positions and, untied, output weights."""
     c = config
-    tables = c.vocab_size * (1 if c.tied else 2) + (c.context if c.positions == "learned" else 0)
-    return count_parameters(c) - c.d_model * tables
+    rows = c.vocab_size  # of the tables, each row of width D
+    if not c.tied:
+        rows += c.vocab_size
+    if c.positions == "learned":
+        rows += c.context
+    return count_parameters(c) - c.d_model * rows
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Memory:
 
     @property
     def activations(self):
-        """What grows with the batch."""
+        """The bytes that grow with the batch."""
         return self.results + self.saved
 
     @property
@@ -132,12 +133,13 @@ class Memory:
 
 
 def memory(config, B, T, dtype=np.float32):
-    """What training a GPT holds on a batch, for pre-norm blocks without dropout, inside
-    first_order_only() as trainers run.
+    """The bytes that a training step of a GPT holds, exactly.
+
+    For pre-norm blocks without dropout, inside first_order_only() as in the trainer.
 
     config   GPTConfig;  B, T  sequences and tokens of each
     returns  Memory
-    raises   ConfigError for parts whose bookkeeping is not written down here
+    raises   ConfigError for parts that are not counted here
     """
     c, size, n = _plain(config, "memory"), np.dtype(dtype).itemsize, B * T
     simple = (
@@ -156,27 +158,29 @@ def memory(config, B, T, dtype=np.float32):
     )
     if not simple:
         raise ConfigError(
-            "memory: written down for pre-norm blocks with learned or rope positions and no dropout or caps; "
-            "measure others with count_operations()"
+            "memory: written down for pre-norm blocks with learned or rope positions and no dropout "
+            "or caps; measure others with count_operations()"
         )
-    D, F, L, V, gated = c.d_model, c.hidden_width, c.n_layer, c.vocab_size, c.activation in GATES
-    heads, turned = c.n_head * c.key_width, (c.n_head + c.kv_heads) * c.key_width
-    qkv, rope = (c.n_head + 2 * c.kv_heads) * c.key_width, c.positions == "rope"
-    # Of the residual stream nothing is kept: sums need no values going back, and norms keep what
-    # they have normalized.
-    results = (2 * L + 1) * D + L * (qkv + heads + (2 if gated else 1) * F) + V
-    # A norm keeps the normalized rows and their scale; attention its weights and row sums, and with
-    # rope the turned queries and keys; an activation its slope, a gate also the activated half;
-    # cross-entropy exp(logits) and three numbers a row.
-    saved = (
-        (2 * L + 1) * (D + 1)
-        + L * (c.n_head * T + c.n_head + rope * turned + (2 if gated else 1) * F)
-        + V
-        + 3
-    )
-    # copies of the ids, targets, row numbers and which count; position ids
-    integers = n * (8 + 8 + 8 + 1) + (0 if rope else 8 * T)
-    angles = size * T * c.key_width if rope else 0  # cosines and sines, T x K/2 each
+    D, F, L, V, H, K = c.d_model, c.hidden_width, c.n_layer, c.vocab_size, c.n_head, c.key_width
+    norms = 2 * L + 1
+    wide = F  # outputs of the feed-forward that are kept
+    if c.activation in GATES:
+        wide = 2 * F
+    qkv = (H + 2 * c.kv_heads) * K
+    # Results, in numbers a token. Of the residual stream nothing is kept: sums need no values in
+    # the backward pass, and norms keep their normalized rows.
+    results = norms * D + L * (qkv + H * K + wide) + V
+    # Saved beside them. A norm keeps the normalized row and its scale; attention its T weights and a
+    # sum for each head; an activation its slope, a gate also the activated half; cross-entropy
+    # exp(logits) and three numbers.
+    saved = norms * (D + 1) + L * (H * T + H + wide) + V + 3
+    integers = n * (8 + 8 + 8 + 1)  # copies of ids, targets, row numbers; which targets count
+    angles = 0
+    if c.positions == "rope":
+        saved += L * (H + c.kv_heads) * K  # the rotated queries and keys
+        angles = size * T * K  # cosines and sines, T x K/2 each
+    else:
+        integers += 8 * T  # ids of positions
     N = count_parameters(c) * size
     return Memory(N, N, 2 * N, size * (n * results + 1), size * n * saved + integers + angles)
 
@@ -184,6 +188,7 @@ def memory(config, B, T, dtype=np.float32):
 def _plain(config, operation):
     if set(config.feed_forward) != {"dense"} or set(config.attention) != {"full"}:
         raise ConfigError(
-            f"{operation}: experts and windows are not counted here: measure them with count_operations()"
+            f"{operation}: experts and windows are not counted here: "
+            "measure them with count_operations()"
         )
     return config

@@ -1,10 +1,9 @@
-"""How much text large models were trained on: the book's Table 2.3 (section 2.2.1), and what it
-says per parameter.
+"""Amounts of training text of large models: the book's Table 2.3 (section 2.2.1), per parameter.
 
 Two of the table's names are not the models of the papers it cites: "LLaMA2-65B" is LLaMA-65B
 (Touvron et al. 2023a; LLaMA 2 has no such size) and "PaLM-450B" is PaLM with 540 billion parameters
 (Chowdhery et al. 2022). Parameters are those of the papers. Hoffmann et al. 2022 found about 20
-tokens a parameter best for a training budget; what has to be cheap to run is trained far longer.
+tokens a parameter best for a training budget; a model that must be cheap to run is trained longer.
 Read next: data/mix/mixture.py.
 """
 

@@ -17,9 +17,10 @@ def broken_power_law(x, floor, b, c0, breaks=()):
     2023)
 
     x        size, number or array
-    floor    loss that is left as x grows;  b  offset;  c0  slope before the first break, on log-log paper and above the floor
-    breaks   (c_i, d_i, f_i): how much the slope grows, where, and over how many powers of e (sharp
-             as f goes to 0)
+    floor    limit of the loss for large x;  b  offset
+    c0       slope before the first break, on log-log paper and above the floor
+    breaks   (c_i, d_i, f_i): change of the slope, its place, and its width in powers of e (a sharp
+             corner as f goes to 0)
     returns  loss, of x's shape. Without breaks it is eq. (2.37).
     """
     x = np.asarray(x, float)
@@ -27,23 +28,26 @@ def broken_power_law(x, floor, b, c0, breaks=()):
     for at, each in enumerate(breaks):
         if len(each) != 3:
             raise ShapeError(
-                f"broken_power_law: breaks[{at}] has {len(each)} numbers: give (c, d, f) for each break"
+                f"broken_power_law: breaks[{at}] has {len(each)} numbers: "
+                "give (c, d, f) for each break"
             )
         c, d, f = each
+        # log(1 + (x/d)^(1/f)) without overflow: logaddexp(0, log(x/d) / f)
         above = above - c * f * np.logaddexp(0, np.log(x / d) / f)
     return floor + np.exp(above)
 
 
 def slope_above_floor(x, c0, breaks=()):
-    """d log(y - floor) / d log x: -c0 before the breaks, -(c0 + c_1) after the first, ...; x's
-    shape.
+    """d log(y - floor) / d log x: -c0 before the breaks, -(c0 + c_1) after the first, ...
+
+    x, c0, breaks   as in broken_power_law
+    returns         of x's shape
     """
     t = np.log(np.asarray(x, float))
     slope = np.full_like(t, -c0)
     for c, d, f in breaks:
-        slope = slope - c * 0.5 * (
-            1 + np.tanh((t - np.log(d)) / (2 * f))
-        )  # the sigmoid of (t - log d) / f
+        # c times the sigmoid of (t - log d) / f, as sigmoid(z) = (1 + tanh(z/2)) / 2
+        slope = slope - c * 0.5 * (1 + np.tanh((t - np.log(d)) / (2 * f)))
     return slope
 
 
@@ -51,7 +55,7 @@ def three_phases(D, guess, floor, onset, slope, sharpness=0.5):
     """Figure 2.3: floor + (guess - floor) (1 + (D/onset)^(1/f))^(-slope f), f = sharpness
     (Hestness et al. 2017)
 
-    guess    loss of the best guess that sees no data, which few examples do not beat
+    guess    loss of the best guess without data, which a few examples do not beat
     floor    irreducible error;  onset  examples where the power law starts;  slope  of it, positive
     returns  loss, of D's shape
     """

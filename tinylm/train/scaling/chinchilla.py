@@ -1,5 +1,4 @@
-"""How large a model for so much compute: the optimum of a law in closed form, and three ways to
-find it from runs.
+"""The best model size for a compute budget: in closed form, and three ways to find it from runs.
 
 With C = 6 N D, minimizing A/N^alpha + B/D^beta gives N* = G (C/6)^(beta/(alpha+beta)), D* =
 (C/6)/N*, with G = (alpha A / (beta B))^(1/(alpha+beta)): at the optimum the two errors fall equally
@@ -21,13 +20,13 @@ def compute_optimal(C, law=CHINCHILLA, per_token=6.0):
 
     C          operations, number or array;  per_token  operations per parameter and token
     returns    (N, D, loss)
-    raises     ConfigError if an exponent is not positive: then more of one is no better, and there
-               is no optimum
+    raises     ConfigError if an exponent is not positive: then there is no optimum
     """
     if min(law.alpha, law.beta) <= 0:
         raise ConfigError(
             f"compute_optimal: alpha {law.alpha:g} and beta {law.beta:g} must be positive"
         )
+    # dL/dN = 0 with D = product / N:  alpha A / N^alpha = beta B / D^beta
     both = law.alpha + law.beta
     G = (law.alpha * law.A / (law.beta * law.B)) ** (1 / both)
     product = np.asarray(C, float) / per_token  # N D
@@ -36,47 +35,49 @@ def compute_optimal(C, law=CHINCHILLA, per_token=6.0):
 
 
 def minimal_compute(target, law=CHINCHILLA, per_token=6.0):
-    """The fewest operations that reach a loss, on the way of compute_optimal.
+    """The fewest operations that reach a loss, with the sizes of compute_optimal.
 
     raises   ConfigError if the target is not above the irreducible error: nothing reaches it
     """
     if not target > law.E:
         raise ConfigError(
-            f"minimal_compute: a loss of {target:g} is not above the irreducible {law.E:g}: no compute reaches it"
+            f"minimal_compute: a loss of {target:g} is not above the irreducible {law.E:g}: "
+            "no compute reaches it"
         )
-    # Both reducible terms are powers of C/6 with the same exponent g = alpha beta / (alpha + beta).
+    # Both reducible terms are powers of C/6 with the same exponent:  L - E = k (C/6)^-g  with
+    # g = alpha beta / (alpha + beta);  k is L - E at C/6 = 1.
     g = law.alpha * law.beta / (law.alpha + law.beta)
     at_one = compute_optimal(per_token, law, per_token)[2] - law.E
     return per_token * (at_one / (target - law.E)) ** (1 / g)
 
 
 def tokens_to_reach(target, N, law=CHINCHILLA):
-    """Tokens after which a model of N parameters has a loss, inf if it never has: larger models
-    need fewer.
-    """
+    """Tokens after which a model of N parameters reaches a loss; inf if it never does."""
+    # B / D^beta = target - E - A / N^alpha, solved for D
     room = target - law.E - law.A * np.asarray(N, float) ** -law.alpha
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(room > 0, (law.B / np.where(room > 0, room, 1)) ** (1 / law.beta), np.inf)
+        tokens = (law.B / np.where(room > 0, room, 1)) ** (1 / law.beta)
+    return np.where(room > 0, tokens, np.inf)
 
 
 def envelope(curves, budgets, per_token=6.0):
-    """Approach 1: for each budget, which of the training curves is lowest there.
+    """Approach 1: the training curve that is lowest at each budget.
 
     curves   list of (N, tokens (n,) rising, losses (n,)) of single runs
     budgets  operations (m,)
-    returns  (budgets, N, D, loss) where at least two curves reach and the lowest is neither the
-             smallest nor the largest model of those that do: at an end of the row the optimum may
-             lie outside
+    returns  (budgets, N, D, loss) of the budgets that three curves reach and where the lowest is
+             neither the smallest nor the largest of these models: at an end of the row the optimum
+             may lie outside
     """
     found, order = [], sorted(curves, key=lambda curve: curve[0])
     for C in np.asarray(budgets, float):
-        at = []
+        at = []  # (loss, N, D) of the models whose curve reaches this budget
         for N, tokens, losses in order:
             D = C / (per_token * N)
             if tokens[0] <= D <= tokens[-1]:
-                at.append(
-                    (float(np.exp(np.interp(np.log(D), np.log(tokens), np.log(losses)))), N, D)
-                )
+                # Straight between two points of the curve on double logarithmic paper.
+                log_loss = np.interp(np.log(D), np.log(tokens), np.log(losses))
+                at.append((float(np.exp(log_loss)), N, D))
         if len(at) > 2 and min(at) not in (at[0], at[-1]):
             loss, N, D = min(at)
             found.append((C, N, D, loss))
@@ -98,8 +99,11 @@ def isoflop(runs):
                 f"isoflop: {len(N)} runs of {C:g} operations make no parabola: give at least 3"
             )
         x = np.log(np.asarray(N, float))
+        # a z^2 + b z + c with z = x - mean: the bottom is at z = -b / 2a, of height c - b^2 / 4a.
         a, b, c = np.polyfit(x - x.mean(), losses, 2)
-        bottom = -b / (2 * a) + x.mean() if a > 0 else np.nan
+        if a <= 0:
+            continue
+        bottom = -b / (2 * a) + x.mean()
         if x.min() < bottom < x.max():
             found.append((C, np.exp(bottom), c - b * b / (4 * a)))
     return tuple(np.array(found, float).reshape(-1, 3).T)
@@ -112,9 +116,7 @@ def exponent(budgets, sizes, delta=DELTA):
 
 
 def fit_parametric(N, D, losses, delta=DELTA):
-    """Approach 3: the law A/N^alpha + B/D^beta + E by Huber's loss on log losses. Returns
-    (Parametric, Fit).
-    """
+    """Approach 3: the law A/N^alpha + B/D^beta + E, fitted to all runs. Returns (Parametric, Fit)."""
     fit = fit_law(JOINT, (N, D), losses, delta)
     n = fit.numbers
     return Parametric(n["A"], n["alpha"], n["B"], n["beta"], n["E"]), fit

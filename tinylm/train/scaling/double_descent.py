@@ -22,7 +22,8 @@ def expected_risk(n, p, weights, noise):
     weights  (d,) of the truth y = x . weights + noise;  noise  standard deviation
     returns  float; inf for n - 1 <= p <= n + 1, where the mean does not exist
     """
-    used, left = float(np.sum(weights[:p] ** 2)), float(np.sum(weights[p:] ** 2)) + noise**2
+    used = float(np.sum(weights[:p] ** 2))
+    left = float(np.sum(weights[p:] ** 2)) + noise**2
     # Features that are left out are noise to the fit. Below n: variance left * p/(n-p-1). Above:
     # the least-norm solution sees only the n directions of the examples, n/p of `used`.
     if p < n - 1:
@@ -33,12 +34,13 @@ def expected_risk(n, p, weights, noise):
 
 
 def measured_risk(n, p, weights, noise, seed, tests=400):
-    """The same, measured once: fit n drawn examples by least norm, and average the squared error of
+    """The same, measured once: a least-norm fit to n drawn examples, its mean squared error on
     `tests` new ones.
     """
     rng = Random(seed, "double descent", n, p)
     d = len(weights)
-    x = np.asarray(rng.normal((n + tests, d), np.float64))
+    x = np.asarray(rng.normal((n + tests, d), np.float64))  # n to fit, the others to test
     y = x @ weights + noise * np.asarray(rng.normal((n + tests,), np.float64))
+    # lstsq gives the solution of least norm where there are many, p > n.
     found = np.linalg.lstsq(x[:n, :p], y[:n], rcond=None)[0]
     return float(np.mean((x[n:, :p] @ found - y[n:]) ** 2))

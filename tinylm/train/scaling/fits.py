@@ -2,13 +2,13 @@
 2.2.4; Hoffmann et al. 2022).
 
 Errors of a loss are relative, so laws are compared in logs; one diverged run must not bend the law,
-so what is far off counts linearly (Huber). In logs the sum of power terms is a logsumexp: with
+so large residuals count linearly (Huber). In logs the sum of power terms is a logsumexp: with
 theta = (a, b, e) and so on,
 
     log(A N^-alpha + B D^-beta + E) = logsumexp(log A - alpha log N, log B - beta log D, log E).
 
-The objective has many hollows, so a grid of starts goes down together: every step below is one
-batch of small linear systems. Step: Levenberg-Marquardt on the weighted squares that lie above
+The objective has many local minima, so a grid of starts descends together: every step is one batch
+of small linear systems. The step is Levenberg-Marquardt's on weighted squares that lie above
 Huber's loss and touch it at the present residual, weight min(1, delta/|r|). A step that does not
 lower the loss is undone and damped more, so no start ever gets worse. Derivatives are written by
 hand here and compared with tinylm.autograd in the tests. Read next: intervals.py.
@@ -26,12 +26,12 @@ DELTA = 1e-3  # Hoffmann et al. 2022: relative errors above a thousandth count l
 
 @dataclass(frozen=True)
 class Law:
-    """A law as the fit sees it.
+    """A law in the form that is fitted: P numbers theta, k sizes, in logarithms.
 
     names      of the numbers in theta
     log_loss   (theta (S, P), logs (n, k)) -> (log losses (S, n), their derivatives (S, n, P)); logs
                are of the sizes
-    starts     (logs (n, k), log losses (n,)) -> (S, P): where to begin
+    starts     (logs (n, k), log losses (n,)) -> (S, P): starting points
     read       theta (P,) -> dict of the law's own numbers
     """
 
@@ -46,7 +46,9 @@ class Fit:
     """A law with its numbers. Calling it with sizes (n,), one array for each column, gives losses
     (n,).
 
-    theta      (P,);  logs (n, k) and log_losses (n,) it was fitted to;  objective  mean of Huber's loss there
+    theta       (P,)
+    logs        (n, k) of the sizes, and log_losses (n,) that it was fitted to
+    objective   mean of Huber's loss there
     """
 
     law: Law
@@ -75,20 +77,22 @@ class Fit:
 
 
 def columns(*sizes):
-    """Logs of sizes side by side: k times (n,) or numbers -> (n, k). ShapeError if they differ in
-    length or are not positive.
+    """Logs of sizes side by side: k times (n,) or numbers -> (n, k).
+
+    raises   ShapeError if they differ in length or are not positive
     """
+    arrays = [np.atleast_1d(np.asarray(s, float)) for s in sizes]
     try:
-        x = np.stack(
-            np.broadcast_arrays(*[np.atleast_1d(np.asarray(s, float)) for s in sizes]), axis=-1
-        )
+        x = np.stack(np.broadcast_arrays(*arrays), axis=-1)
     except ValueError:
+        shapes = [np.shape(s) for s in sizes]
         raise ShapeError(
-            f"columns: sizes have shapes {[np.shape(s) for s in sizes]}: give one number for each run"
+            f"columns: sizes have shapes {shapes}: give one number for each run"
         ) from None
     if x.ndim != 2 or not np.all(x > 0):
         raise ShapeError(
-            f"columns: sizes must be positive numbers in a row, got shape {x.shape[:-1]}, smallest {x.min()}"
+            f"columns: sizes must be positive numbers in a row, got shape {x.shape[:-1]}, "
+            f"smallest {x.min()}"
         )
     return np.log(x)
 
@@ -102,14 +106,18 @@ def huber(r, delta):
 def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
     """Estimate a law.
 
-    law      Law;  sizes  a tuple of one array (n,) for each size the law takes, or the one;  losses  (n,) in nats, positive
+    law      Law
+    sizes    a tuple of one array (n,) for each size of the law; of a single size the array
+    losses   (n,) in nats, positive
     delta    where Huber's loss turns linear, in log units; np.inf for least squares
-    starts   (S, P); the law's own grid if None. All go some steps by least squares, the best `keep`
-             on by Huber's loss
+    starts   (S, P); the law's own grid if None. All take some steps by least squares, the best
+             `keep` go on by Huber's loss
     returns  Fit
     raises   ShapeError; ConfigError if there are fewer runs than numbers to estimate
     """
-    logs = columns(*sizes) if isinstance(sizes, tuple) else columns(sizes)
+    if not isinstance(sizes, tuple):
+        sizes = (sizes,)
+    logs = columns(*sizes)  # (n, k)
     losses = np.asarray(losses, float)
     if losses.shape != logs.shape[:1] or not np.all(losses > 0):
         raise ShapeError(
@@ -117,10 +125,14 @@ def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
         )
     if len(losses) < len(law.names):
         raise ConfigError(
-            f"fit_law: {len(losses)} runs cannot tell {len(law.names)} numbers ({', '.join(law.names)}): add runs"
+            f"fit_law: {len(losses)} runs cannot tell {len(law.names)} numbers "
+            f"({', '.join(law.names)}): add runs"
         )
     y = np.log(losses)
-    theta = law.starts(logs, y) if starts is None else np.atleast_2d(np.asarray(starts, float))
+    if starts is None:
+        starts = law.starts(logs, y)
+    theta = np.atleast_2d(np.asarray(starts, float))  # (S, P)
+    # Least squares is smooth and comes near quickly; Huber's loss then drops the outliers' pull.
     theta, cost = descend(law, theta, logs, y[None], np.inf, 20)
     theta = theta[np.argsort(cost, kind="stable")[:keep]]
     theta, cost = descend(law, theta, logs, y[None], delta, steps)
@@ -131,13 +143,17 @@ def fit_law(law, sizes, losses, delta=DELTA, starts=None, steps=300, keep=8):
 def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance=1e-12):
     """Levenberg-Marquardt from every start at once.
 
-    theta    (S, P);  logs (n, k);  y  (S, n) or (1, n) log losses, so each start may have data of its own
+    theta    (S, P)
+    logs     (n, k)
+    y        (S, n) or (1, n) log losses: each start may have data of its own
     weights  (S, n) how often each run counts, or None for once each
-    returns  (theta (S, P), mean Huber loss (S,)), none worse than where it began
+    returns  (theta (S, P), mean Huber loss (S,)), none worse than at its start
     """
     theta, P = theta.copy(), theta.shape[1]
     y = np.broadcast_to(y, (len(theta), len(logs)))
-    counts = np.ones_like(y) if weights is None else weights
+    counts = weights
+    if counts is None:
+        counts = np.ones_like(y)
     total = counts.sum(-1)
 
     def cost_of(r, going):
@@ -151,25 +167,27 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
         cost, damping = cost_of(r, going), np.full(len(theta), 1e-3)
         final = cost.copy()
         for _ in range(steps):
-            w = counts[going] * np.minimum(1, delta / np.maximum(np.abs(r), 1e-300))
+            # (J^T W J + damping * diag) step = J^T W r, for every start that still moves (s of S)
+            w = counts[going] * np.minimum(1, delta / np.maximum(np.abs(r), 1e-300))  # (s, n)
             w[~np.isfinite(r)] = 0
-            JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)  # (S, P, n)
-            H = JW @ np.nan_to_num(J)  # (S, P, P)
-            gradient = JW @ np.nan_to_num(r)[..., None]  # (S, P, 1)
-            diagonal = (
-                np.einsum("spp->sp", H) + 1e-12 * np.trace(H, axis1=1, axis2=2)[:, None] + 1e-300
-            )
-            step = np.linalg.solve(
-                H + damping[:, None, None] * diagonal[:, :, None] * np.eye(P), gradient
-            )[..., 0]
+            JW = (np.nan_to_num(J) * w[..., None]).swapaxes(1, 2)  # (s, n, P) -> (s, P, n)
+            H = JW @ np.nan_to_num(J)  # (s, P, P)
+            gradient = JW @ np.nan_to_num(r)[..., None]  # (s, P, 1)
+            # The small terms keep the system solvable where a number has no influence.
+            trace = np.trace(H, axis1=1, axis2=2)[:, None]
+            diagonal = np.einsum("spp->sp", H) + 1e-12 * trace + 1e-300  # (s, P)
+            damped = damping[:, None, None] * diagonal[:, :, None] * np.eye(P)
+            step = np.linalg.solve(H + damped, gradient)[..., 0]  # (s, P)
             tried = theta[going] + step
             fitted, J_new = law.log_loss(tried, logs)
             r_new = y[going] - fitted
             cost_new = cost_of(r_new, going)
+            # Accepted where the loss falls, with less damping next time; undone elsewhere.
             better = cost_new < cost
             theta[going[better]] = tried[better]
             gain = np.where(better, cost - cost_new, 0)
-            r, J = np.where(better[:, None], r_new, r), np.where(better[:, None, None], J_new, J)
+            r = np.where(better[:, None], r_new, r)
+            J = np.where(better[:, None, None], J_new, J)
             cost = np.where(better, cost_new, cost)
             damping = np.where(better, np.maximum(damping / 5, 1e-12), damping * 4)
             final[going] = cost
@@ -186,33 +204,33 @@ def descend(law, theta, logs, y, delta=DELTA, steps=300, weights=None, tolerance
 
 
 def sum_of_powers(*terms):
-    """The law log L = logsumexp over terms of (log A_t - alpha_t log x_t): eqs. (2.36) to (2.39) in
-    one.
+    """The law log L = logsumexp over t of (log A_t - alpha_t log x_t): eqs. (2.36) to (2.39).
 
-    terms    column of sizes each term falls with, None for a constant: (0,) is (2.36), (0, None) is
+    terms    the column of sizes of each term, None for a constant: (0,) is (2.36), (0, None) is
              (2.37), (0, 1, None) is (2.38) and (2.39)
     returns  Law; its numbers are A, alpha for each column (B, beta for the second, ...) and E for
              the constant
     """
     letters = [("A", "alpha"), ("B", "beta"), ("C", "gamma")]
-    names = sum(
-        (("log E",) if t is None else (f"log {letters[t][0]}", letters[t][1]) for t in terms), ()
-    )
-    places = list(itertools.accumulate([1 if t is None else 2 for t in terms], initial=0))
+    names, places = [], []  # places: where the numbers of each term begin in theta
+    for t in terms:
+        places.append(len(names))
+        if t is None:
+            names.append("log E")
+        else:
+            names += [f"log {letters[t][0]}", letters[t][1]]
+    names = tuple(names)
 
     def log_loss(theta, logs):
-        parts = np.stack(
-            [
-                theta[:, p, None]
-                - (0 if t is None else theta[:, p + 1, None] * logs[:, t])
-                + np.zeros(len(logs))
-                for t, p in zip(terms, places)
-            ]
-        )  # (terms, S, n)
+        parts = np.empty((len(terms), len(theta), len(logs)))  # (terms, S, n)
+        for part, t, p in zip(parts, terms, places):
+            part[...] = theta[:, p, None]
+            if t is not None:
+                part -= theta[:, p + 1, None] * logs[:, t]
         top = parts.max(0)
         share = np.exp(parts - top)
         whole = share.sum(0)
-        share /= whole  # d logsumexp / d part: the part of the loss that is this term
+        share /= whole  # d logsumexp / d part: this term's share of the loss
         J = np.empty((*top.shape, len(names)))
         for s, t, p in zip(share, terms, places):
             J[..., p] = s
@@ -221,24 +239,30 @@ def sum_of_powers(*terms):
         return top + np.log(whole), J
 
     def starts(logs, y):
-        # Each term begins as some share of the loss at the middle of the data, with some slope.
-        middle, level, choices = logs.mean(0), np.median(y), []
+        # Each term starts as some share of the loss at the middle of the data, with some slope.
+        middle, level = logs.mean(0), np.median(y)
+        at = [level + np.log(share) for share in (0.03, 0.3, 0.9)]
+        constants = [(a,) for a in at]
+        choices = []
         for t in terms:
-            at = [level + np.log(share) for share in (0.03, 0.3, 0.9)]
-            choices.append(
-                [(a,) for a in at]
-                if t is None
-                else [(a + slope * middle[t], slope) for a in at for slope in (0.05, 0.2, 0.5, 1.0)]
-            )
+            powers = constants
+            if t is not None:
+                slopes = itertools.product(at, (0.05, 0.2, 0.5, 1.0))
+                powers = [(a + slope * middle[t], slope) for a, slope in slopes]
+            choices.append(powers)
         return np.array([sum(each, ()) for each in itertools.product(*choices)])
 
     def read(theta):
-        return {
-            name.removeprefix("log "): float(np.exp(v) if name.startswith("log ") else v)
-            for name, v in zip(names, theta)
-        }
+        numbers = {}
+        for name, value in zip(names, theta):
+            if name.startswith("log "):
+                name, value = name.removeprefix("log "), np.exp(value)
+            numbers[name] = float(value)
+        return numbers
 
     return Law(names, log_loss, starts, read)
 
 
-POWER, OFFSET, JOINT = sum_of_powers(0), sum_of_powers(0, None), sum_of_powers(0, 1, None)
+POWER = sum_of_powers(0)  # A N^-alpha
+OFFSET = sum_of_powers(0, None)  # A N^-alpha + E
+JOINT = sum_of_powers(0, 1, None)  # A N^-alpha + B D^-beta + E

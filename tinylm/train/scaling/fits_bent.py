@@ -25,16 +25,12 @@ def _kaplan(theta, logs):
 
 
 def _kaplan_starts(logs, y):
-    level, (N, D) = (
-        np.median(y),
-        logs.mean(0),
-    )  # each limit alone gives the loss, for some pair of slopes
-    return np.array(
-        [
-            (a, d, N + level / a, D + level / d)
-            for a, d in itertools.product((0.03, 0.1, 0.3), repeat=2)
-        ]
-    )
+    # For a pair of slopes, N_c and D_c such that each limit alone gives the median loss at the
+    # middle of the data:  log L = a (log N_c - log N).
+    level = np.median(y)
+    N, D = logs.mean(0)
+    slopes = itertools.product((0.03, 0.1, 0.3), repeat=2)
+    return np.array([(a, d, N + level / a, D + level / d) for a, d in slopes])
 
 
 # L(N, D) = [(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D   (Kaplan et al. 2020, eq. 1.5)
@@ -52,15 +48,14 @@ KAPLAN = Law(
 
 
 def broken_law(breaks=1):
-    """The broken law with so many breaks, as a Law   (Caballero et al. 2023): log floor, log b, c0,
-    then c, log d, log f each.
+    """The broken law as a Law   (Caballero et al. 2023).
+
+    breaks   how many; theta is log floor, log b, c0, then c, log d, log f of each
     """
-    names = (
-        "log floor",
-        "log b",
-        "c0",
-        *(f"{part}{i + 1}" for i in range(breaks) for part in ("c", "log d", "log f")),
-    )
+    names = ["log floor", "log b", "c0"]
+    for i in range(1, breaks + 1):
+        names += [f"c{i}", f"log d{i}", f"log f{i}"]
+    names = tuple(names)
 
     def log_loss(theta, logs):
         # y = logaddexp(e, z), z = log b - c0 t - sum_i c_i f_i softplus(m_i), m_i = (t - log
@@ -73,20 +68,22 @@ def broken_law(breaks=1):
             c = theta[:, 3 + 3 * i, None]
             d = theta[:, 4 + 3 * i, None]
             f = np.exp(theta[:, 5 + 3 * i, None])
-            m = (t - d) / f
-            soft, s = np.logaddexp(0, m), np.exp(-np.logaddexp(0, -m))
+            m = (t - d) / f  # (S, n)
+            soft = np.logaddexp(0, m)  # softplus
+            s = np.exp(-np.logaddexp(0, -m))  # sigmoid
             z = z - c * f * soft
             slopes += [-f * soft, c * s, -c * f * (soft - m * s)]
         y = np.logaddexp(e, z)
-        share = np.exp(z - y)
+        share = np.exp(z - y)  # dy/dz; dy/de is the rest
         return y, np.stack([1 - share] + [share * slope for slope in slopes], axis=-1)
 
     def starts(logs, y):
         t, low, high = logs[:, 0], y.min(), y.max()
+        # The place of the corners in the data, the change of slope, the floor as a share of the
+        # lowest loss, and the first slope.
+        choices = (0.2, 0.4, 0.6, 0.8), (-0.3, 0.3, 1.0), (0.1, 0.5, 0.95), (0.0, 0.3)
         grid = []
-        for place, change, floor, c0 in itertools.product(
-            (0.2, 0.4, 0.6, 0.8), (-0.3, 0.3, 1.0), (0.1, 0.5, 0.95), (0.0, 0.3)
-        ):
+        for place, change, floor, c0 in itertools.product(*choices):
             corners = np.quantile(t, [(i + place) / breaks for i in range(breaks)])
             row = [low + np.log(floor), high + c0 * t.min(), c0]
             for corner in corners:
@@ -95,14 +92,14 @@ def broken_law(breaks=1):
         return np.array(grid)
 
     def read(theta):
-        numbers = {
+        corners = []
+        for c, d, f in theta[3:].reshape(-1, 3):
+            corners.append((float(c), float(np.exp(d)), float(np.exp(f))))
+        return {
             "floor": float(np.exp(theta[0])),
             "b": float(np.exp(theta[1])),
             "c0": float(theta[2]),
+            "breaks": tuple(corners),
         }
-        numbers["breaks"] = tuple(
-            (float(c), float(np.exp(d)), float(np.exp(f))) for c, d, f in theta[3:].reshape(-1, 3)
-        )
-        return numbers
 
     return Law(names, log_loss, starts, read)

@@ -1,4 +1,4 @@
-"""The published scaling laws, as functions: loss in nats per token from sizes (book section 2.2.4,
+"""The published scaling laws as functions: sizes -> loss in nats per token   (book section 2.2.4,
 eqs. 2.36 to 2.39).
 
 A power law is a straight line of log loss over log size: every doubling of the size multiplies the
@@ -25,16 +25,13 @@ def power_law(x, a, b, floor=0.0):
 
 
 def rosenfeld_loss(N, D, a, b, c, d, floor):
-    """a N^b + c D^d + eps_inf: model and data each with an error of its own   (eq. 2.38; Rosenfeld
-    et al. 2020)
-    """
+    """a N^b + c D^d + eps_inf: model and data have separate errors   (eq. 2.38; Rosenfeld 2020)"""
     return power_law(N, a, b) + power_law(D, c, d) + floor
 
 
 @dataclass(frozen=True)
 class Parametric:
-    """L(N, D) = A / N^alpha + B / D^beta + E   (eq. 2.39): model scaling, dataset scaling,
-    irreducible error.
+    """L(N, D) = A / N^alpha + B / D^beta + E   (eq. 2.39): model, data, irreducible error.
 
     Calling it with parameters N and tokens D gives nats per token.
     """
@@ -57,15 +54,14 @@ class Parametric:
         )
 
 
-CHINCHILLA = Parametric(
-    406.4, 0.34, 410.7, 0.28, 1.69
-)  # as the book prints them, rounded (Hoffmann et al. 2022)
+# As the book prints them, rounded   (Hoffmann et al. 2022).
+CHINCHILLA = Parametric(406.4, 0.34, 410.7, 0.28, 1.69)
 
 
-# Kaplan et al. 2020. N counts no embeddings; losses are converged in what is not named; there is no
-# irreducible error.
-N_C, ALPHA_N = 8.8e13, 0.076
-D_C, ALPHA_D = 5.4e13, 0.095
+# Kaplan et al. 2020. N counts no embeddings; each law is for training to convergence in the sizes
+# it does not name; there is no irreducible error.
+N_C, ALPHA_N = 8.8e13, 0.076  # parameters
+D_C, ALPHA_D = 5.4e13, 0.095  # tokens
 C_C, ALPHA_C = 3.1e8, 0.050  # in PF-days of the compute-optimal run
 B_C, ALPHA_B = 2.1e8, 0.21  # tokens; the critical batch is the law of the paper's eq. 1.4
 
@@ -74,22 +70,20 @@ def kaplan_loss(N=np.inf, D=np.inf, alpha_N=ALPHA_N, alpha_D=ALPHA_D, N_c=N_C, D
     """[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D   (Kaplan et al. 2020, eq. 1.5; book figure 2.4
     for the two limits)
 
-    With D left away it is L(N) = (N_c/N)^0.076, with N left away L(D) = (D_c/D)^0.095. The paper
-    fits the joint law separately (0.076, 0.103, 6.4e13, 1.8e13); the defaults are those of the
-    limits, so that they agree.
+    Without D it is L(N) = (N_c/N)^0.076, without N it is L(D) = (D_c/D)^0.095. The paper fits
+    the joint law separately (0.076, 0.103, 6.4e13, 1.8e13); the defaults are those of the limits,
+    so that they agree.
 
     N        parameters without embeddings;  D  tokens
     returns  nats per token
     """
-    return (
-        (N_c / np.asarray(N, float)) ** (alpha_N / alpha_D) + D_c / np.asarray(D, float)
-    ) ** alpha_D
+    model = (N_c / np.asarray(N, float)) ** (alpha_N / alpha_D)
+    data = D_c / np.asarray(D, float)
+    return (model + data) ** alpha_D
 
 
 def kaplan_loss_of_compute(pf_days):
-    """(C_c / C_min)^0.050: the loss that so many PF-days can reach at best   (Kaplan et al. 2020,
-    eq. 1.3)
-    """
+    """(C_c / C_min)^0.050: the least loss for so many PF-days   (Kaplan et al. 2020, eq. 1.3)"""
     return (C_C / np.asarray(pf_days, float)) ** ALPHA_C
 
 
@@ -99,15 +93,15 @@ def gpt3_loss_of_compute(pf_days):
 
 
 def critical_batch(loss):
-    """Tokens of a batch beyond which more data a step saves few steps: B* / L^(1/alpha_B)   (Kaplan
-    et al. 2020, eq. 1.4)
+    """B* / L^(1/alpha_B): tokens of a batch beyond which larger ones save few steps   (Kaplan et
+    al. 2020, eq. 1.4)
     """
     return B_C / np.asarray(loss, float) ** (1 / ALPHA_B)
 
 
 def minimal_of_spent(compute, batch, loss):
-    """C_min = C / (1 + B / B_crit(L)): what the run would have cost at a small batch   (Kaplan et
-    al. 2020, eq. 5.5)
+    """C_min = C / (1 + B / B_crit(L)): the cost of the same run at a small batch   (Kaplan et al.
+    2020, eq. 5.5)
 
     compute  spent, in any unit;  batch  tokens;  loss  reached
     """

@@ -1,8 +1,8 @@
-"""Published models: parameters, tokens they read, operations that took, and what the law predicts
-(D2L 11.9; book Table 2.3).
+"""Published models: parameters, tokens, operations, and the loss that the law predicts   (D2L 11.9;
+book Table 2.3).
 
-The numbers are those that the texts print, two with the papers' correction. A row with no tokens
-says so; C = 6 N D is only as good as both of its numbers. The architectures, and parameters to the
+The numbers are those that the texts print, two with the papers' correction. Where a text gives no
+tokens, tokens is None; C = 6 N D is only as good as both of its numbers. The architectures, and parameters to the
 last one, are in models/decoder/sizes.py. Read next: laws.py.
 """
 
@@ -15,8 +15,11 @@ from tinylm.train.scaling.laws import CHINCHILLA, PF_DAY
 
 @dataclass(frozen=True)
 class Published:
-    """A model. parameters N; tokens D that training read, None where the text gives none; causal:
-    it predicts next tokens.
+    """A published model.
+
+    parameters  N
+    tokens      D that training read; None where the text gives none
+    causal      True if it predicts next tokens
     """
 
     name: str
@@ -47,8 +50,8 @@ class Published:
 
     @property
     def predicted_loss(self):
-        """Of eq. (2.39). It was fitted to one family on one text; for others it is a number to
-        compare with, no more.
+        """By eq. (2.39), or None. The law was fitted to one family of models on one text; for others
+        it is no more than a number to compare with.
         """
         if self.tokens is None or not self.causal:
             return None
@@ -89,24 +92,23 @@ def table(models=MODELS):
     """Lines of text: N, D, D/N, operations, PF-days, predicted loss."""
     lines = [f"{'model':<16}{'N':>9}{'D':>9}{'D/N':>9}{'6ND':>10}{'PF-days':>10}{'eq. 2.39':>10}"]
     for row in models:
+        line = f"{row.name:<16}{row.parameters / 1e9:>8.3g}B"
         if row.tokens is None:
-            lines.append(
-                f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{'-':>9}{'-':>9}{'-':>10}{'-':>10}{'-':>10}"
-            )
+            line += f"{'-':>9}{'-':>9}{'-':>10}{'-':>10}{'-':>10}"
         else:
-            lines.append(
-                f"{row.name:<16}{row.parameters / 1e9:>8.3g}B{row.tokens / 1e9:>8.0f}B{row.tokens_per_parameter:>9.4g}"
-                f"{row.flops:>10.2e}{row.pf_days:>10.0f}"
-                + (f"{row.predicted_loss:>10.4f}" if row.causal else f"{'-':>10}")
-            )
+            line += f"{row.tokens / 1e9:>8.0f}B{row.tokens_per_parameter:>9.4g}"
+            line += f"{row.flops:>10.2e}{row.pf_days:>10.0f}"
+            line += f"{row.predicted_loss:>10.4f}" if row.causal else f"{'-':>10}"
+        lines.append(line)
     return lines
 
 
 def table_2_3_losses():
-    """What eq. (2.39) predicts for the book's Table 2.3: {printed name: (for its fewest tokens, for
-    its most)}.
+    """The losses by eq. (2.39) of the book's Table 2.3.
+
+    returns  {printed name: (loss for its fewest tokens, for its most)}
     """
-    return {
-        row.book: tuple(float(CHINCHILLA(row.parameters, n)) for n in row.tokens)
-        for row in TABLE_2_3
-    }
+    losses = {}
+    for row in TABLE_2_3:
+        losses[row.book] = tuple(float(CHINCHILLA(row.parameters, n)) for n in row.tokens)
+    return losses

@@ -1,9 +1,9 @@
 """Runs of one's own: a small GPT for each pair of size and tokens, every text read once, kept as
 JSON lines.
 
-Each run has its own schedule, which ends with its tokens: the loss of a run that is cut short is
-not the loss of a run that was planned so long (Hoffmann et al. 2022 found that Kaplan's exponents
-suffered from that). Read next: fits.py.
+Each run has its own schedule, which ends with its tokens: the loss of a longer run that is cut short
+is not the loss of a run of that length (Hoffmann et al. 2022 found that Kaplan's exponents suffered
+from that). Read next: fits.py.
 """
 
 import itertools
@@ -31,11 +31,14 @@ from tinylm.train.trainer import train_step
 
 @dataclass(frozen=True)
 class Run:
-    """What one run found.
+    """The result of one run.
 
-    width, layers  of the model;  parameters  all of them;  non_embedding  Kaplan's count
-    tokens         targets it learnt from;  flops  of matrix products, exactly
-    loss           nats per held-out token;  measures  what the probe found, {"accuracy": ...} at least
+    width, layers  of the model
+    parameters     all of them;  non_embedding  Kaplan's count
+    tokens         targets that it was trained on
+    flops          of matrix products, exactly
+    loss           nats per held-out token
+    measures       {"accuracy": share of right tokens} and the results of the probe
     curve          [tokens so far, mean training loss since the last] at a few places
     """
 
@@ -53,22 +56,24 @@ class Run:
 
 
 def one_pass(ids, T, tokens, batch, seed):
-    """Batches (batch, T + 1) of windows that lie side by side in a text, drawn without replacement
-    until `tokens` are read.
+    """Yield batches (batch, T + 1) of adjacent windows of a text, drawn without replacement until
+    `tokens` are read.
 
-    From the same seed more tokens are the same windows and further ones, from all over the text:
+    With the same seed, more tokens are the same windows and further ones, from all over the text:
     only the amount changes.
+
     raises   DataError if the text is shorter
     """
     count, there = tokens // (T * batch) * batch, (len(ids) - 1) // T
     if count < batch or count > there:
         raise DataError(
-            f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of {len(ids)}: "
-            "give a longer text or ask for a number of tokens in between"
+            f"one_pass: {tokens} tokens in windows of {T}, {batch} at a time, from a text of "
+            f"{len(ids)}: give a longer text or ask for a number of tokens in between"
         )
     order = Random(seed, "one pass").permutation(there)[:count]
     for at in range(0, count, batch):
-        yield np.asarray(ids)[order[at : at + batch, None] * T + np.arange(T + 1)].astype(np.int64)
+        first = order[at : at + batch, None] * T  # (batch, 1)
+        yield np.asarray(ids)[first + np.arange(T + 1)].astype(np.int64)  # (batch, T + 1)
 
 
 def train_one(
@@ -80,8 +85,8 @@ def train_one(
     ids, held_out  (n,) integers to learn from and to measure on
     learning_rate  peak; rises for a tenth of the steps (at most 100) and falls by a cosine to a
                    tenth
-    probe          (best (n, T), targets (n, T)) -> dict: what else to measure where the most
-                   probable tokens are known
+    probe          (best (n, T), targets (n, T)) -> dict of more measures of the most probable
+                   tokens; None: accuracy alone
     returns        Run
     """
     if tokens < batch * config.context:
@@ -96,22 +101,12 @@ def train_one(
     losses = []
     for step, windows in enumerate(one_pass(ids, T, tokens, batch, seed)):
         rate = learning_rate * cosine(step, steps, warmup)
-        losses.append(
-            train_step(
-                model,
-                objective,
-                optimizer,
-                objective.make_batch(windows).to(device),
-                0,
-                batch,
-                rate,
-                1.0,
-            ).loss
-        )
-    curve = [
-        (int(part[-1] + 1) * T * batch, float(np.mean([losses[i] for i in part])))
-        for part in np.array_split(np.arange(steps), min(points, steps))
-    ]
+        rows = objective.make_batch(windows).to(device)
+        losses.append(train_step(model, objective, optimizer, rows, 0, batch, rate, clip=1.0).loss)
+    curve = []
+    for part in np.array_split(np.arange(steps), min(points, steps)):
+        read = int(part[-1] + 1) * T * batch  # tokens up to the end of this part
+        curve.append((read, float(np.mean([losses[i] for i in part]))))
     model.eval()
     loss = evaluate(model, objective, EvenWindows(held_out, T), 64, device=device)[0]
     return Run(
@@ -130,14 +125,18 @@ def train_one(
 
 
 def measure(model, held_out, T, device="cpu", probe=None, windows=512):
-    """{"accuracy": share of tokens of the held-out text's first windows that are the most probable
-    one} and the probe's.
+    """{"accuracy": share of right tokens} on the first windows of the held-out text, and the probe's
+    results.
     """
     rows = next(EvenWindows(held_out, T).batches(windows))
     with no_grad():
-        best = to_cpu(np.argmax(model(to_device(rows[:, :-1], device)).data, axis=-1))
-    targets = rows[:, 1:]  # (n, T), as best
-    return {"accuracy": float(np.mean(best == targets)), **(probe(best, targets) if probe else {})}
+        logits = model(to_device(rows[:, :-1], device)).data  # (n, T, V)
+        best = to_cpu(np.argmax(logits, axis=-1))  # (n, T)
+    targets = rows[:, 1:]  # (n, T)
+    found = {"accuracy": float(np.mean(best == targets))}
+    if probe:
+        found |= probe(best, targets)
+    return found
 
 
 def save_run(run, path):
@@ -147,9 +146,7 @@ def save_run(run, path):
 
 
 def load_runs(path, report=print):
-    """The runs of a file; [] if there is none. `report` is told how many damaged lines were passed
-    over.
-    """
+    """The runs of a file; [] if there is none. `report` gets a line about damaged lines."""
     if not Path(path).exists():
         return []
     runs, damaged = [], []
@@ -164,7 +161,7 @@ def load_runs(path, report=print):
 
 
 def _run(value):
-    """The Run that `save_run` wrote as this JSON value; ValueError if it is none."""
+    """The Run of a JSON value from `save_run`; ValueError if it is none."""
     if not isinstance(value, dict) or set(value) != set(Run.__dataclass_fields__):
         raise ValueError("other fields than a run has")
     plain = {"measures": dict, "curve": list}
