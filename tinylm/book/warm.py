@@ -40,6 +40,7 @@ def child(tree, tests, seconds):
 
 
 def serve(incoming, outgoing):
+    """Answer every line of `incoming` with a line on `outgoing`."""
     for line in incoming:
         job = json.loads(line)
         process = os.fork()

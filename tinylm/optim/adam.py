@@ -8,14 +8,14 @@ import math
 import numpy as np
 
 from tinylm.errors import TrainingError
-from tinylm.optim.flat import flatten, wide_zeros
+from tinylm.optim.flat import FlatOptimizer, wide_zeros
 
 # Elements updated at a time: five slices of this many float32 (640 KB) stay in a core's level-2
 # cache, so that the dozen operations below read memory once instead of twelve times.
 BLOCK = 1 << 15
 
 
-class AdamW:
+class AdamW(FlatOptimizer):
     """Adam with weight decay decoupled from the gradient.
 
         m <- b1 m + (1 - b1) g                      running mean of the gradient
@@ -34,42 +34,25 @@ class AdamW:
     """
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
-        self.flat = flatten(parameters)
-        self.lr = lr
+        super().__init__(parameters, lr, weight_decay)
         self.betas = betas
         self.eps = eps
-        self.weight_decay = weight_decay
         self.m = wide_zeros(self.flat)  # (n,)
         self.v = wide_zeros(self.flat)  # (n,)
         self.t = 0  # steps so far
 
-    def zero_grad(self):
-        """Drop all gradients."""
-        self.flat.zero_grad()
-
-    def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer; all of them by default.
-
-        Workers that share the update each do a part. The arithmetic is in _update.
-
-        lr     learning rate of this step; that of the constructor unless given
-        scale  factor on the gradient: clipping this way takes no pass over the gradient
-        """
-        if lr is None:
-            lr = self.lr
-        if stop is None:
-            stop = len(self.flat)
+    def update(self, lr, start, stop, scale):
+        """One step of elements start .. stop-1, in blocks; the arithmetic is in _update_block."""
         flat = self.flat
         gradient = flat.collect()
         self._check_squares(gradient[start:stop], scale)
         self.t += 1
-        flat.version[0] += 1
         scratch = np.empty_like(self.m, shape=(min(BLOCK, stop - start),))
         for low in range(start, stop, BLOCK):
             high = min(low + BLOCK, stop)
             for part in flat.decayed(low, high):
                 flat.data[part] *= 1 - lr * self.weight_decay
-            self._update(
+            self._update_block(
                 flat.data[low:high],
                 gradient[low:high],
                 self.m[low:high],
@@ -79,7 +62,7 @@ class AdamW:
                 scale,
             )
 
-    def _update(self, theta, g, m, v, s, lr, scale):
+    def _update_block(self, theta, g, m, v, s, lr, scale):
         """One update in place, without weight decay; s is scratch space of the same length."""
         # With c1 = 1 - b1^t and c2 = sqrt(1 - b2^t), both corrections fold into constants:
         #   (m / c1) / (sqrt(v) / c2 + eps) = (c2 / c1) m / (sqrt(v) + eps c2).

@@ -235,3 +235,40 @@ def clip_grad_norm(flat, max_norm):
         dtype = wide(flat.grad[:1]).dtype
         np.multiply(flat.grad, factor, out=flat.grad, dtype=dtype, casting="same_kind")
     return norm
+
+
+class FlatOptimizer:
+    """What SGD, Momentum and AdamW have in common: one buffer, and a step on a part of it.
+
+    A rule defines update(lr, start, stop, scale), which changes flat.data[start:stop] in place, and
+    state() and load_state() for checkpoints.
+
+    parameters    FlatParameters, or a dict or list of Tensors
+    lr            learning rate, per step; may be given to each step() instead
+    weight_decay  per step and unit lr; applies to matrices of maps and embeddings (decays), not to
+                  the rest
+    """
+
+    def __init__(self, parameters, lr, weight_decay):
+        self.flat = flatten(parameters)
+        self.lr = lr
+        self.weight_decay = weight_decay
+
+    def zero_grad(self):
+        """Drop all gradients."""
+        self.flat.zero_grad()
+
+    def step(self, lr=None, start=0, stop=None, scale=1.0):
+        """One update of elements start .. stop-1 of the flat buffer; all of them by default.
+
+        Workers that share the update each do a part.
+
+        lr     learning rate of this step; that of the constructor unless given
+        scale  factor on the gradient: clipping this way takes no pass over the gradient
+        """
+        if lr is None:
+            lr = self.lr
+        if stop is None:
+            stop = len(self.flat)
+        self.update(lr, start, stop, scale)
+        self.flat.version[0] += 1  # graphs that recorded the old values notice the change

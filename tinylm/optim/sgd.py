@@ -6,10 +6,10 @@ of a loop over tensors. Read next: adam.py.
 
 import numpy as np
 
-from tinylm.optim.flat import flatten, wide, wide_zeros
+from tinylm.optim.flat import FlatOptimizer, wide, wide_zeros
 
 
-class SGD:
+class SGD(FlatOptimizer):
     """theta <- theta - lr * (g + weight_decay * theta)   (book eq. 2.32).
 
     parameters    FlatParameters, or a dict or list of Tensors
@@ -17,24 +17,10 @@ class SGD:
     """
 
     def __init__(self, parameters, lr=0.1, weight_decay=0.0):
-        self.flat = flatten(parameters)
-        self.lr = lr
-        self.weight_decay = weight_decay
+        super().__init__(parameters, lr, weight_decay)
 
-    def zero_grad(self):
-        """Drop all gradients."""
-        self.flat.zero_grad()
-
-    def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer; all of them by default.
-
-        lr     learning rate of this step; that of the constructor unless given
-        scale  factor on the gradient
-        """
-        if lr is None:
-            lr = self.lr
-        if stop is None:
-            stop = len(self.flat)
+    def update(self, lr, start, stop, scale):
+        """theta <- theta - lr (g + weight_decay theta) on elements start .. stop-1."""
         flat = self.flat
         gradient = flat.collect()[start:stop]
         theta = flat.data[start:stop]  # a view, updated in place
@@ -43,7 +29,6 @@ class SGD:
             flat.data[part] *= 1 - lr * self.weight_decay
         change = (lr * scale) * wide(gradient)
         np.subtract(theta, change, out=theta, casting="same_kind")
-        flat.version[0] += 1  # graphs that recorded the old values notice the change
 
     def state(self):
         """The state for a checkpoint: empty, for this rule."""
@@ -53,7 +38,7 @@ class SGD:
         """Restore a state() of the same parameters."""
 
 
-class Momentum:
+class Momentum(FlatOptimizer):
     """u <- momentum * u + g;   theta <- theta - lr * u   (Polyak 1964; Sutskever et al. 2013).
 
     parameters    FlatParameters, or a dict or list of Tensors
@@ -63,27 +48,13 @@ class Momentum:
     """
 
     def __init__(self, parameters, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0):
-        self.flat = flatten(parameters)
-        self.lr = lr
+        super().__init__(parameters, lr, weight_decay)
         self.momentum = momentum
         self.nesterov = nesterov
-        self.weight_decay = weight_decay
         self.velocity = wide_zeros(self.flat)  # u, (n,)
 
-    def zero_grad(self):
-        """Drop all gradients."""
-        self.flat.zero_grad()
-
-    def step(self, lr=None, start=0, stop=None, scale=1.0):
-        """One update of elements start .. stop-1 of the flat buffer; all of them by default.
-
-        lr     learning rate of this step; that of the constructor unless given
-        scale  factor on the gradient
-        """
-        if lr is None:
-            lr = self.lr
-        if stop is None:
-            stop = len(self.flat)
+    def update(self, lr, start, stop, scale):
+        """u and theta of elements start .. stop-1."""
         flat = self.flat
         theta = flat.data[start:stop]  # views, updated in place
         u = self.velocity[start:stop]
@@ -100,7 +71,6 @@ class Momentum:
         else:
             change = lr * u
         np.subtract(theta, change, out=theta, casting="same_kind")
-        flat.version[0] += 1
 
     def state(self):
         """The state for a checkpoint: {"velocity": (n,) array}."""
