@@ -31,7 +31,7 @@ def report(scores, single=False):
     for count, what in zip(scores.shape, ("seed", "prompt")):
         if count < 2 and not single:
             raise ConfigError(
-                f"report: one {what} says nothing of the spread: measure several, or say single=True"
+                f"report: one {what} has no spread: measure several, or pass single=True"
             )
     return float(scores.mean()), float(scores.min()), float(scores.max())
 
@@ -84,8 +84,8 @@ class EqualReading:
             found = first.setdefault(seed, (name, tokens, digest.hexdigest()))
             if found[1:] != (tokens, digest.hexdigest()):
                 raise DataError(
-                    f"compare: {name} read {tokens} tokens in the run of seed {seed}, not the {found[1]} of "
-                    f"{found[0]}: train both on the same batches"
+                    f"compare: {name} read {tokens} tokens in the run of seed {seed}, "
+                    f"not the {found[1]} of {found[0]}: train both on the same batches"
                 )
         for name in {name for name, _ in self._digests}:
             if missing := [seed for seed in first if (name, seed) not in self._digests]:
@@ -111,7 +111,7 @@ class Verdict:
     effect     mean gain of the claimed side, in the unit of the score
     low, high  its interval over seeds
     seeds      how many runs of the claimed side
-    seen       the smallest mean gain that this spread and this many seeds could have told from none
+    seen       the smallest mean gain that would have shown with this spread and this many seeds
     """
 
     word: str
@@ -122,7 +122,8 @@ class Verdict:
     seen: float
 
     def __str__(self):
-        found = f"{self.effect:+.3g} [{self.low:+.3g}, {self.high:+.3g}], {self.seeds} seeds: {self.word}"
+        interval = f"{self.effect:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
+        found = f"{interval}, {self.seeds} seeds: {self.word}"
         if self.word == TOO_SMALL:
             return f"{found}; {self.seen:.2g} could have been seen"
         return found
@@ -139,7 +140,7 @@ class Claim:
              zero it is a price that may be paid: "costs at most 0.02" has least -0.02
     level    of the interval over seeds
     limit    the best score there can be, if there is one: too near to it nothing can be gained
-    floor    the score of a model that has learnt nothing: two sides there cannot be told apart
+    floor    the score of a model that has learnt nothing: two sides there cannot be compared
     """
 
     text: str
@@ -164,11 +165,13 @@ class Claim:
             b, paired = np.full(a.shape, b), True
         if a.ndim != 1 or b.ndim != 1 or (paired and a.shape != b.shape):
             raise ShapeError(
-                f"judge: scores of shapes {a.shape} and {b.shape}; give one a seed, in pairs unless paired=False"
+                f"judge: scores of shapes {a.shape} and {b.shape}; "
+                "give one a seed, in pairs unless paired=False"
             )
         if min(len(a), len(b)) < 2:
             raise ConfigError(f"judge: {min(len(a), len(b))} seed has no spread: give two or more")
         sign = 1.0 if self.larger else -1.0
+        # Both signs of score: a positive effect is a gain of the claimed side.
         effect = sign * (a.mean() - b.mean()) + 0.0  # not -0.0
         if paired:
             half = _half_width(sign * (a - b), None, self.level)
@@ -195,17 +198,21 @@ class Claim:
         # Harm: below no gain, and below the price that may be paid.
         if high < min(self.least, 0.0):
             return OPPOSITE
-        full = self.limit is not None and sign * self.limit - other <= self.least
-        return BY_DESIGN if full else TOO_SMALL
+        # So near to the best score that a gain that matters has no room.
+        if self.limit is not None and sign * self.limit - other <= self.least:
+            return BY_DESIGN
+        return TOO_SMALL
 
     def line(self, claimed, other, paired=True):
         """The claim and its verdict as one line of a report."""
-        section = f" (section {self.section})" if self.section else ""
+        section = ""
+        if self.section:
+            section = f" (section {self.section})"
         return f"{self.text}{section}: {self.judge(claimed, other, paired)}"
 
 
 def together(claims):
-    """The same claims, each at a level so high that all of their intervals hold at once   (Bonferroni).
+    """The same claims at a level at which all of their intervals hold at once   (Bonferroni).
 
     For "at least one of these helps": with m claims each may err with probability (1 - level) / m.
     """
@@ -244,7 +251,10 @@ def student_quantile(p, freedom):
     low, high = 0.0, 1e4
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (middle, high) if student_cdf(middle, freedom) < p else (low, middle)
+        if student_cdf(middle, freedom) < p:
+            low = middle
+        else:
+            high = middle
     return (low + high) / 2
 
 
@@ -252,13 +262,19 @@ def student_cdf(t, freedom):
     """P(T <= t) of Student's t for t >= 0, whole degrees of freedom   (Abramowitz & Stegun 1964,
     26.7.3 and 26.7.4).
     """
+    # With theta = atan(t / sqrt(n)), P(|T| <= t) is a sum in powers of cos(theta):
+    # n odd:  2/pi (theta + sin theta (cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 + ...)), to cos^(n-2)
+    # n even: sin theta (1 + 1/2 cos^2 + (1 3)/(2 4) cos^4 + ...), to cos^(n-2)
     theta = math.atan(t / math.sqrt(freedom))
-    cosine, term, total = math.cos(theta) ** 2, 1.0, 0.0
     odd = freedom % 2
+    term, total = 1.0, 0.0
     if odd:
-        term = math.cos(theta)  # cos + 2/3 cos^3 + (2 4)/(3 5) cos^5 + ...
+        term = math.cos(theta)
     for k in range(freedom // 2):
         total += term
-        term *= cosine * ((2 * k + 2) / (2 * k + 3) if odd else (2 * k + 1) / (2 * k + 2))
-    within = 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+        # the next factor: (2k+2)/(2k+3) for odd n, (2k+1)/(2k+2) for even
+        term *= math.cos(theta) ** 2 * (2 * k + 1 + odd) / (2 * k + 2 + odd)
+    within = math.sin(theta) * total
+    if odd:
+        within = 2 / math.pi * (theta + within)
     return 0.5 + within / 2
