@@ -43,7 +43,7 @@ from tinylm.finetune.inputs import EncoderInput
 from tinylm.finetune.tasks.classify import Classification
 from tinylm.finetune.tasks.heads import Classifier
 from tinylm.models.encoder.encoder import Encoder, EncoderConfig
-from tinylm.models.published.sentence_encoder import mean_pool, unit
+from tinylm.models.published.sentence_encoder import mean_of_tokens, unit
 from tinylm.nn.linear import fit_to_width
 from tinylm.pretrain.batch import pad_rows
 from tinylm.pretrain.languages import TranslationLM
@@ -146,7 +146,7 @@ def vectors(model, texts, layer):
                 [[SPECIAL.cls, *text] for text in texts[start : start + 50]], SPECIAL.pad
             )
             states = [h.numpy() for h in model.layers(ids, mask=mask)]
-            found.append(mean_pool(states[layer], mask))
+            found.append(mean_of_tokens(states[layer], mask))
     found = np.concatenate(found)
     # What all texts of a language share is no help in finding a translation.
     return unit(found - found.mean(axis=0))

@@ -75,7 +75,7 @@ from tinylm.train.scaling.double_descent import expected_risk, measured_risk
 from tinylm.train.scaling.fits import fit_law
 from tinylm.train.scaling.fits_bent import broken_law
 from tinylm.train.scaling.laws import power_law
-from tinylm.train.scaling.sharp import exact_match
+from tinylm.train.scaling.sharp import all_tokens_right
 
 STATES, SIZES = 24, 4 ** np.arange(10)
 EXAMPLES = 40
@@ -179,10 +179,10 @@ def sharp_metrics():
     print("\n3. a token's loss that is an exact power law of parameters, and answers of k tokens")
     print(f"{'parameters':>12}{'loss':>9}" + "".join(f"{f'all {k} right':>15}" for k in ks))
     for n, one, each in zip(sizes, loss, p):
-        print(f"{n:>12.0e}{one:>9.3f}" + "".join(f"{exact_match(each, k):>15.4f}" for k in ks))
+        print(f"{n:>12.0e}{one:>9.3f}" + "".join(f"{all_tokens_right(each, k):>15.4f}" for k in ks))
     # A straight line of log loss over log size, and yet 20 tokens go from never to mostly right.
     straight = np.ptp(np.diff(np.log(loss))) < 1e-9
-    jumps = exact_match(p[3], 20) < 0.001 and exact_match(p[-1], 20) > 0.5
+    jumps = all_tokens_right(p[3], 20) < 0.001 and all_tokens_right(p[-1], 20) > 0.5
     return SHOWS if straight and jumps else OPPOSITE
 
 

@@ -19,7 +19,7 @@ from tinylm.generate.strategies.stochastic_beam import stochastic_beam_search
 from tinylm.generate.trace import trace_generation
 from tinylm.models.early.ngram import NGramLM
 from tinylm.tokenizers import ByteTokenizer
-from tinylm.train.evaluation import perplexity as perplexity_of_loss
+from tinylm.train.evaluation import perplexity_of_loss
 
 MESSAGE = "of the logits has no finite maximum"
 NAN, INF = float("nan"), float("inf")

@@ -9,7 +9,7 @@ from tests.pretrain.tiny import made, model_for, text_for
 from tinylm.backend import Random
 from tinylm.pretrain.batch import IGNORE
 from tinylm.pretrain.objectives import OBJECTIVES
-from tinylm.train.accuracy import accuracy, answers
+from tinylm.train.accuracy import answers, token_accuracy
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -45,11 +45,11 @@ def test_a_model_that_says_one_token_gets_the_share_of_that_token():
     for parameter in model.head.named_parameters().values():
         parameter.data[...] = 0
     model.head.bias.data[1] = 1.0  # always token 1
-    share, count, commonest = accuracy(model, made("masked"), Rows(), 2)
+    share, count, commonest = token_accuracy(model, made("masked"), Rows(), 2)
     batches = [
         made("masked").make_batch(text_for("masked"), Random(0, "evaluate", i)) for i in range(3)
     ]
     right = np.concatenate([b.targets[b.targets != IGNORE] for b in batches])
     assert count == len(right) and share == np.mean(right == 1)
     assert commonest == np.bincount(right).max() / len(right)
-    assert accuracy(model, made("masked"), Rows(), 2, batches=1)[1] == count // 3
+    assert token_accuracy(model, made("masked"), Rows(), 2, batches=1)[1] == count // 3

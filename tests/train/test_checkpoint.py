@@ -145,17 +145,17 @@ def test_missing_parts_are_named(saved, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint at .*nowhere"):
         checkpoint.load(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match="no run at"):
-        checkpoint.find(tmp_path / "nowhere")
+        checkpoint.find_run(tmp_path / "nowhere")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="holds no complete checkpoint: .*remove this"):
-        checkpoint.find(tmp_path / "run")
+        checkpoint.find_run(tmp_path / "run")
 
 
 def test_nobody_is_told_to_remove_a_directory_that_is_no_run(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(CheckpointError, match="nor anything else of a run") as told:
-        checkpoint.find(tmp_path)
+        checkpoint.find_run(tmp_path)
     assert "remove this" not in str(told.value)
 
 
@@ -168,7 +168,7 @@ def test_newest_checkpoints_are_kept(tmp_path):
     ):  # numbers, not names, are ordered: the last has a digit more
         checkpoint.save_step(tmp_path, step, ARRAYS, STATE, keep=2)
     assert list(checkpoint.steps(tmp_path)) == [999_995, 1_000_000]
-    assert checkpoint.find(tmp_path) == (tmp_path, checkpoint.latest(tmp_path))
+    assert checkpoint.find_run(tmp_path) == (tmp_path, checkpoint.latest(tmp_path))
     assert checkpoint.latest(tmp_path).name == "step-1000000"
 
 

@@ -11,7 +11,7 @@ from tinylm.data import EvenWindows
 from tinylm.nn import Module
 from tinylm.parallel import launch, obstacle
 from tinylm.pretrain import CausalLM
-from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity
+from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity_of_loss
 
 
 class Bigram(Module):
@@ -66,7 +66,10 @@ def test_bits_per_byte_undo_the_tokenizer():
     assert bits_per_byte(math.log(16), 10, 40) == pytest.approx(
         1, rel=1e-15
     )  # 4 bits for tokens of 4 bytes
-    assert perplexity(math.log(50)) == pytest.approx(50, rel=1e-14) and perplexity(1e4) == math.inf
+    assert (
+        perplexity_of_loss(math.log(50)) == pytest.approx(50, rel=1e-14)
+        and perplexity_of_loss(1e4) == math.inf
+    )
 
 
 def test_a_random_objective_is_scored_on_the_same_corruption_every_time():
@@ -81,4 +84,4 @@ def test_a_random_objective_is_scored_on_the_same_corruption_every_time():
 
 
 def test_perplexity_of_nan_is_nan():
-    assert np.isnan(perplexity(float("nan")))
+    assert np.isnan(perplexity_of_loss(float("nan")))

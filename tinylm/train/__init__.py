@@ -7,7 +7,7 @@ several seeds.
 """
 
 from tinylm.train.checkpoint import Checkpoint
-from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity
+from tinylm.train.evaluation import bits_per_byte, evaluate, perplexity_of_loss
 from tinylm.train.run.config import TrainConfig
 from tinylm.train.run.run import Run, prepare_run, train_run
 from tinylm.train.run.saved import load_run

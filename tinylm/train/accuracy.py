@@ -57,7 +57,7 @@ def _flat(array):
     return to_cpu(array).astype(np.int64).reshape(-1)
 
 
-def accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
+def token_accuracy(model, objective, rows, batch_size, batches=0, device="cpu"):
     """The share of right answers on rows, with dropout off, on the same corruptions as evaluate().
 
     rows     EvenWindows, or another object with batches(batch_size)

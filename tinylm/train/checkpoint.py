@@ -196,7 +196,7 @@ def latest(run):
     return next(reversed(steps(run).values()), None)
 
 
-def find(path):
+def find_run(path):
     """The checkpoint that a path names: a run stands for its newest one.
 
     path     a run, or a checkpoint directory

@@ -47,7 +47,7 @@ def bits_per_byte(loss, tokens, nbytes):
     return loss * tokens / (nbytes * math.log(2))
 
 
-def perplexity(loss):
+def perplexity_of_loss(loss):
     """exp(loss): the number of equally likely tokens that would be as hard to guess.
 
     inf where that overflows, nan of nan.

@@ -202,7 +202,7 @@ def test_the_prompt_of_the_sample_is_a_piece_of_the_text(text, prompt):
 
 def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path):
     with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
-        checkpoint.find(tmp_path)
+        checkpoint.find_run(tmp_path)
 
 
 class Job:

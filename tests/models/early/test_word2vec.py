@@ -11,7 +11,7 @@ from tinylm.models.early.word2vec import (
     SkipGram,
     cbow_windows,
     cosine,
-    draw,
+    draw_words,
     expected_loss,
     log_sigmoid,
     negative_sampling_loss,
@@ -86,7 +86,7 @@ def test_vectors_start_with_length_1_on_average(kind):
 def test_noise_lies_between_frequencies_and_even_and_is_what_is_drawn():
     p = noise_distribution([16, 1])
     np.testing.assert_allclose(p, [8 / 9, 1 / 9])  # 16**0.75 = 8
-    drawn = draw(p, (20000,), Random(0))
+    drawn = draw_words(p, (20000,), Random(0))
     assert abs((drawn == 0).mean() - 8 / 9) < 0.009  # four deviations of sqrt(8/81 / 20000)
     with pytest.raises(DataError, match="all counts are zero"):
         noise_distribution([0, 0])
@@ -107,7 +107,7 @@ def test_sampled_losses_average_to_the_expected_loss(rng):
     centers, contexts = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices((4, 4)))
     noise, K, n = noise_distribution(counts.sum(0)), 3, 800
     exact = expected_loss(model.words @ model.outputs.T, counts, K, noise).item()
-    drawn = draw(noise, (n * len(centers), K), Random(1))
+    drawn = draw_words(noise, (n * len(centers), K), Random(1))
     sampled = model.loss(np.tile(centers, n), np.tile(contexts, n), drawn).item()
     # Losses of single pairs vary by less than 1 here, so the mean of 800 * 40 of them by less than
     # 1/sqrt(32000) = 0.0056
@@ -153,7 +153,9 @@ def test_words_used_alike_get_vectors_alike(kind):
     # a third will do; 3 shares no factor with the period of the text
     pick = np.arange(0, len(pairs[0]), 3)
     minimize(
-        lambda: model.loss(pairs[0][pick], pairs[1][pick], draw(noise, (len(pick), 4), stream)),
+        lambda: model.loss(
+            pairs[0][pick], pairs[1][pick], draw_words(noise, (len(pick), 4), stream)
+        ),
         model.parameters(),
         80,
     )

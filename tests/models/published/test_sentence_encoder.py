@@ -10,7 +10,7 @@ from tinylm.models.published.save import save_pretrained
 from tinylm.models.published.sentence_encoder import (
     SentenceEncoder,
     load_sentence_encoder,
-    mean_pool,
+    mean_of_tokens,
     unit,
 )
 from tinylm.tokenizers import WordPieceTokenizer
@@ -36,9 +36,9 @@ def encoder():
 
 def test_the_mean_leaves_padding_out():
     h = np.array([[[1.0, 2], [3, 4], [100, 100]]])
-    np.testing.assert_array_equal(mean_pool(h, np.array([[True, True, False]])), [[2, 3]])
+    np.testing.assert_array_equal(mean_of_tokens(h, np.array([[True, True, False]])), [[2, 3]])
     np.testing.assert_array_equal(
-        mean_pool(h, np.zeros((1, 3), bool)), [[0, 0]]
+        mean_of_tokens(h, np.zeros((1, 3), bool)), [[0, 0]]
     )  # and nothing is divided by zero
     assert np.linalg.norm(unit(np.array([3.0, 4]))) == 1
 
@@ -218,6 +218,6 @@ def test_byte_order_marks_beside_the_weights_change_nothing(tmp_path):
 def test_what_padding_holds_is_not_in_the_mean(bad):
     h = np.array([[[1.0, 2.0], [3.0, 4.0], [bad, bad]], [[5.0, 6.0], [bad, bad], [bad, bad]]])
     mask = np.array([[True, True, False], [True, False, False]])
-    np.testing.assert_array_equal(mean_pool(h, mask), [[2, 3], [5, 6]])
+    np.testing.assert_array_equal(mean_of_tokens(h, mask), [[2, 3], [5, 6]])
     with pytest.raises(DtypeError, match="must be bool"):
-        mean_pool(h, mask.astype(float))
+        mean_of_tokens(h, mask.astype(float))

@@ -94,7 +94,7 @@ def test_a_run_killed_before_its_first_checkpoint_sends_nobody_in_a_circle(tmp_p
         directory.begin(str(tmp_path / "run"))
     assert "--resume" not in str(refused.value)
     with pytest.raises(CheckpointError, match="another --out, or remove this directory"):
-        checkpoint.find(tmp_path / "run")
+        checkpoint.find_run(tmp_path / "run")
 
 
 def test_going_on_removes_what_a_killed_process_was_writing(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinylm.train.scaling.registry import MODELS, find, table, table_2_3_losses
+from tinylm.train.scaling.registry import MODELS, find_model, table, table_2_3_losses
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ from tinylm.train.scaling.registry import MODELS, find, table, table_2_3_losses
     ],
 )
 def test_the_numbers_are_those_that_are_printed(name, parameters, tokens):
-    row = find(name)
+    row = find_model(name)
     assert (row.parameters, row.tokens) == (parameters, tokens)
     assert row.flops == (None if tokens is None else pytest.approx(6 * parameters * tokens))
 
 
 def test_parti_has_four_sizes_and_llama_2_read_two_fifths_more():
     assert [row.parameters for row in MODELS if row.name == "Parti"] == [350e6, 750e6, 3e9, 20e9]
-    assert find("Llama 2 70B").tokens / 1.4e12 == pytest.approx(1.4, abs=0.05)
+    assert find_model("Llama 2 70B").tokens / 1.4e12 == pytest.approx(1.4, abs=0.05)
 
 
 def test_chinchilla_and_gopher_took_about_the_same_compute():
-    gopher, chinchilla = find("Gopher"), find("Chinchilla")
+    gopher, chinchilla = find_model("Gopher"), find_model("Chinchilla")
     assert gopher.flops == 5.04e23 and chinchilla.flops == pytest.approx(
         5.88e23
     )  # 6 x 280e9 x 300e9, 6 x 70e9 x 1.4e12
@@ -46,8 +46,10 @@ def test_chinchilla_and_gopher_took_about_the_same_compute():
 
 
 def test_gpt3_took_3646_days_of_a_petaflop():
-    assert find("GPT-3").flops == 3.15e23 and round(find("GPT-3").pf_days) == 3646
-    assert find("GPT-3").parameters / find("GPT-2").parameters > 100  # "two orders of magnitude"
+    assert find_model("GPT-3").flops == 3.15e23 and round(find_model("GPT-3").pf_days) == 3646
+    assert (
+        find_model("GPT-3").parameters / find_model("GPT-2").parameters > 100
+    )  # "two orders of magnitude"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_the_columns_of_the_table_by_hand(name, row):
     assert lines[0] == ["model", "N", "D", "D/N", "6ND", "PF-days", "eq.", "2.39"]
     *columns, loss = next(line for line in lines if line[0] == name)[1:]
     assert columns == row.split()
-    N, D = find(name).parameters, find(name).tokens
+    N, D = find_model(name).parameters, find_model(name).tokens
     # eq. (2.39) with the constants that Hoffmann et al. 2022 print
     assert float(loss) == pytest.approx(1.69 + 406.4 / N**0.34 + 410.7 / D**0.28, abs=5e-5)
 
@@ -76,14 +78,15 @@ def test_a_model_that_predicts_no_next_token_has_no_loss_in_the_table():
 
 
 def test_a_row_without_tokens_says_so():
-    assert find("GPT-2").flops is None and find("GPT-2").predicted_loss is None
+    assert find_model("GPT-2").flops is None and find_model("GPT-2").predicted_loss is None
     assert (
-        find("BERT-large").flops == 5.25e20 and find("BERT-large").predicted_loss is None
+        find_model("BERT-large").flops == 5.25e20
+        and find_model("BERT-large").predicted_loss is None
     )  # it predicts no next token
     line = next(line for line in table() if line.startswith("GPT-2"))
     assert line.split() == ["GPT-2", "1.5B", "-", "-", "-", "-", "-"]
     with pytest.raises(KeyError, match="not one of"):
-        find("GPT-5")
+        find_model("GPT-5")
 
 
 def test_the_law_prefers_more_text_for_table_2_3():

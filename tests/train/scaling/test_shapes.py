@@ -10,7 +10,7 @@ from tinylm.train.scaling.double_descent import expected_risk, measured_risk
 from tinylm.train.scaling.fits import fit_law
 from tinylm.train.scaling.fits_bent import broken_law
 from tinylm.train.scaling.laws import power_law
-from tinylm.train.scaling.sharp import exact_match, rank_correlation, ranks, sharpness
+from tinylm.train.scaling.sharp import all_tokens_right, rank_correlation, ranks, sharpness
 
 BREAKS = ((0.4, 1e3, 0.1), (-0.3, 1e7, 0.1))
 
@@ -109,10 +109,10 @@ def test_the_peak_is_measured_where_features_meet_examples():
 
 
 def test_an_answer_of_k_tokens_is_right_with_p_to_the_k():
-    assert exact_match(0.9, 1) == 0.9 and exact_match(0.5, 3) == 0.125
+    assert all_tokens_right(0.9, 1) == 0.9 and all_tokens_right(0.5, 3) == 0.125
     drawn = np.random.default_rng(0).random((200_000, 5)) < 0.8
     assert drawn.all(axis=1).mean() == pytest.approx(
-        exact_match(0.8, 5), abs=4e-3
+        all_tokens_right(0.8, 5), abs=4e-3
     )  # 0.8^5 = 0.328, sd 1e-3
     p = np.array([0.5, 0.6, 0.72])  # each 1.2 times the one before: as smooth as can be
     np.testing.assert_allclose(

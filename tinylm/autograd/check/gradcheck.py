@@ -229,7 +229,8 @@ def check_code(where, dtypes=("float64",), device="cpu", seed=0, order=1):
     returns  one Report per dtype
     raises   ConfigError, with a way to give inputs, if it cannot be found or called
     """
-    function, args = user_code.arguments(*user_code.find(where), np.random.default_rng(seed))
+    found = user_code.find_callable(where)
+    function, args = user_code.arguments(*found, np.random.default_rng(seed))
     return [
         gradcheck(function, *args, dtype=dtype, device=device, seed=seed, order=order, name=where)
         for dtype in dtypes

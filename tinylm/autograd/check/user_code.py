@@ -22,7 +22,7 @@ HOW = """give inputs in one of two ways, beside the callable:
     my_function.example = lambda rng: (rng.normal(size=(3, 4)),)     # for this callable alone"""
 
 
-def find(where):
+def find_callable(where):
     """The callable that "package.file:name" or "path/to/file.py:name" means, and its module."""
     place, colon, name = where.rpartition(":")
     if not colon:

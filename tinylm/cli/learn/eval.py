@@ -74,13 +74,13 @@ def score_run(path, config, files, aside, bad):
     returns  dict: loss and tokens; of causal language modeling perplexity and bits per byte, of
              others the share of right answers
     """
-    from tinylm.train import checkpoint, evaluate, load_run, perplexity
-    from tinylm.train.accuracy import accuracy
+    from tinylm.train import checkpoint, evaluate, load_run, perplexity_of_loss
+    from tinylm.train.accuracy import token_accuracy
     from tinylm.train.run.rows import validation_rows
     from tinylm.train.run.run import new_objective
     from tinylm.train.run.texts import kept_dictionary
 
-    run, found = checkpoint.find(path)
+    run, found = checkpoint.find_run(path)
     model, tokenizer, trained = load_run(found)
     device, recipe = config.device, trained.recipe
     model.to(device)
@@ -101,8 +101,8 @@ def score_run(path, config, files, aside, bad):
     }
     if recipe.whole_text:
         bits = data.bits_per_byte(loss)
-        return result | {"perplexity": perplexity(loss), "bits_per_byte": bits}
-    share, answers, commonest = accuracy(model, objective, rows, batch_size, device=device)
+        return result | {"perplexity": perplexity_of_loss(loss), "bits_per_byte": bits}
+    share, answers, commonest = token_accuracy(model, objective, rows, batch_size, device=device)
     return result | {"right": share, "answers": answers, "commonest": commonest}
 
 

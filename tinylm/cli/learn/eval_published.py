@@ -27,7 +27,7 @@ def score_published(name, config, data, aside, bad):
     from tinylm.models import GPT
     from tinylm.models.published.load import load_pretrained
     from tinylm.pretrain import CausalLM
-    from tinylm.train import evaluate, perplexity
+    from tinylm.train import evaluate, perplexity_of_loss
     from tinylm.train.evaluation import bits_per_byte
 
     if not data:
@@ -60,7 +60,7 @@ def score_published(name, config, data, aside, bad):
         "counted": "tokens",
         "tokens": count,
         "loss": loss,
-        "perplexity": perplexity(loss),
+        "perplexity": perplexity_of_loss(loss),
         "bits_per_byte": bits_per_byte(loss, written, nbytes),
     }
 

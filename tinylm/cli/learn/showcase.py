@@ -265,11 +265,11 @@ EXAMPLES = {
 
 def shares(run, model):
     """The share of right answers on the validation text, as lines; none without such a text."""
-    from tinylm.train.accuracy import accuracy
+    from tinylm.train.accuracy import token_accuracy
 
     if run.validation is None:
         return []
-    share, count, commonest = accuracy(
+    share, count, commonest = token_accuracy(
         model, run.objective, run.validation, run.config.batch_size, SCORED
     )
     if share is None:
@@ -278,7 +278,7 @@ def shares(run, model):
 
 
 def in_words(share, count, commonest):
-    """What accuracy() returns, as lines."""
+    """What token_accuracy() returns, as lines."""
     lines = [
         f"Right answers on the validation text: {share:.1%} of {count:,} "
         f"(always the commonest one: {commonest:.1%})"

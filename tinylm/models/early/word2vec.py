@@ -63,7 +63,7 @@ def noise_distribution(counts, power=0.75):
     return weights / weights.sum()
 
 
-def draw(probabilities, shape, rng):
+def draw_words(probabilities, shape, rng):
     """Independent draws from a distribution (V,), integers of `shape`. rng: backend.Random."""
     upto = np.cumsum(probabilities)  # token i has the interval upto[i-1] .. upto[i]
     where = rng.uniform(shape, np.float64) * upto[-1]

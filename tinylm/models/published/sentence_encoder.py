@@ -17,13 +17,13 @@ from tinylm.models.published.formats.found import find_weights
 from tinylm.models.published.load import load_pretrained
 
 
-def mean_pool(h, mask):
+def mean_of_tokens(h, mask):
     """The mean of the hidden states of the tokens, without padding.
 
     h        (B, T, D) array;  mask (B, T) bool, True for tokens
     returns  (B, D)
     """
-    mask = bool_mask(mask, "mean_pool", bias=None)[..., None]  # (B, T, 1)
+    mask = bool_mask(mask, "mean_of_tokens", bias=None)[..., None]  # (B, T, 1)
     # At least 1, so that a row of padding alone gives zeros and not NaN.
     count = np.maximum(np.sum(mask, axis=1), 1).astype(h.dtype)  # (B, 1)
     # where, not a product: padding may hold infinities.  (B, T, D) -> (B, D)
@@ -70,7 +70,7 @@ class SentenceEncoder:
         ids, mask = self.batch(texts)
         with no_grad():
             h = self.encoder.hidden(ids, mask=mask).numpy()  # (B, T) -> (B, T, D)
-        return unit(mean_pool(h, mask))
+        return unit(mean_of_tokens(h, mask))
 
 
 def load_sentence_encoder(name="minilm", dtype=np.float32):

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinylm.optim.schedule import adapted
 from tinylm.train import checkpoint as checkpoints
-from tinylm.train.evaluation import evaluate, perplexity
+from tinylm.train.evaluation import evaluate, perplexity_of_loss
 from tinylm.train.log import Log
 from tinylm.train.progress import Progress, clock
 from tinylm.train.run.config import as_json
@@ -130,7 +130,7 @@ class Session:
         found = {}
         if self.config.recipe.whole_text:  # of other losses these two mean nothing
             found = {
-                "perplexity": perplexity(loss),
+                "perplexity": perplexity_of_loss(loss),
                 "bits_per_byte": self.run.data.bits_per_byte(loss),
             }
         self._write("validation", step=self.trainer.step, loss=loss, tokens=tokens, **found)

@@ -106,7 +106,7 @@ def non_embedding_parameters(config):
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryUse:
     """Bytes of a training step, where most of them are held: after the forward pass.
 
     parameters, gradients   the two flat buffers
@@ -138,7 +138,7 @@ def memory(config, B, T, dtype=np.float32):
     For pre-norm blocks without dropout, inside first_order_only() as in the trainer.
 
     config   GPTConfig;  B, T  sequences and tokens of each
-    returns  Memory
+    returns  MemoryUse
     raises   ConfigError for parts that are not counted here
     """
     c, size, n = _plain(config, "memory"), np.dtype(dtype).itemsize, B * T
@@ -182,7 +182,7 @@ def memory(config, B, T, dtype=np.float32):
     else:
         integers += 8 * T  # ids of positions
     N = count_parameters(c) * size
-    return Memory(N, N, 2 * N, size * (n * results + 1), size * n * saved + integers + angles)
+    return MemoryUse(N, N, 2 * N, size * (n * results + 1), size * n * saved + integers + angles)
 
 
 def _plain(config, operation):

@@ -80,7 +80,7 @@ MODELS = (
 # fmt: on
 
 
-def find(name):
+def find_model(name):
     """The first row of that name. KeyError if there is none."""
     for row in MODELS:
         if row.name == name:

@@ -15,7 +15,7 @@ import numpy as np
 from tinylm.errors import ShapeError
 
 
-def exact_match(p, k):
+def all_tokens_right(p, k):
     """p^k: the probability that all of k independent tokens are right, each with probability p."""
     return np.asarray(p, float) ** k
 

@@ -13,7 +13,7 @@ from tinylm.models.published.layouts.rules import (
     adjacent_pairs,
     affine,
     layer_norm,
-    linear,
+    linear_weight,
     part_of,
     resting_pairs,
     same,
@@ -300,4 +300,6 @@ def _feed_forward(c, kind, ours, theirs):
         gate = part_of(f"{ours}.gate.weight", packed, 0, 2)
         up = part_of(f"{ours}.up.weight", packed, 1, 2)
         return [gate, up, *out]
-    return [linear(f"{ours}.{x}.weight", f"{theirs}.ffn_{x}.weight") for x in ("gate", "up")] + out
+    return [
+        linear_weight(f"{ours}.{x}.weight", f"{theirs}.ffn_{x}.weight") for x in ("gate", "up")
+    ] + out

@@ -19,7 +19,7 @@ from tinylm.models.decoder.config import GPTConfig
 from tinylm.models.published.layouts.rope import read_rope, trained_context, write_rope
 from tinylm.models.published.layouts.rules import (
     affine,
-    linear,
+    linear_weight,
     part_of,
     resting_pairs,
     same,
@@ -350,16 +350,16 @@ def _feed_forward(c, layer, ours, theirs, kind):
     if kind == "phi3":
         packed = f"{theirs}.mlp.gate_up_proj.weight"
         rising = [part_of(f"{ours}.{x}.weight", packed, i, 2) for i, x in enumerate(("gate", "up"))]
-        return rising + [linear(f"{ours}.out.weight", f"{theirs}.mlp.down_proj.weight")]
+        return rising + [linear_weight(f"{ours}.out.weight", f"{theirs}.mlp.down_proj.weight")]
     if c.layer("feed_forward", layer) == "dense":
         bias, made = _bias(c.mlp_bias, c), []
         for name, other in (("gate", "gate"), ("up", "up"), ("out", "down")):
             made += affine(f"{ours}.{name}", f"{theirs}.mlp.{other}_proj", bias=bias)
         return made
     moe = f"{theirs}.block_sparse_moe"
-    made = [linear(f"{ours}.router.weight", f"{moe}.gate.weight")]
+    made = [linear_weight(f"{ours}.router.weight", f"{moe}.gate.weight")]
     for e in range(c.experts):
         expert, other = f"{ours}.experts.{e}", f"{moe}.experts.{e}"
         for name, number in (("gate", 1), ("up", 3), ("out", 2)):
-            made.append(linear(f"{expert}.{name}.weight", f"{other}.w{number}.weight"))
+            made.append(linear_weight(f"{expert}.{name}.weight", f"{other}.w{number}.weight"))
     return made

@@ -6,7 +6,7 @@ values are refused. Read next: starcoder.py.
 """
 
 from tinylm.models.decoder.config import GPTConfig
-from tinylm.models.published.layouts.rules import linear, same, untied_head
+from tinylm.models.published.layouts.rules import linear_weight, same, untied_head
 
 PREFIX = "transformer."
 
@@ -78,10 +78,10 @@ def rules(config, kind):
         ours, theirs = f"blocks.{i}", f"{PREFIX}blocks.{i}"
         # Wqkv has queries, keys and values one after another, as ours.
         made += [
-            linear(f"{ours}.attention.qkv.weight", f"{theirs}.attn.Wqkv.weight"),
-            linear(f"{ours}.attention.out.weight", f"{theirs}.attn.out_proj.weight"),
-            linear(f"{ours}.feed_forward.hidden.weight", f"{theirs}.ffn.up_proj.weight"),
-            linear(f"{ours}.feed_forward.out.weight", f"{theirs}.ffn.down_proj.weight"),
+            linear_weight(f"{ours}.attention.qkv.weight", f"{theirs}.attn.Wqkv.weight"),
+            linear_weight(f"{ours}.attention.out.weight", f"{theirs}.attn.out_proj.weight"),
+            linear_weight(f"{ours}.feed_forward.hidden.weight", f"{theirs}.ffn.up_proj.weight"),
+            linear_weight(f"{ours}.feed_forward.out.weight", f"{theirs}.ffn.down_proj.weight"),
             same(f"{ours}.norms.0.gain", f"{theirs}.norm_1.weight"),
             same(f"{ours}.norms.1.gain", f"{theirs}.norm_2.weight"),
         ]

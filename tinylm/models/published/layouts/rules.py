@@ -106,7 +106,7 @@ def same(ours, theirs, shift=0.0):
     return Rule(ours, (theirs,), read, write, shift)
 
 
-def linear(ours, *theirs, sizes=()):
+def linear_weight(ours, *theirs, sizes=()):
     """torch's Linear maps (out, in), side by side in ours (in, out_1 + out_2 + ...).
 
     sizes  those outs, if they differ
@@ -240,7 +240,7 @@ def grouped_qkv(ours, theirs, config):
 
 
 def adjacent_pairs(rule, heads):
-    """A `linear` or `joined` rule for tensors whose neighboring rows rotate, as in GGUF's LLaMA.
+    """A `linear_weight` or `joined` rule for tensors whose neighboring rows rotate (GGUF LLaMA).
 
     Ours rotate the two halves of a head: see nn/position/rotary_forms.py, adjacent_to_halves.
 
@@ -280,7 +280,7 @@ def layer_norm(ours, theirs, bias=True):
 
 def affine(ours, *theirs, bias=True, sizes=()):
     """The two rules of torch Linears with biases, side by side; or the one without biases."""
-    weight = linear(f"{ours}.weight", *(f"{name}.weight" for name in theirs), sizes=sizes)
+    weight = linear_weight(f"{ours}.weight", *(f"{name}.weight" for name in theirs), sizes=sizes)
     if not bias:
         return [weight]
     return [weight, joined(f"{ours}.bias", *(f"{name}.bias" for name in theirs), sizes=sizes)]
@@ -290,7 +290,7 @@ def untied_head(config, theirs="lm_head.weight"):
     """The rule of the output matrix, in a list; none where it is the table of embeddings."""
     if config.tied:
         return []
-    return [linear("head", theirs)]
+    return [linear_weight("head", theirs)]
 
 
 def name_in_file(name, weights, prefix=""):
