@@ -51,8 +51,8 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class TokenBatch(Batch):
-    """For a single stack that predicts at the positions it reads: encoders, and decoders with a mask
-    of their own.
+    """For a single stack that predicts at the positions it reads: an encoder, or a decoder with a
+    mask of its own.
 
     mask       bool, True = visible: (B, T) which positions hold a token, or (B, T, T) [b, i, j]
                whether i sees j; None: all see all

@@ -103,8 +103,8 @@ class CodeSwitched:
     def __post_init__(self):
         if self.dictionary.ndim != 2 or self.dictionary.shape[0] != self.masked.special.vocab_size:
             raise ConfigError(
-                f"CodeSwitched: the dictionary has shape {self.dictionary.shape}, needs (V, n) with "
-                f"V = {self.masked.special.vocab_size}"
+                f"CodeSwitched: the dictionary has shape {self.dictionary.shape}, needs (V, n) "
+                f"with V = {self.masked.special.vocab_size}"
             )
 
     def make_batch(self, sequences, rng):
@@ -145,8 +145,8 @@ class MultilingualLM:
         strange = np.flatnonzero(~np.isin(sequences[:, 0], self.special.others))
         if len(strange):
             raise ConfigError(
-                f"MultilingualLM: row {strange[0]} begins with {sequences[strange[0], 0]}, which is "
-                f"none of the languages {self.special.others}: put its language in front"
+                f"MultilingualLM: row {strange[0]} begins with {sequences[strange[0], 0]}, "
+                f"which is none of the languages {self.special.others}: put its language in front"
             )
         batch = Seq2SeqLM(self.special, self._with_language).make_batch(sequences, rng)
         # (B, T): the language in place of <s>

@@ -56,7 +56,8 @@ class FinetuneConfig:
     clip: float = setting(1.0, "largest gradient norm; 0: no clipping", at_least(0))
     lora: int = setting(
         0,
-        "rank of a low-rank change, trained in place of the matrices and merged into them; 0: all weights",
+        "rank of a low-rank change, trained in place of the matrices and merged into them; "
+        "0: all weights",
         at_least(0),
     )
     lora_alpha: float | None = setting(
@@ -67,8 +68,8 @@ class FinetuneConfig:
     )
     template: str = setting(
         "",
-        "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; none: as "
-        "the model was tuned before, or roles",
+        "how conversations are written: roles, chatml, llama3, gemma, llama2, mistral, zephyr; "
+        "none: as the model was tuned before, or roles",
     )
     pack: bool = setting(False, "put several samples in a row, so that little is padding")
     whole: bool = setting(False, "take the loss on questions too, as in pre-training")
@@ -234,8 +235,8 @@ def _examples(config, model, tokenizer, template, report):
     examples, cut, dropped = encode_samples(tokenizer, template, samples, context, config.turns)
     if not examples:
         raise DataError(
-            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an answer "
-            f"in the context of {context} tokens: take a model with a longer one"
+            f"{shown(config.data)}: no question of {len(samples)} samples leaves room for an "
+            f"answer in the context of {context} tokens: take a model with a longer one"
         )
     tokens = sum(map(len, examples))
     answers = sum(int(one.answer.sum()) for one in examples)  # tokens that count in the loss

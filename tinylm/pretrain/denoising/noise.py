@@ -3,7 +3,8 @@
 
 Each comes twice: a plain function of which tokens, spans or order, and a dataclass that draws
 these. The latter are called as noise(ids, draws) -> ids with draws (5, T + 1) uniform numbers in
-[0, 1) for a row of T tokens, and are pure: the same numbers, the same corruption. Read next: seq2seq.py, which trains on them.
+[0, 1) for a row of T tokens, and are pure: the same numbers, the same corruption. Read next:
+seq2seq.py, which trains on them.
 """
 
 from dataclasses import dataclass

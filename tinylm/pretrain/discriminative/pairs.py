@@ -5,7 +5,8 @@ eqs. 1.17, 1.19)
       0   0  0  0       0  0    1 1    1  1        1  1         segments
 
 The class is predicted from the state of [CLS]. BERT adds this loss to that of masked LM; RoBERTa
-dropped it, ALBERT predicts the order instead. Read next: masked/masked.py; models/encoder/encoder.py.
+dropped it, ALBERT predicts the order instead. Read next: masked/masked.py;
+models/encoder/encoder.py.
 """
 
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class NextSentence:
     p_negative: float = 0.5
 
     def __call__(self, sequences, rng):
-        """sequences (B, T) -> list of B pairs, classes (B,). No negative equals the true second part."""
+        """sequences (B, T) -> list of B pairs, classes (B,). No negative equals the true part."""
         B, T = sequences.shape
         cuts = rng.integers(1, T, (B,))  # both parts have a token at least
         draws = rng.uniform((B, 2), np.float64)  # negative or not, where it comes from
@@ -134,7 +135,7 @@ class NextSentence:
 
 @dataclass(frozen=True)
 class SentenceOrder:
-    """Windows of text cut in two, the parts swapped for half of them   (ALBERT; Lan et al. 2020)."""
+    """Windows of text cut in two, the parts swapped for half of them   (ALBERT; Lan 2020)."""
 
     p_swapped: float = 0.5
 
@@ -194,7 +195,8 @@ class SentencePairs:
         """
         if getattr(model, "classifier", True) is None:
             raise ConfigError(
-                "SentencePairs.loss: this model tells no classes: set classes=2 in its configuration"
+                "SentencePairs.loss: this model tells no classes: "
+                "set classes=2 in its configuration"
             )
         h = model.hidden(batch.inputs, **batch.options)  # (B, T, D)
         pair = cross_entropy(model.pair_logits(h), batch.classes)  # (B, 2) against (B,)

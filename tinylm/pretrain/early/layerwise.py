@@ -77,7 +77,7 @@ class Autoencoder(Module):
         return self.activate(linear(u, self.weight, self.bias))
 
     def decode(self, z):
-        """(n, d_out) -> (n, d_in): compared with the input by `error`; logits for the bitwise one."""
+        """(n, d_out) -> (n, d_in), for `error`: an estimate of the input, or its logits."""
         back = self.back
         if back is None:  # tied
             back = self.weight.T

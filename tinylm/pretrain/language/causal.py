@@ -41,8 +41,8 @@ class CausalLM:
         sequences = np.asarray(sequences)
         if sequences.ndim != 2 or sequences.shape[1] < 2:
             raise ShapeError(
-                f"CausalLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) with "
-                "T >= 1: one token has no successor to predict"
+                f"CausalLM.make_batch: sequences have shape {sequences.shape}, needs (B, T + 1) "
+                "with T >= 1: one token has no successor to predict"
             )
         if sequences.dtype.kind not in "iu":
             raise DtypeError(

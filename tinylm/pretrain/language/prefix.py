@@ -1,8 +1,8 @@
 """Prefix language modeling: read the beginning at once, then predict token by token.
 
-Book section 1.2.3.1, Table 1.1:  L = - sum over i >= k of log Pr(x_i | x_0 .. x_{i-1}). Within the prefix
-x_0 .. x_{k-1} every token sees every other; after it, attention is causal. In one stack that is a
-mask (UniLM; Dong et al. 2019); in an encoder-decoder the encoder reads the prefix. Read next:
+Book section 1.2.3.1, Table 1.1:  L = - sum over i >= k of log Pr(x_i | x_0 .. x_{i-1}). Within the
+prefix x_0 .. x_{k-1} every token sees every other; after it, attention is causal. In one stack that
+is a mask (UniLM; Dong et al. 2019); in an encoder-decoder the encoder reads the prefix. Read next:
 denoising/seq2seq.py for the second form.
 """
 
@@ -88,7 +88,7 @@ class PrefixTask:
     longest: float = 1.0
 
     def __call__(self, ids, draws):
-        """ids (T,), draws (5, T + 1) uniform numbers -> source (k,), target (T - k,), 1 <= k < T."""
+        """ids (T,), draws (5, T + 1) uniform -> source (k,), target (T - k,), 1 <= k < T."""
         low = max(1, round(self.shortest * len(ids)))
         high = max(low, min(round(self.longest * len(ids)), len(ids) - 1))
         k = low + int(draws[0, 0] * (high - low + 1))  # uniform in low .. high

@@ -3,10 +3,10 @@
     L = - sum over chosen i of log Pr(x_i | corrupted x)             (book eqs. 1.10-1.12, 1.18)
 
 Of the chosen 15 % of the tokens, 80 % become [MASK], 10 % another word and 10 % stay as they are;
-all of them are predicted, also those that stay: at no position can the model trust its input. Masks are drawn anew each time a text is read
-(dynamic) unless fixed by StaticMasks. Masked tokens are predicted independently of each other;
-permuted.py does not assume that. Read next: choose.py for the choice, discriminative/pairs.py for
-the rest of BERT.
+all of them are predicted, also those that stay: at no position can the model trust its input. Masks
+are drawn anew each time a text is read (dynamic) unless fixed by StaticMasks. Masked tokens are
+predicted independently of each other; permuted.py does not assume that. Read next: choose.py for
+the choice, discriminative/pairs.py for the rest of BERT.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def corrupt_chosen(ids, chosen, rng, special, shares=(0.8, 0.1, 0.1)):
 
 
 def with_cls(sequences, special, operation="with_cls"):
-    """[CLS] before every row, if there is one: (B, T) -> (B, T + 1), int64. Errors as in as_rows."""
+    """[CLS] before every row, if there is one: (B, T) -> (B, T + 1), int64. Errors: as_rows."""
     sequences = as_rows(sequences, operation)
     if special.cls is None:
         return sequences

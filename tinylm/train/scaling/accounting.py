@@ -158,8 +158,8 @@ def memory(config, B, T, dtype=np.float32):
     )
     if not simple:
         raise ConfigError(
-            "memory: written down for pre-norm blocks with learned or rope positions and no dropout "
-            "or caps; measure others with count_operations()"
+            "memory: written down for pre-norm blocks with learned or rope positions and no "
+            "dropout or caps; measure others with count_operations()"
         )
     D, F, L, V, H, K = c.d_model, c.hidden_width, c.n_layer, c.vocab_size, c.n_head, c.key_width
     norms = 2 * L + 1
@@ -170,7 +170,7 @@ def memory(config, B, T, dtype=np.float32):
     # Results, in numbers a token. Of the residual stream nothing is kept: sums need no values in
     # the backward pass, and norms keep their normalized rows.
     results = norms * D + L * (qkv + H * K + wide) + V
-    # Saved beside them. A norm keeps the normalized row and its scale; attention its T weights and a
+    # Saved beside them. A norm keeps the normalized row and its scale; attention T weights and a
     # sum for each head; an activation its slope, a gate also the activated half; cross-entropy
     # exp(logits) and three numbers.
     saved = norms * (D + 1) + L * (H * T + H + wide) + V + 3

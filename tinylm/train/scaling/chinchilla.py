@@ -116,7 +116,7 @@ def exponent(budgets, sizes, delta=DELTA):
 
 
 def fit_parametric(N, D, losses, delta=DELTA):
-    """Approach 3: the law A/N^alpha + B/D^beta + E, fitted to all runs. Returns (Parametric, Fit)."""
+    """Approach 3: A/N^alpha + B/D^beta + E, fitted to all runs. Returns (Parametric, Fit)."""
     fit = fit_law(JOINT, (N, D), losses, delta)
     n = fit.numbers
     return Parametric(n["A"], n["alpha"], n["B"], n["beta"], n["E"]), fit

@@ -88,7 +88,7 @@ def kaplan_loss_of_compute(pf_days):
 
 
 def gpt3_loss_of_compute(pf_days):
-    """2.57 C^-0.048, C in PF-days: the trend through GPT-3's runs   (Brown et al. 2020, figure 3.1)"""
+    """2.57 C^-0.048, C in PF-days: the trend of GPT-3's runs   (Brown et al. 2020, figure 3.1)"""
     return 2.57 * np.asarray(pf_days, float) ** -0.048
 
 

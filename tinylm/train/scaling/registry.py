@@ -2,8 +2,8 @@
 book Table 2.3).
 
 The numbers are those that the texts print, two with the papers' correction. Where a text gives no
-tokens, tokens is None; C = 6 N D is only as good as both of its numbers. The architectures, and parameters to the
-last one, are in models/decoder/sizes.py. Read next: laws.py.
+tokens, tokens is None; C = 6 N D is only as good as both of its numbers. The architectures, and
+parameters to the last one, are in models/decoder/sizes.py. Read next: laws.py.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Published:
     @property
     def predicted_loss(self):
         """By eq. (2.39), or None. The law was fitted to one family of models on one text; for others
-        it is no more than a number to compare with.
+        it is only a number to compare with.
         """
         if self.tokens is None or not self.causal:
             return None

@@ -1,9 +1,9 @@
 """Runs of one's own: a small GPT for each pair of size and tokens, every text read once, kept as
 JSON lines.
 
-Each run has its own schedule, which ends with its tokens: the loss of a longer run that is cut short
-is not the loss of a run of that length (Hoffmann et al. 2022 found that Kaplan's exponents suffered
-from that). Read next: fits.py.
+Each run has its own schedule, which ends with its tokens: the loss of a longer run that is cut
+short is not the loss of a run of that length (Hoffmann et al. 2022 found that Kaplan's exponents
+suffered from that). Read next: fits.py.
 """
 
 import itertools
@@ -125,9 +125,7 @@ def train_one(
 
 
 def measure(model, held_out, T, device="cpu", probe=None, windows=512):
-    """{"accuracy": share of right tokens} on the first windows of the held-out text, and the probe's
-    results.
-    """
+    """{"accuracy": share of right tokens} on the first held-out windows, and the probe's dict."""
     rows = next(EvenWindows(held_out, T).batches(windows))
     with no_grad():
         logits = model(to_device(rows[:, :-1], device)).data  # (n, T, V)
