@@ -55,6 +55,14 @@ def test_the_gradient_of_kl_is_that_of_cross_entropy_and_shrinks_with_the_temper
     )
 
 
+@pytest.mark.parametrize("divergence", [kl, reverse_kl])
+def test_a_temperature_divides_the_logits_of_both(divergence, rng):
+    t, s = Tensor(rng.normal(size=(4, 5))), Tensor(rng.normal(size=(4, 5)))
+    for tau in (0.5, 3.0):
+        softened = divergence(t / tau, s / tau).item()
+        assert divergence(t, s, temperature=tau).item() == pytest.approx(softened, rel=1e-14)
+
+
 def test_a_mask_chooses_what_is_averaged(rng):
     t = Tensor(rng.normal(size=(2, 3, 4)))
     s = Tensor(rng.normal(size=(2, 3, 4)), requires_grad=True)

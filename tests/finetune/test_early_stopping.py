@@ -48,8 +48,16 @@ def test_measuring_changes_nothing_in_the_training():
     np.testing.assert_array_equal(*found)
 
 
+def test_a_patience_of_one_stops_at_the_first_epoch_that_is_no_better():
+    scores = iter([0.5, 0.6, 0.6])
+    stopping = EarlyStopping(Classifier(encoder(), 2), lambda: next(scores), patience=1)
+    assert [stopping(epoch, []) for epoch in (1, 2, 3)] == [False, False, True]
+    assert stopping.best_epoch == 2 and stopping.best == 0.6
+
+
 def test_without_an_epoch_there_is_nothing_to_go_back_to():
     model = Classifier(encoder(), 2)
+    assert EarlyStopping(model, lambda: 0.0).best_epoch == 0  # epochs are counted from 1
     before = model.state_dict()["out.weight"]
     np.testing.assert_array_equal(
         EarlyStopping(model, lambda: 0.0).restore().state_dict()["out.weight"], before

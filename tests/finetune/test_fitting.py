@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from tinylm.autograd import cross_entropy
+from tinylm.autograd import Tensor, cross_entropy
 from tinylm.backend import Random
 from tinylm.errors import ConfigError
 from tinylm.finetune import evaluate, fit, freeze
@@ -53,6 +53,39 @@ def test_fitting_learns_what_can_be_learnt():
     assert len(losses) == 80  # 20 epochs of 64 / 16 batches
     assert evaluate(model, Sign(), data)["accuracy"] > 0.95  # a line separates the classes
     assert losses[-4:].mean() < losses[:4].mean() / 2
+
+
+class Slope(Module):
+    """One number that is its own loss: its slope is 1 in every step."""
+
+    def __init__(self):
+        self.theta = Tensor(np.zeros(1), requires_grad=True)
+
+
+class Downhill:
+    def make_batch(self, examples, rng):
+        return Batch(np.zeros((len(examples), 1)), np.zeros(len(examples), np.int64))
+
+    def loss(self, model, batch):
+        loss = model.theta.sum()
+        return loss, {"tokens": len(batch), "loss": loss.item()}
+
+
+def test_the_rate_rises_over_a_tenth_of_the_steps_and_falls_to_0_in_a_straight_line():
+    # While the slope does not change, Adam's step is the rate itself: first and second moment agree.
+    model, at = Slope(), [0.0]
+    fit(
+        model,
+        Downhill(),
+        [None] * 10,
+        epochs=2,
+        batch_size=1,
+        learning_rate=0.5,
+        after_step=lambda step, seconds: at.append(model.theta.data.item()),
+    )
+    # 2 of 20 steps rise, by thirds; 17 equal steps lead from the highest rate down to 0
+    expected = 0.5 * np.array([1 / 3, 2 / 3, *np.linspace(1, 0, 18)])
+    np.testing.assert_allclose(-np.diff(at), expected, rtol=1e-6, atol=1e-9)  # Adam's eps
 
 
 def test_an_epoch_reads_every_example_once():

@@ -20,6 +20,7 @@ NUMBERS = st.lists(st.integers(-20, 20), min_size=2, max_size=12)
 
 def test_accuracy_is_the_share_that_is_right():
     assert accuracy(["a", "b", "a", "a"], ["a", "b", "b", "b"]) == 0.5
+    assert accuracy([1, 1, 1, 0], [1, 1, 1, 1]) == 0.75  # of four, three
     with pytest.raises(ShapeError, match="1 answers for 2"):
         accuracy([1], [1, 2])
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.finetune.instruct.talks import END, TOKENIZER, examples, model
 from tinylm.errors import ConfigError
+from tinylm.finetune import search
 from tinylm.finetune.instruct.instructions import InstructionTuning
 from tinylm.finetune.search import grid_search
 
@@ -31,6 +32,25 @@ def test_all_combinations_are_tried_from_the_start_and_sorted():
     assert means[0] > means[1]
 
 
+def test_the_spread_of_a_setting_is_that_of_its_seeds(monkeypatch):
+    # accuracies by (learning rate, seed); the model is its own record of how it was tuned
+    scores = {(1, 0): 0.5, (1, 1): 0.75, (1, 2): 0.25, (2, 0): 0.5, (2, 1): 1.0, (2, 2): 0.75}
+    monkeypatch.setattr(
+        search,
+        "fit",
+        lambda model, task, examples, seed, learning_rate: model.append((learning_rate, seed)),
+    )
+    monkeypatch.setattr(
+        search, "evaluate", lambda model, task, examples: {"accuracy": scores[model[0]]}
+    )
+    rows = grid_search(list, None, [], [], {"learning_rate": [1, 2]}, seeds=(0, 1, 2))
+    assert rows == [
+        {"learning_rate": 2, "mean": 0.75, "lowest": 0.5, "highest": 1.0},
+        {"learning_rate": 1, "mean": 0.5, "lowest": 0.25, "highest": 0.75},
+    ]
+
+
 def test_an_empty_grid_is_refused():
-    with pytest.raises(ConfigError, match="nothing to try"):
-        grid_search(model, TASK, [], [], {})
+    for grid, seeds in (({}, (0,)), ({"steps": []}, (0,)), ({"steps": [1]}, ())):
+        with pytest.raises(ConfigError, match="nothing to try"):
+            grid_search(model, TASK, [], [], grid, seeds)
