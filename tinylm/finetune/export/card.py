@@ -30,7 +30,7 @@ def card(opened):
         "tags: [tinylm]",
         "---",
         "",
-        f"# {_plain(checkpoints.find(opened.path)[0].resolve().name)}",
+        f"# {_plain(checkpoints.find_run(opened.path)[0].resolve().name)}",
         "",
         f"A `{class_}` that tinylm trained and exported.",
         "",
@@ -88,7 +88,7 @@ def _training(opened):
 
 def _losses(opened, step):
     """Rows of the losses in the log, the last up to the checkpoint's step; {} without a log."""
-    run = checkpoints.find(opened.path)[0]
+    run = checkpoints.find_run(opened.path)[0]
     if step is None or not (Path(run) / NAME).is_file():
         return {}
     try:

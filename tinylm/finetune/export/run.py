@@ -95,7 +95,7 @@ def export_run(path, folder):
 
 def open_run(path):
     """A run, ready to be written. Raises as export_run()."""
-    run, found = checkpoints.find(path)
+    run, found = checkpoints.find_run(path)
     model, tokenizer, config = load_run(found)
     model, notes = _of_class(model, config.recipe.name)
     size = model.config.vocab_size

@@ -81,7 +81,7 @@ def template_of_run(path):
 
     raises   CheckpointError if there is no run, or its template is unknown to this version
     """
-    saved = checkpoints.load(checkpoints.find(path)[1], files=())
+    saved = checkpoints.load(checkpoints.find_run(path)[1], files=())
     if saved.state.get("chat_template") is None:
         return None
     chat = fields_of(saved).object("chat_template")

@@ -33,7 +33,7 @@ def reopen(wanted, report, given):
         raise ConfigError(
             f"--resume goes on in the run's own directory: leave --out {wanted.out} away"
         )
-    directory, path = checkpoints.find(wanted.resume)
+    directory, path = checkpoints.find_run(wanted.resume)
     held = lock(directory, report)
     try:
         sweep(directory)  # the lock is held: nobody else is writing

@@ -39,7 +39,7 @@ def load_run(path):
              follow the tokenizer's
     raises   CheckpointError if there is none, or it is damaged
     """
-    _, found = checkpoints.find(path)
+    _, found = checkpoints.find_run(path)
     # First the description alone, by which the model is made; then arrays of just that model.
     saved = checkpoints.load(found, files=())
     config, tokenizer = described(saved)
